@@ -1,0 +1,59 @@
+//! Buffers that devices read into and write from.
+
+use core::fmt;
+
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+use crate::memory::{self, Heap, NoMemory, Vec};
+
+/// Alignment of every [`Buffer`], enough for direct I/O on any device.
+pub const PAGE_BYTES: usize = 4096;
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(4096))]
+struct Page([u8; PAGE_BYTES]);
+
+/// Owned, page-aligned, contiguous memory. Its length in bytes is fixed when it is made.
+pub struct Buffer {
+    pages: Vec<Page>,
+    len: usize,
+}
+
+impl Buffer {
+    /// A buffer of `len` zero bytes.
+    pub fn new(heap: Heap, len: usize) -> Result<Self, NoMemory> {
+        let pages = memory::filled(heap, len.div_ceil(PAGE_BYTES), || Page::new_zeroed())?;
+        Ok(Self { pages, len })
+    }
+
+    /// A buffer without memory, for requests that carry no data.
+    pub fn empty(heap: Heap) -> Self {
+        Self { pages: Vec::new_in(heap), len: 0 }
+    }
+
+    /// The length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when the buffer holds no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.pages.as_bytes()[..self.len]
+    }
+
+    /// The bytes, to be changed.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.pages.as_mut_bytes()[..self.len]
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({} bytes)", self.len)
+    }
+}

@@ -1,0 +1,146 @@
+//! The block-device trait: submission and completion.
+
+use core::fmt;
+use core::task::{Context, Poll};
+
+use allocator_api2::unsize_box;
+
+use super::Buffer;
+use crate::memory::{self, Box, Heap, NoMemory};
+
+/// A byte offset on one device.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceOffset(pub u64);
+
+impl fmt::Debug for DeviceOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceOffset({:#x})", self.0)
+    }
+}
+
+/// What a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// The name errors are reported under: a path, a slot, a serial number.
+    pub name: heapless::String<64>,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Requests the device takes at once: tickets are `0..queue_depth`.
+    pub queue_depth: u16,
+    /// Writes are refused.
+    pub read_only: bool,
+}
+
+/// Names one request in flight: a number below the device's queue depth, chosen by the device's one owner, which
+/// doesn't use it again before the request is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u16);
+
+/// What a request does. Offsets and lengths are multiples of 512 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Fills the buffer from the device.
+    Read(DeviceOffset),
+    /// Writes the whole buffer.
+    Write(DeviceOffset),
+    /// Makes every write completed before it durable.
+    Flush,
+    /// Says that the range's content is of no more use. A device may do nothing; reads of it return anything.
+    Discard {
+        /// First byte.
+        offset: DeviceOffset,
+        /// Length in bytes.
+        bytes: u64,
+    },
+}
+
+/// A request on its way to a device.
+#[derive(Debug)]
+pub struct Request {
+    /// What to do.
+    pub operation: Operation,
+    /// Data to write or room to read into; empty for the other operations.
+    pub buffer: Buffer,
+}
+
+/// A request that is done, with its buffer back.
+#[derive(Debug)]
+pub struct Completion {
+    /// The buffer of the request; after a failed read its content means nothing.
+    pub buffer: Buffer,
+    /// How it ended.
+    pub result: Result<(), DeviceError>,
+}
+
+/// Why a device didn't do what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The device reported an error, with its own code (an errno on a host, a virtio status in a kernel).
+    #[error("device error {0}")]
+    Io(i32),
+    /// The range lies outside the device.
+    #[error("beyond the end of the device")]
+    OutOfRange,
+    /// No answer before the deadline.
+    #[error("no answer in time")]
+    Timeout,
+    /// The device is gone, or was reset while the request was under way.
+    #[error("device gone")]
+    Gone,
+    /// The device can't be written.
+    #[error("device is read-only")]
+    ReadOnly,
+    /// What holds the device is full (a sparse image on a full disk).
+    #[error("no space left behind the device")]
+    NoSpace,
+    /// The operation doesn't exist here.
+    #[error("operation not supported by the device")]
+    Unsupported,
+}
+
+/// A device of blocks. One owner drives it, normally a [`Disk`](super::Disk).
+///
+/// The device owns a request with its buffer from `submit` until `poll` hands it back. Requests may overlap and complete in
+/// any order. An owner that loses interest in a request simply keeps its ticket until it completes.
+pub trait BlockDevice {
+    /// What the device is. Constant while it is open.
+    fn info(&self) -> &DeviceInfo;
+
+    /// Takes a request. `ticket` is below the queue depth and not in use. Errors are reported by `poll`.
+    fn submit(&self, ticket: Ticket, request: Request);
+
+    /// The request's completion, or `Pending` after having arranged for `cx`'s waker to be woken when it completes. Only
+    /// the waker of the last call is kept.
+    fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion>;
+
+    /// Ends all requests under way with [`DeviceError::Gone`] and makes the device fit for new ones. Only after it is
+    /// ready with `Ok` is it certain that no earlier write lands late.
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>>;
+}
+
+/// A device of any kind, as the core holds it.
+pub type DeviceBox = Box<dyn BlockDevice>;
+
+/// Boxes a device.
+pub fn boxed_device<D: BlockDevice + 'static>(heap: Heap, device: D) -> Result<DeviceBox, NoMemory> {
+    let device = memory::boxed(heap, device)?;
+    Ok(unsize_box!(device))
+}
+
+impl BlockDevice for DeviceBox {
+    fn info(&self) -> &DeviceInfo {
+        (**self).info()
+    }
+
+    fn submit(&self, ticket: Ticket, request: Request) {
+        (**self).submit(ticket, request);
+    }
+
+    fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion> {
+        (**self).poll(ticket, cx)
+    }
+
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
+        (**self).poll_reset(cx)
+    }
+}

@@ -1,0 +1,23 @@
+//! Block devices and what stands between them and the topology: requests with deadlines, buffers, the block cache.
+//!
+//! A device is driven by submission ([`BlockDevice`]): it owns a request's buffer until the request is complete, so a
+//! request that hangs or is abandoned never leaves memory that a device may still write to. [`Disk`] is a device's one
+//! owner and turns submissions into futures with a deadline. There is no executor here: whoever runs the core polls it.
+//!
+//! Everything that tests and tools put between a device and its user (faults, a log, counters) is a public wrapper that
+//! implements [`BlockDevice`] itself: see [`wrap`].
+
+mod buffer;
+mod clock;
+mod device;
+mod disk;
+mod wakers;
+pub mod wrap;
+
+pub use buffer::{Buffer, PAGE_BYTES};
+pub use clock::{Clock, Duration, Instant};
+pub use device::{
+    BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Operation, Request, Ticket, boxed_device,
+};
+pub use disk::{Disk, DiskOptions};
+pub use wakers::Wakers;

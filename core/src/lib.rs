@@ -1,0 +1,6 @@
+//! HAMMER2 as a library.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod io;
+pub mod memory;

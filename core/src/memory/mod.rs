@@ -1,0 +1,56 @@
+//! Memory that is given, counted and can run out.
+//!
+//! Every allocation of the core goes through a [`Heap`]: the allocator its user hands over at mount. The heap enforces the
+//! budget (see `Budget` in `hammer2-kmod-shim`), so an allocation can fail anywhere, and does in the tests. A failure is
+//! [`NoMemory`]: the operation stops with nothing half done, and the next one may work.
+//!
+//! `alloc::vec::Vec` and `Box::new` abort when memory runs out, so the core doesn't use them.
+
+use allocator_api2::alloc::{AllocError, Allocator};
+
+/// The allocator a mount takes all its memory from.
+pub type Heap = &'static (dyn Allocator + Send + Sync);
+
+/// A vector in a [`Heap`]. Grow it with [`push`] or after `try_reserve`, never with the methods that abort.
+pub type Vec<T> = allocator_api2::vec::Vec<T, Heap>;
+
+/// A box in a [`Heap`]. Make it with `Box::try_new_in`.
+pub type Box<T> = allocator_api2::boxed::Box<T, Heap>;
+
+/// The budget given at mount is used up. Nothing was changed; the next operation may work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("out of memory: the budget given at mount is used up")]
+pub struct NoMemory;
+
+impl From<AllocError> for NoMemory {
+    fn from(_: AllocError) -> Self {
+        NoMemory
+    }
+}
+
+/// Puts `value` into a box.
+pub fn boxed<T>(heap: Heap, value: T) -> Result<Box<T>, NoMemory> {
+    Ok(Box::try_new_in(value, heap)?)
+}
+
+/// Appends `item`, growing the vector when it must.
+pub fn push<T>(vec: &mut Vec<T>, item: T) -> Result<(), NoMemory> {
+    vec.try_reserve(1).map_err(|_| NoMemory)?;
+    vec.push(item);
+    Ok(())
+}
+
+/// Appends all of `bytes`.
+pub fn extend(vec: &mut Vec<u8>, bytes: &[u8]) -> Result<(), NoMemory> {
+    vec.try_reserve(bytes.len()).map_err(|_| NoMemory)?;
+    vec.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// A vector of `len` items made by `make`, with room for no more.
+pub fn filled<T>(heap: Heap, len: usize, make: impl FnMut() -> T) -> Result<Vec<T>, NoMemory> {
+    let mut vec = Vec::new_in(heap);
+    vec.try_reserve_exact(len).map_err(|_| NoMemory)?;
+    vec.resize_with(len, make);
+    Ok(vec)
+}

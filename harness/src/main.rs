@@ -1,0 +1,2 @@
+//! Userspace harness.
+fn main() {}

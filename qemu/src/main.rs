@@ -1,0 +1,2 @@
+//! Test kernel.
+fn main() {}
