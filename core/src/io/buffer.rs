@@ -22,7 +22,7 @@ pub struct Buffer {
 impl Buffer {
     /// A buffer of `len` zero bytes.
     pub fn new(heap: Heap, len: usize) -> Result<Self, NoMemory> {
-        let pages = memory::filled(heap, len.div_ceil(PAGE_BYTES), || Page::new_zeroed())?;
+        let pages = memory::filled(heap, len.div_ceil(PAGE_BYTES), Page::new_zeroed)?;
         Ok(Self { pages, len })
     }
 
@@ -39,6 +39,12 @@ impl Buffer {
     /// True when the buffer holds no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Shows only the first `len` bytes, or all of them again: at most as many as the buffer was made for.
+    pub(crate) fn set_len(&mut self, len: usize) {
+        assert!(len <= self.pages.len() * PAGE_BYTES);
+        self.len = len;
     }
 
     /// The bytes.

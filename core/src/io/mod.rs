@@ -11,13 +11,18 @@ mod buffer;
 mod clock;
 mod device;
 mod disk;
+mod memory_disk;
+#[cfg(test)]
+mod testing;
 mod wakers;
 pub mod wrap;
 
 pub use buffer::{Buffer, PAGE_BYTES};
 pub use clock::{Clock, Duration, Instant};
 pub use device::{
-    BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Operation, Request, Ticket, boxed_device,
+    BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Operation, Request, SECTOR_BYTES,
+    Ticket, boxed_device,
 };
 pub use disk::{Disk, DiskOptions};
+pub use memory_disk::{MemoryDevice, MemoryDisk};
 pub use wakers::Wakers;
