@@ -3,4 +3,5 @@
 #![forbid(unsafe_code)]
 
 pub mod io;
+pub mod media;
 pub mod memory;
