@@ -91,7 +91,7 @@ impl FileSystem {
     async fn read_ahead(&self, file: &InodeRef<'_>, size: u64, offset: u64, wanted: u64) -> Result<(), Error> {
         let first = offset - offset % BLOCK;
         let end = (offset + wanted).min(first + READ_AHEAD_BYTES);
-        if offset % BLOCK != 0 && end - offset <= BLOCK - offset % BLOCK {
+        if !offset.is_multiple_of(BLOCK) && end - offset <= BLOCK - offset % BLOCK {
             return Ok(());
         }
         let last = first.saturating_add(READ_AHEAD_BYTES).min(size) - 1;
