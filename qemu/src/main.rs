@@ -51,11 +51,13 @@ fn run(start_info: &'static StartInfo) -> Verdict {
             return Verdict::Fail;
         }
     };
-    // SAFETY: the only call.
-    let Some(memory) = (unsafe { start_info.free_memory() }) else {
+    let Some(mut memory) = start_info.free_memory() else {
         println!("kernel: the loader has passed no memory map");
         return Verdict::Fail;
     };
+    // SAFETY: memory that the map calls free and that neither the kernel nor the loader's tables reach into; nobody else
+    // is given it.
+    let memory = unsafe { memory.as_mut() };
     let memory_bytes = memory.len();
     let platform = match Platform::start(memory) {
         Ok(platform) => platform,

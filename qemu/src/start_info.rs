@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
+use core::ptr::NonNull;
 use core::slice;
 
 /// `hvm_start_info`, version 1.
@@ -48,10 +49,7 @@ impl StartInfo {
     }
 
     /// The largest free stretch of memory: above the kernel, and above what the loader has left there.
-    ///
-    /// # Safety
-    /// Call once: it hands the memory out.
-    pub(crate) unsafe fn free_memory(&'static self) -> Option<&'static mut [MaybeUninit<u8>]> {
+    pub(crate) fn free_memory(&self) -> Option<NonNull<[MaybeUninit<u8>]>> {
         if self.magic != MAGIC || self.version < 1 {
             return None;
         }
@@ -65,8 +63,7 @@ impl StartInfo {
             (start, entry.address.saturating_add(entry.bytes).min(USABLE_END).saturating_sub(start))
         });
         let (start, bytes) = free.max_by_key(|(_, bytes)| *bytes).filter(|(_, bytes)| *bytes > 0)?;
-        // SAFETY: memory that the map calls free, and that neither the image nor the loader's tables reach into.
-        Some(unsafe { slice::from_raw_parts_mut(start as *mut MaybeUninit<u8>, bytes as usize) })
+        Some(NonNull::slice_from_raw_parts(NonNull::new(start as *mut _)?, bytes as usize))
     }
 
     /// The end of the loader's tables if they lie above the kernel's start; QEMU puts them below it.

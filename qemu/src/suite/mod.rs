@@ -19,7 +19,7 @@ struct Case {
 }
 
 /// What went wrong, as a line.
-struct Failure(heapless::String<200>);
+struct Failure(heapless::String<112>);
 
 /// A failure that says `what`. More than fits is cut off.
 fn failure(what: fmt::Arguments<'_>) -> Failure {
@@ -70,11 +70,20 @@ fn disk(platform: &Platform, driver: &'static BlockDriver) -> Result<Disk, NoMem
     Disk::new(MEMORY, boxed_device(MEMORY, driver)?, platform.timer, DiskOptions::default())
 }
 
-/// All devices as the core drives them; an error when there is none.
+/// What the cases use of a disk.
+const USED_BYTES: u64 = 128 << 20;
+
+/// All devices as the core drives them; an error when there is none, or one can't be written to.
 fn all_disks(platform: &Platform) -> Result<Vec<Disk>, Failure> {
     let mut disks = Vec::new_in(MEMORY);
     for driver in &platform.disks {
         memory::push(&mut disks, disk(platform, driver)?)?;
     }
-    if disks.is_empty() { Err(failure(format_args!("no virtio disk is attached"))) } else { Ok(disks) }
+    if disks.is_empty() {
+        return Err(failure(format_args!("no virtio disk is attached")));
+    }
+    match disks.iter().map(Disk::info).find(|info| info.read_only || info.size_bytes < USED_BYTES) {
+        Some(info) => Err(failure(format_args!("{}: read-only, or smaller than {USED_BYTES} bytes", info.name))),
+        None => Ok(disks),
+    }
 }
