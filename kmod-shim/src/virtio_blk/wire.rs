@@ -50,8 +50,10 @@ pub(super) enum Command {
     Discard { offset: DeviceOffset, sectors: u32 },
 }
 
-/// What one ticket shares with the device beside its buffer. Its place in memory never changes.
+/// What one ticket shares with the device beside its buffer. Its place in memory never changes; aligned so that it never
+/// crosses a page, and shares no cache line with another.
 #[derive(Default)]
+#[repr(C, align(64))]
 pub(super) struct Exchange {
     /// Type (32 bits), reserved, first sector (64 bits).
     header: UnsafeCell<[u8; 16]>,
