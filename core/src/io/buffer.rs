@@ -22,7 +22,7 @@ pub struct Buffer {
 impl Buffer {
     /// A buffer of `len` zero bytes.
     pub fn new(heap: Heap, len: usize) -> Result<Self, NoMemory> {
-        let pages = memory::filled(heap, len.div_ceil(PAGE_BYTES), || Page::new_zeroed())?;
+        let pages = memory::filled(heap, len.div_ceil(PAGE_BYTES), Page::new_zeroed)?;
         Ok(Self { pages, len })
     }
 

@@ -7,17 +7,21 @@
 //! Everything that tests and tools put between a device and its user (faults, a log, counters) is a public wrapper that
 //! implements [`BlockDevice`] itself: see [`wrap`].
 
+mod block_cache;
 mod buffer;
 mod clock;
 mod device;
 mod disk;
+mod volumes;
 mod wakers;
 pub mod wrap;
 
+pub use block_cache::{Block, BlockCache, MIN_CACHE_BYTES, ReadError};
 pub use buffer::{Buffer, PAGE_BYTES};
 pub use clock::{Clock, Duration, Instant};
 pub use device::{
     BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Operation, Request, Ticket, boxed_device,
 };
 pub use disk::{Disk, DiskOptions};
+pub use volumes::{Volume, Volumes};
 pub use wakers::Wakers;

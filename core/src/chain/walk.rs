@@ -1,0 +1,108 @@
+//! Lookup and iteration through indirect blocks (spec 4.2).
+
+use core::ops::ControlFlow;
+
+use super::{ChainError, MAX_DEPTH, Stop};
+use crate::io::{BlockCache, ReadError};
+use crate::media::{BlockArray, BlockKind, BlockName, Blockref, Corruption, Key, KeyRange};
+
+/// An array and what it is in.
+#[derive(Clone, Copy)]
+pub struct Holder<'a> {
+    /// The block the array is in.
+    pub block: BlockName,
+    /// The array.
+    pub array: BlockArray<'a>,
+    /// The array was checked: all entries are in order and in place.
+    pub sound: bool,
+}
+
+/// What is left of a walk. It shrinks as the walk gets on, so that one taken up again after a [`Stop`] doesn't repeat itself
+/// and needs no more blocks in memory than one path down the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The keys not seen yet; none when the walk is through.
+    pub remaining: Option<KeyRange>,
+}
+
+impl Cursor {
+    /// A walk over `range`.
+    pub fn new(range: KeyRange) -> Self {
+        Self { remaining: Some(range) }
+    }
+
+    /// Leaves out everything through `key`.
+    pub fn skip_through(&mut self, key: Key) {
+        self.remaining = self.remaining.and_then(|range| range.above(key));
+    }
+}
+
+/// The next leaf below `root` whose span reaches into what remains of the walk.
+pub fn find(blocks: &BlockCache, root: Holder<'_>, cursor: &mut Cursor) -> Result<Option<Blockref>, Stop> {
+    let mut found = None;
+    scan(blocks, root, cursor, &mut |leaf| {
+        found = Some(*leaf);
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// Shows `visit` every leaf below `root` whose span reaches into what remains of the walk, in ascending order, until it has
+/// enough. A leaf is shown once, however often the walk is stopped and taken up again.
+pub fn scan(
+    blocks: &BlockCache,
+    root: Holder<'_>,
+    cursor: &mut Cursor,
+    visit: &mut dyn FnMut(&Blockref) -> ControlFlow<()>,
+) -> Result<(), Stop> {
+    Walk { blocks, cursor, visit }.array(root, 0).map(drop)
+}
+
+struct Walk<'w> {
+    blocks: &'w BlockCache,
+    cursor: &'w mut Cursor,
+    visit: &'w mut dyn FnMut(&Blockref) -> ControlFlow<()>,
+}
+
+impl Walk<'_> {
+    fn array(&mut self, holder: Holder<'_>, depth: usize) -> Result<ControlFlow<()>, Stop> {
+        let Holder { block, array, sound } = holder;
+        // An array out of order: nothing in it can be relied on from here to its end.
+        let failed = |corruption| {
+            Stop::Failed(ChainError { block, error: ReadError::Corrupt(corruption), through: array.span().last })
+        };
+        let Some(range) = self.cursor.remaining else { return Ok(ControlFlow::Break(())) };
+        let start = if sound { array.first_reaching_sound(range.first) } else { array.first_reaching(0, range.first) };
+        let Some((start, _)) = start.map_err(failed)? else { return Ok(ControlFlow::Continue(())) };
+        let mut previous = None;
+        for entry in array.entries()[start..].iter().filter(|entry| !entry.is_empty()) {
+            if entry.key() > range.last {
+                return Ok(ControlFlow::Break(()));
+            }
+            let span = if sound { entry.span() } else { array.check_entry(previous, entry) }.map_err(failed)?;
+            previous = Some(span);
+            let flow = self.entry(entry, span, depth)?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            self.cursor.skip_through(span.last);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn entry(&mut self, entry: &Blockref, span: KeyRange, depth: usize) -> Result<ControlFlow<()>, Stop> {
+        let failed = |corruption| Stop::Failed(ChainError::corrupt(entry, corruption));
+        if entry.kind().map_err(failed)? != BlockKind::Indirect {
+            let flow = (self.visit)(entry);
+            self.cursor.skip_through(span.last);
+            return Ok(flow);
+        }
+        if depth == MAX_DEPTH {
+            return Err(failed(Corruption::TooDeep));
+        }
+        let block = self.blocks.get(entry).ok_or(Stop::Missing(*entry))?;
+        let bytes = block.bytes();
+        let array = BlockArray::new(&bytes, span);
+        self.array(Holder { block: entry.name(), array, sound: block.is_sound_array() }, depth + 1)
+    }
+}

@@ -1,0 +1,134 @@
+//! Arrays of blockrefs: the volume header's sets, inode bodies, indirect blocks (spec 4.1).
+
+use zerocopy::FromBytes;
+
+use super::{Blockref, Corruption, Key, KeyRange};
+
+/// A view of an array whose entries lie in `span`. Entries are in ascending order of their keys; empty ones may be anywhere.
+#[derive(Clone, Copy)]
+pub struct BlockArray<'a> {
+    entries: &'a [Blockref],
+    span: KeyRange,
+}
+
+impl<'a> BlockArray<'a> {
+    /// The array in `bytes`. A tail shorter than an entry is left out.
+    pub fn new(bytes: &'a [u8], span: KeyRange) -> Self {
+        let whole = bytes.len() - bytes.len() % size_of::<Blockref>();
+        let entries = <[Blockref]>::ref_from_bytes(&bytes[..whole]).unwrap_or(&[]);
+        Self { entries, span }
+    }
+
+    /// The array in `entries`.
+    pub fn of(entries: &'a [Blockref], span: KeyRange) -> Self {
+        Self { entries, span }
+    }
+
+    /// The keys its entries lie in.
+    pub fn span(&self) -> KeyRange {
+        self.span
+    }
+
+    /// All entries, empty ones included, unchecked.
+    pub fn entries(&self) -> &'a [Blockref] {
+        self.entries
+    }
+
+    /// The first entry, at or after `start`, whose span reaches `key` or beyond, with its index. Every entry passed is
+    /// checked for order and containment; entries before `start` are taken for checked.
+    pub fn first_reaching(&self, start: usize, key: Key) -> Result<Option<(usize, &'a Blockref)>, Corruption> {
+        let mut previous: Option<KeyRange> = None;
+        for (index, entry) in self.entries.iter().enumerate().skip(start) {
+            if entry.is_empty() {
+                continue;
+            }
+            let span = self.check_entry(previous, entry)?;
+            if span.last >= key {
+                return Ok(Some((index, entry)));
+            }
+            previous = Some(span);
+        }
+        Ok(None)
+    }
+
+    /// Checks every entry.
+    pub fn check(&self) -> Result<(), Corruption> {
+        let mut previous = None;
+        for entry in self.entries.iter().filter(|entry| !entry.is_empty()) {
+            entry.kind()?;
+            previous = Some(self.check_entry(previous, entry)?);
+        }
+        Ok(())
+    }
+
+    /// As [`first_reaching`](Self::first_reaching) from the start, for an array known to be sound: searches in halves.
+    pub fn first_reaching_sound(&self, key: Key) -> Result<Option<(usize, &'a Blockref)>, Corruption> {
+        let (mut low, mut high) = (0, self.entries.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let probe = (middle..high).find(|index| !self.entries[*index].is_empty());
+            match probe {
+                Some(index) if self.entries[index].span()?.last < key => low = index + 1,
+                _ => high = middle,
+            }
+        }
+        let found = (low..self.entries.len()).find(|index| !self.entries[*index].is_empty());
+        Ok(found.map(|index| (index, &self.entries[index])))
+    }
+
+    /// Checks one entry against its container and the entry before it; its span.
+    pub fn check_entry(&self, previous: Option<KeyRange>, entry: &Blockref) -> Result<KeyRange, Corruption> {
+        let span = entry.span()?;
+        if !self.span.contains(span) {
+            return Err(Corruption::Containment(entry.key()));
+        }
+        if previous.is_some_and(|before| span.first <= before.last) {
+            return Err(Corruption::Order(entry.key()));
+        }
+        Ok(span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{BlockKind, KeyBits, Methods};
+
+    fn array(keys: &[(u64, u8)]) -> [Blockref; 4] {
+        core::array::from_fn(|i| match keys.get(i) {
+            Some(&(u64::MAX, _)) | None => Blockref::EMPTY,
+            Some(&(key, bits)) => Blockref::new(BlockKind::Data, Key(key), KeyBits(bits), Methods(0)),
+        })
+    }
+
+    #[test]
+    fn first_reaching_skips_gaps_and_checks_what_it_passes() {
+        let hole = (u64::MAX, 0);
+        let cases: [(&[(u64, u8)], u64, Result<Option<usize>, Corruption>); 8] = [
+            (&[], 0, Ok(None)),
+            (&[hole, (16, 4), hole, (64, 4)], 0, Ok(Some(1))),
+            (&[hole, (16, 4), hole, (64, 4)], 31, Ok(Some(1))),
+            (&[hole, (16, 4), hole, (64, 4)], 32, Ok(Some(3))),
+            (&[hole, (16, 4), hole, (64, 4)], 80, Ok(None)),
+            (&[(64, 4), (16, 4)], 100, Err(Corruption::Order(Key(16)))),
+            (&[(64, 4), (72, 3)], 100, Err(Corruption::Order(Key(72)))),
+            (&[(256, 4)], 0, Err(Corruption::Containment(Key(256)))),
+        ];
+        for (keys, key, wanted) in cases {
+            let entries = array(keys);
+            let view = BlockArray::of(&entries, KeyRange { first: Key(0), last: Key(255) });
+            assert_eq!(
+                view.first_reaching(0, Key(key)).map(|found| found.map(|(index, _)| index)),
+                wanted,
+                "{keys:?} {key}"
+            );
+        }
+    }
+
+    #[test]
+    fn odd_lengths_are_no_panic() {
+        for len in [0, 1, 127, 128, 130, 1000] {
+            assert_eq!(BlockArray::new(&[0; 1000][..len], KeyRange::ALL).entries().len(), len / 128);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Sizes, alignments and reserved places of the address space (spec 1.1 and 1.2).
+
+use super::{Corruption, DataOff, MediaOffset};
+
+/// The smallest block is 2^10 bytes.
+pub const MIN_RADIX: u8 = 10;
+/// The largest block is 2^16 bytes.
+pub const MAX_RADIX: u8 = 16;
+/// A logical file block, and a device buffer no block crosses.
+pub const FILE_BLOCK_BYTES: usize = 1 << MAX_RADIX;
+/// Bits of a key below a logical file block.
+pub const FILE_BLOCK_BITS: u8 = MAX_RADIX;
+/// The freemap's granule; a smaller block lies inside one.
+pub const CHUNK_BYTES: u64 = 16 << 10;
+/// What one freemap record describes, and the size of a reserved segment.
+pub const SEGMENT_BYTES: u64 = 4 << 20;
+/// Every this many bytes of the address space starts with a reserved segment; what one freemap leaf describes.
+pub const LEAF_SPAN_BYTES: u64 = 1 << 30;
+/// Distance of the volume header's copies.
+pub const HEADER_SPACING_BYTES: u64 = 2 << 30;
+/// Volume sizes are multiples of this.
+pub const VOLUME_ALIGN_BYTES: u64 = 8 << 20;
+/// Every volume of a set but the last is a multiple of this.
+pub const INNER_VOLUME_ALIGN_BYTES: u64 = 1 << 30;
+/// The size of a reserved slot, and of a volume header.
+pub const SLOT_BYTES: u64 = 64 << 10;
+/// Copies of the volume header.
+pub const HEADER_COPIES: usize = 4;
+/// Volumes of one filesystem.
+pub const MAX_VOLUMES: usize = 64;
+/// The largest filesystem.
+pub const MAX_TOTAL_BYTES: u64 = i64::MAX as u64;
+/// Bytes of a name.
+pub const MAX_NAME_BYTES: usize = 255;
+
+/// Where copy `index` of the volume header lies on its volume.
+pub const fn header_offset(index: usize) -> u64 {
+    index as u64 * HEADER_SPACING_BYTES
+}
+
+/// How many header copies a volume of `volume_bytes` holds.
+pub const fn header_copies(volume_bytes: u64) -> usize {
+    let mut copies = 0;
+    while copies < HEADER_COPIES && header_offset(copies) < volume_bytes {
+        copies += 1;
+    }
+    copies
+}
+
+/// Capacity of a volume set for data and metadata, as newfs computes it (spec 6.6); none when nothing is left.
+pub fn allocator_size(total_bytes: u64, boot_bytes: u64, aux_bytes: u64) -> Option<u64> {
+    let reserved = total_bytes.div_ceil(LEAF_SPAN_BYTES).checked_mul(SEGMENT_BYTES)?;
+    total_bytes.checked_sub(reserved)?.checked_sub(boot_bytes)?.checked_sub(aux_bytes)
+}
+
+/// Checks a block's place against the placement rules of spec 1.1, for all but freemap blocks.
+pub fn check_placement(block: DataOff, total_bytes: u64) -> Result<(), Corruption> {
+    let Some(radix) = block.radix()? else { return Ok(()) };
+    let (MediaOffset(offset), bytes) = (block.offset(), radix.bytes() as u64);
+    if offset >= total_bytes || bytes > total_bytes - offset {
+        return Err(Corruption::OutOfRange(block));
+    }
+    let last = offset + (bytes - 1);
+    let crosses = |unit: u64| offset / unit != last / unit;
+    let misplaced = offset % (1 << MIN_RADIX) != 0
+        || crosses(FILE_BLOCK_BYTES as u64)
+        || (bytes < CHUNK_BYTES && crosses(CHUNK_BYTES))
+        || (bytes >= CHUNK_BYTES && offset % bytes != 0);
+    if misplaced {
+        return Err(Corruption::Alignment(block));
+    }
+    if offset % LEAF_SPAN_BYTES < SEGMENT_BYTES {
+        return Err(Corruption::Reserved(block));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_that_fit() {
+        for (bytes, copies) in
+            [(8 << 20, 1), (2 << 30, 1), ((2 << 30) + (8 << 20), 2), (6 << 30, 3), (8 << 30, 4), (1 << 40, 4)]
+        {
+            assert_eq!(header_copies(bytes), copies, "{bytes:#x}");
+        }
+    }
+
+    #[test]
+    fn capacity_of_the_dissected_image() {
+        assert_eq!(allocator_size(1 << 30, 32 << 20, 32 << 20), Some(0x3bc0_0000));
+        assert_eq!(allocator_size(8 << 20, 8 << 20, 8 << 20), None);
+    }
+
+    #[test]
+    fn placement() {
+        let total = 2 << 30;
+        for (data_off, verdict) in [
+            (0, Ok(())),
+            (0x0440_080a, Ok(())),
+            (0x0440_000f, Ok(())),
+            (0x0440_4010, Err(Corruption::Alignment(DataOff(0x0440_4010)))),
+            (0x0440_3c0b, Err(Corruption::Alignment(DataOff(0x0440_3c0b)))),
+            (0x0440_020a, Err(Corruption::Alignment(DataOff(0x0440_020a)))),
+            (0x4000_000a, Err(Corruption::Reserved(DataOff(0x4000_000a)))),
+            (0x8000_000a, Err(Corruption::OutOfRange(DataOff(0x8000_000a)))),
+            (0x0440_0009, Err(Corruption::Radix(9))),
+            (0x0440_003f, Err(Corruption::Radix(63))),
+        ] {
+            assert_eq!(check_placement(DataOff(data_off), total), verdict, "{data_off:#x}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What is on disk: plain data, no I/O, no allocation (the format spec's sections 1 to 6).
+//!
+//! Every structure is a zerocopy view over little-endian bytes of alignment 1, so any byte slice of the right length can be
+//! looked at, and nothing is believed of it: accessors return raw values in their newtypes, and `check…` functions say what
+//! is wrong as a [`Corruption`].
+
+pub mod block_array;
+pub mod blockref;
+pub mod check;
+pub mod compression;
+pub mod corruption;
+pub mod directory_hash;
+pub mod dirent;
+pub mod freemap;
+pub mod geometry;
+pub mod inode;
+pub mod numbers;
+pub mod uuid;
+pub mod volume_header;
+
+pub use block_array::BlockArray;
+pub use blockref::{BlockKind, BlockName, Blockref, Methods};
+pub use check::CheckMethod;
+pub use compression::Compression;
+pub use corruption::Corruption;
+pub use directory_hash::directory_hash;
+pub use dirent::Dirent;
+pub use inode::{FileKind, Inode, InodeMeta, PfsKind, PfsSubkind};
+pub use numbers::{DataOff, Inum, Key, KeyBits, KeyRange, MediaOffset, MirrorTid, ModifyTid, Radix, Timestamp};
+pub use uuid::Uuid;
+pub use volume_header::VolumeHeader;

@@ -1,0 +1,78 @@
+//! UUIDs as the format stores them: the first three fields little-endian (spec 1.3).
+
+use core::fmt;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// A UUID, 16 bytes in media order.
+#[derive(
+    Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct Uuid(pub [u8; 16]);
+
+impl Uuid {
+    /// The file system type of every HAMMER2 volume: 5cbb9ad1-862d-11dc-a94d-01301bb8a9f5.
+    pub const HAMMER2: Self =
+        Self::from_fields(0x5cbb_9ad1, 0x862d, 0x11dc, [0xa9, 0x4d, 0x01, 0x30, 0x1b, 0xb8, 0xa9, 0xf5]);
+    /// No UUID.
+    pub const NIL: Self = Self([0; 16]);
+
+    /// A UUID from its fields as they are printed.
+    pub const fn from_fields(low: u32, mid: u16, high: u16, rest: [u8; 8]) -> Self {
+        let (l, m, h, r) = (low.to_le_bytes(), mid.to_le_bytes(), high.to_le_bytes(), rest);
+        Self([l[0], l[1], l[2], l[3], m[0], m[1], h[0], h[1], r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]])
+    }
+
+    /// A random (version 4) UUID from 16 random bytes.
+    pub fn random(mut bytes: [u8; 16]) -> Self {
+        bytes[7] = bytes[7] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        Self(bytes)
+    }
+
+    /// The UUID that stands for a numeric Unix user or group (spec 3.1).
+    pub fn from_unix_id(id: u32) -> Self {
+        let mut bytes = [0; 16];
+        bytes[12..].copy_from_slice(&id.to_le_bytes());
+        Self(bytes)
+    }
+
+    /// The numeric Unix user or group this UUID stands for.
+    pub const fn unix_id(self) -> u32 {
+        u32::from_le_bytes([self.0[12], self.0[13], self.0[14], self.0[15]])
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let b = &self.0;
+        let low = u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        let (mid, high) = (u16::from_le_bytes([b[4], b[5]]), u16::from_le_bytes([b[6], b[7]]));
+        write!(f, "{low:08x}-{mid:04x}-{high:04x}-{:02x}{:02x}-", b[8], b[9])?;
+        b[10..].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Uuid({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_system_type_bytes() {
+        let spec = [0xd1, 0x9a, 0xbb, 0x5c, 0x2d, 0x86, 0xdc, 0x11, 0xa9, 0x4d, 0x01, 0x30, 0x1b, 0xb8, 0xa9, 0xf5];
+        assert_eq!(Uuid::HAMMER2.0, spec);
+    }
+
+    #[test]
+    fn unix_ids_round_trip() {
+        assert_eq!(Uuid::from_unix_id(0x0102_0304).unix_id(), 0x0102_0304);
+        assert_eq!(Uuid::from_unix_id(1000).0[..12], [0; 12]);
+    }
+}

@@ -1,0 +1,351 @@
+//! The volume header, 64 KiB in slot 0 of every 2 GiB (spec 1.3).
+
+use static_assertions::const_assert_eq;
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::check::crc32c;
+use super::corruption::HeaderCrc;
+use super::geometry::{HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES};
+use super::{Blockref, Corruption, MediaOffset, MirrorTid, Uuid};
+
+/// Bytes of a volume header.
+pub const VOLUME_HEADER_BYTES: usize = 65536;
+/// The first eight bytes of a volume.
+pub const MAGIC: u64 = 0x4841_4d32_0517_2011;
+/// The same, written by a machine of the other byte order.
+pub const MAGIC_SWAPPED: u64 = MAGIC.swap_bytes();
+/// What newfs says who made the volume.
+pub const PEER_HAMMER2: u8 = 3;
+/// Blockrefs in a blockset.
+pub const SET_ENTRIES: usize = 4;
+
+/// Four blockrefs.
+pub type Blockset = [Blockref; SET_ENTRIES];
+
+/// A volume header as it is on media.
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct VolumeHeader {
+    magic: U64,
+    boot_beg: U64,
+    boot_end: U64,
+    aux_beg: U64,
+    aux_end: U64,
+    volu_size: U64,
+    version: U32,
+    flags: U32,
+    copyid: u8,
+    freemap_version: u8,
+    /// Who made the volume.
+    pub peer_type: u8,
+    /// The volume's place in its set.
+    pub volu_id: u8,
+    /// Volumes of the set; 0 in version 1.
+    pub nvolumes: u8,
+    reserved_3d: [u8; 3],
+    /// The filesystem, the same on all its volumes.
+    pub fsid: Uuid,
+    /// [`Uuid::HAMMER2`].
+    pub fstype: Uuid,
+    allocator_size: U64,
+    allocator_free: U64,
+    allocator_beg: U64,
+    mirror_tid: U64,
+    reserved_80: [u8; 16],
+    freemap_tid: U64,
+    bulkfree_tid: U64,
+    reserved_a0: [u8; 32],
+    total_size: U64,
+    copyexists: [u8; 32],
+    reserved_e8: [u8; 248],
+    icrc_sects: [U32; 8],
+    /// Leads to the super-root.
+    pub sroot_blockset: Blockset,
+    reserved_400: [u8; 1024],
+    /// Leads to the freemap.
+    pub freemap_blockset: Blockset,
+    reserved_a00: [u8; 1024],
+    volu_loff: [U64; MAX_VOLUMES],
+    volconf: [u8; 32768],
+    reserved_9000: [u8; 28668],
+    icrc_volheader: U32,
+}
+
+const_assert_eq!(size_of::<VolumeHeader>(), VOLUME_HEADER_BYTES);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, volu_size), 0x28);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, fsid), 0x40);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, allocator_size), 0x60);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, freemap_tid), 0x90);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, total_size), 0xc0);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, icrc_sects), SECTOR_CRCS);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, sroot_blockset), SROOT_BLOCKSET);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, freemap_blockset), 0x800);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, volu_loff), 0xe00);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, volconf), 0x1000);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, icrc_volheader), WHOLE_CRC);
+
+const SECTOR_CRCS: usize = 0x1e0;
+const SROOT_BLOCKSET: usize = 0x200;
+const SECTOR_BYTES: usize = 0x200;
+const CRC_SROOT: usize = 6;
+const CRC_SECTOR0: usize = 7;
+const CRC_SECTOR0_END: usize = SECTOR_CRCS + 4 * CRC_SECTOR0;
+const WHOLE_CRC: usize = 0xfffc;
+/// In `volu_loff`: there is no such volume.
+const NO_VOLUME: u64 = u64::MAX;
+
+/// The format of a volume set: the two versions differ only in how the header names the volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum VolumeVersion {
+    /// One volume.
+    V1 = 1,
+    /// One volume or more.
+    V2 = 2,
+}
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $field:ident, $set:ident: $type:ty = $wrap:expr, $unwrap:expr;)*) => {
+        $(
+            $(#[$doc])*
+            pub fn $field(&self) -> $type {
+                ($wrap)(self.$field.get())
+            }
+
+            #[doc = concat!("Sets `", stringify!($field), "`.")]
+            pub fn $set(&mut self, value: $type) {
+                self.$field = U64::new(($unwrap)(value));
+            }
+        )*
+    };
+}
+
+impl VolumeHeader {
+    fields! {
+        /// Start of the boot area.
+        boot_beg, set_boot_beg: MediaOffset = MediaOffset, |offset: MediaOffset| offset.0;
+        /// End of the boot area.
+        boot_end, set_boot_end: MediaOffset = MediaOffset, |offset: MediaOffset| offset.0;
+        /// Start of the aux area.
+        aux_beg, set_aux_beg: MediaOffset = MediaOffset, |offset: MediaOffset| offset.0;
+        /// End of the aux area.
+        aux_end, set_aux_end: MediaOffset = MediaOffset, |offset: MediaOffset| offset.0;
+        /// Bytes of this volume.
+        volu_size, set_volu_size: u64 = |bytes| bytes, |bytes| bytes;
+        /// Capacity for statistics, in bytes.
+        allocator_size, set_allocator_size: u64 = |bytes| bytes, |bytes| bytes;
+        /// Bytes not allocated, in units of 16 KiB.
+        allocator_free, set_allocator_free: u64 = |bytes| bytes, |bytes| bytes;
+        /// The first byte that newfs didn't use.
+        allocator_beg, set_allocator_beg: MediaOffset = MediaOffset, |offset: MediaOffset| offset.0;
+        /// The last flush that is complete.
+        mirror_tid, set_mirror_tid: MirrorTid = MirrorTid, |tid: MirrorTid| tid.0;
+        /// The last flush that included the freemap.
+        freemap_tid, set_freemap_tid: MirrorTid = MirrorTid, |tid: MirrorTid| tid.0;
+        /// Bytes of all volumes; 0 in version 1.
+        total_size, set_total_size: u64 = |bytes| bytes, |bytes| bytes;
+    }
+
+    /// Makes all-zero bytes a header of `version` without volumes, areas or blocks.
+    pub fn initialize(&mut self, version: VolumeVersion) {
+        self.magic = U64::new(MAGIC);
+        self.version = U32::new(version as u32);
+        self.peer_type = PEER_HAMMER2;
+        self.fstype = Uuid::HAMMER2;
+    }
+
+    /// The format of the volume.
+    pub fn version(&self) -> Result<VolumeVersion, Corruption> {
+        match self.version.get() {
+            1 => Ok(VolumeVersion::V1),
+            2 => Ok(VolumeVersion::V2),
+            other => Err(Corruption::Version(other)),
+        }
+    }
+
+    /// Where volume `index` starts; none for a volume that isn't there.
+    pub fn volume_base(&self, index: usize) -> Option<MediaOffset> {
+        let base = self.volu_loff.get(index)?.get();
+        (base != NO_VOLUME).then_some(MediaOffset(base))
+    }
+
+    /// Sets where the volumes of a set start (version 2; version 1 leaves the table zero).
+    pub fn set_volume_bases(&mut self, bases: &[MediaOffset]) {
+        self.volu_loff = core::array::from_fn(|i| U64::new(bases.get(i).map_or(NO_VOLUME, |base| base.0)));
+    }
+
+    /// Sets the three check codes, each covering those before it.
+    pub fn seal(&mut self) {
+        let crcs = self.crcs();
+        self.icrc_sects[CRC_SROOT] = U32::new(crcs.sroot);
+        self.icrc_sects[CRC_SECTOR0] = U32::new(crc32c(&self.as_bytes()[..CRC_SECTOR0_END]));
+        self.icrc_volheader = U32::new(crc32c(&self.as_bytes()[..WHOLE_CRC]));
+    }
+
+    fn crcs(&self) -> Crcs {
+        let bytes = self.as_bytes();
+        Crcs {
+            sroot: crc32c(&bytes[SROOT_BLOCKSET..][..SECTOR_BYTES]),
+            sector0: crc32c(&bytes[..CRC_SECTOR0_END]),
+            whole: crc32c(&bytes[..WHOLE_CRC]),
+        }
+    }
+
+    /// Checks magic, check codes and type: that this is a header, and undamaged. Nothing of it means anything before.
+    pub fn check_identity(&self) -> Result<(), Corruption> {
+        match self.magic.get() {
+            MAGIC => {}
+            MAGIC_SWAPPED => return Err(Corruption::ForeignEndian),
+            _ => return Err(Corruption::NoHeader),
+        }
+        let crcs = self.crcs();
+        for (stored, computed, which) in [
+            (self.icrc_sects[CRC_SROOT], crcs.sroot, HeaderCrc::SuperRoot),
+            (self.icrc_sects[CRC_SECTOR0], crcs.sector0, HeaderCrc::Sector0),
+            (self.icrc_volheader, crcs.whole, HeaderCrc::Whole),
+        ] {
+            if stored.get() != computed {
+                return Err(Corruption::HeaderCheck(which));
+            }
+        }
+        if self.fstype != Uuid::HAMMER2 {
+            return Err(Corruption::FsType);
+        }
+        self.version().map(drop)
+    }
+
+    /// Checks the fields of a header whose identity is good, on a device of `device_bytes` (spec 1.3 to 1.5).
+    pub fn check_fields(&self, device_bytes: u64) -> Result<(), Corruption> {
+        let require = |good: bool, field| if good { Ok(()) } else { Err(Corruption::HeaderField(field)) };
+        let size = self.volu_size();
+        require(size > 0 && size.is_multiple_of(VOLUME_ALIGN_BYTES), "volu_size")?;
+        require(size <= device_bytes && size <= MAX_TOTAL_BYTES, "volu_size (larger than the device)")?;
+        match self.version()? {
+            VolumeVersion::V1 => {
+                require(self.nvolumes == 0, "nvolumes")?;
+                require(self.volu_id == 0, "volu_id")?;
+                require(self.total_size() == 0, "total_size")?;
+                require(self.volu_loff.iter().all(|base| base.get() == 0), "volu_loff")?;
+            }
+            VolumeVersion::V2 => self.check_volume_table(&require)?,
+        }
+        if self.volu_id != 0 {
+            return Ok(());
+        }
+        let areas = [self.boot_beg(), self.boot_end(), self.aux_beg(), self.aux_end(), self.allocator_beg()];
+        require(areas.is_sorted() && areas[4].0 <= size, "boot, aux and allocator areas")
+    }
+
+    fn check_volume_table(
+        &self,
+        require: &impl Fn(bool, &'static str) -> Result<(), Corruption>,
+    ) -> Result<(), Corruption> {
+        let volumes = usize::from(self.nvolumes);
+        require((1..=MAX_VOLUMES).contains(&volumes), "nvolumes")?;
+        require(usize::from(self.volu_id) < volumes, "volu_id")?;
+        let total = self.total_size();
+        require(total <= MAX_TOTAL_BYTES && total.is_multiple_of(VOLUME_ALIGN_BYTES), "total_size")?;
+        let mut end = 0;
+        for index in 0..MAX_VOLUMES {
+            match self.volume_base(index) {
+                Some(MediaOffset(base)) if index < volumes => {
+                    let grows = if index == 0 { base == 0 } else { base > end };
+                    require(grows && base.is_multiple_of(INNER_VOLUME_ALIGN_BYTES) && base < total, "volu_loff")?;
+                    end = base;
+                }
+                other => require(other.is_none() && index >= volumes, "volu_loff")?,
+            }
+        }
+        let id = usize::from(self.volu_id);
+        let base = self.volume_base(id).map_or(0, |base| base.0);
+        let next = self.volume_base(id + 1).map_or(total, |next| next.0);
+        require(next - base == self.volu_size(), "volu_size (not what the volume table says)")
+    }
+
+    /// Bytes of the whole filesystem, whatever the version.
+    pub fn filesystem_bytes(&self) -> u64 {
+        if self.nvolumes == 0 { self.volu_size() } else { self.total_size() }
+    }
+
+    /// Volumes of the filesystem, whatever the version.
+    pub fn volume_count(&self) -> usize {
+        usize::from(self.nvolumes.max(1))
+    }
+
+    /// The header copy to write after copy `last` (spec 7.4).
+    pub fn next_copy(&self, last: usize) -> usize {
+        let next = (last + 1) % HEADER_COPIES;
+        if next < super::geometry::header_copies(self.volu_size()) { next } else { 0 }
+    }
+}
+
+struct Crcs {
+    sroot: u32,
+    sector0: u32,
+    whole: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::boxed::Box;
+    use zerocopy::FromZeros;
+
+    fn header() -> Box<VolumeHeader> {
+        let mut header = Box::new(VolumeHeader::new_zeroed());
+        header.initialize(VolumeVersion::V2);
+        header.nvolumes = 2;
+        header.set_volu_size(1 << 30);
+        header.set_total_size((1 << 30) + (64 << 20));
+        header.set_volume_bases(&[MediaOffset(0), MediaOffset(1 << 30)]);
+        header.seal();
+        header
+    }
+
+    #[test]
+    fn a_sealed_header_is_good_and_any_bit_matters() {
+        let mut header = header();
+        assert_eq!(header.check_identity(), Ok(()));
+        assert_eq!(header.check_fields(1 << 30), Ok(()));
+        for at in [0x38, 0x78, 0x1fb, 0x210, 0x850, 0xe00, 0x9000, 0xfffb, 0xffff] {
+            header.as_mut_bytes()[at] ^= 0x40;
+            assert!(header.check_identity().is_err(), "{at:#x}");
+            header.as_mut_bytes()[at] ^= 0x40;
+        }
+    }
+
+    #[test]
+    fn fields_that_contradict() {
+        let cases: [(&str, fn(&mut VolumeHeader)); 8] = [
+            ("larger than the device", |h| h.set_volu_size(2 << 30)),
+            ("no size", |h| h.set_volu_size(0)),
+            ("odd size", |h| h.set_volu_size(1 << 20)),
+            ("no volumes", |h| h.nvolumes = 0),
+            ("too many volumes", |h| h.nvolumes = 65),
+            ("id", |h| h.volu_id = 2),
+            ("total", |h| h.set_total_size(1 << 30)),
+            ("areas", |h| h.set_boot_beg(MediaOffset(1))),
+        ];
+        for (what, break_it) in cases {
+            let mut header = header();
+            break_it(&mut header);
+            assert!(matches!(header.check_fields(1 << 30), Err(Corruption::HeaderField(_))), "{what}");
+        }
+        let mut other = header();
+        other.as_mut_bytes()[..8].copy_from_slice(&MAGIC.to_be_bytes());
+        assert_eq!(other.check_identity(), Err(Corruption::ForeignEndian));
+    }
+
+    #[test]
+    fn the_copy_written_next() {
+        let mut header = header();
+        for (bytes, last, next) in [(1 << 30, 0, 0), (5 << 30, 0, 1), (5 << 30, 2, 0), (8 << 30, 2, 3), (8 << 30, 3, 0)]
+        {
+            header.set_volu_size(bytes);
+            assert_eq!(header.next_copy(last), next, "{bytes:#x} after {last}");
+        }
+    }
+}
