@@ -6,6 +6,7 @@ pub mod chain;
 pub mod cluster;
 pub mod fs;
 pub mod io;
+pub mod manifest;
 pub mod media;
 pub mod memory;
 pub mod node;
