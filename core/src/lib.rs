@@ -5,3 +5,4 @@
 pub mod io;
 pub mod media;
 pub mod memory;
+pub mod newfs;
