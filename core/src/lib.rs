@@ -2,6 +2,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod chain;
 pub mod io;
 pub mod media;
 pub mod memory;

@@ -124,6 +124,11 @@ impl Disk {
         self.try_start(request, self.deadline())
     }
 
+    /// True when a request could start now.
+    pub(crate) fn has_free_ticket(&self) -> bool {
+        self.slots.borrow().contains(&Slot::Free)
+    }
+
     /// How a started request stands. Ready frees the ticket. A request past its deadline ends with `Timeout`; its buffer
     /// stays with the device.
     pub(crate) fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<Buffer, DeviceError>> {

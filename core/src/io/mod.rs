@@ -7,6 +7,7 @@
 //! Everything that tests and tools put between a device and its user (faults, a log, counters) is a public wrapper that
 //! implements [`BlockDevice`] itself: see [`wrap`].
 
+mod block_cache;
 mod buffer;
 mod clock;
 mod device;
@@ -14,9 +15,11 @@ mod disk;
 mod memory_disk;
 #[cfg(test)]
 mod testing;
+mod volumes;
 mod wakers;
 pub mod wrap;
 
+pub use block_cache::{Block, BlockCache, MIN_CACHE_BYTES, ReadError};
 pub use buffer::{Buffer, PAGE_BYTES};
 pub use clock::{Clock, Duration, Instant};
 pub use device::{
@@ -25,4 +28,5 @@ pub use device::{
 };
 pub use disk::{Disk, DiskOptions};
 pub use memory_disk::{MemoryDevice, MemoryDisk};
+pub use volumes::{Volume, Volumes};
 pub use wakers::Wakers;

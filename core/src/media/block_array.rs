@@ -24,6 +24,11 @@ impl<'a> BlockArray<'a> {
         Self { entries, span }
     }
 
+    /// The keys its entries lie in.
+    pub fn span(&self) -> KeyRange {
+        self.span
+    }
+
     /// All entries, empty ones included, unchecked.
     pub fn entries(&self) -> &'a [Blockref] {
         self.entries
@@ -44,6 +49,31 @@ impl<'a> BlockArray<'a> {
             previous = Some(span);
         }
         Ok(None)
+    }
+
+    /// Checks every entry.
+    pub fn check(&self) -> Result<(), Corruption> {
+        let mut previous = None;
+        for entry in self.entries.iter().filter(|entry| !entry.is_empty()) {
+            entry.kind()?;
+            previous = Some(self.check_entry(previous, entry)?);
+        }
+        Ok(())
+    }
+
+    /// As [`first_reaching`](Self::first_reaching) from the start, for an array known to be sound: searches in halves.
+    pub fn first_reaching_sound(&self, key: Key) -> Result<Option<(usize, &'a Blockref)>, Corruption> {
+        let (mut low, mut high) = (0, self.entries.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let probe = (middle..high).find(|index| !self.entries[*index].is_empty());
+            match probe {
+                Some(index) if self.entries[index].span()?.last < key => low = index + 1,
+                _ => high = middle,
+            }
+        }
+        let found = (low..self.entries.len()).find(|index| !self.entries[*index].is_empty());
+        Ok(found.map(|index| (index, &self.entries[index])))
     }
 
     /// Checks one entry against its container and the entry before it; its span.

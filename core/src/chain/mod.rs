@@ -1,0 +1,71 @@
+//! One node's topology: the trees of blockrefs below an inode or the volume header (spec 4).
+//!
+//! Everything here is synchronous and works on blocks that are in memory. When one is missing, the work ends with
+//! [`Stop::Missing`]; the caller loads the block and does the work again ([`load_missing`]). So nothing is ever half done
+//! across an await, and no borrow lives over one.
+
+mod walk;
+
+pub use walk::{Holder, find, scan};
+
+use crate::io::{Block, BlockCache, ReadError};
+use crate::media::{BlockName, Blockref, Corruption, Key};
+
+/// How deep indirect blocks may be nested. Real trees need six levels; a loop would have no end.
+pub const MAX_DEPTH: usize = 32;
+
+/// Why topology work can't go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// This block isn't in memory.
+    Missing(Blockref),
+    /// Something is wrong on media.
+    Failed(ChainError),
+}
+
+/// A part of the topology that can't be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainError {
+    /// The block.
+    pub block: BlockName,
+    /// What happened.
+    pub error: ReadError,
+    /// The last key that is lost with it; what lies beyond may be readable.
+    pub through: Key,
+}
+
+impl ChainError {
+    /// A block that can't be used.
+    pub fn new(bref: &Blockref, error: ReadError) -> Self {
+        let through = bref.span().map_or(bref.key(), |span| span.last);
+        Self { block: bref.name(), error, through }
+    }
+
+    /// A block whose content is invalid.
+    pub fn corrupt(bref: &Blockref, corruption: Corruption) -> Self {
+        Self::new(bref, ReadError::Corrupt(corruption))
+    }
+}
+
+/// Does `work` on blocks in memory, loading those it finds missing, until it is done.
+///
+/// The blocks loaded for one piece of work stay in memory until it is done, so that it gets on however small the cache is.
+pub async fn load_missing<T>(
+    blocks: &BlockCache,
+    mut work: impl FnMut() -> Result<T, Stop>,
+) -> Result<T, ChainError> {
+    let mut held: heapless::Vec<Block<'_>, MAX_DEPTH> = heapless::Vec::new();
+    loop {
+        let missing = match work() {
+            Ok(done) => return Ok(done),
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Missing(bref)) => bref,
+        };
+        let block = blocks.load(&missing).await.map_err(|error| ChainError::new(&missing, error))?;
+        // More than MAX_DEPTH blocks: a long scan, and the oldest are behind it.
+        if held.is_full() {
+            held.remove(0);
+        }
+        let _ = held.push(block);
+    }
+}

@@ -1,0 +1,273 @@
+//! The cache's books: which frame holds what, which are in use, which goes next.
+
+use crate::io::Ticket;
+use crate::media::check::CHECK_BYTES;
+use crate::media::geometry::{CHUNK_BYTES, MIN_RADIX};
+use crate::media::{Blockref, DataOff};
+use crate::memory::{self, Heap, NoMemory, Vec};
+
+/// Blocks of the smallest size in a chunk.
+const PIECES: usize = CHUNK_BYTES as usize >> MIN_RADIX;
+/// An empty place of the index.
+const NO_FRAME: u32 = u32::MAX;
+
+/// Stands for what a blockref says of its block: check code, methods, type, size and span. A piece of a frame bears the tag
+/// it was verified for, so another blockref to the same place is verified anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tag(u64);
+
+impl Tag {
+    /// No blockref.
+    const NONE: Self = Self(0);
+
+    pub(super) fn of(bref: &Blockref) -> Self {
+        let counted = bref.methods.check().map_or(CHECK_BYTES, |method| method.code_bytes());
+        let mut hash = u64::from_le_bytes([bref.kind_code(), bref.methods.0, bref.keybits().0, 0, 0, 0, 0, 0x80]);
+        let mut mix = |word: u64| hash = (hash.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mix(bref.data_off().0);
+        mix(bref.key().0);
+        for word in bref.check[..counted].chunks(8) {
+            mix(word.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+        }
+        Self(hash | 1)
+    }
+}
+
+/// A read under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Loading {
+    pub(super) volume: u8,
+    pub(super) ticket: Ticket,
+    pub(super) waiters: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    Free,
+    /// Has a place in the index, but nothing was started yet.
+    Claimed,
+    Loading(Loading),
+    Ready,
+}
+
+struct Frame {
+    key: DataOff,
+    bytes: usize,
+    state: State,
+    pins: u32,
+    /// Used since the eviction hand last came by.
+    recent: bool,
+    /// Bit per piece: a sound array.
+    sound: u16,
+    verified: [Tag; PIECES],
+}
+
+const FREE: Frame = Frame {
+    key: DataOff::NONE,
+    bytes: 0,
+    state: State::Free,
+    pins: 0,
+    recent: false,
+    sound: 0,
+    verified: [Tag::NONE; PIECES],
+};
+
+pub(super) struct Frames {
+    frames: Vec<Frame>,
+    /// Open-addressed hash of keys to frames, twice as large as the frames.
+    index: Vec<u32>,
+    free: Vec<u32>,
+    hand: usize,
+    used_bytes: usize,
+    budget_bytes: usize,
+}
+
+impl Frames {
+    pub(super) fn new(heap: Heap, count: usize, budget_bytes: usize) -> Result<Self, NoMemory> {
+        let mut next = count as u32;
+        let free = memory::filled(heap, count, || {
+            next -= 1;
+            next
+        })?;
+        Ok(Self {
+            frames: memory::filled(heap, count, || FREE)?,
+            index: memory::filled(heap, (2 * count).next_power_of_two(), || NO_FRAME)?,
+            free,
+            hand: 0,
+            used_bytes: 0,
+            budget_bytes,
+        })
+    }
+
+    pub(super) fn find(&mut self, key: DataOff) -> Option<usize> {
+        let mut place = self.home(key);
+        while self.index[place] != NO_FRAME {
+            let frame = self.index[place] as usize;
+            if self.frames[frame].key == key {
+                self.frames[frame].recent = true;
+                return Some(frame);
+            }
+            place = self.after(place);
+        }
+        None
+    }
+
+    /// A free frame entered under `key` (under none for [`DataOff::NONE`]), if frames and budget allow.
+    pub(super) fn claim(&mut self, key: DataOff, bytes: usize) -> Option<usize> {
+        if self.used_bytes + bytes > self.budget_bytes {
+            return None;
+        }
+        let frame = self.free.pop()?;
+        self.used_bytes += bytes;
+        self.frames[frame as usize] = Frame { key, bytes, state: State::Claimed, recent: true, ..FREE };
+        if key != DataOff::NONE {
+            let mut place = self.home(key);
+            while self.index[place] != NO_FRAME {
+                place = self.after(place);
+            }
+            self.index[place] = frame;
+        }
+        Some(frame as usize)
+    }
+
+    /// Frees the frame that nobody uses and that was longest without use, roughly; with its read, when that is under way.
+    pub(super) fn evict(&mut self) -> Option<(usize, Option<Loading>)> {
+        for _ in 0..2 * self.frames.len() {
+            let index = self.hand;
+            self.hand = (self.hand + 1) % self.frames.len();
+            let frame = &mut self.frames[index];
+            let loading = match frame.state {
+                State::Ready if frame.pins == 0 => None,
+                State::Loading(loading) if loading.waiters == 0 => Some(loading),
+                _ => continue,
+            };
+            if !core::mem::take(&mut frame.recent) {
+                self.release(index);
+                return Some((index, loading));
+            }
+        }
+        None
+    }
+
+    /// Frees a frame.
+    pub(super) fn release(&mut self, frame: usize) {
+        let Frame { key, bytes, .. } = core::mem::replace(&mut self.frames[frame], FREE);
+        self.used_bytes -= bytes;
+        // Room for all frames was reserved when the list was made.
+        self.free.push(frame as u32);
+        if key != DataOff::NONE {
+            self.remove_from_index(key, frame as u32);
+        }
+    }
+
+    /// Ends the search paths that lead to the frame. Its own key is gone already, so its place counts as its home.
+    fn remove_from_index(&mut self, key: DataOff, frame: u32) {
+        let mut hole = self.home(key);
+        while self.index[hole] != frame {
+            if self.index[hole] == NO_FRAME {
+                return;
+            }
+            hole = self.after(hole);
+        }
+        // Entries behind the hole that could no longer be found past it move into it.
+        let mut place = self.after(hole);
+        while self.index[place] != NO_FRAME {
+            let home = self.home(self.frames[self.index[place] as usize].key);
+            let mask = self.index.len() - 1;
+            if place.wrapping_sub(home) & mask >= place.wrapping_sub(hole) & mask {
+                self.index[hole] = self.index[place];
+                hole = place;
+            }
+            place = self.after(place);
+        }
+        self.index[hole] = NO_FRAME;
+    }
+
+    fn home(&self, key: DataOff) -> usize {
+        let hash = (key.0 >> MIN_RADIX ^ key.0 << 58).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (hash >> 32) as usize & (self.index.len() - 1)
+    }
+
+    fn after(&self, place: usize) -> usize {
+        (place + 1) & (self.index.len() - 1)
+    }
+
+    pub(super) fn pin(&mut self, frame: usize) {
+        self.frames[frame].pins += 1;
+    }
+
+    /// Ends one use. A frame that is in no index is released with its last use, and then this is true.
+    pub(super) fn unpin(&mut self, frame: usize) -> bool {
+        self.frames[frame].pins -= 1;
+        let last = self.frames[frame].pins == 0 && self.frames[frame].key == DataOff::NONE;
+        if last {
+            self.release(frame);
+        }
+        last
+    }
+
+    /// Takes a frame out of the index: only those who use it now still have it.
+    pub(super) fn detach(&mut self, frame: usize) {
+        let key = core::mem::take(&mut self.frames[frame].key);
+        if key != DataOff::NONE {
+            self.remove_from_index(key, frame as u32);
+        }
+    }
+
+    pub(super) fn pins(&self, frame: usize) -> u32 {
+        self.frames[frame].pins
+    }
+
+    /// The frame's state, if it still serves `key`.
+    pub(super) fn state(&self, frame: usize, key: DataOff) -> Option<State> {
+        (self.frames[frame].key == key).then_some(self.frames[frame].state)
+    }
+
+    pub(super) fn loading(&self, frame: usize, key: DataOff) -> Option<Loading> {
+        match self.state(frame, key) {
+            Some(State::Loading(loading)) => Some(loading),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_loading(&mut self, frame: usize, loading: Loading) {
+        self.frames[frame].state = State::Loading(loading);
+    }
+
+    pub(super) fn set_ready(&mut self, frame: usize) {
+        self.frames[frame].state = State::Ready;
+    }
+
+    pub(super) fn add_waiter(&mut self, frame: usize, key: DataOff) {
+        if let (true, State::Loading(loading)) = (self.frames[frame].key == key, &mut self.frames[frame].state) {
+            loading.waiters += 1;
+        }
+    }
+
+    pub(super) fn remove_waiter(&mut self, frame: usize, key: DataOff) {
+        if let (true, State::Loading(loading)) = (self.frames[frame].key == key, &mut self.frames[frame].state) {
+            loading.waiters = loading.waiters.saturating_sub(1);
+        }
+    }
+
+    /// Whether the piece at `start` was verified for `tag`, and then whether it is a sound array.
+    pub(super) fn verified(&self, frame: usize, start: usize, tag: Tag) -> Option<bool> {
+        let piece = start >> MIN_RADIX;
+        let frame = &self.frames[frame];
+        (frame.state == State::Ready && frame.verified[piece] == tag).then_some(frame.sound >> piece & 1 != 0)
+    }
+
+    pub(super) fn set_verified(&mut self, frame: usize, start: usize, tag: Tag, sound: bool) {
+        let piece = start >> MIN_RADIX;
+        let frame = &mut self.frames[frame];
+        frame.verified[piece] = tag;
+        frame.sound = frame.sound & !(1 << piece) | u16::from(sound) << piece;
+    }
+
+    /// Forgets that anything from `start` on was verified; the frame itself goes when nobody uses it.
+    pub(super) fn distrust(&mut self, frame: usize, start: usize, bytes: usize) {
+        let first = start >> MIN_RADIX;
+        let pieces = (bytes >> MIN_RADIX).min(PIECES - first);
+        self.frames[frame].verified[first..first + pieces].fill(Tag::NONE);
+    }
+}

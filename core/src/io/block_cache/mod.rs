@@ -1,0 +1,362 @@
+//! The block cache: blocks that were read and found good, by place, within a budget of bytes.
+//!
+//! Blocks on media are never overwritten while anything refers to them, so a block is known by its place alone. The unit is
+//! a *frame*: a block of 16 KiB or more, or the 16 KiB chunk around a smaller one, so that small blocks written together are
+//! read together. A frame's bytes are believed for a blockref only after that blockref's own check code was compared.
+//!
+//! Loads are shared: whoever wants a block that is on its way waits for the same request, and [`BlockCache::prefetch`] starts
+//! one that nobody waits for yet. Memory is bounded by the budget; frames in use (a [`Block`] exists) stay, of the others the
+//! ones not used lately go.
+
+mod frames;
+
+use core::cell::{Ref, RefCell};
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+
+use super::{Buffer, DeviceError, Operation, Request, Volumes, Wakers};
+use crate::media::geometry::{CHUNK_BYTES, check_placement};
+use crate::media::{BlockArray, BlockKind, Blockref, Corruption, DataOff, Inode, MediaOffset, Radix, freemap};
+use crate::memory::{self, Heap, NoMemory, Vec};
+use frames::{Frames, Loading, State, Tag};
+
+/// Why a block can't be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// All frames are in use, or the heap is.
+    NoMemory,
+    /// The device of this volume failed.
+    Device {
+        /// The volume's index.
+        volume: u8,
+        /// What the device said.
+        error: DeviceError,
+    },
+    /// The block isn't what it should be.
+    Corrupt(Corruption),
+}
+
+impl From<NoMemory> for ReadError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<Corruption> for ReadError {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corrupt(corruption)
+    }
+}
+
+/// The smallest budget: a few blocks of the largest size.
+pub const MIN_CACHE_BYTES: usize = 512 << 10;
+
+/// Blocks of one filesystem.
+pub struct BlockCache {
+    volumes: Volumes,
+    heap: Heap,
+    frames: RefCell<Frames>,
+    /// The bytes of each frame, apart from the books, so that a block can be looked at while others come and go.
+    bytes: Vec<RefCell<Option<Buffer>>>,
+    loaded: Wakers,
+}
+
+/// A good block in memory; it stays there as long as this lives.
+pub struct Block<'c> {
+    cache: &'c BlockCache,
+    frame: usize,
+    start: usize,
+    len: usize,
+    sound: bool,
+}
+
+impl Block<'_> {
+    /// The block's bytes as stored.
+    pub fn bytes(&self) -> Ref<'_, [u8]> {
+        Ref::map(self.cache.bytes[self.frame].borrow(), |buffer| {
+            buffer.as_ref().map_or(&[][..], |buffer| &buffer.bytes()[self.start..self.start + self.len])
+        })
+    }
+
+    /// True when it is an array whose entries are all in order and in place, so that it can be searched without looking at
+    /// each.
+    pub fn is_sound_array(&self) -> bool {
+        self.sound
+    }
+}
+
+impl Drop for Block<'_> {
+    fn drop(&mut self) {
+        let released = self.cache.frames.borrow_mut().unpin(self.frame);
+        if released {
+            self.cache.bytes[self.frame].take();
+        }
+    }
+}
+
+/// Where a block lies in its frame.
+#[derive(Clone, Copy)]
+struct Place {
+    frame: DataOff,
+    start: usize,
+    radix: Radix,
+}
+
+impl Place {
+    fn of(data_off: DataOff) -> Result<Self, Corruption> {
+        let radix = data_off.radix()?.ok_or(Corruption::NoBlock)?;
+        let offset = data_off.offset().0;
+        if radix.bytes() as u64 >= CHUNK_BYTES {
+            return Ok(Self { frame: DataOff::new(MediaOffset(offset), radix), start: 0, radix });
+        }
+        let chunk = MediaOffset(offset - offset % CHUNK_BYTES);
+        let frame = DataOff::new(chunk, Radix::holding(CHUNK_BYTES as usize).unwrap_or(Radix::MAX));
+        Ok(Self { frame, start: (offset % CHUNK_BYTES) as usize, radix })
+    }
+}
+
+impl BlockCache {
+    /// A cache of at most `budget_bytes` bytes of blocks over `volumes`. Its tables are taken now.
+    pub fn new(heap: Heap, volumes: Volumes, budget_bytes: usize) -> Result<Self, NoMemory> {
+        let budget_bytes = budget_bytes.max(MIN_CACHE_BYTES);
+        let count = budget_bytes / CHUNK_BYTES as usize;
+        Ok(Self {
+            volumes,
+            heap,
+            frames: RefCell::new(Frames::new(heap, count, budget_bytes)?),
+            bytes: memory::filled(heap, count, || RefCell::new(None))?,
+            loaded: Wakers::default(),
+        })
+    }
+
+    /// The volumes the blocks are on.
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    /// The block, if it is in memory and known to be good.
+    pub fn get(&self, bref: &Blockref) -> Option<Block<'_>> {
+        let place = Place::of(bref.data_off()).ok()?;
+        let mut frames = self.frames.borrow_mut();
+        let frame = frames.find(place.frame)?;
+        let sound = frames.verified(frame, place.start, Tag::of(bref))?;
+        frames.pin(frame);
+        Some(Block { cache: self, frame, start: place.start, len: place.radix.bytes(), sound })
+    }
+
+    /// The block, read and verified if need be.
+    pub async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ReadError> {
+        let freemap = matches!(bref.kind()?, BlockKind::FreemapNode | BlockKind::FreemapLeaf);
+        if !freemap {
+            check_placement(bref.data_off(), self.volumes.total_bytes())?;
+        }
+        let place = Place::of(bref.data_off())?;
+        loop {
+            if let Some(block) = self.get(bref) {
+                return Ok(block);
+            }
+            let frame = match self.start(place)? {
+                Some(frame) => frame,
+                // Every ticket of the device is taken, so this one request goes the long way: it waits for a ticket.
+                None => return self.load_alone(place, bref).await,
+            };
+            let waiting = Waiting::new(self, frame, place.frame);
+            if let Err(error) = poll_fn(|cx| self.poll_loaded(frame, place.frame, cx)).await {
+                drop(waiting);
+                if place.radix.bytes() < CHUNK_BYTES as usize && matches!(error, ReadError::Device { .. }) {
+                    return self.load_alone(place, bref).await;
+                }
+                return Err(error);
+            }
+            drop(waiting);
+            self.verify(frame, place, bref)?;
+        }
+    }
+
+    /// Starts reading a block that will be wanted soon, if there is room and nothing is wrong with it.
+    pub fn prefetch(&self, bref: &Blockref) {
+        if check_placement(bref.data_off(), self.volumes.total_bytes()).is_err() {
+            return;
+        }
+        if let Ok(place) = Place::of(bref.data_off()) {
+            let _ = self.start(place);
+        }
+    }
+
+    /// The block's bytes as a buffer of the caller's own; a block that filled its frame leaves the cache.
+    pub async fn take(&self, bref: &Blockref) -> Result<Buffer, ReadError> {
+        let block = self.load(bref).await?;
+        if block.len < CHUNK_BYTES as usize || self.frames.borrow().pins(block.frame) > 1 {
+            let mut buffer = Buffer::new(self.heap, block.len)?;
+            buffer.bytes_mut().copy_from_slice(&block.bytes());
+            return Ok(buffer);
+        }
+        self.frames.borrow_mut().detach(block.frame);
+        self.bytes[block.frame].take().ok_or(ReadError::NoMemory)
+    }
+
+    /// Forgets the block at this place: it was freed, or is about to be overwritten.
+    pub fn forget(&self, data_off: DataOff) {
+        let Ok(place) = Place::of(data_off) else { return };
+        let mut frames = self.frames.borrow_mut();
+        if let Some(frame) = frames.find(place.frame) {
+            frames.distrust(frame, place.start, place.radix.bytes());
+        }
+    }
+
+    /// The frame for a place, with its read under way or done; none when the device has no ticket free.
+    fn start(&self, place: Place) -> Result<Option<usize>, ReadError> {
+        if let Some(frame) = self.frames.borrow_mut().find(place.frame) {
+            return Ok(Some(frame));
+        }
+        let bytes = place.frame.radix()?.ok_or(Corruption::NoBlock)?.bytes();
+        let (index, volume, offset) =
+            self.volumes.locate(place.frame.offset(), bytes as u64).ok_or(Corruption::OutOfRange(place.frame))?;
+        if !volume.disk.has_free_ticket() {
+            return Ok(None);
+        }
+        let frame = self.claim(place.frame, bytes)?;
+        let buffer = match Buffer::new(self.heap, bytes) {
+            Ok(buffer) => buffer,
+            Err(error) => {
+                self.frames.borrow_mut().release(frame);
+                return Err(error.into());
+            }
+        };
+        let mut request = Some(Request { operation: Operation::Read(offset), buffer });
+        match volume.disk.start(&mut request) {
+            Some(ticket) => {
+                self.frames.borrow_mut().set_loading(frame, Loading { volume: index as u8, ticket, waiters: 0 });
+                Ok(Some(frame))
+            }
+            None => {
+                self.frames.borrow_mut().release(frame);
+                Ok(None)
+            }
+        }
+    }
+
+    /// A frame of `bytes` bytes for `key`, others evicted to make room for it.
+    fn claim(&self, key: DataOff, bytes: usize) -> Result<usize, NoMemory> {
+        let mut frames = self.frames.borrow_mut();
+        loop {
+            if let Some(frame) = frames.claim(key, bytes) {
+                return Ok(frame);
+            }
+            let (victim, loading) = frames.evict().ok_or(NoMemory)?;
+            if let Some(loading) = loading
+                && let Some(volume) = self.volumes.iter().nth(loading.volume.into())
+            {
+                volume.disk.abandon(loading.ticket);
+            }
+            self.bytes[victim].take();
+        }
+    }
+
+    /// Whether the frame's read is done. It is too when the frame meanwhile serves another place: the caller looks again.
+    fn poll_loaded(&self, frame: usize, key: DataOff, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
+        let Some(loading) = self.frames.borrow().loading(frame, key) else { return Poll::Ready(Ok(())) };
+        let Some(volume) = self.volumes.iter().nth(loading.volume.into()) else { return Poll::Ready(Ok(())) };
+        let Poll::Ready(result) = volume.disk.poll(loading.ticket, cx) else {
+            self.loaded.register(cx.waker());
+            return Poll::Pending;
+        };
+        let mut frames = self.frames.borrow_mut();
+        let outcome = match result {
+            Ok(buffer) => {
+                *self.bytes[frame].borrow_mut() = Some(buffer);
+                frames.set_ready(frame);
+                Ok(())
+            }
+            Err(error) => {
+                frames.release(frame);
+                Err(ReadError::Device { volume: loading.volume, error })
+            }
+        };
+        drop(frames);
+        self.loaded.wake_all();
+        Poll::Ready(outcome)
+    }
+
+    /// Reads just the block, not the chunk around it: what to do when that chunk can't be read, or no ticket is free.
+    async fn load_alone(&self, place: Place, bref: &Blockref) -> Result<Block<'_>, ReadError> {
+        let (offset, len) = (bref.data_off().offset(), place.radix.bytes());
+        let (index, volume, device_offset) =
+            self.volumes.locate(offset, len as u64).ok_or(Corruption::OutOfRange(bref.data_off()))?;
+        let buffer = Buffer::new(self.heap, len)?;
+        let read = volume.disk.read(device_offset, buffer).await;
+        let buffer = read.map_err(|error| ReadError::Device { volume: index as u8, error })?;
+        if let Some(block) = self.get(bref) {
+            return Ok(block);
+        }
+        let sound = verify_block(bref, buffer.bytes())?;
+        // The frame is in no index: it belongs to this block alone and goes with it.
+        let frame = self.claim(DataOff::NONE, len)?;
+        self.frames.borrow_mut().set_ready(frame);
+        *self.bytes[frame].borrow_mut() = Some(buffer);
+        self.frames.borrow_mut().pin(frame);
+        Ok(Block { cache: self, frame, start: 0, len, sound })
+    }
+
+    /// Compares the block with its check code, and remembers that it is good.
+    fn verify(&self, frame: usize, place: Place, bref: &Blockref) -> Result<(), ReadError> {
+        if self.frames.borrow().state(frame, place.frame) != Some(State::Ready) {
+            return Ok(());
+        }
+        let bytes = self.bytes[frame].borrow();
+        let Some(buffer) = bytes.as_ref() else { return Ok(()) };
+        let block = buffer.bytes().get(place.start..place.start + place.radix.bytes()).unwrap_or(&[]);
+        let sound = match verify_block(bref, block) {
+            Ok(sound) => sound,
+            Err(corruption) => {
+                // Read again next time: a device may return wrong bytes once.
+                drop(bytes);
+                self.discard_if_unused(frame);
+                return Err(corruption.into());
+            }
+        };
+        self.frames.borrow_mut().set_verified(frame, place.start, Tag::of(bref), sound);
+        Ok(())
+    }
+
+    fn discard_if_unused(&self, frame: usize) {
+        let mut frames = self.frames.borrow_mut();
+        if frames.pins(frame) == 0 {
+            frames.release(frame);
+            self.bytes[frame].take();
+        }
+    }
+}
+
+/// Checks that a block is what its blockref says: its check code, and its structure by itself. For arrays: whether every
+/// entry is sound; those of an unsound array are looked at one by one when they are used.
+fn verify_block(bref: &Blockref, block: &[u8]) -> Result<bool, Corruption> {
+    bref.verify(block)?;
+    match bref.kind()? {
+        BlockKind::Inode => Inode::in_block(block)?.check().map(|()| false),
+        BlockKind::Indirect | BlockKind::FreemapNode => Ok(BlockArray::new(block, bref.span()?).check().is_ok()),
+        BlockKind::FreemapLeaf => freemap::records(block).map(|_| false),
+        BlockKind::Data | BlockKind::Dirent => Ok(false),
+    }
+}
+
+/// Counts a future that waits for a frame. When it goes, the others poll again: the device may have kept only its waker.
+struct Waiting<'c> {
+    cache: &'c BlockCache,
+    frame: usize,
+    key: DataOff,
+}
+
+impl<'c> Waiting<'c> {
+    fn new(cache: &'c BlockCache, frame: usize, key: DataOff) -> Self {
+        cache.frames.borrow_mut().add_waiter(frame, key);
+        Self { cache, frame, key }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.cache.frames.borrow_mut().remove_waiter(self.frame, self.key);
+        self.cache.loaded.wake_all();
+    }
+}

@@ -1,0 +1,57 @@
+//! The disks of one filesystem, laid end to end as its flat address space (spec 1.2).
+
+use super::{DeviceOffset, Disk};
+use crate::media::MediaOffset;
+use crate::memory::Vec;
+
+/// A disk and the part of the address space it holds.
+pub struct Volume {
+    /// The device.
+    pub disk: Disk,
+    /// Where the volume starts in the address space.
+    pub base: MediaOffset,
+    /// How much of the device is in use, in bytes.
+    pub bytes: u64,
+}
+
+/// All volumes of a filesystem, in the order of their bases, without gaps.
+pub struct Volumes {
+    volumes: Vec<Volume>,
+}
+
+impl Volumes {
+    /// Volumes in order. The bases are set here.
+    pub fn new(mut volumes: Vec<Volume>) -> Self {
+        let mut end = 0u64;
+        for volume in &mut volumes {
+            volume.base = MediaOffset(end);
+            end = end.saturating_add(volume.bytes);
+        }
+        Self { volumes }
+    }
+
+    /// The volumes.
+    pub fn iter(&self) -> impl Iterator<Item = &Volume> {
+        self.volumes.iter()
+    }
+
+    /// The volume that holds everything but data: number 0.
+    pub fn root(&self) -> Option<&Volume> {
+        self.volumes.first()
+    }
+
+    /// Bytes of the address space.
+    pub fn total_bytes(&self) -> u64 {
+        self.volumes.last().map_or(0, |last| last.base.0.saturating_add(last.bytes))
+    }
+
+    /// Where `bytes` bytes at `offset` lie: the volume's index, the volume, and the place on it. None when they lie outside,
+    /// or across two volumes.
+    pub fn locate(&self, offset: MediaOffset, bytes: u64) -> Option<(usize, &Volume, DeviceOffset)> {
+        let index = self.volumes.partition_point(|volume| volume.base <= offset).checked_sub(1)?;
+        let volume = &self.volumes[index];
+        let within = offset.0 - volume.base.0;
+        let fits = bytes <= volume.bytes && within <= volume.bytes - bytes;
+        fits.then_some((index, volume, DeviceOffset(within)))
+    }
+}
