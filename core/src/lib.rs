@@ -6,7 +6,6 @@ pub mod chain;
 pub mod cluster;
 pub mod fs;
 pub mod io;
-pub mod manifest;
 pub mod media;
 pub mod memory;
 pub mod newfs;
