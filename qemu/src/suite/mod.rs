@@ -21,6 +21,12 @@ struct Case {
 /// What went wrong, as a line.
 struct Failure(heapless::String<112>);
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A failure that says `what`. More than fits is cut off.
 fn failure(what: fmt::Arguments<'_>) -> Failure {
     let mut text = heapless::String::new();
@@ -45,24 +51,42 @@ const TABLES: [&[Case]; 2] = [machine::CASES, disks::CASES];
 
 /// Runs every case and says how it went.
 pub(crate) fn run(platform: &Platform) -> Verdict {
-    let (mut passed, mut failed) = (0, 0);
+    let mut tally = Tally { platform, passed: 0, failed: 0 };
     for case in TABLES.iter().copied().flatten() {
-        let start = platform.timer.now();
-        let result = (case.run)(platform);
-        let milliseconds = (platform.timer.now().nanoseconds - start.nanoseconds) / 1_000_000;
+        tally.run(case.name, || (case.run)(platform));
+    }
+    tally.verdict()
+}
+
+/// Counts cases, of whatever table, and prints their lines.
+struct Tally<'p> {
+    platform: &'p Platform,
+    passed: u32,
+    failed: u32,
+}
+
+impl Tally<'_> {
+    fn run<E: fmt::Display>(&mut self, name: &str, case: impl FnOnce() -> Result<(), E>) {
+        let start = self.platform.timer.now();
+        let result = case();
+        let milliseconds = (self.platform.timer.now().nanoseconds - start.nanoseconds) / 1_000_000;
         match result {
             Ok(()) => {
-                passed += 1;
-                println!("ok      {} ({milliseconds} ms)", case.name);
+                self.passed += 1;
+                println!("ok      {name} ({milliseconds} ms)");
             }
-            Err(Failure(reason)) => {
-                failed += 1;
-                println!("FAILED  {} ({milliseconds} ms): {reason}", case.name);
+            Err(reason) => {
+                self.failed += 1;
+                println!("FAILED  {name} ({milliseconds} ms): {reason}");
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
-    if failed == 0 && passed > 0 { Verdict::Pass } else { Verdict::Fail }
+
+    /// Prints the last line.
+    fn verdict(self) -> Verdict {
+        println!("{} passed, {} failed", self.passed, self.failed);
+        if self.failed == 0 && self.passed > 0 { Verdict::Pass } else { Verdict::Fail }
+    }
 }
 
 /// A device as the core drives it.
