@@ -41,6 +41,12 @@ impl Buffer {
         self.len == 0
     }
 
+    /// Shows only the first `len` bytes, or all of them again: at most as many as the buffer was made for.
+    pub(crate) fn set_len(&mut self, len: usize) {
+        assert!(len <= self.pages.len() * PAGE_BYTES);
+        self.len = len;
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.pages.as_bytes()[..self.len]

@@ -1,12 +1,16 @@
 //! The block-device trait: submission and completion.
 
 use core::fmt;
+use core::ops::Range;
 use core::task::{Context, Poll};
 
 use allocator_api2::unsize_box;
 
 use super::Buffer;
 use crate::memory::{self, Box, Heap, NoMemory};
+
+/// The unit of offsets and lengths of requests.
+pub const SECTOR_BYTES: u64 = 512;
 
 /// A byte offset on one device.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,12 +35,40 @@ pub struct DeviceInfo {
     pub read_only: bool,
 }
 
+impl DeviceInfo {
+    /// As much of the end of `name` as fits into [`DeviceInfo::name`]: of a path, the end tells most.
+    pub fn short_name(name: &str) -> heapless::String<64> {
+        let mut short = heapless::String::new();
+        let excess = name.len().saturating_sub(short.capacity());
+        let start = name.ceil_char_boundary(excess);
+        // What starts there fits.
+        let _ = short.push_str(&name[start..]);
+        short
+    }
+
+    /// Refuses what no device like this one can do: for devices to check a request with before they start on it.
+    pub fn admit(&self, request: &Request) -> Result<(), DeviceError> {
+        let extent = request.extent();
+        let changes = matches!(request.operation, Operation::Write(_) | Operation::Discard { .. });
+        if changes && self.read_only {
+            return Err(DeviceError::ReadOnly);
+        }
+        if extent.end > self.size_bytes {
+            return Err(DeviceError::OutOfRange);
+        }
+        if !extent.start.is_multiple_of(SECTOR_BYTES) || !extent.end.is_multiple_of(SECTOR_BYTES) {
+            return Err(DeviceError::Unsupported);
+        }
+        Ok(())
+    }
+}
+
 /// Names one request in flight: a number below the device's queue depth, chosen by the device's one owner, which
 /// doesn't use it again before the request is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u16);
 
-/// What a request does. Offsets and lengths are multiples of 512 bytes.
+/// What a request does. Offsets and lengths are multiples of [`SECTOR_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Fills the buffer from the device.
@@ -61,6 +93,18 @@ pub struct Request {
     pub operation: Operation,
     /// Data to write or room to read into; empty for the other operations.
     pub buffer: Buffer,
+}
+
+impl Request {
+    /// The part of the device it concerns, in bytes; empty for a flush.
+    pub fn extent(&self) -> Range<u64> {
+        let (start, bytes) = match self.operation {
+            Operation::Read(offset) | Operation::Write(offset) => (offset.0, self.buffer.len() as u64),
+            Operation::Discard { offset, bytes } => (offset.0, bytes),
+            Operation::Flush => (0, 0),
+        };
+        start..start.saturating_add(bytes)
+    }
 }
 
 /// A request that is done, with its buffer back.
@@ -142,5 +186,19 @@ impl BlockDevice for DeviceBox {
 
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         (**self).poll_reset(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_keep_their_end() {
+        assert_eq!(DeviceInfo::short_name("vda"), "vda");
+        let long = ["ä"; 40].concat() + "/disk.img";
+        let short = DeviceInfo::short_name(&long);
+        assert!(long.ends_with(short.as_str()) && short.ends_with("ä/disk.img"));
+        assert_eq!(short.len(), 63, "64 would cut a letter");
     }
 }

@@ -183,7 +183,8 @@ impl Disk {
 
     /// Frees the tickets of abandoned requests that the device has completed meanwhile.
     fn reap(&self, cx: &mut Context<'_>) {
-        for index in 0..self.slots.borrow().len() {
+        let depth = self.slots.borrow().len();
+        for index in 0..depth {
             let ticket = Ticket(index as u16);
             let abandoned = self.slots.borrow()[index] == Slot::Abandoned;
             if abandoned && self.device.poll(ticket, cx).is_ready() {
@@ -213,5 +214,54 @@ impl Drop for InFlight<'_> {
         if !self.done {
             self.disk.abandon(self.ticket);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::pin::pin;
+    use core::task::Waker;
+
+    use super::*;
+    use crate::io::boxed_device;
+    use crate::io::testing::{self, HEAP};
+    use crate::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
+    use crate::memory::Box;
+
+    /// A clock that is set by hand.
+    struct Manual(Cell<u64>);
+
+    impl Clock for Manual {
+        fn now(&self) -> Instant {
+            Instant { nanoseconds: self.0.get() }
+        }
+
+        fn wake_at(&self, _: Instant, _: &Waker) {}
+    }
+
+    #[test]
+    fn a_hung_request_times_out_and_its_ticket_comes_back() {
+        let clock: &'static Manual = Box::leak(memory::boxed(HEAP, Manual(Cell::new(0))).unwrap());
+        let plan: &'static FaultPlan = Box::leak(memory::boxed(HEAP, FaultPlan::new(HEAP)).unwrap());
+        let medium: &'static _ = Box::leak(memory::boxed(HEAP, testing::memory_disk(1 << 20)).unwrap());
+        let device = Faulty::new(HEAP, testing::memory_device(medium), plan).unwrap();
+        let disk = Disk::new(HEAP, boxed_device(HEAP, device).unwrap(), clock, DiskOptions::default()).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let read = || disk.read(DeviceOffset(0), Buffer::new(HEAP, 512).unwrap());
+        let depth = disk.info().queue_depth;
+        plan.add(Fault { times: u64::from(depth), ..Fault::always(Operations::READ, Effect::Hang) }).unwrap();
+        for _ in 0..depth {
+            let mut hung = pin!(read());
+            assert!(hung.as_mut().poll(&mut cx).is_pending());
+            clock.0.set(clock.0.get() + 5_000_000_000);
+            assert!(matches!(hung.poll(&mut cx), Poll::Ready(Err(DeviceError::Timeout))));
+        }
+        assert_eq!(disk.in_flight(), depth, "the device still owns them");
+        let mut late = pin!(read());
+        assert!(late.as_mut().poll(&mut cx).is_pending());
+        plan.release();
+        assert!(late.as_mut().poll(&mut cx).is_pending(), "this poll frees the tickets");
+        assert!(matches!(late.poll(&mut cx), Poll::Ready(Ok(_))));
+        assert_eq!(disk.in_flight(), 0);
     }
 }

@@ -12,6 +12,9 @@ mod buffer;
 mod clock;
 mod device;
 mod disk;
+mod memory_disk;
+#[cfg(test)]
+mod testing;
 mod volumes;
 mod wakers;
 pub mod wrap;
@@ -20,8 +23,10 @@ pub use block_cache::{Block, BlockCache, MIN_CACHE_BYTES, ReadError};
 pub use buffer::{Buffer, PAGE_BYTES};
 pub use clock::{Clock, Duration, Instant};
 pub use device::{
-    BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Operation, Request, Ticket, boxed_device,
+    BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Operation, Request, SECTOR_BYTES,
+    Ticket, boxed_device,
 };
 pub use disk::{Disk, DiskOptions};
+pub use memory_disk::{MemoryDevice, MemoryDisk};
 pub use volumes::{Volume, Volumes};
 pub use wakers::Wakers;
