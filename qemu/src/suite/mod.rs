@@ -7,6 +7,7 @@ use core::fmt;
 
 use hammer2_core::io::{Clock, DeviceError, Disk, DiskOptions, boxed_device};
 use hammer2_core::memory::{self, NoMemory, Vec};
+use hammer2_kmod_shim::executor::Executor;
 
 use crate::platform::{BlockDriver, MEMORY, Platform};
 use crate::println;
@@ -19,7 +20,7 @@ struct Case {
 }
 
 /// What went wrong, as a line.
-struct Failure(heapless::String<112>);
+struct Failure(heapless::String<200>);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,9 +90,11 @@ impl Tally<'_> {
     }
 }
 
-/// A device as the core drives it.
-fn disk(platform: &Platform, driver: &'static BlockDriver) -> Result<Disk, NoMemory> {
-    Disk::new(MEMORY, boxed_device(MEMORY, driver)?, platform.timer, DiskOptions::default())
+/// A device as the core drives it, free of what the case before may have left under way.
+fn disk(platform: &Platform, driver: &'static BlockDriver) -> Result<Disk, Failure> {
+    let disk = Disk::new(MEMORY, boxed_device(MEMORY, driver)?, platform.timer, DiskOptions::default())?;
+    platform.run(&Executor::new(MEMORY)?, disk.reset())?;
+    Ok(disk)
 }
 
 /// What the cases use of a disk.
