@@ -9,4 +9,5 @@ pub mod io;
 pub mod manifest;
 pub mod media;
 pub mod memory;
+pub mod newfs;
 pub mod node;
