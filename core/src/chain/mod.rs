@@ -50,10 +50,7 @@ impl ChainError {
 /// Does `work` on blocks in memory, loading those it finds missing, until it is done.
 ///
 /// The blocks loaded for one piece of work stay in memory until it is done, so that it gets on however small the cache is.
-pub async fn load_missing<T>(
-    blocks: &BlockCache,
-    mut work: impl FnMut() -> Result<T, Stop>,
-) -> Result<T, ChainError> {
+pub async fn load_missing<T>(blocks: &BlockCache, mut work: impl FnMut() -> Result<T, Stop>) -> Result<T, ChainError> {
     let mut held: heapless::Vec<Block<'_>, MAX_DEPTH> = heapless::Vec::new();
     loop {
         let missing = match work() {
