@@ -6,9 +6,13 @@
 extern crate alloc;
 
 pub mod chain;
+pub mod cluster;
+pub mod fs;
 pub mod io;
+pub mod manifest;
 pub mod media;
 pub mod memory;
 pub mod newfs;
+pub mod node;
 #[cfg(feature = "selftest")]
 pub mod selftest;

@@ -1,2 +1,2 @@
-//! Userspace harness.
+//! The hammer2 tool.
 fn main() {}

@@ -1,2 +1,77 @@
-//! Test kernel.
-fn main() {}
+//! The test kernel: boots by PVH in QEMU, takes the virtio disks, does what the command line says and ends QEMU with a
+//! verdict as exit code (see [`verdict::Verdict`]).
+//!
+//! Everything a kernel can share with others is in `hammer2-kmod-shim`; what is here is this machine's own.
+#![no_std]
+#![no_main]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod boot;
+mod descriptors;
+mod interrupts;
+#[cfg(not(target_os = "none"))]
+mod link;
+mod options;
+mod platform;
+mod serial;
+mod stack_guard;
+mod start_info;
+mod suite;
+mod time;
+mod verdict;
+
+use hammer2_kmod_shim::logger::Logger;
+use log::LevelFilter;
+
+use options::{Mode, Options};
+use platform::Platform;
+use serial::Console;
+use start_info::StartInfo;
+use verdict::Verdict;
+
+static LOGGER: Logger<Console> = Logger::new(Console);
+
+/// Where the boot code arrives, on the big stack, with all memory mapped onto itself and interrupts off.
+#[unsafe(no_mangle)]
+extern "C" fn kernel_main(start_info: &'static StartInfo) -> ! {
+    Console::start();
+    LOGGER.install(LevelFilter::Info);
+    descriptors::load();
+    stack_guard::arm();
+    verdict::exit(run(start_info))
+}
+
+fn run(start_info: &'static StartInfo) -> Verdict {
+    let options = match Options::parse(start_info.command_line()) {
+        Ok(options) => options,
+        Err(word) => {
+            println!(
+                "kernel: `{word}` on the command line isn't understood; use mode=suite or mode=walk nodes=0,1,..."
+            );
+            return Verdict::Fail;
+        }
+    };
+    let Some(mut memory) = start_info.free_memory() else {
+        println!("kernel: the loader has passed no memory map");
+        return Verdict::Fail;
+    };
+    // SAFETY: memory that the map calls free and that neither the kernel nor the loader's tables reach into; nobody else
+    // is given it.
+    let memory = unsafe { memory.as_mut() };
+    let memory_bytes = memory.len();
+    let platform = match Platform::start(memory) {
+        Ok(platform) => platform,
+        Err(error) => {
+            println!("kernel: {error}; give the machine more memory");
+            return Verdict::Fail;
+        }
+    };
+    println!("kernel: {} MiB free, {} virtio disks", memory_bytes >> 20, platform.disks.len());
+    match options.mode {
+        Mode::Suite => suite::run(&platform),
+        Mode::Walk => {
+            println!("kernel: mode=walk isn't part of this kernel yet ({} disks assigned)", options.nodes.len());
+            Verdict::Fail
+        }
+    }
+}

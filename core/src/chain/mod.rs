@@ -6,7 +6,7 @@
 
 mod walk;
 
-pub use walk::{Holder, find, scan};
+pub use walk::{Cursor, Holder, find, scan};
 
 use crate::io::{Block, BlockCache, ReadError};
 use crate::media::{BlockName, Blockref, Corruption, Key};

@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use super::{ChainError, MAX_DEPTH, Stop};
 use crate::io::{BlockCache, ReadError};
-use crate::media::{BlockArray, BlockKind, BlockName, Blockref, Corruption, KeyRange};
+use crate::media::{BlockArray, BlockKind, BlockName, Blockref, Corruption, Key, KeyRange};
 
 /// An array and what it is in.
 #[derive(Clone, Copy)]
@@ -17,30 +17,50 @@ pub struct Holder<'a> {
     pub sound: bool,
 }
 
-/// The first leaf below `root` whose span reaches into `range`.
-pub fn find(blocks: &BlockCache, root: Holder<'_>, range: KeyRange) -> Result<Option<Blockref>, Stop> {
+/// What is left of a walk. It shrinks as the walk gets on, so that one taken up again after a [`Stop`] doesn't repeat itself
+/// and needs no more blocks in memory than one path down the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The keys not seen yet; none when the walk is through.
+    pub remaining: Option<KeyRange>,
+}
+
+impl Cursor {
+    /// A walk over `range`.
+    pub fn new(range: KeyRange) -> Self {
+        Self { remaining: Some(range) }
+    }
+
+    /// Leaves out everything through `key`.
+    pub fn skip_through(&mut self, key: Key) {
+        self.remaining = self.remaining.and_then(|range| range.above(key));
+    }
+}
+
+/// The next leaf below `root` whose span reaches into what remains of the walk.
+pub fn find(blocks: &BlockCache, root: Holder<'_>, cursor: &mut Cursor) -> Result<Option<Blockref>, Stop> {
     let mut found = None;
-    scan(blocks, root, range, &mut |leaf| {
+    scan(blocks, root, cursor, &mut |leaf| {
         found = Some(*leaf);
         ControlFlow::Break(())
     })?;
     Ok(found)
 }
 
-/// Shows `visit` every leaf below `root` whose span reaches into `range`, in ascending order, until it has enough. After a
-/// [`Stop`] the leaves already shown are shown again, unless the caller narrows the range.
+/// Shows `visit` every leaf below `root` whose span reaches into what remains of the walk, in ascending order, until it has
+/// enough. A leaf is shown once, however often the walk is stopped and taken up again.
 pub fn scan(
     blocks: &BlockCache,
     root: Holder<'_>,
-    range: KeyRange,
+    cursor: &mut Cursor,
     visit: &mut dyn FnMut(&Blockref) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, Stop> {
-    Walk { blocks, range, visit }.array(root, 0)
+) -> Result<(), Stop> {
+    Walk { blocks, cursor, visit }.array(root, 0).map(drop)
 }
 
 struct Walk<'w> {
     blocks: &'w BlockCache,
-    range: KeyRange,
+    cursor: &'w mut Cursor,
     visit: &'w mut dyn FnMut(&Blockref) -> ControlFlow<()>,
 }
 
@@ -51,35 +71,38 @@ impl Walk<'_> {
         let failed = |corruption| {
             Stop::Failed(ChainError { block, error: ReadError::Corrupt(corruption), through: array.span().last })
         };
-        let first = self.range.first;
-        let start = if sound { array.first_reaching_sound(first) } else { array.first_reaching(0, first) };
+        let Some(range) = self.cursor.remaining else { return Ok(ControlFlow::Break(())) };
+        let start = if sound { array.first_reaching_sound(range.first) } else { array.first_reaching(0, range.first) };
         let Some((start, _)) = start.map_err(failed)? else { return Ok(ControlFlow::Continue(())) };
         let mut previous = None;
         for entry in array.entries()[start..].iter().filter(|entry| !entry.is_empty()) {
-            if entry.key() > self.range.last {
-                break;
-            }
-            if !sound {
-                previous = Some(array.check_entry(previous, entry).map_err(failed)?);
-            }
-            if self.entry(entry, depth)?.is_break() {
+            if entry.key() > range.last {
                 return Ok(ControlFlow::Break(()));
             }
+            let span = if sound { entry.span() } else { array.check_entry(previous, entry) }.map_err(failed)?;
+            previous = Some(span);
+            let flow = self.entry(entry, span, depth)?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            self.cursor.skip_through(span.last);
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn entry(&mut self, entry: &Blockref, depth: usize) -> Result<ControlFlow<()>, Stop> {
+    fn entry(&mut self, entry: &Blockref, span: KeyRange, depth: usize) -> Result<ControlFlow<()>, Stop> {
         let failed = |corruption| Stop::Failed(ChainError::corrupt(entry, corruption));
         if entry.kind().map_err(failed)? != BlockKind::Indirect {
-            return Ok((self.visit)(entry));
+            let flow = (self.visit)(entry);
+            self.cursor.skip_through(span.last);
+            return Ok(flow);
         }
         if depth == MAX_DEPTH {
             return Err(failed(Corruption::TooDeep));
         }
         let block = self.blocks.get(entry).ok_or(Stop::Missing(*entry))?;
         let bytes = block.bytes();
-        let array = BlockArray::new(&bytes, entry.span().map_err(failed)?);
+        let array = BlockArray::new(&bytes, span);
         self.array(Holder { block: entry.name(), array, sound: block.is_sound_array() }, depth + 1)
     }
 }

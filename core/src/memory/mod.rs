@@ -6,7 +6,11 @@
 //!
 //! `alloc::vec::Vec` and `Box::new` abort when memory runs out, so the core doesn't use them.
 
+mod hash_index;
+
 use allocator_api2::alloc::{AllocError, Allocator};
+
+pub use hash_index::HashIndex;
 
 /// The allocator a mount takes all its memory from.
 pub type Heap = &'static (dyn Allocator + Send + Sync);

@@ -4,12 +4,10 @@ use crate::io::Ticket;
 use crate::media::check::CHECK_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, MIN_RADIX};
 use crate::media::{Blockref, DataOff};
-use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
 /// Blocks of the smallest size in a chunk.
 const PIECES: usize = CHUNK_BYTES as usize >> MIN_RADIX;
-/// An empty place of the index.
-const NO_FRAME: u32 = u32::MAX;
 
 /// Stands for what a blockref says of its block: check code, methods, type, size and span. A piece of a frame bears the tag
 /// it was verified for, so another blockref to the same place is verified anew.
@@ -74,8 +72,8 @@ const FREE: Frame = Frame {
 
 pub(super) struct Frames {
     frames: Vec<Frame>,
-    /// Open-addressed hash of keys to frames, twice as large as the frames.
-    index: Vec<u32>,
+    /// Frames by key.
+    index: HashIndex,
     free: Vec<u32>,
     hand: usize,
     used_bytes: usize,
@@ -91,7 +89,7 @@ impl Frames {
         })?;
         Ok(Self {
             frames: memory::filled(heap, count, || FREE)?,
-            index: memory::filled(heap, (2 * count).next_power_of_two(), || NO_FRAME)?,
+            index: HashIndex::new(heap, count)?,
             free,
             hand: 0,
             used_bytes: 0,
@@ -100,16 +98,9 @@ impl Frames {
     }
 
     pub(super) fn find(&mut self, key: DataOff) -> Option<usize> {
-        let mut place = self.home(key);
-        while self.index[place] != NO_FRAME {
-            let frame = self.index[place] as usize;
-            if self.frames[frame].key == key {
-                self.frames[frame].recent = true;
-                return Some(frame);
-            }
-            place = self.after(place);
-        }
-        None
+        let frame = self.index.find(hash(key), |frame| self.frames[frame as usize].key == key)? as usize;
+        self.frames[frame].recent = true;
+        Some(frame)
     }
 
     /// A free frame entered under `key` (under none for [`DataOff::NONE`]), if frames and budget allow.
@@ -121,11 +112,7 @@ impl Frames {
         self.used_bytes += bytes;
         self.frames[frame as usize] = Frame { key, bytes, state: State::Claimed, recent: true, ..FREE };
         if key != DataOff::NONE {
-            let mut place = self.home(key);
-            while self.index[place] != NO_FRAME {
-                place = self.after(place);
-            }
-            self.index[place] = frame;
+            self.index.insert(hash(key), frame);
         }
         Some(frame as usize)
     }
@@ -160,36 +147,8 @@ impl Frames {
         }
     }
 
-    /// Ends the search paths that lead to the frame. Its own key is gone already, so its place counts as its home.
     fn remove_from_index(&mut self, key: DataOff, frame: u32) {
-        let mut hole = self.home(key);
-        while self.index[hole] != frame {
-            if self.index[hole] == NO_FRAME {
-                return;
-            }
-            hole = self.after(hole);
-        }
-        // Entries behind the hole that could no longer be found past it move into it.
-        let mut place = self.after(hole);
-        while self.index[place] != NO_FRAME {
-            let home = self.home(self.frames[self.index[place] as usize].key);
-            let mask = self.index.len() - 1;
-            if place.wrapping_sub(home) & mask >= place.wrapping_sub(hole) & mask {
-                self.index[hole] = self.index[place];
-                hole = place;
-            }
-            place = self.after(place);
-        }
-        self.index[hole] = NO_FRAME;
-    }
-
-    fn home(&self, key: DataOff) -> usize {
-        let hash = (key.0 >> MIN_RADIX ^ key.0 << 58).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (hash >> 32) as usize & (self.index.len() - 1)
-    }
-
-    fn after(&self, place: usize) -> usize {
-        (place + 1) & (self.index.len() - 1)
+        self.index.remove(hash(key), frame, |other| hash(self.frames[other as usize].key));
     }
 
     pub(super) fn pin(&mut self, frame: usize) {
@@ -270,4 +229,8 @@ impl Frames {
         let pieces = (bytes >> MIN_RADIX).min(PIECES - first);
         self.frames[frame].verified[first..first + pieces].fill(Tag::NONE);
     }
+}
+
+fn hash(key: DataOff) -> u64 {
+    key.0 >> MIN_RADIX ^ key.0 << 58
 }

@@ -1,0 +1,106 @@
+//! N nodes as one: what the file system above knows of the disks below.
+//!
+//! The layer speaks to nodes in commands and makes one answer of their replies. A cluster of one takes no detour: the command
+//! becomes a direct call, and the node's reply is the answer. Faults of nodes end here; [`OpError`] is what reaches the user.
+
+mod error;
+mod pfs;
+
+pub use error::OpError;
+pub use pfs::{Pfs, PfsSelector};
+
+pub use crate::node::{Command, Entry, EntryBatch, FileBlock, InodeRecord, Reply, Slot};
+
+use core::cell::RefCell;
+
+use crate::media::{Inum, Key, KeyRange, VolumeHeader};
+use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::node::{Node, NodeOptions};
+
+/// A cluster of one node.
+pub struct Cluster {
+    node: Node,
+    free_slots: RefCell<Vec<Slot>>,
+}
+
+impl Cluster {
+    /// The cluster that `node` is by itself. `slots` is what the node was opened with.
+    pub fn of_one(heap: Heap, node: Node, options: &NodeOptions) -> Result<Self, NoMemory> {
+        let mut next = options.slots as u32;
+        let free_slots = memory::filled(heap, options.slots, || {
+            next -= 1;
+            Slot(next)
+        })?;
+        Ok(Self { node, free_slots: RefCell::new(free_slots) })
+    }
+
+    /// The capacity and free space of the cluster: those of its smallest member.
+    pub fn header(&self) -> &VolumeHeader {
+        self.node.header()
+    }
+
+    /// Executes a command on every node; the answer they agree on.
+    pub async fn execute(&self, command: Command<'_>) -> Result<Reply, OpError> {
+        self.node.execute(command).await.map_err(OpError::from)
+    }
+
+    /// Opens an inode by number; none if there isn't one.
+    pub async fn open_inode(&self, pfs: Slot, inum: Inum) -> Result<Option<(Slot, InodeRecord)>, OpError> {
+        self.open(|into| Command::OpenInode { pfs, inum, into }).await
+    }
+
+    /// Opens the root of the PFS with this label; none if there isn't one.
+    pub async fn open_pfs(&self, label: &[u8]) -> Result<Option<(Slot, InodeRecord)>, OpError> {
+        self.open(|into| Command::OpenPfs { label, into }).await
+    }
+
+    /// Executes a command that opens a fresh slot.
+    async fn open<'a>(
+        &self,
+        command: impl FnOnce(Slot) -> Command<'a>,
+    ) -> Result<Option<(Slot, InodeRecord)>, OpError> {
+        let fresh = FreshSlot { cluster: self, slot: self.free_slots.borrow_mut().pop() };
+        let Some(slot) = fresh.slot else { return Err(OpError::TooManyOpen) };
+        match self.execute(command(slot)).await? {
+            Reply::Inode(record) => Ok(Some((fresh.keep(slot), record))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Closes a slot, which may then name something else.
+    pub async fn close(&self, slot: Slot) -> Result<(), OpError> {
+        self.execute(Command::Close { slot }).await?;
+        // There is room: the list was made for all slots.
+        self.free_slots.borrow_mut().push(slot);
+        Ok(())
+    }
+
+    /// The first block at or after `range`'s start that isn't a hole.
+    pub async fn next_block(&self, file: Slot, range: KeyRange) -> Result<Option<Key>, OpError> {
+        match self.execute(Command::NextBlock { file, range }).await? {
+            Reply::Key(key) => Ok(Some(key)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A slot that goes back to the free ones unless what it was taken for succeeds.
+struct FreshSlot<'c> {
+    cluster: &'c Cluster,
+    slot: Option<Slot>,
+}
+
+impl FreshSlot<'_> {
+    fn keep(mut self, slot: Slot) -> Slot {
+        self.slot = None;
+        slot
+    }
+}
+
+impl Drop for FreshSlot<'_> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.cluster.free_slots.borrow_mut().push(slot);
+        }
+    }
+}

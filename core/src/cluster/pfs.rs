@@ -1,0 +1,89 @@
+//! The PFSs of a cluster: listing, and choosing the one to mount (spec 3.7).
+
+use super::{Cluster, Command, InodeRecord, OpError, Reply};
+use crate::media::inode::INODE_NAME_BYTES;
+use crate::media::{KeyRange, PfsKind, PfsSubkind, Uuid};
+
+/// Which PFS is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PfsSelector<'a> {
+    /// The one with this label.
+    Label(&'a [u8]),
+    /// The one of this cluster.
+    Cluster(Uuid),
+    /// DATA, else the only one that isn't LOCAL.
+    Default,
+}
+
+/// A PFS as its root tells of it.
+#[derive(Clone, Debug)]
+pub struct Pfs {
+    /// Its label.
+    pub label: heapless::Vec<u8, INODE_NAME_BYTES>,
+    /// What it is in its cluster.
+    pub kind: PfsKind,
+    /// Where it comes from.
+    pub subkind: PfsSubkind,
+    /// The cluster it belongs to.
+    pub clid: Uuid,
+    /// Itself.
+    pub fsid: Uuid,
+    /// Masters of its cluster as recorded; 0 is not recorded.
+    pub masters: u8,
+    /// All its root says.
+    pub root: InodeRecord,
+}
+
+impl Pfs {
+    fn of(root: InodeRecord) -> Self {
+        let meta = &root.meta;
+        let label = meta.label().ok().and_then(|label| heapless::Vec::from_slice(label).ok()).unwrap_or_default();
+        Self {
+            label,
+            kind: meta.pfs_kind(),
+            subkind: meta.pfs_subkind(),
+            clid: meta.pfs_clid,
+            fsid: meta.pfs_fsid,
+            masters: meta.pfs_nmasters,
+            root,
+        }
+    }
+}
+
+impl Cluster {
+    /// The first PFS with a key of `range`, and the keys after it. A root that can't be read is an error, after which a
+    /// listing may go on behind the range of one name ([`directory_hash`](crate::media::directory_hash)).
+    pub async fn next_pfs(&self, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, OpError> {
+        match self.execute(Command::NextPfs { range }).await? {
+            Reply::Inode(root) => Ok(Some((Pfs::of(root), range.above(root.key)))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The PFS that is meant; none if there is none, or no single one to choose by default.
+    pub async fn find_pfs(&self, selector: PfsSelector<'_>) -> Result<Option<Pfs>, OpError> {
+        let mut others = 0;
+        let mut only = None;
+        let mut rest = Some(KeyRange::ALL);
+        while let Some(range) = rest {
+            let Some((pfs, after)) = self.next_pfs(range).await? else { break };
+            rest = after;
+            match selector {
+                PfsSelector::Label(label) if pfs.label == label => return Ok(Some(pfs)),
+                PfsSelector::Cluster(clid) if pfs.clid == clid => return Ok(Some(pfs)),
+                PfsSelector::Default if pfs.label == b"DATA" => return Ok(Some(pfs)),
+                PfsSelector::Default if pfs.label != b"LOCAL" => {
+                    others += 1;
+                    only = Some(pfs);
+                }
+                _ => {}
+            }
+        }
+        Ok(only.filter(|_| others == 1))
+    }
+
+    /// Checks that a PFS can be mounted as a local filesystem.
+    pub fn is_mountable(kind: PfsKind) -> bool {
+        !matches!(kind, PfsKind::None | PfsKind::SuperRoot | PfsKind::Dummy | PfsKind::Cache)
+    }
+}

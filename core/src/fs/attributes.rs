@@ -1,0 +1,94 @@
+//! What is known of a file, and of the filesystem.
+
+use super::Error;
+use crate::cluster::InodeRecord;
+use crate::media::{FileKind, Inum, ModifyTid, Timestamp};
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Its number.
+    pub inum: Inum,
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits, 07777.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Names.
+    pub links: u64,
+    /// Length in bytes; 0 for all but regular files and symbolic links.
+    pub size: u64,
+    /// Bytes of media blocks the file takes.
+    pub stored_bytes: u64,
+    /// Device number of device nodes: major, minor.
+    pub device: (u32, u32),
+    /// A directory it is in; of a directory, the one above.
+    pub parent: Inum,
+    /// Last access, as HAMMER2 records it: reads don't change it.
+    pub atime: Timestamp,
+    /// Last change of the content.
+    pub mtime: Timestamp,
+    /// Last change of the inode.
+    pub ctime: Timestamp,
+    /// Creation.
+    pub btime: Timestamp,
+    /// BSD's file flags.
+    pub flags: u32,
+    /// Compression of new data, as stored.
+    pub comp_algo: u8,
+    /// Check method of new data, as stored.
+    pub check_algo: u8,
+    /// The operation that last changed it or anything below.
+    pub modify_tid: ModifyTid,
+}
+
+impl Attributes {
+    pub(super) fn of(inum: Inum, record: &InodeRecord) -> Result<Self, Error> {
+        let meta = &record.meta;
+        let kind = meta.kind().map_err(|corruption| Error::Corrupt { inum, corruption })?;
+        Ok(Self {
+            inum,
+            kind,
+            mode: meta.mode(),
+            uid: meta.uid.unix_id(),
+            gid: meta.gid.unix_id(),
+            links: meta.nlinks(),
+            size: if matches!(kind, FileKind::Regular | FileKind::Symlink) { meta.size() } else { 0 },
+            stored_bytes: record.stats.data_bytes,
+            device: (meta.rmajor.get(), meta.rminor.get()),
+            parent: if inum == Inum::PFS_ROOT { inum } else { meta.iparent() },
+            atime: meta.atime(),
+            mtime: meta.mtime(),
+            ctime: meta.ctime(),
+            btime: meta.btime(),
+            flags: meta.uflags.get(),
+            comp_algo: meta.comp_algo,
+            check_algo: meta.check_algo,
+            modify_tid: record.modify_tid,
+        })
+    }
+}
+
+/// Capacity and use, as statfs reports them (spec 6.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// Capacity in bytes.
+    pub total_bytes: u64,
+    /// Free bytes.
+    pub free_bytes: u64,
+    /// Free bytes for all but root: 5 % are withheld.
+    pub available_bytes: u64,
+    /// Inodes of the PFS.
+    pub inodes: u64,
+}
+
+impl Statistics {
+    pub(super) fn new(total_bytes: u64, free_bytes: u64, inodes: u64) -> Self {
+        // Other writers' growfs counts more as free than there is (spec 11).
+        let free_bytes = free_bytes.min(total_bytes);
+        Self { total_bytes, free_bytes, available_bytes: free_bytes.saturating_sub(total_bytes / 20), inodes }
+    }
+}

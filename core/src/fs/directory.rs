@@ -1,0 +1,96 @@
+//! Directories: finding a name, reading entries in a stable order.
+
+use super::inode_cache::InodeRef;
+use super::{Error, FileSystem};
+use crate::cluster::{Command, EntryBatch, Reply};
+use crate::media::geometry::MAX_NAME_BYTES;
+use crate::media::{Dirent, FileKind, Inum, Key, KeyRange};
+use crate::node::NodeFault;
+
+/// A place in a directory that stays valid whatever happens to the entries: it depends on an entry's name, not on its
+/// position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cookie(pub u64);
+
+impl Cookie {
+    /// Before the first entry. `.` and `..` are not stored; who wants them adds them.
+    pub const START: Self = Self(0);
+
+    /// Right behind the entry with this key. Fits a signed 64-bit offset, and is never [`START`](Self::START): no name has
+    /// the lowest key.
+    pub fn after(key: Key) -> Self {
+        Self((key.0 & !Key::VISIBLE).max(1))
+    }
+
+    /// The keys behind it.
+    fn rest(self) -> Option<KeyRange> {
+        if self == Self::START { Some(KeyRange::VISIBLE) } else { KeyRange::VISIBLE.above(Key(self.0 | Key::VISIBLE)) }
+    }
+}
+
+/// How far a directory was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Where to go on; none at the end.
+    pub next: Option<Cookie>,
+    /// The first thing that couldn't be read. What it hid is left out; all else is there.
+    pub damaged: Option<NodeFault>,
+}
+
+impl FileSystem {
+    /// The inode that `name` stands for in a directory.
+    pub async fn lookup(&self, directory: Inum, name: &[u8]) -> Result<Inum, Error> {
+        let directory = self.directory(directory).await?;
+        match name {
+            b"." | b"" => return Ok(directory.inum),
+            b".." => return Ok(directory.attributes()?.parent),
+            _ if name.len() > MAX_NAME_BYTES => return Err(Error::NameTooLong),
+            _ => {}
+        }
+        Ok(self.entry(&directory, name).await?.inum)
+    }
+
+    async fn entry(&self, directory: &InodeRef<'_>, name: &[u8]) -> Result<Dirent, Error> {
+        match self.cluster.execute(Command::MatchName { directory: directory.slot, name }).await? {
+            Reply::Entry(_, entry) => Ok(entry),
+            _ => Err(Error::NotFound),
+        }
+    }
+
+    /// Fills `batch` with a directory's entries behind `from`.
+    pub async fn read_directory(
+        &self,
+        directory: Inum,
+        from: Cookie,
+        batch: &mut EntryBatch,
+    ) -> Result<Listing, Error> {
+        let directory = self.directory(directory).await?;
+        batch.clear();
+        let Some(range) = from.rest() else { return Ok(Listing { next: None, damaged: None }) };
+        let reply = self.cluster.execute(Command::Scan { directory: directory.slot, range, batch }).await?;
+        let remaining = if let Reply::Scanned(scanned) = reply { scanned.remaining } else { None };
+        // Keys are visible, so there is one before the first that remains.
+        let next = remaining.map(|range| Cookie::after(Key(range.first.0 - 1)));
+        Ok(Listing { next, damaged: batch.damaged() })
+    }
+
+    async fn directory(&self, inum: Inum) -> Result<InodeRef<'_>, Error> {
+        let inode = self.inode(inum).await?;
+        if inode.attributes()?.kind == FileKind::Directory { Ok(inode) } else { Err(Error::NotADirectory) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_name_places_between_keys() {
+        assert_eq!(Cookie::START.rest(), Some(KeyRange::VISIBLE));
+        let key = Key(Key::VISIBLE | 0x8000);
+        assert_eq!(Cookie::after(key), Cookie(0x8000));
+        assert_eq!(Cookie::after(key).rest(), Some(KeyRange { first: Key(key.0 + 1), last: Key::MAX }));
+        assert_eq!(Cookie::after(Key::MAX).rest(), None);
+        assert_ne!(Cookie::after(Key(Key::VISIBLE)), Cookie::START);
+    }
+}

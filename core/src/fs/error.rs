@@ -1,0 +1,85 @@
+//! Errors of the file system.
+
+use crate::cluster::OpError;
+use crate::media::{Corruption, Inum, PfsKind};
+use crate::memory::NoMemory;
+use crate::node::{NodeFault, OpenError};
+
+/// Why a call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no such name.
+    #[error("no such file or directory")]
+    NotFound,
+    /// A directory was wanted.
+    #[error("not a directory")]
+    NotADirectory,
+    /// A directory was not wanted.
+    #[error("is a directory")]
+    IsADirectory,
+    /// Not a regular file or symbolic link.
+    #[error("not a regular file")]
+    NotRegular,
+    /// Not a symbolic link.
+    #[error("not a symbolic link")]
+    NotASymlink,
+    /// More than 255 bytes.
+    #[error("file name too long")]
+    NameTooLong,
+    /// A seek beyond the last data or the end.
+    #[error("no data at or after this offset")]
+    NoData,
+    /// Memory ran out. The next call may work.
+    #[error("out of memory: the budget given at mount is used up")]
+    NoMemory,
+    /// As many files are in use as the budget allows.
+    #[error("too many open files for the memory given at mount")]
+    TooManyOpen,
+    /// Something can't be read.
+    #[error("{0}")]
+    Io(NodeFault),
+    /// An inode holds something invalid.
+    #[error("inode {inum}: {corruption}")]
+    Corrupt {
+        /// The inode.
+        inum: Inum,
+        /// What is wrong.
+        corruption: Corruption,
+    },
+}
+
+impl From<OpError> for Error {
+    fn from(error: OpError) -> Self {
+        match error {
+            OpError::NoMemory => Self::NoMemory,
+            OpError::TooManyOpen => Self::TooManyOpen,
+            OpError::AllCopiesBad(fault) => Self::Io(fault),
+        }
+    }
+}
+
+impl From<NoMemory> for Error {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+/// Why a filesystem can't be mounted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MountError {
+    /// The disks don't make a filesystem.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The super-root or a PFS can't be read.
+    #[error("{0}")]
+    Op(#[from] OpError),
+    /// No PFS of that label, or none to choose.
+    #[error("no such PFS: give the label of one (the `info` command lists them)")]
+    NoSuchPfs,
+    /// A PFS of a kind that isn't mounted.
+    #[error("a PFS of type {0} can't be mounted")]
+    NotMountable(PfsKind),
+    /// The budget is too small.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
+}

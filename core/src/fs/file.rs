@@ -1,0 +1,160 @@
+//! File content: reading, links, holes.
+
+use super::inode_cache::InodeRef;
+use super::{Error, FileSystem};
+use crate::cluster::{Command, FileBlock, Reply};
+use crate::io::Buffer;
+use crate::media::geometry::FILE_BLOCK_BYTES;
+use crate::media::inode::EMBEDDED_BYTES;
+use crate::media::{Compression, Corruption, FileKind, Inum, Key, KeyRange};
+
+const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
+/// How far ahead of a read blocks are requested, in bytes.
+const READ_AHEAD_BYTES: u64 = 8 * BLOCK;
+
+impl FileSystem {
+    /// Reads from `offset` into `out`; the number of bytes read, less than asked for only at the end of the file.
+    pub async fn read(&self, file: Inum, offset: u64, out: &mut [u8]) -> Result<usize, Error> {
+        let file = self.inode(file).await?;
+        let attributes = file.attributes()?;
+        match attributes.kind {
+            FileKind::Regular => self.read_content(&file, attributes.size, offset, out).await,
+            FileKind::Directory => Err(Error::IsADirectory),
+            _ => Err(Error::NotRegular),
+        }
+    }
+
+    /// Reads the target of a symbolic link into `out`; its length, of which only what fits is read.
+    pub async fn read_link(&self, link: Inum, out: &mut [u8]) -> Result<usize, Error> {
+        let link = self.inode(link).await?;
+        let attributes = link.attributes()?;
+        if attributes.kind != FileKind::Symlink {
+            return Err(Error::NotASymlink);
+        }
+        self.read_content(&link, attributes.size, 0, out).await?;
+        Ok(usize::try_from(attributes.size).unwrap_or(usize::MAX))
+    }
+
+    /// The first byte at or after `offset` that is not in a hole.
+    pub async fn seek_data(&self, file: Inum, offset: u64) -> Result<u64, Error> {
+        let (file, size) = self.seekable(file, offset).await?;
+        let range = KeyRange { first: Key(offset - offset % BLOCK), last: Key(size - 1) };
+        match self.cluster.next_block(file.slot, range).await? {
+            Some(key) => Ok(key.0.max(offset)),
+            None => Err(Error::NoData),
+        }
+    }
+
+    /// The first byte at or after `offset` that is in a hole; the end of the file counts as one.
+    pub async fn seek_hole(&self, file: Inum, offset: u64) -> Result<u64, Error> {
+        let (file, size) = self.seekable(file, offset).await?;
+        let mut at = offset - offset % BLOCK;
+        while at < size {
+            let range = KeyRange { first: Key(at), last: Key(size - 1) };
+            if self.cluster.next_block(file.slot, range).await? != Some(Key(at)) {
+                return Ok(at.max(offset));
+            }
+            at += BLOCK;
+        }
+        Ok(size)
+    }
+
+    async fn seekable(&self, file: Inum, offset: u64) -> Result<(InodeRef<'_>, u64), Error> {
+        let file = self.inode(file).await?;
+        let attributes = file.attributes()?;
+        match attributes.kind {
+            FileKind::Regular if offset < attributes.size => Ok((file, attributes.size)),
+            FileKind::Regular => Err(Error::NoData),
+            FileKind::Directory => Err(Error::IsADirectory),
+            _ => Err(Error::NotRegular),
+        }
+    }
+
+    async fn read_content(&self, file: &InodeRef<'_>, size: u64, offset: u64, out: &mut [u8]) -> Result<usize, Error> {
+        let wanted = size.saturating_sub(offset).min(out.len() as u64) as usize;
+        if wanted == 0 {
+            return Ok(0);
+        }
+        self.read_ahead(file, size, offset, wanted as u64).await?;
+        let mut done = 0;
+        while done < wanted {
+            let at = offset + done as u64;
+            let start = (at % BLOCK) as usize;
+            let count = (FILE_BLOCK_BYTES - start).min(wanted - done);
+            self.read_within_block(file, Key(at - at % BLOCK), start, &mut out[done..done + count]).await?;
+            done += count;
+        }
+        Ok(wanted)
+    }
+
+    /// Requests the blocks of a read that goes over more than one, and some behind it, before the first is waited for.
+    async fn read_ahead(&self, file: &InodeRef<'_>, size: u64, offset: u64, wanted: u64) -> Result<(), Error> {
+        let first = offset - offset % BLOCK;
+        let end = (offset + wanted).min(first + READ_AHEAD_BYTES);
+        if !offset.is_multiple_of(BLOCK) && end - offset <= BLOCK - offset % BLOCK {
+            return Ok(());
+        }
+        let last = first.saturating_add(READ_AHEAD_BYTES).min(size) - 1;
+        let range = KeyRange { first: Key(first), last: Key(last) };
+        self.cluster.execute(Command::Prefetch { file: file.slot, range }).await?;
+        Ok(())
+    }
+
+    /// Reads `out.len()` bytes of one block, from byte `start` of it.
+    async fn read_within_block(
+        &self,
+        file: &InodeRef<'_>,
+        key: Key,
+        start: usize,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
+        if self.files.copy_out(file.inum, key, start, out) {
+            return Ok(());
+        }
+        match self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await? {
+            Reply::Block(FileBlock::Embedded(bytes)) => copy_padded(&bytes[..EMBEDDED_BYTES], start, out),
+            Reply::Block(FileBlock::Stored { buffer, compression }) => {
+                self.decode(file, key, buffer, compression, start, out)?
+            }
+            _ => out.fill(0),
+        }
+        Ok(())
+    }
+
+    fn decode(
+        &self,
+        file: &InodeRef<'_>,
+        key: Key,
+        stored: Buffer,
+        compression: Compression,
+        start: usize,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
+        let corrupt = |corruption: Corruption| Error::Corrupt { inum: file.inum, corruption };
+        let whole = out.len() == FILE_BLOCK_BYTES;
+        if compression == Compression::None {
+            copy_padded(stored.bytes(), start, out);
+            if !whole && stored.len() == FILE_BLOCK_BYTES {
+                self.files.insert(file.inum, key, stored);
+            }
+            return Ok(());
+        }
+        let mut decompressor = self.decompressor.borrow_mut();
+        if whole {
+            return decompressor.decompress(compression, stored.bytes(), out).map_err(corrupt);
+        }
+        let mut content = Buffer::new(self.heap, FILE_BLOCK_BYTES)?;
+        decompressor.decompress(compression, stored.bytes(), content.bytes_mut()).map_err(corrupt)?;
+        out.copy_from_slice(&content.bytes()[start..start + out.len()]);
+        self.files.insert(file.inum, key, content);
+        Ok(())
+    }
+}
+
+/// Copies from `start` of `bytes`, with zeros behind their end.
+fn copy_padded(bytes: &[u8], start: usize, out: &mut [u8]) {
+    let there = bytes.get(start..).unwrap_or(&[]);
+    let count = there.len().min(out.len());
+    out[..count].copy_from_slice(&there[..count]);
+    out[count..].fill(0);
+}

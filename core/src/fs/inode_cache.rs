@@ -1,0 +1,150 @@
+//! Inodes in use and inodes used lately, by number.
+
+use core::cell::RefCell;
+
+use super::{Attributes, Error, FileSystem};
+use crate::cluster::{InodeRecord, Slot};
+use crate::media::Inum;
+use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
+
+/// Memory an entry takes, with its slot on a node: for budgets.
+pub(super) const ENTRY_BYTES: usize = size_of::<Option<Cached>>() + 256;
+
+struct Cached {
+    inum: Inum,
+    slot: Slot,
+    record: InodeRecord,
+    pins: u32,
+    recent: bool,
+}
+
+/// A table of inodes of fixed size, taken at once.
+pub(super) struct InodeCache {
+    table: RefCell<Table>,
+}
+
+struct Table {
+    entries: Vec<Option<Cached>>,
+    index: HashIndex,
+    hand: usize,
+}
+
+/// An inode in use: it stays in the cache as long as this lives.
+pub(super) struct InodeRef<'f> {
+    cache: &'f InodeCache,
+    entry: usize,
+    /// Its number.
+    pub(super) inum: Inum,
+    /// Its slot.
+    pub(super) slot: Slot,
+}
+
+impl InodeRef<'_> {
+    /// Looks at what is known of it.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&InodeRecord) -> T) -> T {
+        let table = self.cache.table.borrow();
+        let cached = table.entries[self.entry].as_ref().expect("an inode in use is in the cache");
+        look(&cached.record)
+    }
+
+    pub(super) fn attributes(&self) -> Result<Attributes, Error> {
+        self.with(|record| Attributes::of(self.inum, record))
+    }
+}
+
+impl Drop for InodeRef<'_> {
+    fn drop(&mut self) {
+        if let Some(cached) = &mut self.cache.table.borrow_mut().entries[self.entry] {
+            cached.pins -= 1;
+        }
+    }
+}
+
+impl InodeCache {
+    pub(super) fn new(heap: Heap, count: usize) -> Result<Self, NoMemory> {
+        // The root of the PFS has a slot of its own, and one is for whoever comes when the cache is full.
+        let count = count.saturating_sub(2).max(1);
+        let table =
+            Table { entries: memory::filled(heap, count, || None)?, index: HashIndex::new(heap, count)?, hand: 0 };
+        Ok(Self { table: RefCell::new(table) })
+    }
+
+    /// The slots of all cached inodes.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        let count = self.table.borrow().entries.len();
+        (0..count).filter_map(|entry| self.table.borrow().entries[entry].as_ref().map(|cached| cached.slot))
+    }
+
+    fn get(&self, inum: Inum) -> Option<InodeRef<'_>> {
+        let table = &mut *self.table.borrow_mut();
+        let entry = table.find(inum)?;
+        let cached = table.entries[entry].as_mut()?;
+        cached.pins += 1;
+        cached.recent = true;
+        Some(InodeRef { cache: self, entry, inum, slot: cached.slot })
+    }
+
+    /// Enters an inode in place of another, or hands its slot back when all are in use.
+    fn insert(&self, inum: Inum, slot: Slot, record: InodeRecord) -> Result<(InodeRef<'_>, Option<Slot>), Slot> {
+        let table = &mut *self.table.borrow_mut();
+        let (entry, evicted) = table.make_room().ok_or(slot)?;
+        table.entries[entry] = Some(Cached { inum, slot, record, pins: 1, recent: true });
+        table.index.insert(inum.0, entry as u32);
+        Ok((InodeRef { cache: self, entry, inum, slot }, evicted))
+    }
+}
+
+impl Table {
+    fn find(&self, inum: Inum) -> Option<usize> {
+        let is_it = |entry: u32| self.entries[entry as usize].as_ref().is_some_and(|cached| cached.inum == inum);
+        self.index.find(inum.0, is_it).map(|entry| entry as usize)
+    }
+
+    /// An empty entry, and the slot of the inode that had to go for it.
+    fn make_room(&mut self) -> Option<(usize, Option<Slot>)> {
+        for _ in 0..2 * self.entries.len() {
+            let entry = self.hand;
+            self.hand = (self.hand + 1) % self.entries.len();
+            match &mut self.entries[entry] {
+                None => return Some((entry, None)),
+                Some(cached) if cached.pins > 0 => {}
+                Some(cached) if cached.recent => cached.recent = false,
+                Some(cached) => {
+                    let (inum, slot) = (cached.inum, cached.slot);
+                    let entries = &self.entries;
+                    let hash_of = |other: u32| entries[other as usize].as_ref().map_or(0, |cached| cached.inum.0);
+                    self.index.remove(inum.0, entry as u32, hash_of);
+                    self.entries[entry] = None;
+                    return Some((entry, Some(slot)));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl FileSystem {
+    /// The inode with this number.
+    pub(super) async fn inode(&self, inum: Inum) -> Result<InodeRef<'_>, Error> {
+        if let Some(inode) = self.inodes.get(inum) {
+            return Ok(inode);
+        }
+        let (slot, record) = self.cluster.open_inode(self.root, inum).await?.ok_or(Error::NotFound)?;
+        // Somebody else may have opened it meanwhile.
+        if let Some(inode) = self.inodes.get(inum) {
+            self.cluster.close(slot).await?;
+            return Ok(inode);
+        }
+        match self.inodes.insert(inum, slot, record) {
+            Ok((inode, None)) => Ok(inode),
+            Ok((inode, Some(evicted))) => {
+                self.cluster.close(evicted).await?;
+                Ok(inode)
+            }
+            Err(slot) => {
+                self.cluster.close(slot).await?;
+                Err(Error::TooManyOpen)
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Files and directories: what a user calls.
+//!
+//! A [`FileSystem`] is a mounted PFS. Files are named by inode number, as kernels and FUSE do; [`FileSystem::resolve`] walks a
+//! path. The layer reaches disks only through [`cluster`](crate::cluster): it knows keys and names, never a chain, a place on a
+//! device, or a node.
+//!
+//! All methods take `&self` and may run at the same time, on one thread.
+
+mod attributes;
+mod directory;
+mod error;
+mod file;
+mod file_cache;
+mod inode_cache;
+
+pub use attributes::{Attributes, Statistics};
+pub use directory::{Cookie, Listing};
+pub use error::{Error, MountError};
+
+use core::cell::RefCell;
+
+use crate::cluster::{Cluster, Pfs, PfsSelector, Slot};
+use crate::io::Disk;
+use crate::media::compression::Decompressor;
+use crate::media::{Inum, VolumeHeader};
+use crate::memory::{Heap, Vec};
+use crate::node::{self, NodeOptions};
+use file_cache::FileCache;
+use inode_cache::InodeCache;
+
+/// The smallest memory budget a mount works with.
+pub const MIN_MEMORY_BYTES: usize = 2 << 20;
+
+/// How a filesystem is mounted.
+#[derive(Clone, Copy, Debug)]
+pub struct MountOptions {
+    /// Memory the mount may use, in bytes, request buffers included. The heap it is given should have a little more.
+    pub memory_bytes: usize,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self { memory_bytes: 16 << 20 }
+    }
+}
+
+impl MountOptions {
+    /// Half the budget is for metadata blocks and reads under way, a quarter for file content, an eighth for open inodes.
+    fn node_options(&self) -> NodeOptions {
+        let memory_bytes = self.memory_bytes.max(MIN_MEMORY_BYTES);
+        NodeOptions { cache_bytes: memory_bytes / 2, slots: memory_bytes / 8 / inode_cache::ENTRY_BYTES }
+    }
+
+    fn file_cache_bytes(&self) -> usize {
+        self.memory_bytes.max(MIN_MEMORY_BYTES) / 4
+    }
+}
+
+/// A mounted PFS.
+pub struct FileSystem {
+    cluster: Cluster,
+    pfs: Pfs,
+    root: Slot,
+    inodes: InodeCache,
+    files: FileCache,
+    decompressor: RefCell<Decompressor>,
+    heap: Heap,
+}
+
+impl FileSystem {
+    /// Mounts a PFS of the filesystem on `disks`, which are all its volumes in any order.
+    pub async fn mount(
+        heap: Heap,
+        disks: Vec<Disk>,
+        selector: PfsSelector<'_>,
+        options: MountOptions,
+    ) -> Result<Self, MountError> {
+        let cluster = Self::open_cluster(heap, disks, options).await?;
+        Self::mount_pfs(heap, cluster, selector, options).await
+    }
+
+    /// Opens the filesystem on `disks` without mounting a PFS: to list them.
+    pub async fn open_cluster(heap: Heap, disks: Vec<Disk>, options: MountOptions) -> Result<Cluster, MountError> {
+        let node_options = options.node_options();
+        let node = node::open(heap, disks, node_options).await?;
+        Ok(Cluster::of_one(heap, node, &node_options)?)
+    }
+
+    /// Mounts a PFS of a cluster.
+    pub async fn mount_pfs(
+        heap: Heap,
+        cluster: Cluster,
+        selector: PfsSelector<'_>,
+        options: MountOptions,
+    ) -> Result<Self, MountError> {
+        let pfs = cluster.find_pfs(selector).await?.ok_or(MountError::NoSuchPfs)?;
+        if !Cluster::is_mountable(pfs.kind) {
+            return Err(MountError::NotMountable(pfs.kind));
+        }
+        let (root, _) = cluster.open_pfs(&pfs.label).await?.ok_or(MountError::NoSuchPfs)?;
+        Ok(Self {
+            inodes: InodeCache::new(heap, options.node_options().slots)?,
+            files: FileCache::new(heap, options.file_cache_bytes())?,
+            decompressor: RefCell::new(Decompressor::new(heap)?),
+            cluster,
+            pfs,
+            root,
+            heap,
+        })
+    }
+
+    /// Unmounts: the cluster can mount another PFS.
+    pub async fn unmount(self) -> Result<Cluster, Error> {
+        for slot in self.inodes.slots() {
+            self.cluster.close(slot).await?;
+        }
+        self.cluster.close(self.root).await?;
+        Ok(self.cluster)
+    }
+
+    /// The PFS.
+    pub fn pfs(&self) -> &Pfs {
+        &self.pfs
+    }
+
+    /// The heap the mount takes its memory from.
+    pub fn heap(&self) -> Heap {
+        self.heap
+    }
+
+    /// Capacity and use.
+    pub fn statistics(&self) -> Statistics {
+        let header: &VolumeHeader = self.cluster.header();
+        Statistics::new(header.allocator_size(), header.allocator_free(), self.pfs.root.stats.inodes)
+    }
+
+    /// What is known of a file.
+    pub async fn attributes(&self, inum: Inum) -> Result<Attributes, Error> {
+        let inode = self.inode(inum).await?;
+        inode.attributes()
+    }
+
+    /// The inode that `path` names: names separated by `/`, from the root. Symbolic links are not followed.
+    pub async fn resolve(&self, path: &[u8]) -> Result<Inum, Error> {
+        let mut at = Inum::PFS_ROOT;
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".") {
+            at = self.lookup(at, name).await?;
+        }
+        Ok(at)
+    }
+}

@@ -1,0 +1,150 @@
+//! What a node is told to do, and what it answers.
+//!
+//! Commands and replies hold logical content only: keys, names, metadata, data as it is stored. Never a place on a device, so
+//! that nodes with different layouts give equal replies. Things are named by *slots*, which whoever gives the commands
+//! chooses: a command may name what an earlier one opens before that one was executed.
+
+use super::EntryBatch;
+use crate::io::Buffer;
+use crate::media::blockref::BlockStats;
+use crate::media::inode::EMBEDDED_BYTES;
+use crate::media::{Blockref, Compression, Dirent, InodeMeta, Inum, Key, KeyRange, ModifyTid};
+
+/// Names an inode on every node, from the command that opens it to the one that closes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// A command that changes nothing.
+#[derive(Debug)]
+pub enum Command<'a> {
+    /// Opens the PFS with this label. Reply: `Inode`, `Absent`.
+    OpenPfs {
+        /// The label.
+        label: &'a [u8],
+        /// The slot for its root.
+        into: Slot,
+    },
+    /// Looks at the first PFS root with a key in `range`, without opening it. Reply: `Inode`, `Absent`.
+    NextPfs {
+        /// Where to look in the super-root.
+        range: KeyRange,
+    },
+    /// Opens an inode by number. Reply: `Inode`, `Absent`.
+    OpenInode {
+        /// The root of its PFS.
+        pfs: Slot,
+        /// Its number.
+        inum: Inum,
+        /// The slot for it.
+        into: Slot,
+    },
+    /// Finds the entry of this name. Reply: `Entry`, `Absent`.
+    MatchName {
+        /// The directory.
+        directory: Slot,
+        /// The name.
+        name: &'a [u8],
+    },
+    /// Fills a batch with entries. Reply: `Scanned`.
+    Scan {
+        /// The directory.
+        directory: Slot,
+        /// Which keys.
+        range: KeyRange,
+        /// Where to.
+        batch: &'a mut EntryBatch,
+    },
+    /// Reads the file block with this key. Reply: `Block`.
+    ReadBlock {
+        /// The file.
+        file: Slot,
+        /// The block's offset in the file.
+        key: Key,
+    },
+    /// Starts reading file blocks that will be wanted soon. Reply: `Done`.
+    Prefetch {
+        /// The file.
+        file: Slot,
+        /// Their offsets.
+        range: KeyRange,
+    },
+    /// Finds the first block of a file that isn't a hole. Reply: `Key`, `Absent`.
+    NextBlock {
+        /// The file.
+        file: Slot,
+        /// Where to look.
+        range: KeyRange,
+    },
+    /// Forgets a slot. Reply: `Done`.
+    Close {
+        /// The slot.
+        slot: Slot,
+    },
+}
+
+/// An inode as commands tell of it.
+#[derive(Clone, Copy)]
+pub struct InodeRecord {
+    /// Its key: inode number or place in the super-root.
+    pub key: Key,
+    /// The operation that last changed it or anything below.
+    pub modify_tid: ModifyTid,
+    /// What is below.
+    pub stats: BlockStats,
+    /// Everything but the body.
+    pub meta: InodeMeta,
+}
+
+impl InodeRecord {
+    pub(super) fn new(bref: &Blockref, meta: &InodeMeta) -> Self {
+        Self { key: bref.key(), modify_tid: bref.modify_tid(), stats: bref.stats(), meta: *meta }
+    }
+}
+
+impl core::fmt::Debug for InodeRecord {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "InodeRecord({:?}, {:?}, {:?})", self.key, self.meta.inum(), self.modify_tid)
+    }
+}
+
+/// 64 KiB of a file.
+#[derive(Debug)]
+pub enum FileBlock {
+    /// Nothing is stored: all zero.
+    Hole,
+    /// The file lies in its inode.
+    Embedded([u8; EMBEDDED_BYTES]),
+    /// A data block as it is stored, its check code found good.
+    Stored {
+        /// The stored bytes.
+        buffer: Buffer,
+        /// How they are compressed.
+        compression: Compression,
+    },
+}
+
+/// How a scan ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// The keys not looked at yet; none at the end.
+    pub remaining: Option<KeyRange>,
+}
+
+/// What a node answers.
+#[derive(Debug)]
+pub enum Reply {
+    /// It isn't there. A statement about content, never about trouble.
+    Absent,
+    /// An inode.
+    Inode(InodeRecord),
+    /// A directory entry, and its key.
+    Entry(Key, Dirent),
+    /// The batch was filled.
+    Scanned(Scanned),
+    /// A file block.
+    Block(FileBlock),
+    /// A key.
+    Key(Key),
+    /// Nothing more to say.
+    Done,
+}

@@ -1,0 +1,69 @@
+//! What can be wrong with a node.
+
+use crate::chain::ChainError;
+use crate::io::{DeviceError, ReadError};
+use crate::media::{BlockName, Corruption};
+
+/// A node's place in its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeIndex(pub u8);
+
+/// A fault of one node: about the node, not about what its user asked for (spec/cluster.md 6). Only the cluster layer
+/// decides what it means to the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NodeFault {
+    /// A device failed.
+    #[error("{block}: volume {volume}: {error}")]
+    Device {
+        /// The block wanted.
+        block: BlockName,
+        /// The volume's number.
+        volume: u8,
+        /// What the device said.
+        error: DeviceError,
+    },
+    /// A block holds something invalid.
+    #[error("{block}: {corruption}")]
+    Corrupt {
+        /// The block.
+        block: BlockName,
+        /// What is wrong with it.
+        corruption: Corruption,
+    },
+    /// A slot that names nothing on this node: it missed a command.
+    #[error("slot names nothing on this node")]
+    UnknownSlot,
+}
+
+impl NodeFault {
+    /// True when the device didn't answer in time.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Device { error: DeviceError::Timeout, .. })
+    }
+}
+
+/// Why a node didn't execute a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeError {
+    /// Memory ran out; the command may be tried again. Never a vote.
+    NoMemory,
+    /// The node is at fault.
+    Fault(NodeFault),
+}
+
+impl From<ChainError> for NodeError {
+    fn from(failed: ChainError) -> Self {
+        let block = failed.block;
+        match failed.error {
+            ReadError::NoMemory => Self::NoMemory,
+            ReadError::Device { volume, error } => Self::Fault(NodeFault::Device { block, volume, error }),
+            ReadError::Corrupt(corruption) => Self::Fault(NodeFault::Corrupt { block, corruption }),
+        }
+    }
+}
+
+impl From<crate::memory::NoMemory> for NodeError {
+    fn from(_: crate::memory::NoMemory) -> Self {
+        Self::NoMemory
+    }
+}

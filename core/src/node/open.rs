@@ -1,0 +1,113 @@
+//! From a set of disks to a node: volume sets (spec 1.4).
+
+use super::header::{self, Selected};
+use super::{Node, NodeOptions};
+use crate::io::{DeviceError, Disk, Volume, Volumes};
+use crate::media::volume_header::VolumeVersion;
+use crate::media::{Corruption, MediaOffset};
+use crate::memory::{self, Heap, NoMemory, Vec};
+
+/// A device's name, for errors that outlive the device.
+pub type DeviceName = heapless::String<64>;
+
+/// Why disks don't make a filesystem.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Memory ran out.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
+    /// No disk was given.
+    #[error("no volume given")]
+    NoVolumes,
+    /// A device has no valid volume header.
+    #[error("{device}: {corruption}")]
+    Header {
+        /// The device.
+        device: DeviceName,
+        /// What is wrong with its best header copy.
+        corruption: Corruption,
+    },
+    /// No header of a device could be read.
+    #[error("{device}: can't read the volume header: {error}")]
+    Device {
+        /// The device.
+        device: DeviceName,
+        /// What it said.
+        error: DeviceError,
+    },
+    /// A device belongs to another filesystem than the first one.
+    #[error("{device}: belongs to another file system than {first}")]
+    Foreign {
+        /// The device.
+        device: DeviceName,
+        /// The first device given.
+        first: DeviceName,
+    },
+    /// A volume was given twice.
+    #[error("{device}: volume {id} was already given")]
+    Duplicate {
+        /// The device.
+        device: DeviceName,
+        /// The volume's number.
+        id: u8,
+    },
+    /// A volume of the set wasn't given.
+    #[error("volume {id} of {count} is missing: give all volumes of the file system")]
+    Missing {
+        /// The volume's number.
+        id: usize,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// Opens the node that `disks` make, given in any order. All volumes must be there, and none that isn't one of it.
+pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Node, OpenError> {
+    let mut selected: Vec<(Disk, Selected)> = Vec::new_in(heap);
+    selected.try_reserve_exact(disks.len()).map_err(|_| NoMemory)?;
+    for disk in disks {
+        let header = header::select(heap, &disk).await?;
+        check_member(&selected, &disk, &header)?;
+        selected.push((disk, header));
+    }
+    let count = match selected.first() {
+        Some((_, first)) => first.header.get().volume_count(),
+        None => return Err(OpenError::NoVolumes),
+    };
+    selected.sort_unstable_by_key(|(_, header)| header.header.get().volu_id);
+    if let Some(id) =
+        (0..count).find(|id| selected.get(*id).is_none_or(|(_, h)| usize::from(h.header.get().volu_id) != *id))
+    {
+        return Err(OpenError::Missing { id, count });
+    }
+    let mut volumes = Vec::new_in(heap);
+    let mut root = None;
+    for (disk, header) in selected {
+        let bytes = header.header.get().volu_size();
+        memory::push(&mut volumes, Volume { disk, base: MediaOffset(0), bytes })?;
+        root.get_or_insert(header);
+    }
+    let Selected { header, copy } = root.ok_or(OpenError::NoVolumes)?;
+    Ok(Node::new(heap, Volumes::new(volumes), header, copy, options)?)
+}
+
+/// Checks that a disk's header goes with those before it.
+fn check_member(others: &[(Disk, Selected)], disk: &Disk, selected: &Selected) -> Result<(), OpenError> {
+    let header = selected.header.get();
+    let device = || disk.info().name.clone();
+    if let Some((first_disk, first)) = others.first() {
+        let first = first.header.get();
+        let kin = header.fsid == first.fsid
+            && header.version() == first.version()
+            && header.nvolumes == first.nvolumes
+            && header.version() != Ok(VolumeVersion::V1);
+        let same_disk = header.fsid == first.fsid && header.volu_id == first.volu_id;
+        if !kin && !same_disk {
+            return Err(OpenError::Foreign { device: device(), first: first_disk.info().name.clone() });
+        }
+    }
+    if others.iter().any(|(_, other)| other.header.get().volu_id == header.volu_id) {
+        return Err(OpenError::Duplicate { device: device(), id: header.volu_id });
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The host's time.
+
+use std::sync::{Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Instant as HostInstant;
+
+use hammer2_core::io::{Clock, Duration, Instant};
+
+/// The host's monotonic clock. The [executors](crate::executor) keep its alarms: an alarm rings when one of them is
+/// about to wait, or at the time it waited for.
+pub struct HostClock {
+    start: HostInstant,
+    /// One alarm for each waker, the earliest it asked for.
+    alarms: Mutex<Vec<(Instant, Waker)>>,
+}
+
+impl HostClock {
+    /// The clock starts now.
+    pub fn new() -> Self {
+        Self { start: HostInstant::now(), alarms: Mutex::new(Vec::new()) }
+    }
+
+    /// A clock that lives as long as the process.
+    pub fn leaked() -> &'static Self {
+        Box::leak(Box::new(Self::new()))
+    }
+
+    /// Rings the alarms that are due, and says how long it is to the next.
+    pub(crate) fn ring(&self) -> Option<Duration> {
+        let now = self.now();
+        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        let due: Vec<_> = alarms.extract_if(.., |(at, _)| *at <= now).collect();
+        let next = alarms.iter().map(|(at, _)| at.nanoseconds - now.nanoseconds).min();
+        drop(alarms);
+        for (_, waker) in due {
+            waker.wake();
+        }
+        next.map(Duration::from_nanos)
+    }
+}
+
+impl Default for HostClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for HostClock {
+    fn now(&self) -> Instant {
+        Instant { nanoseconds: 0 }.after(self.start.elapsed())
+    }
+
+    fn wake_at(&self, at: Instant, waker: &Waker) {
+        let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        match alarms.iter_mut().find(|(_, known)| known.will_wake(waker)) {
+            Some((known_at, _)) => *known_at = at.min(*known_at),
+            None => alarms.push((at, waker.clone())),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! A block device on a file: an image, or a block device of the host.
+//!
+//! What the host has in memory is read at once, by the thread that asks: handing a block of 64 KiB to a worker costs more
+//! processor time than copying it, and 1 KiB twenty times as much. Everything that may wait is done by a few worker
+//! threads, so that requests run in parallel and a stuck file never blocks the executor.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, IoSliceMut, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
+
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::workers::{Target, ThreadCount, Workers};
+
+/// Requests a file takes at once.
+const QUEUE_DEPTH: u16 = 64;
+
+/// Workers of all files of the process: their address space stays well below 1 GiB.
+static THREADS: ThreadCount = ThreadCount::new(8);
+
+/// The type of a filesystem that has all its files in memory, and is the one not to say so of a read.
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+
+/// What a device is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading, shared with other readers.
+    Read,
+    /// Reading and writing, alone.
+    Write,
+}
+
+/// Why a file can't be used as a device.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It can't be opened.
+    #[error("{}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the host says.
+        source: io::Error,
+    },
+    /// A directory, a pipe, a terminal.
+    #[error("{}: neither a file nor a block device", path.display())]
+    WrongType {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process writes to it, or reads it while it is to be written.
+    #[error("{}: in use by another process; end that one first (a mount, another hammer2 command)", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A file as a block device.
+pub struct FileDevice {
+    info: DeviceInfo,
+    workers: Workers<OpenFile>,
+    /// The thread that asks does what needn't wait.
+    inline: bool,
+}
+
+impl FileDevice {
+    /// Opens and locks a file.
+    pub fn open(path: &Path, access: Access) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Open { path: path.to_owned(), source };
+        // O_NONBLOCK: opening a pipe must not wait for its other end.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let writes = access == Access::Write;
+        let mut file = OpenOptions::new().read(true).write(writes).custom_flags(flags).open(path).map_err(failed)?;
+        let file_type = file.metadata().map_err(failed)?.file_type();
+        if !file_type.is_file() && !file_type.is_block_device() {
+            return Err(OpenError::WrongType { path: path.to_owned() });
+        }
+        match if writes { file.try_lock() } else { file.try_lock_shared() } {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+            // A filesystem without locks: reading needs none to be safe for others.
+            Err(TryLockError::Error(_)) if !writes => {}
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let info = DeviceInfo {
+            name: DeviceInfo::short_name(&path.to_string_lossy()),
+            size_bytes: file.seek(SeekFrom::End(0)).map_err(failed)?,
+            queue_depth: QUEUE_DEPTH,
+            read_only: !writes,
+        };
+        let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
+        Ok(Self { info, workers: Workers::new(OpenFile { file, in_memory }, QUEUE_DEPTH, &THREADS), inline: true })
+    }
+
+    /// The same device, but workers do everything, as if nothing were in the host's memory.
+    #[must_use]
+    pub fn always_by_workers(mut self) -> Self {
+        self.inline = false;
+        self
+    }
+}
+
+impl BlockDevice for FileDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn submit(&self, ticket: Ticket, mut request: Request) {
+        let at_once = match self.info.admit(&request) {
+            Err(error) => Some(Err(error)),
+            Ok(()) if self.inline => self.workers.target().execute_at_once(&mut request),
+            Ok(()) => None,
+        };
+        match at_once {
+            Some(result) => self.workers.complete(ticket, Completion { buffer: request.buffer, result }),
+            None => self.workers.submit(ticket, request),
+        }
+    }
+
+    fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion> {
+        self.workers.poll(ticket, cx)
+    }
+
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
+        self.workers.poll_reset(cx).map(Ok)
+    }
+}
+
+/// What workers work on.
+pub(super) struct OpenFile {
+    file: File,
+    /// Nothing waits.
+    in_memory: bool,
+}
+
+impl OpenFile {
+    /// Does what needn't wait.
+    fn execute_at_once(&self, request: &mut Request) -> Option<Result<(), DeviceError>> {
+        if self.in_memory {
+            return Some(self.execute(request));
+        }
+        let Operation::Read(offset) = request.operation else { return None };
+        let bytes = request.buffer.bytes_mut();
+        let len = bytes.len();
+        let read = rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(bytes)], offset.0, ReadWriteFlags::NOWAIT);
+        (read == Ok(len)).then_some(Ok(()))
+    }
+}
+
+impl Target for OpenFile {
+    fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
+        let outcome = match request.operation {
+            Operation::Read(offset) => self.file.read_exact_at(request.buffer.bytes_mut(), offset.0),
+            Operation::Write(offset) => self.file.write_all_at(request.buffer.bytes(), offset.0),
+            Operation::Flush => self.file.sync_data(),
+            Operation::Discard { offset, bytes } => {
+                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                rustix::fs::fallocate(&self.file, hole, offset.0, bytes).map_err(io::Error::from)
+            }
+        };
+        outcome.map_err(|error| device_error(&error))
+    }
+
+    fn close(&self) {
+        // Idle threads may keep the file open a little longer; the lock must not wait for them.
+        let _ = self.file.unlock();
+    }
+}
+
+fn device_error(error: &io::Error) -> DeviceError {
+    let Some(code) = error.raw_os_error() else {
+        // The file was cut off while it is open.
+        return DeviceError::OutOfRange;
+    };
+    match Errno::from_raw_os_error(code) {
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => DeviceError::NoSpace,
+        Errno::NODEV | Errno::NXIO | Errno::STALE => DeviceError::Gone,
+        Errno::ROFS => DeviceError::ReadOnly,
+        Errno::OPNOTSUPP | Errno::NOSYS => DeviceError::Unsupported,
+        _ => DeviceError::Io(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::os::unix::fs::MetadataExt;
+
+    use allocator_api2::alloc::Global;
+    use hammer2_core::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
+    use hammer2_core::io::{Buffer, DeviceOffset, Disk, DiskOptions, Duration, boxed_device};
+    use hammer2_core::memory::Heap;
+    use tempfile::{NamedTempFile, TempDir};
+
+    use super::*;
+    use crate::clock::HostClock;
+    use crate::executor::Executor;
+
+    const HEAP: Heap = &Global;
+
+    fn image(bytes: u64) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        file.as_file().set_len(bytes).unwrap();
+        file
+    }
+
+    fn disk(device: impl BlockDevice + 'static, clock: &'static HostClock, deadline: Duration) -> Disk {
+        Disk::new(HEAP, boxed_device(HEAP, device).unwrap(), clock, DiskOptions { deadline }).unwrap()
+    }
+
+    fn block(byte: u8) -> Buffer {
+        let mut buffer = Buffer::new(HEAP, 65536).unwrap();
+        buffer.bytes_mut().fill(byte);
+        buffer
+    }
+
+    #[test]
+    fn many_requests_at_once_and_both_ways_of_reading() {
+        let file = image(256 * 65536);
+        let clock = HostClock::leaked();
+        for inline in [true, false] {
+            let device = FileDevice::open(file.path(), Access::Write).unwrap();
+            let device = if inline { device } else { device.always_by_workers() };
+            let disk = disk(device, clock, Duration::from_secs(60));
+            let finished = Cell::new(0);
+            let executor = Executor::new(clock);
+            for number in 0..=255u8 {
+                let (disk, finished) = (&disk, &finished);
+                executor.spawn(async move {
+                    let offset = DeviceOffset(u64::from(number) * 65536);
+                    disk.write(offset, block(number)).await.unwrap();
+                    let read = disk.read(offset, block(0)).await.unwrap();
+                    assert!(read.bytes().iter().all(|byte| *byte == number));
+                    finished.set(finished.get() + 1);
+                });
+            }
+            executor.block_on(async {
+                while finished.get() < 256 {
+                    disk.flush().await.unwrap();
+                }
+            });
+            let written = std::fs::read(file.path()).unwrap();
+            assert!(written.chunks(65536).enumerate().all(|(number, block)| block[0] == number as u8));
+        }
+    }
+
+    #[test]
+    fn a_hung_device_meets_the_deadline_and_a_dropped_read_does_no_harm() {
+        let file = image(1 << 20);
+        let clock = HostClock::leaked();
+        let plan: &'static FaultPlan = Box::leak(Box::new(FaultPlan::new(HEAP)));
+        let device = FileDevice::open(file.path(), Access::Read).unwrap().always_by_workers();
+        let disk = disk(Faulty::new(HEAP, device, plan).unwrap(), clock, Duration::from_millis(50));
+        plan.add(Fault::once(Operations::READ, Effect::Hang)).unwrap();
+        Executor::new(clock).block_on(async {
+            let start = std::time::Instant::now();
+            assert_eq!(disk.read(DeviceOffset(0), block(1)).await.unwrap_err(), DeviceError::Timeout);
+            assert!(start.elapsed() >= Duration::from_millis(50));
+            let mut pending = Box::pin(disk.read(DeviceOffset(0), block(1)));
+            std::future::poll_fn(|cx| {
+                assert!(pending.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            drop(pending);
+            assert_eq!(disk.read(DeviceOffset(0), block(1)).await.unwrap().bytes()[0], 0);
+            assert_eq!(disk.in_flight(), 2);
+        });
+    }
+
+    #[test]
+    fn writers_are_alone() {
+        let file = image(1 << 20);
+        let in_use = |access| matches!(FileDevice::open(file.path(), access), Err(OpenError::InUse { .. }));
+        let reader = FileDevice::open(file.path(), Access::Read).unwrap();
+        assert!(!in_use(Access::Read) && in_use(Access::Write));
+        drop(reader);
+        let writer = FileDevice::open(file.path(), Access::Write).unwrap();
+        assert!(in_use(Access::Read) && in_use(Access::Write));
+        drop(writer);
+        assert!(!in_use(Access::Write));
+    }
+
+    #[test]
+    fn what_is_no_device_is_refused_in_one_line() {
+        let folder = TempDir::new().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        for path in [folder.path(), &pipe, &folder.path().join("missing")] {
+            let error = FileDevice::open(path, Access::Read).err().expect("refused");
+            assert!(!error.to_string().contains('\n') && error.to_string().contains(path.to_str().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_discarded_range_is_a_hole() {
+        let file = image(1 << 20);
+        let clock = HostClock::leaked();
+        let device = FileDevice::open(file.path(), Access::Write).unwrap();
+        device.submit(Ticket(0), Request { operation: Operation::Write(DeviceOffset(0)), buffer: block(1) });
+        let finish = |ticket| Executor::new(clock).block_on(std::future::poll_fn(|cx| device.poll(ticket, cx)));
+        assert_eq!(finish(Ticket(0)).result, Ok(()));
+        let full = file.as_file().metadata().unwrap().blocks();
+        let discard = Operation::Discard { offset: DeviceOffset(0), bytes: 65536 };
+        device.submit(Ticket(1), Request { operation: discard, buffer: Buffer::empty(HEAP) });
+        assert_eq!(finish(Ticket(1)).result, Ok(()));
+        assert!(file.as_file().metadata().unwrap().blocks() < full);
+        assert_eq!(file.as_file().metadata().unwrap().len(), 1 << 20);
+    }
+
+    #[test]
+    fn a_file_cut_off_behind_our_back_is_out_of_range() {
+        let file = image(1 << 20);
+        let clock = HostClock::leaked();
+        let disk = disk(FileDevice::open(file.path(), Access::Read).unwrap(), clock, Duration::from_secs(60));
+        file.as_file().set_len(100).unwrap();
+        let error = Executor::new(clock).block_on(disk.read(DeviceOffset(0), block(0))).unwrap_err();
+        assert_eq!(error, DeviceError::OutOfRange);
+    }
+}

@@ -1,0 +1,6 @@
+//! What userspace lends `hammer2-core` (devices on files, time, an executor), and the `hammer2` tool made from them.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod device;
+pub mod executor;

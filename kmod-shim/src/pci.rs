@@ -1,0 +1,86 @@
+//! Finding virtio block devices on PCI.
+//!
+//! [`PortAccess`] is the oldest mechanism, an address and a data port, over whatever way the kernel has to do port I/O;
+//! kernels with memory-mapped configuration space use virtio-drivers' `MmioCam` in its place.
+
+use virtio_drivers::Hal;
+use virtio_drivers::transport::DeviceType;
+use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};
+use virtio_drivers::transport::pci::{PciTransport, VirtioPciError, virtio_device_type};
+
+/// 32-bit port I/O.
+pub trait Ports: Copy {
+    /// Writes a port.
+    fn write(self, port: u16, value: u32);
+
+    /// Reads a port.
+    fn read(self, port: u16) -> u32;
+}
+
+const ADDRESS_PORT: u16 = 0xcf8;
+const DATA_PORT: u16 = 0xcfc;
+
+/// Configuration space through the ports 0xcf8 and 0xcfc. Use it from one CPU at a time.
+pub struct PortAccess<P>(pub P);
+
+impl<P: Ports> PortAccess<P> {
+    fn select(&self, function: DeviceFunction, register_offset: u8) {
+        let address = u32::from(function.bus) << 16
+            | u32::from(function.device) << 11
+            | u32::from(function.function) << 8
+            | u32::from(register_offset & 0xfc);
+        self.0.write(ADDRESS_PORT, 1 << 31 | address);
+    }
+}
+
+impl<P: Ports> ConfigurationAccess for PortAccess<P> {
+    fn read_word(&self, function: DeviceFunction, register_offset: u8) -> u32 {
+        self.select(function, register_offset);
+        self.0.read(DATA_PORT)
+    }
+
+    fn write_word(&mut self, function: DeviceFunction, register_offset: u8, data: u32) {
+        self.select(function, register_offset);
+        self.0.write(DATA_PORT, data);
+    }
+
+    unsafe fn unsafe_clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+/// Offset of the interrupt line register in the configuration space.
+const INTERRUPT_LINE: u8 = 0x3c;
+
+/// A virtio block device on the bus, switched on.
+pub struct Found {
+    /// Where it is.
+    pub function: DeviceFunction,
+    /// What its driver talks to it through.
+    pub transport: PciTransport,
+    /// The interrupt line the firmware has routed its INTx to; 255 for none.
+    pub interrupt_line: u8,
+}
+
+/// Hands every virtio block device of bus 0, in the order of its slots, to `found`. One that can't be driven is reported
+/// instead of its transport; the others are still found.
+pub fn for_each_block_device<H: Hal, C: ConfigurationAccess>(
+    access: C,
+    mut found: impl FnMut(Result<Found, (DeviceFunction, VirtioPciError)>),
+) {
+    // SAFETY: the copy is used by this function alone, between the root's own accesses.
+    let mut root = PciRoot::new(unsafe { access.unsafe_clone() });
+    for (function, identity) in root.enumerate_bus(0) {
+        if virtio_device_type(&identity) != Some(DeviceType::Block) {
+            continue;
+        }
+        let (_, command) = root.get_status_command(function);
+        let enabled = command | Command::MEMORY_SPACE | Command::BUS_MASTER;
+        root.set_command(function, enabled.difference(Command::INTERRUPT_DISABLE));
+        let interrupt_line = access.read_word(function, INTERRUPT_LINE) as u8;
+        found(match PciTransport::new::<H, C>(&mut root, function) {
+            Ok(transport) => Ok(Found { function, transport, interrupt_line }),
+            Err(error) => Err((function, error)),
+        });
+    }
+}

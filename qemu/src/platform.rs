@@ -1,0 +1,149 @@
+//! What this kernel gives the shim and the core: memory, the disks it finds, a clock, a place to wait.
+
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+use allocator_api2::alloc::Allocator;
+use hammer2_core::memory::{self, Box, Heap, NoMemory, Vec};
+use hammer2_kmod_shim::executor::{Executor, Machine};
+use hammer2_kmod_shim::heap::KernelHeap;
+use hammer2_kmod_shim::pci::{self, Found, PortAccess, Ports};
+use hammer2_kmod_shim::timer::Timer;
+use hammer2_kmod_shim::virtio_blk::VirtioBlk;
+use log::error;
+use virtio_drivers::transport::pci::PciTransport;
+use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
+use x86_64::instructions::port::Port;
+
+use crate::interrupts::{self, pic};
+use crate::time::Tsc;
+
+/// Also the global allocator, since the `alloc` crate is linked; nothing here allocates without being able to fail.
+#[global_allocator]
+static HEAP: KernelHeap = KernelHeap::empty();
+
+/// All the machine's memory.
+pub(crate) const MEMORY: Heap = &HEAP;
+
+/// Tasks that may wait for an alarm at the same time without polling.
+const ALARMS: usize = 256;
+
+/// A virtio disk.
+pub(crate) type BlockDriver = VirtioBlk<IdentityMap, PciTransport>;
+
+/// The machine, once it is set up.
+pub(crate) struct Platform {
+    /// The disks in the order of their PCI slots, which is QEMU's order on its command line.
+    pub(crate) disks: Vec<&'static BlockDriver>,
+    /// The clock.
+    pub(crate) timer: &'static Timer<Tsc>,
+}
+
+impl Platform {
+    /// Takes the machine over: memory, timer, disks.
+    pub(crate) fn start(free_memory: &'static mut [MaybeUninit<u8>]) -> Result<Self, NoMemory> {
+        HEAP.add(free_memory);
+        pic::start();
+        let timer = leak(Timer::new(MEMORY, Tsc::calibrate(), ALARMS)?)?;
+        let mut disks = Vec::new_in(MEMORY);
+        let mut out_of_memory = false;
+        pci::for_each_block_device::<IdentityMap, _>(PortAccess(CpuPorts), |found| match found {
+            Ok(found) => out_of_memory |= attach(&mut disks, found).is_err(),
+            Err((function, error)) => error!("PCI {function}: {error}"),
+        });
+        if out_of_memory { Err(NoMemory) } else { Ok(Self { disks, timer }) }
+    }
+
+    /// Runs a future, and the tasks it spawns on `executor`.
+    pub(crate) fn run<F: Future>(&self, executor: &Executor<'_>, main: F) -> F::Output {
+        executor.block_on(self, main)
+    }
+}
+
+impl Machine for Platform {
+    fn turn(&self) {
+        if interrupts::take_device_interrupt() {
+            self.disks.iter().for_each(|disk| disk.acknowledge_interrupt());
+        }
+        self.disks.iter().for_each(|disk| disk.turn());
+        self.timer.ring_due();
+    }
+
+    fn wait(&self, _: &dyn Fn() -> bool) {
+        // No handler wakes a task, so nothing can have changed since the executor looked.
+        interrupts::wait();
+    }
+}
+
+fn attach(disks: &mut Vec<&'static BlockDriver>, found: Found) -> Result<(), NoMemory> {
+    let mut name = heapless::String::<16>::new();
+    // A slot's name is shorter than that.
+    let _ = core::fmt::write(&mut name, format_args!("virtio {}", found.function));
+    match VirtioBlk::new(MEMORY, found.transport, &name) {
+        Ok(driver) => {
+            pic::enable_device(found.interrupt_line);
+            memory::push(disks, leak(driver)?)
+        }
+        Err(error) => {
+            error!("{name}: {error}");
+            Ok(())
+        }
+    }
+}
+
+/// Puts `value` where it stays for as long as the machine runs.
+pub(crate) fn leak<T: 'static>(value: T) -> Result<&'static T, NoMemory> {
+    Ok(Box::leak(memory::boxed(MEMORY, value)?))
+}
+
+/// Virtual addresses are physical addresses here.
+pub(crate) struct IdentityMap;
+
+fn pages_layout(pages: usize) -> Option<Layout> {
+    Layout::from_size_align(pages.checked_mul(PAGE_SIZE)?, PAGE_SIZE).ok()
+}
+
+// SAFETY: the identity map covers all memory and all devices; DMA memory is the heap's, page aligned and zeroed.
+unsafe impl Hal for IdentityMap {
+    fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        match pages_layout(pages).and_then(|layout| HEAP.allocate_zeroed(layout).ok()) {
+            Some(block) => (block.cast::<u8>().addr().get() as PhysAddr, block.cast()),
+            // The address 0 says that there is none.
+            None => (0, NonNull::dangling()),
+        }
+    }
+
+    unsafe fn dma_dealloc(_: PhysAddr, start: NonNull<u8>, pages: usize) -> i32 {
+        let Some(layout) = pages_layout(pages) else { return -1 };
+        // SAFETY: the caller's promise: it comes from `dma_alloc`, with as many pages.
+        unsafe { HEAP.deallocate(start, layout) };
+        0
+    }
+
+    unsafe fn mmio_phys_to_virt(address: PhysAddr, _: usize) -> NonNull<u8> {
+        NonNull::new(core::ptr::with_exposed_provenance_mut(address as usize)).unwrap_or(NonNull::dangling())
+    }
+
+    unsafe fn share(buffer: NonNull<[u8]>, _: BufferDirection) -> PhysAddr {
+        buffer.cast::<u8>().as_ptr().expose_provenance() as PhysAddr
+    }
+
+    unsafe fn unshare(_: PhysAddr, _: NonNull<[u8]>, _: BufferDirection) {}
+}
+
+/// The CPU's port instructions.
+#[derive(Clone, Copy)]
+struct CpuPorts;
+
+impl Ports for CpuPorts {
+    fn write(self, port: u16, value: u32) {
+        // SAFETY: the PCI scan writes its own two ports only.
+        unsafe { Port::new(port).write(value) };
+    }
+
+    fn read(self, port: u16) -> u32 {
+        // SAFETY: as above.
+        unsafe { Port::new(port).read() }
+    }
+}

@@ -1,0 +1,284 @@
+//! The virtio driver against real (emulated) devices. The disks are scratch.
+
+use core::cell::RefCell;
+use core::future::{Future, poll_fn};
+use core::task::{Poll, Waker};
+
+use hammer2_core::io::{
+    BlockDevice, Buffer, Clock, Completion, DeviceError, DeviceOffset, Disk, Operation, Request, Ticket,
+};
+use hammer2_core::memory::{self, NoMemory, Vec};
+use hammer2_kmod_shim::executor::Executor;
+
+use super::{Case, Failure, USED_BYTES, all_disks, failure};
+use crate::platform::{MEMORY, Platform};
+use crate::println;
+
+pub(super) const CASES: &[Case] = &[
+    Case { name: "disks: identity", run: identity },
+    Case { name: "disks: patterns with the queue full", run: patterns },
+    Case { name: "disks: flush", run: flush },
+    Case { name: "disks: requests outside the disk", run: outside },
+    Case { name: "disks: 200,000 small requests", run: index_wrap },
+    Case { name: "disks: reset with requests in flight", run: reset },
+    Case { name: "disks: sequential throughput", run: throughput },
+];
+
+/// The least number of requests a driver must keep in flight.
+const LEAST_IN_FLIGHT: u16 = 64;
+
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// A wait for one of the driver's own tickets.
+async fn completion(device: impl BlockDevice, ticket: Ticket) -> Completion {
+    poll_fn(|cx| device.poll(ticket, cx)).await
+}
+
+/// Splits the numbers below `count` among `workers` tasks that run at the same time; each takes the next number when it
+/// is done with one. The first error ends its worker and is the result.
+fn in_parallel<'t, F>(
+    platform: &Platform,
+    workers: u16,
+    count: u64,
+    work: impl Fn(u64) -> F + Copy + 't,
+) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>> + 't,
+{
+    struct Progress {
+        next: u64,
+        workers: u16,
+        failure: Option<Failure>,
+        waiting: Option<Waker>,
+    }
+    let progress = RefCell::new(Progress { next: 0, workers, failure: None, waiting: None });
+    let executor = Executor::new(MEMORY)?;
+    for _ in 0..workers {
+        let progress = &progress;
+        executor.spawn(async move {
+            loop {
+                let number = progress.borrow().next;
+                if number >= count {
+                    break;
+                }
+                progress.borrow_mut().next += 1;
+                if let Err(failure) = work(number).await {
+                    progress.borrow_mut().failure.get_or_insert(failure);
+                    break;
+                }
+            }
+            progress.borrow_mut().workers -= 1;
+            if let Some(waker) = progress.borrow_mut().waiting.take() {
+                waker.wake();
+            }
+        })?;
+    }
+    platform.run(
+        &executor,
+        poll_fn(|cx| {
+            let mut progress = progress.borrow_mut();
+            progress.waiting = Some(cx.waker().clone());
+            if progress.workers == 0 { Poll::Ready(()) } else { Poll::Pending }
+        }),
+    );
+    drop(executor);
+    match progress.into_inner().failure {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
+}
+
+/// Buffers that are used again and again, so that a measurement isn't one of the allocator.
+struct BufferPool(RefCell<Vec<Buffer>>);
+
+impl BufferPool {
+    fn new(count: u16, bytes: usize) -> Result<Self, NoMemory> {
+        let mut buffers = Vec::new_in(MEMORY);
+        for _ in 0..count {
+            memory::push(&mut buffers, Buffer::new(MEMORY, bytes)?)?;
+        }
+        Ok(Self(RefCell::new(buffers)))
+    }
+
+    fn take(&self) -> Result<Buffer, Failure> {
+        self.0.borrow_mut().pop().ok_or_else(|| failure(format_args!("more workers than buffers")))
+    }
+
+    fn put(&self, buffer: Buffer) -> Result<(), Failure> {
+        Ok(memory::push(&mut self.0.borrow_mut(), buffer)?)
+    }
+}
+
+/// Fills a buffer with what belongs at `offset` of disk number `disk`.
+fn fill(buffer: &mut Buffer, disk: usize, offset: u64) {
+    for (index, word) in buffer.bytes_mut().chunks_exact_mut(8).enumerate() {
+        word.copy_from_slice(&pattern(disk, offset + 8 * index as u64).to_le_bytes());
+    }
+}
+
+fn is_filled(buffer: &Buffer, disk: usize, offset: u64) -> bool {
+    let mut words = buffer.bytes().chunks_exact(8).enumerate();
+    words.all(|(index, word)| *word == pattern(disk, offset + 8 * index as u64).to_le_bytes())
+}
+
+/// Differs from that of every other offset and disk.
+fn pattern(disk: usize, offset: u64) -> u64 {
+    (offset | (disk as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn identity(platform: &Platform) -> Result<(), Failure> {
+    let disks = all_disks(platform)?;
+    for (index, disk) in disks.iter().enumerate() {
+        let info = disk.info();
+        println!("        {}: {} bytes, {} requests in flight", info.name, info.size_bytes, info.queue_depth);
+        if info.queue_depth < LEAST_IN_FLIGHT {
+            return Err(failure(format_args!("{}: only {} requests in flight", info.name, info.queue_depth)));
+        }
+        if disks[..index].iter().any(|other| other.info().name == info.name) {
+            return Err(failure(format_args!("two disks are called {}", info.name)));
+        }
+    }
+    Ok(())
+}
+
+fn patterns(platform: &Platform) -> Result<(), Failure> {
+    let disks = all_disks(platform)?;
+    for (index, disk) in disks.iter().enumerate() {
+        let depth = disk.info().queue_depth;
+        // Chunks all over the disk, up to its very end.
+        let count = 3 * u64::from(depth);
+        let stride = (disk.info().size_bytes - CHUNK_BYTES as u64) / (count - 1) / 512 * 512;
+        let last = disk.info().size_bytes - CHUNK_BYTES as u64;
+        let offset = move |number| if number == count - 1 { last } else { number * stride };
+        let write = |number| async move {
+            let mut buffer = Buffer::new(MEMORY, CHUNK_BYTES)?;
+            fill(&mut buffer, index, offset(number));
+            disk.write(DeviceOffset(offset(number)), buffer).await?;
+            Ok(())
+        };
+        in_parallel(platform, depth, count, write)?;
+        let check = |number| async move {
+            let buffer = Buffer::new(MEMORY, CHUNK_BYTES)?;
+            let buffer = disk.read(DeviceOffset(offset(number)), buffer).await?;
+            if is_filled(&buffer, index, offset(number)) {
+                return Ok(());
+            }
+            Err(failure(format_args!("{}: wrong data at {:#x}", disk.info().name, offset(number))))
+        };
+        // More workers than tickets: some wait for one.
+        in_parallel(platform, depth + 16, count, check)?;
+    }
+    Ok(())
+}
+
+fn flush(platform: &Platform) -> Result<(), Failure> {
+    for disk in all_disks(platform)? {
+        let disk = &disk;
+        in_parallel(platform, 8, 32, |number| async move {
+            let mut buffer = Buffer::new(MEMORY, 4096)?;
+            fill(&mut buffer, 0, number);
+            disk.write(DeviceOffset(number * 4096), buffer).await?;
+            disk.flush().await?;
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn outside(platform: &Platform) -> Result<(), Failure> {
+    let disks = all_disks(platform)?;
+    let disk = &disks[0];
+    let size = disk.info().size_bytes;
+    let executor = Executor::new(MEMORY)?;
+    for offset in [size, size - 512, u64::MAX - 511] {
+        for writes in [false, true] {
+            let buffer = Buffer::new(MEMORY, 4096)?;
+            let offset = DeviceOffset(offset);
+            let result = platform.run(&executor, async {
+                if writes { disk.write(offset, buffer).await } else { disk.read(offset, buffer).await }
+            });
+            if !matches!(result, Err(DeviceError::OutOfRange)) {
+                return Err(failure(format_args!("{result:?} at {offset:?} of {size:#x} bytes")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// More requests than the rings' 16-bit indices count.
+fn index_wrap(platform: &Platform) -> Result<(), Failure> {
+    const REQUESTS: u64 = 200_000;
+    const BYTES: usize = 512;
+    let disks = all_disks(platform)?;
+    let disk = &disks[0];
+    let pool = &BufferPool::new(disk.info().queue_depth, BYTES)?;
+    in_parallel(platform, disk.info().queue_depth, REQUESTS, |number| async move {
+        pool.put(disk.read(DeviceOffset(number % 1024 * BYTES as u64), pool.take()?).await?)
+    })
+}
+
+fn reset(platform: &Platform) -> Result<(), Failure> {
+    const ROUNDS: u64 = 20;
+    const IN_FLIGHT: u16 = 48;
+    let disks = all_disks(platform)?;
+    let disk: &Disk = &disks[disks.len() - 1];
+    let device = platform.disks[disks.len() - 1];
+    let executor = Executor::new(MEMORY)?;
+    let mut ended = 0;
+    for round in 0..ROUNDS {
+        for number in 0..IN_FLIGHT {
+            let mut buffer = Buffer::new(MEMORY, CHUNK_BYTES)?;
+            let offset = u64::from(number) * CHUNK_BYTES as u64;
+            fill(&mut buffer, 0, offset);
+            let operation = if number % 2 == 0 {
+                Operation::Write(DeviceOffset(offset))
+            } else {
+                Operation::Read(DeviceOffset(offset))
+            };
+            (&device).submit(Ticket(number), Request { operation, buffer });
+        }
+        // In the even rounds the device has heard of them.
+        if round % 2 == 0 {
+            device.turn();
+        }
+        platform.run(&executor, disk.reset())?;
+        for number in 0..IN_FLIGHT {
+            match platform.run(&executor, completion(device, Ticket(number))).result {
+                Ok(()) => (),
+                Err(DeviceError::Gone) => ended += 1,
+                Err(error) => return Err(failure(format_args!("request {number}, round {round}: {error}"))),
+            }
+        }
+        let mut buffer = Buffer::new(MEMORY, CHUNK_BYTES)?;
+        fill(&mut buffer, 1, round);
+        platform.run(&executor, async {
+            let buffer = disk.write(DeviceOffset(0), buffer).await?;
+            disk.flush().await?;
+            disk.read(DeviceOffset(0), buffer).await
+        })?;
+    }
+    println!("        {ended} of {} requests ended by a reset", ROUNDS * u64::from(IN_FLIGHT));
+    if ended == 0 { Err(failure(format_args!("no request was in flight"))) } else { Ok(()) }
+}
+
+fn throughput(platform: &Platform) -> Result<(), Failure> {
+    const PASSES: u64 = 2;
+    const IN_FLIGHT: u16 = 16;
+    let disks = all_disks(platform)?;
+    let disk = &disks[0];
+    let chunks = USED_BYTES / CHUNK_BYTES as u64;
+    let offset = move |number| DeviceOffset(number % chunks * CHUNK_BYTES as u64);
+    let pool = &BufferPool::new(IN_FLIGHT, CHUNK_BYTES)?;
+    for writes in [true, false] {
+        let start = platform.timer.now();
+        in_parallel(platform, IN_FLIGHT, PASSES * chunks, |number| async move {
+            let (at, buffer) = (offset(number), pool.take()?);
+            pool.put(if writes { disk.write(at, buffer).await? } else { disk.read(at, buffer).await? })
+        })?;
+        let nanoseconds = (platform.timer.now().nanoseconds - start.nanoseconds).max(1);
+        let megabytes_per_second = PASSES * USED_BYTES * 1000 / nanoseconds;
+        let what = if writes { "write" } else { "read" };
+        println!("        raw sequential {what}, 64 KiB, {IN_FLIGHT} in flight: {megabytes_per_second} MB/s");
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Time, memory and the executor, as they work on the machine.
+
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::task::Poll;
+
+use hammer2_core::io::{Buffer, Clock, Duration};
+use hammer2_kmod_shim::executor::Executor;
+
+use super::{Case, Failure, failure};
+use crate::platform::{MEMORY, Platform};
+
+pub(super) const CASES: &[Case] = &[
+    Case { name: "machine: alarms ring in time", run: alarms_ring_in_time },
+    Case { name: "machine: an allocation too large is refused", run: allocation_too_large },
+];
+
+/// More than a few timer interrupts, less than anyone waits for.
+const PAUSES_MILLISECONDS: [u64; 3] = [10, 30, 50];
+
+/// What a busy host may add.
+const TOLERANCE: Duration = Duration::from_millis(500);
+
+/// Ready once `pause` is over.
+async fn sleep(platform: &Platform, pause: Duration) {
+    let end = platform.timer.now().after(pause);
+    poll_fn(|cx| {
+        if platform.timer.now() >= end {
+            return Poll::Ready(());
+        }
+        platform.timer.wake_at(end, cx.waker());
+        Poll::Pending
+    })
+    .await;
+}
+
+fn alarms_ring_in_time(platform: &Platform) -> Result<(), Failure> {
+    let asleep = Cell::new(PAUSES_MILLISECONDS.len());
+    let executor = Executor::new(MEMORY)?;
+    let start = platform.timer.now();
+    for milliseconds in PAUSES_MILLISECONDS {
+        let asleep = &asleep;
+        executor.spawn(async move {
+            sleep(platform, Duration::from_millis(milliseconds)).await;
+            asleep.set(asleep.get() - 1);
+        })?;
+    }
+    let longest = Duration::from_millis(PAUSES_MILLISECONDS[2]);
+    platform.run(&executor, sleep(platform, longest));
+    let end = platform.timer.now();
+    if end < start.after(longest) || end > start.after(longest + TOLERANCE) {
+        let nanoseconds = end.nanoseconds - start.nanoseconds;
+        return Err(failure(format_args!("a pause of {longest:?} took {nanoseconds} ns")));
+    }
+    // The last sleeper is due at the same time and may be a moment late.
+    platform.run(&executor, sleep(platform, PAUSE_FOR_THE_LAST));
+    match asleep.get() {
+        0 => Ok(()),
+        left => Err(failure(format_args!("{left} tasks still asleep"))),
+    }
+}
+
+const PAUSE_FOR_THE_LAST: Duration = Duration::from_millis(20);
+
+fn allocation_too_large(_: &Platform) -> Result<(), Failure> {
+    for _ in 0..2 {
+        if Buffer::new(MEMORY, usize::MAX / 4).is_ok() || Buffer::new(MEMORY, 64 << 30).is_ok() {
+            return Err(failure(format_args!("more memory than the machine has was handed out")));
+        }
+        Buffer::new(MEMORY, 1 << 20)?;
+    }
+    Ok(())
+}
