@@ -2,6 +2,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "selftest")]
+extern crate alloc;
+
 pub mod chain;
 pub mod cluster;
 pub mod fs;
@@ -11,3 +14,5 @@ pub mod media;
 pub mod memory;
 pub mod newfs;
 pub mod node;
+#[cfg(feature = "selftest")]
+pub mod selftest;
