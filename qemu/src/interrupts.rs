@@ -4,7 +4,7 @@
 //! returns with interrupts off: a PCI line stays asserted until its device is served, in the next turn.
 
 use core::arch::global_asm;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use x86_64::VirtAddr;
 use x86_64::instructions::interrupts;
@@ -119,10 +119,16 @@ const TIMER_LINE: u8 = 0;
 const CASCADE_LINE: u8 = 2;
 
 static DEVICE_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static DEVICE_INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 
 /// True once after any interrupt of a device.
 pub(crate) fn take_device_interrupt() -> bool {
     DEVICE_INTERRUPTED.load(Relaxed) && DEVICE_INTERRUPTED.swap(false, Relaxed)
+}
+
+/// Interrupts of devices so far.
+pub(crate) fn device_interrupts() -> u64 {
+    DEVICE_INTERRUPTS.load(Relaxed)
 }
 
 /// Waits for an interrupt.
@@ -135,6 +141,7 @@ extern "C" fn handle(frame: &mut Frame) {
     let Some(line) = (frame.vector as u8).checked_sub(FIRST_IRQ) else { report_fault(frame) };
     if line != TIMER_LINE {
         DEVICE_INTERRUPTED.store(true, Relaxed);
+        DEVICE_INTERRUPTS.fetch_add(1, Relaxed);
     }
     pic::end_of_interrupt(line);
     frame.rflags &= !RFlags::INTERRUPT_FLAG.bits();
