@@ -72,9 +72,7 @@ impl Platform {
 
 impl Machine for Platform {
     fn turn(&self) {
-        if interrupts::take_device_interrupt() {
-            self.disks.iter().for_each(|disk| disk.acknowledge_interrupt());
-        }
+        interrupts::serve_devices(|| self.disks.iter().for_each(|disk| disk.acknowledge_interrupt()));
         self.disks.iter().for_each(|disk| disk.turn());
         self.timer.ring_due();
     }
