@@ -8,4 +8,5 @@ pub mod fs;
 pub mod io;
 pub mod media;
 pub mod memory;
+pub mod newfs;
 pub mod node;
