@@ -3,6 +3,8 @@
 mod cat;
 mod facts;
 mod failure;
+mod get;
+mod host_tree;
 mod info;
 mod ls;
 mod manifest;
@@ -40,6 +42,7 @@ enum Command {
     Ls(ls::Ls),
     Stat(stat::Stat),
     Cat(cat::Cat),
+    Get(get::Get),
     Manifest(manifest::Manifest),
 }
 
@@ -72,6 +75,7 @@ impl Command {
             Self::Ls(command) => command.run(settings, output),
             Self::Stat(command) => command.run(settings, output),
             Self::Cat(command) => command.run(settings, output),
+            Self::Get(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
         }
     }
