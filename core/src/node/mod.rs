@@ -82,6 +82,11 @@ impl Node {
         self.blocks.volumes()
     }
 
+    /// The node's blocks, for those who look at the topology itself.
+    pub fn blocks(&self) -> &BlockCache {
+        &self.blocks
+    }
+
     /// Executes a command.
     pub async fn execute(&self, command: Command<'_>) -> Result<Reply, NodeError> {
         match command {
