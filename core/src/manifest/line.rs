@@ -1,127 +1,71 @@
-//! A line of the manifest.
+//! A line: one file as a JSON object.
 
-use core::fmt::{self, Write};
+use core::fmt::{self, Display, Write};
 
+use super::Hex;
 use crate::fs::Attributes;
 use crate::media::FileKind;
-use crate::memory::{self, Heap, NoMemory, Vec};
 
-/// A JSON object in the making.
-pub(super) struct Line {
-    text: Vec<u8>,
+/// A file's line, without the newline. Keys whose value isn't known or doesn't apply are left out.
+pub struct Line<'a> {
+    path: &'a [u8],
+    kind: FileKind,
+    pub(super) attributes: Option<&'a Attributes>,
+    pub(super) sha256: Option<[u8; 32]>,
+    pub(super) target: Option<&'a [u8]>,
+    error: Option<&'a dyn Display>,
 }
 
-impl Line {
-    pub(super) fn new(heap: Heap) -> Self {
-        Self { text: Vec::new_in(heap) }
+impl<'a> Line<'a> {
+    /// A line that says no more than the directory entry does.
+    pub(super) fn new(path: &'a [u8], kind: FileKind) -> Self {
+        Self { path, kind, attributes: None, sha256: None, target: None, error: None }
     }
 
-    /// Begins a line with what every kind of file has; without attributes, with the name and type only.
-    pub(super) fn start(
-        &mut self,
-        path: &[u8],
-        attributes: Option<&Attributes>,
-        kind: FileKind,
-    ) -> Result<(), NoMemory> {
-        self.text.clear();
-        memory::extend(&mut self.text, b"{")?;
-        self.name("path", path)?;
-        self.print(format_args!(", \"type\": \"{}\"", type_name(kind)))?;
-        if let Some(a) = attributes {
-            self.print(format_args!(", \"mode\": \"{:04o}\"", a.mode))?;
-            self.number("uid", a.uid.into())?;
-            self.number("gid", a.gid.into())?;
-            self.number("nlink", a.links)?;
-            self.print(format_args!(", \"mtime_ns\": {}", a.mtime.nanoseconds()))?;
-        }
-        Ok(())
+    pub(super) fn with_error<'e>(&self, error: &'e dyn Display) -> Line<'e>
+    where
+        'a: 'e,
+    {
+        Line { error: Some(error), ..*self }
     }
+}
 
-    pub(super) fn number(&mut self, key: &str, value: u64) -> Result<(), NoMemory> {
-        self.print(format_args!(", \"{key}\": {value}"))
-    }
-
-    pub(super) fn device(&mut self, (major, minor): (u32, u32)) -> Result<(), NoMemory> {
-        self.print(format_args!(", \"rdev\": [{major}, {minor}]"))
-    }
-
-    pub(super) fn hex(&mut self, key: &str, bytes: &[u8]) -> Result<(), NoMemory> {
-        self.key(key)?;
-        memory::extend(&mut self.text, b"\"")?;
-        bytes.iter().try_for_each(|byte| self.print(format_args!("{byte:02x}")))?;
-        memory::extend(&mut self.text, b"\"")
-    }
-
-    /// A name or path: as a string when it is UTF-8, else in hexadecimal under `KEY_hex`.
-    pub(super) fn name(&mut self, key: &str, name: &[u8]) -> Result<(), NoMemory> {
-        match core::str::from_utf8(name) {
-            Ok(text) => {
-                self.key(key)?;
-                self.string(format_args!("{text}"))
-            }
-            Err(_) => {
-                self.key(key)?;
-                // The key was closed with a quote, a colon and a space.
-                self.text.truncate(self.text.len() - 3);
-                memory::extend(&mut self.text, b"_hex\": \"")?;
-                name.iter().try_for_each(|byte| self.print(format_args!("{byte:02x}")))?;
-                memory::extend(&mut self.text, b"\"")
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('{')?;
+        write_bytes(f, "path", self.path)?;
+        write!(f, ",\"type\":\"{}\"", type_name(self.kind))?;
+        if let Some(attributes) = self.attributes {
+            let Attributes { mode, uid, gid, links, mtime, size, device: (major, minor), .. } = attributes;
+            let mtime_ns = u128::from(mtime.microseconds) * 1000;
+            write!(
+                f,
+                ",\"mode\":\"{mode:04o}\",\"uid\":{uid},\"gid\":{gid},\"nlink\":{links},\"mtime_ns\":{mtime_ns}"
+            )?;
+            match self.kind {
+                FileKind::Regular | FileKind::Symlink => write!(f, ",\"size\":{size}")?,
+                FileKind::CharDevice | FileKind::BlockDevice => write!(f, ",\"rdev\":[{major},{minor}]")?,
+                _ => {}
             }
         }
-    }
-
-    pub(super) fn error(&mut self, why: &dyn fmt::Display) -> Result<(), NoMemory> {
-        self.key("error")?;
-        self.string(format_args!("{why}"))
-    }
-
-    /// The whole line with its newline.
-    pub(super) fn end(&mut self) -> Result<&[u8], NoMemory> {
-        memory::extend(&mut self.text, b"}\n")?;
-        Ok(&self.text)
-    }
-
-    fn key(&mut self, key: &str) -> Result<(), NoMemory> {
-        let comma = if self.text.len() > 1 { ", " } else { "" };
-        self.print(format_args!("{comma}\"{key}\": "))
-    }
-
-    fn string(&mut self, text: fmt::Arguments<'_>) -> Result<(), NoMemory> {
-        memory::extend(&mut self.text, b"\"")?;
-        write!(Escaped(&mut self.text), "{text}").map_err(|_| NoMemory)?;
-        memory::extend(&mut self.text, b"\"")
-    }
-
-    fn print(&mut self, text: fmt::Arguments<'_>) -> Result<(), NoMemory> {
-        write!(Plain(&mut self.text), "{text}").map_err(|_| NoMemory)
-    }
-}
-
-struct Plain<'t>(&'t mut Vec<u8>);
-
-impl Write for Plain<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        memory::extend(self.0, text.as_bytes()).map_err(|_| fmt::Error)
-    }
-}
-
-/// Text inside a JSON string.
-struct Escaped<'t>(&'t mut Vec<u8>);
-
-impl Write for Escaped<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            match byte {
-                b'"' | b'\\' => memory::extend(self.0, &[b'\\', byte]).map_err(|_| fmt::Error)?,
-                0..0x20 | 0x7f => write!(Plain(self.0), "\\u{byte:04x}")?,
-                _ => memory::push(self.0, byte).map_err(|_| fmt::Error)?,
-            }
+        if let Some(digest) = &self.sha256 {
+            write!(f, ",\"sha256\":\"{}\"", Hex(digest))?;
         }
-        Ok(())
+        if let Some(target) = self.target {
+            f.write_char(',')?;
+            write_bytes(f, "target", target)?;
+        }
+        if let Some(error) = self.error {
+            f.write_str(",\"error\":\"")?;
+            write!(Escaped(f), "{error}")?;
+            f.write_char('"')?;
+        }
+        f.write_char('}')
     }
 }
 
-fn type_name(kind: FileKind) -> &'static str {
+/// What a file is, in the words of manifests.
+pub fn type_name(kind: FileKind) -> &'static str {
     match kind {
         FileKind::Directory => "dir",
         FileKind::Regular => "file",
@@ -134,30 +78,81 @@ fn type_name(kind: FileKind) -> &'static str {
     }
 }
 
+/// A key and its text, or the key with `_hex` and the digits when it isn't UTF-8.
+fn write_bytes(f: &mut fmt::Formatter<'_>, key: &str, bytes: &[u8]) -> fmt::Result {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => {
+            write!(f, "\"{key}\":\"")?;
+            Escaped(f).write_str(text)?;
+            f.write_char('"')
+        }
+        Err(_) => write!(f, "\"{key}_hex\":\"{}\"", Hex(bytes)),
+    }
+}
+
+/// Writes text as the inside of a JSON string.
+struct Escaped<'f, 'b>(&'f mut fmt::Formatter<'b>);
+
+impl Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|letter| match letter {
+            '"' => self.0.write_str("\\\""),
+            '\\' => self.0.write_str("\\\\"),
+            control if control.is_control() => write!(self.0, "\\u{:04x}", u32::from(control)),
+            other => self.0.write_char(other),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
+    use std::string::ToString;
 
     use super::*;
-    use allocator_api2::alloc::Global;
-    use std::string::String;
+    use crate::media::{Inum, ModifyTid, Timestamp};
 
-    static HEAP: Global = Global;
+    const ATTRIBUTES: Attributes = Attributes {
+        inum: Inum(5),
+        kind: FileKind::Regular,
+        mode: 0o644,
+        uid: 1,
+        gid: 2,
+        links: 3,
+        size: 4,
+        stored_bytes: 0,
+        device: (8, 9),
+        parent: Inum(1),
+        atime: Timestamp { microseconds: 0 },
+        mtime: Timestamp { microseconds: u64::MAX },
+        ctime: Timestamp { microseconds: 0 },
+        btime: Timestamp { microseconds: 0 },
+        flags: 0,
+        comp_algo: 0,
+        check_algo: 0,
+        modify_tid: ModifyTid(0),
+    };
 
-    fn line(path: &[u8]) -> String {
-        let mut line = Line::new(&HEAP);
-        line.start(path, None, FileKind::Socket).unwrap();
-        line.error(&"say \"no\"").unwrap();
-        String::from_utf8(line.end().unwrap().into()).unwrap()
+    #[test]
+    fn lines_are_json_with_keys_in_order() {
+        let mut line = Line::new(b"a/\"b\\\n\xc3\xa4\xc2\x80", FileKind::Regular);
+        line.attributes = Some(&ATTRIBUTES);
+        line.sha256 = Some([0xab; 32]);
+        let expected = r#"{"path":"a/\"b\\\u000aä\u0080","type":"file","mode":"0644","uid":1,"gid":2,"nlink":3,"#
+            .to_string()
+            + r#""mtime_ns":18446744073709551615000,"size":4,"sha256":"#;
+        let text = line.to_string();
+        assert_eq!(text.strip_prefix(&expected), Some(&*std::format!("\"{}\"}}", "ab".repeat(32))));
     }
 
     #[test]
-    fn names_of_any_bytes() {
-        assert_eq!(line(b"a/b"), "{\"path\": \"a/b\", \"type\": \"socket\", \"error\": \"say \\\"no\\\"\"}\n");
-        assert_eq!(
-            line(b"a\n\\"),
-            "{\"path\": \"a\\u000a\\\\\", \"type\": \"socket\", \"error\": \"say \\\"no\\\"\"}\n"
-        );
-        assert_eq!(line(b"\xff"), "{\"path_hex\": \"ff\", \"type\": \"socket\", \"error\": \"say \\\"no\\\"\"}\n");
+    fn bytes_that_are_no_text_are_hexadecimal() {
+        let mut line = Line::new(b"\xff", FileKind::Symlink);
+        line.target = Some(b"x\xfe");
+        let text = line.with_error(&"no \"good\"").to_string();
+        assert_eq!(text, r#"{"path_hex":"ff","type":"symlink","target_hex":"78fe","error":"no \"good\""}"#);
+        let mut device = Line::new(b"d", FileKind::CharDevice);
+        device.attributes = Some(&ATTRIBUTES);
+        assert!(device.to_string().ends_with(r#""mtime_ns":18446744073709551615000,"rdev":[8,9]}"#));
     }
 }
