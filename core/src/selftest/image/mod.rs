@@ -21,6 +21,7 @@ mod written;
 use zerocopy::{FromBytes, IntoBytes};
 
 pub use allocation::Spread;
+pub use codec::Codec;
 pub use content::Content;
 pub use error::ImageError;
 pub use medium::SharedDisk;
@@ -42,7 +43,7 @@ use crate::memory::{self, Box, Heap, Vec};
 use crate::newfs::{NewfsOptions, newfs};
 
 use allocation::Allocation;
-use codec::Codec;
+
 use medium::{Medium, open_disks};
 use pfs::Pfs;
 use store::Store;
