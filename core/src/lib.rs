@@ -5,6 +5,7 @@
 pub mod chain;
 pub mod cluster;
 pub mod fs;
+pub mod fsck;
 pub mod io;
 pub mod media;
 pub mod memory;
