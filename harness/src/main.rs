@@ -1,2 +1,8 @@
-//! The hammer2 tool.
-fn main() {}
+//! The `hammer2` tool.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hammer2_harness::cli::main()
+}

@@ -33,16 +33,19 @@ pub struct Timer<S> {
     source: S,
     nanoseconds_per_tick: u128,
     alarms: RefCell<Vec<Alarm>>,
+    capacity: usize,
 }
 
 impl<S: TickSource> Timer<S> {
-    /// A timer for at most `capacity` wakers that wait at the same time. Give it one per task: a waker that finds the
-    /// timer full is woken at once and polls until there is room.
+    /// A timer for at most `capacity` wakers that wait at the same time. Give it one per task: when there are
+    /// more, the earliest alarm rings early to make room. That costs nothing if its task is gone, as it often is by then;
+    /// a task that is there sets its alarm again.
     pub fn new(heap: Heap, source: S, capacity: usize) -> Result<Self, NoMemory> {
+        let capacity = capacity.max(1);
         let mut alarms = Vec::new_in(heap);
         alarms.try_reserve_exact(capacity).map_err(|_| NoMemory)?;
         let nanoseconds_per_tick = (NANOSECONDS_PER_SECOND << FRACTION_BITS) / u128::from(source.ticks_per_second());
-        Ok(Self { source, nanoseconds_per_tick, alarms: RefCell::new(alarms) })
+        Ok(Self { source, nanoseconds_per_tick, alarms: RefCell::new(alarms), capacity })
     }
 
     /// Wakes everyone whose time has come.
@@ -79,11 +82,17 @@ impl<S: TickSource> Clock for Timer<S> {
         let mut alarms = self.alarms.borrow_mut();
         if let Some(known) = alarms.iter_mut().find(|alarm| alarm.waker.will_wake(waker)) {
             known.at = known.at.min(at);
-        } else if alarms.len() < alarms.capacity() {
-            alarms.push(Alarm { at, waker: waker.clone() });
-        } else {
-            waker.wake_by_ref();
+            return;
         }
+        let alarm = Alarm { at, waker: waker.clone() };
+        if alarms.len() < self.capacity {
+            alarms.push(alarm);
+            return;
+        }
+        let Some(earliest) = alarms.iter_mut().min_by_key(|alarm| alarm.at) else { return };
+        let early = core::mem::replace(earliest, alarm);
+        drop(alarms);
+        early.waker.wake();
     }
 }
 
@@ -155,12 +164,16 @@ mod tests {
     }
 
     #[test]
-    fn who_finds_no_room_is_woken_at_once() {
+    fn a_full_timer_makes_room_by_ringing_early() {
         let ticks = Thirds::default();
         let timer = Timer::new(&Global, &ticks, 1).unwrap();
         let ((first, one), (second, two)) = (bell(), bell());
         timer.wake_at(Instant { nanoseconds: 5 }, &one);
-        timer.wake_at(Instant { nanoseconds: 5 }, &two);
-        assert_eq!((first.0.load(Relaxed), second.0.load(Relaxed)), (0, 1));
+        timer.wake_at(Instant { nanoseconds: 7 }, &two);
+        assert_eq!((first.0.load(Relaxed), second.0.load(Relaxed)), (1, 0));
+        assert_eq!(timer.next_alarm(), Some(Instant { nanoseconds: 7 }));
+        ticks.0.set(1);
+        timer.ring_due();
+        assert_eq!((first.0.load(Relaxed), second.0.load(Relaxed)), (1, 1));
     }
 }

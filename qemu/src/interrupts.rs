@@ -1,10 +1,11 @@
 //! Interrupts and faults: entry stubs, the PIC, fault reports.
 //!
 //! Interrupts are on only while the executor waits (see [`wait`]). A handler does nothing but note the interrupt, and
-//! returns with interrupts off: a PCI line stays asserted until its device is served, in the next turn.
+//! returns with interrupts off. A PCI line stays asserted until its device has been served, in the next turn; only then is
+//! the PIC told that the interrupt is over, or it would report the same one again.
 
 use core::arch::global_asm;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use x86_64::VirtAddr;
 use x86_64::instructions::interrupts;
@@ -118,11 +119,25 @@ const TIMER_LINE: u8 = 0;
 /// The second PIC hangs on this line of the first.
 const CASCADE_LINE: u8 = 2;
 
-static DEVICE_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// A wait ends with at most one interrupt: the line of it, or this.
+const NO_LINE: u8 = u8::MAX;
 
-/// True once after any interrupt of a device.
-pub(crate) fn take_device_interrupt() -> bool {
-    DEVICE_INTERRUPTED.load(Relaxed) && DEVICE_INTERRUPTED.swap(false, Relaxed)
+static DEVICE_LINE: AtomicU8 = AtomicU8::new(NO_LINE);
+static DEVICE_INTERRUPTS: AtomicU64 = AtomicU64::new(0);
+
+/// Has `serve` silence the devices if one of them has interrupted the last wait.
+pub(crate) fn serve_devices(serve: impl FnOnce()) {
+    let line = DEVICE_LINE.load(Relaxed);
+    if line != NO_LINE {
+        DEVICE_LINE.store(NO_LINE, Relaxed);
+        serve();
+        pic::end_of_interrupt(line);
+    }
+}
+
+/// Interrupts of devices so far.
+pub(crate) fn device_interrupts() -> u64 {
+    DEVICE_INTERRUPTS.load(Relaxed)
 }
 
 /// Waits for an interrupt.
@@ -133,10 +148,12 @@ pub(crate) fn wait() {
 
 extern "C" fn handle(frame: &mut Frame) {
     let Some(line) = (frame.vector as u8).checked_sub(FIRST_IRQ) else { report_fault(frame) };
-    if line != TIMER_LINE {
-        DEVICE_INTERRUPTED.store(true, Relaxed);
+    if line == TIMER_LINE {
+        pic::end_of_interrupt(line);
+    } else {
+        DEVICE_LINE.store(line, Relaxed);
+        DEVICE_INTERRUPTS.fetch_add(1, Relaxed);
     }
-    pic::end_of_interrupt(line);
     frame.rflags &= !RFlags::INTERRUPT_FLAG.bits();
 }
 

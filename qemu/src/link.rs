@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::ffi::c_void;
 
-/// Bytes one turn of the copying loop moves.
+/// Bytes one turn of the copying and filling loops moves.
 const BLOCK_BYTES: usize = 64;
 
 /// # Safety
@@ -84,11 +84,23 @@ unsafe extern "C" fn memset(target: *mut u8, byte: i32, bytes: usize) -> *mut u8
     // SAFETY: the caller's promise.
     unsafe {
         asm!(
-            "rep stosq",
-            "mov rcx, {rest}",
+            "test {blocks}, {blocks}",
+            "jz 3f",
+            "movq {wide}, rax",
+            "punpcklqdq {wide}, {wide}",
+            "2:",
+            "movups [rdi], {wide}",
+            "movups [rdi + 16], {wide}",
+            "movups [rdi + 32], {wide}",
+            "movups [rdi + 48], {wide}",
+            "add rdi, 64",
+            "dec {blocks}",
+            "jnz 2b",
+            "3:",
             "rep stosb",
-            rest = in(reg) bytes % 8,
-            inout("rcx") bytes / 8 => _,
+            blocks = inout(reg) bytes / BLOCK_BYTES => _,
+            wide = out(xmm_reg) _,
+            inout("rcx") bytes % BLOCK_BYTES => _,
             inout("rdi") target => _,
             in("rax") word,
             options(nostack)

@@ -19,6 +19,7 @@ mod start_info;
 mod suite;
 mod time;
 mod verdict;
+mod walk;
 
 use hammer2_kmod_shim::logger::Logger;
 use log::LevelFilter;
@@ -69,9 +70,6 @@ fn run(start_info: &'static StartInfo) -> Verdict {
     println!("kernel: {} MiB free, {} virtio disks", memory_bytes >> 20, platform.disks.len());
     match options.mode {
         Mode::Suite => suite::run(&platform),
-        Mode::Walk => {
-            println!("kernel: mode=walk isn't part of this kernel yet ({} disks assigned)", options.nodes.len());
-            Verdict::Fail
-        }
+        Mode::Walk => walk::run(&platform, &options.nodes),
     }
 }

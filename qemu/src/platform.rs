@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 
 use allocator_api2::alloc::Allocator;
 use hammer2_core::memory::{self, Box, Heap, NoMemory, Vec};
+use hammer2_kmod_shim::budget::Budget;
 use hammer2_kmod_shim::executor::{Executor, Machine};
 use hammer2_kmod_shim::heap::KernelHeap;
 use hammer2_kmod_shim::pci::{self, Found, PortAccess, Ports};
@@ -25,6 +26,14 @@ static HEAP: KernelHeap = KernelHeap::empty();
 
 /// All the machine's memory.
 pub(crate) const MEMORY: Heap = &HEAP;
+
+/// What a mount gets by default, and a little more for what it is given at its start.
+const CORE_BUDGET_BYTES: usize = 17 << 20;
+
+static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUDGET_BYTES);
+
+/// The memory the core may use for the filesystems on the disks.
+pub(crate) const CORE_MEMORY: Heap = &CORE_BUDGET;
 
 /// Tasks that may wait for an alarm at the same time without polling.
 const ALARMS: usize = 256;
@@ -63,9 +72,7 @@ impl Platform {
 
 impl Machine for Platform {
     fn turn(&self) {
-        if interrupts::take_device_interrupt() {
-            self.disks.iter().for_each(|disk| disk.acknowledge_interrupt());
-        }
+        interrupts::serve_devices(|| self.disks.iter().for_each(|disk| disk.acknowledge_interrupt()));
         self.disks.iter().for_each(|disk| disk.turn());
         self.timer.ring_due();
     }

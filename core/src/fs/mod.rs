@@ -12,10 +12,12 @@ mod error;
 mod file;
 mod file_cache;
 mod inode_cache;
+mod tree_walk;
 
 pub use attributes::{Attributes, Statistics};
 pub use directory::{Cookie, Listing};
 pub use error::{Error, MountError};
+pub use tree_walk::{Found, ROOT_PATH, TreeWalk};
 
 use core::cell::RefCell;
 

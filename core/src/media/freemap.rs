@@ -5,7 +5,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES, SLOT_BYTES};
-use super::{Corruption, DataOff, Key, KeyBits, MediaOffset, Radix};
+use super::{BlockKind, Corruption, DataOff, Key, KeyBits, MediaOffset, Radix};
 
 /// Bytes of a freemap block: a leaf's records or a node's blockrefs.
 pub const FREEMAP_BLOCK_BYTES: usize = 32768;
@@ -101,6 +101,28 @@ impl FreemapRecord {
         }
     }
 
+    /// Sets where the next small block goes.
+    pub fn set_linear(&mut self, linear: u32) {
+        self.linear = U32::new(linear);
+    }
+
+    /// Says which blocks the segment is for.
+    pub fn set_class(&mut self, class: u16) {
+        self.class = U16::new(class);
+    }
+
+    /// Sets the free bytes.
+    pub fn set_avail(&mut self, bytes: u32) {
+        self.avail = U32::new(bytes);
+    }
+
+    /// Sets the state of chunk `index`, below [`RECORD_CHUNKS`].
+    pub fn set_chunk(&mut self, index: usize, state: ChunkState) {
+        let shift = 2 * (index % 32);
+        let word = &mut self.bitmap[index / 32];
+        *word = U64::new(word.get() & !(3 << shift) | (state as u64) << shift);
+    }
+
     /// Free chunks, counted.
     pub fn free_chunks(&self) -> u32 {
         let free = |word: &U64| (!(word.get() | word.get() >> 1) & 0x5555_5555_5555_5555).count_ones();
@@ -111,6 +133,11 @@ impl FreemapRecord {
     pub fn is_reserved(&self) -> bool {
         self.as_bytes() == Self::RESERVED.as_bytes()
     }
+}
+
+/// The class of segments for blocks of `kind`.
+pub fn class_of(kind: BlockKind) -> u16 {
+    (kind as u16) << 8 | 16
 }
 
 /// The record, and the chunk in it, that describe an address within its leaf.

@@ -119,6 +119,10 @@ impl Radix {
     pub const MIN: Self = Self(MIN_RADIX);
     /// 64 KiB.
     pub const MAX: Self = Self(MAX_RADIX);
+    /// 4 KiB, the smallest indirect block.
+    pub const MIN_INDIRECT: Self = Self(12);
+    /// 16 KiB, the usual indirect block.
+    pub const INDIRECT: Self = Self(14);
 
     /// The radix `value`, if blocks of that size exist.
     pub fn new(value: u8) -> Result<Self, Corruption> {

@@ -80,7 +80,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Selected, OpenErro
             }
         }
     }
-    let best = best.ok_or_else(|| refusal)?;
+    let best = best.ok_or(refusal)?;
     let fields = best.header.get().check_fields(disk.info().size_bytes);
     fields.map_err(|corruption| OpenError::Header { device: device(), corruption })?;
     Ok(best)

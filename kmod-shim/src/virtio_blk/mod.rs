@@ -103,6 +103,9 @@ struct Inner<H: Hal, T: Transport, const QUEUE: usize> {
 
 /// A virtio block device with a queue of `QUEUE` descriptors, which are good for a third as many requests in flight.
 ///
+/// A reference to it is the [`BlockDevice`], for one owner at a time; a new owner resets it first, unless the former one has
+/// left nothing under way.
+///
 /// Dropping it resets the device. Memory that the device may still write to, because it doesn't confirm the reset, is
 /// leaked rather than freed.
 pub struct VirtioBlk<H: Hal, T: Transport, const QUEUE: usize = QUEUE_SIZE> {
@@ -212,8 +215,9 @@ impl<H: Hal, T: Transport, const QUEUE: usize> BlockDevice for &VirtioBlk<H, T, 
         let mut inner = self.inner.borrow_mut();
         let Inner { rings, slots, mode } = &mut *inner;
         let index = usize::from(ticket.0);
-        // The device may still write to the memory of an unfinished request.
-        assert!(matches!(slots[index].state, State::Free), "{ticket:?} is in use");
+        // The device may still write to the memory of an unfinished request. A completion that nobody has collected is
+        // another matter: it was a former owner's.
+        assert!(!matches!(slots[index].state, State::InFlight(_)), "{ticket:?} is in use");
         let command = match mode {
             Mode::Running => self.command(&request),
             Mode::Resetting | Mode::Gone => Err(Err(DeviceError::Gone)),

@@ -406,6 +406,27 @@ fn an_answer_to_no_request_stops_the_device_until_a_reset() {
 }
 
 #[test]
+fn a_new_owner_starts_afresh_after_a_reset() {
+    let model = Model::new(EVERYTHING);
+    let driver = driver(&model);
+    submit(&driver, 0, Operation::Write(START), &[1; 512]);
+    assert_eq!(poll_reset(&driver), Poll::Ready(Ok(())));
+    submit(&driver, 0, Operation::Flush, &[]);
+    assert!(poll(&driver, 0).is_pending());
+    assert_eq!(model.serve(), 1);
+    driver.turn();
+    assert_eq!(result(&driver, 0), Ok(()));
+}
+
+#[test]
+#[should_panic(expected = "is in use")]
+fn a_ticket_the_device_still_has_is_not_used_again() {
+    let driver = driver(&Model::new(EVERYTHING));
+    submit(&driver, 0, Operation::Flush, &[]);
+    submit(&driver, 0, Operation::Flush, &[]);
+}
+
+#[test]
 fn dropping_a_driver_stops_its_device() {
     let model = Model::new(EVERYTHING);
     drop(driver(&model));

@@ -11,12 +11,14 @@ use hammer2_core::memory::{self, NoMemory, Vec};
 use hammer2_kmod_shim::executor::Executor;
 
 use super::{Case, Failure, USED_BYTES, all_disks, failure};
+use crate::interrupts::device_interrupts;
 use crate::platform::{MEMORY, Platform};
 use crate::println;
 
 pub(super) const CASES: &[Case] = &[
     Case { name: "disks: identity", run: identity },
     Case { name: "disks: patterns with the queue full", run: patterns },
+    Case { name: "disks: interrupts end waits", run: interrupts },
     Case { name: "disks: flush", run: flush },
     Case { name: "disks: requests outside the disk", run: outside },
     Case { name: "disks: 200,000 small requests", run: index_wrap },
@@ -167,6 +169,26 @@ fn patterns(platform: &Platform) -> Result<(), Failure> {
         };
         // More workers than tickets: some wait for one.
         in_parallel(platform, depth + 16, count, check)?;
+    }
+    Ok(())
+}
+
+/// Without interrupts the periodic tick would find the completions too, only late.
+fn interrupts(platform: &Platform) -> Result<(), Failure> {
+    const READS: u64 = 200;
+    for disk in &all_disks(platform)? {
+        let (start, before) = (platform.timer.now(), device_interrupts());
+        let pool = &BufferPool::new(1, 512)?;
+        in_parallel(platform, 1, READS, |number| async move {
+            pool.put(disk.read(DeviceOffset(number * 512), pool.take()?).await?)
+        })?;
+        let microseconds = (platform.timer.now().nanoseconds - start.nanoseconds) / READS / 1000;
+        let count = device_interrupts() - before;
+        println!("        {}: {microseconds} us a read, {count} interrupts for {READS} reads", disk.info().name);
+        // Some completions come before the wait, and are found without one.
+        if count < READS / 20 {
+            return Err(failure(format_args!("{count} interrupts for {READS} reads one after the other")));
+        }
     }
     Ok(())
 }

@@ -21,6 +21,9 @@ const PAUSES_MILLISECONDS: [u64; 3] = [10, 30, 50];
 /// What a busy host may add.
 const TOLERANCE: Duration = Duration::from_millis(500);
 
+/// The last sleeper may be a moment behind the main task, which is due at the same time.
+const PAUSE_FOR_THE_LAST: Duration = Duration::from_millis(20);
+
 /// Ready once `pause` is over.
 async fn sleep(platform: &Platform, pause: Duration) {
     let end = platform.timer.now().after(pause);
@@ -52,15 +55,12 @@ fn alarms_ring_in_time(platform: &Platform) -> Result<(), Failure> {
         let nanoseconds = end.nanoseconds - start.nanoseconds;
         return Err(failure(format_args!("a pause of {longest:?} took {nanoseconds} ns")));
     }
-    // The last sleeper is due at the same time and may be a moment late.
     platform.run(&executor, sleep(platform, PAUSE_FOR_THE_LAST));
     match asleep.get() {
         0 => Ok(()),
         left => Err(failure(format_args!("{left} tasks still asleep"))),
     }
 }
-
-const PAUSE_FOR_THE_LAST: Duration = Duration::from_millis(20);
 
 fn allocation_too_large(_: &Platform) -> Result<(), Failure> {
     for _ in 0..2 {

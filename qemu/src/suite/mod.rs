@@ -7,6 +7,7 @@ use core::fmt;
 
 use hammer2_core::io::{Clock, DeviceError, Disk, DiskOptions, boxed_device};
 use hammer2_core::memory::{self, NoMemory, Vec};
+use hammer2_kmod_shim::executor::Executor;
 
 use crate::platform::{BlockDriver, MEMORY, Platform};
 use crate::println;
@@ -19,7 +20,13 @@ struct Case {
 }
 
 /// What went wrong, as a line.
-struct Failure(heapless::String<112>);
+struct Failure(heapless::String<200>);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// A failure that says `what`. More than fits is cut off.
 fn failure(what: fmt::Arguments<'_>) -> Failure {
@@ -45,29 +52,49 @@ const TABLES: [&[Case]; 2] = [machine::CASES, disks::CASES];
 
 /// Runs every case and says how it went.
 pub(crate) fn run(platform: &Platform) -> Verdict {
-    let (mut passed, mut failed) = (0, 0);
+    let mut tally = Tally { platform, passed: 0, failed: 0 };
     for case in TABLES.iter().copied().flatten() {
-        let start = platform.timer.now();
-        let result = (case.run)(platform);
-        let milliseconds = (platform.timer.now().nanoseconds - start.nanoseconds) / 1_000_000;
+        tally.run(case.name, || (case.run)(platform));
+    }
+    tally.verdict()
+}
+
+/// Counts cases, of whatever table, and prints their lines.
+struct Tally<'p> {
+    platform: &'p Platform,
+    passed: u32,
+    failed: u32,
+}
+
+impl Tally<'_> {
+    fn run<E: fmt::Display>(&mut self, name: &str, case: impl FnOnce() -> Result<(), E>) {
+        let start = self.platform.timer.now();
+        let result = case();
+        let milliseconds = (self.platform.timer.now().nanoseconds - start.nanoseconds) / 1_000_000;
         match result {
             Ok(()) => {
-                passed += 1;
-                println!("ok      {} ({milliseconds} ms)", case.name);
+                self.passed += 1;
+                println!("ok      {name} ({milliseconds} ms)");
             }
-            Err(Failure(reason)) => {
-                failed += 1;
-                println!("FAILED  {} ({milliseconds} ms): {reason}", case.name);
+            Err(reason) => {
+                self.failed += 1;
+                println!("FAILED  {name} ({milliseconds} ms): {reason}");
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
-    if failed == 0 && passed > 0 { Verdict::Pass } else { Verdict::Fail }
+
+    /// Prints the last line.
+    fn verdict(self) -> Verdict {
+        println!("{} passed, {} failed", self.passed, self.failed);
+        if self.failed == 0 && self.passed > 0 { Verdict::Pass } else { Verdict::Fail }
+    }
 }
 
-/// A device as the core drives it.
-fn disk(platform: &Platform, driver: &'static BlockDriver) -> Result<Disk, NoMemory> {
-    Disk::new(MEMORY, boxed_device(MEMORY, driver)?, platform.timer, DiskOptions::default())
+/// A device as the core drives it, free of what the case before may have left under way.
+fn disk(platform: &Platform, driver: &'static BlockDriver) -> Result<Disk, Failure> {
+    let disk = Disk::new(MEMORY, boxed_device(MEMORY, driver)?, platform.timer, DiskOptions::default())?;
+    platform.run(&Executor::new(MEMORY)?, disk.reset())?;
+    Ok(disk)
 }
 
 /// What the cases use of a disk.

@@ -1,0 +1,233 @@
+//! Walking a whole tree, in the order of paths.
+//!
+//! The order is that of the paths as bytes, so `a`, `a-b`, `a/c`: what is below a directory comes after siblings whose
+//! names go on with a byte lower than `/`. So each directory has two places among its siblings, one for itself and one for
+//! what is below. Memory is taken for the names of the directories on the way down and for the numbers of all directories
+//! seen: a directory is walked once, whatever its entries say, so there is no cycle to be caught in.
+
+use super::{Cookie, Error, FileSystem};
+use crate::cluster::EntryBatch;
+use crate::media::{Corruption, FileKind, Inum};
+use crate::memory::{self, Heap, NoMemory, Vec};
+
+/// Bytes of directory entries read at a time.
+const BATCH_BYTES: usize = 32 << 10;
+
+/// The path of the directory a walk starts at.
+pub const ROOT_PATH: &[u8] = b".";
+
+/// A walk over everything below a directory, and the directory itself.
+pub struct TreeWalk<'f> {
+    fs: &'f FileSystem,
+    heap: Heap,
+    root: Inum,
+    /// The directories on the way down; none before the first step and after the last.
+    levels: Vec<Level>,
+    begun: bool,
+    /// What is wrong with the entries of the root.
+    root_incomplete: Option<Error>,
+    /// The path of the entry found last.
+    path: Vec<u8>,
+    /// All directories met, in rising order.
+    seen: Vec<Inum>,
+    /// The directory found last, which mostly is the next to be gone into.
+    listed: Option<(Inum, Level)>,
+    batch: EntryBatch,
+}
+
+/// A directory's entries, and how far they were visited.
+struct Level {
+    names: Vec<u8>,
+    items: Vec<Item>,
+    next: usize,
+    /// Bytes of the directory's path, with the slash behind it.
+    path_len: usize,
+}
+
+/// A place in a directory's order.
+#[derive(Clone, Copy)]
+struct Item {
+    place: Place,
+    name_start: u32,
+    name_len: u8,
+    kind: FileKind,
+    inum: Inum,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// An entry.
+    Entry,
+    /// What is below a directory. It comes where the name with a slash behind it does.
+    Below,
+    /// What is below a directory that was met before.
+    Elsewhere,
+}
+
+/// An entry of a tree.
+#[derive(Debug)]
+pub struct Found<'w> {
+    /// The path from where the walk began, which is [`ROOT_PATH`] itself.
+    pub path: &'w [u8],
+    /// The inode.
+    pub inum: Inum,
+    /// What the directory says it is.
+    pub kind: FileKind,
+    /// Of a directory: what is wrong with its entries, so that some or all of what is below is left out.
+    pub incomplete: Option<Error>,
+}
+
+impl<'f> TreeWalk<'f> {
+    /// A walk that begins with the directory `root`, with memory from `heap`.
+    pub fn new(heap: Heap, fs: &'f FileSystem, root: Inum) -> Result<Self, NoMemory> {
+        Ok(Self {
+            fs,
+            heap,
+            root,
+            levels: Vec::new_in(heap),
+            begun: false,
+            root_incomplete: None,
+            path: Vec::new_in(heap),
+            seen: Vec::new_in(heap),
+            listed: None,
+            batch: EntryBatch::new(heap, BATCH_BYTES)?,
+        })
+    }
+
+    /// The next entry; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Found<'_>>, NoMemory> {
+        if !self.begun {
+            self.begin().await?;
+        }
+        loop {
+            let Some(level) = self.levels.last_mut() else { return Ok(None) };
+            let Some(item) = level.items.get(level.next).copied() else {
+                self.levels.pop();
+                continue;
+            };
+            level.next += 1;
+            self.path.truncate(level.path_len);
+            memory::extend(&mut self.path, level.name(&item))?;
+            match item.place {
+                Place::Entry => {
+                    let incomplete = self.look_into(&item).await?;
+                    return Ok(Some(Found { path: &self.path, inum: item.inum, kind: item.kind, incomplete }));
+                }
+                Place::Below => self.go_into(item.inum).await?,
+                Place::Elsewhere => {}
+            }
+        }
+    }
+
+    /// The root is an entry among its own: their paths don't begin with its.
+    async fn begin(&mut self) -> Result<(), NoMemory> {
+        let (mut top, incomplete) = self.read_level(self.root).await?;
+        top.add(ROOT_PATH, FileKind::Directory, self.root)?;
+        // What is below it is this level.
+        top.items.pop();
+        top.sort();
+        memory::push(&mut self.seen, self.root)?;
+        memory::push(&mut self.levels, top)?;
+        self.root_incomplete = incomplete;
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Reads the entries of a directory just found. What is wrong with them, if anything.
+    async fn look_into(&mut self, item: &Item) -> Result<Option<Error>, NoMemory> {
+        if item.kind != FileKind::Directory {
+            return Ok(None);
+        }
+        if self.path == *ROOT_PATH {
+            return Ok(self.root_incomplete.take());
+        }
+        let Err(place) = self.seen.binary_search(&item.inum) else {
+            self.levels.last_mut().into_iter().for_each(|level| level.bar(item));
+            return Ok(Some(Error::Corrupt { inum: item.inum, corruption: Corruption::DirectoryCycle(item.inum) }));
+        };
+        self.seen.try_reserve(1).map_err(|_| NoMemory)?;
+        self.seen.insert(place, item.inum);
+        let (level, incomplete) = self.read_level(item.inum).await?;
+        self.listed = Some((item.inum, level));
+        Ok(incomplete)
+    }
+
+    async fn go_into(&mut self, directory: Inum) -> Result<(), NoMemory> {
+        let mut level = match self.listed.take() {
+            Some((listed, level)) if listed == directory => level,
+            _ => self.read_level(directory).await?.0,
+        };
+        memory::extend(&mut self.path, b"/")?;
+        level.path_len = self.path.len();
+        memory::push(&mut self.levels, level)
+    }
+
+    /// The entries of a directory in order, and what is wrong with them.
+    async fn read_level(&mut self, directory: Inum) -> Result<(Level, Option<Error>), NoMemory> {
+        let mut level = Level { names: Vec::new_in(self.heap), items: Vec::new_in(self.heap), next: 0, path_len: 0 };
+        let mut incomplete = None;
+        let mut from = Some(Cookie::START);
+        while let Some(cookie) = from {
+            let listing = match self.fs.read_directory(directory, cookie, &mut self.batch).await {
+                Ok(listing) => listing,
+                Err(Error::NoMemory) => return Err(NoMemory),
+                Err(error) => {
+                    incomplete.get_or_insert(error);
+                    break;
+                }
+            };
+            if let Some(fault) = listing.damaged {
+                incomplete.get_or_insert(Error::Io(fault));
+            }
+            for entry in self.batch.iter() {
+                level.add(entry.name, entry.kind, entry.inum)?;
+            }
+            from = listing.next;
+        }
+        level.sort();
+        Ok((level, incomplete))
+    }
+}
+
+impl Level {
+    fn name(&self, item: &Item) -> &[u8] {
+        item.name(&self.names)
+    }
+
+    /// Adds an entry. Names have at most 255 bytes, and 16 million of them fit.
+    fn add(&mut self, name: &[u8], kind: FileKind, inum: Inum) -> Result<(), NoMemory> {
+        let name_start = u32::try_from(self.names.len()).map_err(|_| NoMemory)?;
+        let name_len = u8::try_from(name.len()).map_err(|_| NoMemory)?;
+        memory::extend(&mut self.names, name)?;
+        let item = Item { place: Place::Entry, name_start, name_len, kind, inum };
+        memory::push(&mut self.items, item)?;
+        if kind == FileKind::Directory {
+            memory::push(&mut self.items, Item { place: Place::Below, ..item })?;
+        }
+        Ok(())
+    }
+
+    fn sort(&mut self) {
+        let names = &self.names;
+        self.items.sort_unstable_by(|a, b| a.path_bytes(names).cmp(b.path_bytes(names)));
+    }
+
+    /// Keeps the walk from going below this entry, which was just passed.
+    fn bar(&mut self, entry: &Item) {
+        let rest = &mut self.items[self.next..];
+        let below = rest.iter_mut().find(|item| item.place == Place::Below && item.name_start == entry.name_start);
+        below.into_iter().for_each(|item| item.place = Place::Elsewhere);
+    }
+}
+
+impl Item {
+    fn name<'n>(&self, names: &'n [u8]) -> &'n [u8] {
+        &names[self.name_start as usize..][..usize::from(self.name_len)]
+    }
+
+    /// What it is sorted by.
+    fn path_bytes<'n>(&self, names: &'n [u8]) -> impl Iterator<Item = &'n u8> {
+        let slash: &[u8] = if self.place == Place::Entry { b"" } else { b"/" };
+        self.name(names).iter().chain(slash)
+    }
+}

@@ -1,0 +1,140 @@
+//! Manifests: everything a filesystem says about its content, as text.
+//!
+//! A manifest has a line for every file, in the order of paths, each a JSON object. Its digest is the SHA-256 of all lines.
+//! It is made here, above the filesystem and without a host, so that a kernel's digest can be compared with a host's.
+
+mod content;
+mod line;
+
+pub use content::{ContentError, MOST_HOLE_BYTES};
+pub use line::{Line, type_name};
+
+use core::fmt::{self, Write};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::fs::{Attributes, Error, FileSystem, Found, TreeWalk};
+use crate::io::Buffer;
+use crate::media::geometry::FILE_BLOCK_BYTES;
+use crate::media::{Corruption, FileKind, Inum};
+use crate::memory::{Heap, NoMemory};
+
+/// What a manifest's making came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Lines.
+    pub entries: u64,
+    /// Lines with an error.
+    pub bad_entries: u64,
+}
+
+/// Why a manifest is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Memory ran out.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
+    /// The lines can't be written.
+    #[error("the manifest can't be written")]
+    Output,
+}
+
+impl From<fmt::Error> for ManifestError {
+    fn from(_: fmt::Error) -> Self {
+        Self::Output
+    }
+}
+
+/// The manifest of all that is below the directory `root`, a line at a time with its newline, into `out`. Memory beyond
+/// the mount's comes from `heap`.
+pub async fn write(heap: Heap, fs: &FileSystem, root: Inum, out: &mut dyn Write) -> Result<Summary, ManifestError> {
+    let mut summary = Summary::default();
+    let mut buffer = Buffer::new(heap, FILE_BLOCK_BYTES)?;
+    let mut walk = TreeWalk::new(heap, fs, root)?;
+    while let Some(found) = walk.next().await? {
+        summary.entries += 1;
+        summary.bad_entries += u64::from(write_line(fs, &found, &mut buffer, out).await?);
+    }
+    Ok(summary)
+}
+
+/// Writes an entry's line; true when it says there is an error.
+async fn write_line(
+    fs: &FileSystem,
+    found: &Found<'_>,
+    buffer: &mut Buffer,
+    out: &mut dyn Write,
+) -> Result<bool, ManifestError> {
+    let mut line = Line::new(found.path, found.kind);
+    let attributes = fs.attributes(found.inum).await.and_then(|attributes| check_kind(found, attributes));
+    let attributes = match attributes {
+        Ok(attributes) => attributes,
+        Err(Error::NoMemory) => return Err(NoMemory.into()),
+        // An entry that names nothing is damage of the directory.
+        Err(Error::NotFound) => {
+            let corruption = Corruption::Dangling(found.inum);
+            writeln!(out, "{}", line.with_error(&corruption))?;
+            return Ok(true);
+        }
+        Err(error) => {
+            writeln!(out, "{}", line.with_error(&error))?;
+            return Ok(true);
+        }
+    };
+    line.attributes = Some(&attributes);
+    if let Some(error) = &found.incomplete {
+        writeln!(out, "{}", line.with_error(error))?;
+        return Ok(true);
+    }
+    let content = match attributes.kind {
+        FileKind::Regular => content::digest(fs, &attributes, buffer).await.map(|digest| line.sha256 = Some(digest)),
+        FileKind::Symlink => content::target(fs, &attributes, buffer).await.map(|target| line.target = Some(target)),
+        _ => Ok(()),
+    };
+    match content {
+        Ok(()) => writeln!(out, "{line}")?,
+        Err(ContentError::Read(Error::NoMemory)) => return Err(NoMemory.into()),
+        Err(error) => {
+            writeln!(out, "{}", line.with_error(&error))?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A directory entry must say the same as the inode.
+fn check_kind(found: &Found<'_>, attributes: Attributes) -> Result<Attributes, Error> {
+    if attributes.kind == found.kind {
+        return Ok(attributes);
+    }
+    let corruption = Corruption::EntryType { entry: found.kind, inode: attributes.kind };
+    Err(Error::Corrupt { inum: found.inum, corruption })
+}
+
+/// The digest of a manifest, made of its lines as they are written.
+#[derive(Clone, Default)]
+pub struct ManifestDigest(Sha256);
+
+impl ManifestDigest {
+    /// The digest, when all lines were written.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+impl Write for ManifestDigest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

@@ -1,0 +1,144 @@
+//! Making a filesystem on one device or several (spec 8).
+//!
+//! Everything is computed first: a request that can't be met changes nothing. Then old content is wiped where a reader might
+//! take it for ours, the first inodes are written, and last the headers: from then on it is a filesystem. The freemap is
+//! empty, which means all free.
+
+mod content;
+mod error;
+mod layout;
+mod options;
+mod wipe;
+
+use core::ops::Range;
+
+pub use error::{DeviceName, LabelError, NewfsError};
+pub use layout::MIN_TOTAL_BYTES;
+pub use options::{DEFAULT_LABEL, LOCAL, MAX_LABELS, NewfsOptions};
+
+use crate::io::{Buffer, DeviceOffset, Disk};
+use crate::media::geometry::{HEADER_COPIES, SLOT_BYTES, header_copies, header_offset};
+use crate::media::volume_header::{MAGIC, MAGIC_SWAPPED};
+use crate::media::{Timestamp, Uuid};
+use crate::memory::Heap;
+
+use content::Content;
+use layout::Layout;
+
+/// How much of a header copy is read to see whether it is one.
+const PROBE_BYTES: u64 = 4096;
+
+/// What was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewfsReport {
+    /// The filesystem's name for itself.
+    pub fsid: Uuid,
+    /// Its volumes.
+    pub volumes: usize,
+    /// Its size.
+    pub total_bytes: u64,
+    /// Size of the boot area.
+    pub boot_bytes: u64,
+    /// Size of the aux area.
+    pub aux_bytes: u64,
+    /// What can be allocated, in bytes.
+    pub allocator_bytes: u64,
+    /// Copies of the header written, on all volumes together.
+    pub header_copies: usize,
+}
+
+/// Makes a filesystem on `disks`, which become its volumes in this order. What was on them is lost.
+///
+/// `random` fills its argument with random bytes, for UUIDs.
+pub async fn newfs(
+    disks: &[&Disk],
+    options: &NewfsOptions<'_>,
+    heap: Heap,
+    random: &mut dyn FnMut(&mut [u8]),
+    now: Timestamp,
+) -> Result<NewfsReport, NewfsError> {
+    let labels = options.all_labels()?;
+    let layout = Layout::new(disks.iter().map(|disk| disk.info()), options)?;
+    if let Some(disk) = disks.iter().find(|disk| disk.info().read_only) {
+        return Err(NewfsError::ReadOnly(disk.info().name.clone()));
+    }
+    let fsid = content::random_uuid(random);
+    let content = Content { layout: &layout, labels: &labels, fsid, now };
+    let (inodes, super_root) = content.inodes(heap, random)?;
+
+    for (index, disk) in disks.iter().enumerate() {
+        wipe::wipe(disk, &ranges_to_wipe(disk.info().size_bytes, &layout, index), heap).await?;
+    }
+    if let Some(root) = disks.first() {
+        write(root, layout.inodes_beg().0, inodes).await?;
+    }
+    flush_all(disks).await?;
+
+    let mut copies_written = 0;
+    for (index, (disk, volume)) in disks.iter().zip(&layout.volumes).enumerate() {
+        let mut header = content.header(index, &super_root, heap)?;
+        let copies = header_copies(volume.bytes);
+        // The first copy last: a reader that finds it finds them all.
+        for copy in (0..copies).rev() {
+            header = write(disk, header_offset(copy), header).await?;
+        }
+        copies_written += copies;
+    }
+    flush_all(disks).await?;
+
+    Ok(NewfsReport {
+        fsid,
+        volumes: disks.len(),
+        total_bytes: layout.total_bytes,
+        boot_bytes: layout.boot_bytes,
+        aux_bytes: layout.aux_bytes,
+        allocator_bytes: layout.allocator_bytes,
+        header_copies: copies_written,
+    })
+}
+
+/// True when the device holds a filesystem, or what is left of one: any header copy that begins like one, of either byte
+/// order.
+pub async fn has_filesystem(disk: &Disk, heap: Heap) -> Result<bool, NewfsError> {
+    let device_bytes = disk.info().size_bytes;
+    let mut buffer = Buffer::new(heap, PROBE_BYTES as usize)?;
+    for offset in (0..HEADER_COPIES).map(header_offset) {
+        if offset.saturating_add(PROBE_BYTES) > device_bytes {
+            break;
+        }
+        buffer = disk.read(DeviceOffset(offset), buffer).await.map_err(NewfsError::at(disk.info(), offset))?;
+        let magic = buffer.bytes().first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        if matches!(magic, Some(MAGIC | MAGIC_SWAPPED)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Parts of one device that must not keep their old content: the first segment with the boot and aux areas, the end of the
+/// volume, and every place where a header may be looked for, beyond the end of the volume too.
+fn ranges_to_wipe(device_bytes: u64, layout: &Layout, volume: usize) -> [Range<u64>; 2 + HEADER_COPIES] {
+    let volume_bytes = layout.volumes[volume].bytes;
+    let first_bytes = if volume == 0 { layout.inodes_beg().0 } else { 0 };
+    core::array::from_fn(|index| match index {
+        0 => 0..first_bytes,
+        1 => volume_bytes - SLOT_BYTES..volume_bytes,
+        _ => {
+            let offset = header_offset(index - 2);
+            // Less than a whole header at the end of the device is never taken for one.
+            let fits = offset.saturating_add(SLOT_BYTES) <= device_bytes;
+            if fits { offset..offset + SLOT_BYTES } else { 0..0 }
+        }
+    })
+}
+
+async fn write(disk: &Disk, offset: u64, buffer: Buffer) -> Result<Buffer, NewfsError> {
+    disk.write(DeviceOffset(offset), buffer).await.map_err(NewfsError::at(disk.info(), offset))
+}
+
+async fn flush_all(disks: &[&Disk]) -> Result<(), NewfsError> {
+    for disk in disks {
+        disk.flush().await.map_err(NewfsError::at(disk.info(), 0))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! The self-test suite.
+
+pub mod image;
+pub mod random;

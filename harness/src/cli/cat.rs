@@ -1,0 +1,40 @@
+//! `hammer2 cat`: a file's content.
+
+use clap::Args;
+use hammer2_core::io::Buffer;
+
+use super::output::Output;
+use super::session::{Session, Settings, TOOL_HEAP, path_failure};
+use super::target::Target;
+use super::{Failure, Outcome};
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 256 << 10;
+
+/// Write a file's content to standard output
+#[derive(Args)]
+pub(super) struct Cat {
+    /// NODE[@LABEL]:/PATH
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+}
+
+impl Cat {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let session = Session::new(settings);
+        session.run(async {
+            let (fs, inum) = session.mount_path(&self.target).await?;
+            let mut buffer = Buffer::new(TOOL_HEAP, READ_BYTES).map_err(Failure::failed)?;
+            let mut offset = 0;
+            loop {
+                let read = fs.read(inum, offset, buffer.bytes_mut()).await;
+                let count = read.map_err(|error| path_failure(&self.target.path, error))?;
+                if count == 0 {
+                    return Ok(Outcome::Good);
+                }
+                output.bytes(&buffer.bytes()[..count])?;
+                offset += count as u64;
+            }
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! `hammer2 ls`: the entries of a directory.
+
+use clap::Args;
+use hammer2_core::cluster::EntryBatch;
+use hammer2_core::fs::{Attributes, Cookie, Error, FileSystem, TreeWalk};
+use hammer2_core::media::{FileKind, Inum};
+
+use super::facts::{ModeLetters, json_of, link_target};
+use super::failure::complain;
+use super::output::{Output, Shown};
+use super::session::{Session, Settings, TOOL_HEAP, path_failure};
+use super::target::Target;
+use super::time::Utc;
+use super::{Failure, Outcome};
+
+/// List a directory
+///
+/// Control characters and bytes that are no text are shown as \xNN; --json has names as they are.
+#[derive(Args)]
+pub(super) struct Ls {
+    /// Type, permissions, links, owner, group, size and time as well
+    #[arg(short, long)]
+    long: bool,
+    /// Everything below, too
+    #[arg(short = 'R', long)]
+    recursive: bool,
+    /// Print a JSON object for each entry
+    #[arg(long)]
+    json: bool,
+    /// NODE[@LABEL][:/PATH]
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+}
+
+impl Ls {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let session = Session::new(settings);
+        session.run(async {
+            let failed = |error| path_failure(&self.target.path, error);
+            let (fs, inum) = session.mount_path(&self.target).await?;
+            let file = fs.attributes(inum).await.map_err(failed)?;
+            if file.kind != FileKind::Directory {
+                self.show(&fs, output, &self.target.path, Ok(file)).await
+            } else if self.recursive {
+                self.list_tree(&fs, output, inum).await
+            } else {
+                self.list_directory(&fs, output, inum).await
+            }
+        })
+    }
+
+    async fn list_directory(&self, fs: &FileSystem, output: &mut Output, inum: Inum) -> Result<Outcome, Failure> {
+        let mut outcome = Outcome::Good;
+        let mut entries = Vec::new();
+        let mut batch = EntryBatch::new(TOOL_HEAP, 64 << 10).map_err(Failure::failed)?;
+        let mut from = Some(Cookie::START);
+        while let Some(cookie) = from {
+            let listing = fs.read_directory(inum, cookie, &mut batch).await;
+            let listing = listing.map_err(|error| path_failure(&self.target.path, error))?;
+            if let Some(fault) = listing.damaged {
+                complain(&format_args!("{}: entries are missing: {fault}", Shown(&self.target.path)));
+                outcome = Outcome::Bad;
+            }
+            entries.extend(batch.iter().map(|entry| (entry.name.to_vec(), entry.inum)));
+            from = listing.next;
+        }
+        entries.sort();
+        for (name, inum) in entries {
+            outcome = outcome.and(self.show_inode(fs, output, &name, inum).await?);
+        }
+        Ok(outcome)
+    }
+
+    async fn list_tree(&self, fs: &FileSystem, output: &mut Output, inum: Inum) -> Result<Outcome, Failure> {
+        let mut outcome = Outcome::Good;
+        let mut walk = TreeWalk::new(TOOL_HEAP, fs, inum).map_err(Failure::failed)?;
+        while let Some(found) = walk.next().await.map_err(Failure::failed)? {
+            if let Some(error) = found.incomplete {
+                complain(&format_args!("{}: entries are missing: {error}", Shown(found.path)));
+                outcome = Outcome::Bad;
+            }
+            outcome = outcome.and(self.show_inode(fs, output, found.path, found.inum).await?);
+        }
+        Ok(outcome)
+    }
+
+    async fn show_inode(
+        &self,
+        fs: &FileSystem,
+        output: &mut Output,
+        path: &[u8],
+        inum: Inum,
+    ) -> Result<Outcome, Failure> {
+        if self.long || self.json {
+            self.show(fs, output, path, fs.attributes(inum).await).await
+        } else {
+            output.line(Shown(path)).map(|()| Outcome::Good)
+        }
+    }
+
+    /// Shows a file with what is known of it.
+    async fn show(
+        &self,
+        fs: &FileSystem,
+        output: &mut Output,
+        path: &[u8],
+        file: Result<Attributes, Error>,
+    ) -> Result<Outcome, Failure> {
+        let facts = match file {
+            Ok(file) => link_target(fs, &file).await.map(|target| (file, target)),
+            Err(error) => Err(error),
+        };
+        let (file, target) = match facts {
+            Ok(facts) => facts,
+            Err(error) => {
+                complain(&format_args!("{}: {error}", Shown(path)));
+                return Ok(Outcome::Bad);
+            }
+        };
+        if self.json {
+            output.line(json_of(path, &file, target.as_deref()))?;
+        } else if self.long {
+            let size = match file.kind {
+                FileKind::CharDevice | FileKind::BlockDevice => format!("{},{}", file.device.0, file.device.1),
+                _ => file.size.to_string(),
+            };
+            let arrow = target.map(|target| format!(" -> {}", Shown(&target))).unwrap_or_default();
+            let Attributes { links, uid, gid, .. } = file;
+            let (mode, time) = (ModeLetters(file.kind, file.mode), Utc(file.mtime));
+            output
+                .line(format_args!("{mode} {links:>3} {uid:>5} {gid:>5} {size:>12} {time} {}{arrow}", Shown(path)))?;
+        } else {
+            output.line(Shown(path))?;
+        }
+        Ok(Outcome::Good)
+    }
+}

@@ -1,0 +1,108 @@
+//! The `hammer2` tool: one file for each command.
+
+mod cat;
+mod facts;
+mod failure;
+mod get;
+mod host_tree;
+mod info;
+mod ls;
+mod manifest;
+mod newfs;
+mod output;
+mod progress;
+mod session;
+mod stat;
+pub mod target;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub use failure::{Failure, Outcome};
+use output::Output;
+use session::Settings;
+
+/// Makes, reads and checks HAMMER2 filesystems.
+#[derive(Parser)]
+#[command(name = "hammer2", version, after_help = AFTER_HELP, max_term_width = 120)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Newfs(newfs::Newfs),
+    Info(info::Info),
+    Ls(ls::Ls),
+    Stat(stat::Stat),
+    Cat(cat::Cat),
+    Get(get::Get),
+    Manifest(manifest::Manifest),
+}
+
+const AFTER_HELP: &str = "\
+A filesystem is named NODE[@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
+Without a label, the PFS is DATA, else the only one that isn't LOCAL. Where file names hold ':' or '@': an argument that is \
+the name of an existing file is that file, and IMG@:/PATH says where the images end.
+
+Exit status:
+  0  it worked; the filesystem is whole as far as the command looked
+  1  the operation failed, or damage was found
+  2  wrong usage, or what was named can't be used (no such file, no HAMMER2 volume, no such PFS)";
+
+/// Runs the tool with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let mut output = Output::new();
+    let result = cli.command.run(&cli.settings, &mut output);
+    failure::conclude(result.and_then(|outcome| output.finish().map(|()| outcome)))
+}
+
+impl Command {
+    fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        match self {
+            Self::Newfs(command) => command.run(settings, output),
+            Self::Info(command) => command.run(settings, output),
+            Self::Ls(command) => command.run(settings, output),
+            Self::Stat(command) => command.run(settings, output),
+            Self::Cat(command) => command.run(settings, output),
+            Self::Get(command) => command.run(settings, output),
+            Self::Manifest(command) => command.run(settings, output),
+        }
+    }
+}
+
+/// Help goes to standard output; what is wrong with the arguments becomes one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Whoever closed standard output doesn't want to read it.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let what = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let what = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command given",
+        _ => what.strip_prefix("error: ").unwrap_or(&what),
+    };
+    failure::conclude(Err(Failure::unusable(format_args!("{what}; see hammer2 --help"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,10 @@
+//! Progress of what runs long, shown on standard error when that is a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar that counts `unit`s up to about `expected`.
+pub(super) fn bar(unit: &'static str, expected: u64) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template(&format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit} ({{elapsed}})"));
+    ProgressBar::new(expected).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

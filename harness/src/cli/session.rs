@@ -1,0 +1,131 @@
+//! From a target on the command line to a mounted filesystem.
+
+use std::path::PathBuf;
+
+use allocator_api2::alloc::Global;
+use clap::Args;
+use hammer2_core::cluster::PfsSelector;
+use hammer2_core::fs::{Error, FileSystem, MIN_MEMORY_BYTES, MountError, MountOptions};
+use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
+use hammer2_core::media::Inum;
+use hammer2_core::memory::{self, Heap, NoMemory, Vec};
+use hammer2_core::node::{self, Node, NodeOptions};
+use hammer2_kmod_shim::budget::Budget;
+
+use super::output::Shown;
+use super::target::Target;
+use super::{Failure, Outcome};
+use crate::clock::HostClock;
+use crate::device::{Access, FileDevice};
+use crate::executor::Executor;
+
+/// Options of every command.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Settings {
+    /// Memory for the filesystem, in MiB
+    #[arg(long, global = true, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..))]
+    memory: u16,
+    /// Seconds a device may take to answer
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    deadline: u16,
+}
+
+/// Memory that isn't the filesystem's: what the tool itself needs to do its work.
+pub(super) const TOOL_HEAP: Heap = &Global;
+
+/// A run of the tool: the memory, the time and the devices it uses.
+pub(super) struct Session {
+    heap: Heap,
+    clock: &'static HostClock,
+    settings: Settings,
+}
+
+impl Session {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let memory_bytes = usize::from(settings.memory) << 20;
+        // The mount divides the budget itself; the margin is for what lives only a moment.
+        let limit_bytes = memory_bytes + MIN_MEMORY_BYTES;
+        let heap: Heap = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
+        Self { heap, clock: HostClock::leaked(), settings: *settings }
+    }
+
+    /// Runs a command.
+    pub(super) fn run(&self, command: impl Future<Output = Result<Outcome, Failure>>) -> Result<Outcome, Failure> {
+        Executor::new(self.clock).block_on(command)
+    }
+
+    fn options(&self) -> MountOptions {
+        MountOptions { memory_bytes: usize::from(self.settings.memory) << 20 }
+    }
+
+    /// Images as disks, in the same order.
+    pub(super) fn open_disks<'i>(
+        &self,
+        images: impl IntoIterator<Item = &'i PathBuf>,
+        access: Access,
+    ) -> Result<Vec<Disk>, Failure> {
+        let options = DiskOptions { deadline: Duration::from_secs(self.settings.deadline.into()) };
+        let mut disks = Vec::new_in(self.heap);
+        for image in images {
+            let device = boxed_device(self.heap, FileDevice::open(image, access)?).map_err(Failure::failed)?;
+            let disk = Disk::new(self.heap, device, self.clock, options).map_err(Failure::failed)?;
+            memory::push(&mut disks, disk).map_err(Failure::failed)?;
+        }
+        Ok(disks)
+    }
+
+    /// Opens a target's node, for commands that look below the filesystem.
+    pub(super) async fn open_node(&self, target: &Target) -> Result<Node, Failure> {
+        let disks = self.open_disks(target.images(), Access::Read)?;
+        node::open(self.heap, disks, self.node_options()).await.map_err(|error| mount_failure(target, error.into()))
+    }
+
+    /// How [`open_node`](Self::open_node) opens nodes.
+    pub(super) fn node_options(&self) -> NodeOptions {
+        NodeOptions { cache_bytes: self.options().memory_bytes / 2, ..NodeOptions::default() }
+    }
+
+    /// The memory of the filesystem.
+    pub(super) fn heap(&self) -> Heap {
+        self.heap
+    }
+
+    /// Mounts a target's PFS.
+    pub(super) async fn mount(&self, target: &Target) -> Result<FileSystem, Failure> {
+        let disks = self.open_disks(target.images(), Access::Read)?;
+        let selector = target.label.as_deref().map_or(PfsSelector::Default, PfsSelector::Label);
+        let mounted = FileSystem::mount(self.heap, disks, selector, self.options()).await;
+        mounted.map_err(|error| mount_failure(target, error))
+    }
+
+    /// Mounts a target's PFS and follows its path.
+    pub(super) async fn mount_path(&self, target: &Target) -> Result<(FileSystem, Inum), Failure> {
+        let fs = self.mount(target).await?;
+        let inum = fs.resolve(&target.path).await.map_err(|error| path_failure(&target.path, error))?;
+        Ok((fs, inum))
+    }
+}
+
+/// An error about a path. A path that isn't there was named wrongly; all else is the filesystem's fault.
+pub(super) fn path_failure(path: &[u8], error: Error) -> Failure {
+    let message = format!("{}: {error}", Shown(path));
+    match error {
+        Error::NotFound | Error::NotADirectory | Error::NameTooLong => Failure::Unusable(message),
+        _ => Failure::Failed(message),
+    }
+}
+
+fn mount_failure(target: &Target, error: MountError) -> Failure {
+    let image = target.images().next().map(|image| image.display().to_string()).unwrap_or_default();
+    match error {
+        // These name the device.
+        MountError::Open(error) => Failure::unusable(error),
+        MountError::NoSuchPfs => {
+            let label = target.label.as_deref().map(|label| format!("@{}", Shown(label))).unwrap_or_default();
+            Failure::unusable(format_args!("{image}{label}: {error}"))
+        }
+        MountError::NotMountable(_) => Failure::unusable(format_args!("{image}: {error}")),
+        MountError::Op(_) => Failure::failed(format_args!("{image}: {error}")),
+        MountError::NoMemory(NoMemory) => Failure::failed("out of memory: give more with --memory"),
+    }
+}

@@ -1,0 +1,189 @@
+//! How a filesystem is named on the command line: `NODE[+NODE...][@LABEL][:/PATH]`, a node being `IMG[:IMG2...]`.
+//!
+//! File names may hold `@`, `+` and `:`, so the text alone can't always say where a part ends. The rules, in order:
+//!
+//! 1. An argument that is the name of an existing file is that file.
+//! 2. The label begins at the first `@` after which neither `/` nor another `@` comes before the argument's end or the
+//!    `:/` of a path. An empty label means none: `a@b.img@` is a file with an `@`, and `IMG@:/PATH` says where the images
+//!    end.
+//! 3. Without such an `@`, the path begins at the first `:/` after which no existing files are named.
+//! 4. Before that, `:` separates images and `+` nodes, except in names of existing files.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+/// What a command is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The nodes, each with the images of its volumes.
+    pub nodes: Vec<Vec<PathBuf>>,
+    /// The PFS; without, the default one.
+    pub label: Option<Vec<u8>>,
+    /// The path inside it, absolute.
+    pub path: Vec<u8>,
+}
+
+/// Why an argument names no filesystem.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Two separators without a name between them, or none at all.
+    #[error("'{0}': an image has no name; write IMG[:IMG2...][@LABEL][:/PATH]")]
+    EmptyImage(String),
+    /// More than one node.
+    #[error("'{0}': several nodes (+) need cluster support, which isn't there yet; name one node")]
+    SeveralNodes(String),
+}
+
+impl Target {
+    /// Reads an argument, asking the host which files exist.
+    pub fn parse(argument: &OsStr) -> Result<Self, TargetError> {
+        let target = Self::parse_with(argument.as_bytes(), &|path| path.exists())?;
+        if target.nodes.len() > 1 {
+            return Err(TargetError::SeveralNodes(argument.to_string_lossy().into_owned()));
+        }
+        Ok(target)
+    }
+
+    /// All images.
+    pub fn images(&self) -> impl Iterator<Item = &PathBuf> {
+        self.nodes.iter().flatten()
+    }
+
+    /// [`parse`](Self::parse) for clap.
+    pub(super) fn parser() -> impl TypedValueParser<Value = Self> {
+        OsStringValueParser::new().try_map(|argument| Self::parse(&argument))
+    }
+
+    fn parse_with(argument: &[u8], exists: &dyn Fn(&Path) -> bool) -> Result<Self, TargetError> {
+        let exists = |name: &[u8]| !name.is_empty() && exists(Path::new(OsStr::from_bytes(name)));
+        let (nodes, label, path) = if exists(argument) {
+            (argument, None, None)
+        } else if let Some((nodes, label, path)) = split_at_label(argument) {
+            (nodes, Some(label).filter(|label| !label.is_empty()), path)
+        } else {
+            let (nodes, path) = split_at_path(argument, &exists);
+            (nodes, None, path)
+        };
+        let nodes = split_nodes(nodes, &exists);
+        if nodes.iter().flatten().any(|image| image.is_empty()) {
+            return Err(TargetError::EmptyImage(String::from_utf8_lossy(argument).into_owned()));
+        }
+        let path_of = |image: &&[u8]| PathBuf::from(OsStr::from_bytes(image));
+        Ok(Self {
+            nodes: nodes.iter().map(|images| images.iter().map(path_of).collect()).collect(),
+            label: label.map(<[u8]>::to_vec),
+            path: path.unwrap_or(b"/").to_vec(),
+        })
+    }
+}
+
+type Parts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+
+/// Rule 2: nodes, label and path.
+fn split_at_label(argument: &[u8]) -> Option<Parts<'_>> {
+    let ats = argument.iter().enumerate().filter(|(_, byte)| **byte == b'@').map(|(at, _)| at);
+    ats.filter_map(|at| {
+        let (nodes, rest) = (&argument[..at], &argument[at + 1..]);
+        let path_at = rest.windows(2).position(|pair| pair == b":/");
+        let label = &rest[..path_at.unwrap_or(rest.len())];
+        let path = path_at.map(|colon| &rest[colon + 1..]);
+        label.iter().all(|byte| !b"/@".contains(byte)).then_some((nodes, label, path))
+    })
+    .next()
+}
+
+/// Rule 3: nodes and path.
+fn split_at_path<'a>(argument: &'a [u8], exists: &dyn Fn(&[u8]) -> bool) -> (&'a [u8], Option<&'a [u8]>) {
+    let colons = argument.windows(2).enumerate().filter(|(_, pair)| pair == b":/").map(|(colon, _)| colon);
+    for colon in colons {
+        let piece = argument[colon + 1..].split(|byte| *byte == b':').next().unwrap_or_default();
+        if !exists(piece) && !piece.split(|byte| *byte == b'+').all(exists) {
+            return (&argument[..colon], Some(&argument[colon + 1..]));
+        }
+    }
+    (argument, None)
+}
+
+/// Rule 4: the images of each node.
+fn split_nodes<'a>(nodes: &'a [u8], exists: &dyn Fn(&[u8]) -> bool) -> Vec<Vec<&'a [u8]>> {
+    if exists(nodes) {
+        return vec![vec![nodes]];
+    }
+    let mut split = vec![vec![]];
+    for piece in nodes.split(|byte| *byte == b':') {
+        let images: Vec<_> = if exists(piece) { vec![piece] } else { piece.split(|byte| *byte == b'+').collect() };
+        for (index, image) in images.into_iter().enumerate() {
+            if index > 0 {
+                split.push(vec![]);
+            }
+            split.last_mut().expect("there is one from the start").push(image);
+        }
+    }
+    split
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILES: [&str; 7] = ["a.img", "/d/b.img", "/d/c.img", "x@y.img", "p+q.img", "col:on", "/d/m+n"];
+
+    fn parse(argument: &str) -> Result<String, TargetError> {
+        let exists = |path: &Path| FILES.iter().any(|file| Path::new(file) == path);
+        let target = Target::parse_with(argument.as_bytes(), &exists)?;
+        let node = |images: &Vec<PathBuf>| images.iter().map(|image| image.display().to_string()).collect::<Vec<_>>();
+        let nodes: Vec<_> = target.nodes.iter().map(|images| node(images).join(" , ")).collect();
+        let label = target.label.map_or("-".into(), |label| String::from_utf8(label).unwrap());
+        Ok(format!("{} | {label} | {}", nodes.join(" + "), String::from_utf8(target.path).unwrap()))
+    }
+
+    #[test]
+    fn arguments_are_split_as_documented() {
+        let cases = [
+            ("a.img", "a.img | - | /"),
+            ("missing.img", "missing.img | - | /"),
+            ("a.img@DATA", "a.img | DATA | /"),
+            ("a.img@DATA:/dir/file", "a.img | DATA | /dir/file"),
+            ("a.img:/dir/file", "a.img | - | /dir/file"),
+            ("a.img:/", "a.img | - | /"),
+            ("/d/b.img:/d/c.img", "/d/b.img , /d/c.img | - | /"),
+            ("/d/b.img:/d/c.img@DATA:/d/c.img", "/d/b.img , /d/c.img | DATA | /d/c.img"),
+            ("/d/b.img:/d/c.img:/dir:1", "/d/b.img , /d/c.img | - | /dir:1"),
+            ("/d/b.img:/d/none.img@DATA", "/d/b.img , /d/none.img | DATA | /"),
+            ("a.img:none.img", "a.img , none.img | - | /"),
+            ("a.img@:/d/c.img", "a.img | - | /d/c.img"),
+            ("a.img@DATA:/x@y:/z", "a.img | DATA | /x@y:/z"),
+            ("/tmp/a@b/c.img", "/tmp/a@b/c.img | - | /"),
+            ("/tmp/a@b/c.img@DATA", "/tmp/a@b/c.img | DATA | /"),
+            ("x@y.img", "x@y.img | - | /"),
+            ("x@y.img@DATA", "x@y.img | DATA | /"),
+            ("u@v.img@", "u@v.img | - | /"),
+            ("col:on", "col:on | - | /"),
+            ("col:on@DATA", "col:on | DATA | /"),
+            ("p+q.img@DATA", "p+q.img | DATA | /"),
+            ("a.img+b.img", "a.img + b.img | - | /"),
+            ("a.img:none+/d/b.img:/d/c.img@DATA:/p", "a.img , none + /d/b.img , /d/c.img | DATA | /p"),
+            ("a.img:/d/b.img+/d/c.img", "a.img , /d/b.img + /d/c.img | - | /"),
+            ("a.img:/d/m+n:p+q.img", "a.img , /d/m+n , p+q.img | - | /"),
+        ];
+        for (argument, expected) in cases {
+            assert_eq!(parse(argument).as_deref(), Ok(expected), "{argument}");
+        }
+    }
+
+    #[test]
+    fn nameless_images_are_refused() {
+        for argument in ["", "@DATA", ":/path", "a.img:", "a.img::b.img", "a.img+", "+a.img@DATA", "@"] {
+            assert!(matches!(parse(argument), Err(TargetError::EmptyImage(_))), "{argument}");
+        }
+    }
+
+    #[test]
+    fn several_nodes_are_refused_for_now() {
+        let error = Target::parse(OsStr::new("a.img+b.img@DATA")).unwrap_err();
+        assert!(error.to_string().contains("name one node"));
+    }
+}
