@@ -100,8 +100,7 @@ impl Checker<'_, '_> {
         let content = match compression {
             Compression::None => stored.bytes(),
             _ => {
-                let decompressed =
-                    self.decompressor.decompress(compression, stored.bytes(), self.content.bytes_mut());
+                let decompressed = self.decompressor.decompress(compression, stored.bytes(), self.content.bytes_mut());
                 if let Err(corruption) = decompressed {
                     self.problem(subject, Some(bref), corruption.into(), cost).await;
                     return Ok(());

@@ -1,8 +1,8 @@
 //! The freemap against itself, and against the blocks in use (spec 6).
 
 use super::bitmap::ChunkBits;
-use super::reporter::Reporter;
 use super::report::{Place, Progress};
+use super::reporter::Reporter;
 use super::topology::{Role, Walk};
 use super::{Checker, Cost, Layout, Quirk, Subject, Trouble};
 use crate::media::freemap::{
@@ -131,9 +131,11 @@ impl Freemap {
 impl Leaf {
     /// Every chunk that can be allocated: its record, its index in that, and its state.
     fn managed_chunks(&self) -> impl Iterator<Item = (usize, usize, ChunkState)> {
-        self.records.iter().enumerate().filter(|(index, _)| self.is_managed(*index)).flat_map(|(index, record)| {
-            (0..RECORD_CHUNKS).map(move |chunk| (index, chunk, record.chunk(chunk)))
-        })
+        self.records
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| self.is_managed(*index))
+            .flat_map(|(index, record)| (0..RECORD_CHUNKS).map(move |chunk| (index, chunk, record.chunk(chunk))))
     }
 
     fn segment(&self, record: usize) -> MediaOffset {
@@ -195,10 +197,7 @@ impl<'c> Checker<'c, '_> {
                     let Ok(records) = records(&bytes) else { continue };
                     self.freemap.add(entry.key(), records, &self.layout)?;
                 }
-                None => memory::push(
-                    &mut self.freemap.unknown,
-                    entry.span().unwrap_or(KeyRange::only(entry.key())),
-                )?,
+                None => memory::push(&mut self.freemap.unknown, entry.span().unwrap_or(KeyRange::only(entry.key())))?,
             }
         }
         if walk.lost && self.freemap.unknown.is_empty() {

@@ -69,11 +69,7 @@ fn is_blank(header: &VolumeHeader) -> bool {
 }
 
 /// What a copy gets wrong by itself, and against the newest copy of its volume.
-fn contradictions(
-    header: &VolumeHeader,
-    newest: &VolumeHeader,
-    device_bytes: u64,
-) -> impl Iterator<Item = Trouble> {
+fn contradictions(header: &VolumeHeader, newest: &VolumeHeader, device_bytes: u64) -> impl Iterator<Item = Trouble> {
     let fields = header.check_fields(device_bytes).err().map(Trouble::Corrupt);
     let empty = |set: &[Blockref], with: Blockref| set.iter().all(|entry| *entry == with);
     let placeholders = empty(&header.sroot_blockset, Blockref::INVALID);
@@ -83,7 +79,10 @@ fn contradictions(
         (header.volu_id != newest.volu_id, Trouble::HeaderDiffers("volu_id")),
         (header.nvolumes != newest.nvolumes, Trouble::HeaderDiffers("nvolumes")),
         (header.freemap_tid() > header.mirror_tid(), Trouble::HeaderField("freemap_tid is newer than mirror_tid")),
-        (header.volu_id != 0 && !placeholders, Trouble::HeaderField("blocks in the header of a volume that isn't the root")),
+        (
+            header.volu_id != 0 && !placeholders,
+            Trouble::HeaderField("blocks in the header of a volume that isn't the root"),
+        ),
         (
             header.volu_id != 0 && !empty(&header.freemap_blockset, Blockref::EMPTY),
             Trouble::HeaderField("a freemap in the header of a volume that isn't the root"),

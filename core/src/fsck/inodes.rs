@@ -6,9 +6,7 @@ use super::topology::{Role, Walk};
 use super::{Checker, Cost, Quirk, Subject, Trouble};
 use crate::media::blockref::BlockFlags;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags, hidden_name};
-use crate::media::{
-    BlockKind, Blockref, CheckMethod, Compression, Corruption, FileKind, Inode, Inum, Key, KeyRange,
-};
+use crate::media::{BlockKind, Blockref, CheckMethod, Compression, Corruption, FileKind, Inode, Inum, Key, KeyRange};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// What is known of an inode.
@@ -84,18 +82,12 @@ impl Checker<'_, '_> {
     /// Walks the inode index of a PFS.
     pub(super) async fn index_inodes(&mut self, root: &PfsRoot, table: &mut InodeTable) -> Result<(), NoMemory> {
         let subject = Subject { pfs: Some(root), ..Subject::default() };
-        let Some(block) = self.load(subject, root.bref(), Cost::Pfs).await? else { return Ok(()) };
-        let set = {
-            let bytes = block.bytes();
-            let Ok(inode) = Inode::in_block(&bytes) else { return Ok(()) };
-            if inode.block_array().is_none() {
-                self.problem(subject, Some(root.bref()), Corruption::NotPfsRoot.into(), Cost::Pfs).await;
-            }
-            table.add(facts(inode, Inum::PFS_ROOT, false))?;
-            body_set(inode)
-        };
-        drop(block);
-        let mut walk = Walk::new(Role::PfsRoot, &set, root.bref().mirror_tid(), KeyRange::INODE_INDEX);
+        let Some(inode) = self.load_inode(subject, root.bref(), Cost::Pfs).await? else { return Ok(()) };
+        if inode.block_array().is_none() {
+            self.problem(subject, Some(root.bref()), Corruption::NotPfsRoot.into(), Cost::Pfs).await;
+        }
+        table.add(facts(&inode, Inum::PFS_ROOT, false))?;
+        let mut walk = Walk::new(Role::PfsRoot, &body_set(&inode), root.bref().mirror_tid(), KeyRange::INODE_INDEX);
         while let Some(entry) = walk.next(self, subject).await? {
             let inum = Inum(entry.key().0);
             let subject = Subject { inode: Some(inum), ..subject };
@@ -104,16 +96,15 @@ impl Checker<'_, '_> {
                 self.problem(subject, Some(&entry), Trouble::UsedTwice, Cost::Inode).await;
                 continue;
             }
-            let Some(block) = self.load(subject, &entry, Role::PfsRoot.cost(&entry)).await? else { continue };
-            let bytes = block.bytes();
-            let Ok(inode) = Inode::in_block(&bytes) else { continue };
-            self.check_inode(subject, root, &entry, inode).await;
+            let cost = Role::PfsRoot.cost(&entry);
+            let Some(inode) = self.load_inode(subject, &entry, cost).await? else { continue };
+            self.check_inode(subject, root, &entry, &inode).await;
             if inum <= Inum::PFS_ROOT {
                 self.problem(subject, Some(&entry), Trouble::InumReserved, Cost::Inode).await;
                 continue;
             }
             self.reports.summary.inodes += 1;
-            table.add(facts(inode, inum, sighting == Sighting::Elsewhere))?;
+            table.add(facts(&inode, inum, sighting == Sighting::Elsewhere))?;
         }
         Ok(())
     }

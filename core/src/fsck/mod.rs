@@ -30,8 +30,8 @@ pub use trouble::{Cost, Quirk, Trouble};
 use crate::io::{Block, BlockCache, Buffer, Disk, ReadError};
 use crate::media::compression::Decompressor;
 use crate::media::geometry::{FILE_BLOCK_BYTES, check_placement};
-use crate::media::{Blockref, BlockKind, Inum, MediaOffset, MirrorTid, VolumeHeader};
-use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::media::{BlockKind, Blockref, Inode, Inum, MediaOffset, MirrorTid};
+use crate::memory::{Heap, NoMemory, Vec};
 use crate::node::{self, NodeOptions, OpenError};
 use data::RecentBlocks;
 use freemap::Freemap;
@@ -167,12 +167,7 @@ impl<'c> Checker<'c, '_> {
     }
 
     /// Checks a block's place, marks it as used, and reads it; reports what is wrong. None when it can't be had.
-    async fn load(
-        &mut self,
-        subject: Subject<'_>,
-        bref: &Blockref,
-        cost: Cost,
-    ) -> Result<Option<Block<'c>>, NoMemory> {
+    async fn load(&mut self, subject: Subject<'_>, bref: &Blockref, cost: Cost) -> Result<Option<Block<'c>>, NoMemory> {
         if !self.admit_place(subject, bref, cost).await {
             return Ok(None);
         }
@@ -183,6 +178,18 @@ impl<'c> Checker<'c, '_> {
                 Ok(None)
             }
         }
+    }
+
+    /// The same, for an inode.
+    async fn load_inode(
+        &mut self,
+        subject: Subject<'_>,
+        bref: &Blockref,
+        cost: Cost,
+    ) -> Result<Option<Inode>, NoMemory> {
+        let block = self.load(subject, bref, cost).await?;
+        // A block that isn't an inode was refused when it was read.
+        Ok(block.and_then(|block| Inode::in_block(&block.bytes()).ok().copied()))
     }
 
     /// Checks a block's place and marks it as used; false, and reported, when no block can be there.

@@ -44,11 +44,7 @@ impl PathBuffer {
 }
 
 /// The entry with this key in the tree of the inode at `holder`; none when there is none.
-pub(super) async fn entry_of(
-    blocks: &BlockCache,
-    holder: &Blockref,
-    key: Key,
-) -> Result<Option<Blockref>, ChainError> {
+pub(super) async fn entry_of(blocks: &BlockCache, holder: &Blockref, key: Key) -> Result<Option<Blockref>, ChainError> {
     let mut cursor = Cursor::new(KeyRange::only(key));
     load_missing(blocks, || {
         let block = blocks.get(holder).ok_or(Stop::Missing(*holder))?;
@@ -62,11 +58,7 @@ pub(super) async fn entry_of(
 }
 
 /// The blockref of an inode of the PFS at `root`.
-pub(super) async fn inode_of(
-    blocks: &BlockCache,
-    root: &Blockref,
-    inum: Inum,
-) -> Result<Option<Blockref>, ChainError> {
+pub(super) async fn inode_of(blocks: &BlockCache, root: &Blockref, inum: Inum) -> Result<Option<Blockref>, ChainError> {
     if inum == Inum::PFS_ROOT {
         return Ok(Some(*root));
     }

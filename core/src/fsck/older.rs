@@ -9,7 +9,7 @@ use super::seen::{Owner, Sighting};
 use super::topology::{Role, Walk};
 use super::{Checker, Cost, Subject, Trouble};
 use crate::media::geometry::{HEADER_COPIES, header_copies};
-use crate::media::{BlockKind, Blockref, FileKind, Inode, KeyRange, VolumeHeader};
+use crate::media::{BlockKind, Blockref, FileKind, KeyRange, VolumeHeader};
 use crate::memory::NoMemory;
 use crate::node::{HeaderImage, Node, copy_fits};
 
@@ -54,10 +54,8 @@ impl Checker<'_, '_> {
 
     async fn check_older_pfs(&mut self, root: &PfsRoot) -> Result<(), NoMemory> {
         let subject = Subject { pfs: Some(root), ..Subject::default() };
-        let Some(block) = self.load(subject, root.bref(), Cost::Pfs).await? else { return Ok(()) };
-        let Ok(set) = Inode::in_block(&block.bytes()).map(body_set) else { return Ok(()) };
-        drop(block);
-        let mut walk = Walk::new(Role::PfsRoot, &set, root.bref().mirror_tid(), KeyRange::ALL);
+        let Some(inode) = self.load_inode(subject, root.bref(), Cost::Pfs).await? else { return Ok(()) };
+        let mut walk = Walk::new(Role::PfsRoot, &body_set(&inode), root.bref().mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, subject).await? {
             if entry.kind() == Ok(BlockKind::Inode) && self.seen.enter(&entry, self.owner)? == Sighting::First {
                 self.check_older_inode(subject, &entry).await?;
@@ -69,16 +67,11 @@ impl Checker<'_, '_> {
     }
 
     async fn check_older_inode(&mut self, subject: Subject<'_>, bref: &Blockref) -> Result<(), NoMemory> {
-        let Some(block) = self.load(subject, bref, Cost::Inode).await? else { return Ok(()) };
-        let (kind, set) = match Inode::in_block(&block.bytes()) {
-            Ok(inode) => (inode.meta.kind(), body_set(inode)),
-            Err(_) => return Ok(()),
-        };
-        drop(block);
-        if kind != Ok(FileKind::Directory) {
+        let Some(inode) = self.load_inode(subject, bref, Cost::Inode).await? else { return Ok(()) };
+        if inode.meta.kind() != Ok(FileKind::Directory) {
             return self.check_content(subject, bref).await;
         }
-        let mut walk = Walk::new(Role::Directory, &set, bref.mirror_tid(), KeyRange::ALL);
+        let mut walk = Walk::new(Role::Directory, &body_set(&inode), bref.mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, subject).await? {
             self.check_name_block(subject, &entry).await?;
         }

@@ -89,30 +89,22 @@ impl Checker<'_, '_> {
             }
             return Ok(roots);
         };
-        let Some(block) = self.load(nobody, &super_root, Cost::FileSystem).await? else { return Ok(roots) };
+        let Some(inode) = self.load_inode(nobody, &super_root, Cost::FileSystem).await? else { return Ok(roots) };
         self.seen.enter(&super_root, self.owner)?;
-        let set = {
-            let bytes = block.bytes();
-            let Ok(inode) = Inode::in_block(&bytes) else { return Ok(roots) };
-            let is_one = inode.meta.pfs_kind() == PfsKind::SuperRoot && inode.meta.inum() == Inum::SUPER_ROOT;
-            if !is_one || inode.meta.kind() != Ok(FileKind::Directory) || inode.block_array().is_none() {
-                self.problem(nobody, Some(&super_root), Corruption::NotSuperRoot.into(), Cost::FileSystem).await;
-            }
-            body_set(inode)
-        };
-        let mut walk = Walk::new(Role::SuperRoot, &set, super_root.mirror_tid(), KeyRange::ALL);
+        let is_one = inode.meta.pfs_kind() == PfsKind::SuperRoot && inode.meta.inum() == Inum::SUPER_ROOT;
+        if !is_one || inode.meta.kind() != Ok(FileKind::Directory) || inode.block_array().is_none() {
+            self.problem(nobody, Some(&super_root), Corruption::NotSuperRoot.into(), Cost::FileSystem).await;
+        }
+        let mut walk = Walk::new(Role::SuperRoot, &body_set(&inode), super_root.mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, nobody).await? {
             if self.seen.enter(&entry, self.owner)? == Sighting::Twice {
                 self.problem(nobody, Some(&entry), Trouble::UsedTwice, Cost::Pfs).await;
                 continue;
             }
-            let Some(block) = self.load(nobody, &entry, Cost::Pfs).await? else { continue };
-            let bytes = block.bytes();
-            if let Ok(inode) = Inode::in_block(&bytes) {
-                let root = PfsRoot::new(&entry, inode);
-                self.check_pfs_root(&root, inode).await;
-                memory::push(&mut roots, root)?;
-            }
+            let Some(inode) = self.load_inode(nobody, &entry, Cost::Pfs).await? else { continue };
+            let root = PfsRoot::new(&entry, &inode);
+            self.check_pfs_root(&root, &inode).await;
+            memory::push(&mut roots, root)?;
         }
         Ok(roots)
     }

@@ -3,6 +3,7 @@
 mod cat;
 mod facts;
 mod failure;
+mod fsck;
 mod get;
 mod host_tree;
 mod info;
@@ -44,6 +45,7 @@ enum Command {
     Cat(cat::Cat),
     Get(get::Get),
     Manifest(manifest::Manifest),
+    Fsck(fsck::Fsck),
 }
 
 const AFTER_HELP: &str = "\
@@ -77,6 +79,7 @@ impl Command {
             Self::Cat(command) => command.run(settings, output),
             Self::Get(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
+            Self::Fsck(command) => command.run(settings, output),
         }
     }
 }
