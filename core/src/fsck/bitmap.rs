@@ -37,11 +37,11 @@ impl ChunkBits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::testing::HEAP;
+    use allocator_api2::alloc::Global;
 
     #[test]
     fn bits_are_apart() {
-        let mut bits = ChunkBits::new(HEAP).unwrap();
+        let mut bits = ChunkBits::new(&Global).unwrap();
         assert!(bits.set(0, 255) && bits.set(1, 0) && bits.set(255, 255));
         assert!(!bits.set(1, 0));
         assert!(bits.is_set(0, 255) && bits.is_set(255, 255) && !bits.is_set(0, 254) && !bits.is_set(254, 255));

@@ -90,7 +90,9 @@ impl Checker<'_, '_> {
         {
             self.reports.quirk(Quirk::BlockSize);
         }
-        if !self.admit_place(subject, bref, cost).await || (rest == FILE_BLOCK_BYTES && self.recent.contains(bref)) {
+        // Of a block that the file's end goes through, the tail is looked at whoever else has it.
+        let is_inside = rest == 0 || rest == FILE_BLOCK_BYTES;
+        if !self.admit_place(subject, bref, cost).await || (is_inside && self.recent.contains(bref)) {
             return Ok(());
         }
         let stored = match self.blocks.take(bref).await {

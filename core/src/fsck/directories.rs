@@ -151,6 +151,10 @@ impl Checker<'_, '_> {
     ) {
         let target = table.find(entry.inum).map(|index| table.at(index));
         let Some(target) = target else {
+            if table.is_unreadable(entry.inum) {
+                let trouble = Trouble::InodeUnreadable(entry.inum);
+                return self.problem(subject, Some(bref), trouble, Cost::Named).await;
+            }
             return self.problem(subject, Some(bref), Corruption::Dangling(entry.inum).into(), Cost::Name).await;
         };
         if target.kind != entry.kind {

@@ -262,7 +262,9 @@ impl<'c> Checker<'c, '_> {
         }
         self.reports.summary.leaked_bytes = leaked + staged;
         if leaked > 0 {
-            self.reports.remark(place, Trouble::Leaked(leaked), Cost::UntilBulkfree);
+            let is_damaged = self.reports.summary.problems > 0;
+            let cost = if is_damaged { Cost::MaybeDamaged } else { Cost::UntilBulkfree };
+            self.reports.remark(place, Trouble::Leaked(leaked), cost);
         }
         if staged > 0 {
             self.reports.remark(place, Trouble::Staged(staged), Cost::UntilBulkfree);

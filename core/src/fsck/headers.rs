@@ -36,9 +36,16 @@ pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter
         }
         match (identity, newest) {
             (Ok(()), Some(newest)) => {
+                // The newest copy is the one that counts, even when what it says can't be.
+                let in_force = header.mirror_tid() == newest.mirror_tid();
                 for trouble in contradictions(header, newest, disk.info().size_bytes) {
-                    reports.problem(place, trouble, lost);
+                    reports.problem(place, trouble, if in_force { Cost::FileSystem } else { lost });
                 }
+            }
+            (Err(corruption @ Corruption::HeaderCheck(_)), Some(newest))
+                if header.mirror_tid() > newest.mirror_tid() =>
+            {
+                reports.problem(place, corruption.into(), Cost::NewestState);
             }
             // The copies that growfs makes room for are blank until their turn comes (spec 9.4).
             (Err(Corruption::NoHeader), Some(_)) if is_blank(header) => {

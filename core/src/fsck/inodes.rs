@@ -40,13 +40,17 @@ pub(super) enum Reach {
 /// The inodes of a PFS, in order of their numbers.
 pub(super) struct InodeTable {
     inodes: Vec<InodeFacts>,
+    /// The numbers of those that can't be read, in order.
+    unreadable: Vec<Inum>,
+    /// Parts of the index can't be walked: inodes are missing from the table.
+    index_lost: bool,
     /// Directory entries may be missing: parts of directories can't be read.
     pub(super) names_lost: bool,
 }
 
 impl InodeTable {
     pub(super) fn new(heap: Heap) -> Self {
-        Self { inodes: Vec::new_in(heap), names_lost: false }
+        Self { inodes: Vec::new_in(heap), unreadable: Vec::new_in(heap), index_lost: false, names_lost: false }
     }
 
     /// The index walk gives inodes in ascending order.
@@ -69,6 +73,11 @@ impl InodeTable {
 
     pub(super) fn find(&self, inum: Inum) -> Option<usize> {
         self.inodes.binary_search_by_key(&inum, |facts| facts.inum).ok()
+    }
+
+    /// True when the inode may exist, but can't be read.
+    pub(super) fn is_unreadable(&self, inum: Inum) -> bool {
+        self.index_lost || self.unreadable.binary_search(&inum).is_ok()
     }
 
     /// The first name found of an inode: its directory and key.
@@ -94,10 +103,14 @@ impl Checker<'_, '_> {
             let sighting = self.seen.enter(&entry, self.owner)?;
             if sighting == Sighting::Twice {
                 self.problem(subject, Some(&entry), Trouble::UsedTwice, Cost::Inode).await;
+                memory::push(&mut table.unreadable, inum)?;
                 continue;
             }
             let cost = Role::PfsRoot.cost(&entry);
-            let Some(inode) = self.load_inode(subject, &entry, cost).await? else { continue };
+            let Some(inode) = self.load_inode(subject, &entry, cost).await? else {
+                memory::push(&mut table.unreadable, inum)?;
+                continue;
+            };
             self.check_inode(subject, root, &entry, &inode).await;
             if inum <= Inum::PFS_ROOT {
                 self.problem(subject, Some(&entry), Trouble::InumReserved, Cost::Inode).await;
@@ -106,6 +119,7 @@ impl Checker<'_, '_> {
             self.reports.summary.inodes += 1;
             table.add(facts(&inode, inum, sighting == Sighting::Elsewhere))?;
         }
+        table.index_lost = walk.lost;
         Ok(())
     }
 

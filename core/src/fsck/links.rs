@@ -25,7 +25,8 @@ impl Checker<'_, '_> {
             }
             let about = Subject { inode: Some(facts.inum), table: Some(table), ..subject };
             if facts.names == 0 {
-                self.deviate(about, Trouble::Orphan(facts.links), Cost::Space).await;
+                let cost = if facts.kind == FileKind::Directory { Cost::Unreachable } else { Cost::Space };
+                self.deviate(about, Trouble::Orphan(facts.links), cost).await;
             } else if facts.kind != FileKind::Directory && facts.names != facts.links {
                 let trouble = Trouble::LinkCount { stored: facts.links, found: facts.names };
                 match facts.names > facts.links {

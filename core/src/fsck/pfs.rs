@@ -59,9 +59,7 @@ impl Checker<'_, '_> {
     /// Checks the super-root, then every PFS.
     pub(super) async fn check_super_root(&mut self, header: &VolumeHeader) -> Result<(), NoMemory> {
         let roots = self.pfs_roots(header).await?;
-        for (index, root) in roots.iter().enumerate() {
-            self.check_pfs_identity(root, &roots[..index]).await;
-        }
+        self.check_pfs_identities(&roots).await?;
         for root in &roots {
             self.owner = Owner(self.owner.0 + 1);
             self.reports.summary.pfss += 1;
@@ -134,17 +132,27 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Compares a PFS with those before it.
-    async fn check_pfs_identity(&mut self, root: &PfsRoot, earlier: &[PfsRoot]) {
-        let subject = Subject { pfs: Some(root), ..Subject::default() };
-        if earlier.iter().any(|other| other.clid == root.clid) {
-            self.problem(subject, Some(&root.bref), Trouble::SharedUuid("pfs_clid"), Cost::ClusterMix).await;
+    /// Looks for what two PFSs may not have in common.
+    async fn check_pfs_identities(&mut self, roots: &[PfsRoot]) -> Result<(), NoMemory> {
+        type Same = fn(&PfsRoot) -> &[u8];
+        let rules: [(Same, Trouble, Cost); 3] = [
+            (|root| &root.clid.0, Trouble::SharedUuid("pfs_clid"), Cost::ClusterMix),
+            (|root| &root.fsid.0, Trouble::SharedUuid("pfs_fsid"), Cost::OtherSystems),
+            (|root| &root.label, Trouble::DuplicateName, Cost::Pfs),
+        ];
+        let mut next = 0;
+        let mut order = memory::filled(self.heap, roots.len(), || {
+            next += 1;
+            next - 1
+        })?;
+        for (what, trouble, cost) in rules {
+            order.sort_unstable_by_key(|index| (what(&roots[*index]), *index));
+            for pair in order.windows(2).filter(|pair| what(&roots[pair[0]]) == what(&roots[pair[1]])) {
+                let root = &roots[pair[1]];
+                let subject = Subject { pfs: Some(root), ..Subject::default() };
+                self.problem(subject, Some(&root.bref), trouble, cost).await;
+            }
         }
-        if earlier.iter().any(|other| other.fsid == root.fsid) {
-            self.problem(subject, Some(&root.bref), Trouble::SharedUuid("pfs_fsid"), Cost::OtherSystems).await;
-        }
-        if earlier.iter().any(|other| other.label == root.label) {
-            self.problem(subject, Some(&root.bref), Trouble::DuplicateName, Cost::Pfs).await;
-        }
+        Ok(())
     }
 }

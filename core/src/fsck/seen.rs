@@ -100,12 +100,12 @@ pub(super) fn fingerprint(bref: &Blockref) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::testing::HEAP;
+    use allocator_api2::alloc::Global;
     use crate::media::{BlockKind, Key, KeyBits, MediaOffset, Methods, Radix};
 
     #[test]
     fn sightings_by_owner_and_content() {
-        let mut seen = SeenBlocks::new(HEAP).unwrap();
+        let mut seen = SeenBlocks::new(&Global).unwrap();
         let block = |number: u64, key: u64| {
             let mut bref = Blockref::new(BlockKind::Indirect, Key(key), KeyBits(6), Methods(0x30));
             bref.set_data_off(DataOff::new(MediaOffset(number << 14), Radix::MIN));

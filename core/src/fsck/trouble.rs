@@ -36,7 +36,7 @@ pub enum Trouble {
     #[error("{0}")]
     HeaderField(&'static str),
     /// Something is wrong below an older header copy.
-    #[error("{0} findings in the older state below this copy")]
+    #[error("findings in the older state below this copy: {0}")]
     OlderState(u64),
 
     // Arrays of blockrefs.
@@ -90,6 +90,9 @@ pub enum Trouble {
     /// A key outside the collision range of its name.
     #[error("key {0} is not one of this name")]
     NameHash(Key),
+    /// The inode an entry names is damaged, or in a damaged part of the inode index.
+    #[error("its inode {0} can't be read")]
+    InodeUnreadable(Inum),
     /// A name is in its directory twice.
     #[error("the name is there twice")]
     DuplicateName,
@@ -255,6 +258,9 @@ pub enum Cost {
     /// A header copy is no longer there to fall back on.
     #[error("one copy fewer to fall back on")]
     HeaderCopy,
+    /// The copy said to be newer than the newest that is good.
+    #[error("if it was the newest copy, what was written since the one before is lost")]
+    NewestState,
     /// One PFS.
     #[error("the whole PFS is lost")]
     Pfs,
@@ -276,6 +282,9 @@ pub enum Cost {
     /// One name.
     #[error("the name can't be used")]
     Name,
+    /// One name, and what it names.
+    #[error("the file or directory of this name is lost")]
+    Named,
     /// The name works, but what it says is doubtful.
     #[error("the name may not be found")]
     NameUnfindable,
@@ -290,6 +299,9 @@ pub enum Cost {
     /// Space that is not available.
     #[error("the space is unavailable until bulkfree runs")]
     UntilBulkfree,
+    /// Space that may be in use by what is damaged.
+    #[error("it may belong to damaged parts: save those before bulkfree runs")]
+    MaybeDamaged,
     /// Space that stays taken.
     #[error("its space stays taken")]
     Space,
