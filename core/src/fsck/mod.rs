@@ -21,6 +21,8 @@ mod pfs;
 mod report;
 mod reporter;
 mod seen;
+#[cfg(all(test, feature = "selftest"))]
+mod tests;
 mod topology;
 mod trouble;
 

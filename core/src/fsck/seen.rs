@@ -100,8 +100,8 @@ pub(super) fn fingerprint(bref: &Blockref) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use allocator_api2::alloc::Global;
     use crate::media::{BlockKind, Key, KeyBits, MediaOffset, Methods, Radix};
+    use allocator_api2::alloc::Global;
 
     #[test]
     fn sightings_by_owner_and_content() {
