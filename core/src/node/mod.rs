@@ -16,6 +16,7 @@ pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
 pub use header::HeaderImage;
+pub(crate) use header::copy_fits;
 pub use open::{DeviceName, OpenError, open};
 
 use crate::chain::{ChainError, Cursor, Holder, Stop, find, load_missing};

@@ -4,6 +4,7 @@ mod cat;
 mod facts;
 mod failure;
 mod freemap;
+mod fsck;
 mod get;
 mod host_tree;
 mod info;
@@ -49,6 +50,7 @@ enum Command {
     Manifest(manifest::Manifest),
     Show(show::Show),
     Freemap(freemap::Freemap),
+    Fsck(fsck::Fsck),
 }
 
 const AFTER_HELP: &str = "\
@@ -84,6 +86,7 @@ impl Command {
             Self::Manifest(command) => command.run(settings, output),
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),
+            Self::Fsck(command) => command.run(settings, output),
         }
     }
 }
