@@ -6,7 +6,8 @@
 use hammer2_core::cluster::{Pfs, PfsSelector};
 use hammer2_core::fs::{FileSystem, MountError, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, boxed_device};
-use hammer2_core::media::KeyRange;
+use hammer2_core::manifest::{self, Hex, ManifestDigest, ManifestError};
+use hammer2_core::media::{Inum, KeyRange};
 use hammer2_core::memory::{self, NoMemory, Vec};
 use hammer2_kmod_shim::executor::Executor;
 
@@ -74,7 +75,7 @@ async fn walk_node(node: &Node<'_>) -> Result<bool, MountError> {
         let label = pfs.label.escape_ascii();
         let selector = PfsSelector::Label(&pfs.label);
         match FileSystem::mount(CORE_MEMORY, node.disks()?, selector, MountOptions::default()).await {
-            Ok(filesystem) => all_read &= walk_pfs(&filesystem),
+            Ok(filesystem) => all_read &= walk_pfs(&filesystem).await?,
             Err(error) => {
                 println!("PFS {label} error: {error}");
                 all_read = false;
@@ -84,8 +85,22 @@ async fn walk_node(node: &Node<'_>) -> Result<bool, MountError> {
     Ok(all_read)
 }
 
-/// True when the PFS was read whole. This kernel only mounts it so far, and says so.
-fn walk_pfs(filesystem: &FileSystem) -> bool {
-    println!("PFS {} mounted, not read", filesystem.pfs().label.escape_ascii());
-    false
+/// Reads every byte of the PFS and prints the digest of its manifest; true when all could be read.
+async fn walk_pfs(filesystem: &FileSystem) -> Result<bool, NoMemory> {
+    let label = filesystem.pfs().label.escape_ascii();
+    let mut digest = ManifestDigest::default();
+    match manifest::write(MEMORY, filesystem, Inum::PFS_ROOT, &mut digest).await {
+        Ok(summary) => {
+            println!("PFS {label} entries {} sha256 {}", summary.entries, Hex(&digest.finish()));
+            if summary.bad_entries > 0 {
+                println!("PFS {label} error: {} entries can't be read", summary.bad_entries);
+            }
+            Ok(summary.bad_entries == 0)
+        }
+        Err(ManifestError::NoMemory(error)) => Err(error),
+        Err(error) => {
+            println!("PFS {label} error: {error}");
+            Ok(false)
+        }
+    }
 }

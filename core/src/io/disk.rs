@@ -124,6 +124,21 @@ impl Disk {
         self.try_start(request, self.deadline())
     }
 
+    /// Waits until a request can start. `work` is done before every look: it may end requests of the caller's own.
+    pub(crate) async fn free_ticket(&self, mut work: impl FnMut(&mut Context<'_>)) -> Result<(), DeviceError> {
+        let deadline = self.deadline();
+        poll_fn(|cx| {
+            work(cx);
+            self.reap(cx);
+            if self.has_free_ticket() {
+                return Poll::Ready(Ok(()));
+            }
+            self.ticket_freed.register(cx.waker());
+            self.expire(deadline, cx).map(Err)
+        })
+        .await
+    }
+
     /// True when a request could start now.
     pub(crate) fn has_free_ticket(&self) -> bool {
         self.slots.borrow().contains(&Slot::Free)

@@ -189,6 +189,11 @@ impl Frames {
         }
     }
 
+    /// The key of a frame whose read is under way.
+    pub(super) fn loading_key(&self, frame: usize) -> Option<DataOff> {
+        matches!(self.frames[frame].state, State::Loading(_)).then_some(self.frames[frame].key)
+    }
+
     pub(super) fn set_loading(&mut self, frame: usize, loading: Loading) {
         self.frames[frame].state = State::Loading(loading);
     }

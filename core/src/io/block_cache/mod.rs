@@ -155,22 +155,39 @@ impl BlockCache {
             if let Some(block) = self.get(bref) {
                 return Ok(block);
             }
-            let frame = match self.start(place)? {
-                Some(frame) => frame,
-                // Every ticket of the device is taken, so this one request goes the long way: it waits for a ticket.
-                None => return self.load_alone(place, bref).await,
+            let Some(frame) = self.start(place)? else {
+                self.free_ticket(place).await?;
+                continue;
             };
             let waiting = Waiting::new(self, frame, place.frame);
-            if let Err(error) = poll_fn(|cx| self.poll_loaded(frame, place.frame, cx)).await {
-                drop(waiting);
-                if place.radix.bytes() < CHUNK_BYTES as usize && matches!(error, ReadError::Device { .. }) {
+            let loaded = poll_fn(|cx| self.poll_loaded(frame, place.frame, cx)).await;
+            drop(waiting);
+            match loaded.and_then(|()| self.verify(frame, place, bref)) {
+                Ok(()) => {}
+                // A bad sector elsewhere in the chunk, a chunk that changed around the block, wrong bytes on their way: the
+                // block by itself may be good.
+                Err(ReadError::Device { .. } | ReadError::Corrupt(Corruption::Check(_))) => {
                     return self.load_alone(place, bref).await;
                 }
-                return Err(error);
+                Err(error) => return Err(error),
             }
-            drop(waiting);
-            self.verify(frame, place, bref)?;
         }
+    }
+
+    /// Waits until the device a place is on has a ticket free. Reads that were started ahead and are done hold tickets until
+    /// somebody looks at them: this does.
+    async fn free_ticket(&self, place: Place) -> Result<(), ReadError> {
+        let located = self.volumes.locate(place.frame.offset(), place.radix.bytes() as u64);
+        let (index, volume, _) = located.ok_or(Corruption::OutOfRange(place.frame))?;
+        let freed = volume.disk.free_ticket(|cx| {
+            for frame in 0..self.bytes.len() {
+                let loading = self.frames.borrow().loading_key(frame);
+                if let Some(key) = loading {
+                    let _ = self.poll_loaded(frame, key, cx);
+                }
+            }
+        });
+        freed.await.map_err(|error| ReadError::Device { volume: index as u8, error })
     }
 
     /// Starts reading a block that will be wanted soon, if there is room and nothing is wrong with it.
@@ -278,7 +295,7 @@ impl BlockCache {
         Poll::Ready(outcome)
     }
 
-    /// Reads just the block, not the chunk around it: what to do when that chunk can't be read, or no ticket is free.
+    /// Reads just the block, not the chunk around it.
     async fn load_alone(&self, place: Place, bref: &Blockref) -> Result<Block<'_>, ReadError> {
         let (offset, len) = (bref.data_off().offset(), place.radix.bytes());
         let (index, volume, device_offset) =
