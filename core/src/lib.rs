@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod chain;
 pub mod cluster;
 pub mod fs;
+pub mod fsck;
 pub mod io;
 pub mod manifest;
 pub mod media;

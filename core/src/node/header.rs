@@ -3,7 +3,7 @@
 use zerocopy::FromBytes;
 
 use super::open::OpenError;
-use crate::io::{Buffer, DeviceOffset, Disk};
+use crate::io::{Buffer, DeviceError, DeviceOffset, Disk};
 use crate::media::geometry::{HEADER_COPIES, header_offset};
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
 use crate::media::{Corruption, VolumeHeader};
@@ -18,10 +18,21 @@ impl HeaderImage {
         Buffer::new(heap, VOLUME_HEADER_BYTES).map(Self)
     }
 
+    /// Reads a copy from a device.
+    pub(crate) async fn read(heap: Heap, disk: &Disk, copy: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        let Self(buffer) = Self::blank(heap)?;
+        Ok(disk.read(DeviceOffset(header_offset(copy)), buffer).await.map(Self))
+    }
+
     /// The header.
     pub fn get(&self) -> &VolumeHeader {
         VolumeHeader::ref_from_bytes(self.0.bytes()).expect("the buffer has a header's length")
     }
+}
+
+/// True when the device is large enough for header copy `copy`.
+pub(crate) fn copy_fits(disk: &Disk, copy: usize) -> bool {
+    header_offset(copy).saturating_add(VOLUME_HEADER_BYTES as u64) <= disk.info().size_bytes
 }
 
 /// The header a device is opened by.
@@ -39,7 +50,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Selected, OpenErro
     let mut spare = None;
     for copy in 0..HEADER_COPIES {
         let offset = header_offset(copy);
-        if disk.info().size_bytes < offset.saturating_add(VOLUME_HEADER_BYTES as u64) {
+        if !copy_fits(disk, copy) {
             break;
         }
         let HeaderImage(buffer) = match spare.take() {

@@ -16,6 +16,7 @@ pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
 pub use header::HeaderImage;
+pub(crate) use header::copy_fits;
 pub use open::{DeviceName, OpenError, open};
 
 use crate::chain::{ChainError, Cursor, Holder, Stop, find, load_missing};
@@ -80,6 +81,11 @@ impl Node {
     /// The volumes.
     pub fn volumes(&self) -> &Volumes {
         self.blocks.volumes()
+    }
+
+    /// The node's blocks, for those who look at the topology itself.
+    pub fn blocks(&self) -> &BlockCache {
+        &self.blocks
     }
 
     /// Executes a command.

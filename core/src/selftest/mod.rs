@@ -7,6 +7,7 @@ mod cases;
 pub mod image;
 mod mounted;
 pub mod random;
+pub mod survey;
 
 use core::fmt;
 use core::future::Future;
