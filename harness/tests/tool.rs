@@ -56,6 +56,9 @@ fn what_cant_be_used_is_refused_in_one_line() {
     refuse(path, &["ls", "a.img+b.img"], 2, "several nodes");
     refuse(path, &["cat", "a.img:b.img@ONE:/"], 1, "is a directory");
     refuse(path, &["info", "a.img:b.img@ONE"], 2, "without label");
+    refuse(path, &["show", "a.img:b.img@THREE"], 2, "@THREE: no such PFS");
+    refuse(path, &["show", "a.img:b.img@ONE:/x"], 2, "without a path");
+    refuse(path, &["freemap", "a.img:b.img@ONE"], 2, "without label");
     refuse(path, &["newfs", "a.img"], 2, "a.img: holds a filesystem");
     refuse(path, &["newfs", "missing.img"], 2, "missing.img");
     refuse(path, &["newfs", "-V", "3", "blank.img"], 2, "-V");
@@ -75,6 +78,9 @@ fn an_empty_filesystem_is_shown_by_all_commands() {
     assert_eq!(succeed(path, &["ls", "a.img:b.img@ONE"]), "");
     assert_eq!(succeed(path, &["ls", "-R", "a.img:b.img@ONE"]), ".\n");
     assert!(succeed(path, &["stat", "a.img:b.img@ONE:/"]).contains("type      dir"));
+    let show = succeed(path, &["show", "a.img:b.img@TWO"]);
+    assert!(show.starts_with("inode 0x0/0 at ") && show.contains("MASTER TWO") && !show.contains("ONE"), "{show}");
+    assert!(succeed(path, &["freemap", "a.img:b.img"]).starts_with("total: 0 allocated, 0 staged, "));
     let manifest = succeed(path, &["manifest", "a.img:b.img@ONE"]);
     assert!(
         manifest.starts_with("{\"path\":\".\",\"type\":\"dir\",\"mode\":\"0755\"") && manifest.lines().count() == 1

@@ -84,7 +84,7 @@ impl Node {
     }
 
     /// The node's blocks, for those who look at the topology itself.
-    pub(crate) fn blocks(&self) -> &BlockCache {
+    pub fn blocks(&self) -> &BlockCache {
         &self.blocks
     }
 

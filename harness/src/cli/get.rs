@@ -1,6 +1,7 @@
 //! `hammer2 get`: copying a tree out.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -81,7 +82,7 @@ struct Copy<'f> {
     buffer: Buffer,
     /// Files with several names, and where the first of them was copied to.
     links: HashMap<Inum, Vec<u8>>,
-    /// Directories that could not be made; what is below them goes unmentioned.
+    /// What could not be copied; what is below them goes unmentioned.
     left_out: HashSet<Vec<u8>>,
 }
 
@@ -96,22 +97,18 @@ impl Copy<'_> {
             if self.is_below_left_out(found.path) {
                 continue;
             }
-            if let Some(error) = found.incomplete {
-                bar.suspend(|| complain(&format_args!("{}: entries are missing: {error}", Shown(found.path))));
-                outcome = Outcome::Bad;
-            }
             let error = match self.entry(&found, &mut directories).await {
-                Ok(()) => continue,
+                Ok(()) => match found.incomplete {
+                    Some(error) => format!("entries are missing: {error}"),
+                    None => continue,
+                },
                 Err(CopyError::Read(Error::NoMemory)) => return Err(Failure::failed(Error::NoMemory)),
                 Err(CopyError::Write(error)) if is_host_full(&error) => return Err(Failure::failed(error)),
-                Err(CopyError::Read(error)) => error.to_string(),
-                Err(CopyError::Write(error)) => error.to_string(),
+                Err(CopyError::Read(error)) => self.leave_out(&found, error),
+                Err(CopyError::Write(error)) => self.leave_out(&found, error),
             };
             bar.suspend(|| complain(&format_args!("{}: {error}", Shown(found.path))));
             outcome = Outcome::Bad;
-            if found.kind == FileKind::Directory {
-                self.left_out.insert(found.path.to_vec());
-            }
         }
         // From the bottom up: making something in a directory changes its times.
         for (path, attributes) in directories.iter().rev() {
@@ -124,6 +121,12 @@ impl Copy<'_> {
         Ok(outcome)
     }
 
+    /// Notes a file that isn't copied, with everything below it.
+    fn leave_out(&mut self, found: &Found<'_>, error: impl Display) -> String {
+        self.left_out.insert(found.path.to_vec());
+        error.to_string()
+    }
+
     fn is_below_left_out(&self, path: &[u8]) -> bool {
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         !self.left_out.is_empty() && slashes.into_iter().any(|(slash, _)| self.left_out.contains(&path[..slash]))
@@ -134,7 +137,7 @@ impl Copy<'_> {
         found: &Found<'_>,
         directories: &mut Vec<(Vec<u8>, Attributes)>,
     ) -> Result<(), CopyError> {
-        let file = self.fs.attributes(found.inum).await?;
+        let file = found.attributes(self.fs).await?;
         if file.kind != FileKind::Directory {
             return self.file(found.path, &file).await;
         }

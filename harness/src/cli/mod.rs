@@ -3,6 +3,7 @@
 mod cat;
 mod facts;
 mod failure;
+mod freemap;
 mod fsck;
 mod get;
 mod host_tree;
@@ -13,9 +14,11 @@ mod newfs;
 mod output;
 mod progress;
 mod session;
+mod show;
 mod stat;
 pub mod target;
 mod time;
+mod topology;
 
 use std::process::ExitCode;
 
@@ -45,6 +48,8 @@ enum Command {
     Cat(cat::Cat),
     Get(get::Get),
     Manifest(manifest::Manifest),
+    Show(show::Show),
+    Freemap(freemap::Freemap),
     Fsck(fsck::Fsck),
 }
 
@@ -79,6 +84,8 @@ impl Command {
             Self::Cat(command) => command.run(settings, output),
             Self::Get(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
+            Self::Show(command) => command.run(settings, output),
+            Self::Freemap(command) => command.run(settings, output),
             Self::Fsck(command) => command.run(settings, output),
         }
     }
