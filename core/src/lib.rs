@@ -1,6 +1,6 @@
 //! HAMMER2, DragonFly BSD's copy-on-write filesystem, as a library for kernels and for userspace.
 //!
-//! The library reads volumes and makes new ones ([`newfs`]). It has no operating system below it and no executor in it:
+//! The library reads volumes, checks them ([`fsck`]) and makes new ones ([`newfs`]). It has no operating system below it and no executor in it:
 //! devices, time and memory are given to it, and whoever runs it polls its futures. Every byte from a disk is taken for
 //! hostile, and no more memory is used than was given.
 //!
@@ -18,7 +18,7 @@
 //! | [`media`] | what is on disk: plain data, no I/O |
 //! | [`memory`] | the heap that is given, and can run out |
 //!
-//! Beside them: [`newfs`] makes filesystems, [`manifest`] puts all of one into text.
+//! Beside them: [`newfs`] makes filesystems, [`fsck`] checks them, [`manifest`] puts all of one into text.
 //!
 //! # Example
 //!
