@@ -65,7 +65,7 @@ fn image(change: impl FnOnce(&mut Editor<'_>) -> Result<(), ImageError>) -> Imag
 fn check_image(image: &Image, strict: bool) -> (Result<Summary, FsckError>, vec::Vec<String>) {
     let mut log = Log::default();
     let options = FsckOptions { strict, ..FsckOptions::default() };
-    let result = now(check(HEAP, image.open(&Still).unwrap(), options, &mut log));
+    let result = now(check(HEAP, image.open(HEAP, &Still).unwrap(), options, &mut log));
     (result, log.0)
 }
 
@@ -231,7 +231,7 @@ fn older_states_are_looked_at() {
     image.commit().unwrap();
     assert_eq!(check_image(&image, false).1, [""; 0]);
     // The first super-root is that of the copies newfs wrote; the newest state has another.
-    let header = now(node::open(HEAP, image.open(&Still).unwrap(), NodeOptions::default())).unwrap();
+    let header = now(node::open(HEAP, image.open(HEAP, &Still).unwrap(), NodeOptions::default())).unwrap();
     image.disks()[0].write_at(header.header().aux_end().0 + 100, b"x").unwrap();
     let (summary, findings) = check_image(&image, false);
     assert!(summary.unwrap().is_clean());
