@@ -1,8 +1,8 @@
 //! HAMMER2, DragonFly BSD's copy-on-write filesystem, as a library for kernels and for userspace.
 //!
-//! The library reads volumes, checks them ([`fsck`]) and makes new ones ([`newfs`]). It has no operating system below it and no executor in it:
-//! devices, time and memory are given to it, and whoever runs it polls its futures. Every byte from a disk is taken for
-//! hostile, and no more memory is used than was given.
+//! The library reads volumes, checks them ([`fsck`]) and makes new ones ([`newfs`]). It has no operating system below it and
+//! no executor in it: devices, time and memory are given to it, and whoever runs it polls its futures. Every byte from a
+//! disk is taken for hostile, and no more memory is used than was given.
 //!
 //! # The floors
 //!

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const MAX_LINES: usize = 600;
+/// What rustfmt allows for code, and a little more for comments.
+const MAX_COLUMNS: usize = 130;
 
 /// What every folder of the core may use of the others. A floor reaches down, never up; `fs` reaches nodes and chains only
 /// through `cluster`.
@@ -36,6 +38,10 @@ struct Source {
 }
 
 impl Source {
+    fn is_rust(&self) -> bool {
+        is_rust(&self.path)
+    }
+
     /// True for a file of unit tests.
     fn is_test(&self) -> bool {
         self.path.file_name().is_some_and(|name| name == "tests.rs")
@@ -111,7 +117,7 @@ fn nothing_is_left_unfinished() {
 }
 
 #[test]
-fn no_tabs_and_no_space_at_the_end_of_a_line() {
+fn lines_have_no_tabs_no_space_at_their_end_and_fit_the_screen() {
     let is_text = |path: &Path| {
         let extension = path.extension().and_then(|extension| extension.to_str());
         matches!(extension, Some("rs" | "md" | "toml" | "ld" | "sh"))
@@ -120,6 +126,9 @@ fn no_tabs_and_no_space_at_the_end_of_a_line() {
     let mut complaints = Vec::new();
     for source in sources("", is_text) {
         for (number, line) in source.text.lines().enumerate() {
+            if source.is_rust() && line.chars().count() > MAX_COLUMNS {
+                complaints.push(format!("{}:{}: more than {MAX_COLUMNS} columns", source.name(), number + 1));
+            }
             if line.contains('\t') || line.ends_with(char::is_whitespace) {
                 complaints.push(format!("{}:{}: a tab, or space at the end", source.name(), number + 1));
             }

@@ -47,7 +47,7 @@ interrupt_stubs:
     .rept {vectors}
     .balign 16
     /* The CPU pushes an error code for these. */
-    .if (vector == 8) || (vector == 10) || (vector == 11) || (vector == 12) || (vector == 13) || (vector == 14) || (vector == 17) || (vector == 21)
+    .if (vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21)
     .else
     pushq $0
     .endif
