@@ -7,6 +7,7 @@ extern crate alloc;
 
 pub mod chain;
 pub mod cluster;
+pub mod freemap;
 pub mod fs;
 pub mod io;
 pub mod manifest;

@@ -11,7 +11,7 @@ pub use pfs::{Pfs, PfsSelector};
 
 pub use crate::node::{Command, Entry, EntryBatch, FileBlock, InodeRecord, Reply, Slot};
 
-use core::cell::RefCell;
+use core::cell::{Ref, RefCell};
 
 use crate::media::{Inum, Key, KeyRange, VolumeHeader};
 use crate::memory::{self, Heap, NoMemory, Vec};
@@ -35,7 +35,7 @@ impl Cluster {
     }
 
     /// The capacity and free space of the cluster: those of its smallest member.
-    pub fn header(&self) -> &VolumeHeader {
+    pub fn header(&self) -> Ref<'_, VolumeHeader> {
         self.node.header()
     }
 

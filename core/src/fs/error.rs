@@ -35,6 +35,9 @@ pub enum Error {
     /// As many files are in use as the budget allows.
     #[error("too many open files for the memory given at mount")]
     TooManyOpen,
+    /// There is no room for it.
+    #[error("no space left on the file system")]
+    NoSpace,
     /// Something can't be read.
     #[error("{0}")]
     Io(NodeFault),
@@ -53,6 +56,7 @@ impl From<OpError> for Error {
         match error {
             OpError::NoMemory => Self::NoMemory,
             OpError::TooManyOpen => Self::TooManyOpen,
+            OpError::NoSpace => Self::NoSpace,
             OpError::AllCopiesBad(fault) => Self::Io(fault),
         }
     }

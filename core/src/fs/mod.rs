@@ -23,8 +23,8 @@ use core::cell::RefCell;
 
 use crate::cluster::{Cluster, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
+use crate::media::Inum;
 use crate::media::compression::Decompressor;
-use crate::media::{Inum, VolumeHeader};
 use crate::memory::{Heap, Vec};
 use crate::node::{self, NodeOptions};
 use file_cache::FileCache;
@@ -47,10 +47,15 @@ impl Default for MountOptions {
 }
 
 impl MountOptions {
-    /// Half the budget is for metadata blocks and reads under way, a quarter for file content, an eighth for open inodes.
+    /// A quarter of the budget is for metadata blocks and reads under way, an eighth for modified ones, a quarter for file
+    /// content, an eighth for open inodes; the rest for blocks on their way to the devices.
     fn node_options(&self) -> NodeOptions {
         let memory_bytes = self.memory_bytes.max(MIN_MEMORY_BYTES);
-        NodeOptions { cache_bytes: memory_bytes / 2, slots: memory_bytes / 8 / inode_cache::ENTRY_BYTES }
+        NodeOptions {
+            cache_bytes: memory_bytes / 4,
+            modified_bytes: memory_bytes / 8,
+            slots: memory_bytes / 8 / inode_cache::ENTRY_BYTES,
+        }
     }
 
     fn file_cache_bytes(&self) -> usize {
@@ -132,7 +137,7 @@ impl FileSystem {
 
     /// Capacity and use.
     pub fn statistics(&self) -> Statistics {
-        let header: &VolumeHeader = self.cluster.header();
+        let header = self.cluster.header();
         Statistics::new(header.allocator_size(), header.allocator_free(), self.pfs.root.stats.inodes)
     }
 
