@@ -9,6 +9,7 @@ pub mod chain;
 pub mod cluster;
 pub mod freemap;
 pub mod fs;
+pub mod fsck;
 pub mod io;
 pub mod manifest;
 pub mod media;

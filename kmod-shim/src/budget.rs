@@ -11,7 +11,7 @@ use allocator_api2::alloc::{AllocError, Allocator};
 /// An allocator with a limit on the bytes it has handed out.
 pub struct Budget<A> {
     inner: A,
-    limit_bytes: usize,
+    limit_bytes: AtomicUsize,
     used_bytes: AtomicUsize,
     peak_bytes: AtomicUsize,
     allocations: AtomicU64,
@@ -23,12 +23,17 @@ impl<A> Budget<A> {
     pub const fn new(inner: A, limit_bytes: usize) -> Self {
         Self {
             inner,
-            limit_bytes,
+            limit_bytes: AtomicUsize::new(limit_bytes),
             used_bytes: AtomicUsize::new(0),
             peak_bytes: AtomicUsize::new(0),
             allocations: AtomicU64::new(0),
             fail_at: AtomicU64::new(u64::MAX),
         }
+    }
+
+    /// Changes the limit; what is handed out already stays.
+    pub fn set_limit_bytes(&self, limit_bytes: usize) {
+        self.limit_bytes.store(limit_bytes, Relaxed);
     }
 
     /// Bytes handed out now.
@@ -57,9 +62,10 @@ impl<A> Budget<A> {
         if index == self.fail_at.load(Relaxed) {
             return Err(AllocError);
         }
+        let limit = self.limit_bytes.load(Relaxed);
         let charged = self
             .used_bytes
-            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|total| *total <= self.limit_bytes));
+            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|total| *total <= limit));
         let used = charged.map_err(|_| AllocError)? + bytes;
         self.peak_bytes.fetch_max(used, Relaxed);
         Ok(())
@@ -101,6 +107,33 @@ unsafe impl<A: Allocator> Allocator for Budget<A> {
         let block = unsafe { self.inner.shrink(ptr, old, new) }?;
         self.refund(old.size() - new.size());
         Ok(block)
+    }
+}
+
+#[cfg(feature = "selftest")]
+impl<A: Allocator + Send + Sync + 'static> hammer2_core::selftest::Meter for Budget<A> {
+    fn heap(&'static self) -> hammer2_core::memory::Heap {
+        self
+    }
+
+    fn set_limit_bytes(&self, bytes: usize) {
+        Budget::set_limit_bytes(self, bytes);
+    }
+
+    fn used_bytes(&self) -> usize {
+        Budget::used_bytes(self)
+    }
+
+    fn peak_bytes(&self) -> usize {
+        Budget::peak_bytes(self)
+    }
+
+    fn allocations(&self) -> u64 {
+        Budget::allocations(self)
+    }
+
+    fn fail_at(&self, index: u64) {
+        Budget::fail_at(self, index);
     }
 }
 

@@ -54,7 +54,14 @@ pub struct Source<'s> {
     /// Blocks on media.
     pub blocks: &'s BlockCache,
     /// What is modified.
-    pub topology: &'s Topology,
+    pub topology: Option<&'s Topology>,
+}
+
+impl<'s> Source<'s> {
+    /// Blocks as they are on media.
+    pub fn on_media(blocks: &'s BlockCache) -> Self {
+        Self { blocks, topology: None }
+    }
 }
 
 /// The next leaf below `root` whose span reaches into what remains of the walk.
@@ -127,9 +134,9 @@ impl Walk<'_> {
             return Err(failed(Corruption::TooDeep));
         }
         if trust == Trust::Modified
-            && let Some(id) = ChainId::of(entry)
+            && let (Some(topology), Some(id)) = (self.source.topology, ChainId::of(entry))
         {
-            let array = self.source.topology.chain(id).array();
+            let array = topology.chain(id).array();
             return self.array(Holder { block: entry.name(), array, trust: Trust::Modified }, depth + 1);
         }
         let block = self.source.blocks.get(entry).ok_or(Stop::Missing(*entry))?;

@@ -9,13 +9,16 @@ mod pfs;
 pub use error::OpError;
 pub use pfs::{Pfs, PfsSelector};
 
-pub use crate::node::{Command, Entry, EntryBatch, FileBlock, InodeRecord, Reply, Slot};
+pub use crate::node::{
+    Command, Entry, EntryBatch, FileBlock, InodeRecord, NodeFault, NodeOptions, OpenError, Reply, Slot,
+};
 
 use core::cell::{Ref, RefCell};
 
+use crate::io::Disk;
 use crate::media::{Inum, Key, KeyRange, VolumeHeader};
 use crate::memory::{self, Heap, NoMemory, Vec};
-use crate::node::{Node, NodeOptions};
+use crate::node::{self, Node};
 
 /// A cluster of one node.
 pub struct Cluster {
@@ -24,7 +27,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster that `node` is by itself. `slots` is what the node was opened with.
+    /// Opens the cluster of one node whose volumes are `disks`, in any order.
+    pub async fn open_one(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Self, OpenError> {
+        let node = node::open(heap, disks, options).await?;
+        Ok(Self::of_one(heap, node, &options)?)
+    }
+
+    /// The cluster that `node` is by itself. `options` is what the node was opened with.
     pub fn of_one(heap: Heap, node: Node, options: &NodeOptions) -> Result<Self, NoMemory> {
         let mut next = options.slots as u32;
         let free_slots = memory::filled(heap, options.slots, || {

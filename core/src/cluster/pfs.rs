@@ -52,7 +52,7 @@ impl Pfs {
 
 impl Cluster {
     /// The first PFS with a key of `range`, and the keys after it. A root that can't be read is an error, after which a
-    /// listing may go on behind the range of one name ([`directory_hash`](crate::media::directory_hash)).
+    /// listing may go on behind the range of one name ([`directory_hash`](crate::media::directory_hash())).
     pub async fn next_pfs(&self, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, OpError> {
         match self.execute(Command::NextPfs { range }).await? {
             Reply::Inode(root) => Ok(Some((Pfs::of(root), range.above(root.key)))),

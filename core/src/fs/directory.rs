@@ -2,10 +2,9 @@
 
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};
-use crate::cluster::{Command, EntryBatch, Reply};
+use crate::cluster::{Command, EntryBatch, NodeFault, Reply};
 use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::{Dirent, FileKind, Inum, Key, KeyRange};
-use crate::node::NodeFault;
 
 /// A place in a directory that stays valid whatever happens to the entries: it depends on an entry's name, not on its
 /// position.

@@ -1,9 +1,8 @@
 //! Errors of the file system.
 
-use crate::cluster::OpError;
+use crate::cluster::{NodeFault, OpError, OpenError};
 use crate::media::{Corruption, Inum, PfsKind};
 use crate::memory::NoMemory;
-use crate::node::{NodeFault, OpenError};
 
 /// Why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

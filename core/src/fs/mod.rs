@@ -21,12 +21,11 @@ pub use tree_walk::{Found, ROOT_PATH, TreeWalk};
 
 use core::cell::RefCell;
 
-use crate::cluster::{Cluster, Pfs, PfsSelector, Slot};
+use crate::cluster::{Cluster, NodeOptions, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
 use crate::media::Inum;
 use crate::media::compression::Decompressor;
 use crate::memory::{Heap, Vec};
-use crate::node::{self, NodeOptions};
 use file_cache::FileCache;
 use inode_cache::InodeCache;
 
@@ -88,9 +87,7 @@ impl FileSystem {
 
     /// Opens the filesystem on `disks` without mounting a PFS: to list them.
     pub async fn open_cluster(heap: Heap, disks: Vec<Disk>, options: MountOptions) -> Result<Cluster, MountError> {
-        let node_options = options.node_options();
-        let node = node::open(heap, disks, node_options).await?;
-        Ok(Cluster::of_one(heap, node, &node_options)?)
+        Ok(Cluster::open_one(heap, disks, options.node_options()).await?)
     }
 
     /// Mounts a PFS of a cluster.

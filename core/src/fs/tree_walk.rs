@@ -5,7 +5,7 @@
 //! what is below. Memory is taken for the names of the directories on the way down and for the numbers of all directories
 //! seen: a directory is walked once, whatever its entries say, so there is no cycle to be caught in.
 
-use super::{Cookie, Error, FileSystem};
+use super::{Attributes, Cookie, Error, FileSystem};
 use crate::cluster::EntryBatch;
 use crate::media::{Corruption, FileKind, Inum};
 use crate::memory::{self, Heap, NoMemory, Vec};
@@ -75,6 +75,21 @@ pub struct Found<'w> {
     pub kind: FileKind,
     /// Of a directory: what is wrong with its entries, so that some or all of what is below is left out.
     pub incomplete: Option<Error>,
+}
+
+impl Found<'_> {
+    /// What the inode says. An entry that names no inode, or one of another kind, is damage of the directory.
+    pub async fn attributes(&self, fs: &FileSystem) -> Result<Attributes, Error> {
+        let inum = self.inum;
+        match fs.attributes(inum).await {
+            Ok(attributes) if attributes.kind == self.kind => Ok(attributes),
+            Ok(Attributes { kind: inode, .. }) => {
+                Err(Error::Corrupt { inum, corruption: Corruption::EntryType { entry: self.kind, inode } })
+            }
+            Err(Error::NotFound) => Err(Error::Corrupt { inum, corruption: Corruption::Dangling(inum) }),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl<'f> TreeWalk<'f> {
@@ -229,5 +244,52 @@ impl Item {
     fn path_bytes<'n>(&self, names: &'n [u8]) -> impl Iterator<Item = &'n u8> {
         let slash: &[u8] = if self.place == Place::Entry { b"" } else { b"/" };
         self.name(names).iter().chain(slash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec as StdVec;
+
+    use allocator_api2::alloc::Global;
+
+    use super::*;
+
+    fn level(names: &[(&str, FileKind)]) -> Level {
+        let mut level = Level { names: Vec::new_in(&Global), items: Vec::new_in(&Global), next: 0, path_len: 0 };
+        for (number, (name, kind)) in names.iter().enumerate() {
+            level.add(name.as_bytes(), *kind, Inum(number as u64)).unwrap();
+        }
+        level.sort();
+        level
+    }
+
+    #[test]
+    fn what_is_below_comes_where_its_paths_do() {
+        let (directory, file) = (FileKind::Directory, FileKind::Regular);
+        let level = level(&[("a0", directory), ("a", directory), ("a.txt", file), ("a-b", directory), ("ä", file)]);
+        let order: StdVec<_> = level.items.iter().map(|item| (level.name(item), item.place == Place::Below)).collect();
+        let expected: [(&str, bool); 8] = [
+            ("a", false),
+            ("a-b", false),
+            ("a-b", true),
+            ("a.txt", false),
+            ("a", true),
+            ("a0", false),
+            ("a0", true),
+            ("ä", false),
+        ];
+        assert_eq!(order, expected.map(|(name, below)| (name.as_bytes(), below)));
+    }
+
+    #[test]
+    fn barred_directories_are_not_gone_into() {
+        let mut level = level(&[("a", FileKind::Directory), ("a-b", FileKind::Directory)]);
+        level.next = 1;
+        let first = level.items[0];
+        level.bar(&first);
+        let places: StdVec<_> = level.items.iter().map(|item| (item.inum.0, item.place == Place::Elsewhere)).collect();
+        assert_eq!(places, [(0, false), (1, false), (1, false), (0, true)]);
     }
 }

@@ -13,10 +13,10 @@ use core::fmt::{self, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::fs::{Attributes, Error, FileSystem, Found, TreeWalk};
+use crate::fs::{Error, FileSystem, Found, TreeWalk};
 use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
-use crate::media::{Corruption, FileKind, Inum};
+use crate::media::{FileKind, Inum};
 use crate::memory::{Heap, NoMemory};
 
 /// What a manifest's making came to.
@@ -66,16 +66,9 @@ async fn write_line(
     out: &mut dyn Write,
 ) -> Result<bool, ManifestError> {
     let mut line = Line::new(found.path, found.kind);
-    let attributes = fs.attributes(found.inum).await.and_then(|attributes| check_kind(found, attributes));
-    let attributes = match attributes {
+    let attributes = match found.attributes(fs).await {
         Ok(attributes) => attributes,
         Err(Error::NoMemory) => return Err(NoMemory.into()),
-        // An entry that names nothing is damage of the directory.
-        Err(Error::NotFound) => {
-            let corruption = Corruption::Dangling(found.inum);
-            writeln!(out, "{}", line.with_error(&corruption))?;
-            return Ok(true);
-        }
         Err(error) => {
             writeln!(out, "{}", line.with_error(&error))?;
             return Ok(true);
@@ -100,15 +93,6 @@ async fn write_line(
         }
     }
     Ok(false)
-}
-
-/// A directory entry must say the same as the inode.
-fn check_kind(found: &Found<'_>, attributes: Attributes) -> Result<Attributes, Error> {
-    if attributes.kind == found.kind {
-        return Ok(attributes);
-    }
-    let corruption = Corruption::EntryType { entry: found.kind, inode: attributes.kind };
-    Err(Error::Corrupt { inum: found.inum, corruption })
 }
 
 /// The digest of a manifest, made of its lines as they are written.

@@ -103,13 +103,14 @@ mod tests {
 
     #[test]
     fn first_reaching_skips_gaps_and_checks_what_it_passes() {
-        let hole = (u64::MAX, 0);
-        let cases: [(&[(u64, u8)], u64, Result<Option<usize>, Corruption>); 8] = [
+        type Case = (&'static [(u64, u8)], u64, Result<Option<usize>, Corruption>);
+        const HOLE: (u64, u8) = (u64::MAX, 0);
+        let cases: [Case; 8] = [
             (&[], 0, Ok(None)),
-            (&[hole, (16, 4), hole, (64, 4)], 0, Ok(Some(1))),
-            (&[hole, (16, 4), hole, (64, 4)], 31, Ok(Some(1))),
-            (&[hole, (16, 4), hole, (64, 4)], 32, Ok(Some(3))),
-            (&[hole, (16, 4), hole, (64, 4)], 80, Ok(None)),
+            (&[HOLE, (16, 4), HOLE, (64, 4)], 0, Ok(Some(1))),
+            (&[HOLE, (16, 4), HOLE, (64, 4)], 31, Ok(Some(1))),
+            (&[HOLE, (16, 4), HOLE, (64, 4)], 32, Ok(Some(3))),
+            (&[HOLE, (16, 4), HOLE, (64, 4)], 80, Ok(None)),
             (&[(64, 4), (16, 4)], 100, Err(Corruption::Order(Key(16)))),
             (&[(64, 4), (72, 3)], 100, Err(Corruption::Order(Key(72)))),
             (&[(256, 4)], 0, Err(Corruption::Containment(Key(256)))),

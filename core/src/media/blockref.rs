@@ -323,6 +323,9 @@ impl fmt::Display for BlockName {
             Ok(kind) => write!(f, "{kind}")?,
             Err(_) => write!(f, "type {}", self.kind)?,
         }
+        if self.data_off == DataOff::NONE {
+            return write!(f, " without a block (key {})", self.key);
+        }
         write!(f, " block {} (key {})", self.data_off, self.key)
     }
 }

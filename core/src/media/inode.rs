@@ -323,6 +323,12 @@ impl InodeMeta {
         Ok(name.split(|byte| *byte == 0).next().unwrap_or(name))
     }
 
+    /// True when the name field isn't zero behind the name.
+    pub fn has_stray_name_bytes(&self) -> bool {
+        let len = usize::from(self.name_len.get()).min(INODE_NAME_BYTES);
+        self.filename[len..].iter().any(|byte| *byte != 0)
+    }
+
     /// The 24 + 8 bytes no known writer uses, where a cluster keeps its anchor (spec/cluster.md 5.3).
     pub fn has_stale_reserved_bytes(&self) -> bool {
         self.reserved_d8.get() != 0 || self.reserved_e8 != [0; 24]

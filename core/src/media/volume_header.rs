@@ -319,7 +319,8 @@ mod tests {
 
     #[test]
     fn fields_that_contradict() {
-        let cases: [(&str, fn(&mut VolumeHeader)); 8] = [
+        type Damage = fn(&mut VolumeHeader);
+        let cases: [(&str, Damage); 8] = [
             ("larger than the device", |h| h.set_volu_size(2 << 30)),
             ("no size", |h| h.set_volu_size(0)),
             ("odd size", |h| h.set_volu_size(1 << 20)),

@@ -4,7 +4,7 @@ use zerocopy::FromBytes;
 
 use super::open::OpenError;
 use super::{Node, NodeError};
-use crate::io::{Buffer, DeviceOffset, Disk};
+use crate::io::{Buffer, DeviceError, DeviceOffset, Disk};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
 use crate::media::{Corruption, MirrorTid, VolumeHeader};
@@ -30,10 +30,21 @@ impl HeaderImage {
         VolumeHeader::mut_from_bytes(self.0.bytes_mut()).expect("the buffer has a header's length")
     }
 
+    /// Reads a copy from a device.
+    pub(crate) async fn read(heap: Heap, disk: &Disk, copy: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        let Self(buffer) = Self::blank(heap)?;
+        Ok(disk.read(DeviceOffset(header_offset(copy)), buffer).await.map(Self))
+    }
+
     /// The header.
     pub fn get(&self) -> &VolumeHeader {
         VolumeHeader::ref_from_bytes(self.0.bytes()).expect("the buffer has a header's length")
     }
+}
+
+/// True when the device is large enough for header copy `copy`.
+pub(crate) fn copy_fits(disk: &Disk, copy: usize) -> bool {
+    header_offset(copy).saturating_add(VOLUME_HEADER_BYTES as u64) <= disk.info().size_bytes
 }
 
 /// The header a device is opened by, later the one committed last.

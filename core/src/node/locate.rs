@@ -46,7 +46,7 @@ impl Node {
         bref: &Blockref,
         work: impl FnOnce(InodeView<'_>) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
-        let source = Source { blocks: &self.blocks, topology };
+        let source = Source { blocks: &self.blocks, topology: Some(topology) };
         let corrupt = |corruption| failed(bref, corruption);
         if bref.kind() != Ok(BlockKind::Inode) {
             return Err(corrupt(Corruption::BlockType(bref.kind_code())));

@@ -22,6 +22,7 @@ pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
 use header::Committed;
 pub use header::HeaderImage;
+pub(crate) use header::copy_fits;
 pub use modification::{Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
 
@@ -103,6 +104,11 @@ impl Node {
     /// The volumes.
     pub fn volumes(&self) -> &Volumes {
         self.blocks.volumes()
+    }
+
+    /// The node's blocks, for those who look at the topology itself.
+    pub fn blocks(&self) -> &BlockCache {
+        &self.blocks
     }
 
     /// Executes a command.

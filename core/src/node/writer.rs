@@ -168,11 +168,6 @@ impl Writer {
         }
     }
 
-    /// A buffer for a block the caller fills, of the largest size.
-    pub(super) fn take_buffer(&self) -> Result<Buffer, NoMemory> {
-        self.buffer()
-    }
-
     fn overlaps(&self, place: MediaOffset, bytes: usize) -> bool {
         let end = place.0 + bytes as u64;
         self.outstanding

@@ -28,9 +28,7 @@ impl Cat {
             let mut offset = 0;
             loop {
                 let read = fs.read(inum, offset, buffer.bytes_mut()).await;
-                let count = read.map_err(|error| {
-                    Failure::failed(format_args!("{} (from byte {offset})", path_failure(&self.target.path, error)))
-                })?;
+                let count = read.map_err(|error| path_failure(&self.target.path, error))?;
                 if count == 0 {
                     return Ok(Outcome::Good);
                 }

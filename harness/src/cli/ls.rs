@@ -2,7 +2,7 @@
 
 use clap::Args;
 use hammer2_core::cluster::EntryBatch;
-use hammer2_core::fs::{Attributes, Cookie, Error, FileSystem, TreeWalk};
+use hammer2_core::fs::{Attributes, Cookie, Error, FileSystem, Found, TreeWalk};
 use hammer2_core::media::{FileKind, Inum};
 
 use super::facts::{ModeLetters, json_of, link_target};
@@ -61,12 +61,13 @@ impl Ls {
                 complain(&format_args!("{}: entries are missing: {fault}", Shown(&self.target.path)));
                 outcome = Outcome::Bad;
             }
-            entries.extend(batch.iter().map(|entry| (entry.name.to_vec(), entry.inum)));
+            entries.extend(batch.iter().map(|entry| (entry.name.to_vec(), entry.inum, entry.kind)));
             from = listing.next;
         }
-        entries.sort();
-        for (name, inum) in entries {
-            outcome = outcome.and(self.show_inode(fs, output, &name, inum).await?);
+        entries.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
+        for (name, inum, kind) in &entries {
+            let found = Found { path: name, inum: *inum, kind: *kind, incomplete: None };
+            outcome = outcome.and(self.show_found(fs, output, &found).await?);
         }
         Ok(outcome)
     }
@@ -75,26 +76,25 @@ impl Ls {
         let mut outcome = Outcome::Good;
         let mut walk = TreeWalk::new(TOOL_HEAP, fs, inum).map_err(Failure::failed)?;
         while let Some(found) = walk.next().await.map_err(Failure::failed)? {
-            if let Some(error) = found.incomplete {
-                complain(&format_args!("{}: entries are missing: {error}", Shown(found.path)));
-                outcome = Outcome::Bad;
-            }
-            outcome = outcome.and(self.show_inode(fs, output, found.path, found.inum).await?);
+            outcome = outcome.and(self.show_found(fs, output, &found).await?);
         }
         Ok(outcome)
     }
 
-    async fn show_inode(
-        &self,
-        fs: &FileSystem,
-        output: &mut Output,
-        path: &[u8],
-        inum: Inum,
-    ) -> Result<Outcome, Failure> {
+    async fn show_found(&self, fs: &FileSystem, output: &mut Output, found: &Found<'_>) -> Result<Outcome, Failure> {
+        let mut outcome = Outcome::Good;
         if self.long || self.json {
-            self.show(fs, output, path, fs.attributes(inum).await).await
+            let file = found.attributes(fs).await;
+            outcome = self.show(fs, output, found.path, file).await?;
         } else {
-            output.line(Shown(path)).map(|()| Outcome::Good)
+            output.line(Shown(found.path))?;
+        }
+        match &found.incomplete {
+            Some(error) if outcome == Outcome::Good => {
+                complain(&format_args!("{}: entries are missing: {error}", Shown(found.path)));
+                Ok(Outcome::Bad)
+            }
+            _ => Ok(outcome),
         }
     }
 

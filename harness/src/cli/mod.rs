@@ -3,15 +3,22 @@
 mod cat;
 mod facts;
 mod failure;
+mod freemap;
+mod fsck;
+mod get;
+mod host_tree;
 mod info;
 mod ls;
 mod manifest;
+mod newfs;
 mod output;
 mod progress;
 mod session;
+mod show;
 mod stat;
 pub mod target;
 mod time;
+mod topology;
 
 use std::process::ExitCode;
 
@@ -22,7 +29,7 @@ pub use failure::{Failure, Outcome};
 use output::Output;
 use session::Settings;
 
-/// Reads and checks HAMMER2 filesystems.
+/// Makes, reads and checks HAMMER2 filesystems.
 #[derive(Parser)]
 #[command(name = "hammer2", version, after_help = AFTER_HELP, max_term_width = 120)]
 struct Cli {
@@ -34,22 +41,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Newfs(newfs::Newfs),
     Info(info::Info),
     Ls(ls::Ls),
     Stat(stat::Stat),
     Cat(cat::Cat),
+    Get(get::Get),
     Manifest(manifest::Manifest),
+    Show(show::Show),
+    Freemap(freemap::Freemap),
+    Fsck(fsck::Fsck),
 }
 
 const AFTER_HELP: &str = "\
-A filesystem is named NODE[@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. Without a
-label, the PFS is DATA, else the only one that isn't LOCAL. Where file names hold ':' or '@': an argument that is the name of an
-existing file is that file; IMG@:/PATH says where the images end.
+A filesystem is named NODE[@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
+Without a label, the PFS is DATA, else the only one that isn't LOCAL. Where file names hold ':' or '@': an argument that is \
+the name of an existing file is that file, and IMG@:/PATH says where the images end.
 
 Exit status:
   0  it worked; the filesystem is whole as far as the command looked
   1  the operation failed, or damage was found
-  2  wrong usage, or what was named can't be used at all (no such file, no HAMMER2 volume, no such PFS)";
+  2  wrong usage, or what was named can't be used (no such file, no HAMMER2 volume, no such PFS)";
 
 /// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
@@ -65,11 +77,16 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         match self {
+            Self::Newfs(command) => command.run(settings, output),
             Self::Info(command) => command.run(settings, output),
             Self::Ls(command) => command.run(settings, output),
             Self::Stat(command) => command.run(settings, output),
             Self::Cat(command) => command.run(settings, output),
+            Self::Get(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
+            Self::Show(command) => command.run(settings, output),
+            Self::Freemap(command) => command.run(settings, output),
+            Self::Fsck(command) => command.run(settings, output),
         }
     }
 }

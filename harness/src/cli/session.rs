@@ -1,5 +1,7 @@
 //! From a target on the command line to a mounted filesystem.
 
+use std::path::PathBuf;
+
 use allocator_api2::alloc::Global;
 use clap::Args;
 use hammer2_core::cluster::PfsSelector;
@@ -56,11 +58,15 @@ impl Session {
         MountOptions { memory_bytes: usize::from(self.settings.memory) << 20 }
     }
 
-    /// The disks of a target, in the order they are named.
-    fn open_disks(&self, target: &Target, access: Access) -> Result<Vec<Disk>, Failure> {
+    /// Images as disks, in the same order.
+    pub(super) fn open_disks<'i>(
+        &self,
+        images: impl IntoIterator<Item = &'i PathBuf>,
+        access: Access,
+    ) -> Result<Vec<Disk>, Failure> {
         let options = DiskOptions { deadline: Duration::from_secs(self.settings.deadline.into()) };
         let mut disks = Vec::new_in(self.heap);
-        for image in target.nodes.iter().flatten() {
+        for image in images {
             let device = boxed_device(self.heap, FileDevice::open(image, access)?).map_err(Failure::failed)?;
             let disk = Disk::new(self.heap, device, self.clock, options).map_err(Failure::failed)?;
             memory::push(&mut disks, disk).map_err(Failure::failed)?;
@@ -70,7 +76,7 @@ impl Session {
 
     /// Opens a target's node, for commands that look below the filesystem.
     pub(super) async fn open_node(&self, target: &Target) -> Result<Node, Failure> {
-        let disks = self.open_disks(target, Access::Read)?;
+        let disks = self.open_disks(target.images(), Access::Read)?;
         node::open(self.heap, disks, self.node_options()).await.map_err(|error| mount_failure(target, error.into()))
     }
 
@@ -86,7 +92,7 @@ impl Session {
 
     /// Mounts a target's PFS.
     pub(super) async fn mount(&self, target: &Target) -> Result<FileSystem, Failure> {
-        let disks = self.open_disks(target, Access::Read)?;
+        let disks = self.open_disks(target.images(), Access::Read)?;
         let selector = target.label.as_deref().map_or(PfsSelector::Default, PfsSelector::Label);
         let mounted = FileSystem::mount(self.heap, disks, selector, self.options()).await;
         mounted.map_err(|error| mount_failure(target, error))
@@ -110,7 +116,7 @@ pub(super) fn path_failure(path: &[u8], error: Error) -> Failure {
 }
 
 fn mount_failure(target: &Target, error: MountError) -> Failure {
-    let image = target.nodes.iter().flatten().next().map(|image| image.display().to_string()).unwrap_or_default();
+    let image = target.images().next().map(|image| image.display().to_string()).unwrap_or_default();
     match error {
         // These name the device.
         MountError::Open(error) => Failure::unusable(error),

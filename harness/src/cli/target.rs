@@ -47,7 +47,12 @@ impl Target {
         Ok(target)
     }
 
-    /// The same, for clap.
+    /// All images.
+    pub fn images(&self) -> impl Iterator<Item = &PathBuf> {
+        self.nodes.iter().flatten()
+    }
+
+    /// [`parse`](Self::parse) for clap.
     pub(super) fn parser() -> impl TypedValueParser<Value = Self> {
         OsStringValueParser::new().try_map(|argument| Self::parse(&argument))
     }

@@ -52,7 +52,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Another process writes to it, or reads it while it is to be written.
-    #[error("{}: in use by another process; end that one first (a mount, another hammer2 command)", path.display())]
+    #[error("{}: in use: end the mount or command that has it open, and name no image twice", path.display())]
     InUse {
         /// The file.
         path: PathBuf,

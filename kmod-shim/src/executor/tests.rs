@@ -1,3 +1,5 @@
+//! The executor on machines made of paper.
+
 use super::*;
 use crate::budget::Budget;
 use allocator_api2::alloc::Global;

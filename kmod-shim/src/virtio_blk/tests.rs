@@ -1,3 +1,5 @@
+//! The driver against a device that is a few pages of memory.
+
 use super::*;
 use allocator_api2::alloc::Global;
 use core::cell::Cell;

@@ -15,7 +15,7 @@ const LZ4_PREFIX: usize = 4;
 const LZ4_SLACK: usize = 8;
 
 /// Compressors with their tables.
-pub(super) struct Codec {
+pub struct Codec {
     lz4: CompressTable,
     zlib: Option<Box<CompressorOxide>>,
     stored: Box<[u8; FILE_BLOCK_BYTES]>,
@@ -23,13 +23,14 @@ pub(super) struct Codec {
 }
 
 impl Codec {
-    pub(super) fn new(heap: Heap) -> Result<Self, NoMemory> {
+    /// Takes the memory, ZLIB's when it is first used.
+    pub fn new(heap: Heap) -> Result<Self, NoMemory> {
         let stored = memory::boxed(heap, [0; FILE_BLOCK_BYTES])?;
         Ok(Self { lz4: CompressTable::large(), zlib: None, stored, heap })
     }
 
     /// The block as it is stored when compressed as wished; none when that doesn't save enough.
-    pub(super) fn compress(&mut self, how: Compression, block: &[u8]) -> Result<Option<(&[u8], Radix)>, NoMemory> {
+    pub fn compress(&mut self, how: Compression, block: &[u8]) -> Result<Option<(&[u8], Radix)>, NoMemory> {
         let limit = block.len() / 2;
         self.stored.fill(0);
         let used = match how {

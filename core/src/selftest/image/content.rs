@@ -28,6 +28,22 @@ impl Content {
         matches!(self, Self::Islands(_)) && index != 0 && index != last && !index.is_power_of_two()
     }
 
+    /// The numbers of the blocks of a file of `size` bytes that aren't holes.
+    pub fn written_blocks(self, size: u64) -> impl Iterator<Item = u64> {
+        let blocks = size.div_ceil(FILE_BLOCK_BYTES as u64);
+        let mut next = Some(0);
+        core::iter::from_fn(move || {
+            let index = next.filter(|index| *index < blocks)?;
+            next = match self {
+                Self::Islands(_) if index == 0 => Some(1),
+                Self::Islands(_) if index + 1 == blocks => None,
+                Self::Islands(_) => Some((index + 1).next_power_of_two().min(blocks - 1)),
+                _ => Some(index + 1),
+            };
+            Some(index)
+        })
+    }
+
     /// The bytes of block `index` of a file of `size` bytes, zeros behind its end.
     pub fn fill(self, index: u64, size: u64, block: &mut [u8; FILE_BLOCK_BYTES]) {
         block.fill(0);

@@ -3,11 +3,14 @@
 use alloc::rc::Rc;
 
 use super::ImageError;
-use crate::io::{DeviceError, MemoryDisk};
+use crate::io::{Clock, DeviceError, Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
 use crate::media::MediaOffset;
 use crate::media::geometry::header_offset;
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
-use crate::memory::Vec;
+use crate::memory::{self, Heap, Vec};
+
+/// Requests a device takes at once.
+const QUEUE_DEPTH: u16 = 16;
 
 /// A disk in memory that a device and its maker share.
 ///
@@ -55,4 +58,17 @@ impl Medium {
         let root = self.disks.first().ok_or(ImageError::Missing("volume"))?;
         Ok(root.write_at(header_offset(copy), bytes)?)
     }
+}
+
+/// Fresh devices on disks.
+pub(super) fn open_disks(heap: Heap, clock: &'static dyn Clock, disks: &[SharedDisk]) -> Result<Vec<Disk>, ImageError> {
+    let mut opened = Vec::new_in(heap);
+    for (index, disk) in disks.iter().enumerate() {
+        let mut name = heapless::String::<16>::new();
+        // Sixteen bytes hold any name of this form.
+        let _ = core::fmt::Write::write_fmt(&mut name, format_args!("memory{index}"));
+        let device = boxed_device(heap, MemoryDevice::new(heap, disk.clone(), &name, QUEUE_DEPTH)?)?;
+        memory::push(&mut opened, Disk::new(heap, device, clock, DiskOptions::default())?)?;
+    }
+    Ok(opened)
 }

@@ -9,23 +9,31 @@ mod codec;
 pub mod collisions;
 mod content;
 mod error;
+pub mod fault;
+mod map;
 mod medium;
 mod pfs;
 pub mod population;
 mod store;
+mod trail;
 mod tree;
+mod written;
 
 use zerocopy::{FromBytes, IntoBytes};
 
 pub use allocation::Spread;
+pub use codec::Codec;
 pub use content::Content;
 pub use error::ImageError;
+pub use map::{BlockMap, Changes, Mapped};
 pub use medium::SharedDisk;
 pub use pfs::{Editor, FileRecipe};
+pub use trail::{Place, Seal, Trail};
 pub use tree::IndirectSizes;
+pub use written::Written;
 
 use super::random::Random;
-use crate::io::{Buffer, Clock, Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
+use crate::io::{Buffer, Clock, Disk, MemoryDisk};
 use crate::media::blockref::BlockFlags;
 use crate::media::inode::{INODE_BYTES, InodeFlags};
 use crate::media::volume_header::{SET_ENTRIES, VOLUME_HEADER_BYTES};
@@ -37,13 +45,11 @@ use crate::memory::{self, Box, Heap, Vec};
 use crate::newfs::{NewfsOptions, newfs};
 
 use allocation::Allocation;
-use codec::Codec;
-use medium::Medium;
+
+use medium::{Medium, open_disks};
 use pfs::Pfs;
 use store::Store;
 
-/// Requests a device on an image takes at once.
-const QUEUE_DEPTH: u16 = 16;
 /// The time every image is made at: 2023-11-14, 22:13:20 UTC.
 pub const IMAGE_TIME: Timestamp = Timestamp { microseconds: 1_700_000_000_000_000 };
 
@@ -118,8 +124,13 @@ impl Image {
     }
 
     /// Fresh devices on the disks, volume by volume.
-    pub fn open(&self, clock: &'static dyn Clock) -> Result<Vec<Disk>, ImageError> {
-        open_disks(self.heap, clock, self.disks())
+    pub fn open(&self, heap: Heap, clock: &'static dyn Clock) -> Result<Vec<Disk>, ImageError> {
+        open_disks(heap, clock, self.disks())
+    }
+
+    /// The header committed last.
+    pub fn header(&self) -> &VolumeHeader {
+        &self.header
     }
 
     /// The PFS of this label, to be added to.
@@ -228,16 +239,4 @@ fn read_inode(medium: &Medium, entry: &Blockref) -> Result<Inode, ImageError> {
     medium.read(entry.data_off().offset(), &mut bytes)?;
     entry.verify(&bytes)?;
     Ok(*Inode::in_block(&bytes)?)
-}
-
-fn open_disks(heap: Heap, clock: &'static dyn Clock, disks: &[SharedDisk]) -> Result<Vec<Disk>, ImageError> {
-    let mut opened = Vec::new_in(heap);
-    for (index, disk) in disks.iter().enumerate() {
-        let mut name = heapless::String::<16>::new();
-        // Sixteen bytes hold any name of this form.
-        let _ = core::fmt::Write::write_fmt(&mut name, format_args!("memory{index}"));
-        let device = boxed_device(heap, MemoryDevice::new(heap, disk.clone(), &name, QUEUE_DEPTH)?)?;
-        memory::push(&mut opened, Disk::new(heap, device, clock, DiskOptions::default())?)?;
-    }
-    Ok(opened)
 }

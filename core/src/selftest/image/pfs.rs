@@ -180,7 +180,7 @@ impl Editor<'_> {
         if !embed {
             let methods = Methods::new(recipe.check, recipe.compression);
             let omit_zeros = recipe.check != CheckMethod::None && recipe.compression != Compression::None;
-            for index in written_blocks(recipe) {
+            for index in recipe.content.written_blocks(recipe.size) {
                 recipe.content.fill(index, recipe.size, &mut block);
                 if omit_zeros && block.iter().all(|byte| *byte == 0) {
                     continue;
@@ -322,23 +322,6 @@ impl Editor<'_> {
 
 fn new_block(heap: Heap) -> Result<Box<[u8; FILE_BLOCK_BYTES]>, NoMemory> {
     memory::boxed(heap, [0; FILE_BLOCK_BYTES])
-}
-
-/// The numbers of the blocks of a file that aren't holes. Of a sparse file only the islands are looked at.
-fn written_blocks(recipe: &FileRecipe) -> impl Iterator<Item = u64> + use<> {
-    let recipe = *recipe;
-    let blocks = recipe.size.div_ceil(FILE_BLOCK_BYTES as u64);
-    let mut next = Some(0);
-    core::iter::from_fn(move || {
-        let index = next.filter(|index| *index < blocks)?;
-        next = match recipe.content {
-            Content::Islands(_) if index == 0 => Some(1),
-            Content::Islands(_) if index + 1 == blocks => None,
-            Content::Islands(_) => Some(((index + 1).next_power_of_two()).min(blocks - 1)),
-            _ => Some(index + 1),
-        };
-        Some(index)
-    })
 }
 
 /// Bytes of the block that holds the last `left` bytes of a file, before compression (spec 4.3).

@@ -1,0 +1,114 @@
+//! Volume headers: every copy by itself, and against the newest one (spec 1.3 and 1.4).
+
+use super::report::Place;
+use super::reporter::Reporter;
+use super::{Cost, Trouble};
+use crate::io::Disk;
+use crate::media::geometry::{HEADER_COPIES, allocator_size, header_copies};
+use crate::media::{Blockref, Corruption, VolumeHeader};
+use crate::memory::{Heap, NoMemory};
+use crate::node::{HeaderImage, copy_fits};
+use zerocopy::IntoBytes;
+
+/// Checks all header copies of a device.
+pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter<'_>) -> Result<(), NoMemory> {
+    let newest = newest_copy(heap, disk).await?;
+    let newest = newest.as_ref().map(HeaderImage::get);
+    let copies_on_volume = newest.map_or(HEADER_COPIES, |header| header_copies(header.volu_size()));
+    for copy in (0..HEADER_COPIES).filter(|copy| copy_fits(disk, *copy)) {
+        let place = Place { header: Some((&disk.info().name, copy)), ..Place::default() };
+        let lost = if newest.is_some() { Cost::HeaderCopy } else { Cost::FileSystem };
+        reports.summary.header_copies += 1;
+        let image = match HeaderImage::read(heap, disk, copy).await? {
+            Ok(image) => image,
+            Err(error) => {
+                reports.problem(place, Trouble::HeaderUnreadable(error), lost);
+                continue;
+            }
+        };
+        let header = image.get();
+        let identity = header.check_identity();
+        if copy >= copies_on_volume {
+            if identity.is_ok() {
+                reports.remark(place, Trouble::StrayHeader, Cost::Nothing);
+            }
+            continue;
+        }
+        match (identity, newest) {
+            (Ok(()), Some(newest)) => {
+                // The newest copy is the one that counts, even when what it says can't be.
+                let in_force = header.mirror_tid() == newest.mirror_tid();
+                for trouble in contradictions(header, newest, disk.info().size_bytes) {
+                    reports.problem(place, trouble, if in_force { Cost::FileSystem } else { lost });
+                }
+            }
+            (Err(corruption @ Corruption::HeaderCheck(_)), Some(newest))
+                if header.mirror_tid() > newest.mirror_tid() =>
+            {
+                reports.problem(place, corruption.into(), Cost::NewestState);
+            }
+            // The copies that growfs makes room for are blank until their turn comes (spec 9.4).
+            (Err(Corruption::NoHeader), Some(_)) if is_blank(header) => {
+                reports.deviation(place, Trouble::BlankHeader, Cost::HeaderCopy);
+            }
+            (Err(corruption), _) => reports.problem(place, corruption.into(), lost),
+            (Ok(()), None) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The valid copy with the greatest mirror_tid.
+async fn newest_copy(heap: Heap, disk: &Disk) -> Result<Option<HeaderImage>, NoMemory> {
+    let mut newest: Option<HeaderImage> = None;
+    for copy in (0..HEADER_COPIES).filter(|copy| copy_fits(disk, *copy)) {
+        let Ok(image) = HeaderImage::read(heap, disk, copy).await? else { continue };
+        let is_newer = newest.as_ref().is_none_or(|known| image.get().mirror_tid() > known.get().mirror_tid());
+        if image.get().check_identity().is_ok() && is_newer {
+            newest = Some(image);
+        }
+    }
+    Ok(newest)
+}
+
+fn is_blank(header: &VolumeHeader) -> bool {
+    header.as_bytes().iter().all(|byte| *byte == 0)
+}
+
+/// What a copy gets wrong by itself, and against the newest copy of its volume.
+fn contradictions(header: &VolumeHeader, newest: &VolumeHeader, device_bytes: u64) -> impl Iterator<Item = Trouble> {
+    let fields = header.check_fields(device_bytes).err().map(Trouble::Corrupt);
+    let empty = |set: &[Blockref], with: Blockref| set.iter().all(|entry| *entry == with);
+    let placeholders = empty(&header.sroot_blockset, Blockref::INVALID);
+    let differences = [
+        (header.fsid != newest.fsid, Trouble::HeaderDiffers("fsid")),
+        (header.version() != newest.version(), Trouble::HeaderDiffers("version")),
+        (header.volu_id != newest.volu_id, Trouble::HeaderDiffers("volu_id")),
+        (header.nvolumes != newest.nvolumes, Trouble::HeaderDiffers("nvolumes")),
+        (header.freemap_tid() > header.mirror_tid(), Trouble::HeaderField("freemap_tid is newer than mirror_tid")),
+        (
+            header.volu_id != 0 && !placeholders,
+            Trouble::HeaderField("blocks in the header of a volume that isn't the root"),
+        ),
+        (
+            header.volu_id != 0 && !empty(&header.freemap_blockset, Blockref::EMPTY),
+            Trouble::HeaderField("a freemap in the header of a volume that isn't the root"),
+        ),
+    ];
+    fields.into_iter().chain(differences.into_iter().filter(|(wrong, _)| *wrong).map(|(_, trouble)| trouble))
+}
+
+/// Checks the figures of the header in force.
+pub(super) fn check_root(header: &VolumeHeader, reports: &mut Reporter<'_>) {
+    let bytes = |from: crate::media::MediaOffset, to: crate::media::MediaOffset| to.0.saturating_sub(from.0);
+    let boot = bytes(header.boot_beg(), header.boot_end());
+    let aux = bytes(header.aux_beg(), header.aux_end());
+    let mut say = |wrong: bool, what| {
+        if wrong {
+            reports.deviation(Place::default(), Trouble::HeaderField(what), Cost::Figures);
+        }
+    };
+    let capacity = allocator_size(header.filesystem_bytes(), boot, aux);
+    say(capacity != Some(header.allocator_size()), "allocator_size is not what the sizes of the volumes make it");
+    say(header.allocator_free() > header.allocator_size(), "allocator_free is more than allocator_size");
+}

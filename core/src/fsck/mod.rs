@@ -1,0 +1,243 @@
+//! Checks a whole filesystem, and says of everything that is wrong what it costs.
+//!
+//! [`check`] reads every header copy, the freemap, and below the newest header everything there is: arrays, check codes, inodes,
+//! names, links, file data. Then it looks below the older headers. It reports all it finds, each finding with its place, what
+//! is wrong, and what that means for the user ([`Finding`]); what other writers are known to leave behind are remarks.
+//!
+//! A PFS is checked in three passes: its inode index ([`inodes`]), its directories ([`directories`], then the links by their
+//! sums), its file content ([`data`]); so that from the second on findings can name files by their paths. Memory goes with
+//! the number of inodes of the largest PFS, of metadata blocks, and of freemap leaves that exist; never with what a disk says.
+
+mod bitmap;
+mod data;
+mod directories;
+mod freemap;
+mod headers;
+mod inodes;
+mod links;
+mod names;
+mod older;
+mod pfs;
+mod report;
+mod reporter;
+mod seen;
+#[cfg(all(test, feature = "selftest"))]
+mod tests;
+mod topology;
+mod trouble;
+
+pub use report::{Finding, Observer, Place, Progress, Severity, Summary};
+pub use trouble::{Cost, Quirk, Trouble};
+
+use crate::io::{Block, BlockCache, Buffer, Disk, ReadError};
+use crate::media::compression::Decompressor;
+use crate::media::geometry::{FILE_BLOCK_BYTES, check_placement};
+use crate::media::{BlockKind, Blockref, Inode, Inum, MediaOffset, MirrorTid};
+use crate::memory::{Heap, NoMemory, Vec};
+use crate::node::{self, NodeOptions, OpenError};
+use data::RecentBlocks;
+use freemap::Freemap;
+use inodes::InodeTable;
+use names::PathBuffer;
+use pfs::PfsRoot;
+use reporter::Reporter;
+use seen::{Owner, SeenBlocks};
+
+/// How a filesystem is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct FsckOptions {
+    /// Bytes of blocks kept in memory, besides what the books of the check take.
+    pub cache_bytes: usize,
+    /// The volumes were written by this implementation only: deviations known of others are problems too.
+    pub strict: bool,
+}
+
+impl Default for FsckOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 16 << 20, strict: false }
+    }
+}
+
+/// The least cache a check works with: a path of the largest blocks down a tree within a tree.
+const MIN_CACHE_BYTES: usize = 6 << 20;
+
+/// Why a filesystem couldn't be checked, or not to the end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FsckError {
+    /// The disks don't make a filesystem. What could be said of their headers was reported.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Memory ran out.
+    #[error("out of memory: the check needs more for this file system")]
+    NoMemory,
+}
+
+impl From<NoMemory> for FsckError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+/// Checks the filesystem on `disks`, which are all its volumes in any order.
+pub async fn check(
+    heap: Heap,
+    disks: Vec<Disk>,
+    options: FsckOptions,
+    observer: &mut dyn Observer,
+) -> Result<Summary, FsckError> {
+    let mut reports = Reporter::new(observer, options.strict);
+    for disk in &disks {
+        headers::check_copies(heap, disk, &mut reports).await?;
+    }
+    let node_options =
+        NodeOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES), slots: 0, ..NodeOptions::default() };
+    let node = node::open(heap, disks, node_options).await?;
+    let header = &*node.header();
+    headers::check_root(header, &mut reports);
+    let layout = Layout {
+        total_bytes: node.volumes().total_bytes(),
+        areas_end: header.aux_end(),
+        allocator_beg: header.allocator_beg(),
+        freemap_tid: header.freemap_tid(),
+    };
+    let mut checker = Checker {
+        heap,
+        blocks: node.blocks(),
+        layout,
+        reports,
+        seen: SeenBlocks::new(heap)?,
+        owner: Owner(0),
+        freemap: Freemap::new(heap),
+        decompressor: Decompressor::new(heap)?,
+        content: Buffer::new(heap, FILE_BLOCK_BYTES)?,
+        recent: RecentBlocks::new(heap)?,
+        path: PathBuffer::new(),
+    };
+    checker.check_freemap(header).await?;
+    checker.check_super_root(header).await?;
+    checker.conclude_freemap(header);
+    checker.check_older_states(&node).await?;
+    checker.reports.conclude();
+    Ok(checker.reports.summary)
+}
+
+/// What of the header the rules for blocks refer to.
+struct Layout {
+    total_bytes: u64,
+    areas_end: MediaOffset,
+    allocator_beg: MediaOffset,
+    freemap_tid: MirrorTid,
+}
+
+/// A check under way.
+struct Checker<'c, 'o> {
+    heap: Heap,
+    blocks: &'c BlockCache,
+    layout: Layout,
+    reports: Reporter<'o>,
+    seen: SeenBlocks,
+    /// Whose tree is being walked.
+    owner: Owner,
+    freemap: Freemap,
+    decompressor: Decompressor,
+    content: Buffer,
+    recent: RecentBlocks,
+    path: PathBuffer,
+}
+
+/// What a finding is about, as far as it is known where it is found.
+#[derive(Clone, Copy, Default)]
+struct Subject<'s> {
+    freemap: bool,
+    pfs: Option<&'s PfsRoot>,
+    inode: Option<Inum>,
+    /// Where a path of the inode can be looked up.
+    table: Option<&'s InodeTable>,
+    name: Option<&'s [u8]>,
+}
+
+impl<'c> Checker<'c, '_> {
+    /// Reports damage.
+    async fn problem(&mut self, subject: Subject<'_>, block: Option<&Blockref>, trouble: Trouble, cost: Cost) {
+        self.resolve_path(subject).await;
+        self.reports.problem(place(subject, &self.path, block), trouble, cost);
+    }
+
+    /// Reports something harmless.
+    async fn remark(&mut self, subject: Subject<'_>, block: Option<&Blockref>, trouble: Trouble, cost: Cost) {
+        self.resolve_path(subject).await;
+        self.reports.remark(place(subject, &self.path, block), trouble, cost);
+    }
+
+    /// Checks a block's place, marks it as used, and reads it; reports what is wrong. None when it can't be had.
+    async fn load(&mut self, subject: Subject<'_>, bref: &Blockref, cost: Cost) -> Result<Option<Block<'c>>, NoMemory> {
+        if !self.admit_place(subject, bref, cost).await {
+            return Ok(None);
+        }
+        match self.blocks.load(bref).await {
+            Ok(block) => Ok(Some(block)),
+            Err(error) => {
+                self.unreadable(subject, bref, error, cost).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The same, for an inode.
+    async fn load_inode(
+        &mut self,
+        subject: Subject<'_>,
+        bref: &Blockref,
+        cost: Cost,
+    ) -> Result<Option<Inode>, NoMemory> {
+        let block = self.load(subject, bref, cost).await?;
+        // A block that isn't an inode was refused when it was read.
+        Ok(block.and_then(|block| Inode::in_block(&block.bytes()).ok().copied()))
+    }
+
+    /// Checks a block's place and marks it as used; false, and reported, when no block can be there.
+    async fn admit_place(&mut self, subject: Subject<'_>, bref: &Blockref, cost: Cost) -> bool {
+        if matches!(bref.kind(), Ok(BlockKind::FreemapNode | BlockKind::FreemapLeaf)) {
+            return true;
+        }
+        if let Err(corruption) = check_placement(bref.data_off(), self.layout.total_bytes) {
+            self.problem(subject, Some(bref), corruption.into(), cost).await;
+            return false;
+        }
+        if bref.data_off().radix() != Ok(None) && bref.data_off().offset() < self.layout.areas_end {
+            self.problem(subject, Some(bref), Trouble::InAreas, Cost::OtherSystems).await;
+        }
+        self.mark(subject, bref).await;
+        true
+    }
+
+    /// Reports a block that can't be read. Running out of memory is no property of the block.
+    async fn unreadable(
+        &mut self,
+        subject: Subject<'_>,
+        bref: &Blockref,
+        error: ReadError,
+        cost: Cost,
+    ) -> Result<(), NoMemory> {
+        let trouble = match error {
+            ReadError::NoMemory => return Err(NoMemory),
+            ReadError::Device { volume, error } => Trouble::Device { volume, error },
+            ReadError::Corrupt(corruption) => Trouble::Corrupt(corruption),
+        };
+        self.problem(subject, Some(bref), trouble, cost).await;
+        Ok(())
+    }
+}
+
+/// Where something was found, for a report.
+fn place<'a>(subject: Subject<'a>, path: &'a PathBuffer, block: Option<&Blockref>) -> Place<'a> {
+    Place {
+        header: None,
+        freemap: subject.freemap,
+        pfs: subject.pfs.map(PfsRoot::label),
+        inode: subject.inode,
+        path: subject.inode.and(path.get()),
+        name: subject.name,
+        block: block.map(Blockref::name),
+    }
+}

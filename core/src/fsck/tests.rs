@@ -1,0 +1,294 @@
+//! Whole checks of composed volumes: sound ones, and one kind of damage at a time.
+
+extern crate std;
+
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use std::format;
+use std::string::{String, ToString};
+use std::vec;
+
+use allocator_api2::alloc::Global;
+use zerocopy::IntoBytes;
+
+use super::*;
+use crate::io::{Clock, Instant};
+use crate::media::{CheckMethod, FileKind};
+use crate::newfs::NewfsOptions;
+use crate::selftest::image::population::{Scale, populate};
+use crate::selftest::image::{Content, Editor, FileRecipe, Image, ImageError, IndirectSizes, Spread};
+use crate::selftest::random::Random;
+
+const HEAP: Heap = &Global;
+const VOLUME_BYTES: u64 = 1 << 30;
+
+/// Disks in memory answer at once, so time may stand still.
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        Instant { nanoseconds: 0 }
+    }
+
+    fn wake_at(&self, _: Instant, _: &Waker) {}
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("disks in memory answer at once"),
+    }
+}
+
+/// What a check said.
+#[derive(Default)]
+struct Log(vec::Vec<String>);
+
+impl Observer for Log {
+    fn finding(&mut self, finding: &Finding<'_>) {
+        self.0.push(finding.to_string());
+    }
+}
+
+fn empty_image(volumes: &[u64], spread: Spread) -> Image {
+    now(Image::format(HEAP, &Still, volumes, &NewfsOptions::default(), spread, 7)).unwrap()
+}
+
+fn image(change: impl FnOnce(&mut Editor<'_>) -> Result<(), ImageError>) -> Image {
+    let mut image = empty_image(&[VOLUME_BYTES], Spread::Packed);
+    change(&mut image.edit(b"DATA").unwrap()).unwrap();
+    image.commit().unwrap();
+    image
+}
+
+fn check_image(image: &Image, strict: bool) -> (Result<Summary, FsckError>, vec::Vec<String>) {
+    let mut log = Log::default();
+    let options = FsckOptions { strict, ..FsckOptions::default() };
+    let result = now(check(HEAP, image.open(&Still).unwrap(), options, &mut log));
+    (result, log.0)
+}
+
+const DISABLED: &str = "metadata without a check code";
+
+#[test]
+fn sound_volumes_are_clean() {
+    for (volumes, spread) in [
+        (&[VOLUME_BYTES][..], Spread::Packed),
+        (&[9 * VOLUME_BYTES], Spread::Scattered),
+        (&[VOLUME_BYTES; 3], Spread::Scattered),
+    ] {
+        let mut image = empty_image(volumes, spread);
+        assert_eq!(check_image(&image, true).1, [""; 0], "as newfs leaves it");
+        let objects = populate(&mut image.edit(b"DATA").unwrap(), HEAP, Scale::SMALL).unwrap().len();
+        image.commit().unwrap();
+        image.snapshot(b"DATA", b"snap").unwrap();
+        image.commit().unwrap();
+        let (summary, findings) = check_image(&image, true);
+        let summary = summary.unwrap();
+        assert!(
+            findings.iter().all(|line| line.contains(DISABLED) || line.contains("nothing refers")),
+            "{findings:#?}"
+        );
+        assert!(summary.is_clean());
+        assert_eq!((summary.pfss, summary.entries), (3, 2 * objects as u64));
+    }
+}
+
+/// Says how an image is made, and what must be said of it.
+type Case = (fn(&mut Editor<'_>) -> Result<(), ImageError>, &'static [&'static str]);
+
+#[test]
+fn each_damage_is_found_and_said() {
+    const ROOT: Inum = Inum::PFS_ROOT;
+    let cases: [Case; 14] = [
+        (|e| e.enter(ROOT, b"gone", Inum(0x999), FileKind::Regular), &["entry 'gone'", "which doesn't exist"]),
+        (
+            |e| {
+                let file = e.file(ROOT, b"f", &FileRecipe::new(9, Content::Text(1)))?;
+                e.enter(ROOT, b"g", file, FileKind::Regular)
+            },
+            &["problem: PFS DATA, /", "link count 1, but 2 names", "removing one name"],
+        ),
+        (
+            |e| {
+                let file = e.file(ROOT, b"f", &FileRecipe::new(9, Content::Text(1)))?;
+                e.alter(file, |inode| inode.meta.set_nlinks(3))
+            },
+            &["remark: PFS DATA, /f", "link count 3, but 1 names"],
+        ),
+        (
+            |e| {
+                let file = e.file(ROOT, b"f", &FileRecipe::new(9, Content::Text(1)))?;
+                e.enter(ROOT, b"g", file, FileKind::Directory)
+            },
+            &["problem: PFS DATA, /, inode 0x1, entry 'g'", "entry says Directory, inode says Regular"],
+        ),
+        (
+            |e| {
+                let above = e.directory(ROOT, b"a")?;
+                let below = e.directory(above, b"b")?;
+                e.enter(below, b"up", above, FileKind::Directory)
+            },
+            &["/a/b", "entry 'up'", "directory 0x400 reached by two ways"],
+        ),
+        (
+            |e| {
+                let directory = e.directory(ROOT, b"d")?;
+                e.alter(directory, |inode| inode.meta.set_iparent(Inum(0x777)))
+            },
+            &["entry 'd'", "said to be inode 0x777", "'..' leads"],
+        ),
+        (
+            |e| {
+                let file = e.file(ROOT, b"f", &FileRecipe::new(9, Content::Text(1)))?;
+                e.enter(ROOT, b"f", file, FileKind::Regular)
+            },
+            &["entry 'f'", "the name is there twice"],
+        ),
+        (|e| e.enter(ROOT, b"a/b", Inum(0x400), FileKind::Regular), &["entry 'a/b'", "forbidden file name"]),
+        (
+            |e| {
+                let file = e.file(ROOT, b"f", &FileRecipe::new(300_000, Content::Noise(1)))?;
+                e.alter(file, |inode| inode.meta.set_size(70_000))
+            },
+            &["/f", "data behind the end of the file"],
+        ),
+        (
+            |e| {
+                let file = e.file(ROOT, b"f", &FileRecipe::new(9, Content::Text(1)))?;
+                e.alter(file, |inode| inode.meta.set_inum(Inum(0x500)))
+            },
+            &["inode 0x400", "inode 0x500 found under 0x400", "can't be opened"],
+        ),
+        (
+            |e| {
+                let file = e.file(ROOT, b"f", &FileRecipe::new(9, Content::Text(1)))?;
+                e.alter(file, |inode| inode.meta.set_name(b"hello"))
+            },
+            &["must be called by its number"],
+        ),
+        (
+            |e| {
+                let file = e.file(ROOT, b"p", &FileRecipe::new(300_000, Content::Noise(1)))?;
+                e.alter(file, |inode| inode.meta.as_mut_bytes()[0x50] = FileKind::Fifo as u8)
+            },
+            &["/p", "content in an inode of a type that has none"],
+        ),
+        (
+            |e| {
+                let file = e.file(ROOT, b"f", &FileRecipe::new(300_000, Content::Noise(1)))?;
+                e.alter(file, |inode| inode.meta.check_algo = 9)
+            },
+            &["check_algo is not a known method", "new data can't be written"],
+        ),
+        (
+            |e| e.alter(Inum::PFS_ROOT, |inode| inode.meta.pfs_clid = crate::media::Uuid::NIL),
+            &["problem: PFS DATA", "pfs_clid is nil"],
+        ),
+    ];
+    for (number, (make, wanted)) in cases.into_iter().enumerate() {
+        let (summary, findings) = check_image(&image(make), false);
+        let said = findings.iter().any(|line| wanted.iter().all(|part| line.contains(part)));
+        assert!(said, "case {number}: {wanted:?} is not in {findings:#?}");
+        let problems = findings.iter().filter(|line| line.starts_with("problem")).count();
+        assert_eq!(summary.unwrap().problems, problems as u64);
+    }
+}
+
+#[test]
+fn every_header_copy_is_looked_at() {
+    let mut image = empty_image(&[5 * VOLUME_BYTES], Spread::Packed);
+    for _ in 0..3 {
+        image.commit().unwrap();
+    }
+    let patch =
+        |copy: u64, offset: u64, bytes: &[u8]| image.disks()[0].write_at(copy * (2 << 30) + offset, bytes).unwrap();
+    patch(1, 0x210, b"x");
+    let (summary, findings) = check_image(&image, false);
+    assert_eq!(summary.unwrap().header_copies, 3);
+    assert!(
+        findings[0].starts_with("problem: memory0, header copy 1: volume header fails its check code"),
+        "{findings:#?}"
+    );
+    patch(0, 0, &[0; 65536]);
+    assert!(
+        check_image(&image, false).1.iter().any(|line| line.starts_with("remark") && line.contains("copy is blank"))
+    );
+    assert!(
+        check_image(&image, true).1.iter().any(|line| line.starts_with("problem") && line.contains("copy is blank"))
+    );
+    patch(2, 0, b"x");
+    let (summary, findings) = check_image(&image, false);
+    assert!(matches!(summary, Err(FsckError::Open(_))));
+    assert_eq!(findings.iter().filter(|line| line.contains("can't be mounted")).count(), 3, "{findings:#?}");
+}
+
+#[test]
+fn older_states_are_looked_at() {
+    let mut image = empty_image(&[5 * VOLUME_BYTES], Spread::Packed);
+    image.edit(b"DATA").unwrap().file(Inum::PFS_ROOT, b"f", &FileRecipe::new(9, Content::Text(1))).unwrap();
+    image.commit().unwrap();
+    assert_eq!(check_image(&image, false).1, [""; 0]);
+    // The first super-root is that of the copies newfs wrote; the newest state has another.
+    let header = now(node::open(HEAP, image.open(&Still).unwrap(), NodeOptions::default())).unwrap();
+    image.disks()[0].write_at(header.header().aux_end().0 + 100, b"x").unwrap();
+    let (summary, findings) = check_image(&image, false);
+    assert!(summary.unwrap().is_clean());
+    assert!(findings.iter().all(|line| line.contains("findings in the older state")), "{findings:#?}");
+    assert_eq!(findings.len(), 2, "newfs wrote three copies, one of them was written again");
+}
+
+/// With check codes off, what the disk says is all there is: none of it may make the check panic or hang, and it must say
+/// the same twice.
+#[test]
+fn mutations_that_no_check_code_catches() {
+    let image = image(|editor| {
+        let directory = editor.directory(Inum::PFS_ROOT, b"d")?;
+        editor.alter(directory, |inode| inode.meta.check_algo = CheckMethod::Disabled as u8)?;
+        let deep = FileRecipe {
+            check: CheckMethod::Disabled,
+            indirects: IndirectSizes::DEEP,
+            ..FileRecipe::new(3 << 20, Content::Mixed(3))
+        };
+        editor.file(directory, b"deep", &deep)?;
+        let names = editor.deep_directory(directory, b"names")?;
+        editor.alter(names, |inode| inode.meta.check_algo = CheckMethod::Disabled as u8)?;
+        for number in 0..200 {
+            editor.file(names, format!("n{number}").as_bytes(), &FileRecipe::new(number, Content::Text(number)))?;
+        }
+        Ok(())
+    });
+    let disk = &image.disks()[0];
+    let mut used = vec::Vec::new();
+    let mut block = [0; 1024];
+    for at in (0x0440_0000u64..0x0800_0000).step_by(1024) {
+        disk.read_at(at, &mut block).unwrap();
+        // Metadata is sparse; data fills its blocks.
+        if block.iter().filter(|byte| **byte != 0).count() < 700 && block != [0; 1024] {
+            used.push(at);
+        }
+    }
+    let mut random = Random::new(11);
+    let mut damaged = 0;
+    for round in 0..150 {
+        let mut undo = vec::Vec::new();
+        for _ in 0..1 + round % 3 {
+            let at = used[random.below(used.len() as u64) as usize] + random.below(1024);
+            let mut old = [0];
+            disk.read_at(at, &mut old).unwrap();
+            undo.push((at, old));
+            disk.write_at(at, &[old[0] ^ 1 << random.below(8)]).unwrap();
+        }
+        let first = check_image(&image, false);
+        damaged += usize::from(first.0.as_ref().is_ok_and(|summary| !summary.is_clean()));
+        if round % 10 == 0 {
+            assert_eq!(first, check_image(&image, false), "round {round}");
+        }
+        for (at, old) in undo.into_iter().rev() {
+            disk.write_at(at, &old).unwrap();
+        }
+    }
+    assert!(check_image(&image, false).0.unwrap().is_clean());
+    assert!(damaged > 40, "{damaged} of 150 rounds did damage");
+}

@@ -1,0 +1,276 @@
+//! Damage, one kind at a time, as disks and other people's software do it.
+//!
+//! Where only the structure shall be wrong, the check codes above are renewed.
+
+use core::mem::offset_of;
+
+use zerocopy::IntoBytes;
+
+use super::{ImageError, Place, Seal, Written};
+use crate::media::blockref::BLOCKREF_BYTES;
+use crate::media::inode::INODE_META_BYTES;
+use crate::media::{
+    BlockKind, Blockref, Compression, DataOff, InodeMeta, Inum, Key, KeyBits, MediaOffset, Methods, Radix, VolumeHeader,
+};
+
+/// What is done, and to what.
+#[derive(Clone, Copy)]
+pub enum Damage {
+    /// To the first block of a blockref like this.
+    Block {
+        /// Which blockref.
+        of: fn(&Place<'_>) -> bool,
+        /// What becomes of the check codes.
+        seal: Seal,
+        /// What is done to the bytes.
+        change: fn(&mut [u8]),
+    },
+    /// To the first blockref like this. The change is told the block the blockref lies in.
+    Entry {
+        /// Which blockref.
+        like: fn(&Place<'_>) -> bool,
+        /// What is done to it.
+        change: fn(&mut Blockref, container: &Blockref),
+    },
+    /// To the newest header.
+    Header {
+        /// What becomes of its check codes.
+        seal: Seal,
+        /// What is done to the bytes.
+        change: fn(&mut [u8]),
+    },
+}
+
+/// A kind of damage with its name.
+pub struct Fault {
+    /// For reports.
+    pub name: &'static str,
+    /// What is done.
+    pub damage: Damage,
+}
+
+impl Fault {
+    /// Does it to an volumes.
+    pub fn inflict(&self, volumes: &mut Written) -> Result<(), ImageError> {
+        match self.damage {
+            Damage::Block { of, seal, change } => {
+                let trail = volumes.find(&mut |place| of(place))?;
+                volumes.change_block(&trail, seal, change)
+            }
+            Damage::Entry { like, change } => {
+                let trail = volumes.find(&mut |place| like(place))?;
+                let container = trail.container().unwrap_or(Blockref::EMPTY);
+                volumes.change_entry(&trail, |entry| change(entry, &container))
+            }
+            Damage::Header { seal, change } => volumes.change_header(seal, change),
+        }
+    }
+}
+
+const fn block(name: &'static str, of: fn(&Place<'_>) -> bool, seal: Seal, change: fn(&mut [u8])) -> Fault {
+    Fault { name, damage: Damage::Block { of, seal, change } }
+}
+
+const fn entry(name: &'static str, like: fn(&Place<'_>) -> bool, change: fn(&mut Blockref, &Blockref)) -> Fault {
+    Fault { name, damage: Damage::Entry { like, change } }
+}
+
+const fn header(name: &'static str, seal: Seal, change: fn(&mut [u8])) -> Fault {
+    Fault { name, damage: Damage::Header { seal, change } }
+}
+
+/// All kinds, for images that hold a [`population`](super::population) in DATA.
+pub const FAULTS: &[Fault] = &[
+    block("data bit", is_protected_data, Seal::Keep, flip_bit),
+    block("inode bit", is_inode, Seal::Keep, flip_bit),
+    block("indirect bit in a file", is_file_indirect, Seal::Keep, flip_bit),
+    block("indirect bit in a root", is_root_indirect, Seal::Keep, flip_bit),
+    block("name block bit", is_long_name, Seal::Keep, flip_bit),
+    block("PFS root bit", is_pfs_root, Seal::Keep, flip_bit),
+    block("super-root bit", is_super_root, Seal::Keep, flip_bit),
+    header("header bit", Seal::Keep, |bytes| bytes[0x78] ^= 1),
+    header("header torn", Seal::Keep, |bytes| bytes[0x8000..].fill(0xa5)),
+    header("header zeroed", Seal::Keep, |bytes| bytes.fill(0)),
+    header("header version", Seal::Renew, |bytes| bytes[0x30] = 9),
+    header("header big-endian", Seal::Renew, |bytes| bytes[..8].reverse()),
+    header("header number of volumes", Seal::Renew, |bytes| bytes[0x3c] = 64),
+    header("header volume size", Seal::Renew, |bytes| bytes[0x2d] = 0x10),
+    header("super-root out of range", Seal::Renew, |bytes| bytes[SROOT + ENTRY_OFFSET + 6] = 0x7f),
+    header("super-root misplaced", Seal::Renew, |bytes| bytes[SROOT + ENTRY_OFFSET + 1] ^= 0x0c),
+    header("freemap out of range", Seal::Renew, |bytes| bytes[FREEMAP + ENTRY_OFFSET + 6] = 0x7f),
+    block("indirect leads to itself", is_root_indirect, Seal::Renew, |bytes| bytes.fill(0)),
+    entry("indirect in a file leads to its container", is_deep_file_indirect, lead_to_container),
+    entry("indirect in a root leads to its container", is_deep_root_indirect, lead_to_container),
+    entry("data out of range", is_protected_data, |entry, _| {
+        entry.set_data_off(DataOff::new(MediaOffset(0x7fff_ffff_ffff_0000), Radix::MAX));
+    }),
+    entry("data across a boundary", is_protected_data, |entry, _| shift(entry, 1024, Radix::MAX)),
+    entry("data in a reserved segment", is_protected_data, |entry, _| {
+        entry.set_data_off(DataOff::new(MediaOffset(1 << 16), Radix::MAX));
+    }),
+    entry("data radix too small", is_protected_data, |entry, _| set_radix(entry, 9)),
+    entry("data radix too large", is_protected_data, |entry, _| set_radix(entry, 17)),
+    entry("data radix largest", is_protected_data, |entry, _| set_radix(entry, 63)),
+    entry("inode radix", is_inode, |entry, _| set_radix(entry, 16)),
+    entry("inode without block", is_inode, |entry, _| entry.set_data_off(DataOff::NONE)),
+    entry("indirect radix", is_file_indirect, |entry, _| set_radix(entry, 10)),
+    entry("type unknown", is_protected_data, |entry, _| set_kind(entry, 77)),
+    entry("type of data is dirent", is_protected_data, |entry, _| set_kind(entry, BlockKind::Dirent as u8)),
+    entry("type of inode is data", is_inode, |entry, _| set_kind(entry, BlockKind::Data as u8)),
+    entry("type of inode is indirect", is_inode, |entry, _| set_kind(entry, BlockKind::Indirect as u8)),
+    entry("type of indirect is data", is_file_indirect, |entry, _| set_kind(entry, BlockKind::Data as u8)),
+    entry("type of PFS root is dirent", is_pfs_root, |entry, _| set_kind(entry, BlockKind::Dirent as u8)),
+    entry("keybits too large", is_protected_data, |entry, _| entry.set_span(entry.key(), KeyBits(64))),
+    entry("keybits of data", is_protected_data, |entry, _| entry.set_span(entry.key(), KeyBits(10))),
+    entry("keybits of indirect", is_file_indirect, |entry, _| entry.set_span(entry.key(), KeyBits(200))),
+    entry("key outside its container", is_deep_data, |entry, _| entry.set_span(Key(1 << 50), KeyBits(16))),
+    entry("key out of order", is_second_data, |entry, _| entry.set_span(Key(0), KeyBits(16))),
+    entry("check method unknown", is_protected_data, |entry, _| entry.methods.0 |= 0xf0),
+    entry("compression unknown", is_protected_data, |entry, _| entry.methods.0 |= 0x0f),
+    entry("compression of raw data", is_raw_data, |entry, _| entry.methods.0 |= Compression::Lz4 as u8),
+    entry("compression autozero", is_raw_data, |entry, _| entry.methods.0 |= Compression::AutoZero as u8),
+    block("LZ4 length", is_lz4_data, Seal::Renew, |bytes| bytes[..4].fill(0xff)),
+    block("LZ4 garbage", is_lz4_data, Seal::Renew, |bytes| bytes[4..].fill(0xf3)),
+    block("ZLIB garbage", is_zlib_data, Seal::Renew, |bytes| bytes[3..].fill(0x6d)),
+    block("ZLIB header", is_zlib_data, Seal::Renew, |bytes| bytes[0] = 0),
+    block("inode version", is_inode, Seal::Renew, |bytes| bytes[0] = 2),
+    block("inode type", is_inode, Seal::Renew, |bytes| bytes[META_TYPE] = 99),
+    block("inode number", is_inode, Seal::Renew, |bytes| bytes[META_INUM] ^= 0x40),
+    block("inode name length", is_inode, Seal::Renew, |bytes| bytes[META_NAME_LEN..][..2].fill(0xff)),
+    block("inode size negative", is_inode, Seal::Renew, |bytes| bytes[META_SIZE..][..8].fill(0xff)),
+    block("directory with embedded data", is_directory_inode, Seal::Renew, |bytes| bytes[META_FLAGS] |= 1),
+    block("directory body of garbage", is_directory_inode, Seal::Renew, |bytes| bytes[INODE_META_BYTES..].fill(0x3c)),
+    block("file body of garbage", is_blocks_inode, Seal::Renew, |bytes| bytes[INODE_META_BYTES..].fill(0x5a)),
+    entry("dirent without inode", is_dirent, |entry, _| entry.embed[..8].fill(0x5e)),
+    entry("dirent to the root", is_dirent, |entry, _| entry.embed[..8].copy_from_slice(&1u64.to_le_bytes())),
+    entry("dirent to the super-root", is_dirent, |entry, _| entry.embed[..8].fill(0)),
+    entry("dirent in the visible keys", is_dirent, |entry, _| entry.embed[7] = 0x80),
+    entry("dirent type", is_dirent, |entry, _| entry.embed[10] = 6),
+    entry("dirent type unknown", is_dirent, |entry, _| entry.embed[10] = 200),
+    entry("dirent name empty", is_dirent, |entry, _| entry.embed[8..10].fill(0)),
+    entry("dirent name too long", is_dirent, |entry, _| entry.embed[8..10].fill(0xff)),
+    entry("dirent name longer than the entry", is_dirent, |entry, _| entry.embed[8] = 65),
+    entry("dirent name dot dot", is_dirent, |entry, _| rename(entry, b"..")),
+    entry("dirent name with a slash", is_dirent, |entry, _| rename(entry, b"../../etc/passwd")),
+    entry("dirent name with NUL", is_dirent, |entry, _| rename(entry, b"a\0b")),
+    entry("dirent name of another hash", is_dirent, |entry, _| rename(entry, b"elsewhere")),
+];
+
+const SROOT: usize = offset_of!(VolumeHeader, sroot_blockset);
+const FREEMAP: usize = offset_of!(VolumeHeader, freemap_blockset);
+/// Of `data_off` in a blockref.
+const ENTRY_OFFSET: usize = 0x20;
+/// Of fields in an inode (spec 3.1).
+const META_TYPE: usize = 0x50;
+const META_FLAGS: usize = 0x51;
+const META_INUM: usize = 0x58;
+const META_SIZE: usize = 0x60;
+const META_NAME_LEN: usize = 0x80;
+
+const _: () = assert!(META_NAME_LEN < size_of::<InodeMeta>() && ENTRY_OFFSET < BLOCKREF_BYTES);
+
+fn in_data(place: &Place<'_>) -> bool {
+    place.label == Some(b"DATA")
+}
+
+fn is_kind(place: &Place<'_>, kind: BlockKind) -> bool {
+    in_data(place) && place.entry.kind() == Ok(kind)
+}
+
+fn is_protected_data(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Data) && place.entry.methods.0 >> 4 >= 2
+}
+
+fn is_second_data(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Data) && place.entry.key().0 > 0
+}
+
+fn is_deep_data(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Data) && place.depth > 0
+}
+
+fn is_raw_data(place: &Place<'_>) -> bool {
+    is_protected_data(place) && place.entry.methods.0 & 0xf == 0
+}
+
+fn is_lz4_data(place: &Place<'_>) -> bool {
+    is_protected_data(place) && place.entry.methods.compression() == Ok(Compression::Lz4)
+}
+
+fn is_zlib_data(place: &Place<'_>) -> bool {
+    is_protected_data(place) && place.entry.methods.compression() == Ok(Compression::Zlib)
+}
+
+fn is_inode(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Inode) && place.entry.key().0 > 0x404
+}
+
+/// An inode with something below, which no file of the population's beginning is: a directory.
+fn is_directory_inode(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Inode) && place.entry.leaf_count() > 10
+}
+
+fn is_blocks_inode(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Inode) && place.entry.leaf_count() == 1
+}
+
+fn is_file_indirect(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Indirect) && place.owner > Inum::PFS_ROOT && !place.entry.key().is_visible()
+}
+
+fn is_deep_file_indirect(place: &Place<'_>) -> bool {
+    is_file_indirect(place) && place.depth > 0
+}
+
+fn is_root_indirect(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Indirect) && place.owner == Inum::PFS_ROOT
+}
+
+fn is_deep_root_indirect(place: &Place<'_>) -> bool {
+    is_root_indirect(place) && place.depth > 0
+}
+
+fn is_dirent(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Dirent) && place.entry.data_off() == DataOff::NONE && place.owner.0 > 1
+}
+
+fn is_long_name(place: &Place<'_>) -> bool {
+    is_kind(place, BlockKind::Dirent) && place.entry.data_off() != DataOff::NONE
+}
+
+fn is_pfs_root(place: &Place<'_>) -> bool {
+    place.label.is_none() && place.owner == Inum::SUPER_ROOT && place.entry.key().is_visible()
+}
+
+fn is_super_root(place: &Place<'_>) -> bool {
+    place.label.is_none() && place.entry.key() == Key(0)
+}
+
+fn flip_bit(bytes: &mut [u8]) {
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+}
+
+fn lead_to_container(entry: &mut Blockref, container: &Blockref) {
+    *entry = *container;
+    // Without a check, so that nothing but the loop is wrong.
+    entry.methods = Methods(0);
+}
+
+fn shift(entry: &mut Blockref, by: u64, radix: Radix) {
+    entry.set_data_off(DataOff::new(MediaOffset(entry.data_off().offset().0 + by), radix));
+}
+
+fn set_radix(entry: &mut Blockref, radix: u64) {
+    entry.set_data_off(DataOff(entry.data_off().offset().0 | radix));
+}
+
+fn set_kind(entry: &mut Blockref, kind: u8) {
+    entry.as_mut_bytes()[0] = kind;
+}
+
+fn rename(entry: &mut Blockref, name: &[u8]) {
+    entry.check.fill(0);
+    entry.check[..name.len()].copy_from_slice(name);
+    entry.embed[8..10].copy_from_slice(&(name.len() as u16).to_le_bytes());
+}

@@ -1,0 +1,31 @@
+//! Whole images: mounted, walked, and everything read.
+#![no_main]
+
+use std::cell::LazyCell;
+
+use hammer2_core::cluster::PfsSelector;
+use hammer2_core::fs::{FileSystem, MountOptions};
+use hammer2_core::selftest::survey::survey;
+use hammer2_fuzz::patches::Base;
+use hammer2_fuzz::{medium, run};
+use libfuzzer_sys::fuzz_target;
+
+/// File blocks read of one image: more than the image holds, less than it can promise.
+const MOST_BLOCKS: u64 = 2000;
+const OPTIONS: MountOptions = MountOptions { memory_bytes: 2 << 20 };
+
+thread_local! {
+    static BASE: LazyCell<Base> = LazyCell::new(|| Base::new().expect("the image can be made"));
+}
+
+fuzz_target!(|input: &[u8]| {
+    BASE.with(|base| {
+        let _changes = base.apply(input).expect("the image can be changed");
+        run::run(async {
+            let Ok(drives) = medium::open(run::heap(), &[base.disk().clone()]) else { return };
+            let Ok(fs) = FileSystem::mount(run::heap(), drives, PfsSelector::Default, OPTIONS).await else { return };
+            let _ = fs.statistics();
+            survey(run::heap(), &fs, MOST_BLOCKS, &mut |_, _| {}).await.expect("memory is enough for every image");
+        });
+    });
+});

@@ -1,0 +1,10 @@
+//! What the fuzz targets share: bounded memory, disks in memory, an image to damage.
+//!
+//! Run a target with `cargo fuzz run -s none TARGET` in `harness`; `cargo run --example seeds` in `harness/fuzz` first makes
+//! inputs to start from.
+
+pub mod arrays;
+pub mod decoding;
+pub mod medium;
+pub mod patches;
+pub mod run;

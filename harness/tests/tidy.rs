@@ -1,0 +1,167 @@
+//! The shape of the source: small files that say what they are, nothing left unfinished, and floors that use only what is below
+//! them, so that `docs/architecture.md` stays true.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MAX_LINES: usize = 600;
+
+/// What every folder of the core may use of the others. A floor reaches down, never up; `fs` reaches nodes and chains only
+/// through `cluster`.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("memory", &[]),
+    ("media", &["memory"]),
+    ("io", &["media", "memory"]),
+    ("chain", &["io", "media", "memory"]),
+    ("node", &["chain", "io", "media", "memory"]),
+    ("cluster", &["node", "io", "media", "memory"]),
+    ("fs", &["cluster", "io", "media", "memory"]),
+    // Beside the floors: whole-volume jobs.
+    ("newfs", &["io", "media", "memory"]),
+    ("manifest", &["fs", "io", "media", "memory"]),
+];
+
+/// Above all floors: it may use anything.
+const TOP: &[&str] = &["selftest"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
+}
+
+/// A file of the project and what is in it.
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The path below the workspace.
+    fn name(&self) -> String {
+        self.path.strip_prefix(root()).expect("below the workspace").display().to_string()
+    }
+}
+
+/// All files of a folder and those below that `wanted` accepts; hidden and generated folders are left out.
+fn collect(folder: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<Source>) {
+    for entry in fs::read_dir(folder).expect("a folder of the workspace") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !name.starts_with('.') && !["target", "corpus", "artifacts"].contains(&name.as_str()) {
+                collect(&path, wanted, found);
+            }
+        } else if wanted(&path) {
+            let text = fs::read_to_string(&path).expect("a text");
+            found.push(Source { path, text });
+        }
+    }
+}
+
+fn sources(folder: &str, wanted: impl Fn(&Path) -> bool) -> Vec<Source> {
+    let mut found = Vec::new();
+    collect(&root().join(folder), &wanted, &mut found);
+    assert!(!found.is_empty(), "nothing found in {folder}");
+    found
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+/// Fails with all lines at once.
+fn refuse(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn files_are_small_and_say_what_they_are() {
+    let mut complaints = Vec::new();
+    for source in sources("", is_rust) {
+        let lines = source.text.lines().count();
+        if lines > MAX_LINES {
+            complaints.push(format!("{}: {lines} lines; {MAX_LINES} are enough for one subject", source.name()));
+        }
+        if !source.text.starts_with("//! ") {
+            complaints.push(format!("{}: opens without `//!` saying what it is", source.name()));
+        }
+    }
+    refuse(&complaints);
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let unfinished = ["todo", "dbg", "unimplemented"].map(|name| format!("{name}!("));
+    let mut complaints = Vec::new();
+    for source in sources("", is_rust) {
+        for (number, line) in source.text.lines().enumerate() {
+            for marker in &unfinished {
+                if line.contains(marker) {
+                    complaints.push(format!("{}:{}: {marker}", source.name(), number + 1));
+                }
+            }
+        }
+    }
+    refuse(&complaints);
+}
+
+#[test]
+fn no_tabs_and_no_space_at_the_end_of_a_line() {
+    let is_text = |path: &Path| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        matches!(extension, Some("rs" | "md" | "toml" | "ld" | "sh"))
+            || path.parent().is_some_and(|p| p.ends_with("scripts"))
+    };
+    let mut complaints = Vec::new();
+    for source in sources("", is_text) {
+        for (number, line) in source.text.lines().enumerate() {
+            if line.contains('\t') || line.ends_with(char::is_whitespace) {
+                complaints.push(format!("{}:{}: a tab, or space at the end", source.name(), number + 1));
+            }
+        }
+        if !source.text.ends_with('\n') {
+            complaints.push(format!("{}: doesn't end with a line end", source.name()));
+        }
+    }
+    refuse(&complaints);
+}
+
+/// The modules of the core that a line of code names; "" for a list of them, which hides them.
+fn named_modules(line: &str) -> impl Iterator<Item = &str> {
+    let code = line.split("//").next().unwrap_or_default();
+    code.split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next())
+}
+
+#[test]
+fn floors_reach_down_only() {
+    let modules: Vec<&str> = FLOORS.iter().map(|(name, _)| *name).chain(TOP.iter().copied()).collect();
+    let mut complaints = Vec::new();
+    for (floor, below) in FLOORS {
+        for source in sources(&format!("core/src/{floor}"), is_rust) {
+            for (number, line) in source.text.lines().enumerate() {
+                for named in named_modules(line) {
+                    if named.is_empty() {
+                        complaints.push(format!("{}:{}: name one module a line", source.name(), number + 1));
+                    }
+                    if modules.contains(&named) && named != *floor && !below.contains(&named) {
+                        complaints.push(format!("{}:{}: {floor} uses {named}", source.name(), number + 1));
+                    }
+                }
+            }
+        }
+    }
+    refuse(&complaints);
+}
+
+#[test]
+fn every_module_of_the_core_has_its_floor() {
+    let text = fs::read_to_string(root().join("core/src/lib.rs")).expect("the core");
+    let modules: Vec<&str> =
+        text.lines().filter_map(|line| line.trim_start().strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert!(!modules.is_empty());
+    let complaints: Vec<String> = modules
+        .iter()
+        .filter(|module| !TOP.contains(*module) && !FLOORS.iter().any(|(name, _)| name == *module))
+        .map(|module| format!("core/src/{module}: which floor is it? (docs/architecture.md, and the table here)"))
+        .collect();
+    refuse(&complaints);
+}

@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# For sourcing: installs what a script needs from the distribution, after saying so.
+
+program=$(basename "$0")
+
+die() {
+    echo "$program: $*" >&2
+    exit 2
+}
+
+# install_package PACKAGE WHAT: installs the package; WHAT is what is missing without it.
+install_package() {
+    command -v apt-get >/dev/null || die "$2 is missing; install it (Debian: package $1)"
+    local as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || die "$2 is missing; install the package $1 as root"
+        as_root=(sudo)
+    fi
+    echo "$program: $2 is missing, installing the package $1" >&2
+    "${as_root[@]}" apt-get update -qq >&2 || die "apt-get update failed; install the package $1 by hand"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2 ||
+        die "can't install the package $1; install it by hand"
+}
+
+# need COMMAND PACKAGE: the command, from the package when it is missing.
+need() {
+    command -v "$1" >/dev/null || install_package "$2" "$1"
+}
