@@ -1,6 +1,8 @@
 //! The `hammer2` tool as its user meets it: arguments, exit statuses, one-line errors.
 
 use std::fs::{self, File};
+use std::io::BufRead as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -88,6 +90,33 @@ fn an_empty_filesystem_is_shown_by_all_commands() {
     assert_eq!(digest.trim_end(), expected);
     assert_eq!(succeed(path, &["get", "a.img:b.img@ONE", "out"]), "");
     assert_eq!(fs::read_dir(path.join("out")).unwrap().count(), 0);
+}
+
+#[test]
+fn fsck_says_what_it_found_and_ends_accordingly() {
+    let folder = folder();
+    let path = folder.path();
+    let clean = succeed(path, &["fsck", "--strict", "a.img:b.img"]);
+    assert!(clean.starts_with("clean: 0 problems, 0 remarks; checked 2 header copies, 3 PFSs"), "{clean}");
+    refuse(path, &["fsck", "a.img"], 2, "volume 1 of 2 is missing");
+    refuse(path, &["fsck", "blank.img"], 2, "blank.img: no HAMMER2 volume header");
+    refuse(path, &["fsck", "a.img:b.img@ONE"], 2, "without label");
+
+    let info: serde_json::Value = serde_json::from_str(&succeed(path, &["info", "--json", "a.img:b.img"])).unwrap();
+    let first_pfs = info["header"]["aux_end"].as_u64().unwrap() + 1024;
+    let image = File::options().write(true).open(path.join("a.img")).unwrap();
+    image.write_all_at(b"damage", first_pfs + 600).unwrap();
+    let output = run(path, &["fsck", "a.img:b.img"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.starts_with("problem: inode block") && text.contains("the whole PFS is lost"), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("damaged: 1 problems"), "{text}");
+    let output = run(path, &["fsck", "--json", "a.img:b.img"]);
+    let lines: Vec<serde_json::Value> =
+        output.stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    assert_eq!(lines[0]["severity"], "problem");
+    assert_eq!(lines[0]["block"]["data_off"].as_u64().unwrap(), first_pfs | 10);
+    assert_eq!(lines[1]["summary"]["problems"], 1);
 }
 
 #[test]

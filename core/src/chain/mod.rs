@@ -16,7 +16,7 @@ pub use topology::Topology;
 pub use walk::{Cursor, Holder, Source, Trust, find, scan};
 
 use crate::io::{Block, BlockCache, ReadError};
-use crate::media::{BlockName, Blockref, Corruption, Key};
+use crate::media::{BlockName, Blockref, Corruption, DataOff, Key};
 
 /// How deep indirect blocks may be nested. Real trees need six levels; a loop would have no end.
 pub const MAX_DEPTH: usize = 32;
@@ -59,8 +59,10 @@ impl ChainError {
 /// Does `work` on blocks in memory, loading those it finds missing, until it is done.
 ///
 /// The blocks loaded for one piece of work stay in memory until it is done, so that it gets on however small the cache is.
+/// One that is missing again nevertheless is wanted by two blockrefs that don't agree on it: a loop, or damage, that no load
+/// would end.
 pub async fn load_missing<T>(blocks: &BlockCache, mut work: impl FnMut() -> Result<T, Stop>) -> Result<T, ChainError> {
-    let mut held: heapless::Vec<Block<'_>, MAX_DEPTH> = heapless::Vec::new();
+    let mut held: heapless::Vec<(DataOff, Block<'_>), MAX_DEPTH> = heapless::Vec::new();
     loop {
         let missing = match work() {
             Ok(done) => return Ok(done),
@@ -69,11 +71,14 @@ pub async fn load_missing<T>(blocks: &BlockCache, mut work: impl FnMut() -> Resu
             Err(Stop::Full) => return Err(ChainError::new(&Blockref::EMPTY, ReadError::NoMemory)),
             Err(Stop::Missing(bref)) => bref,
         };
+        if held.iter().any(|(data_off, _)| *data_off == missing.data_off()) {
+            return Err(ChainError::corrupt(&missing, Corruption::TooDeep));
+        }
         let block = blocks.load(&missing).await.map_err(|error| ChainError::new(&missing, error))?;
         // More than MAX_DEPTH blocks: a long scan, and the oldest are behind it.
         if held.is_full() {
             held.remove(0);
         }
-        let _ = held.push(block);
+        let _ = held.push((missing.data_off(), block));
     }
 }

@@ -4,8 +4,7 @@
 //! names, links, file data. Then it looks below the older headers. It reports all it finds, each finding with its place, what
 //! is wrong, and what that means for the user ([`Finding`]); what other writers are known to leave behind are remarks.
 //!
-//! A PFS is checked in three passes: its inode index ([`inodes`]), its directories ([`directories`], then the links by their
-//! sums), its file content ([`data`]); so that from the second on findings can name files by their paths. Memory goes with
+//! A PFS is checked in three passes: its inode index, its directories with the links by their sums, its file content; so that from the second on findings can name files by their paths. Memory goes with
 //! the number of inodes of the largest PFS, of metadata blocks, and of freemap leaves that exist; never with what a disk says.
 
 mod bitmap;

@@ -1,16 +1,18 @@
 //! Crafted damage: every kind gives errors, and what it doesn't touch still reads.
 
 use super::{DATA, VOLUME_BYTES, populated};
+use crate::media::blockref::BlockFlags;
+use crate::media::{Blockref, DataOff};
 use crate::memory::Heap;
-use crate::selftest::image::fault::{Damage, FAULTS, Fault};
+use crate::selftest::image::fault::{FAULTS, Fault, Hits};
 use crate::selftest::image::population::{Object, Scale};
 use crate::selftest::image::{Image, Seal, Spread, Written};
 use crate::selftest::mounted::{Comparer, Mismatch, mount, read_everything};
 use crate::selftest::{Case, Environment, Failure, block_on, ensure};
 
 pub(super) const CASES: &[Case] = &[
-    Case { name: "damage: every kind, check method XXHASH64", run: every_kind },
-    Case { name: "damage: a bit in every block", run: every_block },
+    Case { name: "damage: every kind is noticed, and what it doesn't touch reads", run: every_kind },
+    Case { name: "damage: a flipped bit in any block gives no wrong byte", run: every_block },
 ];
 
 /// What became of the objects of a damaged image.
@@ -47,14 +49,6 @@ async fn outcome(
     Ok(outcome)
 }
 
-/// Whether the check codes say nothing of the damage, because they were made for it.
-fn is_sealed(fault: &Fault) -> bool {
-    match fault.damage {
-        Damage::Entry { .. } => true,
-        Damage::Block { seal, .. } | Damage::Header { seal, .. } => seal == Seal::Renew,
-    }
-}
-
 fn every_kind(environment: &dyn Environment) -> Result<(), Failure> {
     block_on(environment, async {
         let (image, objects) = populated(environment, &[VOLUME_BYTES], Spread::Packed, Scale::SMALL).await?;
@@ -77,11 +71,49 @@ async fn inflict(
     let mut written = Written::new(image)?;
     fault.inflict(&mut written)?;
     let outcome = outcome(environment, environment.heap(), &written, objects).await?;
-    environment.log(format_args!("{}: {outcome:?}", fault.name));
-    ensure(outcome.good < objects.len(), format_args!("nothing was noticed"))
+    let lost = (outcome.errors, outcome.wrong);
+    let as_expected = match fault.hits {
+        Hits::Mount => !outcome.mounted,
+        Hits::Nothing => outcome.mounted && lost == (0, 0),
+        Hits::One => outcome.mounted && lost == (1, 0),
+        Hits::Silent => outcome.mounted && lost == (0, 1),
+        Hits::Many => outcome.mounted && outcome.errors > 1 && outcome.wrong == 0 && outcome.good > 0,
+    };
+    ensure(as_expected, format_args!("{outcome:?} instead of {:?}", fault.hits))
 }
 
-fn every_block(_: &dyn Environment) -> Result<(), Failure> {
-    let _ = is_sealed;
-    Ok(())
+/// Flips a bit in each block in turn: no wrong byte is ever returned.
+fn every_block(environment: &dyn Environment) -> Result<(), Failure> {
+    block_on(environment, async {
+        let (image, objects) = populated(environment, &[VOLUME_BYTES], Spread::Packed, Scale::TINY).await?;
+        let mut blocks: usize = 0;
+        loop {
+            let mut written = Written::new(&image)?;
+            let mut passed = 0;
+            let found = written.find(&mut |place| {
+                let counts = is_protected(place.entry);
+                passed += usize::from(counts);
+                counts && passed > blocks
+            });
+            let Ok(trail) = found else { break };
+            let entry = trail.entry()?;
+            written.change_block(&trail, Seal::Keep, |bytes| {
+                let at = (environment.seed() as usize + 37 * blocks) % bytes.len();
+                bytes[at] ^= 1 << (blocks % 8);
+            })?;
+            let outcome = outcome(environment, environment.heap(), &written, &objects).await?;
+            let noticed = !outcome.mounted || (outcome.errors > 0 && outcome.wrong == 0);
+            // The roots of the other PFSs are in no object's way.
+            let elsewhere = entry.flags().contains(BlockFlags::PFSROOT);
+            ensure(noticed || elsewhere, format_args!("{}: {outcome:?}", entry.name()))?;
+            blocks += 1;
+        }
+        environment.log(format_args!("{blocks} blocks"));
+        ensure(blocks > 50, format_args!("only {blocks} blocks"))
+    })
+}
+
+/// A block that has a check code.
+fn is_protected(entry: &Blockref) -> bool {
+    entry.data_off() != DataOff::NONE && entry.methods.check().is_ok_and(|check| check.code_bytes() > 0)
 }

@@ -1,6 +1,6 @@
 //! Compressing data blocks (spec 5.2), for images only: the ZLIB encoder takes its memory from the global allocator.
 
-use lz4_flex::block::{CompressTable, compress_into_with_table};
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use miniz_oxide::DataFormat;
 use miniz_oxide::deflate::CompressionLevel;
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress};
@@ -14,18 +14,21 @@ const LZ4_PREFIX: usize = 4;
 /// What an LZ4 block must save besides half the block.
 const LZ4_SLACK: usize = 8;
 
+/// The encoder wants room for the worst case before it begins.
+const STORED_BYTES: usize = LZ4_PREFIX + get_maximum_output_size(FILE_BLOCK_BYTES);
+
 /// Compressors with their tables.
 pub struct Codec {
     lz4: CompressTable,
     zlib: Option<Box<CompressorOxide>>,
-    stored: Box<[u8; FILE_BLOCK_BYTES]>,
+    stored: Box<[u8; STORED_BYTES]>,
     heap: Heap,
 }
 
 impl Codec {
     /// Takes the memory, ZLIB's when it is first used.
     pub fn new(heap: Heap) -> Result<Self, NoMemory> {
-        let stored = memory::boxed(heap, [0; FILE_BLOCK_BYTES])?;
+        let stored = memory::boxed(heap, [0; STORED_BYTES])?;
         Ok(Self { lz4: CompressTable::large(), zlib: None, stored, heap })
     }
 

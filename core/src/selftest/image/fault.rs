@@ -41,10 +41,29 @@ pub enum Damage {
     },
 }
 
+/// How much of a small population a kind of damage takes away from a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hits {
+    /// Nothing: readers don't look there.
+    Nothing,
+    /// One object, which gives an error.
+    One,
+    /// One object, of which another is seen: the structure is whole, and only comparing all of it would tell.
+    Silent,
+    /// Everything below one block; the rest is there.
+    Many,
+    /// Everything: it can't be mounted.
+    Mount,
+}
+
+use Hits::{Many, Mount, Nothing, One, Silent};
+
 /// A kind of damage with its name.
 pub struct Fault {
     /// For reports.
     pub name: &'static str,
+    /// What a reader loses.
+    pub hits: Hits,
     /// What is done.
     pub damage: Damage,
 }
@@ -67,93 +86,102 @@ impl Fault {
     }
 }
 
-const fn block(name: &'static str, of: fn(&Place<'_>) -> bool, seal: Seal, change: fn(&mut [u8])) -> Fault {
-    Fault { name, damage: Damage::Block { of, seal, change } }
+const fn block(name: &'static str, hits: Hits, of: fn(&Place<'_>) -> bool, seal: Seal, change: fn(&mut [u8])) -> Fault {
+    Fault { name, hits, damage: Damage::Block { of, seal, change } }
 }
 
-const fn entry(name: &'static str, like: fn(&Place<'_>) -> bool, change: fn(&mut Blockref, &Blockref)) -> Fault {
-    Fault { name, damage: Damage::Entry { like, change } }
+const fn entry(
+    name: &'static str,
+    hits: Hits,
+    like: fn(&Place<'_>) -> bool,
+    change: fn(&mut Blockref, &Blockref),
+) -> Fault {
+    Fault { name, hits, damage: Damage::Entry { like, change } }
 }
 
-const fn header(name: &'static str, seal: Seal, change: fn(&mut [u8])) -> Fault {
-    Fault { name, damage: Damage::Header { seal, change } }
+const fn header(name: &'static str, hits: Hits, seal: Seal, change: fn(&mut [u8])) -> Fault {
+    Fault { name, hits, damage: Damage::Header { seal, change } }
 }
 
 /// All kinds, for images that hold a [`population`](super::population) in DATA.
 pub const FAULTS: &[Fault] = &[
-    block("data bit", is_protected_data, Seal::Keep, flip_bit),
-    block("inode bit", is_inode, Seal::Keep, flip_bit),
-    block("indirect bit in a file", is_file_indirect, Seal::Keep, flip_bit),
-    block("indirect bit in a root", is_root_indirect, Seal::Keep, flip_bit),
-    block("name block bit", is_long_name, Seal::Keep, flip_bit),
-    block("PFS root bit", is_pfs_root, Seal::Keep, flip_bit),
-    block("super-root bit", is_super_root, Seal::Keep, flip_bit),
-    header("header bit", Seal::Keep, |bytes| bytes[0x78] ^= 1),
-    header("header torn", Seal::Keep, |bytes| bytes[0x8000..].fill(0xa5)),
-    header("header zeroed", Seal::Keep, |bytes| bytes.fill(0)),
-    header("header version", Seal::Renew, |bytes| bytes[0x30] = 9),
-    header("header big-endian", Seal::Renew, |bytes| bytes[..8].reverse()),
-    header("header number of volumes", Seal::Renew, |bytes| bytes[0x3c] = 64),
-    header("header volume size", Seal::Renew, |bytes| bytes[0x2d] = 0x10),
-    header("super-root out of range", Seal::Renew, |bytes| bytes[SROOT + ENTRY_OFFSET + 6] = 0x7f),
-    header("super-root misplaced", Seal::Renew, |bytes| bytes[SROOT + ENTRY_OFFSET + 1] ^= 0x0c),
-    header("freemap out of range", Seal::Renew, |bytes| bytes[FREEMAP + ENTRY_OFFSET + 6] = 0x7f),
-    block("indirect leads to itself", is_root_indirect, Seal::Renew, |bytes| bytes.fill(0)),
-    entry("indirect in a file leads to its container", is_deep_file_indirect, lead_to_container),
-    entry("indirect in a root leads to its container", is_deep_root_indirect, lead_to_container),
-    entry("data out of range", is_protected_data, |entry, _| {
+    block("data bit", One, is_protected_data, Seal::Keep, flip_bit),
+    block("inode bit", One, is_inode, Seal::Keep, flip_bit),
+    block("indirect bit in a file", One, is_file_indirect, Seal::Keep, flip_bit),
+    block("indirect bit in a root", Many, is_root_indirect, Seal::Keep, flip_bit),
+    block("name block bit", One, is_long_name, Seal::Keep, flip_bit),
+    block("PFS root bit", Mount, is_pfs_root, Seal::Keep, flip_bit),
+    block("super-root bit", Mount, is_super_root, Seal::Keep, flip_bit),
+    header("header bit", Mount, Seal::Keep, |bytes| bytes[0x78] ^= 1),
+    header("header torn", Mount, Seal::Keep, |bytes| bytes[0x8000..].fill(0xa5)),
+    header("header zeroed", Mount, Seal::Keep, |bytes| bytes.fill(0)),
+    header("header version", Mount, Seal::Renew, |bytes| bytes[0x30] = 9),
+    header("header big-endian", Mount, Seal::Renew, |bytes| bytes[..8].reverse()),
+    header("header number of volumes", Mount, Seal::Renew, |bytes| bytes[0x3c] = 64),
+    header("header volume size", Mount, Seal::Renew, |bytes| bytes[0x2d] = 0x10),
+    header("super-root out of range", Mount, Seal::Renew, |bytes| bytes[SROOT + ENTRY_OFFSET + 6] = 0x7f),
+    header("super-root misplaced", Mount, Seal::Renew, |bytes| bytes[SROOT + ENTRY_OFFSET + 1] ^= 0x0c),
+    header("freemap out of range", Nothing, Seal::Renew, |bytes| bytes[FREEMAP + ENTRY_OFFSET + 6] = 0x7f),
+    block("indirect emptied", Many, is_root_indirect, Seal::Renew, |bytes| bytes.fill(0)),
+    entry("indirect in a file leads to itself", One, is_deep_data, lead_to_container),
+    entry("indirect in a root leads to itself", Many, is_deep_inode, lead_to_container),
+    entry("indirect in a directory leads to itself", Many, is_deep_dirent, lead_to_container),
+    entry("indirect in a file leads to its inode", Silent, is_file_indirect, lead_to_container),
+    entry("data out of range", One, is_protected_data, |entry, _| {
         entry.set_data_off(DataOff::new(MediaOffset(0x7fff_ffff_ffff_0000), Radix::MAX));
     }),
-    entry("data across a boundary", is_protected_data, |entry, _| shift(entry, 1024, Radix::MAX)),
-    entry("data in a reserved segment", is_protected_data, |entry, _| {
+    entry("data across a boundary", One, is_protected_data, |entry, _| shift(entry, 1024, Radix::MAX)),
+    entry("data in a reserved segment", One, is_protected_data, |entry, _| {
         entry.set_data_off(DataOff::new(MediaOffset(1 << 16), Radix::MAX));
     }),
-    entry("data radix too small", is_protected_data, |entry, _| set_radix(entry, 9)),
-    entry("data radix too large", is_protected_data, |entry, _| set_radix(entry, 17)),
-    entry("data radix largest", is_protected_data, |entry, _| set_radix(entry, 63)),
-    entry("inode radix", is_inode, |entry, _| set_radix(entry, 16)),
-    entry("inode without block", is_inode, |entry, _| entry.set_data_off(DataOff::NONE)),
-    entry("indirect radix", is_file_indirect, |entry, _| set_radix(entry, 10)),
-    entry("type unknown", is_protected_data, |entry, _| set_kind(entry, 77)),
-    entry("type of data is dirent", is_protected_data, |entry, _| set_kind(entry, BlockKind::Dirent as u8)),
-    entry("type of inode is data", is_inode, |entry, _| set_kind(entry, BlockKind::Data as u8)),
-    entry("type of inode is indirect", is_inode, |entry, _| set_kind(entry, BlockKind::Indirect as u8)),
-    entry("type of indirect is data", is_file_indirect, |entry, _| set_kind(entry, BlockKind::Data as u8)),
-    entry("type of PFS root is dirent", is_pfs_root, |entry, _| set_kind(entry, BlockKind::Dirent as u8)),
-    entry("keybits too large", is_protected_data, |entry, _| entry.set_span(entry.key(), KeyBits(64))),
-    entry("keybits of data", is_protected_data, |entry, _| entry.set_span(entry.key(), KeyBits(10))),
-    entry("keybits of indirect", is_file_indirect, |entry, _| entry.set_span(entry.key(), KeyBits(200))),
-    entry("key outside its container", is_deep_data, |entry, _| entry.set_span(Key(1 << 50), KeyBits(16))),
-    entry("key out of order", is_second_data, |entry, _| entry.set_span(Key(0), KeyBits(16))),
-    entry("check method unknown", is_protected_data, |entry, _| entry.methods.0 |= 0xf0),
-    entry("compression unknown", is_protected_data, |entry, _| entry.methods.0 |= 0x0f),
-    entry("compression of raw data", is_raw_data, |entry, _| entry.methods.0 |= Compression::Lz4 as u8),
-    entry("compression autozero", is_raw_data, |entry, _| entry.methods.0 |= Compression::AutoZero as u8),
-    block("LZ4 length", is_lz4_data, Seal::Renew, |bytes| bytes[..4].fill(0xff)),
-    block("LZ4 garbage", is_lz4_data, Seal::Renew, |bytes| bytes[4..].fill(0xf3)),
-    block("ZLIB garbage", is_zlib_data, Seal::Renew, |bytes| bytes[3..].fill(0x6d)),
-    block("ZLIB header", is_zlib_data, Seal::Renew, |bytes| bytes[0] = 0),
-    block("inode version", is_inode, Seal::Renew, |bytes| bytes[0] = 2),
-    block("inode type", is_inode, Seal::Renew, |bytes| bytes[META_TYPE] = 99),
-    block("inode number", is_inode, Seal::Renew, |bytes| bytes[META_INUM] ^= 0x40),
-    block("inode name length", is_inode, Seal::Renew, |bytes| bytes[META_NAME_LEN..][..2].fill(0xff)),
-    block("inode size negative", is_inode, Seal::Renew, |bytes| bytes[META_SIZE..][..8].fill(0xff)),
-    block("directory with embedded data", is_directory_inode, Seal::Renew, |bytes| bytes[META_FLAGS] |= 1),
-    block("directory body of garbage", is_directory_inode, Seal::Renew, |bytes| bytes[INODE_META_BYTES..].fill(0x3c)),
-    block("file body of garbage", is_blocks_inode, Seal::Renew, |bytes| bytes[INODE_META_BYTES..].fill(0x5a)),
-    entry("dirent without inode", is_dirent, |entry, _| entry.embed[..8].fill(0x5e)),
-    entry("dirent to the root", is_dirent, |entry, _| entry.embed[..8].copy_from_slice(&1u64.to_le_bytes())),
-    entry("dirent to the super-root", is_dirent, |entry, _| entry.embed[..8].fill(0)),
-    entry("dirent in the visible keys", is_dirent, |entry, _| entry.embed[7] = 0x80),
-    entry("dirent type", is_dirent, |entry, _| entry.embed[10] = 6),
-    entry("dirent type unknown", is_dirent, |entry, _| entry.embed[10] = 200),
-    entry("dirent name empty", is_dirent, |entry, _| entry.embed[8..10].fill(0)),
-    entry("dirent name too long", is_dirent, |entry, _| entry.embed[8..10].fill(0xff)),
-    entry("dirent name longer than the entry", is_dirent, |entry, _| entry.embed[8] = 65),
-    entry("dirent name dot dot", is_dirent, |entry, _| rename(entry, b"..")),
-    entry("dirent name with a slash", is_dirent, |entry, _| rename(entry, b"../../etc/passwd")),
-    entry("dirent name with NUL", is_dirent, |entry, _| rename(entry, b"a\0b")),
-    entry("dirent name of another hash", is_dirent, |entry, _| rename(entry, b"elsewhere")),
+    entry("data radix too small", One, is_protected_data, |entry, _| set_radix(entry, 9)),
+    entry("data radix too large", One, is_protected_data, |entry, _| set_radix(entry, 17)),
+    entry("data radix largest", One, is_protected_data, |entry, _| set_radix(entry, 63)),
+    entry("inode radix", One, is_inode, |entry, _| set_radix(entry, 16)),
+    entry("inode without block", One, is_inode, |entry, _| entry.set_data_off(DataOff::NONE)),
+    entry("indirect radix", One, is_file_indirect, |entry, _| set_radix(entry, 10)),
+    entry("type unknown", One, is_protected_data, |entry, _| set_kind(entry, 77)),
+    entry("type of data is dirent", One, is_protected_data, |entry, _| set_kind(entry, BlockKind::Dirent as u8)),
+    entry("type of inode is data", One, is_inode, |entry, _| set_kind(entry, BlockKind::Data as u8)),
+    entry("type of inode is indirect", One, is_inode, |entry, _| set_kind(entry, BlockKind::Indirect as u8)),
+    entry("type of indirect is data", One, is_file_indirect, |entry, _| set_kind(entry, BlockKind::Data as u8)),
+    entry("type of PFS root is dirent", Mount, is_pfs_root, |entry, _| set_kind(entry, BlockKind::Dirent as u8)),
+    entry("keybits too large", One, is_protected_data, |entry, _| entry.set_span(entry.key(), KeyBits(64))),
+    entry("keybits of data", One, is_protected_data, |entry, _| entry.set_span(entry.key(), KeyBits(10))),
+    entry("keybits of indirect", One, is_file_indirect, |entry, _| entry.set_span(entry.key(), KeyBits(200))),
+    entry("key outside its container", One, is_deep_data, |entry, _| entry.set_span(Key(1 << 50), KeyBits(16))),
+    entry("key out of order", One, is_second_data, |entry, _| entry.set_span(Key(0), KeyBits(16))),
+    entry("check method unknown", One, is_protected_data, |entry, _| entry.methods.0 |= 0xf0),
+    entry("compression unknown", One, is_protected_data, |entry, _| entry.methods.0 |= 0x0f),
+    entry("compression of raw data", One, is_raw_data, |entry, _| entry.methods.0 |= Compression::Lz4 as u8),
+    entry("compression autozero", One, is_raw_data, |entry, _| entry.methods.0 |= Compression::AutoZero as u8),
+    block("LZ4 length", One, is_lz4_data, Seal::Renew, |bytes| bytes[..4].fill(0xff)),
+    block("LZ4 garbage", One, is_lz4_data, Seal::Renew, |bytes| bytes[4..].fill(0xf3)),
+    block("ZLIB garbage", One, is_zlib_data, Seal::Renew, |bytes| bytes[3..].fill(0x6d)),
+    block("ZLIB header", One, is_zlib_data, Seal::Renew, |bytes| bytes[0] = 0),
+    block("inode version", One, is_inode, Seal::Renew, |bytes| bytes[0] = 2),
+    block("inode type", One, is_inode, Seal::Renew, |bytes| bytes[META_TYPE] = 99),
+    block("inode number", One, is_inode, Seal::Renew, |bytes| bytes[META_INUM] ^= 0x40),
+    block("inode name length", One, is_inode, Seal::Renew, |bytes| bytes[META_NAME_LEN..][..2].fill(0xff)),
+    block("inode size negative", One, is_inode, Seal::Renew, |bytes| bytes[META_SIZE..][..8].fill(0xff)),
+    block("directory with embedded data", Many, is_directory_inode, Seal::Renew, |bytes| bytes[META_FLAGS] |= 1),
+    block("directory body of garbage", Many, is_directory_inode, Seal::Renew, |bytes| {
+        bytes[INODE_META_BYTES..].fill(0x3c)
+    }),
+    block("file body of garbage", One, is_blocks_inode, Seal::Renew, |bytes| bytes[INODE_META_BYTES..].fill(0x5a)),
+    entry("dirent without inode", Silent, is_dirent, |entry, _| entry.embed[..8].fill(0x5e)),
+    entry("dirent to the root", Silent, is_dirent, |entry, _| entry.embed[..8].copy_from_slice(&1u64.to_le_bytes())),
+    entry("dirent to the super-root", Silent, is_dirent, |entry, _| entry.embed[..8].fill(0)),
+    entry("dirent in the visible keys", Silent, is_dirent, |entry, _| entry.embed[7] = 0x80),
+    entry("dirent type", Nothing, is_dirent, |entry, _| entry.embed[10] = 6),
+    entry("dirent type unknown", One, is_dirent, |entry, _| entry.embed[10] = 200),
+    entry("dirent name empty", One, is_dirent, |entry, _| entry.embed[8..10].fill(0)),
+    entry("dirent name too long", One, is_dirent, |entry, _| entry.embed[8..10].fill(0xff)),
+    entry("dirent name longer than the entry", One, is_dirent, |entry, _| entry.embed[8] = 65),
+    entry("dirent name dot dot", One, is_dirent, |entry, _| rename(entry, b"..")),
+    entry("dirent name with a slash", One, is_dirent, |entry, _| rename(entry, b"../../etc/passwd")),
+    entry("dirent name with NUL", One, is_dirent, |entry, _| rename(entry, b"a\0b")),
+    entry("dirent name of another hash", One, is_dirent, |entry, _| rename(entry, b"elsewhere")),
 ];
 
 const SROOT: usize = offset_of!(VolumeHeader, sroot_blockset);
@@ -218,16 +246,16 @@ fn is_file_indirect(place: &Place<'_>) -> bool {
     is_kind(place, BlockKind::Indirect) && place.owner > Inum::PFS_ROOT && !place.entry.key().is_visible()
 }
 
-fn is_deep_file_indirect(place: &Place<'_>) -> bool {
-    is_file_indirect(place) && place.depth > 0
+fn is_deep_inode(place: &Place<'_>) -> bool {
+    is_inode(place) && place.depth > 0
+}
+
+fn is_deep_dirent(place: &Place<'_>) -> bool {
+    is_dirent(place) && place.depth > 0
 }
 
 fn is_root_indirect(place: &Place<'_>) -> bool {
     is_kind(place, BlockKind::Indirect) && place.owner == Inum::PFS_ROOT
-}
-
-fn is_deep_root_indirect(place: &Place<'_>) -> bool {
-    is_root_indirect(place) && place.depth > 0
 }
 
 fn is_dirent(place: &Place<'_>) -> bool {

@@ -67,6 +67,8 @@ pub struct Scale {
 impl Scale {
     /// About a MiB, for cases that do something for every block.
     pub const SMALL: Self = Self { entries: 60, collisions: 6, file_bytes: 70_000, depth: 3 };
+    /// For cases that mount once for every block, allocation or request.
+    pub const TINY: Self = Self { entries: 12, collisions: 3, file_bytes: 1, depth: 1 };
     /// Several levels of everything.
     pub const LARGE: Self = Self { entries: 2500, collisions: 300, file_bytes: 4_000_000, depth: 40 };
 }

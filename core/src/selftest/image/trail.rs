@@ -35,6 +35,9 @@ struct Step {
     entry: Blockref,
 }
 
+/// Blockrefs on the longest way.
+const MOST_STEPS: usize = 40;
+
 /// What becomes of the check codes above a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seal {
@@ -70,6 +73,10 @@ impl Written {
         wanted: Wanted<'_>,
     ) -> Result<bool, ImageError> {
         let Some(last) = trail.steps.last().copied() else { return Ok(false) };
+        // Damage done earlier may have made a loop.
+        if trail.steps.len() > MOST_STEPS {
+            return Err(ImageError::Missing("end of the topology"));
+        }
         let block = self.read_block(&last.entry)?;
         let (start, count) = match last.entry.kind()? {
             BlockKind::Inode if Inode::in_block(block.bytes())?.block_array().is_some() => {
