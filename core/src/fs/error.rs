@@ -22,6 +22,27 @@ pub enum Error {
     /// Not a symbolic link.
     #[error("not a symbolic link")]
     NotASymlink,
+    /// The name is taken.
+    #[error("file exists")]
+    Exists,
+    /// The directory has entries.
+    #[error("directory not empty")]
+    NotEmpty,
+    /// `.`, `..`, an empty name, or one with `/` or NUL in it.
+    #[error("invalid file name")]
+    InvalidName,
+    /// A directory would come to lie below itself.
+    #[error("a directory can't be moved below itself")]
+    InvalidMove,
+    /// The file has as many names as a file may.
+    #[error("too many links")]
+    TooManyLinks,
+    /// Longer than the format allows.
+    #[error("file too large")]
+    FileTooLarge,
+    /// The mount may not change anything.
+    #[error("read-only file system")]
+    ReadOnly,
     /// More than 255 bytes.
     #[error("file name too long")]
     NameTooLong,
@@ -82,6 +103,9 @@ pub enum MountError {
     /// A PFS of a kind that isn't mounted.
     #[error("a PFS of type {0} can't be mounted")]
     NotMountable(PfsKind),
+    /// A PFS of a kind that only its cluster writes.
+    #[error("a PFS of type {0} can't be written by itself")]
+    NotWritable(PfsKind),
     /// The budget is too small.
     #[error(transparent)]
     NoMemory(#[from] NoMemory),

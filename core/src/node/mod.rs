@@ -54,6 +54,9 @@ impl Default for NodeOptions {
     }
 }
 
+/// Space kept back so that a full filesystem can still be flushed, emptied and unmounted.
+const RESERVE_BYTES: u64 = 2 << 20;
+
 /// A member of a cluster, or the only one.
 pub struct Node {
     /// The header committed last, and the copy it is in.
@@ -181,9 +184,10 @@ impl Node {
         self.broken.get().or(self.writer.failure())
     }
 
-    /// Bytes in free chunks.
+    /// Bytes in free chunks, less what is needed to write what is modified and still have room to delete.
     pub fn free_bytes(&self) -> u64 {
-        self.allocator.borrow().free_bytes()
+        let modified = self.topology.borrow().arena.bytes() as u64;
+        self.allocator.borrow().free_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
     }
 
     /// Makes all places found so far count as unknown: the topology changes.

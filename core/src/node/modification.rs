@@ -6,7 +6,8 @@
 use super::Slot;
 use crate::io::Buffer;
 use crate::media::check::CheckField;
-use crate::media::{Dirent, Inode, Inum, Key, KeyRange, Methods};
+use crate::media::inode::EMBEDDED_BYTES;
+use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods};
 
 /// A file block as it will be stored: made once, above the nodes.
 #[derive(Debug)]
@@ -30,13 +31,14 @@ pub enum Modification<'a> {
         /// How its block is protected.
         methods: Methods,
     },
-    /// Replaces what an inode says. A body of file content is replaced too; one of blockrefs stays, and one that was file
-    /// content before becomes an empty one.
+    /// Replaces what an inode says. A body of blockrefs stays; one that was file content and no longer is becomes empty.
     WriteInode {
         /// The inode.
         slot: Slot,
-        /// What it shall be.
-        inode: &'a Inode,
+        /// What it shall say.
+        meta: &'a InodeMeta,
+        /// The file content in it, when that changes too.
+        content: Option<&'a [u8; EMBEDDED_BYTES]>,
     },
     /// Removes an inode from the index, with all below it. Outcome: `Done`, `Absent`.
     RemoveInode {

@@ -12,8 +12,8 @@ use crate::media::dirent::EMBEDDED_NAME_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS};
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{
-    BlockKind, Blockref, CheckMethod, Compression, Corruption, DataOff, Inode, Inum, Key, KeyBits, KeyRange, Methods,
-    ModifyTid, Radix,
+    BlockKind, Blockref, CheckMethod, Compression, Corruption, DataOff, Inode, InodeMeta, Inum, Key, KeyBits, KeyRange,
+    Methods, ModifyTid, Radix,
 };
 use crate::memory::Vec;
 
@@ -28,7 +28,7 @@ impl Node {
         }
         match modification {
             Modification::CreateInode { pfs, inode, methods } => self.create_inode(tid, pfs, inode, methods).await,
-            Modification::WriteInode { slot, inode } => self.write_inode(tid, slot, inode).await,
+            Modification::WriteInode { slot, meta, content } => self.write_inode(tid, slot, meta, content).await,
             Modification::RemoveInode { pfs, inum } => {
                 let name = self.name(pfs)?;
                 self.remove_entry(tid, name, inum.key()).await
@@ -111,17 +111,23 @@ impl Node {
         Ok(if inserted == Inserted::New { Outcome::Done } else { Outcome::Exists })
     }
 
-    async fn write_inode(&self, tid: ModifyTid, slot: Slot, new: &Inode) -> Result<Outcome, NodeError> {
+    async fn write_inode(
+        &self,
+        tid: ModifyTid,
+        slot: Slot,
+        meta: &InodeMeta,
+        content: Option<&[u8; EMBEDDED_BYTES]>,
+    ) -> Result<Outcome, NodeError> {
         let name = self.name(slot)?;
         self.change(|topology, _, blocks| {
             let id = modify_named(topology, blocks, name)?;
             let inode = topology.inode_mut(id);
             let was_direct = inode.meta.flags().contains(InodeFlags::DIRECTDATA);
-            inode.meta = new.meta;
-            if new.meta.flags().contains(InodeFlags::DIRECTDATA) {
-                inode.body = new.body;
-            } else if was_direct {
-                inode.body = [0; EMBEDDED_BYTES];
+            inode.meta = *meta;
+            match content {
+                Some(content) if was_direct => inode.body = *content,
+                _ if was_direct && !meta.flags().contains(InodeFlags::DIRECTDATA) => inode.body = [0; EMBEDDED_BYTES],
+                _ => {}
             }
             topology.chain_mut(id).touch(tid);
             Ok(Outcome::Done)
