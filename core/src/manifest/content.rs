@@ -4,9 +4,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::fs::{Attributes, Error, FileSystem};
 use crate::io::Buffer;
+use crate::media::geometry::FILE_BLOCK_BYTES;
 
-/// Hole bytes of one file that are digested at most: about a minute's work. A damaged size can promise any number.
-pub const MOST_HOLE_BYTES: u64 = 64 << 30;
+/// Hole bytes of one file that are digested at most: some seconds' work. A size can promise any number of them.
+pub const MOST_HOLE_BYTES: u64 = 16 << 30;
 /// The longest target of a symbolic link that any system follows.
 const MAX_TARGET_BYTES: u64 = 4096;
 
@@ -26,24 +27,19 @@ pub enum ContentError {
 
 /// The SHA-256 of a regular file.
 pub(super) async fn digest(fs: &FileSystem, file: &Attributes, buffer: &mut Buffer) -> Result<[u8; 32], ContentError> {
+    if file.size > MOST_HOLE_BYTES {
+        check_holes(fs, file).await?;
+    }
     let mut digest = Sha256::new();
     let mut at = 0;
-    let mut hole_bytes = 0u64;
     while at < file.size {
         let count = fs.read(file.inum, at, buffer.bytes_mut()).await?;
         let bytes = &buffer.bytes()[..count];
         digest.update(bytes);
         at += count as u64;
-        if bytes.iter().all(|byte| *byte == 0) && at < file.size {
+        if bytes.iter().all(|byte| *byte == 0) {
             // Probably a hole; what else of it there is needn't be read.
-            let end = match fs.seek_data(file.inum, at).await {
-                Err(Error::NoData) => file.size,
-                found => found?,
-            };
-            hole_bytes = hole_bytes.saturating_add(end - at);
-            if hole_bytes > MOST_HOLE_BYTES {
-                return Err(ContentError::Holes(file.size));
-            }
+            let end = next_data(fs, file, at).await?;
             while at < end {
                 let count = (end - at).min(bytes.len() as u64);
                 digest.update(&bytes[..count as usize]);
@@ -52,6 +48,28 @@ pub(super) async fn digest(fs: &FileSystem, file: &Attributes, buffer: &mut Buff
         }
     }
     Ok(digest.finalize().into())
+}
+
+/// Refuses a file with too many hole bytes.
+async fn check_holes(fs: &FileSystem, file: &Attributes) -> Result<(), ContentError> {
+    let (mut at, mut hole_bytes) = (0, 0);
+    while at < file.size {
+        let data = next_data(fs, file, at).await?;
+        hole_bytes += data - at;
+        if hole_bytes > MOST_HOLE_BYTES {
+            return Err(ContentError::Holes(file.size));
+        }
+        at = data.saturating_add(FILE_BLOCK_BYTES as u64);
+    }
+    Ok(())
+}
+
+/// Where the next bytes are that aren't in a hole; the end of the file when there are none.
+async fn next_data(fs: &FileSystem, file: &Attributes, at: u64) -> Result<u64, Error> {
+    match fs.seek_data(file.inum, at).await {
+        Err(Error::NoData) => Ok(file.size),
+        found => found,
+    }
 }
 
 /// The target of a symbolic link.

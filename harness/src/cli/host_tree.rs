@@ -18,6 +18,9 @@ use rustix::io::Errno;
 /// Nobody else looks in before everything is in place.
 const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// Linux cuts off device numbers beyond 12 and 20 bits.
+const MAX_DEVICE_MAJOR: u32 = (1 << 12) - 1;
+const MAX_DEVICE_MINOR: u32 = (1 << 20) - 1;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A directory to copy into.
@@ -96,7 +99,12 @@ impl HostTree {
         if file_type == FileType::Symlink {
             rustix::fs::symlinkat(target, parent, name)?;
         } else {
-            let device = rustix::fs::makedev(file.device.0, file.device.1);
+            let (major, minor) = file.device;
+            if major > MAX_DEVICE_MAJOR || minor > MAX_DEVICE_MINOR {
+                let message = format!("the host has no device numbers as large as {major},{minor}");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+            }
+            let device = rustix::fs::makedev(major, minor);
             rustix::fs::mknodat(parent, name, file_type, PRIVATE_FILE, device)?;
         }
         if privileged {

@@ -1,5 +1,6 @@
 //! The self-tests: a table of cases, a line for each, and the count that scripts/boot looks for.
 
+mod core_cases;
 mod disks;
 mod machine;
 
@@ -55,6 +56,11 @@ pub(crate) fn run(platform: &Platform) -> Verdict {
     let mut tally = Tally { platform, passed: 0, failed: 0 };
     for case in TABLES.iter().copied().flatten() {
         tally.run(case.name, || (case.run)(platform));
+    }
+    let machine = core_cases::Machine(platform);
+    for case in hammer2_core::selftest::cases() {
+        let run = || (case.run)(&machine).map_err(|reason| failure(format_args!("{}", reason.text())));
+        tally.run(case.name, run);
     }
     tally.verdict()
 }
