@@ -5,7 +5,7 @@ use super::{Error, FileSystem};
 use crate::cluster::{Command, FileBlock, Modification, Reply};
 use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
-use crate::media::inode::MAX_FILE_BYTES;
+use crate::media::inode::{EMBEDDED_BYTES, InodeFlags, MAX_FILE_BYTES};
 use crate::media::{FileKind, Inum, Key, KeyRange};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
@@ -83,6 +83,7 @@ impl FileSystem {
     pub(super) async fn resize(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
         let old = file.with(|record| record.meta.size());
         if size > old {
+            self.leave_inode(file, size).await?;
             self.clear_tail(file, old).await?;
         } else if size < old {
             let first = size.next_multiple_of(BLOCK);
@@ -123,6 +124,7 @@ impl FileSystem {
         offset: u64,
         data: &[u8],
     ) -> Result<(), Error> {
+        self.leave_inode(file, offset + data.len() as u64).await?;
         let mut done = 0;
         while done < data.len() {
             let at = offset + done as u64;
@@ -138,6 +140,22 @@ impl FileSystem {
             done += count;
             self.relieve().await?;
         }
+        Ok(())
+    }
+
+    /// Moves content that lies in the inode to a block, before the file grows to a length that finds no room there.
+    async fn leave_inode(&self, file: &InodeRef<'_>, end: u64) -> Result<(), Error> {
+        let mut meta = file.with(|record| record.meta);
+        if !meta.flags().contains(InodeFlags::DIRECTDATA) || end <= EMBEDDED_BYTES as u64 {
+            return Ok(());
+        }
+        if meta.size() > 0 {
+            self.page_to_change(file, meta.size(), Key(0), false).await?;
+            self.files.change(file.inum, Key(0), |_| {});
+        }
+        meta.set_flags(meta.flags() - InodeFlags::DIRECTDATA);
+        self.modify(Modification::WriteInode { slot: file.slot, meta: &meta, content: None }).await?;
+        file.change(|record| record.meta.set_flags(meta.flags()));
         Ok(())
     }
 

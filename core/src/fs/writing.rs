@@ -150,21 +150,16 @@ impl FileSystem {
     async fn write_page(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
         let inode = self.inode(inum).await?;
         let meta = inode.with(|record| record.meta);
-        let (size, mut flags) = (meta.size(), meta.flags());
+        let size = meta.size();
         if key.0 >= size && size > 0 || key.0 > 0 && size == 0 {
             // Cut off since it was changed.
             self.files.take(inum, key);
             return Ok(());
         }
-        if flags.contains(InodeFlags::DIRECTDATA) {
-            if size <= EMBEDDED_BYTES as u64 {
-                let first = |page: &[u8]| core::array::from_fn(|index| page[index]);
-                let Some(content) = self.files.clean(inum, key, first) else { return Ok(()) };
-                return self.write_inode(&inode, Some(&content)).await;
-            }
-            flags.remove(InodeFlags::DIRECTDATA);
-            inode.change(|record| record.meta.set_flags(flags));
-            self.write_inode(&inode, None).await?;
+        if meta.flags().contains(InodeFlags::DIRECTDATA) {
+            let first = |page: &[u8]| core::array::from_fn(|index| page[index]);
+            let Some(content) = self.files.clean(inum, key, first) else { return Ok(()) };
+            return self.write_inode(&inode, Some(&content)).await;
         }
         let stored = self.encode(inum, key, size, meta.comp_algo, meta.check_algo, give_up)?;
         let written = match stored {
