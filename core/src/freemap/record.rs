@@ -24,7 +24,7 @@ pub(super) fn may_fit(record: &FreemapRecord, class: u16, radix: Radix, relaxed:
 /// Bytes left in the chunk that small blocks were last put in.
 fn tail_room(record: &FreemapRecord) -> u32 {
     let linear = record.linear();
-    if linear >= LINEAR_FULL || linear % CHUNK == 0 { 0 } else { CHUNK - linear % CHUNK }
+    if linear >= LINEAR_FULL || linear.is_multiple_of(CHUNK) { 0 } else { CHUNK - linear % CHUNK }
 }
 
 /// Allocates a block of size `radix`. Large blocks of a file go where their offset says, so that a file is laid out in order:

@@ -62,8 +62,8 @@ impl Writing {
 /// The methods of new blocks of metadata: never without a check code (spec 2.3).
 pub(super) fn metadata_methods(check: u8, compression: u8) -> Methods {
     match check & 0xf {
-        0 => Methods(CheckMethod::XxHash64 as u8 * 16 | compression & 0xf),
-        check => Methods(check << 4 | compression & 0xf),
+        0 => Methods((CheckMethod::XxHash64 as u8) << 4 | (compression & 0xf)),
+        check => Methods(check << 4 | (compression & 0xf)),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::chain::{ChainId, Container, Stop, Topology};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
 use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, Radix};
+use crate::memory::Vec;
 
 /// Modified chains on the way down, at most as deep as trees are.
 type Path = heapless::Vec<(Container, usize), { crate::chain::MAX_DEPTH + 4 }>;
@@ -79,18 +80,26 @@ impl Node {
 
     /// Writes one chain, below which nothing is modified any more.
     async fn write_chain(&self, id: ChainId) -> Result<(), NodeError> {
-        let (mut bref, len) = {
+        let (bref, len) = {
             let topology = self.topology.borrow();
             (topology.chain(id).bref, topology.chain(id).content.len())
         };
         let kind = bref.kind().unwrap_or(BlockKind::Indirect);
         let is_freemap = matches!(kind, BlockKind::FreemapLeaf | BlockKind::FreemapNode);
         let place = if is_freemap { freemap_place(&bref)? } else { self.place_for(&bref, kind, len).await? };
+        match self.seal(id, kind, place) {
+            Some(block) => self.put(kind, place, &block).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a chain out of the arena and says in its container where it will be and what it holds; its block.
+    fn seal(&self, id: ChainId, kind: BlockKind, place: DataOff) -> Option<Vec<u8>> {
         let topology = &mut *self.topology.borrow_mut();
-        let Some(chain) = topology.arena.remove(id) else { return Ok(()) };
+        let chain = topology.arena.remove(id)?;
+        let mut bref = chain.bref;
         let method = bref.methods.check().unwrap_or(CheckMethod::XxHash64);
         let computed = method.compute(&chain.content);
-        bref = chain.bref;
         // Behind the code of a freemap leaf its hints stay.
         bref.check[..method.code_bytes()].copy_from_slice(&computed[..method.code_bytes()]);
         bref.set_data_off(place);
@@ -105,7 +114,7 @@ impl Node {
             topology.entries_mut(chain.container)[index] = bref;
         }
         topology.touch(chain.container, bref.modify_tid());
-        Ok(self.put(kind, place, &chain.content).await?)
+        Some(chain.content)
     }
 
     async fn put(&self, kind: BlockKind, place: DataOff, block: &[u8]) -> Result<(), NodeError> {

@@ -20,7 +20,7 @@ impl HeaderImage {
     }
 
     /// Another image of the same header.
-    fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
+    pub(super) fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
         let mut copy = Self::blank(heap)?;
         copy.0.bytes_mut().copy_from_slice(self.0.bytes());
         Ok(copy)

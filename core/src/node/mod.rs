@@ -99,6 +99,11 @@ impl Node {
         Ref::map(self.committed.borrow(), |committed| committed.header.get())
     }
 
+    /// The same, to be kept while the node goes on.
+    pub fn header_image(&self) -> Result<HeaderImage, NoMemory> {
+        self.committed.borrow().header.copy(self.heap)
+    }
+
     /// Which copy of the header that is.
     pub fn header_copy(&self) -> usize {
         self.committed.borrow().copy
