@@ -3,6 +3,7 @@
 //! A node owns its topology: only it touches its blocks, and what it is told and answers ([`Command`], [`Reply`]) names no
 //! place on a device. It knows nothing of clusters.
 
+mod bulkfree;
 mod command;
 mod directory;
 mod entry_batch;
@@ -14,9 +15,12 @@ mod locate;
 mod modification;
 mod modify;
 mod open;
+mod recovery;
 mod slots;
+mod survey;
 mod writer;
 
+pub use crate::freemap::BulkfreeCounts;
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
@@ -31,7 +35,7 @@ use core::cell::{Cell, Ref, RefCell};
 use crate::chain::{ChainError, Cursor, Stop, Topology};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Volumes};
-use crate::media::{Blockref, Corruption, Inum, KeyRange, VolumeHeader, directory_hash};
+use crate::media::{Blockref, Corruption, Inum, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
 use slots::{Epoch, Slots};
@@ -193,6 +197,13 @@ impl Node {
     pub fn free_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
         self.allocator.borrow().free_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
+    }
+
+    /// The id of the next operation on the super-root (spec 7.1).
+    pub fn next_super_tid(&self) -> ModifyTid {
+        let topology = self.topology.borrow();
+        let newest = topology.super_root.iter().map(|entry| topology.modify_tid_of(entry)).max();
+        ModifyTid(newest.unwrap_or_default().0 + 1)
     }
 
     /// Makes all places found so far count as unknown: the topology changes.
