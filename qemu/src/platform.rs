@@ -35,6 +35,9 @@ static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUDGET_BYTES);
 /// The memory the core may use for the filesystems on the disks.
 pub(crate) const CORE_MEMORY: Heap = &CORE_BUDGET;
 
+/// Memory that the self-tests limit as they like.
+pub(crate) static METERED: Budget<&KernelHeap> = Budget::new(&HEAP, usize::MAX);
+
 /// Tasks that may wait for an alarm at the same time without polling.
 const ALARMS: usize = 256;
 

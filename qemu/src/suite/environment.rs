@@ -1,0 +1,60 @@
+//! What the cases that run on a host and here alike are given here.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+
+use hammer2_core::io::{Clock, Disk};
+use hammer2_core::memory::{Heap, Vec};
+use hammer2_core::selftest::{Environment, Failure, Meter};
+use hammer2_kmod_shim::executor::Executor;
+
+use super::all_disks;
+use crate::platform::{MEMORY, METERED, Platform};
+use crate::println;
+
+/// Where random cases begin: the same in every boot, so that a failure comes again.
+const SEED: u64 = 1;
+
+/// Rounds of random cases. The CPU is emulated; a host does more in the same time.
+const ROUNDS: u64 = 200;
+
+/// The machine as an environment.
+pub(super) struct Kernel<'p>(pub(super) &'p Platform);
+
+impl Environment for Kernel<'_> {
+    fn heap(&self) -> Heap {
+        MEMORY
+    }
+
+    fn meter(&self) -> &'static dyn Meter {
+        &METERED
+    }
+
+    fn clock(&self) -> &'static dyn Clock {
+        self.0.timer
+    }
+
+    fn scratch_disks(&self) -> Result<Vec<Disk>, Failure> {
+        all_disks(self.0)
+    }
+
+    fn run(&self, work: Pin<&mut dyn Future<Output = ()>>) {
+        // Without memory for an executor nothing is run, and the case says so.
+        if let Ok(executor) = Executor::new(MEMORY) {
+            self.0.run(&executor, work);
+        }
+    }
+
+    fn log(&self, line: fmt::Arguments<'_>) {
+        println!("        {line}");
+    }
+
+    fn seed(&self) -> u64 {
+        SEED
+    }
+
+    fn rounds(&self) -> u64 {
+        ROUNDS
+    }
+}
