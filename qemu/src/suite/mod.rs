@@ -5,6 +5,7 @@ mod disks;
 mod environment;
 mod machine;
 mod parallel;
+mod reading;
 
 use hammer2_core::io::{Clock, Disk, DiskOptions, boxed_device};
 use hammer2_core::memory::{self, Vec};
@@ -24,7 +25,7 @@ struct Case {
 }
 
 /// The cases of the machine itself: what kmod-shim and this kernel promise to the core.
-const TABLES: [&[Case]; 2] = [machine::CASES, disks::CASES];
+const TABLES: [&[Case]; 3] = [machine::CASES, disks::CASES, reading::CASES];
 
 /// Runs every case and says how it went.
 pub(crate) fn run(platform: &Platform) -> Verdict {
