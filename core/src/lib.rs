@@ -100,6 +100,7 @@ extern crate alloc;
 
 pub mod chain;
 pub mod cluster;
+pub mod freemap;
 pub mod fs;
 pub mod fsck;
 pub mod io;

@@ -4,9 +4,16 @@
 //! [`Stop::Missing`]; the caller loads the block and does the work again ([`load_missing`]). So nothing is ever half done
 //! across an await, and no borrow lives over one.
 
+mod arena;
+mod insert;
+mod remove;
+mod topology;
 mod walk;
 
-pub use walk::{Cursor, Holder, find, scan};
+pub use arena::{Arena, Chain, ChainId, Container};
+pub use insert::Inserted;
+pub use topology::Topology;
+pub use walk::{Cursor, Holder, Source, Trust, find, scan};
 
 use crate::io::{Block, BlockCache, ReadError};
 use crate::media::{BlockName, Blockref, Corruption, DataOff, Key};
@@ -19,6 +26,8 @@ pub const MAX_DEPTH: usize = 32;
 pub enum Stop {
     /// This block isn't in memory.
     Missing(Blockref),
+    /// As much is modified as memory allows: it must be written first.
+    Full,
     /// Something is wrong on media.
     Failed(ChainError),
 }
@@ -58,6 +67,8 @@ pub async fn load_missing<T>(blocks: &BlockCache, mut work: impl FnMut() -> Resu
         let missing = match work() {
             Ok(done) => return Ok(done),
             Err(Stop::Failed(error)) => return Err(error),
+            // Only modifications come to this, and they take care of it themselves.
+            Err(Stop::Full) => return Err(ChainError::new(&Blockref::EMPTY, ReadError::NoMemory)),
             Err(Stop::Missing(bref)) => bref,
         };
         if held.iter().any(|(data_off, _)| *data_off == missing.data_off()) {

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use super::{ChainError, MAX_DEPTH, Stop};
+use super::{ChainError, ChainId, MAX_DEPTH, Stop, Topology};
 use crate::io::{BlockCache, ReadError};
 use crate::media::{BlockArray, BlockKind, BlockName, Blockref, Corruption, Key, KeyRange};
 
@@ -13,8 +13,19 @@ pub struct Holder<'a> {
     pub block: BlockName,
     /// The array.
     pub array: BlockArray<'a>,
-    /// The array was checked: all entries are in order and in place.
-    pub sound: bool,
+    /// What is known of it.
+    pub trust: Trust,
+}
+
+/// What is known of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Nothing: entries are checked as they are passed.
+    Unchecked,
+    /// All entries are in order and in place.
+    Sound,
+    /// It is sound, and in memory only: entries may stand for modified chains.
+    Modified,
 }
 
 /// What is left of a walk. It shrinks as the walk gets on, so that one taken up again after a [`Stop`] doesn't repeat itself
@@ -37,10 +48,26 @@ impl Cursor {
     }
 }
 
+/// What a walk goes over: blocks as they are on media, and modified ones over them.
+#[derive(Clone, Copy)]
+pub struct Source<'s> {
+    /// Blocks on media.
+    pub blocks: &'s BlockCache,
+    /// What is modified.
+    pub topology: Option<&'s Topology>,
+}
+
+impl<'s> Source<'s> {
+    /// Blocks as they are on media.
+    pub fn on_media(blocks: &'s BlockCache) -> Self {
+        Self { blocks, topology: None }
+    }
+}
+
 /// The next leaf below `root` whose span reaches into what remains of the walk.
-pub fn find(blocks: &BlockCache, root: Holder<'_>, cursor: &mut Cursor) -> Result<Option<Blockref>, Stop> {
+pub fn find(source: Source<'_>, root: Holder<'_>, cursor: &mut Cursor) -> Result<Option<Blockref>, Stop> {
     let mut found = None;
-    scan(blocks, root, cursor, &mut |leaf| {
+    scan(source, root, cursor, &mut |leaf| {
         found = Some(*leaf);
         ControlFlow::Break(())
     })?;
@@ -50,23 +77,24 @@ pub fn find(blocks: &BlockCache, root: Holder<'_>, cursor: &mut Cursor) -> Resul
 /// Shows `visit` every leaf below `root` whose span reaches into what remains of the walk, in ascending order, until it has
 /// enough. A leaf is shown once, however often the walk is stopped and taken up again.
 pub fn scan(
-    blocks: &BlockCache,
+    source: Source<'_>,
     root: Holder<'_>,
     cursor: &mut Cursor,
     visit: &mut dyn FnMut(&Blockref) -> ControlFlow<()>,
 ) -> Result<(), Stop> {
-    Walk { blocks, cursor, visit }.array(root, 0).map(drop)
+    Walk { source, cursor, visit }.array(root, 0).map(drop)
 }
 
 struct Walk<'w> {
-    blocks: &'w BlockCache,
+    source: Source<'w>,
     cursor: &'w mut Cursor,
     visit: &'w mut dyn FnMut(&Blockref) -> ControlFlow<()>,
 }
 
 impl Walk<'_> {
     fn array(&mut self, holder: Holder<'_>, depth: usize) -> Result<ControlFlow<()>, Stop> {
-        let Holder { block, array, sound } = holder;
+        let Holder { block, array, trust } = holder;
+        let sound = trust != Trust::Unchecked;
         // An array out of order: nothing in it can be relied on from here to its end.
         let failed = |corruption| {
             Stop::Failed(ChainError { block, error: ReadError::Corrupt(corruption), through: array.span().last })
@@ -81,7 +109,7 @@ impl Walk<'_> {
             }
             let span = if sound { entry.span() } else { array.check_entry(previous, entry) }.map_err(failed)?;
             previous = Some(span);
-            let flow = self.entry(entry, span, depth)?;
+            let flow = self.entry(entry, span, trust, depth)?;
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -90,19 +118,31 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn entry(&mut self, entry: &Blockref, span: KeyRange, depth: usize) -> Result<ControlFlow<()>, Stop> {
+    fn entry(&mut self, entry: &Blockref, span: KeyRange, trust: Trust, depth: usize) -> Result<ControlFlow<()>, Stop> {
         let failed = |corruption| Stop::Failed(ChainError::corrupt(entry, corruption));
         if entry.kind().map_err(failed)? != BlockKind::Indirect {
-            let flow = (self.visit)(entry);
+            let mut leaf = *entry;
+            if trust != Trust::Modified {
+                // On media the field of the handle means nothing.
+                leaf.update_tid = 0.into();
+            }
+            let flow = (self.visit)(&leaf);
             self.cursor.skip_through(span.last);
             return Ok(flow);
         }
         if depth == MAX_DEPTH {
             return Err(failed(Corruption::TooDeep));
         }
-        let block = self.blocks.get(entry).ok_or(Stop::Missing(*entry))?;
+        if trust == Trust::Modified
+            && let (Some(topology), Some(id)) = (self.source.topology, ChainId::of(entry))
+        {
+            let array = topology.chain(id).array();
+            return self.array(Holder { block: entry.name(), array, trust: Trust::Modified }, depth + 1);
+        }
+        let block = self.source.blocks.get(entry).ok_or(Stop::Missing(*entry))?;
         let bytes = block.bytes();
         let array = BlockArray::new(&bytes, span);
-        self.array(Holder { block: entry.name(), array, sound: block.is_sound_array() }, depth + 1)
+        let trust = if block.is_sound_array() { Trust::Sound } else { Trust::Unchecked };
+        self.array(Holder { block: entry.name(), array, trust }, depth + 1)
     }
 }

@@ -11,6 +11,9 @@ pub enum OpError {
     /// As many inodes are open as the budget allows.
     #[error("too many open files for the memory given at mount")]
     TooManyOpen,
+    /// There is no room for it.
+    #[error("no space left on the file system")]
+    NoSpace,
     /// No node has a good copy. With one node: that node's fault.
     #[error("{0}")]
     AllCopiesBad(NodeFault),
@@ -21,6 +24,7 @@ impl From<NodeError> for OpError {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::NoMemory => Self::NoMemory,
+            NodeError::NoSpace => Self::NoSpace,
             NodeError::Fault(fault) => Self::AllCopiesBad(fault),
         }
     }

@@ -10,13 +10,14 @@ pub use error::OpError;
 pub use pfs::{Pfs, PfsSelector};
 
 pub use crate::node::{
-    Command, Entry, EntryBatch, FileBlock, InodeRecord, NodeFault, NodeOptions, OpenError, Reply, Slot,
+    Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeOptions, OpenError, Outcome,
+    Reply, Slot, StoredBlock,
 };
 
-use core::cell::RefCell;
+use core::cell::{Ref, RefCell};
 
 use crate::io::Disk;
-use crate::media::{Inum, Key, KeyRange, VolumeHeader};
+use crate::media::{Inum, Key, KeyRange, ModifyTid, VolumeHeader};
 use crate::memory::{self, Heap, NoMemory, Vec};
 use crate::node::{self, Node};
 
@@ -44,13 +45,28 @@ impl Cluster {
     }
 
     /// The capacity and free space of the cluster: those of its smallest member.
-    pub fn header(&self) -> &VolumeHeader {
+    pub fn header(&self) -> Ref<'_, VolumeHeader> {
         self.node.header()
     }
 
     /// Executes a command on every node; the answer they agree on.
     pub async fn execute(&self, command: Command<'_>) -> Result<Reply, OpError> {
         self.node.execute(command).await.map_err(OpError::from)
+    }
+
+    /// Executes a modification on every node, in the order of calls. It is never given up half-way: it is done, or nothing is.
+    pub async fn modify(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, OpError> {
+        Ok(self.node.modify(tid, modification).await?)
+    }
+
+    /// Makes everything done so far durable.
+    pub async fn flush(&self) -> Result<(), OpError> {
+        Ok(self.node.flush().await?)
+    }
+
+    /// Bytes that new blocks can take, what is on its way to the nodes' disks already taken off.
+    pub fn free_bytes(&self) -> u64 {
+        self.node.free_bytes()
     }
 
     /// Opens an inode by number; none if there isn't one.

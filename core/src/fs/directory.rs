@@ -39,6 +39,7 @@ pub struct Listing {
 impl FileSystem {
     /// The inode that `name` stands for in a directory.
     pub async fn lookup(&self, directory: Inum, name: &[u8]) -> Result<Inum, Error> {
+        let _reading = self.gate.read().await;
         let directory = self.directory(directory).await?;
         match name {
             b"." | b"" => return Ok(directory.inum),
@@ -63,6 +64,7 @@ impl FileSystem {
         from: Cookie,
         batch: &mut EntryBatch,
     ) -> Result<Listing, Error> {
+        let _reading = self.gate.read().await;
         let directory = self.directory(directory).await?;
         batch.clear();
         let Some(range) = from.rest() else { return Ok(Listing { next: None, damaged: None }) };
@@ -73,7 +75,7 @@ impl FileSystem {
         Ok(Listing { next, damaged: batch.damaged() })
     }
 
-    async fn directory(&self, inum: Inum) -> Result<InodeRef<'_>, Error> {
+    pub(super) async fn directory(&self, inum: Inum) -> Result<InodeRef<'_>, Error> {
         let inode = self.inode(inum).await?;
         if inode.attributes()?.kind == FileKind::Directory { Ok(inode) } else { Err(Error::NotADirectory) }
     }

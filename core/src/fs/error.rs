@@ -22,6 +22,27 @@ pub enum Error {
     /// Not a symbolic link.
     #[error("not a symbolic link")]
     NotASymlink,
+    /// The name is taken.
+    #[error("file exists")]
+    Exists,
+    /// The directory has entries.
+    #[error("directory not empty")]
+    NotEmpty,
+    /// `.`, `..`, an empty name, or one with `/` or NUL in it.
+    #[error("invalid file name")]
+    InvalidName,
+    /// A directory would come to lie below itself.
+    #[error("a directory can't be moved below itself")]
+    InvalidMove,
+    /// The file has as many names as a file may.
+    #[error("too many links")]
+    TooManyLinks,
+    /// Longer than the format allows.
+    #[error("file too large")]
+    FileTooLarge,
+    /// The mount may not change anything.
+    #[error("read-only file system")]
+    ReadOnly,
     /// More than 255 bytes.
     #[error("file name too long")]
     NameTooLong,
@@ -34,6 +55,9 @@ pub enum Error {
     /// As many files are in use as the budget allows.
     #[error("too many open files for the memory given at mount")]
     TooManyOpen,
+    /// There is no room for it.
+    #[error("no space left on the file system")]
+    NoSpace,
     /// Something can't be read.
     #[error("{0}")]
     Io(NodeFault),
@@ -52,6 +76,7 @@ impl From<OpError> for Error {
         match error {
             OpError::NoMemory => Self::NoMemory,
             OpError::TooManyOpen => Self::TooManyOpen,
+            OpError::NoSpace => Self::NoSpace,
             OpError::AllCopiesBad(fault) => Self::Io(fault),
         }
     }
@@ -78,6 +103,9 @@ pub enum MountError {
     /// A PFS of a kind that isn't mounted.
     #[error("a PFS of type {0} can't be mounted")]
     NotMountable(PfsKind),
+    /// A PFS of a kind that only its cluster writes.
+    #[error("a PFS of type {0} can't be written by itself")]
+    NotWritable(PfsKind),
     /// The budget is too small.
     #[error(transparent)]
     NoMemory(#[from] NoMemory),

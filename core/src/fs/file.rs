@@ -1,5 +1,6 @@
 //! File content: reading, links, holes.
 
+use super::gate::{Changing, Reading};
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};
 use crate::cluster::{Command, FileBlock, Reply};
@@ -15,6 +16,7 @@ const READ_AHEAD_BYTES: u64 = 8 * BLOCK;
 impl FileSystem {
     /// Reads from `offset` into `out`; the number of bytes read, less than asked for only at the end of the file.
     pub async fn read(&self, file: Inum, offset: u64, out: &mut [u8]) -> Result<usize, Error> {
+        let _reading = self.gate.read().await;
         let file = self.inode(file).await?;
         let attributes = file.attributes()?;
         match attributes.kind {
@@ -26,6 +28,7 @@ impl FileSystem {
 
     /// Reads the target of a symbolic link into `out`; its length, of which only what fits is read.
     pub async fn read_link(&self, link: Inum, out: &mut [u8]) -> Result<usize, Error> {
+        let _reading = self.gate.read().await;
         let link = self.inode(link).await?;
         let attributes = link.attributes()?;
         if attributes.kind != FileKind::Symlink {
@@ -37,6 +40,7 @@ impl FileSystem {
 
     /// The first byte at or after `offset` that is not in a hole.
     pub async fn seek_data(&self, file: Inum, offset: u64) -> Result<u64, Error> {
+        let _seeking = self.seek_gate(file).await?;
         let (file, size) = self.seekable(file, offset).await?;
         let range = KeyRange { first: Key(offset - offset % BLOCK), last: Key(size - 1) };
         match self.cluster.next_block(file.slot, range).await? {
@@ -47,6 +51,7 @@ impl FileSystem {
 
     /// The first byte at or after `offset` that is in a hole; the end of the file counts as one.
     pub async fn seek_hole(&self, file: Inum, offset: u64) -> Result<u64, Error> {
+        let _seeking = self.seek_gate(file).await?;
         let (file, size) = self.seekable(file, offset).await?;
         let mut at = offset - offset % BLOCK;
         while at < size {
@@ -57,6 +62,16 @@ impl FileSystem {
             at += BLOCK;
         }
         Ok(size)
+    }
+
+    /// Lets a seek in. What is only in memory goes to the nodes first: they know what is a hole.
+    async fn seek_gate(&self, file: Inum) -> Result<Seeking<'_>, Error> {
+        if self.writing.is_none() {
+            return Ok(Seeking::Reading(self.gate.read().await));
+        }
+        let changing = self.gate.change().await;
+        self.write_pages(Some(file)).await?;
+        Ok(Seeking::Changing(changing))
     }
 
     async fn seekable(&self, file: Inum, offset: u64) -> Result<(InodeRef<'_>, u64), Error> {
@@ -149,6 +164,12 @@ impl FileSystem {
         self.files.insert(file.inum, key, content);
         Ok(())
     }
+}
+
+/// What a seek holds while it looks.
+enum Seeking<'g> {
+    Reading(#[expect(dead_code, reason = "held for its drop")] Reading<'g>),
+    Changing(#[expect(dead_code, reason = "held for its drop")] Changing<'g>),
 }
 
 /// Copies from `start` of `bytes`, with zeros behind their end.

@@ -15,7 +15,11 @@ struct Cached {
     slot: Slot,
     record: InodeRecord,
     pins: u32,
+    /// How often it is open; counted in the pins too.
+    opens: u32,
     recent: bool,
+    /// Says what isn't on the nodes.
+    dirty: bool,
 }
 
 /// A table of inodes of fixed size, taken at once.
@@ -27,6 +31,7 @@ struct Table {
     entries: Vec<Option<Cached>>,
     index: HashIndex,
     hand: usize,
+    dirty: usize,
 }
 
 /// An inode in use: it stays in the cache as long as this lives.
@@ -47,6 +52,41 @@ impl InodeRef<'_> {
         look(&cached.record)
     }
 
+    /// Changes what is known of it; the nodes are told later.
+    pub(super) fn change(&self, work: impl FnOnce(&mut InodeRecord)) {
+        let table = &mut *self.cache.table.borrow_mut();
+        let cached = table.entries[self.entry].as_mut().expect("an inode in use is in the cache");
+        work(&mut cached.record);
+        let was_dirty = core::mem::replace(&mut cached.dirty, true);
+        table.dirty += usize::from(!was_dirty);
+    }
+
+    /// Notes that the nodes know all that is known of it.
+    pub(super) fn set_clean(&self) {
+        let table = &mut *self.cache.table.borrow_mut();
+        if let Some(cached) = &mut table.entries[self.entry] {
+            let was_dirty = core::mem::replace(&mut cached.dirty, false);
+            table.dirty -= usize::from(was_dirty);
+        }
+    }
+
+    /// Counts one more, or one less, who has it open; how many that makes.
+    pub(super) fn count_open(&self, opened: bool) -> u32 {
+        let mut table = self.cache.table.borrow_mut();
+        let Some(cached) = &mut table.entries[self.entry] else { return 0 };
+        (cached.opens, cached.pins) = match opened {
+            true => (cached.opens + 1, cached.pins + 1),
+            false if cached.opens > 0 => (cached.opens - 1, cached.pins - 1),
+            false => (0, cached.pins),
+        };
+        cached.opens
+    }
+
+    /// How many have it open.
+    pub(super) fn opens(&self) -> u32 {
+        self.cache.table.borrow().entries[self.entry].as_ref().map_or(0, |cached| cached.opens)
+    }
+
     pub(super) fn attributes(&self) -> Result<Attributes, Error> {
         self.with(|record| Attributes::of(self.inum, record))
     }
@@ -64,8 +104,12 @@ impl InodeCache {
     pub(super) fn new(heap: Heap, count: usize) -> Result<Self, NoMemory> {
         // The root of the PFS has a slot of its own, and one is for whoever comes when the cache is full.
         let count = count.saturating_sub(2).max(1);
-        let table =
-            Table { entries: memory::filled(heap, count, || None)?, index: HashIndex::new(heap, count)?, hand: 0 };
+        let table = Table {
+            entries: memory::filled(heap, count, || None)?,
+            index: HashIndex::new(heap, count)?,
+            hand: 0,
+            dirty: 0,
+        };
         Ok(Self { table: RefCell::new(table) })
     }
 
@@ -73,6 +117,28 @@ impl InodeCache {
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
         let count = self.table.borrow().entries.len();
         (0..count).filter_map(|entry| self.table.borrow().entries[entry].as_ref().map(|cached| cached.slot))
+    }
+
+    /// The first inode behind `after` that says what isn't on the nodes.
+    pub(super) fn next_dirty(&self, after: Option<Inum>) -> Option<Inum> {
+        let table = self.table.borrow();
+        let dirty = table.entries.iter().flatten().filter(|cached| cached.dirty).map(|cached| cached.inum);
+        dirty.filter(|inum| after.is_none_or(|after| *inum > after)).min()
+    }
+
+    /// True when so many inodes are to be written that others find no room.
+    pub(super) fn is_crowded(&self) -> bool {
+        let table = self.table.borrow();
+        table.dirty > table.entries.len() / 2
+    }
+
+    /// Forgets an inode that is no more; its slot, to be closed.
+    pub(super) fn remove(&self, inode: InodeRef<'_>) -> Slot {
+        let (entry, slot) = (inode.entry, inode.slot);
+        inode.set_clean();
+        drop(inode);
+        self.table.borrow_mut().remove(entry);
+        slot
     }
 
     fn get(&self, inum: Inum) -> Option<InodeRef<'_>> {
@@ -88,7 +154,7 @@ impl InodeCache {
     fn insert(&self, inum: Inum, slot: Slot, record: InodeRecord) -> Result<(InodeRef<'_>, Option<Slot>), Slot> {
         let table = &mut *self.table.borrow_mut();
         let (entry, evicted) = table.make_room().ok_or(slot)?;
-        table.entries[entry] = Some(Cached { inum, slot, record, pins: 1, recent: true });
+        table.entries[entry] = Some(Cached { inum, slot, record, pins: 1, opens: 0, recent: true, dirty: false });
         table.index.insert(inum.0, entry as u32);
         Ok((InodeRef { cache: self, entry, inum, slot }, evicted))
     }
@@ -107,19 +173,24 @@ impl Table {
             self.hand = (self.hand + 1) % self.entries.len();
             match &mut self.entries[entry] {
                 None => return Some((entry, None)),
-                Some(cached) if cached.pins > 0 => {}
+                Some(cached) if cached.pins > 0 || cached.dirty => {}
                 Some(cached) if cached.recent => cached.recent = false,
                 Some(cached) => {
-                    let (inum, slot) = (cached.inum, cached.slot);
-                    let entries = &self.entries;
-                    let hash_of = |other: u32| entries[other as usize].as_ref().map_or(0, |cached| cached.inum.0);
-                    self.index.remove(inum.0, entry as u32, hash_of);
-                    self.entries[entry] = None;
+                    let slot = cached.slot;
+                    self.remove(entry);
                     return Some((entry, Some(slot)));
                 }
             }
         }
         None
+    }
+
+    fn remove(&mut self, entry: usize) {
+        let Some(inum) = self.entries[entry].as_ref().map(|cached| cached.inum) else { return };
+        let entries = &self.entries;
+        let hash_of = |other: u32| entries[other as usize].as_ref().map_or(0, |cached| cached.inum.0);
+        self.index.remove(inum.0, entry as u32, hash_of);
+        self.entries[entry] = None;
     }
 }
 

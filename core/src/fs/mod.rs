@@ -11,23 +11,33 @@ mod directory;
 mod error;
 mod file;
 mod file_cache;
+mod gate;
 mod inode_cache;
+mod namespace;
+mod set_attributes;
 mod tree_walk;
+mod write;
+mod writing;
 
 pub use attributes::{Attributes, Statistics};
 pub use directory::{Cookie, Listing};
 pub use error::{Error, MountError};
+pub use namespace::NewFile;
+pub use set_attributes::NewAttributes;
 pub use tree_walk::{Found, ROOT_PATH, TreeWalk};
+pub use writing::TimeSource;
 
 use core::cell::RefCell;
 
 use crate::cluster::{Cluster, NodeOptions, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
 use crate::media::compression::Decompressor;
-use crate::media::{Inum, VolumeHeader};
+use crate::media::{Inum, PfsKind};
 use crate::memory::{Heap, Vec};
 use file_cache::FileCache;
+use gate::Gate;
 use inode_cache::InodeCache;
+use writing::Writing;
 
 /// The smallest memory budget a mount works with.
 pub const MIN_MEMORY_BYTES: usize = 2 << 20;
@@ -46,10 +56,15 @@ impl Default for MountOptions {
 }
 
 impl MountOptions {
-    /// Half the budget is for metadata blocks and reads under way, a quarter for file content, an eighth for open inodes.
+    /// A quarter of the budget is for metadata blocks and reads under way, an eighth for modified ones, a quarter for file
+    /// content, an eighth for open inodes; the rest for blocks on their way to the devices.
     fn node_options(&self) -> NodeOptions {
         let memory_bytes = self.memory_bytes.max(MIN_MEMORY_BYTES);
-        NodeOptions { cache_bytes: memory_bytes / 2, slots: memory_bytes / 8 / inode_cache::ENTRY_BYTES }
+        NodeOptions {
+            cache_bytes: memory_bytes / 4,
+            modified_bytes: memory_bytes / 8,
+            slots: memory_bytes / 8 / inode_cache::ENTRY_BYTES,
+        }
     }
 
     fn file_cache_bytes(&self) -> usize {
@@ -65,6 +80,9 @@ pub struct FileSystem {
     inodes: InodeCache,
     files: FileCache,
     decompressor: RefCell<Decompressor>,
+    gate: Gate,
+    /// None when nothing may be changed.
+    writing: Option<Writing>,
     heap: Heap,
 }
 
@@ -104,12 +122,26 @@ impl FileSystem {
             cluster,
             pfs,
             root,
+            gate: Gate::default(),
+            writing: None,
             heap,
         })
     }
 
-    /// Unmounts: the cluster can mount another PFS.
+    /// Lets the mount change things; `time` is what the times of files are taken from.
+    pub async fn make_writable(mut self, time: &'static dyn TimeSource) -> Result<Self, MountError> {
+        if self.pfs.kind != PfsKind::Master {
+            return Err(MountError::NotWritable(self.pfs.kind));
+        }
+        self.writing = Some(Writing::new(self.heap, time, &self.pfs.root)?);
+        Ok(self)
+    }
+
+    /// Unmounts: makes everything durable, and the cluster can mount another PFS.
     pub async fn unmount(self) -> Result<Cluster, Error> {
+        if self.writing.is_some() {
+            self.sync().await?;
+        }
         for slot in self.inodes.slots() {
             self.cluster.close(slot).await?;
         }
@@ -129,12 +161,17 @@ impl FileSystem {
 
     /// Capacity and use.
     pub fn statistics(&self) -> Statistics {
-        let header: &VolumeHeader = self.cluster.header();
-        Statistics::new(header.allocator_size(), header.allocator_free(), self.pfs.root.stats.inodes)
+        let header = self.cluster.header();
+        let free_bytes = match self.writing {
+            Some(_) => self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes()),
+            None => header.allocator_free(),
+        };
+        Statistics::new(header.allocator_size(), free_bytes, self.pfs.root.stats.inodes)
     }
 
     /// What is known of a file.
     pub async fn attributes(&self, inum: Inum) -> Result<Attributes, Error> {
+        let _reading = self.gate.read().await;
         let inode = self.inode(inum).await?;
         inode.attributes()
     }

@@ -89,9 +89,11 @@ pub async fn check(
     for disk in &disks {
         headers::check_copies(heap, disk, &mut reports).await?;
     }
-    let node_options = NodeOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES), slots: 0 };
+    let node_options =
+        NodeOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES), slots: 0, ..NodeOptions::default() };
     let node = node::open(heap, disks, node_options).await?;
-    let header = node.header();
+    let header = node.header_image()?;
+    let header = header.get();
     headers::check_root(header, &mut reports);
     let layout = Layout {
         total_bytes: node.volumes().total_bytes(),

@@ -1,7 +1,7 @@
 //! The path of an inode, found when a finding is about it.
 
 use super::{Checker, Subject};
-use crate::chain::{ChainError, Cursor, Holder, Stop, find, load_missing};
+use crate::chain::{ChainError, Cursor, Holder, Source, Stop, Trust, find, load_missing};
 use crate::io::BlockCache;
 use crate::media::{BlockKind, Blockref, Corruption, Dirent, Inode, Inum, Key, KeyRange};
 
@@ -52,7 +52,7 @@ pub(super) async fn entry_of(blocks: &BlockCache, holder: &Blockref, key: Key) -
         let failed = |corruption| Stop::Failed(ChainError::corrupt(holder, corruption));
         let inode = Inode::in_block(&bytes).map_err(failed)?;
         let array = inode.block_array().ok_or_else(|| failed(Corruption::DirectData(inode.meta.size())))?;
-        find(blocks, Holder { block: holder.name(), array, sound: false }, &mut cursor)
+        find(Source::on_media(blocks), Holder { block: holder.name(), array, trust: Trust::Unchecked }, &mut cursor)
     })
     .await
 }

@@ -36,6 +36,20 @@ impl Buffer {
         self.len
     }
 
+    /// Makes the buffer shorter; its memory stays.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Makes a shortened buffer `len` bytes long again, if that is what its memory holds.
+    pub fn restore(&mut self, len: usize) -> bool {
+        let whole = self.pages.len() * PAGE_BYTES == len;
+        if whole {
+            self.len = len;
+        }
+        whole
+    }
+
     /// True when the buffer holds no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0

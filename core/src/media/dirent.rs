@@ -20,16 +20,21 @@ pub struct Dirent {
 impl Dirent {
     /// Reads the entry in a blockref of type DIRENT, checking what can be checked without the name's block.
     pub fn read(bref: &Blockref) -> Result<Self, Corruption> {
+        let entry = Self::with_block(bref)?;
+        match bref.data_off().radix()? {
+            None if entry.name_len > EMBEDDED_NAME_BYTES => Err(Corruption::NoBlock),
+            Some(radix) if radix != Radix::MIN => Err(Corruption::BlockSize(radix.value())),
+            _ => Ok(entry),
+        }
+    }
+
+    /// As [`read`](Self::read), for an entry whose block is at hand wherever it lies.
+    pub fn with_block(bref: &Blockref) -> Result<Self, Corruption> {
         let inum = Inum(u64::from_le_bytes(core::array::from_fn(|i| bref.embed[i])));
         let stored_len = u16::from_le_bytes([bref.embed[8], bref.embed[9]]);
         let name_len = usize::from(stored_len);
         if name_len == 0 || name_len > MAX_NAME_BYTES {
             return Err(Corruption::NameLength(stored_len));
-        }
-        match bref.data_off().radix()? {
-            None if name_len > EMBEDDED_NAME_BYTES => return Err(Corruption::NoBlock),
-            Some(radix) if radix != Radix::MIN => return Err(Corruption::BlockSize(radix.value())),
-            _ => {}
         }
         Ok(Self { inum, name_len, kind: FileKind::from_code(bref.embed[10])? })
     }

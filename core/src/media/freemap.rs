@@ -156,6 +156,11 @@ pub fn level(keybits: KeyBits) -> Result<u64, Corruption> {
     }
 }
 
+/// The width of the nodes that hold freemap blocks of this width.
+pub const fn above(keybits: KeyBits) -> KeyBits {
+    KeyBits(keybits.0 + LEVEL_BITS)
+}
+
 /// The place of a freemap block: computed, never allocated (spec 6.1).
 pub fn place(key: Key, keybits: KeyBits, rotation: u64) -> Result<DataOff, Corruption> {
     let slot = 1 + LEVELS * (rotation % ROTATIONS) + (level(keybits)? - 1);

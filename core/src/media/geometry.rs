@@ -26,6 +26,9 @@ pub const INNER_VOLUME_ALIGN_BYTES: u64 = 1 << 30;
 pub const SLOT_BYTES: u64 = 64 << 10;
 /// Copies of the volume header.
 pub const HEADER_COPIES: usize = 4;
+/// Second copies of headers, in reserved slots of the first segment (spec 1.2, and spec/cluster.md 5.3).
+pub const HEADER_TWINS: usize = 2;
+const FIRST_TWIN_SLOT: u64 = 41;
 /// Volumes of one filesystem.
 pub const MAX_VOLUMES: usize = 64;
 /// The largest filesystem.
@@ -36,6 +39,11 @@ pub const MAX_NAME_BYTES: usize = 255;
 /// Where copy `index` of the volume header lies on its volume.
 pub const fn header_offset(index: usize) -> u64 {
     index as u64 * HEADER_SPACING_BYTES
+}
+
+/// Where the second copy of a header lies: that of copy `index` is number `index % HEADER_TWINS`.
+pub const fn twin_offset(twin: usize) -> u64 {
+    (FIRST_TWIN_SLOT + twin as u64) * SLOT_BYTES
 }
 
 /// How many header copies a volume of `volume_bytes` holds.

@@ -8,6 +8,7 @@ pub mod block_array;
 pub mod blockref;
 pub mod check;
 pub mod compression;
+pub mod compressor;
 pub mod corruption;
 pub mod directory_hash;
 pub mod dirent;

@@ -8,7 +8,7 @@ use super::EntryBatch;
 use crate::io::Buffer;
 use crate::media::blockref::BlockStats;
 use crate::media::inode::EMBEDDED_BYTES;
-use crate::media::{Blockref, Compression, Dirent, InodeMeta, Inum, Key, KeyRange, ModifyTid};
+use crate::media::{Blockref, Compression, Dirent, InodeMeta, Inum, Key, KeyRange, Methods, ModifyTid};
 
 /// Names an inode on every node, from the command that opens it to the one that closes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +89,8 @@ pub struct InodeRecord {
     pub key: Key,
     /// The operation that last changed it or anything below.
     pub modify_tid: ModifyTid,
+    /// How its block is protected.
+    pub methods: Methods,
     /// What is below.
     pub stats: BlockStats,
     /// Everything but the body.
@@ -96,8 +98,8 @@ pub struct InodeRecord {
 }
 
 impl InodeRecord {
-    pub(super) fn new(bref: &Blockref, meta: &InodeMeta) -> Self {
-        Self { key: bref.key(), modify_tid: bref.modify_tid(), stats: bref.stats(), meta: *meta }
+    pub(crate) fn new(bref: &Blockref, meta: &InodeMeta) -> Self {
+        Self { key: bref.key(), modify_tid: bref.modify_tid(), methods: bref.methods, stats: bref.stats(), meta: *meta }
     }
 }
 

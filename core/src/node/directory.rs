@@ -2,8 +2,8 @@
 
 use core::ops::ControlFlow;
 
-use super::{EntryBatch, Node, NodeError, Reply, Scanned, Slot, failed, holder};
-use crate::chain::{ChainError, Cursor, find, load_missing, scan};
+use super::{EntryBatch, Node, NodeError, NodeFault, Reply, Scanned, Slot, failed};
+use crate::chain::{ChainError, ChainId, Cursor, Stop, load_missing, scan};
 use crate::media::{BlockKind, Blockref, Corruption, Dirent, Inode, KeyRange, directory_hash};
 
 /// Entries whose blockrefs are collected before their name blocks are looked at.
@@ -12,11 +12,9 @@ const GATHERED: usize = 16;
 impl Node {
     /// Finds the entry called `name` among all that share its hash.
     pub(super) async fn match_name(&self, directory: Slot, name: &[u8]) -> Result<Reply, NodeError> {
-        let directory = self.slots.get(directory)?;
         let mut cursor = Cursor::new(directory_hash(name));
         loop {
-            let found =
-                self.in_inode(&directory, |inode| find(&self.blocks, holder(&directory, inode)?, &mut cursor)).await?;
+            let found = self.in_inode(directory, |view| view.find(&mut cursor)).await?;
             let Some(bref) = found else { return Ok(Reply::Absent) };
             let matched = self.with_entry(&bref, |entry, found| (found == name).then_some(entry)).await?;
             if let Some(entry) = matched {
@@ -32,25 +30,25 @@ impl Node {
         range: KeyRange,
         batch: &mut EntryBatch,
     ) -> Result<Reply, NodeError> {
-        let directory = self.slots.get(directory)?;
         batch.clear();
         let mut cursor = Cursor::new(range);
         while cursor.remaining.is_some() && batch.has_room() {
             let mut gathered: heapless::Vec<Blockref, GATHERED> = heapless::Vec::new();
             let scanned = self
-                .in_inode(&directory, |inode| {
-                    scan(&self.blocks, holder(&directory, inode)?, &mut cursor, &mut |leaf| {
+                .in_open(directory, |view| {
+                    scan(view.source, view.holder()?, &mut cursor, &mut |leaf| {
                         let _ = gathered.push(*leaf);
                         if gathered.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                     })
                 })
                 .await;
             let damage = match scanned {
-                Ok(()) if gathered.len() < GATHERED => {
+                Ok(None) => return Err(NodeError::Fault(NodeFault::UnknownSlot)),
+                Ok(Some(())) if gathered.len() < GATHERED => {
                     cursor.remaining = None;
                     None
                 }
-                Ok(()) => None,
+                Ok(Some(())) => None,
                 Err(error) => {
                     cursor.skip_through(error.through);
                     Some(error)
@@ -80,41 +78,47 @@ impl Node {
 
     /// Does `work` on an entry and its name. An inode under a visible key is an entry too: its own (spec 3.2).
     async fn with_entry<T>(&self, bref: &Blockref, mut work: impl FnMut(Dirent, &[u8]) -> T) -> Result<T, ChainError> {
-        let corrupt = |corruption| ChainError::corrupt(bref, corruption);
-        match bref.kind().map_err(corrupt)? {
-            BlockKind::Inode => {
-                self.in_inode(bref, |inode| {
-                    let (entry, name) = embedded_entry(inode).map_err(|corruption| failed(bref, corruption))?;
-                    Ok(work(entry, name))
-                })
-                .await
-            }
-            BlockKind::Dirent => {
+        load_missing(&self.blocks, || {
+            let corrupt = |corruption| failed(bref, corruption);
+            let topology = self.topology.borrow();
+            let chain = ChainId::of(bref).and_then(|id| topology.arena.get(id));
+            let in_blockref = chain.is_none() && bref.data_off().radix().is_ok_and(|radix| radix.is_none());
+            if in_blockref {
                 let entry = Dirent::read(bref).map_err(corrupt)?;
-                if bref.data_off().radix().is_ok_and(|radix| radix.is_none()) {
-                    return Ok(work(entry, entry.name(bref, None).map_err(corrupt)?));
-                }
-                load_missing(&self.blocks, || {
-                    let block = self.blocks.get(bref).ok_or(crate::chain::Stop::Missing(*bref))?;
-                    let bytes = block.bytes();
-                    let name = entry.name(bref, Some(&bytes)).map_err(|corruption| failed(bref, corruption))?;
-                    Ok(work(entry, name))
-                })
-                .await
+                return Ok(work(entry, entry.name(bref, None).map_err(corrupt)?));
             }
-            _ => Err(corrupt(Corruption::BlockType(bref.kind_code()))),
-        }
+            let block = match chain {
+                Some(_) => None,
+                None => Some(self.blocks.get(bref).ok_or(Stop::Missing(*bref))?),
+            };
+            let clean = block.as_ref().map(|block| block.bytes());
+            let bytes = match (chain, &clean) {
+                (Some(chain), _) => &chain.content[..],
+                (None, Some(bytes)) => bytes,
+                (None, None) => &[],
+            };
+            let (entry, name) = match bref.kind().map_err(corrupt)? {
+                BlockKind::Inode => embedded_entry(Inode::in_block(bytes).map_err(corrupt)?).map_err(corrupt)?,
+                BlockKind::Dirent => {
+                    let entry = Dirent::with_block(bref).map_err(corrupt)?;
+                    (entry, entry.name(bref, Some(bytes)).map_err(corrupt)?)
+                }
+                _ => return Err(corrupt(Corruption::BlockType(bref.kind_code()))),
+            };
+            Ok(work(entry, name))
+        })
+        .await
     }
 }
 
 /// Notes damage in the batch, unless it is only that memory ran out: then the whole scan ends.
 fn note(batch: &mut EntryBatch, error: ChainError) -> Result<(), NodeError> {
     match NodeError::from(error) {
-        NodeError::NoMemory => Err(NodeError::NoMemory),
         NodeError::Fault(fault) => {
             batch.note_damage(fault);
             Ok(())
         }
+        other => Err(other),
     }
 }
 

@@ -47,6 +47,8 @@ impl NodeFault {
 pub enum NodeError {
     /// Memory ran out; the command may be tried again. Never a vote.
     NoMemory,
+    /// The node has no room for it.
+    NoSpace,
     /// The node is at fault.
     Fault(NodeFault),
 }

@@ -2,8 +2,9 @@
 
 use core::ops::ControlFlow;
 
-use super::{FileBlock, Node, NodeError, Reply, Slot, holder};
-use crate::chain::{ChainError, Cursor, Stop, find, scan};
+use super::locate::InodeName;
+use super::{FileBlock, Node, NodeError, Reply, Slot};
+use crate::chain::{ChainError, Cursor, Stop, scan};
 use crate::media::geometry::FILE_BLOCK_BITS;
 use crate::media::inode::InodeFlags;
 use crate::media::{BlockKind, Blockref, Corruption, Inode, Key, KeyBits, KeyRange};
@@ -16,14 +17,13 @@ enum Found {
 
 impl Node {
     pub(super) async fn read_block(&self, file: Slot, key: Key) -> Result<Reply, NodeError> {
-        let file = self.slots.get(file)?;
         let mut cursor = Cursor::new(KeyRange::only(key));
         let found = self
-            .in_inode(&file, |inode| {
-                if inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
-                    return Ok(Found::Embedded(embedded(inode, key)));
+            .in_inode(file, |view| {
+                if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
+                    return Ok(Found::Embedded(embedded(view.inode, key)));
                 }
-                find(&self.blocks, holder(&file, inode)?, &mut cursor).map(Found::Block)
+                view.find(&mut cursor).map(Found::Block)
             })
             .await?;
         let bref = match found {
@@ -33,36 +33,60 @@ impl Node {
         };
         let compression = check_data(&bref).and_then(|()| bref.methods.compression());
         let compression = compression.map_err(|corruption| ChainError::corrupt(&bref, corruption))?;
+        if self.writer.is_writing(bref.data_off()) {
+            self.writer.settle(self.blocks.volumes()).await.map_err(NodeError::Fault)?;
+        }
         let buffer = self.blocks.take(&bref).await.map_err(|error| ChainError::new(&bref, error))?;
         Ok(Reply::Block(FileBlock::Stored { buffer, compression }))
     }
 
-    /// Starts reads of blocks whose blockrefs are in memory. Best effort: what isn't, is read when it is wanted.
-    pub(super) fn prefetch(&self, file: Slot, range: KeyRange) -> Result<Reply, NodeError> {
-        let file = self.slots.get(file)?;
-        if let Some(block) = self.blocks.get(&file) {
-            let bytes = block.bytes();
-            if let Some(array) = Inode::in_block(&bytes).ok().and_then(|inode| holder(&file, inode).ok()) {
-                let _ = scan(&self.blocks, array, &mut Cursor::new(range), &mut |leaf| {
-                    if check_data(leaf).is_ok() {
-                        self.blocks.prefetch(leaf);
-                    }
-                    ControlFlow::Continue(())
-                });
+    /// Starts reads of blocks that will be wanted soon.
+    pub(super) async fn prefetch(&self, file: Slot, range: KeyRange) -> Result<Reply, NodeError> {
+        let mut cursor = Cursor::new(range);
+        self.in_inode(file, |view| {
+            if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
+                return Ok(());
             }
-        }
+            scan(view.source, view.holder()?, &mut cursor, &mut |leaf| {
+                if check_data(leaf).is_ok() && !self.writer.is_writing(leaf.data_off()) {
+                    self.blocks.prefetch(leaf);
+                }
+                ControlFlow::Continue(())
+            })
+        })
+        .await?;
         Ok(Reply::Done)
     }
 
+    /// Collects the keys of a file's blocks in `range`, in order, until `keys` is full.
+    pub(super) async fn file_blocks<const N: usize>(
+        &self,
+        file: InodeName,
+        range: KeyRange,
+        keys: &mut heapless::Vec<Key, N>,
+    ) -> Result<(), NodeError> {
+        let mut cursor = Cursor::new(range);
+        self.in_named(file, |view| {
+            if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
+                return Ok(());
+            }
+            scan(view.source, view.holder()?, &mut cursor, &mut |leaf| {
+                let _ = keys.push(leaf.key());
+                if keys.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        })
+        .await?;
+        Ok(())
+    }
+
     pub(super) async fn next_block(&self, file: Slot, range: KeyRange) -> Result<Reply, NodeError> {
-        let file = self.slots.get(file)?;
         let mut cursor = Cursor::new(range);
         let found: Option<Key> = self
-            .in_inode(&file, |inode| {
-                if inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
-                    return Ok((range.first == Key(0) && inode.meta.size() > 0).then_some(Key(0)));
+            .in_inode(file, |view| {
+                if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
+                    return Ok((range.first == Key(0) && view.inode.meta.size() > 0).then_some(Key(0)));
                 }
-                let found: Result<_, Stop> = find(&self.blocks, holder(&file, inode)?, &mut cursor);
+                let found: Result<_, Stop> = view.find(&mut cursor);
                 Ok(found?.map(|bref| bref.key()))
             })
             .await?;

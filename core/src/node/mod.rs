@@ -8,74 +8,105 @@ mod directory;
 mod entry_batch;
 mod fault;
 mod file;
+mod flush;
 mod header;
+mod locate;
+mod modification;
+mod modify;
 mod open;
 mod slots;
+mod writer;
 
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
+use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
+pub use modification::{Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
 
-use crate::chain::{ChainError, Cursor, Holder, Stop, find, load_missing};
+use core::cell::{Cell, Ref, RefCell};
+
+use crate::chain::{ChainError, Cursor, Stop, Topology};
+use crate::freemap::Allocator;
 use crate::io::{BlockCache, Volumes};
-use crate::media::blockref::BlockFlags;
-use crate::media::inode::InodeFlags;
-use crate::media::{
-    BlockArray, BlockKind, Blockref, Corruption, Inode, Inum, KeyRange, PfsKind, VolumeHeader, directory_hash,
-};
+use crate::media::{Blockref, Corruption, Inum, KeyRange, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
-use slots::Slots;
+use locate::{InodeName, check_indexed, check_pfs_root};
+use slots::{Epoch, Slots};
+use writer::Writer;
 
 /// How much memory a node may take.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeOptions {
     /// Bytes of blocks kept in memory.
     pub cache_bytes: usize,
+    /// Bytes of modified blocks kept in memory before they are written.
+    pub modified_bytes: usize,
     /// Inodes open at a time.
     pub slots: usize,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { cache_bytes: 8 << 20, slots: 1024 }
+        Self { cache_bytes: 8 << 20, modified_bytes: 4 << 20, slots: 1024 }
     }
 }
+
+/// Space kept back so that a full filesystem can still be flushed, emptied and unmounted.
+const RESERVE_BYTES: u64 = 2 << 20;
 
 /// A member of a cluster, or the only one.
 pub struct Node {
-    header: HeaderImage,
-    header_copy: usize,
+    /// The header committed last, and the copy it is in.
+    committed: RefCell<Committed>,
     blocks: BlockCache,
     slots: Slots,
+    topology: RefCell<Topology>,
+    allocator: RefCell<Allocator>,
+    writer: Writer,
+    heap: Heap,
+    epoch: Cell<Epoch>,
+    /// Blocks were written that no header leads to.
+    uncommitted: Cell<bool>,
+    /// A device failed while writing: nothing is written any more.
+    broken: Cell<Option<NodeFault>>,
 }
 
 impl Node {
-    fn new(
-        heap: Heap,
-        volumes: Volumes,
-        header: HeaderImage,
-        header_copy: usize,
-        options: NodeOptions,
-    ) -> Result<Self, NoMemory> {
+    fn new(heap: Heap, volumes: Volumes, committed: Committed, options: NodeOptions) -> Result<Self, NoMemory> {
+        let header = committed.header.get();
+        let total_bytes = volumes.total_bytes();
+        let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, header.mirror_tid());
+        let allocator = Allocator::new(heap, header.allocator_beg(), total_bytes, header.allocator_free())?;
         Ok(Self {
-            header,
-            header_copy,
+            committed: RefCell::new(committed),
             blocks: BlockCache::new(heap, volumes, options.cache_bytes)?,
             slots: Slots::new(heap, options.slots)?,
+            topology: RefCell::new(Topology::new(heap, sroot, freemap, tid, options.modified_bytes)),
+            allocator: RefCell::new(allocator),
+            writer: Writer::new(heap),
+            heap,
+            epoch: Cell::new(Epoch(1)),
+            uncommitted: Cell::new(false),
+            broken: Cell::new(None),
         })
     }
 
-    /// The header the node was opened by.
-    pub fn header(&self) -> &VolumeHeader {
-        self.header.get()
+    /// The header committed last.
+    pub fn header(&self) -> Ref<'_, VolumeHeader> {
+        Ref::map(self.committed.borrow(), |committed| committed.header.get())
     }
 
-    /// Which copy of the header that was.
+    /// The same, to be kept while the node goes on.
+    pub fn header_image(&self) -> Result<HeaderImage, NoMemory> {
+        self.committed.borrow().header.copy(self.heap)
+    }
+
+    /// Which copy of the header that is.
     pub fn header_copy(&self) -> usize {
-        self.header_copy
+        self.committed.borrow().copy
     }
 
     /// The volumes.
@@ -97,7 +128,7 @@ impl Node {
             Command::MatchName { directory, name } => self.match_name(directory, name).await,
             Command::Scan { directory, range, batch } => self.scan(directory, range, batch).await,
             Command::ReadBlock { file, key } => self.read_block(file, key).await,
-            Command::Prefetch { file, range } => self.prefetch(file, range),
+            Command::Prefetch { file, range } => self.prefetch(file, range).await,
             Command::NextBlock { file, range } => self.next_block(file, range).await,
             Command::Close { slot } => {
                 self.slots.close(slot);
@@ -108,10 +139,9 @@ impl Node {
 
     async fn open_pfs(&self, label: &[u8], into: Slot) -> Result<Reply, NodeError> {
         let mut cursor = Cursor::new(directory_hash(label));
-        while let Some((bref, record)) = self.pfs_root(&mut cursor).await? {
+        while let Some(record) = self.pfs_root(&mut cursor).await? {
             if record.meta.label() == Ok(label) {
-                self.slots.open(into, bref)?;
-                return Ok(Reply::Inode(record));
+                return self.open_named(InodeName { pfs: record.key, inum: Inum::PFS_ROOT }, into).await;
             }
         }
         Ok(Reply::Absent)
@@ -119,94 +149,58 @@ impl Node {
 
     async fn next_pfs(&self, range: KeyRange) -> Result<Reply, NodeError> {
         let found = self.pfs_root(&mut Cursor::new(range)).await?;
-        Ok(found.map_or(Reply::Absent, |(_, record)| Reply::Inode(record)))
+        Ok(found.map_or(Reply::Absent, Reply::Inode))
     }
 
     async fn open_inode(&self, pfs: Slot, inum: Inum, into: Slot) -> Result<Reply, NodeError> {
-        let root = self.slots.get(pfs)?;
-        if inum == Inum::PFS_ROOT {
-            let record = self.in_inode(&root, |inode| Ok(InodeRecord::new(&root, &inode.meta))).await?;
-            self.slots.open(into, root)?;
-            return Ok(Reply::Inode(record));
-        }
+        let InodeName { pfs, .. } = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
         if inum.key().is_visible() || inum == Inum::SUPER_ROOT {
             return Ok(Reply::Absent);
         }
-        let mut cursor = Cursor::new(KeyRange::only(inum.key()));
-        let found = self.in_inode(&root, |inode| find(&self.blocks, holder(&root, inode)?, &mut cursor)).await?;
-        let Some(bref) = found else { return Ok(Reply::Absent) };
-        let record = self.in_inode(&bref, |inode| check_indexed(&bref, inode)).await?;
-        self.slots.open(into, bref)?;
+        self.open_named(InodeName { pfs, inum }, into).await
+    }
+
+    async fn open_named(&self, name: InodeName, into: Slot) -> Result<Reply, NodeError> {
+        let opened = self
+            .in_named(name, |view| {
+                if name.inum != Inum::PFS_ROOT {
+                    check_indexed(&view)?;
+                }
+                Ok(InodeRecord::new(view.bref, &view.inode.meta))
+            })
+            .await?;
+        let Some(record) = opened else { return Ok(Reply::Absent) };
+        self.slots.open(into, name)?;
         Ok(Reply::Inode(record))
     }
 
-    /// The next PFS root of the super-root, and what it says.
-    async fn pfs_root(&self, cursor: &mut Cursor) -> Result<Option<(Blockref, InodeRecord)>, ChainError> {
-        let super_root = self.super_root().await?;
-        let found = self.in_inode(&super_root, |inode| find(&self.blocks, holder(&super_root, inode)?, cursor)).await?;
-        let Some(bref) = found else { return Ok(None) };
-        let record = self.in_inode(&bref, |inode| check_pfs_root(&bref, inode)).await?;
-        Ok(Some((bref, record)))
-    }
-
-    /// The super-root's blockref. Its inode is known to be one.
-    async fn super_root(&self) -> Result<Blockref, ChainError> {
-        let set = &self.header().sroot_blockset;
-        let entry = BlockArray::of(set, KeyRange::ALL).first_reaching(0, Inum::SUPER_ROOT.key());
-        let bref = match entry {
-            Ok(Some((_, bref))) if bref.kind() == Ok(BlockKind::Inode) && bref.key() == Inum::SUPER_ROOT.key() => *bref,
-            Ok(_) => return Err(ChainError::corrupt(&set[0], Corruption::NoSuperRoot)),
-            Err(corruption) => return Err(ChainError::corrupt(&set[0], corruption)),
-        };
-        self.in_inode(&bref, |inode| {
-            let meta = &inode.meta;
-            let good = meta.pfs_kind() == PfsKind::SuperRoot && !meta.flags().contains(InodeFlags::DIRECTDATA);
-            if good { Ok(bref) } else { Err(failed(&bref, Corruption::NotSuperRoot)) }
+    /// What the next PFS root of the super-root says.
+    async fn pfs_root(&self, cursor: &mut Cursor) -> Result<Option<InodeRecord>, ChainError> {
+        let Some(bref) = self.in_super_root(|view| view.find(cursor)).await? else { return Ok(None) };
+        self.in_named(InodeName { pfs: bref.key(), inum: Inum::PFS_ROOT }, |view| {
+            check_pfs_root(&view)?;
+            Ok(InodeRecord::new(view.bref, &view.inode.meta))
         })
         .await
     }
 
-    /// Does `work` on an inode, loading what is missing.
-    async fn in_inode<T>(
-        &self,
-        bref: &Blockref,
-        mut work: impl FnMut(&Inode) -> Result<T, Stop>,
-    ) -> Result<T, ChainError> {
-        load_missing(&self.blocks, || {
-            let block = self.blocks.get(bref).ok_or(Stop::Missing(*bref))?;
-            let bytes = block.bytes();
-            work(Inode::in_block(&bytes).map_err(|corruption| failed(bref, corruption))?)
-        })
-        .await
+    /// What ended all writing, if anything did.
+    pub fn fault(&self) -> Option<NodeFault> {
+        self.broken.get().or(self.writer.failure())
+    }
+
+    /// Bytes in free chunks, less what is needed to write what is modified and still have room to delete.
+    pub fn free_bytes(&self) -> u64 {
+        let modified = self.topology.borrow().arena.bytes() as u64;
+        self.allocator.borrow().free_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
+    }
+
+    /// Makes all places found so far count as unknown: the topology changes.
+    fn advance_epoch(&self) {
+        self.epoch.set(Epoch(self.epoch.get().0 + 1));
     }
 }
 
 fn failed(bref: &Blockref, corruption: Corruption) -> Stop {
     Stop::Failed(ChainError::corrupt(bref, corruption))
-}
-
-/// The array in an inode's body; an error for an inode that holds file content instead.
-fn holder<'i>(bref: &Blockref, inode: &'i Inode) -> Result<Holder<'i>, Stop> {
-    let direct = || failed(bref, Corruption::DirectData(inode.meta.size()));
-    let array = inode.block_array().ok_or_else(direct)?;
-    Ok(Holder { block: bref.name(), array, sound: false })
-}
-
-/// Checks an inode of the inode index against its place in it.
-fn check_indexed(bref: &Blockref, inode: &Inode) -> Result<InodeRecord, Stop> {
-    if bref.kind() != Ok(BlockKind::Inode) {
-        return Err(failed(bref, Corruption::BlockType(bref.kind_code())));
-    }
-    let (wanted, found) = (Inum(bref.key().0), inode.meta.inum());
-    if wanted != found {
-        return Err(failed(bref, Corruption::InodeNumber { wanted, found }));
-    }
-    Ok(InodeRecord::new(bref, &inode.meta))
-}
-
-/// Checks that an entry of the super-root is a PFS root.
-fn check_pfs_root(bref: &Blockref, inode: &Inode) -> Result<InodeRecord, Stop> {
-    let flagged = bref.flags().contains(BlockFlags::PFSROOT) || inode.meta.flags().contains(InodeFlags::PFSROOT);
-    let good = bref.kind() == Ok(BlockKind::Inode) && flagged && inode.block_array().is_some();
-    if good { Ok(InodeRecord::new(bref, &inode.meta)) } else { Err(failed(bref, Corruption::NotPfsRoot)) }
 }

@@ -1,6 +1,6 @@
 //! From a set of disks to a node: volume sets (spec 1.4).
 
-use super::header::{self, Selected};
+use super::header::{self, Committed};
 use super::{Node, NodeOptions};
 use crate::io::{DeviceError, Disk, Volume, Volumes};
 use crate::media::volume_header::VolumeVersion;
@@ -63,7 +63,7 @@ pub enum OpenError {
 
 /// Opens the node that `disks` make, given in any order. All volumes must be there, and none that isn't one of it.
 pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Node, OpenError> {
-    let mut selected: Vec<(Disk, Selected)> = Vec::new_in(heap);
+    let mut selected: Vec<(Disk, Committed)> = Vec::new_in(heap);
     selected.try_reserve_exact(disks.len()).map_err(|_| NoMemory)?;
     for disk in disks {
         let header = header::select(heap, &disk).await?;
@@ -87,12 +87,12 @@ pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<
         memory::push(&mut volumes, Volume { disk, base: MediaOffset(0), bytes })?;
         root.get_or_insert(header);
     }
-    let Selected { header, copy } = root.ok_or(OpenError::NoVolumes)?;
-    Ok(Node::new(heap, Volumes::new(volumes), header, copy, options)?)
+    let root = root.ok_or(OpenError::NoVolumes)?;
+    Ok(Node::new(heap, Volumes::new(volumes), root, options)?)
 }
 
 /// Checks that a disk's header goes with those before it.
-fn check_member(others: &[(Disk, Selected)], disk: &Disk, selected: &Selected) -> Result<(), OpenError> {
+fn check_member(others: &[(Disk, Committed)], disk: &Disk, selected: &Committed) -> Result<(), OpenError> {
     let header = selected.header.get();
     let device = || disk.info().name.clone();
     if let Some((first_disk, first)) = others.first() {

@@ -68,7 +68,8 @@ impl Freemap {
         let session = Session::new(settings);
         session.run(async {
             let node = session.open_node(&self.target).await?;
-            let header = node.header();
+            let image = node.header_image().map_err(Failure::failed)?;
+            let header = image.get();
             let total_bytes = node.volumes().total_bytes();
             let mut outcome = Outcome::Good;
             let mut total = Usage::default();

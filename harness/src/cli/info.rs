@@ -54,7 +54,7 @@ impl Info {
 }
 
 fn describe_header(node: &Node) -> Map<String, Value> {
-    let header = node.header();
+    let header = &*node.header();
     let version = header.version().map_or(0, |version| version as u32);
     let facts = [
         ("copy", json!(node.header_copy())),

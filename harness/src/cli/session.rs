@@ -124,7 +124,7 @@ fn mount_failure(target: &Target, error: MountError) -> Failure {
             let label = target.label.as_deref().map(|label| format!("@{}", Shown(label))).unwrap_or_default();
             Failure::unusable(format_args!("{image}{label}: {error}"))
         }
-        MountError::NotMountable(_) => Failure::unusable(format_args!("{image}: {error}")),
+        MountError::NotMountable(_) | MountError::NotWritable(_) => Failure::unusable(format_args!("{image}: {error}")),
         MountError::Op(_) => Failure::failed(format_args!("{image}: {error}")),
         MountError::NoMemory(NoMemory) => Failure::failed("out of memory: give more with --memory"),
     }

@@ -37,7 +37,8 @@ impl Show {
         let session = Session::new(settings);
         session.run(async {
             let node = session.open_node(&self.target).await?;
-            let header = node.header();
+            let image = node.header_image().map_err(Failure::failed)?;
+            let header = image.get();
             let set = if self.freemap { &header.freemap_blockset } else { &header.sroot_blockset };
             let mut walk = Topology::new(node.blocks(), set);
             let mut outcome = Outcome::Good;

@@ -165,6 +165,11 @@ impl Frames {
         last
     }
 
+    /// True when nobody uses the frame's bytes, and no read into them is under way.
+    pub(super) fn is_unused(&self, frame: usize) -> bool {
+        self.frames[frame].pins == 0 && self.frames[frame].state == State::Ready
+    }
+
     /// Takes a frame out of the index: only those who use it now still have it.
     pub(super) fn detach(&mut self, frame: usize) {
         let key = core::mem::take(&mut self.frames[frame].key);
@@ -226,13 +231,6 @@ impl Frames {
         let frame = &mut self.frames[frame];
         frame.verified[piece] = tag;
         frame.sound = frame.sound & !(1 << piece) | u16::from(sound) << piece;
-    }
-
-    /// Forgets that anything from `start` on was verified; the frame itself goes when nobody uses it.
-    pub(super) fn distrust(&mut self, frame: usize, start: usize, bytes: usize) {
-        let first = start >> MIN_RADIX;
-        let pieces = (bytes >> MIN_RADIX).min(PIECES - first);
-        self.frames[frame].verified[first..first + pieces].fill(Tag::NONE);
     }
 }
 

@@ -212,12 +212,24 @@ impl BlockCache {
         self.bytes[block.frame].take().ok_or(ReadError::NoMemory)
     }
 
-    /// Forgets the block at this place: it was freed, or is about to be overwritten.
-    pub fn forget(&self, data_off: DataOff) {
-        let Ok(place) = Place::of(data_off) else { return };
+    /// Forgets everything known of a place that is about to be written.
+    pub fn invalidate(&self, offset: MediaOffset, bytes: usize) {
         let mut frames = self.frames.borrow_mut();
-        if let Some(frame) = frames.find(place.frame) {
-            frames.distrust(frame, place.start, place.radix.bytes());
+        let end = offset.0.saturating_add(bytes as u64);
+        let frame_sizes = (CHUNK_BYTES.trailing_zeros() as u8..=Radix::MAX.value()).filter_map(|r| Radix::new(r).ok());
+        for radix in frame_sizes {
+            let size = radix.bytes() as u64;
+            let mut base = offset.0 - offset.0 % size;
+            while base < end {
+                if let Some(frame) = frames.find(DataOff::new(MediaOffset(base), radix)) {
+                    frames.detach(frame);
+                    if frames.is_unused(frame) {
+                        frames.release(frame);
+                        self.bytes[frame].take();
+                    }
+                }
+                base += size;
+            }
         }
     }
 

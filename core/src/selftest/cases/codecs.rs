@@ -2,11 +2,12 @@
 
 use crate::media::check::{crc32c, sha192, xxhash64};
 use crate::media::compression::Decompressor;
+use crate::media::compressor::Compressor;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{Compression, Key, directory_hash};
 use crate::memory;
+use crate::selftest::image::Content;
 use crate::selftest::image::collisions::{MAX_NAMES, colliding_names};
-use crate::selftest::image::{Codec, Content};
 use crate::selftest::random::Random;
 use crate::selftest::{Case, Environment, Failure, ensure};
 
@@ -66,13 +67,13 @@ fn collisions(environment: &dyn Environment) -> Result<(), Failure> {
 
 fn compression_round_trip(environment: &dyn Environment) -> Result<(), Failure> {
     let heap = environment.heap();
-    let (mut codec, mut decompressor) = (Codec::new(heap)?, Decompressor::new(heap)?);
+    let (mut codec, mut decompressor) = (Compressor::new(heap)?, Decompressor::new(heap)?);
     let mut block = memory::boxed(heap, [0; FILE_BLOCK_BYTES])?;
     let mut back = memory::boxed(heap, [0; FILE_BLOCK_BYTES])?;
     for compression in [Compression::Lz4, Compression::Zlib] {
         for length in [1024, 2048, 16384, FILE_BLOCK_BYTES] {
             Content::Text(environment.seed()).fill(0, length as u64, &mut block);
-            let Some((stored, radix)) = codec.compress(compression, &block[..length])? else {
+            let Some((stored, radix)) = codec.compress(compression, 0, &block[..length])? else {
                 return Err(Failure::new(format_args!("{length} bytes of text don't compress with {compression}")));
             };
             ensure(radix.bytes() <= length, format_args!("{length} bytes grew to {}", radix.bytes()))?;
@@ -81,7 +82,7 @@ fn compression_round_trip(environment: &dyn Environment) -> Result<(), Failure> 
             ensure(back == block, format_args!("{compression} changes {length} bytes"))?;
         }
         Content::Noise(environment.seed()).fill(0, FILE_BLOCK_BYTES as u64, &mut block);
-        let noise = codec.compress(compression, &block[..])?;
+        let noise = codec.compress(compression, 0, &block[..])?;
         ensure(noise.is_none(), format_args!("{compression} pretends to compress noise"))?;
     }
     Ok(())
@@ -89,7 +90,7 @@ fn compression_round_trip(environment: &dyn Environment) -> Result<(), Failure> 
 
 fn damaged_blocks(environment: &dyn Environment) -> Result<(), Failure> {
     let heap = environment.heap();
-    let (mut codec, mut decompressor) = (Codec::new(heap)?, Decompressor::new(heap)?);
+    let (mut codec, mut decompressor) = (Compressor::new(heap)?, Decompressor::new(heap)?);
     let mut random = Random::new(environment.seed());
     let mut block = memory::boxed(heap, [0; FILE_BLOCK_BYTES])?;
     let mut damaged = memory::boxed(heap, [0; FILE_BLOCK_BYTES])?;
@@ -98,7 +99,7 @@ fn damaged_blocks(environment: &dyn Environment) -> Result<(), Failure> {
         let compression = if round % 2 == 0 { Compression::Lz4 } else { Compression::Zlib };
         let length = 1024 << (round % 7);
         Content::Text(random.next_u64()).fill(0, length, &mut block);
-        let Some((stored, _)) = codec.compress(compression, &block[..length as usize])? else { continue };
+        let Some((stored, _)) = codec.compress(compression, 0, &block[..length as usize])? else { continue };
         let stored_bytes = stored.len();
         damaged[..stored_bytes].copy_from_slice(stored);
         for _ in 0..=random.below(3) {

@@ -5,7 +5,6 @@
 //! checker by hand whenever it changes, so that a mistake in the structures shows. The same recipe gives the same bytes.
 
 mod allocation;
-mod codec;
 pub mod collisions;
 mod content;
 mod error;
@@ -22,7 +21,6 @@ mod written;
 use zerocopy::{FromBytes, IntoBytes};
 
 pub use allocation::Spread;
-pub use codec::Codec;
 pub use content::Content;
 pub use error::ImageError;
 pub use map::{BlockMap, Changes, Mapped};
@@ -35,6 +33,7 @@ pub use written::Written;
 use super::random::Random;
 use crate::io::{Buffer, Clock, Disk, MemoryDisk};
 use crate::media::blockref::BlockFlags;
+use crate::media::compressor::Compressor;
 use crate::media::inode::{INODE_BYTES, InodeFlags};
 use crate::media::volume_header::{SET_ENTRIES, VOLUME_HEADER_BYTES};
 use crate::media::{
@@ -110,7 +109,7 @@ impl Image {
         let store = Store {
             medium,
             allocation: Allocation::new(heap, begin, total, spread),
-            codec: Codec::new(heap)?,
+            codec: Compressor::new(heap)?,
             tid: MirrorTid(header.mirror_tid().0 + 1),
             modify_tid: ModifyTid(0),
             heap,

@@ -2,9 +2,9 @@
 
 use super::ImageError;
 use super::allocation::Allocation;
-use super::codec::Codec;
 use super::medium::Medium;
 use crate::media::blockref::BlockStats;
+use crate::media::compressor::Compressor;
 use crate::media::{BlockKind, Blockref, Compression, Key, KeyBits, Methods, MirrorTid, ModifyTid, Radix};
 use crate::memory::Heap;
 
@@ -12,7 +12,7 @@ use crate::memory::Heap;
 pub(super) struct Store {
     pub(super) medium: Medium,
     pub(super) allocation: Allocation,
-    pub(super) codec: Codec,
+    pub(super) codec: Compressor,
     /// The tid of the coming commit.
     pub(super) tid: MirrorTid,
     /// The last operation.
@@ -46,7 +46,7 @@ impl Store {
         };
         let wished = wish.compression()?;
         let modify_tid = self.modify_tid;
-        let mut made = match self.codec.compress(wished, block)? {
+        let mut made = match self.codec.compress(wished, 0, block)? {
             Some((stored, radix)) => {
                 let mut entry = entry(wished);
                 entry.set_data_off(self.allocation.allocate(BlockKind::Data, radix)?);

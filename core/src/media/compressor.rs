@@ -1,12 +1,14 @@
-//! Compressing data blocks (spec 5.2), for images only: the ZLIB encoder takes its memory from the global allocator.
+//! Compressed file data (spec 5.2): making it.
+//!
+//! The tables are taken once. ZLIB's come from the global allocator, which its library can't be kept from.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
-use miniz_oxide::DataFormat;
-use miniz_oxide::deflate::CompressionLevel;
-use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, TDEFLStatus, compress};
+use miniz_oxide::deflate::core::{
+    CompressorOxide, TDEFLFlush, TDEFLStatus, compress, create_comp_flags_from_zip_params,
+};
 
-use crate::media::geometry::FILE_BLOCK_BYTES;
-use crate::media::{Compression, Radix};
+use super::geometry::FILE_BLOCK_BYTES;
+use super::{Compression, Radix};
 use crate::memory::{self, Box, Heap, NoMemory};
 
 /// Bytes of the length before an LZ4 block.
@@ -17,23 +19,30 @@ const LZ4_SLACK: usize = 8;
 /// The encoder wants room for the worst case before it begins.
 const STORED_BYTES: usize = LZ4_PREFIX + get_maximum_output_size(FILE_BLOCK_BYTES);
 
+/// ZLIB's levels (spec 5.2).
+const ZLIB_LEAST_LEVEL: u8 = 6;
+const ZLIB_MOST_LEVEL: u8 = 9;
+/// Asks for a stream with header and checksum.
+const ZLIB_HEADER: i32 = 1;
+
 /// Compressors with their tables.
-pub struct Codec {
-    lz4: CompressTable,
-    zlib: Option<Box<CompressorOxide>>,
+pub struct Compressor {
+    lz4: Box<CompressTable>,
+    zlib: Option<(u8, Box<CompressorOxide>)>,
     stored: Box<[u8; STORED_BYTES]>,
     heap: Heap,
 }
 
-impl Codec {
+impl Compressor {
     /// Takes the memory, ZLIB's when it is first used.
     pub fn new(heap: Heap) -> Result<Self, NoMemory> {
         let stored = memory::boxed(heap, [0; STORED_BYTES])?;
-        Ok(Self { lz4: CompressTable::large(), zlib: None, stored, heap })
+        Ok(Self { lz4: memory::boxed(heap, CompressTable::large())?, zlib: None, stored, heap })
     }
 
-    /// The block as it is stored when compressed as wished; none when that doesn't save enough.
-    pub fn compress(&mut self, how: Compression, block: &[u8]) -> Result<Option<(&[u8], Radix)>, NoMemory> {
+    /// The block as it is stored when compressed as wished, at ZLIB's `level` (0 is the default); none when that doesn't save
+    /// enough.
+    pub fn compress(&mut self, how: Compression, level: u8, block: &[u8]) -> Result<Option<(&[u8], Radix)>, NoMemory> {
         let limit = block.len() / 2;
         self.stored.fill(0);
         let used = match how {
@@ -49,7 +58,7 @@ impl Codec {
                     _ => return Ok(None),
                 }
             }
-            Compression::Zlib => match self.zlib(block, limit)? {
+            Compression::Zlib => match self.zlib(level, block, limit)? {
                 Some(length) => length,
                 None => return Ok(None),
             },
@@ -59,14 +68,13 @@ impl Codec {
         Ok(Some((&self.stored[..radix.bytes()], radix)))
     }
 
-    fn zlib(&mut self, block: &[u8], limit: usize) -> Result<Option<usize>, NoMemory> {
-        let zlib = match &mut self.zlib {
-            Some(zlib) => zlib,
-            none => none.insert(memory::boxed(
-                self.heap,
-                CompressorOxide::with_format_and_level(DataFormat::Zlib, CompressionLevel::DefaultLevel),
-            )?),
-        };
+    fn zlib(&mut self, level: u8, block: &[u8], limit: usize) -> Result<Option<usize>, NoMemory> {
+        let level = level.clamp(ZLIB_LEAST_LEVEL, ZLIB_MOST_LEVEL);
+        if self.zlib.as_ref().is_none_or(|(made_for, _)| *made_for != level) {
+            let flags = create_comp_flags_from_zip_params(level.into(), ZLIB_HEADER, 0);
+            self.zlib = Some((level, memory::boxed(self.heap, CompressorOxide::new(flags))?));
+        }
+        let Some((_, zlib)) = &mut self.zlib else { return Ok(None) };
         zlib.reset();
         let (status, _, length) = compress(zlib, block, &mut self.stored[..limit], TDEFLFlush::Finish);
         Ok((status == TDEFLStatus::Done).then_some(length))

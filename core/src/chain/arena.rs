@@ -1,0 +1,188 @@
+//! The arena of modified chains: blocks that were changed, or created, since they were last written.
+//!
+//! A chain is a block in memory with its blockref. Its parent's array holds the blockref too, and in it the chain's handle,
+//! in the field the format leaves unused (`update_tid`), where media always has 0. So a walk down an array sees at once which
+//! blocks are in memory only, and a handle that outlived its chain is told from a new one by its generation.
+
+use crate::media::inode::INODE_META_BYTES;
+use crate::media::{BlockArray, BlockKind, Blockref, Inode, KeyRange, ModifyTid};
+use crate::memory::{self, Heap, NoMemory, Vec};
+use zerocopy::FromBytes;
+use zerocopy::little_endian::U64;
+
+/// Names a modified chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChainId {
+    index: u32,
+    /// Never 0, so that a handle is never all zero.
+    generation: u32,
+}
+
+impl ChainId {
+    /// The chain an array's entry stands for, when its block is a modified one.
+    pub fn of(entry: &Blockref) -> Option<Self> {
+        let handle = entry.update_tid.get();
+        let (index, generation) = (handle as u32, (handle >> 32) as u32);
+        (generation != 0).then_some(Self { index, generation })
+    }
+
+    /// Marks an array's entry as standing for this chain.
+    pub fn mark(self, entry: &mut Blockref) {
+        entry.update_tid = U64::new(u64::from(self.generation) << 32 | u64::from(self.index));
+    }
+}
+
+/// Where an array of blockrefs is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Container {
+    /// The volume header's set that leads to the super-root.
+    SuperRootSet,
+    /// The volume header's set that leads to the freemap.
+    FreemapSet,
+    /// A modified inode or indirect block.
+    Chain(ChainId),
+}
+
+/// A modified block.
+pub struct Chain {
+    /// What its container's array says of it, but for the handle. The place is where it was last written, if ever.
+    pub bref: Blockref,
+    /// Where that array is.
+    pub container: Container,
+    /// The block.
+    pub content: Vec<u8>,
+}
+
+impl Chain {
+    /// The keys its array may hold.
+    pub fn span(&self) -> KeyRange {
+        match self.bref.kind() {
+            Ok(BlockKind::Inode) => KeyRange::ALL,
+            _ => self.bref.span().unwrap_or(KeyRange::ALL),
+        }
+    }
+
+    /// The entries it holds: an inode's body or a whole indirect block. Empty for blocks that hold none.
+    pub fn entries(&self) -> &[Blockref] {
+        <[Blockref]>::ref_from_bytes(&self.content[self.array_start()..]).unwrap_or(&[])
+    }
+
+    /// The entries it holds, to be changed.
+    pub fn entries_mut(&mut self) -> &mut [Blockref] {
+        let start = self.array_start();
+        <[Blockref]>::mut_from_bytes(&mut self.content[start..]).unwrap_or(&mut [])
+    }
+
+    /// The array, for walks.
+    pub fn array(&self) -> BlockArray<'_> {
+        BlockArray::of(self.entries(), self.span())
+    }
+
+    fn array_start(&self) -> usize {
+        match self.bref.kind() {
+            Ok(BlockKind::Inode) if !self.is_direct() => INODE_META_BYTES,
+            Ok(BlockKind::Indirect | BlockKind::FreemapNode) => 0,
+            _ => self.content.len(),
+        }
+    }
+
+    fn is_direct(&self) -> bool {
+        Inode::in_block(&self.content).is_ok_and(|inode| inode.block_array().is_none())
+    }
+
+    /// Takes note of a change by operation `tid`.
+    pub fn touch(&mut self, tid: ModifyTid) {
+        if tid > self.bref.modify_tid() {
+            self.bref.set_modify_tid(tid);
+        }
+    }
+}
+
+struct Place {
+    generation: u32,
+    chain: Option<Chain>,
+}
+
+/// All modified chains of a node.
+pub struct Arena {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    bytes: usize,
+    limit_bytes: usize,
+    heap: Heap,
+}
+
+impl Arena {
+    /// An arena for up to `limit_bytes` bytes of modified blocks.
+    pub fn new(heap: Heap, limit_bytes: usize) -> Self {
+        Self { places: Vec::new_in(heap), free: Vec::new_in(heap), bytes: 0, limit_bytes, heap }
+    }
+
+    /// True when modified blocks should be written before more are made.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= self.limit_bytes
+    }
+
+    /// Bytes of modified blocks.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// True when nothing is modified.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Memory for a block of `len` zero bytes.
+    pub fn blank(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
+        memory::filled(self.heap, len, || 0)
+    }
+
+    /// Makes room for one more chain, so that the next [`insert`](Self::insert) can't fail.
+    pub fn reserve(&mut self) -> Result<(), NoMemory> {
+        // The free list must be able to take every place back.
+        self.free.try_reserve(self.places.len() + 1 - self.free.len()).map_err(|_| NoMemory)?;
+        self.places.try_reserve(1).map_err(|_| NoMemory)
+    }
+
+    /// Adds a chain; the room was reserved.
+    pub fn insert(&mut self, chain: Chain) -> ChainId {
+        self.bytes += chain.content.len();
+        match self.free.pop() {
+            Some(index) => {
+                let place = &mut self.places[index as usize];
+                place.generation = place.generation.wrapping_add(1).max(1);
+                place.chain = Some(chain);
+                ChainId { index, generation: place.generation }
+            }
+            None => {
+                self.places.push(Place { generation: 1, chain: Some(chain) });
+                ChainId { index: self.places.len() as u32 - 1, generation: 1 }
+            }
+        }
+    }
+
+    /// The chain, if it still is modified.
+    pub fn get(&self, id: ChainId) -> Option<&Chain> {
+        let place = self.places.get(id.index as usize)?;
+        if place.generation == id.generation { place.chain.as_ref() } else { None }
+    }
+
+    /// The chain, to be changed.
+    pub fn get_mut(&mut self, id: ChainId) -> Option<&mut Chain> {
+        let place = self.places.get_mut(id.index as usize)?;
+        if place.generation == id.generation { place.chain.as_mut() } else { None }
+    }
+
+    /// Takes a chain out: it was written, or deleted.
+    pub fn remove(&mut self, id: ChainId) -> Option<Chain> {
+        let place = self.places.get_mut(id.index as usize)?;
+        if place.generation != id.generation {
+            return None;
+        }
+        let chain = place.chain.take()?;
+        self.bytes -= chain.content.len();
+        self.free.push(id.index);
+        Some(chain)
+    }
+}

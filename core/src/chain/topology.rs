@@ -1,0 +1,163 @@
+//! A node's topology as it is now: what is on media, with the modified chains over it.
+
+use super::{Arena, Chain, ChainError, ChainId, Container, Stop};
+use crate::io::{BlockCache, ReadError};
+use crate::media::volume_header::Blockset;
+use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Key, KeyRange, MirrorTid, ModifyTid};
+use crate::memory::{Heap, NoMemory, Vec};
+
+/// The two trees of a volume header and everything below them.
+pub struct Topology {
+    /// Leads to the super-root.
+    pub super_root: Blockset,
+    /// Leads to the freemap.
+    pub freemap: Blockset,
+    /// Blocks that are modified.
+    pub arena: Arena,
+    /// The flush that will write what is modified now.
+    pub pending_tid: MirrorTid,
+    /// Lets one operation go over the arena's limit: everything that could be written was.
+    pub ignore_limit: bool,
+}
+
+/// A bug of ours: a handle in an array outlived its chain.
+const STALE: &str = "an array's handle names a modified chain";
+
+impl Topology {
+    /// A topology in which nothing is modified.
+    pub fn new(heap: Heap, super_root: Blockset, freemap: Blockset, committed: MirrorTid, limit_bytes: usize) -> Self {
+        Self {
+            super_root,
+            freemap,
+            arena: Arena::new(heap, limit_bytes),
+            pending_tid: MirrorTid(committed.0 + 1),
+            ignore_limit: false,
+        }
+    }
+
+    /// A modified chain.
+    pub fn chain(&self, id: ChainId) -> &Chain {
+        self.arena.get(id).expect(STALE)
+    }
+
+    /// A modified chain, to be changed.
+    pub fn chain_mut(&mut self, id: ChainId) -> &mut Chain {
+        self.arena.get_mut(id).expect(STALE)
+    }
+
+    /// The inode of a modified chain of that kind.
+    pub fn inode(&self, id: ChainId) -> &Inode {
+        Inode::in_block(&self.chain(id).content).expect("an inode's chain holds an inode")
+    }
+
+    /// The inode of a modified chain, to be changed.
+    pub fn inode_mut(&mut self, id: ChainId) -> &mut Inode {
+        use zerocopy::FromBytes;
+        Inode::mut_from_bytes(&mut self.chain_mut(id).content).expect("an inode's chain holds an inode")
+    }
+
+    /// The array in a container.
+    pub fn array(&self, container: Container) -> BlockArray<'_> {
+        match container {
+            Container::SuperRootSet => BlockArray::of(&self.super_root, KeyRange::ALL),
+            Container::FreemapSet => BlockArray::of(&self.freemap, KeyRange::ALL),
+            Container::Chain(id) => self.chain(id).array(),
+        }
+    }
+
+    /// The entries of a container, to be changed.
+    pub fn entries_mut(&mut self, container: Container) -> &mut [Blockref] {
+        match container {
+            Container::SuperRootSet => &mut self.super_root,
+            Container::FreemapSet => &mut self.freemap,
+            Container::Chain(id) => self.chain_mut(id).entries_mut(),
+        }
+    }
+
+    /// The entry whose span holds `key`.
+    pub fn position(&self, container: Container, key: Key) -> Option<usize> {
+        let found = self.array(container).first_reaching_sound(key).ok().flatten();
+        found.filter(|(_, entry)| entry.key() <= key).map(|(index, _)| index)
+    }
+
+    /// Makes the block of an entry a modified chain; it may be one already.
+    pub fn modify(&mut self, blocks: &BlockCache, container: Container, index: usize) -> Result<ChainId, Stop> {
+        let entry = self.array(container).entries()[index];
+        if let Some(id) = ChainId::of(&entry) {
+            return Ok(id);
+        }
+        if self.arena.is_full() && !self.ignore_limit {
+            return Err(Stop::Full);
+        }
+        let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
+        let bytes = block.bytes();
+        let no_memory = |_: NoMemory| Stop::Failed(ChainError::new(&entry, ReadError::NoMemory));
+        let mut content = self.arena.blank(bytes.len()).map_err(no_memory)?;
+        content.copy_from_slice(&bytes);
+        let mut chain = Chain { bref: entry, container, content };
+        // An array that can't be relied on isn't changed: that would make the damage worse.
+        let sound = block.is_sound_array() || chain.array().check().is_ok();
+        if !sound {
+            return Err(Stop::Failed(ChainError::corrupt(&entry, Corruption::Order(entry.key()))));
+        }
+        chain.entries_mut().iter_mut().for_each(|entry| entry.update_tid = 0.into());
+        self.arena.reserve().map_err(no_memory)?;
+        let id = self.arena.insert(chain);
+        id.mark(&mut self.entries_mut(container)[index]);
+        Ok(id)
+    }
+
+    /// Goes down from a modified inode to the array that holds `key` or would, modifying what is on the way; and the entry
+    /// whose span holds the key, if there is one.
+    pub fn descend(
+        &mut self,
+        blocks: &BlockCache,
+        root: Container,
+        key: Key,
+    ) -> Result<(Container, Option<usize>), Stop> {
+        let mut container = root;
+        loop {
+            let Some(index) = self.position(container, key) else { return Ok((container, None)) };
+            let entry = &self.array(container).entries()[index];
+            if !matches!(entry.kind(), Ok(BlockKind::Indirect | BlockKind::FreemapNode)) {
+                return Ok((container, Some(index)));
+            }
+            container = Container::Chain(self.modify(blocks, container, index)?);
+        }
+    }
+
+    /// Makes the inode under `key`, below the modified inode `root`, a modified chain; none if there is no such inode.
+    pub fn modify_inode(&mut self, blocks: &BlockCache, root: Container, key: Key) -> Result<Option<ChainId>, Stop> {
+        let (container, index) = self.descend(blocks, root, key)?;
+        let Some(index) = index else { return Ok(None) };
+        let entry = self.array(container).entries()[index];
+        if entry.kind() != Ok(BlockKind::Inode) {
+            return Err(Stop::Failed(ChainError::corrupt(&entry, Corruption::BlockType(entry.kind_code()))));
+        }
+        self.modify(blocks, container, index).map(Some)
+    }
+
+    /// Takes note that operation `tid` changed what is in a container.
+    pub fn touch(&mut self, container: Container, tid: ModifyTid) {
+        if let Container::Chain(id) = container {
+            self.chain_mut(id).touch(tid);
+        }
+    }
+
+    /// Takes a chain and all modified chains below it out of the arena: they are deleted. `dropped` is shown the blockrefs of
+    /// their entries.
+    pub fn discard(&mut self, id: ChainId, dropped: &mut dyn FnMut(&Blockref)) {
+        let Some(chain) = self.arena.remove(id) else { return };
+        for entry in chain.entries().iter().filter(|entry| !entry.is_empty()) {
+            dropped(entry);
+            if let Some(child) = ChainId::of(entry) {
+                self.discard(child, dropped);
+            }
+        }
+    }
+
+    /// Memory for the content of a new block.
+    pub fn blank(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
+        self.arena.blank(len)
+    }
+}

@@ -1,0 +1,221 @@
+//! Finding room for a block: which leaf, which segment (spec 6.5).
+
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::record::{self, Allocated};
+use crate::chain::{ChainError, ChainId, Container, Stop, Topology};
+use crate::io::{BlockCache, ReadError};
+use crate::media::freemap::{
+    FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEAF_RECORDS, chunk_index, class_of, managed_range, records,
+};
+use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
+use crate::media::{
+    BlockKind, Blockref, CheckMethod, Compression, DataOff, Key, MediaOffset, Methods, ModifyTid, Radix,
+};
+use crate::memory::{self, Heap, NoMemory, Vec};
+
+/// Leaves whose fullness is remembered; those of larger volumes are looked at each time.
+const REMEMBERED_LEAVES: u64 = 1 << 20;
+/// Block types that have segments of their own.
+const CLASSES: usize = 5;
+
+/// Where the next block of a class is looked for first.
+#[derive(Clone, Copy, Default)]
+struct Hand {
+    leaf: u64,
+    record: usize,
+}
+
+/// Allocates blocks in a topology.
+pub struct Allocator {
+    allocator_beg: MediaOffset,
+    total_bytes: u64,
+    free_bytes: u64,
+    hands: [Hand; CLASSES],
+    /// Segments of other classes are used too: space is short.
+    relaxed: bool,
+    /// For each leaf, bit (radix - 10): no block of that size fits.
+    full: Vec<u8>,
+}
+
+impl Allocator {
+    /// An allocator of the space from `allocator_beg` to `total_bytes`, of which the header says `free_bytes` are free.
+    pub fn new(heap: Heap, allocator_beg: MediaOffset, total_bytes: u64, free_bytes: u64) -> Result<Self, NoMemory> {
+        let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
+        let full = memory::filled(heap, leaves, || 0)?;
+        Ok(Self { allocator_beg, total_bytes, free_bytes, hands: [Hand::default(); CLASSES], relaxed: false, full })
+    }
+
+    /// Bytes in free chunks, as the header says it.
+    pub fn free_bytes(&self) -> u64 {
+        self.free_bytes
+    }
+
+    /// Room for a block of `kind`; none when there is none. `key` is the block's key: it places the blocks of a file in order.
+    pub fn allocate(
+        &mut self,
+        topology: &mut Topology,
+        blocks: &BlockCache,
+        kind: BlockKind,
+        radix: Radix,
+        key: Key,
+    ) -> Result<Option<DataOff>, Stop> {
+        loop {
+            let leaves = self.total_bytes.div_ceil(LEAF_SPAN_BYTES);
+            let first = self.hands[hand(kind)].leaf;
+            for leaf in (first..leaves).chain(0..first) {
+                if self.is_full(leaf, radix) {
+                    continue;
+                }
+                if let Some(place) = self.allocate_in(topology, blocks, leaf, kind, radix, key)? {
+                    return Ok(Some(place));
+                }
+                self.set_full(leaf, radix);
+            }
+            if self.relaxed {
+                return Ok(None);
+            }
+            self.relaxed = true;
+            self.full.fill(0);
+        }
+    }
+
+    fn allocate_in(
+        &mut self,
+        topology: &mut Topology,
+        blocks: &BlockCache,
+        leaf: u64,
+        kind: BlockKind,
+        radix: Radix,
+        key: Key,
+    ) -> Result<Option<DataOff>, Stop> {
+        let Some(found) = self.find_record(topology, blocks, leaf, kind, radix)? else { return Ok(None) };
+        let chain = self.leaf(topology, blocks, leaf)?;
+        let in_order = (kind == BlockKind::Data && radix.bytes() as u64 >= CHUNK_BYTES).then_some(key);
+        let hand = &mut self.hands[hand(kind)];
+        // A segment with room in pieces that are too small is passed over.
+        for index in (found..LEAF_RECORDS).chain(0..found) {
+            let record = &mut records_mut(topology, chain)[index];
+            if !record::may_fit(record, class_of(kind), radix, self.relaxed) {
+                continue;
+            }
+            let Some(Allocated { offset, new_chunks }) = record::allocate(record, radix, in_order) else { continue };
+            if record.class() == 0 {
+                record.set_class(class_of(kind));
+            }
+            *hand = Hand { leaf, record: index };
+            self.free_bytes = self.free_bytes.saturating_sub(u64::from(new_chunks) * CHUNK_BYTES);
+            let base = leaf * LEAF_SPAN_BYTES + index as u64 * SEGMENT_BYTES;
+            return Ok(Some(DataOff::new(MediaOffset(base + u64::from(offset)), radix)));
+        }
+        Ok(None)
+    }
+
+    /// The first record of a leaf, from the hand on, in which the block may fit. Looking modifies nothing.
+    fn find_record(
+        &self,
+        topology: &mut Topology,
+        blocks: &BlockCache,
+        leaf: u64,
+        kind: BlockKind,
+        radix: Radix,
+    ) -> Result<Option<usize>, Stop> {
+        let start = if self.hands[hand(kind)].leaf == leaf { self.hands[hand(kind)].record } else { 0 };
+        let fits = |record: &FreemapRecord| record::may_fit(record, class_of(kind), radix, self.relaxed);
+        let order = (start..LEAF_RECORDS).chain(0..start);
+        let search = |records: &[FreemapRecord; LEAF_RECORDS]| order.clone().find(|index| fits(&records[*index]));
+        let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
+        let Some(index) = index else { return Ok(order.clone().find(|index| fits(&self.fresh_record(leaf, *index)))) };
+        let entry = topology.array(container).entries()[index];
+        let corrupt = |corruption| Stop::Failed(ChainError::corrupt(&entry, corruption));
+        if let Some(id) = ChainId::of(&entry) {
+            return records(&topology.chain(id).content).map(search).map_err(corrupt);
+        }
+        let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
+        records(&block.bytes()).map(search).map_err(corrupt)
+    }
+
+    /// The leaf as a modified chain; made when it doesn't exist yet.
+    fn leaf(&self, topology: &mut Topology, blocks: &BlockCache, leaf: u64) -> Result<ChainId, Stop> {
+        loop {
+            let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
+            if let Some(index) = index {
+                return topology.modify(blocks, container, index);
+            }
+            let methods = Methods::new(CheckMethod::Freemap, Compression::None);
+            let mut bref = Blockref::new(BlockKind::FreemapLeaf, leaf_key(leaf), LEAF_KEYBITS, methods);
+            let no_memory = |_: NoMemory| Stop::Failed(ChainError::new(&bref, ReadError::NoMemory));
+            let mut content = topology.blank(FREEMAP_BLOCK_BYTES).map_err(no_memory)?;
+            let mut managed_bytes = 0;
+            for (index, place) in content.chunks_exact_mut(size_of::<FreemapRecord>()).enumerate() {
+                let record = self.fresh_record(leaf, index);
+                managed_bytes += u64::from(record.avail());
+                place.copy_from_slice(record.as_bytes());
+            }
+            bref.check[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+            bref.check[8..16].copy_from_slice(&managed_bytes.to_le_bytes());
+            topology.insert(blocks, Container::FreemapSet, &bref, &mut Some(content), ModifyTid(0))?;
+        }
+    }
+
+    /// A record of a leaf nothing was allocated from.
+    fn fresh_record(&self, leaf: u64, index: usize) -> FreemapRecord {
+        let (low, high) = managed_range(leaf_key(leaf), self.allocator_beg, self.total_bytes);
+        let base = MediaOffset(leaf * LEAF_SPAN_BYTES + index as u64 * SEGMENT_BYTES);
+        if (low..high).contains(&base) { FreemapRecord::FREE } else { FreemapRecord::RESERVED }
+    }
+
+    /// Takes back a block that no commit ever saw, if it had its chunks for itself.
+    pub fn free_uncommitted(&mut self, topology: &mut Topology, bref: &Blockref) {
+        let Ok(Some(radix)) = bref.data_off().radix() else { return };
+        if (radix.bytes() as u64) < CHUNK_BYTES || bref.mirror_tid() != topology.pending_tid {
+            return;
+        }
+        let offset = bref.data_off().offset();
+        let leaf = offset.0 / LEAF_SPAN_BYTES;
+        // What was allocated since the last commit has its leaf in memory.
+        let Some(chain) = modified_leaf(topology, leaf_key(leaf)) else { return };
+        let (index, _) = chunk_index(offset);
+        let freed = record::free(&mut records_mut(topology, chain)[index], (offset.0 % SEGMENT_BYTES) as u32, radix);
+        self.free_bytes += u64::from(freed) * CHUNK_BYTES;
+        if let Some(full) = self.full.get_mut(leaf as usize) {
+            *full = 0;
+        }
+    }
+
+    fn is_full(&self, leaf: u64, radix: Radix) -> bool {
+        self.full.get(leaf as usize).is_some_and(|full| full >> (radix.value() - Radix::MIN.value()) & 1 != 0)
+    }
+
+    fn set_full(&mut self, leaf: u64, radix: Radix) {
+        if let Some(full) = self.full.get_mut(leaf as usize) {
+            *full |= 1 << (radix.value() - Radix::MIN.value());
+        }
+    }
+}
+
+fn hand(kind: BlockKind) -> usize {
+    kind as usize % CLASSES
+}
+
+fn leaf_key(leaf: u64) -> Key {
+    Key(leaf * LEAF_SPAN_BYTES)
+}
+
+fn records_mut(topology: &mut Topology, leaf: ChainId) -> &mut [FreemapRecord; LEAF_RECORDS] {
+    <[FreemapRecord; LEAF_RECORDS]>::mut_from_bytes(&mut topology.chain_mut(leaf).content)
+        .expect("a leaf's chain holds 256 records")
+}
+
+/// The leaf, if it and all above it are modified.
+fn modified_leaf(topology: &Topology, key: Key) -> Option<ChainId> {
+    let mut container = Container::FreemapSet;
+    loop {
+        let entry = topology.array(container).entries()[topology.position(container, key)?];
+        let id = ChainId::of(&entry)?;
+        if entry.kind() == Ok(BlockKind::FreemapLeaf) {
+            return Some(id);
+        }
+        container = Container::Chain(id);
+    }
+}

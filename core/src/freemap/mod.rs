@@ -1,0 +1,9 @@
+//! The freemap: where new blocks go (spec 6).
+//!
+//! Its blocks are chains like all others, below the header's second set, but their places are computed, not allocated. Nothing
+//! is freed while the filesystem runs but blocks that no commit ever saw; the rest is bulkfree's.
+
+mod allocator;
+mod record;
+
+pub use allocator::Allocator;

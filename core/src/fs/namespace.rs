@@ -1,0 +1,302 @@
+//! Names: making, linking, removing and moving files.
+
+use super::inode_cache::InodeRef;
+use super::writing::metadata_methods;
+use super::{Error, FileSystem};
+use crate::cluster::{Command, EntryBatch, InodeRecord, Modification, Outcome, Reply};
+use crate::media::geometry::MAX_NAME_BYTES;
+use crate::media::inode::{InodeFlags, hidden_name};
+use crate::media::{Dirent, FileKind, Inode, Inum, Key, KeyRange, Uuid, directory_hash};
+
+/// The most names a file may have, as other systems have it.
+const MAX_LINKS: u64 = 65_000;
+
+/// What a new file shall be.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFile<'a> {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device number of device nodes: major, minor.
+    pub device: (u32, u32),
+    /// Where a symbolic link leads.
+    pub target: &'a [u8],
+}
+
+impl NewFile<'_> {
+    /// A file of `kind` with these permissions, of root.
+    pub fn new(kind: FileKind, mode: u32) -> Self {
+        Self { kind, mode, uid: 0, gid: 0, device: (0, 0), target: &[] }
+    }
+}
+
+/// An entry that was found: its key, and what it says.
+type Found = Option<(Key, Dirent)>;
+
+/// What a new file takes at most besides its content: inode, entry, a share of indirect blocks.
+const NEW_FILE_BYTES: u64 = 64 << 10;
+
+impl FileSystem {
+    /// Makes a file called `name` in a directory; its number.
+    pub async fn create(&self, directory: Inum, name: &[u8], new: &NewFile<'_>) -> Result<Inum, Error> {
+        let _changing = self.gate.change().await;
+        let writing = self.writing()?;
+        let directory = self.directory_to_change(directory, name).await?;
+        if self.find_entry(&directory, name).await?.is_some() {
+            return Err(Error::Exists);
+        }
+        self.admit(NEW_FILE_BYTES + new.target.len() as u64)?;
+        let inum = writing.inum();
+        let inode = self.new_inode(&directory, inum, new)?;
+        let methods = metadata_methods(inode.meta.check_algo, inode.meta.comp_algo);
+        self.modify(Modification::CreateInode { pfs: self.root, inode: &inode, methods }).await?;
+        if let Err(error) = self.add_entry(&directory, name, inum, new.kind).await {
+            self.modify(Modification::RemoveInode { pfs: self.root, inum }).await?;
+            return Err(error);
+        }
+        if new.kind == FileKind::Symlink {
+            let link = self.inode(inum).await?;
+            self.write_content(&link, 0, 0, new.target).await?;
+        }
+        self.relieve().await?;
+        Ok(inum)
+    }
+
+    fn new_inode(&self, directory: &InodeRef<'_>, inum: Inum, new: &NewFile<'_>) -> Result<Inode, Error> {
+        let now = self.writing()?.now();
+        let mut inode = Inode::new(new.kind);
+        let meta = &mut inode.meta;
+        meta.set_inum(inum);
+        meta.set_name_key(inum.key());
+        meta.set_name(&hidden_name(inum));
+        meta.set_iparent(directory.inum);
+        meta.set_mode(new.mode);
+        (meta.uid, meta.gid) = (Uuid::from_unix_id(new.uid), Uuid::from_unix_id(new.gid));
+        (meta.rmajor, meta.rminor) = (new.device.0.into(), new.device.1.into());
+        (meta.comp_algo, meta.check_algo) = directory.with(|record| (record.meta.comp_algo, record.meta.check_algo));
+        meta.set_nlinks(1);
+        meta.set_atime(now);
+        meta.set_mtime(now);
+        meta.set_ctime(now);
+        meta.set_btime(now);
+        if matches!(new.kind, FileKind::Regular | FileKind::Symlink) {
+            meta.set_flags(InodeFlags::DIRECTDATA);
+        }
+        Ok(inode)
+    }
+
+    /// Gives a file another name.
+    pub async fn link(&self, file: Inum, directory: Inum, name: &[u8]) -> Result<(), Error> {
+        let _changing = self.gate.change().await;
+        let directory = self.directory_to_change(directory, name).await?;
+        let file = self.inode(file).await?;
+        let attributes = file.attributes()?;
+        if attributes.kind == FileKind::Directory {
+            return Err(Error::IsADirectory);
+        }
+        if attributes.links == 0 {
+            return Err(Error::NotFound);
+        }
+        if attributes.links >= MAX_LINKS {
+            return Err(Error::TooManyLinks);
+        }
+        if self.find_entry(&directory, name).await?.is_some() {
+            return Err(Error::Exists);
+        }
+        self.admit(NEW_FILE_BYTES)?;
+        self.add_entry(&directory, name, file.inum, attributes.kind).await?;
+        let now = self.writing()?.now();
+        file.change(|record| {
+            record.meta.set_nlinks(record.meta.nlinks() + 1);
+            record.meta.set_ctime(now);
+        });
+        self.relieve().await
+    }
+
+    /// Removes a name of anything but a directory. The file goes with its last name, once nobody has it open.
+    pub async fn unlink(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
+        let _changing = self.gate.change().await;
+        let directory = self.directory_to_change(directory, name).await?;
+        let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
+        if entry.kind == FileKind::Directory {
+            return Err(Error::IsADirectory);
+        }
+        self.remove_entry(&directory, key).await?;
+        self.drop_link(entry.inum).await?;
+        self.relieve().await
+    }
+
+    /// Removes an empty directory.
+    pub async fn remove_directory(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
+        let _changing = self.gate.change().await;
+        let directory = self.directory_to_change(directory, name).await?;
+        let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
+        if entry.kind != FileKind::Directory {
+            return Err(Error::NotADirectory);
+        }
+        self.check_empty(entry.inum).await?;
+        self.remove_entry(&directory, key).await?;
+        self.drop_link(entry.inum).await?;
+        self.relieve().await
+    }
+
+    /// Moves `name` to `new_name` in another directory or the same, in place of what bears that name.
+    pub async fn rename(&self, from: Inum, name: &[u8], to: Inum, new_name: &[u8]) -> Result<(), Error> {
+        let _changing = self.gate.change().await;
+        let from = self.directory_to_change(from, name).await?;
+        let to = self.directory_to_change(to, new_name).await?;
+        let (key, entry) = self.find_entry(&from, name).await?.ok_or(Error::NotFound)?;
+        let replaced = self.find_entry(&to, new_name).await?;
+        let is_directory = entry.kind == FileKind::Directory;
+        if is_directory {
+            self.check_not_below(entry.inum, to.inum).await?;
+        }
+        match replaced {
+            Some((_, other)) if other.inum == entry.inum => return Ok(()),
+            Some((_, other)) => match (is_directory, other.kind == FileKind::Directory) {
+                (true, true) => self.check_empty(other.inum).await?,
+                (true, false) => return Err(Error::NotADirectory),
+                (false, true) => return Err(Error::IsADirectory),
+                (false, false) => {}
+            },
+            None => self.admit(NEW_FILE_BYTES)?,
+        }
+        if let Some((other_key, _)) = replaced {
+            self.remove_entry(&to, other_key).await?;
+        }
+        self.add_entry(&to, new_name, entry.inum, entry.kind).await?;
+        self.remove_entry(&from, key).await?;
+        if let Some((_, other)) = replaced {
+            self.drop_link(other.inum).await?;
+        }
+        let now = self.writing()?.now();
+        let moved = self.inode(entry.inum).await?;
+        moved.change(|record| {
+            record.meta.set_iparent(to.inum);
+            record.meta.set_ctime(now);
+        });
+        drop(moved);
+        self.relieve().await
+    }
+
+    /// Notes that somebody has a file open: it stays when its last name goes.
+    pub async fn open(&self, file: Inum) -> Result<(), Error> {
+        let _reading = self.gate.read().await;
+        self.inode(file).await?.count_open(true);
+        Ok(())
+    }
+
+    /// Notes that somebody has a file open no more.
+    pub async fn release(&self, file: Inum) -> Result<(), Error> {
+        let _changing = self.gate.change().await;
+        let file = self.inode(file).await?;
+        if file.count_open(false) == 0 && file.with(|record| record.meta.nlinks()) == 0 && self.writing.is_some() {
+            self.destroy(file).await?;
+        }
+        Ok(())
+    }
+
+    /// A directory that may be changed under this name.
+    async fn directory_to_change(&self, directory: Inum, name: &[u8]) -> Result<InodeRef<'_>, Error> {
+        self.writing()?;
+        match name {
+            _ if name.len() > MAX_NAME_BYTES => return Err(Error::NameTooLong),
+            b"" | b"." | b".." => return Err(Error::InvalidName),
+            _ if name.iter().any(|byte| matches!(byte, 0 | b'/')) => return Err(Error::InvalidName),
+            _ => {}
+        }
+        let directory = self.directory(directory).await?;
+        if directory.with(|record| record.meta.nlinks()) == 0 { Err(Error::NotFound) } else { Ok(directory) }
+    }
+
+    async fn find_entry(&self, directory: &InodeRef<'_>, name: &[u8]) -> Result<Found, Error> {
+        match self.cluster.execute(Command::MatchName { directory: directory.slot, name }).await? {
+            Reply::Entry(key, entry) => Ok(Some((key, entry))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Adds an entry under the first free key of its name (spec 3.5).
+    async fn add_entry(&self, directory: &InodeRef<'_>, name: &[u8], inum: Inum, kind: FileKind) -> Result<(), Error> {
+        let methods = directory.with(|record| metadata_methods(record.methods.0 >> 4, 0));
+        let range = directory_hash(name);
+        let entry = Dirent { inum, name_len: name.len(), kind };
+        for key in range.first.0..=range.last.0 {
+            let add = Modification::AddEntry { directory: directory.slot, key: Key(key), entry, name, methods };
+            if self.modify(add).await? != Outcome::Exists {
+                return self.touch_directory(directory);
+            }
+        }
+        Err(Error::NoSpace)
+    }
+
+    async fn remove_entry(&self, directory: &InodeRef<'_>, key: Key) -> Result<(), Error> {
+        self.modify(Modification::RemoveEntry { directory: directory.slot, key }).await?;
+        self.touch_directory(directory)
+    }
+
+    fn touch_directory(&self, directory: &InodeRef<'_>) -> Result<(), Error> {
+        let now = self.writing()?.now();
+        directory.change(|record| {
+            record.meta.set_mtime(now);
+            record.meta.set_ctime(now);
+        });
+        Ok(())
+    }
+
+    /// Takes one name from a file, and the file away with its last.
+    async fn drop_link(&self, inum: Inum) -> Result<(), Error> {
+        let now = self.writing()?.now();
+        let file = self.inode(inum).await?;
+        let is_directory = file.attributes()?.kind == FileKind::Directory;
+        file.change(|record: &mut InodeRecord| {
+            let left = if is_directory { 0 } else { record.meta.nlinks().saturating_sub(1) };
+            record.meta.set_nlinks(left);
+            record.meta.set_ctime(now);
+        });
+        if file.with(|record| record.meta.nlinks()) == 0 && file.opens() == 0 {
+            self.destroy(file).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes an inode that has no name.
+    async fn destroy(&self, file: InodeRef<'_>) -> Result<(), Error> {
+        let inum = file.inum;
+        self.files.forget(inum, Key(0));
+        self.modify(Modification::RemoveInode { pfs: self.root, inum }).await?;
+        let slot = self.inodes.remove(file);
+        Ok(self.cluster.close(slot).await?)
+    }
+
+    async fn check_empty(&self, directory: Inum) -> Result<(), Error> {
+        let directory = self.directory(directory).await?;
+        let mut batch = EntryBatch::new(self.heap, 0)?;
+        let scan = Command::Scan { directory: directory.slot, range: KeyRange::VISIBLE, batch: &mut batch };
+        self.cluster.execute(scan).await?;
+        let is_empty = batch.is_empty() && batch.damaged().is_none();
+        if is_empty { Ok(()) } else { Err(Error::NotEmpty) }
+    }
+
+    /// Checks that a directory doesn't come to lie below itself.
+    async fn check_not_below(&self, moved: Inum, to: Inum) -> Result<(), Error> {
+        let mut at = to;
+        while at != Inum::PFS_ROOT {
+            if at == moved {
+                return Err(Error::InvalidMove);
+            }
+            let parent = self.inode(at).await?.attributes()?.parent;
+            // A parent that leads nowhere is damage, and no loop of it may hold us.
+            if parent == at {
+                break;
+            }
+            at = parent;
+        }
+        Ok(())
+    }
+}

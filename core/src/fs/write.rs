@@ -1,0 +1,201 @@
+//! Changing file content: writing, cutting, extending.
+
+use super::inode_cache::InodeRef;
+use super::{Error, FileSystem};
+use crate::cluster::{Command, FileBlock, Modification, Reply};
+use crate::io::Buffer;
+use crate::media::geometry::FILE_BLOCK_BYTES;
+use crate::media::inode::{EMBEDDED_BYTES, InodeFlags, MAX_FILE_BYTES};
+use crate::media::{FileKind, Inum, Key, KeyRange};
+
+const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
+
+impl FileSystem {
+    /// Writes `data` at `offset`, making the file longer when it must.
+    pub async fn write(&self, file: Inum, offset: u64, data: &[u8]) -> Result<(), Error> {
+        let _changing = self.gate.change().await;
+        let file = self.regular(file).await?;
+        let end =
+            offset.checked_add(data.len() as u64).filter(|end| *end <= MAX_FILE_BYTES).ok_or(Error::FileTooLarge)?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.admit((offset % BLOCK + data.len() as u64).next_multiple_of(BLOCK))?;
+        let size = file.with(|record| record.meta.size());
+        if offset > size {
+            self.clear_tail(&file, size).await?;
+        }
+        self.write_content(&file, size, offset, data).await?;
+        let now = self.writing()?.now();
+        file.change(|record| {
+            record.meta.set_size(record.meta.size().max(end));
+            record.meta.set_mtime(now);
+            record.meta.set_ctime(now);
+        });
+        self.relieve().await
+    }
+
+    /// Cuts a file, or makes it longer with a hole.
+    pub async fn truncate(&self, file: Inum, size: u64) -> Result<(), Error> {
+        let _changing = self.gate.change().await;
+        let file = self.regular(file).await?;
+        if size > MAX_FILE_BYTES {
+            return Err(Error::FileTooLarge);
+        }
+        self.resize(&file, size).await?;
+        let now = self.writing()?.now();
+        file.change(|record| {
+            record.meta.set_mtime(now);
+            record.meta.set_ctime(now);
+        });
+        self.relieve().await
+    }
+
+    /// Makes a range of a file a hole, as far as whole blocks go, and zeros the rest. The file's length stays.
+    pub async fn punch(&self, file: Inum, offset: u64, bytes: u64) -> Result<(), Error> {
+        let _changing = self.gate.change().await;
+        let file = self.regular(file).await?;
+        let size = file.with(|record| record.meta.size());
+        let end = offset.saturating_add(bytes).min(size);
+        let mut at = offset;
+        while at < end {
+            let start = (at % BLOCK) as usize;
+            let count = (BLOCK - at % BLOCK).min(end - at) as usize;
+            let key = Key(at - at % BLOCK);
+            if start > 0 || count < FILE_BLOCK_BYTES && key.0 + (count as u64) < size {
+                self.page_to_change(&file, size, key, false).await?;
+                self.files.change(file.inum, key, |page| page[start..start + count].fill(0));
+                self.relieve().await?;
+            } else {
+                self.files.take(file.inum, key);
+                self.drop_blocks(&file, KeyRange::only(key)).await?;
+            }
+            at += count as u64;
+        }
+        let now = self.writing()?.now();
+        file.change(|record| {
+            record.meta.set_mtime(now);
+            record.meta.set_ctime(now);
+        });
+        Ok(())
+    }
+
+    pub(super) async fn resize(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
+        let old = file.with(|record| record.meta.size());
+        if size > old {
+            self.leave_inode(file, size).await?;
+            self.clear_tail(file, old).await?;
+        } else if size < old {
+            let first = size.next_multiple_of(BLOCK);
+            self.files.forget(file.inum, Key(first));
+            file.change(|record| record.meta.set_size(size));
+            self.drop_blocks(file, KeyRange { first: Key(first), last: Key(MAX_FILE_BYTES) }).await?;
+            self.clear_from(file, old, size).await?;
+        }
+        file.change(|record| record.meta.set_size(size));
+        Ok(())
+    }
+
+    /// Zeros what a block on media holds behind the end of the file, before that becomes part of it (spec 4.3).
+    async fn clear_tail(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
+        self.clear_from(file, size, size).await
+    }
+
+    /// Zeros a file of length `size` from `from` to the end of the block that is in, if anything is stored there.
+    async fn clear_from(&self, file: &InodeRef<'_>, size: u64, from: u64) -> Result<(), Error> {
+        let (start, key) = ((from % BLOCK) as usize, Key(from - from % BLOCK));
+        if start == 0 {
+            return Ok(());
+        }
+        self.page_to_change(file, size, key, false).await?;
+        self.files.change(file.inum, key, |page| page[start..].fill(0));
+        Ok(())
+    }
+
+    async fn drop_blocks(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<(), Error> {
+        self.modify(Modification::RemoveBlocks { file: file.slot, range }).await?;
+        Ok(())
+    }
+
+    pub(super) async fn write_content(
+        &self,
+        file: &InodeRef<'_>,
+        size: u64,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        self.leave_inode(file, offset + data.len() as u64).await?;
+        let mut done = 0;
+        while done < data.len() {
+            let at = offset + done as u64;
+            let (start, key) = ((at % BLOCK) as usize, Key(at - at % BLOCK));
+            let count = (FILE_BLOCK_BYTES - start).min(data.len() - done);
+            // Nothing of what was there stays: it needn't be read.
+            let whole = start == 0 && (count == FILE_BLOCK_BYTES || at + count as u64 >= size);
+            self.page_to_change(file, size, key, whole).await?;
+            self.files
+                .change(file.inum, key, |page| page[start..start + count].copy_from_slice(&data[done..done + count]));
+            // What was written so far belongs to the file, whatever becomes of the rest.
+            file.change(|record| record.meta.set_size(record.meta.size().max(at + count as u64)));
+            done += count;
+            self.relieve().await?;
+        }
+        Ok(())
+    }
+
+    /// Moves content that lies in the inode to a block, before the file grows to a length that finds no room there.
+    async fn leave_inode(&self, file: &InodeRef<'_>, end: u64) -> Result<(), Error> {
+        let mut meta = file.with(|record| record.meta);
+        if !meta.flags().contains(InodeFlags::DIRECTDATA) || end <= EMBEDDED_BYTES as u64 {
+            return Ok(());
+        }
+        if meta.size() > 0 {
+            self.page_to_change(file, meta.size(), Key(0), false).await?;
+            self.files.change(file.inum, Key(0), |_| {});
+        }
+        meta.set_flags(meta.flags() - InodeFlags::DIRECTDATA);
+        self.modify(Modification::WriteInode { slot: file.slot, meta: &meta, content: None }).await?;
+        file.change(|record| record.meta.set_flags(meta.flags()));
+        Ok(())
+    }
+
+    /// Has a file block in memory; when all of it will be `overwritten`, without reading it.
+    async fn page_to_change(&self, file: &InodeRef<'_>, size: u64, key: Key, overwritten: bool) -> Result<(), Error> {
+        if self.files.copy_out(file.inum, key, 0, &mut []) {
+            return Ok(());
+        }
+        let mut content = Buffer::new(self.heap, FILE_BLOCK_BYTES)?;
+        if !overwritten && key.0 < size {
+            self.load(file, key, &mut content).await?;
+            let live = (size - key.0).min(BLOCK) as usize;
+            content.bytes_mut()[live..].fill(0);
+        }
+        self.relieve().await?;
+        self.files.try_insert(file.inum, key, content).map_err(|_| Error::NoMemory)
+    }
+
+    async fn load(&self, file: &InodeRef<'_>, key: Key, content: &mut Buffer) -> Result<(), Error> {
+        let content = content.bytes_mut();
+        match self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await? {
+            Reply::Block(FileBlock::Embedded(bytes)) => content[..bytes.len()].copy_from_slice(&bytes),
+            Reply::Block(FileBlock::Stored { buffer, compression }) => {
+                let mut decompressor = self.decompressor.borrow_mut();
+                let decoded = decompressor.decompress(compression, buffer.bytes(), content);
+                decoded.map_err(|corruption| Error::Corrupt { inum: file.inum, corruption })?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A regular file that may be written.
+    async fn regular(&self, file: Inum) -> Result<InodeRef<'_>, Error> {
+        self.writing()?;
+        let file = self.inode(file).await?;
+        match file.attributes()?.kind {
+            FileKind::Regular => Ok(file),
+            FileKind::Directory => Err(Error::IsADirectory),
+            _ => Err(Error::NotRegular),
+        }
+    }
+}

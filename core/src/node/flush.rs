@@ -1,0 +1,191 @@
+//! Writing what is modified, and committing it (spec 7.2).
+//!
+//! Blocks are written bottom-up, each to a new place, its check code and place noted in its container, until nothing but the
+//! header's two sets is modified. That alone commits nothing and is done whenever memory is short (*write-back*). A *flush*
+//! writes the freemap too, waits until everything is durable, and only then writes a header.
+
+use super::{Node, NodeError, NodeFault};
+use crate::chain::{ChainId, Container, Stop, Topology};
+use crate::media::blockref::BlockStats;
+use crate::media::freemap::{place, rotation};
+use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, Radix};
+use crate::memory::Vec;
+
+/// Modified chains on the way down, at most as deep as trees are.
+type Path = heapless::Vec<(Container, usize), { crate::chain::MAX_DEPTH + 4 }>;
+
+impl Node {
+    /// Writes everything that is modified, freemap apart, and gives its memory back.
+    pub(super) async fn write_back(&self) -> Result<(), NodeError> {
+        self.topology.borrow_mut().ignore_limit = true;
+        let written = self.write_below(Container::SuperRootSet).await;
+        self.topology.borrow_mut().ignore_limit = false;
+        self.uncommitted.set(true);
+        written
+    }
+
+    /// Makes everything durable: what was modified before is on media when this is done, and nothing else changes that.
+    pub async fn flush(&self) -> Result<(), NodeError> {
+        if let Some(fault) = self.fault() {
+            return Err(NodeError::Fault(fault));
+        }
+        if self.topology.borrow().arena.is_empty() && !self.uncommitted.get() {
+            return Ok(());
+        }
+        self.write_back().await?;
+        self.write_below(Container::FreemapSet).await?;
+        self.settle().await?;
+        self.flush_devices().await?;
+        self.write_header().await?;
+        self.uncommitted.set(false);
+        self.advance_epoch();
+        Ok(())
+    }
+
+    /// Waits for all writes. A failed one ends all writing.
+    async fn settle(&self) -> Result<(), NodeError> {
+        self.writer.settle(self.blocks.volumes()).await.map_err(NodeError::Fault)
+    }
+
+    /// A barrier on all volumes.
+    pub(super) async fn flush_devices(&self) -> Result<(), NodeError> {
+        for (index, volume) in self.blocks.volumes().iter().enumerate() {
+            volume.disk.flush().await.map_err(|error| self.broken(index, error))?;
+        }
+        Ok(())
+    }
+
+    /// Writes all modified chains below a set, children first.
+    async fn write_below(&self, set: Container) -> Result<(), NodeError> {
+        let mut path = Path::new();
+        let _ = path.push((set, 0));
+        while let Some((container, next)) = path.last_mut() {
+            let found = next_modified(&self.topology.borrow(), *container, *next);
+            match found {
+                Some((index, id)) => {
+                    *next = index + 1;
+                    // Deeper than any tree: its walk would have failed before.
+                    let _ = path.push((Container::Chain(id), 0));
+                }
+                None => {
+                    let (container, _) = path.pop().unwrap_or((set, 0));
+                    if let Container::Chain(id) = container {
+                        self.write_chain(id).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one chain, below which nothing is modified any more.
+    async fn write_chain(&self, id: ChainId) -> Result<(), NodeError> {
+        let (bref, len) = {
+            let topology = self.topology.borrow();
+            (topology.chain(id).bref, topology.chain(id).content.len())
+        };
+        let kind = bref.kind().unwrap_or(BlockKind::Indirect);
+        let is_freemap = matches!(kind, BlockKind::FreemapLeaf | BlockKind::FreemapNode);
+        let place = if is_freemap { freemap_place(&bref)? } else { self.place_for(&bref, kind, len).await? };
+        match self.seal(id, kind, place) {
+            Some(block) => self.put(kind, place, &block).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a chain out of the arena and says in its container where it will be and what it holds; its block.
+    fn seal(&self, id: ChainId, kind: BlockKind, place: DataOff) -> Option<Vec<u8>> {
+        let topology = &mut *self.topology.borrow_mut();
+        let chain = topology.arena.remove(id)?;
+        let mut bref = chain.bref;
+        let method = bref.methods.check().unwrap_or(CheckMethod::XxHash64);
+        let computed = method.compute(&chain.content);
+        // Behind the code of a freemap leaf its hints stay.
+        bref.check[..method.code_bytes()].copy_from_slice(&computed[..method.code_bytes()]);
+        bref.set_data_off(place);
+        bref.set_mirror_tid(topology.pending_tid);
+        if matches!(kind, BlockKind::Inode | BlockKind::Indirect) {
+            let (stats, leaves) = sum(chain.entries());
+            bref.set_stats(stats);
+            bref.set_leaf_count(leaves);
+        }
+        let index = topology.position(chain.container, bref.key());
+        if let Some(index) = index {
+            topology.entries_mut(chain.container)[index] = bref;
+        }
+        topology.touch(chain.container, bref.modify_tid());
+        Some(chain.content)
+    }
+
+    async fn put(&self, kind: BlockKind, place: DataOff, block: &[u8]) -> Result<(), NodeError> {
+        self.blocks.invalidate(place.offset(), block.len());
+        Ok(self.writer.put(self.blocks.volumes(), kind, place.offset(), block).await?)
+    }
+
+    async fn place_for(&self, bref: &Blockref, kind: BlockKind, len: usize) -> Result<DataOff, NodeError> {
+        let radix = Radix::holding(len).unwrap_or(Radix::MAX);
+        // A block that no commit saw yet goes back to the free ones, if it can.
+        self.allocator.borrow_mut().free_uncommitted(&mut self.topology.borrow_mut(), bref);
+        self.allocate_for_flush(kind, radix, bref).await
+    }
+
+    async fn allocate_for_flush(&self, kind: BlockKind, radix: Radix, bref: &Blockref) -> Result<DataOff, NodeError> {
+        let key = bref.key();
+        let place = crate::chain::load_missing(&self.blocks, || {
+            let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
+            let allocated = allocator.allocate(&mut topology, &self.blocks, kind, radix, key);
+            debug_assert!(allocated != Err(Stop::Full), "a flush goes over the limit");
+            allocated
+        })
+        .await?;
+        place.ok_or(NodeError::NoSpace)
+    }
+
+    /// A device failed while writing: nothing is written any more.
+    pub(super) fn broken(&self, volume: usize, error: crate::io::DeviceError) -> NodeError {
+        let block = Blockref::EMPTY.name();
+        let fault = NodeFault::Device { block, volume: volume as u8, error };
+        self.broken.set(Some(fault));
+        NodeError::Fault(fault)
+    }
+}
+
+/// The first entry from `start` on whose block is modified.
+fn next_modified(topology: &Topology, container: Container, start: usize) -> Option<(usize, ChainId)> {
+    let entries = topology.array(container).entries();
+    entries.iter().enumerate().skip(start).find_map(|(index, entry)| Some((index, ChainId::of(entry)?)))
+}
+
+/// Where a freemap block goes next: the rotation after the one that was committed.
+fn freemap_place(bref: &Blockref) -> Result<DataOff, NodeError> {
+    let next = match bref.data_off() {
+        DataOff::NONE => Ok(0),
+        committed => rotation(bref.key(), bref.keybits(), committed).map(|rotation| rotation + 1),
+    };
+    let placed = next.and_then(|rotation| place(bref.key(), bref.keybits(), rotation));
+    placed.map_err(|corruption| NodeError::Fault(NodeFault::Corrupt { block: bref.name(), corruption }))
+}
+
+/// What a container says of the entries below it (spec 2.4).
+fn sum(entries: &[Blockref]) -> (BlockStats, u16) {
+    let mut stats = BlockStats::default();
+    let mut leaves = 0u32;
+    for entry in entries.iter().filter(|entry| !entry.is_empty()) {
+        let bytes = entry.data_off().radix().ok().flatten().map_or(0, |radix| radix.bytes() as u64);
+        stats.data_bytes = stats.data_bytes.saturating_add(bytes);
+        match entry.kind() {
+            Ok(BlockKind::Inode) => {
+                stats.data_bytes = stats.data_bytes.saturating_add(entry.stats().data_bytes);
+                stats.inodes = stats.inodes.saturating_add(entry.stats().inodes).saturating_add(1);
+                leaves += 1;
+            }
+            Ok(BlockKind::Indirect) => {
+                stats.data_bytes = stats.data_bytes.saturating_add(entry.stats().data_bytes);
+                stats.inodes = stats.inodes.saturating_add(entry.stats().inodes);
+                leaves += u32::from(entry.leaf_count());
+            }
+            _ => leaves += 1,
+        }
+    }
+    (stats, leaves.min(u16::MAX.into()) as u16)
+}

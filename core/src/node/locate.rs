@@ -1,0 +1,172 @@
+//! From a name (PFS, inode number) to an inode, as the topology is now.
+
+use super::{Node, NodeError, NodeFault, Slot, failed};
+use crate::chain::{ChainError, ChainId, Cursor, Holder, Source, Stop, Topology, Trust, find, load_missing};
+use crate::media::blockref::BlockFlags;
+use crate::media::inode::InodeFlags;
+use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Inum, Key, KeyRange, PfsKind};
+
+/// An inode on any node: the key of its PFS in the super-root, and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InodeName {
+    pub(super) pfs: Key,
+    pub(super) inum: Inum,
+}
+
+/// An inode found, with the array it leads to.
+pub(super) struct InodeView<'v> {
+    /// Its blockref; names a chain when it is modified.
+    pub(super) bref: &'v Blockref,
+    /// The inode.
+    pub(super) inode: &'v Inode,
+    /// What to walk below it.
+    pub(super) source: Source<'v>,
+    trust: Trust,
+}
+
+impl<'v> InodeView<'v> {
+    /// The array in the body; an error for an inode that holds file content instead.
+    pub(super) fn holder(&self) -> Result<Holder<'v>, Stop> {
+        let direct = || failed(self.bref, Corruption::DirectData(self.inode.meta.size()));
+        let array = self.inode.block_array().ok_or_else(direct)?;
+        Ok(Holder { block: self.bref.name(), array, trust: self.trust })
+    }
+
+    /// The next leaf below it.
+    pub(super) fn find(&self, cursor: &mut Cursor) -> Result<Option<Blockref>, Stop> {
+        find(self.source, self.holder()?, cursor)
+    }
+}
+
+impl Node {
+    /// Does `work` on the inode at `bref`, which was found in the topology as it is now.
+    fn view<T>(
+        &self,
+        topology: &Topology,
+        bref: &Blockref,
+        work: impl FnOnce(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let source = Source { blocks: &self.blocks, topology: Some(topology) };
+        let corrupt = |corruption| failed(bref, corruption);
+        if bref.kind() != Ok(BlockKind::Inode) {
+            return Err(corrupt(Corruption::BlockType(bref.kind_code())));
+        }
+        if let Some(id) = ChainId::of(bref) {
+            let chain = topology.chain(id);
+            let inode = Inode::in_block(&chain.content).map_err(corrupt)?;
+            return work(InodeView { bref: &chain.bref, inode, source, trust: Trust::Modified });
+        }
+        let block = self.blocks.get(bref).ok_or(Stop::Missing(*bref))?;
+        let bytes = block.bytes();
+        let inode = Inode::in_block(&bytes).map_err(corrupt)?;
+        work(InodeView { bref, inode, source, trust: Trust::Unchecked })
+    }
+
+    /// The super-root's blockref.
+    pub(super) fn super_root(&self, topology: &Topology) -> Result<Blockref, Stop> {
+        let set = &topology.super_root;
+        let entry = BlockArray::of(set, KeyRange::ALL).first_reaching(0, Inum::SUPER_ROOT.key());
+        let bref = match entry {
+            Ok(Some((_, bref))) if bref.key() == Inum::SUPER_ROOT.key() => *bref,
+            Ok(_) => return Err(failed(&set[0], Corruption::NoSuperRoot)),
+            Err(corruption) => return Err(failed(&set[0], corruption)),
+        };
+        self.view(topology, &bref, |view| {
+            let meta = &view.inode.meta;
+            let good = meta.pfs_kind() == PfsKind::SuperRoot && !meta.flags().contains(InodeFlags::DIRECTDATA);
+            if good { Ok(bref) } else { Err(failed(&bref, Corruption::NotSuperRoot)) }
+        })
+    }
+
+    /// Where a named inode is; none when there is no such inode.
+    fn locate(&self, topology: &Topology, name: InodeName) -> Result<Option<Blockref>, Stop> {
+        let super_root = self.super_root(topology)?;
+        let mut cursor = Cursor::new(KeyRange::only(name.pfs));
+        let Some(pfs) = self.view(topology, &super_root, |view| view.find(&mut cursor))? else { return Ok(None) };
+        if name.inum == Inum::PFS_ROOT {
+            return Ok(Some(pfs));
+        }
+        let mut cursor = Cursor::new(KeyRange::only(name.inum.key()));
+        self.view(topology, &pfs, |view| view.find(&mut cursor))
+    }
+
+    /// Does `work` on a named inode, loading what is missing; none when there is no such inode.
+    pub(super) async fn in_named<T>(
+        &self,
+        name: InodeName,
+        mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<Option<T>, ChainError> {
+        load_missing(&self.blocks, || {
+            let topology = &*self.topology.borrow();
+            match self.locate(topology, name)? {
+                Some(bref) => self.view(topology, &bref, &mut work).map(Some),
+                None => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// Does `work` on an open inode, loading what is missing.
+    pub(super) async fn in_inode<T>(
+        &self,
+        slot: Slot,
+        work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<T, NodeError> {
+        self.in_open(slot, work).await?.ok_or(NodeError::Fault(NodeFault::UnknownSlot))
+    }
+
+    /// As [`in_inode`](Self::in_inode), for callers that want to know how much is lost with an error; none for a slot that
+    /// names nothing.
+    pub(super) async fn in_open<T>(
+        &self,
+        slot: Slot,
+        mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<Option<T>, ChainError> {
+        load_missing(&self.blocks, || {
+            let topology = &*self.topology.borrow();
+            let bref = match self.slots.place(slot, self.epoch.get()) {
+                Some(bref) => Some(bref),
+                None => self.relocate(topology, slot)?,
+            };
+            let Some(bref) = bref else { return Ok(None) };
+            self.view(topology, &bref, &mut work).map(Some)
+        })
+        .await
+    }
+
+    /// Finds an open inode anew: the topology changed since it was used last.
+    fn relocate(&self, topology: &Topology, slot: Slot) -> Result<Option<Blockref>, Stop> {
+        let Some(name) = self.slots.name(slot) else { return Ok(None) };
+        let found = self.locate(topology, name)?;
+        if let Some(bref) = found {
+            self.slots.remember(slot, bref, self.epoch.get());
+        }
+        Ok(found)
+    }
+
+    /// Does `work` on the super-root's inode.
+    pub(super) async fn in_super_root<T>(
+        &self,
+        mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<T, ChainError> {
+        load_missing(&self.blocks, || {
+            let topology = &*self.topology.borrow();
+            let super_root = self.super_root(topology)?;
+            self.view(topology, &super_root, &mut work)
+        })
+        .await
+    }
+}
+
+/// Checks an inode of the inode index against its place in it.
+pub(super) fn check_indexed(view: &InodeView<'_>) -> Result<(), Stop> {
+    let (wanted, found) = (Inum(view.bref.key().0), view.inode.meta.inum());
+    if wanted == found { Ok(()) } else { Err(failed(view.bref, Corruption::InodeNumber { wanted, found })) }
+}
+
+/// Checks that an entry of the super-root is a PFS root.
+pub(super) fn check_pfs_root(view: &InodeView<'_>) -> Result<(), Stop> {
+    let inode = view.inode;
+    let flagged = view.bref.flags().contains(BlockFlags::PFSROOT) || inode.meta.flags().contains(InodeFlags::PFSROOT);
+    if flagged && inode.block_array().is_some() { Ok(()) } else { Err(failed(view.bref, Corruption::NotPfsRoot)) }
+}

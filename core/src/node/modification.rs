@@ -1,0 +1,111 @@
+//! What a node is told to change.
+//!
+//! A modification's outcome depends on logical content alone, never on layout, memory or a clock: numbers, times, keys, methods
+//! and data as it is stored travel in it, and so does its transaction id. It is executed in order, or the node leaves.
+
+use super::Slot;
+use crate::io::Buffer;
+use crate::media::check::CheckField;
+use crate::media::inode::EMBEDDED_BYTES;
+use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods};
+
+/// A file block as it will be stored: made once, above the nodes.
+#[derive(Debug)]
+pub struct StoredBlock {
+    /// The bytes, as many as the block has on media.
+    pub buffer: Buffer,
+    /// How they are checked and compressed.
+    pub methods: Methods,
+    /// Their check code.
+    pub check: CheckField,
+}
+
+/// A command that changes something.
+pub enum Modification<'a> {
+    /// Adds an inode to the index, under its number. Outcome: `Done`, `Exists`.
+    CreateInode {
+        /// The root of its PFS.
+        pfs: Slot,
+        /// The inode; its body is file content or empty.
+        inode: &'a Inode,
+        /// How its block is protected.
+        methods: Methods,
+    },
+    /// Replaces what an inode says. A body of blockrefs stays; one that was file content and no longer is becomes empty.
+    WriteInode {
+        /// The inode.
+        slot: Slot,
+        /// What it shall say.
+        meta: &'a InodeMeta,
+        /// The file content in it, when that changes too.
+        content: Option<&'a [u8; EMBEDDED_BYTES]>,
+    },
+    /// Removes an inode from the index, with all below it. Outcome: `Done`, `Absent`.
+    RemoveInode {
+        /// The root of its PFS.
+        pfs: Slot,
+        /// Its number.
+        inum: Inum,
+    },
+    /// Adds a directory entry. Outcome: `Done`, `Exists`.
+    AddEntry {
+        /// The directory.
+        directory: Slot,
+        /// Where.
+        key: Key,
+        /// What it says.
+        entry: Dirent,
+        /// Its name.
+        name: &'a [u8],
+        /// How it is protected.
+        methods: Methods,
+    },
+    /// Removes a directory entry. Outcome: `Done`, `Absent`.
+    RemoveEntry {
+        /// The directory.
+        directory: Slot,
+        /// Where.
+        key: Key,
+    },
+    /// Stores a file block in place of what was there.
+    WriteBlock {
+        /// The file.
+        file: Slot,
+        /// Its offset.
+        key: Key,
+        /// The block.
+        block: StoredBlock,
+    },
+    /// Makes file blocks a hole.
+    RemoveBlocks {
+        /// The file.
+        file: Slot,
+        /// Their offsets.
+        range: KeyRange,
+    },
+    /// Adds a PFS root to the super-root. Outcome: `Done`, `Exists`.
+    CreatePfs {
+        /// The root; its body is what is below it.
+        inode: &'a Inode,
+        /// Where.
+        key: Key,
+        /// The PFS whose content it takes over as it is: a snapshot of it.
+        origin: Option<Slot>,
+    },
+    /// Removes a PFS with all below it. Outcome: `Done`, `Absent`.
+    RemovePfs {
+        /// Where it is in the super-root.
+        key: Key,
+    },
+}
+
+/// What came of a modification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// The key is taken.
+    Exists,
+    /// There is no such thing.
+    Absent,
+}

@@ -1,0 +1,302 @@
+//! Executing modifications.
+
+use zerocopy::IntoBytes;
+
+use super::locate::InodeName;
+use super::{Modification, Node, NodeError, NodeFault, Outcome, Slot, StoredBlock, failed};
+use crate::chain::{ChainId, Container, Inserted, Stop, Topology, load_missing};
+use crate::freemap::Allocator;
+use crate::io::BlockCache;
+use crate::media::blockref::BlockFlags;
+use crate::media::dirent::EMBEDDED_NAME_BYTES;
+use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS};
+use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
+use crate::media::{
+    BlockKind, Blockref, CheckMethod, Compression, Corruption, DataOff, Inode, InodeMeta, Inum, Key, KeyBits, KeyRange,
+    Methods, ModifyTid, Radix,
+};
+use crate::memory::Vec;
+
+/// File blocks removed at a time.
+const REMOVED_AT_ONCE: usize = 64;
+
+impl Node {
+    /// Executes a modification. When it fails, nothing was changed but the shape of the topology.
+    pub async fn modify(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, NodeError> {
+        if let Some(fault) = self.fault() {
+            return Err(NodeError::Fault(fault));
+        }
+        match modification {
+            Modification::CreateInode { pfs, inode, methods } => self.create_inode(tid, pfs, inode, methods).await,
+            Modification::WriteInode { slot, meta, content } => self.write_inode(tid, slot, meta, content).await,
+            Modification::RemoveInode { pfs, inum } => {
+                let name = self.name(pfs)?;
+                self.remove_entry(tid, name, inum.key()).await
+            }
+            Modification::AddEntry { directory, key, entry, name, methods } => {
+                let bref = entry.blockref(key, name, methods);
+                let block = (name.len() > EMBEDDED_NAME_BYTES).then_some(name);
+                self.insert(tid, self.name(directory)?, bref, block.unwrap_or(&[]), block.map(|_| Radix::MIN)).await
+            }
+            Modification::RemoveEntry { directory, key } => self.remove_entry(tid, self.name(directory)?, key).await,
+            Modification::WriteBlock { file, key, block } => self.write_block(tid, self.name(file)?, key, block).await,
+            Modification::RemoveBlocks { file, range } => self.remove_blocks(tid, self.name(file)?, range).await,
+            Modification::CreatePfs { inode, key, origin } => self.create_pfs(tid, inode, key, origin).await,
+            Modification::RemovePfs { key } => self.remove_pfs(tid, key).await,
+        }
+    }
+
+    fn name(&self, slot: Slot) -> Result<InodeName, NodeError> {
+        self.slots.name(slot).ok_or(NodeError::Fault(NodeFault::UnknownSlot))
+    }
+
+    /// Does `work` on the topology, loading what is missing, and writing what is modified when there is too much of it.
+    pub(super) async fn change<T>(
+        &self,
+        mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
+    ) -> Result<T, NodeError> {
+        self.advance_epoch();
+        loop {
+            let done = load_missing(&self.blocks, || {
+                let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
+                match work(&mut topology, &mut allocator, &self.blocks) {
+                    Err(Stop::Full) => Ok(None),
+                    other => other.map(Some),
+                }
+            })
+            .await?;
+            if let Some(done) = done {
+                self.topology.borrow_mut().ignore_limit = false;
+                return Ok(done);
+            }
+            self.write_back().await?;
+            self.topology.borrow_mut().ignore_limit = true;
+        }
+    }
+
+    async fn create_inode(
+        &self,
+        tid: ModifyTid,
+        pfs: Slot,
+        inode: &Inode,
+        methods: Methods,
+    ) -> Result<Outcome, NodeError> {
+        let bref = Blockref::new(BlockKind::Inode, inode.meta.inum().key(), KeyBits(0), methods);
+        self.insert(tid, self.name(pfs)?, bref, inode.as_bytes(), Some(Radix::MIN)).await
+    }
+
+    /// Inserts an entry below an inode; with a block that starts with `bytes` when it has a size.
+    async fn insert(
+        &self,
+        tid: ModifyTid,
+        below: InodeName,
+        mut bref: Blockref,
+        bytes: &[u8],
+        radix: Option<Radix>,
+    ) -> Result<Outcome, NodeError> {
+        bref.set_modify_tid(tid);
+        let mut content: Option<Vec<u8>> = None;
+        let inserted = self
+            .change(|topology, _, blocks| {
+                let root = Container::Chain(modify_named(topology, blocks, below)?);
+                bref.set_mirror_tid(topology.pending_tid);
+                if let (None, Some(radix)) = (&content, radix) {
+                    let mut block = topology.blank(radix.bytes()).map_err(|_| no_memory(&bref))?;
+                    block[..bytes.len()].copy_from_slice(bytes);
+                    content = Some(block);
+                }
+                topology.insert(blocks, root, &bref, &mut content, tid)
+            })
+            .await?;
+        Ok(if inserted == Inserted::New { Outcome::Done } else { Outcome::Exists })
+    }
+
+    async fn write_inode(
+        &self,
+        tid: ModifyTid,
+        slot: Slot,
+        meta: &InodeMeta,
+        content: Option<&[u8; EMBEDDED_BYTES]>,
+    ) -> Result<Outcome, NodeError> {
+        let name = self.name(slot)?;
+        self.change(|topology, _, blocks| {
+            let id = modify_named(topology, blocks, name)?;
+            let inode = topology.inode_mut(id);
+            let was_direct = inode.meta.flags().contains(InodeFlags::DIRECTDATA);
+            inode.meta = *meta;
+            match content {
+                Some(content) if was_direct => inode.body = *content,
+                _ if was_direct && !meta.flags().contains(InodeFlags::DIRECTDATA) => inode.body = [0; EMBEDDED_BYTES],
+                _ => {}
+            }
+            topology.chain_mut(id).touch(tid);
+            Ok(Outcome::Done)
+        })
+        .await
+    }
+
+    async fn remove_entry(&self, tid: ModifyTid, below: InodeName, key: Key) -> Result<Outcome, NodeError> {
+        let removed = self
+            .change(|topology, allocator, blocks| {
+                let root = Container::Chain(modify_named(topology, blocks, below)?);
+                remove(topology, allocator, blocks, root, key, tid)
+            })
+            .await?;
+        Ok(if removed { Outcome::Done } else { Outcome::Absent })
+    }
+
+    async fn write_block(
+        &self,
+        tid: ModifyTid,
+        file: InodeName,
+        key: Key,
+        block: StoredBlock,
+    ) -> Result<Outcome, NodeError> {
+        let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory) };
+        let place = self.allocate(BlockKind::Data, radix, key).await?;
+        let mut bref = Blockref::new(BlockKind::Data, key, KeyBits(FILE_BLOCK_BITS), block.methods);
+        bref.set_data_off(place);
+        bref.set_modify_tid(tid);
+        bref.check = block.check;
+        let stored = self
+            .change(|topology, allocator, blocks| {
+                bref.set_mirror_tid(topology.pending_tid);
+                let id = modify_named(topology, blocks, file)?;
+                if topology.inode(id).meta.flags().contains(InodeFlags::DIRECTDATA) {
+                    return Err(failed(&bref, Corruption::DirectData(topology.inode(id).meta.size())));
+                }
+                let (container, index) = topology.descend(blocks, Container::Chain(id), key)?;
+                let Some(index) = index else {
+                    return topology.insert(blocks, Container::Chain(id), &bref, &mut None, tid).map(drop);
+                };
+                let old = core::mem::replace(&mut topology.entries_mut(container)[index], bref);
+                topology.touch(container, tid);
+                allocator.free_uncommitted(topology, &old);
+                Ok(())
+            })
+            .await;
+        if let Err(error) = stored {
+            self.allocator.borrow_mut().free_uncommitted(&mut self.topology.borrow_mut(), &bref);
+            return Err(error);
+        }
+        self.blocks.invalidate(place.offset(), radix.bytes());
+        if radix.bytes() < CHUNK_BYTES as usize {
+            self.writer.put(self.blocks.volumes(), BlockKind::Data, place.offset(), block.buffer.bytes()).await?;
+        } else {
+            self.writer.submit(self.blocks.volumes(), place.offset(), block.buffer).await;
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn remove_blocks(&self, tid: ModifyTid, file: InodeName, range: KeyRange) -> Result<Outcome, NodeError> {
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let mut keys: heapless::Vec<Key, REMOVED_AT_ONCE> = heapless::Vec::new();
+            self.file_blocks(file, range, &mut keys).await?;
+            rest = match keys.last() {
+                Some(last) if keys.is_full() => range.above(*last),
+                _ => None,
+            };
+            for key in keys {
+                self.remove_entry(tid, file, key).await?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn create_pfs(
+        &self,
+        tid: ModifyTid,
+        inode: &Inode,
+        key: Key,
+        origin: Option<Slot>,
+    ) -> Result<Outcome, NodeError> {
+        let mut root = *inode;
+        let mut bref =
+            Blockref::new(BlockKind::Inode, key, KeyBits(0), Methods::new(CheckMethod::XxHash64, Compression::None));
+        bref.set_flags(BlockFlags::PFSROOT);
+        bref.set_modify_tid(tid);
+        if let Some(origin) = origin {
+            // The origin's blocks are shared from here on, so none may be taken for one that no commit saw.
+            self.flush().await?;
+            let (body, stats) = self.in_inode(origin, |view| Ok((view.inode.body, view.bref.stats()))).await?;
+            root.body = body;
+            bref.set_stats(stats);
+        }
+        let mut content: Option<Vec<u8>> = None;
+        let inserted = self
+            .change(|topology, _, blocks| {
+                let super_root = Container::Chain(modify_super_root(topology, blocks)?);
+                bref.set_mirror_tid(topology.pending_tid);
+                if content.is_none() {
+                    let mut block = topology.blank(root.as_bytes().len()).map_err(|_| no_memory(&bref))?;
+                    block.copy_from_slice(root.as_bytes());
+                    content = Some(block);
+                }
+                topology.insert(blocks, super_root, &bref, &mut content, tid)
+            })
+            .await?;
+        Ok(if inserted == Inserted::New { Outcome::Done } else { Outcome::Exists })
+    }
+
+    async fn remove_pfs(&self, tid: ModifyTid, key: Key) -> Result<Outcome, NodeError> {
+        let removed = self
+            .change(|topology, allocator, blocks| {
+                let super_root = Container::Chain(modify_super_root(topology, blocks)?);
+                remove(topology, allocator, blocks, super_root, key, tid)
+            })
+            .await?;
+        Ok(if removed { Outcome::Done } else { Outcome::Absent })
+    }
+
+    /// Room for a block.
+    pub(super) async fn allocate(&self, kind: BlockKind, radix: Radix, key: Key) -> Result<DataOff, NodeError> {
+        let place =
+            self.change(|topology, allocator, blocks| allocator.allocate(topology, blocks, kind, radix, key)).await?;
+        place.ok_or(NodeError::NoSpace)
+    }
+}
+
+fn no_memory(bref: &Blockref) -> Stop {
+    Stop::Failed(crate::chain::ChainError::new(bref, crate::io::ReadError::NoMemory))
+}
+
+fn remove(
+    topology: &mut Topology,
+    allocator: &mut Allocator,
+    blocks: &BlockCache,
+    root: Container,
+    key: Key,
+    tid: ModifyTid,
+) -> Result<bool, Stop> {
+    // Collected first: the allocator needs the topology too.
+    let mut dropped: heapless::Vec<Blockref, REMOVED_AT_ONCE> = heapless::Vec::new();
+    let removed = topology.remove(blocks, root, key, tid, &mut |bref| {
+        // More than that: the rest is bulkfree's.
+        let _ = dropped.push(*bref);
+    })?;
+    for bref in dropped.iter().filter(|bref| bref.kind() == Ok(BlockKind::Data)) {
+        allocator.free_uncommitted(topology, bref);
+    }
+    Ok(removed.is_some())
+}
+
+fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
+    let set = Container::SuperRootSet;
+    let index = topology.position(set, Inum::SUPER_ROOT.key());
+    let missing = || failed(&topology.super_root[0], Corruption::NoSuperRoot);
+    let index = index.ok_or_else(missing)?;
+    topology.modify(blocks, set, index)
+}
+
+/// A named inode as a modified chain.
+pub(super) fn modify_named(topology: &mut Topology, blocks: &BlockCache, name: InodeName) -> Result<ChainId, Stop> {
+    let super_root = modify_super_root(topology, blocks)?;
+    let gone =
+        || failed(&Blockref::new(BlockKind::Inode, name.inum.key(), KeyBits(0), Methods(0)), Corruption::NoBlock);
+    let pfs = topology.modify_inode(blocks, Container::Chain(super_root), name.pfs)?.ok_or_else(gone)?;
+    if name.inum == Inum::PFS_ROOT {
+        return Ok(pfs);
+    }
+    topology.modify_inode(blocks, Container::Chain(pfs), name.inum.key())?.ok_or_else(gone)
+}
