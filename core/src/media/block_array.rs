@@ -51,14 +51,21 @@ impl<'a> BlockArray<'a> {
         Ok(None)
     }
 
-    /// Checks every entry.
-    pub fn check(&self) -> Result<(), Corruption> {
+    /// Checks every entry; how many there are, the empty ones behind the last left out.
+    pub fn check(&self) -> Result<usize, Corruption> {
         let mut previous = None;
-        for entry in self.entries.iter().filter(|entry| !entry.is_empty()) {
+        let mut count = 0;
+        for (index, entry) in self.entries.iter().enumerate().filter(|(_, entry)| !entry.is_empty()) {
             entry.kind()?;
             previous = Some(self.check_entry(previous, entry)?);
+            count = index + 1;
         }
-        Ok(())
+        Ok(count)
+    }
+
+    /// The array without what is behind its first `count` entries.
+    pub fn truncated(self, count: usize) -> Self {
+        Self { entries: self.entries.get(..count).unwrap_or(self.entries), ..self }
     }
 
     /// As [`first_reaching`](Self::first_reaching) from the start, for an array known to be sound: searches in halves.

@@ -156,12 +156,26 @@ impl Node {
         Ok(found.map_or(Reply::Absent, Reply::Inode))
     }
 
+    /// From the root of the PFS, whose place is known, not from the super-root.
     async fn open_inode(&self, pfs: Slot, inum: Inum, into: Slot) -> Result<Reply, NodeError> {
-        let InodeName { pfs, .. } = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
+        let InodeName { pfs: key, .. } = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
+        let name = InodeName { pfs: key, inum };
+        if inum == Inum::PFS_ROOT {
+            return self.open_named(name, into).await;
+        }
         if inum.key().is_visible() || inum == Inum::SUPER_ROOT {
             return Ok(Reply::Absent);
         }
-        self.open_named(InodeName { pfs, inum }, into).await
+        let opened = self
+            .in_numbered(pfs, inum, |view| {
+                check_indexed(&view)?;
+                Ok(InodeRecord::new(view.bref, &view.inode.meta))
+            })
+            .await?;
+        let Some((place, record)) = opened else { return Ok(Reply::Absent) };
+        self.slots.open(into, name)?;
+        self.slots.remember(into, place, self.epoch.get());
+        Ok(Reply::Inode(record))
     }
 
     async fn open_named(&self, name: InodeName, into: Slot) -> Result<Reply, NodeError> {
