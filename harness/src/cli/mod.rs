@@ -1,5 +1,6 @@
 //! The `hammer2` tool: one file for each command.
 
+mod bulkfree;
 mod cat;
 mod chmod;
 mod facts;
@@ -17,9 +18,12 @@ mod mkdir;
 mod mv;
 mod newfs;
 mod output;
+mod pfs;
+mod pfs_facts;
 mod place;
 mod progress;
 mod put;
+mod random;
 mod rm;
 mod session;
 mod show;
@@ -69,6 +73,11 @@ enum Command {
     SetComp(methods::SetComp),
     #[command(name = "setcheck")]
     SetCheck(methods::SetCheck),
+    PfsList(pfs::PfsList),
+    PfsCreate(pfs::PfsCreate),
+    PfsDelete(pfs::PfsDelete),
+    Snapshot(pfs::Snapshot),
+    Bulkfree(bulkfree::Bulkfree),
     Manifest(manifest::Manifest),
     Show(show::Show),
     Freemap(freemap::Freemap),
@@ -118,6 +127,11 @@ impl Command {
             Self::Truncate(command) => command.run(settings, output),
             Self::SetComp(command) => command.run(settings, output),
             Self::SetCheck(command) => command.run(settings, output),
+            Self::PfsList(command) => command.run(settings, output),
+            Self::PfsCreate(command) => command.run(settings, output),
+            Self::PfsDelete(command) => command.run(settings, output),
+            Self::Snapshot(command) => command.run(settings, output),
+            Self::Bulkfree(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),

@@ -8,9 +8,9 @@ use clap::{Args, ValueEnum};
 use hammer2_core::fs::TimeSource as _;
 use hammer2_core::media::volume_header::VolumeVersion;
 use hammer2_core::newfs::{self, DEFAULT_LABEL, NewfsError, NewfsOptions, NewfsReport};
-use rustix::rand::GetRandomFlags;
 
 use super::output::Output;
+use super::random::fill_random;
 use super::session::{Session, Settings, TOOL_HEAP};
 use super::size::parse_size;
 use super::{Failure, Outcome};
@@ -130,12 +130,4 @@ fn failure(error: NewfsError) -> Failure {
         NewfsError::Device { .. } | NewfsError::NoMemory(_) => Failure::failed(error),
         _ => Failure::unusable(error),
     }
-}
-
-fn fill_random(mut bytes: &mut [u8]) -> Result<(), rustix::io::Errno> {
-    while !bytes.is_empty() {
-        let count = rustix::rand::getrandom(&mut *bytes, GetRandomFlags::empty())?;
-        bytes = &mut bytes[count..];
-    }
-    Ok(())
 }

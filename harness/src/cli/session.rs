@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use allocator_api2::alloc::Global;
 use clap::Args;
-use hammer2_core::cluster::PfsSelector;
+use hammer2_core::cluster::{Cluster, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MIN_MEMORY_BYTES, MountError, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
 use hammer2_core::media::Inum;
@@ -80,6 +80,13 @@ impl Session {
     pub(super) async fn open_node(&self, target: &Target) -> Result<Node, Failure> {
         let disks = self.open_disks(target.images(), Access::Read)?;
         node::open(self.heap, disks, self.node_options()).await.map_err(|error| mount_failure(target, error.into()))
+    }
+
+    /// Opens a target's cluster without mounting a PFS.
+    pub(super) async fn open_cluster(&self, target: &Target, access: Access) -> Result<Cluster, Failure> {
+        let disks = self.open_disks(target.images(), access)?;
+        let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
+        opened.map_err(|error| mount_failure(target, error))
     }
 
     /// How [`open_node`](Self::open_node) opens nodes.
