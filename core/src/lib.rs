@@ -1,8 +1,8 @@
 //! HAMMER2, DragonFly BSD's copy-on-write filesystem, as a library for kernels and for userspace.
 //!
-//! The library reads volumes, checks them ([`fsck`]) and makes new ones ([`newfs`]). It has no operating system below it and
-//! no executor in it: devices, time and memory are given to it, and whoever runs it polls its futures. Every byte from a
-//! disk is taken for hostile, and no more memory is used than was given.
+//! The library reads and writes volumes, checks them ([`fsck`]) and makes new ones ([`newfs`]). It has no operating system
+//! below it and no executor in it: devices, time and memory are given to it, and whoever runs it polls its futures. Every
+//! byte from a disk is taken for hostile, and no more memory is used than was given.
 //!
 //! # The floors
 //!
@@ -13,7 +13,8 @@
 //! | [`fs`] | files and directories: what a user calls |
 //! | [`cluster`] | nodes as one: commands down, one answer up; today with one node |
 //! | [`node`] | one member: a volume set with its super-root and PFSs |
-//! | [`chain`] | one node's topology: lookup and iteration |
+//! | [`freemap`] | where new blocks go |
+//! | [`chain`] | one node's topology: lookup, iteration, modified chains |
 //! | [`io`] | block devices, deadlines, the block cache |
 //! | [`media`] | what is on disk: plain data, no I/O |
 //! | [`memory`] | the heap that is given, and can run out |
@@ -22,7 +23,7 @@
 //!
 //! # Example
 //!
-//! A disk in memory is formatted, mounted and looked at. A real user brings a device of their own ([`io::BlockDevice`]), a
+//! A disk in memory is formatted, mounted and written to. A real user brings a device of their own ([`io::BlockDevice`]), a
 //! clock that rings and an executor that sleeps; `hammer2-kmod-shim` has them for kernels, `hammer2-harness` for a host.
 //!
 //! ```
@@ -31,9 +32,9 @@
 //!
 //! use allocator_api2::alloc::Global;
 //! use hammer2_core::cluster::PfsSelector;
-//! use hammer2_core::fs::{Error, FileSystem, MountOptions};
+//! use hammer2_core::fs::{Error, FileSystem, MountOptions, NewFile, TimeSource};
 //! use hammer2_core::io::{Clock, Disk, DiskOptions, Instant, MemoryDevice, MemoryDisk, boxed_device};
-//! use hammer2_core::media::Timestamp;
+//! use hammer2_core::media::{FileKind, Inum, Timestamp};
 //! use hammer2_core::memory::{self, Heap, Vec};
 //! use hammer2_core::newfs::{NewfsOptions, newfs};
 //!
@@ -45,6 +46,12 @@
 //!         Instant { nanoseconds: 0 }
 //!     }
 //!     fn wake_at(&self, _: Instant, _: &Waker) {}
+//! }
+//!
+//! impl TimeSource for Still {
+//!     fn now(&self) -> Timestamp {
+//!         Timestamp { microseconds: 0 }
+//!     }
 //! }
 //!
 //! async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -64,6 +71,14 @@
 //!     let fs = FileSystem::mount(heap, disks, PfsSelector::Label(b"DATA"), MountOptions::default()).await?;
 //!     assert_eq!(fs.pfs().label, b"DATA");
 //!     assert_eq!(fs.resolve(b"/no/such/file").await, Err(Error::NotFound));
+//!
+//!     let fs = fs.make_writable(&Still).await?;
+//!     let file = fs.create(Inum::PFS_ROOT, b"greeting", &NewFile::new(FileKind::Regular, 0o644)).await?;
+//!     fs.write(file, 0, b"hello, world").await?;
+//!     fs.sync().await?; // From here on it survives a crash.
+//!     let mut content = [0; 5];
+//!     assert_eq!(fs.read(file, 7, &mut content).await?, 5);
+//!     assert_eq!(&content, b"world");
 //!     Ok(())
 //! }
 //!
@@ -86,7 +101,7 @@
 //!
 //! # Limits
 //!
-//! - Nothing is written but by [`newfs`]; a cluster has one node.
+//! - A cluster has one node.
 //! - A mount is used by one thread; its futures may interleave in any way.
 //! - Volumes are those of little-endian machines, version 1 or 2, up to 64 of them in a set.
 //!

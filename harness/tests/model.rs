@@ -8,11 +8,11 @@ use std::env;
 use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
-use hammer2_core::cluster::{EntryBatch, PfsSelector};
+use hammer2_core::cluster::{EntryBatch, NewPfs, PfsOutcome, PfsSelector};
 use hammer2_core::fs::{Cookie, Error, FileSystem, MountOptions, NewAttributes, NewFile, TimeSource};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
-use hammer2_core::media::{FileKind, Inum, Timestamp};
+use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_harness::clock::HostClock;
@@ -129,11 +129,16 @@ impl World {
         disks
     }
 
-    async fn mount(&self) -> FileSystem {
+    async fn mount(&self, label: &str) -> FileSystem {
         let options = MountOptions { memory_bytes: self.memory_bytes };
         let disks = self.disks(&self.disk);
-        let fs = FileSystem::mount(HEAP, disks, PfsSelector::Label(b"DATA"), options).await.unwrap();
+        let fs = FileSystem::mount(HEAP, disks, PfsSelector::Label(label.as_bytes()), options).await.unwrap();
         fs.make_writable(&Ticks).await.unwrap()
+    }
+
+    fn new_pfs<'l>(&mut self, label: &'l [u8]) -> NewPfs<'l> {
+        let mut uuid = || Uuid::random(std::array::from_fn(|_| self.random.next() as u8));
+        NewPfs { label, kind: PfsKind::Master, clid: uuid(), fsid: uuid(), time: Ticks.now() }
     }
 
     async fn check(&self) {
@@ -353,9 +358,13 @@ async fn sequence(world: &mut World, rounds: u64) {
     let disks = world.disks(&world.disk);
     let references: Vec<&Disk> = disks.iter().collect();
     newfs(&references, &NewfsOptions::default(), HEAP, &mut fill, Ticks.now()).await.unwrap();
-    let mut model = Model::new();
-    for _ in 0..rounds {
-        let fs = world.mount().await;
+    // Snapshots by label; the first is the PFS made by newfs. Any of them is changed, copied and removed.
+    let mut models = BTreeMap::from([("DATA".to_owned(), Model::new())]);
+    for round in 0..rounds {
+        let chosen = world.random.below(models.len() as u64) as usize;
+        let (label, mut model) =
+            models.iter().nth(chosen).map(|(label, model)| (label.clone(), model.clone())).unwrap();
+        let fs = world.mount(&label).await;
         compare(&fs, &model).await;
         for _ in 0..world.random.below(60) {
             step(world, &fs, &mut model).await;
@@ -370,9 +379,29 @@ async fn sequence(world: &mut World, rounds: u64) {
             drop(fs);
             model = committed;
         } else {
-            fs.unmount().await.unwrap();
+            if world.random.below(2) == 0 {
+                let copy = format!("snap{round}");
+                fs.snapshot(&world.new_pfs(copy.as_bytes())).await.unwrap();
+                models.insert(copy, model.clone());
+            }
+            let cluster = fs.unmount().await.unwrap();
+            if models.len() > 4 {
+                let gone = models.keys().nth(world.random.below(models.len() as u64) as usize).unwrap().clone();
+                if gone != label {
+                    assert_eq!(cluster.delete_pfs(gone.as_bytes()).await, Ok(PfsOutcome::Done));
+                    models.remove(&gone);
+                }
+            }
+            for _ in 0..world.random.below(4) {
+                let freed = cluster.bulkfree().await.unwrap();
+                assert_eq!((freed.repaired, freed.unstaged), (0, 0), "the freemap was right before");
+            }
         }
+        models.insert(label, model);
         world.check().await;
+    }
+    for (label, model) in &models {
+        compare(&world.mount(label).await, model).await;
     }
 }
 

@@ -15,7 +15,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("media", &["memory"]),
     ("io", &["media", "memory"]),
     ("chain", &["io", "media", "memory"]),
-    ("node", &["chain", "io", "media", "memory"]),
+    ("freemap", &["chain", "io", "media", "memory"]),
+    ("node", &["freemap", "chain", "io", "media", "memory"]),
     ("cluster", &["node", "io", "media", "memory"]),
     ("fs", &["cluster", "io", "media", "memory"]),
     // Beside the floors: whole-volume jobs.

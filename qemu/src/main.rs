@@ -59,7 +59,6 @@ fn run(start_info: &'static StartInfo) -> Verdict {
     // SAFETY: memory that the map calls free and that neither the kernel nor the loader's tables reach into; nobody else
     // is given it.
     let memory = unsafe { memory.as_mut() };
-    let memory_bytes = memory.len();
     let platform = match Platform::start(memory) {
         Ok(platform) => platform,
         Err(error) => {
@@ -67,7 +66,7 @@ fn run(start_info: &'static StartInfo) -> Verdict {
             return Verdict::Fail;
         }
     };
-    println!("kernel: {} MiB free, {} virtio disks", memory_bytes >> 20, platform.disks.len());
+    println!("kernel: {} MiB free, {} virtio disks", platform.memory_bytes >> 20, platform.disks.len());
     match options.mode {
         Mode::Suite => suite::run(&platform),
         Mode::Walk => walk::run(&platform, &options.nodes),

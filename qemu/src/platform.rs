@@ -30,10 +30,13 @@ pub(crate) const MEMORY: Heap = &HEAP;
 /// What a mount gets by default, and a little more for what it is given at its start.
 const CORE_BUDGET_BYTES: usize = 17 << 20;
 
-static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUDGET_BYTES);
+pub(crate) static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUDGET_BYTES);
 
 /// The memory the core may use for the filesystems on the disks.
 pub(crate) const CORE_MEMORY: Heap = &CORE_BUDGET;
+
+/// Memory that the self-tests limit as they like.
+pub(crate) static METERED: Budget<&KernelHeap> = Budget::new(&HEAP, usize::MAX);
 
 /// Tasks that may wait for an alarm at the same time without polling.
 const ALARMS: usize = 256;
@@ -47,11 +50,14 @@ pub(crate) struct Platform {
     pub(crate) disks: Vec<&'static BlockDriver>,
     /// The clock.
     pub(crate) timer: &'static Timer<Tsc>,
+    /// Memory that was free at the start.
+    pub(crate) memory_bytes: usize,
 }
 
 impl Platform {
     /// Takes the machine over: memory, timer, disks.
     pub(crate) fn start(free_memory: &'static mut [MaybeUninit<u8>]) -> Result<Self, NoMemory> {
+        let memory_bytes = free_memory.len();
         HEAP.add(free_memory);
         pic::start();
         let timer = leak(Timer::new(MEMORY, Tsc::calibrate(), ALARMS)?)?;
@@ -61,7 +67,7 @@ impl Platform {
             Ok(found) => out_of_memory |= attach(&mut disks, found).is_err(),
             Err((function, error)) => error!("PCI {function}: {error}"),
         });
-        if out_of_memory { Err(NoMemory) } else { Ok(Self { disks, timer }) }
+        if out_of_memory { Err(NoMemory) } else { Ok(Self { disks, timer, memory_bytes }) }
     }
 
     /// Runs a future, and the tasks it spawns on `executor`.

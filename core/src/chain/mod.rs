@@ -7,6 +7,8 @@
 mod arena;
 mod insert;
 mod remove;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod walk;
 

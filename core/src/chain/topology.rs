@@ -25,7 +25,15 @@ const STALE: &str = "an array's handle names a modified chain";
 
 impl Topology {
     /// A topology in which nothing is modified.
-    pub fn new(heap: Heap, super_root: Blockset, freemap: Blockset, committed: MirrorTid, limit_bytes: usize) -> Self {
+    pub fn new(
+        heap: Heap,
+        mut super_root: Blockset,
+        mut freemap: Blockset,
+        committed: MirrorTid,
+        limit_bytes: usize,
+    ) -> Self {
+        // On media the field of the handles means nothing.
+        super_root.iter_mut().chain(&mut freemap).for_each(|entry| entry.update_tid = 0.into());
         Self {
             super_root,
             freemap,
@@ -135,6 +143,11 @@ impl Topology {
             return Err(Stop::Failed(ChainError::corrupt(&entry, Corruption::BlockType(entry.kind_code()))));
         }
         self.modify(blocks, container, index).map(Some)
+    }
+
+    /// The operation that last changed what an entry stands for.
+    pub fn modify_tid_of(&self, entry: &Blockref) -> ModifyTid {
+        ChainId::of(entry).map_or(entry.modify_tid(), |id| self.chain(id).bref.modify_tid())
     }
 
     /// Takes note that operation `tid` changed what is in a container.

@@ -142,7 +142,10 @@ impl Walk<'_> {
         let block = self.source.blocks.get(entry).ok_or(Stop::Missing(*entry))?;
         let bytes = block.bytes();
         let array = BlockArray::new(&bytes, span);
-        let trust = if block.is_sound_array() { Trust::Sound } else { Trust::Unchecked };
+        let (array, trust) = match block.sound_entries() {
+            Some(count) => (array.truncated(count), Trust::Sound),
+            None => (array, Trust::Unchecked),
+        };
         self.array(Holder { block: entry.name(), array, trust }, depth + 1)
     }
 }

@@ -3,15 +3,18 @@
 //! The layer speaks to nodes in commands and makes one answer of their replies. A cluster of one takes no detour: the command
 //! becomes a direct call, and the node's reply is the answer. Faults of nodes end here; [`OpError`] is what reaches the user.
 
+mod administration;
 mod error;
 mod pfs;
 
+pub(crate) use administration::Origin;
+pub use administration::{NewPfs, PfsOutcome};
 pub use error::OpError;
 pub use pfs::{Pfs, PfsSelector};
 
 pub use crate::node::{
-    Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeOptions, OpenError, Outcome,
-    Reply, Slot, StoredBlock,
+    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeOptions,
+    OpenError, Outcome, Reply, Slot, StoredBlock,
 };
 
 use core::cell::{Ref, RefCell};

@@ -165,6 +165,37 @@ impl Allocator {
         if (low..high).contains(&base) { FreemapRecord::FREE } else { FreemapRecord::RESERVED }
     }
 
+    /// Marks a block as allocated that is in use, whatever the freemap said (spec 7.5).
+    pub fn mark(&mut self, topology: &mut Topology, blocks: &BlockCache, bref: &Blockref) -> Result<(), Stop> {
+        let corrupt = |corruption| Stop::Failed(ChainError::corrupt(bref, corruption));
+        let Some(radix) = bref.data_off().radix().map_err(corrupt)? else { return Ok(()) };
+        let kind = bref.kind().map_err(corrupt)?;
+        let offset = bref.data_off().offset();
+        if offset < self.allocator_beg {
+            return Ok(());
+        }
+        let chain = self.leaf(topology, blocks, offset.0 / LEAF_SPAN_BYTES)?;
+        let (index, _) = chunk_index(offset);
+        let record = &mut records_mut(topology, chain)[index];
+        let new_chunks = record::mark(record, (offset.0 % SEGMENT_BYTES) as u32, radix);
+        if record.class() == 0 {
+            record.set_class(class_of(kind));
+        }
+        self.free_bytes = self.free_bytes.saturating_sub(u64::from(new_chunks) * CHUNK_BYTES);
+        Ok(())
+    }
+
+    /// Takes note of what bulkfree freed, and of what it found in use against the map, in chunks.
+    pub fn adjust_free(&mut self, freed: u64, repaired: u64) {
+        self.free_bytes = (self.free_bytes + freed * CHUNK_BYTES).saturating_sub(repaired * CHUNK_BYTES);
+    }
+
+    /// Looks for room everywhere again: some was freed.
+    pub fn forget_fullness(&mut self) {
+        self.full.fill(0);
+        self.relaxed = false;
+    }
+
     /// Takes back a block that no commit ever saw, if it had its chunks for itself.
     pub fn free_uncommitted(&mut self, topology: &mut Topology, bref: &Blockref) {
         let Ok(Some(radix)) = bref.data_off().radix() else { return };

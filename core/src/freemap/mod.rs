@@ -4,6 +4,9 @@
 //! is freed while the filesystem runs but blocks that no commit ever saw; the rest is bulkfree's.
 
 mod allocator;
+mod bulkfree;
 mod record;
 
 pub use allocator::Allocator;
+pub use bulkfree::BulkfreeCounts;
+pub(crate) use bulkfree::{merge, note_used};

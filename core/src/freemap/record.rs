@@ -57,6 +57,24 @@ fn free_run(record: &FreemapRecord, count: usize, in_order: Option<Key>) -> Opti
     wanted.filter(|first| is_free(*first)).or_else(|| (0..RECORD_CHUNKS).step_by(count).find(|first| is_free(*first)))
 }
 
+/// Marks the chunks of a block as allocated; those that were free.
+pub(super) fn mark(record: &mut FreemapRecord, offset: u32, radix: Radix) -> u32 {
+    let end = offset + radix.bytes() as u32;
+    let mut new_chunks = 0;
+    let mut changed = false;
+    for chunk in (offset / CHUNK) as usize..end.div_ceil(CHUNK) as usize {
+        new_chunks += u32::from(record.chunk(chunk) == ChunkState::Free);
+        changed |= record.chunk(chunk) != ChunkState::Allocated;
+        record.set_chunk(chunk, ChunkState::Allocated);
+    }
+    if changed {
+        // What else lies in these chunks isn't known: small blocks go elsewhere.
+        record.set_linear(0);
+    }
+    record.set_avail(record.avail().saturating_sub(new_chunks * CHUNK));
+    new_chunks
+}
+
 /// Takes back a block of whole chunks; the chunks that are free again.
 pub(super) fn free(record: &mut FreemapRecord, offset: u32, radix: Radix) -> u32 {
     let first = (offset / CHUNK) as usize;

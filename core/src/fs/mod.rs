@@ -15,6 +15,7 @@ mod gate;
 mod inode_cache;
 mod namespace;
 mod set_attributes;
+mod snapshot;
 mod tree_walk;
 mod write;
 mod writing;
@@ -133,6 +134,7 @@ impl FileSystem {
         if self.pfs.kind != PfsKind::Master {
             return Err(MountError::NotWritable(self.pfs.kind));
         }
+        self.cluster.prepare().await?;
         self.writing = Some(Writing::new(self.heap, time, &self.pfs.root)?);
         Ok(self)
     }

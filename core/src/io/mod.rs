@@ -14,7 +14,7 @@ mod device;
 mod disk;
 mod memory_disk;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod volumes;
 mod wakers;
 pub mod wrap;

@@ -179,11 +179,12 @@ pub fn rotation(key: Key, keybits: KeyBits, data_off: DataOff) -> Result<u64, Co
     }
 }
 
-/// The segments of a leaf that can be allocated from, as addresses: from, up to (spec 6.3).
+/// The segments of a leaf that can be allocated from, as addresses: from, up to (spec 6.3). Equal when there are none.
 pub fn managed_range(leaf: Key, allocator_beg: MediaOffset, total_bytes: u64) -> (MediaOffset, MediaOffset) {
-    let low = allocator_beg.0.next_multiple_of(SEGMENT_BYTES).max(leaf.0.saturating_add(SEGMENT_BYTES));
+    let begin = allocator_beg.0.checked_next_multiple_of(SEGMENT_BYTES).unwrap_or(u64::MAX);
+    let low = begin.max(leaf.0.saturating_add(SEGMENT_BYTES));
     let high = leaf.0.saturating_add(LEAF_SPAN_BYTES).min(total_bytes - total_bytes % SEGMENT_BYTES);
-    (MediaOffset(low), MediaOffset(high))
+    (MediaOffset(low), MediaOffset(high.max(low)))
 }
 
 /// The records in a leaf's block.
@@ -230,5 +231,9 @@ mod tests {
         let range = |key, beg, total| managed_range(Key(key), MediaOffset(beg), total);
         assert_eq!(range(0, 0x0440_0c00, 1 << 30), (MediaOffset(0x0480_0000), MediaOffset(1 << 30)));
         assert_eq!(range(1 << 30, 0x0440_0c00, 3 << 29), (MediaOffset(0x4040_0000), MediaOffset(3 << 29)));
+        for (key, beg, total) in [(2 << 30, 0, 3 << 29), (0, 0, 0), (0, u64::MAX, u64::MAX), (u64::MAX, 0, u64::MAX)] {
+            let (low, high) = range(key, beg, total);
+            assert_eq!(low, high, "leaf {key:#x}, begin {beg:#x}, {total:#x} bytes");
+        }
     }
 }

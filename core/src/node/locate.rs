@@ -21,6 +21,7 @@ pub(super) struct InodeView<'v> {
     pub(super) inode: &'v Inode,
     /// What to walk below it.
     pub(super) source: Source<'v>,
+    topology: &'v Topology,
     trust: Trust,
 }
 
@@ -54,12 +55,12 @@ impl Node {
         if let Some(id) = ChainId::of(bref) {
             let chain = topology.chain(id);
             let inode = Inode::in_block(&chain.content).map_err(corrupt)?;
-            return work(InodeView { bref: &chain.bref, inode, source, trust: Trust::Modified });
+            return work(InodeView { bref: &chain.bref, inode, source, topology, trust: Trust::Modified });
         }
         let block = self.blocks.get(bref).ok_or(Stop::Missing(*bref))?;
         let bytes = block.bytes();
         let inode = Inode::in_block(&bytes).map_err(corrupt)?;
-        work(InodeView { bref, inode, source, trust: Trust::Unchecked })
+        work(InodeView { bref, inode, source, topology, trust: Trust::Unchecked })
     }
 
     /// The super-root's blockref.
@@ -142,6 +143,22 @@ impl Node {
             self.slots.remember(slot, bref, self.epoch.get());
         }
         Ok(found)
+    }
+
+    /// Does `work` on the inode of a number below the open root of its PFS; its place and what came of it. None when there is
+    /// no such inode.
+    pub(super) async fn in_numbered<T>(
+        &self,
+        pfs: Slot,
+        inum: Inum,
+        mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<Option<(Blockref, T)>, NodeError> {
+        self.in_inode(pfs, |root| {
+            let Some(bref) = root.find(&mut Cursor::new(KeyRange::only(inum.key())))? else { return Ok(None) };
+            let done = self.view(root.topology, &bref, &mut work)?;
+            Ok(Some((bref, done)))
+        })
+        .await
     }
 
     /// Does `work` on the super-root's inode.

@@ -3,6 +3,7 @@
 //! A node owns its topology: only it touches its blocks, and what it is told and answers ([`Command`], [`Reply`]) names no
 //! place on a device. It knows nothing of clusters.
 
+mod bulkfree;
 mod command;
 mod directory;
 mod entry_batch;
@@ -14,9 +15,12 @@ mod locate;
 mod modification;
 mod modify;
 mod open;
+mod recovery;
 mod slots;
+mod survey;
 mod writer;
 
+pub use crate::freemap::BulkfreeCounts;
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
@@ -31,7 +35,7 @@ use core::cell::{Cell, Ref, RefCell};
 use crate::chain::{ChainError, Cursor, Stop, Topology};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Volumes};
-use crate::media::{Blockref, Corruption, Inum, KeyRange, VolumeHeader, directory_hash};
+use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
 use slots::{Epoch, Slots};
@@ -141,7 +145,7 @@ impl Node {
         let mut cursor = Cursor::new(directory_hash(label));
         while let Some(record) = self.pfs_root(&mut cursor).await? {
             if record.meta.label() == Ok(label) {
-                return self.open_named(InodeName { pfs: record.key, inum: Inum::PFS_ROOT }, into).await;
+                return self.open_root(record.key, into).await;
             }
         }
         Ok(Reply::Absent)
@@ -152,23 +156,31 @@ impl Node {
         Ok(found.map_or(Reply::Absent, Reply::Inode))
     }
 
+    /// From the root of the PFS, whose place is known, not from the super-root.
     async fn open_inode(&self, pfs: Slot, inum: Inum, into: Slot) -> Result<Reply, NodeError> {
-        let InodeName { pfs, .. } = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
+        let root = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
+        if inum == Inum::PFS_ROOT {
+            return self.open_root(root.pfs, into).await;
+        }
         if inum.key().is_visible() || inum == Inum::SUPER_ROOT {
             return Ok(Reply::Absent);
         }
-        self.open_named(InodeName { pfs, inum }, into).await
-    }
-
-    async fn open_named(&self, name: InodeName, into: Slot) -> Result<Reply, NodeError> {
         let opened = self
-            .in_named(name, |view| {
-                if name.inum != Inum::PFS_ROOT {
-                    check_indexed(&view)?;
-                }
+            .in_numbered(pfs, inum, |view| {
+                check_indexed(&view)?;
                 Ok(InodeRecord::new(view.bref, &view.inode.meta))
             })
             .await?;
+        let Some((place, record)) = opened else { return Ok(Reply::Absent) };
+        self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
+        self.slots.remember(into, place, self.epoch.get());
+        Ok(Reply::Inode(record))
+    }
+
+    /// Opens the root of the PFS under `pfs` in the super-root.
+    async fn open_root(&self, pfs: Key, into: Slot) -> Result<Reply, NodeError> {
+        let name = InodeName { pfs, inum: Inum::PFS_ROOT };
+        let opened = self.in_named(name, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta))).await?;
         let Some(record) = opened else { return Ok(Reply::Absent) };
         self.slots.open(into, name)?;
         Ok(Reply::Inode(record))
@@ -193,6 +205,13 @@ impl Node {
     pub fn free_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
         self.allocator.borrow().free_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
+    }
+
+    /// The id of the next operation on the super-root (spec 7.1).
+    pub fn next_super_tid(&self) -> ModifyTid {
+        let topology = self.topology.borrow();
+        let newest = topology.super_root.iter().map(|entry| topology.modify_tid_of(entry)).max();
+        ModifyTid(newest.unwrap_or_default().0 + 1)
     }
 
     /// Makes all places found so far count as unknown: the topology changes.

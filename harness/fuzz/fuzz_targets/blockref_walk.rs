@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use hammer2_core::chain::{Cursor, Holder, find, load_missing, scan};
+use hammer2_core::chain::{Cursor, Holder, Source, Trust, find, load_missing, scan};
 use hammer2_core::io::{BlockCache, MIN_CACHE_BYTES, MemoryDisk, Volume, Volumes};
 use hammer2_core::media::blockref::BLOCKREF_BYTES;
 use hammer2_core::media::geometry::SEGMENT_BYTES;
@@ -42,13 +42,14 @@ async fn walk(disk: Rc<MemoryDisk>, root: &[u8], range: KeyRange) {
 
     let array = BlockArray::new(root, KeyRange::ALL);
     arrays::check(array, range.first);
-    let holder = Holder { block: Blockref::EMPTY.name(), array, sound: array.check().is_ok() };
+    let trust = if array.check().is_ok() { Trust::Sound } else { Trust::Unchecked };
+    let holder = Holder { block: Blockref::EMPTY.name(), array, trust };
     let mut cursor = Cursor::new(range);
     let mut leaves: Vec<Key> = Vec::new();
     while cursor.remaining.is_some() && leaves.len() < MOST_LEAVES {
         let before = cursor.remaining;
         let scanned = load_missing(&blocks, || {
-            scan(&blocks, holder, &mut cursor, &mut |leaf| {
+            scan(Source::on_media(&blocks), holder, &mut cursor, &mut |leaf| {
                 leaves.push(leaf.key());
                 ControlFlow::Continue(())
             })
@@ -61,7 +62,7 @@ async fn walk(disk: Rc<MemoryDisk>, root: &[u8], range: KeyRange) {
     }
     assert!(leaves.is_sorted_by(|a, b| a < b), "leaves come in order, each once");
     let mut cursor = Cursor::new(range);
-    let first = load_missing(&blocks, || find(&blocks, holder, &mut cursor)).await;
+    let first = load_missing(&blocks, || find(Source::on_media(&blocks), holder, &mut cursor)).await;
     if let Ok(Some(first)) = first {
         assert_eq!(leaves.first(), Some(&first.key()));
     }

@@ -1,16 +1,15 @@
 //! The virtio driver against real (emulated) devices. The disks are scratch.
 
-use core::cell::RefCell;
-use core::future::{Future, poll_fn};
-use core::task::{Poll, Waker};
+use core::future::poll_fn;
 
 use hammer2_core::io::{
     BlockDevice, Buffer, Clock, Completion, DeviceError, DeviceOffset, Disk, Operation, Request, Ticket,
 };
-use hammer2_core::memory::{self, NoMemory, Vec};
+use hammer2_core::selftest::Failure;
 use hammer2_kmod_shim::executor::Executor;
 
-use super::{Case, Failure, USED_BYTES, all_disks, failure};
+use super::parallel::{BufferPool, in_parallel};
+use super::{Case, USED_BYTES, all_disks};
 use crate::interrupts::device_interrupts;
 use crate::platform::{MEMORY, Platform};
 use crate::println;
@@ -36,81 +35,6 @@ async fn completion(device: impl BlockDevice, ticket: Ticket) -> Completion {
     poll_fn(|cx| device.poll(ticket, cx)).await
 }
 
-/// Splits the numbers below `count` among `workers` tasks that run at the same time; each takes the next number when it
-/// is done with one. The first error ends its worker and is the result.
-fn in_parallel<'t, F>(
-    platform: &Platform,
-    workers: u16,
-    count: u64,
-    work: impl Fn(u64) -> F + Copy + 't,
-) -> Result<(), Failure>
-where
-    F: Future<Output = Result<(), Failure>> + 't,
-{
-    struct Progress {
-        next: u64,
-        workers: u16,
-        failure: Option<Failure>,
-        waiting: Option<Waker>,
-    }
-    let progress = RefCell::new(Progress { next: 0, workers, failure: None, waiting: None });
-    let executor = Executor::new(MEMORY)?;
-    for _ in 0..workers {
-        let progress = &progress;
-        executor.spawn(async move {
-            loop {
-                let number = progress.borrow().next;
-                if number >= count {
-                    break;
-                }
-                progress.borrow_mut().next += 1;
-                if let Err(failure) = work(number).await {
-                    progress.borrow_mut().failure.get_or_insert(failure);
-                    break;
-                }
-            }
-            progress.borrow_mut().workers -= 1;
-            if let Some(waker) = progress.borrow_mut().waiting.take() {
-                waker.wake();
-            }
-        })?;
-    }
-    platform.run(
-        &executor,
-        poll_fn(|cx| {
-            let mut progress = progress.borrow_mut();
-            progress.waiting = Some(cx.waker().clone());
-            if progress.workers == 0 { Poll::Ready(()) } else { Poll::Pending }
-        }),
-    );
-    drop(executor);
-    match progress.into_inner().failure {
-        Some(failure) => Err(failure),
-        None => Ok(()),
-    }
-}
-
-/// Buffers that are used again and again, so that a measurement isn't one of the allocator.
-struct BufferPool(RefCell<Vec<Buffer>>);
-
-impl BufferPool {
-    fn new(count: u16, bytes: usize) -> Result<Self, NoMemory> {
-        let mut buffers = Vec::new_in(MEMORY);
-        for _ in 0..count {
-            memory::push(&mut buffers, Buffer::new(MEMORY, bytes)?)?;
-        }
-        Ok(Self(RefCell::new(buffers)))
-    }
-
-    fn take(&self) -> Result<Buffer, Failure> {
-        self.0.borrow_mut().pop().ok_or_else(|| failure(format_args!("more workers than buffers")))
-    }
-
-    fn put(&self, buffer: Buffer) -> Result<(), Failure> {
-        Ok(memory::push(&mut self.0.borrow_mut(), buffer)?)
-    }
-}
-
 /// Fills a buffer with what belongs at `offset` of disk number `disk`.
 fn fill(buffer: &mut Buffer, disk: usize, offset: u64) {
     for (index, word) in buffer.bytes_mut().chunks_exact_mut(8).enumerate() {
@@ -134,10 +58,10 @@ fn identity(platform: &Platform) -> Result<(), Failure> {
         let info = disk.info();
         println!("        {}: {} bytes, {} requests in flight", info.name, info.size_bytes, info.queue_depth);
         if info.queue_depth < LEAST_IN_FLIGHT {
-            return Err(failure(format_args!("{}: only {} requests in flight", info.name, info.queue_depth)));
+            return Err(Failure::new(format_args!("{}: only {} requests in flight", info.name, info.queue_depth)));
         }
         if disks[..index].iter().any(|other| other.info().name == info.name) {
-            return Err(failure(format_args!("two disks are called {}", info.name)));
+            return Err(Failure::new(format_args!("two disks are called {}", info.name)));
         }
     }
     Ok(())
@@ -165,7 +89,7 @@ fn patterns(platform: &Platform) -> Result<(), Failure> {
             if is_filled(&buffer, index, offset(number)) {
                 return Ok(());
             }
-            Err(failure(format_args!("{}: wrong data at {:#x}", disk.info().name, offset(number))))
+            Err(Failure::new(format_args!("{}: wrong data at {:#x}", disk.info().name, offset(number))))
         };
         // More workers than tickets: some wait for one.
         in_parallel(platform, depth + 16, count, check)?;
@@ -187,7 +111,7 @@ fn interrupts(platform: &Platform) -> Result<(), Failure> {
         println!("        {}: {microseconds} us a read, {count} interrupts for {READS} reads", disk.info().name);
         // Some completions come before the wait, and are found without one.
         if count < READS / 20 {
-            return Err(failure(format_args!("{count} interrupts for {READS} reads one after the other")));
+            return Err(Failure::new(format_args!("{count} interrupts for {READS} reads one after the other")));
         }
     }
     Ok(())
@@ -220,7 +144,7 @@ fn outside(platform: &Platform) -> Result<(), Failure> {
                 if writes { disk.write(offset, buffer).await } else { disk.read(offset, buffer).await }
             });
             if !matches!(result, Err(DeviceError::OutOfRange)) {
-                return Err(failure(format_args!("{result:?} at {offset:?} of {size:#x} bytes")));
+                return Err(Failure::new(format_args!("{result:?} at {offset:?} of {size:#x} bytes")));
             }
         }
     }
@@ -268,7 +192,7 @@ fn reset(platform: &Platform) -> Result<(), Failure> {
             match platform.run(&executor, completion(device, Ticket(number))).result {
                 Ok(()) => (),
                 Err(DeviceError::Gone) => ended += 1,
-                Err(error) => return Err(failure(format_args!("request {number}, round {round}: {error}"))),
+                Err(error) => return Err(Failure::new(format_args!("request {number}, round {round}: {error}"))),
             }
         }
         let mut buffer = Buffer::new(MEMORY, CHUNK_BYTES)?;
@@ -280,7 +204,7 @@ fn reset(platform: &Platform) -> Result<(), Failure> {
         })?;
     }
     println!("        {ended} of {} requests ended by a reset", ROUNDS * u64::from(IN_FLIGHT));
-    if ended == 0 { Err(failure(format_args!("no request was in flight"))) } else { Ok(()) }
+    if ended == 0 { Err(Failure::new(format_args!("no request was in flight"))) } else { Ok(()) }
 }
 
 fn throughput(platform: &Platform) -> Result<(), Failure> {

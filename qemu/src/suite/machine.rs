@@ -5,9 +5,10 @@ use core::future::poll_fn;
 use core::task::Poll;
 
 use hammer2_core::io::{Buffer, Clock, Duration};
+use hammer2_core::selftest::Failure;
 use hammer2_kmod_shim::executor::Executor;
 
-use super::{Case, Failure, failure};
+use super::Case;
 use crate::platform::{MEMORY, Platform};
 
 pub(super) const CASES: &[Case] = &[
@@ -53,19 +54,19 @@ fn alarms_ring_in_time(platform: &Platform) -> Result<(), Failure> {
     let end = platform.timer.now();
     if end < start.after(longest) || end > start.after(longest + TOLERANCE) {
         let nanoseconds = end.nanoseconds - start.nanoseconds;
-        return Err(failure(format_args!("a pause of {longest:?} took {nanoseconds} ns")));
+        return Err(Failure::new(format_args!("a pause of {longest:?} took {nanoseconds} ns")));
     }
     platform.run(&executor, sleep(platform, PAUSE_FOR_THE_LAST));
     match asleep.get() {
         0 => Ok(()),
-        left => Err(failure(format_args!("{left} tasks still asleep"))),
+        left => Err(Failure::new(format_args!("{left} tasks still asleep"))),
     }
 }
 
 fn allocation_too_large(_: &Platform) -> Result<(), Failure> {
     for _ in 0..2 {
         if Buffer::new(MEMORY, usize::MAX / 4).is_ok() || Buffer::new(MEMORY, 64 << 30).is_ok() {
-            return Err(failure(format_args!("more memory than the machine has was handed out")));
+            return Err(Failure::new(format_args!("more memory than the machine has was handed out")));
         }
         Buffer::new(MEMORY, 1 << 20)?;
     }

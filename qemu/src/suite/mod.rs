@@ -1,55 +1,31 @@
-//! The self-tests: a table of cases, a line for each, and the count that scripts/boot looks for.
+//! The self-tests: this kernel's own cases and those that run everywhere, a line for each, and the count that scripts/boot
+//! looks for.
 
-mod core_cases;
 mod disks;
+mod environment;
 mod machine;
+mod parallel;
+mod reading;
 
-use core::fmt;
-
-use hammer2_core::io::{Clock, DeviceError, Disk, DiskOptions, boxed_device};
-use hammer2_core::memory::{self, NoMemory, Vec};
+use hammer2_core::io::{Clock, Disk, DiskOptions, boxed_device};
+use hammer2_core::memory::{self, Vec};
+use hammer2_core::selftest::{self, Failure};
 use hammer2_kmod_shim::executor::Executor;
+
+use environment::Kernel;
 
 use crate::platform::{BlockDriver, MEMORY, Platform};
 use crate::println;
 use crate::verdict::Verdict;
 
-/// One test.
+/// A test of the machine.
 struct Case {
     name: &'static str,
     run: fn(&Platform) -> Result<(), Failure>,
 }
 
-/// What went wrong, as a line.
-struct Failure(heapless::String<200>);
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A failure that says `what`. More than fits is cut off.
-fn failure(what: fmt::Arguments<'_>) -> Failure {
-    let mut text = heapless::String::new();
-    let _ = fmt::write(&mut text, what);
-    Failure(text)
-}
-
-impl From<NoMemory> for Failure {
-    fn from(error: NoMemory) -> Self {
-        failure(format_args!("{error}"))
-    }
-}
-
-impl From<DeviceError> for Failure {
-    fn from(error: DeviceError) -> Self {
-        failure(format_args!("{error}"))
-    }
-}
-
 /// The cases of the machine itself: what kmod-shim and this kernel promise to the core.
-const TABLES: [&[Case]; 2] = [machine::CASES, disks::CASES];
+const TABLES: [&[Case]; 3] = [machine::CASES, disks::CASES, reading::CASES];
 
 /// Runs every case and says how it went.
 pub(crate) fn run(platform: &Platform) -> Verdict {
@@ -57,15 +33,13 @@ pub(crate) fn run(platform: &Platform) -> Verdict {
     for case in TABLES.iter().copied().flatten() {
         tally.run(case.name, || (case.run)(platform));
     }
-    let machine = core_cases::Machine(platform);
-    for case in hammer2_core::selftest::cases() {
-        let run = || (case.run)(&machine).map_err(|reason| failure(format_args!("{}", reason.text())));
-        tally.run(case.name, run);
+    for case in selftest::cases() {
+        tally.run(case.name, || (case.run)(&Kernel(platform)));
     }
     tally.verdict()
 }
 
-/// Counts cases, of whatever table, and prints their lines.
+/// Counts cases, of either kind, and prints their lines.
 struct Tally<'p> {
     platform: &'p Platform,
     passed: u32,
@@ -73,7 +47,7 @@ struct Tally<'p> {
 }
 
 impl Tally<'_> {
-    fn run<E: fmt::Display>(&mut self, name: &str, case: impl FnOnce() -> Result<(), E>) {
+    fn run(&mut self, name: &str, case: impl FnOnce() -> Result<(), Failure>) {
         let start = self.platform.timer.now();
         let result = case();
         let milliseconds = (self.platform.timer.now().nanoseconds - start.nanoseconds) / 1_000_000;
@@ -82,9 +56,9 @@ impl Tally<'_> {
                 self.passed += 1;
                 println!("ok      {name} ({milliseconds} ms)");
             }
-            Err(reason) => {
+            Err(failure) => {
                 self.failed += 1;
-                println!("FAILED  {name} ({milliseconds} ms): {reason}");
+                println!("FAILED  {name} ({milliseconds} ms): {}", failure.text());
             }
         }
     }
@@ -113,10 +87,10 @@ fn all_disks(platform: &Platform) -> Result<Vec<Disk>, Failure> {
         memory::push(&mut disks, disk(platform, driver)?)?;
     }
     if disks.is_empty() {
-        return Err(failure(format_args!("no virtio disk is attached")));
+        return Err(Failure::new(format_args!("no virtio disk is attached")));
     }
     match disks.iter().map(Disk::info).find(|info| info.read_only || info.size_bytes < USED_BYTES) {
-        Some(info) => Err(failure(format_args!("{}: read-only, or smaller than {USED_BYTES} bytes", info.name))),
+        Some(info) => Err(Failure::new(format_args!("{}: read-only, or smaller than {USED_BYTES} bytes", info.name))),
         None => Ok(disks),
     }
 }

@@ -55,8 +55,8 @@ struct Frame {
     pins: u32,
     /// Used since the eviction hand last came by.
     recent: bool,
-    /// Bit per piece: a sound array.
-    sound: u16,
+    /// Of pieces that are sound arrays: how many entries there are.
+    sound: [Option<u16>; PIECES],
     verified: [Tag; PIECES],
 }
 
@@ -66,7 +66,7 @@ const FREE: Frame = Frame {
     state: State::Free,
     pins: 0,
     recent: false,
-    sound: 0,
+    sound: [None; PIECES],
     verified: [Tag::NONE; PIECES],
 };
 
@@ -148,7 +148,7 @@ impl Frames {
     }
 
     fn remove_from_index(&mut self, key: DataOff, frame: u32) {
-        self.index.remove(hash(key), frame, |other| hash(self.frames[other as usize].key));
+        self.index.remove(hash(key), frame);
     }
 
     pub(super) fn pin(&mut self, frame: usize) {
@@ -219,18 +219,18 @@ impl Frames {
         }
     }
 
-    /// Whether the piece at `start` was verified for `tag`, and then whether it is a sound array.
-    pub(super) fn verified(&self, frame: usize, start: usize, tag: Tag) -> Option<bool> {
+    /// Whether the piece at `start` was verified for `tag`, and then how many entries it has when it is a sound array.
+    pub(super) fn verified(&self, frame: usize, start: usize, tag: Tag) -> Option<Option<u16>> {
         let piece = start >> MIN_RADIX;
         let frame = &self.frames[frame];
-        (frame.state == State::Ready && frame.verified[piece] == tag).then_some(frame.sound >> piece & 1 != 0)
+        (frame.state == State::Ready && frame.verified[piece] == tag).then_some(frame.sound[piece])
     }
 
-    pub(super) fn set_verified(&mut self, frame: usize, start: usize, tag: Tag, sound: bool) {
+    pub(super) fn set_verified(&mut self, frame: usize, start: usize, tag: Tag, sound: Option<u16>) {
         let piece = start >> MIN_RADIX;
         let frame = &mut self.frames[frame];
         frame.verified[piece] = tag;
-        frame.sound = frame.sound & !(1 << piece) | u16::from(sound) << piece;
+        frame.sound[piece] = sound;
     }
 }
 

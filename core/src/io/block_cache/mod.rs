@@ -67,7 +67,7 @@ pub struct Block<'c> {
     frame: usize,
     start: usize,
     len: usize,
-    sound: bool,
+    sound: Option<u16>,
 }
 
 impl Block<'_> {
@@ -81,7 +81,12 @@ impl Block<'_> {
     /// True when it is an array whose entries are all in order and in place, so that it can be searched without looking at
     /// each.
     pub fn is_sound_array(&self) -> bool {
-        self.sound
+        self.sound.is_some()
+    }
+
+    /// How many entries a sound array has, the empty ones behind the last left out.
+    pub fn sound_entries(&self) -> Option<usize> {
+        self.sound.map(usize::from)
     }
 }
 
@@ -113,6 +118,12 @@ impl Place {
         let frame = DataOff::new(chunk, Radix::holding(CHUNK_BYTES as usize).unwrap_or(Radix::MAX));
         Ok(Self { frame, start: (offset % CHUNK_BYTES) as usize, radix })
     }
+
+    /// The same block in a frame of its own, not in that of the chunk around it.
+    fn alone(self) -> Self {
+        let offset = MediaOffset(self.frame.offset().0 + self.start as u64);
+        Self { frame: DataOff::new(offset, self.radix), start: 0, radix: self.radix }
+    }
 }
 
 impl BlockCache {
@@ -138,10 +149,13 @@ impl BlockCache {
     pub fn get(&self, bref: &Blockref) -> Option<Block<'_>> {
         let place = Place::of(bref.data_off()).ok()?;
         let mut frames = self.frames.borrow_mut();
-        let frame = frames.find(place.frame)?;
-        let sound = frames.verified(frame, place.start, Tag::of(bref))?;
+        let tag = Tag::of(bref);
+        let (frame, start, sound) = [place, place.alone()].into_iter().find_map(|Place { frame, start, .. }| {
+            let frame = frames.find(frame)?;
+            frames.verified(frame, start, tag).map(|sound| (frame, start, sound))
+        })?;
         frames.pin(frame);
-        Some(Block { cache: self, frame, start: place.start, len: place.radix.bytes(), sound })
+        Some(Block { cache: self, frame, start, len: place.radix.bytes(), sound })
     }
 
     /// The block, read and verified if need be.
@@ -150,7 +164,8 @@ impl BlockCache {
         if !freemap {
             check_placement(bref.data_off(), self.volumes.total_bytes())?;
         }
-        let place = Place::of(bref.data_off())?;
+        let mut place = Place::of(bref.data_off())?;
+        let mut read_again = false;
         loop {
             if let Some(block) = self.get(bref) {
                 return Ok(block);
@@ -166,8 +181,9 @@ impl BlockCache {
                 Ok(()) => {}
                 // A bad sector elsewhere in the chunk, a chunk that changed around the block, wrong bytes on their way: the
                 // block by itself may be good.
-                Err(ReadError::Device { .. } | ReadError::Corrupt(Corruption::Check(_))) => {
-                    return self.load_alone(place, bref).await;
+                Err(ReadError::Device { .. } | ReadError::Corrupt(Corruption::Check(_))) if !read_again => {
+                    place = place.alone();
+                    read_again = true;
                 }
                 Err(error) => return Err(error),
             }
@@ -216,8 +232,8 @@ impl BlockCache {
     pub fn invalidate(&self, offset: MediaOffset, bytes: usize) {
         let mut frames = self.frames.borrow_mut();
         let end = offset.0.saturating_add(bytes as u64);
-        let frame_sizes = (CHUNK_BYTES.trailing_zeros() as u8..=Radix::MAX.value()).filter_map(|r| Radix::new(r).ok());
-        for radix in frame_sizes {
+        // Blocks smaller than a chunk have frames of their own when the chunk can't be read.
+        for radix in (Radix::MIN.value()..=Radix::MAX.value()).filter_map(|radix| Radix::new(radix).ok()) {
             let size = radix.bytes() as u64;
             let mut base = offset.0 - offset.0 % size;
             while base < end {
@@ -307,26 +323,6 @@ impl BlockCache {
         Poll::Ready(outcome)
     }
 
-    /// Reads just the block, not the chunk around it.
-    async fn load_alone(&self, place: Place, bref: &Blockref) -> Result<Block<'_>, ReadError> {
-        let (offset, len) = (bref.data_off().offset(), place.radix.bytes());
-        let (index, volume, device_offset) =
-            self.volumes.locate(offset, len as u64).ok_or(Corruption::OutOfRange(bref.data_off()))?;
-        let buffer = Buffer::new(self.heap, len)?;
-        let read = volume.disk.read(device_offset, buffer).await;
-        let buffer = read.map_err(|error| ReadError::Device { volume: index as u8, error })?;
-        if let Some(block) = self.get(bref) {
-            return Ok(block);
-        }
-        let sound = verify_block(bref, buffer.bytes())?;
-        // The frame is in no index: it belongs to this block alone and goes with it.
-        let frame = self.claim(DataOff::NONE, len)?;
-        self.frames.borrow_mut().set_ready(frame);
-        *self.bytes[frame].borrow_mut() = Some(buffer);
-        self.frames.borrow_mut().pin(frame);
-        Ok(Block { cache: self, frame, start: 0, len, sound })
-    }
-
     /// Compares the block with its check code, and remembers that it is good.
     fn verify(&self, frame: usize, place: Place, bref: &Blockref) -> Result<(), ReadError> {
         if self.frames.borrow().state(frame, place.frame) != Some(State::Ready) {
@@ -357,15 +353,18 @@ impl BlockCache {
     }
 }
 
-/// Checks that a block is what its blockref says: its check code, and its structure by itself. For arrays: whether every
-/// entry is sound; those of an unsound array are looked at one by one when they are used.
-fn verify_block(bref: &Blockref, block: &[u8]) -> Result<bool, Corruption> {
+/// Checks that a block is what its blockref says: its check code, and its structure by itself. Of arrays in
+/// which every entry is sound: how many there are; those of an unsound array are looked at one by one when they are used.
+fn verify_block(bref: &Blockref, block: &[u8]) -> Result<Option<u16>, Corruption> {
     bref.verify(block)?;
     match bref.kind()? {
-        BlockKind::Inode => Inode::in_block(block)?.check().map(|()| false),
-        BlockKind::Indirect | BlockKind::FreemapNode => Ok(BlockArray::new(block, bref.span()?).check().is_ok()),
-        BlockKind::FreemapLeaf => freemap::records(block).map(|_| false),
-        BlockKind::Data | BlockKind::Dirent => Ok(false),
+        BlockKind::Inode => Inode::in_block(block)?.check().map(|()| None),
+        BlockKind::Indirect | BlockKind::FreemapNode => {
+            let count = BlockArray::new(block, bref.span()?).check().ok();
+            Ok(count.and_then(|count| u16::try_from(count).ok()))
+        }
+        BlockKind::FreemapLeaf => freemap::records(block).map(|_| None),
+        BlockKind::Data | BlockKind::Dirent => Ok(None),
     }
 }
 

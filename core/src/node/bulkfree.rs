@@ -1,0 +1,103 @@
+//! Bulkfree: giving back what nobody refers to any more (spec 6.7).
+
+use zerocopy::FromBytes;
+
+use super::survey::Since;
+use super::{Node, NodeError};
+use crate::chain::{ChainError, ChainId, Container, Cursor, Holder, Source, Trust, load_missing, scan};
+use crate::freemap::{BulkfreeCounts, merge, note_used};
+use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, chunk_index, managed_range};
+use crate::media::geometry::{LEAF_SPAN_BYTES, SEGMENT_BYTES};
+use crate::media::{BlockArray, BlockKind, BlockName, Blockref, DataOff, Key, KeyRange, MediaOffset};
+use crate::memory::{self, Vec};
+use core::ops::ControlFlow;
+
+/// Leaves of the freemap that one walk over the topology is made for: what is in use of them takes 32 KiB each.
+const LEAVES_AT_ONCE: usize = 32;
+
+/// What was found in use of one leaf's gigabyte.
+struct Usage {
+    leaf: Key,
+    records: Vec<FreemapRecord>,
+}
+
+impl Node {
+    /// One pass over the freemap: chunks that nobody refers to are staged, those staged by an earlier pass are freed. Flushes
+    /// before and after. Nothing else may be executed meanwhile. A topology that can't be read whole is left as it is.
+    pub async fn bulkfree(&self) -> Result<BulkfreeCounts, NodeError> {
+        self.flush().await?;
+        let mut counts = BulkfreeCounts::default();
+        let mut rest = Some(KeyRange::ALL);
+        while let Some(range) = rest {
+            let (mut usages, after) = self.next_leaves(range).await?;
+            rest = after;
+            self.survey(Since::Ever, &mut |bref| note(&mut usages, bref)).await?;
+            for usage in &usages {
+                counts.add(self.apply(usage).await?);
+            }
+        }
+        self.allocator.borrow_mut().forget_fullness();
+        self.flush().await?;
+        Ok(counts)
+    }
+
+    /// The first leaves that exist in `range`, with nothing in use yet, and the keys behind them.
+    async fn next_leaves(&self, range: KeyRange) -> Result<(Vec<Usage>, Option<KeyRange>), NodeError> {
+        let set = self.header().freemap_blockset;
+        let mut keys: heapless::Vec<Key, LEAVES_AT_ONCE> = heapless::Vec::new();
+        let mut cursor = Cursor::new(range);
+        load_missing(&self.blocks, || {
+            let array = BlockArray::of(&set, KeyRange::ALL);
+            let block = BlockName { kind: BlockKind::FreemapNode as u8, key: Key(0), data_off: DataOff::NONE };
+            let root = Holder { block, array, trust: Trust::Unchecked };
+            scan(Source::on_media(&self.blocks), root, &mut cursor, &mut |leaf| {
+                let _ = keys.push(leaf.key());
+                if keys.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        })
+        .await?;
+        let mut usages = Vec::new_in(self.heap);
+        for leaf in &keys {
+            let records = memory::filled(self.heap, LEAF_RECORDS, || FreemapRecord::FREE)?;
+            memory::push(&mut usages, Usage { leaf: *leaf, records })?;
+        }
+        let after = keys.last().filter(|_| keys.is_full()).and_then(|last| range.above(*last));
+        Ok((usages, after))
+    }
+
+    /// Brings a leaf up to date with what is in use of it.
+    async fn apply(&self, usage: &Usage) -> Result<BulkfreeCounts, NodeError> {
+        let (allocator_beg, total_bytes) = (self.header().allocator_beg(), self.volumes().total_bytes());
+        let (low, high) = managed_range(usage.leaf, allocator_beg, total_bytes);
+        self.change(|topology, allocator, blocks| {
+            let (container, index) = topology.descend(blocks, Container::FreemapSet, usage.leaf)?;
+            let Some(index) = index else { return Ok(BulkfreeCounts::default()) };
+            let id: ChainId = topology.modify(blocks, container, index)?;
+            let chain = topology.chain_mut(id);
+            let corrupt = |_| crate::media::Corruption::BlockSize(0);
+            let live = <[FreemapRecord; LEAF_RECORDS]>::mut_from_bytes(&mut chain.content).map_err(corrupt);
+            let bref = chain.bref;
+            let live = live.map_err(|corruption| crate::chain::Stop::Failed(ChainError::corrupt(&bref, corruption)))?;
+            let mut counts = BulkfreeCounts::default();
+            for (record, (live, used)) in live.iter_mut().zip(&usage.records).enumerate() {
+                let base = MediaOffset(usage.leaf.0 + record as u64 * SEGMENT_BYTES);
+                if (low..high).contains(&base) {
+                    counts.add(merge(live, used));
+                }
+            }
+            chain.bref.check[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+            allocator.adjust_free(counts.freed, counts.repaired);
+            Ok(counts)
+        })
+        .await
+    }
+}
+
+fn note(usages: &mut [Usage], bref: &Blockref) {
+    let (Ok(Some(radix)), Ok(kind)) = (bref.data_off().radix(), bref.kind()) else { return };
+    let offset = bref.data_off().offset();
+    let leaf = Key(offset.0 - offset.0 % LEAF_SPAN_BYTES);
+    let Ok(found) = usages.binary_search_by_key(&leaf, |usage| usage.leaf) else { return };
+    let (record, _) = chunk_index(offset);
+    note_used(&mut usages[found].records[record], kind, (offset.0 % SEGMENT_BYTES) as u32, radix);
+}
