@@ -204,7 +204,7 @@ impl Node {
     /// Bytes in free chunks, less what is needed to write what is modified and still have room to delete.
     pub fn free_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
-        self.allocator.borrow().free_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
+        self.allocator.borrow().usable_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
     }
 
     /// The id of the next operation on the super-root (spec 7.1).
