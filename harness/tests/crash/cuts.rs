@@ -257,7 +257,7 @@ impl Cutter<'_> {
             }
             panic!("{}: neither the last sync nor the one under way: {differences:#?}", context())
         });
-        if is_header || self.tally.cuts % self.effort.check_every == 0 {
+        if is_header || self.tally.cuts.is_multiple_of(self.effort.check_every) {
             self.tally.checks += 1;
             let problems = host.run(host.problems(&self.image, Headers::MayBeTorn));
             assert!(problems.is_empty(), "{}: {problems:#?}", context());
