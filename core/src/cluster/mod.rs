@@ -19,7 +19,7 @@ pub use crate::node::{
 
 use core::cell::{Ref, RefCell};
 
-use crate::io::Disk;
+use crate::io::{Buffer, Disk};
 use crate::media::{Inum, Key, KeyRange, ModifyTid, VolumeHeader};
 use crate::memory::{self, Heap, NoMemory, Vec};
 use crate::node::{self, Node};
@@ -65,6 +65,11 @@ impl Cluster {
     /// Makes everything done so far durable.
     pub async fn flush(&self) -> Result<(), OpError> {
         Ok(self.node.flush().await?)
+    }
+
+    /// Gives back the buffer of a [`FileBlock`] that was read, for the next.
+    pub fn give_back(&self, buffer: Buffer) {
+        self.node.blocks().give_back(buffer);
     }
 
     /// What ended all writing, if anything did.

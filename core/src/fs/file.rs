@@ -10,8 +10,6 @@ use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Compression, Corruption, FileKind, Inum, Key, KeyRange};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
-/// How far ahead of a read blocks are requested, in bytes.
-const READ_AHEAD_BYTES: u64 = 8 * BLOCK;
 
 impl FileSystem {
     /// Reads from `offset` into `out`; the number of bytes read, less than asked for only at the end of the file.
@@ -102,15 +100,9 @@ impl FileSystem {
         Ok(wanted)
     }
 
-    /// Requests the blocks of a read that goes over more than one, and some behind it, before the first is waited for.
+    /// Requests the blocks that will be wanted before the first is waited for.
     async fn read_ahead(&self, file: &InodeRef<'_>, size: u64, offset: u64, wanted: u64) -> Result<(), Error> {
-        let first = offset - offset % BLOCK;
-        let end = (offset + wanted).min(first + READ_AHEAD_BYTES);
-        if !offset.is_multiple_of(BLOCK) && end - offset <= BLOCK - offset % BLOCK {
-            return Ok(());
-        }
-        let last = first.saturating_add(READ_AHEAD_BYTES).min(size) - 1;
-        let range = KeyRange { first: Key(first), last: Key(last) };
+        let Some(range) = file.plan_ahead(offset, wanted, size, self.read_ahead_bytes) else { return Ok(()) };
         self.cluster.execute(Command::Prefetch { file: file.slot, range }).await?;
         Ok(())
     }
@@ -151,6 +143,8 @@ impl FileSystem {
             copy_padded(stored.bytes(), start, out);
             if !whole && stored.len() == FILE_BLOCK_BYTES {
                 self.files.insert(file.inum, key, stored);
+            } else {
+                self.cluster.give_back(stored);
             }
             return Ok(());
         }

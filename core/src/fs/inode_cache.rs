@@ -2,9 +2,10 @@
 
 use core::cell::RefCell;
 
+use super::read_ahead::ReadAhead;
 use super::{Attributes, Error, FileSystem};
 use crate::cluster::{InodeRecord, Slot};
-use crate::media::Inum;
+use crate::media::{Inum, KeyRange};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
 /// Memory an entry takes, with its slot on a node: for budgets.
@@ -20,6 +21,7 @@ struct Cached {
     recent: bool,
     /// Says what isn't on the nodes.
     dirty: bool,
+    ahead: ReadAhead,
 }
 
 /// A table of inodes of fixed size, taken at once.
@@ -80,6 +82,12 @@ impl InodeRef<'_> {
             false => (0, cached.pins),
         };
         cached.opens
+    }
+
+    /// The blocks to request ahead of a read (see [`ReadAhead::plan`]).
+    pub(super) fn plan_ahead(&self, offset: u64, bytes: u64, size: u64, window_bytes: u64) -> Option<KeyRange> {
+        let mut table = self.cache.table.borrow_mut();
+        table.entries[self.entry].as_mut()?.ahead.plan(offset, bytes, size, window_bytes)
     }
 
     /// How many have it open.
@@ -154,7 +162,16 @@ impl InodeCache {
     fn insert(&self, inum: Inum, slot: Slot, record: InodeRecord) -> Result<(InodeRef<'_>, Option<Slot>), Slot> {
         let table = &mut *self.table.borrow_mut();
         let (entry, evicted) = table.make_room().ok_or(slot)?;
-        table.entries[entry] = Some(Cached { inum, slot, record, pins: 1, opens: 0, recent: true, dirty: false });
+        table.entries[entry] = Some(Cached {
+            inum,
+            slot,
+            record,
+            pins: 1,
+            opens: 0,
+            recent: true,
+            dirty: false,
+            ahead: ReadAhead::default(),
+        });
         table.index.insert(inum.0, entry as u32);
         Ok((InodeRef { cache: self, entry, inum, slot }, evicted))
     }

@@ -14,6 +14,7 @@ mod file_cache;
 mod gate;
 mod inode_cache;
 mod namespace;
+mod read_ahead;
 mod set_attributes;
 mod snapshot;
 mod tree_walk;
@@ -43,6 +44,9 @@ use writing::Writing;
 /// The smallest memory budget a mount works with.
 pub const MIN_MEMORY_BYTES: usize = 2 << 20;
 
+/// How far ahead of a reader blocks are requested at most.
+const READ_AHEAD_BYTES: u64 = 1 << 20;
+
 /// How a filesystem is mounted.
 #[derive(Clone, Copy, Debug)]
 pub struct MountOptions {
@@ -68,6 +72,11 @@ impl MountOptions {
         }
     }
 
+    /// A quarter of what blocks may take, and no more than keeps any device busy.
+    fn read_ahead_bytes(&self) -> u64 {
+        (self.node_options().cache_bytes as u64 / 4).min(READ_AHEAD_BYTES)
+    }
+
     fn file_cache_bytes(&self) -> usize {
         self.memory_bytes.max(MIN_MEMORY_BYTES) / 4
     }
@@ -82,6 +91,7 @@ pub struct FileSystem {
     files: FileCache,
     decompressor: RefCell<Decompressor>,
     gate: Gate,
+    read_ahead_bytes: u64,
     /// None when nothing may be changed.
     writing: Option<Writing>,
     heap: Heap,
@@ -124,6 +134,7 @@ impl FileSystem {
             pfs,
             root,
             gate: Gate::default(),
+            read_ahead_bytes: options.read_ahead_bytes(),
             writing: None,
             heap,
         })

@@ -51,6 +51,9 @@ impl From<Corruption> for ReadError {
 /// The smallest budget: a few blocks of the largest size.
 pub const MIN_CACHE_BYTES: usize = 512 << 10;
 
+/// The part of the budget that spare buffers may take: one in this.
+const SPARE_SHARE: usize = 8;
+
 /// Blocks of one filesystem.
 pub struct BlockCache {
     volumes: Volumes,
@@ -59,6 +62,9 @@ pub struct BlockCache {
     /// The bytes of each frame, apart from the books, so that a block can be looked at while others come and go.
     bytes: Vec<RefCell<Option<Buffer>>>,
     loaded: Wakers,
+    /// Buffers of the largest size that were given back, for the next reads: allocating and zeroing one takes as long as
+    /// copying half of it.
+    spare: RefCell<Vec<Buffer>>,
 }
 
 /// A good block in memory; it stays there as long as this lives.
@@ -131,12 +137,15 @@ impl BlockCache {
     pub fn new(heap: Heap, volumes: Volumes, budget_bytes: usize) -> Result<Self, NoMemory> {
         let budget_bytes = budget_bytes.max(MIN_CACHE_BYTES);
         let count = budget_bytes / CHUNK_BYTES as usize;
+        let mut spare = Vec::new_in(heap);
+        spare.try_reserve_exact(budget_bytes / SPARE_SHARE / Radix::MAX.bytes()).map_err(|_| NoMemory)?;
         Ok(Self {
             volumes,
             heap,
             frames: RefCell::new(Frames::new(heap, count, budget_bytes)?),
             bytes: memory::filled(heap, count, || RefCell::new(None))?,
             loaded: Wakers::default(),
+            spare: RefCell::new(spare),
         })
     }
 
@@ -228,6 +237,20 @@ impl BlockCache {
         self.bytes[block.frame].take().ok_or(ReadError::NoMemory)
     }
 
+    /// Gives back a buffer that [`take`](Self::take) returned.
+    pub fn give_back(&self, buffer: Buffer) {
+        let mut spare = self.spare.borrow_mut();
+        if buffer.len() == Radix::MAX.bytes() && spare.len() < spare.capacity() {
+            spare.push(buffer);
+        }
+    }
+
+    /// A buffer to read into; what it holds means nothing.
+    fn buffer(&self, bytes: usize) -> Result<Buffer, NoMemory> {
+        let spare = (bytes == Radix::MAX.bytes()).then(|| self.spare.borrow_mut().pop()).flatten();
+        spare.map_or_else(|| Buffer::new(self.heap, bytes), Ok)
+    }
+
     /// Forgets everything known of a place that is about to be written.
     pub fn invalidate(&self, offset: MediaOffset, bytes: usize) {
         let mut frames = self.frames.borrow_mut();
@@ -261,7 +284,7 @@ impl BlockCache {
             return Ok(None);
         }
         let frame = self.claim(place.frame, bytes)?;
-        let buffer = match Buffer::new(self.heap, bytes) {
+        let buffer = match self.buffer(bytes) {
             Ok(buffer) => buffer,
             Err(error) => {
                 self.frames.borrow_mut().release(frame);
