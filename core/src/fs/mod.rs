@@ -176,7 +176,7 @@ impl FileSystem {
     pub fn statistics(&self) -> Statistics {
         let header = self.cluster.header();
         let free_bytes = match self.writing {
-            Some(_) => self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes()),
+            Some(_) => self.unclaimed_bytes(),
             None => header.allocator_free(),
         };
         Statistics::new(header.allocator_size(), free_bytes, self.pfs.root.stats.inodes)

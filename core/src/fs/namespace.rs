@@ -50,7 +50,7 @@ impl FileSystem {
         if self.find_entry(&directory, name).await?.is_some() {
             return Err(Error::Exists);
         }
-        self.admit(NEW_FILE_BYTES + new.target.len() as u64)?;
+        self.admit(NEW_FILE_BYTES + new.target.len() as u64).await?;
         let inum = writing.inum();
         let inode = self.new_inode(&directory, inum, new)?;
         let methods = metadata_methods(inode.meta.check_algo, inode.meta.comp_algo);
@@ -108,7 +108,7 @@ impl FileSystem {
         if self.find_entry(&directory, name).await?.is_some() {
             return Err(Error::Exists);
         }
-        self.admit(NEW_FILE_BYTES)?;
+        self.admit(NEW_FILE_BYTES).await?;
         self.add_entry(&directory, name, file.inum, attributes.kind).await?;
         let now = self.writing()?.now();
         file.change(|record| {
@@ -164,7 +164,7 @@ impl FileSystem {
                 (false, true) => return Err(Error::IsADirectory),
                 (false, false) => {}
             },
-            None => self.admit(NEW_FILE_BYTES)?,
+            None => self.admit(NEW_FILE_BYTES).await?,
         }
         if let Some((other_key, _)) = replaced {
             self.remove_entry(&to, other_key).await?;

@@ -20,7 +20,7 @@ impl FileSystem {
         if data.is_empty() {
             return Ok(());
         }
-        self.admit((offset % BLOCK + data.len() as u64).next_multiple_of(BLOCK))?;
+        self.admit((offset % BLOCK + data.len() as u64).next_multiple_of(BLOCK)).await?;
         let size = file.with(|record| record.meta.size());
         if offset > size {
             self.clear_tail(&file, size).await?;

@@ -15,6 +15,9 @@ use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{CheckMethod, Compression, Inum, Key, KeyRange, Methods, ModifyTid, Radix, Timestamp};
 use crate::memory::{Heap, NoMemory};
 
+/// A sync that finds less room than this isn't worth another: each takes some, too.
+const MIN_GAIN_BYTES: u64 = 1 << 20;
+
 /// The time of day.
 pub trait TimeSource {
     /// Now.
@@ -79,10 +82,20 @@ impl FileSystem {
         Ok(self.cluster.modify(tid, modification).await?)
     }
 
-    /// Makes sure that there is room for `bytes` more, besides all that is only in memory yet.
-    pub(super) fn admit(&self, bytes: u64) -> Result<(), Error> {
-        let free = self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes());
-        if bytes <= free { Ok(()) } else { Err(Error::NoSpace) }
+    /// Makes sure that there is room for `bytes` more, besides all that is only in memory yet. Nothing of the operation that
+    /// asks may be done before.
+    pub(super) async fn admit(&self, bytes: u64) -> Result<(), Error> {
+        if bytes <= self.unclaimed_bytes() {
+            return Ok(());
+        }
+        // What is in memory is counted at its largest; mostly it turns out smaller.
+        self.sync_inside().await?;
+        if bytes + MIN_GAIN_BYTES <= self.unclaimed_bytes() { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
+    /// Bytes nobody has a claim to, not even what is only in memory.
+    pub(super) fn unclaimed_bytes(&self) -> u64 {
+        self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes())
     }
 
     /// Sends to the nodes what memory is too short for.
