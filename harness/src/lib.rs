@@ -5,3 +5,4 @@ pub mod cli;
 pub mod clock;
 pub mod device;
 pub mod executor;
+pub mod time_source;

@@ -17,6 +17,7 @@ use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
+use hammer2_kmod_shim::budget::Budget;
 
 const HEAP: Heap = &Global;
 const VOLUME_BYTES: u64 = 256 << 20;
@@ -132,7 +133,10 @@ impl World {
     async fn mount(&self, label: &str) -> FileSystem {
         let options = MountOptions { memory_bytes: self.memory_bytes };
         let disks = self.disks(&self.disk);
-        let fs = FileSystem::mount(HEAP, disks, PfsSelector::Label(label.as_bytes()), options).await.unwrap();
+        // A little more than the mount is given: what lives only a moment.
+        let limit_bytes = self.memory_bytes + (1 << 20);
+        let heap: Heap = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
+        let fs = FileSystem::mount(heap, disks, PfsSelector::Label(label.as_bytes()), options).await.unwrap();
         fs.make_writable(&Ticks).await.unwrap()
     }
 
@@ -352,12 +356,16 @@ async fn compare(fs: &FileSystem, model: &Model) {
     }
 }
 
-async fn sequence(world: &mut World, rounds: u64) {
+async fn format(world: &mut World) {
     let random = &mut Random(world.random.next());
     let mut fill = |bytes: &mut [u8]| bytes.iter_mut().for_each(|byte| *byte = random.next() as u8);
     let disks = world.disks(&world.disk);
     let references: Vec<&Disk> = disks.iter().collect();
     newfs(&references, &NewfsOptions::default(), HEAP, &mut fill, Ticks.now()).await.unwrap();
+}
+
+async fn sequence(world: &mut World, rounds: u64) {
+    format(world).await;
     // Snapshots by label; the first is the PFS made by newfs. Any of them is changed, copied and removed.
     let mut models = BTreeMap::from([("DATA".to_owned(), Model::new())]);
     for round in 0..rounds {
@@ -442,4 +450,43 @@ fn random_operations_behave_like_the_model() {
         let mut world = World { disk, clock, random: Random(seed), memory_bytes };
         Executor::new(clock).block_on(sequence(&mut world, rounds));
     }
+}
+
+/// More is modified than memory holds: blocks are written and read again before any sync.
+#[test]
+fn many_files_with_little_memory() {
+    let clock = HostClock::leaked();
+    let disk = Rc::new(MemoryDisk::new(HEAP, VOLUME_BYTES));
+    let mut world = World { disk, clock, random: Random(1), memory_bytes: 2 << 20 };
+    Executor::new(clock).block_on(async {
+        let world = &mut world;
+        format(world).await;
+        let fs = world.mount("DATA").await;
+        let names = |directory: u64, file: u64| (format!("directory {directory}"), format!("a file called {file}"));
+        for directory in 0..20 {
+            let (name, _) = names(directory, 0);
+            let new = NewFile::new(FileKind::Directory, 0o755);
+            fs.create(Inum::PFS_ROOT, name.as_bytes(), &new).await.unwrap();
+        }
+        for file in 0..400 {
+            for directory in 0..20 {
+                let (above, name) = names(directory, file);
+                let above = fs.lookup(Inum::PFS_ROOT, above.as_bytes()).await.unwrap();
+                let inum = fs.create(above, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await.unwrap();
+                fs.write(inum, 600 * (file % 3), name.as_bytes()).await.unwrap();
+            }
+        }
+        fs.unmount().await.unwrap();
+        world.check().await;
+        let fs = world.mount("DATA").await;
+        for file in 0..400 {
+            for directory in 0..20 {
+                let (above, name) = names(directory, file);
+                let inum = fs.resolve(format!("{above}/{name}").as_bytes()).await.unwrap();
+                let mut read = vec![0; 2000];
+                let count = fs.read(inum, 600 * (file % 3), &mut read).await.unwrap();
+                assert_eq!(&read[..count], name.as_bytes());
+            }
+        }
+    });
 }

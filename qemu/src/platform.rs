@@ -30,7 +30,7 @@ pub(crate) const MEMORY: Heap = &HEAP;
 /// What a mount gets by default, and a little more for what it is given at its start.
 const CORE_BUDGET_BYTES: usize = 17 << 20;
 
-static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUDGET_BYTES);
+pub(crate) static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUDGET_BYTES);
 
 /// The memory the core may use for the filesystems on the disks.
 pub(crate) const CORE_MEMORY: Heap = &CORE_BUDGET;

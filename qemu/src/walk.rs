@@ -11,7 +11,7 @@ use hammer2_core::media::{Inum, KeyRange};
 use hammer2_core::memory::{self, NoMemory, Vec};
 use hammer2_kmod_shim::executor::Executor;
 
-use crate::platform::{CORE_MEMORY, MEMORY, Platform};
+use crate::platform::{CORE_BUDGET, CORE_MEMORY, MEMORY, Platform};
 use crate::println;
 use crate::verdict::Verdict;
 
@@ -32,6 +32,7 @@ pub(crate) fn run(platform: &Platform, nodes: &[u8]) -> Verdict {
             false
         });
     }
+    println!("kernel: the core has used {} KiB at most", CORE_BUDGET.peak_bytes().div_ceil(1024));
     if all_read { Verdict::Pass } else { Verdict::Fail }
 }
 
@@ -43,12 +44,16 @@ struct Node<'p> {
 }
 
 impl Node<'_> {
-    /// Its disks, for a mount to take over.
-    fn disks(&self) -> Result<Vec<Disk>, NoMemory> {
+    /// Its disks, for a mount to take over: free of what the mount before may have left under way.
+    async fn disks(&self) -> Result<Vec<Disk>, NoMemory> {
         let mut disks = Vec::new_in(CORE_MEMORY);
         for (driver, _) in self.platform.disks.iter().zip(self.nodes).filter(|(_, node)| **node == self.number) {
             let device = boxed_device(CORE_MEMORY, *driver)?;
             let disk = Disk::new(CORE_MEMORY, device, self.platform.timer, DiskOptions::default())?;
+            // A device that can't be reset is gone; the mount says so.
+            if let Err(error) = disk.reset().await {
+                log::error!("{}: {error}", disk.info().name);
+            }
             memory::push(&mut disks, disk)?;
         }
         Ok(disks)
@@ -56,7 +61,7 @@ impl Node<'_> {
 
     /// The PFSs found on it.
     async fn list(&self) -> Result<Vec<Pfs>, MountError> {
-        let cluster = FileSystem::open_cluster(CORE_MEMORY, self.disks()?, MountOptions::default()).await?;
+        let cluster = FileSystem::open_cluster(CORE_MEMORY, self.disks().await?, MountOptions::default()).await?;
         let mut found = Vec::new_in(MEMORY);
         let mut rest = Some(KeyRange::ALL);
         while let Some(range) = rest {
@@ -74,7 +79,7 @@ async fn walk_node(node: &Node<'_>) -> Result<bool, MountError> {
     for pfs in node.list().await? {
         let label = pfs.label.escape_ascii();
         let selector = PfsSelector::Label(&pfs.label);
-        match FileSystem::mount(CORE_MEMORY, node.disks()?, selector, MountOptions::default()).await {
+        match FileSystem::mount(CORE_MEMORY, node.disks().await?, selector, MountOptions::default()).await {
             Ok(filesystem) => all_read &= walk_pfs(&filesystem).await?,
             Err(error) => {
                 println!("PFS {label} error: {error}");

@@ -54,6 +54,7 @@ impl Topology {
             if taken.is_some() {
                 return Ok(Inserted::Exists);
             }
+            self.check_room()?;
             if self.array(container).entries().iter().any(Blockref::is_empty) {
                 self.arena.reserve().map_err(|error| no_memory(bref, error))?;
                 let mut entry = *bref;

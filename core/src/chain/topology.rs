@@ -94,9 +94,7 @@ impl Topology {
         if let Some(id) = ChainId::of(&entry) {
             return Ok(id);
         }
-        if self.arena.is_full() && !self.ignore_limit {
-            return Err(Stop::Full);
-        }
+        self.check_room()?;
         let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
         let bytes = block.bytes();
         let no_memory = |_: NoMemory| Stop::Failed(ChainError::new(&entry, ReadError::NoMemory));
@@ -113,6 +111,11 @@ impl Topology {
         let id = self.arena.insert(chain);
         id.mark(&mut self.entries_mut(container)[index]);
         Ok(id)
+    }
+
+    /// Stops who would modify more than memory is for.
+    pub(super) fn check_room(&self) -> Result<(), Stop> {
+        if self.arena.is_full() && !self.ignore_limit { Err(Stop::Full) } else { Ok(()) }
     }
 
     /// Goes down from a modified inode to the array that holds `key` or would, modifying what is on the way; and the entry

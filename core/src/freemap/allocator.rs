@@ -51,6 +51,14 @@ impl Allocator {
         self.free_bytes
     }
 
+    /// Bytes in free chunks that can be allocated. The header also counts the rest of the segment that the boot and aux areas
+    /// end in, and that of the last one, which no freemap manages (spec 6.3).
+    pub fn usable_bytes(&self) -> u64 {
+        let begin = self.allocator_beg.0;
+        let first = begin.checked_next_multiple_of(SEGMENT_BYTES).map_or(0, |managed| managed - begin);
+        self.free_bytes.saturating_sub(first + self.total_bytes % SEGMENT_BYTES)
+    }
+
     /// Room for a block of `kind`; none when there is none. `key` is the block's key: it places the blocks of a file in order.
     pub fn allocate(
         &mut self,

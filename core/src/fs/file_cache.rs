@@ -156,9 +156,7 @@ impl Table {
 
     fn remove(&mut self, place: usize) -> Option<Page> {
         let (inum, key) = self.pages[place].as_ref().map(|page| (page.inum, page.key))?;
-        let pages = &self.pages;
-        let hash_of = |other: u32| pages[other as usize].as_ref().map_or(0, |page| hash(page.inum, page.key));
-        self.index.remove(hash(inum, key), place as u32, hash_of);
+        self.index.remove(hash(inum, key), place as u32);
         let page = self.pages[place].take()?;
         self.dirty -= usize::from(page.dirty);
         Some(page)

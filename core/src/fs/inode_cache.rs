@@ -187,9 +187,7 @@ impl Table {
 
     fn remove(&mut self, entry: usize) {
         let Some(inum) = self.entries[entry].as_ref().map(|cached| cached.inum) else { return };
-        let entries = &self.entries;
-        let hash_of = |other: u32| entries[other as usize].as_ref().map_or(0, |cached| cached.inum.0);
-        self.index.remove(inum.0, entry as u32, hash_of);
+        self.index.remove(inum.0, entry as u32);
         self.entries[entry] = None;
     }
 }

@@ -2,71 +2,84 @@
 
 use super::{Heap, NoMemory, Vec};
 
-/// An unused place.
-const NOTHING: u32 = u32::MAX;
-
 /// An open-addressed index of fixed size.
 pub struct HashIndex {
-    places: Vec<u32>,
+    places: Vec<Place>,
 }
+
+/// An entry with its spread hash, so that the table is asked about hardly any entry but the one that is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    spread: u32,
+    entry: u32,
+}
+
+const UNUSED: Place = Place { spread: 0, entry: u32::MAX };
 
 impl HashIndex {
     /// An index for up to `count` entries.
     pub fn new(heap: Heap, count: usize) -> Result<Self, NoMemory> {
-        Ok(Self { places: super::filled(heap, (2 * count).next_power_of_two(), || NOTHING)? })
+        Ok(Self { places: super::filled(heap, (2 * count).next_power_of_two(), || UNUSED)? })
     }
 
     /// The entry with this hash for which `is_it` holds.
     pub fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut place = self.home(hash);
-        while self.places[place] != NOTHING {
-            if is_it(self.places[place]) {
-                return Some(self.places[place]);
+        let spread = spread(hash);
+        let mut at = self.home(spread);
+        while self.places[at] != UNUSED {
+            let place = self.places[at];
+            if place.spread == spread && is_it(place.entry) {
+                return Some(place.entry);
             }
-            place = self.after(place);
+            at = self.after(at);
         }
         None
     }
 
     /// Enters `entry`. There are never more entries than the index was made for.
     pub fn insert(&mut self, hash: u64, entry: u32) {
-        let mut place = self.home(hash);
-        while self.places[place] != NOTHING {
-            place = self.after(place);
+        let place = Place { spread: spread(hash), entry };
+        let mut at = self.home(place.spread);
+        while self.places[at] != UNUSED {
+            at = self.after(at);
         }
-        self.places[place] = entry;
+        self.places[at] = place;
     }
 
-    /// Removes `entry`, entered under `hash`. `hash_of` gives the hash of any other entry.
-    pub fn remove(&mut self, hash: u64, entry: u32, hash_of: impl Fn(u32) -> u64) {
-        let mut hole = self.home(hash);
-        while self.places[hole] != entry {
-            if self.places[hole] == NOTHING {
+    /// Removes `entry`, entered under `hash`.
+    pub fn remove(&mut self, hash: u64, entry: u32) {
+        let mut hole = self.home(spread(hash));
+        while self.places[hole].entry != entry {
+            if self.places[hole] == UNUSED {
                 return;
             }
             hole = self.after(hole);
         }
         // Entries behind the hole that could no longer be found past it move into it.
         let mask = self.places.len() - 1;
-        let mut place = self.after(hole);
-        while self.places[place] != NOTHING {
-            let home = self.home(hash_of(self.places[place]));
-            if place.wrapping_sub(home) & mask >= place.wrapping_sub(hole) & mask {
-                self.places[hole] = self.places[place];
-                hole = place;
+        let mut at = self.after(hole);
+        while self.places[at] != UNUSED {
+            let home = self.home(self.places[at].spread);
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+                self.places[hole] = self.places[at];
+                hole = at;
             }
-            place = self.after(place);
+            at = self.after(at);
         }
-        self.places[hole] = NOTHING;
+        self.places[hole] = UNUSED;
     }
 
-    fn home(&self, hash: u64) -> usize {
-        (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (self.places.len() - 1)
+    fn home(&self, spread: u32) -> usize {
+        spread as usize & (self.places.len() - 1)
     }
 
-    fn after(&self, place: usize) -> usize {
-        (place + 1) & (self.places.len() - 1)
+    fn after(&self, at: usize) -> usize {
+        (at + 1) & (self.places.len() - 1)
     }
+}
+
+fn spread(hash: u64) -> u32 {
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 #[cfg(test)]
@@ -92,7 +105,7 @@ mod tests {
             let found = index.find(key % 16, |entry| keys[entry as usize] == key);
             assert_eq!(found, model.get(&key).copied());
             if let Some(entry) = model.remove(&key) {
-                index.remove(key % 16, entry, |other| keys[other as usize] % 16);
+                index.remove(key % 16, entry);
             } else if let Some(free) = (0..64).find(|entry| !model.values().any(|used| used == entry)) {
                 keys[free as usize] = key;
                 index.insert(key % 16, free);

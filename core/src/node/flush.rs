@@ -21,7 +21,9 @@ impl Node {
         let written = self.write_below(Container::SuperRootSet).await;
         self.topology.borrow_mut().ignore_limit = false;
         self.uncommitted.set(true);
-        written
+        written?;
+        // From here on these blocks are read from the devices, like all others.
+        self.settle().await
     }
 
     /// Makes everything durable: what was modified before is on media when this is done, and nothing else changes that.
@@ -124,9 +126,10 @@ impl Node {
 
     async fn place_for(&self, bref: &Blockref, kind: BlockKind, len: usize) -> Result<DataOff, NodeError> {
         let radix = Radix::holding(len).unwrap_or(Radix::MAX);
-        // A block that no commit saw yet goes back to the free ones, if it can.
+        let place = self.allocate_for_flush(kind, radix, bref).await?;
+        // Where the block was before is free again, if no commit saw it there.
         self.allocator.borrow_mut().free_uncommitted(&mut self.topology.borrow_mut(), bref);
-        self.allocate_for_flush(kind, radix, bref).await
+        Ok(place)
     }
 
     async fn allocate_for_flush(&self, kind: BlockKind, radix: Radix, bref: &Blockref) -> Result<DataOff, NodeError> {

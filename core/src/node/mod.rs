@@ -35,7 +35,7 @@ use core::cell::{Cell, Ref, RefCell};
 use crate::chain::{ChainError, Cursor, Stop, Topology};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Volumes};
-use crate::media::{Blockref, Corruption, Inum, KeyRange, ModifyTid, VolumeHeader, directory_hash};
+use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
 use slots::{Epoch, Slots};
@@ -145,7 +145,7 @@ impl Node {
         let mut cursor = Cursor::new(directory_hash(label));
         while let Some(record) = self.pfs_root(&mut cursor).await? {
             if record.meta.label() == Ok(label) {
-                return self.open_named(InodeName { pfs: record.key, inum: Inum::PFS_ROOT }, into).await;
+                return self.open_root(record.key, into).await;
             }
         }
         Ok(Reply::Absent)
@@ -158,10 +158,9 @@ impl Node {
 
     /// From the root of the PFS, whose place is known, not from the super-root.
     async fn open_inode(&self, pfs: Slot, inum: Inum, into: Slot) -> Result<Reply, NodeError> {
-        let InodeName { pfs: key, .. } = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
-        let name = InodeName { pfs: key, inum };
+        let root = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
         if inum == Inum::PFS_ROOT {
-            return self.open_named(name, into).await;
+            return self.open_root(root.pfs, into).await;
         }
         if inum.key().is_visible() || inum == Inum::SUPER_ROOT {
             return Ok(Reply::Absent);
@@ -173,20 +172,15 @@ impl Node {
             })
             .await?;
         let Some((place, record)) = opened else { return Ok(Reply::Absent) };
-        self.slots.open(into, name)?;
+        self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
         self.slots.remember(into, place, self.epoch.get());
         Ok(Reply::Inode(record))
     }
 
-    async fn open_named(&self, name: InodeName, into: Slot) -> Result<Reply, NodeError> {
-        let opened = self
-            .in_named(name, |view| {
-                if name.inum != Inum::PFS_ROOT {
-                    check_indexed(&view)?;
-                }
-                Ok(InodeRecord::new(view.bref, &view.inode.meta))
-            })
-            .await?;
+    /// Opens the root of the PFS under `pfs` in the super-root.
+    async fn open_root(&self, pfs: Key, into: Slot) -> Result<Reply, NodeError> {
+        let name = InodeName { pfs, inum: Inum::PFS_ROOT };
+        let opened = self.in_named(name, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta))).await?;
         let Some(record) = opened else { return Ok(Reply::Absent) };
         self.slots.open(into, name)?;
         Ok(Reply::Inode(record))
@@ -210,7 +204,7 @@ impl Node {
     /// Bytes in free chunks, less what is needed to write what is modified and still have room to delete.
     pub fn free_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
-        self.allocator.borrow().free_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
+        self.allocator.borrow().usable_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
     }
 
     /// The id of the next operation on the super-root (spec 7.1).

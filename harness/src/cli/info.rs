@@ -2,15 +2,14 @@
 
 use clap::Args;
 use hammer2_core::cluster::{Cluster, Pfs};
-use hammer2_core::media::{KeyRange, PfsSubkind};
 use hammer2_core::node::Node;
 use serde_json::{Map, Value, json};
 
 use super::failure::complain;
-use super::output::{Output, Shown, insert_bytes};
+use super::output::Output;
+use super::pfs_facts::{json_of_pfs, list_pfss, show_pfs};
 use super::session::{Session, Settings};
 use super::target::Target;
-use super::time::Utc;
 use super::{Failure, Outcome};
 
 /// Print what a filesystem is: its header, volumes and PFSs
@@ -81,50 +80,6 @@ fn describe_volumes(node: &Node) -> Vec<Value> {
     node.volumes().iter().enumerate().map(describe).collect()
 }
 
-/// All PFSs up to the first that can't be read.
-async fn list_pfss(cluster: &Cluster) -> (Vec<Pfs>, Option<hammer2_core::cluster::OpError>) {
-    let mut pfss = Vec::new();
-    let mut rest = Some(KeyRange::ALL);
-    while let Some(range) = rest {
-        match cluster.next_pfs(range).await {
-            Ok(Some((pfs, after))) => {
-                pfss.push(pfs);
-                rest = after;
-            }
-            Ok(None) => break,
-            Err(error) => return (pfss, Some(error)),
-        }
-    }
-    (pfss, None)
-}
-
-fn subkind_name(subkind: PfsSubkind) -> &'static str {
-    match subkind {
-        PfsSubkind::None => "NONE",
-        PfsSubkind::Snapshot => "SNAPSHOT",
-        PfsSubkind::AutoSnapshot => "AUTOSNAP",
-    }
-}
-
-fn json_of_pfs(pfs: &Pfs) -> Value {
-    let mut object = Map::new();
-    insert_bytes(&mut object, "label", &pfs.label);
-    let stats = pfs.root.stats;
-    let facts = [
-        ("type", json!(pfs.kind.to_string())),
-        ("subtype", json!(subkind_name(pfs.subkind))),
-        ("clid", json!(pfs.clid.to_string())),
-        ("fsid", json!(pfs.fsid.to_string())),
-        ("nmasters", json!(pfs.masters)),
-        ("modify_tid", json!(pfs.root.modify_tid.0)),
-        ("inodes", json!(stats.inodes)),
-        ("data_bytes", json!(stats.data_bytes)),
-        ("created_us", json!(pfs.root.meta.btime().microseconds)),
-    ];
-    object.extend(facts.into_iter().map(|(key, value)| (key.to_owned(), value)));
-    Value::Object(object)
-}
-
 fn show(header: &Map<String, Value>, volumes: &[Value], pfss: &[Pfs], output: &mut Output) -> Result<(), Failure> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     for (key, value) in header {
@@ -135,14 +90,7 @@ fn show(header: &Map<String, Value>, volumes: &[Value], pfss: &[Pfs], output: &m
         output.line(format_args!("volume {id:<8} {bytes} bytes at {base}: {device}"))?;
     }
     for pfs in pfss {
-        let stats = pfs.root.stats;
-        output.line(format_args!("pfs {}", Shown(&pfs.label)))?;
-        output.line(format_args!("    type        {} {}", pfs.kind, subkind_name(pfs.subkind)))?;
-        output.line(format_args!("    cluster     {} ({} masters recorded)", pfs.clid, pfs.masters))?;
-        output.line(format_args!("    pfs         {}", pfs.fsid))?;
-        output.line(format_args!("    created     {}", Utc(pfs.root.meta.btime())))?;
-        output.line(format_args!("    content     {} inodes, {} bytes", stats.inodes, stats.data_bytes))?;
-        output.line(format_args!("    modify_tid  {}", pfs.root.modify_tid))?;
+        show_pfs(pfs, output)?;
     }
     Ok(())
 }

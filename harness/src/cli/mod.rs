@@ -1,6 +1,8 @@
 //! The `hammer2` tool: one file for each command.
 
+mod bulkfree;
 mod cat;
+mod chmod;
 mod facts;
 mod failure;
 mod freemap;
@@ -8,13 +10,25 @@ mod fsck;
 mod get;
 mod host_tree;
 mod info;
+mod ln;
 mod ls;
 mod manifest;
+mod methods;
+mod mkdir;
+mod mv;
 mod newfs;
 mod output;
+mod pfs;
+mod pfs_facts;
+mod place;
 mod progress;
+mod put;
+mod random;
+mod rm;
 mod session;
 mod show;
+mod size;
+mod source_tree;
 mod stat;
 pub mod target;
 mod time;
@@ -29,7 +43,7 @@ pub use failure::{Failure, Outcome};
 use output::Output;
 use session::Settings;
 
-/// Makes, reads and checks HAMMER2 filesystems.
+/// Makes, reads, changes and checks HAMMER2 filesystems.
 #[derive(Parser)]
 #[command(name = "hammer2", version, after_help = AFTER_HELP, max_term_width = 120)]
 struct Cli {
@@ -47,6 +61,23 @@ enum Command {
     Stat(stat::Stat),
     Cat(cat::Cat),
     Get(get::Get),
+    Put(put::Put),
+    Mkdir(mkdir::Mkdir),
+    Rm(rm::Rm),
+    Mv(mv::Mv),
+    Ln(ln::Ln),
+    Chmod(chmod::Chmod),
+    Chown(chmod::Chown),
+    Truncate(chmod::Truncate),
+    #[command(name = "setcomp")]
+    SetComp(methods::SetComp),
+    #[command(name = "setcheck")]
+    SetCheck(methods::SetCheck),
+    PfsList(pfs::PfsList),
+    PfsCreate(pfs::PfsCreate),
+    PfsDelete(pfs::PfsDelete),
+    Snapshot(pfs::Snapshot),
+    Bulkfree(bulkfree::Bulkfree),
     Manifest(manifest::Manifest),
     Show(show::Show),
     Freemap(freemap::Freemap),
@@ -57,6 +88,9 @@ const AFTER_HELP: &str = "\
 A filesystem is named NODE[@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
 Without a label, the PFS is DATA, else the only one that isn't LOCAL. Where file names hold ':' or '@': an argument that is \
 the name of an existing file is that file, and IMG@:/PATH says where the images end.
+
+Commands that change a filesystem have all its images for themselves, and end with everything on the devices. Those that read \
+share the images with other readers.
 
 Exit status:
   0  it worked; the filesystem is whole as far as the command looked
@@ -83,6 +117,21 @@ impl Command {
             Self::Stat(command) => command.run(settings, output),
             Self::Cat(command) => command.run(settings, output),
             Self::Get(command) => command.run(settings, output),
+            Self::Put(command) => command.run(settings, output),
+            Self::Mkdir(command) => command.run(settings, output),
+            Self::Rm(command) => command.run(settings, output),
+            Self::Mv(command) => command.run(settings, output),
+            Self::Ln(command) => command.run(settings, output),
+            Self::Chmod(command) => command.run(settings, output),
+            Self::Chown(command) => command.run(settings, output),
+            Self::Truncate(command) => command.run(settings, output),
+            Self::SetComp(command) => command.run(settings, output),
+            Self::SetCheck(command) => command.run(settings, output),
+            Self::PfsList(command) => command.run(settings, output),
+            Self::PfsCreate(command) => command.run(settings, output),
+            Self::PfsDelete(command) => command.run(settings, output),
+            Self::Snapshot(command) => command.run(settings, output),
+            Self::Bulkfree(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),

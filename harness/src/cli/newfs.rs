@@ -3,18 +3,19 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
-use hammer2_core::media::Timestamp;
+use hammer2_core::fs::TimeSource as _;
 use hammer2_core::media::volume_header::VolumeVersion;
 use hammer2_core::newfs::{self, DEFAULT_LABEL, NewfsError, NewfsOptions, NewfsReport};
-use rustix::rand::GetRandomFlags;
 
 use super::output::Output;
+use super::random::fill_random;
 use super::session::{Session, Settings, TOOL_HEAP};
+use super::size::parse_size;
 use super::{Failure, Outcome};
 use crate::device::Access;
+use crate::time_source::HostTime;
 
 /// The label that stands for none beside LOCAL.
 const NO_LABEL: &[u8] = b"NONE";
@@ -91,7 +92,8 @@ impl Newfs {
             };
             // Where random numbers come from is tried before anything is written.
             random(&mut [0; 1]);
-            let report = newfs::newfs(&disks, &options, TOOL_HEAP, &mut random, now()).await.map_err(failure)?;
+            let report =
+                newfs::newfs(&disks, &options, TOOL_HEAP, &mut random, HostTime.now()).await.map_err(failure)?;
             match random_failed {
                 Some(error) => Err(Failure::failed(format_args!("no random numbers: {error}"))),
                 None => self.show(&report, output),
@@ -127,44 +129,5 @@ fn failure(error: NewfsError) -> Failure {
     match error {
         NewfsError::Device { .. } | NewfsError::NoMemory(_) => Failure::failed(error),
         _ => Failure::unusable(error),
-    }
-}
-
-fn fill_random(mut bytes: &mut [u8]) -> Result<(), rustix::io::Errno> {
-    while !bytes.is_empty() {
-        let count = rustix::rand::getrandom(&mut *bytes, GetRandomFlags::empty())?;
-        bytes = &mut bytes[count..];
-    }
-    Ok(())
-}
-
-/// The host's time; 1970 when its clock is set before.
-fn now() -> Timestamp {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    Timestamp { microseconds: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
-}
-
-/// A number of bytes, with K, M, G or T for powers of 1024.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let units = [("K", 10), ("M", 20), ("G", 30), ("T", 40)];
-    let upper = text.to_ascii_uppercase();
-    let (digits, shift) = units
-        .iter()
-        .find_map(|(unit, shift)| upper.strip_suffix(unit).map(|digits| (digits, *shift)))
-        .unwrap_or((&upper, 0));
-    let number: u64 = digits.parse().map_err(|_| "not a number of bytes".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(parse_size("4096"), Ok(4096));
-        assert_eq!(parse_size("64m"), Ok(64 << 20));
-        assert_eq!(parse_size("2T"), Ok(2 << 40));
-        assert!(["", "K", "-1", "1.5G", "99999999T"].iter().all(|text| parse_size(text).is_err()));
     }
 }

@@ -8,3 +8,9 @@ pub(super) fn bar(unit: &'static str, expected: u64) -> ProgressBar {
         ProgressStyle::with_template(&format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit} ({{elapsed}})"));
     ProgressBar::new(expected).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
+
+/// Counts bytes, of which nobody knows how many there will be, and shows how fast they come.
+pub(super) fn byte_counter() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {bytes} ({bytes_per_sec}, {elapsed}) {msg}");
+    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use allocator_api2::alloc::Global;
 use clap::Args;
-use hammer2_core::cluster::PfsSelector;
+use hammer2_core::cluster::{Cluster, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MIN_MEMORY_BYTES, MountError, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
 use hammer2_core::media::Inum;
@@ -12,12 +12,14 @@ use hammer2_core::memory::{self, Heap, NoMemory, Vec};
 use hammer2_core::node::{self, Node, NodeOptions};
 use hammer2_kmod_shim::budget::Budget;
 
+use super::failure::complain;
 use super::output::Shown;
 use super::target::Target;
 use super::{Failure, Outcome};
 use crate::clock::HostClock;
 use crate::device::{Access, FileDevice};
 use crate::executor::Executor;
+use crate::time_source::HostTime;
 
 /// Options of every command.
 #[derive(Args, Clone, Copy, Debug)]
@@ -80,6 +82,13 @@ impl Session {
         node::open(self.heap, disks, self.node_options()).await.map_err(|error| mount_failure(target, error.into()))
     }
 
+    /// Opens a target's cluster without mounting a PFS.
+    pub(super) async fn open_cluster(&self, target: &Target, access: Access) -> Result<Cluster, Failure> {
+        let disks = self.open_disks(target.images(), access)?;
+        let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
+        opened.map_err(|error| mount_failure(target, error))
+    }
+
     /// How [`open_node`](Self::open_node) opens nodes.
     pub(super) fn node_options(&self) -> NodeOptions {
         NodeOptions { cache_bytes: self.options().memory_bytes / 2, ..NodeOptions::default() }
@@ -92,10 +101,34 @@ impl Session {
 
     /// Mounts a target's PFS.
     pub(super) async fn mount(&self, target: &Target) -> Result<FileSystem, Failure> {
-        let disks = self.open_disks(target.images(), Access::Read)?;
+        self.mount_for(target, Access::Read).await
+    }
+
+    async fn mount_for(&self, target: &Target, access: Access) -> Result<FileSystem, Failure> {
+        let disks = self.open_disks(target.images(), access)?;
         let selector = target.label.as_deref().map_or(PfsSelector::Default, PfsSelector::Label);
-        let mounted = FileSystem::mount(self.heap, disks, selector, self.options()).await;
+        let mounted = match FileSystem::mount(self.heap, disks, selector, self.options()).await {
+            Ok(fs) if access == Access::Write => fs.make_writable(&HostTime).await,
+            mounted => mounted,
+        };
         mounted.map_err(|error| mount_failure(target, error))
+    }
+
+    /// Mounts a target's PFS for writing, alone, has it changed, and makes durable what was done, even if not all of it worked.
+    pub(super) fn change(
+        &self,
+        target: &Target,
+        change: impl AsyncFnOnce(&FileSystem) -> Result<Outcome, Failure>,
+    ) -> Result<Outcome, Failure> {
+        self.run(async {
+            let fs = self.mount_for(target, Access::Write).await?;
+            let changed = change(&fs).await;
+            let Err(error) = fs.sync().await else { return changed };
+            if let Err(failure) = changed {
+                complain(&failure);
+            }
+            Err(Failure::failed(format_args!("{}: {error}; what was changed is lost", image_name(target))))
+        })
     }
 
     /// Mounts a target's PFS and follows its path.
@@ -115,8 +148,13 @@ pub(super) fn path_failure(path: &[u8], error: Error) -> Failure {
     }
 }
 
+/// A filesystem by its first image.
+fn image_name(target: &Target) -> String {
+    target.images().next().map(|image| image.display().to_string()).unwrap_or_default()
+}
+
 fn mount_failure(target: &Target, error: MountError) -> Failure {
-    let image = target.images().next().map(|image| image.display().to_string()).unwrap_or_default();
+    let image = image_name(target);
     match error {
         // These name the device.
         MountError::Open(error) => Failure::unusable(error),

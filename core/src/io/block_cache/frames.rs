@@ -148,7 +148,7 @@ impl Frames {
     }
 
     fn remove_from_index(&mut self, key: DataOff, frame: u32) {
-        self.index.remove(hash(key), frame, |other| hash(self.frames[other as usize].key));
+        self.index.remove(hash(key), frame);
     }
 
     pub(super) fn pin(&mut self, frame: usize) {

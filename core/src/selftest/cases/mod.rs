@@ -8,6 +8,7 @@ mod formatting;
 mod mutations;
 mod populations;
 mod volume_sets;
+mod writing;
 
 use super::image::population::{Object, Scale, populate};
 use super::image::{Image, Spread};
@@ -24,6 +25,7 @@ pub(super) const TABLES: &[&[Case]] = &[
     mutations::CASES,
     exhaustion::CASES,
     devices::CASES,
+    writing::CASES,
 ];
 
 /// The label the populations are under.

@@ -1,0 +1,270 @@
+//! Changing a filesystem on scratch disks: files and names, snapshots, giving back space. After each step the volume is checked
+//! as strictly as only our own volumes are, mounted again, and compared with what was put there.
+
+use super::{DATA, OPTIONS};
+use crate::cluster::{NewPfs, PfsOutcome};
+use crate::fs::{Error, FileSystem, NewFile, TimeSource};
+use crate::fsck::{self, Finding, FsckOptions, Observer, Progress};
+use crate::io::Disk;
+use crate::media::geometry::FILE_BLOCK_BYTES;
+use crate::media::{FileKind, Inum, PfsKind, Uuid};
+use crate::memory::{self, Box, Vec};
+use crate::newfs::newfs;
+use crate::selftest::image::{Content, IMAGE_TIME};
+use crate::selftest::mounted::mount;
+use crate::selftest::random::Random;
+use crate::selftest::{Case, Environment, Failure, block_on, ensure};
+
+pub(super) const CASES: &[Case] = &[
+    Case { name: "writing: files of many sizes, on one disk and on a set", run: many_files },
+    Case { name: "writing: names are made, linked, moved and removed", run: names },
+    Case { name: "writing: a snapshot stays as it was", run: snapshots },
+    Case { name: "writing: bulkfree gives back what was removed", run: space_comes_back },
+];
+
+const DIRECTORIES: u64 = 6;
+const FILES: u64 = 24;
+const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
+
+/// A file block in memory.
+type Block = [u8; FILE_BLOCK_BYTES];
+
+/// A clock that stands still: the same seed gives the same bytes.
+struct Standstill;
+
+impl TimeSource for Standstill {
+    fn now(&self) -> crate::media::Timestamp {
+        IMAGE_TIME
+    }
+}
+
+/// The scratch disks, as many as wanted, with a new filesystem on them.
+async fn format(environment: &dyn Environment, count: usize) -> Result<(), Failure> {
+    let disks = scratch(environment, count)?;
+    let mut refs = Vec::new_in(environment.heap());
+    for disk in &disks {
+        memory::push(&mut refs, disk)?;
+    }
+    let mut random = Random::new(environment.seed());
+    newfs(&refs, &OPTIONS, environment.heap(), &mut |bytes| random.fill(bytes), IMAGE_TIME).await?;
+    Ok(())
+}
+
+fn scratch(environment: &dyn Environment, count: usize) -> Result<Vec<Disk>, Failure> {
+    let mut disks = environment.scratch_disks()?;
+    disks.truncate(count);
+    Ok(disks)
+}
+
+async fn open(environment: &dyn Environment, count: usize, label: &[u8]) -> Result<FileSystem, Failure> {
+    let fs = mount(environment.heap(), scratch(environment, count)?, label).await?;
+    Ok(fs.make_writable(&Standstill).await?)
+}
+
+/// Says the first problem.
+struct First<'e> {
+    environment: &'e dyn Environment,
+}
+
+impl Observer for First<'_> {
+    fn finding(&mut self, finding: &Finding<'_>) {
+        self.environment.log(format_args!("{finding}"));
+    }
+
+    fn progress(&mut self, _: Progress) {}
+}
+
+async fn check(environment: &dyn Environment, count: usize) -> Result<(), Failure> {
+    let options = FsckOptions { cache_bytes: 1 << 20, strict: true };
+    let disks = scratch(environment, count)?;
+    let summary = fsck::check(environment.heap(), disks, options, &mut First { environment }).await?;
+    ensure(summary.problems == 0, format_args!("{} problems on a volume of our own", summary.problems))
+}
+
+fn name(prefix: u8, number: u64) -> [u8; 3] {
+    [prefix, b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
+}
+
+/// Of file `number`: sizes around every boundary of the format, and a large one.
+fn size(number: u64) -> u64 {
+    const SIZES: [u64; 12] =
+        [0, 1, 511, 512, 513, 1023, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 777, 40 * BLOCK];
+    SIZES[(number % SIZES.len() as u64) as usize]
+}
+
+/// What file `number` holds in a block.
+fn content(number: u64, index: u64, block: &mut Block) {
+    let content = if number.is_multiple_of(2) { Content::Text(number) } else { Content::Noise(number) };
+    content.fill(index, size(number), block);
+}
+
+async fn write_file(fs: &FileSystem, file: Inum, number: u64, block: &mut Block) -> Result<(), Failure> {
+    let mut offset = 0;
+    while offset < size(number) {
+        content(number, offset / BLOCK, block);
+        let count = (size(number) - offset).min(BLOCK) as usize;
+        fs.write(file, offset, &block[..count]).await?;
+        offset += count as u64;
+    }
+    Ok(())
+}
+
+async fn compare_file(fs: &FileSystem, file: Inum, number: u64, blocks: &mut [Box<Block>; 2]) -> Result<(), Failure> {
+    let [wanted, found] = blocks;
+    let mut offset = 0;
+    while offset < size(number) {
+        content(number, offset / BLOCK, wanted);
+        let count = (size(number) - offset).min(BLOCK) as usize;
+        let read = fs.read(file, offset, &mut found[..]).await?;
+        let same = read == count && found[..count] == wanted[..count];
+        ensure(same, format_args!("file {number} differs at {offset:#x}"))?;
+        offset += count as u64;
+    }
+    let behind = fs.read(file, size(number), &mut found[..]).await?;
+    ensure(behind == 0, format_args!("file {number} is longer than {}", size(number)))
+}
+
+fn blocks(environment: &dyn Environment) -> Result<[Box<Block>; 2], Failure> {
+    let block = || memory::boxed(environment.heap(), [0; FILE_BLOCK_BYTES]);
+    Ok([block()?, block()?])
+}
+
+async fn populate(environment: &dyn Environment, fs: &FileSystem) -> Result<(), Failure> {
+    let mut block = blocks(environment)?;
+    for directory in 0..DIRECTORIES {
+        let new = NewFile::new(FileKind::Directory, 0o755);
+        let parent = fs.create(Inum::PFS_ROOT, &name(b'd', directory), &new).await?;
+        for number in 0..FILES {
+            let file = fs.create(parent, &name(b'f', number), &NewFile::new(FileKind::Regular, 0o644)).await?;
+            write_file(fs, file, number, &mut block[0]).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn compare(environment: &dyn Environment, fs: &FileSystem, directories: u64) -> Result<(), Failure> {
+    let mut both = blocks(environment)?;
+    for directory in 0..directories {
+        let parent = fs.lookup(Inum::PFS_ROOT, &name(b'd', directory)).await?;
+        for number in 0..FILES {
+            let file = fs.lookup(parent, &name(b'f', number)).await?;
+            compare_file(fs, file, number, &mut both).await?;
+        }
+    }
+    Ok(())
+}
+
+fn many_files(environment: &dyn Environment) -> Result<(), Failure> {
+    let all = environment.scratch_disks()?.len();
+    block_on(environment, async {
+        for count in [1, all] {
+            format(environment, count).await?;
+            let fs = open(environment, count, DATA).await?;
+            populate(environment, &fs).await?;
+            compare(environment, &fs, DIRECTORIES).await?;
+            fs.unmount().await?;
+            check(environment, count).await?;
+            compare(environment, &open(environment, count, DATA).await?, DIRECTORIES).await?;
+        }
+        Ok(())
+    })
+}
+
+fn names(environment: &dyn Environment) -> Result<(), Failure> {
+    block_on(environment, async {
+        format(environment, 1).await?;
+        let fs = open(environment, 1, DATA).await?;
+        let (root, regular) = (Inum::PFS_ROOT, NewFile::new(FileKind::Regular, 0o600));
+        let directory = fs.create(root, b"directory", &NewFile::new(FileKind::Directory, 0o700)).await?;
+        let file = fs.create(root, b"file", &regular).await?;
+        fs.write(file, 0, b"content").await?;
+        fs.link(file, directory, b"second name").await?;
+        fs.rename(root, b"file", directory, b"moved").await?;
+        fs.rename(root, b"directory", root, &[b'n'; 200]).await?;
+        let cases = [
+            (fs.create(directory, b"moved", &regular).await.map(drop), Error::Exists),
+            (fs.create(directory, b"a/b", &regular).await.map(drop), Error::InvalidName),
+            (fs.rename(root, &[b'n'; 200], directory, b"below itself").await, Error::InvalidMove),
+            (fs.remove_directory(root, &[b'n'; 200]).await, Error::NotEmpty),
+            (fs.unlink(root, &[b'n'; 200]).await, Error::IsADirectory),
+            (fs.unlink(root, b"file").await, Error::NotFound),
+        ];
+        for (index, (found, wanted)) in cases.into_iter().enumerate() {
+            ensure(found == Err(wanted), format_args!("refusal {index}: {found:?} instead of {wanted:?}"))?;
+        }
+        fs.open(file).await?;
+        fs.unlink(directory, b"moved").await?;
+        fs.unlink(directory, b"second name").await?;
+        let mut read = [0; 7];
+        fs.read(file, 0, &mut read).await?;
+        ensure(&read == b"content", format_args!("an open file without names reads {read:?}"))?;
+        fs.release(file).await?;
+        let gone = fs.attributes(file).await;
+        ensure(gone == Err(Error::NotFound), format_args!("the file is still there: {gone:?}"))?;
+        fs.unmount().await?;
+        check(environment, 1).await
+    })
+}
+
+fn snapshots(environment: &dyn Environment) -> Result<(), Failure> {
+    block_on(environment, async {
+        format(environment, 1).await?;
+        let fs = open(environment, 1, DATA).await?;
+        populate(environment, &fs).await?;
+        fs.snapshot(&new_pfs(environment, b"before")).await?;
+        for directory in 0..DIRECTORIES {
+            let parent = fs.lookup(Inum::PFS_ROOT, &name(b'd', directory)).await?;
+            for number in 0..FILES {
+                let file = fs.lookup(parent, &name(b'f', number)).await?;
+                if number.is_multiple_of(2) {
+                    fs.write(file, 0, b"changed").await?;
+                } else {
+                    fs.unlink(parent, &name(b'f', number)).await?;
+                }
+            }
+        }
+        let cluster = fs.unmount().await?;
+        for _ in 0..2 {
+            cluster.bulkfree().await?;
+        }
+        drop(cluster);
+        check(environment, 1).await?;
+        compare(environment, &open(environment, 1, b"before").await?, DIRECTORIES).await
+    })
+}
+
+fn new_pfs<'l>(environment: &dyn Environment, label: &'l [u8]) -> NewPfs<'l> {
+    let mut random = Random::new(environment.seed() + 7);
+    let mut uuid = || {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Uuid::random(bytes)
+    };
+    NewPfs { label, kind: PfsKind::Master, clid: uuid(), fsid: uuid(), time: IMAGE_TIME }
+}
+
+fn space_comes_back(environment: &dyn Environment) -> Result<(), Failure> {
+    block_on(environment, async {
+        format(environment, 1).await?;
+        let fs = open(environment, 1, DATA).await?;
+        fs.sync().await?;
+        let cluster = fs.unmount().await?;
+        let empty = cluster.header().allocator_free();
+        let made = cluster.create_pfs(&new_pfs(environment, b"OTHER")).await?;
+        ensure(made == PfsOutcome::Done, format_args!("{made:?}"))?;
+        drop(cluster);
+        let fs = open(environment, 1, b"OTHER").await?;
+        populate(environment, &fs).await?;
+        let cluster = fs.unmount().await?;
+        let full = cluster.header().allocator_free();
+        cluster.delete_pfs(b"OTHER").await?;
+        let (first, second) = (cluster.bulkfree().await?, cluster.bulkfree().await?);
+        let after = cluster.header().allocator_free();
+        environment.log(format_args!("{empty} bytes free, {full} when full, {after} after bulkfree"));
+        ensure(first.freed == 0 && second.freed == first.staged, format_args!("{first:?}, then {second:?}"))?;
+        // What the blocks of the filesystem itself take is all that is missing.
+        ensure(after > full && empty - after < 1 << 20, format_args!("space is missing"))?;
+        drop(cluster);
+        check(environment, 1).await
+    })
+}

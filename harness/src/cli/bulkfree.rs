@@ -1,0 +1,52 @@
+//! `hammer2 bulkfree`: giving back what nobody refers to.
+
+use clap::Args;
+use hammer2_core::media::geometry::CHUNK_BYTES;
+use serde_json::json;
+
+use super::output::Output;
+use super::pfs::whole;
+use super::session::{Session, Settings};
+use super::target::Target;
+use super::{Failure, Outcome};
+use crate::device::Access;
+
+/// A chunk is staged by one pass and freed by the next.
+const PASSES: usize = 2;
+
+/// Give back the space of what was removed
+#[derive(Args)]
+pub(super) struct Bulkfree {
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+    /// NODE
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+}
+
+impl Bulkfree {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let session = Session::new(settings);
+        session.run(async {
+            let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
+            let (mut freed, mut repaired) = (0, 0);
+            for _ in 0..PASSES {
+                let failed = |error| Failure::failed(format_args!("{error}; nothing was freed by this pass"));
+                let counts = cluster.bulkfree().await.map_err(failed)?;
+                freed += counts.freed * CHUNK_BYTES;
+                repaired += counts.repaired * CHUNK_BYTES;
+            }
+            let free = cluster.header().allocator_free();
+            if self.json {
+                output.line(json!({ "freed_bytes": freed, "repaired_bytes": repaired, "free_bytes": free }))?;
+            } else {
+                output.line(format_args!("freed {freed} bytes, {free} are free"))?;
+                if repaired > 0 {
+                    output.line(format_args!("{repaired} bytes in use were marked as free, and no longer are"))?;
+                }
+            }
+            Ok(Outcome::Good)
+        })
+    }
+}

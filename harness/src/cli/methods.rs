@@ -1,0 +1,132 @@
+//! `hammer2 setcomp` and `setcheck`: how new data is stored.
+
+use clap::Args;
+use hammer2_core::fs::{FileSystem, NewAttributes, TreeWalk};
+use hammer2_core::media::{CheckMethod, Compression, FileKind};
+
+use super::failure::complain;
+use super::output::{Output, Shown};
+use super::session::{Session, Settings, TOOL_HEAP, path_failure};
+use super::target::Target;
+use super::{Failure, Outcome};
+
+/// ZLIB's level when none is named, as the format has it.
+const DEFAULT_ZLIB_LEVEL: u8 = 6;
+
+/// Set the compression of data written from now on
+#[derive(Args)]
+pub(super) struct SetComp {
+    /// Everything below a directory, too
+    #[arg(short)]
+    recursive: bool,
+    /// none, autozero, lz4, zlib[:6-9]; all but none leave out blocks of zeros
+    #[arg(value_name = "ALGO[:LEVEL]", value_parser = parse_compression)]
+    algorithm: u8,
+    /// NODE[@LABEL][:/PATH]; what is made in a directory inherits from it
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+}
+
+/// Set the check method of data written from now on
+#[derive(Args)]
+pub(super) struct SetCheck {
+    /// Everything below a directory, too
+    #[arg(short)]
+    recursive: bool,
+    /// none, disabled, crc32 (or iscsi32), xxhash64, sha192
+    #[arg(value_parser = parse_check)]
+    method: u8,
+    /// NODE[@LABEL][:/PATH]; what is made in a directory inherits from it
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+}
+
+impl SetComp {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        let new = NewAttributes { comp_algo: Some(self.algorithm), ..NewAttributes::default() };
+        set(settings, &self.target, self.recursive, &new)
+    }
+}
+
+impl SetCheck {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        let new = NewAttributes { check_algo: Some(self.method), ..NewAttributes::default() };
+        set(settings, &self.target, self.recursive, &new)
+    }
+}
+
+fn set(settings: &Settings, target: &Target, recursive: bool, new: &NewAttributes) -> Result<Outcome, Failure> {
+    let failed = |error| path_failure(&target.path, error);
+    Session::new(settings).change(target, async |fs| {
+        let inum = fs.resolve(&target.path).await.map_err(failed)?;
+        if recursive && fs.attributes(inum).await.map_err(failed)?.kind == FileKind::Directory {
+            let walk = TreeWalk::new(TOOL_HEAP, fs, inum).map_err(Failure::failed)?;
+            return set_all(fs, walk, new).await;
+        }
+        fs.set_attributes(inum, new).await.map(|()| Outcome::Good).map_err(failed)
+    })
+}
+
+/// Sets the methods of all directories and regular files of a tree.
+async fn set_all(fs: &FileSystem, mut walk: TreeWalk<'_>, new: &NewAttributes) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::Good;
+    while let Some(found) = walk.next().await.map_err(Failure::failed)? {
+        if let Some(error) = found.incomplete {
+            complain(&format_args!("{}: entries are missing: {error}", Shown(found.path)));
+            outcome = Outcome::Bad;
+        }
+        if matches!(found.kind, FileKind::Directory | FileKind::Regular) {
+            fs.set_attributes(found.inum, new).await.map_err(|error| path_failure(found.path, error))?;
+        }
+    }
+    Ok(outcome)
+}
+
+fn parse_compression(text: &str) -> Result<u8, String> {
+    let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
+    let algorithm = match name {
+        "none" => Compression::None,
+        "autozero" => Compression::AutoZero,
+        "lz4" => Compression::Lz4,
+        "zlib" => Compression::Zlib,
+        _ => return Err("known are none, autozero, lz4 and zlib[:6-9]".to_owned()),
+    };
+    let level = match (algorithm, level) {
+        (Compression::Zlib, None) => DEFAULT_ZLIB_LEVEL,
+        (Compression::Zlib, Some(level)) => match level.parse() {
+            Ok(level @ 6..=9) => level,
+            _ => return Err("levels of zlib are 6 to 9".to_owned()),
+        },
+        (_, None) => 0,
+        (_, Some(_)) => return Err("only zlib has levels".to_owned()),
+    };
+    Ok(level << 4 | algorithm as u8)
+}
+
+fn parse_check(text: &str) -> Result<u8, String> {
+    Ok(match text {
+        "none" => CheckMethod::None,
+        "disabled" => CheckMethod::Disabled,
+        "crc32" | "iscsi32" => CheckMethod::Iscsi32,
+        "xxhash64" => CheckMethod::XxHash64,
+        "sha192" => CheckMethod::Sha192,
+        _ => return Err("known are none, disabled, crc32, xxhash64 and sha192".to_owned()),
+    } as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_have_the_codes_of_the_format() {
+        let codes = [("none", 0), ("autozero", 1), ("lz4", 2), ("zlib", 0x63), ("zlib:9", 0x93)];
+        assert!(codes.iter().all(|(name, code)| parse_compression(name) == Ok(*code)));
+        assert!(
+            ["", "gzip", "zlib:5", "zlib:10", "zlib:", "lz4:1"].iter().all(|name| parse_compression(name).is_err())
+        );
+        let codes = [("none", 0), ("disabled", 1), ("crc32", 2), ("iscsi32", 2), ("xxhash64", 3), ("sha192", 4)];
+        assert!(codes.iter().all(|(name, code)| parse_check(name) == Ok(*code)));
+        assert!(["", "freemap", "5"].iter().all(|name| parse_check(name).is_err()));
+    }
+}

@@ -1,0 +1,177 @@
+//! `hammer2 pfs-list`, `pfs-create`, `pfs-delete` and `snapshot`: the PFSs of a filesystem.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use clap::{Args, ValueEnum};
+use hammer2_core::cluster::{NewPfs, PfsOutcome};
+use hammer2_core::fs::{Error, TimeSource as _};
+use hammer2_core::media::inode::INODE_NAME_BYTES;
+use hammer2_core::media::{PfsKind, Uuid};
+use serde_json::Value;
+
+use super::failure::complain;
+use super::output::{Output, Shown};
+use super::pfs_facts::{json_of_pfs, list_pfss, show_pfs};
+use super::random::new_uuid;
+use super::session::{Session, Settings};
+use super::target::Target;
+use super::{Failure, Outcome};
+use crate::device::Access;
+use crate::time_source::HostTime;
+
+/// List the PFSs
+#[derive(Args)]
+pub(super) struct PfsList {
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+    /// NODE
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+}
+
+/// Make an empty PFS
+#[derive(Args)]
+pub(super) struct PfsCreate {
+    /// What it is in its cluster
+    #[arg(short = 't', value_enum, default_value_t = PfsType::Master)]
+    kind: PfsType,
+    /// NODE
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+    /// Its label
+    label: OsString,
+}
+
+/// Remove a PFS and everything in it; bulkfree gives the space back
+#[derive(Args)]
+pub(super) struct PfsDelete {
+    /// NODE
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+    /// Its label
+    label: OsString,
+}
+
+/// Make a writable copy of a PFS as it is now, which takes no space until one of them changes
+#[derive(Args)]
+pub(super) struct Snapshot {
+    /// NODE[@LABEL]
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+    /// The label of the copy
+    name: OsString,
+}
+
+/// Types a PFS can be made with.
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum PfsType {
+    Master,
+    Slave,
+    #[value(name = "SOFT_MASTER")]
+    SoftMaster,
+    #[value(name = "SOFT_SLAVE")]
+    SoftSlave,
+}
+
+impl PfsType {
+    fn kind(self) -> PfsKind {
+        match self {
+            Self::Master => PfsKind::Master,
+            Self::Slave => PfsKind::Slave,
+            Self::SoftMaster => PfsKind::SoftMaster,
+            Self::SoftSlave => PfsKind::SoftSlave,
+        }
+    }
+}
+
+impl PfsList {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let session = Session::new(settings);
+        session.run(async {
+            let cluster = session.open_cluster(whole(&self.target)?, Access::Read).await?;
+            let (pfss, damage) = list_pfss(&cluster).await;
+            if self.json {
+                output.line(Value::Array(pfss.iter().map(json_of_pfs).collect()))?;
+            } else {
+                pfss.iter().try_for_each(|pfs| show_pfs(pfs, output))?;
+            }
+            let Some(error) = damage else { return Ok(Outcome::Good) };
+            complain(&format_args!("PFSs are missing: {error}"));
+            Ok(Outcome::Bad)
+        })
+    }
+}
+
+impl PfsCreate {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        let new = new_pfs(label(&self.label)?, self.kind.kind())?;
+        let session = Session::new(settings);
+        session.run(async {
+            let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
+            match cluster.create_pfs(&new).await.map_err(Failure::failed)? {
+                PfsOutcome::Done => Ok(Outcome::Good),
+                _ => Err(taken(new.label)),
+            }
+        })
+    }
+}
+
+impl PfsDelete {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        let label = label(&self.label)?;
+        let session = Session::new(settings);
+        session.run(async {
+            let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
+            match cluster.delete_pfs(label).await.map_err(Failure::failed)? {
+                PfsOutcome::Done => Ok(Outcome::Good),
+                _ => Err(Failure::unusable(format_args!("{}: no such PFS", Shown(label)))),
+            }
+        })
+    }
+}
+
+impl Snapshot {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        let new = new_pfs(label(&self.name)?, PfsKind::Master)?;
+        if self.target.path != b"/" {
+            return Err(Failure::unusable("a snapshot is of a whole PFS: name it without a path"));
+        }
+        Session::new(settings).change(&self.target, async |fs| match fs.snapshot(&new).await {
+            Ok(()) => Ok(Outcome::Good),
+            Err(Error::Exists) => Err(taken(new.label)),
+            Err(error) => Err(Failure::failed(format_args!("{}: {error}", Shown(new.label)))),
+        })
+    }
+}
+
+fn new_pfs(label: &[u8], kind: PfsKind) -> Result<NewPfs<'_>, Failure> {
+    let (clid, fsid): (Uuid, Uuid) = (new_uuid()?, new_uuid()?);
+    Ok(NewPfs { label, kind, clid, fsid, time: HostTime.now() })
+}
+
+fn taken(label: &[u8]) -> Failure {
+    Failure::unusable(format_args!("{}: there is a PFS of this label already", Shown(label)))
+}
+
+/// A label that a PFS can have.
+fn label(label: &OsString) -> Result<&[u8], Failure> {
+    let bytes = label.as_bytes();
+    let fits =
+        (1..INODE_NAME_BYTES).contains(&bytes.len()) && !bytes.iter().any(|byte| matches!(byte, b'/' | b'@' | b':'));
+    if fits {
+        Ok(bytes)
+    } else {
+        Err(Failure::unusable(format_args!("{}: a label has 1 to 255 bytes, none of / @ :", Shown(bytes))))
+    }
+}
+
+/// A target that names a filesystem and nothing in it.
+pub(super) fn whole(target: &Target) -> Result<&Target, Failure> {
+    if target.label.is_none() && target.path == b"/" {
+        return Ok(target);
+    }
+    Err(Failure::unusable("this is about a whole filesystem: name it without label and path"))
+}

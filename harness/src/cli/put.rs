@@ -1,0 +1,335 @@
+//! `hammer2 put`: copying a tree in.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
+use std::fmt::Display;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use clap::Args;
+use hammer2_core::fs::{Error, FileSystem, NewAttributes, NewFile};
+use hammer2_core::io::Buffer;
+use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
+use hammer2_core::media::{FileKind, Inum};
+use indicatif::ProgressBar;
+
+use super::failure::complain;
+use super::mkdir::make_directories;
+use super::output::{Output, Shown};
+use super::place::{Place, new_file};
+use super::session::{Session, Settings, TOOL_HEAP, path_failure};
+use super::source_tree::{HostFile, HostId, SourceDirectory, SourceFile};
+use super::target::Target;
+use super::{Failure, Outcome, progress};
+
+/// Bytes read at a time: whole file blocks, so that none is written twice.
+const READ_BYTES: usize = 4 * FILE_BLOCK_BYTES;
+const STDIN: &str = "-";
+const STDIN_FILE_MODE: u32 = 0o644;
+
+/// Copy everything in a directory into the filesystem
+///
+/// Permissions, owners, times, hard links and holes are kept, also of the directory itself. Files that exist in the target
+/// are replaced, directories are added to. What can't be read is named and left out, and then the exit status is 1. When space
+/// runs out, what was copied so far is kept.
+#[derive(Args)]
+pub(super) struct Put {
+    /// The directory to copy from; - copies standard input to a file instead
+    #[arg(value_name = "SRCDIR")]
+    source: PathBuf,
+    /// NODE[@LABEL][:/DIR]; made when missing
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+}
+
+impl Put {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        let unusable = |error| Failure::unusable(format_args!("{}: {error}", self.source.display()));
+        let buffer = Buffer::new(TOOL_HEAP, READ_BYTES).map_err(Failure::failed)?;
+        let session = Session::new(settings);
+        if self.source == Path::new(STDIN) {
+            return session.change(&self.target, async |fs| copy_stdin(fs, &self.target.path, buffer).await);
+        }
+        // Looked at before the filesystem is: a wrong name changes nothing.
+        let source = SourceDirectory::open(&self.source).map_err(unusable)?;
+        let facts = source.facts().map_err(unusable)?;
+        let names = source.names().map_err(unusable)?.into_iter();
+        let images = self.target.images().filter_map(|image| HostFile::at(image).ok()).map(|file| file.id);
+        let images: HashSet<_> = images.collect();
+        session.change(&self.target, async |fs| {
+            let inum = make_directories(fs, &self.target.path).await?;
+            let mut copy = Copy {
+                fs,
+                buffer,
+                images,
+                links: HashMap::new(),
+                path: Vec::new(),
+                bar: progress::byte_counter(),
+                files: 0,
+                outcome: Outcome::Good,
+            };
+            let done = copy.tree(Level { source, facts, inum, names, path_len: 0 }).await;
+            copy.bar.finish_and_clear();
+            done.map(|()| copy.outcome)
+        })
+    }
+}
+
+/// Why a file isn't copied.
+#[derive(Debug, thiserror::Error)]
+enum PutError {
+    #[error("{0}")]
+    Source(#[from] io::Error),
+    #[error("{0}")]
+    Target(#[from] Error),
+    #[error("left out: the target has a directory of this name; `rm -r` removes it")]
+    DirectoryInTheWay,
+    #[error("left out: the target has a file of this name; `rm` removes it")]
+    FileInTheWay,
+    #[error("left out: an image can't be copied into itself")]
+    Image,
+}
+
+impl PutError {
+    /// True when going on makes no sense.
+    fn is_final(&self) -> bool {
+        use Error::{Corrupt, Io, NoMemory, NoSpace, ReadOnly, TooManyOpen};
+        matches!(self, Self::Target(NoSpace | NoMemory | TooManyOpen | ReadOnly | Io(_) | Corrupt { .. }))
+    }
+}
+
+/// A directory on the way down.
+struct Level {
+    source: SourceDirectory,
+    facts: HostFile,
+    /// The directory copied to.
+    inum: Inum,
+    /// What is still to be copied.
+    names: vec::IntoIter<CString>,
+    /// Bytes of its path.
+    path_len: usize,
+}
+
+struct Copy<'f> {
+    fs: &'f FileSystem,
+    buffer: Buffer,
+    images: HashSet<HostId>,
+    /// Files with several names, and what became of them.
+    links: HashMap<HostId, Inum>,
+    /// The file being copied.
+    path: Vec<u8>,
+    bar: ProgressBar,
+    files: u64,
+    outcome: Outcome,
+}
+
+impl Copy<'_> {
+    async fn tree(&mut self, root: Level) -> Result<(), Failure> {
+        let mut levels = vec![root];
+        let mut stopped = Ok(());
+        while let Some(level) = levels.last_mut() {
+            self.path.truncate(level.path_len);
+            let Some(name) = level.names.next().filter(|_| stopped.is_ok()) else {
+                // Last of all: what is made in a directory changes its times.
+                let finished = self.finish(level.inum, &level.facts).await;
+                stopped = stopped.and(finished.map_err(|error| self.failure(&error.into())));
+                levels.pop();
+                continue;
+            };
+            if !self.path.is_empty() {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(name.to_bytes());
+            match self.entry(level, &name).await {
+                Ok(below) => levels.extend(below),
+                Err(error) if error.is_final() => stopped = Err(self.failure(&error)),
+                Err(error) => self.complain(&error),
+            }
+        }
+        stopped
+    }
+
+    /// Why everything ends here.
+    fn failure(&self, error: &PutError) -> Failure {
+        let path = if self.path.is_empty() { b"." } else { &self.path[..] };
+        match error {
+            PutError::Target(Error::NoSpace) => Failure::failed(format_args!(
+                "{}: {error}; all before it is copied: remove files or use a larger volume for the rest",
+                Shown(path)
+            )),
+            _ => Failure::failed(format_args!("{}: {error}", Shown(path))),
+        }
+    }
+
+    fn complain(&mut self, error: &dyn Display) {
+        self.bar.suspend(|| complain(&format_args!("{}: {error}", Shown(&self.path))));
+        self.outcome = Outcome::Bad;
+    }
+
+    /// Copies a file, or goes into a directory.
+    async fn entry(&mut self, level: &Level, name: &CString) -> Result<Option<Level>, PutError> {
+        let facts = level.source.facts_of(name)?;
+        self.files += 1;
+        if !self.bar.is_hidden() {
+            self.bar.set_message(format!("{} files", self.files));
+        }
+        let (directory, target_name) = (level.inum, name.to_bytes());
+        match facts.kind {
+            FileKind::Directory => {
+                let source = level.source.enter(name)?;
+                let facts = source.facts()?;
+                let names = source.names()?.into_iter();
+                let inum = self.directory(directory, target_name, &facts).await?;
+                return Ok(Some(Level { source, facts, inum, names, path_len: self.path.len() }));
+            }
+            _ if self.images.contains(&facts.id) => return Err(PutError::Image),
+            _ => {}
+        }
+        if let Some(inum) = self.links.get(&facts.id) {
+            self.make_way(directory, target_name, async || self.fs.link(*inum, directory, target_name).await).await?;
+            return Ok(None);
+        }
+        let (inum, facts) = match facts.kind {
+            FileKind::Regular => {
+                let (file, facts) = level.source.open_file(name)?;
+                let inum = self.make(directory, target_name, &new_of(&facts, b"")).await?;
+                if let Err(error) = self.content(inum, &file, facts.size).await {
+                    // Half a file is worse than none.
+                    self.fs.unlink(directory, target_name).await?;
+                    return Err(error);
+                }
+                (inum, facts)
+            }
+            FileKind::Symlink => {
+                let target = level.source.read_link(name)?;
+                (self.make(directory, target_name, &new_of(&facts, target.to_bytes())).await?, facts)
+            }
+            _ => (self.make(directory, target_name, &new_of(&facts, b"")).await?, facts),
+        };
+        self.finish(inum, &facts).await?;
+        if facts.links > 1 {
+            self.links.insert(facts.id, inum);
+        }
+        Ok(None)
+    }
+
+    /// The directory to copy into: new, or the one that is there.
+    async fn directory(&self, above: Inum, name: &[u8], facts: &HostFile) -> Result<Inum, PutError> {
+        match self.fs.create(above, name, &new_of(facts, b"")).await {
+            Err(Error::Exists) => {}
+            made => return Ok(made?),
+        }
+        let there = self.fs.lookup(above, name).await?;
+        match self.fs.attributes(there).await?.kind {
+            FileKind::Directory => Ok(there),
+            _ => Err(PutError::FileInTheWay),
+        }
+    }
+
+    async fn make(&self, directory: Inum, name: &[u8], new: &NewFile<'_>) -> Result<Inum, PutError> {
+        self.make_way(directory, name, async || self.fs.create(directory, name, new).await).await
+    }
+
+    /// Has something made, in place of the file that has its name.
+    async fn make_way<T>(
+        &self,
+        directory: Inum,
+        name: &[u8],
+        make: impl AsyncFn() -> Result<T, Error>,
+    ) -> Result<T, PutError> {
+        match make().await {
+            Err(Error::Exists) => {}
+            made => return Ok(made?),
+        }
+        match self.fs.unlink(directory, name).await {
+            Err(Error::IsADirectory) => Err(PutError::DirectoryInTheWay),
+            removed => {
+                removed?;
+                Ok(make().await?)
+            }
+        }
+    }
+
+    /// Copies a file's content; its holes stay holes.
+    async fn content(&mut self, inum: Inum, source: &SourceFile, size: u64) -> Result<(), PutError> {
+        let mut at = 0;
+        while let Some(data) = source.data_after(at)? {
+            at = data.start;
+            while at < data.end {
+                let wanted = (data.end - at).min(READ_BYTES as u64) as usize;
+                let count = source.file.read_at(&mut self.buffer.bytes_mut()[..wanted], at)?;
+                if count == 0 {
+                    return Ok(());
+                }
+                self.fs.write(inum, at, &self.buffer.bytes()[..count]).await?;
+                self.bar.inc(count as u64);
+                at += count as u64;
+            }
+        }
+        // A hole at the end.
+        if at < size { Ok(self.fs.truncate(inum, size).await?) } else { Ok(()) }
+    }
+
+    /// Sets what writing changed, or what a directory that was there had otherwise.
+    async fn finish(&self, inum: Inum, facts: &HostFile) -> Result<(), Error> {
+        let new = NewAttributes {
+            mode: Some(facts.mode),
+            uid: Some(facts.uid),
+            gid: Some(facts.gid),
+            atime: Some(facts.atime),
+            mtime: Some(facts.mtime),
+            ..NewAttributes::default()
+        };
+        self.fs.set_attributes(inum, &new).await
+    }
+}
+
+fn new_of<'t>(facts: &HostFile, target: &'t [u8]) -> NewFile<'t> {
+    let HostFile { kind, mode, uid, gid, device, .. } = *facts;
+    NewFile { kind, mode, uid, gid, device, target }
+}
+
+/// Copies standard input to a file, which is replaced.
+async fn copy_stdin(fs: &FileSystem, path: &[u8], mut buffer: Buffer) -> Result<Outcome, Failure> {
+    let failed = |error| path_failure(path, error);
+    let Place { directory, name } = Place::find(fs, path).await?;
+    let inum = match fs.create(directory, name, &new_file(FileKind::Regular, STDIN_FILE_MODE)).await {
+        Err(Error::Exists) => {
+            let inum = fs.lookup(directory, name).await.map_err(failed)?;
+            fs.truncate(inum, 0).await.map_err(failed)?;
+            inum
+        }
+        made => made.map_err(failed)?,
+    };
+    let bar = progress::byte_counter();
+    let mut stdin = io::stdin().lock();
+    let mut at = 0;
+    loop {
+        let count = fill(&mut stdin, buffer.bytes_mut()).map_err(|error| {
+            Failure::failed(format_args!("standard input: {error}; {} is cut off there", Shown(path)))
+        })?;
+        if count == 0 {
+            bar.finish_and_clear();
+            return Ok(Outcome::Good);
+        }
+        fs.write(inum, at, &buffer.bytes()[..count]).await.map_err(failed)?;
+        bar.inc(count as u64);
+        at += count as u64;
+    }
+}
+
+/// Reads until the buffer is full or nothing more comes: pipes give little at a time.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

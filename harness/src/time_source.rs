@@ -1,0 +1,16 @@
+//! The host's time of day, which the times of files are taken from.
+
+use std::time::SystemTime;
+
+use hammer2_core::fs::TimeSource;
+use hammer2_core::media::Timestamp;
+
+/// The host's time of day; 1970 when its clock is set before.
+pub struct HostTime;
+
+impl TimeSource for HostTime {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Timestamp { microseconds: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
+    }
+}
