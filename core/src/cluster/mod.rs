@@ -67,6 +67,11 @@ impl Cluster {
         Ok(self.node.flush().await?)
     }
 
+    /// What ended all writing, if anything did.
+    pub fn fault(&self) -> Option<NodeFault> {
+        self.node.fault()
+    }
+
     /// Bytes that new blocks can take, what is on its way to the nodes' disks already taken off.
     pub fn free_bytes(&self) -> u64 {
         self.node.free_bytes()

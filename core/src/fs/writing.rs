@@ -68,8 +68,10 @@ pub(super) fn metadata_methods(check: u8, compression: u8) -> Methods {
 }
 
 impl FileSystem {
+    /// What it takes to change things. Nothing is changed any more, not even in memory, once it can't become durable.
     pub(super) fn writing(&self) -> Result<&Writing, Error> {
-        self.writing.as_ref().ok_or(Error::ReadOnly)
+        let writing = self.writing.as_ref().ok_or(Error::ReadOnly)?;
+        self.cluster.fault().map_or(Ok(writing), |fault| Err(Error::Io(fault)))
     }
 
     pub(super) async fn modify(&self, modification: Modification<'_>) -> Result<Outcome, Error> {

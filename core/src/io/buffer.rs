@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::memory::{Heap, NoMemory, Vec};
 
 /// Alignment of every [`Buffer`], enough for direct I/O on any device.
 pub const PAGE_BYTES: usize = 4096;
@@ -22,7 +22,11 @@ pub struct Buffer {
 impl Buffer {
     /// A buffer of `len` zero bytes.
     pub fn new(heap: Heap, len: usize) -> Result<Self, NoMemory> {
-        let pages = memory::filled(heap, len.div_ceil(PAGE_BYTES), Page::new_zeroed)?;
+        let count = len.div_ceil(PAGE_BYTES);
+        let mut pages = Vec::new_in(heap);
+        pages.try_reserve_exact(count).map_err(|_| NoMemory)?;
+        // One page copied into each place; made for each anew, pages would be zeroed first and then copied.
+        pages.resize(count, Page([0; PAGE_BYTES]));
         Ok(Self { pages, len })
     }
 

@@ -17,8 +17,6 @@ use hammer2_kmod_shim::budget::Budget;
 /// Memory that isn't the filesystem's.
 pub const HEAP: Heap = &Global;
 const VOLUME_BYTES: u64 = 1 << 30;
-/// What a mount gets: as much as the `hammer2` tool gives when not told otherwise.
-const MOUNT_BYTES: usize = 64 << 20;
 
 /// A volume in memory.
 pub struct RamVolume {
@@ -51,13 +49,13 @@ impl RamVolume {
         Executor::new(self.clock).block_on(work)
     }
 
-    /// Mounts the volume, its memory within a budget.
-    pub fn mount(&self) -> Result<FileSystem, Box<dyn Error>> {
-        let heap: Heap = Box::leak(Box::new(Budget::new(Global, MOUNT_BYTES + MIN_MEMORY_BYTES)));
+    /// Mounts the volume with this much memory.
+    pub fn mount(&self, memory_bytes: usize) -> Result<FileSystem, Box<dyn Error>> {
+        let heap: Heap = Box::leak(Box::new(Budget::new(Global, memory_bytes + MIN_MEMORY_BYTES)));
         let device = boxed_device(heap, MemoryDevice::new(heap, self.disk().clone(), "memory", 64)?)?;
         let mut disks = memory::Vec::new_in(heap);
         memory::push(&mut disks, Disk::new(heap, device, self.clock, DiskOptions::default())?)?;
-        let options = MountOptions { memory_bytes: MOUNT_BYTES };
+        let options = MountOptions { memory_bytes };
         Ok(self.run(FileSystem::mount(heap, disks, PfsSelector::Default, options))?)
     }
 }

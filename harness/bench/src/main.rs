@@ -64,6 +64,6 @@ fn read(runs: u32) -> Result<Report, Box<dyn Error>> {
     let mut report = Report::new(runs);
     report.add(sequential::uncompressed(runs)?);
     report.add(sequential::lz4(runs)?);
-    report.add(lookup::lookups(runs)?);
+    lookup::lookups(runs)?.into_iter().for_each(|row| report.add(row));
     Ok(report)
 }

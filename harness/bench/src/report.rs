@@ -16,8 +16,8 @@ pub struct Row {
     pub ours: f64,
     /// What the other did.
     pub theirs: f64,
-    /// The ratio to be reached.
-    pub goal: f64,
+    /// The ratio to be reached, if there is one.
+    pub goal: Option<f64>,
 }
 
 impl Row {
@@ -26,7 +26,7 @@ impl Row {
     }
 
     fn is_good(&self) -> bool {
-        self.ratio() >= self.goal
+        self.goal.is_none_or(|goal| self.ratio() >= goal)
     }
 }
 
@@ -71,9 +71,10 @@ impl fmt::Display for Report {
         for row in &self.rows {
             let Row { name, against, unit, ours, theirs, goal } = row;
             let missed = if row.is_good() { "" } else { "  MISSED" };
+            let goal = goal.map_or_else(String::new, |goal| format!("{goal:.2}"));
             writeln!(
                 f,
-                "{name:42} {ours:9.0} {theirs:9.0} {unit:10} {:6.2} {goal:6.2}  {against}{missed}",
+                "{name:42} {ours:9.0} {theirs:9.0} {unit:10} {:6.2} {goal:>6}  {against}{missed}",
                 row.ratio()
             )?;
         }
