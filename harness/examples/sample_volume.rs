@@ -1,6 +1,6 @@
 //! Makes an image with something in it: `cargo run --release --example sample_volume -- IMG`.
 //!
-//! The tool can't write files yet; this uses the image builder of the self-tests.
+//! It is laid out by the image builder of the self-tests, not by the code that writes files.
 
 use std::error::Error;
 use std::fs::File;
