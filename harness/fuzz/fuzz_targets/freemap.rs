@@ -4,6 +4,7 @@
 use hammer2_core::media::freemap::{
     self, ChunkState, FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS, ROTATIONS,
 };
+use hammer2_core::media::geometry::LEAF_SPAN_BYTES;
 use hammer2_core::media::{DataOff, Key, KeyBits, MediaOffset};
 use libfuzzer_sys::fuzz_target;
 use zerocopy::FromBytes;
@@ -11,7 +12,8 @@ use zerocopy::FromBytes;
 fuzz_target!(|input: &[u8]| {
     let Some((head, rest)) = input.split_first_chunk::<25>() else { return };
     let word = |at: usize| u64::from_le_bytes(core::array::from_fn(|index| head[at + index]));
-    let (key, keybits) = (Key(word(0)), KeyBits(head[24]));
+    // Keys are multiples of their span, which is at least a leaf's.
+    let (key, keybits) = (Key(word(0) & !(LEAF_SPAN_BYTES - 1)), KeyBits(head[24]));
     if let Ok(place) = freemap::place(key, keybits, word(8) % ROTATIONS) {
         assert_eq!(freemap::rotation(key, keybits, place), Ok(word(8) % ROTATIONS));
     }

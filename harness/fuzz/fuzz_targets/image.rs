@@ -1,10 +1,11 @@
-//! Whole images: mounted, walked, and everything read.
+//! Whole images: mounted, walked, everything read, and checked by fsck.
 #![no_main]
 
 use std::cell::LazyCell;
 
 use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{FileSystem, MountOptions};
+use hammer2_core::fsck::{self, Finding, FsckOptions, Observer};
 use hammer2_core::selftest::survey::survey;
 use hammer2_fuzz::patches::Base;
 use hammer2_fuzz::{medium, run};
@@ -13,6 +14,17 @@ use libfuzzer_sys::fuzz_target;
 /// File blocks read of one image: more than the image holds, less than it can promise.
 const MOST_BLOCKS: u64 = 2000;
 const OPTIONS: MountOptions = MountOptions { memory_bytes: 2 << 20 };
+
+const FSCK: FsckOptions = FsckOptions { cache_bytes: 1 << 20, strict: true };
+
+/// Says every finding, to nobody.
+struct Reader;
+
+impl Observer for Reader {
+    fn finding(&mut self, finding: &Finding<'_>) {
+        assert!(!finding.to_string().is_empty());
+    }
+}
 
 thread_local! {
     static BASE: LazyCell<Base> = LazyCell::new(|| Base::new().expect("the image can be made"));
@@ -26,6 +38,10 @@ fuzz_target!(|input: &[u8]| {
             let Ok(fs) = FileSystem::mount(run::heap(), drives, PfsSelector::Default, OPTIONS).await else { return };
             let _ = fs.statistics();
             survey(run::heap(), &fs, MOST_BLOCKS, &mut |_, _| {}).await.expect("memory is enough for every image");
+        });
+        run::run(async {
+            let drives = medium::open(run::heap(), &[base.disk().clone()]).expect("a disk fits the budget");
+            let _ = fsck::check(run::heap(), drives, FSCK, &mut Reader).await;
         });
     });
 });

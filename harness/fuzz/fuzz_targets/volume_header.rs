@@ -14,7 +14,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// The part of a header whose fields mean something.
 const FIELDS_BYTES: usize = 0x1000;
-const OPTIONS: NodeOptions = NodeOptions { cache_bytes: 1 << 20, slots: 16 };
+const OPTIONS: NodeOptions = NodeOptions { cache_bytes: 1 << 20, modified_bytes: 64 << 10, slots: 16 };
 
 fuzz_target!(|input: &[u8]| {
     let Some((sizes, fields)) = input.split_first_chunk::<4>() else { return };
