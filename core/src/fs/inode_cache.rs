@@ -149,7 +149,8 @@ impl InodeCache {
         slot
     }
 
-    fn get(&self, inum: Inum) -> Option<InodeRef<'_>> {
+    /// The inode, if it is in the cache.
+    pub(super) fn get(&self, inum: Inum) -> Option<InodeRef<'_>> {
         let table = &mut *self.table.borrow_mut();
         let entry = table.find(inum)?;
         let cached = table.entries[entry].as_mut()?;

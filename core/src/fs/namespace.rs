@@ -55,16 +55,29 @@ impl FileSystem {
         let inode = self.new_inode(&directory, inum, new)?;
         let methods = metadata_methods(inode.meta.check_algo, inode.meta.comp_algo);
         self.modify(Modification::CreateInode { pfs: self.root, inode: &inode, methods }).await?;
-        if let Err(error) = self.add_entry(&directory, name, inum, new.kind).await {
-            self.modify(Modification::RemoveInode { pfs: self.root, inum }).await?;
+        if let Err(error) = self.complete_new(&directory, name, inum, new).await {
+            match self.inodes.get(inum) {
+                Some(file) => self.destroy(file).await?,
+                None => drop(self.modify(Modification::RemoveInode { pfs: self.root, inum }).await?),
+            }
             return Err(error);
         }
+        Ok(inum)
+    }
+
+    /// Gives a new inode its content and its name.
+    async fn complete_new(
+        &self,
+        directory: &InodeRef<'_>,
+        name: &[u8],
+        inum: Inum,
+        new: &NewFile<'_>,
+    ) -> Result<(), Error> {
         if new.kind == FileKind::Symlink {
             let link = self.inode(inum).await?;
             self.write_content(&link, 0, 0, new.target).await?;
         }
-        self.relieve().await?;
-        Ok(inum)
+        self.add_entry(directory, name, inum, new.kind).await
     }
 
     fn new_inode(&self, directory: &InodeRef<'_>, inum: Inum, new: &NewFile<'_>) -> Result<Inode, Error> {
@@ -115,7 +128,7 @@ impl FileSystem {
             record.meta.set_nlinks(record.meta.nlinks() + 1);
             record.meta.set_ctime(now);
         });
-        self.relieve().await
+        Ok(())
     }
 
     /// Removes a name of anything but a directory. The file goes with its last name, once nobody has it open.
@@ -126,9 +139,7 @@ impl FileSystem {
         if entry.kind == FileKind::Directory {
             return Err(Error::IsADirectory);
         }
-        self.remove_entry(&directory, key).await?;
-        self.drop_link(entry.inum).await?;
-        self.relieve().await
+        self.remove_name(&directory, name, (key, entry)).await
     }
 
     /// Removes an empty directory.
@@ -140,9 +151,23 @@ impl FileSystem {
             return Err(Error::NotADirectory);
         }
         self.check_empty(entry.inum).await?;
-        self.remove_entry(&directory, key).await?;
-        self.drop_link(entry.inum).await?;
-        self.relieve().await
+        self.remove_name(&directory, name, (key, entry)).await
+    }
+
+    /// Removes a name and the link it is; neither when the other isn't possible.
+    async fn remove_name(
+        &self,
+        directory: &InodeRef<'_>,
+        name: &[u8],
+        (key, entry): (Key, Dirent),
+    ) -> Result<(), Error> {
+        let file = self.inode(entry.inum).await?;
+        self.remove_entry(directory, key).await?;
+        let dropped = self.drop_link(file).await;
+        if dropped.is_err() {
+            self.add_entry(directory, name, entry.inum, entry.kind).await?;
+        }
+        dropped
     }
 
     /// Moves `name` to `new_name` in another directory or the same, in place of what bears that name.
@@ -166,22 +191,56 @@ impl FileSystem {
             },
             None => self.admit(NEW_FILE_BYTES).await?,
         }
-        if let Some((other_key, _)) = replaced {
-            self.remove_entry(&to, other_key).await?;
-        }
-        self.add_entry(&to, new_name, entry.inum, entry.kind).await?;
-        self.remove_entry(&from, key).await?;
-        if let Some((_, other)) = replaced {
-            self.drop_link(other.inum).await?;
-        }
         let now = self.writing()?.now();
         let moved = self.inode(entry.inum).await?;
+        if let Some(other) = replaced {
+            // The new name is free for a moment, and its file back when it can't be given to another.
+            let file = self.inode(other.1.inum).await?;
+            self.remove_entry(&to, other.0).await?;
+            let done = match self.move_entry(&from, (&to, new_name), (key, entry)).await {
+                Ok(()) => self.drop_link(file).await,
+                failed => failed,
+            };
+            if done.is_err() {
+                self.take_entry_back((&from, name), (&to, new_name), entry).await?;
+                self.add_entry(&to, new_name, other.1.inum, other.1.kind).await?;
+                return done;
+            }
+        } else if let Err(error) = self.move_entry(&from, (&to, new_name), (key, entry)).await {
+            self.take_entry_back((&from, name), (&to, new_name), entry).await?;
+            return Err(error);
+        }
         moved.change(|record| {
             record.meta.set_iparent(to.inum);
             record.meta.set_ctime(now);
         });
-        drop(moved);
-        self.relieve().await
+        Ok(())
+    }
+
+    async fn move_entry(
+        &self,
+        from: &InodeRef<'_>,
+        (to, new_name): (&InodeRef<'_>, &[u8]),
+        (key, entry): (Key, Dirent),
+    ) -> Result<(), Error> {
+        self.add_entry(to, new_name, entry.inum, entry.kind).await?;
+        self.remove_entry(from, key).await
+    }
+
+    /// Takes back what was done of a move: the entry is where it was, and nowhere else.
+    async fn take_entry_back(
+        &self,
+        (from, name): (&InodeRef<'_>, &[u8]),
+        (to, new_name): (&InodeRef<'_>, &[u8]),
+        entry: Dirent,
+    ) -> Result<(), Error> {
+        if let Some((key, _)) = self.find_entry(to, new_name).await? {
+            self.remove_entry(to, key).await?;
+        }
+        match self.find_entry(from, name).await? {
+            Some(_) => Ok(()),
+            None => self.add_entry(from, name, entry.inum, entry.kind).await,
+        }
     }
 
     /// Notes that somebody has a file open: it stays when its last name goes.
@@ -201,9 +260,11 @@ impl FileSystem {
         Ok(())
     }
 
-    /// A directory that may be changed under this name.
+    /// A directory that may be changed under this name. Memory for it is made now: at the end of an operation it would be too
+    /// late to fail.
     async fn directory_to_change(&self, directory: Inum, name: &[u8]) -> Result<InodeRef<'_>, Error> {
         self.writing()?;
+        self.relieve().await?;
         match name {
             _ if name.len() > MAX_NAME_BYTES => return Err(Error::NameTooLong),
             b"" | b"." | b".." => return Err(Error::InvalidName),
@@ -250,26 +311,25 @@ impl FileSystem {
     }
 
     /// Takes one name from a file, and the file away with its last.
-    async fn drop_link(&self, inum: Inum) -> Result<(), Error> {
+    async fn drop_link(&self, file: InodeRef<'_>) -> Result<(), Error> {
         let now = self.writing()?.now();
-        let file = self.inode(inum).await?;
-        let is_directory = file.attributes()?.kind == FileKind::Directory;
+        let attributes = file.attributes()?;
+        let left = if attributes.kind == FileKind::Directory { 0 } else { attributes.links.saturating_sub(1) };
+        if left == 0 && file.opens() == 0 {
+            return self.destroy(file).await;
+        }
         file.change(|record: &mut InodeRecord| {
-            let left = if is_directory { 0 } else { record.meta.nlinks().saturating_sub(1) };
             record.meta.set_nlinks(left);
             record.meta.set_ctime(now);
         });
-        if file.with(|record| record.meta.nlinks()) == 0 && file.opens() == 0 {
-            self.destroy(file).await?;
-        }
         Ok(())
     }
 
     /// Removes an inode that has no name.
     async fn destroy(&self, file: InodeRef<'_>) -> Result<(), Error> {
         let inum = file.inum;
-        self.files.forget(inum, Key(0));
         self.modify(Modification::RemoveInode { pfs: self.root, inum }).await?;
+        self.files.forget(inum, Key(0));
         let slot = self.inodes.remove(file);
         Ok(self.cluster.close(slot).await?)
     }

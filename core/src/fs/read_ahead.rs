@@ -27,7 +27,8 @@ impl ReadAhead {
         }
         let several = end > first + BLOCK;
         let half_way = end.saturating_add(window_bytes / 2) > self.requested_end;
-        if !several && !(in_order && half_way) || self.requested_end >= size {
+        let wanted = several || (in_order && half_way);
+        if !wanted || self.requested_end >= size {
             return None;
         }
         let from = self.requested_end.max(first);

@@ -32,6 +32,7 @@ impl FileSystem {
     pub async fn set_attributes(&self, file: Inum, new: &NewAttributes) -> Result<(), Error> {
         let _changing = self.gate.change().await;
         let now = self.writing()?.now();
+        self.relieve().await?;
         let file = self.inode(file).await?;
         if let Some(size) = new.size {
             match file.attributes()?.kind {
@@ -53,6 +54,6 @@ impl FileSystem {
             new.flags.into_iter().for_each(|flags| meta.uflags = flags.into());
             meta.set_ctime(now);
         });
-        self.relieve().await
+        Ok(())
     }
 }

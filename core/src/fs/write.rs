@@ -20,19 +20,24 @@ impl FileSystem {
         if data.is_empty() {
             return Ok(());
         }
+        self.relieve().await?;
         self.admit((offset % BLOCK + data.len() as u64).next_multiple_of(BLOCK)).await?;
         let size = file.with(|record| record.meta.size());
         if offset > size {
             self.clear_tail(&file, size).await?;
         }
-        self.write_content(&file, size, offset, data).await?;
+        if self.is_scarce() {
+            self.write_through(&file, size, offset, data).await?;
+        } else {
+            self.write_content(&file, size, offset, data).await?;
+        }
         let now = self.writing()?.now();
         file.change(|record| {
             record.meta.set_size(record.meta.size().max(end));
             record.meta.set_mtime(now);
             record.meta.set_ctime(now);
         });
-        self.relieve().await
+        Ok(())
     }
 
     /// Cuts a file, or makes it longer with a hole.
@@ -42,13 +47,14 @@ impl FileSystem {
         if size > MAX_FILE_BYTES {
             return Err(Error::FileTooLarge);
         }
+        self.relieve().await?;
         self.resize(&file, size).await?;
         let now = self.writing()?.now();
         file.change(|record| {
             record.meta.set_mtime(now);
             record.meta.set_ctime(now);
         });
-        self.relieve().await
+        Ok(())
     }
 
     /// Makes a range of a file a hole, as far as whole blocks go, and zeros the rest. The file's length stays.
@@ -87,10 +93,16 @@ impl FileSystem {
             self.clear_tail(file, old).await?;
         } else if size < old {
             let first = size.next_multiple_of(BLOCK);
-            self.files.forget(file.inum, Key(first));
-            file.change(|record| record.meta.set_size(size));
+            // What may fail comes first: the file keeps its length then, and what is in memory only.
+            let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
+            if start > 0 {
+                self.page_to_change(file, old, key, false).await?;
+            }
             self.drop_blocks(file, KeyRange { first: Key(first), last: Key(MAX_FILE_BYTES) }).await?;
-            self.clear_from(file, old, size).await?;
+            self.files.forget(file.inum, Key(first));
+            if start > 0 {
+                self.files.change(file.inum, key, |page| page[start..].fill(0));
+            }
         }
         file.change(|record| record.meta.set_size(size));
         Ok(())
@@ -141,6 +153,23 @@ impl FileSystem {
             self.relieve().await?;
         }
         Ok(())
+    }
+
+    /// Writes so that the room for it is found now, not at a sync that couldn't refuse it any more.
+    async fn write_through(&self, file: &InodeRef<'_>, size: u64, offset: u64, data: &[u8]) -> Result<(), Error> {
+        self.write_pages(None).await?;
+        let written = match self.write_content(file, size, offset, data).await {
+            Ok(()) => self.write_pages(Some(file.inum)).await,
+            failed => failed,
+        };
+        if written.is_err() {
+            // What found no room goes. Content that just left the inode is nowhere else, and small.
+            self.files.forget(file.inum, Key(if size <= EMBEDDED_BYTES as u64 { BLOCK } else { 0 }));
+            let first = Key(size.next_multiple_of(BLOCK));
+            file.change(|record| record.meta.set_size(size));
+            self.drop_blocks(file, KeyRange { first, last: Key(MAX_FILE_BYTES) }).await?;
+        }
+        written
     }
 
     /// Moves content that lies in the inode to a block, before the file grows to a length that finds no room there.

@@ -15,6 +15,8 @@ use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{CheckMethod, Compression, Inum, Key, KeyRange, Methods, ModifyTid, Radix, Timestamp};
 use crate::memory::{Heap, NoMemory};
 
+/// With less room than this, content goes to the nodes at once.
+const SCARCE_BYTES: u64 = 16 << 20;
 /// A sync that finds less room than this isn't worth another: each takes some, too.
 const MIN_GAIN_BYTES: u64 = 1 << 20;
 
@@ -96,6 +98,11 @@ impl FileSystem {
     /// Bytes nobody has a claim to, not even what is only in memory.
     pub(super) fn unclaimed_bytes(&self) -> u64 {
         self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes())
+    }
+
+    /// True when so little room is left that a block of 64 KiB may not find a place in one piece.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes()) < SCARCE_BYTES
     }
 
     /// Sends to the nodes what memory is too short for.

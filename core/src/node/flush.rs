@@ -21,9 +21,10 @@ impl Node {
         let written = self.write_below(Container::SuperRootSet).await;
         self.topology.borrow_mut().ignore_limit = false;
         self.uncommitted.set(true);
-        written?;
-        // From here on these blocks are read from the devices, like all others.
-        self.settle().await
+        // Chains that were written are no more, and are read from the devices like all other blocks: whatever became of the rest.
+        self.advance_epoch();
+        let settled = self.settle().await;
+        written.and(settled)
     }
 
     /// Makes everything durable: what was modified before is on media when this is done, and nothing else changes that.
@@ -35,12 +36,12 @@ impl Node {
             return Ok(());
         }
         self.write_back().await?;
-        self.write_below(Container::FreemapSet).await?;
+        let written = self.write_below(Container::FreemapSet).await;
         self.settle().await?;
+        written?;
         self.flush_devices().await?;
         self.write_header().await?;
         self.uncommitted.set(false);
-        self.advance_epoch();
         Ok(())
     }
 
@@ -88,7 +89,9 @@ impl Node {
         };
         let kind = bref.kind().unwrap_or(BlockKind::Indirect);
         let is_freemap = matches!(kind, BlockKind::FreemapLeaf | BlockKind::FreemapNode);
-        let place = if is_freemap { freemap_place(&bref)? } else { self.place_for(&bref, kind, len).await? };
+        // Once the chain is out of the arena only its write has its content, so that must not fail for want of memory.
+        self.writer.prepare()?;
+        let place = if is_freemap { self.freemap_place(&bref)? } else { self.place_for(&bref, kind, len).await? };
         match self.seal(id, kind, place) {
             Some(block) => self.put(kind, place, &block).await,
             None => Ok(()),
@@ -144,6 +147,18 @@ impl Node {
         place.ok_or(NodeError::NoSpace)
     }
 
+    /// Where a freemap block goes next: the rotation after the one that was committed. What a flush that failed wrote is written
+    /// over: otherwise a few of them would come round to the committed one.
+    fn freemap_place(&self, bref: &Blockref) -> Result<DataOff, NodeError> {
+        let next = match bref.data_off() {
+            DataOff::NONE => Ok(0),
+            uncommitted if bref.mirror_tid() == self.topology.borrow().pending_tid => return Ok(uncommitted),
+            committed => rotation(bref.key(), bref.keybits(), committed).map(|rotation| rotation + 1),
+        };
+        let placed = next.and_then(|rotation| place(bref.key(), bref.keybits(), rotation));
+        placed.map_err(|corruption| NodeError::Fault(NodeFault::Corrupt { block: bref.name(), corruption }))
+    }
+
     /// A device failed while writing: nothing is written any more.
     pub(super) fn broken(&self, volume: usize, error: crate::io::DeviceError) -> NodeError {
         let block = Blockref::EMPTY.name();
@@ -157,16 +172,6 @@ impl Node {
 fn next_modified(topology: &Topology, container: Container, start: usize) -> Option<(usize, ChainId)> {
     let entries = topology.array(container).entries();
     entries.iter().enumerate().skip(start).find_map(|(index, entry)| Some((index, ChainId::of(entry)?)))
-}
-
-/// Where a freemap block goes next: the rotation after the one that was committed.
-fn freemap_place(bref: &Blockref) -> Result<DataOff, NodeError> {
-    let next = match bref.data_off() {
-        DataOff::NONE => Ok(0),
-        committed => rotation(bref.key(), bref.keybits(), committed).map(|rotation| rotation + 1),
-    };
-    let placed = next.and_then(|rotation| place(bref.key(), bref.keybits(), rotation));
-    placed.map_err(|corruption| NodeError::Fault(NodeFault::Corrupt { block: bref.name(), corruption }))
 }
 
 /// What a container says of the entries below it (spec 2.4).

@@ -153,6 +153,7 @@ impl Node {
         block: StoredBlock,
     ) -> Result<Outcome, NodeError> {
         let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory) };
+        self.writer.prepare()?;
         let place = self.allocate(BlockKind::Data, radix, key).await?;
         let mut bref = Blockref::new(BlockKind::Data, key, KeyBits(FILE_BLOCK_BITS), block.methods);
         bref.set_data_off(place);

@@ -55,6 +55,15 @@ impl Writer {
         }
     }
 
+    /// Makes sure that the next [`put`](Self::put) has the memory it needs.
+    pub(super) fn prepare(&self) -> Result<(), NoMemory> {
+        let mut spare = self.spare.borrow_mut();
+        if spare.is_empty() {
+            let _ = spare.push(Buffer::new(self.heap, FILE_BLOCK_BYTES)?);
+        }
+        Ok(())
+    }
+
     /// Writes a block of `kind` to its place, soon. The room for it was made sure of by [`prepare`](Self::prepare).
     pub(super) async fn put(
         &self,

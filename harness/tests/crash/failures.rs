@@ -15,8 +15,8 @@ use crate::volume::{HEAP, Headers, Host, copy, device};
 /// More than a mount takes.
 const BUDGET_BYTES: usize = 64 << 20;
 
-/// Fails every allocation of a workload in turn, or every `every`-th; how many.
-pub(crate) fn fail_allocations(host: &Host, base: &Rc<MemoryDisk>, model: &Model, steps: &[Step], every: u64) -> u64 {
+/// Fails every allocation of a workload in turn; how many.
+pub(crate) fn fail_allocations(host: &Host, base: &Rc<MemoryDisk>, model: &Model, steps: &[Step]) -> u64 {
     let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, BUDGET_BYTES)));
     let mut index = 0;
     loop {
@@ -30,7 +30,11 @@ pub(crate) fn fail_allocations(host: &Host, base: &Rc<MemoryDisk>, model: &Model
             let mut was_reached = false;
             for step in steps {
                 let outcome = step.run(&fs, &model).await;
-                follow(&mut model, step, outcome, |error| error == Error::NoMemory, &context);
+                if outcome == Err(Error::NoMemory) {
+                    adopt_part(&fs, &mut model, step, &context).await;
+                } else {
+                    follow(&mut model, step, outcome, &context);
+                }
                 if !was_reached && budget.allocations() > chosen {
                     was_reached = true;
                     agree(&fs, &model, &format!("{context} in {step:?}: {outcome:?}")).await;
@@ -44,7 +48,7 @@ pub(crate) fn fail_allocations(host: &Host, base: &Rc<MemoryDisk>, model: &Model
         if !was_reached {
             return index;
         }
-        index += every;
+        index += 1;
     }
 }
 
@@ -55,7 +59,6 @@ pub(crate) fn fail_requests(
     model: &Model,
     steps: &[Step],
     kind: Operations,
-    every: u64,
 ) -> u64 {
     let mut index = 0;
     loop {
@@ -79,7 +82,7 @@ pub(crate) fn fail_requests(
         if plan.struck() == 0 {
             return index;
         }
-        index += every;
+        index += 1;
     }
 }
 
@@ -93,7 +96,11 @@ async fn steps_over_bad_reads(
 ) -> Model {
     for step in steps {
         let outcome = step.run(fs, &model).await;
-        follow(&mut model, step, outcome, |error| matches!(error, Error::Io(_)), context);
+        if matches!(outcome, Err(Error::Io(_))) {
+            adopt_part(fs, &mut model, step, context).await;
+        } else {
+            follow(&mut model, step, outcome, context);
+        }
     }
     plan.clear();
     agree(fs, &model, context).await;
@@ -127,7 +134,7 @@ async fn steps_until_broken(
                 }
                 return if is_sync { vec![synced, model] } else { vec![synced] };
             }
-            outcome => follow(&mut model, step, outcome, |_| false, context),
+            outcome => follow(&mut model, step, outcome, context),
         }
         if is_sync {
             synced = model.clone();
@@ -138,12 +145,33 @@ async fn steps_until_broken(
     if last.is_ok() { vec![model] } else { vec![synced, model] }
 }
 
-/// Does a step in the model if it was done; it may fail for one reason.
-fn follow(model: &mut Model, step: &Step, outcome: Result<(), Error>, excused: impl Fn(Error) -> bool, context: &str) {
+/// Does a step in the model if it was done, as it must be if it is possible.
+fn follow(model: &mut Model, step: &Step, outcome: Result<(), Error>, context: &str) {
     match outcome {
         Ok(()) => assert!(step.apply(model), "{context}: {step:?} succeeds"),
-        Err(error) if excused(error) => {}
         Err(error) => assert!(!step.apply(&mut model.clone()), "{context}: {step:?}: {error}"),
+    }
+}
+
+/// Of a step that failed nothing was done, unless it changes content: then each byte is what it was or what it was to be.
+async fn adopt_part(fs: &FileSystem, model: &mut Model, step: &Step, context: &str) {
+    let (Step::Write(path, ..) | Step::Append(path, _) | Step::Truncate(path, _) | Step::Punch(path, ..)) = step else {
+        return;
+    };
+    let mut wanted = model.clone();
+    step.apply(&mut wanted);
+    let (Some(old), Some(new)) = (model.content(path), wanted.content(path)) else { return };
+    let mut found = vec![0; old.len().max(new.len()) + 1];
+    let file = fs.resolve(path.as_bytes()).await.unwrap();
+    let length = fs.read(file, 0, &mut found).await.unwrap();
+    found.truncate(length);
+    let byte = |content: &[u8], at: usize| content.get(at).copied().unwrap_or(0);
+    let foreign = (0..length).find(|at| found[*at] != byte(old, *at) && found[*at] != byte(new, *at));
+    assert_eq!(foreign, None, "{context}: {step:?} leaves something else");
+    let lengths = old.len().min(new.len())..=old.len().max(new.len());
+    assert!(lengths.contains(&length), "{context}: {step:?} leaves a length of {length}");
+    if let Some(content) = model.content_mut(path) {
+        *content = found;
     }
 }
 

@@ -143,15 +143,14 @@ fn cuts_of_what_follows_a_cut() {
 fn every_allocation_fails() {
     let host = Host::new();
     let (base, model) = prepared(&host);
-    let every = if is_full() { 1 } else { 3 };
-    let count = failures::fail_allocations(&host, &base, &model, &workloads::mixed(), every);
-    println!("{count} allocations, every {every} failed in turn");
+    let count = failures::fail_allocations(&host, &base, &model, &workloads::mixed());
+    println!("{count} allocations, each failed in turn");
 }
 
 fn every_request_fails(kind: Operations) {
     let host = Host::new();
     let (base, model) = prepared(&host);
-    let count = failures::fail_requests(&host, &base, &model, &workloads::mixed(), kind, 1);
+    let count = failures::fail_requests(&host, &base, &model, &workloads::mixed(), kind);
     println!("{count} requests of {kind:?}, each failed in turn");
 }
 
