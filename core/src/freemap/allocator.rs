@@ -1,12 +1,12 @@
 //! Finding room for a block: which leaf, which segment (spec 6.5).
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use super::record::{self, Allocated};
 use crate::chain::{ChainError, ChainId, Container, Stop, Topology};
 use crate::io::{BlockCache, ReadError};
 use crate::media::freemap::{
-    FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEAF_RECORDS, chunk_index, class_of, managed_range, records,
+    self, FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEAF_RECORDS, chunk_index, class_of, managed_range, records,
 };
 use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use crate::media::{
@@ -242,8 +242,7 @@ fn leaf_key(leaf: u64) -> Key {
 }
 
 fn records_mut(topology: &mut Topology, leaf: ChainId) -> &mut [FreemapRecord; LEAF_RECORDS] {
-    <[FreemapRecord; LEAF_RECORDS]>::mut_from_bytes(&mut topology.chain_mut(leaf).content)
-        .expect("a leaf's chain holds 256 records")
+    freemap::records_mut(&mut topology.chain_mut(leaf).content).expect("a leaf's chain holds 256 records")
 }
 
 /// The leaf, if it and all above it are modified.

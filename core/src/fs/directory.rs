@@ -47,13 +47,19 @@ impl FileSystem {
             _ if name.len() > MAX_NAME_BYTES => return Err(Error::NameTooLong),
             _ => {}
         }
-        Ok(self.entry(&directory, name).await?.inum)
+        let (_, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
+        Ok(entry.inum)
     }
 
-    async fn entry(&self, directory: &InodeRef<'_>, name: &[u8]) -> Result<Dirent, Error> {
+    /// The entry called `name`, and its key.
+    pub(super) async fn find_entry(
+        &self,
+        directory: &InodeRef<'_>,
+        name: &[u8],
+    ) -> Result<Option<(Key, Dirent)>, Error> {
         match self.cluster.execute(Command::MatchName { directory: directory.slot, name }).await? {
-            Reply::Entry(_, entry) => Ok(entry),
-            _ => Err(Error::NotFound),
+            Reply::Entry(key, entry) => Ok(Some((key, entry))),
+            _ => Ok(None),
         }
     }
 

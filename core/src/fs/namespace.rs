@@ -3,7 +3,7 @@
 use super::inode_cache::InodeRef;
 use super::writing::metadata_methods;
 use super::{Error, FileSystem};
-use crate::cluster::{Command, EntryBatch, InodeRecord, Modification, Outcome, Reply};
+use crate::cluster::{Command, EntryBatch, InodeRecord, Modification, Outcome};
 use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::inode::{InodeFlags, hidden_name};
 use crate::media::{Dirent, FileKind, Inode, Inum, Key, KeyRange, Uuid, directory_hash};
@@ -34,9 +34,6 @@ impl NewFile<'_> {
         Self { kind, mode, uid: 0, gid: 0, device: (0, 0), target: &[] }
     }
 }
-
-/// An entry that was found: its key, and what it says.
-type Found = Option<(Key, Dirent)>;
 
 /// What a new file takes at most besides its content: inode, entry, a share of indirect blocks.
 const NEW_FILE_BYTES: u64 = 64 << 10;
@@ -273,13 +270,6 @@ impl FileSystem {
         }
         let directory = self.directory(directory).await?;
         if directory.with(|record| record.meta.nlinks()) == 0 { Err(Error::NotFound) } else { Ok(directory) }
-    }
-
-    async fn find_entry(&self, directory: &InodeRef<'_>, name: &[u8]) -> Result<Found, Error> {
-        match self.cluster.execute(Command::MatchName { directory: directory.slot, name }).await? {
-            Reply::Entry(key, entry) => Ok(Some((key, entry))),
-            _ => Ok(None),
-        }
     }
 
     /// Adds an entry under the first free key of its name (spec 3.5).

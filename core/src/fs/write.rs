@@ -110,12 +110,7 @@ impl FileSystem {
 
     /// Zeros what a block on media holds behind the end of the file, before that becomes part of it (spec 4.3).
     async fn clear_tail(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
-        self.clear_from(file, size, size).await
-    }
-
-    /// Zeros a file of length `size` from `from` to the end of the block that is in, if anything is stored there.
-    async fn clear_from(&self, file: &InodeRef<'_>, size: u64, from: u64) -> Result<(), Error> {
-        let (start, key) = ((from % BLOCK) as usize, Key(from - from % BLOCK));
+        let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
         if start == 0 {
             return Ok(());
         }

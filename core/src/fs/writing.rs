@@ -102,7 +102,7 @@ impl FileSystem {
 
     /// True when so little room is left that a block of 64 KiB may not find a place in one piece.
     pub(super) fn is_scarce(&self) -> bool {
-        self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes()) < SCARCE_BYTES
+        self.unclaimed_bytes() < SCARCE_BYTES
     }
 
     /// Sends to the nodes what memory is too short for.
@@ -181,7 +181,11 @@ impl FileSystem {
         if meta.flags().contains(InodeFlags::DIRECTDATA) {
             let first = |page: &[u8]| core::array::from_fn(|index| page[index]);
             let Some(content) = self.files.clean(inum, key, first) else { return Ok(()) };
-            return self.write_inode(&inode, Some(&content)).await;
+            let written = self.write_inode(&inode, Some(&content)).await;
+            if written.is_err() {
+                self.files.change(inum, key, |_| {});
+            }
+            return written;
         }
         let stored = self.encode(inum, key, size, meta.comp_algo, meta.check_algo, give_up)?;
         let written = match stored {

@@ -187,6 +187,12 @@ pub fn managed_range(leaf: Key, allocator_beg: MediaOffset, total_bytes: u64) ->
     (MediaOffset(low), MediaOffset(high.max(low)))
 }
 
+/// The records in a leaf's block, to be changed.
+pub fn records_mut(block: &mut [u8]) -> Result<&mut [FreemapRecord; LEAF_RECORDS], Corruption> {
+    let radix = block.len().checked_ilog2().unwrap_or(0) as u8;
+    <[FreemapRecord; LEAF_RECORDS]>::mut_from_bytes(block).map_err(|_| Corruption::BlockSize(radix))
+}
+
 /// The records in a leaf's block.
 pub fn records(block: &[u8]) -> Result<&[FreemapRecord; LEAF_RECORDS], Corruption> {
     <[FreemapRecord; LEAF_RECORDS]>::ref_from_bytes(block)

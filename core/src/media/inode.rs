@@ -255,11 +255,6 @@ impl InodeMeta {
         self.version.get()
     }
 
-    /// The type code as stored.
-    pub fn file_type_code(&self) -> u8 {
-        self.file_type
-    }
-
     /// What the file is.
     pub fn kind(&self) -> Result<FileKind, Corruption> {
         FileKind::from_code(self.file_type)
@@ -327,11 +322,6 @@ impl InodeMeta {
     pub fn has_stray_name_bytes(&self) -> bool {
         let len = usize::from(self.name_len.get()).min(INODE_NAME_BYTES);
         self.filename[len..].iter().any(|byte| *byte != 0)
-    }
-
-    /// The 24 + 8 bytes no known writer uses, where a cluster keeps its anchor (spec/cluster.md 5.3).
-    pub fn has_stale_reserved_bytes(&self) -> bool {
-        self.reserved_d8.get() != 0 || self.reserved_e8 != [0; 24]
     }
 }
 

@@ -1,12 +1,10 @@
 //! Bulkfree: giving back what nobody refers to any more (spec 6.7).
 
-use zerocopy::FromBytes;
-
 use super::survey::Since;
-use super::{Node, NodeError};
-use crate::chain::{ChainError, ChainId, Container, Cursor, Holder, Source, Trust, load_missing, scan};
+use super::{Node, NodeError, failed};
+use crate::chain::{ChainId, Container, Cursor, Holder, Source, Trust, load_missing, scan};
 use crate::freemap::{BulkfreeCounts, merge, note_used};
-use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, chunk_index, managed_range};
+use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, chunk_index, managed_range, records_mut};
 use crate::media::geometry::{LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use crate::media::{BlockArray, BlockKind, BlockName, Blockref, DataOff, Key, KeyRange, MediaOffset};
 use crate::memory::{self, Vec};
@@ -74,10 +72,8 @@ impl Node {
             let Some(index) = index else { return Ok(BulkfreeCounts::default()) };
             let id: ChainId = topology.modify(blocks, container, index)?;
             let chain = topology.chain_mut(id);
-            let corrupt = |_| crate::media::Corruption::BlockSize(0);
-            let live = <[FreemapRecord; LEAF_RECORDS]>::mut_from_bytes(&mut chain.content).map_err(corrupt);
             let bref = chain.bref;
-            let live = live.map_err(|corruption| crate::chain::Stop::Failed(ChainError::corrupt(&bref, corruption)))?;
+            let live = records_mut(&mut chain.content).map_err(|corruption| failed(&bref, corruption))?;
             let mut counts = BulkfreeCounts::default();
             for (record, (live, used)) in live.iter_mut().zip(&usage.records).enumerate() {
                 let base = MediaOffset(usage.leaf.0 + record as u64 * SEGMENT_BYTES);

@@ -31,18 +31,27 @@ impl Node {
             Modification::WriteInode { slot, meta, content } => self.write_inode(tid, slot, meta, content).await,
             Modification::RemoveInode { pfs, inum } => {
                 let name = self.name(pfs)?;
-                self.remove_entry(tid, name, inum.key()).await
+                self.remove_entry(tid, Below::Inode(name), inum.key()).await
             }
             Modification::AddEntry { directory, key, entry, name, methods } => {
                 let bref = entry.blockref(key, name, methods);
                 let block = (name.len() > EMBEDDED_NAME_BYTES).then_some(name);
-                self.insert(tid, self.name(directory)?, bref, block.unwrap_or(&[]), block.map(|_| Radix::MIN)).await
+                self.insert(
+                    tid,
+                    Below::Inode(self.name(directory)?),
+                    bref,
+                    block.unwrap_or(&[]),
+                    block.map(|_| Radix::MIN),
+                )
+                .await
             }
-            Modification::RemoveEntry { directory, key } => self.remove_entry(tid, self.name(directory)?, key).await,
+            Modification::RemoveEntry { directory, key } => {
+                self.remove_entry(tid, Below::Inode(self.name(directory)?), key).await
+            }
             Modification::WriteBlock { file, key, block } => self.write_block(tid, self.name(file)?, key, block).await,
             Modification::RemoveBlocks { file, range } => self.remove_blocks(tid, self.name(file)?, range).await,
             Modification::CreatePfs { inode, key, origin } => self.create_pfs(tid, inode, key, origin).await,
-            Modification::RemovePfs { key } => self.remove_pfs(tid, key).await,
+            Modification::RemovePfs { key } => self.remove_entry(tid, Below::SuperRoot, key).await,
         }
     }
 
@@ -64,9 +73,9 @@ impl Node {
                     other => other.map(Some),
                 }
             })
-            .await?;
-            if let Some(done) = done {
-                self.topology.borrow_mut().ignore_limit = false;
+            .await;
+            self.topology.borrow_mut().ignore_limit = false;
+            if let Some(done) = done? {
                 return Ok(done);
             }
             self.write_back().await?;
@@ -82,14 +91,14 @@ impl Node {
         methods: Methods,
     ) -> Result<Outcome, NodeError> {
         let bref = Blockref::new(BlockKind::Inode, inode.meta.inum().key(), KeyBits(0), methods);
-        self.insert(tid, self.name(pfs)?, bref, inode.as_bytes(), Some(Radix::MIN)).await
+        self.insert(tid, Below::Inode(self.name(pfs)?), bref, inode.as_bytes(), Some(Radix::MIN)).await
     }
 
-    /// Inserts an entry below an inode; with a block that starts with `bytes` when it has a size.
+    /// Inserts an entry; with a block that starts with `bytes` when it has a size.
     async fn insert(
         &self,
         tid: ModifyTid,
-        below: InodeName,
+        below: Below,
         mut bref: Blockref,
         bytes: &[u8],
         radix: Option<Radix>,
@@ -98,7 +107,7 @@ impl Node {
         let mut content: Option<Vec<u8>> = None;
         let inserted = self
             .change(|topology, _, blocks| {
-                let root = Container::Chain(modify_named(topology, blocks, below)?);
+                let root = Container::Chain(below.modify(topology, blocks)?);
                 bref.set_mirror_tid(topology.pending_tid);
                 if let (None, Some(radix)) = (&content, radix) {
                     let mut block = topology.blank(radix.bytes()).map_err(|_| no_memory(&bref))?;
@@ -135,10 +144,10 @@ impl Node {
         .await
     }
 
-    async fn remove_entry(&self, tid: ModifyTid, below: InodeName, key: Key) -> Result<Outcome, NodeError> {
+    async fn remove_entry(&self, tid: ModifyTid, below: Below, key: Key) -> Result<Outcome, NodeError> {
         let removed = self
             .change(|topology, allocator, blocks| {
-                let root = Container::Chain(modify_named(topology, blocks, below)?);
+                let root = Container::Chain(below.modify(topology, blocks)?);
                 remove(topology, allocator, blocks, root, key, tid)
             })
             .await?;
@@ -199,7 +208,7 @@ impl Node {
                 _ => None,
             };
             for key in keys {
-                self.remove_entry(tid, file, key).await?;
+                self.remove_entry(tid, Below::Inode(file), key).await?;
             }
         }
         Ok(Outcome::Done)
@@ -216,7 +225,6 @@ impl Node {
         let mut bref =
             Blockref::new(BlockKind::Inode, key, KeyBits(0), Methods::new(CheckMethod::XxHash64, Compression::None));
         bref.set_flags(BlockFlags::PFSROOT);
-        bref.set_modify_tid(tid);
         if let Some(origin) = origin {
             // The origin's blocks are shared from here on, so none may be taken for one that no commit saw.
             self.flush().await?;
@@ -224,30 +232,7 @@ impl Node {
             root.body = body;
             bref.set_stats(stats);
         }
-        let mut content: Option<Vec<u8>> = None;
-        let inserted = self
-            .change(|topology, _, blocks| {
-                let super_root = Container::Chain(modify_super_root(topology, blocks)?);
-                bref.set_mirror_tid(topology.pending_tid);
-                if content.is_none() {
-                    let mut block = topology.blank(root.as_bytes().len()).map_err(|_| no_memory(&bref))?;
-                    block.copy_from_slice(root.as_bytes());
-                    content = Some(block);
-                }
-                topology.insert(blocks, super_root, &bref, &mut content, tid)
-            })
-            .await?;
-        Ok(if inserted == Inserted::New { Outcome::Done } else { Outcome::Exists })
-    }
-
-    async fn remove_pfs(&self, tid: ModifyTid, key: Key) -> Result<Outcome, NodeError> {
-        let removed = self
-            .change(|topology, allocator, blocks| {
-                let super_root = Container::Chain(modify_super_root(topology, blocks)?);
-                remove(topology, allocator, blocks, super_root, key, tid)
-            })
-            .await?;
-        Ok(if removed { Outcome::Done } else { Outcome::Absent })
+        self.insert(tid, Below::SuperRoot, bref, root.as_bytes(), Some(Radix::MIN)).await
     }
 
     /// Room for a block.
@@ -280,6 +265,23 @@ fn remove(
         allocator.free_uncommitted(topology, bref);
     }
     Ok(removed.is_some())
+}
+
+/// Where an entry is: in the super-root, or below an inode of a PFS.
+#[derive(Clone, Copy)]
+enum Below {
+    SuperRoot,
+    Inode(InodeName),
+}
+
+impl Below {
+    /// Its inode as a modified chain.
+    fn modify(self, topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
+        match self {
+            Self::SuperRoot => modify_super_root(topology, blocks),
+            Self::Inode(name) => modify_named(topology, blocks, name),
+        }
+    }
 }
 
 fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
