@@ -105,8 +105,12 @@ impl Cluster {
             root.meta.set_name_key(Key(key));
             let create = Modification::CreatePfs { inode: &root, key: Key(key), origin };
             if self.modify(self.node.next_super_tid(), create).await? == Outcome::Done {
-                self.flush().await?;
-                return Ok(PfsOutcome::Done);
+                let durable = self.flush().await;
+                if durable.is_err() && self.fault().is_none() {
+                    // Not done, then: no later commit may take it along.
+                    self.modify(self.node.next_super_tid(), Modification::RemovePfs { key: Key(key) }).await?;
+                }
+                return durable.map(|()| PfsOutcome::Done);
             }
         }
         Err(OpError::NoSpace)

@@ -4,16 +4,15 @@ use std::rc::Rc;
 
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::MemoryDisk;
+use hammer2_harness::model::{Bytes, Model, Step, difference};
 
-use crate::model::{Model, difference};
-use crate::script::{Bytes, Step};
 use crate::volume::{HEAP, Headers, Host, device};
 
 /// Directories, each filled in turn.
 const WRITERS: usize = 3;
 
 async fn is_accepted(fs: &FileSystem, model: &mut Model, step: &Step) -> bool {
-    match step.run(fs, model).await {
+    match step.perform(fs, model).await {
         Ok(()) => {
             assert!(step.apply(model), "{step:?}");
             true

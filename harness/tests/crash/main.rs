@@ -5,8 +5,7 @@
 mod cuts;
 mod failures;
 mod full;
-mod model;
-mod script;
+mod pfss;
 mod volume;
 mod workloads;
 
@@ -16,9 +15,8 @@ use std::rc::Rc;
 use cuts::{Effort, Recording, Tally};
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::io::wrap::Operations;
-use model::Model;
+use hammer2_harness::model::{Model, Step};
 use rustix::time::{ClockId, clock_gettime};
-use script::Step;
 use volume::Host;
 
 /// Volumes whose size gives them one, two and four header copies.
@@ -63,7 +61,7 @@ fn prepared(host: &Host) -> (Rc<MemoryDisk>, Model) {
     host.run(async {
         let fs = host.mount_writable(volume::HEAP, volume::device(&base)).await.unwrap();
         for step in workloads::prepared() {
-            step.run(&fs, &model).await.unwrap();
+            step.perform(&fs, &model).await.unwrap();
             assert!(step.apply(&mut model));
         }
     });

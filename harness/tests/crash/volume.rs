@@ -12,13 +12,21 @@ use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
+use hammer2_harness::model::Random;
 
 /// Memory without a limit.
 pub(crate) const HEAP: Heap = &Global;
 /// Requests a device takes at once.
 const QUEUE_DEPTH: u16 = 64;
 /// What mounts are given unless a test wants less: so little that some workloads are written before they are synced.
-pub(crate) const MEMORY_BYTES: usize = 4 << 20;
+const MEMORY_BYTES: usize = 4 << 20;
+/// The PFS that is changed.
+pub(crate) const LABEL: &str = "DATA";
+
+/// How everything is mounted.
+pub(crate) fn mount_options() -> MountOptions {
+    MountOptions { memory_bytes: MEMORY_BYTES }
+}
 
 /// A clock of its own, so that the same steps give the same bytes.
 pub(crate) struct Ticks;
@@ -26,23 +34,6 @@ pub(crate) struct Ticks;
 impl TimeSource for Ticks {
     fn now(&self) -> Timestamp {
         Timestamp { microseconds: 1_700_000_000_000_000 }
-    }
-}
-
-/// Splitmix64.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
     }
 }
 
@@ -71,8 +62,8 @@ impl Host {
     /// A new filesystem.
     pub(crate) fn formatted(&self, bytes: u64) -> Rc<MemoryDisk> {
         let disk = Rc::new(MemoryDisk::new(HEAP, bytes));
-        let mut random = Random(bytes);
-        let mut fill = |bytes: &mut [u8]| bytes.iter_mut().for_each(|byte| *byte = random.next() as u8);
+        let mut random = Random::new(bytes);
+        let mut fill = |bytes: &mut [u8]| random.fill(bytes);
         let disks = self.disks(device(&disk));
         let references: Vec<&Disk> = disks.iter().collect();
         self.run(newfs(&references, &NewfsOptions::default(), HEAP, &mut fill, Ticks.now())).unwrap();
@@ -81,8 +72,17 @@ impl Host {
 
     /// Mounts to look.
     pub(crate) async fn mount(&self, heap: Heap, device: impl BlockDevice + 'static) -> Result<FileSystem, MountError> {
-        let options = MountOptions { memory_bytes: MEMORY_BYTES };
-        FileSystem::mount(heap, self.disks(device), PfsSelector::Label(b"DATA"), options).await
+        self.mount_pfs(heap, device, LABEL).await
+    }
+
+    /// Mounts any PFS to look.
+    pub(crate) async fn mount_pfs(
+        &self,
+        heap: Heap,
+        device: impl BlockDevice + 'static,
+        label: &str,
+    ) -> Result<FileSystem, MountError> {
+        FileSystem::mount(heap, self.disks(device), PfsSelector::Label(label.as_bytes()), mount_options()).await
     }
 
     /// Mounts to change.
