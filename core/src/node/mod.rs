@@ -90,7 +90,7 @@ impl Node {
             slots: Slots::new(heap, options.slots)?,
             topology: RefCell::new(Topology::new(heap, sroot, freemap, tid, options.modified_bytes)),
             allocator: RefCell::new(allocator),
-            writer: Writer::new(heap),
+            writer: Writer::new(heap, options.modified_bytes / 2),
             heap,
             epoch: Cell::new(Epoch(1)),
             uncommitted: Cell::new(false),

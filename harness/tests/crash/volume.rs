@@ -1,6 +1,10 @@
 //! Volumes in memory: formatting, mounting, checking.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::PfsSelector;
@@ -49,6 +53,31 @@ impl Host {
 
     pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         Executor::new(self.clock).block_on(future)
+    }
+
+    /// Runs futures as tasks beside each other; their outputs, in order.
+    pub(crate) fn together<T>(&self, futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+        let outputs = RefCell::new(BTreeMap::new());
+        let waiting: Cell<Option<Waker>> = Cell::new(None);
+        let executor = Executor::new(self.clock);
+        let mut tasks = 0;
+        for (index, future) in futures.enumerate() {
+            let (outputs, waiting) = (&outputs, &waiting);
+            executor.spawn(async move {
+                let output = future.await;
+                outputs.borrow_mut().insert(index, output);
+                if let Some(waker) = waiting.take() {
+                    waker.wake();
+                }
+            });
+            tasks += 1;
+        }
+        executor.block_on(poll_fn(|cx| {
+            waiting.set(Some(cx.waker().clone()));
+            if outputs.borrow().len() == tasks { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        drop(executor);
+        outputs.into_inner().into_values().collect()
     }
 
     /// The one disk of a volume set, on a device of any kind.
