@@ -6,6 +6,7 @@
 mod administration;
 mod error;
 mod pfs;
+pub mod vote;
 
 pub(crate) use administration::Origin;
 pub use administration::{NewPfs, PfsOutcome};
