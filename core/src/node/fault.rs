@@ -8,6 +8,12 @@ use crate::media::{BlockName, Corruption};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeIndex(pub u8);
 
+impl core::fmt::Display for NodeIndex {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A fault of one node: about the node, not about what its user asked for (spec/cluster.md 6). Only the cluster layer
 /// decides what it means to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

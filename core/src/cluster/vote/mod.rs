@@ -5,18 +5,26 @@
 //! ([`resolve`](resolve())). The first is asked once, about versions; members that have the version are the *sync set*, and only
 //! they are asked the second. An answer that differs within the sync set is therefore a fault of a node, not an opinion.
 
+pub mod assemble;
 pub mod capabilities;
 pub mod electorate;
+pub mod lineage;
 pub mod node_set;
+pub mod refusal;
 pub mod resolve;
 pub mod role;
+pub mod succession;
+#[cfg(test)]
+mod testing;
 pub mod version;
 pub mod view;
 
+pub use assemble::{Ask, Assembly, Condition, Distrust, Mount, Plan, Seen, State, assemble};
 pub use capabilities::Capabilities;
 pub use electorate::Electorate;
 pub use node_set::{MAX_NODES, NodeSet};
-pub use resolve::{Element, Verdict, Vote, resolve};
+pub use refusal::{Alarm, Refusal};
+pub use resolve::{Care, Element, Verdict, Vote, resolve};
 pub use role::Role;
 pub use version::{CommitId, CommitSeq, EpochCounter, EpochId, Nonce, Standing, Version};
 pub use view::{Target, View};
