@@ -28,3 +28,6 @@ pub use resolve::{Care, Element, Verdict, Vote, resolve};
 pub use role::Role;
 pub use version::{CommitId, CommitSeq, EpochCounter, EpochId, Nonce, Standing, Version};
 pub use view::{Target, View};
+
+#[cfg(test)]
+mod tests;
