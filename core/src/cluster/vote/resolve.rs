@@ -181,41 +181,43 @@ impl<'a> Ballot<'a> {
     }
 
     /// Goes through the keys that are offered, lowest first. One that a quorum doesn't have is passed over: those that offer it
-    /// hold something that was deleted, or never acknowledged.
+    /// hold something that was deleted, or never acknowledged. Behind a key that is still open nothing is decided, but it
+    /// remains to see whether it can be.
     fn verdict(&self) -> Verdict {
+        // An element nobody has told of yet.
+        let mut reachable = self.decides_presence(self.pending, self.pending);
+        let mut open_since = None;
         let mut after = None;
-        loop {
-            let is_next = |key: Key| after.is_none_or(|after| key > after);
-            let offered = self.only_eligible(self.with_key(is_next));
-            let keys = offered.iter().filter_map(|node| self.vote(node)?.element().map(|element| element.key));
-            let Some(key) = keys.min() else { return self.verdict_without_key() };
+        while let Some(key) = self.next_key(after) {
             let absent = self.only_eligible(self.absent.union(self.with_key(|other| other > key)));
             let at_key = self.only_eligible(self.with_key(|other| other == key));
-            let mut reachable =
-                self.decides_absence(absent, self.pending) || self.decides_presence(self.pending, self.pending);
             for node in at_key.iter() {
                 let Some(element) = self.vote(node).and_then(Vote::element) else { continue };
                 let saying = self.saying(|vote| vote.element() == Some(element));
-                if self.decides_presence(saying, NodeSet::EMPTY) {
+                if open_since.is_none() && self.decides_presence(saying, NodeSet::EMPTY) {
                     return self.present(*element, saying);
                 }
                 reachable |= self.decides_presence(saying, self.pending);
             }
             if !self.decides_absence(absent, NodeSet::EMPTY) {
-                return self.undecided(reachable, absent.union(at_key));
+                open_since = open_since.or(Some(absent.union(at_key)));
+                if !self.decides_absence(absent, self.pending) {
+                    return self.undecided(reachable, open_since.unwrap_or_default());
+                }
             }
             after = Some(key);
         }
+        if open_since.is_none() && self.decides_absence(self.absent, NodeSet::EMPTY) {
+            return Verdict::NotFound(Care { heal: self.failed, evict: self.with_key(|_| true), late: self.pending });
+        }
+        reachable |= self.decides_absence(self.absent, self.pending);
+        self.undecided(reachable, open_since.unwrap_or_default())
     }
 
-    fn verdict_without_key(&self) -> Verdict {
-        if self.decides_absence(self.absent, NodeSet::EMPTY) {
-            let evict = self.with_key(|_| true);
-            return Verdict::NotFound(Care { heal: self.failed, evict, late: self.pending });
-        }
-        let waits =
-            self.decides_absence(self.absent, self.pending) || self.decides_presence(self.pending, self.pending);
-        self.undecided(waits, NodeSet::EMPTY)
+    /// The lowest key that voters offer behind `after`.
+    fn next_key(&self, after: Option<Key>) -> Option<Key> {
+        let key_of = |node| self.vote(node)?.element().map(|element| element.key);
+        self.eligible.iter().filter_map(key_of).filter(|key| after.is_none_or(|after| *key > after)).min()
     }
 
     fn undecided(&self, reachable: bool, opinions: NodeSet) -> Verdict {
