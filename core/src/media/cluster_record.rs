@@ -70,7 +70,7 @@ pub struct ConfigId {
 }
 
 /// A member of the cluster, as one record tells of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// Its PFS.
     pub fsid: Uuid,
@@ -89,7 +89,7 @@ pub struct Member {
 }
 
 /// An epoch of a record's history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch {
     /// Counter and nonce.
     pub id: EpochId,
@@ -113,7 +113,7 @@ impl Epoch {
 }
 
 /// Transaction ids that stand for nothing: `after < tid <= up_to`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TidRange {
     /// The last that is good: that of the fork.
     pub after: ModifyTid,
@@ -122,7 +122,7 @@ pub struct TidRange {
 }
 
 /// What ties a record to the content it was written with: nothing but a write into the PFS changes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bind {
     /// The `mirror_tid` of the PFS root's blockref.
     pub mirror_tid: MirrorTid,
@@ -143,7 +143,7 @@ impl Bind {
 }
 
 /// What a record says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClusterRecord {
     /// The cluster.
     pub clid: Uuid,

@@ -111,7 +111,7 @@ pub enum Standing {
     Older,
     /// It is the same.
     Same,
-    /// Another epoch without commits, opened on the same base: the content is the same.
+    /// Another epoch with the same counter, without commits, opened on the same base: the content is the same.
     SameContent,
     /// It ranks above.
     Newer,
@@ -140,6 +140,9 @@ impl Version {
     }
 
     /// Orders by counter, number and base. Equal rank is the same content, or a [`Conflict`](Standing::Conflict).
+    ///
+    /// An epoch without commits outranks all commits under lower counters, so a mount makes the whole version durable on a
+    /// quorum, its epoch too, before it opens the next: the same content under an earlier epoch isn't the same version.
     pub fn compare(&self, other: &Self) -> Standing {
         let rank = |version: &Self| (version.commit.position(), version.base.position());
         match rank(self).cmp(&rank(other)) {

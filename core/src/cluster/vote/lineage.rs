@@ -28,7 +28,8 @@ pub enum Relation {
     Descendant(Fork),
     /// Both have commits behind the fork.
     Divergent(Fork),
-    /// It has commits in an epoch that the reference knows otherwise. The fork, if there was any time in common.
+    /// Both have commits in an epoch of one counter, which is not the same: never without a forced mount. The fork, if there
+    /// was any time in common.
     Foreign(Option<Fork>),
     /// So old that no epoch is remembered by both. Nothing is known against it.
     Ancient,
@@ -66,6 +67,11 @@ pub fn first_beyond(member: &ClusterRecord, fork: Fork) -> Option<CommitId> {
     })
 }
 
+/// True when a member has commits behind the fork that a forced mount made: they were acknowledged without a quorum.
+pub fn is_forced_beyond(member: &ClusterRecord, fork: Fork) -> bool {
+    member.history.iter().any(|epoch| epoch.id.ctr > fork.at.epoch.ctr && epoch.end_seq.0 > 0 && epoch.forced)
+}
+
 /// True when a record shows that a commit was acknowledged: its own history has the commit, and was acknowledged up to there.
 pub fn proves_acked(witness: &ClusterRecord, commit: CommitId) -> bool {
     let has_it = witness.history.iter().any(|epoch| epoch.id == commit.epoch && epoch.end_seq >= commit.seq);
@@ -96,10 +102,13 @@ fn forgot_after(reference: &ClusterRecord, fork: Fork) -> bool {
     reference.history.get(next).is_some_and(|next| next.base != content)
 }
 
-/// True when the member has commits in an epoch with a counter that means another epoch to the reference.
+/// True when both have commits in epochs of one counter. (Epochs of one counter without commits are what crashed mounts leave.)
 fn contradicts(member: &ClusterRecord, reference: &ClusterRecord) -> bool {
-    let other = |mine: &Epoch| reference.history.iter().any(|t| t.id.ctr == mine.id.ctr && t.id.nonce != mine.id.nonce);
-    member.history.iter().any(|mine| mine.end_seq.0 > 0 && other(mine))
+    let is_other = |mine: &Epoch, theirs: &Epoch| {
+        let same_counter = theirs.id.ctr == mine.id.ctr && theirs.id.nonce != mine.id.nonce;
+        same_counter && theirs.end_seq.0 > 0 && mine.end_seq.0 > 0
+    };
+    member.history.iter().any(|mine| reference.history.iter().any(|theirs| is_other(mine, theirs)))
 }
 
 /// For records without an epoch in common.

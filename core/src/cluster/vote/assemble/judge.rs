@@ -2,9 +2,9 @@
 
 use super::{
     Alarm, ClusterRecord, CommitId, Distrust, Electorate, MAX_ACCEPTED, MAX_NODES, MemberState, NodeIndex, NodeSet,
-    Refusal, Role, Seen, State, Stop, indexed,
+    Refusal, Role, Seen, Standing, State, Stop, indexed,
 };
-use crate::cluster::vote::lineage::{Fork, Relation, first_beyond, proves_acked, relation};
+use crate::cluster::vote::lineage::{Fork, Relation, first_beyond, is_forced_beyond, proves_acked, relation};
 
 /// The members, and the one whose version was chosen.
 pub(super) struct Judge<'m, 'a> {
@@ -69,7 +69,9 @@ impl Judge<'_, '_> {
         let (version, current) = (record.version, reference.version);
         let accepted = is_accepted(reference, record);
         match relation(record, reference) {
-            Relation::Same => Finding::Same,
+            Relation::Same if self.has_version(record) => Finding::Same,
+            // The content is there, but not the epoch: without it a mount that doesn't see the others would count lower.
+            Relation::Same => Finding::Behind,
             Relation::Ancestor => Finding::Behind,
             Relation::Ancient => Finding::Ancient,
             Relation::Foreign(_) | Relation::Descendant(_) | Relation::Divergent(_) if accepted => Finding::Accepted,
@@ -81,11 +83,17 @@ impl Judge<'_, '_> {
                 Finding::Contradiction(Alarm::SplitBrain { node, version, reference: self.reference, current })
             }
             Relation::Descendant(fork) | Relation::Divergent(fork) => {
-                let acked = first_beyond(record, fork).is_some_and(|first| self.is_acked(first));
+                let proven = first_beyond(record, fork).is_some_and(|first| self.is_acked(first));
+                let acked = proven || is_forced_beyond(record, fork);
                 let alarm = Alarm::AckedTail { node, version, current };
                 if acked { Finding::Contradiction(alarm) } else { Finding::Undo(fork) }
             }
         }
+    }
+
+    /// True for a record of the version that was chosen.
+    fn has_version(&self, record: &ClusterRecord) -> bool {
+        matches!(record.version.compare(&self.record.version), Standing::Same | Standing::SameContent)
     }
 
     /// True when any record shows that the commit was acknowledged.
@@ -117,7 +125,7 @@ impl Judge<'_, '_> {
         let others = || self.members.iter().filter(|other| other.fsid != seen.fsid).filter_map(Seen::good_record);
         let listed = |other: &ClusterRecord| other.member(seen.fsid).is_some_and(|m| m.distrusted_from.is_some());
         // Only records of the version count: an older one may list what was repaired since.
-        let recorded = || others().any(|other| relation(other, self.record) == Relation::Same && listed(other));
+        let recorded = || others().any(|other| self.has_version(other) && listed(other));
         let went_back =
             || others().filter_map(|other| other.member(seen.fsid)).any(|m| is_far_beyond(m.last_known, record));
         Some(match seen.condition {
@@ -132,8 +140,7 @@ impl Judge<'_, '_> {
 
     /// The voters whose record says they have the version, trusted or not.
     pub(super) fn holders(&self) -> NodeSet {
-        let has_it = |record: &ClusterRecord| relation(record, self.record) == Relation::Same;
-        self.voters_that(|seen| seen.good_record().is_some_and(has_it))
+        self.voters_that(|seen| seen.good_record().is_some_and(|record| self.has_version(record)))
     }
 
     /// The voters of which it is certain that they never had the version.

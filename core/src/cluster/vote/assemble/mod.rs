@@ -347,7 +347,8 @@ fn plan(
     };
     let current = plan.current();
     let voting = current.intersection(electorate.nodes());
-    let Some(source) = voting.first().or_else(|| current.first()) else {
+    let reference = Some(reference).filter(|node| current.contains(*node));
+    let Some(source) = reference.or_else(|| voting.first()).or_else(|| current.first()) else {
         let holders = judge.holders();
         let without = judge.known_without();
         let may_discard = !judge::may_have_quorum(&electorate, without);
@@ -447,5 +448,7 @@ fn as_of(members: &[Seen<'_>], node: Option<NodeIndex>) -> Result<Assembly, Stop
     Ok(Assembly::ReadOnlyAsOf { version: newest, nodes })
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
