@@ -36,6 +36,9 @@ pub enum NodeFault {
         /// What is wrong with it.
         corruption: Corruption,
     },
+    /// The volume has no place for the cluster's record.
+    #[error("{}", crate::media::record_table::RecordTableFull)]
+    RecordTableFull,
     /// A slot that names nothing on this node: it missed a command.
     #[error("slot names nothing on this node")]
     UnknownSlot,

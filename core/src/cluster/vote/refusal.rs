@@ -14,7 +14,7 @@ pub enum Refusal {
     #[error("no master of the cluster is there: add its volumes, or mount a slave read-only (as-of)")]
     NoMaster,
     /// Too few voters.
-    #[error("{have} of {of} masters are there, {need} are needed: add the missing volumes, or mount read-only (as-of)")]
+    #[error("no quorum: {have} of {of} masters are there, {need} are needed: add the missing volumes")]
     NoQuorum {
         /// Voters that are there.
         have: usize,

@@ -212,7 +212,7 @@ fn messages_are_one_line_and_say_what_to_do() {
     let version = Line::new(4).commits(2).record().version;
     let node = NodeIndex(2);
     let refusal = Refusal::NoQuorum { have: 1, of: 3, need: 2 };
-    let expected = "1 of 3 masters are there, 2 are needed: add the missing volumes, or mount read-only (as-of)";
+    let expected = "no quorum: 1 of 3 masters are there, 2 are needed: add the missing volumes";
     assert_eq!(refusal.to_string(), expected);
     let alarm = Alarm::SplitBrain { node, version, reference: NodeIndex(0), current: version };
     let expected = "split brain: node 2 (4.2) was written apart from node 0 (4.2): force a mount of the one to keep";
