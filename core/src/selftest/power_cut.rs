@@ -123,7 +123,7 @@ fn fill(piece: &mut [u8], stream: u64, offset: u64) {
     for (at, byte) in (offset..).zip(piece) {
         *byte = match stream % 3 {
             0 => b'a' + (at / 100 % 23) as u8,
-            _ => ((stream << 40 | at / 8).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (at % 8 * 8)) as u8,
+            _ => (((stream << 40) + at / 8).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (at % 8 * 8)) as u8,
         };
     }
 }

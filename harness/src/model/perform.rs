@@ -73,7 +73,7 @@ impl Step {
 
 /// A PFS of this label, the same in each run.
 fn new_pfs(label: &str) -> NewPfs<'_> {
-    let mut random = Random::new(label.bytes().fold(1u64, |seed, byte| seed << 5 ^ u64::from(byte)));
+    let mut random = Random::new(label.bytes().fold(1u64, |seed, byte| (seed << 5) ^ u64::from(byte)));
     let mut uuid = || {
         let mut bytes = [0; 16];
         random.fill(&mut bytes);

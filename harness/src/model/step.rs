@@ -59,7 +59,7 @@ pub(super) fn bytes(offset: u64, len: usize, kind: Bytes) -> Vec<u8> {
             let word = |(index, byte): (usize, &mut u8)| *byte = b'a' + (index / 7 % 5) as u8 + (offset % 11) as u8;
             bytes.iter_mut().enumerate().for_each(word);
         }
-        Bytes::Noise => Random::new(offset ^ (len as u64) << 32).fill(&mut bytes),
+        Bytes::Noise => Random::new(offset ^ ((len as u64) << 32)).fill(&mut bytes),
     }
     bytes
 }
