@@ -22,6 +22,11 @@ impl TimeSource for Undated {
     fn now(&self) -> Timestamp {
         Timestamp { microseconds: 0 }
     }
+
+    /// One node needs no numbers that others can't guess.
+    fn random(&self) -> u64 {
+        0
+    }
 }
 
 /// Does the workload on the volume on the first disk.
