@@ -19,14 +19,19 @@ mod pfs;
 mod read;
 mod repair;
 pub mod resync;
+mod scrub;
 mod slots;
+mod status;
 pub mod vote;
 
 pub(crate) use administration::Origin;
 pub use administration::{NewPfs, PfsOutcome};
+pub use enter::ReturnError;
 pub use error::OpError;
-pub use member::{Ejection, MemberState};
+pub use member::{Debt, Ejection, MemberState};
 pub use pfs::{Pfs, PfsSelector};
+pub use scrub::ScrubCounts;
+pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
     BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeIndex,
@@ -53,6 +58,8 @@ pub struct Cluster {
     members: Vec<Member>,
     slots: Slots,
     repairs: RefCell<Repairs>,
+    /// Blocks that no node had a good copy of.
+    unrepaired: Cell<u64>,
     /// Who is asked first.
     focus: Cell<NodeIndex>,
     /// No quorum agreed on an answer: nothing is changed any more.
@@ -81,7 +88,8 @@ impl Cluster {
         Ok(Self {
             members,
             slots: Slots::new(heap, options.slots)?,
-            repairs: RefCell::default(),
+            repairs: RefCell::new(Vec::new_in(heap)),
+            unrepaired: Cell::new(0),
             focus: Cell::new(NodeIndex(0)),
             suspended: Cell::new(false),
             electorate: Cell::new(Electorate::of(NodeSet::first_nodes(1), 1)),
@@ -111,6 +119,11 @@ impl Cluster {
 
     fn members(&self) -> impl Iterator<Item = (NodeIndex, &Member)> {
         (0..).map(NodeIndex).zip(&self.members)
+    }
+
+    /// How many nodes were opened.
+    pub fn nodes(&self) -> usize {
+        self.members.len()
     }
 
     /// The nodes that have executed everything: the sync set.

@@ -17,6 +17,7 @@ mod modification;
 mod modify;
 mod open;
 mod recovery;
+mod reopen;
 mod slots;
 mod survey;
 mod writer;

@@ -160,6 +160,17 @@ impl Writer {
         self.overlaps(place.offset(), bytes) || self.staging.borrow().iter().any(staged)
     }
 
+    /// Gives up all writes, and forgets what went wrong with any.
+    pub(super) fn reset(&self, volumes: &Volumes) {
+        for Outstanding { volume, ticket, .. } in core::mem::take(&mut *self.outstanding.borrow_mut()) {
+            if let Some(volume) = volumes.iter().nth(volume) {
+                volume.disk.abandon(ticket);
+            }
+        }
+        *self.staging.borrow_mut() = [const { None }; STREAMS];
+        self.failed.set(None);
+    }
+
     /// What went wrong with a write, if anything did.
     pub(super) fn failure(&self) -> Option<NodeFault> {
         self.failed.get()
