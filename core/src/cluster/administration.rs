@@ -66,6 +66,7 @@ impl Cluster {
         root.meta.set_pfs_subkind(PfsSubkind::Snapshot);
         root.meta.set_pfs_lsnap_tid(origin.tid);
         root.meta.set_pfs_inum(Inum(source.pfs_inum().0 + 1));
+        root.meta.set_next_orphan(source.next_orphan());
         (root.meta.uid, root.meta.gid) = (source.uid, source.gid);
         (root.meta.comp_algo, root.meta.check_algo) = (source.comp_algo, source.check_algo);
         root.meta.set_mode(source.mode());

@@ -14,6 +14,7 @@ mod file_cache;
 mod gate;
 mod inode_cache;
 mod namespace;
+mod orphans;
 mod read_ahead;
 mod set_attributes;
 mod snapshot;
@@ -147,12 +148,15 @@ impl FileSystem {
         }
         self.cluster.prepare().await?;
         self.writing = Some(Writing::new(self.heap, time, &self.pfs.root)?);
+        // Those that can't be removed stay on their list, for the next mount; what is wrong here, others will hear.
+        let _ = self.reclaim_orphans().await;
         Ok(self)
     }
 
     /// Unmounts: makes everything durable, and the cluster can mount another PFS.
     pub async fn unmount(self) -> Result<Cluster, Error> {
         if self.writing.is_some() {
+            self.reclaim_orphans().await?;
             self.sync().await?;
         }
         for slot in self.inodes.slots() {

@@ -252,7 +252,7 @@ impl FileSystem {
         let _changing = self.gate.change().await;
         let file = self.inode(file).await?;
         if file.count_open(false) == 0 && file.with(|record| record.meta.nlinks()) == 0 && self.writing.is_some() {
-            self.destroy(file).await?;
+            self.destroy_orphan(file).await?;
         }
         Ok(())
     }
@@ -308,6 +308,9 @@ impl FileSystem {
         if left == 0 && file.opens() == 0 {
             return self.destroy(file).await;
         }
+        if left == 0 {
+            self.list_orphan(&file).await?;
+        }
         file.change(|record: &mut InodeRecord| {
             record.meta.set_nlinks(left);
             record.meta.set_ctime(now);
@@ -316,7 +319,7 @@ impl FileSystem {
     }
 
     /// Removes an inode that has no name.
-    async fn destroy(&self, file: InodeRef<'_>) -> Result<(), Error> {
+    pub(super) async fn destroy(&self, file: InodeRef<'_>) -> Result<(), Error> {
         let inum = file.inum;
         self.modify(Modification::RemoveInode { pfs: self.root, inum }).await?;
         self.files.forget(inum, Key(0));

@@ -113,6 +113,9 @@ pub enum Trouble {
     /// An inode without a name.
     #[error("no directory entry names it (link count {0})")]
     Orphan(u64),
+    /// A file that was removed while it was open, when the mount ended without closing it.
+    #[error("removed while it was open: the next mount for writing takes it away")]
+    ListedOrphan,
     /// More or fewer names than the link count says.
     #[error("link count {stored}, but {found} names")]
     LinkCount {

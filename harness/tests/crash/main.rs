@@ -6,6 +6,7 @@ mod cuts;
 mod failures;
 mod full;
 mod model;
+mod orphans;
 mod script;
 mod volume;
 mod workloads;
@@ -137,6 +138,15 @@ fn cuts_of_what_follows_a_cut() {
             Recording::new(&host, "after a cut", base, Model::new(), &steps).cut_everywhere(&host, effort, seed())
         });
     }
+}
+
+#[test]
+fn files_removed_while_open_are_gone_after_a_crash() {
+    let host = Host::new();
+    for (count, closed) in [(1, &[][..]), (5, &[]), (5, &[4]), (5, &[0]), (5, &[2, 1]), (3, &[1, 2, 0])] {
+        orphans::reclaim(&host, VOLUMES[0].0, count, closed);
+    }
+    orphans::reclaim_in_snapshot(&host, VOLUMES[0].0);
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
-use hammer2_core::cluster::PfsSelector;
+use hammer2_core::cluster::{NewPfs, PfsSelector};
 use hammer2_core::fs::{FileSystem, MountError, MountOptions, TimeSource};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::{BlockDevice, Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
-use hammer2_core::media::Timestamp;
+use hammer2_core::media::{PfsKind, Timestamp, Uuid};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_harness::clock::HostClock;
@@ -81,8 +81,33 @@ impl Host {
 
     /// Mounts to look.
     pub(crate) async fn mount(&self, heap: Heap, device: impl BlockDevice + 'static) -> Result<FileSystem, MountError> {
+        self.mount_label(heap, device, b"DATA").await
+    }
+
+    async fn mount_label(
+        &self,
+        heap: Heap,
+        device: impl BlockDevice + 'static,
+        label: &[u8],
+    ) -> Result<FileSystem, MountError> {
         let options = MountOptions { memory_bytes: MEMORY_BYTES };
-        FileSystem::mount(heap, self.disks(device), PfsSelector::Label(b"DATA"), options).await
+        FileSystem::mount(heap, self.disks(device), PfsSelector::Label(label), options).await
+    }
+
+    /// Mounts another PFS to change.
+    pub(crate) async fn mount_label_writable(
+        &self,
+        device: impl BlockDevice + 'static,
+        label: &[u8],
+    ) -> Result<FileSystem, MountError> {
+        self.mount_label(HEAP, device, label).await?.make_writable(&Ticks).await
+    }
+
+    /// A PFS to be made.
+    pub(crate) fn new_pfs<'l>(&self, label: &'l [u8]) -> NewPfs<'l> {
+        let mut random = Random(label.len() as u64);
+        let mut uuid = || Uuid(core::array::from_fn(|_| random.next() as u8));
+        NewPfs { label, kind: PfsKind::Master, clid: uuid(), fsid: uuid(), time: Ticks.now() }
     }
 
     /// Mounts to change.
