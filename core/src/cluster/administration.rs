@@ -6,7 +6,7 @@ use crate::media::{
     CheckMethod, Compression, FileKind, Inode, Inum, Key, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid,
     directory_hash,
 };
-use crate::node::BulkfreeCounts;
+use crate::node::{BulkfreeCounts, Growth};
 
 /// The label that marks a PFS to boot from: not compressed, so that a boot loader can read it.
 const BOOT: &[u8] = b"BOOT";
@@ -89,6 +89,13 @@ impl Cluster {
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, OpError> {
         self.prepare().await?;
         Ok(self.node.bulkfree().await?)
+    }
+
+    /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger; at any time. It is
+    /// durable when this is done, with all that was done before.
+    pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, OpError> {
+        self.prepare().await?;
+        Ok(self.node.grow(volume_bytes).await?)
     }
 
     /// Makes the nodes fit for modifications: what other writers left undone is done now.

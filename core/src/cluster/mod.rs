@@ -13,7 +13,7 @@ pub use error::OpError;
 pub use pfs::{Pfs, PfsSelector};
 
 pub use crate::node::{
-    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeOptions,
+    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, Growth, InodeRecord, Modification, NodeFault, NodeOptions,
     OpenError, Outcome, Reply, Slot, StoredBlock,
 };
 

@@ -8,7 +8,7 @@ use crate::io::{BlockCache, ReadError};
 use crate::media::freemap::{
     self, FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEAF_RECORDS, chunk_index, class_of, managed_range, records,
 };
-use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
+use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES, capacity_gain};
 use crate::media::{
     BlockKind, Blockref, CheckMethod, Compression, DataOff, Key, MediaOffset, Methods, ModifyTid, Radix,
 };
@@ -190,6 +190,50 @@ impl Allocator {
             record.set_class(class_of(kind));
         }
         self.free_bytes = self.free_bytes.saturating_sub(u64::from(new_chunks) * CHUNK_BYTES);
+        Ok(())
+    }
+
+    /// Makes sure that [`grow`](Self::grow) to this size has the memory it needs.
+    pub fn prepare_growth(&mut self, total_bytes: u64) -> Result<(), NoMemory> {
+        let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
+        self.full.try_reserve_exact(leaves.saturating_sub(self.full.len())).map_err(|_| NoMemory)
+    }
+
+    /// Extends the space to `total_bytes`. What the last leaf had of it was out of its range, and is free now.
+    pub fn grow(&mut self, topology: &mut Topology, blocks: &BlockCache, total_bytes: u64) -> Result<(), Stop> {
+        let old_bytes = self.total_bytes;
+        let key = leaf_key(old_bytes / LEAF_SPAN_BYTES);
+        let mut gain = capacity_gain(old_bytes, total_bytes);
+        let (container, index) = topology.descend(blocks, Container::FreemapSet, key)?;
+        if let Some(index) = index {
+            let chain = topology.modify(blocks, container, index)?;
+            let (_, old_end) = managed_range(key, self.allocator_beg, old_bytes);
+            let (start, end) = managed_range(key, self.allocator_beg, total_bytes);
+            let mut gained = 0;
+            for (index, record) in records_mut(topology, chain).iter_mut().enumerate() {
+                let base = MediaOffset(key.0 + index as u64 * SEGMENT_BYTES);
+                if !(start.max(old_end)..end).contains(&base) {
+                    continue;
+                }
+                if record.is_reserved() {
+                    *record = FreemapRecord::FREE;
+                    gained += SEGMENT_BYTES;
+                } else {
+                    // Whoever marked it counted it, too.
+                    gain = gain.saturating_sub(SEGMENT_BYTES);
+                }
+            }
+            let hints = &mut topology.chain_mut(chain).bref.check;
+            let managed = u64::from_le_bytes(core::array::from_fn(|byte| hints[8 + byte]));
+            hints[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+            hints[8..16].copy_from_slice(&managed.saturating_add(gained).to_le_bytes());
+        }
+        self.total_bytes = total_bytes;
+        self.free_bytes = self.free_bytes.saturating_add(gain);
+        let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
+        // There is room: it was prepared.
+        self.full.resize(leaves, 0);
+        self.forget_fullness();
         Ok(())
     }
 

@@ -32,7 +32,7 @@ pub use writing::TimeSource;
 
 use core::cell::RefCell;
 
-use crate::cluster::{Cluster, NodeOptions, Pfs, PfsSelector, Slot};
+use crate::cluster::{Cluster, Growth, NodeOptions, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
 use crate::media::compression::Decompressor;
 use crate::media::{Inum, PfsKind};
@@ -184,6 +184,14 @@ impl FileSystem {
             None => header.allocator_free(),
         };
         Statistics::new(header.allocator_size(), free_bytes, self.pfs.root.stats.inodes)
+    }
+
+    /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger. All that was done
+    /// before is durable, too, when this is done.
+    pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, Error> {
+        let _changing = self.gate.change().await;
+        self.write_all().await?;
+        Ok(self.cluster.grow(volume_bytes).await?)
     }
 
     /// What is known of a file.

@@ -124,6 +124,12 @@ impl FileSystem {
     }
 
     pub(super) async fn sync_inside(&self) -> Result<(), Error> {
+        self.write_all().await?;
+        Ok(self.cluster.flush().await?)
+    }
+
+    /// Tells the nodes all that is only in memory.
+    pub(super) async fn write_all(&self) -> Result<(), Error> {
         let writing = self.writing()?;
         self.write_pages(None).await?;
         let root = self.inode(Inum::PFS_ROOT).await?;
@@ -132,8 +138,7 @@ impl FileSystem {
             root.change(|record| record.meta.set_pfs_inum(next));
         }
         drop(root);
-        self.write_inodes().await?;
-        Ok(self.cluster.flush().await?)
+        self.write_inodes().await
     }
 
     /// Sends all content to the nodes that is only in memory, of one file or of all.

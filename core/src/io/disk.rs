@@ -73,6 +73,11 @@ impl Disk {
         self.device.info()
     }
 
+    /// Bytes of the device by now.
+    pub fn measure(&self) -> u64 {
+        self.device.measure()
+    }
+
     /// Requests under way, abandoned ones included.
     pub fn in_flight(&self) -> u16 {
         self.in_flight.get()

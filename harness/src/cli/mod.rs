@@ -8,6 +8,7 @@ mod failure;
 mod freemap;
 mod fsck;
 mod get;
+mod growfs;
 mod host_tree;
 mod info;
 mod ln;
@@ -78,6 +79,7 @@ enum Command {
     PfsDelete(pfs::PfsDelete),
     Snapshot(pfs::Snapshot),
     Bulkfree(bulkfree::Bulkfree),
+    Growfs(growfs::Growfs),
     Manifest(manifest::Manifest),
     Show(show::Show),
     Freemap(freemap::Freemap),
@@ -132,6 +134,7 @@ impl Command {
             Self::PfsDelete(command) => command.run(settings, output),
             Self::Snapshot(command) => command.run(settings, output),
             Self::Bulkfree(command) => command.run(settings, output),
+            Self::Growfs(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),

@@ -120,7 +120,7 @@ async fn steps_until_broken(
     let mut synced = model.clone();
     for (index, step) in steps.iter().enumerate() {
         let outcome = step.run(fs, &model).await;
-        let is_sync = matches!(step, Step::Sync);
+        let is_sync = step.commits();
         if is_sync && outcome.is_ok() {
             assert_eq!(plan.struck(), 0, "{context}: a sync succeeds");
         }

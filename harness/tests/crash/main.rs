@@ -118,6 +118,47 @@ fn cuts_of_every_workload_with_four_header_copies() {
     cut_workloads(VOLUMES[2].0, VOLUMES[2].1);
 }
 
+/// Sizes before and after: inside the last leaf of the freemap, into others, into places of further header copies.
+const GROWTHS: [(u64, u64); 4] = [(256 << 20, 512 << 20), (256 << 20, 5 << 29), (3 << 30, 5 << 30), (5 << 29, 9 << 30)];
+
+fn growing(host: &Host, (from, to): (u64, u64)) -> Rc<MemoryDisk> {
+    let disk = host.formatted(from);
+    disk.grow(to);
+    disk
+}
+
+#[test]
+fn cuts_of_growing() {
+    let host = Host::new();
+    let steps = workloads::growing();
+    for (from, to) in GROWTHS {
+        timed(&format!("{} MiB become {} MiB", from >> 20, to >> 20), || {
+            let base = growing(&host, (from, to));
+            let depth = u32::from(is_full());
+            let effort = Effort { depth, check_every: 1, ..effort() };
+            let mut total = Tally::default();
+            // By itself, too: no later header then fills the places of new copies.
+            for steps in [&steps[..], &[Step::Grow]] {
+                let recording = Recording::new(&host, "growing", base.clone(), Model::new(), steps);
+                total.add(recording.cut_everywhere(&host, effort, seed()));
+            }
+            total
+        });
+    }
+}
+
+#[test]
+fn requests_and_allocations_fail_while_growing() {
+    let host = Host::new();
+    let steps = workloads::growing();
+    let base = growing(&host, GROWTHS[1]);
+    let mut count = failures::fail_allocations(&host, &base, &Model::new(), &steps);
+    for kind in [Operations::WRITE, Operations::FLUSH, Operations::READ] {
+        count += failures::fail_requests(&host, &base, &Model::new(), &steps, kind);
+    }
+    println!("{count} requests and allocations, each failed in turn");
+}
+
 /// After a cut in a header write the volume is used again, and the power cut again.
 #[test]
 fn cuts_of_what_follows_a_cut() {

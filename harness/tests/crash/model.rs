@@ -22,11 +22,13 @@ pub(crate) enum Node {
 #[derive(Clone)]
 pub(crate) struct Model {
     nodes: Vec<Option<Rc<Node>>>,
+    /// The volume uses all of its device.
+    pub(crate) has_grown: bool,
 }
 
 impl Model {
     pub(crate) fn new() -> Self {
-        Self { nodes: vec![Some(Rc::new(Node::Directory(BTreeMap::new())))] }
+        Self { nodes: vec![Some(Rc::new(Node::Directory(BTreeMap::new())))], has_grown: false }
     }
 
     pub(crate) fn get(&self, node: usize) -> &Node {

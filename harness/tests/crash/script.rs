@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Rename(String, String),
     /// Compression and check method of new data.
     Methods(String, u8, u8),
+    /// Make the filesystem as large as its device.
+    Grow,
     Sync,
 }
 
@@ -48,6 +50,11 @@ fn bytes(offset: u64, len: usize, kind: Bytes) -> Vec<u8> {
 }
 
 impl Step {
+    /// True when all that was done before is durable, too, once it is done.
+    pub(crate) fn commits(&self) -> bool {
+        matches!(self, Step::Sync | Step::Grow)
+    }
+
     /// Does the step in the model; false when it isn't possible, and then nothing was done.
     pub(crate) fn apply(&self, model: &mut Model) -> bool {
         match self {
@@ -82,6 +89,10 @@ impl Step {
             Step::Rmdir(path) => model.remove_directory(path),
             Step::Rename(path, new) => model.rename(path, new),
             Step::Methods(path, ..) => model.find(path).is_some(),
+            Step::Grow => {
+                model.has_grown = true;
+                true
+            }
             Step::Sync => true,
         }
     }
@@ -135,6 +146,7 @@ impl Step {
                 };
                 fs.set_attributes(fs.resolve(path.as_bytes()).await?, &new).await
             }
+            Step::Grow => fs.grow(None).await.map(drop),
             Step::Sync => fs.sync().await,
         }
     }

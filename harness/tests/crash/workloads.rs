@@ -273,6 +273,24 @@ pub(crate) fn mixed() -> Vec<Step> {
     first.into_iter().chain(many).chain(last).collect()
 }
 
+/// Growing between syncs, and the new space in use.
+pub(crate) fn growing() -> Vec<Step> {
+    vec![
+        create("before"),
+        write("before", 0, 300_000, Noise),
+        Step::Sync,
+        create("with"),
+        write("with", 0, 200_000, Noise),
+        Step::Grow,
+        create("after"),
+        write("after", 0, 300_000, Noise),
+        unlink("before"),
+        Step::Sync,
+        append("after", 70_000),
+        Step::Sync,
+    ]
+}
+
 /// Single operations on the prepared tree. After another one some of them fail, as they must.
 pub(crate) fn vocabulary() -> Vec<Step> {
     vec![
