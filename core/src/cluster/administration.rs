@@ -6,7 +6,7 @@ use crate::media::{
     CheckMethod, Compression, FileKind, Inode, Inum, Key, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid,
     directory_hash,
 };
-use crate::node::{BulkfreeCounts, Growth};
+use crate::node::{BulkfreeCounts, BulkfreeOptions, Growth};
 
 /// The label that marks a PFS to boot from: not compressed, so that a boot loader can read it.
 const BOOT: &[u8] = b"BOOT";
@@ -87,8 +87,13 @@ impl Cluster {
 
     /// One pass of bulkfree. Nothing else may be done meanwhile.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, OpError> {
+        self.bulkfree_with(BulkfreeOptions::default()).await
+    }
+
+    /// The same, done otherwise than usual.
+    pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, OpError> {
         self.prepare().await?;
-        Ok(self.node.bulkfree().await?)
+        Ok(self.node.bulkfree(options).await?)
     }
 
     /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger; at any time. It is

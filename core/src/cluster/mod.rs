@@ -13,8 +13,8 @@ pub use error::OpError;
 pub use pfs::{Pfs, PfsSelector};
 
 pub use crate::node::{
-    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, Growth, InodeRecord, Modification, NodeFault, NodeOptions,
-    OpenError, Outcome, Reply, Slot, StoredBlock,
+    BulkfreeCounts, BulkfreeOptions, Command, Entry, EntryBatch, FileBlock, Growth, InodeRecord, Modification,
+    NodeFault, NodeOptions, OpenError, Outcome, Reply, Slot, StoredBlock,
 };
 
 use core::cell::{Ref, RefCell};

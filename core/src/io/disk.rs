@@ -98,6 +98,12 @@ impl Disk {
         self.run(Request { operation: Operation::Flush, buffer: Buffer::empty(self.heap) }).await.map(drop)
     }
 
+    /// Says that a range's content is of no more use.
+    pub async fn discard(&self, offset: DeviceOffset, bytes: u64) -> Result<(), DeviceError> {
+        let operation = Operation::Discard { offset, bytes };
+        self.run(Request { operation, buffer: Buffer::empty(self.heap) }).await.map(drop)
+    }
+
     /// Resets the device: every request under way ends, and none lands later.
     pub async fn reset(&self) -> Result<(), DeviceError> {
         let deadline = self.deadline();

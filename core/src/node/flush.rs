@@ -35,6 +35,7 @@ impl Node {
         if self.topology.borrow().arena.is_empty() && !self.uncommitted.get() {
             return Ok(());
         }
+        self.end_discards().await?;
         self.write_back().await?;
         let written = self.write_below(Container::FreemapSet).await;
         self.settle().await?;

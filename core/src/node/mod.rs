@@ -6,6 +6,7 @@
 mod bulkfree;
 mod command;
 mod directory;
+mod discard;
 mod entry_batch;
 mod fault;
 mod file;
@@ -22,6 +23,7 @@ mod survey;
 mod writer;
 
 pub use crate::freemap::BulkfreeCounts;
+pub use bulkfree::BulkfreeOptions;
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
@@ -76,6 +78,8 @@ pub struct Node {
     epoch: Cell<Epoch>,
     /// Blocks were written that no header leads to.
     uncommitted: Cell<bool>,
+    /// A discard is under way, or was when whoever waited for it went away.
+    discarding: Cell<bool>,
     /// A device failed while writing: nothing is written any more.
     broken: Cell<Option<NodeFault>>,
 }
@@ -96,6 +100,7 @@ impl Node {
             heap,
             epoch: Cell::new(Epoch(1)),
             uncommitted: Cell::new(false),
+            discarding: Cell::new(false),
             broken: Cell::new(None),
         })
     }

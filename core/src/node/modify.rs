@@ -26,6 +26,7 @@ impl Node {
         if let Some(fault) = self.fault() {
             return Err(NodeError::Fault(fault));
         }
+        self.end_discards().await?;
         match modification {
             Modification::CreateInode { pfs, inode, methods } => self.create_inode(tid, pfs, inode, methods).await,
             Modification::WriteInode { slot, meta, content } => self.write_inode(tid, slot, meta, content).await,

@@ -3,6 +3,7 @@
 //! `HAMMER2_FULL` tries more of everything, `H2_SEED` chooses what is torn and shuffled.
 
 mod cuts;
+mod discards;
 mod failures;
 mod full;
 mod model;
@@ -178,6 +179,16 @@ fn cuts_of_what_follows_a_cut() {
             let effort = Effort { depth, tears: 1, shuffles: 1, ..effort() };
             Recording::new(&host, "after a cut", base, Model::new(), &steps).cut_everywhere(&host, effort, seed())
         });
+    }
+}
+
+#[test]
+fn what_is_discarded_no_header_in_reach_leads_to() {
+    let host = Host::new();
+    for (bytes, copies) in VOLUMES {
+        let (discards, bytes) = discards::check(&host, bytes);
+        assert!(discards > 2 && bytes > 1 << 19, "{discards} discards of {bytes} bytes");
+        println!("{discards} discards of {bytes} bytes, {copies} of the header");
     }
 }
 

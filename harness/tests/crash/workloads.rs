@@ -291,6 +291,16 @@ pub(crate) fn growing() -> Vec<Step> {
     ]
 }
 
+/// Much is written, and removed a commit later.
+pub(crate) fn removing() -> Vec<Step> {
+    let mut steps = vec![mkdir("d"), create("stays"), write("stays", 0, 200_000, Noise)];
+    steps.extend(files("d/", 12, 150_000));
+    steps.extend([Step::Sync, write("stays", 70_000, 60_000, Noise), Step::Sync]);
+    steps.extend((0..12).filter(|number| number % 3 > 0).map(|number| unlink(format!("d/f{number}"))));
+    steps.extend([truncate("stays", 100_000), Step::Sync]);
+    steps
+}
+
 /// Single operations on the prepared tree. After another one some of them fail, as they must.
 pub(crate) fn vocabulary() -> Vec<Step> {
     vec![
