@@ -82,6 +82,11 @@ impl Cluster {
         self.node.free_bytes()
     }
 
+    /// True when `count` blocks of the largest size find room on all nodes, each in one piece.
+    pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, OpError> {
+        Ok(self.node.has_room_in_pieces(count).await?)
+    }
+
     /// Opens an inode by number; none if there isn't one.
     pub async fn open_inode(&self, pfs: Slot, inum: Inum) -> Result<Option<(Slot, InodeRecord)>, OpError> {
         self.open(|into| Command::OpenInode { pfs, inum, into }).await

@@ -6,6 +6,7 @@
 //!
 //! All methods take `&self` and may run at the same time, on one thread.
 
+mod allocate;
 mod attributes;
 mod directory;
 mod error;
@@ -22,6 +23,7 @@ mod tree_walk;
 mod write;
 mod writing;
 
+pub use allocate::Allocation;
 pub use attributes::{Attributes, Statistics};
 pub use directory::{Cookie, Listing};
 pub use error::{Error, MountError};

@@ -100,9 +100,11 @@ impl FileSystem {
         self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes())
     }
 
-    /// True when so little room is left that a block of 64 KiB may not find a place in one piece.
-    pub(super) fn is_scarce(&self) -> bool {
-        self.unclaimed_bytes() < SCARCE_BYTES
+    /// True when `blocks` more file blocks may not find a place, each in one piece: because little room is left, or because what
+    /// is left lies in small pieces.
+    pub(super) async fn is_scarce(&self, blocks: u64) -> Result<bool, Error> {
+        let dirty = self.files.dirty_bytes() / FILE_BLOCK_BYTES as u64;
+        Ok(self.unclaimed_bytes() < SCARCE_BYTES || !self.cluster.has_room_in_pieces(dirty + blocks).await?)
     }
 
     /// Sends to the nodes what memory is too short for.
@@ -174,7 +176,7 @@ impl FileSystem {
     }
 
     /// Sends a file block to the nodes; with `give_up` its memory is given back.
-    async fn write_page(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
+    pub(super) async fn write_page(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
         let inode = self.inode(inum).await?;
         let meta = inode.with(|record| record.meta);
         let size = meta.size();
@@ -192,19 +194,42 @@ impl FileSystem {
             }
             return written;
         }
+        if size - key.0 < FILE_BLOCK_BYTES as u64 {
+            // What was behind the end, in memory or on media, stays out (spec 4.3).
+            self.files.change(inum, key, |page| page[(size - key.0) as usize..].fill(0));
+        }
         let stored = self.encode(inum, key, size, meta.comp_algo, meta.check_algo, give_up)?;
         let written = match stored {
             Encoded::Gone => return Ok(()),
             Encoded::Hole => {
                 self.modify(Modification::RemoveBlocks { file: inode.slot, range: KeyRange::only(key) }).await
             }
-            Encoded::Block(block) => self.modify(Modification::WriteBlock { file: inode.slot, key, block }).await,
+            Encoded::Block(block) => {
+                let mut block = Some(block);
+                let write = Modification::WriteBlock { file: inode.slot, key, block: &mut block };
+                let written = self.modify(write).await;
+                // The page may have become the block: it is the page again.
+                if let (Err(_), Some(block)) = (&written, block) {
+                    self.keep(inum, key, block);
+                }
+                written
+            }
         };
         if written.is_err() {
-            // Still only in memory: said so again, unless the memory went with it. Then the error is all there is.
+            // Still only in memory: said so again.
             self.files.change(inum, key, |_| {});
         }
         written.map(drop)
+    }
+
+    /// Keeps a block that was given up for being written, and wasn't. A page that is still there has its content.
+    fn keep(&self, inum: Inum, key: Key, block: StoredBlock) {
+        let is_page = block.buffer.len() == FILE_BLOCK_BYTES && block.methods.compression() == Ok(Compression::None);
+        if is_page {
+            // There is room: the page made it when it went.
+            let kept = self.files.try_insert(inum, key, block.buffer);
+            debug_assert!(kept.is_ok(), "a page finds the room it left");
+        }
     }
 
     /// A file block as it will be stored (spec 4.3 and 5.2). It counts as on media from here on.

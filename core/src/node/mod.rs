@@ -36,9 +36,10 @@ pub use open::{DeviceName, OpenError, open};
 
 use core::cell::{Cell, Ref, RefCell};
 
-use crate::chain::{ChainError, Cursor, Stop, Topology};
+use crate::chain::{ChainError, Cursor, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Volumes};
+use crate::media::geometry::CHUNK_BYTES;
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
@@ -64,6 +65,9 @@ impl Default for NodeOptions {
 
 /// Space kept back so that a full filesystem can still be flushed, emptied and unmounted.
 const RESERVE_BYTES: u64 = 2 << 20;
+
+/// Places for the largest blocks that metadata may break up besides what is modified.
+const SPARE_RUNS: u64 = 64;
 
 /// A member of a cluster, or the only one.
 pub struct Node {
@@ -212,6 +216,16 @@ impl Node {
     pub fn free_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
         self.allocator.borrow().usable_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
+    }
+
+    /// True when `count` blocks of the largest size find a place, each in one piece, whatever metadata takes meanwhile.
+    pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, NodeError> {
+        let metadata = 2 * self.topology.borrow().arena.bytes() as u64 / CHUNK_BYTES + SPARE_RUNS;
+        Ok(load_missing(&self.blocks, || {
+            let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
+            allocator.has_runs(&mut topology, &self.blocks, count + metadata)
+        })
+        .await?)
     }
 
     /// The id of the next operation on the super-root (spec 7.1).

@@ -73,8 +73,8 @@ pub enum Modification<'a> {
         file: Slot,
         /// Its offset.
         key: Key,
-        /// The block.
-        block: StoredBlock,
+        /// The block; it is taken only when that is done, and stays where it was when it fails.
+        block: &'a mut Option<StoredBlock>,
     },
     /// Makes file blocks a hole.
     RemoveBlocks {

@@ -6,7 +6,7 @@ use super::locate::InodeName;
 use super::{Modification, Node, NodeError, NodeFault, Outcome, Slot, StoredBlock, failed};
 use crate::chain::{ChainId, Container, Inserted, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
-use crate::io::BlockCache;
+use crate::io::{BlockCache, Buffer};
 use crate::media::blockref::BlockFlags;
 use crate::media::dirent::EMBEDDED_NAME_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS};
@@ -160,8 +160,9 @@ impl Node {
         tid: ModifyTid,
         file: InodeName,
         key: Key,
-        block: StoredBlock,
+        given: &mut Option<StoredBlock>,
     ) -> Result<Outcome, NodeError> {
+        let Some(block) = given else { return Ok(Outcome::Absent) };
         let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory) };
         self.writer.prepare()?;
         let place = self.allocate(BlockKind::Data, radix, key).await?;
@@ -194,8 +195,10 @@ impl Node {
         if radix.bytes() < CHUNK_BYTES as usize {
             self.writer.put(self.blocks.volumes(), BlockKind::Data, place.offset(), block.buffer.bytes()).await?;
         } else {
-            self.writer.submit(self.blocks.volumes(), place.offset(), block.buffer).await;
+            let buffer = core::mem::replace(&mut block.buffer, Buffer::empty(self.heap));
+            self.writer.submit(self.blocks.volumes(), place.offset(), buffer).await;
         }
+        *given = None;
         Ok(Outcome::Done)
     }
 

@@ -154,7 +154,7 @@ fn follow(model: &mut Model, step: &Step, outcome: Result<(), Error>, context: &
 }
 
 /// Of a step that failed nothing was done, unless it changes content: then each byte is what it was or what it was to be.
-async fn adopt_part(fs: &FileSystem, model: &mut Model, step: &Step, context: &str) {
+pub(crate) async fn adopt_part(fs: &FileSystem, model: &mut Model, step: &Step, context: &str) {
     let (Step::Write(path, ..) | Step::Append(path, _) | Step::Truncate(path, _) | Step::Punch(path, ..)) = step else {
         return;
     };

@@ -12,7 +12,7 @@ use crate::volume::{HEAP, Headers, Host, device};
 /// Directories, each filled in turn.
 const WRITERS: usize = 3;
 
-async fn is_accepted(fs: &FileSystem, model: &mut Model, step: &Step) -> bool {
+pub(crate) async fn is_accepted(fs: &FileSystem, model: &mut Model, step: &Step) -> bool {
     match step.run(fs, model).await {
         Ok(()) => {
             assert!(step.apply(model), "{step:?}");

@@ -5,6 +5,7 @@
 mod cuts;
 mod discards;
 mod failures;
+mod fragments;
 mod full;
 mod model;
 mod orphans;
@@ -229,6 +230,13 @@ fn every_flush_fails() {
 #[test]
 fn every_read_fails() {
     every_request_fails(Operations::READ);
+}
+
+#[test]
+fn a_sync_finds_room_on_a_fragmented_volume() {
+    let (free, tally) = fragments::change_within_blocks(&Host::new(), seed());
+    println!("{free} bytes free in small pieces: {tally:?}");
+    assert!(free > 20 << 20 && tally.refused > 3 && tally.done > 50, "{free} bytes free, {tally:?}");
 }
 
 #[test]
