@@ -26,6 +26,9 @@ pub enum Trouble {
     /// A header copy that was never written.
     #[error("the copy is blank")]
     BlankHeader,
+    /// A copy that was being written when power went; its twin is whole.
+    #[error("torn, but its second copy is whole: the next mount for writing mends it")]
+    HeaderTorn,
     /// A valid header beyond the end of the volume.
     #[error("a header beyond the end of the volume, left over from something else")]
     StrayHeader,

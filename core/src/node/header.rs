@@ -32,8 +32,17 @@ impl HeaderImage {
 
     /// Reads a copy from a device.
     pub(crate) async fn read(heap: Heap, disk: &Disk, copy: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        Self::read_at(heap, disk, header_offset(copy)).await
+    }
+
+    /// Reads a twin from a device.
+    pub(crate) async fn read_twin(heap: Heap, disk: &Disk, twin: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        Self::read_at(heap, disk, twin_offset(twin)).await
+    }
+
+    async fn read_at(heap: Heap, disk: &Disk, offset: u64) -> Result<Result<Self, DeviceError>, NoMemory> {
         let Self(buffer) = Self::blank(heap)?;
-        Ok(disk.read(DeviceOffset(header_offset(copy)), buffer).await.map(Self))
+        Ok(disk.read(DeviceOffset(offset), buffer).await.map(Self))
     }
 
     /// The header.
