@@ -35,7 +35,7 @@ impl FileSystem {
         allocation: Allocation,
         keep_size: bool,
     ) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let file = self.regular(file).await?;
         let end = offset.checked_add(bytes).filter(|end| *end <= MAX_FILE_BYTES);
         let end = match (allocation, end) {

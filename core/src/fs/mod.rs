@@ -20,6 +20,7 @@ mod read_ahead;
 mod set_attributes;
 mod snapshot;
 mod tree_walk;
+mod undo;
 mod write;
 mod writing;
 
@@ -191,14 +192,14 @@ impl FileSystem {
     /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger. All that was done
     /// before is durable, too, when this is done.
     pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         self.write_all().await?;
         Ok(self.cluster.grow(volume_bytes).await?)
     }
 
     /// What is known of a file.
     pub async fn attributes(&self, inum: Inum) -> Result<Attributes, Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         let inode = self.inode(inum).await?;
         inode.attributes()
     }

@@ -13,7 +13,7 @@ const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 impl FileSystem {
     /// Writes `data` at `offset`, making the file longer when it must.
     pub async fn write(&self, file: Inum, offset: u64, data: &[u8]) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let file = self.regular(file).await?;
         let end =
             offset.checked_add(data.len() as u64).filter(|end| *end <= MAX_FILE_BYTES).ok_or(Error::FileTooLarge)?;
@@ -39,7 +39,7 @@ impl FileSystem {
 
     /// Cuts a file, or makes it longer with a hole.
     pub async fn truncate(&self, file: Inum, size: u64) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let file = self.regular(file).await?;
         if size > MAX_FILE_BYTES {
             return Err(Error::FileTooLarge);

@@ -6,6 +6,7 @@
 use core::cell::{Cell, RefCell};
 
 use super::inode_cache::InodeRef;
+use super::undo::Undo;
 use super::{Error, FileSystem};
 use crate::cluster::{InodeRecord, Modification, Outcome, StoredBlock};
 use crate::io::Buffer;
@@ -32,6 +33,7 @@ pub(super) struct Writing {
     next_inum: Cell<Inum>,
     next_tid: Cell<ModifyTid>,
     compressor: RefCell<Compressor>,
+    pub(super) undo: Undo,
 }
 
 impl Writing {
@@ -42,6 +44,7 @@ impl Writing {
             next_inum: Cell::new(next_inum),
             next_tid: Cell::new(ModifyTid(root.modify_tid.0 + 1)),
             compressor: RefCell::new(Compressor::new(heap)?),
+            undo: Undo::default(),
         })
     }
 
@@ -121,7 +124,7 @@ impl FileSystem {
 
     /// Makes everything done so far durable.
     pub async fn sync(&self) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         self.sync_inside().await
     }
 

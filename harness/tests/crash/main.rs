@@ -154,7 +154,7 @@ fn requests_and_allocations_fail_while_growing() {
     let host = Host::new();
     let steps = workloads::growing();
     let base = growing(&host, GROWTHS[1]);
-    let mut count = failures::fail_allocations(&host, &base, &Model::new(), &steps);
+    let mut count = failures::fail_allocations(&host, &base, &Model::new(), &steps, 1);
     for kind in [Operations::WRITE, Operations::FLUSH, Operations::READ] {
         count += failures::fail_requests(&host, &base, &Model::new(), &steps, kind);
     }
@@ -206,8 +206,10 @@ fn files_removed_while_open_are_gone_after_a_crash() {
 fn every_allocation_fails() {
     let host = Host::new();
     let (base, model) = prepared(&host);
-    let count = failures::fail_allocations(&host, &base, &model, &workloads::mixed());
-    println!("{count} allocations, each failed in turn");
+    for in_a_row in [1, 2, 3, 6] {
+        let count = failures::fail_allocations(&host, &base, &model, &workloads::mixed(), in_a_row);
+        println!("{count} allocations, each failed in turn, {in_a_row} in a row");
+    }
 }
 
 fn every_request_fails(kind: Operations) {
