@@ -20,6 +20,8 @@ mod open;
 mod recovery;
 mod slots;
 mod survey;
+#[cfg(all(test, feature = "selftest"))]
+mod tests;
 mod writer;
 
 pub use crate::freemap::BulkfreeCounts;

@@ -2,6 +2,7 @@
 //!
 //! `HAMMER2_FULL` tries more of everything, `H2_SEED` chooses what is torn and shuffled.
 
+mod content;
 mod cuts;
 mod discards;
 mod failures;
@@ -209,6 +210,16 @@ fn every_allocation_fails() {
     for in_a_row in [1, 2, 3, 6] {
         let count = failures::fail_allocations(&host, &base, &model, &workloads::mixed(), in_a_row);
         println!("{count} allocations, each failed in turn, {in_a_row} in a row");
+    }
+}
+
+#[test]
+fn content_that_could_not_be_written_is_written_later() {
+    let host = Host::new();
+    for steps in [content::in_an_inode(), content::in_pages()] {
+        let failures = content::insist_on(&host, &steps);
+        assert!(failures > 3, "{failures}");
+        println!("{failures} steps failed for want of memory");
     }
 }
 
