@@ -29,6 +29,10 @@ impl TimeSource for Ticks {
     fn now(&self) -> Timestamp {
         Timestamp { microseconds: 1_700_000_000_000_000 }
     }
+
+    fn random(&self) -> u64 {
+        0x5eed
+    }
 }
 
 /// Splitmix64.

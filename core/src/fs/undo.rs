@@ -63,7 +63,7 @@ impl FileSystem {
             let turn = self.gate.read().await;
             // Once nothing can be changed any more, reading goes on with what there is.
             if self.writing.as_ref().is_none_or(|writing| writing.undo.first().is_none())
-                || self.cluster.fault().is_some()
+                || self.cluster.require_quorum().is_err()
             {
                 return Ok(turn);
             }

@@ -322,6 +322,24 @@ impl InodeMeta {
         Ok(name.split(|byte| *byte == 0).next().unwrap_or(name))
     }
 
+    /// What this says, with what makes `own` the PFS root it is: those fields are a node's own, and differ between nodes
+    /// (spec/cluster.md 1, row 21).
+    pub fn with_identity_of(&self, own: &Self) -> Self {
+        Self {
+            pfs_subtype: own.pfs_subtype,
+            iparent: own.iparent,
+            name_key: own.name_key,
+            name_len: own.name_len,
+            pfs_nmasters: own.pfs_nmasters,
+            pfs_type: own.pfs_type,
+            pfs_clid: own.pfs_clid,
+            pfs_fsid: own.pfs_fsid,
+            reserved_e8: own.reserved_e8,
+            filename: own.filename,
+            ..*self
+        }
+    }
+
     /// True when the name field isn't zero behind the name.
     pub fn has_stray_name_bytes(&self) -> bool {
         let len = usize::from(self.name_len.get()).min(INODE_NAME_BYTES);

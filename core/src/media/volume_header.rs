@@ -9,6 +9,7 @@ use super::corruption::HeaderCrc;
 use super::geometry::{
     HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES, capacity_gain,
 };
+use super::record_table::RecordTable;
 use super::{Blockref, Corruption, MediaOffset, MirrorTid, Uuid};
 
 /// Bytes of a volume header.
@@ -69,7 +70,8 @@ pub struct VolumeHeader {
     pub freemap_blockset: Blockset,
     reserved_a00: [u8; 1024],
     volu_loff: [U64; MAX_VOLUMES],
-    volconf: [u8; 32768],
+    /// The cluster records, where an old array of the format was that nobody used.
+    pub cluster_records: RecordTable,
     reserved_9000: [u8; 28668],
     icrc_volheader: U32,
 }
@@ -84,7 +86,7 @@ const_assert_eq!(core::mem::offset_of!(VolumeHeader, icrc_sects), SECTOR_CRCS);
 const_assert_eq!(core::mem::offset_of!(VolumeHeader, sroot_blockset), SROOT_BLOCKSET);
 const_assert_eq!(core::mem::offset_of!(VolumeHeader, freemap_blockset), 0x800);
 const_assert_eq!(core::mem::offset_of!(VolumeHeader, volu_loff), 0xe00);
-const_assert_eq!(core::mem::offset_of!(VolumeHeader, volconf), 0x1000);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, cluster_records), 0x1000);
 const_assert_eq!(core::mem::offset_of!(VolumeHeader, icrc_volheader), WHOLE_CRC);
 
 const SECTOR_CRCS: usize = 0x1e0;

@@ -137,8 +137,8 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
 }
 
 impl Node {
-    /// Writes a header that commits the topology as it is: all its blocks are durable.
-    pub(super) async fn write_header(&self) -> Result<(), NodeError> {
+    /// Writes a header that commits the topology as it is: all its blocks are durable. `edit` changes what else it says.
+    pub(super) async fn write_header(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
         let (mut next, last) = {
             let committed = self.committed.borrow();
             (committed.header.copy(self.heap)?, committed.copy)
@@ -157,6 +157,7 @@ impl Node {
         header.set_mirror_tid(tid);
         header.set_freemap_tid(tid);
         header.set_allocator_free(self.allocator.borrow().free_bytes());
+        edit(header);
         header.seal();
         let copy = header.next_copy(last);
         let twin = Place::Twin(copy % HEADER_TWINS);

@@ -7,6 +7,7 @@ mod bulkfree;
 mod command;
 mod directory;
 mod discard;
+mod element;
 mod entry_batch;
 mod fault;
 mod file;
@@ -27,13 +28,14 @@ mod writer;
 pub use crate::freemap::BulkfreeCounts;
 pub use bulkfree::BulkfreeOptions;
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
+pub use element::{Element, Elements, Leaf};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
 pub use grow::Growth;
 use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
-pub use modification::{Modification, Outcome, StoredBlock};
+pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
 
 use core::cell::{Cell, Ref, RefCell};
@@ -41,6 +43,7 @@ use core::cell::{Cell, Ref, RefCell};
 use crate::chain::{ChainError, Cursor, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Volumes};
+use crate::media::cluster_record::Bind;
 use crate::media::geometry::CHUNK_BYTES;
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
@@ -147,6 +150,12 @@ impl Node {
             Command::ReadBlock { file, key } => self.read_block(file, key).await,
             Command::Prefetch { file, range } => self.prefetch(file, range).await,
             Command::NextBlock { file, range } => self.next_block(file, range).await,
+            Command::List { slot, range, since, elements } => self.list(slot, range, since, elements).await,
+            Command::Name { pfs, inum, into } => {
+                let root = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
+                self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
+                Ok(Reply::Done)
+            }
             Command::Close { slot } => {
                 self.slots.close(slot);
                 Ok(Reply::Done)
@@ -207,6 +216,16 @@ impl Node {
             Ok(InodeRecord::new(view.bref, &view.inode.meta))
         })
         .await
+    }
+
+    /// What an open inode says.
+    pub async fn record(&self, slot: Slot) -> Result<InodeRecord, NodeError> {
+        self.in_inode(slot, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta))).await
+    }
+
+    /// What ties a cluster's record to the PFS whose root is open: it changes with every write into it, and with nothing else.
+    pub async fn bind(&self, root: Slot) -> Result<Bind, NodeError> {
+        self.in_inode(root, |view| Ok(Bind::of(view.bref))).await
     }
 
     /// What ended all writing, if anything did.

@@ -8,6 +8,7 @@ use crate::io::Buffer;
 use crate::media::check::CheckField;
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods};
+use crate::memory::{Heap, NoMemory};
 
 /// A file block as it will be stored: made once, above the nodes.
 #[derive(Debug)]
@@ -18,6 +19,47 @@ pub struct StoredBlock {
     pub methods: Methods,
     /// Their check code.
     pub check: CheckField,
+}
+
+impl StoredBlock {
+    /// Another one, for another node.
+    pub fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
+        let mut buffer = Buffer::new(heap, self.buffer.len())?;
+        buffer.bytes_mut().copy_from_slice(self.buffer.bytes());
+        Ok(Self { buffer, methods: self.methods, check: self.check })
+    }
+}
+
+/// A block on its way to a node.
+#[derive(Debug)]
+pub enum GivenBlock<'a> {
+    /// It is the node's.
+    Owned(StoredBlock),
+    /// It is taken only when it is written, and stays where it was when that fails.
+    Lent(&'a mut Option<StoredBlock>),
+}
+
+impl GivenBlock<'_> {
+    fn get(&self) -> Option<&StoredBlock> {
+        match self {
+            Self::Owned(block) => Some(block),
+            Self::Lent(block) => block.as_ref(),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self) -> Option<&mut StoredBlock> {
+        match self {
+            Self::Owned(block) => Some(block),
+            Self::Lent(block) => block.as_mut(),
+        }
+    }
+
+    /// It was written.
+    pub(super) fn take(self) {
+        if let Self::Lent(block) = self {
+            *block = None;
+        }
+    }
 }
 
 /// A command that changes something.
@@ -73,8 +115,8 @@ pub enum Modification<'a> {
         file: Slot,
         /// Its offset.
         key: Key,
-        /// The block; it is taken only when that is done, and stays where it was when it fails.
-        block: &'a mut Option<StoredBlock>,
+        /// The block.
+        block: GivenBlock<'a>,
     },
     /// Makes file blocks a hole.
     RemoveBlocks {
@@ -108,4 +150,26 @@ pub enum Outcome {
     Exists,
     /// There is no such thing.
     Absent,
+}
+
+impl<'a> Modification<'a> {
+    /// The same once more, for another node.
+    pub fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
+        Ok(match *self {
+            Self::CreateInode { pfs, inode, methods } => Self::CreateInode { pfs, inode, methods },
+            Self::WriteInode { slot, meta, content } => Self::WriteInode { slot, meta, content },
+            Self::RemoveInode { pfs, inum } => Self::RemoveInode { pfs, inum },
+            Self::AddEntry { directory, key, entry, name, methods } => {
+                Self::AddEntry { directory, key, entry, name, methods }
+            }
+            Self::RemoveEntry { directory, key } => Self::RemoveEntry { directory, key },
+            Self::WriteBlock { file, key, ref block } => {
+                let block = block.get().ok_or(NoMemory)?.copy(heap)?;
+                Self::WriteBlock { file, key, block: GivenBlock::Owned(block) }
+            }
+            Self::RemoveBlocks { file, range } => Self::RemoveBlocks { file, range },
+            Self::CreatePfs { inode, key, origin } => Self::CreatePfs { inode, key, origin },
+            Self::RemovePfs { key } => Self::RemovePfs { key },
+        })
+    }
 }

@@ -3,7 +3,7 @@
 use zerocopy::IntoBytes;
 
 use super::locate::InodeName;
-use super::{Modification, Node, NodeError, NodeFault, Outcome, Slot, StoredBlock, failed};
+use super::{GivenBlock, Modification, Node, NodeError, NodeFault, Outcome, Slot, failed};
 use crate::chain::{ChainId, Container, Inserted, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Buffer};
@@ -54,6 +54,20 @@ impl Node {
             Modification::CreatePfs { inode, key, origin } => self.create_pfs(tid, inode, key, origin).await,
             Modification::RemovePfs { key } => self.remove_entry(tid, Below::SuperRoot, key).await,
         }
+    }
+
+    /// Copies what another node has: as [`modify`](Self::modify), but containers are stamped with `containers` whatever
+    /// they said before, so that the stamp of every inode comes out as it is on the other node.
+    pub async fn replicate(
+        &self,
+        tid: ModifyTid,
+        containers: ModifyTid,
+        modification: Modification<'_>,
+    ) -> Result<Outcome, NodeError> {
+        self.topology.borrow_mut().copied_stamp = Some(containers);
+        let done = self.modify(tid, modification).await;
+        self.topology.borrow_mut().copied_stamp = None;
+        done
     }
 
     fn name(&self, slot: Slot) -> Result<InodeName, NodeError> {
@@ -133,13 +147,15 @@ impl Node {
             let id = modify_named(topology, blocks, name)?;
             let inode = topology.inode_mut(id);
             let was_direct = inode.meta.flags().contains(InodeFlags::DIRECTDATA);
-            inode.meta = *meta;
+            // What a PFS root is on this node, no other node says.
+            let is_root = name.inum == Inum::PFS_ROOT;
+            inode.meta = if is_root { meta.with_identity_of(&inode.meta) } else { *meta };
             match content {
                 Some(content) if was_direct => inode.body = *content,
                 _ if was_direct && !meta.flags().contains(InodeFlags::DIRECTDATA) => inode.body = [0; EMBEDDED_BYTES],
                 _ => {}
             }
-            topology.chain_mut(id).touch(tid);
+            topology.touch(Container::Chain(id), tid);
             Ok(Outcome::Done)
         })
         .await
@@ -160,9 +176,9 @@ impl Node {
         tid: ModifyTid,
         file: InodeName,
         key: Key,
-        given: &mut Option<StoredBlock>,
+        mut given: GivenBlock<'_>,
     ) -> Result<Outcome, NodeError> {
-        let Some(block) = given else { return Ok(Outcome::Absent) };
+        let Some(block) = given.get_mut() else { return Ok(Outcome::Absent) };
         let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory) };
         self.writer.prepare()?;
         let place = self.allocate(BlockKind::Data, radix, key).await?;
@@ -198,7 +214,7 @@ impl Node {
             let buffer = core::mem::replace(&mut block.buffer, Buffer::empty(self.heap));
             self.writer.submit(self.blocks.volumes(), place.offset(), buffer).await;
         }
-        *given = None;
+        given.take();
         Ok(Outcome::Done)
     }
 
@@ -231,7 +247,7 @@ impl Node {
         bref.set_flags(BlockFlags::PFSROOT);
         if let Some(origin) = origin {
             // The origin's blocks are shared from here on, so none may be taken for one that no commit saw.
-            self.flush().await?;
+            debug_assert!(!self.uncommitted.get(), "a snapshot is taken of what was committed");
             let (body, stats) = self.in_inode(origin, |view| Ok((view.inode.body, view.bref.stats()))).await?;
             root.body = body;
             bref.set_stats(stats);

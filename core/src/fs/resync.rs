@@ -1,0 +1,28 @@
+//! Bringing nodes of the cluster back in step while the file system is mounted.
+
+use super::{Error, FileSystem};
+use crate::cluster::NodeIndex;
+use crate::cluster::resync::{ResyncCounts, ResyncError};
+
+impl FileSystem {
+    /// The nodes that have another version than the cluster's.
+    pub fn nodes_behind(&self) -> impl Iterator<Item = NodeIndex> {
+        self.cluster.behind()
+    }
+
+    /// Brings a node in step with the others. Changes wait meanwhile.
+    pub async fn resync(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
+        let _changing = self.gate.change().await;
+        self.sync_inside().await?;
+        Ok(self.cluster.resync(node, &mut async || {}).await?)
+    }
+}
+
+impl From<ResyncError> for Error {
+    fn from(error: ResyncError) -> Self {
+        match error {
+            ResyncError::Cluster(error) => error.into(),
+            ResyncError::Source(why) | ResyncError::Target(why) => Self::Resync(why),
+        }
+    }
+}
