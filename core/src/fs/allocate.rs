@@ -1,9 +1,9 @@
 //! Space of files without writing to it: what `fallocate` and `posix_fallocate` ask for.
 //!
-//! HAMMER2 never writes a block where it was, and stores no block that is all zero. So no space can be set aside for a file: that a
-//! later write finds room depends on what others write until then. [`Allocation::Reserve`] promises what can be promised: it
-//! fails now when the range doesn't fit into the free space as it is now. Ranges can't be moved within a file (collapsing,
-//! inserting): there is no mode for it, callers refuse.
+//! HAMMER2 never writes a block where it was, and stores no block that is all zero. So no space can be set aside for a file:
+//! that a later write finds room depends on what others write until then. [`Allocation::Reserve`] promises what can be
+//! promised: it fails now when the range doesn't fit into the free space as it is now. Ranges can't be moved within a file
+//! (collapsing, inserting): there is no mode for it, callers refuse.
 
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};

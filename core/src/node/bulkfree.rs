@@ -39,7 +39,8 @@ struct Usage {
 
 impl Node {
     /// One pass over the freemap: chunks that nobody refers to are staged, those staged by an earlier pass are freed, and once
-    /// that is durable the devices are told. Flushes before and after. Nothing else may be executed meanwhile. A topology that can't be read whole is left as it is.
+    /// that is durable the devices are told. Flushes before and after. Nothing else may be executed meanwhile. A topology that
+    /// can't be read whole is left as it is.
     pub async fn bulkfree(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, NodeError> {
         self.flush().await?;
         let mut counts = BulkfreeCounts::default();

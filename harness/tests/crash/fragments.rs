@@ -1,5 +1,5 @@
-//! A volume whose free space lies in pieces too small for a file block: what finds no place is refused when it is asked for, never
-//! at a sync.
+//! A volume whose free space lies in pieces too small for a file block: what finds no place is refused when it is asked
+//! for, never at a sync.
 
 use std::rc::Rc;
 
