@@ -14,7 +14,7 @@ const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 impl FileSystem {
     /// Reads from `offset` into `out`; the number of bytes read, less than asked for only at the end of the file.
     pub async fn read(&self, file: Inum, offset: u64, out: &mut [u8]) -> Result<usize, Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         let file = self.inode(file).await?;
         let attributes = file.attributes()?;
         match attributes.kind {
@@ -26,7 +26,7 @@ impl FileSystem {
 
     /// Reads the target of a symbolic link into `out`; its length, of which only what fits is read.
     pub async fn read_link(&self, link: Inum, out: &mut [u8]) -> Result<usize, Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         let link = self.inode(link).await?;
         let attributes = link.attributes()?;
         if attributes.kind != FileKind::Symlink {
@@ -65,9 +65,9 @@ impl FileSystem {
     /// Lets a seek in. What is only in memory goes to the nodes first: they know what is a hole.
     async fn seek_gate(&self, file: Inum) -> Result<Seeking<'_>, Error> {
         if self.writing.is_none() {
-            return Ok(Seeking::Reading(self.gate.read().await));
+            return Ok(Seeking::Reading(self.reading().await?));
         }
-        let changing = self.gate.change().await;
+        let changing = self.changing().await?;
         self.write_pages(Some(file)).await?;
         Ok(Seeking::Changing(changing))
     }

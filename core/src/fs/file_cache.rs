@@ -4,7 +4,7 @@ use core::cell::RefCell;
 
 use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
-use crate::media::{Inum, Key};
+use crate::media::{Inum, Key, KeyRange};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
 struct Page {
@@ -97,9 +97,17 @@ impl FileCache {
 
     /// Forgets a file's blocks from `first` on.
     pub(super) fn forget(&self, inum: Inum, first: Key) {
+        self.forget_within(inum, KeyRange { first, last: Key(u64::MAX) });
+    }
+
+    /// Forgets a file's blocks in a range.
+    pub(super) fn forget_within(&self, inum: Inum, range: KeyRange) {
         let table = &mut *self.table.borrow_mut();
         for place in 0..table.pages.len() {
-            if table.pages[place].as_ref().is_some_and(|page| page.inum == inum && page.key >= first) {
+            if table.pages[place]
+                .as_ref()
+                .is_some_and(|page| page.inum == inum && range.contains(KeyRange::only(page.key)))
+            {
                 table.remove(place);
             }
         }

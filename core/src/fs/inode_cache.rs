@@ -159,6 +159,12 @@ impl InodeCache {
         Some(InodeRef { cache: self, entry, inum, slot: cached.slot })
     }
 
+    /// The number of the first inode in the cache that is as asked for.
+    pub(super) fn search(&self, mut is_it: impl FnMut(&InodeRecord) -> bool) -> Option<Inum> {
+        let table = self.table.borrow();
+        table.entries.iter().flatten().find(|cached| is_it(&cached.record)).map(|cached| cached.inum)
+    }
+
     /// Enters an inode in place of another, or hands its slot back when all are in use.
     fn insert(&self, inum: Inum, slot: Slot, record: InodeRecord) -> Result<(InodeRef<'_>, Option<Slot>), Slot> {
         let table = &mut *self.table.borrow_mut();

@@ -6,6 +6,7 @@
 //!
 //! All methods take `&self` and may run at the same time, on one thread.
 
+mod allocate;
 mod attributes;
 mod bulkfree;
 mod directory;
@@ -15,14 +16,17 @@ mod file_cache;
 mod gate;
 mod inode_cache;
 mod namespace;
+mod orphans;
 mod read_ahead;
 mod resync;
 mod set_attributes;
 mod snapshot;
 mod tree_walk;
+mod undo;
 mod write;
 mod writing;
 
+pub use allocate::Allocation;
 pub use attributes::{Attributes, Statistics};
 pub use directory::{Cookie, Listing};
 pub use error::{Error, MountError};
@@ -33,7 +37,7 @@ pub use writing::TimeSource;
 
 use core::cell::RefCell;
 
-use crate::cluster::{Cluster, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
+use crate::cluster::{Cluster, Growth, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
 use crate::media::compression::Decompressor;
 use crate::media::{Inum, PfsKind};
@@ -161,12 +165,15 @@ impl FileSystem {
         }
         self.cluster.begin(time.random()).await?;
         self.writing = Some(Writing::new(self.heap, time, &self.pfs.root, self.cluster.tid_floor())?);
+        // Those that can't be removed stay on their list, for the next mount; what is wrong here, others will hear.
+        let _ = self.reclaim_orphans().await;
         Ok(self)
     }
 
     /// Unmounts: makes everything durable, and the cluster can mount another PFS.
     pub async fn unmount(self) -> Result<Cluster, Error> {
         if self.writing.is_some() {
+            self.reclaim_orphans().await?;
             self.sync().await?;
         }
         for slot in self.inodes.slots() {
@@ -196,9 +203,17 @@ impl FileSystem {
         Statistics::new(header.allocator_size(), free_bytes, self.pfs.root.stats.inodes)
     }
 
+    /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger. All that was done
+    /// before is durable, too, when this is done.
+    pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, Error> {
+        let _changing = self.changing().await?;
+        self.write_all().await?;
+        Ok(self.cluster.grow(volume_bytes).await?)
+    }
+
     /// What is known of a file.
     pub async fn attributes(&self, inum: Inum) -> Result<Attributes, Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         let inode = self.inode(inum).await?;
         inode.attributes()
     }

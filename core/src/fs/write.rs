@@ -13,7 +13,7 @@ const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 impl FileSystem {
     /// Writes `data` at `offset`, making the file longer when it must.
     pub async fn write(&self, file: Inum, offset: u64, data: &[u8]) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let file = self.regular(file).await?;
         let end =
             offset.checked_add(data.len() as u64).filter(|end| *end <= MAX_FILE_BYTES).ok_or(Error::FileTooLarge)?;
@@ -23,10 +23,7 @@ impl FileSystem {
         self.relieve().await?;
         self.admit((offset % BLOCK + data.len() as u64).next_multiple_of(BLOCK)).await?;
         let size = file.with(|record| record.meta.size());
-        if offset > size {
-            self.clear_tail(&file, size).await?;
-        }
-        if self.is_scarce() {
+        if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
             self.write_through(&file, size, offset, data).await?;
         } else {
             self.write_content(&file, size, offset, data).await?;
@@ -42,7 +39,7 @@ impl FileSystem {
 
     /// Cuts a file, or makes it longer with a hole.
     pub async fn truncate(&self, file: Inum, size: u64) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let file = self.regular(file).await?;
         if size > MAX_FILE_BYTES {
             return Err(Error::FileTooLarge);
@@ -57,54 +54,57 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Makes a range of a file a hole, as far as whole blocks go, and zeros the rest. The file's length stays.
-    pub async fn punch(&self, file: Inum, offset: u64, bytes: u64) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
-        let file = self.regular(file).await?;
-        let size = file.with(|record| record.meta.size());
-        let end = offset.saturating_add(bytes).min(size);
-        let mut at = offset;
-        while at < end {
-            let start = (at % BLOCK) as usize;
-            let count = (BLOCK - at % BLOCK).min(end - at) as usize;
-            let key = Key(at - at % BLOCK);
-            if start > 0 || count < FILE_BLOCK_BYTES && key.0 + (count as u64) < size {
-                self.page_to_change(&file, size, key, false).await?;
-                self.files.change(file.inum, key, |page| page[start..start + count].fill(0));
-                self.relieve().await?;
-            } else {
-                self.files.take(file.inum, key);
-                self.drop_blocks(&file, KeyRange::only(key)).await?;
-            }
-            at += count as u64;
-        }
-        let now = self.writing()?.now();
-        file.change(|record| {
-            record.meta.set_mtime(now);
-            record.meta.set_ctime(now);
-        });
-        Ok(())
-    }
-
     pub(super) async fn resize(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
         let old = file.with(|record| record.meta.size());
+        if size == old {
+            return Ok(());
+        }
+        let is_scarce = self.is_scarce(1).await?;
+        if is_scarce {
+            // What is in memory then is on media too, and may be dropped.
+            self.write_pages(None).await?;
+        }
         if size > old {
-            self.leave_inode(file, size).await?;
-            self.clear_tail(file, old).await?;
-        } else if size < old {
-            let first = size.next_multiple_of(BLOCK);
-            // What may fail comes first: the file keeps its length then, and what is in memory only.
-            let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
-            if start > 0 {
-                self.page_to_change(file, old, key, false).await?;
-            }
-            self.drop_blocks(file, KeyRange { first: Key(first), last: Key(MAX_FILE_BYTES) }).await?;
-            self.files.forget(file.inum, Key(first));
-            if start > 0 {
-                self.files.change(file.inum, key, |page| page[start..].fill(0));
-            }
+            self.extend(file, old, size, is_scarce).await
+        } else {
+            self.cut(file, old, size, is_scarce).await
+        }
+    }
+
+    async fn extend(&self, file: &InodeRef<'_>, old: u64, size: u64, is_scarce: bool) -> Result<(), Error> {
+        let was_embedded = file.with(|record| record.meta.flags().contains(InodeFlags::DIRECTDATA));
+        self.leave_inode(file, size).await?;
+        self.clear_tail(file, old).await?;
+        file.change(|record| record.meta.set_size(size));
+        let key = Key(old - old % BLOCK);
+        if !is_scarce || was_embedded {
+            return Ok(());
+        }
+        let written = self.write_page(file.inum, key, false).await;
+        if written.is_err() {
+            self.files.take(file.inum, key);
+            file.change(|record| record.meta.set_size(old));
+        }
+        written
+    }
+
+    async fn cut(&self, file: &InodeRef<'_>, old: u64, size: u64, is_scarce: bool) -> Result<(), Error> {
+        let first = size.next_multiple_of(BLOCK);
+        // What may fail comes first: the file keeps its length then, and what is in memory only.
+        let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
+        if start > 0 {
+            self.page_to_change(file, old, key, false).await?;
+        }
+        self.drop_blocks(file, KeyRange { first: Key(first), last: Key(MAX_FILE_BYTES) }).await?;
+        self.files.forget(file.inum, Key(first));
+        if start > 0 {
+            self.files.change(file.inum, key, |page| page[start..].fill(0));
         }
         file.change(|record| record.meta.set_size(size));
+        if start > 0 && is_scarce && self.write_page(file.inum, key, false).await.is_err() {
+            // Without room the block stays as it is. What it holds behind the end belongs to nobody (spec 4.3).
+            self.files.take(file.inum, key);
+        }
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl FileSystem {
         Ok(())
     }
 
-    async fn drop_blocks(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<(), Error> {
+    pub(super) async fn drop_blocks(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<(), Error> {
         self.modify(Modification::RemoveBlocks { file: file.slot, range }).await?;
         Ok(())
     }
@@ -131,6 +131,9 @@ impl FileSystem {
         offset: u64,
         data: &[u8],
     ) -> Result<(), Error> {
+        if offset > size {
+            self.clear_tail(file, size).await?;
+        }
         self.leave_inode(file, offset + data.len() as u64).await?;
         let mut done = 0;
         while done < data.len() {
@@ -184,7 +187,13 @@ impl FileSystem {
     }
 
     /// Has a file block in memory; when all of it will be `overwritten`, without reading it.
-    async fn page_to_change(&self, file: &InodeRef<'_>, size: u64, key: Key, overwritten: bool) -> Result<(), Error> {
+    pub(super) async fn page_to_change(
+        &self,
+        file: &InodeRef<'_>,
+        size: u64,
+        key: Key,
+        overwritten: bool,
+    ) -> Result<(), Error> {
         if self.files.copy_out(file.inum, key, 0, &mut []) {
             return Ok(());
         }
@@ -213,7 +222,7 @@ impl FileSystem {
     }
 
     /// A regular file that may be written.
-    async fn regular(&self, file: Inum) -> Result<InodeRef<'_>, Error> {
+    pub(super) async fn regular(&self, file: Inum) -> Result<InodeRef<'_>, Error> {
         self.writing()?;
         let file = self.inode(file).await?;
         match file.attributes()?.kind {

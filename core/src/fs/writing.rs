@@ -6,8 +6,9 @@
 use core::cell::{Cell, RefCell};
 
 use super::inode_cache::InodeRef;
+use super::undo::Undo;
 use super::{Error, FileSystem};
-use crate::cluster::{InodeRecord, Modification, Outcome, StoredBlock};
+use crate::cluster::{GivenBlock, InodeRecord, Modification, Outcome, StoredBlock};
 use crate::io::Buffer;
 use crate::media::compressor::Compressor;
 use crate::media::geometry::FILE_BLOCK_BYTES;
@@ -35,6 +36,7 @@ pub(super) struct Writing {
     next_inum: Cell<Inum>,
     next_tid: Cell<ModifyTid>,
     compressor: RefCell<Compressor>,
+    pub(super) undo: Undo,
 }
 
 impl Writing {
@@ -50,6 +52,7 @@ impl Writing {
             next_inum: Cell::new(next_inum),
             next_tid: Cell::new(ModifyTid(root.modify_tid.max(tid_floor).0 + 1)),
             compressor: RefCell::new(Compressor::new(heap)?),
+            undo: Undo::default(),
         })
     }
 
@@ -109,9 +112,11 @@ impl FileSystem {
         self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes())
     }
 
-    /// True when so little room is left that a block of 64 KiB may not find a place in one piece.
-    pub(super) fn is_scarce(&self) -> bool {
-        self.unclaimed_bytes() < SCARCE_BYTES
+    /// True when `blocks` more file blocks may not find a place, each in one piece: because little room is left, or because what
+    /// is left lies in small pieces.
+    pub(super) async fn is_scarce(&self, blocks: u64) -> Result<bool, Error> {
+        let dirty = self.files.dirty_bytes() / FILE_BLOCK_BYTES as u64;
+        Ok(self.unclaimed_bytes() < SCARCE_BYTES || !self.cluster.has_room_in_pieces(dirty + blocks).await?)
     }
 
     /// Sends to the nodes what memory is too short for.
@@ -128,11 +133,17 @@ impl FileSystem {
 
     /// Makes everything done so far durable.
     pub async fn sync(&self) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         self.sync_inside().await
     }
 
     pub(super) async fn sync_inside(&self) -> Result<(), Error> {
+        self.write_all().await?;
+        Ok(self.cluster.flush().await?)
+    }
+
+    /// Tells the nodes all that is only in memory.
+    pub(super) async fn write_all(&self) -> Result<(), Error> {
         let writing = self.writing()?;
         self.write_pages(None).await?;
         let root = self.inode(Inum::PFS_ROOT).await?;
@@ -141,8 +152,7 @@ impl FileSystem {
             root.change(|record| record.meta.set_pfs_inum(highest));
         }
         drop(root);
-        self.write_inodes().await?;
-        Ok(self.cluster.flush().await?)
+        self.write_inodes().await
     }
 
     /// Sends all content to the nodes that is only in memory, of one file or of all.
@@ -178,7 +188,7 @@ impl FileSystem {
     }
 
     /// Sends a file block to the nodes; with `give_up` its memory is given back.
-    async fn write_page(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
+    pub(super) async fn write_page(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
         let inode = self.inode(inum).await?;
         let meta = inode.with(|record| record.meta);
         let size = meta.size();
@@ -196,19 +206,42 @@ impl FileSystem {
             }
             return written;
         }
+        if size - key.0 < FILE_BLOCK_BYTES as u64 {
+            // What was behind the end, in memory or on media, stays out (spec 4.3).
+            self.files.change(inum, key, |page| page[(size - key.0) as usize..].fill(0));
+        }
         let stored = self.encode(inum, key, size, meta.comp_algo, meta.check_algo, give_up)?;
         let written = match stored {
             Encoded::Gone => return Ok(()),
             Encoded::Hole => {
                 self.modify(Modification::RemoveBlocks { file: inode.slot, range: KeyRange::only(key) }).await
             }
-            Encoded::Block(block) => self.modify(Modification::WriteBlock { file: inode.slot, key, block }).await,
+            Encoded::Block(block) => {
+                let mut block = Some(block);
+                let write = Modification::WriteBlock { file: inode.slot, key, block: GivenBlock::Lent(&mut block) };
+                let written = self.modify(write).await;
+                // The page may have become the block: it is the page again.
+                if let (Err(_), Some(block)) = (&written, block) {
+                    self.keep(inum, key, block);
+                }
+                written
+            }
         };
         if written.is_err() {
-            // Still only in memory: said so again, unless the memory went with it. Then the error is all there is.
+            // Still only in memory: said so again.
             self.files.change(inum, key, |_| {});
         }
         written.map(drop)
+    }
+
+    /// Keeps a block that was given up for being written, and wasn't. A page that is still there has its content.
+    fn keep(&self, inum: Inum, key: Key, block: StoredBlock) {
+        let is_page = block.buffer.len() == FILE_BLOCK_BYTES && block.methods.compression() == Ok(Compression::None);
+        if is_page {
+            // There is room: the page made it when it went.
+            let kept = self.files.try_insert(inum, key, block.buffer);
+            debug_assert!(kept.is_ok(), "a page finds the room it left");
+        }
     }
 
     /// A file block as it will be stored (spec 4.3 and 5.2). It counts as on media from here on.

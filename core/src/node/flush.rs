@@ -42,6 +42,7 @@ impl Node {
         if self.topology.borrow().arena.is_empty() && !self.uncommitted.get() {
             return Ok(false);
         }
+        self.end_discards().await?;
         self.write_back().await?;
         self.renew_super_root().await?;
         let written = self.write_below(Container::FreemapSet).await;

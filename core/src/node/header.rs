@@ -26,14 +26,23 @@ impl HeaderImage {
         Ok(copy)
     }
 
-    fn get_mut(&mut self) -> &mut VolumeHeader {
+    pub(super) fn get_mut(&mut self) -> &mut VolumeHeader {
         VolumeHeader::mut_from_bytes(self.0.bytes_mut()).expect("the buffer has a header's length")
     }
 
     /// Reads a copy from a device.
     pub(crate) async fn read(heap: Heap, disk: &Disk, copy: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        Self::read_at(heap, disk, header_offset(copy)).await
+    }
+
+    /// Reads a twin from a device.
+    pub(crate) async fn read_twin(heap: Heap, disk: &Disk, twin: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        Self::read_at(heap, disk, twin_offset(twin)).await
+    }
+
+    async fn read_at(heap: Heap, disk: &Disk, offset: u64) -> Result<Result<Self, DeviceError>, NoMemory> {
         let Self(buffer) = Self::blank(heap)?;
-        Ok(disk.read(DeviceOffset(header_offset(copy)), buffer).await.map(Self))
+        Ok(disk.read(DeviceOffset(offset), buffer).await.map(Self))
     }
 
     /// The header.
@@ -64,7 +73,7 @@ pub(super) struct Committed {
 
 /// A place a header may be at.
 #[derive(Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     Copy(usize),
     /// Every header is written twice; the second time into a reserved slot nobody else uses, so that one torn write never
     /// leaves a volume without its newest header (spec/cluster.md 5.3).
@@ -148,12 +157,13 @@ impl Node {
         };
         if self.committed.borrow().copy_is_torn {
             let torn = self.committed.borrow().header.copy(self.heap)?;
-            self.write_at(Place::Copy(last), torn).await?;
+            self.write_at(0, Place::Copy(last), torn).await?;
             self.flush_devices().await?;
             self.committed.borrow_mut().copy_is_torn = false;
         }
         let tid = self.topology.borrow().pending_tid;
         let header = next.get_mut();
+        self.note_size(header);
         header.sroot_blockset = self.topology.borrow().super_root;
         header.freemap_blockset = self.topology.borrow().freemap;
         header.set_mirror_tid(tid);
@@ -163,21 +173,22 @@ impl Node {
         header.seal();
         let copy = header.next_copy(last);
         let twin = Place::Twin(copy % HEADER_TWINS);
-        self.write_at(twin, next.copy(self.heap)?).await?;
+        self.write_at(0, twin, next.copy(self.heap)?).await?;
         if copy == last {
             // The only copy: it may be torn only while its twin is whole.
             self.flush_devices().await?;
         }
-        self.write_at(Place::Copy(copy), next.copy(self.heap)?).await?;
+        self.write_at(0, Place::Copy(copy), next.copy(self.heap)?).await?;
         self.flush_devices().await?;
         *self.committed.borrow_mut() = Committed { header: next, copy, copy_is_torn: false, last_tid: tid };
         self.topology.borrow_mut().pending_tid = MirrorTid(tid.0 + 1);
         Ok(())
     }
 
-    async fn write_at(&self, place: Place, image: HeaderImage) -> Result<(), NodeError> {
-        let Some(root) = self.blocks.volumes().root() else { return Ok(()) };
-        let written = root.disk.write(DeviceOffset(place.offset()), image.0).await;
-        written.map(drop).map_err(|error| self.broken(0, error))
+    /// Writes a header to a place of a volume.
+    pub(super) async fn write_at(&self, volume: usize, place: Place, image: HeaderImage) -> Result<(), NodeError> {
+        let Some(to) = self.blocks.volumes().iter().nth(volume) else { return Ok(()) };
+        let written = to.disk.write(DeviceOffset(place.offset()), image.0).await;
+        written.map(drop).map_err(|error| self.broken(volume, error))
     }
 }

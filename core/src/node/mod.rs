@@ -6,11 +6,13 @@
 mod bulkfree;
 mod command;
 mod directory;
+mod discard;
 mod element;
 mod entry_batch;
 mod fault;
 mod file;
 mod flush;
+mod grow;
 mod header;
 mod locate;
 mod modification;
@@ -20,25 +22,30 @@ mod recovery;
 mod reopen;
 mod slots;
 mod survey;
+#[cfg(all(test, feature = "selftest"))]
+mod tests;
 mod writer;
 
 pub use crate::freemap::BulkfreeCounts;
+pub use bulkfree::BulkfreeOptions;
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
 pub use element::{Element, Elements, Leaf};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
+pub use grow::Growth;
 use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
-pub use modification::{Modification, Outcome, StoredBlock};
+pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
 
 use core::cell::{Cell, Ref, RefCell};
 
-use crate::chain::{ChainError, Cursor, Stop, Topology};
+use crate::chain::{ChainError, Cursor, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Volumes};
 use crate::media::cluster_record::Bind;
+use crate::media::geometry::CHUNK_BYTES;
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
@@ -65,6 +72,9 @@ impl Default for NodeOptions {
 /// Space kept back so that a full filesystem can still be flushed, emptied and unmounted.
 const RESERVE_BYTES: u64 = 2 << 20;
 
+/// Places for the largest blocks that metadata may break up besides what is modified.
+const SPARE_RUNS: u64 = 64;
+
 /// A member of a cluster, or the only one.
 pub struct Node {
     /// The header committed last, and the copy it is in.
@@ -78,6 +88,8 @@ pub struct Node {
     epoch: Cell<Epoch>,
     /// Blocks were written that no header leads to.
     uncommitted: Cell<bool>,
+    /// A discard is under way, or was when whoever waited for it went away.
+    discarding: Cell<bool>,
     /// A device failed while writing: nothing is written any more.
     broken: Cell<Option<NodeFault>>,
 }
@@ -98,6 +110,7 @@ impl Node {
             heap,
             epoch: Cell::new(Epoch(1)),
             uncommitted: Cell::new(false),
+            discarding: Cell::new(false),
             broken: Cell::new(None),
         })
     }
@@ -230,6 +243,16 @@ impl Node {
     pub fn reserve_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
         self.allocator.borrow().usable_bytes().saturating_sub(2 * modified)
+    }
+
+    /// True when `count` blocks of the largest size find a place, each in one piece, whatever metadata takes meanwhile.
+    pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, NodeError> {
+        let metadata = 2 * self.topology.borrow().arena.bytes() as u64 / CHUNK_BYTES + SPARE_RUNS;
+        Ok(load_missing(&self.blocks, || {
+            let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
+            allocator.has_runs(&mut topology, &self.blocks, count + metadata)
+        })
+        .await?)
     }
 
     /// The id of the next operation on the super-root (spec 7.1).

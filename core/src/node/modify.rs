@@ -3,10 +3,10 @@
 use zerocopy::IntoBytes;
 
 use super::locate::InodeName;
-use super::{Modification, Node, NodeError, NodeFault, Outcome, Slot, StoredBlock, failed};
+use super::{GivenBlock, Modification, Node, NodeError, NodeFault, Outcome, Slot, failed};
 use crate::chain::{ChainId, Container, Inserted, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
-use crate::io::BlockCache;
+use crate::io::{BlockCache, Buffer};
 use crate::media::blockref::BlockFlags;
 use crate::media::dirent::EMBEDDED_NAME_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS};
@@ -26,6 +26,7 @@ impl Node {
         if let Some(fault) = self.fault() {
             return Err(NodeError::Fault(fault));
         }
+        self.end_discards().await?;
         match modification {
             Modification::CreateInode { pfs, inode, methods } => self.create_inode(tid, pfs, inode, methods).await,
             Modification::WriteInode { slot, meta, content } => self.write_inode(tid, slot, meta, content).await,
@@ -175,8 +176,9 @@ impl Node {
         tid: ModifyTid,
         file: InodeName,
         key: Key,
-        block: StoredBlock,
+        mut given: GivenBlock<'_>,
     ) -> Result<Outcome, NodeError> {
+        let Some(block) = given.get_mut() else { return Ok(Outcome::Absent) };
         let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory) };
         self.writer.prepare()?;
         let place = self.allocate(BlockKind::Data, radix, key).await?;
@@ -209,8 +211,10 @@ impl Node {
         if radix.bytes() < CHUNK_BYTES as usize {
             self.writer.put(self.blocks.volumes(), BlockKind::Data, place.offset(), block.buffer.bytes()).await?;
         } else {
-            self.writer.submit(self.blocks.volumes(), place.offset(), block.buffer).await;
+            let buffer = core::mem::replace(&mut block.buffer, Buffer::empty(self.heap));
+            self.writer.submit(self.blocks.volumes(), place.offset(), buffer).await;
         }
+        given.take();
         Ok(Outcome::Done)
     }
 

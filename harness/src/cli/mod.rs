@@ -9,6 +9,7 @@ mod failure;
 mod freemap;
 mod fsck;
 mod get;
+mod growfs;
 mod host_tree;
 mod info;
 mod ln;
@@ -81,6 +82,7 @@ enum Command {
     Bulkfree(bulkfree::Bulkfree),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    Growfs(growfs::Growfs),
     Manifest(manifest::Manifest),
     Show(show::Show),
     Freemap(freemap::Freemap),
@@ -138,6 +140,7 @@ impl Command {
             Self::Snapshot(command) => command.run(settings, output),
             Self::Bulkfree(command) => command.run(settings, output),
             Self::Cluster(command) => command.run(settings, output),
+            Self::Growfs(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),

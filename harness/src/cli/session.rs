@@ -66,10 +66,21 @@ impl Session {
         images: impl IntoIterator<Item = &'i PathBuf>,
         access: Access,
     ) -> Result<Vec<Disk>, Failure> {
+        self.open_growing_disks(images, access, None)
+    }
+
+    /// The same, of images that may become larger.
+    fn open_growing_disks<'i>(
+        &self,
+        images: impl IntoIterator<Item = &'i PathBuf>,
+        access: Access,
+        grow_to: Option<u64>,
+    ) -> Result<Vec<Disk>, Failure> {
         let options = DiskOptions { deadline: Duration::from_secs(self.settings.deadline.into()) };
         let mut disks = Vec::new_in(self.heap);
         for image in images {
-            let device = boxed_device(self.heap, FileDevice::open(image, access)?).map_err(Failure::failed)?;
+            let device = boxed_device(self.heap, FileDevice::open(image, access)?.growing_to(grow_to))
+                .map_err(Failure::failed)?;
             let disk = Disk::new(self.heap, device, self.clock, options).map_err(Failure::failed)?;
             memory::push(&mut disks, disk).map_err(Failure::failed)?;
         }
@@ -102,6 +113,13 @@ impl Session {
         }
         let mut refused = |_, error: &OpenError| complain(&format_args!("goes on without a node: {error}"));
         let opened = FileSystem::open_nodes(self.heap, nodes, self.options(), &mut refused).await;
+        opened.map_err(|error| mount_failure(target, error))
+    }
+
+    /// Opens a target's cluster to make it larger: if need be, the image of its last volume is extended to `grow_to` bytes.
+    pub(super) async fn open_growing_cluster(&self, target: &Target, grow_to: Option<u64>) -> Result<Cluster, Failure> {
+        let disks = self.open_growing_disks(target.images(), Access::Write, grow_to)?;
+        let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
         opened.map_err(|error| mount_failure(target, error))
     }
 
