@@ -38,7 +38,7 @@ use crate::io::{BlockCache, Volumes};
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
-use slots::{Epoch, Slots};
+use slots::Slots;
 use writer::Writer;
 
 /// How much memory a node may take.
@@ -71,7 +71,6 @@ pub struct Node {
     allocator: RefCell<Allocator>,
     writer: Writer,
     heap: Heap,
-    epoch: Cell<Epoch>,
     /// Blocks were written that no header leads to.
     uncommitted: Cell<bool>,
     /// A device failed while writing: nothing is written any more.
@@ -92,7 +91,6 @@ impl Node {
             allocator: RefCell::new(allocator),
             writer: Writer::new(heap),
             heap,
-            epoch: Cell::new(Epoch(1)),
             uncommitted: Cell::new(false),
             broken: Cell::new(None),
         })
@@ -173,7 +171,7 @@ impl Node {
             .await?;
         let Some((place, record)) = opened else { return Ok(Reply::Absent) };
         self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
-        self.slots.remember(into, place, self.epoch.get());
+        self.slots.remember(into, place, &self.topology.borrow());
         Ok(Reply::Inode(record))
     }
 
@@ -212,11 +210,6 @@ impl Node {
         let topology = self.topology.borrow();
         let newest = topology.super_root.iter().map(|entry| topology.modify_tid_of(entry)).max();
         ModifyTid(newest.unwrap_or_default().0 + 1)
-    }
-
-    /// Makes all places found so far count as unknown: the topology changes.
-    fn advance_epoch(&self) {
-        self.epoch.set(Epoch(self.epoch.get().0 + 1));
     }
 }
 
