@@ -14,7 +14,7 @@ pub use pfs::{Pfs, PfsSelector};
 
 pub use crate::node::{
     BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeOptions,
-    OpenError, Outcome, Reply, Slot, StoredBlock,
+    OpenError, Outcome, Reply, SLOT_BYTES, Slot, StoredBlock,
 };
 
 use core::cell::{Ref, RefCell};
@@ -70,6 +70,11 @@ impl Cluster {
     /// Gives back the buffer of a [`FileBlock`] that was read, for the next.
     pub fn give_back(&self, buffer: Buffer) {
         self.node.blocks().give_back(buffer);
+    }
+
+    /// Memory for a file block, of one that was written or given back, if there is any. What it holds means nothing.
+    pub fn spare_buffer(&self) -> Option<Buffer> {
+        self.node.spare_buffer()
     }
 
     /// What ended all writing, if anything did.

@@ -7,12 +7,10 @@ use core::cell::{Cell, RefCell};
 
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};
-use crate::cluster::{InodeRecord, Modification, Outcome, StoredBlock};
-use crate::io::Buffer;
+use crate::cluster::{InodeRecord, Modification, Outcome};
 use crate::media::compressor::Compressor;
-use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
-use crate::media::{CheckMethod, Compression, Inum, Key, KeyRange, Methods, ModifyTid, Radix, Timestamp};
+use crate::media::{CheckMethod, Inum, Key, Methods, ModifyTid, Timestamp};
 use crate::memory::{Heap, NoMemory};
 
 /// With less room than this, content goes to the nodes at once.
@@ -47,6 +45,10 @@ impl Writing {
 
     pub(super) fn now(&self) -> Timestamp {
         self.time.now()
+    }
+
+    pub(super) fn compressor(&self) -> &RefCell<Compressor> {
+        &self.compressor
     }
 
     /// The id of the next operation.
@@ -138,20 +140,18 @@ impl FileSystem {
 
     /// Sends all content to the nodes that is only in memory, of one file or of all.
     pub(super) async fn write_pages(&self, of: Option<Inum>) -> Result<(), Error> {
-        let mut last = None;
-        while let Some((inum, key)) = self.files.next_dirty(of, last) {
+        self.files.gather_dirty(of);
+        while let Some((inum, key)) = self.files.next_dirty() {
             self.write_page(inum, key, false).await?;
-            last = Some((inum, key));
         }
         Ok(())
     }
 
     async fn write_inodes(&self) -> Result<(), Error> {
-        let mut last = None;
-        while let Some(inum) = self.inodes.next_dirty(last) {
+        self.inodes.gather_dirty();
+        while let Some(inum) = self.inodes.next_dirty() {
             let inode = self.inode(inum).await?;
             self.write_inode(&inode, None).await?;
-            last = Some(inum);
         }
         Ok(())
     }
@@ -187,82 +187,12 @@ impl FileSystem {
             }
             return written;
         }
-        let stored = self.encode(inum, key, size, meta.comp_algo, meta.check_algo, give_up)?;
-        let written = match stored {
-            Encoded::Gone => return Ok(()),
-            Encoded::Hole => {
-                self.modify(Modification::RemoveBlocks { file: inode.slot, range: KeyRange::only(key) }).await
-            }
-            Encoded::Block(block) => self.modify(Modification::WriteBlock { file: inode.slot, key, block }).await,
-        };
+        let encoded = self.encode(&inode, &meta, key, give_up)?;
+        let written = self.write_encoded(&inode, key, encoded).await;
         if written.is_err() {
             // Still only in memory: said so again, unless the memory went with it. Then the error is all there is.
             self.files.change(inum, key, |_| {});
         }
-        written.map(drop)
+        written
     }
-
-    /// A file block as it will be stored (spec 4.3 and 5.2). It counts as on media from here on.
-    fn encode(
-        &self,
-        inum: Inum,
-        key: Key,
-        size: u64,
-        comp_algo: u8,
-        check_algo: u8,
-        give_up: bool,
-    ) -> Result<Encoded, Error> {
-        let check = CheckMethod::from_code(check_algo & 0xf).unwrap_or(CheckMethod::XxHash64);
-        let wished = Compression::from_code(comp_algo & 0xf).unwrap_or(Compression::None);
-        let live = (size - key.0).min(FILE_BLOCK_BYTES as u64) as usize;
-        let plain = if live == FILE_BLOCK_BYTES { Radix::MAX } else { Radix::holding(live).unwrap_or(Radix::MAX) };
-        let mut compressor = self.writing()?.compressor.borrow_mut();
-        let mut encoded = None;
-        let found = self.files.clean(inum, key, |page| {
-            let page = &page[..plain.bytes()];
-            if wished != Compression::None && check != CheckMethod::None && is_zero(page) {
-                return Ok(Some(Encoded::Hole));
-            }
-            if let Some((stored, radix)) = compressor.compress(wished, comp_algo >> 4, page)? {
-                let mut buffer = Buffer::new(self.heap, radix.bytes())?;
-                buffer.bytes_mut().copy_from_slice(stored);
-                encoded = Some((buffer, wished));
-            } else if !give_up || plain != Radix::MAX {
-                let mut buffer = Buffer::new(self.heap, plain.bytes())?;
-                buffer.bytes_mut().copy_from_slice(page);
-                encoded = Some((buffer, Compression::None));
-            }
-            Ok::<_, NoMemory>(None)
-        });
-        let found = match found {
-            None => return Ok(Encoded::Gone),
-            Some(Err(error)) => {
-                self.files.change(inum, key, |_| {});
-                return Err(error.into());
-            }
-            Some(Ok(found)) => found,
-        };
-        if let Some(hole) = found {
-            return Ok(hole);
-        }
-        let (buffer, compression) = match encoded {
-            Some(encoded) => encoded,
-            // The page itself is the block: nothing is copied.
-            None => (self.files.take(inum, key).ok_or(Error::NoMemory)?, Compression::None),
-        };
-        let field = check.compute(buffer.bytes());
-        Ok(Encoded::Block(StoredBlock { buffer, methods: Methods::new(check, compression), check: field }))
-    }
-}
-
-enum Encoded {
-    /// It isn't in memory any more.
-    Gone,
-    /// All zero: nothing is stored.
-    Hole,
-    Block(StoredBlock),
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }

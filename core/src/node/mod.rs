@@ -34,10 +34,12 @@ use core::cell::{Cell, Ref, RefCell};
 
 use crate::chain::{ChainError, Cursor, Stop, Topology};
 use crate::freemap::Allocator;
-use crate::io::{BlockCache, Volumes};
+use crate::io::{BlockCache, Buffer, Volumes};
+use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
+pub use slots::SLOT_BYTES;
 use slots::Slots;
 use writer::Writer;
 
@@ -192,6 +194,11 @@ impl Node {
             Ok(InodeRecord::new(view.bref, &view.inode.meta))
         })
         .await
+    }
+
+    /// A buffer of the largest block that isn't needed any more, if there is one. What it holds means nothing.
+    pub fn spare_buffer(&self) -> Option<Buffer> {
+        self.writer.take_spare().or_else(|| self.blocks.take_spare(FILE_BLOCK_BYTES))
     }
 
     /// What ended all writing, if anything did.

@@ -18,6 +18,9 @@ struct Named {
     place: Option<(Blockref, u64)>,
 }
 
+/// Memory a slot takes, with its place in the list of free ones: for budgets.
+pub const SLOT_BYTES: usize = size_of::<Option<Named>>() + size_of::<Slot>();
+
 /// What every open slot names, in a table taken at once.
 pub(super) struct Slots {
     table: RefCell<Vec<Option<Named>>>,

@@ -12,7 +12,7 @@ use crate::volume::{USUAL_BYTES, Volume};
 
 const KIB: u64 = 1 << 10;
 const CHANGE_BYTES: usize = 4096;
-const SMALL_FILE: u64 = 16 << 10;
+const SMALL_FILE: u64 = 8 << 10;
 const LARGE_FILE: u64 = 1 << 30;
 const MANY_FILES: usize = 1_000_000;
 const CREATED: usize = 10_000;
@@ -48,7 +48,7 @@ pub fn all() -> Result<[Written; 4]> {
     volume.run(async {
         let mut changes = Vec::new();
         for (bytes, limit, name) in
-            [(SMALL_FILE, 210, "fsync of 4 KiB, file of 16 KiB"), (LARGE_FILE, 300, "fsync of 4 KiB, file of 1 GiB")]
+            [(SMALL_FILE, 210, "fsync of 4 KiB, file of 8 KiB"), (LARGE_FILE, 300, "fsync of 4 KiB, file of 1 GiB")]
         {
             volume.format().await?;
             let mounted = volume.mount(USUAL_BYTES).await?;

@@ -17,8 +17,8 @@ const FILE_BYTES: u64 = 1 << 30;
 const PIECE_BYTES: usize = 4096;
 const VOLUME_BYTES: usize = 4 << 30;
 const PEER_BYTES: u64 = 3 << 30;
-/// A quarter of it is for file content: all of the file.
-const AMPLE_BYTES: usize = 9 << 29;
+/// A quarter of it is for file content, and three quarters of that for what isn't written yet: all of the file.
+const AMPLE_BYTES: usize = 6 << 30;
 const CALL_BYTES: usize = 1 << 20;
 const PEER_CALLS: usize = 5000;
 
