@@ -1,5 +1,5 @@
-//! How much a device is made to write: counted, so the same on every machine. The cases that take long (a file of 1 GiB, a million
-//! files) are in `scripts/bench write bytes`.
+//! How much a device is made to write: counted, so the same on every machine. The cases that take long (a file of 1 GiB, a
+//! million files) are in `scripts/bench write bytes`.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! Arrays in memory: entries in order at the start, empty ones behind them, so that a search never has to pass gaps. On media they
-//! may be anywhere.
+//! Arrays in memory: entries in order at the start, empty ones behind them, so that a search never has to pass gaps. On media
+//! they may be anywhere.
 
 use crate::media::Blockref;
 

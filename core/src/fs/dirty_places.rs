@@ -1,5 +1,5 @@
-//! Which places of a table hold what isn't on the nodes: counted, and gathered in an order of their own, without a look at all the
-//! others.
+//! Which places of a table hold what isn't on the nodes: counted, and gathered in an order of their own, without a look at
+//! all the others.
 
 use crate::memory::{self, Heap, NoMemory, Vec};
 
