@@ -22,6 +22,8 @@ pub struct Topology {
     pub ignore_limit: bool,
     /// Counts inodes that are no more where they were found on media: they were modified, or removed.
     inodes_moved: u64,
+    /// While another node's elements are copied: what containers are stamped with, whatever they said before.
+    pub copied_stamp: Option<ModifyTid>,
 }
 
 /// A bug of ours: a handle in an array outlived its chain.
@@ -45,6 +47,7 @@ impl Topology {
             pending_tid: MirrorTid(committed.0 + 1),
             ignore_limit: false,
             inodes_moved: 0,
+            copied_stamp: None,
         }
     }
 
@@ -206,6 +209,14 @@ impl Topology {
 
     /// Takes note that operation `tid` changed what is in a container.
     pub fn touch(&mut self, container: Container, tid: ModifyTid) {
+        match (container, self.copied_stamp) {
+            (Container::Chain(id), Some(stamp)) => self.chain_mut(id).bref.set_modify_tid(stamp),
+            _ => self.raise(container, tid),
+        }
+    }
+
+    /// Takes note that a block in a container was last changed by operation `tid`.
+    pub fn raise(&mut self, container: Container, tid: ModifyTid) {
         if let Container::Chain(id) = container {
             self.chain_mut(id).touch(tid);
         }
