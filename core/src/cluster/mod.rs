@@ -35,7 +35,7 @@ pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
     BulkfreeCounts, BulkfreeOptions, Command, Entry, EntryBatch, FileBlock, GivenBlock, Growth, InodeRecord,
-    Modification, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Reply, Slot, StoredBlock,
+    Modification, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Reply, SLOT_BYTES, Slot, StoredBlock,
 };
 
 use core::cell::{Cell, Ref, RefCell};
@@ -202,6 +202,11 @@ impl Cluster {
     /// Gives back the buffer of a [`FileBlock`] that was read, for the next.
     pub fn give_back(&self, buffer: Buffer) {
         self.focus().blocks().give_back(buffer);
+    }
+
+    /// Memory for a file block, of one that was written or given back, if there is any. What it holds means nothing.
+    pub fn spare_buffer(&self) -> Option<Buffer> {
+        self.focus().spare_buffer()
     }
 
     /// Bytes that new blocks can take on every node, what is on its way to the nodes' disks already taken off.

@@ -128,7 +128,7 @@ impl FileSystem {
         for (start, end) in edges.into_iter().filter(|(start, end)| start < end) {
             let key = Key(start - start % BLOCK);
             let within = (start - key.0) as usize..(end - key.0) as usize;
-            self.page_to_change(file, size, key, false).await?;
+            self.page_to_change(file, size, key, 0).await?;
             self.files.change(file.inum, key, |page| page[within].fill(0));
             if at_once {
                 let written = self.write_page(file.inum, key, false).await;

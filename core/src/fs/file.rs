@@ -142,7 +142,7 @@ impl FileSystem {
         if compression == Compression::None {
             copy_padded(stored.bytes(), start, out);
             if !whole && stored.len() == FILE_BLOCK_BYTES {
-                self.files.insert(file.inum, key, stored);
+                self.keep(file.inum, key, stored);
             } else {
                 self.cluster.give_back(stored);
             }
@@ -150,13 +150,23 @@ impl FileSystem {
         }
         let mut decompressor = self.decompressor.borrow_mut();
         if whole {
-            return decompressor.decompress(compression, stored.bytes(), out).map_err(corrupt);
+            let decoded = decompressor.decompress(compression, stored.bytes(), out).map_err(corrupt);
+            self.cluster.give_back(stored);
+            return decoded;
         }
         let mut content = Buffer::new(self.heap, FILE_BLOCK_BYTES)?;
         decompressor.decompress(compression, stored.bytes(), content.bytes_mut()).map_err(corrupt)?;
         out.copy_from_slice(&content.bytes()[start..start + out.len()]);
-        self.files.insert(file.inum, key, content);
+        self.keep(file.inum, key, content);
         Ok(())
+    }
+
+    /// Keeps a file block for the next who reads it; the memory of another that goes for it is for the next block.
+    fn keep(&self, inum: Inum, key: Key, content: Buffer) {
+        self.files.insert(inum, key, content);
+        if let Some(spare) = self.files.take_spare() {
+            self.cluster.give_back(spare);
+        }
     }
 }
 

@@ -10,6 +10,8 @@ mod allocate;
 mod attributes;
 mod bulkfree;
 mod directory;
+mod dirty_places;
+mod encoding;
 mod error;
 mod file;
 mod file_cache;
@@ -68,13 +70,13 @@ impl Default for MountOptions {
 
 impl MountOptions {
     /// A quarter of the budget is for metadata blocks and reads under way, an eighth for modified ones, a quarter for file
-    /// content, an eighth for open inodes; the rest for blocks on their way to the devices.
+    /// content, three sixteenths for open inodes; the rest for blocks on their way to the devices.
     fn node_options(&self) -> NodeOptions {
         let memory_bytes = self.memory_bytes.max(MIN_MEMORY_BYTES);
         NodeOptions {
             cache_bytes: memory_bytes / 4,
             modified_bytes: memory_bytes / 8,
-            slots: memory_bytes / 8 / inode_cache::ENTRY_BYTES,
+            slots: memory_bytes / 16 * 3 / inode_cache::ENTRY_BYTES,
         }
     }
 

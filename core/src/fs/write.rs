@@ -6,7 +6,8 @@ use crate::cluster::{Command, FileBlock, Modification, Reply};
 use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags, MAX_FILE_BYTES};
-use crate::media::{FileKind, Inum, Key, KeyRange};
+use crate::media::{Compression, FileKind, Inum, Key, KeyRange};
+use crate::memory::NoMemory;
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
@@ -93,7 +94,7 @@ impl FileSystem {
         // What may fail comes first: the file keeps its length then, and what is in memory only.
         let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
         if start > 0 {
-            self.page_to_change(file, old, key, false).await?;
+            self.page_to_change(file, old, key, 0).await?;
         }
         self.drop_blocks(file, KeyRange { first: Key(first), last: Key(MAX_FILE_BYTES) }).await?;
         self.files.forget(file.inum, Key(first));
@@ -114,7 +115,7 @@ impl FileSystem {
         if start == 0 {
             return Ok(());
         }
-        self.page_to_change(file, size, key, false).await?;
+        self.page_to_change(file, size, key, 0).await?;
         self.files.change(file.inum, key, |page| page[start..].fill(0));
         Ok(())
     }
@@ -142,9 +143,13 @@ impl FileSystem {
             let count = (FILE_BLOCK_BYTES - start).min(data.len() - done);
             // Nothing of what was there stays: it needn't be read.
             let whole = start == 0 && (count == FILE_BLOCK_BYTES || at + count as u64 >= size);
-            self.page_to_change(file, size, key, whole).await?;
-            self.files
-                .change(file.inum, key, |page| page[start..start + count].copy_from_slice(&data[done..done + count]));
+            let piece = &data[done..done + count];
+            if count == FILE_BLOCK_BYTES && !self.files.copy_out(file.inum, key, 0, &mut []) {
+                self.write_whole(file, key, piece).await?;
+            } else {
+                self.page_to_change(file, size, key, if whole { count } else { 0 }).await?;
+                self.files.change(file.inum, key, |page| page[start..start + count].copy_from_slice(piece));
+            }
             // What was written so far belongs to the file, whatever becomes of the rest.
             file.change(|record| record.meta.set_size(record.meta.size().max(at + count as u64)));
             done += count;
@@ -177,7 +182,7 @@ impl FileSystem {
             return Ok(());
         }
         if meta.size() > 0 {
-            self.page_to_change(file, meta.size(), Key(0), false).await?;
+            self.page_to_change(file, meta.size(), Key(0), 0).await?;
             self.files.change(file.inum, Key(0), |_| {});
         }
         meta.set_flags(meta.flags() - InodeFlags::DIRECTDATA);
@@ -186,39 +191,59 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Has a file block in memory; when all of it will be `overwritten`, without reading it.
+    /// Has a file block in memory. When its first bytes will be `overwritten`, none of what was there stays, and it isn't read.
     pub(super) async fn page_to_change(
         &self,
         file: &InodeRef<'_>,
         size: u64,
         key: Key,
-        overwritten: bool,
+        overwritten: usize,
     ) -> Result<(), Error> {
         if self.files.copy_out(file.inum, key, 0, &mut []) {
             return Ok(());
         }
-        let mut content = Buffer::new(self.heap, FILE_BLOCK_BYTES)?;
-        if !overwritten && key.0 < size {
-            self.load(file, key, &mut content).await?;
+        let mut content = self.page_buffer(self.files.take_spare())?;
+        if overwritten == 0 && key.0 < size {
+            content = self.load(file, key, content).await?;
             let live = (size - key.0).min(BLOCK) as usize;
             content.bytes_mut()[live..].fill(0);
+        } else {
+            content.bytes_mut()[overwritten..].fill(0);
         }
         self.relieve().await?;
         self.files.try_insert(file.inum, key, content).map_err(|_| Error::NoMemory)
     }
 
-    async fn load(&self, file: &InodeRef<'_>, key: Key, content: &mut Buffer) -> Result<(), Error> {
-        let content = content.bytes_mut();
-        match self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await? {
-            Reply::Block(FileBlock::Embedded(bytes)) => content[..bytes.len()].copy_from_slice(&bytes),
+    /// Memory for a file block, that of `spare` or of one that went to the nodes, if there is any. What it holds means nothing.
+    pub(super) fn page_buffer(&self, spare: Option<Buffer>) -> Result<Buffer, NoMemory> {
+        let spare = spare.or_else(|| self.cluster.spare_buffer());
+        spare.map_or_else(|| Buffer::new(self.heap, FILE_BLOCK_BYTES), Ok)
+    }
+
+    /// A file block as the nodes have it, in `page` or in another.
+    async fn load(&self, file: &InodeRef<'_>, key: Key, mut page: Buffer) -> Result<Buffer, Error> {
+        let reply = self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await?;
+        let content = page.bytes_mut();
+        match reply {
+            Reply::Block(FileBlock::Stored { buffer, compression: Compression::None })
+                if buffer.len() == FILE_BLOCK_BYTES =>
+            {
+                self.cluster.give_back(page);
+                return Ok(buffer);
+            }
             Reply::Block(FileBlock::Stored { buffer, compression }) => {
+                content.fill(0);
                 let mut decompressor = self.decompressor.borrow_mut();
                 let decoded = decompressor.decompress(compression, buffer.bytes(), content);
                 decoded.map_err(|corruption| Error::Corrupt { inum: file.inum, corruption })?;
             }
-            _ => {}
+            Reply::Block(FileBlock::Embedded(bytes)) => {
+                content.fill(0);
+                content[..bytes.len()].copy_from_slice(&bytes);
+            }
+            _ => content.fill(0),
         }
-        Ok(())
+        Ok(page)
     }
 
     /// A regular file that may be written.

@@ -8,12 +8,11 @@ use core::cell::{Cell, RefCell};
 use super::inode_cache::InodeRef;
 use super::undo::Undo;
 use super::{Error, FileSystem};
-use crate::cluster::{GivenBlock, InodeRecord, Modification, Outcome, StoredBlock};
-use crate::io::Buffer;
+use crate::cluster::{InodeRecord, Modification, Outcome};
 use crate::media::compressor::Compressor;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
-use crate::media::{CheckMethod, Compression, Inum, Key, KeyRange, Methods, ModifyTid, Radix, Timestamp};
+use crate::media::{CheckMethod, Inum, Key, Methods, ModifyTid, Timestamp};
 use crate::memory::{Heap, NoMemory};
 
 /// With less room than this, content goes to the nodes at once.
@@ -58,6 +57,10 @@ impl Writing {
 
     pub(super) fn now(&self) -> Timestamp {
         self.time.now()
+    }
+
+    pub(super) fn compressor(&self) -> &RefCell<Compressor> {
+        &self.compressor
     }
 
     /// The id of the next operation.
@@ -157,20 +160,18 @@ impl FileSystem {
 
     /// Sends all content to the nodes that is only in memory, of one file or of all.
     pub(super) async fn write_pages(&self, of: Option<Inum>) -> Result<(), Error> {
-        let mut last = None;
-        while let Some((inum, key)) = self.files.next_dirty(of, last) {
+        self.files.gather_dirty(of);
+        while let Some((inum, key)) = self.files.next_dirty() {
             self.write_page(inum, key, false).await?;
-            last = Some((inum, key));
         }
         Ok(())
     }
 
     async fn write_inodes(&self) -> Result<(), Error> {
-        let mut last = None;
-        while let Some(inum) = self.inodes.next_dirty(last) {
+        self.inodes.gather_dirty();
+        while let Some(inum) = self.inodes.next_dirty() {
             let inode = self.inode(inum).await?;
             self.write_inode(&inode, None).await?;
-            last = Some(inum);
         }
         Ok(())
     }
@@ -210,101 +211,12 @@ impl FileSystem {
             // What was behind the end, in memory or on media, stays out (spec 4.3).
             self.files.change(inum, key, |page| page[(size - key.0) as usize..].fill(0));
         }
-        let stored = self.encode(inum, key, size, meta.comp_algo, meta.check_algo, give_up)?;
-        let written = match stored {
-            Encoded::Gone => return Ok(()),
-            Encoded::Hole => {
-                self.modify(Modification::RemoveBlocks { file: inode.slot, range: KeyRange::only(key) }).await
-            }
-            Encoded::Block(block) => {
-                let mut block = Some(block);
-                let write = Modification::WriteBlock { file: inode.slot, key, block: GivenBlock::Lent(&mut block) };
-                let written = self.modify(write).await;
-                // The page may have become the block: it is the page again.
-                if let (Err(_), Some(block)) = (&written, block) {
-                    self.keep(inum, key, block);
-                }
-                written
-            }
-        };
+        let encoded = self.encode(&inode, &meta, key, give_up)?;
+        let written = self.write_encoded(&inode, key, encoded, true).await;
         if written.is_err() {
             // Still only in memory: said so again.
             self.files.change(inum, key, |_| {});
         }
-        written.map(drop)
+        written
     }
-
-    /// Keeps a block that was given up for being written, and wasn't. A page that is still there has its content.
-    fn keep(&self, inum: Inum, key: Key, block: StoredBlock) {
-        let is_page = block.buffer.len() == FILE_BLOCK_BYTES && block.methods.compression() == Ok(Compression::None);
-        if is_page {
-            // There is room: the page made it when it went.
-            let kept = self.files.try_insert(inum, key, block.buffer);
-            debug_assert!(kept.is_ok(), "a page finds the room it left");
-        }
-    }
-
-    /// A file block as it will be stored (spec 4.3 and 5.2). It counts as on media from here on.
-    fn encode(
-        &self,
-        inum: Inum,
-        key: Key,
-        size: u64,
-        comp_algo: u8,
-        check_algo: u8,
-        give_up: bool,
-    ) -> Result<Encoded, Error> {
-        let check = CheckMethod::from_code(check_algo & 0xf).unwrap_or(CheckMethod::XxHash64);
-        let wished = Compression::from_code(comp_algo & 0xf).unwrap_or(Compression::None);
-        let live = (size - key.0).min(FILE_BLOCK_BYTES as u64) as usize;
-        let plain = if live == FILE_BLOCK_BYTES { Radix::MAX } else { Radix::holding(live).unwrap_or(Radix::MAX) };
-        let mut compressor = self.writing()?.compressor.borrow_mut();
-        let mut encoded = None;
-        let found = self.files.clean(inum, key, |page| {
-            let page = &page[..plain.bytes()];
-            if wished != Compression::None && check != CheckMethod::None && is_zero(page) {
-                return Ok(Some(Encoded::Hole));
-            }
-            if let Some((stored, radix)) = compressor.compress(wished, comp_algo >> 4, page)? {
-                let mut buffer = Buffer::new(self.heap, radix.bytes())?;
-                buffer.bytes_mut().copy_from_slice(stored);
-                encoded = Some((buffer, wished));
-            } else if !give_up || plain != Radix::MAX {
-                let mut buffer = Buffer::new(self.heap, plain.bytes())?;
-                buffer.bytes_mut().copy_from_slice(page);
-                encoded = Some((buffer, Compression::None));
-            }
-            Ok::<_, NoMemory>(None)
-        });
-        let found = match found {
-            None => return Ok(Encoded::Gone),
-            Some(Err(error)) => {
-                self.files.change(inum, key, |_| {});
-                return Err(error.into());
-            }
-            Some(Ok(found)) => found,
-        };
-        if let Some(hole) = found {
-            return Ok(hole);
-        }
-        let (buffer, compression) = match encoded {
-            Some(encoded) => encoded,
-            // The page itself is the block: nothing is copied.
-            None => (self.files.take(inum, key).ok_or(Error::NoMemory)?, Compression::None),
-        };
-        let field = check.compute(buffer.bytes());
-        Ok(Encoded::Block(StoredBlock { buffer, methods: Methods::new(check, compression), check: field }))
-    }
-}
-
-enum Encoded {
-    /// It isn't in memory any more.
-    Gone,
-    /// All zero: nothing is stored.
-    Hole,
-    Block(StoredBlock),
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }

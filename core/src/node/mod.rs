@@ -43,13 +43,14 @@ use core::cell::{Cell, Ref, RefCell};
 
 use crate::chain::{ChainError, Cursor, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
-use crate::io::{BlockCache, Volumes};
+use crate::io::{BlockCache, Buffer, Volumes};
 use crate::media::cluster_record::Bind;
-use crate::media::geometry::CHUNK_BYTES;
+use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES};
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
-use slots::{Epoch, Slots};
+pub use slots::SLOT_BYTES;
+use slots::Slots;
 use writer::Writer;
 
 /// How much memory a node may take.
@@ -85,7 +86,6 @@ pub struct Node {
     allocator: RefCell<Allocator>,
     writer: Writer,
     heap: Heap,
-    epoch: Cell<Epoch>,
     /// Blocks were written that no header leads to.
     uncommitted: Cell<bool>,
     /// A discard is under way, or was when whoever waited for it went away.
@@ -108,7 +108,6 @@ impl Node {
             allocator: RefCell::new(allocator),
             writer: Writer::new(heap, options.modified_bytes / 2),
             heap,
-            epoch: Cell::new(Epoch(1)),
             uncommitted: Cell::new(false),
             discarding: Cell::new(false),
             broken: Cell::new(None),
@@ -196,7 +195,7 @@ impl Node {
             .await?;
         let Some((place, record)) = opened else { return Ok(Reply::Absent) };
         self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
-        self.slots.remember(into, place, self.epoch.get());
+        self.slots.remember(into, place, &self.topology.borrow());
         Ok(Reply::Inode(record))
     }
 
@@ -227,6 +226,11 @@ impl Node {
     /// What ties a cluster's record to the PFS whose root is open: it changes with every write into it, and with nothing else.
     pub async fn bind(&self, root: Slot) -> Result<Bind, NodeError> {
         self.in_inode(root, |view| Ok(Bind::of(view.bref))).await
+    }
+
+    /// A buffer of the largest block that isn't needed any more, if there is one. What it holds means nothing.
+    pub fn spare_buffer(&self) -> Option<Buffer> {
+        self.writer.take_spare().or_else(|| self.blocks.take_spare(FILE_BLOCK_BYTES))
     }
 
     /// What ended all writing, if anything did.
@@ -260,11 +264,6 @@ impl Node {
         let topology = self.topology.borrow();
         let newest = topology.super_root.iter().map(|entry| topology.modify_tid_of(entry)).max();
         ModifyTid(newest.unwrap_or_default().0 + 1)
-    }
-
-    /// Makes all places found so far count as unknown: the topology changes.
-    fn advance_epoch(&self) {
-        self.epoch.set(Epoch(self.epoch.get().0 + 1));
     }
 }
 
