@@ -17,6 +17,7 @@ mod namespace;
 mod read_ahead;
 mod set_attributes;
 mod snapshot;
+mod sync;
 mod tree_walk;
 mod write;
 mod writing;

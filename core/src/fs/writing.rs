@@ -6,6 +6,7 @@
 use core::cell::{Cell, RefCell};
 
 use super::inode_cache::InodeRef;
+use super::sync::Commits;
 use super::{Error, FileSystem};
 use crate::cluster::{InodeRecord, Modification, Outcome, StoredBlock};
 use crate::io::Buffer;
@@ -29,9 +30,10 @@ pub trait TimeSource {
 /// The state of a mount that may change things.
 pub(super) struct Writing {
     time: &'static dyn TimeSource,
-    next_inum: Cell<Inum>,
+    pub(super) next_inum: Cell<Inum>,
     next_tid: Cell<ModifyTid>,
     compressor: RefCell<Compressor>,
+    pub(super) commits: Commits,
 }
 
 impl Writing {
@@ -42,6 +44,7 @@ impl Writing {
             next_inum: Cell::new(next_inum),
             next_tid: Cell::new(ModifyTid(root.modify_tid.0 + 1)),
             compressor: RefCell::new(Compressor::new(heap)?),
+            commits: Commits::default(),
         })
     }
 
@@ -117,25 +120,6 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Makes everything done so far durable.
-    pub async fn sync(&self) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
-        self.sync_inside().await
-    }
-
-    pub(super) async fn sync_inside(&self) -> Result<(), Error> {
-        let writing = self.writing()?;
-        self.write_pages(None).await?;
-        let root = self.inode(Inum::PFS_ROOT).await?;
-        let next = writing.next_inum.get();
-        if root.with(|record| record.meta.pfs_inum() < next && next > Inum::FIRST_DYNAMIC) {
-            root.change(|record| record.meta.set_pfs_inum(next));
-        }
-        drop(root);
-        self.write_inodes().await?;
-        Ok(self.cluster.flush().await?)
-    }
-
     /// Sends all content to the nodes that is only in memory, of one file or of all.
     pub(super) async fn write_pages(&self, of: Option<Inum>) -> Result<(), Error> {
         let mut last = None;
@@ -146,7 +130,7 @@ impl FileSystem {
         Ok(())
     }
 
-    async fn write_inodes(&self) -> Result<(), Error> {
+    pub(super) async fn write_inodes(&self) -> Result<(), Error> {
         let mut last = None;
         while let Some(inum) = self.inodes.next_dirty(last) {
             let inode = self.inode(inum).await?;
@@ -195,9 +179,11 @@ impl FileSystem {
             }
             Encoded::Block(block) => self.modify(Modification::WriteBlock { file: inode.slot, key, block }).await,
         };
-        if written.is_err() {
-            // Still only in memory: said so again, unless the memory went with it. Then the error is all there is.
-            self.files.change(inum, key, |_| {});
+        if let Err(error) = written
+            && !self.files.change(inum, key, |_| {})
+        {
+            // It isn't in memory either, so that no later sync may pass for one of it.
+            self.writing()?.commits.note_loss(error);
         }
         written.map(drop)
     }
