@@ -89,10 +89,10 @@ impl<'a> Executor<'a> {
     }
 
     fn poll_task(&self, index: usize) {
-        let mut task = match mem::replace(&mut self.tasks.borrow_mut()[index], Slot::Running) {
-            Slot::Waiting(task) => task,
+        let slot = mem::replace(&mut self.tasks.borrow_mut()[index], Slot::Running);
+        let Slot::Waiting(mut task) = slot else {
             // A wake that came after the task's end.
-            other => return self.put(index, other),
+            return self.put(index, slot);
         };
         task.waker.queued.store(false, Ordering::Release);
         let waker = Waker::from(task.waker.clone());
@@ -206,6 +206,21 @@ mod tests {
             if woken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
         }));
         thread.unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn a_wake_after_the_end_does_no_harm() {
+        let executor = Executor::new(HostClock::leaked());
+        executor.spawn(poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Ready(())
+        }));
+        let mut polls = 0;
+        executor.block_on(poll_fn(|cx| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+        }));
     }
 
     #[test]
