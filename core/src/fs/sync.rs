@@ -125,6 +125,14 @@ impl FileSystem {
         if self.writing.is_some() { self.sync().await } else { Ok(()) }
     }
 
+    /// Fails when something written before can't become durable any more: what `close` should tell.
+    pub fn check_writes(&self) -> Result<(), Error> {
+        match &self.writing {
+            Some(_) => self.writing()?.commits.lost.get().map_or(Ok(()), Err),
+            None => Ok(()),
+        }
+    }
+
     /// Commits, for whoever has the gate.
     pub(super) async fn sync_inside(&self) -> Result<(), Error> {
         let under_way = self.writing()?.commits.begin();
