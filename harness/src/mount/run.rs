@@ -115,7 +115,8 @@ impl Options {
         config.acl = if self.allow_other { SessionACL::All } else { SessionACL::Owner };
         config.mount_options = vec![
             MountOption::FSName(self.source.clone()),
-            MountOption::Subtype("hammer2".into()),
+            // Said so, it becomes part of the type wherever it is mounted by.
+            MountOption::CUSTOM("subtype=hammer2".into()),
             MountOption::DefaultPermissions,
         ];
         if self.read_only {
