@@ -57,7 +57,7 @@ impl Server {
             ctime: change.ctime.map(timestamp),
             ..NewAttributes::default()
         };
-        self.fs.set_attributes(file, &new).await?;
+        self.with_room(async || self.fs.set_attributes(file, &new).await).await?;
         self.attributes_of(file).await
     }
 
@@ -84,15 +84,12 @@ impl Server {
 }
 
 pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
-    let blocks = match attributes.kind {
-        // What lies in the inode takes no block of its own, but a file with content must not look like a hole.
-        FileKind::Regular | FileKind::Symlink if attributes.size > 0 => attributes.stored_bytes.max(1),
-        _ => attributes.stored_bytes,
-    };
+    // What lies in the inode, or only in memory, takes no block yet; but a file with content must not look like a hole.
+    let stored_bytes = if attributes.stored_bytes > 0 { attributes.stored_bytes } else { attributes.size };
     FileAttr {
         ino: INodeNo(attributes.inum.0),
         size: attributes.size,
-        blocks: blocks.div_ceil(BLOCK_BYTES),
+        blocks: stored_bytes.div_ceil(BLOCK_BYTES),
         atime: system_time(attributes.atime),
         mtime: system_time(attributes.mtime),
         ctime: system_time(attributes.ctime),

@@ -52,7 +52,7 @@ impl Server {
     }
 
     pub(super) async fn write(&self, to: Range, data: Vec<u8>, flags: OFlags, reply: ReplyWrite) {
-        let mut written = self.fs.write(to.file, to.offset, &data).await;
+        let mut written = self.with_room(async || self.fs.write(to.file, to.offset, &data).await).await;
         if written.is_ok() && flags.intersects(OFlags::SYNC | OFlags::DSYNC) {
             written = self.fs.fsync(to.file).await;
         }
@@ -110,7 +110,7 @@ impl Server {
             let wanted = (bytes - copied).min(COPY_STEP_BYTES) as usize;
             let step = async {
                 let count = self.fs.read(from.file, from.offset + copied, &mut buffer[..wanted]).await?;
-                self.fs.write(to.file, to.offset + copied, &buffer[..count]).await?;
+                self.with_room(async || self.fs.write(to.file, to.offset + copied, &buffer[..count]).await).await?;
                 Ok::<_, Refusal>(count as u64)
             };
             match step.await {

@@ -23,5 +23,6 @@ mod refusal;
 mod run;
 mod server;
 mod signals;
+mod space;
 
 pub use run::{EndError, MountPoint, Options};

@@ -116,7 +116,7 @@ impl Server {
             }
         }
         let new = NewFile { mode, uid: owner.uid, gid, ..new };
-        let file = self.fs.create(entry.directory, entry.name(), &new).await?;
+        let file = self.with_room(async || self.fs.create(entry.directory, entry.name(), &new).await).await?;
         self.attributes_of(file).await
     }
 
@@ -128,7 +128,7 @@ impl Server {
     }
 
     pub(super) async fn link(&self, file: Inum, entry: Entry, reply: ReplyEntry) {
-        let linked = match self.fs.link(file, entry.directory, entry.name()).await {
+        let linked = match self.with_room(async || self.fs.link(file, entry.directory, entry.name()).await).await {
             Ok(()) => self.attributes_of(file).await,
             Err(error) => Err(error.into()),
         };
@@ -136,11 +136,12 @@ impl Server {
     }
 
     pub(super) async fn unlink(&self, entry: Entry, reply: ReplyEmpty) {
-        self.reply_done(self.fs.unlink(entry.directory, entry.name()).await, reply);
+        self.reply_done(self.with_room(async || self.fs.unlink(entry.directory, entry.name()).await).await, reply);
     }
 
     pub(super) async fn rmdir(&self, entry: Entry, reply: ReplyEmpty) {
-        self.reply_done(self.fs.remove_directory(entry.directory, entry.name()).await, reply);
+        let remove = async || self.fs.remove_directory(entry.directory, entry.name()).await;
+        self.reply_done(self.with_room(remove).await, reply);
     }
 
     pub(super) async fn rename(&self, from: Entry, to: Entry, flags: RenameFlags, reply: ReplyEmpty) {
@@ -154,7 +155,8 @@ impl Server {
         } else if !flags.is_empty() {
             return reply.error(Errno::EINVAL);
         }
-        self.reply_done(self.fs.rename(from.directory, from.name(), to.directory, to.name()).await, reply);
+        let rename = async || self.fs.rename(from.directory, from.name(), to.directory, to.name()).await;
+        self.reply_done(self.with_room(rename).await, reply);
     }
 
     pub(super) async fn readlink(&self, link: Inum, reply: ReplyData) {

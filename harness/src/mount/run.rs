@@ -162,7 +162,7 @@ impl Drop for Begun<'_> {
     }
 }
 
-/// Makes everything durable every now and then, until the first time that fails: it is told, and so is everyone who syncs.
+/// Makes everything durable every now and then, and gives space back in time, until the first time that fails: it is told, and so is everyone who syncs.
 async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
     loop {
         let end = clock.now().after(period);
@@ -175,7 +175,11 @@ async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostCl
         })
         .await;
         let _begun = under_way.begin();
-        if let Err(error) = server.fs.sync().await {
+        let synced = match server.fs.sync().await {
+            Ok(()) => server.give_space_back_in_time().await,
+            failed => failed,
+        };
+        if let Err(error) = synced {
             server.complain(&error);
             if error != Error::NoMemory {
                 return;

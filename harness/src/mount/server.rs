@@ -12,6 +12,7 @@ use hammer2_kmod_shim::budget::Budget;
 use super::buffers::Buffers;
 use super::counters::{Counters, add};
 use super::refusal::Refusal;
+use super::space::Space;
 
 /// The handle of all files: they are known by number.
 pub(super) const ANY_FILE: FileHandle = FileHandle(0);
@@ -24,6 +25,7 @@ pub(super) struct Server {
     pub(super) fs: FileSystem,
     pub(super) buffers: Arc<Buffers>,
     pub(super) counters: Counters,
+    pub(super) space: Space,
     budget: &'static Budget<Global>,
     complaints: Cell<u64>,
     complain: fn(&dyn Display),
@@ -36,7 +38,8 @@ impl Server {
         budget: &'static Budget<Global>,
         complain: fn(&dyn Display),
     ) -> Self {
-        Self { fs, buffers, counters: Counters::default(), budget, complaints: Cell::new(0), complain }
+        let space = Space::new(&fs);
+        Self { fs, buffers, counters: Counters::default(), space, budget, complaints: Cell::new(0), complain }
     }
 
     pub(super) fn print_counters(&self) {

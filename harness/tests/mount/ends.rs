@@ -143,3 +143,23 @@ fn a_full_volume_refuses_the_write_and_loses_nothing() {
     mounted.unmount_well();
     volume.check();
 }
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn space_comes_back_while_it_is_mounted() {
+    let volume = Volume::new(64 << 20);
+    let mounted = volume.mount(&["--sync-every", "0"]);
+    let mut noise = vec![0; 8 << 20];
+    File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    // Sixteen times what fits.
+    for round in 0..128 {
+        noise[0] = round;
+        let file = File::create(mounted.path("new")).unwrap();
+        file.write_all_at(&noise, 0).unwrap();
+        file.sync_all().unwrap();
+        fs::rename(mounted.path("new"), mounted.path("file")).unwrap();
+    }
+    assert!(fs::read(mounted.path("file")).unwrap() == noise);
+    mounted.unmount_well();
+    volume.check();
+}
