@@ -31,17 +31,18 @@ impl Mailbox {
     /// Has something done. Once the mailbox is closed it isn't, and what it holds is dropped: replies then tell an error.
     pub(super) fn post(&self, job: Job) {
         let mut state = self.lock();
-        if !state.closed {
-            state.jobs.push_back(job);
-            state.wake();
+        if state.closed {
+            return;
         }
+        state.jobs.push_back(job);
+        wake(state);
     }
 
     /// Nothing comes any more.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.wake();
+        wake(state);
     }
 
     /// The next job; none when it is closed and empty.
@@ -65,10 +66,9 @@ impl Mailbox {
     }
 }
 
-impl State {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waiting.take() {
-            waker.wake();
-        }
-    }
+/// Wakes who waits; not before the lock is free, or that is what it would wait for next.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waiting = state.waiting.take();
+    drop(state);
+    waiting.into_iter().for_each(Waker::wake);
 }
