@@ -52,6 +52,10 @@
 //!     fn now(&self) -> Timestamp {
 //!         Timestamp { microseconds: 0 }
 //!     }
+//!
+//!     fn random(&self) -> u64 {
+//!         7
+//!     }
 //! }
 //!
 //! async fn example() -> Result<(), Box<dyn std::error::Error>> {

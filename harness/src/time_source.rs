@@ -1,4 +1,4 @@
-//! The host's time of day, which the times of files are taken from.
+//! The host's time of day, which the times of files are taken from, and its random numbers.
 
 use std::time::SystemTime;
 
@@ -12,5 +12,14 @@ impl TimeSource for HostTime {
     fn now(&self) -> Timestamp {
         let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Timestamp { microseconds: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
+    }
+
+    fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+            Ok(8) => u64::from_le_bytes(bytes),
+            // A host without random numbers: its time is the best there is.
+            _ => self.now().microseconds,
+        }
     }
 }

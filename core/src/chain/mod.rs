@@ -15,7 +15,7 @@ mod walk;
 pub use arena::{Arena, Chain, ChainId, Container};
 pub use insert::Inserted;
 pub use topology::Topology;
-pub use walk::{Cursor, Holder, Source, Trust, find, scan};
+pub use walk::{Cursor, Holder, Source, Trust, find, scan, scan_changed};
 
 use crate::io::{Block, BlockCache, ReadError};
 use crate::media::{BlockName, Blockref, Corruption, DataOff, Key};

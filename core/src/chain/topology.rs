@@ -18,6 +18,8 @@ pub struct Topology {
     pub pending_tid: MirrorTid,
     /// Lets one operation go over the arena's limit: everything that could be written was.
     pub ignore_limit: bool,
+    /// While another node's elements are copied: what containers are stamped with, whatever they said before.
+    pub copied_stamp: Option<ModifyTid>,
 }
 
 /// A bug of ours: a handle in an array outlived its chain.
@@ -40,6 +42,7 @@ impl Topology {
             arena: Arena::new(heap, limit_bytes),
             pending_tid: MirrorTid(committed.0 + 1),
             ignore_limit: false,
+            copied_stamp: None,
         }
     }
 
@@ -155,6 +158,14 @@ impl Topology {
 
     /// Takes note that operation `tid` changed what is in a container.
     pub fn touch(&mut self, container: Container, tid: ModifyTid) {
+        match (container, self.copied_stamp) {
+            (Container::Chain(id), Some(stamp)) => self.chain_mut(id).bref.set_modify_tid(stamp),
+            _ => self.raise(container, tid),
+        }
+    }
+
+    /// Takes note that a block in a container was last changed by operation `tid`.
+    pub fn raise(&mut self, container: Container, tid: ModifyTid) {
         if let Container::Chain(id) = container {
             self.chain_mut(id).touch(tid);
         }

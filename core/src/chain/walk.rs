@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use super::{ChainError, ChainId, MAX_DEPTH, Stop, Topology};
 use crate::io::{BlockCache, ReadError};
-use crate::media::{BlockArray, BlockKind, BlockName, Blockref, Corruption, Key, KeyRange};
+use crate::media::{BlockArray, BlockKind, BlockName, Blockref, Corruption, Key, KeyRange, ModifyTid};
 
 /// An array and what it is in.
 #[derive(Clone, Copy)]
@@ -82,12 +82,25 @@ pub fn scan(
     cursor: &mut Cursor,
     visit: &mut dyn FnMut(&Blockref) -> ControlFlow<()>,
 ) -> Result<(), Stop> {
-    Walk { source, cursor, visit }.array(root, 0).map(drop)
+    Walk { source, cursor, since: None, visit }.array(root, 0).map(drop)
+}
+
+/// As [`scan`], but doesn't enter an indirect block below which nothing changed since operation `since`: `visit` is shown the
+/// indirect block itself.
+pub fn scan_changed(
+    source: Source<'_>,
+    root: Holder<'_>,
+    cursor: &mut Cursor,
+    since: ModifyTid,
+    visit: &mut dyn FnMut(&Blockref) -> ControlFlow<()>,
+) -> Result<(), Stop> {
+    Walk { source, cursor, since: Some(since), visit }.array(root, 0).map(drop)
 }
 
 struct Walk<'w> {
     source: Source<'w>,
     cursor: &'w mut Cursor,
+    since: Option<ModifyTid>,
     visit: &'w mut dyn FnMut(&Blockref) -> ControlFlow<()>,
 }
 
@@ -120,7 +133,8 @@ impl Walk<'_> {
 
     fn entry(&mut self, entry: &Blockref, span: KeyRange, trust: Trust, depth: usize) -> Result<ControlFlow<()>, Stop> {
         let failed = |corruption| Stop::Failed(ChainError::corrupt(entry, corruption));
-        if entry.kind().map_err(failed)? != BlockKind::Indirect {
+        let is_unchanged = |since| self.modify_tid_of(entry, trust) <= since;
+        if entry.kind().map_err(failed)? != BlockKind::Indirect || self.since.is_some_and(is_unchanged) {
             let mut leaf = *entry;
             if trust != Trust::Modified {
                 // On media the field of the handle means nothing.
@@ -147,5 +161,12 @@ impl Walk<'_> {
             None => (array, Trust::Unchecked),
         };
         self.array(Holder { block: entry.name(), array, trust }, depth + 1)
+    }
+
+    fn modify_tid_of(&self, entry: &Blockref, trust: Trust) -> ModifyTid {
+        match (trust, self.source.topology) {
+            (Trust::Modified, Some(topology)) => topology.modify_tid_of(entry),
+            _ => entry.modify_tid(),
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! Changing which PFSs there are (spec 9.1 and 9.2), and giving back space.
 
-use super::{Cluster, Modification, OpError, Outcome, PfsSelector, Slot};
+use super::pfs::find_pfs;
+use super::{Cluster, Modification, NodeIndex, OpError, Outcome, PfsSelector, Slot};
 use crate::media::inode::InodeFlags;
 use crate::media::{
     CheckMethod, Compression, FileKind, Inode, Inum, Key, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid,
     directory_hash,
 };
-use crate::node::BulkfreeCounts;
+use crate::node::{BulkfreeCounts, Node, NodeError};
 
 /// The label that marks a PFS to boot from: not compressed, so that a boot loader can read it.
 const BOOT: &[u8] = b"BOOT";
@@ -20,10 +21,19 @@ pub struct NewPfs<'a> {
     pub kind: PfsKind,
     /// The cluster it belongs to: a new one unless it joins others.
     pub clid: Uuid,
-    /// Itself.
+    /// Itself; on the nodes of a cluster, what theirs are made of.
     pub fsid: Uuid,
     /// Now.
     pub time: Timestamp,
+}
+
+impl NewPfs<'_> {
+    /// What the PFS is called on one node: every member is itself.
+    pub fn fsid_on(&self, node: NodeIndex) -> Uuid {
+        let mut fsid = self.fsid;
+        fsid.0[15] ^= node.0;
+        fsid
+    }
 }
 
 /// What a snapshot takes over from its origin.
@@ -51,12 +61,7 @@ impl Cluster {
     /// Makes an empty PFS.
     pub async fn create_pfs(&self, new: &NewPfs<'_>) -> Result<PfsOutcome, OpError> {
         self.prepare().await?;
-        let mut root = blank_root(new);
-        let is_boot = new.label.eq_ignore_ascii_case(BOOT);
-        root.meta.comp_algo = if is_boot { Compression::AutoZero } else { Compression::Lz4 } as u8;
-        root.meta.check_algo = CheckMethod::XxHash64 as u8;
-        root.meta.set_mode(0o755);
-        self.add_pfs(new.label, root, None).await
+        self.add_pfs(new, blank_root(new), None).await
     }
 
     /// Makes a snapshot of an open PFS of which nothing is in memory only.
@@ -72,53 +77,144 @@ impl Cluster {
         root.meta.set_mtime(source.mtime());
         root.meta.set_ctime(source.ctime());
         root.meta.set_atime(source.atime());
-        self.add_pfs(new.label, root, Some(origin.slot)).await
+        self.add_pfs(new, root, Some(origin.slot)).await
     }
 
     /// Removes a PFS that isn't mounted, with all that is in it. Its space comes back with bulkfree.
     pub async fn delete_pfs(&self, label: &[u8]) -> Result<PfsOutcome, OpError> {
         self.prepare().await?;
-        let Some(pfs) = self.find_pfs(PfsSelector::Label(label)).await? else { return Ok(PfsOutcome::Absent) };
-        self.modify(self.node.next_super_tid(), Modification::RemovePfs { key: pfs.root.key }).await?;
-        self.flush().await?;
-        Ok(PfsOutcome::Done)
+        let mut removed = false;
+        for index in self.in_sync().iter() {
+            match remove_from(&self.member(index).node, label).await {
+                Ok(done) => removed |= done,
+                Err(error) => self.failed(index, error)?,
+            }
+        }
+        self.require_quorum()?;
+        Ok(if removed { PfsOutcome::Done } else { PfsOutcome::Absent })
     }
 
-    /// One pass of bulkfree. Nothing else may be done meanwhile.
+    /// One pass of bulkfree on every node, one after the other. Nothing else may be done meanwhile.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, OpError> {
         self.prepare().await?;
-        Ok(self.node.bulkfree().await?)
+        self.flush().await?;
+        let mut counts = BulkfreeCounts::default();
+        for index in self.in_sync().iter() {
+            match self.member(index).node.bulkfree().await {
+                Ok(of_node) => counts.add(of_node),
+                Err(error) => self.failed(index, error)?,
+            }
+        }
+        self.require_quorum()?;
+        Ok(counts)
     }
 
     /// Makes the nodes fit for modifications: what other writers left undone is done now.
     pub async fn prepare(&self) -> Result<(), OpError> {
-        Ok(self.node.recover().await?)
-    }
-
-    /// Puts a root under the first free key of its label.
-    async fn add_pfs(&self, label: &[u8], mut root: Inode, origin: Option<Slot>) -> Result<PfsOutcome, OpError> {
-        if self.find_pfs(PfsSelector::Label(label)).await?.is_some() {
-            return Ok(PfsOutcome::Exists);
-        }
-        let range = directory_hash(label);
-        for key in range.first.0..=range.last.0 {
-            root.meta.set_name_key(Key(key));
-            let create = Modification::CreatePfs { inode: &root, key: Key(key), origin };
-            if self.modify(self.node.next_super_tid(), create).await? == Outcome::Done {
-                self.flush().await?;
-                return Ok(PfsOutcome::Done);
+        for index in self.in_sync().iter() {
+            if let Err(error) = self.member(index).node.recover().await {
+                self.failed(index, error)?;
             }
         }
-        Err(OpError::NoSpace)
+        self.require_quorum()
+    }
+
+    /// A node failed at what is done to each by itself: it leaves, unless it is the only one.
+    fn failed(&self, index: NodeIndex, error: NodeError) -> Result<(), OpError> {
+        if self.single().is_some() {
+            return Err(error.into());
+        }
+        self.eject_for(index, error);
+        Ok(())
+    }
+
+    /// Adds a PFS to every node in sync.
+    async fn add_pfs(&self, new: &NewPfs<'_>, root: Inode, origin: Option<Slot>) -> Result<PfsOutcome, OpError> {
+        // A snapshot shares blocks with its origin: what is shared is what was committed.
+        self.flush().await?;
+        for index in self.in_sync().iter() {
+            match find_pfs(&self.member(index).node, PfsSelector::Label(new.label)).await {
+                Ok(None) => {}
+                Ok(Some(_)) => return Ok(PfsOutcome::Exists),
+                Err(error) => self.failed(index, error)?,
+            }
+        }
+        let nodes = self.in_sync();
+        let tid = nodes.iter().map(|index| self.member(index).node.next_super_tid()).max().unwrap_or_default();
+        for index in nodes.iter() {
+            let mut own = root;
+            own.meta.pfs_fsid = new.fsid_on(index);
+            own.meta.pfs_nmasters = if self.members.len() > 1 { self.electorate.get().current.count as u8 } else { 0 };
+            let node = &self.member(index).node;
+            let added = match add_root(node, tid, new.label, own, origin).await {
+                Ok(()) => match node.flush().await {
+                    // Not done, then: no later commit may take it along.
+                    Err(error) if node.fault().is_none() => {
+                        remove_root(node, new.label).await?;
+                        Err(error)
+                    }
+                    flushed => flushed,
+                },
+                failed => failed,
+            };
+            if let Err(error) = added {
+                self.failed(index, error)?;
+            }
+        }
+        self.require_quorum()?;
+        Ok(PfsOutcome::Done)
     }
 }
 
-fn blank_root(new: &NewPfs<'_>) -> Inode {
+/// Puts a root under the first free key of its label.
+pub(super) async fn add_root(
+    node: &Node,
+    tid: ModifyTid,
+    label: &[u8],
+    mut root: Inode,
+    origin: Option<Slot>,
+) -> Result<(), NodeError> {
+    let range = directory_hash(label);
+    for key in range.first.0..=range.last.0 {
+        root.meta.set_name_key(Key(key));
+        let create = Modification::CreatePfs { inode: &root, key: Key(key), origin };
+        if node.modify(tid, create).await? == Outcome::Done {
+            return Ok(());
+        }
+    }
+    Err(NodeError::NoSpace)
+}
+
+/// Removes the root of the PFS with this label, and commits nothing; what cluster the PFS is of, if there is one.
+async fn remove_root(node: &Node, label: &[u8]) -> Result<Option<Uuid>, NodeError> {
+    let Some(pfs) = find_pfs(node, PfsSelector::Label(label)).await? else { return Ok(None) };
+    node.modify(node.next_super_tid(), Modification::RemovePfs { key: pfs.root.key }).await?;
+    Ok(Some(pfs.clid))
+}
+
+/// Removes the PFS with this label and commits that; false if there is none.
+async fn remove_from(node: &Node, label: &[u8]) -> Result<bool, NodeError> {
+    let Some(clid) = remove_root(node, label).await? else { return Ok(false) };
+    if node.stage().await? {
+        node.commit(&mut |header| {
+            header.cluster_records.remove(clid);
+        })
+        .await?;
+    }
+    Ok(true)
+}
+
+/// The root of an empty PFS.
+pub(super) fn blank_root(new: &NewPfs<'_>) -> Inode {
     let mut root = Inode::new(FileKind::Directory);
     let meta = &mut root.meta;
     meta.set_inum(Inum::PFS_ROOT);
     meta.set_iparent(Inum::PFS_ROOT);
     meta.set_nlinks(1);
+    let is_boot = new.label.eq_ignore_ascii_case(BOOT);
+    meta.comp_algo = if is_boot { Compression::AutoZero } else { Compression::Lz4 } as u8;
+    meta.check_algo = CheckMethod::XxHash64 as u8;
+    meta.set_mode(0o755);
     meta.set_name(new.label);
     meta.set_flags(InodeFlags::PFSROOT);
     meta.set_pfs_kind(new.kind);

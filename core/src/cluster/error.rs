@@ -1,5 +1,7 @@
 //! What a failed operation says to its user.
 
+use super::vote::{Alarm, Refusal};
+use crate::memory::NoMemory;
 use crate::node::{NodeError, NodeFault};
 
 /// Why an operation failed.
@@ -14,6 +16,20 @@ pub enum OpError {
     /// There is no room for it.
     #[error("no space left on the file system")]
     NoSpace,
+    /// Too few nodes are left that agree. Never says anything of content.
+    #[error("no quorum: {in_sync} of {voters} masters are in sync; bring more of them back")]
+    NoQuorum {
+        /// Masters in sync.
+        in_sync: u8,
+        /// Masters there are.
+        voters: u8,
+    },
+    /// The cluster can't be mounted to be changed.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The cluster must not be mounted to be changed.
+    #[error("{0}")]
+    Alarm(Alarm),
     /// No node has a good copy. With one node: that node's fault.
     #[error("{0}")]
     AllCopiesBad(NodeFault),
@@ -27,5 +43,11 @@ impl From<NodeError> for OpError {
             NodeError::NoSpace => Self::NoSpace,
             NodeError::Fault(fault) => Self::AllCopiesBad(fault),
         }
+    }
+}
+
+impl From<NoMemory> for OpError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
     }
 }

@@ -1,116 +1,213 @@
 //! N nodes as one: what the file system above knows of the disks below.
 //!
 //! The layer speaks to nodes in commands and makes one answer of their replies. A cluster of one takes no detour: the command
-//! becomes a direct call, and the node's reply is the answer. Faults of nodes end here; [`OpError`] is what reaches the user.
+//! becomes a direct call, and the node's reply is the answer. Of several, all that are *in sync* execute every modification, and
+//! any of them may answer a question. Faults of nodes end here: a node that fails, or answers otherwise than the others,
+//! is *ejected*; [`OpError`] is what reaches the user when too few are left.
 
 mod administration;
+mod agree;
+mod commit;
+mod create;
+mod enter;
 mod error;
+mod join;
+mod member;
+mod modify;
+mod open;
 mod pfs;
+mod read;
+mod repair;
+pub mod resync;
+mod scrub;
+mod slots;
+mod status;
+pub mod vote;
 
 pub(crate) use administration::Origin;
 pub use administration::{NewPfs, PfsOutcome};
+pub use enter::ReturnError;
 pub use error::OpError;
+pub use member::{Debt, Ejection, MemberState};
 pub use pfs::{Pfs, PfsSelector};
+pub use scrub::ScrubCounts;
+pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
-    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeOptions,
-    OpenError, Outcome, Reply, Slot, StoredBlock,
+    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeIndex,
+    NodeOptions, OpenError, Outcome, Reply, Slot, StoredBlock,
 };
 
-use core::cell::{Ref, RefCell};
+use core::cell::{Cell, Ref, RefCell};
 
-use crate::io::{Buffer, Disk};
-use crate::media::{Inum, Key, KeyRange, ModifyTid, VolumeHeader};
-use crate::memory::{self, Heap, NoMemory, Vec};
-use crate::node::{self, Node};
+use crate::io::Buffer;
+use crate::media::cluster_record::ClusterRecord;
+use crate::media::{Key, KeyRange, ModifyTid, VolumeHeader};
+use crate::memory::{Heap, NoMemory, Vec};
+use crate::node::{Node, NodeError};
+use member::Member;
+use repair::Repairs;
+use slots::Slots;
+use vote::succession::Opening;
+use vote::{CommitId, Electorate, EpochCounter, NodeSet, Target, View};
 
-/// A cluster of one node.
+pub use vote::MAX_NODES;
+
+/// Nodes that answer as one.
 pub struct Cluster {
-    node: Node,
-    free_slots: RefCell<Vec<Slot>>,
+    members: Vec<Member>,
+    slots: Slots,
+    repairs: RefCell<Repairs>,
+    /// Blocks that no node had a good copy of.
+    unrepaired: Cell<u64>,
+    /// Who is asked first.
+    focus: Cell<NodeIndex>,
+    /// No quorum agreed on an answer: nothing is changed any more.
+    suspended: Cell<bool>,
+    /// Who votes, and how many there are.
+    electorate: Cell<Electorate>,
+    /// The cluster's record; none for a PFS that never was a cluster's. What differs between nodes is that of none of them.
+    record: RefCell<Option<ClusterRecord>>,
+    /// The last commit known to be durable on a quorum.
+    acked: Cell<CommitId>,
+    /// The epoch to open before anything is changed, and where its transaction ids begin.
+    next_epoch: Cell<Option<(EpochCounter, ModifyTid)>>,
+    opening: Cell<Opening>,
+    /// Those the cluster's version is to be copied to before anything is changed.
+    onto: Cell<NodeSet>,
+    /// Why nothing may be changed, whatever is there to be read.
+    refused: Cell<Option<OpError>>,
+    /// The last transaction id given.
+    last_tid: Cell<ModifyTid>,
+    target: Cell<Target>,
+    heap: Heap,
 }
 
 impl Cluster {
-    /// Opens the cluster of one node whose volumes are `disks`, in any order.
-    pub async fn open_one(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Self, OpenError> {
-        let node = node::open(heap, disks, options).await?;
-        Ok(Self::of_one(heap, node, &options)?)
+    fn of(heap: Heap, members: Vec<Member>, options: &NodeOptions) -> Result<Self, NoMemory> {
+        Ok(Self {
+            members,
+            slots: Slots::new(heap, options.slots)?,
+            repairs: RefCell::new(Vec::new_in(heap)),
+            unrepaired: Cell::new(0),
+            focus: Cell::new(NodeIndex(0)),
+            suspended: Cell::new(false),
+            electorate: Cell::new(Electorate::of(NodeSet::first_nodes(1), 1)),
+            record: RefCell::new(None),
+            acked: Cell::new(CommitId::NONE),
+            next_epoch: Cell::new(None),
+            opening: Cell::new(Opening::Quorum),
+            onto: Cell::new(NodeSet::EMPTY),
+            refused: Cell::new(None),
+            last_tid: Cell::new(ModifyTid(0)),
+            target: Cell::new(Target::Quorum),
+            heap,
+        })
     }
 
-    /// The cluster that `node` is by itself. `options` is what the node was opened with.
-    pub fn of_one(heap: Heap, node: Node, options: &NodeOptions) -> Result<Self, NoMemory> {
-        let mut next = options.slots as u32;
-        let free_slots = memory::filled(heap, options.slots, || {
-            next -= 1;
-            Slot(next)
-        })?;
-        Ok(Self { node, free_slots: RefCell::new(free_slots) })
+    /// The node of a filesystem that never was a cluster's: it takes no detour.
+    fn single(&self) -> Option<&Node> {
+        match &self.members[..] {
+            [only] if self.record.borrow().is_none() => Some(&only.node),
+            _ => None,
+        }
+    }
+
+    fn member(&self, index: NodeIndex) -> &Member {
+        &self.members[usize::from(index.0)]
+    }
+
+    fn members(&self) -> impl Iterator<Item = (NodeIndex, &Member)> {
+        (0..).map(NodeIndex).zip(&self.members)
+    }
+
+    /// How many nodes were opened.
+    pub fn nodes(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The nodes that have executed everything: the sync set.
+    fn in_sync(&self) -> NodeSet {
+        self.members().filter(|(_, member)| member.is_in_sync()).map(|(index, _)| index).collect()
+    }
+
+    /// The nodes in sync whose answers count.
+    fn voters(&self) -> NodeSet {
+        self.view().voting()
+    }
+
+    /// The ground on which answers are judged.
+    fn view(&self) -> View {
+        let mut roles = [None; MAX_NODES];
+        self.members().for_each(|(index, member)| roles[usize::from(index.0)] = Some(member.role.get()));
+        View { roles, sync: self.in_sync(), electorate: self.electorate.get(), target: self.target.get() }
+    }
+
+    /// The nodes in sync, the focus first.
+    fn read_order(&self) -> impl Iterator<Item = NodeIndex> {
+        let (sync, focus) = (self.in_sync(), self.focus.get());
+        let first = sync.contains(focus).then_some(focus);
+        first.into_iter().chain(sync.iter().filter(move |index| *index != focus))
+    }
+
+    /// The node that is asked for what only one can say: how large, how full.
+    fn focus(&self) -> &Node {
+        let index = self.read_order().next().unwrap_or(NodeIndex(0));
+        &self.member(index).node
+    }
+
+    /// Takes a node out of the sync set: it is asked nothing and told nothing any more.
+    fn eject(&self, index: NodeIndex, why: Ejection) {
+        let member = self.member(index);
+        if member.is_in_sync() {
+            log::warn!("node {} leaves the cluster: {why}", index.0);
+            member.state.set(MemberState::Ejected(why));
+        }
+    }
+
+    fn eject_for(&self, index: NodeIndex, error: NodeError) {
+        self.eject(index, Ejection::of(error));
+    }
+
+    fn no_quorum(&self) -> OpError {
+        let voters = self.electorate.get().current.count;
+        OpError::NoQuorum { in_sync: self.voters().len() as u8, voters: voters as u8 }
+    }
+
+    /// No quorum agrees: nothing is changed any more.
+    fn suspend(&self) -> OpError {
+        self.suspended.set(true);
+        self.no_quorum()
+    }
+
+    /// Checks that something may be changed.
+    pub fn require_quorum(&self) -> Result<(), OpError> {
+        if let Some(node) = self.single() {
+            return node.fault().map_or(Ok(()), |fault| Err(OpError::AllCopiesBad(fault)));
+        }
+        let enough = self.electorate.get().has_quorum(self.voters()) && !self.suspended.get();
+        if enough { Ok(()) } else { Err(self.no_quorum()) }
     }
 
     /// The capacity and free space of the cluster: those of its smallest member.
     pub fn header(&self) -> Ref<'_, VolumeHeader> {
-        self.node.header()
-    }
-
-    /// Executes a command on every node; the answer they agree on.
-    pub async fn execute(&self, command: Command<'_>) -> Result<Reply, OpError> {
-        self.node.execute(command).await.map_err(OpError::from)
-    }
-
-    /// Executes a modification on every node, in the order of calls. It is never given up half-way: it is done, or nothing is.
-    pub async fn modify(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, OpError> {
-        Ok(self.node.modify(tid, modification).await?)
-    }
-
-    /// Makes everything done so far durable.
-    pub async fn flush(&self) -> Result<(), OpError> {
-        Ok(self.node.flush().await?)
+        let nodes = self.in_sync().iter().map(|index| &self.member(index).node);
+        nodes.min_by_key(|node| node.header().allocator_size()).unwrap_or(self.focus()).header()
     }
 
     /// Gives back the buffer of a [`FileBlock`] that was read, for the next.
     pub fn give_back(&self, buffer: Buffer) {
-        self.node.blocks().give_back(buffer);
+        self.focus().blocks().give_back(buffer);
     }
 
-    /// What ended all writing, if anything did.
-    pub fn fault(&self) -> Option<NodeFault> {
-        self.node.fault()
-    }
-
-    /// Bytes that new blocks can take, what is on its way to the nodes' disks already taken off.
+    /// Bytes that new blocks can take on every node, what is on its way to the nodes' disks already taken off.
     pub fn free_bytes(&self) -> u64 {
-        self.node.free_bytes()
+        self.in_sync().iter().map(|index| self.member(index).node.free_bytes()).min().unwrap_or(0)
     }
 
-    /// Opens an inode by number; none if there isn't one.
-    pub async fn open_inode(&self, pfs: Slot, inum: Inum) -> Result<Option<(Slot, InodeRecord)>, OpError> {
-        self.open(|into| Command::OpenInode { pfs, inum, into }).await
-    }
-
-    /// Opens the root of the PFS with this label; none if there isn't one.
-    pub async fn open_pfs(&self, label: &[u8]) -> Result<Option<(Slot, InodeRecord)>, OpError> {
-        self.open(|into| Command::OpenPfs { label, into }).await
-    }
-
-    /// Executes a command that opens a fresh slot.
-    async fn open<'a>(
-        &self,
-        command: impl FnOnce(Slot) -> Command<'a>,
-    ) -> Result<Option<(Slot, InodeRecord)>, OpError> {
-        let fresh = FreshSlot { cluster: self, slot: self.free_slots.borrow_mut().pop() };
-        let Some(slot) = fresh.slot else { return Err(OpError::TooManyOpen) };
-        match self.execute(command(slot)).await? {
-            Reply::Inode(record) => Ok(Some((fresh.keep(slot), record))),
-            _ => Ok(None),
-        }
-    }
-
-    /// Closes a slot, which may then name something else.
-    pub async fn close(&self, slot: Slot) -> Result<(), OpError> {
-        self.execute(Command::Close { slot }).await?;
-        // There is room: the list was made for all slots.
-        self.free_slots.borrow_mut().push(slot);
-        Ok(())
+    /// Bytes that are left to write what is modified, and to delete.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.in_sync().iter().map(|index| self.member(index).node.reserve_bytes()).min().unwrap_or(0)
     }
 
     /// The first block at or after `range`'s start that isn't a hole.
@@ -118,27 +215,6 @@ impl Cluster {
         match self.execute(Command::NextBlock { file, range }).await? {
             Reply::Key(key) => Ok(Some(key)),
             _ => Ok(None),
-        }
-    }
-}
-
-/// A slot that goes back to the free ones unless what it was taken for succeeds.
-struct FreshSlot<'c> {
-    cluster: &'c Cluster,
-    slot: Option<Slot>,
-}
-
-impl FreshSlot<'_> {
-    fn keep(mut self, slot: Slot) -> Slot {
-        self.slot = None;
-        slot
-    }
-}
-
-impl Drop for FreshSlot<'_> {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            self.cluster.free_slots.borrow_mut().push(slot);
         }
     }
 }

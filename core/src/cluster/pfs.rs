@@ -3,6 +3,7 @@
 use super::{Cluster, Command, InodeRecord, OpError, Reply};
 use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{KeyRange, PfsKind, PfsSubkind, Uuid};
+use crate::node::{Node, NodeError};
 
 /// Which PFS is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,36 +55,46 @@ impl Cluster {
     /// The first PFS with a key of `range`, and the keys after it. A root that can't be read is an error, after which a
     /// listing may go on behind the range of one name ([`directory_hash`](crate::media::directory_hash())).
     pub async fn next_pfs(&self, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, OpError> {
-        match self.execute(Command::NextPfs { range }).await? {
-            Reply::Inode(root) => Ok(Some((Pfs::of(root), range.above(root.key)))),
-            _ => Ok(None),
-        }
+        Ok(next_pfs(self.focus(), range).await?)
     }
 
     /// The PFS that is meant; none if there is none, or no single one to choose by default.
     pub async fn find_pfs(&self, selector: PfsSelector<'_>) -> Result<Option<Pfs>, OpError> {
-        let mut others = 0;
-        let mut only = None;
-        let mut rest = Some(KeyRange::ALL);
-        while let Some(range) = rest {
-            let Some((pfs, after)) = self.next_pfs(range).await? else { break };
-            rest = after;
-            match selector {
-                PfsSelector::Label(label) if pfs.label == label => return Ok(Some(pfs)),
-                PfsSelector::Cluster(clid) if pfs.clid == clid => return Ok(Some(pfs)),
-                PfsSelector::Default if pfs.label == b"DATA" => return Ok(Some(pfs)),
-                PfsSelector::Default if pfs.label != b"LOCAL" => {
-                    others += 1;
-                    only = Some(pfs);
-                }
-                _ => {}
-            }
-        }
-        Ok(only.filter(|_| others == 1))
+        Ok(find_pfs(self.focus(), selector).await?)
     }
 
     /// Checks that a PFS can be mounted as a local filesystem.
     pub fn is_mountable(kind: PfsKind) -> bool {
         !matches!(kind, PfsKind::None | PfsKind::SuperRoot | PfsKind::Dummy | PfsKind::Cache)
     }
+}
+
+/// The first PFS of a node with a key of `range`, and the keys after it.
+async fn next_pfs(node: &Node, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, NodeError> {
+    match node.execute(Command::NextPfs { range }).await? {
+        Reply::Inode(root) => Ok(Some((Pfs::of(root), range.above(root.key)))),
+        _ => Ok(None),
+    }
+}
+
+/// The PFS of a node that is meant; none if there is none, or no single one to choose by default.
+pub(super) async fn find_pfs(node: &Node, selector: PfsSelector<'_>) -> Result<Option<Pfs>, NodeError> {
+    let mut others = 0;
+    let mut only = None;
+    let mut rest = Some(KeyRange::ALL);
+    while let Some(range) = rest {
+        let Some((pfs, after)) = next_pfs(node, range).await? else { break };
+        rest = after;
+        match selector {
+            PfsSelector::Label(label) if pfs.label == label => return Ok(Some(pfs)),
+            PfsSelector::Cluster(clid) if pfs.clid == clid => return Ok(Some(pfs)),
+            PfsSelector::Default if pfs.label == b"DATA" => return Ok(Some(pfs)),
+            PfsSelector::Default if pfs.label != b"LOCAL" => {
+                others += 1;
+                only = Some(pfs);
+            }
+            _ => {}
+        }
+    }
+    Ok(only.filter(|_| others == 1))
 }

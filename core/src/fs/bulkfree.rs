@@ -1,20 +1,29 @@
-//! Giving space back while the filesystem is mounted.
+//! Giving back what nobody refers to any more, while the filesystem is mounted.
 
 use super::{Error, FileSystem};
-use crate::media::geometry::CHUNK_BYTES;
+use crate::cluster::BulkfreeCounts;
 
-/// A chunk is staged by one pass and freed by the next.
-const PASSES: usize = 2;
+/// With less room than this for what deleting writes, some is looked for first.
+const ROOM_TO_DELETE_BYTES: u64 = 1 << 20;
 
 impl FileSystem {
-    /// Gives back what nobody refers to any more (spec 6.7); how many bytes. All else waits until it is done.
-    pub async fn bulkfree(&self) -> Result<u64, Error> {
+    /// One pass of bulkfree over all PFSs of the volumes. It commits what was done before; other calls wait for its end.
+    pub async fn bulkfree(&self) -> Result<BulkfreeCounts, Error> {
         let _changing = self.gate.change().await;
-        let mut freed_bytes = 0;
-        for _ in 0..PASSES {
-            self.sync_inside().await?;
-            freed_bytes += self.cluster.bulkfree().await?.freed * CHUNK_BYTES;
+        self.sync_inside().await?;
+        Ok(self.cluster.bulkfree().await?)
+    }
+
+    /// Makes sure that there is room to delete. What is changed goes to new places, and the old ones are free only after
+    /// bulkfree; on a full volume that can't wait until somebody orders it.
+    pub(super) async fn make_room_to_delete(&self) -> Result<(), Error> {
+        if self.cluster.reserve_bytes() >= ROOM_TO_DELETE_BYTES {
+            return Ok(());
         }
-        Ok(freed_bytes)
+        self.sync_inside().await?;
+        // One pass finds what isn't used any more, the next gives it back.
+        self.cluster.bulkfree().await?;
+        self.cluster.bulkfree().await?;
+        Ok(())
     }
 }

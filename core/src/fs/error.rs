@@ -1,6 +1,7 @@
 //! Errors of the file system.
 
-use crate::cluster::{NodeFault, OpError, OpenError};
+use crate::cluster::vote::{Alarm, Refusal};
+use crate::cluster::{Ejection, NodeFault, OpError, OpenError};
 use crate::media::{Corruption, Inum, PfsKind};
 use crate::memory::NoMemory;
 
@@ -58,6 +59,23 @@ pub enum Error {
     /// There is no room for it.
     #[error("no space left on the file system")]
     NoSpace,
+    /// Too few nodes of the cluster are left.
+    #[error("no quorum: {in_sync} of {voters} masters are in sync; bring more of them back")]
+    NoQuorum {
+        /// Masters in sync.
+        in_sync: u8,
+        /// Masters there are.
+        voters: u8,
+    },
+    /// The cluster can't be mounted to be changed.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The cluster must not be mounted to be changed.
+    #[error("{0}")]
+    Alarm(Alarm),
+    /// A node can't be brought in step.
+    #[error("a node can't be brought in step: {0}")]
+    Resync(Ejection),
     /// Something can't be read.
     #[error("{0}")]
     Io(NodeFault),
@@ -77,6 +95,9 @@ impl From<OpError> for Error {
             OpError::NoMemory => Self::NoMemory,
             OpError::TooManyOpen => Self::TooManyOpen,
             OpError::NoSpace => Self::NoSpace,
+            OpError::NoQuorum { in_sync, voters } => Self::NoQuorum { in_sync, voters },
+            OpError::Refused(refusal) => Self::Refused(refusal),
+            OpError::Alarm(alarm) => Self::Alarm(alarm),
             OpError::AllCopiesBad(fault) => Self::Io(fault),
         }
     }

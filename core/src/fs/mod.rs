@@ -16,6 +16,7 @@ mod gate;
 mod inode_cache;
 mod namespace;
 mod read_ahead;
+mod resync;
 mod set_attributes;
 mod snapshot;
 mod sync;
@@ -33,7 +34,7 @@ pub use writing::TimeSource;
 
 use core::cell::RefCell;
 
-use crate::cluster::{Cluster, NodeOptions, Pfs, PfsSelector, Slot};
+use crate::cluster::{Cluster, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
 use crate::media::compression::Decompressor;
 use crate::media::{Inum, PfsKind};
@@ -116,6 +117,17 @@ impl FileSystem {
         Ok(Cluster::open_one(heap, disks, options.node_options()).await?)
     }
 
+    /// Opens several nodes, each of which is the disks of its volumes, without mounting a PFS. `refused` is told which can't be
+    /// opened, and why.
+    pub async fn open_nodes(
+        heap: Heap,
+        nodes: Vec<Vec<Disk>>,
+        options: MountOptions,
+        refused: &mut dyn FnMut(usize, &OpenError),
+    ) -> Result<Cluster, MountError> {
+        Ok(Cluster::open(heap, nodes, options.node_options(), refused).await?)
+    }
+
     /// Mounts a PFS of a cluster.
     pub async fn mount_pfs(
         heap: Heap,
@@ -127,7 +139,8 @@ impl FileSystem {
         if !Cluster::is_mountable(pfs.kind) {
             return Err(MountError::NotMountable(pfs.kind));
         }
-        let (root, _) = cluster.open_pfs(&pfs.label).await?.ok_or(MountError::NoSuchPfs)?;
+        let (root, record) = cluster.enter(&pfs).await?;
+        let pfs = Pfs { root: record, ..pfs };
         Ok(Self {
             inodes: InodeCache::new(heap, options.node_options().slots)?,
             files: FileCache::new(heap, options.file_cache_bytes())?,
@@ -147,8 +160,8 @@ impl FileSystem {
         if self.pfs.kind != PfsKind::Master {
             return Err(MountError::NotWritable(self.pfs.kind));
         }
-        self.cluster.prepare().await?;
-        self.writing = Some(Writing::new(self.heap, time, &self.pfs.root)?);
+        self.cluster.begin(time.random()).await?;
+        self.writing = Some(Writing::new(self.heap, time, &self.pfs.root, self.cluster.tid_floor())?);
         Ok(self)
     }
 

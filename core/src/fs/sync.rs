@@ -145,9 +145,9 @@ impl FileSystem {
         let writing = self.writing()?;
         self.write_pages(None).await?;
         let root = self.inode(Inum::PFS_ROOT).await?;
-        let next = writing.next_inum.get();
-        if root.with(|record| record.meta.pfs_inum() < next && next > Inum::FIRST_DYNAMIC) {
-            root.change(|record| record.meta.set_pfs_inum(next));
+        let highest = Inum(writing.next_inum.get().0 - 1);
+        if root.with(|record| record.meta.pfs_inum() < highest) && highest >= Inum::FIRST_DYNAMIC {
+            root.change(|record| record.meta.set_pfs_inum(highest));
         }
         drop(root);
         self.write_inodes().await?;

@@ -25,6 +25,9 @@ const MIN_GAIN_BYTES: u64 = 1 << 20;
 pub trait TimeSource {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// A random number: what makes one mount of a cluster differ from another.
+    fn random(&self) -> u64;
 }
 
 /// The state of a mount that may change things.
@@ -37,12 +40,17 @@ pub(super) struct Writing {
 }
 
 impl Writing {
-    pub(super) fn new(heap: Heap, time: &'static dyn TimeSource, root: &InodeRecord) -> Result<Self, NoMemory> {
+    pub(super) fn new(
+        heap: Heap,
+        time: &'static dyn TimeSource,
+        root: &InodeRecord,
+        tid_floor: ModifyTid,
+    ) -> Result<Self, NoMemory> {
         let next_inum = Inum(root.meta.pfs_inum().0.saturating_add(1)).max(Inum::FIRST_DYNAMIC);
         Ok(Self {
             time,
             next_inum: Cell::new(next_inum),
-            next_tid: Cell::new(ModifyTid(root.modify_tid.0 + 1)),
+            next_tid: Cell::new(ModifyTid(root.modify_tid.max(tid_floor).0 + 1)),
             compressor: RefCell::new(Compressor::new(heap)?),
             commits: Commits::default(),
         })
@@ -79,7 +87,8 @@ impl FileSystem {
     /// What it takes to change things. Nothing is changed any more, not even in memory, once it can't become durable.
     pub(super) fn writing(&self) -> Result<&Writing, Error> {
         let writing = self.writing.as_ref().ok_or(Error::ReadOnly)?;
-        self.cluster.fault().map_or(Ok(writing), |fault| Err(Error::Io(fault)))
+        self.cluster.require_quorum()?;
+        Ok(writing)
     }
 
     pub(super) async fn modify(&self, modification: Modification<'_>) -> Result<Outcome, Error> {
@@ -181,9 +190,10 @@ impl FileSystem {
         };
         if let Err(error) = written
             && !self.files.change(inum, key, |_| {})
+            && let Some(writing) = &self.writing
         {
             // It isn't in memory either, so that no later sync may pass for one of it.
-            self.writing()?.commits.note_loss(error);
+            writing.commits.note_loss(error);
         }
         written.map(drop)
     }

@@ -30,6 +30,20 @@ pub enum Corruption {
     #[error("no super-root in the volume header")]
     NoSuperRoot,
 
+    // Cluster records.
+    /// The check code of a cluster record is wrong.
+    #[error("cluster record fails its check code")]
+    ClusterRecordCheck,
+    /// A cluster record in a format that isn't known.
+    #[error("cluster record of format {0} is not supported")]
+    ClusterRecordFormat(u16),
+    /// A field of a cluster record is impossible.
+    #[error("cluster record field {0} is invalid")]
+    ClusterRecord(&'static str),
+    /// Two records of one cluster on a volume.
+    #[error("two records of the same cluster on one volume")]
+    ClusterRecordTwice,
+
     // Blocks and blockrefs.
     /// The content doesn't match its check code.
     #[error("{0} check code mismatch")]

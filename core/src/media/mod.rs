@@ -7,6 +7,8 @@
 pub mod block_array;
 pub mod blockref;
 pub mod check;
+pub mod cluster_record;
+pub mod cluster_version;
 pub mod compression;
 pub mod compressor;
 pub mod corruption;
@@ -16,6 +18,7 @@ pub mod freemap;
 pub mod geometry;
 pub mod inode;
 pub mod numbers;
+pub mod record_table;
 pub mod uuid;
 pub mod volume_header;
 

@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::check::crc32c;
 use super::corruption::HeaderCrc;
 use super::geometry::{HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES};
+use super::record_table::RecordTable;
 use super::{Blockref, Corruption, MediaOffset, MirrorTid, Uuid};
 
 /// Bytes of a volume header.
@@ -67,7 +68,8 @@ pub struct VolumeHeader {
     pub freemap_blockset: Blockset,
     reserved_a00: [u8; 1024],
     volu_loff: [U64; MAX_VOLUMES],
-    volconf: [u8; 32768],
+    /// The cluster records, where an old array of the format was that nobody used.
+    pub cluster_records: RecordTable,
     reserved_9000: [u8; 28668],
     icrc_volheader: U32,
 }
@@ -82,7 +84,7 @@ const_assert_eq!(core::mem::offset_of!(VolumeHeader, icrc_sects), SECTOR_CRCS);
 const_assert_eq!(core::mem::offset_of!(VolumeHeader, sroot_blockset), SROOT_BLOCKSET);
 const_assert_eq!(core::mem::offset_of!(VolumeHeader, freemap_blockset), 0x800);
 const_assert_eq!(core::mem::offset_of!(VolumeHeader, volu_loff), 0xe00);
-const_assert_eq!(core::mem::offset_of!(VolumeHeader, volconf), 0x1000);
+const_assert_eq!(core::mem::offset_of!(VolumeHeader, cluster_records), 0x1000);
 const_assert_eq!(core::mem::offset_of!(VolumeHeader, icrc_volheader), WHOLE_CRC);
 
 const SECTOR_CRCS: usize = 0x1e0;
@@ -213,6 +215,11 @@ impl VolumeHeader {
             return Err(Corruption::FsType);
         }
         self.version().map(drop)
+    }
+
+    /// True when the first sector is that of a header and whole, whatever the others are.
+    pub fn first_sector_is_whole(&self) -> bool {
+        self.magic.get() == MAGIC && self.icrc_sects[CRC_SECTOR0].get() == self.crcs().sector0
     }
 
     /// Checks the fields of a header whose identity is good, on a device of `device_bytes` (spec 1.3 to 1.5).

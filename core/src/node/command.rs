@@ -4,7 +4,7 @@
 //! that nodes with different layouts give equal replies. Things are named by *slots*, which whoever gives the commands
 //! chooses: a command may name what an earlier one opens before that one was executed.
 
-use super::EntryBatch;
+use super::{Elements, EntryBatch};
 use crate::io::Buffer;
 use crate::media::blockref::BlockStats;
 use crate::media::inode::EMBEDDED_BYTES;
@@ -75,11 +75,52 @@ pub enum Command<'a> {
         /// Where to look.
         range: KeyRange,
     },
+    /// Lists what is below an inode, leaving out what didn't change since an operation. Reply: `Scanned`.
+    List {
+        /// The inode.
+        slot: Slot,
+        /// Which keys.
+        range: KeyRange,
+        /// What is left out.
+        since: ModifyTid,
+        /// Where to.
+        elements: &'a mut Elements,
+    },
+    /// Makes a slot name an inode that is known to be there: another node answered for it. Reply: `Done`.
+    Name {
+        /// The root of its PFS.
+        pfs: Slot,
+        /// Its number.
+        inum: Inum,
+        /// The slot for it.
+        into: Slot,
+    },
     /// Forgets a slot. Reply: `Done`.
     Close {
         /// The slot.
         slot: Slot,
     },
+}
+
+impl Command<'_> {
+    /// The same command once more, for another node.
+    pub fn again(&mut self) -> Command<'_> {
+        match self {
+            Self::OpenPfs { label, into } => Command::OpenPfs { label, into: *into },
+            Self::NextPfs { range } => Command::NextPfs { range: *range },
+            Self::OpenInode { pfs, inum, into } => Command::OpenInode { pfs: *pfs, inum: *inum, into: *into },
+            Self::MatchName { directory, name } => Command::MatchName { directory: *directory, name },
+            Self::Scan { directory, range, batch } => Command::Scan { directory: *directory, range: *range, batch },
+            Self::ReadBlock { file, key } => Command::ReadBlock { file: *file, key: *key },
+            Self::Prefetch { file, range } => Command::Prefetch { file: *file, range: *range },
+            Self::NextBlock { file, range } => Command::NextBlock { file: *file, range: *range },
+            Self::List { slot, range, since, elements } => {
+                Command::List { slot: *slot, range: *range, since: *since, elements }
+            }
+            Self::Name { pfs, inum, into } => Command::Name { pfs: *pfs, inum: *inum, into: *into },
+            Self::Close { slot } => Command::Close { slot: *slot },
+        }
+    }
 }
 
 /// An inode as commands tell of it.

@@ -8,6 +8,12 @@ use crate::media::{BlockName, Corruption};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeIndex(pub u8);
 
+impl core::fmt::Display for NodeIndex {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A fault of one node: about the node, not about what its user asked for (spec/cluster.md 6). Only the cluster layer
 /// decides what it means to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +36,9 @@ pub enum NodeFault {
         /// What is wrong with it.
         corruption: Corruption,
     },
+    /// The volume has no place for the cluster's record.
+    #[error("{}", crate::media::record_table::RecordTableFull)]
+    RecordTableFull,
     /// A slot that names nothing on this node: it missed a command.
     #[error("slot names nothing on this node")]
     UnknownSlot,

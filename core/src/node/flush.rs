@@ -4,11 +4,12 @@
 //! header's two sets is modified. That alone commits nothing and is done whenever memory is short (*write-back*). A *flush*
 //! writes the freemap too, waits until everything is durable, and only then writes a header.
 
+use super::modify::modify_super_root;
 use super::{Node, NodeError, NodeFault};
 use crate::chain::{ChainId, Container, Stop, Topology};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
-use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, Radix};
+use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
 use crate::memory::Vec;
 
 /// Modified chains on the way down, at most as deep as trees are.
@@ -29,20 +30,53 @@ impl Node {
 
     /// Makes everything durable: what was modified before is on media when this is done, and nothing else changes that.
     pub async fn flush(&self) -> Result<(), NodeError> {
+        if self.stage().await? { self.commit(&mut |_| {}).await } else { Ok(()) }
+    }
+
+    /// Makes all blocks durable, freemap included, but writes no header: nothing is committed. False if there was nothing to
+    /// do since the last commit.
+    pub async fn stage(&self) -> Result<bool, NodeError> {
         if let Some(fault) = self.fault() {
             return Err(NodeError::Fault(fault));
         }
         if self.topology.borrow().arena.is_empty() && !self.uncommitted.get() {
-            return Ok(());
+            return Ok(false);
         }
         self.write_back().await?;
+        self.renew_super_root().await?;
         let written = self.write_below(Container::FreemapSet).await;
         self.settle().await?;
         written?;
         self.flush_devices().await?;
-        self.write_header().await?;
+        Ok(true)
+    }
+
+    /// Commits what was [staged](Self::stage), by a header; `edit` changes what else that says.
+    pub async fn commit(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
+        if let Some(fault) = self.fault() {
+            return Err(NodeError::Fault(fault));
+        }
+        debug_assert!(self.topology.borrow().arena.is_empty(), "what is committed was staged");
+        self.write_header(edit).await?;
         self.uncommitted.set(false);
         Ok(())
+    }
+
+    /// Makes sure that the next header has another super-root than the last. Only then is every torn header found out: its first
+    /// sector ends in its own check code, so the code of the whole doesn't depend on it, and only the super-root's code, which is
+    /// in that sector, ties it to the rest.
+    async fn renew_super_root(&self) -> Result<(), NodeError> {
+        if self.topology.borrow().super_root != self.header().sroot_blockset {
+            return Ok(());
+        }
+        self.change(|topology, _, blocks| modify_super_root(topology, blocks)).await?;
+        self.write_back().await
+    }
+
+    /// Makes the next header's number larger by `steps`: a header of an earlier session that lands late ties with none.
+    pub fn skip_mirror_tids(&self, steps: u64) {
+        let pending = &mut self.topology.borrow_mut().pending_tid;
+        *pending = MirrorTid(pending.0.saturating_add(steps));
     }
 
     /// Waits for all writes. A failed one ends all writing.
@@ -118,7 +152,7 @@ impl Node {
         if let Some(index) = index {
             topology.entries_mut(chain.container)[index] = bref;
         }
-        topology.touch(chain.container, bref.modify_tid());
+        topology.raise(chain.container, bref.modify_tid());
         Some(chain.content)
     }
 

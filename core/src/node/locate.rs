@@ -4,7 +4,7 @@ use super::{Node, NodeError, NodeFault, Slot, failed};
 use crate::chain::{ChainError, ChainId, Cursor, Holder, Source, Stop, Topology, Trust, find, load_missing};
 use crate::media::blockref::BlockFlags;
 use crate::media::inode::InodeFlags;
-use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Inum, Key, KeyRange, PfsKind};
+use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Inum, Key, KeyRange, ModifyTid, PfsKind};
 
 /// An inode on any node: the key of its PFS in the super-root, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,11 @@ impl<'v> InodeView<'v> {
         let direct = || failed(self.bref, Corruption::DirectData(self.inode.meta.size()));
         let array = self.inode.block_array().ok_or_else(direct)?;
         Ok(Holder { block: self.bref.name(), array, trust: self.trust })
+    }
+
+    /// The operation that last changed what an entry below it stands for, in memory or on media.
+    pub(super) fn modify_tid_of(&self, entry: &Blockref) -> ModifyTid {
+        self.topology.modify_tid_of(entry)
     }
 
     /// The next leaf below it.

@@ -6,6 +6,7 @@
 mod bulkfree;
 mod command;
 mod directory;
+mod element;
 mod entry_batch;
 mod fault;
 mod file;
@@ -16,12 +17,14 @@ mod modification;
 mod modify;
 mod open;
 mod recovery;
+mod reopen;
 mod slots;
 mod survey;
 mod writer;
 
 pub use crate::freemap::BulkfreeCounts;
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
+pub use element::{Element, Elements, Leaf};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
 use header::Committed;
@@ -35,6 +38,7 @@ use core::cell::{Cell, Ref, RefCell};
 use crate::chain::{ChainError, Cursor, Stop, Topology};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Volumes};
+use crate::media::cluster_record::Bind;
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
@@ -82,7 +86,7 @@ impl Node {
     fn new(heap: Heap, volumes: Volumes, committed: Committed, options: NodeOptions) -> Result<Self, NoMemory> {
         let header = committed.header.get();
         let total_bytes = volumes.total_bytes();
-        let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, header.mirror_tid());
+        let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, committed.last_tid);
         let allocator = Allocator::new(heap, header.allocator_beg(), total_bytes, header.allocator_free())?;
         Ok(Self {
             committed: RefCell::new(committed),
@@ -90,7 +94,7 @@ impl Node {
             slots: Slots::new(heap, options.slots)?,
             topology: RefCell::new(Topology::new(heap, sroot, freemap, tid, options.modified_bytes)),
             allocator: RefCell::new(allocator),
-            writer: Writer::new(heap),
+            writer: Writer::new(heap, options.modified_bytes / 2),
             heap,
             epoch: Cell::new(Epoch(1)),
             uncommitted: Cell::new(false),
@@ -134,6 +138,12 @@ impl Node {
             Command::ReadBlock { file, key } => self.read_block(file, key).await,
             Command::Prefetch { file, range } => self.prefetch(file, range).await,
             Command::NextBlock { file, range } => self.next_block(file, range).await,
+            Command::List { slot, range, since, elements } => self.list(slot, range, since, elements).await,
+            Command::Name { pfs, inum, into } => {
+                let root = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
+                self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
+                Ok(Reply::Done)
+            }
             Command::Close { slot } => {
                 self.slots.close(slot);
                 Ok(Reply::Done)
@@ -196,6 +206,16 @@ impl Node {
         .await
     }
 
+    /// What an open inode says.
+    pub async fn record(&self, slot: Slot) -> Result<InodeRecord, NodeError> {
+        self.in_inode(slot, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta))).await
+    }
+
+    /// What ties a cluster's record to the PFS whose root is open: it changes with every write into it, and with nothing else.
+    pub async fn bind(&self, root: Slot) -> Result<Bind, NodeError> {
+        self.in_inode(root, |view| Ok(Bind::of(view.bref))).await
+    }
+
     /// What ended all writing, if anything did.
     pub fn fault(&self) -> Option<NodeFault> {
         self.broken.get().or(self.writer.failure())
@@ -203,8 +223,13 @@ impl Node {
 
     /// Bytes in free chunks, less what is needed to write what is modified and still have room to delete.
     pub fn free_bytes(&self) -> u64 {
+        self.reserve_bytes().saturating_sub(RESERVE_BYTES)
+    }
+
+    /// Bytes in free chunks, less what is needed to write what is modified.
+    pub fn reserve_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
-        self.allocator.borrow().usable_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
+        self.allocator.borrow().usable_bytes().saturating_sub(2 * modified)
     }
 
     /// The id of the next operation on the super-root (spec 7.1).

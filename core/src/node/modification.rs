@@ -8,6 +8,7 @@ use crate::io::Buffer;
 use crate::media::check::CheckField;
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods};
+use crate::memory::{Heap, NoMemory};
 
 /// A file block as it will be stored: made once, above the nodes.
 #[derive(Debug)]
@@ -18,6 +19,15 @@ pub struct StoredBlock {
     pub methods: Methods,
     /// Their check code.
     pub check: CheckField,
+}
+
+impl StoredBlock {
+    /// Another one, for another node.
+    pub fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
+        let mut buffer = Buffer::new(heap, self.buffer.len())?;
+        buffer.bytes_mut().copy_from_slice(self.buffer.bytes());
+        Ok(Self { buffer, methods: self.methods, check: self.check })
+    }
 }
 
 /// A command that changes something.
@@ -108,4 +118,23 @@ pub enum Outcome {
     Exists,
     /// There is no such thing.
     Absent,
+}
+
+impl<'a> Modification<'a> {
+    /// The same once more, for another node.
+    pub fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
+        Ok(match *self {
+            Self::CreateInode { pfs, inode, methods } => Self::CreateInode { pfs, inode, methods },
+            Self::WriteInode { slot, meta, content } => Self::WriteInode { slot, meta, content },
+            Self::RemoveInode { pfs, inum } => Self::RemoveInode { pfs, inum },
+            Self::AddEntry { directory, key, entry, name, methods } => {
+                Self::AddEntry { directory, key, entry, name, methods }
+            }
+            Self::RemoveEntry { directory, key } => Self::RemoveEntry { directory, key },
+            Self::WriteBlock { file, key, ref block } => Self::WriteBlock { file, key, block: block.copy(heap)? },
+            Self::RemoveBlocks { file, range } => Self::RemoveBlocks { file, range },
+            Self::CreatePfs { inode, key, origin } => Self::CreatePfs { inode, key, origin },
+            Self::RemovePfs { key } => Self::RemovePfs { key },
+        })
+    }
 }

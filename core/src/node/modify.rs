@@ -55,6 +55,20 @@ impl Node {
         }
     }
 
+    /// Copies what another node has: as [`modify`](Self::modify), but containers are stamped with `containers` whatever
+    /// they said before, so that the stamp of every inode comes out as it is on the other node.
+    pub async fn replicate(
+        &self,
+        tid: ModifyTid,
+        containers: ModifyTid,
+        modification: Modification<'_>,
+    ) -> Result<Outcome, NodeError> {
+        self.topology.borrow_mut().copied_stamp = Some(containers);
+        let done = self.modify(tid, modification).await;
+        self.topology.borrow_mut().copied_stamp = None;
+        done
+    }
+
     fn name(&self, slot: Slot) -> Result<InodeName, NodeError> {
         self.slots.name(slot).ok_or(NodeError::Fault(NodeFault::UnknownSlot))
     }
@@ -132,13 +146,15 @@ impl Node {
             let id = modify_named(topology, blocks, name)?;
             let inode = topology.inode_mut(id);
             let was_direct = inode.meta.flags().contains(InodeFlags::DIRECTDATA);
-            inode.meta = *meta;
+            // What a PFS root is on this node, no other node says.
+            let is_root = name.inum == Inum::PFS_ROOT;
+            inode.meta = if is_root { meta.with_identity_of(&inode.meta) } else { *meta };
             match content {
                 Some(content) if was_direct => inode.body = *content,
                 _ if was_direct && !meta.flags().contains(InodeFlags::DIRECTDATA) => inode.body = [0; EMBEDDED_BYTES],
                 _ => {}
             }
-            topology.chain_mut(id).touch(tid);
+            topology.touch(Container::Chain(id), tid);
             Ok(Outcome::Done)
         })
         .await
@@ -227,7 +243,7 @@ impl Node {
         bref.set_flags(BlockFlags::PFSROOT);
         if let Some(origin) = origin {
             // The origin's blocks are shared from here on, so none may be taken for one that no commit saw.
-            self.flush().await?;
+            debug_assert!(!self.uncommitted.get(), "a snapshot is taken of what was committed");
             let (body, stats) = self.in_inode(origin, |view| Ok((view.inode.body, view.bref.stats()))).await?;
             root.body = body;
             bref.set_stats(stats);
@@ -284,7 +300,8 @@ impl Below {
     }
 }
 
-fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
+/// The super-root's inode as a modified chain.
+pub(super) fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
     let set = Container::SuperRootSet;
     let index = topology.position(set, Inum::SUPER_ROOT.key());
     let missing = || failed(&topology.super_root[0], Corruption::NoSuperRoot);

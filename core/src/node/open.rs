@@ -16,6 +16,9 @@ pub enum OpenError {
     /// Memory ran out.
     #[error(transparent)]
     NoMemory(#[from] NoMemory),
+    /// More nodes than a cluster may have.
+    #[error("too many nodes: a cluster has at most 8")]
+    TooManyNodes,
     /// No disk was given.
     #[error("no volume given")]
     NoVolumes,

@@ -33,9 +33,14 @@ impl From<Error> for Refusal {
             Error::NoMemory => Errno::ENOMEM,
             Error::TooManyOpen => Errno::ENFILE,
             Error::NoSpace => Errno::ENOSPC,
-            Error::Io(_) | Error::Corrupt { .. } => Errno::EIO,
+            Error::Io(_)
+            | Error::Corrupt { .. }
+            | Error::NoQuorum { .. }
+            | Error::Refused(_)
+            | Error::Alarm(_)
+            | Error::Resync(_) => Errno::EIO,
         };
-        let trouble = matches!(error, Error::Io(_) | Error::Corrupt { .. } | Error::NoMemory).then_some(error);
-        Self { errno, trouble }
+        let is_trouble = matches!(errno, Errno::EIO | Errno::ENOMEM);
+        Self { errno, trouble: is_trouble.then_some(error) }
     }
 }

@@ -7,8 +7,12 @@
 use std::cell::Cell;
 
 use hammer2_core::fs::{Error, FileSystem};
+use hammer2_core::media::geometry::CHUNK_BYTES;
 
 use super::server::Server;
+
+/// A chunk is staged by one pass and freed by the next.
+const PASSES: usize = 2;
 
 /// What may be allocated before space is given back: an eighth of the volume.
 const SHARE: u64 = 8;
@@ -51,8 +55,11 @@ impl Server {
 
     async fn give_space_back(&self) -> Result<u64, Error> {
         self.space.changes.set(0);
-        let freed = self.fs.bulkfree().await;
+        let mut freed_bytes = 0;
+        for _ in 0..PASSES {
+            freed_bytes += self.fs.bulkfree().await?.freed * CHUNK_BYTES;
+        }
         self.space.free_bytes.set(self.fs.statistics().free_bytes);
-        freed
+        Ok(freed_bytes)
     }
 }

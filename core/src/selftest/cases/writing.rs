@@ -36,6 +36,10 @@ impl TimeSource for Standstill {
     fn now(&self) -> crate::media::Timestamp {
         IMAGE_TIME
     }
+
+    fn random(&self) -> u64 {
+        0x5eed
+    }
 }
 
 /// The scratch disks, as many as wanted, with a new filesystem on them.

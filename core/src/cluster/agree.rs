@@ -1,0 +1,115 @@
+//! Several answers as one: what a quorum of the voters said, and who said otherwise.
+//!
+//! Nodes that are in sync execute the same commands on the same content, so an answer that differs is a fault of the node that
+//! gives it, never an opinion to be weighed (spec/cluster.md 2.4).
+
+use super::join::Answers;
+use super::member::Ejection;
+use super::vote::{Electorate, NodeSet};
+use super::{MAX_NODES, NodeIndex, OpError};
+use crate::node::NodeError;
+
+/// What became of a command on several nodes.
+pub(super) struct Agreed<T> {
+    /// What a quorum answered; none if there is no such answer.
+    pub(super) answer: Option<Result<T, OpError>>,
+    /// Who must leave, and why.
+    pub(super) leave: heapless::Vec<(NodeIndex, Ejection), MAX_NODES>,
+}
+
+/// An answer as it is compared. A fault is no answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said<T> {
+    Value(T),
+    NoMemory,
+    NoSpace,
+}
+
+impl<T> Said<T> {
+    fn of(answer: Result<T, NodeError>) -> Option<Self> {
+        match answer {
+            Ok(value) => Some(Self::Value(value)),
+            Err(NodeError::NoMemory) => Some(Self::NoMemory),
+            Err(NodeError::NoSpace) => Some(Self::NoSpace),
+            Err(NodeError::Fault(_)) => None,
+        }
+    }
+}
+
+/// Makes one answer of those of all nodes in sync, of which only the voters' count.
+pub(super) fn agree<T: Copy + PartialEq>(
+    answers: &Answers<Result<T, NodeError>>,
+    electorate: &Electorate,
+) -> Agreed<T> {
+    let saying = |candidate: Said<T>| -> NodeSet {
+        let same = answers.iter().filter(|(_, answer)| Said::of(*answer) == Some(candidate));
+        same.map(|(index, _)| *index).collect()
+    };
+    let mut candidates = answers.iter().filter_map(|(_, answer)| Said::of(*answer));
+    let winner = candidates.find(|candidate| electorate.has_quorum(saying(*candidate)));
+    let leave = answers.iter().filter_map(|(index, answer)| Some((*index, reason(answer, winner)?))).collect();
+    let answer = winner.map(|winner| match winner {
+        Said::Value(value) => Ok(value),
+        Said::NoMemory => Err(OpError::NoMemory),
+        Said::NoSpace => Err(OpError::NoSpace),
+    });
+    Agreed { answer, leave }
+}
+
+/// Why a node that answered so must leave; none if it may stay.
+fn reason<T: Copy + PartialEq>(answer: &Result<T, NodeError>, winner: Option<Said<T>>) -> Option<Ejection> {
+    match (answer, winner) {
+        (Err(NodeError::Fault(fault)), _) => Some(Ejection::Fault(*fault)),
+        (answer, Some(winner)) if Said::of(*answer) == Some(winner) => None,
+        (_, None) => None,
+        (Err(NodeError::NoMemory), _) => Some(Ejection::NoMemory),
+        (Err(NodeError::NoSpace), _) => Some(Ejection::NoSpace),
+        (Ok(_), _) => Some(Ejection::Dissent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{NodeFault, Outcome};
+
+    const DONE: Result<Outcome, NodeError> = Ok(Outcome::Done);
+    const EXISTS: Result<Outcome, NodeError> = Ok(Outcome::Exists);
+    const FAULT: Result<Outcome, NodeError> = Err(NodeError::Fault(NodeFault::UnknownSlot));
+
+    fn of_three(answers: [Result<Outcome, NodeError>; 3]) -> Agreed<Outcome> {
+        let answers = answers.into_iter().enumerate().map(|(index, answer)| (NodeIndex(index as u8), answer)).collect();
+        agree(&answers, &Electorate::of(NodeSet::first_nodes(3), 3))
+    }
+
+    #[test]
+    fn a_minority_leaves() {
+        let cases = [
+            ([DONE, DONE, DONE], Some(Ok(Outcome::Done)), None),
+            ([DONE, FAULT, DONE], Some(Ok(Outcome::Done)), Some((1, Ejection::Fault(NodeFault::UnknownSlot)))),
+            ([EXISTS, DONE, DONE], Some(Ok(Outcome::Done)), Some((0, Ejection::Dissent))),
+            ([DONE, DONE, Err(NodeError::NoSpace)], Some(Ok(Outcome::Done)), Some((2, Ejection::NoSpace))),
+            ([Err(NodeError::NoMemory), DONE, DONE], Some(Ok(Outcome::Done)), Some((0, Ejection::NoMemory))),
+            (
+                [Err(NodeError::NoSpace), DONE, Err(NodeError::NoSpace)],
+                Some(Err(OpError::NoSpace)),
+                Some((1, Ejection::Dissent)),
+            ),
+            ([DONE, FAULT, EXISTS], None, Some((1, Ejection::Fault(NodeFault::UnknownSlot)))),
+        ];
+        for (answers, expected, leaves) in cases {
+            let agreed = of_three(answers);
+            assert_eq!(agreed.answer, expected, "{answers:?}");
+            let leave = agreed.leave.first().map(|(index, why)| (index.0, *why));
+            assert_eq!(leave, leaves, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn who_does_not_vote_does_not_count() {
+        let answers = [DONE, EXISTS, EXISTS].into_iter().enumerate().map(|(i, answer)| (NodeIndex(i as u8), answer));
+        let agreed = agree(&answers.collect(), &Electorate::of(NodeSet::first_nodes(1), 1));
+        assert_eq!(agreed.answer, Some(Ok(Outcome::Done)));
+        assert_eq!(agreed.leave.len(), 2, "slaves that did otherwise leave");
+    }
+}

@@ -1,0 +1,163 @@
+//! Committing on several nodes: all blocks on all of them, then the headers, then the answer (spec/cluster.md 5.3).
+//!
+//! A commit cuts the stream of modifications at the same place on every node in sync, because they all have executed the same
+//! ones, with answers that were compared one by one. Each header carries the cluster's record beside the topology, so the version
+//! a node claims and the content it has change in one write. A commit is acknowledged when a quorum of the voters has it durable.
+//! Until then no later one begins.
+
+use super::join::join_all;
+use super::vote::succession::{next_commit, open_epoch};
+use super::vote::{CommitSeq, EpochCounter, EpochId, NodeSet, Nonce, Target};
+use super::{Cluster, Ejection, NodeIndex, OpError};
+use crate::media::ModifyTid;
+use crate::media::cluster_record::{ClusterRecord, MemberState};
+use crate::media::record_table::RecordTableFull;
+use crate::node::NodeFault;
+
+/// A header of an earlier session that lands late must not be taken for a new one.
+const EPOCH_MIRROR_TIDS: u64 = 16;
+
+impl Cluster {
+    /// Makes everything done so far durable, on a quorum at least.
+    pub async fn flush(&self) -> Result<(), OpError> {
+        if let Some(node) = self.single() {
+            return Ok(node.flush().await?);
+        }
+        self.require_quorum()?;
+        self.mend().await?;
+        if self.stage().await? { self.commit_next().await } else { Ok(()) }
+    }
+
+    /// Makes all blocks durable on the nodes in sync, or has them leave. False if there was nothing to do on any.
+    pub(super) async fn stage(&self) -> Result<bool, OpError> {
+        let order = |index| (index, self.member(index).node.stage());
+        let answers = join_all(self.heap, self.in_sync().iter().map(order)).await?;
+        let mut something = false;
+        for (index, staged) in answers {
+            match staged {
+                Ok(staged) => something |= staged,
+                Err(error) => self.eject_for(index, error),
+            }
+        }
+        self.require_quorum()?;
+        Ok(something)
+    }
+
+    /// Commits what is staged as the next version. Its number is used up here, whether or not a header with it ever lands.
+    pub(super) async fn commit_next(&self) -> Result<(), OpError> {
+        let next = {
+            let record = self.record.borrow();
+            record
+                .as_ref()
+                .and_then(|record| next_commit(record, self.last_tid.get().max(record.tid), self.acked.get()))
+        };
+        *self.record.borrow_mut() = Some(next.ok_or_else(|| self.suspend())?);
+        self.write_headers().await
+    }
+
+    /// Makes the cluster fit for modifications. `nonce` is a random number, different for every mount.
+    pub async fn begin(&self, nonce: u64) -> Result<(), OpError> {
+        if let Some(refusal) = self.refused.get() {
+            return Err(refusal);
+        }
+        self.roll_forward().await?;
+        self.target.set(Target::Quorum);
+        self.prepare().await?;
+        self.begin_epoch(nonce).await
+    }
+
+    /// Brings the newest version to a quorum: it may have been acknowledged, so it is the cluster's (spec/cluster.md 5.3, M5).
+    async fn roll_forward(&self) -> Result<(), OpError> {
+        for index in self.onto.get().iter() {
+            if let Err(error) = self.catch_up(index, &mut async || {}).await {
+                log::warn!("node {}: {error}", index.0);
+            }
+        }
+        self.require_quorum()
+    }
+
+    /// Opens an epoch: from here on no header of an earlier mount can be taken for one of this.
+    async fn begin_epoch(&self, nonce: u64) -> Result<(), OpError> {
+        let Some((next_epoch, tid_floor)) = self.next_epoch.get() else { return Ok(()) };
+        for index in self.in_sync().iter() {
+            self.member(index).node.skip_mirror_tids(EPOCH_MIRROR_TIDS);
+        }
+        self.stage().await?;
+        if let Some(record) = &mut *self.record.borrow_mut() {
+            *record = open_epoch(record, EpochId { ctr: next_epoch, nonce: Nonce(nonce) }, self.opening.get());
+            record.tid_floor = tid_floor;
+            self.acked.set(record.acked);
+        }
+        self.last_tid.set(tid_floor);
+        // Twice, to two copies of the header: neither is one of before alone.
+        self.write_headers().await?;
+        self.write_headers().await
+    }
+
+    /// Writes the headers of the nodes in sync, voters first: slaves are never ahead of what is acknowledged.
+    async fn write_headers(&self) -> Result<(), OpError> {
+        self.note_members();
+        let (sync, voters) = (self.in_sync(), self.voters());
+        let durable = self.write_headers_of(voters).await?;
+        if !self.electorate.get().has_quorum(durable) {
+            return Err(self.suspend());
+        }
+        if let Some(record) = &*self.record.borrow() {
+            self.acked.set(record.version.content());
+        }
+        self.write_headers_of(sync.difference(voters)).await?;
+        Ok(())
+    }
+
+    async fn write_headers_of(&self, nodes: NodeSet) -> Result<NodeSet, OpError> {
+        let order = |index| (index, self.write_header_of(index));
+        let answers = join_all(self.heap, nodes.iter().map(order)).await?;
+        let mut durable = NodeSet::EMPTY;
+        for (index, written) in answers {
+            match written {
+                Ok(()) => durable.insert(index),
+                Err(error) => self.eject(index, error),
+            }
+        }
+        Ok(durable)
+    }
+
+    async fn write_header_of(&self, index: NodeIndex) -> Result<(), Ejection> {
+        let member = self.member(index);
+        let bind = member.node.bind(self.slots.root()).await.map_err(Ejection::of)?;
+        let template = self.record.borrow().clone();
+        let Some(template) = template else { return Ok(()) };
+        let record = ClusterRecord { fsid: member.fsid.get(), state: MemberState::InSync, bind, ..template };
+        let mut put: Result<(), RecordTableFull> = Ok(());
+        let committed = member.node.commit(&mut |header| put = header.cluster_records.put(&record)).await;
+        committed.map_err(Ejection::of)?;
+        put.map_err(|RecordTableFull| Ejection::Fault(NodeFault::RecordTableFull))
+    }
+
+    /// Notes in the record who takes part in the version to be committed.
+    fn note_members(&self) {
+        if let Some(record) = &mut *self.record.borrow_mut() {
+            let version = record.version.commit;
+            for (_, member) in self.members() {
+                let Some(listed) = record.members.iter_mut().find(|listed| listed.fsid == member.fsid.get()) else {
+                    continue;
+                };
+                if member.is_in_sync() {
+                    (listed.state, listed.last_known) = (MemberState::InSync, version);
+                    listed.distrusted_from = None;
+                } else if listed.state == MemberState::InSync {
+                    listed.state = MemberState::WriteDisabled;
+                }
+                if matches!(member.state.get(), super::MemberState::Ejected(why) if why.is_about_content()) {
+                    // What it holds is wrong, and nothing says since when.
+                    listed.distrusted_from = Some((EpochCounter(0), CommitSeq(0)));
+                }
+            }
+        }
+    }
+
+    /// No transaction id up to here may be given again.
+    pub fn tid_floor(&self) -> ModifyTid {
+        self.last_tid.get()
+    }
+}

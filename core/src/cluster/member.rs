@@ -1,0 +1,85 @@
+//! A member: one node, what it is in the cluster, and whether it still takes part.
+
+use core::cell::Cell;
+
+use super::vote::{Role, State};
+use crate::media::{ModifyTid, Uuid};
+use crate::node::{Node, NodeError, NodeFault};
+
+/// Whether a member takes part. Only the first does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberState {
+    /// It has executed every command, and every commit includes it.
+    InSync,
+    /// It has another version of the PFS.
+    Behind(Debt),
+    /// It is no part of this mount, and why.
+    Aside(State),
+    /// It left: it failed, or answered otherwise than the others. Nothing is written to it any more.
+    Ejected(Ejection),
+}
+
+/// What it takes to bring a node in step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Debt {
+    /// It has everything up to this operation.
+    pub since: ModifyTid,
+    /// What it has besides can't be told from what it should have by transaction ids.
+    pub thorough: bool,
+}
+
+/// Why a member left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ejection {
+    /// A fault of its own.
+    #[error("{0}")]
+    Fault(NodeFault),
+    /// It had no room where others had.
+    #[error("it has no room left")]
+    NoSpace,
+    /// It had no memory where others had.
+    #[error("it ran out of memory")]
+    NoMemory,
+    /// It answered otherwise than the others: what it holds is wrong.
+    #[error("it holds something else than the others")]
+    Dissent,
+}
+
+impl Ejection {
+    /// True when what the node holds is wrong, not only what it could do.
+    pub fn is_about_content(self) -> bool {
+        matches!(self, Self::Dissent | Self::Fault(NodeFault::Corrupt { .. }))
+    }
+
+    pub(super) fn of(error: NodeError) -> Self {
+        match error {
+            NodeError::NoMemory => Self::NoMemory,
+            NodeError::NoSpace => Self::NoSpace,
+            NodeError::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+/// One node of a cluster.
+pub(super) struct Member {
+    pub(super) node: Node,
+    pub(super) role: Cell<Role>,
+    pub(super) state: Cell<MemberState>,
+    /// Its PFS.
+    pub(super) fsid: Cell<Uuid>,
+}
+
+impl Member {
+    pub(super) fn new(node: Node) -> Self {
+        Self {
+            node,
+            role: Cell::new(Role::Master),
+            state: Cell::new(MemberState::InSync),
+            fsid: Cell::new(Uuid([0; 16])),
+        }
+    }
+
+    pub(super) fn is_in_sync(&self) -> bool {
+        self.state.get() == MemberState::InSync
+    }
+}

@@ -1,0 +1,166 @@
+//! What is below one inode: entries and file blocks, merged by key.
+
+use super::listing::Listing;
+use super::{Copying, ResyncError};
+use crate::cluster::{Cluster, Command, Modification, Reply, Slot, StoredBlock};
+use crate::media::blockref::BlockKind;
+use crate::media::{Dirent, Inum, Key, KeyRange, ModifyTid};
+use crate::node::{Element, EntryBatch, FileBlock, Leaf, Node};
+
+/// What a copy came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResyncCounts {
+    /// Elements looked at.
+    pub compared: u64,
+    /// Inodes, entries and file blocks written.
+    pub copied: u64,
+    /// Inodes, entries and file blocks removed.
+    pub removed: u64,
+    /// Bytes of file blocks written.
+    pub bytes: u64,
+}
+
+/// An inode open on both sides under one slot.
+#[derive(Clone, Copy)]
+pub(super) struct Pair {
+    pub(super) slot: Slot,
+    pub(super) inum: Inum,
+    /// The operation that last changed the inode or anything below it, on the source.
+    pub(super) tid: ModifyTid,
+}
+
+impl Cluster {
+    /// Makes what is below an inode on the target what it is on the source, but for inodes, which `inode` is asked to see to.
+    pub(super) async fn merge_children(
+        &self,
+        copying: Copying,
+        pair: Pair,
+        since: ModifyTid,
+        counts: &mut ResyncCounts,
+        mut inode: impl AsyncFnMut(Option<Leaf>, Option<Leaf>, &mut ResyncCounts) -> Result<(), ResyncError>,
+    ) -> Result<(), ResyncError> {
+        let (source, target) = (&self.member(copying.source).node, &self.member(copying.target).node);
+        let mut theirs = Listing::new(source, pair.slot, since);
+        let mut own = Listing::new(target, pair.slot, ModifyTid(0));
+        while let Some(element) = theirs.peek().await.map_err(ResyncError::source)? {
+            theirs.advance();
+            counts.compared += 1;
+            let first = element.span().first;
+            while let Some(Element::Leaf(extra)) = own.peek().await.map_err(ResyncError::target)?
+                && extra.span.first < first
+            {
+                own.advance();
+                self.drop_child(target, pair, extra, counts, &mut inode).await?;
+            }
+            let Element::Leaf(wanted) = element else {
+                own.skip_through(element.span().last);
+                continue;
+            };
+            let found = match own.peek().await.map_err(ResyncError::target)? {
+                Some(Element::Leaf(found)) if found.span.first == first => {
+                    own.advance();
+                    Some(found)
+                }
+                _ => None,
+            };
+            let is_inode = |leaf: &Leaf| leaf.kind == BlockKind::Inode;
+            match found {
+                _ if is_inode(&wanted) => inode(Some(wanted), found.filter(is_inode), counts).await?,
+                Some(found) if found == wanted => {}
+                found => {
+                    if let Some(found) = found.filter(|found| found.kind != BlockKind::Data) {
+                        self.drop_child(target, pair, found, counts, &mut inode).await?;
+                    }
+                    self.copy_child(copying, pair, wanted, counts).await?;
+                }
+            }
+        }
+        while let Some(Element::Leaf(extra)) = own.peek().await.map_err(ResyncError::target)? {
+            own.advance();
+            self.drop_child(target, pair, extra, counts, &mut inode).await?;
+        }
+        Ok(())
+    }
+
+    async fn drop_child(
+        &self,
+        target: &Node,
+        pair: Pair,
+        extra: Leaf,
+        counts: &mut ResyncCounts,
+        inode: &mut impl AsyncFnMut(Option<Leaf>, Option<Leaf>, &mut ResyncCounts) -> Result<(), ResyncError>,
+    ) -> Result<(), ResyncError> {
+        let key = extra.span.first;
+        let removal = match extra.kind {
+            BlockKind::Inode => return inode(None, Some(extra), counts).await,
+            BlockKind::Data => Modification::RemoveBlocks { file: pair.slot, range: KeyRange::only(key) },
+            _ => Modification::RemoveEntry { directory: pair.slot, key },
+        };
+        counts.removed += 1;
+        target.replicate(pair.tid, pair.tid, removal).await.map(drop).map_err(ResyncError::target)
+    }
+
+    async fn copy_child(
+        &self,
+        copying: Copying,
+        pair: Pair,
+        leaf: Leaf,
+        counts: &mut ResyncCounts,
+    ) -> Result<(), ResyncError> {
+        counts.copied += 1;
+        match leaf.kind {
+            BlockKind::Data => self.copy_block(copying, pair, leaf, counts).await,
+            _ => self.copy_entry(copying, pair, leaf).await,
+        }
+    }
+
+    async fn copy_block(
+        &self,
+        copying: Copying,
+        pair: Pair,
+        leaf: Leaf,
+        counts: &mut ResyncCounts,
+    ) -> Result<(), ResyncError> {
+        let key = leaf.span.first;
+        let source = &self.member(copying.source).node;
+        let block = match source.execute(Command::ReadBlock { file: pair.slot, key }).await {
+            Ok(Reply::Block(FileBlock::Stored { buffer, .. })) => {
+                StoredBlock { buffer, methods: leaf.methods, check: leaf.check }
+            }
+            Ok(_) => return Ok(()),
+            // One bad copy is no reason to leave the target without it.
+            Err(error) => self.other_copy(copying, pair.inum, key).await.ok_or(ResyncError::source(error))?,
+        };
+        counts.bytes += block.buffer.len() as u64;
+        let write = Modification::WriteBlock { file: pair.slot, key, block };
+        let target = &self.member(copying.target).node;
+        target.replicate(leaf.modify_tid, pair.tid, write).await.map(drop).map_err(ResyncError::target)
+    }
+
+    async fn other_copy(&self, copying: Copying, file: Inum, key: Key) -> Option<StoredBlock> {
+        let others = self.read_order().filter(|other| *other != copying.source && *other != copying.target);
+        for other in others {
+            if let Some((_, block)) = self.stored_block(other, file, key).await {
+                return Some(block);
+            }
+        }
+        None
+    }
+
+    async fn copy_entry(&self, copying: Copying, pair: Pair, leaf: Leaf) -> Result<(), ResyncError> {
+        let key = leaf.span.first;
+        let source = &self.member(copying.source).node;
+        let no_memory = |_| ResyncError::source(crate::node::NodeError::NoMemory);
+        let mut batch = EntryBatch::new(self.heap, 0).map_err(no_memory)?;
+        let scan = Command::Scan { directory: pair.slot, range: KeyRange::only(key), batch: &mut batch };
+        source.execute(scan).await.map_err(ResyncError::source)?;
+        if let Some(fault) = batch.damaged() {
+            return Err(ResyncError::source(crate::node::NodeError::Fault(fault)));
+        }
+        let Some(found) = batch.iter().next() else { return Ok(()) };
+        let entry = Dirent { inum: found.inum, name_len: found.name.len(), kind: found.kind };
+        let add = Modification::AddEntry { directory: pair.slot, key, entry, name: found.name, methods: leaf.methods };
+        let target = &self.member(copying.target).node;
+        target.replicate(leaf.modify_tid, pair.tid, add).await.map(drop).map_err(ResyncError::target)
+    }
+}

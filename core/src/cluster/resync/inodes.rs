@@ -1,0 +1,138 @@
+//! The inodes of a PFS: those that changed, with what is below them.
+
+use super::children::{Pair, ResyncCounts};
+use super::{Copying, ResyncError};
+use crate::cluster::{Cluster, Command, InodeRecord, Modification, Reply, Slot};
+use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
+use crate::media::{Corruption, Inode, Inum, Key, ModifyTid};
+use crate::node::{FileBlock, Leaf, Node, NodeError, NodeFault};
+
+impl Cluster {
+    /// Makes the PFS on the target what it is on the source, whose state must be as committed. `pause` is called now and then
+    /// between two steps: whoever waits for the source may have it meanwhile.
+    pub(super) async fn copy_pfs(
+        &self,
+        copying: Copying,
+        pause: &mut impl AsyncFnMut(),
+    ) -> Result<ResyncCounts, ResyncError> {
+        let mut counts = ResyncCounts::default();
+        let root = self.slots.root();
+        let source = &self.member(copying.source).node;
+        let record = record_of(source, root).await.map_err(ResyncError::source)?;
+        let pair = Pair { slot: root, inum: Inum::PFS_ROOT, tid: record.modify_tid };
+        self.merge_children(copying, pair, copying.since, &mut counts, async |wanted, found, counts| {
+            pause().await;
+            match (wanted, found) {
+                (Some(wanted), found) => self.copy_inode(copying, pair, wanted, found, counts).await,
+                (None, Some(extra)) => self.drop_inode(copying, pair, extra.span.first, counts).await,
+                (None, None) => Ok(()),
+            }
+        })
+        .await?;
+        let target = &self.member(copying.target).node;
+        let write = Modification::WriteInode { slot: root, meta: &record.meta, content: None };
+        target.replicate(pair.tid, pair.tid, write).await.map_err(ResyncError::target)?;
+        Ok(counts)
+    }
+
+    /// Makes one inode on the target what it is on the source.
+    async fn copy_inode(
+        &self,
+        copying: Copying,
+        root: Pair,
+        wanted: Leaf,
+        found: Option<Leaf>,
+        counts: &mut ResyncCounts,
+    ) -> Result<(), ResyncError> {
+        let same = found.is_some_and(|found| found.modify_tid == wanted.modify_tid && found.methods == wanted.methods);
+        if same && !copying.thorough {
+            return Ok(());
+        }
+        let (source, target) = (&self.member(copying.source).node, &self.member(copying.target).node);
+        let slot = self.slots.spare();
+        let inum = Inum(wanted.span.first.0);
+        let record = open(source, root.slot, inum, slot).await.map_err(ResyncError::source)?;
+        let Some(record) = record else { return Ok(()) };
+        let content = self.content_of(source, slot, &record).await.map_err(ResyncError::source)?;
+        let mut since = copying.since;
+        let existing = match found {
+            Some(_) => open(target, root.slot, inum, slot).await.map_err(ResyncError::target)?,
+            None => None,
+        };
+        let fits = existing.as_ref().is_some_and(|existing| is_alike(existing, &record));
+        if !fits {
+            if existing.is_some() {
+                self.drop_inode(copying, root, inum.key(), counts).await?;
+            }
+            // Whatever is below it is new, however old.
+            since = ModifyTid(0);
+            let body = content.unwrap_or([0; EMBEDDED_BYTES]);
+            let inode = Inode { meta: record.meta, body };
+            let create = Modification::CreateInode { pfs: root.slot, inode: &inode, methods: record.methods };
+            target.replicate(record.modify_tid, root.tid, create).await.map_err(ResyncError::target)?;
+            open(target, root.slot, inum, slot).await.map_err(ResyncError::target)?;
+        }
+        counts.copied += 1;
+        let pair = Pair { slot, inum, tid: record.modify_tid };
+        if content.is_none() {
+            let stray = async |_, _, _: &mut ResyncCounts| Err(ResyncError::source(stray_inode()));
+            self.merge_children(copying, pair, since, counts, stray).await?;
+        }
+        let write = Modification::WriteInode { slot, meta: &record.meta, content: content.as_ref() };
+        target.replicate(pair.tid, pair.tid, write).await.map(drop).map_err(ResyncError::target)
+    }
+
+    async fn drop_inode(
+        &self,
+        copying: Copying,
+        root: Pair,
+        key: Key,
+        counts: &mut ResyncCounts,
+    ) -> Result<(), ResyncError> {
+        counts.removed += 1;
+        let target = &self.member(copying.target).node;
+        let remove = Modification::RemoveInode { pfs: root.slot, inum: Inum(key.0) };
+        target.replicate(root.tid, root.tid, remove).await.map(drop).map_err(ResyncError::target)
+    }
+
+    /// The content of a file that lies in its inode.
+    async fn content_of(
+        &self,
+        node: &Node,
+        slot: Slot,
+        record: &InodeRecord,
+    ) -> Result<Option<[u8; EMBEDDED_BYTES]>, NodeError> {
+        if !record.meta.flags().contains(InodeFlags::DIRECTDATA) {
+            return Ok(None);
+        }
+        match node.execute(Command::ReadBlock { file: slot, key: Key(0) }).await? {
+            Reply::Block(FileBlock::Embedded(content)) => Ok(Some(content)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// What a node says of an open inode.
+async fn record_of(node: &Node, slot: Slot) -> Result<InodeRecord, NodeError> {
+    node.record(slot).await
+}
+
+/// Opens an inode on one node; none if it isn't there.
+async fn open(node: &Node, pfs: Slot, inum: Inum, into: Slot) -> Result<Option<InodeRecord>, NodeError> {
+    match node.execute(Command::OpenInode { pfs, inum, into }).await? {
+        Reply::Inode(record) => Ok(Some(record)),
+        _ => Ok(None),
+    }
+}
+
+/// True when one can become the other without losing what is below it.
+fn is_alike(one: &InodeRecord, other: &InodeRecord) -> bool {
+    let direct = |record: &InodeRecord| record.meta.flags().contains(InodeFlags::DIRECTDATA);
+    one.meta.kind() == other.meta.kind() && direct(one) == direct(other) && one.methods == other.methods
+}
+
+/// Inodes lie below PFS roots only.
+fn stray_inode() -> NodeError {
+    let block = crate::media::Blockref::EMPTY.name();
+    NodeError::Fault(NodeFault::Corrupt { block, corruption: Corruption::NotPfsRoot })
+}

@@ -1,0 +1,48 @@
+//! Elements below an inode, one after the other.
+
+use crate::media::{Key, KeyRange, ModifyTid};
+use crate::node::{Command, Element, Elements, Node, NodeError, Reply, Slot};
+
+/// A walk over the elements below an open inode.
+pub(in crate::cluster) struct Listing<'n> {
+    node: &'n Node,
+    slot: Slot,
+    since: ModifyTid,
+    /// Keys not fetched yet.
+    remaining: Option<KeyRange>,
+    fetched: Elements,
+    next: usize,
+}
+
+impl<'n> Listing<'n> {
+    pub(in crate::cluster) fn new(node: &'n Node, slot: Slot, since: ModifyTid) -> Self {
+        Self { node, slot, since, remaining: Some(KeyRange::ALL), fetched: Elements::new(), next: 0 }
+    }
+
+    /// The next element, which stays the next.
+    pub(in crate::cluster) async fn peek(&mut self) -> Result<Option<Element>, NodeError> {
+        while self.next == self.fetched.len() {
+            let Some(range) = self.remaining else { return Ok(None) };
+            self.next = 0;
+            let list = Command::List { slot: self.slot, range, since: self.since, elements: &mut self.fetched };
+            self.remaining = match self.node.execute(list).await? {
+                Reply::Scanned(scanned) => scanned.remaining,
+                _ => None,
+            };
+        }
+        Ok(self.fetched.get(self.next).copied())
+    }
+
+    /// Goes past the next element.
+    pub(in crate::cluster) fn advance(&mut self) {
+        self.next = (self.next + 1).min(self.fetched.len());
+    }
+
+    /// Goes past all keys through `last`.
+    pub(in crate::cluster) fn skip_through(&mut self, last: Key) {
+        while self.fetched.get(self.next).is_some_and(|element| element.span().last <= last) {
+            self.next += 1;
+        }
+        self.remaining = self.remaining.and_then(|range| range.above(last));
+    }
+}

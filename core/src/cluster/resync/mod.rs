@@ -1,0 +1,52 @@
+//! Resynchronization: bringing a node in step with those that are (spec/cluster.md 5.4).
+//!
+//! What the target lacks is found by comparing trees of elements, leaving out what hasn't changed since the last version the
+//! target holds whole: nothing but transaction ids is needed for that. The copy is written to new places and committed as one,
+//! by the commit that makes the target a member of the sync set again; until then its last header leads to what it had before.
+
+mod children;
+mod inodes;
+mod listing;
+mod task;
+
+pub use children::ResyncCounts;
+pub(super) use listing::Listing;
+
+use super::{Ejection, NodeIndex, OpError};
+use crate::media::ModifyTid;
+use crate::node::NodeError;
+
+/// From where to where, and how much is compared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Copying {
+    pub(super) source: NodeIndex,
+    pub(super) target: NodeIndex,
+    /// What hasn't changed since this operation is on the target as it is on the source.
+    pub(super) since: ModifyTid,
+    /// Equal transaction ids prove nothing: the target was written by somebody else, or went its own way.
+    pub(super) thorough: bool,
+}
+
+/// Why a copy stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResyncError {
+    /// Something on the source can't be read.
+    #[error("the source: {0}")]
+    Source(Ejection),
+    /// The target failed.
+    #[error("{0}")]
+    Target(Ejection),
+    /// The cluster can't commit it.
+    #[error("{0}")]
+    Cluster(#[from] OpError),
+}
+
+impl ResyncError {
+    fn source(error: NodeError) -> Self {
+        Self::Source(Ejection::of(error))
+    }
+
+    fn target(error: NodeError) -> Self {
+        Self::Target(Ejection::of(error))
+    }
+}

@@ -1,0 +1,131 @@
+//! Slots: names for inodes that hold on every node, chosen here.
+
+use core::cell::{Cell, RefCell};
+
+use super::{Cluster, Command, InodeRecord, NodeOptions, OpError, Reply, Slot};
+use crate::media::Inum;
+use crate::memory::{self, Heap, NoMemory, Vec};
+
+/// The slots of a cluster.
+pub(super) struct Slots {
+    free: RefCell<Vec<Slot>>,
+    /// What each slot names, for nodes that come in later.
+    names: RefCell<Vec<Option<Inum>>>,
+    /// The root of the PFS in use.
+    root: Cell<Slot>,
+    /// One more, which is only ever open for a moment, on one node.
+    spare: Slot,
+}
+
+/// What nodes are opened with so that they have the spare slot too.
+pub(super) fn with_spare(options: &NodeOptions) -> NodeOptions {
+    NodeOptions { slots: options.slots + 1, ..*options }
+}
+
+impl Slots {
+    pub(super) fn new(heap: Heap, count: usize) -> Result<Self, NoMemory> {
+        let mut next = count as u32;
+        let free = memory::filled(heap, count, || {
+            next -= 1;
+            Slot(next)
+        })?;
+        let names = memory::filled(heap, count, || None)?;
+        Ok(Self {
+            free: RefCell::new(free),
+            names: RefCell::new(names),
+            root: Cell::new(Slot(0)),
+            spare: Slot(count as u32),
+        })
+    }
+
+    /// The inode a slot names.
+    pub(super) fn inum(&self, slot: Slot) -> Option<Inum> {
+        self.names.borrow().get(slot.0 as usize).copied().flatten()
+    }
+
+    /// The root of the PFS in use.
+    pub(super) fn root(&self) -> Slot {
+        self.root.get()
+    }
+
+    /// The slot for a moment's use.
+    pub(super) fn spare(&self) -> Slot {
+        self.spare
+    }
+
+    /// All that is open but the root.
+    pub(super) fn open(&self) -> impl Iterator<Item = (Slot, Inum)> {
+        let count = self.names.borrow().len() as u32;
+        let root = self.root();
+        (0..count).map(Slot).filter(move |slot| *slot != root).filter_map(|slot| Some((slot, self.inum(slot)?)))
+    }
+
+    fn set(&self, slot: Slot, inum: Option<Inum>) {
+        if let Some(name) = self.names.borrow_mut().get_mut(slot.0 as usize) {
+            *name = inum;
+        }
+    }
+}
+
+impl Cluster {
+    /// Opens an inode by number; none if there isn't one.
+    pub async fn open_inode(&self, pfs: Slot, inum: Inum) -> Result<Option<(Slot, InodeRecord)>, OpError> {
+        self.open_slot(inum, |into| Command::OpenInode { pfs, inum, into }).await
+    }
+
+    /// Opens the root of the PFS with this label; none if there isn't one.
+    pub async fn open_pfs(&self, label: &[u8]) -> Result<Option<(Slot, InodeRecord)>, OpError> {
+        let opened = self.open_slot(Inum::PFS_ROOT, |into| Command::OpenPfs { label, into }).await?;
+        if let Some((slot, _)) = opened {
+            self.slots.root.set(slot);
+        }
+        Ok(opened)
+    }
+
+    /// Executes a command that opens a fresh slot.
+    async fn open_slot<'a>(
+        &self,
+        inum: Inum,
+        command: impl FnOnce(Slot) -> Command<'a>,
+    ) -> Result<Option<(Slot, InodeRecord)>, OpError> {
+        let fresh = FreshSlot { slots: &self.slots, slot: self.slots.free.borrow_mut().pop() };
+        let Some(slot) = fresh.slot else { return Err(OpError::TooManyOpen) };
+        match self.execute(command(slot)).await? {
+            Reply::Inode(record) => {
+                self.slots.set(slot, Some(inum));
+                Ok(Some((fresh.keep(slot), record)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Closes a slot, which may then name something else.
+    pub async fn close(&self, slot: Slot) -> Result<(), OpError> {
+        self.execute(Command::Close { slot }).await?;
+        self.slots.set(slot, None);
+        // There is room: the list was made for all slots.
+        self.slots.free.borrow_mut().push(slot);
+        Ok(())
+    }
+}
+
+/// A slot that goes back to the free ones unless what it was taken for succeeds.
+struct FreshSlot<'c> {
+    slots: &'c Slots,
+    slot: Option<Slot>,
+}
+
+impl FreshSlot<'_> {
+    fn keep(mut self, slot: Slot) -> Slot {
+        self.slot = None;
+        slot
+    }
+}
+
+impl Drop for FreshSlot<'_> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.slots.free.borrow_mut().push(slot);
+        }
+    }
+}

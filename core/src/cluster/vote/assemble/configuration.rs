@@ -1,0 +1,112 @@
+//! Who votes at a mount: the newest configuration that any master's record has (spec/cluster.md 5.3, M2).
+
+use super::{Alarm, Electorate, NodeIndex, NodeSet, Refusal, Role, Seen, Stop, indexed};
+use crate::cluster::vote::electorate::Voters;
+use crate::media::cluster_record::{ClusterRecord, ConfigId, Member};
+
+/// The configuration in force.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Configuration {
+    pub(super) id: ConfigId,
+    pub(super) electorate: Electorate,
+    /// Members that are there twice, of which the operator named none. They don't vote.
+    pub(super) twins: NodeSet,
+}
+
+impl Configuration {
+    /// The newest that is visible. Two with one number and different voters are never both right.
+    pub(super) fn of(members: &[Seen<'_>], named: NodeSet) -> Result<Self, Stop> {
+        let twins = twins(members, named);
+        let mut newest: Option<(NodeIndex, &ClusterRecord)> = None;
+        for (node, seen) in indexed(members).filter(|(_, seen)| seen.role == Role::Master) {
+            let Some(record) = seen.good_record() else { continue };
+            let Some((first, other)) = newest else {
+                newest = Some((node, record));
+                continue;
+            };
+            if record.config == other.config && !same_voters(record, other) {
+                return Err(Alarm::TwoConfigs { first, second: node }.into());
+            }
+            // The same change, once pending and once done: it is done.
+            let is_done = record.config == other.config && other.is_pending() && !record.is_pending();
+            if record.config > other.config || is_done {
+                newest = Some((node, record));
+            }
+        }
+        let Some((_, record)) = newest else { return Err(Refusal::NoMaster.into()) };
+        let voters = |votes: fn(&Member) -> bool| Voters {
+            nodes: nodes_of(members, record, twins, votes),
+            count: record.members.iter().filter(|member| votes(member)).count(),
+        };
+        let previous = record.is_pending().then(|| voters(|member| member.previous_voter));
+        let electorate = Electorate { current: voters(|member| member.voter), previous };
+        Ok(Self { id: record.config, electorate, twins })
+    }
+
+    /// The operator's: whoever of the node's voters is there is all there are. A node that didn't vote does now.
+    pub(super) fn forced(members: &[Seen<'_>], named: NodeSet, node: NodeIndex) -> Self {
+        let twins = twins(members, named.with(node));
+        let record = members.get(usize::from(node.0)).and_then(Seen::good_record);
+        let voters = record.map_or(NodeSet::EMPTY, |record| nodes_of(members, record, twins, |member| member.voter));
+        let voters = voters.with(node);
+        let id = record.map_or(ConfigId::default(), |record| record.config);
+        Self { id, electorate: Electorate::of(voters, voters.len()), twins }
+    }
+
+    /// Refuses when too few voters are there.
+    pub(super) fn check_quorum(&self, members: &[Seen<'_>]) -> Result<(), Refusal> {
+        let missing = |voters: &Voters| !voters.has_quorum(voters.nodes);
+        let Electorate { current, previous } = &self.electorate;
+        let is_short = missing(current) || previous.as_ref().is_some_and(missing);
+        if is_short
+            && let Some(first) = self.twins.first()
+            && let Some(seen) = members.get(usize::from(first.0))
+        {
+            let is_other = |node: &NodeIndex| members.get(usize::from(node.0)).is_some_and(|s| s.fsid == seen.fsid);
+            let second = self.twins.iter().skip(1).find(is_other).unwrap_or(first);
+            return Err(Refusal::SameMember { first, second, fsid: seen.fsid });
+        }
+        let numbers = |voters: &Voters| (voters.nodes.len(), voters.count, voters.quorum());
+        if missing(current) {
+            let (have, of, need) = numbers(current);
+            return Err(Refusal::NoQuorum { have, of, need });
+        }
+        match previous {
+            Some(previous) if missing(previous) => {
+                let (have, of, need) = numbers(previous);
+                Err(Refusal::NoPreviousQuorum { have, of, need })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The masters there that vote by a record. A member that lost its own record has forgotten what it knew, and doesn't.
+fn nodes_of(members: &[Seen<'_>], record: &ClusterRecord, twins: NodeSet, votes: fn(&Member) -> bool) -> NodeSet {
+    let can_vote = |node: NodeIndex, seen: &Seen<'_>| {
+        seen.role == Role::Master && seen.good_record().is_some() && !twins.contains(node)
+    };
+    let is_voter = |seen: &Seen<'_>| record.member(seen.fsid).is_some_and(votes);
+    indexed(members).filter(|(node, seen)| can_vote(*node, seen) && is_voter(seen)).map(|(node, _)| node).collect()
+}
+
+/// Nodes that claim to be the same member, but for the one the operator named.
+fn twins(members: &[Seen<'_>], named: NodeSet) -> NodeSet {
+    let copies =
+        |fsid| -> NodeSet { indexed(members).filter(|(_, seen)| seen.fsid == fsid).map(|(node, _)| node).collect() };
+    let is_twin = |(node, seen): &(NodeIndex, &Seen<'_>)| {
+        let copies = copies(seen.fsid);
+        let chosen = copies.intersection(named);
+        copies.len() > 1 && (chosen.len() != 1 || !chosen.contains(*node))
+    };
+    indexed(members).filter(is_twin).map(|(node, _)| node).collect()
+}
+
+fn same_voters(a: &ClusterRecord, b: &ClusterRecord) -> bool {
+    let covers = |a: &ClusterRecord, b: &ClusterRecord, votes: fn(&Member) -> bool| {
+        a.members.iter().filter(|m| votes(m)).all(|m| b.member(m.fsid).is_some_and(votes))
+    };
+    let same = |votes: fn(&Member) -> bool| covers(a, b, votes) && covers(b, a, votes);
+    let both_pending = a.is_pending() && b.is_pending();
+    same(|member| member.voter) && (!both_pending || same(|member| member.previous_voter))
+}

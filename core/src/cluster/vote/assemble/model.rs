@@ -1,0 +1,404 @@
+//! A small model of recovery, explored completely: commits land on any subset of the disks, the host crashes, any subset of the
+//! disks is mounted, a resynchronization is done or not (spec/cluster.md 5.3, the table of policies).
+//!
+//! Mounts are decided by [`assemble`]; beside it the rules that are known to be wrong, each of which must be seen to fail here,
+//! or the model would prove nothing. What a disk holds is a list of commits, each named by its mount and number, so content can
+//! be compared whatever the records say.
+
+extern crate std;
+
+use super::*;
+use crate::cluster::vote::succession::{Opening, next_commit, open_epoch};
+use crate::cluster::vote::testing::{Line, fsid, member as entry};
+use crate::media::PfsKind;
+use crate::media::cluster_version::{EpochId, Nonce};
+use std::collections::{HashMap, HashSet};
+use std::vec::Vec;
+
+/// How a mount is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Policy {
+    /// Ours.
+    Assemble,
+    /// The seed: the highest version must have a quorum.
+    TopNeedsQuorum,
+    /// Later revisions: the highest version that has a quorum.
+    HighestWithQuorum,
+    /// As shipped: the same, a quorum being more than half of the disks that are there.
+    QuorumOfVisible,
+    /// The newest that a quorum has or is beyond; who is beyond goes back.
+    RollBack,
+    /// As ours, but the same content under an earlier epoch counts as the version.
+    ContentIsEnough,
+    /// As ours, without epochs.
+    PlainCounters,
+}
+
+impl Policy {
+    fn has_epochs(self) -> bool {
+        matches!(self, Self::Assemble | Self::RollBack | Self::ContentIsEnough)
+    }
+}
+
+/// A list of commits, eight bits each, the newest lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Content(u64);
+
+impl Content {
+    fn with(self, mount: u32, commit: u32) -> Self {
+        Self(self.0 << 8 | u64::from(mount << 4 | commit))
+    }
+
+    fn starts_with(self, other: Self) -> bool {
+        other.0 == 0 || (0..8).any(|commits| self.0.checked_shr(8 * commits) == Some(other.0))
+    }
+}
+
+/// A disk: its record, that of member 0 standing for any, and its content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Disk {
+    record: ClusterRecord,
+    content: Content,
+}
+
+/// A disk among all disks that occurred.
+type DiskId = u32;
+
+/// The disks in ascending order (which is which makes no difference), and what was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct World {
+    disks: Vec<DiskId>,
+    acked: Content,
+}
+
+/// What a mount does to the disks that are there: indices among all.
+#[derive(Clone, Debug)]
+struct Decision {
+    source: usize,
+    sync: NodeSet,
+    onto: NodeSet,
+    /// More than half of this many must have a commit.
+    voters: usize,
+    next_epoch: EpochCounter,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Violations {
+    acked_lost: usize,
+    ties: usize,
+    unmountable: usize,
+    mounts: usize,
+}
+
+struct Model {
+    policy: Policy,
+    count: usize,
+    disks: Vec<Disk>,
+    ids: HashMap<Disk, DiskId>,
+    decisions: HashMap<(Vec<DiskId>, u8), Option<Decision>>,
+    commits: HashMap<(DiskId, u32, u32), DiskId>,
+    found: Violations,
+    next: HashSet<World>,
+}
+
+impl Model {
+    fn new(policy: Policy, count: usize) -> (Self, World) {
+        let members = || (0..count).map(|number| entry(number, PfsKind::Master)).collect();
+        let record = Line::new(1).with(|record| record.members = members()).record();
+        let mut model = Self {
+            policy,
+            count,
+            disks: Vec::new(),
+            ids: HashMap::new(),
+            decisions: HashMap::new(),
+            commits: HashMap::new(),
+            found: Violations::default(),
+            next: HashSet::new(),
+        };
+        let fresh = model.id(Disk { record, content: Content(0) });
+        (model, World { disks: std::vec![fresh; count], acked: Content(0) })
+    }
+
+    fn id(&mut self, disk: Disk) -> DiskId {
+        if let Some(id) = self.ids.get(&disk) {
+            return *id;
+        }
+        let id = self.disks.len() as DiskId;
+        self.disks.push(disk.clone());
+        self.ids.insert(disk, id);
+        id
+    }
+
+    fn disk(&self, id: DiskId) -> &Disk {
+        &self.disks[id as usize]
+    }
+
+    fn version(&self, id: DiskId) -> Version {
+        self.disk(id).record.version
+    }
+
+    /// Explores `mounts` mounts. The last is only judged by what it serves.
+    fn explore(mut self, start: World, mounts: u32) -> Violations {
+        let mut worlds = HashSet::from([start]);
+        for mount in 1..=mounts {
+            for world in &worlds {
+                for visible in (1..1 << self.count).map(NodeSet) {
+                    self.mount(world, visible, mount, mount == mounts);
+                }
+            }
+            worlds = core::mem::take(&mut self.next);
+        }
+        self.found
+    }
+
+    fn decide(&mut self, world: &World, visible: NodeSet) -> Option<Decision> {
+        let key = (world.disks.clone(), visible.0);
+        if let Some(decision) = self.decisions.get(&key) {
+            return decision.clone();
+        }
+        let places: Vec<usize> = visible.iter().map(|node| usize::from(node.0)).collect();
+        let decision = match self.policy {
+            Policy::Assemble => self.ours(world, &places),
+            _ => self.other(world, &places),
+        };
+        self.decisions.insert(key, decision.clone());
+        decision
+    }
+
+    fn ours(&self, world: &World, places: &[usize]) -> Option<Decision> {
+        let record =
+            |place: &usize| ClusterRecord { fsid: fsid(*place), ..self.disk(world.disks[*place]).record.clone() };
+        let records: Vec<ClusterRecord> = places.iter().map(record).collect();
+        let members: Vec<_> = records
+            .iter()
+            .map(|record| Seen {
+                fsid: record.fsid,
+                role: Role::Master,
+                masters: 0,
+                record: Ok(Some(record)),
+                condition: Condition::default(),
+            })
+            .collect();
+        let (plan, onto) = match assemble(&members, &Ask::of(Mount::Quorum)) {
+            Assembly::Serve(plan) => (plan, NodeSet::EMPTY),
+            Assembly::RollForward { plan, onto } => (plan, onto),
+            _ => return None,
+        };
+        let place = |node: NodeIndex| places[usize::from(node.0)];
+        let all = |set: NodeSet| -> NodeSet { set.iter().map(|node| NodeIndex(place(node) as u8)).collect() };
+        Some(Decision {
+            source: place(plan.source),
+            sync: all(plan.current()),
+            onto: all(onto),
+            voters: plan.electorate.current.count,
+            next_epoch: plan.next_epoch,
+        })
+    }
+
+    /// The other policies: versions are compared, nothing else is looked at.
+    fn other(&self, world: &World, places: &[usize]) -> Option<Decision> {
+        let version = |place: usize| self.version(world.disks[place]);
+        let voters = if self.policy == Policy::QuorumOfVisible { places.len() } else { self.count };
+        let quorum = voters / 2 + 1;
+        let order = |a: Version, b: Version| match a.compare(&b) {
+            Standing::Newer => core::cmp::Ordering::Greater,
+            Standing::Older => core::cmp::Ordering::Less,
+            _ => core::cmp::Ordering::Equal,
+        };
+        let having = |wanted: &dyn Fn(Version) -> bool| -> NodeSet {
+            places.iter().filter(|place| wanted(version(**place))).map(|place| NodeIndex(*place as u8)).collect()
+        };
+        let mut newest_first = places.to_vec();
+        newest_first.sort_by(|a, b| order(version(*b), version(*a)).then(a.cmp(b)));
+        let top = newest_first[0];
+        let supporters = |place: usize| having(&|other| order(other, version(place)).is_eq());
+        let has_quorum = |place: &usize| supporters(*place).len() >= quorum;
+        let (source, sync, onto) = match self.policy {
+            Policy::TopNeedsQuorum => (top, supporters(top), NodeSet::EMPTY),
+            Policy::HighestWithQuorum | Policy::QuorumOfVisible => {
+                let source = newest_first.iter().copied().find(has_quorum)?;
+                (source, supporters(source), NodeSet::EMPTY)
+            }
+            Policy::RollBack => {
+                let source = *newest_first.get(quorum - 1)?;
+                // Going back and opening the epoch is one header.
+                (source, having(&|other| order(other, version(source)).is_ge()), NodeSet::EMPTY)
+            }
+            Policy::ContentIsEnough | Policy::PlainCounters | Policy::Assemble => {
+                let has_content = |other: Version| other.content() == version(top).content();
+                let is_enough = self.policy == Policy::ContentIsEnough;
+                let sync = if is_enough { having(&has_content) } else { supporters(top) };
+                let missing = quorum.saturating_sub(sync.len());
+                let lower = newest_first.iter().map(|place| NodeIndex(*place as u8)).filter(|n| !sync.contains(*n));
+                (top, sync, lower.take(missing).collect())
+            }
+        };
+        let next_epoch = places.iter().filter_map(|place| version(*place).commit.epoch.ctr.next()).max()?;
+        let enough = sync.union(onto).len() >= quorum;
+        enough.then_some(Decision { source, sync, onto, voters, next_epoch })
+    }
+
+    fn mount(&mut self, world: &World, visible: NodeSet, mount: u32, is_last: bool) {
+        let Some(decision) = self.decide(world, visible) else {
+            self.found.unmountable += usize::from(visible.len() > self.count / 2);
+            return;
+        };
+        self.found.mounts += 1;
+        let source = world.disks[decision.source];
+        let content = self.disk(source).content;
+        if !content.starts_with(world.acked) {
+            self.found.acked_lost += 1;
+            return;
+        }
+        if is_last {
+            return;
+        }
+        // A crash while the version is rolled forward.
+        for landed in subsets(decision.onto) {
+            let rolled = self.write(world, landed, source);
+            if landed == decision.onto {
+                self.open(&rolled, visible, &decision, source, mount);
+            } else {
+                self.crash(rolled);
+            }
+        }
+    }
+
+    fn open(&mut self, world: &World, visible: NodeSet, decision: &Decision, source: DiskId, mount: u32) {
+        let sync = decision.sync.union(decision.onto);
+        if !self.policy.has_epochs() {
+            return self.serve(world, visible, sync, source, decision.voters, mount);
+        }
+        let id = EpochId { ctr: decision.next_epoch, nonce: Nonce(mount.into()) };
+        let opened = open_epoch(&self.disk(source).record, id, Opening::Quorum);
+        let disk = Disk { record: opened, ..self.disk(source).clone() };
+        let disk = self.id(disk);
+        for landed in subsets(sync) {
+            let world = self.write(world, landed, disk);
+            if 2 * landed.len() > decision.voters {
+                self.serve(&world, visible, landed, disk, decision.voters, mount);
+            } else {
+                self.crash(world);
+            }
+        }
+    }
+
+    /// From here on the mount serves. Others are brought back or not; then there are up to two commits and a crash.
+    fn serve(&mut self, world: &World, visible: NodeSet, sync: NodeSet, disk: DiskId, voters: usize, mount: u32) {
+        self.crash(world.clone());
+        self.commit(world, sync, disk, voters, mount, 1);
+        if visible != sync {
+            let resynced = self.write(world, visible, disk);
+            self.crash(resynced.clone());
+            self.commit(&resynced, visible, disk, voters, mount, 1);
+        }
+    }
+
+    fn commit(&mut self, world: &World, sync: NodeSet, disk: DiskId, voters: usize, mount: u32, number: u32) {
+        let committed = self.committed(disk, mount, number);
+        for landed in subsets(sync).filter(|landed| !landed.is_empty()) {
+            let mut world = self.write(world, landed, committed);
+            if 2 * landed.len() > voters {
+                world.acked = self.disk(committed).content;
+                if number < 2 {
+                    self.commit(&world, landed, committed, voters, mount, number + 1);
+                }
+            }
+            self.crash(world);
+        }
+    }
+
+    fn committed(&mut self, disk: DiskId, mount: u32, number: u32) -> DiskId {
+        if let Some(committed) = self.commits.get(&(disk, mount, number)) {
+            return *committed;
+        }
+        let Disk { record, content } = self.disk(disk).clone();
+        let tid = ModifyTid(record.tid.0 + 10);
+        let record = next_commit(&record, tid, record.version.content()).unwrap();
+        let committed = self.id(Disk { record, content: content.with(mount, number) });
+        self.commits.insert((disk, mount, number), committed);
+        committed
+    }
+
+    fn write(&self, world: &World, onto: NodeSet, disk: DiskId) -> World {
+        let mut world = world.clone();
+        onto.iter().for_each(|node| world.disks[usize::from(node.0)] = disk);
+        world
+    }
+
+    /// What is on the disks now may be what the next mount finds.
+    fn crash(&mut self, mut world: World) {
+        world.disks.sort_unstable();
+        let distinct =
+            || world.disks.iter().enumerate().flat_map(|(place, a)| world.disks[..place].iter().map(move |b| (a, b)));
+        let is_tie = |(a, b): (&DiskId, &DiskId)| {
+            let standing = self.version(*a).compare(&self.version(*b));
+            let same_version = matches!(standing, Standing::Same | Standing::SameContent | Standing::Conflict);
+            same_version && self.disk(*a).content != self.disk(*b).content
+        };
+        if distinct().any(is_tie) {
+            self.found.ties += 1;
+            return;
+        }
+        self.next.insert(world);
+    }
+}
+
+fn subsets(set: NodeSet) -> impl Iterator<Item = NodeSet> {
+    (0..=set.0).map(NodeSet).filter(move |subset| set.contains_all(*subset))
+}
+
+fn explore(policy: Policy, count: usize, mounts: u32) -> Violations {
+    let (model, start) = Model::new(policy, count);
+    model.explore(start, mounts)
+}
+
+/// What the explorations below have in common with the table of the specification.
+const DISKS: usize = 3;
+const MOUNTS: u32 = 4;
+
+#[test]
+fn nothing_is_lost_confused_or_unavailable() {
+    for (disks, mounts) in [(DISKS, MOUNTS + 1), (4, 4), (5, 3)] {
+        let found = explore(Policy::Assemble, disks, mounts);
+        assert_eq!((found.acked_lost, found.ties, found.unmountable), (0, 0, 0), "{disks} disks: {found:?}");
+        assert!(found.mounts > 100);
+    }
+}
+
+/// Which of losses, ties and refusals a policy is known for.
+fn check_flaws(policy: Policy, expected: [bool; 3]) {
+    let found = explore(policy, DISKS, MOUNTS);
+    let flaws = [found.acked_lost, found.ties, found.unmountable].map(|count| count > 0);
+    assert_eq!(flaws, expected, "{policy:?}: {found:?}");
+}
+
+#[test]
+fn the_seeds_rule_confuses_and_refuses() {
+    check_flaws(Policy::TopNeedsQuorum, [false, true, true]);
+}
+
+#[test]
+fn the_later_rule_confuses_and_refuses() {
+    check_flaws(Policy::HighestWithQuorum, [false, true, true]);
+}
+
+#[test]
+fn a_quorum_of_what_is_visible_loses() {
+    check_flaws(Policy::QuorumOfVisible, [true, true, true]);
+}
+
+#[test]
+fn rolling_back_loses() {
+    check_flaws(Policy::RollBack, [true, false, false]);
+}
+
+#[test]
+fn without_epochs_versions_are_confused() {
+    check_flaws(Policy::PlainCounters, [false, true, false]);
+}
+
+#[test]
+fn content_without_its_epoch_loses() {
+    check_flaws(Policy::ContentIsEnough, [true, false, false]);
+}

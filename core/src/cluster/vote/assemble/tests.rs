@@ -1,0 +1,237 @@
+//! Mounts that the table of spec/cluster.md 2.3 has no row for.
+
+extern crate std;
+
+use super::*;
+use crate::cluster::vote::testing::{Line, fsid, member as entry};
+use crate::media::PfsKind;
+use std::string::ToString;
+use std::vec::Vec;
+
+/// A master that is as its record says.
+fn seen(record: &ClusterRecord) -> Seen<'_> {
+    let condition = Condition::default();
+    Seen { fsid: record.fsid, role: Role::Master, masters: 3, record: Ok(Some(record)), condition }
+}
+
+fn mount(records: &[ClusterRecord]) -> Assembly {
+    assemble(&records.iter().map(seen).collect::<Vec<_>>(), &Ask::of(Mount::Quorum))
+}
+
+fn mount_with(records: &[ClusterRecord], ask: &Ask, change: impl FnOnce(&mut [Seen<'_>])) -> Assembly {
+    let mut members: Vec<_> = records.iter().map(seen).collect();
+    change(&mut members);
+    assemble(&members, ask)
+}
+
+fn served(assembly: Assembly) -> Plan {
+    match assembly {
+        Assembly::Serve(plan) => plan,
+        other => panic!("not served: {other:?}"),
+    }
+}
+
+#[test]
+fn split_brain_is_for_the_operator() {
+    let common = Line::new(1).commits(3);
+    let mine = common.clone().epoch(2).commits(2).of(0);
+    let others = common.nonce_epoch(2, 9).commits(2);
+    let records = [mine, others.of(1), others.of(2)];
+    let node = NodeIndex(0);
+    let stop = mount(&records);
+    assert!(matches!(stop, Assembly::Alarm(Alarm::SplitBrain { .. })), "{stop:?}");
+    // The operator's word settles it, and the record that follows says so.
+    let forced = mount_with(&records, &Ask::of(Mount::Forced(NodeIndex(1))), |_| {});
+    let Assembly::Serve(plan) = forced else { panic!("{forced:?}") };
+    assert!(plan.forced && plan.states[0] == State::Compare(Distrust::GivenUp));
+    assert_eq!(plan.given_up.as_slice(), [records[0].version.commit]);
+    let accepted = others.with(|record| record.accepted.extend(plan.given_up.iter().copied())).epoch(3).commits(1);
+    let plan = served(mount(&[records[0].clone(), accepted.of(1), accepted.of(2)]));
+    assert_eq!(plan.states[0], State::Compare(Distrust::GivenUp));
+    // What the loser does after that is not accepted.
+    let further = Line::new(1).commits(3).epoch(2).commits(3).of(0);
+    let stop = mount(&[further, accepted.of(1), accepted.of(2)]);
+    assert!(matches!(stop, Assembly::Alarm(Alarm::SplitBrain { .. })), "{stop:?}");
+    assert_eq!(
+        mount_with(&records, &Ask::of(Mount::AsOf(Some(node))), |_| {}),
+        Assembly::ReadOnlyAsOf { version: records[0].version, nodes: NodeSet::only(node) }
+    );
+}
+
+#[test]
+fn an_acknowledged_tail_is_never_undone() {
+    // Two commits more: the first of them was acknowledged before the second was permitted.
+    let ahead = Line::new(1).commits(5).of(0);
+    let others = Line::new(1).commits(3).epoch(2).commits(1);
+    let stop = mount(&[ahead, others.of(1), others.of(2)]);
+    assert!(matches!(stop, Assembly::Alarm(Alarm::AckedTail { node: NodeIndex(0), .. })), "{stop:?}");
+    // One commit more: nobody was told that it is there.
+    let ahead = Line::new(1).commits(4).of(0);
+    let plan = served(mount(&[ahead, others.of(1), others.of(2)]));
+    assert!(matches!(plan.states[0], State::Undo(fork) if fork.at == Line::new(1).commits(3).record().version.commit));
+}
+
+#[test]
+fn what_a_forced_mount_committed_was_acknowledged() {
+    let forced = |record: &mut ClusterRecord| record.history[0].forced = true;
+    let alone = Line::new(1).commits(3).epoch(2).with(forced).commits(1).of(0);
+    let others = Line::new(1).commits(3).epoch(3).commits(1);
+    let stop = mount(&[alone, others.of(1), others.of(2)]);
+    assert!(matches!(stop, Assembly::Alarm(Alarm::AckedTail { node: NodeIndex(0), .. })), "{stop:?}");
+    // The same without force is what a mount of one commit left behind.
+    let alone = Line::new(1).commits(3).epoch(2).commits(1).of(0);
+    assert!(matches!(served(mount(&[alone, others.of(1), others.of(2)])).states[0], State::Undo(_)));
+}
+
+#[test]
+fn the_same_member_twice() {
+    let line = Line::new(1).commits(3);
+    let records = [line.of(0), line.of(0), line.of(1)];
+    let stop = mount(&records);
+    let same = Refusal::SameMember { first: NodeIndex(0), second: NodeIndex(1), fsid: fsid(0) };
+    assert_eq!(stop, Assembly::Refuse(same));
+    let named = Ask { named: NodeSet::only(NodeIndex(1)), ..Ask::of(Mount::Quorum) };
+    let plan = served(mount_with(&records, &named, |_| {}));
+    assert_eq!((plan.states[0], plan.current()), (State::Twin, NodeSet(0b110)));
+    // With a quorum of others nobody has to choose.
+    let plan = served(mount(&[line.of(0), line.of(0), line.of(1), line.of(2)]));
+    assert_eq!((plan.states[0], plan.current()), (State::Twin, NodeSet(0b1100)));
+}
+
+#[test]
+fn a_pending_change_needs_both_quorums() {
+    // From {0, 1, 2} to {2, 3, 4}.
+    let change = |record: &mut ClusterRecord| {
+        record.members.extend([entry(3, PfsKind::Master), entry(4, PfsKind::Master)]);
+        for (number, member) in record.members.iter_mut().enumerate() {
+            (member.voter, member.previous_voter) = (number >= 2, number <= 2);
+        }
+        record.config.change = 1;
+    };
+    let line = Line::new(1).commits(2).with(change).commits(1);
+    let old = Assembly::Refuse(Refusal::NoPreviousQuorum { have: 1, of: 3, need: 2 });
+    assert_eq!(mount(&[line.of(2), line.of(3), line.of(4)]), old);
+    let new = Assembly::Refuse(Refusal::NoQuorum { have: 1, of: 3, need: 2 });
+    assert_eq!(mount(&[line.of(0), line.of(1), line.of(2)]), new);
+    let plan = served(mount(&[line.of(1), line.of(2), line.of(3)]));
+    assert!(plan.electorate.previous.is_some());
+    // Once a record says it is done, the former voters don't matter.
+    let done = line.clone().with(|record| record.members.iter_mut().for_each(|m| m.previous_voter = false)).commits(1);
+    let assembly = mount(&[done.of(3), line.of(4)]);
+    assert!(
+        matches!(&assembly, Assembly::RollForward { plan, .. } if plan.electorate.previous.is_none()),
+        "{assembly:?}"
+    );
+    // One number, two changes.
+    let other = Line::new(1).commits(3).with(|record| record.members[2].voter = false).of(0);
+    let same_number = Line::new(1).commits(3).of(1);
+    let stop = mount(&[other, same_number]);
+    assert!(matches!(stop, Assembly::Alarm(Alarm::TwoConfigs { .. })), "{stop:?}");
+}
+
+#[test]
+fn content_that_isnt_believed_still_counts_as_seen() {
+    let (late, early) = (Line::new(1).commits(4), Line::new(1).commits(3));
+    let quorum = Ask::of(Mount::Quorum);
+    // Written by somebody else: not a source, and nothing older takes its place.
+    let foreign = |members: &mut [Seen<'_>]| members[0].condition.foreign_write = true;
+    let stop = mount_with(&[late.of(0), early.of(1), early.of(2)], &quorum, foreign);
+    let expected = |may_discard| {
+        let (version, holders) = (late.record().version, NodeSet(1));
+        Assembly::Refuse(Refusal::NoTrustedHolder { version, holders, may_discard })
+    };
+    assert_eq!(stop, expected(true));
+    assert_eq!(mount_with(&[late.of(0), early.of(1)], &quorum, foreign), expected(false));
+    let both = mount_with(&[late.of(0), late.of(1), early.of(2)], &quorum, foreign);
+    let Assembly::RollForward { plan, onto } = both else { panic!("{both:?}") };
+    assert_eq!((plan.source, plan.states[0]), (NodeIndex(1), State::Compare(Distrust::ForeignWrite)));
+    assert_eq!(onto, NodeSet::only(NodeIndex(2)), "the sound one that lacks a commit, not the one to compare");
+    // Recorded by the others as wrong.
+    let distrusts =
+        |record: &mut ClusterRecord| record.members[0].distrusted_from = Some(record.version.commit.position());
+    let judged = late.clone().with(distrusts);
+    let plan = served(mount(&[late.of(0), judged.of(1), judged.of(2)]));
+    assert_eq!(plan.states[0], State::Compare(Distrust::Recorded));
+    // Known to have been further: its newer headers are gone.
+    let knows = |record: &mut ClusterRecord| record.members[2].last_known = record.version.commit;
+    let knowing = Line::new(1).commits(5).with(knows);
+    let plan = served(mount(&[knowing.of(0), knowing.of(1), early.of(2)]));
+    assert_eq!(plan.states[2], State::Compare(Distrust::WentBack));
+    // Half resynchronized.
+    let half = late.clone().with(|record| record.state = MemberState::Resyncing);
+    let plan = served(mount(&[half.of(0), late.of(1), late.of(2)]));
+    assert_eq!(plan.states[0], State::Compare(Distrust::Incomplete));
+}
+
+#[test]
+fn what_was_never_acknowledged_may_be_discarded() {
+    let (late, early) = (Line::new(1).commits(4), Line::new(1).commits(3));
+    let discard = Ask { discard: NodeSet(1), ..Ask::of(Mount::Quorum) };
+    let plan = served(mount_with(&[late.of(0), early.of(1), early.of(2)], &discard, |_| {}));
+    assert!(matches!(plan.states[0], State::Undo(_)));
+    // The third, not there, may have it too. So may one with a damaged header.
+    let refused = mount_with(&[late.of(0), early.of(1)], &discard, |_| {});
+    assert!(matches!(refused, Assembly::Refuse(Refusal::CannotDiscard { .. })), "{refused:?}");
+    let torn = |members: &mut [Seen<'_>]| members[2].condition.torn_header = true;
+    let refused = mount_with(&[late.of(0), early.of(1), early.of(2)], &discard, torn);
+    assert!(matches!(refused, Assembly::Refuse(Refusal::CannotDiscard { .. })), "{refused:?}");
+}
+
+#[test]
+fn who_has_no_say() {
+    let line = Line::new(1).commits(3);
+    let records = [line.of(0), line.of(1), line.of(2)];
+    let quorum = Ask::of(Mount::Quorum);
+    // A blank disk in the place of a member, and a member with a damaged record.
+    let plan = served(mount_with(&records, &quorum, |members| members[2].record = Ok(None)));
+    assert_eq!((plan.states[2], plan.current()), (State::Blank, NodeSet(0b011)));
+    let corruption = Corruption::ClusterRecordCheck;
+    let plan = served(mount_with(&records, &quorum, |members| members[2].record = Err(corruption)));
+    assert_eq!(plan.states[2], State::Damaged(corruption));
+    let two_blank = mount_with(&records, &quorum, |members| {
+        (members[1].record, members[2].record) = (Ok(None), Ok(None));
+    });
+    assert_eq!(two_blank, Assembly::Refuse(Refusal::NoQuorum { have: 1, of: 3, need: 2 }));
+    // A member that was removed comes back.
+    let removed = Line::new(1).commits(4).with(|record| {
+        record.members.pop();
+        record.config.change = 1;
+    });
+    let plan = served(mount(&[removed.of(0), removed.of(1), records[2].clone()]));
+    assert_eq!((plan.states[2], plan.electorate.current.count), (State::Outside, 2));
+    // Masters that never were joined.
+    let unjoined = mount_with(&records, &quorum, |members| members.iter_mut().for_each(|m| m.record = Ok(None)));
+    assert_eq!(unjoined, Assembly::Refuse(Refusal::NoRecord { masters: 3 }));
+    assert_eq!(assemble(&[], &quorum), Assembly::Refuse(Refusal::NoMembers));
+}
+
+#[test]
+fn the_next_epoch_is_above_everything_visible() {
+    // Node 2 is in an epoch that never had a commit, with a counter above the others'.
+    let line = Line::new(1).commits(3);
+    let opened = line.clone().epoch(7).with(|record| record.tid_floor = ModifyTid(9 << 24));
+    let plan = match mount(&[line.of(0), line.of(1), opened.of(2)]) {
+        Assembly::Serve(plan) | Assembly::RollForward { plan, .. } => plan,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((plan.next_epoch, plan.tid_floor), (EpochCounter(8), ModifyTid(10 << 24)));
+    // Nor is one of a soft node's own history given again.
+    let own = line.clone().epoch(12).commits(1);
+    let soft = |members: &mut [Seen<'_>]| members[2].role = Role::SoftMaster;
+    let plan = served(mount_with(&[line.of(0), line.of(1), own.of(2)], &Ask::of(Mount::Quorum), soft));
+    assert_eq!((plan.next_epoch, plan.states[2]), (EpochCounter(13), State::Apart));
+    let last = Line::new(u32::MAX);
+    assert_eq!(mount(&[last.of(0), last.of(1)]), Assembly::Refuse(Refusal::NoMoreEpochs));
+}
+
+#[test]
+fn messages_are_one_line_and_say_what_to_do() {
+    let version = Line::new(4).commits(2).record().version;
+    let node = NodeIndex(2);
+    let refusal = Refusal::NoQuorum { have: 1, of: 3, need: 2 };
+    let expected = "no quorum: 1 of 3 masters are there, 2 are needed: add the missing volumes";
+    assert_eq!(refusal.to_string(), expected);
+    let alarm = Alarm::SplitBrain { node, version, reference: NodeIndex(0), current: version };
+    let expected = "split brain: nodes 2 (4.2) and 0 (4.2) were written apart: force a mount of the one to keep";
+    assert_eq!(alarm.to_string(), expected);
+}

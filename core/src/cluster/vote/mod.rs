@@ -1,0 +1,33 @@
+//! Votes: what nodes say, and what follows from it. Plain functions of plain data, without I/O, waiting or allocation.
+//!
+//! There are two questions (spec/cluster.md 2.3). At a mount: which state is the cluster's, and who has it
+//! ([`assemble`](assemble())). For each element read afterwards: is the answer known, and whose copy is taken
+//! ([`resolve`](resolve())). The first is asked once, about versions; members that have the version are the *sync set*, and only
+//! they are asked the second. An answer that differs within the sync set is therefore a fault of a node, not an opinion.
+
+pub mod assemble;
+pub mod capabilities;
+pub mod electorate;
+pub mod lineage;
+pub mod node_set;
+pub mod refusal;
+pub mod resolve;
+pub mod role;
+pub mod succession;
+#[cfg(test)]
+mod testing;
+pub mod version;
+pub mod view;
+
+pub use assemble::{Ask, Assembly, Condition, Distrust, Mount, Plan, Seen, State, assemble};
+pub use capabilities::Capabilities;
+pub use electorate::Electorate;
+pub use node_set::{MAX_NODES, NodeSet};
+pub use refusal::{Alarm, Refusal};
+pub use resolve::{Care, Element, Verdict, Vote, resolve};
+pub use role::Role;
+pub use version::{CommitId, CommitSeq, EpochCounter, EpochId, Nonce, Standing, Version};
+pub use view::{Target, View};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! What a node is in its cluster.
+
+use core::fmt;
+
+use crate::media::PfsKind;
+
+/// A node's part: who votes, who is written, who may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Votes and is written with the others. Every local filesystem is one, alone.
+    Master,
+    /// Is kept up after the masters, never votes, can be read.
+    Slave,
+    /// Is written by itself, as a history of its own; never votes.
+    SoftMaster,
+    /// Is read by itself; never votes.
+    SoftSlave,
+    /// The super-root: its device's own, a cluster of one.
+    SupRoot,
+    /// A cache of a cluster. Nothing is kept there, and it never votes.
+    Cache,
+}
+
+impl Role {
+    /// The role of a PFS of this kind; none for what is no member of any cluster.
+    pub fn of(kind: PfsKind) -> Option<Self> {
+        Some(match kind {
+            PfsKind::Master => Self::Master,
+            PfsKind::Slave => Self::Slave,
+            PfsKind::SoftMaster => Self::SoftMaster,
+            PfsKind::SoftSlave => Self::SoftSlave,
+            PfsKind::SuperRoot => Self::SupRoot,
+            PfsKind::Cache => Self::Cache,
+            PfsKind::None | PfsKind::Dummy => return None,
+        })
+    }
+
+    /// True for a role whose votes count, if the configuration lists the node as a voter.
+    pub fn votes(self) -> bool {
+        matches!(self, Self::Master | Self::SupRoot)
+    }
+
+    /// True for a role that can be mounted by itself, without the cluster.
+    pub fn is_soft(self) -> bool {
+        matches!(self, Self::SoftMaster | Self::SoftSlave)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Master => "MASTER",
+            Self::Slave => "SLAVE",
+            Self::SoftMaster => "SOFT_MASTER",
+            Self::SoftSlave => "SOFT_SLAVE",
+            Self::SupRoot => "SUPROOT",
+            Self::Cache => "CACHE",
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! The disks of a cluster: mounted together, or each by itself.
+
+use std::rc::Rc;
+
+use allocator_api2::alloc::Global;
+use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector};
+use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, TimeSource, TreeWalk};
+use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
+use hammer2_core::io::wrap::{FaultPlan, Faulty};
+use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
+use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid};
+use hammer2_core::memory::{Heap, Vec as HeapVec, push};
+use hammer2_core::newfs::{NewfsOptions, newfs};
+use hammer2_harness::clock::HostClock;
+use hammer2_harness::executor::Executor;
+
+const HEAP: Heap = &Global;
+const QUEUE_DEPTH: u16 = 64;
+const MEMORY_BYTES: usize = 24 << 20;
+const DISK_BYTES: u64 = 256 << 20;
+const LABEL: &[u8] = b"WORK";
+
+pub(crate) struct Ticks;
+
+impl TimeSource for Ticks {
+    fn now(&self) -> Timestamp {
+        Timestamp { microseconds: 1_700_000_000_000_000 }
+    }
+
+    fn random(&self) -> u64 {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Some disks, each with a plan of what goes wrong.
+pub(crate) struct Members {
+    clock: &'static HostClock,
+    pub(crate) disks: Vec<Rc<MemoryDisk>>,
+    pub(crate) plans: Vec<Rc<FaultPlan>>,
+}
+
+impl Members {
+    /// As many disks, each with a filesystem of its own.
+    pub(crate) fn formatted(count: usize) -> Self {
+        let mut members = Self { clock: HostClock::leaked(), disks: Vec::new(), plans: Vec::new() };
+        for number in 0..count {
+            members.add(number as u8);
+        }
+        members
+    }
+
+    /// Adds a disk with a new filesystem.
+    pub(crate) fn add(&mut self, seed: u8) {
+        self.disks.push(Rc::new(MemoryDisk::new(HEAP, DISK_BYTES)));
+        self.plans.push(Rc::new(FaultPlan::new(HEAP)));
+        let disks = self.node(self.disks.len() - 1);
+        let references: Vec<&Disk> = disks.iter().collect();
+        let mut next = seed;
+        let mut fill = |bytes: &mut [u8]| {
+            bytes.iter_mut().for_each(|byte| {
+                next = next.wrapping_mul(29).wrapping_add(101);
+                *byte = next;
+            });
+        };
+        self.run(newfs(&references, &NewfsOptions::default(), HEAP, &mut fill, Ticks.now())).unwrap();
+    }
+
+    /// Adds a copy of a disk.
+    pub(crate) fn add_copy(&mut self, of: usize) {
+        self.disks.push(Rc::new(self.disks[of].try_clone().unwrap()));
+        self.plans.push(Rc::new(FaultPlan::new(HEAP)));
+    }
+
+    pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        Executor::new(self.clock).block_on(future)
+    }
+
+    fn node(&self, index: usize) -> HeapVec<Disk> {
+        let device = MemoryDevice::new(HEAP, Rc::clone(&self.disks[index]), "memory", QUEUE_DEPTH).unwrap();
+        let device = Faulty::new(HEAP, device, Rc::clone(&self.plans[index])).unwrap();
+        let device = boxed_device(HEAP, device).unwrap();
+        let options = DiskOptions { deadline: std::time::Duration::from_millis(200) };
+        let mut disks = HeapVec::new_in(HEAP);
+        push(&mut disks, Disk::new(HEAP, device, self.clock, options).unwrap()).unwrap();
+        disks
+    }
+
+    /// The nodes with these numbers, opened together.
+    pub(crate) async fn open(&self, nodes: &[usize]) -> Cluster {
+        let mut disks = HeapVec::new_in(HEAP);
+        nodes.iter().for_each(|index| push(&mut disks, self.node(*index)).unwrap());
+        let options = MountOptions { memory_bytes: MEMORY_BYTES };
+        FileSystem::open_nodes(HEAP, disks, options, &mut |_, error| panic!("{error}")).await.unwrap()
+    }
+
+    /// Makes all disks masters of one cluster.
+    pub(crate) fn create(&self) {
+        let all: Vec<usize> = (0..self.disks.len()).collect();
+        let new =
+            NewPfs { label: LABEL, kind: PfsKind::Master, clid: Uuid([7; 16]), fsid: Uuid([9; 16]), time: Ticks.now() };
+        let made = self.run(async { self.open(&all).await.create(&new, Ticks.random()).await });
+        assert_eq!(made, Ok(PfsOutcome::Done));
+    }
+
+    pub(crate) async fn mount(&self, nodes: &[usize]) -> Result<FileSystem, MountError> {
+        let options = MountOptions { memory_bytes: MEMORY_BYTES };
+        FileSystem::mount_pfs(HEAP, self.open(nodes).await, PfsSelector::Label(LABEL), options).await
+    }
+
+    /// Mounts nodes to change something.
+    pub(crate) fn change_on<T>(
+        &self,
+        nodes: &[usize],
+        change: impl AsyncFnOnce(&FileSystem) -> T,
+    ) -> Result<T, MountError> {
+        self.run(async {
+            let fs = self.mount(nodes).await?.make_writable(&Ticks).await?;
+            let changed = change(&fs).await;
+            drop(fs.unmount().await.unwrap());
+            Ok(changed)
+        })
+    }
+
+    /// Everything that is on nodes mounted together, as text.
+    pub(crate) fn content(&self, nodes: &[usize]) -> Vec<String> {
+        self.run(async {
+            let fs = self.mount(nodes).await.unwrap();
+            listing(&fs).await
+        })
+    }
+
+    /// Checks that nodes hold the same, each read by itself, and that their volumes are sound.
+    pub(crate) fn expect_alike(&self, nodes: &[usize]) -> Vec<String> {
+        let together = self.content(nodes);
+        for node in nodes {
+            assert_eq!(self.content(&[*node]), together, "node {node} by itself");
+            assert_eq!(self.problems(*node), Vec::<String>::new(), "node {node}");
+        }
+        together
+    }
+
+    /// What a strict check finds.
+    pub(crate) fn problems(&self, node: usize) -> Vec<String> {
+        struct Findings(Vec<String>);
+        impl Observer for Findings {
+            fn finding(&mut self, finding: &Finding<'_>) {
+                if finding.severity == Severity::Problem {
+                    self.0.push(finding.to_string());
+                }
+            }
+            fn progress(&mut self, _: Progress) {}
+        }
+        let mut findings = Findings(Vec::new());
+        let options = FsckOptions { strict: true, cache_bytes: 0 };
+        self.run(fsck::check(HEAP, self.node(node), options, &mut findings)).map(drop).unwrap();
+        findings.0
+    }
+
+    /// Flips a bit in every so manyth chunk that holds something, volume headers and freemap apart.
+    pub(crate) fn flip_bits(&self, node: usize, every: usize) {
+        const CHUNK: usize = 16 << 10;
+        let disk = &self.disks[node];
+        let mut bytes = vec![0; CHUNK];
+        let mut seen = 0;
+        for offset in (4 << 20..DISK_BYTES).step_by(CHUNK) {
+            disk.read_at(offset, &mut bytes).unwrap();
+            let Some(at) = bytes.iter().position(|byte| *byte != 0) else { continue };
+            seen += 1;
+            if seen % every == 0 {
+                bytes[at] ^= 0x40;
+                disk.write_at(offset, &bytes).unwrap();
+            }
+        }
+    }
+
+    /// Brings one of the mounted nodes in step.
+    pub(crate) fn resync(&self, nodes: &[usize]) -> ResyncCounts {
+        let counts = self.change_on(nodes, async |fs| {
+            let behind = fs.nodes_behind().next().expect("a node is behind");
+            fs.resync(behind).await
+        });
+        counts.unwrap().unwrap()
+    }
+}
+
+/// Makes files in a directory of their own.
+pub(crate) async fn fill(fs: &FileSystem, directory: &str, files: usize) -> Result<(), Error> {
+    let new = NewFile::new(FileKind::Directory, 0o755);
+    let directory = fs.create(Inum::PFS_ROOT, directory.as_bytes(), &new).await?;
+    for number in 0..files {
+        let name = format!("file-{number}");
+        let file = fs.create(directory, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await?;
+        let content: Vec<u8> = (0..number % 40 * 3_000).map(|at| (at * 7 + number + at / 251) as u8).collect();
+        fs.write(file, 0, &content).await?;
+    }
+    Ok(())
+}
+
+/// All names with kind, size, links, modification id and content digest.
+async fn listing(fs: &FileSystem) -> Vec<String> {
+    let mut walk = TreeWalk::new(HEAP, fs, Inum::PFS_ROOT).unwrap();
+    let mut lines = Vec::new();
+    while let Some(found) = walk.next().await.unwrap() {
+        assert_eq!(found.incomplete, None);
+        let path = String::from_utf8_lossy(found.path).into_owned();
+        let attributes = found.attributes(fs).await.unwrap();
+        let (kind, tid) = (attributes.kind, attributes.modify_tid);
+        let mut line = format!("{path} {kind:?} {} {} {tid:?}", attributes.size, attributes.links);
+        if attributes.kind == FileKind::Regular {
+            let mut content = vec![0; attributes.size as usize];
+            let read = fs.read(attributes.inum, 0, &mut content).await.unwrap();
+            let sum = content[..read].iter().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+            line += &format!(" {sum:x}");
+        }
+        lines.push(line);
+    }
+    lines
+}
