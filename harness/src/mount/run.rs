@@ -162,7 +162,8 @@ impl Drop for Begun<'_> {
     }
 }
 
-/// Makes everything durable every now and then, and gives space back in time, until the first time that fails: it is told, and so is everyone who syncs.
+/// Makes everything durable every now and then, and gives space back in time, until the first time that fails: it is told, and
+/// so is everyone who syncs.
 async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
     loop {
         let end = clock.now().after(period);
