@@ -6,4 +6,5 @@ pub mod clock;
 pub mod device;
 pub mod executor;
 pub mod model;
+pub mod mount;
 pub mod time_source;

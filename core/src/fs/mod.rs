@@ -23,6 +23,7 @@ mod read_ahead;
 mod resync;
 mod set_attributes;
 mod snapshot;
+mod sync;
 mod tree_walk;
 mod undo;
 mod write;

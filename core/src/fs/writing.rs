@@ -6,6 +6,7 @@
 use core::cell::{Cell, RefCell};
 
 use super::inode_cache::InodeRef;
+use super::sync::Commits;
 use super::undo::Undo;
 use super::{Error, FileSystem};
 use crate::cluster::{InodeRecord, Modification, Outcome};
@@ -32,10 +33,11 @@ pub trait TimeSource {
 /// The state of a mount that may change things.
 pub(super) struct Writing {
     time: &'static dyn TimeSource,
-    next_inum: Cell<Inum>,
+    pub(super) next_inum: Cell<Inum>,
     next_tid: Cell<ModifyTid>,
     compressor: RefCell<Compressor>,
     pub(super) undo: Undo,
+    pub(super) commits: Commits,
 }
 
 impl Writing {
@@ -52,6 +54,7 @@ impl Writing {
             next_tid: Cell::new(ModifyTid(root.modify_tid.max(tid_floor).0 + 1)),
             compressor: RefCell::new(Compressor::new(heap)?),
             undo: Undo::default(),
+            commits: Commits::default(),
         })
     }
 
@@ -134,17 +137,6 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Makes everything done so far durable.
-    pub async fn sync(&self) -> Result<(), Error> {
-        let _changing = self.changing().await?;
-        self.sync_inside().await
-    }
-
-    pub(super) async fn sync_inside(&self) -> Result<(), Error> {
-        self.write_all().await?;
-        Ok(self.cluster.flush().await?)
-    }
-
     /// Tells the nodes all that is only in memory.
     pub(super) async fn write_all(&self) -> Result<(), Error> {
         let writing = self.writing()?;
@@ -167,7 +159,7 @@ impl FileSystem {
         Ok(())
     }
 
-    async fn write_inodes(&self) -> Result<(), Error> {
+    pub(super) async fn write_inodes(&self) -> Result<(), Error> {
         self.inodes.gather_dirty();
         while let Some(inum) = self.inodes.next_dirty() {
             let inode = self.inode(inum).await?;
@@ -213,9 +205,12 @@ impl FileSystem {
         }
         let encoded = self.encode(&inode, &meta, key, give_up)?;
         let written = self.write_encoded(&inode, key, encoded, true).await;
-        if written.is_err() {
-            // Still only in memory: said so again.
-            self.files.change(inum, key, |_| {});
+        if let Err(error) = written
+            && !self.files.change(inum, key, |_| {})
+            && let Some(writing) = &self.writing
+        {
+            // It isn't in memory either, so that no later sync may pass for one of it.
+            writing.commits.note_loss(error);
         }
         written
     }

@@ -17,6 +17,7 @@ mod ls;
 mod manifest;
 mod methods;
 mod mkdir;
+mod mount;
 mod mv;
 mod newfs;
 mod output;
@@ -64,6 +65,7 @@ enum Command {
     Cat(cat::Cat),
     Get(get::Get),
     Put(put::Put),
+    Mount(mount::Mount),
     Mkdir(mkdir::Mkdir),
     Rm(rm::Rm),
     Mv(mv::Mv),
@@ -125,6 +127,7 @@ impl Command {
             Self::Cat(command) => command.run(settings, output),
             Self::Get(command) => command.run(settings, output),
             Self::Put(command) => command.run(settings, output),
+            Self::Mount(command) => command.run(settings, output),
             Self::Mkdir(command) => command.run(settings, output),
             Self::Rm(command) => command.run(settings, output),
             Self::Mv(command) => command.run(settings, output),

@@ -38,6 +38,7 @@ pub(super) const TOOL_HEAP: Heap = &Global;
 /// A run of the tool: the memory, the time and the devices it uses.
 pub(super) struct Session {
     heap: Heap,
+    budget: &'static Budget<Global>,
     clock: &'static HostClock,
     settings: Settings,
 }
@@ -47,12 +48,12 @@ impl Session {
         let memory_bytes = usize::from(settings.memory) << 20;
         // The mount divides the budget itself; the margin is for what lives only a moment.
         let limit_bytes = memory_bytes + MIN_MEMORY_BYTES;
-        let heap: Heap = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
-        Self { heap, clock: HostClock::leaked(), settings: *settings }
+        let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
+        Self { heap: budget, budget, clock: HostClock::leaked(), settings: *settings }
     }
 
     /// Runs a command.
-    pub(super) fn run(&self, command: impl Future<Output = Result<Outcome, Failure>>) -> Result<Outcome, Failure> {
+    pub(super) fn run<T>(&self, command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         Executor::new(self.clock).block_on(command)
     }
 
@@ -133,12 +134,22 @@ impl Session {
         self.heap
     }
 
+    /// The same, and what is left of it.
+    pub(super) fn budget(&self) -> &'static Budget<Global> {
+        self.budget
+    }
+
+    /// The time of the devices.
+    pub(super) fn clock(&self) -> &'static HostClock {
+        self.clock
+    }
+
     /// Mounts a target's PFS.
     pub(super) async fn mount(&self, target: &Target) -> Result<FileSystem, Failure> {
         self.mount_for(target, Access::Read).await
     }
 
-    async fn mount_for(&self, target: &Target, access: Access) -> Result<FileSystem, Failure> {
+    pub(super) async fn mount_for(&self, target: &Target, access: Access) -> Result<FileSystem, Failure> {
         let cluster = self.open_cluster(target, access).await?;
         let selector = target.label.as_deref().map_or(PfsSelector::Default, PfsSelector::Label);
         let mounted = match FileSystem::mount_pfs(self.heap, cluster, selector, self.options()).await {
