@@ -132,6 +132,11 @@ impl Recording {
         Self { name, base, writes: writes(&log), commits }
     }
 
+    /// How many writes there were.
+    pub(crate) fn write_count(&self) -> usize {
+        self.writes.iter().flatten().count()
+    }
+
     /// Cuts the power everywhere.
     pub(crate) fn cut_everywhere(&self, host: &Host, effort: Effort, seed: u64) -> Tally {
         let mut cutter = Cutter {

@@ -112,6 +112,17 @@ fn cuts_of_every_workload_with_four_header_copies() {
     cut_workloads(VOLUMES[2].0, VOLUMES[2].1);
 }
 
+#[test]
+fn a_whole_volume_is_not_written_by_mounting() {
+    let host = Host::new();
+    for (bytes, copies) in VOLUMES {
+        let once = Recording::new(&host, "mounted", host.formatted(bytes), Model::new(), &[]);
+        assert_eq!(once.write_count(), 0, "{copies}");
+    }
+    let (used, model) = prepared(&host);
+    assert_eq!(Recording::new(&host, "mounted", used, model, &[]).write_count(), 0);
+}
+
 /// After a cut in a header write the volume is used again, and the power cut again.
 #[test]
 fn cuts_of_what_follows_a_cut() {
