@@ -19,24 +19,30 @@ mod pfs;
 mod read;
 mod repair;
 pub mod resync;
+mod scrub;
 mod slots;
+mod status;
 pub mod vote;
 
 pub(crate) use administration::Origin;
 pub use administration::{NewPfs, PfsOutcome};
+pub use enter::ReturnError;
 pub use error::OpError;
-pub use member::{Ejection, MemberState};
+pub use member::{Debt, Ejection, MemberState};
 pub use pfs::{Pfs, PfsSelector};
+pub use scrub::ScrubCounts;
+pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
-    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeIndex,
-    NodeOptions, OpenError, Outcome, Reply, Slot, StoredBlock,
+    BulkfreeCounts, BulkfreeOptions, Command, Entry, EntryBatch, FileBlock, GivenBlock, Growth, InodeRecord,
+    Modification, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Reply, SLOT_BYTES, Slot, StoredBlock,
 };
 
 use core::cell::{Cell, Ref, RefCell};
 
 use crate::io::Buffer;
 use crate::media::cluster_record::ClusterRecord;
+use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{Key, KeyRange, ModifyTid, VolumeHeader};
 use crate::memory::{Heap, NoMemory, Vec};
 use crate::node::{Node, NodeError};
@@ -53,6 +59,10 @@ pub struct Cluster {
     members: Vec<Member>,
     slots: Slots,
     repairs: RefCell<Repairs>,
+    /// The label of a PFS that was made but not committed, and is to be removed before anything else is done.
+    half_made: RefCell<Option<heapless::Vec<u8, INODE_NAME_BYTES>>>,
+    /// Blocks that no node had a good copy of.
+    unrepaired: Cell<u64>,
     /// Who is asked first.
     focus: Cell<NodeIndex>,
     /// No quorum agreed on an answer: nothing is changed any more.
@@ -81,7 +91,9 @@ impl Cluster {
         Ok(Self {
             members,
             slots: Slots::new(heap, options.slots)?,
-            repairs: RefCell::default(),
+            repairs: RefCell::new(Vec::new_in(heap)),
+            half_made: RefCell::new(None),
+            unrepaired: Cell::new(0),
             focus: Cell::new(NodeIndex(0)),
             suspended: Cell::new(false),
             electorate: Cell::new(Electorate::of(NodeSet::first_nodes(1), 1)),
@@ -111,6 +123,11 @@ impl Cluster {
 
     fn members(&self) -> impl Iterator<Item = (NodeIndex, &Member)> {
         (0..).map(NodeIndex).zip(&self.members)
+    }
+
+    /// How many nodes were opened.
+    pub fn nodes(&self) -> usize {
+        self.members.len()
     }
 
     /// The nodes that have executed everything: the sync set.
@@ -187,6 +204,11 @@ impl Cluster {
         self.focus().blocks().give_back(buffer);
     }
 
+    /// Memory for a file block, of one that was written or given back, if there is any. What it holds means nothing.
+    pub fn spare_buffer(&self) -> Option<Buffer> {
+        self.focus().spare_buffer()
+    }
+
     /// Bytes that new blocks can take on every node, what is on its way to the nodes' disks already taken off.
     pub fn free_bytes(&self) -> u64 {
         self.in_sync().iter().map(|index| self.member(index).node.free_bytes()).min().unwrap_or(0)
@@ -195,6 +217,19 @@ impl Cluster {
     /// Bytes that are left to write what is modified, and to delete.
     pub fn reserve_bytes(&self) -> u64 {
         self.in_sync().iter().map(|index| self.member(index).node.reserve_bytes()).min().unwrap_or(0)
+    }
+
+    /// True when `count` blocks of the largest size find room on all nodes, each in one piece.
+    pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, OpError> {
+        let mut has_room = true;
+        for index in self.in_sync().iter() {
+            match self.member(index).node.has_room_in_pieces(count).await {
+                Ok(has) => has_room &= has,
+                Err(error) => self.failed(index, error)?,
+            }
+        }
+        self.require_quorum()?;
+        Ok(has_room)
     }
 
     /// The first block at or after `range`'s start that isn't a hole.

@@ -30,7 +30,7 @@ pub struct NewAttributes {
 impl FileSystem {
     /// Changes what is known of a file, all of it or nothing.
     pub async fn set_attributes(&self, file: Inum, new: &NewAttributes) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let now = self.writing()?.now();
         self.relieve().await?;
         let file = self.inode(file).await?;

@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{BlockArray, Corruption, Inum, Key, KeyRange, ModifyTid, Timestamp, Uuid};
 
@@ -183,7 +183,7 @@ pub struct InodeMeta {
     inode_quota: U64,
     reserved_c8: U64,
     pfs_lsnap_tid: U64,
-    reserved_d8: U64,
+    next_orphan: U64,
     decrypt_check: U64,
     reserved_e8: [u8; 24],
     filename: [u8; INODE_NAME_BYTES],
@@ -200,6 +200,7 @@ const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_type), 0x87);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_clid), 0x90);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, data_quota), 0xb0);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_lsnap_tid), 0xd0);
+const_assert_eq!(core::mem::offset_of!(InodeMeta, next_orphan), 0xd8);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, filename), 0x100);
 
 macro_rules! accessors {
@@ -244,6 +245,9 @@ impl InodeMeta {
         pfs_inum, set_pfs_inum: Inum = Inum, |inum: Inum| U64::new(inum.0);
         /// The operation that took the last snapshot, PFS roots only.
         pfs_lsnap_tid, set_pfs_lsnap_tid: ModifyTid = ModifyTid, |tid: ModifyTid| U64::new(tid.0);
+        /// The next inode without a name that was still open, of a PFS root the first; 0 at the end. Reserved and zero for
+        /// others, who leave it as it is.
+        next_orphan, set_next_orphan: Inum = Inum, |inum: Inum| U64::new(inum.0);
         /// Bytes of data the file may have, stored only.
         data_quota, set_data_quota: u64 = |bytes| bytes, U64::new;
         /// Inodes there may be below, stored only.
@@ -318,6 +322,11 @@ impl InodeMeta {
         Ok(name.split(|byte| *byte == 0).next().unwrap_or(name))
     }
 
+    /// Nothing at all.
+    pub fn blank() -> Self {
+        Self::new_zeroed()
+    }
+
     /// What this says, with what makes `own` the PFS root it is: those fields are a node's own, and differ between nodes
     /// (spec/cluster.md 1, row 21).
     pub fn with_identity_of(&self, own: &Self) -> Self {
@@ -330,7 +339,6 @@ impl InodeMeta {
             pfs_type: own.pfs_type,
             pfs_clid: own.pfs_clid,
             pfs_fsid: own.pfs_fsid,
-            reserved_d8: own.reserved_d8,
             reserved_e8: own.reserved_e8,
             filename: own.filename,
             ..*self

@@ -6,7 +6,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::check::crc32c;
 use super::corruption::HeaderCrc;
-use super::geometry::{HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES};
+use super::geometry::{
+    HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES, capacity_gain,
+};
 use super::record_table::RecordTable;
 use super::{Blockref, Corruption, MediaOffset, MirrorTid, Uuid};
 
@@ -284,6 +286,17 @@ impl VolumeHeader {
     /// Volumes of the filesystem, whatever the version.
     pub fn volume_count(&self) -> usize {
         usize::from(self.nvolumes.max(1))
+    }
+
+    /// Makes the volume larger, of a filesystem that is then `total_bytes` large. What is reserved of the new space is not
+    /// counted as capacity (spec 9.4).
+    pub fn grow(&mut self, volume_bytes: u64, total_bytes: u64) {
+        let more = capacity_gain(self.filesystem_bytes(), total_bytes);
+        self.set_allocator_size(self.allocator_size().saturating_add(more));
+        self.set_volu_size(volume_bytes);
+        if self.nvolumes != 0 {
+            self.set_total_size(total_bytes);
+        }
     }
 
     /// The header copy to write after copy `last` (spec 7.4).

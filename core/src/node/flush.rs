@@ -21,8 +21,6 @@ impl Node {
         let written = self.write_below(Container::SuperRootSet).await;
         self.topology.borrow_mut().ignore_limit = false;
         self.uncommitted.set(true);
-        // Chains that were written are no more, and are read from the devices like all other blocks: whatever became of the rest.
-        self.advance_epoch();
         let settled = self.settle().await;
         written.and(settled)
     }
@@ -41,6 +39,7 @@ impl Node {
         if self.topology.borrow().arena.is_empty() && !self.uncommitted.get() {
             return Ok(false);
         }
+        self.end_discards().await?;
         self.write_back().await?;
         let written = self.write_below(Container::FreemapSet).await;
         self.settle().await?;

@@ -29,14 +29,23 @@ impl HeaderImage {
         Ok(copy)
     }
 
-    fn get_mut(&mut self) -> &mut VolumeHeader {
+    pub(super) fn get_mut(&mut self) -> &mut VolumeHeader {
         VolumeHeader::mut_from_bytes(self.0.bytes_mut()).expect("the buffer has a header's length")
     }
 
     /// Reads a copy from a device.
     pub(crate) async fn read(heap: Heap, disk: &Disk, copy: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        Self::read_at(heap, disk, header_offset(copy)).await
+    }
+
+    /// Reads a twin from a device.
+    pub(crate) async fn read_twin(heap: Heap, disk: &Disk, twin: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        Self::read_at(heap, disk, twin_offset(twin)).await
+    }
+
+    async fn read_at(heap: Heap, disk: &Disk, offset: u64) -> Result<Result<Self, DeviceError>, NoMemory> {
         let Self(buffer) = Self::blank(heap)?;
-        Ok(disk.read(DeviceOffset(header_offset(copy)), buffer).await.map(Self))
+        Ok(disk.read(DeviceOffset(offset), buffer).await.map(Self))
     }
 
     /// Bytes to be written over what is left of a torn header. No header has a sector like these: wherever the write is torn
@@ -78,8 +87,8 @@ pub(super) struct Committed {
 const PLACES: usize = HEADER_COPIES + HEADER_TWINS;
 
 /// A place a header may be at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+#[derive(Clone, Copy)]
+pub(super) enum Place {
     Copy(usize),
     /// Every header is written twice; the second time into a reserved slot nobody else uses, so that one torn write never
     /// leaves a volume without its newest header (spec/cluster.md 5.3).
@@ -178,11 +187,11 @@ impl Node {
             return Err(NodeError::Fault(fault));
         }
         for place in &torn {
-            self.write_at(*place, HeaderImage::blot(self.heap)?).await?;
+            self.write_at(0, *place, HeaderImage::blot(self.heap)?).await?;
         }
         self.flush_devices().await?;
         for place in torn.into_iter().chain(copy) {
-            self.write_at(place, self.header_image()?).await?;
+            self.write_at(0, place, self.header_image()?).await?;
         }
         self.flush_devices().await?;
         let mut committed = self.committed.borrow_mut();
@@ -199,6 +208,7 @@ impl Node {
         debug_assert!(self.committed.borrow().torn.is_empty(), "what is changed was recovered");
         let tid = self.topology.borrow().pending_tid;
         let header = next.get_mut();
+        self.note_size(header);
         header.sroot_blockset = self.topology.borrow().super_root;
         header.freemap_blockset = self.topology.borrow().freemap;
         header.set_tids(tid);
@@ -207,12 +217,12 @@ impl Node {
         header.seal();
         let copy = header.next_copy(last);
         let twin = Place::Twin(copy % HEADER_TWINS);
-        self.write_at(twin, next.copy(self.heap)?).await?;
+        self.write_at(0, twin, next.copy(self.heap)?).await?;
         if copy == last {
             // The only copy: it may be torn only while its twin is whole.
             self.flush_devices().await?;
         }
-        self.write_at(Place::Copy(copy), next.copy(self.heap)?).await?;
+        self.write_at(0, Place::Copy(copy), next.copy(self.heap)?).await?;
         self.flush_devices().await?;
         *self.committed.borrow_mut() =
             Committed { header: next, copy, copy_is_missing: false, torn: heapless::Vec::new() };
@@ -220,9 +230,10 @@ impl Node {
         Ok(())
     }
 
-    async fn write_at(&self, place: Place, image: HeaderImage) -> Result<(), NodeError> {
-        let Some(root) = self.blocks.volumes().root() else { return Ok(()) };
-        let written = root.disk.write(DeviceOffset(place.offset()), image.0).await;
-        written.map(drop).map_err(|error| self.broken(0, error))
+    /// Writes a header to a place of a volume.
+    pub(super) async fn write_at(&self, volume: usize, place: Place, image: HeaderImage) -> Result<(), NodeError> {
+        let Some(to) = self.blocks.volumes().iter().nth(volume) else { return Ok(()) };
+        let written = to.disk.write(DeviceOffset(place.offset()), image.0).await;
+        written.map(drop).map_err(|error| self.broken(volume, error))
     }
 }

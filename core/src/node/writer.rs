@@ -160,6 +160,17 @@ impl Writer {
         self.overlaps(place.offset(), bytes) || self.staging.borrow().iter().any(staged)
     }
 
+    /// Gives up all writes, and forgets what went wrong with any.
+    pub(super) fn reset(&self, volumes: &Volumes) {
+        for Outstanding { volume, ticket, .. } in core::mem::take(&mut *self.outstanding.borrow_mut()) {
+            if let Some(volume) = volumes.iter().nth(volume) {
+                volume.disk.abandon(ticket);
+            }
+        }
+        *self.staging.borrow_mut() = [const { None }; STREAMS];
+        self.failed.set(None);
+    }
+
     /// What went wrong with a write, if anything did.
     pub(super) fn failure(&self) -> Option<NodeFault> {
         self.failed.get()
@@ -171,6 +182,11 @@ impl Writer {
             buffer.truncate(len);
             self.submit(volumes, start, buffer).await;
         }
+    }
+
+    /// A buffer of a block that was written.
+    pub(super) fn take_spare(&self) -> Option<Buffer> {
+        self.spare.borrow_mut().pop()
     }
 
     fn buffer(&self) -> Result<Buffer, NoMemory> {

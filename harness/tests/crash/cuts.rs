@@ -39,6 +39,8 @@ pub(crate) struct Recording {
     /// By request: the writes.
     writes: Vec<Option<Write>>,
     commits: Vec<Commit>,
+    /// Capacity at the beginning and at the end.
+    capacities: [u64; 2],
 }
 
 /// How much is tried.
@@ -109,9 +111,11 @@ impl Recording {
         let log = Rc::new(Log::new(HEAP, LOG_LIMIT, Detail::Data));
         let logged = Logged::new(HEAP, device(&copy(&base)), 0, Rc::clone(&log)).unwrap();
         let mut commits = vec![Commit { first: 0, end: 0, model: model.clone() }];
-        host.run(async {
+        let has_grown = model.has_grown;
+        let capacities = host.run(async {
             let mut model = model;
             let fs = host.mount_writable(HEAP, logged).await.unwrap();
+            let before = fs.statistics().total_bytes;
             for (index, step) in steps.iter().enumerate() {
                 let first = log.entries().len();
                 let outcome = step.perform(&fs, &model).await;
@@ -127,9 +131,11 @@ impl Recording {
                     commits.push(Commit { first, end, model: model.clone() });
                 }
             }
+            // A volume that has grown before doesn't here.
+            if has_grown { [fs.statistics().total_bytes; 2] } else { [before, fs.statistics().total_bytes] }
         });
         assert_eq!(log.missed(), 0, "{name}: the log is complete");
-        Self { name, base, writes: writes(&log), commits }
+        Self { name, base, writes: writes(&log), commits, capacities }
     }
 
     /// How many writes there were.
@@ -289,7 +295,8 @@ impl Cutter<'_> {
             let mut differences = Vec::new();
             for commit in recording.candidates(at) {
                 match mounted.difference(&commit.model).await {
-                    None => return &commit.model,
+                    None if mounted.total_bytes() == recording.capacity(&commit.model) => return &commit.model,
+                    None => differences.push(format!("{} bytes", mounted.total_bytes())),
                     Some(what) => differences.push(what),
                 }
             }
@@ -312,6 +319,11 @@ impl Cutter<'_> {
 }
 
 impl Recording {
+    /// The capacity of a volume in this state.
+    fn capacity(&self, model: &Model) -> u64 {
+        self.capacities[usize::from(model.has_grown)]
+    }
+
     fn write(&self, index: usize) -> &Write {
         self.writes[index].as_ref().expect("the request is a write")
     }

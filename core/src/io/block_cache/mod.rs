@@ -62,8 +62,7 @@ pub struct BlockCache {
     /// The bytes of each frame, apart from the books, so that a block can be looked at while others come and go.
     bytes: Vec<RefCell<Option<Buffer>>>,
     loaded: Wakers,
-    /// Buffers of the largest size that were given back, for the next reads: allocating and zeroing one takes as long as
-    /// copying half of it.
+    /// Buffers that were given back, for the next reads: allocating and zeroing one takes as long as copying half of it.
     spare: RefCell<Vec<Buffer>>,
 }
 
@@ -240,15 +239,36 @@ impl BlockCache {
     /// Gives back a buffer that [`take`](Self::take) returned.
     pub fn give_back(&self, buffer: Buffer) {
         let mut spare = self.spare.borrow_mut();
-        if buffer.len() == Radix::MAX.bytes() && spare.len() < spare.capacity() {
-            spare.push(buffer);
+        if buffer.len() < CHUNK_BYTES as usize {
+            return;
         }
+        if spare.len() < spare.capacity() {
+            spare.push(buffer);
+        } else if let Some(oldest) = spare.first_mut() {
+            // Of a size that nobody wanted lately.
+            *oldest = buffer;
+        }
+    }
+
+    /// A buffer of this size that was given back.
+    pub(crate) fn take_spare(&self, bytes: usize) -> Option<Buffer> {
+        let mut spare = self.spare.borrow_mut();
+        let found = spare.iter().rposition(|buffer| buffer.len() == bytes)?;
+        Some(spare.remove(found))
     }
 
     /// A buffer to read into; what it holds means nothing.
     fn buffer(&self, bytes: usize) -> Result<Buffer, NoMemory> {
-        let spare = (bytes == Radix::MAX.bytes()).then(|| self.spare.borrow_mut().pop()).flatten();
-        spare.map_or_else(|| Buffer::new(self.heap, bytes), Ok)
+        self.take_spare(bytes).map_or_else(|| Buffer::new(self.heap, bytes), Ok)
+    }
+
+    /// Forgets everything that nobody is using at the moment.
+    pub fn forget(&self) {
+        let mut frames = self.frames.borrow_mut();
+        while let Some((victim, loading)) = frames.evict() {
+            self.abandon(loading);
+            self.bytes[victim].take();
+        }
     }
 
     /// Forgets everything known of a place that is about to be written.
@@ -257,6 +277,9 @@ impl BlockCache {
         let end = offset.0.saturating_add(bytes as u64);
         // Blocks smaller than a chunk have frames of their own when the chunk can't be read.
         for radix in (Radix::MIN.value()..=Radix::MAX.value()).filter_map(|radix| Radix::new(radix).ok()) {
+            if !frames.has_any(radix) {
+                continue;
+            }
             let size = radix.bytes() as u64;
             let mut base = offset.0 - offset.0 % size;
             while base < end {
@@ -312,12 +335,16 @@ impl BlockCache {
                 return Ok(frame);
             }
             let (victim, loading) = frames.evict().ok_or(NoMemory)?;
-            if let Some(loading) = loading
-                && let Some(volume) = self.volumes.iter().nth(loading.volume.into())
-            {
-                volume.disk.abandon(loading.ticket);
-            }
+            self.abandon(loading);
             self.bytes[victim].take();
+        }
+    }
+
+    fn abandon(&self, loading: Option<Loading>) {
+        if let Some(loading) = loading
+            && let Some(volume) = self.volumes.iter().nth(loading.volume.into())
+        {
+            volume.disk.abandon(loading.ticket);
         }
     }
 
