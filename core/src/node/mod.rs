@@ -98,7 +98,7 @@ impl Node {
     fn new(heap: Heap, volumes: Volumes, committed: Committed, options: NodeOptions) -> Result<Self, NoMemory> {
         let header = committed.header.get();
         let total_bytes = volumes.total_bytes();
-        let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, committed.last_tid);
+        let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, header.mirror_tid());
         let allocator = Allocator::new(heap, header.allocator_beg(), total_bytes, header.allocator_free())?;
         Ok(Self {
             committed: RefCell::new(committed),

@@ -315,8 +315,7 @@ enum Below {
     Inode(Opened),
 }
 
-/// The super-root's inode as a modified chain.
-pub(super) fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
+fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
     let set = Container::SuperRootSet;
     let index = topology.position(set, Inum::SUPER_ROOT.key());
     let missing = || failed(&topology.super_root[0], Corruption::NoSuperRoot);

@@ -36,8 +36,8 @@ fn seed() -> u64 {
 
 fn effort() -> Effort {
     match is_full() {
-        true => Effort { tears: 6, header_tears: 12, shuffles: 8, check_every: 1, depth: 0 },
-        false => Effort { tears: 2, header_tears: 5, shuffles: 2, check_every: 8, depth: 0 },
+        true => Effort { tears: 6, header_tears: 12, header_sector: None, shuffles: 8, check_every: 1, depth: 0 },
+        false => Effort { tears: 2, header_tears: 5, header_sector: None, shuffles: 2, check_every: 8, depth: 0 },
     }
 }
 
@@ -116,6 +116,17 @@ fn cuts_of_every_workload_with_four_header_copies() {
     cut_workloads(VOLUMES[2].0, VOLUMES[2].1);
 }
 
+#[test]
+fn a_whole_volume_is_not_written_by_mounting() {
+    let host = Host::new();
+    for (bytes, copies) in VOLUMES {
+        let once = Recording::new(&host, "mounted", host.formatted(bytes), Model::new(), &[]);
+        assert_eq!(once.write_count(), 0, "{copies}");
+    }
+    let (used, model) = prepared(&host);
+    assert_eq!(Recording::new(&host, "mounted", used, model, &[]).write_count(), 0);
+}
+
 /// Sizes before and after: inside the last leaf of the freemap, into others, into places of further header copies.
 const GROWTHS: [(u64, u64); 4] = [(256 << 20, 512 << 20), (256 << 20, 5 << 29), (3 << 30, 5 << 30), (5 << 29, 9 << 30)];
 
@@ -175,6 +186,27 @@ fn cuts_of_what_follows_a_cut() {
             let depth = if is_full() { 2 } else { 1 };
             let effort = Effort { depth, tears: 1, shuffles: 1, ..effort() };
             Recording::new(&host, "after a cut", base, Model::new(), &steps).cut_everywhere(&host, effort, seed())
+        });
+    }
+}
+
+/// A header lands but for one sector, the volume is used again, and of the next header only that sector lands: where both say
+/// the same there, the first becomes whole. What it leads to must still be there.
+#[test]
+fn a_torn_header_that_the_next_would_make_whole() {
+    let host = Host::new();
+    let steps = [Step::Create("f".into()), Step::Append("f".into(), 700), Step::Sync];
+    for (bytes, copies) in VOLUMES {
+        let base = host.formatted(bytes);
+        timed(&format!("headers torn at every sector that isn't blank, {copies}"), || {
+            let mut total = Tally::default();
+            for sector in [0, 1, 4, 7, 127] {
+                let once = Effort { tears: 0, header_tears: 0, shuffles: 0, depth: 1, ..effort() };
+                let effort = Effort { header_sector: Some(sector), ..once };
+                let recording = Recording::new(&host, format!("sector {sector}"), base.clone(), Model::new(), &steps);
+                total.add(recording.cut_everywhere(&host, effort, seed()));
+            }
+            total
         });
     }
 }
