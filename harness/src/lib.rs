@@ -5,4 +5,5 @@ pub mod cli;
 pub mod clock;
 pub mod device;
 pub mod executor;
+pub mod sim;
 pub mod time_source;

@@ -29,8 +29,8 @@ pub use member::{Ejection, MemberState};
 pub use pfs::{Pfs, PfsSelector};
 
 pub use crate::node::{
-    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, InodeRecord, Modification, NodeFault, NodeIndex,
-    NodeOptions, OpenError, Outcome, Reply, Slot, StoredBlock,
+    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, Ingredient, InodeRecord, Modification, NodeFault, NodeIndex,
+    NodeOptions, OpenError, Outcome, Protocol, Reply, Slot, StoredBlock,
 };
 
 use core::cell::{Cell, Ref, RefCell};
@@ -73,6 +73,7 @@ pub struct Cluster {
     /// The last transaction id given.
     last_tid: Cell<ModifyTid>,
     target: Cell<Target>,
+    protocol: Cell<Protocol>,
     heap: Heap,
 }
 
@@ -93,6 +94,7 @@ impl Cluster {
             refused: Cell::new(None),
             last_tid: Cell::new(ModifyTid(0)),
             target: Cell::new(Target::Quorum),
+            protocol: Cell::default(),
             heap,
         })
     }
@@ -111,6 +113,17 @@ impl Cluster {
 
     fn members(&self) -> impl Iterator<Item = (NodeIndex, &Member)> {
         (0..).map(NodeIndex).zip(&self.members)
+    }
+
+    /// Changes the rules that are followed.
+    pub fn set_protocol(&self, protocol: Protocol) {
+        self.protocol.set(protocol);
+        self.members.iter().for_each(|member| member.node.set_protocol(protocol));
+    }
+
+    /// What each node is to the mount, in the order in which they were opened.
+    pub fn states(&self) -> impl Iterator<Item = MemberState> {
+        self.members.iter().map(|member| member.state.get())
     }
 
     /// The nodes that have executed everything: the sync set.
@@ -146,7 +159,7 @@ impl Cluster {
     /// Takes a node out of the sync set: it is asked nothing and told nothing any more.
     fn eject(&self, index: NodeIndex, why: Ejection) {
         let member = self.member(index);
-        if member.is_in_sync() {
+        if member.is_in_sync() && self.protocol.get().has(Ingredient::Eject) {
             log::warn!("node {} leaves the cluster: {why}", index.0);
             member.state.set(MemberState::Ejected(why));
         }

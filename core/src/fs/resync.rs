@@ -1,13 +1,18 @@
 //! Bringing nodes of the cluster back in step while the file system is mounted.
 
 use super::{Error, FileSystem};
-use crate::cluster::NodeIndex;
 use crate::cluster::resync::{ResyncCounts, ResyncError};
+use crate::cluster::{MemberState, NodeIndex};
 
 impl FileSystem {
     /// The nodes that have another version than the cluster's.
     pub fn nodes_behind(&self) -> impl Iterator<Item = NodeIndex> {
         self.cluster.behind()
+    }
+
+    /// What each node is to the mount, in the order in which they were opened.
+    pub fn node_states(&self) -> impl Iterator<Item = MemberState> {
+        self.cluster.states()
     }
 
     /// Brings a node in step with the others. Changes wait meanwhile.

@@ -16,6 +16,7 @@ mod locate;
 mod modification;
 mod modify;
 mod open;
+mod protocol;
 mod recovery;
 mod slots;
 mod survey;
@@ -31,6 +32,7 @@ pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
 pub use modification::{Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
+pub use protocol::{Ingredient, Protocol};
 
 use core::cell::{Cell, Ref, RefCell};
 
@@ -79,6 +81,7 @@ pub struct Node {
     uncommitted: Cell<bool>,
     /// A device failed while writing: nothing is written any more.
     broken: Cell<Option<NodeFault>>,
+    protocol: Cell<Protocol>,
 }
 
 impl Node {
@@ -98,6 +101,7 @@ impl Node {
             epoch: Cell::new(Epoch(1)),
             uncommitted: Cell::new(false),
             broken: Cell::new(None),
+            protocol: Cell::default(),
         })
     }
 
@@ -114,6 +118,11 @@ impl Node {
     /// Which copy of the header that is.
     pub fn header_copy(&self) -> usize {
         self.committed.borrow().copy
+    }
+
+    /// Changes the rules that are followed.
+    pub fn set_protocol(&self, protocol: Protocol) {
+        self.protocol.set(protocol);
     }
 
     /// The volumes.

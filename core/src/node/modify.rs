@@ -3,7 +3,7 @@
 use zerocopy::IntoBytes;
 
 use super::locate::InodeName;
-use super::{Modification, Node, NodeError, NodeFault, Outcome, Slot, StoredBlock, failed};
+use super::{Ingredient, Modification, Node, NodeError, NodeFault, Outcome, Slot, StoredBlock, failed};
 use crate::chain::{ChainId, Container, Inserted, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
 use crate::io::BlockCache;
@@ -63,7 +63,8 @@ impl Node {
         containers: ModifyTid,
         modification: Modification<'_>,
     ) -> Result<Outcome, NodeError> {
-        self.topology.borrow_mut().copied_stamp = Some(containers);
+        let containers = self.protocol.get().has(Ingredient::Stamp).then_some(containers);
+        self.topology.borrow_mut().copied_stamp = containers;
         let done = self.modify(tid, modification).await;
         self.topology.borrow_mut().copied_stamp = None;
         done

@@ -27,6 +27,7 @@ mod random;
 mod rm;
 mod session;
 mod show;
+mod sim;
 mod size;
 mod source_tree;
 mod stat;
@@ -82,6 +83,7 @@ enum Command {
     Show(show::Show),
     Freemap(freemap::Freemap),
     Fsck(fsck::Fsck),
+    Sim(sim::Sim),
 }
 
 const AFTER_HELP: &str = "\
@@ -136,6 +138,7 @@ impl Command {
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),
             Self::Fsck(command) => command.run(settings, output),
+            Self::Sim(command) => command.run(settings, output),
         }
     }
 }
