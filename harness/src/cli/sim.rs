@@ -51,6 +51,9 @@ pub(super) struct Sim {
     /// Runs at the same time [default: one for each CPU]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
+    /// Tell on standard error what happens; for a single run
+    #[arg(long)]
+    trace: bool,
     /// Print a JSON object a line: each violation, then the summary
     #[arg(long)]
     json: bool,
@@ -67,6 +70,9 @@ fn fault_names() -> Vec<&'static str> {
 impl Sim {
     pub(super) fn run(&self, _: &ToolSettings, output: &mut Output) -> Result<Outcome, Failure> {
         let settings = self.settings()?;
+        if self.trace && log::set_logger(&Trace).is_ok() {
+            log::set_max_level(log::LevelFilter::Debug);
+        }
         let mut total = Tally::default();
         let progress = bar("seeds", self.seeds);
         let mut failed = None;
@@ -80,6 +86,7 @@ impl Sim {
             failed.is_none()
         });
         progress.finish_and_clear();
+        log::set_max_level(log::LevelFilter::Off);
         if let Some((seed, what)) = &failed {
             let least = sim::shrink(*seed, &settings);
             self.tell(output, *seed, what, &settings, &least)?;
@@ -178,6 +185,21 @@ impl Sim {
              violations, trace {hash}"
         ))
     }
+}
+
+/// Tells what happens on standard error.
+struct Trace;
+
+impl log::Log for Trace {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{}", record.args());
+    }
+
+    fn flush(&self) {}
 }
 
 fn counts(counts: &Counts) -> Value {

@@ -10,7 +10,7 @@ use hammer2_core::fs::{Cookie, Error, FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 
 use super::host::Host;
-use super::model::Change;
+use super::model::{Change, Entries};
 use super::nodes::HEAP;
 use super::random::Random;
 use super::world::World;
@@ -93,9 +93,11 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn violation(&self, what: String) {
-        self.is_over.set(true);
-        self.wrong.borrow_mut().get_or_insert(what);
+    /// Something is wrong, unless the cluster is lost already: then nobody knows what has been done of the last operation.
+    fn violation(&self, what: String) {
+        if !self.is_over.replace(true) {
+            *self.wrong.borrow_mut() = Some(what);
+        }
     }
 
     /// Judges an error; true if it is the cluster's, and nothing is known of what was done.
@@ -163,6 +165,7 @@ impl Session<'_> {
             Err(_) => self.world.history.borrow_mut().attempted(&self.world.model.borrow()),
         }
         self.host.note(2);
+        log::info!("commit: {:?}", done.as_ref().err());
         done
     }
 
@@ -255,6 +258,7 @@ impl Session<'_> {
         let (what, result) = self.carry_out(&change).await;
         let is_allowed = self.world.model.borrow().allows(&change);
         self.host.note(3 + u64::from(result.is_ok()));
+        log::info!("{change:?}: {result:?}");
         match result {
             Ok(made) if is_allowed => self.world.model.borrow_mut().apply(change, made),
             Ok(_) => self.violation(format!("{what} was done though it is impossible")),
@@ -307,9 +311,11 @@ impl Session<'_> {
         let entries = model.entries(directory);
         match (listed, entries) {
             (Ok(listing), Some(entries)) if listing.next.is_none() && listing.damaged.is_none() => {
-                let same = batch.iter().all(|entry| entries.get(entry.name) == Some(&entry.inum));
-                if !same || batch.iter().count() != entries.len() {
-                    self.violation(format!("I13: directory {directory} lists something else than was put there"));
+                let found: Entries = batch.iter().map(|entry| (entry.name.to_vec(), entry.inum)).collect();
+                if found != *entries {
+                    let extra: Vec<_> = found.iter().filter(|(name, _)| !entries.contains_key(*name)).collect();
+                    let missing: Vec<_> = entries.iter().filter(|(name, _)| !found.contains_key(*name)).collect();
+                    self.violation(format!("I13: directory {directory} lacks {missing:?} and has {extra:?}"));
                 }
             }
             (Ok(listing), _) => {

@@ -1,6 +1,7 @@
 //! The filesystem as maps and vectors: what must be found after everything that was done.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use hammer2_core::media::{FileKind, Inum};
@@ -21,7 +22,7 @@ pub(super) struct Model {
 }
 
 /// An operation that changes something.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Change {
     Create { directory: Inum, name: Vec<u8>, kind: FileKind },
     Write { file: Inum, offset: u64, data: Vec<u8> },
@@ -31,6 +32,24 @@ pub(super) enum Change {
     Unlink { directory: Inum, name: Vec<u8> },
     RemoveDirectory { directory: Inum, name: Vec<u8> },
     Rename { from: Inum, name: Vec<u8>, to: Inum, new_name: Vec<u8> },
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        match self {
+            Self::Create { directory, name, kind } => write!(f, "create {kind:?} {} in {directory}", text(name)),
+            Self::Write { file, offset, data } => write!(f, "write {} bytes to {file} at {offset}", data.len()),
+            Self::Truncate { file, size } => write!(f, "truncate {file} to {size}"),
+            Self::Punch { file, offset, bytes } => write!(f, "punch {bytes} bytes of {file} at {offset}"),
+            Self::Link { file, directory, name } => write!(f, "link {file} as {} in {directory}", text(name)),
+            Self::Unlink { directory, name } => write!(f, "unlink {} in {directory}", text(name)),
+            Self::RemoveDirectory { directory, name } => write!(f, "rmdir {} in {directory}", text(name)),
+            Self::Rename { from, name, to, new_name } => {
+                write!(f, "rename {} in {from} to {} in {to}", text(name), text(new_name))
+            }
+        }
+    }
 }
 
 impl Model {

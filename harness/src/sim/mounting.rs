@@ -8,7 +8,7 @@ use super::reading::{difference, read_all};
 use super::world::{Trust, World};
 
 /// Something that is given to a mount as a node.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) enum Seat {
     /// A disk of the cluster.
     Member(usize),
@@ -74,6 +74,7 @@ impl World {
         };
         self.tally.borrow_mut().verdict(&name);
         self.host.note(7);
+        log::info!("refused: {error}");
         Refused(name)
     }
 

@@ -25,6 +25,12 @@ pub(super) const HEAP: Heap = &Global;
 pub(super) const LABEL: &[u8] = b"WORK";
 const MEMORY_BYTES_PER_NODE: usize = 2 << 20;
 
+impl std::fmt::Debug for Drive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "drive {}", self.number)
+    }
+}
+
 /// A disk and what goes wrong with it.
 #[derive(Clone)]
 pub(super) struct Drive {

@@ -65,7 +65,7 @@ impl World {
             *self.disks[number].drive.disk.medium.borrow_mut() = old.image();
             self.disks[number].trust.set(Trust::Forgetful);
             self.tally.borrow_mut().fault("returned-old");
-        } else if is_written {
+        } else if is_written && self.disks[number].trust.get() == Trust::Sound {
             let drive = self.disks[number].drive.clone();
             *self.plan.borrow_mut() = Plan::quiet(0);
             let written = self.run(async { Ok(nodes::write_as_foreigner(self.host, &drive).await) })?;
@@ -139,6 +139,7 @@ impl World {
     /// Mounts, works, and stops in one way or another. False if it couldn't be mounted because of disks that aren't sound;
     /// none if the power went.
     fn session(&self, seats: &[Seat], plan: Plan) -> Result<Option<bool>, String> {
+        log::info!("mounting {seats:?}");
         *self.plan.borrow_mut() = plan;
         self.run(async {
             let fs = match self.mount_writable(seats).await {

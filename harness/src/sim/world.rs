@@ -187,6 +187,7 @@ impl World {
             return;
         }
         self.host.note(100 + kind as u64);
+        log::info!("{} on disk {}, node {seat}", kind.name(), disk.drive.number);
         if kind != Kind::Slow {
             disk.is_ailing.set(true);
         }
@@ -226,6 +227,7 @@ impl World {
 
     fn cut_power(&self) {
         self.tally.borrow_mut().crashes += 1;
+        log::info!("the power goes, {} commits under way", self.syncing.get());
         if self.syncing.get() > 0 {
             self.history.borrow_mut().attempted(&self.model.borrow());
         }
