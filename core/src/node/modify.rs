@@ -50,6 +50,7 @@ impl Node {
             }
             Modification::WriteBlock { file, key, block } => self.write_block(tid, self.name(file)?, key, block).await,
             Modification::RemoveBlocks { file, range } => self.remove_blocks(tid, self.name(file)?, range).await,
+            Modification::Stamp { slot, range } => self.stamp(tid, self.name(slot)?, range).await,
             Modification::CreatePfs { inode, key, origin } => self.create_pfs(tid, inode, key, origin).await,
             Modification::RemovePfs { key } => self.remove_entry(tid, Below::SuperRoot, key).await,
         }
@@ -227,6 +228,19 @@ impl Node {
             for key in keys {
                 self.remove_entry(tid, Below::Inode(file), key).await?;
             }
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn stamp(&self, tid: ModifyTid, name: InodeName, range: KeyRange) -> Result<Outcome, NodeError> {
+        let mut rest = self.protocol.get().has(Ingredient::Stamp).then_some(range);
+        while let Some(range) = rest {
+            rest = self
+                .change(|topology, _, blocks| {
+                    let root = Container::Chain(modify_named(topology, blocks, name)?);
+                    topology.stamp_first(blocks, root, range, tid)
+                })
+                .await?;
         }
         Ok(Outcome::Done)
     }
