@@ -48,9 +48,8 @@ impl Host {
         host
     }
 
-    /// The host runs, until so many requests have been made.
+    /// The power goes after so many requests.
     pub(super) fn power_until(&self, requests: Option<u64>) {
-        self.power_on();
         self.power_left.set(requests);
     }
 

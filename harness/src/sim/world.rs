@@ -208,6 +208,7 @@ impl World {
             Crash::InMount(requests) => Some(requests),
             _ => None,
         };
+        self.host.power_on();
         self.host.power_until(requests);
         self.syncing.set(0);
         let done = executor::run(self.host, session);
