@@ -10,17 +10,14 @@ use super::plan::Plan;
 use super::world::World;
 
 impl World {
-    pub(super) fn fork(&mut self) -> Result<(), String> {
+    pub(super) fn fork(&self) -> Result<(), String> {
         let count = self.disks.len();
         let originals: Vec<Seat> = (0..count).map(Seat::Member).collect();
-        *self.plan.borrow_mut() = Plan::quiet(0);
         self.tally.borrow_mut().fault("forked");
-        let images = |world: &Self| -> Vec<Seat> {
-            let image = |number: usize| Drive::new(world.disks[number].drive.disk.medium.borrow().image(), number);
-            (0..count).map(|number| Seat::Other(image(number))).collect()
-        };
-        let copies = images(self);
-        let before = self.model.borrow().clone();
+        // All in step: a disk that neither set writes to belongs to both.
+        self.session(&originals, Plan::quiet(2))?;
+        let image = |number: usize| Drive::new(self.disks[number].drive.disk.medium.borrow().image(), number);
+        let copies: Vec<Seat> = (0..count).map(|number| Seat::Other(image(number))).collect();
         let served = self.run(async {
             let Ok(fs) = self.mount_writable(&originals).await else { return Err("I33: all disks are refused".into()) };
             if self.check_served(&fs).await? { self.leave_a_mark(&fs, b"mine", true).await } else { Ok(()) }
@@ -28,7 +25,6 @@ impl World {
         if served.is_none() {
             return Ok(());
         }
-        let _ = before;
         self.run(async {
             let Ok(fs) = self.mount_writable(&copies).await else { return Err("I33: all copies are refused".into()) };
             self.leave_a_mark(&fs, b"theirs", false).await

@@ -138,7 +138,7 @@ impl World {
 
     /// Mounts, works, and stops in one way or another. False if it couldn't be mounted because of disks that aren't sound;
     /// none if the power went.
-    fn session(&self, seats: &[Seat], plan: Plan) -> Result<Option<bool>, String> {
+    pub(super) fn session(&self, seats: &[Seat], plan: Plan) -> Result<Option<bool>, String> {
         log::info!("mounting {seats:?}");
         *self.plan.borrow_mut() = plan;
         self.run(async {
