@@ -74,6 +74,7 @@ impl Session<'_> {
             let event = self.world.before_step(number);
             self.world.tally.borrow_mut().operations += 1;
             let started = self.host.nanoseconds();
+            log::info!("step {number}");
             let what = match event {
                 Some(Event::Sync) => {
                     self.sync().await;
@@ -86,6 +87,7 @@ impl Session<'_> {
                 None => self.step().await,
             };
             let took = self.host.nanoseconds() - started;
+            log::info!("step {number}: {what} done");
             self.host.note(took);
             if took > LIMIT_NANOSECONDS && self.world.must_work(self.fs) {
                 self.violation(format!("I14: {what} took {} s though a quorum is healthy", took / 1_000_000_000));

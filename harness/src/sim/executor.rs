@@ -59,6 +59,7 @@ pub(super) fn run<T>(host: &Host, future: impl Future<Output = T>) -> Result<T, 
         }
         polls = 0;
         if !host.advance() || host.nanoseconds() > limit {
+            log::info!("hung at {} s", host.nanoseconds() / 1_000_000_000);
             return Err(Stopped::Hung);
         }
     }
