@@ -17,6 +17,9 @@ use crate::sim::{self, Counts, Ingredient, Run, Settings, Tally};
 /// Parts of the protocol that the specification names and the core doesn't have yet.
 const NOT_YET: [&str; 5] = ["permit", "pair", "joint", "workroot", "pin"];
 
+/// Runs go on until so many have failed.
+const SHOWN: usize = 10;
+
 /// Simulate clusters on disks that fail, and check what they promise
 ///
 /// Each seed is one run: disks, clients, faults, power cuts. The same seed is always the same run. Nothing outside the process is
@@ -75,24 +78,22 @@ impl Sim {
         }
         let mut total = Tally::default();
         let progress = bar("seeds", self.seeds);
-        let mut failed = None;
+        let mut failed: Vec<(u64, String)> = Vec::new();
         self.each_seed(&settings, |seed, run| {
             progress.inc(1);
             total.add(&run.tally);
-            if let Some(what) = run.violation {
-                failed = Some((seed, what));
-            }
+            failed.extend(run.violation.map(|what| (seed, what)));
             // Without an ingredient one failure is all that is wanted.
-            failed.is_none()
+            failed.len() < if settings.without.is_some() { 1 } else { SHOWN }
         });
         progress.finish_and_clear();
         log::set_max_level(log::LevelFilter::Off);
-        if let Some((seed, what)) = &failed {
-            let least = sim::shrink(*seed, &settings);
-            self.tell(output, *seed, what, &settings, &least)?;
+        for (number, (seed, what)) in failed.iter().enumerate() {
+            let least = (number == 0).then(|| sim::shrink(*seed, &settings));
+            self.tell(output, *seed, what, &settings, least.as_ref())?;
         }
         self.conclude(&total, output)?;
-        Ok(if failed.is_none() { Outcome::Good } else { Outcome::Bad })
+        Ok(if failed.is_empty() { Outcome::Good } else { Outcome::Bad })
     }
 
     fn settings(&self) -> Result<Settings, Failure> {
@@ -157,17 +158,18 @@ impl Sim {
         seed: u64,
         what: &str,
         settings: &Settings,
-        least: &Settings,
+        least: Option<&Settings>,
     ) -> Result<(), Failure> {
-        let (again, shorter) = (command(seed, settings), command(seed, least));
-        let smaller = sim::run(seed, least).violation.unwrap_or_default();
+        let again = command(seed, settings);
+        let shorter = least.map(|least| (command(seed, least), sim::run(seed, least).violation.unwrap_or_default()));
         if self.json {
             return output.line(json!({
-                "violation": what, "seed": seed, "reproduce": again, "least": shorter, "least_violation": smaller,
+                "violation": what, "seed": seed, "reproduce": again,
+                "least": shorter.map(|(command, what)| json!({ "violation": what, "reproduce": command })),
             }));
         }
         output.line(format_args!("seed {seed}: {what}; {again}"))?;
-        output.line(format_args!("  least: {smaller}; {shorter}"))
+        shorter.map_or(Ok(()), |(command, what)| output.line(format_args!("  least: {what}; {command}")))
     }
 
     fn conclude(&self, total: &Tally, output: &mut Output) -> Result<(), Failure> {
