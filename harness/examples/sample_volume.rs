@@ -4,19 +4,16 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use allocator_api2::alloc::Global;
-use hammer2_core::io::MemoryDisk;
 use hammer2_core::media::{Compression, Inum};
 use hammer2_core::newfs::NewfsOptions;
 use hammer2_core::selftest::image::{Content, FileRecipe, Image, ImageError, Spread};
 use hammer2_harness::clock::HostClock;
+use hammer2_harness::device::save_image;
 use hammer2_harness::executor::Executor;
 
 const IMAGE_BYTES: u64 = 1 << 30;
-/// What is written to the file at a time, if it isn't zero.
-const PIECE_BYTES: usize = 16384;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: sample_volume IMG")?;
@@ -27,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         fill(&mut image)?;
         Ok::<_, ImageError>(image)
     })?;
-    Ok(save(&image.disks()[0], &File::create_new(path)?)?)
+    Ok(save_image(&image.disks()[0], &File::create_new(path)?)?)
 }
 
 /// One of most things, and a snapshot that is the same.
@@ -50,16 +47,4 @@ fn fill(image: &mut Image) -> Result<(), ImageError> {
     image.commit()?;
     image.snapshot(b"DATA", b"DATA.1")?;
     image.commit()
-}
-
-fn save(disk: &MemoryDisk, file: &File) -> std::io::Result<()> {
-    file.set_len(disk.size_bytes())?;
-    let mut piece = vec![0; PIECE_BYTES];
-    for offset in (0..disk.size_bytes()).step_by(PIECE_BYTES) {
-        disk.read_at(offset, &mut piece).map_err(std::io::Error::other)?;
-        if piece.iter().any(|byte| *byte != 0) {
-            file.write_all_at(&piece, offset)?;
-        }
-    }
-    Ok(())
 }

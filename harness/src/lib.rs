@@ -5,5 +5,6 @@ pub mod cli;
 pub mod clock;
 pub mod device;
 pub mod executor;
+pub mod model;
 pub mod sim;
 pub mod time_source;

@@ -13,6 +13,7 @@ mod interrupts;
 mod link;
 mod options;
 mod platform;
+mod power_cut;
 mod serial;
 mod stack_guard;
 mod start_info;
@@ -47,7 +48,7 @@ fn run(start_info: &'static StartInfo) -> Verdict {
         Ok(options) => options,
         Err(word) => {
             println!(
-                "kernel: `{word}` on the command line isn't understood; use mode=suite or mode=walk nodes=0,1,..."
+                "kernel: `{word}` on the command line isn't understood; use mode=suite, walk, power-cut or power-check"
             );
             return Verdict::Fail;
         }
@@ -70,5 +71,7 @@ fn run(start_info: &'static StartInfo) -> Verdict {
     match options.mode {
         Mode::Suite => suite::run(&platform),
         Mode::Walk => walk::run(&platform, &options.nodes),
+        Mode::PowerCut => power_cut::work(&platform, &options),
+        Mode::PowerCheck => power_cut::check(&platform, &options),
     }
 }

@@ -1,4 +1,5 @@
-//! The kernel command line: `mode=suite` or `mode=walk nodes=0,0,1`.
+//! The kernel command line: `mode=suite`, `mode=walk nodes=0,0,1`, `mode=power-cut seed=1 epochs=40` or
+//! `mode=power-check seed=1 acknowledged=17`.
 
 /// Disks that can be assigned to nodes.
 const MAX_DISKS: usize = 32;
@@ -10,6 +11,10 @@ pub(crate) enum Mode {
     Suite,
     /// Read everything on the disks, write nothing.
     Walk,
+    /// Do a workload on the volume on the first disk, until it is done or the power goes.
+    PowerCut,
+    /// Check what a power cut has left on the first disk.
+    PowerCheck,
 }
 
 /// The options, as given.
@@ -18,16 +23,27 @@ pub(crate) struct Options {
     /// The number of the node each disk belongs to, in the order of the disks. Disks of the same number are the volumes
     /// of one node, in any order.
     pub(crate) nodes: heapless::Vec<u8, MAX_DISKS>,
+    /// What the workload's random numbers begin with.
+    pub(crate) seed: u64,
+    /// How long the workload is.
+    pub(crate) epochs: u64,
+    /// The last epoch of the workload that was acknowledged.
+    pub(crate) acknowledged: u64,
 }
 
 impl Options {
     /// Reads a command line. `Err` is the word that isn't understood.
     pub(crate) fn parse(command_line: &str) -> Result<Self, &str> {
-        let mut options = Self { mode: Mode::Suite, nodes: heapless::Vec::new() };
+        let mut options = Self { mode: Mode::Suite, nodes: heapless::Vec::new(), seed: 1, epochs: 1, acknowledged: 0 };
         for word in command_line.split_ascii_whitespace() {
             match word.split_once('=') {
                 Some(("mode", "suite")) => options.mode = Mode::Suite,
                 Some(("mode", "walk")) => options.mode = Mode::Walk,
+                Some(("mode", "power-cut")) => options.mode = Mode::PowerCut,
+                Some(("mode", "power-check")) => options.mode = Mode::PowerCheck,
+                Some(("seed", number)) => options.seed = number.parse().map_err(|_| word)?,
+                Some(("epochs", number)) => options.epochs = number.parse().map_err(|_| word)?,
+                Some(("acknowledged", number)) => options.acknowledged = number.parse().map_err(|_| word)?,
                 Some(("nodes", list)) => {
                     for number in list.split(',') {
                         let node = number.parse().map_err(|_| word)?;

@@ -123,6 +123,11 @@ impl Arena {
         self.bytes >= self.limit_bytes
     }
 
+    /// Bytes of modified blocks it is for.
+    pub fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
     /// Bytes of modified blocks.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -78,7 +78,7 @@ impl Topology {
         let entries = self.array(container).entries();
         let (key, keybits) = match policy {
             Policy::Data => data_span(entries, capacity),
-            Policy::Directory => directory_span(entries, new.key(), capacity),
+            Policy::Directory => directory_span(entries, new.key(), capacity, self.array(container).span()),
             Policy::Freemap => freemap_span(entries),
         };
         let kind = if policy == Policy::Freemap { BlockKind::FreemapNode } else { BlockKind::Indirect };
@@ -156,8 +156,8 @@ fn data_span(entries: &[Blockref], capacity: usize) -> (Key, KeyBits) {
     aligned(first, (smallest.0 + capacity.trailing_zeros() as u8).min(63))
 }
 
-/// The fuller half of the range the entries take.
-fn directory_span(entries: &[Blockref], new: Key, capacity: usize) -> (Key, KeyBits) {
+/// The fuller half of the range the entries take; never all of what the container spans.
+fn directory_span(entries: &[Blockref], new: Key, capacity: usize, container: KeyRange) -> (Key, KeyBits) {
     let (mut bits, mut low, mut high) = (0u8, 0usize, 0usize);
     // When the range grows, all counted so far fall into one of its halves.
     let fold = |bits: u8, low: &mut usize, high: &mut usize| {
@@ -183,7 +183,8 @@ fn directory_span(entries: &[Blockref], new: Key, capacity: usize) -> (Key, KeyB
         }
     }
     let mut half = bits.saturating_sub(1);
-    while 1usize.checked_shl(half.into()).is_some_and(|width| width < capacity) {
+    let container_half = (container.last.0 - container.first.0) / 2;
+    while 1usize.checked_shl(half.into()).is_some_and(|width| width < capacity) && 1 << half < container_half {
         half += 1;
         fold(half + 1, &mut low, &mut high);
     }

@@ -147,7 +147,14 @@ impl Cluster {
             own.meta.pfs_nmasters = if self.members.len() > 1 { self.electorate.get().current.count as u8 } else { 0 };
             let node = &self.member(index).node;
             let added = match add_root(node, tid, new.label, own, origin).await {
-                Ok(()) => node.flush().await,
+                Ok(()) => match node.flush().await {
+                    // Not done, then: no later commit may take it along.
+                    Err(error) if node.fault().is_none() => {
+                        remove_root(node, new.label).await?;
+                        Err(error)
+                    }
+                    flushed => flushed,
+                },
                 failed => failed,
             };
             if let Err(error) = added {
@@ -178,11 +185,16 @@ pub(super) async fn add_root(
     Err(NodeError::NoSpace)
 }
 
+/// Removes the root of the PFS with this label, and commits nothing; what cluster the PFS is of, if there is one.
+async fn remove_root(node: &Node, label: &[u8]) -> Result<Option<Uuid>, NodeError> {
+    let Some(pfs) = find_pfs(node, PfsSelector::Label(label)).await? else { return Ok(None) };
+    node.modify(node.next_super_tid(), Modification::RemovePfs { key: pfs.root.key }).await?;
+    Ok(Some(pfs.clid))
+}
+
 /// Removes the PFS with this label and commits that; false if there is none.
 async fn remove_from(node: &Node, label: &[u8]) -> Result<bool, NodeError> {
-    let Some(pfs) = find_pfs(node, PfsSelector::Label(label)).await? else { return Ok(false) };
-    node.modify(node.next_super_tid(), Modification::RemovePfs { key: pfs.root.key }).await?;
-    let clid = pfs.clid;
+    let Some(clid) = remove_root(node, label).await? else { return Ok(false) };
     if node.stage().await? {
         node.commit(&mut |header| {
             header.cluster_records.remove(clid);

@@ -1,14 +1,14 @@
 //! Committing on several nodes: all blocks on all of them, then the headers, then the answer (spec/cluster.md 5.3).
 //!
-//! A commit cuts the stream of modifications at the same place on every node in sync, because they all have executed the same ones, with
-//! answers that were compared one by one. Each header carries the cluster's record beside the topology, so the version a node
-//! claims and the content it has change in one write. A commit is acknowledged when a quorum of the voters has it durable. Until
-//! then no later one begins.
+//! A commit cuts the stream of modifications at the same place on every node in sync, because they all have executed the same
+//! ones, with answers that were compared one by one. Each header carries the cluster's record beside the topology, so the version
+//! a node claims and the content it has change in one write. A commit is acknowledged when a quorum of the voters has it durable.
+//! Until then no later one begins.
 
 use super::join::join_all;
 use super::member;
 use super::vote::succession::{next_commit, open_epoch};
-use super::vote::{CommitId, EpochId, NodeSet, Nonce, Target};
+use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, NodeSet, Nonce, Target};
 use super::{Cluster, Ejection, Ingredient, NodeIndex, OpError};
 use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, MemberState};
@@ -157,8 +157,13 @@ impl Cluster {
                 };
                 if member.is_in_sync() {
                     (listed.state, listed.last_known) = (MemberState::InSync, version);
+                    listed.distrusted_from = None;
                 } else if listed.state == MemberState::InSync {
                     listed.state = MemberState::WriteDisabled;
+                }
+                if matches!(member.state.get(), super::MemberState::Ejected(why) if why.is_about_content()) {
+                    // What it holds is wrong, and nothing says since when.
+                    listed.distrusted_from = Some((EpochCounter(0), CommitSeq(0)));
                 }
             }
         }

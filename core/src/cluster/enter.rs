@@ -11,7 +11,7 @@ use super::vote::{Ask, Assembly, Condition, Electorate, Mount, NodeSet, Plan, Ro
 use super::{Cluster, Command, InodeRecord, MAX_NODES, NodeIndex, OpError, Pfs, PfsSelector, Reply, Slot};
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::{Corruption, ModifyTid, Uuid};
-use crate::node::NodeError;
+use crate::node::{NodeError, OpenError};
 
 /// What a node has of a PFS.
 struct Found {
@@ -47,7 +47,7 @@ impl Cluster {
         let mut found: heapless::Vec<Found, MAX_NODES> = heapless::Vec::new();
         for (index, _) in self.members() {
             // A cluster has no more nodes than fit.
-            let _ = found.push(self.look_at(index, pfs, slot).await?);
+            let _ = found.push(self.look_at(index, pfs.clid, slot).await?);
         }
         let seen: heapless::Vec<Seen<'_>, MAX_NODES> = found.iter().map(Found::seen).collect();
         let is_plain = |seen: &Seen<'_>| seen.record == Ok(None) && seen.masters <= 1;
@@ -62,10 +62,38 @@ impl Cluster {
         Ok((slot, self.member(index).node.record(slot).await?))
     }
 
+    /// Looks again at a node that left: its devices are reset, its headers read. It then is behind, or stays away, as at a
+    /// mount. Nothing else may be done meanwhile.
+    pub async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
+        let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else {
+            return Ok(self.member(index).state.get());
+        };
+        self.member(index).node.reopen().await?;
+        let mut found: heapless::Vec<Found, MAX_NODES> = heapless::Vec::new();
+        for (index, _) in self.members() {
+            // A cluster has no more nodes than fit.
+            let _ = found.push(self.look_at(index, clid, self.slots.root()).await?);
+        }
+        let seen: heapless::Vec<Seen<'_>, MAX_NODES> = found.iter().map(Found::seen).collect();
+        let state = match assemble(&seen, &Ask::of(Mount::Quorum)) {
+            Assembly::Serve(plan) | Assembly::RollForward { plan, .. } => plan.states[usize::from(index.0)],
+            Assembly::Refuse(refusal) => return Err(OpError::Refused(refusal).into()),
+            Assembly::Alarm(alarm) => return Err(OpError::Alarm(alarm).into()),
+            Assembly::ReadOnlyAsOf { .. } => State::Apart,
+        };
+        let state = match (member_state(state, &seen[usize::from(index.0)]), &found[usize::from(index.0)].record) {
+            // It holds the last commit, but not what was done since.
+            (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt { since: record.tid, thorough: false }),
+            (state, _) => state,
+        };
+        self.member(index).state.set(state);
+        Ok(state)
+    }
+
     /// What a node has of the PFS; its root is opened.
-    async fn look_at(&self, index: NodeIndex, pfs: &Pfs, slot: Slot) -> Result<Found, OpError> {
+    async fn look_at(&self, index: NodeIndex, clid: Uuid, slot: Slot) -> Result<Found, OpError> {
         let member = self.member(index);
-        let looked = self.look_inside(index, pfs, slot).await;
+        let looked = self.look_inside(index, clid, slot).await;
         let found = match looked {
             Ok(Some(found)) => found,
             Ok(None) => Found::nothing(index),
@@ -82,13 +110,13 @@ impl Cluster {
         Ok(found)
     }
 
-    async fn look_inside(&self, index: NodeIndex, pfs: &Pfs, slot: Slot) -> Result<Option<Found>, NodeError> {
+    async fn look_inside(&self, index: NodeIndex, clid: Uuid, slot: Slot) -> Result<Option<Found>, NodeError> {
         let node = &self.member(index).node;
-        let Some(own) = find_pfs(node, PfsSelector::Cluster(pfs.clid)).await? else { return Ok(None) };
+        let Some(own) = find_pfs(node, PfsSelector::Cluster(clid)).await? else { return Ok(None) };
         let Reply::Inode(_) = node.execute(Command::OpenPfs { label: &own.label, into: slot }).await? else {
             return Ok(None);
         };
-        let record = node.header().cluster_records.find(pfs.clid);
+        let record = node.header().cluster_records.find(clid);
         let bind = node.bind(slot).await?;
         let foreign_write = matches!(&record, Ok(Some(record)) if record.bind != bind);
         Ok(Some(Found {
@@ -133,15 +161,7 @@ impl Cluster {
     /// Takes over a plan. Until it is rolled forward to a quorum, its version can be looked at.
     fn follow(&self, seen: &[Seen<'_>], plan: &Plan, soft: Option<NodeIndex>, onto: NodeSet) {
         for ((index, member), (state, seen)) in self.members().zip(plan.states.iter().zip(seen)) {
-            let tid = seen.record.ok().flatten().map_or(ModifyTid(0), |record| record.tid);
-            member.state.set(match state {
-                State::Current => MemberState::InSync,
-                State::Behind => MemberState::Behind(Debt { since: tid, thorough: false }),
-                State::Undo(_) | State::Compare(_) | State::Blank => {
-                    MemberState::Behind(Debt { since: ModifyTid(0), thorough: true })
-                }
-                other => MemberState::Aside(*other),
-            });
+            member.state.set(member_state(*state, seen));
             log::debug!("node {}: {:?}", index.0, state);
         }
         self.electorate.set(plan.electorate);
@@ -166,4 +186,28 @@ impl Cluster {
         self.electorate.set(Electorate::of(nodes, voters));
         *self.record.borrow_mut() = record.cloned();
     }
+}
+
+/// What a node takes part with, by the state it was found in.
+fn member_state(state: State, seen: &Seen<'_>) -> MemberState {
+    let tid = seen.record.ok().flatten().map_or(ModifyTid(0), |record| record.tid);
+    match state {
+        State::Current => MemberState::InSync,
+        State::Behind => MemberState::Behind(Debt { since: tid, thorough: false }),
+        State::Undo(_) | State::Compare(_) | State::Blank => {
+            MemberState::Behind(Debt { since: ModifyTid(0), thorough: true })
+        }
+        other => MemberState::Aside(other),
+    }
+}
+
+/// Why a node that left can't come back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReturnError {
+    /// Its disks don't make a filesystem any more, or another one.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The cluster can't have it back.
+    #[error("{0}")]
+    Cluster(#[from] OpError),
 }

@@ -46,6 +46,11 @@ pub enum Ejection {
 }
 
 impl Ejection {
+    /// True when what the node holds is wrong, not only what it could do.
+    pub fn is_about_content(self) -> bool {
+        matches!(self, Self::Dissent | Self::Fault(NodeFault::Corrupt { .. }))
+    }
+
     pub(super) fn of(error: NodeError) -> Self {
         match error {
             NodeError::NoMemory => Self::NoMemory,

@@ -19,14 +19,19 @@ mod pfs;
 mod read;
 mod repair;
 pub mod resync;
+mod scrub;
 mod slots;
+mod status;
 pub mod vote;
 
 pub(crate) use administration::Origin;
 pub use administration::{NewPfs, PfsOutcome};
+pub use enter::ReturnError;
 pub use error::OpError;
-pub use member::{Ejection, MemberState};
+pub use member::{Debt, Ejection, MemberState};
 pub use pfs::{Pfs, PfsSelector};
+pub use scrub::ScrubCounts;
+pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
     BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, Ingredient, InodeRecord, Modification, NodeFault, NodeIndex,
@@ -53,6 +58,8 @@ pub struct Cluster {
     members: Vec<Member>,
     slots: Slots,
     repairs: RefCell<Repairs>,
+    /// Blocks that no node had a good copy of.
+    unrepaired: Cell<u64>,
     /// Who is asked first.
     focus: Cell<NodeIndex>,
     /// No quorum agreed on an answer: nothing is changed any more.
@@ -82,7 +89,8 @@ impl Cluster {
         Ok(Self {
             members,
             slots: Slots::new(heap, options.slots)?,
-            repairs: RefCell::default(),
+            repairs: RefCell::new(Vec::new_in(heap)),
+            unrepaired: Cell::new(0),
             focus: Cell::new(NodeIndex(0)),
             suspended: Cell::new(false),
             electorate: Cell::new(Electorate::of(NodeSet::first_nodes(1), 1)),
@@ -121,9 +129,9 @@ impl Cluster {
         self.members.iter().for_each(|member| member.node.set_protocol(protocol));
     }
 
-    /// What each node is to the mount, in the order in which they were opened.
-    pub fn states(&self) -> impl Iterator<Item = MemberState> {
-        self.members.iter().map(|member| member.state.get())
+    /// How many nodes were opened.
+    pub fn nodes(&self) -> usize {
+        self.members.len()
     }
 
     /// The nodes that have executed everything: the sync set.
@@ -203,6 +211,11 @@ impl Cluster {
     /// Bytes that new blocks can take on every node, what is on its way to the nodes' disks already taken off.
     pub fn free_bytes(&self) -> u64 {
         self.in_sync().iter().map(|index| self.member(index).node.free_bytes()).min().unwrap_or(0)
+    }
+
+    /// Bytes that are left to write what is modified, and to delete.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.in_sync().iter().map(|index| self.member(index).node.reserve_bytes()).min().unwrap_or(0)
     }
 
     /// The first block at or after `range`'s start that isn't a hole.

@@ -6,10 +6,11 @@
 
 use super::{Cluster, Command, Ejection, Modification, NodeIndex, OpError, Reply, StoredBlock};
 use crate::media::{Inum, Key, KeyRange, ModifyTid};
+use crate::memory::{self, Vec};
 use crate::node::{Element, Elements, FileBlock, NodeError, NodeFault};
 
 /// Repairs remembered; a node that needs more leaves.
-const REMEMBERED: usize = 64;
+const REMEMBERED: usize = 4096;
 
 /// A file block to be written anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,20 +21,27 @@ pub(super) struct Repair {
 }
 
 /// What is to be repaired.
-pub(super) type Repairs = heapless::Vec<Repair, REMEMBERED>;
+pub(super) type Repairs = Vec<Repair>;
 
 impl Cluster {
     /// Takes note that a node couldn't answer where another could.
     pub(super) fn note_unreadable(&self, node: NodeIndex, command: &Command<'_>, fault: NodeFault) {
-        let repair = match command {
-            Command::ReadBlock { file, key } if !fault.is_timeout() => {
-                self.slots.inum(*file).map(|file| Repair { node, file, key: *key })
-            }
+        let file = match command {
+            Command::ReadBlock { file, key } if !fault.is_timeout() => self.slots.inum(*file).map(|file| (file, *key)),
             _ => None,
         };
-        let Some(repair) = repair else { return self.eject(node, Ejection::Fault(fault)) };
+        match file {
+            Some((file, key)) => self.to_be_repaired(node, file, key, fault),
+            None => self.eject(node, Ejection::Fault(fault)),
+        }
+    }
+
+    /// Takes note that a node can't read a file block.
+    pub(super) fn to_be_repaired(&self, node: NodeIndex, file: Inum, key: Key, fault: NodeFault) {
+        let repair = Repair { node, file, key };
         let mut repairs = self.repairs.borrow_mut();
-        if !repairs.contains(&repair) && repairs.push(repair).is_err() {
+        let is_full = repairs.len() >= REMEMBERED;
+        if !repairs.contains(&repair) && (is_full || memory::push(&mut repairs, repair).is_err()) {
             self.eject(node, Ejection::Fault(fault));
         }
     }
@@ -43,15 +51,19 @@ impl Cluster {
         loop {
             let Some(repair) = self.repairs.borrow().last().copied() else { return Ok(()) };
             if self.member(repair.node).is_in_sync() {
-                let mended = self.write_anew(repair).await?;
-                mended.unwrap_or_else(|error| self.eject_for(repair.node, error));
+                match self.write_anew(repair).await {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => self.eject_for(repair.node, error),
+                    // Nobody has it: it stays as it is, and says so when it is read.
+                    None => self.unrepaired.set(self.unrepaired.get() + 1),
+                }
             }
             self.repairs.borrow_mut().pop();
         }
     }
 
-    /// Writes a block anew; an error of the node itself inside one of the cluster.
-    async fn write_anew(&self, repair: Repair) -> Result<Result<(), NodeError>, OpError> {
+    /// Writes a block anew; none if no other node has it.
+    async fn write_anew(&self, repair: Repair) -> Option<Result<(), NodeError>> {
         for source in self.read_order().filter(|source| *source != repair.node) {
             let Some((tid, block)) = self.stored_block(source, repair.file, repair.key).await else { continue };
             let node = &self.member(repair.node).node;
@@ -61,9 +73,9 @@ impl Cluster {
                 Ok(_) => node.modify(tid, write).await.map(drop),
                 Err(error) => Err(error),
             };
-            return Ok(written);
+            return Some(written);
         }
-        Err(self.no_quorum())
+        None
     }
 
     /// A file block as a node has it stored, with the operation that wrote it; none if it can't be had.

@@ -7,6 +7,7 @@
 //! All methods take `&self` and may run at the same time, on one thread.
 
 mod attributes;
+mod bulkfree;
 mod directory;
 mod error;
 mod file;

@@ -1,18 +1,35 @@
-//! Bringing nodes of the cluster back in step while the file system is mounted.
+//! Looking after the nodes of the cluster while the file system is mounted.
 
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError};
-use crate::cluster::{MemberState, NodeIndex};
+use crate::cluster::{ClusterStatus, MAX_NODES, MemberState, MemberStatus, NodeIndex, ReturnError, ScrubCounts};
+use crate::media::Uuid;
 
 impl FileSystem {
+    /// How the cluster is; none for a filesystem that never was a cluster's.
+    pub fn cluster_status(&self) -> Option<ClusterStatus> {
+        self.cluster.status()
+    }
+
+    /// How its nodes are.
+    pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
+        self.cluster.member_statuses()
+    }
+
+    /// Members that aren't among its nodes.
+    pub fn missing_members(&self) -> heapless::Vec<Uuid, MAX_NODES> {
+        self.cluster.missing_members()
+    }
+
     /// The nodes that have another version than the cluster's.
     pub fn nodes_behind(&self) -> impl Iterator<Item = NodeIndex> {
         self.cluster.behind()
     }
 
-    /// What each node is to the mount, in the order in which they were opened.
-    pub fn node_states(&self) -> impl Iterator<Item = MemberState> {
-        self.cluster.states()
+    /// Looks again at a node that left. Its state then says whether it can be brought in step.
+    pub async fn look_again(&self, node: NodeIndex) -> Result<MemberState, ReturnError> {
+        let _changing = self.gate.change().await;
+        self.cluster.look_again(node).await
     }
 
     /// Brings a node in step with the others. Changes wait meanwhile.
@@ -20,6 +37,13 @@ impl FileSystem {
         let _changing = self.gate.change().await;
         self.sync_inside().await?;
         Ok(self.cluster.resync(node, &mut async || {}).await?)
+    }
+
+    /// Reads everything on every node, and repairs what another node has. Changes wait meanwhile.
+    pub async fn scrub(&self) -> Result<ScrubCounts, Error> {
+        let _changing = self.gate.change().await;
+        self.sync_inside().await?;
+        Ok(self.cluster.scrub().await?)
     }
 }
 

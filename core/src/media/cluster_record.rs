@@ -227,7 +227,6 @@ impl ClusterRecord {
     /// The record as it is stored, check code and all.
     pub fn store(&self) -> StoredRecord {
         let mut stored = StoredRecord::new_zeroed();
-        stored.magic = CLUSTER_RECORD_MAGIC;
         stored.format = U16::new(CLUSTER_RECORD_FORMAT);
         stored.state = self.state as u8;
         stored.member_count = self.members.len() as u8;
@@ -258,8 +257,7 @@ impl ClusterRecord {
         for (to, from) in stored.ranges.iter_mut().zip(&self.distrusted) {
             *to = StoredRange { after: U64::new(from.after.0), up_to: U64::new(from.up_to.0) };
         }
-        stored.check = U64::new(stored.computed_check());
-        stored
+        stored.sealed()
     }
 }
 
@@ -427,6 +425,13 @@ impl StoredRecord {
 
     fn computed_check(&self) -> u64 {
         xxhash64(self.as_bytes().get(..CHECK_AT).unwrap_or_default())
+    }
+
+    /// The same bytes with the magic and check code of a record.
+    pub fn sealed(&self) -> Self {
+        let mut sealed = Self { magic: CLUSTER_RECORD_MAGIC, ..self.clone() };
+        sealed.check = U64::new(sealed.computed_check());
+        sealed
     }
 
     /// What it says, or what is wrong with it.

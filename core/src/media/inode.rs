@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{BlockArray, Corruption, Inum, Key, KeyRange, ModifyTid, Timestamp, Uuid};
 
@@ -316,6 +316,11 @@ impl InodeMeta {
     pub fn label(&self) -> Result<&[u8], Corruption> {
         let name = self.name()?;
         Ok(name.split(|byte| *byte == 0).next().unwrap_or(name))
+    }
+
+    /// Nothing at all.
+    pub fn blank() -> Self {
+        Self::new_zeroed()
     }
 
     /// What this says, with what makes `own` the PFS root it is: those fields are a node's own, and differ between nodes

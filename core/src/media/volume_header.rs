@@ -217,6 +217,11 @@ impl VolumeHeader {
         self.version().map(drop)
     }
 
+    /// True when the first sector is that of a header and whole, whatever the others are.
+    pub fn first_sector_is_whole(&self) -> bool {
+        self.magic.get() == MAGIC && self.icrc_sects[CRC_SECTOR0].get() == self.crcs().sector0
+    }
+
     /// Checks the fields of a header whose identity is good, on a device of `device_bytes` (spec 1.3 to 1.5).
     pub fn check_fields(&self, device_bytes: u64) -> Result<(), Corruption> {
         let require = |good: bool, field| if good { Ok(()) } else { Err(Corruption::HeaderField(field)) };

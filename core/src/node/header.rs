@@ -47,6 +47,9 @@ pub(crate) fn copy_fits(disk: &Disk, copy: usize) -> bool {
     header_offset(copy).saturating_add(VOLUME_HEADER_BYTES as u64) <= disk.info().size_bytes
 }
 
+/// How far the number of a torn header may be ahead of the committed one's; what is more isn't a header's.
+const MAX_TIDS_AHEAD: u64 = 1 << 16;
+
 /// The header a device is opened by, later the one committed last.
 pub(super) struct Committed {
     pub(super) header: HeaderImage,
@@ -54,6 +57,9 @@ pub(super) struct Committed {
     pub(super) copy: usize,
     /// It was found only in its twin: the copy itself must be written before the twin is written again.
     pub(super) copy_is_torn: bool,
+    /// The greatest number that any header on the device has, torn ones included. The next must be greater: of two torn headers
+    /// of the same number, one over the other, the sectors might make a whole one.
+    pub(super) last_tid: MirrorTid,
 }
 
 /// A place a header may be at.
@@ -84,6 +90,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
     let mut best: Option<Committed> = None;
     let mut refusal = OpenError::Header { device: device(), corruption: Corruption::NoHeader };
     let mut spare = None;
+    let mut last_tid = MirrorTid(0);
     for place in Place::all() {
         let offset = place.offset();
         if disk.info().size_bytes < offset.saturating_add(VOLUME_HEADER_BYTES as u64) {
@@ -100,6 +107,9 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
                 continue;
             }
         };
+        if header.get().first_sector_is_whole() {
+            last_tid = last_tid.max(header.get().mirror_tid());
+        }
         let newest = best.as_ref().map(|best| best.header.get().mirror_tid());
         match (header.get().check_identity(), place) {
             (Ok(()), _) if newest.is_none_or(|newest| header.get().mirror_tid() > newest) => {
@@ -109,7 +119,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
                     Place::Copy(copy) => (copy, false),
                     Place::Twin(_) => (best.as_ref().map_or(0, after_best), true),
                 };
-                spare = best.replace(Committed { header, copy, copy_is_torn }).map(|older| older.header);
+                spare = best.replace(Committed { header, copy, copy_is_torn, last_tid }).map(|older| older.header);
             }
             (Err(corruption), Place::Copy(_)) => {
                 // Of all reasons the one to report is the first that says more than that there is no header.
@@ -121,7 +131,9 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
             _ => spare = Some(header),
         }
     }
-    let best = best.ok_or(refusal)?;
+    let mut best = best.ok_or(refusal)?;
+    let newest = best.header.get().mirror_tid();
+    best.last_tid = last_tid.min(MirrorTid(newest.0.saturating_add(MAX_TIDS_AHEAD)));
     let fields = best.header.get().check_fields(disk.info().size_bytes);
     fields.map_err(|corruption| OpenError::Header { device: device(), corruption })?;
     Ok(best)
@@ -160,7 +172,7 @@ impl Node {
         }
         self.write_at(Place::Copy(copy), next.copy(self.heap)?).await?;
         self.flush_devices().await?;
-        *self.committed.borrow_mut() = Committed { header: next, copy, copy_is_torn: false };
+        *self.committed.borrow_mut() = Committed { header: next, copy, copy_is_torn: false, last_tid: tid };
         self.topology.borrow_mut().pending_tid = MirrorTid(tid.0 + 1);
         Ok(())
     }

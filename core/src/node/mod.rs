@@ -18,6 +18,7 @@ mod modify;
 mod open;
 mod protocol;
 mod recovery;
+mod reopen;
 mod slots;
 mod survey;
 mod writer;
@@ -88,7 +89,7 @@ impl Node {
     fn new(heap: Heap, volumes: Volumes, committed: Committed, options: NodeOptions) -> Result<Self, NoMemory> {
         let header = committed.header.get();
         let total_bytes = volumes.total_bytes();
-        let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, header.mirror_tid());
+        let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, committed.last_tid);
         let allocator = Allocator::new(heap, header.allocator_beg(), total_bytes, header.allocator_free())?;
         Ok(Self {
             committed: RefCell::new(committed),
@@ -96,7 +97,7 @@ impl Node {
             slots: Slots::new(heap, options.slots)?,
             topology: RefCell::new(Topology::new(heap, sroot, freemap, tid, options.modified_bytes)),
             allocator: RefCell::new(allocator),
-            writer: Writer::new(heap),
+            writer: Writer::new(heap, options.modified_bytes / 2),
             heap,
             epoch: Cell::new(Epoch(1)),
             uncommitted: Cell::new(false),
@@ -231,8 +232,13 @@ impl Node {
 
     /// Bytes in free chunks, less what is needed to write what is modified and still have room to delete.
     pub fn free_bytes(&self) -> u64 {
+        self.reserve_bytes().saturating_sub(RESERVE_BYTES)
+    }
+
+    /// Bytes in free chunks, less what is needed to write what is modified.
+    pub fn reserve_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
-        self.allocator.borrow().usable_bytes().saturating_sub(2 * modified + RESERVE_BYTES)
+        self.allocator.borrow().usable_bytes().saturating_sub(2 * modified)
     }
 
     /// The id of the next operation on the super-root (spec 7.1).

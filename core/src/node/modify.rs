@@ -315,7 +315,8 @@ impl Below {
     }
 }
 
-fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
+/// The super-root's inode as a modified chain.
+pub(super) fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
     let set = Container::SuperRootSet;
     let index = topology.position(set, Inum::SUPER_ROOT.key());
     let missing = || failed(&topology.super_root[0], Corruption::NoSuperRoot);

@@ -57,6 +57,10 @@ impl Slots {
         }
     }
 
+    pub(super) fn clear(&self) {
+        self.table.borrow_mut().iter_mut().for_each(|named| *named = None);
+    }
+
     pub(super) fn close(&self, slot: Slot) {
         if let Some(named) = self.table.borrow_mut().get_mut(slot.0 as usize) {
             *named = None;

@@ -16,7 +16,7 @@ use crate::memory::{Heap, NoMemory};
 
 /// Writes under way at a time.
 const OUTSTANDING: usize = 32;
-/// Buffers kept for the next blocks.
+/// Buffers kept for the next blocks, if the memory given allows it.
 const SPARE: usize = 8;
 /// Block types, each with a staging buffer of its own.
 const STREAMS: usize = 7;
@@ -41,13 +41,16 @@ pub(super) struct Writer {
     outstanding: RefCell<heapless::Vec<Outstanding, OUTSTANDING>>,
     staging: RefCell<[Option<Staging>; STREAMS]>,
     spare: RefCell<heapless::Vec<Buffer, SPARE>>,
+    spare_limit: usize,
     failed: Cell<Option<NodeFault>>,
 }
 
 impl Writer {
-    pub(super) fn new(heap: Heap) -> Self {
+    /// A writer that keeps up to `spare_bytes` for the next blocks.
+    pub(super) fn new(heap: Heap, spare_bytes: usize) -> Self {
         Self {
             heap,
+            spare_limit: spare_bytes / FILE_BLOCK_BYTES,
             outstanding: RefCell::default(),
             staging: RefCell::new([const { None }; STREAMS]),
             spare: RefCell::default(),
@@ -157,6 +160,17 @@ impl Writer {
         self.overlaps(place.offset(), bytes) || self.staging.borrow().iter().any(staged)
     }
 
+    /// Gives up all writes, and forgets what went wrong with any.
+    pub(super) fn reset(&self, volumes: &Volumes) {
+        for Outstanding { volume, ticket, .. } in core::mem::take(&mut *self.outstanding.borrow_mut()) {
+            if let Some(volume) = volumes.iter().nth(volume) {
+                volume.disk.abandon(ticket);
+            }
+        }
+        *self.staging.borrow_mut() = [const { None }; STREAMS];
+        self.failed.set(None);
+    }
+
     /// What went wrong with a write, if anything did.
     pub(super) fn failure(&self) -> Option<NodeFault> {
         self.failed.get()
@@ -200,7 +214,7 @@ impl Writer {
                     continue;
                 }
                 Poll::Ready(Ok(mut buffer)) => {
-                    if buffer.restore(FILE_BLOCK_BYTES) {
+                    if self.spare.borrow().len() < self.spare_limit && buffer.restore(FILE_BLOCK_BYTES) {
                         let _ = self.spare.borrow_mut().push(buffer);
                     }
                 }

@@ -6,6 +6,7 @@
 mod cases;
 pub mod image;
 mod mounted;
+pub mod power_cut;
 pub mod random;
 pub mod survey;
 

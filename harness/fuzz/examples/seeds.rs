@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 use hammer2_core::media::blockref::BLOCKREF_BYTES;
+use hammer2_core::media::cluster_record::{Bind, ClusterRecord, ConfigId, Epoch, Member, MemberState};
+use hammer2_core::media::cluster_version::{CommitId, CommitSeq, EpochCounter, EpochId, Nonce, Version};
 use hammer2_core::media::geometry::SEGMENT_BYTES;
 use hammer2_core::media::{
-    BlockKind, Blockref, CheckMethod, Compression, DataOff, Key, KeyBits, MediaOffset, Methods, Radix,
+    BlockKind, Blockref, CheckMethod, Compression, DataOff, Key, KeyBits, MediaOffset, Methods, ModifyTid, PfsKind,
+    Radix, Uuid,
 };
 use hammer2_core::selftest::image::Changes;
 use hammer2_fuzz::patches::{Base, Patch};
@@ -17,6 +20,7 @@ fn main() -> io::Result<()> {
     let base = Base::new().map_err(io::Error::other)?;
     structures(&corpus, &base)?;
     write(&corpus, "blockref_walk", "two-levels", &topology())?;
+    write(&corpus, "cluster_record", "three-masters", &cluster())?;
     patches(&corpus, &base)
 }
 
@@ -65,6 +69,44 @@ fn topology() -> Vec<u8> {
         core::array::from_fn(|index| Blockref::new(BlockKind::Data, Key((index as u64) << 16), KeyBits(16), methods));
     let range = [0u64, u64::MAX];
     [range.as_bytes(), root.as_bytes(), &leaves.as_bytes()[..4 * BLOCKREF_BYTES]].concat()
+}
+
+/// The records of three masters, the last of them one commit behind.
+fn cluster() -> Vec<u8> {
+    let epoch = EpochId { ctr: EpochCounter(1), nonce: Nonce(7) };
+    let commit = |seq| CommitId { epoch, seq: CommitSeq(seq) };
+    let fsid = |number: u8| Uuid([number; 16]);
+    let member = |number: u8| Member {
+        fsid: fsid(number),
+        role: PfsKind::Master,
+        state: MemberState::InSync,
+        voter: true,
+        previous_voter: false,
+        last_known: commit(1),
+        distrusted_from: None,
+    };
+    let record = |number: u8, seq: u32| {
+        let (base, tid) = (CommitId::NONE, ModifyTid(seq.into()));
+        let newest = Epoch { id: epoch, base, end_seq: CommitSeq(seq), end_tid: tid, forced: false, soft: false };
+        ClusterRecord {
+            clid: fsid(0xc1),
+            fsid: fsid(number),
+            state: MemberState::InSync,
+            config: ConfigId::default(),
+            members: (1..=3).map(member).collect(),
+            version: Version { commit: commit(seq), base },
+            tid,
+            acked: commit(seq - 1),
+            tid_floor: ModifyTid(0),
+            history: std::iter::once(newest).collect(),
+            trusted: CommitId::NONE,
+            trusted_tid: ModifyTid(0),
+            distrusted: Default::default(),
+            accepted: Default::default(),
+            bind: Bind::default(),
+        }
+    };
+    [(1, 3), (2, 3), (3, 2)].map(|(number, seq)| record(number, seq).store().as_bytes().to_vec()).concat()
 }
 
 /// Changes of one field of one block of each kind, with and without good check codes.

@@ -24,6 +24,8 @@ pub enum Outcome {
     Good,
     /// Something failed or is damaged, and has been reported.
     Bad,
+    /// A cluster can't be changed: too few of its members are there.
+    Stopped,
 }
 
 impl Outcome {
@@ -73,6 +75,7 @@ pub(super) fn conclude(result: Result<Outcome, Failure>) -> ExitCode {
     let (status, message) = match result {
         Ok(Outcome::Good) | Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
         Ok(Outcome::Bad) => return ExitCode::from(1),
+        Ok(Outcome::Stopped) => return ExitCode::from(3),
         Err(Failure::Failed(message)) => (1, message),
         Err(Failure::Unusable(message)) => (2, message),
     };

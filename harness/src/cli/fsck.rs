@@ -39,7 +39,12 @@ impl Fsck {
             return Err(Failure::unusable("fsck is about a whole filesystem: name it without label and path"));
         }
         let session = Session::new(settings);
-        let disks = session.open_disks(self.target.images(), Access::Read)?;
+        let Some(images) = self.target.only_node() else {
+            return Err(Failure::unusable(
+                "fsck checks one node at a time: name one; `cluster scrub` compares several",
+            ));
+        };
+        let disks = session.open_disks(images, Access::Read)?;
         let options = FsckOptions { cache_bytes: session.node_options().cache_bytes, strict: self.strict };
         session.run(async {
             let mut printer = Printer { output, json: self.json, bar: bar("KiB", 0), failure: None };

@@ -3,6 +3,7 @@
 mod bulkfree;
 mod cat;
 mod chmod;
+mod cluster;
 mod facts;
 mod failure;
 mod freemap;
@@ -79,6 +80,8 @@ enum Command {
     PfsDelete(pfs::PfsDelete),
     Snapshot(pfs::Snapshot),
     Bulkfree(bulkfree::Bulkfree),
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     Manifest(manifest::Manifest),
     Show(show::Show),
     Freemap(freemap::Freemap),
@@ -87,7 +90,8 @@ enum Command {
 }
 
 const AFTER_HELP: &str = "\
-A filesystem is named NODE[@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
+A filesystem is named NODE[+NODE...][@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
+Several nodes are the members of a cluster, in any order; missing ones may be left out as long as a quorum is there. \
 Without a label, the PFS is DATA, else the only one that isn't LOCAL. Where file names hold ':' or '@': an argument that is \
 the name of an existing file is that file, and IMG@:/PATH says where the images end.
 
@@ -97,7 +101,8 @@ share the images with other readers.
 Exit status:
   0  it worked; the filesystem is whole as far as the command looked
   1  the operation failed, or damage was found
-  2  wrong usage, or what was named can't be used (no such file, no HAMMER2 volume, no such PFS)";
+  2  wrong usage, or what was named can't be used (no such file, no HAMMER2 volume, no such PFS)
+  3  `cluster status` only: too few members are there to change anything (1 means that some aren't in step)";
 
 /// Runs the tool with the arguments of the process.
 pub fn main() -> ExitCode {
@@ -134,6 +139,7 @@ impl Command {
             Self::PfsDelete(command) => command.run(settings, output),
             Self::Snapshot(command) => command.run(settings, output),
             Self::Bulkfree(command) => command.run(settings, output),
+            Self::Cluster(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),

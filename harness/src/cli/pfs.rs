@@ -147,17 +147,17 @@ impl Snapshot {
     }
 }
 
-fn new_pfs(label: &[u8], kind: PfsKind) -> Result<NewPfs<'_>, Failure> {
+pub(super) fn new_pfs(label: &[u8], kind: PfsKind) -> Result<NewPfs<'_>, Failure> {
     let (clid, fsid): (Uuid, Uuid) = (new_uuid()?, new_uuid()?);
     Ok(NewPfs { label, kind, clid, fsid, time: HostTime.now() })
 }
 
-fn taken(label: &[u8]) -> Failure {
+pub(super) fn taken(label: &[u8]) -> Failure {
     Failure::unusable(format_args!("{}: there is a PFS of this label already", Shown(label)))
 }
 
 /// A label that a PFS can have.
-fn label(label: &OsString) -> Result<&[u8], Failure> {
+pub(super) fn label(label: &OsString) -> Result<&[u8], Failure> {
     let bytes = label.as_bytes();
     let fits =
         (1..INODE_NAME_BYTES).contains(&bytes.len()) && !bytes.iter().any(|byte| matches!(byte, b'/' | b'@' | b':'));

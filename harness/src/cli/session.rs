@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use allocator_api2::alloc::Global;
 use clap::Args;
-use hammer2_core::cluster::{Cluster, PfsSelector};
+use hammer2_core::cluster::{Cluster, MemberState, OpenError, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MIN_MEMORY_BYTES, MountError, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
 use hammer2_core::media::Inum;
@@ -78,14 +78,30 @@ impl Session {
 
     /// Opens a target's node, for commands that look below the filesystem.
     pub(super) async fn open_node(&self, target: &Target) -> Result<Node, Failure> {
-        let disks = self.open_disks(target.images(), Access::Read)?;
+        let Some(images) = target.only_node() else {
+            return Err(Failure::unusable("this looks at one node by itself: name one"));
+        };
+        let disks = self.open_disks(images, Access::Read)?;
         node::open(self.heap, disks, self.node_options()).await.map_err(|error| mount_failure(target, error.into()))
     }
 
     /// Opens a target's cluster without mounting a PFS.
     pub(super) async fn open_cluster(&self, target: &Target, access: Access) -> Result<Cluster, Failure> {
-        let disks = self.open_disks(target.images(), access)?;
-        let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
+        if let Some(images) = target.only_node() {
+            let disks = self.open_disks(images, access)?;
+            let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
+            return opened.map_err(|error| mount_failure(target, error));
+        }
+        let mut nodes = Vec::new_in(self.heap);
+        for images in &target.nodes {
+            match self.open_disks(images, access) {
+                Ok(disks) => memory::push(&mut nodes, disks).map_err(Failure::failed)?,
+                // A node that isn't there is what clusters are for.
+                Err(failure) => complain(&format_args!("goes on without a node: {failure}")),
+            }
+        }
+        let mut refused = |_, error: &OpenError| complain(&format_args!("goes on without a node: {error}"));
+        let opened = FileSystem::open_nodes(self.heap, nodes, self.options(), &mut refused).await;
         opened.map_err(|error| mount_failure(target, error))
     }
 
@@ -105,9 +121,9 @@ impl Session {
     }
 
     async fn mount_for(&self, target: &Target, access: Access) -> Result<FileSystem, Failure> {
-        let disks = self.open_disks(target.images(), access)?;
+        let cluster = self.open_cluster(target, access).await?;
         let selector = target.label.as_deref().map_or(PfsSelector::Default, PfsSelector::Label);
-        let mounted = match FileSystem::mount(self.heap, disks, selector, self.options()).await {
+        let mounted = match FileSystem::mount_pfs(self.heap, cluster, selector, self.options()).await {
             Ok(fs) if access == Access::Write => fs.make_writable(&HostTime).await,
             mounted => mounted,
         };
@@ -123,7 +139,9 @@ impl Session {
         self.run(async {
             let fs = self.mount_for(target, Access::Write).await?;
             let changed = change(&fs).await;
-            let Err(error) = fs.sync().await else { return changed };
+            let synced = fs.sync().await;
+            report_nodes(&fs);
+            let Err(error) = synced else { return changed };
             if let Err(failure) = changed {
                 complain(&failure);
             }
@@ -136,6 +154,18 @@ impl Session {
         let fs = self.mount(target).await?;
         let inum = fs.resolve(&target.path).await.map_err(|error| path_failure(&target.path, error))?;
         Ok((fs, inum))
+    }
+}
+
+/// Says which nodes left while the filesystem was changed.
+fn report_nodes(fs: &FileSystem) {
+    for member in fs.member_statuses() {
+        if let MemberState::Ejected(why) = member.state {
+            complain(&format_args!(
+                "node {} left the cluster: {why}; `hammer2 cluster resync` brings it back",
+                member.node.0
+            ));
+        }
     }
 }
 

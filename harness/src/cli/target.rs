@@ -14,6 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use hammer2_core::cluster::MAX_NODES;
 
 /// What a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,19 +33,27 @@ pub enum TargetError {
     /// Two separators without a name between them, or none at all.
     #[error("'{0}': an image has no name; write IMG[:IMG2...][@LABEL][:/PATH]")]
     EmptyImage(String),
-    /// More than one node.
-    #[error("'{0}': several nodes (+) need cluster support, which isn't there yet; name one node")]
-    SeveralNodes(String),
+    /// More nodes than a cluster may have.
+    #[error("'{0}': a cluster has at most {MAX_NODES} nodes")]
+    TooManyNodes(String),
 }
 
 impl Target {
     /// Reads an argument, asking the host which files exist.
     pub fn parse(argument: &OsStr) -> Result<Self, TargetError> {
         let target = Self::parse_with(argument.as_bytes(), &|path| path.exists())?;
-        if target.nodes.len() > 1 {
-            return Err(TargetError::SeveralNodes(argument.to_string_lossy().into_owned()));
+        if target.nodes.len() > MAX_NODES {
+            return Err(TargetError::TooManyNodes(argument.to_string_lossy().into_owned()));
         }
         Ok(target)
+    }
+
+    /// The images of a single node; none when several nodes are named.
+    pub fn only_node(&self) -> Option<&Vec<PathBuf>> {
+        match &self.nodes[..] {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 
     /// All images.
@@ -182,8 +191,8 @@ mod tests {
     }
 
     #[test]
-    fn several_nodes_are_refused_for_now() {
-        let error = Target::parse(OsStr::new("a.img+b.img@DATA")).unwrap_err();
-        assert!(error.to_string().contains("name one node"));
+    fn no_cluster_has_nine_nodes() {
+        let error = Target::parse(OsStr::new("a+b+c+d+e+f+g+h+i@DATA")).unwrap_err();
+        assert!(error.to_string().contains("at most 8 nodes"));
     }
 }

@@ -1,6 +1,8 @@
 //! Block devices on a host.
 
 mod file;
+mod image_file;
 mod workers;
 
 pub use file::{Access, FileDevice, OpenError};
+pub use image_file::{load_image, save_image};

@@ -2,7 +2,7 @@
 
 use hammer2_core::cluster::MemberState;
 
-use super::mounting::Seat;
+use super::mounting::{Seat, states};
 use super::nodes;
 use super::plan::Plan;
 use super::reading::{difference, read_all};
@@ -25,7 +25,7 @@ impl World {
                 let done = fs.resync(node).await;
                 done.map_err(|error| format!("I17: at the end, node {} isn't brought in step: {error}", node.0))?;
             }
-            if let Some((node, state)) = fs.node_states().enumerate().find(|(_, s)| *s != MemberState::InSync) {
+            if let Some((node, state)) = states(&fs).enumerate().find(|(_, s)| *s != MemberState::InSync) {
                 return Err(format!("I17: at the end, node {node} is {state:?}"));
             }
             fs.sync().await.map_err(|error| format!("I14: at the end: {error}"))?;

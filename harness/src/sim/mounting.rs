@@ -56,7 +56,7 @@ impl World {
     pub(super) async fn mount_writable(&self, seats: &[Seat]) -> Result<FileSystem, Refused> {
         let fs = self.mount(seats).await?;
         let mut in_step = 0;
-        for state in fs.node_states() {
+        for state in states(&fs) {
             in_step += usize::from(state == MemberState::InSync);
             self.tally.borrow_mut().verdict(&format!("node-{}", name_of_state(state)));
         }
@@ -123,6 +123,11 @@ fn dashed(name: &str) -> String {
         dashed.extend(letter.to_lowercase());
     }
     dashed
+}
+
+/// What the nodes of a mount are to it, in order.
+pub(super) fn states(fs: &FileSystem) -> impl Iterator<Item = MemberState> {
+    fs.member_statuses().map(|member| member.state)
 }
 
 /// What a node is to a mount.

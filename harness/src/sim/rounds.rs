@@ -6,7 +6,7 @@ use std::pin::Pin;
 use super::clients::Session;
 use super::executor;
 use super::medium::Medium;
-use super::mounting::{Refused, Seat, name_of_state};
+use super::mounting::{Refused, Seat, name_of_state, states};
 use super::nodes::{self, Drive};
 use super::plan::Plan;
 use super::world::{Trust, World};
@@ -173,7 +173,7 @@ impl World {
                 session.sync().await;
             }
             let wrong = session.wrong.take();
-            for state in fs.node_states() {
+            for state in states(&fs) {
                 if let hammer2_core::cluster::MemberState::Ejected(_) = state {
                     self.tally.borrow_mut().verdict(&name_of_state(state));
                 }

@@ -13,6 +13,7 @@ use super::history::History;
 use super::host::Host;
 use super::medium::Medium;
 use super::model::Model;
+use super::mounting::states;
 use super::nodes::{self, Drive, LABEL};
 use super::plan::{Crash, Plan};
 use super::random::{Random, mix};
@@ -142,14 +143,14 @@ impl World {
 
     /// True when a quorum is in step and healthy: then everything works.
     pub(super) fn must_work(&self, fs: &FileSystem) -> bool {
-        let in_step = fs.node_states().enumerate().filter(|(_, state)| *state == MemberState::InSync);
+        let in_step = states(fs).enumerate().filter(|(_, state)| *state == MemberState::InSync);
         in_step.filter(|(seat, _)| self.disk_of(*seat).is_some_and(Disk::is_sound)).count() >= self.quorum()
     }
 
     /// What there is was acknowledged. The nodes in step have it.
     pub(super) fn note_acked(&self, fs: &FileSystem) {
         self.history.borrow_mut().acked(&self.model.borrow());
-        for (seat, state) in fs.node_states().enumerate() {
+        for (seat, state) in states(fs).enumerate() {
             if let (MemberState::InSync, Some(disk)) = (state, self.disk_of(seat))
                 && disk.trust.get() == Trust::Forgetful
             {

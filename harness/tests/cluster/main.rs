@@ -2,6 +2,7 @@
 
 mod members;
 
+use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::fs::{Error, MountError, NewFile};
 use hammer2_core::io::DeviceError;
 use hammer2_core::io::wrap::{Effect, Fault, Operations};
@@ -103,4 +104,70 @@ fn two_that_fail_end_all_writing() {
     assert_eq!(synced, Err(Error::NoQuorum { in_sync: 1, voters: 3 }));
     members.plans.iter().for_each(|plan| plan.clear());
     assert_eq!(members.content(&[0, 1, 2]).len(), 6);
+}
+
+#[test]
+fn a_scrub_repairs_what_another_node_has() {
+    for every in [1, 3, 40] {
+        let members = of_three();
+        members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 250).await).unwrap().unwrap();
+        let before = members.expect_alike(&[0, 1, 2]);
+        members.flip_bits(1, every);
+        assert_ne!(members.problems(1), Vec::<String>::new());
+        let counts = members.change_on(&[0, 1, 2], async |fs| fs.scrub().await).unwrap().unwrap();
+        assert!(counts.repaired + counts.rebuilt > 0 && counts.ejected == 0, "{counts:?}");
+        assert_eq!(counts.repaired, counts.bad_blocks);
+        assert_eq!(members.expect_alike(&[0, 1, 2]), before, "{counts:?}");
+    }
+}
+
+#[test]
+fn a_node_that_left_comes_back_without_a_new_mount() {
+    let members = of_three();
+    members
+        .change_on(&[0, 1, 2], async |fs| {
+            fill(fs, "before", 10).await?;
+            fs.sync().await?;
+            let failing = Fault::always(Operations::WRITE | Operations::READ, Effect::Fail(DeviceError::Io(5)));
+            members.plans[2].add(failing).unwrap();
+            fill(fs, "without-2", 10).await?;
+            fs.sync().await?;
+            assert_eq!(fs.nodes_behind().count(), 0, "it left");
+            assert!(fs.look_again(NodeIndex(2)).await.is_err(), "and still fails");
+            members.plans[2].clear();
+            assert!(matches!(fs.look_again(NodeIndex(2)).await, Ok(MemberState::Behind(_))));
+            fill(fs, "meanwhile", 10).await?;
+            fs.resync(NodeIndex(2)).await?;
+            fill(fs, "together", 10).await
+        })
+        .unwrap()
+        .unwrap();
+    assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 45);
+}
+
+#[test]
+fn a_copy_of_a_member_and_a_stranger_are_not_taken_in() {
+    let mut members = of_three();
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 3).await).unwrap().unwrap();
+    members.add_copy(1);
+    let error = members.change_on(&[0, 1, 3], async |_| ()).unwrap_err();
+    assert!(error.to_string().contains("copies of one member"), "{error}");
+    members.add(77);
+    let synced = members.change_on(&[0, 1, 4], async |fs| fill(fs, "two", 2).await).unwrap();
+    assert_eq!(synced, Ok(()));
+    assert_eq!(members.content(&[0, 1]).len(), 8);
+}
+
+#[test]
+fn two_that_were_written_apart_are_not_mixed() {
+    // Two of three go on without the third, which is then copied over one of them: an old disk put back.
+    let mut members = of_three();
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 3).await).unwrap().unwrap();
+    members.add_copy(2);
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "more", 3).await).unwrap().unwrap();
+    let newer = members.expect_alike(&[0, 1, 2]);
+    // The old copy of node 2 in its place.
+    assert_eq!(members.content(&[0, 1, 3]), newer);
+    members.resync(&[0, 1, 3]);
+    assert_eq!(members.expect_alike(&[0, 1, 3]), newer);
 }

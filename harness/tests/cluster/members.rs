@@ -68,6 +68,12 @@ impl Members {
         self.run(newfs(&references, &NewfsOptions::default(), HEAP, &mut fill, Ticks.now())).unwrap();
     }
 
+    /// Adds a copy of a disk.
+    pub(crate) fn add_copy(&mut self, of: usize) {
+        self.disks.push(Rc::new(self.disks[of].try_clone().unwrap()));
+        self.plans.push(Rc::new(FaultPlan::new(HEAP)));
+    }
+
     pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         Executor::new(self.clock).block_on(future)
     }
@@ -153,6 +159,23 @@ impl Members {
         findings.0
     }
 
+    /// Flips a bit in every so manyth chunk that holds something, volume headers and freemap apart.
+    pub(crate) fn flip_bits(&self, node: usize, every: usize) {
+        const CHUNK: usize = 16 << 10;
+        let disk = &self.disks[node];
+        let mut bytes = vec![0; CHUNK];
+        let mut seen = 0;
+        for offset in (4 << 20..DISK_BYTES).step_by(CHUNK) {
+            disk.read_at(offset, &mut bytes).unwrap();
+            let Some(at) = bytes.iter().position(|byte| *byte != 0) else { continue };
+            seen += 1;
+            if seen % every == 0 {
+                bytes[at] ^= 0x40;
+                disk.write_at(offset, &bytes).unwrap();
+            }
+        }
+    }
+
     /// Brings one of the mounted nodes in step.
     pub(crate) fn resync(&self, nodes: &[usize]) -> ResyncCounts {
         let counts = self.change_on(nodes, async |fs| {
@@ -170,7 +193,7 @@ pub(crate) async fn fill(fs: &FileSystem, directory: &str, files: usize) -> Resu
     for number in 0..files {
         let name = format!("file-{number}");
         let file = fs.create(directory, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await?;
-        let content: Vec<u8> = (0..number * 3_000).map(|at| (at * 7 + number + at / 251) as u8).collect();
+        let content: Vec<u8> = (0..number % 40 * 3_000).map(|at| (at * 7 + number + at / 251) as u8).collect();
         fs.write(file, 0, &content).await?;
     }
     Ok(())

@@ -9,16 +9,16 @@ use std::rc::Rc;
 use hammer2_core::io::wrap::{Content, Detail, Log, Logged};
 use hammer2_core::io::{MemoryDisk, Operation};
 use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
+use hammer2_harness::model::{Model, Random, Step};
 
-use crate::model::{Model, difference};
-use crate::script::Step;
-use crate::volume::{HEAP, Headers, Host, Random, copy, device};
+use crate::pfss::Pfss;
+use crate::volume::{HEAP, Headers, Host, copy, device};
 
 const SECTOR: usize = 512;
 /// Requests a log has room for.
 const LOG_LIMIT: usize = 100_000;
 
-/// A state that a sync commits while the requests from `first` up to `end` are made.
+/// A state that a step commits while the requests from `first` up to `end` are made.
 struct Commit {
     first: usize,
     end: usize,
@@ -88,11 +88,17 @@ impl Recording {
             let fs = host.mount_writable(HEAP, logged).await.unwrap();
             for (index, step) in steps.iter().enumerate() {
                 let first = log.entries().len();
-                let outcome = step.run(&fs, &model).await;
+                let outcome = step.perform(&fs, &model).await;
+                let before = model.clone();
                 let possible = step.apply(&mut model);
                 assert_eq!(outcome.is_ok(), possible, "{name}: step {index}, {step:?}: {outcome:?}");
-                if matches!(step, Step::Sync) {
-                    commits.push(Commit { first, end: log.entries().len(), model: model.clone() });
+                let end = log.entries().len();
+                if matches!(step, Step::Snapshot(_)) && possible {
+                    // What it is a snapshot of is made durable first.
+                    commits.push(Commit { first, end, model: before });
+                }
+                if step.commits() && possible {
+                    commits.push(Commit { first, end, model: model.clone() });
                 }
             }
         });
@@ -106,7 +112,7 @@ impl Recording {
             recording: self,
             host,
             effort,
-            random: Random(seed),
+            random: Random::new(seed),
             image: copy(&self.base),
             tally: Tally::default(),
         };
@@ -222,7 +228,7 @@ impl Cutter<'_> {
     fn put_torn(&mut self, write: &Write, tear: usize) -> Vec<Undo> {
         let sectors = write.data.len() / SECTOR;
         let bound = self.random.below(sectors.max(2));
-        let mask = self.random.next();
+        let mask = self.random.next_u64();
         let lands = |sector: usize| match tear {
             0 => sector < bound,
             1 => sector >= bound,
@@ -246,11 +252,11 @@ impl Cutter<'_> {
         let (host, recording) = (self.host, self.recording);
         let context = || format!("{}: {how}", recording.name);
         let found = host.run(async {
-            let fs =
-                host.mount(HEAP, device(&self.image)).await.unwrap_or_else(|error| panic!("{}: {error}", context()));
+            let mounted = Pfss::mount(host, &self.image).await;
+            let mounted = mounted.unwrap_or_else(|error| panic!("{}: {error}", context()));
             let mut differences = Vec::new();
             for commit in recording.candidates(at) {
-                match difference(&fs, &commit.model).await {
+                match mounted.difference(&commit.model).await {
                     None => return &commit.model,
                     Some(what) => differences.push(what),
                 }
@@ -266,7 +272,7 @@ impl Cutter<'_> {
             let steps = [Step::Create("after".into()), Step::Append("after".into(), 2000), Step::Sync, Step::Sync];
             let again = Recording::new(host, context(), copy(&self.image), found.clone(), &steps);
             let effort = Effort { depth: self.effort.depth - 1, ..self.effort };
-            let seed = self.random.next();
+            let seed = self.random.next_u64();
             let tally = again.cut_everywhere(host, effort, seed);
             self.tally.add(tally);
         }

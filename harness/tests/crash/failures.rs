@@ -6,10 +6,10 @@ use allocator_api2::alloc::Global;
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
 use hammer2_core::io::{DeviceError, MemoryDisk};
+use hammer2_harness::model::{Model, Step, difference};
 use hammer2_kmod_shim::budget::Budget;
 
-use crate::model::{Model, difference};
-use crate::script::Step;
+use crate::pfss::Pfss;
 use crate::volume::{HEAP, Headers, Host, copy, device};
 
 /// More than a mount takes.
@@ -29,7 +29,7 @@ pub(crate) fn fail_allocations(host: &Host, base: &Rc<MemoryDisk>, model: &Model
             budget.fail_at(chosen);
             let mut was_reached = false;
             for step in steps {
-                let outcome = step.run(&fs, &model).await;
+                let outcome = step.perform(&fs, &model).await;
                 if outcome == Err(Error::NoMemory) {
                     adopt_part(&fs, &mut model, step, &context).await;
                 } else {
@@ -95,7 +95,7 @@ async fn steps_over_bad_reads(
     context: &str,
 ) -> Model {
     for step in steps {
-        let outcome = step.run(fs, &model).await;
+        let outcome = step.perform(fs, &model).await;
         if matches!(outcome, Err(Error::Io(_))) {
             adopt_part(fs, &mut model, step, context).await;
         } else {
@@ -119,30 +119,36 @@ async fn steps_until_broken(
 ) -> Vec<Model> {
     let mut synced = model.clone();
     for (index, step) in steps.iter().enumerate() {
-        let outcome = step.run(fs, &model).await;
-        let is_sync = matches!(step, Step::Sync);
-        if is_sync && outcome.is_ok() {
-            assert_eq!(plan.struck(), 0, "{context}: a sync succeeds");
+        let outcome = step.perform(fs, &model).await;
+        if step.commits() && outcome.is_ok() {
+            assert_eq!(plan.struck(), 0, "{context}: {step:?} succeeds");
         }
         match outcome {
             Err(Error::Io(_)) => {
                 let rest = &steps[index..];
                 assert!(plan.struck() > 0, "{context}: {step:?}: {outcome:?}");
                 for step in rest.iter().chain([&Step::Create("late".into()), &Step::Sync]) {
-                    let outcome = step.run(fs, &model).await;
+                    let outcome = step.perform(fs, &model).await;
                     assert!(outcome.is_err(), "{context}: {step:?} succeeds afterwards");
                 }
-                return if is_sync { vec![synced, model] } else { vec![synced] };
+                return if step.commits() { outcomes_of(synced, model, step) } else { vec![synced] };
             }
             outcome => follow(&mut model, step, outcome, context),
         }
-        if is_sync {
+        if step.commits() {
             synced = model.clone();
         }
     }
     let last = fs.sync().await;
     assert_eq!(last.is_ok(), plan.struck() == 0, "{context}: the last sync: {last:?}");
     if last.is_ok() { vec![model] } else { vec![synced, model] }
+}
+
+/// The states that a commit which failed may have left: whether its header is on media isn't known.
+fn outcomes_of(synced: Model, model: Model, step: &Step) -> Vec<Model> {
+    let mut done = model.clone();
+    step.apply(&mut done);
+    vec![synced, model, done]
 }
 
 /// Does a step in the model if it was done, as it must be if it is possible.
@@ -183,10 +189,10 @@ async fn agree(fs: &FileSystem, model: &Model, context: &str) {
 
 /// Checks that a volume is in one of some states, and sound.
 async fn check_volume(host: &Host, disk: &Rc<MemoryDisk>, states: &[&Model], context: &str) {
-    let fs = host.mount(HEAP, device(disk)).await.unwrap_or_else(|error| panic!("{context}: {error}"));
+    let mounted = Pfss::mount(host, disk).await.unwrap_or_else(|error| panic!("{context}: {error}"));
     let mut differences = Vec::new();
     for model in states {
-        differences.extend(difference(&fs, model).await);
+        differences.extend(mounted.difference(model).await);
     }
     assert!(differences.len() < states.len(), "{context}: {differences:#?}");
     let problems = host.problems(disk, Headers::MayBeTorn).await;

@@ -1,6 +1,10 @@
 //! Volumes in memory: formatting, mounting, checking.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::PfsSelector;
@@ -12,13 +16,21 @@ use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
+use hammer2_harness::model::Random;
 
 /// Memory without a limit.
 pub(crate) const HEAP: Heap = &Global;
 /// Requests a device takes at once.
 const QUEUE_DEPTH: u16 = 64;
 /// What mounts are given unless a test wants less: so little that some workloads are written before they are synced.
-pub(crate) const MEMORY_BYTES: usize = 4 << 20;
+const MEMORY_BYTES: usize = 4 << 20;
+/// The PFS that is changed.
+pub(crate) const LABEL: &str = "DATA";
+
+/// How everything is mounted.
+pub(crate) fn mount_options() -> MountOptions {
+    MountOptions { memory_bytes: MEMORY_BYTES }
+}
 
 /// A clock of its own, so that the same steps give the same bytes.
 pub(crate) struct Ticks;
@@ -30,23 +42,6 @@ impl TimeSource for Ticks {
 
     fn random(&self) -> u64 {
         0x5eed
-    }
-}
-
-/// Splitmix64.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
     }
 }
 
@@ -64,6 +59,31 @@ impl Host {
         Executor::new(self.clock).block_on(future)
     }
 
+    /// Runs futures as tasks beside each other; their outputs, in order.
+    pub(crate) fn together<T>(&self, futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+        let outputs = RefCell::new(BTreeMap::new());
+        let waiting: Cell<Option<Waker>> = Cell::new(None);
+        let executor = Executor::new(self.clock);
+        let mut tasks = 0;
+        for (index, future) in futures.enumerate() {
+            let (outputs, waiting) = (&outputs, &waiting);
+            executor.spawn(async move {
+                let output = future.await;
+                outputs.borrow_mut().insert(index, output);
+                if let Some(waker) = waiting.take() {
+                    waker.wake();
+                }
+            });
+            tasks += 1;
+        }
+        executor.block_on(poll_fn(|cx| {
+            waiting.set(Some(cx.waker().clone()));
+            if outputs.borrow().len() == tasks { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        drop(executor);
+        outputs.into_inner().into_values().collect()
+    }
+
     /// The one disk of a volume set, on a device of any kind.
     pub(crate) fn disks(&self, device: impl BlockDevice + 'static) -> HeapVec<Disk> {
         let mut disks = HeapVec::new_in(HEAP);
@@ -75,8 +95,8 @@ impl Host {
     /// A new filesystem.
     pub(crate) fn formatted(&self, bytes: u64) -> Rc<MemoryDisk> {
         let disk = Rc::new(MemoryDisk::new(HEAP, bytes));
-        let mut random = Random(bytes);
-        let mut fill = |bytes: &mut [u8]| bytes.iter_mut().for_each(|byte| *byte = random.next() as u8);
+        let mut random = Random::new(bytes);
+        let mut fill = |bytes: &mut [u8]| random.fill(bytes);
         let disks = self.disks(device(&disk));
         let references: Vec<&Disk> = disks.iter().collect();
         self.run(newfs(&references, &NewfsOptions::default(), HEAP, &mut fill, Ticks.now())).unwrap();
@@ -85,8 +105,17 @@ impl Host {
 
     /// Mounts to look.
     pub(crate) async fn mount(&self, heap: Heap, device: impl BlockDevice + 'static) -> Result<FileSystem, MountError> {
-        let options = MountOptions { memory_bytes: MEMORY_BYTES };
-        FileSystem::mount(heap, self.disks(device), PfsSelector::Label(b"DATA"), options).await
+        self.mount_pfs(heap, device, LABEL).await
+    }
+
+    /// Mounts any PFS to look.
+    pub(crate) async fn mount_pfs(
+        &self,
+        heap: Heap,
+        device: impl BlockDevice + 'static,
+        label: &str,
+    ) -> Result<FileSystem, MountError> {
+        FileSystem::mount(heap, self.disks(device), PfsSelector::Label(label.as_bytes()), mount_options()).await
     }
 
     /// Mounts to change.

@@ -1,7 +1,7 @@
 //! Scripted workloads, each with several syncs.
 
-use crate::script::Bytes::{Noise, Text, Zeros};
-use crate::script::{Bytes, Step};
+use hammer2_harness::model::Bytes::{Noise, Text, Zeros};
+use hammer2_harness::model::{Bytes, Step};
 
 const KIB: u64 = 1024;
 
@@ -47,6 +47,14 @@ fn rename(path: impl Into<String>, new: impl Into<String>) -> Step {
 
 fn symlink(path: impl Into<String>, target: impl Into<String>) -> Step {
     Step::Symlink(path.into(), target.into())
+}
+
+fn fsync(path: impl Into<String>) -> Step {
+    Step::Fsync(path.into())
+}
+
+fn snapshot(label: impl Into<String>) -> Step {
+    Step::Snapshot(label.into())
 }
 
 /// A name, and what is done under it.
@@ -226,6 +234,28 @@ fn of_many() -> Vec<Workload> {
             });
             synced([create("kept")].into_iter().chain(steps), 7)
         }),
+        ("snapshots", {
+            let change = |n: u64| [write("f", 9000 * n, 20_000, Noise), append("d/g", 300), create(format!("n{n}"))];
+            let steps = (0..4).flat_map(|n| change(n).into_iter().chain([snapshot(format!("s{n}"))]));
+            let clear = [unlink("f"), unlink("d/g"), rmdir("d"), Step::Sync];
+            [mkdir("d"), create("f"), create("d/g")].into_iter().chain(steps).chain(clear).collect()
+        }),
+        ("fsync of files", {
+            let steps = (0..8).flat_map(|n| {
+                let path = format!("f{n}");
+                [create(path.clone()), append("log", 900), append(path.clone(), 700 * n), fsync(path)]
+            });
+            let log = (0..4).flat_map(|_| [append("log", 5000), fsync("log")]);
+            [create("log")].into_iter().chain(steps).chain(log).collect()
+        }),
+        ("bulkfree between changes", {
+            let steps = (0..4).flat_map(|n| {
+                let path = format!("f{n}");
+                [create(path.clone()), append(path.clone(), 70_000), Step::Bulkfree, unlink(path), Step::Bulkfree]
+            });
+            let last = [Step::Bulkfree, snapshot("s"), Step::Bulkfree, write("kept", 0, 4000, Noise), Step::Sync];
+            [create("kept"), append("kept", 90_000)].into_iter().chain(steps).chain(last).collect()
+        }),
         ("nothing between syncs", vec![Step::Sync, create("f"), Step::Sync, Step::Sync, append("f", 9), Step::Sync]),
     ]
 }
@@ -260,6 +290,7 @@ pub(crate) fn mixed() -> Vec<Step> {
         Step::Sync,
         rename("a", "d/e/a"),
         rename("small", "f"),
+        snapshot("first"),
         punch("d/g", 10_000, 130_000),
         truncate("d/e/f", 1000),
         Step::Methods("d/e".into(), 2, 3),
@@ -267,9 +298,12 @@ pub(crate) fn mixed() -> Vec<Step> {
         write("d/e/compressed", 0, 200_000, Text),
         unlink(long),
         rmdir("empty"),
+        fsync("d/e/compressed"),
+        Step::Bulkfree,
     ];
     let many = (0..12).map(|n| create(format!("d/many {n}")));
-    let last = [Step::Sync, unlink("d/many 3"), rename("d/e", "e"), truncate("e/a", 70_000), unlink("e/f"), Step::Sync];
+    let last =
+        [Step::Sync, unlink("d/many 3"), rename("d/e", "e"), truncate("e/a", 70_000), unlink("e/f"), Step::Bulkfree];
     first.into_iter().chain(many).chain(last).collect()
 }
 
@@ -293,6 +327,9 @@ pub(crate) fn vocabulary() -> Vec<Step> {
         mkdir("d/new"),
         rmdir("empty"),
         symlink("new symlink", "somewhere"),
+        fsync("f"),
+        fsync("d/g"),
+        snapshot("snapshot"),
         Step::Sync,
     ]
 }

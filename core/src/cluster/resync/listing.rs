@@ -4,7 +4,7 @@ use crate::media::{Key, KeyRange, ModifyTid};
 use crate::node::{Command, Element, Elements, Node, NodeError, Reply, Slot};
 
 /// A walk over the elements below an open inode.
-pub(super) struct Listing<'n> {
+pub(in crate::cluster) struct Listing<'n> {
     node: &'n Node,
     slot: Slot,
     since: ModifyTid,
@@ -15,12 +15,12 @@ pub(super) struct Listing<'n> {
 }
 
 impl<'n> Listing<'n> {
-    pub(super) fn new(node: &'n Node, slot: Slot, since: ModifyTid) -> Self {
+    pub(in crate::cluster) fn new(node: &'n Node, slot: Slot, since: ModifyTid) -> Self {
         Self { node, slot, since, remaining: Some(KeyRange::ALL), fetched: Elements::new(), next: 0 }
     }
 
     /// The next element, which stays the next.
-    pub(super) async fn peek(&mut self) -> Result<Option<Element>, NodeError> {
+    pub(in crate::cluster) async fn peek(&mut self) -> Result<Option<Element>, NodeError> {
         while self.next == self.fetched.len() {
             let Some(range) = self.remaining else { return Ok(None) };
             self.next = 0;
@@ -34,12 +34,12 @@ impl<'n> Listing<'n> {
     }
 
     /// Goes past the next element.
-    pub(super) fn advance(&mut self) {
+    pub(in crate::cluster) fn advance(&mut self) {
         self.next = (self.next + 1).min(self.fetched.len());
     }
 
     /// Goes past all keys through `last`.
-    pub(super) fn skip_through(&mut self, last: Key) {
+    pub(in crate::cluster) fn skip_through(&mut self, last: Key) {
         while self.fetched.get(self.next).is_some_and(|element| element.span().last <= last) {
             self.next += 1;
         }

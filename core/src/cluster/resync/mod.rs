@@ -10,6 +10,7 @@ mod listing;
 mod task;
 
 pub use children::ResyncCounts;
+pub(super) use listing::Listing;
 
 use super::{Ejection, NodeIndex, OpError};
 use crate::media::ModifyTid;

@@ -2,7 +2,9 @@
 
 use super::{Copying, ResyncCounts, ResyncError};
 use crate::cluster::member::MemberState;
-use crate::cluster::{Cluster, Command, Ejection, NodeIndex};
+use crate::cluster::{Cluster, Command, Ejection, Modification, NodeFault, NodeIndex};
+use crate::media::inode::EMBEDDED_BYTES;
+use crate::media::{Inode, ModifyTid};
 use crate::memory::{Box, boxed};
 use crate::node::NodeError;
 
@@ -33,14 +35,17 @@ impl Cluster {
         let MemberState::Behind(debt) = member.state.get() else { return Ok(ResyncCounts::default()) };
         let source = self.in_sync().first().ok_or_else(|| self.no_quorum())?;
         let copying = Copying { source, target, since: debt.since, thorough: debt.thorough };
-        let copied = match member.node.recover().await {
-            // In a box: it is by far the largest of what may be waiting.
-            Ok(()) => match boxed(self.heap, self.copy_pfs(copying, pause)) {
-                Ok(copy) => Box::into_pin(copy).await,
-                Err(error) => Err(ResyncError::source(error.into())),
-            },
+        let mut copied = match member.node.recover().await {
+            Ok(()) => self.copy_boxed(copying, pause).await,
             Err(error) => Err(ResyncError::target(error)),
         };
+        if let Err(ResyncError::Target(Ejection::Fault(NodeFault::Corrupt { .. }))) = copied {
+            // What is there can't be compared with anything: all of it is copied.
+            copied = match self.start_over(target).await {
+                Ok(()) => self.copy_boxed(Copying { since: ModifyTid(0), ..copying }, pause).await,
+                Err(error) => Err(ResyncError::target(error)),
+            };
+        }
         let counts = match copied {
             Ok(counts) => counts,
             Err(error) => {
@@ -54,6 +59,24 @@ impl Cluster {
         self.name_all(target).await.map_err(|error| ResyncError::Target(Ejection::of(error)))?;
         member.state.set(MemberState::InSync);
         Ok(counts)
+    }
+
+    async fn copy_boxed(&self, copying: Copying, pause: &mut impl AsyncFnMut()) -> Result<ResyncCounts, ResyncError> {
+        // In a box: it is by far the largest of what may be waiting.
+        match boxed(self.heap, self.copy_pfs(copying, pause)) {
+            Ok(copy) => Box::into_pin(copy).await,
+            Err(error) => Err(ResyncError::source(error.into())),
+        }
+    }
+
+    /// Makes the PFS of a node an empty one that still is the same member.
+    async fn start_over(&self, target: NodeIndex) -> Result<(), NodeError> {
+        let node = &self.member(target).node;
+        let record = node.record(self.slots.root()).await?;
+        let root = Inode { meta: record.meta, body: [0; EMBEDDED_BYTES] };
+        node.modify(node.next_super_tid(), Modification::RemovePfs { key: record.key }).await?;
+        let create = Modification::CreatePfs { inode: &root, key: record.key, origin: None };
+        node.modify(node.next_super_tid(), create).await.map(drop)
     }
 
     /// Tells a node what is open.

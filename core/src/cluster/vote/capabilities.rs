@@ -68,3 +68,52 @@ impl Capabilities {
         if set { flag } else { Self::empty() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::vote::Electorate;
+    use crate::node::NodeIndex;
+
+    fn view(roles: &[Role], sync: u8, count: usize, target: Target) -> View {
+        let masters =
+            roles.iter().zip(0..).filter(|(role, _)| role.votes()).map(|(_, index)| NodeIndex(index)).collect();
+        let roles = core::array::from_fn(|index| roles.get(index).copied());
+        View { roles, sync: NodeSet(sync), electorate: Electorate::of(masters, count), target }
+    }
+
+    #[test]
+    fn each_target_has_its_own() {
+        use Role::{Master, Slave, SoftMaster, SoftSlave};
+        let (hard, soft) = (Capabilities::WRHARD | Capabilities::RDHARD, Capabilities::WRSOFT | Capabilities::RDSOFT);
+        let access = |view: &View| Capabilities::of(view) & (hard | soft);
+        let mixed = [Master, Master, SoftMaster, SoftSlave, Slave];
+        for (sync, target, expected) in [
+            (0b0011, Target::Quorum, hard),
+            // Less than a quorum is in step: what it has may be read, nothing written. Soft nodes don't make up for it.
+            (0b1101, Target::Quorum, Capabilities::RDHARD),
+            (0b1100, Target::Quorum, Capabilities::empty()),
+            (0b0100, Target::Soft(NodeIndex(2)), soft),
+            (0b1000, Target::Soft(NodeIndex(3)), Capabilities::RDSOFT),
+            (0b0011, Target::Soft(NodeIndex(0)), Capabilities::empty()),
+            (0b0011, Target::AsOf, Capabilities::RDSOFT),
+        ] {
+            assert_eq!(access(&view(&mixed, sync, 3, target)), expected, "{sync:#b} {target:?}");
+        }
+        assert_eq!(access(&view(&[Role::SupRoot], 1, 1, Target::Quorum)), hard);
+    }
+
+    #[test]
+    fn how_the_members_stand() {
+        use Role::{Master, Slave};
+        let of = |roles: &[Role], sync, count| {
+            Capabilities::of(&view(roles, sync, count, Target::Quorum)) - Capabilities::WRHARD - Capabilities::RDHARD
+        };
+        let (msynced, ssynced) = (Capabilities::MSYNCED, Capabilities::SSYNCED);
+        assert_eq!(of(&[Master, Slave], 0b11, 1), msynced | ssynced);
+        assert_eq!(of(&[Master, Slave], 0b01, 1), msynced | Capabilities::UNSOFT);
+        // A master that isn't there isn't in step.
+        assert_eq!(of(&[Master, Master], 0b11, 3), Capabilities::UNHARD | Capabilities::NOSOFT);
+        assert_eq!(of(&[Slave], 0b1, 1), Capabilities::UNHARD | Capabilities::NOHARD | ssynced);
+    }
+}

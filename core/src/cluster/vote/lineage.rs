@@ -181,4 +181,18 @@ mod tests {
         }
         assert_eq!(relation(&old, &far.record()), Relation::Ancient);
     }
+
+    #[test]
+    fn what_was_forgotten_is_held_against_nobody() {
+        let member = Line::new(1).commits(3).epoch(2).commits(2);
+        let later = member.clone().epoch(3).commits(1).epoch(4).commits(1).record();
+        assert_eq!(relation(&member.record(), &later), Relation::Ancestor);
+        // The reference remembers the epochs before and after the member's.
+        let mut forgetful = later.clone();
+        forgetful.history.retain(|epoch| epoch.id.ctr.0 != 2);
+        assert_eq!(relation(&member.record(), &forgetful), Relation::Ancient);
+        // One that never had the member's commits is another matter.
+        let apart = Line::new(1).commits(3).epoch(3).commits(1).record();
+        assert!(matches!(relation(&member.record(), &apart), Relation::Divergent(_)));
+    }
 }

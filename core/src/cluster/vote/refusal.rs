@@ -120,7 +120,7 @@ pub enum Refusal {
 pub enum Alarm {
     /// Two histories with commits.
     #[error(
-        "split brain: node {node} ({version}) was written apart from node {reference} ({current}): force a mount of the one to keep"
+        "split brain: nodes {node} ({version}) and {reference} ({current}) were written apart: force a mount of the one to keep"
     )]
     SplitBrain {
         /// The one.

@@ -181,8 +181,8 @@ impl<'a> Ballot<'a> {
     }
 
     /// Goes through the keys that are offered, lowest first. One that a quorum doesn't have is passed over: those that offer it
-    /// hold something that was deleted, or never acknowledged. Behind a key that is still open nothing is decided, but it
-    /// remains to see whether it can be.
+    /// hold something that was deleted, or never acknowledged. Behind a key that is still open nothing can be decided yet
+    /// (who says a later one denies this one), but it remains to see whether it may be.
     fn verdict(&self) -> Verdict {
         // An element nobody has told of yet.
         let mut reachable = self.decides_presence(self.pending, self.pending);
@@ -194,7 +194,7 @@ impl<'a> Ballot<'a> {
             for node in at_key.iter() {
                 let Some(element) = self.vote(node).and_then(Vote::element) else { continue };
                 let saying = self.saying(|vote| vote.element() == Some(element));
-                if open_since.is_none() && self.decides_presence(saying, NodeSet::EMPTY) {
+                if self.decides_presence(saying, NodeSet::EMPTY) {
                     return self.present(*element, saying);
                 }
                 reachable |= self.decides_presence(saying, self.pending);
@@ -207,7 +207,7 @@ impl<'a> Ballot<'a> {
             }
             after = Some(key);
         }
-        if open_since.is_none() && self.decides_absence(self.absent, NodeSet::EMPTY) {
+        if self.decides_absence(self.absent, NodeSet::EMPTY) {
             return Verdict::NotFound(Care { heal: self.failed, evict: self.with_key(|_| true), late: self.pending });
         }
         reachable |= self.decides_absence(self.absent, self.pending);

@@ -18,10 +18,13 @@ pub enum Opening {
     Soft,
 }
 
-/// The record of an epoch just opened on the content of `record`, which is durable on a quorum by then.
+/// The record of an epoch to be opened on the content of `record`, which is durable on a quorum by then.
+///
+/// That doesn't make the content acknowledged, so `acked` stays: until the epoch, too, is durable on a quorum, a mount of others
+/// may still outrank it. The first commit of the epoch may say so.
 pub fn open_epoch(record: &ClusterRecord, id: EpochId, opening: Opening) -> ClusterRecord {
     let version = record.version.open_epoch(id);
-    let mut next = ClusterRecord { version, acked: version.base, ..record.clone() };
+    let mut next = ClusterRecord { version, ..record.clone() };
     if next.history.is_full()
         && let Some(place) = dispensable(&next)
     {

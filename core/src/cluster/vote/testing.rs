@@ -28,7 +28,7 @@ pub(crate) fn member(number: usize, role: PfsKind) -> Member {
     }
 }
 
-/// A history in the making. Each commit acknowledges the one before it; opening an epoch acknowledges all.
+/// A history in the making. Each commit acknowledges the one before it.
 #[derive(Clone)]
 pub(crate) struct Line(ClusterRecord);
 

@@ -6,10 +6,10 @@
 //! super-root; `!` can't be read; `∅` answered that there is nothing; `∅!` couldn't look; `?` pending; `@7` another key (5 is
 //! usual); `+` in the next epoch, with one commit; `-` not there.
 //!
-//! What must come out: of a `mount`, `soft 1` or `as-of` mount, or of a `live` vote with that sync set. `RW`, `RO`: whether writing is
-//! possible; `10 on 01`: version 10 is served by nodes 0 and 1; `sync 2`: node 2 is resynchronized; `undo 2`: after its tail was
-//! undone; `roll 11 0>1`: copied from node 0 to node 1 first; `10 f0 of 01`: the element of tid 10, read from node 0, nodes 0 and
-//! 1 agree; `none`: there is none; `wait 2`; `EIO 0`. Other votes than the row's stand in brackets.
+//! What must come out: of a `mount`, `soft 1` or `as-of` mount, or of a `live` vote with that sync set. `RW`, `RO`: whether
+//! writing is possible; `10 on 01`: version 10 is served by nodes 0 and 1; `sync 2`: node 2 is resynchronized; `undo 2`: after
+//! its tail was undone; `roll 11 0>1`: copied from node 0 to node 1 first; `10 f0 of 01`: the element of tid 10, read from node
+//! 0, nodes 0 and 1 agree; `none`: there is none; `wait 2`; `EIO 0`. Other votes than the row's stand in brackets.
 
 extern crate std;
 
@@ -23,61 +23,61 @@ use std::vec::Vec;
 use testing::{Line, fsid, member};
 
 const TABLE: &str = "
- 1 | 1M fresh                                   | m10              | 1   | mount: RW 10 on 0; live 0: RW 10 f0 of 0
- 2 | 1M errored                                 | m10!             | 1   | live 0: RW EIO 0
- 3 | 1M absent (negative lookup)                | m∅               | 1   | live 0: RW none
- 4 | 1M, pfs_nmasters=0 on media                | m10              | 0   | mount: RW - on 0; mount of 3: refuse 1/3
- 5 | 2M equal                                   | m10 m10          | 2   | mount: RW 10 on 01; live 01: RW 10 f0 of 01
- 6 | 2M, one a tid behind                       | m10 m9           | 2   | mount: roll 10 0>1; live 0: RO 10 f0 of 0
- 7 | 2M, one errored, same tid                  | m10 m10!         | 2   | live 01: RW 10 f0 of 01 heal 1
- 8 | 2M, one answered, one pending              | m10 m?           | 2   | live 01: RW wait 1; live 0: RO 10 f0 of 0
- 9 | 2M, one absent (unseen disk, slot missing) | m10 -            | 2   | mount: refuse 1/2; as-of: RO 10 on 0
-10 | 3M equal                                   | m10 m10 m10      | 3   | mount: RW 10 on 012; live 012: RW 10 f0 of 012
-11 | 3M, one behind                             | m10 m10 m9       | 3   | mount: RW 10 on 01 sync 2; live 01: RW 10 f0 of 01
-12 | 3M, FIRST one behind                       | m9 m10 m10       | 3   | mount: RW 10 on 12 sync 0; live 12: RW 10 f1 of 12
-13 | 3M, one AHEAD (un-acked minority)          | m11 m10 m10      | 3   | mount: roll 11 0>1 sync 2
-14 | 3M, ahead + its disk later missing         | - m10 m10        | 3   | mount: RW 10 on 12; mount [m11 m10+ m10+]: RW 2.1 on 12 undo 0
-15 | 3M, acked 11 on {0,2}, disk 2 missing      | m11 m10 -        | 3   | mount: roll 11 0>1
-16 | 3M all different                           | m12 m11 m10      | 3   | mount: roll 12 0>1 sync 2
-17 | 3M, one errored at quorum tid              | m10! m10 m10     | 3   | live 012: RW 10 f1 of 012 heal 0
-18 | 3M, one ok + one errored + one behind      | m10 m10! m9      | 3   | live 012: RW 10 f0 of 01 heal 1 evict 2
-19 | 3M, two errored                            | m10 m10! m10!    | 3   | live 012: RW 10 f0 of 012 heal 12
-20 | 3M, all errored                            | m10! m10! m10!   | 3   | live 012: RW EIO 012
-21 | 3M, ahead ok, quorum pair both errored     | m11 m10! m10!    | 3   | mount: roll 11 0>1 sync 2
-22 | 3M, element missing on one                 | m10 m10 m∅       | 3   | live 012: RW 10 f0 of 01 evict 2
-23 | 3M, element only on one (zombie)           | m10 m∅ m∅        | 3   | live 012: RW none evict 0
-24 | 3M, element only on one, third pending     | m10 m∅ m?        | 3   | live 012: RW wait 2 diverged 01
-25 | 3M, two agree, third pending (hung disk)   | m10 m10 m?       | 3   | live 012: RW 10 f0 of 01 late 2
-26 | 3M, tids 10/11, third pending              | m10 m11 m?       | 3   | live 012: RW wait 2 diverged 01
-27 | 3M, one answered, two pending              | m10 m? m?        | 3   | live 012: RW wait 12
-28 | 3M, all absent                             | m∅ m∅ m∅         | 3   | live 012: RW none
-29 | 3M, two absent one I/O-errored lookup      | m∅ m∅ m∅!        | 3   | live 012: RW none heal 2
-30 | 3M, different keys under iteration         | m10 m10@7 m10    | 3   | live 012: RW 10 f0 of 02 evict 1; live 1: RO 10 f1 of 1
-31 | 3M, pfs_nmasters wrongly 1                 | m9 m10 m10       | 3 1 | mount: RW 10 on 12 sync 0; live 12: RW 10 f1 of 12
-32 | 3M, only a stale minority visible          | m9 - -           | 3   | mount: refuse 1/3
-33 | 3M, same, but count from visible disks     | m9               | 3 1 | mount: refuse 1/3
-34 | 4M split 2/2                               | m10 m10 m11 m11  | 4   | mount: roll 11 2>0 sync 1
-35 | 4M 3 of 4                                  | m10 m10 m10 m9   | 4   | mount: RW 10 on 012 sync 3
-36 | 5M 3/2 split, newer is minority            | m10 m10 m10 m11 m11 | 5 | mount: roll 11 3>0 sync 12
-37 | 5M 3/2 split, newer is majority            | m11 m11 m11 m10 m10 | 5 | mount: RW 11 on 012 sync 34
-38 | 5M, two ok, two pending, one behind        | m10 m10 m? m? m9 | 5   | live 0123: RW wait 23; live 01234: RW wait 23 diverged 014
-39 | 5M, 2 missing 3 agree                      | m10 m10 m10 m∅ m∅ | 5  | live 01234: RW 10 f0 of 012 evict 34
-40 | 0M 1S (no masters visible)                 | s10              | 1   | mount: refuse no master; as-of: RO 10 on 0
-41 | 1M 1S equal                                | m10 s10          | 1   | mount: RW 10 on 01; live 01: RW 10 f0 of 01
-42 | 1M 1S, slave first in array                | s10 m10          | 1   | mount: RW 10 on 01; live 01: RW 10 f1 of 01
-43 | 1M 1S slave behind                         | m10 s9           | 1   | mount: RW 10 on 0 sync 1; live 0: RW 10 f0 of 0
-44 | 1M 1S slave AHEAD                          | m10 s11          | 1   | mount: alarm slave 1; as-of: RO 10 on 0
-45 | 1M errored, slave at quorum tid            | m10! s10         | 1   | mount: roll 10 1>0; live 01: RW 10 f1 of 01 heal 0
-46 | 2M of 3 visible + slave                    | m10 m10 s10      | 3   | mount: RW 10 on 012; live 012: RW 10 f0 of 012
-47 | 1M of 3 visible + slave equal              | m10 s10          | 3   | mount: refuse 1/3
-48 | soft master behind quorum                  | m10 m10 m10 SM8  | 3   | mount: RW 10 on 012; soft 3: RW 8 on 3; live 012: RW 10 f0 of 012
-49 | soft master errored                        | m10 SM8!         | 1   | mount: RW 10 on 0; soft 1: refuse EIO; live soft 1: RW EIO 1
-50 | soft master only, masters unreachable      | SM8              | 3   | mount: refuse no master; soft 0: RW 8 on 0
-51 | soft slave + masters                       | m10 SS9          | 1   | mount: RW 10 on 0; soft 1: RO 9 on 1; live soft 1: RO 9 f1 of 1
-52 | soft slave and soft master                 | SS9 SM8 m10      | 1   | mount: RW 10 on 2; soft 0: RO 9 on 0; soft 1: RW 8 on 1
-53 | two soft masters                           | SM8 SM9          | 1   | mount: refuse no master; soft 0: RW 8 on 0; soft 1: RW 9 on 1
-54 | super-root                                 | sup4             | 0   | mount: RW - on 0; live 0: RW 4 f0 of 0
-55 | super-root errored                         | sup4!            | 0   | mount: refuse EIO; live 0: RW EIO 0
+ 1 | 1M fresh                            | m10            | 1   | mount: RW 10 on 0; live 0: RW 10 f0 of 0
+ 2 | 1M errored                          | m10!           | 1   | live 0: RW EIO 0
+ 3 | 1M absent (negative lookup)         | m∅             | 1   | live 0: RW none
+ 4 | 1M, pfs_nmasters=0 on media         | m10            | 0   | mount: RW - on 0; mount of 3: refuse 1/3
+ 5 | 2M equal                            | m10 m10        | 2   | mount: RW 10 on 01; live 01: RW 10 f0 of 01
+ 6 | 2M, one a tid behind                | m10 m9         | 2   | mount: roll 10 0>1; live 0: RO 10 f0 of 0
+ 7 | 2M, one errored, same tid           | m10 m10!       | 2   | live 01: RW 10 f0 of 01 heal 1
+ 8 | 2M, one answered, one pending       | m10 m?         | 2   | live 01: RW wait 1; live 0: RO 10 f0 of 0
+ 9 | 2M, one absent (unseen disk)        | m10 -          | 2   | mount: refuse 1/2; as-of: RO 10 on 0
+10 | 3M equal                            | m10 m10 m10    | 3   | mount: RW 10 on 012; live 012: RW 10 f0 of 012
+11 | 3M, one behind                      | m10 m10 m9     | 3   | mount: RW 10 on 01 sync 2; live 01: RW 10 f0 of 01
+12 | 3M, FIRST one behind                | m9 m10 m10     | 3   | mount: RW 10 on 12 sync 0; live 12: RW 10 f1 of 12
+13 | 3M, one AHEAD (un-acked minority)   | m11 m10 m10    | 3   | mount: roll 11 0>1 sync 2
+14 | 3M, ahead + its disk later missing  | - m10 m10      | 3   | mount: RW 10 on 12; mount [m11 m10+ m10+]: RW 2.1 on 12 undo 0
+15 | 3M, acked 11 on {0,2}, 2 missing    | m11 m10 -      | 3   | mount: roll 11 0>1
+16 | 3M all different                    | m12 m11 m10    | 3   | mount: roll 12 0>1 sync 2
+17 | 3M, one errored at quorum tid       | m10! m10 m10   | 3   | live 012: RW 10 f1 of 012 heal 0
+18 | 3M, one ok, one errored, one behind | m10 m10! m9    | 3   | live 012: RW 10 f0 of 01 heal 1 evict 2
+19 | 3M, two errored                     | m10 m10! m10!  | 3   | live 012: RW 10 f0 of 012 heal 12
+20 | 3M, all errored                     | m10! m10! m10! | 3   | live 012: RW EIO 012
+21 | 3M, ahead ok, other two errored     | m11 m10! m10!  | 3   | mount: roll 11 0>1 sync 2
+22 | 3M, element missing on one          | m10 m10 m∅     | 3   | live 012: RW 10 f0 of 01 evict 2
+23 | 3M, element only on one (zombie)    | m10 m∅ m∅      | 3   | live 012: RW none evict 0
+24 | 3M, only on one, third pending      | m10 m∅ m?      | 3   | live 012: RW wait 2 diverged 01
+25 | 3M, two agree, third hung           | m10 m10 m?     | 3   | live 012: RW 10 f0 of 01 late 2
+26 | 3M, tids 10/11, third pending       | m10 m11 m?     | 3   | live 012: RW wait 2 diverged 01
+27 | 3M, one answered, two pending       | m10 m? m?      | 3   | live 012: RW wait 12
+28 | 3M, all absent                      | m∅ m∅ m∅       | 3   | live 012: RW none
+29 | 3M, two absent one errored lookup   | m∅ m∅ m∅!      | 3   | live 012: RW none heal 2
+30 | 3M, different keys under iteration  | m10 m10@7 m10  | 3   | live 012: RW 10 f0 of 02 evict 1; live 1: RO 10 f1 of 1
+31 | 3M, pfs_nmasters wrongly 1          | m9 m10 m10     | 3 1 | mount: RW 10 on 12 sync 0; live 12: RW 10 f1 of 12
+32 | 3M, only a stale minority visible   | m9 - -         | 3   | mount: refuse 1/3
+33 | 3M, count from visible disks        | m9             | 3 1 | mount: refuse 1/3
+34 | 4M split 2/2                        | m10 m10 m11 m11 | 4  | mount: roll 11 2>0 sync 1
+35 | 4M 3 of 4                           | m10 m10 m10 m9 | 4   | mount: RW 10 on 012 sync 3
+36 | 5M 3/2 split, newer is minority     | m10 m10 m10 m11 m11 | 5 | mount: roll 11 3>0 sync 12
+37 | 5M 3/2 split, newer is majority     | m11 m11 m11 m10 m10 | 5 | mount: RW 11 on 012 sync 34
+38 | 5M, two ok, two pending, one behind | m10 m10 m? m? m9 | 5 | live 0123: RW wait 23; live 01234: RW wait 23 diverged 014
+39 | 5M, 2 missing 3 agree               | m10 m10 m10 m∅ m∅ | 5 | live 01234: RW 10 f0 of 012 evict 34
+40 | 0M 1S (no masters visible)          | s10            | 1   | mount: refuse no master; as-of: RO 10 on 0
+41 | 1M 1S equal                         | m10 s10        | 1   | mount: RW 10 on 01; live 01: RW 10 f0 of 01
+42 | 1M 1S, slave first in array         | s10 m10        | 1   | mount: RW 10 on 01; live 01: RW 10 f1 of 01
+43 | 1M 1S slave behind                  | m10 s9         | 1   | mount: RW 10 on 0 sync 1; live 0: RW 10 f0 of 0
+44 | 1M 1S slave AHEAD                   | m10 s11        | 1   | mount: alarm slave 1; as-of: RO 10 on 0
+45 | 1M errored, slave at quorum tid     | m10! s10       | 1   | mount: roll 10 1>0; live 01: RW 10 f1 of 01 heal 0
+46 | 2M of 3 visible + slave             | m10 m10 s10    | 3   | mount: RW 10 on 012; live 012: RW 10 f0 of 012
+47 | 1M of 3 visible + slave equal       | m10 s10        | 3   | mount: refuse 1/3
+48 | soft master behind quorum   | m10 m10 m10 SM8 | 3 | mount: RW 10 on 012; soft 3: RW 8 on 3; live 012: RW 10 f0 of 012
+49 | soft master errored                 | m10 SM8!       | 1   | mount: RW 10 on 0; soft 1: refuse EIO; live soft 1: RW EIO 1
+50 | soft master, masters unreachable    | SM8            | 3   | mount: refuse no master; soft 0: RW 8 on 0
+51 | soft slave + masters        | m10 SS9        | 1   | mount: RW 10 on 0; soft 1: RO 9 on 1; live soft 1: RO 9 f1 of 1
+52 | soft slave and soft master          | SS9 SM8 m10    | 1   | mount: RW 10 on 2; soft 0: RO 9 on 0; soft 1: RW 8 on 1
+53 | two soft masters                    | SM8 SM9        | 1   | mount: refuse no master; soft 0: RW 8 on 0; soft 1: RW 9 on 1
+54 | super-root                          | sup4           | 0   | mount: RW - on 0; live 0: RW 4 f0 of 0
+55 | super-root errored                  | sup4!          | 0   | mount: refuse EIO; live 0: RW EIO 0
 ";
 
 const FAULT: NodeFault = NodeFault::Corrupt {

@@ -251,6 +251,15 @@ impl BlockCache {
         spare.map_or_else(|| Buffer::new(self.heap, bytes), Ok)
     }
 
+    /// Forgets everything that nobody is using at the moment.
+    pub fn forget(&self) {
+        let mut frames = self.frames.borrow_mut();
+        while let Some((victim, loading)) = frames.evict() {
+            self.abandon(loading);
+            self.bytes[victim].take();
+        }
+    }
+
     /// Forgets everything known of a place that is about to be written.
     pub fn invalidate(&self, offset: MediaOffset, bytes: usize) {
         let mut frames = self.frames.borrow_mut();
@@ -312,12 +321,16 @@ impl BlockCache {
                 return Ok(frame);
             }
             let (victim, loading) = frames.evict().ok_or(NoMemory)?;
-            if let Some(loading) = loading
-                && let Some(volume) = self.volumes.iter().nth(loading.volume.into())
-            {
-                volume.disk.abandon(loading.ticket);
-            }
+            self.abandon(loading);
             self.bytes[victim].take();
+        }
+    }
+
+    fn abandon(&self, loading: Option<Loading>) {
+        if let Some(loading) = loading
+            && let Some(volume) = self.volumes.iter().nth(loading.volume.into())
+        {
+            volume.disk.abandon(loading.ticket);
         }
     }
 

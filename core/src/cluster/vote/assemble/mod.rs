@@ -1,8 +1,8 @@
 //! Which state is the cluster's, who has it, and who has to be brought to it: the decision of a mount (spec/cluster.md 5.3, M1 to
 //! M4).
 //!
-//! Members are judged by their records. The newest version that a voter has is the cluster's, even if a single disk has it: it may
-//! have been acknowledged, and one that wasn't does no harm. It is rolled forward to a quorum before anything is served. What
+//! Members are judged by their records. The newest version that a voter has is the cluster's, even if a single disk has it: it
+//! may have been acknowledged, and one that wasn't does no harm. It is rolled forward to a quorum before anything is served. What
 //! contradicts it is either provably never acknowledged, and then undone, or an alarm.
 //!
 //! A node's index is its place among the members given; they may be given in any order.

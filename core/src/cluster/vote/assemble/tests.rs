@@ -72,6 +72,18 @@ fn an_acknowledged_tail_is_never_undone() {
 }
 
 #[test]
+fn what_a_forced_mount_committed_was_acknowledged() {
+    let forced = |record: &mut ClusterRecord| record.history[0].forced = true;
+    let alone = Line::new(1).commits(3).epoch(2).with(forced).commits(1).of(0);
+    let others = Line::new(1).commits(3).epoch(3).commits(1);
+    let stop = mount(&[alone, others.of(1), others.of(2)]);
+    assert!(matches!(stop, Assembly::Alarm(Alarm::AckedTail { node: NodeIndex(0), .. })), "{stop:?}");
+    // The same without force is what a mount of one commit left behind.
+    let alone = Line::new(1).commits(3).epoch(2).commits(1).of(0);
+    assert!(matches!(served(mount(&[alone, others.of(1), others.of(2)])).states[0], State::Undo(_)));
+}
+
+#[test]
 fn the_same_member_twice() {
     let line = Line::new(1).commits(3);
     let records = [line.of(0), line.of(0), line.of(1)];
@@ -203,6 +215,11 @@ fn the_next_epoch_is_above_everything_visible() {
         other => panic!("{other:?}"),
     };
     assert_eq!((plan.next_epoch, plan.tid_floor), (EpochCounter(8), ModifyTid(10 << 24)));
+    // Nor is one of a soft node's own history given again.
+    let own = line.clone().epoch(12).commits(1);
+    let soft = |members: &mut [Seen<'_>]| members[2].role = Role::SoftMaster;
+    let plan = served(mount_with(&[line.of(0), line.of(1), own.of(2)], &Ask::of(Mount::Quorum), soft));
+    assert_eq!((plan.next_epoch, plan.states[2]), (EpochCounter(13), State::Apart));
     let last = Line::new(u32::MAX);
     assert_eq!(mount(&[last.of(0), last.of(1)]), Assembly::Refuse(Refusal::NoMoreEpochs));
 }
@@ -215,6 +232,6 @@ fn messages_are_one_line_and_say_what_to_do() {
     let expected = "no quorum: 1 of 3 masters are there, 2 are needed: add the missing volumes";
     assert_eq!(refusal.to_string(), expected);
     let alarm = Alarm::SplitBrain { node, version, reference: NodeIndex(0), current: version };
-    let expected = "split brain: node 2 (4.2) was written apart from node 0 (4.2): force a mount of the one to keep";
+    let expected = "split brain: nodes 2 (4.2) and 0 (4.2) were written apart: force a mount of the one to keep";
     assert_eq!(alarm.to_string(), expected);
 }

@@ -1,35 +1,67 @@
-//! What a volume should hold: a filesystem of maps and vectors.
+//! What a filesystem should hold: a model of maps and vectors that tests and simulations hold the real one against.
+//!
+//! A [`Model`] is plain data and does no I/O. A [`Step`] is an operation that can be done in the model and on a mounted
+//! filesystem alike; [`Dice`] throws them at random; [`difference`] says how a filesystem differs from a model of it.
+
+mod dice;
+mod difference;
+mod perform;
+mod random;
+mod step;
+
+pub use dice::Dice;
+pub use difference::difference;
+pub use random::Random;
+pub use step::{Bytes, Step};
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use hammer2_core::cluster::EntryBatch;
-use hammer2_core::fs::{Cookie, FileSystem};
-use hammer2_core::media::{FileKind, Inum};
-
-use crate::volume::HEAP;
-
 /// A file of the model.
-#[derive(Clone)]
-pub(crate) enum Node {
+#[derive(Clone, Debug)]
+pub enum Node {
+    /// Names, and the places of what they name.
     Directory(BTreeMap<String, usize>),
-    File { content: Vec<u8>, links: u64 },
-    Symlink { target: String, links: u64 },
+    /// A regular file.
+    File {
+        /// All its bytes.
+        content: Vec<u8>,
+        /// Its names.
+        links: u64,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where it leads.
+        target: String,
+        /// Its names.
+        links: u64,
+    },
 }
 
-/// A state of a volume. Copies are cheap: they share what doesn't change. Nodes are named by their place, which is never
-/// used again; the root is the first.
-#[derive(Clone)]
-pub(crate) struct Model {
+/// A state of a PFS. Copies are cheap: they share what doesn't change. Nodes are named by their place, which is never used
+/// again; the root is the first.
+///
+/// Methods that change something return whether it was possible; if not, nothing was done.
+#[derive(Clone, Debug)]
+pub struct Model {
     nodes: Vec<Option<Rc<Node>>>,
+    snapshots: BTreeMap<String, Rc<Model>>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Model {
-    pub(crate) fn new() -> Self {
-        Self { nodes: vec![Some(Rc::new(Node::Directory(BTreeMap::new())))] }
+    /// An empty PFS.
+    pub fn new() -> Self {
+        Self { nodes: vec![Some(Rc::new(Node::Directory(BTreeMap::new())))], snapshots: BTreeMap::new() }
     }
 
-    pub(crate) fn get(&self, node: usize) -> &Node {
+    /// What is at a place.
+    pub fn get(&self, node: usize) -> &Node {
         self.nodes[node].as_ref().expect("a node with a name")
     }
 
@@ -52,7 +84,7 @@ impl Model {
     }
 
     /// The node a path names.
-    pub(crate) fn find(&self, path: &str) -> Option<usize> {
+    pub fn find(&self, path: &str) -> Option<usize> {
         path.split('/').filter(|name| !name.is_empty()).try_fold(0, |at, name| self.entries(at)?.get(name).copied())
     }
 
@@ -61,17 +93,33 @@ impl Model {
     }
 
     /// All paths but the root's, what is in a directory before the directory.
-    pub(crate) fn paths(&self) -> Vec<String> {
+    pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         let mut pending = vec![(String::new(), 0)];
         while let Some((path, node)) = pending.pop() {
             for (name, child) in self.entries(node).into_iter().flatten() {
-                pending.push((if path.is_empty() { name.clone() } else { format!("{path}/{name}") }, *child));
+                pending.push((join(&path, name), *child));
             }
             paths.push(path);
         }
         paths.remove(0);
         paths.reverse();
+        paths
+    }
+
+    /// The paths of all directories, the root's too.
+    pub fn directories(&self) -> Vec<String> {
+        let mut paths = vec![String::new()];
+        let mut next = 0;
+        while let Some(path) = paths.get(next).cloned() {
+            let entries = self.find(&path).and_then(|node| self.entries(node));
+            for (name, child) in entries.into_iter().flatten() {
+                if self.is_directory(*child) {
+                    paths.push(join(&path, name));
+                }
+            }
+            next += 1;
+        }
         paths
     }
 
@@ -82,7 +130,7 @@ impl Model {
     }
 
     /// The content of a regular file.
-    pub(crate) fn content(&self, path: &str) -> Option<&Vec<u8>> {
+    pub fn content(&self, path: &str) -> Option<&Vec<u8>> {
         match self.get(self.find(path)?) {
             Node::File { content, .. } => Some(content),
             _ => None,
@@ -90,15 +138,15 @@ impl Model {
     }
 
     /// The content of a regular file, to be changed.
-    pub(crate) fn content_mut(&mut self, path: &str) -> Option<&mut Vec<u8>> {
+    pub fn content_mut(&mut self, path: &str) -> Option<&mut Vec<u8>> {
         match self.get_mut(self.find(path)?) {
             Node::File { content, .. } => Some(content),
             _ => None,
         }
     }
 
-    /// Makes a file; false when that isn't possible. So in all that follow.
-    pub(crate) fn create(&mut self, path: &str, node: Node) -> bool {
+    /// Makes a file.
+    pub fn create(&mut self, path: &str, node: Node) -> bool {
         let Some((directory, name)) = self.place(path) else { return false };
         if self.find(path).is_some() {
             return false;
@@ -109,7 +157,8 @@ impl Model {
         true
     }
 
-    pub(crate) fn link(&mut self, path: &str, new: &str) -> bool {
+    /// Gives what isn't a directory another name.
+    pub fn link(&mut self, path: &str, new: &str) -> bool {
         let (Some(node), Some((directory, name))) = (self.find(path), self.place(new)) else { return false };
         if self.is_directory(node) || self.find(new).is_some() {
             return false;
@@ -121,7 +170,8 @@ impl Model {
         true
     }
 
-    pub(crate) fn unlink(&mut self, path: &str) -> bool {
+    /// Takes a name away from what isn't a directory.
+    pub fn unlink(&mut self, path: &str) -> bool {
         let (Some(node), Some((directory, name))) = (self.find(path), self.place(path)) else { return false };
         if self.is_directory(node) {
             return false;
@@ -131,7 +181,8 @@ impl Model {
         true
     }
 
-    pub(crate) fn remove_directory(&mut self, path: &str) -> bool {
+    /// Removes an empty directory.
+    pub fn remove_directory(&mut self, path: &str) -> bool {
         let (Some(node), Some((directory, name))) = (self.find(path), self.place(path)) else { return false };
         if self.entries(node).is_none_or(|entries| !entries.is_empty()) {
             return false;
@@ -141,7 +192,8 @@ impl Model {
         true
     }
 
-    pub(crate) fn rename(&mut self, path: &str, new: &str) -> bool {
+    /// Moves a name, in place of what bears the new one.
+    pub fn rename(&mut self, path: &str, new: &str) -> bool {
         let (Some(node), Some((from, name))) = (self.find(path), self.place(path)) else { return false };
         let Some((to, new_name)) = self.place(new) else { return false };
         if self.is_below(to, node) {
@@ -169,6 +221,21 @@ impl Model {
         true
     }
 
+    /// Takes a snapshot.
+    pub fn snapshot(&mut self, label: &str) -> bool {
+        if self.snapshots.contains_key(label) {
+            return false;
+        }
+        let copy = Self { nodes: self.nodes.clone(), snapshots: BTreeMap::new() };
+        self.snapshots.insert(label.to_owned(), Rc::new(copy));
+        true
+    }
+
+    /// The snapshots that were taken, by label.
+    pub fn snapshots(&self) -> impl Iterator<Item = (&str, &Model)> {
+        self.snapshots.iter().map(|(label, snapshot)| (&label[..], &**snapshot))
+    }
+
     fn is_below(&self, node: usize, above: usize) -> bool {
         node == above
             || self.entries(above).is_some_and(|entries| entries.values().any(|child| self.is_below(node, *child)))
@@ -189,84 +256,11 @@ impl Model {
 }
 
 /// A path's directory and last name.
-pub(crate) fn split(path: &str) -> (&str, &str) {
+fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
-/// Says how a mounted filesystem differs from a state; nothing when it doesn't.
-pub(crate) async fn difference(fs: &FileSystem, model: &Model) -> Option<String> {
-    let mut inums: BTreeMap<usize, Inum> = BTreeMap::new();
-    let mut pending = vec![(String::new(), 0usize, Inum::PFS_ROOT)];
-    while let Some((path, node, inum)) = pending.pop() {
-        if let Some(known) = inums.insert(node, inum) {
-            if known != inum {
-                return Some(format!("{path}: inode {inum:?}, of another name {known:?}"));
-            }
-            continue;
-        }
-        if let Err(what) = node_agrees(fs, model, &path, (node, inum), &mut pending).await {
-            return Some(format!("/{path}: {what}"));
-        }
-    }
-    None
-}
-
-async fn node_agrees(
-    fs: &FileSystem,
-    model: &Model,
-    path: &str,
-    (node, inum): (usize, Inum),
-    pending: &mut Vec<(String, usize, Inum)>,
-) -> Result<(), String> {
-    let attributes = fs.attributes(inum).await.map_err(|error| error.to_string())?;
-    let expect = |kind: FileKind, size: usize, links: u64| {
-        let found = (attributes.kind, attributes.size, attributes.links);
-        let wanted = (kind, size as u64, links);
-        if found == wanted { Ok(()) } else { Err(format!("{found:?} instead of {wanted:?}")) }
-    };
-    match model.get(node) {
-        Node::Directory(entries) => {
-            let found = names(fs, inum).await?;
-            if !found.keys().eq(entries.keys()) {
-                return Err(format!("{:?} instead of {:?}", found.keys(), entries.keys()));
-            }
-            pending.extend(entries.iter().map(|(name, child)| {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
-                (path, *child, found[name])
-            }));
-        }
-        Node::File { content, links } => {
-            expect(FileKind::Regular, content.len(), *links)?;
-            let mut read = vec![0xee; content.len()];
-            let length = fs.read(inum, 0, &mut read).await.map_err(|error| error.to_string())?;
-            if length != content.len() || read != *content {
-                let at = read.iter().zip(content).position(|(read, content)| read != content);
-                return Err(format!("content differs, {length} bytes read, first at {at:?}"));
-            }
-        }
-        Node::Symlink { target, links } => {
-            expect(FileKind::Symlink, target.len(), *links)?;
-            let mut read = vec![0; target.len()];
-            fs.read_link(inum, &mut read).await.map_err(|error| error.to_string())?;
-            if read != target.as_bytes() {
-                return Err("the link leads elsewhere".to_owned());
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn names(fs: &FileSystem, directory: Inum) -> Result<BTreeMap<String, Inum>, String> {
-    let mut found = BTreeMap::new();
-    let mut batch = EntryBatch::new(HEAP, 16384).unwrap();
-    let mut from = Some(Cookie::START);
-    while let Some(cookie) = from {
-        let listing = fs.read_directory(directory, cookie, &mut batch).await.map_err(|error| error.to_string())?;
-        if let Some(fault) = listing.damaged {
-            return Err(fault.to_string());
-        }
-        found.extend(batch.iter().map(|entry| (String::from_utf8_lossy(entry.name).into_owned(), entry.inum)));
-        from = listing.next;
-    }
-    Ok(found)
+/// The path of a name in a directory.
+fn join(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
 }

@@ -1,0 +1,191 @@
+//! Scrub: reading everything on every node, while the cluster is in use.
+//!
+//! Each node goes through all it has of the PFS. File blocks it can't read are repaired from another node. What it has is put
+//! into a digest of elements and inodes, which must be equal on all nodes in sync: a node with another one holds something wrong
+//! that no check code shows, and leaves. What can't be walked at all makes a node leave, too.
+
+use zerocopy::IntoBytes;
+
+use super::agree::agree;
+use super::join::join_all;
+use super::resync::Listing;
+use super::vote::NodeSet;
+use super::{Cluster, Command, Debt, MemberState, NodeIndex, OpError, Reply, Slot};
+use crate::media::check::xxhash64;
+use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
+use crate::media::{BlockKind, InodeMeta, Inum, Key, ModifyTid};
+use crate::node::{Element, FileBlock, Leaf, Node, NodeError};
+
+/// What a scrub found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrubCounts {
+    /// Nodes that were read.
+    pub nodes: u64,
+    /// Inodes, entries and file blocks, on all nodes together.
+    pub elements: u64,
+    /// Bytes of file blocks.
+    pub bytes: u64,
+    /// File blocks that couldn't be read on one node.
+    pub bad_blocks: u64,
+    /// Those of them that were written anew.
+    pub repaired: u64,
+    /// Nodes that couldn't be compared, or held something else, and were brought in step.
+    pub rebuilt: u64,
+    /// Nodes that had to leave.
+    pub ejected: u64,
+}
+
+/// What one node has, in one number, and what it took to say so.
+#[derive(Clone, Copy, Default)]
+struct Reading {
+    digest: u64,
+    counts: ScrubCounts,
+}
+
+impl Reading {
+    fn add(&mut self, bytes: &[u8]) {
+        self.digest = (self.digest.rotate_left(7) ^ xxhash64(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn add_leaf(&mut self, leaf: &Leaf) {
+        let Leaf { span, kind, modify_tid, methods, bytes, check, embed } = leaf;
+        let head = [span.first.0, span.last.0, *kind as u64, modify_tid.0, methods.0.into(), *bytes as u64];
+        // An inode's size is that of a block with places in it, like its check code.
+        self.add(head.as_bytes());
+        self.add(check);
+        self.add(embed);
+        self.counts.elements += 1;
+    }
+
+    fn add_inode(&mut self, meta: &InodeMeta) {
+        self.add(meta.with_identity_of(&InodeMeta::blank()).as_bytes());
+    }
+}
+
+impl Cluster {
+    /// Reads everything on every node in sync, repairs what another node has, and commits that. Nothing may change meanwhile.
+    pub async fn scrub(&self) -> Result<ScrubCounts, OpError> {
+        self.flush().await?;
+        let mut counts = ScrubCounts::default();
+        let members = self.in_sync();
+        let left = self.scrub_once(&mut counts).await?;
+        for index in left.iter() {
+            // Its volume can still be written, and nothing of it is in memory: what it holds is copied anew.
+            if self.member(index).node.fault().is_none() {
+                let debt = Debt { since: ModifyTid(0), thorough: true };
+                self.member(index).state.set(MemberState::Behind(debt));
+                if let Err(error) = self.catch_up(index, &mut async || {}).await {
+                    log::warn!("node {}: {error}", index.0);
+                }
+            }
+        }
+        if counts.bad_blocks > 0 || !left.is_empty() {
+            self.stage().await?;
+            self.commit_next().await?;
+        }
+        if !left.is_empty() {
+            // Its file blocks weren't compared: they may be bad where they are.
+            self.scrub_once(&mut counts).await?;
+            self.flush().await?;
+        }
+        counts.repaired = counts.bad_blocks.saturating_sub(self.unrepaired.take());
+        counts.rebuilt = left.intersection(self.in_sync()).len() as u64;
+        counts.ejected = members.difference(self.in_sync()).len() as u64;
+        Ok(counts)
+    }
+
+    /// Reads everything once; the nodes that had to leave.
+    async fn scrub_once(&self, counts: &mut ScrubCounts) -> Result<NodeSet, OpError> {
+        let before = self.in_sync();
+        let order = |index| (index, self.read_all(index));
+        let readings = join_all(self.heap, before.iter().map(order)).await?;
+        for (_, reading) in readings.iter() {
+            let of_node = reading.map(|reading| reading.counts).unwrap_or_default();
+            counts.nodes = before.len() as u64;
+            counts.elements += of_node.elements;
+            counts.bytes += of_node.bytes;
+            counts.bad_blocks += of_node.bad_blocks;
+        }
+        let digests = readings.into_iter().map(|(index, reading)| (index, reading.map(|reading| reading.digest)));
+        let agreed = agree(&digests.collect(), &self.electorate.get());
+        agreed.leave.iter().for_each(|(index, why)| self.eject(*index, *why));
+        if agreed.answer.is_none() {
+            return Err(self.suspend());
+        }
+        self.mend().await?;
+        Ok(before.difference(self.in_sync()))
+    }
+
+    /// Reads all a node has of the PFS.
+    async fn read_all(&self, index: NodeIndex) -> Result<Reading, NodeError> {
+        let node = &self.member(index).node;
+        let (root, spare) = (self.slots.root(), self.slots.spare());
+        let mut reading = Reading::default();
+        reading.add_inode(&node.record(root).await?.meta);
+        let mut listing = Listing::new(node, root, ModifyTid(0));
+        while let Some(element) = listing.peek().await? {
+            listing.advance();
+            let Element::Leaf(leaf) = element else { continue };
+            reading.add_leaf(&leaf);
+            if leaf.kind == BlockKind::Inode {
+                self.read_inode(index, node, Inum(leaf.span.first.0), spare, &mut reading).await?;
+            }
+        }
+        Ok(reading)
+    }
+
+    async fn read_inode(
+        &self,
+        index: NodeIndex,
+        node: &Node,
+        inum: Inum,
+        slot: Slot,
+        reading: &mut Reading,
+    ) -> Result<(), NodeError> {
+        let open = Command::OpenInode { pfs: self.slots.root(), inum, into: slot };
+        let Reply::Inode(record) = node.execute(open).await? else { return Ok(()) };
+        reading.add_inode(&record.meta);
+        if record.meta.flags().contains(InodeFlags::DIRECTDATA) {
+            if let Reply::Block(FileBlock::Embedded(content)) =
+                node.execute(Command::ReadBlock { file: slot, key: Key(0) }).await?
+            {
+                let content: [u8; EMBEDDED_BYTES] = content;
+                reading.add(&content);
+            }
+            return Ok(());
+        }
+        let mut listing = Listing::new(node, slot, ModifyTid(0));
+        while let Some(element) = listing.peek().await? {
+            listing.advance();
+            let Element::Leaf(leaf) = element else { continue };
+            reading.add_leaf(&leaf);
+            if leaf.kind == BlockKind::Data {
+                self.read_data(index, node, inum, slot, &leaf, reading).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_data(
+        &self,
+        index: NodeIndex,
+        node: &Node,
+        inum: Inum,
+        slot: Slot,
+        leaf: &Leaf,
+        reading: &mut Reading,
+    ) -> Result<(), NodeError> {
+        let key = leaf.span.first;
+        reading.counts.bytes += leaf.bytes as u64;
+        match node.execute(Command::ReadBlock { file: slot, key }).await {
+            Ok(Reply::Block(FileBlock::Stored { buffer, .. })) => node.blocks().give_back(buffer),
+            Ok(_) => {}
+            Err(NodeError::Fault(fault)) if !fault.is_timeout() => {
+                reading.counts.bad_blocks += 1;
+                self.to_be_repaired(index, inum, key, fault);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}

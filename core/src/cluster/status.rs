@@ -1,0 +1,107 @@
+//! What an administrator wants to know of a cluster.
+
+use super::member::MemberState;
+use super::vote::{CommitId, Role, Target};
+use super::{Cluster, NodeIndex, OpError};
+use crate::media::{ModifyTid, Uuid};
+
+/// How a cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// All members are in step.
+    Healthy,
+    /// A quorum is, but not all members.
+    Degraded,
+    /// Too few are: nothing can be changed.
+    Stopped,
+}
+
+/// A cluster as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterStatus {
+    /// How it is.
+    pub health: Health,
+    /// Its version: the last commit.
+    pub version: CommitId,
+    /// The last transaction id of that.
+    pub tid: ModifyTid,
+    /// Masters there are, seen or not.
+    pub voters: usize,
+    /// Masters in step.
+    pub in_sync: usize,
+    /// Why nothing can be changed, if that was decided when it was mounted.
+    pub refused: Option<OpError>,
+}
+
+/// A member as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberStatus {
+    /// Its place among the nodes that were opened.
+    pub node: NodeIndex,
+    /// Its PFS.
+    pub fsid: Uuid,
+    /// What it is in the cluster.
+    pub role: Role,
+    /// Whether it takes part.
+    pub state: MemberState,
+    /// What it has committed; none if it has no record of the cluster.
+    pub version: Option<CommitId>,
+    /// The last transaction id of that.
+    pub tid: ModifyTid,
+    /// Bytes of its filesystem.
+    pub total_bytes: u64,
+    /// Bytes of those that are free.
+    pub free_bytes: u64,
+}
+
+impl Cluster {
+    /// How the cluster is; none for a filesystem that never was a cluster's.
+    pub fn status(&self) -> Option<ClusterStatus> {
+        let record = self.record.borrow();
+        let record = record.as_ref()?;
+        let voters = self.electorate.get();
+        let in_sync = self.in_sync();
+        let enough = voters.has_quorum(in_sync) && !self.suspended.get() && self.refused.get().is_none();
+        let can_roll = self.target.get() == Target::AsOf && !self.onto.get().is_empty();
+        let missing = in_sync.len() < record.members.len();
+        let health = match (enough, can_roll, missing) {
+            (true, _, false) => Health::Healthy,
+            (true, _, true) | (false, true, _) => Health::Degraded,
+            (false, false, _) => Health::Stopped,
+        };
+        Some(ClusterStatus {
+            health,
+            version: record.version.content(),
+            tid: record.tid,
+            voters: voters.current.count,
+            in_sync: voters.current.nodes.intersection(in_sync).len(),
+            refused: self.refused.get(),
+        })
+    }
+
+    /// How each of the nodes that were opened is.
+    pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
+        let clid = self.record.borrow().as_ref().map(|record| record.clid);
+        self.members().map(move |(node, member)| {
+            let header = member.node.header();
+            let record = clid.and_then(|clid| header.cluster_records.find(clid).ok().flatten());
+            MemberStatus {
+                node,
+                fsid: member.fsid.get(),
+                role: member.role.get(),
+                state: member.state.get(),
+                version: record.as_ref().map(|record| record.version.content()),
+                tid: record.map_or(ModifyTid(0), |record| record.tid),
+                total_bytes: header.allocator_size(),
+                free_bytes: header.allocator_free(),
+            }
+        })
+    }
+
+    /// Members that the record lists and that aren't among the nodes that were opened.
+    pub fn missing_members(&self) -> heapless::Vec<Uuid, { super::MAX_NODES }> {
+        let record = self.record.borrow();
+        let listed = record.iter().flat_map(|record| &record.members).map(|member| member.fsid);
+        listed.filter(|fsid| self.members().all(|(_, member)| member.fsid.get() != *fsid)).collect()
+    }
+}

@@ -1,0 +1,29 @@
+//! Giving back what nobody refers to any more, while the filesystem is mounted.
+
+use super::{Error, FileSystem};
+use crate::cluster::BulkfreeCounts;
+
+/// With less room than this for what deleting writes, some is looked for first.
+const ROOM_TO_DELETE_BYTES: u64 = 1 << 20;
+
+impl FileSystem {
+    /// One pass of bulkfree over all PFSs of the volumes. It commits what was done before; other calls wait for its end.
+    pub async fn bulkfree(&self) -> Result<BulkfreeCounts, Error> {
+        let _changing = self.gate.change().await;
+        self.sync_inside().await?;
+        Ok(self.cluster.bulkfree().await?)
+    }
+
+    /// Makes sure that there is room to delete. What is changed goes to new places, and the old ones are free only after
+    /// bulkfree; on a full volume that can't wait until somebody orders it.
+    pub(super) async fn make_room_to_delete(&self) -> Result<(), Error> {
+        if self.cluster.reserve_bytes() >= ROOM_TO_DELETE_BYTES {
+            return Ok(());
+        }
+        self.sync_inside().await?;
+        // One pass finds what isn't used any more, the next gives it back.
+        self.cluster.bulkfree().await?;
+        self.cluster.bulkfree().await?;
+        Ok(())
+    }
+}

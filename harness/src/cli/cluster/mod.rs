@@ -1,0 +1,32 @@
+//! `hammer2 cluster`: several nodes as one filesystem, and what an administrator does with them.
+
+mod create;
+mod resync;
+mod scrub;
+mod status;
+
+use clap::Subcommand;
+
+use super::output::Output;
+use super::session::Settings;
+use super::{Failure, Outcome};
+
+/// Make clusters of several nodes and look after them
+#[derive(Subcommand)]
+pub(super) enum Cluster {
+    Create(create::Create),
+    Status(status::Status),
+    Resync(resync::Resync),
+    Scrub(scrub::Scrub),
+}
+
+impl Cluster {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        match self {
+            Self::Create(command) => command.run(settings, output),
+            Self::Status(command) => command.run(settings, output),
+            Self::Resync(command) => command.run(settings, output),
+            Self::Scrub(command) => command.run(settings, output),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Random steps that suit a model: mostly possible, sometimes not.
+
+use super::{Bytes, Model, Random, Step, join};
+
+/// Names that are used, so few that they often meet.
+const NAMES: usize = 40;
+/// Of these, so many are long.
+const LONG_NAMES: usize = 4;
+
+/// Throws steps.
+pub struct Dice {
+    /// Where the throws come from.
+    pub random: Random,
+}
+
+impl Dice {
+    /// The dice of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self { random: Random::new(seed) }
+    }
+
+    /// The next step; neither a snapshot nor bulkfree.
+    pub fn step(&mut self, model: &Model) -> Step {
+        let directories = model.directories();
+        let path = self.path(&directories);
+        match self.random.below(17) {
+            0..4 => match self.random.below(8) {
+                0..2 => Step::Mkdir(path),
+                2 => Step::Symlink(path, "t".repeat(1 + self.random.below(700))),
+                _ => Step::Create(path),
+            },
+            4..8 => Step::Write(path, self.size(), self.size() as usize, self.bytes()),
+            8 => Step::Append(path, self.size() as usize),
+            9 if self.random.below(2) == 0 => Step::Truncate(path, self.size()),
+            9 => Step::Punch(path, self.size(), self.size()),
+            10 if directories.contains(&path) == (self.random.below(8) == 0) => Step::Unlink(path),
+            10 => Step::Rmdir(path),
+            11 => Step::Link(path, self.path(&directories)),
+            12 | 13 => Step::Rename(path, self.path(&directories)),
+            14 => {
+                let compression = [0, 1, 2, 0x63][self.random.below(4)];
+                let check = [0, 2, 3, 4][self.random.below(4)];
+                Step::Methods(path, compression, check)
+            }
+            15 => Step::Fsync(path),
+            _ => Step::Sync,
+        }
+    }
+
+    fn path(&mut self, directories: &[String]) -> String {
+        let directory = &directories[self.random.below(directories.len())];
+        let name = match self.random.below(NAMES) {
+            long if long < LONG_NAMES => "l".repeat(60 + 40 * long),
+            short => format!("n{short}"),
+        };
+        join(directory, &name)
+    }
+
+    fn size(&mut self) -> u64 {
+        let limit = match self.random.below(6) {
+            0 => 513,
+            1 | 2 => 5_000,
+            3 | 4 => 200_000,
+            _ => 1_200_000,
+        };
+        self.random.below(limit) as u64
+    }
+
+    fn bytes(&mut self) -> Bytes {
+        [Bytes::Noise, Bytes::Text, Bytes::Zeros][self.random.below(3)]
+    }
+}
