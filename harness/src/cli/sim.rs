@@ -1,6 +1,9 @@
 //! `hammer2 sim`: simulates clusters.
 
+use std::cell::Cell;
 use std::num::NonZero;
+use std::panic;
+use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -42,6 +45,9 @@ pub(super) struct Sim {
     /// Leave an ingredient of the protocol out: something must go wrong then
     #[arg(long, value_name = "INGREDIENT", value_parser = ingredient_names())]
     without: Option<String>,
+    /// List the ingredients that can be left out, and do nothing else
+    #[arg(long)]
+    rules: bool,
     /// Steps of clients in each run
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -72,10 +78,14 @@ fn fault_names() -> Vec<&'static str> {
 
 impl Sim {
     pub(super) fn run(&self, _: &ToolSettings, output: &mut Output) -> Result<Outcome, Failure> {
+        if self.rules {
+            return Ingredient::ALL.iter().try_for_each(|rule| output.line(rule.name())).map(|()| Outcome::Good);
+        }
         let settings = self.settings()?;
         if self.trace && log::set_logger(&Trace).is_ok() {
             log::set_max_level(log::LevelFilter::Debug);
         }
+        tell_of_panics(&settings);
         let mut total = Tally::default();
         let progress = bar("seeds", self.seeds);
         let mut failed: Vec<(u64, String)> = Vec::new();
@@ -127,7 +137,9 @@ impl Sim {
                         if number >= self.seeds {
                             return;
                         }
-                        let run = sim::run(self.start.wrapping_add(number), settings);
+                        let seed = self.start.wrapping_add(number);
+                        SEED.set(seed);
+                        let run = sim::run(seed, settings);
                         if sender.send((number, run)).is_err() {
                             return;
                         }
@@ -187,6 +199,21 @@ impl Sim {
              violations, trace {hash}"
         ))
     }
+}
+
+thread_local! {
+    /// What this thread is running.
+    static SEED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A panic is a violation, too, and the last: it says how to see it again.
+fn tell_of_panics(settings: &Settings) {
+    let settings = settings.clone();
+    panic::set_hook(Box::new(move |panic| {
+        let seed = SEED.get();
+        eprintln!("seed {seed}: {panic}; {}", command(seed, &settings));
+        process::exit(1);
+    }));
 }
 
 /// Tells what happens on standard error.
