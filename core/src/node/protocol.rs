@@ -1,7 +1,7 @@
 //! The rules that keep a cluster's content, by name.
 //!
-//! All of them always hold, and asking costs nothing, unless the feature `unsound` is on: it can leave out one of them, so that the
-//! simulator can show that without it something is lost. The value lies at the nodes' floor because some rules are theirs.
+//! All of them always hold, and asking costs nothing, unless the feature `unsound` is on: it can leave out one of them, so that
+//! the simulator can show that without it something is lost. The value lies at the nodes' floor because some rules are theirs.
 
 /// A rule that content depends on (spec/cluster.md 5.3 and 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

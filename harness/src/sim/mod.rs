@@ -1,8 +1,8 @@
 //! The simulator: whole clusters on simulated disks, in virtual time, with everything that goes wrong.
 //!
-//! A run is a function of its seed: which disks there are, what clients do, which faults strike when, when the power goes. What is
-//! read is compared with a model of the filesystem; what must be there after a crash is what was acknowledged before it. At the end
-//! every disk is read alone.
+//! A run is a function of its seed: which disks there are, what clients do, which faults strike when, when the power goes. What
+//! is read is compared with a model of the filesystem; what must be there after a crash is what was acknowledged before it. At
+//! the end every disk is read alone.
 
 mod clients;
 mod device;

@@ -127,7 +127,7 @@ impl World {
     }
 
     pub(super) fn unsound(&self) -> usize {
-        self.disks.iter().filter(|disk| disk.trust.get() != Trust::Sound).count()
+        self.disks.iter().filter(|disk| disk.trust.get() != Trust::Sound || disk.lies.get()).count()
     }
 
     /// The disk behind a node of the mount.
@@ -179,7 +179,7 @@ impl World {
 
     fn strike(&self, seat: usize, kind: Kind) {
         let Some(disk) = self.disk_of(seat) else { return };
-        let may_damage = disk.trust.get() == Trust::Damaged || self.unsound() < self.spare();
+        let may_damage = disk.trust.get() == Trust::Damaged || disk.lies.get() || self.unsound() < self.spare();
         if kind.is_damaging() && !may_damage {
             return;
         }
