@@ -7,4 +7,5 @@ pub mod device;
 pub mod executor;
 pub mod model;
 pub mod mount;
+pub mod sim;
 pub mod time_source;

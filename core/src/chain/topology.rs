@@ -191,6 +191,28 @@ impl Topology {
         }
     }
 
+    /// Takes note that operation `tid` changed something in the array, below the modified inode `root`, that holds the first key
+    /// of a range or would; the part of the range that lies in further arrays.
+    pub fn stamp_first(
+        &mut self,
+        blocks: &BlockCache,
+        root: Container,
+        range: KeyRange,
+        tid: ModifyTid,
+    ) -> Result<Option<KeyRange>, Stop> {
+        let (container, _) = self.descend(blocks, root, range.first)?;
+        self.touch(container, tid);
+        let arrays = self.array(container).entries().iter().filter(|entry| entry.kind() == Ok(BlockKind::Indirect));
+        let above =
+            arrays.filter_map(|entry| entry.span().ok()).map(|span| span.first).filter(|key| *key > range.first);
+        let next = match (above.min(), container) {
+            (Some(first), _) => Some(KeyRange { first, last: range.last }),
+            (None, Container::Chain(id)) if container != root => range.above(self.chain(id).span().last),
+            (None, _) => None,
+        };
+        Ok(next.filter(|next| next.first <= next.last))
+    }
+
     /// Makes the inode under `key`, below the modified inode `root`, a modified chain; none if there is no such inode.
     pub fn modify_inode(&mut self, blocks: &BlockCache, root: Container, key: Key) -> Result<Option<ChainId>, Stop> {
         let (container, index) = self.descend(blocks, root, key)?;

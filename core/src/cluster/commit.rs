@@ -6,9 +6,10 @@
 //! Until then no later one begins.
 
 use super::join::join_all;
+use super::member;
 use super::vote::succession::{next_commit, open_epoch};
-use super::vote::{CommitSeq, EpochCounter, EpochId, NodeSet, Nonce, Target};
-use super::{Cluster, Ejection, NodeIndex, OpError};
+use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, NodeSet, Nonce, Target};
+use super::{Cluster, Ejection, Ingredient, NodeIndex, OpError};
 use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, MemberState};
 use crate::media::record_table::RecordTableFull;
@@ -70,7 +71,9 @@ impl Cluster {
     /// Brings the newest version to a quorum: it may have been acknowledged, so it is the cluster's (spec/cluster.md 5.3, M5).
     async fn roll_forward(&self) -> Result<(), OpError> {
         for index in self.onto.get().iter() {
-            if let Err(error) = self.catch_up(index, &mut async || {}).await {
+            if !self.protocol.get().has(Ingredient::Rollforward) {
+                self.member(index).state.set(member::MemberState::InSync);
+            } else if let Err(error) = self.catch_up(index, &mut async || {}).await {
                 log::warn!("node {}: {error}", index.0);
             }
         }
@@ -79,17 +82,27 @@ impl Cluster {
 
     /// Opens an epoch: from here on no header of an earlier mount can be taken for one of this.
     async fn begin_epoch(&self, nonce: u64) -> Result<(), OpError> {
+        let protocol = self.protocol.get();
         let Some((next_epoch, tid_floor)) = self.next_epoch.get() else { return Ok(()) };
         for index in self.in_sync().iter() {
             self.member(index).node.skip_mirror_tids(EPOCH_MIRROR_TIDS);
         }
         self.stage().await?;
         if let Some(record) = &mut *self.record.borrow_mut() {
-            *record = open_epoch(record, EpochId { ctr: next_epoch, nonce: Nonce(nonce) }, self.opening.get());
+            let nonce = if protocol.has(Ingredient::Nonce) { Nonce(nonce) } else { Nonce(0) };
+            if protocol.has(Ingredient::Epoch) {
+                *record = open_epoch(record, EpochId { ctr: next_epoch, nonce }, self.opening.get());
+            }
+            if let (false, Some(newest)) = (protocol.has(Ingredient::Base), record.history.first_mut()) {
+                (record.version.base, newest.base) = (CommitId::NONE, CommitId::NONE);
+            }
             record.tid_floor = tid_floor;
             self.acked.set(record.acked);
         }
         self.last_tid.set(tid_floor);
+        if !protocol.has(Ingredient::EarlyReads) {
+            return Ok(());
+        }
         // Twice, to two copies of the header: neither is one of before alone.
         self.write_headers().await?;
         self.write_headers().await

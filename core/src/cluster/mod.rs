@@ -34,8 +34,9 @@ pub use scrub::ScrubCounts;
 pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
-    BulkfreeCounts, BulkfreeOptions, Command, Entry, EntryBatch, FileBlock, GivenBlock, Growth, InodeRecord,
-    Modification, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Reply, SLOT_BYTES, Slot, StoredBlock,
+    BulkfreeCounts, BulkfreeOptions, Command, Entry, EntryBatch, FileBlock, GivenBlock, Growth, Ingredient,
+    InodeRecord, Modification, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Protocol, Reply, SLOT_BYTES,
+    Slot, StoredBlock,
 };
 
 use core::cell::{Cell, Ref, RefCell};
@@ -83,6 +84,7 @@ pub struct Cluster {
     /// The last transaction id given.
     last_tid: Cell<ModifyTid>,
     target: Cell<Target>,
+    protocol: Cell<Protocol>,
     heap: Heap,
 }
 
@@ -105,6 +107,7 @@ impl Cluster {
             refused: Cell::new(None),
             last_tid: Cell::new(ModifyTid(0)),
             target: Cell::new(Target::Quorum),
+            protocol: Cell::default(),
             heap,
         })
     }
@@ -123,6 +126,12 @@ impl Cluster {
 
     fn members(&self) -> impl Iterator<Item = (NodeIndex, &Member)> {
         (0..).map(NodeIndex).zip(&self.members)
+    }
+
+    /// Changes the rules that are followed.
+    pub fn set_protocol(&self, protocol: Protocol) {
+        self.protocol.set(protocol);
+        self.members.iter().for_each(|member| member.node.set_protocol(protocol));
     }
 
     /// How many nodes were opened.
@@ -163,7 +172,7 @@ impl Cluster {
     /// Takes a node out of the sync set: it is asked nothing and told nothing any more.
     fn eject(&self, index: NodeIndex, why: Ejection) {
         let member = self.member(index);
-        if member.is_in_sync() {
+        if member.is_in_sync() && self.protocol.get().has(Ingredient::Eject) {
             log::warn!("node {} leaves the cluster: {why}", index.0);
             member.state.set(MemberState::Ejected(why));
         }

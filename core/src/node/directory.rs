@@ -50,7 +50,12 @@ impl Node {
                 }
                 Ok(Some(())) => None,
                 Err(error) => {
+                    let before = cursor.remaining;
                     cursor.skip_through(error.through);
+                    if cursor.remaining == before {
+                        // On the way to the directory, not in it: nothing behind can be reached either.
+                        return Err(error.into());
+                    }
                     Some(error)
                 }
             };

@@ -4,7 +4,7 @@
 //! header's two sets is modified. That alone commits nothing and is done whenever memory is short (*write-back*). A *flush*
 //! writes the freemap too, waits until everything is durable, and only then writes a header.
 
-use super::{Node, NodeError, NodeFault};
+use super::{Ingredient, Node, NodeError, NodeFault};
 use crate::chain::{ChainId, Container, Stop, Topology};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
@@ -170,10 +170,11 @@ impl Node {
     /// Where a freemap block goes next: the rotation after the one that was committed. What a flush that failed wrote is written
     /// over: otherwise a few of them would come round to the committed one.
     fn freemap_place(&self, bref: &Blockref) -> Result<DataOff, NodeError> {
+        let step = u64::from(self.protocol.get().has(Ingredient::Rotation));
         let next = match bref.data_off() {
             DataOff::NONE => Ok(0),
             uncommitted if bref.mirror_tid() == self.topology.borrow().pending_tid => return Ok(uncommitted),
-            committed => rotation(bref.key(), bref.keybits(), committed).map(|rotation| rotation + 1),
+            committed => rotation(bref.key(), bref.keybits(), committed).map(|rotation| rotation + step),
         };
         let placed = next.and_then(|rotation| place(bref.key(), bref.keybits(), rotation));
         placed.map_err(|corruption| NodeError::Fault(NodeFault::Corrupt { block: bref.name(), corruption }))

@@ -3,7 +3,7 @@
 use zerocopy::FromBytes;
 
 use super::open::OpenError;
-use super::{Node, NodeError};
+use super::{Ingredient, Node, NodeError};
 use crate::io::{Buffer, DeviceError, DeviceOffset, Disk};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
@@ -217,7 +217,9 @@ impl Node {
         header.seal();
         let copy = header.next_copy(last);
         let twin = Place::Twin(copy % HEADER_TWINS);
-        self.write_at(0, twin, next.copy(self.heap)?).await?;
+        if self.protocol.get().has(Ingredient::Twin) {
+            self.write_at(0, twin, next.copy(self.heap)?).await?;
+        }
         if copy == last {
             // The only copy: it may be torn only while its twin is whole.
             self.flush_devices().await?;

@@ -18,6 +18,7 @@ mod locate;
 mod modification;
 mod modify;
 mod open;
+mod protocol;
 mod recovery;
 mod reopen;
 mod slots;
@@ -38,6 +39,7 @@ pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
+pub use protocol::{Ingredient, Protocol};
 
 use core::cell::{Cell, Ref, RefCell};
 
@@ -92,6 +94,7 @@ pub struct Node {
     discarding: Cell<bool>,
     /// A device failed while writing: nothing is written any more.
     broken: Cell<Option<NodeFault>>,
+    protocol: Cell<Protocol>,
 }
 
 impl Node {
@@ -111,6 +114,7 @@ impl Node {
             uncommitted: Cell::new(false),
             discarding: Cell::new(false),
             broken: Cell::new(None),
+            protocol: Cell::default(),
         })
     }
 
@@ -127,6 +131,11 @@ impl Node {
     /// Which copy of the header that is.
     pub fn header_copy(&self) -> usize {
         self.committed.borrow().copy
+    }
+
+    /// Changes the rules that are followed.
+    pub fn set_protocol(&self, protocol: Protocol) {
+        self.protocol.set(protocol);
     }
 
     /// The volumes.

@@ -125,6 +125,14 @@ pub enum Modification<'a> {
         /// Their offsets.
         range: KeyRange,
     },
+    /// Says of the arrays below an inode that hold keys of a range that the operation changed something there. For copies: a
+    /// change that leaves nothing behind, and nothing to copy, still has to be found by who copies from the copy.
+    Stamp {
+        /// The inode.
+        slot: Slot,
+        /// The keys.
+        range: KeyRange,
+    },
     /// Adds a PFS root to the super-root. Outcome: `Done`, `Exists`.
     CreatePfs {
         /// The root; its body is what is below it.
@@ -168,6 +176,7 @@ impl<'a> Modification<'a> {
                 Self::WriteBlock { file, key, block: GivenBlock::Owned(block) }
             }
             Self::RemoveBlocks { file, range } => Self::RemoveBlocks { file, range },
+            Self::Stamp { slot, range } => Self::Stamp { slot, range },
             Self::CreatePfs { inode, key, origin } => Self::CreatePfs { inode, key, origin },
             Self::RemovePfs { key } => Self::RemovePfs { key },
         })

@@ -3,7 +3,7 @@
 use zerocopy::IntoBytes;
 
 use super::locate::InodeName;
-use super::{GivenBlock, Modification, Node, NodeError, NodeFault, Outcome, Slot, failed};
+use super::{GivenBlock, Ingredient, Modification, Node, NodeError, NodeFault, Outcome, Slot, failed};
 use crate::chain::{ChainId, Container, Inserted, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Buffer};
@@ -39,6 +39,7 @@ impl Node {
             Modification::RemoveEntry { directory, key } => self.remove_entry(tid, self.below(directory)?, key).await,
             Modification::WriteBlock { file, key, block } => self.write_block(tid, file, key, block).await,
             Modification::RemoveBlocks { file, range } => self.remove_blocks(tid, file, range).await,
+            Modification::Stamp { slot, range } => self.stamp(tid, self.opened(slot)?.name, range).await,
             Modification::CreatePfs { inode, key, origin } => self.create_pfs(tid, inode, key, origin).await,
             Modification::RemovePfs { key } => self.remove_entry(tid, Below::SuperRoot, key).await,
         }
@@ -52,7 +53,8 @@ impl Node {
         containers: ModifyTid,
         modification: Modification<'_>,
     ) -> Result<Outcome, NodeError> {
-        self.topology.borrow_mut().copied_stamp = Some(containers);
+        let containers = self.protocol.get().has(Ingredient::Stamp).then_some(containers);
+        self.topology.borrow_mut().copied_stamp = containers;
         let done = self.modify(tid, modification).await;
         self.topology.borrow_mut().copied_stamp = None;
         done
@@ -244,6 +246,19 @@ impl Node {
             for key in keys {
                 self.remove_entry(tid, self.below(file)?, key).await?;
             }
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn stamp(&self, tid: ModifyTid, name: InodeName, range: KeyRange) -> Result<Outcome, NodeError> {
+        let mut rest = self.protocol.get().has(Ingredient::Stamp).then_some(range);
+        while let Some(range) = rest {
+            rest = self
+                .change(|topology, _, blocks| {
+                    let root = Container::Chain(modify_named(topology, blocks, name)?);
+                    topology.stamp_first(blocks, root, range, tid)
+                })
+                .await?;
         }
         Ok(Outcome::Done)
     }

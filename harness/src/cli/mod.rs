@@ -30,6 +30,7 @@ mod random;
 mod rm;
 mod session;
 mod show;
+mod sim;
 mod size;
 mod source_tree;
 mod stat;
@@ -89,6 +90,7 @@ enum Command {
     Show(show::Show),
     Freemap(freemap::Freemap),
     Fsck(fsck::Fsck),
+    Sim(sim::Sim),
 }
 
 const AFTER_HELP: &str = "\
@@ -148,6 +150,7 @@ impl Command {
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),
             Self::Fsck(command) => command.run(settings, output),
+            Self::Sim(command) => command.run(settings, output),
         }
     }
 }

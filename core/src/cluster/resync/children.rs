@@ -42,6 +42,8 @@ impl Cluster {
         let (source, target) = (&self.member(copying.source).node, &self.member(copying.target).node);
         let mut theirs = Listing::new(source, pair.slot, since);
         let mut own = Listing::new(target, pair.slot, ModifyTid(0));
+        // Where the keys begin of which the source doesn't say that nothing changed; none behind the last key.
+        let mut changed_from = Some(Key(0));
         while let Some(element) = theirs.peek().await.map_err(ResyncError::source)? {
             theirs.advance();
             counts.compared += 1;
@@ -53,7 +55,15 @@ impl Cluster {
                 self.drop_child(target, pair, extra, counts, &mut inode).await?;
             }
             let Element::Leaf(wanted) = element else {
-                own.skip_through(element.span().last);
+                let unchanged = element.span();
+                own.skip_through(unchanged.last);
+                if let Some(from) = changed_from
+                    && from < unchanged.first
+                {
+                    let range = KeyRange { first: from, last: Key(unchanged.first.0 - 1) };
+                    stamp(target, pair, range).await?;
+                }
+                changed_from = unchanged.last.0.checked_add(1).map(Key);
                 continue;
             };
             let found = match own.peek().await.map_err(ResyncError::target)? {
@@ -79,7 +89,10 @@ impl Cluster {
             own.advance();
             self.drop_child(target, pair, extra, counts, &mut inode).await?;
         }
-        Ok(())
+        match changed_from {
+            Some(first) => stamp(target, pair, KeyRange { first, last: Key::MAX }).await,
+            None => Ok(()),
+        }
     }
 
     async fn drop_child(
@@ -163,4 +176,11 @@ impl Cluster {
         let target = &self.member(copying.target).node;
         target.replicate(leaf.modify_tid, pair.tid, add).await.map(drop).map_err(ResyncError::target)
     }
+}
+
+/// Says on the target that there were changes among these keys, even if none of them left anything to copy: whoever copies from
+/// it may still have what was removed (spec/cluster.md 5.5, I36).
+async fn stamp(target: &Node, pair: Pair, range: KeyRange) -> Result<(), ResyncError> {
+    let stamp = Modification::Stamp { slot: pair.slot, range };
+    target.replicate(pair.tid, pair.tid, stamp).await.map(drop).map_err(ResyncError::target)
 }

@@ -2,7 +2,7 @@
 
 use super::{Copying, ResyncCounts, ResyncError};
 use crate::cluster::member::MemberState;
-use crate::cluster::{Cluster, Command, Ejection, Modification, NodeFault, NodeIndex};
+use crate::cluster::{Cluster, Command, Ejection, MAX_NODES, Modification, NodeFault, NodeIndex};
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Inode, ModifyTid};
 use crate::memory::{Box, boxed};
@@ -33,18 +33,14 @@ impl Cluster {
     ) -> Result<ResyncCounts, ResyncError> {
         let member = self.member(target);
         let MemberState::Behind(debt) = member.state.get() else { return Ok(ResyncCounts::default()) };
-        let source = self.in_sync().first().ok_or_else(|| self.no_quorum())?;
-        let copying = Copying { source, target, since: debt.since, thorough: debt.thorough };
-        let mut copied = match member.node.recover().await {
-            Ok(()) => self.copy_boxed(copying, pause).await,
-            Err(error) => Err(ResyncError::target(error)),
-        };
-        if let Err(ResyncError::Target(Ejection::Fault(NodeFault::Corrupt { .. }))) = copied {
-            // What is there can't be compared with anything: all of it is copied.
-            copied = match self.start_over(target).await {
-                Ok(()) => self.copy_boxed(Copying { since: ModifyTid(0), ..copying }, pause).await,
-                Err(error) => Err(ResyncError::target(error)),
-            };
+        let mut copied = Err(self.no_quorum().into());
+        let mut unreadable: heapless::Vec<(NodeIndex, Ejection), MAX_NODES> = heapless::Vec::new();
+        for source in self.in_sync().iter() {
+            let copying = Copying { source, target, since: debt.since, thorough: debt.thorough };
+            copied = self.copy_from(copying, pause).await;
+            let Err(ResyncError::Source(why @ Ejection::Fault(_))) = copied else { break };
+            // There are no more sources than nodes.
+            let _ = unreadable.push((source, why));
         }
         let counts = match copied {
             Ok(counts) => counts,
@@ -58,7 +54,18 @@ impl Cluster {
         };
         self.name_all(target).await.map_err(|error| ResyncError::Target(Ejection::of(error)))?;
         member.state.set(MemberState::InSync);
+        // Not before: the target may be needed in their place.
+        unreadable.iter().for_each(|(source, why)| self.eject(*source, *why));
         Ok(counts)
+    }
+
+    async fn copy_from(&self, copying: Copying, pause: &mut impl AsyncFnMut()) -> Result<ResyncCounts, ResyncError> {
+        self.member(copying.target).node.recover().await.map_err(ResyncError::target)?;
+        let copied = self.copy_boxed(copying, pause).await;
+        let Err(ResyncError::Target(Ejection::Fault(NodeFault::Corrupt { .. }))) = copied else { return copied };
+        // What is there can't be compared with anything: all of it is copied.
+        self.start_over(copying.target).await.map_err(ResyncError::target)?;
+        self.copy_boxed(Copying { since: ModifyTid(0), ..copying }, pause).await
     }
 
     async fn copy_boxed(&self, copying: Copying, pause: &mut impl AsyncFnMut()) -> Result<ResyncCounts, ResyncError> {

@@ -1,0 +1,85 @@
+//! The rules that keep a cluster's content, by name.
+//!
+//! All of them always hold, and asking costs nothing, unless the feature `unsound` is on: it can leave out one of them, so that
+//! the simulator can show that without it something is lost. The value lies at the nodes' floor because some rules are theirs.
+
+/// A rule that content depends on (spec/cluster.md 5.3 and 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingredient {
+    /// Every mount opens an epoch of its own.
+    Epoch,
+    /// Epochs carry a random number.
+    Nonce,
+    /// Versions carry the last commit before their epoch.
+    Base,
+    /// Nothing is read before the epoch is durable.
+    EarlyReads,
+    /// The newest version is copied to a quorum before it is served.
+    Rollforward,
+    /// A node that missed an operation leaves before that is acknowledged.
+    Eject,
+    /// Indirect blocks written by a resynchronization get the stamp of the inode that contains them.
+    Stamp,
+    /// The committed freemap is never written over.
+    Rotation,
+    /// Headers are written twice.
+    Twin,
+}
+
+impl Ingredient {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Epoch,
+        Self::Nonce,
+        Self::Base,
+        Self::EarlyReads,
+        Self::Rollforward,
+        Self::Eject,
+        Self::Stamp,
+        Self::Rotation,
+        Self::Twin,
+    ];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epoch => "epoch",
+            Self::Nonce => "nonce",
+            Self::Base => "base",
+            Self::EarlyReads => "early-reads",
+            Self::Rollforward => "rollforward",
+            Self::Eject => "eject",
+            Self::Stamp => "stamp",
+            Self::Rotation => "rotation",
+            Self::Twin => "twin",
+        }
+    }
+}
+
+/// The rules that are followed: all, by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protocol {
+    #[cfg(feature = "unsound")]
+    without: Option<Ingredient>,
+}
+
+impl Protocol {
+    /// All rules but one.
+    #[cfg(feature = "unsound")]
+    pub fn without(ingredient: Ingredient) -> Self {
+        Self { without: Some(ingredient) }
+    }
+
+    /// True for a rule that is followed.
+    #[cfg(feature = "unsound")]
+    pub fn has(self, ingredient: Ingredient) -> bool {
+        self.without != Some(ingredient)
+    }
+
+    /// True for a rule that is followed: each of them.
+    #[cfg(not(feature = "unsound"))]
+    #[inline]
+    pub const fn has(self, _: Ingredient) -> bool {
+        true
+    }
+}

@@ -1,0 +1,120 @@
+//! A device on a [`Medium`]: requests take time, and none is made once the power is gone.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+
+use super::host::Host;
+use super::medium::Medium;
+
+pub(super) const QUEUE_DEPTH: u16 = 32;
+
+/// A disk, whichever devices are opened on it.
+pub(super) struct SimDisk {
+    pub(super) medium: RefCell<Medium>,
+    /// How many times longer than usual requests take.
+    pub(super) slowness: Cell<u64>,
+}
+
+impl SimDisk {
+    pub(super) fn new(medium: Medium) -> Rc<Self> {
+        Rc::new(Self { medium: RefCell::new(medium), slowness: Cell::new(1) })
+    }
+}
+
+struct UnderWay {
+    completion: Completion,
+    at: u64,
+    /// For a flush, when it was given: it covers what was complete by then.
+    flushes: Option<u64>,
+}
+
+/// A disk as one mount has it open.
+pub(super) struct SimDevice {
+    disk: Rc<SimDisk>,
+    host: &'static Host,
+    info: DeviceInfo,
+    number: u64,
+    under_way: RefCell<Vec<Option<UnderWay>>>,
+}
+
+impl SimDevice {
+    pub(super) fn new(disk: &Rc<SimDisk>, host: &'static Host, number: usize) -> Self {
+        let size_bytes = disk.medium.borrow().size_bytes();
+        let name = DeviceInfo::short_name(&format!("disk{number}"));
+        Self {
+            disk: Rc::clone(disk),
+            host,
+            info: DeviceInfo { name, size_bytes, queue_depth: QUEUE_DEPTH, read_only: false },
+            number: number as u64,
+            under_way: RefCell::new((0..QUEUE_DEPTH).map(|_| None).collect()),
+        }
+    }
+
+    /// How long a request takes.
+    fn nanoseconds(&self, request: &Request) -> u64 {
+        let base = if request.operation == Operation::Flush { 200_000 } else { 20_000 };
+        (base + self.host.draw(base)) * self.disk.slowness.get()
+    }
+}
+
+impl BlockDevice for SimDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn submit(&self, ticket: Ticket, mut request: Request) {
+        if !self.host.use_power() {
+            return;
+        }
+        let now = self.host.nanoseconds();
+        let at = now + self.nanoseconds(&request);
+        let result = self.info.admit(&request);
+        let (kind, mut flushes) = (request.operation, None);
+        let code = match kind {
+            _ if result.is_err() => 0,
+            Operation::Read(offset) => {
+                self.disk.medium.borrow().read(offset.0, request.buffer.bytes_mut());
+                offset.0 << 2
+            }
+            Operation::Write(offset) => {
+                self.disk.medium.borrow_mut().write(offset.0, request.buffer.bytes(), at);
+                offset.0 << 2 | 1
+            }
+            Operation::Flush => {
+                flushes = Some(now);
+                2
+            }
+            Operation::Discard { offset, .. } => offset.0 << 2 | 3,
+        };
+        self.host.note(code ^ self.number << 56 ^ (request.buffer.len() as u64) << 36 ^ now.rotate_left(17));
+        let completion = Completion { buffer: request.buffer, result };
+        self.under_way.borrow_mut()[usize::from(ticket.0)] = Some(UnderWay { completion, at, flushes });
+    }
+
+    fn poll(&self, ticket: Ticket, _: &mut Context<'_>) -> Poll<Completion> {
+        let place = &mut self.under_way.borrow_mut()[usize::from(ticket.0)];
+        match place {
+            Some(under_way) if under_way.at > self.host.nanoseconds() => {
+                self.host.alarm(under_way.at);
+                return Poll::Pending;
+            }
+            _ if !self.host.has_power() => return Poll::Pending,
+            _ => {}
+        }
+        let Some(UnderWay { completion, flushes, .. }) = place.take() else { return Poll::Pending };
+        if let Some(complete_at) = flushes {
+            self.disk.medium.borrow_mut().flush(complete_at);
+        }
+        Poll::Ready(completion)
+    }
+
+    fn poll_reset(&self, _: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
+        for under_way in self.under_way.borrow_mut().iter_mut().flatten() {
+            under_way.completion.result = Err(DeviceError::Gone);
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,75 @@
+//! Running futures in virtual time.
+//!
+//! One future is polled until nothing wakes it any more; then time goes on to the next alarm. Nothing depends on the machine
+//! that runs the simulation, so one seed is one run.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::host::Host;
+
+/// Why a future wasn't run to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// The power went.
+    PowerCut,
+    /// Nothing will ever happen any more, or nothing has for too long.
+    Hung,
+}
+
+/// No session takes so long.
+const LIMIT_NANOSECONDS: u64 = 3_600_000_000_000;
+/// Polls without any progress of time.
+const MAX_POLLS_AT_ONCE: u32 = 1_000_000;
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs a future to its end, or to that of the power.
+pub(super) fn run<T>(host: &Host, future: impl Future<Output = T>) -> Result<T, Stopped> {
+    let mut future = pin!(future);
+    let woken = Arc::new(Flag::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    let limit = host.nanoseconds().saturating_add(LIMIT_NANOSECONDS);
+    let mut polls = 0;
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return Ok(output);
+        }
+        if !host.has_power() {
+            return Err(Stopped::PowerCut);
+        }
+        polls += 1;
+        if woken.0.swap(false, Ordering::Relaxed) && polls < MAX_POLLS_AT_ONCE {
+            continue;
+        }
+        polls = 0;
+        if !host.advance() || host.nanoseconds() > limit {
+            log::info!("hung at {} s", host.nanoseconds() / 1_000_000_000);
+            return Err(Stopped::Hung);
+        }
+    }
+}
+
+/// Runs futures beside each other until all are done.
+pub(super) async fn all(mut futures: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+    poll_fn(|cx| {
+        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}

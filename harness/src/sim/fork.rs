@@ -1,0 +1,58 @@
+//! The disks of a cluster, imaged, and both sets used: two histories that must never be mixed.
+
+use hammer2_core::fs::{FileSystem, NewFile};
+use hammer2_core::media::{FileKind, Inum};
+
+use super::model::Change;
+use super::mounting::{Refused, Seat};
+use super::nodes::Drive;
+use super::plan::Plan;
+use super::world::World;
+
+impl World {
+    pub(super) fn fork(&self) -> Result<(), String> {
+        let count = self.disks.len();
+        let originals: Vec<Seat> = (0..count).map(Seat::Member).collect();
+        self.tally.borrow_mut().fault("forked");
+        // All in step: a disk that neither set writes to belongs to both.
+        self.session(&originals, Plan::quiet(2))?;
+        let image = |number: usize| Drive::new(self.disks[number].drive.disk.medium.borrow().image(), number);
+        let copies: Vec<Seat> = (0..count).map(|number| Seat::Other(image(number))).collect();
+        let served = self.run(async {
+            let Ok(fs) = self.mount_writable(&originals).await else { return Err("I33: all disks are refused".into()) };
+            if self.check_served(&fs).await? { self.leave_a_mark(&fs, b"mine", true).await } else { Ok(()) }
+        })?;
+        if served.is_none() {
+            return Ok(());
+        }
+        self.run(async {
+            let Ok(fs) = self.mount_writable(&copies).await else { return Err("I33: all copies are refused".into()) };
+            self.leave_a_mark(&fs, b"theirs", false).await
+        })?;
+        // At least one of each set, and a quorum altogether.
+        let from_copies = 1 + self.random.borrow_mut().index(count - 1);
+        let mixed: Vec<Seat> = copies[..from_copies].iter().chain(&originals[from_copies..]).cloned().collect();
+        self.run(async {
+            match self.mount_writable(&mixed).await {
+                Ok(_) => Err("two histories are mounted as one".to_owned()),
+                Err(Refused(_)) => Ok(()),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Changes something and syncs it.
+    async fn leave_a_mark(&self, fs: &FileSystem, name: &[u8], is_ours: bool) -> Result<(), String> {
+        let number = self.tally.borrow().operations;
+        let name = [name, number.to_string().as_bytes()].concat();
+        let made = fs.create(Inum::PFS_ROOT, &name, &NewFile::new(FileKind::Regular, 0o644)).await;
+        let made = made.map_err(|error| format!("I14: create: \"{error}\" though all is well"))?;
+        fs.sync().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
+        if is_ours {
+            let change = Change::Create { directory: Inum::PFS_ROOT, name, kind: FileKind::Regular };
+            self.model.borrow_mut().apply(change, Some(made));
+            self.note_acked(fs);
+        }
+        Ok(())
+    }
+}

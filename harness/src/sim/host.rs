@@ -1,0 +1,128 @@
+//! The simulated host: its time, its random numbers, and the moment its power goes.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::task::Waker;
+
+use hammer2_core::fs::TimeSource;
+use hammer2_core::io::{Clock, Instant};
+use hammer2_core::media::Timestamp;
+
+use super::random::{Random, mix};
+
+/// One for each thread, used again for each run: the core wants a clock that lives forever.
+pub(super) struct Host {
+    now: Cell<u64>,
+    alarms: RefCell<BinaryHeap<Reverse<u64>>>,
+    random: RefCell<Random>,
+    trace: Cell<u64>,
+    /// Requests until the power goes.
+    power_left: Cell<Option<u64>>,
+    has_power: Cell<bool>,
+}
+
+thread_local! {
+    static HOST: &'static Host = Box::leak(Box::new(Host::new()));
+}
+
+impl Host {
+    fn new() -> Self {
+        Self {
+            now: Cell::new(0),
+            alarms: RefCell::default(),
+            random: RefCell::new(Random::new(0)),
+            trace: Cell::new(0),
+            power_left: Cell::new(None),
+            has_power: Cell::new(true),
+        }
+    }
+
+    /// The thread's host, as new.
+    pub(super) fn fresh(seed: u64) -> &'static Self {
+        let host = HOST.with(|host| *host);
+        host.now.set(0);
+        host.trace.set(mix(seed));
+        *host.random.borrow_mut() = Random::new(mix(!seed));
+        host.power_on();
+        host
+    }
+
+    /// The power goes after so many requests.
+    pub(super) fn power_until(&self, requests: Option<u64>) {
+        self.power_left.set(requests);
+    }
+
+    pub(super) fn power_on(&self) {
+        self.power_left.set(None);
+        self.has_power.set(true);
+        self.alarms.borrow_mut().clear();
+    }
+
+    pub(super) fn has_power(&self) -> bool {
+        self.has_power.get()
+    }
+
+    /// A request is made; false when the power goes right before it.
+    pub(super) fn use_power(&self) -> bool {
+        if let Some(left) = self.power_left.get() {
+            self.power_left.set(left.checked_sub(1));
+            self.has_power.set(left > 0);
+        }
+        self.has_power.get()
+    }
+
+    pub(super) fn nanoseconds(&self) -> u64 {
+        self.now.get()
+    }
+
+    pub(super) fn draw(&self, limit: u64) -> u64 {
+        self.random.borrow_mut().below(limit)
+    }
+
+    /// Adds to what is remembered of the run.
+    pub(super) fn note(&self, event: u64) {
+        self.trace.set(mix(self.trace.get().wrapping_mul(31) ^ event));
+    }
+
+    pub(super) fn trace(&self) -> u64 {
+        self.trace.get()
+    }
+
+    /// Something happens at this time.
+    pub(super) fn alarm(&self, at: u64) {
+        self.alarms.borrow_mut().push(Reverse(at));
+    }
+
+    /// Goes on to the next time something happens; false if nothing ever does.
+    pub(super) fn advance(&self) -> bool {
+        let mut alarms = self.alarms.borrow_mut();
+        while let Some(Reverse(at)) = alarms.pop() {
+            if at > self.now.get() {
+                self.now.set(at);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Clock for Host {
+    fn now(&self) -> Instant {
+        Instant { nanoseconds: self.now.get() }
+    }
+
+    fn wake_at(&self, at: Instant, _: &Waker) {
+        self.alarm(at.nanoseconds);
+    }
+}
+
+impl TimeSource for Host {
+    fn now(&self) -> Timestamp {
+        Timestamp { microseconds: 1_700_000_000_000_000 + self.now.get() / 1000 }
+    }
+
+    fn random(&self) -> u64 {
+        self.random.borrow_mut().next()
+    }
+}

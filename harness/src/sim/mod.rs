@@ -1,0 +1,56 @@
+//! The simulator: whole clusters on simulated disks, in virtual time, with everything that goes wrong.
+//!
+//! A run is a function of its seed: which disks there are, what clients do, which faults strike when, when the power goes. What
+//! is read is compared with a model of the filesystem; what must be there after a crash is what was acknowledged before it. At
+//! the end every disk is read alone.
+
+mod clients;
+mod device;
+mod ending;
+mod executor;
+mod faults;
+mod fork;
+mod history;
+mod host;
+mod medium;
+mod model;
+mod mounting;
+mod nodes;
+mod plan;
+mod random;
+mod reading;
+mod rounds;
+mod settings;
+mod shrink;
+mod tally;
+mod world;
+
+pub use settings::{Ingredient, Settings};
+pub use shrink::shrink;
+pub use tally::{Counts, Tally};
+
+use world::World;
+
+/// What came of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// What happened.
+    pub tally: Tally,
+    /// What was wrong, if anything was.
+    pub violation: Option<String>,
+}
+
+/// Runs one seed.
+pub fn run(seed: u64, settings: &Settings) -> Run {
+    let (mut tally, violation) = match World::new(seed, settings) {
+        Ok(mut world) => {
+            let violation = world.rounds().and_then(|()| world.end()).err();
+            world.tally.borrow_mut().trace_hash = world.host.trace();
+            (world.tally.take(), violation)
+        }
+        Err(violation) => (Tally::default(), Some(violation)),
+    };
+    tally.seeds = 1;
+    tally.violations = u64::from(violation.is_some());
+    Run { tally, violation }
+}

@@ -1,0 +1,143 @@
+//! From simulated disks to nodes, and what can be done with them offline.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use allocator_api2::alloc::Global;
+use hammer2_core::cluster::{Cluster, Command, Modification, OpenError, Slot};
+use hammer2_core::fs::{FileSystem, MountError, MountOptions, TimeSource};
+use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
+use hammer2_core::io::wrap::{FaultPlan, Faulty};
+use hammer2_core::io::{Disk, DiskOptions, boxed_device};
+use hammer2_core::media::{Dirent, FileKind, Inode, Inum, Methods, ModifyTid, directory_hash};
+use hammer2_core::memory::{Heap, Vec as HeapVec, push};
+use hammer2_core::newfs::{NewfsOptions, newfs};
+use hammer2_core::node::{self, NodeError, NodeOptions};
+
+use super::device::{SimDevice, SimDisk};
+use super::executor;
+use super::host::Host;
+use super::medium::Medium;
+use super::random::Random;
+
+pub(super) const HEAP: Heap = &Global;
+pub(super) const LABEL: &[u8] = b"WORK";
+const MEMORY_BYTES_PER_NODE: usize = 2 << 20;
+
+impl std::fmt::Debug for Drive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "drive {}", self.number)
+    }
+}
+
+/// A disk and what goes wrong with it.
+#[derive(Clone)]
+pub(super) struct Drive {
+    pub(super) disk: Rc<SimDisk>,
+    pub(super) plan: Rc<FaultPlan>,
+    pub(super) number: usize,
+}
+
+impl Drive {
+    pub(super) fn new(medium: Medium, number: usize) -> Self {
+        Self { disk: SimDisk::new(medium), plan: Rc::new(FaultPlan::new(HEAP)), number }
+    }
+
+    /// The disk as a node of one volume.
+    pub(super) fn open(&self, host: &'static Host) -> HeapVec<Disk> {
+        let mut disks = HeapVec::new_in(HEAP);
+        let device = Faulty::new(HEAP, SimDevice::new(&self.disk, host, self.number), Rc::clone(&self.plan));
+        let device = device.and_then(|device| boxed_device(HEAP, device));
+        let disk = device.and_then(|device| Disk::new(HEAP, device, host, DiskOptions::default()));
+        let opened = disk.and_then(|disk| push(&mut disks, disk));
+        opened.expect("the host has memory");
+        disks
+    }
+}
+
+/// How so many nodes are mounted.
+pub(super) fn mount_options(nodes: usize) -> MountOptions {
+    MountOptions { memory_bytes: MEMORY_BYTES_PER_NODE * nodes.max(1) }
+}
+
+/// Opens drives as the nodes of a cluster; which of them can't be, is told.
+pub(super) async fn open(
+    host: &'static Host,
+    drives: &[Drive],
+    refused: &mut dyn FnMut(usize, &OpenError),
+) -> Result<Cluster, MountError> {
+    let mut nodes = HeapVec::new_in(HEAP);
+    drives.iter().try_for_each(|drive| push(&mut nodes, drive.open(host)))?;
+    FileSystem::open_nodes(HEAP, nodes, mount_options(drives.len()), refused).await
+}
+
+thread_local! {
+    /// New filesystems by size and number: made once, copied often.
+    static FORMATTED: RefCell<HashMap<(u64, usize), Medium>> = RefCell::default();
+}
+
+/// A disk with a new filesystem.
+pub(super) fn formatted(host: &'static Host, size_bytes: u64, number: usize) -> Medium {
+    if let Some(image) = FORMATTED.with_borrow(|known| known.get(&(size_bytes, number)).map(Medium::image)) {
+        return image;
+    }
+    let drive = Drive::new(Medium::new(size_bytes), number);
+    let mut random = Random::new(size_bytes ^ number as u64);
+    let made = executor::run(host, async {
+        let disks = drive.open(host);
+        let references: Vec<&Disk> = disks.iter().collect();
+        let mut fill = |bytes: &mut [u8]| random.fill(bytes);
+        newfs(&references, &NewfsOptions::default(), HEAP, &mut fill, TimeSource::now(host)).await
+    });
+    made.expect("an end").expect("a new filesystem");
+    let mut medium = drive.disk.medium.borrow_mut();
+    medium.settle();
+    let image = medium.image();
+    FORMATTED.with_borrow_mut(|known| known.insert((size_bytes, number), medium.image()));
+    image
+}
+
+/// What a strict check of a disk finds.
+pub(super) async fn problems(host: &'static Host, drive: &Drive) -> Vec<String> {
+    struct Problems(Vec<String>);
+    impl Observer for Problems {
+        fn finding(&mut self, finding: &Finding<'_>) {
+            if finding.severity == Severity::Problem {
+                self.0.push(finding.to_string());
+            }
+        }
+        fn progress(&mut self, _: Progress) {}
+    }
+    let mut problems = Problems(Vec::new());
+    let options = FsckOptions { strict: true, cache_bytes: 0 };
+    if let Err(error) = fsck::check(HEAP, drive.open(host), options, &mut problems).await {
+        problems.0.push(error.to_string());
+    }
+    problems.0
+}
+
+/// The inode that a foreigner makes.
+const FOREIGN: Inum = Inum(1 << 40);
+
+/// Somebody else's kernel, which knows nothing of clusters, mounts one disk and makes a file.
+pub(super) async fn write_as_foreigner(host: &'static Host, drive: &Drive) -> Result<(), NodeError> {
+    let Ok(node) = node::open(HEAP, drive.open(host), NodeOptions::default()).await else { return Ok(()) };
+    node.recover().await?;
+    let root = Slot(0);
+    node.execute(Command::OpenPfs { label: LABEL, into: root }).await?;
+    let record = node.record(root).await?;
+    let tid = ModifyTid(record.modify_tid.0 + 1);
+    let mut inode = Inode::new(FileKind::Regular);
+    inode.meta.set_inum(FOREIGN);
+    inode.meta.set_name_key(FOREIGN.key());
+    inode.meta.set_iparent(Inum::PFS_ROOT);
+    inode.meta.set_nlinks(1);
+    let methods: Methods = record.methods;
+    node.modify(tid, Modification::CreateInode { pfs: root, inode: &inode, methods }).await?;
+    let name = b"foreign";
+    let key = directory_hash(name).first;
+    let entry = Dirent { inum: FOREIGN, name_len: name.len(), kind: FileKind::Regular };
+    node.modify(tid, Modification::AddEntry { directory: root, key, entry, name, methods }).await?;
+    node.flush().await
+}

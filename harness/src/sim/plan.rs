@@ -1,0 +1,81 @@
+//! What is going to happen while a cluster is mounted once.
+
+use std::cell::Cell;
+
+use super::faults::Kind;
+use super::random::Random;
+use super::settings::Settings;
+
+/// A fault to come.
+pub(super) struct PlannedFault {
+    pub(super) step: u64,
+    /// Among the nodes of the mount.
+    pub(super) seat: usize,
+    pub(super) kind: Kind,
+}
+
+/// When the power goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Crash {
+    Never,
+    /// After so many requests, counted from the first of the mount.
+    InMount(u64),
+    /// After so many requests, counted from a step in which one client syncs.
+    AtStep(u64, u64),
+}
+
+/// What happens during a mount.
+pub(super) struct Plan {
+    pub(super) steps: u64,
+    pub(super) clients: u64,
+    pub(super) faults: Vec<PlannedFault>,
+    pub(super) crash: Crash,
+    pub(super) resync_at: Option<u64>,
+    /// It ends with an unmount, not with what was synced last.
+    pub(super) unmounts: bool,
+    /// The next step is a sync.
+    pub(super) sync_now: Cell<bool>,
+}
+
+impl Plan {
+    pub(super) fn quiet(steps: u64) -> Self {
+        Self {
+            steps,
+            clients: 1,
+            faults: Vec::new(),
+            crash: Crash::Never,
+            resync_at: Some(0),
+            unmounts: true,
+            sync_now: Cell::new(false),
+        }
+    }
+
+    pub(super) fn draw(random: &mut Random, seats: usize, steps: u64, settings: &Settings) -> Self {
+        let steps = steps / 2 + random.below(steps);
+        let mut faults = Vec::new();
+        if random.percent(60) {
+            let times = random.pick(&[1, 1, 1, 2, 3]);
+            for _ in 0..times {
+                let (step, seat) = (random.below(steps), random.index(seats));
+                let kind = random.pick(&Kind::ALL);
+                if settings.has_fault(kind.name()) {
+                    faults.push(PlannedFault { step, seat, kind });
+                }
+            }
+        }
+        let crash = match random.below(10) {
+            0..3 => Crash::InMount(random.below(60 * seats as u64)),
+            3..8 => Crash::AtStep(random.below(steps), random.below(40 * seats as u64)),
+            _ => Crash::Never,
+        };
+        Self {
+            steps,
+            clients: 1 + random.below(3),
+            faults,
+            crash: if settings.crashes { crash } else { Crash::Never },
+            resync_at: random.percent(60).then(|| random.below(steps)),
+            unmounts: random.percent(70),
+            sync_now: Cell::new(false),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The rounds of a run: disks are tampered with, some are mounted, clients work, the power goes.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+
+use super::clients::Session;
+use super::executor;
+use super::medium::Medium;
+use super::mounting::{Refused, Seat, name_of_state, states};
+use super::nodes::{self, Drive};
+use super::plan::Plan;
+use super::world::{Trust, World};
+
+/// Steps of one round, about.
+const ROUND_STEPS: u64 = 60;
+/// However it goes, a run ends.
+const MAX_ROUNDS: u64 = 40;
+
+impl World {
+    /// Everything but the end.
+    pub(super) fn rounds(&mut self) -> Result<(), String> {
+        for _ in 0..MAX_ROUNDS {
+            if self.tally.borrow().operations >= self.settings.steps {
+                break;
+            }
+            self.round()?;
+        }
+        Ok(())
+    }
+
+    fn round(&mut self) -> Result<(), String> {
+        self.tamper()?;
+        if self.chance("forked", 2) && self.unsound() == 0 {
+            return self.fork();
+        }
+        if self.chance("minority", 12) && self.quorum() > 1 {
+            return self.minority();
+        }
+        let seats = self.choose_seats();
+        let steps = ROUND_STEPS.min(self.settings.steps);
+        let plan = Plan::draw(&mut self.random.borrow_mut(), seats.len(), steps, &self.settings);
+        self.keep_old();
+        let served = self.session(&seats, plan)?;
+        if served == Some(false) {
+            // Whatever stood in the way, without it there is nothing to refuse.
+            let seats = self.sound_seats(&seats);
+            self.session(&seats, Plan::quiet(10))?;
+        }
+        Ok(())
+    }
+
+    /// Something happens this often of a hundred times, unless it is left out.
+    pub(super) fn chance(&self, name: &str, percent: u64) -> bool {
+        self.random.borrow_mut().percent(percent) && self.settings.has_fault(name)
+    }
+
+    /// What is done to disks while they aren't mounted.
+    fn tamper(&mut self) -> Result<(), String> {
+        let number = self.random.borrow_mut().index(self.disks.len());
+        let (returns_old, is_written) = (self.chance("returned-old", 12), self.chance("foreign-write", 8));
+        if self.unsound() >= self.spare() {
+            return Ok(());
+        }
+        if returns_old && let Some(old) = &self.disks[number].old {
+            *self.disks[number].drive.disk.medium.borrow_mut() = old.image();
+            self.disks[number].trust.set(Trust::Forgetful);
+            self.tally.borrow_mut().fault("returned-old");
+        } else if is_written && self.disks[number].trust.get() == Trust::Sound {
+            let drive = self.disks[number].drive.clone();
+            *self.plan.borrow_mut() = Plan::quiet(0);
+            let written = self.run(async { Ok(nodes::write_as_foreigner(self.host, &drive).await) })?;
+            if let Some(Err(error)) = written {
+                return Err(format!("a foreigner can't write to a disk: {error:?}"));
+            }
+            self.disks[number].trust.set(Trust::Forgetful);
+            self.tally.borrow_mut().fault("foreign-write");
+        }
+        Ok(())
+    }
+
+    /// Remembers how a disk is, to have it back one day.
+    fn keep_old(&mut self) {
+        let number = self.random.borrow_mut().index(self.disks.len());
+        if self.random.borrow_mut().percent(30) && self.disks[number].trust.get() == Trust::Sound {
+            let image = self.disks[number].drive.disk.medium.borrow().image();
+            self.disks[number].old = Some(image);
+        }
+    }
+
+    /// The disks to mount: a quorum of sound ones at least, in any order, and now and then something else.
+    fn choose_seats(&self) -> Vec<Seat> {
+        let count = self.disks.len();
+        let mut numbers: Vec<usize> = (0..count).collect();
+        self.random.borrow_mut().shuffle(&mut numbers);
+        let absent =
+            if self.chance("absent", 65) { 1 + self.random.borrow_mut().index(self.spare().max(1)) } else { 0 };
+        let mut sound = self.disks.iter().filter(|disk| disk.trust.get() == Trust::Sound).count();
+        let mut left = absent;
+        numbers.retain(|number| {
+            let is_sound = self.disks[*number].trust.get() == Trust::Sound;
+            if left == 0 || is_sound && sound <= self.quorum() {
+                return true;
+            }
+            left -= 1;
+            sound -= usize::from(is_sound);
+            false
+        });
+        let mut tally = self.tally.borrow_mut();
+        if numbers.len() < count {
+            tally.fault("absent");
+        }
+        if self.chance("swapped", 50) {
+            tally.fault("swapped");
+        } else {
+            numbers.sort_unstable();
+        }
+        let mut seats: Vec<Seat> = numbers.into_iter().map(Seat::Member).collect();
+        let other = if self.chance("cloned", 4) && self.unsound() == 0 && count > self.quorum() && seats.len() == count
+        {
+            tally.fault("cloned");
+            let number = self.random.borrow_mut().index(count);
+            Some(self.disks[number].drive.disk.medium.borrow().image())
+        } else if self.chance("blank", 5) {
+            tally.fault("blank");
+            let size_bytes = self.disks[0].drive.disk.medium.borrow().size_bytes();
+            Some(Medium::new(size_bytes))
+        } else {
+            None
+        };
+        if let Some(medium) = other
+            && seats.len() < hammer2_core::cluster::MAX_NODES
+        {
+            let at = self.random.borrow_mut().index(seats.len() + 1);
+            seats.insert(at, Seat::Other(Drive::new(medium, count)));
+        }
+        seats
+    }
+
+    /// Mounts, works, and stops in one way or another. False if it couldn't be mounted because of disks that aren't sound;
+    /// none if the power went.
+    pub(super) fn session(&self, seats: &[Seat], plan: Plan) -> Result<Option<bool>, String> {
+        log::info!("mounting {seats:?}");
+        *self.plan.borrow_mut() = plan;
+        self.run(async {
+            let fs = match self.mount_writable(seats).await {
+                Ok(fs) => fs,
+                Err(Refused(name)) => {
+                    let is_excused = self.sound_seats(seats).len() < seats.len();
+                    let why = format!("I33: a quorum of sound disks isn't mounted: {name}");
+                    return if is_excused { Ok(false) } else { Err(why) };
+                }
+            };
+            if !self.check_served(&fs).await? {
+                return Ok(true);
+            }
+            let (steps, clients, unmounts) = {
+                let plan = self.plan.borrow();
+                (plan.steps, plan.clients, plan.unmounts)
+            };
+            let session = Session {
+                world: self,
+                host: self.host,
+                fs: &fs,
+                random: RefCell::new(self.random.borrow_mut().fork()),
+                steps,
+                steps_begun: Cell::new(0),
+                is_over: Cell::new(false),
+                wrong: RefCell::new(None),
+            };
+            let clients = (0..clients).map(|_| Box::pin(session.client()) as Pin<Box<dyn Future<Output = ()>>>);
+            executor::all(clients.collect()).await;
+            if unmounts && !session.is_over.get() {
+                session.sync().await;
+            }
+            let wrong = session.wrong.take();
+            for state in states(&fs) {
+                if let hammer2_core::cluster::MemberState::Ejected(_) = state {
+                    self.tally.borrow_mut().verdict(&name_of_state(state));
+                }
+            }
+            wrong.map_or(Ok(true), Err)
+        })
+    }
+
+    /// Too few disks are there: nothing may be changed, but what one of them holds can be looked at.
+    fn minority(&self) -> Result<(), String> {
+        let mut numbers: Vec<usize> = (0..self.disks.len()).collect();
+        self.random.borrow_mut().shuffle(&mut numbers);
+        numbers.truncate(1 + self.random.borrow_mut().index(self.quorum() - 1));
+        let seats: Vec<Seat> = numbers.into_iter().map(Seat::Member).collect();
+        self.tally.borrow_mut().fault("minority");
+        *self.plan.borrow_mut() = Plan::quiet(0);
+        self.run(async {
+            match self.mount_writable(&seats).await {
+                Ok(_) => Err(format!("I15: {} of {} disks are mounted to be changed", seats.len(), self.disks.len())),
+                Err(_) => Ok(()),
+            }
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! What a run is made of besides its seed.
+
+use super::faults::Kind;
+pub use hammer2_core::cluster::Ingredient;
+
+/// Steps of clients in a run, unless it is cut short.
+const STEPS: u64 = 320;
+
+/// What a run is made of besides its seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Nodes of the cluster; drawn when not given.
+    pub nodes: Option<usize>,
+    /// Steps of clients, at least.
+    pub steps: u64,
+    /// Kinds of faults left out, by name.
+    pub left_out: Vec<String>,
+    /// The power may go.
+    pub crashes: bool,
+    /// The ingredient of the protocol to do without.
+    pub without: Option<Ingredient>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { nodes: None, steps: STEPS, left_out: Vec::new(), crashes: true, without: None }
+    }
+}
+
+impl Settings {
+    /// What can be left out: faults of devices, and what is done to disks between two mounts.
+    pub fn all_faults() -> impl Iterator<Item = &'static str> {
+        Kind::ALL.iter().map(|kind| kind.name()).chain(BETWEEN)
+    }
+
+    pub(super) fn has_fault(&self, name: &str) -> bool {
+        self.left_out.iter().all(|left_out| left_out != name)
+    }
+}
+
+/// What is done to disks between two mounts.
+pub(super) const BETWEEN: [&str; 8] =
+    ["absent", "swapped", "returned-old", "foreign-write", "cloned", "blank", "forked", "minority"];

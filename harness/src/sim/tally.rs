@@ -1,0 +1,58 @@
+//! What happened in one run or many, counted.
+
+use std::collections::BTreeMap;
+
+use super::random::mix;
+
+/// Counts by name.
+pub type Counts = BTreeMap<String, u64>;
+
+/// What happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Runs.
+    pub seeds: u64,
+    /// Operations of clients.
+    pub operations: u64,
+    /// Syncs that were acknowledged.
+    pub acked_syncs: u64,
+    /// Times the host lost its power.
+    pub crashes: u64,
+    /// Faults that struck, by kind.
+    pub faults: Counts,
+    /// What mounts came to, what nodes were found to be, and why they left.
+    pub verdicts: Counts,
+    /// Runs in which something was wrong.
+    pub violations: u64,
+    /// Stands for every request and every result of all runs.
+    pub trace_hash: u64,
+}
+
+impl Tally {
+    pub(super) fn fault(&mut self, kind: &str) {
+        count(&mut self.faults, kind, 1);
+    }
+
+    pub(super) fn verdict(&mut self, name: &str) {
+        count(&mut self.verdicts, name, 1);
+    }
+
+    /// Adds what happened in another run.
+    pub fn add(&mut self, other: &Self) {
+        self.seeds += other.seeds;
+        self.operations += other.operations;
+        self.acked_syncs += other.acked_syncs;
+        self.crashes += other.crashes;
+        self.violations += other.violations;
+        other.faults.iter().for_each(|(name, number)| count(&mut self.faults, name, *number));
+        other.verdicts.iter().for_each(|(name, number)| count(&mut self.verdicts, name, *number));
+        self.trace_hash = mix(self.trace_hash.wrapping_mul(31) ^ other.trace_hash);
+    }
+}
+
+fn count(counts: &mut Counts, name: &str, number: u64) {
+    match counts.get_mut(name) {
+        Some(counted) => *counted += number,
+        None => drop(counts.insert(name.to_owned(), number)),
+    }
+}
