@@ -9,7 +9,7 @@ use std::future::Future;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::clock::HostClock;
@@ -36,8 +36,15 @@ struct Task<'a> {
 /// Tasks to poll, by index.
 #[derive(Default)]
 struct ReadyQueue {
-    indexes: Mutex<VecDeque<usize>>,
+    ready: Mutex<Ready>,
     woken: Condvar,
+}
+
+#[derive(Default)]
+struct Ready {
+    indexes: VecDeque<usize>,
+    /// The thread waits to be woken; waking one that doesn't is a system call for nothing.
+    sleeping: bool,
 }
 
 struct TaskWaker {
@@ -89,10 +96,10 @@ impl<'a> Executor<'a> {
     }
 
     fn poll_task(&self, index: usize) {
-        let mut task = match mem::replace(&mut self.tasks.borrow_mut()[index], Slot::Running) {
-            Slot::Waiting(task) => task,
+        let slot = mem::replace(&mut self.tasks.borrow_mut()[index], Slot::Running);
+        let Slot::Waiting(mut task) = slot else {
             // A wake that came after the task's end.
-            other => return self.put(index, other),
+            return self.put(index, slot);
         };
         task.waker.queued.store(false, Ordering::Release);
         let waker = Waker::from(task.waker.clone());
@@ -109,18 +116,38 @@ impl<'a> Executor<'a> {
     fn next_ready(&self) -> usize {
         loop {
             let until_alarm = self.clock.ring();
-            let indexes = self.ready.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-            let nobody = |indexes: &mut VecDeque<usize>| indexes.is_empty();
-            let mut indexes = match until_alarm {
-                Some(wait) => {
-                    let waited = self.ready.woken.wait_timeout_while(indexes, wait, nobody);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.ready.woken.wait_while(indexes, nobody).unwrap_or_else(PoisonError::into_inner),
-            };
-            if let Some(index) = indexes.pop_front() {
+            let mut ready = self.ready.lock();
+            if let Some(index) = ready.indexes.pop_front() {
                 return index;
             }
+            ready.sleeping = true;
+            let asleep = |ready: &mut Ready| ready.sleeping;
+            let mut ready = match until_alarm {
+                Some(wait) => {
+                    let waited = self.ready.woken.wait_timeout_while(ready, wait, asleep);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.ready.woken.wait_while(ready, asleep).unwrap_or_else(PoisonError::into_inner),
+            };
+            ready.sleeping = false;
+            if let Some(index) = ready.indexes.pop_front() {
+                return index;
+            }
+        }
+    }
+}
+
+impl ReadyQueue {
+    fn lock(&self) -> MutexGuard<'_, Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, index: usize) {
+        let mut ready = self.lock();
+        ready.indexes.push_back(index);
+        if mem::take(&mut ready.sleeping) {
+            drop(ready);
+            self.woken.notify_one();
         }
     }
 }
@@ -138,8 +165,7 @@ impl Wake for TaskWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) {
-            self.ready.indexes.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.index);
-            self.ready.woken.notify_one();
+            self.ready.push(self.index);
         }
     }
 }
@@ -206,6 +232,21 @@ mod tests {
             if woken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
         }));
         thread.unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn a_wake_after_the_end_does_no_harm() {
+        let executor = Executor::new(HostClock::leaked());
+        executor.spawn(poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Ready(())
+        }));
+        let mut polls = 0;
+        executor.block_on(poll_fn(|cx| {
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+        }));
     }
 
     #[test]

@@ -6,5 +6,6 @@ pub mod clock;
 pub mod device;
 pub mod executor;
 pub mod model;
+pub mod mount;
 pub mod sim;
 pub mod time_source;

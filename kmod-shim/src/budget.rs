@@ -16,6 +16,7 @@ pub struct Budget<A> {
     peak_bytes: AtomicUsize,
     allocations: AtomicU64,
     fail_at: AtomicU64,
+    fail_count: AtomicU64,
 }
 
 impl<A> Budget<A> {
@@ -28,6 +29,7 @@ impl<A> Budget<A> {
             peak_bytes: AtomicUsize::new(0),
             allocations: AtomicU64::new(0),
             fail_at: AtomicU64::new(u64::MAX),
+            fail_count: AtomicU64::new(1),
         }
     }
 
@@ -53,13 +55,20 @@ impl<A> Budget<A> {
 
     /// Makes the allocation number `index` (counted as [`allocations`](Self::allocations) counts) fail, once.
     pub fn fail_at(&self, index: u64) {
+        self.fail_from(index, 1);
+    }
+
+    /// Makes `count` allocations in a row fail, from number `index` on.
+    pub fn fail_from(&self, index: u64, count: u64) {
+        self.fail_count.store(count, Relaxed);
         self.fail_at.store(index, Relaxed);
     }
 
     /// Books `bytes` more, or refuses.
     fn charge(&self, bytes: usize) -> Result<(), AllocError> {
         let index = self.allocations.fetch_add(1, Relaxed);
-        if index == self.fail_at.load(Relaxed) {
+        let first = self.fail_at.load(Relaxed);
+        if index >= first && index - first < self.fail_count.load(Relaxed) {
             return Err(AllocError);
         }
         let limit = self.limit_bytes.load(Relaxed);

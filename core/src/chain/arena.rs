@@ -4,6 +4,9 @@
 //! in the field the format leaves unused (`update_tid`), where media always has 0. So a walk down an array sees at once which
 //! blocks are in memory only, and a handle that outlived its chain is told from a new one by its generation.
 
+use core::ops::Range;
+
+use super::packed;
 use crate::media::inode::INODE_META_BYTES;
 use crate::media::{BlockArray, BlockKind, Blockref, Inode, KeyRange, ModifyTid};
 use crate::memory::{self, Heap, NoMemory, Vec};
@@ -49,11 +52,20 @@ pub struct Chain {
     pub bref: Blockref,
     /// Where that array is.
     pub container: Container,
-    /// The block.
+    /// The block. Its array is packed.
     pub content: Vec<u8>,
+    /// Entries of the array.
+    live: usize,
 }
 
 impl Chain {
+    /// A block with what its container's array says of it. Nothing below it is modified.
+    pub fn new(bref: Blockref, container: Container, content: Vec<u8>) -> Self {
+        let mut chain = Self { bref, container, content, live: 0 };
+        chain.live = packed::pack(chain.whole_array_mut());
+        chain
+    }
+
     /// The keys its array may hold.
     pub fn span(&self) -> KeyRange {
         match self.bref.kind() {
@@ -62,13 +74,38 @@ impl Chain {
         }
     }
 
-    /// The entries it holds: an inode's body or a whole indirect block. Empty for blocks that hold none.
+    /// The entries it holds, in an inode's body or an indirect block. None for blocks that hold none.
     pub fn entries(&self) -> &[Blockref] {
-        <[Blockref]>::ref_from_bytes(&self.content[self.array_start()..]).unwrap_or(&[])
+        let whole = <[Blockref]>::ref_from_bytes(&self.content[self.array_start()..]).unwrap_or(&[]);
+        whole.get(..self.live).unwrap_or(&[])
     }
 
-    /// The entries it holds, to be changed.
+    /// The entries it holds, to be changed but for their keys.
     pub fn entries_mut(&mut self) -> &mut [Blockref] {
+        let live = self.live;
+        self.whole_array_mut().get_mut(..live).unwrap_or(&mut [])
+    }
+
+    /// How many entries there is room for.
+    pub fn capacity(&self) -> usize {
+        (self.content.len() - self.array_start()) / size_of::<Blockref>()
+    }
+
+    /// Adds an entry. There is room for it.
+    pub fn insert_entry(&mut self, entry: Blockref) {
+        let live = self.live;
+        packed::insert(self.whole_array_mut(), live, entry);
+        self.live += 1;
+    }
+
+    /// Removes entries.
+    pub fn remove_entries(&mut self, range: Range<usize>) {
+        let live = self.live;
+        self.live -= range.len();
+        packed::remove(self.whole_array_mut(), live, range);
+    }
+
+    fn whole_array_mut(&mut self) -> &mut [Blockref] {
         let start = self.array_start();
         <[Blockref]>::mut_from_bytes(&mut self.content[start..]).unwrap_or(&mut [])
     }

@@ -55,14 +55,14 @@ impl Topology {
                 return Ok(Inserted::Exists);
             }
             self.check_room()?;
-            if self.array(container).entries().iter().any(Blockref::is_empty) {
+            if self.array(container).entries().len() < self.capacity(container) {
                 self.arena.reserve().map_err(|error| no_memory(bref, error))?;
                 let mut entry = *bref;
                 if let Some(content) = content.take() {
-                    let id = self.arena.insert(Chain { bref: *bref, container, content });
+                    let id = self.arena.insert(Chain::new(*bref, container, content));
                     id.mark(&mut entry);
                 }
-                insert_sorted(self.entries_mut(container), entry);
+                self.insert_entry(container, entry);
                 self.touch(container, tid);
                 return Ok(Inserted::New);
             }
@@ -87,22 +87,20 @@ impl Topology {
         let span = bref.span().unwrap_or(KeyRange::only(key));
         let content = self.blank(bytes).map_err(|error| no_memory(new, error))?;
         self.arena.reserve().map_err(|error| no_memory(new, error))?;
-        let id = self.arena.insert(Chain { bref, container, content });
-        let mut moved = 0;
-        for index in 0..self.array(container).entries().len() {
+        let id = self.arena.insert(Chain::new(bref, container, content));
+        let entries = self.array(container).entries();
+        let start = entries.partition_point(|entry| entry.key() < span.first);
+        let end = entries.partition_point(|entry| entry.key() <= span.last);
+        for index in start..end {
             let entry = self.array(container).entries()[index];
-            if entry.is_empty() || !span.contains(KeyRange::only(entry.key())) {
-                continue;
-            }
             if let Some(child) = ChainId::of(&entry) {
                 self.chain_mut(child).container = Container::Chain(id);
             }
-            self.chain_mut(id).entries_mut()[moved] = entry;
-            self.entries_mut(container)[index] = Blockref::EMPTY;
-            moved += 1;
+            self.chain_mut(id).insert_entry(entry);
         }
+        self.remove_entries(container, start..end);
         id.mark(&mut bref);
-        insert_sorted(self.entries_mut(container), bref);
+        self.insert_entry(container, bref);
         Ok(())
     }
 
@@ -115,7 +113,7 @@ impl Topology {
             }
             _ => INDIRECT_BYTES,
         };
-        least.max(self.array(container).entries().len() * BLOCKREF_BYTES)
+        least.max(self.capacity(container) * BLOCKREF_BYTES)
     }
 
     fn indirect_methods(&self, container: Container, policy: Policy) -> Methods {
@@ -129,24 +127,6 @@ impl Topology {
 
 fn no_memory(bref: &Blockref, _: NoMemory) -> Stop {
     Stop::Failed(ChainError::new(bref, ReadError::NoMemory))
-}
-
-/// Puts an entry where its key belongs, moving those between there and the nearest empty place.
-pub(super) fn insert_sorted(entries: &mut [Blockref], new: Blockref) {
-    let place = entries.iter().position(|entry| !entry.is_empty() && entry.key() > new.key()).unwrap_or(entries.len());
-    let after = entries[place..].iter().position(Blockref::is_empty).map(|distance| place + distance);
-    let before = entries[..place].iter().rposition(Blockref::is_empty);
-    match (before, after) {
-        (Some(before), after) if after.is_none_or(|after| place - before <= after - place) => {
-            entries.copy_within(before + 1..place, before);
-            entries[place - 1] = new;
-        }
-        (_, Some(after)) => {
-            entries.copy_within(place..after, place + 1);
-            entries[place] = new;
-        }
-        _ => debug_assert!(false, "the array has an empty place"),
-    }
 }
 
 /// The lowest region of the smallest entries: files are packed from their start.

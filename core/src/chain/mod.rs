@@ -6,6 +6,7 @@
 
 mod arena;
 mod insert;
+mod packed;
 mod remove;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,9 @@ impl Topology {
     ) -> Result<Option<Blockref>, Stop> {
         let (container, index) = self.descend(blocks, root, key)?;
         let Some(index) = index else { return Ok(None) };
-        let entry = core::mem::take(&mut self.entries_mut(container)[index]);
+        let entry = self.array(container).entries()[index];
+        self.remove_entries(container, index..index + 1);
+        self.note_moved(&entry);
         dropped(&entry);
         if let Some(id) = ChainId::of(&entry) {
             self.discard(id, dropped);
@@ -36,9 +38,9 @@ impl Topology {
                 return;
             }
             let above = chain.container;
-            let live = live(chain.entries());
-            let room = self.array(above).entries();
-            let fits = live == 0 || (live <= room.len() / 4 && live + self::live(room) - 1 <= room.len() * 3 / 4);
+            let live = chain.entries().len();
+            let (room, taken) = (self.capacity(above), self.array(above).entries().len());
+            let fits = live == 0 || (live <= room / 4 && live + taken - 1 <= room * 3 / 4);
             if !fits {
                 return;
             }
@@ -51,18 +53,15 @@ impl Topology {
     fn give_up(&mut self, id: ChainId, above: Container, dropped: &mut dyn FnMut(&Blockref)) {
         let Some(index) = self.position(above, self.chain(id).bref.key()) else { return };
         let Some(chain) = self.arena.remove(id) else { return };
-        let entry = core::mem::take(&mut self.entries_mut(above)[index]);
+        let entry = self.array(above).entries()[index];
+        self.remove_entries(above, index..index + 1);
         dropped(&entry);
         self.touch(above, chain.bref.modify_tid());
-        for entry in chain.entries().iter().filter(|entry| !entry.is_empty()) {
+        for entry in chain.entries() {
             if let Some(child) = ChainId::of(entry) {
                 self.chain_mut(child).container = above;
             }
-            super::insert::insert_sorted(self.entries_mut(above), *entry);
+            self.insert_entry(above, *entry);
         }
     }
-}
-
-fn live(entries: &[Blockref]) -> usize {
-    entries.iter().filter(|entry| !entry.is_empty()).count()
 }

@@ -38,7 +38,7 @@ fn cache(disk: &'static MemoryDisk, faults: &'static FaultPlan) -> BlockCache {
     let device = boxed_device(HEAP, Faulty::new(HEAP, testing::memory_device(disk), faults).unwrap()).unwrap();
     let disk = Disk::new(HEAP, device, &Still, DiskOptions::default()).unwrap();
     let mut volumes = memory::Vec::new_in(HEAP);
-    memory::push(&mut volumes, Volume { disk, base: MediaOffset(0), bytes: DISK_BYTES }).unwrap();
+    memory::push(&mut volumes, Volume::new(disk, DISK_BYTES)).unwrap();
     BlockCache::new(HEAP, Volumes::new(volumes), MIN_CACHE_BYTES).unwrap()
 }
 

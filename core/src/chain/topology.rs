@@ -1,6 +1,8 @@
 //! A node's topology as it is now: what is on media, with the modified chains over it.
 
-use super::{Arena, Chain, ChainError, ChainId, Container, Stop};
+use core::ops::Range;
+
+use super::{Arena, Chain, ChainError, ChainId, Container, Stop, packed};
 use crate::io::{BlockCache, ReadError};
 use crate::media::volume_header::Blockset;
 use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Key, KeyRange, MirrorTid, ModifyTid};
@@ -18,6 +20,8 @@ pub struct Topology {
     pub pending_tid: MirrorTid,
     /// Lets one operation go over the arena's limit: everything that could be written was.
     pub ignore_limit: bool,
+    /// Counts inodes that are no more where they were found on media: they were modified, or removed.
+    inodes_moved: u64,
     /// While another node's elements are copied: what containers are stamped with, whatever they said before.
     pub copied_stamp: Option<ModifyTid>,
 }
@@ -34,14 +38,15 @@ impl Topology {
         committed: MirrorTid,
         limit_bytes: usize,
     ) -> Self {
-        // On media the field of the handles means nothing.
-        super_root.iter_mut().chain(&mut freemap).for_each(|entry| entry.update_tid = 0.into());
+        packed::pack(&mut super_root);
+        packed::pack(&mut freemap);
         Self {
             super_root,
             freemap,
             arena: Arena::new(heap, limit_bytes),
             pending_tid: MirrorTid(committed.0 + 1),
             ignore_limit: false,
+            inodes_moved: 0,
             copied_stamp: None,
         }
     }
@@ -67,20 +72,66 @@ impl Topology {
         Inode::mut_from_bytes(&mut self.chain_mut(id).content).expect("an inode's chain holds an inode")
     }
 
-    /// The array in a container.
+    /// Counts inodes that are no more where they were found on media. As long as it stays, clean ones are where they were.
+    pub fn inodes_moved(&self) -> u64 {
+        self.inodes_moved
+    }
+
+    /// The array in a container, empty entries left out.
     pub fn array(&self, container: Container) -> BlockArray<'_> {
         match container {
-            Container::SuperRootSet => BlockArray::of(&self.super_root, KeyRange::ALL),
-            Container::FreemapSet => BlockArray::of(&self.freemap, KeyRange::ALL),
+            Container::SuperRootSet => BlockArray::of(&self.super_root[..live(&self.super_root)], KeyRange::ALL),
+            Container::FreemapSet => BlockArray::of(&self.freemap[..live(&self.freemap)], KeyRange::ALL),
             Container::Chain(id) => self.chain(id).array(),
         }
     }
 
-    /// The entries of a container, to be changed.
-    pub fn entries_mut(&mut self, container: Container) -> &mut [Blockref] {
+    /// How many entries a container has room for.
+    pub(super) fn capacity(&self, container: Container) -> usize {
         match container {
+            Container::SuperRootSet | Container::FreemapSet => self.super_root.len(),
+            Container::Chain(id) => self.chain(id).capacity(),
+        }
+    }
+
+    /// Adds an entry to a container that has room for it.
+    pub(super) fn insert_entry(&mut self, container: Container, entry: Blockref) {
+        let set = match container {
             Container::SuperRootSet => &mut self.super_root,
             Container::FreemapSet => &mut self.freemap,
+            Container::Chain(id) => return self.chain_mut(id).insert_entry(entry),
+        };
+        let live = live(set);
+        packed::insert(set, live, entry);
+    }
+
+    /// Removes entries from a container.
+    pub(super) fn remove_entries(&mut self, container: Container, range: Range<usize>) {
+        let set = match container {
+            Container::SuperRootSet => &mut self.super_root,
+            Container::FreemapSet => &mut self.freemap,
+            Container::Chain(id) => return self.chain_mut(id).remove_entries(range),
+        };
+        let live = live(set);
+        packed::remove(set, live, range);
+    }
+
+    /// Takes note that an entry's block isn't where it was any more.
+    pub(super) fn note_moved(&mut self, entry: &Blockref) {
+        self.inodes_moved += u64::from(entry.kind() == Ok(BlockKind::Inode));
+    }
+
+    /// The entries of a container, to be changed but for their keys.
+    pub fn entries_mut(&mut self, container: Container) -> &mut [Blockref] {
+        match container {
+            Container::SuperRootSet => {
+                let live = live(&self.super_root);
+                &mut self.super_root[..live]
+            }
+            Container::FreemapSet => {
+                let live = live(&self.freemap);
+                &mut self.freemap[..live]
+            }
             Container::Chain(id) => self.chain_mut(id).entries_mut(),
         }
     }
@@ -103,14 +154,14 @@ impl Topology {
         let no_memory = |_: NoMemory| Stop::Failed(ChainError::new(&entry, ReadError::NoMemory));
         let mut content = self.arena.blank(bytes.len()).map_err(no_memory)?;
         content.copy_from_slice(&bytes);
-        let mut chain = Chain { bref: entry, container, content };
+        let chain = Chain::new(entry, container, content);
         // An array that can't be relied on isn't changed: that would make the damage worse.
         let sound = block.is_sound_array() || chain.array().check().is_ok();
         if !sound {
             return Err(Stop::Failed(ChainError::corrupt(&entry, Corruption::Order(entry.key()))));
         }
-        chain.entries_mut().iter_mut().for_each(|entry| entry.update_tid = 0.into());
         self.arena.reserve().map_err(no_memory)?;
+        self.note_moved(&entry);
         let id = self.arena.insert(chain);
         id.mark(&mut self.entries_mut(container)[index]);
         Ok(id)
@@ -197,7 +248,7 @@ impl Topology {
     /// their entries.
     pub fn discard(&mut self, id: ChainId, dropped: &mut dyn FnMut(&Blockref)) {
         let Some(chain) = self.arena.remove(id) else { return };
-        for entry in chain.entries().iter().filter(|entry| !entry.is_empty()) {
+        for entry in chain.entries() {
             dropped(entry);
             if let Some(child) = ChainId::of(entry) {
                 self.discard(child, dropped);
@@ -209,4 +260,9 @@ impl Topology {
     pub fn blank(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
         self.arena.blank(len)
     }
+}
+
+/// Entries of a packed set.
+fn live(set: &Blockset) -> usize {
+    set.partition_point(|entry| !entry.is_empty())
 }

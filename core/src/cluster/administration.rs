@@ -7,7 +7,7 @@ use crate::media::{
     CheckMethod, Compression, FileKind, Inode, Inum, Key, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid,
     directory_hash,
 };
-use crate::node::{BulkfreeCounts, Node, NodeError};
+use crate::node::{BulkfreeCounts, BulkfreeOptions, Growth, Node, NodeError};
 
 /// The label that marks a PFS to boot from: not compressed, so that a boot loader can read it.
 const BOOT: &[u8] = b"BOOT";
@@ -71,6 +71,7 @@ impl Cluster {
         root.meta.set_pfs_subkind(PfsSubkind::Snapshot);
         root.meta.set_pfs_lsnap_tid(origin.tid);
         root.meta.set_pfs_inum(Inum(source.pfs_inum().0 + 1));
+        root.meta.set_next_orphan(source.next_orphan());
         (root.meta.uid, root.meta.gid) = (source.uid, source.gid);
         (root.meta.comp_algo, root.meta.check_algo) = (source.comp_algo, source.check_algo);
         root.meta.set_mode(source.mode());
@@ -96,17 +97,42 @@ impl Cluster {
 
     /// One pass of bulkfree on every node, one after the other. Nothing else may be done meanwhile.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, OpError> {
+        self.bulkfree_with(BulkfreeOptions::default()).await
+    }
+
+    /// The same, done otherwise than usual.
+    pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, OpError> {
         self.prepare().await?;
         self.flush().await?;
         let mut counts = BulkfreeCounts::default();
         for index in self.in_sync().iter() {
-            match self.member(index).node.bulkfree().await {
+            match self.member(index).node.bulkfree(options).await {
                 Ok(of_node) => counts.add(of_node),
                 Err(error) => self.failed(index, error)?,
             }
         }
         self.require_quorum()?;
         Ok(counts)
+    }
+
+    /// Has the last volume of every node use `volume_bytes` of its device, or all of it, as far as that makes it larger; at any
+    /// time. It is durable when this is done, with all that was done before. What came of it on the smallest node.
+    pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, OpError> {
+        self.prepare().await?;
+        if let Some(node) = self.single() {
+            return Ok(node.grow(volume_bytes).await?);
+        }
+        self.flush().await?;
+        let mut smallest: Option<Growth> = None;
+        for index in self.in_sync().iter() {
+            match self.member(index).node.grow(volume_bytes).await {
+                Ok(growth) if smallest.is_some_and(|smallest| smallest.new_bytes <= growth.new_bytes) => {}
+                Ok(growth) => smallest = Some(growth),
+                Err(error) => self.failed(index, error)?,
+            }
+        }
+        self.require_quorum()?;
+        smallest.ok_or_else(|| self.no_quorum())
     }
 
     /// Makes the nodes fit for modifications: what other writers left undone is done now.
@@ -120,11 +146,21 @@ impl Cluster {
     }
 
     /// A node failed at what is done to each by itself: it leaves, unless it is the only one.
-    fn failed(&self, index: NodeIndex, error: NodeError) -> Result<(), OpError> {
+    pub(super) fn failed(&self, index: NodeIndex, error: NodeError) -> Result<(), OpError> {
         if self.single().is_some() {
             return Err(error.into());
         }
         self.eject_for(index, error);
+        Ok(())
+    }
+
+    /// Removes a PFS that was made but couldn't be committed.
+    pub(super) async fn take_back(&self) -> Result<(), OpError> {
+        let Some(label) = self.half_made.borrow().clone() else { return Ok(()) };
+        for index in self.in_sync().iter() {
+            remove_root(&self.member(index).node, &label).await?;
+        }
+        *self.half_made.borrow_mut() = None;
         Ok(())
     }
 
@@ -150,7 +186,7 @@ impl Cluster {
                 Ok(()) => match node.flush().await {
                     // Not done, then: no later commit may take it along.
                     Err(error) if node.fault().is_none() => {
-                        remove_root(node, new.label).await?;
+                        *self.half_made.borrow_mut() = heapless::Vec::from_slice(new.label).ok();
                         Err(error)
                     }
                     flushed => flushed,
@@ -158,6 +194,8 @@ impl Cluster {
                 failed => failed,
             };
             if let Err(error) = added {
+                // If that fails, too, it is done before anything else is.
+                let _ = self.take_back().await;
                 self.failed(index, error)?;
             }
         }

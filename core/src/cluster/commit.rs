@@ -21,6 +21,7 @@ const EPOCH_MIRROR_TIDS: u64 = 16;
 impl Cluster {
     /// Makes everything done so far durable, on a quorum at least.
     pub async fn flush(&self) -> Result<(), OpError> {
+        self.take_back().await?;
         if let Some(node) = self.single() {
             return Ok(node.flush().await?);
         }

@@ -34,14 +34,16 @@ pub use scrub::ScrubCounts;
 pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
-    BulkfreeCounts, Command, Entry, EntryBatch, FileBlock, Ingredient, InodeRecord, Modification, NodeFault, NodeIndex,
-    NodeOptions, OpenError, Outcome, Protocol, Reply, Slot, StoredBlock,
+    BulkfreeCounts, BulkfreeOptions, Command, Entry, EntryBatch, FileBlock, GivenBlock, Growth, Ingredient,
+    InodeRecord, Modification, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Protocol, Reply, SLOT_BYTES,
+    Slot, StoredBlock,
 };
 
 use core::cell::{Cell, Ref, RefCell};
 
 use crate::io::Buffer;
 use crate::media::cluster_record::ClusterRecord;
+use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{Key, KeyRange, ModifyTid, VolumeHeader};
 use crate::memory::{Heap, NoMemory, Vec};
 use crate::node::{Node, NodeError};
@@ -58,6 +60,8 @@ pub struct Cluster {
     members: Vec<Member>,
     slots: Slots,
     repairs: RefCell<Repairs>,
+    /// The label of a PFS that was made but not committed, and is to be removed before anything else is done.
+    half_made: RefCell<Option<heapless::Vec<u8, INODE_NAME_BYTES>>>,
     /// Blocks that no node had a good copy of.
     unrepaired: Cell<u64>,
     /// Who is asked first.
@@ -90,6 +94,7 @@ impl Cluster {
             members,
             slots: Slots::new(heap, options.slots)?,
             repairs: RefCell::new(Vec::new_in(heap)),
+            half_made: RefCell::new(None),
             unrepaired: Cell::new(0),
             focus: Cell::new(NodeIndex(0)),
             suspended: Cell::new(false),
@@ -208,6 +213,11 @@ impl Cluster {
         self.focus().blocks().give_back(buffer);
     }
 
+    /// Memory for a file block, of one that was written or given back, if there is any. What it holds means nothing.
+    pub fn spare_buffer(&self) -> Option<Buffer> {
+        self.focus().spare_buffer()
+    }
+
     /// Bytes that new blocks can take on every node, what is on its way to the nodes' disks already taken off.
     pub fn free_bytes(&self) -> u64 {
         self.in_sync().iter().map(|index| self.member(index).node.free_bytes()).min().unwrap_or(0)
@@ -216,6 +226,19 @@ impl Cluster {
     /// Bytes that are left to write what is modified, and to delete.
     pub fn reserve_bytes(&self) -> u64 {
         self.in_sync().iter().map(|index| self.member(index).node.reserve_bytes()).min().unwrap_or(0)
+    }
+
+    /// True when `count` blocks of the largest size find room on all nodes, each in one piece.
+    pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, OpError> {
+        let mut has_room = true;
+        for index in self.in_sync().iter() {
+            match self.member(index).node.has_room_in_pieces(count).await {
+                Ok(has) => has_room &= has,
+                Err(error) => self.failed(index, error)?,
+            }
+        }
+        self.require_quorum()?;
+        Ok(has_room)
     }
 
     /// The first block at or after `range`'s start that isn't a hole.

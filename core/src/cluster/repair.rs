@@ -7,7 +7,7 @@
 use super::{Cluster, Command, Ejection, Modification, NodeIndex, OpError, Reply, StoredBlock};
 use crate::media::{Inum, Key, KeyRange, ModifyTid};
 use crate::memory::{self, Vec};
-use crate::node::{Element, Elements, FileBlock, NodeError, NodeFault};
+use crate::node::{Element, Elements, FileBlock, GivenBlock, NodeError, NodeFault};
 
 /// Repairs remembered; a node that needs more leaves.
 const REMEMBERED: usize = 4096;
@@ -68,7 +68,7 @@ impl Cluster {
             let Some((tid, block)) = self.stored_block(source, repair.file, repair.key).await else { continue };
             let node = &self.member(repair.node).node;
             let (pfs, into) = (self.slots.root(), self.slots.spare());
-            let write = Modification::WriteBlock { file: into, key: repair.key, block };
+            let write = Modification::WriteBlock { file: into, key: repair.key, block: GivenBlock::Owned(block) };
             let written = match node.execute(Command::Name { pfs, inum: repair.file, into }).await {
                 Ok(_) => node.modify(tid, write).await.map(drop),
                 Err(error) => Err(error),

@@ -8,7 +8,7 @@ use crate::io::{BlockCache, ReadError};
 use crate::media::freemap::{
     self, FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEAF_RECORDS, chunk_index, class_of, managed_range, records,
 };
-use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
+use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES, capacity_gain};
 use crate::media::{
     BlockKind, Blockref, CheckMethod, Compression, DataOff, Key, MediaOffset, Methods, ModifyTid, Radix,
 };
@@ -36,6 +36,10 @@ pub struct Allocator {
     relaxed: bool,
     /// For each leaf, bit (radix - 10): no block of that size fits.
     full: Vec<u8>,
+    /// Free places for the largest blocks, as many as are known for sure.
+    known_runs: u64,
+    /// All leaves were counted, and nothing was freed since: there are no more.
+    all_counted: bool,
 }
 
 impl Allocator {
@@ -43,7 +47,16 @@ impl Allocator {
     pub fn new(heap: Heap, allocator_beg: MediaOffset, total_bytes: u64, free_bytes: u64) -> Result<Self, NoMemory> {
         let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
         let full = memory::filled(heap, leaves, || 0)?;
-        Ok(Self { allocator_beg, total_bytes, free_bytes, hands: [Hand::default(); CLASSES], relaxed: false, full })
+        Ok(Self {
+            allocator_beg,
+            total_bytes,
+            free_bytes,
+            hands: [Hand::default(); CLASSES],
+            relaxed: false,
+            full,
+            known_runs: 0,
+            all_counted: false,
+        })
     }
 
     /// Bytes in free chunks, as the header says it.
@@ -112,6 +125,7 @@ impl Allocator {
                 record.set_class(class_of(kind));
             }
             *hand = Hand { leaf, record: index };
+            self.known_runs = self.known_runs.saturating_sub(u64::from(new_chunks.min(1)));
             self.free_bytes = self.free_bytes.saturating_sub(u64::from(new_chunks) * CHUNK_BYTES);
             let base = leaf * LEAF_SPAN_BYTES + index as u64 * SEGMENT_BYTES;
             return Ok(Some(DataOff::new(MediaOffset(base + u64::from(offset)), radix)));
@@ -166,6 +180,40 @@ impl Allocator {
         }
     }
 
+    /// True when there are free places for `wanted` blocks of the largest size. Free bytes alone don't say so: they may lie in
+    /// smaller pieces. Looks at leaves only when more places are wanted than are known.
+    pub fn has_runs(&mut self, topology: &mut Topology, blocks: &BlockCache, wanted: u64) -> Result<bool, Stop> {
+        if self.known_runs < wanted && !self.all_counted {
+            let mut runs = 0;
+            let mut leaf = 0;
+            while leaf < self.total_bytes.div_ceil(LEAF_SPAN_BYTES) && runs < wanted.saturating_mul(2) {
+                runs += self.runs_of(topology, blocks, leaf)?;
+                leaf += 1;
+            }
+            self.known_runs = runs;
+            self.all_counted = runs < wanted;
+        }
+        Ok(self.known_runs >= wanted)
+    }
+
+    fn runs_of(&self, topology: &mut Topology, blocks: &BlockCache, leaf: u64) -> Result<u64, Stop> {
+        let sum = |records: &[FreemapRecord; LEAF_RECORDS]| {
+            records.iter().map(|record| u64::from(record.free_runs())).sum::<u64>()
+        };
+        let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
+        let Some(index) = index else {
+            let (low, high) = managed_range(leaf_key(leaf), self.allocator_beg, self.total_bytes);
+            return Ok((high.0 - low.0) / Radix::MAX.bytes() as u64);
+        };
+        let entry = topology.array(container).entries()[index];
+        let corrupt = |corruption| Stop::Failed(ChainError::corrupt(&entry, corruption));
+        if let Some(id) = ChainId::of(&entry) {
+            return records(&topology.chain(id).content).map(sum).map_err(corrupt);
+        }
+        let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
+        records(&block.bytes()).map(sum).map_err(corrupt)
+    }
+
     /// A record of a leaf nothing was allocated from.
     fn fresh_record(&self, leaf: u64, index: usize) -> FreemapRecord {
         let (low, high) = managed_range(leaf_key(leaf), self.allocator_beg, self.total_bytes);
@@ -186,10 +234,55 @@ impl Allocator {
         let (index, _) = chunk_index(offset);
         let record = &mut records_mut(topology, chain)[index];
         let new_chunks = record::mark(record, (offset.0 % SEGMENT_BYTES) as u32, radix);
+        self.known_runs = self.known_runs.saturating_sub(u64::from(new_chunks.min(1)));
         if record.class() == 0 {
             record.set_class(class_of(kind));
         }
         self.free_bytes = self.free_bytes.saturating_sub(u64::from(new_chunks) * CHUNK_BYTES);
+        Ok(())
+    }
+
+    /// Makes sure that [`grow`](Self::grow) to this size has the memory it needs.
+    pub fn prepare_growth(&mut self, total_bytes: u64) -> Result<(), NoMemory> {
+        let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
+        self.full.try_reserve_exact(leaves.saturating_sub(self.full.len())).map_err(|_| NoMemory)
+    }
+
+    /// Extends the space to `total_bytes`. What the last leaf had of it was out of its range, and is free now.
+    pub fn grow(&mut self, topology: &mut Topology, blocks: &BlockCache, total_bytes: u64) -> Result<(), Stop> {
+        let old_bytes = self.total_bytes;
+        let key = leaf_key(old_bytes / LEAF_SPAN_BYTES);
+        let mut gain = capacity_gain(old_bytes, total_bytes);
+        let (container, index) = topology.descend(blocks, Container::FreemapSet, key)?;
+        if let Some(index) = index {
+            let chain = topology.modify(blocks, container, index)?;
+            let (_, old_end) = managed_range(key, self.allocator_beg, old_bytes);
+            let (start, end) = managed_range(key, self.allocator_beg, total_bytes);
+            let mut gained = 0;
+            for (index, record) in records_mut(topology, chain).iter_mut().enumerate() {
+                let base = MediaOffset(key.0 + index as u64 * SEGMENT_BYTES);
+                if !(start.max(old_end)..end).contains(&base) {
+                    continue;
+                }
+                if record.is_reserved() {
+                    *record = FreemapRecord::FREE;
+                    gained += SEGMENT_BYTES;
+                } else {
+                    // Whoever marked it counted it, too.
+                    gain = gain.saturating_sub(SEGMENT_BYTES);
+                }
+            }
+            let hints = &mut topology.chain_mut(chain).bref.check;
+            let managed = u64::from_le_bytes(core::array::from_fn(|byte| hints[8 + byte]));
+            hints[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+            hints[8..16].copy_from_slice(&managed.saturating_add(gained).to_le_bytes());
+        }
+        self.total_bytes = total_bytes;
+        self.free_bytes = self.free_bytes.saturating_add(gain);
+        let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
+        // There is room: it was prepared.
+        self.full.resize(leaves, 0);
+        self.forget_fullness();
         Ok(())
     }
 
@@ -202,6 +295,7 @@ impl Allocator {
     pub fn forget_fullness(&mut self) {
         self.full.fill(0);
         self.relaxed = false;
+        self.all_counted = false;
     }
 
     /// Takes back a block that no commit ever saw, if it had its chunks for itself.
@@ -217,6 +311,7 @@ impl Allocator {
         let (index, _) = chunk_index(offset);
         let freed = record::free(&mut records_mut(topology, chain)[index], (offset.0 % SEGMENT_BYTES) as u32, radix);
         self.free_bytes += u64::from(freed) * CHUNK_BYTES;
+        self.all_counted = false;
         if let Some(full) = self.full.get_mut(leaf as usize) {
             *full = 0;
         }

@@ -20,6 +20,8 @@ pub struct BulkfreeCounts {
     pub unstaged: u64,
     /// In use, though they were marked free: a freemap that was wrong.
     pub repaired: u64,
+    /// Freed, and the devices were told that nobody needs what is in them.
+    pub discarded: u64,
 }
 
 impl BulkfreeCounts {
@@ -28,6 +30,7 @@ impl BulkfreeCounts {
         self.freed += other.freed;
         self.unstaged += other.unstaged;
         self.repaired += other.repaired;
+        self.discarded += other.discarded;
     }
 }
 
@@ -46,14 +49,15 @@ pub(crate) fn note_used(used: &mut FreemapRecord, kind: BlockKind, offset: u32, 
     }
 }
 
-/// Brings a record up to date with what was found in use of its segment.
-pub(crate) fn merge(live: &mut FreemapRecord, used: &FreemapRecord) -> BulkfreeCounts {
+/// Brings a record up to date with what was found in use of its segment; `freed` is told of each chunk that is free again.
+pub(crate) fn merge(live: &mut FreemapRecord, used: &FreemapRecord, mut freed: impl FnMut(usize)) -> BulkfreeCounts {
     let mut counts = BulkfreeCounts::default();
     for chunk in 0..RECORD_CHUNKS {
         let in_use = used.chunk(chunk) == ChunkState::Allocated;
         let next = match (live.chunk(chunk), in_use) {
             (ChunkState::Staged, false) => {
                 counts.freed += 1;
+                freed(chunk);
                 live.set_avail(live.avail() + CHUNK);
                 ChunkState::Free
             }
@@ -105,9 +109,9 @@ mod tests {
         live.set_chunk(3, ChunkState::Allocated);
         live.set_avail(SEGMENT_BYTES as u32 - CHUNK);
         let nothing = FreemapRecord::FREE;
-        assert_eq!(merge(&mut live, &nothing), BulkfreeCounts { staged: 1, ..Default::default() });
+        assert_eq!(merge(&mut live, &nothing, |_| {}), BulkfreeCounts { staged: 1, ..Default::default() });
         assert_eq!((live.chunk(3), live.avail()), (ChunkState::Staged, SEGMENT_BYTES as u32 - CHUNK));
-        assert_eq!(merge(&mut live, &nothing), BulkfreeCounts { freed: 1, ..Default::default() });
+        assert_eq!(merge(&mut live, &nothing, |_| {}), BulkfreeCounts { freed: 1, ..Default::default() });
         assert_eq!((live.chunk(3), live.avail(), live.class()), (ChunkState::Free, SEGMENT_BYTES as u32, 0));
     }
 
@@ -119,7 +123,7 @@ mod tests {
         let mut live = FreemapRecord::FREE;
         live.set_chunk(5, ChunkState::Staged);
         live.set_avail(SEGMENT_BYTES as u32 - CHUNK);
-        let counts = merge(&mut live, &used);
+        let counts = merge(&mut live, &used, |_| {});
         assert_eq!(counts, BulkfreeCounts { unstaged: 1, repaired: 4, ..Default::default() });
         assert_eq!(live.avail(), SEGMENT_BYTES as u32 - 5 * CHUNK);
         assert_eq!((live.class(), live.linear()), (0x310, 10 * CHUNK));
@@ -136,7 +140,7 @@ mod tests {
         live.set_chunk(0, ChunkState::Allocated);
         live.set_avail(SEGMENT_BYTES as u32 - CHUNK);
         live.set_linear(8192);
-        merge(&mut live, &used);
+        merge(&mut live, &used, |_| {});
         assert_eq!(live.linear(), CHUNK, "what lies between may be in use by nobody we know");
     }
 }

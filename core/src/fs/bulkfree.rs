@@ -9,7 +9,7 @@ const ROOM_TO_DELETE_BYTES: u64 = 1 << 20;
 impl FileSystem {
     /// One pass of bulkfree over all PFSs of the volumes. It commits what was done before; other calls wait for its end.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         self.sync_inside().await?;
         Ok(self.cluster.bulkfree().await?)
     }

@@ -39,7 +39,7 @@ pub struct Listing {
 impl FileSystem {
     /// The inode that `name` stands for in a directory.
     pub async fn lookup(&self, directory: Inum, name: &[u8]) -> Result<Inum, Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         let directory = self.directory(directory).await?;
         match name {
             b"." | b"" => return Ok(directory.inum),
@@ -70,7 +70,7 @@ impl FileSystem {
         from: Cookie,
         batch: &mut EntryBatch,
     ) -> Result<Listing, Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         let directory = self.directory(directory).await?;
         batch.clear();
         let Some(range) = from.rest() else { return Ok(Listing { next: None, damaged: None }) };

@@ -14,7 +14,7 @@ const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 impl FileSystem {
     /// Reads from `offset` into `out`; the number of bytes read, less than asked for only at the end of the file.
     pub async fn read(&self, file: Inum, offset: u64, out: &mut [u8]) -> Result<usize, Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         let file = self.inode(file).await?;
         let attributes = file.attributes()?;
         match attributes.kind {
@@ -26,7 +26,7 @@ impl FileSystem {
 
     /// Reads the target of a symbolic link into `out`; its length, of which only what fits is read.
     pub async fn read_link(&self, link: Inum, out: &mut [u8]) -> Result<usize, Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         let link = self.inode(link).await?;
         let attributes = link.attributes()?;
         if attributes.kind != FileKind::Symlink {
@@ -65,9 +65,9 @@ impl FileSystem {
     /// Lets a seek in. What is only in memory goes to the nodes first: they know what is a hole.
     async fn seek_gate(&self, file: Inum) -> Result<Seeking<'_>, Error> {
         if self.writing.is_none() {
-            return Ok(Seeking::Reading(self.gate.read().await));
+            return Ok(Seeking::Reading(self.reading().await?));
         }
-        let changing = self.gate.change().await;
+        let changing = self.changing().await?;
         self.write_pages(Some(file)).await?;
         Ok(Seeking::Changing(changing))
     }
@@ -142,7 +142,7 @@ impl FileSystem {
         if compression == Compression::None {
             copy_padded(stored.bytes(), start, out);
             if !whole && stored.len() == FILE_BLOCK_BYTES {
-                self.files.insert(file.inum, key, stored);
+                self.keep(file.inum, key, stored);
             } else {
                 self.cluster.give_back(stored);
             }
@@ -150,13 +150,23 @@ impl FileSystem {
         }
         let mut decompressor = self.decompressor.borrow_mut();
         if whole {
-            return decompressor.decompress(compression, stored.bytes(), out).map_err(corrupt);
+            let decoded = decompressor.decompress(compression, stored.bytes(), out).map_err(corrupt);
+            self.cluster.give_back(stored);
+            return decoded;
         }
         let mut content = Buffer::new(self.heap, FILE_BLOCK_BYTES)?;
         decompressor.decompress(compression, stored.bytes(), content.bytes_mut()).map_err(corrupt)?;
         out.copy_from_slice(&content.bytes()[start..start + out.len()]);
-        self.files.insert(file.inum, key, content);
+        self.keep(file.inum, key, content);
         Ok(())
+    }
+
+    /// Keeps a file block for the next who reads it; the memory of another that goes for it is for the next block.
+    fn keep(&self, inum: Inum, key: Key, content: Buffer) {
+        self.files.insert(inum, key, content);
+        if let Some(spare) = self.files.take_spare() {
+            self.cluster.give_back(spare);
+        }
     }
 }
 

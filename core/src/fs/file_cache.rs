@@ -2,9 +2,10 @@
 
 use core::cell::RefCell;
 
+use super::dirty_places::DirtyPlaces;
 use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
-use crate::media::{Inum, Key};
+use crate::media::{Inum, Key, KeyRange};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
 struct Page {
@@ -12,8 +13,6 @@ struct Page {
     key: Key,
     content: Buffer,
     recent: bool,
-    /// Holds what isn't on media.
-    dirty: bool,
 }
 
 /// Pages of 64 KiB, as many as the budget allows.
@@ -24,9 +23,17 @@ pub(super) struct FileCache {
 struct Table {
     pages: Vec<Option<Page>>,
     index: HashIndex,
+    /// The file of each page, by itself: it is searched.
+    owners: Vec<Inum>,
     hand: usize,
-    dirty: usize,
+    /// Pages that hold what isn't on media.
+    dirty: DirtyPlaces,
+    /// The memory of a page that was given up, for the next.
+    spare: Option<Buffer>,
 }
+
+/// Owns no page.
+const NOBODY: Inum = Inum(0);
 
 fn hash(inum: Inum, key: Key) -> u64 {
     inum.0.rotate_left(32) ^ key.0 >> FILE_BLOCK_BYTES.trailing_zeros()
@@ -36,7 +43,14 @@ impl FileCache {
     pub(super) fn new(heap: Heap, budget_bytes: usize) -> Result<Self, NoMemory> {
         let count = (budget_bytes / FILE_BLOCK_BYTES).max(2);
         let pages = memory::filled(heap, count, || None)?;
-        let table = Table { pages, index: HashIndex::new(heap, count)?, hand: 0, dirty: 0 };
+        let table = Table {
+            pages,
+            index: HashIndex::new(heap, count)?,
+            owners: memory::filled(heap, count, || NOBODY)?,
+            hand: 0,
+            dirty: DirtyPlaces::new(heap, count)?,
+            spare: None,
+        };
         Ok(Self { table: RefCell::new(table) })
     }
 
@@ -52,11 +66,11 @@ impl FileCache {
     /// Changes a file block in memory, which is then not on media; false when it isn't there.
     pub(super) fn change(&self, inum: Inum, key: Key, work: impl FnOnce(&mut [u8])) -> bool {
         let table = &mut *self.table.borrow_mut();
-        let Some(page) = table.get(inum, key) else { return false };
+        let Some(place) = table.find(inum, key) else { return false };
+        let Some(page) = &mut table.pages[place] else { return false };
         page.recent = true;
         work(page.content.bytes_mut());
-        let was_dirty = core::mem::replace(&mut page.dirty, true);
-        table.dirty += usize::from(!was_dirty);
+        table.dirty.insert(place);
         true
     }
 
@@ -73,7 +87,8 @@ impl FileCache {
             return Ok(());
         }
         let Some(place) = table.make_room() else { return Err(content) };
-        table.pages[place] = Some(Page { inum, key, content, recent: true, dirty: false });
+        table.pages[place] = Some(Page { inum, key, content, recent: true });
+        table.owners[place] = inum;
         table.index.insert(hash(inum, key), place as u32);
         Ok(())
     }
@@ -88,19 +103,24 @@ impl FileCache {
     /// Looks at a file block in memory, which is on media from then on.
     pub(super) fn clean<T>(&self, inum: Inum, key: Key, work: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let table = &mut *self.table.borrow_mut();
-        let page = table.get(inum, key)?;
-        let was_dirty = core::mem::replace(&mut page.dirty, false);
-        let done = work(page.content.bytes());
-        table.dirty -= usize::from(was_dirty);
-        Some(done)
+        let place = table.find(inum, key)?;
+        let page = table.pages[place].as_ref()?;
+        table.dirty.remove(place);
+        Some(work(page.content.bytes()))
     }
 
     /// Forgets a file's blocks from `first` on.
     pub(super) fn forget(&self, inum: Inum, first: Key) {
+        self.forget_within(inum, KeyRange { first, last: Key(u64::MAX) });
+    }
+
+    /// Forgets a file's blocks in a range.
+    pub(super) fn forget_within(&self, inum: Inum, range: KeyRange) {
         let table = &mut *self.table.borrow_mut();
         for place in 0..table.pages.len() {
-            if table.pages[place].as_ref().is_some_and(|page| page.inum == inum && page.key >= first) {
-                table.remove(place);
+            let is_inside = |page: &Page| range.contains(KeyRange::only(page.key));
+            if table.owners[place] == inum && table.pages[place].as_ref().is_some_and(is_inside) {
+                table.spare = table.remove(place).map(|page| page.content);
             }
         }
     }
@@ -108,22 +128,33 @@ impl FileCache {
     /// True when so many blocks are not on media that others find no room.
     pub(super) fn is_crowded(&self) -> bool {
         let table = self.table.borrow();
-        table.dirty > table.pages.len() * 3 / 4
+        table.dirty.count() > table.pages.len() * 3 / 4
     }
 
     /// Bytes that are not on media yet.
     pub(super) fn dirty_bytes(&self) -> u64 {
-        self.table.borrow().dirty as u64 * FILE_BLOCK_BYTES as u64
+        self.table.borrow().dirty.count() as u64 * FILE_BLOCK_BYTES as u64
     }
 
-    /// The first block behind `after`, of one file or of all, that is not on media.
-    pub(super) fn next_dirty(&self, of: Option<Inum>, after: Option<(Inum, Key)>) -> Option<(Inum, Key)> {
-        let table = self.table.borrow();
-        let dirty = table.pages.iter().flatten().filter(|page| page.dirty).map(|page| (page.inum, page.key));
-        dirty
-            .filter(|(inum, _)| of.is_none_or(|of| of == *inum))
-            .filter(|place| after.is_none_or(|after| *place > after))
-            .min()
+    /// Gathers the blocks of one file, or of all, that are not on media, to be taken file by file and in order.
+    pub(super) fn gather_dirty(&self, of: Option<Inum>) {
+        let Table { pages, dirty, .. } = &mut *self.table.borrow_mut();
+        dirty.gather(|place| {
+            let page = pages[place].as_ref().filter(|page| of.is_none_or(|of| of == page.inum))?;
+            Some((page.inum, page.key))
+        });
+    }
+
+    /// The next of those gathered.
+    pub(super) fn next_dirty(&self) -> Option<(Inum, Key)> {
+        let table = &mut *self.table.borrow_mut();
+        let place = table.dirty.next_gathered()?;
+        table.pages[place].as_ref().map(|page| (page.inum, page.key))
+    }
+
+    /// The memory of a page that was given up; what it holds means nothing.
+    pub(super) fn take_spare(&self) -> Option<Buffer> {
+        self.table.borrow_mut().spare.take()
     }
 
     /// A block that should be written to make room: not on media, and not used lately.
@@ -133,8 +164,8 @@ impl FileCache {
             let place = table.hand;
             table.hand = (table.hand + 1) % table.pages.len();
             match &mut table.pages[place] {
-                Some(page) if page.dirty && !page.recent => return Some((page.inum, page.key)),
-                Some(page) if page.dirty => page.recent = false,
+                Some(page) if table.dirty.contains(place) && !page.recent => return Some((page.inum, page.key)),
+                Some(page) if table.dirty.contains(place) => page.recent = false,
                 _ => {}
             }
         }
@@ -157,9 +188,9 @@ impl Table {
     fn remove(&mut self, place: usize) -> Option<Page> {
         let (inum, key) = self.pages[place].as_ref().map(|page| (page.inum, page.key))?;
         self.index.remove(hash(inum, key), place as u32);
-        let page = self.pages[place].take()?;
-        self.dirty -= usize::from(page.dirty);
-        Some(page)
+        self.owners[place] = NOBODY;
+        self.dirty.remove(place);
+        self.pages[place].take()
     }
 
     /// An empty place, a page that is on media given up for it; none when there is none.
@@ -169,10 +200,10 @@ impl Table {
             self.hand = (self.hand + 1) % self.pages.len();
             match &mut self.pages[place] {
                 None => return Some(place),
-                Some(page) if page.dirty => {}
+                Some(_) if self.dirty.contains(place) => {}
                 Some(page) if page.recent => page.recent = false,
                 Some(_) => {
-                    self.remove(place);
+                    self.spare = self.remove(place).map(|page| page.content);
                     return Some(place);
                 }
             }

@@ -2,14 +2,23 @@
 
 use core::cell::RefCell;
 
+use super::dirty_places::{DirtyPlaces, PLACE_BYTES};
 use super::read_ahead::ReadAhead;
 use super::{Attributes, Error, FileSystem};
-use crate::cluster::{InodeRecord, Slot};
+use crate::cluster::{InodeRecord, SLOT_BYTES, Slot};
 use crate::media::{Inum, KeyRange};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
+/// After so many blocks that can't be compressed only one in [`TRY_EVERY`] is tried.
+const HOPELESS_BLOCKS: u8 = 8;
+/// Trying takes half as long as all else that is done for a block.
+const TRY_EVERY: u8 = 32;
+
+/// Memory of an entry's share of the index, at most.
+const INDEX_BYTES: usize = 32;
+
 /// Memory an entry takes, with its slot on a node: for budgets.
-pub(super) const ENTRY_BYTES: usize = size_of::<Option<Cached>>() + 256;
+pub(super) const ENTRY_BYTES: usize = size_of::<Option<Cached>>() + INDEX_BYTES + PLACE_BYTES + SLOT_BYTES;
 
 struct Cached {
     inum: Inum,
@@ -19,8 +28,8 @@ struct Cached {
     /// How often it is open; counted in the pins too.
     opens: u32,
     recent: bool,
-    /// Says what isn't on the nodes.
-    dirty: bool,
+    /// Blocks in a row that weren't compressed.
+    incompressible: u8,
     ahead: ReadAhead,
 }
 
@@ -33,7 +42,8 @@ struct Table {
     entries: Vec<Option<Cached>>,
     index: HashIndex,
     hand: usize,
-    dirty: usize,
+    /// Entries that say what isn't on the nodes.
+    dirty: DirtyPlaces,
 }
 
 /// An inode in use: it stays in the cache as long as this lives.
@@ -59,17 +69,12 @@ impl InodeRef<'_> {
         let table = &mut *self.cache.table.borrow_mut();
         let cached = table.entries[self.entry].as_mut().expect("an inode in use is in the cache");
         work(&mut cached.record);
-        let was_dirty = core::mem::replace(&mut cached.dirty, true);
-        table.dirty += usize::from(!was_dirty);
+        table.dirty.insert(self.entry);
     }
 
     /// Notes that the nodes know all that is known of it.
     pub(super) fn set_clean(&self) {
-        let table = &mut *self.cache.table.borrow_mut();
-        if let Some(cached) = &mut table.entries[self.entry] {
-            let was_dirty = core::mem::replace(&mut cached.dirty, false);
-            table.dirty -= usize::from(was_dirty);
-        }
+        self.cache.table.borrow_mut().dirty.remove(self.entry);
     }
 
     /// Counts one more, or one less, who has it open; how many that makes.
@@ -88,6 +93,21 @@ impl InodeRef<'_> {
     pub(super) fn plan_ahead(&self, offset: u64, bytes: u64, size: u64, window_bytes: u64) -> Option<KeyRange> {
         let mut table = self.cache.table.borrow_mut();
         table.entries[self.entry].as_mut()?.ahead.plan(offset, bytes, size, window_bytes)
+    }
+
+    /// Whether its next block is worth trying to compress, after what came of the last ones.
+    pub(super) fn tries_compression(&self) -> bool {
+        let table = self.cache.table.borrow();
+        let incompressible = table.entries[self.entry].as_ref().map_or(0, |cached| cached.incompressible);
+        incompressible < HOPELESS_BLOCKS || incompressible.is_multiple_of(TRY_EVERY)
+    }
+
+    /// Notes whether a block of it was compressed.
+    pub(super) fn note_compression(&self, compressed: bool) {
+        if let Some(cached) = &mut self.cache.table.borrow_mut().entries[self.entry] {
+            let more = cached.incompressible.checked_add(1).unwrap_or(TRY_EVERY);
+            cached.incompressible = if compressed { 0 } else { more };
+        }
     }
 
     /// How many have it open.
@@ -116,7 +136,7 @@ impl InodeCache {
             entries: memory::filled(heap, count, || None)?,
             index: HashIndex::new(heap, count)?,
             hand: 0,
-            dirty: 0,
+            dirty: DirtyPlaces::new(heap, count)?,
         };
         Ok(Self { table: RefCell::new(table) })
     }
@@ -127,17 +147,23 @@ impl InodeCache {
         (0..count).filter_map(|entry| self.table.borrow().entries[entry].as_ref().map(|cached| cached.slot))
     }
 
-    /// The first inode behind `after` that says what isn't on the nodes.
-    pub(super) fn next_dirty(&self, after: Option<Inum>) -> Option<Inum> {
-        let table = self.table.borrow();
-        let dirty = table.entries.iter().flatten().filter(|cached| cached.dirty).map(|cached| cached.inum);
-        dirty.filter(|inum| after.is_none_or(|after| *inum > after)).min()
+    /// Gathers the inodes that say what isn't on the nodes, to be taken in the order of their numbers.
+    pub(super) fn gather_dirty(&self) {
+        let Table { entries, dirty, .. } = &mut *self.table.borrow_mut();
+        dirty.gather(|entry| entries[entry].as_ref().map(|cached| cached.inum));
+    }
+
+    /// The next of those gathered.
+    pub(super) fn next_dirty(&self) -> Option<Inum> {
+        let table = &mut *self.table.borrow_mut();
+        let entry = table.dirty.next_gathered()?;
+        table.entries[entry].as_ref().map(|cached| cached.inum)
     }
 
     /// True when so many inodes are to be written that others find no room.
     pub(super) fn is_crowded(&self) -> bool {
         let table = self.table.borrow();
-        table.dirty > table.entries.len() / 2
+        table.dirty.count() > table.entries.len() / 2
     }
 
     /// Forgets an inode that is no more; its slot, to be closed.
@@ -159,6 +185,12 @@ impl InodeCache {
         Some(InodeRef { cache: self, entry, inum, slot: cached.slot })
     }
 
+    /// The number of the first inode in the cache that is as asked for.
+    pub(super) fn search(&self, mut is_it: impl FnMut(&InodeRecord) -> bool) -> Option<Inum> {
+        let table = self.table.borrow();
+        table.entries.iter().flatten().find(|cached| is_it(&cached.record)).map(|cached| cached.inum)
+    }
+
     /// Enters an inode in place of another, or hands its slot back when all are in use.
     fn insert(&self, inum: Inum, slot: Slot, record: InodeRecord) -> Result<(InodeRef<'_>, Option<Slot>), Slot> {
         let table = &mut *self.table.borrow_mut();
@@ -170,7 +202,7 @@ impl InodeCache {
             pins: 1,
             opens: 0,
             recent: true,
-            dirty: false,
+            incompressible: 0,
             ahead: ReadAhead::default(),
         });
         table.index.insert(inum.0, entry as u32);
@@ -191,7 +223,7 @@ impl Table {
             self.hand = (self.hand + 1) % self.entries.len();
             match &mut self.entries[entry] {
                 None => return Some((entry, None)),
-                Some(cached) if cached.pins > 0 || cached.dirty => {}
+                Some(cached) if cached.pins > 0 || self.dirty.contains(entry) => {}
                 Some(cached) if cached.recent => cached.recent = false,
                 Some(cached) => {
                     let slot = cached.slot;

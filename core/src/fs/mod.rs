@@ -6,23 +6,30 @@
 //!
 //! All methods take `&self` and may run at the same time, on one thread.
 
+mod allocate;
 mod attributes;
 mod bulkfree;
 mod directory;
+mod dirty_places;
+mod encoding;
 mod error;
 mod file;
 mod file_cache;
 mod gate;
 mod inode_cache;
 mod namespace;
+mod orphans;
 mod read_ahead;
 mod resync;
 mod set_attributes;
 mod snapshot;
+mod sync;
 mod tree_walk;
+mod undo;
 mod write;
 mod writing;
 
+pub use allocate::Allocation;
 pub use attributes::{Attributes, Statistics};
 pub use directory::{Cookie, Listing};
 pub use error::{Error, MountError};
@@ -33,7 +40,7 @@ pub use writing::TimeSource;
 
 use core::cell::RefCell;
 
-use crate::cluster::{Cluster, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
+use crate::cluster::{Cluster, Growth, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
 use crate::media::compression::Decompressor;
 use crate::media::{Inum, PfsKind};
@@ -64,13 +71,13 @@ impl Default for MountOptions {
 
 impl MountOptions {
     /// A quarter of the budget is for metadata blocks and reads under way, an eighth for modified ones, a quarter for file
-    /// content, an eighth for open inodes; the rest for blocks on their way to the devices.
+    /// content, three sixteenths for open inodes; the rest for blocks on their way to the devices.
     fn node_options(&self) -> NodeOptions {
         let memory_bytes = self.memory_bytes.max(MIN_MEMORY_BYTES);
         NodeOptions {
             cache_bytes: memory_bytes / 4,
             modified_bytes: memory_bytes / 8,
-            slots: memory_bytes / 8 / inode_cache::ENTRY_BYTES,
+            slots: memory_bytes / 16 * 3 / inode_cache::ENTRY_BYTES,
         }
     }
 
@@ -161,12 +168,15 @@ impl FileSystem {
         }
         self.cluster.begin(time.random()).await?;
         self.writing = Some(Writing::new(self.heap, time, &self.pfs.root, self.cluster.tid_floor())?);
+        // Those that can't be removed stay on their list, for the next mount; what is wrong here, others will hear.
+        let _ = self.reclaim_orphans().await;
         Ok(self)
     }
 
     /// Unmounts: makes everything durable, and the cluster can mount another PFS.
     pub async fn unmount(self) -> Result<Cluster, Error> {
         if self.writing.is_some() {
+            self.reclaim_orphans().await?;
             self.sync().await?;
         }
         for slot in self.inodes.slots() {
@@ -196,9 +206,17 @@ impl FileSystem {
         Statistics::new(header.allocator_size(), free_bytes, self.pfs.root.stats.inodes)
     }
 
+    /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger. All that was done
+    /// before is durable, too, when this is done.
+    pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, Error> {
+        let _changing = self.changing().await?;
+        self.write_all().await?;
+        Ok(self.cluster.grow(volume_bytes).await?)
+    }
+
     /// What is known of a file.
     pub async fn attributes(&self, inum: Inum) -> Result<Attributes, Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         let inode = self.inode(inum).await?;
         inode.attributes()
     }

@@ -1,6 +1,7 @@
 //! Names: making, linking, removing and moving files.
 
 use super::inode_cache::InodeRef;
+use super::undo::{Place, Step};
 use super::writing::metadata_methods;
 use super::{Error, FileSystem};
 use crate::cluster::{Command, EntryBatch, InodeRecord, Modification, Outcome};
@@ -41,7 +42,7 @@ const NEW_FILE_BYTES: u64 = 64 << 10;
 impl FileSystem {
     /// Makes a file called `name` in a directory; its number.
     pub async fn create(&self, directory: Inum, name: &[u8], new: &NewFile<'_>) -> Result<Inum, Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let writing = self.writing()?;
         let directory = self.directory_to_change(directory, name).await?;
         if self.find_entry(&directory, name).await?.is_some() {
@@ -53,10 +54,7 @@ impl FileSystem {
         let methods = metadata_methods(inode.meta.check_algo, inode.meta.comp_algo);
         self.modify(Modification::CreateInode { pfs: self.root, inode: &inode, methods }).await?;
         if let Err(error) = self.complete_new(&directory, name, inum, new).await {
-            match self.inodes.get(inum) {
-                Some(file) => self.destroy(file).await?,
-                None => drop(self.modify(Modification::RemoveInode { pfs: self.root, inum }).await?),
-            }
+            self.take_back([Step::Gone(inum)]).await?;
             return Err(error);
         }
         Ok(inum)
@@ -102,7 +100,7 @@ impl FileSystem {
 
     /// Gives a file another name.
     pub async fn link(&self, file: Inum, directory: Inum, name: &[u8]) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let directory = self.directory_to_change(directory, name).await?;
         let file = self.inode(file).await?;
         let attributes = file.attributes()?;
@@ -130,7 +128,7 @@ impl FileSystem {
 
     /// Removes a name of anything but a directory. The file goes with its last name, once nobody has it open.
     pub async fn unlink(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         self.make_room_to_delete().await?;
         let directory = self.directory_to_change(directory, name).await?;
         let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
@@ -142,7 +140,7 @@ impl FileSystem {
 
     /// Removes an empty directory.
     pub async fn remove_directory(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         self.make_room_to_delete().await?;
         let directory = self.directory_to_change(directory, name).await?;
         let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
@@ -164,14 +162,14 @@ impl FileSystem {
         self.remove_entry(directory, key).await?;
         let dropped = self.drop_link(file).await;
         if dropped.is_err() {
-            self.add_entry(directory, name, entry.inum, entry.kind).await?;
+            self.take_back([Step::Named(Place::new(directory.inum, name), entry.inum, entry.kind)]).await?;
         }
         dropped
     }
 
     /// Moves `name` to `new_name` in another directory or the same, in place of what bears that name.
     pub async fn rename(&self, from: Inum, name: &[u8], to: Inum, new_name: &[u8]) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let from = self.directory_to_change(from, name).await?;
         let to = self.directory_to_change(to, new_name).await?;
         let (key, entry) = self.find_entry(&from, name).await?.ok_or(Error::NotFound)?;
@@ -192,6 +190,8 @@ impl FileSystem {
         }
         let now = self.writing()?.now();
         let moved = self.inode(entry.inum).await?;
+        let new_place = Place::new(to.inum, new_name);
+        let is_back = Step::Named(Place::new(from.inum, name), entry.inum, entry.kind);
         if let Some(other) = replaced {
             // The new name is free for a moment, and its file back when it can't be given to another.
             let file = self.inode(other.1.inum).await?;
@@ -201,12 +201,12 @@ impl FileSystem {
                 failed => failed,
             };
             if done.is_err() {
-                self.take_entry_back((&from, name), (&to, new_name), entry).await?;
-                self.add_entry(&to, new_name, other.1.inum, other.1.kind).await?;
+                let old = Step::Named(new_place.clone(), other.1.inum, other.1.kind);
+                self.take_back([Step::Unnamed(new_place, entry.inum), is_back, old]).await?;
                 return done;
             }
         } else if let Err(error) = self.move_entry(&from, (&to, new_name), (key, entry)).await {
-            self.take_entry_back((&from, name), (&to, new_name), entry).await?;
+            self.take_back([Step::Unnamed(new_place, entry.inum), is_back]).await?;
             return Err(error);
         }
         moved.change(|record| {
@@ -226,35 +226,19 @@ impl FileSystem {
         self.remove_entry(from, key).await
     }
 
-    /// Takes back what was done of a move: the entry is where it was, and nowhere else.
-    async fn take_entry_back(
-        &self,
-        (from, name): (&InodeRef<'_>, &[u8]),
-        (to, new_name): (&InodeRef<'_>, &[u8]),
-        entry: Dirent,
-    ) -> Result<(), Error> {
-        if let Some((key, _)) = self.find_entry(to, new_name).await? {
-            self.remove_entry(to, key).await?;
-        }
-        match self.find_entry(from, name).await? {
-            Some(_) => Ok(()),
-            None => self.add_entry(from, name, entry.inum, entry.kind).await,
-        }
-    }
-
     /// Notes that somebody has a file open: it stays when its last name goes.
     pub async fn open(&self, file: Inum) -> Result<(), Error> {
-        let _reading = self.gate.read().await;
+        let _reading = self.reading().await?;
         self.inode(file).await?.count_open(true);
         Ok(())
     }
 
     /// Notes that somebody has a file open no more.
     pub async fn release(&self, file: Inum) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let file = self.inode(file).await?;
         if file.count_open(false) == 0 && file.with(|record| record.meta.nlinks()) == 0 && self.writing.is_some() {
-            self.destroy(file).await?;
+            self.destroy_orphan(file).await?;
         }
         Ok(())
     }
@@ -275,7 +259,13 @@ impl FileSystem {
     }
 
     /// Adds an entry under the first free key of its name (spec 3.5).
-    async fn add_entry(&self, directory: &InodeRef<'_>, name: &[u8], inum: Inum, kind: FileKind) -> Result<(), Error> {
+    pub(super) async fn add_entry(
+        &self,
+        directory: &InodeRef<'_>,
+        name: &[u8],
+        inum: Inum,
+        kind: FileKind,
+    ) -> Result<(), Error> {
         let methods = directory.with(|record| metadata_methods(record.methods.0 >> 4, 0));
         let range = directory_hash(name);
         let entry = Dirent { inum, name_len: name.len(), kind };
@@ -288,7 +278,7 @@ impl FileSystem {
         Err(Error::NoSpace)
     }
 
-    async fn remove_entry(&self, directory: &InodeRef<'_>, key: Key) -> Result<(), Error> {
+    pub(super) async fn remove_entry(&self, directory: &InodeRef<'_>, key: Key) -> Result<(), Error> {
         self.modify(Modification::RemoveEntry { directory: directory.slot, key }).await?;
         self.touch_directory(directory)
     }
@@ -310,6 +300,9 @@ impl FileSystem {
         if left == 0 && file.opens() == 0 {
             return self.destroy(file).await;
         }
+        if left == 0 {
+            self.list_orphan(&file).await?;
+        }
         file.change(|record: &mut InodeRecord| {
             record.meta.set_nlinks(left);
             record.meta.set_ctime(now);
@@ -318,7 +311,7 @@ impl FileSystem {
     }
 
     /// Removes an inode that has no name.
-    async fn destroy(&self, file: InodeRef<'_>) -> Result<(), Error> {
+    pub(super) async fn destroy(&self, file: InodeRef<'_>) -> Result<(), Error> {
         let inum = file.inum;
         self.modify(Modification::RemoveInode { pfs: self.root, inum }).await?;
         self.files.forget(inum, Key(0));

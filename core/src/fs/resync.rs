@@ -34,14 +34,14 @@ impl FileSystem {
 
     /// Brings a node in step with the others. Changes wait meanwhile.
     pub async fn resync(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         self.sync_inside().await?;
         Ok(self.cluster.resync(node, &mut async || {}).await?)
     }
 
     /// Reads everything on every node, and repairs what another node has. Changes wait meanwhile.
     pub async fn scrub(&self) -> Result<ScrubCounts, Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         self.sync_inside().await?;
         Ok(self.cluster.scrub().await?)
     }

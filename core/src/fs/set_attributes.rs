@@ -19,6 +19,8 @@ pub struct NewAttributes {
     pub atime: Option<Timestamp>,
     /// Last change of the content.
     pub mtime: Option<Timestamp>,
+    /// Last change of the inode; now, when not given.
+    pub ctime: Option<Timestamp>,
     /// Compression of new data: algorithm in the low nibble, ZLIB's level in the high one.
     pub comp_algo: Option<u8>,
     /// Check method of new data.
@@ -30,7 +32,7 @@ pub struct NewAttributes {
 impl FileSystem {
     /// Changes what is known of a file, all of it or nothing.
     pub async fn set_attributes(&self, file: Inum, new: &NewAttributes) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let now = self.writing()?.now();
         self.relieve().await?;
         let file = self.inode(file).await?;
@@ -52,7 +54,7 @@ impl FileSystem {
             new.comp_algo.into_iter().for_each(|algorithm| meta.comp_algo = algorithm);
             new.check_algo.into_iter().for_each(|algorithm| meta.check_algo = algorithm);
             new.flags.into_iter().for_each(|flags| meta.uflags = flags.into());
-            meta.set_ctime(now);
+            meta.set_ctime(new.ctime.unwrap_or(now));
         });
         Ok(())
     }

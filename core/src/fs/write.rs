@@ -6,14 +6,15 @@ use crate::cluster::{Command, FileBlock, Modification, Reply};
 use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags, MAX_FILE_BYTES};
-use crate::media::{FileKind, Inum, Key, KeyRange};
+use crate::media::{Compression, FileKind, Inum, Key, KeyRange};
+use crate::memory::NoMemory;
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
 impl FileSystem {
     /// Writes `data` at `offset`, making the file longer when it must.
     pub async fn write(&self, file: Inum, offset: u64, data: &[u8]) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let file = self.regular(file).await?;
         let end =
             offset.checked_add(data.len() as u64).filter(|end| *end <= MAX_FILE_BYTES).ok_or(Error::FileTooLarge)?;
@@ -23,10 +24,7 @@ impl FileSystem {
         self.relieve().await?;
         self.admit((offset % BLOCK + data.len() as u64).next_multiple_of(BLOCK)).await?;
         let size = file.with(|record| record.meta.size());
-        if offset > size {
-            self.clear_tail(&file, size).await?;
-        }
-        if self.is_scarce() {
+        if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
             self.write_through(&file, size, offset, data).await?;
         } else {
             self.write_content(&file, size, offset, data).await?;
@@ -42,7 +40,7 @@ impl FileSystem {
 
     /// Cuts a file, or makes it longer with a hole.
     pub async fn truncate(&self, file: Inum, size: u64) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
+        let _changing = self.changing().await?;
         let file = self.regular(file).await?;
         if size > MAX_FILE_BYTES {
             return Err(Error::FileTooLarge);
@@ -57,54 +55,57 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Makes a range of a file a hole, as far as whole blocks go, and zeros the rest. The file's length stays.
-    pub async fn punch(&self, file: Inum, offset: u64, bytes: u64) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
-        let file = self.regular(file).await?;
-        let size = file.with(|record| record.meta.size());
-        let end = offset.saturating_add(bytes).min(size);
-        let mut at = offset;
-        while at < end {
-            let start = (at % BLOCK) as usize;
-            let count = (BLOCK - at % BLOCK).min(end - at) as usize;
-            let key = Key(at - at % BLOCK);
-            if start > 0 || count < FILE_BLOCK_BYTES && key.0 + (count as u64) < size {
-                self.page_to_change(&file, size, key, false).await?;
-                self.files.change(file.inum, key, |page| page[start..start + count].fill(0));
-                self.relieve().await?;
-            } else {
-                self.files.take(file.inum, key);
-                self.drop_blocks(&file, KeyRange::only(key)).await?;
-            }
-            at += count as u64;
-        }
-        let now = self.writing()?.now();
-        file.change(|record| {
-            record.meta.set_mtime(now);
-            record.meta.set_ctime(now);
-        });
-        Ok(())
-    }
-
     pub(super) async fn resize(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
         let old = file.with(|record| record.meta.size());
+        if size == old {
+            return Ok(());
+        }
+        let is_scarce = self.is_scarce(1).await?;
+        if is_scarce {
+            // What is in memory then is on media too, and may be dropped.
+            self.write_pages(None).await?;
+        }
         if size > old {
-            self.leave_inode(file, size).await?;
-            self.clear_tail(file, old).await?;
-        } else if size < old {
-            let first = size.next_multiple_of(BLOCK);
-            // What may fail comes first: the file keeps its length then, and what is in memory only.
-            let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
-            if start > 0 {
-                self.page_to_change(file, old, key, false).await?;
-            }
-            self.drop_blocks(file, KeyRange { first: Key(first), last: Key(MAX_FILE_BYTES) }).await?;
-            self.files.forget(file.inum, Key(first));
-            if start > 0 {
-                self.files.change(file.inum, key, |page| page[start..].fill(0));
-            }
+            self.extend(file, old, size, is_scarce).await
+        } else {
+            self.cut(file, old, size, is_scarce).await
+        }
+    }
+
+    async fn extend(&self, file: &InodeRef<'_>, old: u64, size: u64, is_scarce: bool) -> Result<(), Error> {
+        let was_embedded = file.with(|record| record.meta.flags().contains(InodeFlags::DIRECTDATA));
+        self.leave_inode(file, size).await?;
+        self.clear_tail(file, old).await?;
+        file.change(|record| record.meta.set_size(size));
+        let key = Key(old - old % BLOCK);
+        if !is_scarce || was_embedded {
+            return Ok(());
+        }
+        let written = self.write_page(file.inum, key, false).await;
+        if written.is_err() {
+            self.files.take(file.inum, key);
+            file.change(|record| record.meta.set_size(old));
+        }
+        written
+    }
+
+    async fn cut(&self, file: &InodeRef<'_>, old: u64, size: u64, is_scarce: bool) -> Result<(), Error> {
+        let first = size.next_multiple_of(BLOCK);
+        // What may fail comes first: the file keeps its length then, and what is in memory only.
+        let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
+        if start > 0 {
+            self.page_to_change(file, old, key, 0).await?;
+        }
+        self.drop_blocks(file, KeyRange { first: Key(first), last: Key(MAX_FILE_BYTES) }).await?;
+        self.files.forget(file.inum, Key(first));
+        if start > 0 {
+            self.files.change(file.inum, key, |page| page[start..].fill(0));
         }
         file.change(|record| record.meta.set_size(size));
+        if start > 0 && is_scarce && self.write_page(file.inum, key, false).await.is_err() {
+            // Without room the block stays as it is. What it holds behind the end belongs to nobody (spec 4.3).
+            self.files.take(file.inum, key);
+        }
         Ok(())
     }
 
@@ -114,12 +115,12 @@ impl FileSystem {
         if start == 0 {
             return Ok(());
         }
-        self.page_to_change(file, size, key, false).await?;
+        self.page_to_change(file, size, key, 0).await?;
         self.files.change(file.inum, key, |page| page[start..].fill(0));
         Ok(())
     }
 
-    async fn drop_blocks(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<(), Error> {
+    pub(super) async fn drop_blocks(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<(), Error> {
         self.modify(Modification::RemoveBlocks { file: file.slot, range }).await?;
         Ok(())
     }
@@ -131,6 +132,9 @@ impl FileSystem {
         offset: u64,
         data: &[u8],
     ) -> Result<(), Error> {
+        if offset > size {
+            self.clear_tail(file, size).await?;
+        }
         self.leave_inode(file, offset + data.len() as u64).await?;
         let mut done = 0;
         while done < data.len() {
@@ -139,9 +143,13 @@ impl FileSystem {
             let count = (FILE_BLOCK_BYTES - start).min(data.len() - done);
             // Nothing of what was there stays: it needn't be read.
             let whole = start == 0 && (count == FILE_BLOCK_BYTES || at + count as u64 >= size);
-            self.page_to_change(file, size, key, whole).await?;
-            self.files
-                .change(file.inum, key, |page| page[start..start + count].copy_from_slice(&data[done..done + count]));
+            let piece = &data[done..done + count];
+            if count == FILE_BLOCK_BYTES && !self.files.copy_out(file.inum, key, 0, &mut []) {
+                self.write_whole(file, key, piece).await?;
+            } else {
+                self.page_to_change(file, size, key, if whole { count } else { 0 }).await?;
+                self.files.change(file.inum, key, |page| page[start..start + count].copy_from_slice(piece));
+            }
             // What was written so far belongs to the file, whatever becomes of the rest.
             file.change(|record| record.meta.set_size(record.meta.size().max(at + count as u64)));
             done += count;
@@ -174,7 +182,7 @@ impl FileSystem {
             return Ok(());
         }
         if meta.size() > 0 {
-            self.page_to_change(file, meta.size(), Key(0), false).await?;
+            self.page_to_change(file, meta.size(), Key(0), 0).await?;
             self.files.change(file.inum, Key(0), |_| {});
         }
         meta.set_flags(meta.flags() - InodeFlags::DIRECTDATA);
@@ -183,37 +191,63 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Has a file block in memory; when all of it will be `overwritten`, without reading it.
-    async fn page_to_change(&self, file: &InodeRef<'_>, size: u64, key: Key, overwritten: bool) -> Result<(), Error> {
+    /// Has a file block in memory. When its first bytes will be `overwritten`, none of what was there stays, and it isn't read.
+    pub(super) async fn page_to_change(
+        &self,
+        file: &InodeRef<'_>,
+        size: u64,
+        key: Key,
+        overwritten: usize,
+    ) -> Result<(), Error> {
         if self.files.copy_out(file.inum, key, 0, &mut []) {
             return Ok(());
         }
-        let mut content = Buffer::new(self.heap, FILE_BLOCK_BYTES)?;
-        if !overwritten && key.0 < size {
-            self.load(file, key, &mut content).await?;
+        let mut content = self.page_buffer(self.files.take_spare())?;
+        if overwritten == 0 && key.0 < size {
+            content = self.load(file, key, content).await?;
             let live = (size - key.0).min(BLOCK) as usize;
             content.bytes_mut()[live..].fill(0);
+        } else {
+            content.bytes_mut()[overwritten..].fill(0);
         }
         self.relieve().await?;
         self.files.try_insert(file.inum, key, content).map_err(|_| Error::NoMemory)
     }
 
-    async fn load(&self, file: &InodeRef<'_>, key: Key, content: &mut Buffer) -> Result<(), Error> {
-        let content = content.bytes_mut();
-        match self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await? {
-            Reply::Block(FileBlock::Embedded(bytes)) => content[..bytes.len()].copy_from_slice(&bytes),
+    /// Memory for a file block, that of `spare` or of one that went to the nodes, if there is any. What it holds means nothing.
+    pub(super) fn page_buffer(&self, spare: Option<Buffer>) -> Result<Buffer, NoMemory> {
+        let spare = spare.or_else(|| self.cluster.spare_buffer());
+        spare.map_or_else(|| Buffer::new(self.heap, FILE_BLOCK_BYTES), Ok)
+    }
+
+    /// A file block as the nodes have it, in `page` or in another.
+    async fn load(&self, file: &InodeRef<'_>, key: Key, mut page: Buffer) -> Result<Buffer, Error> {
+        let reply = self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await?;
+        let content = page.bytes_mut();
+        match reply {
+            Reply::Block(FileBlock::Stored { buffer, compression: Compression::None })
+                if buffer.len() == FILE_BLOCK_BYTES =>
+            {
+                self.cluster.give_back(page);
+                return Ok(buffer);
+            }
             Reply::Block(FileBlock::Stored { buffer, compression }) => {
+                content.fill(0);
                 let mut decompressor = self.decompressor.borrow_mut();
                 let decoded = decompressor.decompress(compression, buffer.bytes(), content);
                 decoded.map_err(|corruption| Error::Corrupt { inum: file.inum, corruption })?;
             }
-            _ => {}
+            Reply::Block(FileBlock::Embedded(bytes)) => {
+                content.fill(0);
+                content[..bytes.len()].copy_from_slice(&bytes);
+            }
+            _ => content.fill(0),
         }
-        Ok(())
+        Ok(page)
     }
 
     /// A regular file that may be written.
-    async fn regular(&self, file: Inum) -> Result<InodeRef<'_>, Error> {
+    pub(super) async fn regular(&self, file: Inum) -> Result<InodeRef<'_>, Error> {
         self.writing()?;
         let file = self.inode(file).await?;
         match file.attributes()?.kind {

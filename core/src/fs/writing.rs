@@ -6,13 +6,14 @@
 use core::cell::{Cell, RefCell};
 
 use super::inode_cache::InodeRef;
+use super::sync::Commits;
+use super::undo::Undo;
 use super::{Error, FileSystem};
-use crate::cluster::{InodeRecord, Modification, Outcome, StoredBlock};
-use crate::io::Buffer;
+use crate::cluster::{InodeRecord, Modification, Outcome};
 use crate::media::compressor::Compressor;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
-use crate::media::{CheckMethod, Compression, Inum, Key, KeyRange, Methods, ModifyTid, Radix, Timestamp};
+use crate::media::{CheckMethod, Inum, Key, Methods, ModifyTid, Timestamp};
 use crate::memory::{Heap, NoMemory};
 
 /// With less room than this, content goes to the nodes at once.
@@ -32,9 +33,11 @@ pub trait TimeSource {
 /// The state of a mount that may change things.
 pub(super) struct Writing {
     time: &'static dyn TimeSource,
-    next_inum: Cell<Inum>,
+    pub(super) next_inum: Cell<Inum>,
     next_tid: Cell<ModifyTid>,
     compressor: RefCell<Compressor>,
+    pub(super) undo: Undo,
+    pub(super) commits: Commits,
 }
 
 impl Writing {
@@ -50,11 +53,17 @@ impl Writing {
             next_inum: Cell::new(next_inum),
             next_tid: Cell::new(ModifyTid(root.modify_tid.max(tid_floor).0 + 1)),
             compressor: RefCell::new(Compressor::new(heap)?),
+            undo: Undo::default(),
+            commits: Commits::default(),
         })
     }
 
     pub(super) fn now(&self) -> Timestamp {
         self.time.now()
+    }
+
+    pub(super) fn compressor(&self) -> &RefCell<Compressor> {
+        &self.compressor
     }
 
     /// The id of the next operation.
@@ -109,9 +118,11 @@ impl FileSystem {
         self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes())
     }
 
-    /// True when so little room is left that a block of 64 KiB may not find a place in one piece.
-    pub(super) fn is_scarce(&self) -> bool {
-        self.unclaimed_bytes() < SCARCE_BYTES
+    /// True when `blocks` more file blocks may not find a place, each in one piece: because little room is left, or because what
+    /// is left lies in small pieces.
+    pub(super) async fn is_scarce(&self, blocks: u64) -> Result<bool, Error> {
+        let dirty = self.files.dirty_bytes() / FILE_BLOCK_BYTES as u64;
+        Ok(self.unclaimed_bytes() < SCARCE_BYTES || !self.cluster.has_room_in_pieces(dirty + blocks).await?)
     }
 
     /// Sends to the nodes what memory is too short for.
@@ -126,13 +137,8 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Makes everything done so far durable.
-    pub async fn sync(&self) -> Result<(), Error> {
-        let _changing = self.gate.change().await;
-        self.sync_inside().await
-    }
-
-    pub(super) async fn sync_inside(&self) -> Result<(), Error> {
+    /// Tells the nodes all that is only in memory.
+    pub(super) async fn write_all(&self) -> Result<(), Error> {
         let writing = self.writing()?;
         self.write_pages(None).await?;
         let root = self.inode(Inum::PFS_ROOT).await?;
@@ -141,26 +147,23 @@ impl FileSystem {
             root.change(|record| record.meta.set_pfs_inum(highest));
         }
         drop(root);
-        self.write_inodes().await?;
-        Ok(self.cluster.flush().await?)
+        self.write_inodes().await
     }
 
     /// Sends all content to the nodes that is only in memory, of one file or of all.
     pub(super) async fn write_pages(&self, of: Option<Inum>) -> Result<(), Error> {
-        let mut last = None;
-        while let Some((inum, key)) = self.files.next_dirty(of, last) {
+        self.files.gather_dirty(of);
+        while let Some((inum, key)) = self.files.next_dirty() {
             self.write_page(inum, key, false).await?;
-            last = Some((inum, key));
         }
         Ok(())
     }
 
-    async fn write_inodes(&self) -> Result<(), Error> {
-        let mut last = None;
-        while let Some(inum) = self.inodes.next_dirty(last) {
+    pub(super) async fn write_inodes(&self) -> Result<(), Error> {
+        self.inodes.gather_dirty();
+        while let Some(inum) = self.inodes.next_dirty() {
             let inode = self.inode(inum).await?;
             self.write_inode(&inode, None).await?;
-            last = Some(inum);
         }
         Ok(())
     }
@@ -178,7 +181,7 @@ impl FileSystem {
     }
 
     /// Sends a file block to the nodes; with `give_up` its memory is given back.
-    async fn write_page(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
+    pub(super) async fn write_page(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
         let inode = self.inode(inum).await?;
         let meta = inode.with(|record| record.meta);
         let size = meta.size();
@@ -196,82 +199,19 @@ impl FileSystem {
             }
             return written;
         }
-        let stored = self.encode(inum, key, size, meta.comp_algo, meta.check_algo, give_up)?;
-        let written = match stored {
-            Encoded::Gone => return Ok(()),
-            Encoded::Hole => {
-                self.modify(Modification::RemoveBlocks { file: inode.slot, range: KeyRange::only(key) }).await
-            }
-            Encoded::Block(block) => self.modify(Modification::WriteBlock { file: inode.slot, key, block }).await,
-        };
-        if written.is_err() {
-            // Still only in memory: said so again, unless the memory went with it. Then the error is all there is.
-            self.files.change(inum, key, |_| {});
+        if size - key.0 < FILE_BLOCK_BYTES as u64 {
+            // What was behind the end, in memory or on media, stays out (spec 4.3).
+            self.files.change(inum, key, |page| page[(size - key.0) as usize..].fill(0));
         }
-        written.map(drop)
-    }
-
-    /// A file block as it will be stored (spec 4.3 and 5.2). It counts as on media from here on.
-    fn encode(
-        &self,
-        inum: Inum,
-        key: Key,
-        size: u64,
-        comp_algo: u8,
-        check_algo: u8,
-        give_up: bool,
-    ) -> Result<Encoded, Error> {
-        let check = CheckMethod::from_code(check_algo & 0xf).unwrap_or(CheckMethod::XxHash64);
-        let wished = Compression::from_code(comp_algo & 0xf).unwrap_or(Compression::None);
-        let live = (size - key.0).min(FILE_BLOCK_BYTES as u64) as usize;
-        let plain = if live == FILE_BLOCK_BYTES { Radix::MAX } else { Radix::holding(live).unwrap_or(Radix::MAX) };
-        let mut compressor = self.writing()?.compressor.borrow_mut();
-        let mut encoded = None;
-        let found = self.files.clean(inum, key, |page| {
-            let page = &page[..plain.bytes()];
-            if wished != Compression::None && check != CheckMethod::None && is_zero(page) {
-                return Ok(Some(Encoded::Hole));
-            }
-            if let Some((stored, radix)) = compressor.compress(wished, comp_algo >> 4, page)? {
-                let mut buffer = Buffer::new(self.heap, radix.bytes())?;
-                buffer.bytes_mut().copy_from_slice(stored);
-                encoded = Some((buffer, wished));
-            } else if !give_up || plain != Radix::MAX {
-                let mut buffer = Buffer::new(self.heap, plain.bytes())?;
-                buffer.bytes_mut().copy_from_slice(page);
-                encoded = Some((buffer, Compression::None));
-            }
-            Ok::<_, NoMemory>(None)
-        });
-        let found = match found {
-            None => return Ok(Encoded::Gone),
-            Some(Err(error)) => {
-                self.files.change(inum, key, |_| {});
-                return Err(error.into());
-            }
-            Some(Ok(found)) => found,
-        };
-        if let Some(hole) = found {
-            return Ok(hole);
+        let encoded = self.encode(&inode, &meta, key, give_up)?;
+        let written = self.write_encoded(&inode, key, encoded, true).await;
+        if let Err(error) = written
+            && !self.files.change(inum, key, |_| {})
+            && let Some(writing) = &self.writing
+        {
+            // It isn't in memory either, so that no later sync may pass for one of it.
+            writing.commits.note_loss(error);
         }
-        let (buffer, compression) = match encoded {
-            Some(encoded) => encoded,
-            // The page itself is the block: nothing is copied.
-            None => (self.files.take(inum, key).ok_or(Error::NoMemory)?, Compression::None),
-        };
-        let field = check.compute(buffer.bytes());
-        Ok(Encoded::Block(StoredBlock { buffer, methods: Methods::new(check, compression), check: field }))
+        written
     }
-}
-
-enum Encoded {
-    /// It isn't in memory any more.
-    Gone,
-    /// All zero: nothing is stored.
-    Hole,
-    Block(StoredBlock),
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }

@@ -4,7 +4,7 @@ use super::report::Place;
 use super::reporter::Reporter;
 use super::{Cost, Trouble};
 use crate::io::Disk;
-use crate::media::geometry::{HEADER_COPIES, allocator_size, header_copies};
+use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, SLOT_BYTES, allocator_size, header_copies, twin_offset};
 use crate::media::{Blockref, Corruption, VolumeHeader};
 use crate::memory::{Heap, NoMemory};
 use crate::node::{HeaderImage, copy_fits};
@@ -12,7 +12,7 @@ use zerocopy::IntoBytes;
 
 /// Checks all header copies of a device.
 pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter<'_>) -> Result<(), NoMemory> {
-    let newest = newest_copy(heap, disk).await?;
+    let Newest { image: newest, torn } = newest_header(heap, disk).await?;
     let newest = newest.as_ref().map(HeaderImage::get);
     let copies_on_volume = newest.map_or(HEADER_COPIES, |header| header_copies(header.volu_size()));
     for copy in (0..HEADER_COPIES).filter(|copy| copy_fits(disk, *copy)) {
@@ -42,6 +42,8 @@ pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter
                     reports.problem(place, trouble, if in_force { Cost::FileSystem } else { lost });
                 }
             }
+            // The next mount for writing mends it.
+            (Err(_), Some(_)) if torn == Some(copy) => reports.remark(place, Trouble::HeaderTorn, Cost::Nothing),
             (Err(corruption @ Corruption::HeaderCheck(_)), Some(newest))
                 if header.mirror_tid() > newest.mirror_tid() =>
             {
@@ -58,17 +60,40 @@ pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter
     Ok(())
 }
 
-/// The valid copy with the greatest mirror_tid.
-async fn newest_copy(heap: Heap, disk: &Disk) -> Result<Option<HeaderImage>, NoMemory> {
-    let mut newest: Option<HeaderImage> = None;
+/// The valid header with the greatest mirror_tid.
+struct Newest {
+    image: Option<HeaderImage>,
+    /// It was found only in its twin: the copy that it belongs to.
+    torn: Option<usize>,
+}
+
+/// Chooses as opening a volume does.
+async fn newest_header(heap: Heap, disk: &Disk) -> Result<Newest, NoMemory> {
+    let mut newest = Newest { image: None, torn: None };
+    let mut last = None;
+    let is_newer = |image: &HeaderImage, known: &Newest| {
+        let tid = image.get().mirror_tid();
+        image.get().check_identity().is_ok() && known.image.as_ref().is_none_or(|known| tid > known.get().mirror_tid())
+    };
     for copy in (0..HEADER_COPIES).filter(|copy| copy_fits(disk, *copy)) {
         let Ok(image) = HeaderImage::read(heap, disk, copy).await? else { continue };
-        let is_newer = newest.as_ref().is_none_or(|known| image.get().mirror_tid() > known.get().mirror_tid());
-        if image.get().check_identity().is_ok() && is_newer {
-            newest = Some(image);
+        if is_newer(&image, &newest) {
+            newest.image = Some(image);
+            last = Some(copy);
+        }
+    }
+    for twin in (0..HEADER_TWINS).filter(|twin| twin_fits(disk, *twin)) {
+        let Ok(image) = HeaderImage::read_twin(heap, disk, twin).await? else { continue };
+        if is_newer(&image, &newest) {
+            newest.torn = Some(last.map_or(0, |last| image.get().next_copy(last)));
+            newest.image = Some(image);
         }
     }
     Ok(newest)
+}
+
+fn twin_fits(disk: &Disk, twin: usize) -> bool {
+    twin_offset(twin).saturating_add(SLOT_BYTES) <= disk.info().size_bytes
 }
 
 fn is_blank(header: &VolumeHeader) -> bool {

@@ -24,6 +24,9 @@ pub(super) struct InodeFacts {
     /// Its content was checked, below another PFS that shares it.
     pub(super) content_known: bool,
     pub(super) reach: Reach,
+    pub(super) next_orphan: Inum,
+    /// It is on the list of orphans that the next mount for writing removes.
+    pub(super) listed: bool,
 }
 
 /// Whether a directory can be reached from the root.
@@ -211,5 +214,7 @@ fn facts(inode: &Inode, inum: Inum, content_known: bool) -> InodeFacts {
         kind: if is_root { FileKind::Directory } else { inode.meta.kind().unwrap_or(FileKind::Whiteout) },
         content_known,
         reach: if is_root { Reach::Settled } else { Reach::Unknown },
+        next_orphan: inode.meta.next_orphan(),
+        listed: false,
     }
 }

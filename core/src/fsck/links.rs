@@ -18,13 +18,16 @@ impl Checker<'_, '_> {
         if table.names_lost {
             return self.remark(subject, None, Trouble::LinksUnchecked, Cost::Nothing).await;
         }
+        note_listed(table);
         for index in 0..table.len() {
             let facts = *table.at(index);
             if facts.inum == Inum::PFS_ROOT {
                 continue;
             }
             let about = Subject { inode: Some(facts.inum), table: Some(table), ..subject };
-            if facts.names == 0 {
+            if facts.names == 0 && facts.links == 0 && facts.listed {
+                self.remark(about, None, Trouble::ListedOrphan, Cost::Space).await;
+            } else if facts.names == 0 {
                 let cost = if facts.kind == FileKind::Directory { Cost::Unreachable } else { Cost::Space };
                 self.deviate(about, Trouble::Orphan(facts.links), cost).await;
             } else if facts.kind != FileKind::Directory && facts.names != facts.links {
@@ -40,6 +43,15 @@ impl Checker<'_, '_> {
     async fn deviate(&mut self, subject: Subject<'_>, trouble: Trouble, cost: Cost) {
         self.resolve_path(subject).await;
         self.reports.deviation(super::place(subject, &self.path, None), trouble, cost);
+    }
+}
+
+/// Follows the list of orphans, as far as it goes.
+fn note_listed(table: &mut InodeTable) {
+    let mut next = table.find(Inum::PFS_ROOT).map(|root| table.at(root).next_orphan);
+    while let Some(index) = next.and_then(|inum| table.find(inum)) {
+        let facts = table.at_mut(index);
+        next = (!core::mem::replace(&mut facts.listed, true)).then_some(facts.next_orphan);
     }
 }
 

@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::*;
 use crate::io::{Clock, Instant};
+use crate::media::geometry::header_offset;
 use crate::media::{CheckMethod, FileKind, VolumeHeader};
 use crate::newfs::NewfsOptions;
 use crate::selftest::image::population::{Scale, populate};
@@ -284,6 +285,33 @@ fn the_freemap_is_held_against_the_blocks() {
         assert!(findings.iter().any(|line| line.contains(wanted)), "{wanted} is not in {findings:#?}");
     }
     assert_eq!(check_image(&make(), true).1, [""; 0]);
+}
+
+/// A cut in a header write: as a mount does, the check believes the twin.
+#[test]
+fn a_torn_header_with_a_whole_twin_is_no_damage() {
+    for (bytes, torn) in [(VOLUME_BYTES, 0), (9 * VOLUME_BYTES, 1)] {
+        let image = empty_image(&[bytes], Spread::Packed);
+        let disk = &image.disks()[0];
+        let mut header = VolumeHeader::read_from_bytes(&vec![0; size_of::<VolumeHeader>()]).unwrap();
+        disk.read_at(0, header.as_mut_bytes()).unwrap();
+        header.set_mirror_tid(MirrorTid(header.mirror_tid().0 + 1));
+        header.set_freemap_tid(header.mirror_tid());
+        header.seal();
+        let copy = header_offset(torn);
+        let twin = crate::media::geometry::twin_offset(torn % 2);
+        disk.write_at(copy, &header.as_bytes()[..4096]).unwrap();
+        disk.write_at(copy + 300, &[0xee; 20]).unwrap();
+        let (without, found) = check_image(&image, true);
+        assert!(without.is_ok_and(|summary| summary.problems > 0) || torn == 0, "{found:?}");
+        disk.write_at(twin, header.as_bytes()).unwrap();
+        let (checked, found) = check_image(&image, true);
+        assert_eq!(checked.unwrap().problems, 0, "{found:?}");
+        assert!(found.iter().any(|finding| finding.contains("the next mount for writing mends it")), "{found:?}");
+        disk.write_at(twin + 500, &[0xee; 20]).unwrap();
+        let (both_torn, found) = check_image(&image, true);
+        assert!(both_torn.map_or(true, |summary| summary.problems > 0), "{found:?}");
+    }
 }
 
 /// With check codes off, what the disk says is all there is: none of it may make the check panic or hang, and it must say

@@ -26,6 +26,9 @@ pub enum Trouble {
     /// A header copy that was never written.
     #[error("the copy is blank")]
     BlankHeader,
+    /// A copy that was being written when power went; its twin is whole.
+    #[error("torn, but its second copy is whole: the next mount for writing mends it")]
+    HeaderTorn,
     /// A valid header beyond the end of the volume.
     #[error("a header beyond the end of the volume, left over from something else")]
     StrayHeader,
@@ -113,6 +116,9 @@ pub enum Trouble {
     /// An inode without a name.
     #[error("no directory entry names it (link count {0})")]
     Orphan(u64),
+    /// A file that was removed while it was open, when the mount ended without closing it.
+    #[error("removed while it was open: the next mount for writing takes it away")]
+    ListedOrphan,
     /// More or fewer names than the link count says.
     #[error("link count {stored}, but {found} names")]
     LinkCount {

@@ -27,7 +27,7 @@ impl fmt::Debug for DeviceOffset {
 pub struct DeviceInfo {
     /// The name errors are reported under: a path, a slot, a serial number.
     pub name: heapless::String<64>,
-    /// Size in bytes.
+    /// Size in bytes when it was opened.
     pub size_bytes: u64,
     /// Requests the device takes at once: tickets are `0..queue_depth`.
     pub queue_depth: u16,
@@ -48,12 +48,17 @@ impl DeviceInfo {
 
     /// Refuses what no device like this one can do: for devices to check a request with before they start on it.
     pub fn admit(&self, request: &Request) -> Result<(), DeviceError> {
+        self.admit_within(self.size_bytes, request)
+    }
+
+    /// The same, for a device that has `size_bytes` by now.
+    pub fn admit_within(&self, size_bytes: u64, request: &Request) -> Result<(), DeviceError> {
         let extent = request.extent();
         let changes = matches!(request.operation, Operation::Write(_) | Operation::Discard { .. });
         if changes && self.read_only {
             return Err(DeviceError::ReadOnly);
         }
-        if extent.end > self.size_bytes {
+        if extent.end > size_bytes {
             return Err(DeviceError::OutOfRange);
         }
         if !extent.start.is_multiple_of(SECTOR_BYTES) || !extent.end.is_multiple_of(SECTOR_BYTES) {
@@ -150,6 +155,11 @@ pub trait BlockDevice {
     /// What the device is. Constant while it is open.
     fn info(&self) -> &DeviceInfo;
 
+    /// The size in bytes by now: a device may have grown while it is open, and admits requests up to there from then on.
+    fn measure(&self) -> u64 {
+        self.info().size_bytes
+    }
+
     /// Takes a request. `ticket` is below the queue depth and not in use. Errors are reported by `poll`.
     fn submit(&self, ticket: Ticket, request: Request);
 
@@ -174,6 +184,10 @@ pub fn boxed_device<D: BlockDevice + 'static>(heap: Heap, device: D) -> Result<D
 impl BlockDevice for DeviceBox {
     fn info(&self) -> &DeviceInfo {
         (**self).info()
+    }
+
+    fn measure(&self) -> u64 {
+        (**self).measure()
     }
 
     fn submit(&self, ticket: Ticket, request: Request) {

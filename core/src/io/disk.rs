@@ -73,6 +73,11 @@ impl Disk {
         self.device.info()
     }
 
+    /// Bytes of the device by now.
+    pub fn measure(&self) -> u64 {
+        self.device.measure()
+    }
+
     /// Requests under way, abandoned ones included.
     pub fn in_flight(&self) -> u16 {
         self.in_flight.get()
@@ -91,6 +96,12 @@ impl Disk {
     /// Makes all completed writes durable.
     pub async fn flush(&self) -> Result<(), DeviceError> {
         self.run(Request { operation: Operation::Flush, buffer: Buffer::empty(self.heap) }).await.map(drop)
+    }
+
+    /// Says that a range's content is of no more use.
+    pub async fn discard(&self, offset: DeviceOffset, bytes: u64) -> Result<(), DeviceError> {
+        let operation = Operation::Discard { offset, bytes };
+        self.run(Request { operation, buffer: Buffer::empty(self.heap) }).await.map(drop)
     }
 
     /// Resets the device: every request under way ends, and none lands later.

@@ -3,7 +3,7 @@
 //! The disk is the medium: it outlives the devices that are opened on it, so a test can mount it, throw the mount away
 //! and look at what is left. Only pages that hold something take memory; running out of it is a full disk.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ops::{Deref, Range};
 use core::task::{Context, Poll};
 
@@ -15,7 +15,7 @@ const PAGE_BYTES: u64 = 16384;
 
 /// Bytes that remember, in pages.
 pub struct MemoryDisk {
-    size_bytes: u64,
+    size_bytes: Cell<u64>,
     /// Pages with their numbers, in rising order.
     pages: RefCell<Vec<(u64, Buffer)>>,
     heap: Heap,
@@ -24,12 +24,12 @@ pub struct MemoryDisk {
 impl MemoryDisk {
     /// A disk of zeros.
     pub fn new(heap: Heap, size_bytes: u64) -> Self {
-        Self { size_bytes, pages: RefCell::new(Vec::new_in(heap)), heap }
+        Self { size_bytes: Cell::new(size_bytes), pages: RefCell::new(Vec::new_in(heap)), heap }
     }
 
     /// A copy of the disk as it is now.
     pub fn try_clone(&self) -> Result<Self, NoMemory> {
-        let copy = Self::new(self.heap, self.size_bytes);
+        let copy = Self::new(self.heap, self.size_bytes());
         for (number, page) in self.pages.borrow().iter() {
             let mut page_copy = Buffer::new(self.heap, page.len())?;
             page_copy.bytes_mut().copy_from_slice(page.bytes());
@@ -40,7 +40,12 @@ impl MemoryDisk {
 
     /// The size in bytes.
     pub fn size_bytes(&self) -> u64 {
-        self.size_bytes
+        self.size_bytes.get()
+    }
+
+    /// Makes the disk larger, also under devices that are open on it.
+    pub fn grow(&self, size_bytes: u64) {
+        self.size_bytes.set(size_bytes.max(self.size_bytes()));
     }
 
     /// Memory taken by pages.
@@ -89,7 +94,7 @@ impl MemoryDisk {
 
     fn pieces(&self, offset: u64, len: usize) -> Result<impl Iterator<Item = Piece> + use<>, DeviceError> {
         let end =
-            offset.checked_add(len as u64).filter(|end| *end <= self.size_bytes).ok_or(DeviceError::OutOfRange)?;
+            offset.checked_add(len as u64).filter(|end| *end <= self.size_bytes()).ok_or(DeviceError::OutOfRange)?;
         let numbers = offset / PAGE_BYTES..end.div_ceil(PAGE_BYTES);
         Ok(numbers.map(move |number| {
             let page = number * PAGE_BYTES;
@@ -125,7 +130,7 @@ impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
     /// Opens the disk under a name, with room for `queue_depth` requests.
     pub fn new(heap: Heap, disk: M, name: &str, queue_depth: u16) -> Result<Self, NoMemory> {
         let name = DeviceInfo::short_name(name);
-        let info = DeviceInfo { name, size_bytes: disk.size_bytes, queue_depth, read_only: false };
+        let info = DeviceInfo { name, size_bytes: disk.size_bytes(), queue_depth, read_only: false };
         let done = RefCell::new(memory::filled(heap, usize::from(queue_depth), || None)?);
         Ok(Self { disk, info, done })
     }
@@ -138,7 +143,7 @@ impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
     }
 
     fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
-        self.info.admit(request)?;
+        self.info.admit_within(self.disk.size_bytes(), request)?;
         match request.operation {
             Operation::Read(offset) => self.disk.read_at(offset.0, request.buffer.bytes_mut()),
             Operation::Write(offset) => self.disk.write_at(offset.0, request.buffer.bytes()),
@@ -154,6 +159,10 @@ impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
 impl<M: Deref<Target = MemoryDisk>> BlockDevice for MemoryDevice<M> {
     fn info(&self) -> &DeviceInfo {
         &self.info
+    }
+
+    fn measure(&self) -> u64 {
+        self.disk.size_bytes()
     }
 
     fn submit(&self, ticket: Ticket, mut request: Request) {

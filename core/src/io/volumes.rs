@@ -1,5 +1,7 @@
 //! The disks of one filesystem, laid end to end as its flat address space (spec 1.2).
 
+use core::cell::Cell;
+
 use super::{DeviceOffset, Disk};
 use crate::media::MediaOffset;
 use crate::memory::Vec;
@@ -10,8 +12,20 @@ pub struct Volume {
     pub disk: Disk,
     /// Where the volume starts in the address space.
     pub base: MediaOffset,
+    /// How much of the device is in use, in bytes; the last one grows.
+    bytes: Cell<u64>,
+}
+
+impl Volume {
+    /// The first `bytes` bytes of a disk. Its base is known when it is one of [`Volumes`].
+    pub fn new(disk: Disk, bytes: u64) -> Self {
+        Self { disk, base: MediaOffset(0), bytes: Cell::new(bytes) }
+    }
+
     /// How much of the device is in use, in bytes.
-    pub bytes: u64,
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
 }
 
 /// All volumes of a filesystem, in the order of their bases, without gaps.
@@ -25,7 +39,7 @@ impl Volumes {
         let mut end = 0u64;
         for volume in &mut volumes {
             volume.base = MediaOffset(end);
-            end = end.saturating_add(volume.bytes);
+            end = end.saturating_add(volume.bytes());
         }
         Self { volumes }
     }
@@ -40,9 +54,21 @@ impl Volumes {
         self.volumes.first()
     }
 
+    /// The volume that can grow.
+    pub fn last(&self) -> Option<&Volume> {
+        self.volumes.last()
+    }
+
+    /// Makes the last volume, and with it the address space, larger.
+    pub fn grow_last(&self, bytes: u64) {
+        if let Some(last) = self.last() {
+            last.bytes.set(bytes.max(last.bytes()));
+        }
+    }
+
     /// Bytes of the address space.
     pub fn total_bytes(&self) -> u64 {
-        self.volumes.last().map_or(0, |last| last.base.0.saturating_add(last.bytes))
+        self.last().map_or(0, |last| last.base.0.saturating_add(last.bytes()))
     }
 
     /// Where `bytes` bytes at `offset` lie: the volume's index, the volume, and the place on it. None when they lie outside,
@@ -51,7 +77,7 @@ impl Volumes {
         let index = self.volumes.partition_point(|volume| volume.base <= offset).checked_sub(1)?;
         let volume = &self.volumes[index];
         let within = offset.0 - volume.base.0;
-        let fits = bytes <= volume.bytes && within <= volume.bytes - bytes;
+        let fits = bytes <= volume.bytes() && within <= volume.bytes() - bytes;
         fits.then_some((index, volume, DeviceOffset(within)))
     }
 }

@@ -4,13 +4,13 @@ use core::cell::RefCell;
 use core::task::Waker;
 
 /// How many tasks can wait without being polled needlessly.
-const REMEMBERED: usize = 16;
+const REMEMBERED: usize = 128;
 
-/// A set of wakers of bounded size. A task that finds it full is woken at once, so it polls again instead of waiting:
-/// slower, never lost.
+/// A set of wakers of bounded size, woken in the order they came. A task that finds it full is woken at once, so it polls again
+/// instead of waiting: slower, never lost.
 #[derive(Default)]
 pub struct Wakers {
-    waiting: RefCell<heapless::Vec<Waker, REMEMBERED>>,
+    waiting: RefCell<heapless::Deque<Waker, REMEMBERED>>,
 }
 
 impl Wakers {
@@ -20,16 +20,17 @@ impl Wakers {
         if waiting.iter().any(|known| known.will_wake(waker)) {
             return;
         }
-        if let Err(waker) = waiting.push(waker.clone()) {
+        if let Err(waker) = waiting.push_back(waker.clone()) {
             waker.wake();
         }
     }
 
     /// Wakes and forgets all.
     pub fn wake_all(&self) {
-        let waiting = core::mem::take(&mut *self.waiting.borrow_mut());
-        for waker in waiting {
-            waker.wake();
+        let count = self.waiting.borrow().len();
+        for _ in 0..count {
+            let first = self.waiting.borrow_mut().pop_front();
+            first.into_iter().for_each(Waker::wake);
         }
     }
 }

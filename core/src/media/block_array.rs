@@ -99,9 +99,10 @@ impl<'a> BlockArray<'a> {
 
     /// The index `key` would have if the entries were spread evenly over the span.
     fn even_place(&self, key: Key) -> usize {
-        let width = u128::from(self.span.last.0 - self.span.first.0) + 1;
+        // Spans are powers of two wide; what isn't makes the guess a worse one.
+        let width_bits = u64::BITS - (self.span.last.0 - self.span.first.0).leading_zeros();
         let within = u128::from(key.0.saturating_sub(self.span.first.0));
-        (within * self.entries.len() as u128 / width) as usize
+        ((within * self.entries.len() as u128) >> width_bits) as usize
     }
 
     /// Checks one entry against its container and the entry before it; its span.

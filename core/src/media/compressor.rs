@@ -44,7 +44,6 @@ impl Compressor {
     /// enough.
     pub fn compress(&mut self, how: Compression, level: u8, block: &[u8]) -> Result<Option<(&[u8], Radix)>, NoMemory> {
         let limit = block.len() / 2;
-        self.stored.fill(0);
         let used = match how {
             Compression::None | Compression::AutoZero => return Ok(None),
             Compression::Lz4 => {
@@ -64,7 +63,7 @@ impl Compressor {
             },
         };
         let Some(radix) = Radix::holding(used) else { return Ok(None) };
-        self.stored[used..].fill(0);
+        self.stored[used..radix.bytes()].fill(0);
         Ok(Some((&self.stored[..radix.bytes()], radix)))
     }
 

@@ -129,6 +129,11 @@ impl FreemapRecord {
         self.bitmap.iter().map(free).sum()
     }
 
+    /// Free places for the largest blocks: four free chunks in a row, aligned.
+    pub fn free_runs(&self) -> u32 {
+        self.bitmap.as_bytes().iter().filter(|four| **four == 0).count() as u32
+    }
+
     /// True when the whole segment is marked as in [`RESERVED`](Self::RESERVED).
     pub fn is_reserved(&self) -> bool {
         self.as_bytes() == Self::RESERVED.as_bytes()
@@ -228,7 +233,7 @@ mod tests {
         record.bitmap[1] = U64::new(0b11_10_01);
         let states: [ChunkState; 4] = core::array::from_fn(|i| record.chunk(32 + i));
         assert_eq!(states, [ChunkState::Reserved, ChunkState::Staged, ChunkState::Allocated, ChunkState::Free]);
-        assert_eq!(record.free_chunks(), 253);
+        assert_eq!((record.free_chunks(), record.free_runs()), (253, 63));
         assert_eq!(FreemapRecord::RESERVED.free_chunks(), 0);
     }
 

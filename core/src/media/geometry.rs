@@ -61,6 +61,12 @@ pub fn allocator_size(total_bytes: u64, boot_bytes: u64, aux_bytes: u64) -> Opti
     total_bytes.checked_sub(reserved)?.checked_sub(boot_bytes)?.checked_sub(aux_bytes)
 }
 
+/// How much of the space between two sizes of a filesystem can be allocated: all but reserved segments.
+pub fn capacity_gain(from_bytes: u64, to_bytes: u64) -> u64 {
+    let reserved = to_bytes.div_ceil(LEAF_SPAN_BYTES).saturating_sub(from_bytes.div_ceil(LEAF_SPAN_BYTES));
+    to_bytes.saturating_sub(from_bytes).saturating_sub(reserved.saturating_mul(SEGMENT_BYTES))
+}
+
 /// Checks a block's place against the placement rules of spec 1.1, for all but freemap blocks.
 pub fn check_placement(block: DataOff, total_bytes: u64) -> Result<(), Corruption> {
     let Some(radix) = block.radix()? else { return Ok(()) };
@@ -100,6 +106,17 @@ mod tests {
     fn capacity_of_the_dissected_image() {
         assert_eq!(allocator_size(1 << 30, 32 << 20, 32 << 20), Some(0x3bc0_0000));
         assert_eq!(allocator_size(8 << 20, 8 << 20, 8 << 20), None);
+    }
+
+    #[test]
+    fn growing_gains_what_a_new_filesystem_would_have() {
+        for from in [1u64 << 30, 800 << 20, (1 << 30) + (8 << 20)] {
+            for to in [from + (8 << 20), 2 << 30, (5 << 30) + (16 << 20)] {
+                let capacity = |total| allocator_size(total, 32 << 20, 32 << 20).unwrap();
+                assert_eq!(capacity(from) + capacity_gain(from, to), capacity(to), "{from:#x} to {to:#x}");
+            }
+        }
+        assert_eq!(capacity_gain(2 << 30, 1 << 30), 0);
     }
 
     #[test]

@@ -183,7 +183,7 @@ pub struct InodeMeta {
     inode_quota: U64,
     reserved_c8: U64,
     pfs_lsnap_tid: U64,
-    reserved_d8: U64,
+    next_orphan: U64,
     decrypt_check: U64,
     reserved_e8: [u8; 24],
     filename: [u8; INODE_NAME_BYTES],
@@ -200,6 +200,7 @@ const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_type), 0x87);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_clid), 0x90);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, data_quota), 0xb0);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_lsnap_tid), 0xd0);
+const_assert_eq!(core::mem::offset_of!(InodeMeta, next_orphan), 0xd8);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, filename), 0x100);
 
 macro_rules! accessors {
@@ -244,6 +245,9 @@ impl InodeMeta {
         pfs_inum, set_pfs_inum: Inum = Inum, |inum: Inum| U64::new(inum.0);
         /// The operation that took the last snapshot, PFS roots only.
         pfs_lsnap_tid, set_pfs_lsnap_tid: ModifyTid = ModifyTid, |tid: ModifyTid| U64::new(tid.0);
+        /// The next inode without a name that was still open, of a PFS root the first; 0 at the end. Reserved and zero for
+        /// others, who leave it as it is.
+        next_orphan, set_next_orphan: Inum = Inum, |inum: Inum| U64::new(inum.0);
         /// Bytes of data the file may have, stored only.
         data_quota, set_data_quota: u64 = |bytes| bytes, U64::new;
         /// Inodes there may be below, stored only.
@@ -335,7 +339,6 @@ impl InodeMeta {
             pfs_type: own.pfs_type,
             pfs_clid: own.pfs_clid,
             pfs_fsid: own.pfs_fsid,
-            reserved_d8: own.reserved_d8,
             reserved_e8: own.reserved_e8,
             filename: own.filename,
             ..*self

@@ -6,7 +6,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::check::crc32c;
 use super::corruption::HeaderCrc;
-use super::geometry::{HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES};
+use super::geometry::{
+    HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES, capacity_gain,
+};
 use super::record_table::RecordTable;
 use super::{Blockref, Corruption, MediaOffset, MirrorTid, Uuid};
 
@@ -177,6 +179,17 @@ impl VolumeHeader {
         self.volu_loff = core::array::from_fn(|i| U64::new(bases.get(i).map_or(NO_VOLUME, |base| base.0)));
     }
 
+    /// Numbers the header, in the blockref of the super-root too. Only then is every torn header found out: its first sector
+    /// ends in that sector's own check code, so the code of the whole doesn't depend on it, and the super-root's code, which is
+    /// in that sector, is all that ties it to the rest. Two headers must never have the same.
+    pub fn set_tids(&mut self, tid: MirrorTid) {
+        self.set_mirror_tid(tid);
+        self.set_freemap_tid(tid);
+        for entry in self.sroot_blockset.iter_mut().filter(|entry| !entry.is_empty()) {
+            entry.set_mirror_tid(tid);
+        }
+    }
+
     /// Sets the three check codes, each covering those before it.
     pub fn seal(&mut self) {
         let crcs = self.crcs();
@@ -215,11 +228,6 @@ impl VolumeHeader {
             return Err(Corruption::FsType);
         }
         self.version().map(drop)
-    }
-
-    /// True when the first sector is that of a header and whole, whatever the others are.
-    pub fn first_sector_is_whole(&self) -> bool {
-        self.magic.get() == MAGIC && self.icrc_sects[CRC_SECTOR0].get() == self.crcs().sector0
     }
 
     /// Checks the fields of a header whose identity is good, on a device of `device_bytes` (spec 1.3 to 1.5).
@@ -278,6 +286,17 @@ impl VolumeHeader {
     /// Volumes of the filesystem, whatever the version.
     pub fn volume_count(&self) -> usize {
         usize::from(self.nvolumes.max(1))
+    }
+
+    /// Makes the volume larger, of a filesystem that is then `total_bytes` large. What is reserved of the new space is not
+    /// counted as capacity (spec 9.4).
+    pub fn grow(&mut self, volume_bytes: u64, total_bytes: u64) {
+        let more = capacity_gain(self.filesystem_bytes(), total_bytes);
+        self.set_allocator_size(self.allocator_size().saturating_add(more));
+        self.set_volu_size(volume_bytes);
+        if self.nvolumes != 0 {
+            self.set_total_size(total_bytes);
+        }
     }
 
     /// The header copy to write after copy `last` (spec 7.4).

@@ -2,7 +2,6 @@
 
 use core::ops::ControlFlow;
 
-use super::locate::InodeName;
 use super::{FileBlock, Node, NodeError, Reply, Slot};
 use crate::chain::{ChainError, Cursor, Stop, scan};
 use crate::media::geometry::FILE_BLOCK_BITS;
@@ -61,12 +60,12 @@ impl Node {
     /// Collects the keys of a file's blocks in `range`, in order, until `keys` is full.
     pub(super) async fn file_blocks<const N: usize>(
         &self,
-        file: InodeName,
+        file: Slot,
         range: KeyRange,
         keys: &mut heapless::Vec<Key, N>,
     ) -> Result<(), NodeError> {
         let mut cursor = Cursor::new(range);
-        self.in_named(file, |view| {
+        self.in_inode(file, |view| {
             if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
                 return Ok(());
             }

@@ -4,7 +4,6 @@
 //! header's two sets is modified. That alone commits nothing and is done whenever memory is short (*write-back*). A *flush*
 //! writes the freemap too, waits until everything is durable, and only then writes a header.
 
-use super::modify::modify_super_root;
 use super::{Ingredient, Node, NodeError, NodeFault};
 use crate::chain::{ChainId, Container, Stop, Topology};
 use crate::media::blockref::BlockStats;
@@ -22,8 +21,6 @@ impl Node {
         let written = self.write_below(Container::SuperRootSet).await;
         self.topology.borrow_mut().ignore_limit = false;
         self.uncommitted.set(true);
-        // Chains that were written are no more, and are read from the devices like all other blocks: whatever became of the rest.
-        self.advance_epoch();
         let settled = self.settle().await;
         written.and(settled)
     }
@@ -42,8 +39,8 @@ impl Node {
         if self.topology.borrow().arena.is_empty() && !self.uncommitted.get() {
             return Ok(false);
         }
+        self.end_discards().await?;
         self.write_back().await?;
-        self.renew_super_root().await?;
         let written = self.write_below(Container::FreemapSet).await;
         self.settle().await?;
         written?;
@@ -60,17 +57,6 @@ impl Node {
         self.write_header(edit).await?;
         self.uncommitted.set(false);
         Ok(())
-    }
-
-    /// Makes sure that the next header has another super-root than the last. Only then is every torn header found out: its first
-    /// sector ends in its own check code, so the code of the whole doesn't depend on it, and only the super-root's code, which is
-    /// in that sector, ties it to the rest.
-    async fn renew_super_root(&self) -> Result<(), NodeError> {
-        if self.topology.borrow().super_root != self.header().sroot_blockset {
-            return Ok(());
-        }
-        self.change(|topology, _, blocks| modify_super_root(topology, blocks)).await?;
-        self.write_back().await
     }
 
     /// Makes the next header's number larger by `steps`: a header of an earlier session that lands late ties with none.

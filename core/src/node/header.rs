@@ -10,6 +10,9 @@ use crate::media::volume_header::VOLUME_HEADER_BYTES;
 use crate::media::{Corruption, MirrorTid, VolumeHeader};
 use crate::memory::{Heap, NoMemory};
 
+/// What [blots](HeaderImage::blot) are full of.
+const BLOT: u8 = 0x5a;
+
 /// A whole volume header in memory.
 pub struct HeaderImage(Buffer);
 
@@ -26,14 +29,36 @@ impl HeaderImage {
         Ok(copy)
     }
 
-    fn get_mut(&mut self) -> &mut VolumeHeader {
+    pub(super) fn get_mut(&mut self) -> &mut VolumeHeader {
         VolumeHeader::mut_from_bytes(self.0.bytes_mut()).expect("the buffer has a header's length")
     }
 
     /// Reads a copy from a device.
     pub(crate) async fn read(heap: Heap, disk: &Disk, copy: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        Self::read_at(heap, disk, header_offset(copy)).await
+    }
+
+    /// Reads a twin from a device.
+    pub(crate) async fn read_twin(heap: Heap, disk: &Disk, twin: usize) -> Result<Result<Self, DeviceError>, NoMemory> {
+        Self::read_at(heap, disk, twin_offset(twin)).await
+    }
+
+    async fn read_at(heap: Heap, disk: &Disk, offset: u64) -> Result<Result<Self, DeviceError>, NoMemory> {
         let Self(buffer) = Self::blank(heap)?;
-        Ok(disk.read(DeviceOffset(header_offset(copy)), buffer).await.map(Self))
+        Ok(disk.read(DeviceOffset(offset), buffer).await.map(Self))
+    }
+
+    /// Bytes to be written over what is left of a torn header. No header has a sector like these: wherever the write is torn
+    /// itself, the header doesn't become whole.
+    fn blot(heap: Heap) -> Result<Self, NoMemory> {
+        let mut blot = Self::blank(heap)?;
+        blot.0.bytes_mut().fill(BLOT);
+        Ok(blot)
+    }
+
+    /// True when nothing was ever written there.
+    fn is_blank(&self) -> bool {
+        self.0.bytes().iter().all(|byte| *byte == 0)
     }
 
     /// The header.
@@ -47,24 +72,23 @@ pub(crate) fn copy_fits(disk: &Disk, copy: usize) -> bool {
     header_offset(copy).saturating_add(VOLUME_HEADER_BYTES as u64) <= disk.info().size_bytes
 }
 
-/// How far the number of a torn header may be ahead of the committed one's; what is more isn't a header's.
-const MAX_TIDS_AHEAD: u64 = 1 << 16;
-
 /// The header a device is opened by, later the one committed last.
 pub(super) struct Committed {
     pub(super) header: HeaderImage,
     /// Which copy it is.
     pub(super) copy: usize,
-    /// It was found only in its twin: the copy itself must be written before the twin is written again.
-    pub(super) copy_is_torn: bool,
-    /// The greatest number that any header on the device has, torn ones included. The next must be greater: of two torn headers
-    /// of the same number, one over the other, the sectors might make a whole one.
-    pub(super) last_tid: MirrorTid,
+    /// Only its twin was found: the copy itself must be written before the twin is written again.
+    copy_is_missing: bool,
+    /// Places that hold neither a header nor nothing.
+    torn: heapless::Vec<Place, PLACES>,
 }
+
+/// Places a header may be at.
+const PLACES: usize = HEADER_COPIES + HEADER_TWINS;
 
 /// A place a header may be at.
 #[derive(Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     Copy(usize),
     /// Every header is written twice; the second time into a reserved slot nobody else uses, so that one torn write never
     /// leaves a volume without its newest header (spec/cluster.md 5.3).
@@ -82,6 +106,11 @@ impl Place {
             Self::Twin(twin) => twin_offset(twin),
         }
     }
+
+    /// True when it lies on a volume of this size; the device may be larger.
+    fn is_on(self, volume_bytes: u64) -> bool {
+        self.offset() < volume_bytes
+    }
 }
 
 /// Reads all header copies of a device and chooses the newest valid one.
@@ -90,7 +119,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
     let mut best: Option<Committed> = None;
     let mut refusal = OpenError::Header { device: device(), corruption: Corruption::NoHeader };
     let mut spare = None;
-    let mut last_tid = MirrorTid(0);
+    let mut torn = heapless::Vec::new();
     for place in Place::all() {
         let offset = place.offset();
         if disk.info().size_bytes < offset.saturating_add(VOLUME_HEADER_BYTES as u64) {
@@ -104,22 +133,25 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
             Ok(buffer) => HeaderImage(buffer),
             Err(error) => {
                 refusal = OpenError::Device { device: device(), error };
+                let _ = torn.push(place);
                 continue;
             }
         };
-        if header.get().first_sector_is_whole() {
-            last_tid = last_tid.max(header.get().mirror_tid());
+        let identity = header.get().check_identity();
+        if identity.is_err() && !header.is_blank() {
+            let _ = torn.push(place);
         }
         let newest = best.as_ref().map(|best| best.header.get().mirror_tid());
-        match (header.get().check_identity(), place) {
+        match (identity, place) {
             (Ok(()), _) if newest.is_none_or(|newest| header.get().mirror_tid() > newest) => {
                 // A twin that is newer than every copy is that of the copy that would have been written next.
                 let after_best = |best: &Committed| header.get().next_copy(best.copy);
-                let (copy, copy_is_torn) = match place {
+                let (copy, copy_is_missing) = match place {
                     Place::Copy(copy) => (copy, false),
                     Place::Twin(_) => (best.as_ref().map_or(0, after_best), true),
                 };
-                spare = best.replace(Committed { header, copy, copy_is_torn, last_tid }).map(|older| older.header);
+                let newer = Committed { header, copy, copy_is_missing, torn: heapless::Vec::new() };
+                spare = best.replace(newer).map(|older| older.header);
             }
             (Err(corruption), Place::Copy(_)) => {
                 // Of all reasons the one to report is the first that says more than that there is no header.
@@ -132,54 +164,78 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
         }
     }
     let mut best = best.ok_or(refusal)?;
-    let newest = best.header.get().mirror_tid();
-    best.last_tid = last_tid.min(MirrorTid(newest.0.saturating_add(MAX_TIDS_AHEAD)));
     let fields = best.header.get().check_fields(disk.info().size_bytes);
     fields.map_err(|corruption| OpenError::Header { device: device(), corruption })?;
+    torn.retain(|place| place.is_on(best.header.get().volu_size()));
+    best.torn = torn;
     Ok(best)
 }
 
 impl Node {
+    /// Writes the header in force to where a torn one was found, and to its own copy if that is missing; a volume without such
+    /// places isn't written. What a torn header led to is overwritten by what is done from now on. Were it left, a second tear
+    /// might bring only sectors that both headers have in common, and make the first one whole with them.
+    pub(super) async fn mend_headers(&self) -> Result<(), NodeError> {
+        let (torn, copy) = {
+            let committed = self.committed.borrow();
+            (committed.torn.clone(), committed.copy_is_missing.then_some(Place::Copy(committed.copy)))
+        };
+        if torn.is_empty() && copy.is_none() {
+            return Ok(());
+        }
+        if let Some(fault) = self.fault() {
+            return Err(NodeError::Fault(fault));
+        }
+        for place in &torn {
+            self.write_at(0, *place, HeaderImage::blot(self.heap)?).await?;
+        }
+        self.flush_devices().await?;
+        for place in torn.into_iter().chain(copy) {
+            self.write_at(0, place, self.header_image()?).await?;
+        }
+        self.flush_devices().await?;
+        let mut committed = self.committed.borrow_mut();
+        (committed.copy_is_missing, committed.torn) = (false, heapless::Vec::new());
+        Ok(())
+    }
+
     /// Writes a header that commits the topology as it is: all its blocks are durable. `edit` changes what else it says.
     pub(super) async fn write_header(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
         let (mut next, last) = {
             let committed = self.committed.borrow();
             (committed.header.copy(self.heap)?, committed.copy)
         };
-        if self.committed.borrow().copy_is_torn {
-            let torn = self.committed.borrow().header.copy(self.heap)?;
-            self.write_at(Place::Copy(last), torn).await?;
-            self.flush_devices().await?;
-            self.committed.borrow_mut().copy_is_torn = false;
-        }
+        debug_assert!(self.committed.borrow().torn.is_empty(), "what is changed was recovered");
         let tid = self.topology.borrow().pending_tid;
         let header = next.get_mut();
+        self.note_size(header);
         header.sroot_blockset = self.topology.borrow().super_root;
         header.freemap_blockset = self.topology.borrow().freemap;
-        header.set_mirror_tid(tid);
-        header.set_freemap_tid(tid);
+        header.set_tids(tid);
         header.set_allocator_free(self.allocator.borrow().free_bytes());
         edit(header);
         header.seal();
         let copy = header.next_copy(last);
         let twin = Place::Twin(copy % HEADER_TWINS);
         if self.protocol.get().has(Ingredient::Twin) {
-            self.write_at(twin, next.copy(self.heap)?).await?;
+            self.write_at(0, twin, next.copy(self.heap)?).await?;
         }
         if copy == last {
             // The only copy: it may be torn only while its twin is whole.
             self.flush_devices().await?;
         }
-        self.write_at(Place::Copy(copy), next.copy(self.heap)?).await?;
+        self.write_at(0, Place::Copy(copy), next.copy(self.heap)?).await?;
         self.flush_devices().await?;
-        *self.committed.borrow_mut() = Committed { header: next, copy, copy_is_torn: false, last_tid: tid };
+        *self.committed.borrow_mut() =
+            Committed { header: next, copy, copy_is_missing: false, torn: heapless::Vec::new() };
         self.topology.borrow_mut().pending_tid = MirrorTid(tid.0 + 1);
         Ok(())
     }
 
-    async fn write_at(&self, place: Place, image: HeaderImage) -> Result<(), NodeError> {
-        let Some(root) = self.blocks.volumes().root() else { return Ok(()) };
-        let written = root.disk.write(DeviceOffset(place.offset()), image.0).await;
-        written.map(drop).map_err(|error| self.broken(0, error))
+    /// Writes a header to a place of a volume.
+    pub(super) async fn write_at(&self, volume: usize, place: Place, image: HeaderImage) -> Result<(), NodeError> {
+        let Some(to) = self.blocks.volumes().iter().nth(volume) else { return Ok(()) };
+        let written = to.disk.write(DeviceOffset(place.offset()), image.0).await;
+        written.map(drop).map_err(|error| self.broken(volume, error))
     }
 }

@@ -130,7 +130,7 @@ impl Node {
     ) -> Result<Option<T>, ChainError> {
         load_missing(&self.blocks, || {
             let topology = &*self.topology.borrow();
-            let bref = match self.slots.place(slot, self.epoch.get()) {
+            let bref = match self.slots.place(slot, topology) {
                 Some(bref) => Some(bref),
                 None => self.relocate(topology, slot)?,
             };
@@ -145,7 +145,7 @@ impl Node {
         let Some(name) = self.slots.name(slot) else { return Ok(None) };
         let found = self.locate(topology, name)?;
         if let Some(bref) = found {
-            self.slots.remember(slot, bref, self.epoch.get());
+            self.slots.remember(slot, bref, topology);
         }
         Ok(found)
     }

@@ -6,11 +6,13 @@
 mod bulkfree;
 mod command;
 mod directory;
+mod discard;
 mod element;
 mod entry_batch;
 mod fault;
 mod file;
 mod flush;
+mod grow;
 mod header;
 mod locate;
 mod modification;
@@ -21,30 +23,36 @@ mod recovery;
 mod reopen;
 mod slots;
 mod survey;
+#[cfg(all(test, feature = "selftest"))]
+mod tests;
 mod writer;
 
 pub use crate::freemap::BulkfreeCounts;
+pub use bulkfree::BulkfreeOptions;
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
 pub use element::{Element, Elements, Leaf};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
+pub use grow::Growth;
 use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
-pub use modification::{Modification, Outcome, StoredBlock};
+pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
 pub use protocol::{Ingredient, Protocol};
 
 use core::cell::{Cell, Ref, RefCell};
 
-use crate::chain::{ChainError, Cursor, Stop, Topology};
+use crate::chain::{ChainError, Cursor, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
-use crate::io::{BlockCache, Volumes};
+use crate::io::{BlockCache, Buffer, Volumes};
 use crate::media::cluster_record::Bind;
+use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES};
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
-use slots::{Epoch, Slots};
+pub use slots::SLOT_BYTES;
+use slots::Slots;
 use writer::Writer;
 
 /// How much memory a node may take.
@@ -67,6 +75,9 @@ impl Default for NodeOptions {
 /// Space kept back so that a full filesystem can still be flushed, emptied and unmounted.
 const RESERVE_BYTES: u64 = 2 << 20;
 
+/// Places for the largest blocks that metadata may break up besides what is modified.
+const SPARE_RUNS: u64 = 64;
+
 /// A member of a cluster, or the only one.
 pub struct Node {
     /// The header committed last, and the copy it is in.
@@ -77,9 +88,10 @@ pub struct Node {
     allocator: RefCell<Allocator>,
     writer: Writer,
     heap: Heap,
-    epoch: Cell<Epoch>,
     /// Blocks were written that no header leads to.
     uncommitted: Cell<bool>,
+    /// A discard is under way, or was when whoever waited for it went away.
+    discarding: Cell<bool>,
     /// A device failed while writing: nothing is written any more.
     broken: Cell<Option<NodeFault>>,
     protocol: Cell<Protocol>,
@@ -89,7 +101,7 @@ impl Node {
     fn new(heap: Heap, volumes: Volumes, committed: Committed, options: NodeOptions) -> Result<Self, NoMemory> {
         let header = committed.header.get();
         let total_bytes = volumes.total_bytes();
-        let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, committed.last_tid);
+        let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, header.mirror_tid());
         let allocator = Allocator::new(heap, header.allocator_beg(), total_bytes, header.allocator_free())?;
         Ok(Self {
             committed: RefCell::new(committed),
@@ -99,8 +111,8 @@ impl Node {
             allocator: RefCell::new(allocator),
             writer: Writer::new(heap, options.modified_bytes / 2),
             heap,
-            epoch: Cell::new(Epoch(1)),
             uncommitted: Cell::new(false),
+            discarding: Cell::new(false),
             broken: Cell::new(None),
             protocol: Cell::default(),
         })
@@ -192,7 +204,7 @@ impl Node {
             .await?;
         let Some((place, record)) = opened else { return Ok(Reply::Absent) };
         self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
-        self.slots.remember(into, place, self.epoch.get());
+        self.slots.remember(into, place, &self.topology.borrow());
         Ok(Reply::Inode(record))
     }
 
@@ -225,6 +237,11 @@ impl Node {
         self.in_inode(root, |view| Ok(Bind::of(view.bref))).await
     }
 
+    /// A buffer of the largest block that isn't needed any more, if there is one. What it holds means nothing.
+    pub fn spare_buffer(&self) -> Option<Buffer> {
+        self.writer.take_spare().or_else(|| self.blocks.take_spare(FILE_BLOCK_BYTES))
+    }
+
     /// What ended all writing, if anything did.
     pub fn fault(&self) -> Option<NodeFault> {
         self.broken.get().or(self.writer.failure())
@@ -241,16 +258,21 @@ impl Node {
         self.allocator.borrow().usable_bytes().saturating_sub(2 * modified)
     }
 
+    /// True when `count` blocks of the largest size find a place, each in one piece, whatever metadata takes meanwhile.
+    pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, NodeError> {
+        let metadata = 2 * self.topology.borrow().arena.bytes() as u64 / CHUNK_BYTES + SPARE_RUNS;
+        Ok(load_missing(&self.blocks, || {
+            let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
+            allocator.has_runs(&mut topology, &self.blocks, count + metadata)
+        })
+        .await?)
+    }
+
     /// The id of the next operation on the super-root (spec 7.1).
     pub fn next_super_tid(&self) -> ModifyTid {
         let topology = self.topology.borrow();
         let newest = topology.super_root.iter().map(|entry| topology.modify_tid_of(entry)).max();
         ModifyTid(newest.unwrap_or_default().0 + 1)
-    }
-
-    /// Makes all places found so far count as unknown: the topology changes.
-    fn advance_epoch(&self) {
-        self.epoch.set(Epoch(self.epoch.get().0 + 1));
     }
 }
 

@@ -30,6 +30,38 @@ impl StoredBlock {
     }
 }
 
+/// A block on its way to a node.
+#[derive(Debug)]
+pub enum GivenBlock<'a> {
+    /// It is the node's.
+    Owned(StoredBlock),
+    /// It is taken only when it is written, and stays where it was when that fails.
+    Lent(&'a mut Option<StoredBlock>),
+}
+
+impl GivenBlock<'_> {
+    fn get(&self) -> Option<&StoredBlock> {
+        match self {
+            Self::Owned(block) => Some(block),
+            Self::Lent(block) => block.as_ref(),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self) -> Option<&mut StoredBlock> {
+        match self {
+            Self::Owned(block) => Some(block),
+            Self::Lent(block) => block.as_mut(),
+        }
+    }
+
+    /// It was written.
+    pub(super) fn take(self) {
+        if let Self::Lent(block) = self {
+            *block = None;
+        }
+    }
+}
+
 /// A command that changes something.
 pub enum Modification<'a> {
     /// Adds an inode to the index, under its number. Outcome: `Done`, `Exists`.
@@ -84,7 +116,7 @@ pub enum Modification<'a> {
         /// Its offset.
         key: Key,
         /// The block.
-        block: StoredBlock,
+        block: GivenBlock<'a>,
     },
     /// Makes file blocks a hole.
     RemoveBlocks {
@@ -139,7 +171,10 @@ impl<'a> Modification<'a> {
                 Self::AddEntry { directory, key, entry, name, methods }
             }
             Self::RemoveEntry { directory, key } => Self::RemoveEntry { directory, key },
-            Self::WriteBlock { file, key, ref block } => Self::WriteBlock { file, key, block: block.copy(heap)? },
+            Self::WriteBlock { file, key, ref block } => {
+                let block = block.get().ok_or(NoMemory)?.copy(heap)?;
+                Self::WriteBlock { file, key, block: GivenBlock::Owned(block) }
+            }
             Self::RemoveBlocks { file, range } => Self::RemoveBlocks { file, range },
             Self::Stamp { slot, range } => Self::Stamp { slot, range },
             Self::CreatePfs { inode, key, origin } => Self::CreatePfs { inode, key, origin },

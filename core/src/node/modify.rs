@@ -3,10 +3,10 @@
 use zerocopy::IntoBytes;
 
 use super::locate::InodeName;
-use super::{Ingredient, Modification, Node, NodeError, NodeFault, Outcome, Slot, StoredBlock, failed};
+use super::{GivenBlock, Ingredient, Modification, Node, NodeError, NodeFault, Outcome, Slot, failed};
 use crate::chain::{ChainId, Container, Inserted, Stop, Topology, load_missing};
 use crate::freemap::Allocator;
-use crate::io::BlockCache;
+use crate::io::{BlockCache, Buffer};
 use crate::media::blockref::BlockFlags;
 use crate::media::dirent::EMBEDDED_NAME_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS};
@@ -26,31 +26,20 @@ impl Node {
         if let Some(fault) = self.fault() {
             return Err(NodeError::Fault(fault));
         }
+        self.end_discards().await?;
         match modification {
             Modification::CreateInode { pfs, inode, methods } => self.create_inode(tid, pfs, inode, methods).await,
             Modification::WriteInode { slot, meta, content } => self.write_inode(tid, slot, meta, content).await,
-            Modification::RemoveInode { pfs, inum } => {
-                let name = self.name(pfs)?;
-                self.remove_entry(tid, Below::Inode(name), inum.key()).await
-            }
+            Modification::RemoveInode { pfs, inum } => self.remove_entry(tid, self.below(pfs)?, inum.key()).await,
             Modification::AddEntry { directory, key, entry, name, methods } => {
                 let bref = entry.blockref(key, name, methods);
                 let block = (name.len() > EMBEDDED_NAME_BYTES).then_some(name);
-                self.insert(
-                    tid,
-                    Below::Inode(self.name(directory)?),
-                    bref,
-                    block.unwrap_or(&[]),
-                    block.map(|_| Radix::MIN),
-                )
-                .await
+                self.insert(tid, self.below(directory)?, bref, block.unwrap_or(&[]), block.map(|_| Radix::MIN)).await
             }
-            Modification::RemoveEntry { directory, key } => {
-                self.remove_entry(tid, Below::Inode(self.name(directory)?), key).await
-            }
-            Modification::WriteBlock { file, key, block } => self.write_block(tid, self.name(file)?, key, block).await,
-            Modification::RemoveBlocks { file, range } => self.remove_blocks(tid, self.name(file)?, range).await,
-            Modification::Stamp { slot, range } => self.stamp(tid, self.name(slot)?, range).await,
+            Modification::RemoveEntry { directory, key } => self.remove_entry(tid, self.below(directory)?, key).await,
+            Modification::WriteBlock { file, key, block } => self.write_block(tid, file, key, block).await,
+            Modification::RemoveBlocks { file, range } => self.remove_blocks(tid, file, range).await,
+            Modification::Stamp { slot, range } => self.stamp(tid, slot, range).await,
             Modification::CreatePfs { inode, key, origin } => self.create_pfs(tid, inode, key, origin).await,
             Modification::RemovePfs { key } => self.remove_entry(tid, Below::SuperRoot, key).await,
         }
@@ -71,8 +60,34 @@ impl Node {
         done
     }
 
-    fn name(&self, slot: Slot) -> Result<InodeName, NodeError> {
-        self.slots.name(slot).ok_or(NodeError::Fault(NodeFault::UnknownSlot))
+    fn opened(&self, slot: Slot) -> Result<Opened, NodeError> {
+        let name = self.slots.name(slot).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
+        Ok(Opened { slot, name })
+    }
+
+    fn below(&self, slot: Slot) -> Result<Below, NodeError> {
+        self.opened(slot).map(Below::Inode)
+    }
+
+    /// An open inode as a modified chain.
+    fn modify_open(&self, topology: &mut Topology, blocks: &BlockCache, inode: Opened) -> Result<ChainId, Stop> {
+        let Opened { slot, name } = inode;
+        if let Some(id) = self.slots.place(slot, topology).as_ref().and_then(ChainId::of) {
+            return Ok(id);
+        }
+        let id = modify_named(topology, blocks, name)?;
+        let mut place = topology.chain(id).bref;
+        id.mark(&mut place);
+        self.slots.remember(slot, place, topology);
+        Ok(id)
+    }
+
+    /// The inode that an entry is below, as a modified chain.
+    fn modify_below(&self, topology: &mut Topology, blocks: &BlockCache, below: Below) -> Result<ChainId, Stop> {
+        match below {
+            Below::SuperRoot => modify_super_root(topology, blocks),
+            Below::Inode(inode) => self.modify_open(topology, blocks, inode),
+        }
     }
 
     /// Does `work` on the topology, loading what is missing, and writing what is modified when there is too much of it.
@@ -80,7 +95,6 @@ impl Node {
         &self,
         mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
     ) -> Result<T, NodeError> {
-        self.advance_epoch();
         loop {
             let done = load_missing(&self.blocks, || {
                 let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
@@ -107,7 +121,7 @@ impl Node {
         methods: Methods,
     ) -> Result<Outcome, NodeError> {
         let bref = Blockref::new(BlockKind::Inode, inode.meta.inum().key(), KeyBits(0), methods);
-        self.insert(tid, Below::Inode(self.name(pfs)?), bref, inode.as_bytes(), Some(Radix::MIN)).await
+        self.insert(tid, self.below(pfs)?, bref, inode.as_bytes(), Some(Radix::MIN)).await
     }
 
     /// Inserts an entry; with a block that starts with `bytes` when it has a size.
@@ -123,7 +137,7 @@ impl Node {
         let mut content: Option<Vec<u8>> = None;
         let inserted = self
             .change(|topology, _, blocks| {
-                let root = Container::Chain(below.modify(topology, blocks)?);
+                let root = Container::Chain(self.modify_below(topology, blocks, below)?);
                 bref.set_mirror_tid(topology.pending_tid);
                 if let (None, Some(radix)) = (&content, radix) {
                     let mut block = topology.blank(radix.bytes()).map_err(|_| no_memory(&bref))?;
@@ -143,13 +157,13 @@ impl Node {
         meta: &InodeMeta,
         content: Option<&[u8; EMBEDDED_BYTES]>,
     ) -> Result<Outcome, NodeError> {
-        let name = self.name(slot)?;
+        let opened = self.opened(slot)?;
         self.change(|topology, _, blocks| {
-            let id = modify_named(topology, blocks, name)?;
+            let id = self.modify_open(topology, blocks, opened)?;
             let inode = topology.inode_mut(id);
             let was_direct = inode.meta.flags().contains(InodeFlags::DIRECTDATA);
             // What a PFS root is on this node, no other node says.
-            let is_root = name.inum == Inum::PFS_ROOT;
+            let is_root = opened.name.inum == Inum::PFS_ROOT;
             inode.meta = if is_root { meta.with_identity_of(&inode.meta) } else { *meta };
             match content {
                 Some(content) if was_direct => inode.body = *content,
@@ -165,7 +179,7 @@ impl Node {
     async fn remove_entry(&self, tid: ModifyTid, below: Below, key: Key) -> Result<Outcome, NodeError> {
         let removed = self
             .change(|topology, allocator, blocks| {
-                let root = Container::Chain(below.modify(topology, blocks)?);
+                let root = Container::Chain(self.modify_below(topology, blocks, below)?);
                 remove(topology, allocator, blocks, root, key, tid)
             })
             .await?;
@@ -175,10 +189,12 @@ impl Node {
     async fn write_block(
         &self,
         tid: ModifyTid,
-        file: InodeName,
+        file: Slot,
         key: Key,
-        block: StoredBlock,
+        mut given: GivenBlock<'_>,
     ) -> Result<Outcome, NodeError> {
+        let file = self.opened(file)?;
+        let Some(block) = given.get_mut() else { return Ok(Outcome::Absent) };
         let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory) };
         self.writer.prepare()?;
         let place = self.allocate(BlockKind::Data, radix, key).await?;
@@ -189,7 +205,7 @@ impl Node {
         let stored = self
             .change(|topology, allocator, blocks| {
                 bref.set_mirror_tid(topology.pending_tid);
-                let id = modify_named(topology, blocks, file)?;
+                let id = self.modify_open(topology, blocks, file)?;
                 if topology.inode(id).meta.flags().contains(InodeFlags::DIRECTDATA) {
                     return Err(failed(&bref, Corruption::DirectData(topology.inode(id).meta.size())));
                 }
@@ -211,12 +227,14 @@ impl Node {
         if radix.bytes() < CHUNK_BYTES as usize {
             self.writer.put(self.blocks.volumes(), BlockKind::Data, place.offset(), block.buffer.bytes()).await?;
         } else {
-            self.writer.submit(self.blocks.volumes(), place.offset(), block.buffer).await;
+            let buffer = core::mem::replace(&mut block.buffer, Buffer::empty(self.heap));
+            self.writer.submit(self.blocks.volumes(), place.offset(), buffer).await;
         }
+        given.take();
         Ok(Outcome::Done)
     }
 
-    async fn remove_blocks(&self, tid: ModifyTid, file: InodeName, range: KeyRange) -> Result<Outcome, NodeError> {
+    async fn remove_blocks(&self, tid: ModifyTid, file: Slot, range: KeyRange) -> Result<Outcome, NodeError> {
         let mut rest = Some(range);
         while let Some(range) = rest {
             let mut keys: heapless::Vec<Key, REMOVED_AT_ONCE> = heapless::Vec::new();
@@ -226,18 +244,19 @@ impl Node {
                 _ => None,
             };
             for key in keys {
-                self.remove_entry(tid, Below::Inode(file), key).await?;
+                self.remove_entry(tid, self.below(file)?, key).await?;
             }
         }
         Ok(Outcome::Done)
     }
 
-    async fn stamp(&self, tid: ModifyTid, name: InodeName, range: KeyRange) -> Result<Outcome, NodeError> {
+    async fn stamp(&self, tid: ModifyTid, slot: Slot, range: KeyRange) -> Result<Outcome, NodeError> {
+        let inode = self.opened(slot)?;
         let mut rest = self.protocol.get().has(Ingredient::Stamp).then_some(range);
         while let Some(range) = rest {
             rest = self
                 .change(|topology, _, blocks| {
-                    let root = Container::Chain(modify_named(topology, blocks, name)?);
+                    let root = Container::Chain(self.modify_open(topology, blocks, inode)?);
                     topology.stamp_first(blocks, root, range, tid)
                 })
                 .await?;
@@ -298,25 +317,21 @@ fn remove(
     Ok(removed.is_some())
 }
 
+/// An open inode: its slot, and what that names.
+#[derive(Clone, Copy)]
+struct Opened {
+    slot: Slot,
+    name: InodeName,
+}
+
 /// Where an entry is: in the super-root, or below an inode of a PFS.
 #[derive(Clone, Copy)]
 enum Below {
     SuperRoot,
-    Inode(InodeName),
+    Inode(Opened),
 }
 
-impl Below {
-    /// Its inode as a modified chain.
-    fn modify(self, topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
-        match self {
-            Self::SuperRoot => modify_super_root(topology, blocks),
-            Self::Inode(name) => modify_named(topology, blocks, name),
-        }
-    }
-}
-
-/// The super-root's inode as a modified chain.
-pub(super) fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
+fn modify_super_root(topology: &mut Topology, blocks: &BlockCache) -> Result<ChainId, Stop> {
     let set = Container::SuperRootSet;
     let index = topology.position(set, Inum::SUPER_ROOT.key());
     let missing = || failed(&topology.super_root[0], Corruption::NoSuperRoot);

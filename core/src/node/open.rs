@@ -84,11 +84,14 @@ pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<
         return Err(OpenError::Missing { id, count });
     }
     let mut volumes = Vec::new_in(heap);
-    let mut root = None;
+    let (mut root, mut base) = (None, MediaOffset(0));
     for (disk, header) in selected {
         let bytes = header.header.get().volu_size();
-        memory::push(&mut volumes, Volume { disk, base: MediaOffset(0), bytes })?;
-        root.get_or_insert(header);
+        base = MediaOffset(base.0.saturating_add(bytes));
+        let root = root.get_or_insert(header);
+        // The root's header says how large the whole is: the last volume may have been about to grow (see `grow`).
+        let excess = base.0.saturating_sub(root.header.get().filesystem_bytes());
+        memory::push(&mut volumes, Volume::new(disk, bytes.saturating_sub(excess)))?;
     }
     let root = root.ok_or(OpenError::NoVolumes)?;
     Ok(Node::new(heap, Volumes::new(volumes), root, options)?)

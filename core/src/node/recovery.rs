@@ -1,4 +1,4 @@
-//! Recovery of a volume whose freemap lags behind its topology (spec 7.5). Ours never do; others' may after a crash.
+//! Recovery after a crash: torn headers, and a freemap that lags behind its topology (spec 7.5). Ours never do; others' may.
 
 use super::survey::Since;
 use super::{Node, NodeError};
@@ -6,9 +6,10 @@ use crate::media::Blockref;
 use crate::memory::{self, Vec};
 
 impl Node {
-    /// Marks as allocated what flushes after the freemap's last wrote. To be done before the first modification; a volume whose
-    /// freemap doesn't lag costs nothing.
+    /// Mends headers, and marks as allocated what flushes after the freemap's last wrote. To be done before the first
+    /// modification; a volume whose headers are whole and whose freemap doesn't lag costs nothing.
     pub async fn recover(&self) -> Result<(), NodeError> {
+        self.mend_headers().await?;
         let (mirror, freemap) = (self.header().mirror_tid(), self.header().freemap_tid());
         if mirror <= freemap {
             return Ok(());

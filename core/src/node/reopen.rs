@@ -35,7 +35,6 @@ impl Node {
         self.slots.clear();
         self.uncommitted.set(false);
         self.broken.set(None);
-        self.advance_epoch();
         Ok(())
     }
 }

@@ -1,22 +1,25 @@
 //! The table from slots to inodes.
+//!
+//! With each inode is remembered where it was found last. A modified one is there as long as its chain lives, whatever else is
+//! changed; one that is as on media is there until any inode is modified or removed.
 
 use core::cell::RefCell;
 
 use super::Slot;
 use super::locate::InodeName;
+use crate::chain::{ChainId, Topology};
 use crate::media::Blockref;
 use crate::memory::{self, Heap, NoMemory, Vec};
-
-/// Counts changes of the topology: a place found before the last one must be found again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Epoch(pub(super) u64);
 
 #[derive(Clone, Copy)]
 struct Named {
     name: InodeName,
-    /// Where it was found last, and when.
-    place: Option<(Blockref, Epoch)>,
+    /// Where it was found last, and how many inodes had moved then.
+    place: Option<(Blockref, u64)>,
 }
+
+/// Memory a slot takes, with its place in the list of free ones: for budgets.
+pub const SLOT_BYTES: usize = size_of::<Option<Named>>() + size_of::<Slot>();
 
 /// What every open slot names, in a table taken at once.
 pub(super) struct Slots {
@@ -44,16 +47,20 @@ impl Slots {
         Some(self.get(slot)?.name)
     }
 
-    /// Where that is, if nothing changed since it was found.
-    pub(super) fn place(&self, slot: Slot, epoch: Epoch) -> Option<Blockref> {
-        let (place, found) = self.get(slot)?.place?;
-        (found == epoch).then_some(place)
+    /// Where that is, if it still is where it was found.
+    pub(super) fn place(&self, slot: Slot, topology: &Topology) -> Option<Blockref> {
+        let (place, moved) = self.get(slot)?.place?;
+        let is_there = match ChainId::of(&place) {
+            Some(id) => topology.arena.get(id).is_some(),
+            None => moved == topology.inodes_moved(),
+        };
+        is_there.then_some(place)
     }
 
     /// Notes where it was found.
-    pub(super) fn remember(&self, slot: Slot, place: Blockref, epoch: Epoch) {
+    pub(super) fn remember(&self, slot: Slot, place: Blockref, topology: &Topology) {
         if let Some(Some(named)) = self.table.borrow_mut().get_mut(slot.0 as usize) {
-            named.place = Some((place, epoch));
+            named.place = Some((place, topology.inodes_moved()));
         }
     }
 

@@ -184,6 +184,11 @@ impl Writer {
         }
     }
 
+    /// A buffer of a block that was written.
+    pub(super) fn take_spare(&self) -> Option<Buffer> {
+        self.spare.borrow_mut().pop()
+    }
+
     fn buffer(&self) -> Result<Buffer, NoMemory> {
         match self.spare.borrow_mut().pop() {
             Some(buffer) => Ok(buffer),

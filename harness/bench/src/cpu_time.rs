@@ -16,22 +16,39 @@ pub fn of<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<Duration, E> {
     Ok(now() - start)
 }
 
+/// The CPU time a future takes, waits of it not counted.
+pub async fn of_async<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<Duration, E> {
+    let start = now();
+    work.await?;
+    Ok(now() - start)
+}
+
 /// The medians of several runs of two pieces of work, by turns, so that both see the same machine.
 pub fn medians<E>(
     runs: u32,
     mut ours: impl FnMut() -> Result<Duration, E>,
     mut theirs: impl FnMut() -> Result<Duration, E>,
 ) -> Result<(Duration, Duration), E> {
+    let [pair] = medians_of(runs, || Ok([ours()?]), || Ok([theirs()?]))?;
+    Ok(pair)
+}
+
+/// The same for runs of several steps, each with a time of its own.
+pub fn medians_of<const STEPS: usize, E>(
+    runs: u32,
+    mut ours: impl FnMut() -> Result<[Duration; STEPS], E>,
+    mut theirs: impl FnMut() -> Result<[Duration; STEPS], E>,
+) -> Result<[(Duration, Duration); STEPS], E> {
     let mut times = (Vec::new(), Vec::new());
     // The first run of each warms what there is to warm, and doesn't count.
     for _ in 0..=runs {
         times.0.push(ours()?);
         times.1.push(theirs()?);
     }
-    Ok((median(&mut times.0[1..]), median(&mut times.1[1..])))
-}
-
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+    let median = |times: &[[Duration; STEPS]], step: usize| {
+        let mut step_times: Vec<_> = times[1..].iter().map(|steps| steps[step]).collect();
+        step_times.sort_unstable();
+        step_times[step_times.len() / 2]
+    };
+    Ok(std::array::from_fn(|step| (median(&times.0, step), median(&times.1, step))))
 }

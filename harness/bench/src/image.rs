@@ -3,19 +3,14 @@
 use std::error::Error;
 use std::rc::Rc;
 
-use allocator_api2::alloc::Global;
-use hammer2_core::cluster::PfsSelector;
-use hammer2_core::fs::{FileSystem, MIN_MEMORY_BYTES, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
-use hammer2_core::memory::{self, Heap};
 use hammer2_core::newfs::NewfsOptions;
 use hammer2_core::selftest::image::{Editor, Image, ImageError, Spread, Written};
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
-use hammer2_kmod_shim::budget::Budget;
 
-/// Memory that isn't the filesystem's.
-pub const HEAP: Heap = &Global;
+use crate::volume::{HEAP, Mounted};
+
 const VOLUME_BYTES: u64 = 1 << 30;
 
 /// A volume in memory.
@@ -50,12 +45,10 @@ impl RamVolume {
     }
 
     /// Mounts the volume with this much memory.
-    pub fn mount(&self, memory_bytes: usize) -> Result<FileSystem, Box<dyn Error>> {
-        let heap: Heap = Box::leak(Box::new(Budget::new(Global, memory_bytes + MIN_MEMORY_BYTES)));
-        let device = boxed_device(heap, MemoryDevice::new(heap, self.disk().clone(), "memory", 64)?)?;
-        let mut disks = memory::Vec::new_in(heap);
-        memory::push(&mut disks, Disk::new(heap, device, self.clock, DiskOptions::default())?)?;
-        let options = MountOptions { memory_bytes };
-        Ok(self.run(FileSystem::mount(heap, disks, PfsSelector::Default, options))?)
+    pub fn mount(&self, memory_bytes: usize) -> Result<Mounted, Box<dyn Error>> {
+        self.run(Mounted::new(memory_bytes, |heap| {
+            let device = boxed_device(heap, MemoryDevice::new(heap, self.disk().clone(), "memory", 64)?)?;
+            Disk::new(heap, device, self.clock, DiskOptions::default())
+        }))
     }
 }

@@ -11,14 +11,15 @@ use hammer2_core::selftest::random::Random;
 
 use crate::cpu_time;
 use crate::image::RamVolume;
-use crate::peer::RedoxDirectory;
+use crate::peer::{PEER, Redox};
 use crate::report::Row;
+use crate::volume::USUAL_BYTES;
 
 const ENTRIES: usize = 20_000;
 /// Memory for a mount to keep all inodes in; the peer reads from a disk in memory, and keeps nothing.
 const AMPLE_BYTES: usize = 256 << 20;
-/// What the `hammer2` tool gives a mount when not told otherwise.
-const USUAL_BYTES: usize = 64 << 20;
+/// The peer's disk.
+const PEER_BYTES: u64 = 512 << 20;
 const DIRECTORY: &[u8] = b"directory";
 
 /// All names of the directory, in another order each time.
@@ -48,7 +49,8 @@ pub fn lookups(runs: u32) -> Result<[Row; 2], Box<dyn Error>> {
         let empty = FileRecipe::new(0, Content::Zeros);
         names.shuffled().iter().try_for_each(|name| editor.file(directory, name.as_bytes(), &empty).map(drop))
     })?;
-    let mut redox = RedoxDirectory::new(names.shuffled())?;
+    let mut redox = Redox::new(PEER_BYTES)?;
+    redox.fill(names.shuffled())?;
     let ample = compare(&volume, &mut redox, runs, AMPLE_BYTES)?;
     let usual = compare(&volume, &mut redox, runs, USUAL_BYTES)?;
     Ok([
@@ -57,17 +59,12 @@ pub fn lookups(runs: u32) -> Result<[Row; 2], Box<dyn Error>> {
     ])
 }
 
-fn compare(
-    volume: &RamVolume,
-    redox: &mut RedoxDirectory,
-    runs: u32,
-    memory_bytes: usize,
-) -> Result<Row, Box<dyn Error>> {
-    let fs = volume.mount(memory_bytes)?;
+fn compare(volume: &RamVolume, redox: &mut Redox, runs: u32, memory_bytes: usize) -> Result<Row, Box<dyn Error>> {
+    let mounted = volume.mount(memory_bytes)?;
     let (mut names, mut same_names) = (Names::new(), Names::new());
     let ours = || {
         let names = names.shuffled();
-        cpu_time::of(|| volume.run(look_up_all(&fs, names)))
+        cpu_time::of(|| volume.run(look_up_all(&mounted.fs, names)))
     };
     let theirs = || {
         let names = same_names.shuffled();
@@ -75,8 +72,8 @@ fn compare(
     };
     let (ours, theirs) = cpu_time::medians(runs, ours, theirs)?;
     let rate = |time: Duration| ENTRIES as f64 / time.as_secs_f64();
-    let against = "redoxfs 0.9.1";
-    Ok(Row { name: "", against, unit: "lookups/s", ours: rate(ours), theirs: rate(theirs), goal: None })
+    let memory = Some(mounted.memory());
+    Ok(Row { name: "", against: PEER, unit: "lookups/s", ours: rate(ours), theirs: rate(theirs), goal: None, memory })
 }
 
 async fn look_up_all(fs: &FileSystem, names: &[String]) -> Result<(), Box<dyn Error>> {

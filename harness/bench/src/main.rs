@@ -6,16 +6,23 @@
 #![forbid(unsafe_code)]
 
 mod cpu_time;
+mod device_bytes;
+mod files;
 mod image;
 mod lookup;
 mod peer;
+mod ram;
+mod random_access;
 mod report;
+mod scale;
 mod sequential;
+mod stream;
+mod volume;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use report::Report;
 
@@ -37,12 +44,34 @@ struct Arguments {
 enum What {
     /// Sequential reads and lookups
     Read,
+    /// Writing: streams, small files, random access, a million files, bytes written
+    Write {
+        /// Only these parts
+        #[arg(value_enum)]
+        parts: Vec<Part>,
+    },
+}
+
+/// A part of the measurements of writing.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Large files, from one end to the other
+    Stream,
+    /// Many small files
+    Files,
+    /// 4 KiB here and there
+    Random,
+    /// A million files in one directory, and large volumes
+    Scale,
+    /// What a device is made to write
+    Bytes,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let report = match arguments.what {
+    let report = match &arguments.what {
         What::Read => read(arguments.runs),
+        What::Write { parts } => write(arguments.runs, parts),
     };
     match report {
         Ok(report) => {
@@ -65,5 +94,31 @@ fn read(runs: u32) -> Result<Report, Box<dyn Error>> {
     report.add(sequential::uncompressed(runs)?);
     report.add(sequential::lz4(runs)?);
     lookup::lookups(runs)?.into_iter().for_each(|row| report.add(row));
+    Ok(report)
+}
+
+/// The parts asked for, all of them when none was.
+fn write(runs: u32, parts: &[Part]) -> Result<Report, Box<dyn Error>> {
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
+    let mut report = Report::new(runs);
+    if wanted(Part::Files) {
+        files::create_and_unlink(runs)?.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted(Part::Stream) {
+        stream::against_peer(runs)?.into_iter().for_each(|row| report.add(row));
+        stream::against_copies(runs)?.into_iter().for_each(|row| report.add(row));
+        stream::against_codec(runs)?.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted(Part::Random) {
+        random_access::uncached(runs)?.into_iter().for_each(|row| report.add(row));
+        random_access::cached(runs)?.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted(Part::Scale) {
+        scale::directories()?.into_iter().for_each(|row| report.add(row));
+        scale::volumes(runs)?.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted(Part::Bytes) {
+        device_bytes::all()?.into_iter().for_each(|written| report.add_written(written));
+    }
     Ok(report)
 }

@@ -4,6 +4,15 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+/// What memory a mount took.
+#[derive(Clone, Copy)]
+pub struct Memory {
+    /// The most at any time.
+    pub peak_bytes: usize,
+    /// What it was given; its heap, which refuses more, has the least a mount works with besides.
+    pub given_bytes: usize,
+}
+
 /// One comparison: how much was done in a second of CPU time.
 pub struct Row {
     /// What was done.
@@ -18,6 +27,8 @@ pub struct Row {
     pub theirs: f64,
     /// The ratio to be reached, if there is one.
     pub goal: Option<f64>,
+    /// The memory of the mount, where one was measured.
+    pub memory: Option<Memory>,
 }
 
 impl Row {
@@ -30,16 +41,35 @@ impl Row {
     }
 }
 
+/// What a device was made to write: the same in every run.
+pub struct Written {
+    /// For what.
+    pub name: &'static str,
+    /// How much.
+    pub bytes: u64,
+    /// How much it may be.
+    pub limit_bytes: u64,
+    /// The memory of the mount.
+    pub memory: Memory,
+}
+
+impl Written {
+    fn is_good(&self) -> bool {
+        self.bytes <= self.limit_bytes
+    }
+}
+
 /// All comparisons.
 pub struct Report {
     runs: u32,
     rows: Vec<Row>,
+    written: Vec<Written>,
 }
 
 impl Report {
     /// A report of medians of `runs` runs.
     pub fn new(runs: u32) -> Self {
-        Self { runs, rows: Vec::new() }
+        Self { runs, rows: Vec::new(), written: Vec::new() }
     }
 
     /// Adds a comparison.
@@ -47,36 +77,76 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// Adds what a device was made to write.
+    pub fn add_written(&mut self, written: Written) {
+        self.written.push(written);
+    }
+
     /// True when all goals were reached.
     pub fn is_good(&self) -> bool {
-        self.rows.iter().all(Row::is_good)
+        self.rows.iter().all(Row::is_good) && self.written.iter().all(Written::is_good)
     }
 
     /// The report as JSON.
     pub fn json(&self) -> Value {
+        let memory = |memory: Memory| json!({ "peak_bytes": memory.peak_bytes, "given_bytes": memory.given_bytes });
         let rows = self.rows.iter().map(|row| {
             json!({
                 "name": row.name, "against": row.against, "unit": row.unit, "ours": row.ours, "theirs": row.theirs,
-                "ratio": row.ratio(), "goal": row.goal, "reached": row.is_good(),
+                "ratio": row.ratio(), "goal": row.goal, "reached": row.is_good(), "memory": row.memory.map(memory),
             })
         });
-        json!({ "clock": "process CPU time", "runs": self.runs, "results": rows.collect::<Vec<_>>() })
+        let written = self.written.iter().map(|written| {
+            json!({
+                "name": written.name, "bytes": written.bytes, "limit_bytes": written.limit_bytes,
+                "reached": written.is_good(), "memory": memory(written.memory),
+            })
+        });
+        json!({
+            "clock": "process CPU time", "runs": self.runs,
+            "results": rows.collect::<Vec<_>>(), "device_writes": written.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} of {} MiB", self.peak_bytes as f64 / f64::from(1 << 20), self.given_bytes >> 20)
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "CPU time, medians of {} runs", self.runs)?;
-        writeln!(f, "{:42} {:>9} {:>9} {:10} {:>6} {:>6}  against", "", "ours", "theirs", "", "ratio", "goal")?;
-        for row in &self.rows {
-            let Row { name, against, unit, ours, theirs, goal } = row;
-            let missed = if row.is_good() { "" } else { "  MISSED" };
-            let goal = goal.map_or_else(String::new, |goal| format!("{goal:.2}"));
+        let missed = |good: bool| if good { "" } else { "  MISSED" };
+        if !self.rows.is_empty() {
+            writeln!(f, "CPU time, medians of {} runs", self.runs)?;
             writeln!(
                 f,
-                "{name:42} {ours:9.0} {theirs:9.0} {unit:10} {:6.2} {goal:>6}  {against}{missed}",
-                row.ratio()
+                "{:48} {:>9} {:>9} {:10} {:>6} {:>6} {:>19}  against",
+                "", "ours", "theirs", "", "ratio", "goal", "memory at most"
             )?;
+        }
+        for row in &self.rows {
+            let Row { name, against, unit, ours, theirs, goal, memory } = row;
+            let goal = goal.map_or_else(String::new, |goal| format!("{goal:.2}"));
+            let memory = memory.map_or_else(String::new, |memory| memory.to_string());
+            writeln!(
+                f,
+                "{name:48} {ours:9.0} {theirs:9.0} {unit:10} {:6.2} {goal:>6} {memory:>19}  {against}{}",
+                row.ratio(),
+                missed(row.is_good())
+            )?;
+        }
+        if !self.written.is_empty() {
+            writeln!(
+                f,
+                "{:48} {:>9} {:>9} {:>38}",
+                "Bytes a device was made to write", "", "at most", "memory at most"
+            )?;
+        }
+        for written in &self.written {
+            let Written { name, bytes, limit_bytes, memory } = written;
+            writeln!(f, "{name:48} {bytes:9} {limit_bytes:9} {:>38}{}", memory.to_string(), missed(written.is_good()))?;
         }
         Ok(())
     }

@@ -10,14 +10,13 @@ use hammer2_core::selftest::image::{BlockMap, Content, FileRecipe};
 
 use crate::cpu_time;
 use crate::image::RamVolume;
-use crate::report::Row;
+use crate::report::{Memory, Row};
+use crate::volume::USUAL_BYTES;
 
 const FILE_BYTES: u64 = 256 << 20;
 const BLOCK_BYTES: usize = 64 << 10;
 /// Bytes of one read.
 const READ_BYTES: usize = 128 << 10;
-/// What a mount gets: as much as the `hammer2` tool gives when not told otherwise.
-const MOUNT_BYTES: usize = 64 << 20;
 const NAME: &[u8] = b"file";
 
 /// A volume with one large file, and the blockrefs of the file's data.
@@ -56,16 +55,22 @@ impl LargeFile {
     }
 }
 
-fn row(name: &'static str, against: &'static str, goal: f64, (ours, theirs): (Duration, Duration)) -> Row {
+fn row(
+    name: &'static str,
+    against: &'static str,
+    goal: f64,
+    (ours, theirs): (Duration, Duration),
+    memory: Memory,
+) -> Row {
     let megabytes = FILE_BYTES as f64 / 1e6;
     let rate = |time: Duration| megabytes / time.as_secs_f64();
-    Row { name, against, unit: "MB/s", ours: rate(ours), theirs: rate(theirs), goal: Some(goal) }
+    Row { name, against, unit: "MB/s", ours: rate(ours), theirs: rate(theirs), goal: Some(goal), memory: Some(memory) }
 }
 
 /// An uncompressed file, against a loop that reads the same blocks and computes their check codes.
 pub fn uncompressed(runs: u32) -> Result<Row, Box<dyn Error>> {
     let file = LargeFile::new(Compression::None, Content::Noise(1))?;
-    let fs = file.volume.mount(MOUNT_BYTES)?;
+    let mounted = file.volume.mount(USUAL_BYTES)?;
     let mut buffer = vec![0; BLOCK_BYTES];
     let plain = || {
         cpu_time::of(|| {
@@ -76,14 +81,14 @@ pub fn uncompressed(runs: u32) -> Result<Row, Box<dyn Error>> {
             Ok(())
         })
     };
-    let times = cpu_time::medians(runs, || file.read(&fs), plain)?;
-    Ok(row("sequential read, XXHASH64", "the same blocks and check codes, plain loop", 0.7, times))
+    let times = cpu_time::medians(runs, || file.read(&mounted.fs), plain)?;
+    Ok(row("sequential read, XXHASH64", "the same blocks and check codes, plain loop", 0.7, times, mounted.memory()))
 }
 
 /// A compressed text, against the decompressor with all stored blocks in memory.
 pub fn lz4(runs: u32) -> Result<Row, Box<dyn Error>> {
     let file = LargeFile::new(Compression::Lz4, Content::Text(1))?;
-    let fs = file.volume.mount(MOUNT_BYTES)?;
+    let mounted = file.volume.mount(USUAL_BYTES)?;
     let mut stored = Vec::new();
     for entry in &file.data {
         let mut block = vec![0; entry.data_off().radix()?.map_or(0, |radix| radix.bytes())];
@@ -101,6 +106,6 @@ pub fn lz4(runs: u32) -> Result<Row, Box<dyn Error>> {
             Ok(())
         })
     };
-    let times = cpu_time::medians(runs, || file.read(&fs), bare)?;
-    Ok(row("sequential read, LZ4 text", "the bare decompressor", 0.8, times))
+    let times = cpu_time::medians(runs, || file.read(&mounted.fs), bare)?;
+    Ok(row("sequential read, LZ4 text", "the bare decompressor", 0.8, times, mounted.memory()))
 }

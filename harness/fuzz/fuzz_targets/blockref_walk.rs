@@ -36,7 +36,7 @@ async fn walk(disk: Rc<MemoryDisk>, root: &[u8], range: KeyRange) {
     let heap = run::heap();
     let mut drives = medium::open(heap, &[disk]).expect("a disk fits the budget");
     let mut volumes = memory::Vec::new_in(heap);
-    let volume = Volume { disk: drives.pop().expect("one disk"), base: MediaOffset(0), bytes: DISK_BYTES };
+    let volume = Volume::new(drives.pop().expect("one disk"), DISK_BYTES);
     memory::push(&mut volumes, volume).expect("a volume fits the budget");
     let blocks = BlockCache::new(heap, Volumes::new(volumes), MIN_CACHE_BYTES).expect("a cache fits the budget");
 

@@ -1,6 +1,7 @@
 //! `hammer2 bulkfree`: giving back what nobody refers to.
 
 use clap::Args;
+use hammer2_core::cluster::BulkfreeOptions;
 use hammer2_core::media::geometry::CHUNK_BYTES;
 use serde_json::json;
 
@@ -17,6 +18,9 @@ const PASSES: usize = 2;
 /// Give back the space of what was removed
 #[derive(Args)]
 pub(super) struct Bulkfree {
+    /// Leave what was freed on the device; otherwise it is told, and an image becomes smaller
+    #[arg(long)]
+    no_discard: bool,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -30,18 +34,25 @@ impl Bulkfree {
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
-            let (mut freed, mut repaired) = (0, 0);
+            let options = BulkfreeOptions { discard: !self.no_discard };
+            let (mut freed, mut repaired, mut discarded) = (0, 0, 0);
             for _ in 0..PASSES {
                 let failed = |error| Failure::failed(format_args!("{error}; nothing was freed by this pass"));
-                let counts = cluster.bulkfree().await.map_err(failed)?;
+                let counts = cluster.bulkfree_with(options).await.map_err(failed)?;
                 freed += counts.freed * CHUNK_BYTES;
                 repaired += counts.repaired * CHUNK_BYTES;
+                discarded += counts.discarded * CHUNK_BYTES;
             }
             let free = cluster.header().allocator_free();
             if self.json {
-                output.line(json!({ "freed_bytes": freed, "repaired_bytes": repaired, "free_bytes": free }))?;
+                output.line(json!({
+                    "freed_bytes": freed,
+                    "discarded_bytes": discarded,
+                    "repaired_bytes": repaired,
+                    "free_bytes": free,
+                }))?;
             } else {
-                output.line(format_args!("freed {freed} bytes, {free} are free"))?;
+                output.line(format_args!("freed {freed} bytes, discarded {discarded} of them, {free} are free"))?;
                 if repaired > 0 {
                     output.line(format_args!("{repaired} bytes in use were marked as free, and no longer are"))?;
                 }

@@ -75,7 +75,7 @@ fn describe_header(node: &Node) -> Map<String, Value> {
 fn describe_volumes(node: &Node) -> Vec<Value> {
     let describe = |(id, volume): (usize, &hammer2_core::io::Volume)| {
         let device = volume.disk.info();
-        json!({ "id": id, "device": device.name.as_str(), "base": volume.base.0, "bytes": volume.bytes })
+        json!({ "id": id, "device": device.name.as_str(), "base": volume.base.0, "bytes": volume.bytes() })
     };
     node.volumes().iter().enumerate().map(describe).collect()
 }

@@ -9,6 +9,7 @@ mod failure;
 mod freemap;
 mod fsck;
 mod get;
+mod growfs;
 mod host_tree;
 mod info;
 mod ln;
@@ -16,6 +17,7 @@ mod ls;
 mod manifest;
 mod methods;
 mod mkdir;
+mod mount;
 mod mv;
 mod newfs;
 mod output;
@@ -64,6 +66,7 @@ enum Command {
     Cat(cat::Cat),
     Get(get::Get),
     Put(put::Put),
+    Mount(mount::Mount),
     Mkdir(mkdir::Mkdir),
     Rm(rm::Rm),
     Mv(mv::Mv),
@@ -82,6 +85,7 @@ enum Command {
     Bulkfree(bulkfree::Bulkfree),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    Growfs(growfs::Growfs),
     Manifest(manifest::Manifest),
     Show(show::Show),
     Freemap(freemap::Freemap),
@@ -125,6 +129,7 @@ impl Command {
             Self::Cat(command) => command.run(settings, output),
             Self::Get(command) => command.run(settings, output),
             Self::Put(command) => command.run(settings, output),
+            Self::Mount(command) => command.run(settings, output),
             Self::Mkdir(command) => command.run(settings, output),
             Self::Rm(command) => command.run(settings, output),
             Self::Mv(command) => command.run(settings, output),
@@ -140,6 +145,7 @@ impl Command {
             Self::Snapshot(command) => command.run(settings, output),
             Self::Bulkfree(command) => command.run(settings, output),
             Self::Cluster(command) => command.run(settings, output),
+            Self::Growfs(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),

@@ -38,6 +38,7 @@ pub(super) const TOOL_HEAP: Heap = &Global;
 /// A run of the tool: the memory, the time and the devices it uses.
 pub(super) struct Session {
     heap: Heap,
+    budget: &'static Budget<Global>,
     clock: &'static HostClock,
     settings: Settings,
 }
@@ -47,12 +48,12 @@ impl Session {
         let memory_bytes = usize::from(settings.memory) << 20;
         // The mount divides the budget itself; the margin is for what lives only a moment.
         let limit_bytes = memory_bytes + MIN_MEMORY_BYTES;
-        let heap: Heap = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
-        Self { heap, clock: HostClock::leaked(), settings: *settings }
+        let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
+        Self { heap: budget, budget, clock: HostClock::leaked(), settings: *settings }
     }
 
     /// Runs a command.
-    pub(super) fn run(&self, command: impl Future<Output = Result<Outcome, Failure>>) -> Result<Outcome, Failure> {
+    pub(super) fn run<T>(&self, command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         Executor::new(self.clock).block_on(command)
     }
 
@@ -66,10 +67,21 @@ impl Session {
         images: impl IntoIterator<Item = &'i PathBuf>,
         access: Access,
     ) -> Result<Vec<Disk>, Failure> {
+        self.open_growing_disks(images, access, None)
+    }
+
+    /// The same, of images that may become larger.
+    fn open_growing_disks<'i>(
+        &self,
+        images: impl IntoIterator<Item = &'i PathBuf>,
+        access: Access,
+        grow_to: Option<u64>,
+    ) -> Result<Vec<Disk>, Failure> {
         let options = DiskOptions { deadline: Duration::from_secs(self.settings.deadline.into()) };
         let mut disks = Vec::new_in(self.heap);
         for image in images {
-            let device = boxed_device(self.heap, FileDevice::open(image, access)?).map_err(Failure::failed)?;
+            let device = boxed_device(self.heap, FileDevice::open(image, access)?.growing_to(grow_to))
+                .map_err(Failure::failed)?;
             let disk = Disk::new(self.heap, device, self.clock, options).map_err(Failure::failed)?;
             memory::push(&mut disks, disk).map_err(Failure::failed)?;
         }
@@ -105,6 +117,13 @@ impl Session {
         opened.map_err(|error| mount_failure(target, error))
     }
 
+    /// Opens a target's cluster to make it larger: if need be, the image of its last volume is extended to `grow_to` bytes.
+    pub(super) async fn open_growing_cluster(&self, target: &Target, grow_to: Option<u64>) -> Result<Cluster, Failure> {
+        let disks = self.open_growing_disks(target.images(), Access::Write, grow_to)?;
+        let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
+        opened.map_err(|error| mount_failure(target, error))
+    }
+
     /// How [`open_node`](Self::open_node) opens nodes.
     pub(super) fn node_options(&self) -> NodeOptions {
         NodeOptions { cache_bytes: self.options().memory_bytes / 2, ..NodeOptions::default() }
@@ -115,12 +134,22 @@ impl Session {
         self.heap
     }
 
+    /// The same, and what is left of it.
+    pub(super) fn budget(&self) -> &'static Budget<Global> {
+        self.budget
+    }
+
+    /// The time of the devices.
+    pub(super) fn clock(&self) -> &'static HostClock {
+        self.clock
+    }
+
     /// Mounts a target's PFS.
     pub(super) async fn mount(&self, target: &Target) -> Result<FileSystem, Failure> {
         self.mount_for(target, Access::Read).await
     }
 
-    async fn mount_for(&self, target: &Target, access: Access) -> Result<FileSystem, Failure> {
+    pub(super) async fn mount_for(&self, target: &Target, access: Access) -> Result<FileSystem, Failure> {
         let cluster = self.open_cluster(target, access).await?;
         let selector = target.label.as_deref().map_or(PfsSelector::Default, PfsSelector::Label);
         let mounted = match FileSystem::mount_pfs(self.heap, cluster, selector, self.options()).await {

@@ -4,6 +4,7 @@
 //! processor time than copying it, and 1 KiB twenty times as much. Everything that may wait is done by a few worker
 //! threads, so that requests run in parallel and a stuck file never blocks the executor.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSliceMut, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
@@ -65,6 +66,10 @@ pub struct FileDevice {
     workers: Workers<OpenFile>,
     /// The thread that asks does what needn't wait.
     inline: bool,
+    /// The size by now.
+    size_bytes: Cell<u64>,
+    /// An image becomes so large when it is measured.
+    grow_to: Option<u64>,
 }
 
 impl FileDevice {
@@ -93,7 +98,16 @@ impl FileDevice {
             read_only: !writes,
         };
         let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
-        Ok(Self { info, workers: Workers::new(OpenFile { file, in_memory }, QUEUE_DEPTH, &THREADS), inline: true })
+        let size_bytes = Cell::new(info.size_bytes);
+        let workers = Workers::new(OpenFile { file, in_memory }, QUEUE_DEPTH, &THREADS);
+        Ok(Self { info, workers, inline: true, size_bytes, grow_to: None })
+    }
+
+    /// The same device; an image that is smaller is extended to `size_bytes` when somebody wants to know how large it is by now.
+    #[must_use]
+    pub fn growing_to(mut self, size_bytes: Option<u64>) -> Self {
+        self.grow_to = size_bytes;
+        self
     }
 
     /// The same device, but workers do everything, as if nothing were in the host's memory.
@@ -109,8 +123,19 @@ impl BlockDevice for FileDevice {
         &self.info
     }
 
+    fn measure(&self) -> u64 {
+        let file = &self.workers.target().file;
+        let size = || (&*file).seek(SeekFrom::End(0)).unwrap_or(self.size_bytes.get());
+        if let Some(wanted) = self.grow_to.filter(|wanted| *wanted > size() && !self.info.read_only) {
+            // Of a block device, or without room, the size stays what it is: that says it.
+            let _ = file.set_len(wanted);
+        }
+        self.size_bytes.set(size());
+        size()
+    }
+
     fn submit(&self, ticket: Ticket, mut request: Request) {
-        let at_once = match self.info.admit(&request) {
+        let at_once = match self.info.admit_within(self.size_bytes.get(), &request) {
             Err(error) => Some(Err(error)),
             Ok(()) if self.inline => self.workers.target().execute_at_once(&mut request),
             Ok(()) => None,

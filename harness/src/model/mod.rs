@@ -46,6 +46,8 @@ pub enum Node {
 pub struct Model {
     nodes: Vec<Option<Rc<Node>>>,
     snapshots: BTreeMap<String, Rc<Model>>,
+    /// The volume uses all of its device.
+    pub has_grown: bool,
 }
 
 impl Default for Model {
@@ -57,7 +59,11 @@ impl Default for Model {
 impl Model {
     /// An empty PFS.
     pub fn new() -> Self {
-        Self { nodes: vec![Some(Rc::new(Node::Directory(BTreeMap::new())))], snapshots: BTreeMap::new() }
+        Self {
+            nodes: vec![Some(Rc::new(Node::Directory(BTreeMap::new())))],
+            snapshots: BTreeMap::new(),
+            has_grown: false,
+        }
     }
 
     /// What is at a place.
@@ -226,7 +232,7 @@ impl Model {
         if self.snapshots.contains_key(label) {
             return false;
         }
-        let copy = Self { nodes: self.nodes.clone(), snapshots: BTreeMap::new() };
+        let copy = Self { nodes: self.nodes.clone(), snapshots: BTreeMap::new(), has_grown: self.has_grown };
         self.snapshots.insert(label.to_owned(), Rc::new(copy));
         true
     }

@@ -64,6 +64,7 @@ impl Step {
                 find(path).await?;
                 fs.sync().await
             }
+            Self::Grow => fs.grow(None).await.map(drop),
             Self::Sync => fs.sync().await,
             Self::Snapshot(label) => fs.snapshot(&new_pfs(label)).await,
             Self::Bulkfree => fs.bulkfree().await.map(drop),

@@ -40,6 +40,8 @@ pub enum Step {
     Rename(String, String),
     /// Compression and check method of new data.
     Methods(String, u8, u8),
+    /// Makes the filesystem as large as its device.
+    Grow,
     /// Makes a file durable.
     Fsync(String),
     /// Makes everything durable.
@@ -67,7 +69,7 @@ pub(super) fn bytes(offset: u64, len: usize, kind: Bytes) -> Vec<u8> {
 impl Step {
     /// True when all that was done before is durable once the step is done.
     pub fn commits(&self) -> bool {
-        matches!(self, Self::Sync | Self::Fsync(_) | Self::Snapshot(_) | Self::Bulkfree)
+        matches!(self, Self::Sync | Self::Fsync(_) | Self::Snapshot(_) | Self::Bulkfree | Self::Grow)
     }
 
     /// Does the step in the model; false when it isn't possible, and then nothing was done.
@@ -104,6 +106,10 @@ impl Step {
             Self::Rmdir(path) => model.remove_directory(path),
             Self::Rename(path, new) => model.rename(path, new),
             Self::Methods(path, ..) | Self::Fsync(path) => model.find(path).is_some(),
+            Self::Grow => {
+                model.has_grown = true;
+                true
+            }
             Self::Sync | Self::Bulkfree => true,
             Self::Snapshot(label) => model.snapshot(label),
         }

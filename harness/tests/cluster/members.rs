@@ -1,5 +1,6 @@
 //! The disks of a cluster: mounted together, or each by itself.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
@@ -7,18 +8,20 @@ use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, TimeSource, TreeWalk};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
-use hammer2_core::io::wrap::{FaultPlan, Faulty};
-use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
+use hammer2_core::io::wrap::{Content, Detail, FaultPlan, Faulty, Log, Logged};
+use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, Operation, boxed_device};
 use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
 
-const HEAP: Heap = &Global;
+pub(crate) const HEAP: Heap = &Global;
 const QUEUE_DEPTH: u16 = 64;
 const MEMORY_BYTES: usize = 24 << 20;
-const DISK_BYTES: u64 = 256 << 20;
+pub(crate) const DISK_BYTES: u64 = 256 << 20;
+/// Requests a log has room for.
+const LOG_LIMIT: usize = 100_000;
 const LABEL: &[u8] = b"WORK";
 
 pub(crate) struct Ticks;
@@ -40,22 +43,40 @@ pub(crate) struct Members {
     clock: &'static HostClock,
     pub(crate) disks: Vec<Rc<MemoryDisk>>,
     pub(crate) plans: Vec<Rc<FaultPlan>>,
+    log: RefCell<Option<Rc<Log>>>,
+}
+
+/// A write to one of the disks.
+pub(crate) struct Written {
+    pub(crate) disk: usize,
+    pub(crate) offset: u64,
+    pub(crate) data: Vec<u8>,
 }
 
 impl Members {
+    /// No disks yet.
+    pub(crate) fn none() -> Self {
+        Self { clock: HostClock::leaked(), disks: Vec::new(), plans: Vec::new(), log: RefCell::new(None) }
+    }
+
     /// As many disks, each with a filesystem of its own.
     pub(crate) fn formatted(count: usize) -> Self {
-        let mut members = Self { clock: HostClock::leaked(), disks: Vec::new(), plans: Vec::new() };
+        let mut members = Self::none();
         for number in 0..count {
             members.add(number as u8);
         }
         members
     }
 
+    /// Adds a disk as it is.
+    pub(crate) fn add_disk(&mut self, disk: MemoryDisk) {
+        self.disks.push(Rc::new(disk));
+        self.plans.push(Rc::new(FaultPlan::new(HEAP)));
+    }
+
     /// Adds a disk with a new filesystem.
     pub(crate) fn add(&mut self, seed: u8) {
-        self.disks.push(Rc::new(MemoryDisk::new(HEAP, DISK_BYTES)));
-        self.plans.push(Rc::new(FaultPlan::new(HEAP)));
+        self.add_disk(MemoryDisk::new(HEAP, DISK_BYTES));
         let disks = self.node(self.disks.len() - 1);
         let references: Vec<&Disk> = disks.iter().collect();
         let mut next = seed;
@@ -78,10 +99,13 @@ impl Members {
         Executor::new(self.clock).block_on(future)
     }
 
-    fn node(&self, index: usize) -> HeapVec<Disk> {
+    pub(crate) fn node(&self, index: usize) -> HeapVec<Disk> {
         let device = MemoryDevice::new(HEAP, Rc::clone(&self.disks[index]), "memory", QUEUE_DEPTH).unwrap();
         let device = Faulty::new(HEAP, device, Rc::clone(&self.plans[index])).unwrap();
-        let device = boxed_device(HEAP, device).unwrap();
+        let device = match &*self.log.borrow() {
+            None => boxed_device(HEAP, device).unwrap(),
+            Some(log) => boxed_device(HEAP, Logged::new(HEAP, device, index as u16, Rc::clone(log)).unwrap()).unwrap(),
+        };
         let options = DiskOptions { deadline: std::time::Duration::from_millis(200) };
         let mut disks = HeapVec::new_in(HEAP);
         push(&mut disks, Disk::new(HEAP, device, self.clock, options).unwrap()).unwrap();
@@ -122,6 +146,30 @@ impl Members {
             drop(fs.unmount().await.unwrap());
             Ok(changed)
         })
+    }
+
+    /// The same disks as they are now, to be changed without these.
+    pub(crate) fn copied(&self) -> Self {
+        let disks = self.disks.iter().map(|disk| Rc::new(disk.try_clone().unwrap())).collect();
+        let plans = self.disks.iter().map(|_| Rc::new(FaultPlan::new(HEAP))).collect();
+        Self { disks, plans, ..Self::none() }
+    }
+
+    /// What is written to the disks while something is done, in the order it was asked for.
+    pub(crate) fn writes_of(&self, run: impl FnOnce()) -> Vec<Written> {
+        let log = Rc::new(Log::new(HEAP, LOG_LIMIT, Detail::Data));
+        *self.log.borrow_mut() = Some(Rc::clone(&log));
+        run();
+        *self.log.borrow_mut() = None;
+        assert_eq!(log.missed(), 0);
+        let entries = log.entries();
+        let writes = entries.iter().filter_map(|entry| match (entry.operation, &entry.content) {
+            (Operation::Write(offset), Content::Data(data)) => {
+                Some(Written { disk: entry.device.into(), offset: offset.0, data: data.to_vec() })
+            }
+            _ => None,
+        });
+        writes.collect()
     }
 
     /// Everything that is on nodes mounted together, as text.

@@ -39,6 +39,8 @@ pub(crate) struct Recording {
     /// By request: the writes.
     writes: Vec<Option<Write>>,
     commits: Vec<Commit>,
+    /// Capacity at the beginning and at the end.
+    capacities: [u64; 2],
 }
 
 /// How much is tried.
@@ -48,12 +50,38 @@ pub(crate) struct Effort {
     pub(crate) tears: usize,
     /// Ways to tear a header write.
     pub(crate) header_tears: usize,
+    /// A sector that header writes are also torn at: all lands but this, and nothing but this.
+    pub(crate) header_sector: Option<usize>,
     /// Ways to shuffle the writes behind the last flush.
     pub(crate) shuffles: usize,
     /// Every how many-th image is also checked by fsck. Those cut in or right after a header write always are.
     pub(crate) check_every: u64,
     /// At cuts in header writes the volume is used again, and cut again, so many times.
     pub(crate) depth: u32,
+}
+
+/// Which sectors of a write land.
+#[derive(Clone, Copy, Debug)]
+enum Tear {
+    /// The first ones.
+    Begin,
+    /// The last ones.
+    End,
+    Only(usize),
+    Without(usize),
+    Any,
+}
+
+impl Tear {
+    fn of(index: usize) -> Self {
+        match index {
+            0 => Self::Begin,
+            1 => Self::End,
+            2 => Self::Only(0),
+            3 => Self::Without(0),
+            _ => Self::Any,
+        }
+    }
 }
 
 /// What was done.
@@ -83,9 +111,11 @@ impl Recording {
         let log = Rc::new(Log::new(HEAP, LOG_LIMIT, Detail::Data));
         let logged = Logged::new(HEAP, device(&copy(&base)), 0, Rc::clone(&log)).unwrap();
         let mut commits = vec![Commit { first: 0, end: 0, model: model.clone() }];
-        host.run(async {
+        let has_grown = model.has_grown;
+        let capacities = host.run(async {
             let mut model = model;
             let fs = host.mount_writable(HEAP, logged).await.unwrap();
+            let before = fs.statistics().total_bytes;
             for (index, step) in steps.iter().enumerate() {
                 let first = log.entries().len();
                 let outcome = step.perform(&fs, &model).await;
@@ -101,9 +131,16 @@ impl Recording {
                     commits.push(Commit { first, end, model: model.clone() });
                 }
             }
+            // A volume that has grown before doesn't here.
+            if has_grown { [fs.statistics().total_bytes; 2] } else { [before, fs.statistics().total_bytes] }
         });
         assert_eq!(log.missed(), 0, "{name}: the log is complete");
-        Self { name, base, writes: writes(&log), commits }
+        Self { name, base, writes: writes(&log), commits, capacities }
+    }
+
+    /// How many writes there were.
+    pub(crate) fn write_count(&self) -> usize {
+        self.writes.iter().flatten().count()
     }
 
     /// Cuts the power everywhere.
@@ -173,9 +210,11 @@ impl Cutter<'_> {
             pending.retain(|(earlier, _)| recording.write(*earlier).durable_at > index);
             let is_header = is_header(write);
             let tears = if is_header { self.effort.header_tears } else { self.effort.tears };
-            for tear in 0..tears {
+            let sector = self.effort.header_sector.filter(|_| is_header);
+            let at_sector = sector.into_iter().flat_map(|sector| [Tear::Without(sector), Tear::Only(sector)]);
+            for tear in (0..tears).map(Tear::of).chain(at_sector) {
                 let undo = self.put_torn(write, tear);
-                self.look(index + 1, is_header, &format!("write {index} torn"));
+                self.look(index + 1, is_header, &format!("write {index} torn ({tear:?})"));
                 self.take_back(undo);
             }
             let undo = self.put(write.offset, &write.data);
@@ -204,7 +243,7 @@ impl Cutter<'_> {
         for write in order {
             let write = recording.write(write);
             let undo = match self.random.below(6) {
-                0 => self.put_torn(write, 9),
+                0 => self.put_torn(write, Tear::Any),
                 _ => vec![self.put(write.offset, &write.data)],
             };
             undone.extend(undo);
@@ -224,17 +263,16 @@ impl Cutter<'_> {
         (offset, before)
     }
 
-    /// Writes some of the sectors: the first ones, the last ones, or any.
-    fn put_torn(&mut self, write: &Write, tear: usize) -> Vec<Undo> {
+    fn put_torn(&mut self, write: &Write, tear: Tear) -> Vec<Undo> {
         let sectors = write.data.len() / SECTOR;
         let bound = self.random.below(sectors.max(2));
         let mask = self.random.next_u64();
         let lands = |sector: usize| match tear {
-            0 => sector < bound,
-            1 => sector >= bound,
-            2 => sector == 0,
-            3 => sector > 0,
-            _ => mask.rotate_left(sector as u32 * 7) & 1 == 0,
+            Tear::Begin => sector < bound,
+            Tear::End => sector >= bound,
+            Tear::Only(only) => sector == only,
+            Tear::Without(missing) => sector != missing,
+            Tear::Any => mask.rotate_left(sector as u32 * 7) & 1 == 0,
         };
         let pieces = (0..sectors).filter(|sector| lands(*sector)).map(|sector| sector * SECTOR);
         pieces.map(|start| self.put(write.offset + start as u64, &write.data[start..start + SECTOR])).collect()
@@ -257,7 +295,8 @@ impl Cutter<'_> {
             let mut differences = Vec::new();
             for commit in recording.candidates(at) {
                 match mounted.difference(&commit.model).await {
-                    None => return &commit.model,
+                    None if mounted.total_bytes() == recording.capacity(&commit.model) => return &commit.model,
+                    None => differences.push(format!("{} bytes", mounted.total_bytes())),
                     Some(what) => differences.push(what),
                 }
             }
@@ -280,6 +319,11 @@ impl Cutter<'_> {
 }
 
 impl Recording {
+    /// The capacity of a volume in this state.
+    fn capacity(&self, model: &Model) -> u64 {
+        self.capacities[usize::from(model.has_grown)]
+    }
+
     fn write(&self, index: usize) -> &Write {
         self.writes[index].as_ref().expect("the request is a write")
     }

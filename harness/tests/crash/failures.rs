@@ -15,8 +15,14 @@ use crate::volume::{HEAP, Headers, Host, copy, device};
 /// More than a mount takes.
 const BUDGET_BYTES: usize = 64 << 20;
 
-/// Fails every allocation of a workload in turn; how many.
-pub(crate) fn fail_allocations(host: &Host, base: &Rc<MemoryDisk>, model: &Model, steps: &[Step]) -> u64 {
+/// Fails every allocation of a workload in turn, `in_a_row` at a time; how many there are.
+pub(crate) fn fail_allocations(
+    host: &Host,
+    base: &Rc<MemoryDisk>,
+    model: &Model,
+    steps: &[Step],
+    in_a_row: u64,
+) -> u64 {
     let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, BUDGET_BYTES)));
     let mut index = 0;
     loop {
@@ -26,16 +32,20 @@ pub(crate) fn fail_allocations(host: &Host, base: &Rc<MemoryDisk>, model: &Model
         let was_reached = host.run(async {
             let fs = host.mount_writable(budget, device(&disk)).await.unwrap();
             let chosen = budget.allocations() + index;
-            budget.fail_at(chosen);
+            budget.fail_from(chosen, in_a_row);
             let mut was_reached = false;
             for step in steps {
                 let outcome = step.perform(&fs, &model).await;
                 if outcome == Err(Error::NoMemory) {
+                    if changes_content(step) {
+                        // To see which part was done takes memory.
+                        budget.fail_at(u64::MAX);
+                    }
                     adopt_part(&fs, &mut model, step, &context).await;
                 } else {
                     follow(&mut model, step, outcome, &context);
                 }
-                if !was_reached && budget.allocations() > chosen {
+                if !was_reached && budget.allocations() >= chosen + in_a_row {
                     was_reached = true;
                     agree(&fs, &model, &format!("{context} in {step:?}: {outcome:?}")).await;
                 }
@@ -120,8 +130,9 @@ async fn steps_until_broken(
     let mut synced = model.clone();
     for (index, step) in steps.iter().enumerate() {
         let outcome = step.perform(fs, &model).await;
-        if step.commits() && outcome.is_ok() {
-            assert_eq!(plan.struck(), 0, "{context}: {step:?} succeeds");
+        let is_sync = step.commits();
+        if is_sync && outcome.is_ok() {
+            assert_eq!(plan.struck(), 0, "{context}: a sync succeeds");
         }
         match outcome {
             Err(Error::Io(_)) => {
@@ -159,8 +170,13 @@ fn follow(model: &mut Model, step: &Step, outcome: Result<(), Error>, context: &
     }
 }
 
+/// True when of a failed step a part may have been done.
+fn changes_content(step: &Step) -> bool {
+    matches!(step, Step::Write(..) | Step::Append(..) | Step::Truncate(..) | Step::Punch(..))
+}
+
 /// Of a step that failed nothing was done, unless it changes content: then each byte is what it was or what it was to be.
-async fn adopt_part(fs: &FileSystem, model: &mut Model, step: &Step, context: &str) {
+pub(crate) async fn adopt_part(fs: &FileSystem, model: &mut Model, step: &Step, context: &str) {
     let (Step::Write(path, ..) | Step::Append(path, _) | Step::Truncate(path, _) | Step::Punch(path, ..)) = step else {
         return;
     };

@@ -2,9 +2,13 @@
 //!
 //! `HAMMER2_FULL` tries more of everything, `H2_SEED` chooses what is torn and shuffled.
 
+mod content;
 mod cuts;
+mod discards;
 mod failures;
+mod fragments;
 mod full;
+mod orphans;
 mod pfss;
 mod volume;
 mod workloads;
@@ -32,8 +36,8 @@ fn seed() -> u64 {
 
 fn effort() -> Effort {
     match is_full() {
-        true => Effort { tears: 6, header_tears: 12, shuffles: 8, check_every: 1, depth: 0 },
-        false => Effort { tears: 2, header_tears: 5, shuffles: 2, check_every: 8, depth: 0 },
+        true => Effort { tears: 6, header_tears: 12, header_sector: None, shuffles: 8, check_every: 1, depth: 0 },
+        false => Effort { tears: 2, header_tears: 5, header_sector: None, shuffles: 2, check_every: 8, depth: 0 },
     }
 }
 
@@ -112,6 +116,58 @@ fn cuts_of_every_workload_with_four_header_copies() {
     cut_workloads(VOLUMES[2].0, VOLUMES[2].1);
 }
 
+#[test]
+fn a_whole_volume_is_not_written_by_mounting() {
+    let host = Host::new();
+    for (bytes, copies) in VOLUMES {
+        let once = Recording::new(&host, "mounted", host.formatted(bytes), Model::new(), &[]);
+        assert_eq!(once.write_count(), 0, "{copies}");
+    }
+    let (used, model) = prepared(&host);
+    assert_eq!(Recording::new(&host, "mounted", used, model, &[]).write_count(), 0);
+}
+
+/// Sizes before and after: inside the last leaf of the freemap, into others, into places of further header copies.
+const GROWTHS: [(u64, u64); 4] = [(256 << 20, 512 << 20), (256 << 20, 5 << 29), (3 << 30, 5 << 30), (5 << 29, 9 << 30)];
+
+fn growing(host: &Host, (from, to): (u64, u64)) -> Rc<MemoryDisk> {
+    let disk = host.formatted(from);
+    disk.grow(to);
+    disk
+}
+
+#[test]
+fn cuts_of_growing() {
+    let host = Host::new();
+    let steps = workloads::growing();
+    for (from, to) in GROWTHS {
+        timed(&format!("{} MiB become {} MiB", from >> 20, to >> 20), || {
+            let base = growing(&host, (from, to));
+            let depth = u32::from(is_full());
+            let effort = Effort { depth, check_every: 1, ..effort() };
+            let mut total = Tally::default();
+            // By itself, too: no later header then fills the places of new copies.
+            for steps in [&steps[..], &[Step::Grow]] {
+                let recording = Recording::new(&host, "growing", base.clone(), Model::new(), steps);
+                total.add(recording.cut_everywhere(&host, effort, seed()));
+            }
+            total
+        });
+    }
+}
+
+#[test]
+fn requests_and_allocations_fail_while_growing() {
+    let host = Host::new();
+    let steps = workloads::growing();
+    let base = growing(&host, GROWTHS[1]);
+    let mut count = failures::fail_allocations(&host, &base, &Model::new(), &steps, 1);
+    for kind in [Operations::WRITE, Operations::FLUSH, Operations::READ] {
+        count += failures::fail_requests(&host, &base, &Model::new(), &steps, kind);
+    }
+    println!("{count} requests and allocations, each failed in turn");
+}
+
 /// After a cut in a header write the volume is used again, and the power cut again.
 #[test]
 fn cuts_of_what_follows_a_cut() {
@@ -134,12 +190,64 @@ fn cuts_of_what_follows_a_cut() {
     }
 }
 
+/// A header lands but for one sector, the volume is used again, and of the next header only that sector lands: where both say
+/// the same there, the first becomes whole. What it leads to must still be there.
+#[test]
+fn a_torn_header_that_the_next_would_make_whole() {
+    let host = Host::new();
+    let steps = [Step::Create("f".into()), Step::Append("f".into(), 700), Step::Sync];
+    for (bytes, copies) in VOLUMES {
+        let base = host.formatted(bytes);
+        timed(&format!("headers torn at every sector that isn't blank, {copies}"), || {
+            let mut total = Tally::default();
+            for sector in [0, 1, 4, 7, 127] {
+                let once = Effort { tears: 0, header_tears: 0, shuffles: 0, depth: 1, ..effort() };
+                let effort = Effort { header_sector: Some(sector), ..once };
+                let recording = Recording::new(&host, format!("sector {sector}"), base.clone(), Model::new(), &steps);
+                total.add(recording.cut_everywhere(&host, effort, seed()));
+            }
+            total
+        });
+    }
+}
+
+#[test]
+fn what_is_discarded_no_header_in_reach_leads_to() {
+    let host = Host::new();
+    for (bytes, copies) in VOLUMES {
+        let (discards, bytes) = discards::check(&host, bytes);
+        assert!(discards > 2 && bytes > 1 << 19, "{discards} discards of {bytes} bytes");
+        println!("{discards} discards of {bytes} bytes, {copies} of the header");
+    }
+}
+
+#[test]
+fn files_removed_while_open_are_gone_after_a_crash() {
+    let host = Host::new();
+    for (count, closed) in [(1, &[][..]), (5, &[]), (5, &[4]), (5, &[0]), (5, &[2, 1]), (3, &[1, 2, 0])] {
+        orphans::reclaim(&host, VOLUMES[0].0, count, closed);
+    }
+    orphans::reclaim_in_snapshot(&host, VOLUMES[0].0);
+}
+
 #[test]
 fn every_allocation_fails() {
     let host = Host::new();
     let (base, model) = prepared(&host);
-    let count = failures::fail_allocations(&host, &base, &model, &workloads::mixed());
-    println!("{count} allocations, each failed in turn");
+    for in_a_row in [1, 2, 3, 6] {
+        let count = failures::fail_allocations(&host, &base, &model, &workloads::mixed(), in_a_row);
+        println!("{count} allocations, each failed in turn, {in_a_row} in a row");
+    }
+}
+
+#[test]
+fn content_that_could_not_be_written_is_written_later() {
+    let host = Host::new();
+    for steps in [content::in_an_inode(), content::in_pages()] {
+        let failures = content::insist_on(&host, &steps);
+        assert!(failures > 3, "{failures}");
+        println!("{failures} steps failed for want of memory");
+    }
 }
 
 fn every_request_fails(kind: Operations) {
@@ -162,6 +270,13 @@ fn every_flush_fails() {
 #[test]
 fn every_read_fails() {
     every_request_fails(Operations::READ);
+}
+
+#[test]
+fn a_sync_finds_room_on_a_fragmented_volume() {
+    let (free, tally) = fragments::change_within_blocks(&Host::new(), seed());
+    println!("{free} bytes free in small pieces: {tally:?}");
+    assert!(free > 20 << 20 && tally.refused > 3 && tally.done > 50, "{free} bytes free, {tally:?}");
 }
 
 #[test]

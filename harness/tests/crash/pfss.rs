@@ -41,6 +41,11 @@ impl Pfss {
         Ok(Self { data, snapshots })
     }
 
+    /// How large the volume says it is.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        self.data.statistics().total_bytes
+    }
+
     /// Says how they differ from a state; nothing when they don't.
     pub(crate) async fn difference(&self, model: &Model) -> Option<String> {
         let found = self.snapshots.iter().map(|(label, _)| &label[..]);

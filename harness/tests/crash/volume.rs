@@ -118,6 +118,15 @@ impl Host {
         FileSystem::mount(heap, self.disks(device), PfsSelector::Label(label.as_bytes()), mount_options()).await
     }
 
+    /// Mounts another PFS to change.
+    pub(crate) async fn mount_label_writable(
+        &self,
+        device: impl BlockDevice + 'static,
+        label: &str,
+    ) -> Result<FileSystem, MountError> {
+        self.mount_pfs(HEAP, device, label).await?.make_writable(&Ticks).await
+    }
+
     /// Mounts to change.
     pub(crate) async fn mount_writable(
         &self,

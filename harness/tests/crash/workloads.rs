@@ -307,6 +307,34 @@ pub(crate) fn mixed() -> Vec<Step> {
     first.into_iter().chain(many).chain(last).collect()
 }
 
+/// Growing between syncs, and the new space in use.
+pub(crate) fn growing() -> Vec<Step> {
+    vec![
+        create("before"),
+        write("before", 0, 300_000, Noise),
+        Step::Sync,
+        create("with"),
+        write("with", 0, 200_000, Noise),
+        Step::Grow,
+        create("after"),
+        write("after", 0, 300_000, Noise),
+        unlink("before"),
+        Step::Sync,
+        append("after", 70_000),
+        Step::Sync,
+    ]
+}
+
+/// Much is written, and removed a commit later.
+pub(crate) fn removing() -> Vec<Step> {
+    let mut steps = vec![mkdir("d"), create("stays"), write("stays", 0, 200_000, Noise)];
+    steps.extend(files("d/", 12, 150_000));
+    steps.extend([Step::Sync, write("stays", 70_000, 60_000, Noise), Step::Sync]);
+    steps.extend((0..12).filter(|number| number % 3 > 0).map(|number| unlink(format!("d/f{number}"))));
+    steps.extend([truncate("stays", 100_000), Step::Sync]);
+    steps
+}
+
 /// Single operations on the prepared tree. After another one some of them fail, as they must.
 pub(crate) fn vocabulary() -> Vec<Step> {
     vec![

@@ -5,7 +5,7 @@ use super::{Copying, ResyncError};
 use crate::cluster::{Cluster, Command, Modification, Reply, Slot, StoredBlock};
 use crate::media::blockref::BlockKind;
 use crate::media::{Dirent, Inum, Key, KeyRange, ModifyTid};
-use crate::node::{Element, EntryBatch, FileBlock, Leaf, Node};
+use crate::node::{Element, EntryBatch, FileBlock, GivenBlock, Leaf, Node};
 
 /// What a copy came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,7 +145,7 @@ impl Cluster {
             Err(error) => self.other_copy(copying, pair.inum, key).await.ok_or(ResyncError::source(error))?,
         };
         counts.bytes += block.buffer.len() as u64;
-        let write = Modification::WriteBlock { file: pair.slot, key, block };
+        let write = Modification::WriteBlock { file: pair.slot, key, block: GivenBlock::Owned(block) };
         let target = &self.member(copying.target).node;
         target.replicate(leaf.modify_tid, pair.tid, write).await.map(drop).map_err(ResyncError::target)
     }

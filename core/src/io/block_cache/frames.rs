@@ -2,12 +2,19 @@
 
 use crate::io::Ticket;
 use crate::media::check::CHECK_BYTES;
-use crate::media::geometry::{CHUNK_BYTES, MIN_RADIX};
-use crate::media::{Blockref, DataOff};
+use crate::media::geometry::{CHUNK_BYTES, MAX_RADIX, MIN_RADIX};
+use crate::media::{Blockref, DataOff, Radix};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
 /// Blocks of the smallest size in a chunk.
 const PIECES: usize = CHUNK_BYTES as usize >> MIN_RADIX;
+
+/// Block sizes.
+const SIZES: usize = (MAX_RADIX - MIN_RADIX) as usize + 1;
+
+fn size(key: DataOff) -> usize {
+    key.radix().ok().flatten().map_or(0, |radix| usize::from(radix.value() - MIN_RADIX))
+}
 
 /// Stands for what a blockref says of its block: check code, methods, type, size and span. A piece of a frame bears the tag
 /// it was verified for, so another blockref to the same place is verified anew.
@@ -78,6 +85,8 @@ pub(super) struct Frames {
     hand: usize,
     used_bytes: usize,
     budget_bytes: usize,
+    /// Frames in the index of each size.
+    sizes: [u32; SIZES],
 }
 
 impl Frames {
@@ -94,6 +103,7 @@ impl Frames {
             hand: 0,
             used_bytes: 0,
             budget_bytes,
+            sizes: [0; SIZES],
         })
     }
 
@@ -113,6 +123,7 @@ impl Frames {
         self.frames[frame as usize] = Frame { key, bytes, state: State::Claimed, recent: true, ..FREE };
         if key != DataOff::NONE {
             self.index.insert(hash(key), frame);
+            self.sizes[size(key)] += 1;
         }
         Some(frame as usize)
     }
@@ -149,6 +160,12 @@ impl Frames {
 
     fn remove_from_index(&mut self, key: DataOff, frame: u32) {
         self.index.remove(hash(key), frame);
+        self.sizes[size(key)] -= 1;
+    }
+
+    /// True when there are frames of this size at all.
+    pub(super) fn has_any(&self, radix: Radix) -> bool {
+        self.sizes[usize::from(radix.value() - MIN_RADIX)] > 0
     }
 
     pub(super) fn pin(&mut self, frame: usize) {

@@ -62,8 +62,7 @@ pub struct BlockCache {
     /// The bytes of each frame, apart from the books, so that a block can be looked at while others come and go.
     bytes: Vec<RefCell<Option<Buffer>>>,
     loaded: Wakers,
-    /// Buffers of the largest size that were given back, for the next reads: allocating and zeroing one takes as long as
-    /// copying half of it.
+    /// Buffers that were given back, for the next reads: allocating and zeroing one takes as long as copying half of it.
     spare: RefCell<Vec<Buffer>>,
 }
 
@@ -240,15 +239,27 @@ impl BlockCache {
     /// Gives back a buffer that [`take`](Self::take) returned.
     pub fn give_back(&self, buffer: Buffer) {
         let mut spare = self.spare.borrow_mut();
-        if buffer.len() == Radix::MAX.bytes() && spare.len() < spare.capacity() {
-            spare.push(buffer);
+        if buffer.len() < CHUNK_BYTES as usize {
+            return;
         }
+        if spare.len() < spare.capacity() {
+            spare.push(buffer);
+        } else if let Some(oldest) = spare.first_mut() {
+            // Of a size that nobody wanted lately.
+            *oldest = buffer;
+        }
+    }
+
+    /// A buffer of this size that was given back.
+    pub(crate) fn take_spare(&self, bytes: usize) -> Option<Buffer> {
+        let mut spare = self.spare.borrow_mut();
+        let found = spare.iter().rposition(|buffer| buffer.len() == bytes)?;
+        Some(spare.remove(found))
     }
 
     /// A buffer to read into; what it holds means nothing.
     fn buffer(&self, bytes: usize) -> Result<Buffer, NoMemory> {
-        let spare = (bytes == Radix::MAX.bytes()).then(|| self.spare.borrow_mut().pop()).flatten();
-        spare.map_or_else(|| Buffer::new(self.heap, bytes), Ok)
+        self.take_spare(bytes).map_or_else(|| Buffer::new(self.heap, bytes), Ok)
     }
 
     /// Forgets everything that nobody is using at the moment.
@@ -266,6 +277,9 @@ impl BlockCache {
         let end = offset.0.saturating_add(bytes as u64);
         // Blocks smaller than a chunk have frames of their own when the chunk can't be read.
         for radix in (Radix::MIN.value()..=Radix::MAX.value()).filter_map(|radix| Radix::new(radix).ok()) {
+            if !frames.has_any(radix) {
+                continue;
+            }
             let size = radix.bytes() as u64;
             let mut base = offset.0 - offset.0 % size;
             while base < end {

@@ -83,6 +83,10 @@ impl<D: BlockDevice, C: Deref<Target = Counters>> BlockDevice for Counted<D, C> 
         self.device.info()
     }
 
+    fn measure(&self) -> u64 {
+        self.device.measure()
+    }
+
     fn submit(&self, ticket: Ticket, request: Request) {
         self.counters.count(&request);
         self.device.submit(ticket, request);

@@ -108,6 +108,10 @@ impl<D: BlockDevice, P: Deref<Target = FaultPlan>> BlockDevice for Faulty<D, P> 
         self.device.info()
     }
 
+    fn measure(&self) -> u64 {
+        self.device.measure()
+    }
+
     fn submit(&self, ticket: Ticket, request: Request) {
         self.forward_released();
         let Some((effect, range)) = self.plan.strike(Operations::from(request.operation), &request.extent()) else {

@@ -177,6 +177,10 @@ impl<D: BlockDevice, L: Deref<Target = Log>> BlockDevice for Logged<D, L> {
         self.device.info()
     }
 
+    fn measure(&self) -> u64 {
+        self.device.measure()
+    }
+
     fn submit(&self, ticket: Ticket, request: Request) {
         self.positions.borrow_mut()[usize::from(ticket.0)] = self.log.record(self.number, &request);
         self.device.submit(ticket, request);

@@ -3,7 +3,7 @@
 
 use super::{DATA, OPTIONS};
 use crate::cluster::{NewPfs, PfsOutcome};
-use crate::fs::{Error, FileSystem, NewFile, TimeSource};
+use crate::fs::{Allocation, Error, FileSystem, NewFile, TimeSource};
 use crate::fsck::{self, Finding, FsckOptions, Observer, Progress};
 use crate::io::Disk;
 use crate::media::geometry::FILE_BLOCK_BYTES;
@@ -18,6 +18,7 @@ use crate::selftest::{Case, Environment, Failure, block_on, ensure};
 pub(super) const CASES: &[Case] = &[
     Case { name: "writing: files of many sizes, on one disk and on a set", run: many_files },
     Case { name: "writing: names are made, linked, moved and removed", run: names },
+    Case { name: "writing: ranges are reserved, zeroed and made holes", run: ranges },
     Case { name: "writing: a snapshot stays as it was", run: snapshots },
     Case { name: "writing: bulkfree gives back what was removed", run: space_comes_back },
 ];
@@ -208,6 +209,74 @@ fn names(environment: &dyn Environment) -> Result<(), Failure> {
         fs.unmount().await?;
         check(environment, 1).await
     })
+}
+
+/// The most a file of [`ranges`] has.
+const RANGED_BYTES: usize = 5 * FILE_BLOCK_BYTES;
+
+/// Does to ranges of a file what can be done to them, and the same to what it should hold.
+fn ranges(environment: &dyn Environment) -> Result<(), Failure> {
+    let mut random = Random::new(environment.seed());
+    let filled = || memory::filled(environment.heap(), RANGED_BYTES, || 0u8);
+    let (mut wanted, mut noise) = (filled()?, filled()?);
+    random.fill(&mut noise);
+    block_on(environment, async {
+        for start_size in [100, 600, FILE_BLOCK_BYTES + 1, 3 * FILE_BLOCK_BYTES + 777] {
+            format(environment, 1).await?;
+            let mut fs = open(environment, 1, DATA).await?;
+            let file = fs.create(Inum::PFS_ROOT, b"file", &NewFile::new(FileKind::Regular, 0o600)).await?;
+            fs.write(file, 0, &noise[..start_size]).await?;
+            wanted.fill(0);
+            wanted[..start_size].copy_from_slice(&noise[..start_size]);
+            let mut size = start_size;
+            for step in 0..24 {
+                let start = random.below(size as u64 + 1) as usize;
+                let bytes = random.below((RANGED_BYTES - start) as u64) as usize + 1;
+                let allocation = [Allocation::PunchHole, Allocation::ZeroRange, Allocation::Reserve][step % 3];
+                let keep_size = random.below(2) == 0;
+                fs.allocate(file, start as u64, bytes as u64, allocation, keep_size).await?;
+                if allocation != Allocation::Reserve {
+                    wanted[start..(start + bytes).min(size)].fill(0);
+                }
+                if allocation != Allocation::PunchHole && !keep_size {
+                    size = size.max(start + bytes);
+                }
+                let at = random.below(size as u64) as usize;
+                let count = (size - at).min(70_000);
+                fs.write(file, at as u64, &noise[..count]).await?;
+                wanted[at..at + count].copy_from_slice(&noise[..count]);
+                if step % 8 == 7 {
+                    fs.unmount().await?;
+                    check(environment, 1).await?;
+                    fs = open(environment, 1, DATA).await?;
+                }
+                compare_bytes(environment, &fs, file, &wanted[..size]).await?;
+            }
+            let free = fs.statistics().free_bytes;
+            let too_much = fs.allocate(file, 0, 2 * free, Allocation::Reserve, false).await;
+            ensure(too_much == Err(Error::NoSpace), format_args!("{too_much:?} for more than there is"))?;
+            compare_bytes(environment, &fs, file, &wanted[..size]).await?;
+            fs.allocate(file, 0, u64::MAX, Allocation::PunchHole, true).await?;
+            wanted.fill(0);
+            compare_bytes(environment, &fs, file, &wanted[..size]).await?;
+            let hole = fs.seek_data(file, 0).await;
+            ensure(hole == Err(Error::NoData) || start_size <= 512, format_args!("{hole:?} in a hole"))?;
+        }
+        Ok(())
+    })
+}
+
+async fn compare_bytes(
+    environment: &dyn Environment,
+    fs: &FileSystem,
+    file: Inum,
+    wanted: &[u8],
+) -> Result<(), Failure> {
+    let mut found = memory::filled(environment.heap(), wanted.len() + 1, || 0xeeu8)?;
+    let count = fs.read(file, 0, &mut found).await?;
+    ensure(count == wanted.len(), format_args!("{count} bytes instead of {}", wanted.len()))?;
+    let differs = (0..count).find(|at| found[*at] != wanted[*at]);
+    ensure(differs.is_none(), format_args!("{} bytes, differs at {differs:?}", wanted.len()))
 }
 
 fn snapshots(environment: &dyn Environment) -> Result<(), Failure> {

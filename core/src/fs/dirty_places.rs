@@ -1,0 +1,94 @@
+//! Which places of a table hold what isn't on the nodes: counted, and gathered in an order of their own, without a look at
+//! all the others.
+
+use crate::memory::{self, Heap, NoMemory, Vec};
+
+const CLEAN: u32 = u32::MAX;
+
+/// Memory it takes for each place of the table.
+pub(super) const PLACE_BYTES: usize = 3 * size_of::<u32>();
+
+/// A set of places of a table of fixed size.
+pub(super) struct DirtyPlaces {
+    places: Vec<u32>,
+    /// Of each place of the table, where it is in `places`.
+    positions: Vec<u32>,
+    /// Places to be written, those to come first last.
+    gathered: Vec<u32>,
+}
+
+impl DirtyPlaces {
+    /// None of `count` places.
+    pub(super) fn new(heap: Heap, count: usize) -> Result<Self, NoMemory> {
+        let (mut places, mut gathered) = (Vec::new_in(heap), Vec::new_in(heap));
+        places.try_reserve_exact(count).map_err(|_| NoMemory)?;
+        gathered.try_reserve_exact(count).map_err(|_| NoMemory)?;
+        Ok(Self { places, positions: memory::filled(heap, count, || CLEAN)?, gathered })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn contains(&self, place: usize) -> bool {
+        self.positions[place] != CLEAN
+    }
+
+    pub(super) fn insert(&mut self, place: usize) {
+        if !self.contains(place) {
+            self.positions[place] = self.places.len() as u32;
+            self.places.push(place as u32);
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: usize) {
+        let position = core::mem::replace(&mut self.positions[place], CLEAN);
+        if position != CLEAN {
+            self.places.swap_remove(position as usize);
+            if let Some(moved) = self.places.get(position as usize) {
+                self.positions[*moved as usize] = position;
+            }
+        }
+    }
+
+    /// Gathers the places that have a key, to be taken in the order of their keys.
+    pub(super) fn gather<K: Ord>(&mut self, key: impl Fn(usize) -> Option<K>) {
+        self.gathered.clear();
+        // There is room for all places.
+        self.gathered.extend(self.places.iter().copied().filter(|place| key(*place as usize).is_some()));
+        self.gathered.sort_unstable_by_key(|place| core::cmp::Reverse(key(*place as usize)));
+    }
+
+    /// The next place gathered that is still dirty.
+    pub(super) fn next_gathered(&mut self) -> Option<usize> {
+        while let Some(place) = self.gathered.pop() {
+            if self.contains(place as usize) {
+                return Some(place as usize);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::HEAP;
+
+    #[test]
+    fn dirty_places_are_gathered_in_order_and_only_while_they_are_dirty() {
+        let mut dirty = DirtyPlaces::new(HEAP, 10).unwrap();
+        for place in [7, 2, 9, 4, 2] {
+            dirty.insert(place);
+        }
+        dirty.remove(9);
+        dirty.remove(9);
+        assert_eq!((dirty.count(), dirty.contains(4), dirty.contains(9)), (3, true, false));
+        // By falling number, the 7 left out.
+        dirty.gather(|place| (place != 7).then_some(10 - place));
+        assert_eq!(dirty.next_gathered(), Some(4));
+        dirty.remove(2);
+        assert_eq!(dirty.next_gathered(), None);
+        assert_eq!(dirty.count(), 2);
+    }
+}

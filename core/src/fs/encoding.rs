@@ -1,0 +1,159 @@
+//! A file block as it will be stored: compressed if that saves anything, with its check code (spec 4.3 and 5.2).
+
+use super::inode_cache::InodeRef;
+use super::{Error, FileSystem};
+use crate::cluster::{GivenBlock, Modification, StoredBlock};
+use crate::io::Buffer;
+use crate::media::geometry::{FILE_BLOCK_BYTES, MIN_RADIX};
+use crate::media::{CheckMethod, Compression, InodeMeta, Key, KeyRange, Methods, Radix};
+use crate::memory::NoMemory;
+
+/// What becomes of a file block in memory.
+pub(super) enum Encoded {
+    /// It isn't there any more.
+    Gone,
+    /// All zero: nothing is stored.
+    Hole,
+    /// It is stored.
+    Block(StoredBlock),
+}
+
+/// What compression makes of a file block.
+enum Packed {
+    Hole,
+    Compressed(Buffer, Compression),
+    /// It saves nothing: the bytes are stored as they are.
+    Plain,
+}
+
+impl Encoded {
+    fn block(buffer: Buffer, compression: Compression, check: CheckMethod) -> Self {
+        let field = check.compute(buffer.bytes());
+        Self::Block(StoredBlock { buffer, methods: Methods::new(check, compression), check: field })
+    }
+}
+
+fn check_of(meta: &InodeMeta) -> CheckMethod {
+    CheckMethod::from_code(meta.check_algo & 0xf).unwrap_or(CheckMethod::XxHash64)
+}
+
+impl FileSystem {
+    /// A file block in memory as it will be stored. It counts as on media from here on.
+    pub(super) fn encode(
+        &self,
+        inode: &InodeRef<'_>,
+        meta: &InodeMeta,
+        key: Key,
+        give_up: bool,
+    ) -> Result<Encoded, Error> {
+        let live = (meta.size() - key.0).min(FILE_BLOCK_BYTES as u64) as usize;
+        let plain = if live == FILE_BLOCK_BYTES { Radix::MAX } else { Radix::holding(live).unwrap_or(Radix::MAX) };
+        let encoded = self.files.clean(inode.inum, key, |page| {
+            let page = &page[..plain.bytes()];
+            match self.pack(inode, meta, page)? {
+                Packed::Plain if give_up && plain == Radix::MAX => Ok(None),
+                packed => self.finish(meta, page, packed).map(Some),
+            }
+        });
+        match encoded {
+            None => Ok(Encoded::Gone),
+            Some(Ok(Some(encoded))) => Ok(encoded),
+            // The page itself is the block: nothing is copied.
+            Some(Ok(None)) => {
+                let page = self.files.take(inode.inum, key).ok_or(Error::NoMemory)?;
+                Ok(Encoded::block(page, Compression::None, check_of(meta)))
+            }
+            Some(Err(error)) => {
+                self.files.change(inode.inum, key, |_| {});
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends a whole file block that isn't in memory to the nodes, without making it a page first.
+    pub(super) async fn write_whole(&self, inode: &InodeRef<'_>, key: Key, data: &[u8]) -> Result<(), Error> {
+        let meta = inode.with(|record| record.meta);
+        let packed = self.pack(inode, &meta, data)?;
+        let encoded = self.finish(&meta, data, packed)?;
+        self.write_encoded(inode, key, encoded, false).await
+    }
+
+    /// Sends an encoded file block to the nodes. One that was a page, and isn't taken, is the page again.
+    pub(super) async fn write_encoded(
+        &self,
+        inode: &InodeRef<'_>,
+        key: Key,
+        encoded: Encoded,
+        was_page: bool,
+    ) -> Result<(), Error> {
+        let file = inode.slot;
+        let mut lent = match encoded {
+            Encoded::Gone => return Ok(()),
+            Encoded::Hole => {
+                let range = KeyRange::only(key);
+                return self.modify(Modification::RemoveBlocks { file, range }).await.map(drop);
+            }
+            Encoded::Block(block) => Some(block),
+        };
+        let write = Modification::WriteBlock { file, key, block: GivenBlock::Lent(&mut lent) };
+        let written = self.modify(write).await.map(drop);
+        if let (Err(_), Some(block), true) = (&written, lent, was_page) {
+            self.make_page_again(inode, key, block);
+        }
+        written
+    }
+
+    /// Keeps a block that was given up for being written, and wasn't. A page that is still there has its content.
+    fn make_page_again(&self, inode: &InodeRef<'_>, key: Key, block: StoredBlock) {
+        let is_page = block.buffer.len() == FILE_BLOCK_BYTES && block.methods.compression() == Ok(Compression::None);
+        if is_page {
+            // There is room: the page made it when it went.
+            let kept = self.files.try_insert(inode.inum, key, block.buffer);
+            debug_assert!(kept.is_ok(), "a page finds the room it left");
+        }
+    }
+
+    /// Compresses a file block, if it is worth trying. One of the smallest size can't become smaller.
+    fn pack(&self, inode: &InodeRef<'_>, meta: &InodeMeta, block: &[u8]) -> Result<Packed, Error> {
+        let wished = Compression::from_code(meta.comp_algo & 0xf).unwrap_or(Compression::None);
+        if wished != Compression::None && check_of(meta) != CheckMethod::None && is_zero(block) {
+            return Ok(Packed::Hole);
+        }
+        if matches!(wished, Compression::None | Compression::AutoZero) || block.len() <= 1 << MIN_RADIX {
+            return Ok(Packed::Plain);
+        }
+        let mut packed = Packed::Plain;
+        if inode.tries_compression() {
+            let mut compressor = self.writing()?.compressor().borrow_mut();
+            if let Some((stored, radix)) = compressor.compress(wished, meta.comp_algo >> 4, block)? {
+                let mut buffer = Buffer::new(self.heap, radix.bytes())?;
+                buffer.bytes_mut().copy_from_slice(stored);
+                packed = Packed::Compressed(buffer, wished);
+            }
+        }
+        inode.note_compression(matches!(packed, Packed::Compressed(..)));
+        Ok(packed)
+    }
+
+    /// The block with its check code, copied if it is stored as it is.
+    fn finish(&self, meta: &InodeMeta, block: &[u8], packed: Packed) -> Result<Encoded, Error> {
+        let (buffer, compression) = match packed {
+            Packed::Hole => return Ok(Encoded::Hole),
+            Packed::Compressed(buffer, compression) => (buffer, compression),
+            Packed::Plain => {
+                let mut buffer = self.block_buffer(block.len())?;
+                buffer.bytes_mut().copy_from_slice(block);
+                (buffer, Compression::None)
+            }
+        };
+        Ok(Encoded::block(buffer, compression, check_of(meta)))
+    }
+
+    fn block_buffer(&self, bytes: usize) -> Result<Buffer, NoMemory> {
+        if bytes == FILE_BLOCK_BYTES { self.page_buffer(None) } else { Buffer::new(self.heap, bytes) }
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
+}

@@ -1,0 +1,63 @@
+//! Files without a name that somebody has open (spec 3.8).
+//!
+//! They are still in the inode index, so a crash would leave them there for good. The format knows no place to look for them;
+//! going through the whole index after a crash would read every inode. So they are listed: the root of the PFS names the first,
+//! each the next, in a field that is reserved and that others leave as it is. Whoever makes the PFS writable next removes them.
+
+use super::inode_cache::InodeRef;
+use super::{Error, FileSystem};
+use crate::media::Inum;
+
+/// The end of the list.
+const NONE: Inum = Inum(0);
+
+impl FileSystem {
+    /// Puts a file that loses its last name at the front of the list.
+    pub(super) async fn list_orphan(&self, file: &InodeRef<'_>) -> Result<(), Error> {
+        let root = self.inode(Inum::PFS_ROOT).await?;
+        let next = root.with(|record| record.meta.next_orphan());
+        file.change(|record| record.meta.set_next_orphan(next));
+        root.change(|record| record.meta.set_next_orphan(file.inum));
+        Ok(())
+    }
+
+    /// Removes a listed file that nobody has open any more.
+    pub(super) async fn destroy_orphan(&self, file: InodeRef<'_>) -> Result<(), Error> {
+        let inum = file.inum;
+        let next = file.with(|record| record.meta.next_orphan());
+        // Whoever is before it is open as well, and so in the cache.
+        self.inode(Inum::PFS_ROOT).await?;
+        let before = match self.inodes.search(|record| record.meta.next_orphan() == inum) {
+            Some(before) => Some(self.inode(before).await?),
+            None => None,
+        };
+        self.destroy(file).await?;
+        if let Some(before) = before {
+            before.change(|record| record.meta.set_next_orphan(next));
+        }
+        Ok(())
+    }
+
+    /// Removes all listed files, whoever had them open.
+    pub(super) async fn reclaim_orphans(&self) -> Result<(), Error> {
+        let root = self.inode(Inum::PFS_ROOT).await?;
+        loop {
+            let first = root.with(|record| record.meta.next_orphan());
+            if first < Inum::FIRST_DYNAMIC {
+                return Ok(());
+            }
+            let next = match self.inode(first).await {
+                // Not one of ours: the list says nothing.
+                Ok(file) if file.with(|record| record.meta.nlinks()) > 0 => NONE,
+                Ok(file) => {
+                    let next = file.with(|record| record.meta.next_orphan());
+                    self.destroy(file).await?;
+                    next
+                }
+                Err(Error::NotFound) => NONE,
+                Err(error) => return Err(error),
+            };
+            root.change(|record| record.meta.set_next_orphan(next));
+        }
+    }
+}

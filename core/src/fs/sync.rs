@@ -1,0 +1,148 @@
+//! Making things durable: one commit serves all who wait for it.
+//!
+//! A commit takes everything along, so whoever comes while one is under way needs the next, and so do all others who come
+//! meanwhile: the first of them asks for the gate, and the rest wait for what it gets done.
+
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::task::Poll;
+
+use super::{Error, FileSystem};
+use crate::io::Wakers;
+use crate::media::Inum;
+
+/// The commits of a mount, numbered from 1.
+#[derive(Default)]
+pub(super) struct Commits {
+    begun: Cell<u64>,
+    /// The last that worked.
+    succeeded: Cell<u64>,
+    /// The last that didn't, and why.
+    failed: Cell<Option<(u64, Error)>>,
+    /// Somebody is on the way to the next.
+    led: Cell<bool>,
+    /// What was only in memory went without becoming durable; every commit says so from then on.
+    lost: Cell<Option<Error>>,
+    changed: Wakers,
+}
+
+/// Leads to the next commit; another may, when this goes.
+struct Leading<'c>(&'c Commits);
+
+/// A commit under way. One that is given up counts as not begun.
+struct UnderWay<'c> {
+    commits: &'c Commits,
+    number: u64,
+}
+
+impl Commits {
+    fn begin(&self) -> UnderWay<'_> {
+        let number = self.begun.get() + 1;
+        self.begun.set(number);
+        UnderWay { commits: self, number }
+    }
+
+    /// Notes that something will never be durable.
+    pub(super) fn note_loss(&self, error: Error) {
+        self.lost.set(self.lost.get().or(Some(error)));
+    }
+
+    /// How a commit ended, or what says the same: a later one that worked has made durable what it should have.
+    fn outcome(&self, number: u64) -> Option<Result<(), Error>> {
+        if self.succeeded.get() >= number {
+            return Some(Ok(()));
+        }
+        self.failed.get().filter(|(failed, _)| *failed >= number).map(|(_, error)| Err(error))
+    }
+
+    /// Waits until a commit has ended, or somebody must lead to it.
+    async fn ended_or_leading(&self, number: u64) -> Result<Result<(), Error>, Leading<'_>> {
+        poll_fn(|cx| {
+            if let Some(outcome) = self.outcome(number) {
+                return Poll::Ready(Ok(outcome));
+            }
+            if self.begun.get() < number && !self.led.replace(true) {
+                return Poll::Ready(Err(Leading(self)));
+            }
+            self.changed.register(cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.led.set(false);
+        self.0.changed.wake_all();
+    }
+}
+
+impl UnderWay<'_> {
+    fn end(self, outcome: Result<(), Error>) {
+        match outcome {
+            Ok(()) => self.commits.succeeded.set(self.number),
+            Err(error) => self.commits.failed.set(Some((self.number, error))),
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if self.commits.outcome(self.number).is_none() {
+            self.commits.begun.set(self.number - 1);
+        }
+        self.commits.changed.wake_all();
+    }
+}
+
+impl FileSystem {
+    /// Makes everything done so far durable. Callers that wait at the same time share a commit.
+    pub async fn sync(&self) -> Result<(), Error> {
+        let commits = &self.writing()?.commits;
+        let wanted = commits.begun.get() + 1;
+        loop {
+            match commits.ended_or_leading(wanted).await {
+                Ok(outcome) => return outcome,
+                Err(leading) => {
+                    let _changing = self.changing().await?;
+                    // Who comes from here on waits for the next; an operation that ran out of room may have committed meanwhile.
+                    drop(leading);
+                    if commits.outcome(wanted).is_none() {
+                        self.sync_inside().await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes a file durable: its content, what is known of it, and its names. Today that is a [`sync`](Self::sync).
+    pub async fn fsync(&self, file: Inum) -> Result<(), Error> {
+        {
+            let _reading = self.reading().await?;
+            self.inode(file).await?;
+        }
+        if self.writing.is_some() { self.sync().await } else { Ok(()) }
+    }
+
+    /// Fails when something written before can't become durable any more: what `close` should tell.
+    pub fn check_writes(&self) -> Result<(), Error> {
+        match &self.writing {
+            Some(_) => self.writing()?.commits.lost.get().map_or(Ok(()), Err),
+            None => Ok(()),
+        }
+    }
+
+    /// Commits, for whoever has the gate.
+    pub(super) async fn sync_inside(&self) -> Result<(), Error> {
+        let under_way = self.writing()?.commits.begin();
+        let committed = self.commit().await.and(under_way.commits.lost.get().map_or(Ok(()), Err));
+        under_way.end(committed);
+        committed
+    }
+
+    async fn commit(&self) -> Result<(), Error> {
+        self.write_all().await?;
+        Ok(self.cluster.flush().await?)
+    }
+}

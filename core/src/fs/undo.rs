@@ -1,0 +1,119 @@
+//! Taking back what was done of an operation that failed half-way.
+//!
+//! That may fail, too: most of all for want of memory, which is why the operation did. What is to be taken back is noted then,
+//! in memory that is always there, and done before anybody else gets a turn: nobody sees half an operation, and no commit has it.
+
+use core::cell::RefCell;
+
+use super::gate::{Changing, Reading};
+use super::{Error, FileSystem};
+use crate::cluster::Modification;
+use crate::media::geometry::MAX_NAME_BYTES;
+use crate::media::{FileKind, Inum};
+
+/// Steps that one operation may need.
+const STEPS: usize = 3;
+
+/// A name in a directory.
+#[derive(Clone)]
+pub(super) struct Place {
+    directory: Inum,
+    name: heapless::Vec<u8, MAX_NAME_BYTES>,
+}
+
+impl Place {
+    pub(super) fn new(directory: Inum, name: &[u8]) -> Self {
+        // Longer names were refused before anything was done.
+        Self { directory, name: heapless::Vec::from_slice(name).unwrap_or_default() }
+    }
+}
+
+/// Something that is to be as it was. A step that is done already does nothing.
+#[derive(Clone)]
+pub(super) enum Step {
+    /// A name leads to an inode.
+    Named(Place, Inum, FileKind),
+    /// A name doesn't lead to an inode.
+    Unnamed(Place, Inum),
+    /// There is no such inode.
+    Gone(Inum),
+}
+
+/// What is still to be taken back, in order.
+#[derive(Default)]
+pub(super) struct Undo(RefCell<heapless::Deque<Step, STEPS>>);
+
+impl Undo {
+    fn first(&self) -> Option<Step> {
+        self.0.borrow().front().cloned()
+    }
+}
+
+impl FileSystem {
+    /// A turn to change things, with nothing left half done.
+    pub(super) async fn changing(&self) -> Result<Changing<'_>, Error> {
+        let turn = self.gate.change().await;
+        self.settle().await?;
+        Ok(turn)
+    }
+
+    /// A turn to read.
+    pub(super) async fn reading(&self) -> Result<Reading<'_>, Error> {
+        loop {
+            let turn = self.gate.read().await;
+            // Once nothing can be changed any more, reading goes on with what there is.
+            if self.writing.as_ref().is_none_or(|writing| writing.undo.first().is_none())
+                || self.cluster.require_quorum().is_err()
+            {
+                return Ok(turn);
+            }
+            drop(turn);
+            self.changing().await?;
+        }
+    }
+
+    /// Takes an operation back, now or as soon as that is possible.
+    pub(super) async fn take_back(&self, steps: impl IntoIterator<Item = Step>) -> Result<(), Error> {
+        let undo = &self.writing()?.undo;
+        for step in steps {
+            // What another operation left was settled before this one began.
+            let noted = undo.0.borrow_mut().push_back(step);
+            debug_assert!(noted.is_ok(), "an operation has at most {STEPS} steps to take back");
+        }
+        // Whoever comes next tries again.
+        let _ = self.settle().await;
+        Ok(())
+    }
+
+    async fn settle(&self) -> Result<(), Error> {
+        let Some(writing) = &self.writing else { return Ok(()) };
+        while let Some(step) = writing.undo.first() {
+            self.put_back(&step).await?;
+            writing.undo.0.borrow_mut().pop_front();
+        }
+        Ok(())
+    }
+
+    async fn put_back(&self, step: &Step) -> Result<(), Error> {
+        match step {
+            Step::Named(place, inum, kind) => {
+                let directory = self.directory(place.directory).await?;
+                match self.find_entry(&directory, &place.name).await? {
+                    Some(_) => Ok(()),
+                    None => self.add_entry(&directory, &place.name, *inum, *kind).await,
+                }
+            }
+            Step::Unnamed(place, inum) => {
+                let directory = self.directory(place.directory).await?;
+                match self.find_entry(&directory, &place.name).await? {
+                    Some((key, entry)) if entry.inum == *inum => self.remove_entry(&directory, key).await,
+                    _ => Ok(()),
+                }
+            }
+            Step::Gone(inum) => match self.inodes.get(*inum) {
+                Some(file) => self.destroy(file).await,
+                None => self.modify(Modification::RemoveInode { pfs: self.root, inum: *inum }).await.map(drop),
+            },
+        }
+    }
+}

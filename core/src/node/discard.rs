@@ -1,0 +1,78 @@
+//! Telling the devices what became free (spec 6.7 frees it, the rest is ours).
+//!
+//! Only what bulkfree freed is discarded, and only when the header that says so is durable: neither that header nor the two
+//! before it lead there, so whichever a mount falls back on is whole. A discard is a hint. A device that can't do it is asked
+//! once and left alone; but one that doesn't answer must not do it later, when the place holds something new.
+
+use super::bulkfree::LEAF_CHUNKS;
+use super::{Node, NodeError};
+use crate::io::DeviceError;
+use crate::media::geometry::CHUNK_BYTES;
+use crate::media::{Key, MediaOffset};
+
+impl Node {
+    /// Discards the chunks of a leaf that have a bit in `freed`; how many the devices took.
+    pub(super) async fn discard(&self, leaf: Key, freed: &[u64]) -> Result<u64, NodeError> {
+        let mut discarded = 0;
+        let mut chunk = 0;
+        while let Some((first, count)) = next_run(freed, chunk) {
+            chunk = first + count;
+            let (place, bytes) = (MediaOffset(leaf.0 + first as u64 * CHUNK_BYTES), count as u64 * CHUNK_BYTES);
+            let Some((index, volume, offset)) = self.volumes().locate(place, bytes) else { continue };
+            self.discarding.set(true);
+            match volume.disk.discard(offset, bytes).await {
+                Ok(()) => discarded += count as u64,
+                Err(DeviceError::Timeout) => {
+                    let ended = volume.disk.reset().await;
+                    self.discarding.set(false);
+                    return ended.map(|()| discarded).map_err(|error| self.broken(index, error));
+                }
+                Err(_) => {
+                    self.discarding.set(false);
+                    break;
+                }
+            }
+            self.discarding.set(false);
+        }
+        Ok(discarded)
+    }
+
+    /// Ends a discard nobody waits for any more: its place may be written from now on.
+    pub(super) async fn end_discards(&self) -> Result<(), NodeError> {
+        if self.discarding.get() {
+            for (index, volume) in self.volumes().iter().enumerate() {
+                volume.disk.reset().await.map_err(|error| self.broken(index, error))?;
+            }
+            self.discarding.set(false);
+        }
+        Ok(())
+    }
+}
+
+/// The first run of chunks from `start` on that have their bit set, and its length.
+fn next_run(bits: &[u64], start: usize) -> Option<(usize, usize)> {
+    let is_set = |chunk: &usize| bits.get(chunk / 64).is_some_and(|word| word >> (chunk % 64) & 1 != 0);
+    let first = (start..LEAF_CHUNKS).find(is_set)?;
+    Some((first, (first..LEAF_CHUNKS).take_while(is_set).count()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs() {
+        let mut bits = [0u64; LEAF_CHUNKS / 64];
+        assert_eq!(next_run(&bits, 0), None);
+        for chunk in [0, 1, 63, 64, 65, LEAF_CHUNKS - 1] {
+            bits[chunk / 64] |= 1 << (chunk % 64);
+        }
+        let mut found: heapless::Vec<(usize, usize), 4> = heapless::Vec::new();
+        let mut at = 0;
+        while let Some(run) = next_run(&bits, at) {
+            found.push(run).unwrap();
+            at = run.0 + run.1;
+        }
+        assert_eq!(found, [(0, 2), (63, 3), (LEAF_CHUNKS - 1, 1)]);
+    }
+}

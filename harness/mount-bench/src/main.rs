@@ -1,0 +1,81 @@
+//! Benchmarks of mounts: `scripts/bench mount` runs them.
+//!
+//! The same programs' work is done on a mount of ours, on a FUSE filesystem that keeps names and sizes in maps and no content
+//! (what FUSE itself costs: the limit), and on Linux's own filesystems on loop devices. Client and servers share one processor;
+//! images are in memory.
+#![forbid(unsafe_code)]
+
+mod candidates;
+mod limit;
+mod report;
+mod workloads;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures mounts.
+#[derive(Parser)]
+#[command(name = "mount-bench")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Serve the filesystem that does nothing, until it is unmounted
+    Limit {
+        /// Where
+        directory: PathBuf,
+    },
+    /// Run everything
+    Run {
+        /// The hammer2 tool
+        #[arg(long)]
+        tool: PathBuf,
+        /// Runs of each measurement; the median counts
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
+        /// A folder in memory, for images
+        #[arg(long, default_value = "/dev/shm")]
+        folder: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().what {
+        What::Limit { directory } => limit::serve(&directory).map(|()| true),
+        What::Run { tool, runs, folder } => run(&tool, runs, &folder),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mount-bench: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(tool: &std::path::Path, runs: u32, folder: &std::path::Path) -> std::io::Result<bool> {
+    // What is started from here on stays on it, too.
+    let mut one = rustix::thread::CpuSet::new();
+    one.set(0);
+    rustix::thread::sched_setaffinity(None, &one)?;
+    let folder = tempfile::tempdir_in(folder)?;
+    let mut report = report::Report::new();
+    let candidates = candidates::all(tool, folder.path())?;
+    for round in 0..runs {
+        for candidate in &candidates {
+            let mut mounted = candidate.mount_new()?;
+            workloads::all(&mut mounted, &mut |row, cost| report.note(row, candidate.name(), cost))?;
+            let peak = mounted.unmount()?;
+            report.note_peak(candidate.name(), peak);
+        }
+        eprintln!("round {} of {runs}", round + 1);
+    }
+    print!("{report}");
+    Ok(report.is_good())
+}

@@ -1,0 +1,46 @@
+//! `hammer2 growfs`: the filesystem takes the new space of its device.
+
+use clap::Args;
+use hammer2_core::cluster::Growth;
+use serde_json::json;
+
+use super::output::Output;
+use super::pfs::whole;
+use super::session::{Session, Settings};
+use super::size::parse_size;
+use super::target::Target;
+use super::{Failure, Outcome};
+
+/// Make a filesystem as large as its device or image has become
+#[derive(Args)]
+pub(super) struct Growfs {
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+    /// NODE
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+    /// Bytes of the last volume; an image that is smaller is extended first. K, M, G or T behind the number are units
+    /// [default: all of the device]
+    #[arg(value_name = "SIZE", value_parser = parse_size)]
+    size: Option<u64>,
+}
+
+impl Growfs {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let session = Session::new(settings);
+        session.run(async {
+            let cluster = session.open_growing_cluster(whole(&self.target)?, self.size).await?;
+            let Growth { old_bytes, new_bytes } = cluster.grow(self.size).await.map_err(Failure::failed)?;
+            let free = cluster.header().allocator_free();
+            if self.json {
+                output.line(json!({ "old_bytes": old_bytes, "new_bytes": new_bytes, "free_bytes": free }))?;
+            } else if new_bytes > old_bytes {
+                output.line(format_args!("{new_bytes} bytes, {old_bytes} before; {free} are free"))?;
+            } else {
+                output.line(format_args!("{old_bytes} bytes, as before: no whole 8 MiB more on the last volume"))?;
+            }
+            Ok(Outcome::Good)
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! Listing directories.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use fuser::{Errno, FileAttr, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
+use hammer2_core::cluster::EntryBatch;
+use hammer2_core::fs::{Cookie, Error};
+use hammer2_core::media::{FileKind, Inum};
+
+use super::attributes::{KEPT, file_type};
+use super::names::{GENERATION, nothing};
+use super::refusal::Refusal;
+use super::server::Server;
+
+/// Entries looked at in one go; a request asks for about as many.
+const BATCH_BYTES: usize = 8 << 10;
+
+/// Offsets behind `.` and `..`, which aren't stored. Keys of names are higher.
+const BEHIND_DOT: u64 = 1;
+const BEHIND_DOT_DOT: u64 = 2;
+
+/// Where entries go.
+trait Listing {
+    /// What is needed of a file besides its entry.
+    async fn facts(server: &Server, file: Inum) -> Option<FileAttr>;
+
+    /// Adds an entry; false when there is no room for it.
+    fn add(&mut self, file: Inum, kind: FileKind, facts: Option<&FileAttr>, offset: u64, name: &[u8]) -> bool;
+}
+
+impl Listing for ReplyDirectory {
+    async fn facts(_: &Server, _: Inum) -> Option<FileAttr> {
+        None
+    }
+
+    fn add(&mut self, file: Inum, kind: FileKind, _: Option<&FileAttr>, offset: u64, name: &[u8]) -> bool {
+        !Self::add(self, INodeNo(file.0), offset, file_type(kind), OsStr::from_bytes(name))
+    }
+}
+
+impl Listing for ReplyDirectoryPlus {
+    async fn facts(server: &Server, file: Inum) -> Option<FileAttr> {
+        server.attributes_of(file).await.ok()
+    }
+
+    fn add(&mut self, file: Inum, _: FileKind, facts: Option<&FileAttr>, offset: u64, name: &[u8]) -> bool {
+        // Without facts the name is listed all the same; who wants to know more is told why that fails.
+        let (number, facts) = facts.map_or((0, nothing()), |facts| (file.0, *facts));
+        !Self::add(self, INodeNo(number), offset, OsStr::from_bytes(name), &KEPT, &facts, GENERATION)
+    }
+}
+
+impl Server {
+    pub(super) async fn readdir(&self, directory: Inum, offset: u64, mut reply: ReplyDirectory) {
+        match self.list(directory, offset, &mut reply).await {
+            Ok(()) => reply.ok(),
+            Err(refusal) => reply.error(self.refuse(refusal)),
+        }
+    }
+
+    pub(super) async fn readdirplus(&self, directory: Inum, offset: u64, mut reply: ReplyDirectoryPlus) {
+        match self.list(directory, offset, &mut reply).await {
+            Ok(()) => reply.ok(),
+            Err(refusal) => reply.error(self.refuse(refusal)),
+        }
+    }
+
+    async fn list<L: Listing>(&self, directory: Inum, mut offset: u64, listing: &mut L) -> Result<(), Refusal> {
+        let mut empty = true;
+        while offset < BEHIND_DOT_DOT {
+            let (name, file, next) = match offset {
+                0 => (&b"."[..], directory, BEHIND_DOT),
+                _ => (&b".."[..], self.fs.attributes(directory).await?.parent, BEHIND_DOT_DOT),
+            };
+            let facts = L::facts(self, file).await;
+            if !listing.add(file, FileKind::Directory, facts.as_ref(), next, name) {
+                return Ok(());
+            }
+            (offset, empty) = (next, false);
+        }
+        let mut at = if offset == BEHIND_DOT_DOT { Cookie::START } else { Cookie(offset) };
+        let mut batch = EntryBatch::new(self.fs.heap(), BATCH_BYTES).map_err(|_| Errno::ENOMEM)?;
+        loop {
+            let found = self.fs.read_directory(directory, at, &mut batch).await?;
+            for entry in batch.iter() {
+                let facts = L::facts(self, entry.inum).await;
+                let behind = Cookie::after(entry.key).0.max(BEHIND_DOT_DOT + 1);
+                if !listing.add(entry.inum, entry.kind, facts.as_ref(), behind, entry.name) {
+                    return Ok(());
+                }
+                empty = false;
+            }
+            match (found.next, found.damaged) {
+                (Some(next), _) => at = next,
+                // Something is missing, and nothing else is left to tell.
+                (None, Some(fault)) if empty => return Err(Error::Io(fault).into()),
+                (None, _) => return Ok(()),
+            }
+        }
+    }
+}

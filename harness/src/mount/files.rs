@@ -1,0 +1,135 @@
+//! Requests about open files and their content.
+
+use fuser::{Errno, FopenFlags, ReplyData, ReplyEmpty, ReplyLseek, ReplyOpen, ReplyWrite};
+use hammer2_core::fs::Allocation;
+use hammer2_core::media::Inum;
+use rustix::fs::{FallocateFlags, OFlags};
+
+use super::counters::add;
+use super::refusal::Refusal;
+use super::server::{ANY_FILE, Server};
+
+/// How much one request copies at most, so that others get their turn.
+const COPIED_AT_ONCE: u64 = 4 << 20;
+const COPY_STEP_BYTES: u64 = 256 << 10;
+
+const SEEK_DATA: i32 = 3;
+const SEEK_HOLE: i32 = 4;
+
+/// Where content is.
+#[derive(Clone, Copy)]
+pub(super) struct Range {
+    pub(super) file: Inum,
+    pub(super) offset: u64,
+}
+
+impl Server {
+    pub(super) async fn open(&self, file: Inum, flags: OFlags, reply: ReplyOpen) {
+        let mut answer = FopenFlags::FOPEN_KEEP_CACHE;
+        if flags & OFlags::ACCMODE == OFlags::RDONLY {
+            // Nothing to report at `close`.
+            answer |= FopenFlags::FOPEN_NOFLUSH;
+        }
+        match self.fs.open(file).await {
+            Ok(()) => reply.opened(ANY_FILE, answer),
+            Err(error) => reply.error(self.refuse(error.into())),
+        }
+    }
+
+    pub(super) async fn release(&self, file: Inum, reply: ReplyEmpty) {
+        self.reply_done(self.fs.release(file).await, reply);
+    }
+
+    pub(super) async fn read(&self, from: Range, bytes: usize, reply: ReplyData) {
+        let mut buffer = self.buffers.of_size(bytes);
+        match self.fs.read(from.file, from.offset, &mut buffer).await {
+            Ok(count) => {
+                add(&self.counters.read_bytes, count as u64);
+                reply.data(&buffer[..count]);
+            }
+            Err(error) => reply.error(self.refuse(error.into())),
+        }
+        self.buffers.give_back(buffer);
+    }
+
+    pub(super) async fn write(&self, to: Range, data: Vec<u8>, flags: OFlags, reply: ReplyWrite) {
+        let mut written = self.with_room(async || self.fs.write(to.file, to.offset, &data).await).await;
+        if written.is_ok() && flags.intersects(OFlags::SYNC | OFlags::DSYNC) {
+            written = self.fs.fsync(to.file).await;
+        }
+        match written {
+            Ok(()) => {
+                add(&self.counters.written_bytes, data.len() as u64);
+                reply.written(data.len() as u32);
+            }
+            Err(error) => reply.error(self.refuse(error.into())),
+        }
+        self.buffers.give_back(data);
+    }
+
+    /// At every `close`: what could not be written is told here, too.
+    pub(super) async fn flush(&self, reply: ReplyEmpty) {
+        self.reply_done(self.fs.check_writes(), reply);
+    }
+
+    pub(super) async fn fsync(&self, file: Inum, reply: ReplyEmpty) {
+        self.reply_done(self.fs.fsync(file).await, reply);
+    }
+
+    pub(super) async fn seek(&self, from: Range, whence: i32, reply: ReplyLseek) {
+        let found = match whence {
+            SEEK_DATA => self.fs.seek_data(from.file, from.offset).await,
+            SEEK_HOLE => self.fs.seek_hole(from.file, from.offset).await,
+            _ => return reply.error(Errno::EINVAL),
+        };
+        match found {
+            Ok(offset) => reply.offset(offset.cast_signed()),
+            Err(error) => reply.error(self.refuse(error.into())),
+        }
+    }
+
+    pub(super) async fn fallocate(&self, range: Range, bytes: u64, mode: FallocateFlags, reply: ReplyEmpty) {
+        let keep_size = mode.contains(FallocateFlags::KEEP_SIZE);
+        // Ranges can't be taken out of a file or put in: its blocks are aligned.
+        let allocation = match mode - FallocateFlags::KEEP_SIZE {
+            FallocateFlags::PUNCH_HOLE if keep_size => Allocation::PunchHole,
+            FallocateFlags::ZERO_RANGE => Allocation::ZeroRange,
+            rest if rest.is_empty() => Allocation::Reserve,
+            _ => return reply.error(Errno::EOPNOTSUPP),
+        };
+        let allocate = async || self.fs.allocate(range.file, range.offset, bytes, allocation, keep_size).await;
+        self.reply_done(self.with_room(allocate).await, reply);
+    }
+
+    pub(super) async fn copy(&self, from: Range, to: Range, bytes: u64, reply: ReplyWrite) {
+        match self.copy_content(from, to, bytes.min(COPIED_AT_ONCE)).await {
+            Ok(count) => reply.written(count as u32),
+            Err(refusal) => reply.error(self.refuse(refusal)),
+        }
+    }
+
+    async fn copy_content(&self, from: Range, to: Range, bytes: u64) -> Result<u64, Refusal> {
+        let mut buffer = self.buffers.of_size(COPY_STEP_BYTES as usize);
+        let mut copied = 0;
+        let mut failed = None;
+        while copied < bytes {
+            let wanted = (bytes - copied).min(COPY_STEP_BYTES) as usize;
+            let step = async {
+                let count = self.fs.read(from.file, from.offset + copied, &mut buffer[..wanted]).await?;
+                self.with_room(async || self.fs.write(to.file, to.offset + copied, &buffer[..count]).await).await?;
+                Ok::<_, Refusal>(count as u64)
+            };
+            match step.await {
+                Ok(0) => break,
+                Ok(count) => copied += count,
+                Err(refusal) => {
+                    failed = Some(refusal);
+                    break;
+                }
+            }
+        }
+        self.buffers.give_back(buffer);
+        // Who was told of a part asks for the rest, and is told then.
+        failed.filter(|_| copied == 0).map_or(Ok(copied), Err)
+    }
+}

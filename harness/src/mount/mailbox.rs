@@ -1,0 +1,74 @@
+//! Where jobs wait for the executor's thread.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use super::server::Server;
+
+/// A job under way.
+pub(super) type Work<'s> = Pin<Box<dyn Future<Output = ()> + 's>>;
+
+/// Something for the server to do.
+pub(super) type Job = Box<dyn for<'s> FnOnce(&'s Server) -> Work<'s> + Send>;
+
+/// Jobs from any thread to the executor's.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+    waiting: Option<Waker>,
+}
+
+impl Mailbox {
+    /// Has something done. Once the mailbox is closed it isn't, and what it holds is dropped: replies then tell an error.
+    pub(super) fn post(&self, job: Job) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        state.jobs.push_back(job);
+        wake(state);
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        wake(state);
+    }
+
+    /// The next job; none when it is closed and empty.
+    pub(super) async fn next(&self) -> Option<Job> {
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            match state.jobs.pop_front() {
+                Some(job) => Poll::Ready(Some(job)),
+                None if state.closed => Poll::Ready(None),
+                None => {
+                    state.waiting = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes who waits; not before the lock is free, or that is what it would wait for next.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waiting = state.waiting.take();
+    drop(state);
+    waiting.into_iter().for_each(Waker::wake);
+}

@@ -1,0 +1,28 @@
+//! A filesystem mounted on Linux, by FUSE.
+//!
+//! ```text
+//!  kernel -> /dev/fuse -> front.rs     the protocol's threads: turn each request into a job
+//!                           | mailbox.rs
+//!                         server.rs    the one thread of the executor: runs all jobs at the same time, replies
+//!                           |
+//!                         fs           hammer2_core
+//! ```
+//!
+//! The core is for one thread, the protocol's library calls from its own; so requests cross once, and replies are sent from the
+//! executor's thread. This is all that knows FUSE, and it knows nothing but `fs`.
+
+mod attributes;
+mod buffers;
+mod counters;
+mod directories;
+mod files;
+mod front;
+mod mailbox;
+mod names;
+mod refusal;
+mod run;
+mod server;
+mod signals;
+mod space;
+
+pub use run::{EndError, MountPoint, Options};

@@ -1,0 +1,191 @@
+//! Requests about names.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use fuser::{
+    Errno, FileAttr, FopenFlags, Generation, INodeNo, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry,
+};
+use hammer2_core::fs::{Error, NewFile};
+use hammer2_core::media::{FileKind, Inum};
+use rustix::fs::OFlags;
+
+use super::attributes::{KEPT, device_of};
+use super::refusal::Refusal;
+use super::server::{ANY_FILE, Server};
+
+/// Numbers are never used again.
+pub(super) const GENERATION: Generation = Generation(0);
+
+/// The longest target of a symbolic link, as Linux has it.
+const MAX_TARGET_BYTES: usize = 4096;
+
+const SET_GID: u32 = 0o2000;
+const TYPE_BITS: u32 = 0o170_000;
+
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(super) struct Owner {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+/// A name in a directory.
+pub(super) struct Entry {
+    pub(super) directory: Inum,
+    pub(super) name: OsString,
+}
+
+impl Entry {
+    fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+}
+
+impl Server {
+    pub(super) async fn lookup(&self, entry: Entry, reply: ReplyEntry) {
+        match self.find(&entry).await {
+            Ok(attributes) => reply.entry(&KEPT, &attributes, GENERATION),
+            Err(Refusal { errno: Errno::ENOENT, .. }) => reply.entry(&KEPT, &nothing(), GENERATION),
+            Err(refusal) => reply.error(self.refuse(refusal)),
+        }
+    }
+
+    async fn find(&self, entry: &Entry) -> Result<FileAttr, Refusal> {
+        let file = self.fs.lookup(entry.directory, entry.name()).await?;
+        // An entry without its inode is damage, not a name that isn't there.
+        self.attributes_of(file).await.map_err(|refusal| match refusal.errno {
+            Errno::ENOENT => Errno::EIO.into(),
+            _ => refusal,
+        })
+    }
+
+    pub(super) async fn mknod(&self, entry: Entry, mode: u32, device: u32, owner: Owner, reply: ReplyEntry) {
+        let kind = match mode & TYPE_BITS {
+            0 | 0o100_000 => FileKind::Regular,
+            0o010_000 => FileKind::Fifo,
+            0o020_000 => FileKind::CharDevice,
+            0o060_000 => FileKind::BlockDevice,
+            0o140_000 => FileKind::Socket,
+            _ => return reply.error(Errno::EINVAL),
+        };
+        let new = NewFile { device: device_of(device), ..NewFile::new(kind, mode) };
+        self.reply_new(self.make(&entry, new, owner).await, reply);
+    }
+
+    pub(super) async fn mkdir(&self, entry: Entry, mode: u32, owner: Owner, reply: ReplyEntry) {
+        self.reply_new(self.make(&entry, NewFile::new(FileKind::Directory, mode), owner).await, reply);
+    }
+
+    pub(super) async fn symlink(&self, entry: Entry, target: PathBuf, owner: Owner, reply: ReplyEntry) {
+        let target = target.into_os_string().into_vec();
+        if target.len() >= MAX_TARGET_BYTES {
+            return reply.error(Errno::ENAMETOOLONG);
+        }
+        let new = NewFile { target: &target, ..NewFile::new(FileKind::Symlink, 0o777) };
+        self.reply_new(self.make(&entry, new, owner).await, reply);
+    }
+
+    pub(super) async fn create(&self, entry: Entry, mode: u32, flags: OFlags, owner: Owner, reply: ReplyCreate) {
+        match self.make_open(&entry, mode, flags, owner).await {
+            Ok(attributes) => {
+                reply.created(&KEPT, &attributes, GENERATION, ANY_FILE, FopenFlags::FOPEN_KEEP_CACHE);
+            }
+            Err(refusal) => reply.error(self.refuse(refusal)),
+        }
+    }
+
+    async fn make_open(&self, entry: &Entry, mode: u32, flags: OFlags, owner: Owner) -> Result<FileAttr, Refusal> {
+        let attributes = match self.make(entry, NewFile::new(FileKind::Regular, mode), owner).await {
+            Err(Refusal { errno: Errno::EEXIST, .. }) if !flags.contains(OFlags::EXCL) => self.find(entry).await?,
+            made => made?,
+        };
+        self.fs.open(Inum(attributes.ino.0)).await?;
+        Ok(attributes)
+    }
+
+    /// Makes a file that belongs to who asks; its group is the directory's where that says so.
+    async fn make(&self, entry: &Entry, new: NewFile<'_>, owner: Owner) -> Result<FileAttr, Refusal> {
+        let directory = self.fs.attributes(entry.directory).await?;
+        let (mut mode, mut gid) = (new.mode & 0o7777, owner.gid);
+        if directory.mode & SET_GID != 0 {
+            gid = directory.gid;
+            if new.kind == FileKind::Directory {
+                mode |= SET_GID;
+            }
+        }
+        let new = NewFile { mode, uid: owner.uid, gid, ..new };
+        let file = self.with_room(async || self.fs.create(entry.directory, entry.name(), &new).await).await?;
+        self.attributes_of(file).await
+    }
+
+    fn reply_new(&self, made: Result<FileAttr, Refusal>, reply: ReplyEntry) {
+        match made {
+            Ok(attributes) => reply.entry(&KEPT, &attributes, GENERATION),
+            Err(refusal) => reply.error(self.refuse(refusal)),
+        }
+    }
+
+    pub(super) async fn link(&self, file: Inum, entry: Entry, reply: ReplyEntry) {
+        let linked = match self.with_room(async || self.fs.link(file, entry.directory, entry.name()).await).await {
+            Ok(()) => self.attributes_of(file).await,
+            Err(error) => Err(error.into()),
+        };
+        self.reply_new(linked, reply);
+    }
+
+    pub(super) async fn unlink(&self, entry: Entry, reply: ReplyEmpty) {
+        self.reply_done(self.with_room(async || self.fs.unlink(entry.directory, entry.name()).await).await, reply);
+    }
+
+    pub(super) async fn rmdir(&self, entry: Entry, reply: ReplyEmpty) {
+        let remove = async || self.fs.remove_directory(entry.directory, entry.name()).await;
+        self.reply_done(self.with_room(remove).await, reply);
+    }
+
+    pub(super) async fn rename(&self, from: Entry, to: Entry, flags: RenameFlags, reply: ReplyEmpty) {
+        if flags.contains(RenameFlags::RENAME_NOREPLACE) && flags.bits() == RenameFlags::RENAME_NOREPLACE.bits() {
+            // The kernel holds both directories, so nobody makes the name in between.
+            match self.fs.lookup(to.directory, to.name()).await {
+                Err(Error::NotFound) => {}
+                Ok(_) => return reply.error(Errno::EEXIST),
+                Err(error) => return reply.error(self.refuse(error.into())),
+            }
+        } else if !flags.is_empty() {
+            return reply.error(Errno::EINVAL);
+        }
+        let rename = async || self.fs.rename(from.directory, from.name(), to.directory, to.name()).await;
+        self.reply_done(self.with_room(rename).await, reply);
+    }
+
+    pub(super) async fn readlink(&self, link: Inum, reply: ReplyData) {
+        let mut target = [0; MAX_TARGET_BYTES];
+        match self.fs.read_link(link, &mut target).await {
+            Ok(len) => reply.data(&target[..len.min(MAX_TARGET_BYTES)]),
+            Err(error) => reply.error(self.refuse(error.into())),
+        }
+    }
+}
+
+/// What tells the kernel that there is nothing of that name, for it to remember.
+pub(super) fn nothing() -> FileAttr {
+    let zero = std::time::SystemTime::UNIX_EPOCH;
+    FileAttr {
+        ino: INodeNo(0),
+        size: 0,
+        blocks: 0,
+        atime: zero,
+        mtime: zero,
+        ctime: zero,
+        crtime: zero,
+        kind: fuser::FileType::RegularFile,
+        perm: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 0,
+        flags: 0,
+    }
+}

@@ -1,0 +1,90 @@
+//! The power goes while a cluster writes headers: of each some sectors land. A mount alone writes some, with no block changed
+//! but only the cluster's record.
+
+use hammer2_core::io::MemoryDisk;
+use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
+use hammer2_core::node::{self, NodeOptions};
+
+use super::members::{DISK_BYTES, HEAP, Members, Written, fill};
+use super::of_three;
+
+const SECTOR: usize = 512;
+
+fn is_header(write: &Written) -> bool {
+    (0..HEADER_COPIES).map(header_offset).chain((0..HEADER_TWINS).map(twin_offset)).any(|place| place == write.offset)
+}
+
+/// Two mounts, the second of which changes something.
+fn two_mounts(members: &Members) -> Vec<Written> {
+    members.writes_of(|| {
+        members.change_on(&[0, 1, 2], async |_| ()).unwrap();
+        members.change_on(&[0, 1, 2], async |fs| fill(fs, "a", 2).await).unwrap().unwrap();
+    })
+}
+
+/// `old` with some sectors of `new`, those that `lands` says.
+fn torn(old: &[u8], new: &[u8], lands: impl Fn(usize) -> bool) -> Vec<u8> {
+    let sectors = old.chunks(SECTOR).zip(new.chunks(SECTOR)).enumerate();
+    sectors.flat_map(|(index, (old, new))| if lands(index) { new } else { old }).copied().collect()
+}
+
+/// True when a volume that has this header, and no other, can be opened.
+fn is_valid(header: &[u8]) -> bool {
+    let mut alone = Members::none();
+    alone.add_disk(MemoryDisk::new(HEAP, DISK_BYTES));
+    alone.disks[0].write_at(0, header).unwrap();
+    alone.run(node::open(HEAP, alone.node(0), NodeOptions::default())).is_ok()
+}
+
+#[test]
+fn no_mixture_of_two_headers_is_one() {
+    let members = of_three();
+    let before = members.copied();
+    let mut mixtures = 0;
+    for write in two_mounts(&members) {
+        let disk = &before.disks[write.disk];
+        if is_header(&write) {
+            let (mut old, new) = (vec![0; write.data.len()], &write.data);
+            disk.read_at(write.offset, &mut old).unwrap();
+            let differs = |sector: &usize| old[sector * SECTOR..][..SECTOR] != new[sector * SECTOR..][..SECTOR];
+            let differ: Vec<usize> = (0..new.len() / SECTOR).filter(differs).collect();
+            assert!(differ.len() < 10, "few sectors differ: {differ:?}");
+            let all = (1 << differ.len()) - 1;
+            for landed in 1..all {
+                let lands = |sector| differ.iter().position(|at| *at == sector).is_some_and(|at| landed >> at & 1 == 1);
+                mixtures += 1;
+                assert!(!is_valid(&torn(&old, new, lands)), "{landed:#b} of {differ:?}");
+            }
+            assert!(is_valid(new));
+        }
+        disk.write_at(write.offset, &write.data).unwrap();
+    }
+    assert!(mixtures > 100, "{mixtures}");
+}
+
+#[test]
+fn a_cluster_opens_wherever_its_headers_are_torn() {
+    let members = of_three();
+    let cut = members.copied();
+    let old = members.content(&[0, 1, 2]);
+    let writes = two_mounts(&members);
+    let new = members.expect_alike(&[0, 1, 2]);
+    for (index, write) in writes.iter().enumerate() {
+        let disk = write.disk;
+        if is_header(write) {
+            let mut before = vec![0; write.data.len()];
+            cut.disks[disk].read_at(write.offset, &mut before).unwrap();
+            for sector in [0, 1, 4, 8, 127] {
+                for lands in [&(|at| at == sector) as &dyn Fn(usize) -> bool, &|at| at != sector] {
+                    let left = cut.copied();
+                    left.disks[disk].write_at(write.offset, &torn(&before, &write.data, lands)).unwrap();
+                    let found = left.content(&[0, 1, 2]);
+                    assert!(found == old || found == new, "write {index}, sector {sector}: {found:#?}");
+                    left.change_on(&[0, 1, 2], async |fs| fill(fs, "after", 1).await).unwrap().unwrap();
+                    assert_eq!(left.content(&[0, 1, 2]).len(), found.len() + 2, "write {index}, sector {sector}");
+                }
+            }
+        }
+        cut.disks[disk].write_at(write.offset, &write.data).unwrap();
+    }
+}

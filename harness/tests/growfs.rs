@@ -1,0 +1,186 @@
+//! `hammer2 growfs`: images that became larger, their space used to the last block. Every volume is checked strictly.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// What a volume keeps back from files and what its first inodes lie in, which count as free, and the blockrefs of content.
+const OTHER_BYTES: u64 = (2 + 4 + 1) * MIB;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn image(&self, name: &str, bytes: u64) {
+        File::create(self.path(name)).unwrap().set_len(bytes).unwrap();
+    }
+
+    /// An image that became larger behind our back.
+    fn extend(&self, name: &str, bytes: u64) {
+        File::options().write(true).open(self.path(name)).unwrap().set_len(bytes).unwrap();
+    }
+
+    fn length(&self, name: &str) -> u64 {
+        fs::metadata(self.path(name)).unwrap().len()
+    }
+
+    fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hammer2"));
+        command.current_dir(self.0.path()).args(arguments);
+        command
+    }
+
+    fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn succeed<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn grow(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.succeed(["growfs", "--json"].iter().chain(arguments))).unwrap()
+    }
+
+    fn free_bytes(&self, node: &str) -> u64 {
+        let info: Value = serde_json::from_str(&self.succeed(["info", "--json", node])).unwrap();
+        info["header"]["allocator_free"].as_u64().unwrap_or_else(|| panic!("{info}"))
+    }
+
+    fn put(&self, content: &[u8], target: &str) -> bool {
+        let mut child = self.command(["put", "-", target]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // The tool closes its input when it finds no room.
+        let _ = child.stdin.take().unwrap().write_all(content);
+        child.wait().unwrap().success()
+    }
+
+    /// Puts files in until none of any size is taken; how many bytes were.
+    fn fill(&self, node: &str) -> u64 {
+        let mut taken = 0;
+        for (round, bytes) in [16 * MIB, MIB, 60_000, 60_000].into_iter().enumerate() {
+            // What was removed takes room until then, and what each commit leaves behind.
+            self.succeed(["bulkfree", node]);
+            for number in 0.. {
+                let content = noise(bytes, number);
+                let target = format!("{node}@DATA:/{round}-{free}-{number}", free = self.free_bytes(node));
+                if !self.put(&content, &target) {
+                    // What there was room for is there; it may have been too little for the name.
+                    let removed = self.run(["rm", &target]);
+                    let message = String::from_utf8_lossy(&removed.stderr);
+                    assert!(removed.status.success() || message.contains("no such file"), "{message}");
+                    break;
+                }
+                let read = self.run(["cat", &target]).stdout;
+                assert!(read == content, "{target} reads differently");
+                taken += bytes;
+            }
+        }
+        taken
+    }
+
+    fn check(&self, node: &str) {
+        let report = self.succeed(["fsck", "--strict", node]);
+        assert!(report.contains("clean: 0 problems"), "{report}");
+    }
+}
+
+/// Bytes that don't compress.
+fn noise(bytes: u64, seed: u64) -> Vec<u8> {
+    let mut state = seed ^ bytes << 32;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb).to_le_bytes()
+    };
+    (0..bytes / 8).flat_map(|_| next()).collect()
+}
+
+#[test]
+fn a_grown_volume_is_as_one_made_so_large() {
+    let folder = Folder::new();
+    let sizes = [(64 * MIB, 72 * MIB), (256 * MIB, GIB), (GIB, 2 * GIB + 8 * MIB), (3 * GIB, 9 * GIB)];
+    for (version, (from, to)) in ["1", "2"].iter().flat_map(|version| sizes.map(|sizes| (version, sizes))) {
+        let newfs = |image, bytes| {
+            folder.image(image, bytes);
+            folder.succeed(["newfs", "-V", version, "-b", "8M", "-r", "8M", image]);
+        };
+        newfs("grown", from);
+        newfs("made", to);
+        let before = folder.free_bytes("grown");
+        let report = folder.grow(&["grown", &(to + MIB).to_string()]);
+        assert_eq!((&report["old_bytes"], &report["new_bytes"]), (&from.into(), &to.into()), "version {version}");
+        assert_eq!(folder.length("grown"), to + MIB);
+        assert!(folder.free_bytes("grown") > before);
+        // Every commit writes the super-root anew; the chunk it was in is free again after bulkfree.
+        const SUPER_ROOT_BYTES: u64 = 16 << 10;
+        assert_eq!(folder.free_bytes("grown") + SUPER_ROOT_BYTES, folder.free_bytes("made"), "{from} to {to}");
+        assert_eq!(report["free_bytes"], folder.free_bytes("grown"));
+        folder.check("grown");
+    }
+}
+
+#[test]
+fn the_new_space_is_used_to_the_last_block() {
+    let folder = Folder::new();
+    folder.image("v", 80 * MIB);
+    folder.succeed(["newfs", "-b", "8M", "-r", "8M", "v"]);
+    assert!(folder.put(&noise(4 * MIB, 77), "v@DATA:/before"));
+    folder.extend("v", 120 * MIB);
+    folder.grow(&["v"]);
+    let free = folder.free_bytes("v");
+    let taken = folder.fill("v");
+    assert!(taken + OTHER_BYTES > free, "{taken} of {free} bytes could be used");
+    assert_eq!(folder.run(["cat", "v@DATA:/before"]).stdout, noise(4 * MIB, 77));
+    folder.check("v");
+    folder.grow(&["v", "160M"]);
+    assert!(folder.fill("v") > 30 * MIB);
+    folder.check("v");
+}
+
+#[test]
+fn the_last_volume_of_a_set_grows() {
+    let folder = Folder::new();
+    folder.image("a", GIB);
+    folder.image("b", 64 * MIB);
+    folder.succeed(["newfs", "a", "b"]);
+    assert!(folder.put(&noise(2 * MIB, 1), "a:b@DATA:/before"));
+    let report = folder.grow(&["b:a", "3G"]);
+    assert_eq!((&report["old_bytes"], &report["new_bytes"]), (&(GIB + 64 * MIB).into(), &(4 * GIB).into()));
+    assert_eq!((folder.length("a"), folder.length("b")), (GIB, 3 * GIB));
+    folder.check("a:b");
+    assert_eq!(folder.run(["cat", "a:b@DATA:/before"]).stdout, noise(2 * MIB, 1));
+    assert!(folder.put(&noise(2 * MIB, 2), "a:b@DATA:/after"));
+    folder.check("b:a");
+}
+
+#[test]
+fn nothing_happens_when_there_is_no_more_space() {
+    let folder = Folder::new();
+    folder.image("v", 100 * MIB);
+    folder.succeed(["newfs", "v"]);
+    let before = fs::read(folder.path("v")).unwrap();
+    assert!(folder.succeed(["growfs", "v"]).contains("as before"));
+    assert!(folder.succeed(["growfs", "v", "80M"]).contains("as before"));
+    assert!(fs::read(folder.path("v")).unwrap() == before, "the image is untouched");
+    for arguments in [["growfs", "v@DATA", "1G"], ["growfs", "v", "many"], ["growfs", "missing", "1G"]] {
+        let output = folder.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
+    }
+}
