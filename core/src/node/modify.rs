@@ -39,7 +39,7 @@ impl Node {
             Modification::RemoveEntry { directory, key } => self.remove_entry(tid, self.below(directory)?, key).await,
             Modification::WriteBlock { file, key, block } => self.write_block(tid, file, key, block).await,
             Modification::RemoveBlocks { file, range } => self.remove_blocks(tid, file, range).await,
-            Modification::Stamp { slot, range } => self.stamp(tid, self.opened(slot)?.name, range).await,
+            Modification::Stamp { slot, range } => self.stamp(tid, slot, range).await,
             Modification::CreatePfs { inode, key, origin } => self.create_pfs(tid, inode, key, origin).await,
             Modification::RemovePfs { key } => self.remove_entry(tid, Below::SuperRoot, key).await,
         }
@@ -250,12 +250,13 @@ impl Node {
         Ok(Outcome::Done)
     }
 
-    async fn stamp(&self, tid: ModifyTid, name: InodeName, range: KeyRange) -> Result<Outcome, NodeError> {
+    async fn stamp(&self, tid: ModifyTid, slot: Slot, range: KeyRange) -> Result<Outcome, NodeError> {
+        let inode = self.opened(slot)?;
         let mut rest = self.protocol.get().has(Ingredient::Stamp).then_some(range);
         while let Some(range) = rest {
             rest = self
                 .change(|topology, _, blocks| {
-                    let root = Container::Chain(modify_named(topology, blocks, name)?);
+                    let root = Container::Chain(self.modify_open(topology, blocks, inode)?);
                     topology.stamp_first(blocks, root, range, tid)
                 })
                 .await?;
