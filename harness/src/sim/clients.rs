@@ -158,13 +158,10 @@ impl Session<'_> {
     }
 
     async fn committed<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let syncing = &self.world.syncing;
-        syncing.set(syncing.get() + 1);
+        let before = self.world.history.borrow().now();
         let done = work.await;
-        syncing.set(syncing.get() - 1);
-        match &done {
-            Ok(_) => self.world.note_acked(self.fs),
-            Err(_) => self.world.history.borrow_mut().attempted(&self.world.model.borrow()),
+        if done.is_ok() {
+            self.world.note_acked(self.fs, before);
         }
         self.host.note(2);
         log::info!("commit: {:?}", done.as_ref().err());
@@ -262,7 +259,10 @@ impl Session<'_> {
         self.host.note(3 + u64::from(result.is_ok()));
         log::info!("{change:?}: {result:?}");
         match result {
-            Ok(made) if is_allowed => self.world.model.borrow_mut().apply(change, made),
+            Ok(made) if is_allowed => {
+                self.world.model.borrow_mut().apply(change, made);
+                self.world.history.borrow_mut().changed(&self.world.model.borrow());
+            }
             Ok(_) => self.violation(format!("{what} was done though it is impossible")),
             Err(error) => self.judge(what, &error, is_allowed),
         }

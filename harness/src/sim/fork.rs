@@ -51,7 +51,10 @@ impl World {
         if is_ours {
             let change = Change::Create { directory: Inum::PFS_ROOT, name, kind: FileKind::Regular };
             self.model.borrow_mut().apply(change, Some(made));
-            self.note_acked(fs);
+            let mut history = self.history.borrow_mut();
+            history.changed(&self.model.borrow());
+            let now = history.now();
+            history.acked(now);
         }
         Ok(())
     }

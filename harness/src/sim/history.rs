@@ -1,49 +1,56 @@
-//! The states that a mount may find: none older than the last that was acknowledged.
+//! The states that a mount may find: none older than what was acknowledged.
+//!
+//! A sync may share the commit of another, and be told of it when more has been done already. What is certain is that everything
+//! done before it was called is durable; so every state from there on may be found.
 
 use super::model::Model;
 
-/// What was committed, as far as the clients know.
+/// What was done, as far as it may be found.
 pub(super) struct History {
-    acked: Model,
-    /// What may have been committed since, the newest last.
-    attempted: Vec<Model>,
-    /// Every state that ever may have been committed.
-    all: Vec<Model>,
+    /// The states since the last that is certainly durable, and that one.
+    states: Vec<Model>,
+    /// How many there were before.
+    forgotten: usize,
 }
+
+/// A moment in a history.
+#[derive(Clone, Copy)]
+pub(super) struct Moment(usize);
 
 impl History {
     pub(super) fn new(start: Model) -> Self {
-        Self { acked: start.clone(), attempted: Vec::new(), all: vec![start] }
+        Self { states: vec![start], forgotten: 0 }
     }
 
-    /// A commit of this state was begun, and nobody knows what became of it.
-    pub(super) fn attempted(&mut self, state: &Model) {
-        if self.attempted.last() != Some(state) {
-            self.attempted.push(state.clone());
-            self.all.push(state.clone());
-        }
+    /// Something was changed.
+    pub(super) fn changed(&mut self, state: &Model) {
+        self.states.push(state.clone());
     }
 
-    /// This state is durable: nothing before it may ever be found again.
-    pub(super) fn acked(&mut self, state: &Model) {
-        if self.acked != *state {
-            self.acked = state.clone();
-            self.all.push(state.clone());
-        }
-        self.attempted.clear();
+    /// What has been done up to now.
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.forgotten + self.states.len() - 1)
+    }
+
+    /// What had been done up to a moment is durable: no earlier state may ever be found again.
+    pub(super) fn acked(&mut self, moment: Moment) {
+        let before = moment.0.saturating_sub(self.forgotten);
+        self.states.drain(..before);
+        self.forgotten += before;
+    }
+
+    /// This state was found and is durable: all others are over.
+    pub(super) fn found(&mut self, state: &Model) {
+        self.forgotten += self.states.len();
+        self.states = vec![state.clone()];
     }
 
     pub(super) fn last_acked(&self) -> &Model {
-        &self.acked
+        &self.states[0]
     }
 
     /// True for a state that may be found by a quorum.
     pub(super) fn may_be_served(&self, state: &Model) -> bool {
-        self.acked == *state || self.attempted.contains(state)
-    }
-
-    /// True for a state that may be found on one disk.
-    pub(super) fn ever_was(&self, state: &Model) -> bool {
-        self.all.iter().rev().any(|known| known == state)
+        self.states.contains(state)
     }
 }

@@ -95,14 +95,18 @@ impl World {
             Err(error) if self.must_work(fs) => return Err(format!("I14: reading everything: \"{error}\"")),
             Err(_) => return Ok(false),
         };
-        let known = self.history.borrow().may_be_served(&found);
-        if !known {
-            let history = self.history.borrow();
-            let kind = if history.ever_was(&found) { "an older state is served" } else { "a state that never was" };
-            return Err(format!("I1: {kind}: {}", difference(&found, history.last_acked())));
+        let mut history = self.history.borrow_mut();
+        if !history.may_be_served(&found) {
+            return Err(format!(
+                "I1: neither what was acknowledged nor later: {}",
+                difference(&found, history.last_acked())
+            ));
         }
+        history.found(&found);
+        let now = history.now();
+        drop(history);
         *self.model.borrow_mut() = found;
-        self.note_acked(fs);
+        self.note_acked(fs, now);
         Ok(true)
     }
 }

@@ -9,7 +9,7 @@ use hammer2_core::media::{PfsKind, Uuid};
 use super::clients::Event;
 use super::executor::{self, Stopped};
 use super::faults::Kind;
-use super::history::History;
+use super::history::{History, Moment};
 use super::host::Host;
 use super::medium::Medium;
 use super::model::Model;
@@ -54,8 +54,6 @@ pub(super) struct World {
     pub(super) model: RefCell<Model>,
     pub(super) history: RefCell<History>,
     pub(super) tally: RefCell<Tally>,
-    /// Commits under way: when the power goes during one, its state may be found.
-    pub(super) syncing: Cell<u32>,
     pub(super) plan: RefCell<Plan>,
     /// The disks of the nodes of the mount, in its order; none for what is no disk of the cluster.
     pub(super) seats: RefCell<Vec<Option<usize>>>,
@@ -87,7 +85,6 @@ impl World {
             model: RefCell::new(Model::new()),
             history: RefCell::new(History::new(Model::new())),
             tally: RefCell::default(),
-            syncing: Cell::new(0),
             plan: RefCell::new(Plan::quiet(0)),
             seats: RefCell::default(),
         };
@@ -147,9 +144,9 @@ impl World {
         in_step.filter(|(seat, _)| self.disk_of(*seat).is_some_and(Disk::is_sound)).count() >= self.quorum()
     }
 
-    /// What there is was acknowledged. The nodes in step have it.
-    pub(super) fn note_acked(&self, fs: &FileSystem) {
-        self.history.borrow_mut().acked(&self.model.borrow());
+    /// What was done up to a moment was acknowledged. The nodes in step have it.
+    pub(super) fn note_acked(&self, fs: &FileSystem, moment: Moment) {
+        self.history.borrow_mut().acked(moment);
         for (seat, state) in states(fs).enumerate() {
             if let (MemberState::InSync, Some(disk)) = (state, self.disk_of(seat))
                 && disk.trust.get() == Trust::Forgetful
@@ -211,7 +208,6 @@ impl World {
         };
         self.host.power_on();
         self.host.power_until(requests);
-        self.syncing.set(0);
         let done = executor::run(self.host, session);
         let result = match done {
             Ok(done) => done.map(Some),
@@ -229,10 +225,7 @@ impl World {
 
     fn cut_power(&self) {
         self.tally.borrow_mut().crashes += 1;
-        log::info!("the power goes, {} commits under way", self.syncing.get());
-        if self.syncing.get() > 0 {
-            self.history.borrow_mut().attempted(&self.model.borrow());
-        }
+        log::info!("the power goes");
         for disk in &self.disks {
             disk.drive.disk.medium.borrow_mut().cut_power(&mut self.random.borrow_mut());
             if disk.lies.get() {
