@@ -5,7 +5,7 @@
 //! a node claims and the content it has change in one write. A commit is acknowledged when a quorum of the voters has it durable.
 //! Until then no later one begins.
 
-use super::join::join_all;
+use super::join::{aside, join_all};
 use super::member;
 use super::vote::succession::{next_commit, open_epoch};
 use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, NodeSet, Nonce, Target};
@@ -21,10 +21,16 @@ const EPOCH_MIRROR_TIDS: u64 = 16;
 impl Cluster {
     /// Makes everything done so far durable, on a quorum at least.
     pub async fn flush(&self) -> Result<(), OpError> {
-        self.take_back().await?;
+        if self.half_made.borrow().is_some() {
+            aside(self.heap, self.take_back()).await?;
+        }
         if let Some(node) = self.single() {
             return Ok(node.flush().await?);
         }
+        aside(self.heap, self.flush_all()).await
+    }
+
+    async fn flush_all(&self) -> Result<(), OpError> {
         self.require_quorum()?;
         self.mend().await?;
         if self.stage().await? { self.commit_next().await } else { Ok(()) }

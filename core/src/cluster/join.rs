@@ -4,12 +4,17 @@ use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::Poll;
 
-use super::MAX_NODES;
+use super::{MAX_NODES, OpError};
 use crate::memory::{Box, Heap, NoMemory, boxed};
 use crate::node::NodeIndex;
 
 /// What each of several nodes came to.
 pub(super) type Answers<T> = heapless::Vec<(NodeIndex, T), MAX_NODES>;
+
+/// Waits for a future that only clusters of several nodes need, in a box: it makes no operation of a single node larger.
+pub(super) async fn aside<T>(heap: Heap, future: impl Future<Output = Result<T, OpError>>) -> Result<T, OpError> {
+    Box::into_pin(boxed(heap, future)?).await
+}
 
 /// Waits until all of `futures` are done, one for each of some nodes. None is started unless there is memory for all.
 pub(super) async fn join_all<F: Future>(

@@ -4,7 +4,7 @@
 //! and its node with it, so a bad minority delays one operation at most. No node ever lags behind the others.
 
 use super::agree::agree;
-use super::join::join_all;
+use super::join::{aside, join_all};
 use super::{Cluster, MAX_NODES, NodeIndex, OpError};
 use crate::media::ModifyTid;
 use crate::node::{Modification, Outcome};
@@ -15,6 +15,10 @@ impl Cluster {
         if let Some(node) = self.single() {
             return Ok(node.modify(tid, modification).await?);
         }
+        aside(self.heap, self.modify_on_all(tid, modification)).await
+    }
+
+    async fn modify_on_all(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, OpError> {
         self.require_quorum()?;
         self.mend().await?;
         self.last_tid.set(tid.max(self.last_tid.get()));

@@ -4,6 +4,7 @@
 //! long as it shows something. That something is *not* there is believed only when a quorum says so: this is where a node that
 //! lost something is found out. A node that can't answer is stood in for by the next, and what it couldn't read is repaired.
 
+use super::join::aside;
 use super::vote::{Element, MAX_NODES, Verdict, Vote, resolve};
 use super::{Cluster, Command, Ejection, OpError, Reply};
 use crate::media::{BlockKind, Key, KeyBits, ModifyTid};
@@ -15,6 +16,10 @@ impl Cluster {
         if let Some(node) = self.single() {
             return node.execute(command).await.map_err(OpError::from);
         }
+        aside(self.heap, self.execute_on_several(command)).await
+    }
+
+    async fn execute_on_several(&self, command: Command<'_>) -> Result<Reply, OpError> {
         match command {
             Command::Close { slot } => {
                 self.on_all_in_sync(|| Command::Close { slot }).await;
