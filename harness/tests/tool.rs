@@ -53,7 +53,7 @@ fn what_cant_be_used_is_refused_in_one_line() {
     refuse(path, &["ls", "a.img:b.img"], 2, "no such PFS");
     refuse(path, &["ls", "a.img:b.img@THREE"], 2, "@THREE");
     refuse(path, &["ls", "a.img:b.img@ONE:/nothing"], 2, "/nothing: no such file");
-    refuse(path, &["ls", "a.img+b.img"], 2, "several nodes");
+    refuse(path, &["ls", "a+b+c+d+e+f+g+h+i"], 2, "at most 8 nodes");
     refuse(path, &["cat", "a.img:b.img@ONE:/"], 1, "is a directory");
     refuse(path, &["info", "a.img:b.img@ONE"], 2, "without label");
     refuse(path, &["show", "a.img:b.img@THREE"], 2, "@THREE: no such PFS");
@@ -123,7 +123,7 @@ fn fsck_says_what_it_found_and_ends_accordingly() {
 fn help_is_no_failure_and_names_the_exit_statuses() {
     let folder = TempDir::new().unwrap();
     let help = succeed(folder.path(), &["--help"]);
-    assert!(help.contains("Exit status:") && help.contains("newfs") && help.contains("NODE[@LABEL][:/PATH]"));
+    assert!(help.contains("Exit status:") && help.contains("newfs") && help.contains("NODE[+NODE...][@LABEL][:/PATH]"));
     assert!(succeed(folder.path(), &["--version"]).starts_with("hammer2 "));
 }
 

@@ -8,7 +8,7 @@ use hammer2_core::chain::{Cursor, Holder, Source, Trust, find, load_missing, sca
 use hammer2_core::io::{BlockCache, MIN_CACHE_BYTES, MemoryDisk, Volume, Volumes};
 use hammer2_core::media::blockref::BLOCKREF_BYTES;
 use hammer2_core::media::geometry::SEGMENT_BYTES;
-use hammer2_core::media::{BlockArray, Blockref, Key, KeyRange, MediaOffset};
+use hammer2_core::media::{BlockArray, Blockref, Key, KeyRange};
 use hammer2_core::memory;
 use hammer2_fuzz::medium::{self, HEAP};
 use hammer2_fuzz::{arrays, run};
