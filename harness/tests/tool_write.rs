@@ -307,6 +307,10 @@ fn attributes_and_methods_are_set() {
     folder.succeed(["truncate", "1M", &at("/d/below/file")]);
     let content = folder.cat("/d/below/file");
     assert!(content.starts_with(b"tex\0") && content.len() == 1 << 20 && content[3..].iter().all(|byte| *byte == 0));
+    folder.put_stdin(b"in the inode", "/d/below/small");
+    folder.succeed(["truncate", "0", &at("/d/below/small")]);
+    folder.succeed(["truncate", "7", &at("/d/below/small")]);
+    assert_eq!(folder.cat("/d/below/small"), [0; 7], "what was cut off doesn't come back");
     folder.refuse(["truncate", "0", &at("/d")], 1, "is a directory");
     folder.refuse(["chmod", "9", &at("/d")], 2, "octal");
     folder.refuse(["chown", "root", &at("/d")], 2, "numbers");

@@ -112,7 +112,9 @@ impl FileSystem {
     /// Zeros what a block on media holds behind the end of the file, before that becomes part of it (spec 4.3).
     async fn clear_tail(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
         let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
-        if start == 0 {
+        // A file cut to nothing has no block any more, but its inode still holds what was in it.
+        let in_inode = size == 0 && file.with(|record| record.meta.flags().contains(InodeFlags::DIRECTDATA));
+        if start == 0 && !in_inode {
             return Ok(());
         }
         self.page_to_change(file, size, key, 0).await?;
