@@ -18,11 +18,11 @@ use hammer2_core::fs::{FileSystem, MountOptions};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
 use hammer2_core::memory::{self, Heap, Vec as HeapVec};
+use hammer2_core::random::Random;
 use hammer2_core::selftest::power_cut::{MARKER_BYTES, epoch_of, verify};
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::device::{load_image, save_image};
 use hammer2_harness::executor::Executor;
-use hammer2_harness::model::Random;
 
 use write_log::Event;
 
@@ -65,7 +65,7 @@ struct Replay<'l> {
 impl<'l> Replay<'l> {
     /// Goes through the log and cuts; the epochs that were acknowledged at its end.
     fn run(&mut self, events: &[Event<'l>], cuts: usize, keep: usize, folder: &Path) -> Result<u64, Box<dyn Error>> {
-        let mut places: Vec<usize> = (0..cuts).map(|_| self.random.below(events.len()) + 1).collect();
+        let mut places: Vec<usize> = (0..cuts).map(|_| self.random.index(events.len()) + 1).collect();
         places.sort_unstable();
         let mut cut = 0;
         let mut acknowledged = 0;
@@ -103,13 +103,11 @@ impl<'l> Replay<'l> {
     fn cut(&mut self) -> Result<MemoryDisk, Box<dyn Error>> {
         let disk = self.durable.try_clone()?;
         let mut order: Vec<usize> = (0..self.pending.len()).collect();
-        for last in (1..order.len()).rev() {
-            order.swap(last, self.random.below(last + 1));
-        }
-        order.truncate(self.random.below(order.len() + 1));
+        self.random.shuffle(&mut order);
+        order.truncate(self.random.index(order.len() + 1));
         for write in order {
             let (offset, data) = self.pending[write];
-            let is_torn = self.random.below(6) == 0;
+            let is_torn = self.random.index(6) == 0;
             let sectors = self.random.next_u64();
             for (index, sector) in data.chunks(SECTOR_BYTES).enumerate() {
                 if !is_torn || sectors.rotate_left(index as u32 * 7) & 1 == 0 {

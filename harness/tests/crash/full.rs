@@ -6,7 +6,8 @@ use std::task::Poll;
 
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::MemoryDisk;
-use hammer2_harness::model::{Bytes, Model, Random, Step};
+use hammer2_core::random::Random;
+use hammer2_harness::model::{Bytes, Model, Step};
 
 use crate::pfss::Pfss;
 use crate::volume::{HEAP, Headers, Host, device};
@@ -104,8 +105,7 @@ impl Writer<'_> {
         let mut removals: Vec<Step> = made.iter().rev().filter_map(removal).collect();
         let home = removals.pop();
         if let Order::Any(seed) = order {
-            let mut random = Random::new(seed);
-            (1..removals.len()).rev().for_each(|last| removals.swap(last, random.below(last + 1)));
+            Random::new(seed).shuffle(&mut removals);
         }
         for (count, step) in removals.into_iter().chain(home).enumerate() {
             self.do_step(step).await;

@@ -10,9 +10,9 @@ use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{FileKind, Inum, PfsKind, Uuid};
 use crate::memory::{self, Box, Vec};
 use crate::newfs::newfs;
+use crate::random::Random;
 use crate::selftest::image::{Content, IMAGE_TIME};
 use crate::selftest::mounted::mount;
-use crate::selftest::random::Random;
 use crate::selftest::{Case, Environment, Failure, block_on, ensure};
 
 pub(super) const CASES: &[Case] = &[
