@@ -19,8 +19,8 @@
 //! | [`media`] | what is on disk: plain data, no I/O |
 //! | [`memory`] | the heap that is given, and can run out |
 //!
-//! Beside them: [`newfs`] makes filesystems, [`fsck`] checks them, [`manifest`] puts all of one into text; [`random`] serves tests
-//! and simulators.
+//! Beside them: [`newfs`] makes filesystems, [`fsck`] checks them, [`manifest`] puts all of one into text; [`random`] serves
+//! tests and simulators.
 //!
 //! # Example
 //!
