@@ -7,6 +7,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod boot;
+mod cluster;
 mod descriptors;
 mod interrupts;
 #[cfg(not(target_os = "none"))]
@@ -48,7 +49,8 @@ fn run(start_info: &'static StartInfo) -> Verdict {
         Ok(options) => options,
         Err(word) => {
             println!(
-                "kernel: `{word}` on the command line isn't understood; use mode=suite, walk, power-cut or power-check"
+                "kernel: `{word}` on the command line isn't understood; use mode=suite, walk, power-cut, power-check, \
+                 cluster or cluster-check"
             );
             return Verdict::Fail;
         }
@@ -73,5 +75,7 @@ fn run(start_info: &'static StartInfo) -> Verdict {
         Mode::Walk => walk::run(&platform, &options.nodes),
         Mode::PowerCut => power_cut::work(&platform, &options),
         Mode::PowerCheck => power_cut::check(&platform, &options),
+        Mode::Cluster => cluster::work(&platform, &options),
+        Mode::ClusterCheck => cluster::check(&platform, &options),
     }
 }

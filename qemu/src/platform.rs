@@ -1,10 +1,13 @@
 //! What this kernel gives the shim and the core: memory, the disks it finds, a clock, a place to wait.
 
 use core::alloc::Layout;
+use core::future::poll_fn;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+use core::task::Poll;
 
 use allocator_api2::alloc::Allocator;
+use hammer2_core::io::{Clock, Duration};
 use hammer2_core::memory::{self, Box, Heap, NoMemory, Vec};
 use hammer2_kmod_shim::budget::Budget;
 use hammer2_kmod_shim::executor::{Executor, Machine};
@@ -27,8 +30,8 @@ static HEAP: KernelHeap = KernelHeap::empty();
 /// All the machine's memory.
 pub(crate) const MEMORY: Heap = &HEAP;
 
-/// What a mount gets by default, and a little more for what it is given at its start.
-const CORE_BUDGET_BYTES: usize = 17 << 20;
+/// What a mount gets by default, and a little more for what it is given at its start, of up to eight nodes.
+const CORE_BUDGET_BYTES: usize = 20 << 20;
 
 pub(crate) static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUDGET_BYTES);
 
@@ -73,6 +76,19 @@ impl Platform {
     /// Runs a future, and the tasks it spawns on `executor`.
     pub(crate) fn run<F: Future>(&self, executor: &Executor<'_>, main: F) -> F::Output {
         executor.block_on(self, main)
+    }
+
+    /// Ready once `pause` is over.
+    pub(crate) async fn sleep(&self, pause: Duration) {
+        let end = self.timer.now().after(pause);
+        poll_fn(|cx| {
+            if self.timer.now() >= end {
+                return Poll::Ready(());
+            }
+            self.timer.wake_at(end, cx.waker());
+            Poll::Pending
+        })
+        .await;
     }
 }
 

@@ -6,6 +6,7 @@ use x86_64::instructions::port::Port;
 
 const BASE: u16 = 0x3f8;
 const LINE_STATUS: u16 = BASE + 5;
+const DATA_READY: u8 = 1;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
 
 /// What the transmitter takes once it is empty. Asking before every byte would be most of the console's cost.
@@ -22,6 +23,15 @@ impl Console {
             // SAFETY: a register of the serial port, which nothing else here uses.
             unsafe { Port::<u8>::new(BASE + register).write(value) };
         }
+    }
+}
+
+/// What was typed, if something was.
+pub(crate) fn typed() -> Option<u8> {
+    // SAFETY: reading the status has no side effect that matters here, and the data register has a byte when it says so.
+    unsafe {
+        let is_there = Port::<u8>::new(LINE_STATUS).read() & DATA_READY != 0;
+        is_there.then(|| Port::<u8>::new(BASE).read())
     }
 }
 

@@ -62,13 +62,20 @@ impl Cluster {
         Ok((slot, self.member(index).node.record(slot).await?))
     }
 
-    /// Looks again at a node that left: its devices are reset, its headers read. It then is behind, or stays away, as at a
-    /// mount. Nothing else may be done meanwhile.
+    /// Has a node that left begin anew: its devices are reset, its headers read. Others may be asked meanwhile.
+    pub async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
+        match self.member(index).state.get() {
+            MemberState::Ejected(_) | MemberState::Aside(_) => self.member(index).node.reopen().await,
+            MemberState::InSync | MemberState::Behind(_) => Ok(()),
+        }
+    }
+
+    /// Looks again at a node that has begun anew. It then is behind, or stays away, as at a mount. Nothing else may be done
+    /// meanwhile.
     pub async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
         let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else {
             return Ok(self.member(index).state.get());
         };
-        self.member(index).node.reopen().await?;
         let mut found: heapless::Vec<Found, MAX_NODES> = heapless::Vec::new();
         for (index, _) in self.members() {
             // A cluster has no more nodes than fit.

@@ -28,6 +28,9 @@ impl FileSystem {
 
     /// Looks again at a node that left. Its state then says whether it can be brought in step.
     pub async fn look_again(&self, node: NodeIndex) -> Result<MemberState, ReturnError> {
+        // Whoever still waits for the node ends first; nobody asks it anything afterwards, so that it may take its time.
+        drop(self.gate.change().await);
+        self.cluster.reopen(node).await?;
         let _changing = self.gate.change().await;
         self.cluster.look_again(node).await
     }

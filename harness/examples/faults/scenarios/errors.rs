@@ -1,0 +1,76 @@
+//! Requests that fail.
+
+use std::error::Error;
+
+use super::{DEADLINE, DISK_BYTES, ensure};
+use crate::disks::{Kind, fail, failures, mend};
+use crate::rig::{Images, Rig};
+use crate::settings::Settings;
+
+const EIO: u32 = 5;
+
+/// Reads of the node that is asked first: others answer, and it leaves when it can't read what it must know.
+pub(super) fn read_error(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    lose_and_return(settings, "read-error", 0, Kind::Read)
+}
+
+/// Writes: the node leaves at once.
+pub(super) fn write_error(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    lose_and_return(settings, "write-error", 1, Kind::Write)
+}
+
+/// Flushes: the node leaves, although all it was told was done.
+pub(super) fn flush_error(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    lose_and_return(settings, "flush-error", 2, Kind::Flush)
+}
+
+fn lose_and_return(settings: &Settings, name: &str, number: usize, kind: Kind) -> Result<(), Box<dyn Error>> {
+    let mut rig = Images::create(settings, name, &[DISK_BYTES; 3])?.start(DEADLINE)?;
+    fail(&mut rig.qmp, number, &[kind], EIO)?;
+    rig.wait_for_leaving(number)?;
+    rig.machine.wait_for_epochs(3)?;
+    has_failed(&mut rig, number, kind)?;
+    mend(&mut rig.qmp, number)?;
+    rig.wait_for_return(number)?;
+    rig.finish()
+}
+
+fn has_failed(rig: &mut Rig<'_>, number: usize, kind: Kind) -> Result<(), Box<dyn Error>> {
+    let count = failures(&mut rig.qmp, number, kind)?;
+    ensure(count > 0, "QEMU has let no request fail")
+}
+
+/// Two of three: nothing more is acknowledged until one is back.
+pub(super) fn two_at_once(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    let mut rig = Images::create(settings, "two-at-once", &[DISK_BYTES; 3])?.start(DEADLINE)?;
+    for number in [0, 2] {
+        fail(&mut rig.qmp, number, &[Kind::Read, Kind::Write], EIO)?;
+    }
+    rig.machine.wait_for("stopped: no quorum")?;
+    rig.machine.wait_for("can't be mounted yet")?;
+    for number in [0, 2] {
+        has_failed(&mut rig, number, Kind::Write)?;
+        mend(&mut rig.qmp, number)?;
+    }
+    rig.machine.wait_for("masters in sync")?;
+    rig.machine.wait_for_epochs(3)?;
+    rig.finish()
+}
+
+/// A disk is lost, the cluster goes on, and gets it back.
+pub(super) fn demonstration(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    let mut rig = Images::create(settings, "demonstration", &[DISK_BYTES; 3])?.start(DEADLINE)?;
+    rig.say("every read and write of disk 1 fails from now on");
+    fail(&mut rig.qmp, 1, &[Kind::Read, Kind::Write], EIO)?;
+    rig.wait_for_leaving(1)?;
+    rig.machine.wait_for_epochs(3)?;
+    let count = failures(&mut rig.qmp, 1, Kind::Write)?;
+    ensure(count > 0, "QEMU has let no request fail")?;
+    rig.say(&format!("QEMU has let {count} writes of disk 1 fail; the others go on. Now it works again"));
+    mend(&mut rig.qmp, 1)?;
+    rig.wait_for_return(1)?;
+    rig.say("that is enough");
+    rig.finish()?;
+    println!("boot: all three disks are in step; each is sound, and holds the same by itself");
+    Ok(())
+}
