@@ -90,7 +90,7 @@ impl Cluster {
         };
         let state = match (member_state(state, &seen[usize::from(index.0)]), &found[usize::from(index.0)].record) {
             // It holds the last commit, but not what was done since.
-            (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt { since: record.tid, thorough: false }),
+            (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt::since(record.tid)),
             (state, _) => state,
         };
         self.member(index).state.set(state);
@@ -200,10 +200,8 @@ fn member_state(state: State, seen: &Seen<'_>) -> MemberState {
     let tid = seen.record.ok().flatten().map_or(ModifyTid(0), |record| record.tid);
     match state {
         State::Current => MemberState::InSync,
-        State::Behind => MemberState::Behind(Debt { since: tid, thorough: false }),
-        State::Undo(_) | State::Compare(_) | State::Blank => {
-            MemberState::Behind(Debt { since: ModifyTid(0), thorough: true })
-        }
+        State::Behind => MemberState::Behind(Debt::since(tid)),
+        State::Undo(_) | State::Compare(_) | State::Blank => MemberState::Behind(Debt::EVERYTHING),
         other => MemberState::Aside(other),
     }
 }

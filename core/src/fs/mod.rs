@@ -100,6 +100,8 @@ pub struct FileSystem {
     files: FileCache,
     decompressor: RefCell<Decompressor>,
     gate: Gate,
+    /// One node at a time is brought in step.
+    resyncs: Gate,
     read_ahead_bytes: u64,
     /// None when nothing may be changed.
     writing: Option<Writing>,
@@ -155,6 +157,7 @@ impl FileSystem {
             pfs,
             root,
             gate: Gate::default(),
+            resyncs: Gate::default(),
             read_ahead_bytes: options.read_ahead_bytes(),
             writing: None,
             heap,

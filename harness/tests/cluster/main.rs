@@ -1,6 +1,7 @@
 //! Clusters of volumes in memory: nodes that fail, stay away and come back, and what is on each alone afterwards.
 
 mod members;
+mod online;
 mod torn_headers;
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
