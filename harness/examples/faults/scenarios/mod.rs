@@ -1,7 +1,10 @@
 //! What is done to the disks, by name.
 
+mod content;
 mod errors;
+mod power;
 mod remote;
+mod space;
 mod waiting;
 
 use std::error::Error;
@@ -21,6 +24,9 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario { name: "hang", run: waiting::hang },
     Scenario { name: "slow", run: waiting::slow },
     Scenario { name: "nbd-loss", run: remote::nbd_loss },
+    Scenario { name: "bit-flip", run: content::bit_flip },
+    Scenario { name: "power-cut", run: power::power_cut },
+    Scenario { name: "disk-full", run: space::disk_full },
     Scenario { name: "two-at-once", run: errors::two_at_once },
 ];
 
