@@ -16,6 +16,7 @@ mod options;
 mod platform;
 mod power_cut;
 mod serial;
+mod slots;
 mod stack_guard;
 mod start_info;
 mod suite;

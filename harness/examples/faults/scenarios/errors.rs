@@ -56,21 +56,3 @@ pub(super) fn two_at_once(settings: &Settings) -> Result<(), Box<dyn Error>> {
     rig.machine.wait_for_epochs(3)?;
     rig.finish()
 }
-
-/// A disk is lost, the cluster goes on, and gets it back.
-pub(super) fn demonstration(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let mut rig = Images::create(settings, "demonstration", &[DISK_BYTES; 3])?.start(DEADLINE)?;
-    rig.say("every read and write of disk 1 fails from now on");
-    fail(&mut rig.qmp, 1, &[Kind::Read, Kind::Write], EIO)?;
-    rig.wait_for_leaving(1)?;
-    rig.machine.wait_for_epochs(3)?;
-    let count = failures(&mut rig.qmp, 1, Kind::Write)?;
-    ensure(count > 0, "QEMU has let no request fail")?;
-    rig.say(&format!("QEMU has let {count} writes of disk 1 fail; the others go on. Now it works again"));
-    mend(&mut rig.qmp, 1)?;
-    rig.wait_for_return(1)?;
-    rig.say("that is enough");
-    rig.finish()?;
-    println!("boot: all three disks are in step; each is sound, and holds the same by itself");
-    Ok(())
-}

@@ -3,6 +3,7 @@
 mod content;
 mod errors;
 mod power;
+mod pull;
 mod remote;
 mod space;
 mod waiting;
@@ -23,6 +24,7 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario { name: "flush-error", run: errors::flush_error },
     Scenario { name: "hang", run: waiting::hang },
     Scenario { name: "slow", run: waiting::slow },
+    Scenario { name: "pull-return", run: pull::pull_return },
     Scenario { name: "nbd-loss", run: remote::nbd_loss },
     Scenario { name: "bit-flip", run: content::bit_flip },
     Scenario { name: "power-cut", run: power::power_cut },
@@ -31,7 +33,7 @@ pub(crate) const ALL: &[Scenario] = &[
 ];
 
 /// What `scripts/boot` shows.
-pub(crate) const DEMONSTRATION: Scenario = Scenario { name: "demonstration", run: errors::demonstration };
+pub(crate) const DEMONSTRATION: Scenario = Scenario { name: "demonstration", run: pull::demonstration };
 
 /// Of each disk, unless a scenario wants others.
 const DISK_BYTES: u64 = 1 << 30;
