@@ -7,7 +7,7 @@ use super::{Ingredient, Node, NodeError};
 use crate::io::{Buffer, DeviceError, DeviceOffset, Disk};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
-use crate::media::{Corruption, MirrorTid, VolumeHeader};
+use crate::media::{Corruption, MirrorTid, VolumeHeader, is_zero};
 use crate::memory::{Heap, NoMemory};
 
 /// What [blots](HeaderImage::blot) are full of.
@@ -58,7 +58,7 @@ impl HeaderImage {
 
     /// True when nothing was ever written there.
     fn is_blank(&self) -> bool {
-        self.0.bytes().iter().all(|byte| *byte == 0)
+        is_zero(self.0.bytes())
     }
 
     /// The header.

@@ -7,7 +7,6 @@ mod cases;
 pub mod image;
 mod mounted;
 pub mod power_cut;
-pub mod random;
 pub mod survey;
 
 use core::fmt;

@@ -4,12 +4,12 @@
 //! volume knows every byte that must be there. The first thing an epoch writes is its *marker*: where that is found among the
 //! writes of a disk, the sync of the epoch before was acknowledged.
 
-use super::random::Random;
 use super::{Failure, ensure};
 use crate::cluster::EntryBatch;
 use crate::fs::{Cookie, Error, FileSystem, NewFile};
 use crate::media::{FileKind, Inum};
 use crate::memory::{self, Heap, Vec};
+use crate::random::Random;
 
 /// Bytes of a marker. It is a block of its own, and stored as it is.
 pub const MARKER_BYTES: usize = 1024;

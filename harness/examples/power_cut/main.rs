@@ -16,11 +16,11 @@ use hammer2_core::fs::{FileSystem, MountOptions};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
 use hammer2_core::memory::{self, Heap, Vec as HeapVec};
+use hammer2_core::random::Random;
 use hammer2_core::selftest::power_cut::{MARKER_BYTES, epoch_of, verify};
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::device::{load_image, save_image};
 use hammer2_harness::executor::Executor;
-use hammer2_harness::model::Random;
 use hammer2_harness::replay::Replay;
 use hammer2_harness::replay::write_log::{self, Event};
 
@@ -58,7 +58,7 @@ struct Cutter<'l> {
 impl<'l> Cutter<'l> {
     /// Goes through the log and cuts; the epochs that were acknowledged at its end.
     fn run(&mut self, events: &[Event<'l>], cuts: usize, keep: usize, folder: &Path) -> Result<u64, Box<dyn Error>> {
-        let mut places: Vec<usize> = (0..cuts).map(|_| self.random.below(events.len()) + 1).collect();
+        let mut places: Vec<usize> = (0..cuts).map(|_| self.random.index(events.len()) + 1).collect();
         places.sort_unstable();
         let mut cut = 0;
         let mut acknowledged = 0;

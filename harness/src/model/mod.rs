@@ -6,12 +6,10 @@
 mod dice;
 mod difference;
 mod perform;
-mod random;
 mod step;
 
 pub use dice::Dice;
 pub use difference::difference;
-pub use random::Random;
 pub use step::{Bytes, Step};
 
 use std::collections::BTreeMap;

@@ -3,9 +3,10 @@
 use hammer2_core::cluster::NewPfs;
 use hammer2_core::fs::{Error, FileSystem, NewAttributes, NewFile};
 use hammer2_core::media::{FileKind, PfsKind, Timestamp, Uuid};
+use hammer2_core::random::Random;
 
 use super::step::bytes;
-use super::{Bytes, Model, Random, Step, split};
+use super::{Bytes, Model, Step, split};
 
 /// When snapshots are taken, as they say it: the same in each run.
 const SNAPSHOT_TIME: Timestamp = Timestamp { microseconds: 1_700_000_000_000_000 };

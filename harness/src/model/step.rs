@@ -1,6 +1,8 @@
 //! Operations as data, and what they do to a model.
 
-use super::{Model, Node, Random};
+use hammer2_core::random::Random;
+
+use super::{Model, Node};
 
 /// How well the bytes of a write compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

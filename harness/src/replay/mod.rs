@@ -6,8 +6,8 @@ pub mod write_log;
 
 use hammer2_core::io::{DeviceError, MemoryDisk};
 use hammer2_core::memory::NoMemory;
+use hammer2_core::random::Random;
 
-use crate::model::Random;
 use write_log::Event;
 
 const SECTOR_BYTES: usize = 512;
@@ -42,13 +42,11 @@ impl<'l> Replay<'l> {
     pub fn cut(&self, random: &mut Random) -> Result<MemoryDisk, CutError> {
         let disk = self.durable.try_clone()?;
         let mut order: Vec<usize> = (0..self.pending.len()).collect();
-        for last in (1..order.len()).rev() {
-            order.swap(last, random.below(last + 1));
-        }
-        order.truncate(random.below(order.len() + 1));
+        random.shuffle(&mut order);
+        order.truncate(random.index(order.len() + 1));
         for write in order {
             let (offset, data) = self.pending[write];
-            let is_torn = random.below(6) == 0;
+            let is_torn = random.index(6) == 0;
             let sectors = random.next_u64();
             for (index, sector) in data.chunks(SECTOR_BYTES).enumerate() {
                 if !is_torn || sectors.rotate_left(index as u32 * 7) & 1 == 0 {

@@ -7,9 +7,9 @@ use crate::io::Disk;
 use crate::media::Timestamp;
 use crate::memory::{self, Vec};
 use crate::newfs::newfs;
+use crate::random::Random;
 use crate::selftest::image::IMAGE_TIME;
 use crate::selftest::mounted::mount;
-use crate::selftest::random::Random;
 use crate::selftest::{Environment, Failure, ensure};
 
 /// A clock that stands still: the same seed gives the same bytes.

@@ -9,8 +9,8 @@ use crate::fs::{Allocation, Error, FileSystem, NewFile};
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{FileKind, Inum, PfsKind, Uuid};
 use crate::memory;
+use crate::random::Random;
 use crate::selftest::image::IMAGE_TIME;
-use crate::selftest::random::Random;
 use crate::selftest::{Case, Environment, Failure, block_on, ensure};
 
 pub(super) const CASES: &[Case] = &[

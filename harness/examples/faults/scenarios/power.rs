@@ -11,9 +11,9 @@ use std::path::Path;
 
 use allocator_api2::alloc::Global;
 use hammer2_core::io::MemoryDisk;
+use hammer2_core::random::Random;
 use hammer2_core::selftest::power_cut::{MARKER_BYTES, epoch_of};
 use hammer2_harness::device::{load_image, save_image};
-use hammer2_harness::model::Random;
 use hammer2_harness::replay::Replay;
 use hammer2_harness::replay::write_log::{self, Event};
 use serde_json::json;
@@ -55,7 +55,7 @@ fn cut_everywhere(
 ) -> Result<(), Box<dyn Error>> {
     let settings = images.settings;
     let mut random = Random::new(settings.seed);
-    let mut places: Vec<usize> = (0..settings.cuts).map(|_| random.below(events.len()) + 1).collect();
+    let mut places: Vec<usize> = (0..settings.cuts).map(|_| random.index(events.len()) + 1).collect();
     places.sort_unstable();
     let mut replay = Replay::new(before);
     let (mut cut, mut acknowledged) = (0, 0);
