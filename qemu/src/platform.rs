@@ -13,7 +13,7 @@ use hammer2_kmod_shim::budget::Budget;
 use hammer2_kmod_shim::executor::{Executor, Machine};
 use hammer2_kmod_shim::heap::KernelHeap;
 use hammer2_kmod_shim::pci::{self, Found, Place, PortAccess, Ports};
-use hammer2_kmod_shim::timer::Timer;
+use hammer2_kmod_shim::timer::{TickSource, Timer};
 use hammer2_kmod_shim::virtio_blk::VirtioBlk;
 use log::error;
 use virtio_drivers::transport::pci::PciTransport;
@@ -57,6 +57,8 @@ pub(crate) struct Platform {
     places: Vec<Place>,
     /// The clock.
     pub(crate) timer: &'static Timer<Tsc>,
+    /// Of the TSC.
+    pub(crate) ticks_per_second: u64,
     /// Memory that was free at the start.
     pub(crate) memory_bytes: usize,
 }
@@ -67,8 +69,11 @@ impl Platform {
         let memory_bytes = free_memory.len();
         HEAP.add(free_memory);
         pic::start();
-        let timer = leak(Timer::new(MEMORY, Tsc::calibrate(), ALARMS)?)?;
-        let mut platform = Self { disks: Vec::new_in(MEMORY), places: Vec::new_in(MEMORY), timer, memory_bytes };
+        let tsc = Tsc::calibrate();
+        let ticks_per_second = tsc.ticks_per_second();
+        let timer = leak(Timer::new(MEMORY, tsc, ALARMS)?)?;
+        let mut platform =
+            Self { disks: Vec::new_in(MEMORY), places: Vec::new_in(MEMORY), timer, ticks_per_second, memory_bytes };
         let mut out_of_memory = false;
         pci::for_each_block_device::<IdentityMap, _>(PortAccess(CpuPorts), |found| match found {
             Ok(found) => out_of_memory |= platform.attach(found).is_err(),

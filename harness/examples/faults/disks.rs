@@ -89,7 +89,7 @@ pub(crate) fn put_back(qmp: &mut Qmp, number: usize) -> Result<(), Box<dyn Error
 }
 
 /// What can be broken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Read,
     Write,
@@ -150,7 +150,7 @@ pub(crate) fn statistic(qmp: &mut Qmp, number: usize, name: &str) -> Result<u64,
     disk["stats"][name].as_u64().ok_or(format!("QEMU doesn't count {name}").into())
 }
 
-/// How many requests of a disk have failed.
-pub(crate) fn failures(qmp: &mut Qmp, number: usize, kind: Kind) -> Result<u64, Box<dyn Error>> {
-    statistic(qmp, number, kind.counter())
+/// How many requests of a disk, of some kinds, have failed.
+pub(crate) fn failures(qmp: &mut Qmp, number: usize, kinds: &[Kind]) -> Result<u64, Box<dyn Error>> {
+    kinds.iter().map(|kind| statistic(qmp, number, kind.counter())).sum()
 }

@@ -29,7 +29,7 @@ pub(super) fn disk_full(settings: &Settings) -> Result<(), Box<dyn Error>> {
     fail(&mut rig.qmp, NUMBER, &[Kind::Write], ENOSPC)?;
     rig.wait_for_leaving(NUMBER)?;
     rig.machine.wait_for_epochs(2)?;
-    ensure(failures(&mut rig.qmp, NUMBER, Kind::Write)? > 0, "QEMU has let no write fail")?;
+    ensure(failures(&mut rig.qmp, NUMBER, &[Kind::Write])? > 0, "QEMU has let no write fail")?;
     mend(&mut rig.qmp, NUMBER)?;
     rig.wait_for_return(NUMBER)?;
     rig.finish()
