@@ -7,5 +7,6 @@ pub mod device;
 pub mod executor;
 pub mod model;
 pub mod mount;
+pub mod replay;
 pub mod sim;
 pub mod time_source;
