@@ -19,10 +19,12 @@ mod files;
 mod front;
 mod mailbox;
 mod names;
+mod nodes;
 mod refusal;
 mod run;
 mod server;
 mod signals;
 mod space;
+mod under_way;
 
 pub use run::{EndError, MountPoint, Options};
