@@ -7,5 +7,7 @@ pub mod device;
 pub mod executor;
 pub mod model;
 pub mod mount;
+mod pfs_label;
+mod random;
 pub mod sim;
 pub mod time_source;

@@ -31,6 +31,7 @@ pub(super) enum Operation {
     Seek,
     FAllocate,
     CopyFileRange,
+    Snapshot,
 }
 
 /// Counts since the mount.

@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
 use std::thread;
 
+use rustix::fs::{XattrFlags, setxattr};
+use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::mounted::{Volume, noise, wait_until};
@@ -109,7 +111,17 @@ fn snapshots_are_mounted_by_their_label() {
     mounted.unmount_well();
     let mounted = volume.mount(&[]);
     assert_eq!(fs::read(mounted.path("file")).unwrap(), b"after");
+    // While it is mounted, the mount makes them.
+    volume.succeed(&["snapshot", "mnt", "AFTER"]);
+    volume.refuse(&["snapshot", "mnt", "AFTER"], 2, "already");
+    volume.refuse(&["snapshot", ".", "AFTER"], 2, "no HAMMER2 filesystem");
+    fs::create_dir(mounted.path("inside")).unwrap();
+    volume.refuse(&["snapshot", "mnt/inside", "INSIDE"], 2, "no HAMMER2 filesystem");
+    let asked = setxattr(mounted.path(""), "system.hammer2.snapshot", b"a/b", XattrFlags::empty());
+    assert_eq!(asked, Err(Errno::INVAL));
+    fs::write(mounted.path("file"), b"later").unwrap();
     mounted.unmount_well();
+    assert_eq!(volume.succeed(&["cat", "v.img@AFTER:/file"]), "after");
     volume.check();
 }
 

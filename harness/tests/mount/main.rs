@@ -3,5 +3,7 @@
 mod cluster;
 mod content;
 mod ends;
+mod exchange;
 mod killed;
 mod mounted;
+mod tour;
