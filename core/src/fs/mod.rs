@@ -13,6 +13,7 @@ mod directory;
 mod dirty_places;
 mod encoding;
 mod error;
+mod exchange;
 mod file;
 mod file_cache;
 mod gate;
