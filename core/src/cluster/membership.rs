@@ -309,7 +309,7 @@ impl Cluster {
     }
 
     /// Where the member with this fsid is among the nodes that were opened.
-    fn place_of(&self, fsid: Uuid) -> Option<NodeIndex> {
+    pub(super) fn place_of(&self, fsid: Uuid) -> Option<NodeIndex> {
         self.members().find(|(_, member)| member.fsid.get() == fsid).map(|(index, _)| index)
     }
 }

@@ -7,6 +7,7 @@ use crate::cluster::{
     ScrubCounts,
 };
 use crate::media::Uuid;
+use crate::media::cluster_record::Member;
 
 impl FileSystem {
     /// How the cluster is; none for a filesystem that never was a cluster's.
@@ -20,7 +21,7 @@ impl FileSystem {
     }
 
     /// Members that aren't among its nodes.
-    pub fn missing_members(&self) -> heapless::Vec<Uuid, MAX_NODES> {
+    pub fn missing_members(&self) -> heapless::Vec<Member, MAX_NODES> {
         self.cluster.missing_members()
     }
 

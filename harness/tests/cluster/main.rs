@@ -2,6 +2,7 @@
 
 mod members;
 mod membership;
+mod membership_crashes;
 mod slaves;
 mod torn_headers;
 
