@@ -24,6 +24,7 @@ impl Cluster {
     ) -> Result<ResyncCounts, ResyncError> {
         self.flush().await?;
         let counts = self.catch_up(target, pause).await?;
+        self.set_roots().await?;
         self.stage().await?;
         self.commit_next().await?;
         Ok(counts)
