@@ -4,6 +4,8 @@ mod members;
 mod membership;
 mod membership_crashes;
 mod slaves;
+mod split_brain;
+mod tool;
 mod torn_headers;
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
