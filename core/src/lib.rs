@@ -11,7 +11,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`fs`] | files and directories: what a user calls |
-//! | [`cluster`] | nodes as one: commands down, one answer up; today with one node |
+//! | [`cluster`] | nodes as one: commands down, one answer up; with as many nodes as there are |
 //! | [`node`] | one member: a volume set with its super-root and PFSs |
 //! | [`freemap`] | where new blocks go |
 //! | [`chain`] | one node's topology: lookup, iteration, modified chains |
@@ -19,7 +19,8 @@
 //! | [`media`] | what is on disk: plain data, no I/O |
 //! | [`memory`] | the heap that is given, and can run out |
 //!
-//! Beside them: [`newfs`] makes filesystems, [`fsck`] checks them, [`manifest`] puts all of one into text.
+//! Beside them: [`newfs`] makes filesystems, [`fsck`] checks them, [`manifest`] puts all of one into text; [`random`] serves
+//! tests and simulators.
 //!
 //! # Example
 //!
@@ -128,5 +129,6 @@ pub mod media;
 pub mod memory;
 pub mod newfs;
 pub mod node;
+pub mod random;
 #[cfg(feature = "selftest")]
 pub mod selftest;

@@ -71,18 +71,24 @@ impl Subject {
         fs
     }
 
-    /// Has every caller write to its file and sync it, all at once. What each was told.
+    /// Has every caller write to its file, and sync it once all have written. What each was told.
     fn write_and_sync(&self, fs: &FileSystem) -> Vec<Result<(), Error>> {
         let (outcomes, told) = (RefCell::new(Vec::new()), Wakers::default());
         let executor = Executor::new(self.clock);
-        for caller in 0..CALLERS {
+        // First all the writes: how many commits there are must not hang on which of them the device is quick to finish.
+        let written = executor.block_on(async {
+            let mut written = Vec::new();
+            for caller in 0..CALLERS {
+                let file = fs.lookup(Inum::PFS_ROOT, &[caller | 0x80]).await.unwrap();
+                fs.write(file, 0, &[caller; 600]).await.unwrap();
+                written.push(file);
+            }
+            written
+        });
+        for file in written {
             let (outcomes, told) = (&outcomes, &told);
             executor.spawn(async move {
-                let file = fs.lookup(Inum::PFS_ROOT, &[caller | 0x80]).await.unwrap();
-                let outcome = match fs.write(file, 0, &[caller; 600]).await {
-                    Ok(()) => fs.fsync(file).await,
-                    failed => failed,
-                };
+                let outcome = fs.fsync(file).await;
                 outcomes.borrow_mut().push(outcome);
                 told.wake_all();
             });

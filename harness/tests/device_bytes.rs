@@ -11,7 +11,7 @@ use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device
 use hammer2_core::media::{FileKind, Inum, Timestamp};
 use hammer2_core::memory::{self, Heap};
 use hammer2_core::newfs::{NewfsOptions, newfs};
-use hammer2_core::selftest::random::Random;
+use hammer2_core::random::Random;
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
 use hammer2_harness::time_source::HostTime;

@@ -15,9 +15,10 @@ use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device
 use hammer2_core::media::{FileKind, Inum, Timestamp};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
+use hammer2_core::random::Random;
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
-use hammer2_harness::model::{Dice, Model, Random, Step, difference};
+use hammer2_harness::model::{Dice, Model, Step, difference};
 use hammer2_kmod_shim::budget::Budget;
 
 const HEAP: Heap = &Global;
@@ -105,7 +106,7 @@ impl World {
     }
 
     async fn steps(&mut self, fs: &FileSystem, model: &mut Model, limit: usize) {
-        for _ in 0..self.dice.random.below(limit) {
+        for _ in 0..self.dice.random.index(limit) {
             let step = self.dice.step(model);
             self.step(fs, model, &step).await;
         }
@@ -121,17 +122,17 @@ async fn sequence(world: &mut World, rounds: u64) {
     // Snapshots by label; the first is the PFS made by newfs. Any of them is changed, copied and removed.
     let mut models = BTreeMap::from([("DATA".to_owned(), Model::new())]);
     for round in 0..rounds {
-        let chosen = world.dice.random.below(models.len());
+        let chosen = world.dice.random.index(models.len());
         let (label, mut model) =
             models.iter().nth(chosen).map(|(label, model)| (label.clone(), model.clone())).unwrap();
         let fs = world.mount(&label).await;
         compare(&fs, &model).await;
         world.steps(&fs, &mut model, 60).await;
-        if world.dice.random.below(4) == 0 {
+        if world.dice.random.index(4) == 0 {
             // The power goes: what was not made durable is lost, and only that.
             fs.sync().await.unwrap();
             let mut committed = model.clone();
-            for _ in 0..world.dice.random.below(30) {
+            for _ in 0..world.dice.random.index(30) {
                 let step = world.dice.step(&model);
                 if world.step(&fs, &mut model, &step).await && step.commits() {
                     committed = model.clone();
@@ -140,20 +141,20 @@ async fn sequence(world: &mut World, rounds: u64) {
             drop(fs);
             model = committed;
         } else {
-            if world.dice.random.below(2) == 0 {
+            if world.dice.random.index(2) == 0 {
                 let copy = format!("snap{round}");
                 world.step(&fs, &mut model, &Step::Snapshot(copy.clone())).await;
                 models.insert(copy, model.clone());
             }
             let cluster = fs.unmount().await.unwrap();
             if models.len() > 4 {
-                let gone = models.keys().nth(world.dice.random.below(models.len())).unwrap().clone();
+                let gone = models.keys().nth(world.dice.random.index(models.len())).unwrap().clone();
                 if gone != label {
                     assert_eq!(cluster.delete_pfs(gone.as_bytes()).await, Ok(PfsOutcome::Done));
                     models.remove(&gone);
                 }
             }
-            for _ in 0..world.dice.random.below(4) {
+            for _ in 0..world.dice.random.index(4) {
                 let freed = cluster.bulkfree().await.unwrap();
                 assert_eq!((freed.repaired, freed.unstaged), (0, 0), "the freemap was right before");
             }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use allocator_api2::alloc::Global;
-use hammer2_core::io::{Clock, Disk, DiskOptions, boxed_device};
+use hammer2_core::io::{Clock, DeviceBox, boxed_device};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::selftest::{Environment, Failure, Meter, cases};
 use hammer2_harness::clock::HostClock;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 const HEAP: Heap = &Global;
 /// Of each scratch disk.
-const SCRATCH_BYTES: [u64; 3] = [2 << 30, 5 << 30, 1 << 30];
+const SCRATCH_BYTES: [u64; 5] = [2 << 30, 5 << 30, 1 << 30, 1 << 30, 1 << 30];
 
 static METERED: Budget<Global> = Budget::new(Global, usize::MAX);
 
@@ -58,15 +58,14 @@ impl Environment for Host {
         self.clock
     }
 
-    fn scratch_disks(&self) -> Result<HeapVec<Disk>, Failure> {
-        let mut disks = HeapVec::new_in(HEAP);
+    fn scratch_devices(&self) -> Result<HeapVec<DeviceBox>, Failure> {
+        let mut devices = HeapVec::new_in(HEAP);
         for index in 0..SCRATCH_BYTES.len() {
             let path = self.directory.path().join(index.to_string());
             let device = FileDevice::open(&path, Access::Write)?;
-            let device = boxed_device(HEAP, device)?;
-            push(&mut disks, Disk::new(HEAP, device, self.clock, DiskOptions::default())?)?;
+            push(&mut devices, boxed_device(HEAP, device)?)?;
         }
-        Ok(disks)
+        Ok(devices)
     }
 
     fn run(&self, work: Pin<&mut dyn Future<Output = ()>>) {

@@ -7,6 +7,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod boot;
+mod cluster;
 mod descriptors;
 mod interrupts;
 #[cfg(not(target_os = "none"))]
@@ -15,6 +16,7 @@ mod options;
 mod platform;
 mod power_cut;
 mod serial;
+mod slots;
 mod stack_guard;
 mod start_info;
 mod suite;
@@ -48,7 +50,8 @@ fn run(start_info: &'static StartInfo) -> Verdict {
         Ok(options) => options,
         Err(word) => {
             println!(
-                "kernel: `{word}` on the command line isn't understood; use mode=suite, walk, power-cut or power-check"
+                "kernel: `{word}` on the command line isn't understood; use mode=suite, walk, power-cut, power-check, \
+                 cluster or cluster-check"
             );
             return Verdict::Fail;
         }
@@ -67,11 +70,16 @@ fn run(start_info: &'static StartInfo) -> Verdict {
             return Verdict::Fail;
         }
     };
+    if let Some(rate) = options.console_rate {
+        serial::slow_down(platform.ticks_per_second / rate);
+    }
     println!("kernel: {} MiB free, {} virtio disks", platform.memory_bytes >> 20, platform.disks.len());
     match options.mode {
         Mode::Suite => suite::run(&platform),
         Mode::Walk => walk::run(&platform, &options.nodes),
         Mode::PowerCut => power_cut::work(&platform, &options),
         Mode::PowerCheck => power_cut::check(&platform, &options),
+        Mode::Cluster => cluster::work(&platform, &options),
+        Mode::ClusterCheck => cluster::check(&platform, &options),
     }
 }

@@ -1,5 +1,9 @@
-//! The kernel command line: `mode=suite`, `mode=walk nodes=0,0,1`, `mode=power-cut seed=1 epochs=40` or
-//! `mode=power-check seed=1 acknowledged=17`.
+//! The kernel command line: `mode=suite`, `mode=walk nodes=0,0,1`, `mode=power-cut seed=1 epochs=40`,
+//! `mode=power-check seed=1 acknowledged=17`, `mode=cluster seed=1 deadline=2000` or `mode=cluster-check seed=1 acknowledged=17`.
+
+use core::num::NonZeroU64;
+
+use hammer2_core::io::{DiskOptions, Duration};
 
 /// Disks that can be assigned to nodes.
 const MAX_DISKS: usize = 32;
@@ -15,6 +19,10 @@ pub(crate) enum Mode {
     PowerCut,
     /// Check what a power cut has left on the first disk.
     PowerCheck,
+    /// Do a workload on the cluster that the disks are the nodes of, until the console says that it is enough.
+    Cluster,
+    /// Check what a power cut has left on the cluster.
+    ClusterCheck,
 }
 
 /// The options, as given.
@@ -29,18 +37,36 @@ pub(crate) struct Options {
     pub(crate) epochs: u64,
     /// The last epoch of the workload that was acknowledged.
     pub(crate) acknowledged: u64,
+    /// Bytes a second that the console takes.
+    pub(crate) console_rate: Option<NonZeroU64>,
+    /// How long a node of a cluster may take to answer.
+    pub(crate) deadline: Duration,
 }
 
 impl Options {
     /// Reads a command line. `Err` is the word that isn't understood.
     pub(crate) fn parse(command_line: &str) -> Result<Self, &str> {
-        let mut options = Self { mode: Mode::Suite, nodes: heapless::Vec::new(), seed: 1, epochs: 1, acknowledged: 0 };
+        let mut options = Self {
+            mode: Mode::Suite,
+            nodes: heapless::Vec::new(),
+            seed: 1,
+            epochs: 1,
+            acknowledged: 0,
+            console_rate: None,
+            deadline: DiskOptions::default().deadline,
+        };
         for word in command_line.split_ascii_whitespace() {
             match word.split_once('=') {
                 Some(("mode", "suite")) => options.mode = Mode::Suite,
                 Some(("mode", "walk")) => options.mode = Mode::Walk,
                 Some(("mode", "power-cut")) => options.mode = Mode::PowerCut,
                 Some(("mode", "power-check")) => options.mode = Mode::PowerCheck,
+                Some(("mode", "cluster")) => options.mode = Mode::Cluster,
+                Some(("mode", "cluster-check")) => options.mode = Mode::ClusterCheck,
+                Some(("deadline", number)) => {
+                    options.deadline = Duration::from_millis(number.parse().map_err(|_| word)?);
+                }
+                Some(("console-rate", number)) => options.console_rate = Some(number.parse().map_err(|_| word)?),
                 Some(("seed", number)) => options.seed = number.parse().map_err(|_| word)?,
                 Some(("epochs", number)) => options.epochs = number.parse().map_err(|_| word)?,
                 Some(("acknowledged", number)) => options.acknowledged = number.parse().map_err(|_| word)?,

@@ -1,9 +1,8 @@
 //! Writing until the power goes, and looking at what a cut has left: the kernel's half of `scripts/boot --power-cut`.
 
 use hammer2_core::cluster::PfsSelector;
-use hammer2_core::fs::{FileSystem, MountOptions, TimeSource};
+use hammer2_core::fs::{FileSystem, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, boxed_device};
-use hammer2_core::media::Timestamp;
 use hammer2_core::memory::{self, Vec};
 use hammer2_core::selftest::{Failure, power_cut};
 use hammer2_kmod_shim::executor::Executor;
@@ -11,23 +10,10 @@ use hammer2_kmod_shim::executor::Executor;
 use crate::options::Options;
 use crate::platform::{CORE_MEMORY, MEMORY, Platform};
 use crate::println;
+use crate::time::Undated;
 use crate::verdict::Verdict;
 
 const LABEL: &[u8] = b"DATA";
-
-/// The machine knows no time of day.
-struct Undated;
-
-impl TimeSource for Undated {
-    fn now(&self) -> Timestamp {
-        Timestamp { microseconds: 0 }
-    }
-
-    /// One node needs no numbers that others can't guess.
-    fn random(&self) -> u64 {
-        0
-    }
-}
 
 /// Does the workload on the volume on the first disk.
 pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
@@ -49,7 +35,8 @@ pub(crate) fn check(platform: &Platform, options: &Options) -> Verdict {
     })
 }
 
-fn verdict(platform: &Platform, work: impl Future<Output = Result<(), Failure>>) -> Verdict {
+/// Does some work; how that went.
+pub(crate) fn verdict(platform: &Platform, work: impl Future<Output = Result<(), Failure>>) -> Verdict {
     let outcome = Executor::new(MEMORY).map_err(Failure::from).and_then(|executor| platform.run(&executor, work));
     match outcome {
         Ok(()) => Verdict::Pass,

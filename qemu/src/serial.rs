@@ -1,15 +1,21 @@
 //! The console: the first serial port.
 
+use core::arch::x86_64::_rdtsc;
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::instructions::port::Port;
 
 const BASE: u16 = 0x3f8;
 const LINE_STATUS: u16 = BASE + 5;
+const DATA_READY: u8 = 1;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
 
 /// What the transmitter takes once it is empty. Asking before every byte would be most of the console's cost.
 const FIFO_BYTES: usize = 16;
+
+/// How long a byte takes, in ticks of the TSC: nothing, unless the console is to be a slow one.
+static TICKS_PER_BYTE: AtomicU64 = AtomicU64::new(0);
 
 /// Writes to the port, newlines as they are.
 #[derive(Clone, Copy)]
@@ -22,6 +28,29 @@ impl Console {
             // SAFETY: a register of the serial port, which nothing else here uses.
             unsafe { Port::<u8>::new(BASE + register).write(value) };
         }
+    }
+}
+
+/// What was typed, if something was.
+pub(crate) fn typed() -> Option<u8> {
+    // SAFETY: reading the status has no side effect that matters here, and the data register has a byte when it says so.
+    unsafe {
+        let is_there = Port::<u8>::new(LINE_STATUS).read() & DATA_READY != 0;
+        is_there.then(|| Port::<u8>::new(BASE).read())
+    }
+}
+
+/// Makes the console as slow as a real line: the emulated one takes everything at once.
+pub(crate) fn slow_down(ticks_per_byte: u64) {
+    TICKS_PER_BYTE.store(ticks_per_byte, Ordering::Relaxed);
+}
+
+fn pause(bytes: usize) {
+    // SAFETY: every 64-bit x86 has it.
+    let now = || unsafe { _rdtsc() };
+    let end = now() + TICKS_PER_BYTE.load(Ordering::Relaxed) * bytes as u64;
+    while now() < end {
+        core::hint::spin_loop();
     }
 }
 
@@ -38,6 +67,7 @@ impl Write for Console {
                 // SAFETY: the port's data register.
                 unsafe { data.write(*byte) };
             }
+            pause(chunk.len());
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use core::arch::x86_64::_rdtsc;
 
+use hammer2_core::fs::TimeSource;
+use hammer2_core::media::Timestamp;
 use hammer2_kmod_shim::timer::TickSource;
 use x86_64::instructions::port::Port;
 
@@ -48,6 +50,20 @@ impl TickSource for Tsc {
 
     fn ticks_per_second(&self) -> u64 {
         self.ticks_per_second
+    }
+}
+
+/// The machine knows no time of day.
+pub(crate) struct Undated;
+
+impl TimeSource for Undated {
+    fn now(&self) -> Timestamp {
+        Timestamp { microseconds: 0 }
+    }
+
+    /// No two mounts begin at the same tick; nobody here wants to guess when.
+    fn random(&self) -> u64 {
+        read().wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 

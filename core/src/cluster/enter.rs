@@ -62,13 +62,20 @@ impl Cluster {
         self.members.len() == 1 && pfs.kind == PfsKind::Master && pfs.masters <= 1 && has_no_record()
     }
 
-    /// Looks again at a node that left: its devices are reset, its headers read. It then is behind, or stays away, as at a
-    /// mount. Nothing else may be done meanwhile.
+    /// Has a node that left begin anew: its devices are reset, its headers read. Others may be asked meanwhile.
+    pub async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
+        match self.member(index).state.get() {
+            MemberState::Ejected(_) | MemberState::Aside(_) => self.member(index).node.reopen().await,
+            MemberState::InSync | MemberState::Behind(_) => Ok(()),
+        }
+    }
+
+    /// Looks again at a node that has begun anew. It then is behind, or stays away, as at a mount. Nothing else may be done
+    /// meanwhile.
     pub async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
         let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else {
             return Ok(self.member(index).state.get());
         };
-        self.member(index).node.reopen().await?;
         let found = self.look_at_all(clid, self.slots.root()).await?;
         let seen = seen(&found);
         let plan = match assemble(&seen, &Ask::of(Mount::Quorum)) {
@@ -81,7 +88,7 @@ impl Cluster {
         let (state, seen) = (plan.states[usize::from(index.0)], &seen[usize::from(index.0)]);
         let state = match (member_state(state, seen), seen.record) {
             // It holds the last commit, but not what was done since.
-            (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt { since: record.tid, thorough: false }),
+            (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt::since(record.tid)),
             (state, _) => state,
         };
         self.member(index).state.set(state);
@@ -260,10 +267,8 @@ fn member_state(state: State, seen: &Seen<'_>) -> MemberState {
     let tid = seen.record.ok().flatten().map_or(ModifyTid(0), |record| record.tid);
     match state {
         State::Current => MemberState::InSync,
-        State::Behind => MemberState::Behind(Debt { since: tid, thorough: false }),
-        State::Undo(_) | State::Compare(_) | State::Blank => {
-            MemberState::Behind(Debt { since: ModifyTid(0), thorough: true })
-        }
+        State::Behind => MemberState::Behind(Debt::since(tid)),
+        State::Undo(_) | State::Compare(_) | State::Blank => MemberState::Behind(Debt::EVERYTHING),
         other => MemberState::Aside(other),
     }
 }

@@ -5,7 +5,7 @@ use super::{Error, FileSystem};
 use crate::cluster::{GivenBlock, Modification, StoredBlock};
 use crate::io::Buffer;
 use crate::media::geometry::{FILE_BLOCK_BYTES, MIN_RADIX};
-use crate::media::{CheckMethod, Compression, InodeMeta, Key, KeyRange, Methods, Radix};
+use crate::media::{CheckMethod, Compression, InodeMeta, Key, KeyRange, Methods, Radix, is_zero};
 use crate::memory::NoMemory;
 
 /// What becomes of a file block in memory.
@@ -152,8 +152,4 @@ impl FileSystem {
     fn block_buffer(&self, bytes: usize) -> Result<Buffer, NoMemory> {
         if bytes == FILE_BLOCK_BYTES { self.page_buffer(None) } else { Buffer::new(self.heap, bytes) }
     }
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }

@@ -5,7 +5,7 @@ use super::seen::fingerprint;
 use super::topology::{Role, Walk};
 use super::{Checker, Cost, Quirk, Subject};
 use crate::media::geometry::FILE_BLOCK_BYTES;
-use crate::media::{Blockref, Compression, Corruption, FileKind, Inode, KeyRange, Radix};
+use crate::media::{Blockref, Compression, Corruption, FileKind, Inode, KeyRange, Radix, is_zero};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
@@ -110,7 +110,7 @@ impl Checker<'_, '_> {
                 self.content.bytes()
             }
         };
-        if content.get(rest..).is_some_and(|tail| tail.iter().any(|byte| *byte != 0)) {
+        if content.get(rest..).is_some_and(|tail| !is_zero(tail)) {
             self.reports.quirk(Quirk::FileTail);
         }
         self.recent.add(bref);

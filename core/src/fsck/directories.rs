@@ -6,7 +6,9 @@ use super::topology::{Role, Walk};
 use super::{Checker, Cost, Quirk, Subject, Trouble};
 use crate::media::check::xxhash64;
 use crate::media::dirent::EMBEDDED_NAME_BYTES;
-use crate::media::{BlockKind, Blockref, Corruption, Dirent, FileKind, Inode, Inum, Key, KeyRange, directory_hash};
+use crate::media::{
+    BlockKind, Blockref, Corruption, Dirent, FileKind, Inode, Inum, Key, KeyRange, directory_hash, is_zero,
+};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// The names seen last that share a hash, by a hash of another kind: two of them that are equal are one name twice.
@@ -135,7 +137,7 @@ impl Checker<'_, '_> {
     }
 
     fn note_tail(&mut self, tail: &[u8]) {
-        if tail.iter().any(|byte| *byte != 0) {
+        if !is_zero(tail) {
             self.reports.quirk(Quirk::NameTail);
         }
     }

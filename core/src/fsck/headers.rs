@@ -5,7 +5,7 @@ use super::reporter::Reporter;
 use super::{Cost, Trouble};
 use crate::io::Disk;
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, SLOT_BYTES, allocator_size, header_copies, twin_offset};
-use crate::media::{Blockref, Corruption, VolumeHeader};
+use crate::media::{Blockref, Corruption, VolumeHeader, is_zero};
 use crate::memory::{Heap, NoMemory};
 use crate::node::{HeaderImage, copy_fits};
 use zerocopy::IntoBytes;
@@ -97,7 +97,7 @@ fn twin_fits(disk: &Disk, twin: usize) -> bool {
 }
 
 fn is_blank(header: &VolumeHeader) -> bool {
-    header.as_bytes().iter().all(|byte| *byte == 0)
+    is_zero(header.as_bytes())
 }
 
 /// What a copy gets wrong by itself, and against the newest copy of its volume.

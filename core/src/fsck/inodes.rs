@@ -6,7 +6,9 @@ use super::topology::{Role, Walk};
 use super::{Checker, Cost, Quirk, Subject, Trouble};
 use crate::media::blockref::BlockFlags;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags, hidden_name};
-use crate::media::{BlockKind, Blockref, CheckMethod, Compression, Corruption, FileKind, Inode, Inum, Key, KeyRange};
+use crate::media::{
+    BlockKind, Blockref, CheckMethod, Compression, Corruption, FileKind, Inode, Inum, Key, KeyRange, is_zero,
+};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// What is known of an inode.
@@ -160,7 +162,7 @@ impl Checker<'_, '_> {
         }
         let embedded = meta.flags().contains(InodeFlags::DIRECTDATA);
         let end = usize::try_from(meta.size()).unwrap_or(EMBEDDED_BYTES).min(EMBEDDED_BYTES);
-        if embedded && inode.body[end..].iter().any(|byte| *byte != 0) {
+        if embedded && !is_zero(&inode.body[end..]) {
             self.reports.quirk(Quirk::FileTail);
         }
     }

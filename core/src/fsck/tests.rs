@@ -17,9 +17,9 @@ use crate::io::{Clock, Instant};
 use crate::media::geometry::header_offset;
 use crate::media::{CheckMethod, FileKind, VolumeHeader};
 use crate::newfs::NewfsOptions;
+use crate::random::Random;
 use crate::selftest::image::population::{Scale, populate};
 use crate::selftest::image::{Content, Editor, FileRecipe, Image, ImageError, IndirectSizes, Spread};
-use crate::selftest::random::Random;
 
 const HEAP: Heap = &Global;
 const VOLUME_BYTES: u64 = 1 << 30;

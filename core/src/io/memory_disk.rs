@@ -8,6 +8,7 @@ use core::ops::{Deref, Range};
 use core::task::{Context, Poll};
 
 use super::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+use crate::media::is_zero;
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// The unit memory is taken in.
@@ -73,7 +74,7 @@ impl MemoryDisk {
             let source = &bytes[piece.in_bytes];
             let index = match find(&pages, piece.number) {
                 Ok(index) => index,
-                Err(_) if source.iter().all(|byte| *byte == 0) => continue,
+                Err(_) if is_zero(source) => continue,
                 Err(index) => {
                     let page = Buffer::new(self.heap, PAGE_BYTES as usize).map_err(|NoMemory| DeviceError::NoSpace)?;
                     pages.try_reserve(1).map_err(|_| DeviceError::NoSpace)?;

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use crate::fs::{Attributes, Error, FileSystem};
 use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
+use crate::media::is_zero;
 
 /// Hole bytes of one file that are digested at most: some seconds' work. A size can promise any number of them.
 pub const MOST_HOLE_BYTES: u64 = 16 << 30;
@@ -37,7 +38,7 @@ pub(super) async fn digest(fs: &FileSystem, file: &Attributes, buffer: &mut Buff
         let bytes = &buffer.bytes()[..count];
         digest.update(bytes);
         at += count as u64;
-        if bytes.iter().all(|byte| *byte == 0) {
+        if is_zero(bytes) {
             // Probably a hole; what else of it there is needn't be read.
             let end = next_data(fs, file, at).await?;
             while at < end {

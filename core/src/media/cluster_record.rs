@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use super::check::xxhash64;
 use super::cluster_version::{CommitId, CommitSeq, EpochCounter, EpochId, Nonce, Version};
-use super::{Blockref, Corruption, MirrorTid, ModifyTid, PfsKind, Uuid};
+use super::{Blockref, Corruption, MirrorTid, ModifyTid, PfsKind, Uuid, is_zero};
 
 /// Bytes of a record.
 pub const CLUSTER_RECORD_BYTES: usize = 1024;
@@ -410,7 +410,7 @@ const_assert_eq!(core::mem::offset_of!(StoredRecord, check), CHECK_AT);
 impl StoredRecord {
     /// True for a place that holds nothing.
     pub fn is_free(&self) -> bool {
-        self.as_bytes().iter().all(|byte| *byte == 0)
+        is_zero(self.as_bytes())
     }
 
     /// True for a record, good or damaged; whatever else is in its place is somebody else's.

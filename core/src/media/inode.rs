@@ -5,7 +5,7 @@ use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{BlockArray, Corruption, Inum, Key, KeyRange, ModifyTid, Timestamp, Uuid};
+use super::{BlockArray, Corruption, Inum, Key, KeyRange, ModifyTid, Timestamp, Uuid, is_zero};
 
 /// Bytes of an inode.
 pub const INODE_BYTES: usize = 1024;
@@ -348,7 +348,7 @@ impl InodeMeta {
     /// True when the name field isn't zero behind the name.
     pub fn has_stray_name_bytes(&self) -> bool {
         let len = usize::from(self.name_len.get()).min(INODE_NAME_BYTES);
-        self.filename[len..].iter().any(|byte| *byte != 0)
+        !is_zero(&self.filename[len..])
     }
 }
 

@@ -21,6 +21,7 @@ pub mod numbers;
 pub mod record_table;
 pub mod uuid;
 pub mod volume_header;
+pub mod zero;
 
 pub use block_array::BlockArray;
 pub use blockref::{BlockKind, BlockName, Blockref, Methods};
@@ -33,3 +34,4 @@ pub use inode::{FileKind, Inode, InodeMeta, PfsKind, PfsSubkind};
 pub use numbers::{DataOff, Inum, Key, KeyBits, KeyRange, MediaOffset, MirrorTid, ModifyTid, Radix, Timestamp};
 pub use uuid::Uuid;
 pub use volume_header::VolumeHeader;
+pub use zero::is_zero;

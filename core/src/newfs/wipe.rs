@@ -8,6 +8,7 @@ use core::task::Poll;
 
 use super::error::NewfsError;
 use crate::io::{Buffer, DeviceOffset, Disk};
+use crate::media::is_zero;
 use crate::memory::{self, Box, Heap, Vec};
 
 /// Bytes of one request.
@@ -56,7 +57,7 @@ async fn lane(disk: &Disk, ranges: &[Range<u64>], next: &Cell<Position>, heap: H
         }
         let failed = NewfsError::at(disk.info(), piece.start);
         buffer = disk.read(DeviceOffset(piece.start), buffer).await.map_err(&failed)?;
-        if buffer.bytes().iter().any(|byte| *byte != 0) {
+        if !is_zero(buffer.bytes()) {
             buffer.bytes_mut().fill(0);
             buffer = disk.write(DeviceOffset(piece.start), buffer).await.map_err(&failed)?;
         }

@@ -7,7 +7,7 @@ use super::{Ingredient, Node, NodeError};
 use crate::io::{Buffer, DeviceError, DeviceOffset, Disk};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
-use crate::media::{Corruption, MirrorTid, VolumeHeader};
+use crate::media::{Corruption, MirrorTid, VolumeHeader, is_zero};
 use crate::memory::{Heap, NoMemory};
 
 /// What [blots](HeaderImage::blot) are full of.
@@ -58,7 +58,7 @@ impl HeaderImage {
 
     /// True when nothing was ever written there.
     fn is_blank(&self) -> bool {
-        self.0.bytes().iter().all(|byte| *byte == 0)
+        is_zero(self.0.bytes())
     }
 
     /// The header.
@@ -120,6 +120,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
     let mut refusal = OpenError::Header { device: device(), corruption: Corruption::NoHeader };
     let mut spare = None;
     let mut torn = heapless::Vec::new();
+    let mut timeouts = 0;
     for place in Place::all() {
         let offset = place.offset();
         if disk.info().size_bytes < offset.saturating_add(VOLUME_HEADER_BYTES as u64) {
@@ -133,6 +134,11 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
             Ok(buffer) => HeaderImage(buffer),
             Err(error) => {
                 refusal = OpenError::Device { device: device(), error };
+                // One place may be bad; of a device that doesn't answer not all are waited for.
+                timeouts += usize::from(error == DeviceError::Timeout);
+                if timeouts == 2 {
+                    return Err(refusal);
+                }
                 let _ = torn.push(place);
                 continue;
             }

@@ -7,15 +7,14 @@ mod cases;
 pub mod image;
 mod mounted;
 pub mod power_cut;
-pub mod random;
 pub mod survey;
 
 use core::fmt;
 use core::future::Future;
 use core::pin::{Pin, pin};
 
-use crate::io::{Clock, Disk};
-use crate::memory::{Heap, Vec};
+use crate::io::{Clock, DeviceBox, Disk, DiskOptions};
+use crate::memory::{self, Heap, Vec};
 
 /// What a case runs in.
 pub trait Environment {
@@ -28,8 +27,18 @@ pub trait Environment {
     /// The time.
     fn clock(&self) -> &'static dyn Clock;
 
-    /// Disks whose content is of no use to anybody: at least two, each of at least 1 GiB.
-    fn scratch_disks(&self) -> Result<Vec<Disk>, Failure>;
+    /// Devices whose content is of no use to anybody: at least five, each of at least 1 GiB. Nothing is under way on them.
+    fn scratch_devices(&self) -> Result<Vec<DeviceBox>, Failure>;
+
+    /// The same as disks.
+    fn scratch_disks(&self) -> Result<Vec<Disk>, Failure> {
+        let heap = self.heap();
+        let mut disks = Vec::new_in(heap);
+        for device in self.scratch_devices()? {
+            memory::push(&mut disks, Disk::new(heap, device, self.clock(), DiskOptions::default())?)?;
+        }
+        Ok(disks)
+    }
 
     /// Polls `work` to its end.
     fn run(&self, work: Pin<&mut dyn Future<Output = ()>>);

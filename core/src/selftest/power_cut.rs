@@ -4,12 +4,12 @@
 //! volume knows every byte that must be there. The first thing an epoch writes is its *marker*: where that is found among the
 //! writes of a disk, the sync of the epoch before was acknowledged.
 
-use super::random::Random;
 use super::{Failure, ensure};
 use crate::cluster::EntryBatch;
 use crate::fs::{Cookie, Error, FileSystem, NewFile};
 use crate::media::{FileKind, Inum};
 use crate::memory::{self, Heap, Vec};
+use crate::random::Random;
 
 /// Bytes of a marker. It is a block of its own, and stored as it is.
 pub const MARKER_BYTES: usize = 1024;
@@ -128,6 +128,45 @@ fn fill(piece: &mut [u8], stream: u64, offset: u64) {
     }
 }
 
+/// The workload at the end of an epoch.
+pub struct Workload {
+    files: Files,
+    piece: Vec<u8>,
+}
+
+impl Workload {
+    /// Goes on with what is on the volume, after having compared it with what should be there.
+    pub async fn resume(heap: Heap, fs: &FileSystem, seed: u64) -> Result<Self, Failure> {
+        let epoch = verify(heap, fs, seed).await?;
+        Ok(Self { files: Files::after(seed, epoch), piece: memory::filled(heap, PIECE_BYTES, || 0u8)? })
+    }
+
+    /// The last epoch that was done.
+    pub fn epoch(&self) -> u64 {
+        self.files.epoch
+    }
+
+    /// Does the next epoch: it is durable afterwards. One that fails may be there or not.
+    pub async fn next_epoch(&mut self, fs: &FileSystem) -> Result<(), Error> {
+        self.files.epoch += 1;
+        let mark = match fs.lookup(Inum::PFS_ROOT, MARK).await {
+            Err(Error::NotFound) => fs.create(Inum::PFS_ROOT, MARK, &NewFile::new(FileKind::Regular, 0o644)).await?,
+            found => found?,
+        };
+        fs.write(mark, 0, &marker(self.epoch())).await?;
+        for _ in 0..OPERATIONS {
+            let operation = self.files.throw();
+            perform(fs, &self.files, operation, &mut self.piece).await?;
+            self.files.apply(operation);
+        }
+        fs.sync().await?;
+        if self.epoch().is_multiple_of(BULKFREE_EVERY) {
+            fs.bulkfree().await?;
+        }
+        Ok(())
+    }
+}
+
 /// Does epochs, calling `durable` after each.
 pub async fn work(
     heap: Heap,
@@ -136,22 +175,10 @@ pub async fn work(
     epochs: u64,
     durable: &mut dyn FnMut(u64),
 ) -> Result<(), Failure> {
-    let mut piece = memory::filled(heap, PIECE_BYTES, || 0u8)?;
-    let mut files = Files::new(seed);
-    let mark = fs.create(Inum::PFS_ROOT, MARK, &NewFile::new(FileKind::Regular, 0o644)).await?;
-    for epoch in 1..=epochs {
-        files.epoch = epoch;
-        fs.write(mark, 0, &marker(epoch)).await?;
-        for _ in 0..OPERATIONS {
-            let operation = files.throw();
-            perform(fs, &files, operation, &mut piece).await?;
-            files.apply(operation);
-        }
-        fs.sync().await?;
-        durable(epoch);
-        if epoch % BULKFREE_EVERY == 0 {
-            fs.bulkfree().await?;
-        }
+    let mut workload = Workload::resume(heap, fs, seed).await?;
+    while workload.epoch() < epochs {
+        workload.next_epoch(fs).await?;
+        durable(workload.epoch());
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use hammer2_core::fs::{FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum};
-use hammer2_core::selftest::random::Random;
+use hammer2_core::random::Random;
 
 use crate::files::directory;
 use crate::report::Written;

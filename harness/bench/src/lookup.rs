@@ -7,7 +7,7 @@ use std::time::Duration;
 use hammer2_core::fs::FileSystem;
 use hammer2_core::media::Inum;
 use hammer2_core::selftest::image::{Content, FileRecipe};
-use hammer2_core::selftest::random::Random;
+use hammer2_core::random::Random;
 
 use crate::cpu_time;
 use crate::image::RamVolume;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hammer2_core::fs::NewFile;
 use hammer2_core::media::{FileKind, Inum};
-use hammer2_core::selftest::random::Random;
+use hammer2_core::random::Random;
 
 use crate::cpu_time;
 use crate::peer::{PEER, Redox};

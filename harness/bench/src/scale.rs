@@ -7,7 +7,7 @@ use std::time::Duration;
 use hammer2_core::cluster::NewPfs;
 use hammer2_core::fs::{FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid};
-use hammer2_core::selftest::random::Random;
+use hammer2_core::random::Random;
 
 use crate::cpu_time;
 use crate::files::directory;

@@ -6,12 +6,10 @@
 mod dice;
 mod difference;
 mod perform;
-mod random;
 mod step;
 
 pub use dice::Dice;
 pub use difference::difference;
-pub use random::Random;
 pub use step::{Bytes, Step};
 
 use std::collections::BTreeMap;
@@ -224,6 +222,20 @@ impl Model {
         if let Some(other) = replaced {
             self.drop_name(other);
         }
+        true
+    }
+
+    /// Has two names change places.
+    pub fn exchange(&mut self, path: &str, other: &str) -> bool {
+        let (Some(node), Some((first, name))) = (self.find(path), self.place(path)) else { return false };
+        let (Some(other_node), Some((second, other_name))) = (self.find(other), self.place(other)) else {
+            return false;
+        };
+        if node != other_node && (self.is_below(second, node) || self.is_below(first, other_node)) {
+            return false;
+        }
+        self.entries_mut(first).insert(name.to_owned(), other_node);
+        self.entries_mut(second).insert(other_name.to_owned(), node);
         true
     }
 

@@ -3,9 +3,10 @@
 use hammer2_core::cluster::NewPfs;
 use hammer2_core::fs::{Error, FileSystem, NewAttributes, NewFile};
 use hammer2_core::media::{FileKind, PfsKind, Timestamp, Uuid};
+use hammer2_core::random::Random;
 
 use super::step::bytes;
-use super::{Bytes, Model, Random, Step, split};
+use super::{Bytes, Model, Step, split};
 
 /// When snapshots are taken, as they say it: the same in each run.
 const SNAPSHOT_TIME: Timestamp = Timestamp { microseconds: 1_700_000_000_000_000 };
@@ -51,6 +52,10 @@ impl Step {
             Self::Rename(path, new) => {
                 let ((from, name), (to, new_name)) = (split(path), split(new));
                 fs.rename(find(from).await?, name.as_bytes(), find(to).await?, new_name.as_bytes()).await
+            }
+            Self::Exchange(path, other) => {
+                let ((first, name), (second, other_name)) = (split(path), split(other));
+                fs.exchange(find(first).await?, name.as_bytes(), find(second).await?, other_name.as_bytes()).await
             }
             Self::Methods(path, compression, check) => {
                 let new = NewAttributes {

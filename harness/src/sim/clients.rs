@@ -12,8 +12,8 @@ use hammer2_core::media::{FileKind, Inum};
 use super::host::Host;
 use super::model::{Change, Entries};
 use super::nodes::HEAP;
-use super::random::Random;
 use super::world::World;
+use hammer2_core::random::Random;
 
 /// In virtual time, for any operation while a quorum is healthy: a few deadlines of devices.
 const LIMIT_NANOSECONDS: u64 = 60_000_000_000;
@@ -213,7 +213,7 @@ impl Session<'_> {
             0 => {}
             1 => random.fill(&mut data),
             _ => {
-                let text = random.next().to_string();
+                let text = random.next_u64().to_string();
                 data.iter_mut().zip(text.bytes().cycle()).for_each(|(byte, letter)| *byte = letter);
             }
         }

@@ -4,7 +4,7 @@ use hammer2_core::io::DeviceError;
 use hammer2_core::io::wrap::{Effect, Fault, Operations};
 
 use super::nodes::Drive;
-use super::random::Random;
+use hammer2_core::random::Random;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

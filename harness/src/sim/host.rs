@@ -9,7 +9,7 @@ use hammer2_core::fs::TimeSource;
 use hammer2_core::io::{Clock, Instant};
 use hammer2_core::media::Timestamp;
 
-use super::random::{Random, mix};
+use hammer2_core::random::{Random, mix};
 
 /// One for each thread, used again for each run: the core wants a clock that lives forever.
 pub(super) struct Host {
@@ -123,6 +123,6 @@ impl TimeSource for Host {
     }
 
     fn random(&self) -> u64 {
-        self.random.borrow_mut().next()
+        self.random.borrow_mut().next_u64()
     }
 }

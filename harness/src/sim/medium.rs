@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
-use super::random::{Random, mix};
+use hammer2_core::random::{Random, mix};
 
 const PAGE_BYTES: usize = 4096;
 const SECTOR_BYTES: usize = 512;

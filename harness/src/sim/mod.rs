@@ -17,7 +17,6 @@ mod model;
 mod mounting;
 mod nodes;
 mod plan;
-mod random;
 mod reading;
 mod rounds;
 mod settings;

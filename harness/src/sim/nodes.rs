@@ -19,7 +19,7 @@ use super::device::{SimDevice, SimDisk};
 use super::executor;
 use super::host::Host;
 use super::medium::Medium;
-use super::random::Random;
+use hammer2_core::random::Random;
 
 pub(super) const HEAP: Heap = &Global;
 pub(super) const LABEL: &[u8] = b"WORK";

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use super::faults::Kind;
-use super::random::Random;
 use super::settings::Settings;
+use hammer2_core::random::Random;
 
 /// A fault to come.
 pub(super) struct PlannedFault {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::random::mix;
+use hammer2_core::random::mix;
 
 /// Counts by name.
 pub type Counts = BTreeMap<String, u64>;

@@ -16,9 +16,9 @@ use super::model::Model;
 use super::mounting::states;
 use super::nodes::{self, Drive, LABEL};
 use super::plan::{Crash, Plan};
-use super::random::{Random, mix};
 use super::settings::Settings;
 use super::tally::Tally;
+use hammer2_core::random::{Random, mix};
 
 /// Whether a disk holds what it said it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod members;
 mod membership;
 mod membership_crashes;
+mod online;
 mod slaves;
 mod split_brain;
 mod tool;

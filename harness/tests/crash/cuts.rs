@@ -9,7 +9,8 @@ use std::rc::Rc;
 use hammer2_core::io::wrap::{Content, Detail, Log, Logged};
 use hammer2_core::io::{MemoryDisk, Operation};
 use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
-use hammer2_harness::model::{Model, Random, Step};
+use hammer2_core::random::Random;
+use hammer2_harness::model::{Model, Step};
 
 use crate::pfss::Pfss;
 use crate::volume::{HEAP, Headers, Host, copy, device};
@@ -234,15 +235,13 @@ impl Cutter<'_> {
             self.image.write_at(undo.0, &undo.1).unwrap();
         }
         let mut order: Vec<usize> = pending.iter().map(|(write, _)| *write).collect();
-        for last in (1..order.len()).rev() {
-            order.swap(last, self.random.below(last + 1));
-        }
-        order.truncate(self.random.below(order.len() + 1));
+        self.random.shuffle(&mut order);
+        order.truncate(self.random.index(order.len() + 1));
         let recording = self.recording;
         let mut undone = Vec::new();
         for write in order {
             let write = recording.write(write);
-            let undo = match self.random.below(6) {
+            let undo = match self.random.index(6) {
                 0 => self.put_torn(write, Tear::Any),
                 _ => vec![self.put(write.offset, &write.data)],
             };
@@ -265,7 +264,7 @@ impl Cutter<'_> {
 
     fn put_torn(&mut self, write: &Write, tear: Tear) -> Vec<Undo> {
         let sectors = write.data.len() / SECTOR;
-        let bound = self.random.below(sectors.max(2));
+        let bound = self.random.index(sectors.max(2));
         let mask = self.random.next_u64();
         let lands = |sector: usize| match tear {
             Tear::Begin => sector < bound,

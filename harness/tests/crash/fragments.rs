@@ -8,7 +8,8 @@ use hammer2_core::io::MemoryDisk;
 
 use crate::failures::adopt_part;
 use crate::volume::{HEAP, Host, device};
-use hammer2_harness::model::{Bytes, Model, Random, Step};
+use hammer2_core::random::Random;
+use hammer2_harness::model::{Bytes, Model, Step};
 
 const BLOCK: u64 = 64 << 10;
 /// Small files, each in a chunk of its own.

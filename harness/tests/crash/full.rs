@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::MemoryDisk;
+use hammer2_core::random::Random;
 use hammer2_harness::model::{Bytes, Model, Step};
 
 use crate::pfss::Pfss;
@@ -99,15 +100,35 @@ impl Writer<'_> {
         self.done
     }
 
-    /// Removes what was made.
-    async fn empty(mut self, made: &[Step]) {
-        for step in made.iter().rev() {
-            match step {
-                Step::Create(path) => self.do_step(Step::Unlink(path.clone())).await,
-                Step::Mkdir(path) => self.do_step(Step::Rmdir(path.clone())).await,
-                _ => {}
+    /// Removes what was made, the last first or in any order, and syncs so often that each change costs the most.
+    async fn empty(mut self, made: &[Step], order: Order) {
+        let mut removals: Vec<Step> = made.iter().rev().filter_map(removal).collect();
+        let home = removals.pop();
+        if let Order::Any(seed) = order {
+            Random::new(seed).shuffle(&mut removals);
+        }
+        for (count, step) in removals.into_iter().chain(home).enumerate() {
+            self.do_step(step).await;
+            if count % SYNC_EVERY[self.number] == 0 && order != Order::LastFirst {
+                self.do_step(Step::Sync).await;
             }
         }
+    }
+}
+
+/// In which order a volume is emptied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    LastFirst,
+    /// From this seed.
+    Any(u64),
+}
+
+fn removal(made: &Step) -> Option<Step> {
+    match made {
+        Step::Create(path) => Some(Step::Unlink(path.clone())),
+        Step::Mkdir(path) => Some(Step::Rmdir(path.clone())),
+        _ => None,
     }
 }
 
@@ -135,7 +156,8 @@ pub(crate) fn fill_again_and_again(host: &Host, sizes: &[usize], rounds: usize) 
 
         let fs = mount();
         let writers = (0..WRITERS).map(|number| Writer { fs: &fs, number, done: Vec::new() });
-        host.together(writers.zip(&made).map(|(writer, made)| writer.empty(made)));
+        let order = if round % 2 == 0 { Order::LastFirst } else { Order::Any(round as u64) };
+        host.together(writers.zip(&made).map(|(writer, made)| writer.empty(made, order)));
         host.run(async {
             // One pass finds what isn't used any more, the next gives it back.
             fs.bulkfree().await.unwrap();

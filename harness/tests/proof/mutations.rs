@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use hammer2_core::media::MediaOffset;
 use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
+use hammer2_core::random::Random;
 use hammer2_core::selftest::image::{Changes, ImageError};
-use hammer2_core::selftest::random::Random;
 
 use crate::damage::Damage;
 use crate::subject::Subject;

@@ -4,8 +4,8 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 
-use hammer2_core::io::{Clock, Disk};
-use hammer2_core::memory::{Heap, Vec};
+use hammer2_core::io::{Clock, DeviceBox, boxed_device};
+use hammer2_core::memory::{self, Heap, Vec};
 use hammer2_core::selftest::{Environment, Failure, Meter};
 use hammer2_kmod_shim::executor::Executor;
 
@@ -35,8 +35,14 @@ impl Environment for Kernel<'_> {
         self.0.timer
     }
 
-    fn scratch_disks(&self) -> Result<Vec<Disk>, Failure> {
-        all_disks(self.0)
+    fn scratch_devices(&self) -> Result<Vec<DeviceBox>, Failure> {
+        // They are reset and looked at as disks.
+        all_disks(self.0)?;
+        let mut devices = Vec::new_in(MEMORY);
+        for driver in &self.0.disks {
+            memory::push(&mut devices, boxed_device(MEMORY, *driver)?)?;
+        }
+        Ok(devices)
     }
 
     fn run(&self, work: Pin<&mut dyn Future<Output = ()>>) {

@@ -1,8 +1,6 @@
 //! Time, memory and the executor, as they work on the machine.
 
 use core::cell::Cell;
-use core::future::poll_fn;
-use core::task::Poll;
 
 use hammer2_core::io::{Buffer, Clock, Duration};
 use hammer2_core::selftest::Failure;
@@ -25,19 +23,6 @@ const TOLERANCE: Duration = Duration::from_millis(500);
 /// The last sleeper may be a moment behind the main task, which is due at the same time.
 const PAUSE_FOR_THE_LAST: Duration = Duration::from_millis(20);
 
-/// Ready once `pause` is over.
-async fn sleep(platform: &Platform, pause: Duration) {
-    let end = platform.timer.now().after(pause);
-    poll_fn(|cx| {
-        if platform.timer.now() >= end {
-            return Poll::Ready(());
-        }
-        platform.timer.wake_at(end, cx.waker());
-        Poll::Pending
-    })
-    .await;
-}
-
 fn alarms_ring_in_time(platform: &Platform) -> Result<(), Failure> {
     let asleep = Cell::new(PAUSES_MILLISECONDS.len());
     let executor = Executor::new(MEMORY)?;
@@ -45,18 +30,18 @@ fn alarms_ring_in_time(platform: &Platform) -> Result<(), Failure> {
     for milliseconds in PAUSES_MILLISECONDS {
         let asleep = &asleep;
         executor.spawn(async move {
-            sleep(platform, Duration::from_millis(milliseconds)).await;
+            platform.sleep(Duration::from_millis(milliseconds)).await;
             asleep.set(asleep.get() - 1);
         })?;
     }
     let longest = Duration::from_millis(PAUSES_MILLISECONDS[2]);
-    platform.run(&executor, sleep(platform, longest));
+    platform.run(&executor, platform.sleep(longest));
     let end = platform.timer.now();
     if end < start.after(longest) || end > start.after(longest + TOLERANCE) {
         let nanoseconds = end.nanoseconds - start.nanoseconds;
         return Err(Failure::new(format_args!("a pause of {longest:?} took {nanoseconds} ns")));
     }
-    platform.run(&executor, sleep(platform, PAUSE_FOR_THE_LAST));
+    platform.run(&executor, platform.sleep(PAUSE_FOR_THE_LAST));
     match asleep.get() {
         0 => Ok(()),
         left => Err(Failure::new(format_args!("{left} tasks still asleep"))),

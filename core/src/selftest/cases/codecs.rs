@@ -6,9 +6,9 @@ use crate::media::compressor::Compressor;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{Compression, Key, directory_hash};
 use crate::memory;
+use crate::random::Random;
 use crate::selftest::image::Content;
 use crate::selftest::image::collisions::{MAX_NAMES, colliding_names};
-use crate::selftest::random::Random;
 use crate::selftest::{Case, Environment, Failure, ensure};
 
 pub(super) const CASES: &[Case] = &[

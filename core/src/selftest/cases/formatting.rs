@@ -8,10 +8,10 @@ use crate::media::geometry::header_copies;
 use crate::media::volume_header::VolumeVersion;
 use crate::memory::{self, Heap, Vec};
 use crate::newfs::{NewfsError, NewfsOptions, NewfsReport, has_filesystem, newfs};
+use crate::random::Random;
 use crate::selftest::image::population::Scale;
 use crate::selftest::image::{IMAGE_TIME, SharedDisk, Spread};
 use crate::selftest::mounted::{MOUNT_BYTES, mount, read_everything};
-use crate::selftest::random::Random;
 use crate::selftest::{Case, Environment, Failure, block_on, ensure};
 
 pub(super) const CASES: &[Case] = &[

@@ -1,12 +1,15 @@
 //! The cases, by what they are about.
 
+mod clusters;
 mod codecs;
 mod damage;
 mod devices;
 mod exhaustion;
+mod files;
 mod formatting;
 mod mutations;
 mod populations;
+mod scratch;
 mod volume_sets;
 mod writing;
 
@@ -26,6 +29,7 @@ pub(super) const TABLES: &[&[Case]] = &[
     exhaustion::CASES,
     devices::CASES,
     writing::CASES,
+    clusters::CASES,
 ];
 
 /// The label the populations are under.

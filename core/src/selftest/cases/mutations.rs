@@ -3,10 +3,10 @@
 use super::{DATA, VOLUME_BYTES, populated};
 use crate::media::DataOff;
 use crate::memory::{self, Vec};
+use crate::random::Random;
 use crate::selftest::image::population::Scale;
 use crate::selftest::image::{Seal, Spread, Written};
 use crate::selftest::mounted::{mount, read_everything};
-use crate::selftest::random::Random;
 use crate::selftest::{Case, Environment, Failure, block_on};
 
 pub(super) const CASES: &[Case] =

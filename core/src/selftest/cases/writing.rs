@@ -1,18 +1,16 @@
 //! Changing a filesystem on scratch disks: files and names, snapshots, giving back space. After each step the volume is checked
 //! as strictly as only our own volumes are, mounted again, and compared with what was put there.
 
-use super::{DATA, OPTIONS};
+use super::DATA;
+use super::files::{FILES, compare, name, populate};
+use super::scratch::{check, first_disks, format, open};
 use crate::cluster::{NewPfs, PfsOutcome};
-use crate::fs::{Allocation, Error, FileSystem, NewFile, TimeSource};
-use crate::fsck::{self, Finding, FsckOptions, Observer, Progress};
-use crate::io::Disk;
+use crate::fs::{Allocation, Error, FileSystem, NewFile};
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{FileKind, Inum, PfsKind, Uuid};
-use crate::memory::{self, Box, Vec};
-use crate::newfs::newfs;
-use crate::selftest::image::{Content, IMAGE_TIME};
-use crate::selftest::mounted::mount;
-use crate::selftest::random::Random;
+use crate::memory;
+use crate::random::Random;
+use crate::selftest::image::IMAGE_TIME;
 use crate::selftest::{Case, Environment, Failure, block_on, ensure};
 
 pub(super) const CASES: &[Case] = &[
@@ -24,152 +22,19 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const DIRECTORIES: u64 = 6;
-const FILES: u64 = 24;
-const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
-
-/// A file block in memory.
-type Block = [u8; FILE_BLOCK_BYTES];
-
-/// A clock that stands still: the same seed gives the same bytes.
-struct Standstill;
-
-impl TimeSource for Standstill {
-    fn now(&self) -> crate::media::Timestamp {
-        IMAGE_TIME
-    }
-
-    fn random(&self) -> u64 {
-        0x5eed
-    }
-}
-
-/// The scratch disks, as many as wanted, with a new filesystem on them.
-async fn format(environment: &dyn Environment, count: usize) -> Result<(), Failure> {
-    let disks = scratch(environment, count)?;
-    let mut refs = Vec::new_in(environment.heap());
-    for disk in &disks {
-        memory::push(&mut refs, disk)?;
-    }
-    let mut random = Random::new(environment.seed());
-    newfs(&refs, &OPTIONS, environment.heap(), &mut |bytes| random.fill(bytes), IMAGE_TIME).await?;
-    Ok(())
-}
-
-fn scratch(environment: &dyn Environment, count: usize) -> Result<Vec<Disk>, Failure> {
-    let mut disks = environment.scratch_disks()?;
-    disks.truncate(count);
-    Ok(disks)
-}
-
-async fn open(environment: &dyn Environment, count: usize, label: &[u8]) -> Result<FileSystem, Failure> {
-    let fs = mount(environment.heap(), scratch(environment, count)?, label).await?;
-    Ok(fs.make_writable(&Standstill).await?)
-}
-
-/// Says the first problem.
-struct First<'e> {
-    environment: &'e dyn Environment,
-}
-
-impl Observer for First<'_> {
-    fn finding(&mut self, finding: &Finding<'_>) {
-        self.environment.log(format_args!("{finding}"));
-    }
-
-    fn progress(&mut self, _: Progress) {}
-}
-
-async fn check(environment: &dyn Environment, count: usize) -> Result<(), Failure> {
-    let options = FsckOptions { cache_bytes: 1 << 20, strict: true };
-    let disks = scratch(environment, count)?;
-    let summary = fsck::check(environment.heap(), disks, options, &mut First { environment }).await?;
-    ensure(summary.problems == 0, format_args!("{} problems on a volume of our own", summary.problems))
-}
-
-fn name(prefix: u8, number: u64) -> [u8; 3] {
-    [prefix, b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
-}
-
-/// Of file `number`: sizes around every boundary of the format, and a large one.
-fn size(number: u64) -> u64 {
-    const SIZES: [u64; 12] =
-        [0, 1, 511, 512, 513, 1023, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 777, 40 * BLOCK];
-    SIZES[(number % SIZES.len() as u64) as usize]
-}
-
-/// What file `number` holds in a block.
-fn content(number: u64, index: u64, block: &mut Block) {
-    let content = if number.is_multiple_of(2) { Content::Text(number) } else { Content::Noise(number) };
-    content.fill(index, size(number), block);
-}
-
-async fn write_file(fs: &FileSystem, file: Inum, number: u64, block: &mut Block) -> Result<(), Failure> {
-    let mut offset = 0;
-    while offset < size(number) {
-        content(number, offset / BLOCK, block);
-        let count = (size(number) - offset).min(BLOCK) as usize;
-        fs.write(file, offset, &block[..count]).await?;
-        offset += count as u64;
-    }
-    Ok(())
-}
-
-async fn compare_file(fs: &FileSystem, file: Inum, number: u64, blocks: &mut [Box<Block>; 2]) -> Result<(), Failure> {
-    let [wanted, found] = blocks;
-    let mut offset = 0;
-    while offset < size(number) {
-        content(number, offset / BLOCK, wanted);
-        let count = (size(number) - offset).min(BLOCK) as usize;
-        let read = fs.read(file, offset, &mut found[..]).await?;
-        let same = read == count && found[..count] == wanted[..count];
-        ensure(same, format_args!("file {number} differs at {offset:#x}"))?;
-        offset += count as u64;
-    }
-    let behind = fs.read(file, size(number), &mut found[..]).await?;
-    ensure(behind == 0, format_args!("file {number} is longer than {}", size(number)))
-}
-
-fn blocks(environment: &dyn Environment) -> Result<[Box<Block>; 2], Failure> {
-    let block = || memory::boxed(environment.heap(), [0; FILE_BLOCK_BYTES]);
-    Ok([block()?, block()?])
-}
-
-async fn populate(environment: &dyn Environment, fs: &FileSystem) -> Result<(), Failure> {
-    let mut block = blocks(environment)?;
-    for directory in 0..DIRECTORIES {
-        let new = NewFile::new(FileKind::Directory, 0o755);
-        let parent = fs.create(Inum::PFS_ROOT, &name(b'd', directory), &new).await?;
-        for number in 0..FILES {
-            let file = fs.create(parent, &name(b'f', number), &NewFile::new(FileKind::Regular, 0o644)).await?;
-            write_file(fs, file, number, &mut block[0]).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn compare(environment: &dyn Environment, fs: &FileSystem, directories: u64) -> Result<(), Failure> {
-    let mut both = blocks(environment)?;
-    for directory in 0..directories {
-        let parent = fs.lookup(Inum::PFS_ROOT, &name(b'd', directory)).await?;
-        for number in 0..FILES {
-            let file = fs.lookup(parent, &name(b'f', number)).await?;
-            compare_file(fs, file, number, &mut both).await?;
-        }
-    }
-    Ok(())
-}
 
 fn many_files(environment: &dyn Environment) -> Result<(), Failure> {
     let all = environment.scratch_disks()?.len();
     block_on(environment, async {
         for count in [1, all] {
-            format(environment, count).await?;
-            let fs = open(environment, count, DATA).await?;
-            populate(environment, &fs).await?;
-            compare(environment, &fs, DIRECTORIES).await?;
+            format(environment, &first_disks(environment, count)?).await?;
+            let fs = open(environment, first_disks(environment, count)?, DATA).await?;
+            populate(environment, &fs, 0..DIRECTORIES).await?;
+            compare(environment, &fs, 0..DIRECTORIES).await?;
             fs.unmount().await?;
-            check(environment, count).await?;
-            compare(environment, &open(environment, count, DATA).await?, DIRECTORIES).await?;
+            check(environment, first_disks(environment, count)?).await?;
+            compare(environment, &open(environment, first_disks(environment, count)?, DATA).await?, 0..DIRECTORIES)
+                .await?;
         }
         Ok(())
     })
@@ -177,8 +42,8 @@ fn many_files(environment: &dyn Environment) -> Result<(), Failure> {
 
 fn names(environment: &dyn Environment) -> Result<(), Failure> {
     block_on(environment, async {
-        format(environment, 1).await?;
-        let fs = open(environment, 1, DATA).await?;
+        format(environment, &first_disks(environment, 1)?).await?;
+        let fs = open(environment, first_disks(environment, 1)?, DATA).await?;
         let (root, regular) = (Inum::PFS_ROOT, NewFile::new(FileKind::Regular, 0o600));
         let directory = fs.create(root, b"directory", &NewFile::new(FileKind::Directory, 0o700)).await?;
         let file = fs.create(root, b"file", &regular).await?;
@@ -207,7 +72,7 @@ fn names(environment: &dyn Environment) -> Result<(), Failure> {
         let gone = fs.attributes(file).await;
         ensure(gone == Err(Error::NotFound), format_args!("the file is still there: {gone:?}"))?;
         fs.unmount().await?;
-        check(environment, 1).await
+        check(environment, first_disks(environment, 1)?).await
     })
 }
 
@@ -222,8 +87,8 @@ fn ranges(environment: &dyn Environment) -> Result<(), Failure> {
     random.fill(&mut noise);
     block_on(environment, async {
         for start_size in [100, 600, FILE_BLOCK_BYTES + 1, 3 * FILE_BLOCK_BYTES + 777] {
-            format(environment, 1).await?;
-            let mut fs = open(environment, 1, DATA).await?;
+            format(environment, &first_disks(environment, 1)?).await?;
+            let mut fs = open(environment, first_disks(environment, 1)?, DATA).await?;
             let file = fs.create(Inum::PFS_ROOT, b"file", &NewFile::new(FileKind::Regular, 0o600)).await?;
             fs.write(file, 0, &noise[..start_size]).await?;
             wanted.fill(0);
@@ -247,8 +112,8 @@ fn ranges(environment: &dyn Environment) -> Result<(), Failure> {
                 wanted[at..at + count].copy_from_slice(&noise[..count]);
                 if step % 8 == 7 {
                     fs.unmount().await?;
-                    check(environment, 1).await?;
-                    fs = open(environment, 1, DATA).await?;
+                    check(environment, first_disks(environment, 1)?).await?;
+                    fs = open(environment, first_disks(environment, 1)?, DATA).await?;
                 }
                 compare_bytes(environment, &fs, file, &wanted[..size]).await?;
             }
@@ -281,9 +146,9 @@ async fn compare_bytes(
 
 fn snapshots(environment: &dyn Environment) -> Result<(), Failure> {
     block_on(environment, async {
-        format(environment, 1).await?;
-        let fs = open(environment, 1, DATA).await?;
-        populate(environment, &fs).await?;
+        format(environment, &first_disks(environment, 1)?).await?;
+        let fs = open(environment, first_disks(environment, 1)?, DATA).await?;
+        populate(environment, &fs, 0..DIRECTORIES).await?;
         fs.snapshot(&new_pfs(environment, b"before")).await?;
         for directory in 0..DIRECTORIES {
             let parent = fs.lookup(Inum::PFS_ROOT, &name(b'd', directory)).await?;
@@ -301,8 +166,8 @@ fn snapshots(environment: &dyn Environment) -> Result<(), Failure> {
             cluster.bulkfree().await?;
         }
         drop(cluster);
-        check(environment, 1).await?;
-        compare(environment, &open(environment, 1, b"before").await?, DIRECTORIES).await
+        check(environment, first_disks(environment, 1)?).await?;
+        compare(environment, &open(environment, first_disks(environment, 1)?, b"before").await?, 0..DIRECTORIES).await
     })
 }
 
@@ -318,16 +183,16 @@ fn new_pfs<'l>(environment: &dyn Environment, label: &'l [u8]) -> NewPfs<'l> {
 
 fn space_comes_back(environment: &dyn Environment) -> Result<(), Failure> {
     block_on(environment, async {
-        format(environment, 1).await?;
-        let fs = open(environment, 1, DATA).await?;
+        format(environment, &first_disks(environment, 1)?).await?;
+        let fs = open(environment, first_disks(environment, 1)?, DATA).await?;
         fs.sync().await?;
         let cluster = fs.unmount().await?;
         let empty = cluster.header().allocator_free();
         let made = cluster.create_pfs(&new_pfs(environment, b"OTHER")).await?;
         ensure(made == PfsOutcome::Done, format_args!("{made:?}"))?;
         drop(cluster);
-        let fs = open(environment, 1, b"OTHER").await?;
-        populate(environment, &fs).await?;
+        let fs = open(environment, first_disks(environment, 1)?, b"OTHER").await?;
+        populate(environment, &fs, 0..DIRECTORIES).await?;
         let cluster = fs.unmount().await?;
         let full = cluster.header().allocator_free();
         cluster.delete_pfs(b"OTHER").await?;
@@ -338,6 +203,6 @@ fn space_comes_back(environment: &dyn Environment) -> Result<(), Failure> {
         // What the blocks of the filesystem itself take is all that is missing.
         ensure(after > full && empty - after < 1 << 20, format_args!("space is missing"))?;
         drop(cluster);
-        check(environment, 1).await
+        check(environment, first_disks(environment, 1)?).await
     })
 }

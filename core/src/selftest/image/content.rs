@@ -1,7 +1,7 @@
 //! What files hold: bytes computed from their place, so that nothing needs to be remembered to compare them.
 
 use crate::media::geometry::FILE_BLOCK_BYTES;
-use crate::selftest::random::Random;
+use crate::random::Random;
 
 /// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

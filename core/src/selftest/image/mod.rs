@@ -30,7 +30,6 @@ pub use trail::{Place, Seal, Trail};
 pub use tree::IndirectSizes;
 pub use written::Written;
 
-use super::random::Random;
 use crate::io::{Buffer, Clock, Disk, MemoryDisk};
 use crate::media::blockref::BlockFlags;
 use crate::media::compressor::Compressor;
@@ -42,6 +41,7 @@ use crate::media::{
 };
 use crate::memory::{self, Box, Heap, Vec};
 use crate::newfs::{NewfsOptions, newfs};
+use crate::random::Random;
 
 use allocation::Allocation;
 

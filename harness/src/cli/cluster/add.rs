@@ -13,11 +13,11 @@ use hammer2_core::newfs::{self, NewfsOptions};
 use super::naming;
 use crate::cli::output::Output;
 use crate::cli::pfs::new_pfs;
-use crate::cli::random::fill_random;
 use crate::cli::session::{Session, Settings, TOOL_HEAP};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome};
 use crate::device::Access;
+use crate::random::fill_random;
 use crate::time_source::HostTime;
 
 /// Make a volume a member: it gets everything the others have. A filesystem of one node becomes a cluster

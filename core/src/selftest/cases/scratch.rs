@@ -1,0 +1,77 @@
+//! Scratch disks: formatted, opened to be changed, checked.
+
+use super::OPTIONS;
+use crate::fs::{FileSystem, TimeSource};
+use crate::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
+use crate::io::Disk;
+use crate::media::Timestamp;
+use crate::memory::{self, Vec};
+use crate::newfs::newfs;
+use crate::random::Random;
+use crate::selftest::image::IMAGE_TIME;
+use crate::selftest::mounted::mount;
+use crate::selftest::{Environment, Failure, ensure};
+
+/// A clock that stands still: the same seed gives the same bytes.
+pub(super) struct Standstill;
+
+impl TimeSource for Standstill {
+    fn now(&self) -> Timestamp {
+        IMAGE_TIME
+    }
+
+    fn random(&self) -> u64 {
+        0x5eed
+    }
+}
+
+/// The first of the scratch disks.
+pub(super) fn first_disks(environment: &dyn Environment, count: usize) -> Result<Vec<Disk>, Failure> {
+    let mut disks = environment.scratch_disks()?;
+    disks.truncate(count);
+    Ok(disks)
+}
+
+/// Makes a filesystem on disks.
+pub(super) async fn format(environment: &dyn Environment, disks: &[Disk]) -> Result<(), Failure> {
+    format_with(environment, disks, environment.seed()).await
+}
+
+/// The same, with what makes a filesystem differ from others.
+pub(super) async fn format_with(environment: &dyn Environment, disks: &[Disk], seed: u64) -> Result<(), Failure> {
+    let mut refs = Vec::new_in(environment.heap());
+    for disk in disks {
+        memory::push(&mut refs, disk)?;
+    }
+    let mut random = Random::new(seed);
+    newfs(&refs, &OPTIONS, environment.heap(), &mut |bytes| random.fill(bytes), IMAGE_TIME).await?;
+    Ok(())
+}
+
+/// Mounts a PFS to be changed.
+pub(super) async fn open(environment: &dyn Environment, disks: Vec<Disk>, label: &[u8]) -> Result<FileSystem, Failure> {
+    let fs = mount(environment.heap(), disks, label).await?;
+    Ok(fs.make_writable(&Standstill).await?)
+}
+
+/// Says every problem there is.
+struct Findings<'e> {
+    environment: &'e dyn Environment,
+}
+
+impl Observer for Findings<'_> {
+    fn finding(&mut self, finding: &Finding<'_>) {
+        if finding.severity == Severity::Problem {
+            self.environment.log(format_args!("{finding}"));
+        }
+    }
+
+    fn progress(&mut self, _: Progress) {}
+}
+
+/// Checks a filesystem as strictly as only our own are.
+pub(super) async fn check(environment: &dyn Environment, disks: Vec<Disk>) -> Result<(), Failure> {
+    let options = FsckOptions { cache_bytes: 1 << 20, strict: true };
+    let summary = fsck::check(environment.heap(), disks, options, &mut Findings { environment }).await?;
+    ensure(summary.problems == 0, format_args!("{} problems on a volume of our own", summary.problems))
+}

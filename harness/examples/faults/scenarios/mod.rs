@@ -1,0 +1,47 @@
+//! What is done to the disks, by name.
+
+mod content;
+mod errors;
+mod power;
+mod pull;
+mod remote;
+mod space;
+mod waiting;
+
+use std::error::Error;
+
+use crate::settings::Settings;
+
+/// One thing that happens to disks, and what must become of it.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&Settings) -> Result<(), Box<dyn Error>>,
+}
+
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario { name: "read-error", run: errors::read_error },
+    Scenario { name: "write-error", run: errors::write_error },
+    Scenario { name: "flush-error", run: errors::flush_error },
+    Scenario { name: "hang", run: waiting::hang },
+    Scenario { name: "slow", run: waiting::slow },
+    Scenario { name: "pull-return", run: pull::pull_return },
+    Scenario { name: "nbd-loss", run: remote::nbd_loss },
+    Scenario { name: "bit-flip", run: content::bit_flip },
+    Scenario { name: "power-cut", run: power::power_cut },
+    Scenario { name: "disk-full", run: space::disk_full },
+    Scenario { name: "two-at-once", run: errors::two_at_once },
+];
+
+/// What `scripts/boot` shows.
+pub(crate) const DEMONSTRATION: Scenario = Scenario { name: "demonstration", run: pull::demonstration };
+
+/// Of each disk, unless a scenario wants others.
+const DISK_BYTES: u64 = 1 << 30;
+
+/// How long a node may take to answer, in milliseconds. An emulated machine on a busy host is slow by itself.
+const DEADLINE: u32 = 2000;
+
+/// Fails unless it holds.
+fn ensure(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
+    if holds { Ok(()) } else { Err(what.into()) }
+}

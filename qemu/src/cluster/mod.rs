@@ -1,0 +1,211 @@
+//! A cluster whose nodes are the disks, under a checked load, while somebody breaks the disks: the kernel's half of the cluster
+//! runs of `scripts/boot`.
+//!
+//! The load is that of [`power_cut`]: epochs, each durable at its end, compared from time to time with what must be there. Beside
+//! it, [`supervisor`] brings back nodes that left. When too few are left the cluster is mounted anew until there are enough. What
+//! the console is told to do is in [`orders`].
+
+mod orders;
+mod supervisor;
+
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
+
+use hammer2_core::cluster::PfsSelector;
+use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions};
+use hammer2_core::io::{Clock, Disk, DiskOptions, Duration, boxed_device};
+use hammer2_core::memory::{self, Vec};
+use hammer2_core::selftest::Failure;
+use hammer2_core::selftest::power_cut::{Workload, verify};
+
+use crate::options::Options;
+use crate::platform::{CORE_BUDGET, CORE_MEMORY, MEMORY, Platform};
+use crate::power_cut::verdict;
+use crate::println;
+use crate::time::Undated;
+use crate::verdict::Verdict;
+use orders::Order;
+
+const LABEL: &[u8] = b"WORK";
+
+/// Between attempts to mount a cluster that has stopped.
+const MOUNT_AGAIN: Duration = Duration::from_secs(1);
+
+/// Epochs between comparisons.
+const COMPARE_EVERY: u64 = 16;
+
+/// Works until the console says that it is enough.
+pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
+    let verdict = verdict(platform, async {
+        let load = Load { platform, options, epoch: Cell::new(0), slowest_milliseconds: Cell::new(0) };
+        loop {
+            let fs = load.mount().await?;
+            match beside(load.work(&fs), supervisor::watch(platform, &fs)).await {
+                Ok(()) => {
+                    drop(fs.unmount().await?);
+                    println!(
+                        "cluster: ended after epoch {}, the slowest took {} ms",
+                        load.epoch.get(),
+                        load.slowest_milliseconds.get()
+                    );
+                    return Ok(());
+                }
+                Err(Stop::Failed(failure)) => return Err(failure),
+                Err(Stop::NoQuorum(error)) => println!("cluster: stopped: {error}"),
+            }
+        }
+    });
+    println!("kernel: the core has used {} KiB at most", CORE_BUDGET.peak_bytes().div_ceil(1024));
+    verdict
+}
+
+/// Checks what a power cut has left: the epoch that was acknowledged, or the one after it, and all nodes can be brought in step.
+pub(crate) fn check(platform: &Platform, options: &Options) -> Verdict {
+    verdict(platform, async {
+        let fs = mount(platform, options).await?.make_writable(&Undated).await?;
+        let epoch = verify(MEMORY, &fs, options.seed).await?;
+        println!("found epoch {epoch}, acknowledged {}", options.acknowledged);
+        if !(options.acknowledged..=options.acknowledged + 1).contains(&epoch) {
+            return Err(Failure::new(format_args!(
+                "epoch {epoch} after epoch {} was acknowledged",
+                options.acknowledged
+            )));
+        }
+        supervisor::bring_back_all(&fs).await?;
+        verify(MEMORY, &fs, options.seed).await?;
+        drop(fs.unmount().await?);
+        Ok(())
+    })
+}
+
+/// Why the load doesn't go on.
+enum Stop {
+    /// Too few nodes are left.
+    NoQuorum(Error),
+    /// Something went wrong that a quorum of good disks doesn't explain.
+    Failed(Failure),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NoQuorum { .. } => Self::NoQuorum(error),
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The load, over all mounts.
+struct Load<'p> {
+    platform: &'p Platform,
+    options: &'p Options,
+    /// The last epoch that was acknowledged.
+    epoch: Cell<u64>,
+    slowest_milliseconds: Cell<u64>,
+}
+
+impl Load<'_> {
+    /// Mounts the cluster, as soon as there is enough of it.
+    async fn mount(&self) -> Result<FileSystem, Failure> {
+        let mut said = None;
+        loop {
+            self.platform.serve_slots();
+            let mounted = match mount(self.platform, self.options).await {
+                Ok(fs) => fs.make_writable(&Undated).await,
+                Err(error) => Err(error),
+            };
+            match mounted {
+                Ok(fs) => {
+                    supervisor::print_health(&fs);
+                    return Ok(fs);
+                }
+                Err(MountError::NoMemory(error)) => return Err(error.into()),
+                Err(error) => {
+                    if said.as_ref() != Some(&error) {
+                        println!("cluster: can't be mounted yet: {error}");
+                        said = Some(error);
+                    }
+                }
+            }
+            self.platform.sleep(MOUNT_AGAIN).await;
+        }
+    }
+
+    /// Does epochs until it is told to end. The one that was under way when the cluster stopped may be there.
+    async fn work(&self, fs: &FileSystem) -> Result<(), Stop> {
+        let mut workload = Workload::resume(MEMORY, fs, self.options.seed).await?;
+        let expected = self.epoch.get()..=self.epoch.get() + 1;
+        if !expected.contains(&workload.epoch()) {
+            let found = workload.epoch();
+            return Err(Failure::new(format_args!("found epoch {found} instead of one of {expected:?}")).into());
+        }
+        loop {
+            match orders::next() {
+                None => {}
+                Some(Order::End) => break,
+                Some(order) => orders::obey(self.platform, fs, order).await?,
+            }
+            let start = self.platform.timer.now();
+            workload.next_epoch(fs).await?;
+            let milliseconds = (self.platform.timer.now().nanoseconds - start.nanoseconds) / 1_000_000;
+            self.slowest_milliseconds.set(milliseconds.max(self.slowest_milliseconds.get()));
+            self.epoch.set(workload.epoch());
+            if workload.epoch().is_multiple_of(COMPARE_EVERY) {
+                self.compare(fs).await?;
+                println!("epoch {}: durable, all compared; the last took {milliseconds} ms", workload.epoch());
+            }
+        }
+        self.compare(fs).await
+    }
+
+    async fn compare(&self, fs: &FileSystem) -> Result<(), Stop> {
+        let found = verify(MEMORY, fs, self.options.seed).await?;
+        if found == self.epoch.get() {
+            return Ok(());
+        }
+        Err(Failure::new(format_args!("epoch {found} instead of {}", self.epoch.get())).into())
+    }
+}
+
+/// Mounts the cluster that the disks are the nodes of.
+async fn mount(platform: &Platform, options: &Options) -> Result<FileSystem, MountError> {
+    let mut nodes = Vec::new_in(CORE_MEMORY);
+    for driver in &platform.disks {
+        let device = boxed_device(CORE_MEMORY, *driver)?;
+        let disk = Disk::new(CORE_MEMORY, device, platform.timer, DiskOptions { deadline: options.deadline })?;
+        // A mount before may have left something under way.
+        if let Err(error) = disk.reset().await {
+            log::error!("{}: {error}", disk.info().name);
+        }
+        let mut volumes = Vec::new_in(CORE_MEMORY);
+        memory::push(&mut volumes, disk)?;
+        memory::push(&mut nodes, volumes)?;
+    }
+    let mut refused = |number, error: &_| log::warn!("goes on without node {number}: {error}");
+    let cluster = FileSystem::open_nodes(CORE_MEMORY, nodes, MountOptions::default(), &mut refused).await?;
+    FileSystem::mount_pfs(CORE_MEMORY, cluster, PfsSelector::Label(LABEL), MountOptions::default()).await
+}
+
+/// Does something while something else is done beside it, which ends with it.
+async fn beside<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
+    let (mut main, mut other) = (pin!(main), pin!(other));
+    let mut other_is_done = false;
+    poll_fn(|cx| {
+        if !other_is_done {
+            other_is_done = other.as_mut().poll(cx).is_ready();
+        }
+        match main.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(output),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
