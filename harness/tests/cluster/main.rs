@@ -5,6 +5,8 @@ mod membership;
 mod membership_crashes;
 mod online;
 mod slaves;
+mod split_brain;
+mod tool;
 mod torn_headers;
 
 use hammer2_core::cluster::{MemberState, NodeIndex};

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::cluster::vote::Mount;
 use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector, Protocol};
 use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, TimeSource, TreeWalk};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
@@ -47,6 +48,7 @@ pub(crate) struct Members {
     log: RefCell<Option<Rc<Log>>>,
     /// The rules that are followed.
     pub(crate) protocol: Cell<Protocol>,
+    choice: Cell<Option<Mount>>,
 }
 
 /// A write to one of the disks.
@@ -65,6 +67,7 @@ impl Members {
             plans: Vec::new(),
             log: RefCell::new(None),
             protocol: Cell::default(),
+            choice: Cell::default(),
         }
     }
 
@@ -153,7 +156,17 @@ impl Members {
 
     pub(crate) async fn mount(&self, nodes: &[usize]) -> Result<FileSystem, MountError> {
         let options = MountOptions { memory_bytes: MEMORY_BYTES };
-        FileSystem::mount_pfs(HEAP, self.open(nodes).await, PfsSelector::Label(LABEL), options).await
+        let cluster = self.open(nodes).await;
+        if let Some(mount) = self.choice.get() {
+            cluster.choose(mount);
+        }
+        FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(LABEL), options).await
+    }
+
+    /// The same disks, mounted in another way than usual.
+    pub(crate) fn choosing(&self, mount: Mount) -> Self {
+        let choice = Cell::new(Some(mount));
+        Self { disks: self.disks.clone(), plans: self.plans.clone(), choice, ..Self::none() }
     }
 
     /// Mounts nodes to change something.
