@@ -42,8 +42,8 @@ use core::cell::RefCell;
 
 use crate::cluster::{Cluster, Growth, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
+use crate::media::Inum;
 use crate::media::compression::Decompressor;
-use crate::media::{Inum, PfsKind};
 use crate::memory::{Heap, Vec};
 use file_cache::FileCache;
 use gate::Gate;
@@ -163,7 +163,7 @@ impl FileSystem {
 
     /// Lets the mount change things; `time` is what the times of files are taken from.
     pub async fn make_writable(mut self, time: &'static dyn TimeSource) -> Result<Self, MountError> {
-        if self.pfs.kind != PfsKind::Master {
+        if !self.cluster.is_writable(self.pfs.kind) {
             return Err(MountError::NotWritable(self.pfs.kind));
         }
         self.cluster.begin(time.random()).await?;

@@ -2,7 +2,10 @@
 
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError};
-use crate::cluster::{ClusterStatus, MAX_NODES, MemberState, MemberStatus, NodeIndex, ReturnError, ScrubCounts};
+use crate::cluster::{
+    Change, ClusterStatus, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs, NodeIndex, ReturnError,
+    ScrubCounts,
+};
 use crate::media::Uuid;
 
 impl FileSystem {
@@ -42,11 +45,44 @@ impl FileSystem {
         Ok(self.cluster.resync(node, &mut async || {}).await?)
     }
 
+    /// Makes a filesystem of one node, which never was a cluster's, a cluster with that node as only master.
+    pub async fn found_cluster(&self) -> Result<(), Error> {
+        let _changing = self.changing().await?;
+        self.sync_inside().await?;
+        Ok(self.cluster.found(self.writing()?.random()).await?)
+    }
+
+    /// Takes in a node that isn't a member yet, as a slave that has nothing: resynchronization brings it in step. What it is
+    /// called in a [`Change`].
+    pub async fn add_member(&self, node: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, Error> {
+        let _changing = self.changing().await?;
+        self.sync_inside().await?;
+        let fsid = self.cluster.prepare_member(node, new).await?;
+        self.cluster.add_member(node).await?;
+        Ok(fsid)
+    }
+
+    /// Changes who the members are, or what one of them is. Changes of files wait meanwhile.
+    pub async fn change_members(&self, change: Change) -> Result<(), Error> {
+        let _changing = self.changing().await?;
+        self.sync_inside().await?;
+        Ok(self.cluster.change_members(change).await?)
+    }
+
     /// Reads everything on every node, and repairs what another node has. Changes wait meanwhile.
     pub async fn scrub(&self) -> Result<ScrubCounts, Error> {
         let _changing = self.changing().await?;
         self.sync_inside().await?;
         Ok(self.cluster.scrub().await?)
+    }
+}
+
+impl From<MembershipError> for Error {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::Cluster(error) => error.into(),
+            error => Self::Membership(error),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ impl Cluster {
         let mut counts = ResyncCounts::default();
         let root = self.slots.root();
         let source = &self.member(copying.source).node;
-        let record = record_of(source, root).await.map_err(ResyncError::source)?;
+        let record = source.record(root).await.map_err(ResyncError::source)?;
         let pair = Pair { slot: root, inum: Inum::PFS_ROOT, tid: record.modify_tid };
         self.merge_children(copying, pair, copying.since, &mut counts, async |wanted, found, counts| {
             pause().await;
@@ -53,7 +53,7 @@ impl Cluster {
         let inum = Inum(wanted.span.first.0);
         let record = open(source, root.slot, inum, slot).await.map_err(ResyncError::source)?;
         let Some(record) = record else { return Ok(()) };
-        let content = self.content_of(source, slot, &record).await.map_err(ResyncError::source)?;
+        let content = content_of(source, slot, &record).await.map_err(ResyncError::source)?;
         let mut since = copying.since;
         let existing = match found {
             Some(_) => open(target, root.slot, inum, slot).await.map_err(ResyncError::target)?,
@@ -94,27 +94,17 @@ impl Cluster {
         let remove = Modification::RemoveInode { pfs: root.slot, inum: Inum(key.0) };
         target.replicate(root.tid, root.tid, remove).await.map(drop).map_err(ResyncError::target)
     }
-
-    /// The content of a file that lies in its inode.
-    async fn content_of(
-        &self,
-        node: &Node,
-        slot: Slot,
-        record: &InodeRecord,
-    ) -> Result<Option<[u8; EMBEDDED_BYTES]>, NodeError> {
-        if !record.meta.flags().contains(InodeFlags::DIRECTDATA) {
-            return Ok(None);
-        }
-        match node.execute(Command::ReadBlock { file: slot, key: Key(0) }).await? {
-            Reply::Block(FileBlock::Embedded(content)) => Ok(Some(content)),
-            _ => Ok(None),
-        }
-    }
 }
 
-/// What a node says of an open inode.
-async fn record_of(node: &Node, slot: Slot) -> Result<InodeRecord, NodeError> {
-    node.record(slot).await
+/// The content of a file that lies in its inode.
+async fn content_of(node: &Node, slot: Slot, record: &InodeRecord) -> Result<Option<[u8; EMBEDDED_BYTES]>, NodeError> {
+    if !record.meta.flags().contains(InodeFlags::DIRECTDATA) {
+        return Ok(None);
+    }
+    match node.execute(Command::ReadBlock { file: slot, key: Key(0) }).await? {
+        Reply::Block(FileBlock::Embedded(content)) => Ok(Some(content)),
+        _ => Ok(None),
+    }
 }
 
 /// Opens an inode on one node; none if it isn't there.

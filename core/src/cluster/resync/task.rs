@@ -20,6 +20,7 @@ impl Cluster {
     pub async fn resync(&self, target: NodeIndex, pause: &mut impl AsyncFnMut()) -> Result<ResyncCounts, ResyncError> {
         self.flush().await?;
         let counts = self.catch_up(target, pause).await?;
+        self.set_roots().await?;
         self.stage().await?;
         self.commit_next().await?;
         Ok(counts)
