@@ -65,17 +65,20 @@ impl Cluster {
     /// Has a node that left begin anew: its devices are reset, its headers read. Others may be asked meanwhile.
     pub async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
         match self.member(index).state.get() {
-            MemberState::Ejected(_) | MemberState::Aside(_) => self.member(index).node.reopen().await,
-            MemberState::InSync | MemberState::Behind(_) => Ok(()),
+            MemberState::Ejected(_) => self.member(index).node.reopen().await,
+            _ => Ok(()),
         }
     }
 
-    /// Looks again at a node that has begun anew. It then is behind, or stays away, as at a mount. Nothing else may be done
-    /// meanwhile.
+    /// Looks again at a node that has begun anew, or is no part of the mount. It then is behind, or stays away, as at a mount.
+    /// Nothing else may be done meanwhile.
     pub async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
         let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else {
             return Ok(self.member(index).state.get());
         };
+        if let MemberState::Aside(_) = self.member(index).state.get() {
+            self.member(index).node.reopen().await?;
+        }
         let found = self.look_at_all(clid, self.slots.root()).await?;
         let seen = seen(&found);
         let plan = match assemble(&seen, &Ask::of(Mount::Quorum)) {

@@ -4,7 +4,7 @@
 //! that fails.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -25,30 +25,35 @@ const RECONNECT_SECONDS: u64 = 2;
 /// QEMU's arguments for a disk.
 pub(crate) fn arguments(number: usize, backing: &Backing) -> Vec<String> {
     let below = match backing {
-        Backing::File(image) => {
-            json!({ "driver": "file", "filename": image, "node-name": format!("file{number}"), "discard": "unmap" })
-        }
+        Backing::File(image) => file(number, image),
         Backing::Nbd(socket) => json!({
             "driver": "nbd", "server": { "type": "unix", "path": socket }, "node-name": format!("file{number}"),
             "reconnect-delay": RECONNECT_SECONDS,
         }),
     };
-    let throttle = json!({
-        "driver": "throttle", "throttle-group": format!("group{number}"), "file": format!("file{number}"),
-        "node-name": format!("throttle{number}"), "discard": "unmap",
-    });
     vec![
         "-object".into(),
         format!("throttle-group,id=group{number}"),
         "-blockdev".into(),
         below.to_string(),
         "-blockdev".into(),
-        throttle.to_string(),
+        throttle(number).to_string(),
         "-blockdev".into(),
         raw(number, "throttle").to_string(),
         "-device".into(),
         format!("virtio-blk-pci,{}", device(number)),
     ]
+}
+
+fn file(number: usize, image: &Path) -> Value {
+    json!({ "driver": "file", "filename": image, "node-name": format!("file{number}"), "discard": "unmap" })
+}
+
+fn throttle(number: usize) -> Value {
+    json!({
+        "driver": "throttle", "throttle-group": format!("group{number}"), "file": format!("file{number}"),
+        "node-name": format!("throttle{number}"), "discard": "unmap",
+    })
 }
 
 fn raw(number: usize, below: &str) -> Value {
@@ -77,6 +82,18 @@ pub(crate) fn is_there(qmp: &mut Qmp, number: usize) -> Result<bool, Box<dyn Err
     let devices = qmp.command("qom-list", json!({ "path": "/machine/peripheral" }))?;
     let name = format!("virtio{number}");
     Ok(devices.as_array().into_iter().flatten().any(|device| device["name"] == *name))
+}
+
+/// Gives a disk that is not in the machine another image.
+pub(crate) fn exchange(qmp: &mut Qmp, number: usize, image: &Path) -> Result<(), Box<dyn Error>> {
+    let name = |below: &str| format!("{below}{number}");
+    for below in ["disk", "throttle", "file"] {
+        qmp.command("blockdev-del", json!({ "node-name": name(below) }))?;
+    }
+    for node in [file(number, image), throttle(number), raw(number, "throttle")] {
+        qmp.command("blockdev-add", node)?;
+    }
+    Ok(())
 }
 
 /// Puts a disk back.

@@ -4,6 +4,7 @@
 //! the console says what must follow. That it really happened is asked of QEMU or seen in the images. At the end the kernel has
 //! compared everything, and so does the host: all nodes in step, each disk sound and with the same content by itself.
 
+mod cluster;
 mod disks;
 mod machine;
 mod qmp;

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::cluster;
 use crate::disks::{self, Backing};
 use crate::machine::Machine;
 use crate::qmp::Qmp;
@@ -23,7 +24,7 @@ pub(crate) struct Images<'s> {
 }
 
 impl<'s> Images<'s> {
-    /// Makes a cluster of masters on disks of so many bytes each.
+    /// Makes a cluster of three masters, and slaves, on disks of so many bytes each.
     pub(crate) fn create(settings: &'s Settings, name: &str, sizes: &[u64]) -> Result<Self, Box<dyn Error>> {
         let folder = settings.folder.join(name);
         fs::create_dir(&folder)?;
@@ -37,9 +38,7 @@ impl<'s> Images<'s> {
         for image in &made.images {
             made.tool(&["newfs", &image.display().to_string()])?;
         }
-        let mut create = vec!["cluster".to_owned(), "create".into(), "-L".into(), LABEL.into()];
-        create.extend(made.images.iter().map(|image| image.display().to_string()));
-        made.tool(&create.iter().map(String::as_str).collect::<Vec<_>>())?;
+        cluster::create(&made.images, LABEL, settings.seed)?;
         Ok(made)
     }
 
@@ -107,9 +106,9 @@ impl<'s> Rig<'s> {
         }
     }
 
-    /// Waits until a node has left.
-    pub(crate) fn wait_for_leaving(&mut self, number: usize) -> Result<(), Box<dyn Error>> {
-        self.machine.wait_for(&format!("node {number} leaves the cluster")).map(drop)
+    /// Waits until a node has left; what was said of it.
+    pub(crate) fn wait_for_leaving(&mut self, number: usize) -> Result<String, Box<dyn Error>> {
+        self.machine.wait_for(&format!("node {number} leaves the cluster"))
     }
 
     /// Waits until a node is in step again, and some epochs with it are durable.

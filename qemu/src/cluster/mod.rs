@@ -6,6 +6,7 @@
 //! the console is told to do is in [`orders`].
 
 mod orders;
+mod replacement;
 mod supervisor;
 
 use core::cell::Cell;
@@ -16,12 +17,12 @@ use core::task::Poll;
 use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions};
 use hammer2_core::io::{Clock, Disk, DiskOptions, Duration, boxed_device};
-use hammer2_core::memory::{self, Vec};
+use hammer2_core::memory::{self, NoMemory, Vec};
 use hammer2_core::selftest::Failure;
 use hammer2_core::selftest::power_cut::{Workload, verify};
 
 use crate::options::Options;
-use crate::platform::{CORE_BUDGET, CORE_MEMORY, MEMORY, Platform};
+use crate::platform::{BlockDriver, CORE_BUDGET, CORE_MEMORY, MEMORY, Platform};
 use crate::power_cut::verdict;
 use crate::println;
 use crate::time::Undated;
@@ -43,7 +44,11 @@ pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
         loop {
             let fs = load.mount().await?;
             match beside(load.work(&fs), supervisor::watch(platform, &fs)).await {
-                Ok(()) => {
+                Ok(Ended::ToReplace) => {
+                    drop(fs.unmount().await?);
+                    replacement::put_in(platform, options).await?;
+                }
+                Ok(Ended::Enough) => {
                     drop(fs.unmount().await?);
                     println!(
                         "cluster: ended after epoch {}, the slowest took {} ms",
@@ -78,6 +83,14 @@ pub(crate) fn check(platform: &Platform, options: &Options) -> Verdict {
         drop(fs.unmount().await?);
         Ok(())
     })
+}
+
+/// Why the load has ended.
+enum Ended {
+    /// It was told to.
+    Enough,
+    /// A member is to be replaced.
+    ToReplace,
 }
 
 /// Why the load doesn't go on.
@@ -140,17 +153,18 @@ impl Load<'_> {
     }
 
     /// Does epochs until it is told to end. The one that was under way when the cluster stopped may be there.
-    async fn work(&self, fs: &FileSystem) -> Result<(), Stop> {
+    async fn work(&self, fs: &FileSystem) -> Result<Ended, Stop> {
         let mut workload = Workload::resume(MEMORY, fs, self.options.seed).await?;
         let expected = self.epoch.get()..=self.epoch.get() + 1;
         if !expected.contains(&workload.epoch()) {
             let found = workload.epoch();
             return Err(Failure::new(format_args!("found epoch {found} instead of one of {expected:?}")).into());
         }
-        loop {
+        let ended = loop {
             match orders::next() {
                 None => {}
-                Some(Order::End) => break,
+                Some(Order::End) => break Ended::Enough,
+                Some(Order::Replace) => break Ended::ToReplace,
                 Some(order) => orders::obey(self.platform, fs, order).await?,
             }
             let start = self.platform.timer.now();
@@ -162,8 +176,9 @@ impl Load<'_> {
                 self.compare(fs).await?;
                 println!("epoch {}: durable, all compared; the last took {milliseconds} ms", workload.epoch());
             }
-        }
-        self.compare(fs).await
+        };
+        self.compare(fs).await?;
+        Ok(ended)
     }
 
     async fn compare(&self, fs: &FileSystem) -> Result<(), Stop> {
@@ -175,16 +190,22 @@ impl Load<'_> {
     }
 }
 
+/// A disk for a new owner.
+async fn open(platform: &Platform, options: &Options, driver: &'static BlockDriver) -> Result<Disk, NoMemory> {
+    let device = boxed_device(CORE_MEMORY, driver)?;
+    let disk = Disk::new(CORE_MEMORY, device, platform.timer, DiskOptions { deadline: options.deadline })?;
+    // The one before may have left something under way.
+    if let Err(error) = disk.reset().await {
+        log::error!("{}: {error}", disk.info().name);
+    }
+    Ok(disk)
+}
+
 /// Mounts the cluster that the disks are the nodes of.
 async fn mount(platform: &Platform, options: &Options) -> Result<FileSystem, MountError> {
     let mut nodes = Vec::new_in(CORE_MEMORY);
     for driver in &platform.disks {
-        let device = boxed_device(CORE_MEMORY, *driver)?;
-        let disk = Disk::new(CORE_MEMORY, device, platform.timer, DiskOptions { deadline: options.deadline })?;
-        // A mount before may have left something under way.
-        if let Err(error) = disk.reset().await {
-            log::error!("{}: {error}", disk.info().name);
-        }
+        let disk = open(platform, options, driver).await?;
         let mut volumes = Vec::new_in(CORE_MEMORY);
         memory::push(&mut volumes, disk)?;
         memory::push(&mut nodes, volumes)?;

@@ -21,6 +21,8 @@ pub(super) enum Order {
     Scrub,
     /// Write until there is no room, and take that away again.
     Fill,
+    /// Make a new node of a disk that holds none, and put it in the place of the member that is missing.
+    Replace,
 }
 
 /// The next order, if there is one.
@@ -30,14 +32,15 @@ pub(super) fn next() -> Option<Order> {
         b'h' => Some(Order::Hold),
         b's' => Some(Order::Scrub),
         b'f' => Some(Order::Fill),
+        b'r' => Some(Order::Replace),
         _ => None,
     }
 }
 
-/// Does what was ordered; all but to end.
+/// Does what was ordered, if it can be done inside the mount.
 pub(super) async fn obey(platform: &Platform, fs: &FileSystem, order: Order) -> Result<(), Stop> {
     match order {
-        Order::End => {}
+        Order::End | Order::Replace => {}
         Order::Hold => {
             println!("cluster: held");
             while serial::typed().is_none() {

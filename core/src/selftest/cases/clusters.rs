@@ -15,11 +15,15 @@ use crate::selftest::image::IMAGE_TIME;
 use crate::selftest::mounted::mount;
 use crate::selftest::{Case, Environment, Failure, block_on, ensure};
 
+use PfsKind::{Master, Slave, SoftMaster};
+
 pub(super) const CASES: &[Case] = &[
     Case { name: "clusters: three masters, one fails and comes back", run: three_masters },
     Case { name: "clusters: three masters, one doesn't answer and comes back", run: silence },
     Case { name: "clusters: three masters, two fail and nothing is written", run: too_few },
     Case { name: "clusters: five masters, two fail and come back", run: five_masters },
+    Case { name: "clusters: two masters and a slave, which fails and comes back", run: a_slave },
+    Case { name: "clusters: three masters and a soft one, which fails with one of them", run: a_soft_master },
 ];
 
 const LABEL: &[u8] = b"WORK";
@@ -30,15 +34,26 @@ const DEADLINE: Duration = Duration::from_millis(1000);
 const FAILURE: Effect = Effect::Fail(DeviceError::Io(5));
 
 fn three_masters(environment: &dyn Environment) -> Result<(), Failure> {
-    lose_and_return(environment, 3, &[1], Fault::always(Operations::WRITE, FAILURE))
+    lose_and_return(environment, &[Master; 3], &[1], Fault::always(Operations::WRITE, FAILURE))
 }
 
 fn silence(environment: &dyn Environment) -> Result<(), Failure> {
-    lose_and_return(environment, 3, &[0], Fault::always(Operations::FLUSH, Effect::Hang))
+    lose_and_return(environment, &[Master; 3], &[0], Fault::always(Operations::FLUSH, Effect::Hang))
 }
 
 fn five_masters(environment: &dyn Environment) -> Result<(), Failure> {
-    lose_and_return(environment, 5, &[0, 3], Fault::always(Operations::all(), FAILURE))
+    lose_and_return(environment, &[Master; 5], &[0, 3], Fault::always(Operations::all(), FAILURE))
+}
+
+/// Without the slave the masters still are two of two.
+fn a_slave(environment: &dyn Environment) -> Result<(), Failure> {
+    lose_and_return(environment, &[Master, Master, Slave], &[2], Fault::always(Operations::WRITE, FAILURE))
+}
+
+/// The soft one isn't counted: two of three masters go on.
+fn a_soft_master(environment: &dyn Environment) -> Result<(), Failure> {
+    let kinds = [SoftMaster, Master, Master, Master];
+    lose_and_return(environment, &kinds, &[0, 2], Fault::always(Operations::WRITE, FAILURE))
 }
 
 /// A cluster on the first scratch disks.
@@ -49,14 +64,14 @@ struct Members<'e> {
 }
 
 impl<'e> Members<'e> {
-    /// Makes the cluster, all of masters.
-    async fn created(environment: &'e dyn Environment, count: usize) -> Result<Self, Failure> {
+    /// Makes the cluster.
+    async fn created(environment: &'e dyn Environment, kinds: &[PfsKind]) -> Result<Self, Failure> {
         let heap = environment.heap();
         let mut plans = Vec::new_in(heap);
-        for number in 0..count {
+        for number in 0..kinds.len() {
             memory::push(&mut plans, Rc::new(FaultPlan::new(heap)))?;
             let mut disks = environment.scratch_disks()?;
-            ensure(number < disks.len(), format_args!("{count} scratch disks are needed"))?;
+            ensure(number < disks.len(), format_args!("{} scratch disks are needed", kinds.len()))?;
             disks.swap(0, number);
             disks.truncate(1);
             format_with(environment, &disks, environment.seed() + number as u64).await?;
@@ -64,12 +79,12 @@ impl<'e> Members<'e> {
         let members = Self { environment, plans };
         let new = NewPfs {
             label: LABEL,
-            kind: PfsKind::Master,
+            kind: Master,
             clid: Uuid::random([7; 16]),
             fsid: Uuid::random([9; 16]),
             time: IMAGE_TIME,
         };
-        let made = members.open().await?.create(&new, environment.seed()).await?;
+        let made = members.open().await?.create_as(&new, kinds, environment.seed()).await?;
         ensure(made == PfsOutcome::Done, format_args!("{made:?}"))?;
         Ok(members)
     }
@@ -115,9 +130,14 @@ impl<'e> Members<'e> {
 }
 
 /// Has the members `failing` go wrong under a load, goes on without them, and brings them back.
-fn lose_and_return(environment: &dyn Environment, count: usize, failing: &[u8], fault: Fault) -> Result<(), Failure> {
+fn lose_and_return(
+    environment: &dyn Environment,
+    kinds: &[PfsKind],
+    failing: &[u8],
+    fault: Fault,
+) -> Result<(), Failure> {
     block_on(environment, async {
-        let members = Members::created(environment, count).await?;
+        let members = Members::created(environment, kinds).await?;
         let fs = members.mount().await?;
         populate(environment, &fs, 0..1).await?;
         fs.sync().await?;
@@ -155,7 +175,7 @@ fn lose_and_return(environment: &dyn Environment, count: usize, failing: &[u8], 
 /// Two of three fail: what can't be kept by a quorum isn't said to be. What was is there afterwards.
 fn too_few(environment: &dyn Environment) -> Result<(), Failure> {
     block_on(environment, async {
-        let members = Members::created(environment, 3).await?;
+        let members = Members::created(environment, &[Master; 3]).await?;
         let fs = members.mount().await?;
         populate(environment, &fs, 0..1).await?;
         fs.sync().await?;

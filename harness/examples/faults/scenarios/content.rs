@@ -13,7 +13,7 @@ use crate::settings::Settings;
 
 /// A bit of every file block of one disk: others answer for it, and the blocks are written anew.
 pub(super) fn bit_flip(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let mut rig = Images::create(settings, "bit-flip", &[DISK_BYTES; 3])?.start(DEADLINE)?;
+    let mut rig = Images::create(settings, "bit-flip", &[DISK_BYTES; 4])?.start(DEADLINE)?;
     rig.machine.order(b'h')?;
     rig.machine.wait_for("cluster: held")?;
     let image = rig.images.images[0].clone();

@@ -29,6 +29,7 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario { name: "bit-flip", run: content::bit_flip },
     Scenario { name: "power-cut", run: power::power_cut },
     Scenario { name: "disk-full", run: space::disk_full },
+    Scenario { name: "blank-replace", run: pull::blank_replace },
     Scenario { name: "two-at-once", run: errors::two_at_once },
 ];
 

@@ -23,7 +23,7 @@ use crate::machine::Machine;
 use crate::rig::Images;
 use crate::settings::Settings;
 
-const NODES: usize = 3;
+const NODES: usize = 4;
 /// Of each disk.
 const PART_BYTES: u64 = 256 << 20;
 const PIECE_BYTES: usize = 64 << 10;

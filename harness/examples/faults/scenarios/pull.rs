@@ -1,9 +1,11 @@
 //! A disk that is taken out of the running machine, and put back.
 
 use std::error::Error;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 
 use super::{DEADLINE, DISK_BYTES, ensure};
-use crate::disks::{is_there, pull, put_back, statistic};
+use crate::disks::{exchange, is_there, pull, put_back, statistic};
 use crate::rig::Images;
 use crate::settings::Settings;
 
@@ -11,18 +13,40 @@ const NUMBER: usize = 1;
 
 /// Its node leaves; when it is back, what has changed meanwhile is copied.
 pub(super) fn pull_return(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    lose_and_return(settings, "pull-return")
+    lose_and_return(settings, "pull-return", 4)
 }
 
 /// The same, for somebody who looks on.
 pub(super) fn demonstration(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    lose_and_return(settings, "demonstration")?;
+    lose_and_return(settings, "demonstration", 3)?;
     println!("boot: all three disks are in step; each is sound, and holds the same by itself");
     Ok(())
 }
 
-fn lose_and_return(settings: &Settings, name: &str) -> Result<(), Box<dyn Error>> {
-    let mut rig = Images::create(settings, name, &[DISK_BYTES; 3])?.start(DEADLINE)?;
+/// A disk is taken out, and a blank one put into its slot: that is filled, and takes the other's place.
+pub(super) fn blank_replace(settings: &Settings) -> Result<(), Box<dyn Error>> {
+    let mut images = Images::create(settings, "blank-replace", &[DISK_BYTES; 4])?;
+    let blank = images.folder.join("blank.img");
+    File::create(&blank)?.set_len(DISK_BYTES)?;
+    let mut rig = images.start(DEADLINE)?;
+    pull(&mut rig.qmp, NUMBER)?;
+    rig.wait_for_leaving(NUMBER)?;
+    rig.machine.wait_for_epochs(2)?;
+    ensure(!is_there(&mut rig.qmp, NUMBER)?, "the machine still has the disk")?;
+    exchange(&mut rig.qmp, NUMBER, &blank)?;
+    put_back(&mut rig.qmp, NUMBER)?;
+    rig.machine.wait_for("a disk is put into slot")?;
+    rig.machine.order(b'r')?;
+    rig.machine.wait_for("has taken the place of")?;
+    rig.machine.wait_for_epochs(2)?;
+    ensure(blank.metadata()?.blocks() > 0, "nothing was written to the blank disk")?;
+    images = rig.end()?;
+    images.images[NUMBER] = blank;
+    images.check()
+}
+
+fn lose_and_return(settings: &Settings, name: &str, disks: usize) -> Result<(), Box<dyn Error>> {
+    let mut rig = Images::create(settings, name, &vec![DISK_BYTES; disks])?.start(DEADLINE)?;
     rig.say("disk 1 of 3 is taken out of the running machine");
     pull(&mut rig.qmp, NUMBER)?;
     rig.machine.wait_for("is taken out")?;

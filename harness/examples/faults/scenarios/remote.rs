@@ -45,7 +45,7 @@ impl Drop for Server {
 /// The server of one node's disk is killed, and started again.
 pub(super) fn nbd_loss(settings: &Settings) -> Result<(), Box<dyn Error>> {
     const NUMBER: usize = 1;
-    let images = Images::create(settings, "nbd-loss", &[DISK_BYTES; 3])?;
+    let images = Images::create(settings, "nbd-loss", &[DISK_BYTES; 4])?;
     let (image, socket) = (images.images[NUMBER].clone(), images.folder.join("nbd"));
     let server = Server::start(&image, &socket)?;
     let mut backings: Vec<Backing> = images.images.iter().cloned().map(Backing::File).collect();

@@ -17,7 +17,8 @@ const ENOSPC: u32 = 28;
 /// node leaves.
 pub(super) fn disk_full(settings: &Settings) -> Result<(), Box<dyn Error>> {
     const NUMBER: usize = 1;
-    let mut rig = Images::create(settings, "disk-full", &[DISK_BYTES, SMALL_BYTES, DISK_BYTES])?.start(DEADLINE)?;
+    let mut rig =
+        Images::create(settings, "disk-full", &[DISK_BYTES, SMALL_BYTES, DISK_BYTES, DISK_BYTES])?.start(DEADLINE)?;
     rig.machine.order(b'f')?;
     rig.machine.wait_for("then: no space left")?;
     let taken = rig.images.images[NUMBER].metadata()?.blocks() * 512;

@@ -1,0 +1,51 @@
+//! A new disk in the place of one that won't come back: formatted, taken in as a slave, filled, and made what the other was.
+
+use hammer2_core::cluster::{Change, MemberState, NewPfs};
+use hammer2_core::fs::{FileSystem, TimeSource};
+use hammer2_core::media::{PfsKind, Uuid};
+use hammer2_core::newfs::{NewfsOptions, has_filesystem, newfs};
+use hammer2_core::random::Random;
+use hammer2_core::selftest::Failure;
+
+use super::{LABEL, mount, open, supervisor};
+use crate::options::Options;
+use crate::platform::{CORE_MEMORY, Platform};
+use crate::println;
+use crate::time::Undated;
+
+/// Makes a filesystem on every disk that has none, and lets the node on it replace the member that is missing.
+pub(super) async fn put_in(platform: &Platform, options: &Options) -> Result<(), Failure> {
+    let mut random = Random::new(Undated.random());
+    for driver in &platform.disks {
+        let disk = open(platform, options, driver).await?;
+        if !has_filesystem(&disk, CORE_MEMORY).await? {
+            println!("cluster: {} is blank, and gets a filesystem", disk.info().name);
+            let mut fill = |bytes: &mut [u8]| random.fill(bytes);
+            newfs(&[&disk], &NewfsOptions::default(), CORE_MEMORY, &mut fill, Undated.now()).await?;
+        }
+    }
+    let fs = mount(platform, options).await?.make_writable(&Undated).await?;
+    replace(&fs).await?;
+    supervisor::print_health(&fs);
+    drop(fs.unmount().await?);
+    Ok(())
+}
+
+async fn replace(fs: &FileSystem) -> Result<(), Failure> {
+    let Some(old) = fs.missing_members().first().copied() else {
+        return Err(Failure::new(format_args!("no member is missing")));
+    };
+    let is_new = |state| matches!(state, MemberState::Aside(_));
+    let Some(newcomer) = fs.member_statuses().find(|member| is_new(member.state)) else {
+        return Err(Failure::new(format_args!("no node is there to take its place")));
+    };
+    let mut fsid = [0; 16];
+    Random::new(Undated.random()).fill(&mut fsid);
+    let fsid = Uuid::random(fsid);
+    let pfs = NewPfs { label: LABEL, kind: PfsKind::Master, clid: fs.pfs().clid, fsid, time: Undated.now() };
+    let new = fs.add_member(newcomer.node, &pfs).await?;
+    supervisor::bring_back_all(fs).await?;
+    fs.change_members(Change::Replace { old, new }).await?;
+    println!("cluster: node {} has taken the place of {old}", newcomer.node.0);
+    Ok(())
+}
