@@ -51,6 +51,49 @@ impl<P: Ports> ConfigurationAccess for PortAccess<P> {
 
 /// Offset of the interrupt line register in the configuration space.
 const INTERRUPT_LINE: u8 = 0x3c;
+/// Offsets of the base address registers.
+const BASE_ADDRESSES: [u8; 6] = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24];
+
+/// A place on the bus, and what the firmware has assigned to it: enough to put a device of the same kind there again.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Where it is.
+    pub function: DeviceFunction,
+    base_addresses: [u32; BASE_ADDRESSES.len()],
+    interrupt_line: u32,
+}
+
+impl Place {
+    /// Notes what a device has been assigned.
+    pub fn of<C: ConfigurationAccess>(access: &C, function: DeviceFunction) -> Self {
+        let read = |register| access.read_word(function, register);
+        Self { function, base_addresses: BASE_ADDRESSES.map(read), interrupt_line: read(INTERRUPT_LINE) }
+    }
+
+    /// Assigns the same to the device that is there now, and switches it on; none if there is none.
+    pub fn switch_on<H: Hal, C: ConfigurationAccess>(
+        &self,
+        mut access: C,
+    ) -> Option<Result<PciTransport, VirtioPciError>> {
+        for (register, value) in BASE_ADDRESSES.into_iter().zip(self.base_addresses) {
+            access.write_word(self.function, register, value);
+        }
+        access.write_word(self.function, INTERRUPT_LINE, self.interrupt_line);
+        let mut root = PciRoot::new(access);
+        let (_, identity) = root.enumerate_bus(self.function.bus).find(|(function, _)| *function == self.function)?;
+        if virtio_device_type(&identity) != Some(DeviceType::Block) {
+            return None;
+        }
+        switch_on(&mut root, self.function);
+        Some(PciTransport::new::<H, C>(&mut root, self.function))
+    }
+}
+
+fn switch_on<C: ConfigurationAccess>(root: &mut PciRoot<C>, function: DeviceFunction) {
+    let (_, command) = root.get_status_command(function);
+    let enabled = command | Command::MEMORY_SPACE | Command::BUS_MASTER;
+    root.set_command(function, enabled.difference(Command::INTERRUPT_DISABLE));
+}
 
 /// A virtio block device on the bus, switched on.
 pub struct Found {
@@ -74,9 +117,7 @@ pub fn for_each_block_device<H: Hal, C: ConfigurationAccess>(
         if virtio_device_type(&identity) != Some(DeviceType::Block) {
             continue;
         }
-        let (_, command) = root.get_status_command(function);
-        let enabled = command | Command::MEMORY_SPACE | Command::BUS_MASTER;
-        root.set_command(function, enabled.difference(Command::INTERRUPT_DISABLE));
+        switch_on(&mut root, function);
         let interrupt_line = access.read_word(function, INTERRUPT_LINE) as u8;
         found(match PciTransport::new::<H, C>(&mut root, function) {
             Ok(transport) => Ok(Found { function, transport, interrupt_line }),

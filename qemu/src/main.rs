@@ -16,6 +16,7 @@ mod options;
 mod platform;
 mod power_cut;
 mod serial;
+mod slots;
 mod stack_guard;
 mod start_info;
 mod suite;
@@ -69,6 +70,9 @@ fn run(start_info: &'static StartInfo) -> Verdict {
             return Verdict::Fail;
         }
     };
+    if let Some(rate) = options.console_rate {
+        serial::slow_down(platform.ticks_per_second / rate);
+    }
     println!("kernel: {} MiB free, {} virtio disks", platform.memory_bytes >> 20, platform.disks.len());
     match options.mode {
         Mode::Suite => suite::run(&platform),

@@ -1,6 +1,8 @@
 //! The kernel command line: `mode=suite`, `mode=walk nodes=0,0,1`, `mode=power-cut seed=1 epochs=40`,
 //! `mode=power-check seed=1 acknowledged=17`, `mode=cluster seed=1 deadline=2000` or `mode=cluster-check seed=1 acknowledged=17`.
 
+use core::num::NonZeroU64;
+
 use hammer2_core::io::{DiskOptions, Duration};
 
 /// Disks that can be assigned to nodes.
@@ -35,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) epochs: u64,
     /// The last epoch of the workload that was acknowledged.
     pub(crate) acknowledged: u64,
+    /// Bytes a second that the console takes.
+    pub(crate) console_rate: Option<NonZeroU64>,
     /// How long a node of a cluster may take to answer.
     pub(crate) deadline: Duration,
 }
@@ -48,6 +52,7 @@ impl Options {
             seed: 1,
             epochs: 1,
             acknowledged: 0,
+            console_rate: None,
             deadline: DiskOptions::default().deadline,
         };
         for word in command_line.split_ascii_whitespace() {
@@ -61,6 +66,7 @@ impl Options {
                 Some(("deadline", number)) => {
                     options.deadline = Duration::from_millis(number.parse().map_err(|_| word)?);
                 }
+                Some(("console-rate", number)) => options.console_rate = Some(number.parse().map_err(|_| word)?),
                 Some(("seed", number)) => options.seed = number.parse().map_err(|_| word)?,
                 Some(("epochs", number)) => options.epochs = number.parse().map_err(|_| word)?,
                 Some(("acknowledged", number)) => options.acknowledged = number.parse().map_err(|_| word)?,

@@ -12,8 +12,8 @@ use hammer2_core::memory::{self, Box, Heap, NoMemory, Vec};
 use hammer2_kmod_shim::budget::Budget;
 use hammer2_kmod_shim::executor::{Executor, Machine};
 use hammer2_kmod_shim::heap::KernelHeap;
-use hammer2_kmod_shim::pci::{self, Found, PortAccess, Ports};
-use hammer2_kmod_shim::timer::Timer;
+use hammer2_kmod_shim::pci::{self, Found, Place, PortAccess, Ports};
+use hammer2_kmod_shim::timer::{TickSource, Timer};
 use hammer2_kmod_shim::virtio_blk::VirtioBlk;
 use log::error;
 use virtio_drivers::transport::pci::PciTransport;
@@ -21,6 +21,8 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 use x86_64::instructions::port::Port;
 
 use crate::interrupts::{self, pic};
+use crate::println;
+use crate::slots;
 use crate::time::Tsc;
 
 /// Also the global allocator, since the `alloc` crate is linked; nothing here allocates without being able to fail.
@@ -51,8 +53,12 @@ pub(crate) type BlockDriver = VirtioBlk<IdentityMap, PciTransport>;
 pub(crate) struct Platform {
     /// The disks in the order of their PCI slots, which is QEMU's order on its command line.
     pub(crate) disks: Vec<&'static BlockDriver>,
+    /// Where each of them is.
+    places: Vec<Place>,
     /// The clock.
     pub(crate) timer: &'static Timer<Tsc>,
+    /// Of the TSC.
+    pub(crate) ticks_per_second: u64,
     /// Memory that was free at the start.
     pub(crate) memory_bytes: usize,
 }
@@ -63,14 +69,49 @@ impl Platform {
         let memory_bytes = free_memory.len();
         HEAP.add(free_memory);
         pic::start();
-        let timer = leak(Timer::new(MEMORY, Tsc::calibrate(), ALARMS)?)?;
-        let mut disks = Vec::new_in(MEMORY);
+        let tsc = Tsc::calibrate();
+        let ticks_per_second = tsc.ticks_per_second();
+        let timer = leak(Timer::new(MEMORY, tsc, ALARMS)?)?;
+        let mut platform =
+            Self { disks: Vec::new_in(MEMORY), places: Vec::new_in(MEMORY), timer, ticks_per_second, memory_bytes };
         let mut out_of_memory = false;
         pci::for_each_block_device::<IdentityMap, _>(PortAccess(CpuPorts), |found| match found {
-            Ok(found) => out_of_memory |= attach(&mut disks, found).is_err(),
+            Ok(found) => out_of_memory |= platform.attach(found).is_err(),
             Err((function, error)) => error!("PCI {function}: {error}"),
         });
-        if out_of_memory { Err(NoMemory) } else { Ok(Self { disks, timer, memory_bytes }) }
+        if out_of_memory { Err(NoMemory) } else { Ok(platform) }
+    }
+
+    fn attach(&mut self, found: Found) -> Result<(), NoMemory> {
+        let mut name = heapless::String::<16>::new();
+        // A slot's name is shorter than that.
+        let _ = core::fmt::write(&mut name, format_args!("virtio {}", found.function));
+        match VirtioBlk::new(MEMORY, found.transport, &name) {
+            Ok(driver) => {
+                pic::enable_device(found.interrupt_line);
+                memory::push(&mut self.places, Place::of(&PortAccess(CpuPorts), found.function))?;
+                memory::push(&mut self.disks, leak(driver)?)
+            }
+            Err(error) => {
+                error!("{name}: {error}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets disks go that are to be taken out, and takes in those that are put back in their places.
+    pub(crate) fn serve_slots(&self) {
+        let (leaving, arrived) = (slots::leaving(), slots::arrived());
+        for (disk, place) in self.disks.iter().zip(&self.places) {
+            let slot = 1 << place.function.device;
+            if leaving & slot != 0 && disk.take_out() {
+                slots::eject(slot);
+                println!("kernel: the disk in slot {} is taken out", place.function.device);
+            }
+            if arrived & slot != 0 {
+                put_back(disk, place);
+            }
+        }
     }
 
     /// Runs a future, and the tasks it spawns on `executor`.
@@ -105,19 +146,15 @@ impl Machine for Platform {
     }
 }
 
-fn attach(disks: &mut Vec<&'static BlockDriver>, found: Found) -> Result<(), NoMemory> {
-    let mut name = heapless::String::<16>::new();
-    // A slot's name is shorter than that.
-    let _ = core::fmt::write(&mut name, format_args!("virtio {}", found.function));
-    match VirtioBlk::new(MEMORY, found.transport, &name) {
-        Ok(driver) => {
-            pic::enable_device(found.interrupt_line);
-            memory::push(disks, leak(driver)?)
-        }
-        Err(error) => {
-            error!("{name}: {error}");
-            Ok(())
-        }
+/// Goes on with the disk that is in a place now.
+fn put_back(disk: &BlockDriver, place: &Place) {
+    match place.switch_on::<IdentityMap, _>(PortAccess(CpuPorts)) {
+        None => {}
+        Some(Err(error)) => error!("PCI {}: {error}", place.function),
+        Some(Ok(transport)) => match disk.put_back(transport) {
+            Ok(()) => println!("kernel: a disk is put into slot {}", place.function.device),
+            Err(error) => error!("PCI {}: {error}", place.function),
+        },
     }
 }
 

@@ -1,6 +1,8 @@
 //! The console: the first serial port.
 
+use core::arch::x86_64::_rdtsc;
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use x86_64::instructions::port::Port;
 
@@ -11,6 +13,9 @@ const TRANSMITTER_EMPTY: u8 = 1 << 5;
 
 /// What the transmitter takes once it is empty. Asking before every byte would be most of the console's cost.
 const FIFO_BYTES: usize = 16;
+
+/// How long a byte takes, in ticks of the TSC: nothing, unless the console is to be a slow one.
+static TICKS_PER_BYTE: AtomicU64 = AtomicU64::new(0);
 
 /// Writes to the port, newlines as they are.
 #[derive(Clone, Copy)]
@@ -35,6 +40,20 @@ pub(crate) fn typed() -> Option<u8> {
     }
 }
 
+/// Makes the console as slow as a real line: the emulated one takes everything at once.
+pub(crate) fn slow_down(ticks_per_byte: u64) {
+    TICKS_PER_BYTE.store(ticks_per_byte, Ordering::Relaxed);
+}
+
+fn pause(bytes: usize) {
+    // SAFETY: every 64-bit x86 has it.
+    let now = || unsafe { _rdtsc() };
+    let end = now() + TICKS_PER_BYTE.load(Ordering::Relaxed) * bytes as u64;
+    while now() < end {
+        core::hint::spin_loop();
+    }
+}
+
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut data = Port::<u8>::new(BASE);
@@ -48,6 +67,7 @@ impl Write for Console {
                 // SAFETY: the port's data register.
                 unsafe { data.write(*byte) };
             }
+            pause(chunk.len());
         }
         Ok(())
     }

@@ -157,8 +157,8 @@ impl Cluster {
     /// Removes a PFS that was made but couldn't be committed.
     pub(super) async fn take_back(&self) -> Result<(), OpError> {
         let Some(label) = self.half_made.borrow().clone() else { return Ok(()) };
-        for index in self.in_sync().iter() {
-            remove_root(&self.member(index).node, &label).await?;
+        for node in self.nodes_in_sync() {
+            remove_root(node, &label).await?;
         }
         *self.half_made.borrow_mut() = None;
         Ok(())
@@ -224,7 +224,7 @@ pub(super) async fn add_root(
 }
 
 /// Removes the root of the PFS with this label, and commits nothing; what cluster the PFS is of, if there is one.
-async fn remove_root(node: &Node, label: &[u8]) -> Result<Option<Uuid>, NodeError> {
+pub(super) async fn remove_root(node: &Node, label: &[u8]) -> Result<Option<Uuid>, NodeError> {
     let Some(pfs) = find_pfs(node, PfsSelector::Label(label)).await? else { return Ok(None) };
     node.modify(node.next_super_tid(), Modification::RemovePfs { key: pfs.root.key }).await?;
     Ok(Some(pfs.clid))

@@ -7,11 +7,11 @@
 
 use super::join::{aside, join_all};
 use super::member;
-use super::vote::succession::{next_commit, open_epoch};
+use super::vote::succession::{Opening, next_commit, open_epoch};
 use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, NodeSet, Nonce, Target};
 use super::{Cluster, Ejection, Ingredient, NodeIndex, OpError};
 use crate::media::ModifyTid;
-use crate::media::cluster_record::{ClusterRecord, MemberState};
+use crate::media::cluster_record::{ClusterRecord, ConfigId, MemberState};
 use crate::media::record_table::RecordTableFull;
 use crate::node::NodeFault;
 
@@ -53,13 +53,11 @@ impl Cluster {
 
     /// Commits what is staged as the next version. Its number is used up here, whether or not a header with it ever lands.
     pub(super) async fn commit_next(&self) -> Result<(), OpError> {
-        let next = {
-            let record = self.record.borrow();
-            record
-                .as_ref()
-                .and_then(|record| next_commit(record, self.last_tid.get().max(record.tid), self.acked.get()))
-        };
-        *self.record.borrow_mut() = Some(next.ok_or_else(|| self.suspend())?);
+        let record = self.record.borrow().clone();
+        if let Some(record) = record {
+            let next = next_commit(&record, self.last_tid.get().max(record.tid), self.acked.get());
+            *self.record.borrow_mut() = Some(next.ok_or_else(|| self.suspend())?);
+        }
         self.write_headers().await
     }
 
@@ -69,7 +67,9 @@ impl Cluster {
             return Err(refusal);
         }
         self.roll_forward().await?;
-        self.target.set(Target::Quorum);
+        if self.target.get() == Target::AsOf {
+            self.target.set(Target::Quorum);
+        }
         self.prepare().await?;
         self.begin_epoch(nonce).await
     }
@@ -79,7 +79,7 @@ impl Cluster {
         for index in self.onto.get().iter() {
             if !self.protocol.get().has(Ingredient::Rollforward) {
                 self.member(index).state.set(member::MemberState::InSync);
-            } else if let Err(error) = self.catch_up(index, &mut async || {}).await {
+            } else if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
                 log::warn!("node {}: {error}", index.0);
             }
         }
@@ -93,6 +93,7 @@ impl Cluster {
         for index in self.in_sync().iter() {
             self.member(index).node.skip_mirror_tids(EPOCH_MIRROR_TIDS);
         }
+        self.set_roots().await?;
         self.stage().await?;
         if let Some(record) = &mut *self.record.borrow_mut() {
             let nonce = if protocol.has(Ingredient::Nonce) { Nonce(nonce) } else { Nonce(0) };
@@ -101,6 +102,9 @@ impl Cluster {
             }
             if let (false, Some(newest)) = (protocol.has(Ingredient::Base), record.history.first_mut()) {
                 (record.version.base, newest.base) = (CommitId::NONE, CommitId::NONE);
+            }
+            if record.is_pending() || self.opening.get() == Opening::Forced {
+                record.config = ConfigId { ctr: record.version.commit.epoch.ctr, change: 0 };
             }
             record.tid_floor = tid_floor;
             self.acked.set(record.acked);
@@ -111,7 +115,8 @@ impl Cluster {
         }
         // Twice, to two copies of the header: neither is one of before alone.
         self.write_headers().await?;
-        self.write_headers().await
+        self.write_headers().await?;
+        self.end_pending().await
     }
 
     /// Writes the headers of the nodes in sync, voters first: slaves are never ahead of what is acknowledged.
@@ -146,7 +151,10 @@ impl Cluster {
         let member = self.member(index);
         let bind = member.node.bind(self.slots.root()).await.map_err(Ejection::of)?;
         let template = self.record.borrow().clone();
-        let Some(template) = template else { return Ok(()) };
+        let Some(template) = template else {
+            // No cluster's: a node that others, which have nothing of the PFS, were opened with.
+            return member.node.commit(&mut |_| {}).await.map_err(Ejection::of);
+        };
         let record = ClusterRecord { fsid: member.fsid.get(), state: MemberState::InSync, bind, ..template };
         let mut put: Result<(), RecordTableFull> = Ok(());
         let committed = member.node.commit(&mut |header| put = header.cluster_records.put(&record)).await;

@@ -7,10 +7,12 @@
 use super::member::{Debt, MemberState};
 use super::pfs::find_pfs;
 use super::vote::succession::Opening;
-use super::vote::{Ask, Assembly, Condition, Electorate, Mount, NodeSet, Plan, Role, Seen, State, Target, assemble};
+use super::vote::{
+    Ask, Assembly, Condition, Electorate, Mount, NodeSet, Plan, Refusal, Role, Seen, State, Target, assemble,
+};
 use super::{Cluster, Command, InodeRecord, MAX_NODES, NodeIndex, OpError, Pfs, PfsSelector, Reply, Slot};
 use crate::media::cluster_record::ClusterRecord;
-use crate::media::{Corruption, ModifyTid, Uuid};
+use crate::media::{Corruption, ModifyTid, PfsKind, Uuid};
 use crate::node::{NodeError, OpenError};
 
 /// What a node has of a PFS.
@@ -44,22 +46,20 @@ impl Cluster {
     /// Opens the root of a PFS on every node that has it, and decides who takes part.
     pub async fn enter(&self, pfs: &Pfs) -> Result<(Slot, InodeRecord), OpError> {
         let Some((slot, root)) = self.open_pfs(&pfs.label).await? else { return Err(self.no_quorum()) };
-        let mut found: heapless::Vec<Found, MAX_NODES> = heapless::Vec::new();
-        for (index, _) in self.members() {
-            // A cluster has no more nodes than fit.
-            let _ = found.push(self.look_at(index, pfs.clid, slot).await?);
-        }
-        let seen: heapless::Vec<Seen<'_>, MAX_NODES> = found.iter().map(Found::seen).collect();
-        let is_plain = |seen: &Seen<'_>| seen.record == Ok(None) && seen.masters <= 1;
-        if let ([only], true) = (&seen[..], seen.iter().all(is_plain))
-            && matches!(only.role, Role::Master | Role::Cache)
-        {
+        if self.is_plain(pfs) {
             return Ok((slot, root));
         }
-        self.decide(&seen)?;
+        let found = self.look_at_all(pfs.clid, slot).await?;
+        self.decide(&seen(&found))?;
         let Some(index) = self.in_sync().first() else { return Err(self.no_quorum()) };
         self.focus.set(index);
         Ok((slot, self.member(index).node.record(slot).await?))
+    }
+
+    /// True for a PFS of a single node that never was a cluster's: there is nothing to decide.
+    fn is_plain(&self, pfs: &Pfs) -> bool {
+        let has_no_record = || self.focus().header().cluster_records.find(pfs.clid) == Ok(None);
+        self.members.len() == 1 && pfs.kind == PfsKind::Master && pfs.masters <= 1 && has_no_record()
     }
 
     /// Has a node that left begin anew: its devices are reset, its headers read. Others may be asked meanwhile.
@@ -76,25 +76,33 @@ impl Cluster {
         let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else {
             return Ok(self.member(index).state.get());
         };
-        let mut found: heapless::Vec<Found, MAX_NODES> = heapless::Vec::new();
-        for (index, _) in self.members() {
-            // A cluster has no more nodes than fit.
-            let _ = found.push(self.look_at(index, clid, self.slots.root()).await?);
-        }
-        let seen: heapless::Vec<Seen<'_>, MAX_NODES> = found.iter().map(Found::seen).collect();
-        let state = match assemble(&seen, &Ask::of(Mount::Quorum)) {
-            Assembly::Serve(plan) | Assembly::RollForward { plan, .. } => plan.states[usize::from(index.0)],
+        let found = self.look_at_all(clid, self.slots.root()).await?;
+        let seen = seen(&found);
+        let plan = match assemble(&seen, &Ask::of(Mount::Quorum)) {
+            Assembly::Serve(plan) | Assembly::RollForward { plan, .. } => plan,
             Assembly::Refuse(refusal) => return Err(OpError::Refused(refusal).into()),
             Assembly::Alarm(alarm) => return Err(OpError::Alarm(alarm).into()),
-            Assembly::ReadOnlyAsOf { .. } => State::Apart,
+            Assembly::ReadOnlyAsOf { .. } => return Ok(self.member(index).state.get()),
         };
-        let state = match (member_state(state, &seen[usize::from(index.0)]), &found[usize::from(index.0)].record) {
+        self.take_roles(&plan);
+        let (state, seen) = (plan.states[usize::from(index.0)], &seen[usize::from(index.0)]);
+        let state = match (member_state(state, seen), seen.record) {
             // It holds the last commit, but not what was done since.
-            (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt { since: record.tid, thorough: false }),
+            (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt::since(record.tid)),
             (state, _) => state,
         };
         self.member(index).state.set(state);
         Ok(state)
+    }
+
+    /// What every node has of the PFS; its root is opened.
+    async fn look_at_all(&self, clid: Uuid, slot: Slot) -> Result<heapless::Vec<Found, MAX_NODES>, OpError> {
+        let mut found = heapless::Vec::new();
+        for (index, _) in self.members() {
+            // A cluster has no more nodes than fit.
+            let _ = found.push(self.look_at(index, clid, slot).await?);
+        }
+        Ok(found)
     }
 
     /// What a node has of the PFS; its root is opened.
@@ -141,19 +149,34 @@ impl Cluster {
             [only] if only.role.is_soft() => Some(NodeIndex(0)),
             _ => None,
         };
-        self.opening.set(if soft.is_some() { Opening::Soft } else { Opening::Quorum });
-        let refusal = match assemble(seen, &Ask::of(soft.map_or(Mount::Quorum, Mount::Soft))) {
+        let mount = self.choice.get().unwrap_or(soft.map_or(Mount::Quorum, Mount::Soft));
+        self.opening.set(match mount {
+            Mount::Soft(_) => Opening::Soft,
+            Mount::Forced(_) => Opening::Forced,
+            Mount::Quorum | Mount::AsOf(_) => Opening::Quorum,
+        });
+        let refusal = match assemble(seen, &Ask::of(mount)) {
             Assembly::Serve(plan) => {
-                self.follow(seen, &plan, soft, NodeSet::EMPTY);
+                self.follow(seen, &plan, mount, NodeSet::EMPTY);
                 return Ok(());
             }
             Assembly::RollForward { plan, onto } => {
-                self.follow(seen, &plan, soft, onto);
+                self.follow(seen, &plan, mount, onto);
                 return Ok(());
             }
             Assembly::Refuse(refusal) => OpError::Refused(refusal),
             Assembly::Alarm(alarm) => OpError::Alarm(alarm),
-            Assembly::ReadOnlyAsOf { .. } => self.no_quorum(),
+            Assembly::ReadOnlyAsOf { nodes, .. } => {
+                self.look_only(seen, nodes);
+                // What there is to say of the cluster is still said.
+                let refusal = match assemble(seen, &Ask::of(Mount::Quorum)) {
+                    Assembly::Refuse(refusal) => OpError::Refused(refusal),
+                    Assembly::Alarm(alarm) => OpError::Alarm(alarm),
+                    _ => OpError::Refused(Refusal::AsOf),
+                };
+                self.refused.set(Some(refusal));
+                return Ok(());
+            }
         };
         self.refused.set(Some(refusal));
         match assemble(seen, &Ask::of(Mount::AsOf(None))) {
@@ -166,19 +189,59 @@ impl Cluster {
     }
 
     /// Takes over a plan. Until it is rolled forward to a quorum, its version can be looked at.
-    fn follow(&self, seen: &[Seen<'_>], plan: &Plan, soft: Option<NodeIndex>, onto: NodeSet) {
+    fn follow(&self, seen: &[Seen<'_>], plan: &Plan, mount: Mount, onto: NodeSet) {
         for ((index, member), (state, seen)) in self.members().zip(plan.states.iter().zip(seen)) {
             member.state.set(member_state(*state, seen));
             log::debug!("node {}: {:?}", index.0, state);
         }
+        self.take_roles(plan);
         self.electorate.set(plan.electorate);
         self.onto.set(onto);
-        let target = if onto.is_empty() { Target::Quorum } else { Target::AsOf };
-        self.target.set(soft.map_or(target, Target::Soft));
+        self.target.set(match mount {
+            Mount::Soft(node) => Target::Soft(node),
+            _ if onto.is_empty() => Target::Quorum,
+            _ => Target::AsOf,
+        });
         self.next_epoch.set(Some((plan.next_epoch, plan.tid_floor)));
-        let source = seen.get(usize::from(plan.source.0)).and_then(|seen| seen.record.ok().flatten());
-        *self.record.borrow_mut() = source.cloned();
+        let record_of = |node: NodeIndex| seen.get(usize::from(node.0)).and_then(|seen| seen.record.ok().flatten());
+        let mut record = record_of(plan.source).cloned();
+        if let (Some(record), Some(list)) = (&mut record, record_of(plan.configured)) {
+            if list.config != record.config || list.is_pending() != record.is_pending() {
+                (record.config, record.members) = (list.config, list.members.clone());
+            }
+            if plan.forced {
+                self.settle(record, plan);
+            }
+        }
+        *self.record.borrow_mut() = record;
         self.last_tid.set(plan.tid_floor);
+    }
+
+    /// Writes the operator's decision into a record: who votes, and which histories were given up. Who isn't there, and voted,
+    /// is a slave from now on.
+    fn settle(&self, record: &mut ClusterRecord, plan: &Plan) {
+        let voters = plan.electorate.current.nodes;
+        for listed in &mut record.members {
+            let place = self.members().find(|(_, member)| member.fsid.get() == listed.fsid);
+            let votes = place.is_some_and(|(index, _)| voters.contains(index));
+            (listed.voter, listed.previous_voter) = (votes, false);
+            if matches!(listed.role, PfsKind::Master | PfsKind::Slave) {
+                listed.role = if votes { PfsKind::Master } else { PfsKind::Slave };
+            }
+        }
+        for commit in &plan.given_up {
+            if record.accepted.is_full() {
+                record.accepted.remove(0);
+            }
+            let _ = record.accepted.push(*commit);
+        }
+    }
+
+    /// Every node is what the configuration says.
+    fn take_roles(&self, plan: &Plan) {
+        for ((_, member), role) in self.members().zip(plan.roles) {
+            member.role.set(role.unwrap_or(Role::Cache));
+        }
     }
 
     /// Takes some nodes for what can be looked at.
@@ -195,15 +258,17 @@ impl Cluster {
     }
 }
 
+fn seen(found: &[Found]) -> heapless::Vec<Seen<'_>, MAX_NODES> {
+    found.iter().map(Found::seen).collect()
+}
+
 /// What a node takes part with, by the state it was found in.
 fn member_state(state: State, seen: &Seen<'_>) -> MemberState {
     let tid = seen.record.ok().flatten().map_or(ModifyTid(0), |record| record.tid);
     match state {
         State::Current => MemberState::InSync,
-        State::Behind => MemberState::Behind(Debt { since: tid, thorough: false }),
-        State::Undo(_) | State::Compare(_) | State::Blank => {
-            MemberState::Behind(Debt { since: ModifyTid(0), thorough: true })
-        }
+        State::Behind => MemberState::Behind(Debt::since(tid)),
+        State::Undo(_) | State::Compare(_) | State::Blank => MemberState::Behind(Debt::EVERYTHING),
         other => MemberState::Aside(other),
     }
 }

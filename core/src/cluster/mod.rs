@@ -13,6 +13,7 @@ mod enter;
 mod error;
 mod join;
 mod member;
+mod membership;
 mod modify;
 mod open;
 mod pfs;
@@ -29,6 +30,7 @@ pub use administration::{NewPfs, PfsOutcome};
 pub use enter::ReturnError;
 pub use error::OpError;
 pub use member::{Debt, Ejection, MemberState};
+pub use membership::{Change, MembershipError};
 pub use pfs::{Pfs, PfsSelector};
 pub use scrub::ScrubCounts;
 pub use status::{ClusterStatus, Health, MemberStatus};
@@ -44,14 +46,14 @@ use core::cell::{Cell, Ref, RefCell};
 use crate::io::Buffer;
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::inode::INODE_NAME_BYTES;
-use crate::media::{Key, KeyRange, ModifyTid, VolumeHeader};
+use crate::media::{Key, KeyRange, ModifyTid, PfsKind, VolumeHeader};
 use crate::memory::{Heap, NoMemory, Vec};
 use crate::node::{Node, NodeError};
 use member::Member;
 use repair::Repairs;
 use slots::Slots;
 use vote::succession::Opening;
-use vote::{CommitId, Electorate, EpochCounter, NodeSet, Target, View};
+use vote::{CommitId, Electorate, EpochCounter, Mount, NodeSet, Role, Target, View};
 
 pub use vote::MAX_NODES;
 
@@ -68,6 +70,8 @@ pub struct Cluster {
     focus: Cell<NodeIndex>,
     /// No quorum agreed on an answer: nothing is changed any more.
     suspended: Cell<bool>,
+    /// How the operator wants it mounted.
+    choice: Cell<Option<Mount>>,
     /// Who votes, and how many there are.
     electorate: Cell<Electorate>,
     /// The cluster's record; none for a PFS that never was a cluster's. What differs between nodes is that of none of them.
@@ -98,6 +102,7 @@ impl Cluster {
             unrepaired: Cell::new(0),
             focus: Cell::new(NodeIndex(0)),
             suspended: Cell::new(false),
+            choice: Cell::new(None),
             electorate: Cell::new(Electorate::of(NodeSet::first_nodes(1), 1)),
             record: RefCell::new(None),
             acked: Cell::new(CommitId::NONE),
@@ -134,6 +139,21 @@ impl Cluster {
         self.members.iter().for_each(|member| member.node.set_protocol(protocol));
     }
 
+    /// Has the next PFS that is entered be mounted in this way, whatever would be usual.
+    pub fn choose(&self, mount: Mount) {
+        self.choice.set(Some(mount));
+    }
+
+    /// True when a mount of a PFS whose root says `kind` is one that may be asked to change something.
+    pub fn is_writable(&self, kind: PfsKind) -> bool {
+        match self.target.get() {
+            Target::Soft(node) => self.member(node).role.get() == Role::SoftMaster,
+            _ if self.single().is_some() => kind == PfsKind::Master,
+            // What the cluster can't do, it says itself.
+            _ => true,
+        }
+    }
+
     /// How many nodes were opened.
     pub fn nodes(&self) -> usize {
         self.members.len()
@@ -144,9 +164,16 @@ impl Cluster {
         self.members().filter(|(_, member)| member.is_in_sync()).map(|(index, _)| index).collect()
     }
 
+    fn nodes_in_sync(&self) -> impl Iterator<Item = &Node> {
+        self.in_sync().iter().map(|index| &self.member(index).node)
+    }
+
     /// The nodes in sync whose answers count.
     fn voters(&self) -> NodeSet {
-        self.view().voting()
+        match self.target.get() {
+            Target::Soft(node) => NodeSet::only(node).intersection(self.in_sync()),
+            Target::Quorum | Target::AsOf => self.view().voting(),
+        }
     }
 
     /// The ground on which answers are judged.
@@ -204,8 +231,7 @@ impl Cluster {
 
     /// The capacity and free space of the cluster: those of its smallest member.
     pub fn header(&self) -> Ref<'_, VolumeHeader> {
-        let nodes = self.in_sync().iter().map(|index| &self.member(index).node);
-        nodes.min_by_key(|node| node.header().allocator_size()).unwrap_or(self.focus()).header()
+        self.nodes_in_sync().min_by_key(|node| node.header().allocator_size()).unwrap_or(self.focus()).header()
     }
 
     /// Gives back the buffer of a [`FileBlock`] that was read, for the next.
@@ -220,12 +246,12 @@ impl Cluster {
 
     /// Bytes that new blocks can take on every node, what is on its way to the nodes' disks already taken off.
     pub fn free_bytes(&self) -> u64 {
-        self.in_sync().iter().map(|index| self.member(index).node.free_bytes()).min().unwrap_or(0)
+        self.nodes_in_sync().map(Node::free_bytes).min().unwrap_or(0)
     }
 
     /// Bytes that are left to write what is modified, and to delete.
     pub fn reserve_bytes(&self) -> u64 {
-        self.in_sync().iter().map(|index| self.member(index).node.reserve_bytes()).min().unwrap_or(0)
+        self.nodes_in_sync().map(Node::reserve_bytes).min().unwrap_or(0)
     }
 
     /// True when `count` blocks of the largest size find room on all nodes, each in one piece.

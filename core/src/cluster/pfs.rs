@@ -60,7 +60,18 @@ impl Cluster {
 
     /// The PFS that is meant; none if there is none, or no single one to choose by default.
     pub async fn find_pfs(&self, selector: PfsSelector<'_>) -> Result<Option<Pfs>, OpError> {
-        Ok(find_pfs(self.focus(), selector).await?)
+        let mut found = Ok(None);
+        for index in self.in_sync().iter() {
+            match find_pfs(&self.member(index).node, selector).await {
+                Ok(None) => {}
+                Ok(Some(pfs)) => {
+                    self.focus.set(index);
+                    return Ok(Some(pfs));
+                }
+                Err(error) => found = Err(error.into()),
+            }
+        }
+        found
     }
 
     /// Checks that a PFS can be mounted as a local filesystem.

@@ -70,6 +70,8 @@ impl Cluster {
                     care
                 }
                 Verdict::NoQuorum { .. } => return Err(self.no_quorum()),
+                // Who doesn't vote may still have a good copy.
+                Verdict::AllFailed { .. } if self.is_unasked(&votes) => continue,
                 Verdict::AllFailed { fault, .. } => return Err(OpError::AllCopiesBad(fault)),
             };
             self.note_failed(&votes, &command);
@@ -77,6 +79,10 @@ impl Cluster {
             return Ok(shown.unwrap_or(Reply::Absent));
         }
         Err(self.no_quorum())
+    }
+
+    fn is_unasked(&self, votes: &[Vote; MAX_NODES]) -> bool {
+        self.in_sync().iter().any(|index| matches!(votes[usize::from(index.0)], Vote::Pending))
     }
 
     fn note_failed(&self, votes: &[Vote; MAX_NODES], command: &Command<'_>) {

@@ -10,11 +10,11 @@ use super::agree::agree;
 use super::join::join_all;
 use super::resync::Listing;
 use super::vote::NodeSet;
-use super::{Cluster, Command, Debt, MemberState, NodeIndex, OpError, Reply, Slot};
+use super::{Cluster, Command, Debt, MemberState, NodeIndex, OpError, Reply};
 use crate::media::check::xxhash64;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{BlockKind, InodeMeta, Inum, Key, ModifyTid};
-use crate::node::{Element, FileBlock, Leaf, Node, NodeError};
+use crate::node::{Element, FileBlock, Leaf, NodeError};
 
 /// What a scrub found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,9 +72,8 @@ impl Cluster {
         for index in left.iter() {
             // Its volume can still be written, and nothing of it is in memory: what it holds is copied anew.
             if self.member(index).node.fault().is_none() {
-                let debt = Debt { since: ModifyTid(0), thorough: true };
-                self.member(index).state.set(MemberState::Behind(debt));
-                if let Err(error) = self.catch_up(index, &mut async || {}).await {
+                self.member(index).state.set(MemberState::Behind(Debt::EVERYTHING));
+                if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
                     log::warn!("node {}: {error}", index.0);
                 }
             }
@@ -119,7 +118,7 @@ impl Cluster {
     /// Reads all a node has of the PFS.
     async fn read_all(&self, index: NodeIndex) -> Result<Reading, NodeError> {
         let node = &self.member(index).node;
-        let (root, spare) = (self.slots.root(), self.slots.spare());
+        let root = self.slots.root();
         let mut reading = Reading::default();
         reading.add_inode(&node.record(root).await?.meta);
         let mut listing = Listing::new(node, root, ModifyTid(0));
@@ -128,20 +127,14 @@ impl Cluster {
             let Element::Leaf(leaf) = element else { continue };
             reading.add_leaf(&leaf);
             if leaf.kind == BlockKind::Inode {
-                self.read_inode(index, node, Inum(leaf.span.first.0), spare, &mut reading).await?;
+                self.read_inode(index, Inum(leaf.span.first.0), &mut reading).await?;
             }
         }
         Ok(reading)
     }
 
-    async fn read_inode(
-        &self,
-        index: NodeIndex,
-        node: &Node,
-        inum: Inum,
-        slot: Slot,
-        reading: &mut Reading,
-    ) -> Result<(), NodeError> {
+    async fn read_inode(&self, index: NodeIndex, inum: Inum, reading: &mut Reading) -> Result<(), NodeError> {
+        let (node, slot) = (&self.member(index).node, self.slots.spare());
         let open = Command::OpenInode { pfs: self.slots.root(), inum, into: slot };
         let Reply::Inode(record) = node.execute(open).await? else { return Ok(()) };
         reading.add_inode(&record.meta);
@@ -160,7 +153,7 @@ impl Cluster {
             let Element::Leaf(leaf) = element else { continue };
             reading.add_leaf(&leaf);
             if leaf.kind == BlockKind::Data {
-                self.read_data(index, node, inum, slot, &leaf, reading).await?;
+                self.read_data(index, inum, &leaf, reading).await?;
             }
         }
         Ok(())
@@ -169,12 +162,11 @@ impl Cluster {
     async fn read_data(
         &self,
         index: NodeIndex,
-        node: &Node,
         inum: Inum,
-        slot: Slot,
         leaf: &Leaf,
         reading: &mut Reading,
     ) -> Result<(), NodeError> {
+        let (node, slot) = (&self.member(index).node, self.slots.spare());
         let key = leaf.span.first;
         reading.counts.bytes += leaf.bytes as u64;
         match node.execute(Command::ReadBlock { file: slot, key }).await {

@@ -1,7 +1,7 @@
 //! Errors of the file system.
 
 use crate::cluster::vote::{Alarm, Refusal};
-use crate::cluster::{Ejection, NodeFault, OpError, OpenError};
+use crate::cluster::{Ejection, MembershipError, NodeFault, OpError, OpenError};
 use crate::media::{Corruption, Inum, PfsKind};
 use crate::memory::NoMemory;
 
@@ -73,6 +73,9 @@ pub enum Error {
     /// The cluster must not be mounted to be changed.
     #[error("{0}")]
     Alarm(Alarm),
+    /// The members can't be changed.
+    #[error("{0}")]
+    Membership(MembershipError),
     /// A node can't be brought in step.
     #[error("a node can't be brought in step: {0}")]
     Resync(Ejection),

@@ -13,6 +13,7 @@ mod directory;
 mod dirty_places;
 mod encoding;
 mod error;
+mod exchange;
 mod file;
 mod file_cache;
 mod gate;
@@ -42,8 +43,8 @@ use core::cell::RefCell;
 
 use crate::cluster::{Cluster, Growth, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
+use crate::media::Inum;
 use crate::media::compression::Decompressor;
-use crate::media::{Inum, PfsKind};
 use crate::memory::{Heap, Vec};
 use file_cache::FileCache;
 use gate::Gate;
@@ -100,6 +101,8 @@ pub struct FileSystem {
     files: FileCache,
     decompressor: RefCell<Decompressor>,
     gate: Gate,
+    /// One node at a time is brought in step.
+    resyncs: Gate,
     read_ahead_bytes: u64,
     /// None when nothing may be changed.
     writing: Option<Writing>,
@@ -155,6 +158,7 @@ impl FileSystem {
             pfs,
             root,
             gate: Gate::default(),
+            resyncs: Gate::default(),
             read_ahead_bytes: options.read_ahead_bytes(),
             writing: None,
             heap,
@@ -163,7 +167,7 @@ impl FileSystem {
 
     /// Lets the mount change things; `time` is what the times of files are taken from.
     pub async fn make_writable(mut self, time: &'static dyn TimeSource) -> Result<Self, MountError> {
-        if self.pfs.kind != PfsKind::Master {
+        if !self.cluster.is_writable(self.pfs.kind) {
             return Err(MountError::NotWritable(self.pfs.kind));
         }
         self.cluster.begin(time.random()).await?;

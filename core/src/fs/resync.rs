@@ -2,8 +2,17 @@
 
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError};
-use crate::cluster::{ClusterStatus, MAX_NODES, MemberState, MemberStatus, NodeIndex, ReturnError, ScrubCounts};
+use crate::cluster::{
+    Change, ClusterStatus, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs, NodeIndex, ReturnError,
+    ScrubCounts,
+};
 use crate::media::Uuid;
+use crate::media::cluster_record::Member;
+
+/// Rounds of a resynchronization during which changes go on.
+const MOST_ROUNDS_AHEAD: usize = 4;
+/// A round that copied no more has left little to the last one.
+const FEW_ELEMENTS: u64 = 100;
 
 impl FileSystem {
     /// How the cluster is; none for a filesystem that never was a cluster's.
@@ -17,7 +26,7 @@ impl FileSystem {
     }
 
     /// Members that aren't among its nodes.
-    pub fn missing_members(&self) -> heapless::Vec<Uuid, MAX_NODES> {
+    pub fn missing_members(&self) -> heapless::Vec<Member, MAX_NODES> {
         self.cluster.missing_members()
     }
 
@@ -35,11 +44,66 @@ impl FileSystem {
         self.cluster.look_again(node).await
     }
 
-    /// Brings a node in step with the others. Changes wait meanwhile.
+    /// Brings a node in step with the others. Changes go on but for the last round, which copies what changed lately.
     pub async fn resync(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
+        self.resync_showing(node, &mut |_| {}).await
+    }
+
+    /// The same; `show` is told again and again what was done so far.
+    pub async fn resync_showing(
+        &self,
+        node: NodeIndex,
+        show: &mut dyn FnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, Error> {
+        let _only = self.resyncs.change().await;
+        let mut sum = ResyncCounts::default();
+        for _ in 0..MOST_ROUNDS_AHEAD {
+            let until = {
+                let _changing = self.changing().await?;
+                self.sync_inside().await?;
+                self.cluster.newest_change().await?
+            };
+            let mut reading = Some(self.gate.read().await);
+            let mut pause = async |counts: &ResyncCounts| {
+                show(&(sum + *counts));
+                // Who waits to change something comes first.
+                drop(reading.take());
+                reading = Some(self.gate.read().await);
+            };
+            let copied = self.cluster.copy_ahead(node, until, &mut pause).await?;
+            sum += copied;
+            if copied.copied + copied.removed <= FEW_ELEMENTS {
+                break;
+            }
+        }
         let _changing = self.changing().await?;
         self.sync_inside().await?;
-        Ok(self.cluster.resync(node, &mut async || {}).await?)
+        sum += self.cluster.resync(node, &mut async |counts| show(&(sum + *counts))).await?;
+        Ok(sum)
+    }
+
+    /// Makes a filesystem of one node, which never was a cluster's, a cluster with that node as only master.
+    pub async fn found_cluster(&self) -> Result<(), Error> {
+        let _changing = self.changing().await?;
+        self.sync_inside().await?;
+        Ok(self.cluster.found(self.writing()?.random()).await?)
+    }
+
+    /// Takes in a node that isn't a member yet, as a slave that has nothing: resynchronization brings it in step. What it is
+    /// called in a [`Change`].
+    pub async fn add_member(&self, node: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, Error> {
+        let _changing = self.changing().await?;
+        self.sync_inside().await?;
+        let fsid = self.cluster.prepare_member(node, new).await?;
+        self.cluster.add_member(node).await?;
+        Ok(fsid)
+    }
+
+    /// Changes who the members are, or what one of them is. Changes of files wait meanwhile.
+    pub async fn change_members(&self, change: Change) -> Result<(), Error> {
+        let _changing = self.changing().await?;
+        self.sync_inside().await?;
+        Ok(self.cluster.change_members(change).await?)
     }
 
     /// Reads everything on every node, and repairs what another node has. Changes wait meanwhile.
@@ -47,6 +111,15 @@ impl FileSystem {
         let _changing = self.changing().await?;
         self.sync_inside().await?;
         Ok(self.cluster.scrub().await?)
+    }
+}
+
+impl From<MembershipError> for Error {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::Cluster(error) => error.into(),
+            error => Self::Membership(error),
+        }
     }
 }
 

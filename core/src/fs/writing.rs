@@ -62,6 +62,11 @@ impl Writing {
         self.time.now()
     }
 
+    /// A random number.
+    pub(super) fn random(&self) -> u64 {
+        self.time.random()
+    }
+
     pub(super) fn compressor(&self) -> &RefCell<Compressor> {
         &self.compressor
     }

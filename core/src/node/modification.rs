@@ -7,7 +7,7 @@ use super::Slot;
 use crate::io::Buffer;
 use crate::media::check::CheckField;
 use crate::media::inode::EMBEDDED_BYTES;
-use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods};
+use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
 use crate::memory::{Heap, NoMemory};
 
 /// A file block as it will be stored: made once, above the nodes.
@@ -142,6 +142,15 @@ pub enum Modification<'a> {
         /// The PFS whose content it takes over as it is: a snapshot of it.
         origin: Option<Slot>,
     },
+    /// Says what a PFS root is in its cluster, which is the node's own. What the PFS holds doesn't change.
+    SetPfsRole {
+        /// The root.
+        slot: Slot,
+        /// What it is.
+        kind: PfsKind,
+        /// The masters there are.
+        masters: u8,
+    },
     /// Removes a PFS with all below it. Outcome: `Done`, `Absent`.
     RemovePfs {
         /// Where it is in the super-root.
@@ -178,6 +187,7 @@ impl<'a> Modification<'a> {
             Self::RemoveBlocks { file, range } => Self::RemoveBlocks { file, range },
             Self::Stamp { slot, range } => Self::Stamp { slot, range },
             Self::CreatePfs { inode, key, origin } => Self::CreatePfs { inode, key, origin },
+            Self::SetPfsRole { slot, kind, masters } => Self::SetPfsRole { slot, kind, masters },
             Self::RemovePfs { key } => Self::RemovePfs { key },
         })
     }

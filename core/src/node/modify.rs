@@ -13,7 +13,7 @@ use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS};
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{
     BlockKind, Blockref, CheckMethod, Compression, Corruption, DataOff, Inode, InodeMeta, Inum, Key, KeyBits, KeyRange,
-    Methods, ModifyTid, Radix,
+    Methods, ModifyTid, PfsKind, Radix,
 };
 use crate::memory::Vec;
 
@@ -41,6 +41,7 @@ impl Node {
             Modification::RemoveBlocks { file, range } => self.remove_blocks(tid, file, range).await,
             Modification::Stamp { slot, range } => self.stamp(tid, slot, range).await,
             Modification::CreatePfs { inode, key, origin } => self.create_pfs(tid, inode, key, origin).await,
+            Modification::SetPfsRole { slot, kind, masters } => self.set_pfs_role(tid, slot, kind, masters).await,
             Modification::RemovePfs { key } => self.remove_entry(tid, Below::SuperRoot, key).await,
         }
     }
@@ -170,6 +171,19 @@ impl Node {
                 _ if was_direct && !meta.flags().contains(InodeFlags::DIRECTDATA) => inode.body = [0; EMBEDDED_BYTES],
                 _ => {}
             }
+            topology.touch(Container::Chain(id), tid);
+            Ok(Outcome::Done)
+        })
+        .await
+    }
+
+    async fn set_pfs_role(&self, tid: ModifyTid, slot: Slot, kind: PfsKind, masters: u8) -> Result<Outcome, NodeError> {
+        let opened = self.opened(slot)?;
+        self.change(|topology, _, blocks| {
+            let id = self.modify_open(topology, blocks, opened)?;
+            let meta = &mut topology.inode_mut(id).meta;
+            meta.set_pfs_kind(kind);
+            meta.pfs_nmasters = masters;
             topology.touch(Container::Chain(id), tid);
             Ok(Outcome::Done)
         })

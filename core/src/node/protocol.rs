@@ -18,6 +18,8 @@ pub enum Ingredient {
     Rollforward,
     /// A node that missed an operation leaves before that is acknowledged.
     Eject,
+    /// While who votes changes, a quorum of those before and one of those after it are needed.
+    Joint,
     /// Indirect blocks written by a resynchronization get the stamp of the inode that contains them.
     Stamp,
     /// The committed freemap is never written over.
@@ -28,13 +30,14 @@ pub enum Ingredient {
 
 impl Ingredient {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Epoch,
         Self::Nonce,
         Self::Base,
         Self::EarlyReads,
         Self::Rollforward,
         Self::Eject,
+        Self::Joint,
         Self::Stamp,
         Self::Rotation,
         Self::Twin,
@@ -49,6 +52,7 @@ impl Ingredient {
             Self::EarlyReads => "early-reads",
             Self::Rollforward => "rollforward",
             Self::Eject => "eject",
+            Self::Joint => "joint",
             Self::Stamp => "stamp",
             Self::Rotation => "rotation",
             Self::Twin => "twin",

@@ -59,11 +59,37 @@ fn raw(number: usize, below: &str) -> Value {
 
 /// Errors reach the machine; QEMU doesn't stop it instead.
 fn device(number: usize) -> String {
-    format!("drive=disk{number},id=virtio{number},rerror=report,werror=report")
+    format!("drive=disk{number},id=virtio{number},addr={:#x},rerror=report,werror=report", slot(number))
+}
+
+/// The slot of a disk on the bus. QEMU itself needs the first two.
+fn slot(number: usize) -> usize {
+    number + 2
+}
+
+/// Asks the machine to let a disk go.
+pub(crate) fn pull(qmp: &mut Qmp, number: usize) -> Result<(), Box<dyn Error>> {
+    qmp.command("device_del", json!({ "id": format!("virtio{number}") })).map(drop)
+}
+
+/// True while the machine has a disk.
+pub(crate) fn is_there(qmp: &mut Qmp, number: usize) -> Result<bool, Box<dyn Error>> {
+    let devices = qmp.command("qom-list", json!({ "path": "/machine/peripheral" }))?;
+    let name = format!("virtio{number}");
+    Ok(devices.as_array().into_iter().flatten().any(|device| device["name"] == *name))
+}
+
+/// Puts a disk back.
+pub(crate) fn put_back(qmp: &mut Qmp, number: usize) -> Result<(), Box<dyn Error>> {
+    let device = json!({
+        "driver": "virtio-blk-pci", "drive": format!("disk{number}"), "id": format!("virtio{number}"),
+        "addr": format!("{:#x}", slot(number)), "rerror": "report", "werror": "report",
+    });
+    qmp.command("device_add", device).map(drop)
 }
 
 /// What can be broken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Read,
     Write,
@@ -124,7 +150,7 @@ pub(crate) fn statistic(qmp: &mut Qmp, number: usize, name: &str) -> Result<u64,
     disk["stats"][name].as_u64().ok_or(format!("QEMU doesn't count {name}").into())
 }
 
-/// How many requests of a disk have failed.
-pub(crate) fn failures(qmp: &mut Qmp, number: usize, kind: Kind) -> Result<u64, Box<dyn Error>> {
-    statistic(qmp, number, kind.counter())
+/// How many requests of a disk, of some kinds, have failed.
+pub(crate) fn failures(qmp: &mut Qmp, number: usize, kinds: &[Kind]) -> Result<u64, Box<dyn Error>> {
+    kinds.iter().map(|kind| statistic(qmp, number, kind.counter())).sum()
 }

@@ -42,7 +42,7 @@ impl Machine {
             .args(devices)
             .arg("-kernel")
             .arg(&settings.kernel)
-            .args(["-append", command_line])
+            .args(["-append", &format!("{command_line} {}", settings.kernel_options())])
             .env("TMPDIR", folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -52,7 +52,7 @@ impl Machine {
         let (sender, lines) = channel();
         let console = BufReader::new(qemu.stdout.take().ok_or("QEMU has no console")?);
         let mut log = File::options().append(true).create(true).open(&settings.console)?;
-        let (tells, pause) = (settings.tell, settings.console_pause);
+        let tells = settings.tell;
         spawn(move || {
             for line in console.split(b'\n') {
                 let Ok(line) = line else { break };
@@ -65,7 +65,6 @@ impl Machine {
                 if sender.send(line).is_err() {
                     break;
                 }
-                sleep(pause);
             }
         });
         Ok(Self { qemu, lines, last: Vec::new(), errors })

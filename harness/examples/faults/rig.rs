@@ -12,7 +12,8 @@ use crate::machine::Machine;
 use crate::qmp::Qmp;
 use crate::settings::Settings;
 
-const LABEL: &str = "WORK";
+/// Of the cluster.
+pub(crate) const LABEL: &str = "WORK";
 
 /// Disks that nobody has yet.
 pub(crate) struct Images<'s> {

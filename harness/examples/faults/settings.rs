@@ -1,7 +1,6 @@
 //! What `scripts/boot` orders.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Parser;
 
@@ -38,13 +37,16 @@ pub(crate) struct Settings {
     /// Show the console, and say what is done to the disks
     #[arg(long)]
     pub(crate) tell: bool,
-    /// How long the console takes for each line, in milliseconds
-    #[arg(long, default_value = "0", value_parser = milliseconds)]
-    pub(crate) console_pause: Duration,
+    /// Bytes a second that the console takes
+    #[arg(long)]
+    pub(crate) console_rate: Option<u32>,
     /// What to do to the disks; all there is if nothing is named
     pub(crate) names: Vec<String>,
 }
 
-fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
-    text.parse().map(Duration::from_millis)
+impl Settings {
+    /// What is said to the kernel in every run.
+    pub(crate) fn kernel_options(&self) -> String {
+        self.console_rate.map(|rate| format!("console-rate={rate}")).unwrap_or_default()
+    }
 }

@@ -5,8 +5,6 @@
 //! them torn. Each is checked by fsck and must hold all that was acknowledged. KEEP of them are left in DIR for the kernel to
 //! look at, with a line `kept FILE SEED ACKNOWLEDGED` for each.
 
-mod write_log;
-
 use std::error::Error;
 use std::fs::{self, File};
 use std::path::Path;
@@ -23,12 +21,11 @@ use hammer2_core::selftest::power_cut::{MARKER_BYTES, epoch_of, verify};
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::device::{load_image, save_image};
 use hammer2_harness::executor::Executor;
-
-use write_log::Event;
+use hammer2_harness::replay::Replay;
+use hammer2_harness::replay::write_log::{self, Event};
 
 const HEAP: Heap = &Global;
 const LABEL: &[u8] = b"DATA";
-const SECTOR_BYTES: usize = 512;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,32 +34,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let log = fs::read(log)?;
     let events = write_log::parse(&log)?;
-    let mut replay = Replay {
+    let mut cutter = Cutter {
         seed: seed.parse()?,
         random: Random::new(seed.parse()?),
         clock: HostClock::leaked(),
-        durable: load_image(HEAP, &File::open(base)?)?,
-        pending: Vec::new(),
+        replay: Replay::new(load_image(HEAP, &File::open(base)?)?),
     };
     let (cuts, keep): (usize, usize) = (cuts.parse()?, keep.parse()?);
-    let acknowledged = replay.run(&events, cuts, keep, Path::new(folder))?;
+    let acknowledged = cutter.run(&events, cuts, keep, Path::new(folder))?;
     let flushes = events.iter().filter(|event| **event == Event::Flush).count();
     println!("{cuts} cuts in {} writes and {flushes} flushes, {acknowledged} epochs", events.len() - flushes);
     Ok(())
 }
 
-/// A disk on its way through the log.
-struct Replay<'l> {
+/// A disk on its way through the log, which is cut now and then.
+struct Cutter<'l> {
     seed: u64,
     random: Random,
     clock: &'static HostClock,
-    /// With all that was flushed.
-    durable: MemoryDisk,
-    /// What was written since.
-    pending: Vec<(u64, &'l [u8])>,
+    replay: Replay<'l>,
 }
 
-impl<'l> Replay<'l> {
+impl<'l> Cutter<'l> {
     /// Goes through the log and cuts; the epochs that were acknowledged at its end.
     fn run(&mut self, events: &[Event<'l>], cuts: usize, keep: usize, folder: &Path) -> Result<u64, Box<dyn Error>> {
         let mut places: Vec<usize> = (0..cuts).map(|_| self.random.index(events.len()) + 1).collect();
@@ -70,22 +63,12 @@ impl<'l> Replay<'l> {
         let mut cut = 0;
         let mut acknowledged = 0;
         for (index, event) in events.iter().enumerate() {
-            match *event {
-                Event::Flush => {
-                    for (offset, data) in self.pending.drain(..) {
-                        self.durable.write_at(offset, data)?;
-                    }
-                }
-                Event::Write { offset, data, forced } => {
-                    acknowledged = acknowledged.max(newest_marker(data).unwrap_or(1) - 1);
-                    match forced {
-                        true => self.durable.write_at(offset, data)?,
-                        false => self.pending.push((offset, data)),
-                    }
-                }
+            if let Event::Write { data, .. } = *event {
+                acknowledged = acknowledged.max(newest_marker(data).unwrap_or(1) - 1);
             }
+            self.replay.take(*event)?;
             while places.get(cut) == Some(&(index + 1)) {
-                let disk = Rc::new(self.cut()?);
+                let disk = Rc::new(self.replay.cut(&mut self.random)?);
                 self.check(&disk, acknowledged).map_err(|error| format!("cut {cut}, behind entry {index}: {error}"))?;
                 // Spread evenly over the log.
                 if (cut + 1) * keep / cuts > cut * keep / cuts {
@@ -97,25 +80,6 @@ impl<'l> Replay<'l> {
             }
         }
         Ok(acknowledged)
-    }
-
-    /// The disk as a cut here may leave it.
-    fn cut(&mut self) -> Result<MemoryDisk, Box<dyn Error>> {
-        let disk = self.durable.try_clone()?;
-        let mut order: Vec<usize> = (0..self.pending.len()).collect();
-        self.random.shuffle(&mut order);
-        order.truncate(self.random.index(order.len() + 1));
-        for write in order {
-            let (offset, data) = self.pending[write];
-            let is_torn = self.random.index(6) == 0;
-            let sectors = self.random.next_u64();
-            for (index, sector) in data.chunks(SECTOR_BYTES).enumerate() {
-                if !is_torn || sectors.rotate_left(index as u32 * 7) & 1 == 0 {
-                    disk.write_at(offset + (index * SECTOR_BYTES) as u64, sector)?;
-                }
-            }
-        }
-        Ok(disk)
     }
 
     /// Mounts what is left: everything acknowledged must be there, and fsck find nothing but torn header copies.

@@ -38,7 +38,8 @@ impl From<Error> for Refusal {
             | Error::NoQuorum { .. }
             | Error::Refused(_)
             | Error::Alarm(_)
-            | Error::Resync(_) => Errno::EIO,
+            | Error::Resync(_)
+            | Error::Membership(_) => Errno::EIO,
         };
         let is_trouble = matches!(errno, Errno::EIO | Errno::ENOMEM);
         Self { errno, trouble: is_trouble.then_some(error) }

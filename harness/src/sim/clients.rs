@@ -45,6 +45,7 @@ fn class(error: &Error) -> Class {
         | Error::Refused(_)
         | Error::Alarm(_)
         | Error::Resync(_)
+        | Error::Membership(_)
         | Error::Io(_)
         | Error::Corrupt { .. }
         | Error::ReadOnly => Class::Trouble,

@@ -1,6 +1,10 @@
 //! Clusters of volumes in memory: nodes that fail, stay away and come back, and what is on each alone afterwards.
 
 mod members;
+mod membership;
+mod membership_crashes;
+mod online;
+mod slaves;
 mod torn_headers;
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
@@ -160,14 +164,13 @@ fn a_copy_of_a_member_and_a_stranger_are_not_taken_in() {
 }
 
 #[test]
-fn two_that_were_written_apart_are_not_mixed() {
-    // Two of three go on without the third, which is then copied over one of them: an old disk put back.
+fn an_old_copy_put_back_is_brought_up_to_date() {
     let mut members = of_three();
     members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 3).await).unwrap().unwrap();
     members.add_copy(2);
     members.change_on(&[0, 1, 2], async |fs| fill(fs, "more", 3).await).unwrap().unwrap();
     let newer = members.expect_alike(&[0, 1, 2]);
-    // The old copy of node 2 in its place.
+    // As node 2 was, in its place.
     assert_eq!(members.content(&[0, 1, 3]), newer);
     members.resync(&[0, 1, 3]);
     assert_eq!(members.expect_alike(&[0, 1, 3]), newer);

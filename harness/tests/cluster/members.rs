@@ -1,11 +1,11 @@
 //! The disks of a cluster: mounted together, or each by itself.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector};
+use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector, Protocol};
 use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, TimeSource, TreeWalk};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::wrap::{Content, Detail, FaultPlan, Faulty, Log, Logged};
@@ -23,6 +23,7 @@ pub(crate) const DISK_BYTES: u64 = 256 << 20;
 /// Requests a log has room for.
 const LOG_LIMIT: usize = 100_000;
 const LABEL: &[u8] = b"WORK";
+pub(crate) const CLID: Uuid = Uuid([7; 16]);
 
 pub(crate) struct Ticks;
 
@@ -44,6 +45,8 @@ pub(crate) struct Members {
     pub(crate) disks: Vec<Rc<MemoryDisk>>,
     pub(crate) plans: Vec<Rc<FaultPlan>>,
     log: RefCell<Option<Rc<Log>>>,
+    /// The rules that are followed.
+    pub(crate) protocol: Cell<Protocol>,
 }
 
 /// A write to one of the disks.
@@ -56,7 +59,13 @@ pub(crate) struct Written {
 impl Members {
     /// No disks yet.
     pub(crate) fn none() -> Self {
-        Self { clock: HostClock::leaked(), disks: Vec::new(), plans: Vec::new(), log: RefCell::new(None) }
+        Self {
+            clock: HostClock::leaked(),
+            disks: Vec::new(),
+            plans: Vec::new(),
+            log: RefCell::new(None),
+            protocol: Cell::default(),
+        }
     }
 
     /// As many disks, each with a filesystem of its own.
@@ -117,16 +126,29 @@ impl Members {
         let mut disks = HeapVec::new_in(HEAP);
         nodes.iter().for_each(|index| push(&mut disks, self.node(*index)).unwrap());
         let options = MountOptions { memory_bytes: MEMORY_BYTES };
-        FileSystem::open_nodes(HEAP, disks, options, &mut |_, error| panic!("{error}")).await.unwrap()
+        let cluster = FileSystem::open_nodes(HEAP, disks, options, &mut |_, error| panic!("{error}")).await.unwrap();
+        cluster.set_protocol(self.protocol.get());
+        cluster
     }
 
     /// Makes all disks masters of one cluster.
     pub(crate) fn create(&self) {
         let all: Vec<usize> = (0..self.disks.len()).collect();
-        let new =
-            NewPfs { label: LABEL, kind: PfsKind::Master, clid: Uuid([7; 16]), fsid: Uuid([9; 16]), time: Ticks.now() };
-        let made = self.run(async { self.open(&all).await.create(&new, Ticks.random()).await });
+        self.create_as(&all, &[]);
+    }
+
+    /// Makes some disks members of one cluster, of these kinds; masters where none is said.
+    pub(crate) fn create_as(&self, nodes: &[usize], kinds: &[PfsKind]) {
+        let new = self.new_pfs();
+        let made = self.run(async { self.open(nodes).await.create_as(&new, kinds, Ticks.random()).await });
         assert_eq!(made, Ok(PfsOutcome::Done));
+    }
+
+    /// A PFS with the cluster's label, and an id of its own.
+    pub(crate) fn new_pfs(&self) -> NewPfs<'static> {
+        let mut fsid = [9; 16];
+        fsid[..8].copy_from_slice(&Ticks.random().to_le_bytes());
+        NewPfs { label: LABEL, kind: PfsKind::Master, clid: CLID, fsid: Uuid(fsid), time: Ticks.now() }
     }
 
     pub(crate) async fn mount(&self, nodes: &[usize]) -> Result<FileSystem, MountError> {
@@ -152,7 +174,7 @@ impl Members {
     pub(crate) fn copied(&self) -> Self {
         let disks = self.disks.iter().map(|disk| Rc::new(disk.try_clone().unwrap())).collect();
         let plans = self.disks.iter().map(|_| Rc::new(FaultPlan::new(HEAP))).collect();
-        Self { disks, plans, ..Self::none() }
+        Self { disks, plans, protocol: self.protocol.clone(), ..Self::none() }
     }
 
     /// What is written to the disks while something is done, in the order it was asked for.
@@ -209,19 +231,40 @@ impl Members {
 
     /// Flips a bit in every so manyth chunk that holds something, volume headers and freemap apart.
     pub(crate) fn flip_bits(&self, node: usize, every: usize) {
+        let mut seen = 0;
+        self.flip_where(node, |chunk| {
+            seen += usize::from(chunk.iter().any(|byte| *byte != 0));
+            seen % every == 0
+        });
+    }
+
+    /// Flips a bit in every chunk of [`noise`], and in no metadata: that has zeros in it.
+    pub(crate) fn flip_noise(&self, node: usize) {
+        self.flip_where(node, |chunk| chunk.iter().filter(|byte| **byte == 0).count() < chunk.len() / 100);
+    }
+
+    fn flip_where(&self, node: usize, mut wanted: impl FnMut(&[u8]) -> bool) {
         const CHUNK: usize = 16 << 10;
         let disk = &self.disks[node];
         let mut bytes = vec![0; CHUNK];
-        let mut seen = 0;
         for offset in (4 << 20..DISK_BYTES).step_by(CHUNK) {
             disk.read_at(offset, &mut bytes).unwrap();
             let Some(at) = bytes.iter().position(|byte| *byte != 0) else { continue };
-            seen += 1;
-            if seen % every == 0 {
+            if wanted(&bytes) {
                 bytes[at] ^= 0x40;
                 disk.write_at(offset, &bytes).unwrap();
             }
         }
+    }
+
+    /// Makes a PFS on one disk, which is no cluster's.
+    pub(crate) fn make_plain(&self, node: usize) {
+        let new = self.new_pfs();
+        let made = self.run(async {
+            let cluster = FileSystem::open_cluster(HEAP, self.node(node), MountOptions::default()).await.unwrap();
+            cluster.create_pfs(&new).await
+        });
+        assert_eq!(made, Ok(PfsOutcome::Done));
     }
 
     /// Brings one of the mounted nodes in step.
@@ -245,6 +288,18 @@ pub(crate) async fn fill(fs: &FileSystem, directory: &str, files: usize) -> Resu
         fs.write(file, 0, &content).await?;
     }
     Ok(())
+}
+
+/// Bytes that can't be compressed.
+pub(crate) fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..len).map(|_| next()).collect()
 }
 
 /// All names with kind, size, links, modification id and content digest.

@@ -85,11 +85,23 @@ impl Slot {
     }
 }
 
+/// Ends all requests under way, of a device that has let go of them.
+fn end_all(slots: &mut [Slot]) {
+    for slot in slots {
+        match core::mem::replace(&mut slot.state, State::Free) {
+            State::InFlight(buffer) => slot.complete(Completion { buffer, result: Err(DeviceError::Gone) }),
+            other => slot.state = other,
+        }
+    }
+}
+
 /// Whether the device takes requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Running,
     Resetting,
+    /// It was taken out, and nothing is known of another in its place.
+    TakenOut,
     /// It couldn't be set up again after a reset, or is no longer there.
     Gone,
 }
@@ -169,6 +181,34 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
         }
     }
 
+    /// Lets go of the device, which is about to be taken out of the machine: its requests end with [`DeviceError::Gone`], and so
+    /// do all until [`put_back`](Self::put_back). False when the device doesn't let go of its memory: it must not be taken out yet.
+    pub fn take_out(&self) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { rings, slots, mode } = &mut *inner;
+        rings.start_reset();
+        if !rings.becomes_reset() {
+            return false;
+        }
+        rings.forget();
+        *mode = Mode::TakenOut;
+        end_all(slots);
+        true
+    }
+
+    /// Goes on with another transport: the device, or another of the same size and features, is back in its place.
+    pub fn put_back(&self, transport: T) -> Result<(), SetupError> {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { rings, slots, mode } = &mut *inner;
+        let found = rings.replace(transport)?;
+        end_all(slots);
+        if found.features != self.features || found.sectors.saturating_mul(SECTOR_BYTES) != self.info.size_bytes {
+            return Err(SetupError::Features);
+        }
+        *mode = Mode::Running;
+        Ok(())
+    }
+
     /// What the device is to do for an operation; `Err` when it's done, one way or the other, without it.
     fn command(&self, request: &Request) -> Result<Command, Result<(), DeviceError>> {
         let data_bytes = request.buffer.len() as u64;
@@ -220,7 +260,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> BlockDevice for &VirtioBlk<H, T, 
         assert!(!matches!(slots[index].state, State::InFlight(_)), "{ticket:?} is in use");
         let command = match mode {
             Mode::Running => self.command(&request),
-            Mode::Resetting | Mode::Gone => Err(Err(DeviceError::Gone)),
+            Mode::Resetting | Mode::TakenOut | Mode::Gone => Err(Err(DeviceError::Gone)),
         };
         let sent = command.and_then(|command| {
             rings.send(index, command, &mut request.buffer).map_err(|error| {
@@ -252,7 +292,10 @@ impl<H: Hal, T: Transport, const QUEUE: usize> BlockDevice for &VirtioBlk<H, T, 
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         let mut inner = self.inner.borrow_mut();
         let Inner { rings, slots, mode } = &mut *inner;
-        if *mode == Mode::Running || *mode == Mode::Gone {
+        if *mode == Mode::TakenOut {
+            return Poll::Ready(Err(DeviceError::Gone));
+        }
+        if *mode != Mode::Resetting {
             rings.start_reset();
             *mode = Mode::Resetting;
         }
@@ -262,12 +305,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> BlockDevice for &VirtioBlk<H, T, 
             return Poll::Pending;
         }
         let restarted = rings.restart();
-        for slot in slots.iter_mut() {
-            match core::mem::replace(&mut slot.state, State::Free) {
-                State::InFlight(buffer) => slot.complete(Completion { buffer, result: Err(DeviceError::Gone) }),
-                other => slot.state = other,
-            }
-        }
+        end_all(slots);
         let result = restarted.map_err(|error| {
             log::error!("{}: not usable after a reset: {error}", self.info.name);
             DeviceError::Gone

@@ -3,7 +3,7 @@
 //! The rule that makes it sound: from `send` until `finish`, or until a confirmed reset, the device has the ticket's
 //! buffer and exchange, and they stay where they are.
 
-use core::mem::{ManuallyDrop, forget};
+use core::mem::{self, ManuallyDrop};
 
 use hammer2_core::io::{Buffer, DeviceError};
 use hammer2_core::memory::{self, Heap, Vec};
@@ -109,7 +109,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
 
     pub(super) fn ring_doorbell(&mut self) {
         let wanted = self.queue.as_ref().is_some_and(VirtQueue::should_notify);
-        if core::mem::take(&mut self.doorbell_due) && wanted {
+        if mem::take(&mut self.doorbell_due) && wanted {
             self.transport.notify(REQUEST_QUEUE);
         }
     }
@@ -174,13 +174,31 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
         status.is_empty() || status.is_all()
     }
 
-    /// Sets the device up again after a reset. The requests it had are forgotten; their buffers are the caller's.
-    pub(super) fn restart(&mut self) -> Result<(), SetupError> {
-        let present = self.transport.get_status().is_empty();
+    /// The same, for a device that is given a moment.
+    pub(super) fn becomes_reset(&self) -> bool {
+        (0..SHUT_DOWN_ATTEMPTS).any(|_| self.is_reset())
+    }
+
+    /// Forgets what the device had, after a reset. The buffers are the caller's.
+    pub(super) fn forget(&mut self) {
         self.queue = None;
         self.sent = [None; QUEUE];
         self.doorbell_due = false;
         self.confused = false;
+    }
+
+    /// Sets up a device in the place of one that has let go of everything. The former transport leads to the new device by now:
+    /// its destructor, which would reset that, isn't run.
+    pub(super) fn replace(&mut self, transport: T) -> Result<Found, SetupError> {
+        self.forget();
+        self.transport = ManuallyDrop::new(transport);
+        self.start()
+    }
+
+    /// Sets the device up again after a reset. The requests it had are forgotten; their buffers are the caller's.
+    pub(super) fn restart(&mut self) -> Result<(), SetupError> {
+        let present = self.transport.get_status().is_empty();
+        self.forget();
         if !present {
             return Err(SetupError::Virtio(Error::NotReady));
         }
@@ -191,10 +209,10 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
     /// and the buffers must be too. Nothing else may be called afterwards.
     pub(super) fn shut_down(&mut self) -> bool {
         self.start_reset();
-        let stopped = (0..SHUT_DOWN_ATTEMPTS).any(|_| self.is_reset());
+        let stopped = self.becomes_reset();
         let queue = self.queue.take();
         if !stopped {
-            forget(queue);
+            mem::forget(queue);
             return false;
         }
         drop(queue);

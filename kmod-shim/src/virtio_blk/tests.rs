@@ -390,6 +390,35 @@ fn a_device_pulled_out_ends_its_requests() {
 }
 
 #[test]
+fn a_device_taken_out_ends_its_requests_and_another_takes_its_place() {
+    let model = Model::new(EVERYTHING);
+    let driver = driver(&model);
+    submit(&driver, 0, Operation::Flush, &[]);
+    driver.turn();
+    model.stuck.set(Some(DeviceStatus::ACKNOWLEDGE));
+    assert!(!driver.take_out(), "it doesn't let go of its memory");
+    assert!(poll(&driver, 0).is_pending());
+    model.stuck.set(None);
+    assert!(driver.take_out());
+    assert_eq!(result(&driver, 0), Err(DeviceError::Gone));
+    submit(&driver, 1, Operation::Flush, &[]);
+    assert_eq!(result(&driver, 1), Err(DeviceError::Gone));
+    assert_eq!(poll_reset(&driver), Poll::Ready(Err(DeviceError::Gone)), "there is nothing to reset");
+
+    let other = Model::new(EVERYTHING & !Features::DISCARD.bits());
+    assert_eq!(driver.put_back(Wire(other)), Err(SetupError::Features));
+    submit(&driver, 1, Operation::Flush, &[]);
+    assert_eq!(result(&driver, 1), Err(DeviceError::Gone));
+    let back = Model::new(EVERYTHING);
+    driver.put_back(Wire(back.clone())).unwrap();
+    submit(&driver, 1, Operation::Write(DeviceOffset(512)), &[7; 512]);
+    driver.turn();
+    assert_eq!(back.serve(), 1);
+    driver.turn();
+    assert_eq!(result(&driver, 1), Ok(()));
+}
+
+#[test]
 fn an_answer_to_no_request_stops_the_device_until_a_reset() {
     let model = Model::new(EVERYTHING);
     let driver = driver(&model);

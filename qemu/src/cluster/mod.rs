@@ -117,6 +117,7 @@ impl Load<'_> {
     async fn mount(&self) -> Result<FileSystem, Failure> {
         let mut said = None;
         loop {
+            self.platform.serve_slots();
             let mounted = match mount(self.platform, self.options).await {
                 Ok(fs) => fs.make_writable(&Undated).await,
                 Err(error) => Err(error),

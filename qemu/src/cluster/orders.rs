@@ -45,7 +45,13 @@ pub(super) async fn obey(platform: &Platform, fs: &FileSystem, order: Order) -> 
             }
             println!("cluster: goes on");
         }
-        Order::Scrub => println!("cluster: scrub: {:?}", fs.scrub().await?),
+        Order::Scrub => {
+            let counts = fs.scrub().await?;
+            println!(
+                "cluster: scrub: {} nodes read, {} bad blocks, {} repaired, {} nodes rebuilt",
+                counts.nodes, counts.bad_blocks, counts.repaired, counts.rebuilt
+            );
+        }
         Order::Fill => fill(fs).await?,
     }
     Ok(())

@@ -28,23 +28,26 @@ pub(super) async fn watch(platform: &Platform, fs: &FileSystem) {
     let mut seen = [MemberState::InSync; MAX_NODES];
     let mut due = [platform.timer.now(); MAX_NODES];
     loop {
-        let mut changed = false;
+        platform.serve_slots();
         for number in 0..fs.member_statuses().count() {
             let Some(member) = fs.member_statuses().nth(number) else { break };
-            if member.state != seen[number] {
-                seen[number] = member.state;
-                due[number] = platform.timer.now().after(TRY_AGAIN);
-                changed = true;
-            }
             match member.state {
                 MemberState::Behind(_) => bring_back(fs, member.node).await.unwrap_or_else(|error| {
                     println!("cluster: node {number} isn't in step: {error}");
                 }),
+                MemberState::Ejected(_) | MemberState::Aside(_) if member.state != seen[number] => {
+                    due[number] = platform.timer.now().after(TRY_AGAIN);
+                }
                 MemberState::Ejected(_) | MemberState::Aside(_) => {
                     look_again(platform, fs, member.node, &mut due[number]).await;
                 }
                 MemberState::InSync => {}
             }
+        }
+        let mut changed = false;
+        for (seen, member) in seen.iter_mut().zip(fs.member_statuses()) {
+            changed |= *seen != member.state;
+            *seen = member.state;
         }
         if changed {
             print_health(fs);

@@ -110,6 +110,9 @@ pub enum Refusal {
         /// Those that have them.
         nodes: NodeSet,
     },
+    /// One version is looked at, by the operator's wish.
+    #[error("mounted read-only as of one version: mount the cluster to change it")]
+    AsOf,
     /// The last epoch was used.
     #[error("the cluster has used up all its epochs: copy it to a new one")]
     NoMoreEpochs,

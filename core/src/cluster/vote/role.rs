@@ -35,6 +35,18 @@ impl Role {
         })
     }
 
+    /// The kind of PFS that has the role.
+    pub fn kind(self) -> PfsKind {
+        match self {
+            Self::Master => PfsKind::Master,
+            Self::Slave => PfsKind::Slave,
+            Self::SoftMaster => PfsKind::SoftMaster,
+            Self::SoftSlave => PfsKind::SoftSlave,
+            Self::SupRoot => PfsKind::SuperRoot,
+            Self::Cache => PfsKind::Cache,
+        }
+    }
+
     /// True for a role whose votes count, if the configuration lists the node as a voter.
     pub fn votes(self) -> bool {
         matches!(self, Self::Master | Self::SupRoot)

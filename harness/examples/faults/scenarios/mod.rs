@@ -1,7 +1,11 @@
 //! What is done to the disks, by name.
 
+mod content;
 mod errors;
+mod power;
+mod pull;
 mod remote;
+mod space;
 mod waiting;
 
 use std::error::Error;
@@ -20,12 +24,16 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario { name: "flush-error", run: errors::flush_error },
     Scenario { name: "hang", run: waiting::hang },
     Scenario { name: "slow", run: waiting::slow },
+    Scenario { name: "pull-return", run: pull::pull_return },
     Scenario { name: "nbd-loss", run: remote::nbd_loss },
+    Scenario { name: "bit-flip", run: content::bit_flip },
+    Scenario { name: "power-cut", run: power::power_cut },
+    Scenario { name: "disk-full", run: space::disk_full },
     Scenario { name: "two-at-once", run: errors::two_at_once },
 ];
 
 /// What `scripts/boot` shows.
-pub(crate) const DEMONSTRATION: Scenario = Scenario { name: "demonstration", run: errors::demonstration };
+pub(crate) const DEMONSTRATION: Scenario = Scenario { name: "demonstration", run: pull::demonstration };
 
 /// Of each disk, unless a scenario wants others.
 const DISK_BYTES: u64 = 1 << 30;

@@ -54,8 +54,7 @@ pub(super) fn nbd_loss(settings: &Settings) -> Result<(), Box<dyn Error>> {
     drop(server);
     rig.wait_for_leaving(NUMBER)?;
     rig.machine.wait_for_epochs(2)?;
-    let failed = [Kind::Read, Kind::Write, Kind::Flush].map(|kind| failures(&mut rig.qmp, NUMBER, kind));
-    let count = failed.into_iter().sum::<Result<u64, _>>()?;
+    let count = failures(&mut rig.qmp, NUMBER, &[Kind::Read, Kind::Write, Kind::Flush])?;
     ensure(count > 0, "QEMU hasn't noticed that the server is gone")?;
     let server = Server::start(&image, &socket)?;
     rig.wait_for_return(NUMBER)?;

@@ -1,23 +1,33 @@
 //! Who votes at a mount: the newest configuration that any master's record has (spec/cluster.md 5.3, M2).
+//!
+//! What a member is, that configuration's list says, not the member's own root: a change of roles becomes durable with the list,
+//! and the roots follow.
 
-use super::{Alarm, Electorate, NodeIndex, NodeSet, Refusal, Role, Seen, Stop, indexed};
+use super::{Alarm, Electorate, MAX_NODES, NodeIndex, NodeSet, Refusal, Role, Seen, Stop, indexed};
 use crate::cluster::vote::electorate::Voters;
 use crate::media::cluster_record::{ClusterRecord, ConfigId, Member};
 
+/// Members, with the roles that a configuration gives them.
+pub(super) type Listed<'a> = heapless::Vec<Seen<'a>, MAX_NODES>;
+
 /// The configuration in force.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Configuration {
+pub(super) struct Configuration<'a> {
     pub(super) id: ConfigId,
+    /// Whose record has it.
+    pub(super) node: NodeIndex,
+    /// That record.
+    pub(super) record: &'a ClusterRecord,
     pub(super) electorate: Electorate,
     /// Members that are there twice, of which the operator named none. They don't vote.
     pub(super) twins: NodeSet,
 }
 
-impl Configuration {
+impl<'a> Configuration<'a> {
     /// The newest that is visible. Two with one number and different voters are never both right.
-    pub(super) fn of(members: &[Seen<'_>], named: NodeSet) -> Result<Self, Stop> {
+    pub(super) fn of(members: &[Seen<'a>], named: NodeSet) -> Result<Self, Stop> {
         let twins = twins(members, named);
-        let mut newest: Option<(NodeIndex, &ClusterRecord)> = None;
+        let mut newest: Option<(NodeIndex, &'a ClusterRecord)> = None;
         for (node, seen) in indexed(members).filter(|(_, seen)| seen.role == Role::Master) {
             let Some(record) = seen.good_record() else { continue };
             let Some((first, other)) = newest else {
@@ -33,24 +43,34 @@ impl Configuration {
                 newest = Some((node, record));
             }
         }
-        let Some((_, record)) = newest else { return Err(Refusal::NoMaster.into()) };
+        let Some((node, record)) = newest else { return Err(Refusal::NoMaster.into()) };
+        let listed = as_listed(members, record);
         let voters = |votes: fn(&Member) -> bool| Voters {
-            nodes: nodes_of(members, record, twins, votes),
+            nodes: nodes_of(&listed, record, twins, votes),
             count: record.members.iter().filter(|member| votes(member)).count(),
         };
         let previous = record.is_pending().then(|| voters(|member| member.previous_voter));
         let electorate = Electorate { current: voters(|member| member.voter), previous };
-        Ok(Self { id: record.config, electorate, twins })
+        Ok(Self { id: record.config, node, record, electorate, twins })
     }
 
-    /// The operator's: whoever of the node's voters is there is all there are. A node that didn't vote does now.
-    pub(super) fn forced(members: &[Seen<'_>], named: NodeSet, node: NodeIndex) -> Self {
+    /// The operator's: whoever of the voters of the node's `record` is there is all there are. A node that didn't vote does now.
+    pub(super) fn forced(members: &[Seen<'a>], named: NodeSet, node: NodeIndex, record: &'a ClusterRecord) -> Self {
         let twins = twins(members, named.with(node));
-        let record = members.get(usize::from(node.0)).and_then(Seen::good_record);
-        let voters = record.map_or(NodeSet::EMPTY, |record| nodes_of(members, record, twins, |member| member.voter));
-        let voters = voters.with(node);
-        let id = record.map_or(ConfigId::default(), |record| record.config);
-        Self { id, electorate: Electorate::of(voters, voters.len()), twins }
+        let voters = nodes_of(&as_listed(members, record), record, twins, |member| member.voter).with(node);
+        Self { id: record.config, node, record, electorate: Electorate::of(voters, voters.len()), twins }
+    }
+
+    /// The members with the roles the configuration gives them.
+    pub(super) fn listed(&self, members: &[Seen<'a>]) -> Listed<'a> {
+        let mut listed = as_listed(members, self.record);
+        // Whoever the operator has vote is a master.
+        for node in self.electorate.current.nodes.iter() {
+            if let Some(seen) = listed.get_mut(usize::from(node.0)) {
+                seen.role = Role::Master;
+            }
+        }
+        listed
     }
 
     /// Refuses when too few voters are there.
@@ -100,6 +120,18 @@ fn twins(members: &[Seen<'_>], named: NodeSet) -> NodeSet {
         copies.len() > 1 && (chosen.len() != 1 || !chosen.contains(*node))
     };
     indexed(members).filter(is_twin).map(|(node, _)| node).collect()
+}
+
+/// Members with the roles a record lists them with. What a soft node is, nobody else says.
+fn as_listed<'a>(members: &[Seen<'a>], record: &ClusterRecord) -> Listed<'a> {
+    let as_listed = |seen: &Seen<'a>| {
+        let listed = record.member(seen.fsid).and_then(|member| Role::of(member.role));
+        match (seen.role, listed) {
+            (Role::Master | Role::Slave, Some(role @ (Role::Master | Role::Slave))) => Seen { role, ..*seen },
+            _ => *seen,
+        }
+    };
+    members.iter().map(as_listed).collect()
 }
 
 fn same_voters(a: &ClusterRecord, b: &ClusterRecord) -> bool {

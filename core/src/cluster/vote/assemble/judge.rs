@@ -12,6 +12,8 @@ pub(super) struct Judge<'m, 'a> {
     pub(super) reference: NodeIndex,
     /// Its record.
     pub(super) record: &'m ClusterRecord,
+    /// The record that lists the members.
+    pub(super) list: &'m ClusterRecord,
     pub(super) twins: NodeSet,
     pub(super) electorate: Electorate,
     /// Contradictions are given up instead of stopping the mount.
@@ -46,6 +48,7 @@ impl Judge<'_, '_> {
             *state = match (seen.role, seen.record) {
                 (Role::SoftMaster | Role::SoftSlave | Role::Cache | Role::SupRoot, _) => State::Apart,
                 (_, Err(corruption)) => State::Damaged(corruption),
+                (_, Ok(None)) if self.is_outside(seen) => State::Outside,
                 (_, Ok(None)) => State::Blank,
                 (Role::Master | Role::Slave, Ok(Some(record))) => match self.finding(node, seen.role, record) {
                     Finding::Contradiction(_) if self.forced => {
@@ -54,7 +57,7 @@ impl Judge<'_, '_> {
                         if !given_up.contains(&commit) && given_up.push(commit).is_err() {
                             return Err(Refusal::TooManyForks { nodes: losers }.into());
                         }
-                        State::Compare(Distrust::GivenUp)
+                        if self.is_outside(seen) { State::Outside } else { State::Compare(Distrust::GivenUp) }
                     }
                     Finding::Contradiction(alarm) => return Err(alarm.into()),
                     finding => self.state(node, seen, record, finding),
@@ -91,6 +94,11 @@ impl Judge<'_, '_> {
         }
     }
 
+    /// True for what the configuration doesn't list.
+    fn is_outside(&self, seen: &Seen<'_>) -> bool {
+        self.list.member(seen.fsid).is_none()
+    }
+
     /// True for a record of the version that was chosen.
     fn has_version(&self, record: &ClusterRecord) -> bool {
         matches!(record.version.compare(&self.record.version), Standing::Same | Standing::SameContent)
@@ -105,7 +113,8 @@ impl Judge<'_, '_> {
         if self.twins.contains(node) {
             return State::Twin;
         }
-        if seen.role == Role::Master && !self.electorate.nodes().contains(node) {
+        let has_no_vote = seen.role == Role::Master && !self.electorate.nodes().contains(node);
+        if has_no_vote || self.is_outside(seen) {
             return State::Outside;
         }
         if let Some(distrust) = self.distrust(seen, record) {

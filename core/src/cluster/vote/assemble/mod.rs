@@ -104,7 +104,7 @@ pub enum State {
     Damaged(Corruption),
     /// It is there twice, and the operator hasn't named one: it is left alone.
     Twin,
-    /// A master that the configuration doesn't list: removed, or not yet added. It is left alone.
+    /// A master or slave that the configuration doesn't list: removed, or not yet added. It is left alone.
     Outside,
     /// A soft node or a cache: no part of this mount.
     Apart,
@@ -138,10 +138,14 @@ pub struct Plan {
     pub source: NodeIndex,
     /// What each node is.
     pub states: [State; MAX_NODES],
+    /// What each node's part is, by the configuration; none for an index without a node.
+    pub roles: [Option<Role>; MAX_NODES],
     /// Who votes.
     pub electorate: Electorate,
     /// The configuration's number.
     pub config: ConfigId,
+    /// Whose record lists the members.
+    pub configured: NodeIndex,
     /// The counter for the epoch to open.
     pub next_epoch: EpochCounter,
     /// Where its transaction ids begin.
@@ -252,6 +256,7 @@ fn quorum(members: &[Seen<'_>], ask: &Ask) -> Result<Assembly, Stop> {
         return Err(Refusal::NoMaster.into());
     }
     let configuration = Configuration::of(members, ask.named)?;
+    let members = &configuration.listed(members);
     configuration.check_quorum(members)?;
     let electorate = configuration.electorate;
     let reference = newest(members, &electorate, ask.discard)?;
@@ -265,8 +270,9 @@ fn forced(members: &[Seen<'_>], ask: &Ask, node: NodeIndex) -> Result<Assembly, 
         return Err(Refusal::Unreadable { node }.into());
     }
     match seen.record {
-        Ok(Some(_)) if matches!(seen.role, Role::Master | Role::Slave) => {
-            plan(members, node, &Configuration::forced(members, ask.named, node), true)
+        Ok(Some(record)) if matches!(seen.role, Role::Master | Role::Slave) => {
+            let configuration = Configuration::forced(members, ask.named, node, record);
+            plan(&configuration.listed(members), node, &configuration, true)
         }
         Ok(_) => Err(Refusal::NoSuchNode { node }.into()),
         Err(corruption) => Err(Refusal::DamagedRecord { node, corruption }.into()),
@@ -323,12 +329,12 @@ fn newest_of(members: &[Seen<'_>], nodes: NodeSet) -> Result<NodeIndex, Stop> {
 fn plan(
     members: &[Seen<'_>],
     reference: NodeIndex,
-    configuration: &Configuration,
+    configuration: &Configuration<'_>,
     forced: bool,
 ) -> Result<Assembly, Stop> {
     let record = member(members, reference)?.good_record().ok_or(Refusal::NoSuchNode { node: reference })?;
-    let &Configuration { id, electorate, twins } = configuration;
-    let judge = Judge { members, reference, record, twins, electorate, forced };
+    let &Configuration { id, node: configured, record: list, electorate, twins } = configuration;
+    let judge = Judge { members, reference, record, list, twins, electorate, forced };
     let judgement = judge.states()?;
     let records = || members.iter().filter_map(Seen::good_record);
     let highest = records().map(|record| record.version.commit.epoch.ctr).max().unwrap_or_default();
@@ -338,8 +344,10 @@ fn plan(
         version: record.version,
         source: reference,
         states: judgement.states,
+        roles: roles_of(members),
         electorate,
         config: id,
+        configured,
         next_epoch,
         tid_floor: ModifyTid(floor.0.saturating_add(TID_GAP)),
         forced,
@@ -365,6 +373,12 @@ fn plan(
         }
     }
     Ok(Assembly::RollForward { plan, onto })
+}
+
+fn roles_of(members: &[Seen<'_>]) -> [Option<Role>; MAX_NODES] {
+    let mut roles = [None; MAX_NODES];
+    roles.iter_mut().zip(members).for_each(|(role, seen)| *role = Some(seen.role));
+    roles
 }
 
 /// A mount of one soft node.
@@ -415,8 +429,10 @@ fn alone(members: &[Seen<'_>], node: NodeIndex) -> Result<Assembly, Stop> {
         version: record.map_or(Version::NONE, |record| record.version),
         source: node,
         states,
+        roles: roles_of(members),
         electorate: Electorate::of(NodeSet::only(node), 1),
         config: record.map_or(ConfigId::default(), |record| record.config),
+        configured: node,
         next_epoch: counter.next().ok_or(Refusal::NoMoreEpochs)?,
         tid_floor: ModifyTid(floor.0.saturating_add(TID_GAP)),
         forced: false,

@@ -11,11 +11,14 @@ const DISCARD: u64 = 4;
 
 /// What happened to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event<'l> {
+pub enum Event<'l> {
     /// All writes before it are durable when it has ended.
     Flush,
+    /// A write.
     Write {
+        /// Where, in bytes.
         offset: u64,
+        /// What.
         data: &'l [u8],
         /// Durable by itself.
         forced: bool,
@@ -27,7 +30,7 @@ fn number(bytes: &[u8], at: usize) -> Result<u64, Box<dyn Error>> {
 }
 
 /// Reads a log as far as its superblock says it was written.
-pub(crate) fn parse(log: &[u8]) -> Result<Vec<Event<'_>>, Box<dyn Error>> {
+pub fn parse(log: &[u8]) -> Result<Vec<Event<'_>>, Box<dyn Error>> {
     if number(log, 0)? != MAGIC || number(log, 8)? != 1 {
         return Err("no log of blklogwrites, version 1".into());
     }

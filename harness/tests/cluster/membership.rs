@@ -1,0 +1,142 @@
+//! Changing who the members are: nodes come in, go, are replaced and promoted.
+
+use hammer2_core::cluster::{Change, MembershipError, NodeIndex};
+use hammer2_core::fs::{Error, FileSystem};
+use hammer2_core::media::{PfsKind, Uuid};
+
+use super::members::{Members, fill};
+use super::of_three;
+
+/// What the member at a place among the mounted nodes is called.
+fn fsid(fs: &FileSystem, node: u8) -> Uuid {
+    let member = fs.member_statuses().find(|member| member.node == NodeIndex(node));
+    member.expect("it is mounted").fsid
+}
+
+/// Takes a node in, brings it in step, and has it vote.
+async fn add_master(members: &Members, fs: &FileSystem, node: u8) -> Result<(), Error> {
+    let fsid = fs.add_member(NodeIndex(node), &members.new_pfs()).await?;
+    fs.resync(NodeIndex(node)).await?;
+    fs.change_members(Change::Promote(fsid)).await
+}
+
+/// Puts a new node in the place of another.
+async fn replace(members: &Members, fs: &FileSystem, old: Uuid, node: u8) -> Result<(), Error> {
+    let new = fs.add_member(NodeIndex(node), &members.new_pfs()).await?;
+    fs.resync(NodeIndex(node)).await?;
+    fs.change_members(Change::Replace { old, new }).await
+}
+
+#[test]
+fn a_filesystem_becomes_a_cluster_and_grows() {
+    let members = Members::formatted(3);
+    members.make_plain(0);
+    members.change_on(&[0], async |fs| fill(fs, "alone", 20).await).unwrap().unwrap();
+    members.change_on(&[0], async |fs| fs.found_cluster().await).unwrap().unwrap();
+    members.change_on(&[0, 1], async |fs| add_master(&members, fs, 1).await).unwrap().unwrap();
+    let error = members.change_on(&[0], async |_| ()).unwrap_err();
+    assert!(error.to_string().starts_with("no quorum: 1 of 2"), "{error}");
+    members.change_on(&[0, 1, 2], async |fs| add_master(&members, fs, 2).await).unwrap().unwrap();
+    members.change_on(&[2, 1], async |fs| fill(fs, "two", 5).await).unwrap().unwrap();
+    members.resync(&[0, 1, 2]);
+    assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 28);
+}
+
+#[test]
+fn a_member_goes_and_leaves_nothing() {
+    let members = of_three();
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 5).await).unwrap().unwrap();
+    members
+        .change_on(&[0, 1, 2], async |fs| {
+            fs.change_members(Change::Remove(fsid(fs, 1))).await?;
+            fill(fs, "after", 5).await
+        })
+        .unwrap()
+        .unwrap();
+    assert_eq!(members.expect_alike(&[0, 2]).len(), 13);
+    assert_eq!(members.problems(1), Vec::<String>::new());
+    assert!(members.run(members.mount(&[1])).is_err(), "it has nothing of the cluster");
+    // Two of two are a quorum; the one that went doesn't make one with either.
+    assert!(members.change_on(&[0, 1], async |_| ()).is_err());
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "more", 1).await).unwrap().unwrap();
+}
+
+#[test]
+fn a_missing_member_is_removed() {
+    let members = of_three();
+    members
+        .change_on(&[0, 2], async |fs| {
+            let missing = fs.missing_members()[0].fsid;
+            fs.change_members(Change::Remove(missing)).await
+        })
+        .unwrap()
+        .unwrap();
+    members.change_on(&[0, 2], async |fs| fill(fs, "two", 3).await).unwrap().unwrap();
+    // It comes back as what it is: no member any more, and nobody's quorum.
+    let states = members.change_on(&[0, 1, 2], async |fs| {
+        fs.member_statuses().map(|member| format!("{:?}", member.state)).collect::<Vec<_>>()
+    });
+    assert_eq!(states.unwrap(), ["InSync", "Aside(Outside)", "InSync"]);
+    assert!(members.change_on(&[1], async |_| ()).is_err());
+    assert!(members.change_on(&[1, 2], async |_| ()).is_err());
+}
+
+#[test]
+fn all_disks_are_replaced_one_after_the_other() {
+    let mut members = of_three();
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 40).await).unwrap().unwrap();
+    let mut seats = [0, 1, 2];
+    for place in 0..3 {
+        members.add(70 + place as u8);
+        let new = members.disks.len() - 1;
+        // The first is there, and goes while it works. The second is dead. The third is there again.
+        let mounted: Vec<usize> =
+            seats.iter().copied().filter(|seat| place != 1 || *seat != seats[1]).chain([new]).collect();
+        members
+            .change_on(&mounted, async |fs| {
+                let old = fs.missing_members().first().map(|member| member.fsid);
+                let old = old.unwrap_or_else(|| fsid(fs, place as u8));
+                fill(fs, &format!("before-{place}"), 2).await?;
+                replace(&members, fs, old, mounted.len() as u8 - 1).await?;
+                fill(fs, &format!("after-{place}"), 2).await
+            })
+            .unwrap()
+            .unwrap();
+        seats[place] = new;
+        assert_eq!(members.expect_alike(&seats).len(), 42 + (place + 1) * 6);
+    }
+    assert_eq!(seats, [3, 4, 5]);
+    // Nothing of the former ones decides anything.
+    assert!(members.change_on(&[0, 1, 2], async |_| ()).is_err());
+    assert!(members.change_on(&[2, 3], async |_| ()).is_err());
+    members.change_on(&[3, 2, 5], async |fs| fill(fs, "at last", 1).await).unwrap().unwrap();
+}
+
+#[test]
+fn what_is_refused() {
+    let members = Members::formatted(4);
+    members.create_as(&[0, 1, 2], &[PfsKind::Master, PfsKind::Slave, PfsKind::Slave]);
+    members.change_on(&[0, 1], async |fs| fill(fs, "all", 3).await).unwrap().unwrap();
+    members
+        .change_on(&[0, 1, 2, 3], async |fs| {
+            let refused = async |change| match fs.change_members(change).await {
+                Err(Error::Membership(error)) => error,
+                other => panic!("{other:?}"),
+            };
+            let (master, slave, behind) = (fsid(fs, 0), fsid(fs, 1), fsid(fs, 2));
+            assert_eq!(refused(Change::Remove(master)).await, MembershipError::LastMaster);
+            assert_eq!(refused(Change::Promote(master)).await, MembershipError::NoSlave(master));
+            assert_eq!(refused(Change::Promote(behind)).await, MembershipError::NotInSync(behind));
+            let stranger = Uuid([1; 16]);
+            assert_eq!(refused(Change::Remove(stranger)).await, MembershipError::NoMember(stranger));
+            let again = fs.add_member(NodeIndex(1), &members.new_pfs()).await;
+            assert_eq!(again, Err(Error::Membership(MembershipError::IsMember(NodeIndex(1)))));
+            // Nothing of it stands in the way of what can be done.
+            fs.change_members(Change::Replace { old: master, new: slave }).await.unwrap();
+        })
+        .unwrap();
+    assert!(members.run(members.mount(&[0])).is_err());
+    assert_eq!(members.expect_alike(&[1]).len(), 5);
+    members.resync(&[1, 2]);
+    members.expect_alike(&[1, 2]);
+}
