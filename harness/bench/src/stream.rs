@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::time::Duration;
 
 use hammer2_core::fs::{FileSystem, NewAttributes, NewFile};
@@ -12,7 +13,7 @@ use hammer2_core::selftest::image::Content;
 use crate::cpu_time;
 use crate::peer::{PEER, Redox};
 use crate::ram::RamDisk;
-use crate::report::Row;
+use crate::report::{Memory, Row};
 use crate::volume::{USUAL_BYTES, Volume};
 
 /// Bytes of the file that processors are measured with.
@@ -85,7 +86,7 @@ impl Stream<'_> {
         self.mount_and_run(&mut None)
     }
 
-    fn mount_and_run(&self, memory: &mut Option<crate::report::Memory>) -> Result<[Duration; 2]> {
+    fn mount_and_run(&self, memory: &mut Option<Memory>) -> Result<[Duration; 2]> {
         let Self { volume, compression, source, .. } = *self;
         volume.run(async {
             volume.format().await?;
@@ -199,7 +200,7 @@ pub fn against_codec(runs: u32) -> Result<[Row; 2]> {
 }
 
 /// The CPU time of what writing can't do without: a copy of each block, its check code, and its copy to each disk.
-pub fn bare_copies(disks: &[std::rc::Rc<RamDisk>], source: &[u8]) -> Result<Duration> {
+pub fn bare_copies(disks: &[Rc<RamDisk>], source: &[u8]) -> Result<Duration> {
     // As many blocks on their way as a mount has: a single one would never leave the processor's caches.
     let mut pages = vec![0; USUAL_BYTES / 4];
     cpu_time::of(|| {
@@ -217,7 +218,7 @@ pub fn bare_copies(disks: &[std::rc::Rc<RamDisk>], source: &[u8]) -> Result<Dura
 }
 
 /// The same for blocks that are compressed first.
-pub fn bare_compressed_copies(disks: &[std::rc::Rc<RamDisk>], source: &[u8]) -> Result<Duration> {
+pub fn bare_compressed_copies(disks: &[Rc<RamDisk>], source: &[u8]) -> Result<Duration> {
     let mut table = lz4_flex::block::CompressTable::large();
     let bound = lz4_flex::block::get_maximum_output_size(FILE_BLOCK_BYTES).next_power_of_two();
     let mut packed = vec![vec![0; bound]; USUAL_BYTES / 4 / FILE_BLOCK_BYTES];
