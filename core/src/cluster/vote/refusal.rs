@@ -123,7 +123,8 @@ pub enum Refusal {
 pub enum Alarm {
     /// Two histories with commits.
     #[error(
-        "split brain: nodes {node} ({version}) and {reference} ({current}) were written apart: look at each with --as-of, then `hammer2 cluster force` the one to keep"
+        "split brain: nodes {node} ({version}) and {reference} ({current}) were written apart: \
+         look at each with --as-of, then `hammer2 cluster force` the one to keep"
     )]
     SplitBrain {
         /// The one.
@@ -137,7 +138,8 @@ pub enum Alarm {
     },
     /// The others went on without something that was acknowledged.
     #[error(
-        "node {node} has acknowledged changes ({version}) that the others lack ({current}): `hammer2 cluster force` the one to keep"
+        "node {node} has acknowledged changes ({version}) that the others lack ({current}): \
+         `hammer2 cluster force` the one to keep"
     )]
     AckedTail {
         /// The node.
@@ -149,7 +151,8 @@ pub enum Alarm {
     },
     /// A slave has what no master has.
     #[error(
-        "slave {node} ({version}) is ahead of the masters ({current}), so they lost changes: look with --as-of, or `hammer2 cluster force` one"
+        "slave {node} ({version}) is ahead of the masters ({current}), so they lost changes: \
+         look with --as-of, or `hammer2 cluster force` one"
     )]
     SlaveAhead {
         /// The slave.
