@@ -123,7 +123,7 @@ pub enum Refusal {
 pub enum Alarm {
     /// Two histories with commits.
     #[error(
-        "split brain: nodes {node} ({version}) and {reference} ({current}) were written apart: look at each with --as-of, then `hammer2 cluster force` the one to keep"
+        "split brain: nodes {node} ({version}) and {reference} ({current}) were written apart: look --as-of one, `cluster force` one"
     )]
     SplitBrain {
         /// The one.
@@ -136,9 +136,7 @@ pub enum Alarm {
         current: Version,
     },
     /// The others went on without something that was acknowledged.
-    #[error(
-        "node {node} has acknowledged changes ({version}) that the others lack ({current}): `hammer2 cluster force` the one to keep"
-    )]
+    #[error("node {node} has acknowledged changes ({version}) that the others lack ({current}): `cluster force` one")]
     AckedTail {
         /// The node.
         node: NodeIndex,
@@ -149,7 +147,7 @@ pub enum Alarm {
     },
     /// A slave has what no master has.
     #[error(
-        "slave {node} ({version}) is ahead of the masters ({current}), so they lost changes: look with --as-of, or `hammer2 cluster force` one"
+        "slave {node} ({version}) is ahead of the masters ({current}), they lost changes: look --as-of it, or `cluster force` one"
     )]
     SlaveAhead {
         /// The slave.
