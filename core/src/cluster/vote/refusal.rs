@@ -123,7 +123,7 @@ pub enum Refusal {
 pub enum Alarm {
     /// Two histories with commits.
     #[error(
-        "split brain: nodes {node} ({version}) and {reference} ({current}) were written apart: look --as-of one, `cluster force` one"
+        "split brain: nodes {node} ({version}) and {reference} ({current}) were written apart: look --as-of, `cluster force` one"
     )]
     SplitBrain {
         /// The one.
