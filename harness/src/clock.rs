@@ -1,7 +1,8 @@
 //! The host's time.
 
+use std::future::poll_fn;
 use std::sync::{Mutex, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Instant as HostInstant;
 
 use hammer2_core::io::{Clock, Duration, Instant};
@@ -23,6 +24,19 @@ impl HostClock {
     /// A clock that lives as long as the process.
     pub fn leaked() -> &'static Self {
         Box::leak(Box::new(Self::new()))
+    }
+
+    /// Waits, in a task of an executor.
+    pub(crate) async fn sleep(&self, period: Duration) {
+        let end = self.now().after(period);
+        poll_fn(|cx| {
+            if self.now() >= end {
+                return Poll::Ready(());
+            }
+            self.wake_at(end, cx.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Rings the alarms that are due, and says how long it is to the next.

@@ -176,22 +176,9 @@ mod tests {
     use std::future::poll_fn;
     use std::thread;
 
-    use hammer2_core::io::{Clock, Duration};
+    use hammer2_core::io::Duration;
 
     use super::*;
-
-    /// Waits by the clock's alarms.
-    async fn sleep(clock: &HostClock, delay: Duration) {
-        let end = clock.now().after(delay);
-        poll_fn(|cx| {
-            if clock.now() >= end {
-                return Poll::Ready(());
-            }
-            clock.wake_at(end, cx.waker());
-            Poll::Pending
-        })
-        .await;
-    }
 
     #[test]
     fn tasks_borrow_take_turns_and_spawn_others() {
@@ -202,12 +189,12 @@ mod tests {
             for delay in [30, 10, 20] {
                 let finished = &finished;
                 executor.spawn(async move {
-                    sleep(clock, Duration::from_millis(delay)).await;
+                    clock.sleep(Duration::from_millis(delay)).await;
                     assert_eq!(finished.get(), delay - 10, "the shortest sleep ends first");
                     finished.set(delay);
                 });
             }
-            sleep(clock, Duration::from_millis(60)).await;
+            clock.sleep(Duration::from_millis(60)).await;
         });
         assert_eq!(finished.get(), 30);
         assert!(executor.tasks.borrow().iter().all(|slot| matches!(slot, Slot::Free)));

@@ -7,6 +7,8 @@ pub mod device;
 pub mod executor;
 pub mod model;
 pub mod mount;
+mod pfs_label;
+mod random;
 pub mod replay;
 pub mod sim;
 pub mod time_source;

@@ -79,7 +79,7 @@ impl Cluster {
         for index in self.onto.get().iter() {
             if !self.protocol.get().has(Ingredient::Rollforward) {
                 self.member(index).state.set(member::MemberState::InSync);
-            } else if let Err(error) = self.catch_up(index, &mut async || {}).await {
+            } else if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
                 log::warn!("node {}: {error}", index.0);
             }
         }

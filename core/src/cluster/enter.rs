@@ -91,7 +91,7 @@ impl Cluster {
         let (state, seen) = (plan.states[usize::from(index.0)], &seen[usize::from(index.0)]);
         let state = match (member_state(state, seen), seen.record) {
             // It holds the last commit, but not what was done since.
-            (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt { since: record.tid, thorough: false }),
+            (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt::since(record.tid)),
             (state, _) => state,
         };
         self.member(index).state.set(state);
@@ -270,10 +270,8 @@ fn member_state(state: State, seen: &Seen<'_>) -> MemberState {
     let tid = seen.record.ok().flatten().map_or(ModifyTid(0), |record| record.tid);
     match state {
         State::Current => MemberState::InSync,
-        State::Behind => MemberState::Behind(Debt { since: tid, thorough: false }),
-        State::Undo(_) | State::Compare(_) | State::Blank => {
-            MemberState::Behind(Debt { since: ModifyTid(0), thorough: true })
-        }
+        State::Behind => MemberState::Behind(Debt::since(tid)),
+        State::Undo(_) | State::Compare(_) | State::Blank => MemberState::Behind(Debt::EVERYTHING),
         other => MemberState::Aside(other),
     }
 }

@@ -26,6 +26,18 @@ pub struct Debt {
     pub since: ModifyTid,
     /// What it has besides can't be told from what it should have by transaction ids.
     pub thorough: bool,
+    /// Inodes that haven't changed since this operation were copied ahead, and are in no commit of it yet.
+    pub ahead: ModifyTid,
+}
+
+impl Debt {
+    /// Nothing is known of what it has.
+    pub const EVERYTHING: Self = Self { since: ModifyTid(0), thorough: true, ahead: ModifyTid(0) };
+
+    /// It has everything up to `tid`, and nothing else.
+    pub fn since(tid: ModifyTid) -> Self {
+        Self { since: tid, thorough: false, ahead: ModifyTid(0) }
+    }
 }
 
 /// Why a member left.

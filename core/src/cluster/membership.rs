@@ -265,7 +265,11 @@ impl Cluster {
     /// Takes in a node that was [prepared](Self::prepare_member), as a slave that has nothing yet.
     pub async fn add_member(&self, index: NodeIndex) -> Result<(), MembershipError> {
         self.change_members(Change::Add(self.member(index).fsid.get())).await?;
-        self.member(index).state.set(MemberState::Behind(Debt { since: ModifyTid(0), thorough: true }));
+        self.member(index).state.set(MemberState::Behind(Debt {
+            since: ModifyTid(0),
+            thorough: true,
+            ahead: ModifyTid(0),
+        }));
         Ok(())
     }
 

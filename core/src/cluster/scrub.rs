@@ -72,9 +72,8 @@ impl Cluster {
         for index in left.iter() {
             // Its volume can still be written, and nothing of it is in memory: what it holds is copied anew.
             if self.member(index).node.fault().is_none() {
-                let debt = Debt { since: ModifyTid(0), thorough: true };
-                self.member(index).state.set(MemberState::Behind(debt));
-                if let Err(error) = self.catch_up(index, &mut async || {}).await {
+                self.member(index).state.set(MemberState::Behind(Debt::EVERYTHING));
+                if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
                     log::warn!("node {}: {error}", index.0);
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::{Error, FileSystem};
 use crate::cluster::BulkfreeCounts;
+use crate::media::geometry::CHUNK_BYTES;
 
 /// With less room than this for what deleting writes, some is looked for first.
 const ROOM_TO_DELETE_BYTES: u64 = 1 << 20;
@@ -14,16 +15,26 @@ impl FileSystem {
         Ok(self.cluster.bulkfree().await?)
     }
 
+    /// Gives all space back that nobody refers to any more, and says how many bytes. It commits what was done before.
+    pub async fn give_space_back(&self) -> Result<u64, Error> {
+        let _changing = self.changing().await?;
+        self.give_back_inside().await
+    }
+
     /// Makes sure that there is room to delete. What is changed goes to new places, and the old ones are free only after
     /// bulkfree; on a full volume that can't wait until somebody orders it.
     pub(super) async fn make_room_to_delete(&self) -> Result<(), Error> {
         if self.cluster.reserve_bytes() >= ROOM_TO_DELETE_BYTES {
             return Ok(());
         }
+        self.give_back_inside().await.map(drop)
+    }
+
+    async fn give_back_inside(&self) -> Result<u64, Error> {
         self.sync_inside().await?;
         // One pass finds what isn't used any more, the next gives it back.
-        self.cluster.bulkfree().await?;
-        self.cluster.bulkfree().await?;
-        Ok(())
+        let first = self.cluster.bulkfree().await?;
+        let second = self.cluster.bulkfree().await?;
+        Ok((first.freed + second.freed) * CHUNK_BYTES)
     }
 }

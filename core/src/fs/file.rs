@@ -154,7 +154,7 @@ impl FileSystem {
             self.cluster.give_back(stored);
             return decoded;
         }
-        let mut content = Buffer::new(self.heap, FILE_BLOCK_BYTES)?;
+        let mut content = self.page_buffer(None)?;
         decompressor.decompress(compression, stored.bytes(), content.bytes_mut()).map_err(corrupt)?;
         out.copy_from_slice(&content.bytes()[start..start + out.len()]);
         self.keep(file.inum, key, content);

@@ -13,6 +13,7 @@ mod directory;
 mod dirty_places;
 mod encoding;
 mod error;
+mod exchange;
 mod file;
 mod file_cache;
 mod gate;
@@ -100,6 +101,8 @@ pub struct FileSystem {
     files: FileCache,
     decompressor: RefCell<Decompressor>,
     gate: Gate,
+    /// One node at a time is brought in step.
+    resyncs: Gate,
     read_ahead_bytes: u64,
     /// None when nothing may be changed.
     writing: Option<Writing>,
@@ -155,6 +158,7 @@ impl FileSystem {
             pfs,
             root,
             gate: Gate::default(),
+            resyncs: Gate::default(),
             read_ahead_bytes: options.read_ahead_bytes(),
             writing: None,
             heap,

@@ -245,7 +245,7 @@ impl FileSystem {
 
     /// A directory that may be changed under this name. Memory for it is made now: at the end of an operation it would be too
     /// late to fail.
-    async fn directory_to_change(&self, directory: Inum, name: &[u8]) -> Result<InodeRef<'_>, Error> {
+    pub(super) async fn directory_to_change(&self, directory: Inum, name: &[u8]) -> Result<InodeRef<'_>, Error> {
         self.writing()?;
         self.relieve().await?;
         match name {
@@ -329,7 +329,7 @@ impl FileSystem {
     }
 
     /// Checks that a directory doesn't come to lie below itself.
-    async fn check_not_below(&self, moved: Inum, to: Inum) -> Result<(), Error> {
+    pub(super) async fn check_not_below(&self, moved: Inum, to: Inum) -> Result<(), Error> {
         let mut at = to;
         while at != Inum::PFS_ROOT {
             if at == moved {

@@ -8,6 +8,11 @@ use crate::cluster::{
 };
 use crate::media::Uuid;
 
+/// Rounds of a resynchronization during which changes go on.
+const MOST_ROUNDS_AHEAD: usize = 4;
+/// A round that copied no more has left little to the last one.
+const FEW_ELEMENTS: u64 = 100;
+
 impl FileSystem {
     /// How the cluster is; none for a filesystem that never was a cluster's.
     pub fn cluster_status(&self) -> Option<ClusterStatus> {
@@ -38,11 +43,42 @@ impl FileSystem {
         self.cluster.look_again(node).await
     }
 
-    /// Brings a node in step with the others. Changes wait meanwhile.
+    /// Brings a node in step with the others. Changes go on but for the last round, which copies what changed lately.
     pub async fn resync(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
+        self.resync_showing(node, &mut |_| {}).await
+    }
+
+    /// The same; `show` is told again and again what was done so far.
+    pub async fn resync_showing(
+        &self,
+        node: NodeIndex,
+        show: &mut dyn FnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, Error> {
+        let _only = self.resyncs.change().await;
+        let mut sum = ResyncCounts::default();
+        for _ in 0..MOST_ROUNDS_AHEAD {
+            let until = {
+                let _changing = self.changing().await?;
+                self.sync_inside().await?;
+                self.cluster.newest_change().await?
+            };
+            let mut reading = Some(self.gate.read().await);
+            let mut pause = async |counts: &ResyncCounts| {
+                show(&(sum + *counts));
+                // Who waits to change something comes first.
+                drop(reading.take());
+                reading = Some(self.gate.read().await);
+            };
+            let copied = self.cluster.copy_ahead(node, until, &mut pause).await?;
+            sum += copied;
+            if copied.copied + copied.removed <= FEW_ELEMENTS {
+                break;
+            }
+        }
         let _changing = self.changing().await?;
         self.sync_inside().await?;
-        Ok(self.cluster.resync(node, &mut async || {}).await?)
+        sum += self.cluster.resync(node, &mut async |counts| show(&(sum + *counts))).await?;
+        Ok(sum)
     }
 
     /// Makes a filesystem of one node, which never was a cluster's, a cluster with that node as only master.

@@ -12,7 +12,7 @@ use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::{FileKind, Inum};
 
 /// Steps that one operation may need.
-const STEPS: usize = 3;
+const STEPS: usize = 4;
 
 /// A name in a directory.
 #[derive(Clone)]

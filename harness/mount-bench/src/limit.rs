@@ -5,26 +5,15 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
     BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, SessionACL, TimeOrNow, WriteFlags,
 };
 
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The same as the mount asks for.
-const WANTED: [InitFlags; 7] = [
-    InitFlags::FUSE_ASYNC_READ,
-    InitFlags::FUSE_ASYNC_DIO,
-    InitFlags::FUSE_PARALLEL_DIROPS,
-    InitFlags::FUSE_CACHE_SYMLINKS,
-    InitFlags::FUSE_DO_READDIRPLUS,
-    InitFlags::FUSE_READDIRPLUS_AUTO,
-    InitFlags::FUSE_NO_OPENDIR_SUPPORT,
-];
+use crate::protocol::{self, KEPT};
 
 struct Limit(Mutex<State>);
 
@@ -43,7 +32,7 @@ pub fn serve(directory: &Path) -> io::Result<()> {
     let state = State {
         files: BTreeMap::from([(1, root)]),
         directories: BTreeMap::from([(1, BTreeMap::new())]),
-        zeros: vec![0; 1 << 20],
+        zeros: vec![0; protocol::MOST_BYTES as usize],
     };
     fuser::mount(Limit(Mutex::new(state)), directory, &config)
 }
@@ -101,11 +90,7 @@ impl State {
 
 impl Filesystem for Limit {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        for flags in WANTED {
-            let _ = config.add_capabilities(flags);
-        }
-        let _ = config.set_max_write(1 << 20);
-        let _ = config.set_max_background(64);
+        protocol::configure(config);
         Ok(())
     }
 

@@ -7,6 +7,8 @@
 
 mod candidates;
 mod limit;
+#[path = "../../src/mount/protocol.rs"]
+mod protocol;
 mod report;
 mod workloads;
 

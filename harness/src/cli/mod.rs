@@ -26,7 +26,6 @@ mod pfs_facts;
 mod place;
 mod progress;
 mod put;
-mod random;
 mod rm;
 mod session;
 mod show;

@@ -64,13 +64,23 @@ impl Mount {
         }
         let session = Session::new(settings);
         let (options, access) = self.options(&session)?;
-        let fs = session.run(session.mount_for(&self.target, access))?;
+        let fs = session.run(session.mount_for(&self.target, access)).map_err(|failure| self.advice(failure))?;
         let mounted = MountPoint::new(fs, &directory, &options).map_err(|error| failure(&error))?;
         if self.detached {
             self.leave_terminal()?;
         }
         mounted.serve(session.clock()).map_err(|error| failure(&error))?;
         Ok(Outcome::Good)
+    }
+
+    /// What can't be changed, for want of a quorum or of a whole device, can mostly be read.
+    fn advice(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Failed(message) if !self.read_only => {
+                Failure::Failed(format!("{message}; --read-only mounts what can be read"))
+            }
+            failure => failure,
+        }
     }
 
     fn options(&self, session: &Session) -> Result<(Options, Access), Failure> {

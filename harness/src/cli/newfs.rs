@@ -10,11 +10,11 @@ use hammer2_core::media::volume_header::VolumeVersion;
 use hammer2_core::newfs::{self, DEFAULT_LABEL, NewfsError, NewfsOptions, NewfsReport};
 
 use super::output::Output;
-use super::random::fill_random;
 use super::session::{Session, Settings, TOOL_HEAP};
 use super::size::parse_size;
 use super::{Failure, Outcome};
 use crate::device::Access;
+use crate::random::fill_random;
 use crate::time_source::HostTime;
 
 /// The label that stands for none beside LOCAL.

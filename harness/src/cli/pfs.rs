@@ -2,22 +2,26 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use hammer2_core::cluster::{NewPfs, PfsOutcome};
 use hammer2_core::fs::{Error, TimeSource as _};
-use hammer2_core::media::inode::INODE_NAME_BYTES;
 use hammer2_core::media::{PfsKind, Uuid};
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
 use serde_json::Value;
 
 use super::failure::complain;
 use super::output::{Output, Shown};
 use super::pfs_facts::{json_of_pfs, list_pfss, show_pfs};
-use super::random::new_uuid;
 use super::session::{Session, Settings};
 use super::target::Target;
 use super::{Failure, Outcome};
 use crate::device::Access;
+use crate::mount::SNAPSHOT_ATTRIBUTE;
+use crate::pfs_label;
+use crate::random::new_uuid;
 use crate::time_source::HostTime;
 
 /// List the PFSs
@@ -57,7 +61,7 @@ pub(super) struct PfsDelete {
 /// Make a writable copy of a PFS as it is now, which takes no space until one of them changes
 #[derive(Args)]
 pub(super) struct Snapshot {
-    /// NODE[@LABEL]
+    /// NODE[@LABEL], or the directory on which it is mounted
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// The label of the copy
@@ -139,6 +143,9 @@ impl Snapshot {
         if self.target.path != b"/" {
             return Err(Failure::unusable("a snapshot is of a whole PFS: name it without a path"));
         }
+        if let Some(directory) = self.target.directory() {
+            return snapshot_of_mounted(directory, new.label);
+        }
         Session::new(settings).change(&self.target, async |fs| match fs.snapshot(&new).await {
             Ok(()) => Ok(Outcome::Good),
             Err(Error::Exists) => Err(taken(new.label)),
@@ -147,8 +154,22 @@ impl Snapshot {
     }
 }
 
+/// Asks the mount on a directory for a snapshot of what it serves.
+fn snapshot_of_mounted(directory: &Path, label: &[u8]) -> Result<Outcome, Failure> {
+    match rustix::fs::setxattr(directory, SNAPSHOT_ATTRIBUTE, label, XattrFlags::empty()) {
+        Ok(()) => Ok(Outcome::Good),
+        Err(Errno::EXIST) => Err(taken(label)),
+        Err(Errno::OPNOTSUPP) => Err(Failure::unusable(format_args!(
+            "{}: no HAMMER2 filesystem is mounted on this directory",
+            directory.display()
+        ))),
+        Err(error) => Err(Failure::failed(format_args!("{}: {error}", Shown(label)))),
+    }
+}
+
 pub(super) fn new_pfs(label: &[u8], kind: PfsKind) -> Result<NewPfs<'_>, Failure> {
-    let (clid, fsid): (Uuid, Uuid) = (new_uuid()?, new_uuid()?);
+    let uuid = || new_uuid().map_err(|error| Failure::failed(format_args!("no random numbers: {error}")));
+    let (clid, fsid): (Uuid, Uuid) = (uuid()?, uuid()?);
     Ok(NewPfs { label, kind, clid, fsid, time: HostTime.now() })
 }
 
@@ -159,9 +180,7 @@ pub(super) fn taken(label: &[u8]) -> Failure {
 /// A label that a PFS can have.
 pub(super) fn label(label: &OsString) -> Result<&[u8], Failure> {
     let bytes = label.as_bytes();
-    let fits =
-        (1..INODE_NAME_BYTES).contains(&bytes.len()) && !bytes.iter().any(|byte| matches!(byte, b'/' | b'@' | b':'));
-    if fits {
+    if pfs_label::is_valid(bytes) {
         Ok(bytes)
     } else {
         Err(Failure::unusable(format_args!("{}: a label has 1 to 255 bytes, none of / @ :", Shown(bytes))))

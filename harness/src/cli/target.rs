@@ -56,6 +56,14 @@ impl Target {
         }
     }
 
+    /// The directory this names instead of an image, if it does.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.only_node()?[..] {
+            [only] if self.label.is_none() && only.is_dir() => Some(only),
+            _ => None,
+        }
+    }
+
     /// All images.
     pub fn images(&self) -> impl Iterator<Item = &PathBuf> {
         self.nodes.iter().flatten()

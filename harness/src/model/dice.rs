@@ -38,7 +38,8 @@ impl Dice {
             10 if directories.contains(&path) == (self.random.index(8) == 0) => Step::Unlink(path),
             10 => Step::Rmdir(path),
             11 => Step::Link(path, self.path(&directories)),
-            12 | 13 => Step::Rename(path, self.path(&directories)),
+            12 => Step::Rename(path, self.path(&directories)),
+            13 => Step::Exchange(path, self.path(&directories)),
             14 => {
                 let compression = [0, 1, 2, 0x63][self.random.index(4)];
                 let check = [0, 2, 3, 4][self.random.index(4)];

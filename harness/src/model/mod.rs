@@ -225,6 +225,20 @@ impl Model {
         true
     }
 
+    /// Has two names change places.
+    pub fn exchange(&mut self, path: &str, other: &str) -> bool {
+        let (Some(node), Some((first, name))) = (self.find(path), self.place(path)) else { return false };
+        let (Some(other_node), Some((second, other_name))) = (self.find(other), self.place(other)) else {
+            return false;
+        };
+        if node != other_node && (self.is_below(second, node) || self.is_below(first, other_node)) {
+            return false;
+        }
+        self.entries_mut(first).insert(name.to_owned(), other_node);
+        self.entries_mut(second).insert(other_name.to_owned(), node);
+        true
+    }
+
     /// Takes a snapshot.
     pub fn snapshot(&mut self, label: &str) -> bool {
         if self.snapshots.contains_key(label) {

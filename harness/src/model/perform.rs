@@ -53,6 +53,10 @@ impl Step {
                 let ((from, name), (to, new_name)) = (split(path), split(new));
                 fs.rename(find(from).await?, name.as_bytes(), find(to).await?, new_name.as_bytes()).await
             }
+            Self::Exchange(path, other) => {
+                let ((first, name), (second, other_name)) = (split(path), split(other));
+                fs.exchange(find(first).await?, name.as_bytes(), find(second).await?, other_name.as_bytes()).await
+            }
             Self::Methods(path, compression, check) => {
                 let new = NewAttributes {
                     comp_algo: Some(*compression),

@@ -40,6 +40,8 @@ pub enum Step {
     Rmdir(String),
     /// Moves the first path to the second.
     Rename(String, String),
+    /// Has two names change places.
+    Exchange(String, String),
     /// Compression and check method of new data.
     Methods(String, u8, u8),
     /// Makes the filesystem as large as its device.
@@ -107,6 +109,7 @@ impl Step {
             Self::Unlink(path) => model.unlink(path),
             Self::Rmdir(path) => model.remove_directory(path),
             Self::Rename(path, new) => model.rename(path, new),
+            Self::Exchange(path, other) => model.exchange(path, other),
             Self::Methods(path, ..) | Self::Fsync(path) => model.find(path).is_some(),
             Self::Grow => {
                 model.has_grown = true;

@@ -7,12 +7,10 @@ use hammer2_core::fs::{Attributes, NewAttributes, TimeSource};
 use hammer2_core::media::geometry::{FILE_BLOCK_BYTES, MAX_NAME_BYTES};
 use hammer2_core::media::{FileKind, Inum, Timestamp};
 
+use super::protocol::KEPT;
 use super::refusal::Refusal;
 use super::server::Server;
 use crate::time_source::HostTime;
-
-/// How long the kernel may believe what it was told: nobody else changes a mounted filesystem.
-pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What `st_blocks` counts in.
 const BLOCK_BYTES: u64 = 512;

@@ -1,11 +1,11 @@
 //! What a mount has been asked for, and what it took.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Kinds of requests, as FUSE names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Operation {
     Lookup,
     GetAttr,
@@ -31,51 +31,26 @@ pub(super) enum Operation {
     Seek,
     FAllocate,
     CopyFileRange,
+    Snapshot,
 }
-
-const OPERATIONS: [Operation; 24] = {
-    use Operation::*;
-    [
-        Lookup,
-        GetAttr,
-        SetAttr,
-        ReadLink,
-        MkNod,
-        MkDir,
-        Unlink,
-        RmDir,
-        SymLink,
-        Rename,
-        Link,
-        Open,
-        Create,
-        Read,
-        Write,
-        Flush,
-        Release,
-        FSync,
-        ReadDir,
-        ReadDirPlus,
-        StatFs,
-        Seek,
-        FAllocate,
-        CopyFileRange,
-    ]
-};
 
 /// Counts since the mount.
 #[derive(Default)]
 pub(super) struct Counters {
-    requests: [Cell<u64>; OPERATIONS.len()],
+    /// Only of those that were asked for.
+    requests: RefCell<BTreeMap<Operation, u64>>,
     pub(super) refused: Cell<u64>,
     pub(super) read_bytes: Cell<u64>,
     pub(super) written_bytes: Cell<u64>,
     pub(super) most_at_once: Cell<u64>,
+    /// Nodes of the cluster that left, and that were brought back.
+    pub(super) nodes_left: Cell<u64>,
+    pub(super) nodes_back: Cell<u64>,
 }
 
 impl Counters {
     pub(super) fn count(&self, operation: Operation) {
-        add(&self.requests[operation as usize], 1);
+        *self.requests.borrow_mut().entry(operation).or_default() += 1;
     }
 }
 
@@ -85,19 +60,18 @@ pub(super) fn add(counter: &Cell<u64>, more: u64) {
 
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for operation in OPERATIONS {
-            let count = self.requests[operation as usize].get();
-            if count > 0 {
-                write!(f, "{} {count}, ", format!("{operation:?}").to_lowercase())?;
-            }
+        for (operation, count) in self.requests.borrow().iter() {
+            write!(f, "{} {count}, ", format!("{operation:?}").to_lowercase())?;
         }
         write!(
             f,
-            "refused {}, bytes read {}, bytes written {}, most at once {}",
+            "refused {}, bytes read {}, bytes written {}, most at once {}, nodes left {}, nodes back {}",
             self.refused.get(),
             self.read_bytes.get(),
             self.written_bytes.get(),
-            self.most_at_once.get()
+            self.most_at_once.get(),
+            self.nodes_left.get(),
+            self.nodes_back.get()
         )
     }
 }

@@ -8,8 +8,9 @@ use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Cookie, Error};
 use hammer2_core::media::{FileKind, Inum};
 
-use super::attributes::{KEPT, file_type};
+use super::attributes::file_type;
 use super::names::{GENERATION, nothing};
+use super::protocol::KEPT;
 use super::refusal::Refusal;
 use super::server::Server;
 

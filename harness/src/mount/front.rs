@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, KernelConfig, LockOwner, OpenFlags,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
+    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use hammer2_core::media::Inum;
 use rustix::fs::{FallocateFlags, OFlags};
@@ -20,27 +20,9 @@ use super::counters::Operation;
 use super::files::Range;
 use super::mailbox::{Mailbox, Work};
 use super::names::{Entry, Owner};
+use super::protocol;
 use super::server::Server;
-
-/// What a request carries at most.
-const MOST_BYTES: u32 = 1 << 20;
-
-/// Requests nobody waits for (reading ahead, writing back) that are under way at a time.
-const MOST_IN_BACKGROUND: u16 = 64;
-
-/// What we can do of what the kernel offers.
-///
-/// Not wanted: writing back from the kernel's cache, since a full volume should refuse a write and not lose it later; locks,
-/// which the kernel keeps itself for one machine.
-const WANTED: [InitFlags; 7] = [
-    InitFlags::FUSE_ASYNC_READ,
-    InitFlags::FUSE_ASYNC_DIO,
-    InitFlags::FUSE_PARALLEL_DIROPS,
-    InitFlags::FUSE_CACHE_SYMLINKS,
-    InitFlags::FUSE_DO_READDIRPLUS,
-    InitFlags::FUSE_READDIRPLUS_AUTO,
-    InitFlags::FUSE_NO_OPENDIR_SUPPORT,
-];
+use super::snapshot::SNAPSHOT_ATTRIBUTE;
 
 /// Turns requests into jobs.
 pub(super) struct Front {
@@ -78,14 +60,7 @@ fn open_flags(flags: i32) -> OFlags {
 
 impl Filesystem for Front {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        for flags in WANTED {
-            // An older kernel does without.
-            let _ = config.add_capabilities(flags);
-        }
-        // The nearest possible is in place when these are refused.
-        let _ = config.set_max_write(MOST_BYTES);
-        let _ = config.set_max_background(MOST_IN_BACKGROUND);
-        let _ = config.set_time_granularity(Duration::from_micros(1));
+        protocol::configure(config);
         Ok(())
     }
 
@@ -257,6 +232,14 @@ impl Filesystem for Front {
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
         self.post(Operation::StatFs, move |server| Box::pin(server.statfs(reply)));
+    }
+
+    fn setxattr(&self, req: &Request, ino: INodeNo, name: &OsStr, value: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
+        if ino != INodeNo::ROOT || name != SNAPSHOT_ATTRIBUTE {
+            return reply.error(Errno::EOPNOTSUPP);
+        }
+        let (label, uid) = (value.to_vec(), req.uid());
+        self.post(Operation::Snapshot, move |server| Box::pin(server.snapshot(label, uid, reply)));
     }
 
     fn fallocate(

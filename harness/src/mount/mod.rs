@@ -19,10 +19,15 @@ mod files;
 mod front;
 mod mailbox;
 mod names;
+mod nodes;
+mod protocol;
 mod refusal;
 mod run;
 mod server;
 mod signals;
+mod snapshot;
 mod space;
+mod under_way;
 
 pub use run::{EndError, MountPoint, Options};
+pub use snapshot::SNAPSHOT_ATTRIBUTE;

@@ -11,7 +11,8 @@ use hammer2_core::fs::{Error, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 use rustix::fs::OFlags;
 
-use super::attributes::{KEPT, device_of};
+use super::attributes::device_of;
+use super::protocol::KEPT;
 use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
 
@@ -136,22 +137,24 @@ impl Server {
     }
 
     pub(super) async fn unlink(&self, entry: Entry, reply: ReplyEmpty) {
-        self.reply_done(self.with_room(async || self.fs.unlink(entry.directory, entry.name()).await).await, reply);
+        self.reply_done(self.fs.unlink(entry.directory, entry.name()).await, reply);
     }
 
     pub(super) async fn rmdir(&self, entry: Entry, reply: ReplyEmpty) {
-        let remove = async || self.fs.remove_directory(entry.directory, entry.name()).await;
-        self.reply_done(self.with_room(remove).await, reply);
+        self.reply_done(self.fs.remove_directory(entry.directory, entry.name()).await, reply);
     }
 
     pub(super) async fn rename(&self, from: Entry, to: Entry, flags: RenameFlags, reply: ReplyEmpty) {
-        if flags.contains(RenameFlags::RENAME_NOREPLACE) && flags.bits() == RenameFlags::RENAME_NOREPLACE.bits() {
+        if flags == RenameFlags::RENAME_NOREPLACE {
             // The kernel holds both directories, so nobody makes the name in between.
             match self.fs.lookup(to.directory, to.name()).await {
                 Err(Error::NotFound) => {}
                 Ok(_) => return reply.error(Errno::EEXIST),
                 Err(error) => return reply.error(self.refuse(error.into())),
             }
+        } else if flags == RenameFlags::RENAME_EXCHANGE {
+            let exchange = async || self.fs.exchange(from.directory, from.name(), to.directory, to.name()).await;
+            return self.reply_done(self.with_room(exchange).await, reply);
         } else if !flags.is_empty() {
             return reply.error(Errno::EINVAL);
         }

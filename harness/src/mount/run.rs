@@ -1,25 +1,22 @@
 //! A mount from its beginning to its end.
 
-use std::cell::Cell;
 use std::fmt::Display;
-use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use allocator_api2::alloc::Global;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use hammer2_core::fs::{Error, FileSystem};
-use hammer2_core::io::{Clock, Wakers};
 use hammer2_kmod_shim::budget::Budget;
 
 use super::buffers::Buffers;
 use super::front::Front;
 use super::mailbox::Mailbox;
 use super::server::Server;
-use super::signals;
+use super::under_way::UnderWay;
+use super::{nodes, signals};
 use crate::clock::HostClock;
 use crate::executor::Executor;
 
@@ -63,6 +60,7 @@ pub struct MountPoint {
     server: Server,
     mailbox: Arc<Mailbox>,
     sync_every: Option<Duration>,
+    read_only: bool,
 }
 
 impl MountPoint {
@@ -75,23 +73,25 @@ impl MountPoint {
         let session = session.spawn().map_err(failed)?;
         signals::watch(directory.to_owned(), mailbox.clone()).map_err(failed)?;
         let server = Server::new(fs, buffers, options.budget, options.complain);
-        let sync_every = options.sync_every.filter(|_| !options.read_only);
-        Ok(Self { session, server, mailbox, sync_every })
+        let read_only = options.read_only;
+        let sync_every = options.sync_every.filter(|_| !read_only);
+        Ok(Self { session, server, mailbox, sync_every, read_only })
     }
 
     /// Serves requests until the filesystem is unmounted, and makes everything durable.
     pub fn serve(self, clock: &'static HostClock) -> Result<(), EndError> {
-        let Self { session, server, mailbox, sync_every } = self;
+        let Self { session, server, mailbox, sync_every, read_only } = self;
         let under_way = UnderWay::default();
         let executor = Executor::new(clock);
         executor.block_on(async {
             if let Some(period) = sync_every {
                 executor.spawn(sync_now_and_then(&server, &under_way, clock, period));
             }
+            executor.spawn(nodes::look_after(&server, &under_way, clock, !read_only));
             while let Some(job) = mailbox.next().await {
                 let begun = under_way.begin();
                 let most = &server.counters.most_at_once;
-                most.set(most.get().max(under_way.count.get()));
+                most.set(most.get().max(under_way.count()));
                 let work = job(&server);
                 executor.spawn(async move {
                     work.await;
@@ -127,54 +127,11 @@ impl Options {
     }
 }
 
-/// Jobs that were begun and haven't ended.
-#[derive(Default)]
-struct UnderWay {
-    count: Cell<u64>,
-    changed: Wakers,
-}
-
-/// A job under way.
-struct Begun<'u>(&'u UnderWay);
-
-impl UnderWay {
-    fn begin(&self) -> Begun<'_> {
-        self.count.set(self.count.get() + 1);
-        Begun(self)
-    }
-
-    async fn ended(&self) {
-        poll_fn(|cx| {
-            if self.count.get() == 0 {
-                return Poll::Ready(());
-            }
-            self.changed.register(cx.waker());
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-        self.0.changed.wake_all();
-    }
-}
-
 /// Makes everything durable every now and then, and gives space back in time, until the first time that fails: it is told, and
 /// so is everyone who syncs.
 async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
     loop {
-        let end = clock.now().after(period);
-        poll_fn(|cx| {
-            if clock.now() >= end {
-                return Poll::Ready(());
-            }
-            clock.wake_at(end, cx.waker());
-            Poll::Pending
-        })
-        .await;
+        clock.sleep(period).await;
         let _begun = under_way.begin();
         let synced = match server.fs.sync().await {
             Ok(()) => server.give_space_back_in_time().await,

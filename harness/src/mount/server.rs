@@ -11,6 +11,7 @@ use hammer2_kmod_shim::budget::Budget;
 
 use super::buffers::Buffers;
 use super::counters::{Counters, add};
+use super::nodes::ClusterLine;
 use super::refusal::Refusal;
 use super::space::Space;
 
@@ -46,8 +47,9 @@ impl Server {
         let (used, peak) = (self.budget.used_bytes(), self.budget.peak_bytes());
         let free = self.fs.statistics().free_bytes;
         (self.complain)(&format_args!(
-            "counters: {}; memory {used} bytes, at most {peak}; {free} bytes are free",
-            self.counters
+            "counters: {}; memory {used} bytes, at most {peak}; {free} bytes are free{}",
+            self.counters,
+            ClusterLine(&self.fs)
         ));
     }
 

@@ -2,17 +2,13 @@
 //!
 //! Removing and overwriting free nothing by themselves, and each commit takes some space; bulkfree gives back what is no longer
 //! referred to. It walks all metadata while everything waits, so it is run seldom: when much was allocated since the last time,
-//! and when something finds no room.
+//! and when something finds no room. Removing finds some by itself (`hammer2_core::fs`).
 
 use std::cell::Cell;
 
 use hammer2_core::fs::{Error, FileSystem};
-use hammer2_core::media::geometry::CHUNK_BYTES;
 
 use super::server::Server;
-
-/// A chunk is staged by one pass and freed by the next.
-const PASSES: usize = 2;
 
 /// What may be allocated before space is given back: an eighth of the volume.
 const SHARE: u64 = 8;
@@ -55,10 +51,7 @@ impl Server {
 
     async fn give_space_back(&self) -> Result<u64, Error> {
         self.space.changes.set(0);
-        let mut freed_bytes = 0;
-        for _ in 0..PASSES {
-            freed_bytes += self.fs.bulkfree().await?.freed * CHUNK_BYTES;
-        }
+        let freed_bytes = self.fs.give_space_back().await?;
         self.space.free_bytes.set(self.fs.statistics().free_bytes);
         Ok(freed_bytes)
     }

@@ -2,6 +2,7 @@
 
 mod members;
 mod membership;
+mod online;
 mod slaves;
 mod torn_headers;
 

@@ -72,7 +72,7 @@ fn holes_copies_and_renames_as_linux_has_them() {
     assert!(fs::read(mounted.path("copy")).unwrap() == fs::read(mounted.path("f")).unwrap());
     let rename = |flags| rustix::fs::renameat_with(CWD, mounted.path("copy"), CWD, mounted.path("f"), flags);
     assert_eq!(rename(RenameFlags::NOREPLACE), Err(Errno::EXIST));
-    assert_eq!(rename(RenameFlags::EXCHANGE), Err(Errno::INVAL));
+    assert_eq!(rename(RenameFlags::WHITEOUT), Err(Errno::INVAL));
     assert_eq!(rename(RenameFlags::empty()), Ok(()));
     let refused = rustix::fs::setxattr(mounted.path("f"), "user.name", b"value", XattrFlags::empty());
     assert_eq!(refused, Err(Errno::OPNOTSUPP));

@@ -1,14 +1,16 @@
 //! How mounts begin and end: locks, signals, the background, snapshots, full volumes.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
 use std::thread;
 
+use rustix::fs::{XattrFlags, setxattr};
+use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::mounted::{Volume, wait_until};
+use super::mounted::{Volume, noise, wait_until};
 
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
@@ -109,7 +111,17 @@ fn snapshots_are_mounted_by_their_label() {
     mounted.unmount_well();
     let mounted = volume.mount(&[]);
     assert_eq!(fs::read(mounted.path("file")).unwrap(), b"after");
+    // While it is mounted, the mount makes them.
+    volume.succeed(&["snapshot", "mnt", "AFTER"]);
+    volume.refuse(&["snapshot", "mnt", "AFTER"], 2, "already");
+    volume.refuse(&["snapshot", ".", "AFTER"], 2, "no HAMMER2 filesystem");
+    fs::create_dir(mounted.path("inside")).unwrap();
+    volume.refuse(&["snapshot", "mnt/inside", "INSIDE"], 2, "no HAMMER2 filesystem");
+    let asked = setxattr(mounted.path(""), "system.hammer2.snapshot", b"a/b", XattrFlags::empty());
+    assert_eq!(asked, Err(Errno::INVAL));
+    fs::write(mounted.path("file"), b"later").unwrap();
     mounted.unmount_well();
+    assert_eq!(volume.succeed(&["cat", "v.img@AFTER:/file"]), "after");
     volume.check();
 }
 
@@ -118,8 +130,7 @@ fn snapshots_are_mounted_by_their_label() {
 fn a_full_volume_refuses_the_write_and_loses_nothing() {
     let volume = Volume::new(64 << 20);
     let mounted = volume.mount(&["--sync-every", "0"]);
-    let mut noise = vec![0; 1 << 20];
-    File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    let noise = noise(1 << 20);
     let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(mounted.path("f")).unwrap();
     let mut written = 0;
     let refused = loop {
@@ -149,8 +160,7 @@ fn a_full_volume_refuses_the_write_and_loses_nothing() {
 fn space_comes_back_while_it_is_mounted() {
     let volume = Volume::new(64 << 20);
     let mounted = volume.mount(&["--sync-every", "0"]);
-    let mut noise = vec![0; 8 << 20];
-    File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    let mut noise = noise(8 << 20);
     // Sixteen times what fits.
     for round in 0..128 {
         noise[0] = round;

@@ -1,6 +1,9 @@
 //! The tool's mounts, as programs meet them. They need FUSE and root, so they are run by `scripts/test mount`.
 
+mod cluster;
 mod content;
 mod ends;
+mod exchange;
 mod killed;
 mod mounted;
+mod tour;

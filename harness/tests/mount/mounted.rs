@@ -1,6 +1,7 @@
 //! A volume, and a process that serves it.
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -159,4 +160,11 @@ impl Drop for Mounted {
             self.detach();
         }
     }
+}
+
+/// Bytes that can't be compressed.
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    noise
 }

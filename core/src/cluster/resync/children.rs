@@ -29,6 +29,25 @@ pub(super) struct Pair {
     pub(super) tid: ModifyTid,
 }
 
+impl core::ops::Add for ResyncCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            compared: self.compared + other.compared,
+            copied: self.copied + other.copied,
+            removed: self.removed + other.removed,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+impl core::ops::AddAssign for ResyncCounts {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
 impl Cluster {
     /// Makes what is below an inode on the target what it is on the source, but for inodes, which `inode` is asked to see to.
     pub(super) async fn merge_children(

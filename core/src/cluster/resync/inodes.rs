@@ -8,20 +8,21 @@ use crate::media::{Corruption, Inode, Inum, Key, ModifyTid};
 use crate::node::{FileBlock, Leaf, Node, NodeError, NodeFault};
 
 impl Cluster {
-    /// Makes the PFS on the target what it is on the source, whose state must be as committed. `pause` is called now and then
-    /// between two steps: whoever waits for the source may have it meanwhile.
+    /// Makes the PFS on the target what it is on the source, whose state must be as committed, or what it was there when it last
+    /// was. `pause` is called between two inodes: the source may change meanwhile if inodes that do are left out.
     pub(super) async fn copy_pfs(
         &self,
         copying: Copying,
-        pause: &mut impl AsyncFnMut(),
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, ResyncError> {
         let mut counts = ResyncCounts::default();
         let root = self.slots.root();
         let source = &self.member(copying.source).node;
         let record = source.record(root).await.map_err(ResyncError::source)?;
         let pair = Pair { slot: root, inum: Inum::PFS_ROOT, tid: record.modify_tid };
-        self.merge_children(copying, pair, copying.since, &mut counts, async |wanted, found, counts| {
-            pause().await;
+        let since = copying.debt.since.max(copying.debt.ahead);
+        self.merge_children(copying, pair, since, &mut counts, async |wanted, found, counts| {
+            pause(counts).await;
             match (wanted, found) {
                 (Some(wanted), found) => self.copy_inode(copying, pair, wanted, found, counts).await,
                 (None, Some(extra)) => self.drop_inode(copying, pair, extra.span.first, counts).await,
@@ -45,7 +46,7 @@ impl Cluster {
         counts: &mut ResyncCounts,
     ) -> Result<(), ResyncError> {
         let same = found.is_some_and(|found| found.modify_tid == wanted.modify_tid && found.methods == wanted.methods);
-        if same && !copying.thorough {
+        if same && !copying.debt.thorough {
             return Ok(());
         }
         let (source, target) = (&self.member(copying.source).node, &self.member(copying.target).node);
@@ -53,8 +54,12 @@ impl Cluster {
         let inum = Inum(wanted.span.first.0);
         let record = open(source, root.slot, inum, slot).await.map_err(ResyncError::source)?;
         let Some(record) = record else { return Ok(()) };
+        // Containers below it may not say yet that something in them changed: what is copied now could be a part of it only.
+        if copying.until.is_some_and(|until| record.modify_tid > until) {
+            return Ok(());
+        }
         let content = content_of(source, slot, &record).await.map_err(ResyncError::source)?;
-        let mut since = copying.since;
+        let mut since = copying.debt.since;
         let existing = match found {
             Some(_) => open(target, root.slot, inum, slot).await.map_err(ResyncError::target)?,
             None => None,

@@ -3,6 +3,9 @@
 //! What the target lacks is found by comparing trees of elements, leaving out what hasn't changed since the last version the
 //! target holds whole: nothing but transaction ids is needed for that. The copy is written to new places and committed as one,
 //! by the commit that makes the target a member of the sync set again; until then its last header leads to what it had before.
+//!
+//! Changes go on meanwhile: rounds *ahead* copy what was durable when they began, inode by inode, and leave to the next round
+//! what has changed since. Only the last round, which finds little, holds changes up.
 
 mod children;
 mod inodes;
@@ -12,7 +15,7 @@ mod task;
 pub use children::ResyncCounts;
 pub(super) use listing::Listing;
 
-use super::{Ejection, NodeIndex, OpError};
+use super::{Debt, Ejection, NodeIndex, OpError};
 use crate::media::ModifyTid;
 use crate::node::NodeError;
 
@@ -21,10 +24,10 @@ use crate::node::NodeError;
 pub(super) struct Copying {
     pub(super) source: NodeIndex,
     pub(super) target: NodeIndex,
-    /// What hasn't changed since this operation is on the target as it is on the source.
-    pub(super) since: ModifyTid,
-    /// Equal transaction ids prove nothing: the target was written by somebody else, or went its own way.
-    pub(super) thorough: bool,
+    /// What the target has.
+    pub(super) debt: Debt,
+    /// Inodes that changed after this operation are left to the next round; none in the last one.
+    pub(super) until: Option<ModifyTid>,
 }
 
 /// Why a copy stopped.

@@ -2,7 +2,7 @@
 
 use super::{Copying, ResyncCounts, ResyncError};
 use crate::cluster::member::MemberState;
-use crate::cluster::{Cluster, Command, Ejection, MAX_NODES, Modification, NodeFault, NodeIndex};
+use crate::cluster::{Cluster, Command, Debt, Ejection, MAX_NODES, Modification, NodeFault, NodeIndex, OpError};
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Inode, ModifyTid};
 use crate::memory::{Box, boxed};
@@ -17,7 +17,11 @@ impl Cluster {
 
     /// Brings a node in step with the others and commits that: from then on it takes part. Nothing may change meanwhile, but
     /// reading goes on; `pause` is called between steps.
-    pub async fn resync(&self, target: NodeIndex, pause: &mut impl AsyncFnMut()) -> Result<ResyncCounts, ResyncError> {
+    pub async fn resync(
+        &self,
+        target: NodeIndex,
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, ResyncError> {
         self.flush().await?;
         let counts = self.catch_up(target, pause).await?;
         self.set_roots().await?;
@@ -30,29 +34,12 @@ impl Cluster {
     pub(in crate::cluster) async fn catch_up(
         &self,
         target: NodeIndex,
-        pause: &mut impl AsyncFnMut(),
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, ResyncError> {
         let member = self.member(target);
         let MemberState::Behind(debt) = member.state.get() else { return Ok(ResyncCounts::default()) };
-        let mut copied = Err(self.no_quorum().into());
         let mut unreadable: heapless::Vec<(NodeIndex, Ejection), MAX_NODES> = heapless::Vec::new();
-        for source in self.in_sync().iter() {
-            let copying = Copying { source, target, since: debt.since, thorough: debt.thorough };
-            copied = self.copy_from(copying, pause).await;
-            let Err(ResyncError::Source(why @ Ejection::Fault(_))) = copied else { break };
-            // There are no more sources than nodes.
-            let _ = unreadable.push((source, why));
-        }
-        let counts = match copied {
-            Ok(counts) => counts,
-            Err(error) => {
-                // What was copied so far is committed by nothing.
-                if let ResyncError::Target(why) = error {
-                    member.state.set(MemberState::Ejected(why));
-                }
-                return Err(error);
-            }
-        };
+        let counts = self.copy_from_any(target, debt, None, &mut unreadable, pause).await?;
         self.name_all(target).await.map_err(|error| ResyncError::Target(Ejection::of(error)))?;
         member.state.set(MemberState::InSync);
         // Not before: the target may be needed in their place.
@@ -60,16 +47,73 @@ impl Cluster {
         Ok(counts)
     }
 
-    async fn copy_from(&self, copying: Copying, pause: &mut impl AsyncFnMut()) -> Result<ResyncCounts, ResyncError> {
+    /// The last operation on the PFS. All that was done is durable.
+    pub async fn newest_change(&self) -> Result<ModifyTid, OpError> {
+        Ok(self.focus().record(self.slots.root()).await?.modify_tid)
+    }
+
+    /// Copies to a node that is behind what changed up to operation `until`, which is what [`newest_change`] said when all was
+    /// durable. Changes may go on whenever `pause` is called, and only then.
+    ///
+    /// [`newest_change`]: Self::newest_change
+    pub async fn copy_ahead(
+        &self,
+        target: NodeIndex,
+        until: ModifyTid,
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, ResyncError> {
+        let member = self.member(target);
+        let MemberState::Behind(debt) = member.state.get() else { return Ok(ResyncCounts::default()) };
+        // Sources that can't be read are found out by the last round.
+        let counts = self.copy_from_any(target, debt, Some(until), &mut heapless::Vec::new(), pause).await?;
+        member.state.set(MemberState::Behind(Debt { ahead: until, ..debt }));
+        Ok(counts)
+    }
+
+    /// Copies from the first node that can be read; `unreadable` are those before it.
+    async fn copy_from_any(
+        &self,
+        target: NodeIndex,
+        mut debt: Debt,
+        until: Option<ModifyTid>,
+        unreadable: &mut heapless::Vec<(NodeIndex, Ejection), MAX_NODES>,
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, ResyncError> {
+        let member = self.member(target);
+        let mut copied = Err(self.no_quorum().into());
+        // Whatever ends the copy before its end: what the target has then, nobody knows. None of it is in a commit.
+        member.state.set(MemberState::Behind(Debt::EVERYTHING));
+        for source in self.in_sync().iter() {
+            copied = self.copy_from(Copying { source, target, debt, until }, pause).await;
+            let Err(ResyncError::Source(why @ Ejection::Fault(_))) = copied else { break };
+            // There are no more sources than nodes.
+            let _ = unreadable.push((source, why));
+            debt = Debt::EVERYTHING;
+        }
+        if let Err(ResyncError::Target(why)) = copied {
+            member.state.set(MemberState::Ejected(why));
+        }
+        copied
+    }
+
+    async fn copy_from(
+        &self,
+        copying: Copying,
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, ResyncError> {
         self.member(copying.target).node.recover().await.map_err(ResyncError::target)?;
         let copied = self.copy_boxed(copying, pause).await;
         let Err(ResyncError::Target(Ejection::Fault(NodeFault::Corrupt { .. }))) = copied else { return copied };
         // What is there can't be compared with anything: all of it is copied.
         self.start_over(copying.target).await.map_err(ResyncError::target)?;
-        self.copy_boxed(Copying { since: ModifyTid(0), ..copying }, pause).await
+        self.copy_boxed(Copying { debt: Debt::EVERYTHING, ..copying }, pause).await
     }
 
-    async fn copy_boxed(&self, copying: Copying, pause: &mut impl AsyncFnMut()) -> Result<ResyncCounts, ResyncError> {
+    async fn copy_boxed(
+        &self,
+        copying: Copying,
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, ResyncError> {
         // In a box: it is by far the largest of what may be waiting.
         match boxed(self.heap, self.copy_pfs(copying, pause)) {
             Ok(copy) => Box::into_pin(copy).await,

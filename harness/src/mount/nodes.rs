@@ -1,0 +1,164 @@
+//! The nodes of a mounted cluster: those that leave are told of, and brought back by the mount itself.
+//!
+//! A node that left is looked at again after a while, and later and later when that doesn't help: its disk may be gone for good,
+//! and resetting a device that hangs takes its time. A node that is behind is brought in step at once.
+
+use std::fmt;
+use std::time::Duration;
+
+use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::cluster::{Health, MemberState, NodeIndex};
+use hammer2_core::fs::FileSystem;
+use hammer2_core::io::{Clock, Instant};
+
+use super::counters::add;
+use super::server::Server;
+use super::under_way::UnderWay;
+use crate::clock::HostClock;
+
+/// How soon it is told that a node left.
+const NOTICED_EVERY: Duration = Duration::from_secs(1);
+
+/// When a node that left is looked at again, the first time and at the longest.
+const FIRST_LOOK_AFTER: Duration = Duration::from_secs(5);
+const MOST_BETWEEN_LOOKS: Duration = Duration::from_secs(300);
+
+/// A node and what is known of it.
+struct Watched {
+    node: NodeIndex,
+    state: MemberState,
+    /// Why it could not be brought back, as it was told.
+    told: Option<String>,
+    next_look: Instant,
+    between_looks: Duration,
+}
+
+/// Looks after the nodes as long as the mount lives. Without `repairs` it only tells how they are.
+pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &HostClock, repairs: bool) {
+    if server.fs.cluster_status().is_none() {
+        return;
+    }
+    for fsid in server.fs.missing_members() {
+        server.complain(&format_args!(
+            "the cluster's member {fsid} is missing; mount it with the others to bring it back"
+        ));
+    }
+    let begin = |member: hammer2_core::cluster::MemberStatus| Watched {
+        node: member.node,
+        // Who isn't in sync at the beginning is told of like one that leaves.
+        state: MemberState::InSync,
+        told: None,
+        next_look: clock.now(),
+        between_looks: FIRST_LOOK_AFTER,
+    };
+    let mut nodes: Vec<Watched> = server.fs.member_statuses().map(begin).collect();
+    loop {
+        for watched in &mut nodes {
+            watched.notice(server, clock);
+            if repairs && clock.now() >= watched.next_look {
+                let _begun = under_way.begin();
+                watched.bring_back(server, clock).await;
+            }
+        }
+        clock.sleep(NOTICED_EVERY).await;
+    }
+}
+
+impl Watched {
+    fn state_now(&self, fs: &FileSystem) -> MemberState {
+        let found = fs.member_statuses().find(|member| member.node == self.node);
+        found.map_or(self.state, |member| member.state)
+    }
+
+    /// Tells of a node that left, or was not in step from the beginning.
+    fn notice(&mut self, server: &Server, clock: &HostClock) {
+        let state = self.state_now(&server.fs);
+        if state == self.state {
+            return;
+        }
+        self.state = state;
+        match state {
+            MemberState::InSync => {}
+            MemberState::Behind(_) => self.next_look = clock.now(),
+            MemberState::Aside(_) => server.complain(&format_args!("node {} {}", self.node.0, Shown(state))),
+            MemberState::Ejected(_) => {
+                add(&server.counters.nodes_left, 1);
+                server.complain(&format_args!("node {} {}", self.node.0, Shown(state)));
+                self.between_looks = FIRST_LOOK_AFTER;
+                self.next_look = clock.now().after(FIRST_LOOK_AFTER);
+            }
+        }
+    }
+
+    /// Brings a node in step that can be.
+    async fn bring_back(&mut self, server: &Server, clock: &HostClock) {
+        if !matches!(self.state, MemberState::Ejected(_) | MemberState::Behind(_)) {
+            return;
+        }
+        let outcome = self.try_to_bring_back(server).await;
+        self.state = self.state_now(&server.fs);
+        let trouble = match outcome {
+            Ok(counts) if self.state == MemberState::InSync => {
+                add(&server.counters.nodes_back, 1);
+                server.complain(&format_args!(
+                    "node {} is in sync again: {} elements copied, {} bytes of content",
+                    self.node.0, counts.copied, counts.bytes
+                ));
+                self.told = None;
+                return;
+            }
+            Ok(_) => Shown(self.state).to_string(),
+            Err(trouble) => trouble,
+        };
+        if self.told.as_ref() != Some(&trouble) {
+            server.complain(&format_args!("node {} can't be brought back: {trouble}", self.node.0));
+            self.told = Some(trouble);
+        }
+        self.next_look = clock.now().after(self.between_looks);
+        self.between_looks = (2 * self.between_looks).min(MOST_BETWEEN_LOOKS);
+    }
+
+    async fn try_to_bring_back(&self, server: &Server) -> Result<ResyncCounts, String> {
+        if matches!(self.state, MemberState::Ejected(_)) {
+            server.fs.look_again(self.node).await.map_err(|error| error.to_string())?;
+        }
+        if !server.fs.nodes_behind().any(|node| node == self.node) {
+            return Ok(ResyncCounts::default());
+        }
+        server.fs.resync(self.node).await.map_err(|error| error.to_string())
+    }
+}
+
+/// How a node is, as part of a sentence.
+struct Shown(MemberState);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            MemberState::InSync => write!(f, "is in sync"),
+            MemberState::Behind(_) => write!(f, "is behind"),
+            MemberState::Aside(_) => write!(f, "is no part of this mount; see `hammer2 cluster status`"),
+            MemberState::Ejected(why) => write!(f, "left the cluster: {why}"),
+        }
+    }
+}
+
+/// A cluster and its nodes in a line, for whoever asks for the counters.
+pub(super) struct ClusterLine<'f>(pub(super) &'f FileSystem);
+
+impl fmt::Display for ClusterLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(status) = self.0.cluster_status() else { return Ok(()) };
+        let health = match status.health {
+            Health::Healthy => "healthy",
+            Health::Degraded => "degraded",
+            Health::Stopped => "stopped",
+        };
+        write!(f, "; cluster {health}, version {}", status.version)?;
+        for member in self.0.member_statuses() {
+            write!(f, ", node {} {}", member.node.0, Shown(member.state))?;
+        }
+        let missing = self.0.missing_members().len();
+        if missing > 0 { write!(f, ", {missing} missing") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,39 @@
+//! Snapshots of what is mounted: the image is locked, so whoever wants one asks the mount.
+//!
+//! Asking is setting an extended attribute of the mount's root to the label. It is in the namespace that every filesystem has to
+//! itself: others refuse it, and the kernel leaves it to us who may do that. Root and the owner of the mount's root may.
+
+use fuser::{Errno, ReplyEmpty};
+use hammer2_core::cluster::NewPfs;
+use hammer2_core::fs::TimeSource as _;
+use hammer2_core::media::{Inum, PfsKind};
+
+use super::refusal::Refusal;
+use super::server::Server;
+use crate::pfs_label;
+use crate::random::new_uuid;
+use crate::time_source::HostTime;
+
+/// The attribute whose value is the label of a snapshot to be made.
+pub const SNAPSHOT_ATTRIBUTE: &str = "system.hammer2.snapshot";
+
+impl Server {
+    pub(super) async fn snapshot(&self, label: Vec<u8>, uid: u32, reply: ReplyEmpty) {
+        match self.make_snapshot(&label, uid).await {
+            Ok(()) => reply.ok(),
+            Err(refusal) => reply.error(self.refuse(refusal)),
+        }
+    }
+
+    async fn make_snapshot(&self, label: &[u8], uid: u32) -> Result<(), Refusal> {
+        if uid != 0 && uid != self.fs.attributes(Inum::PFS_ROOT).await?.uid {
+            return Err(Errno::EPERM.into());
+        }
+        if !pfs_label::is_valid(label) {
+            return Err(Errno::EINVAL.into());
+        }
+        let uuid = || new_uuid().map_err(|_| Errno::EIO);
+        let new = NewPfs { label, kind: PfsKind::Master, clid: uuid()?, fsid: uuid()?, time: HostTime.now() };
+        Ok(self.with_room(async || self.fs.snapshot(&new).await).await?)
+    }
+}

@@ -1,0 +1,46 @@
+//! Jobs that were begun and haven't ended: the end of a mount waits for them.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use hammer2_core::io::Wakers;
+
+/// How many there are.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    count: Cell<u64>,
+    changed: Wakers,
+}
+
+/// A job under way.
+pub(super) struct Begun<'u>(&'u UnderWay);
+
+impl UnderWay {
+    pub(super) fn begin(&self) -> Begun<'_> {
+        self.count.set(self.count.get() + 1);
+        Begun(self)
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count.get()
+    }
+
+    pub(super) async fn ended(&self) {
+        poll_fn(|cx| {
+            if self.count.get() == 0 {
+                return Poll::Ready(());
+            }
+            self.changed.register(cx.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.changed.wake_all();
+    }
+}

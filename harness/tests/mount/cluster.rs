@@ -1,0 +1,144 @@
+//! Mounts of clusters: nodes that are away or fail, and come back.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::process::Signal;
+
+use super::mounted::{Volume, noise, wait_until};
+
+const NODES: &str = "v.img+b.img+c/v.img@CL";
+const IMAGES: [&str; 3] = ["v.img", "b.img", "c/v.img"];
+const IMAGE_BYTES: u64 = 256 << 20;
+
+/// Three volumes that are masters of one PFS. The last is on a filesystem of its own that can run out of room: a disk on which
+/// writes fail.
+struct Masters {
+    volume: Volume,
+    disk: PathBuf,
+}
+
+impl Masters {
+    fn new(disk_bytes: u64) -> Self {
+        let volume = Volume::new(IMAGE_BYTES);
+        let disk = volume.directory().with_file_name("c");
+        fs::create_dir(&disk).unwrap();
+        rustix::mount::mount("none", &disk, "tmpfs", MountFlags::empty(), None).unwrap();
+        let masters = Self { volume, disk };
+        masters.resize_disk(disk_bytes);
+        for image in &IMAGES[1..] {
+            File::create(masters.path(image)).unwrap().set_len(IMAGE_BYTES).unwrap();
+            masters.volume.succeed(&["newfs", image]);
+        }
+        masters.volume.succeed(&["cluster", "create", "-L", "CL", IMAGES[0], IMAGES[1], IMAGES[2]]);
+        masters
+    }
+
+    fn path(&self, image: &str) -> PathBuf {
+        self.volume.directory().with_file_name(image)
+    }
+
+    fn resize_disk(&self, bytes: u64) {
+        let mut command = Command::new("mount");
+        let status = command.args(["-o", &format!("remount,size={bytes}")]).arg(&self.disk).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// All nodes are in step, and each by itself holds the same and is whole.
+    fn are_equal(&self) {
+        self.volume.succeed(&["cluster", "status", NODES]);
+        let alone = IMAGES.map(|image| self.volume.succeed(&["manifest", &format!("{image}@CL")]));
+        assert!(alone[0].contains("file") && alone.iter().all(|manifest| *manifest == alone[0]), "{alone:?}");
+        for image in IMAGES {
+            self.volume.succeed(&["fsck", image]);
+        }
+    }
+}
+
+impl Drop for Masters {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.disk, UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_node_whose_disk_fails_leaves_and_is_brought_back() {
+    let masters = Masters::new(8 << 20);
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    let content = noise(20 << 20);
+    let file = File::create(mounted.path("file")).unwrap();
+    file.write_all_at(&content, 0).unwrap();
+    file.sync_all().unwrap();
+    mounted.signal(Signal::USR1);
+    assert!(masters.path(IMAGES[2]).metadata().unwrap().blocks() * 512 <= 8 << 20);
+    masters.resize_disk(2 * IMAGE_BYTES);
+    // The mount looks again by itself.
+    let has_all = || masters.path(IMAGES[2]).metadata().unwrap().blocks() * 512 > content.len() as u64;
+    wait_until("the node has what it missed", has_all);
+    fs::write(mounted.path("later"), b"later").unwrap();
+    drop(file);
+    let (status, said) = mounted.unmount();
+    assert!(status.success(), "{said}");
+    assert!(said.contains("node 2 left the cluster") && said.contains("node 2 is in sync again"), "{said}");
+    assert!(said.contains("cluster degraded"), "{said}");
+    masters.are_equal();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_node_that_was_away_is_brought_in_step_by_the_mount() {
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let content = noise(1 << 20);
+    let mounted = masters.volume.mount_node("v.img+b.img@CL", &[]);
+    fs::write(mounted.path("file"), &content).unwrap();
+    let (status, said) = mounted.unmount();
+    assert!(status.success() && said.contains("is missing"), "{status}: {said}");
+    assert_eq!(masters.volume.run(&["cluster", "status", NODES]).status.code(), Some(1), "it is behind");
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    assert_eq!(fs::read(mounted.path("file")).unwrap(), content);
+    let (status, said) = mounted.unmount();
+    assert!(status.success() && said.contains("node 2 is in sync again"), "{status}: {said}");
+    masters.are_equal();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn without_a_quorum_a_mount_can_only_be_read() {
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    fs::write(mounted.path("file"), b"content").unwrap();
+    mounted.unmount_well();
+    masters.volume.refuse(&["mount", "b.img@CL", "mnt"], 1, "no quorum");
+    masters.volume.refuse(&["mount", "b.img@CL", "mnt"], 1, "--read-only");
+    let mounted = masters.volume.mount_node("b.img@CL", &["--read-only"]);
+    assert_eq!(fs::read(mounted.path("file")).unwrap(), b"content");
+    assert!(fs::write(mounted.path("file"), b"").is_err());
+    mounted.unmount();
+    masters.are_equal();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn what_a_node_can_not_read_comes_from_another_and_is_repaired() {
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let content = noise(64 << 10);
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    fs::write(mounted.path("file"), &content).unwrap();
+    mounted.unmount_well();
+    let place_of = |image: &[u8]| image.chunks(1024).position(|chunk| *chunk == content[..1024]);
+    for image in &IMAGES[..2] {
+        let place = place_of(&fs::read(masters.path(image)).unwrap()).unwrap() as u64;
+        let damaged = File::options().write(true).open(masters.path(image)).unwrap();
+        damaged.write_all_at(&[0; 1024], place * 1024).unwrap();
+    }
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    assert_eq!(fs::read(mounted.path("file")).unwrap(), content);
+    fs::write(mounted.path("other"), b"a change").unwrap();
+    assert!(mounted.unmount().0.success());
+    masters.volume.succeed(&["cluster", "scrub", NODES]);
+    masters.are_equal();
+}
