@@ -56,18 +56,18 @@ impl Cluster {
         Ok((slot, self.member(index).node.record(slot).await?))
     }
 
+    /// True for a PFS of a single node that never was a cluster's: there is nothing to decide.
+    fn is_plain(&self, pfs: &Pfs) -> bool {
+        let has_no_record = || self.focus().header().cluster_records.find(pfs.clid) == Ok(None);
+        self.members.len() == 1 && pfs.kind == PfsKind::Master && pfs.masters <= 1 && has_no_record()
+    }
+
     /// Has a node that left begin anew: its devices are reset, its headers read. Others may be asked meanwhile.
     pub async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
         match self.member(index).state.get() {
             MemberState::Ejected(_) => self.member(index).node.reopen().await,
             _ => Ok(()),
         }
-    }
-
-    /// True for a PFS of a single node that never was a cluster's: there is nothing to decide.
-    fn is_plain(&self, pfs: &Pfs) -> bool {
-        let has_no_record = || self.focus().header().cluster_records.find(pfs.clid) == Ok(None);
-        self.members.len() == 1 && pfs.kind == PfsKind::Master && pfs.masters <= 1 && has_no_record()
     }
 
     /// Looks again at a node that has begun anew, or is no part of the mount. It then is behind, or stays away, as at a mount.

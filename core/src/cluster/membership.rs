@@ -13,7 +13,7 @@ use super::vote::electorate::Voters;
 use super::vote::{CommitId, Electorate, Role};
 use super::{Cluster, Command, Ingredient, Modification, NewPfs, NodeIndex, OpError, PfsSelector};
 use crate::media::cluster_record::{self, ClusterRecord, ConfigId, MAX_MEMBERS, Member};
-use crate::media::{ModifyTid, PfsKind, Uuid};
+use crate::media::{PfsKind, Uuid};
 use crate::node::{Node, NodeError};
 
 /// A change of the members.
@@ -265,11 +265,7 @@ impl Cluster {
     /// Takes in a node that was [prepared](Self::prepare_member), as a slave that has nothing yet.
     pub async fn add_member(&self, index: NodeIndex) -> Result<(), MembershipError> {
         self.change_members(Change::Add(self.member(index).fsid.get())).await?;
-        self.member(index).state.set(MemberState::Behind(Debt {
-            since: ModifyTid(0),
-            thorough: true,
-            ahead: ModifyTid(0),
-        }));
+        self.member(index).state.set(MemberState::Behind(Debt::EVERYTHING));
         Ok(())
     }
 
@@ -313,7 +309,7 @@ impl Cluster {
     }
 
     /// Where the member with this fsid is among the nodes that were opened.
-    fn place_of(&self, fsid: Uuid) -> Option<NodeIndex> {
+    pub(super) fn place_of(&self, fsid: Uuid) -> Option<NodeIndex> {
         self.members().find(|(_, member)| member.fsid.get() == fsid).map(|(index, _)| index)
     }
 }

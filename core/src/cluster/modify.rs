@@ -27,7 +27,8 @@ impl Cluster {
         let first = sync.first();
         // A cluster has no more nodes than fit.
         for index in sync.iter().skip(1) {
-            let _ = orders.push((index, modification.copy(self.heap)?));
+            let copy = modification.copy(self.heap, || self.member(index).node.spare_buffer())?;
+            let _ = orders.push((index, copy));
         }
         if let Some(first) = first {
             let _ = orders.push((first, modification));

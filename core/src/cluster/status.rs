@@ -3,7 +3,7 @@
 use super::member::MemberState;
 use super::vote::{CommitId, Role, Target};
 use super::{Cluster, NodeIndex, OpError};
-use crate::media::{ModifyTid, Uuid};
+use crate::media::{ModifyTid, Uuid, cluster_record};
 
 /// How a cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct ClusterStatus {
     pub voters: usize,
     /// Masters in step.
     pub in_sync: usize,
+    /// A change of the members isn't finished.
+    pub is_changing: bool,
     /// Why nothing can be changed, if that was decided when it was mounted.
     pub refused: Option<OpError>,
 }
@@ -44,6 +46,10 @@ pub struct MemberStatus {
     pub role: Role,
     /// Whether it takes part.
     pub state: MemberState,
+    /// It left while the cluster was in use, and hasn't come back since.
+    pub has_left: bool,
+    /// The others found something wrong on it.
+    pub is_distrusted: bool,
     /// What it has committed; none if it has no record of the cluster.
     pub version: Option<CommitId>,
     /// The last transaction id of that.
@@ -75,14 +81,19 @@ impl Cluster {
             tid: record.tid,
             voters: voters.current.count,
             in_sync: voters.current.nodes.intersection(in_sync).len(),
+            is_changing: record.is_pending(),
             refused: self.refused.get(),
         })
     }
 
     /// How each of the nodes that were opened is.
     pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
-        let clid = self.record.borrow().as_ref().map(|record| record.clid);
+        let list = self.record.borrow().clone();
+        let clid = list.as_ref().map(|list| list.clid);
         self.members().map(move |(node, member)| {
+            let listed = list.as_ref().and_then(|list| list.member(member.fsid.get()));
+            let has_left = listed.is_some_and(|listed| listed.state == cluster_record::MemberState::WriteDisabled);
+            let is_distrusted = listed.is_some_and(|listed| listed.distrusted_from.is_some());
             let header = member.node.header();
             let record = clid.and_then(|clid| header.cluster_records.find(clid).ok().flatten());
             MemberStatus {
@@ -90,6 +101,8 @@ impl Cluster {
                 fsid: member.fsid.get(),
                 role: member.role.get(),
                 state: member.state.get(),
+                has_left: has_left && !member.is_in_sync(),
+                is_distrusted,
                 version: record.as_ref().map(|record| record.version.content()),
                 tid: record.map_or(ModifyTid(0), |record| record.tid),
                 total_bytes: header.allocator_size(),
@@ -99,9 +112,10 @@ impl Cluster {
     }
 
     /// Members that the record lists and that aren't among the nodes that were opened.
-    pub fn missing_members(&self) -> heapless::Vec<Uuid, { super::MAX_NODES }> {
+    pub fn missing_members(&self) -> heapless::Vec<cluster_record::Member, { super::MAX_NODES }> {
         let record = self.record.borrow();
-        let listed = record.iter().flat_map(|record| &record.members).map(|member| member.fsid);
-        listed.filter(|fsid| self.members().all(|(_, member)| member.fsid.get() != *fsid)).collect()
+        let listed = record.iter().flat_map(|record| &record.members);
+        let is_missing = |listed: &&cluster_record::Member| self.place_of(listed.fsid).is_none();
+        listed.filter(is_missing).copied().collect()
     }
 }

@@ -7,6 +7,7 @@ use crate::cluster::{
     ScrubCounts,
 };
 use crate::media::Uuid;
+use crate::media::cluster_record::Member;
 
 /// Rounds of a resynchronization during which changes go on.
 const MOST_ROUNDS_AHEAD: usize = 4;
@@ -25,7 +26,7 @@ impl FileSystem {
     }
 
     /// Members that aren't among its nodes.
-    pub fn missing_members(&self) -> heapless::Vec<Uuid, MAX_NODES> {
+    pub fn missing_members(&self) -> heapless::Vec<Member, MAX_NODES> {
         self.cluster.missing_members()
     }
 

@@ -1,6 +1,7 @@
 //! UUIDs as the format stores them: the first three fields little-endian (spec 1.3).
 
 use core::fmt;
+use core::str::FromStr;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -54,6 +55,30 @@ impl fmt::Display for Uuid {
     }
 }
 
+/// A text that is no UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no UUID: write 8-4-4-4-12 hexadecimal digits")]
+pub struct NoUuid;
+
+impl FromStr for Uuid {
+    type Err = NoUuid;
+
+    fn from_str(text: &str) -> Result<Self, NoUuid> {
+        let digits = |from: usize, to: usize| {
+            let part = text.get(from..to).filter(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            u64::from_str_radix(part.ok_or(NoUuid)?, 16).map_err(|_| NoUuid)
+        };
+        let is_dash = |at: &usize| text.as_bytes().get(*at) == Some(&b'-');
+        if text.len() != 36 || ![8, 13, 18, 23].iter().all(is_dash) {
+            return Err(NoUuid);
+        }
+        let [.., a, b] = digits(19, 23)?.to_be_bytes();
+        let [_, _, c, d, e, f, g, h] = digits(24, 36)?.to_be_bytes();
+        let (low, mid, high) = (digits(0, 8)? as u32, digits(9, 13)? as u16, digits(14, 18)? as u16);
+        Ok(Self::from_fields(low, mid, high, [a, b, c, d, e, f, g, h]))
+    }
+}
+
 impl fmt::Debug for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Uuid({self})")
@@ -68,6 +93,23 @@ mod tests {
     fn file_system_type_bytes() {
         let spec = [0xd1, 0x9a, 0xbb, 0x5c, 0x2d, 0x86, 0xdc, 0x11, 0xa9, 0x4d, 0x01, 0x30, 0x1b, 0xb8, 0xa9, 0xf5];
         assert_eq!(Uuid::HAMMER2.0, spec);
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read() {
+        extern crate std;
+        use std::string::ToString;
+        for uuid in [Uuid::HAMMER2, Uuid::NIL, Uuid::random([0xf3; 16])] {
+            assert_eq!(uuid.to_string().parse(), Ok(uuid));
+        }
+        for text in [
+            "",
+            "5cbb9ad1-862d-11dc-a94d-01301bb8a9f",
+            "5cbb9ad1x862d-11dc-a94d-01301bb8a9f5",
+            "+cbb9ad1-862d-11dc-a94d-01301bb8a9f5",
+        ] {
+            assert_eq!(text.parse::<Uuid>(), Err(NoUuid), "{text}");
+        }
     }
 
     #[test]

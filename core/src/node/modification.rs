@@ -6,6 +6,7 @@
 use super::Slot;
 use crate::io::Buffer;
 use crate::media::check::CheckField;
+use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
 use crate::memory::{Heap, NoMemory};
@@ -22,9 +23,11 @@ pub struct StoredBlock {
 }
 
 impl StoredBlock {
-    /// Another one, for another node.
-    pub fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
-        let mut buffer = Buffer::new(heap, self.buffer.len())?;
+    /// Another one, for another node, in `spare` if that is as large.
+    pub fn copy(&self, heap: Heap, spare: impl FnOnce() -> Option<Buffer>) -> Result<Self, NoMemory> {
+        let bytes = self.buffer.len();
+        let spare = if bytes == FILE_BLOCK_BYTES { spare() } else { None };
+        let mut buffer = spare.map_or_else(|| Buffer::new(heap, bytes), Ok)?;
         buffer.bytes_mut().copy_from_slice(self.buffer.bytes());
         Ok(Self { buffer, methods: self.methods, check: self.check })
     }
@@ -170,8 +173,8 @@ pub enum Outcome {
 }
 
 impl<'a> Modification<'a> {
-    /// The same once more, for another node.
-    pub fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
+    /// The same once more, for another node. A file block is copied to `spare`, if there is one.
+    pub fn copy(&self, heap: Heap, spare: impl FnOnce() -> Option<Buffer>) -> Result<Self, NoMemory> {
         Ok(match *self {
             Self::CreateInode { pfs, inode, methods } => Self::CreateInode { pfs, inode, methods },
             Self::WriteInode { slot, meta, content } => Self::WriteInode { slot, meta, content },
@@ -181,7 +184,7 @@ impl<'a> Modification<'a> {
             }
             Self::RemoveEntry { directory, key } => Self::RemoveEntry { directory, key },
             Self::WriteBlock { file, key, ref block } => {
-                let block = block.get().ok_or(NoMemory)?.copy(heap)?;
+                let block = block.get().ok_or(NoMemory)?.copy(heap, spare)?;
                 Self::WriteBlock { file, key, block: GivenBlock::Owned(block) }
             }
             Self::RemoveBlocks { file, range } => Self::RemoveBlocks { file, range },

@@ -2,7 +2,8 @@
 //!
 //! Blocks of a type mostly follow each other on media, so they are gathered in a staging buffer until the next one lies
 //! elsewhere. Nobody waits for a write before the next flush, unless a read or another write wants the same place. A write
-//! that fails is remembered: the flush it belongs to, and with it the node, fails.
+//! that fails is remembered: the flush it belongs to, and with it the node, fails. A device that doesn't answer in time is given
+//! nothing more: it would take as long again.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -100,19 +101,20 @@ impl Writer {
         let mut request = Some(Request { operation: Operation::Write(offset), buffer });
         let started = poll_fn(|cx| {
             self.poll_outstanding(volumes, cx);
+            if self.hangs() {
+                return Poll::Ready(Err(DeviceError::Timeout));
+            }
             if self.outstanding.borrow().is_full() || self.overlaps(place, bytes) {
                 return Poll::Pending;
             }
-            match volume.disk.start(&mut request) {
-                Some(ticket) => Poll::Ready(Some(ticket)),
-                // The tickets are somebody else's: wait for one of them below.
-                None => Poll::Ready(None),
-            }
+            // Without one, the tickets are somebody else's: wait for one of them below.
+            Poll::Ready(Ok(volume.disk.start(&mut request)))
         })
         .await;
         let ticket = match started {
-            Some(ticket) => ticket,
-            None => match self.start_waiting(volumes, volume_index, &mut request).await {
+            Err(error) => return self.fail(place, volume_index, error),
+            Ok(Some(ticket)) => ticket,
+            Ok(None) => match self.start_waiting(volumes, volume_index, &mut request).await {
                 Ok(ticket) => ticket,
                 Err(error) => return self.fail(place, volume_index, error),
             },
@@ -137,14 +139,14 @@ impl Writer {
         }
     }
 
-    /// Sends everything that is staged, and waits until no write is under way.
+    /// Sends everything that is staged, and waits until no write is under way, or a device doesn't answer in time.
     pub(super) async fn settle(&self, volumes: &Volumes) -> Result<(), NodeFault> {
         for stream in 0..STREAMS {
             self.send(volumes, stream).await;
         }
         poll_fn(|cx| {
             self.poll_outstanding(volumes, cx);
-            if self.outstanding.borrow().is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            if self.outstanding.borrow().is_empty() || self.hangs() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         self.failed.get().map_or(Ok(()), Err)
@@ -174,6 +176,11 @@ impl Writer {
     /// What went wrong with a write, if anything did.
     pub(super) fn failure(&self) -> Option<NodeFault> {
         self.failed.get()
+    }
+
+    /// True when a device didn't answer in time.
+    fn hangs(&self) -> bool {
+        self.failed.get().is_some_and(|fault| fault.is_timeout())
     }
 
     async fn send(&self, volumes: &Volumes, stream: usize) {

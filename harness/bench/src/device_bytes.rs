@@ -7,7 +7,7 @@ use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::random::Random;
 
 use crate::files::directory;
-use crate::report::Written;
+use crate::report::Amount;
 use crate::volume::{USUAL_BYTES, Volume};
 
 const KIB: u64 = 1 << 10;
@@ -35,16 +35,16 @@ async fn change(volume: &Volume, fs: &FileSystem, file: Inum, file_bytes: u64) -
     fs.sync().await?;
     let mut piece = [0; CHANGE_BYTES];
     Random::new(2).fill(&mut piece);
-    volume.counters().take();
+    volume.take_counts();
     fs.write(file, file_bytes / 2, &piece).await?;
     fs.sync().await?;
-    Ok(volume.counters().take().written_bytes)
+    Ok(volume.take_counts().written_bytes)
 }
 
 /// All cases, each on a fresh filesystem.
-pub fn all() -> Result<[Written; 4]> {
+pub fn all() -> Result<[Amount; 4]> {
     let volume = Volume::new(VOLUME_BYTES);
-    let row = |name, bytes, limit_bytes, memory| Written { name, bytes, limit_bytes, memory };
+    let row = |name, amount, limit, memory| Amount { name, unit: "bytes", amount, limit, memory: Some(memory) };
     volume.run(async {
         let mut changes = Vec::new();
         for (bytes, limit, name) in
@@ -62,20 +62,20 @@ pub fn all() -> Result<[Written; 4]> {
         let file = file(fs, SMALL_FILE).await?;
         let directory = directory(fs).await?;
         fs.sync().await?;
-        volume.counters().take();
+        volume.take_counts();
         let mut created = None;
         for number in 0..MANY_FILES {
             let name = format!("file.{number}");
             fs.create(directory, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await?;
             if number + 1 == CREATED {
                 fs.sync().await?;
-                let per_file = volume.counters().take().written_bytes / CREATED as u64;
+                let per_file = volume.take_counts().written_bytes / CREATED as u64;
                 created = Some(row("create, for each of 10,000 and a sync", per_file, 3500, mounted.memory()));
             }
         }
         let written = change(&volume, fs, file, SMALL_FILE).await?;
         let many = row("fsync of 4 KiB, volume of 1,000,000 files", written, 230 * KIB, mounted.memory());
-        let [small, large] = <[Written; 2]>::try_from(changes).map_err(|_| "two files")?;
+        let [small, large] = <[Amount; 2]>::try_from(changes).map_err(|_| "two files")?;
         Ok([small, large, many, created.ok_or("no files")?])
     })
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::rc::Rc;
 
+use hammer2_core::cluster::PfsSelector;
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
 use hammer2_core::newfs::NewfsOptions;
 use hammer2_core::selftest::image::{Editor, Image, ImageError, Spread, Written};
@@ -46,7 +47,7 @@ impl RamVolume {
 
     /// Mounts the volume with this much memory.
     pub fn mount(&self, memory_bytes: usize) -> Result<Mounted, Box<dyn Error>> {
-        self.run(Mounted::new(memory_bytes, |heap| {
+        self.run(Mounted::new(memory_bytes, PfsSelector::Default, 1, |heap, _| {
             let device = boxed_device(heap, MemoryDevice::new(heap, self.disk().clone(), "memory", 64)?)?;
             Disk::new(heap, device, self.clock, DiskOptions::default())
         }))

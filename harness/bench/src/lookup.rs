@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hammer2_core::fs::FileSystem;
 use hammer2_core::media::Inum;
-use hammer2_core::selftest::image::{Content, FileRecipe};
 use hammer2_core::random::Random;
+use hammer2_core::selftest::image::{Content, FileRecipe};
 
 use crate::cpu_time;
 use crate::image::RamVolume;

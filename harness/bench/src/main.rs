@@ -5,18 +5,23 @@
 //! same run, and has a goal for the ratio.
 #![forbid(unsafe_code)]
 
+mod cluster;
 mod cpu_time;
 mod device_bytes;
 mod files;
+mod hang;
 mod image;
 mod lookup;
 mod peer;
 mod ram;
 mod random_access;
 mod report;
+mod resync;
 mod scale;
 mod sequential;
 mod stream;
+mod throttled;
+mod virtual_time;
 mod volume;
 
 use std::error::Error;
@@ -50,6 +55,27 @@ enum What {
         #[arg(value_enum)]
         parts: Vec<Part>,
     },
+    /// Three masters: large files, small operations, slow and hanging disks, resynchronization
+    Cluster {
+        /// Only these parts
+        #[arg(value_enum)]
+        parts: Vec<ClusterPart>,
+    },
+}
+
+/// A part of the measurements of clusters.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ClusterPart {
+    /// Three masters' large files, against one node and what bounds them
+    Stream,
+    /// Three masters' small operations, against one node
+    Small,
+    /// Three slow disks, against one, in virtual time
+    Disks,
+    /// A disk that hangs, in virtual time
+    Hang,
+    /// What a resynchronization reads and writes
+    Resync,
 }
 
 /// A part of the measurements of writing.
@@ -72,6 +98,7 @@ fn main() -> ExitCode {
     let report = match &arguments.what {
         What::Read => read(arguments.runs),
         What::Write { parts } => write(arguments.runs, parts),
+        What::Cluster { parts } => cluster(arguments.runs, parts),
     };
     match report {
         Ok(report) => {
@@ -118,7 +145,31 @@ fn write(runs: u32, parts: &[Part]) -> Result<Report, Box<dyn Error>> {
         scale::volumes(runs)?.into_iter().for_each(|row| report.add(row));
     }
     if wanted(Part::Bytes) {
-        device_bytes::all()?.into_iter().for_each(|written| report.add_written(written));
+        device_bytes::all()?.into_iter().for_each(|amount| report.add_amount(amount));
+    }
+    Ok(report)
+}
+
+/// The parts asked for, all of them when none was.
+fn cluster(runs: u32, parts: &[ClusterPart]) -> Result<Report, Box<dyn Error>> {
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
+    let mut report = Report::new(runs);
+    if wanted(ClusterPart::Stream) {
+        cluster::streams(runs)?.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted(ClusterPart::Small) {
+        cluster::small(runs)?.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted(ClusterPart::Disks) {
+        cluster::slow_disks()?.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted(ClusterPart::Hang) {
+        let (row, amount) = hang::one_of_three()?;
+        report.add(row);
+        report.add_amount(amount);
+    }
+    if wanted(ClusterPart::Resync) {
+        resync::after_changes()?.into_iter().for_each(|amount| report.add_amount(amount));
     }
     Ok(report)
 }

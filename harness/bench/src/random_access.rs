@@ -4,7 +4,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::Duration;
 
-use hammer2_core::fs::NewFile;
+use hammer2_core::fs::{Error as FsError, FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::random::Random;
 
@@ -56,12 +56,45 @@ pub fn cached(runs: u32) -> Result<[Row; 2], Box<dyn Error>> {
     )
 }
 
-struct Offsets(Random);
+/// Places in a file.
+pub struct Offsets {
+    random: Random,
+    file_bytes: u64,
+}
 
 impl Offsets {
-    fn next(&mut self) -> u64 {
-        self.0.below(FILE_BYTES / PIECE_BYTES as u64) * PIECE_BYTES as u64
+    /// Places in a file of so many bytes.
+    pub fn new(file_bytes: u64) -> Self {
+        Self { random: Random::new(2), file_bytes }
     }
+
+    fn next(&mut self) -> u64 {
+        self.random.below(self.file_bytes / PIECE_BYTES as u64) * PIECE_BYTES as u64
+    }
+}
+
+/// Makes a file.
+pub async fn fill(fs: &FileSystem, bytes: u64, source: &[u8]) -> Result<Inum, FsError> {
+    let file = fs.create(Inum::PFS_ROOT, b"file", &NewFile::new(FileKind::Regular, 0o644)).await?;
+    for offset in (0..bytes).step_by(source.len()) {
+        fs.write(file, offset, source).await?;
+    }
+    fs.sync().await?;
+    Ok(file)
+}
+
+/// Writes 4 KiB to each of `calls` places.
+pub async fn write_pieces(
+    fs: &FileSystem,
+    file: Inum,
+    offsets: &mut Offsets,
+    calls: usize,
+    source: &[u8],
+) -> Result<(), FsError> {
+    for _ in 0..calls {
+        fs.write(file, offsets.next(), &source[..PIECE_BYTES]).await?;
+    }
+    fs.sync().await
 }
 
 fn compare(runs: u32, case: &Case) -> Result<[Row; 2], Box<dyn Error>> {
@@ -74,18 +107,14 @@ fn compare(runs: u32, case: &Case) -> Result<[Row; 2], Box<dyn Error>> {
         redox.write(redox_file, offset, &source)?;
     }
     let mut memory = None;
-    let (mut our_offsets, mut their_offsets) = (Offsets(Random::new(2)), Offsets(Random::new(2)));
+    let (mut our_offsets, mut their_offsets) = (Offsets::new(FILE_BYTES), Offsets::new(FILE_BYTES));
     let mut buffer = [0; PIECE_BYTES];
     let ours = || -> Result<_, Box<dyn Error>> {
         volume.run(async {
             volume.format().await?;
             let mounted = volume.mount(case.memory_bytes).await?;
             let fs = &mounted.fs;
-            let file = fs.create(Inum::PFS_ROOT, b"file", &NewFile::new(FileKind::Regular, 0o644)).await?;
-            for offset in (0..FILE_BYTES).step_by(CALL_BYTES) {
-                fs.write(file, offset, &source).await?;
-            }
-            fs.sync().await?;
+            let file = fill(fs, FILE_BYTES, &source).await?;
             for offset in (0..FILE_BYTES).step_by(PIECE_BYTES) {
                 fs.read(file, offset, &mut buffer).await?;
             }
@@ -96,13 +125,7 @@ fn compare(runs: u32, case: &Case) -> Result<[Row; 2], Box<dyn Error>> {
                 Ok::<_, Box<dyn Error>>(())
             })
             .await?;
-            let writing = cpu_time::of_async(async {
-                for _ in 0..case.calls {
-                    fs.write(file, our_offsets.next(), &source[..PIECE_BYTES]).await?;
-                }
-                fs.sync().await
-            })
-            .await?;
+            let writing = cpu_time::of_async(write_pieces(fs, file, &mut our_offsets, case.calls, &source)).await?;
             memory = Some(mounted.memory());
             Ok([reading / case.calls as u32, writing / case.calls as u32])
         })

@@ -41,21 +41,23 @@ impl Row {
     }
 }
 
-/// What a device was made to write: the same in every run.
-pub struct Written {
-    /// For what.
+/// Something that is counted, and the same in every run.
+pub struct Amount {
+    /// What.
     pub name: &'static str,
+    /// What it is counted in.
+    pub unit: &'static str,
     /// How much.
-    pub bytes: u64,
+    pub amount: u64,
     /// How much it may be.
-    pub limit_bytes: u64,
-    /// The memory of the mount.
-    pub memory: Memory,
+    pub limit: u64,
+    /// The memory of the mount, where it was measured.
+    pub memory: Option<Memory>,
 }
 
-impl Written {
+impl Amount {
     fn is_good(&self) -> bool {
-        self.bytes <= self.limit_bytes
+        self.amount <= self.limit
     }
 }
 
@@ -63,13 +65,13 @@ impl Written {
 pub struct Report {
     runs: u32,
     rows: Vec<Row>,
-    written: Vec<Written>,
+    amounts: Vec<Amount>,
 }
 
 impl Report {
     /// A report of medians of `runs` runs.
     pub fn new(runs: u32) -> Self {
-        Self { runs, rows: Vec::new(), written: Vec::new() }
+        Self { runs, rows: Vec::new(), amounts: Vec::new() }
     }
 
     /// Adds a comparison.
@@ -77,14 +79,14 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Adds what a device was made to write.
-    pub fn add_written(&mut self, written: Written) {
-        self.written.push(written);
+    /// Adds something counted.
+    pub fn add_amount(&mut self, amount: Amount) {
+        self.amounts.push(amount);
     }
 
     /// True when all goals were reached.
     pub fn is_good(&self) -> bool {
-        self.rows.iter().all(Row::is_good) && self.written.iter().all(Written::is_good)
+        self.rows.iter().all(Row::is_good) && self.amounts.iter().all(Amount::is_good)
     }
 
     /// The report as JSON.
@@ -96,15 +98,15 @@ impl Report {
                 "ratio": row.ratio(), "goal": row.goal, "reached": row.is_good(), "memory": row.memory.map(memory),
             })
         });
-        let written = self.written.iter().map(|written| {
+        let amounts = self.amounts.iter().map(|amount| {
             json!({
-                "name": written.name, "bytes": written.bytes, "limit_bytes": written.limit_bytes,
-                "reached": written.is_good(), "memory": memory(written.memory),
+                "name": amount.name, "unit": amount.unit, "amount": amount.amount, "limit": amount.limit,
+                "reached": amount.is_good(), "memory": amount.memory.map(memory),
             })
         });
         json!({
             "clock": "process CPU time", "runs": self.runs,
-            "results": rows.collect::<Vec<_>>(), "device_writes": written.collect::<Vec<_>>(),
+            "results": rows.collect::<Vec<_>>(), "amounts": amounts.collect::<Vec<_>>(),
         })
     }
 }
@@ -137,16 +139,12 @@ impl fmt::Display for Report {
                 missed(row.is_good())
             )?;
         }
-        if !self.written.is_empty() {
-            writeln!(
-                f,
-                "{:48} {:>9} {:>9} {:>38}",
-                "Bytes a device was made to write", "", "at most", "memory at most"
-            )?;
+        if !self.amounts.is_empty() {
+            writeln!(f, "{:48} {:>9} {:>9} {:28} {:>10}", "Counted", "", "at most", "", "memory")?;
         }
-        for written in &self.written {
-            let Written { name, bytes, limit_bytes, memory } = written;
-            writeln!(f, "{name:48} {bytes:9} {limit_bytes:9} {:>38}{}", memory.to_string(), missed(written.is_good()))?;
+        for Amount { name, unit, amount, limit, memory } in &self.amounts {
+            let memory = memory.map_or_else(String::new, |memory| memory.to_string());
+            writeln!(f, "{name:48} {amount:9} {limit:9} {unit:18} {memory:>19}{}", missed(amount <= limit))?;
         }
         Ok(())
     }

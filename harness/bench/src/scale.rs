@@ -31,7 +31,7 @@ const LARGE_VOLUME: u64 = 1 << 40;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Makes empty files with these numbers in their names, and a sync.
-async fn create(fs: &FileSystem, directory: Inum, numbers: std::ops::Range<usize>) -> Result<()> {
+pub async fn create(fs: &FileSystem, directory: Inum, numbers: std::ops::Range<usize>) -> Result<()> {
     for number in numbers {
         let name = format!("file.{number}");
         fs.create(directory, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await?;
@@ -40,7 +40,7 @@ async fn create(fs: &FileSystem, directory: Inum, numbers: std::ops::Range<usize
 }
 
 /// Looks up `count` of the names below `files`, with attributes.
-async fn look_up(fs: &FileSystem, directory: Inum, files: usize, count: usize) -> Result<()> {
+pub async fn look_up(fs: &FileSystem, directory: Inum, files: usize, count: usize) -> Result<()> {
     let mut random = Random::new(3);
     for _ in 0..count {
         let name = format!("file.{}", random.below(files as u64));

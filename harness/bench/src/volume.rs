@@ -1,14 +1,15 @@
-//! Volumes to write on: formatting and mounting them.
+//! Volumes to write on: formatting and mounting them, one by itself or several as the masters of a cluster.
 
 use std::error::Error;
 use std::rc::Rc;
+use std::time::Duration;
 
 use allocator_api2::alloc::Global;
-use hammer2_core::cluster::PfsSelector;
+use hammer2_core::cluster::{NewPfs, PfsOutcome, PfsSelector};
 use hammer2_core::fs::{FileSystem, MIN_MEMORY_BYTES, MountOptions};
-use hammer2_core::io::wrap::{Counted, Counters};
-use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
-use hammer2_core::media::Timestamp;
+use hammer2_core::io::wrap::{Counted, Counters, Counts, FaultPlan, Faulty};
+use hammer2_core::io::{Clock, Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
+use hammer2_core::media::{PfsKind, Timestamp, Uuid};
 use hammer2_core::memory::{self, Heap, NoMemory};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
@@ -19,22 +20,41 @@ use hammer2_kmod_shim::budget::Budget;
 
 use crate::ram::{RamDevice, RamDisk};
 use crate::report::Memory;
+use crate::throttled::{Speed, Throttled};
+use crate::virtual_time::VirtualClock;
 
 /// Memory that isn't a mount's.
 pub const HEAP: Heap = &Global;
 /// What the `hammer2` tool gives a mount when not told otherwise.
 pub const USUAL_BYTES: usize = 64 << 20;
 
+const QUEUE_DEPTH: u16 = 64;
+const CLUSTER: &[u8] = b"CLUSTER";
+
 enum Medium {
     Ram(Rc<RamDisk>),
     Sparse(Rc<MemoryDisk>),
 }
 
-/// A volume in memory.
-pub struct Volume {
+/// What time is for the disks.
+#[derive(Clone, Copy)]
+enum Time {
+    Host(&'static HostClock),
+    /// The disks are as fast as that, and may have faults.
+    Virtual(&'static VirtualClock, Speed),
+}
+
+/// A disk of a volume.
+struct Drive {
     medium: Medium,
     counters: Rc<Counters>,
-    clock: &'static HostClock,
+    plan: Rc<FaultPlan>,
+}
+
+/// A volume in memory, or several that are the masters of a cluster.
+pub struct Volume {
+    drives: Vec<Drive>,
+    time: Time,
 }
 
 /// A mounted filesystem, and what memory it took.
@@ -46,16 +66,21 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// A mount of `disks` that takes no more memory than `memory_bytes` and a little.
+    /// A mount of nodes, each of which is a disk, that takes no more memory than `memory_bytes` and a little.
     pub async fn new(
         memory_bytes: usize,
-        open: impl FnOnce(Heap) -> Result<Disk, NoMemory>,
+        selector: PfsSelector<'_>,
+        nodes: usize,
+        open: impl Fn(Heap, usize) -> Result<Disk, NoMemory>,
     ) -> Result<Self, Box<dyn Error>> {
-        let budget = &*Box::leak(Box::new(Budget::new(Global, memory_bytes + MIN_MEMORY_BYTES)));
-        let mut disks = memory::Vec::new_in(budget as Heap);
-        memory::push(&mut disks, open(budget)?)?;
+        let budget = &*Box::leak(Box::new(Budget::new(Global, memory_bytes + nodes * MIN_MEMORY_BYTES)));
         let options = MountOptions { memory_bytes };
-        let fs = FileSystem::mount(budget, disks, PfsSelector::Default, options).await?;
+        let disks = one_each(budget, nodes, |index| open(budget, index))?;
+        let cluster = FileSystem::open_nodes(budget, disks, options, &mut |_, _| {}).await?;
+        if cluster.nodes() < nodes {
+            return Err("a disk can't be opened".into());
+        }
+        let fs = FileSystem::mount_pfs(budget, cluster, selector, options).await?;
         Ok(Self { fs, budget, memory_bytes })
     }
 
@@ -65,55 +90,151 @@ impl Mounted {
     }
 }
 
+/// Nodes of a disk each.
+fn one_each(
+    heap: Heap,
+    nodes: usize,
+    open: impl Fn(usize) -> Result<Disk, NoMemory>,
+) -> Result<memory::Vec<memory::Vec<Disk>>, NoMemory> {
+    let mut opened = memory::Vec::new_in(heap);
+    for index in 0..nodes {
+        let mut disks = memory::Vec::new_in(heap);
+        memory::push(&mut disks, open(index)?)?;
+        memory::push(&mut opened, disks)?;
+    }
+    Ok(opened)
+}
+
 impl Volume {
     /// A volume all of which is in memory already.
     pub fn new(bytes: usize) -> Self {
-        Self::on(Medium::Ram(RamDisk::new(bytes)))
+        Self::masters(1, bytes)
+    }
+
+    /// So many masters, all of which are in memory already. A single one isn't a cluster's.
+    pub fn masters(count: usize, bytes: usize) -> Self {
+        Self::on((0..count).map(|_| Medium::Ram(RamDisk::new(bytes))), Time::Host(HostClock::leaked()))
     }
 
     /// A volume of which only what is written takes memory.
     pub fn sparse(bytes: u64) -> Self {
-        Self::on(Medium::Sparse(Rc::new(MemoryDisk::new(HEAP, bytes))))
+        Self::sparse_masters(1, bytes)
     }
 
-    fn on(medium: Medium) -> Self {
-        Self { medium, counters: Rc::default(), clock: HostClock::leaked() }
+    /// So many masters, of which only what is written takes memory.
+    pub fn sparse_masters(count: usize, bytes: u64) -> Self {
+        Self::on((0..count).map(|_| Medium::sparse(bytes)), Time::Host(HostClock::leaked()))
+    }
+
+    /// The same, on disks of this speed, in virtual time.
+    pub fn throttled_masters(count: usize, bytes: u64, speed: Speed) -> Self {
+        let clock = Box::leak(Box::default());
+        Self::on((0..count).map(|_| Medium::sparse(bytes)), Time::Virtual(clock, speed))
+    }
+
+    fn on(media: impl Iterator<Item = Medium>, time: Time) -> Self {
+        let drive = |medium| Drive { medium, counters: Rc::default(), plan: Rc::new(FaultPlan::new(HEAP)) };
+        Self { drives: media.map(drive).collect(), time }
     }
 
     /// Runs a future to its end.
     pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        Executor::new(self.clock).block_on(work)
+        match self.time {
+            Time::Host(clock) => Executor::new(clock).block_on(work),
+            Time::Virtual(clock, _) => clock.block_on(work),
+        }
     }
 
-    /// What the device was asked for.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    /// The time of the disks.
+    pub fn clock(&self) -> &'static dyn Clock {
+        match self.time {
+            Time::Host(clock) => clock,
+            Time::Virtual(clock, _) => clock,
+        }
     }
 
-    fn open(&self, heap: Heap) -> Result<Disk, NoMemory> {
-        let counters = self.counters.clone();
-        let device = match &self.medium {
-            Medium::Ram(disk) => boxed_device(heap, Counted::new(RamDevice::new(disk.clone()), counters)),
+    /// The time a future takes, waits of it included.
+    pub async fn time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<Duration, E> {
+        let start = self.clock().now().nanoseconds;
+        work.await?;
+        Ok(Duration::from_nanos(self.clock().now().nanoseconds - start))
+    }
+
+    /// What can go wrong with a disk in virtual time.
+    pub fn plan(&self, drive: usize) -> &FaultPlan {
+        &self.drives[drive].plan
+    }
+
+    /// What all devices together were asked for since they were last asked.
+    pub fn take_counts(&self) -> Counts {
+        self.drives.iter().fold(Counts::default(), |sum, drive| {
+            let counts = drive.counters.take();
+            Counts {
+                reads: sum.reads + counts.reads,
+                read_bytes: sum.read_bytes + counts.read_bytes,
+                writes: sum.writes + counts.writes,
+                written_bytes: sum.written_bytes + counts.written_bytes,
+                flushes: sum.flushes + counts.flushes,
+                discards: sum.discards + counts.discards,
+                discarded_bytes: sum.discarded_bytes + counts.discarded_bytes,
+            }
+        })
+    }
+
+    fn open(&self, heap: Heap, index: usize) -> Result<Disk, NoMemory> {
+        let Drive { medium, counters, plan } = &self.drives[index];
+        let mut device = match medium {
+            Medium::Ram(disk) => boxed_device(heap, Counted::new(RamDevice::new(disk.clone()), counters.clone())),
             Medium::Sparse(disk) => {
-                let device = MemoryDevice::new(heap, disk.clone(), "memory", 64)?;
-                boxed_device(heap, Counted::new(device, counters))
+                let device = MemoryDevice::new(heap, disk.clone(), "memory", QUEUE_DEPTH)?;
+                boxed_device(heap, Counted::new(device, counters.clone()))
             }
         }?;
-        Disk::new(heap, device, self.clock, DiskOptions::default())
+        if let Time::Virtual(clock, speed) = self.time {
+            let throttled = Throttled::new(device, clock, speed);
+            device = boxed_device(heap, Faulty::new(heap, throttled, plan.clone())?)?;
+        }
+        Disk::new(heap, device, self.clock(), DiskOptions::default())
     }
 
-    /// Makes an empty filesystem.
+    /// Makes an empty filesystem: a cluster's, if there are several disks.
     pub async fn format(&self) -> Result<(), Box<dyn Error>> {
         let mut random = Random::new(1);
-        let mut fill = |bytes: &mut [u8]| random.fill(bytes);
-        let disk = self.open(HEAP)?;
-        newfs(&[&disk], &NewfsOptions::default(), HEAP, &mut fill, Timestamp { microseconds: 0 }).await?;
-        Ok(())
+        for index in 0..self.drives.len() {
+            let mut fill = |bytes: &mut [u8]| random.fill(bytes);
+            let disk = self.open(HEAP, index)?;
+            newfs(&[&disk], &NewfsOptions::default(), HEAP, &mut fill, Timestamp { microseconds: 0 }).await?;
+        }
+        if self.drives.len() == 1 {
+            return Ok(());
+        }
+        let disks = one_each(HEAP, self.drives.len(), |index| self.open(HEAP, index))?;
+        let cluster = FileSystem::open_nodes(HEAP, disks, MountOptions::default(), &mut |_, _| {}).await?;
+        let (clid, fsid) = (Uuid::from_unix_id(1), Uuid::from_unix_id(2));
+        let time = Timestamp { microseconds: 0 };
+        let new = NewPfs { label: CLUSTER, kind: PfsKind::Master, clid, fsid, time };
+        match cluster.create(&new, random.next_u64()).await? {
+            PfsOutcome::Done => Ok(()),
+            other => Err(format!("the cluster wasn't made: {other:?}").into()),
+        }
     }
 
     /// Mounts the volume with this much memory, to be changed.
     pub async fn mount(&self, memory_bytes: usize) -> Result<Mounted, Box<dyn Error>> {
-        let Mounted { fs, budget, memory_bytes } = Mounted::new(memory_bytes, |heap| self.open(heap)).await?;
+        self.mount_first(self.drives.len(), memory_bytes).await
+    }
+
+    /// Mounts only the first disks.
+    pub async fn mount_first(&self, nodes: usize, memory_bytes: usize) -> Result<Mounted, Box<dyn Error>> {
+        let selector = if self.drives.len() == 1 { PfsSelector::Default } else { PfsSelector::Label(CLUSTER) };
+        let open = |heap: Heap, index| self.open(heap, index);
+        let Mounted { fs, budget, memory_bytes } = Mounted::new(memory_bytes, selector, nodes, open).await?;
         Ok(Mounted { fs: fs.make_writable(&HostTime).await?, budget, memory_bytes })
+    }
+}
+
+impl Medium {
+    fn sparse(bytes: u64) -> Self {
+        Self::Sparse(Rc::new(MemoryDisk::new(HEAP, bytes)))
     }
 }

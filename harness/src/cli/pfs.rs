@@ -38,9 +38,12 @@ pub(super) struct PfsList {
 /// Make an empty PFS
 #[derive(Args)]
 pub(super) struct PfsCreate {
-    /// What it is in its cluster
-    #[arg(short = 't', value_enum, default_value_t = PfsType::Master)]
-    kind: PfsType,
+    /// What it is in its cluster; MASTER, or with -u SLAVE
+    #[arg(short = 't', value_enum)]
+    kind: Option<PfsType>,
+    /// The cluster that it is for, as `pfs-list` shows it; `cluster adopt` or `cluster add` then makes it a member
+    #[arg(short = 'u', value_name = "CLID", value_parser = uuid)]
+    clid: Option<Uuid>,
     /// NODE
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -111,7 +114,9 @@ impl PfsList {
 
 impl PfsCreate {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        let new = new_pfs(label(&self.label)?, self.kind.kind())?;
+        let usual = if self.clid.is_some() { PfsType::Slave } else { PfsType::Master };
+        let mut new = new_pfs(label(&self.label)?, self.kind.unwrap_or(usual).kind())?;
+        new.clid = self.clid.unwrap_or(new.clid);
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
@@ -165,6 +170,11 @@ fn snapshot_of_mounted(directory: &Path, label: &[u8]) -> Result<Outcome, Failur
         ))),
         Err(error) => Err(Failure::failed(format_args!("{}: {error}", Shown(label)))),
     }
+}
+
+/// A UUID as it is printed.
+fn uuid(text: &str) -> Result<Uuid, String> {
+    text.parse().map_err(|_| format!("{text} is no UUID"))
 }
 
 pub(super) fn new_pfs(label: &[u8], kind: PfsKind) -> Result<NewPfs<'_>, Failure> {

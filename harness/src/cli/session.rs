@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use allocator_api2::alloc::Global;
 use clap::Args;
-use hammer2_core::cluster::{Cluster, MemberState, OpenError, PfsSelector};
+use hammer2_core::cluster::vote::Mount;
+use hammer2_core::cluster::{Cluster, MemberState, NodeIndex, OpenError, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MIN_MEMORY_BYTES, MountError, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
 use hammer2_core::media::Inum;
@@ -30,10 +31,16 @@ pub(super) struct Settings {
     /// Seconds a device may take to answer
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
     deadline: u16,
+    /// Look at what this node holds (the first is 0), whatever the others say; nothing can be changed
+    #[arg(long, global = true, value_name = "NODE")]
+    as_of: Option<u8>,
 }
 
 /// Memory that isn't the filesystem's: what the tool itself needs to do its work.
 pub(super) const TOOL_HEAP: Heap = &Global;
+
+/// Which node each node of a target became; none for those that couldn't be opened.
+pub(super) type Seats = std::vec::Vec<Option<NodeIndex>>;
 
 /// A run of the tool: the memory, the time and the devices it uses.
 pub(super) struct Session {
@@ -99,22 +106,47 @@ impl Session {
 
     /// Opens a target's cluster without mounting a PFS.
     pub(super) async fn open_cluster(&self, target: &Target, access: Access) -> Result<Cluster, Failure> {
+        Ok(self.open_seats(target, access).await?.0)
+    }
+
+    /// The same, and which node each of the target's became, if it could be opened.
+    async fn open_seats(&self, target: &Target, access: Access) -> Result<(Cluster, Seats), Failure> {
         if let Some(images) = target.only_node() {
             let disks = self.open_disks(images, access)?;
             let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
-            return opened.map_err(|error| mount_failure(target, error));
+            let cluster = opened.map_err(|error| mount_failure(target, error))?;
+            return Ok((cluster, vec![Some(NodeIndex(0))]));
         }
         let mut nodes = Vec::new_in(self.heap);
-        for images in &target.nodes {
+        let mut places = std::vec::Vec::new();
+        for (place, images) in target.nodes.iter().enumerate() {
             match self.open_disks(images, access) {
-                Ok(disks) => memory::push(&mut nodes, disks).map_err(Failure::failed)?,
+                Ok(disks) => {
+                    memory::push(&mut nodes, disks).map_err(Failure::failed)?;
+                    places.push(place);
+                }
                 // A node that isn't there is what clusters are for.
                 Err(failure) => complain(&format_args!("goes on without a node: {failure}")),
             }
         }
-        let mut refused = |_, error: &OpenError| complain(&format_args!("goes on without a node: {error}"));
+        let mut left_out = std::vec::Vec::new();
+        let mut refused = |position, error: &OpenError| {
+            complain(&format_args!("goes on without a node: {error}"));
+            left_out.push(position);
+        };
         let opened = FileSystem::open_nodes(self.heap, nodes, self.options(), &mut refused).await;
-        opened.map_err(|error| mount_failure(target, error))
+        let cluster = opened.map_err(|error| mount_failure(target, error))?;
+        let mut seats = vec![None; target.nodes.len()];
+        let opened = places.iter().enumerate().filter(|(position, _)| !left_out.contains(position));
+        for (node, (_, place)) in (0..).map(NodeIndex).zip(opened) {
+            seats[*place] = Some(node);
+        }
+        Ok((cluster, seats))
+    }
+
+    /// Which node each of a target's becomes.
+    pub(super) async fn seats(&self, target: &Target, access: Access) -> Result<Seats, Failure> {
+        Ok(self.open_seats(target, access).await?.1)
     }
 
     /// Opens a target's cluster to make it larger: if need be, the image of its last volume is extended to `grow_to` bytes.
@@ -150,13 +182,28 @@ impl Session {
     }
 
     pub(super) async fn mount_for(&self, target: &Target, access: Access) -> Result<FileSystem, Failure> {
-        let cluster = self.open_cluster(target, access).await?;
+        let as_of = self.settings.as_of.map(|node| Mount::AsOf(Some(NodeIndex(node))));
+        let mounted = self.mount_as(target, access, as_of).await?;
+        Ok(mounted.map_err(|error| mount_failure(target, error))?.0)
+    }
+
+    /// Mounts a target's PFS, in another way than usual if one is said; which node each of the target's became.
+    pub(super) async fn mount_as(
+        &self,
+        target: &Target,
+        access: Access,
+        choice: Option<Mount>,
+    ) -> Result<Result<(FileSystem, Seats), MountError>, Failure> {
+        let (cluster, seats) = self.open_seats(target, access).await?;
+        if let Some(mount) = choice {
+            cluster.choose(mount);
+        }
         let selector = target.label.as_deref().map_or(PfsSelector::Default, PfsSelector::Label);
         let mounted = match FileSystem::mount_pfs(self.heap, cluster, selector, self.options()).await {
             Ok(fs) if access == Access::Write => fs.make_writable(&HostTime).await,
             mounted => mounted,
         };
-        mounted.map_err(|error| mount_failure(target, error))
+        Ok(mounted.map(|fs| (fs, seats)))
     }
 
     /// Mounts a target's PFS for writing, alone, has it changed, and makes durable what was done, even if not all of it worked.
@@ -167,15 +214,37 @@ impl Session {
     ) -> Result<Outcome, Failure> {
         self.run(async {
             let fs = self.mount_for(target, Access::Write).await?;
-            let changed = change(&fs).await;
-            let synced = fs.sync().await;
-            report_nodes(&fs);
-            let Err(error) = synced else { return changed };
-            if let Err(failure) = changed {
-                complain(&failure);
-            }
-            Err(Failure::failed(format_args!("{}: {error}; what was changed is lost", image_name(target))))
+            self.end_change(target, &fs, change(&fs).await).await
         })
+    }
+
+    /// The same for what is done to the cluster's members; which node each of the target's became.
+    pub(super) fn change_members(
+        &self,
+        target: &Target,
+        choice: Option<Mount>,
+        change: impl AsyncFnOnce(&FileSystem, &Seats) -> Result<Outcome, Failure>,
+    ) -> Result<Outcome, Failure> {
+        self.run(async {
+            let mounted = self.mount_as(target, Access::Write, choice).await?;
+            let (fs, seats) = mounted.map_err(|error| mount_failure(target, error))?;
+            self.end_change(target, &fs, change(&fs, &seats).await).await
+        })
+    }
+
+    async fn end_change(
+        &self,
+        target: &Target,
+        fs: &FileSystem,
+        changed: Result<Outcome, Failure>,
+    ) -> Result<Outcome, Failure> {
+        let synced = fs.sync().await;
+        report_nodes(fs);
+        let Err(error) = synced else { return changed };
+        if let Err(failure) = changed {
+            complain(&failure);
+        }
+        Err(Failure::failed(format_args!("{}: {error}; what was changed is lost", image_name(target))))
     }
 
     /// Mounts a target's PFS and follows its path.
@@ -212,7 +281,7 @@ fn image_name(target: &Target) -> String {
     target.images().next().map(|image| image.display().to_string()).unwrap_or_default()
 }
 
-fn mount_failure(target: &Target, error: MountError) -> Failure {
+pub(super) fn mount_failure(target: &Target, error: MountError) -> Failure {
     let image = image_name(target);
     match error {
         // These name the device.

@@ -38,7 +38,8 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
     if server.fs.cluster_status().is_none() {
         return;
     }
-    for fsid in server.fs.missing_members() {
+    for member in server.fs.missing_members() {
+        let fsid = member.fsid;
         server.complain(&format_args!(
             "the cluster's member {fsid} is missing; mount it with the others to bring it back"
         ));

@@ -2,8 +2,11 @@
 
 mod members;
 mod membership;
+mod membership_crashes;
 mod online;
 mod slaves;
+mod split_brain;
+mod tool;
 mod torn_headers;
 
 use hammer2_core::cluster::{MemberState, NodeIndex};

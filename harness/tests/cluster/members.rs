@@ -1,11 +1,12 @@
 //! The disks of a cluster: mounted together, or each by itself.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector};
+use hammer2_core::cluster::vote::Mount;
+use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector, Protocol};
 use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, TimeSource, TreeWalk};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::wrap::{Content, Detail, FaultPlan, Faulty, Log, Logged};
@@ -23,6 +24,7 @@ pub(crate) const DISK_BYTES: u64 = 256 << 20;
 /// Requests a log has room for.
 const LOG_LIMIT: usize = 100_000;
 const LABEL: &[u8] = b"WORK";
+pub(crate) const CLID: Uuid = Uuid([7; 16]);
 
 pub(crate) struct Ticks;
 
@@ -44,6 +46,9 @@ pub(crate) struct Members {
     pub(crate) disks: Vec<Rc<MemoryDisk>>,
     pub(crate) plans: Vec<Rc<FaultPlan>>,
     log: RefCell<Option<Rc<Log>>>,
+    /// The rules that are followed.
+    pub(crate) protocol: Cell<Protocol>,
+    choice: Cell<Option<Mount>>,
 }
 
 /// A write to one of the disks.
@@ -56,7 +61,14 @@ pub(crate) struct Written {
 impl Members {
     /// No disks yet.
     pub(crate) fn none() -> Self {
-        Self { clock: HostClock::leaked(), disks: Vec::new(), plans: Vec::new(), log: RefCell::new(None) }
+        Self {
+            clock: HostClock::leaked(),
+            disks: Vec::new(),
+            plans: Vec::new(),
+            log: RefCell::new(None),
+            protocol: Cell::default(),
+            choice: Cell::default(),
+        }
     }
 
     /// As many disks, each with a filesystem of its own.
@@ -117,7 +129,9 @@ impl Members {
         let mut disks = HeapVec::new_in(HEAP);
         nodes.iter().for_each(|index| push(&mut disks, self.node(*index)).unwrap());
         let options = MountOptions { memory_bytes: MEMORY_BYTES };
-        FileSystem::open_nodes(HEAP, disks, options, &mut |_, error| panic!("{error}")).await.unwrap()
+        let cluster = FileSystem::open_nodes(HEAP, disks, options, &mut |_, error| panic!("{error}")).await.unwrap();
+        cluster.set_protocol(self.protocol.get());
+        cluster
     }
 
     /// Makes all disks masters of one cluster.
@@ -137,12 +151,22 @@ impl Members {
     pub(crate) fn new_pfs(&self) -> NewPfs<'static> {
         let mut fsid = [9; 16];
         fsid[..8].copy_from_slice(&Ticks.random().to_le_bytes());
-        NewPfs { label: LABEL, kind: PfsKind::Master, clid: Uuid([7; 16]), fsid: Uuid(fsid), time: Ticks.now() }
+        NewPfs { label: LABEL, kind: PfsKind::Master, clid: CLID, fsid: Uuid(fsid), time: Ticks.now() }
     }
 
     pub(crate) async fn mount(&self, nodes: &[usize]) -> Result<FileSystem, MountError> {
         let options = MountOptions { memory_bytes: MEMORY_BYTES };
-        FileSystem::mount_pfs(HEAP, self.open(nodes).await, PfsSelector::Label(LABEL), options).await
+        let cluster = self.open(nodes).await;
+        if let Some(mount) = self.choice.get() {
+            cluster.choose(mount);
+        }
+        FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(LABEL), options).await
+    }
+
+    /// The same disks, mounted in another way than usual.
+    pub(crate) fn choosing(&self, mount: Mount) -> Self {
+        let choice = Cell::new(Some(mount));
+        Self { disks: self.disks.clone(), plans: self.plans.clone(), choice, ..Self::none() }
     }
 
     /// Mounts nodes to change something.
@@ -163,7 +187,7 @@ impl Members {
     pub(crate) fn copied(&self) -> Self {
         let disks = self.disks.iter().map(|disk| Rc::new(disk.try_clone().unwrap())).collect();
         let plans = self.disks.iter().map(|_| Rc::new(FaultPlan::new(HEAP))).collect();
-        Self { disks, plans, ..Self::none() }
+        Self { disks, plans, protocol: self.protocol.clone(), ..Self::none() }
     }
 
     /// What is written to the disks while something is done, in the order it was asked for.

@@ -66,7 +66,7 @@ fn a_missing_member_is_removed() {
     let members = of_three();
     members
         .change_on(&[0, 2], async |fs| {
-            let missing = fs.missing_members()[0];
+            let missing = fs.missing_members()[0].fsid;
             fs.change_members(Change::Remove(missing)).await
         })
         .unwrap()
@@ -94,7 +94,7 @@ fn all_disks_are_replaced_one_after_the_other() {
             seats.iter().copied().filter(|seat| place != 1 || *seat != seats[1]).chain([new]).collect();
         members
             .change_on(&mounted, async |fs| {
-                let old = fs.missing_members().first().copied();
+                let old = fs.missing_members().first().map(|member| member.fsid);
                 let old = old.unwrap_or_else(|| fsid(fs, place as u8));
                 fill(fs, &format!("before-{place}"), 2).await?;
                 replace(&members, fs, old, mounted.len() as u8 - 1).await?;

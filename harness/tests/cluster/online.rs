@@ -16,6 +16,9 @@ use crate::of_three;
 const FILES: usize = 300;
 const FOLDER: &str = "folder";
 
+/// How the changes would end: only when one fails.
+type Ended = Result<(), Error>;
+
 /// One change of many kinds, to files that may be there or not.
 async fn change(fs: &FileSystem, random: &mut Random) -> Result<(), Error> {
     let folder = fs.lookup(Inum::PFS_ROOT, FOLDER.as_bytes()).await?;
@@ -51,7 +54,7 @@ async fn resync_among_changes(fs: &FileSystem, seed: u64) -> Result<usize, Error
             changes.set(changes.get() + 1);
         }
     };
-    let client: RefCell<Pin<Box<dyn Future<Output = Result<(), Error>>>>> = RefCell::new(Box::pin(client));
+    let client: RefCell<Pin<Box<dyn Future<Output = Ended>>>> = RefCell::new(Box::pin(client));
     let poll_client = |cx: &mut Context<'_>| match client.borrow_mut().as_mut().poll(cx) {
         Poll::Ready(ended) => panic!("the changes ended: {ended:?}"),
         Poll::Pending => {}

@@ -10,7 +10,7 @@ use super::of_three;
 
 const SECTOR: usize = 512;
 
-fn is_header(write: &Written) -> bool {
+pub(crate) fn is_header(write: &Written) -> bool {
     (0..HEADER_COPIES).map(header_offset).chain((0..HEADER_TWINS).map(twin_offset)).any(|place| place == write.offset)
 }
 

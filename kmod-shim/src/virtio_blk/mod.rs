@@ -182,7 +182,8 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
     }
 
     /// Lets go of the device, which is about to be taken out of the machine: its requests end with [`DeviceError::Gone`], and so
-    /// do all until [`put_back`](Self::put_back). False when the device doesn't let go of its memory: it must not be taken out yet.
+    /// do all until [`put_back`](Self::put_back). False when the device doesn't let go of its memory: it must not be taken out
+    /// yet.
     pub fn take_out(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
         let Inner { rings, slots, mode } = &mut *inner;

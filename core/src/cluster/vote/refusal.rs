@@ -11,7 +11,7 @@ pub enum Refusal {
     #[error("no member of the cluster is there: name the volumes that hold it")]
     NoMembers,
     /// Slaves and soft nodes alone don't make a cluster.
-    #[error("no master of the cluster is there: add its volumes, or mount a slave read-only (as-of)")]
+    #[error("no master of the cluster is there: add its volumes, or look with --as-of")]
     NoMaster,
     /// Too few voters.
     #[error("no quorum: {have} of {of} masters are there, {need} are needed: add the missing volumes")]
@@ -36,7 +36,7 @@ pub enum Refusal {
         need: usize,
     },
     /// Several masters, and no record of what they have in common.
-    #[error("{masters} masters without a cluster record: join them with `hammer2 cluster create` or `cluster add`")]
+    #[error("{masters} masters without a cluster record: join them with `hammer2 cluster adopt`")]
     NoRecord {
         /// How many.
         masters: usize,
@@ -89,7 +89,7 @@ pub enum Refusal {
         corruption: Corruption,
     },
     /// The node can't be mounted by itself.
-    #[error("node {node} is a {role}, not a soft node: mount the cluster, or read-only (as-of)")]
+    #[error("node {node} is a {role}, not a soft node: mount the cluster, or look with --as-of")]
     NotSoft {
         /// The node.
         node: NodeIndex,
@@ -123,7 +123,8 @@ pub enum Refusal {
 pub enum Alarm {
     /// Two histories with commits.
     #[error(
-        "split brain: nodes {node} ({version}) and {reference} ({current}) were written apart: force a mount of the one to keep"
+        "split brain: nodes {node} ({version}) and {reference} ({current}) were written apart: \
+         look at each with --as-of, then `hammer2 cluster force` the one to keep"
     )]
     SplitBrain {
         /// The one.
@@ -137,7 +138,8 @@ pub enum Alarm {
     },
     /// The others went on without something that was acknowledged.
     #[error(
-        "node {node} has acknowledged changes ({version}) that the others lack ({current}): force a mount of the one to keep"
+        "node {node} has acknowledged changes ({version}) that the others lack ({current}): \
+         `hammer2 cluster force` the one to keep"
     )]
     AckedTail {
         /// The node.
@@ -149,7 +151,8 @@ pub enum Alarm {
     },
     /// A slave has what no master has.
     #[error(
-        "slave {node} ({version}) is ahead of the masters ({current}), so they lost changes: mount read-only (as-of), or force"
+        "slave {node} ({version}) is ahead of the masters ({current}), so they lost changes: \
+         look with --as-of, or `hammer2 cluster force` one"
     )]
     SlaveAhead {
         /// The slave.
@@ -160,7 +163,7 @@ pub enum Alarm {
         current: Version,
     },
     /// Two configurations with one number.
-    #[error("nodes {first} and {second} disagree on who the members are: force a mount of the one to keep")]
+    #[error("nodes {first} and {second} disagree on who the members are: `hammer2 cluster force` the one to keep")]
     TwoConfigs {
         /// The one.
         first: NodeIndex,

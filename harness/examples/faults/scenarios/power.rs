@@ -1,7 +1,7 @@
 //! Power cuts: all disks of the cluster lose at once what they haven't made durable.
 //!
-//! The disks are parts of one image, whose writes QEMU logs: one log has the order of all writes on all disks. A flush of one disk
-//! counts for all of them; a cut in between is therefore milder than it could be, and never impossible.
+//! The disks are parts of one image, whose writes QEMU logs: one log has the order of all writes on all disks. A flush of one
+//! disk counts for all of them; a cut in between is therefore milder than it could be, and never impossible.
 
 use std::error::Error;
 use std::fs::{self, File};

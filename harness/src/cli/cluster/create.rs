@@ -21,7 +21,16 @@ pub(in crate::cli) struct Create {
     /// The label of the PFS
     #[arg(short = 'L', long, value_name = "LABEL")]
     label: OsString,
-    /// The nodes, each IMG[:IMG2...]
+    /// A node that becomes a slave
+    #[arg(long, value_name = "NODE", value_parser = Target::parser())]
+    slave: Vec<Target>,
+    /// A node that becomes a soft master: written by itself, as a history of its own
+    #[arg(long, value_name = "NODE", value_parser = Target::parser())]
+    soft_master: Vec<Target>,
+    /// A node that becomes a soft slave: read by itself
+    #[arg(long, value_name = "NODE", value_parser = Target::parser())]
+    soft_slave: Vec<Target>,
+    /// The masters, each IMG[:IMG2...]
     #[arg(value_name = "NODE", required = true, value_parser = Target::parser())]
     nodes: Vec<Target>,
 }
@@ -29,33 +38,40 @@ pub(in crate::cli) struct Create {
 impl Create {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
         let new = new_pfs(label(&self.label)?, PfsKind::Master)?;
-        let target = self.target()?;
+        let (target, kinds) = self.target()?;
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_cluster(&target, Access::Write).await?;
             if cluster.nodes() < target.nodes.len() {
                 return Err(Failure::unusable("all nodes must be there to make a cluster of them"));
             }
-            match cluster.create(&new, HostTime.random()).await.map_err(Failure::failed)? {
+            match cluster.create_as(&new, &kinds, HostTime.random()).await.map_err(Failure::failed)? {
                 PfsOutcome::Done => Ok(Outcome::Good),
                 _ => Err(taken(new.label)),
             }
         })
     }
 
-    /// The nodes as one target.
-    fn target(&self) -> Result<Target, Failure> {
-        let mut nodes = Vec::new();
-        for node in &self.nodes {
+    /// The nodes as one target, and what they become.
+    fn target(&self) -> Result<(Target, Vec<PfsKind>), Failure> {
+        let all = [
+            (&self.nodes, PfsKind::Master),
+            (&self.slave, PfsKind::Slave),
+            (&self.soft_master, PfsKind::SoftMaster),
+            (&self.soft_slave, PfsKind::SoftSlave),
+        ];
+        let (mut nodes, mut kinds) = (Vec::new(), Vec::new());
+        for (node, kind) in all.into_iter().flat_map(|(nodes, kind)| nodes.iter().map(move |node| (node, kind))) {
             if node.label.is_some() || node.path != b"/" {
                 return Err(Failure::unusable("name the nodes without label and path"));
             }
             nodes.extend(node.nodes.iter().cloned());
+            kinds.resize(nodes.len(), kind);
         }
         let most = hammer2_core::cluster::MAX_NODES;
         if nodes.len() > most {
             return Err(Failure::unusable(format_args!("a cluster has at most {most} nodes")));
         }
-        Ok(Target { nodes, label: None, path: b"/".to_vec() })
+        Ok((Target { nodes, label: None, path: b"/".to_vec() }, kinds))
     }
 }

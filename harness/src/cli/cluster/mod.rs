@@ -1,6 +1,9 @@
 //! `hammer2 cluster`: several nodes as one filesystem, and what an administrator does with them.
 
+mod add;
+mod change;
 mod create;
+mod naming;
 mod resync;
 mod scrub;
 mod status;
@@ -15,6 +18,12 @@ use super::{Failure, Outcome};
 #[derive(Subcommand)]
 pub(super) enum Cluster {
     Create(create::Create),
+    Add(add::Add),
+    Remove(change::Remove),
+    Replace(add::Replace),
+    Promote(change::Promote),
+    Adopt(add::Adopt),
+    Force(change::Force),
     Status(status::Status),
     Resync(resync::Resync),
     Scrub(scrub::Scrub),
@@ -24,6 +33,12 @@ impl Cluster {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         match self {
             Self::Create(command) => command.run(settings, output),
+            Self::Add(command) => command.run(settings, output),
+            Self::Remove(command) => command.run(settings, output),
+            Self::Replace(command) => command.run(settings, output),
+            Self::Promote(command) => command.run(settings, output),
+            Self::Adopt(command) => command.run(settings, output),
+            Self::Force(command) => command.run(settings, output),
             Self::Status(command) => command.run(settings, output),
             Self::Resync(command) => command.run(settings, output),
             Self::Scrub(command) => command.run(settings, output),

@@ -79,7 +79,7 @@ impl Judge<'_, '_> {
             Relation::Ancient => Finding::Ancient,
             Relation::Foreign(_) | Relation::Descendant(_) | Relation::Divergent(_) if accepted => Finding::Accepted,
             // Slaves are only given what was acknowledged: whatever one has beyond the masters, they have lost.
-            Relation::Foreign(_) | Relation::Descendant(_) | Relation::Divergent(_) if role == Role::Slave => {
+            Relation::Descendant(_) | Relation::Divergent(_) if role == Role::Slave => {
                 Finding::Contradiction(Alarm::SlaveAhead { node, version, current })
             }
             Relation::Foreign(_) => {

@@ -232,6 +232,7 @@ fn messages_are_one_line_and_say_what_to_do() {
     let expected = "no quorum: 1 of 3 masters are there, 2 are needed: add the missing volumes";
     assert_eq!(refusal.to_string(), expected);
     let alarm = Alarm::SplitBrain { node, version, reference: NodeIndex(0), current: version };
-    let expected = "split brain: nodes 2 (4.2) and 0 (4.2) were written apart: force a mount of the one to keep";
+    let expected = "split brain: nodes 2 (4.2) and 0 (4.2) were written apart: \
+                    look at each with --as-of, then `hammer2 cluster force` the one to keep";
     assert_eq!(alarm.to_string(), expected);
 }

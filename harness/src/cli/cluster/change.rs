@@ -1,0 +1,89 @@
+//! `hammer2 cluster remove`, `promote` and `force`: who the members are, and whose word counts.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use hammer2_core::cluster::Change;
+use hammer2_core::cluster::vote::Mount;
+
+use super::naming;
+use crate::cli::output::Output;
+use crate::cli::session::{Session, Settings};
+use crate::cli::target::Target;
+use crate::cli::{Failure, Outcome};
+use crate::device::Access;
+
+/// Remove a member, which may be missing. If it is there, its PFS is removed from it
+#[derive(Args)]
+pub(in crate::cli) struct Remove {
+    #[command(flatten)]
+    named: Named,
+}
+
+/// Make a slave that is in step a master
+#[derive(Args)]
+pub(in crate::cli) struct Promote {
+    #[command(flatten)]
+    named: Named,
+}
+
+/// Go on with what one member holds, without a quorum or against what others hold. Those that are there and contradict it are
+/// given up: they are copied from it. Masters that aren't there are slaves from then on
+#[derive(Args)]
+pub(in crate::cli) struct Force {
+    #[command(flatten)]
+    named: Named,
+}
+
+#[derive(Args)]
+struct Named {
+    /// NODE[+NODE...][@LABEL]
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+    /// The member: its image, node number or fsid
+    #[arg(value_name = "MEMBER")]
+    member: OsString,
+}
+
+impl Named {
+    fn change(
+        &self,
+        settings: &Settings,
+        change: impl FnOnce(hammer2_core::media::Uuid) -> Change,
+    ) -> Result<Outcome, Failure> {
+        Session::new(settings).change_members(&self.target, None, async |fs, seats| {
+            let fsid = naming::member(&self.member, &self.target, seats, fs)?;
+            fs.change_members(change(fsid)).await.map_err(Failure::failed)?;
+            Ok(Outcome::Good)
+        })
+    }
+}
+
+impl Remove {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        self.named.change(settings, Change::Remove)
+    }
+}
+
+impl Promote {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        self.named.change(settings, Change::Promote)
+    }
+}
+
+impl Force {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        let Named { target, member } = &self.named;
+        let session = Session::new(settings);
+        // Which node it is: looked up with any node's version mounted.
+        let seats = session.run(async { session.seats(target, Access::Read).await })?;
+        let node = naming::opened(member, target, &seats)?;
+        session.change_members(target, Some(Mount::Forced(node)), async |fs, _| {
+            let behind: Vec<_> = fs.nodes_behind().collect();
+            for node in behind {
+                fs.resync(node).await.map_err(Failure::failed)?;
+            }
+            Ok(Outcome::Good)
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! The power goes while the members are changed: whichever headers of a commit landed, two sets of disks that have none in common
+//! never can both be changed afterwards, and all disks together always can.
+
+use std::collections::BTreeSet;
+
+use hammer2_core::cluster::{Change, Ingredient, NodeIndex, Protocol};
+use hammer2_core::fs::{Error, FileSystem};
+use hammer2_core::media::{Uuid, VolumeHeader};
+use zerocopy::FromBytes;
+
+use super::members::{CLID, Members, Written, fill};
+use super::torn_headers::is_header;
+
+const DISKS: usize = 4;
+
+/// Three masters, and a fourth disk that is a slave in step.
+fn three_and_a_slave() -> Members {
+    let members = Members::formatted(DISKS);
+    members.create_as(&[0, 1, 2], &[]);
+    members
+        .change_on(&[0, 1, 2, 3], async |fs| {
+            fill(fs, "all", 3).await?;
+            fs.add_member(NodeIndex(3), &members.new_pfs()).await?;
+            fs.resync(NodeIndex(3)).await
+        })
+        .unwrap()
+        .unwrap();
+    members
+}
+
+fn fsids(fs: &FileSystem) -> Vec<Uuid> {
+    fs.member_statuses().map(|member| member.fsid).collect()
+}
+
+/// A header as far as it matters here.
+struct Header {
+    /// The commit it is of, by its record; none once that is removed.
+    commit: Option<(u32, u32)>,
+    /// Its member votes.
+    votes: bool,
+}
+
+impl Header {
+    fn of(write: &Written) -> Option<Self> {
+        let header = is_header(write).then(|| VolumeHeader::ref_from_bytes(&write.data).unwrap())?;
+        let record = header.cluster_records.find(CLID).unwrap();
+        let commit = record.as_ref().map(|record| record.version.commit.position());
+        let own = record.as_ref().and_then(|record| record.own());
+        Some(Self {
+            commit: commit.map(|(ctr, seq)| (ctr.0, seq.0)),
+            votes: own.is_some_and(|own| own.voter || own.previous_voter),
+        })
+    }
+}
+
+/// How many of its writes each disk has, for every way a crash may leave them: of one commit any headers, those of slaves only
+/// with all of the masters; of earlier commits all.
+fn crashes(writes: &[Vec<Written>]) -> BTreeSet<[usize; DISKS]> {
+    let mut commits: Vec<_> = writes.iter().flatten().filter_map(Header::of).map(|header| header.commit).collect();
+    // What has no record any more was written last.
+    commits.sort_by_key(|commit| (commit.is_none(), *commit));
+    commits.dedup();
+    let mut states = BTreeSet::from([[0; DISKS]]);
+    let mut before = [0; DISKS];
+    for commit in commits {
+        let is_of = |write: &Written| Header::of(write).is_some_and(|header| header.commit == commit);
+        let after: [usize; DISKS] =
+            std::array::from_fn(|disk| writes[disk].iter().rposition(is_of).map_or(before[disk], |last| last + 1));
+        let votes = |disk: usize| {
+            let headers = writes[disk].iter().filter(|write| is_of(write)).filter_map(Header::of);
+            headers.into_iter().any(|header| header.votes)
+        };
+        let voting: usize = (0..DISKS).filter(|disk| votes(*disk)).map(|disk| 1 << disk).sum();
+        for landed in 0..1usize << DISKS {
+            if landed & voting == voting || landed & !voting == 0 {
+                states.insert(std::array::from_fn(
+                    |disk| {
+                        if landed >> disk & 1 == 1 { after[disk] } else { before[disk] }
+                    },
+                ));
+            }
+        }
+        before = after;
+    }
+    states
+}
+
+/// Crashes a change everywhere; the states after which two halves of the disks could both be changed.
+fn halves_after(
+    mounted: &[usize],
+    protocol: Protocol,
+    work: impl AsyncFnOnce(&FileSystem) -> Result<(), Error>,
+) -> Vec<String> {
+    let members = three_and_a_slave();
+    members.protocol.set(protocol);
+    let before = members.copied();
+    let writes = members.writes_of(|| {
+        members.change_on(mounted, async |fs| work(fs).await).unwrap().unwrap();
+    });
+    let mut of_disks: Vec<Vec<Written>> = (0..DISKS).map(|_| Vec::new()).collect();
+    writes.into_iter().for_each(|write| of_disks[write.disk].push(write));
+    let writes = of_disks;
+    let states = crashes(&writes);
+    assert!(states.len() >= 10, "{states:?}");
+    let mut halves = Vec::new();
+    for state in states {
+        let left = before.copied();
+        for (disk, count) in state.iter().enumerate() {
+            writes[disk][..*count]
+                .iter()
+                .for_each(|write| left.disks[disk].write_at(write.offset, &write.data).unwrap());
+        }
+        let can_change = |nodes: usize| {
+            let nodes: Vec<usize> = (0..DISKS).filter(|disk| nodes >> disk & 1 == 1).collect();
+            left.copied().change_on(&nodes, async |_| ()).is_ok()
+        };
+        let all = (1 << DISKS) - 1;
+        for one in 1..=all / 2 {
+            if can_change(one) && can_change(all - one) {
+                halves.push(format!("{state:?}: {one:04b} and {:04b}", all - one));
+            }
+        }
+        // With everything there it goes on, and loses nothing.
+        let filled = left.change_on(&[0, 1, 2, 3], async |fs| fill(fs, "after", 1).await);
+        assert_eq!(filled, Ok(Ok(())), "{state:?}");
+        assert_eq!(left.content(&[0, 1, 2, 3]).len(), 7, "{state:?}");
+    }
+    halves
+}
+
+async fn replace_by_slave(fs: &FileSystem) -> Result<(), Error> {
+    let all = fsids(fs);
+    let missing = fs.missing_members().first().map(|member| member.fsid);
+    // The slave is the last of those that are there.
+    let new = all[all.len() - 1];
+    fs.change_members(Change::Replace { old: missing.unwrap_or(all[2]), new }).await
+}
+
+#[test]
+fn a_promotion_is_safe_wherever_it_is_cut() {
+    let halves = halves_after(&[0, 1, 2, 3], Protocol::default(), async |fs| {
+        fs.change_members(Change::Promote(fsids(fs)[3])).await
+    });
+    assert_eq!(halves, Vec::<String>::new());
+}
+
+#[test]
+fn a_removal_is_safe_wherever_it_is_cut() {
+    let halves = halves_after(&[0, 1, 2, 3], Protocol::default(), async |fs| {
+        fs.change_members(Change::Remove(fsids(fs)[1])).await
+    });
+    assert_eq!(halves, Vec::<String>::new());
+}
+
+#[test]
+fn a_replacement_is_safe_wherever_it_is_cut() {
+    assert_eq!(halves_after(&[0, 1, 2, 3], Protocol::default(), replace_by_slave), Vec::<String>::new());
+    assert_eq!(halves_after(&[0, 1, 3], Protocol::default(), replace_by_slave), Vec::<String>::new());
+}
+
+#[test]
+fn without_the_quorum_of_those_before_it_is_not() {
+    let halves = halves_after(&[0, 1, 3], Protocol::without(Ingredient::Joint), replace_by_slave);
+    assert_ne!(halves, Vec::<String>::new());
+}
