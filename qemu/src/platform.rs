@@ -32,13 +32,22 @@ static HEAP: KernelHeap = KernelHeap::empty();
 /// All the machine's memory.
 pub(crate) const MEMORY: Heap = &HEAP;
 
-/// What a mount gets by default, and a little more for what it is given at its start, of up to eight nodes.
-const CORE_BUDGET_BYTES: usize = 20 << 20;
+/// What a mount gets by default, and a little more for what it is given at its start.
+const CORE_BUDGET_BYTES: usize = 17 << 20;
 
 pub(crate) static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUDGET_BYTES);
 
 /// The memory the core may use for the filesystems on the disks.
 pub(crate) const CORE_MEMORY: Heap = &CORE_BUDGET;
+
+/// What a mount of four nodes is told it gets, and what it then takes at most.
+pub(crate) const CLUSTER_MOUNT_BYTES: usize = 24 << 20;
+const CLUSTER_BUDGET_BYTES: usize = 32 << 20;
+
+pub(crate) static CLUSTER_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CLUSTER_BUDGET_BYTES);
+
+/// The memory the core may use for a cluster.
+pub(crate) const CLUSTER_MEMORY: Heap = &CLUSTER_BUDGET;
 
 /// Memory that the self-tests limit as they like.
 pub(crate) static METERED: Budget<&KernelHeap> = Budget::new(&HEAP, usize::MAX);

@@ -22,7 +22,7 @@ use hammer2_core::selftest::Failure;
 use hammer2_core::selftest::power_cut::{Workload, verify};
 
 use crate::options::Options;
-use crate::platform::{BlockDriver, CORE_BUDGET, CORE_MEMORY, MEMORY, Platform};
+use crate::platform::{BlockDriver, CLUSTER_BUDGET, CLUSTER_MEMORY, CLUSTER_MOUNT_BYTES, MEMORY, Platform};
 use crate::power_cut::verdict;
 use crate::println;
 use crate::time::Undated;
@@ -30,6 +30,7 @@ use crate::verdict::Verdict;
 use orders::Order;
 
 const LABEL: &[u8] = b"WORK";
+const OPTIONS: MountOptions = MountOptions { memory_bytes: CLUSTER_MOUNT_BYTES };
 
 /// Between attempts to mount a cluster that has stopped.
 const MOUNT_AGAIN: Duration = Duration::from_secs(1);
@@ -62,7 +63,7 @@ pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
             }
         }
     });
-    println!("kernel: the core has used {} KiB at most", CORE_BUDGET.peak_bytes().div_ceil(1024));
+    println!("kernel: the core has used {} KiB at most", CLUSTER_BUDGET.peak_bytes().div_ceil(1024));
     verdict
 }
 
@@ -192,8 +193,8 @@ impl Load<'_> {
 
 /// A disk for a new owner.
 async fn open(platform: &Platform, options: &Options, driver: &'static BlockDriver) -> Result<Disk, NoMemory> {
-    let device = boxed_device(CORE_MEMORY, driver)?;
-    let disk = Disk::new(CORE_MEMORY, device, platform.timer, DiskOptions { deadline: options.deadline })?;
+    let device = boxed_device(CLUSTER_MEMORY, driver)?;
+    let disk = Disk::new(CLUSTER_MEMORY, device, platform.timer, DiskOptions { deadline: options.deadline })?;
     // The one before may have left something under way.
     if let Err(error) = disk.reset().await {
         log::error!("{}: {error}", disk.info().name);
@@ -203,16 +204,16 @@ async fn open(platform: &Platform, options: &Options, driver: &'static BlockDriv
 
 /// Mounts the cluster that the disks are the nodes of.
 async fn mount(platform: &Platform, options: &Options) -> Result<FileSystem, MountError> {
-    let mut nodes = Vec::new_in(CORE_MEMORY);
+    let mut nodes = Vec::new_in(CLUSTER_MEMORY);
     for driver in &platform.disks {
         let disk = open(platform, options, driver).await?;
-        let mut volumes = Vec::new_in(CORE_MEMORY);
+        let mut volumes = Vec::new_in(CLUSTER_MEMORY);
         memory::push(&mut volumes, disk)?;
         memory::push(&mut nodes, volumes)?;
     }
     let mut refused = |number, error: &_| log::warn!("goes on without node {number}: {error}");
-    let cluster = FileSystem::open_nodes(CORE_MEMORY, nodes, MountOptions::default(), &mut refused).await?;
-    FileSystem::mount_pfs(CORE_MEMORY, cluster, PfsSelector::Label(LABEL), MountOptions::default()).await
+    let cluster = FileSystem::open_nodes(CLUSTER_MEMORY, nodes, OPTIONS, &mut refused).await?;
+    FileSystem::mount_pfs(CLUSTER_MEMORY, cluster, PfsSelector::Label(LABEL), OPTIONS).await
 }
 
 /// Does something while something else is done beside it, which ends with it.

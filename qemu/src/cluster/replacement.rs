@@ -9,7 +9,7 @@ use hammer2_core::selftest::Failure;
 
 use super::{LABEL, mount, open, supervisor};
 use crate::options::Options;
-use crate::platform::{CORE_MEMORY, Platform};
+use crate::platform::{CLUSTER_MEMORY, Platform};
 use crate::println;
 use crate::time::Undated;
 
@@ -18,10 +18,10 @@ pub(super) async fn put_in(platform: &Platform, options: &Options) -> Result<(),
     let mut random = Random::new(Undated.random());
     for driver in &platform.disks {
         let disk = open(platform, options, driver).await?;
-        if !has_filesystem(&disk, CORE_MEMORY).await? {
+        if !has_filesystem(&disk, CLUSTER_MEMORY).await? {
             println!("cluster: {} is blank, and gets a filesystem", disk.info().name);
             let mut fill = |bytes: &mut [u8]| random.fill(bytes);
-            newfs(&[&disk], &NewfsOptions::default(), CORE_MEMORY, &mut fill, Undated.now()).await?;
+            newfs(&[&disk], &NewfsOptions::default(), CLUSTER_MEMORY, &mut fill, Undated.now()).await?;
         }
     }
     let fs = mount(platform, options).await?.make_writable(&Undated).await?;
