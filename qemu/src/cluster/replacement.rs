@@ -32,7 +32,7 @@ pub(super) async fn put_in(platform: &Platform, options: &Options) -> Result<(),
 }
 
 async fn replace(fs: &FileSystem) -> Result<(), Failure> {
-    let Some(old) = fs.missing_members().first().copied() else {
+    let Some(old) = fs.missing_members().first().map(|member| member.fsid) else {
         return Err(Failure::new(format_args!("no member is missing")));
     };
     let is_new = |state| matches!(state, MemberState::Aside(_));
