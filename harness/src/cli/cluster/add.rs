@@ -10,7 +10,7 @@ use hammer2_core::fs::{FileSystem, TimeSource as _};
 use hammer2_core::media::{PfsKind, Uuid};
 use hammer2_core::newfs::{self, NewfsOptions};
 
-use super::naming;
+use super::{naming, resync};
 use crate::cli::output::Output;
 use crate::cli::pfs::new_pfs;
 use crate::cli::session::{Session, Settings, TOOL_HEAP};
@@ -113,7 +113,7 @@ async fn take_in(fs: &FileSystem, node: NodeIndex, votes: bool) -> Result<Uuid, 
         let label = fs.pfs().label.clone();
         fs.add_member(node, &new_pfs(&label, PfsKind::Slave)?).await.map_err(Failure::failed)?;
     }
-    fs.resync(node).await.map_err(Failure::failed)?;
+    resync::showing(fs, node).await.map_err(Failure::failed)?;
     let member = member(fs).ok_or_else(|| Failure::failed("the new node is gone"))?;
     if votes && member.role == Role::Slave {
         fs.change_members(Change::Promote(member.fsid)).await.map_err(Failure::failed)?;

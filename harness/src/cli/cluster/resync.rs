@@ -1,10 +1,14 @@
 //! `hammer2 cluster resync`: bringing nodes in step that stayed away or failed.
 
 use clap::Args;
+use hammer2_core::cluster::NodeIndex;
+use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::fs::{Error, FileSystem};
 use serde_json::json;
 
 use crate::cli::failure::complain;
 use crate::cli::output::Output;
+use crate::cli::progress;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome};
@@ -26,7 +30,7 @@ impl Resync {
             let mut outcome = Outcome::Good;
             let behind: Vec<_> = fs.nodes_behind().collect();
             for node in behind {
-                let counts = match fs.resync(node).await {
+                let counts = match showing(fs, node).await {
                     Ok(counts) => counts,
                     Err(error) => {
                         complain(&format_args!("node {}: {error}", node.0));
@@ -52,4 +56,17 @@ impl Resync {
             Ok(outcome)
         })
     }
+}
+
+/// Brings a node in step, and shows how far that is.
+pub(super) async fn showing(fs: &FileSystem, node: NodeIndex) -> Result<ResyncCounts, Error> {
+    let counter = progress::byte_counter();
+    let show = &mut |counts: &ResyncCounts| {
+        counter.set_position(counts.bytes);
+        counter
+            .set_message(format!("node {}: {} elements compared, {} copied", node.0, counts.compared, counts.copied));
+    };
+    let copied = fs.resync_showing(node, show).await;
+    counter.finish_and_clear();
+    copied
 }
