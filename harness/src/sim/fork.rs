@@ -29,8 +29,8 @@ impl World {
             let Ok(fs) = self.mount_writable(&copies).await else { return Err("I33: all copies are refused".into()) };
             self.leave_a_mark(&fs, b"theirs", false).await
         })?;
-        // At least one of each set, and a quorum altogether.
-        let from_copies = 1 + self.random.borrow_mut().index(count - 1);
+        // At least one master of each set, and a quorum altogether.
+        let from_copies = 1 + self.random.borrow_mut().index(self.masters().count() - 1);
         let mixed: Vec<Seat> = copies[..from_copies].iter().chain(&originals[from_copies..]).cloned().collect();
         self.run(async {
             match self.mount_writable(&mixed).await {

@@ -9,7 +9,7 @@ use super::medium::Medium;
 use super::mounting::{Refused, Seat, name_of_state, states};
 use super::nodes::{self, Drive};
 use super::plan::Plan;
-use super::world::{Trust, World};
+use super::world::{Disk, Trust, World};
 
 /// Steps of one round, about.
 const ROUND_STEPS: u64 = 60;
@@ -30,7 +30,7 @@ impl World {
 
     fn round(&mut self) -> Result<(), String> {
         self.tamper()?;
-        if self.chance("forked", 2) && self.unsound() == 0 {
+        if self.chance("forked", 2) && self.all_are_sound() && self.masters().count() > 1 {
             return self.fork();
         }
         if self.chance("minority", 12) && self.quorum() > 1 {
@@ -58,7 +58,7 @@ impl World {
     fn tamper(&mut self) -> Result<(), String> {
         let number = self.random.borrow_mut().index(self.disks.len());
         let (returns_old, is_written) = (self.chance("returned-old", 12), self.chance("foreign-write", 8));
-        if self.unsound() >= self.spare() {
+        if !self.can_do_without(&self.disks[number]) {
             return Ok(());
         }
         if returns_old && let Some(old) = &self.disks[number].old {
@@ -92,17 +92,18 @@ impl World {
         let count = self.disks.len();
         let mut numbers: Vec<usize> = (0..count).collect();
         self.random.borrow_mut().shuffle(&mut numbers);
-        let absent =
-            if self.chance("absent", 65) { 1 + self.random.borrow_mut().index(self.spare().max(1)) } else { 0 };
-        let mut sound = self.disks.iter().filter(|disk| disk.trust.get() == Trust::Sound).count();
+        let some = (count - self.quorum()).max(1);
+        let absent = if self.chance("absent", 65) { 1 + self.random.borrow_mut().index(some) } else { 0 };
+        let counts = |disk: &Disk| disk.is_master() && disk.trust.get() == Trust::Sound;
+        let mut sound = self.disks.iter().filter(|disk| counts(disk)).count();
         let mut left = absent;
         numbers.retain(|number| {
-            let is_sound = self.disks[*number].trust.get() == Trust::Sound;
-            if left == 0 || is_sound && sound <= self.quorum() {
+            let counts = counts(&self.disks[*number]);
+            if left == 0 || counts && sound <= self.quorum() {
                 return true;
             }
             left -= 1;
-            sound -= usize::from(is_sound);
+            sound -= usize::from(counts);
             false
         });
         let mut tally = self.tally.borrow_mut();
@@ -115,8 +116,7 @@ impl World {
             numbers.sort_unstable();
         }
         let mut seats: Vec<Seat> = numbers.into_iter().map(Seat::Member).collect();
-        let other = if self.chance("cloned", 4) && self.unsound() == 0 && count > self.quorum() && seats.len() == count
-        {
+        let other = if self.chance("cloned", 4) && self.all_are_sound() && self.spare() > 0 && seats.len() == count {
             tally.fault("cloned");
             let number = self.random.borrow_mut().index(count);
             Some(self.disks[number].drive.disk.medium.borrow().image())
@@ -186,7 +186,12 @@ impl World {
     fn minority(&self) -> Result<(), String> {
         let mut numbers: Vec<usize> = (0..self.disks.len()).collect();
         self.random.borrow_mut().shuffle(&mut numbers);
-        numbers.truncate(1 + self.random.borrow_mut().index(self.quorum() - 1));
+        let mut masters = 1 + self.random.borrow_mut().index(self.quorum() - 1);
+        numbers.retain(|number| {
+            let is_left_out = self.disks[*number].is_master() && masters == 0;
+            masters -= usize::from(self.disks[*number].is_master() && !is_left_out);
+            !is_left_out
+        });
         let seats: Vec<Seat> = numbers.into_iter().map(Seat::Member).collect();
         self.tally.borrow_mut().fault("minority");
         *self.plan.borrow_mut() = Plan::quiet(0);

@@ -31,9 +31,31 @@ pub(super) enum Trust {
     Damaged,
 }
 
+/// Masters and slaves of the clusters there are.
+const GROUPS: [(usize, usize); 16] = [
+    (3, 0),
+    (3, 0),
+    (3, 0),
+    (3, 0),
+    (3, 0),
+    (1, 0),
+    (2, 0),
+    (4, 0),
+    (4, 0),
+    (5, 0),
+    (6, 0),
+    (8, 0),
+    (2, 1),
+    (3, 1),
+    (3, 2),
+    (1, 1),
+];
+
 /// A disk of the cluster.
 pub(super) struct Disk {
     pub(super) drive: Drive,
+    /// Master or slave. The masters are the first disks.
+    pub(super) kind: PfsKind,
     pub(super) trust: Cell<Trust>,
     /// Something is wrong with it in this mount.
     pub(super) is_ailing: Cell<bool>,
@@ -63,14 +85,17 @@ impl World {
     /// A new cluster.
     pub(super) fn new(seed: u64, settings: &Settings) -> Result<Self, String> {
         let mut random = Random::new(mix(seed ^ 0x5eed));
-        let count = settings.nodes.unwrap_or_else(|| random.pick(&[3, 3, 3, 3, 3, 2, 4, 4, 5, 5, 6, 8]));
+        let drawn = random.pick(&GROUPS);
+        let (masters, slaves) = settings.nodes.map_or(drawn, |masters| (masters, 0));
         let size_bytes = random.pick(&[96 << 20, 96 << 20, 96 << 20, 5 << 30]);
         let host = Host::fresh(seed);
-        let media: Vec<Medium> = (0..count).map(|number| nodes::formatted(host, size_bytes, number)).collect();
+        let media: Vec<Medium> =
+            (0..masters + slaves).map(|number| nodes::formatted(host, size_bytes, number)).collect();
         // Making the templates is no part of the run: they are there already the next time.
         let host = Host::fresh(seed);
         let disk = |(number, medium)| Disk {
             drive: Drive::new(medium, number),
+            kind: if number < masters { PfsKind::Master } else { PfsKind::Slave },
             trust: Cell::new(Trust::Sound),
             is_ailing: Cell::new(false),
             lies: Cell::new(false),
@@ -101,9 +126,10 @@ impl World {
             time: TimeSource::now(self.host),
         };
         let drives: Vec<Drive> = self.disks.iter().map(|disk| disk.drive.clone()).collect();
+        let kinds: Vec<PfsKind> = self.disks.iter().map(|disk| disk.kind).collect();
         let made = executor::run(self.host, async {
             let cluster = nodes::open(self.host, &drives, &mut |_, _| ()).await.map_err(|error| error.to_string())?;
-            cluster.create(&new, TimeSource::random(self.host)).await.map_err(|error| error.to_string())
+            cluster.create_as(&new, &kinds, TimeSource::random(self.host)).await.map_err(|error| error.to_string())
         });
         match made {
             Ok(Ok(PfsOutcome::Done)) => {
@@ -115,16 +141,26 @@ impl World {
     }
 
     pub(super) fn quorum(&self) -> usize {
-        self.disks.len() / 2 + 1
+        self.masters().count() / 2 + 1
     }
 
-    /// Disks that may be bad at a time without anything being lost.
+    pub(super) fn masters(&self) -> impl Iterator<Item = &Disk> {
+        self.disks.iter().filter(|disk| disk.is_master())
+    }
+
+    /// Masters that may be bad at a time without anything being lost.
     pub(super) fn spare(&self) -> usize {
-        self.disks.len() - self.quorum()
+        self.masters().count() - self.quorum()
     }
 
-    pub(super) fn unsound(&self) -> usize {
-        self.disks.iter().filter(|disk| disk.trust.get() != Trust::Sound || disk.lies.get()).count()
+    /// True if nothing is lost when this disk can't be relied on any more.
+    pub(super) fn can_do_without(&self, disk: &Disk) -> bool {
+        let unsound = |disk: &&Disk| disk.is_unsound();
+        disk.is_unsound() || !disk.is_master() || self.masters().filter(unsound).count() < self.spare()
+    }
+
+    pub(super) fn all_are_sound(&self) -> bool {
+        !self.disks.iter().any(Disk::is_unsound)
     }
 
     /// The disk behind a node of the mount.
@@ -141,7 +177,8 @@ impl World {
     /// True when a quorum is in step and healthy: then everything works.
     pub(super) fn must_work(&self, fs: &FileSystem) -> bool {
         let in_step = states(fs).enumerate().filter(|(_, state)| *state == MemberState::InSync);
-        in_step.filter(|(seat, _)| self.disk_of(*seat).is_some_and(Disk::is_sound)).count() >= self.quorum()
+        let is_good = |disk: &Disk| disk.is_master() && disk.is_sound();
+        in_step.filter(|(seat, _)| self.disk_of(*seat).is_some_and(is_good)).count() >= self.quorum()
     }
 
     /// What was done up to a moment was acknowledged. The nodes in step have it.
@@ -176,8 +213,7 @@ impl World {
 
     fn strike(&self, seat: usize, kind: Kind) {
         let Some(disk) = self.disk_of(seat) else { return };
-        let may_damage = disk.trust.get() == Trust::Damaged || disk.lies.get() || self.unsound() < self.spare();
-        if kind.is_damaging() && !may_damage {
+        if kind.is_damaging() && !self.can_do_without(disk) {
             return;
         }
         let struck = disk.drive.plan.struck();
@@ -257,6 +293,14 @@ impl World {
 }
 
 impl Disk {
+    pub(super) fn is_master(&self) -> bool {
+        self.kind == PfsKind::Master
+    }
+
+    fn is_unsound(&self) -> bool {
+        self.trust.get() != Trust::Sound || self.lies.get()
+    }
+
     fn is_sound(&self) -> bool {
         self.trust.get() == Trust::Sound && !self.is_ailing.get()
     }
