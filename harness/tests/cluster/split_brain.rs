@@ -92,6 +92,6 @@ fn force_against_a_quorum_that_went_on_stops_when_they_meet() {
     forced.change_on(&[2], async |fs| fill(fs, "forced", 3).await).unwrap().unwrap();
     for nodes in [&[0, 1, 2][..], &[2, 0]] {
         let error = members.change_on(nodes, async |_| ()).unwrap_err();
-        assert!(error.to_string().contains("`cluster force`"), "{error}");
+        assert!(error.to_string().contains("`hammer2 cluster force`"), "{error}");
     }
 }

@@ -187,6 +187,8 @@ impl BlockCache {
             drop(waiting);
             match loaded.and_then(|()| self.verify(frame, place, bref)) {
                 Ok(()) => {}
+                // The device had its time.
+                Err(error @ ReadError::Device { error: DeviceError::Timeout, .. }) => return Err(error),
                 // A bad sector elsewhere in the chunk, a chunk that changed around the block, wrong bytes on their way: the
                 // block by itself may be good.
                 Err(ReadError::Device { .. } | ReadError::Corrupt(Corruption::Check(_))) if !read_again => {
