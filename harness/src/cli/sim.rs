@@ -18,7 +18,7 @@ use super::{Failure, Outcome};
 use crate::sim::{self, Counts, Ingredient, Run, Settings, Tally};
 
 /// Parts of the protocol that the specification names and the core doesn't have yet.
-const NOT_YET: [&str; 5] = ["permit", "pair", "joint", "workroot", "pin"];
+const NOT_YET: [&str; 4] = ["permit", "pair", "workroot", "pin"];
 
 /// Runs go on until so many have failed.
 const SHOWN: usize = 10;
