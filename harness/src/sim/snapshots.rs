@@ -1,6 +1,6 @@
 //! Snapshots, taken while clients work, and read on every disk that must have them when the run ends.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use hammer2_core::cluster::{MemberState, NewPfs};
 use hammer2_core::fs::{FileSystem, TimeSource};
@@ -19,7 +19,7 @@ pub(super) struct Snapshots {
     taken: RefCell<Vec<Taken>>,
     /// The states since one was begun that isn't there yet.
     under_way: RefCell<Option<Vec<Model>>>,
-    begun: RefCell<u8>,
+    begun: Cell<u64>,
 }
 
 struct Taken {
@@ -56,14 +56,14 @@ impl Session<'_> {
             return;
         }
         *snapshots.under_way.borrow_mut() = Some(vec![self.world.model.borrow().clone()]);
-        let number = *snapshots.begun.borrow() + 1;
-        *snapshots.begun.borrow_mut() = number;
+        let number = snapshots.begun.get() + 1;
+        snapshots.begun.set(number);
         let label = format!("S{number}");
         let new = NewPfs {
             label: label.as_bytes(),
             kind: PfsKind::Master,
-            clid: Uuid([number; 16]),
-            fsid: Uuid([!number; 16]),
+            clid: uuid(1, number),
+            fsid: uuid(2, number),
             time: TimeSource::now(self.host),
         };
         let is_taken = self.commit("snapshot", self.fs.snapshot(&new)).await;
@@ -74,6 +74,13 @@ impl Session<'_> {
             snapshots.taken.borrow_mut().push(Taken { label, states, holders });
         }
     }
+}
+
+/// One that nothing else in a run has; the last byte is left to nodes.
+fn uuid(kind: u8, number: u64) -> Uuid {
+    let mut bytes = [kind; 16];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    Uuid(bytes)
 }
 
 impl World {
