@@ -119,6 +119,9 @@ impl Session<'_> {
 
     async fn step(&self) -> &'static str {
         let kind = self.random.borrow_mut().below(100);
+        if self.random.borrow_mut().percent(1) {
+            return self.administer().await;
+        }
         match kind {
             0..7 => {
                 self.sync().await;
@@ -140,9 +143,32 @@ impl Session<'_> {
         }
     }
 
+    /// What an administrator does while others work.
+    async fn administer(&self) -> &'static str {
+        let kind = self.random.borrow_mut().below(3);
+        match kind {
+            0 => {
+                self.snapshot().await;
+                "snapshot"
+            }
+            1 => {
+                if self.commit("bulkfree", self.fs.bulkfree()).await {
+                    self.world.tally.borrow_mut().verdict("bulkfreed");
+                }
+                "bulkfree"
+            }
+            _ => {
+                if self.commit("scrub", self.fs.scrub()).await {
+                    self.world.tally.borrow_mut().verdict("scrubbed");
+                }
+                "scrub"
+            }
+        }
+    }
+
     /// A sync; true if it was acknowledged.
     pub(super) async fn sync(&self) -> bool {
-        let synced = self.commit(self.fs.sync()).await;
+        let synced = self.commit("sync", self.fs.sync()).await;
         if synced {
             self.world.tally.borrow_mut().acked_syncs += 1;
         }
@@ -150,10 +176,10 @@ impl Session<'_> {
     }
 
     /// Something that commits all there is; false if it wasn't acknowledged.
-    pub(super) async fn commit<T>(&self, work: impl Future<Output = Result<T, Error>>) -> bool {
+    pub(super) async fn commit<T>(&self, what: &str, work: impl Future<Output = Result<T, Error>>) -> bool {
         let error = self.committed(work).await.err();
         if let Some(error) = &error {
-            self.judge("sync", error, true);
+            self.judge(what, error, true);
         }
         error.is_none()
     }
@@ -263,6 +289,7 @@ impl Session<'_> {
             Ok(made) if is_allowed => {
                 self.world.model.borrow_mut().apply(change, made);
                 self.world.history.borrow_mut().changed(&self.world.model.borrow());
+                self.world.snapshots.changed(&self.world.model.borrow());
             }
             Ok(_) => self.violation(format!("{what} was done though it is impossible")),
             Err(error) => self.judge(what, &error, is_allowed),

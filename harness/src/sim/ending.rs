@@ -49,6 +49,6 @@ impl World {
                 return Err(format!("I29: disk {number}: {} problems, the first: {problem}", problems.len()));
             }
         }
-        Ok(())
+        self.check_snapshots()
     }
 }

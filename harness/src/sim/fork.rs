@@ -42,7 +42,7 @@ impl World {
     }
 
     /// Changes something and syncs it.
-    async fn leave_a_mark(&self, fs: &FileSystem, name: &[u8], is_ours: bool) -> Result<(), String> {
+    pub(super) async fn leave_a_mark(&self, fs: &FileSystem, name: &[u8], is_ours: bool) -> Result<(), String> {
         let number = self.tally.borrow().operations;
         let name = [name, number.to_string().as_bytes()].concat();
         let made = fs.create(Inum::PFS_ROOT, &name, &NewFile::new(FileKind::Regular, 0o644)).await;

@@ -18,9 +18,11 @@ mod mounting;
 mod nodes;
 mod plan;
 mod reading;
+mod rewound;
 mod rounds;
 mod settings;
 mod shrink;
+mod snapshots;
 mod tally;
 mod world;
 

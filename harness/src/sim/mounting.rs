@@ -44,10 +44,15 @@ impl World {
 
     /// Mounts seats to look at them.
     pub(super) async fn mount(&self, seats: &[Seat]) -> Result<FileSystem, Refused> {
+        self.mount_label(seats, LABEL).await
+    }
+
+    /// The same with another PFS than the clients'.
+    pub(super) async fn mount_label(&self, seats: &[Seat], label: &[u8]) -> Result<FileSystem, Refused> {
         let mounted = async {
             let cluster = self.open(seats).await?;
             cluster.set_protocol(self.settings.without.map_or(Protocol::default(), Protocol::without));
-            FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(LABEL), mount_options(seats.len())).await
+            FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(label), mount_options(seats.len())).await
         };
         mounted.await.map_err(|error| self.refused(&error))
     }

@@ -33,6 +33,9 @@ impl World {
         if self.chance("forked", 2) && self.all_are_sound() && self.masters().count() > 1 {
             return self.fork();
         }
+        if self.chance("rewound", 2) && self.can_be_rewound() {
+            return self.rewound();
+        }
         if self.chance("minority", 12) && self.quorum() > 1 {
             return self.minority();
         }
@@ -64,6 +67,7 @@ impl World {
         if returns_old && let Some(old) = &self.disks[number].old {
             *self.disks[number].drive.disk.medium.borrow_mut() = old.image();
             self.disks[number].trust.set(Trust::Forgetful);
+            self.snapshots.lost_by(number);
             self.tally.borrow_mut().fault("returned-old");
         } else if is_written && self.disks[number].trust.get() == Trust::Sound {
             let drive = self.disks[number].drive.clone();
@@ -192,8 +196,14 @@ impl World {
             masters -= usize::from(self.disks[*number].is_master() && !is_left_out);
             !is_left_out
         });
-        let seats: Vec<Seat> = numbers.into_iter().map(Seat::Member).collect();
+        let mut seats: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();
         self.tally.borrow_mut().fault("minority");
+        if self.chance("copied-minority", 40) && seats.len() < hammer2_core::cluster::MAX_NODES {
+            self.tally.borrow_mut().fault("copied-minority");
+            let number = numbers[self.random.borrow_mut().index(numbers.len())];
+            let image = self.disks[number].drive.disk.medium.borrow().image();
+            seats.push(Seat::Other(Drive::new(image, number)));
+        }
         *self.plan.borrow_mut() = Plan::quiet(0);
         self.run(async {
             match self.mount_writable(&seats).await {

@@ -39,5 +39,15 @@ impl Settings {
 }
 
 /// What is done to disks between two mounts.
-pub(super) const BETWEEN: [&str; 8] =
-    ["absent", "swapped", "returned-old", "foreign-write", "cloned", "blank", "forked", "minority"];
+pub(super) const BETWEEN: [&str; 10] = [
+    "absent",
+    "swapped",
+    "returned-old",
+    "foreign-write",
+    "cloned",
+    "blank",
+    "forked",
+    "minority",
+    "rewound",
+    "copied-minority",
+];

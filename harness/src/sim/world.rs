@@ -17,6 +17,7 @@ use super::mounting::states;
 use super::nodes::{self, Drive, LABEL};
 use super::plan::{Crash, Plan};
 use super::settings::Settings;
+use super::snapshots::Snapshots;
 use super::tally::Tally;
 use hammer2_core::random::{Random, mix};
 
@@ -75,6 +76,7 @@ pub(super) struct World {
     pub(super) disks: Vec<Disk>,
     pub(super) model: RefCell<Model>,
     pub(super) history: RefCell<History>,
+    pub(super) snapshots: Snapshots,
     pub(super) tally: RefCell<Tally>,
     pub(super) plan: RefCell<Plan>,
     /// The disks of the nodes of the mount, in its order; none for what is no disk of the cluster.
@@ -109,6 +111,7 @@ impl World {
             disks: media.into_iter().enumerate().map(disk).collect(),
             model: RefCell::new(Model::new()),
             history: RefCell::new(History::new(Model::new())),
+            snapshots: Snapshots::default(),
             tally: RefCell::default(),
             plan: RefCell::new(Plan::quiet(0)),
             seats: RefCell::default(),
@@ -225,6 +228,9 @@ impl World {
         if kind != Kind::Slow {
             disk.is_ailing.set(true);
         }
+        if kind.is_damaging() {
+            self.snapshots.lost_by(disk.drive.number);
+        }
         if kind.is_damaging() && kind != Kind::LyingFlush {
             disk.trust.set(Trust::Damaged);
         }
@@ -256,6 +262,7 @@ impl World {
         self.host.power_on();
         self.settle();
         self.heal();
+        self.snapshots.give_up();
         result
     }
 
@@ -301,7 +308,7 @@ impl Disk {
         self.trust.get() != Trust::Sound || self.lies.get()
     }
 
-    fn is_sound(&self) -> bool {
+    pub(super) fn is_sound(&self) -> bool {
         self.trust.get() == Trust::Sound && !self.is_ailing.get()
     }
 }
