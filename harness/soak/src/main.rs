@@ -1,0 +1,123 @@
+//! Long work on a mounted cluster whose disks fail: `scripts/soak` runs it.
+//!
+//! ```text
+//!  clients (client.rs) -> mount of the cluster -> the hammer2 tool (server.rs) -> disks, served by FUSE, that break (disks/)
+//!     each with a model of what must be there                                       broken and mended by breaker.rs
+//! ```
+//!
+//! Rounds (soak.rs) end with an unmount, a kill or a power cut; between them disks are replaced, snapshots compared, space given
+//! back, everything scrubbed (upkeep.rs). What is seen becomes JSON and a plot (record.rs, plot.rs).
+#![forbid(unsafe_code)]
+
+mod breaker;
+mod client;
+mod dice;
+mod disks;
+mod failure;
+mod interrupt;
+mod latency;
+mod perform;
+mod plot;
+mod record;
+mod rig;
+mod server;
+mod soak;
+mod tree;
+mod upkeep;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use failure::{Failure, Result};
+use interrupt::Interrupt;
+use record::Record;
+
+/// Works on mounted clusters whose disks fail.
+#[derive(Parser)]
+#[command(name = "hammer2-soak")]
+struct Arguments {
+    /// The hammer2 tool
+    #[arg(long)]
+    tool: PathBuf,
+    /// An empty folder, best in memory
+    #[arg(long)]
+    folder: PathBuf,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Work until the time is over, then compare everything
+    Run {
+        /// Seconds
+        #[arg(long)]
+        seconds: u64,
+        /// The same seed gives the same disks, faults and steps, as far as time allows
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Where soak.json and soak.svg are put
+        #[arg(long)]
+        output: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Violation(what)) => {
+            eprintln!("FAILED  {what}");
+            ExitCode::FAILURE
+        }
+        Err(other) => {
+            eprintln!("hammer2-soak: {other}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let interrupt = Interrupt::watch()?;
+    let Arguments { tool, folder, what } = arguments;
+    match what {
+        What::Run { seconds, seed, output } => {
+            let seed = seed.unwrap_or_else(random_seed);
+            eprintln!("seed {seed}");
+            let plan = soak::Plan { tool, folder, time: Duration::from_secs(seconds), seed };
+            let mut record = Record::new();
+            let outcome = soak::run(plan, &interrupt, &mut record);
+            keep(&record, seed, &outcome, &output)?;
+            outcome.map_err(|failure| match failure {
+                Failure::Violation(what) => Failure::Violation(format!("seed {seed}: {what}")),
+                other => other,
+            })
+        }
+    }
+}
+
+/// Writes what was seen, however it ended.
+fn keep(record: &Record, seed: u64, outcome: &Result<()>, output: &Path) -> Result<()> {
+    let outcome = outcome.as_ref().err().map_or("ok".to_owned(), ToString::to_string);
+    let json = record.json(seed, &outcome);
+    std::fs::create_dir_all(output)?;
+    std::fs::write(output.join("soak.json"), format!("{json}\n"))?;
+    plot::draw(record, &output.join("soak.svg"))?;
+    for (what, count) in &record.totals {
+        println!("{count:9} {what}");
+    }
+    println!("{:9} MiB resident at most", json["most_resident_bytes"].as_u64().unwrap_or(0) >> 20);
+    for class in latency::CLASSES {
+        let of = record.latencies.of(class);
+        println!("{class:>9}: {of}");
+    }
+    Ok(())
+}
+
+/// Any: it is said, so that it can be given again.
+fn random_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos()) << 16 ^ now.as_secs()
+}
