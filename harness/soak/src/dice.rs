@@ -16,9 +16,9 @@ pub(crate) enum Act {
 }
 
 /// Files and directories a client has at most.
-const MOST_PATHS: usize = 160;
+const MOST_PATHS: usize = 120;
 const MOST_DIRECTORIES: usize = 16;
-const MOST_FILE_BYTES: u64 = 2 << 20;
+const MOST_FILE_BYTES: u64 = 1 << 20;
 const NAMES: usize = 60;
 
 /// Throws acts for one client, whose tree is below the directory `home`.

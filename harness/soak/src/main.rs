@@ -9,11 +9,13 @@
 //! back, everything scrubbed (upkeep.rs). What is seen becomes JSON and a plot (record.rs, plot.rs).
 #![forbid(unsafe_code)]
 
+mod beside;
 mod breaker;
 mod client;
 mod dice;
 mod disks;
 mod failure;
+mod hang;
 mod interrupt;
 mod latency;
 mod perform;
@@ -34,6 +36,9 @@ use clap::{Parser, Subcommand};
 use failure::{Failure, Result};
 use interrupt::Interrupt;
 use record::Record;
+use rig::Rig;
+
+const BESIDE_DISK_BYTES: u64 = 2 << 30;
 
 /// Works on mounted clusters whose disks fail.
 #[derive(Parser)]
@@ -62,6 +67,24 @@ enum What {
         /// Where soak.json and soak.svg are put
         #[arg(long)]
         output: PathBuf,
+    },
+    /// Run a program on a mount of three masters, at $MOUNT, while their disks fail and return
+    Beside {
+        /// The seed of the faults
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The program and its arguments
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Measure what a hanging disk, one of three, does to latencies
+    Hang {
+        /// Seconds before it hangs, and after it was left out
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// The seed of the operations
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
 }
 
@@ -95,6 +118,30 @@ fn run(arguments: Arguments) -> Result<()> {
                 other => other,
             })
         }
+        What::Beside { seed, command } => {
+            let rig = Rig::new(&tool, &folder, 3, BESIDE_DISK_BYTES, seed)?;
+            let seen = beside::run(&rig, &command, seed, &interrupt)?;
+            let beside::Seen { faults, nodes_left, nodes_back } = seen;
+            println!("faults: {faults}, nodes left {nodes_left}, back {nodes_back}; all disks hold the same");
+            // Without any it would be no test.
+            if nodes_left > 0 { Ok(()) } else { Err(Failure::unusable("no node has left: the program was too quick")) }
+        }
+        What::Hang { seconds, seed } => {
+            let rig = Rig::new(&tool, &folder, 3, soak::DISK_BYTES, seed)?;
+            let phases = hang::run(&rig, Duration::from_secs(seconds), seed, &interrupt)?;
+            show("healthy", &phases.healthy);
+            println!("left out after {:.1} s", phases.left_out_after.as_secs_f64());
+            show("until then", &phases.until_left_out);
+            show("without it", &phases.without_it);
+            Ok(())
+        }
+    }
+}
+
+fn show(title: &str, latencies: &latency::Latencies) {
+    println!("{title}");
+    for class in latency::CLASSES {
+        println!("{class:>9}: {}", latencies.of(class));
     }
 }
 
@@ -109,10 +156,7 @@ fn keep(record: &Record, seed: u64, outcome: &Result<()>, output: &Path) -> Resu
         println!("{count:9} {what}");
     }
     println!("{:9} MiB resident at most", json["most_resident_bytes"].as_u64().unwrap_or(0) >> 20);
-    for class in latency::CLASSES {
-        let of = record.latencies.of(class);
-        println!("{class:>9}: {of}");
-    }
+    show("latencies", &record.latencies);
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use crate::server::Server;
 use crate::upkeep::Upkeep;
 
 pub(crate) const NODES: usize = 5;
-pub(crate) const DISK_BYTES: u64 = 768 << 20;
+pub(crate) const DISK_BYTES: u64 = 1 << 30;
 const CLIENTS: usize = 4;
 
 /// A client that takes longer for anything hangs: several deadlines one after the other are less.
