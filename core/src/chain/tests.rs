@@ -53,7 +53,7 @@ fn indirect(keybits: u8, at: u64) -> Blockref {
 fn first_leaf(blocks: &BlockCache, root: &[Blockref]) -> Result<Option<Blockref>, ChainError> {
     let mut cursor = Cursor::new(KeyRange::ALL);
     let holder =
-        Holder { block: Blockref::EMPTY.name(), array: BlockArray::of(root, KeyRange::ALL), trust: Trust::Unchecked };
+        Holder { block: BlockName::HEADER, array: BlockArray::of(root, KeyRange::ALL), trust: Trust::Unchecked };
     let mut loads = 0;
     let mut work = pin!(load_missing(blocks, || {
         loads += 1;
