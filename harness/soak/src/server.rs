@@ -24,6 +24,8 @@ pub(crate) struct Counters {
     pub(crate) memory_bytes: u64,
     pub(crate) memory_peak_bytes: u64,
     pub(crate) free_bytes: u64,
+    /// How the cluster is, in its own words.
+    pub(crate) cluster: String,
     /// The nodes that take part.
     pub(crate) in_sync: Vec<usize>,
 }
@@ -155,9 +157,11 @@ impl Counters {
         let number = |text: &str| text.split(' ').find_map(|word| word.parse().ok());
         let (used, peak) = parts.next()?.split_once(", at most ")?;
         let free_bytes = number(parts.next()?)?;
+        let cluster = parts.collect::<Vec<_>>().join("; ");
         let in_sync = line.split(" is in sync").filter_map(|text| text.rsplit_once(' ')?.1.parse().ok());
         let in_sync = in_sync.take(line.matches(" is in sync").count()).collect();
-        Some(Self { counts, memory_bytes: number(used)?, memory_peak_bytes: number(peak)?, free_bytes, in_sync })
+        let (memory_bytes, memory_peak_bytes) = (number(used)?, number(peak)?);
+        Some(Self { counts, memory_bytes, memory_peak_bytes, free_bytes, cluster, in_sync })
     }
 
     /// One of the counters.

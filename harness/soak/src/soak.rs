@@ -123,7 +123,12 @@ impl Soak<'_> {
         record.count("operations", direction.acts.into_inner());
         record.count("syncs", direction.syncs.into_inner());
         outcome.map_err(|failure| match failure {
-            Failure::Violation(what) => Failure::Violation(format!("{what}\nthe server said:\n{}", server.said())),
+            Failure::Violation(what) => {
+                // It tells of nodes that left within a second.
+                thread::sleep(Duration::from_secs(2));
+                let cluster = server.counters().map(|counters| counters.cluster).unwrap_or_default();
+                Failure::Violation(format!("{what}\nthe server said:\n{}\n{cluster}", server.said()))
+            }
             other => other,
         })
     }
