@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
 
-/// Memory the tool is given.
-const TOOL_MEMORY_MIB: &str = "64";
 const IMAGE_BYTES: u64 = 4 << 30;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -21,6 +19,8 @@ const POOL: &str = "hammer2-bench";
 /// A filesystem to measure.
 pub struct Candidate {
     kind: Kind,
+    /// What the tool is given.
+    memory_mib: u16,
     tool: PathBuf,
     images: Vec<PathBuf>,
     directory: PathBuf,
@@ -63,13 +63,13 @@ pub struct Mounted<'c> {
 }
 
 /// All that can be measured here.
-pub fn all(tool: &Path, folder: &Path, copies: Copies) -> io::Result<Vec<Candidate>> {
+pub fn all(tool: &Path, folder: &Path, copies: Copies, memory_mib: u16) -> io::Result<Vec<Candidate>> {
     let mut found = Vec::new();
     for kind in copies.kinds().iter().copied() {
         let images = (0..kind.images()).map(|number| folder.join(format!("image{number}"))).collect();
         let directory = folder.join("mnt");
         fs::create_dir_all(&directory)?;
-        let candidate = Candidate { kind, tool: tool.to_owned(), images, directory };
+        let candidate = Candidate { kind, memory_mib, tool: tool.to_owned(), images, directory };
         match candidate.mount_new().and_then(Mounted::unmount) {
             Ok(_) => found.push(candidate),
             Err(error) if !kind.is_needed() => eprintln!("{}: left out: {error}", candidate.name()),
@@ -158,13 +158,14 @@ impl Mounted<'_> {
     }
 
     fn mount(&mut self) -> io::Result<()> {
-        let Candidate { kind, tool, images, directory } = self.candidate;
+        let Candidate { kind, memory_mib, tool, images, directory } = self.candidate;
         let before = device(directory)?;
         let mut command = Command::new("mount");
         match kind {
             Kind::Ours | Kind::Masters => {
                 let mut command = Command::new(tool);
-                command.args(["mount", "-f", "--memory", TOOL_MEMORY_MIB]).arg(self.candidate.target()).arg(directory);
+                command.args(["mount", "-f", "--memory", &memory_mib.to_string()]);
+                command.arg(self.candidate.target()).arg(directory);
                 self.server = Some(command.spawn()?);
             }
             Kind::Limit => {
