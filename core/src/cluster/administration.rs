@@ -1,7 +1,7 @@
 //! Changing which PFSs there are (spec 9.1 and 9.2), and giving back space.
 
 use super::pfs::find_pfs;
-use super::{Cluster, Modification, NodeIndex, OpError, Outcome, PfsSelector, Slot};
+use super::{Cluster, Ingredient, Modification, NodeIndex, OpError, Outcome, PfsSelector, Slot};
 use crate::media::inode::InodeFlags;
 use crate::media::{
     CheckMethod, Compression, FileKind, Inode, Inum, Key, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid,
@@ -103,7 +103,9 @@ impl Cluster {
     /// The same, done otherwise than usual.
     pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, OpError> {
         self.prepare().await?;
-        self.flush().await?;
+        if self.has(Ingredient::Pair) {
+            self.flush().await?;
+        }
         let mut counts = BulkfreeCounts::default();
         for index in self.in_sync().iter() {
             match self.member(index).node.bulkfree(options).await {

@@ -36,7 +36,7 @@ impl Cluster {
         let order = |(index, copy)| (index, self.member(index).node.modify(tid, copy));
         let answers = join_all(self.heap, orders.into_iter().map(order)).await?;
         let agreed = agree(&answers, &self.electorate.get());
-        agreed.leave.iter().for_each(|(index, why)| self.eject(*index, *why));
+        self.part_with(&agreed.leave);
         match agreed.answer {
             Some(answer) => answer,
             None => Err(self.suspend()),
