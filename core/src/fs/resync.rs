@@ -109,6 +109,8 @@ impl FileSystem {
 
     /// Changes who the members are, or what one of them is. Changes of files wait meanwhile.
     pub async fn change_members(&self, change: Change) -> Result<(), Error> {
+        // Who goes isn't copied to any more.
+        let _only = self.resyncs.change().await;
         let _changing = self.changing().await?;
         self.sync_inside().await?;
         Ok(self.cluster.change_members(change).await?)

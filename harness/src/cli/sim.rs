@@ -17,9 +17,6 @@ use super::session::Settings as ToolSettings;
 use super::{Failure, Outcome};
 use crate::sim::{self, Counts, Ingredient, Run, Settings, Tally};
 
-/// Parts of the protocol that the specification names and on which nothing simulated depends: docs/cluster.md says why.
-const NOT_YET: [&str; 1] = ["joint"];
-
 /// Runs go on until so many have failed.
 const SHOWN: usize = 10;
 
@@ -31,7 +28,7 @@ const SHOWN: usize = 10;
 #[command(after_help = "Exit status:
   0  nothing was wrong in any run
   1  a promise was broken; the line that says so says how to see it again
-  2  wrong usage, or an ingredient that the core doesn't have yet")]
+  2  wrong usage")]
 pub(super) struct Sim {
     /// How many runs
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -68,13 +65,8 @@ pub(super) struct Sim {
     json: bool,
 }
 
-/// The rules that runs depend on.
-fn rules() -> impl Iterator<Item = Ingredient> {
-    Ingredient::ALL.into_iter().filter(|ingredient| !NOT_YET.contains(&ingredient.name()))
-}
-
 fn ingredient_names() -> Vec<&'static str> {
-    rules().map(Ingredient::name).chain(NOT_YET).collect()
+    Ingredient::ALL.map(Ingredient::name).to_vec()
 }
 
 fn fault_names() -> Vec<&'static str> {
@@ -84,9 +76,10 @@ fn fault_names() -> Vec<&'static str> {
 impl Sim {
     pub(super) fn run(&self, _: &ToolSettings, output: &mut Output) -> Result<Outcome, Failure> {
         if self.rules {
-            return rules().try_for_each(|rule| output.line(rule.name())).map(|()| Outcome::Good);
+            let mut rules = Ingredient::ALL.into_iter();
+            return rules.try_for_each(|rule| output.line(rule.name())).map(|()| Outcome::Good);
         }
-        let settings = self.settings()?;
+        let settings = self.settings();
         if self.trace && log::set_logger(&Trace).is_ok() {
             log::set_max_level(log::LevelFilter::Debug);
         }
@@ -111,19 +104,17 @@ impl Sim {
         Ok(if failed.is_empty() { Outcome::Good } else { Outcome::Bad })
     }
 
-    fn settings(&self) -> Result<Settings, Failure> {
-        let find = |name: &String| {
-            let known = rules().find(|ingredient| ingredient.name() == name);
-            known.ok_or_else(|| Failure::unusable(format_args!("nothing that is simulated depends on it: {name}")))
-        };
+    fn settings(&self) -> Settings {
+        // The names are checked by now.
+        let find = |name: &String| Ingredient::ALL.into_iter().find(|ingredient| ingredient.name() == name);
         let default = Settings::default();
-        Ok(Settings {
+        Settings {
             nodes: self.nodes.map(usize::from),
             steps: self.steps.unwrap_or(default.steps),
             left_out: self.no_faults.clone(),
             crashes: !self.no_crashes,
-            without: self.without.as_ref().map(find).transpose()?,
-        })
+            without: self.without.as_ref().and_then(find),
+        }
     }
 
     /// Runs all seeds on several threads and hands the results over in the seeds' order, until `take` has enough.

@@ -22,7 +22,6 @@ use super::medium::Medium;
 use hammer2_core::random::Random;
 
 pub(super) const HEAP: Heap = &Global;
-pub(super) const LABEL: &[u8] = b"WORK";
 const MEMORY_BYTES_PER_NODE: usize = 2 << 20;
 
 impl std::fmt::Debug for Drive {
@@ -121,11 +120,11 @@ pub(super) async fn problems(host: &'static Host, drive: &Drive) -> Vec<String> 
 const FOREIGN: Inum = Inum(1 << 40);
 
 /// Somebody else's kernel, which knows nothing of clusters, mounts one disk and makes a file.
-pub(super) async fn write_as_foreigner(host: &'static Host, drive: &Drive) -> Result<(), NodeError> {
+pub(super) async fn write_as_foreigner(host: &'static Host, drive: &Drive, label: &[u8]) -> Result<(), NodeError> {
     let Ok(node) = node::open(HEAP, drive.open(host), NodeOptions::default()).await else { return Ok(()) };
     node.recover().await?;
     let root = Slot(0);
-    node.execute(Command::OpenPfs { label: LABEL, into: root }).await?;
+    node.execute(Command::OpenPfs { label, into: root }).await?;
     let record = node.record(root).await?;
     let tid = ModifyTid(record.modify_tid.0 + 1);
     let mut inode = Inode::new(FileKind::Regular);

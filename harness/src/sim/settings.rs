@@ -39,7 +39,7 @@ impl Settings {
 }
 
 /// What is done to disks between two mounts.
-pub(super) const BETWEEN: [&str; 10] = [
+pub(super) const BETWEEN: [&str; 12] = [
     "absent",
     "swapped",
     "returned-old",
@@ -50,4 +50,6 @@ pub(super) const BETWEEN: [&str; 10] = [
     "minority",
     "rewound",
     "copied-minority",
+    "member-change",
+    "halves",
 ];
