@@ -34,6 +34,8 @@ enum Class {
     Nonsense,
     /// Memory ran out; the next call may work.
     Resource,
+    /// The disks are full.
+    Full,
     /// The cluster can't do it.
     Trouble,
 }
@@ -41,8 +43,8 @@ enum Class {
 fn class(error: &Error) -> Class {
     match error {
         Error::NoMemory | Error::TooManyOpen => Class::Resource,
-        Error::NoSpace
-        | Error::NoQuorum { .. }
+        Error::NoSpace => Class::Full,
+        Error::NoQuorum { .. }
         | Error::Refused(_)
         | Error::Alarm(_)
         | Error::Resync(_)
@@ -113,6 +115,8 @@ impl Session<'_> {
         match class(error) {
             Class::Nonsense if is_allowed => self.violation(format!("I13: {what}: \"{error}\" of what is there")),
             Class::Nonsense | Class::Resource => {}
+            Class::Full if self.world.is_tight() => self.world.tally.borrow_mut().verdict("no-space"),
+            Class::Full => self.violation(format!("I25: {what}: \"{error}\" though there is room")),
             Class::Trouble => {
                 if self.world.must_work(self.fs) {
                     self.violation(format!("I14: {what}: \"{error}\" though a quorum is healthy"));

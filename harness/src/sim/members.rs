@@ -145,6 +145,7 @@ impl Session<'_> {
         }
         let before = group.parts()[0].clone();
         group.may_become(after.clone());
+        self.world.tally.borrow_mut().fault("member-change");
         log::info!("member {name}: {after:?}");
         let changed = self.committed(change).await;
         match changed {

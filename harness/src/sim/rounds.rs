@@ -87,7 +87,7 @@ impl World {
             *disk.drive.disk.medium.borrow_mut() = old.image();
             self.distrust(number, Trust::Forgetful);
             self.tally.borrow_mut().fault("returned-old");
-        } else if is_written && group.part(number).is_some() && group.trust(number) == Trust::Sound {
+        } else if is_written && !group.is_unsettled() && group.part(number).is_some() && group.trust(number) == Trust::Sound {
             let drive = disk.drive.clone();
             *self.plan.borrow_mut() = Plan::quiet(0);
             let written = self.run(async { Ok(nodes::write_as_foreigner(self.host, &drive, group.label).await) })?;

@@ -40,6 +40,9 @@ const GROUPS: [(usize, usize); 16] = [
     (1, 1),
 ];
 
+/// A disk that clients fill.
+const SMALL_BYTES: u64 = 32 << 20;
+
 /// A disk.
 pub(super) struct Disk {
     pub(super) drive: Drive,
@@ -71,14 +74,20 @@ pub(super) struct World {
 }
 
 impl World {
+    /// True if some disk may be full.
+    pub(super) fn is_tight(&self) -> bool {
+        self.disks.iter().any(|disk| disk.drive.disk.medium.borrow().size_bytes() <= SMALL_BYTES)
+    }
+
     /// New clusters.
     pub(super) fn new(seed: u64, settings: &Settings) -> Result<Self, String> {
         let mut random = Random::new(mix(seed ^ 0x5eed));
-        let size_bytes = random.pick(&[96 << 20, 96 << 20, 96 << 20, 5 << 30]);
         let groups = draw_groups(&mut random, settings);
         let count = groups[0].parts()[0].len();
         let host = Host::fresh(seed);
-        let media: Vec<Medium> = (0..count).map(|number| nodes::formatted(host, size_bytes, number)).collect();
+        let sizes = draw_sizes(&mut random, count);
+        let size = |number: usize| sizes[number];
+        let media: Vec<Medium> = (0..count).map(|number| nodes::formatted(host, size(number), number)).collect();
         // Making the templates is no part of the run: they are there already the next time.
         let host = Host::fresh(seed);
         let disk = |(number, medium)| Disk {
@@ -173,9 +182,7 @@ impl World {
     pub(super) fn distrust(&self, disk: usize, trust: Trust) {
         for group in &self.groups {
             group.snapshots.lost_by(disk);
-            if trust == Trust::Damaged || group.part(disk).is_some() {
-                group.set_trust(disk, trust);
-            }
+            group.set_trust(disk, trust);
         }
     }
 
@@ -331,6 +338,18 @@ impl World {
             disk.lies.set(false);
         }
     }
+}
+
+/// How large disks are: mostly there is room, now and then one or all of them have too little.
+fn draw_sizes(random: &mut Random, count: usize) -> Vec<u64> {
+    let usual = random.pick(&[96 << 20, 96 << 20, 96 << 20, 5 << 30]);
+    let mut sizes = vec![usual; count];
+    match random.below(100) {
+        0..4 => sizes.fill(SMALL_BYTES),
+        4..8 => sizes[random.index(count)] = SMALL_BYTES,
+        _ => {}
+    }
+    sizes
 }
 
 /// The clusters of a run.
