@@ -186,8 +186,8 @@ impl Cluster {
             let node = &self.member(index).node;
             let added = match add_root(node, tid, new.label, own, origin).await {
                 Ok(()) => match node.flush().await {
-                    // Not done, then: no later commit may take it along.
-                    Err(error) if node.fault().is_none() => {
+                    // Not done, then: no later commit may take it along. Of several nodes, the one leaves instead.
+                    Err(error) if node.fault().is_none() && nodes.len() == 1 => {
                         *self.half_made.borrow_mut() = heapless::Vec::from_slice(new.label).ok();
                         Err(error)
                     }
@@ -196,7 +196,7 @@ impl Cluster {
                 failed => failed,
             };
             if let Err(error) = added {
-                // If that fails, too, it is done before anything else is.
+                // If that fails, too, it is done before anything else is. The other nodes keep theirs.
                 let _ = self.take_back().await;
                 self.failed(index, error)?;
             }

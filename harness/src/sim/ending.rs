@@ -39,6 +39,7 @@ impl World {
             (0..self.disks.len()).filter(|number| usable(number) && is_seated(number)).collect();
         let seats: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();
         *self.plan.borrow_mut() = Plan::quiet(0);
+        let mut in_step = Vec::new();
         self.run(async {
             let mounted = self.mount_writable(&seats).await;
             let fs = mounted.map_err(|refused| format!("I33: at the end, not mounted: {}", refused.0))?;
@@ -47,19 +48,28 @@ impl World {
             }
             let behind: Vec<_> = fs.nodes_behind().collect();
             for node in behind {
-                let done = fs.resync(node).await;
-                done.map_err(|error| format!("I17: at the end, node {} isn't brought in step: {error}", node.0))?;
+                match fs.resync(node).await {
+                    Err(_) if self.is_tight() => self.tally.borrow_mut().verdict("no-space-to-resync"),
+                    done => {
+                        done.map_err(|error| {
+                            format!("I17: at the end, node {} isn't brought in step: {error}", node.0)
+                        })?;
+                    }
+                }
             }
             let is_member = |node: usize| self.seats.borrow()[node].is_some_and(|disk| group.part(disk).is_some());
-            let is_out = |(node, state): &(usize, MemberState)| is_member(*node) && *state != MemberState::InSync;
+            let is_out = |(node, state): &(usize, MemberState)| {
+                is_member(*node) && *state != MemberState::InSync && !self.is_tight()
+            };
             if let Some((node, state)) = states(&fs).enumerate().find(is_out) {
                 return Err(format!("I17: at the end, node {node} is {state:?}"));
             }
             fs.sync().await.map_err(|error| format!("I14: at the end: {error}"))?;
+            in_step.extend(self.disks_in_step(&fs));
             Ok(())
         })?;
         let wanted = group.model.borrow().clone();
-        numbers.retain(|number| group.part(*number).is_some());
+        numbers.retain(|number| in_step.contains(number));
         for number in numbers {
             let alone = [Seat::Member(number)];
             let found = self.run(async {

@@ -9,6 +9,7 @@ mod device;
 mod ending;
 mod executor;
 mod faults;
+mod forged;
 mod fork;
 mod group;
 mod halves;

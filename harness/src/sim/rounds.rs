@@ -47,10 +47,18 @@ impl World {
             return self.halves();
         }
         let is_whole = !is_alone && !self.group().is_unsettled();
-        if self.chance("forked", 2) && is_whole && self.all_are_sound() && self.group().masters().len() > 1 {
+        if self.chance("forked", 2)
+            && is_whole
+            && !self.is_tight()
+            && self.all_are_sound()
+            && self.group().masters().len() > 1
+        {
             return self.fork();
         }
-        if self.chance("rewound", 2) && is_whole && self.can_be_rewound() {
+        if self.chance("forged", 3) && is_whole && self.can_be_forged() {
+            return self.forged();
+        }
+        if self.chance("rewound", 2) && is_whole && !self.is_tight() && self.can_be_rewound() {
             return self.rewound();
         }
         if self.chance("minority", 12) && is_whole && self.group().quorum() > 1 {
@@ -87,7 +95,11 @@ impl World {
             *disk.drive.disk.medium.borrow_mut() = old.image();
             self.distrust(number, Trust::Forgetful);
             self.tally.borrow_mut().fault("returned-old");
-        } else if is_written && !group.is_unsettled() && group.part(number).is_some() && group.trust(number) == Trust::Sound {
+        } else if is_written
+            && !group.is_unsettled()
+            && group.part(number).is_some()
+            && group.trust(number) == Trust::Sound
+        {
             let drive = disk.drive.clone();
             *self.plan.borrow_mut() = Plan::quiet(0);
             let written = self.run(async { Ok(nodes::write_as_foreigner(self.host, &drive, group.label).await) })?;
@@ -174,7 +186,7 @@ impl World {
             let fs = match self.mount_writable(seats).await {
                 Ok(fs) => fs,
                 Err(Refused(name)) => {
-                    let is_excused = self.sound_seats(seats).len() < seats.len();
+                    let is_excused = self.sound_seats(seats).len() < seats.len() || self.is_tight();
                     let why = format!("I33: a quorum of sound disks isn't mounted: {name}");
                     return if is_excused { Ok(false) } else { Err(why) };
                 }

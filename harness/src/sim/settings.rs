@@ -39,11 +39,12 @@ impl Settings {
 }
 
 /// What is done to disks between two mounts.
-pub(super) const BETWEEN: [&str; 12] = [
+pub(super) const BETWEEN: [&str; 13] = [
     "absent",
     "swapped",
     "returned-old",
     "foreign-write",
+    "forged",
     "cloned",
     "blank",
     "forked",

@@ -79,7 +79,7 @@ impl Session<'_> {
 
 impl World {
     /// The sound disks that are in step.
-    fn disks_in_step(&self, fs: &FileSystem) -> Vec<usize> {
+    pub(super) fn disks_in_step(&self, fs: &FileSystem) -> Vec<usize> {
         let seats = self.seats.borrow();
         let in_step = states(fs).zip(seats.iter()).filter(|(state, _)| *state == MemberState::InSync);
         in_step.filter_map(|(_, disk)| *disk).filter(|number| self.is_sound(*number)).collect()

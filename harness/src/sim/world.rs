@@ -14,7 +14,7 @@ use super::history::Moment;
 use super::host::Host;
 use super::medium::Medium;
 use super::mounting::states;
-use super::nodes::{self, Drive};
+use super::nodes::{self, Drive, SMALL_BYTES};
 use super::plan::{Crash, Plan};
 use super::settings::Settings;
 use super::tally::Tally;
@@ -39,9 +39,6 @@ const GROUPS: [(usize, usize); 16] = [
     (3, 2),
     (1, 1),
 ];
-
-/// A disk that clients fill.
-const SMALL_BYTES: u64 = 32 << 20;
 
 /// A disk.
 pub(super) struct Disk {
@@ -186,6 +183,10 @@ impl World {
         }
     }
 
+    pub(super) fn snapshots_lost_by(&self, disk: usize) {
+        self.groups.iter().for_each(|group| group.snapshots.lost_by(disk));
+    }
+
     /// True for a soft member.
     pub(super) fn is_soft(&self, disk: usize) -> bool {
         self.groups.iter().any(|group| group.is_alone && group.part(disk).is_some())
@@ -271,7 +272,7 @@ impl World {
             disk.is_ailing.set(true);
         }
         if kind == Kind::LyingFlush {
-            self.groups.iter().for_each(|group| group.snapshots.lost_by(number));
+            self.snapshots_lost_by(number);
         } else if kind.is_damaging() {
             self.distrust(number, Trust::Damaged);
         }
