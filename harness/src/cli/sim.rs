@@ -27,7 +27,7 @@ const SHOWN: usize = 10;
 #[derive(Args)]
 #[command(after_help = "Exit status:
   0  nothing was wrong in any run
-  1  a promise was broken; the line that says so says how to see it again
+  1  a promise was broken, and the line that says so says how to see it again; or something never occurred
   2  wrong usage")]
 pub(super) struct Sim {
     /// How many runs
@@ -54,6 +54,9 @@ pub(super) struct Sim {
     /// Never cut the power
     #[arg(long)]
     no_crashes: bool,
+    /// Fail if a kind of fault or a verdict never occurs, too: with thousands of runs all do
+    #[arg(long)]
+    complete: bool,
     /// Runs at the same time [default: one for each CPU]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
@@ -100,8 +103,12 @@ impl Sim {
             let least = (number == 0).then(|| sim::shrink(*seed, &settings));
             self.tell(output, *seed, what, &settings, least.as_ref())?;
         }
+        let never: Vec<&str> = if self.complete { total.never().collect() } else { Vec::new() };
+        if !never.is_empty() {
+            self.tell_never(&never, output)?;
+        }
         self.conclude(&total, output)?;
-        Ok(if failed.is_empty() { Outcome::Good } else { Outcome::Bad })
+        Ok(if failed.is_empty() && never.is_empty() { Outcome::Good } else { Outcome::Bad })
     }
 
     fn settings(&self) -> Settings {
@@ -178,6 +185,14 @@ impl Sim {
         }
         output.line(format_args!("seed {seed}: {what}; {again}"))?;
         shorter.map_or(Ok(()), |(command, what)| output.line(format_args!("  least: {what}; {command}")))
+    }
+
+    fn tell_never(&self, never: &[&str], output: &mut Output) -> Result<(), Failure> {
+        if self.json {
+            output.line(json!({ "never": never }))
+        } else {
+            output.line(format_args!("never: {}", never.join(", ")))
+        }
     }
 
     fn conclude(&self, total: &Tally, output: &mut Output) -> Result<(), Failure> {
