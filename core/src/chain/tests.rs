@@ -9,11 +9,9 @@ use std::boxed::Box;
 use zerocopy::IntoBytes;
 
 use super::*;
-use crate::io::testing::{self, HEAP};
+use crate::io::testing::{self, HEAP, Still};
 use crate::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
-use crate::io::{
-    Clock, DeviceError, Disk, DiskOptions, Instant, MIN_CACHE_BYTES, MemoryDisk, Volume, Volumes, boxed_device,
-};
+use crate::io::{DeviceError, Disk, DiskOptions, MIN_CACHE_BYTES, MemoryDisk, Volume, Volumes, boxed_device};
 use crate::media::geometry::SEGMENT_BYTES;
 use crate::media::{
     BlockArray, BlockKind, CheckMethod, Compression, DataOff, KeyBits, KeyRange, MediaOffset, Methods, Radix,
@@ -23,16 +21,6 @@ use crate::memory;
 const DISK_BYTES: u64 = 2 * SEGMENT_BYTES;
 /// Polls that are more than any of the walks here needs: the device answers at once.
 const MOST_POLLS: usize = 100;
-
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Instant {
-        Instant { nanoseconds: 0 }
-    }
-
-    fn wake_at(&self, _: Instant, _: &Waker) {}
-}
 
 fn cache(disk: &'static MemoryDisk, faults: &'static FaultPlan) -> BlockCache {
     let device = boxed_device(HEAP, Faulty::new(HEAP, testing::memory_device(disk), faults).unwrap()).unwrap();
@@ -53,7 +41,7 @@ fn indirect(keybits: u8, at: u64) -> Blockref {
 fn first_leaf(blocks: &BlockCache, root: &[Blockref]) -> Result<Option<Blockref>, ChainError> {
     let mut cursor = Cursor::new(KeyRange::ALL);
     let holder =
-        Holder { block: Blockref::EMPTY.name(), array: BlockArray::of(root, KeyRange::ALL), trust: Trust::Unchecked };
+        Holder { block: BlockName::HEADER, array: BlockArray::of(root, KeyRange::ALL), trust: Trust::Unchecked };
     let mut loads = 0;
     let mut work = pin!(load_missing(blocks, || {
         loads += 1;

@@ -2,18 +2,14 @@
 
 extern crate std;
 
-use core::future::Future;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
 use std::format;
 use std::string::{String, ToString};
 use std::vec;
 
-use allocator_api2::alloc::Global;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::*;
-use crate::io::{Clock, Instant};
+use crate::io::testing::{HEAP, Still, now};
 use crate::media::geometry::header_offset;
 use crate::media::{CheckMethod, FileKind, VolumeHeader};
 use crate::newfs::NewfsOptions;
@@ -21,26 +17,7 @@ use crate::random::Random;
 use crate::selftest::image::population::{Scale, populate};
 use crate::selftest::image::{Content, Editor, FileRecipe, Image, ImageError, IndirectSizes, Spread};
 
-const HEAP: Heap = &Global;
 const VOLUME_BYTES: u64 = 1 << 30;
-
-/// Disks in memory answer at once, so time may stand still.
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Instant {
-        Instant { nanoseconds: 0 }
-    }
-
-    fn wake_at(&self, _: Instant, _: &Waker) {}
-}
-
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => done,
-        Poll::Pending => panic!("disks in memory answer at once"),
-    }
-}
 
 /// What a check said.
 #[derive(Default)]

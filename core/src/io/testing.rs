@@ -4,7 +4,7 @@ use core::task::{Context, Poll, Waker};
 
 use allocator_api2::alloc::Global;
 
-use super::{BlockDevice, Buffer, Completion, DeviceError, MemoryDevice, MemoryDisk, Request, Ticket};
+use super::{BlockDevice, Buffer, Clock, Completion, DeviceError, Instant, MemoryDevice, MemoryDisk, Request, Ticket};
 use crate::memory::Heap;
 
 /// Memory without a limit.
@@ -43,5 +43,25 @@ pub(crate) fn complete<D: BlockDevice + ?Sized>(device: &D, request: Request) ->
     match poll_once(device, last) {
         Poll::Ready(Completion { buffer, result }) => result.map(|()| buffer),
         Poll::Pending => panic!("the device doesn't complete at once"),
+    }
+}
+
+/// Disks in memory answer at once, so time may stand still.
+pub(crate) struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        Instant { nanoseconds: 0 }
+    }
+
+    fn wake_at(&self, _: Instant, _: &Waker) {}
+}
+
+/// What a future gives that waits for disks in memory only.
+#[cfg(feature = "selftest")]
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
+    match core::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("disks in memory answer at once"),
     }
 }

@@ -8,7 +8,7 @@ use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::check::{CHECK_BYTES, CheckField};
-use super::{CheckMethod, Compression, Corruption, DataOff, Key, KeyBits, KeyRange, MirrorTid, ModifyTid};
+use super::{CheckMethod, Compression, Corruption, DataOff, Key, KeyBits, KeyRange, MediaOffset, MirrorTid, ModifyTid};
 
 /// Bytes of a blockref.
 pub const BLOCKREF_BYTES: usize = 128;
@@ -309,7 +309,7 @@ impl fmt::Debug for Blockref {
 /// A block as errors name it: type, key and place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BlockName {
-    /// The type code.
+    /// The type code; 0 when only the place is known.
     pub kind: u8,
     /// The key.
     pub key: Key,
@@ -317,8 +317,27 @@ pub struct BlockName {
     pub data_off: DataOff,
 }
 
+impl BlockName {
+    /// The volume header: no blockref leads to it.
+    pub const HEADER: Self = Self { kind: 0, key: Key(0), data_off: DataOff::NONE };
+
+    /// The root of the freemap, in the volume header.
+    pub const FREEMAP_ROOT: Self = Self { kind: BlockKind::FreemapNode as u8, ..Self::HEADER };
+
+    /// Whatever is written at a place.
+    pub const fn at(place: MediaOffset) -> Self {
+        Self { data_off: DataOff(place.0), ..Self::HEADER }
+    }
+}
+
 impl fmt::Display for BlockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == 0 {
+            return match self.data_off {
+                DataOff::NONE => f.write_str("volume header"),
+                DataOff(place) => write!(f, "block at {place:#x}"),
+            };
+        }
         match BlockKind::from_code(self.kind) {
             Ok(kind) => write!(f, "{kind}")?,
             Err(_) => write!(f, "type {}", self.kind)?,
@@ -338,7 +357,22 @@ impl fmt::Debug for BlockName {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::format;
+
     use super::*;
+
+    #[test]
+    fn names_say_what_is_known() {
+        assert_eq!(format!("{}", BlockName::HEADER), "volume header");
+        assert_eq!(format!("{}", BlockName::FREEMAP_ROOT), "freemap node without a block (key 0x0)");
+        assert_eq!(format!("{}", BlockName::at(MediaOffset(0x40_0000))), "block at 0x400000");
+        let methods = Methods::new(CheckMethod::None, Compression::None);
+        let mut bref = Blockref::new(BlockKind::Data, Key(0x1_0000), KeyBits(16), methods);
+        bref.set_data_off(DataOff(0x80_000e));
+        assert_eq!(format!("{}", bref.name()), "data block 0x800000/14 (key 0x10000)");
+    }
 
     #[test]
     fn spans() {

@@ -8,7 +8,7 @@ use crate::media::freemap::{
     ChunkState, FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS, chunk_index, managed_range, records, records_mut,
 };
 use crate::media::geometry::{LEAF_SPAN_BYTES, SEGMENT_BYTES};
-use crate::media::{BlockArray, BlockKind, BlockName, Blockref, DataOff, Key, KeyRange, MediaOffset};
+use crate::media::{BlockArray, BlockName, Blockref, Key, KeyRange, MediaOffset};
 use crate::memory::{self, Vec};
 use core::ops::ControlFlow;
 
@@ -74,10 +74,7 @@ impl Node {
         let mut keys: heapless::Vec<Key, LEAVES_AT_ONCE> = heapless::Vec::new();
         let mut cursor = Cursor::new(range);
         load_missing(&self.blocks, || {
-            let array = BlockArray::of(&set, KeyRange::ALL);
-            let block = BlockName { kind: BlockKind::FreemapNode as u8, key: Key(0), data_off: DataOff::NONE };
-            let root = Holder { block, array, trust: Trust::Unchecked };
-            scan(Source::on_media(&self.blocks), root, &mut cursor, &mut |leaf| {
+            scan(Source::on_media(&self.blocks), freemap_root(&set), &mut cursor, &mut |leaf| {
                 let _ = keys.push(leaf.key());
                 if keys.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
@@ -128,12 +125,9 @@ impl Node {
     async fn leave_out_taken(&self, usage: &mut Usage) -> Result<(), NodeError> {
         let set = self.header().freemap_blockset;
         let mut cursor = Cursor::new(KeyRange::only(usage.leaf));
-        let found = load_missing(&self.blocks, || {
-            let array = BlockArray::of(&set, KeyRange::ALL);
-            let block = BlockName { kind: BlockKind::FreemapNode as u8, key: Key(0), data_off: DataOff::NONE };
-            find(Source::on_media(&self.blocks), Holder { block, array, trust: Trust::Unchecked }, &mut cursor)
-        })
-        .await?;
+        let found =
+            load_missing(&self.blocks, || find(Source::on_media(&self.blocks), freemap_root(&set), &mut cursor))
+                .await?;
         let Some(bref) = found else { return Ok(()) };
         let failed = |error| NodeError::from(ChainError::new(&bref, error));
         let leaf = self.blocks.load(&bref).await.map_err(failed)?;
@@ -147,6 +141,11 @@ impl Node {
         }
         Ok(())
     }
+}
+
+fn freemap_root(set: &[Blockref]) -> Holder<'_> {
+    let array = BlockArray::of(set, KeyRange::ALL);
+    Holder { block: BlockName::FREEMAP_ROOT, array, trust: Trust::Unchecked }
 }
 
 fn note(usages: &mut [Usage], bref: &Blockref) {

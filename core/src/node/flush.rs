@@ -8,7 +8,7 @@ use super::{Ingredient, Node, NodeError, NodeFault};
 use crate::chain::{ChainId, Container, Stop, Topology};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
-use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
+use crate::media::{BlockKind, BlockName, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
 use crate::memory::Vec;
 
 /// Modified chains on the way down, at most as deep as trees are.
@@ -182,8 +182,7 @@ impl Node {
 
     /// A device failed while writing: nothing is written any more.
     pub(super) fn broken(&self, volume: usize, error: crate::io::DeviceError) -> NodeError {
-        let block = Blockref::EMPTY.name();
-        let fault = NodeFault::Device { block, volume: volume as u8, error };
+        let fault = NodeFault::Device { block: BlockName::HEADER, volume: volume as u8, error };
         self.broken.set(Some(fault));
         NodeError::Fault(fault)
     }

@@ -10,7 +10,7 @@
 use super::header::{self, Place};
 use super::{Node, NodeError, NodeFault, OpenError};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, MAX_TOTAL_BYTES, VOLUME_ALIGN_BYTES, header_copies};
-use crate::media::{BlockName, Blockref, MirrorTid, VolumeHeader};
+use crate::media::{BlockName, MirrorTid, VolumeHeader};
 
 /// What came of growing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Node {
 
 /// The header of a volume that was opened by it can't be read any more.
 fn unreadable(volume: usize, error: OpenError) -> NodeError {
-    let block: BlockName = Blockref::EMPTY.name();
+    let block = BlockName::HEADER;
     match error {
         OpenError::Device { error, .. } => NodeError::Fault(NodeFault::Device { block, volume: volume as u8, error }),
         OpenError::Header { corruption, .. } => NodeError::Fault(NodeFault::Corrupt { block, corruption }),

@@ -1,35 +1,10 @@
 //! A node by itself.
 
-use core::future::Future;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
-
-use allocator_api2::alloc::Global;
-
 use super::*;
-use crate::io::{Clock, Instant, ReadError};
+use crate::io::ReadError;
+use crate::io::testing::{HEAP, Still, now};
 use crate::newfs::NewfsOptions;
 use crate::selftest::image::{Image, Spread};
-
-const HEAP: Heap = &Global;
-
-/// Disks in memory answer at once, so time may stand still.
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Instant {
-        Instant { nanoseconds: 0 }
-    }
-
-    fn wake_at(&self, _: Instant, _: &Waker) {}
-}
-
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => done,
-        Poll::Pending => panic!("disks in memory answer at once"),
-    }
-}
 
 fn node() -> Node {
     let image = now(Image::format(HEAP, &Still, &[1 << 30], &NewfsOptions::default(), Spread::Packed, 7)).unwrap();

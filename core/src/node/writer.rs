@@ -12,7 +12,7 @@ use core::task::{Context, Poll};
 use super::NodeFault;
 use crate::io::{Buffer, DeviceError, Operation, Request, Ticket, Volumes};
 use crate::media::geometry::FILE_BLOCK_BYTES;
-use crate::media::{BlockKind, BlockName, DataOff, Key, MediaOffset};
+use crate::media::{BlockKind, BlockName, DataOff, MediaOffset};
 use crate::memory::{Heap, NoMemory};
 
 /// Writes under way at a time.
@@ -237,8 +237,7 @@ impl Writer {
     }
 
     fn fail(&self, place: MediaOffset, volume: usize, error: DeviceError) {
-        let block = BlockName { kind: 0, key: Key(0), data_off: DataOff(place.0) };
-        let fault = NodeFault::Device { block, volume: volume as u8, error };
+        let fault = NodeFault::Device { block: BlockName::at(place), volume: volume as u8, error };
         self.failed.set(Some(self.failed.get().unwrap_or(fault)));
     }
 }

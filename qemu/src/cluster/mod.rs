@@ -1,9 +1,9 @@
 //! A cluster whose nodes are the disks, under a checked load, while somebody breaks the disks: the kernel's half of the cluster
 //! runs of `scripts/boot`.
 //!
-//! The load is that of [`power_cut`](crate::power_cut): epochs, each durable at its end, compared from time to time with what must be there. Beside
-//! it, [`supervisor`] brings back nodes that left. When too few are left the cluster is mounted anew until there are enough. What
-//! the console is told to do is in [`orders`].
+//! The load is that of [`power_cut`](crate::power_cut): epochs, each durable at its end, compared from time to time with what
+//! must be there. Beside it, [`supervisor`] brings back nodes that left. When too few are left the cluster is mounted anew until
+//! there are enough. What the console is told to do is in [`orders`].
 
 mod orders;
 mod replacement;

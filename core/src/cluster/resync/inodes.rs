@@ -4,7 +4,7 @@ use super::children::{Pair, ResyncCounts};
 use super::{Copying, ResyncError};
 use crate::cluster::{Cluster, Command, InodeRecord, Modification, Reply, Slot};
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
-use crate::media::{Corruption, Inode, Inum, Key, ModifyTid};
+use crate::media::{BlockKind, BlockName, Corruption, DataOff, Inode, Inum, Key, ModifyTid};
 use crate::node::{FileBlock, Leaf, Node, NodeError, NodeFault};
 
 impl Cluster {
@@ -80,7 +80,7 @@ impl Cluster {
         counts.copied += 1;
         let pair = Pair { slot, inum, tid: record.modify_tid };
         if content.is_none() {
-            let stray = async |_, _, _: &mut ResyncCounts| Err(ResyncError::source(stray_inode()));
+            let stray = async |_, _, _: &mut ResyncCounts| Err(ResyncError::source(stray_inode(inum)));
             self.merge_children(copying, pair, since, counts, stray).await?;
         }
         let write = Modification::WriteInode { slot, meta: &record.meta, content: content.as_ref() };
@@ -126,8 +126,8 @@ fn is_alike(one: &InodeRecord, other: &InodeRecord) -> bool {
     one.meta.kind() == other.meta.kind() && direct(one) == direct(other) && one.methods == other.methods
 }
 
-/// Inodes lie below PFS roots only.
-fn stray_inode() -> NodeError {
-    let block = crate::media::Blockref::EMPTY.name();
+/// Inodes lie below PFS roots only: one lies below `holder`.
+fn stray_inode(holder: Inum) -> NodeError {
+    let block = BlockName { kind: BlockKind::Inode as u8, key: Key(holder.0), data_off: DataOff::NONE };
     NodeError::Fault(NodeFault::Corrupt { block, corruption: Corruption::NotPfsRoot })
 }

@@ -1,65 +1,30 @@
 //! `hammer2 growfs`: images that became larger, their space used to the last block. Every volume is checked strictly.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::folder::{Folder, noise};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// What a volume keeps back from files and what its first inodes lie in, which count as free, and the blockrefs of content.
 const OTHER_BYTES: u64 = (2 + 4 + 1) * MIB;
 
-struct Folder(TempDir);
-
 impl Folder {
-    fn new() -> Self {
-        Self(TempDir::new().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn image(&self, name: &str, bytes: u64) {
-        File::create(self.path(name)).unwrap().set_len(bytes).unwrap();
-    }
-
     /// An image that became larger behind our back.
     fn extend(&self, name: &str, bytes: u64) {
         File::options().write(true).open(self.path(name)).unwrap().set_len(bytes).unwrap();
     }
 
-    fn length(&self, name: &str) -> u64 {
-        fs::metadata(self.path(name)).unwrap().len()
-    }
-
-    fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hammer2"));
-        command.current_dir(self.0.path()).args(arguments);
-        command
-    }
-
-    fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    fn succeed<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
     fn grow(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.succeed(["growfs", "--json"].iter().chain(arguments))).unwrap()
+        self.json(["growfs", "--json"].iter().chain(arguments))
     }
 
     fn free_bytes(&self, node: &str) -> u64 {
-        let info: Value = serde_json::from_str(&self.succeed(["info", "--json", node])).unwrap();
+        let info = self.json(["info", "--json", node]);
         info["header"]["allocator_free"].as_u64().unwrap_or_else(|| panic!("{info}"))
     }
 
@@ -93,22 +58,6 @@ impl Folder {
         }
         taken
     }
-
-    fn check(&self, node: &str) {
-        let report = self.succeed(["fsck", "--strict", node]);
-        assert!(report.contains("clean: 0 problems"), "{report}");
-    }
-}
-
-/// Bytes that don't compress.
-fn noise(bytes: u64, seed: u64) -> Vec<u8> {
-    let mut state = seed ^ bytes << 32;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb).to_le_bytes()
-    };
-    (0..bytes / 8).flat_map(|_| next()).collect()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the `hammer2` tool gets out of populated and of hostile images.
+//! What the tool gets out of populated and of hostile images.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -7,7 +7,6 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use allocator_api2::alloc::Global;
 use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
@@ -20,20 +19,22 @@ use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
 use tempfile::TempDir;
 
+use crate::folder::Folder;
+
 const HEAP: Heap = &Global;
 const IMAGE_BYTES: u64 = 256 << 20;
 
 /// A folder with `fs.img`, its PFS filled by `fill`.
-fn folder_with<T>(fill: impl FnOnce(&mut Editor<'_>) -> Result<T, ImageError>) -> (TempDir, T) {
+fn folder_with<T>(fill: impl FnOnce(&mut Editor<'_>) -> Result<T, ImageError>) -> (Folder, T) {
     let clock = HostClock::leaked();
     let options = NewfsOptions::default();
     let format = Image::format(HEAP, clock, &[IMAGE_BYTES], &options, Spread::Packed, 1);
     let mut image = Executor::new(clock).block_on(format).unwrap();
     let filled = fill(&mut image.edit(b"DATA").unwrap()).unwrap();
     image.commit().unwrap();
-    let folder = TempDir::new().unwrap();
-    let file = File::create(folder.path().join("fs.img")).unwrap();
-    file.set_len(IMAGE_BYTES).unwrap();
+    let folder = Folder::new();
+    folder.image("fs.img", IMAGE_BYTES);
+    let file = File::options().write(true).open(folder.path("fs.img")).unwrap();
     let mut bytes = vec![0; 1 << 20];
     for offset in (0..IMAGE_BYTES).step_by(bytes.len()) {
         image.disks()[0].read_at(offset, &mut bytes).unwrap();
@@ -42,10 +43,6 @@ fn folder_with<T>(fill: impl FnOnce(&mut Editor<'_>) -> Result<T, ImageError>) -
         }
     }
     (folder, filled)
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hammer2")).current_dir(folder).args(arguments).output().unwrap()
 }
 
 /// Where each object is found in a copy.
@@ -91,14 +88,14 @@ fn check_content(path: &Path, expected: FileContent) {
 #[test]
 fn get_copies_everything() {
     let (folder, objects) = folder_with(|editor| populate(editor, HEAP, Scale::SMALL));
-    let output = run(folder.path(), &["get", "fs.img", "copy"]);
+    let output = folder.run(["get", "fs.img", "copy"]);
     // Only root makes device nodes, and no host has one with so large a number.
     let left_out: &[&str] = if rustix::process::geteuid().is_root() { &["block"] } else { &["block", "char"] };
     let complaints: Vec<_> = str::from_utf8(&output.stderr).unwrap().lines().collect();
     assert_eq!((output.status.code(), complaints.len()), (Some(1), left_out.len()), "{complaints:?}");
     let mentioned = |name: &&str| complaints.iter().any(|line| line.contains(&format!("special/{name}: ")));
     assert!(left_out.iter().all(mentioned), "{complaints:?}");
-    for (object, path) in objects.iter().zip(paths(&objects, &folder.path().join("copy"))) {
+    for (object, path) in objects.iter().zip(paths(&objects, &folder.path("copy"))) {
         if left_out.iter().any(|name| object.name == name.as_bytes()) {
             assert!(!path.exists());
             continue;
@@ -125,14 +122,14 @@ fn get_copies_everything() {
             }
         }
     }
-    let again = run(folder.path(), &["get", "fs.img", "copy"]);
+    let again = folder.run(["get", "fs.img", "copy"]);
     assert_eq!(again.status.code(), Some(1), "what exists isn't overwritten");
 }
 
 #[test]
 fn manifest_and_listing_name_everything_once_in_order() {
     let (folder, objects) = folder_with(|editor| populate(editor, HEAP, Scale::SMALL));
-    let output = run(folder.path(), &["manifest", "fs.img@DATA"]);
+    let output = folder.run(["manifest", "fs.img@DATA"]);
     let mut wanted: Vec<_> = paths(&objects, Path::new("")).into_iter().map(|path| path.into_os_string()).collect();
     wanted.push(".".into());
     wanted.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
@@ -152,9 +149,9 @@ fn manifest_and_listing_name_everything_once_in_order() {
             None => assert!(path.to_str().is_none() && line["path_hex"].is_string()),
         }
     }
-    let listing = run(folder.path(), &["ls", "-R", "fs.img"]);
+    let listing = folder.run(["ls", "-R", "fs.img"]);
     assert_eq!(listing.stdout.split(|byte| *byte == b'\n').count() - 1, wanted.len());
-    let one = run(folder.path(), &["cat", "fs.img:/third"]);
+    let one = folder.run(["cat", "fs.img:/third"]);
     let mut block = Box::new([0; FILE_BLOCK_BYTES]);
     Content::Text(9).fill(0, 5000, &mut block);
     assert!(one.status.success() && one.stdout == block[..5000]);
@@ -184,18 +181,18 @@ fn hostile_names_lead_nowhere() {
     let elsewhere = TempDir::new().unwrap();
     fs::write(elsewhere.path().join("file"), "untouched").unwrap();
     let (folder, ()) = folder_with(fill(elsewhere.path().to_owned()));
-    let output = run(folder.path(), &["get", "fs.img", "copy"]);
+    let output = folder.run(["get", "fs.img", "copy"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(fs::read(elsewhere.path().join("file")).unwrap(), b"untouched");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
     assert!(!Path::new("/etc/hammer2-was-here").exists());
     let mut copied: Vec<_> =
-        fs::read_dir(folder.path().join("copy")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        fs::read_dir(folder.path("copy")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     copied.sort();
     assert_eq!(copied, ["absolute", "directory", "twice"]);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(folder.path(".")).unwrap().count(), 2);
     for arguments in [&["manifest", "fs.img"][..], &["ls", "-lR", "fs.img"], &["show", "fs.img"]] {
-        let output = run(folder.path(), arguments);
+        let output = folder.run(arguments);
         assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
     }
 }

@@ -5,60 +5,41 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileTimes, Metadata, Permissions};
 use std::io::Write as _;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use crate::folder::Folder;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
 use serde_json::Value;
-use tempfile::TempDir;
 
 const VOLUME: &str = "v.img";
 
 /// A folder with an empty filesystem on `v.img`.
-struct Folder(TempDir);
+struct Written(Folder);
 
-impl Folder {
+impl Deref for Written {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
+}
+
+impl Written {
     fn new(volume_bytes: u64) -> Self {
-        let folder = Self(TempDir::new().unwrap());
-        File::create(folder.path(VOLUME)).unwrap().set_len(volume_bytes).unwrap();
+        let folder = Folder::new();
+        folder.image(VOLUME, volume_bytes);
         folder.succeed(["newfs", VOLUME]);
-        folder
-    }
-
-    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hammer2"));
-        command.current_dir(self.0.path()).args(arguments);
-        command
-    }
-
-    fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    fn succeed<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Checks exit status and that there is one line of complaint with this in it.
-    fn refuse<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>, status: i32, complaint: &str) {
-        let output = self.run(arguments);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), text.lines().count()), (Some(status), 1), "{text}");
-        assert!(text.starts_with("hammer2: ") && text.contains(complaint), "{text}");
+        Self(folder)
     }
 
     fn stat(&self, path: &str) -> Value {
-        serde_json::from_str(&self.succeed(["stat", "--json", &at(path)])).unwrap()
+        self.json(["stat", "--json", &at(path)])
     }
 
     /// Feeds standard input to `put -`.
@@ -74,10 +55,8 @@ impl Folder {
         output.stdout
     }
 
-    /// Finds nothing wrong with the volume. Space that was freed may be waiting for bulkfree.
     fn check(&self) {
-        let report = self.succeed(["fsck", "--strict", VOLUME]);
-        assert!(report.contains("clean: 0 problems"), "{report}");
+        self.0.check(VOLUME);
     }
 }
 
@@ -162,7 +141,7 @@ fn facts_of(path: &Path, of: &Metadata) -> Vec<String> {
 
 #[test]
 fn a_tree_comes_back_as_it_was_put() {
-    let folder = Folder::new(1 << 30);
+    let folder = Written::new(1 << 30);
     let source = folder.path("source");
     make_tree(&source);
     folder.succeed(["put", "source", &at("/made/for it")]);
@@ -182,7 +161,7 @@ fn a_tree_comes_back_as_it_was_put() {
 
 #[test]
 fn what_is_there_is_replaced_or_added_to() {
-    let folder = Folder::new(1 << 30);
+    let folder = Written::new(1 << 30);
     let source = folder.path("source");
     fs::create_dir_all(source.join("both")).unwrap();
     fs::write(source.join("both/new"), "new").unwrap();
@@ -215,7 +194,7 @@ fn what_is_there_is_replaced_or_added_to() {
 
 #[test]
 fn standard_input_becomes_a_file() {
-    let folder = Folder::new(1 << 30);
+    let folder = Written::new(1 << 30);
     let content: Vec<u8> = (0..700_001u32).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     folder.put_stdin(&content, "/file");
     assert_eq!(folder.cat("/file"), content);
@@ -232,7 +211,7 @@ fn standard_input_becomes_a_file() {
 #[test]
 fn a_full_volume_keeps_what_fitted() {
     // 64 MiB at least for the boot area, as much for aux: little is left.
-    let folder = Folder::new(256 << 20);
+    let folder = Written::new(256 << 20);
     let source = folder.path("source");
     fs::create_dir(&source).unwrap();
     let mut state = 1u64;
@@ -262,7 +241,7 @@ fn a_full_volume_keeps_what_fitted() {
 
 #[test]
 fn names_are_made_moved_and_removed() {
-    let folder = Folder::new(1 << 30);
+    let folder = Written::new(1 << 30);
     folder.refuse(["mkdir", &at("/a/b/c")], 2, "/a/b/: no such file");
     folder.succeed(["mkdir", "-p", &at("/a/b/c")]);
     folder.succeed(["mkdir", "-p", &at("/a/b/c/")]);
@@ -295,7 +274,7 @@ fn names_are_made_moved_and_removed() {
 
 #[test]
 fn attributes_and_methods_are_set() {
-    let folder = Folder::new(1 << 30);
+    let folder = Written::new(1 << 30);
     folder.succeed(["mkdir", "-p", &at("/d/below")]);
     folder.put_stdin(&b"text ".repeat(100_000), "/d/below/file");
     folder.succeed(["chmod", "4751", &at("/d/below/file")]);
@@ -331,7 +310,7 @@ fn attributes_and_methods_are_set() {
 
 #[test]
 fn writers_are_alone() {
-    let folder = Folder::new(1 << 30);
+    let folder = Written::new(1 << 30);
     let mut writer = folder.command(["put", "-", &at("/file")]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = writer.stdin.take().unwrap();
     // By the time the pipe has taken this, the volume has been open for long.
@@ -351,7 +330,7 @@ fn writers_are_alone() {
 
 #[test]
 fn times_are_kept_to_the_microsecond() {
-    let folder = Folder::new(1 << 30);
+    let folder = Written::new(1 << 30);
     let source = folder.path("source");
     fs::create_dir(&source).unwrap();
     let file = File::create(source.join("file")).unwrap();

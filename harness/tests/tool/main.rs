@@ -1,0 +1,8 @@
+//! The `hammer2` tool as its user meets it.
+
+mod answers;
+mod bulkfree;
+mod content;
+mod folder;
+mod growfs;
+mod writing;
