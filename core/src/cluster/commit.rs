@@ -132,6 +132,7 @@ impl Cluster {
             self.acked.set(record.version.content());
         }
         self.write_headers_of(sync.difference(voters)).await?;
+        self.eject_dissenters();
         Ok(())
     }
 
@@ -148,7 +149,7 @@ impl Cluster {
         Ok(durable)
     }
 
-    async fn write_header_of(&self, index: NodeIndex) -> Result<(), Ejection> {
+    pub(super) async fn write_header_of(&self, index: NodeIndex) -> Result<(), Ejection> {
         let member = self.member(index);
         let bind = member.node.bind(self.slots.root()).await.map_err(Ejection::of)?;
         let template = self.record.borrow().clone();

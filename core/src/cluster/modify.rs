@@ -36,7 +36,7 @@ impl Cluster {
         }
         let answers = together.join().await;
         let agreed = agree(&answers, &self.electorate.get());
-        agreed.leave.iter().for_each(|(index, why)| self.eject(*index, *why));
+        self.part_with(&agreed.leave);
         match agreed.answer {
             Some(answer) => answer,
             None => Err(self.suspend()),
