@@ -1,5 +1,7 @@
 //! What is measured: how it is made, mounted and unmounted, and what its server has used.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,6 +62,8 @@ pub struct Mounted<'c> {
     server: Option<Child>,
     loops: Vec<String>,
     peak_bytes: u64,
+    /// The time each thread of a server had used when it was last looked at.
+    threads: RefCell<BTreeMap<PathBuf, Duration>>,
 }
 
 /// All that can be measured here.
@@ -112,7 +116,8 @@ impl Candidate {
             let _ = fs::remove_file(image);
             fs::File::create(image)?.set_len(IMAGE_BYTES)?;
         }
-        let mut mounted = Mounted { candidate: self, server: None, loops: Vec::new(), peak_bytes: 0 };
+        let mut mounted =
+            Mounted { candidate: self, server: None, loops: Vec::new(), peak_bytes: 0, threads: RefCell::default() };
         match self.kind {
             Kind::Ours => done(Command::new(&self.tool).arg("newfs").args(&self.images))?,
             Kind::Limit => {}
@@ -228,15 +233,17 @@ impl Mounted<'_> {
         Ok(self.peak_bytes)
     }
 
-    /// The processor time its server has used.
+    /// The processor time its servers have used. What a thread used after it was last looked at, before it ended, is missing.
     pub fn server_time(&self) -> Duration {
-        let Some(server) = &self.server else { return Duration::ZERO };
-        let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).into_iter().flatten().flatten();
-        let times = tasks.filter_map(|task| {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
-        });
-        times.sum()
+        let mut threads = self.threads.borrow_mut();
+        let folder = self.server.as_ref().map(|server| format!("/proc/{}/task", server.id()));
+        for task in folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten() {
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            if let Some(used) = text.split(' ').next().and_then(|used| used.parse().ok()) {
+                threads.insert(task.path(), Duration::from_nanos(used));
+            }
+        }
+        threads.values().sum()
     }
 }
 

@@ -1,9 +1,9 @@
 //! Benchmarks of mounts: `scripts/bench mount` runs them.
 //!
 //! The same programs' work is done on a mount of ours, on a FUSE filesystem that keeps names and sizes in maps and no content
-//! (what FUSE itself costs: the limit), and on Linux's own filesystems on loop devices; or on a mount of three masters, the limit,
-//! btrfs' raid1c3 and ZFS' mirror of three, the last by FUSE, too. Client and servers share one processor;
-//! images are in memory.
+//! (what FUSE itself costs: the limit), and on Linux's own filesystems on loop devices; or on a mount of three masters, the
+//! limit, btrfs' raid1c3 and ZFS' mirror of three, the last by FUSE, too. Client and servers share one processor; images are in
+//! memory.
 #![forbid(unsafe_code)]
 
 mod candidates;
