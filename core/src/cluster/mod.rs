@@ -261,6 +261,11 @@ impl Cluster {
         self.nodes_in_sync().min_by_key(|node| node.header().allocator_size()).unwrap_or(self.focus()).header()
     }
 
+    /// Inodes that can be open at a time.
+    pub fn slot_count(&self) -> usize {
+        self.slots.count()
+    }
+
     /// Gives back the buffer of a [`FileBlock`] that was read, for the next.
     pub fn give_back(&self, buffer: Buffer) {
         self.focus().blocks().give_back(buffer);
