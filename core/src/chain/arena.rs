@@ -177,7 +177,7 @@ impl Arena {
 
     /// Memory for a block of `len` zero bytes.
     pub fn blank(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
-        memory::filled(self.heap, len, || 0)
+        memory::zeroed(self.heap, len)
     }
 
     /// Makes room for one more chain, so that the next [`insert`](Self::insert) can't fail.

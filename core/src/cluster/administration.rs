@@ -1,7 +1,7 @@
 //! Changing which PFSs there are (spec 9.1 and 9.2), and giving back space.
 
 use super::pfs::find_pfs;
-use super::{Cluster, Modification, NodeIndex, OpError, Outcome, PfsSelector, Slot};
+use super::{Cluster, Ingredient, Modification, NodeIndex, OpError, Outcome, PfsSelector, Slot};
 use crate::media::inode::InodeFlags;
 use crate::media::{
     CheckMethod, Compression, FileKind, Inode, Inum, Key, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid,
@@ -103,7 +103,9 @@ impl Cluster {
     /// The same, done otherwise than usual.
     pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, OpError> {
         self.prepare().await?;
-        self.flush().await?;
+        if self.has(Ingredient::Pair) {
+            self.flush().await?;
+        }
         let mut counts = BulkfreeCounts::default();
         for index in self.in_sync().iter() {
             match self.member(index).node.bulkfree(options).await {
@@ -184,8 +186,8 @@ impl Cluster {
             let node = &self.member(index).node;
             let added = match add_root(node, tid, new.label, own, origin).await {
                 Ok(()) => match node.flush().await {
-                    // Not done, then: no later commit may take it along.
-                    Err(error) if node.fault().is_none() => {
+                    // Not done, then: no later commit may take it along. Of several nodes, the one leaves instead.
+                    Err(error) if node.fault().is_none() && nodes.len() == 1 => {
                         *self.half_made.borrow_mut() = heapless::Vec::from_slice(new.label).ok();
                         Err(error)
                     }
@@ -194,7 +196,7 @@ impl Cluster {
                 failed => failed,
             };
             if let Err(error) = added {
-                // If that fails, too, it is done before anything else is.
+                // If that fails, too, it is done before anything else is. The other nodes keep theirs.
                 let _ = self.take_back().await;
                 self.failed(index, error)?;
             }

@@ -5,7 +5,7 @@
 //! a node claims and the content it has change in one write. A commit is acknowledged when a quorum of the voters has it durable.
 //! Until then no later one begins.
 
-use super::join::{aside, join_all};
+use super::join::join_all;
 use super::member;
 use super::vote::succession::{Opening, next_commit, open_epoch};
 use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, NodeSet, Nonce, Target};
@@ -13,6 +13,7 @@ use super::{Cluster, Ejection, Ingredient, NodeIndex, OpError};
 use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, ConfigId, MemberState};
 use crate::media::record_table::RecordTableFull;
+use crate::memory::aside;
 use crate::node::NodeFault;
 
 /// A header of an earlier session that lands late must not be taken for a new one.
@@ -22,12 +23,12 @@ impl Cluster {
     /// Makes everything done so far durable, on a quorum at least.
     pub async fn flush(&self) -> Result<(), OpError> {
         if self.half_made.borrow().is_some() {
-            aside(self.heap, self.take_back()).await?;
+            aside(self.heap, self.take_back())?.await?;
         }
         if let Some(node) = self.single() {
             return Ok(node.flush().await?);
         }
-        aside(self.heap, self.flush_all()).await
+        aside(self.heap, self.flush_all())?.await
     }
 
     async fn flush_all(&self) -> Result<(), OpError> {
@@ -131,6 +132,7 @@ impl Cluster {
             self.acked.set(record.version.content());
         }
         self.write_headers_of(sync.difference(voters)).await?;
+        self.eject_dissenters();
         Ok(())
     }
 
@@ -147,7 +149,7 @@ impl Cluster {
         Ok(durable)
     }
 
-    async fn write_header_of(&self, index: NodeIndex) -> Result<(), Ejection> {
+    pub(super) async fn write_header_of(&self, index: NodeIndex) -> Result<(), Ejection> {
         let member = self.member(index);
         let bind = member.node.bind(self.slots.root()).await.map_err(Ejection::of)?;
         let template = self.record.borrow().clone();

@@ -89,7 +89,10 @@ impl Cluster {
         };
         self.take_roles(&plan);
         let (state, seen) = (plan.states[usize::from(index.0)], &seen[usize::from(index.0)]);
+        let is_wrong = matches!(self.member(index).state.get(), MemberState::Ejected(why) if why.is_about_content());
         let state = match (member_state(state, seen), seen.record) {
+            // Perhaps no commit has said so yet.
+            (MemberState::InSync | MemberState::Behind(_), _) if is_wrong => MemberState::Behind(Debt::EVERYTHING),
             // It holds the last commit, but not what was done since.
             (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt::since(record.tid)),
             (state, _) => state,

@@ -4,16 +4,45 @@ use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::Poll;
 
-use super::{MAX_NODES, OpError};
-use crate::memory::{Box, Heap, NoMemory, boxed};
+use super::MAX_NODES;
+use crate::memory::{Box, Heap, NoMemory, aside};
 use crate::node::NodeIndex;
 
 /// What each of several nodes came to.
 pub(super) type Answers<T> = heapless::Vec<(NodeIndex, T), MAX_NODES>;
 
-/// Waits for a future that only clusters of several nodes need, in a box: it makes no operation of a single node larger.
-pub(super) async fn aside<T>(heap: Heap, future: impl Future<Output = Result<T, OpError>>) -> Result<T, OpError> {
-    Box::into_pin(boxed(heap, future)?).await
+/// Futures for some nodes, one each, to be waited for together.
+pub(super) struct Together<F>(heapless::Vec<(NodeIndex, Pin<Box<F>>), MAX_NODES>);
+
+impl<F: Future> Together<F> {
+    pub(super) fn new() -> Self {
+        Self(heapless::Vec::new())
+    }
+
+    /// Adds one. It isn't started before all are waited for.
+    pub(super) fn add(&mut self, heap: Heap, index: NodeIndex, future: F) -> Result<(), NoMemory> {
+        // A cluster has no more nodes than fit.
+        let _ = self.0.push((index, aside(heap, future)?));
+        Ok(())
+    }
+
+    /// Waits until all are done; what they came to, by node.
+    pub(super) async fn join(mut self) -> Answers<F::Output> {
+        let mut answers = Answers::new();
+        poll_fn(|cx| {
+            self.0.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
+                Poll::Ready(output) => {
+                    let _ = answers.push((*index, output));
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if self.0.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        answers.sort_unstable_by_key(|(index, _)| *index);
+        answers
+    }
 }
 
 /// Waits until all of `futures` are done, one for each of some nodes. None is started unless there is memory for all.
@@ -21,23 +50,9 @@ pub(super) async fn join_all<F: Future>(
     heap: Heap,
     futures: impl Iterator<Item = (NodeIndex, F)>,
 ) -> Result<Answers<F::Output>, NoMemory> {
-    let mut pending: heapless::Vec<(NodeIndex, Pin<Box<F>>), MAX_NODES> = heapless::Vec::new();
+    let mut together = Together::new();
     for (index, future) in futures {
-        // A cluster has no more nodes than fit.
-        let _ = pending.push((index, Box::into_pin(boxed(heap, future)?)));
+        together.add(heap, index, future)?;
     }
-    let mut answers = Answers::new();
-    poll_fn(|cx| {
-        pending.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => {
-                let _ = answers.push((*index, output));
-                false
-            }
-            Poll::Pending => true,
-        });
-        if pending.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    answers.sort_unstable_by_key(|(index, _)| *index);
-    Ok(answers)
+    Ok(together.join().await)
 }

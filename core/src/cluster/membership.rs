@@ -250,7 +250,9 @@ impl Cluster {
         if record.members.is_full() {
             return Err(MembershipError::Full);
         }
-        let made = self.make_root(&member.node, &NewPfs { clid: record.clid, ..*new }).await.map_err(OpError::from)?;
+        // A slave: until it is listed it must not be mounted by itself, like a filesystem of its own.
+        let new = NewPfs { clid: record.clid, kind: PfsKind::Slave, ..*new };
+        let made = self.make_root(&member.node, &new).await.map_err(OpError::from)?;
         let Some((fsid, label)) = made else { return Err(MembershipError::LabelTaken(index)) };
         if record.member(fsid).is_some() {
             return Err(MembershipError::IsMember(index));

@@ -68,6 +68,8 @@ pub struct Cluster {
     unrepaired: Cell<u64>,
     /// Who is asked first.
     focus: Cell<NodeIndex>,
+    /// Nodes that answered otherwise than the others, and why they must leave: before the next header is written.
+    dissenters: Cell<[Option<Ejection>; MAX_NODES]>,
     /// No quorum agreed on an answer: nothing is changed any more.
     suspended: Cell<bool>,
     /// How the operator wants it mounted.
@@ -101,6 +103,7 @@ impl Cluster {
             half_made: RefCell::new(None),
             unrepaired: Cell::new(0),
             focus: Cell::new(NodeIndex(0)),
+            dissenters: Cell::new([None; MAX_NODES]),
             suspended: Cell::new(false),
             choice: Cell::new(None),
             electorate: Cell::new(Electorate::of(NodeSet::first_nodes(1), 1)),
@@ -137,6 +140,11 @@ impl Cluster {
     pub fn set_protocol(&self, protocol: Protocol) {
         self.protocol.set(protocol);
         self.members.iter().for_each(|member| member.node.set_protocol(protocol));
+    }
+
+    /// True for a rule that is followed.
+    pub(crate) fn has(&self, rule: Ingredient) -> bool {
+        self.protocol.get().has(rule)
     }
 
     /// Has the next PFS that is entered be mounted in this way, whatever would be usual.
@@ -199,9 +207,28 @@ impl Cluster {
     /// Takes a node out of the sync set: it is asked nothing and told nothing any more.
     fn eject(&self, index: NodeIndex, why: Ejection) {
         let member = self.member(index);
-        if member.is_in_sync() && self.protocol.get().has(Ingredient::Eject) {
+        if member.is_in_sync() && self.has(Ingredient::Eject) {
             log::warn!("node {} leaves the cluster: {why}", index.0);
             member.state.set(MemberState::Ejected(why));
+        }
+    }
+
+    /// Has those leave whose answers weren't the others'. That is done before anything is answered, so that no header commits what
+    /// nobody compared.
+    fn part_with(&self, leave: &[(NodeIndex, Ejection)]) {
+        let mut dissenters = self.dissenters.get();
+        leave.iter().for_each(|(index, why)| dissenters[usize::from(index.0)] = Some(*why));
+        self.dissenters.set(dissenters);
+        if self.has(Ingredient::Permit) {
+            self.eject_dissenters();
+        }
+    }
+
+    fn eject_dissenters(&self) {
+        for (index, why) in (0..).map(NodeIndex).zip(self.dissenters.take()) {
+            if let Some(why) = why {
+                self.eject(index, why);
+            }
         }
     }
 
@@ -232,6 +259,11 @@ impl Cluster {
     /// The capacity and free space of the cluster: those of its smallest member.
     pub fn header(&self) -> Ref<'_, VolumeHeader> {
         self.nodes_in_sync().min_by_key(|node| node.header().allocator_size()).unwrap_or(self.focus()).header()
+    }
+
+    /// Inodes that can be open at a time.
+    pub fn slot_count(&self) -> usize {
+        self.slots.count()
     }
 
     /// Gives back the buffer of a [`FileBlock`] that was read, for the next.

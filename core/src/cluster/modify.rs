@@ -4,9 +4,10 @@
 //! and its node with it, so a bad minority delays one operation at most. No node ever lags behind the others.
 
 use super::agree::agree;
-use super::join::{aside, join_all};
-use super::{Cluster, MAX_NODES, NodeIndex, OpError};
+use super::join::Together;
+use super::{Cluster, OpError};
 use crate::media::ModifyTid;
+use crate::memory::aside;
 use crate::node::{Modification, Outcome};
 
 impl Cluster {
@@ -15,28 +16,27 @@ impl Cluster {
         if let Some(node) = self.single() {
             return Ok(node.modify(tid, modification).await?);
         }
-        aside(self.heap, self.modify_on_all(tid, modification)).await
+        aside(self.heap, self.modify_on_all(tid, modification))?.await
     }
 
     async fn modify_on_all(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, OpError> {
         self.require_quorum()?;
-        self.mend().await?;
+        if !self.repairs.borrow().is_empty() {
+            aside(self.heap, self.mend())?.await?;
+        }
         self.last_tid.set(tid.max(self.last_tid.get()));
-        let mut orders: heapless::Vec<(NodeIndex, Modification<'_>), MAX_NODES> = heapless::Vec::new();
-        let sync = self.in_sync();
-        let first = sync.first();
-        // A cluster has no more nodes than fit.
+        let (sync, mut together) = (self.in_sync(), Together::new());
         for index in sync.iter().skip(1) {
-            let copy = modification.copy(self.heap, || self.member(index).node.spare_buffer())?;
-            let _ = orders.push((index, copy));
+            let node = &self.member(index).node;
+            let copy = modification.copy(self.heap, || node.spare_buffer())?;
+            together.add(self.heap, index, node.modify(tid, copy))?;
         }
-        if let Some(first) = first {
-            let _ = orders.push((first, modification));
+        if let Some(first) = sync.first() {
+            together.add(self.heap, first, self.member(first).node.modify(tid, modification))?;
         }
-        let order = |(index, copy)| (index, self.member(index).node.modify(tid, copy));
-        let answers = join_all(self.heap, orders.into_iter().map(order)).await?;
+        let answers = together.join().await;
         let agreed = agree(&answers, &self.electorate.get());
-        agreed.leave.iter().for_each(|(index, why)| self.eject(*index, *why));
+        self.part_with(&agreed.leave);
         match agreed.answer {
             Some(answer) => answer,
             None => Err(self.suspend()),

@@ -7,11 +7,12 @@
 //! Who is asked first is always the same node, so that one has in memory what is asked for often; but for the blocks of a file
 //! the nodes take turns, so that a large file is read from all disks at once.
 
-use super::join::{aside, join_all};
+use super::join::join_all;
 use super::vote::{Element, MAX_NODES, Target, Verdict, Vote, resolve};
 use super::{Cluster, Command, Ejection, NodeIndex, OpError, Reply, Slot};
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{BlockKind, Key, KeyBits, KeyRange, ModifyTid};
+use crate::memory::aside;
 use crate::node::{NodeError, NodeFault};
 
 /// Those that are asked, one after the other.
@@ -24,7 +25,7 @@ impl Cluster {
         let order = if single.is_some() { Order::new() } else { self.order_for(&command) };
         let alone = order.first().filter(|_| is_question(&command)).map(|first| &self.member(*first).node);
         let Some(node) = single.or(alone) else {
-            return aside(self.heap, self.execute_on_several(order, command)).await;
+            return aside(self.heap, self.execute_on_several(order, command))?.await;
         };
         let answer = node.execute(command.again()).await;
         if single.is_some() {
@@ -33,7 +34,7 @@ impl Cluster {
         // Mostly that is all there is to do.
         match answer {
             Ok(reply) if !matches!(reply, Reply::Absent) && damage(&command).is_none() => Ok(reply),
-            answer => aside(self.heap, self.read(order, Some(answer), command)).await,
+            answer => aside(self.heap, self.read(order, Some(answer), command))?.await,
         }
     }
 

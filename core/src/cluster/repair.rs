@@ -49,7 +49,8 @@ impl Cluster {
     /// Repairs what was found bad. A node that can't be repaired leaves.
     pub(super) async fn mend(&self) -> Result<(), OpError> {
         loop {
-            let Some(repair) = self.repairs.borrow().last().copied() else { return Ok(()) };
+            // Taken out first: others may be noted while this one is under way.
+            let Some(repair) = self.repairs.borrow_mut().pop() else { return Ok(()) };
             if self.member(repair.node).is_in_sync() {
                 match self.write_anew(repair).await {
                     Some(Ok(())) => {}
@@ -58,7 +59,6 @@ impl Cluster {
                     None => self.unrepaired.set(self.unrepaired.get() + 1),
                 }
             }
-            self.repairs.borrow_mut().pop();
         }
     }
 

@@ -38,6 +38,11 @@ impl Slots {
         })
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.names.borrow().len()
+    }
+
     /// The inode a slot names.
     pub(super) fn inum(&self, slot: Slot) -> Option<Inum> {
         self.names.borrow().get(slot.0 as usize).copied().flatten()

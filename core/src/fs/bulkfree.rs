@@ -1,7 +1,7 @@
 //! Giving back what nobody refers to any more, while the filesystem is mounted.
 
 use super::{Error, FileSystem};
-use crate::cluster::BulkfreeCounts;
+use crate::cluster::{BulkfreeCounts, Ingredient};
 use crate::media::geometry::CHUNK_BYTES;
 
 /// With less room than this for what deleting writes, some is looked for first.
@@ -11,7 +11,9 @@ impl FileSystem {
     /// One pass of bulkfree over all PFSs of the volumes. It commits what was done before; other calls wait for its end.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, Error> {
         let _changing = self.changing().await?;
-        self.sync_inside().await?;
+        if self.cluster.has(Ingredient::Pair) {
+            self.sync_inside().await?;
+        }
         Ok(self.cluster.bulkfree().await?)
     }
 

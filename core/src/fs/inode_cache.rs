@@ -17,8 +17,10 @@ const TRY_EVERY: u8 = 32;
 /// Memory of an entry's share of the index, at most.
 const INDEX_BYTES: usize = 32;
 
-/// Memory an entry takes, with its slot on a node: for budgets.
-pub(super) const ENTRY_BYTES: usize = size_of::<Option<Cached>>() + INDEX_BYTES + PLACE_BYTES + SLOT_BYTES;
+/// Memory an entry takes, with its slot on each of so many nodes: for budgets.
+pub(super) fn entry_bytes(nodes: usize) -> usize {
+    size_of::<Option<Cached>>() + INDEX_BYTES + PLACE_BYTES + nodes.max(1) * SLOT_BYTES
+}
 
 struct Cached {
     inum: Inum,

@@ -72,19 +72,20 @@ impl Default for MountOptions {
 
 impl MountOptions {
     /// A quarter of the budget is for metadata blocks and reads under way, an eighth for modified ones, a quarter for file
-    /// content, three sixteenths for open inodes; the rest for blocks on their way to the devices.
-    fn node_options(&self) -> NodeOptions {
+    /// content, three sixteenths for open inodes, each of which takes a slot on every node; the rest for blocks on their way to
+    /// the devices.
+    fn node_options(&self, nodes: usize) -> NodeOptions {
         let memory_bytes = self.memory_bytes.max(MIN_MEMORY_BYTES);
         NodeOptions {
             cache_bytes: memory_bytes / 4,
             modified_bytes: memory_bytes / 8,
-            slots: memory_bytes / 16 * 3 / inode_cache::ENTRY_BYTES,
+            slots: memory_bytes / 16 * 3 / inode_cache::entry_bytes(nodes),
         }
     }
 
     /// A quarter of what blocks may take, and no more than keeps any device busy.
     fn read_ahead_bytes(&self) -> u64 {
-        (self.node_options().cache_bytes as u64 / 4).min(READ_AHEAD_BYTES)
+        (self.node_options(1).cache_bytes as u64 / 4).min(READ_AHEAD_BYTES)
     }
 
     fn file_cache_bytes(&self) -> usize {
@@ -123,7 +124,7 @@ impl FileSystem {
 
     /// Opens the filesystem on `disks` without mounting a PFS: to list them.
     pub async fn open_cluster(heap: Heap, disks: Vec<Disk>, options: MountOptions) -> Result<Cluster, MountError> {
-        Ok(Cluster::open_one(heap, disks, options.node_options()).await?)
+        Ok(Cluster::open_one(heap, disks, options.node_options(1)).await?)
     }
 
     /// Opens several nodes, each of which is the disks of its volumes, without mounting a PFS. `refused` is told which can't be
@@ -134,7 +135,8 @@ impl FileSystem {
         options: MountOptions,
         refused: &mut dyn FnMut(usize, &OpenError),
     ) -> Result<Cluster, MountError> {
-        Ok(Cluster::open(heap, nodes, options.node_options(), refused).await?)
+        let options = options.node_options(nodes.len());
+        Ok(Cluster::open(heap, nodes, options, refused).await?)
     }
 
     /// Mounts a PFS of a cluster.
@@ -151,7 +153,7 @@ impl FileSystem {
         let (root, record) = cluster.enter(&pfs).await?;
         let pfs = Pfs { root: record, ..pfs };
         Ok(Self {
-            inodes: InodeCache::new(heap, options.node_options().slots)?,
+            inodes: InodeCache::new(heap, cluster.slot_count())?,
             files: FileCache::new(heap, options.file_cache_bytes())?,
             decompressor: RefCell::new(Decompressor::new(heap)?),
             cluster,

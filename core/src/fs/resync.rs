@@ -3,8 +3,8 @@
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError};
 use crate::cluster::{
-    Change, ClusterStatus, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs, NodeIndex, ReturnError,
-    ScrubCounts,
+    Change, ClusterStatus, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs, NodeIndex,
+    ReturnError, ScrubCounts,
 };
 use crate::media::Uuid;
 use crate::media::cluster_record::Member;
@@ -76,10 +76,18 @@ impl FileSystem {
                 break;
             }
         }
-        let _changing = self.changing().await?;
+        let mut changing = Some(self.changing().await?);
         self.sync_inside().await?;
-        sum += self.cluster.resync(node, &mut async |counts| show(&(sum + *counts))).await?;
-        Ok(sum)
+        let mut pause = async |counts: &ResyncCounts| {
+            show(&(sum + *counts));
+            if !self.cluster.has(Ingredient::Pin) {
+                drop(changing.take());
+                // Behind those who wait to change something.
+                drop(self.gate.read().await);
+                changing = Some(self.gate.change().await);
+            }
+        };
+        Ok(sum + self.cluster.resync(node, &mut pause).await?)
     }
 
     /// Makes a filesystem of one node, which never was a cluster's, a cluster with that node as only master.
@@ -101,6 +109,8 @@ impl FileSystem {
 
     /// Changes who the members are, or what one of them is. Changes of files wait meanwhile.
     pub async fn change_members(&self, change: Change) -> Result<(), Error> {
+        // Who goes isn't copied to any more.
+        let _only = self.resyncs.change().await;
         let _changing = self.changing().await?;
         self.sync_inside().await?;
         Ok(self.cluster.change_members(change).await?)

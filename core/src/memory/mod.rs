@@ -8,6 +8,8 @@
 
 mod hash_index;
 
+use core::pin::Pin;
+
 use allocator_api2::alloc::{AllocError, Allocator};
 
 pub use hash_index::HashIndex;
@@ -37,6 +39,12 @@ pub fn boxed<T>(heap: Heap, value: T) -> Result<Box<T>, NoMemory> {
     Ok(Box::try_new_in(value, heap)?)
 }
 
+/// Puts a future that is seldom needed into a box of its own: it makes those that may wait for it no larger. It must be made in
+/// the call, not before an `await`, or it is part of the caller all the same.
+pub fn aside<F: Future>(heap: Heap, future: F) -> Result<Pin<Box<F>>, NoMemory> {
+    Ok(Box::into_pin(boxed(heap, future)?))
+}
+
 /// Appends `item`, growing the vector when it must.
 pub fn push<T>(vec: &mut Vec<T>, item: T) -> Result<(), NoMemory> {
     vec.try_reserve(1).map_err(|_| NoMemory)?;
@@ -49,6 +57,14 @@ pub fn extend(vec: &mut Vec<u8>, bytes: &[u8]) -> Result<(), NoMemory> {
     vec.try_reserve(bytes.len()).map_err(|_| NoMemory)?;
     vec.extend_from_slice(bytes);
     Ok(())
+}
+
+/// A vector of `len` zero bytes, with room for no more.
+pub fn zeroed(heap: Heap, len: usize) -> Result<Vec<u8>, NoMemory> {
+    let mut vec = Vec::new_in(heap);
+    vec.try_reserve_exact(len).map_err(|_| NoMemory)?;
+    vec.resize(len, 0);
+    Ok(vec)
 }
 
 /// A vector of `len` items made by `make`, with room for no more.

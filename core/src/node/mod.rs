@@ -49,7 +49,7 @@ use crate::io::{BlockCache, Buffer, Volumes};
 use crate::media::cluster_record::Bind;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES};
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
-use crate::memory::{Heap, NoMemory};
+use crate::memory::{Heap, NoMemory, aside};
 use locate::{InodeName, check_indexed, check_pfs_root};
 pub use slots::SLOT_BYTES;
 use slots::Slots;
@@ -155,7 +155,7 @@ impl Node {
             Command::NextPfs { range } => self.next_pfs(range).await,
             Command::OpenInode { pfs, inum, into } => self.open_inode(pfs, inum, into).await,
             Command::MatchName { directory, name } => self.match_name(directory, name).await,
-            Command::Scan { directory, range, batch } => self.scan(directory, range, batch).await,
+            Command::Scan { directory, range, batch } => aside(self.heap, self.scan(directory, range, batch))?.await,
             Command::ReadBlock { file, key } => self.read_block(file, key).await,
             Command::Prefetch { file, range } => self.prefetch(file, range).await,
             Command::NextBlock { file, range } => self.next_block(file, range).await,

@@ -18,8 +18,17 @@ pub enum Ingredient {
     Rollforward,
     /// A node that missed an operation leaves before that is acknowledged.
     Eject,
+    /// Only a node whose answers were compared, and are those of the others, writes the header that commits what they were
+    /// about.
+    Permit,
+    /// A header written for something else than a commit of the PFS leaves its root and its record as they were committed.
+    Pair,
     /// While who votes changes, a quorum of those before and one of those after it are needed.
     Joint,
+    /// What a resynchronization has copied is in no header before all of it is there.
+    Workroot,
+    /// What the last round of a resynchronization copies stays as it is until the copy is committed.
+    Pin,
     /// Indirect blocks written by a resynchronization get the stamp of the inode that contains them.
     Stamp,
     /// The committed freemap is never written over.
@@ -30,14 +39,18 @@ pub enum Ingredient {
 
 impl Ingredient {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Epoch,
         Self::Nonce,
         Self::Base,
         Self::EarlyReads,
         Self::Rollforward,
         Self::Eject,
+        Self::Permit,
+        Self::Pair,
         Self::Joint,
+        Self::Workroot,
+        Self::Pin,
         Self::Stamp,
         Self::Rotation,
         Self::Twin,
@@ -52,7 +65,11 @@ impl Ingredient {
             Self::EarlyReads => "early-reads",
             Self::Rollforward => "rollforward",
             Self::Eject => "eject",
+            Self::Permit => "permit",
+            Self::Pair => "pair",
             Self::Joint => "joint",
+            Self::Workroot => "workroot",
+            Self::Pin => "pin",
             Self::Stamp => "stamp",
             Self::Rotation => "rotation",
             Self::Twin => "twin",

@@ -17,6 +17,7 @@ use crate::memory::{Heap, NoMemory};
 
 /// Writes under way at a time.
 const OUTSTANDING: usize = 32;
+const LEAST_OUTSTANDING: usize = 4;
 /// Buffers kept for the next blocks, if the memory given allows it.
 const SPARE: usize = 8;
 /// Block types, each with a staging buffer of its own.
@@ -43,15 +44,19 @@ pub(super) struct Writer {
     staging: RefCell<[Option<Staging>; STREAMS]>,
     spare: RefCell<heapless::Vec<Buffer, SPARE>>,
     spare_limit: usize,
+    /// Writes under way at a time, for the sake of the memory they take.
+    most_outstanding: usize,
     failed: Cell<Option<NodeFault>>,
 }
 
 impl Writer {
-    /// A writer that keeps up to `spare_bytes` for the next blocks.
-    pub(super) fn new(heap: Heap, spare_bytes: usize) -> Self {
+    /// A writer that has up to `bytes` under way, and keeps as much for the next blocks.
+    pub(super) fn new(heap: Heap, bytes: usize) -> Self {
+        let blocks = bytes / FILE_BLOCK_BYTES;
         Self {
             heap,
-            spare_limit: spare_bytes / FILE_BLOCK_BYTES,
+            spare_limit: blocks,
+            most_outstanding: blocks.clamp(LEAST_OUTSTANDING, OUTSTANDING),
             outstanding: RefCell::default(),
             staging: RefCell::new([const { None }; STREAMS]),
             spare: RefCell::default(),
@@ -104,7 +109,7 @@ impl Writer {
             if self.hangs() {
                 return Poll::Ready(Err(DeviceError::Timeout));
             }
-            if self.outstanding.borrow().is_full() || self.overlaps(place, bytes) {
+            if self.outstanding.borrow().len() >= self.most_outstanding || self.overlaps(place, bytes) {
                 return Poll::Pending;
             }
             // Without one, the tickets are somebody else's: wait for one of them below.

@@ -14,11 +14,15 @@ const TOOL_MEMORY_MIB: &str = "64";
 const IMAGE_BYTES: u64 = 4 << 30;
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The label of our cluster, and the name of ZFS' pool.
+const LABEL: &str = "BENCH";
+const POOL: &str = "hammer2-bench";
+
 /// A filesystem to measure.
 pub struct Candidate {
     kind: Kind,
     tool: PathBuf,
-    image: PathBuf,
+    images: Vec<PathBuf>,
     directory: PathBuf,
 }
 
@@ -27,30 +31,66 @@ enum Kind {
     Ours,
     Limit,
     Kernel(&'static str),
+    Masters,
+    Raid1c3,
+    ZfsFuse,
+}
+
+/// Which filesystems are measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// Those that keep everything once.
+    One,
+    /// Those that keep it on three devices, and what bounds them.
+    Three,
+}
+
+impl Copies {
+    fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::One => &[Kind::Ours, Kind::Limit, Kind::Kernel("ext4"), Kind::Kernel("btrfs")],
+            Self::Three => &[Kind::Masters, Kind::Limit, Kind::Raid1c3, Kind::ZfsFuse],
+        }
+    }
 }
 
 /// A mounted one.
 pub struct Mounted<'c> {
     candidate: &'c Candidate,
     server: Option<Child>,
+    loops: Vec<String>,
     peak_bytes: u64,
 }
 
 /// All that can be measured here.
-pub fn all(tool: &Path, folder: &Path) -> io::Result<Vec<Candidate>> {
+pub fn all(tool: &Path, folder: &Path, copies: Copies) -> io::Result<Vec<Candidate>> {
     let mut found = Vec::new();
-    for kind in [Kind::Ours, Kind::Limit, Kind::Kernel("ext4"), Kind::Kernel("btrfs")] {
-        let image = folder.join("image");
+    for kind in copies.kinds().iter().copied() {
+        let images = (0..kind.images()).map(|number| folder.join(format!("image{number}"))).collect();
         let directory = folder.join("mnt");
         fs::create_dir_all(&directory)?;
-        let candidate = Candidate { kind, tool: tool.to_owned(), image, directory };
+        let candidate = Candidate { kind, tool: tool.to_owned(), images, directory };
         match candidate.mount_new().and_then(Mounted::unmount) {
             Ok(_) => found.push(candidate),
-            Err(error) if matches!(kind, Kind::Kernel(_)) => eprintln!("{}: left out: {error}", candidate.name()),
+            Err(error) if !kind.is_needed() => eprintln!("{}: left out: {error}", candidate.name()),
             Err(error) => return Err(error),
         }
     }
     Ok(found)
+}
+
+impl Kind {
+    fn images(self) -> usize {
+        match self {
+            Self::Ours | Self::Limit | Self::Kernel(_) => 1,
+            Self::Masters | Self::Raid1c3 | Self::ZfsFuse => 3,
+        }
+    }
+
+    /// Others may be missing on a machine.
+    fn is_needed(self) -> bool {
+        matches!(self, Self::Ours | Self::Masters | Self::Limit)
+    }
 }
 
 impl Candidate {
@@ -60,22 +100,54 @@ impl Candidate {
             Kind::Ours => "hammer2",
             Kind::Limit => "limit",
             Kind::Kernel(name) => name,
+            Kind::Masters => "3 masters",
+            Kind::Raid1c3 => "raid1c3",
+            Kind::ZfsFuse => "zfs-fuse",
         }
     }
 
     /// Makes and mounts an empty one.
     pub fn mount_new(&self) -> io::Result<Mounted<'_>> {
-        let _ = fs::remove_file(&self.image);
-        fs::File::create(&self.image)?.set_len(IMAGE_BYTES)?;
-        match self.kind {
-            Kind::Ours => done(Command::new(&self.tool).arg("newfs").arg(&self.image))?,
-            Kind::Limit => {}
-            Kind::Kernel("btrfs") => done(Command::new("mkfs.btrfs").arg("-q").arg(&self.image))?,
-            Kind::Kernel(name) => done(Command::new(format!("mkfs.{name}")).args(["-q", "-F"]).arg(&self.image))?,
+        for image in &self.images {
+            let _ = fs::remove_file(image);
+            fs::File::create(image)?.set_len(IMAGE_BYTES)?;
         }
-        let mut mounted = Mounted { candidate: self, server: None, peak_bytes: 0 };
+        let mut mounted = Mounted { candidate: self, server: None, loops: Vec::new(), peak_bytes: 0 };
+        match self.kind {
+            Kind::Ours => done(Command::new(&self.tool).arg("newfs").args(&self.images))?,
+            Kind::Limit => {}
+            Kind::Kernel("btrfs") => done(Command::new("mkfs.btrfs").arg("-q").args(&self.images))?,
+            Kind::Kernel(name) => done(Command::new(format!("mkfs.{name}")).args(["-q", "-F"]).args(&self.images))?,
+            Kind::Masters => {
+                self.images.iter().try_for_each(|image| done(Command::new(&self.tool).arg("newfs").arg(image)))?;
+                done(Command::new(&self.tool).args(["cluster", "create", "-L", LABEL]).args(&self.images))?;
+            }
+            Kind::Raid1c3 => {
+                for image in &self.images {
+                    mounted.loops.push(said(Command::new("losetup").args(["--find", "--show"]).arg(image))?);
+                }
+                done(
+                    Command::new("mkfs.btrfs")
+                        .args(["-q", "-f", "-d", "raid1c3", "-m", "raid1c3"])
+                        .args(&mounted.loops),
+                )?;
+            }
+            Kind::ZfsFuse => {
+                mounted.start_zfs()?;
+                let mut command = Command::new("zpool");
+                command.args(["create", "-m"]).arg(&self.directory).args([POOL, "mirror"]).args(&self.images);
+                done(&mut command)?;
+                return Ok(mounted);
+            }
+        }
         mounted.mount()?;
         Ok(mounted)
+    }
+
+    /// The images as the tool names a node, or the nodes of a cluster.
+    fn target(&self) -> String {
+        let images: Vec<_> = self.images.iter().map(|image| image.to_string_lossy()).collect();
+        if self.kind == Kind::Masters { format!("{}@{LABEL}", images.join("+")) } else { images.concat() }
     }
 }
 
@@ -86,32 +158,46 @@ impl Mounted<'_> {
     }
 
     fn mount(&mut self) -> io::Result<()> {
-        let Candidate { kind, tool, image, directory } = self.candidate;
+        let Candidate { kind, tool, images, directory } = self.candidate;
         let before = device(directory)?;
-        self.server = match kind {
-            Kind::Ours => {
+        let mut command = Command::new("mount");
+        match kind {
+            Kind::Ours | Kind::Masters => {
                 let mut command = Command::new(tool);
-                command.args(["mount", "-f", "--memory", TOOL_MEMORY_MIB]).args([image, directory]);
-                Some(command.spawn()?)
+                command.args(["mount", "-f", "--memory", TOOL_MEMORY_MIB]).arg(self.candidate.target()).arg(directory);
+                self.server = Some(command.spawn()?);
             }
-            Kind::Limit => Some(Command::new(std::env::current_exe()?).arg("limit").arg(directory).spawn()?),
-            Kind::Kernel(name) => {
-                let mut command = Command::new("mount");
-                done(command.args(["-o", "loop", "-t", name]).args([image, directory]))?;
-                None
+            Kind::Limit => {
+                self.server = Some(Command::new(std::env::current_exe()?).arg("limit").arg(directory).spawn()?);
             }
-        };
+            Kind::Kernel(name) => done(command.args(["-o", "loop", "-t", name]).args([&images[0], directory]))?,
+            Kind::Raid1c3 => {
+                let devices: Vec<_> = self.loops.iter().map(|device| format!("device={device}")).collect();
+                done(command.args(["-t", "btrfs", "-o", &devices.join(","), &self.loops[0]]).arg(directory))?;
+            }
+            Kind::ZfsFuse => {
+                let folder = images[0].parent().unwrap_or(Path::new("/"));
+                done(Command::new("zpool").args(["import", "-d"]).arg(folder).arg(POOL))?;
+            }
+        }
         wait_for(|| Ok(device(directory)? != before))
+    }
+
+    /// The server of ZFS mounts and unmounts by itself, when it is told to by other programs.
+    fn start_zfs(&mut self) -> io::Result<()> {
+        let server = Command::new("zfs-fuse").arg("--no-daemon").stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        self.server = Some(server);
+        wait_for(|| Ok(Command::new("zpool").arg("list").output()?.status.success()))
     }
 
     /// Makes everything cold that can be: it is mounted anew.
     pub fn remount(&mut self) -> io::Result<()> {
-        // What is in the maps of the limit goes with it.
-        if self.candidate.kind == Kind::Limit {
-            fs::write("/proc/sys/vm/drop_caches", "2")?;
-            return Ok(());
+        match self.candidate.kind {
+            // What is in the maps of the limit goes with it.
+            Kind::Limit => return fs::write("/proc/sys/vm/drop_caches", "2"),
+            Kind::ZfsFuse => done(Command::new("zpool").args(["export", POOL]))?,
+            _ => self.leave()?,
         }
-        self.leave()?;
         self.mount()
     }
 
@@ -119,9 +205,20 @@ impl Mounted<'_> {
         if let Some(server) = &self.server {
             self.peak_bytes = self.peak_bytes.max(peak_bytes(server.id()));
         }
+        if self.candidate.kind == Kind::ZfsFuse {
+            done(Command::new("zpool").args(["export", POOL]))?;
+            return self.end_zfs();
+        }
         rustix::mount::unmount(&self.candidate.directory, UnmountFlags::empty())?;
         let Some(mut server) = self.server.take() else { return Ok(()) };
         if server.wait()?.success() { Ok(()) } else { Err(io::Error::other("a server failed")) }
+    }
+
+    /// Once its pool is exported the server has nothing to lose.
+    fn end_zfs(&mut self) -> io::Result<()> {
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        server.kill()?;
+        server.wait().map(drop)
     }
 
     /// Unmounts it; the most memory its server has had.
@@ -146,6 +243,12 @@ impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         if self.server.is_some() {
             let _ = rustix::mount::unmount(&self.candidate.directory, UnmountFlags::DETACH);
+            if self.candidate.kind == Kind::ZfsFuse {
+                let _ = self.end_zfs();
+            }
+        }
+        for device in &self.loops {
+            let _ = Command::new("losetup").args(["--detach", device]).status();
         }
     }
 }
@@ -172,7 +275,12 @@ fn wait_for(mut condition: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
 }
 
 fn done(command: &mut Command) -> io::Result<()> {
-    let output = command.stdout(Stdio::null()).output()?;
-    let complaint = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
-    if output.status.success() { Ok(()) } else { Err(io::Error::other(complaint)) }
+    said(command).map(drop)
+}
+
+/// What a command prints, which must succeed.
+fn said(command: &mut Command) -> io::Result<String> {
+    let output = command.output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', " ");
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(io::Error::other(text(&output.stderr))) }
 }

@@ -1,7 +1,8 @@
 //! Benchmarks of mounts: `scripts/bench mount` runs them.
 //!
 //! The same programs' work is done on a mount of ours, on a FUSE filesystem that keeps names and sizes in maps and no content
-//! (what FUSE itself costs: the limit), and on Linux's own filesystems on loop devices. Client and servers share one processor;
+//! (what FUSE itself costs: the limit), and on Linux's own filesystems on loop devices; or on a mount of three masters, the limit,
+//! btrfs' raid1c3 and ZFS' mirror of three, the last by FUSE, too. Client and servers share one processor;
 //! images are in memory.
 #![forbid(unsafe_code)]
 
@@ -12,9 +13,10 @@ mod protocol;
 mod report;
 mod workloads;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use candidates::Copies;
 use clap::{Parser, Subcommand};
 
 /// Measures mounts.
@@ -43,13 +45,18 @@ enum What {
         /// A folder in memory, for images
         #[arg(long, default_value = "/dev/shm")]
         folder: PathBuf,
+        /// Measure filesystems that keep everything on three devices
+        #[arg(long)]
+        three: bool,
     },
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().what {
         What::Limit { directory } => limit::serve(&directory).map(|()| true),
-        What::Run { tool, runs, folder } => run(&tool, runs, &folder),
+        What::Run { tool, runs, folder, three } => {
+            run(&tool, runs, &folder, if three { Copies::Three } else { Copies::One })
+        }
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -61,14 +68,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(tool: &std::path::Path, runs: u32, folder: &std::path::Path) -> std::io::Result<bool> {
+fn run(tool: &Path, runs: u32, folder: &Path, copies: Copies) -> std::io::Result<bool> {
     // What is started from here on stays on it, too.
     let mut one = rustix::thread::CpuSet::new();
     one.set(0);
     rustix::thread::sched_setaffinity(None, &one)?;
     let folder = tempfile::tempdir_in(folder)?;
-    let mut report = report::Report::new();
-    let candidates = candidates::all(tool, folder.path())?;
+    let mut report = report::Report::new(copies);
+    let candidates = candidates::all(tool, folder.path(), copies)?;
     for round in 0..runs {
         for candidate in &candidates {
             let mut mounted = candidate.mount_new()?;

@@ -17,10 +17,10 @@ pub(super) struct Growfs {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// NODE
+    /// NODE[+NODE...]
     #[arg(value_parser = Target::parser())]
     target: Target,
-    /// Bytes of the last volume; an image that is smaller is extended first. K, M, G or T behind the number are units
+    /// Bytes of each node's last volume; an image that is smaller is extended first. K, M, G or T behind the number are units
     /// [default: all of the device]
     #[arg(value_name = "SIZE", value_parser = parse_size)]
     size: Option<u64>,

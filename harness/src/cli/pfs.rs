@@ -35,7 +35,7 @@ pub(super) struct PfsList {
     target: Target,
 }
 
-/// Make an empty PFS
+/// Make an empty PFS; on several nodes, it is a cluster's, and they are its masters
 #[derive(Args)]
 pub(super) struct PfsCreate {
     /// What it is in its cluster; MASTER, or with -u SLAVE
@@ -44,7 +44,7 @@ pub(super) struct PfsCreate {
     /// The cluster that it is for, as `pfs-list` shows it; `cluster adopt` or `cluster add` then makes it a member
     #[arg(short = 'u', value_name = "CLID", value_parser = uuid)]
     clid: Option<Uuid>,
-    /// NODE
+    /// NODE[+NODE...]
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// Its label
@@ -118,9 +118,18 @@ impl PfsCreate {
         let mut new = new_pfs(label(&self.label)?, self.kind.unwrap_or(usual).kind())?;
         new.clid = self.clid.unwrap_or(new.clid);
         let session = Session::new(settings);
+        let target = whole(&self.target)?;
+        let is_cluster = target.only_node().is_none();
+        if is_cluster && (self.kind.is_some() || self.clid.is_some()) {
+            return Err(Failure::unusable("-t and -u are about a PFS of one node: name one"));
+        }
         session.run(async {
-            let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
-            match cluster.create_pfs(&new).await.map_err(Failure::failed)? {
+            let made = if is_cluster {
+                session.open_whole_cluster(target).await?.create(&new, HostTime.random()).await
+            } else {
+                session.open_cluster(target, Access::Write).await?.create_pfs(&new).await
+            };
+            match made.map_err(Failure::failed)? {
                 PfsOutcome::Done => Ok(Outcome::Good),
                 _ => Err(taken(new.label)),
             }

@@ -114,8 +114,17 @@ impl Session {
 
     /// The same, and which node each of the target's became, if it could be opened.
     async fn open_seats(&self, target: &Target, access: Access) -> Result<(Cluster, Seats), Failure> {
+        self.open_growing_seats(target, access, None).await
+    }
+
+    async fn open_growing_seats(
+        &self,
+        target: &Target,
+        access: Access,
+        grow_to: Option<u64>,
+    ) -> Result<(Cluster, Seats), Failure> {
         if let Some(images) = target.only_node() {
-            let disks = self.open_disks(images, access)?;
+            let disks = self.open_growing_disks(images, access, grow_to)?;
             let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
             let cluster = opened.map_err(|error| mount_failure(target, error))?;
             return Ok((cluster, vec![Some(NodeIndex(0))]));
@@ -123,7 +132,7 @@ impl Session {
         let mut nodes = Vec::new_in(self.heap);
         let mut places = std::vec::Vec::new();
         for (place, images) in target.nodes.iter().enumerate() {
-            match self.open_disks(images, access) {
+            match self.open_growing_disks(images, access, grow_to) {
                 Ok(disks) => {
                     memory::push(&mut nodes, disks).map_err(Failure::failed)?;
                     places.push(place);
@@ -152,11 +161,19 @@ impl Session {
         Ok(self.open_seats(target, access).await?.1)
     }
 
-    /// Opens a target's cluster to make it larger: if need be, the image of its last volume is extended to `grow_to` bytes.
+    /// Opens a target's cluster to make it larger: if need be, the image of each node's last volume is extended to `grow_to`
+    /// bytes.
     pub(super) async fn open_growing_cluster(&self, target: &Target, grow_to: Option<u64>) -> Result<Cluster, Failure> {
-        let disks = self.open_growing_disks(target.images(), Access::Write, grow_to)?;
-        let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
-        opened.map_err(|error| mount_failure(target, error))
+        Ok(self.open_growing_seats(target, Access::Write, grow_to).await?.0)
+    }
+
+    /// Opens a target's cluster, all nodes of which must be there: what is made on them belongs together.
+    pub(super) async fn open_whole_cluster(&self, target: &Target) -> Result<Cluster, Failure> {
+        let cluster = self.open_cluster(target, Access::Write).await?;
+        if cluster.nodes() < target.nodes.len() {
+            return Err(Failure::unusable("all nodes must be there to make a cluster of them"));
+        }
+        Ok(cluster)
     }
 
     /// How [`open_node`](Self::open_node) opens nodes.

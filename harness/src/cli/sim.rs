@@ -17,9 +17,6 @@ use super::session::Settings as ToolSettings;
 use super::{Failure, Outcome};
 use crate::sim::{self, Counts, Ingredient, Run, Settings, Tally};
 
-/// Parts of the protocol that the specification names and on which nothing simulated depends: docs/cluster.md says why.
-const NOT_YET: [&str; 5] = ["permit", "pair", "joint", "workroot", "pin"];
-
 /// Runs go on until so many have failed.
 const SHOWN: usize = 10;
 
@@ -30,8 +27,8 @@ const SHOWN: usize = 10;
 #[derive(Args)]
 #[command(after_help = "Exit status:
   0  nothing was wrong in any run
-  1  a promise was broken; the line that says so says how to see it again
-  2  wrong usage, or an ingredient that the core doesn't have yet")]
+  1  a promise was broken, and the line that says so says how to see it again; or something never occurred
+  2  wrong usage")]
 pub(super) struct Sim {
     /// How many runs
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -57,6 +54,9 @@ pub(super) struct Sim {
     /// Never cut the power
     #[arg(long)]
     no_crashes: bool,
+    /// Fail if a kind of fault or a verdict never occurs, too: with thousands of runs all do
+    #[arg(long)]
+    complete: bool,
     /// Runs at the same time [default: one for each CPU]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
@@ -68,13 +68,8 @@ pub(super) struct Sim {
     json: bool,
 }
 
-/// The rules that runs depend on.
-fn rules() -> impl Iterator<Item = Ingredient> {
-    Ingredient::ALL.into_iter().filter(|ingredient| !NOT_YET.contains(&ingredient.name()))
-}
-
 fn ingredient_names() -> Vec<&'static str> {
-    rules().map(Ingredient::name).chain(NOT_YET).collect()
+    Ingredient::ALL.map(Ingredient::name).to_vec()
 }
 
 fn fault_names() -> Vec<&'static str> {
@@ -84,9 +79,10 @@ fn fault_names() -> Vec<&'static str> {
 impl Sim {
     pub(super) fn run(&self, _: &ToolSettings, output: &mut Output) -> Result<Outcome, Failure> {
         if self.rules {
-            return rules().try_for_each(|rule| output.line(rule.name())).map(|()| Outcome::Good);
+            let mut rules = Ingredient::ALL.into_iter();
+            return rules.try_for_each(|rule| output.line(rule.name())).map(|()| Outcome::Good);
         }
-        let settings = self.settings()?;
+        let settings = self.settings();
         if self.trace && log::set_logger(&Trace).is_ok() {
             log::set_max_level(log::LevelFilter::Debug);
         }
@@ -107,23 +103,25 @@ impl Sim {
             let least = (number == 0).then(|| sim::shrink(*seed, &settings));
             self.tell(output, *seed, what, &settings, least.as_ref())?;
         }
+        let never: Vec<&str> = if self.complete { total.never().collect() } else { Vec::new() };
+        if !never.is_empty() {
+            self.tell_never(&never, output)?;
+        }
         self.conclude(&total, output)?;
-        Ok(if failed.is_empty() { Outcome::Good } else { Outcome::Bad })
+        Ok(if failed.is_empty() && never.is_empty() { Outcome::Good } else { Outcome::Bad })
     }
 
-    fn settings(&self) -> Result<Settings, Failure> {
-        let find = |name: &String| {
-            let known = rules().find(|ingredient| ingredient.name() == name);
-            known.ok_or_else(|| Failure::unusable(format_args!("nothing that is simulated depends on it: {name}")))
-        };
+    fn settings(&self) -> Settings {
+        // The names are checked by now.
+        let find = |name: &String| Ingredient::ALL.into_iter().find(|ingredient| ingredient.name() == name);
         let default = Settings::default();
-        Ok(Settings {
+        Settings {
             nodes: self.nodes.map(usize::from),
             steps: self.steps.unwrap_or(default.steps),
             left_out: self.no_faults.clone(),
             crashes: !self.no_crashes,
-            without: self.without.as_ref().map(find).transpose()?,
-        })
+            without: self.without.as_ref().and_then(find),
+        }
     }
 
     /// Runs all seeds on several threads and hands the results over in the seeds' order, until `take` has enough.
@@ -187,6 +185,14 @@ impl Sim {
         }
         output.line(format_args!("seed {seed}: {what}; {again}"))?;
         shorter.map_or(Ok(()), |(command, what)| output.line(format_args!("  least: {what}; {command}")))
+    }
+
+    fn tell_never(&self, never: &[&str], output: &mut Output) -> Result<(), Failure> {
+        if self.json {
+            output.line(json!({ "never": never }))
+        } else {
+            output.line(format_args!("never: {}", never.join(", ")))
+        }
     }
 
     fn conclude(&self, total: &Tally, output: &mut Output) -> Result<(), Failure> {

@@ -10,10 +10,10 @@ mod step;
 
 pub use dice::Dice;
 pub use difference::difference;
-pub use step::{Bytes, Step};
+pub use step::{Bytes, Step, bytes};
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A file of the model.
 #[derive(Clone, Debug)]
@@ -42,8 +42,8 @@ pub enum Node {
 /// Methods that change something return whether it was possible; if not, nothing was done.
 #[derive(Clone, Debug)]
 pub struct Model {
-    nodes: Vec<Option<Rc<Node>>>,
-    snapshots: BTreeMap<String, Rc<Model>>,
+    nodes: Vec<Option<Arc<Node>>>,
+    snapshots: BTreeMap<String, Arc<Model>>,
     /// The volume uses all of its device.
     pub has_grown: bool,
 }
@@ -58,7 +58,7 @@ impl Model {
     /// An empty PFS.
     pub fn new() -> Self {
         Self {
-            nodes: vec![Some(Rc::new(Node::Directory(BTreeMap::new())))],
+            nodes: vec![Some(Arc::new(Node::Directory(BTreeMap::new())))],
             snapshots: BTreeMap::new(),
             has_grown: false,
         }
@@ -70,7 +70,7 @@ impl Model {
     }
 
     fn get_mut(&mut self, node: usize) -> &mut Node {
-        Rc::make_mut(self.nodes[node].as_mut().expect("a node with a name"))
+        Arc::make_mut(self.nodes[node].as_mut().expect("a node with a name"))
     }
 
     fn entries(&self, node: usize) -> Option<&BTreeMap<String, usize>> {
@@ -155,7 +155,7 @@ impl Model {
         if self.find(path).is_some() {
             return false;
         }
-        self.nodes.push(Some(Rc::new(node)));
+        self.nodes.push(Some(Arc::new(node)));
         let index = self.nodes.len() - 1;
         self.entries_mut(directory).insert(name.to_owned(), index);
         true
@@ -245,7 +245,7 @@ impl Model {
             return false;
         }
         let copy = Self { nodes: self.nodes.clone(), snapshots: BTreeMap::new(), has_grown: self.has_grown };
-        self.snapshots.insert(label.to_owned(), Rc::new(copy));
+        self.snapshots.insert(label.to_owned(), Arc::new(copy));
         true
     }
 

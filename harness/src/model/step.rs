@@ -13,6 +13,8 @@ pub enum Bytes {
     Text,
     /// To nothing.
     Zeros,
+    /// By a half; the bytes are a seed's, wherever they are written.
+    Seeded(u64),
 }
 
 /// One operation. Paths are relative to the root.
@@ -57,13 +59,17 @@ pub enum Step {
 }
 
 /// The bytes a write at `offset` writes: different for each, the same in each run.
-pub(super) fn bytes(offset: u64, len: usize, kind: Bytes) -> Vec<u8> {
+pub fn bytes(offset: u64, len: usize, kind: Bytes) -> Vec<u8> {
     let mut bytes = vec![0; len];
     match kind {
         Bytes::Zeros => {}
         Bytes::Text => {
             let word = |(index, byte): (usize, &mut u8)| *byte = b'a' + (index / 7 % 5) as u8 + (offset % 11) as u8;
             bytes.iter_mut().enumerate().for_each(word);
+        }
+        Bytes::Seeded(seed) => {
+            Random::new(seed).fill(&mut bytes);
+            bytes.chunks_mut(128).step_by(2).for_each(|half| half.fill(seed as u8));
         }
         Bytes::Noise => Random::new(offset ^ ((len as u64) << 32)).fill(&mut bytes),
     }

@@ -25,6 +25,7 @@ const FILE_BYTES: u64 = 400_000;
 pub(super) enum Event {
     Sync,
     Resync,
+    ChangeMembers,
 }
 
 /// What a client thinks of an error.
@@ -33,6 +34,8 @@ enum Class {
     Nonsense,
     /// Memory ran out; the next call may work.
     Resource,
+    /// The disks are full.
+    Full,
     /// The cluster can't do it.
     Trouble,
 }
@@ -40,8 +43,8 @@ enum Class {
 fn class(error: &Error) -> Class {
     match error {
         Error::NoMemory | Error::TooManyOpen => Class::Resource,
-        Error::NoSpace
-        | Error::NoQuorum { .. }
+        Error::NoSpace => Class::Full,
+        Error::NoQuorum { .. }
         | Error::Refused(_)
         | Error::Alarm(_)
         | Error::Resync(_)
@@ -85,6 +88,10 @@ impl Session<'_> {
                     self.resync_all().await;
                     "resync"
                 }
+                Some(Event::ChangeMembers) => {
+                    self.change_members().await;
+                    "a change of members"
+                }
                 None => self.step().await,
             };
             let took = self.host.nanoseconds() - started;
@@ -104,10 +111,12 @@ impl Session<'_> {
     }
 
     /// Judges an error; true if it is the cluster's, and nothing is known of what was done.
-    fn judge(&self, what: &str, error: &Error, is_allowed: bool) {
+    pub(super) fn judge(&self, what: &str, error: &Error, is_allowed: bool) {
         match class(error) {
             Class::Nonsense if is_allowed => self.violation(format!("I13: {what}: \"{error}\" of what is there")),
             Class::Nonsense | Class::Resource => {}
+            Class::Full if self.world.is_tight() => self.world.tally.borrow_mut().verdict("no-space"),
+            Class::Full => self.violation(format!("I25: {what}: \"{error}\" though there is room")),
             Class::Trouble => {
                 if self.world.must_work(self.fs) {
                     self.violation(format!("I14: {what}: \"{error}\" though a quorum is healthy"));
@@ -184,8 +193,8 @@ impl Session<'_> {
         error.is_none()
     }
 
-    async fn committed<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let before = self.world.history.borrow().now();
+    pub(super) async fn committed<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let before = self.world.group().history.borrow().now();
         let done = work.await;
         if done.is_ok() {
             self.world.note_acked(self.fs, before);
@@ -202,15 +211,19 @@ impl Session<'_> {
             if self.is_over.get() {
                 return;
             }
-            match self.committed(self.fs.resync(node)).await {
-                Ok(_) => self.world.tally.borrow_mut().verdict("resynced"),
-                Err(error) => {
-                    if self.world.must_work(self.fs) && self.world.is_sound(node) {
-                        self.violation(format!("I17: node {} isn't brought in step: {error}", node.0));
-                    }
-                    if !matches!(error, Error::Resync(_)) {
-                        self.is_over.set(true);
-                    }
+            self.resync(node).await;
+        }
+    }
+
+    pub(super) async fn resync(&self, node: NodeIndex) {
+        match self.committed(self.fs.resync(node)).await {
+            Ok(_) => self.world.tally.borrow_mut().verdict("resynced"),
+            Err(error) => {
+                if self.world.must_work(self.fs) && self.world.is_sound_node(node) && !self.world.is_tight() {
+                    self.violation(format!("I17: node {} isn't brought in step: {error}", node.0));
+                }
+                if !matches!(error, Error::Resync(_)) {
+                    self.is_over.set(true);
                 }
             }
         }
@@ -248,7 +261,7 @@ impl Session<'_> {
 
     /// A change that may or may not be possible.
     fn some_change(&self) -> Option<Change> {
-        let model = self.world.model.borrow();
+        let model = self.world.group().model.borrow();
         let (directories, files) = (model.directories(), model.files());
         let directory = self.random_of(&directories)?;
         let entry = |directory: Inum| -> Vec<u8> {
@@ -282,14 +295,14 @@ impl Session<'_> {
     async fn change(&self) -> &'static str {
         let Some(change) = self.some_change() else { return "nothing" };
         let (what, result) = self.carry_out(&change).await;
-        let is_allowed = self.world.model.borrow().allows(&change);
+        let is_allowed = self.world.group().model.borrow().allows(&change);
         self.host.note(3 + u64::from(result.is_ok()));
         log::info!("{change:?}: {result:?}");
         match result {
             Ok(made) if is_allowed => {
-                self.world.model.borrow_mut().apply(change, made);
-                self.world.history.borrow_mut().changed(&self.world.model.borrow());
-                self.world.snapshots.changed(&self.world.model.borrow());
+                self.world.group().model.borrow_mut().apply(change, made);
+                self.world.group().history.borrow_mut().changed(&self.world.group().model.borrow());
+                self.world.group().snapshots.changed(&self.world.group().model.borrow());
             }
             Ok(_) => self.violation(format!("{what} was done though it is impossible")),
             Err(error) => self.judge(what, &error, is_allowed),
@@ -317,12 +330,12 @@ impl Session<'_> {
     }
 
     async fn read_file(&self) {
-        let files = self.world.model.borrow().files();
+        let files = self.world.group().model.borrow().files();
         let Some(file) = self.random_of(&files) else { return };
-        let expected = self.world.model.borrow().content(file).map_or(0, |content| content.len());
+        let expected = self.world.group().model.borrow().content(file).map_or(0, |content| content.len());
         let mut bytes = vec![0; expected + 1];
         let read = self.fs.read(file, 0, &mut bytes).await;
-        let model = self.world.model.borrow();
+        let model = self.world.group().model.borrow();
         let content = model.content(file);
         match (read, content) {
             (Ok(count), Some(content)) if bytes[..count] == content[..content.len().min(bytes.len())] => {}
@@ -333,11 +346,11 @@ impl Session<'_> {
     }
 
     async fn list(&self) {
-        let directories = self.world.model.borrow().directories();
+        let directories = self.world.group().model.borrow().directories();
         let Some(directory) = self.random_of(&directories) else { return };
         let Ok(mut batch) = EntryBatch::new(HEAP, 16 << 10) else { return };
         let listed = self.fs.read_directory(directory, Cookie::START, &mut batch).await;
-        let model = self.world.model.borrow();
+        let model = self.world.group().model.borrow();
         let entries = model.entries(directory);
         match (listed, entries) {
             (Ok(listing), Some(entries)) if listing.next.is_none() && listing.damaged.is_none() => {
@@ -358,11 +371,11 @@ impl Session<'_> {
     }
 
     async fn look_up(&self) {
-        let directories = self.world.model.borrow().directories();
+        let directories = self.world.group().model.borrow().directories();
         let Some(directory) = self.random_of(&directories) else { return };
         let name = self.name();
         let found = self.fs.lookup(directory, &name).await;
-        let model = self.world.model.borrow();
+        let model = self.world.group().model.borrow();
         let there = model.entries(directory).and_then(|entries| entries.get(&name)).copied();
         match (found, there) {
             (Ok(found), there) if Some(found) == there => {}

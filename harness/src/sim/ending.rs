@@ -2,18 +2,44 @@
 
 use hammer2_core::cluster::MemberState;
 
+use super::group::Trust;
 use super::mounting::{Seat, states};
 use super::nodes;
 use super::plan::Plan;
 use super::reading::{difference, read_all};
-use super::world::{Trust, World};
+use super::world::World;
 
 impl World {
     pub(super) fn end(&self) -> Result<(), String> {
-        let usable = |number: &usize| self.disks[*number].trust.get() != Trust::Damaged;
-        let numbers: Vec<usize> = (0..self.disks.len()).filter(usable).collect();
+        (0..self.group_count()).try_for_each(|group| {
+            self.current.set(group);
+            self.end_of_group()
+        })?;
+        (0..self.disks.len()).try_for_each(|disk| self.check_volume(disk))
+    }
+
+    /// Checks a whole disk, unless something was done to it that nothing mends.
+    fn check_volume(&self, number: usize) -> Result<(), String> {
+        if !self.is_sound_in_all(number) {
+            return Ok(());
+        }
+        let drive = &self.disks[number].drive;
+        let problems = self.run(async { Ok(nodes::problems(self.host, drive).await) })?.unwrap_or_default();
+        let first = problems
+            .first()
+            .map(|first| format!("I29: disk {number}: {} problems, the first: {first}", problems.len()));
+        first.map_or(Ok(()), Err)
+    }
+
+    fn end_of_group(&self) -> Result<(), String> {
+        let group = self.group();
+        let usable = |number: &usize| group.trust(*number) != Trust::Damaged;
+        let is_seated = |number: &usize| !group.is_alone || group.part(*number).is_some();
+        let mut numbers: Vec<usize> =
+            (0..self.disks.len()).filter(|number| usable(number) && is_seated(number)).collect();
         let seats: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();
         *self.plan.borrow_mut() = Plan::quiet(0);
+        let mut in_step = Vec::new();
         self.run(async {
             let mounted = self.mount_writable(&seats).await;
             let fs = mounted.map_err(|refused| format!("I33: at the end, not mounted: {}", refused.0))?;
@@ -22,16 +48,28 @@ impl World {
             }
             let behind: Vec<_> = fs.nodes_behind().collect();
             for node in behind {
-                let done = fs.resync(node).await;
-                done.map_err(|error| format!("I17: at the end, node {} isn't brought in step: {error}", node.0))?;
+                match fs.resync(node).await {
+                    Err(_) if self.is_tight() => self.tally.borrow_mut().verdict("no-space-to-resync"),
+                    done => {
+                        done.map_err(|error| {
+                            format!("I17: at the end, node {} isn't brought in step: {error}", node.0)
+                        })?;
+                    }
+                }
             }
-            if let Some((node, state)) = states(&fs).enumerate().find(|(_, s)| *s != MemberState::InSync) {
+            let is_member = |node: usize| self.seats.borrow()[node].is_some_and(|disk| group.part(disk).is_some());
+            let is_out = |(node, state): &(usize, MemberState)| {
+                is_member(*node) && *state != MemberState::InSync && !self.is_tight()
+            };
+            if let Some((node, state)) = states(&fs).enumerate().find(is_out) {
                 return Err(format!("I17: at the end, node {node} is {state:?}"));
             }
             fs.sync().await.map_err(|error| format!("I14: at the end: {error}"))?;
+            in_step.extend(self.disks_in_step(&fs));
             Ok(())
         })?;
-        let wanted = self.model.borrow().clone();
+        let wanted = group.model.borrow().clone();
+        numbers.retain(|number| in_step.contains(number));
         for number in numbers {
             let alone = [Seat::Member(number)];
             let found = self.run(async {
@@ -42,11 +80,6 @@ impl World {
                 && found != wanted
             {
                 return Err(format!("I3: disk {number} alone: {}", difference(&found, &wanted)));
-            }
-            let drive = &self.disks[number].drive;
-            let problems = self.run(async { Ok(nodes::problems(self.host, drive).await) })?.unwrap_or_default();
-            if let Some(problem) = problems.first() {
-                return Err(format!("I29: disk {number}: {} problems, the first: {problem}", problems.len()));
             }
         }
         self.check_snapshots()

@@ -9,10 +9,14 @@ mod device;
 mod ending;
 mod executor;
 mod faults;
+mod forged;
 mod fork;
+mod group;
+mod halves;
 mod history;
 mod host;
 mod medium;
+mod members;
 mod model;
 mod mounting;
 mod nodes;
@@ -44,7 +48,7 @@ pub struct Run {
 /// Runs one seed.
 pub fn run(seed: u64, settings: &Settings) -> Run {
     let (mut tally, violation) = match World::new(seed, settings) {
-        Ok(mut world) => {
+        Ok(world) => {
             let violation = world.rounds().and_then(|()| world.end()).err();
             world.tally.borrow_mut().trace_hash = world.host.trace();
             (world.tally.take(), violation)

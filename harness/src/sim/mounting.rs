@@ -3,9 +3,10 @@
 use hammer2_core::cluster::{Cluster, MemberState, OpError, PfsSelector, Protocol};
 use hammer2_core::fs::{FileSystem, MountError};
 
-use super::nodes::{self, Drive, HEAP, LABEL, mount_options};
+use super::group::Trust;
+use super::nodes::{self, Drive, HEAP, mount_options};
 use super::reading::{difference, read_all};
-use super::world::{Trust, World};
+use super::world::World;
 
 /// Something that is given to a mount as a node.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ impl World {
 
     /// Mounts seats to look at them.
     pub(super) async fn mount(&self, seats: &[Seat]) -> Result<FileSystem, Refused> {
-        self.mount_label(seats, LABEL).await
+        self.mount_label(seats, self.group().label).await
     }
 
     /// The same with another PFS than the clients'.
@@ -66,7 +67,7 @@ impl World {
             self.tally.borrow_mut().verdict(&format!("node-{}", name_of_state(state)));
         }
         let fs = fs.make_writable(self.host).await.map_err(|error| self.refused(&error))?;
-        self.tally.borrow_mut().verdict(if in_step < self.quorum() { "rolled-forward" } else { "served" });
+        self.tally.borrow_mut().verdict(if in_step < self.group().quorum() { "rolled-forward" } else { "served" });
         Ok(fs)
     }
 
@@ -86,7 +87,7 @@ impl World {
     /// Disks of the cluster among seats that are what they should be.
     pub(super) fn sound_seats(&self, seats: &[Seat]) -> Vec<Seat> {
         let is_sound = |seat: &&Seat| match seat {
-            Seat::Member(number) => self.disks[*number].trust.get() == Trust::Sound,
+            Seat::Member(number) => self.group().trust(*number) == Trust::Sound,
             Seat::Other(_) => false,
         };
         seats.iter().filter(is_sound).cloned().collect()
@@ -100,7 +101,8 @@ impl World {
             Err(error) if self.must_work(fs) => return Err(format!("I14: reading everything: \"{error}\"")),
             Err(_) => return Ok(false),
         };
-        let mut history = self.history.borrow_mut();
+        self.learn(fs)?;
+        let mut history = self.group().history.borrow_mut();
         if !history.may_be_served(&found) {
             return Err(format!(
                 "I1: neither what was acknowledged nor later: {}",
@@ -110,7 +112,7 @@ impl World {
         history.found(&found);
         let now = history.now();
         drop(history);
-        *self.model.borrow_mut() = found;
+        *self.group().model.borrow_mut() = found;
         self.note_acked(fs, now);
         Ok(true)
     }

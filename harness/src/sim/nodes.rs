@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
-use hammer2_core::cluster::{Cluster, Command, Modification, OpenError, Slot};
-use hammer2_core::fs::{FileSystem, MountError, MountOptions, TimeSource};
+use hammer2_core::cluster::{Cluster, Command, Modification, OpenError, PfsSelector, Reply, Slot};
+use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, TimeSource};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::wrap::{FaultPlan, Faulty};
 use hammer2_core::io::{Disk, DiskOptions, boxed_device};
+use hammer2_core::media::cluster_record::ClusterRecord;
 use hammer2_core::media::{Dirent, FileKind, Inode, Inum, Methods, ModifyTid, directory_hash};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
@@ -22,7 +23,6 @@ use super::medium::Medium;
 use hammer2_core::random::Random;
 
 pub(super) const HEAP: Heap = &Global;
-pub(super) const LABEL: &[u8] = b"WORK";
 const MEMORY_BYTES_PER_NODE: usize = 2 << 20;
 
 impl std::fmt::Debug for Drive {
@@ -77,6 +77,26 @@ thread_local! {
     static FORMATTED: RefCell<HashMap<(u64, usize), Medium>> = RefCell::default();
 }
 
+/// A disk of this size has so much room left.
+pub(super) const SMALL_BYTES: u64 = 32 << 20;
+const LEFT_BYTES: u64 = 256 << 10;
+
+/// Fills a small disk with a file of its own.
+async fn crowd(host: &'static Host, drive: &Drive, random: &mut Random) -> Result<(), Error> {
+    let cluster = open(host, std::slice::from_ref(drive), &mut |_, _| ()).await.expect("a new filesystem");
+    let local = FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(b"LOCAL"), mount_options(1)).await;
+    let fs = local.expect("a new PFS").make_writable(host).await.expect("a writable PFS");
+    let file = fs.create(Inum::PFS_ROOT, b"crowd", &NewFile::new(FileKind::Regular, 0o644)).await?;
+    let mut content = vec![0; 64 << 10];
+    let mut offset = 0;
+    while fs.statistics().free_bytes > LEFT_BYTES {
+        random.fill(&mut content);
+        fs.write(file, offset, &content).await?;
+        offset += content.len() as u64;
+    }
+    fs.unmount().await.map(drop)
+}
+
 /// A disk with a new filesystem.
 pub(super) fn formatted(host: &'static Host, size_bytes: u64, number: usize) -> Medium {
     if let Some(image) = FORMATTED.with_borrow(|known| known.get(&(size_bytes, number)).map(Medium::image)) {
@@ -91,6 +111,10 @@ pub(super) fn formatted(host: &'static Host, size_bytes: u64, number: usize) -> 
         newfs(&references, &NewfsOptions::default(), HEAP, &mut fill, TimeSource::now(host)).await
     });
     made.expect("an end").expect("a new filesystem");
+    if size_bytes == SMALL_BYTES {
+        let crowded = executor::run(host, crowd(host, &drive, &mut random));
+        crowded.expect("an end").expect("room for it");
+    }
     let mut medium = drive.disk.medium.borrow_mut();
     medium.settle();
     let image = medium.image();
@@ -118,21 +142,46 @@ pub(super) async fn problems(host: &'static Host, drive: &Drive) -> Vec<String> 
 }
 
 /// The inode that a foreigner makes.
-const FOREIGN: Inum = Inum(1 << 40);
+pub(super) const FOREIGN: Inum = Inum(1 << 40);
 
-/// Somebody else's kernel, which knows nothing of clusters, mounts one disk and makes a file.
-pub(super) async fn write_as_foreigner(host: &'static Host, drive: &Drive) -> Result<(), NodeError> {
+/// Somebody adds an inode without a name to one disk, and has the record there agree with that: only a comparison of all there is
+/// with other disks shows it.
+pub(super) async fn forge(host: &'static Host, drive: &Drive, label: &[u8]) -> Result<(), NodeError> {
     let Ok(node) = node::open(HEAP, drive.open(host), NodeOptions::default()).await else { return Ok(()) };
     node.recover().await?;
     let root = Slot(0);
-    node.execute(Command::OpenPfs { label: LABEL, into: root }).await?;
-    let record = node.record(root).await?;
-    let tid = ModifyTid(record.modify_tid.0 + 1);
+    let Reply::Inode(record) = node.execute(Command::OpenPfs { label, into: root }).await? else { return Ok(()) };
+    let inode = nameless();
+    let create = Modification::CreateInode { pfs: root, inode: &inode, methods: record.methods };
+    node.modify(record.modify_tid, create).await?;
+    node.stage().await?;
+    let bind = node.bind(root).await?;
+    node.commit(&mut |header| {
+        if let Ok(Some(record)) = header.cluster_records.find(record.meta.pfs_clid) {
+            header.cluster_records.put(&ClusterRecord { bind, ..record }).expect("its own place");
+        }
+    })
+    .await
+}
+
+fn nameless() -> Inode {
     let mut inode = Inode::new(FileKind::Regular);
     inode.meta.set_inum(FOREIGN);
     inode.meta.set_name_key(FOREIGN.key());
     inode.meta.set_iparent(Inum::PFS_ROOT);
     inode.meta.set_nlinks(1);
+    inode
+}
+
+/// Somebody else's kernel, which knows nothing of clusters, mounts one disk and makes a file.
+pub(super) async fn write_as_foreigner(host: &'static Host, drive: &Drive, label: &[u8]) -> Result<(), NodeError> {
+    let Ok(node) = node::open(HEAP, drive.open(host), NodeOptions::default()).await else { return Ok(()) };
+    node.recover().await?;
+    let root = Slot(0);
+    node.execute(Command::OpenPfs { label, into: root }).await?;
+    let record = node.record(root).await?;
+    let tid = ModifyTid(record.modify_tid.0 + 1);
+    let inode = nameless();
     let methods: Methods = record.methods;
     node.modify(tid, Modification::CreateInode { pfs: root, inode: &inode, methods }).await?;
     let name = b"foreign";

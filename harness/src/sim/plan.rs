@@ -22,6 +22,8 @@ pub(super) enum Crash {
     InMount(u64),
     /// After so many requests, counted from a step in which one client syncs.
     AtStep(u64, u64),
+    /// After so many requests, counted from a change of the members.
+    InChange(u64),
 }
 
 /// What happens during a mount.
@@ -31,6 +33,8 @@ pub(super) struct Plan {
     pub(super) faults: Vec<PlannedFault>,
     pub(super) crash: Crash,
     pub(super) resync_at: Option<u64>,
+    /// The members are changed.
+    pub(super) change_at: Option<u64>,
     /// It ends with an unmount, not with what was synced last.
     pub(super) unmounts: bool,
     /// The next step is a sync.
@@ -45,13 +49,14 @@ impl Plan {
             faults: Vec::new(),
             crash: Crash::Never,
             resync_at: Some(0),
+            change_at: None,
             unmounts: true,
             sync_now: Cell::new(false),
         }
     }
 
     pub(super) fn draw(random: &mut Random, seats: usize, steps: u64, settings: &Settings) -> Self {
-        let steps = steps / 2 + random.below(steps);
+        let steps = 1 + steps / 2 + random.below(steps);
         let mut faults = Vec::new();
         if random.percent(60) {
             let times = random.pick(&[1, 1, 1, 2, 3]);
@@ -63,7 +68,9 @@ impl Plan {
                 }
             }
         }
+        let change_at = (random.percent(30) && settings.has_fault("member-change")).then(|| random.below(steps));
         let crash = match random.below(10) {
+            _ if change_at.is_some() && random.percent(50) => Crash::InChange(random.below(50 * seats as u64)),
             0..3 => Crash::InMount(random.below(60 * seats as u64)),
             3..8 => Crash::AtStep(random.below(steps), random.below(40 * seats as u64)),
             _ => Crash::Never,
@@ -74,6 +81,7 @@ impl Plan {
             faults,
             crash: if settings.crashes { crash } else { Crash::Never },
             resync_at: random.percent(60).then(|| random.below(steps)),
+            change_at,
             unmounts: random.percent(70),
             sync_now: Cell::new(false),
         }

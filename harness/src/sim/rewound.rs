@@ -4,16 +4,18 @@
 use super::mounting::{Refused, Seat};
 use super::nodes::Drive;
 use super::plan::Plan;
-use super::world::{Disk, World};
+use super::world::World;
 
 impl World {
     /// True when some disk can know better than a quorum of masters that are old.
     pub(super) fn can_be_rewound(&self) -> bool {
-        self.all_are_sound() && self.disks.len() > self.quorum()
+        self.all_are_sound() && self.group().member_count() > self.group().quorum()
     }
 
     pub(super) fn rewound(&self) -> Result<(), String> {
-        let originals: Vec<Seat> = (0..self.disks.len()).map(Seat::Member).collect();
+        let (numbers, masters) = (self.group().by_part(), self.group().masters());
+        let quorum = self.group().quorum();
+        let originals: Vec<Seat> = numbers[..self.group().member_count()].iter().copied().map(Seat::Member).collect();
         self.tally.borrow_mut().fault("rewound");
         self.session(&originals, Plan::quiet(2))?;
         let copies = self.run(async {
@@ -22,8 +24,8 @@ impl World {
                 return Err("I14: all disks are sound and not readable".to_owned());
             }
             self.leave_a_mark(&fs, b"kept", true).await?;
-            let image = |(number, disk): (usize, &Disk)| Drive::new(disk.drive.disk.medium.borrow().image(), number);
-            let copies: Vec<Seat> = self.masters().enumerate().map(image).map(Seat::Other).collect();
+            let image = |number: &usize| Drive::new(self.disks[*number].drive.disk.medium.borrow().image(), *number);
+            let copies: Vec<Seat> = masters.iter().map(image).map(Seat::Other).collect();
             self.leave_a_mark(&fs, b"lost", true).await?;
             // A commit says which one before it was acknowledged: of the last alone nobody could tell.
             self.leave_a_mark(&fs, b"proof", true).await?;
@@ -32,7 +34,7 @@ impl World {
         let Some(copies) = copies else { return Ok(()) };
         // Without slaves, or a tail of their own, the masters that are left out would only be rolled forward from.
         let beside_slaves =
-            self.spare() == 0 || self.disks.len() > copies.len() && self.random.borrow_mut().percent(50);
+            self.group().spare() == 0 || originals.len() > copies.len() && self.random.borrow_mut().percent(50);
         if !beside_slaves || self.random.borrow_mut().percent(50) {
             self.run(async {
                 match self.mount_writable(&copies).await {
@@ -44,7 +46,7 @@ impl World {
         let mixed: Vec<Seat> = if beside_slaves {
             copies.iter().chain(&originals[copies.len()..]).cloned().collect()
         } else {
-            copies[..self.quorum()].iter().chain(&originals[self.quorum()..copies.len()]).cloned().collect()
+            copies[..quorum].iter().chain(&originals[quorum..copies.len()]).cloned().collect()
         };
         self.run(async {
             match self.mount_writable(&mixed).await {

@@ -3,13 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 
+use hammer2_core::media::PfsKind;
+
 use super::clients::Session;
 use super::executor;
+use super::group::Trust;
 use super::medium::Medium;
 use super::mounting::{Refused, Seat, name_of_state, states};
 use super::nodes::{self, Drive};
 use super::plan::Plan;
-use super::world::{Disk, Trust, World};
+use super::world::World;
 
 /// Steps of one round, about.
 const ROUND_STEPS: u64 = 60;
@@ -18,7 +21,7 @@ const MAX_ROUNDS: u64 = 40;
 
 impl World {
     /// Everything but the end.
-    pub(super) fn rounds(&mut self) -> Result<(), String> {
+    pub(super) fn rounds(&self) -> Result<(), String> {
         for _ in 0..MAX_ROUNDS {
             if self.tally.borrow().operations >= self.settings.steps {
                 break;
@@ -28,15 +31,37 @@ impl World {
         Ok(())
     }
 
-    fn round(&mut self) -> Result<(), String> {
+    fn round(&self) -> Result<(), String> {
+        let other = self.random.borrow_mut().percent(30);
+        let current = if other { self.random.borrow_mut().index(self.group_count()) } else { 0 };
+        self.current.set(current);
+        if current > 0 {
+            self.tally.borrow_mut().verdict(if self.group().is_alone { "soft-mount" } else { "other-cluster" });
+        }
         self.tamper()?;
-        if self.chance("forked", 2) && self.all_are_sound() && self.masters().count() > 1 {
+        let is_alone = self.group().is_alone;
+        if self.chance("halves", if self.group().is_unsettled() { 90 } else { 2 })
+            && self.voters_are_sound()
+            && !is_alone
+        {
+            return self.halves();
+        }
+        let is_whole = !is_alone && !self.group().is_unsettled();
+        if self.chance("forked", 2)
+            && is_whole
+            && !self.is_tight()
+            && self.all_are_sound()
+            && self.group().masters().len() > 1
+        {
             return self.fork();
         }
-        if self.chance("rewound", 2) && self.can_be_rewound() {
+        if self.chance("forged", 3) && is_whole && self.can_be_forged() {
+            return self.forged();
+        }
+        if self.chance("rewound", 2) && is_whole && !self.is_tight() && self.can_be_rewound() {
             return self.rewound();
         }
-        if self.chance("minority", 12) && self.quorum() > 1 {
+        if self.chance("minority", 12) && is_whole && self.group().quorum() > 1 {
             return self.minority();
         }
         let seats = self.choose_seats();
@@ -58,52 +83,62 @@ impl World {
     }
 
     /// What is done to disks while they aren't mounted.
-    fn tamper(&mut self) -> Result<(), String> {
+    fn tamper(&self) -> Result<(), String> {
         let number = self.random.borrow_mut().index(self.disks.len());
         let (returns_old, is_written) = (self.chance("returned-old", 12), self.chance("foreign-write", 8));
-        if !self.can_do_without(&self.disks[number]) {
+        if !self.can_do_without(number) {
             return Ok(());
         }
-        if returns_old && let Some(old) = &self.disks[number].old {
-            *self.disks[number].drive.disk.medium.borrow_mut() = old.image();
-            self.disks[number].trust.set(Trust::Forgetful);
-            self.snapshots.lost_by(number);
+        let group = self.group();
+        let disk = &self.disks[number];
+        if returns_old && let Some(old) = &*disk.old.borrow() {
+            *disk.drive.disk.medium.borrow_mut() = old.image();
+            self.distrust(number, Trust::Forgetful);
             self.tally.borrow_mut().fault("returned-old");
-        } else if is_written && self.disks[number].trust.get() == Trust::Sound {
-            let drive = self.disks[number].drive.clone();
+        } else if is_written
+            && !group.is_unsettled()
+            && group.part(number).is_some()
+            && group.trust(number) == Trust::Sound
+        {
+            let drive = disk.drive.clone();
             *self.plan.borrow_mut() = Plan::quiet(0);
-            let written = self.run(async { Ok(nodes::write_as_foreigner(self.host, &drive).await) })?;
+            let written = self.run(async { Ok(nodes::write_as_foreigner(self.host, &drive, group.label).await) })?;
             if let Some(Err(error)) = written {
                 return Err(format!("a foreigner can't write to a disk: {error:?}"));
             }
-            self.disks[number].trust.set(Trust::Forgetful);
+            group.set_trust(number, Trust::Forgetful);
             self.tally.borrow_mut().fault("foreign-write");
         }
         Ok(())
     }
 
     /// Remembers how a disk is, to have it back one day.
-    fn keep_old(&mut self) {
+    fn keep_old(&self) {
         let number = self.random.borrow_mut().index(self.disks.len());
-        if self.random.borrow_mut().percent(30) && self.disks[number].trust.get() == Trust::Sound {
+        if self.random.borrow_mut().percent(30) && self.is_sound_in_all(number) {
             let image = self.disks[number].drive.disk.medium.borrow().image();
-            self.disks[number].old = Some(image);
+            *self.disks[number].old.borrow_mut() = Some(image);
         }
     }
 
     /// The disks to mount: a quorum of sound ones at least, in any order, and now and then something else.
     fn choose_seats(&self) -> Vec<Seat> {
+        let group = self.group();
+        if group.is_alone {
+            return group.masters().into_iter().map(Seat::Member).collect();
+        }
         let count = self.disks.len();
         let mut numbers: Vec<usize> = (0..count).collect();
         self.random.borrow_mut().shuffle(&mut numbers);
-        let some = (count - self.quorum()).max(1);
-        let absent = if self.chance("absent", 65) { 1 + self.random.borrow_mut().index(some) } else { 0 };
-        let counts = |disk: &Disk| disk.is_master() && disk.trust.get() == Trust::Sound;
-        let mut sound = self.disks.iter().filter(|disk| counts(disk)).count();
+        let some = (count - group.quorum()).max(1);
+        let is_complete = group.is_unsettled() || !self.chance("absent", 65);
+        let absent = if is_complete { 0 } else { 1 + self.random.borrow_mut().index(some) };
+        let counts = |number: usize| group.part(number) == Some(PfsKind::Master) && group.trust(number) == Trust::Sound;
+        let mut sound = (0..count).filter(|number| counts(*number)).count();
         let mut left = absent;
         numbers.retain(|number| {
-            let counts = counts(&self.disks[*number]);
-            if left == 0 || counts && sound <= self.quorum() {
+            let counts = counts(*number);
+            if left == 0 || counts && sound <= group.quorum() {
                 return true;
             }
             left -= 1;
@@ -111,7 +146,7 @@ impl World {
             false
         });
         let mut tally = self.tally.borrow_mut();
-        if numbers.len() < count {
+        if numbers.iter().filter(|number| group.part(**number).is_some()).count() < group.member_count() {
             tally.fault("absent");
         }
         if self.chance("swapped", 50) {
@@ -119,8 +154,10 @@ impl World {
         } else {
             numbers.sort_unstable();
         }
+        let is_full = numbers.len() == count;
         let mut seats: Vec<Seat> = numbers.into_iter().map(Seat::Member).collect();
-        let other = if self.chance("cloned", 4) && self.all_are_sound() && self.spare() > 0 && seats.len() == count {
+        let can_be_cloned = self.all_are_sound() && group.spare() > 0 && is_full && !group.is_unsettled();
+        let other = if self.chance("cloned", 4) && can_be_cloned {
             tally.fault("cloned");
             let number = self.random.borrow_mut().index(count);
             Some(self.disks[number].drive.disk.medium.borrow().image())
@@ -149,7 +186,7 @@ impl World {
             let fs = match self.mount_writable(seats).await {
                 Ok(fs) => fs,
                 Err(Refused(name)) => {
-                    let is_excused = self.sound_seats(seats).len() < seats.len();
+                    let is_excused = self.sound_seats(seats).len() < seats.len() || self.is_tight();
                     let why = format!("I33: a quorum of sound disks isn't mounted: {name}");
                     return if is_excused { Ok(false) } else { Err(why) };
                 }
@@ -190,10 +227,11 @@ impl World {
     fn minority(&self) -> Result<(), String> {
         let mut numbers: Vec<usize> = (0..self.disks.len()).collect();
         self.random.borrow_mut().shuffle(&mut numbers);
-        let mut masters = 1 + self.random.borrow_mut().index(self.quorum() - 1);
+        let mut masters = 1 + self.random.borrow_mut().index(self.group().quorum() - 1);
         numbers.retain(|number| {
-            let is_left_out = self.disks[*number].is_master() && masters == 0;
-            masters -= usize::from(self.disks[*number].is_master() && !is_left_out);
+            let is_master = self.group().part(*number) == Some(PfsKind::Master);
+            let is_left_out = is_master && masters == 0;
+            masters -= usize::from(is_master && !is_left_out);
             !is_left_out
         });
         let mut seats: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();

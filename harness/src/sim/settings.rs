@@ -39,15 +39,18 @@ impl Settings {
 }
 
 /// What is done to disks between two mounts.
-pub(super) const BETWEEN: [&str; 10] = [
+pub(super) const BETWEEN: [&str; 13] = [
     "absent",
     "swapped",
     "returned-old",
     "foreign-write",
+    "forged",
     "cloned",
     "blank",
     "forked",
     "minority",
     "rewound",
     "copied-minority",
+    "member-change",
+    "halves",
 ];

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use hammer2_core::cluster::{MemberState, NewPfs};
 use hammer2_core::fs::{FileSystem, TimeSource};
-use hammer2_core::media::{PfsKind, Uuid};
+use hammer2_core::media::PfsKind;
 
 use super::clients::Session;
 use super::model::Model;
@@ -51,19 +51,20 @@ impl Snapshots {
 impl Session<'_> {
     /// Takes a snapshot, unless another client is at it.
     pub(super) async fn snapshot(&self) {
-        let snapshots = &self.world.snapshots;
+        let group = self.world.group();
+        let snapshots = &group.snapshots;
         if snapshots.under_way.borrow().is_some() {
             return;
         }
-        *snapshots.under_way.borrow_mut() = Some(vec![self.world.model.borrow().clone()]);
+        *snapshots.under_way.borrow_mut() = Some(vec![group.model.borrow().clone()]);
         let number = snapshots.begun.get() + 1;
         snapshots.begun.set(number);
-        let label = format!("S{number}");
+        let label = format!("{}{number}", String::from_utf8_lossy(group.label));
         let new = NewPfs {
             label: label.as_bytes(),
             kind: PfsKind::Master,
-            clid: uuid(1, number),
-            fsid: uuid(2, number),
+            clid: group.uuid(1, number),
+            fsid: group.uuid(2, number),
             time: TimeSource::now(self.host),
         };
         let is_taken = self.commit("snapshot", self.fs.snapshot(&new)).await;
@@ -76,24 +77,17 @@ impl Session<'_> {
     }
 }
 
-/// One that nothing else in a run has; the last byte is left to nodes.
-fn uuid(kind: u8, number: u64) -> Uuid {
-    let mut bytes = [kind; 16];
-    bytes[..8].copy_from_slice(&number.to_le_bytes());
-    Uuid(bytes)
-}
-
 impl World {
     /// The sound disks that are in step.
-    fn disks_in_step(&self, fs: &FileSystem) -> Vec<usize> {
+    pub(super) fn disks_in_step(&self, fs: &FileSystem) -> Vec<usize> {
         let seats = self.seats.borrow();
         let in_step = states(fs).zip(seats.iter()).filter(|(state, _)| *state == MemberState::InSync);
-        in_step.filter_map(|(_, disk)| *disk).filter(|number| self.disks[*number].is_sound()).collect()
+        in_step.filter_map(|(_, disk)| *disk).filter(|number| self.is_sound(*number)).collect()
     }
 
     /// Reads every snapshot on each disk that must have it: one state of those it may hold, and the same everywhere.
     pub(super) fn check_snapshots(&self) -> Result<(), String> {
-        for Taken { label, states, holders } in self.snapshots.taken.take() {
+        for Taken { label, states, holders } in self.group().snapshots.taken.take() {
             let mut first: Option<Model> = None;
             for number in holders {
                 let alone = [Seat::Member(number)];

@@ -4,8 +4,52 @@ use std::collections::BTreeMap;
 
 use hammer2_core::random::mix;
 
+use super::Settings;
+
 /// Counts by name.
 pub type Counts = BTreeMap<String, u64>;
+
+/// What runs come to, if there are enough of them: mounts, nodes and changes, by name.
+const VERDICTS: [&str; 38] = [
+    "acked-tail",
+    "bulkfreed",
+    "change-finished",
+    "change-undone",
+    "ejected-dissent",
+    "ejected-fault",
+    "member-added",
+    "member-promoted",
+    "member-removed",
+    "member-replaced",
+    "membership-refused",
+    "no-master",
+    "no-previous-quorum",
+    "no-quorum",
+    "no-space",
+    "no-such-pfs",
+    "no-trusted-holder",
+    "node-apart",
+    "node-behind",
+    "node-behind-to-compare",
+    "node-in-sync",
+    "node-outside",
+    "node-twin",
+    "not-a-volume",
+    "not-writable",
+    "other-cluster",
+    "rebuilt",
+    "resynced",
+    "rolled-forward",
+    "same-member",
+    "scrubbed",
+    "served",
+    "slave-ahead",
+    "snapshot-read",
+    "snapshot-taken",
+    "soft-mount",
+    "split-brain",
+    "two-configs",
+];
 
 /// What happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +81,12 @@ impl Tally {
         count(&mut self.verdicts, name, 1);
     }
 
+    /// Kinds of faults and verdicts that never occurred.
+    pub fn never(&self) -> impl Iterator<Item = &'static str> {
+        let faults = Settings::all_faults().filter(|kind| !self.faults.contains_key(*kind));
+        faults.chain(VERDICTS.into_iter().filter(|name| !self.verdicts.contains_key(*name)))
+    }
+
     /// Adds what happened in another run.
     pub fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
@@ -54,5 +104,21 @@ fn count(counts: &mut Counts, name: &str, number: u64) {
     match counts.get_mut(name) {
         Some(counted) => *counted += number,
         None => drop(counts.insert(name.to_owned(), number)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_occurred_is_named() {
+        let mut tally = Tally::default();
+        let all = tally.never().count();
+        tally.fault("hang");
+        tally.verdict("two-configs");
+        let never: Vec<&str> = tally.never().collect();
+        assert_eq!(never.len(), all - 2);
+        assert!(never.contains(&"slow") && never.contains(&"split-brain") && !never.contains(&"hang"));
     }
 }

@@ -1,36 +1,24 @@
-//! One run: a cluster's disks, what is known of them, and what happens to them until the end.
+//! One run: disks, the clusters on them, and what happens to them until the end.
 
 use std::cell::{Cell, RefCell};
 
-use hammer2_core::cluster::{MemberState, NewPfs, NodeIndex, PfsOutcome};
+use hammer2_core::cluster::{MAX_NODES, MemberState, NewPfs, NodeIndex, PfsOutcome};
 use hammer2_core::fs::{FileSystem, TimeSource};
-use hammer2_core::media::{PfsKind, Uuid};
+use hammer2_core::media::PfsKind;
 
 use super::clients::Event;
 use super::executor::{self, Stopped};
 use super::faults::Kind;
-use super::history::{History, Moment};
+use super::group::{Group, Parts, Trust};
+use super::history::Moment;
 use super::host::Host;
 use super::medium::Medium;
-use super::model::Model;
 use super::mounting::states;
-use super::nodes::{self, Drive, LABEL};
+use super::nodes::{self, Drive, SMALL_BYTES};
 use super::plan::{Crash, Plan};
 use super::settings::Settings;
-use super::snapshots::Snapshots;
 use super::tally::Tally;
 use hammer2_core::random::{Random, mix};
-
-/// Whether a disk holds what it said it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// All that was ever acknowledged with it.
-    Sound,
-    /// It is an old copy of itself, or somebody else wrote there: until it is brought in step.
-    Forgetful,
-    /// Some of it is wrong, nobody knows where.
-    Damaged,
-}
 
 /// Masters and slaves of the clusters there are.
 const GROUPS: [(usize, usize); 16] = [
@@ -52,12 +40,9 @@ const GROUPS: [(usize, usize); 16] = [
     (1, 1),
 ];
 
-/// A disk of the cluster.
+/// A disk.
 pub(super) struct Disk {
     pub(super) drive: Drive,
-    /// Master or slave. The masters are the first disks.
-    pub(super) kind: PfsKind,
-    pub(super) trust: Cell<Trust>,
     /// Something is wrong with it in this mount.
     pub(super) is_ailing: Cell<bool>,
     /// What its flushes were is a lie, so far without harm.
@@ -65,7 +50,7 @@ pub(super) struct Disk {
     /// The kinds of faults under way, and how many requests had been struck before.
     pub(super) under_way: RefCell<Vec<(Kind, u64)>>,
     /// How it once was.
-    pub(super) old: Option<Medium>,
+    pub(super) old: RefCell<Option<Medium>>,
 }
 
 /// A run.
@@ -74,9 +59,11 @@ pub(super) struct World {
     pub(super) settings: Settings,
     pub(super) random: RefCell<Random>,
     pub(super) disks: Vec<Disk>,
-    pub(super) model: RefCell<Model>,
-    pub(super) history: RefCell<History>,
-    pub(super) snapshots: Snapshots,
+    groups: Vec<Group>,
+    /// The cluster this round is about.
+    pub(super) current: Cell<usize>,
+    /// Files made outside the work of clients.
+    pub(super) marks: Cell<u64>,
     pub(super) tally: RefCell<Tally>,
     pub(super) plan: RefCell<Plan>,
     /// The disks of the nodes of the mount, in its order; none for what is no disk of the cluster.
@@ -84,55 +71,59 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A new cluster.
+    /// True if some disk may be full.
+    pub(super) fn is_tight(&self) -> bool {
+        self.disks.iter().any(|disk| disk.drive.disk.medium.borrow().size_bytes() <= SMALL_BYTES)
+    }
+
+    /// New clusters.
     pub(super) fn new(seed: u64, settings: &Settings) -> Result<Self, String> {
         let mut random = Random::new(mix(seed ^ 0x5eed));
-        let drawn = random.pick(&GROUPS);
-        let (masters, slaves) = settings.nodes.map_or(drawn, |masters| (masters, 0));
-        let size_bytes = random.pick(&[96 << 20, 96 << 20, 96 << 20, 5 << 30]);
+        let groups = draw_groups(&mut random, settings);
+        let count = groups[0].parts()[0].len();
         let host = Host::fresh(seed);
-        let media: Vec<Medium> =
-            (0..masters + slaves).map(|number| nodes::formatted(host, size_bytes, number)).collect();
+        let sizes = draw_sizes(&mut random, count);
+        let size = |number: usize| sizes[number];
+        let media: Vec<Medium> = (0..count).map(|number| nodes::formatted(host, size(number), number)).collect();
         // Making the templates is no part of the run: they are there already the next time.
         let host = Host::fresh(seed);
         let disk = |(number, medium)| Disk {
             drive: Drive::new(medium, number),
-            kind: if number < masters { PfsKind::Master } else { PfsKind::Slave },
-            trust: Cell::new(Trust::Sound),
             is_ailing: Cell::new(false),
             lies: Cell::new(false),
             under_way: RefCell::default(),
-            old: None,
+            old: RefCell::default(),
         };
         let world = Self {
             host,
             settings: settings.clone(),
             random: RefCell::new(random),
             disks: media.into_iter().enumerate().map(disk).collect(),
-            model: RefCell::new(Model::new()),
-            history: RefCell::new(History::new(Model::new())),
-            snapshots: Snapshots::default(),
+            groups,
+            current: Cell::new(0),
+            marks: Cell::new(0),
             tally: RefCell::default(),
             plan: RefCell::new(Plan::quiet(0)),
             seats: RefCell::default(),
         };
-        world.create()?;
+        world.groups.iter().filter(|group| !group.is_alone).try_for_each(|group| world.create(group))?;
         Ok(world)
     }
 
-    fn create(&self) -> Result<(), String> {
-        let new = NewPfs {
-            label: LABEL,
-            kind: PfsKind::Master,
-            clid: Uuid([7; 16]),
-            fsid: Uuid([9; 16]),
-            time: TimeSource::now(self.host),
-        };
-        let drives: Vec<Drive> = self.disks.iter().map(|disk| disk.drive.clone()).collect();
-        let kinds: Vec<PfsKind> = self.disks.iter().map(|disk| disk.kind).collect();
+    fn create(&self, group: &Group) -> Result<(), String> {
+        let soft = self.groups.iter().filter(|other| other.is_alone && other.label == group.label);
+        let mut kinds: Vec<(usize, PfsKind)> = soft.map(|soft| (soft.masters()[0], PfsKind::SoftMaster)).collect();
+        let parts = group.parts()[0].clone();
+        kinds.extend(parts.iter().enumerate().filter_map(|(disk, part)| Some((disk, (*part)?))));
+        kinds.sort_unstable_by_key(|(disk, _)| *disk);
+        let drives: Vec<Drive> = kinds.iter().map(|(disk, _)| self.disks[*disk].drive.clone()).collect();
+        let new = NewPfs { fsid: group.uuid(3, 0), ..group.new_pfs(0, TimeSource::now(self.host)) };
+        (0..).map(NodeIndex).zip(&kinds).for_each(|(node, (disk, _))| group.made_as(&new, *disk, node));
+        let kinds: Vec<PfsKind> = kinds.iter().map(|(_, kind)| *kind).collect();
         let made = executor::run(self.host, async {
             let cluster = nodes::open(self.host, &drives, &mut |_, _| ()).await.map_err(|error| error.to_string())?;
-            cluster.create_as(&new, &kinds, TimeSource::random(self.host)).await.map_err(|error| error.to_string())
+            let made = cluster.create_as(&new, &kinds, TimeSource::random(self.host)).await;
+            made.map_err(|error| error.to_string())
         });
         match made {
             Ok(Ok(PfsOutcome::Done)) => {
@@ -143,55 +134,103 @@ impl World {
         }
     }
 
-    pub(super) fn quorum(&self) -> usize {
-        self.masters().count() / 2 + 1
+    /// The cluster this round is about.
+    pub(super) fn group(&self) -> &Group {
+        &self.groups[self.current.get()]
     }
 
-    pub(super) fn masters(&self) -> impl Iterator<Item = &Disk> {
-        self.disks.iter().filter(|disk| disk.is_master())
+    /// How many there are.
+    pub(super) fn group_count(&self) -> usize {
+        self.groups.len()
     }
 
-    /// Masters that may be bad at a time without anything being lost.
-    pub(super) fn spare(&self) -> usize {
-        self.masters().count() - self.quorum()
+    /// True if no cluster loses anything when this disk can't be relied on any more.
+    pub(super) fn can_do_without(&self, disk: usize) -> bool {
+        self.groups.iter().all(|group| {
+            let is_unsound = |disk: usize| group.trust(disk) != Trust::Sound || self.disks[disk].lies.get();
+            group.can_do_without(disk, is_unsound)
+        })
     }
 
-    /// True if nothing is lost when this disk can't be relied on any more.
-    pub(super) fn can_do_without(&self, disk: &Disk) -> bool {
-        let unsound = |disk: &&Disk| disk.is_unsound();
-        disk.is_unsound() || !disk.is_master() || self.masters().filter(unsound).count() < self.spare()
+    /// True if a disk doesn't hold all it should, or may not after a power cut.
+    pub(super) fn is_unsound(&self, disk: usize) -> bool {
+        self.group().trust(disk) != Trust::Sound || self.disks[disk].lies.get()
     }
 
+    /// True if a disk holds all it should of every cluster.
+    pub(super) fn is_sound_in_all(&self, disk: usize) -> bool {
+        self.groups.iter().all(|group| group.trust(disk) == Trust::Sound)
+    }
+
+    /// True if all members are sound.
     pub(super) fn all_are_sound(&self) -> bool {
-        !self.disks.iter().any(Disk::is_unsound)
+        let group = self.group();
+        (0..self.disks.len()).all(|disk| group.part(disk).is_none() || !self.is_unsound(disk))
+    }
+
+    /// True if all that vote are sound, or may vote.
+    pub(super) fn voters_are_sound(&self) -> bool {
+        let parts = self.group().parts();
+        let votes = |disk: usize| parts.iter().any(|parts| parts[disk] == Some(PfsKind::Master));
+        (0..self.disks.len()).all(|disk| !votes(disk) || !self.is_unsound(disk))
+    }
+
+    /// Something happened to a disk: what it holds of any cluster is in doubt.
+    pub(super) fn distrust(&self, disk: usize, trust: Trust) {
+        for group in &self.groups {
+            group.snapshots.lost_by(disk);
+            group.set_trust(disk, trust);
+        }
+    }
+
+    pub(super) fn snapshots_lost_by(&self, disk: usize) {
+        self.groups.iter().for_each(|group| group.snapshots.lost_by(disk));
+    }
+
+    /// True for a soft member.
+    pub(super) fn is_soft(&self, disk: usize) -> bool {
+        self.groups.iter().any(|group| group.is_alone && group.part(disk).is_some())
+    }
+
+    /// The node that a disk is in this mount.
+    pub(super) fn node_of(&self, disk: usize) -> Option<NodeIndex> {
+        let place = self.seats.borrow().iter().position(|seat| *seat == Some(disk))?;
+        Some(NodeIndex(place as u8))
     }
 
     /// The disk behind a node of the mount.
-    fn disk_of(&self, seat: usize) -> Option<&Disk> {
-        let number = self.seats.borrow().get(seat).copied().flatten()?;
-        self.disks.get(number)
+    fn disk_of(&self, seat: usize) -> Option<usize> {
+        self.seats.borrow().get(seat).copied().flatten()
     }
 
     /// True if all is well with a node's disk.
-    pub(super) fn is_sound(&self, node: NodeIndex) -> bool {
-        self.disk_of(usize::from(node.0)).is_some_and(Disk::is_sound)
+    pub(super) fn is_sound_node(&self, node: NodeIndex) -> bool {
+        self.disk_of(usize::from(node.0)).is_some_and(|disk| self.is_sound(disk))
+    }
+
+    /// True if all is well with a disk.
+    pub(super) fn is_sound(&self, disk: usize) -> bool {
+        self.group().trust(disk) == Trust::Sound && !self.disks[disk].is_ailing.get()
     }
 
     /// True when a quorum is in step and healthy: then everything works.
     pub(super) fn must_work(&self, fs: &FileSystem) -> bool {
-        let in_step = states(fs).enumerate().filter(|(_, state)| *state == MemberState::InSync);
-        let is_good = |disk: &Disk| disk.is_master() && disk.is_sound();
-        in_step.filter(|(seat, _)| self.disk_of(*seat).is_some_and(is_good)).count() >= self.quorum()
+        let in_step: Vec<MemberState> = states(fs).collect();
+        let is_in_step = |disk: usize| {
+            self.node_of(disk).and_then(|node| in_step.get(usize::from(node.0))) == Some(&MemberState::InSync)
+        };
+        self.group().is_quorum(|disk| is_in_step(disk) && self.is_sound(disk))
     }
 
     /// What was done up to a moment was acknowledged. The nodes in step have it.
     pub(super) fn note_acked(&self, fs: &FileSystem, moment: Moment) {
-        self.history.borrow_mut().acked(moment);
+        let group = self.group();
+        group.history.borrow_mut().acked(moment);
         for (seat, state) in states(fs).enumerate() {
             if let (MemberState::InSync, Some(disk)) = (state, self.disk_of(seat))
-                && disk.trust.get() == Trust::Forgetful
+                && group.trust(disk) == Trust::Forgetful
             {
-                disk.trust.set(Trust::Sound);
+                group.set_trust(disk, Trust::Sound);
             }
         }
     }
@@ -211,12 +250,16 @@ impl World {
         if plan.resync_at == Some(step) {
             return Some(Event::Resync);
         }
+        if plan.change_at == Some(step) {
+            return Some(Event::ChangeMembers);
+        }
         plan.sync_now.replace(false).then_some(Event::Sync)
     }
 
     fn strike(&self, seat: usize, kind: Kind) {
-        let Some(disk) = self.disk_of(seat) else { return };
-        if kind.is_damaging() && !self.can_do_without(disk) {
+        let Some(number) = self.disk_of(seat) else { return };
+        let disk = &self.disks[number];
+        if kind.is_damaging() && !self.can_do_without(number) {
             return;
         }
         let struck = disk.drive.plan.struck();
@@ -228,11 +271,10 @@ impl World {
         if kind != Kind::Slow {
             disk.is_ailing.set(true);
         }
-        if kind.is_damaging() {
-            self.snapshots.lost_by(disk.drive.number);
-        }
-        if kind.is_damaging() && kind != Kind::LyingFlush {
-            disk.trust.set(Trust::Damaged);
+        if kind == Kind::LyingFlush {
+            self.snapshots_lost_by(number);
+        } else if kind.is_damaging() {
+            self.distrust(number, Trust::Damaged);
         }
         disk.lies.set(disk.lies.get() || kind == Kind::LyingFlush);
         if kind.strikes_at_once() {
@@ -262,17 +304,17 @@ impl World {
         self.host.power_on();
         self.settle();
         self.heal();
-        self.snapshots.give_up();
+        self.group().snapshots.give_up();
         result
     }
 
     fn cut_power(&self) {
         self.tally.borrow_mut().crashes += 1;
         log::info!("the power goes");
-        for disk in &self.disks {
+        for (number, disk) in self.disks.iter().enumerate() {
             disk.drive.disk.medium.borrow_mut().cut_power(&mut self.random.borrow_mut());
             if disk.lies.get() {
-                disk.trust.set(Trust::Damaged);
+                self.distrust(number, Trust::Damaged);
             }
         }
     }
@@ -299,16 +341,39 @@ impl World {
     }
 }
 
-impl Disk {
-    pub(super) fn is_master(&self) -> bool {
-        self.kind == PfsKind::Master
+/// How large disks are: mostly there is room, now and then one or all of them have too little.
+fn draw_sizes(random: &mut Random, count: usize) -> Vec<u64> {
+    let usual = random.pick(&[96 << 20, 96 << 20, 96 << 20, 5 << 30]);
+    let mut sizes = vec![usual; count];
+    match random.below(100) {
+        0..4 => sizes.fill(SMALL_BYTES),
+        4..8 => sizes[random.index(count)] = SMALL_BYTES,
+        _ => {}
     }
+    sizes
+}
 
-    fn is_unsound(&self) -> bool {
-        self.trust.get() != Trust::Sound || self.lies.get()
+/// The clusters of a run.
+fn draw_groups(random: &mut Random, settings: &Settings) -> Vec<Group> {
+    let (masters, slaves) = settings.nodes.map_or_else(|| random.pick(&GROUPS), |masters| (masters, 0));
+    let most = MAX_NODES - (masters + slaves);
+    let others = random.pick(&[0, 0, 1, 1, 2]).min(most);
+    let count = masters + slaves + others;
+    let kind = |disk: usize| match disk {
+        _ if disk < masters => Some(PfsKind::Master),
+        _ if disk < masters + slaves => Some(PfsKind::Slave),
+        _ => None,
+    };
+    let mut groups = vec![Group::new(0, b"WORK", (0..count).map(kind).collect())];
+    let only = |disk: usize| -> Parts { (0..count).map(|other| (other == disk).then_some(PfsKind::Master)).collect() };
+    if others > 0 && random.percent(30) {
+        groups.push(Group::alone(1, b"WORK", only(count - 1)));
     }
-
-    pub(super) fn is_sound(&self) -> bool {
-        self.trust.get() == Trust::Sound && !self.is_ailing.get()
+    if random.percent(30) {
+        let masters = 1 + random.index(count.min(4));
+        let first = random.index(count - masters + 1);
+        let is_member = |disk: usize| (first..first + masters).contains(&disk).then_some(PfsKind::Master);
+        groups.push(Group::new(2, b"MORE", (0..count).map(is_member).collect()));
     }
+    groups
 }

@@ -3,6 +3,7 @@
 mod members;
 mod membership;
 mod membership_crashes;
+mod memory;
 mod online;
 mod slaves;
 mod split_brain;

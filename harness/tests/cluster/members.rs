@@ -23,7 +23,7 @@ const MEMORY_BYTES: usize = 24 << 20;
 pub(crate) const DISK_BYTES: u64 = 256 << 20;
 /// Requests a log has room for.
 const LOG_LIMIT: usize = 100_000;
-const LABEL: &[u8] = b"WORK";
+pub(crate) const LABEL: &[u8] = b"WORK";
 pub(crate) const CLID: Uuid = Uuid([7; 16]);
 
 pub(crate) struct Ticks;
@@ -126,10 +126,15 @@ impl Members {
 
     /// The nodes with these numbers, opened together.
     pub(crate) async fn open(&self, nodes: &[usize]) -> Cluster {
-        let mut disks = HeapVec::new_in(HEAP);
+        self.open_within(HEAP, MEMORY_BYTES, nodes).await
+    }
+
+    /// The same, with so much memory of a heap.
+    pub(crate) async fn open_within(&self, heap: Heap, memory_bytes: usize, nodes: &[usize]) -> Cluster {
+        let mut disks = HeapVec::new_in(heap);
         nodes.iter().for_each(|index| push(&mut disks, self.node(*index)).unwrap());
-        let options = MountOptions { memory_bytes: MEMORY_BYTES };
-        let cluster = FileSystem::open_nodes(HEAP, disks, options, &mut |_, error| panic!("{error}")).await.unwrap();
+        let options = MountOptions { memory_bytes };
+        let cluster = FileSystem::open_nodes(heap, disks, options, &mut |_, error| panic!("{error}")).await.unwrap();
         cluster.set_protocol(self.protocol.get());
         cluster
     }

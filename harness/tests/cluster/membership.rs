@@ -113,6 +113,31 @@ fn all_disks_are_replaced_one_after_the_other() {
 }
 
 #[test]
+fn a_former_master_that_is_a_slave_makes_no_quorum_of_its_time() {
+    let mut members = of_three();
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 5).await).unwrap().unwrap();
+    members.add(70);
+    // The third is away while the fourth takes the place of the second, which then comes back as a slave.
+    members
+        .change_on(&[0, 1, 3], async |fs| {
+            let old = fsid(fs, 1);
+            replace(&members, fs, old, 2).await
+        })
+        .unwrap()
+        .unwrap();
+    members
+        .change_on(&[0, 1, 3], async |fs| {
+            fs.add_member(NodeIndex(1), &members.new_pfs()).await?;
+            fs.resync(NodeIndex(1)).await
+        })
+        .unwrap()
+        .unwrap();
+    // By what the third knows, the two would be a quorum.
+    assert!(members.change_on(&[1, 2], async |_| ()).is_err());
+    members.change_on(&[0, 3], async |fs| fill(fs, "more", 1).await).unwrap().unwrap();
+}
+
+#[test]
 fn what_is_refused() {
     let members = Members::formatted(4);
     members.create_as(&[0, 1, 2], &[PfsKind::Master, PfsKind::Slave, PfsKind::Slave]);

@@ -125,3 +125,44 @@ fn members_made_one_by_one_are_adopted() {
     assert!(folder.listing("C@W").contains("tree/file"));
     folder.expect(2, "pfs-create -u nonsense C V");
 }
+
+#[test]
+fn what_is_done_to_a_filesystem_is_done_to_all_its_nodes() {
+    let folder = Folder::new("ABC", 3);
+    folder.expect(0, "cluster create -L W A B C");
+    folder.expect(0, "put tree A+B+C@W:/tree");
+    folder.expect(0, "setcomp zlib:6 A+B+C@W:/tree");
+    folder.expect(0, "setcheck sha192 A+B+C@W:/tree");
+    folder.expect(0, "put tree A+B+C@W:/tree/again");
+
+    // Disks of different size: the smallest is what there is room for.
+    for (image, mebibytes) in [("A", 200), ("B", 160), ("C", 256)] {
+        File::options().write(true).open(folder.path().join(image)).unwrap().set_len(mebibytes << 20).unwrap();
+    }
+    let grown: Value = serde_json::from_slice(&folder.expect(0, "growfs --json A+B+C").stdout).unwrap();
+    assert_eq!(grown["new_bytes"], 160 << 20);
+    let grown: Value = serde_json::from_slice(&folder.expect(0, "growfs --json A+B+C 256M").stdout).unwrap();
+    assert_eq!(grown["new_bytes"], 256 << 20);
+
+    // Another cluster on the same disks, snapshots of both, and gone again.
+    folder.expect(0, "pfs-create A+B+C V");
+    folder.expect(2, "pfs-create A+B+C V");
+    folder.expect(2, "pfs-create -t SLAVE A+B+C U");
+    folder.expect(0, "put tree B+C@V:/other");
+    folder.expect(0, "cluster resync A+B+C@V");
+    folder.expect(0, "snapshot A+B+C@V OLD-V");
+    folder.expect(0, "snapshot A+B+C@W OLD-W");
+    folder.expect(0, "rm -r A+B+C@W:/tree");
+    assert!(folder.listing("A+C@OLD-W").contains("tree/again/file"));
+    for label in ["V", "OLD-V", "OLD-W"] {
+        folder.expect(0, &format!("pfs-delete A+B+C {label}"));
+        folder.expect(2, &format!("pfs-delete A+B+C {label}"));
+    }
+    folder.expect(0, "bulkfree A+B+C");
+    assert_eq!(folder.nodes(0, "A+B+C@W"), (vec!["MASTER in sync".to_owned(); 3], 0));
+    let whole = folder.listing("A+B+C@W");
+    for image in ["A", "B", "C"] {
+        assert_eq!(folder.listing(&format!("{image}@W")), whole);
+        folder.expect(0, &format!("fsck --strict {image}"));
+    }
+}

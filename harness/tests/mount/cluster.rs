@@ -10,19 +10,19 @@ use rustix::process::Signal;
 
 use super::mounted::{Volume, noise, wait_until};
 
-const NODES: &str = "v.img+b.img+c/v.img@CL";
-const IMAGES: [&str; 3] = ["v.img", "b.img", "c/v.img"];
-const IMAGE_BYTES: u64 = 256 << 20;
+pub(crate) const NODES: &str = "v.img+b.img+c/v.img@CL";
+pub(crate) const IMAGES: [&str; 3] = ["v.img", "b.img", "c/v.img"];
+pub(crate) const IMAGE_BYTES: u64 = 256 << 20;
 
 /// Three volumes that are masters of one PFS. The last is on a filesystem of its own that can run out of room: a disk on which
 /// writes fail.
-struct Masters {
-    volume: Volume,
+pub(crate) struct Masters {
+    pub(crate) volume: Volume,
     disk: PathBuf,
 }
 
 impl Masters {
-    fn new(disk_bytes: u64) -> Self {
+    pub(crate) fn new(disk_bytes: u64) -> Self {
         let volume = Volume::new(IMAGE_BYTES);
         let disk = volume.directory().with_file_name("c");
         fs::create_dir(&disk).unwrap();
@@ -48,7 +48,7 @@ impl Masters {
     }
 
     /// All nodes are in step, and each by itself holds the same and is whole.
-    fn are_equal(&self) {
+    pub(crate) fn are_equal(&self) {
         self.volume.succeed(&["cluster", "status", NODES]);
         let alone = IMAGES.map(|image| self.volume.succeed(&["manifest", &format!("{image}@CL")]));
         assert!(alone[0].contains("file") && alone.iter().all(|manifest| *manifest == alone[0]), "{alone:?}");

@@ -2,7 +2,9 @@
 
 use super::{Copying, ResyncCounts, ResyncError};
 use crate::cluster::member::MemberState;
-use crate::cluster::{Cluster, Command, Debt, Ejection, MAX_NODES, Modification, NodeFault, NodeIndex, OpError};
+use crate::cluster::{
+    Cluster, Command, Debt, Ejection, Ingredient, MAX_NODES, Modification, NodeFault, NodeIndex, OpError,
+};
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Inode, ModifyTid};
 use crate::memory::{Box, boxed};
@@ -67,7 +69,16 @@ impl Cluster {
         // Sources that can't be read are found out by the last round.
         let counts = self.copy_from_any(target, debt, Some(until), &mut heapless::Vec::new(), pause).await?;
         member.state.set(MemberState::Behind(Debt { ahead: until, ..debt }));
+        if !self.has(Ingredient::Workroot) {
+            self.commit_copy(target).await.map_err(ResyncError::Target)?;
+        }
         Ok(counts)
+    }
+
+    /// Commits what was copied so far as if it were all, which the rule `workroot` forbids.
+    async fn commit_copy(&self, target: NodeIndex) -> Result<(), Ejection> {
+        self.member(target).node.stage().await.map_err(Ejection::of)?;
+        self.write_header_of(target).await
     }
 
     /// Copies from the first node that can be read; `unreadable` are those before it.

@@ -66,21 +66,26 @@ pub struct BlockCache {
     spare: RefCell<Vec<Buffer>>,
 }
 
-/// A good block in memory; it stays there as long as this lives.
+/// A good block in memory; it stays there as long as this lives. It is small, because a walk holds many.
 pub struct Block<'c> {
     cache: &'c BlockCache,
-    frame: usize,
-    start: usize,
-    len: usize,
+    frame: u32,
+    start: u32,
+    len: u32,
     sound: Option<u16>,
 }
 
 impl Block<'_> {
     /// The block's bytes as stored.
     pub fn bytes(&self) -> Ref<'_, [u8]> {
-        Ref::map(self.cache.bytes[self.frame].borrow(), |buffer| {
-            buffer.as_ref().map_or(&[][..], |buffer| &buffer.bytes()[self.start..self.start + self.len])
+        let (start, len) = (self.start as usize, self.len as usize);
+        Ref::map(self.cache.bytes[self.frame()].borrow(), |buffer| {
+            buffer.as_ref().map_or(&[][..], |buffer| &buffer.bytes()[start..start + len])
         })
+    }
+
+    fn frame(&self) -> usize {
+        self.frame as usize
     }
 
     /// True when it is an array whose entries are all in order and in place, so that it can be searched without looking at
@@ -97,9 +102,9 @@ impl Block<'_> {
 
 impl Drop for Block<'_> {
     fn drop(&mut self) {
-        let released = self.cache.frames.borrow_mut().unpin(self.frame);
+        let released = self.cache.frames.borrow_mut().unpin(self.frame());
         if released {
-            self.cache.bytes[self.frame].take();
+            self.cache.bytes[self.frame()].take();
         }
     }
 }
@@ -163,7 +168,7 @@ impl BlockCache {
             frames.verified(frame, start, tag).map(|sound| (frame, start, sound))
         })?;
         frames.pin(frame);
-        Some(Block { cache: self, frame, start, len: place.radix.bytes(), sound })
+        Some(Block { cache: self, frame: frame as u32, start: start as u32, len: place.radix.bytes() as u32, sound })
     }
 
     /// The block, read and verified if need be.
@@ -229,13 +234,13 @@ impl BlockCache {
     /// The block's bytes as a buffer of the caller's own; a block that filled its frame leaves the cache.
     pub async fn take(&self, bref: &Blockref) -> Result<Buffer, ReadError> {
         let block = self.load(bref).await?;
-        if block.len < CHUNK_BYTES as usize || self.frames.borrow().pins(block.frame) > 1 {
-            let mut buffer = Buffer::new(self.heap, block.len)?;
+        if u64::from(block.len) < CHUNK_BYTES || self.frames.borrow().pins(block.frame()) > 1 {
+            let mut buffer = Buffer::new(self.heap, block.len as usize)?;
             buffer.bytes_mut().copy_from_slice(&block.bytes());
             return Ok(buffer);
         }
-        self.frames.borrow_mut().detach(block.frame);
-        self.bytes[block.frame].take().ok_or(ReadError::NoMemory)
+        self.frames.borrow_mut().detach(block.frame());
+        self.bytes[block.frame()].take().ok_or(ReadError::NoMemory)
     }
 
     /// Gives back a buffer that [`take`](Self::take) returned.

@@ -12,7 +12,6 @@ use crate::cli::pfs::{label, new_pfs, taken};
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome};
-use crate::device::Access;
 use crate::time_source::HostTime;
 
 /// Make formatted volumes the masters of a new PFS
@@ -41,10 +40,7 @@ impl Create {
         let (target, kinds) = self.target()?;
         let session = Session::new(settings);
         session.run(async {
-            let cluster = session.open_cluster(&target, Access::Write).await?;
-            if cluster.nodes() < target.nodes.len() {
-                return Err(Failure::unusable("all nodes must be there to make a cluster of them"));
-            }
+            let cluster = session.open_whole_cluster(&target).await?;
             match cluster.create_as(&new, &kinds, HostTime.random()).await.map_err(Failure::failed)? {
                 PfsOutcome::Done => Ok(Outcome::Good),
                 _ => Err(taken(new.label)),

@@ -1,4 +1,5 @@
-//! Who votes at a mount: the newest configuration that any master's record has (spec/cluster.md 5.3, M2).
+//! Who votes at a mount: the newest configuration that any record has (spec/cluster.md 5.3, M2). Slaves' records count, too: one
+//! that was a master once, and knows that it isn't any more, must not be taken for one by somebody who doesn't know.
 //!
 //! What a member is, that configuration's list says, not the member's own root: a change of roles becomes durable with the list,
 //! and the roots follow.
@@ -28,7 +29,7 @@ impl<'a> Configuration<'a> {
     pub(super) fn of(members: &[Seen<'a>], named: NodeSet) -> Result<Self, Stop> {
         let twins = twins(members, named);
         let mut newest: Option<(NodeIndex, &'a ClusterRecord)> = None;
-        for (node, seen) in indexed(members).filter(|(_, seen)| seen.role == Role::Master) {
+        for (node, seen) in indexed(members).filter(|(_, seen)| matches!(seen.role, Role::Master | Role::Slave)) {
             let Some(record) = seen.good_record() else { continue };
             let Some((first, other)) = newest else {
                 newest = Some((node, record));

@@ -1,0 +1,49 @@
+//! Why a run ends early: the filesystem broke a promise, it can't be run here, or somebody stopped it.
+
+use std::fmt::{self, Display};
+use std::io;
+
+/// Why a run ended.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A promise was broken: this is what is looked for.
+    Violation(String),
+    /// It can't be run.
+    Unusable(String),
+    /// It was interrupted.
+    Interrupted,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn violation(what: impl Display) -> Self {
+        Self::Violation(what.to_string())
+    }
+
+    pub(crate) fn unusable(what: impl Display) -> Self {
+        Self::Unusable(what.to_string())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Violation(what) | Self::Unusable(what) => f.write_str(what),
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+/// Trouble of the host with what isn't under test.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Unusable(error.to_string())
+    }
+}
+
+impl From<rustix::io::Errno> for Failure {
+    fn from(error: rustix::io::Errno) -> Self {
+        io::Error::from(error).into()
+    }
+}

@@ -1,0 +1,58 @@
+//! One disk that holds something else than the others and says that it is the same: whoever comes across it has the disk leave, a
+//! scrub always does, and it is made equal again.
+
+use hammer2_core::cluster::{MemberState, NodeIndex};
+
+use super::mounting::{Seat, name_of_state, states};
+use super::nodes::{self, FOREIGN};
+use super::plan::Plan;
+use super::world::World;
+
+impl World {
+    /// True when the others are enough to decide against one.
+    pub(super) fn can_be_forged(&self) -> bool {
+        self.all_are_sound() && self.group().spare() > 0 && !self.is_tight()
+    }
+
+    pub(super) fn forged(&self) -> Result<(), String> {
+        let group = self.group();
+        let members: Vec<usize> = (0..self.disks.len()).filter(|disk| group.part(*disk).is_some()).collect();
+        let seats: Vec<Seat> = members.iter().copied().map(Seat::Member).collect();
+        // All in step: what is copied from a forged disk would be forged, too.
+        self.session(&seats, Plan::quiet(2))?;
+        // Not the one that answers first: nobody doubts what it shows.
+        let place = 1 + self.random.borrow_mut().index(members.len() - 1);
+        let drive = &self.disks[members[place]].drive;
+        let forged = self.run(async { Ok(nodes::forge(self.host, drive, group.label).await) })?;
+        if forged != Some(Ok(())) {
+            return Err(format!("a disk can't be forged: {forged:?}"));
+        }
+        self.snapshots_lost_by(members[place]);
+        self.tally.borrow_mut().fault("forged");
+        self.run(async {
+            let fs = self.mount_writable(&seats).await.map_err(|refused| format!("I33: not mounted: {}", refused.0))?;
+            if !self.check_served(&fs).await? {
+                return Err("I14: a quorum is healthy and not readable".to_owned());
+            }
+            if self.random.borrow_mut().percent(50) && fs.attributes(FOREIGN).await.is_ok() {
+                return Err("I13: an inode is there that a quorum doesn't have".to_owned());
+            }
+            let scrubbed = fs.scrub().await.map_err(|error| format!("I16: not scrubbed: {error}"))?;
+            if scrubbed.rebuilt > 0 {
+                self.tally.borrow_mut().verdict("rebuilt");
+            }
+            for (node, state) in (0..).map(NodeIndex).zip(states(&fs).collect::<Vec<_>>()) {
+                if let MemberState::Ejected(_) = state {
+                    self.tally.borrow_mut().verdict(&name_of_state(state));
+                    fs.look_again(node).await.map_err(|error| format!("I17: not looked at: {error}"))?;
+                    fs.resync(node).await.map_err(|error| format!("I17: not brought in step: {error}"))?;
+                }
+            }
+            match states(&fs).nth(place) {
+                Some(MemberState::InSync) => Ok(()),
+                state => Err(format!("I17: a forged disk is {state:?} after all")),
+            }
+        })?;
+        Ok(())
+    }
+}
