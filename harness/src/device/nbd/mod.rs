@@ -69,7 +69,7 @@ pub enum ExportError {
     },
     /// Nothing written there would ever be durable.
     #[error(
-        "{name}: its server can't flush, so nothing written there is safe: have it served by another, or mount it with --read-only"
+        "{name}: its server can't flush, so nothing written there is safe: use another, or mount it with --read-only"
     )]
     NoFlush {
         /// The export.
