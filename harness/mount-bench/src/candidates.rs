@@ -1,5 +1,7 @@
 //! What is measured: how it is made, mounted and unmounted, and what its server has used.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +11,6 @@ use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
 
-/// Memory the tool is given.
-const TOOL_MEMORY_MIB: &str = "64";
 const IMAGE_BYTES: u64 = 4 << 30;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -21,6 +21,8 @@ const POOL: &str = "hammer2-bench";
 /// A filesystem to measure.
 pub struct Candidate {
     kind: Kind,
+    /// What the tool is given.
+    memory_mib: u16,
     tool: PathBuf,
     images: Vec<PathBuf>,
     directory: PathBuf,
@@ -60,16 +62,18 @@ pub struct Mounted<'c> {
     server: Option<Child>,
     loops: Vec<String>,
     peak_bytes: u64,
+    /// The time each thread of a server had used when it was last looked at.
+    threads: RefCell<BTreeMap<PathBuf, Duration>>,
 }
 
 /// All that can be measured here.
-pub fn all(tool: &Path, folder: &Path, copies: Copies) -> io::Result<Vec<Candidate>> {
+pub fn all(tool: &Path, folder: &Path, copies: Copies, memory_mib: u16) -> io::Result<Vec<Candidate>> {
     let mut found = Vec::new();
     for kind in copies.kinds().iter().copied() {
         let images = (0..kind.images()).map(|number| folder.join(format!("image{number}"))).collect();
         let directory = folder.join("mnt");
         fs::create_dir_all(&directory)?;
-        let candidate = Candidate { kind, tool: tool.to_owned(), images, directory };
+        let candidate = Candidate { kind, memory_mib, tool: tool.to_owned(), images, directory };
         match candidate.mount_new().and_then(Mounted::unmount) {
             Ok(_) => found.push(candidate),
             Err(error) if !kind.is_needed() => eprintln!("{}: left out: {error}", candidate.name()),
@@ -112,7 +116,8 @@ impl Candidate {
             let _ = fs::remove_file(image);
             fs::File::create(image)?.set_len(IMAGE_BYTES)?;
         }
-        let mut mounted = Mounted { candidate: self, server: None, loops: Vec::new(), peak_bytes: 0 };
+        let mut mounted =
+            Mounted { candidate: self, server: None, loops: Vec::new(), peak_bytes: 0, threads: RefCell::default() };
         match self.kind {
             Kind::Ours => done(Command::new(&self.tool).arg("newfs").args(&self.images))?,
             Kind::Limit => {}
@@ -158,13 +163,14 @@ impl Mounted<'_> {
     }
 
     fn mount(&mut self) -> io::Result<()> {
-        let Candidate { kind, tool, images, directory } = self.candidate;
+        let Candidate { kind, memory_mib, tool, images, directory } = self.candidate;
         let before = device(directory)?;
         let mut command = Command::new("mount");
         match kind {
             Kind::Ours | Kind::Masters => {
                 let mut command = Command::new(tool);
-                command.args(["mount", "-f", "--memory", TOOL_MEMORY_MIB]).arg(self.candidate.target()).arg(directory);
+                command.args(["mount", "-f", "--memory", &memory_mib.to_string()]);
+                command.arg(self.candidate.target()).arg(directory);
                 self.server = Some(command.spawn()?);
             }
             Kind::Limit => {
@@ -227,15 +233,17 @@ impl Mounted<'_> {
         Ok(self.peak_bytes)
     }
 
-    /// The processor time its server has used.
+    /// The processor time its servers have used. What a thread used after it was last looked at, before it ended, is missing.
     pub fn server_time(&self) -> Duration {
-        let Some(server) = &self.server else { return Duration::ZERO };
-        let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).into_iter().flatten().flatten();
-        let times = tasks.filter_map(|task| {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
-        });
-        times.sum()
+        let mut threads = self.threads.borrow_mut();
+        let folder = self.server.as_ref().map(|server| format!("/proc/{}/task", server.id()));
+        for task in folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten() {
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            if let Some(used) = text.split(' ').next().and_then(|used| used.parse().ok()) {
+                threads.insert(task.path(), Duration::from_nanos(used));
+            }
+        }
+        threads.values().sum()
     }
 }
 

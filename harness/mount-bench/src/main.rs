@@ -1,9 +1,9 @@
 //! Benchmarks of mounts: `scripts/bench mount` runs them.
 //!
 //! The same programs' work is done on a mount of ours, on a FUSE filesystem that keeps names and sizes in maps and no content
-//! (what FUSE itself costs: the limit), and on Linux's own filesystems on loop devices; or on a mount of three masters, the limit,
-//! btrfs' raid1c3 and ZFS' mirror of three, the last by FUSE, too. Client and servers share one processor;
-//! images are in memory.
+//! (what FUSE itself costs: the limit), and on Linux's own filesystems on loop devices; or on a mount of three masters, the
+//! limit, btrfs' raid1c3 and ZFS' mirror of three, the last by FUSE, too. Client and servers share one processor; images are in
+//! memory.
 #![forbid(unsafe_code)]
 
 mod candidates;
@@ -48,14 +48,18 @@ enum What {
         /// Measure filesystems that keep everything on three devices
         #[arg(long)]
         three: bool,
+        /// Memory for our filesystem, in MiB
+        #[arg(long, default_value_t = 64)]
+        memory: u16,
     },
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().what {
         What::Limit { directory } => limit::serve(&directory).map(|()| true),
-        What::Run { tool, runs, folder, three } => {
-            run(&tool, runs, &folder, if three { Copies::Three } else { Copies::One })
+        What::Run { tool, runs, folder, three, memory } => {
+            let copies = if three { Copies::Three } else { Copies::One };
+            run(&tool, runs, &folder, (copies, memory))
         }
     };
     match outcome {
@@ -68,14 +72,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(tool: &Path, runs: u32, folder: &Path, copies: Copies) -> std::io::Result<bool> {
+fn run(tool: &Path, runs: u32, folder: &Path, (copies, memory_mib): (Copies, u16)) -> std::io::Result<bool> {
     // What is started from here on stays on it, too.
     let mut one = rustix::thread::CpuSet::new();
     one.set(0);
     rustix::thread::sched_setaffinity(None, &one)?;
     let folder = tempfile::tempdir_in(folder)?;
     let mut report = report::Report::new(copies);
-    let candidates = candidates::all(tool, folder.path(), copies)?;
+    let candidates = candidates::all(tool, folder.path(), copies, memory_mib)?;
     for round in 0..runs {
         for candidate in &candidates {
             let mut mounted = candidate.mount_new()?;

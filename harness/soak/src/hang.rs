@@ -79,6 +79,8 @@ fn measure(
         sleep(Duration::from_millis(20));
     }
     let left_out_after = start.elapsed();
+    // What has waited for it ends now.
+    wait(Duration::from_secs(1), interrupt)?;
     let until_left_out = take();
     wait(time, interrupt)?;
     Ok(Phases { healthy, until_left_out, left_out_after, without_it: take() })

@@ -77,7 +77,7 @@ fn panel(area: &Area<'_>, title: &str, lines: &[Line]) -> Drawn {
         .x_label_area_size(20)
         .y_label_area_size(50)
         .build_cartesian_2d(0.0..end, 0.0..top)?;
-    chart.configure_mesh().light_line_style(WHITE).x_labels(12).y_labels(6).draw()?;
+    chart.configure_mesh().max_light_lines(0).x_labels(12).y_labels(6).draw()?;
     for (Line(name, points), color) in lines.iter().zip(COLORS) {
         let drawn = chart.draw_series(LineSeries::new(points.iter().copied(), color))?;
         drawn.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], color));
@@ -95,7 +95,7 @@ fn latencies(area: &Area<'_>, title: &str, samples: &[Sample], of: impl Fn(&Perc
         .x_label_area_size(20)
         .y_label_area_size(50)
         .build_cartesian_2d(0.0..end, (0.01..20_000.0).log_scale())?;
-    chart.configure_mesh().light_line_style(WHITE).x_labels(12).y_labels(6).draw()?;
+    chart.configure_mesh().max_light_lines(0).x_labels(12).y_labels(6).draw()?;
     for (class, color) in CLASSES.into_iter().zip(COLORS) {
         let drawn = chart.draw_series(LineSeries::new(times(samples, class, &of), color))?;
         drawn.label(class.to_string()).legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], color));
