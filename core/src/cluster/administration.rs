@@ -1,6 +1,7 @@
 //! Changing which PFSs there are (spec 9.1 and 9.2), and giving back space.
 
 use super::pfs::find_pfs;
+use super::snapshot::fsid_on;
 use super::{Cluster, Ingredient, Modification, NodeIndex, OpError, Outcome, PfsSelector, Slot};
 use crate::media::inode::InodeFlags;
 use crate::media::{
@@ -30,9 +31,7 @@ pub struct NewPfs<'a> {
 impl NewPfs<'_> {
     /// What the PFS is called on one node: every member is itself.
     pub fn fsid_on(&self, node: NodeIndex) -> Uuid {
-        let mut fsid = self.fsid;
-        fsid.0[15] ^= node.0;
-        fsid
+        fsid_on(self.fsid, node)
     }
 }
 
@@ -182,7 +181,10 @@ impl Cluster {
         for index in nodes.iter() {
             let mut own = root;
             own.meta.pfs_fsid = new.fsid_on(index);
-            own.meta.pfs_nmasters = if self.members.len() > 1 { self.electorate.get().current.count as u8 } else { 0 };
+            if self.members.len() > 1 {
+                // All that have it are its masters.
+                own.meta.pfs_nmasters = nodes.len().max(self.electorate.get().current.count) as u8;
+            }
             let node = &self.member(index).node;
             let added = match add_root(node, tid, new.label, own, origin).await {
                 Ok(()) => match node.flush().await {

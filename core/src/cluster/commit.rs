@@ -64,6 +64,7 @@ impl Cluster {
 
     /// Makes the cluster fit for modifications. `nonce` is a random number, different for every mount.
     pub async fn begin(&self, nonce: u64) -> Result<(), OpError> {
+        self.found_of_snapshot().await?;
         if let Some(refusal) = self.refused.get() {
             return Err(refusal);
         }

@@ -22,6 +22,7 @@ mod repair;
 pub mod resync;
 mod scrub;
 mod slots;
+mod snapshot;
 mod status;
 pub mod vote;
 

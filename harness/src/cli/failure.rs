@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
 
-use crate::device::OpenError;
+use crate::device::{AddressError, ExportError, OpenError};
 
 /// Why a command stops. Its message is one line.
 #[derive(Debug)]
@@ -66,6 +66,18 @@ impl Display for Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
+        Self::unusable(error)
+    }
+}
+
+impl From<AddressError> for Failure {
+    fn from(error: AddressError) -> Self {
+        Self::unusable(error)
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
         Self::unusable(error)
     }
 }

@@ -94,6 +94,7 @@ enum Command {
 
 const AFTER_HELP: &str = "\
 A filesystem is named NODE[+NODE...][@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
+An image is a file, a block device, or an export of an NBD server, nbd://HOST[:PORT]/EXPORT. \
 Several nodes are the members of a cluster, in any order; missing ones may be left out as long as a quorum is there. \
 Without a label, the PFS is DATA, else the only one that isn't LOCAL. Where file names hold ':' or '@': an argument that is \
 the name of an existing file is that file, and IMG@:/PATH says where the images end.

@@ -44,7 +44,7 @@ pub(super) struct Newfs {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// The volumes, in order: existing files or block devices
+    /// The volumes, in order: existing files, block devices or exports (nbd://HOST/EXPORT)
     #[arg(required = true, value_name = "IMG")]
     images: Vec<PathBuf>,
 }

@@ -18,7 +18,7 @@ use super::output::Shown;
 use super::target::Target;
 use super::{Failure, Outcome};
 use crate::clock::HostClock;
-use crate::device::{Access, FileDevice};
+use crate::device::{Access, ExportAddress, FileDevice, NbdDevice};
 use crate::executor::Executor;
 use crate::time_source::HostTime;
 
@@ -87,8 +87,11 @@ impl Session {
         let options = DiskOptions { deadline: Duration::from_secs(self.settings.deadline.into()) };
         let mut disks = Vec::new_in(self.heap);
         for image in images {
-            let device = boxed_device(self.heap, FileDevice::open(image, access)?.growing_to(grow_to))
-                .map_err(Failure::failed)?;
+            let device = match image.to_str().and_then(ExportAddress::parse) {
+                Some(address) => boxed_device(self.heap, NbdDevice::open(address?, access)?),
+                None => boxed_device(self.heap, FileDevice::open(image, access)?.growing_to(grow_to)),
+            };
+            let device = device.map_err(Failure::failed)?;
             let disk = Disk::new(self.heap, device, self.clock, options).map_err(Failure::failed)?;
             memory::push(&mut disks, disk).map_err(Failure::failed)?;
         }

@@ -1,4 +1,5 @@
-//! How a filesystem is named on the command line: `NODE[+NODE...][@LABEL][:/PATH]`, a node being `IMG[:IMG2...]`.
+//! How a filesystem is named on the command line: `NODE[+NODE...][@LABEL][:/PATH]`, a node being `IMG[:IMG2...]`. An image is a
+//! file, a block device, or an export of an NBD server, `nbd://HOST[:PORT]/EXPORT`.
 //!
 //! File names may hold `@`, `+` and `:`, so the text alone can't always say where a part ends. The rules, in order:
 //!
@@ -8,6 +9,9 @@
 //!    end.
 //! 3. Without such an `@`, the path begins at the first `:/` after which no existing files are named.
 //! 4. Before that, `:` separates images and `+` nodes, except in names of existing files.
+//!
+//! An export, at the beginning or behind `+` or `:`, is one name whatever is in it; its own `@`, `+` and `:` are written %40, %2B
+//! and %3A.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use hammer2_core::cluster::MAX_NODES;
+
+use crate::device::ExportAddress;
 
 /// What a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +80,10 @@ impl Target {
         OsStringValueParser::new().try_map(|argument| Self::parse(&argument))
     }
 
-    fn parse_with(argument: &[u8], exists: &dyn Fn(&Path) -> bool) -> Result<Self, TargetError> {
-        let exists = |name: &[u8]| !name.is_empty() && exists(Path::new(OsStr::from_bytes(name)));
+    fn parse_with(whole: &[u8], exists: &dyn Fn(&Path) -> bool) -> Result<Self, TargetError> {
+        let (argument, exports) = set_exports_aside(whole);
+        let argument = &argument[..];
+        let exists = |name: &[u8]| is_export(name) || (!name.is_empty() && exists(Path::new(OsStr::from_bytes(name))));
         let (nodes, label, path) = if exists(argument) {
             (argument, None, None)
         } else if let Some((nodes, label, path)) = split_at_label(argument) {
@@ -86,15 +94,43 @@ impl Target {
         };
         let nodes = split_nodes(nodes, &exists);
         if nodes.iter().flatten().any(|image| image.is_empty()) {
-            return Err(TargetError::EmptyImage(String::from_utf8_lossy(argument).into_owned()));
+            return Err(TargetError::EmptyImage(String::from_utf8_lossy(whole).into_owned()));
         }
-        let path_of = |image: &&[u8]| PathBuf::from(OsStr::from_bytes(image));
+        let path_of = |image: &&[u8]| PathBuf::from(OsStr::from_bytes(&put_back(image, &exports)));
         Ok(Self {
             nodes: nodes.iter().map(|images| images.iter().map(path_of).collect()).collect(),
-            label: label.map(<[u8]>::to_vec),
-            path: path.unwrap_or(b"/").to_vec(),
+            label: label.map(|label| put_back(label, &exports)),
+            path: put_back(path.unwrap_or(b"/"), &exports),
         })
     }
+}
+
+/// The argument with each export replaced by as many NULs as its number, counted from 1: nothing else in it has any.
+fn set_exports_aside(mut argument: &[u8]) -> (Vec<u8>, Vec<&[u8]>) {
+    let (mut rest, mut exports) = (Vec::new(), Vec::new());
+    while let Some(byte) = argument.first() {
+        let begins = rest.last().is_none_or(|last| b"+:".contains(last));
+        let length = ExportAddress::length_at(argument).filter(|_| begins);
+        if let Some(length) = length {
+            exports.push(&argument[..length]);
+            rest.resize(rest.len() + exports.len(), 0);
+        } else {
+            rest.push(*byte);
+        }
+        argument = &argument[length.unwrap_or(1)..];
+    }
+    (rest, exports)
+}
+
+/// A part of the argument as it was.
+fn put_back(part: &[u8], exports: &[&[u8]]) -> Vec<u8> {
+    let pieces = part.chunk_by(|one, next| (*one == 0) == (*next == 0));
+    pieces.flat_map(|piece| if is_export(piece) { exports[piece.len() - 1] } else { piece }).copied().collect()
+}
+
+/// True for what stands for an export.
+fn is_export(image: &[u8]) -> bool {
+    !image.is_empty() && image.iter().all(|byte| *byte == 0)
 }
 
 type Parts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
@@ -185,6 +221,14 @@ mod tests {
             ("a.img:none+/d/b.img:/d/c.img@DATA:/p", "a.img , none + /d/b.img , /d/c.img | DATA | /p"),
             ("a.img:/d/b.img+/d/c.img", "a.img , /d/b.img + /d/c.img | - | /"),
             ("a.img:/d/m+n:p+q.img", "a.img , /d/m+n , p+q.img | - | /"),
+            ("nbd://h:1/e", "nbd://h:1/e | - | /"),
+            ("nbd://h:1/e@DATA:/dir/file", "nbd://h:1/e | DATA | /dir/file"),
+            ("nbd://h/e/f:/dir:1", "nbd://h/e/f | - | /dir:1"),
+            ("nbd://h@:/dir", "nbd://h | - | /dir"),
+            ("nbd://h:1/e+a.img+nbd://[::1]:2/e@DATA:/p", "nbd://h:1/e + a.img + nbd://[::1]:2/e | DATA | /p"),
+            ("a.img:nbd://h/1:nbd://h/2+nbd://h/3", "a.img , nbd://h/1 , nbd://h/2 + nbd://h/3 | - | /"),
+            ("/d/b.img:/d/c.img+nbd://h/e:/p", "/d/b.img , /d/c.img + nbd://h/e | - | /p"),
+            ("a.img@DATA:/x+nbd://h/e:nbd://h/f", "a.img | DATA | /x+nbd://h/e:nbd://h/f"),
         ];
         for (argument, expected) in cases {
             assert_eq!(parse(argument).as_deref(), Ok(expected), "{argument}");

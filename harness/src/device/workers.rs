@@ -13,7 +13,7 @@ use std::time::Duration;
 use hammer2_core::io::{Completion, DeviceError, Request, Ticket};
 
 /// Requests of a device done in parallel.
-const MOST_THREADS: usize = 4;
+pub(super) const MOST_THREADS: usize = 4;
 
 /// Threads of several devices. A device may have its first one beyond the limit, so that a stuck device doesn't stop
 /// another.
@@ -38,6 +38,9 @@ const LAST_CALLS: Duration = Duration::from_secs(5);
 pub(super) trait Target: Send + Sync + 'static {
     /// Does a request. May wait.
     fn execute(&self, request: &mut Request) -> Result<(), DeviceError>;
+
+    /// The device is reset, and nothing is under way.
+    fn reset(&self) {}
 
     /// Nothing is under way and nothing follows.
     fn close(&self);
@@ -144,6 +147,7 @@ impl<T: Target> Workers<T> {
             state.resetting = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        self.shared.target.reset();
         Poll::Ready(())
     }
 }

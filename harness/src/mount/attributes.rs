@@ -55,7 +55,12 @@ impl Server {
             ctime: change.ctime.map(timestamp),
             ..NewAttributes::default()
         };
-        self.with_room(async || self.fs.set_attributes(file, &new).await).await?;
+        let changed = self.with_room(async || self.fs.set_attributes(file, &new).await).await;
+        if change.size.is_some() {
+            self.may_have_freed(changed)?
+        } else {
+            changed?
+        };
         self.attributes_of(file).await
     }
 

@@ -137,7 +137,7 @@ impl Server {
     }
 
     pub(super) async fn unlink(&self, entry: Entry, reply: ReplyEmpty) {
-        self.reply_done(self.fs.unlink(entry.directory, entry.name()).await, reply);
+        self.reply_done(self.may_have_freed(self.fs.unlink(entry.directory, entry.name()).await), reply);
     }
 
     pub(super) async fn rmdir(&self, entry: Entry, reply: ReplyEmpty) {
@@ -159,7 +159,7 @@ impl Server {
             return reply.error(Errno::EINVAL);
         }
         let rename = async || self.fs.rename(from.directory, from.name(), to.directory, to.name()).await;
-        self.reply_done(self.with_room(rename).await, reply);
+        self.reply_done(self.may_have_freed(self.with_room(rename).await), reply);
     }
 
     pub(super) async fn readlink(&self, link: Inum, reply: ReplyData) {

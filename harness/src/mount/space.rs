@@ -42,6 +42,15 @@ impl Server {
         changed
     }
 
+    /// After a change that may have freed much by itself: the next that finds no room has space given back, however few changes
+    /// there were.
+    pub(super) fn may_have_freed<T>(&self, change: Result<T, Error>) -> Result<T, Error> {
+        if change.is_ok() {
+            self.space.changes.set(self.space.changes.get().max(WORTHWHILE_CHANGES));
+        }
+        change
+    }
+
     /// Gives space back when much of it was allocated.
     pub(super) async fn give_space_back_in_time(&self) -> Result<(), Error> {
         let statistics = self.fs.statistics();

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::world::World;
 
 /// Ways to part the disks that are tried at a time.
-const SPLITS: usize = 6;
+const SPLITS: usize = 8;
 
 impl World {
     /// Tries it on copies: what is mounted is changed by that.

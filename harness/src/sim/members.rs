@@ -65,13 +65,17 @@ impl Session<'_> {
         let masters = group.masters();
         let (master, slave) = (some(&masters), some(&group.members(PfsKind::Slave)));
         let mounted: Vec<usize> = self.world.seats.borrow().iter().flatten().copied().collect();
-        let new = some(&mounted.into_iter().filter(|disk| self.world.may_join(*disk)).collect::<Vec<_>>());
+        let new = some(&mounted.iter().copied().filter(|disk| self.world.may_join(*disk)).collect::<Vec<_>>());
+        // Most of all those that aren't there.
+        let absent = some(&masters.iter().copied().filter(|disk| !mounted.contains(disk)).collect::<Vec<_>>());
         let choices = [
             new.map(|disk| Wish::Add { disk, then: Then::Slave }),
             new.map(|disk| Wish::Add { disk, then: Then::Master }),
             new.zip(master).map(|(disk, old)| Wish::Add { disk, then: Then::InsteadOf(old) }),
+            new.zip(absent).map(|(disk, old)| Wish::Add { disk, then: Then::InsteadOf(old) }),
             slave.map(Wish::Promote),
             slave.zip(master).map(|(new, old)| Wish::Replace { old, new }),
+            slave.zip(absent).map(|(new, old)| Wish::Replace { old, new }),
             slave.map(Wish::Remove),
             master.filter(|_| masters.len() > 2).map(Wish::Remove),
         ];
@@ -139,7 +143,7 @@ impl Session<'_> {
             return false;
         }
         if let Crash::InChange(requests) = self.world.plan.borrow().crash
-            && self.random.borrow_mut().percent(60)
+            && self.random.borrow_mut().percent(if name == "replaced" { 100 } else { 30 })
         {
             self.host.power_until(Some(requests));
         }

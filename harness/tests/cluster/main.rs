@@ -6,6 +6,7 @@ mod membership_crashes;
 mod memory;
 mod online;
 mod slaves;
+mod snapshots;
 mod split_brain;
 mod tool;
 mod torn_headers;

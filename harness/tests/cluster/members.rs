@@ -49,6 +49,8 @@ pub(crate) struct Members {
     /// The rules that are followed.
     pub(crate) protocol: Cell<Protocol>,
     choice: Cell<Option<Mount>>,
+    /// The PFS that is mounted.
+    pub(crate) label: Cell<&'static [u8]>,
 }
 
 /// A write to one of the disks.
@@ -68,6 +70,7 @@ impl Members {
             log: RefCell::new(None),
             protocol: Cell::default(),
             choice: Cell::default(),
+            label: Cell::new(LABEL),
         }
     }
 
@@ -165,7 +168,7 @@ impl Members {
         if let Some(mount) = self.choice.get() {
             cluster.choose(mount);
         }
-        FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(LABEL), options).await
+        FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(self.label.get()), options).await
     }
 
     /// The same disks, mounted in another way than usual.
@@ -192,7 +195,7 @@ impl Members {
     pub(crate) fn copied(&self) -> Self {
         let disks = self.disks.iter().map(|disk| Rc::new(disk.try_clone().unwrap())).collect();
         let plans = self.disks.iter().map(|_| Rc::new(FaultPlan::new(HEAP))).collect();
-        Self { disks, plans, protocol: self.protocol.clone(), ..Self::none() }
+        Self { disks, plans, protocol: self.protocol.clone(), label: self.label.clone(), ..Self::none() }
     }
 
     /// What is written to the disks while something is done, in the order it was asked for.

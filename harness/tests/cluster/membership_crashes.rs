@@ -9,6 +9,7 @@ use hammer2_core::media::{Uuid, VolumeHeader};
 use zerocopy::FromBytes;
 
 use super::members::{CLID, Members, Written, fill};
+use super::snapshots::snapshot_of_three;
 use super::torn_headers::is_header;
 
 const DISKS: usize = 4;
@@ -41,9 +42,9 @@ struct Header {
 }
 
 impl Header {
-    fn of(write: &Written) -> Option<Self> {
+    fn of(write: &Written, clid: Uuid) -> Option<Self> {
         let header = is_header(write).then(|| VolumeHeader::ref_from_bytes(&write.data).unwrap())?;
-        let record = header.cluster_records.find(CLID).unwrap();
+        let record = header.cluster_records.find(clid).unwrap();
         let commit = record.as_ref().map(|record| record.version.commit.position());
         let own = record.as_ref().and_then(|record| record.own());
         Some(Self {
@@ -55,19 +56,20 @@ impl Header {
 
 /// How many of its writes each disk has, for every way a crash may leave them: of one commit any headers, those of slaves only
 /// with all of the masters; of earlier commits all.
-fn crashes(writes: &[Vec<Written>]) -> BTreeSet<[usize; DISKS]> {
-    let mut commits: Vec<_> = writes.iter().flatten().filter_map(Header::of).map(|header| header.commit).collect();
+fn crashes(writes: &[Vec<Written>], clid: Uuid) -> BTreeSet<[usize; DISKS]> {
+    let header_of = |write: &Written| Header::of(write, clid);
+    let mut commits: Vec<_> = writes.iter().flatten().filter_map(header_of).map(|header| header.commit).collect();
     // What has no record any more was written last.
     commits.sort_by_key(|commit| (commit.is_none(), *commit));
     commits.dedup();
     let mut states = BTreeSet::from([[0; DISKS]]);
     let mut before = [0; DISKS];
     for commit in commits {
-        let is_of = |write: &Written| Header::of(write).is_some_and(|header| header.commit == commit);
+        let is_of = |write: &Written| header_of(write).is_some_and(|header| header.commit == commit);
         let after: [usize; DISKS] =
             std::array::from_fn(|disk| writes[disk].iter().rposition(is_of).map_or(before[disk], |last| last + 1));
         let votes = |disk: usize| {
-            let headers = writes[disk].iter().filter(|write| is_of(write)).filter_map(Header::of);
+            let headers = writes[disk].iter().filter(|write| is_of(write)).filter_map(header_of);
             headers.into_iter().any(|header| header.votes)
         };
         let voting: usize = (0..DISKS).filter(|disk| votes(*disk)).map(|disk| 1 << disk).sum();
@@ -85,7 +87,7 @@ fn crashes(writes: &[Vec<Written>]) -> BTreeSet<[usize; DISKS]> {
     states
 }
 
-/// Crashes a change everywhere; the states after which two halves of the disks could both be changed.
+/// Crashes a change of members everywhere; the states after which two halves of the disks could both be changed.
 fn halves_after(
     mounted: &[usize],
     protocol: Protocol,
@@ -93,14 +95,27 @@ fn halves_after(
 ) -> Vec<String> {
     let members = three_and_a_slave();
     members.protocol.set(protocol);
+    halves_of(&members, CLID, mounted, &[0, 1, 2, 3], work)
+}
+
+/// Crashes a change of a cluster everywhere; the states after which two halves of the disks could both be changed. Afterwards all
+/// disks of it always can.
+fn halves_of(
+    members: &Members,
+    clid: Uuid,
+    mounted: &[usize],
+    all: &[usize],
+    work: impl AsyncFnOnce(&FileSystem) -> Result<(), Error>,
+) -> Vec<String> {
     let before = members.copied();
+    let lines = before.content(all).len();
     let writes = members.writes_of(|| {
         members.change_on(mounted, async |fs| work(fs).await).unwrap().unwrap();
     });
     let mut of_disks: Vec<Vec<Written>> = (0..DISKS).map(|_| Vec::new()).collect();
     writes.into_iter().for_each(|write| of_disks[write.disk].push(write));
     let writes = of_disks;
-    let states = crashes(&writes);
+    let states = crashes(&writes, clid);
     assert!(states.len() >= 10, "{states:?}");
     let mut halves = Vec::new();
     for state in states {
@@ -111,19 +126,19 @@ fn halves_after(
                 .for_each(|write| left.disks[disk].write_at(write.offset, &write.data).unwrap());
         }
         let can_change = |nodes: usize| {
-            let nodes: Vec<usize> = (0..DISKS).filter(|disk| nodes >> disk & 1 == 1).collect();
+            let nodes: Vec<usize> = all.iter().copied().filter(|disk| nodes >> disk & 1 == 1).collect();
             left.copied().change_on(&nodes, async |_| ()).is_ok()
         };
-        let all = (1 << DISKS) - 1;
-        for one in 1..=all / 2 {
-            if can_change(one) && can_change(all - one) {
-                halves.push(format!("{state:?}: {one:04b} and {:04b}", all - one));
+        let every = (1 << all.len()) - 1;
+        for one in 1..=every / 2 {
+            if can_change(one) && can_change(every - one) {
+                halves.push(format!("{state:?}: {one:04b} and {:04b}", every - one));
             }
         }
         // With everything there it goes on, and loses nothing.
-        let filled = left.change_on(&[0, 1, 2, 3], async |fs| fill(fs, "after", 1).await);
+        let filled = left.change_on(all, async |fs| fill(fs, "after", 1).await);
         assert_eq!(filled, Ok(Ok(())), "{state:?}");
-        assert_eq!(left.content(&[0, 1, 2, 3]).len(), 7, "{state:?}");
+        assert_eq!(left.content(all).len(), lines + 2, "{state:?}");
     }
     halves
 }
@@ -162,4 +177,11 @@ fn a_replacement_is_safe_wherever_it_is_cut() {
 fn without_the_quorum_of_those_before_it_is_not() {
     let halves = halves_after(&[0, 1, 3], Protocol::without(Ingredient::Joint), replace_by_slave);
     assert_ne!(halves, Vec::<String>::new());
+}
+
+#[test]
+fn a_snapshot_becomes_a_cluster_wherever_that_is_cut() {
+    let (members, clid) = snapshot_of_three();
+    let halves = halves_of(&members, clid, &[0, 1, 2], &[0, 1, 2], async |_| Ok(()));
+    assert_eq!(halves, Vec::<String>::new());
 }

@@ -157,6 +157,31 @@ fn a_full_volume_refuses_the_write_and_loses_nothing() {
 
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
+fn what_is_removed_makes_room_at_once() {
+    let volume = Volume::new(64 << 20);
+    let mounted = volume.mount(&["--sync-every", "0"]);
+    let noise = noise(1 << 20);
+    let fill = |name: &str| {
+        let file = File::create(mounted.path(name)).unwrap();
+        let accepted = (0..64).take_while(|piece| file.write_all_at(&noise, piece << 20).is_ok()).count();
+        file.sync_all().unwrap();
+        accepted
+    };
+    let first = fill("one");
+    for (old, new) in [("one", "two"), ("two", "three")] {
+        // Nothing else is done in between: looking for space has found none a moment ago.
+        fs::remove_file(mounted.path(old)).unwrap();
+        assert!(fill(new) + 2 >= first, "there is no room for what was there before");
+    }
+    fs::write(mounted.path("other"), b"other").unwrap_err();
+    File::options().write(true).open(mounted.path("three")).unwrap().set_len(0).unwrap();
+    assert!(fill("other") + 2 >= first, "cutting off makes no room");
+    mounted.unmount_well();
+    volume.check();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
 fn space_comes_back_while_it_is_mounted() {
     let volume = Volume::new(64 << 20);
     let mounted = volume.mount(&["--sync-every", "0"]);

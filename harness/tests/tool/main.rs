@@ -3,6 +3,7 @@
 mod answers;
 mod bulkfree;
 mod content;
+mod exports;
 mod folder;
 mod growfs;
 mod writing;

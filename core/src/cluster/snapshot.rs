@@ -1,0 +1,103 @@
+//! A snapshot of a cluster becomes a cluster of its own when it is to be written.
+//!
+//! It was taken at one commit on all nodes and nothing has changed it since, so there is nothing to choose between its copies,
+//! and no operator is asked, as is for masters that were made one by one. Until then it needs no record, of which a header has
+//! few (spec/cluster.md 5.3, "Super-root objects"). Whoever finds a quorum of the copies makes the same record, so an attempt that
+//! was cut short is made again.
+
+use super::member::MemberState;
+use super::vote::{CommitSeq, Electorate, EpochCounter, EpochId, NodeSet, Nonce, Refusal, Role, State, Target};
+use super::{Cluster, MAX_NODES, NodeIndex, OpError};
+use crate::media::cluster_record;
+use crate::media::cluster_version::CommitId;
+use crate::media::{PfsKind, PfsSubkind, Uuid};
+use crate::node::InodeRecord;
+
+/// The bits of the last byte of a PFS's id that say which of its cluster's it was when it was made.
+const INDEX_BITS: u8 = MAX_NODES as u8 - 1;
+
+/// What a PFS is called on one of several nodes: every member is itself.
+pub(super) fn fsid_on(fsid: Uuid, node: NodeIndex) -> Uuid {
+    let Uuid(mut bytes) = fsid;
+    bytes[15] = bytes[15] & !INDEX_BITS | node.0 & INDEX_BITS;
+    Uuid(bytes)
+}
+
+/// The epoch in which a snapshot becomes a cluster: the same whoever does it.
+fn founding(clid: Uuid) -> EpochId {
+    let nonce = clid.0.iter().fold(0u64, |nonce, byte| nonce.rotate_left(8) ^ u64::from(*byte));
+    EpochId { ctr: EpochCounter(1), nonce: Nonce(nonce) }
+}
+
+impl Cluster {
+    /// Makes a cluster of the PFS that was entered, if it is a snapshot of which a quorum is there, and nothing but this was done
+    /// to it before. An epoch is to be opened then, as at every mount.
+    pub(super) async fn found_of_snapshot(&self) -> Result<(), OpError> {
+        if !matches!(self.refused.get(), Some(OpError::Refused(Refusal::NoRecord { .. } | Refusal::NoQuorum { .. }))) {
+            return Ok(());
+        }
+        let mut copies: heapless::Vec<(NodeIndex, InodeRecord), MAX_NODES> = heapless::Vec::new();
+        for (index, member) in self.members().filter(|(_, member)| member.role.get() == Role::Master) {
+            match member.node.record(self.slots.root()).await {
+                Ok(root) => drop(copies.push((index, root))),
+                Err(error) => log::warn!("node {}: {}", index.0, super::Ejection::of(error)),
+            }
+        }
+        let Some((_, first)) = copies.first() else { return Ok(()) };
+        let clid = first.meta.pfs_clid;
+        let same = |(index, root): &(NodeIndex, InodeRecord)| {
+            (root.modify_tid, root.meta.pfs_lsnap_tid(), root.meta.pfs_nmasters, root.meta.pfs_subkind())
+                == (first.modify_tid, first.meta.pfs_lsnap_tid(), first.meta.pfs_nmasters, PfsSubkind::Snapshot)
+                && match self.member(*index).node.header().cluster_records.find(clid) {
+                    Ok(record) => record.is_none_or(|record| {
+                        let commit = record.version.commit;
+                        commit.epoch == founding(clid) && commit.seq <= CommitSeq(1)
+                    }),
+                    Err(_) => false,
+                }
+        };
+        let masters = usize::from(first.meta.pfs_nmasters).max(copies.len());
+        let electorate = Electorate::of(copies.iter().map(|(index, _)| *index).collect(), masters);
+        if electorate.has_quorum(electorate.current.nodes) && copies.iter().all(same) {
+            self.found_with(electorate, first).await?;
+        }
+        Ok(())
+    }
+
+    async fn found_with(&self, electorate: Electorate, root: &InodeRecord) -> Result<(), OpError> {
+        let (copies, clid): (NodeSet, Uuid) = (electorate.current.nodes, root.meta.pfs_clid);
+        for (index, member) in self.members() {
+            let is_copy = copies.contains(index);
+            member.state.set(if is_copy { MemberState::InSync } else { MemberState::Aside(State::Apart) });
+        }
+        let tid = root.modify_tid.max(root.meta.pfs_lsnap_tid());
+        let epoch = founding(clid);
+        let mut record = self.first_record(clid, tid, epoch.nonce.0);
+        record.members.retain(|listed| copies.iter().any(|index| self.member(index).fsid.get() == listed.fsid));
+        let some = record.members.first().map_or(clid, |listed| listed.fsid);
+        for fsid in (0..MAX_NODES as u8).map(|index| fsid_on(some, NodeIndex(index))) {
+            if record.members.len() < electorate.current.count && record.member(fsid).is_none() {
+                let missing = cluster_record::Member {
+                    fsid,
+                    role: PfsKind::Master,
+                    state: cluster_record::MemberState::WriteDisabled,
+                    voter: true,
+                    previous_voter: false,
+                    last_known: CommitId::NONE,
+                    distrusted_from: None,
+                };
+                // A cluster has no more members than fit.
+                let _ = record.members.push(missing);
+            }
+        }
+        self.refused.set(None);
+        self.target.set(Target::Quorum);
+        self.electorate.set(electorate);
+        self.last_tid.set(tid);
+        *self.record.borrow_mut() = Some(record);
+        self.next_epoch.set(Some((EpochCounter(epoch.ctr.0 + 1), tid)));
+        self.prepare().await?;
+        self.stage().await?;
+        self.commit_next().await
+    }
+}

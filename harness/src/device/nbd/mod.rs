@@ -1,0 +1,145 @@
+//! A block device on another machine: an export of an NBD server (qemu-nbd, nbdkit).
+//!
+//! The protocol is the crate `nbd`'s, which does a request at a time on a connection. So there are several connections, if the
+//! server says that a flush on one covers what was written on the others.
+//!
+//! A connection that is lost is not made anew behind anybody's back: what wasn't flushed may be lost with it. The device is
+//! gone until it is reset; whoever resets it begins anew with what is there.
+
+mod address;
+mod claim;
+mod connection;
+mod pool;
+
+use std::io;
+use std::task::{Context, Poll};
+
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Request, Ticket};
+
+use super::file::Access;
+use super::workers::{ThreadCount, Workers};
+pub use address::{AddressError, ExportAddress};
+use claim::Claim;
+use pool::Pool;
+
+/// Requests an export takes at once.
+const QUEUE_DEPTH: u16 = 64;
+
+/// Workers of all exports of the process, like those of all files.
+static THREADS: ThreadCount = ThreadCount::new(8);
+
+/// Why an export can't be used as a device.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// There is nobody at that address.
+    #[error("{name}: can't connect: {source}; start its NBD server, or correct the address")]
+    Connect {
+        /// The export.
+        name: String,
+        /// What the host says.
+        source: io::Error,
+    },
+    /// The server ended the conversation when it heard the name.
+    #[error(
+        "{name}: refused: the server has no such export, or serves somebody else (`nbdinfo --list` shows what it has)"
+    )]
+    Refused {
+        /// The export.
+        name: String,
+    },
+    /// Nobody answers.
+    #[error("{name}: no answer: the server hangs, or serves somebody else and takes one client at a time")]
+    Silent {
+        /// The export.
+        name: String,
+    },
+    /// Something else listens there.
+    #[error("{name}: no NBD server: {source}")]
+    NotNbd {
+        /// The export.
+        name: String,
+        /// What was wrong with its answer.
+        source: io::Error,
+    },
+    /// Writing is asked for.
+    #[error("{name}: the export is read-only: have it served for writing, or mount it with --read-only")]
+    ReadOnly {
+        /// The export.
+        name: String,
+    },
+    /// Nothing written there would ever be durable.
+    #[error(
+        "{name}: its server can't flush, so nothing written there is safe: use another, or mount it with --read-only"
+    )]
+    NoFlush {
+        /// The export.
+        name: String,
+    },
+    /// A process of this machine writes to it.
+    #[error("{name}: in use: end the mount or command that has it open, and name no export twice")]
+    InUse {
+        /// The export.
+        name: String,
+    },
+}
+
+/// An export as a block device.
+pub struct NbdDevice {
+    info: DeviceInfo,
+    workers: Workers<Pool>,
+    _claim: Claim,
+}
+
+impl NbdDevice {
+    /// Connects to an export.
+    pub fn open(address: ExportAddress, access: Access) -> Result<Self, ExportError> {
+        let name = address.to_string();
+        let claim = Claim::of(&name, access).ok_or_else(|| ExportError::InUse { name: name.clone() })?;
+        let pool = Pool::open(address)?;
+        let facts = pool.facts();
+        if access == Access::Write {
+            if facts.read_only {
+                return Err(ExportError::ReadOnly { name });
+            }
+            if !facts.can_flush {
+                return Err(ExportError::NoFlush { name });
+            }
+        }
+        let info = DeviceInfo {
+            name: DeviceInfo::short_name(&name),
+            size_bytes: facts.size_bytes,
+            queue_depth: QUEUE_DEPTH,
+            read_only: access == Access::Read,
+        };
+        Ok(Self { info, workers: Workers::new(pool, QUEUE_DEPTH, &THREADS), _claim: claim })
+    }
+}
+
+impl BlockDevice for NbdDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn measure(&self) -> u64 {
+        self.workers.target().size_bytes()
+    }
+
+    fn submit(&self, ticket: Ticket, request: Request) {
+        match self.info.admit_within(self.measure(), &request) {
+            Err(error) => self.workers.complete(ticket, Completion { buffer: request.buffer, result: Err(error) }),
+            Ok(()) => self.workers.submit(ticket, request),
+        }
+    }
+
+    fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion> {
+        self.workers.poll(ticket, cx)
+    }
+
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
+        // What the server was asked to do it may still do: only when it has answered, or the connection is lost, is it known.
+        self.workers.poll_reset(cx).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! The connections to an export.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use hammer2_core::io::{DeviceError, Request};
+
+use super::connection::{Connection, Facts, Trouble};
+use super::{ExportAddress, ExportError};
+use crate::device::workers::{MOST_THREADS, Target};
+
+/// The connections to an export, as many as there are workers if the server can have so many.
+pub(super) struct Pool {
+    address: ExportAddress,
+    facts: Facts,
+    size_bytes: AtomicU64,
+    connections: Mutex<Connections>,
+    returned: Condvar,
+}
+
+struct Connections {
+    idle: Vec<Connection>,
+    /// A connection was lost: whoever wants to go on begins anew, with a reset.
+    lost: bool,
+    /// There were none when it was last looked; the next request makes them.
+    anew: bool,
+}
+
+impl Pool {
+    pub(super) fn open(address: ExportAddress) -> Result<Self, ExportError> {
+        let idle = connect_all(&address)?;
+        let facts = idle[0].facts();
+        Ok(Self {
+            address,
+            facts,
+            size_bytes: AtomicU64::new(facts.size_bytes),
+            connections: Mutex::new(Connections { idle, lost: false, anew: false }),
+            returned: Condvar::new(),
+        })
+    }
+
+    /// What the export was when it was opened.
+    pub(super) fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    /// Its size by now.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection for a request.
+    fn take(&self) -> Result<Connection, DeviceError> {
+        let mut connections = self.lock();
+        if connections.anew {
+            connections.anew = false;
+            match self.connect_anew() {
+                Ok(idle) => connections.idle = idle,
+                Err(error) => {
+                    log::warn!("{error}");
+                    connections.lost = true;
+                }
+            }
+        }
+        let taken = |connections: &mut Connections| connections.idle.is_empty() && !connections.lost;
+        let waited = self.returned.wait_while(connections, taken);
+        let mut connections = waited.unwrap_or_else(PoisonError::into_inner);
+        if connections.lost {
+            return Err(DeviceError::Gone);
+        }
+        connections.idle.pop().ok_or(DeviceError::Gone)
+    }
+
+    /// Connects to the same export again; it may have grown.
+    fn connect_anew(&self) -> Result<Vec<Connection>, ExportError> {
+        let connections = connect_all(&self.address)?;
+        let facts = connections[0].facts();
+        if self.facts.can_flush && !facts.can_flush {
+            return Err(ExportError::NoFlush { name: self.address.to_string() });
+        }
+        self.size_bytes.store(facts.size_bytes, Ordering::Relaxed);
+        Ok(connections)
+    }
+
+    fn lose(&self) {
+        let mut connections = self.lock();
+        connections.lost = true;
+        connections.idle.clear();
+        drop(connections);
+        self.returned.notify_all();
+    }
+}
+
+/// One connection, and more if the server can have several; it may be content with fewer.
+fn connect_all(address: &ExportAddress) -> Result<Vec<Connection>, ExportError> {
+    let mut connections = vec![Connection::open(address)?];
+    if connections[0].facts().many {
+        let more = (1..MOST_THREADS).map_while(|_| Connection::open(address).ok());
+        connections.extend(more);
+    }
+    Ok(connections)
+}
+
+impl Target for Pool {
+    fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
+        let mut connection = self.take()?;
+        let outcome = connection.execute(request);
+        if let Err(Trouble::Lost(error)) = &outcome {
+            log::warn!("{}: connection lost: {error}", self.address);
+            self.lose();
+            return Err(DeviceError::Gone);
+        }
+        // When another was lost meanwhile, this one's answer still is what the server has done.
+        let mut connections = self.lock();
+        if !connections.lost {
+            connections.idle.push(connection);
+        }
+        drop(connections);
+        self.returned.notify_one();
+        match outcome {
+            Err(Trouble::Answer(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn reset(&self) {
+        let mut connections = self.lock();
+        // Connections that were never lost have nothing under way any more.
+        if connections.lost {
+            connections.lost = false;
+            connections.anew = true;
+        }
+    }
+
+    fn close(&self) {
+        self.lock().idle.clear();
+    }
+}
