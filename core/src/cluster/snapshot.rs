@@ -1,9 +1,9 @@
 //! A snapshot of a cluster becomes a cluster of its own when it is to be written.
 //!
-//! It was taken at one commit on all nodes and nothing has changed it since, so there is nothing to choose between its copies,
-//! and no operator is asked, as is for masters that were made one by one. Until then it needs no record, of which a header has
-//! few (spec/cluster.md 5.3, "Super-root objects"). Whoever finds a quorum of the copies makes the same record, so an attempt that
-//! was cut short is made again.
+//! It was taken at one commit on all nodes and nothing has changed it since, so there is nothing to choose between its
+//! copies, and no operator is asked, as is for masters that were made one by one. Until then it needs no record, of which a
+//! header has few (spec/cluster.md 5.3, "Super-root objects"). Whoever finds a quorum of the copies makes the same record, so
+//! an attempt that was cut short is made again.
 
 use super::member::MemberState;
 use super::vote::{CommitSeq, Electorate, EpochCounter, EpochId, NodeSet, Nonce, Refusal, Role, State, Target};
