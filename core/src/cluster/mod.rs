@@ -213,8 +213,8 @@ impl Cluster {
         }
     }
 
-    /// Has those leave whose answers weren't the others'. That is done before anything is answered, so that no header commits what
-    /// nobody compared.
+    /// Has those leave whose answers weren't the others'. That is done before anything is answered, so that no header commits
+    /// what nobody compared.
     fn part_with(&self, leave: &[(NodeIndex, Ejection)]) {
         let mut dissenters = self.dissenters.get();
         leave.iter().for_each(|(index, why)| dissenters[usize::from(index.0)] = Some(*why));
