@@ -18,9 +18,9 @@ impl World {
         (0..self.disks.len()).try_for_each(|disk| self.check_volume(disk))
     }
 
-    /// Checks a whole disk, unless something was done to it that nothing mends.
+    /// Checks a whole disk that is mounted now and then, unless something was done to it that nothing mends.
     fn check_volume(&self, number: usize) -> Result<(), String> {
-        if !self.is_sound_in_all(number) {
+        if !self.is_sound_in_all(number) || !self.is_member(number) {
             return Ok(());
         }
         let drive = &self.disks[number].drive;

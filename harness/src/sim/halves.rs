@@ -36,7 +36,7 @@ impl World {
 
     /// True for a disk of which it is known what it is to the cluster. A soft member is mounted by itself, and who was a member
     /// and returns as it once was may bring its former quorum along.
-    fn is_known(&self, disk: usize) -> bool {
+    pub(super) fn is_known(&self, disk: usize) -> bool {
         let group = self.group();
         !self.is_soft(disk) && (group.part(disk).is_some() || group.trust(disk) == Trust::Sound)
     }

@@ -159,8 +159,9 @@ impl World {
         let can_be_cloned = self.all_are_sound() && group.spare() > 0 && is_full && !group.is_unsettled();
         let other = if self.chance("cloned", 4) && can_be_cloned {
             tally.fault("cloned");
-            let number = self.random.borrow_mut().index(count);
-            Some(self.disks[number].drive.disk.medium.borrow().image())
+            // Who is no member has no copy that matters.
+            let number = self.random.borrow_mut().index(group.member_count());
+            Some(self.disks[group.by_part()[number]].drive.disk.medium.borrow().image())
         } else if self.chance("blank", 5) {
             tally.fault("blank");
             let size_bytes = self.disks[0].drive.disk.medium.borrow().size_bytes();
@@ -225,7 +226,7 @@ impl World {
 
     /// Too few disks are there: nothing may be changed, but what one of them holds can be looked at.
     fn minority(&self) -> Result<(), String> {
-        let mut numbers: Vec<usize> = (0..self.disks.len()).collect();
+        let mut numbers: Vec<usize> = (0..self.disks.len()).filter(|number| self.is_known(*number)).collect();
         self.random.borrow_mut().shuffle(&mut numbers);
         let mut masters = 1 + self.random.borrow_mut().index(self.group().quorum() - 1);
         numbers.retain(|number| {
@@ -242,6 +243,7 @@ impl World {
             let image = self.disks[number].drive.disk.medium.borrow().image();
             seats.push(Seat::Other(Drive::new(image, number)));
         }
+        log::info!("a minority of {}: {seats:?}", String::from_utf8_lossy(self.group().label));
         *self.plan.borrow_mut() = Plan::quiet(0);
         self.run(async {
             match self.mount_writable(&seats).await {

@@ -162,6 +162,11 @@ impl World {
         self.groups.iter().all(|group| group.trust(disk) == Trust::Sound)
     }
 
+    /// True for a member of some cluster.
+    pub(super) fn is_member(&self, disk: usize) -> bool {
+        self.groups.iter().any(|group| group.part(disk).is_some())
+    }
+
     /// True if all members are sound.
     pub(super) fn all_are_sound(&self) -> bool {
         let group = self.group();
