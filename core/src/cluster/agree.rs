@@ -1,7 +1,8 @@
 //! Several answers as one: what a quorum of the voters said, and who said otherwise.
 //!
 //! Nodes that are in sync execute the same commands on the same content, so an answer that differs is a fault of the node that
-//! gives it, never an opinion to be weighed (spec/cluster.md 2.4).
+//! gives it, never an opinion to be weighed (spec/cluster.md 2.4). When a quorum fails in the middle of a command, those that
+//! are left and agree have executed it: it is done there, and can be committed once others have come back and followed.
 
 use super::join::Answers;
 use super::member::Ejection;
@@ -11,7 +12,7 @@ use crate::node::NodeError;
 
 /// What became of a command on several nodes.
 pub(super) struct Agreed<T> {
-    /// What a quorum answered; none if there is no such answer.
+    /// What a quorum answered, or all that are left when too many failed; none if they contradict each other.
     pub(super) answer: Option<Result<T, OpError>>,
     /// Who must leave, and why.
     pub(super) leave: heapless::Vec<(NodeIndex, Ejection), MAX_NODES>,
@@ -47,6 +48,7 @@ pub(super) fn agree<T: Copy + PartialEq>(
     };
     let mut candidates = answers.iter().filter_map(|(_, answer)| Said::of(*answer));
     let winner = candidates.find(|candidate| electorate.has_quorum(saying(*candidate)));
+    let winner = winner.or_else(|| remaining(answers, electorate));
     let leave = answers.iter().filter_map(|(index, answer)| Some((*index, reason(answer, winner)?))).collect();
     let answer = winner.map(|winner| match winner {
         Said::Value(value) => Ok(value),
@@ -54,6 +56,17 @@ pub(super) fn agree<T: Copy + PartialEq>(
         Said::NoSpace => Err(OpError::NoSpace),
     });
     Agreed { answer, leave }
+}
+
+/// What all say that are left though they are no quorum. Who had no room or memory executed nothing, so it is none of those;
+/// and who doesn't vote says something only when no voter does.
+fn remaining<T: Copy + PartialEq>(answers: &Answers<Result<T, NodeError>>, electorate: &Electorate) -> Option<Said<T>> {
+    let votes = |index: &NodeIndex| electorate.nodes().contains(*index);
+    let are_voters_left = answers.iter().any(|(index, answer)| votes(index) && answer.is_ok());
+    let counts = |index: &NodeIndex| votes(index) || !are_voters_left;
+    let mut values = answers.iter().filter(|(index, answer)| counts(index) && answer.is_ok());
+    let first = Said::of(values.next()?.1)?;
+    values.all(|(_, answer)| Said::of(*answer) == Some(first)).then_some(first)
 }
 
 /// Why a node that answered so must leave; none if it may stay.
@@ -96,6 +109,10 @@ mod tests {
                 Some((1, Ejection::Dissent)),
             ),
             ([DONE, FAULT, EXISTS], None, Some((1, Ejection::Fault(NodeFault::UnknownSlot)))),
+            // Who is left has done it.
+            ([FAULT, EXISTS, FAULT], Some(Ok(Outcome::Exists)), Some((0, Ejection::Fault(NodeFault::UnknownSlot)))),
+            ([DONE, Err(NodeError::NoMemory), FAULT], Some(Ok(Outcome::Done)), Some((1, Ejection::NoMemory))),
+            ([FAULT, FAULT, FAULT], None, Some((0, Ejection::Fault(NodeFault::UnknownSlot)))),
         ];
         for (answers, expected, leaves) in cases {
             let agreed = of_three(answers);
@@ -111,5 +128,8 @@ mod tests {
         let agreed = agree(&answers.collect(), &Electorate::of(NodeSet::first_nodes(1), 1));
         assert_eq!(agreed.answer, Some(Ok(Outcome::Done)));
         assert_eq!(agreed.leave.len(), 2, "slaves that did otherwise leave");
+        let answers = [FAULT, EXISTS, EXISTS].into_iter().enumerate().map(|(i, answer)| (NodeIndex(i as u8), answer));
+        let agreed = agree(&answers.collect(), &Electorate::of(NodeSet::first_nodes(1), 1));
+        assert_eq!(agreed.answer, Some(Ok(Outcome::Exists)), "slaves alone are left");
     }
 }

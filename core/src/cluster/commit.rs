@@ -39,6 +39,13 @@ impl Cluster {
 
     /// Makes all blocks durable on the nodes in sync, or has them leave. False if there was nothing to do on any.
     pub(super) async fn stage(&self) -> Result<bool, OpError> {
+        let something = self.stage_all().await?;
+        self.require_quorum()?;
+        Ok(something)
+    }
+
+    /// The same, however many are left.
+    pub(super) async fn stage_all(&self) -> Result<bool, OpError> {
         let order = |index| (index, self.member(index).node.stage());
         let answers = join_all(self.heap, self.in_sync().iter().map(order)).await?;
         let mut something = false;
@@ -48,7 +55,6 @@ impl Cluster {
                 Err(error) => self.eject_for(index, error),
             }
         }
-        self.require_quorum()?;
         Ok(something)
     }
 
@@ -127,7 +133,7 @@ impl Cluster {
         let (sync, voters) = (self.in_sync(), self.voters());
         let durable = self.write_headers_of(voters).await?;
         if !self.electorate.get().has_quorum(durable) {
-            return Err(self.suspend());
+            return Err(self.require_quorum().err().unwrap_or_else(|| self.suspend()));
         }
         if let Some(record) = &*self.record.borrow() {
             self.acked.set(record.version.content());

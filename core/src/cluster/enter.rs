@@ -79,7 +79,11 @@ impl Cluster {
         if let MemberState::Aside(_) = self.member(index).state.get() {
             self.member(index).node.reopen().await?;
         }
-        let found = self.look_at_all(clid, self.slots.root()).await?;
+        let mut found = self.look_at_all(clid, self.slots.root()).await?;
+        for (found, member) in found.iter_mut().zip(&self.members) {
+            // What is done since its last header is this mount's own.
+            found.condition.foreign_write &= !member.is_in_sync();
+        }
         let seen = seen(&found);
         let plan = match assemble(&seen, &Ask::of(Mount::Quorum)) {
             Assembly::Serve(plan) | Assembly::RollForward { plan, .. } => plan,
@@ -87,8 +91,11 @@ impl Cluster {
             Assembly::Alarm(alarm) => return Err(OpError::Alarm(alarm).into()),
             Assembly::ReadOnlyAsOf { .. } => return Ok(self.member(index).state.get()),
         };
-        self.take_roles(&plan);
         let (state, seen) = (plan.states[usize::from(index.0)], &seen[usize::from(index.0)]);
+        if self.is_overtaken(state, seen) {
+            return Err(OpError::Refused(Refusal::Overtaken { node: index }).into());
+        }
+        self.take_roles(&plan);
         let is_wrong = matches!(self.member(index).state.get(), MemberState::Ejected(why) if why.is_about_content());
         let state = match (member_state(state, seen), seen.record) {
             // Perhaps no commit has said so yet.
@@ -99,6 +106,13 @@ impl Cluster {
         };
         self.member(index).state.set(state);
         Ok(state)
+    }
+
+    /// True when a node has the newest version, and it is none of this mount: too few were left here, enough were there.
+    fn is_overtaken(&self, state: State, seen: &Seen<'_>) -> bool {
+        let epoch = |record: &ClusterRecord| record.version.commit.epoch;
+        let theirs = seen.record.ok().flatten().map(epoch);
+        state == State::Current && theirs.is_some() && theirs != self.record.borrow().as_ref().map(epoch)
     }
 
     /// What every node has of the PFS; its root is opened.

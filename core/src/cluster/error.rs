@@ -16,7 +16,7 @@ pub enum OpError {
     /// There is no room for it.
     #[error("no space left on the file system")]
     NoSpace,
-    /// Too few nodes are left that agree. Never says anything of content.
+    /// Too few nodes are left. Never says anything of content; it goes on when enough have come back.
     #[error("no quorum: {in_sync} of {voters} masters are in sync; bring more of them back")]
     NoQuorum {
         /// Masters in sync.
@@ -24,6 +24,9 @@ pub enum OpError {
         /// Masters there are.
         voters: u8,
     },
+    /// No node is left that has executed everything, or those that are contradict each other.
+    #[error("no node is left to go on with: what was synced is safe; unmount, and mount again with a quorum")]
+    Lost,
     /// The cluster can't be mounted to be changed.
     #[error("{0}")]
     Refused(Refusal),

@@ -71,7 +71,7 @@ pub struct Cluster {
     focus: Cell<NodeIndex>,
     /// Nodes that answered otherwise than the others, and why they must leave: before the next header is written.
     dissenters: Cell<[Option<Ejection>; MAX_NODES]>,
-    /// No quorum agreed on an answer: nothing is changed any more.
+    /// Those that were left contradicted each other: nothing is changed any more.
     suspended: Cell<bool>,
     /// How the operator wants it mounted.
     choice: Cell<Option<Mount>>,
@@ -242,10 +242,10 @@ impl Cluster {
         OpError::NoQuorum { in_sync: self.voters().len() as u8, voters: voters as u8 }
     }
 
-    /// No quorum agrees: nothing is changed any more.
+    /// Nobody knows what there is: nothing is changed any more.
     fn suspend(&self) -> OpError {
         self.suspended.set(true);
-        self.no_quorum()
+        OpError::Lost
     }
 
     /// Checks that something may be changed.
@@ -253,8 +253,15 @@ impl Cluster {
         if let Some(node) = self.single() {
             return node.fault().map_or(Ok(()), |fault| Err(OpError::AllCopiesBad(fault)));
         }
-        let enough = self.electorate.get().has_quorum(self.voters()) && !self.suspended.get();
-        if enough { Ok(()) } else { Err(self.no_quorum()) }
+        if self.is_lost() {
+            return Err(OpError::Lost);
+        }
+        if self.electorate.get().has_quorum(self.voters()) { Ok(()) } else { Err(self.no_quorum()) }
+    }
+
+    /// True when nobody is left who knows all that was done: only a new mount helps.
+    pub fn is_lost(&self) -> bool {
+        self.suspended.get() || self.in_sync() == NodeSet::EMPTY
     }
 
     /// The capacity and free space of the cluster: those of its smallest member.

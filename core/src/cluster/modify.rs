@@ -2,6 +2,9 @@
 //!
 //! An answer waits for every node in sync, not just for a quorum: a device that doesn't answer is given up at its deadline,
 //! and its node with it, so a bad minority delays one operation at most. No node ever lags behind the others.
+//!
+//! Whether there is a quorum is asked before an operation of the filesystem is begun and when it is committed, not for each of
+//! its modifications: what was begun is done as a whole, by those that are left.
 
 use super::agree::agree;
 use super::join::Together;
@@ -20,7 +23,9 @@ impl Cluster {
     }
 
     async fn modify_on_all(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, OpError> {
-        self.require_quorum()?;
+        if self.is_lost() {
+            return Err(OpError::Lost);
+        }
         if !self.repairs.borrow().is_empty() {
             aside(self.heap, self.mend())?.await?;
         }

@@ -59,7 +59,7 @@ pub enum Error {
     /// There is no room for it.
     #[error("no space left on the file system")]
     NoSpace,
-    /// Too few nodes of the cluster are left.
+    /// Too few nodes of the cluster are left. Nothing was changed; it goes on when enough have come back.
     #[error("no quorum: {in_sync} of {voters} masters are in sync; bring more of them back")]
     NoQuorum {
         /// Masters in sync.
@@ -67,6 +67,9 @@ pub enum Error {
         /// Masters there are.
         voters: u8,
     },
+    /// No node of the cluster is left that has executed everything.
+    #[error("no node is left to go on with: what was synced is safe; unmount, and mount again with a quorum")]
+    Lost,
     /// The cluster can't be mounted to be changed.
     #[error("{0}")]
     Refused(Refusal),
@@ -99,6 +102,7 @@ impl From<OpError> for Error {
             OpError::TooManyOpen => Self::TooManyOpen,
             OpError::NoSpace => Self::NoSpace,
             OpError::NoQuorum { in_sync, voters } => Self::NoQuorum { in_sync, voters },
+            OpError::Lost => Self::Lost,
             OpError::Refused(refusal) => Self::Refused(refusal),
             OpError::Alarm(alarm) => Self::Alarm(alarm),
             OpError::AllCopiesBad(fault) => Self::Io(fault),

@@ -67,7 +67,7 @@ impl FileSystem {
         if self.writing.is_none() {
             return Ok(Seeking::Reading(self.reading().await?));
         }
-        let changing = self.changing().await?;
+        let changing = self.settled().await?;
         self.write_pages(Some(file)).await?;
         Ok(Seeking::Changing(changing))
     }

@@ -235,7 +235,7 @@ impl FileSystem {
 
     /// Notes that somebody has a file open no more.
     pub async fn release(&self, file: Inum) -> Result<(), Error> {
-        let _changing = self.changing().await?;
+        let _changing = self.settled().await?;
         let file = self.inode(file).await?;
         if file.count_open(false) == 0 && file.with(|record| record.meta.nlinks()) == 0 && self.writing.is_some() {
             self.destroy_orphan(file).await?;

@@ -44,7 +44,8 @@ impl FileSystem {
         self.cluster.look_again(node).await
     }
 
-    /// Brings a node in step with the others. Changes go on but for the last round, which copies what changed lately.
+    /// Brings a node in step with the others. Changes go on but for the last round, which copies what changed lately. While
+    /// there is no quorum, the node executes what the others have, and the answer is still that error if it isn't enough.
     pub async fn resync(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
         self.resync_showing(node, &mut |_| {}).await
     }
@@ -56,7 +57,8 @@ impl FileSystem {
         show: &mut dyn FnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, Error> {
         let _only = self.resyncs.change().await;
-        let mut sum = ResyncCounts::default();
+        let mut sum = self.rejoin(node, show).await?;
+        self.cluster.require_quorum()?;
         for _ in 0..MOST_ROUNDS_AHEAD {
             let until = {
                 let _changing = self.changing().await?;
@@ -88,6 +90,28 @@ impl FileSystem {
             }
         };
         Ok(sum + self.cluster.resync(node, &mut pause).await?)
+    }
+
+    /// True unless too few nodes are left to change anything.
+    pub fn has_quorum(&self) -> bool {
+        self.cluster.require_quorum().is_ok()
+    }
+
+    /// Has a node take part again while there is no quorum, and so no commit. Nothing changes meanwhile; reading goes on.
+    async fn rejoin(&self, node: NodeIndex, show: &mut dyn FnMut(&ResyncCounts)) -> Result<ResyncCounts, Error> {
+        // Whatever was under way when the quorum was lost has ended.
+        drop(self.gate.change().await);
+        let mut reading = Some(self.gate.read().await);
+        if self.has_quorum() {
+            return Ok(ResyncCounts::default());
+        }
+        let mut pause = async |counts: &ResyncCounts| {
+            show(counts);
+            // Who wants to change something is told that it can't be.
+            drop(reading.take());
+            reading = Some(self.gate.read().await);
+        };
+        Ok(self.cluster.rejoin(node, &mut pause).await?)
     }
 
     /// Makes a filesystem of one node, which never was a cluster's, a cluster with that node as only master.

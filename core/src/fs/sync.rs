@@ -127,10 +127,9 @@ impl FileSystem {
 
     /// Fails when something written before can't become durable any more: what `close` should tell.
     pub fn check_writes(&self) -> Result<(), Error> {
-        match &self.writing {
-            Some(_) => self.writing()?.commits.lost.get().map_or(Ok(()), Err),
-            None => Ok(()),
-        }
+        let Some(writing) = &self.writing else { return Ok(()) };
+        self.cluster.require_quorum()?;
+        writing.commits.lost.get().map_or(Ok(()), Err)
     }
 
     /// Commits, for whoever has the gate.

@@ -50,8 +50,16 @@ impl Undo {
 }
 
 impl FileSystem {
-    /// A turn to change things, with nothing left half done.
+    /// A turn to change things, with nothing left half done. Nothing is begun without a quorum, as it couldn't become durable;
+    /// but what was begun with one is done by those that are left.
     pub(super) async fn changing(&self) -> Result<Changing<'_>, Error> {
+        let turn = self.settled().await?;
+        self.cluster.require_quorum()?;
+        Ok(turn)
+    }
+
+    /// A turn to do what needn't be durable.
+    pub(super) async fn settled(&self) -> Result<Changing<'_>, Error> {
         let turn = self.gate.change().await;
         self.settle().await?;
         Ok(turn)
@@ -62,13 +70,11 @@ impl FileSystem {
         loop {
             let turn = self.gate.read().await;
             // Once nothing can be changed any more, reading goes on with what there is.
-            if self.writing.as_ref().is_none_or(|writing| writing.undo.first().is_none())
-                || self.cluster.require_quorum().is_err()
-            {
+            if self.writing.as_ref().is_none_or(|writing| writing.undo.first().is_none()) || self.cluster.is_lost() {
                 return Ok(turn);
             }
             drop(turn);
-            self.changing().await?;
+            drop(self.settled().await?);
         }
     }
 

@@ -36,6 +36,7 @@ impl From<Error> for Refusal {
             Error::Io(_)
             | Error::Corrupt { .. }
             | Error::NoQuorum { .. }
+            | Error::Lost
             | Error::Refused(_)
             | Error::Alarm(_)
             | Error::Resync(_)

@@ -12,6 +12,7 @@ use hammer2_core::media::{FileKind, Inum};
 use super::host::Host;
 use super::model::{Change, Entries};
 use super::nodes::HEAP;
+use super::resuming::Stopped;
 use super::world::World;
 use hammer2_core::random::Random;
 
@@ -45,6 +46,7 @@ fn class(error: &Error) -> Class {
         Error::NoMemory | Error::TooManyOpen => Class::Resource,
         Error::NoSpace => Class::Full,
         Error::NoQuorum { .. }
+        | Error::Lost
         | Error::Refused(_)
         | Error::Alarm(_)
         | Error::Resync(_)
@@ -66,6 +68,9 @@ pub(super) struct Session<'w> {
     pub(super) steps_begun: Cell<u64>,
     /// Nothing can be done any more.
     pub(super) is_over: Cell<bool>,
+    /// Too few nodes are left, until some come back.
+    pub(super) is_stopped: Cell<bool>,
+    pub(super) stopped: Stopped,
     pub(super) wrong: RefCell<Option<String>>,
 }
 
@@ -96,6 +101,10 @@ impl Session<'_> {
             };
             let took = self.host.nanoseconds() - started;
             log::info!("step {number}: {what} done");
+            if self.is_stopped.get() && !self.is_over.get() {
+                self.resume().await;
+                continue;
+            }
             self.host.note(took);
             if took > LIMIT_NANOSECONDS && self.world.must_work(self.fs) {
                 self.violation(format!("I14: {what} took {} s though a quorum is healthy", took / 1_000_000_000));
@@ -104,7 +113,7 @@ impl Session<'_> {
     }
 
     /// Something is wrong, unless the cluster is lost already: then nobody knows what has been done of the last operation.
-    fn violation(&self, what: String) {
+    pub(super) fn violation(&self, what: String) {
         if !self.is_over.replace(true) {
             *self.wrong.borrow_mut() = Some(what);
         }
@@ -121,9 +130,15 @@ impl Session<'_> {
                 if self.world.must_work(self.fs) {
                     self.violation(format!("I14: {what}: \"{error}\" though a quorum is healthy"));
                 }
-                self.is_over.set(true);
+                self.stop(error);
             }
         }
+    }
+
+    /// Nothing can be changed any more: for now if only too few nodes are left, for good otherwise.
+    fn stop(&self, error: &Error) {
+        let is_stopped = if matches!(error, Error::NoQuorum { .. }) { &self.is_stopped } else { &self.is_over };
+        is_stopped.set(true);
     }
 
     async fn step(&self) -> &'static str {
@@ -223,7 +238,7 @@ impl Session<'_> {
                     self.violation(format!("I17: node {} isn't brought in step: {error}", node.0));
                 }
                 if !matches!(error, Error::Resync(_)) {
-                    self.is_over.set(true);
+                    self.stop(&error);
                 }
             }
         }
@@ -300,14 +315,25 @@ impl Session<'_> {
         log::info!("{change:?}: {result:?}");
         match result {
             Ok(made) if is_allowed => {
-                self.world.group().model.borrow_mut().apply(change, made);
-                self.world.group().history.borrow_mut().changed(&self.world.group().model.borrow());
-                self.world.group().snapshots.changed(&self.world.group().model.borrow());
+                self.note_done(change, made);
             }
             Ok(_) => self.violation(format!("{what} was done though it is impossible")),
-            Err(error) => self.judge(what, &error, is_allowed),
+            Err(error) => {
+                self.judge(what, &error, is_allowed);
+                if let Error::NoQuorum { .. } = error {
+                    self.stopped.note(change);
+                }
+            }
         }
         what
+    }
+
+    /// A change was made.
+    pub(super) fn note_done(&self, change: Change, made: Option<Inum>) {
+        let group = self.world.group();
+        group.model.borrow_mut().apply(change, made);
+        group.history.borrow_mut().changed(&group.model.borrow());
+        group.snapshots.changed(&group.model.borrow());
     }
 
     async fn carry_out(&self, change: &Change) -> (&'static str, Result<Option<Inum>, Error>) {

@@ -22,6 +22,7 @@ mod mounting;
 mod nodes;
 mod plan;
 mod reading;
+mod resuming;
 mod rewound;
 mod rounds;
 mod settings;

@@ -12,6 +12,7 @@ use super::medium::Medium;
 use super::mounting::{Refused, Seat, name_of_state, states};
 use super::nodes::{self, Drive};
 use super::plan::Plan;
+use super::resuming::Stopped;
 use super::world::World;
 
 /// Steps of one round, about.
@@ -207,11 +208,13 @@ impl World {
                 steps,
                 steps_begun: Cell::new(0),
                 is_over: Cell::new(false),
+                is_stopped: Cell::new(false),
+                stopped: Stopped::default(),
                 wrong: RefCell::new(None),
             };
             let clients = (0..clients).map(|_| Box::pin(session.client()) as Pin<Box<dyn Future<Output = ()>>>);
             executor::all(clients.collect()).await;
-            if unmounts && !session.is_over.get() {
+            if unmounts && !session.is_over.get() && !session.is_stopped.get() {
                 session.sync().await;
             }
             let wrong = session.wrong.take();

@@ -10,7 +10,7 @@ use super::Settings;
 pub type Counts = BTreeMap<String, u64>;
 
 /// What runs come to, if there are enough of them: mounts, nodes and changes, by name.
-const VERDICTS: [&str; 38] = [
+const VERDICTS: [&str; 39] = [
     "acked-tail",
     "bulkfreed",
     "change-finished",
@@ -38,6 +38,7 @@ const VERDICTS: [&str; 38] = [
     "not-writable",
     "other-cluster",
     "rebuilt",
+    "resumed",
     "resynced",
     "rolled-forward",
     "same-member",

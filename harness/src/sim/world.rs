@@ -204,7 +204,7 @@ impl World {
     }
 
     /// The disk behind a node of the mount.
-    fn disk_of(&self, seat: usize) -> Option<usize> {
+    pub(super) fn disk_of(&self, seat: usize) -> Option<usize> {
         self.seats.borrow().get(seat).copied().flatten()
     }
 
@@ -329,20 +329,34 @@ impl World {
         self.disks.iter().for_each(|disk| disk.drive.disk.medium.borrow_mut().settle());
     }
 
+    /// Disks that fail but lie about nothing are put right, in the middle of a mount.
+    pub(super) fn mend_disks(&self) {
+        for (number, disk) in self.disks.iter().enumerate() {
+            if self.groups.iter().all(|group| group.trust(number) != Trust::Damaged) && !disk.lies.get() {
+                self.end_faults(disk);
+                disk.drive.plan.release();
+            }
+        }
+    }
+
     /// The faults of a mount end with it.
     fn heal(&self) {
         for disk in &self.disks {
-            let struck = disk.drive.plan.struck();
-            for (kind, before) in disk.under_way.borrow_mut().drain(..) {
-                if struck > before {
-                    self.tally.borrow_mut().fault(kind.name());
-                }
-            }
-            disk.drive.plan.clear();
-            disk.drive.disk.slowness.set(1);
-            disk.is_ailing.set(false);
+            self.end_faults(disk);
             disk.lies.set(false);
         }
+    }
+
+    fn end_faults(&self, disk: &Disk) {
+        let struck = disk.drive.plan.struck();
+        for (kind, before) in disk.under_way.borrow_mut().drain(..) {
+            if struck > before {
+                self.tally.borrow_mut().fault(kind.name());
+            }
+        }
+        disk.drive.plan.clear();
+        disk.drive.disk.slowness.set(1);
+        disk.is_ailing.set(false);
     }
 }
 

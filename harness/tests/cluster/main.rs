@@ -5,6 +5,7 @@ mod membership;
 mod membership_crashes;
 mod memory;
 mod online;
+mod quorum_lost;
 mod slaves;
 mod snapshots;
 mod split_brain;

@@ -177,6 +177,12 @@ impl Members {
         Self { disks: self.disks.clone(), plans: self.plans.clone(), choice, ..Self::none() }
     }
 
+    /// The same disks, in another place, where nothing fails.
+    pub(crate) fn elsewhere(&self) -> Self {
+        let plans = self.disks.iter().map(|_| Rc::new(FaultPlan::new(HEAP))).collect();
+        Self { disks: self.disks.clone(), plans, ..Self::none() }
+    }
+
     /// Mounts nodes to change something.
     pub(crate) fn change_on<T>(
         &self,

@@ -105,7 +105,7 @@ enum Stop {
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         match error {
-            Error::NoQuorum { .. } => Self::NoQuorum(error),
+            Error::NoQuorum { .. } | Error::Lost => Self::NoQuorum(error),
             error => Self::Failed(error.into()),
         }
     }

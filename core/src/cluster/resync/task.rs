@@ -32,6 +32,21 @@ impl Cluster {
         Ok(counts)
     }
 
+    /// Has a node that is behind execute everything that those have executed that are left, though they are too few to commit
+    /// anything. The next commit has it, once there is a quorum again.
+    pub async fn rejoin(
+        &self,
+        target: NodeIndex,
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, ResyncError> {
+        // What was done is in the trees that are compared from here on.
+        self.stage_all().await?;
+        if self.is_lost() {
+            return Err(OpError::Lost.into());
+        }
+        self.catch_up(target, pause).await
+    }
+
     /// Makes a node's content that of the others. It takes part from then on, and in the next commit.
     pub(in crate::cluster) async fn catch_up(
         &self,

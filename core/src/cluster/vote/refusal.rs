@@ -74,6 +74,12 @@ pub enum Refusal {
         /// Those that have it.
         holders: NodeSet,
     },
+    /// Another mount went on with a quorum while this one had none.
+    #[error("node {node} was changed by another mount meanwhile: unmount this one, whose last changes are lost")]
+    Overtaken {
+        /// The node.
+        node: NodeIndex,
+    },
     /// The node that was asked for can't be read.
     #[error("node {node} can't be read: replace its volume, or mount another")]
     Unreadable {
