@@ -73,6 +73,19 @@ impl Load {
         self.wait_for_changes(8)
     }
 
+    /// Does so as soon as changes can be made again, and how long that took.
+    pub(crate) fn start_when_possible(&mut self, root: &Path) -> Result<Duration, Box<dyn Error>> {
+        let start = Instant::now();
+        loop {
+            let started = self.start(root);
+            if started.is_ok() || start.elapsed() > PATIENCE {
+                return started.map(|()| start.elapsed());
+            }
+            let _ = self.stop();
+            sleep(Duration::from_millis(100));
+        }
+    }
+
     /// Changes that are durable by now.
     pub(crate) fn changes(&self) -> u64 {
         self.writers.iter().map(|writer| writer.done.load(Ordering::Relaxed)).sum()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use fuser::MountOption;
 use rustix::process::{geteuid, setsid};
 
@@ -37,6 +37,9 @@ pub(super) struct Mount {
     /// Seconds between syncs that nobody asked for; 0 for none
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     sync_every: u16,
+    /// What becomes of changes while too few nodes of a cluster are left
+    #[arg(long, value_name = "POLICY", default_value = "fail")]
+    without_quorum: WithoutQuorum,
     /// Append messages to a file
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -53,6 +56,15 @@ pub(super) struct Mount {
     directory: PathBuf,
 }
 
+/// What becomes of changes while too few nodes of a cluster are left.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WithoutQuorum {
+    /// They fail with an I/O error
+    Fail,
+    /// They wait until enough nodes are back
+    Wait,
+}
+
 impl Mount {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
         if self.target.path != b"/" {
@@ -65,11 +77,11 @@ impl Mount {
         let session = Session::new(settings);
         let (options, access) = self.options(&session)?;
         let fs = session.run(session.mount_for(&self.target, access)).map_err(|failure| self.advice(failure))?;
-        let mounted = MountPoint::new(fs, &directory, &options).map_err(|error| failure(&error))?;
+        let mounted = MountPoint::new(fs, &directory, &options, session.clock()).map_err(|error| failure(&error))?;
         if self.detached {
             self.leave_terminal()?;
         }
-        mounted.serve(session.clock()).map_err(|error| failure(&error))?;
+        mounted.serve().map_err(|error| failure(&error))?;
         Ok(Outcome::Good)
     }
 
@@ -125,6 +137,7 @@ impl Mount {
             allow_other,
             others,
             sync_every: Some(Duration::from_secs(self.sync_every.into())).filter(|period| !period.is_zero()),
+            waits_for_quorum: self.without_quorum == WithoutQuorum::Wait,
             budget: session.budget(),
             complain,
         };

@@ -65,7 +65,7 @@ impl Server {
     }
 
     pub(super) async fn attributes_of(&self, file: Inum) -> Result<FileAttr, Refusal> {
-        Ok(file_attr(&self.fs.attributes(file).await?))
+        Ok(file_attr(&self.patiently(async || self.fs.attributes(file).await).await?))
     }
 
     pub(super) async fn statfs(&self, reply: ReplyStatfs) {

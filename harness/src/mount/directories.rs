@@ -83,7 +83,7 @@ impl Server {
         let mut at = if offset == BEHIND_DOT_DOT { Cookie::START } else { Cookie(offset) };
         let mut batch = EntryBatch::new(self.fs.heap(), BATCH_BYTES).map_err(|_| Errno::ENOMEM)?;
         loop {
-            let found = self.fs.read_directory(directory, at, &mut batch).await?;
+            let found = self.patiently(async || self.fs.read_directory(directory, at, &mut batch).await).await?;
             for entry in batch.iter() {
                 let facts = L::facts(self, entry.inum).await;
                 let behind = Cookie::after(entry.key).0.max(BEHIND_DOT_DOT + 1);

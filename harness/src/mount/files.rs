@@ -30,7 +30,7 @@ impl Server {
             // Nothing to report at `close`.
             answer |= FopenFlags::FOPEN_NOFLUSH;
         }
-        match self.fs.open(file).await {
+        match self.patiently(async || self.fs.open(file).await).await {
             Ok(()) => reply.opened(ANY_FILE, answer),
             Err(error) => reply.error(self.refuse(error.into())),
         }
@@ -42,7 +42,7 @@ impl Server {
 
     pub(super) async fn read(&self, from: Range, bytes: usize, reply: ReplyData) {
         let mut buffer = self.buffers.of_size(bytes);
-        match self.fs.read(from.file, from.offset, &mut buffer).await {
+        match self.patiently(async || self.fs.read(from.file, from.offset, &mut buffer).await).await {
             Ok(count) => {
                 add(&self.counters.read_bytes, count as u64);
                 reply.data(&buffer[..count]);
@@ -55,7 +55,7 @@ impl Server {
     pub(super) async fn write(&self, to: Range, data: Vec<u8>, flags: OFlags, reply: ReplyWrite) {
         let mut written = self.with_room(async || self.fs.write(to.file, to.offset, &data).await).await;
         if written.is_ok() && flags.intersects(OFlags::SYNC | OFlags::DSYNC) {
-            written = self.fs.fsync(to.file).await;
+            written = self.patiently(async || self.fs.fsync(to.file).await).await;
         }
         match written {
             Ok(()) => {
@@ -69,17 +69,17 @@ impl Server {
 
     /// At every `close`: what could not be written is told here, too.
     pub(super) async fn flush(&self, reply: ReplyEmpty) {
-        self.reply_done(self.fs.check_writes(), reply);
+        self.reply_done(self.patiently(async || self.fs.check_writes()).await, reply);
     }
 
     pub(super) async fn fsync(&self, file: Inum, reply: ReplyEmpty) {
-        self.reply_done(self.fs.fsync(file).await, reply);
+        self.reply_done(self.patiently(async || self.fs.fsync(file).await).await, reply);
     }
 
     pub(super) async fn seek(&self, from: Range, whence: i32, reply: ReplyLseek) {
         let found = match whence {
-            SEEK_DATA => self.fs.seek_data(from.file, from.offset).await,
-            SEEK_HOLE => self.fs.seek_hole(from.file, from.offset).await,
+            SEEK_DATA => self.patiently(async || self.fs.seek_data(from.file, from.offset).await).await,
+            SEEK_HOLE => self.patiently(async || self.fs.seek_hole(from.file, from.offset).await).await,
             _ => return reply.error(Errno::EINVAL),
         };
         match found {
@@ -115,7 +115,8 @@ impl Server {
         while copied < bytes {
             let wanted = (bytes - copied).min(COPY_STEP_BYTES) as usize;
             let step = async {
-                let count = self.fs.read(from.file, from.offset + copied, &mut buffer[..wanted]).await?;
+                let (at, into) = (from.offset + copied, &mut buffer[..wanted]);
+                let count = self.patiently(async || self.fs.read(from.file, at, into).await).await?;
                 self.with_room(async || self.fs.write(to.file, to.offset + copied, &buffer[..count]).await).await?;
                 Ok::<_, Refusal>(count as u64)
             };

@@ -20,6 +20,7 @@ mod front;
 mod mailbox;
 mod names;
 mod nodes;
+mod patience;
 mod protocol;
 mod refusal;
 mod run;

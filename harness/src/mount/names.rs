@@ -54,7 +54,7 @@ impl Server {
     }
 
     async fn find(&self, entry: &Entry) -> Result<FileAttr, Refusal> {
-        let file = self.fs.lookup(entry.directory, entry.name()).await?;
+        let file = self.patiently(async || self.fs.lookup(entry.directory, entry.name()).await).await?;
         // An entry without its inode is damage, not a name that isn't there.
         self.attributes_of(file).await.map_err(|refusal| match refusal.errno {
             Errno::ENOENT => Errno::EIO.into(),
@@ -102,13 +102,14 @@ impl Server {
             Err(Refusal { errno: Errno::EEXIST, .. }) if !flags.contains(OFlags::EXCL) => self.find(entry).await?,
             made => made?,
         };
-        self.fs.open(Inum(attributes.ino.0)).await?;
+        let file = Inum(attributes.ino.0);
+        self.patiently(async || self.fs.open(file).await).await?;
         Ok(attributes)
     }
 
     /// Makes a file that belongs to who asks; its group is the directory's where that says so.
     async fn make(&self, entry: &Entry, new: NewFile<'_>, owner: Owner) -> Result<FileAttr, Refusal> {
-        let directory = self.fs.attributes(entry.directory).await?;
+        let directory = self.patiently(async || self.fs.attributes(entry.directory).await).await?;
         let (mut mode, mut gid) = (new.mode & 0o7777, owner.gid);
         if directory.mode & SET_GID != 0 {
             gid = directory.gid;
@@ -137,17 +138,19 @@ impl Server {
     }
 
     pub(super) async fn unlink(&self, entry: Entry, reply: ReplyEmpty) {
-        self.reply_done(self.may_have_freed(self.fs.unlink(entry.directory, entry.name()).await), reply);
+        let unlink = async || self.fs.unlink(entry.directory, entry.name()).await;
+        self.reply_done(self.may_have_freed(self.patiently(unlink).await), reply);
     }
 
     pub(super) async fn rmdir(&self, entry: Entry, reply: ReplyEmpty) {
-        self.reply_done(self.fs.remove_directory(entry.directory, entry.name()).await, reply);
+        let remove = async || self.fs.remove_directory(entry.directory, entry.name()).await;
+        self.reply_done(self.patiently(remove).await, reply);
     }
 
     pub(super) async fn rename(&self, from: Entry, to: Entry, flags: RenameFlags, reply: ReplyEmpty) {
         if flags == RenameFlags::RENAME_NOREPLACE {
             // The kernel holds both directories, so nobody makes the name in between.
-            match self.fs.lookup(to.directory, to.name()).await {
+            match self.patiently(async || self.fs.lookup(to.directory, to.name()).await).await {
                 Err(Error::NotFound) => {}
                 Ok(_) => return reply.error(Errno::EEXIST),
                 Err(error) => return reply.error(self.refuse(error.into())),
@@ -164,7 +167,7 @@ impl Server {
 
     pub(super) async fn readlink(&self, link: Inum, reply: ReplyData) {
         let mut target = [0; MAX_TARGET_BYTES];
-        match self.fs.read_link(link, &mut target).await {
+        match self.patiently(async || self.fs.read_link(link, &mut target).await).await {
             Ok(len) => reply.data(&target[..len.min(MAX_TARGET_BYTES)]),
             Err(error) => reply.error(self.refuse(error.into())),
         }

@@ -53,7 +53,16 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
         between_looks: FIRST_LOOK_AFTER,
     };
     let mut nodes: Vec<Watched> = server.fs.member_statuses().map(begin).collect();
+    let mut had_quorum = true;
     loop {
+        let has_quorum = server.fs.has_quorum();
+        if had_quorum != has_quorum {
+            had_quorum = has_quorum;
+            server.complain(&match has_quorum {
+                true => "there is a quorum again: changes go on",
+                false => "too few nodes are left: nothing is changed until enough are back",
+            });
+        }
         for watched in &mut nodes {
             watched.notice(server, clock);
             if repairs && clock.now() >= watched.next_look {
@@ -108,12 +117,23 @@ impl Watched {
                 self.told = None;
                 return;
             }
+            // Too few are there still, and it counts again.
+            Err(trouble) if self.state == MemberState::InSync => {
+                add(&server.counters.nodes_back, 1);
+                server.complain(&format_args!("node {} follows the others again; {trouble}", self.node.0));
+                self.told = None;
+                return;
+            }
             Ok(_) => Shown(self.state).to_string(),
             Err(trouble) => trouble,
         };
         if self.told.as_ref() != Some(&trouble) {
             server.complain(&format_args!("node {} can't be brought back: {trouble}", self.node.0));
             self.told = Some(trouble);
+        }
+        if !server.fs.has_quorum() {
+            // Everybody waits for it.
+            self.between_looks = FIRST_LOOK_AFTER;
         }
         self.next_look = clock.now().after(self.between_looks);
         self.between_looks = (2 * self.between_looks).min(MOST_BETWEEN_LOOKS);

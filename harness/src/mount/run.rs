@@ -14,6 +14,7 @@ use hammer2_kmod_shim::budget::Budget;
 use super::buffers::Buffers;
 use super::front::Front;
 use super::mailbox::Mailbox;
+use super::patience::Patience;
 use super::server::Server;
 use super::under_way::UnderWay;
 use super::{nodes, signals};
@@ -32,6 +33,8 @@ pub struct Options {
     pub others: Vec<MountOption>,
     /// How often everything is made durable, unasked.
     pub sync_every: Option<Duration>,
+    /// Without a quorum requests wait for one; otherwise they fail.
+    pub waits_for_quorum: bool,
     /// The memory of the filesystem, for the counters.
     pub budget: &'static Budget<Global>,
     /// Where trouble is told.
@@ -59,28 +62,35 @@ pub struct MountPoint {
     session: BackgroundSession,
     server: Server,
     mailbox: Arc<Mailbox>,
+    clock: &'static HostClock,
     sync_every: Option<Duration>,
     read_only: bool,
 }
 
 impl MountPoint {
     /// Mounts `fs` on a directory. From here on requests come, and wait to be [served](Self::serve).
-    pub fn new(fs: FileSystem, directory: &Path, options: &Options) -> Result<Self, EndError> {
+    pub fn new(
+        fs: FileSystem,
+        directory: &Path,
+        options: &Options,
+        clock: &'static HostClock,
+    ) -> Result<Self, EndError> {
         let failed = |source| EndError::Mount { directory: directory.to_owned(), source };
         let (mailbox, buffers) = (Arc::<Mailbox>::default(), Arc::<Buffers>::default());
         let front = Front { mailbox: mailbox.clone(), buffers: buffers.clone() };
         let session = Session::new(front, directory, &options.config()).map_err(failed)?;
         let session = session.spawn().map_err(failed)?;
         signals::watch(directory.to_owned(), mailbox.clone()).map_err(failed)?;
-        let server = Server::new(fs, buffers, options.budget, options.complain);
+        let patience = Patience::new(options.waits_for_quorum, clock);
+        let server = Server::new(fs, buffers, patience, options.budget, options.complain);
         let read_only = options.read_only;
         let sync_every = options.sync_every.filter(|_| !read_only);
-        Ok(Self { session, server, mailbox, sync_every, read_only })
+        Ok(Self { session, server, mailbox, clock, sync_every, read_only })
     }
 
     /// Serves requests until the filesystem is unmounted, and makes everything durable.
-    pub fn serve(self, clock: &'static HostClock) -> Result<(), EndError> {
-        let Self { session, server, mailbox, sync_every, read_only } = self;
+    pub fn serve(self) -> Result<(), EndError> {
+        let Self { session, server, mailbox, clock, sync_every, read_only } = self;
         let under_way = UnderWay::default();
         let executor = Executor::new(clock);
         executor.block_on(async {
@@ -98,6 +108,7 @@ impl MountPoint {
                     drop(begun);
                 });
             }
+            server.patience.end();
             under_way.ended().await;
         });
         drop(executor);
@@ -127,8 +138,8 @@ impl Options {
     }
 }
 
-/// Makes everything durable every now and then, and gives space back in time, until the first time that fails: it is told, and
-/// so is everyone who syncs.
+/// Makes everything durable every now and then, and gives space back in time, until the first time that fails for good: it is
+/// told, and so is everyone who syncs.
 async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
     loop {
         clock.sleep(period).await;
@@ -138,9 +149,11 @@ async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostCl
             failed => failed,
         };
         if let Err(error) = synced {
-            server.complain(&error);
-            if error != Error::NoMemory {
-                return;
+            match error {
+                // The nodes that left were told of.
+                Error::NoQuorum { .. } => {}
+                Error::NoMemory => server.complain(&error),
+                _ => return server.complain(&error),
             }
         }
     }

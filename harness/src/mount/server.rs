@@ -12,6 +12,7 @@ use hammer2_kmod_shim::budget::Budget;
 use super::buffers::Buffers;
 use super::counters::{Counters, add};
 use super::nodes::ClusterLine;
+use super::patience::Patience;
 use super::refusal::Refusal;
 use super::space::Space;
 
@@ -27,6 +28,7 @@ pub(super) struct Server {
     pub(super) buffers: Arc<Buffers>,
     pub(super) counters: Counters,
     pub(super) space: Space,
+    pub(super) patience: Patience,
     budget: &'static Budget<Global>,
     complaints: Cell<u64>,
     complain: fn(&dyn Display),
@@ -36,11 +38,13 @@ impl Server {
     pub(super) fn new(
         fs: FileSystem,
         buffers: Arc<Buffers>,
+        patience: Patience,
         budget: &'static Budget<Global>,
         complain: fn(&dyn Display),
     ) -> Self {
         let space = Space::new(&fs);
-        Self { fs, buffers, counters: Counters::default(), space, budget, complaints: Cell::new(0), complain }
+        let (counters, complaints) = (Counters::default(), Cell::new(0));
+        Self { fs, buffers, counters, space, patience, budget, complaints, complain }
     }
 
     pub(super) fn print_counters(&self) {

@@ -31,12 +31,12 @@ impl Space {
 impl Server {
     /// Does a change; once more, when it finds no room until space was given back.
     pub(super) async fn with_room<T>(&self, change: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-        let mut changed = change().await;
+        let mut changed = self.patiently(&change).await;
         if matches!(changed, Err(Error::NoSpace))
             && self.space.changes.get() >= WORTHWHILE_CHANGES
             && self.give_space_back().await? > 0
         {
-            changed = change().await;
+            changed = self.patiently(&change).await;
         }
         self.space.changes.set(self.space.changes.get() + u64::from(changed.is_ok()));
         changed

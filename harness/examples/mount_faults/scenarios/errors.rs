@@ -4,6 +4,8 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::{DISK_BYTES, Outcome, Times, ensure};
 use crate::Settings;
@@ -11,6 +13,8 @@ use crate::disks::{Faulty, Loop, Server, run};
 use crate::load::{Load, read_anew};
 use crate::rig::Rig;
 
+/// How long programs are seen to wait.
+const WAITING: Duration = Duration::from_secs(2);
 /// More than the mount may keep in memory.
 const BALLAST_BYTES: usize = 48 << 20;
 
@@ -107,7 +111,8 @@ pub(super) fn flush_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>
     finish(rig, load, &times)
 }
 
-/// Two of three: nothing more is acknowledged until the cluster is mounted anew with one of them.
+/// Two of three: nothing more is acknowledged until one of them is back. Programs meet an error, or wait, as they like; the mount
+/// stays.
 pub(super) fn two_at_once(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     let mut rig = Rig::create(settings, "two-at-once", [DISK_BYTES; 4])?;
     let mut broken = Vec::new();
@@ -119,32 +124,49 @@ pub(super) fn two_at_once(settings: &Settings) -> Result<Outcome, Box<dyn Error>
     rig.mount(&[])?;
     let mut load = Load::new();
     load.start(&rig.root())?;
-    for faulty in &broken {
-        faulty.fail()?;
-    }
+    broken.iter().try_for_each(Faulty::fail)?;
     load.wait_until_refused()?;
     let stopped_at = load.changes();
     ensure(fs::write(rig.root().join("refused"), "").is_err(), "writes go on without a quorum")?;
-    for faulty in &broken {
-        ensure(faulty.failures()? > 0, "a server has let nothing fail")?;
-        faulty.mend()?;
-    }
-    rig.unmount()?;
-    rig.mount(&[])?;
-    load.start(&rig.root())?;
+    mend(&broken)?;
+    let back = load.start_when_possible(&rig.root())?;
     load.wait_for_changes(16)?;
-    ensure(load.changes() > stopped_at, "writes don't go on")?;
     load.stop()?;
     load.compare(&rig.root())?;
-    // Who was behind at the mount is being copied.
-    let back = rig.wait_for("is in sync again")?;
     rig.unmount()?;
+
+    rig.mount(&["--without-quorum", "wait"])?;
+    load.start(&rig.root())?;
+    load.slowest();
+    broken.iter().try_for_each(Faulty::fail)?;
+    sleep(WAITING);
+    let waiting_since = load.changes();
+    sleep(WAITING);
+    ensure(load.changes() == waiting_since, "changes are durable without a quorum")?;
+    mend(&broken)?;
+    load.wait_for_changes(16)?;
+    let waited = load.slowest();
+    ensure(waited >= WAITING, "nobody has waited")?;
+    load.stop()?;
+    load.compare(&rig.root())?;
+    rig.unmount()?;
+    // Who was still away is brought in step by hand.
+    rig.tool(&["cluster", "resync", &rig.target()])?;
     drop(broken);
     rig.check()?;
     Ok(Outcome::Passed(format!(
-        "{stopped_at} changes before, all there; in step {:.1} s after the load",
-        back.as_secs_f32()
+        "{stopped_at} changes before, all there; back {:.1} s after mending, or waited for {:.1} s",
+        back.as_secs_f32(),
+        waited.as_secs_f32()
     )))
+}
+
+fn mend(broken: &[Faulty]) -> Result<(), Box<dyn Error>> {
+    for faulty in broken {
+        ensure(faulty.failures()? > 0, "a server has let nothing fail")?;
+        faulty.mend()?;
+    }
+    Ok(())
 }
 
 /// Ends the load and the mount, and looks at the disks.
