@@ -83,6 +83,9 @@ impl Cluster {
     }
 
     /// Brings the newest version to a quorum: it may have been acknowledged, so it is the cluster's (spec/cluster.md 5.3, M5).
+    ///
+    /// It is durable there before an epoch is opened on it. Otherwise two mounts in a row whose epochs landed on one disk only
+    /// could leave a counter there that no quorum has heard of, and a later, acknowledged epoch would be outranked by it.
     async fn roll_forward(&self) -> Result<(), OpError> {
         for index in self.onto.get().iter() {
             if !self.protocol.get().has(Ingredient::Rollforward) {
@@ -90,6 +93,15 @@ impl Cluster {
             } else if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
                 log::warn!("node {}: {error}", index.0);
             }
+        }
+        if self.has(Ingredient::Rollforward) {
+            let onto = self.onto.get().intersection(self.in_sync());
+            for index in onto.iter() {
+                if let Err(error) = self.member(index).node.stage().await {
+                    self.eject_for(index, error);
+                }
+            }
+            self.write_headers_of(onto.intersection(self.in_sync())).await?;
         }
         self.require_quorum()
     }
@@ -167,6 +179,7 @@ impl Cluster {
         let record = ClusterRecord { fsid: member.fsid.get(), state: MemberState::InSync, bind, ..template };
         let mut put: Result<(), RecordTableFull> = Ok(());
         let committed = member.node.commit(&mut |header| put = header.cluster_records.put(&record)).await;
+        log::debug!("node {}: header of {}: {committed:?}", index.0, record.version);
         committed.map_err(Ejection::of)?;
         put.map_err(|RecordTableFull| Ejection::Fault(NodeFault::RecordTableFull))
     }

@@ -240,7 +240,8 @@ impl Cluster {
     }
 
     /// Prepares a node to become a member: it gets an empty PFS of the cluster, unless an attempt to add it has left one. What
-    /// it is to be called in a [`Change`].
+    /// it is to be called in a [`Change`]. Who was a member before and was away when it was removed forgets that: what it
+    /// committed since then would be held against the masters.
     pub async fn prepare_member(&self, index: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, MembershipError> {
         let record = self.record.borrow().clone().ok_or(MembershipError::NoCluster)?;
         let member = self.member(index);
@@ -249,6 +250,10 @@ impl Cluster {
         }
         if record.members.is_full() {
             return Err(MembershipError::Full);
+        }
+        let was_member = member.node.header().cluster_records.find(record.clid) != Ok(None);
+        if was_member {
+            self.wipe(index).await.map_err(OpError::from)?;
         }
         // A slave: until it is listed it must not be mounted by itself, like a filesystem of its own.
         let new = NewPfs { clid: record.clid, kind: PfsKind::Slave, ..*new };

@@ -1,5 +1,6 @@
 //! Looking after the nodes of the cluster while the file system is mounted.
 
+use super::gate::Changing;
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError};
 use crate::cluster::{
@@ -57,12 +58,10 @@ impl FileSystem {
         show: &mut dyn FnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, Error> {
         let _only = self.resyncs.change().await;
-        let mut sum = self.rejoin(node, show).await?;
-        self.cluster.require_quorum()?;
+        let mut sum = ResyncCounts::default();
         for _ in 0..MOST_ROUNDS_AHEAD {
             let until = {
-                let _changing = self.changing().await?;
-                self.sync_inside().await?;
+                let _changing = self.nothing_left_behind().await?;
                 self.cluster.newest_change().await?
             };
             let mut reading = Some(self.gate.read().await);
@@ -78,8 +77,7 @@ impl FileSystem {
                 break;
             }
         }
-        let mut changing = Some(self.changing().await?);
-        self.sync_inside().await?;
+        let mut changing = Some(self.nothing_left_behind().await?);
         let mut pause = async |counts: &ResyncCounts| {
             show(&(sum + *counts));
             if !self.cluster.has(Ingredient::Pin) {
@@ -89,29 +87,30 @@ impl FileSystem {
                 changing = Some(self.gate.change().await);
             }
         };
-        Ok(sum + self.cluster.resync(node, &mut pause).await?)
+        let mut last = ResyncCounts::default();
+        if !self.has_quorum() {
+            last = self.cluster.rejoin(node, &mut pause).await?;
+            // What is only in memory belongs to the next commit, too; there is none if it still isn't enough.
+            self.sync_inside().await?;
+        }
+        last += self.cluster.resync(node, &mut pause).await?;
+        Ok(sum + last)
+    }
+
+    /// A turn at which all that was done is on the disks of the nodes in sync, committed if enough are left for that.
+    async fn nothing_left_behind(&self) -> Result<Changing<'_>, Error> {
+        let changing = self.settled().await?;
+        if self.has_quorum() {
+            self.sync_inside().await?;
+        } else {
+            self.cluster.stage_left().await?;
+        }
+        Ok(changing)
     }
 
     /// True unless too few nodes are left to change anything.
     pub fn has_quorum(&self) -> bool {
         self.cluster.require_quorum().is_ok()
-    }
-
-    /// Has a node take part again while there is no quorum, and so no commit. Nothing changes meanwhile; reading goes on.
-    async fn rejoin(&self, node: NodeIndex, show: &mut dyn FnMut(&ResyncCounts)) -> Result<ResyncCounts, Error> {
-        // Whatever was under way when the quorum was lost has ended.
-        drop(self.gate.change().await);
-        let mut reading = Some(self.gate.read().await);
-        if self.has_quorum() {
-            return Ok(ResyncCounts::default());
-        }
-        let mut pause = async |counts: &ResyncCounts| {
-            show(counts);
-            // Who wants to change something is told that it can't be.
-            drop(reading.take());
-            reading = Some(self.gate.read().await);
-        };
-        Ok(self.cluster.rejoin(node, &mut pause).await?)
     }
 
     /// Makes a filesystem of one node, which never was a cluster's, a cluster with that node as only master.

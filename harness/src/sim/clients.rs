@@ -71,6 +71,8 @@ pub(super) struct Session<'w> {
     /// Too few nodes are left, until some come back.
     pub(super) is_stopped: Cell<bool>,
     pub(super) stopped: Stopped,
+    /// What would be wrong with the step that just ended.
+    pub(super) suspicion: RefCell<Option<String>>,
     pub(super) wrong: RefCell<Option<String>>,
 }
 
@@ -82,7 +84,7 @@ impl Session<'_> {
             self.steps_begun.set(number + 1);
             let event = self.world.before_step(number);
             self.world.tally.borrow_mut().operations += 1;
-            let started = self.host.nanoseconds();
+            let (started, mended) = (self.host.nanoseconds(), self.stopped.mended());
             log::info!("step {number}");
             let what = match event {
                 Some(Event::Sync) => {
@@ -101,6 +103,11 @@ impl Session<'_> {
             };
             let took = self.host.nanoseconds() - started;
             log::info!("step {number}: {what} done");
+            // What was under way while disks were put right may have met them as they were.
+            if let (Some(what), true) = (self.suspicion.take(), mended == self.stopped.mended()) {
+                self.is_over.set(true);
+                self.wrong.borrow_mut().get_or_insert(what);
+            }
             if self.is_stopped.get() && !self.is_over.get() {
                 self.resume().await;
                 continue;
@@ -127,8 +134,11 @@ impl Session<'_> {
             Class::Full if self.world.is_tight() => self.world.tally.borrow_mut().verdict("no-space"),
             Class::Full => self.violation(format!("I25: {what}: \"{error}\" though there is room")),
             Class::Trouble => {
-                if self.world.must_work(self.fs) {
-                    self.violation(format!("I14: {what}: \"{error}\" though a quorum is healthy"));
+                let wrong = || format!("I14: {what}: \"{error}\" though a quorum is healthy");
+                match error {
+                    _ if !self.world.must_work(self.fs) => {}
+                    Error::NoQuorum { .. } if !self.is_over.get() => *self.suspicion.borrow_mut() = Some(wrong()),
+                    _ => self.violation(wrong()),
                 }
                 self.stop(error);
             }

@@ -24,9 +24,15 @@ pub(super) struct Stopped {
     /// Writes that may have been done in part, as nothing could be changed any more in the middle of them.
     writes: RefCell<Vec<Change>>,
     is_resuming: Cell<bool>,
+    /// How often disks were put right.
+    mended: Cell<u64>,
 }
 
 impl Stopped {
+    pub(super) fn mended(&self) -> u64 {
+        self.mended.get()
+    }
+
     /// A change failed for want of a quorum. Of all kinds only a write may be done in part then.
     pub(super) fn note(&self, change: Change) {
         if matches!(change, Change::Write { .. }) {
@@ -47,6 +53,7 @@ impl Session<'_> {
         log::info!("too few nodes are left: {:?}", states(self.fs).collect::<Vec<_>>());
         self.settle_writes().await;
         self.world.mend_disks();
+        self.stopped.mended.set(self.stopped.mended.get() + 1);
         let must_go_on = self.must_go_on();
         for _ in 0..ROUNDS {
             for (node, state) in (0..).map(NodeIndex).zip(states(self.fs).collect::<Vec<_>>()) {
@@ -79,7 +86,10 @@ impl Session<'_> {
     fn must_go_on(&self) -> bool {
         let is_sound = |seat: usize| self.world.disk_of(seat).is_some_and(|disk| self.world.is_sound(disk));
         let left = || states(self.fs).enumerate().filter(|(_, state)| *state == MemberState::InSync);
-        let is_there = |disk: usize| self.world.is_sound(disk) && self.world.node_of(disk).is_some();
+        let takes_part = |node: NodeIndex| {
+            states(self.fs).nth(node.0.into()).is_some_and(|state| !matches!(state, MemberState::Aside(_)))
+        };
+        let is_there = |disk: usize| self.world.is_sound(disk) && self.world.node_of(disk).is_some_and(takes_part);
         left().count() > 0
             && left().all(|(seat, _)| is_sound(seat))
             && self.world.group().is_quorum(is_there)

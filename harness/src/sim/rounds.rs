@@ -210,6 +210,7 @@ impl World {
                 is_over: Cell::new(false),
                 is_stopped: Cell::new(false),
                 stopped: Stopped::default(),
+                suspicion: RefCell::new(None),
                 wrong: RefCell::new(None),
             };
             let clients = (0..clients).map(|_| Box::pin(session.client()) as Pin<Box<dyn Future<Output = ()>>>);

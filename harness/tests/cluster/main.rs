@@ -1,9 +1,11 @@
 //! Clusters of volumes in memory: nodes that fail, stay away and come back, and what is on each alone afterwards.
 
+mod crash_states;
 mod members;
 mod membership;
 mod membership_crashes;
 mod memory;
+mod mount_crashes;
 mod online;
 mod quorum_lost;
 mod slaves;

@@ -4,7 +4,8 @@ use hammer2_core::cluster::{Change, MembershipError, NodeIndex};
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::media::{PfsKind, Uuid};
 
-use super::members::{Members, fill};
+use super::crash_states::{Cut, Writes};
+use super::members::{CLID, Members, fill};
 use super::of_three;
 
 /// What the member at a place among the mounted nodes is called.
@@ -164,4 +165,30 @@ fn what_is_refused() {
     assert_eq!(members.expect_alike(&[1]).len(), 5);
     members.resync(&[1, 2]);
     members.expect_alike(&[1, 2]);
+}
+
+#[test]
+fn a_former_member_forgets_that_it_was_one() {
+    let members = of_three();
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 5).await).unwrap().unwrap();
+    let before = members.copied();
+    let writes =
+        Writes::of(&members, || members.change_on(&[0, 1, 2], async |fs| fill(fs, "lost", 5).await).unwrap().unwrap());
+    // The last commit reaches only the second disk, which then is away while it is removed.
+    let cuts = writes.crashes(CLID);
+    let whole = *cuts.iter().max_by_key(|cut| cut.iter().sum::<usize>()).unwrap();
+    let is_last = |cut: &&Cut| cut[1] == whole[1] && cut[0] < whole[0] && cut[2] < whole[2];
+    let cut = cuts.iter().filter(is_last).max_by_key(|cut| cut[0] + cut[2]).unwrap();
+    let members = writes.cut(&before, cut);
+    members
+        .change_on(&[0, 2], async |fs| {
+            fs.change_members(Change::Remove(fs.missing_members()[0].fsid)).await?;
+            fill(fs, "kept", 5).await
+        })
+        .unwrap()
+        .unwrap();
+    members.change_on(&[0, 1, 2], async |fs| fs.add_member(NodeIndex(1), &members.new_pfs()).await).unwrap().unwrap();
+    // What it has beyond the others isn't taken for something that they have lost.
+    members.resync(&[0, 1, 2]);
+    assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 13);
 }

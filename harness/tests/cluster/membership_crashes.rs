@@ -1,18 +1,13 @@
 //! The power goes while the members are changed: whichever headers of a commit landed, two sets of disks that have none in common
 //! never can both be changed afterwards, and all disks together always can.
 
-use std::collections::BTreeSet;
-
 use hammer2_core::cluster::{Change, Ingredient, NodeIndex, Protocol};
 use hammer2_core::fs::{Error, FileSystem};
-use hammer2_core::media::{Uuid, VolumeHeader};
-use zerocopy::FromBytes;
+use hammer2_core::media::Uuid;
 
-use super::members::{CLID, Members, Written, fill};
+use super::crash_states::{DISKS, Writes};
+use super::members::{CLID, Members, fill};
 use super::snapshots::snapshot_of_three;
-use super::torn_headers::is_header;
-
-const DISKS: usize = 4;
 
 /// Three masters, and a fourth disk that is a slave in step.
 fn three_and_a_slave() -> Members {
@@ -31,60 +26,6 @@ fn three_and_a_slave() -> Members {
 
 fn fsids(fs: &FileSystem) -> Vec<Uuid> {
     fs.member_statuses().map(|member| member.fsid).collect()
-}
-
-/// A header as far as it matters here.
-struct Header {
-    /// The commit it is of, by its record; none once that is removed.
-    commit: Option<(u32, u32)>,
-    /// Its member votes.
-    votes: bool,
-}
-
-impl Header {
-    fn of(write: &Written, clid: Uuid) -> Option<Self> {
-        let header = is_header(write).then(|| VolumeHeader::ref_from_bytes(&write.data).unwrap())?;
-        let record = header.cluster_records.find(clid).unwrap();
-        let commit = record.as_ref().map(|record| record.version.commit.position());
-        let own = record.as_ref().and_then(|record| record.own());
-        Some(Self {
-            commit: commit.map(|(ctr, seq)| (ctr.0, seq.0)),
-            votes: own.is_some_and(|own| own.voter || own.previous_voter),
-        })
-    }
-}
-
-/// How many of its writes each disk has, for every way a crash may leave them: of one commit any headers, those of slaves only
-/// with all of the masters; of earlier commits all.
-fn crashes(writes: &[Vec<Written>], clid: Uuid) -> BTreeSet<[usize; DISKS]> {
-    let header_of = |write: &Written| Header::of(write, clid);
-    let mut commits: Vec<_> = writes.iter().flatten().filter_map(header_of).map(|header| header.commit).collect();
-    // What has no record any more was written last.
-    commits.sort_by_key(|commit| (commit.is_none(), *commit));
-    commits.dedup();
-    let mut states = BTreeSet::from([[0; DISKS]]);
-    let mut before = [0; DISKS];
-    for commit in commits {
-        let is_of = |write: &Written| header_of(write).is_some_and(|header| header.commit == commit);
-        let after: [usize; DISKS] =
-            std::array::from_fn(|disk| writes[disk].iter().rposition(is_of).map_or(before[disk], |last| last + 1));
-        let votes = |disk: usize| {
-            let headers = writes[disk].iter().filter(|write| is_of(write)).filter_map(header_of);
-            headers.into_iter().any(|header| header.votes)
-        };
-        let voting: usize = (0..DISKS).filter(|disk| votes(*disk)).map(|disk| 1 << disk).sum();
-        for landed in 0..1usize << DISKS {
-            if landed & voting == voting || landed & !voting == 0 {
-                states.insert(std::array::from_fn(
-                    |disk| {
-                        if landed >> disk & 1 == 1 { after[disk] } else { before[disk] }
-                    },
-                ));
-            }
-        }
-        before = after;
-    }
-    states
 }
 
 /// Crashes a change of members everywhere; the states after which two halves of the disks could both be changed.
@@ -109,22 +50,14 @@ fn halves_of(
 ) -> Vec<String> {
     let before = members.copied();
     let lines = before.content(all).len();
-    let writes = members.writes_of(|| {
+    let writes = Writes::of(members, || {
         members.change_on(mounted, async |fs| work(fs).await).unwrap().unwrap();
     });
-    let mut of_disks: Vec<Vec<Written>> = (0..DISKS).map(|_| Vec::new()).collect();
-    writes.into_iter().for_each(|write| of_disks[write.disk].push(write));
-    let writes = of_disks;
-    let states = crashes(&writes, clid);
+    let states = writes.crashes(clid);
     assert!(states.len() >= 10, "{states:?}");
     let mut halves = Vec::new();
     for state in states {
-        let left = before.copied();
-        for (disk, count) in state.iter().enumerate() {
-            writes[disk][..*count]
-                .iter()
-                .for_each(|write| left.disks[disk].write_at(write.offset, &write.data).unwrap());
-        }
+        let left = writes.cut(&before, &state);
         let can_change = |nodes: usize| {
             let nodes: Vec<usize> = all.iter().copied().filter(|disk| nodes >> disk & 1 == 1).collect();
             left.copied().change_on(&nodes, async |_| ()).is_ok()

@@ -32,19 +32,20 @@ impl Cluster {
         Ok(counts)
     }
 
-    /// Has a node that is behind execute everything that those have executed that are left, though they are too few to commit
-    /// anything. The next commit has it, once there is a quorum again.
+    /// The same when too few are left to commit anything: the node executes what those have executed, and counts again.
     pub async fn rejoin(
         &self,
         target: NodeIndex,
         pause: &mut impl AsyncFnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, ResyncError> {
-        // What was done is in the trees that are compared from here on.
-        self.stage_all().await?;
-        if self.is_lost() {
-            return Err(OpError::Lost.into());
-        }
+        self.stage_left().await?;
         self.catch_up(target, pause).await
+    }
+
+    /// Makes all blocks durable on the nodes that are left, too few to commit: what was done is in their trees then.
+    pub async fn stage_left(&self) -> Result<(), OpError> {
+        self.stage_all().await?;
+        if self.is_lost() { Err(OpError::Lost) } else { Ok(()) }
     }
 
     /// Makes a node's content that of the others. It takes part from then on, and in the next commit.

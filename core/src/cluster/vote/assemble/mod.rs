@@ -337,7 +337,10 @@ fn plan(
     let judge = Judge { members, reference, record, list, twins, electorate, forced };
     let judgement = judge.states()?;
     let records = || members.iter().filter_map(Seen::good_record);
-    let highest = records().map(|record| record.version.commit.epoch.ctr).max().unwrap_or_default();
+    // Not those who don't vote: no quorum need have heard of a soft member's epoch, and counters that leap lose (see the model).
+    let counts = |node: &NodeIndex| forced || electorate.nodes().contains(*node);
+    let voters = || indexed(members).filter(|(node, _)| counts(node)).filter_map(|(_, seen)| seen.good_record());
+    let highest = voters().map(|record| record.version.commit.epoch.ctr).max().unwrap_or_default();
     let next_epoch = highest.next().ok_or(Refusal::NoMoreEpochs)?;
     let floor = records().map(|record| record.tid_floor).chain([record.tid]).max().unwrap_or_default();
     let mut plan = Plan {

@@ -32,11 +32,20 @@ enum Policy {
     ContentIsEnough,
     /// As ours, without epochs.
     PlainCounters,
+    /// As ours, but the version is not durable on a quorum before an epoch is opened on it.
+    RolledInMemory,
+    /// As ours, but every other mount leaves out a counter, as if it saw one that a quorum doesn't have.
+    LeapingCounters,
 }
 
 impl Policy {
     fn has_epochs(self) -> bool {
-        matches!(self, Self::Assemble | Self::RollBack | Self::ContentIsEnough)
+        self.is_ours() || matches!(self, Self::RollBack | Self::ContentIsEnough)
+    }
+
+    /// Decides on mounts as we do.
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Assemble | Self::RolledInMemory | Self::LeapingCounters)
     }
 }
 
@@ -157,9 +166,9 @@ impl Model {
             return decision.clone();
         }
         let places: Vec<usize> = visible.iter().map(|node| usize::from(node.0)).collect();
-        let decision = match self.policy {
-            Policy::Assemble => self.ours(world, &places),
-            _ => self.other(world, &places),
+        let decision = match self.policy.is_ours() {
+            true => self.ours(world, &places),
+            false => self.other(world, &places),
         };
         self.decisions.insert(key, decision.clone());
         decision
@@ -224,7 +233,7 @@ impl Model {
                 // Going back and opening the epoch is one header.
                 (source, having(&|other| order(other, version(source)).is_ge()), NodeSet::EMPTY)
             }
-            Policy::ContentIsEnough | Policy::PlainCounters | Policy::Assemble => {
+            _ => {
                 let has_content = |other: Version| other.content() == version(top).content();
                 let is_enough = self.policy == Policy::ContentIsEnough;
                 let sync = if is_enough { having(&has_content) } else { supporters(top) };
@@ -255,6 +264,10 @@ impl Model {
         }
         // A crash while the version is rolled forward.
         for landed in subsets(decision.onto) {
+            if self.policy == Policy::RolledInMemory {
+                self.open(world, visible, &decision, source, mount);
+                return;
+            }
             let rolled = self.write(world, landed, source);
             if landed == decision.onto {
                 self.open(&rolled, visible, &decision, source, mount);
@@ -269,7 +282,8 @@ impl Model {
         if !self.policy.has_epochs() {
             return self.serve(world, visible, sync, source, decision.voters, mount);
         }
-        let id = EpochId { ctr: decision.next_epoch, nonce: Nonce(mount.into()) };
+        let leap = u32::from(self.policy == Policy::LeapingCounters && mount.is_multiple_of(2));
+        let id = EpochId { ctr: EpochCounter(decision.next_epoch.0 + leap), nonce: Nonce(mount.into()) };
         let opened = open_epoch(&self.disk(source).record, id, Opening::Quorum);
         let disk = Disk { record: opened, ..self.disk(source).clone() };
         let disk = self.id(disk);
@@ -401,4 +415,14 @@ fn without_epochs_versions_are_confused() {
 #[test]
 fn content_without_its_epoch_loses() {
     check_flaws(Policy::ContentIsEnough, [true, false, false]);
+}
+
+#[test]
+fn an_epoch_on_what_no_quorum_has_loses() {
+    check_flaws(Policy::RolledInMemory, [true, false, true]);
+}
+
+#[test]
+fn counters_that_leap_lose() {
+    check_flaws(Policy::LeapingCounters, [true, false, true]);
 }
