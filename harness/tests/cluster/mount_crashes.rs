@@ -1,5 +1,5 @@
-//! The power goes while a cluster is mounted, again and again, with other disks each time: what is acknowledged afterwards is never
-//! outranked by an epoch that landed on one disk and that nobody else has heard of.
+//! The power goes while a cluster is mounted, again and again, with other disks each time: what is acknowledged afterwards is
+//! never outranked by an epoch that landed on one disk and that nobody else has heard of.
 
 use super::crash_states::Writes;
 use super::members::{CLID, Members, fill};
