@@ -41,7 +41,7 @@ fn on_new_filesystem(work: impl AsyncFnOnce(&FileSystem, &Counters)) {
         newfs(&[&open(&Global)], &NewfsOptions::default(), &Global, &mut fill, time).await.expect("the disk takes it");
         let mut disks = memory::Vec::new_in(budget as Heap);
         memory::push(&mut disks, open(budget)).expect("there is memory");
-        let options = MountOptions { memory_bytes: MEMORY_BYTES };
+        let options = MountOptions { memory_bytes: MEMORY_BYTES, spare_nodes: 0 };
         let fs = FileSystem::mount(budget, disks, PfsSelector::Default, options).await.expect("it was just made");
         let fs = fs.make_writable(&HostTime).await.expect("it is a master");
         counters.take();

@@ -77,7 +77,7 @@ impl World {
     }
 
     async fn mount(&self, label: &str) -> FileSystem {
-        let options = MountOptions { memory_bytes: self.memory_bytes };
+        let options = MountOptions { memory_bytes: self.memory_bytes, spare_nodes: 0 };
         let disks = self.disks(&self.disk);
         // A little more than the mount is given: what lives only a moment.
         let limit_bytes = self.memory_bytes + (1 << 20);

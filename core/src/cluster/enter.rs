@@ -5,6 +5,7 @@
 //! something.
 
 use super::member::{Debt, MemberState};
+use super::members::unknown;
 use super::pfs::find_pfs;
 use super::vote::succession::Opening;
 use super::vote::{
@@ -27,8 +28,7 @@ struct Found {
 impl Found {
     /// A node that has nothing of it.
     fn nothing(index: NodeIndex) -> Self {
-        let fsid = Uuid([index.0; 16]);
-        Self { fsid, role: Role::Cache, masters: 0, record: Ok(None), condition: Condition::default() }
+        Self { fsid: unknown(index), role: Role::Cache, masters: 0, record: Ok(None), condition: Condition::default() }
     }
 
     fn seen(&self) -> Seen<'_> {
@@ -49,7 +49,7 @@ impl Cluster {
         if self.is_plain(pfs) {
             return Ok((slot, root));
         }
-        let found = self.look_at_all(pfs.clid, slot).await?;
+        let found = self.look_at_all(pfs.clid, slot, None).await?;
         self.decide(&seen(&found))?;
         let Some(index) = self.in_sync().first() else { return Err(self.no_quorum()) };
         self.focus.set(index);
@@ -79,8 +79,8 @@ impl Cluster {
         if let MemberState::Aside(_) = self.member(index).state.get() {
             self.member(index).node.reopen().await?;
         }
-        let mut found = self.look_at_all(clid, self.slots.root()).await?;
-        for (found, member) in found.iter_mut().zip(&self.members) {
+        let mut found = self.look_at_all(clid, self.slots.root(), Some(index)).await?;
+        for (found, member) in found.iter_mut().zip(self.members.iter()) {
             // What is done since its last header is this mount's own.
             found.condition.foreign_write &= !member.is_in_sync();
         }
@@ -96,6 +96,7 @@ impl Cluster {
             return Err(OpError::Refused(Refusal::Overtaken { node: index }).into());
         }
         self.take_roles(&plan);
+        self.count_in(index);
         let is_wrong = matches!(self.member(index).state.get(), MemberState::Ejected(why) if why.is_about_content());
         let state = match (member_state(state, seen), seen.record) {
             // Perhaps no commit has said so yet.
@@ -108,6 +109,21 @@ impl Cluster {
         Ok(state)
     }
 
+    /// Lets a member vote that wasn't among the nodes before.
+    fn count_in(&self, index: NodeIndex) {
+        let record = self.record.borrow();
+        let listed = record.as_ref().and_then(|record| record.member(self.member(index).fsid.get()));
+        let Some(listed) = listed.filter(|listed| self.place_of(listed.fsid) == Some(index)) else { return };
+        let mut electorate = self.electorate.get();
+        if listed.voter {
+            electorate.current.nodes.insert(index);
+        }
+        if let Some(previous) = electorate.previous.as_mut().filter(|_| listed.previous_voter) {
+            previous.nodes.insert(index);
+        }
+        self.electorate.set(electorate);
+    }
+
     /// True when a node has the newest version, and it is none of this mount: too few were left here, enough were there.
     fn is_overtaken(&self, state: State, seen: &Seen<'_>) -> bool {
         let epoch = |record: &ClusterRecord| record.version.commit.epoch;
@@ -115,12 +131,21 @@ impl Cluster {
         state == State::Current && theirs.is_some() && theirs != self.record.borrow().as_ref().map(epoch)
     }
 
-    /// What every node has of the PFS; its root is opened.
-    async fn look_at_all(&self, clid: Uuid, slot: Slot) -> Result<heapless::Vec<Found, MAX_NODES>, OpError> {
+    /// What every node has of the PFS; its root is opened. When only `one` is judged, those that are no part of the mount have no
+    /// say in it.
+    async fn look_at_all(
+        &self,
+        clid: Uuid,
+        slot: Slot,
+        one: Option<NodeIndex>,
+    ) -> Result<heapless::Vec<Found, MAX_NODES>, OpError> {
         let mut found = heapless::Vec::new();
-        for (index, _) in self.members() {
+        for (index, member) in self.members() {
+            let is_aside = matches!(member.state.get(), MemberState::Aside(_));
+            let has_no_say = is_aside && one.is_some_and(|one| one != index);
+            let this = if has_no_say { Found::nothing(index) } else { self.look_at(index, clid, slot).await? };
             // A cluster has no more nodes than fit.
-            let _ = found.push(self.look_at(index, clid, slot).await?);
+            let _ = found.push(this);
         }
         Ok(found)
     }
@@ -137,7 +162,8 @@ impl Cluster {
             Err(error) => {
                 log::warn!("node {}: {}", index.0, super::Ejection::of(error));
                 let condition = Condition { unreadable: true, ..Condition::default() };
-                Found { condition, ..Found::nothing(index) }
+                // It stays who it is: a copy of it doesn't take its place.
+                Found { condition, fsid: member.fsid.get(), ..Found::nothing(index) }
             }
         };
         member.fsid.set(found.fsid);

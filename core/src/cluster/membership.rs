@@ -163,6 +163,8 @@ impl Cluster {
             if let Err(error) = self.wipe(index).await {
                 log::warn!("node {}: its PFS couldn't be removed: {}", index.0, super::Ejection::of(error));
             }
+            // Its memory is for who comes next.
+            self.member(index).node.blocks().forget();
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod enter;
 mod error;
 mod join;
 mod member;
+mod members;
 mod membership;
 mod modify;
 mod open;
@@ -51,6 +52,7 @@ use crate::media::{Key, KeyRange, ModifyTid, PfsKind, VolumeHeader};
 use crate::memory::{Heap, NoMemory, Vec};
 use crate::node::{Node, NodeError};
 use member::Member;
+use members::Members;
 use repair::Repairs;
 use slots::Slots;
 use vote::succession::Opening;
@@ -60,7 +62,7 @@ pub use vote::MAX_NODES;
 
 /// Nodes that answer as one.
 pub struct Cluster {
-    members: Vec<Member>,
+    members: Members,
     slots: Slots,
     repairs: RefCell<Repairs>,
     /// The label of a PFS that was made but not committed, and is to be removed before anything else is done.
@@ -92,14 +94,16 @@ pub struct Cluster {
     last_tid: Cell<ModifyTid>,
     target: Cell<Target>,
     protocol: Cell<Protocol>,
+    /// What a node is opened with.
+    share: NodeOptions,
     heap: Heap,
 }
 
 impl Cluster {
-    fn of(heap: Heap, members: Vec<Member>, options: &NodeOptions) -> Result<Self, NoMemory> {
+    fn of(heap: Heap, members: Members, share: NodeOptions) -> Result<Self, NoMemory> {
         Ok(Self {
             members,
-            slots: Slots::new(heap, options.slots)?,
+            slots: Slots::new(heap, share.slots)?,
             repairs: RefCell::new(Vec::new_in(heap)),
             half_made: RefCell::new(None),
             unrepaired: Cell::new(0),
@@ -117,24 +121,22 @@ impl Cluster {
             last_tid: Cell::new(ModifyTid(0)),
             target: Cell::new(Target::Quorum),
             protocol: Cell::default(),
+            share,
             heap,
         })
     }
 
     /// The node of a filesystem that never was a cluster's: it takes no detour.
     fn single(&self) -> Option<&Node> {
-        match &self.members[..] {
-            [only] if self.record.borrow().is_none() => Some(&only.node),
-            _ => None,
-        }
+        self.members.only().filter(|_| self.record.borrow().is_none()).map(|only| &only.node)
     }
 
     fn member(&self, index: NodeIndex) -> &Member {
-        &self.members[usize::from(index.0)]
+        self.members.get(index)
     }
 
     fn members(&self) -> impl Iterator<Item = (NodeIndex, &Member)> {
-        (0..).map(NodeIndex).zip(&self.members)
+        (0..).map(NodeIndex).zip(self.members.iter())
     }
 
     /// Changes the rules that are followed.

@@ -1,56 +1,65 @@
 //! From disks to nodes.
 
-use super::member::Member;
-use super::{Cluster, MAX_NODES, NodeOptions, OpenError, slots};
+use super::member::{Member, MemberState};
+use super::members::Members;
+use super::vote::{State, Target};
+use super::{Cluster, MAX_NODES, NodeIndex, NodeOptions, OpenError, slots};
 use crate::io::Disk;
-use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::memory::{Heap, Vec};
 use crate::node::{self, Node};
 
 impl Cluster {
     /// Opens the cluster of one node whose volumes are `disks`, in any order.
     pub async fn open_one(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Self, OpenError> {
         let node = node::open(heap, disks, slots::with_spare(&options)).await?;
-        Ok(Self::of_one(heap, node, &options)?)
+        Self::of_one(heap, node, options)
     }
 
     /// The cluster that `node` is by itself. `options` is what the node was opened with.
-    pub fn of_one(heap: Heap, node: Node, options: &NodeOptions) -> Result<Self, NoMemory> {
-        let mut members = Vec::new_in(heap);
-        memory::push(&mut members, Member::new(node))?;
-        Self::of(heap, members, options)
+    pub fn of_one(heap: Heap, node: Node, options: NodeOptions) -> Result<Self, OpenError> {
+        let members = Members::new();
+        members.push(heap, Member::new(node))?;
+        Ok(Self::of(heap, members, options)?)
     }
 
-    /// Opens several nodes, each of which is the disks of its volumes. Those that can't be opened are left out; `refused` is
+    /// Opens several nodes, each of which is the disks of its volumes, with `share` each. Those that can't be opened are left out; `refused` is
     /// told which and why. An error only if none can be opened.
     pub async fn open(
         heap: Heap,
         nodes: Vec<Vec<Disk>>,
-        options: NodeOptions,
+        share: NodeOptions,
         refused: &mut dyn FnMut(usize, &OpenError),
     ) -> Result<Self, OpenError> {
-        let count = nodes.len().max(1);
-        if count > MAX_NODES {
+        if nodes.len() > MAX_NODES {
             return Err(OpenError::TooManyNodes);
         }
-        let share = NodeOptions {
-            cache_bytes: options.cache_bytes / count,
-            modified_bytes: options.modified_bytes / count,
-            slots: options.slots,
-        };
-        let mut members = Vec::new_in(heap);
+        let members = Members::new();
         let mut first_error = OpenError::NoVolumes;
         for (position, disks) in nodes.into_iter().enumerate() {
             match node::open(heap, disks, slots::with_spare(&share)).await {
-                Ok(node) => memory::push(&mut members, Member::new(node))?,
+                Ok(node) => drop(members.push(heap, Member::new(node))?),
                 Err(error) => {
                     refused(position, &error);
                     first_error = if position == 0 { error } else { first_error };
                 }
             }
         }
-        if members.is_empty() {
+        if members.len() == 0 {
             return Err(first_error);
         }
-        Ok(Self::of(heap, members, &options)?)
+        Ok(Self::of(heap, members, share)?)
+    }
+
+    /// Opens one more node while the others are in use. It is no part of anything before it is
+    /// [looked at](Self::look_again).
+    pub async fn open_another(&self, disks: Vec<Disk>) -> Result<NodeIndex, OpenError> {
+        if self.record.borrow().is_none() || self.target.get() != Target::Quorum {
+            return Err(OpenError::NoQuorumMount);
+        }
+        let node = node::open(self.heap, disks, slots::with_spare(&self.share)).await?;
+        node.set_protocol(self.protocol.get());
+        let member = Member::new(node);
+        member.state.set(MemberState::Aside(State::Apart));
+        self.members.push(self.heap, member)
     }
 }

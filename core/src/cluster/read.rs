@@ -149,7 +149,11 @@ impl Cluster {
                     shown = None;
                     care
                 }
-                Verdict::NoQuorum { .. } => return Err(self.no_quorum()),
+                Verdict::NoQuorum { .. } => {
+                    // Who can't even look leaves, also when that makes them too few: changes stop until they are back.
+                    self.note_failed(&votes, &command);
+                    return Err(self.no_quorum());
+                }
                 // Who doesn't vote may still have a good copy.
                 Verdict::AllFailed { .. } if self.is_unasked(&votes) => continue,
                 Verdict::AllFailed { fault, .. } => return Err(OpError::AllCopiesBad(fault)),

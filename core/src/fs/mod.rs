@@ -62,23 +62,25 @@ const READ_AHEAD_BYTES: u64 = 1 << 20;
 pub struct MountOptions {
     /// Memory the mount may use, in bytes, request buffers included. The heap it is given should have a little more.
     pub memory_bytes: usize,
+    /// Nodes that may come in while it is mounted: their part of the memory is kept back.
+    pub spare_nodes: usize,
 }
 
 impl Default for MountOptions {
     fn default() -> Self {
-        Self { memory_bytes: 16 << 20 }
+        Self { memory_bytes: 16 << 20, spare_nodes: 0 }
     }
 }
 
 impl MountOptions {
     /// A quarter of the budget is for metadata blocks and reads under way, an eighth for modified ones, a quarter for file
     /// content, three sixteenths for open inodes, each of which takes a slot on every node; the rest for blocks on their way to
-    /// the devices.
+    /// the devices. What each node is given of it.
     fn node_options(&self, nodes: usize) -> NodeOptions {
         let memory_bytes = self.memory_bytes.max(MIN_MEMORY_BYTES);
         NodeOptions {
-            cache_bytes: memory_bytes / 4,
-            modified_bytes: memory_bytes / 8,
+            cache_bytes: memory_bytes / 4 / nodes,
+            modified_bytes: memory_bytes / 8 / nodes,
             slots: memory_bytes / 16 * 3 / inode_cache::entry_bytes(nodes),
         }
     }
@@ -135,7 +137,7 @@ impl FileSystem {
         options: MountOptions,
         refused: &mut dyn FnMut(usize, &OpenError),
     ) -> Result<Cluster, MountError> {
-        let options = options.node_options(nodes.len());
+        let options = options.node_options((nodes.len() + options.spare_nodes).max(1));
         Ok(Cluster::open(heap, nodes, options, refused).await?)
     }
 

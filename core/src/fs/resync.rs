@@ -5,10 +5,12 @@ use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError};
 use crate::cluster::{
     Change, ClusterStatus, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs, NodeIndex,
-    ReturnError, ScrubCounts,
+    OpenError, ReturnError, ScrubCounts,
 };
+use crate::io::Disk;
 use crate::media::Uuid;
 use crate::media::cluster_record::Member;
+use crate::memory::Vec;
 
 /// Rounds of a resynchronization during which changes go on.
 const MOST_ROUNDS_AHEAD: usize = 4;
@@ -43,6 +45,12 @@ impl FileSystem {
         self.cluster.reopen(node).await?;
         let _changing = self.gate.change().await;
         self.cluster.look_again(node).await
+    }
+
+    /// Opens one more node: a missing member that is back, or volumes that are to [become one](Self::add_member). It is no part
+    /// of anything until it is [looked at](Self::look_again); its state then says which it is.
+    pub async fn open_node(&self, disks: Vec<Disk>) -> Result<NodeIndex, OpenError> {
+        self.cluster.open_another(disks).await
     }
 
     /// Brings a node in step with the others. Changes go on but for the last round, which copies what changed lately. While

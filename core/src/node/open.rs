@@ -19,6 +19,9 @@ pub enum OpenError {
     /// More nodes than a cluster may have.
     #[error("too many nodes: a cluster has at most 8")]
     TooManyNodes,
+    /// What is mounted is no cluster, or one of its nodes by itself.
+    #[error("only a cluster that was mounted with a quorum takes in nodes")]
+    NoQuorumMount,
     /// No disk was given.
     #[error("no volume given")]
     NoVolumes,

@@ -16,7 +16,7 @@ pub(super) const MOUNT_BYTES: usize = 4 << 20;
 
 /// Mounts the PFS with this label.
 pub(super) async fn mount(heap: Heap, disks: Vec<Disk>, label: &[u8]) -> Result<FileSystem, MountError> {
-    let options = MountOptions { memory_bytes: MOUNT_BYTES };
+    let options = MountOptions { memory_bytes: MOUNT_BYTES, spare_nodes: 0 };
     FileSystem::mount(heap, disks, PfsSelector::Label(label), options).await
 }
 

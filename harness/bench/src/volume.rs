@@ -74,7 +74,7 @@ impl Mounted {
         open: impl Fn(Heap, usize) -> Result<Disk, NoMemory>,
     ) -> Result<Self, Box<dyn Error>> {
         let budget = &*Box::leak(Box::new(Budget::new(Global, memory_bytes + nodes * MIN_MEMORY_BYTES)));
-        let options = MountOptions { memory_bytes };
+        let options = MountOptions { memory_bytes, spare_nodes: 0 };
         let disks = one_each(budget, nodes, |index| open(budget, index))?;
         let cluster = FileSystem::open_nodes(budget, disks, options, &mut |_, _| {}).await?;
         if cluster.nodes() < nodes {

@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// File blocks read of one image: more than the image holds, less than it can promise.
 const MOST_BLOCKS: u64 = 2000;
-const OPTIONS: MountOptions = MountOptions { memory_bytes: 2 << 20 };
+const OPTIONS: MountOptions = MountOptions { memory_bytes: 2 << 20, spare_nodes: 0 };
 
 const FSCK: FsckOptions = FsckOptions { cache_bytes: 1 << 20, strict: true };
 

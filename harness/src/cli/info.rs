@@ -33,7 +33,7 @@ impl Info {
             let node = session.open_node(&self.target).await?;
             let volumes = describe_volumes(&node);
             let header = describe_header(&node);
-            let cluster = Cluster::of_one(session.heap(), node, &session.node_options()).map_err(Failure::failed)?;
+            let cluster = Cluster::of_one(session.heap(), node, session.node_options()).map_err(Failure::failed)?;
             let (pfss, damage) = list_pfss(&cluster).await;
             if self.json {
                 let pfss: Vec<_> = pfss.iter().map(json_of_pfs).collect();

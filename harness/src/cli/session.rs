@@ -1,5 +1,6 @@
 //! From a target on the command line to a mounted filesystem.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use allocator_api2::alloc::Global;
@@ -48,6 +49,8 @@ pub(super) struct Session {
     budget: &'static Budget<Global>,
     clock: &'static HostClock,
     settings: Settings,
+    /// Nodes that may come in while it is mounted.
+    spare_nodes: Cell<usize>,
 }
 
 impl Session {
@@ -56,7 +59,7 @@ impl Session {
         // The mount divides the budget itself; the margin is for what lives only a moment.
         let limit_bytes = memory_bytes + MIN_MEMORY_BYTES;
         let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
-        Self { heap: budget, budget, clock: HostClock::leaked(), settings: *settings }
+        Self { heap: budget, budget, clock: HostClock::leaked(), settings: *settings, spare_nodes: Cell::new(0) }
     }
 
     /// Runs a command.
@@ -65,7 +68,7 @@ impl Session {
     }
 
     fn options(&self) -> MountOptions {
-        MountOptions { memory_bytes: usize::from(self.settings.memory) << 20 }
+        MountOptions { memory_bytes: usize::from(self.settings.memory) << 20, spare_nodes: self.spare_nodes.get() }
     }
 
     /// Images as disks, in the same order.

@@ -27,6 +27,7 @@ pub(super) enum Event {
     Sync,
     Resync,
     ChangeMembers,
+    Insert,
 }
 
 /// What a client thinks of an error.
@@ -98,6 +99,10 @@ impl Session<'_> {
                 Some(Event::ChangeMembers) => {
                     self.change_members().await;
                     "a change of members"
+                }
+                Some(Event::Insert) => {
+                    self.insert().await;
+                    "putting a disk in"
                 }
                 None => self.step().await,
             };

@@ -15,6 +15,7 @@ mod group;
 mod halves;
 mod history;
 mod host;
+mod inserting;
 mod medium;
 mod members;
 mod model;

@@ -58,7 +58,7 @@ impl Drive {
 
 /// How so many nodes are mounted.
 pub(super) fn mount_options(nodes: usize) -> MountOptions {
-    MountOptions { memory_bytes: MEMORY_BYTES_PER_NODE * nodes.max(1) }
+    MountOptions { memory_bytes: MEMORY_BYTES_PER_NODE * nodes.max(1), spare_nodes: 0 }
 }
 
 /// Opens drives as the nodes of a cluster; which of them can't be, is told.

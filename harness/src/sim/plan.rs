@@ -35,6 +35,8 @@ pub(super) struct Plan {
     pub(super) resync_at: Option<u64>,
     /// The members are changed.
     pub(super) change_at: Option<u64>,
+    /// A disk is put in.
+    pub(super) insert_at: Option<u64>,
     /// It ends with an unmount, not with what was synced last.
     pub(super) unmounts: bool,
     /// The next step is a sync.
@@ -50,6 +52,7 @@ impl Plan {
             crash: Crash::Never,
             resync_at: Some(0),
             change_at: None,
+            insert_at: None,
             unmounts: true,
             sync_now: Cell::new(false),
         }
@@ -82,6 +85,7 @@ impl Plan {
             crash: if settings.crashes { crash } else { Crash::Never },
             resync_at: random.percent(60).then(|| random.below(steps)),
             change_at,
+            insert_at: random.percent(25).then(|| random.below(steps)),
             unmounts: random.percent(70),
             sync_now: Cell::new(false),
         }

@@ -38,8 +38,8 @@ impl Settings {
     }
 }
 
-/// What is done to disks between two mounts.
-pub(super) const BETWEEN: [&str; 13] = [
+/// What is done to disks besides, mostly between two mounts.
+pub(super) const BETWEEN: [&str; 15] = [
     "absent",
     "swapped",
     "returned-old",
@@ -53,4 +53,6 @@ pub(super) const BETWEEN: [&str; 13] = [
     "copied-minority",
     "member-change",
     "halves",
+    "inserted",
+    "inserted-copy",
 ];

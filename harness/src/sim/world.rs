@@ -258,6 +258,9 @@ impl World {
         if plan.change_at == Some(step) {
             return Some(Event::ChangeMembers);
         }
+        if plan.insert_at == Some(step) {
+            return Some(Event::Insert);
+        }
         plan.sync_now.replace(false).then_some(Event::Sync)
     }
 

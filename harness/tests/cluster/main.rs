@@ -7,6 +7,7 @@ mod membership_crashes;
 mod memory;
 mod mount_crashes;
 mod online;
+mod put_in;
 mod quorum_lost;
 mod slaves;
 mod snapshots;

@@ -19,7 +19,7 @@ use hammer2_harness::executor::Executor;
 
 pub(crate) const HEAP: Heap = &Global;
 const QUEUE_DEPTH: u16 = 64;
-const MEMORY_BYTES: usize = 24 << 20;
+pub(crate) const MEMORY_BYTES: usize = 24 << 20;
 pub(crate) const DISK_BYTES: u64 = 256 << 20;
 /// Requests a log has room for.
 const LOG_LIMIT: usize = 100_000;
@@ -136,7 +136,7 @@ impl Members {
     pub(crate) async fn open_within(&self, heap: Heap, memory_bytes: usize, nodes: &[usize]) -> Cluster {
         let mut disks = HeapVec::new_in(heap);
         nodes.iter().for_each(|index| push(&mut disks, self.node(*index)).unwrap());
-        let options = MountOptions { memory_bytes };
+        let options = MountOptions { memory_bytes, spare_nodes: 0 };
         let cluster = FileSystem::open_nodes(heap, disks, options, &mut |_, error| panic!("{error}")).await.unwrap();
         cluster.set_protocol(self.protocol.get());
         cluster
@@ -163,7 +163,7 @@ impl Members {
     }
 
     pub(crate) async fn mount(&self, nodes: &[usize]) -> Result<FileSystem, MountError> {
-        let options = MountOptions { memory_bytes: MEMORY_BYTES };
+        let options = MountOptions { memory_bytes: MEMORY_BYTES, spare_nodes: 0 };
         let cluster = self.open(nodes).await;
         if let Some(mount) = self.choice.get() {
             cluster.choose(mount);

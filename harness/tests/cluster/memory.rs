@@ -23,7 +23,7 @@ fn five_nodes_share_the_memory_of_a_mount() {
     let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, MEMORY_BYTES + (2 << 20))));
     members.run(async {
         let cluster = members.open_within(budget, MEMORY_BYTES, &NODES).await;
-        let options = MountOptions { memory_bytes: MEMORY_BYTES };
+        let options = MountOptions { memory_bytes: MEMORY_BYTES, spare_nodes: 0 };
         let fs = FileSystem::mount_pfs(budget, cluster, PfsSelector::Label(LABEL), options).await.unwrap();
         let fs = fs.make_writable(&Ticks).await.unwrap();
         work(&fs).await.unwrap();

@@ -72,6 +72,29 @@ fn changes_stop_and_go_on_without_a_new_mount() {
     }
 }
 
+/// To say that there is nothing takes a quorum, too: who can't look leaves, and what is said then holds for changes.
+#[test]
+fn who_cannot_look_leaves_also_when_too_few_are_left() {
+    let members = of(3);
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "many", 500).await).unwrap().unwrap();
+    members
+        .change_on(&[0, 1, 2], async |fs| {
+            let many = fs.lookup(Inum::PFS_ROOT, b"many").await.unwrap();
+            for node in [0, 2] {
+                members.plans[node].add(Fault::always(Operations::READ, Effect::Fail(DeviceError::Io(5)))).unwrap();
+            }
+            let found = fs.lookup(many, b"nothing").await;
+            assert_eq!(found, Err(Error::NoQuorum { in_sync: 1, voters: 3 }));
+            assert_eq!(add(fs, "never").await, Err(Error::NoQuorum { in_sync: 1, voters: 3 }));
+            members.plans.iter().for_each(|plan| plan.clear());
+            bring_back(fs).await;
+            assert_eq!(fs.lookup(many, b"nothing").await, Err(Error::NotFound));
+            add(fs, "now").await.unwrap();
+        })
+        .unwrap();
+    assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 503);
+}
+
 /// Whatever is under way when the quorum is lost is done or isn't, and says which.
 #[test]
 fn what_is_under_way_is_done_or_not() {

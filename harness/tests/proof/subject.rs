@@ -78,7 +78,7 @@ impl Subject {
     /// Mounts DATA with all memory from the budget.
     pub(crate) async fn mount(&self) -> Result<FileSystem, MountError> {
         let disks = self.open(self.budget)?;
-        let options = MountOptions { memory_bytes: MOUNT_BYTES };
+        let options = MountOptions { memory_bytes: MOUNT_BYTES, spare_nodes: 0 };
         FileSystem::mount(self.budget, disks, PfsSelector::Label(b"DATA"), options).await
     }
 

@@ -30,7 +30,7 @@ use crate::verdict::Verdict;
 use orders::Order;
 
 const LABEL: &[u8] = b"WORK";
-const OPTIONS: MountOptions = MountOptions { memory_bytes: CLUSTER_MOUNT_BYTES };
+const OPTIONS: MountOptions = MountOptions { memory_bytes: CLUSTER_MOUNT_BYTES, spare_nodes: 0 };
 
 /// Between attempts to mount a cluster that has stopped.
 const MOUNT_AGAIN: Duration = Duration::from_secs(1);

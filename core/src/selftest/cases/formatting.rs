@@ -128,7 +128,7 @@ fn labels(environment: &dyn Environment) -> Result<(), Failure> {
         // Only LOCAL: none to choose by default.
         format(environment, &open_all(environment, &disks)?, &NewfsOptions { labels: &[], ..OPTIONS }).await?;
         check_empty(heap, open_all(environment, &disks)?, b"LOCAL").await?;
-        let options = MountOptions { memory_bytes: MOUNT_BYTES };
+        let options = MountOptions { memory_bytes: MOUNT_BYTES, spare_nodes: 0 };
         let mounted = FileSystem::mount(heap, open_all(environment, &disks)?, PfsSelector::Default, options).await;
         ensure(matches!(mounted, Err(MountError::NoSuchPfs)), format_args!("LOCAL is mounted by default"))
     })
