@@ -132,7 +132,7 @@ impl Cluster {
     }
 
     /// What every node has of the PFS; its root is opened. When only `one` is judged, those that are no part of the mount have no
-    /// say in it.
+    /// say in it, but it may be the same member as they are. Who took part already can't be: the others are its copies.
     async fn look_at_all(
         &self,
         clid: Uuid,
@@ -140,10 +140,15 @@ impl Cluster {
         one: Option<NodeIndex>,
     ) -> Result<heapless::Vec<Found, MAX_NODES>, OpError> {
         let mut found = heapless::Vec::new();
+        let is_aside = |index: NodeIndex| matches!(self.member(index).state.get(), MemberState::Aside(_));
         for (index, member) in self.members() {
-            let is_aside = matches!(member.state.get(), MemberState::Aside(_));
-            let has_no_say = is_aside && one.is_some_and(|one| one != index);
-            let this = if has_no_say { Found::nothing(index) } else { self.look_at(index, clid, slot).await? };
+            let this = match one {
+                Some(one) if one != index && is_aside(index) => {
+                    let fsid = if is_aside(one) { member.fsid.get() } else { unknown(index) };
+                    Found { fsid, ..Found::nothing(index) }
+                }
+                _ => self.look_at(index, clid, slot).await?,
+            };
             // A cluster has no more nodes than fit.
             let _ = found.push(this);
         }

@@ -22,8 +22,8 @@ impl Cluster {
         Ok(Self::of(heap, members, options)?)
     }
 
-    /// Opens several nodes, each of which is the disks of its volumes, with `share` each. Those that can't be opened are left out; `refused` is
-    /// told which and why. An error only if none can be opened.
+    /// Opens several nodes, each of which is the disks of its volumes, with `share` each. Those that can't be opened are left
+    /// out; `refused` is told which and why. An error only if none can be opened.
     pub async fn open(
         heap: Heap,
         nodes: Vec<Vec<Disk>>,

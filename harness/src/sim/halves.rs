@@ -34,10 +34,12 @@ impl World {
         Ok(())
     }
 
-    /// True for a disk of which it is known what it is to the cluster. A soft member is mounted by itself, and who was a member
-    /// and returns as it once was may bring its former quorum along.
+    /// True for a disk of which it is known what it is to the cluster. A soft member is mounted by itself. Who was a member, and
+    /// a member or itself as it once was, may be a quorum of that time: no code can tell.
     pub(super) fn is_known(&self, disk: usize) -> bool {
         let group = self.group();
-        !self.is_soft(disk) && (group.part(disk).is_some() || group.trust(disk) == Trust::Sound)
+        let is_sound = |disk| group.trust(disk) == Trust::Sound;
+        let members = || (0..self.disks.len()).filter(|disk| group.part(*disk).is_some());
+        !self.is_soft(disk) && (group.part(disk).is_some() || is_sound(disk) && members().all(is_sound))
     }
 }
