@@ -1,6 +1,7 @@
 //! What userspace lends `hammer2-core` (devices on files, time, an executor), and the `hammer2` tool made from them.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod device;

@@ -149,6 +149,8 @@ impl Cluster {
         }
         let is_pending = next.is_pending();
         let leaver = change.leaver().and_then(|fsid| self.place_of(fsid));
+        // What has failed isn't written to: something else may have taken its disk's place.
+        let is_there = leaver.is_some_and(|index| !matches!(self.member(index).state.get(), MemberState::Ejected(_)));
         if let (Some(index), false) = (leaver, is_pending) {
             self.set_outside(index);
         }
@@ -160,7 +162,7 @@ impl Cluster {
         self.end_pending().await?;
         if let Some(index) = leaver {
             self.set_outside(index);
-            if let Err(error) = self.wipe(index).await {
+            if is_there && let Err(error) = self.wipe(index).await {
                 log::warn!("node {}: its PFS couldn't be removed: {}", index.0, super::Ejection::of(error));
             }
             // Its memory is for who comes next.

@@ -16,8 +16,9 @@ use super::output::Output;
 use super::session::{Session, Settings};
 use super::target::Target;
 use super::{Failure, Outcome};
+use crate::admin::Refused;
 use crate::device::Access;
-use crate::mount::{EndError, MountPoint, Options};
+use crate::mount::{Administration, EndError, MountPoint, Options};
 
 /// What the process in the background says when the mount can be used.
 const READY: &[u8] = b"ready";
@@ -76,8 +77,15 @@ impl Mount {
         }
         let session = Session::new(settings);
         let (options, access) = self.options(&session)?;
-        let fs = session.run(session.mount_for(&self.target, access)).map_err(|failure| self.advice(failure))?;
-        let mounted = MountPoint::new(fs, &directory, &options, session.clock()).map_err(|error| failure(&error))?;
+        // Of a cluster, for a node that is put in.
+        session.keep_room_for(usize::from(self.target.only_node().is_none()));
+        let mounted = session.run(session.mount_to_serve(&self.target, access));
+        let (fs, images) = mounted.map_err(|failure| self.advice(failure))?;
+        let clock = session.clock();
+        let open = move |images: &[PathBuf]| session.open_disks(images, access).map_err(Refused::unusable);
+        let administration = Administration::new(images, open);
+        let mounted =
+            MountPoint::new(fs, &directory, &options, administration, clock).map_err(|error| failure(&error))?;
         if self.detached {
             self.leave_terminal()?;
         }

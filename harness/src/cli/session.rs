@@ -18,6 +18,7 @@ use super::failure::complain;
 use super::output::Shown;
 use super::target::Target;
 use super::{Failure, Outcome};
+use crate::admin::Images;
 use crate::clock::HostClock;
 use crate::device::{Access, ExportAddress, FileDevice, NbdDevice};
 use crate::executor::Executor;
@@ -40,9 +41,6 @@ pub(super) struct Settings {
 /// Memory that isn't the filesystem's: what the tool itself needs to do its work.
 pub(super) const TOOL_HEAP: Heap = &Global;
 
-/// Which node each node of a target became; none for those that couldn't be opened.
-pub(super) type Seats = std::vec::Vec<Option<NodeIndex>>;
-
 /// A run of the tool: the memory, the time and the devices it uses.
 pub(super) struct Session {
     heap: Heap,
@@ -60,6 +58,11 @@ impl Session {
         let limit_bytes = memory_bytes + MIN_MEMORY_BYTES;
         let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
         Self { heap: budget, budget, clock: HostClock::leaked(), settings: *settings, spare_nodes: Cell::new(0) }
+    }
+
+    /// What is mounted from here on leaves memory for so many nodes that may come in.
+    pub(super) fn keep_room_for(&self, nodes: usize) {
+        self.spare_nodes.set(nodes);
     }
 
     /// Runs a command.
@@ -112,25 +115,21 @@ impl Session {
 
     /// Opens a target's cluster without mounting a PFS.
     pub(super) async fn open_cluster(&self, target: &Target, access: Access) -> Result<Cluster, Failure> {
-        Ok(self.open_seats(target, access).await?.0)
+        Ok(self.open_nodes(target, access, None).await?.0)
     }
 
-    /// The same, and which node each of the target's became, if it could be opened.
-    async fn open_seats(&self, target: &Target, access: Access) -> Result<(Cluster, Seats), Failure> {
-        self.open_growing_seats(target, access, None).await
-    }
-
-    async fn open_growing_seats(
+    /// The same, with images that may become larger; and what the nodes were opened from.
+    async fn open_nodes(
         &self,
         target: &Target,
         access: Access,
         grow_to: Option<u64>,
-    ) -> Result<(Cluster, Seats), Failure> {
+    ) -> Result<(Cluster, Images), Failure> {
         if let Some(images) = target.only_node() {
             let disks = self.open_growing_disks(images, access, grow_to)?;
             let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
             let cluster = opened.map_err(|error| mount_failure(target, error))?;
-            return Ok((cluster, vec![Some(NodeIndex(0))]));
+            return Ok((cluster, Images::new([(images, Some(NodeIndex(0)))])));
         }
         let mut nodes = Vec::new_in(self.heap);
         let mut places = std::vec::Vec::new();
@@ -156,18 +155,18 @@ impl Session {
         for (node, (_, place)) in (0..).map(NodeIndex).zip(opened) {
             seats[*place] = Some(node);
         }
-        Ok((cluster, seats))
+        Ok((cluster, Images::new(target.nodes.iter().zip(seats))))
     }
 
     /// Which node each of a target's becomes.
-    pub(super) async fn seats(&self, target: &Target, access: Access) -> Result<Seats, Failure> {
-        Ok(self.open_seats(target, access).await?.1)
+    pub(super) async fn images(&self, target: &Target, access: Access) -> Result<Images, Failure> {
+        Ok(self.open_nodes(target, access, None).await?.1)
     }
 
     /// Opens a target's cluster to make it larger: if need be, the image of each node's last volume is extended to `grow_to`
     /// bytes.
     pub(super) async fn open_growing_cluster(&self, target: &Target, grow_to: Option<u64>) -> Result<Cluster, Failure> {
-        Ok(self.open_growing_seats(target, Access::Write, grow_to).await?.0)
+        Ok(self.open_nodes(target, Access::Write, grow_to).await?.0)
     }
 
     /// Opens a target's cluster, all nodes of which must be there: what is made on them belongs together.
@@ -205,19 +204,28 @@ impl Session {
     }
 
     pub(super) async fn mount_for(&self, target: &Target, access: Access) -> Result<FileSystem, Failure> {
-        let as_of = self.settings.as_of.map(|node| Mount::AsOf(Some(NodeIndex(node))));
-        let mounted = self.mount_as(target, access, as_of).await?;
-        Ok(mounted.map_err(|error| mount_failure(target, error))?.0)
+        Ok(self.mount_to_serve(target, access).await?.0)
     }
 
-    /// Mounts a target's PFS, in another way than usual if one is said; which node each of the target's became.
+    /// The same; and what the nodes were opened from.
+    pub(super) async fn mount_to_serve(
+        &self,
+        target: &Target,
+        access: Access,
+    ) -> Result<(FileSystem, Images), Failure> {
+        let as_of = self.settings.as_of.map(|node| Mount::AsOf(Some(NodeIndex(node))));
+        let mounted = self.mount_as(target, access, as_of).await?;
+        mounted.map_err(|error| mount_failure(target, error))
+    }
+
+    /// Mounts a target's PFS, in another way than usual if one is said; and what the nodes were opened from.
     pub(super) async fn mount_as(
         &self,
         target: &Target,
         access: Access,
         choice: Option<Mount>,
-    ) -> Result<Result<(FileSystem, Seats), MountError>, Failure> {
-        let (cluster, seats) = self.open_seats(target, access).await?;
+    ) -> Result<Result<(FileSystem, Images), MountError>, Failure> {
+        let (cluster, images) = self.open_nodes(target, access, None).await?;
         if let Some(mount) = choice {
             cluster.choose(mount);
         }
@@ -226,7 +234,7 @@ impl Session {
             Ok(fs) if access == Access::Write => fs.make_writable(&HostTime).await,
             mounted => mounted,
         };
-        Ok(mounted.map(|fs| (fs, seats)))
+        Ok(mounted.map(|fs| (fs, images)))
     }
 
     /// Mounts a target's PFS for writing, alone, has it changed, and makes durable what was done, even if not all of it worked.
@@ -241,17 +249,18 @@ impl Session {
         })
     }
 
-    /// The same for what is done to the cluster's members; which node each of the target's became.
+    /// The same for what is done to the cluster's members, where one more node may come in.
     pub(super) fn change_members(
         &self,
         target: &Target,
         choice: Option<Mount>,
-        change: impl AsyncFnOnce(&FileSystem, &Seats) -> Result<Outcome, Failure>,
+        change: impl AsyncFnOnce(&FileSystem, &Images) -> Result<Outcome, Failure>,
     ) -> Result<Outcome, Failure> {
+        self.keep_room_for(1);
         self.run(async {
             let mounted = self.mount_as(target, Access::Write, choice).await?;
-            let (fs, seats) = mounted.map_err(|error| mount_failure(target, error))?;
-            self.end_change(target, &fs, change(&fs, &seats).await).await
+            let (fs, images) = mounted.map_err(|error| mount_failure(target, error))?;
+            self.end_change(target, &fs, change(&fs, &images).await).await
         })
     }
 

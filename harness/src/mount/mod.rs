@@ -20,6 +20,7 @@ mod front;
 mod mailbox;
 mod names;
 mod nodes;
+mod orders;
 mod patience;
 mod protocol;
 mod refusal;
@@ -30,5 +31,6 @@ mod snapshot;
 mod space;
 mod under_way;
 
+pub use orders::Administration;
 pub use run::{EndError, MountPoint, Options};
 pub use snapshot::SNAPSHOT_ATTRIBUTE;

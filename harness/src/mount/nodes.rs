@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::{Health, MemberState, NodeIndex};
+use hammer2_core::cluster::{Health, MemberState, MemberStatus, NodeIndex};
 use hammer2_core::fs::FileSystem;
 use hammer2_core::io::{Clock, Instant};
 
@@ -41,10 +41,10 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
     for member in server.fs.missing_members() {
         let fsid = member.fsid;
         server.complain(&format_args!(
-            "the cluster's member {fsid} is missing; mount it with the others to bring it back"
+            "the cluster's member {fsid} is missing; `hammer2 cluster add DIR IMAGE` brings it back"
         ));
     }
-    let begin = |member: hammer2_core::cluster::MemberStatus| Watched {
+    let begin = |member: MemberStatus| Watched {
         node: member.node,
         // Who isn't in sync at the beginning is told of like one that leaves.
         state: MemberState::InSync,
@@ -52,7 +52,7 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
         next_look: clock.now(),
         between_looks: FIRST_LOOK_AFTER,
     };
-    let mut nodes: Vec<Watched> = server.fs.member_statuses().map(begin).collect();
+    let mut nodes = Vec::new();
     let mut had_quorum = true;
     loop {
         let has_quorum = server.fs.has_quorum();
@@ -63,8 +63,10 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
                 false => "too few nodes are left: nothing is changed until enough are back",
             });
         }
+        nodes.extend(server.fs.member_statuses().skip(nodes.len()).map(begin));
         for watched in &mut nodes {
             watched.notice(server, clock);
+            let repairs = repairs && !server.administration.busy.get();
             if repairs && clock.now() >= watched.next_look {
                 let _begun = under_way.begin();
                 watched.bring_back(server, clock).await;

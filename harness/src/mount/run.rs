@@ -14,6 +14,7 @@ use hammer2_kmod_shim::budget::Budget;
 use super::buffers::Buffers;
 use super::front::Front;
 use super::mailbox::Mailbox;
+use super::orders::{self, Administration};
 use super::patience::Patience;
 use super::server::Server;
 use super::under_way::UnderWay;
@@ -73,6 +74,7 @@ impl MountPoint {
         fs: FileSystem,
         directory: &Path,
         options: &Options,
+        administration: Administration,
         clock: &'static HostClock,
     ) -> Result<Self, EndError> {
         let failed = |source| EndError::Mount { directory: directory.to_owned(), source };
@@ -81,8 +83,9 @@ impl MountPoint {
         let session = Session::new(front, directory, &options.config()).map_err(failed)?;
         let session = session.spawn().map_err(failed)?;
         signals::watch(directory.to_owned(), mailbox.clone()).map_err(failed)?;
+        orders::listen_on(directory, mailbox.clone()).map_err(failed)?;
         let patience = Patience::new(options.waits_for_quorum, clock);
-        let server = Server::new(fs, buffers, patience, options.budget, options.complain);
+        let server = Server::new(fs, buffers, patience, administration, options.budget, options.complain);
         let read_only = options.read_only;
         let sync_every = options.sync_every.filter(|_| !read_only);
         Ok(Self { session, server, mailbox, clock, sync_every, read_only })

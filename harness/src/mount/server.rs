@@ -12,6 +12,7 @@ use hammer2_kmod_shim::budget::Budget;
 use super::buffers::Buffers;
 use super::counters::{Counters, add};
 use super::nodes::ClusterLine;
+use super::orders::Administration;
 use super::patience::Patience;
 use super::refusal::Refusal;
 use super::space::Space;
@@ -29,6 +30,7 @@ pub(super) struct Server {
     pub(super) counters: Counters,
     pub(super) space: Space,
     pub(super) patience: Patience,
+    pub(super) administration: Administration,
     budget: &'static Budget<Global>,
     complaints: Cell<u64>,
     complain: fn(&dyn Display),
@@ -39,12 +41,13 @@ impl Server {
         fs: FileSystem,
         buffers: Arc<Buffers>,
         patience: Patience,
+        administration: Administration,
         budget: &'static Budget<Global>,
         complain: fn(&dyn Display),
     ) -> Self {
         let space = Space::new(&fs);
         let (counters, complaints) = (Counters::default(), Cell::new(0));
-        Self { fs, buffers, counters, space, patience, budget, complaints, complain }
+        Self { fs, buffers, counters, space, patience, administration, budget, complaints, complain }
     }
 
     pub(super) fn print_counters(&self) {

@@ -1,8 +1,11 @@
 //! Changing who the members are: nodes come in, go, are replaced and promoted.
 
-use hammer2_core::cluster::{Change, MembershipError, NodeIndex};
+use hammer2_core::cluster::vote::Mount;
+use hammer2_core::cluster::{Change, MemberState, MembershipError, NodeIndex};
 use hammer2_core::fs::{Error, FileSystem};
-use hammer2_core::media::{PfsKind, Uuid};
+use hammer2_core::io::DeviceError;
+use hammer2_core::io::wrap::{Effect, Fault, Operations};
+use hammer2_core::media::{Inum, PfsKind, Uuid};
 
 use super::crash_states::{Cut, Writes};
 use super::members::{CLID, Members, fill};
@@ -191,4 +194,27 @@ fn a_former_member_forgets_that_it_was_one() {
     // What it has beyond the others isn't taken for something that they have lost.
     members.resync(&[0, 1, 2]);
     assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 13);
+}
+
+#[test]
+fn who_has_failed_is_not_written_to_when_it_is_removed() {
+    let members = of_three();
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 300).await).unwrap().unwrap();
+    members
+        .change_on(&[0, 1, 2], async |fs| {
+            members.plans[0].add(Fault::always(Operations::READ, Effect::Fail(DeviceError::Io(5)))).unwrap();
+            let all = fs.lookup(Inum::PFS_ROOT, b"all").await.unwrap();
+            fs.lookup(all, b"file-7").await.unwrap();
+            let state = fs.member_statuses().next().unwrap().state;
+            assert!(matches!(state, MemberState::Ejected(_)), "{state:?}");
+            // Its disk would take writes again, or another has its place.
+            members.plans[0].clear();
+            fs.change_members(Change::Remove(fsid(fs, 0))).await.unwrap();
+        })
+        .unwrap();
+    let alone = members.choosing(Mount::AsOf(None));
+    assert!(alone.run(alone.mount(&[0])).is_ok(), "what it held is still there");
+    // One that is in step forgets that it was a member.
+    members.change_on(&[1, 2], async |fs| fs.change_members(Change::Remove(fsid(fs, 1))).await).unwrap().unwrap();
+    assert!(alone.run(alone.mount(&[2])).is_err());
 }

@@ -37,7 +37,7 @@ impl Masters {
         masters
     }
 
-    fn path(&self, image: &str) -> PathBuf {
+    pub(crate) fn path(&self, image: &str) -> PathBuf {
         self.volume.directory().with_file_name(image)
     }
 

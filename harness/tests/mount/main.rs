@@ -1,5 +1,6 @@
 //! The tool's mounts, as programs meet them. They need FUSE and root, so they are run by `scripts/test mount`.
 
+mod administration;
 mod cluster;
 mod content;
 mod ends;

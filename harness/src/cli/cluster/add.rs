@@ -4,15 +4,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::vote::Role;
-use hammer2_core::cluster::{Change, MemberState, NodeIndex};
-use hammer2_core::fs::{FileSystem, TimeSource as _};
-use hammer2_core::media::{PfsKind, Uuid};
+use hammer2_core::cluster::{MemberState, NodeIndex};
+use hammer2_core::fs::TimeSource as _;
 use hammer2_core::newfs::{self, NewfsOptions};
 
-use super::{naming, resync};
+use super::mounted;
+use super::orders::{self, Print};
+use crate::admin::{Name, Order, take_in, whole_path};
 use crate::cli::output::Output;
-use crate::cli::pfs::new_pfs;
+use crate::cli::progress;
 use crate::cli::session::{Session, Settings, TOOL_HEAP};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome};
@@ -26,7 +28,7 @@ pub(in crate::cli) struct Add {
     /// What it becomes
     #[arg(short = 't', value_enum, default_value_t = MemberType::Master)]
     kind: MemberType,
-    /// NODE[+NODE...][@LABEL]
+    /// NODE[+NODE...][@LABEL], or the directory a cluster is mounted on
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// The volumes of the new node, IMG[:IMG2...]; formatted if they hold no filesystem
@@ -37,7 +39,7 @@ pub(in crate::cli) struct Add {
 /// Put a new node in the place of a member, which may be missing
 #[derive(Args)]
 pub(in crate::cli) struct Replace {
-    /// NODE+NODE...[@LABEL]
+    /// NODE+NODE...[@LABEL], or the directory it is mounted on
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// The member that goes: its image, node number or fsid
@@ -65,28 +67,22 @@ enum MemberType {
 }
 
 impl Add {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let session = Session::new(settings);
-        found(&session, &self.target)?;
-        let (target, node) = with_new(&session, &self.target, &self.new)?;
-        session.change_members(&target, None, async |fs, seats| {
-            let node = seats[node].ok_or_else(|| Failure::unusable("the new node can't be opened"))?;
-            take_in(fs, node, self.kind == MemberType::Master).await.map(|_| Outcome::Good)
-        })
+        let images = new_node(&session, &self.target, &self.new)?;
+        if self.target.directory().is_none() {
+            found(&session, &self.target)?;
+        }
+        let order = Order::Add { images, votes: self.kind == MemberType::Master };
+        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: false })
     }
 }
 
 impl Replace {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        let session = Session::new(settings);
-        let (target, node) = with_new(&session, &self.target, &self.new)?;
-        session.change_members(&target, None, async |fs, seats| {
-            let old = naming::member(&self.old, &target, seats, fs)?;
-            let node = seats[node].ok_or_else(|| Failure::unusable("the new node can't be opened"))?;
-            let new = take_in(fs, node, false).await?;
-            fs.change_members(Change::Replace { old, new }).await.map_err(Failure::failed)?;
-            Ok(Outcome::Good)
-        })
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let images = new_node(&Session::new(settings), &self.target, &self.new)?;
+        let order = Order::Replace { old: Name::new(&self.old), images };
+        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: false })
     }
 }
 
@@ -98,27 +94,16 @@ impl Adopt {
         session.change_members(&self.target, None, async |fs, _| {
             let others: Vec<_> = fs.member_statuses().filter(|member| member.state != MemberState::InSync).collect();
             for member in others {
-                take_in(fs, member.node, member.role == Role::Master).await?;
+                let counter = progress::byte_counter();
+                let show =
+                    &mut |node: NodeIndex, counts: &ResyncCounts| orders::show(&counter, node.0, &(*counts).into());
+                let taken = take_in(fs, member.node, member.role == Role::Master, show).await;
+                counter.finish_and_clear();
+                taken?;
             }
             Ok(Outcome::Good)
         })
     }
-}
-
-/// Makes a node a member, or finishes what was begun: it gets everything, and votes if it is to be a master.
-async fn take_in(fs: &FileSystem, node: NodeIndex, votes: bool) -> Result<Uuid, Failure> {
-    let member = |fs: &FileSystem| fs.member_statuses().find(|member| member.node == node);
-    let is_begun = matches!(member(fs).map(|member| member.state), Some(MemberState::Behind(_)));
-    if !is_begun {
-        let label = fs.pfs().label.clone();
-        fs.add_member(node, &new_pfs(&label, PfsKind::Slave)?).await.map_err(Failure::failed)?;
-    }
-    resync::showing(fs, node).await.map_err(Failure::failed)?;
-    let member = member(fs).ok_or_else(|| Failure::failed("the new node is gone"))?;
-    if votes && member.role == Role::Slave {
-        fs.change_members(Change::Promote(member.fsid)).await.map_err(Failure::failed)?;
-    }
-    Ok(member.fsid)
 }
 
 /// Makes a filesystem of one node a cluster, if it isn't one.
@@ -135,17 +120,20 @@ fn found(session: &Session, target: &Target) -> Result<(), Failure> {
     founding.map(drop)
 }
 
-/// A target with one node more, which is formatted if it holds no filesystem; the place of the new one.
-fn with_new(session: &Session, target: &Target, new: &Target) -> Result<(Target, usize), Failure> {
+/// The volumes of a new node, formatted if they hold no filesystem. Those that a mount has open already do.
+fn new_node(session: &Session, target: &Target, new: &Target) -> Result<Vec<PathBuf>, Failure> {
     let Some(images) = new.only_node().filter(|_| new.label.is_none() && new.path == b"/") else {
         return Err(Failure::unusable("name the new node without label and path"));
     };
-    if target.nodes.len() == hammer2_core::cluster::MAX_NODES {
-        return Err(Failure::unusable("these are as many nodes as a cluster has: leave out one that is to go"));
+    let volumes: Vec<PathBuf> = images.iter().map(|image| whole_path(image)).collect();
+    let mount = target.directory().map(mounted::status).transpose()?;
+    let is_known = mount.is_some_and(|status| volumes.iter().all(|volume| status.has_image(volume)));
+    match session.run(format_blank(session, images)) {
+        // It is in use there.
+        Err(Failure::Unusable(_)) if is_known => {}
+        formatted => formatted?,
     }
-    session.run(format_blank(session, images))?;
-    let nodes = target.nodes.iter().chain([images]).cloned().collect();
-    Ok((Target { nodes, ..target.clone() }, target.nodes.len()))
+    Ok(volumes)
 }
 
 async fn format_blank(session: &Session, images: &[PathBuf]) -> Result<(), Failure> {

@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use hammer2_core::cluster::Change;
 use hammer2_core::cluster::vote::Mount;
 
-use super::naming;
+use super::orders::{self, Print};
+use crate::admin::{Name, Order};
 use crate::cli::output::Output;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
@@ -37,7 +37,7 @@ pub(in crate::cli) struct Force {
 
 #[derive(Args)]
 struct Named {
-    /// NODE[+NODE...][@LABEL]
+    /// NODE[+NODE...][@LABEL], or, but for `force`, the directory it is mounted on
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// The member: its image, node number or fsid
@@ -46,28 +46,26 @@ struct Named {
 }
 
 impl Named {
-    fn change(
+    fn order(
         &self,
         settings: &Settings,
-        change: impl FnOnce(hammer2_core::media::Uuid) -> Change,
+        order: impl FnOnce(Name) -> Order,
+        output: &mut Output,
     ) -> Result<Outcome, Failure> {
-        Session::new(settings).change_members(&self.target, None, async |fs, seats| {
-            let fsid = naming::member(&self.member, &self.target, seats, fs)?;
-            fs.change_members(change(fsid)).await.map_err(Failure::failed)?;
-            Ok(Outcome::Good)
-        })
+        let order = order(Name::new(&self.member));
+        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: false })
     }
 }
 
 impl Remove {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        self.named.change(settings, Change::Remove)
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        self.named.order(settings, Order::Remove, output)
     }
 }
 
 impl Promote {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        self.named.change(settings, Change::Promote)
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        self.named.order(settings, Order::Promote, output)
     }
 }
 
@@ -76,8 +74,8 @@ impl Force {
         let Named { target, member } = &self.named;
         let session = Session::new(settings);
         // Which node it is: looked up with any node's version mounted.
-        let seats = session.run(async { session.seats(target, Access::Read).await })?;
-        let node = naming::opened(member, target, &seats)?;
+        let images = session.run(session.images(target, Access::Read))?;
+        let node = images.node(&Name::new(member))?;
         session.change_members(target, Some(Mount::Forced(node)), async |fs, _| {
             let behind: Vec<_> = fs.nodes_behind().collect();
             for node in behind {

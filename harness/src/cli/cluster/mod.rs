@@ -3,7 +3,8 @@
 mod add;
 mod change;
 mod create;
-mod naming;
+mod mounted;
+mod orders;
 mod resync;
 mod scrub;
 mod status;

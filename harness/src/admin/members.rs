@@ -1,0 +1,97 @@
+//! Volumes become members, while the others go on.
+
+use std::path::PathBuf;
+
+use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::cluster::vote::{Role, State};
+use hammer2_core::cluster::{Change, MemberState, MemberStatus, NewPfs, NodeIndex};
+use hammer2_core::fs::{FileSystem, TimeSource as _};
+use hammer2_core::media::{PfsKind, Uuid};
+
+use super::{Name, Refused, Site, whole_path};
+use crate::random::new_uuid;
+use crate::time_source::HostTime;
+
+impl Site<'_> {
+    pub(super) async fn add(
+        &self,
+        images: &[PathBuf],
+        votes: bool,
+        show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
+    ) -> Result<(), Refused> {
+        let node = self.put_in(images).await?;
+        take_in(self.fs, node, votes, show).await.map(drop)
+    }
+
+    pub(super) async fn replace(
+        &self,
+        old: &Name,
+        images: &[PathBuf],
+        show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
+    ) -> Result<(), Refused> {
+        let old = self.member(old)?;
+        let node = self.put_in(images).await?;
+        let new = take_in(self.fs, node, false, show).await?;
+        self.change(Change::Replace { old, new }).await
+    }
+
+    /// Opens volumes as one more node, unless they are one already, and sees what they are to the cluster.
+    async fn put_in(&self, images: &[PathBuf]) -> Result<NodeIndex, Refused> {
+        let images: Vec<PathBuf> = images.iter().map(|image| whole_path(image)).collect();
+        if let Some(node) = self.images.node_with(&images) {
+            match (self.look_at(node).await, status(self.fs, node).map(|member| member.state)) {
+                // Something else has its name by now.
+                (Err(_), Some(MemberState::Ejected(_))) => {}
+                (looked, _) => return looked.map(|()| node),
+            }
+        }
+        let node = self.fs.open_node((self.open)(&images)?).await.map_err(Refused::failed)?;
+        self.images.note(node, images);
+        self.look_at(node).await.map(|()| node)
+    }
+
+    /// Sees what a node is that takes no part; an error if it can't.
+    async fn look_at(&self, node: NodeIndex) -> Result<(), Refused> {
+        let state = || status(self.fs, node).map(|member| member.state);
+        if matches!(state(), Some(MemberState::Aside(_) | MemberState::Ejected(_))) {
+            self.fs.look_again(node).await.map_err(Refused::failed)?;
+        }
+        match state() {
+            Some(MemberState::Ejected(why)) => Err(Refused::failed(why)),
+            Some(MemberState::Aside(State::Twin)) => {
+                Err(Refused::unusable("it is a copy of another member: format it, or name another image"))
+            }
+            Some(MemberState::Aside(State::Damaged(corruption))) => Err(Refused::failed(corruption)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn status(fs: &FileSystem, node: NodeIndex) -> Option<MemberStatus> {
+    fs.member_statuses().find(|member| member.node == node)
+}
+
+/// Makes a node a member, or finishes what was begun: it gets everything, and votes if it is to be a master. What it is called.
+pub async fn take_in(
+    fs: &FileSystem,
+    node: NodeIndex,
+    votes: bool,
+    show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
+) -> Result<Uuid, Refused> {
+    let state = |fs| status(fs, node).map(|member| member.state);
+    if !matches!(state(fs), Some(MemberState::Behind(_) | MemberState::InSync)) {
+        let label = fs.pfs().label.clone();
+        let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
+        let (clid, fsid) = (uuid()?, uuid()?);
+        let new = NewPfs { label: &label, kind: PfsKind::Slave, clid, fsid, time: HostTime.now() };
+        fs.add_member(node, &new).await.map_err(Refused::failed)?;
+    }
+    if state(fs) != Some(MemberState::InSync) {
+        fs.resync_showing(node, &mut |counts| show(node, counts)).await.map_err(Refused::failed)?;
+    }
+    let member = status(fs, node).ok_or_else(|| Refused::failed("the new node is gone"))?;
+    if votes && member.role == Role::Slave {
+        fs.change_members(Change::Promote(member.fsid)).await.map_err(Refused::failed)?;
+    }
+    Ok(member.fsid)
+}

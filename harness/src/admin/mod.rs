@@ -1,0 +1,128 @@
+//! What an administrator does with a cluster that is in use: by the tool, for a moment, or in a mount that goes on meanwhile.
+//!
+//! An [`Order`] is carried out on a mounted filesystem, whoever mounted it; what came of it is a [`Done`]. Both can be sent to
+//! the process that serves a mount, and the [`Status`] comes from there.
+
+mod members;
+mod names;
+mod report;
+mod status;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+
+use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::cluster::{Change, NodeIndex};
+use hammer2_core::fs::FileSystem;
+use hammer2_core::io::Disk;
+use hammer2_core::memory::Vec as HeapVec;
+use serde::{Deserialize, Serialize};
+
+pub use members::take_in;
+pub use names::{Images, Name};
+pub use report::{Copied, Done, Resynced, Scrubbed};
+pub use status::Status;
+
+/// What is to be done.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// Volumes become a member.
+    Add {
+        /// The volumes; they hold a filesystem.
+        images: Vec<PathBuf>,
+        /// It becomes a master once it has everything; otherwise it stays a slave.
+        votes: bool,
+    },
+    /// Volumes take the place of a member, which may be missing.
+    Replace {
+        /// Who goes.
+        old: Name,
+        /// The volumes.
+        images: Vec<PathBuf>,
+    },
+    /// A member goes.
+    Remove(Name),
+    /// A slave in step becomes a master.
+    Promote(Name),
+    /// All nodes that are behind are brought in step.
+    Resync,
+    /// Everything on every node is read, compared and repaired.
+    Scrub,
+}
+
+/// Why an order wasn't carried out.
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
+pub enum Refused {
+    /// It makes no sense here.
+    #[error("{0}")]
+    Unusable(String),
+    /// It failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Refused {
+    pub(crate) fn unusable(why: impl ToString) -> Self {
+        Self::Unusable(why.to_string())
+    }
+
+    pub(crate) fn failed(why: impl ToString) -> Self {
+        Self::Failed(why.to_string())
+    }
+}
+
+/// Opens volumes.
+pub type Open<'o> = dyn Fn(&[PathBuf]) -> Result<HeapVec<Disk>, Refused> + 'o;
+
+/// A filesystem, and where its nodes come from.
+pub struct Site<'s> {
+    /// The filesystem.
+    pub fs: &'s FileSystem,
+    /// What its nodes were opened from.
+    pub images: &'s Images,
+    /// Opens volumes, to be changed.
+    pub open: &'s Open<'s>,
+}
+
+impl Site<'_> {
+    /// Carries out an order; `show` is told how far a copy is.
+    pub async fn carry_out(
+        &self,
+        order: &Order,
+        show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
+    ) -> Result<Done, Refused> {
+        let fs = self.fs;
+        if fs.cluster_status().is_none() {
+            return Err(Refused::unusable("this PFS is no cluster's: `cluster create` or `cluster add` makes it one"));
+        }
+        match order {
+            Order::Add { images, votes } => self.add(images, *votes, show).await?,
+            Order::Replace { old, images } => self.replace(old, images, show).await?,
+            Order::Remove(member) => self.change(Change::Remove(self.member(member)?)).await?,
+            Order::Promote(member) => self.change(Change::Promote(self.member(member)?)).await?,
+            Order::Resync => return Ok(Done::Resynced(self.resync(show).await)),
+            Order::Scrub => return Ok(Done::Scrubbed(fs.scrub().await.map_err(Refused::failed)?.into())),
+        }
+        Ok(Done::Changed)
+    }
+
+    async fn change(&self, change: Change) -> Result<(), Refused> {
+        self.fs.change_members(change).await.map_err(Refused::failed)
+    }
+
+    async fn resync(&self, show: &mut dyn FnMut(NodeIndex, &ResyncCounts)) -> Vec<Resynced> {
+        let mut all = Vec::new();
+        for node in self.fs.nodes_behind().collect::<Vec<_>>() {
+            let copied = self.fs.resync_showing(node, &mut |counts| show(node, counts)).await;
+            let copied = copied.map(Copied::from).map_err(|error| error.to_string());
+            all.push(Resynced { node: node.0, copied });
+        }
+        all
+    }
+}
+
+/// An image in the words of any process: from the root of the tree, unless it isn't in there at all.
+pub fn whole_path(image: &Path) -> PathBuf {
+    let is_export = image.to_str().is_some_and(|name| crate::device::ExportAddress::parse(name).is_some());
+    if is_export { image.to_owned() } else { std::path::absolute(image).unwrap_or_else(|_| image.to_owned()) }
+}

@@ -1,0 +1,108 @@
+//! How a member is named: by its image, its node number, or its fsid.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use hammer2_core::cluster::NodeIndex;
+use hammer2_core::media::Uuid;
+use serde::{Deserialize, Serialize};
+
+use super::{Refused, Site, whole_path};
+
+/// What the user calls a member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Name {
+    text: String,
+    image: PathBuf,
+}
+
+impl Name {
+    /// A name as it was given.
+    pub fn new(name: &OsStr) -> Self {
+        Self { text: name.to_string_lossy().into_owned(), image: whole_path(Path::new(name)) }
+    }
+
+    fn unknown(&self) -> Refused {
+        Refused::unusable(format_args!("{} is no node here: name one by its image, number or fsid", self.text))
+    }
+}
+
+/// The images of nodes.
+#[derive(Default)]
+pub struct Images {
+    /// Of each node.
+    opened: RefCell<Vec<Vec<PathBuf>>>,
+    /// Of those that couldn't be opened.
+    left_out: Vec<Vec<PathBuf>>,
+}
+
+impl Images {
+    /// What became of the nodes with these images: which node, if it could be opened.
+    pub fn new<'n>(nodes: impl IntoIterator<Item = (&'n Vec<PathBuf>, Option<NodeIndex>)>) -> Self {
+        let mut images = Self::default();
+        for (volumes, node) in nodes {
+            let volumes = volumes.iter().map(|image| whole_path(image)).collect();
+            match node {
+                Some(node) => images.note(node, volumes),
+                None => images.left_out.push(volumes),
+            }
+        }
+        images
+    }
+
+    /// A node was opened from these.
+    pub(super) fn note(&self, node: NodeIndex, volumes: Vec<PathBuf>) {
+        let mut opened = self.opened.borrow_mut();
+        let count = opened.len().max(usize::from(node.0) + 1);
+        opened.resize(count, Vec::new());
+        opened[usize::from(node.0)] = volumes;
+    }
+
+    /// The images of a node.
+    pub fn of(&self, node: NodeIndex) -> Vec<String> {
+        let opened = self.opened.borrow();
+        let volumes = opened.get(usize::from(node.0)).into_iter().flatten();
+        volumes.map(|image| image.to_string_lossy().into_owned()).collect()
+    }
+
+    /// The node with one of these images, if there is one: the last, as a disk may have got the name of one that is gone.
+    pub(super) fn node_with(&self, images: &[PathBuf]) -> Option<NodeIndex> {
+        let has_one = |volumes: &Vec<PathBuf>| volumes.iter().any(|image| images.contains(image));
+        self.opened.borrow().iter().rposition(has_one).map(|place| NodeIndex(place as u8))
+    }
+
+    /// The node that the user names.
+    pub fn node(&self, name: &Name) -> Result<NodeIndex, Refused> {
+        let count = self.opened.borrow().len();
+        let by_number = || name.text.parse().ok().filter(|number| usize::from(*number) < count).map(NodeIndex);
+        self.node_with(std::slice::from_ref(&name.image)).or_else(by_number).ok_or_else(|| name.unknown())
+    }
+
+    fn is_left_out(&self, name: &Name) -> bool {
+        self.left_out.iter().flatten().any(|image| *image == name.image)
+    }
+}
+
+impl Site<'_> {
+    /// The fsid of a member that the user names. One that can't be opened is the one that is missing, if only one is.
+    pub(super) fn member(&self, name: &Name) -> Result<Uuid, Refused> {
+        let missing: Vec<Uuid> = self.fs.missing_members().iter().map(|member| member.fsid).collect();
+        let by_fsid = self.fs.member_statuses().map(|member| member.fsid).chain(missing.iter().copied());
+        if let Some(fsid) = { by_fsid }.find(|fsid| fsid.to_string() == name.text) {
+            return Ok(fsid);
+        }
+        let found = self.images.node(name);
+        let of_node = |node| self.fs.member_statuses().find(|member| member.node == node).map(|member| member.fsid);
+        match (found.map(of_node), &missing[..]) {
+            (Ok(Some(fsid)), _) => Ok(fsid),
+            (_, [only]) => Ok(*only),
+            _ if self.images.is_left_out(name) => Err(Refused::unusable(format_args!(
+                "{} isn't there, and {} members are missing: name it by its fsid, which `cluster status` shows",
+                name.text,
+                missing.len()
+            ))),
+            _ => Err(name.unknown()),
+        }
+    }
+}

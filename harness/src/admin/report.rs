@@ -1,0 +1,83 @@
+//! What came of what was done to a cluster: in words, as JSON, and from one process to another.
+
+use std::fmt::{self, Display};
+
+use hammer2_core::cluster::ScrubCounts;
+use hammer2_core::cluster::resync::ResyncCounts;
+use serde::{Deserialize, Serialize};
+
+/// What came of an order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Done {
+    /// The members are as was ordered.
+    Changed,
+    /// These were brought in step, or not.
+    Resynced(Vec<Resynced>),
+    /// Everything was read.
+    Scrubbed(Scrubbed),
+}
+
+/// What came of bringing a node in step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Resynced {
+    /// Its number.
+    pub node: u8,
+    /// What was copied, or why it wasn't.
+    pub copied: Result<Copied, String>,
+}
+
+/// What a copy came to, in elements and bytes of content.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Copied {
+    pub(crate) compared: u64,
+    pub(crate) copied: u64,
+    removed: u64,
+    pub(crate) bytes: u64,
+}
+
+impl From<ResyncCounts> for Copied {
+    fn from(ResyncCounts { compared, copied, removed, bytes }: ResyncCounts) -> Self {
+        Self { compared, copied, removed, bytes }
+    }
+}
+
+impl Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { compared, copied, removed, bytes } = self;
+        write!(f, "{compared} elements compared, {copied} copied, {removed} removed, {bytes} bytes of content")
+    }
+}
+
+/// What a scrub came to.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Scrubbed {
+    nodes: u64,
+    elements: u64,
+    bytes: u64,
+    bad_blocks: u64,
+    repaired: u64,
+    rebuilt: u64,
+    ejected: u64,
+}
+
+impl Scrubbed {
+    /// All is well by now.
+    pub fn is_whole(&self) -> bool {
+        self.repaired == self.bad_blocks && self.ejected == 0
+    }
+}
+
+impl From<ScrubCounts> for Scrubbed {
+    fn from(counts: ScrubCounts) -> Self {
+        let ScrubCounts { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected } = counts;
+        Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected }
+    }
+}
+
+impl Display for Scrubbed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected } = self;
+        write!(f, "{nodes} nodes, {elements} elements, {bytes} bytes: {bad_blocks} bad blocks, {repaired} repaired; ")?;
+        write!(f, "{rebuilt} nodes rebuilt, {ejected} ejected")
+    }
+}

@@ -1,0 +1,82 @@
+//! How the tool and the process that serves a mount speak with each other: a line of JSON each, over a socket that is named after
+//! the mount's device number. Such a name is in no directory, and goes with the process.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Copied, Done, Order, Refused, Status};
+
+/// What the tool asks.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Question {
+    /// How the cluster is.
+    Status,
+    /// To carry out an order.
+    Order(Order),
+}
+
+/// What the mount says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// How the cluster is; the last answer.
+    Status(Status),
+    /// How far the copy to a node is.
+    Copied {
+        /// The node.
+        node: u8,
+        /// So far.
+        copied: Copied,
+    },
+    /// What came of an order; the last answer.
+    Ended(Result<Done, Refused>),
+}
+
+/// One end of a conversation.
+pub struct Line {
+    reader: BufReader<UnixStream>,
+}
+
+impl Line {
+    /// A line to the process that serves the mount of a directory.
+    pub fn to(directory: &Path) -> io::Result<Self> {
+        Ok(Self::over(UnixStream::connect_addr(&address(directory)?)?))
+    }
+
+    /// The same over a connection that was made.
+    pub fn over(stream: UnixStream) -> Self {
+        Self { reader: BufReader::new(stream) }
+    }
+
+    /// Says something.
+    pub fn say(&mut self, what: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_string(what)?;
+        line.push('\n');
+        self.reader.get_mut().write_all(line.as_bytes())
+    }
+
+    /// Hears something; none when the other end is gone.
+    pub fn hear<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        let mut line = String::new();
+        match self.reader.read_line(&mut line)? {
+            0 => Ok(None),
+            _ => Ok(Some(serde_json::from_str(&line)?)),
+        }
+    }
+}
+
+/// Listens for those who have something to say to the mount of a directory.
+pub fn listen(directory: &Path) -> io::Result<UnixListener> {
+    UnixListener::bind_addr(&address(directory)?)
+}
+
+fn address(directory: &Path) -> io::Result<SocketAddr> {
+    // The kernel knows without asking the process that serves the mount: it may not be there yet, or not any more.
+    let facts = statx(CWD, directory, AtFlags::STATX_DONT_SYNC, StatxFlags::empty())?;
+    SocketAddr::from_abstract_name(format!("hammer2/{}:{}", facts.stx_dev_major, facts.stx_dev_minor))
+}

@@ -1,0 +1,99 @@
+//! Orders of an administrator: to a cluster that is mounted for this only, or to the process that serves its mount.
+
+use std::path::PathBuf;
+
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use super::mounted;
+use crate::admin::{Copied, Done, Order, Refused, Resynced, Site};
+use crate::cli::failure::complain;
+use crate::cli::output::Output;
+use crate::cli::progress;
+use crate::cli::session::{Session, Settings};
+use crate::cli::target::Target;
+use crate::cli::{Failure, Outcome};
+use crate::device::Access;
+
+/// Where to and how is told what was done.
+pub(super) struct Print<'o> {
+    pub(super) output: &'o mut Output,
+    pub(super) json: bool,
+}
+
+/// Has an order carried out, and tells what came of it.
+pub(super) fn carry_out(
+    settings: &Settings,
+    target: &Target,
+    order: &Order,
+    print: &mut Print<'_>,
+) -> Result<Outcome, Failure> {
+    if let Some(directory) = target.directory() {
+        return print.done(&mounted::carry_out(directory, order)?);
+    }
+    let session = Session::new(settings);
+    session.change_members(target, None, async |fs, images| {
+        let open = |images: &[PathBuf]| session.open_disks(images, Access::Write).map_err(Refused::unusable);
+        let counter = progress::byte_counter();
+        let done = Site { fs, images, open: &open }
+            .carry_out(order, &mut |node, counts| show(&counter, node.0, &(*counts).into()))
+            .await;
+        counter.finish_and_clear();
+        print.done(&done?)
+    })
+}
+
+/// Shows how far a copy is.
+pub(super) fn show(counter: &ProgressBar, node: u8, Copied { compared, copied, bytes, .. }: &Copied) {
+    counter.set_position(*bytes);
+    counter.set_message(format!("node {node}: {compared} elements compared, {copied} copied"));
+}
+
+impl Print<'_> {
+    fn done(&mut self, done: &Done) -> Result<Outcome, Failure> {
+        match done {
+            Done::Changed => Ok(Outcome::Good),
+            Done::Resynced(nodes) => {
+                nodes.iter().try_fold(Outcome::Good, |outcome, node| Ok(outcome.and(self.resynced(node)?)))
+            }
+            Done::Scrubbed(counts) => {
+                match self.json {
+                    true => self.output.line(object(counts)?)?,
+                    false => self.output.line(counts)?,
+                }
+                Ok(if counts.is_whole() { Outcome::Good } else { Outcome::Bad })
+            }
+        }
+    }
+
+    fn resynced(&mut self, Resynced { node, copied }: &Resynced) -> Result<Outcome, Failure> {
+        match copied {
+            Ok(copied) if self.json => {
+                let mut line = json!({ "node": node });
+                if let (Value::Object(line), Value::Object(counts)) = (&mut line, object(copied)?) {
+                    line.extend(counts);
+                }
+                self.output.line(line)?;
+            }
+            Ok(copied) => self.output.line(format_args!("node {node}: in sync; {copied}"))?,
+            Err(why) => {
+                complain(&format_args!("node {node}: {why}"));
+                return Ok(Outcome::Bad);
+            }
+        }
+        Ok(Outcome::Good)
+    }
+}
+
+fn object(counts: &impl serde::Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(counts).map_err(Failure::failed)
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unusable(why) => Self::Unusable(why),
+            Refused::Failed(why) => Self::Failed(why),
+        }
+    }
+}
