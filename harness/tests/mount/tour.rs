@@ -1,6 +1,10 @@
-//! The README's tour of mounts, as a shell does it: format, mount, build something, snapshot, crash, mount again, check.
+//! The README's tours, as a shell does them: of a mount (format, mount, build something, snapshot, crash, mount again, check), and
+//! of a cluster, word for word as they are printed there.
 
-use std::process::Command;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
@@ -29,18 +33,49 @@ while ! hammer2 fsck disk.img; do sleep 1; done
 hammer2 cat disk.img@BUILT:/hello/src/main.rs
 "#;
 
+/// Runs commands in a folder, with the tool.
+fn run(folder: &Path, commands: &str) -> Output {
+    let tool = Path::new(env!("CARGO_BIN_EXE_hammer2")).parent().unwrap();
+    let path = format!("{}:{}", tool.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("sh");
+    command.args(["-e", "-c", commands]).current_dir(folder).env("PATH", path).env_remove("CARGO_TARGET_DIR");
+    command.output().unwrap()
+}
+
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn the_tour() {
     let folder = TempDir::new().unwrap();
-    let tool = std::path::Path::new(env!("CARGO_BIN_EXE_hammer2")).parent().unwrap();
-    let path = format!("{}:{}", tool.display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("sh");
-    command.args(["-e", "-c", TOUR]).current_dir(folder.path()).env("PATH", path).env_remove("CARGO_TARGET_DIR");
-    let output = command.output().unwrap();
+    let output = run(folder.path(), TOUR);
     let _ = Command::new("umount").args(["-q", "-l", "mnt"]).current_dir(folder.path()).status();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(said.matches("Hello, world!\n").count(), 2, "before the crash and after it: {said}");
     assert!(said.contains("fn main() {"), "the snapshot has what was removed: {said}");
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn the_tour_of_a_cluster() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
+    let of_clusters: String = blocks.filter(|block| block.contains("hammer2 cluster")).collect();
+    let folder = TempDir::new().unwrap();
+    for copied in ["core", "docs", "scripts"] {
+        symlink(root.join(copied), folder.path().join(copied)).unwrap();
+    }
+    // Whatever happens, nothing stays mounted and nothing is served.
+    let commands = format!(
+        "export TMPDIR=$PWD; ended() {{ umount -q -l \"$mnt\" 2>&- || true; kill $nbd 2>&- || true; }}; trap ended EXIT\n{}",
+        of_clusters.replace("cp -r ", "cp -rL ")
+    );
+    let output = run(folder.path(), &commands);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("degraded") && said.contains("ejected"), "the disk was gone: {said}");
+    assert!(said.contains("healthy"), "and came back: {said}");
+    assert!(said.contains("1 bad blocks, 1 repaired"), "{said}");
+    let digests: Vec<&str> = said.lines().rev().take(3).collect();
+    assert!(digests[0].len() == 64 && digests.iter().all(|digest| *digest == digests[0]), "{said}");
 }
