@@ -7,6 +7,8 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -43,9 +45,15 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line to the process that serves the mount of a directory.
+    /// A line to the process that serves the mount of a directory. Anybody may take a name that nobody has, so it is only spoken
+    /// with root and with oneself.
     pub fn to(directory: &Path) -> io::Result<Self> {
-        Ok(Self::over(UnixStream::connect_addr(&address(directory)?)?))
+        let stream = UnixStream::connect_addr(&address(directory)?)?;
+        let other = socket_peercred(&stream)?.uid;
+        if !other.is_root() && other != geteuid() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "somebody else answers for this mount"));
+        }
+        Ok(Self::over(stream))
     }
 
     /// The same over a connection that was made.

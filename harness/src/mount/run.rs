@@ -83,7 +83,9 @@ impl MountPoint {
         let session = Session::new(front, directory, &options.config()).map_err(failed)?;
         let session = session.spawn().map_err(failed)?;
         signals::watch(directory.to_owned(), mailbox.clone()).map_err(failed)?;
-        orders::listen_on(directory, mailbox.clone()).map_err(failed)?;
+        if let Err(error) = orders::listen_on(directory, mailbox.clone()) {
+            (options.complain)(&format_args!("no orders can be given to this mount: {error}"));
+        }
         let patience = Patience::new(options.waits_for_quorum, clock);
         let server = Server::new(fs, buffers, patience, administration, options.budget, options.complain);
         let read_only = options.read_only;

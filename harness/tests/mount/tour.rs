@@ -1,5 +1,5 @@
-//! The README's tours, as a shell does them: of a mount (format, mount, build something, snapshot, crash, mount again, check), and
-//! of a cluster, word for word as they are printed there.
+//! The README's tours, as a shell does them: of a mount (format, mount, build something, snapshot, crash, mount again, check),
+//! and of a cluster, word for word as they are printed there.
 
 use std::fs;
 use std::os::unix::fs::symlink;
