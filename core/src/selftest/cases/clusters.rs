@@ -21,6 +21,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "clusters: three masters, one fails and comes back", run: three_masters },
     Case { name: "clusters: three masters, one doesn't answer and comes back", run: silence },
     Case { name: "clusters: three masters, two fail and nothing is written", run: too_few },
+    Case { name: "clusters: three masters, two fail and come back while it is mounted", run: quorum_back },
     Case { name: "clusters: five masters, two fail and come back", run: five_masters },
     Case { name: "clusters: two masters and a slave, which fails and comes back", run: a_slave },
     Case { name: "clusters: three masters, one fails, and a soft one that stays as it was", run: a_soft_master },
@@ -204,6 +205,30 @@ fn too_few(environment: &dyn Environment) -> Result<(), Failure> {
         members.plans.iter().for_each(|plan| plan.clear());
         let fs = members.mount().await?;
         compare(environment, &fs, 0..1).await?;
+        populate(environment, &fs, 2..3).await?;
+        compare(environment, &fs, 2..3).await?;
+        drop(fs.unmount().await?);
+        members.compare_each(1).await
+    })
+}
+
+/// Two of three fail and answer again: all that was done goes on without a new mount, also what no commit had yet.
+fn quorum_back(environment: &dyn Environment) -> Result<(), Failure> {
+    block_on(environment, async {
+        let members = Members::created(environment, &[Master; 3]).await?;
+        let fs = members.mount().await?;
+        populate(environment, &fs, 0..2).await?;
+        for plan in &members.plans[1..] {
+            plan.add(Fault::always(Operations::all(), FAILURE))?;
+        }
+        let synced = fs.sync().await;
+        ensure(matches!(synced, Err(Error::NoQuorum { in_sync: 1, voters: 3 })), format_args!("synced: {synced:?}"))?;
+        members.plans.iter().for_each(|plan| plan.clear());
+        for node in [NodeIndex(1), NodeIndex(2)] {
+            fs.look_again(node).await?;
+            fs.resync(node).await?;
+        }
+        compare(environment, &fs, 0..2).await?;
         populate(environment, &fs, 2..3).await?;
         compare(environment, &fs, 2..3).await?;
         drop(fs.unmount().await?);
