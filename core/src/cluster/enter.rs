@@ -124,11 +124,12 @@ impl Cluster {
         self.electorate.set(electorate);
     }
 
-    /// True when a node has the newest version, and it is none of this mount: too few were left here, enough were there.
+    /// True when a node has the newest version, and a later mount's: too few were left here, enough were there. (An epoch of this
+    /// mount's own counter is what one left that lost its power before it had a quorum.)
     fn is_overtaken(&self, state: State, seen: &Seen<'_>) -> bool {
-        let epoch = |record: &ClusterRecord| record.version.commit.epoch;
-        let theirs = seen.record.ok().flatten().map(epoch);
-        state == State::Current && theirs.is_some() && theirs != self.record.borrow().as_ref().map(epoch)
+        let counter = |record: &ClusterRecord| record.version.commit.epoch.ctr;
+        let theirs = seen.record.ok().flatten().map(counter);
+        state == State::Current && theirs > self.record.borrow().as_ref().map(counter)
     }
 
     /// What every node has of the PFS; its root is opened. When only `one` is judged, those that are no part of the mount have no

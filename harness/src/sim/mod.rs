@@ -29,6 +29,7 @@ mod rounds;
 mod settings;
 mod shrink;
 mod snapshots;
+mod spoiled;
 mod tally;
 mod world;
 

@@ -62,6 +62,9 @@ impl World {
         if self.chance("rewound", 2) && is_whole && !self.is_tight() && self.can_be_rewound() {
             return self.rewound();
         }
+        if self.chance("spoiled", 2) && is_whole && !self.is_tight() && self.can_be_spoiled() {
+            return self.spoiled();
+        }
         if self.chance("minority", 12) && is_whole && self.group().quorum() > 1 {
             return self.minority();
         }

@@ -39,7 +39,7 @@ impl Settings {
 }
 
 /// What is done to disks besides, mostly between two mounts.
-pub(super) const BETWEEN: [&str; 15] = [
+pub(super) const BETWEEN: [&str; 16] = [
     "absent",
     "swapped",
     "returned-old",
@@ -50,6 +50,7 @@ pub(super) const BETWEEN: [&str; 15] = [
     "forked",
     "minority",
     "rewound",
+    "spoiled",
     "copied-minority",
     "member-change",
     "halves",

@@ -46,6 +46,25 @@ fn a_member_that_was_away_follows_and_votes() {
 }
 
 #[test]
+fn a_member_in_an_epoch_of_which_no_quorum_knows_follows() {
+    let mut members = of_three();
+    // A mount of the last two opens its epoch, but loses its power before that of the last is on its disk.
+    members.add_copy(2);
+    members.change_on(&[1, 2], async |_| ()).unwrap();
+    members
+        .change_on(&[0, 3], async |fs| {
+            fill(fs, "since", 10).await.unwrap();
+            let node = put_in(&members, fs, 1).await;
+            let looked = fs.look_again(node).await;
+            assert!(matches!(looked, Ok(MemberState::Behind(_))), "{looked:?}");
+            fs.resync(node).await.unwrap();
+            assert_eq!(fs.cluster_status().unwrap().health, Health::Healthy);
+        })
+        .unwrap();
+    assert_eq!(members.expect_alike(&[0, 1, 3]).len(), 12);
+}
+
+#[test]
 fn all_disks_are_replaced_while_one_mount_lasts() {
     let mut members = of_three();
     for seed in 0..3 {

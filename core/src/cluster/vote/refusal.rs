@@ -51,7 +51,7 @@ pub enum Refusal {
         /// What both say they are.
         fsid: Uuid,
     },
-    /// The newest version is known, and nobody has it whole.
+    /// The newest version is known, nobody has it whole, and it may have been acknowledged.
     #[error(
         "nodes {holders} have the newest version {version}, but none can be trusted with it: add another master that has it"
     )]
@@ -59,19 +59,6 @@ pub enum Refusal {
         /// The version.
         version: Version,
         /// Those that say they have it.
-        holders: NodeSet,
-        /// It was provably never acknowledged: its holders may be named in [`Ask::discard`](super::Ask::discard) if what is
-        /// new in it can't be read.
-        may_discard: bool,
-    },
-    /// A version that may have been acknowledged was to be given up.
-    #[error(
-        "version {version} of nodes {holders} may have been acknowledged: it can't be discarded, add the missing masters"
-    )]
-    CannotDiscard {
-        /// The version.
-        version: Version,
-        /// Those that have it.
         holders: NodeSet,
     },
     /// Another mount went on with a quorum while this one had none.

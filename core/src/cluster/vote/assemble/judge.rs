@@ -1,9 +1,10 @@
 //! What each member is to the version that is mounted (spec/cluster.md 5.3, M3 and M4).
 
 use super::{
-    Alarm, ClusterRecord, CommitId, Distrust, Electorate, MAX_ACCEPTED, MAX_NODES, MemberState, NodeIndex, NodeSet,
-    Refusal, Role, Seen, Standing, State, Stop, indexed,
+    Alarm, ClusterRecord, CommitId, Configuration, Distrust, Electorate, MAX_ACCEPTED, MAX_NODES, MemberState,
+    NodeIndex, NodeSet, Refusal, Role, Seen, Standing, State, Stop, indexed, member,
 };
+use crate::cluster::vote::electorate::Voters;
 use crate::cluster::vote::lineage::{Fork, Relation, first_beyond, is_forced_beyond, proves_acked, relation};
 
 /// The members, and the one whose version was chosen.
@@ -38,9 +39,28 @@ enum Finding {
     Contradiction(Alarm),
 }
 
-impl Judge<'_, '_> {
+impl Judgement {
+    /// True when somebody has the version, whole and trusted.
+    pub(super) fn has_current(&self) -> bool {
+        self.states.contains(&State::Current)
+    }
+}
+
+impl<'m, 'a> Judge<'m, 'a> {
+    /// Judges by the version of `reference`.
+    pub(super) fn new(
+        members: &'m [Seen<'a>],
+        reference: NodeIndex,
+        configuration: &Configuration<'m>,
+        forced: bool,
+    ) -> Result<Self, Stop> {
+        let record = member(members, reference)?.good_record().ok_or(Refusal::NoSuchNode { node: reference })?;
+        let &Configuration { record: list, twins, electorate, .. } = configuration;
+        Ok(Self { members, reference, record, list, twins, electorate, forced })
+    }
+
     /// The state of every member. The first contradiction that isn't accepted stops it.
-    pub(super) fn states(&self) -> Result<Judgement, Stop> {
+    pub(super) fn judgement(&self) -> Result<Judgement, Stop> {
         let mut states = [State::Unused; MAX_NODES];
         let mut given_up = heapless::Vec::new();
         let mut losers = NodeSet::EMPTY;
@@ -131,20 +151,30 @@ impl Judge<'_, '_> {
 
     /// Why a member's content isn't believed.
     fn distrust(&self, seen: &Seen<'_>, record: &ClusterRecord) -> Option<Distrust> {
-        let others = || self.members.iter().filter(|other| other.fsid != seen.fsid).filter_map(Seen::good_record);
+        let others = || self.others(seen);
         let listed = |other: &ClusterRecord| other.member(seen.fsid).is_some_and(|m| m.distrusted_from.is_some());
         // Only records of the version count: an older one may list what was repaired since.
         let recorded = || others().any(|other| self.has_version(other) && listed(other));
-        let went_back =
-            || others().filter_map(|other| other.member(seen.fsid)).any(|m| is_far_beyond(m.last_known, record));
         Some(match seen.condition {
             condition if condition.unreadable => Distrust::Unreadable,
             condition if condition.foreign_write => Distrust::ForeignWrite,
             _ if recorded() => Distrust::Recorded,
-            _ if went_back() => Distrust::WentBack,
+            _ if self.went_back(seen, record) => Distrust::WentBack,
             _ if !is_complete(record) => Distrust::Incomplete,
             _ => return None,
         })
+    }
+
+    /// True when the others know that a member was further than it is.
+    fn went_back(&self, seen: &Seen<'_>, record: &ClusterRecord) -> bool {
+        let mut listed = self.others(seen).filter_map(|other| other.member(seen.fsid));
+        listed.any(|listed| is_far_beyond(listed.last_known, record))
+    }
+
+    /// The records of other members.
+    fn others(&self, seen: &Seen<'_>) -> impl Iterator<Item = &'m ClusterRecord> {
+        let fsid = seen.fsid;
+        self.members.iter().filter(move |other| other.fsid != fsid).filter_map(Seen::good_record)
     }
 
     /// The voters whose record says they have the version, trusted or not.
@@ -152,10 +182,17 @@ impl Judge<'_, '_> {
         self.voters_that(|seen| seen.good_record().is_some_and(|record| self.has_version(record)))
     }
 
-    /// The voters of which it is certain that they never had the version.
-    pub(super) fn known_without(&self) -> NodeSet {
-        let is_certain = |seen: &Seen<'_>| !seen.condition.torn_header && !seen.condition.foreign_write;
-        self.voters_that(is_certain).difference(self.holders())
+    /// True when the version can't have been acknowledged: those that don't have it for certain leave too few others. `discarded`
+    /// had a newer one.
+    pub(super) fn was_never_acked(&self, discarded: NodeSet) -> bool {
+        let is_certain = |seen: &Seen<'_>| {
+            let went_back = seen.good_record().is_none_or(|record| self.went_back(seen, record));
+            !seen.condition.torn_header && !seen.condition.foreign_write && !went_back
+        };
+        let without = self.voters_that(is_certain).difference(self.holders()).difference(discarded);
+        let may_have_it =
+            |voters: &Voters| voters.count.saturating_sub(voters.nodes.intersection(without).len()) >= voters.quorum();
+        !may_have_it(&self.electorate.current) || self.electorate.previous.as_ref().is_some_and(|v| !may_have_it(v))
     }
 
     fn voters_that(&self, wanted: impl Fn(&Seen<'_>) -> bool) -> NodeSet {
@@ -180,14 +217,6 @@ impl Judge<'_, '_> {
         nodes.sort_unstable_by_key(|(rank, node)| (*rank, core::cmp::Reverse(position(*node)), *node));
         nodes.into_iter().map(|(_, node)| node)
     }
-}
-
-/// True when a quorum may have something that `without` certainly haven't.
-pub(super) fn may_have_quorum(electorate: &Electorate, without: NodeSet) -> bool {
-    let may = |voters: &crate::cluster::vote::electorate::Voters| {
-        voters.count.saturating_sub(voters.nodes.intersection(without).len()) >= voters.quorum()
-    };
-    may(&electorate.current) && electorate.previous.as_ref().is_none_or(may)
 }
 
 /// True when what a member has is all of its version.

@@ -19,7 +19,7 @@ use crate::media::cluster_record::{ClusterRecord, ConfigId, MAX_ACCEPTED, Member
 use crate::media::{Corruption, ModifyTid, Uuid};
 use crate::node::NodeIndex;
 use configuration::Configuration;
-use judge::Judge;
+use judge::{Judge, Judgement};
 
 /// A member as it was found.
 #[derive(Clone, Copy, Debug)]
@@ -73,14 +73,12 @@ pub struct Ask {
     pub mount: Mount,
     /// Of members that are there twice: the ones to use.
     pub named: NodeSet,
-    /// Holders of a newest version whose changes turned out unreadable, so that it is to be given up if that is safe.
-    pub discard: NodeSet,
 }
 
 impl Ask {
     /// A mount without further decisions.
     pub fn of(mount: Mount) -> Self {
-        Self { mount, named: NodeSet::EMPTY, discard: NodeSet::EMPTY }
+        Self { mount, named: NodeSet::EMPTY }
     }
 }
 
@@ -258,9 +256,19 @@ fn quorum(members: &[Seen<'_>], ask: &Ask) -> Result<Assembly, Stop> {
     let configuration = Configuration::of(members, ask.named)?;
     let members = &configuration.listed(members);
     configuration.check_quorum(members)?;
-    let electorate = configuration.electorate;
-    let reference = newest(members, &electorate, ask.discard)?;
-    plan(members, reference, &configuration, false)
+    let voters = configuration.electorate.nodes();
+    let mut discarded = NodeSet::EMPTY;
+    loop {
+        let reference = newest_of(members, voters.difference(discarded))?;
+        let judge = Judge::new(members, reference, &configuration, false)?;
+        let judgement = judge.judgement()?;
+        // A commit of which one bad disk alone knows must not stop the others, if nobody can have been told of it.
+        if !judgement.has_current() && judge.was_never_acked(discarded) {
+            discarded = discarded.union(judge.holders());
+            continue;
+        }
+        return plan(&judge, judgement, &configuration);
+    }
 }
 
 /// A mount of what one node has, the others giving in.
@@ -272,32 +280,13 @@ fn forced(members: &[Seen<'_>], ask: &Ask, node: NodeIndex) -> Result<Assembly, 
     match seen.record {
         Ok(Some(record)) if matches!(seen.role, Role::Master | Role::Slave) => {
             let configuration = Configuration::forced(members, ask.named, node, record);
-            plan(&configuration.listed(members), node, &configuration, true)
+            let members = &configuration.listed(members);
+            let judge = Judge::new(members, node, &configuration, true)?;
+            plan(&judge, judge.judgement()?, &configuration)
         }
         Ok(_) => Err(Refusal::NoSuchNode { node }.into()),
         Err(corruption) => Err(Refusal::DamagedRecord { node, corruption }.into()),
     }
-}
-
-/// The voter with the newest version that isn't to be discarded.
-fn newest(members: &[Seen<'_>], electorate: &Electorate, discard: NodeSet) -> Result<NodeIndex, Stop> {
-    let discarded = electorate.nodes().intersection(discard);
-    let best = newest_of(members, electorate.nodes().difference(discarded))?;
-    if let Some(given_up) = discarded.first() {
-        let best_version = version(members, best);
-        let version = version(members, given_up);
-        // Whoever isn't there, or may have lost a header, may have had it, too.
-        let known_without = |node: &NodeIndex| {
-            let condition = member(members, *node).map(|seen| seen.condition).unwrap_or_default();
-            !discarded.contains(*node) && !condition.torn_header && !condition.foreign_write
-        };
-        let without: NodeSet = electorate.nodes().iter().filter(known_without).collect();
-        let is_newer = version.compare(&best_version) == Standing::Newer;
-        if !is_newer || judge::may_have_quorum(electorate, without) {
-            return Err(Refusal::CannotDiscard { version, holders: discarded }.into());
-        }
-    }
-    Ok(best)
 }
 
 fn version(members: &[Seen<'_>], node: NodeIndex) -> Version {
@@ -325,17 +314,10 @@ fn newest_of(members: &[Seen<'_>], nodes: NodeSet) -> Result<NodeIndex, Stop> {
     best.map(|(node, _)| node).ok_or(Refusal::NoMaster.into())
 }
 
-/// What follows when the version of `reference` is mounted.
-fn plan(
-    members: &[Seen<'_>],
-    reference: NodeIndex,
-    configuration: &Configuration<'_>,
-    forced: bool,
-) -> Result<Assembly, Stop> {
-    let record = member(members, reference)?.good_record().ok_or(Refusal::NoSuchNode { node: reference })?;
-    let &Configuration { id, node: configured, record: list, electorate, twins } = configuration;
-    let judge = Judge { members, reference, record, list, twins, electorate, forced };
-    let judgement = judge.states()?;
+/// What follows when the version of the reference is mounted.
+fn plan(judge: &Judge<'_, '_>, judgement: Judgement, configuration: &Configuration<'_>) -> Result<Assembly, Stop> {
+    let &Judge { members, reference, record, electorate, forced, .. } = judge;
+    let &Configuration { id, node: configured, .. } = configuration;
     let records = || members.iter().filter_map(Seen::good_record);
     // Not those who don't vote: no quorum need have heard of a soft member's epoch, and counters that leap lose (see the model).
     let counts = |node: &NodeIndex| forced || electorate.nodes().contains(*node);
@@ -360,10 +342,7 @@ fn plan(
     let voting = current.intersection(electorate.nodes());
     let reference = Some(reference).filter(|node| current.contains(*node));
     let Some(source) = reference.or_else(|| voting.first()).or_else(|| current.first()) else {
-        let holders = judge.holders();
-        let without = judge.known_without();
-        let may_discard = !judge::may_have_quorum(&electorate, without);
-        return Err(Refusal::NoTrustedHolder { version: record.version, holders, may_discard }.into());
+        return Err(Refusal::NoTrustedHolder { version: record.version, holders: judge.holders() }.into());
     };
     plan.source = source;
     if electorate.has_quorum(voting) {

@@ -1,5 +1,5 @@
-//! A small model of recovery, explored completely: commits land on any subset of the disks, the host crashes, any subset of the
-//! disks is mounted, a resynchronization is done or not (spec/cluster.md 5.3, the table of policies).
+//! A small model of recovery, explored completely: commits land on any subset of the disks, the host crashes, a minority is
+//! spoiled or none, any subset is mounted, a resynchronization is done or not (spec/cluster.md 5.3, the table of policies).
 //!
 //! Mounts are decided by [`assemble`]; beside it the rules that are known to be wrong, each of which must be seen to fail here,
 //! or the model would prove nothing. What a disk holds is a list of commits, each named by its mount and number, so content can
@@ -36,6 +36,8 @@ enum Policy {
     RolledInMemory,
     /// As ours, but every other mount leaves out a counter, as if it saw one that a quorum doesn't have.
     LeapingCounters,
+    /// As ours, but a version that only spoiled disks have is given up, whoever was told of it.
+    GivesUpSpoiled,
 }
 
 impl Policy {
@@ -45,7 +47,7 @@ impl Policy {
 
     /// Decides on mounts as we do.
     fn is_ours(self) -> bool {
-        matches!(self, Self::Assemble | Self::RolledInMemory | Self::LeapingCounters)
+        matches!(self, Self::Assemble | Self::RolledInMemory | Self::LeapingCounters | Self::GivesUpSpoiled)
     }
 }
 
@@ -68,6 +70,8 @@ impl Content {
 struct Disk {
     record: ClusterRecord,
     content: Content,
+    /// Somebody else wrote there: its record can be read, its content counts for nothing.
+    is_spoiled: bool,
 }
 
 /// A disk among all disks that occurred.
@@ -102,6 +106,8 @@ struct Violations {
 struct Model {
     policy: Policy,
     count: usize,
+    /// Disks that may be spoiled at a time.
+    spoilable: usize,
     disks: Vec<Disk>,
     ids: HashMap<Disk, DiskId>,
     decisions: HashMap<(Vec<DiskId>, u8), Option<Decision>>,
@@ -111,12 +117,13 @@ struct Model {
 }
 
 impl Model {
-    fn new(policy: Policy, count: usize) -> (Self, World) {
+    fn new(policy: Policy, count: usize, spoilable: usize) -> (Self, World) {
         let members = || (0..count).map(|number| entry(number, PfsKind::Master)).collect();
         let record = Line::new(1).with(|record| record.members = members()).record();
         let mut model = Self {
             policy,
             count,
+            spoilable,
             disks: Vec::new(),
             ids: HashMap::new(),
             decisions: HashMap::new(),
@@ -124,7 +131,7 @@ impl Model {
             found: Violations::default(),
             next: HashSet::new(),
         };
-        let fresh = model.id(Disk { record, content: Content(0) });
+        let fresh = model.id(Disk { record, content: Content(0), is_spoiled: false });
         (model, World { disks: std::vec![fresh; count], acked: Content(0) })
     }
 
@@ -175,17 +182,25 @@ impl Model {
     }
 
     fn ours(&self, world: &World, places: &[usize]) -> Option<Decision> {
-        let record =
-            |place: &usize| ClusterRecord { fsid: fsid(*place), ..self.disk(world.disks[*place]).record.clone() };
-        let records: Vec<ClusterRecord> = places.iter().map(record).collect();
-        let members: Vec<_> = records
+        let disk = |place: &usize| self.disk(world.disks[*place]);
+        let record = |place: &usize| ClusterRecord { fsid: fsid(*place), ..disk(place).record.clone() };
+        let mut records: Vec<ClusterRecord> = places.iter().map(record).collect();
+        if self.policy == Policy::GivesUpSpoiled {
+            let sound = places.iter().zip(&records).filter(|(place, _)| !disk(place).is_spoiled);
+            let oldest = sound.map(|(_, record)| record).min_by_key(|record| record.version.commit.position())?.clone();
+            for (place, record) in places.iter().zip(&mut records).filter(|(place, _)| disk(place).is_spoiled) {
+                *record = ClusterRecord { fsid: fsid(*place), ..oldest.clone() };
+            }
+        }
+        let members: Vec<_> = places
             .iter()
-            .map(|record| Seen {
+            .zip(&records)
+            .map(|(place, record)| Seen {
                 fsid: record.fsid,
                 role: Role::Master,
                 masters: 0,
                 record: Ok(Some(record)),
-                condition: Condition::default(),
+                condition: Condition { foreign_write: disk(place).is_spoiled, ..Condition::default() },
             })
             .collect();
         let (plan, onto) = match assemble(&members, &Ask::of(Mount::Quorum)) {
@@ -249,13 +264,15 @@ impl Model {
 
     fn mount(&mut self, world: &World, visible: NodeSet, mount: u32, is_last: bool) {
         let Some(decision) = self.decide(world, visible) else {
-            self.found.unmountable += usize::from(visible.len() > self.count / 2);
+            let is_spoiled = world.disks.iter().any(|disk| self.disk(*disk).is_spoiled);
+            let wanted = if is_spoiled { self.count } else { self.count / 2 + 1 };
+            self.found.unmountable += usize::from(visible.len() >= wanted);
             return;
         };
         self.found.mounts += 1;
         let source = world.disks[decision.source];
-        let content = self.disk(source).content;
-        if !content.starts_with(world.acked) {
+        let Disk { content, is_spoiled, .. } = *self.disk(source);
+        if is_spoiled || !content.starts_with(world.acked) {
             self.found.acked_lost += 1;
             return;
         }
@@ -326,10 +343,10 @@ impl Model {
         if let Some(committed) = self.commits.get(&(disk, mount, number)) {
             return *committed;
         }
-        let Disk { record, content } = self.disk(disk).clone();
+        let Disk { record, content, is_spoiled } = self.disk(disk).clone();
         let tid = ModifyTid(record.tid.0 + 10);
         let record = next_commit(&record, tid, record.version.content()).unwrap();
-        let committed = self.id(Disk { record, content: content.with(mount, number) });
+        let committed = self.id(Disk { record, content: content.with(mount, number), is_spoiled });
         self.commits.insert((disk, mount, number), committed);
         committed
     }
@@ -354,6 +371,18 @@ impl Model {
             self.found.ties += 1;
             return;
         }
+        if world.disks.iter().filter(|disk| self.disk(**disk).is_spoiled).count() < self.spoilable {
+            (0..world.disks.len()).for_each(|place| self.spoil(&world, place));
+        }
+        self.next.insert(world);
+    }
+
+    /// The same with one disk spoiled.
+    fn spoil(&mut self, world: &World, place: usize) {
+        let mut world = world.clone();
+        let spoiled = Disk { is_spoiled: true, ..self.disk(world.disks[place]).clone() };
+        world.disks[place] = self.id(spoiled);
+        world.disks.sort_unstable();
         self.next.insert(world);
     }
 }
@@ -363,7 +392,12 @@ fn subsets(set: NodeSet) -> impl Iterator<Item = NodeSet> {
 }
 
 fn explore(policy: Policy, count: usize, mounts: u32) -> Violations {
-    let (model, start) = Model::new(policy, count);
+    explore_spoiling(policy, count, mounts, 0)
+}
+
+/// The same when so many disks may be spoiled at a time.
+fn explore_spoiling(policy: Policy, count: usize, mounts: u32, spoilable: usize) -> Violations {
+    let (model, start) = Model::new(policy, count, spoilable);
     model.explore(start, mounts)
 }
 
@@ -378,6 +412,21 @@ fn nothing_is_lost_confused_or_unavailable() {
         assert_eq!((found.acked_lost, found.ties, found.unmountable), (0, 0, 0), "{disks} disks: {found:?}");
         assert!(found.mounts > 100);
     }
+}
+
+#[test]
+fn a_spoiled_minority_loses_nothing_and_stops_nobody() {
+    for (disks, mounts, spoilable) in [(DISKS, MOUNTS, 1), (4, 3, 1), (5, 3, 2)] {
+        let found = explore_spoiling(Policy::Assemble, disks, mounts, spoilable);
+        assert_eq!((found.acked_lost, found.ties, found.unmountable), (0, 0, 0), "{disks} disks: {found:?}");
+        assert!(found.mounts > 100);
+    }
+}
+
+#[test]
+fn giving_up_what_somebody_was_told_of_loses() {
+    let found = explore_spoiling(Policy::GivesUpSpoiled, DISKS, MOUNTS, 1);
+    assert!(found.acked_lost > 0, "{found:?}");
 }
 
 /// Which of losses, ties and refusals a policy is known for.

@@ -133,15 +133,11 @@ fn a_pending_change_needs_both_quorums() {
 fn content_that_isnt_believed_still_counts_as_seen() {
     let (late, early) = (Line::new(1).commits(4), Line::new(1).commits(3));
     let quorum = Ask::of(Mount::Quorum);
-    // Written by somebody else: not a source, and nothing older takes its place.
+    // Written by somebody else: not a source. Nothing older takes the place of what it has, unless nobody was told of that.
     let foreign = |members: &mut [Seen<'_>]| members[0].condition.foreign_write = true;
-    let stop = mount_with(&[late.of(0), early.of(1), early.of(2)], &quorum, foreign);
-    let expected = |may_discard| {
-        let (version, holders) = (late.record().version, NodeSet(1));
-        Assembly::Refuse(Refusal::NoTrustedHolder { version, holders, may_discard })
-    };
-    assert_eq!(stop, expected(true));
-    assert_eq!(mount_with(&[late.of(0), early.of(1)], &quorum, foreign), expected(false));
+    let stop = mount_with(&[late.of(0), early.of(1)], &quorum, foreign);
+    let (version, holders) = (late.record().version, NodeSet(1));
+    assert_eq!(stop, Assembly::Refuse(Refusal::NoTrustedHolder { version, holders }));
     let both = mount_with(&[late.of(0), late.of(1), early.of(2)], &quorum, foreign);
     let Assembly::RollForward { plan, onto } = both else { panic!("{both:?}") };
     assert_eq!((plan.source, plan.states[0]), (NodeIndex(1), State::Compare(Distrust::ForeignWrite)));
@@ -164,17 +160,50 @@ fn content_that_isnt_believed_still_counts_as_seen() {
 }
 
 #[test]
-fn what_was_never_acknowledged_may_be_discarded() {
+fn what_nobody_was_told_of_and_nobody_can_read_is_given_up() {
     let (late, early) = (Line::new(1).commits(4), Line::new(1).commits(3));
-    let discard = Ask { discard: NodeSet(1), ..Ask::of(Mount::Quorum) };
-    let plan = served(mount_with(&[late.of(0), early.of(1), early.of(2)], &discard, |_| {}));
-    assert!(matches!(plan.states[0], State::Undo(_)));
-    // The third, not there, may have it too. So may one with a damaged header.
-    let refused = mount_with(&[late.of(0), early.of(1)], &discard, |_| {});
-    assert!(matches!(refused, Assembly::Refuse(Refusal::CannotDiscard { .. })), "{refused:?}");
-    let torn = |members: &mut [Seen<'_>]| members[2].condition.torn_header = true;
-    let refused = mount_with(&[late.of(0), early.of(1), early.of(2)], &discard, torn);
-    assert!(matches!(refused, Assembly::Refuse(Refusal::CannotDiscard { .. })), "{refused:?}");
+    let quorum = Ask::of(Mount::Quorum);
+    let masters = [late.of(0), early.of(1), early.of(2)];
+    let spoils = |condition: Condition| move |members: &mut [Seen<'_>]| members[0].condition = condition;
+    let foreign = Condition { foreign_write: true, ..Condition::default() };
+    let unreadable = Condition { unreadable: true, ..Condition::default() };
+    for (condition, distrust) in [(foreign, Distrust::ForeignWrite), (unreadable, Distrust::Unreadable)] {
+        let plan = served(mount_with(&masters, &quorum, spoils(condition)));
+        assert_eq!(plan.version, early.record().version);
+        assert_eq!((plan.states[0], plan.current()), (State::Compare(distrust), NodeSet(0b110)));
+    }
+    let is_refused = |stop: Assembly| {
+        assert!(matches!(stop, Assembly::Refuse(Refusal::NoTrustedHolder { holders: NodeSet(1), .. })), "{stop:?}");
+    };
+    // The third, not there, may have it too. So may one with a damaged header, and one that was further than it shows.
+    is_refused(mount_with(&masters[..2], &quorum, spoils(foreign)));
+    is_refused(mount_with(&masters, &quorum, |members| {
+        members[0].condition = foreign;
+        members[2].condition.torn_header = true;
+    }));
+    let knows = |record: &mut ClusterRecord| record.members[2].last_known = late.record().version.commit;
+    let knowing = Line::new(1).commits(4).with(knows);
+    let rewound = Line::new(1).commits(2);
+    is_refused(mount_with(&[knowing.of(0), early.of(1), rewound.of(2)], &quorum, spoils(foreign)));
+    // Five masters, one of them away: three of the others are sure.
+    let five = |line: &Line, number| {
+        let members = |record: &mut ClusterRecord| record.members = (0..5).map(|n| entry(n, PfsKind::Master)).collect();
+        line.clone().with(members).of(number)
+    };
+    let records = [five(&late, 0), five(&early, 1), five(&early, 2), five(&early, 3)];
+    assert_eq!(served(mount_with(&records, &quorum, spoils(foreign))).current(), NodeSet(0b1110));
+    is_refused(mount_with(&records[..3], &quorum, spoils(foreign)));
+    // Whoever has what followed has the version, too: the one that is away may be the third.
+    let opened = late.clone().epoch(2);
+    let records = [five(&opened, 0), five(&late, 1), five(&early, 3), five(&early, 4)];
+    let stop = mount_with(&records, &quorum, |members| {
+        (members[0].condition, members[1].condition) = (unreadable, unreadable)
+    });
+    assert!(matches!(stop, Assembly::Refuse(Refusal::NoTrustedHolder { holders: NodeSet(2), .. })), "{stop:?}");
+    // A second commit shows that the first was acknowledged.
+    let latest = Line::new(1).commits(5);
+    let stop = mount_with(&[latest.of(0), early.of(1), early.of(2)], &quorum, spoils(foreign));
+    assert!(matches!(stop, Assembly::Alarm(Alarm::AckedTail { node: NodeIndex(0), .. })), "{stop:?}");
 }
 
 #[test]
