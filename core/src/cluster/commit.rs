@@ -89,7 +89,7 @@ impl Cluster {
     async fn roll_forward(&self) -> Result<(), OpError> {
         for index in self.onto.get().iter() {
             if !self.protocol.get().has(Ingredient::Rollforward) {
-                self.member(index).state.set(member::MemberState::InSync);
+                self.member(index).set_state(member::MemberState::InSync);
             } else if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
                 log::warn!("node {}: {error}", index.0);
             }
@@ -198,7 +198,7 @@ impl Cluster {
                 } else if listed.state == MemberState::InSync {
                     listed.state = MemberState::WriteDisabled;
                 }
-                if matches!(member.state.get(), super::MemberState::Ejected(why) if why.is_about_content()) {
+                if matches!(member.state(), super::MemberState::Ejected(why) if why.is_about_content()) {
                     // What it holds is wrong, and nothing says since when.
                     listed.distrusted_from = Some((EpochCounter(0), CommitSeq(0)));
                 }

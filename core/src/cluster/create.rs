@@ -39,7 +39,7 @@ impl Cluster {
             add_root(&member.node, tid, new.label, root, None).await?;
             member.fsid.set(root.meta.pfs_fsid);
             member.role.set(Role::of(kind_of(index)).unwrap_or(Role::Cache));
-            member.state.set(MemberState::InSync);
+            member.set_state(MemberState::InSync);
         }
         self.electorate.set(Electorate::of(masters, masters.len()));
         *self.record.borrow_mut() = Some(self.first_record(new.clid, tid, nonce));

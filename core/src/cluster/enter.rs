@@ -64,7 +64,7 @@ impl Cluster {
 
     /// Has a node that left begin anew: its devices are reset, its headers read. Others may be asked meanwhile.
     pub async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
-        match self.member(index).state.get() {
+        match self.member(index).state() {
             MemberState::Ejected(_) => self.member(index).node.reopen().await,
             _ => Ok(()),
         }
@@ -74,9 +74,9 @@ impl Cluster {
     /// Nothing else may be done meanwhile.
     pub async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
         let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else {
-            return Ok(self.member(index).state.get());
+            return Ok(self.member(index).state());
         };
-        if let MemberState::Aside(_) = self.member(index).state.get() {
+        if let MemberState::Aside(_) = self.member(index).state() {
             self.member(index).node.reopen().await?;
         }
         let mut found = self.look_at_all(clid, self.slots.root(), Some(index)).await?;
@@ -89,7 +89,7 @@ impl Cluster {
             Assembly::Serve(plan) | Assembly::RollForward { plan, .. } => plan,
             Assembly::Refuse(refusal) => return Err(OpError::Refused(refusal).into()),
             Assembly::Alarm(alarm) => return Err(OpError::Alarm(alarm).into()),
-            Assembly::ReadOnlyAsOf { .. } => return Ok(self.member(index).state.get()),
+            Assembly::ReadOnlyAsOf { .. } => return Ok(self.member(index).state()),
         };
         let (state, seen) = (plan.states[usize::from(index.0)], &seen[usize::from(index.0)]);
         if self.is_overtaken(state, seen) {
@@ -97,7 +97,7 @@ impl Cluster {
         }
         self.take_roles(&plan);
         self.count_in(index);
-        let is_wrong = matches!(self.member(index).state.get(), MemberState::Ejected(why) if why.is_about_content());
+        let is_wrong = matches!(self.member(index).state(), MemberState::Ejected(why) if why.is_about_content());
         let state = match (member_state(state, seen), seen.record) {
             // Perhaps no commit has said so yet.
             (MemberState::InSync | MemberState::Behind(_), _) if is_wrong => MemberState::Behind(Debt::EVERYTHING),
@@ -105,7 +105,7 @@ impl Cluster {
             (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt::since(record.tid)),
             (state, _) => state,
         };
-        self.member(index).state.set(state);
+        self.member(index).set_state(state);
         Ok(state)
     }
 
@@ -141,7 +141,7 @@ impl Cluster {
         one: Option<NodeIndex>,
     ) -> Result<heapless::Vec<Found, MAX_NODES>, OpError> {
         let mut found = heapless::Vec::new();
-        let is_aside = |index: NodeIndex| matches!(self.member(index).state.get(), MemberState::Aside(_));
+        let is_aside = |index: NodeIndex| matches!(self.member(index).state(), MemberState::Aside(_));
         for (index, member) in self.members() {
             let this = match one {
                 Some(one) if one != index && is_aside(index) => {
@@ -243,7 +243,7 @@ impl Cluster {
     /// Takes over a plan. Until it is rolled forward to a quorum, its version can be looked at.
     fn follow(&self, seen: &[Seen<'_>], plan: &Plan, mount: Mount, onto: NodeSet) {
         for ((index, member), (state, seen)) in self.members().zip(plan.states.iter().zip(seen)) {
-            member.state.set(member_state(*state, seen));
+            member.set_state(member_state(*state, seen));
             log::debug!("node {}: {:?}", index.0, state);
         }
         self.take_roles(plan);
@@ -300,7 +300,7 @@ impl Cluster {
     fn look_only(&self, seen: &[Seen<'_>], nodes: NodeSet) {
         for (index, member) in self.members() {
             let state = if nodes.contains(index) { MemberState::InSync } else { MemberState::Aside(State::Apart) };
-            member.state.set(state);
+            member.set_state(state);
         }
         self.target.set(Target::AsOf);
         let record = nodes.first().and_then(|index| seen.get(usize::from(index.0))?.record.ok().flatten());

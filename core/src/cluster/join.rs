@@ -9,7 +9,7 @@ use crate::memory::{Box, Heap, NoMemory, aside};
 use crate::node::NodeIndex;
 
 /// What each of several nodes came to.
-pub(super) type Answers<T> = heapless::Vec<(NodeIndex, T), MAX_NODES>;
+pub type Answers<T> = heapless::Vec<(NodeIndex, T), MAX_NODES>;
 
 /// Futures for some nodes, one each, to be waited for together.
 pub(super) struct Together<F>(heapless::Vec<(NodeIndex, Pin<Box<F>>), MAX_NODES>);
@@ -46,7 +46,7 @@ impl<F: Future> Together<F> {
 }
 
 /// Waits until all of `futures` are done, one for each of some nodes. None is started unless there is memory for all.
-pub(super) async fn join_all<F: Future>(
+pub(crate) async fn join_all<F: Future>(
     heap: Heap,
     futures: impl Iterator<Item = (NodeIndex, F)>,
 ) -> Result<Answers<F::Output>, NoMemory> {

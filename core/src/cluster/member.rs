@@ -76,7 +76,9 @@ impl Ejection {
 pub(super) struct Member {
     pub(super) node: Node,
     pub(super) role: Cell<Role>,
-    pub(super) state: Cell<MemberState>,
+    state: Cell<MemberState>,
+    /// How often it has left those in sync.
+    departures: Cell<u32>,
     /// Its PFS.
     pub(super) fsid: Cell<Uuid>,
 }
@@ -87,11 +89,27 @@ impl Member {
             node,
             role: Cell::new(Role::Master),
             state: Cell::new(MemberState::InSync),
+            departures: Cell::new(0),
             fsid: Cell::new(Uuid([0; 16])),
         }
     }
 
+    pub(super) fn state(&self) -> MemberState {
+        self.state.get()
+    }
+
+    pub(super) fn set_state(&self, state: MemberState) {
+        let leaves = self.is_in_sync() && state != MemberState::InSync;
+        self.departures.set(self.departures.get().wrapping_add(u32::from(leaves)));
+        self.state.set(state);
+    }
+
     pub(super) fn is_in_sync(&self) -> bool {
         self.state.get() == MemberState::InSync
+    }
+
+    /// How often it has left those in sync: whoever reads it as one of them begins anew when that changes.
+    pub(super) fn departures(&self) -> u32 {
+        self.departures.get()
     }
 }

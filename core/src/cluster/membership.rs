@@ -150,7 +150,7 @@ impl Cluster {
         let is_pending = next.is_pending();
         let leaver = change.leaver().and_then(|fsid| self.place_of(fsid));
         // What has failed isn't written to: something else may have taken its disk's place.
-        let is_there = leaver.is_some_and(|index| !matches!(self.member(index).state.get(), MemberState::Ejected(_)));
+        let is_there = leaver.is_some_and(|index| !matches!(self.member(index).state(), MemberState::Ejected(_)));
         if let (Some(index), false) = (leaver, is_pending) {
             self.set_outside(index);
         }
@@ -276,7 +276,7 @@ impl Cluster {
     /// Takes in a node that was [prepared](Self::prepare_member), as a slave that has nothing yet.
     pub async fn add_member(&self, index: NodeIndex) -> Result<(), MembershipError> {
         self.change_members(Change::Add(self.member(index).fsid.get())).await?;
-        self.member(index).state.set(MemberState::Behind(Debt::EVERYTHING));
+        self.member(index).set_state(MemberState::Behind(Debt::EVERYTHING));
         Ok(())
     }
 
@@ -316,7 +316,7 @@ impl Cluster {
     }
 
     fn set_outside(&self, index: NodeIndex) {
-        self.member(index).state.set(MemberState::Aside(super::vote::State::Outside));
+        self.member(index).set_state(MemberState::Aside(super::vote::State::Outside));
     }
 
     /// Where the member with this fsid is among the nodes that were opened.

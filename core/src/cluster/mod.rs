@@ -31,6 +31,8 @@ pub(crate) use administration::Origin;
 pub use administration::{NewPfs, PfsOutcome};
 pub use enter::ReturnError;
 pub use error::OpError;
+pub use join::Answers;
+pub(crate) use join::join_all;
 pub use member::{Debt, Ejection, MemberState};
 pub use membership::{Change, MembershipError};
 pub use pfs::{Pfs, PfsSelector};
@@ -212,7 +214,7 @@ impl Cluster {
         let member = self.member(index);
         if member.is_in_sync() && self.has(Ingredient::Eject) {
             log::warn!("node {} leaves the cluster: {why}", index.0);
-            member.state.set(MemberState::Ejected(why));
+            member.set_state(MemberState::Ejected(why));
         }
     }
 

@@ -59,7 +59,7 @@ impl Cluster {
         let node = node::open(self.heap, disks, slots::with_spare(&self.share)).await?;
         node.set_protocol(self.protocol.get());
         let member = Member::new(node);
-        member.state.set(MemberState::Aside(State::Apart));
+        member.set_state(MemberState::Aside(State::Apart));
         self.members.push(self.heap, member)
     }
 }

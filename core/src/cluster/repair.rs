@@ -4,7 +4,7 @@
 //! stays the same. It is done before the next modification, so that what was found bad is still what there is. Anything
 //! else that can't be read makes a node's knowledge incomplete: it leaves, and resynchronization brings it back.
 
-use super::{Cluster, Command, Ejection, Modification, NodeIndex, OpError, Reply, StoredBlock};
+use super::{Cluster, Command, Ejection, Modification, NodeIndex, OpError, Reply, Slot, StoredBlock};
 use crate::media::{Inum, Key, KeyRange, ModifyTid};
 use crate::memory::{self, Vec};
 use crate::node::{Element, Elements, FileBlock, GivenBlock, NodeError, NodeFault};
@@ -65,9 +65,9 @@ impl Cluster {
     /// Writes a block anew; none if no other node has it.
     async fn write_anew(&self, repair: Repair) -> Option<Result<(), NodeError>> {
         for source in self.read_order().filter(|source| *source != repair.node) {
-            let Some((tid, block)) = self.stored_block(source, repair.file, repair.key).await else { continue };
-            let node = &self.member(repair.node).node;
             let (pfs, into) = (self.slots.root(), self.slots.spare());
+            let Some((tid, block)) = self.stored_block(source, repair.file, repair.key, into).await else { continue };
+            let node = &self.member(repair.node).node;
             let write = Modification::WriteBlock { file: into, key: repair.key, block: GivenBlock::Owned(block) };
             let written = match node.execute(Command::Name { pfs, inum: repair.file, into }).await {
                 Ok(_) => node.modify(tid, write).await.map(drop),
@@ -78,10 +78,17 @@ impl Cluster {
         None
     }
 
-    /// A file block as a node has it stored, with the operation that wrote it; none if it can't be had.
-    pub(super) async fn stored_block(&self, node: NodeIndex, file: Inum, key: Key) -> Option<(ModifyTid, StoredBlock)> {
+    /// A file block as a node has it stored, with the operation that wrote it; none if it can't be had. The file is opened as
+    /// `into` for that.
+    pub(super) async fn stored_block(
+        &self,
+        node: NodeIndex,
+        file: Inum,
+        key: Key,
+        into: Slot,
+    ) -> Option<(ModifyTid, StoredBlock)> {
         let node = &self.member(node).node;
-        let (pfs, into, range) = (self.slots.root(), self.slots.spare(), KeyRange::only(key));
+        let (pfs, range) = (self.slots.root(), KeyRange::only(key));
         let mut elements = Elements::new();
         node.execute(Command::Name { pfs, inum: file, into }).await.ok()?;
         let list = Command::List { slot: into, range, since: ModifyTid(0), elements: &mut elements };

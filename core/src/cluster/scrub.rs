@@ -72,7 +72,7 @@ impl Cluster {
         for index in left.iter() {
             // Its volume can still be written, and nothing of it is in memory: what it holds is copied anew.
             if self.member(index).node.fault().is_none() {
-                self.member(index).state.set(MemberState::Behind(Debt::EVERYTHING));
+                self.member(index).set_state(MemberState::Behind(Debt::EVERYTHING));
                 if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
                     log::warn!("node {}: {error}", index.0);
                 }

@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 
-use super::{Cluster, Command, InodeRecord, NodeOptions, OpError, Reply, Slot};
+use super::{Cluster, Command, InodeRecord, MAX_NODES, NodeIndex, NodeOptions, OpError, Reply, Slot};
 use crate::media::Inum;
 use crate::memory::{self, Heap, NoMemory, Vec};
 
@@ -13,13 +13,13 @@ pub(super) struct Slots {
     names: RefCell<Vec<Option<Inum>>>,
     /// The root of the PFS in use.
     root: Cell<Slot>,
-    /// One more, which is only ever open for a moment, on one node.
+    /// One more, which is only ever open for a moment, on one node; behind it one for each node that is copied to.
     spare: Slot,
 }
 
-/// What nodes are opened with so that they have the spare slot too.
+/// What nodes are opened with so that they have the spare slots too.
 pub(super) fn with_spare(options: &NodeOptions) -> NodeOptions {
-    NodeOptions { slots: options.slots + 1, ..*options }
+    NodeOptions { slots: options.slots + 1 + MAX_NODES, ..*options }
 }
 
 impl Slots {
@@ -56,6 +56,11 @@ impl Slots {
     /// The slot for a moment's use.
     pub(super) fn spare(&self) -> Slot {
         self.spare
+    }
+
+    /// The slot for the inode that is being copied to a node, on any node.
+    pub(super) fn copied_to(&self, target: NodeIndex) -> Slot {
+        Slot(self.spare.0 + 1 + u32::from(target.0))
     }
 
     /// All that is open but the root.

@@ -68,7 +68,7 @@ impl Cluster {
         let (copies, clid): (NodeSet, Uuid) = (electorate.current.nodes, root.meta.pfs_clid);
         for (index, member) in self.members() {
             let is_copy = copies.contains(index);
-            member.state.set(if is_copy { MemberState::InSync } else { MemberState::Aside(State::Apart) });
+            member.set_state(if is_copy { MemberState::InSync } else { MemberState::Aside(State::Apart) });
         }
         let tid = root.modify_tid.max(root.meta.pfs_lsnap_tid());
         let epoch = founding(clid);

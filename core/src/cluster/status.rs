@@ -100,7 +100,7 @@ impl Cluster {
                 node,
                 fsid: member.fsid.get(),
                 role: member.role.get(),
-                state: member.state.get(),
+                state: member.state(),
                 has_left: has_left && !member.is_in_sync(),
                 is_distrusted,
                 version: record.as_ref().map(|record| record.version.content()),

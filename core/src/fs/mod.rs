@@ -41,7 +41,7 @@ pub use writing::TimeSource;
 
 use core::cell::RefCell;
 
-use crate::cluster::{Cluster, Growth, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
+use crate::cluster::{Cluster, Growth, MAX_NODES, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
 use crate::io::Disk;
 use crate::media::Inum;
 use crate::media::compression::Decompressor;
@@ -104,8 +104,10 @@ pub struct FileSystem {
     files: FileCache,
     decompressor: RefCell<Decompressor>,
     gate: Gate,
-    /// One node at a time is brought in step.
-    resyncs: Gate,
+    /// Who brings a node in step is a reader, who changes the members a writer: who goes isn't copied to any more.
+    membership: Gate,
+    /// Each node is brought in step by one task at a time.
+    resyncs: [Gate; MAX_NODES],
     read_ahead_bytes: u64,
     /// None when nothing may be changed.
     writing: Option<Writing>,
@@ -162,7 +164,8 @@ impl FileSystem {
             pfs,
             root,
             gate: Gate::default(),
-            resyncs: Gate::default(),
+            membership: Gate::default(),
+            resyncs: Default::default(),
             read_ahead_bytes: options.read_ahead_bytes(),
             writing: None,
             heap,

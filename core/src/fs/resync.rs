@@ -1,11 +1,13 @@
 //! Looking after the nodes of the cluster while the file system is mounted.
 
+use core::cell::RefCell;
+
 use super::gate::Changing;
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError};
 use crate::cluster::{
-    Change, ClusterStatus, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs, NodeIndex,
-    OpenError, ReturnError, ScrubCounts,
+    Answers, Change, ClusterStatus, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs,
+    NodeIndex, OpenError, ReturnError, ScrubCounts, join_all,
 };
 use crate::io::Disk;
 use crate::media::Uuid;
@@ -65,7 +67,11 @@ impl FileSystem {
         node: NodeIndex,
         show: &mut dyn FnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, Error> {
-        let _only = self.resyncs.change().await;
+        let _members = self.membership.read().await;
+        let _only = match self.resyncs.get(usize::from(node.0)) {
+            Some(resyncs) => resyncs.change().await,
+            None => return Ok(ResyncCounts::default()),
+        };
         let mut sum = ResyncCounts::default();
         for _ in 0..MOST_ROUNDS_AHEAD {
             let until = {
@@ -105,6 +111,22 @@ impl FileSystem {
         Ok(sum + last)
     }
 
+    /// Brings all nodes in step that are behind, at the same time; what each came to.
+    pub async fn resync_all(
+        &self,
+        show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
+    ) -> Result<Answers<Result<ResyncCounts, Error>>, Error> {
+        let show = &RefCell::new(show);
+        let resync = |node| {
+            let one = async move {
+                let mut show_one = |counts: &ResyncCounts| (show.borrow_mut())(node, counts);
+                self.resync_showing(node, &mut show_one).await
+            };
+            (node, one)
+        };
+        Ok(join_all(self.heap, self.nodes_behind().map(resync)).await?)
+    }
+
     /// A turn at which all that was done is on the disks of the nodes in sync, committed if enough are left for that.
     async fn nothing_left_behind(&self) -> Result<Changing<'_>, Error> {
         let changing = self.settled().await?;
@@ -140,8 +162,7 @@ impl FileSystem {
 
     /// Changes who the members are, or what one of them is. Changes of files wait meanwhile.
     pub async fn change_members(&self, change: Change) -> Result<(), Error> {
-        // Who goes isn't copied to any more.
-        let _only = self.resyncs.change().await;
+        let _alone = self.membership.change().await;
         let _changing = self.changing().await?;
         self.sync_inside().await?;
         Ok(self.cluster.change_members(change).await?)

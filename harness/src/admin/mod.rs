@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{Change, NodeIndex};
-use hammer2_core::fs::FileSystem;
+use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,7 @@ impl Site<'_> {
             Order::Replace { old, images } => self.replace(old, images, show).await?,
             Order::Remove(member) => self.change(Change::Remove(self.member(member)?)).await?,
             Order::Promote(member) => self.change(Change::Promote(self.member(member)?)).await?,
-            Order::Resync => return Ok(Done::Resynced(self.resync(show).await)),
+            Order::Resync => return Ok(Done::Resynced(self.resync(show).await?)),
             Order::Scrub => return Ok(Done::Scrubbed(fs.scrub().await.map_err(Refused::failed)?.into())),
         }
         Ok(Done::Changed)
@@ -110,14 +110,13 @@ impl Site<'_> {
         self.fs.change_members(change).await.map_err(Refused::failed)
     }
 
-    async fn resync(&self, show: &mut dyn FnMut(NodeIndex, &ResyncCounts)) -> Vec<Resynced> {
-        let mut all = Vec::new();
-        for node in self.fs.nodes_behind().collect::<Vec<_>>() {
-            let copied = self.fs.resync_showing(node, &mut |counts| show(node, counts)).await;
-            let copied = copied.map(Copied::from).map_err(|error| error.to_string());
-            all.push(Resynced { node: node.0, copied });
-        }
-        all
+    async fn resync(&self, show: &mut dyn FnMut(NodeIndex, &ResyncCounts)) -> Result<Vec<Resynced>, Refused> {
+        let all = self.fs.resync_all(show).await.map_err(Refused::failed)?;
+        let resynced = |(node, copied): (NodeIndex, Result<ResyncCounts, _>)| Resynced {
+            node: node.0,
+            copied: copied.map(Copied::from).map_err(|error: Error| error.to_string()),
+        };
+        Ok(all.into_iter().map(resynced).collect())
     }
 }
 

@@ -1,10 +1,14 @@
 //! The nodes of a mounted cluster: those that leave are told of, and brought back by the mount itself.
 //!
 //! A node that left is looked at again after a while, and later and later when that doesn't help: its disk may be gone for good,
-//! and resetting a device that hangs takes its time. A node that is behind is brought in step at once.
+//! and resetting a device that hangs takes its time. A node that is behind is brought in step at once, beside others.
 
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{Health, MemberState, MemberStatus, NodeIndex};
@@ -27,6 +31,8 @@ const MOST_BETWEEN_LOOKS: Duration = Duration::from_secs(300);
 struct Watched {
     node: NodeIndex,
     state: MemberState,
+    /// It is being brought back.
+    is_returning: bool,
     /// Why it could not be brought back, as it was told.
     told: Option<String>,
     next_look: Instant,
@@ -48,11 +54,13 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
         node: member.node,
         // Who isn't in sync at the beginning is told of like one that leaves.
         state: MemberState::InSync,
+        is_returning: false,
         told: None,
         next_look: clock.now(),
         between_looks: FIRST_LOOK_AFTER,
     };
     let mut nodes = Vec::new();
+    let mut returning = FuturesUnordered::new();
     let mut had_quorum = true;
     loop {
         let has_quorum = server.fs.has_quorum();
@@ -67,13 +75,41 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
         for watched in &mut nodes {
             watched.notice(server, clock);
             let repairs = repairs && !server.administration.busy.get();
-            if repairs && clock.now() >= watched.next_look {
-                let _begun = under_way.begin();
-                watched.bring_back(server, clock).await;
+            if repairs && watched.is_due(clock) {
+                watched.is_returning = true;
+                returning.push(bring_back(server, under_way, watched.node, watched.state));
             }
         }
-        clock.sleep(NOTICED_EVERY).await;
+        let sleep = pin!(clock.sleep(NOTICED_EVERY));
+        if returning.is_empty() {
+            sleep.await;
+        } else if let Either::Right((Some((node, outcome)), _)) = select(sleep, returning.next()).await
+            && let Some(watched) = nodes.iter_mut().find(|watched| watched.node == node)
+        {
+            watched.returned(server, clock, outcome);
+        }
     }
+}
+
+/// Brings a node in step if it can be; what came of it.
+async fn bring_back(
+    server: &Server,
+    under_way: &UnderWay,
+    node: NodeIndex,
+    state: MemberState,
+) -> (NodeIndex, Result<ResyncCounts, String>) {
+    let _begun = under_way.begin();
+    (node, try_to_bring_back(server, node, state).await)
+}
+
+async fn try_to_bring_back(server: &Server, node: NodeIndex, state: MemberState) -> Result<ResyncCounts, String> {
+    if matches!(state, MemberState::Ejected(_)) {
+        server.fs.look_again(node).await.map_err(|error| error.to_string())?;
+    }
+    if !server.fs.nodes_behind().any(|behind| behind == node) {
+        return Ok(ResyncCounts::default());
+    }
+    server.fs.resync(node).await.map_err(|error| error.to_string())
 }
 
 impl Watched {
@@ -102,12 +138,15 @@ impl Watched {
         }
     }
 
-    /// Brings a node in step that can be.
-    async fn bring_back(&mut self, server: &Server, clock: &HostClock) {
-        if !matches!(self.state, MemberState::Ejected(_) | MemberState::Behind(_)) {
-            return;
-        }
-        let outcome = self.try_to_bring_back(server).await;
+    /// True when it is time to bring it back.
+    fn is_due(&self, clock: &HostClock) -> bool {
+        let is_away = matches!(self.state, MemberState::Ejected(_) | MemberState::Behind(_));
+        is_away && !self.is_returning && clock.now() >= self.next_look
+    }
+
+    /// It was brought in step, or not.
+    fn returned(&mut self, server: &Server, clock: &HostClock, outcome: Result<ResyncCounts, String>) {
+        self.is_returning = false;
         self.state = self.state_now(&server.fs);
         let trouble = match outcome {
             Ok(counts) if self.state == MemberState::InSync => {
@@ -139,16 +178,6 @@ impl Watched {
         }
         self.next_look = clock.now().after(self.between_looks);
         self.between_looks = (2 * self.between_looks).min(MOST_BETWEEN_LOOKS);
-    }
-
-    async fn try_to_bring_back(&self, server: &Server) -> Result<ResyncCounts, String> {
-        if matches!(self.state, MemberState::Ejected(_)) {
-            server.fs.look_again(self.node).await.map_err(|error| error.to_string())?;
-        }
-        if !server.fs.nodes_behind().any(|node| node == self.node) {
-            return Ok(ResyncCounts::default());
-        }
-        server.fs.resync(self.node).await.map_err(|error| error.to_string())
     }
 }
 

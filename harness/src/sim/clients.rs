@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use futures_util::future::join_all;
 use hammer2_core::cluster::{EntryBatch, NodeIndex};
 use hammer2_core::fs::{Cookie, Error, FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum};
@@ -234,15 +235,10 @@ impl Session<'_> {
         done
     }
 
-    /// Brings all nodes in step that are behind.
+    /// Brings all nodes in step that are behind, at the same time.
     pub(super) async fn resync_all(&self) {
         let behind: Vec<NodeIndex> = self.fs.nodes_behind().collect();
-        for node in behind {
-            if self.is_over.get() {
-                return;
-            }
-            self.resync(node).await;
-        }
+        join_all(behind.into_iter().map(|node| self.resync(node))).await;
     }
 
     pub(super) async fn resync(&self, node: NodeIndex) {

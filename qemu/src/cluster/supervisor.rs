@@ -32,17 +32,17 @@ pub(super) async fn watch(platform: &Platform, fs: &FileSystem) {
         for number in 0..fs.member_statuses().count() {
             let Some(member) = fs.member_statuses().nth(number) else { break };
             match member.state {
-                MemberState::Behind(_) => bring_back(fs, member.node).await.unwrap_or_else(|error| {
-                    println!("cluster: node {number} isn't in step: {error}");
-                }),
                 MemberState::Ejected(_) | MemberState::Aside(_) if member.state != seen[number] => {
                     due[number] = platform.timer.now().after(TRY_AGAIN);
                 }
                 MemberState::Ejected(_) | MemberState::Aside(_) => {
                     look_again(platform, fs, member.node, &mut due[number]).await;
                 }
-                MemberState::InSync => {}
+                MemberState::InSync | MemberState::Behind(_) => {}
             }
+        }
+        if let Err(error) = bring_back_all(fs).await {
+            println!("cluster: not all nodes are in step: {error}");
         }
         let mut changed = false;
         for (seen, member) in seen.iter_mut().zip(fs.member_statuses()) {
@@ -68,19 +68,17 @@ async fn look_again(platform: &Platform, fs: &FileSystem, node: NodeIndex, due: 
     *due = platform.timer.now().after(TRY_AGAIN);
 }
 
-async fn bring_back(fs: &FileSystem, node: NodeIndex) -> Result<(), Error> {
-    let counts = fs.resync(node).await?;
-    println!(
-        "cluster: node {} is in step again: {} elements compared, {} copied, {} removed",
-        node.0, counts.compared, counts.copied, counts.removed
-    );
-    Ok(())
-}
-
 /// Brings all nodes in step that are behind.
 pub(super) async fn bring_back_all(fs: &FileSystem) -> Result<(), Error> {
-    while let Some(node) = fs.nodes_behind().next() {
-        bring_back(fs, node).await?;
+    let mut done = Ok(());
+    for (node, resynced) in fs.resync_all(&mut |_, _| {}).await? {
+        match resynced {
+            Ok(counts) => println!(
+                "cluster: node {} is in step again: {} elements compared, {} copied, {} removed",
+                node.0, counts.compared, counts.copied, counts.removed
+            ),
+            Err(error) => done = Err(error),
+        }
     }
-    Ok(())
+    done
 }

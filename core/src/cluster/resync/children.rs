@@ -171,8 +171,9 @@ impl Cluster {
 
     async fn other_copy(&self, copying: Copying, file: Inum, key: Key) -> Option<StoredBlock> {
         let others = self.read_order().filter(|other| *other != copying.source && *other != copying.target);
+        let slot = self.slots.copied_to(copying.target);
         for other in others {
-            if let Some((_, block)) = self.stored_block(other, file, key).await {
+            if let Some((_, block)) = self.stored_block(other, file, key, slot).await {
                 return Some(block);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::children::{Pair, ResyncCounts};
 use super::{Copying, ResyncError};
-use crate::cluster::{Cluster, Command, InodeRecord, Modification, Reply, Slot};
+use crate::cluster::{Cluster, Command, Ejection, InodeRecord, MemberState, Modification, Reply, Slot};
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{BlockKind, BlockName, Corruption, DataOff, Inode, Inum, Key, ModifyTid};
 use crate::node::{FileBlock, Leaf, Node, NodeError, NodeFault};
@@ -23,6 +23,7 @@ impl Cluster {
         let since = copying.debt.since.max(copying.debt.ahead);
         self.merge_children(copying, pair, since, &mut counts, async |wanted, found, counts| {
             pause(counts).await;
+            self.check_source(copying)?;
             match (wanted, found) {
                 (Some(wanted), found) => self.copy_inode(copying, pair, wanted, found, counts).await,
                 (None, Some(extra)) => self.drop_inode(copying, pair, extra.span.first, counts).await,
@@ -34,6 +35,16 @@ impl Cluster {
         let write = Modification::WriteInode { slot: root, meta: &record.meta, content: None };
         target.replicate(pair.tid, pair.tid, write).await.map_err(ResyncError::target)?;
         Ok(counts)
+    }
+
+    /// Fails if the source has left meanwhile, even if it is back.
+    fn check_source(&self, copying: Copying) -> Result<(), ResyncError> {
+        let source = self.member(copying.source);
+        let why = match source.state() {
+            MemberState::Ejected(why) => why,
+            _ => Ejection::Dissent,
+        };
+        if source.departures() == copying.departures { Ok(()) } else { Err(ResyncError::Source(why)) }
     }
 
     /// Makes one inode on the target what it is on the source.
@@ -50,7 +61,7 @@ impl Cluster {
             return Ok(());
         }
         let (source, target) = (&self.member(copying.source).node, &self.member(copying.target).node);
-        let slot = self.slots.spare();
+        let slot = self.slots.copied_to(copying.target);
         let inum = Inum(wanted.span.first.0);
         let record = open(source, root.slot, inum, slot).await.map_err(ResyncError::source)?;
         let Some(record) = record else { return Ok(()) };

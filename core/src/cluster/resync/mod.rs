@@ -23,6 +23,8 @@ use crate::node::NodeError;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copying {
     pub(super) source: NodeIndex,
+    /// How often the source had left when the copy began. Once it has left again, nothing is known of what it holds.
+    pub(super) departures: u32,
     pub(super) target: NodeIndex,
     /// What the target has.
     pub(super) debt: Debt,

@@ -2,6 +2,7 @@
 
 use super::{Copying, ResyncCounts, ResyncError};
 use crate::cluster::member::MemberState;
+use crate::cluster::vote::NodeSet;
 use crate::cluster::{
     Cluster, Command, Debt, Ejection, Ingredient, MAX_NODES, Modification, NodeFault, NodeIndex, OpError,
 };
@@ -14,7 +15,7 @@ impl Cluster {
     /// The nodes that have the PFS in another version than the cluster's.
     pub fn behind(&self) -> impl Iterator<Item = NodeIndex> {
         let behind = |state| matches!(state, MemberState::Behind(_));
-        self.members().filter(move |(_, member)| behind(member.state.get())).map(|(index, _)| index)
+        self.members().filter(move |(_, member)| behind(member.state())).map(|(index, _)| index)
     }
 
     /// Brings a node in step with the others and commits that: from then on it takes part. Nothing may change meanwhile, but
@@ -55,11 +56,11 @@ impl Cluster {
         pause: &mut impl AsyncFnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, ResyncError> {
         let member = self.member(target);
-        let MemberState::Behind(debt) = member.state.get() else { return Ok(ResyncCounts::default()) };
+        let MemberState::Behind(debt) = member.state() else { return Ok(ResyncCounts::default()) };
         let mut unreadable: heapless::Vec<(NodeIndex, Ejection), MAX_NODES> = heapless::Vec::new();
         let counts = self.copy_from_any(target, debt, None, &mut unreadable, pause).await?;
         self.name_all(target).await.map_err(|error| ResyncError::Target(Ejection::of(error)))?;
-        member.state.set(MemberState::InSync);
+        member.set_state(MemberState::InSync);
         // Not before: the target may be needed in their place.
         unreadable.iter().for_each(|(source, why)| self.eject(*source, *why));
         Ok(counts)
@@ -81,10 +82,10 @@ impl Cluster {
         pause: &mut impl AsyncFnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, ResyncError> {
         let member = self.member(target);
-        let MemberState::Behind(debt) = member.state.get() else { return Ok(ResyncCounts::default()) };
+        let MemberState::Behind(debt) = member.state() else { return Ok(ResyncCounts::default()) };
         // Sources that can't be read are found out by the last round.
         let counts = self.copy_from_any(target, debt, Some(until), &mut heapless::Vec::new(), pause).await?;
-        member.state.set(MemberState::Behind(Debt { ahead: until, ..debt }));
+        member.set_state(MemberState::Behind(Debt { ahead: until, ..debt }));
         if !self.has(Ingredient::Workroot) {
             self.commit_copy(target).await.map_err(ResyncError::Target)?;
         }
@@ -109,16 +110,25 @@ impl Cluster {
         let member = self.member(target);
         let mut copied = Err(self.no_quorum().into());
         // Whatever ends the copy before its end: what the target has then, nobody knows. None of it is in a commit.
-        member.state.set(MemberState::Behind(Debt::EVERYTHING));
-        for source in self.in_sync().iter() {
-            copied = self.copy_from(Copying { source, target, debt, until }, pause).await;
-            let Err(ResyncError::Source(why @ Ejection::Fault(_))) = copied else { break };
-            // There are no more sources than nodes.
-            let _ = unreadable.push((source, why));
+        member.set_state(MemberState::Behind(Debt::EVERYTHING));
+        let mut tried = NodeSet::EMPTY;
+        while let Some(source) = self.in_sync().difference(tried).first() {
+            let departures = self.member(source).departures();
+            copied = self.copy_from(Copying { source, departures, target, debt, until }, pause).await;
+            match copied {
+                // Others are asked, and it too if it is back.
+                Err(ResyncError::Source(_)) if self.member(source).departures() != departures => {}
+                Err(ResyncError::Source(why @ Ejection::Fault(_))) => {
+                    // There are no more sources than nodes.
+                    let _ = unreadable.push((source, why));
+                    tried.insert(source);
+                }
+                _ => break,
+            }
             debt = Debt::EVERYTHING;
         }
         if let Err(ResyncError::Target(why)) = copied {
-            member.state.set(MemberState::Ejected(why));
+            member.set_state(MemberState::Ejected(why));
         }
         copied
     }

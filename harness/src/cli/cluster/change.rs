@@ -77,9 +77,8 @@ impl Force {
         let images = session.run(session.images(target, Access::Read))?;
         let node = images.node(&Name::new(member))?;
         session.change_members(target, Some(Mount::Forced(node)), async |fs, _| {
-            let behind: Vec<_> = fs.nodes_behind().collect();
-            for node in behind {
-                fs.resync(node).await.map_err(Failure::failed)?;
+            for (_, resynced) in fs.resync_all(&mut |_, _| {}).await.map_err(Failure::failed)? {
+                resynced.map_err(Failure::failed)?;
             }
             Ok(Outcome::Good)
         })
