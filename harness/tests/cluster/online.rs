@@ -214,3 +214,24 @@ fn a_source_that_is_copied_to_meanwhile_is_no_source() {
     members.resync(&all);
     members.expect_alike(&all);
 }
+
+#[test]
+fn a_source_that_hangs_is_asked_no_further() {
+    let members = of_three();
+    let with_one_file = async |fs: &FileSystem| {
+        let file = fs.create(Inum::PFS_ROOT, b"large", &NewFile::new(FileKind::Regular, 0o600)).await?;
+        fs.write(file, 0, &noise(6 << 20)).await
+    };
+    members.change_on(&[0, 1], with_one_file).unwrap().unwrap();
+    members
+        .change_on(&[0, 1, 2], async |fs| {
+            // In the middle of the file.
+            let hangs = Fault::always(Operations::READ, Effect::Hang);
+            members.plans[0].add(Fault { skip: 30, ..hangs }).unwrap();
+            fs.resync(NodeIndex(2)).await.unwrap();
+            assert!((1..10).contains(&members.plans[0].struck()), "{} reads hung", members.plans[0].struck());
+        })
+        .unwrap();
+    members.plans[0].clear();
+    members.expect_alike(&[1, 2]);
+}

@@ -5,7 +5,7 @@ use super::{Copying, ResyncError};
 use crate::cluster::{Cluster, Command, Modification, Reply, Slot, StoredBlock};
 use crate::media::blockref::BlockKind;
 use crate::media::{Dirent, Inum, Key, KeyRange, ModifyTid};
-use crate::node::{Element, EntryBatch, FileBlock, GivenBlock, Leaf, Node};
+use crate::node::{Element, EntryBatch, FileBlock, GivenBlock, Leaf, Node, NodeError};
 
 /// What a copy came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,6 +160,8 @@ impl Cluster {
                 StoredBlock { buffer, methods: leaf.methods, check: leaf.check }
             }
             Ok(_) => return Ok(()),
+            // Each block would take as long.
+            Err(error @ NodeError::Fault(fault)) if fault.is_timeout() => return Err(ResyncError::source(error)),
             // One bad copy is no reason to leave the target without it.
             Err(error) => self.other_copy(copying, pair.inum, key).await.ok_or(ResyncError::source(error))?,
         };
@@ -183,12 +185,12 @@ impl Cluster {
     async fn copy_entry(&self, copying: Copying, pair: Pair, leaf: Leaf) -> Result<(), ResyncError> {
         let key = leaf.span.first;
         let source = &self.member(copying.source).node;
-        let no_memory = |_| ResyncError::source(crate::node::NodeError::NoMemory);
+        let no_memory = |_| ResyncError::source(NodeError::NoMemory);
         let mut batch = EntryBatch::new(self.heap, 0).map_err(no_memory)?;
         let scan = Command::Scan { directory: pair.slot, range: KeyRange::only(key), batch: &mut batch };
         source.execute(scan).await.map_err(ResyncError::source)?;
         if let Some(fault) = batch.damaged() {
-            return Err(ResyncError::source(crate::node::NodeError::Fault(fault)));
+            return Err(ResyncError::source(NodeError::Fault(fault)));
         }
         let Some(found) = batch.iter().next() else { return Ok(()) };
         let entry = Dirent { inum: found.inum, name_len: found.name.len(), kind: found.kind };
