@@ -81,7 +81,7 @@ impl Cluster {
 }
 
 /// The first PFS of a node with a key of `range`, and the keys after it.
-async fn next_pfs(node: &Node, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, NodeError> {
+pub(super) async fn next_pfs(node: &Node, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, NodeError> {
     match node.execute(Command::NextPfs { range }).await? {
         Reply::Inode(root) => Ok(Some((Pfs::of(root), range.above(root.key)))),
         _ => Ok(None),

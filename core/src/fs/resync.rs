@@ -4,7 +4,7 @@ use core::cell::RefCell;
 
 use super::gate::Changing;
 use super::{Error, FileSystem};
-use crate::cluster::resync::{ResyncCounts, ResyncError};
+use crate::cluster::resync::{ResyncCounts, ResyncError, Room};
 use crate::cluster::{
     Answers, Change, ClusterStatus, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs,
     NodeIndex, OpenError, ReturnError, ScrubCounts, join_all,
@@ -56,7 +56,8 @@ impl FileSystem {
     }
 
     /// Brings a node in step with the others. Changes go on but for the last round, which copies what changed lately. While
-    /// there is no quorum, the node executes what the others have, and the answer is still that error if it isn't enough.
+    /// there is no quorum, the node executes what the others have, and the answer is still that error if it isn't enough. A node
+    /// that is too full does without its oldest snapshots, if the others have them.
     pub async fn resync(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
         self.resync_showing(node, &mut |_| {}).await
     }
@@ -72,6 +73,24 @@ impl FileSystem {
             Some(resyncs) => resyncs.change().await,
             None => return Ok(ResyncCounts::default()),
         };
+        let (mut is_first, mut removed) = (true, 0);
+        loop {
+            let copied = self.copy_all(node, show).await;
+            if !self.cluster.is_full(node) {
+                return copied.map(|counts| ResyncCounts { snapshots: removed, ..counts });
+            }
+            let _reading = self.gate.read().await;
+            match self.cluster.make_room(node, is_first).await? {
+                Room::None => return copied,
+                Room::Freed => {}
+                Room::Snapshot => removed += 1,
+            }
+            is_first = false;
+        }
+    }
+
+    /// Brings a node in step, if it has room for it.
+    async fn copy_all(&self, node: NodeIndex, show: &mut dyn FnMut(&ResyncCounts)) -> Result<ResyncCounts, Error> {
         let mut sum = ResyncCounts::default();
         for _ in 0..MOST_ROUNDS_AHEAD {
             let until = {

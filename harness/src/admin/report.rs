@@ -33,18 +33,21 @@ pub struct Copied {
     pub(crate) copied: u64,
     removed: u64,
     pub(crate) bytes: u64,
+    /// Snapshots that went to make room.
+    snapshots: u64,
 }
 
 impl From<ResyncCounts> for Copied {
-    fn from(ResyncCounts { compared, copied, removed, bytes }: ResyncCounts) -> Self {
-        Self { compared, copied, removed, bytes }
+    fn from(ResyncCounts { compared, copied, removed, bytes, snapshots }: ResyncCounts) -> Self {
+        Self { compared, copied, removed, bytes, snapshots }
     }
 }
 
 impl Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { compared, copied, removed, bytes } = self;
-        write!(f, "{compared} elements compared, {copied} copied, {removed} removed, {bytes} bytes of content")
+        let Self { compared, copied, removed, bytes, snapshots } = self;
+        write!(f, "{compared} elements compared, {copied} copied, {removed} removed, {bytes} bytes of content")?;
+        if *snapshots > 0 { write!(f, "; it was full: {snapshots} old snapshots went") } else { Ok(()) }
     }
 }
 

@@ -18,6 +18,7 @@ use hammer2_core::io::{Clock, Instant};
 use super::counters::add;
 use super::server::Server;
 use super::under_way::UnderWay;
+use crate::admin::Copied;
 use crate::clock::HostClock;
 
 /// How soon it is told that a node left.
@@ -151,10 +152,7 @@ impl Watched {
         let trouble = match outcome {
             Ok(counts) if self.state == MemberState::InSync => {
                 add(&server.counters.nodes_back, 1);
-                server.complain(&format_args!(
-                    "node {} is in sync again: {} elements copied, {} bytes of content",
-                    self.node.0, counts.copied, counts.bytes
-                ));
+                server.complain(&format_args!("node {} is in sync again: {}", self.node.0, Copied::from(counts)));
                 self.told = None;
                 return;
             }

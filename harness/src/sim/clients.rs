@@ -242,6 +242,7 @@ impl Session<'_> {
     }
 
     pub(super) async fn resync(&self, node: NodeIndex) {
+        self.world.may_lose_snapshots(node);
         match self.committed(self.fs.resync(node)).await {
             Ok(_) => self.world.tally.borrow_mut().verdict("resynced"),
             Err(error) => {

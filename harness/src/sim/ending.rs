@@ -48,6 +48,7 @@ impl World {
             }
             let behind: Vec<_> = fs.nodes_behind().collect();
             for node in behind {
+                self.may_lose_snapshots(node);
                 match fs.resync(node).await {
                     Err(_) if self.is_tight() => self.tally.borrow_mut().verdict("no-space-to-resync"),
                     done => {

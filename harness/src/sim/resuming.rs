@@ -77,6 +77,7 @@ impl Session<'_> {
             log::info!("node {}: {again:?}", node.0);
         }
         if self.fs.nodes_behind().any(|behind| behind == node) {
+            self.world.may_lose_snapshots(node);
             let copied = self.fs.resync(node).await;
             log::info!("node {}: {copied:?}", node.0);
         }

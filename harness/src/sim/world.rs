@@ -192,6 +192,13 @@ impl World {
         self.groups.iter().for_each(|group| group.snapshots.lost_by(disk));
     }
 
+    /// A node is to be brought in step: without room for that it does without its oldest snapshots.
+    pub(super) fn may_lose_snapshots(&self, node: NodeIndex) {
+        if let (true, Some(disk)) = (self.is_tight(), self.disk_of(node.0.into())) {
+            self.snapshots_lost_by(disk);
+        }
+    }
+
     /// True for a soft member.
     pub(super) fn is_soft(&self, disk: usize) -> bool {
         self.groups.iter().any(|group| group.is_alone && group.part(disk).is_some())

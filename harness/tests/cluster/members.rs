@@ -91,7 +91,12 @@ impl Members {
 
     /// Adds a disk with a new filesystem.
     pub(crate) fn add(&mut self, seed: u8) {
-        self.add_disk(MemoryDisk::new(HEAP, DISK_BYTES));
+        self.add_of(DISK_BYTES, seed);
+    }
+
+    /// Adds a disk of so many bytes with a new filesystem.
+    pub(crate) fn add_of(&mut self, bytes: u64, seed: u8) {
+        self.add_disk(MemoryDisk::new(HEAP, bytes));
         let disks = self.node(self.disks.len() - 1);
         let references: Vec<&Disk> = disks.iter().collect();
         let mut next = seed;

@@ -1,9 +1,10 @@
 //! Snapshots of clusters: read at once, written as clusters of their own.
 
-use hammer2_core::cluster::{NewPfs, NodeIndex};
-use hammer2_core::media::Uuid;
+use hammer2_core::cluster::{Ejection, NewPfs, NodeIndex, PfsOutcome};
+use hammer2_core::fs::{Error, FileSystem, NewFile};
+use hammer2_core::media::{FileKind, Inum, Uuid};
 
-use super::members::{LABEL, Members, fill};
+use super::members::{LABEL, Members, fill, noise};
 
 const SNAPSHOT: &[u8] = b"SNAPSHOT";
 
@@ -40,4 +41,91 @@ fn a_snapshot_is_written_by_a_quorum_and_its_origin_stays() {
     assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 8);
     members.label.set(LABEL);
     assert_eq!(members.expect_alike(&[0, 1, 2]), origin);
+}
+
+/// Labels of snapshots, the oldest first.
+const SERIES: [&[u8]; 3] = [b"OLDEST", b"OLDER", b"NEWEST"];
+const LARGE_BYTES: usize = 24 << 20;
+
+/// Writes the large file anew; nothing of what it was is shared.
+async fn overwrite(fs: &FileSystem, generation: u8) -> Result<(), Error> {
+    let file = match fs.lookup(Inum::PFS_ROOT, b"large").await {
+        Err(Error::NotFound) => fs.create(Inum::PFS_ROOT, b"large", &NewFile::new(FileKind::Regular, 0o600)).await?,
+        found => found?,
+    };
+    let content: Vec<u8> = noise(LARGE_BYTES).iter().map(|byte| byte ^ generation).collect();
+    fs.write(file, 0, &content).await
+}
+
+/// Three masters, the last of them on a disk that has just room for as many generations of the file as there are snapshots.
+fn with_a_small_disk() -> Members {
+    let mut members = Members::formatted(2);
+    members.add_of(112 << 20, 2);
+    members.create();
+    let snapshots = async |fs: &FileSystem| {
+        for (label, generation) in SERIES.iter().zip(1..) {
+            overwrite(fs, generation).await?;
+            let new = NewPfs { label, clid: Uuid([generation; 16]), ..members.new_pfs() };
+            fs.snapshot(&new).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    members.change_on(&[0, 1, 2], snapshots).unwrap().unwrap();
+    members
+}
+
+/// Who has a snapshot and can read it alone.
+fn holders(members: &Members, label: &'static [u8]) -> Vec<usize> {
+    members.label.set(label);
+    let holders = (0..3).filter(|disk| members.run(members.mount(&[*disk])).is_ok()).collect();
+    members.label.set(LABEL);
+    holders
+}
+
+#[test]
+fn a_full_node_does_without_its_oldest_snapshot() {
+    let members = with_a_small_disk();
+    members.change_on(&[0, 1], async |fs| overwrite(fs, 4).await).unwrap().unwrap();
+    let counts = members.resync(&[0, 1, 2]);
+    assert_eq!(counts.snapshots, 1);
+    members.expect_alike(&[0, 1, 2]);
+    assert_eq!(SERIES.map(|label| holders(&members, label)), [vec![0, 1], vec![0, 1, 2], vec![0, 1, 2]]);
+    members.label.set(SERIES[0]);
+    assert_eq!(members.expect_alike(&[0, 1]).len(), 2);
+}
+
+#[test]
+fn snapshots_that_others_lack_stay() {
+    let members = with_a_small_disk();
+    // One of the others has none: two of three are needed to have them.
+    for label in SERIES {
+        let deleted = members.run(async {
+            let cluster = members.open(&[1]).await;
+            cluster.delete_pfs(label).await
+        });
+        assert_eq!(deleted, Ok(PfsOutcome::Done));
+    }
+    members.change_on(&[0, 1], async |fs| overwrite(fs, 4).await).unwrap().unwrap();
+    let resynced = members.change_on(&[0, 1, 2], async |fs| fs.resync(NodeIndex(2)).await).unwrap();
+    assert_eq!(resynced, Err(Error::Resync(Ejection::NoSpace)));
+    assert_eq!(SERIES.map(|label| holders(&members, label)), [(); 3].map(|()| vec![0, 2]));
+}
+
+#[test]
+fn what_nothing_leads_to_goes_before_any_snapshot() {
+    let mut members = Members::formatted(2);
+    members.add_of(112 << 20, 2);
+    members.create();
+    let new = || NewPfs { label: SERIES[0], clid: Uuid([9; 16]), ..members.new_pfs() };
+    let fill_up = async |fs: &FileSystem| {
+        fs.snapshot(&new()).await?;
+        overwrite(fs, 1).await?;
+        overwrite(fs, 2).await?;
+        overwrite(fs, 3).await
+    };
+    members.change_on(&[0, 1, 2], fill_up).unwrap().unwrap();
+    members.change_on(&[0, 1], async |fs| overwrite(fs, 4).await).unwrap().unwrap();
+    assert_eq!(members.resync(&[0, 1, 2]).snapshots, 0);
+    assert_eq!(holders(&members, SERIES[0]), [0, 1, 2]);
+    members.expect_alike(&[0, 1, 2]);
 }

@@ -18,6 +18,8 @@ pub struct ResyncCounts {
     pub removed: u64,
     /// Bytes of file blocks written.
     pub bytes: u64,
+    /// Snapshots the target had to do without, to have room.
+    pub snapshots: u64,
 }
 
 /// An inode open on both sides under one slot.
@@ -38,6 +40,7 @@ impl core::ops::Add for ResyncCounts {
             copied: self.copied + other.copied,
             removed: self.removed + other.removed,
             bytes: self.bytes + other.bytes,
+            snapshots: self.snapshots + other.snapshots,
         }
     }
 }

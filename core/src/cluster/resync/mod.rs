@@ -10,10 +10,12 @@
 mod children;
 mod inodes;
 mod listing;
+mod room;
 mod task;
 
 pub use children::ResyncCounts;
 pub(super) use listing::Listing;
+pub use room::Room;
 
 use super::{Debt, Ejection, NodeIndex, OpError};
 use crate::media::ModifyTid;

@@ -1,0 +1,111 @@
+//! Making room on a node that is too full for what it lacks (spec/cluster.md 3, "ENOSPC on one node").
+//!
+//! What nothing leads to any more is freed first. If that isn't enough, the oldest snapshot goes that is there as often as it
+//! must be: a quorum of its nodes, all in step, have it too, it is none that was written to, and a newer one stays.
+
+use super::{Debt, ResyncError};
+use crate::cluster::member::MemberState;
+use crate::cluster::pfs::{find_pfs, next_pfs};
+use crate::cluster::{Cluster, Command, Ejection, Modification, NodeIndex, Pfs, PfsSelector};
+use crate::media::{KeyRange, PfsSubkind, Uuid};
+use crate::node::{BulkfreeOptions, Node, NodeError};
+
+/// Passes of bulkfree until what nothing leads to is free: the first only notes it.
+const PASSES: usize = 2;
+
+/// What was done to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Nothing can be done.
+    None,
+    /// What nothing led to was freed.
+    Freed,
+    /// A snapshot was removed.
+    Snapshot,
+}
+
+impl Cluster {
+    /// True for a node that left because it is full.
+    pub fn is_full(&self, node: NodeIndex) -> bool {
+        self.member(node).state() == MemberState::Ejected(Ejection::NoSpace)
+    }
+
+    /// Makes room on a full node, which then is behind: the first time without removing anything, if that helps. The others'
+    /// PFSs must not change meanwhile.
+    pub async fn make_room(&self, target: NodeIndex, is_first: bool) -> Result<Room, ResyncError> {
+        let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else { return Ok(Room::None) };
+        // What it began to execute is thrown away.
+        if let Err(error) = self.reopen(target).await {
+            log::warn!("node {}: {error}", target.0);
+            return Ok(Room::None);
+        }
+        let room = self.free_something(target, clid, is_first).await.map_err(ResyncError::target)?;
+        if room != Room::None {
+            self.member(target).set_state(MemberState::Behind(Debt::EVERYTHING));
+        }
+        Ok(room)
+    }
+
+    async fn free_something(&self, target: NodeIndex, clid: Uuid, is_first: bool) -> Result<Room, NodeError> {
+        let node = &self.member(target).node;
+        node.recover().await?;
+        let has_freed = free_unused(node).await? > 0;
+        let room = if is_first && has_freed {
+            Room::Freed
+        } else if let Some(oldest) = self.oldest_to_spare(target, clid).await? {
+            log::warn!("node {}: full: snapshot {} goes", target.0, oldest.label.escape_ascii());
+            node.modify(node.next_super_tid(), Modification::RemovePfs { key: oldest.root.key }).await?;
+            free_unused(node).await?;
+            Room::Snapshot
+        } else {
+            return Ok(Room::None);
+        };
+        let Some(own) = find_pfs(node, PfsSelector::Cluster(clid)).await? else { return Ok(Room::None) };
+        node.execute(Command::OpenPfs { label: &own.label, into: self.slots.root() }).await?;
+        Ok(room)
+    }
+
+    /// The oldest snapshot that the node can do without.
+    async fn oldest_to_spare(&self, target: NodeIndex, clid: Uuid) -> Result<Option<Pfs>, NodeError> {
+        let node = &self.member(target).node;
+        let age = |pfs: &Pfs| (pfs.root.meta.pfs_lsnap_tid(), pfs.root.meta.btime());
+        let (mut oldest, mut newest): (Option<Pfs>, Option<Pfs>) = (None, None);
+        let mut rest = Some(KeyRange::ALL);
+        while let Some(range) = rest {
+            let Some((pfs, after)) = next_pfs(node, range).await? else { break };
+            rest = after;
+            let is_snapshot = pfs.subkind == PfsSubkind::Snapshot && pfs.clid != clid;
+            // One that has a record is a cluster by now.
+            if !is_snapshot || node.header().cluster_records.find(pfs.clid) != Ok(None) {
+                continue;
+            }
+            if newest.as_ref().is_none_or(|newest| age(&pfs) > age(newest)) {
+                newest = Some(pfs.clone());
+            }
+            let is_older = oldest.as_ref().is_none_or(|oldest| age(&pfs) < age(oldest));
+            if is_older && self.is_held_by_a_quorum(&pfs).await {
+                oldest = Some(pfs);
+            }
+        }
+        Ok(oldest.filter(|oldest| newest.is_none_or(|newest| newest.clid != oldest.clid)))
+    }
+
+    /// True when nodes in sync have a snapshot that are a quorum of its masters.
+    async fn is_held_by_a_quorum(&self, snapshot: &Pfs) -> bool {
+        let mut holders = 0;
+        for index in self.in_sync().iter() {
+            let found = find_pfs(&self.member(index).node, PfsSelector::Cluster(snapshot.clid)).await;
+            holders += usize::from(matches!(found, Ok(Some(_))));
+        }
+        holders > usize::from(snapshot.masters) / 2
+    }
+}
+
+/// Frees what nothing leads to; how much, in chunks of the freemap.
+async fn free_unused(node: &Node) -> Result<u64, NodeError> {
+    let mut freed = 0;
+    for _ in 0..PASSES {
+        freed += node.bulkfree(BulkfreeOptions::default()).await?.freed;
+    }
+    Ok(freed)
+}
