@@ -45,7 +45,7 @@ use crate::cluster::{Cluster, Growth, MAX_NODES, NodeOptions, OpenError, Pfs, Pf
 use crate::io::Disk;
 use crate::media::Inum;
 use crate::media::compression::Decompressor;
-use crate::memory::{Heap, Vec};
+use crate::memory::{self, Heap, Vec};
 use file_cache::FileCache;
 use gate::Gate;
 use inode_cache::InodeCache;
@@ -107,7 +107,7 @@ pub struct FileSystem {
     /// Who brings a node in step is a reader, who changes the members a writer: who goes isn't copied to any more.
     membership: Gate,
     /// Each node is brought in step by one task at a time.
-    resyncs: [Gate; MAX_NODES],
+    resyncs: Vec<Gate>,
     read_ahead_bytes: u64,
     /// None when nothing may be changed.
     writing: Option<Writing>,
@@ -165,7 +165,7 @@ impl FileSystem {
             root,
             gate: Gate::default(),
             membership: Gate::default(),
-            resyncs: Default::default(),
+            resyncs: memory::filled(heap, MAX_NODES, Gate::default)?,
             read_ahead_bytes: options.read_ahead_bytes(),
             writing: None,
             heap,
