@@ -49,9 +49,14 @@ impl Line {
     /// with root and with oneself.
     pub fn to(directory: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect_addr(&address(directory)?)?;
-        let other = socket_peercred(&stream)?.uid;
-        if !other.is_root() && other != geteuid() {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "somebody else answers for this mount"));
+        let refused = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        let (own, other) = (geteuid(), socket_peercred(&stream)?.uid);
+        if !is_trusted(&stream) {
+            return refused("somebody else answers for this mount");
+        }
+        if !own.is_root() && own != other {
+            // The mount would say nothing.
+            return refused("only root, and who mounted it, may ask this mount");
         }
         Ok(Self::over(stream))
     }
@@ -81,6 +86,11 @@ impl Line {
 /// Listens for those who have something to say to the mount of a directory.
 pub fn listen(directory: &Path) -> io::Result<UnixListener> {
     UnixListener::bind_addr(&address(directory)?)
+}
+
+/// True when the other end is root's, or of the same user.
+pub fn is_trusted(stream: &UnixStream) -> bool {
+    socket_peercred(stream).is_ok_and(|other| other.uid.is_root() || other.uid == geteuid())
 }
 
 fn address(directory: &Path) -> io::Result<SocketAddr> {

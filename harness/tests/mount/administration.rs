@@ -1,7 +1,8 @@
 //! What an administrator does with a cluster while it is mounted and used.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -104,4 +105,20 @@ fn orders_that_make_no_sense() {
     let (exit, told) = mounted.unmount();
     assert!(exit.success(), "{told}");
     masters.are_equal();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn strangers_are_not_heard() {
+    const NOBODY: u32 = 65534;
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    // The folder is one's own otherwise.
+    fs::set_permissions(masters.path(""), Permissions::from_mode(0o755)).unwrap();
+    let told = masters.volume.tool(&["cluster", "status", "mnt"]).uid(NOBODY).output().unwrap();
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    assert!(String::from_utf8_lossy(&told.stderr).contains("only root, and who mounted it"), "{told:?}");
+    masters.volume.succeed(&["cluster", "status", "mnt"]);
+    let (exit, told) = mounted.unmount();
+    assert!(exit.success(), "{told}");
 }
