@@ -168,8 +168,8 @@ impl Cluster {
             Err(error) => {
                 log::warn!("node {}: {}", index.0, super::Ejection::of(error));
                 let condition = Condition { unreadable: true, ..Condition::default() };
-                // It stays who it is: a copy of it doesn't take its place.
-                Found { condition, fsid: member.fsid.get(), ..Found::nothing(index) }
+                // It stays who and what it is: a copy of it doesn't take its place, and if it takes part it has its vote.
+                return Ok(Found { condition, fsid: member.fsid.get(), ..Found::nothing(index) });
             }
         };
         member.fsid.set(found.fsid);
