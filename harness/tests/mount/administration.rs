@@ -116,8 +116,10 @@ fn strangers_are_not_heard() {
     let mounted = masters.volume.mount_node(NODES, &[]);
     // The folder is one's own otherwise, and so may be the one that the tool was built in.
     fs::set_permissions(masters.path(""), Permissions::from_mode(0o755)).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_hammer2"), masters.path("hammer2")).unwrap();
-    let mut stranger = Command::new(masters.path("hammer2"));
+    let copy = masters.path("hammer2");
+    fs::copy(env!("CARGO_BIN_EXE_hammer2"), &copy).unwrap();
+    fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+    let mut stranger = Command::new(copy);
     stranger.args(["cluster", "status", "mnt"]).current_dir(masters.path("")).uid(NOBODY);
     let told = stranger.output().unwrap();
     assert_eq!(told.status.code(), Some(1), "{told:?}");
