@@ -5,6 +5,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::net::sockopt::socket_peercred;
@@ -13,6 +15,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Copied, Done, Order, Refused, Status};
+
+/// How long a name that is taken may stay so.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is tried meanwhile.
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// What the tool asks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,8 +92,18 @@ impl Line {
 }
 
 /// Listens for those who have something to say to the mount of a directory.
+///
+/// A device number is given again as soon as it is free: who served the last mount that had it may not have let go of the name.
 pub fn listen(directory: &Path) -> io::Result<UnixListener> {
-    UnixListener::bind_addr(&address(directory)?)
+    let (address, begun) = (address(directory)?, Instant::now());
+    loop {
+        match UnixListener::bind_addr(&address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < PATIENCE => {
+                thread::sleep(BETWEEN_TRIES);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// True when the other end is root's, or of the same user.

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
 
 use allocator_api2::alloc::Global;
 use clap::Args;
@@ -20,7 +22,7 @@ use super::target::Target;
 use super::{Failure, Outcome};
 use crate::admin::Images;
 use crate::clock::HostClock;
-use crate::device::{Access, ExportAddress, FileDevice, NbdDevice};
+use crate::device::{Access, ExportAddress, ExportError, FileDevice, NbdDevice, OpenError as FileError};
 use crate::executor::Executor;
 use crate::time_source::HostTime;
 
@@ -38,6 +40,13 @@ pub(super) struct Settings {
     as_of: Option<u8>,
 }
 
+/// How long after its start a command waits for images that are in use: a server that was just killed, or is about to end, may
+/// not have let go of them yet. In a mount that time is over, and no request waits for it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// How often it looks meanwhile.
+const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Memory that isn't the filesystem's: what the tool itself needs to do its work.
 pub(super) const TOOL_HEAP: Heap = &Global;
 
@@ -47,6 +56,7 @@ pub(super) struct Session {
     budget: &'static Budget<Global>,
     clock: &'static HostClock,
     settings: Settings,
+    patient_until: Instant,
     /// Nodes that may come in while it is mounted.
     spare_nodes: Cell<usize>,
 }
@@ -57,7 +67,8 @@ impl Session {
         // The mount divides the budget itself; the margin is for what lives only a moment.
         let limit_bytes = memory_bytes + MIN_MEMORY_BYTES;
         let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
-        Self { heap: budget, budget, clock: HostClock::leaked(), settings: *settings, spare_nodes: Cell::new(0) }
+        let (clock, patient_until) = (HostClock::leaked(), Instant::now() + PATIENCE);
+        Self { heap: budget, budget, clock, settings: *settings, patient_until, spare_nodes: Cell::new(0) }
     }
 
     /// What is mounted from here on leaves memory for so many nodes that may come in.
@@ -94,14 +105,32 @@ impl Session {
         let mut disks = Vec::new_in(self.heap);
         for image in images {
             let device = match image.to_str().and_then(ExportAddress::parse) {
-                Some(address) => boxed_device(self.heap, NbdDevice::open(address?, access)?),
-                None => boxed_device(self.heap, FileDevice::open(image, access)?.growing_to(grow_to)),
+                Some(address) => {
+                    let address = address?;
+                    let in_use = |error: &ExportError| matches!(error, ExportError::InUse { .. });
+                    boxed_device(self.heap, self.patiently(in_use, || NbdDevice::open(address.clone(), access))?)
+                }
+                None => {
+                    let in_use = |error: &FileError| matches!(error, FileError::InUse { .. });
+                    let file = self.patiently(in_use, || FileDevice::open(image, access))?;
+                    boxed_device(self.heap, file.growing_to(grow_to))
+                }
             };
             let device = device.map_err(Failure::failed)?;
             let disk = Disk::new(self.heap, device, self.clock, options).map_err(Failure::failed)?;
             memory::push(&mut disks, disk).map_err(Failure::failed)?;
         }
         Ok(disks)
+    }
+
+    /// Opens something, as soon as it isn't in use any more.
+    fn patiently<D, E>(&self, in_use: fn(&E) -> bool, open: impl Fn() -> Result<D, E>) -> Result<D, E> {
+        loop {
+            match open() {
+                Err(error) if in_use(&error) && Instant::now() < self.patient_until => thread::sleep(BETWEEN_LOOKS),
+                opened => return opened,
+            }
+        }
     }
 
     /// Opens a target's node, for commands that look below the filesystem.

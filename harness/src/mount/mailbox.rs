@@ -45,6 +45,11 @@ impl Mailbox {
         wake(state);
     }
 
+    /// True when nothing comes any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// The next job; none when it is closed and empty.
     pub(super) async fn next(&self) -> Option<Job> {
         poll_fn(|cx| {

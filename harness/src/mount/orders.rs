@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -15,6 +15,7 @@ use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
+use rustix::net::{Shutdown, shutdown};
 
 use super::mailbox::Mailbox;
 use super::server::Server;
@@ -41,18 +42,43 @@ impl Administration {
     }
 }
 
-/// Listens from here on, as long as the process lives.
-pub(super) fn listen_on(directory: &Path, mailbox: Arc<Mailbox>) -> io::Result<()> {
-    let listener = listen(directory)?;
-    let serve = move || {
-        // Strangers aren't even heard.
-        for stream in listener.incoming().flatten().filter(is_trusted) {
-            let mailbox = mailbox.clone();
-            // Whoever hangs up, or says what makes no sense, gets no answer.
-            let _ = thread::Builder::new().name("order".into()).spawn(move || converse(stream, &mailbox));
+/// Where orders are heard, until it is dropped.
+pub(super) struct Ear(Arc<UnixListener>);
+
+impl Ear {
+    /// Listens from here on for what concerns the mount of a directory.
+    pub(super) fn on(directory: &Path, mailbox: Arc<Mailbox>) -> io::Result<Self> {
+        let listener = Arc::new(listen(directory)?);
+        let ear = Self(listener.clone());
+        thread::Builder::new().name("orders".into()).spawn(move || hear(&listener, &mailbox))?;
+        Ok(ear)
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        // Nothing is heard any more, and the name is free for the next mount once the thread has noticed. It can't be helped
+        // where that fails: the name goes with the process.
+        let _ = shutdown(&self.0, Shutdown::Both);
+    }
+}
+
+/// Until the mailbox is closed and nothing can be heard any more.
+fn hear(listener: &UnixListener, mailbox: &Arc<Mailbox>) {
+    for stream in listener.incoming() {
+        match stream {
+            // Strangers aren't even heard.
+            Ok(stream) if is_trusted(&stream) => {
+                let mailbox = mailbox.clone();
+                // Whoever hangs up, or says what makes no sense, gets no answer.
+                let _ = thread::Builder::new().name("order".into()).spawn(move || converse(stream, &mailbox));
+            }
+            Ok(_) => {}
+            Err(_) if mailbox.is_closed() => break,
+            // Too many files are open, for example.
+            Err(_) => thread::sleep(BETWEEN_TELLING),
         }
-    };
-    thread::Builder::new().name("orders".into()).spawn(serve).map(drop)
+    }
 }
 
 /// One question and its answers.

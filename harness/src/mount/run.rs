@@ -14,7 +14,7 @@ use hammer2_kmod_shim::budget::Budget;
 use super::buffers::Buffers;
 use super::front::Front;
 use super::mailbox::Mailbox;
-use super::orders::{self, Administration};
+use super::orders::{Administration, Ear};
 use super::patience::Patience;
 use super::server::Server;
 use super::under_way::UnderWay;
@@ -62,6 +62,7 @@ pub enum EndError {
 pub struct MountPoint {
     session: BackgroundSession,
     server: Server,
+    ear: Option<Ear>,
     mailbox: Arc<Mailbox>,
     clock: &'static HostClock,
     sync_every: Option<Duration>,
@@ -83,19 +84,19 @@ impl MountPoint {
         let session = Session::new(front, directory, &options.config()).map_err(failed)?;
         let session = session.spawn().map_err(failed)?;
         signals::watch(directory.to_owned(), mailbox.clone()).map_err(failed)?;
-        if let Err(error) = orders::listen_on(directory, mailbox.clone()) {
-            (options.complain)(&format_args!("no orders can be given to this mount: {error}"));
-        }
+        let ear = Ear::on(directory, mailbox.clone())
+            .inspect_err(|error| (options.complain)(&format_args!("no orders can be given to this mount: {error}")))
+            .ok();
         let patience = Patience::new(options.waits_for_quorum, clock);
         let server = Server::new(fs, buffers, patience, administration, options.budget, options.complain);
         let read_only = options.read_only;
         let sync_every = options.sync_every.filter(|_| !read_only);
-        Ok(Self { session, server, mailbox, clock, sync_every, read_only })
+        Ok(Self { session, server, ear, mailbox, clock, sync_every, read_only })
     }
 
     /// Serves requests until the filesystem is unmounted, and makes everything durable.
     pub fn serve(self) -> Result<(), EndError> {
-        let Self { session, server, mailbox, clock, sync_every, read_only } = self;
+        let Self { session, server, ear, mailbox, clock, sync_every, read_only } = self;
         let under_way = UnderWay::default();
         let executor = Executor::new(clock);
         executor.block_on(async {
@@ -113,6 +114,7 @@ impl MountPoint {
                     drop(begun);
                 });
             }
+            drop(ear);
             server.patience.end();
             under_way.ended().await;
         });

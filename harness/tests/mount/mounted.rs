@@ -119,8 +119,13 @@ impl Mounted {
 
     /// Unmounts it as users do; what the server has said, and its end.
     pub(crate) fn unmount(mut self) -> (ExitStatus, String) {
-        let status = Command::new("fusermount3").arg("-u").arg(&self.directory).status().unwrap();
-        assert!(status.success());
+        // Somebody else may be passing by: `fuser` looks at the open files of all processes.
+        wait_until("it can be unmounted", || {
+            let output = Command::new("fusermount3").arg("-u").arg(&self.directory).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() || said.contains("busy"), "{said}");
+            output.status.success()
+        });
         self.end()
     }
 
