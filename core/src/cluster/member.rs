@@ -108,6 +108,14 @@ impl Member {
         self.state.get() == MemberState::InSync
     }
 
+    /// Why it left those in sync, as far as it still says so.
+    pub(super) fn why_it_left(&self) -> Ejection {
+        match self.state() {
+            MemberState::Ejected(why) => why,
+            _ => Ejection::Dissent,
+        }
+    }
+
     /// How often it has left those in sync: whoever reads it as one of them begins anew when that changes.
     pub(super) fn departures(&self) -> u32 {
         self.departures.get()

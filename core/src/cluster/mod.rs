@@ -35,7 +35,7 @@ pub use join::Answers;
 pub(crate) use join::join_all;
 pub use member::{Debt, Ejection, MemberState};
 pub use membership::{Change, MembershipError};
-pub use pfs::{Pfs, PfsSelector};
+pub use pfs::{Pfs, PfsSelector, Taken};
 pub use scrub::ScrubCounts;
 pub use status::{ClusterStatus, Health, MemberStatus};
 

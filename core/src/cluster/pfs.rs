@@ -2,7 +2,7 @@
 
 use super::{Cluster, Command, InodeRecord, OpError, Reply};
 use crate::media::inode::INODE_NAME_BYTES;
-use crate::media::{KeyRange, PfsKind, PfsSubkind, Uuid};
+use crate::media::{KeyRange, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid};
 use crate::node::{Node, NodeError};
 
 /// Which PFS is meant.
@@ -35,7 +35,15 @@ pub struct Pfs {
     pub root: InodeRecord,
 }
 
+/// When a snapshot was taken, among all: what was the last operation then, the time, and which one it is.
+pub type Taken = (ModifyTid, Timestamp, Uuid);
+
 impl Pfs {
+    /// When it was taken, if it is a snapshot.
+    pub fn taken(&self) -> Taken {
+        (self.root.meta.pfs_lsnap_tid(), self.root.meta.btime(), self.clid)
+    }
+
     fn of(root: InodeRecord) -> Self {
         let meta = &root.meta;
         let label = meta.label().ok().and_then(|label| heapless::Vec::from_slice(label).ok()).unwrap_or_default();

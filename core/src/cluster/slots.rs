@@ -13,13 +13,13 @@ pub(super) struct Slots {
     names: RefCell<Vec<Option<Inum>>>,
     /// The root of the PFS in use.
     root: Cell<Slot>,
-    /// One more, which is only ever open for a moment, on one node; behind it one for each node that is copied to.
+    /// One more, which is only ever open for a moment, on one node; behind it two for each node that is copied to.
     spare: Slot,
 }
 
 /// What nodes are opened with so that they have the spare slots too.
 pub(super) fn with_spare(options: &NodeOptions) -> NodeOptions {
-    NodeOptions { slots: options.slots + 1 + MAX_NODES, ..*options }
+    NodeOptions { slots: options.slots + 1 + 2 * MAX_NODES, ..*options }
 }
 
 impl Slots {
@@ -61,6 +61,11 @@ impl Slots {
     /// The slot for the inode that is being copied to a node, on any node.
     pub(super) fn copied_to(&self, target: NodeIndex) -> Slot {
         Slot(self.spare.0 + 1 + u32::from(target.0))
+    }
+
+    /// The slot for the snapshot that a node is given, on any node.
+    pub(super) fn snapshot_of(&self, target: NodeIndex) -> Slot {
+        Slot(self.copied_to(target).0 + MAX_NODES as u32)
     }
 
     /// All that is open but the root.

@@ -7,7 +7,7 @@ use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError, Room};
 use crate::cluster::{
     Answers, Change, ClusterStatus, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs,
-    NodeIndex, OpenError, ReturnError, ScrubCounts, join_all,
+    NodeIndex, OpenError, ReturnError, ScrubCounts, join_all, vote::NodeSet,
 };
 use crate::io::Disk;
 use crate::media::Uuid;
@@ -75,9 +75,9 @@ impl FileSystem {
         };
         let (mut is_first, mut removed) = (true, 0);
         loop {
-            let copied = self.copy_all(node, show).await;
+            let copied = self.copy_all(node, is_first, show).await;
             if !self.cluster.is_full(node) {
-                return copied.map(|counts| ResyncCounts { snapshots: removed, ..counts });
+                return copied.map(|counts| ResyncCounts { snapshots_removed: removed, ..counts });
             }
             let _reading = self.gate.read().await;
             match self.cluster.make_room(node, is_first).await? {
@@ -90,7 +90,12 @@ impl FileSystem {
     }
 
     /// Brings a node in step, if it has room for it.
-    async fn copy_all(&self, node: NodeIndex, show: &mut dyn FnMut(&ResyncCounts)) -> Result<ResyncCounts, Error> {
+    async fn copy_all(
+        &self,
+        node: NodeIndex,
+        mut with_snapshots: bool,
+        show: &mut dyn FnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, Error> {
         let mut sum = ResyncCounts::default();
         for _ in 0..MOST_ROUNDS_AHEAD {
             let until = {
@@ -105,7 +110,16 @@ impl FileSystem {
                 reading = Some(self.gate.read().await);
             };
             let copied = self.cluster.copy_ahead(node, until, &mut pause).await?;
+            drop(reading);
             sum += copied;
+            // When nearly all is there that they may have in common with it; copying them may take its time.
+            if core::mem::take(&mut with_snapshots) {
+                let snapshots = self.copy_snapshots(node, &mut |counts| show(&(sum + *counts))).await?;
+                sum += snapshots;
+                if snapshots.snapshots_copied > 0 {
+                    continue;
+                }
+            }
             if copied.copied + copied.removed <= FEW_ELEMENTS {
                 break;
             }
@@ -130,20 +144,81 @@ impl FileSystem {
         Ok(sum + last)
     }
 
-    /// Brings all nodes in step that are behind, at the same time; what each came to.
+    /// Copies to a node that is behind the snapshots it lacks, the newest first: it is the oldest that a full one does without.
+    async fn copy_snapshots(
+        &self,
+        node: NodeIndex,
+        show: &mut dyn FnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, Error> {
+        let mut sum = ResyncCounts::default();
+        let mut reading = Some(self.gate.read().await);
+        let mut next = self.cluster.lacking_snapshot(node, None).await;
+        while let Some(snapshot) = next {
+            let mut pause = async |counts: &ResyncCounts| {
+                show(&(sum + *counts));
+                drop(reading.take());
+                reading = Some(self.gate.read().await);
+            };
+            match self.cluster.copy_snapshot(node, &snapshot, &mut pause).await? {
+                Some(counts) => sum += counts,
+                None => sum.snapshots_lacking += 1,
+            }
+            next = self.cluster.lacking_snapshot(node, Some(snapshot.taken())).await;
+        }
+        Ok(sum)
+    }
+
+    /// Gives a node that is in step the snapshots it lacks, if there are any: those that a quorum has. It is behind meanwhile, and
+    /// goes without them if too few others would be left.
+    pub async fn complete(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
+        self.complete_showing(node, &mut |_| {}).await
+    }
+
+    async fn complete_showing(
+        &self,
+        node: NodeIndex,
+        show: &mut dyn FnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, Error> {
+        let lacks_one = {
+            let _reading = self.gate.read().await;
+            self.cluster.is_in_sync(node) && self.cluster.lacking_snapshot(node, None).await.is_some()
+        };
+        if !lacks_one {
+            return Ok(ResyncCounts::default());
+        }
+        let is_aside = {
+            let _members = self.membership.read().await;
+            let _changing = self.nothing_left_behind().await?;
+            self.cluster.step_aside(node)
+        };
+        match is_aside {
+            true => self.resync_showing(node, show).await,
+            false => Ok(ResyncCounts { snapshots_lacking: 1, ..ResyncCounts::default() }),
+        }
+    }
+
+    /// Brings all nodes in step that are behind, at the same time, and gives the others what they lack; what each came to to which
+    /// something was done.
     pub async fn resync_all(
         &self,
         show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
     ) -> Result<Answers<Result<ResyncCounts, Error>>, Error> {
         let show = &RefCell::new(show);
-        let resync = |node| {
+        let behind: NodeSet = self.nodes_behind().collect();
+        let resync = |member: MemberStatus| {
+            let node = member.node;
             let one = async move {
                 let mut show_one = |counts: &ResyncCounts| (show.borrow_mut())(node, counts);
-                self.resync_showing(node, &mut show_one).await
+                match behind.contains(node) {
+                    true => self.resync_showing(node, &mut show_one).await,
+                    false => self.complete_showing(node, &mut show_one).await,
+                }
             };
             (node, one)
         };
-        Ok(join_all(self.heap, self.nodes_behind().map(resync)).await?)
+        let mut answers = join_all(self.heap, self.member_statuses().map(resync)).await?;
+        answers.retain(|(node, answer)| behind.contains(*node) || *answer != Ok(ResyncCounts::default()));
+        Ok(answers)
     }
 
     /// A turn at which all that was done is on the disks of the nodes in sync, committed if enough are left for that.

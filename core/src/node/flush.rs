@@ -21,8 +21,18 @@ impl Node {
         let written = self.write_below(Container::SuperRootSet).await;
         self.topology.borrow_mut().ignore_limit = false;
         self.uncommitted.set(true);
+        self.replaceable.set(true);
         let settled = self.settle().await;
         written.and(settled)
+    }
+
+    /// Writes everything that is modified, freemap apart, and leaves it where it is from here on, as if it were committed: a PFS
+    /// that shares it may be made. Nothing is committed by that.
+    pub(crate) async fn keep_what_was_written(&self) -> Result<(), NodeError> {
+        self.write_back().await?;
+        self.skip_mirror_tids(1);
+        self.replaceable.set(false);
+        Ok(())
     }
 
     /// Makes everything durable: what was modified before is on media when this is done, and nothing else changes that.
@@ -56,6 +66,7 @@ impl Node {
         debug_assert!(self.topology.borrow().arena.is_empty(), "what is committed was staged");
         self.write_header(edit).await?;
         self.uncommitted.set(false);
+        self.replaceable.set(false);
         Ok(())
     }
 

@@ -90,6 +90,8 @@ pub struct Node {
     heap: Heap,
     /// Blocks were written that no header leads to.
     uncommitted: Cell<bool>,
+    /// Some of them are given back as soon as something takes their place.
+    replaceable: Cell<bool>,
     /// A discard is under way, or was when whoever waited for it went away.
     discarding: Cell<bool>,
     /// A device failed while writing: nothing is written any more.
@@ -112,6 +114,7 @@ impl Node {
             writer: Writer::new(heap, options.modified_bytes / 2),
             heap,
             uncommitted: Cell::new(false),
+            replaceable: Cell::new(false),
             discarding: Cell::new(false),
             broken: Cell::new(None),
             protocol: Cell::default(),

@@ -291,7 +291,7 @@ impl Node {
         bref.set_flags(BlockFlags::PFSROOT);
         if let Some(origin) = origin {
             // The origin's blocks are shared from here on, so none may be taken for one that no commit saw.
-            debug_assert!(!self.uncommitted.get(), "a snapshot is taken of what was committed");
+            debug_assert!(!self.replaceable.get(), "a snapshot is taken of what was committed, or stays");
             let (body, stats) = self.in_inode(origin, |view| Ok((view.inode.body, view.bref.stats()))).await?;
             root.body = body;
             bref.set_stats(stats);

@@ -34,6 +34,7 @@ impl Node {
         *self.committed.borrow_mut() = committed;
         self.slots.clear();
         self.uncommitted.set(false);
+        self.replaceable.set(false);
         self.broken.set(None);
         Ok(())
     }

@@ -34,20 +34,36 @@ pub struct Copied {
     removed: u64,
     pub(crate) bytes: u64,
     /// Snapshots that went to make room.
-    snapshots: u64,
+    snapshots_removed: u64,
+    /// Snapshots it was given.
+    pub(crate) snapshots_copied: u64,
+    /// Snapshots it still lacks.
+    snapshots_lacking: u64,
 }
 
 impl From<ResyncCounts> for Copied {
-    fn from(ResyncCounts { compared, copied, removed, bytes, snapshots }: ResyncCounts) -> Self {
-        Self { compared, copied, removed, bytes, snapshots }
+    fn from(counts: ResyncCounts) -> Self {
+        let ResyncCounts { compared, copied, removed, bytes, .. } = counts;
+        let ResyncCounts { snapshots_removed, snapshots_copied, snapshots_lacking, .. } = counts;
+        Self { compared, copied, removed, bytes, snapshots_removed, snapshots_copied, snapshots_lacking }
     }
 }
 
 impl Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { compared, copied, removed, bytes, snapshots } = self;
+        let Self { compared, copied, removed, bytes, .. } = self;
+        let Self { snapshots_removed, snapshots_copied, snapshots_lacking, .. } = self;
         write!(f, "{compared} elements compared, {copied} copied, {removed} removed, {bytes} bytes of content")?;
-        if *snapshots > 0 { write!(f, "; it was full: {snapshots} old snapshots went") } else { Ok(()) }
+        if *snapshots_removed > 0 {
+            write!(f, "; it was full: {snapshots_removed} old snapshots went")?;
+        }
+        if *snapshots_copied > 0 {
+            write!(f, "; {snapshots_copied} snapshots with it")?;
+        }
+        if *snapshots_lacking > 0 {
+            write!(f, "; {snapshots_lacking} snapshots it has no room for")?;
+        }
+        Ok(())
     }
 }
 

@@ -32,6 +32,8 @@ const MOST_BETWEEN_LOOKS: Duration = Duration::from_secs(300);
 struct Watched {
     node: NodeIndex,
     state: MemberState,
+    /// It is in sync, and it was seen to that it has the snapshots, too.
+    is_complete: bool,
     /// It is being brought back.
     is_returning: bool,
     /// Why it could not be brought back, as it was told.
@@ -55,6 +57,7 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
         node: member.node,
         // Who isn't in sync at the beginning is told of like one that leaves.
         state: MemberState::InSync,
+        is_complete: false,
         is_returning: false,
         told: None,
         next_look: clock.now(),
@@ -107,10 +110,14 @@ async fn try_to_bring_back(server: &Server, node: NodeIndex, state: MemberState)
     if matches!(state, MemberState::Ejected(_)) {
         server.fs.look_again(node).await.map_err(|error| error.to_string())?;
     }
-    if !server.fs.nodes_behind().any(|behind| behind == node) {
+    let brought = if state == MemberState::InSync {
+        server.fs.complete(node).await
+    } else if server.fs.nodes_behind().any(|behind| behind == node) {
+        server.fs.resync(node).await
+    } else {
         return Ok(ResyncCounts::default());
-    }
-    server.fs.resync(node).await.map_err(|error| error.to_string())
+    };
+    brought.map_err(|error| error.to_string())
 }
 
 impl Watched {
@@ -126,6 +133,7 @@ impl Watched {
             return;
         }
         self.state = state;
+        self.is_complete = false;
         match state {
             MemberState::InSync => {}
             MemberState::Behind(_) => self.next_look = clock.now(),
@@ -139,16 +147,30 @@ impl Watched {
         }
     }
 
-    /// True when it is time to bring it back.
+    /// True when it is time to bring it back, or to see what it lacks.
     fn is_due(&self, clock: &HostClock) -> bool {
-        let is_away = matches!(self.state, MemberState::Ejected(_) | MemberState::Behind(_));
-        is_away && !self.is_returning && clock.now() >= self.next_look
+        let lacks_something = match self.state {
+            MemberState::Ejected(_) | MemberState::Behind(_) => true,
+            MemberState::InSync => !self.is_complete,
+            MemberState::Aside(_) => false,
+        };
+        lacks_something && !self.is_returning && clock.now() >= self.next_look
     }
 
     /// It was brought in step, or not.
     fn returned(&mut self, server: &Server, clock: &HostClock, outcome: Result<ResyncCounts, String>) {
         self.is_returning = false;
-        self.state = self.state_now(&server.fs);
+        let now = self.state_now(&server.fs);
+        let was = std::mem::replace(&mut self.state, now);
+        self.is_complete = self.state == MemberState::InSync;
+        if self.is_complete && was == MemberState::InSync {
+            if let Ok(counts) = outcome
+                && counts.snapshots_copied > 0
+            {
+                server.complain(&format_args!("node {} has what it lacked: {}", self.node.0, Copied::from(counts)));
+            }
+            return;
+        }
         let trouble = match outcome {
             Ok(counts) if self.state == MemberState::InSync => {
                 add(&server.counters.nodes_back, 1);

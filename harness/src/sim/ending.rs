@@ -1,6 +1,8 @@
 //! The end of a run: all disks that can be are brought in step, and each is read alone.
 
 use hammer2_core::cluster::MemberState;
+use hammer2_core::fs::FileSystem;
+use hammer2_core::media::PfsKind;
 
 use super::group::Trust;
 use super::mounting::{Seat, states};
@@ -67,7 +69,7 @@ impl World {
             }
             fs.sync().await.map_err(|error| format!("I14: at the end: {error}"))?;
             in_step.extend(self.disks_in_step(&fs));
-            Ok(())
+            self.complete_all(&fs, &in_step).await
         })?;
         let wanted = group.model.borrow().clone();
         numbers.retain(|number| in_step.contains(number));
@@ -84,5 +86,22 @@ impl World {
             }
         }
         self.check_snapshots()
+    }
+
+    /// Gives all nodes in step the snapshots they lack, if they have room for them.
+    async fn complete_all(&self, fs: &FileSystem, in_step: &[usize]) -> Result<(), String> {
+        let mut lacking = 0;
+        for node in fs.member_statuses().filter(|member| member.state == MemberState::InSync) {
+            let completed = fs.complete(node.node).await;
+            let counts = completed.map_err(|error| format!("I17: at the end, node {}: {error}", node.node.0))?;
+            lacking += counts.snapshots_lacking;
+        }
+        let group = self.group();
+        let votes = |disk: &usize| group.part(*disk) == Some(PfsKind::Master);
+        let voters: Vec<usize> = (0..self.disks.len()).filter(votes).collect();
+        if lacking == 0 && group.snapshots.given(&voters, in_step) > 0 {
+            self.tally.borrow_mut().verdict("snapshots-given");
+        }
+        Ok(())
     }
 }

@@ -42,6 +42,21 @@ impl Snapshots {
         self.taken.borrow_mut().iter_mut().for_each(|taken| taken.holders.retain(|holder| *holder != number));
     }
 
+    /// Disks in step were given all that a quorum of the voters has; who was, also has it now.
+    pub(super) fn given(&self, voters: &[usize], disks: &[usize]) -> usize {
+        let mut given = 0;
+        for taken in self.taken.borrow_mut().iter_mut() {
+            let votes = taken.holders.iter().filter(|holder| voters.contains(holder) && disks.contains(holder)).count();
+            if votes > voters.len() / 2 {
+                let lacked = disks.iter().copied().filter(|disk| !taken.holders.contains(disk));
+                let lacked: Vec<usize> = lacked.collect();
+                given += lacked.len();
+                taken.holders.extend(lacked);
+            }
+        }
+        given
+    }
+
     /// Whatever was under way when the power went is over.
     pub(super) fn give_up(&self) {
         self.under_way.take();

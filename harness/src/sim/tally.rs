@@ -10,7 +10,7 @@ use super::Settings;
 pub type Counts = BTreeMap<String, u64>;
 
 /// What runs come to, if there are enough of them: mounts, nodes and changes, by name.
-const VERDICTS: [&str; 39] = [
+const VERDICTS: [&str; 40] = [
     "acked-tail",
     "bulkfreed",
     "change-finished",
@@ -47,6 +47,7 @@ const VERDICTS: [&str; 39] = [
     "slave-ahead",
     "snapshot-read",
     "snapshot-taken",
+    "snapshots-given",
     "soft-mount",
     "split-brain",
     "two-configs",

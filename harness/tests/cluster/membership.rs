@@ -12,7 +12,7 @@ use super::members::{CLID, Members, fill};
 use super::of_three;
 
 /// What the member at a place among the mounted nodes is called.
-fn fsid(fs: &FileSystem, node: u8) -> Uuid {
+pub(crate) fn fsid(fs: &FileSystem, node: u8) -> Uuid {
     let member = fs.member_statuses().find(|member| member.node == NodeIndex(node));
     member.expect("it is mounted").fsid
 }
@@ -25,7 +25,7 @@ async fn add_master(members: &Members, fs: &FileSystem, node: u8) -> Result<(), 
 }
 
 /// Puts a new node in the place of another.
-async fn replace(members: &Members, fs: &FileSystem, old: Uuid, node: u8) -> Result<(), Error> {
+pub(crate) async fn replace(members: &Members, fs: &FileSystem, old: Uuid, node: u8) -> Result<(), Error> {
     let new = fs.add_member(NodeIndex(node), &members.new_pfs()).await?;
     fs.resync(NodeIndex(node)).await?;
     fs.change_members(Change::Replace { old, new }).await

@@ -1,10 +1,12 @@
 //! Snapshots of clusters: read at once, written as clusters of their own.
 
+use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{Ejection, NewPfs, NodeIndex, PfsOutcome};
 use hammer2_core::fs::{Error, FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum, Uuid};
 
 use super::members::{LABEL, Members, fill, noise};
+use super::membership::{fsid, replace};
 
 const SNAPSHOT: &[u8] = b"SNAPSHOT";
 
@@ -87,7 +89,7 @@ fn a_full_node_does_without_its_oldest_snapshot() {
     let members = with_a_small_disk();
     members.change_on(&[0, 1], async |fs| overwrite(fs, 4).await).unwrap().unwrap();
     let counts = members.resync(&[0, 1, 2]);
-    assert_eq!(counts.snapshots, 1);
+    assert_eq!(counts.snapshots_removed, 1);
     members.expect_alike(&[0, 1, 2]);
     assert_eq!(SERIES.map(|label| holders(&members, label)), [vec![0, 1], vec![0, 1, 2], vec![0, 1, 2]]);
     members.label.set(SERIES[0]);
@@ -125,7 +127,141 @@ fn what_nothing_leads_to_goes_before_any_snapshot() {
     };
     members.change_on(&[0, 1, 2], fill_up).unwrap().unwrap();
     members.change_on(&[0, 1], async |fs| overwrite(fs, 4).await).unwrap().unwrap();
-    assert_eq!(members.resync(&[0, 1, 2]).snapshots, 0);
+    assert_eq!(members.resync(&[0, 1, 2]).snapshots_removed, 0);
     assert_eq!(holders(&members, SERIES[0]), [0, 1, 2]);
+    members.expect_alike(&[0, 1, 2]);
+}
+
+/// Takes snapshots of three generations of a file, each on these nodes.
+fn take_series(members: &Members, nodes: &[usize]) {
+    let snapshots = async |fs: &FileSystem| {
+        for (label, generation) in SERIES.iter().zip(1..) {
+            fill(fs, &format!("of{generation}"), 3).await?;
+            overwrite(fs, generation).await?;
+            let new = NewPfs { label, clid: Uuid([generation; 16]), ..members.new_pfs() };
+            fs.snapshot(&new).await?;
+            let directory = fs.lookup(Inum::PFS_ROOT, format!("of{generation}").as_bytes()).await?;
+            fs.unlink(directory, b"file-0").await?;
+        }
+        overwrite(fs, 4).await
+    };
+    members.change_on(nodes, snapshots).unwrap().unwrap();
+}
+
+/// What each of these disks, by itself, has of each snapshot: the same.
+fn expect_series(members: &Members, disks: &[usize]) {
+    for (label, generation) in SERIES.iter().zip(1..) {
+        members.label.set(label);
+        let found = members.expect_alike(disks);
+        assert!(found.iter().any(|line| line.contains(&format!("of{generation}/file-0"))), "{found:?}");
+        assert!(!found.iter().any(|line| line.contains(&format!("of{}", generation + 1))), "{found:?}");
+    }
+    members.label.set(LABEL);
+}
+
+#[test]
+fn a_node_that_was_away_is_given_the_snapshots_taken_meanwhile() {
+    let members = Members::formatted(3);
+    members.create();
+    take_series(&members, &[0, 1]);
+    let counts = members.resync(&[0, 1, 2]);
+    assert_eq!((counts.snapshots_copied, counts.snapshots_lacking), (3, 0));
+    members.expect_alike(&[0, 1, 2]);
+    expect_series(&members, &[0, 1, 2]);
+    // It has them now.
+    let again = members.change_on(&[0, 1, 2], async |fs| fs.complete(NodeIndex(2)).await).unwrap();
+    assert_eq!(again, Ok(ResyncCounts::default()));
+}
+
+#[test]
+fn a_node_that_missed_only_a_snapshot_is_given_it() {
+    let members = Members::formatted(3);
+    members.create();
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "file", 3).await).unwrap().unwrap();
+    let new = || NewPfs { label: SNAPSHOT, clid: Uuid([9; 16]), ..members.new_pfs() };
+    members.change_on(&[0, 1], async |fs| fs.snapshot(&new()).await).unwrap().unwrap();
+    let counts = members.change_on(&[0, 1, 2], async |fs| {
+        let mut sum = ResyncCounts::default();
+        for (_, resynced) in fs.resync_all(&mut |_, _| {}).await? {
+            sum += resynced?;
+        }
+        Ok::<_, Error>(sum)
+    });
+    let counts = counts.unwrap().unwrap();
+    // All that it holds was there already.
+    assert_eq!((counts.snapshots_copied, counts.bytes), (1, 0));
+    members.label.set(SNAPSHOT);
+    members.expect_alike(&[0, 1, 2]);
+}
+
+#[test]
+fn a_disk_that_replaces_another_is_given_the_snapshots() {
+    let mut members = Members::formatted(3);
+    members.create();
+    take_series(&members, &[0, 1, 2]);
+    let mut disks = vec![0, 1, 2];
+    for place in 0..3 {
+        members.add(0x40 + place as u8);
+        let new = members.disks.len() - 1;
+        // The second is dead, the others go while they work.
+        let left: Vec<usize> = disks.iter().copied().filter(|disk| place != 1 || *disk != disks[1]).collect();
+        let mounted = [&left[..], &[new]].concat();
+        members
+            .change_on(&mounted, async |fs| {
+                let missing = fs.missing_members().first().map(|member| member.fsid);
+                let old = missing.unwrap_or_else(|| fsid(fs, place as u8));
+                replace(&members, fs, old, left.len() as u8).await
+            })
+            .unwrap()
+            .unwrap();
+        disks[place] = new;
+    }
+    members.expect_alike(&disks);
+    expect_series(&members, &disks);
+}
+
+#[test]
+fn a_copy_made_later_has_no_vote_of_a_snapshot() {
+    let (members, _) = snapshot_of_three();
+    // It lost the snapshot, and is given it again.
+    let deleted = members.run(async { members.open(&[2]).await.delete_pfs(SNAPSHOT).await });
+    assert_eq!(deleted, Ok(PfsOutcome::Done));
+    members.label.set(LABEL);
+    let given = members.change_on(&[0, 1, 2], async |fs| fs.complete(NodeIndex(2)).await).unwrap().unwrap();
+    assert_eq!(given.snapshots_copied, 1);
+    members.label.set(SNAPSHOT);
+    assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 5);
+    // With a copy that was there from the beginning it makes no quorum: the other two may be elsewhere.
+    let refused = members.change_on(&[0, 2], async |_| ()).unwrap_err();
+    assert!(refused.to_string().contains("no quorum: 1 of 3"), "{refused}");
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "copy", 2).await).unwrap().unwrap();
+    assert_eq!(members.expect_alike(&[0, 1]).len(), 8);
+}
+
+#[test]
+fn a_deleted_snapshot_does_not_come_back() {
+    let (members, _) = snapshot_of_three();
+    let deleted = members.run(async { members.open(&[0, 1]).await.delete_pfs(SNAPSHOT).await });
+    assert_eq!(deleted, Ok(PfsOutcome::Done));
+    members.label.set(LABEL);
+    for node in [0, 1] {
+        let given = members.change_on(&[0, 1, 2], async |fs| fs.complete(NodeIndex(node)).await).unwrap();
+        assert_eq!(given, Ok(ResyncCounts::default()));
+    }
+    assert_eq!(holders(&members, SNAPSHOT), [2]);
+}
+
+#[test]
+fn a_node_without_room_goes_without_the_snapshots() {
+    let mut members = Members::formatted(2);
+    members.add_of(80 << 20, 2);
+    members.create();
+    take_series(&members, &[0, 1]);
+    let counts = members.resync(&[0, 1, 2]);
+    assert!(counts.snapshots_copied < 3 && counts.snapshots_copied + counts.snapshots_lacking == 3, "{counts:?}");
+    members.expect_alike(&[0, 1, 2]);
+    // Nothing half made is left, and there is room for work.
+    assert_eq!(members.problems(2), Vec::<String>::new());
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "more", 3).await).unwrap().unwrap();
     members.expect_alike(&[0, 1, 2]);
 }

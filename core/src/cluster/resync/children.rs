@@ -19,7 +19,11 @@ pub struct ResyncCounts {
     /// Bytes of file blocks written.
     pub bytes: u64,
     /// Snapshots the target had to do without, to have room.
-    pub snapshots: u64,
+    pub snapshots_removed: u64,
+    /// Snapshots it was given.
+    pub snapshots_copied: u64,
+    /// Snapshots that couldn't be given to it, for want of room or of somebody who can read them.
+    pub snapshots_lacking: u64,
 }
 
 /// An inode open on both sides under one slot.
@@ -40,7 +44,9 @@ impl core::ops::Add for ResyncCounts {
             copied: self.copied + other.copied,
             removed: self.removed + other.removed,
             bytes: self.bytes + other.bytes,
-            snapshots: self.snapshots + other.snapshots,
+            snapshots_removed: self.snapshots_removed + other.snapshots_removed,
+            snapshots_copied: self.snapshots_copied + other.snapshots_copied,
+            snapshots_lacking: self.snapshots_lacking + other.snapshots_lacking,
         }
     }
 }
@@ -175,6 +181,10 @@ impl Cluster {
     }
 
     async fn other_copy(&self, copying: Copying, file: Inum, key: Key) -> Option<StoredBlock> {
+        // Of a snapshot, the others have another root.
+        if copying.pfs != self.slots.root() {
+            return None;
+        }
         let others = self.read_order().filter(|other| *other != copying.source && *other != copying.target);
         let slot = self.slots.copied_to(copying.target);
         for other in others {

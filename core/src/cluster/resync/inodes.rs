@@ -2,7 +2,7 @@
 
 use super::children::{Pair, ResyncCounts};
 use super::{Copying, ResyncError};
-use crate::cluster::{Cluster, Command, Ejection, InodeRecord, MemberState, Modification, Reply, Slot};
+use crate::cluster::{Cluster, Command, Ejection, InodeRecord, Modification, Reply, Slot};
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{BlockKind, BlockName, Corruption, DataOff, Inode, Inum, Key, ModifyTid};
 use crate::node::{FileBlock, Leaf, Node, NodeError, NodeFault};
@@ -16,14 +16,14 @@ impl Cluster {
         pause: &mut impl AsyncFnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, ResyncError> {
         let mut counts = ResyncCounts::default();
-        let root = self.slots.root();
+        let root = copying.pfs;
         let source = &self.member(copying.source).node;
         let record = source.record(root).await.map_err(ResyncError::source)?;
         let pair = Pair { slot: root, inum: Inum::PFS_ROOT, tid: record.modify_tid };
         let since = copying.debt.since.max(copying.debt.ahead);
         self.merge_children(copying, pair, since, &mut counts, async |wanted, found, counts| {
             pause(counts).await;
-            self.check_source(copying)?;
+            self.check(copying)?;
             match (wanted, found) {
                 (Some(wanted), found) => self.copy_inode(copying, pair, wanted, found, counts).await,
                 (None, Some(extra)) => self.drop_inode(copying, pair, extra.span.first, counts).await,
@@ -37,14 +37,16 @@ impl Cluster {
         Ok(counts)
     }
 
-    /// Fails if the source has left meanwhile, even if it is back.
-    fn check_source(&self, copying: Copying) -> Result<(), ResyncError> {
+    /// Fails if the source has left meanwhile, even if it is back, or the target has too little room.
+    fn check(&self, copying: Copying) -> Result<(), ResyncError> {
         let source = self.member(copying.source);
-        let why = match source.state() {
-            MemberState::Ejected(why) => why,
-            _ => Ejection::Dissent,
-        };
-        if source.departures() == copying.departures { Ok(()) } else { Err(ResyncError::Source(why)) }
+        if source.departures() != copying.departures {
+            return Err(ResyncError::Source(source.why_it_left()));
+        }
+        if self.member(copying.target).node.free_bytes() < copying.keep_free {
+            return Err(ResyncError::Target(Ejection::NoSpace));
+        }
+        Ok(())
     }
 
     /// Makes one inode on the target what it is on the source.

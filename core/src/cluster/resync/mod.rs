@@ -11,19 +11,22 @@ mod children;
 mod inodes;
 mod listing;
 mod room;
+mod snapshots;
 mod task;
 
 pub use children::ResyncCounts;
 pub(super) use listing::Listing;
 pub use room::Room;
 
-use super::{Debt, Ejection, NodeIndex, OpError};
+use super::{Debt, Ejection, NodeIndex, OpError, Slot};
 use crate::media::ModifyTid;
 use crate::node::NodeError;
 
 /// From where to where, and how much is compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copying {
+    /// The root of the PFS, on both.
+    pub(super) pfs: Slot,
     pub(super) source: NodeIndex,
     /// How often the source had left when the copy began. Once it has left again, nothing is known of what it holds.
     pub(super) departures: u32,
@@ -32,6 +35,8 @@ pub(super) struct Copying {
     pub(super) debt: Debt,
     /// Inodes that changed after this operation are left to the next round; none in the last one.
     pub(super) until: Option<ModifyTid>,
+    /// Bytes that must stay free on the target.
+    pub(super) keep_free: u64,
 }
 
 /// Why a copy stopped.

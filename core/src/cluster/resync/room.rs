@@ -7,7 +7,7 @@ use super::{Debt, ResyncError};
 use crate::cluster::member::MemberState;
 use crate::cluster::pfs::{find_pfs, next_pfs};
 use crate::cluster::{Cluster, Command, Ejection, Modification, NodeIndex, Pfs, PfsSelector};
-use crate::media::{KeyRange, PfsSubkind, Uuid};
+use crate::media::{KeyRange, PfsKind, Uuid};
 use crate::node::{BulkfreeOptions, Node, NodeError};
 
 /// Passes of bulkfree until what nothing leads to is free: the first only notes it.
@@ -52,7 +52,7 @@ impl Cluster {
         let has_freed = free_unused(node).await? > 0;
         let room = if is_first && has_freed {
             Room::Freed
-        } else if let Some(oldest) = self.oldest_to_spare(target, clid).await? {
+        } else if let Some(oldest) = self.oldest_to_spare(target).await? {
             log::warn!("node {}: full: snapshot {} goes", target.0, oldest.label.escape_ascii());
             node.modify(node.next_super_tid(), Modification::RemovePfs { key: oldest.root.key }).await?;
             free_unused(node).await?;
@@ -66,38 +66,39 @@ impl Cluster {
     }
 
     /// The oldest snapshot that the node can do without.
-    async fn oldest_to_spare(&self, target: NodeIndex, clid: Uuid) -> Result<Option<Pfs>, NodeError> {
+    async fn oldest_to_spare(&self, target: NodeIndex) -> Result<Option<Pfs>, NodeError> {
         let node = &self.member(target).node;
-        let age = |pfs: &Pfs| (pfs.root.meta.pfs_lsnap_tid(), pfs.root.meta.btime());
         let (mut oldest, mut newest): (Option<Pfs>, Option<Pfs>) = (None, None);
         let mut rest = Some(KeyRange::ALL);
         while let Some(range) = rest {
             let Some((pfs, after)) = next_pfs(node, range).await? else { break };
             rest = after;
-            let is_snapshot = pfs.subkind == PfsSubkind::Snapshot && pfs.clid != clid;
-            // One that has a record is a cluster by now.
-            if !is_snapshot || node.header().cluster_records.find(pfs.clid) != Ok(None) {
+            if !self.is_snapshot(target, &pfs) {
                 continue;
             }
-            if newest.as_ref().is_none_or(|newest| age(&pfs) > age(newest)) {
+            if newest.as_ref().is_none_or(|newest| pfs.taken() > newest.taken()) {
                 newest = Some(pfs.clone());
             }
-            let is_older = oldest.as_ref().is_none_or(|oldest| age(&pfs) < age(oldest));
-            if is_older && self.is_held_by_a_quorum(&pfs).await {
+            let is_older = oldest.as_ref().is_none_or(|oldest| pfs.taken() < oldest.taken());
+            if is_older && self.can_be_spared(&pfs).await {
                 oldest = Some(pfs);
             }
         }
         Ok(oldest.filter(|oldest| newest.is_none_or(|newest| newest.clid != oldest.clid)))
     }
 
-    /// True when nodes in sync have a snapshot that are a quorum of its masters.
-    async fn is_held_by_a_quorum(&self, snapshot: &Pfs) -> bool {
-        let mut holders = 0;
-        for index in self.in_sync().iter() {
-            let found = find_pfs(&self.member(index).node, PfsSelector::Cluster(snapshot.clid)).await;
-            holders += usize::from(matches!(found, Ok(Some(_))));
+    /// True when nodes in sync have the same snapshot that are a quorum: of its own masters if this copy is one.
+    async fn can_be_spared(&self, own: &Pfs) -> bool {
+        let holders = self.holders(own).await;
+        if own.kind != PfsKind::Master {
+            return self.electorate.get().has_quorum(holders);
         }
-        holders > usize::from(snapshot.masters) / 2
+        let mut masters = 0;
+        for index in holders.iter() {
+            let found = find_pfs(&self.member(index).node, PfsSelector::Cluster(own.clid)).await;
+            masters += usize::from(matches!(found, Ok(Some(found)) if found.kind == PfsKind::Master));
+        }
+        masters > usize::from(own.masters) / 2
     }
 }
 

@@ -113,8 +113,9 @@ impl Cluster {
         member.set_state(MemberState::Behind(Debt::EVERYTHING));
         let mut tried = NodeSet::EMPTY;
         while let Some(source) = self.in_sync().difference(tried).first() {
-            let departures = self.member(source).departures();
-            copied = self.copy_from(Copying { source, departures, target, debt, until }, pause).await;
+            let (departures, pfs) = (self.member(source).departures(), self.slots.root());
+            let copying = Copying { pfs, source, departures, target, debt, until, keep_free: 0 };
+            copied = self.copy_from(copying, pause).await;
             match copied {
                 // Others are asked, and it too if it is back.
                 Err(ResyncError::Source(_)) if self.member(source).departures() != departures => {}

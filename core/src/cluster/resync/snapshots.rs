@@ -1,0 +1,165 @@
+//! Snapshots that a node lacks: taken while it was away, or before its disk was put in.
+//!
+//! A snapshot never changes, so it is copied while changes go on, to a node that is behind: what that has of the PFS by then
+//! becomes the snapshot by comparison, and shares with it what is the same. It is committed with everything else that is copied,
+//! by the commit that makes the node a member of the sync set.
+//!
+//! Such a copy has no vote when the snapshot becomes a cluster of its own: with more voters than it was taken on, two quorums of
+//! it could be mounted apart.
+
+use super::{Copying, Debt, ResyncCounts, ResyncError};
+use crate::cluster::administration::{add_root, remove_root};
+use crate::cluster::pfs::{find_pfs, next_pfs};
+use crate::cluster::vote::NodeSet;
+use crate::cluster::{Cluster, Command, Ejection, MemberState, NodeIndex, Pfs, PfsSelector, Slot, Taken};
+use crate::media::inode::EMBEDDED_BYTES;
+use crate::media::{Inode, KeyRange, PfsKind, PfsSubkind, Uuid};
+use crate::memory::{Box, boxed};
+use crate::node::{Node, NodeError};
+
+/// The part of a node's space that snapshots copied to it leave free: what goes on being written comes first.
+const FREE_PART: u64 = 10;
+
+impl Cluster {
+    /// The newest snapshot older than `than` that a quorum has and this node hasn't.
+    pub async fn lacking_snapshot(&self, target: NodeIndex, than: Option<Taken>) -> Option<Pfs> {
+        let mut newest: Option<Pfs> = None;
+        for source in self.in_sync().difference(NodeSet::only(target)).iter() {
+            let mut rest = Some(KeyRange::ALL);
+            while let Some(range) = rest {
+                // Another node may be able to read what this one can't.
+                let Ok(Some((pfs, after))) = next_pfs(&self.member(source).node, range).await else { break };
+                rest = after;
+                let is_next = than.is_none_or(|than| pfs.taken() < than)
+                    && newest.as_ref().is_none_or(|newest| pfs.taken() > newest.taken());
+                if is_next && self.is_snapshot(source, &pfs) && self.is_lacking(target, &pfs).await {
+                    newest = Some(pfs);
+                }
+            }
+        }
+        newest
+    }
+
+    /// True for a snapshot that nothing was written to: one that has a record is a cluster by now.
+    pub(super) fn is_snapshot(&self, on: NodeIndex, pfs: &Pfs) -> bool {
+        let has_record = || self.member(on).node.header().cluster_records.find(pfs.clid) != Ok(None);
+        let is_own = || self.record.borrow().as_ref().is_some_and(|record| record.clid == pfs.clid);
+        pfs.subkind == PfsSubkind::Snapshot && !is_own() && !has_record()
+    }
+
+    async fn is_lacking(&self, target: NodeIndex, snapshot: &Pfs) -> bool {
+        // The label may be another's.
+        let label = PfsSelector::Label(&snapshot.label);
+        let lacks = matches!(find_pfs(&self.member(target).node, label).await, Ok(None));
+        lacks && self.electorate.get().has_quorum(self.holders(snapshot).await)
+    }
+
+    /// The nodes in sync that have a snapshot, the same.
+    pub(super) async fn holders(&self, snapshot: &Pfs) -> NodeSet {
+        let mut holders = NodeSet::EMPTY;
+        for index in self.in_sync().iter() {
+            let found = find_pfs(&self.member(index).node, PfsSelector::Cluster(snapshot.clid)).await;
+            let is_same =
+                |found: &Pfs| (found.taken(), found.root.modify_tid) == (snapshot.taken(), snapshot.root.modify_tid);
+            if found.ok().flatten().is_some_and(|found| is_same(&found)) {
+                holders.insert(index);
+            }
+        }
+        holders
+    }
+
+    /// True for a node that executes what the others do.
+    pub fn is_in_sync(&self, node: NodeIndex) -> bool {
+        self.member(node).is_in_sync()
+    }
+
+    /// Has a node that lacks a snapshot be one that is behind, as if it had just come in. All that was done is durable. False if
+    /// too few would be left.
+    pub fn step_aside(&self, node: NodeIndex) -> bool {
+        let others = self.voters().difference(NodeSet::only(node));
+        let can = self.is_in_sync(node) && self.electorate.get().has_quorum(others);
+        if can {
+            self.member(node).set_state(MemberState::Behind(Debt::since(self.last_tid.get())));
+        }
+        can
+    }
+
+    /// Gives a node that is behind a snapshot; none if it hasn't the room, or nobody can read it all. `pause` is called between
+    /// steps.
+    pub async fn copy_snapshot(
+        &self,
+        target: NodeIndex,
+        snapshot: &Pfs,
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
+    ) -> Result<Option<ResyncCounts>, ResyncError> {
+        let member = self.member(target);
+        let MemberState::Behind(_) = member.state() else { return Ok(None) };
+        let copied = match boxed(self.heap, self.give_snapshot(target, snapshot, pause)) {
+            Ok(copy) => Box::into_pin(copy).await,
+            Err(error) => Err(ResyncError::source(error.into())),
+        };
+        let Err(error) = copied else { return copied.map(Some) };
+        log::warn!("node {}: no snapshot {}: {error}", target.0, snapshot.label.escape_ascii());
+        let removed = remove_root(&member.node, &snapshot.label).await.map_err(ResyncError::target);
+        let error = match (error, removed) {
+            (ResyncError::Target(Ejection::NoSpace) | ResyncError::Source(_), Ok(_)) => return Ok(None),
+            (error @ ResyncError::Target(Ejection::Fault(_)), _) | (_, Err(error)) | (error, Ok(_)) => error,
+        };
+        if let ResyncError::Target(why) = error {
+            member.set_state(MemberState::Ejected(why));
+        }
+        Err(error)
+    }
+
+    async fn give_snapshot(
+        &self,
+        target: NodeIndex,
+        snapshot: &Pfs,
+        pause: &mut impl AsyncFnMut(&ResyncCounts),
+    ) -> Result<ResyncCounts, ResyncError> {
+        let member = self.member(target);
+        let node = &member.node;
+        let mut meta = snapshot.root.meta;
+        meta.set_pfs_kind(PfsKind::Slave);
+        meta.pfs_fsid = fsid_of_copy(snapshot.fsid, member.fsid.get());
+        let root = Inode { meta, body: [0; EMBEDDED_BYTES] };
+        let keep_free = node.header().allocator_size() / FREE_PART;
+        if node.free_bytes() < keep_free {
+            return Err(ResyncError::Target(Ejection::NoSpace));
+        }
+        let slot = self.slots.snapshot_of(target);
+        let create = async {
+            node.keep_what_was_written().await?;
+            add_root(node, node.next_super_tid(), &snapshot.label, root, Some(self.slots.root())).await?;
+            open_snapshot(node, snapshot, slot).await
+        };
+        create.await.map_err(ResyncError::target)?;
+        // What was copied ahead may be newer than its stamp says.
+        let debt = Debt::EVERYTHING;
+        let mut copied = Err(self.no_quorum().into());
+        for source in self.holders(snapshot).await.difference(NodeSet::only(target)).iter() {
+            let departures = self.member(source).departures();
+            let copying = Copying { pfs: slot, source, departures, target, debt, until: None, keep_free };
+            copied = match open_snapshot(&self.member(source).node, snapshot, slot).await {
+                Ok(()) => self.copy_pfs(copying, pause).await,
+                Err(error) => Err(ResyncError::source(error)),
+            };
+            if !matches!(copied, Err(ResyncError::Source(_))) {
+                break;
+            }
+        }
+        Ok(ResyncCounts { snapshots_copied: 1, ..copied? })
+    }
+}
+
+async fn open_snapshot(node: &Node, snapshot: &Pfs, into: Slot) -> Result<(), NodeError> {
+    node.execute(Command::OpenPfs { label: &snapshot.label, into }).await.map(drop)
+}
+
+/// What a copy is called: by the snapshot, and by whose it is.
+fn fsid_of_copy(snapshot: Uuid, member: Uuid) -> Uuid {
+    let (Uuid(mut bytes), Uuid(other)) = (snapshot, member);
+    // The bytes before say what kind of id it is.
+    bytes.iter_mut().zip(other).skip(9).for_each(|(byte, other)| *byte ^= other);
+    Uuid(bytes)
+}
