@@ -95,7 +95,9 @@ impl Cluster {
         if self.is_overtaken(state, seen) {
             return Err(OpError::Refused(Refusal::Overtaken { node: index }).into());
         }
-        self.take_roles(&plan);
+        // Who can't be read for the moment stays what it is.
+        let unreadable = |(index, _): &(NodeIndex, _)| found[usize::from(index.0)].condition.unreadable;
+        self.take_roles(&plan, self.members().filter(unreadable).map(|(index, _)| index).collect());
         self.count_in(index);
         let is_wrong = matches!(self.member(index).state(), MemberState::Ejected(why) if why.is_about_content());
         let state = match (member_state(state, seen), seen.record) {
@@ -124,12 +126,15 @@ impl Cluster {
         self.electorate.set(electorate);
     }
 
-    /// True when a node has the newest version, and a later mount's: too few were left here, enough were there. (An epoch of this
-    /// mount's own counter is what one left that lost its power before it had a quorum.)
+    /// True when a node has the newest version, and another mount's: too few were left here, enough were there, or an operator
+    /// said so. (An epoch of this mount's own counter without commits is what one left that lost its power before it had a
+    /// quorum.)
     fn is_overtaken(&self, state: State, seen: &Seen<'_>) -> bool {
-        let counter = |record: &ClusterRecord| record.version.commit.epoch.ctr;
-        let theirs = seen.record.ok().flatten().map(counter);
-        state == State::Current && theirs > self.record.borrow().as_ref().map(counter)
+        let (own, theirs) = (self.record.borrow(), seen.record.ok().flatten());
+        let (Some(own), Some(theirs)) = (own.as_ref(), theirs) else { return false };
+        let (own, theirs) = (own.version.commit.epoch, theirs.version.commit);
+        let is_anothers = theirs.epoch != own && theirs.epoch.ctr == own.ctr && theirs.seq.0 > 0;
+        state == State::Current && (theirs.epoch.ctr > own.ctr || is_anothers)
     }
 
     /// What every node has of the PFS; its root is opened. When only `one` is judged, those that are no part of the mount have no
@@ -191,7 +196,7 @@ impl Cluster {
             role: Role::of(own.kind).unwrap_or(Role::Cache),
             masters: own.masters,
             record,
-            condition: Condition { foreign_write, ..Condition::default() },
+            condition: Condition { foreign_write, torn_header: node.may_lack_a_header(), unreadable: false },
         }))
     }
 
@@ -246,7 +251,7 @@ impl Cluster {
             member.set_state(member_state(*state, seen));
             log::debug!("node {}: {:?}", index.0, state);
         }
-        self.take_roles(plan);
+        self.take_roles(plan, NodeSet::EMPTY);
         self.electorate.set(plan.electorate);
         self.onto.set(onto);
         self.target.set(match mount {
@@ -289,9 +294,9 @@ impl Cluster {
         }
     }
 
-    /// Every node is what the configuration says.
-    fn take_roles(&self, plan: &Plan) {
-        for ((_, member), role) in self.members().zip(plan.roles) {
+    /// Every node is what the configuration says, but for some.
+    fn take_roles(&self, plan: &Plan, but: NodeSet) {
+        for ((_, member), role) in self.members().zip(plan.roles).filter(|((index, _), _)| !but.contains(*index)) {
             member.role.set(role.unwrap_or(Role::Cache));
         }
     }

@@ -42,6 +42,10 @@ impl FileSystem {
 
     /// Looks again at a node that left. Its state then says whether it can be brought in step.
     pub async fn look_again(&self, node: NodeIndex) -> Result<MemberState, ReturnError> {
+        let _only = match self.resyncs.get(usize::from(node.0)) {
+            Some(resyncs) => Some(resyncs.change().await),
+            None => None,
+        };
         // Whoever still waits for the node ends first; nobody asks it anything afterwards, so that it may take its time.
         drop(self.gate.change().await);
         self.cluster.reopen(node).await?;
@@ -73,14 +77,15 @@ impl FileSystem {
             Some(resyncs) => resyncs.change().await,
             None => return Ok(ResyncCounts::default()),
         };
+        // What another is, nobody has judged.
+        let was_behind = self.nodes_behind().any(|behind| behind == node);
         let (mut is_first, mut removed) = (true, 0);
         loop {
             let copied = self.copy_all(node, is_first, show).await;
-            if !self.cluster.is_full(node) {
+            if !was_behind || !self.cluster.is_full(node) {
                 return copied.map(|counts| ResyncCounts { snapshots_removed: removed, ..counts });
             }
-            let _reading = self.gate.read().await;
-            match self.cluster.make_room(node, is_first).await? {
+            match self.cluster.make_room(node, is_first, async || self.gate.read().await).await? {
                 Room::None => return copied,
                 Room::Freed => {}
                 Room::Snapshot => removed += 1,

@@ -87,7 +87,7 @@ pub(super) struct Committed {
 const PLACES: usize = HEADER_COPIES + HEADER_TWINS;
 
 /// A place a header may be at.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Copy(usize),
     /// Every header is written twice; the second time into a reserved slot nobody else uses, so that one torn write never
@@ -178,6 +178,16 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
 }
 
 impl Node {
+    /// True when a header newer than the one in force may have been lost: both places of one are damaged.
+    pub(crate) fn may_lack_a_header(&self) -> bool {
+        let torn = &self.committed.borrow().torn;
+        let is_lost = |place: &Place| match place {
+            Place::Copy(copy) => torn.contains(&Place::Twin(copy % HEADER_TWINS)),
+            Place::Twin(_) => false,
+        };
+        torn.iter().any(is_lost)
+    }
+
     /// Writes the header in force to where a torn one was found, and to its own copy if that is missing; a volume without such
     /// places isn't written. What a torn header led to is overwritten by what is done from now on. Were it left, a second tear
     /// might bring only sectors that both headers have in common, and make the first one whole with them.

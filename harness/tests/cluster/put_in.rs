@@ -1,7 +1,7 @@
 //! Disks that are put in while the cluster is mounted: members that were away, new ones, copies of others.
 
-use hammer2_core::cluster::vote::State;
-use hammer2_core::cluster::{Change, Health, MemberState, NodeIndex, OpenError, PfsSelector};
+use hammer2_core::cluster::vote::{Mount, Refusal, State};
+use hammer2_core::cluster::{Change, Health, MemberState, NodeIndex, OpError, OpenError, PfsSelector, ReturnError};
 use hammer2_core::fs::{FileSystem, MountOptions};
 use hammer2_core::io::DeviceError;
 use hammer2_core::io::wrap::{Effect, Fault, Operations};
@@ -62,6 +62,28 @@ fn a_member_in_an_epoch_of_which_no_quorum_knows_follows() {
         })
         .unwrap();
     assert_eq!(members.expect_alike(&[0, 1, 3]).len(), 12);
+}
+
+#[test]
+fn a_member_that_was_forced_to_go_on_elsewhere_is_not_taken_in() {
+    let members = of_three();
+    members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 3).await).unwrap().unwrap();
+    members
+        .change_on(&[0, 1], async |fs| {
+            // This mount has opened its epoch, and done nothing in it. An operator goes on with the third, which opens another.
+            let forced = members.choosing(Mount::Forced(NodeIndex(0)));
+            let other = forced.mount(&[2]).await.unwrap().make_writable(&Ticks).await.unwrap();
+            fill(&other, "forced", 3).await.unwrap();
+            drop(other.unmount().await.unwrap());
+            let node = put_in(&members, fs, 2).await;
+            let looked = fs.look_again(node).await;
+            let overtaken = OpError::Refused(Refusal::Overtaken { node });
+            assert_eq!(looked, Err(ReturnError::Cluster(overtaken)));
+            fill(fs, "here", 3).await.unwrap();
+        })
+        .unwrap();
+    let error = members.change_on(&[0, 1, 2], async |_| ()).unwrap_err();
+    assert!(error.to_string().contains("`hammer2 cluster force`"), "{error}");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
-use hammer2_core::node::{self, NodeOptions};
+use hammer2_core::media::{FileKind, Inode, Inum, ModifyTid};
+use hammer2_core::node::{self, Command, Modification, NodeOptions, Slot};
 
-use super::members::{DISK_BYTES, HEAP, Members, Written, fill};
+use super::members::{DISK_BYTES, HEAP, LABEL, Members, Written, fill};
 use super::of_three;
 
 const SECTOR: usize = 512;
@@ -86,5 +87,55 @@ fn a_cluster_opens_wherever_its_headers_are_torn() {
             }
         }
         cut.disks[disk].write_at(write.offset, &write.data).unwrap();
+    }
+}
+
+/// Somebody else's kernel, which knows nothing of clusters, mounts a disk and makes an inode.
+async fn write_as_foreigner(members: &Members, disk: usize) {
+    let node = node::open(HEAP, members.node(disk), NodeOptions::default()).await.unwrap();
+    let root = Slot(0);
+    node.execute(Command::OpenPfs { label: LABEL, into: root }).await.unwrap();
+    let record = node.record(root).await.unwrap();
+    let inum = Inum(1 << 40);
+    let mut inode = Inode::new(FileKind::Regular);
+    inode.meta.set_inum(inum);
+    inode.meta.set_name_key(inum.key());
+    let tid = ModifyTid(record.modify_tid.0 + 1);
+    let create = Modification::CreateInode { pfs: root, inode: &inode, methods: record.methods };
+    node.modify(tid, create).await.unwrap();
+    node.flush().await.unwrap();
+}
+
+/// Two masters have a commit. What one of them holds can't be believed any more, and of the other both places of its last header
+/// are damaged: nothing says that nobody was told of the commit.
+#[test]
+fn a_commit_that_a_damaged_header_may_have_led_to_is_not_given_up() {
+    for is_damaged in [false, true] {
+        // With room for several header copies: one before the last is left.
+        let mut members = Members::none();
+        (1..4).for_each(|seed| members.add_of(5 << 30, seed));
+        members.create();
+        members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 3).await).unwrap().unwrap();
+        let writes = members.writes_of(|| {
+            members
+                .change_on(&[0, 2], async |fs| {
+                    fill(fs, "acknowledged", 3).await.unwrap();
+                    fs.sync().await.unwrap();
+                })
+                .unwrap();
+        });
+        members.run(write_as_foreigner(&members, 0));
+        let mut last = writes.iter().rev().filter(|write| write.disk == 2 && is_header(write));
+        let (copy, twin) = (last.next().unwrap(), last.next().unwrap());
+        assert_eq!(copy.data, twin.data);
+        members.disks[2].write_at(copy.offset, &[0x55; SECTOR]).unwrap();
+        if is_damaged {
+            members.disks[2].write_at(twin.offset, &[0x55; SECTOR]).unwrap();
+            let refused = members.change_on(&[0, 1, 2], async |_| ()).unwrap_err();
+            assert!(refused.to_string().contains("none can be trusted with it"), "{refused}");
+        } else {
+            assert_eq!(members.change_on(&[0, 1, 2], async |fs| fs.sync().await).unwrap(), Ok(()));
+            assert!(members.content(&[2, 1]).iter().any(|line| line.contains("acknowledged")));
+        }
     }
 }

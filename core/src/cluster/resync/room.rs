@@ -30,35 +30,47 @@ impl Cluster {
         self.member(node).state() == MemberState::Ejected(Ejection::NoSpace)
     }
 
-    /// Makes room on a full node, which then is behind: the first time without removing anything, if that helps. The others'
-    /// PFSs must not change meanwhile.
-    pub async fn make_room(&self, target: NodeIndex, is_first: bool) -> Result<Room, ResyncError> {
+    /// Makes room on a full node, which then is behind: the first time without removing anything, if that helps. While there is
+    /// what `reading` gives, the others' PFSs don't change.
+    pub async fn make_room<G>(
+        &self,
+        target: NodeIndex,
+        is_first: bool,
+        reading: impl AsyncFnOnce() -> G,
+    ) -> Result<Room, ResyncError> {
         let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else { return Ok(Room::None) };
         // What it began to execute is thrown away.
         if let Err(error) = self.reopen(target).await {
             log::warn!("node {}: {error}", target.0);
             return Ok(Room::None);
         }
-        let room = self.free_something(target, clid, is_first).await.map_err(ResyncError::target)?;
+        let room = self.free_something(target, clid, is_first, reading).await.map_err(ResyncError::target)?;
         if room != Room::None {
             self.member(target).set_state(MemberState::Behind(Debt::EVERYTHING));
         }
         Ok(room)
     }
 
-    async fn free_something(&self, target: NodeIndex, clid: Uuid, is_first: bool) -> Result<Room, NodeError> {
+    async fn free_something<G>(
+        &self,
+        target: NodeIndex,
+        clid: Uuid,
+        is_first: bool,
+        reading: impl AsyncFnOnce() -> G,
+    ) -> Result<Room, NodeError> {
         let node = &self.member(target).node;
         node.recover().await?;
         let has_freed = free_unused(node).await? > 0;
         let room = if is_first && has_freed {
             Room::Freed
-        } else if let Some(oldest) = self.oldest_to_spare(target).await? {
+        } else {
+            let unchanged = reading().await;
+            let Some(oldest) = self.oldest_to_spare(target).await? else { return Ok(Room::None) };
             log::warn!("node {}: full: snapshot {} goes", target.0, oldest.label.escape_ascii());
             node.modify(node.next_super_tid(), Modification::RemovePfs { key: oldest.root.key }).await?;
+            drop(unchanged);
             free_unused(node).await?;
             Room::Snapshot
-        } else {
-            return Ok(Room::None);
         };
         let Some(own) = find_pfs(node, PfsSelector::Cluster(clid)).await? else { return Ok(Room::None) };
         node.execute(Command::OpenPfs { label: &own.label, into: self.slots.root() }).await?;

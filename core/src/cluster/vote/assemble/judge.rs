@@ -167,8 +167,8 @@ impl<'m, 'a> Judge<'m, 'a> {
 
     /// True when the others know that a member was further than it is.
     fn went_back(&self, seen: &Seen<'_>, record: &ClusterRecord) -> bool {
-        let mut listed = self.others(seen).filter_map(|other| other.member(seen.fsid));
-        listed.any(|listed| is_far_beyond(listed.last_known, record))
+        let mut witnesses = self.others(seen).filter_map(|other| Some((other, other.member(seen.fsid)?)));
+        witnesses.any(|(witness, listed)| is_far_beyond(listed.last_known, witness, record))
     }
 
     /// The records of other members.
@@ -231,9 +231,12 @@ fn is_accepted(reference: &ClusterRecord, member: &ClusterRecord) -> bool {
     reference.accepted.iter().any(|end| end.epoch == commit.epoch && commit.seq <= end.seq)
 }
 
-/// True when a member was known to have two headers more than it shows.
-fn is_far_beyond(known: CommitId, record: &ClusterRecord) -> bool {
+/// True when a member was known to have two headers more than it shows. A witness says so of a header before anybody has written
+/// it.
+fn is_far_beyond(known: CommitId, witness: &ClusterRecord, record: &ClusterRecord) -> bool {
     let commit = record.version.commit;
     let two_more = known.epoch == commit.epoch && known.seq.0 >= commit.seq.0.saturating_add(2);
-    two_more || known.epoch.ctr > commit.epoch.ctr
+    let opened = witness.version;
+    let is_next_epoch = known == opened.commit && known.seq.0 == 0 && opened.base == record.version.content();
+    two_more || (known.epoch.ctr > commit.epoch.ctr && !is_next_epoch)
 }

@@ -185,6 +185,15 @@ fn what_nobody_was_told_of_and_nobody_can_read_is_given_up() {
     let knowing = Line::new(1).commits(4).with(knows);
     let rewound = Line::new(1).commits(2);
     is_refused(mount_with(&[knowing.of(0), early.of(1), rewound.of(2)], &quorum, spoils(foreign)));
+    // It says that the others were in its epoch: it did so before any of them was.
+    let all_known = |record: &mut ClusterRecord| {
+        let commit = record.version.commit;
+        record.members.iter_mut().for_each(|member| member.last_known = commit);
+    };
+    let half_opened = early.clone().epoch(2).with(all_known);
+    let plan = served(mount_with(&[half_opened.of(0), early.of(1), early.of(2)], &quorum, spoils(foreign)));
+    assert_eq!((plan.version, plan.current()), (early.record().version, NodeSet(0b110)));
+    is_refused(mount_with(&[half_opened.of(0), early.of(1), rewound.of(2)], &quorum, spoils(foreign)));
     // Five masters, one of them away: three of the others are sure.
     let five = |line: &Line, number| {
         let members = |record: &mut ClusterRecord| record.members = (0..5).map(|n| entry(n, PfsKind::Master)).collect();
