@@ -8,7 +8,7 @@ use hammer2_core::cluster::{Change, MemberState, MemberStatus, NewPfs, NodeIndex
 use hammer2_core::fs::{FileSystem, TimeSource as _};
 use hammer2_core::media::{PfsKind, Uuid};
 
-use super::{Name, Refused, Site, whole_path};
+use super::{Done, Name, Refused, Site, whole_path};
 use crate::random::new_uuid;
 use crate::time_source::HostTime;
 
@@ -18,9 +18,10 @@ impl Site<'_> {
         images: &[PathBuf],
         votes: bool,
         show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
-    ) -> Result<(), Refused> {
+    ) -> Result<Done, Refused> {
         let node = self.put_in(images).await?;
-        take_in(self.fs, node, votes, show).await.map(drop)
+        let (_, snapshots_lacking) = take_in(self.fs, node, votes, show).await?;
+        Ok(Done::Changed { snapshots_lacking })
     }
 
     pub(super) async fn replace(
@@ -28,11 +29,12 @@ impl Site<'_> {
         old: &Name,
         images: &[PathBuf],
         show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
-    ) -> Result<(), Refused> {
+    ) -> Result<Done, Refused> {
         let old = self.member(old)?;
         let node = self.put_in(images).await?;
-        let new = take_in(self.fs, node, false, show).await?;
-        self.change(Change::Replace { old, new }).await
+        let (new, snapshots_lacking) = take_in(self.fs, node, false, show).await?;
+        self.change(Change::Replace { old, new }).await?;
+        Ok(Done::Changed { snapshots_lacking })
     }
 
     /// Opens volumes as one more node, unless they are one already, and sees what they are to the cluster.
@@ -71,13 +73,14 @@ fn status(fs: &FileSystem, node: NodeIndex) -> Option<MemberStatus> {
     fs.member_statuses().find(|member| member.node == node)
 }
 
-/// Makes a node a member, or finishes what was begun: it gets everything, and votes if it is to be a master. What it is called.
+/// Makes a node a member, or finishes what was begun: it gets everything, and votes if it is to be a master. What it is called, and
+/// how many snapshots it couldn't be given.
 pub async fn take_in(
     fs: &FileSystem,
     node: NodeIndex,
     votes: bool,
     show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
-) -> Result<Uuid, Refused> {
+) -> Result<(Uuid, u64), Refused> {
     let state = |fs| status(fs, node).map(|member| member.state);
     if !matches!(state(fs), Some(MemberState::Behind(_) | MemberState::InSync)) {
         let label = fs.pfs().label.clone();
@@ -86,12 +89,13 @@ pub async fn take_in(
         let new = NewPfs { label: &label, kind: PfsKind::Slave, clid, fsid, time: HostTime.now() };
         fs.add_member(node, &new).await.map_err(Refused::failed)?;
     }
+    let mut copied = ResyncCounts::default();
     if state(fs) != Some(MemberState::InSync) {
-        fs.resync_showing(node, &mut |counts| show(node, counts)).await.map_err(Refused::failed)?;
+        copied = fs.resync_showing(node, &mut |counts| show(node, counts)).await.map_err(Refused::failed)?;
     }
     let member = status(fs, node).ok_or_else(|| Refused::failed("the new node is gone"))?;
     if votes && member.role == Role::Slave {
         fs.change_members(Change::Promote(member.fsid)).await.map_err(Refused::failed)?;
     }
-    Ok(member.fsid)
+    Ok((member.fsid, copied.snapshots_lacking))
 }

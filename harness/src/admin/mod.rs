@@ -96,14 +96,14 @@ impl Site<'_> {
             return Err(Refused::unusable("this PFS is no cluster's: `cluster create` or `cluster add` makes it one"));
         }
         match order {
-            Order::Add { images, votes } => self.add(images, *votes, show).await?,
-            Order::Replace { old, images } => self.replace(old, images, show).await?,
+            Order::Add { images, votes } => return self.add(images, *votes, show).await,
+            Order::Replace { old, images } => return self.replace(old, images, show).await,
             Order::Remove(member) => self.change(Change::Remove(self.member(member)?)).await?,
             Order::Promote(member) => self.change(Change::Promote(self.member(member)?)).await?,
             Order::Resync => return Ok(Done::Resynced(self.resync(show).await?)),
             Order::Scrub => return Ok(Done::Scrubbed(fs.scrub().await.map_err(Refused::failed)?.into())),
         }
-        Ok(Done::Changed)
+        Ok(Done::Changed { snapshots_lacking: 0 })
     }
 
     async fn change(&self, change: Change) -> Result<(), Refused> {

@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Done {
     /// The members are as was ordered.
-    Changed,
+    Changed {
+        /// Snapshots that a new one couldn't be given.
+        snapshots_lacking: u64,
+    },
     /// These were brought in step, or not.
     Resynced(Vec<Resynced>),
     /// Everything was read.
@@ -58,10 +61,10 @@ impl Display for Copied {
             write!(f, "; it was full: {snapshots_removed} old snapshots went")?;
         }
         if *snapshots_copied > 0 {
-            write!(f, "; {snapshots_copied} snapshots with it")?;
+            write!(f, "; snapshots given to it: {snapshots_copied}")?;
         }
         if *snapshots_lacking > 0 {
-            write!(f, "; {snapshots_lacking} snapshots it has no room for")?;
+            write!(f, "; snapshots without room: {snapshots_lacking}")?;
         }
         Ok(())
     }

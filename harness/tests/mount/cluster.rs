@@ -107,6 +107,23 @@ fn a_node_that_was_away_is_brought_in_step_by_the_mount() {
 
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
+fn a_node_that_missed_a_snapshot_is_given_it_by_the_mount() {
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    fs::write(mounted.path("file"), noise(1 << 20)).unwrap();
+    mounted.unmount_well();
+    masters.volume.succeed(&["snapshot", "v.img+b.img@CL", "BEFORE"]);
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    fs::write(mounted.path("file2"), noise(1 << 10)).unwrap();
+    let (status, said) = mounted.unmount();
+    assert!(status.success() && said.contains("snapshots given to it: 1"), "{said}");
+    let alone = IMAGES.map(|image| masters.volume.succeed(&["manifest", &format!("{image}@BEFORE")]));
+    assert!(alone[0].contains("file") && alone.iter().all(|manifest| *manifest == alone[0]), "{alone:?}");
+    masters.are_equal();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
 fn without_a_quorum_a_mount_can_only_be_read() {
     let masters = Masters::new(2 * IMAGE_BYTES);
     let mounted = masters.volume.mount_node(NODES, &[]);

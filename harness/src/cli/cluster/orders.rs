@@ -52,7 +52,14 @@ pub(super) fn show(counter: &ProgressBar, node: u8, Copied { compared, copied, b
 impl Print<'_> {
     fn done(&mut self, done: &Done) -> Result<Outcome, Failure> {
         match done {
-            Done::Changed => Ok(Outcome::Good),
+            Done::Changed { snapshots_lacking } => {
+                if *snapshots_lacking > 0 {
+                    complain(&format_args!(
+                        "the new node goes without {snapshots_lacking} of the snapshots: it has no room for them"
+                    ));
+                }
+                Ok(Outcome::Good)
+            }
             Done::Resynced(nodes) => {
                 nodes.iter().try_fold(Outcome::Good, |outcome, node| Ok(outcome.and(self.resynced(node)?)))
             }
