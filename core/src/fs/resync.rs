@@ -173,8 +173,8 @@ impl FileSystem {
         Ok(sum)
     }
 
-    /// Gives a node that is in step the snapshots it lacks, if there are any: those that a quorum has. It is behind meanwhile, and
-    /// goes without them if too few others would be left.
+    /// Gives a node that is in step the snapshots it lacks, if there are any: those that a quorum has. It is behind meanwhile,
+    /// and goes without them if too few others would be left.
     pub async fn complete(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
         self.complete_showing(node, &mut |_| {}).await
     }
@@ -202,8 +202,8 @@ impl FileSystem {
         }
     }
 
-    /// Brings all nodes in step that are behind, at the same time, and gives the others what they lack; what each came to to which
-    /// something was done.
+    /// Brings all nodes in step that are behind, at the same time, and gives the others what they lack; what each came to that
+    /// something was done to.
     pub async fn resync_all(
         &self,
         show: &mut dyn FnMut(NodeIndex, &ResyncCounts),

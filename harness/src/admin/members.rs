@@ -73,8 +73,8 @@ fn status(fs: &FileSystem, node: NodeIndex) -> Option<MemberStatus> {
     fs.member_statuses().find(|member| member.node == node)
 }
 
-/// Makes a node a member, or finishes what was begun: it gets everything, and votes if it is to be a master. What it is called, and
-/// how many snapshots it couldn't be given.
+/// Makes a node a member, or finishes what was begun: it gets everything, and votes if it is to be a master. What it is called,
+/// and how many snapshots it couldn't be given.
 pub async fn take_in(
     fs: &FileSystem,
     node: NodeIndex,
