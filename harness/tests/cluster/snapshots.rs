@@ -1,8 +1,14 @@
-//! Snapshots of clusters: read at once, written as clusters of their own.
+//! Snapshots of clusters: read at once, written as clusters of their own, and given to nodes that lack them.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use futures_util::future::select;
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::{Ejection, NewPfs, NodeIndex, PfsOutcome};
+use hammer2_core::cluster::{Ejection, MemberState, NewPfs, NodeIndex, PfsOutcome};
 use hammer2_core::fs::{Error, FileSystem, NewFile};
+use hammer2_core::io::wrap::{Effect, Fault, Operations};
 use hammer2_core::media::{FileKind, Inum, Uuid};
 
 use super::members::{LABEL, Members, fill, noise};
@@ -260,6 +266,39 @@ fn a_deleted_snapshot_does_not_come_back() {
         assert_eq!(given, Ok(ResyncCounts::default()));
     }
     assert_eq!(holders(&members, SNAPSHOT), [2]);
+}
+
+#[test]
+fn a_copy_that_is_given_up_midway_leaves_nothing() {
+    let members = Members::formatted(3);
+    members.create();
+    take_series(&members, &[0, 1], 1);
+    // It has the file in as many blocks as there are writes, and then the snapshots.
+    for skip in [400, 700, 1000, 1300] {
+        let members = members.copied();
+        let plan = &members.plans[2];
+        plan.add(Fault { skip, ..Fault::always(Operations::WRITE, Effect::Hang) }).unwrap();
+        members
+            .change_on(&[0, 1, 2], async |fs| {
+                let node = NodeIndex(2);
+                let hangs = poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    if plan.struck() > 0 { Poll::Ready(()) } else { Poll::Pending }
+                });
+                select(pin!(fs.resync(node)), pin!(hangs)).await;
+                assert_ne!(fs.member_statuses().nth(2).unwrap().state, MemberState::InSync);
+                plan.clear();
+                if let MemberState::Ejected(_) = fs.member_statuses().nth(2).unwrap().state {
+                    fs.look_again(node).await.unwrap();
+                }
+                if fs.nodes_behind().count() > 0 {
+                    fs.resync(node).await.unwrap();
+                }
+            })
+            .unwrap();
+        members.expect_alike(&[0, 1, 2]);
+        expect_series(&members, &[0, 1, 2]);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 use super::{Copying, Debt, ResyncCounts, ResyncError};
 use crate::cluster::administration::{add_root, remove_root};
+use crate::cluster::member::Member;
 use crate::cluster::pfs::{find_pfs, next_pfs};
 use crate::cluster::vote::NodeSet;
 use crate::cluster::{Cluster, Command, Ejection, MemberState, NodeIndex, Pfs, PfsSelector, Slot, Taken};
@@ -94,20 +95,28 @@ impl Cluster {
     ) -> Result<Option<ResyncCounts>, ResyncError> {
         let member = self.member(target);
         let MemberState::Behind(_) = member.state() else { return Ok(None) };
+        let half_given = HalfGiven(member);
         let copied = match boxed(self.heap, self.give_snapshot(target, snapshot, pause)) {
             Ok(copy) => Box::into_pin(copy).await,
             Err(error) => Err(ResyncError::source(error.into())),
         };
-        let Err(error) = copied else { return copied.map(Some) };
+        let Err(error) = copied else {
+            half_given.settled();
+            return copied.map(Some);
+        };
         log::warn!("node {}: no snapshot {}: {error}", target.0, snapshot.label.escape_ascii());
         let removed = remove_root(&member.node, &snapshot.label).await.map_err(ResyncError::target);
         let error = match (error, removed) {
-            (ResyncError::Target(Ejection::NoSpace) | ResyncError::Source(_), Ok(_)) => return Ok(None),
+            (ResyncError::Target(Ejection::NoSpace) | ResyncError::Source(_), Ok(_)) => {
+                half_given.settled();
+                return Ok(None);
+            }
             (error @ ResyncError::Target(Ejection::Fault(_)), _) | (_, Err(error)) | (error, Ok(_)) => error,
         };
         if let ResyncError::Target(why) = error {
             member.set_state(MemberState::Ejected(why));
         }
+        drop(half_given);
         Err(error)
     }
 
@@ -149,6 +158,25 @@ impl Cluster {
             }
         }
         Ok(ResyncCounts { snapshots_copied: 1, ..copied? })
+    }
+}
+
+/// A node that has a part of a snapshot in memory. Dropped as that, it begins anew with what is on its disk: no commit may take
+/// it along.
+struct HalfGiven<'m>(&'m Member);
+
+impl HalfGiven<'_> {
+    /// It has all of it by now, or nothing.
+    fn settled(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for HalfGiven<'_> {
+    fn drop(&mut self) {
+        if let MemberState::Behind(_) = self.0.state() {
+            self.0.set_state(MemberState::Ejected(Ejection::Dissent));
+        }
     }
 }
 
