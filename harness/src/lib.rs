@@ -13,3 +13,4 @@ mod random;
 pub mod replay;
 pub mod sim;
 pub mod time_source;
+pub mod virtual_time;

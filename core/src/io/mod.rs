@@ -27,6 +27,7 @@ pub use device::{
     Ticket, boxed_device,
 };
 pub use disk::{Disk, DiskOptions};
+pub(crate) use disk::{Progress, RequestId, TicketWait};
 pub use memory_disk::{MemoryDevice, MemoryDisk};
 pub use volumes::{Volume, Volumes};
 pub use wakers::Wakers;

@@ -25,6 +25,11 @@ impl Wakers {
         }
     }
 
+    /// The task that has waited longest.
+    pub(crate) fn first(&self) -> Option<Waker> {
+        self.waiting.borrow().front().cloned()
+    }
+
     /// Wakes and forgets all.
     pub fn wake_all(&self) {
         let count = self.waiting.borrow().len();

@@ -2,7 +2,8 @@
 //!
 //! Only what bulkfree freed is discarded, and only when the header that says so is durable: neither that header nor the two
 //! before it lead there, so whichever a mount falls back on is whole. A discard is a hint. A device that can't do it is asked
-//! once and left alone; but one that doesn't answer must not do it later, when the place holds something new.
+//! once and left alone; but one that doesn't answer must not do it later, when the place holds something new: the node waits until
+//! it has answered.
 
 use super::bulkfree::LEAF_CHUNKS;
 use super::{Node, NodeError};
@@ -11,7 +12,8 @@ use crate::media::geometry::CHUNK_BYTES;
 use crate::media::{Key, MediaOffset};
 
 impl Node {
-    /// Discards the chunks of a leaf that have a bit in `freed`; how many the devices took.
+    /// Discards the chunks of a leaf that have a bit in `freed`; how many the devices took. A device that doesn't answer may
+    /// still do it, so that nothing is written before it has.
     pub(super) async fn discard(&self, leaf: Key, freed: &[u64]) -> Result<u64, NodeError> {
         let mut discarded = 0;
         let mut chunk = 0;
@@ -19,33 +21,13 @@ impl Node {
             chunk = first + count;
             let (place, bytes) = (MediaOffset(leaf.0 + first as u64 * CHUNK_BYTES), count as u64 * CHUNK_BYTES);
             let Some((index, volume, offset)) = self.volumes().locate(place, bytes) else { continue };
-            self.discarding.set(true);
             match volume.disk.discard(offset, bytes).await {
                 Ok(()) => discarded += count as u64,
-                Err(DeviceError::Timeout) => {
-                    let ended = volume.disk.reset().await;
-                    self.discarding.set(false);
-                    return ended.map(|()| discarded).map_err(|error| self.broken(index, error));
-                }
-                Err(_) => {
-                    self.discarding.set(false);
-                    break;
-                }
+                Err(error @ DeviceError::Timeout) => return Err(self.device_failed(index, error)),
+                Err(_) => break,
             }
-            self.discarding.set(false);
         }
         Ok(discarded)
-    }
-
-    /// Ends a discard nobody waits for any more: its place may be written from now on.
-    pub(super) async fn end_discards(&self) -> Result<(), NodeError> {
-        if self.discarding.get() {
-            for (index, volume) in self.volumes().iter().enumerate() {
-                volume.disk.reset().await.map_err(|error| self.broken(index, error))?;
-            }
-            self.discarding.set(false);
-        }
-        Ok(())
     }
 }
 

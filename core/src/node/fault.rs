@@ -1,5 +1,6 @@
 //! What can be wrong with a node.
 
+use super::writer::WriteError;
 use crate::chain::ChainError;
 use crate::io::{DeviceError, ReadError};
 use crate::media::{BlockName, Corruption};
@@ -69,6 +70,15 @@ impl From<ChainError> for NodeError {
             ReadError::NoMemory => Self::NoMemory,
             ReadError::Device { volume, error } => Self::Fault(NodeFault::Device { block, volume, error }),
             ReadError::Corrupt(corruption) => Self::Fault(NodeFault::Corrupt { block, corruption }),
+        }
+    }
+}
+
+impl From<WriteError> for NodeError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::NoMemory => Self::NoMemory,
+            WriteError::Fault(fault) => Self::Fault(fault),
         }
     }
 }

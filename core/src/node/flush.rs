@@ -4,11 +4,12 @@
 //! header's two sets is modified. That alone commits nothing and is done whenever memory is short (*write-back*). A *flush*
 //! writes the freemap too, waits until everything is durable, and only then writes a header.
 
+use super::writer::WriteError;
 use super::{Ingredient, Node, NodeError, NodeFault};
 use crate::chain::{ChainId, Container, Stop, Topology};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
-use crate::media::{BlockKind, BlockName, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
+use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
 use crate::memory::Vec;
 
 /// Modified chains on the way down, at most as deep as trees are.
@@ -43,13 +44,10 @@ impl Node {
     /// Makes all blocks durable, freemap included, but writes no header: nothing is committed. False if there was nothing to
     /// do since the last commit.
     pub async fn stage(&self) -> Result<bool, NodeError> {
-        if let Some(fault) = self.fault() {
-            return Err(NodeError::Fault(fault));
-        }
+        self.ready().await?;
         if self.topology.borrow().arena.is_empty() && !self.uncommitted.get() {
             return Ok(false);
         }
-        self.end_discards().await?;
         self.write_back().await?;
         let written = self.write_below(Container::FreemapSet).await;
         self.settle().await?;
@@ -58,16 +56,12 @@ impl Node {
         Ok(true)
     }
 
-    /// Commits what was [staged](Self::stage), by a header; `edit` changes what else that says.
+    /// Commits what was [staged](Self::stage), by a header; `edit` changes what else that says. A header whose writing has begun
+    /// is brought to its end before anything else is changed, also when this fails.
     pub async fn commit(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
-        if let Some(fault) = self.fault() {
-            return Err(NodeError::Fault(fault));
-        }
+        self.ready().await?;
         debug_assert!(self.topology.borrow().arena.is_empty(), "what is committed was staged");
-        self.write_header(edit).await?;
-        self.uncommitted.set(false);
-        self.replaceable.set(false);
-        Ok(())
+        self.write_header(edit).await
     }
 
     /// Makes the next header's number larger by `steps`: a header of an earlier session that lands late ties with none.
@@ -77,14 +71,28 @@ impl Node {
     }
 
     /// Waits for all writes. A failed one ends all writing.
-    async fn settle(&self) -> Result<(), NodeError> {
-        self.writer.settle(self.blocks.volumes()).await.map_err(NodeError::Fault)
+    pub(super) async fn settle(&self) -> Result<(), NodeError> {
+        self.writer.settle(self.volumes()).await.map_err(|fault| self.write_failed(fault.into()))
+    }
+
+    /// Makes room for the next block that is written, before anything is changed for it.
+    pub(super) async fn make_room(&self) -> Result<(), NodeError> {
+        self.writer.make_room(self.volumes()).await.map_err(|error| self.write_failed(error))
+    }
+
+    fn write_failed(&self, error: WriteError) -> NodeError {
+        if let WriteError::Fault(fault) = error
+            && fault.is_timeout()
+        {
+            self.note_stall(fault);
+        }
+        error.into()
     }
 
     /// A barrier on all volumes.
     pub(super) async fn flush_devices(&self) -> Result<(), NodeError> {
         for (index, volume) in self.blocks.volumes().iter().enumerate() {
-            volume.disk.flush().await.map_err(|error| self.broken(index, error))?;
+            volume.disk.flush().await.map_err(|error| self.device_failed(index, error))?;
         }
         Ok(())
     }
@@ -120,13 +128,14 @@ impl Node {
         };
         let kind = bref.kind().unwrap_or(BlockKind::Indirect);
         let is_freemap = matches!(kind, BlockKind::FreemapLeaf | BlockKind::FreemapNode);
-        // Once the chain is out of the arena only its write has its content, so that must not fail for want of memory.
-        self.writer.prepare()?;
+        // Once the chain is out of the arena only its write has its content, so that must not fail.
+        self.make_room().await?;
         let place = if is_freemap { self.freemap_place(&bref)? } else { self.place_for(&bref, kind, len).await? };
-        match self.seal(id, kind, place) {
-            Some(block) => self.put(kind, place, &block).await,
-            None => Ok(()),
+        if let Some(block) = self.seal(id, kind, place) {
+            self.blocks.invalidate(place.offset(), block.len());
+            self.writer.put(self.volumes(), kind, place.offset(), &block);
         }
+        Ok(())
     }
 
     /// Takes a chain out of the arena and says in its container where it will be and what it holds; its block.
@@ -151,11 +160,6 @@ impl Node {
         }
         topology.raise(chain.container, bref.modify_tid());
         Some(chain.content)
-    }
-
-    async fn put(&self, kind: BlockKind, place: DataOff, block: &[u8]) -> Result<(), NodeError> {
-        self.blocks.invalidate(place.offset(), block.len());
-        Ok(self.writer.put(self.blocks.volumes(), kind, place.offset(), block).await?)
     }
 
     async fn place_for(&self, bref: &Blockref, kind: BlockKind, len: usize) -> Result<DataOff, NodeError> {
@@ -189,13 +193,6 @@ impl Node {
         };
         let placed = next.and_then(|rotation| place(bref.key(), bref.keybits(), rotation));
         placed.map_err(|corruption| NodeError::Fault(NodeFault::Corrupt { block: bref.name(), corruption }))
-    }
-
-    /// A device failed while writing: nothing is written any more.
-    pub(super) fn broken(&self, volume: usize, error: crate::io::DeviceError) -> NodeError {
-        let fault = NodeFault::Device { block: BlockName::HEADER, volume: volume as u8, error };
-        self.broken.set(Some(fault));
-        NodeError::Fault(fault)
     }
 }
 

@@ -25,9 +25,7 @@ impl Node {
     /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger. It is durable when
     /// this is done.
     pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, NodeError> {
-        if let Some(fault) = self.fault() {
-            return Err(NodeError::Fault(fault));
-        }
+        self.ready().await?;
         let volumes = self.volumes();
         let old_bytes = volumes.total_bytes();
         let unchanged = Growth { old_bytes, new_bytes: old_bytes };

@@ -83,6 +83,15 @@ pub(super) struct Committed {
     torn: heapless::Vec<Place, PLACES>,
 }
 
+/// A header on its way to the disk. Once its writing has begun, a mount may find it: nothing it leads to may be written over
+/// before it is in force.
+pub(super) struct Landing {
+    header: HeaderImage,
+    copy: usize,
+    /// The volume has room for no other copy.
+    is_only: bool,
+}
+
 /// Places a header may be at.
 const PLACES: usize = HEADER_COPIES + HEADER_TWINS;
 
@@ -199,9 +208,7 @@ impl Node {
         if torn.is_empty() && copy.is_none() {
             return Ok(());
         }
-        if let Some(fault) = self.fault() {
-            return Err(NodeError::Fault(fault));
-        }
+        self.ready().await?;
         for place in &torn {
             self.write_at(0, *place, HeaderImage::blot(self.heap)?).await?;
         }
@@ -232,19 +239,40 @@ impl Node {
         edit(header);
         header.seal();
         let copy = header.next_copy(last);
-        let twin = Place::Twin(copy % HEADER_TWINS);
+        *self.landing.borrow_mut() = Some(Landing { header: next, copy, is_only: copy == last });
+        self.land().await
+    }
+
+    /// True when a header is on its way to the disk.
+    pub(super) fn is_landing(&self) -> bool {
+        self.landing.borrow().is_some()
+    }
+
+    /// Brings the header that is on its way to the disk, from the beginning: whatever of it landed before is overwritten with the
+    /// same. Then it is the one in force.
+    pub(super) async fn land(&self) -> Result<(), NodeError> {
+        let another = || match &*self.landing.borrow() {
+            Some(Landing { header, copy, is_only }) => {
+                header.copy(self.heap).map(|header| Some((header, *copy, *is_only)))
+            }
+            None => Ok(None),
+        };
+        let Some((header, copy, is_only)) = another()? else { return Ok(()) };
         if self.protocol.get().has(Ingredient::Twin) {
-            self.write_at(0, twin, next.copy(self.heap)?).await?;
+            self.write_at(0, Place::Twin(copy % HEADER_TWINS), header).await?;
         }
-        if copy == last {
-            // The only copy: it may be torn only while its twin is whole.
+        if is_only {
+            // It may be torn only while its twin is whole.
             self.flush_devices().await?;
         }
-        self.write_at(0, Place::Copy(copy), next.copy(self.heap)?).await?;
+        let Some((header, ..)) = another()? else { return Ok(()) };
+        self.write_at(0, Place::Copy(copy), header).await?;
         self.flush_devices().await?;
-        *self.committed.borrow_mut() =
-            Committed { header: next, copy, copy_is_missing: false, torn: heapless::Vec::new() };
-        self.topology.borrow_mut().pending_tid = MirrorTid(tid.0 + 1);
+        let Some(Landing { header, copy, .. }) = self.landing.borrow_mut().take() else { return Ok(()) };
+        self.topology.borrow_mut().pending_tid = MirrorTid(header.get().mirror_tid().0 + 1);
+        *self.committed.borrow_mut() = Committed { header, copy, copy_is_missing: false, torn: heapless::Vec::new() };
+        self.uncommitted.set(false);
+        self.replaceable.set(false);
         Ok(())
     }
 
@@ -252,6 +280,6 @@ impl Node {
     pub(super) async fn write_at(&self, volume: usize, place: Place, image: HeaderImage) -> Result<(), NodeError> {
         let Some(to) = self.blocks.volumes().iter().nth(volume) else { return Ok(()) };
         let written = to.disk.write(DeviceOffset(place.offset()), image.0).await;
-        written.map(drop).map_err(|error| self.broken(volume, error))
+        written.map(drop).map_err(|error| self.device_failed(volume, error))
     }
 }

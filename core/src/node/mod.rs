@@ -22,6 +22,7 @@ mod protocol;
 mod recovery;
 mod reopen;
 mod slots;
+mod stall;
 mod survey;
 #[cfg(all(test, feature = "selftest"))]
 mod tests;
@@ -34,9 +35,9 @@ pub use element::{Element, Elements, Leaf};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
 pub use grow::Growth;
-use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
+use header::{Committed, Landing};
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
 pub use protocol::{Ingredient, Protocol};
@@ -72,8 +73,12 @@ impl Default for NodeOptions {
     }
 }
 
-/// Space kept back so that a full filesystem can still be flushed, emptied and unmounted.
-const RESERVE_BYTES: u64 = 2 << 20;
+/// Space kept back so that a full filesystem can still be emptied.
+const RESERVE_BYTES: u64 = 3 << 20;
+
+/// Space kept back for what every flush writes: the root of the PFS, the super-root, and what leads to them; and for chunks that
+/// small blocks don't fill.
+const FLUSH_BYTES: u64 = 1 << 19;
 
 /// Places for the largest blocks that metadata may break up besides what is modified.
 const SPARE_RUNS: u64 = 64;
@@ -92,10 +97,12 @@ pub struct Node {
     uncommitted: Cell<bool>,
     /// Some of them are given back as soon as something takes their place.
     replaceable: Cell<bool>,
-    /// A discard is under way, or was when whoever waited for it went away.
-    discarding: Cell<bool>,
     /// A device failed while writing: nothing is written any more.
     broken: Cell<Option<NodeFault>>,
+    /// A device doesn't answer: nothing is written until it does.
+    stalled: Cell<Option<NodeFault>>,
+    /// A header whose writing was begun and isn't known to have ended.
+    landing: RefCell<Option<Landing>>,
     protocol: Cell<Protocol>,
 }
 
@@ -115,8 +122,9 @@ impl Node {
             heap,
             uncommitted: Cell::new(false),
             replaceable: Cell::new(false),
-            discarding: Cell::new(false),
             broken: Cell::new(None),
+            stalled: Cell::new(None),
+            landing: RefCell::new(None),
             protocol: Cell::default(),
         })
     }
@@ -245,20 +253,16 @@ impl Node {
         self.writer.take_spare().or_else(|| self.blocks.take_spare(FILE_BLOCK_BYTES))
     }
 
-    /// What ended all writing, if anything did.
-    pub fn fault(&self) -> Option<NodeFault> {
-        self.broken.get().or(self.writer.failure())
-    }
-
     /// Bytes in free chunks, less what is needed to write what is modified and still have room to delete.
     pub fn free_bytes(&self) -> u64 {
         self.reserve_bytes().saturating_sub(RESERVE_BYTES)
     }
 
-    /// Bytes in free chunks, less what is needed to write what is modified.
+    /// Bytes in free chunks, less what is needed to write what is modified. Blocks of different sizes in a chunk leave up to a
+    /// quarter of it unused.
     pub fn reserve_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
-        self.allocator.borrow().usable_bytes().saturating_sub(2 * modified)
+        self.allocator.borrow().usable_bytes().saturating_sub(modified + modified / 4 + FLUSH_BYTES)
     }
 
     /// True when `count` blocks of the largest size find a place, each in one piece, whatever metadata takes meanwhile.

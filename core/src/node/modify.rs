@@ -23,10 +23,7 @@ const REMOVED_AT_ONCE: usize = 64;
 impl Node {
     /// Executes a modification. When it fails, nothing was changed but the shape of the topology.
     pub async fn modify(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, NodeError> {
-        if let Some(fault) = self.fault() {
-            return Err(NodeError::Fault(fault));
-        }
-        self.end_discards().await?;
+        self.ready().await?;
         match modification {
             Modification::CreateInode { pfs, inode, methods } => self.create_inode(tid, pfs, inode, methods).await,
             Modification::WriteInode { slot, meta, content } => self.write_inode(tid, slot, meta, content).await,
@@ -210,7 +207,7 @@ impl Node {
         let file = self.opened(file)?;
         let Some(block) = given.get_mut() else { return Ok(Outcome::Absent) };
         let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory) };
-        self.writer.prepare()?;
+        self.make_room().await?;
         let place = self.allocate(BlockKind::Data, radix, key).await?;
         let mut bref = Blockref::new(BlockKind::Data, key, KeyBits(FILE_BLOCK_BITS), block.methods);
         bref.set_data_off(place);
@@ -239,10 +236,10 @@ impl Node {
         }
         self.blocks.invalidate(place.offset(), radix.bytes());
         if radix.bytes() < CHUNK_BYTES as usize {
-            self.writer.put(self.blocks.volumes(), BlockKind::Data, place.offset(), block.buffer.bytes()).await?;
+            self.writer.put(self.volumes(), BlockKind::Data, place.offset(), block.buffer.bytes());
         } else {
             let buffer = core::mem::replace(&mut block.buffer, Buffer::empty(self.heap));
-            self.writer.submit(self.blocks.volumes(), place.offset(), buffer).await;
+            self.writer.submit(self.volumes(), place.offset(), buffer);
         }
         given.take();
         Ok(Outcome::Done)

@@ -36,6 +36,8 @@ impl Node {
         self.uncommitted.set(false);
         self.replaceable.set(false);
         self.broken.set(None);
+        self.stalled.set(None);
+        *self.landing.borrow_mut() = None;
         Ok(())
     }
 }

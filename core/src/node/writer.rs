@@ -1,33 +1,49 @@
 //! Blocks on their way to the devices: many at once, small ones together.
 //!
 //! Blocks of a type mostly follow each other on media, so they are gathered in a staging buffer until the next one lies
-//! elsewhere. Nobody waits for a write before the next flush, unless a read or another write wants the same place. A write
-//! that fails is remembered: the flush it belongs to, and with it the node, fails. A device that doesn't answer in time is given
-//! nothing more: it would take as long again.
+//! elsewhere. Nobody waits for a write before the next flush, unless a read or another write wants the same place.
+//!
+//! What was put here is never lost for want of a ticket, of memory or of time: the caller [makes room](Writer::make_room) before
+//! it changes anything, and from then on a write is queued until its device takes it. A write that fails is remembered: the flush
+//! it belongs to, and with it the node, fails. A write that is late stays in the queue. As long as there is one, the node
+//! changes nothing; when the device has done it after all, everything goes on.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
 use super::NodeFault;
-use crate::io::{Buffer, DeviceError, Operation, Request, Ticket, Volumes};
+use crate::io::{Buffer, DeviceError, Operation, Progress, Request, RequestId, TicketWait, Volume, Volumes, Wakers};
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{BlockKind, BlockName, DataOff, MediaOffset};
 use crate::memory::{Heap, NoMemory};
 
-/// Writes under way at a time.
-const OUTSTANDING: usize = 32;
-const LEAST_OUTSTANDING: usize = 4;
+/// Writes in the queue at a time, beside those that what is staged becomes.
+const MOST_QUEUED: usize = 32;
+const LEAST_QUEUED: usize = 4;
 /// Buffers kept for the next blocks, if the memory given allows it.
 const SPARE: usize = 8;
 /// Block types, each with a staging buffer of its own.
 const STREAMS: usize = 7;
 
-struct Outstanding {
+/// A write that isn't done.
+struct Write {
     volume: usize,
-    ticket: Ticket,
     start: MediaOffset,
     bytes: usize,
+    stage: Stage,
+}
+
+enum Stage {
+    /// It waits for a ticket, or for an earlier write to the same place.
+    Queued(Option<Request>),
+    UnderWay(RequestId),
+}
+
+impl Write {
+    fn overlaps(&self, start: MediaOffset, bytes: usize) -> bool {
+        self.start.0 < start.0 + bytes as u64 && start.0 < self.start.0 + self.bytes as u64
+    }
 }
 
 /// Blocks that follow each other.
@@ -40,13 +56,17 @@ struct Staging {
 /// All writes of a node.
 pub(super) struct Writer {
     heap: Heap,
-    outstanding: RefCell<heapless::Vec<Outstanding, OUTSTANDING>>,
+    /// In the order in which they were given.
+    queue: RefCell<heapless::Vec<Write, { MOST_QUEUED + STREAMS }>>,
     staging: RefCell<[Option<Staging>; STREAMS]>,
     spare: RefCell<heapless::Vec<Buffer, SPARE>>,
     spare_limit: usize,
-    /// Writes under way at a time, for the sake of the memory they take.
-    most_outstanding: usize,
+    /// Writes in the queue at a time, for the sake of the memory they take.
+    most_queued: usize,
     failed: Cell<Option<NodeFault>>,
+    late: Cell<Option<NodeFault>>,
+    /// Those who wait for room, or for an end.
+    progressed: Wakers,
 }
 
 impl Writer {
@@ -56,16 +76,19 @@ impl Writer {
         Self {
             heap,
             spare_limit: blocks,
-            most_outstanding: blocks.clamp(LEAST_OUTSTANDING, OUTSTANDING),
-            outstanding: RefCell::default(),
+            most_queued: blocks.clamp(LEAST_QUEUED, MOST_QUEUED),
+            queue: RefCell::default(),
             staging: RefCell::new([const { None }; STREAMS]),
             spare: RefCell::default(),
             failed: Cell::new(None),
+            late: Cell::new(None),
+            progressed: Wakers::default(),
         }
     }
 
-    /// Makes sure that the next [`put`](Self::put) has the memory it needs.
-    pub(super) fn prepare(&self) -> Result<(), NoMemory> {
+    /// Makes sure that the next [`put`](Self::put) or [`submit`](Self::submit) has the room and the memory it needs.
+    pub(super) async fn make_room(&self, volumes: &Volumes) -> Result<(), WriteError> {
+        self.wait(volumes, |queued| queued < self.most_queued).await?;
         let mut spare = self.spare.borrow_mut();
         if spare.is_empty() {
             let _ = spare.push(Buffer::new(self.heap, FILE_BLOCK_BYTES)?);
@@ -73,91 +96,52 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes a block of `kind` to its place, soon. The room for it was made sure of by [`prepare`](Self::prepare).
-    pub(super) async fn put(
-        &self,
-        volumes: &Volumes,
-        kind: BlockKind,
-        place: MediaOffset,
-        block: &[u8],
-    ) -> Result<(), NoMemory> {
+    /// Writes a block of `kind` to its place, soon. There is [room](Self::make_room) for it.
+    pub(super) fn put(&self, volumes: &Volumes, kind: BlockKind, place: MediaOffset, block: &[u8]) {
         let stream = kind as usize;
         let follows =
             self.staging.borrow()[stream].as_ref().is_some_and(|staging| staging.has_room(place, block.len()));
         if !follows {
-            self.send(volumes, stream).await;
-            let buffer = self.buffer()?;
+            self.send(volumes, stream);
+            let Some(buffer) = self.spare.borrow_mut().pop() else {
+                debug_assert!(false, "room was made for what is put");
+                return self.fail(place, 0, DeviceError::OutOfRange);
+            };
             self.staging.borrow_mut()[stream] = Some(Staging { start: place, len: 0, buffer });
         }
         if let Some(staging) = &mut self.staging.borrow_mut()[stream] {
             staging.buffer.bytes_mut()[staging.len..staging.len + block.len()].copy_from_slice(block);
             staging.len += block.len();
         }
-        Ok(())
     }
 
-    /// Writes a buffer to a place, soon.
-    pub(super) async fn submit(&self, volumes: &Volumes, place: MediaOffset, buffer: Buffer) {
+    /// Writes a buffer to a place, soon. There is [room](Self::make_room) for it.
+    pub(super) fn submit(&self, volumes: &Volumes, place: MediaOffset, buffer: Buffer) {
         let bytes = buffer.len();
-        let Some((volume_index, volume, offset)) = volumes.locate(place, bytes as u64) else {
-            self.fail(place, 0, DeviceError::OutOfRange);
-            return;
+        let Some((volume, on, offset)) = volumes.locate(place, bytes as u64) else {
+            return self.fail(place, 0, DeviceError::OutOfRange);
         };
         let mut request = Some(Request { operation: Operation::Write(offset), buffer });
-        let started = poll_fn(|cx| {
-            self.poll_outstanding(volumes, cx);
-            if self.hangs() {
-                return Poll::Ready(Err(DeviceError::Timeout));
-            }
-            if self.outstanding.borrow().len() >= self.most_outstanding || self.overlaps(place, bytes) {
-                return Poll::Pending;
-            }
-            // Without one, the tickets are somebody else's: wait for one of them below.
-            Poll::Ready(Ok(volume.disk.start(&mut request)))
-        })
-        .await;
-        let ticket = match started {
-            Err(error) => return self.fail(place, volume_index, error),
-            Ok(Some(ticket)) => ticket,
-            Ok(None) => match self.start_waiting(volumes, volume_index, &mut request).await {
-                Ok(ticket) => ticket,
-                Err(error) => return self.fail(place, volume_index, error),
-            },
-        };
-        let outstanding = Outstanding { volume: volume_index, ticket, start: place, bytes };
-        // There is room: it was looked for above.
-        let _ = self.outstanding.borrow_mut().push(outstanding);
-    }
-
-    async fn start_waiting(
-        &self,
-        volumes: &Volumes,
-        volume: usize,
-        request: &mut Option<Request>,
-    ) -> Result<Ticket, DeviceError> {
-        let disk = &volumes.iter().nth(volume).ok_or(DeviceError::OutOfRange)?.disk;
-        loop {
-            disk.free_ticket(|cx| self.poll_outstanding(volumes, cx)).await?;
-            if let Some(ticket) = disk.start(request) {
-                return Ok(ticket);
-            }
+        let started = if self.overlaps(place, bytes) { None } else { on.disk.start_ahead(&mut request) };
+        let stage = started.map_or_else(|| Stage::Queued(request), Stage::UnderWay);
+        let queued = self.queue.borrow_mut().push(Write { volume, start: place, bytes, stage });
+        debug_assert!(queued.is_ok(), "room was made for what is submitted");
+        if queued.is_err() {
+            self.fail(place, volume, DeviceError::OutOfRange);
         }
     }
 
-    /// Sends everything that is staged, and waits until no write is under way, or a device doesn't answer in time.
+    /// Sends everything that is staged, and waits until all is written.
     pub(super) async fn settle(&self, volumes: &Volumes) -> Result<(), NodeFault> {
         for stream in 0..STREAMS {
-            self.send(volumes, stream).await;
+            self.wait(volumes, |queued| queued < self.most_queued).await?;
+            self.send(volumes, stream);
         }
-        poll_fn(|cx| {
-            self.poll_outstanding(volumes, cx);
-            if self.outstanding.borrow().is_empty() || self.hangs() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        self.wait(volumes, |queued| queued == 0).await?;
         self.failed.get().map_or(Ok(()), Err)
     }
 
-    /// True when a write to a place is staged or under way.
+    /// True when a write to a place is staged or in the queue.
     pub(super) fn is_writing(&self, place: DataOff) -> bool {
         let bytes = place.radix().ok().flatten().map_or(0, |radix| radix.bytes());
         let (start, end) = (place.offset().0, place.offset().0 + bytes as u64);
@@ -169,81 +153,161 @@ impl Writer {
 
     /// Gives up all writes, and forgets what went wrong with any.
     pub(super) fn reset(&self, volumes: &Volumes) {
-        for Outstanding { volume, ticket, .. } in core::mem::take(&mut *self.outstanding.borrow_mut()) {
-            if let Some(volume) = volumes.iter().nth(volume) {
-                volume.disk.abandon(ticket);
+        for Write { volume, stage, .. } in core::mem::take(&mut *self.queue.borrow_mut()) {
+            if let (Some(volume), Stage::UnderWay(id)) = (volumes.iter().nth(volume), stage) {
+                volume.disk.abandon(id);
             }
         }
         *self.staging.borrow_mut() = [const { None }; STREAMS];
         self.failed.set(None);
+        self.late.set(None);
+        self.progressed.wake_all();
     }
 
-    /// What went wrong with a write, if anything did.
+    /// What went wrong with a write for good, if anything did.
     pub(super) fn failure(&self) -> Option<NodeFault> {
         self.failed.get()
     }
 
-    /// True when a device didn't answer in time.
-    fn hangs(&self) -> bool {
-        self.failed.get().is_some_and(|fault| fault.is_timeout())
-    }
-
-    async fn send(&self, volumes: &Volumes, stream: usize) {
-        let staged = self.staging.borrow_mut()[stream].take();
-        if let Some(Staging { start, len, mut buffer }) = staged {
-            buffer.truncate(len);
-            self.submit(volumes, start, buffer).await;
+    /// The device of a write that is late, if one is; completions that were taken off the devices are noted first.
+    pub(super) fn lateness(&self, volumes: &Volumes) -> Option<NodeFault> {
+        if self.late.get().is_some() {
+            self.advance(volumes, |volume, id| volume.disk.status(id));
         }
+        self.late.get()
     }
 
-    /// A buffer of a block that was written.
+    /// A buffer of a block that was written. One stays: it may be part of the [room](Self::make_room) for the next block.
     pub(super) fn take_spare(&self) -> Option<Buffer> {
-        self.spare.borrow_mut().pop()
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() > 1 { spare.pop() } else { None }
     }
 
-    fn buffer(&self) -> Result<Buffer, NoMemory> {
-        match self.spare.borrow_mut().pop() {
-            Some(buffer) => Ok(buffer),
-            None => Buffer::new(self.heap, FILE_BLOCK_BYTES),
+    /// Waits until the number of writes in the queue is as asked for; an error when a device is too late for that.
+    async fn wait(&self, volumes: &Volumes, is_enough: impl Fn(usize) -> bool) -> Result<(), NodeFault> {
+        if self.queue.borrow().is_empty() && is_enough(0) {
+            return Ok(());
         }
+        let _waiting = Waiting { writer: self, volumes };
+        poll_fn(|cx| {
+            self.advance(volumes, |volume, id| volume.disk.look(id, cx));
+            while self.start_queued(volumes, cx) {
+                self.advance(volumes, |volume, id| volume.disk.look(id, cx));
+            }
+            if is_enough(self.queue.borrow().len()) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(fault) = self.late.get() {
+                return Poll::Ready(Err(fault));
+            }
+            self.progressed.register(cx.waker());
+            Poll::Pending
+        })
+        .await
     }
 
-    fn overlaps(&self, place: MediaOffset, bytes: usize) -> bool {
-        let end = place.0 + bytes as u64;
-        self.outstanding
-            .borrow()
-            .iter()
-            .any(|other| other.start.0 < end && place.0 < other.start.0 + other.bytes as u64)
-    }
-
-    fn poll_outstanding(&self, volumes: &Volumes, cx: &mut Context<'_>) {
-        let mut outstanding = self.outstanding.borrow_mut();
-        let mut index = 0;
-        while index < outstanding.len() {
-            let Outstanding { volume, ticket, start, .. } = outstanding[index];
-            let polled = match volumes.iter().nth(volume) {
-                Some(volume) => volume.disk.poll(ticket, cx),
-                None => Poll::Ready(Err(DeviceError::OutOfRange)),
-            };
-            match polled {
-                Poll::Pending => {
-                    index += 1;
-                    continue;
+    /// Takes what is done out of the queue, and notes what is late.
+    fn advance(&self, volumes: &Volumes, mut look: impl FnMut(&Volume, RequestId) -> Progress) {
+        let mut queue = self.queue.borrow_mut();
+        let before = queue.len();
+        let mut late = None;
+        queue.retain_mut(|write| {
+            let Stage::UnderWay(id) = write.stage else { return true };
+            let Some(volume) = volumes.iter().nth(write.volume) else { return false };
+            match look(volume, id) {
+                Progress::UnderWay => return true,
+                Progress::Late => {
+                    late.get_or_insert(fault(write.start, write.volume, DeviceError::Timeout));
+                    return true;
                 }
-                Poll::Ready(Ok(mut buffer)) => {
+                Progress::Done(Ok(mut buffer)) => {
                     if self.spare.borrow().len() < self.spare_limit && buffer.restore(FILE_BLOCK_BYTES) {
                         let _ = self.spare.borrow_mut().push(buffer);
                     }
                 }
-                Poll::Ready(Err(error)) => self.fail(start, volume, error),
+                Progress::Done(Err(error)) => self.fail(write.start, write.volume, error),
             }
-            outstanding.swap_remove(index);
+            false
+        });
+        self.late.set(late);
+        if queue.len() < before {
+            self.progressed.wake_all();
         }
     }
 
+    /// Gives the devices what waits for them, in order; false if they take nothing at the moment.
+    fn start_queued(&self, volumes: &Volumes, cx: &mut Context<'_>) -> bool {
+        let mut queue = self.queue.borrow_mut();
+        let mut has_started = false;
+        for index in 0..queue.len() {
+            let (earlier, rest) = queue.split_at_mut(index);
+            let Some(write) = rest.first_mut() else { break };
+            let (start, bytes) = (write.start, write.bytes);
+            let Stage::Queued(request) = &mut write.stage else { continue };
+            if earlier.iter().any(|earlier| earlier.overlaps(start, bytes)) {
+                continue;
+            }
+            let Some(volume) = volumes.iter().nth(write.volume) else { continue };
+            if let Poll::Ready(id) = volume.disk.poll_start_later(request, cx) {
+                write.stage = Stage::UnderWay(id);
+                has_started = true;
+            }
+        }
+        has_started
+    }
+
+    fn send(&self, volumes: &Volumes, stream: usize) {
+        let staged = self.staging.borrow_mut()[stream].take();
+        if let Some(Staging { start, len, mut buffer }) = staged {
+            buffer.truncate(len);
+            self.submit(volumes, start, buffer);
+        }
+    }
+
+    fn overlaps(&self, place: MediaOffset, bytes: usize) -> bool {
+        self.queue.borrow().iter().any(|write| write.overlaps(place, bytes))
+    }
+
     fn fail(&self, place: MediaOffset, volume: usize, error: DeviceError) {
-        let fault = NodeFault::Device { block: BlockName::at(place), volume: volume as u8, error };
-        self.failed.set(Some(self.failed.get().unwrap_or(fault)));
+        self.failed.set(self.failed.get().or(Some(fault(place, volume, error))));
+    }
+}
+
+/// Why no room could be made for a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriteError {
+    NoMemory,
+    Fault(NodeFault),
+}
+
+impl From<NoMemory> for WriteError {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<NodeFault> for WriteError {
+    fn from(fault: NodeFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Held by who waits. The devices may have its waker for what others wait for, too, so when it goes, those look again.
+struct Waiting<'w> {
+    writer: &'w Writer,
+    volumes: &'w Volumes,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        for write in self.writer.queue.borrow().iter() {
+            let Some(volume) = self.volumes.iter().nth(write.volume) else { continue };
+            match write.stage {
+                Stage::UnderWay(id) => volume.disk.leave(id),
+                Stage::Queued(_) => drop(TicketWait(&volume.disk)),
+            }
+        }
+        self.writer.progressed.wake_all();
     }
 }
 
@@ -251,4 +315,8 @@ impl Staging {
     fn has_room(&self, place: MediaOffset, bytes: usize) -> bool {
         self.start.0 + self.len as u64 == place.0 && self.len + bytes <= self.buffer.len()
     }
+}
+
+fn fault(place: MediaOffset, volume: usize, error: DeviceError) -> NodeFault {
+    NodeFault::Device { block: BlockName::at(place), volume: volume as u8, error }
 }

@@ -1,6 +1,6 @@
 //! The cache's books: which frame holds what, which are in use, which goes next.
 
-use crate::io::Ticket;
+use crate::io::RequestId;
 use crate::media::check::CHECK_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, MAX_RADIX, MIN_RADIX};
 use crate::media::{Blockref, DataOff, Radix};
@@ -42,7 +42,7 @@ impl Tag {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Loading {
     pub(super) volume: u8,
-    pub(super) ticket: Ticket,
+    pub(super) request: RequestId,
     pub(super) waiters: u16,
 }
 
@@ -209,11 +209,6 @@ impl Frames {
             Some(State::Loading(loading)) => Some(loading),
             _ => None,
         }
-    }
-
-    /// The key of a frame whose read is under way.
-    pub(super) fn loading_key(&self, frame: usize) -> Option<DataOff> {
-        matches!(self.frames[frame].state, State::Loading(_)).then_some(self.frames[frame].key)
     }
 
     pub(super) fn set_loading(&mut self, frame: usize, loading: Loading) {

@@ -205,20 +205,11 @@ impl BlockCache {
         }
     }
 
-    /// Waits until the device a place is on has a ticket free. Reads that were started ahead and are done hold tickets until
-    /// somebody looks at them: this does.
+    /// Waits until the device a place is on has a ticket free.
     async fn free_ticket(&self, place: Place) -> Result<(), ReadError> {
         let located = self.volumes.locate(place.frame.offset(), place.radix.bytes() as u64);
         let (index, volume, _) = located.ok_or(Corruption::OutOfRange(place.frame))?;
-        let freed = volume.disk.free_ticket(|cx| {
-            for frame in 0..self.bytes.len() {
-                let loading = self.frames.borrow().loading_key(frame);
-                if let Some(key) = loading {
-                    let _ = self.poll_loaded(frame, key, cx);
-                }
-            }
-        });
-        freed.await.map_err(|error| ReadError::Device { volume: index as u8, error })
+        volume.disk.free_ticket().await.map_err(|error| ReadError::Device { volume: index as u8, error })
     }
 
     /// Starts reading a block that will be wanted soon, if there is room and nothing is wrong with it.
@@ -310,7 +301,7 @@ impl BlockCache {
         let bytes = place.frame.radix()?.ok_or(Corruption::NoBlock)?.bytes();
         let (index, volume, offset) =
             self.volumes.locate(place.frame.offset(), bytes as u64).ok_or(Corruption::OutOfRange(place.frame))?;
-        if !volume.disk.has_free_ticket() {
+        if !volume.disk.has_room() {
             return Ok(None);
         }
         let frame = self.claim(place.frame, bytes)?;
@@ -322,9 +313,9 @@ impl BlockCache {
             }
         };
         let mut request = Some(Request { operation: Operation::Read(offset), buffer });
-        match volume.disk.start(&mut request) {
-            Some(ticket) => {
-                self.frames.borrow_mut().set_loading(frame, Loading { volume: index as u8, ticket, waiters: 0 });
+        match volume.disk.start_ahead(&mut request) {
+            Some(request) => {
+                self.frames.borrow_mut().set_loading(frame, Loading { volume: index as u8, request, waiters: 0 });
                 Ok(Some(frame))
             }
             None => {
@@ -351,7 +342,7 @@ impl BlockCache {
         if let Some(loading) = loading
             && let Some(volume) = self.volumes.iter().nth(loading.volume.into())
         {
-            volume.disk.abandon(loading.ticket);
+            volume.disk.abandon(loading.request);
         }
     }
 
@@ -359,7 +350,7 @@ impl BlockCache {
     fn poll_loaded(&self, frame: usize, key: DataOff, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         let Some(loading) = self.frames.borrow().loading(frame, key) else { return Poll::Ready(Ok(())) };
         let Some(volume) = self.volumes.iter().nth(loading.volume.into()) else { return Poll::Ready(Ok(())) };
-        let Poll::Ready(result) = volume.disk.poll(loading.ticket, cx) else {
+        let Poll::Ready(result) = volume.disk.poll(loading.request, cx) else {
             self.loaded.register(cx.waker());
             return Poll::Pending;
         };
@@ -378,6 +369,15 @@ impl BlockCache {
         drop(frames);
         self.loaded.wake_all();
         Poll::Ready(outcome)
+    }
+
+    /// Whoever waited last for a frame may be gone.
+    fn leave(&self, frame: usize, key: DataOff) {
+        if let Some(loading) = self.frames.borrow().loading(frame, key)
+            && let Some(volume) = self.volumes.iter().nth(loading.volume.into())
+        {
+            volume.disk.leave(loading.request);
+        }
     }
 
     /// Compares the block with its check code, and remembers that it is good.
@@ -442,6 +442,7 @@ impl<'c> Waiting<'c> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.cache.frames.borrow_mut().remove_waiter(self.frame, self.key);
+        self.cache.leave(self.frame, self.key);
         self.cache.loaded.wake_all();
     }
 }

@@ -1,0 +1,391 @@
+//! A device's one owner: requests as futures, with deadlines.
+
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Context, Poll, Waker};
+
+use super::{
+    BlockDevice, Buffer, Clock, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Duration, Instant,
+    Operation, Request, Ticket, Wakers,
+};
+use crate::memory::{Heap, NoMemory};
+pub(crate) use requests::RequestId;
+use requests::{Holder, Impact, Requests, Stage};
+
+/// How a disk is driven.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskOptions {
+    /// How long a request may take before it fails with [`DeviceError::Timeout`].
+    pub deadline: Duration,
+}
+
+impl Default for DiskOptions {
+    /// Five seconds, the eviction deadline of the cluster (spec/cluster.md 2.3).
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(5) }
+    }
+}
+
+/// How a request stands.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// The device has it.
+    UnderWay,
+    /// The device has it for longer than the deadline allows.
+    Late,
+    /// It is done, and its id means nothing any more.
+    Done(Result<Buffer, DeviceError>),
+}
+
+/// A device with its requests in flight.
+///
+/// Any number of futures may wait on one disk; when all tickets are taken, further ones wait for a ticket, inside the
+/// same deadline. Whoever waits for a ticket takes every completion off the device first, so that a request that is done holds
+/// none, whether or not its owner has looked at it (the books are in `requests`).
+pub struct Disk {
+    device: DeviceBox,
+    clock: &'static dyn Clock,
+    options: DiskOptions,
+    requests: RefCell<Requests>,
+    /// Those who wait for a ticket.
+    ticket_freed: Wakers,
+    /// What became of a change that was given up, if it failed.
+    late_failure: Cell<Option<DeviceError>>,
+    heap: Heap,
+}
+
+impl Disk {
+    /// Takes the device over.
+    pub fn new(
+        heap: Heap,
+        device: DeviceBox,
+        clock: &'static dyn Clock,
+        options: DiskOptions,
+    ) -> Result<Self, NoMemory> {
+        let depth = usize::from(device.info().queue_depth.max(1));
+        Ok(Self {
+            requests: RefCell::new(Requests::new(heap, depth)?),
+            device,
+            clock,
+            options,
+            ticket_freed: Wakers::default(),
+            late_failure: Cell::new(None),
+            heap,
+        })
+    }
+
+    /// What the device is.
+    pub fn info(&self) -> &DeviceInfo {
+        self.device.info()
+    }
+
+    /// Bytes of the device by now.
+    pub fn measure(&self) -> u64 {
+        self.device.measure()
+    }
+
+    /// Requests under way, abandoned ones included.
+    pub fn in_flight(&self) -> u16 {
+        self.requests.borrow().under_way()
+    }
+
+    /// Reads `buffer.len()` bytes at `offset`.
+    pub async fn read(&self, offset: DeviceOffset, buffer: Buffer) -> Result<Buffer, DeviceError> {
+        self.run(Request { operation: Operation::Read(offset), buffer }).await
+    }
+
+    /// Writes the buffer at `offset`; the buffer comes back.
+    pub async fn write(&self, offset: DeviceOffset, buffer: Buffer) -> Result<Buffer, DeviceError> {
+        self.run(Request { operation: Operation::Write(offset), buffer }).await
+    }
+
+    /// Makes all completed writes durable.
+    pub async fn flush(&self) -> Result<(), DeviceError> {
+        self.run(Request { operation: Operation::Flush, buffer: Buffer::empty(self.heap) }).await.map(drop)
+    }
+
+    /// Says that a range's content is of no more use.
+    pub async fn discard(&self, offset: DeviceOffset, bytes: u64) -> Result<(), DeviceError> {
+        let operation = Operation::Discard { offset, bytes };
+        self.run(Request { operation, buffer: Buffer::empty(self.heap) }).await.map(drop)
+    }
+
+    /// Resets the device: every request under way ends, and none lands later.
+    pub async fn reset(&self) -> Result<(), DeviceError> {
+        let deadline = self.deadline();
+        let reset = poll_fn(|cx| match self.device.poll_reset(cx) {
+            Poll::Pending => self.expire(deadline, cx).map(Err),
+            ready => ready,
+        })
+        .await;
+        if reset.is_ok() {
+            // What was given up has ended with the reset, and nothing is known of it.
+            self.harvest();
+            self.late_failure.set(None);
+        }
+        reset
+    }
+
+    async fn run(&self, request: Request) -> Result<Buffer, DeviceError> {
+        let deadline = self.deadline();
+        let mut request = Some(request);
+        let id = match self.try_start(&mut request, deadline) {
+            Some(id) => id,
+            None => self.start_waiting(&mut request, deadline).await?,
+        };
+        InFlight { disk: self, id, done: false }.await_completion().await
+    }
+
+    async fn start_waiting(&self, request: &mut Option<Request>, deadline: Instant) -> Result<RequestId, DeviceError> {
+        let _waiting = TicketWait(self);
+        poll_fn(|cx| match self.poll_start(request, deadline, cx) {
+            Poll::Ready(id) => Poll::Ready(Ok(id)),
+            Poll::Pending => self.expire(deadline, cx).map(Err),
+        })
+        .await
+    }
+
+    fn poll_start(&self, request: &mut Option<Request>, deadline: Instant, cx: &mut Context<'_>) -> Poll<RequestId> {
+        if let Some(id) = self.try_start(request, deadline) {
+            return Poll::Ready(id);
+        }
+        // Completions that come from here on wake the caller: the device has its waker, or that of an owner who will free a
+        // ticket.
+        self.ticket_freed.register(cx.waker());
+        self.harvest();
+        self.try_start(request, deadline).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Starts a request that nobody waits for yet, if there is room for it, and takes it only then. Whoever starts one polls it
+    /// to its end with [`poll`](Self::poll) or [`look`](Self::look), or abandons it.
+    pub(crate) fn start_ahead(&self, request: &mut Option<Request>) -> Option<RequestId> {
+        self.requests.borrow_mut().reserve_ahead().ok()?;
+        self.try_start(request, self.deadline())
+    }
+
+    /// Starts a request as soon as there is room for it, and takes it only then; its time begins when it starts. A caller that
+    /// goes away without having been ready holds a [`TicketWait`] meanwhile.
+    pub(crate) fn poll_start_later(&self, request: &mut Option<Request>, cx: &mut Context<'_>) -> Poll<RequestId> {
+        self.poll_start(request, self.deadline(), cx)
+    }
+
+    /// True when a request could start now. A completion that nobody has seen is not looked for.
+    pub(crate) fn has_room(&self) -> bool {
+        self.requests.borrow().has_room()
+    }
+
+    /// Waits until a request can start.
+    pub(crate) async fn free_ticket(&self) -> Result<(), DeviceError> {
+        let deadline = self.deadline();
+        let _waiting = TicketWait(self);
+        poll_fn(|cx| {
+            self.ticket_freed.register(cx.waker());
+            self.harvest();
+            if self.has_room() { Poll::Ready(Ok(())) } else { self.expire(deadline, cx).map(Err) }
+        })
+        .await
+    }
+
+    /// How a started request stands. Ready strikes it out. A request past its deadline ends with `Timeout`; its buffer
+    /// stays with the device.
+    pub(crate) fn poll(&self, id: RequestId, cx: &mut Context<'_>) -> Poll<Result<Buffer, DeviceError>> {
+        match self.look(id, cx) {
+            Progress::UnderWay => Poll::Pending,
+            Progress::Done(result) => Poll::Ready(result),
+            Progress::Late => {
+                self.abandon(id);
+                Poll::Ready(Err(DeviceError::Timeout))
+            }
+        }
+    }
+
+    /// How a started request stands; who asks is woken when that changes. A request that is late still is the caller's.
+    pub(crate) fn look(&self, id: RequestId, cx: &mut Context<'_>) -> Progress {
+        let under_way = match self.requests.borrow_mut().stage(id) {
+            Some(Stage::UnderWay { ticket, deadline, owner, .. }) => {
+                if !owner.as_ref().is_some_and(|owner| owner.will_wake(cx.waker())) {
+                    *owner = Some(cx.waker().clone());
+                }
+                Some((*ticket, *deadline))
+            }
+            _ => None,
+        };
+        if let Some((ticket, deadline)) = under_way {
+            match self.device.poll(ticket, cx) {
+                // Its owner is here, and needn't be woken.
+                Poll::Ready(completion) => drop(self.requests.borrow_mut().complete(ticket, completion)),
+                Poll::Pending => drop(self.expire(deadline, cx)),
+            }
+        }
+        self.status(id)
+    }
+
+    /// How a started request stands as far as it was looked for.
+    pub(crate) fn status(&self, id: RequestId) -> Progress {
+        let deadline = match self.requests.borrow_mut().stage(id) {
+            Some(Stage::UnderWay { deadline, .. }) => Some(*deadline),
+            Some(Stage::Complete { .. }) => None,
+            // Ids are used by those who were given them, and until the end.
+            None => return Progress::Done(Err(DeviceError::Gone)),
+        };
+        match deadline {
+            Some(deadline) if self.clock.now() >= deadline => Progress::Late,
+            Some(_) => Progress::UnderWay,
+            None => self.take(id),
+        }
+    }
+
+    /// Notes that whoever looked at a request last doesn't wait for it any more. The request stays.
+    pub(crate) fn leave(&self, id: RequestId) {
+        if let Some(Stage::UnderWay { owner, .. }) = self.requests.borrow_mut().stage(id) {
+            *owner = None;
+        }
+        // Its completion would have woken the one who leaves.
+        self.ticket_freed.wake_all();
+    }
+
+    /// Gives a started request up. Its ticket is free again when the device is done with it.
+    pub(crate) fn abandon(&self, id: RequestId) {
+        match self.requests.borrow_mut().remove(id) {
+            Some(Stage::Complete { completion, impact }) => self.note_late(impact, &completion),
+            Some(Stage::UnderWay { .. }) | None => {}
+        }
+        // Its completion would have woken its owner, who isn't interested any more.
+        self.ticket_freed.wake_all();
+    }
+
+    /// Ready when the device has no change any more that was given up: with the error of one, if one failed.
+    pub(crate) fn poll_quiet(&self) -> Poll<Result<(), DeviceError>> {
+        if self.requests.borrow().owes_changes() {
+            self.harvest();
+        }
+        if self.requests.borrow().owes_changes() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.late_failure.get().map_or(Ok(()), Err))
+    }
+
+    /// Waits until the device has no change any more that was given up.
+    pub(crate) async fn quiet(&self) -> Result<(), DeviceError> {
+        let deadline = self.deadline();
+        let _waiting = TicketWait(self);
+        poll_fn(|cx| {
+            self.ticket_freed.register(cx.waker());
+            match self.poll_quiet() {
+                Poll::Pending => self.expire(deadline, cx).map(Err),
+                ready => ready,
+            }
+        })
+        .await
+    }
+
+    fn deadline(&self) -> Instant {
+        self.clock.now().after(self.options.deadline)
+    }
+
+    /// Ready with `Timeout` once `deadline` has come, else an alarm is set.
+    fn expire(&self, deadline: Instant, cx: &mut Context<'_>) -> Poll<DeviceError> {
+        if self.clock.now() >= deadline {
+            return Poll::Ready(DeviceError::Timeout);
+        }
+        self.clock.wake_at(deadline, cx.waker());
+        Poll::Pending
+    }
+
+    fn try_start(&self, request: &mut Option<Request>, deadline: Instant) -> Option<RequestId> {
+        let impact = Impact::of(request.as_ref()?.operation);
+        let (id, ticket) = self.requests.borrow_mut().enter(deadline, impact)?;
+        self.device.submit(ticket, request.take()?);
+        Some(id)
+    }
+
+    /// The end of a request that is complete.
+    fn take(&self, id: RequestId) -> Progress {
+        let stage = self.requests.borrow_mut().remove(id);
+        self.ticket_freed.wake_all();
+        match stage {
+            Some(Stage::Complete { completion: Completion { buffer, result }, .. }) => {
+                Progress::Done(result.map(|()| buffer))
+            }
+            Some(Stage::UnderWay { .. }) | None => Progress::Done(Err(DeviceError::Gone)),
+        }
+    }
+
+    /// Takes every completion off the device. Afterwards the device has a waker for each request that it still has, if anybody
+    /// waits: that of the request's owner, or of one who waits for a ticket.
+    pub(crate) fn harvest(&self) {
+        let depth = self.requests.borrow().depth();
+        let mut freed = false;
+        for ticket in (0..depth).map(Ticket) {
+            let holder = self.requests.borrow().holder(ticket);
+            let owner = match holder {
+                Holder::Nobody => continue,
+                Holder::GivenUp(_) => None,
+                Holder::Request(id) => self.owner(id),
+            };
+            let waker = owner.or_else(|| self.ticket_freed.first());
+            let waker = waker.as_ref().unwrap_or(Waker::noop());
+            if let Poll::Ready(completion) = self.device.poll(ticket, &mut Context::from_waker(waker)) {
+                if let Holder::GivenUp(impact) = holder {
+                    self.note_late(impact, &completion);
+                }
+                let owner = self.requests.borrow_mut().complete(ticket, completion);
+                owner.into_iter().for_each(Waker::wake);
+                freed = true;
+            }
+        }
+        if freed {
+            self.ticket_freed.wake_all();
+        }
+    }
+
+    fn owner(&self, id: RequestId) -> Option<Waker> {
+        match self.requests.borrow_mut().stage(id) {
+            Some(Stage::UnderWay { owner, .. }) => owner.clone(),
+            _ => None,
+        }
+    }
+
+    fn note_late(&self, impact: Impact, completion: &Completion) {
+        if let (Impact::Content, Err(error)) = (impact, completion.result) {
+            self.late_failure.set(self.late_failure.get().or(Some(error)));
+        }
+    }
+}
+
+/// Held by who waits for a ticket. The device may have its waker for requests of others, so when it goes, those who wait, too,
+/// look again and leave theirs.
+pub(crate) struct TicketWait<'d>(pub(crate) &'d Disk);
+
+impl Drop for TicketWait<'_> {
+    fn drop(&mut self) {
+        self.0.ticket_freed.wake_all();
+    }
+}
+
+/// A request somebody waits for; dropping it abandons the request.
+struct InFlight<'d> {
+    disk: &'d Disk,
+    id: RequestId,
+    done: bool,
+}
+
+impl InFlight<'_> {
+    async fn await_completion(mut self) -> Result<Buffer, DeviceError> {
+        let result = poll_fn(|cx| self.disk.poll(self.id, cx)).await;
+        self.done = true;
+        result
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.disk.abandon(self.id);
+        }
+    }
+}

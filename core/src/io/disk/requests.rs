@@ -1,0 +1,172 @@
+//! The books of a disk: which requests are with the device, and which completions their owners haven't seen yet.
+//!
+//! A ticket is only ever held by a request that the device has not completed, as far as anybody who needs a ticket is concerned:
+//! before anyone waits for one, every completion is taken from the device (see `Disk::harvest`) and kept here, and its ticket is
+//! free. So however many requests were started ahead and forgotten, they stand in nobody's way.
+//!
+//! The books have twice as many places as the device has tickets. Requests that somebody waits for use any of them and leave
+//! them soon, because their owners are woken. Requests that nobody waits for leave as many places free as there are tickets, or
+//! make the books larger; without memory for that they aren't started. So a place is always found, too.
+
+use core::task::Waker;
+
+use crate::io::{Completion, Instant, Operation, Ticket};
+use crate::memory::{self, Heap, NoMemory, Vec};
+
+/// Names a request from its start until its owner has seen its end, or has given it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId(u32);
+
+/// What a request may do to the content of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Impact {
+    /// A read.
+    Nothing,
+    /// A discard: it may throw away what is written to its place later, but nobody relies on it.
+    Hint,
+    /// A write or a flush: what was written depends on its end.
+    Content,
+}
+
+impl Impact {
+    pub(super) fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Read(_) => Self::Nothing,
+            Operation::Discard { .. } => Self::Hint,
+            Operation::Write(_) | Operation::Flush => Self::Content,
+        }
+    }
+}
+
+/// A request that was started.
+pub(super) enum Stage {
+    /// The device has it.
+    UnderWay {
+        ticket: Ticket,
+        deadline: Instant,
+        impact: Impact,
+        /// Who is told when it completes, if somebody waits for it.
+        owner: Option<Waker>,
+    },
+    /// The device is done with it, and its owner doesn't know yet.
+    Complete { completion: Completion, impact: Impact },
+}
+
+/// What a ticket is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    Nobody,
+    Request(RequestId),
+    /// Whoever started the request gave it up; the device still has it.
+    GivenUp(Impact),
+}
+
+/// All requests of a disk.
+pub(super) struct Requests {
+    stages: Vec<Option<Stage>>,
+    free: Vec<u32>,
+    tickets: Vec<Holder>,
+    /// Requests that the device has, that were given up, and that aren't just reads.
+    owed: u16,
+}
+
+impl Requests {
+    /// No request, and so many tickets.
+    pub(super) fn new(heap: Heap, depth: usize) -> Result<Self, NoMemory> {
+        let places = 2 * depth;
+        let mut next = places as u32;
+        let free = memory::filled(heap, places, || {
+            next -= 1;
+            next
+        })?;
+        Ok(Self {
+            stages: memory::filled(heap, places, || None)?,
+            free,
+            tickets: memory::filled(heap, depth, || Holder::Nobody)?,
+            owed: 0,
+        })
+    }
+
+    /// Tickets there are.
+    pub(super) fn depth(&self) -> u16 {
+        self.tickets.len() as u16
+    }
+
+    /// Makes sure that a request nobody waits for leaves room for those that somebody waits for.
+    pub(super) fn reserve_ahead(&mut self) -> Result<(), NoMemory> {
+        if self.free.len() > self.tickets.len() {
+            return Ok(());
+        }
+        // The list of free places must be able to take every place back.
+        self.free.try_reserve(self.stages.len() + 1 - self.free.len()).map_err(|_| NoMemory)?;
+        self.stages.try_reserve(1).map_err(|_| NoMemory)?;
+        self.free.push(self.stages.len() as u32);
+        self.stages.push(None);
+        Ok(())
+    }
+
+    /// True when a request could be entered now.
+    pub(super) fn has_room(&self) -> bool {
+        !self.free.is_empty() && self.tickets.contains(&Holder::Nobody)
+    }
+
+    /// Enters a request, if there are a place and a ticket for it.
+    pub(super) fn enter(&mut self, deadline: Instant, impact: Impact) -> Option<(RequestId, Ticket)> {
+        let ticket = self.tickets.iter().position(|holder| *holder == Holder::Nobody)?;
+        let place = self.free.pop()?;
+        let (id, ticket) = (RequestId(place), Ticket(ticket as u16));
+        self.tickets[usize::from(ticket.0)] = Holder::Request(id);
+        self.stages[place as usize] = Some(Stage::UnderWay { ticket, deadline, impact, owner: None });
+        Some((id, ticket))
+    }
+
+    /// How a request stands; none for one whose end was seen.
+    pub(super) fn stage(&mut self, id: RequestId) -> Option<&mut Stage> {
+        self.stages.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    /// What a ticket is used for.
+    pub(super) fn holder(&self, ticket: Ticket) -> Holder {
+        self.tickets[usize::from(ticket.0)]
+    }
+
+    /// Notes that the device has completed the request of a ticket. The ticket is free; who waits for the request is returned.
+    pub(super) fn complete(&mut self, ticket: Ticket, completion: Completion) -> Option<Waker> {
+        let holder = core::mem::replace(&mut self.tickets[usize::from(ticket.0)], Holder::Nobody);
+        let id = match holder {
+            Holder::Request(id) => id,
+            Holder::GivenUp(impact) => {
+                self.owed -= u16::from(impact != Impact::Nothing);
+                return None;
+            }
+            Holder::Nobody => return None,
+        };
+        let stage = self.stages[id.0 as usize].as_mut()?;
+        let Stage::UnderWay { impact, owner, .. } = stage else { return None };
+        let (impact, owner) = (*impact, owner.take());
+        *stage = Stage::Complete { completion, impact };
+        owner
+    }
+
+    /// Strikes a request out; what became of it.
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<Stage> {
+        let stage = self.stages.get_mut(id.0 as usize)?.take()?;
+        // There is room for all places.
+        self.free.push(id.0);
+        if let Stage::UnderWay { ticket, impact, .. } = stage {
+            self.tickets[usize::from(ticket.0)] = Holder::GivenUp(impact);
+            self.owed += u16::from(impact != Impact::Nothing);
+        }
+        Some(stage)
+    }
+
+    /// Requests that the device has, those that were given up included.
+    pub(super) fn under_way(&self) -> u16 {
+        self.tickets.iter().filter(|holder| **holder != Holder::Nobody).count() as u16
+    }
+
+    /// True when the device still has a request that was given up and that isn't just a read.
+    pub(super) fn owes_changes(&self) -> bool {
+        self.owed > 0
+    }
+}

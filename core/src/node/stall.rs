@@ -1,0 +1,79 @@
+//! Devices that fail for good, and devices that don't answer at the moment.
+//!
+//! A device that reports an error of a write or a flush has lost something, nobody knows what: the node writes nothing any more.
+//! One that is only late still has what it was given, so nothing is lost. As long as it has a change that nobody waits for any
+//! more, the node refuses to change anything, because a late write must never land on a place that holds something newer.
+//! When the device has answered everything, the node goes on, and a header that was on its way is brought to the disk first.
+
+use super::{Node, NodeError, NodeFault};
+use crate::io::DeviceError;
+use crate::media::BlockName;
+use core::task::Poll;
+
+impl Node {
+    /// What keeps the node from changing anything, if anything does: for good, or until a device answers again.
+    pub fn fault(&self) -> Option<NodeFault> {
+        self.broken.get().or(self.writer.failure()).or_else(|| self.stall())
+    }
+
+    /// Makes sure that the node can be changed, and that no earlier change is half done.
+    pub(super) async fn ready(&self) -> Result<(), NodeError> {
+        if let Some(fault) = self.fault() {
+            return Err(NodeError::Fault(fault));
+        }
+        for (index, volume) in self.volumes().iter().enumerate() {
+            // Mostly nothing was given up, and nothing is waited for.
+            if volume.disk.poll_quiet() != Poll::Ready(Ok(())) {
+                volume.disk.quiet().await.map_err(|error| self.device_failed(index, error))?;
+            }
+        }
+        if self.is_landing() { self.land().await } else { Ok(()) }
+    }
+
+    /// Takes note that a device didn't do what it was asked for.
+    pub(super) fn device_failed(&self, volume: usize, error: DeviceError) -> NodeError {
+        let fault = NodeFault::Device { block: BlockName::HEADER, volume: volume as u8, error };
+        match error {
+            DeviceError::Timeout => self.note_stall(fault),
+            _ => self.broken.set(Some(fault)),
+        }
+        NodeError::Fault(fault)
+    }
+
+    /// Takes note that a device is late.
+    pub(super) fn note_stall(&self, fault: NodeFault) {
+        if self.stalled.replace(Some(fault)).is_none() {
+            log::warn!("{}: no answer in time; nothing is changed until it answers again", self.device_name(&fault));
+        }
+    }
+
+    /// The device that doesn't answer at the moment, if there is one. That it does again is noticed here.
+    fn stall(&self) -> Option<NodeFault> {
+        let noted = self.stalled.get()?;
+        for (index, volume) in self.volumes().iter().enumerate() {
+            volume.disk.harvest();
+            match volume.disk.poll_quiet() {
+                Poll::Pending => return Some(noted),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.device_failed(index, error);
+                    return self.broken.get();
+                }
+            }
+        }
+        if let Some(late) = self.writer.lateness(self.volumes()) {
+            return Some(late);
+        }
+        self.stalled.set(None);
+        log::warn!("{}: answers again", self.device_name(&noted));
+        self.writer.failure()
+    }
+
+    fn device_name(&self, fault: &NodeFault) -> &str {
+        let number = match fault {
+            NodeFault::Device { volume, .. } => usize::from(*volume),
+            _ => 0,
+        };
+        self.volumes().iter().nth(number).map_or("", |volume| volume.disk.info().name.as_str())
+    }
+}
