@@ -6,6 +6,7 @@
 //! (collapsing, inserting): there is no mode for it, callers refuse.
 
 use super::inode_cache::InodeRef;
+use super::room::Need;
 use super::{Error, FileSystem};
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{InodeFlags, MAX_FILE_BYTES};
@@ -48,11 +49,15 @@ impl FileSystem {
         match allocation {
             Allocation::Reserve => {
                 let missing = self.missing_bytes(&file, offset, end).await?;
-                self.admit(missing).await?;
+                self.admit(Need::content(0, missing)).await?;
             }
-            Allocation::ZeroRange | Allocation::PunchHole => self.clear(&file, offset, end.min(size)).await?,
+            Allocation::ZeroRange | Allocation::PunchHole => {
+                self.admit_small().await?;
+                self.clear(&file, offset, end.min(size)).await?;
+            }
         }
         if allocation != Allocation::PunchHole && !keep_size && end > size {
+            self.admit(Need::content(0, 0)).await?;
             self.resize(&file, end).await?;
         }
         let now = self.writing()?.now();

@@ -4,9 +4,6 @@ use super::{Error, FileSystem};
 use crate::cluster::{BulkfreeCounts, Ingredient};
 use crate::media::geometry::CHUNK_BYTES;
 
-/// With less room than this for what deleting writes, some is looked for first.
-const ROOM_TO_DELETE_BYTES: u64 = 1 << 20;
-
 impl FileSystem {
     /// One pass of bulkfree over all PFSs of the volumes. It commits what was done before; other calls wait for its end.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, Error> {
@@ -23,16 +20,8 @@ impl FileSystem {
         self.give_back_inside().await
     }
 
-    /// Makes sure that there is room to delete. What is changed goes to new places, and the old ones are free only after
-    /// bulkfree; on a full volume that can't wait until somebody orders it.
-    pub(super) async fn make_room_to_delete(&self) -> Result<(), Error> {
-        if self.cluster.reserve_bytes() >= ROOM_TO_DELETE_BYTES {
-            return Ok(());
-        }
-        self.give_back_inside().await.map(drop)
-    }
-
-    async fn give_back_inside(&self) -> Result<u64, Error> {
+    /// The same, for whoever has the gate.
+    pub(super) async fn give_back_inside(&self) -> Result<u64, Error> {
         self.sync_inside().await?;
         // One pass finds what isn't used any more, the next gives it back.
         let first = self.cluster.bulkfree().await?;

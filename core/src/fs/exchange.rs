@@ -14,7 +14,7 @@ impl FileSystem {
         second_name: &[u8],
     ) -> Result<(), Error> {
         let _changing = self.changing().await?;
-        self.make_room_to_delete().await?;
+        self.admit_small().await?;
         let first_directory = self.directory_to_change(first_directory, first_name).await?;
         let second_directory = self.directory_to_change(second_directory, second_name).await?;
         let (first_key, first) = self.find_entry(&first_directory, first_name).await?.ok_or(Error::NotFound)?;

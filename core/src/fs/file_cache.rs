@@ -131,9 +131,9 @@ impl FileCache {
         table.dirty.count() > table.pages.len() * 3 / 4
     }
 
-    /// Bytes that are not on media yet.
-    pub(super) fn dirty_bytes(&self) -> u64 {
-        self.table.borrow().dirty.count() as u64 * FILE_BLOCK_BYTES as u64
+    /// Blocks that are not on media yet.
+    pub(super) fn dirty_count(&self) -> usize {
+        self.table.borrow().dirty.count()
     }
 
     /// Gathers the blocks of one file, or of all, that are not on media, to be taken file by file and in order.

@@ -162,6 +162,11 @@ impl InodeCache {
         table.entries[entry].as_ref().map(|cached| cached.inum)
     }
 
+    /// Inodes that say what isn't on the nodes.
+    pub(super) fn dirty_count(&self) -> usize {
+        self.table.borrow().dirty.count()
+    }
+
     /// True when so many inodes are to be written that others find no room.
     pub(super) fn is_crowded(&self) -> bool {
         let table = self.table.borrow();

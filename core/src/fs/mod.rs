@@ -22,6 +22,7 @@ mod namespace;
 mod orphans;
 mod read_ahead;
 mod resync;
+mod room;
 mod set_attributes;
 mod snapshot;
 mod sync;

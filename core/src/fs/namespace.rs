@@ -1,6 +1,7 @@
 //! Names: making, linking, removing and moving files.
 
 use super::inode_cache::InodeRef;
+use super::room::Need;
 use super::undo::{Place, Step};
 use super::writing::metadata_methods;
 use super::{Error, FileSystem};
@@ -36,9 +37,6 @@ impl NewFile<'_> {
     }
 }
 
-/// What a new file takes at most besides its content: inode, entry, a share of indirect blocks.
-const NEW_FILE_BYTES: u64 = 64 << 10;
-
 impl FileSystem {
     /// Makes a file called `name` in a directory; its number.
     pub async fn create(&self, directory: Inum, name: &[u8], new: &NewFile<'_>) -> Result<Inum, Error> {
@@ -48,7 +46,7 @@ impl FileSystem {
         if self.find_entry(&directory, name).await?.is_some() {
             return Err(Error::Exists);
         }
-        self.admit(NEW_FILE_BYTES + new.target.len() as u64).await?;
+        self.admit(Need::new_file(new.target.len())).await?;
         let inum = writing.inum();
         let inode = self.new_inode(&directory, inum, new)?;
         let methods = metadata_methods(inode.meta.check_algo, inode.meta.comp_algo);
@@ -116,7 +114,7 @@ impl FileSystem {
         if self.find_entry(&directory, name).await?.is_some() {
             return Err(Error::Exists);
         }
-        self.admit(NEW_FILE_BYTES).await?;
+        self.admit(Need::new_name()).await?;
         self.add_entry(&directory, name, file.inum, attributes.kind).await?;
         let now = self.writing()?.now();
         file.change(|record| {
@@ -129,7 +127,7 @@ impl FileSystem {
     /// Removes a name of anything but a directory. The file goes with its last name, once nobody has it open.
     pub async fn unlink(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
         let _changing = self.changing().await?;
-        self.make_room_to_delete().await?;
+        self.admit_small().await?;
         let directory = self.directory_to_change(directory, name).await?;
         let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
         if entry.kind == FileKind::Directory {
@@ -141,7 +139,7 @@ impl FileSystem {
     /// Removes an empty directory.
     pub async fn remove_directory(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
         let _changing = self.changing().await?;
-        self.make_room_to_delete().await?;
+        self.admit_small().await?;
         let directory = self.directory_to_change(directory, name).await?;
         let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
         if entry.kind != FileKind::Directory {
@@ -180,13 +178,16 @@ impl FileSystem {
         }
         match replaced {
             Some((_, other)) if other.inum == entry.inum => return Ok(()),
-            Some((_, other)) => match (is_directory, other.kind == FileKind::Directory) {
-                (true, true) => self.check_empty(other.inum).await?,
-                (true, false) => return Err(Error::NotADirectory),
-                (false, true) => return Err(Error::IsADirectory),
-                (false, false) => {}
-            },
-            None => self.admit(NEW_FILE_BYTES).await?,
+            Some((_, other)) => {
+                match (is_directory, other.kind == FileKind::Directory) {
+                    (true, true) => self.check_empty(other.inum).await?,
+                    (true, false) => return Err(Error::NotADirectory),
+                    (false, true) => return Err(Error::IsADirectory),
+                    (false, false) => {}
+                }
+                self.admit_small().await?;
+            }
+            None => self.admit(Need::moved_names()).await?,
         }
         let now = self.writing()?.now();
         let moved = self.inode(entry.inum).await?;

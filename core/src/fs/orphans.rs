@@ -18,6 +18,9 @@ impl FileSystem {
         let next = root.with(|record| record.meta.next_orphan());
         file.change(|record| record.meta.set_next_orphan(next));
         root.change(|record| record.meta.set_next_orphan(file.inum));
+        // Room to remove it is kept back.
+        let orphans = &self.writing()?.orphans;
+        orphans.set(orphans.get() + 1);
         Ok(())
     }
 
@@ -32,6 +35,8 @@ impl FileSystem {
             None => None,
         };
         self.destroy(file).await?;
+        let orphans = &self.writing()?.orphans;
+        orphans.set(orphans.get().saturating_sub(1));
         if let Some(before) = before {
             before.change(|record| record.meta.set_next_orphan(next));
         }

@@ -38,11 +38,16 @@ impl FileSystem {
         let file = self.inode(file).await?;
         if let Some(size) = new.size {
             match file.attributes()?.kind {
-                FileKind::Regular if size <= MAX_FILE_BYTES => self.resize(&file, size).await?,
+                FileKind::Regular if size <= MAX_FILE_BYTES => {
+                    self.admit_resize(&file, size).await?;
+                    self.resize(&file, size).await?;
+                }
                 FileKind::Regular => return Err(Error::FileTooLarge),
                 FileKind::Directory => return Err(Error::IsADirectory),
                 _ => return Err(Error::NotRegular),
             }
+        } else {
+            self.admit_small().await?;
         }
         file.change(|record| {
             let meta = &mut record.meta;

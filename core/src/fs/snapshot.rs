@@ -1,5 +1,6 @@
 //! Snapshots of the mounted PFS (spec 9.1).
 
+use super::room::Need;
 use super::{Error, FileSystem};
 use crate::cluster::{NewPfs, Origin, PfsOutcome};
 use crate::media::inode::EMBEDDED_BYTES;
@@ -10,6 +11,7 @@ impl FileSystem {
     /// one: both share all blocks until one of them is changed.
     pub async fn snapshot(&self, new: &NewPfs<'_>) -> Result<(), Error> {
         let _changing = self.changing().await?;
+        self.admit(Need::new_pfs()).await?;
         let tid = self.writing()?.tid();
         let root = self.inode(Inum::PFS_ROOT).await?;
         root.change(|record| record.meta.set_pfs_lsnap_tid(tid));

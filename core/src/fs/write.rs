@@ -1,6 +1,7 @@
 //! Changing file content: writing, cutting, extending.
 
 use super::inode_cache::InodeRef;
+use super::room::Need;
 use super::{Error, FileSystem};
 use crate::cluster::{Command, FileBlock, Modification, Reply};
 use crate::io::Buffer;
@@ -22,7 +23,7 @@ impl FileSystem {
             return Ok(());
         }
         self.relieve().await?;
-        self.admit((offset % BLOCK + data.len() as u64).next_multiple_of(BLOCK)).await?;
+        self.admit(Need::content(offset, data.len() as u64)).await?;
         let size = file.with(|record| record.meta.size());
         if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
             self.write_through(&file, size, offset, data).await?;
@@ -46,6 +47,7 @@ impl FileSystem {
             return Err(Error::FileTooLarge);
         }
         self.relieve().await?;
+        self.admit_resize(&file, size).await?;
         self.resize(&file, size).await?;
         let now = self.writing()?.now();
         file.change(|record| {
@@ -53,6 +55,14 @@ impl FileSystem {
             record.meta.set_ctime(now);
         });
         Ok(())
+    }
+
+    /// Makes sure that a file can be cut or extended; cutting gives space back.
+    pub(super) async fn admit_resize(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
+        match size > file.with(|record| record.meta.size()) {
+            true => self.admit(Need::content(0, 0)).await,
+            false => self.admit_small().await,
+        }
     }
 
     pub(super) async fn resize(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {

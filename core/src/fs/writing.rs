@@ -16,11 +16,6 @@ use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{CheckMethod, Inum, Key, Methods, ModifyTid, Timestamp};
 use crate::memory::{Heap, NoMemory};
 
-/// With less room than this, content goes to the nodes at once.
-const SCARCE_BYTES: u64 = 16 << 20;
-/// A sync that finds less room than this isn't worth another: each takes some, too.
-const MIN_GAIN_BYTES: u64 = 1 << 20;
-
 /// The time of day.
 pub trait TimeSource {
     /// Now.
@@ -37,6 +32,8 @@ pub(super) struct Writing {
     next_tid: Cell<ModifyTid>,
     compressor: RefCell<Compressor>,
     pub(super) undo: Undo,
+    /// Files without a name that somebody has open.
+    pub(super) orphans: Cell<u64>,
     pub(super) commits: Commits,
 }
 
@@ -54,6 +51,7 @@ impl Writing {
             next_tid: Cell::new(ModifyTid(root.modify_tid.max(tid_floor).0 + 1)),
             compressor: RefCell::new(Compressor::new(heap)?),
             undo: Undo::default(),
+            orphans: Cell::new(0),
             commits: Commits::default(),
         })
     }
@@ -103,29 +101,6 @@ impl FileSystem {
     pub(super) async fn modify(&self, modification: Modification<'_>) -> Result<Outcome, Error> {
         let tid = self.writing()?.tid();
         Ok(self.cluster.modify(tid, modification).await?)
-    }
-
-    /// Makes sure that there is room for `bytes` more, besides all that is only in memory yet. Nothing of the operation that
-    /// asks may be done before.
-    pub(super) async fn admit(&self, bytes: u64) -> Result<(), Error> {
-        if bytes <= self.unclaimed_bytes() {
-            return Ok(());
-        }
-        // What is in memory is counted at its largest; mostly it turns out smaller.
-        self.sync_inside().await?;
-        if bytes + MIN_GAIN_BYTES <= self.unclaimed_bytes() { Ok(()) } else { Err(Error::NoSpace) }
-    }
-
-    /// Bytes nobody has a claim to, not even what is only in memory.
-    pub(super) fn unclaimed_bytes(&self) -> u64 {
-        self.cluster.free_bytes().saturating_sub(self.files.dirty_bytes())
-    }
-
-    /// True when `blocks` more file blocks may not find a place, each in one piece: because little room is left, or because what
-    /// is left lies in small pieces.
-    pub(super) async fn is_scarce(&self, blocks: u64) -> Result<bool, Error> {
-        let dirty = self.files.dirty_bytes() / FILE_BLOCK_BYTES as u64;
-        Ok(self.unclaimed_bytes() < SCARCE_BYTES || !self.cluster.has_room_in_pieces(dirty + blocks).await?)
     }
 
     /// Sends to the nodes what memory is too short for.
@@ -188,12 +163,13 @@ impl FileSystem {
         let inode = self.inode(inum).await?;
         let meta = inode.with(|record| record.meta);
         let size = meta.size();
-        if key.0 >= size && size > 0 || key.0 > 0 && size == 0 {
-            // Cut off since it was changed.
+        let is_in_inode = meta.flags().contains(InodeFlags::DIRECTDATA) && key == Key(0);
+        if key.0 >= size && !is_in_inode {
+            // Cut off since it was changed, or for something that was refused then.
             self.files.take(inum, key);
             return Ok(());
         }
-        if meta.flags().contains(InodeFlags::DIRECTDATA) {
+        if is_in_inode {
             let first = |page: &[u8]| core::array::from_fn(|index| page[index]);
             let Some(content) = self.files.clean(inum, key, first) else { return Ok(()) };
             let written = self.write_inode(&inode, Some(&content)).await;

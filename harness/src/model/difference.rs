@@ -19,8 +19,18 @@ type Pending = Vec<(String, usize, Inum)>;
 /// Says how a mounted filesystem differs from a state; nothing when it doesn't. Snapshots are PFSs of their own, to be mounted
 /// and compared by themselves.
 pub async fn difference(fs: &FileSystem, model: &Model) -> Option<String> {
+    difference_below(fs, model, "").await
+}
+
+/// The same of what a path names, and what is below it.
+pub async fn difference_below(fs: &FileSystem, model: &Model, path: &str) -> Option<String> {
+    let Some(top) = model.find(path) else { return Some(format!("/{path}: not in the model")) };
+    let inum = match fs.resolve(path.as_bytes()).await {
+        Ok(inum) => inum,
+        Err(error) => return Some(format!("/{path}: {error}")),
+    };
     let mut inums: BTreeMap<usize, Inum> = BTreeMap::new();
-    let mut pending: Pending = vec![(String::new(), 0, Inum::PFS_ROOT)];
+    let mut pending: Pending = vec![(path.to_owned(), top, inum)];
     while let Some((path, node, inum)) = pending.pop() {
         if let Some(known) = inums.insert(node, inum) {
             if known != inum {

@@ -9,7 +9,7 @@ mod perform;
 mod step;
 
 pub use dice::Dice;
-pub use difference::difference;
+pub use difference::{difference, difference_below};
 pub use step::{Bytes, Step, bytes};
 
 use std::collections::BTreeMap;

@@ -150,9 +150,10 @@ pub(crate) fn fill_again_and_again(host: &Host, sizes: &[usize], rounds: usize) 
 
         let held = held(&model);
         let Held { names, bytes } = *first.get_or_insert(held);
-        let least = |first: usize| first - first * LOST_PER_CENT / 100;
-        assert!(held.bytes >= least(bytes), "round {round}: {held:?}, in the first {bytes} bytes");
-        assert!(held.names >= least(names), "round {round}: {held:?}, in the first {names} names");
+        let least = |first: usize, lost: usize| first - lost.max(first * LOST_PER_CENT / 100);
+        assert!(held.bytes >= least(bytes, 0), "round {round}: {held:?}, in the first {bytes} bytes");
+        // Of few files one may be more than that: the last, small one, for which there was just room.
+        assert!(held.names >= least(names, 1), "round {round}: {held:?}, in the first {names} names");
 
         let fs = mount();
         let writers = (0..WRITERS).map(|number| Writer { fs: &fs, number, done: Vec::new() });

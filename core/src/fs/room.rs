@@ -1,0 +1,140 @@
+//! Room: what an operation may take of the nodes' space is there before the operation is begun.
+//!
+//! What was answered must find its place at the next sync, and a sync can refuse nothing. So space is counted before it is
+//! taken. What the nodes have in memory only, they count themselves: their free bytes are what is left when all of it is
+//! written. What only this layer has, content and inodes that are dirty, is counted here, at the most it can come to: a block
+//! and everything on the way to it, because a block that is written has a new place, and so has every block that leads to it.
+//! When the most doesn't fit, what is dirty is told to the nodes, and takes what it takes.
+//!
+//! Some room is kept back for operations that give space back or need next to none, so that a full filesystem can still be
+//! emptied.
+
+use super::{Error, FileSystem};
+use crate::media::blockref::BLOCKREF_BYTES;
+use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS, FILE_BLOCK_BYTES};
+use crate::media::inode::INODE_BYTES;
+
+const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
+/// The largest block of entries.
+const INDIRECT_BYTES: u64 = 16 << 10;
+const INDIRECT_ENTRIES: u64 = INDIRECT_BYTES / BLOCKREF_BYTES as u64;
+/// Blocks of entries between an inode and a block of its file: each resolves as many bits of the offset as it has entries for.
+const FILE_LEVELS: u64 = ((63 - FILE_BLOCK_BITS as u32).div_ceil(INDIRECT_ENTRIES.trailing_zeros())) as u64;
+/// Blocks of entries above an inode or a directory entry: a million of either are some thirteen levels.
+const INDEX_LEVELS: u64 = 16;
+
+/// What leads to a file block.
+const FILE_PATH_BYTES: u64 = FILE_LEVELS * INDIRECT_BYTES;
+/// What leads to an inode or to a directory entry.
+const INDEX_PATH_BYTES: u64 = INDEX_LEVELS * INDIRECT_BYTES;
+/// An entry that is put in may split the block it belongs into, and that its container.
+const INSERT_BYTES: u64 = INDEX_PATH_BYTES + 2 * INDIRECT_BYTES + INODE_BYTES as u64;
+/// While memory is short, small blocks are written more than once, each time to another place, before they are committed: what
+/// that may take for every step of an operation.
+const STEP_BYTES: u64 = CHUNK_BYTES;
+
+/// What a dirty inode may take.
+const DIRTY_INODE_BYTES: u64 = INODE_BYTES as u64 + INDEX_PATH_BYTES + STEP_BYTES;
+/// What a dirty block of a file may take.
+const DIRTY_BLOCK_BYTES: u64 = BLOCK + FILE_PATH_BYTES + STEP_BYTES;
+
+/// What an operation takes that gives space back, or only changes what is known of a file.
+const SMALL_BYTES: u64 = 3 << 19;
+
+/// With less room than this, content goes to the nodes at once.
+const SCARCE_BYTES: u64 = 16 << 20;
+
+/// What an operation may take at most, beside what is dirty before it.
+#[derive(Clone, Copy)]
+pub(super) struct Need(u64);
+
+impl Need {
+    /// A new file with a name.
+    pub(super) fn new_file(target_bytes: usize) -> Self {
+        Self(2 * INSERT_BYTES + DIRTY_INODE_BYTES + 4 * STEP_BYTES + DIRTY_BLOCK_BYTES * u64::from(target_bytes > 0))
+    }
+
+    /// A new name.
+    pub(super) fn new_name() -> Self {
+        Self(INSERT_BYTES + 2 * DIRTY_INODE_BYTES + 2 * STEP_BYTES)
+    }
+
+    /// Names that change places, or move.
+    pub(super) fn moved_names() -> Self {
+        Self(2 * INSERT_BYTES + 3 * DIRTY_INODE_BYTES + 4 * STEP_BYTES)
+    }
+
+    /// A new PFS.
+    pub(super) fn new_pfs() -> Self {
+        Self(INSERT_BYTES + DIRTY_INODE_BYTES + 2 * STEP_BYTES)
+    }
+
+    /// Content of so many bytes from `offset` on.
+    pub(super) fn content(offset: u64, bytes: u64) -> Self {
+        let blocks = (offset % BLOCK + bytes).div_ceil(BLOCK);
+        let above = (blocks.div_ceil(INDIRECT_ENTRIES) + 1) * INDIRECT_BYTES + 2 * FILE_PATH_BYTES;
+        // The block at the end of the file, which may have to be cleared behind that, or was in the inode.
+        Self(blocks * (BLOCK + STEP_BYTES) + above + DIRTY_BLOCK_BYTES + DIRTY_INODE_BYTES)
+    }
+}
+
+impl FileSystem {
+    /// Makes sure that there is room for an operation. Nothing of it may be done before.
+    pub(super) async fn admit(&self, Need(bytes): Need) -> Result<(), Error> {
+        if self.claimed_bytes() + bytes <= self.cluster.free_bytes() {
+            return Ok(());
+        }
+        self.write_out().await?;
+        if self.claimed_bytes() + bytes <= self.cluster.free_bytes() { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
+    /// Makes sure that there is room for an operation that gives space back, or only changes what is known of a file. What it
+    /// changes goes to new places, and the old ones are free only after bulkfree; on a full volume that can't wait until
+    /// somebody orders it.
+    pub(super) async fn admit_small(&self) -> Result<(), Error> {
+        let is_there = || self.claimed_bytes() + SMALL_BYTES <= self.cluster.reserve_bytes();
+        if is_there() {
+            return Ok(());
+        }
+        self.write_out().await?;
+        if is_there() {
+            return Ok(());
+        }
+        self.give_back_inside().await?;
+        if is_there() { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
+    /// What all that is only in this layer's memory may take.
+    fn claimed_bytes(&self) -> u64 {
+        let orphans = self.writing.as_ref().map_or(0, |writing| writing.orphans.get());
+        let inodes = self.inodes.dirty_count() as u64 + orphans;
+        self.files.dirty_count() as u64 * DIRTY_BLOCK_BYTES + inodes * DIRTY_INODE_BYTES
+    }
+
+    /// Tells the nodes all that is dirty; what it takes, they know then.
+    async fn write_out(&self) -> Result<(), Error> {
+        self.write_pages(None).await?;
+        self.write_inodes().await
+    }
+
+    /// Bytes that new content may take, what is dirty taken off as if it were stored as it is: what there is to be told of.
+    pub(super) fn unclaimed_bytes(&self) -> u64 {
+        self.cluster.free_bytes().saturating_sub(self.files.dirty_count() as u64 * BLOCK)
+    }
+
+    /// True when `blocks` more file blocks may not find a place, each in one piece: because little room is left, or because what
+    /// is left lies in small pieces.
+    pub(super) async fn is_scarce(&self, blocks: u64) -> Result<bool, Error> {
+        if self.unclaimed_bytes() < SCARCE_BYTES {
+            return Ok(true);
+        }
+        // Every block of metadata may break up one of the places.
+        let dirty = self.files.dirty_count() as u64;
+        let metadata = (self.claimed_bytes() - dirty * BLOCK) / CHUNK_BYTES;
+        if self.cluster.has_room_in_pieces(dirty + metadata + blocks).await? {
+            return Ok(false);
+        }
+        self.write_out().await?;
+        Ok(!self.cluster.has_room_in_pieces(blocks).await?)
+    }
+}
