@@ -8,6 +8,7 @@ pub mod device;
 pub mod executor;
 pub mod model;
 pub mod mount;
+mod mount_table;
 mod pfs_label;
 mod random;
 pub mod replay;

@@ -6,6 +6,7 @@ mod chmod;
 mod cluster;
 mod facts;
 mod failure;
+mod format;
 mod freemap;
 mod fsck;
 mod get;
@@ -100,7 +101,8 @@ Without a label, the PFS is DATA, else the only one that isn't LOCAL. Where file
 the name of an existing file is that file, and IMG@:/PATH says where the images end.
 
 Commands that change a filesystem have all its images for themselves, and end with everything on the devices. Those that read \
-share the images with other readers.
+share images with other readers, but no block devices: these are used by one process at a time, and by none while the kernel \
+has one mounted.
 
 Exit status:
   0  it worked; the filesystem is whole as far as the command looked

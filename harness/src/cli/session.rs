@@ -111,8 +111,7 @@ impl Session {
                     boxed_device(self.heap, self.patiently(in_use, || NbdDevice::open(address.clone(), access))?)
                 }
                 None => {
-                    let in_use = |error: &FileError| matches!(error, FileError::InUse { .. });
-                    let file = self.patiently(in_use, || FileDevice::open(image, access))?;
+                    let file = self.patiently(FileError::may_pass, || FileDevice::open(image, access))?;
                     boxed_device(self.heap, file.growing_to(grow_to))
                 }
             };
