@@ -12,5 +12,7 @@ mod mount_table;
 mod pfs_label;
 mod random;
 pub mod replay;
+mod runtime_dir;
 pub mod sim;
 pub mod time_source;
+mod unsynced;

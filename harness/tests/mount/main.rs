@@ -5,6 +5,7 @@ mod cluster;
 mod content;
 mod ends;
 mod exchange;
+mod hostile;
 mod killed;
 mod mounted;
 mod tour;

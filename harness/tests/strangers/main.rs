@@ -5,6 +5,7 @@
 
 mod busy;
 mod content;
+mod exports;
 #[path = "../tool/folder.rs"]
 #[allow(dead_code, reason = "shared with the tests of the tool")]
 mod folder;
