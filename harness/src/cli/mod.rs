@@ -14,6 +14,7 @@ mod growfs;
 mod host_tree;
 mod info;
 mod ln;
+mod logging;
 mod ls;
 mod manifest;
 mod methods;
@@ -42,6 +43,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use log::LevelFilter;
 
 pub use failure::{Failure, Outcome};
 use output::Output;
@@ -116,6 +118,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    // The simulator has a trace of its own.
+    if !matches!(cli.command, Command::Sim(_)) {
+        logging::to_terminal(LevelFilter::Warn);
+    }
     let mut output = Output::new();
     let result = cli.command.run(&cli.settings, &mut output);
     failure::conclude(result.and_then(|outcome| output.finish().map(|()| outcome)))

@@ -319,10 +319,8 @@ impl Session {
 fn report_nodes(fs: &FileSystem) {
     for member in fs.member_statuses() {
         if let MemberState::Ejected(why) = member.state {
-            complain(&format_args!(
-                "node {} left the cluster: {why}; `hammer2 cluster resync` brings it back",
-                member.node.0
-            ));
+            let called = fs.called(member.node);
+            complain(&format_args!("{called} left the cluster: {why}; `hammer2 cluster resync` brings it back"));
         }
     }
 }

@@ -7,5 +7,6 @@ mod ends;
 mod exchange;
 mod hostile;
 mod killed;
+mod log;
 mod mounted;
 mod tour;
