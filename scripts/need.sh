@@ -17,7 +17,10 @@ install_package() {
         as_root=(sudo)
     fi
     echo "$program: $2 is missing, installing the package $1" >&2
-    "${as_root[@]}" apt-get update -qq >&2 || die "apt-get update failed; install the package $1 by hand"
+    # What there is to install is asked once.
+    [ -n "${package_lists_known-}" ] || "${as_root[@]}" apt-get update -qq >&2 ||
+        die "apt-get update failed; install the package $1 by hand"
+    package_lists_known=1
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2 ||
         die "can't install the package $1; install it by hand"
 }

@@ -1,11 +1,18 @@
 //! The host's time.
 
 use std::future::poll_fn;
+use std::io::{self, ErrorKind};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant as HostInstant;
 
 use hammer2_core::io::{Clock, Duration, Instant};
+
+/// How long it is until then, for what may wait no longer; `TimedOut` if that is over.
+pub(crate) fn time_left(end: HostInstant) -> io::Result<Duration> {
+    let left = end.saturating_duration_since(HostInstant::now());
+    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
 
 /// The host's monotonic clock. The [executors](crate::executor) keep its alarms: an alarm rings when one of them is
 /// about to wait, or at the time it waited for.

@@ -91,7 +91,7 @@ impl Cluster {
             if !self.protocol.get().has(Ingredient::Rollforward) {
                 self.member(index).set_state(member::MemberState::InSync);
             } else if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
-                log::warn!("node {}: {error}", index.0);
+                log::warn!("{}: {error}", self.called(index));
             }
         }
         if self.has(Ingredient::Rollforward) {
@@ -179,7 +179,7 @@ impl Cluster {
         let record = ClusterRecord { fsid: member.fsid.get(), state: MemberState::InSync, bind, ..template };
         let mut put: Result<(), RecordTableFull> = Ok(());
         let committed = member.node.commit(&mut |header| put = header.cluster_records.put(&record)).await;
-        log::debug!("node {}: header of {}: {committed:?}", index.0, record.version);
+        log::debug!("{}: header of {}: {committed:?}", self.called(index), record.version);
         committed.map_err(Ejection::of)?;
         put.map_err(|RecordTableFull| Ejection::Fault(NodeFault::RecordTableFull))
     }

@@ -171,7 +171,7 @@ impl Cluster {
             Err(NodeError::NoMemory) => return Err(OpError::NoMemory),
             Err(error) if self.members.len() == 1 => return Err(error.into()),
             Err(error) => {
-                log::warn!("node {}: {}", index.0, super::Ejection::of(error));
+                log::warn!("{}: {}", self.called(index), super::Ejection::of(error));
                 let condition = Condition { unreadable: true, ..Condition::default() };
                 // It stays who and what it is: a copy of it doesn't take its place, and if it takes part it has its vote.
                 return Ok(Found { condition, fsid: member.fsid.get(), ..Found::nothing(index) });
@@ -249,7 +249,7 @@ impl Cluster {
     fn follow(&self, seen: &[Seen<'_>], plan: &Plan, mount: Mount, onto: NodeSet) {
         for ((index, member), (state, seen)) in self.members().zip(plan.states.iter().zip(seen)) {
             member.set_state(member_state(*state, seen));
-            log::debug!("node {}: {:?}", index.0, state);
+            log::debug!("{}: {:?}", self.called(index), state);
         }
         self.take_roles(plan, NodeSet::EMPTY);
         self.electorate.set(plan.electorate);

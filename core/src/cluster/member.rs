@@ -79,6 +79,8 @@ pub(super) struct Member {
     state: Cell<MemberState>,
     /// How often it has left those in sync.
     departures: Cell<u32>,
+    /// File blocks that it couldn't read and that were written to it anew.
+    repaired_blocks: Cell<u64>,
     /// Its PFS.
     pub(super) fsid: Cell<Uuid>,
 }
@@ -90,6 +92,7 @@ impl Member {
             role: Cell::new(Role::Master),
             state: Cell::new(MemberState::InSync),
             departures: Cell::new(0),
+            repaired_blocks: Cell::new(0),
             fsid: Cell::new(Uuid([0; 16])),
         }
     }
@@ -114,6 +117,16 @@ impl Member {
             MemberState::Ejected(why) => why,
             _ => Ejection::Dissent,
         }
+    }
+
+    /// A file block that it couldn't read was written to it anew.
+    pub(super) fn note_repair(&self) {
+        self.repaired_blocks.set(self.repaired_blocks.get() + 1);
+    }
+
+    /// How many that were.
+    pub(super) fn repaired_blocks(&self) -> u64 {
+        self.repaired_blocks.get()
     }
 
     /// How often it has left those in sync: whoever reads it as one of them begins anew when that changes.

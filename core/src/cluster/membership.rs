@@ -163,7 +163,8 @@ impl Cluster {
         if let Some(index) = leaver {
             self.set_outside(index);
             if is_there && let Err(error) = self.wipe(index).await {
-                log::warn!("node {}: its PFS couldn't be removed: {}", index.0, super::Ejection::of(error));
+                let why = super::Ejection::of(error);
+                log::warn!("{}: its PFS couldn't be removed: {why}", self.called(index));
             }
             // Its memory is for who comes next.
             self.member(index).node.blocks().forget();

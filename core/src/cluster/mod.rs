@@ -7,6 +7,7 @@
 
 mod administration;
 mod agree;
+mod called;
 mod commit;
 mod create;
 mod enter;
@@ -29,6 +30,7 @@ pub mod vote;
 
 pub(crate) use administration::Origin;
 pub use administration::{NewPfs, PfsOutcome};
+pub use called::Called;
 pub use enter::ReturnError;
 pub use error::OpError;
 pub use join::Answers;
@@ -213,7 +215,8 @@ impl Cluster {
     fn eject(&self, index: NodeIndex, why: Ejection) {
         let member = self.member(index);
         if member.is_in_sync() && self.has(Ingredient::Eject) {
-            log::warn!("node {} leaves the cluster: {why}", index.0);
+            // Whoever looks after the nodes tells users of it.
+            log::info!("{} leaves the cluster: {why}", self.called(index));
             member.set_state(MemberState::Ejected(why));
         }
     }

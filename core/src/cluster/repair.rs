@@ -53,7 +53,7 @@ impl Cluster {
             let Some(repair) = self.repairs.borrow_mut().pop() else { return Ok(()) };
             if self.member(repair.node).is_in_sync() {
                 match self.write_anew(repair).await {
-                    Some(Ok(())) => {}
+                    Some(Ok(())) => self.member(repair.node).note_repair(),
                     Some(Err(error)) => self.eject_for(repair.node, error),
                     // Nobody has it: it stays as it is, and says so when it is read.
                     None => self.unrepaired.set(self.unrepaired.get() + 1),

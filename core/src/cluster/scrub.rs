@@ -74,7 +74,7 @@ impl Cluster {
             if self.member(index).node.fault().is_none() {
                 self.member(index).set_state(MemberState::Behind(Debt::EVERYTHING));
                 if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
-                    log::warn!("node {}: {error}", index.0);
+                    log::warn!("{}: {error}", self.called(index));
                 }
             }
         }

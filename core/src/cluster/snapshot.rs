@@ -40,7 +40,7 @@ impl Cluster {
         for (index, member) in self.members().filter(|(_, member)| member.role.get() == Role::Master) {
             match member.node.record(self.slots.root()).await {
                 Ok(root) => drop(copies.push((index, root))),
-                Err(error) => log::warn!("node {}: {}", index.0, super::Ejection::of(error)),
+                Err(error) => log::warn!("{}: {}", self.called(index), super::Ejection::of(error)),
             }
         }
         let Some((_, first)) = copies.first() else { return Ok(()) };

@@ -54,6 +54,8 @@ pub struct MemberStatus {
     pub version: Option<CommitId>,
     /// The last transaction id of that.
     pub tid: ModifyTid,
+    /// File blocks that it couldn't read and that were written to it anew, since it was opened.
+    pub repaired_blocks: u64,
     /// Bytes of its filesystem.
     pub total_bytes: u64,
     /// Bytes of those that are free.
@@ -105,6 +107,7 @@ impl Cluster {
                 is_distrusted,
                 version: record.as_ref().map(|record| record.version.content()),
                 tid: record.map_or(ModifyTid(0), |record| record.tid),
+                repaired_blocks: member.repaired_blocks(),
                 total_bytes: header.allocator_size(),
                 free_bytes: header.allocator_free(),
             }

@@ -6,7 +6,7 @@ use super::gate::Changing;
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError, Room};
 use crate::cluster::{
-    Answers, Change, ClusterStatus, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs,
+    Answers, Called, Change, ClusterStatus, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs,
     NodeIndex, OpenError, ReturnError, ScrubCounts, join_all, vote::NodeSet,
 };
 use crate::io::Disk;
@@ -28,6 +28,11 @@ impl FileSystem {
     /// How its nodes are.
     pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
         self.cluster.member_statuses()
+    }
+
+    /// What one of its nodes is called.
+    pub fn called(&self, node: NodeIndex) -> Called<'_> {
+        self.cluster.called(node)
     }
 
     /// Members that aren't among its nodes.

@@ -16,8 +16,10 @@ pub use error::{DeviceName, LabelError, NewfsError};
 pub use layout::MIN_TOTAL_BYTES;
 pub use options::{DEFAULT_LABEL, LOCAL, MAX_LABELS, NewfsOptions};
 
-use crate::io::{Buffer, DeviceOffset, Disk};
-use crate::media::geometry::{HEADER_COPIES, SLOT_BYTES, header_copies, header_offset};
+use crate::io::{Buffer, DeviceOffset, Disk, SECTOR_BYTES};
+use crate::media::geometry::{
+    HEADER_COPIES, SEGMENT_BYTES, SLOT_BYTES, VOLUME_ALIGN_BYTES, header_copies, header_offset,
+};
 use crate::media::volume_header::{MAGIC, MAGIC_SWAPPED};
 use crate::media::{Timestamp, Uuid};
 use crate::memory::Heap;
@@ -67,7 +69,10 @@ pub async fn newfs(
     let (inodes, super_root) = content.inodes(heap, random)?;
 
     for (index, disk) in disks.iter().enumerate() {
-        wipe::wipe(disk, &ranges_to_wipe(disk.info().size_bytes, &layout, index), heap).await?;
+        // With a size, what is beyond it is somebody else's.
+        let device_bytes = disk.info().size_bytes;
+        let end = options.size_bytes.map_or(device_bytes, |_| layout.volumes[index].bytes);
+        wipe::wipe(disk, &ranges_to_wipe(device_bytes, end, &layout, index), heap).await?;
     }
     if let Some(root) = disks.first() {
         write(root, layout.inodes_beg().0, inodes).await?;
@@ -116,15 +121,18 @@ pub async fn has_filesystem(disk: &Disk, heap: Heap) -> Result<bool, NewfsError>
 }
 
 /// Parts of one device that must not keep their old content: the first segment with the boot and aux areas, the end of the
-/// volume, and every place where a header may be looked for, beyond the end of the volume too.
-fn ranges_to_wipe(device_bytes: u64, layout: &Layout, volume: usize) -> [Range<u64>; 2 + HEADER_COPIES] {
+/// volume, the end of what may be wiped, where others have copies of their headers, and every place where a header of ours may be
+/// looked for, beyond the end of the volume too.
+fn ranges_to_wipe(device_bytes: u64, end: u64, layout: &Layout, volume: usize) -> [Range<u64>; 3 + HEADER_COPIES] {
     let volume_bytes = layout.volumes[volume].bytes;
-    let first_bytes = if volume == 0 { layout.inodes_beg().0 } else { 0 };
+    let first_bytes = if volume == 0 { layout.inodes_beg().0 } else { SEGMENT_BYTES };
+    let end = end / SECTOR_BYTES * SECTOR_BYTES;
     core::array::from_fn(|index| match index {
         0 => 0..first_bytes,
         1 => volume_bytes - SLOT_BYTES..volume_bytes,
+        2 => volume_bytes.max(end.saturating_sub(VOLUME_ALIGN_BYTES))..end,
         _ => {
-            let offset = header_offset(index - 2);
+            let offset = header_offset(index - 3);
             // Less than a whole header at the end of the device is never taken for one.
             let fits = offset.saturating_add(SLOT_BYTES) <= device_bytes;
             if fits { offset..offset + SLOT_BYTES } else { 0..0 }

@@ -108,7 +108,7 @@ impl<'s> Rig<'s> {
 
     /// Waits until a node has left; what was said of it.
     pub(crate) fn wait_for_leaving(&mut self, number: usize) -> Result<String, Box<dyn Error>> {
-        self.machine.wait_for(&format!("node {number} leaves the cluster"))
+        self.machine.wait_for(&format!("(node {number}) leaves the cluster"))
     }
 
     /// Waits until a node is in step again, and some epochs with it are durable.

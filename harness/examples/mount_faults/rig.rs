@@ -126,12 +126,12 @@ impl Rig {
 
     /// Waits until a node has left.
     pub(crate) fn wait_for_leaving(&mut self, number: usize) -> Result<Duration, Box<dyn Error>> {
-        self.wait_for(&format!("node {number} left the cluster"))
+        self.wait_for(&format!("(node {number}) left the cluster"))
     }
 
     /// Waits until a node is in step again.
     pub(crate) fn wait_for_return(&mut self, number: usize) -> Result<Duration, Box<dyn Error>> {
-        self.wait_for(&format!("node {number} is in sync again"))
+        self.wait_for(&format!("(node {number}) is in sync again"))
     }
 
     /// True if the mount has said this by now.

@@ -6,6 +6,7 @@
 mod members;
 mod names;
 mod report;
+pub mod socket;
 mod status;
 pub mod wire;
 

@@ -66,6 +66,11 @@ impl Images {
         volumes.map(|image| image.to_string_lossy().into_owned()).collect()
     }
 
+    /// What a node is called: by its images, and its number.
+    pub fn called(&self, node: NodeIndex) -> String {
+        format!("{} (node {})", self.of(node).join(":"), node.0)
+    }
+
     /// The node with one of these images, if there is one: the last, as a disk may have got the name of one that is gone.
     pub(super) fn node_with(&self, images: &[PathBuf]) -> Option<NodeIndex> {
         let has_one = |volumes: &Vec<PathBuf>| volumes.iter().any(|image| images.contains(image));

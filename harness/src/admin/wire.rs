@@ -1,26 +1,28 @@
-//! How the tool and the process that serves a mount speak with each other: a line of JSON each, over a socket that is named after
-//! the mount's device number. Such a name is in no directory, and goes with the process.
+//! How the tool and the process that serves a mount speak with each other: a line of JSON each, over a [socket](super::socket).
+//!
+//! Neither end relies on the other: a line has a limit, and so has the time for it.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::path::Path;
-use std::thread;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
-use rustix::net::sockopt::socket_peercred;
-use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Copied, Done, Order, Refused, Status};
+use crate::clock::time_left;
 
-/// How long a name that is taken may stay so.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest line: many times what eight nodes of many volumes with long names take.
+pub const MOST_LINE_BYTES: usize = 1 << 20;
 
-/// How often it is tried meanwhile.
-const BETWEEN_TRIES: Duration = Duration::from_millis(5);
+/// How often a mount that has nothing to tell says that it is there.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long a line may take: many heartbeats, as the machine may have other things to do.
+pub const LINE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is read at a time.
+const PIECE_BYTES: usize = 4096;
 
 /// What the tool asks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub enum Question {
 /// What the mount says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
+    /// It is there, and another answer follows.
+    Working,
     /// How the cluster is; the last answer.
     Status(Status),
     /// How far the copy to a node is.
@@ -49,70 +53,138 @@ pub enum Answer {
 
 /// One end of a conversation.
 pub struct Line {
-    reader: BufReader<UnixStream>,
+    stream: UnixStream,
+    deadline: Duration,
+    /// What was read and is no whole line yet.
+    read: Vec<u8>,
 }
 
 impl Line {
-    /// A line to the process that serves the mount of a directory. Anybody may take a name that nobody has, so it is only spoken
-    /// with root and with oneself.
-    pub fn to(directory: &Path) -> io::Result<Self> {
-        let stream = UnixStream::connect_addr(&address(directory)?)?;
-        let refused = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-        let (own, other) = (geteuid(), socket_peercred(&stream)?.uid);
-        if !is_trusted(&stream) {
-            return refused("somebody else answers for this mount");
-        }
-        if !own.is_root() && own != other {
-            // The mount would say nothing.
-            return refused("only root, and who mounted it, may ask this mount");
-        }
-        Ok(Self::over(stream))
+    /// A conversation over a connection, in which each line is there whole after `deadline`, or never.
+    pub fn over(stream: UnixStream, deadline: Duration) -> Self {
+        Self { stream, deadline, read: Vec::new() }
     }
 
-    /// The same over a connection that was made.
-    pub fn over(stream: UnixStream) -> Self {
-        Self { reader: BufReader::new(stream) }
-    }
-
-    /// Says something.
+    /// Says something. `TimedOut` when nobody listens.
     pub fn say(&mut self, what: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_string(what)?;
-        line.push('\n');
-        self.reader.get_mut().write_all(line.as_bytes())
-    }
-
-    /// Hears something; none when the other end is gone.
-    pub fn hear<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
-        let mut line = String::new();
-        match self.reader.read_line(&mut line)? {
-            0 => Ok(None),
-            _ => Ok(Some(serde_json::from_str(&line)?)),
-        }
-    }
-}
-
-/// Listens for those who have something to say to the mount of a directory.
-///
-/// A device number is given again as soon as it is free: who served the last mount that had it may not have let go of the name.
-pub fn listen(directory: &Path) -> io::Result<UnixListener> {
-    let (address, begun) = (address(directory)?, Instant::now());
-    loop {
-        match UnixListener::bind_addr(&address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < PATIENCE => {
-                thread::sleep(BETWEEN_TRIES);
+        let mut line = serde_json::to_vec(what)?;
+        line.push(b'\n');
+        let (end, mut rest) = (Instant::now() + self.deadline, &line[..]);
+        while !rest.is_empty() {
+            self.stream.set_write_timeout(Some(time_left(end)?))?;
+            match self.stream.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => rest = &rest[count..],
+                Err(error) => wait_over(error)?,
             }
-            bound => return bound,
+        }
+        Ok(())
+    }
+
+    /// Hears something; none when the other end is gone. `TimedOut` when it takes too long, `InvalidData` for what makes no
+    /// sense.
+    pub fn hear<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        let (end, mut seen) = (Instant::now() + self.deadline, 0);
+        loop {
+            if let Some(length) = self.read[seen..].iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=seen + length).collect();
+                return Ok(Some(serde_json::from_slice(&line)?));
+            }
+            seen = self.read.len();
+            if seen >= MOST_LINE_BYTES {
+                return Err(io::Error::new(ErrorKind::InvalidData, "a line without an end"));
+            }
+            self.stream.set_read_timeout(Some(time_left(end)?))?;
+            let mut piece = [0; PIECE_BYTES];
+            match self.stream.read(&mut piece) {
+                // Half a line is as good as none.
+                Ok(0) => return Ok(None),
+                Ok(count) => self.read.extend_from_slice(&piece[..count]),
+                Err(error) => wait_over(error)?,
+            }
         }
     }
 }
 
-/// True when the other end is root's, or of the same user.
-pub fn is_trusted(stream: &UnixStream) -> bool {
-    socket_peercred(stream).is_ok_and(|other| other.uid.is_root() || other.uid == geteuid())
+/// Goes on after a wait that ended without anything; the time that is left says whether there is another.
+fn wait_over(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(()),
+        _ => Err(error),
+    }
 }
 
-fn address(directory: &Path) -> io::Result<SocketAddr> {
-    // The kernel knows without asking the process that serves the mount: it may not be there yet, or not any more.
-    let facts = statx(CWD, directory, AtFlags::STATX_DONT_SYNC, StatxFlags::empty())?;
-    SocketAddr::from_abstract_name(format!("hammer2/{}:{}", facts.stx_dev_major, facts.stx_dev_minor))
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+    use std::thread;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(200);
+
+    fn pair() -> (Line, UnixStream) {
+        let (one, other) = UnixStream::pair().unwrap();
+        (Line::over(one, SHORT), other)
+    }
+
+    #[test]
+    fn what_is_said_is_heard_a_line_at_a_time() {
+        let (mut line, other) = pair();
+        let mut back = Line::over(other, SHORT);
+        for _ in 0..2 {
+            line.say(&Question::Status).unwrap();
+        }
+        for _ in 0..2 {
+            assert!(matches!(back.hear(), Ok(Some(Question::Status))));
+        }
+        drop(line);
+        assert!(matches!(back.hear::<Question>(), Ok(None)));
+        assert!(back.say(&Question::Status).is_err());
+    }
+
+    #[test]
+    fn a_line_is_whole_in_time_or_never() {
+        let (mut line, mut other) = pair();
+        let begun = Instant::now();
+        let dripping = thread::spawn(move || {
+            // Until nobody listens any more.
+            while other.write_all(b"[").is_ok() {
+                thread::sleep(SHORT / 20);
+            }
+        });
+        assert_eq!(line.hear::<Question>().unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= SHORT && begun.elapsed() < 20 * SHORT);
+        drop(line);
+        dripping.join().unwrap();
+
+        let (mut line, other) = pair();
+        let much = "x".repeat(MOST_LINE_BYTES);
+        assert_eq!(line.say(&much).unwrap_err().kind(), ErrorKind::TimedOut, "nobody reads it");
+        drop(other);
+    }
+
+    #[test]
+    fn a_line_without_an_end_takes_no_memory() {
+        let (mut line, mut other) = pair();
+        let endless = thread::spawn(move || while other.write_all(&[b'['; 65536]).is_ok() {});
+        line.deadline = 100 * SHORT;
+        assert_eq!(line.hear::<Question>().unwrap_err().kind(), ErrorKind::InvalidData);
+        assert!(line.read.len() <= MOST_LINE_BYTES + PIECE_BYTES);
+        drop(line);
+        endless.join().unwrap();
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_error_and_half_a_line_is_nothing() {
+        for nonsense in ["\n", "{\n", "\"Stat\"\n", "\u{0}\u{1}\n", "[[[[[[[[\n"] {
+            let (mut line, mut other) = pair();
+            other.write_all(nonsense.as_bytes()).unwrap();
+            assert!(line.hear::<Question>().is_err(), "{nonsense:?}");
+        }
+        let (mut line, mut other) = pair();
+        other.write_all(b"\"Status\"").unwrap();
+        other.shutdown(Shutdown::Write).unwrap();
+        assert!(matches!(line.hear::<Question>(), Ok(None)));
+    }
 }

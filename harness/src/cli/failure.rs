@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
 
+use super::logging;
 use crate::device::{AddressError, ExportError, OpenError};
 
 /// Why a command stops. Its message is one line.
@@ -95,9 +96,7 @@ pub(super) fn conclude(result: Result<Outcome, Failure>) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// One line on standard error. Where even that is closed, there is nobody to tell.
+/// One line on standard error.
 pub(super) fn complain(message: &dyn Display) {
-    use io::Write;
-    let line = message.to_string().replace(|letter: char| letter.is_control(), " ");
-    let _ = writeln!(io::stderr(), "hammer2: {line}");
+    logging::write_on_terminal(&message.to_string());
 }

@@ -6,6 +6,7 @@ mod chmod;
 mod cluster;
 mod facts;
 mod failure;
+mod format;
 mod freemap;
 mod fsck;
 mod get;
@@ -13,6 +14,7 @@ mod growfs;
 mod host_tree;
 mod info;
 mod ln;
+mod logging;
 mod ls;
 mod manifest;
 mod methods;
@@ -41,6 +43,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use log::LevelFilter;
 
 pub use failure::{Failure, Outcome};
 use output::Output;
@@ -100,7 +103,8 @@ Without a label, the PFS is DATA, else the only one that isn't LOCAL. Where file
 the name of an existing file is that file, and IMG@:/PATH says where the images end.
 
 Commands that change a filesystem have all its images for themselves, and end with everything on the devices. Those that read \
-share the images with other readers.
+share images with other readers, but no block devices: these are used by one process at a time, and by none while the kernel \
+has one mounted.
 
 Exit status:
   0  it worked; the filesystem is whole as far as the command looked
@@ -114,6 +118,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    // The simulator has a trace of its own.
+    if !matches!(cli.command, Command::Sim(_)) {
+        logging::to_terminal(LevelFilter::Warn);
+    }
     let mut output = Output::new();
     let result = cli.command.run(&cli.settings, &mut output);
     failure::conclude(result.and_then(|outcome| output.finish().map(|()| outcome)))

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use fuser::MountOption;
+use log::LevelFilter;
 use rustix::process::{geteuid, setsid};
 
-use super::failure::complain;
+use super::logging::{self, Destination};
 use super::output::Output;
 use super::session::{Session, Settings};
 use super::target::Target;
@@ -41,7 +42,7 @@ pub(super) struct Mount {
     /// What becomes of changes while too few nodes of a cluster are left
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     without_quorum: WithoutQuorum,
-    /// Append messages to a file
+    /// Append messages to a file; without, those of a mount in the background are in the system's log
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// Options of mount(8), separated by commas: ro, rw, allow_other, nosuid, nodev, noexec, noatime, sync, dirsync
@@ -75,6 +76,8 @@ impl Mount {
         if !self.foreground && !self.detached {
             return start_in_background();
         }
+        // What is asked for by a signal, too.
+        logging::to_terminal(LevelFilter::Info);
         let session = Session::new(settings);
         let (options, access) = self.options(&session)?;
         // Of a cluster, for a node that is put in.
@@ -86,11 +89,20 @@ impl Mount {
         let administration = Administration::new(images, open);
         let mounted =
             MountPoint::new(fs, &directory, &options, administration, clock).map_err(|error| failure(&error))?;
-        if self.detached {
-            self.leave_terminal()?;
+        if !self.detached {
+            mounted.serve().map_err(|error| failure(&error))?;
+            return Ok(Outcome::Good);
         }
-        mounted.serve().map_err(|error| failure(&error))?;
-        Ok(Outcome::Good)
+        self.leave_terminal()?;
+        let place = format!("{} on {}", options.source, directory.display());
+        log::info!("{place}: mounted{}", if options.read_only { ", read-only" } else { "" });
+        let served = mounted.serve();
+        match &served {
+            Ok(()) => log::info!("{place}: unmounted, with everything on the devices"),
+            Err(error) => log::error!("{place}: {error}"),
+        }
+        log::logger().flush();
+        served.map(|()| Outcome::Good).map_err(|error| failure(&error))
     }
 
     /// What can't be changed, for want of a quorum or of a whole device, can mostly be read.
@@ -147,22 +159,31 @@ impl Mount {
             sync_every: Some(Duration::from_secs(self.sync_every.into())).filter(|period| !period.is_zero()),
             waits_for_quorum: self.without_quorum == WithoutQuorum::Wait,
             budget: session.budget(),
-            complain,
         };
         Ok((options, if read_only { Access::Read } else { Access::Write }))
     }
 
     /// Lets go of the terminal and of whoever started this, who is told that it worked.
     fn leave_terminal(&self) -> Result<(), Failure> {
-        let path = self.log.as_deref().unwrap_or(Path::new("/dev/null"));
-        let log = OpenOptions::new().append(true).create(true).open(path).map_err(|error| unusable(path, &error))?;
+        let append = |path: &Path| {
+            let opened = OpenOptions::new().append(true).create(true).open(path);
+            opened.map_err(|error| unusable(path, &error))
+        };
+        let (rest, destination) = match &self.log {
+            Some(path) => (append(path)?, Destination::File(append(path)?)),
+            None => (append(Path::new("/dev/null"))?, Destination::System),
+        };
+        if self.log.is_none() && !logging::system_listens() {
+            log::warn!("no syslog or journal listens here: what happens to this mount is lost; --log FILE keeps it");
+        }
         let failed = |error: std::io::Error| Failure::failed(format_args!("can't go to the background: {error}"));
         // Fails for the leader of a group, which has no terminal to lose.
         let _ = setsid();
+        logging::to_background(destination).map_err(failed)?;
         let mut stdout = std::io::stdout();
         stdout.write_all(READY).and_then(|()| stdout.flush()).map_err(failed)?;
-        rustix::stdio::dup2_stderr(&log).map_err(|error| failed(error.into()))?;
-        rustix::stdio::dup2_stdout(&log).map_err(|error| failed(error.into()))?;
+        rustix::stdio::dup2_stderr(&rest).map_err(|error| failed(error.into()))?;
+        rustix::stdio::dup2_stdout(&rest).map_err(|error| failed(error.into()))?;
         std::env::set_current_dir("/").map_err(failed)
     }
 }

@@ -5,22 +5,23 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hammer2_core::fs::TimeSource as _;
 use hammer2_core::media::volume_header::VolumeVersion;
-use hammer2_core::newfs::{self, DEFAULT_LABEL, NewfsError, NewfsOptions, NewfsReport};
+use hammer2_core::newfs::{DEFAULT_LABEL, NewfsOptions, NewfsReport};
 
+use super::format::{format, refuse_content};
 use super::output::Output;
-use super::session::{Session, Settings, TOOL_HEAP};
+use super::session::{Session, Settings};
 use super::size::parse_size;
 use super::{Failure, Outcome};
 use crate::device::Access;
-use crate::random::fill_random;
-use crate::time_source::HostTime;
 
 /// The label that stands for none beside LOCAL.
 const NO_LABEL: &[u8] = b"NONE";
 
-/// Make a filesystem on one image or device, or a set of them; what was on them is lost
+/// Make a filesystem on one image or device, or a set of them
+///
+/// What is recognized on them (a filesystem, swap space, a partition table, ...) is named and left alone. What is mounted or
+/// otherwise in use is never overwritten.
 #[derive(Args)]
 pub(super) struct Newfs {
     /// The format; only version 2 can have several volumes
@@ -29,8 +30,8 @@ pub(super) struct Newfs {
     /// A PFS to make beside LOCAL, up to three times; NONE makes LOCAL alone [default: DATA]
     #[arg(short = 'L', value_name = "LABEL")]
     labels: Vec<OsString>,
-    /// Overwrite a filesystem
-    #[arg(short)]
+    /// Overwrite whatever the volumes hold, unless it is in use
+    #[arg(short, long)]
     force: bool,
     /// Bytes of the boot area, K, M or G behind the number are units
     #[arg(short, value_name = "SIZE", value_parser = parse_size)]
@@ -77,27 +78,11 @@ impl Newfs {
         };
         session.run(async {
             let disks = session.open_disks(&self.images, Access::Write)?;
-            for disk in disks.iter().filter(|_| !self.force) {
-                if newfs::has_filesystem(disk, TOOL_HEAP).await.map_err(failure)? {
-                    let name = &disk.info().name;
-                    return Err(Failure::unusable(format_args!("{name}: holds a filesystem; -f overwrites it")));
-                }
+            if !self.force {
+                refuse_content(&self.images, &disks).await?;
             }
-            let disks: Vec<_> = disks.iter().collect();
-            let mut random_failed = None;
-            let mut random = |bytes: &mut [u8]| {
-                if let Err(error) = fill_random(bytes) {
-                    random_failed = Some(error);
-                }
-            };
-            // Where random numbers come from is tried before anything is written.
-            random(&mut [0; 1]);
-            let report =
-                newfs::newfs(&disks, &options, TOOL_HEAP, &mut random, HostTime.now()).await.map_err(failure)?;
-            match random_failed {
-                Some(error) => Err(Failure::failed(format_args!("no random numbers: {error}"))),
-                None => self.show(&report, output),
-            }
+            let report = format(&disks, &options).await?;
+            self.show(&report, output)
         })
     }
 
@@ -121,13 +106,5 @@ impl Newfs {
             output.line(format_args!("areas      boot {boot_bytes}, aux {aux_bytes} bytes"))?;
         }
         Ok(Outcome::Good)
-    }
-}
-
-/// A device's failure is the operation's; all else is about what was asked for.
-fn failure(error: NewfsError) -> Failure {
-    match error {
-        NewfsError::Device { .. } | NewfsError::NoMemory(_) => Failure::failed(error),
-        _ => Failure::unusable(error),
     }
 }

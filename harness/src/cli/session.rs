@@ -111,8 +111,7 @@ impl Session {
                     boxed_device(self.heap, self.patiently(in_use, || NbdDevice::open(address.clone(), access))?)
                 }
                 None => {
-                    let in_use = |error: &FileError| matches!(error, FileError::InUse { .. });
-                    let file = self.patiently(in_use, || FileDevice::open(image, access))?;
+                    let file = self.patiently(FileError::may_pass, || FileDevice::open(image, access))?;
                     boxed_device(self.heap, file.growing_to(grow_to))
                 }
             };
@@ -320,10 +319,8 @@ impl Session {
 fn report_nodes(fs: &FileSystem) {
     for member in fs.member_statuses() {
         if let MemberState::Ejected(why) = member.state {
-            complain(&format_args!(
-                "node {} left the cluster: {why}; `hammer2 cluster resync` brings it back",
-                member.node.0
-            ));
+            let called = fs.called(member.node);
+            complain(&format_args!("{called} left the cluster: {why}; `hammer2 cluster resync` brings it back"));
         }
     }
 }

@@ -21,6 +21,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use hammer2_core::cluster::MAX_NODES;
 
 use crate::device::ExportAddress;
+use crate::unsynced;
 
 /// What a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub enum TargetError {
 impl Target {
     /// Reads an argument, asking the host which files exist.
     pub fn parse(argument: &OsStr) -> Result<Self, TargetError> {
-        let target = Self::parse_with(argument.as_bytes(), &|path| path.exists())?;
+        let target = Self::parse_with(argument.as_bytes(), &unsynced::exists)?;
         if target.nodes.len() > MAX_NODES {
             return Err(TargetError::TooManyNodes(argument.to_string_lossy().into_owned()));
         }
@@ -65,7 +66,7 @@ impl Target {
     /// The directory this names instead of an image, if it does.
     pub fn directory(&self) -> Option<&Path> {
         match &self.only_node()?[..] {
-            [only] if self.label.is_none() && only.is_dir() => Some(only),
+            [only] if self.label.is_none() && unsynced::is_directory(only) => Some(only),
             _ => None,
         }
     }

@@ -3,18 +3,24 @@
 //! What the host has in memory is read at once, by the thread that asks: handing a block of 64 KiB to a worker costs more
 //! processor time than copying it, and 1 KiB twenty times as much. Everything that may wait is done by a few worker
 //! threads, so that requests run in parallel and a stuck file never blocks the executor.
+//!
+//! A block device is opened exclusively, by readers too: the kernel then refuses it to whoever else asks for that, which
+//! `mount`, `mkfs` and the like do, and refuses it to us while it is mounted or otherwise in use. An image is locked, which
+//! keeps only those away who look: other processes of ours, and not the kernel, so the loop devices are asked as well.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSliceMut, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::holder::{self, Holder};
 use super::workers::{Target, ThreadCount, Workers};
 
 /// Requests a file takes at once.
@@ -29,7 +35,7 @@ const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 /// What a device is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Reading, shared with other readers.
+    /// Reading; an image is shared with other readers.
     Read,
     /// Reading and writing, alone.
     Write,
@@ -58,6 +64,33 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The kernel uses it.
+    #[error("{}: in use: {by}", path.display())]
+    Held {
+        /// The file.
+        path: PathBuf,
+        /// What for.
+        by: Holder,
+    },
+}
+
+impl OpenError {
+    /// True when it may be free in a moment: whoever has it may be about to end.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::InUse { .. } => true,
+            Self::Held { by, .. } => by.may_let_go(),
+            Self::Open { .. } | Self::WrongType { .. } => false,
+        }
+    }
+
+    /// For a device that the kernel refuses to share.
+    fn busy(path: &Path) -> Self {
+        match holder::of_device(path) {
+            Some(by) => Self::Held { path: path.to_owned(), by },
+            None => Self::InUse { path: path.to_owned() },
+        }
+    }
 }
 
 /// A file as a block device.
@@ -76,13 +109,20 @@ impl FileDevice {
     /// Opens and locks a file.
     pub fn open(path: &Path, access: Access) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
-        // O_NONBLOCK: opening a pipe must not wait for its other end.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        // O_NONBLOCK: opening a pipe must not wait for its other end. O_EXCL means something for block devices only.
+        let flags = (OFlags::NONBLOCK | OFlags::EXCL).bits().cast_signed();
         let writes = access == Access::Write;
-        let mut file = OpenOptions::new().read(true).write(writes).custom_flags(flags).open(path).map_err(failed)?;
+        let opened = OpenOptions::new().read(true).write(writes).custom_flags(flags).open(path);
+        let mut file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::BUSY) => OpenError::busy(path),
+            _ => failed(error),
+        })?;
         let file_type = file.metadata().map_err(failed)?.file_type();
         if !file_type.is_file() && !file_type.is_block_device() {
             return Err(OpenError::WrongType { path: path.to_owned() });
+        }
+        if let Some(by) = holder::of_image(&file) {
+            return Err(OpenError::Held { path: path.to_owned(), by });
         }
         match if writes { file.try_lock() } else { file.try_lock_shared() } {
             Ok(()) => {}
@@ -99,7 +139,8 @@ impl FileDevice {
         };
         let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
         let size_bytes = Cell::new(info.size_bytes);
-        let workers = Workers::new(OpenFile { file, in_memory }, QUEUE_DEPTH, &THREADS);
+        let target = OpenFile { file: RwLock::new(Some(file)), in_memory };
+        let workers = Workers::new(target, QUEUE_DEPTH, &THREADS);
         Ok(Self { info, workers, inline: true, size_bytes, grow_to: None })
     }
 
@@ -124,14 +165,20 @@ impl BlockDevice for FileDevice {
     }
 
     fn measure(&self) -> u64 {
-        let file = &self.workers.target().file;
-        let size = || (&*file).seek(SeekFrom::End(0)).unwrap_or(self.size_bytes.get());
-        if let Some(wanted) = self.grow_to.filter(|wanted| *wanted > size() && !self.info.read_only) {
-            // Of a block device, or without room, the size stays what it is: that says it.
-            let _ = file.set_len(wanted);
+        let measured = self.workers.target().with(|file| {
+            let size = || (&*file).seek(SeekFrom::End(0));
+            if let Some(wanted) = self.grow_to.filter(|_| !self.info.read_only)
+                && wanted > size()?
+            {
+                // Of a block device, or without room, the size stays what it is: that says it.
+                let _ = file.set_len(wanted);
+            }
+            size()
+        });
+        if let Ok(size_bytes) = measured {
+            self.size_bytes.set(size_bytes);
         }
-        self.size_bytes.set(size());
-        size()
+        self.size_bytes.get()
     }
 
     fn submit(&self, ticket: Ticket, mut request: Request) {
@@ -157,12 +204,21 @@ impl BlockDevice for FileDevice {
 
 /// What workers work on.
 pub(super) struct OpenFile {
-    file: File,
+    /// None when it was closed.
+    file: RwLock<Option<File>>,
     /// Nothing waits.
     in_memory: bool,
 }
 
 impl OpenFile {
+    /// Does something with the file.
+    fn with<T>(&self, work: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        match &*self.file.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(file) => work(file),
+            None => Err(Errno::NODEV.into()),
+        }
+    }
+
     /// Does what needn't wait.
     fn execute_at_once(&self, request: &mut Request) -> Option<Result<(), DeviceError>> {
         if self.in_memory {
@@ -171,28 +227,34 @@ impl OpenFile {
         let Operation::Read(offset) = request.operation else { return None };
         let bytes = request.buffer.bytes_mut();
         let len = bytes.len();
-        let read = rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(bytes)], offset.0, ReadWriteFlags::NOWAIT);
-        (read == Ok(len)).then_some(Ok(()))
+        let read = self.with(|file| {
+            let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(bytes)], offset.0, ReadWriteFlags::NOWAIT);
+            Ok(read?)
+        });
+        read.is_ok_and(|read| read == len).then_some(Ok(()))
     }
 }
 
 impl Target for OpenFile {
     fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
-        let outcome = match request.operation {
-            Operation::Read(offset) => self.file.read_exact_at(request.buffer.bytes_mut(), offset.0),
-            Operation::Write(offset) => self.file.write_all_at(request.buffer.bytes(), offset.0),
-            Operation::Flush => self.file.sync_data(),
+        let outcome = self.with(|file| match request.operation {
+            Operation::Read(offset) => file.read_exact_at(request.buffer.bytes_mut(), offset.0),
+            Operation::Write(offset) => file.write_all_at(request.buffer.bytes(), offset.0),
+            Operation::Flush => file.sync_data(),
             Operation::Discard { offset, bytes } => {
                 let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-                rustix::fs::fallocate(&self.file, hole, offset.0, bytes).map_err(io::Error::from)
+                rustix::fs::fallocate(file, hole, offset.0, bytes).map_err(io::Error::from)
             }
-        };
+        });
         outcome.map_err(|error| device_error(&error))
     }
 
     fn close(&self) {
-        // Idle threads may keep the file open a little longer; the lock must not wait for them.
-        let _ = self.file.unlock();
+        // Idle threads live a little longer; whoever wants the file next must not wait for them. Closed by us alone: another
+        // descriptor of the same file, in a process that is being started, would keep the lock.
+        if let Some(file) = self.file.write().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = file.unlock();
+        }
     }
 }
 

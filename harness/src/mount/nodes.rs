@@ -11,6 +11,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::cluster::vote::State;
 use hammer2_core::cluster::{Health, MemberState, MemberStatus, NodeIndex};
 use hammer2_core::fs::FileSystem;
 use hammer2_core::io::{Clock, Instant};
@@ -34,6 +35,10 @@ struct Watched {
     state: MemberState,
     /// It is in sync, and it was seen to that it has the snapshots, too.
     is_complete: bool,
+    /// It was looked at before.
+    is_known: bool,
+    /// Blocks repaired on it, as it was told.
+    repaired_blocks: u64,
     /// It is being brought back.
     is_returning: bool,
     /// Why it could not be brought back, as it was told.
@@ -49,15 +54,15 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
     }
     for member in server.fs.missing_members() {
         let fsid = member.fsid;
-        server.complain(&format_args!(
-            "the cluster's member {fsid} is missing; `hammer2 cluster add DIR IMAGE` brings it back"
-        ));
+        log::warn!("the cluster's member {fsid} is missing; `hammer2 cluster add DIR IMAGE` brings it back");
     }
     let begin = |member: MemberStatus| Watched {
         node: member.node,
         // Who isn't in sync at the beginning is told of like one that leaves.
         state: MemberState::InSync,
         is_complete: false,
+        is_known: false,
+        repaired_blocks: 0,
         is_returning: false,
         told: None,
         next_look: clock.now(),
@@ -70,10 +75,10 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
         let has_quorum = server.fs.has_quorum();
         if had_quorum != has_quorum {
             had_quorum = has_quorum;
-            server.complain(&match has_quorum {
-                true => "there is a quorum again: changes go on",
-                false => "too few nodes are left: nothing is changed until enough are back",
-            });
+            match has_quorum {
+                true => log::info!("there is a quorum again: changes go on"),
+                false => log::error!("too few nodes are left: nothing is changed until enough are back"),
+            }
         }
         nodes.extend(server.fs.member_statuses().skip(nodes.len()).map(begin));
         for watched in &mut nodes {
@@ -121,13 +126,32 @@ async fn try_to_bring_back(server: &Server, node: NodeIndex, state: MemberState)
 }
 
 impl Watched {
+    fn status_now(&self, fs: &FileSystem) -> Option<MemberStatus> {
+        fs.member_statuses().find(|member| member.node == self.node)
+    }
+
     fn state_now(&self, fs: &FileSystem) -> MemberState {
-        let found = fs.member_statuses().find(|member| member.node == self.node);
-        found.map_or(self.state, |member| member.state)
+        self.status_now(fs).map_or(self.state, |member| member.state)
+    }
+
+    /// What it is called.
+    fn called(&self, server: &Server) -> String {
+        server.administration.images.called(self.node)
+    }
+
+    /// Tells of what was repaired on a node.
+    fn notice_repairs(&mut self, server: &Server) {
+        let now = self.status_now(&server.fs).map_or(0, |member| member.repaired_blocks);
+        let new = now.saturating_sub(std::mem::replace(&mut self.repaired_blocks, now));
+        if new > 0 {
+            log::warn!("{}: {new} bad blocks were written anew from the other nodes", self.called(server));
+        }
     }
 
     /// Tells of a node that left, or was not in step from the beginning.
     fn notice(&mut self, server: &Server, clock: &HostClock) {
+        self.notice_repairs(server);
+        let was_known = std::mem::replace(&mut self.is_known, true);
         let state = self.state_now(&server.fs);
         if state == self.state {
             return;
@@ -137,10 +161,12 @@ impl Watched {
         match state {
             MemberState::InSync => {}
             MemberState::Behind(_) => self.next_look = clock.now(),
-            MemberState::Aside(_) => server.complain(&format_args!("node {} {}", self.node.0, Shown(state))),
+            // Somebody had it removed, and was told so.
+            MemberState::Aside(State::Outside) if was_known => {}
+            MemberState::Aside(_) => log::warn!("{} {}", self.called(server), Shown(state)),
             MemberState::Ejected(_) => {
                 add(&server.counters.nodes_left, 1);
-                server.complain(&format_args!("node {} {}", self.node.0, Shown(state)));
+                log::warn!("{} {}", self.called(server), Shown(state));
                 self.between_looks = FIRST_LOOK_AFTER;
                 self.next_look = clock.now().after(FIRST_LOOK_AFTER);
             }
@@ -167,21 +193,21 @@ impl Watched {
             if let Ok(counts) = outcome
                 && counts.snapshots_copied > 0
             {
-                server.complain(&format_args!("node {} has what it lacked: {}", self.node.0, Copied::from(counts)));
+                log::info!("{} has what it lacked: {}", self.called(server), Copied::from(counts));
             }
             return;
         }
         let trouble = match outcome {
             Ok(counts) if self.state == MemberState::InSync => {
                 add(&server.counters.nodes_back, 1);
-                server.complain(&format_args!("node {} is in sync again: {}", self.node.0, Copied::from(counts)));
+                log::info!("{} is in sync again: {}", self.called(server), Copied::from(counts));
                 self.told = None;
                 return;
             }
             // Too few are there still, and it counts again.
             Err(trouble) if self.state == MemberState::InSync => {
                 add(&server.counters.nodes_back, 1);
-                server.complain(&format_args!("node {} follows the others again; {trouble}", self.node.0));
+                log::info!("{} follows the others again; {trouble}", self.called(server));
                 self.told = None;
                 return;
             }
@@ -189,7 +215,7 @@ impl Watched {
             Err(trouble) => trouble,
         };
         if self.told.as_ref() != Some(&trouble) {
-            server.complain(&format_args!("node {} can't be brought back: {trouble}", self.node.0));
+            log::warn!("{} can't be brought back: {trouble}", self.called(server));
             self.told = Some(trouble);
         }
         if !server.fs.has_quorum() {

@@ -4,26 +4,31 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::mailbox::Mailbox;
+use super::server::Server;
+use crate::admin::socket::Listening;
+use crate::admin::wire::{Answer, HEARTBEAT, Line, Question};
+use crate::admin::{Images, Open, Refused, Site, Status};
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
-use rustix::net::{Shutdown, shutdown};
-
-use super::mailbox::Mailbox;
-use super::server::Server;
-use crate::admin::wire::{Answer, Line, Question, is_trusted, listen};
-use crate::admin::{Images, Open, Refused, Site, Status};
 
 /// How often it is told how far a copy is.
 const BETWEEN_TELLING: Duration = Duration::from_millis(100);
+
+/// Conversations at a time; who comes then is sent away.
+const MOST_CONVERSATIONS: usize = 16;
+
+/// How long a question may take, and an answer that nobody takes.
+const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What it takes to carry out orders.
 pub struct Administration {
@@ -43,37 +48,43 @@ impl Administration {
 }
 
 /// Where orders are heard, until it is dropped.
-pub(super) struct Ear(Arc<UnixListener>);
+pub(super) struct Ear(Arc<Listening>);
 
 impl Ear {
     /// Listens from here on for what concerns the mount of a directory.
     pub(super) fn on(directory: &Path, mailbox: Arc<Mailbox>) -> io::Result<Self> {
-        let listener = Arc::new(listen(directory)?);
-        let ear = Self(listener.clone());
-        thread::Builder::new().name("orders".into()).spawn(move || hear(&listener, &mailbox))?;
+        let listening = Arc::new(Listening::on(directory)?);
+        let ear = Self(listening.clone());
+        thread::Builder::new().name("orders".into()).spawn(move || hear(&listening, &mailbox))?;
         Ok(ear)
     }
 }
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        // Nothing is heard any more, and the name is free for the next mount once the thread has noticed. It can't be helped
-        // where that fails: the name goes with the process.
-        let _ = shutdown(&self.0, Shutdown::Both);
+        self.0.end();
     }
 }
 
 /// Until the mailbox is closed and nothing can be heard any more.
-fn hear(listener: &UnixListener, mailbox: &Arc<Mailbox>) {
-    for stream in listener.incoming() {
-        match stream {
-            // Strangers aren't even heard.
-            Ok(stream) if is_trusted(&stream) => {
-                let mailbox = mailbox.clone();
-                // Whoever hangs up, or says what makes no sense, gets no answer.
-                let _ = thread::Builder::new().name("order".into()).spawn(move || converse(stream, &mailbox));
+fn hear(listening: &Listening, mailbox: &Arc<Mailbox>) {
+    let conversations = Arc::new(());
+    loop {
+        match listening.next() {
+            Ok(stream) if Arc::strong_count(&conversations) > MOST_CONVERSATIONS => {
+                let refused = Refused::failed("too many orders at a time: wait for the end of another");
+                // Whoever doesn't listen isn't waited for: nobody else is heard meanwhile.
+                let _ = Line::over(stream, Duration::from_millis(1)).say(&Answer::Ended(Err(refused)));
             }
-            Ok(_) => {}
+            Ok(stream) => {
+                let (mailbox, conversation) = (mailbox.clone(), conversations.clone());
+                let converse = move || {
+                    // Whoever hangs up, or says what makes no sense, gets no answer.
+                    let _ = converse(stream, &mailbox);
+                    drop(conversation);
+                };
+                let _ = thread::Builder::new().name("order".into()).spawn(converse);
+            }
             Err(_) if mailbox.is_closed() => break,
             // Too many files are open, for example.
             Err(_) => thread::sleep(BETWEEN_TELLING),
@@ -83,12 +94,18 @@ fn hear(listener: &UnixListener, mailbox: &Arc<Mailbox>) {
 
 /// One question and its answers.
 fn converse(stream: UnixStream, mailbox: &Mailbox) -> io::Result<()> {
-    let mut line = Line::over(stream);
+    let mut line = Line::over(stream, QUESTION_DEADLINE);
     let Some(question) = line.hear::<Question>()? else { return Ok(()) };
     let (sender, answers) = mpsc::channel();
     mailbox.post(Box::new(move |server| Box::pin(server.answer(question, sender))));
-    // Ends when the job has, or with the mount.
-    answers.iter().try_for_each(|answer| line.say(&answer))
+    loop {
+        match answers.recv_timeout(HEARTBEAT) {
+            Ok(answer) => line.say(&answer)?,
+            Err(RecvTimeoutError::Timeout) => line.say(&Answer::Working)?,
+            // The job has ended, or the mount.
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
 }
 
 impl Server {

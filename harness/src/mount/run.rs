@@ -1,6 +1,5 @@
 //! A mount from its beginning to its end.
 
-use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,8 +37,6 @@ pub struct Options {
     pub waits_for_quorum: bool,
     /// The memory of the filesystem, for the counters.
     pub budget: &'static Budget<Global>,
-    /// Where trouble is told.
-    pub complain: fn(&dyn Display),
 }
 
 /// Why a mount didn't begin, or didn't end well.
@@ -85,10 +82,10 @@ impl MountPoint {
         let session = session.spawn().map_err(failed)?;
         signals::watch(directory.to_owned(), mailbox.clone()).map_err(failed)?;
         let ear = Ear::on(directory, mailbox.clone())
-            .inspect_err(|error| (options.complain)(&format_args!("no orders can be given to this mount: {error}")))
+            .inspect_err(|error| log::warn!("no orders can be given to this mount: {error}"))
             .ok();
         let patience = Patience::new(options.waits_for_quorum, clock);
-        let server = Server::new(fs, buffers, patience, administration, options.budget, options.complain);
+        let server = Server::new(fs, buffers, patience, administration, options.budget);
         let read_only = options.read_only;
         let sync_every = options.sync_every.filter(|_| !read_only);
         Ok(Self { session, server, ear, mailbox, clock, sync_every, read_only })
@@ -160,7 +157,7 @@ async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostCl
                 // The nodes that left were told of.
                 Error::NoQuorum { .. } => {}
                 Error::NoMemory => server.complain(&error),
-                _ => return server.complain(&error),
+                _ => return log::error!("nothing is made durable any more: {error}"),
             }
         }
     }

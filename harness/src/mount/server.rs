@@ -1,8 +1,9 @@
 //! What all requests are done with.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use allocator_api2::alloc::Global;
 use fuser::{Errno, FileHandle, ReplyEmpty};
@@ -20,8 +21,32 @@ use super::space::Space;
 /// The handle of all files: they are known by number.
 pub(super) const ANY_FILE: FileHandle = FileHandle(0);
 
-/// Messages about trouble that are printed; a broken device has more to say than anybody reads.
-const MOST_COMPLAINTS: u64 = 100;
+/// Messages about trouble of requests in a minute; a broken device has more to say than anybody reads.
+const MOST_COMPLAINTS: u64 = 20;
+const COMPLAINTS_PERIOD: Duration = Duration::from_secs(60);
+
+/// Trouble that was told and that wasn't.
+struct Complaints {
+    /// When the period began.
+    since: Instant,
+    told: u64,
+    untold: u64,
+}
+
+impl Complaints {
+    /// How many were left out since the last, if another may be told.
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        if now.saturating_duration_since(self.since) >= COMPLAINTS_PERIOD {
+            (self.since, self.told) = (now, 0);
+        }
+        if self.told >= MOST_COMPLAINTS {
+            self.untold += 1;
+            return None;
+        }
+        self.told += 1;
+        Some(std::mem::take(&mut self.untold))
+    }
+}
 
 /// The mounted filesystem and what goes with it.
 pub(super) struct Server {
@@ -32,8 +57,7 @@ pub(super) struct Server {
     pub(super) patience: Patience,
     pub(super) administration: Administration,
     budget: &'static Budget<Global>,
-    complaints: Cell<u64>,
-    complain: fn(&dyn Display),
+    complaints: RefCell<Complaints>,
 }
 
 impl Server {
@@ -43,21 +67,18 @@ impl Server {
         patience: Patience,
         administration: Administration,
         budget: &'static Budget<Global>,
-        complain: fn(&dyn Display),
     ) -> Self {
         let space = Space::new(&fs);
-        let (counters, complaints) = (Counters::default(), Cell::new(0));
-        Self { fs, buffers, counters, space, patience, administration, budget, complaints, complain }
+        let counters = Counters::default();
+        let complaints = RefCell::new(Complaints { since: Instant::now(), told: 0, untold: 0 });
+        Self { fs, buffers, counters, space, patience, administration, budget, complaints }
     }
 
     pub(super) fn print_counters(&self) {
         let (used, peak) = (self.budget.used_bytes(), self.budget.peak_bytes());
         let free = self.fs.statistics().free_bytes;
-        (self.complain)(&format_args!(
-            "counters: {}; memory {used} bytes, at most {peak}; {free} bytes are free{}",
-            self.counters,
-            ClusterLine(&self.fs)
-        ));
+        let cluster = ClusterLine(&self.fs);
+        log::info!("counters: {}; memory {used} bytes, at most {peak}; {free} bytes are free{cluster}", self.counters);
     }
 
     /// What the caller is told of a refusal; the log is told of trouble.
@@ -69,10 +90,13 @@ impl Server {
         refusal.errno
     }
 
+    /// Tells of trouble that a request has met, as far as anybody would read it.
     pub(super) fn complain(&self, trouble: &dyn Display) {
-        add(&self.complaints, 1);
-        if self.complaints.get() <= MOST_COMPLAINTS {
-            (self.complain)(trouble);
+        if let Some(untold) = self.complaints.borrow_mut().admit(Instant::now()) {
+            if untold > 0 {
+                log::warn!("{untold} messages like the following were left out");
+            }
+            log::warn!("{trouble}");
         }
     }
 
@@ -81,5 +105,20 @@ impl Server {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(self.refuse(error.into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_trouble_is_told_of_in_part_and_what_comes_later_again() {
+        let begun = Instant::now();
+        let mut complaints = Complaints { since: begun, told: 0, untold: 0 };
+        let told = (0..1000).filter(|_| complaints.admit(begun).is_some()).count() as u64;
+        assert_eq!(told, MOST_COMPLAINTS);
+        assert_eq!(complaints.admit(begun + COMPLAINTS_PERIOD), Some(1000 - MOST_COMPLAINTS));
+        assert_eq!(complaints.admit(begun + COMPLAINTS_PERIOD), Some(0));
     }
 }

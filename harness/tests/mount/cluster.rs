@@ -41,7 +41,7 @@ impl Masters {
         self.volume.directory().with_file_name(image)
     }
 
-    fn resize_disk(&self, bytes: u64) {
+    pub(crate) fn resize_disk(&self, bytes: u64) {
         let mut command = Command::new("mount");
         let status = command.args(["-o", &format!("remount,size={bytes}")]).arg(&self.disk).status();
         assert!(status.unwrap().success());
@@ -83,7 +83,9 @@ fn a_node_whose_disk_fails_leaves_and_is_brought_back() {
     drop(file);
     let (status, said) = mounted.unmount();
     assert!(status.success(), "{said}");
-    assert!(said.contains("node 2 left the cluster") && said.contains("node 2 is in sync again"), "{said}");
+    let called = format!("{} (node 2)", masters.path(IMAGES[2]).display());
+    let told = |what: &str| said.contains(&format!("{called} {what}"));
+    assert!(told("left the cluster") && told("is in sync again"), "{said}");
     assert!(said.contains("cluster degraded"), "{said}");
     masters.are_equal();
 }
@@ -101,7 +103,7 @@ fn a_node_that_was_away_is_brought_in_step_by_the_mount() {
     let mounted = masters.volume.mount_node(NODES, &[]);
     assert_eq!(fs::read(mounted.path("file")).unwrap(), content);
     let (status, said) = mounted.unmount();
-    assert!(status.success() && said.contains("node 2 is in sync again"), "{status}: {said}");
+    assert!(status.success() && said.contains("c/v.img (node 2) is in sync again"), "{status}: {said}");
     masters.are_equal();
 }
 

@@ -84,7 +84,7 @@ fn counters_are_printed_and_the_list_of_mounts_names_it() {
 #[ignore = "needs FUSE: scripts/test mount"]
 fn a_process_in_the_background_serves_until_it_is_unmounted() {
     let volume = Volume::new(256 << 20);
-    volume.succeed(&["mount", "v.img", "mnt"]);
+    volume.succeed(&["mount", "--log", "log", "v.img", "mnt"]);
     fs::write(volume.directory().join("file"), b"content").unwrap();
     assert!(Command::new("umount").arg(volume.directory()).status().unwrap().success());
     wait_until("the image is free", || volume.run(&["fsck", "v.img"]).status.success());

@@ -5,6 +5,8 @@ mod cluster;
 mod content;
 mod ends;
 mod exchange;
+mod hostile;
 mod killed;
+mod log;
 mod mounted;
 mod tour;

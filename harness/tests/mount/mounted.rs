@@ -112,9 +112,13 @@ impl Mounted {
         self.directory.join(name)
     }
 
+    /// The number of the process that serves it.
+    pub(crate) fn id(&self) -> u32 {
+        self.server.as_ref().unwrap().id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.server.as_ref().unwrap().id();
-        kill_process(Pid::from_raw(id.cast_signed()).unwrap(), signal).unwrap();
+        kill_process(Pid::from_raw(self.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
     /// Unmounts it as users do; what the server has said, and its end.
@@ -145,13 +149,19 @@ impl Mounted {
 
     /// Ends the server as a crash would.
     pub(crate) fn kill(&mut self) {
-        let mut server = self.server.take().unwrap();
-        server.kill().unwrap();
-        server.wait().unwrap();
+        self.kill_and_keep();
         self.detach();
     }
 
-    fn detach(&self) {
+    /// The same; what is left of the mount stays in the tree.
+    pub(crate) fn kill_and_keep(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+
+    /// Takes what is left of the mount out of the tree.
+    pub(crate) fn detach(&self) {
         let _ = Command::new("fusermount3").args(["-u", "-q", "-z"]).arg(&self.directory).status();
     }
 }

@@ -41,7 +41,7 @@ fn what_cant_be_used_is_refused_in_one_line() {
     folder.refuse(["show", "a.img:b.img@THREE"], 2, "@THREE: no such PFS");
     folder.refuse(["show", "a.img:b.img@ONE:/x"], 2, "without a path");
     folder.refuse(["freemap", "a.img:b.img@ONE"], 2, "without label");
-    folder.refuse(["newfs", "a.img"], 2, "a.img: holds a filesystem");
+    folder.refuse(["newfs", "a.img"], 2, "a.img: holds hammer2; -f overwrites it");
     folder.refuse(["newfs", "missing.img"], 2, "missing.img");
     folder.refuse(["newfs", "-V", "3", "blank.img"], 2, "-V");
     folder.refuse(["get", "a.img:b.img@ONE", "a.img"], 2, "a.img: Not a directory");

@@ -41,7 +41,7 @@ impl Cluster {
         let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else { return Ok(Room::None) };
         // What it began to execute is thrown away.
         if let Err(error) = self.reopen(target).await {
-            log::warn!("node {}: {error}", target.0);
+            log::warn!("{}: {error}", self.called(target));
             return Ok(Room::None);
         }
         let room = self.free_something(target, clid, is_first, reading).await.map_err(ResyncError::target)?;
@@ -66,7 +66,7 @@ impl Cluster {
         } else {
             let unchanged = reading().await;
             let Some(oldest) = self.oldest_to_spare(target).await? else { return Ok(Room::None) };
-            log::warn!("node {}: full: snapshot {} goes", target.0, oldest.label.escape_ascii());
+            log::warn!("{} is full: its snapshot {} goes", self.called(target), oldest.label.escape_ascii());
             node.modify(node.next_super_tid(), Modification::RemovePfs { key: oldest.root.key }).await?;
             drop(unchanged);
             free_unused(node).await?;

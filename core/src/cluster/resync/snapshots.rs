@@ -104,7 +104,7 @@ impl Cluster {
             half_given.settled();
             return copied.map(Some);
         };
-        log::warn!("node {}: no snapshot {}: {error}", target.0, snapshot.label.escape_ascii());
+        log::warn!("{}: no snapshot {}: {error}", self.called(target), snapshot.label.escape_ascii());
         let removed = remove_root(&member.node, &snapshot.label).await.map_err(ResyncError::target);
         let error = match (error, removed) {
             (ResyncError::Target(Ejection::NoSpace) | ResyncError::Source(_), Ok(_)) => {

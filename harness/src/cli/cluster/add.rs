@@ -7,20 +7,18 @@ use clap::{Args, ValueEnum};
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::vote::Role;
 use hammer2_core::cluster::{MemberState, NodeIndex};
-use hammer2_core::fs::TimeSource as _;
-use hammer2_core::newfs::{self, NewfsOptions};
+use hammer2_core::newfs::NewfsOptions;
 
 use super::mounted;
 use super::orders::{self, Print};
 use crate::admin::{Name, Order, take_in, whole_path};
+use crate::cli::format::{format, holds_hammer2, refuse_content};
 use crate::cli::output::Output;
 use crate::cli::progress;
-use crate::cli::session::{Session, Settings, TOOL_HEAP};
+use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome};
 use crate::device::Access;
-use crate::random::fill_random;
-use crate::time_source::HostTime;
 
 /// Make a volume a member: it gets everything the others have. A filesystem of one node becomes a cluster
 #[derive(Args)]
@@ -28,10 +26,12 @@ pub(in crate::cli) struct Add {
     /// What it becomes
     #[arg(short = 't', value_enum, default_value_t = MemberType::Master)]
     kind: MemberType,
+    #[command(flatten)]
+    overwrite: Overwrite,
     /// NODE[+NODE...][@LABEL], or the directory a cluster is mounted on
     #[arg(value_parser = Target::parser())]
     target: Target,
-    /// The volumes of the new node, IMG[:IMG2...]; formatted if they hold no filesystem
+    /// The volumes of the new node, IMG[:IMG2...]; formatted if they hold nothing
     #[arg(value_name = "NEW", value_parser = Target::parser())]
     new: Target,
 }
@@ -39,13 +39,15 @@ pub(in crate::cli) struct Add {
 /// Put a new node in the place of a member, which may be missing
 #[derive(Args)]
 pub(in crate::cli) struct Replace {
+    #[command(flatten)]
+    overwrite: Overwrite,
     /// NODE+NODE...[@LABEL], or the directory it is mounted on
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// The member that goes: its image, node number or fsid
     #[arg(value_name = "OLD")]
     old: OsString,
-    /// The volumes of the new node, IMG[:IMG2...]; formatted if they hold no filesystem
+    /// The volumes of the new node, IMG[:IMG2...]; formatted if they hold nothing
     #[arg(value_name = "NEW", value_parser = Target::parser())]
     new: Target,
 }
@@ -56,6 +58,14 @@ pub(in crate::cli) struct Adopt {
     /// NODE+NODE...[@LABEL]
     #[arg(value_parser = Target::parser())]
     target: Target,
+}
+
+/// What becomes of what the new volumes hold.
+#[derive(Args)]
+struct Overwrite {
+    /// Overwrite whatever else than a HAMMER2 filesystem the new volumes hold, unless it is in use
+    #[arg(short, long)]
+    force: bool,
 }
 
 /// What a new member becomes.
@@ -69,7 +79,7 @@ enum MemberType {
 impl Add {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let session = Session::new(settings);
-        let images = new_node(&session, &self.target, &self.new)?;
+        let images = new_node(&session, &self.target, &self.new, self.overwrite.force)?;
         if self.target.directory().is_none() {
             found(&session, &self.target)?;
         }
@@ -80,7 +90,7 @@ impl Add {
 
 impl Replace {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        let images = new_node(&Session::new(settings), &self.target, &self.new)?;
+        let images = new_node(&Session::new(settings), &self.target, &self.new, self.overwrite.force)?;
         let order = Order::Replace { old: Name::new(&self.old), images };
         orders::carry_out(settings, &self.target, &order, &mut Print { output, json: false })
     }
@@ -120,15 +130,15 @@ fn found(session: &Session, target: &Target) -> Result<(), Failure> {
     founding.map(drop)
 }
 
-/// The volumes of a new node, formatted if they hold no filesystem. Those that a mount has open already do.
-fn new_node(session: &Session, target: &Target, new: &Target) -> Result<Vec<PathBuf>, Failure> {
+/// The volumes of a new node, formatted if they hold nothing. Those that a mount has open already do.
+fn new_node(session: &Session, target: &Target, new: &Target, force: bool) -> Result<Vec<PathBuf>, Failure> {
     let Some(images) = new.only_node().filter(|_| new.label.is_none() && new.path == b"/") else {
         return Err(Failure::unusable("name the new node without label and path"));
     };
     let volumes: Vec<PathBuf> = images.iter().map(|image| whole_path(image)).collect();
     let mount = target.directory().map(mounted::status).transpose()?;
     let is_known = mount.is_some_and(|status| volumes.iter().all(|volume| status.has_image(volume)));
-    match session.run(format_blank(session, images)) {
+    match session.run(format_blank(session, images, force)) {
         // It is in use there.
         Err(Failure::Unusable(_)) if is_known => {}
         formatted => formatted?,
@@ -136,22 +146,14 @@ fn new_node(session: &Session, target: &Target, new: &Target) -> Result<Vec<Path
     Ok(volumes)
 }
 
-async fn format_blank(session: &Session, images: &[PathBuf]) -> Result<(), Failure> {
+/// Makes a filesystem of volumes, unless they hold one. With `force`, whatever else they hold is overwritten.
+async fn format_blank(session: &Session, images: &[PathBuf], force: bool) -> Result<(), Failure> {
     let disks = session.open_disks(images, Access::Write)?;
-    for disk in &disks {
-        if newfs::has_filesystem(disk, TOOL_HEAP).await.map_err(Failure::failed)? {
-            return Ok(());
-        }
+    if holds_hammer2(&disks).await? {
+        return Ok(());
     }
-    let disks: Vec<_> = disks.iter().collect();
-    fill_random(&mut [0; 1]).map_err(|error| Failure::failed(format_args!("no random numbers: {error}")))?;
-    let mut failed = None;
-    let mut random = |bytes: &mut [u8]| {
-        if let Err(error) = fill_random(bytes) {
-            failed = Some(error);
-        }
-    };
-    let options = NewfsOptions { labels: &[], ..NewfsOptions::default() };
-    newfs::newfs(&disks, &options, TOOL_HEAP, &mut random, HostTime.now()).await.map_err(Failure::failed)?;
-    failed.map_or(Ok(()), |error| Err(Failure::failed(format_args!("no random numbers: {error}"))))
+    if !force {
+        refuse_content(images, &disks).await?;
+    }
+    format(&disks, &NewfsOptions { labels: &[], ..NewfsOptions::default() }).await.map(drop)
 }

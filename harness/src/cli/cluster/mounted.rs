@@ -1,10 +1,13 @@
 //! Clusters that are mounted: the process that serves the mount does what is ordered, and says how it is.
 
+use std::fmt;
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::orders;
-use crate::admin::wire::{Answer, Line, Question};
+use crate::admin::socket::{Unreachable, call};
+use crate::admin::wire::{Answer, LINE_DEADLINE, Question};
 use crate::admin::{Done, Order, Status};
 use crate::cli::{Failure, progress};
 
@@ -27,28 +30,51 @@ pub(super) fn carry_out(directory: &Path, order: &Order) -> Result<Done, Failure
 
 /// Asks, and waits for the last answer.
 fn ask(directory: &Path, question: &Question) -> Result<Answer, Failure> {
+    let unreachable = |error: Unreachable| {
+        let message = format_args!("{}: {error}", directory.display()).to_string();
+        match error {
+            Unreachable::NotMounted => Failure::Unusable(message),
+            _ => Failure::Failed(message),
+        }
+    };
+    let (mut line, process) = call(directory).map_err(unreachable)?;
     let failed = |error: io::Error| match error.kind() {
-        ErrorKind::ConnectionRefused => Failure::unusable(format_args!(
-            "{}: no HAMMER2 filesystem is mounted on this directory",
-            directory.display()
+        ErrorKind::TimedOut => Failure::failed(format_args!(
+            "{}: process {process}, which serves this mount, {}",
+            directory.display(),
+            Silence(process)
         )),
-        ErrorKind::NotConnected => Failure::failed(format_args!(
-            "{}: the process that serves this mount is gone; unmount it, and mount it again",
-            directory.display()
-        )),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => unreachable(Unreachable::Gone),
         _ => Failure::failed(format_args!("{}: {error}", directory.display())),
     };
-    let mut line = Line::to(directory).map_err(failed)?;
     line.say(question).map_err(failed)?;
     let counter = progress::byte_counter();
     loop {
         match line.hear().map_err(failed)? {
+            Some(Answer::Working) => {}
             Some(Answer::Copied { node, copied }) => orders::show(&counter, node, &copied),
             Some(last) => {
                 counter.finish_and_clear();
                 return Ok(last);
             }
-            None => return Err(failed(ErrorKind::NotConnected.into())),
+            None => return Err(unreachable(Unreachable::Gone)),
+        }
+    }
+}
+
+/// What is wrong with a process that says nothing, and what can be done.
+struct Silence(i32);
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (process, seconds) = (self.0, LINE_DEADLINE.as_secs());
+        // `PID (NAME) STATE ...`, and the name may hold anything.
+        let facts = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let state = facts.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        match state {
+            Some('T' | 't') => write!(f, "is stopped; `kill -CONT {process}` has it go on"),
+            Some('Z' | 'X') | None => write!(f, "is gone; unmount it, and mount it again"),
+            _ => write!(f, "has said nothing for {seconds} seconds; what was asked of it may still be done"),
         }
     }
 }

@@ -1,23 +1,16 @@
 //! One connection to an export.
 
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::Instant;
 
 use hammer2_core::io::{DeviceError, Operation, Request};
 use nbd::client::{NbdClient, NbdExt, handshake};
 use rustix::io::Errno;
-use rustix::net::sockopt;
 
+use super::stream::Stream;
 use super::{ExportAddress, ExportError};
-
-/// How long the server may take until the export can be used.
-const GREETING_DEADLINE: Duration = Duration::from_secs(10);
-
-/// A machine that is silent for so long is gone, with the connection. A server that is there and slow isn't: its machine
-/// answers for it.
-const SILENCE: Duration = Duration::from_secs(15);
-const PROBES: u32 = 3;
+use crate::clock::time_left;
 
 /// What a server is asked to trim at a time: less than the protocol's 32 bits, and aligned to anything.
 const MOST_TRIM_BYTES: u64 = 1 << 30;
@@ -53,10 +46,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn open(address: &ExportAddress) -> Result<Self, ExportError> {
+    /// Connects, and greets the server, until `end`.
+    pub(super) fn open(address: &ExportAddress, end: Instant) -> Result<Self, ExportError> {
         let name = || address.to_string();
-        let socket = connect(address).map_err(|source| ExportError::Connect { name: name(), source })?;
-        let mut stream = Stream::of(&socket).map_err(|source| ExportError::Connect { name: name(), source })?;
+        let socket = connect(address, end).map_err(|source| ExportError::Connect { name: name(), source })?;
+        let mut stream = Stream::of(&socket, end).map_err(|source| ExportError::Connect { name: name(), source })?;
         let mut heard = Overheard { stream: &mut stream, said: Vec::new() };
         let export = handshake(&mut heard, &address.export).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
@@ -66,7 +60,7 @@ impl Connection {
             _ => ExportError::NotNbd { name: name(), source: error },
         })?;
         let flags = heard.said.get(FLAGS_AT..FLAGS_AT + 2).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]));
-        socket.set_read_timeout(None).map_err(|source| ExportError::Connect { name: name(), source })?;
+        stream.await_replies();
         let facts = Facts {
             size_bytes: export.size,
             read_only: export.readonly,
@@ -112,10 +106,10 @@ impl Connection {
     }
 }
 
-fn connect(address: &ExportAddress) -> io::Result<TcpStream> {
+fn connect(address: &ExportAddress, end: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::from(ErrorKind::NotFound);
     for place in (&address.host[..], address.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&place, GREETING_DEADLINE) {
+        match TcpStream::connect_timeout(&place, time_left(end)?) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
@@ -137,41 +131,6 @@ fn trouble(error: io::Error) -> Trouble {
         (_, "ENOMEM") => DeviceError::Io(Errno::NOMEM.raw_os_error()),
         _ => DeviceError::Io(Errno::IO.raw_os_error()),
     })
-}
-
-/// Both directions of a socket, in pieces as large as they come.
-struct Stream {
-    reader: BufReader<TcpStream>,
-    writer: BufWriter<TcpStream>,
-}
-
-impl Stream {
-    fn of(socket: &TcpStream) -> io::Result<Self> {
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(GREETING_DEADLINE))?;
-        sockopt::set_socket_keepalive(socket, true)?;
-        sockopt::set_tcp_keepidle(socket, SILENCE / PROBES)?;
-        sockopt::set_tcp_keepintvl(socket, SILENCE / PROBES)?;
-        sockopt::set_tcp_keepcnt(socket, PROBES)?;
-        sockopt::set_tcp_user_timeout(socket, SILENCE.as_millis() as u32)?;
-        Ok(Self { reader: BufReader::new(socket.try_clone()?), writer: BufWriter::new(socket.try_clone()?) })
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(bytes)
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
-    }
 }
 
 /// Keeps what the server says in the handshake: one of its flags the crate doesn't hand on.

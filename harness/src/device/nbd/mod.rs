@@ -10,6 +10,7 @@ mod address;
 mod claim;
 mod connection;
 mod pool;
+mod stream;
 
 use std::io;
 use std::task::{Context, Poll};
@@ -19,7 +20,7 @@ use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Request
 use super::file::Access;
 use super::workers::{ThreadCount, Workers};
 pub use address::{AddressError, ExportAddress};
-use claim::Claim;
+use claim::{Claim, Unclaimed};
 use pool::Pool;
 
 /// Requests an export takes at once.
@@ -94,7 +95,14 @@ impl NbdDevice {
     /// Connects to an export.
     pub fn open(address: ExportAddress, access: Access) -> Result<Self, ExportError> {
         let name = address.to_string();
-        let claim = Claim::of(&name, access).ok_or_else(|| ExportError::InUse { name: name.clone() })?;
+        let claim = match Claim::of(&name, access) {
+            Ok(claim) => claim,
+            Err(Unclaimed::InUse) => return Err(ExportError::InUse { name }),
+            Err(Unclaimed::Nowhere(error)) => {
+                log::warn!("{name}: other processes of this machine aren't kept from writing to it, too: {error}");
+                Claim::none()
+            }
+        };
         let pool = Pool::open(address)?;
         let facts = pool.facts();
         if access == Access::Write {

@@ -2,12 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use hammer2_core::io::{DeviceError, Request};
 
 use super::connection::{Connection, Facts, Trouble};
 use super::{ExportAddress, ExportError};
 use crate::device::workers::{MOST_THREADS, Target};
+
+/// How long the server may take until the export can be used, with all connections to it.
+const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The connections to an export, as many as there are workers if the server can have so many.
 pub(super) struct Pool {
@@ -97,9 +101,10 @@ impl Pool {
 
 /// One connection, and more if the server can have several; it may be content with fewer.
 fn connect_all(address: &ExportAddress) -> Result<Vec<Connection>, ExportError> {
-    let mut connections = vec![Connection::open(address)?];
+    let end = Instant::now() + GREETING_DEADLINE;
+    let mut connections = vec![Connection::open(address, end)?];
     if connections[0].facts().many {
-        let more = (1..MOST_THREADS).map_while(|_| Connection::open(address).ok());
+        let more = (1..MOST_THREADS).map_while(|_| Connection::open(address, end).ok());
         connections.extend(more);
     }
     Ok(connections)

@@ -31,6 +31,8 @@ enum Mood {
     Failing,
     /// The next write waits for the test, twice.
     Hanging(Arc<Barrier>),
+    /// From the next reply on, it sends a byte now and then.
+    Dripping,
 }
 
 /// What all connections share.
@@ -69,6 +71,7 @@ impl Write for Content {
         let mood = std::mem::take(&mut *self.shared.mood.lock().unwrap());
         match mood {
             Mood::Good => {}
+            Mood::Dripping => *self.shared.mood.lock().unwrap() = Mood::Dripping,
             Mood::Failing => return Err(io::Error::from_raw_os_error(28)),
             Mood::Hanging(barrier) => {
                 barrier.wait();
@@ -86,6 +89,33 @@ impl Write for Content {
 impl Seek for Content {
     fn seek(&mut self, from: SeekFrom) -> io::Result<u64> {
         self.at(|cursor| cursor.seek(from))
+    }
+}
+
+/// A connection as the server uses it.
+struct Reply {
+    socket: TcpStream,
+    shared: Arc<Shared>,
+}
+
+impl Read for Reply {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(bytes)
+    }
+}
+
+impl Write for Reply {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let drips = matches!(*self.shared.mood.lock().unwrap(), Mood::Dripping);
+        if !drips {
+            return self.socket.write(bytes);
+        }
+        thread::sleep(Duration::from_millis(50));
+        self.socket.write(&bytes[..1])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
     }
 }
 
@@ -107,7 +137,8 @@ impl Server {
                 thread::spawn(move || {
                     let end = socket.try_clone().unwrap();
                     if greet(&mut socket, flags).is_ok() {
-                        let _ = nbd::server::transmission(socket, Content { shared, position: 0 });
+                        let reply = Reply { socket, shared: shared.clone() };
+                        let _ = nbd::server::transmission(reply, Content { shared, position: 0 });
                     }
                     // The socket is in the list, too.
                     let _ = end.shutdown(Shutdown::Both);
@@ -244,6 +275,26 @@ fn a_server_that_hangs_is_waited_for_by_a_reset_and_by_nobody_else() {
         while disk.reset().await.is_err() {}
         assert_eq!(disk.read(DeviceOffset(0), block(0)).await.unwrap().bytes()[0], 1, "it has landed");
         assert_eq!(server.shared.connections.lock().unwrap().len(), 1, "the connection is the same");
+    });
+}
+
+#[test]
+fn a_server_that_sends_a_byte_now_and_then_is_as_good_as_gone() {
+    let server = Server::start(HAS_FLAGS | SEND_FLUSH);
+    let clock = HostClock::leaked();
+    let disk = disk(server.open(Access::Write).unwrap(), clock, Duration::from_millis(100));
+    Executor::new(clock).block_on(async {
+        disk.write(DeviceOffset(0), block(1)).await.unwrap();
+        server.set(Mood::Dripping);
+        assert_eq!(disk.read(DeviceOffset(0), block(0)).await.unwrap_err(), DeviceError::Timeout);
+        // Whatever it would still say isn't waited for.
+        let begun = std::time::Instant::now();
+        while disk.reset().await.is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "a server that drips is waited for");
+        }
+        server.set(Mood::Good);
+        assert_eq!(disk.read(DeviceOffset(0), block(0)).await.unwrap().bytes()[0], 1);
+        assert_eq!(server.shared.connections.lock().unwrap().len(), 2, "it is a new connection");
     });
 }
 

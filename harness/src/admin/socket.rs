@@ -1,0 +1,164 @@
+//! Where a mount hears what an administrator wants of it: a socket that is named after the mount's device number, in a
+//! directory of whoever mounted it, where nobody else can write.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Dev, major, minor};
+use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout, socket_peercred};
+use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::{Uid, geteuid};
+
+use super::wire::{LINE_DEADLINE, Line};
+use crate::mount_table::mount_of;
+use crate::runtime_dir::{self, Readers};
+use crate::unsynced;
+
+/// The folder of the sockets.
+const FOLDER: &str = "orders";
+
+/// How the kernel calls the type of our mounts.
+const MOUNT_TYPE: &str = "fuse.hammer2";
+
+/// As good as no time, which would mean for ever.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
+/// Why nothing can be asked of a mount.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// Something else is there, or nothing.
+    #[error("no HAMMER2 filesystem is mounted on this directory")]
+    NotMounted,
+    /// It is somebody else's.
+    #[error("only root, and who mounted it, may ask this mount")]
+    NotAllowed,
+    /// Somebody else listens there.
+    #[error("user {0} answers for this mount, who didn't mount it")]
+    Stranger(u32),
+    /// Nobody listens there.
+    #[error("the process that serves this mount is gone; unmount it, and mount it again")]
+    Gone,
+    /// There is no socket.
+    #[error("this mount hears no orders: its process is gone, or found no place for a socket, as its log says")]
+    Deaf,
+    /// Too many wait for an answer.
+    #[error("the process that serves this mount doesn't answer: it is stopped, or hangs")]
+    Busy,
+    /// Something else.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A line to the process that serves the mount of a directory, and the number of that process.
+pub fn call(directory: &Path) -> Result<(Line, i32), Unreachable> {
+    let device = unsynced::device(directory)?;
+    let mount = mount_of(device).filter(|mount| mount.kind == MOUNT_TYPE).ok_or(Unreachable::NotMounted)?;
+    let owner = mount.option("user_id").and_then(|uid| uid.parse().ok()).map_or(Uid::ROOT, Uid::from_raw);
+    if !geteuid().is_root() && geteuid() != owner {
+        return Err(Unreachable::NotAllowed);
+    }
+    for folder in runtime_dir::of(owner, FOLDER) {
+        let path = folder.join(name(device));
+        match connect(&path, LINE_DEADLINE) {
+            Ok(stream) => {
+                let other = socket_peercred(&stream).map_err(io::Error::from)?;
+                if other.uid != owner {
+                    return Err(Unreachable::Stranger(other.uid.as_raw()));
+                }
+                return Ok((Line::over(stream, LINE_DEADLINE), other.pid.as_raw_nonzero().get()));
+            }
+            Err(Errno::NOENT) => {}
+            Err(Errno::CONNREFUSED) => return Err(Unreachable::Gone),
+            Err(Errno::AGAIN) => return Err(Unreachable::Busy),
+            Err(error) => return Err(Unreachable::Io(error.into())),
+        }
+    }
+    Err(Unreachable::Deaf)
+}
+
+/// Connects; a queue that is full is waited for so long.
+fn connect(path: &Path, patience: Duration) -> Result<UnixStream, Errno> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// Where a mount listens, until it is dropped.
+pub struct Listening {
+    listener: UnixListener,
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Listening {
+    /// Listens for those who have something to say to the mount of a directory.
+    pub fn on(directory: &Path) -> io::Result<Self> {
+        let folder = runtime_dir::own(FOLDER, Readers::Owner)?;
+        let path = folder.join(name(unsynced::device(directory)?));
+        let _alone = locked(&folder)?;
+        remove_abandoned(&folder)?;
+        // A device number is given again as soon as it is free. Who has the mount has the name: what is there now was left by a
+        // process that was killed, or has nothing more to hear.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        let inode = fs::symlink_metadata(&path)?.ino();
+        Ok(Self { listener, path, inode })
+    }
+
+    /// Waits for the next who is root, or of the same user; others aren't even heard.
+    pub fn next(&self) -> io::Result<UnixStream> {
+        loop {
+            let (stream, _) = self.listener.accept()?;
+            if socket_peercred(&stream).is_ok_and(|other| other.uid.is_root() || other.uid == geteuid()) {
+                return Ok(stream);
+            }
+        }
+    }
+
+    /// Nothing is heard from here on, and the name is free.
+    pub fn end(&self) {
+        // It can't be helped where that fails: the thread that listens goes with the process.
+        let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
+        let Some(Ok(_alone)) = self.path.parent().map(locked) else { return };
+        if fs::symlink_metadata(&self.path).is_ok_and(|facts| facts.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Removes what processes have left that were killed: nobody listens there any more.
+fn remove_abandoned(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if matches!(connect(&path, AT_ONCE), Err(Errno::CONNREFUSED)) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The folder, locked: names in it change one at a time.
+fn locked(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+fn name(device: Dev) -> String {
+    format!("{}:{}", major(device), minor(device))
+}

@@ -1,0 +1,77 @@
+//! Making filesystems of disks, and what that must not be done to unasked.
+
+use std::path::PathBuf;
+
+use hammer2_core::fs::TimeSource as _;
+use hammer2_core::io::Disk;
+use hammer2_core::newfs::{self, NewfsError, NewfsOptions, NewfsReport};
+
+use super::Failure;
+use super::session::TOOL_HEAP;
+use crate::device::{ContentUnknown, Signature, signatures};
+use crate::random::fill_random;
+use crate::time_source::HostTime;
+
+/// How a filesystem like ours is called by those who recognize it.
+const OWN_KIND: &str = "hammer2";
+
+/// True when one of the disks holds a HAMMER2 filesystem, or what is left of one.
+pub(super) async fn holds_hammer2(disks: &[Disk]) -> Result<bool, Failure> {
+    for disk in disks {
+        if newfs::has_filesystem(disk, TOOL_HEAP).await.map_err(failure)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// An error if one of the disks, which were opened from these images, holds something that somebody may miss.
+pub(super) async fn refuse_content(images: &[PathBuf], disks: &[Disk]) -> Result<(), Failure> {
+    for (image, disk) in images.iter().zip(disks) {
+        let is_own = newfs::has_filesystem(disk, TOOL_HEAP).await.map_err(failure)?;
+        let found = match signatures(disk, TOOL_HEAP).await {
+            Ok(found) => found,
+            Err(error @ (ContentUnknown::Device { .. } | ContentUnknown::NoMemory(_))) => {
+                return Err(Failure::failed(format_args!("{}: {error}", image.display())));
+            }
+            Err(_) if is_own => Vec::new(),
+            Err(error) => {
+                return Err(Failure::unusable(format_args!(
+                    "{}: {error}; install util-linux, or overwrite whatever is there with -f",
+                    image.display()
+                )));
+            }
+        };
+        let missed = is_own && found.iter().all(|signature| signature.kind != OWN_KIND);
+        let own = missed.then(|| OWN_KIND.to_owned());
+        let names: Vec<String> = own.into_iter().chain(found.iter().map(Signature::to_string)).collect();
+        if !names.is_empty() {
+            return Err(Failure::unusable(format_args!(
+                "{}: holds {}; -f overwrites it",
+                image.display(),
+                names.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a filesystem of disks. What was on them is lost.
+pub(super) async fn format(disks: &[Disk], options: &NewfsOptions<'_>) -> Result<NewfsReport, Failure> {
+    let disks: Vec<_> = disks.iter().collect();
+    let no_random = |error| Failure::failed(format_args!("no random numbers: {error}"));
+    // Where random numbers come from is tried before anything is written.
+    fill_random(&mut [0; 1]).map_err(no_random)?;
+    let mut failed = None;
+    let mut random = |bytes: &mut [u8]| failed = fill_random(bytes).err().or(failed);
+    let made = newfs::newfs(&disks, options, TOOL_HEAP, &mut random, HostTime.now()).await.map_err(failure)?;
+    failed.map_or(Ok(made), |error| Err(no_random(error)))
+}
+
+/// A device's failure is the operation's; all else is about what was asked for.
+fn failure(error: NewfsError) -> Failure {
+    match error {
+        NewfsError::Device { .. } | NewfsError::NoMemory(_) => Failure::failed(error),
+        _ => Failure::unusable(error),
+    }
+}

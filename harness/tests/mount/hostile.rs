@@ -1,0 +1,250 @@
+//! What strangers, and clients that make no sense, do to the socket of a mount's orders; and a mount that answers nobody.
+
+use std::fs::{self, Permissions};
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use hammer2_core::random::Random;
+use rustix::fs::{major, minor};
+use rustix::process::Signal;
+
+use super::cluster::{IMAGE_BYTES, Masters, NODES};
+use super::mounted::{Mounted, wait_until};
+
+/// How much more memory the server may have after an attack: the lines that sixteen clients have begun, and what an allocator
+/// keeps.
+const MOST_GROWTH_KIB: u64 = 64 << 10;
+
+/// What a client may do before it goes.
+const ENDLESS_LINE_BYTES: usize = 4 << 20;
+
+fn socket(mounted: &Mounted) -> PathBuf {
+    let device = fs::metadata(mounted.path("")).unwrap().dev();
+    PathBuf::from(format!("/run/hammer2/orders/{}:{}", major(device), minor(device)))
+}
+
+/// A line of `/proc/PID/status` that counts something.
+fn server_has(mounted: &Mounted, what: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", mounted.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+    line.split_ascii_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Says something that makes no sense, as the seed has it.
+fn attack(socket: &PathBuf, seed: u64) -> std::io::Result<()> {
+    let mut random = Random::new(seed);
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    let mut noise = vec![0; 1 + random.index(10_000)];
+    random.fill(&mut noise);
+    match random.below(8) {
+        0 => stream.write_all(&noise)?,
+        1 => (0..ENDLESS_LINE_BYTES / noise.len()).try_for_each(|_| stream.write_all(&vec![b'['; noise.len()]))?,
+        2 => {
+            noise.retain(|byte| *byte != b'\n');
+            noise.push(b'\n');
+            stream.write_all(&noise)?;
+        }
+        3 => {
+            for byte in b"\"Status\"".iter().take(random.index(8)) {
+                stream.write_all(&[*byte])?;
+                sleep(Duration::from_millis(random.below(100)));
+            }
+        }
+        4 => {
+            stream.write_all(&b"\"Status\"\n"[..random.index(9)])?;
+            stream.shutdown(Shutdown::Write)?;
+        }
+        // Asks, and doesn't listen.
+        5 => return stream.write_all(b"\"Status\"\n"),
+        6 => stream.write_all(format!("{}\n", "{\"Order\":".repeat(1 + random.index(5000))).as_bytes())?,
+        _ => {}
+    }
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    // The mount hangs up, at the latest when the time for a question is over.
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said)?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn clients_that_make_no_sense_disturb_nobody() {
+    const CLIENTS: u64 = 32;
+    const ATTACKS: u64 = 12;
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    let socket = socket(&mounted);
+    masters.volume.succeed(&["cluster", "status", "mnt"]);
+    let before = server_has(&mounted, "VmRSS:");
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let socket = &socket;
+            scope.spawn(move || {
+                for number in 0..ATTACKS {
+                    if let Err(error) = attack(socket, client * ATTACKS + number) {
+                        // Whoever is too much, or too long, is hung up on.
+                        let is_hung_up = matches!(error.raw_os_error(), Some(32 | 104));
+                        assert!(is_hung_up, "client {client}, attack {number}: {error}");
+                    }
+                }
+            });
+        }
+        // Meanwhile the filesystem is used.
+        for number in 0..200 {
+            fs::write(mounted.path(format!("file{number}")), b"content").unwrap();
+        }
+    });
+    // Thousands, each for a moment or as long as it is let.
+    let mut held = Vec::new();
+    for number in 0..3000 {
+        let stream = UnixStream::connect(&socket).unwrap();
+        if number % 10 == 0 {
+            held.push(stream);
+        }
+    }
+    assert!(server_has(&mounted, "Threads:") < 64, "a thread for each client");
+    let grown = server_has(&mounted, "VmRSS:").saturating_sub(before);
+    assert!(grown < MOST_GROWTH_KIB, "{grown} KiB more than before");
+    // Who says nothing is sent away in time, and then there is room again.
+    wait_until("orders are heard again", || masters.volume.run(&["cluster", "status", "mnt"]).status.success());
+    drop(held);
+    masters.volume.succeed(&["cluster", "scrub", "mnt"]);
+    mounted.unmount_well();
+    assert!(!socket.exists(), "the socket is left behind");
+    masters.are_equal();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_mount_that_is_stopped_is_named_and_waited_for_no_longer() {
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    // Nobody has looked at it before it is stopped, but whoever waits until it is there.
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    mounted.signal(Signal::STOP);
+    let begun = Instant::now();
+    let told = format!("process {}, which serves this mount, is stopped", mounted.id());
+    for arguments in [&["cluster", "status", "mnt"][..], &["cluster", "scrub", "mnt"]] {
+        masters.volume.refuse(arguments, 1, &told);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    mounted.signal(Signal::CONT);
+    masters.volume.succeed(&["cluster", "status", "mnt"]);
+    mounted.unmount_well();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_killed_mount_is_gone_and_leaves_its_name_to_the_next() {
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let mut mounted = masters.volume.mount_node(NODES, &[]);
+    let left = socket(&mounted);
+    // Another that was killed before, under a number that no mount has.
+    let abandoned = left.with_file_name("0:0");
+    drop(UnixListener::bind(&abandoned).unwrap());
+    mounted.kill_and_keep();
+    masters.volume.refuse(&["cluster", "status", "mnt"], 1, "the process that serves this mount is gone");
+    mounted.detach();
+    assert!(left.exists(), "a killed process removes nothing");
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    masters.volume.succeed(&["cluster", "status", "mnt"]);
+    assert_eq!(socket(&mounted), left, "the number of the mount is given again");
+    mounted.unmount_well();
+    assert!(!left.exists() && !abandoned.exists());
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn names_that_anybody_can_take_are_of_no_use_to_anybody() {
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    // All names that the next mounts would get, if names were taken from there.
+    let name = |minor: u32| SocketAddr::from_abstract_name(format!("hammer2/0:{minor}")).unwrap();
+    let taken: Vec<_> = (0..2000).filter_map(|minor| UnixListener::bind_addr(&name(minor)).ok()).collect();
+    assert!(!taken.is_empty());
+    let mounted = masters.volume.mount_node(NODES, &[]);
+    masters.volume.succeed(&["cluster", "status", "mnt"]);
+    mounted.unmount_well();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_users_mount_hears_the_user_and_root_and_nobody_else() {
+    // FUSE wants to know a user's name: nobody, and daemon.
+    const USER: u32 = 65534;
+    const OTHER: u32 = 1;
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let folder = masters.path("");
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    let tool = masters.path("hammer2");
+    fs::copy(env!("CARGO_BIN_EXE_hammer2"), &tool).unwrap();
+    fs::set_permissions(&tool, Permissions::from_mode(0o755)).unwrap();
+    for image in super::cluster::IMAGES.iter().chain(&["mnt", "c"]) {
+        std::os::unix::fs::chown(masters.path(image), Some(USER), Some(USER)).unwrap();
+    }
+    let runtime = Runtime::of(USER);
+    let as_user = |user: u32, arguments: &[&str]| {
+        let mut command = Command::new(&tool);
+        command.args(arguments).current_dir(&folder).uid(user).gid(user).env("XDG_RUNTIME_DIR", runtime.path(user));
+        command.output().unwrap()
+    };
+    let log = masters.path("c/log");
+    let mounted = as_user(USER, &["mount", "--log", log.to_str().unwrap(), NODES, "mnt"]);
+    assert!(mounted.status.success(), "{mounted:?}");
+    let unmount = Unmount(masters.path("mnt"));
+    for user in [USER, 0] {
+        let asked = as_user(user, &["cluster", "status", "mnt"]);
+        assert!(asked.status.success(), "user {user}: {asked:?}");
+    }
+    let asked = as_user(OTHER, &["cluster", "status", "mnt"]);
+    assert!(String::from_utf8_lossy(&asked.stderr).contains("only root, and who mounted it"), "{asked:?}");
+    drop(unmount);
+    wait_until("the images are free", || masters.volume.run(&["cluster", "status", NODES]).status.success());
+}
+
+/// The directory that the system makes for a user who logs in.
+struct Runtime {
+    path: PathBuf,
+    made: Vec<PathBuf>,
+}
+
+impl Runtime {
+    fn of(user: u32) -> Self {
+        let all = PathBuf::from("/run/user");
+        let path = all.join(user.to_string());
+        let made = [&all, &path].into_iter().filter(|path| fs::create_dir(path).is_ok()).cloned().collect();
+        std::os::unix::fs::chown(&path, Some(user), Some(user)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+        Self { path, made }
+    }
+
+    /// Another has none.
+    fn path(&self, user: u32) -> PathBuf {
+        let own = self.path.file_name().is_some_and(|name| name == user.to_string().as_str());
+        if own { self.path.clone() } else { PathBuf::from("/nonexistent") }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        for made in self.made.iter().rev() {
+            let _ = if *made == self.path { fs::remove_dir_all(made) } else { fs::remove_dir(made) };
+        }
+    }
+}
+
+/// A mount that is taken out of the tree.
+struct Unmount(PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
