@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use hammer2_core::fs::TimeSource;
-use hammer2_core::media::Timestamp;
+use hammer2_core::media::{HostName, Timestamp};
 
 /// The host's time of day; 1970 when its clock is set before.
 pub struct HostTime;
@@ -21,5 +21,9 @@ impl TimeSource for HostTime {
             // A host without random numbers: its time is the best there is.
             _ => self.now().microseconds,
         }
+    }
+
+    fn host_name(&self) -> HostName {
+        HostName::new(rustix::system::uname().nodename().to_bytes())
     }
 }

@@ -10,6 +10,7 @@ use super::member;
 use super::vote::succession::{Opening, next_commit, open_epoch};
 use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, NodeSet, Nonce, Target};
 use super::{Cluster, Ejection, Ingredient, NodeIndex, OpError};
+use crate::io::TimeSource;
 use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, ConfigId, MemberState};
 use crate::media::record_table::RecordTableFull;
@@ -68,8 +69,9 @@ impl Cluster {
         self.write_headers().await
     }
 
-    /// Makes the cluster fit for modifications. `nonce` is a random number, different for every mount.
-    pub async fn begin(&self, nonce: u64) -> Result<(), OpError> {
+    /// Makes the cluster fit for modifications. `time` gives the random number that no other mount has.
+    pub async fn begin(&self, time: &'static dyn TimeSource) -> Result<(), OpError> {
+        self.take_hold(time).await?;
         self.found_of_snapshot().await?;
         if let Some(refusal) = self.refused.get() {
             return Err(refusal);
@@ -79,7 +81,7 @@ impl Cluster {
             self.target.set(Target::Quorum);
         }
         self.prepare().await?;
-        self.begin_epoch(nonce).await
+        self.begin_epoch(time.random()).await
     }
 
     /// Brings the newest version to a quorum: it may have been acknowledged, so it is the cluster's (spec/cluster.md 5.3, M5).
@@ -90,7 +92,7 @@ impl Cluster {
         for index in self.onto.get().iter() {
             if !self.protocol.get().has(Ingredient::Rollforward) {
                 self.member(index).set_state(member::MemberState::InSync);
-            } else if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
+            } else if let Err(error) = self.catch_up(index, &mut async |_| self.beat_on_the_way().await).await {
                 log::warn!("{}: {error}", self.called(index));
             }
         }

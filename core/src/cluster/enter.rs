@@ -107,6 +107,9 @@ impl Cluster {
             (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt::since(record.tid)),
             (state, _) => state,
         };
+        if let MemberState::Behind(_) = state {
+            self.hold_another(index).await?;
+        }
         self.member(index).set_state(state);
         Ok(state)
     }
@@ -196,7 +199,11 @@ impl Cluster {
             role: Role::of(own.kind).unwrap_or(Role::Cache),
             masters: own.masters,
             record,
-            condition: Condition { foreign_write, torn_header: node.may_lack_a_header(), unreadable: false },
+            condition: Condition {
+                foreign_write: foreign_write || node.newest_header_lost().is_some(),
+                torn_header: node.may_lack_a_header(),
+                unreadable: false,
+            },
         }))
     }
 

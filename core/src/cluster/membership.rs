@@ -249,6 +249,7 @@ impl Cluster {
     /// committed since then would be held against the masters.
     pub async fn prepare_member(&self, index: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, MembershipError> {
         let record = self.record.borrow().clone().ok_or(MembershipError::NoCluster)?;
+        self.hold_another(index).await?;
         let member = self.member(index);
         if record.member(member.fsid.get()).is_some() {
             return Err(MembershipError::IsMember(index));

@@ -12,6 +12,7 @@ mod commit;
 mod create;
 mod enter;
 mod error;
+mod hold;
 mod join;
 mod member;
 mod members;
@@ -33,6 +34,7 @@ pub use administration::{NewPfs, PfsOutcome};
 pub use called::Called;
 pub use enter::ReturnError;
 pub use error::OpError;
+pub use hold::Holder;
 pub use join::Answers;
 pub(crate) use join::join_all;
 pub use member::{Debt, Ejection, MemberState};
@@ -55,6 +57,7 @@ use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{Key, KeyRange, ModifyTid, PfsKind, VolumeHeader};
 use crate::memory::{Heap, NoMemory, Vec};
 use crate::node::{Node, NodeError};
+use hold::Hold;
 use member::Member;
 use members::Members;
 use repair::Repairs;
@@ -97,6 +100,8 @@ pub struct Cluster {
     /// The last transaction id given.
     last_tid: Cell<ModifyTid>,
     target: Cell<Target>,
+    /// The hold on nodes that others can reach, once they are to be changed.
+    hold: Cell<Option<Hold>>,
     protocol: Cell<Protocol>,
     /// What a node is opened with.
     share: NodeOptions,
@@ -124,6 +129,7 @@ impl Cluster {
             refused: Cell::new(None),
             last_tid: Cell::new(ModifyTid(0)),
             target: Cell::new(Target::Quorum),
+            hold: Cell::new(None),
             protocol: Cell::default(),
             share,
             heap,
@@ -263,7 +269,17 @@ impl Cluster {
         if self.is_lost() {
             return Err(OpError::Lost);
         }
-        if self.electorate.get().has_quorum(self.voters()) { Ok(()) } else { Err(self.no_quorum()) }
+        if self.electorate.get().has_quorum(self.voters()) {
+            return Ok(());
+        }
+        // Whoever took over went on: what is here has no future.
+        self.fence().map_or_else(
+            || Err(self.no_quorum()),
+            |fault| {
+                self.suspended.set(true);
+                Err(OpError::AllCopiesBad(fault))
+            },
+        )
     }
 
     /// True when nobody is left who knows all that was done: only a new mount helps.

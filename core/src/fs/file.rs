@@ -142,7 +142,7 @@ impl FileSystem {
         if compression == Compression::None {
             copy_padded(stored.bytes(), start, out);
             if !whole && stored.len() == FILE_BLOCK_BYTES {
-                self.keep(file.inum, key, stored);
+                self.keep_page(file.inum, key, stored);
             } else {
                 self.cluster.give_back(stored);
             }
@@ -157,12 +157,12 @@ impl FileSystem {
         let mut content = self.page_buffer(None)?;
         decompressor.decompress(compression, stored.bytes(), content.bytes_mut()).map_err(corrupt)?;
         out.copy_from_slice(&content.bytes()[start..start + out.len()]);
-        self.keep(file.inum, key, content);
+        self.keep_page(file.inum, key, content);
         Ok(())
     }
 
     /// Keeps a file block for the next who reads it; the memory of another that goes for it is for the next block.
-    fn keep(&self, inum: Inum, key: Key, content: Buffer) {
+    fn keep_page(&self, inum: Inum, key: Key, content: Buffer) {
         self.files.insert(inum, key, content);
         if let Some(spare) = self.files.take_spare() {
             self.cluster.give_back(spare);

@@ -18,6 +18,7 @@ mod file;
 mod file_cache;
 mod gate;
 mod inode_cache;
+mod keeper;
 mod namespace;
 mod orphans;
 mod read_ahead;
@@ -31,6 +32,7 @@ mod undo;
 mod write;
 mod writing;
 
+pub use crate::io::TimeSource;
 pub use allocate::Allocation;
 pub use attributes::{Attributes, Statistics};
 pub use directory::{Cookie, Listing};
@@ -38,7 +40,6 @@ pub use error::{Error, MountError};
 pub use namespace::NewFile;
 pub use set_attributes::NewAttributes;
 pub use tree_walk::{Found, ROOT_PATH, TreeWalk};
-pub use writing::TimeSource;
 
 use core::cell::RefCell;
 
@@ -178,7 +179,7 @@ impl FileSystem {
         if !self.cluster.is_writable(self.pfs.kind) {
             return Err(MountError::NotWritable(self.pfs.kind));
         }
-        self.cluster.begin(time.random()).await?;
+        self.cluster.begin(time).await?;
         self.writing = Some(Writing::new(self.heap, time, &self.pfs.root, self.cluster.tid_floor())?);
         // Those that can't be removed stay on their list, for the next mount; what is wrong here, others will hear.
         let _ = self.reclaim_orphans().await;
@@ -190,6 +191,7 @@ impl FileSystem {
         if self.writing.is_some() {
             self.reclaim_orphans().await?;
             self.sync().await?;
+            self.cluster.release().await;
         }
         for slot in self.inodes.slots() {
             self.cluster.close(slot).await?;

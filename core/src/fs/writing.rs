@@ -10,20 +10,12 @@ use super::sync::Commits;
 use super::undo::Undo;
 use super::{Error, FileSystem};
 use crate::cluster::{InodeRecord, Modification, Outcome};
+use crate::io::TimeSource;
 use crate::media::compressor::Compressor;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{CheckMethod, Inum, Key, Methods, ModifyTid, Timestamp};
 use crate::memory::{Heap, NoMemory};
-
-/// The time of day.
-pub trait TimeSource {
-    /// Now.
-    fn now(&self) -> Timestamp;
-
-    /// A random number: what makes one mount of a cluster differ from another.
-    fn random(&self) -> u64;
-}
 
 /// The state of a mount that may change things.
 pub(super) struct Writing {

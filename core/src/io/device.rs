@@ -33,6 +33,8 @@ pub struct DeviceInfo {
     pub queue_depth: u16,
     /// Writes are refused.
     pub read_only: bool,
+    /// Other machines, or other mounts of this one, may reach it: nothing but a heartbeat tells who writes to it.
+    pub is_shared: bool,
 }
 
 impl DeviceInfo {
@@ -142,6 +144,9 @@ pub enum DeviceError {
     /// What holds the device is full (a sparse image on a full disk).
     #[error("no space left behind the device")]
     NoSpace,
+    /// Another mount writes to the device: this one may not any more.
+    #[error("another mount has taken the device over")]
+    Fenced,
     /// The operation doesn't exist here.
     #[error("operation not supported by the device")]
     Unsupported,

@@ -131,7 +131,7 @@ impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
     /// Opens the disk under a name, with room for `queue_depth` requests.
     pub fn new(heap: Heap, disk: M, name: &str, queue_depth: u16) -> Result<Self, NoMemory> {
         let name = DeviceInfo::short_name(name);
-        let info = DeviceInfo { name, size_bytes: disk.size_bytes(), queue_depth, read_only: false };
+        let info = DeviceInfo { name, size_bytes: disk.size_bytes(), queue_depth, read_only: false, is_shared: false };
         let done = RefCell::new(memory::filled(heap, usize::from(queue_depth), || None)?);
         Ok(Self { disk, info, done })
     }
@@ -140,6 +140,13 @@ impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.info.read_only = true;
+        self
+    }
+
+    /// The same device, as one that others may have open, too.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.info.is_shared = true;
         self
     }
 

@@ -15,6 +15,7 @@ mod disk;
 mod memory_disk;
 #[cfg(test)]
 pub(crate) mod testing;
+mod time_source;
 mod volumes;
 mod wakers;
 pub mod wrap;
@@ -27,7 +28,8 @@ pub use device::{
     Ticket, boxed_device,
 };
 pub use disk::{Disk, DiskOptions};
-pub(crate) use disk::{Progress, RequestId, TicketWait};
+pub(crate) use disk::{Permission, Progress, RequestId, TicketWait};
 pub use memory_disk::{MemoryDevice, MemoryDisk};
+pub use time_source::TimeSource;
 pub use volumes::{Volume, Volumes};
 pub use wakers::Wakers;

@@ -186,20 +186,6 @@ impl fmt::Display for DataOff {
     }
 }
 
-/// A point in time: microseconds since the Unix epoch, UTC (spec 3.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp {
-    /// Microseconds since the epoch.
-    pub microseconds: u64,
-}
-
-impl Timestamp {
-    /// Nanoseconds since the epoch.
-    pub const fn nanoseconds(self) -> u128 {
-        self.microseconds as u128 * 1000
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use super::geometry::{
     HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES, capacity_gain,
 };
 use super::record_table::RecordTable;
-use super::{Blockref, Corruption, MediaOffset, MirrorTid, Uuid};
+use super::{BlockKind, Blockref, Corruption, MediaOffset, MirrorTid, Uuid};
 
 /// Bytes of a volume header.
 pub const VOLUME_HEADER_BYTES: usize = 65536;
@@ -228,6 +228,28 @@ impl VolumeHeader {
             return Err(Corruption::FsType);
         }
         self.version().map(drop)
+    }
+
+    /// The newest flush that any part of this header speaks of that can be believed by itself, however damaged the rest is: the first
+    /// sector, which has a check code of its own, and the blockrefs of the two sets.
+    pub fn newest_trace(&self) -> Option<MirrorTid> {
+        let has_first = self.magic.get() == MAGIC && self.icrc_sects[CRC_SECTOR0].get() == self.crcs().sector0;
+        let of_kinds = |set: &Blockset, kinds: [BlockKind; 2]| {
+            let is_one = |entry: &&Blockref| entry.kind().is_ok_and(|kind| kinds.contains(&kind));
+            set.iter().filter(is_one).map(Blockref::mirror_tid).max()
+        };
+        let first = has_first.then(|| self.mirror_tid());
+        let super_root = of_kinds(&self.sroot_blockset, [BlockKind::Inode, BlockKind::Indirect]);
+        let freemap = of_kinds(&self.freemap_blockset, [BlockKind::FreemapNode, BlockKind::FreemapLeaf]);
+        first.max(super_root).max(freemap)
+    }
+
+    /// The number of the header whose first sector this is; none for anything else.
+    pub fn tid_of_first_sector(sector: &[u8]) -> Option<MirrorTid> {
+        let word = |offset: usize| sector.get(offset..offset + 8)?.first_chunk().copied().map(u64::from_le_bytes);
+        let code = sector.get(CRC_SECTOR0_END..CRC_SECTOR0_END + 4)?.first_chunk().copied().map(u32::from_le_bytes)?;
+        let is_header = word(0)? == MAGIC && code == crc32c(&sector[..CRC_SECTOR0_END]);
+        is_header.then(|| word(core::mem::offset_of!(Self, mirror_tid)).map(MirrorTid)).flatten()
     }
 
     /// Checks the fields of a header whose identity is good, on a device of `device_bytes` (spec 1.3 to 1.5).

@@ -3,7 +3,7 @@
 use super::writer::WriteError;
 use crate::chain::ChainError;
 use crate::io::{DeviceError, ReadError};
-use crate::media::{BlockName, Corruption};
+use crate::media::{BlockName, Corruption, HostName, MirrorTid};
 
 /// A node's place in its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,25 @@ pub enum NodeFault {
         block: BlockName,
         /// What is wrong with it.
         corruption: Corruption,
+    },
+    /// Another mount writes to the volume: this one must not any more.
+    #[error(
+        "another mount took the volume over, on {by}: nothing is written here any more; unmount, then look at what is there"
+    )]
+    Fenced {
+        /// The other's machine.
+        by: HostName,
+    },
+    /// The newest header is damaged, and what stands beside it is older: written by somebody who knows nothing of twins.
+    #[error(
+        "the newest header ({lost:?}) is damaged, and what is left of it is of {newest:?}: read what you need, \
+         or give up what was written since with `hammer2 fsck --repair`"
+    )]
+    NewestHeaderLost {
+        /// The header that is damaged.
+        lost: MirrorTid,
+        /// The newest that is whole.
+        newest: MirrorTid,
     },
     /// The volume has no place for the cluster's record.
     #[error("{}", crate::media::record_table::RecordTableFull)]

@@ -3,7 +3,7 @@
 use zerocopy::FromBytes;
 
 use super::open::OpenError;
-use super::{Ingredient, Node, NodeError};
+use super::{Ingredient, Node, NodeError, NodeFault};
 use crate::io::{Buffer, DeviceError, DeviceOffset, Disk};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
@@ -81,6 +81,21 @@ pub(super) struct Committed {
     copy_is_missing: bool,
     /// Places that hold neither a header nor nothing.
     torn: heapless::Vec<Place, PLACES>,
+    /// What is left of a copy says that it was newer than the twin that stands in for it. Our own headers never are: their twins
+    /// are written before them, or with them.
+    lost: Option<MirrorTid>,
+}
+
+impl Committed {
+    /// True when only its twin is there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.copy_is_missing
+    }
+
+    /// True for a copy that was found damaged, and wasn't written since.
+    pub(super) fn is_torn(&self, copy: usize) -> bool {
+        self.torn.contains(&Place::Copy(copy))
+    }
 }
 
 /// A header on its way to the disk. Once its writing has begun, a mount may find it: nothing it leads to may be written over
@@ -91,6 +106,9 @@ pub(super) struct Landing {
     /// The volume has room for no other copy.
     is_only: bool,
 }
+
+/// A damaged header that claims to be newer by more than so many flushes is garbage.
+const MOST_FLUSHES_LOST: u64 = 1 << 32;
 
 /// Places a header may be at.
 const PLACES: usize = HEADER_COPIES + HEADER_TWINS;
@@ -129,6 +147,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
     let mut refusal = OpenError::Header { device: device(), corruption: Corruption::NoHeader };
     let mut spare = None;
     let mut torn = heapless::Vec::new();
+    let mut newest_trace: Option<MirrorTid> = None;
     let mut timeouts = 0;
     for place in Place::all() {
         let offset = place.offset();
@@ -155,6 +174,9 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
         let identity = header.get().check_identity();
         if identity.is_err() && !header.is_blank() {
             let _ = torn.push(place);
+            if let Place::Copy(_) = place {
+                newest_trace = newest_trace.max(header.get().newest_trace());
+            }
         }
         let newest = best.as_ref().map(|best| best.header.get().mirror_tid());
         match (identity, place) {
@@ -165,7 +187,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
                     Place::Copy(copy) => (copy, false),
                     Place::Twin(_) => (best.as_ref().map_or(0, after_best), true),
                 };
-                let newer = Committed { header, copy, copy_is_missing, torn: heapless::Vec::new() };
+                let newer = Committed { header, copy, copy_is_missing, torn: heapless::Vec::new(), lost: None };
                 spare = best.replace(newer).map(|older| older.header);
             }
             (Err(corruption), Place::Copy(_)) => {
@@ -183,6 +205,9 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
     fields.map_err(|corruption| OpenError::Header { device: device(), corruption })?;
     torn.retain(|place| place.is_on(best.header.get().volu_size()));
     best.torn = torn;
+    let newest = best.header.get().mirror_tid();
+    let is_newer = |trace: &MirrorTid| (newest.0 + 1..=newest.0.saturating_add(MOST_FLUSHES_LOST)).contains(&trace.0);
+    best.lost = newest_trace.filter(|trace| best.copy_is_missing && is_newer(trace));
     Ok(best)
 }
 
@@ -197,6 +222,17 @@ impl Node {
         torn.iter().any(is_lost)
     }
 
+    /// Says so when the newest header is lost, and the one in force is older.
+    pub(crate) fn newest_header_lost(&self) -> Option<NodeFault> {
+        let committed = self.committed.borrow();
+        committed.lost.map(|lost| NodeFault::NewestHeaderLost { lost, newest: committed.header.get().mirror_tid() })
+    }
+
+    /// Goes on with the header in force though a newer one is lost: what was written since is given up.
+    pub fn accept_older_header(&self) {
+        self.committed.borrow_mut().lost = None;
+    }
+
     /// Writes the header in force to where a torn one was found, and to its own copy if that is missing; a volume without such
     /// places isn't written. What a torn header led to is overwritten by what is done from now on. Were it left, a second tear
     /// might bring only sectors that both headers have in common, and make the first one whole with them.
@@ -207,6 +243,9 @@ impl Node {
         };
         if torn.is_empty() && copy.is_none() {
             return Ok(());
+        }
+        if let Some(fault) = self.newest_header_lost() {
+            return Err(NodeError::Fault(fault));
         }
         self.ready().await?;
         for place in &torn {
@@ -248,6 +287,11 @@ impl Node {
         self.landing.borrow().is_some()
     }
 
+    /// The number of the header that is on its way to the disk, if one is.
+    pub(super) fn landing_tid(&self) -> Option<MirrorTid> {
+        self.landing.borrow().as_ref().map(|landing| landing.header.get().mirror_tid())
+    }
+
     /// Brings the header that is on its way to the disk, from the beginning: whatever of it landed before is overwritten with the
     /// same. Then it is the one in force.
     pub(super) async fn land(&self) -> Result<(), NodeError> {
@@ -258,6 +302,8 @@ impl Node {
             None => Ok(None),
         };
         let Some((header, copy, is_only)) = another()? else { return Ok(()) };
+        let tid = header.get().mirror_tid();
+        self.check_headers(copy, tid).await?;
         if self.protocol.get().has(Ingredient::Twin) {
             self.write_at(0, Place::Twin(copy % HEADER_TWINS), header).await?;
         }
@@ -266,11 +312,13 @@ impl Node {
             self.flush_devices().await?;
         }
         let Some((header, ..)) = another()? else { return Ok(()) };
+        self.check_headers(copy, tid).await?;
         self.write_at(0, Place::Copy(copy), header).await?;
         self.flush_devices().await?;
         let Some(Landing { header, copy, .. }) = self.landing.borrow_mut().take() else { return Ok(()) };
         self.topology.borrow_mut().pending_tid = MirrorTid(header.get().mirror_tid().0 + 1);
-        *self.committed.borrow_mut() = Committed { header, copy, copy_is_missing: false, torn: heapless::Vec::new() };
+        *self.committed.borrow_mut() =
+            Committed { header, copy, copy_is_missing: false, torn: heapless::Vec::new(), lost: None };
         self.uncommitted.set(false);
         self.replaceable.set(false);
         Ok(())

@@ -14,6 +14,7 @@ mod file;
 mod flush;
 mod grow;
 mod header;
+mod heartbeat;
 mod locate;
 mod modification;
 mod modify;
@@ -38,6 +39,7 @@ pub use grow::Growth;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
 use header::{Committed, Landing};
+pub use heartbeat::read_heartbeat;
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
 pub use protocol::{Ingredient, Protocol};
@@ -49,7 +51,7 @@ use crate::freemap::Allocator;
 use crate::io::{BlockCache, Buffer, Volumes};
 use crate::media::cluster_record::Bind;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES};
-use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, VolumeHeader, directory_hash};
+use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, MountNonce, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory, aside};
 use locate::{InodeName, check_indexed, check_pfs_root};
 pub use slots::SLOT_BYTES;
@@ -101,6 +103,8 @@ pub struct Node {
     broken: Cell<Option<NodeFault>>,
     /// A device doesn't answer: nothing is written until it does.
     stalled: Cell<Option<NodeFault>>,
+    /// The mount whose heartbeat is on the volume, if it is this one.
+    holder: Cell<Option<MountNonce>>,
     /// A header whose writing was begun and isn't known to have ended.
     landing: RefCell<Option<Landing>>,
     protocol: Cell<Protocol>,
@@ -124,6 +128,7 @@ impl Node {
             replaceable: Cell::new(false),
             broken: Cell::new(None),
             stalled: Cell::new(None),
+            holder: Cell::new(None),
             landing: RefCell::new(None),
             protocol: Cell::default(),
         })

@@ -35,11 +35,17 @@ pub enum Ingredient {
     Rotation,
     /// Headers are written twice.
     Twin,
+    /// A mount that others could overlook has a heartbeat, and nobody mounts what has one that moves.
+    Heartbeat,
+    /// Before a header is written, it is looked whether another mount has taken over.
+    ReadBack,
+    /// A mount changes nothing when its heartbeat is so old that others may take it for dead.
+    Lease,
 }
 
 impl Ingredient {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Epoch,
         Self::Nonce,
         Self::Base,
@@ -54,6 +60,9 @@ impl Ingredient {
         Self::Stamp,
         Self::Rotation,
         Self::Twin,
+        Self::Heartbeat,
+        Self::ReadBack,
+        Self::Lease,
     ];
 
     /// What it is called.
@@ -73,6 +82,9 @@ impl Ingredient {
             Self::Stamp => "stamp",
             Self::Rotation => "rotation",
             Self::Twin => "twin",
+            Self::Heartbeat => "heartbeat",
+            Self::ReadBack => "read-back",
+            Self::Lease => "lease",
         }
     }
 }

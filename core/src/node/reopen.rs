@@ -37,6 +37,7 @@ impl Node {
         self.replaceable.set(false);
         self.broken.set(None);
         self.stalled.set(None);
+        self.let_go();
         *self.landing.borrow_mut() = None;
         Ok(())
     }

@@ -13,7 +13,9 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 
 use super::NodeFault;
-use crate::io::{Buffer, DeviceError, Operation, Progress, Request, RequestId, TicketWait, Volume, Volumes, Wakers};
+use crate::io::{
+    Buffer, DeviceError, Instant, Operation, Progress, Request, RequestId, TicketWait, Volume, Volumes, Wakers,
+};
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{BlockKind, BlockName, DataOff, MediaOffset};
 use crate::memory::{Heap, NoMemory};
@@ -189,6 +191,7 @@ impl Writer {
             return Ok(());
         }
         let _waiting = Waiting { writer: self, volumes };
+        let mut deadline = None;
         poll_fn(|cx| {
             self.advance(volumes, |volume, id| volume.disk.look(id, cx));
             while self.start_queued(volumes, cx) {
@@ -197,6 +200,7 @@ impl Writer {
             if is_enough(self.queue.borrow().len()) {
                 return Poll::Ready(Ok(()));
             }
+            self.await_permission(volumes, &mut deadline, cx);
             if let Some(fault) = self.late.get() {
                 return Poll::Ready(Err(fault));
             }
@@ -212,8 +216,15 @@ impl Writer {
         let before = queue.len();
         let mut late = None;
         queue.retain_mut(|write| {
-            let Stage::UnderWay(id) = write.stage else { return true };
             let Some(volume) = volumes.iter().nth(write.volume) else { return false };
+            let id = match write.stage {
+                Stage::UnderWay(id) => id,
+                Stage::Queued(_) if volume.disk.is_fenced() => {
+                    self.fail(write.start, write.volume, DeviceError::Fenced);
+                    return false;
+                }
+                Stage::Queued(_) => return true,
+            };
             match look(volume, id) {
                 Progress::UnderWay => return true,
                 Progress::Late => {
@@ -254,6 +265,20 @@ impl Writer {
             }
         }
         has_started
+    }
+
+    /// What waits because it isn't certain who else writes is as late as a request that takes as long.
+    fn await_permission(&self, volumes: &Volumes, deadline: &mut Option<Instant>, cx: &mut Context<'_>) {
+        for write in self.queue.borrow().iter().filter(|write| matches!(write.stage, Stage::Queued(_))) {
+            let Some(Volume { disk, .. }) = volumes.iter().nth(write.volume) else { continue };
+            if disk.permits_changes() {
+                continue;
+            }
+            if disk.expire(*deadline.get_or_insert_with(|| disk.deadline()), cx).is_ready() {
+                self.late.set(Some(fault(write.start, write.volume, DeviceError::Timeout)));
+            }
+            return;
+        }
     }
 
     fn send(&self, volumes: &Volumes, stream: usize) {

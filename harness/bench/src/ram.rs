@@ -39,7 +39,7 @@ impl RamDevice {
     pub fn new(disk: Rc<RamDisk>) -> Self {
         let size_bytes = disk.with(|bytes| bytes.len() as u64);
         let name = DeviceInfo::short_name("memory");
-        let info = DeviceInfo { name, size_bytes, queue_depth: QUEUE_DEPTH, read_only: false };
+        let info = DeviceInfo { name, size_bytes, queue_depth: QUEUE_DEPTH, read_only: false, is_shared: false };
         Self { disk, info, done: RefCell::new((0..QUEUE_DEPTH).map(|_| None).collect()) }
     }
 

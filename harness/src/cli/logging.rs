@@ -19,7 +19,6 @@ use hammer2_core::media::Timestamp;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use syslog::{Facility, Formatter3164, LoggerBackend};
 
-use super::time::Utc;
 use crate::time_source::HostTime;
 
 /// Lines that wait to be written.
@@ -168,7 +167,7 @@ impl Writer {
             Self::File(file) => {
                 let level = level.as_str().to_lowercase();
                 // In one piece: others may append to the same file.
-                let _ = file.write_all(format!("{} {level:5} {text}\n", Utc(*at)).as_bytes());
+                let _ = file.write_all(format!("{} {level:5} {text}\n", *at).as_bytes());
             }
             Self::System(system) => system.write(*level, text),
         }

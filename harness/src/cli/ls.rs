@@ -10,7 +10,6 @@ use super::failure::complain;
 use super::output::{Output, Shown};
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::target::Target;
-use super::time::Utc;
 use super::{Failure, Outcome};
 
 /// List a directory
@@ -126,7 +125,7 @@ impl Ls {
             };
             let arrow = target.map(|target| format!(" -> {}", Shown(&target))).unwrap_or_default();
             let Attributes { links, uid, gid, .. } = file;
-            let (mode, time) = (ModeLetters(file.kind, file.mode), Utc(file.mtime));
+            let (mode, time) = (ModeLetters(file.kind, file.mode), file.mtime);
             output
                 .line(format_args!("{mode} {links:>3} {uid:>5} {gid:>5} {size:>12} {time} {}{arrow}", Shown(path)))?;
         } else {

@@ -36,7 +36,6 @@ mod size;
 mod source_tree;
 mod stat;
 pub mod target;
-mod time;
 mod topology;
 
 use std::process::ExitCode;

@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::output::{Output, Shown, insert_bytes};
-use super::time::Utc;
 
 /// All PFSs up to the first that can't be read.
 pub(super) async fn list_pfss(cluster: &Cluster) -> (Vec<Pfs>, Option<OpError>) {
@@ -60,7 +59,7 @@ pub(super) fn show_pfs(pfs: &Pfs, output: &mut Output) -> Result<(), Failure> {
     output.line(format_args!("    type        {} {}", pfs.kind, subkind_name(pfs.subkind)))?;
     output.line(format_args!("    cluster     {} ({} masters recorded)", pfs.clid, pfs.masters))?;
     output.line(format_args!("    pfs         {}", pfs.fsid))?;
-    output.line(format_args!("    created     {}", Utc(pfs.root.meta.btime())))?;
+    output.line(format_args!("    created     {}", pfs.root.meta.btime()))?;
     output.line(format_args!("    content     {} inodes, {} bytes", stats.inodes, stats.data_bytes))?;
     output.line(format_args!("    modify_tid  {}", pfs.root.modify_tid))?;
     Ok(())

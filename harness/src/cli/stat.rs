@@ -8,7 +8,6 @@ use super::facts::{ModeLetters, json_of, link_target};
 use super::output::{Output, Shown};
 use super::session::{Session, Settings, path_failure};
 use super::target::Target;
-use super::time::Utc;
 use super::{Failure, Outcome};
 
 /// Print all that is known of a file
@@ -51,7 +50,7 @@ impl Stat {
             for (name, time) in
                 [("accessed", file.atime), ("modified", file.mtime), ("changed ", file.ctime), ("created ", file.btime)]
             {
-                output.line(format_args!("{name}  {}", Utc(time)))?;
+                output.line(format_args!("{name}  {}", time))?;
             }
             output.line(format_args!("tid       {}", file.modify_tid))?;
             Ok(Outcome::Good)

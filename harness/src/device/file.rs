@@ -136,6 +136,8 @@ impl FileDevice {
             size_bytes: file.seek(SeekFrom::End(0)).map_err(failed)?,
             queue_depth: QUEUE_DEPTH,
             read_only: !writes,
+            // A file is locked; a device may be another machine's, too.
+            is_shared: file_type.is_block_device(),
         };
         let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
         let size_bytes = Cell::new(info.size_bytes);

@@ -47,7 +47,13 @@ impl SimDevice {
         Self {
             disk: Rc::clone(disk),
             host,
-            info: DeviceInfo { name, size_bytes, queue_depth: QUEUE_DEPTH, read_only: false },
+            info: DeviceInfo {
+                name,
+                size_bytes,
+                queue_depth: QUEUE_DEPTH,
+                read_only: false,
+                is_shared: host.shares_disks(),
+            },
             number: number as u64,
             under_way: RefCell::new((0..QUEUE_DEPTH).map(|_| None).collect()),
         }

@@ -65,6 +65,19 @@ pub(super) fn run<T>(host: &Host, future: impl Future<Output = T>) -> Result<T, 
     }
 }
 
+/// Waits so long.
+pub(super) async fn sleep(host: &Host, nanoseconds: u64) {
+    let until = host.nanoseconds() + nanoseconds;
+    poll_fn(|_| {
+        if host.nanoseconds() >= until {
+            return Poll::Ready(());
+        }
+        host.alarm(until);
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Runs futures beside each other until all are done.
 pub(super) async fn all(mut futures: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
     poll_fn(|cx| {

@@ -25,7 +25,7 @@ pub(super) type Parts = Vec<Option<PfsKind>>;
 
 /// A cluster.
 pub(super) struct Group {
-    number: u8,
+    pub(super) number: u8,
     pub(super) label: &'static [u8],
     /// A soft member, which is mounted by itself and has a history of its own.
     pub(super) is_alone: bool,

@@ -20,6 +20,8 @@ pub(super) struct Host {
     /// Requests until the power goes.
     power_left: Cell<Option<u64>>,
     has_power: Cell<bool>,
+    /// Other hosts can reach the disks, too.
+    shares_disks: Cell<bool>,
 }
 
 thread_local! {
@@ -35,6 +37,7 @@ impl Host {
             trace: Cell::new(0),
             power_left: Cell::new(None),
             has_power: Cell::new(true),
+            shares_disks: Cell::new(false),
         }
     }
 
@@ -42,6 +45,7 @@ impl Host {
     pub(super) fn fresh(seed: u64) -> &'static Self {
         let host = HOST.with(|host| *host);
         host.now.set(0);
+        host.shares_disks.set(false);
         host.trace.set(mix(seed));
         *host.random.borrow_mut() = Random::new(mix(!seed));
         host.power_on();
@@ -57,6 +61,15 @@ impl Host {
         self.power_left.set(None);
         self.has_power.set(true);
         self.alarms.borrow_mut().clear();
+    }
+
+    /// Disks that are opened from here on can be reached by others, or not.
+    pub(super) fn share_disks(&self, shares: bool) {
+        self.shares_disks.set(shares);
+    }
+
+    pub(super) fn shares_disks(&self) -> bool {
+        self.shares_disks.get()
     }
 
     pub(super) fn has_power(&self) -> bool {

@@ -25,6 +25,7 @@ mod plan;
 mod reading;
 mod resuming;
 mod rewound;
+mod rivals;
 mod rounds;
 mod settings;
 mod shrink;

@@ -91,7 +91,10 @@ async fn crowd(host: &'static Host, drive: &Drive, random: &mut Random) -> Resul
     let mut offset = 0;
     while fs.statistics().free_bytes > LEFT_BYTES {
         random.fill(&mut content);
-        fs.write(file, offset, &content).await?;
+        match fs.write(file, offset, &content).await {
+            Err(Error::NoSpace) => break,
+            written => written?,
+        }
         offset += content.len() as u64;
     }
     fs.unmount().await.map(drop)

@@ -65,6 +65,9 @@ impl World {
         if self.chance("spoiled", 2) && is_whole && !self.is_tight() && self.can_be_spoiled() {
             return self.spoiled();
         }
+        if self.chance("rivals", 4) && is_whole && !self.is_tight() && self.all_are_sound() {
+            return self.rivals();
+        }
         if self.chance("minority", 12) && is_whole && self.group().quorum() > 1 {
             return self.minority();
         }
@@ -217,7 +220,7 @@ impl World {
                 wrong: RefCell::new(None),
             };
             let clients = (0..clients).map(|_| Box::pin(session.client()) as Pin<Box<dyn Future<Output = ()>>>);
-            executor::all(clients.collect()).await;
+            fs.attend(executor::all(clients.collect())).await;
             if unmounts && !session.is_over.get() && !session.is_stopped.get() {
                 session.sync().await;
             }

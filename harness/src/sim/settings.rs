@@ -39,7 +39,7 @@ impl Settings {
 }
 
 /// What is done to disks besides, mostly between two mounts.
-pub(super) const BETWEEN: [&str; 16] = [
+pub(super) const BETWEEN: [&str; 17] = [
     "absent",
     "swapped",
     "returned-old",
@@ -56,4 +56,5 @@ pub(super) const BETWEEN: [&str; 16] = [
     "halves",
     "inserted",
     "inserted-copy",
+    "rivals",
 ];

@@ -74,7 +74,8 @@ impl Session<'_> {
         *snapshots.under_way.borrow_mut() = Some(vec![group.model.borrow().clone()]);
         let number = snapshots.begun.get() + 1;
         snapshots.begun.set(number);
-        let label = format!("{}{number}", String::from_utf8_lossy(group.label));
+        // Of all clusters on the disks, one may be called as another is.
+        let label = format!("{}{}-{number}", String::from_utf8_lossy(group.label), group.number);
         let new = NewPfs {
             label: label.as_bytes(),
             kind: PfsKind::Master,

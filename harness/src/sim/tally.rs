@@ -10,13 +10,15 @@ use super::Settings;
 pub type Counts = BTreeMap<String, u64>;
 
 /// What runs come to, if there are enough of them: mounts, nodes and changes, by name.
-const VERDICTS: [&str; 40] = [
+const VERDICTS: [&str; 43] = [
     "acked-tail",
     "bulkfreed",
     "change-finished",
     "change-undone",
     "ejected-dissent",
     "ejected-fault",
+    "fenced",
+    "in-use",
     "member-added",
     "member-promoted",
     "member-removed",
@@ -40,6 +42,7 @@ const VERDICTS: [&str; 40] = [
     "rebuilt",
     "resumed",
     "resynced",
+    "rival-left",
     "rolled-forward",
     "same-member",
     "scrubbed",

@@ -143,6 +143,8 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
         }
         Ok(Self {
             info: DeviceInfo {
+                // Whoever gives a machine a disk gives it to no other, unless that is said.
+                is_shared: false,
                 name: short_name,
                 size_bytes: found.sectors.saturating_mul(SECTOR_BYTES),
                 queue_depth: Self::DEPTH as u16,

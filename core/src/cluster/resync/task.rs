@@ -139,7 +139,10 @@ impl Cluster {
         copying: Copying,
         pause: &mut impl AsyncFnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, ResyncError> {
-        self.member(copying.target).node.recover().await.map_err(ResyncError::target)?;
+        let node = &self.member(copying.target).node;
+        // The others have what it lost.
+        node.accept_older_header();
+        node.recover().await.map_err(ResyncError::target)?;
         let copied = self.copy_boxed(copying, pause).await;
         let Err(ResyncError::Target(Ejection::Fault(NodeFault::Corrupt { .. }))) = copied else { return copied };
         // What is there can't be compared with anything: all of it is copied.

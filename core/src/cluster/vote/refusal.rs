@@ -1,7 +1,7 @@
 //! Why a mount doesn't happen, and what the operator can do about it.
 
 use super::{NodeSet, Role, Version};
-use crate::media::{Corruption, Uuid};
+use crate::media::{Corruption, HostName, Timestamp, Uuid};
 use crate::node::NodeIndex;
 
 /// A mount that can't be: something is missing, and comes back when it does.
@@ -102,6 +102,24 @@ pub enum Refusal {
     TooManyForks {
         /// Those that have them.
         nodes: NodeSet,
+    },
+    /// Another mount writes to it.
+    #[error(
+        "node {node} is in use by another mount, on {host}, which wrote to it at {time} UTC by its clock: unmount it there first"
+    )]
+    InUse {
+        /// The node.
+        node: NodeIndex,
+        /// The other's machine.
+        host: HostName,
+        /// When the other wrote its heartbeat.
+        time: Timestamp,
+    },
+    /// Another mount has changed it between the first look at it and now.
+    #[error("node {node} was changed by another mount while this one began: mount again")]
+    ChangedMeanwhile {
+        /// The node.
+        node: NodeIndex,
     },
     /// One version is looked at, by the operator's wish.
     #[error("mounted read-only as of one version: mount the cluster to change it")]

@@ -41,6 +41,17 @@ pub(crate) enum Progress {
     Done(Result<Buffer, DeviceError>),
 }
 
+/// Whether content may be changed. Reads and flushes always may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permission {
+    /// Nobody else can reach the device, or it isn't known who writes to it.
+    Always,
+    /// Until then nobody else changes it. Whoever wants to change something later waits until it is permitted again.
+    Until(Instant),
+    /// Somebody else writes to it.
+    Never,
+}
+
 /// A device with its requests in flight.
 ///
 /// Any number of futures may wait on one disk; when all tickets are taken, further ones wait for a ticket, inside the
@@ -55,6 +66,7 @@ pub struct Disk {
     ticket_freed: Wakers,
     /// What became of a change that was given up, if it failed.
     late_failure: Cell<Option<DeviceError>>,
+    permission: Cell<Permission>,
     heap: Heap,
 }
 
@@ -74,6 +86,7 @@ impl Disk {
             options,
             ticket_freed: Wakers::default(),
             late_failure: Cell::new(None),
+            permission: Cell::new(Permission::Always),
             heap,
         })
     }
@@ -81,6 +94,17 @@ impl Disk {
     /// What the device is.
     pub fn info(&self) -> &DeviceInfo {
         self.device.info()
+    }
+
+    /// The present, by the disk's clock.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Waits so long, by the disk's clock.
+    pub async fn sleep(&self, delay: Duration) {
+        let until = self.clock.now().after(delay);
+        poll_fn(|cx| self.expire(until, cx)).await;
     }
 
     /// Bytes of the device by now.
@@ -130,6 +154,46 @@ impl Disk {
         reset
     }
 
+    /// Writes whether or not that is permitted: what says who may.
+    pub(crate) async fn write_always(&self, offset: DeviceOffset, buffer: Buffer) -> Result<Buffer, DeviceError> {
+        let deadline = self.deadline();
+        let mut request = Some(Request { operation: Operation::Write(offset), buffer });
+        let waiting = TicketWait(self);
+        let id = poll_fn(|cx| {
+            let permission = self.permission.replace(Permission::Always);
+            let started = self.poll_start(&mut request, deadline, cx);
+            self.permission.set(permission);
+            match started {
+                Poll::Ready(id) => Poll::Ready(Ok(id)),
+                Poll::Pending => self.expire(deadline, cx).map(Err),
+            }
+        })
+        .await?;
+        drop(waiting);
+        InFlight { disk: self, id, done: false }.await_completion().await
+    }
+
+    /// Says whether content may be changed.
+    pub(crate) fn set_permission(&self, permission: Permission) {
+        self.permission.set(permission);
+        // Those who wait for permission wait as for a ticket.
+        self.ticket_freed.wake_all();
+    }
+
+    /// True when somebody else writes to the device.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.permission.get() == Permission::Never
+    }
+
+    /// True when content may be changed now.
+    pub(crate) fn permits_changes(&self) -> bool {
+        match self.permission.get() {
+            Permission::Always => true,
+            Permission::Until(end) => self.clock.now() < end,
+            Permission::Never => false,
+        }
+    }
+
     async fn run(&self, request: Request) -> Result<Buffer, DeviceError> {
         let deadline = self.deadline();
         let mut request = Some(request);
@@ -144,6 +208,9 @@ impl Disk {
         let _waiting = TicketWait(self);
         poll_fn(|cx| match self.poll_start(request, deadline, cx) {
             Poll::Ready(id) => Poll::Ready(Ok(id)),
+            Poll::Pending if self.is_fenced() && request.as_ref().is_some_and(changes) => {
+                Poll::Ready(Err(DeviceError::Fenced))
+            }
             Poll::Pending => self.expire(deadline, cx).map(Err),
         })
         .await
@@ -283,12 +350,13 @@ impl Disk {
         .await
     }
 
-    fn deadline(&self) -> Instant {
+    /// The deadline of a request that starts now.
+    pub(crate) fn deadline(&self) -> Instant {
         self.clock.now().after(self.options.deadline)
     }
 
     /// Ready with `Timeout` once `deadline` has come, else an alarm is set.
-    fn expire(&self, deadline: Instant, cx: &mut Context<'_>) -> Poll<DeviceError> {
+    pub(crate) fn expire(&self, deadline: Instant, cx: &mut Context<'_>) -> Poll<DeviceError> {
         if self.clock.now() >= deadline {
             return Poll::Ready(DeviceError::Timeout);
         }
@@ -297,6 +365,9 @@ impl Disk {
     }
 
     fn try_start(&self, request: &mut Option<Request>, deadline: Instant) -> Option<RequestId> {
+        if request.as_ref().is_some_and(changes) && !self.permits_changes() {
+            return None;
+        }
         let impact = Impact::of(request.as_ref()?.operation);
         let (id, ticket) = self.requests.borrow_mut().enter(deadline, impact)?;
         self.device.submit(ticket, request.take()?);
@@ -355,6 +426,11 @@ impl Disk {
             self.late_failure.set(self.late_failure.get().or(Some(error)));
         }
     }
+}
+
+/// True for what needs permission.
+fn changes(request: &Request) -> bool {
+    matches!(request.operation, Operation::Write(_) | Operation::Discard { .. })
 }
 
 /// Held by who waits for a ticket. The device may have its waker for requests of others, so when it goes, those who wait, too,

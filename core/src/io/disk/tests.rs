@@ -114,7 +114,7 @@ struct Held {
 impl Shuffled {
     fn new(depth: u16) -> Self {
         let name = DeviceInfo::short_name("shuffled");
-        let info = DeviceInfo { name, size_bytes: 1 << 20, queue_depth: depth, read_only: false };
+        let info = DeviceInfo { name, size_bytes: 1 << 20, queue_depth: depth, read_only: false, is_shared: false };
         Self { info, held: RefCell::new((0..depth).map(|_| None).collect()) }
     }
 

@@ -118,6 +118,7 @@ impl NbdDevice {
             size_bytes: facts.size_bytes,
             queue_depth: QUEUE_DEPTH,
             read_only: access == Access::Read,
+            is_shared: true,
         };
         Ok(Self { info, workers: Workers::new(pool, QUEUE_DEPTH, &THREADS), _claim: claim })
     }

@@ -1,20 +1,29 @@
-//! Points in time, written out.
+//! Points in time (spec 3.1).
 
-use std::fmt;
-
-use hammer2_core::media::Timestamp;
+use core::fmt;
 
 const SECONDS_OF_DAY: u64 = 86400;
 const DAYS_OF_400_YEARS: u64 = 146_097;
 /// From March 1st of year 0, where 400-year cycles begin with their leap days last, to the start of 1970.
 const DAYS_TO_1970: u64 = 719_468;
 
-/// A time of a file in UTC: `2026-11-22 14:41:38.000123`.
-pub(super) struct Utc(pub(super) Timestamp);
+/// A point in time: microseconds since the Unix epoch, UTC. Written out, it is `2026-11-22 14:41:38.000123`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp {
+    /// Microseconds since the epoch.
+    pub microseconds: u64,
+}
 
-impl fmt::Display for Utc {
+impl Timestamp {
+    /// Nanoseconds since the epoch.
+    pub const fn nanoseconds(self) -> u128 {
+        self.microseconds as u128 * 1000
+    }
+}
+
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, microseconds) = (self.0.microseconds / 1_000_000, self.0.microseconds % 1_000_000);
+        let (seconds, microseconds) = (self.microseconds / 1_000_000, self.microseconds % 1_000_000);
         let (year, month, day) = date(seconds / SECONDS_OF_DAY);
         let second = seconds % SECONDS_OF_DAY;
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
@@ -38,11 +47,14 @@ fn date(days_since_1970: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::string::ToString;
+
     use super::*;
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        let shown = |seconds: u64| Utc(Timestamp { microseconds: seconds * 1_000_000 + 42 }).to_string();
+        let shown = |seconds: u64| Timestamp { microseconds: seconds * 1_000_000 + 42 }.to_string();
         assert_eq!(shown(0), "1970-01-01 00:00:00.000042");
         assert_eq!(shown(951_782_399), "2000-02-28 23:59:59.000042");
         assert_eq!(shown(951_782_400), "2000-02-29 00:00:00.000042");
@@ -58,6 +70,6 @@ mod tests {
             assert!(follows, "{previous:?} {next:?}");
             previous = next;
         }
-        assert!(Utc(Timestamp { microseconds: u64::MAX }).to_string().starts_with("586524-"));
+        assert!(Timestamp { microseconds: u64::MAX }.to_string().starts_with("586524-"));
     }
 }

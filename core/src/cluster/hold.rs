@@ -1,0 +1,193 @@
+//! One writer at a time (spec/cluster.md 8): a mount that changes something holds its nodes by a heartbeat.
+//!
+//! Only nodes that other machines can reach have one; others are locked by the host. Before anything is written to them, every
+//! heartbeat is looked at, and one that wasn't released is watched for two periods and a half. When it moves, the node has a
+//! writer, and the mount is refused. When it doesn't, its writer is dead or asleep; the mount writes its own heartbeat on all
+//! nodes, and goes on if a quorum has it. Whoever slept finds out before its next header, and writes nothing any more.
+
+use core::time::Duration;
+
+use super::join::join_all;
+use super::vote::{NodeSet, Refusal};
+use super::{Cluster, Ingredient, MemberState, NodeIndex, OpError};
+use crate::io::{Instant, TimeSource};
+use crate::media::heartbeat::HEARTBEAT_PERIOD;
+use crate::media::{Heartbeat, MountNonce};
+use crate::node::{NodeError, NodeFault};
+
+/// The hold of a mount on its nodes.
+#[derive(Clone, Copy)]
+pub(super) struct Hold {
+    nonce: MountNonce,
+    time: &'static dyn TimeSource,
+    counter: u64,
+    next_beat: Instant,
+}
+
+/// Who holds a node, as far as a look at it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its last heartbeat.
+    pub heartbeat: Heartbeat,
+    /// It is this mount.
+    pub is_own: bool,
+}
+
+impl Cluster {
+    /// Takes hold of the nodes that others can reach. To be done before anything is written to them; nobody else changes them
+    /// from then on, or this mount doesn't.
+    pub async fn take_hold(&self, time: &'static dyn TimeSource) -> Result<(), OpError> {
+        if self.hold.get().is_some() || !self.has(Ingredient::Heartbeat) {
+            return Ok(());
+        }
+        let nodes: NodeSet =
+            self.members().filter(|(_, member)| is_used(member.state())).map(|(index, _)| index).collect();
+        let nodes: NodeSet = nodes.iter().filter(|index| self.member(*index).node.is_shared()).collect();
+        let Some(clock) = nodes.first().and_then(|index| self.member(index).node.volumes().root()) else {
+            return Ok(());
+        };
+        self.watch(nodes).await?;
+        let hold = Hold {
+            nonce: MountNonce(time.random()),
+            time,
+            counter: 0,
+            next_beat: clock.disk.now().after(HEARTBEAT_PERIOD),
+        };
+        self.hold.set(Some(hold));
+        self.beat_on(nodes).await?;
+        for index in nodes.iter().filter(|index| self.member(*index).node.is_held()) {
+            match self.member(index).node.is_as_opened().await {
+                Ok(true) => {}
+                Ok(false) => return Err(OpError::Refused(Refusal::ChangedMeanwhile { node: index })),
+                Err(error) => self.failed(index, error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes hold of one more node, if the mount holds the others.
+    pub(super) async fn hold_another(&self, index: NodeIndex) -> Result<(), OpError> {
+        let node = &self.member(index).node;
+        if self.hold.get().is_none() || !node.is_shared() || node.is_held() {
+            return Ok(());
+        }
+        self.watch(NodeSet::only(index)).await?;
+        Ok(self.beat_once(index).await?)
+    }
+
+    /// Waits until it is sure that none of these nodes has a writer.
+    async fn watch(&self, nodes: NodeSet) -> Result<(), OpError> {
+        let held = self.heartbeats(nodes).await?;
+        let Some(watch) = held.iter().map(|(_, heartbeat)| heartbeat.watch()).max() else { return Ok(()) };
+        let Some(root) = held.first().and_then(|(index, _)| self.member(*index).node.volumes().root()) else {
+            return Ok(());
+        };
+        log::info!("{}: was not released by its last mount; watching it", root.disk.info().name);
+        root.disk.sleep(watch).await;
+        let moved = self.heartbeats(nodes).await?;
+        match moved.iter().find(|now| !held.contains(now)) {
+            Some((node, Heartbeat { host, time, .. })) => {
+                Err(OpError::Refused(Refusal::InUse { node: *node, host: *host, time: *time }))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The heartbeats of other mounts that weren't released.
+    async fn heartbeats(
+        &self,
+        nodes: NodeSet,
+    ) -> Result<heapless::Vec<(NodeIndex, Heartbeat), { super::MAX_NODES }>, OpError> {
+        let own = self.hold.get().map(|hold| hold.nonce);
+        let look = |index| (index, self.member(index).node.heartbeat());
+        let mut held = heapless::Vec::new();
+        for (index, found) in join_all(self.heap, nodes.iter().map(look)).await? {
+            match found {
+                Ok(Some(found)) if !found.is_released && Some(found.nonce) != own => drop(held.push((index, found))),
+                Ok(_) => {}
+                Err(error) => self.failed(index, error)?,
+            }
+        }
+        Ok(held)
+    }
+
+    /// Says that the mount still is there, if it is time to. Whoever serves a mount does this again and again.
+    pub async fn beat(&self) -> Result<(), OpError> {
+        let Some(hold) = self.hold.get() else { return Ok(()) };
+        let nodes: NodeSet =
+            self.members().filter(|(_, member)| member.node.is_held()).map(|(index, _)| index).collect();
+        let Some(root) = nodes.first().and_then(|index| self.member(index).node.volumes().root()) else {
+            return Ok(());
+        };
+        if root.disk.now() < hold.next_beat {
+            return Ok(());
+        }
+        let next_beat = root.disk.now().after(HEARTBEAT_PERIOD);
+        self.hold.set(Some(Hold { counter: hold.counter + 1, next_beat, ..hold }));
+        self.beat_on(nodes).await
+    }
+
+    /// The same in the middle of something long; that finds out by itself if it can't go on.
+    pub(super) async fn beat_on_the_way(&self) {
+        if let Err(error) = self.beat().await {
+            log::debug!("no heartbeat: {error}");
+        }
+    }
+
+    async fn beat_on(&self, nodes: NodeSet) -> Result<(), OpError> {
+        let beat = |index| (index, self.beat_once(index));
+        for (index, done) in join_all(self.heap, nodes.iter().map(beat)).await? {
+            if let Err(error) = done {
+                self.failed(index, error)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn beat_once(&self, index: NodeIndex) -> Result<(), NodeError> {
+        let Some(Hold { nonce, time, counter, .. }) = self.hold.get() else { return Ok(()) };
+        let (time, host) = (time.now(), time.host_name());
+        self.member(index)
+            .node
+            .beat(&Heartbeat { nonce, counter, time, host, period: HEARTBEAT_PERIOD, is_released: false })
+            .await
+    }
+
+    /// Lets the nodes go: the next mount needn't wait. Nothing may be written to them from here on.
+    pub async fn release(&self) {
+        let Some(Hold { nonce, time, counter, .. }) = self.hold.take() else { return };
+        let (time, host) = (time.now(), time.host_name());
+        let heartbeat = Heartbeat { nonce, counter, time, host, period: HEARTBEAT_PERIOD, is_released: true };
+        for (index, member) in self.members().filter(|(_, member)| member.node.is_held()) {
+            if let Err(error) = member.node.beat(&heartbeat).await {
+                log::warn!("{}: wasn't released: {}", self.called(index), super::Ejection::of(error));
+            }
+        }
+    }
+
+    /// Who holds a node, if anybody does.
+    pub async fn holder(&self, index: NodeIndex) -> Option<Holder> {
+        let node = &self.member(index).node;
+        let heartbeat = node.heartbeat().await.ok().flatten().filter(|heartbeat| !heartbeat.is_released)?;
+        Some(Holder { heartbeat, is_own: self.hold.get().is_some_and(|hold| hold.nonce == heartbeat.nonce) })
+    }
+
+    /// Waits until the next heartbeat is due.
+    pub async fn until_next_beat(&self) {
+        if let Some(root) = self.focus().volumes().root() {
+            root.disk.sleep(HEARTBEAT_PERIOD.min(Duration::from_secs(1))).await;
+        }
+    }
+
+    /// What another mount has done to this one, if one has taken over.
+    pub(super) fn fence(&self) -> Option<NodeFault> {
+        self.members().find_map(|(_, member)| match member.state() {
+            MemberState::Ejected(super::Ejection::Fault(fault @ NodeFault::Fenced { .. })) => Some(fault),
+            _ => None,
+        })
+    }
+}
+
+fn is_used(state: MemberState) -> bool {
+    matches!(state, MemberState::InSync | MemberState::Behind(_))
+}

@@ -1,0 +1,175 @@
+//! Who writes to a node's volumes: the heartbeat of a mount, and what is looked at before every header
+//! (spec/cluster.md 8, "One writer").
+//!
+//! A device that others can reach has no lock. Whoever mounts it for writing has its heartbeat there, and before each write of a
+//! header looks whether it still is its own, and whether the newest header still is the one it wrote. If not, another mount has
+//! taken over: the node is *fenced*, and writes nothing any more. What remains is the time between the look and the write, one
+//! request: these devices have no compare-and-write.
+
+use core::time::Duration;
+
+use super::{Ingredient, Node, NodeError, NodeFault};
+use crate::io::{Buffer, DeviceError, DeviceOffset, Disk, Permission, SECTOR_BYTES, Volume};
+use crate::media::geometry::{header_copies, header_offset};
+use crate::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
+use crate::media::{Heartbeat, HostName, MirrorTid, VolumeHeader};
+use crate::memory::{Heap, NoMemory};
+
+/// How old a look may be before a heartbeat is written over what it saw, when others may write.
+const FRESH: Duration = Duration::from_millis(250);
+
+/// The heartbeat on a root volume; none if there never was one.
+pub async fn read_heartbeat(heap: Heap, disk: &Disk) -> Result<Result<Option<Heartbeat>, DeviceError>, NoMemory> {
+    if disk.info().size_bytes < HEARTBEAT_OFFSET + HEARTBEAT_BYTES as u64 {
+        return Ok(Ok(None));
+    }
+    let buffer = Buffer::new(heap, HEARTBEAT_BYTES)?;
+    let read = disk.read(DeviceOffset(HEARTBEAT_OFFSET), buffer).await;
+    Ok(read.map(|buffer| Heartbeat::read(buffer.bytes())))
+}
+
+impl Node {
+    /// True when others may reach the volume that says who writes.
+    pub fn is_shared(&self) -> bool {
+        self.volumes().root().is_some_and(|root| root.disk.info().is_shared)
+    }
+
+    /// The heartbeat on the node's root volume, whoever's it is.
+    pub async fn heartbeat(&self) -> Result<Option<Heartbeat>, NodeError> {
+        let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(None) };
+        read_heartbeat(self.heap, disk).await?.map_err(|error| self.device_failed(0, error))
+    }
+
+    /// Writes a heartbeat, durably, unless another mount's is there. From here on the node is held by its mount, until a
+    /// heartbeat says that it is released, and its volumes may be changed for the time that others watch an old heartbeat at
+    /// least, and no longer.
+    pub async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), NodeError> {
+        let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(()) };
+        let mut buffer = Buffer::new(self.heap, HEARTBEAT_BYTES)?;
+        let mut sector = [0; HEARTBEAT_BYTES];
+        heartbeat.write(&mut sector);
+        buffer.bytes_mut().copy_from_slice(&sector);
+        let mut looked = disk.now();
+        self.check_heartbeat().await?;
+        let has_lapsed = !disk.permits_changes();
+        if has_lapsed {
+            // Others may write by now, so what is written over must have been looked at just now.
+            let deadline = disk.deadline();
+            while disk.now() >= looked.after(FRESH) {
+                looked = disk.now();
+                if looked >= deadline {
+                    return Err(self.device_failed(0, DeviceError::Timeout));
+                }
+                self.check_heartbeat().await?;
+            }
+        }
+        // Others may see it from here on.
+        let since = disk.now();
+        let written = match has_lapsed {
+            true => disk.write_always(DeviceOffset(HEARTBEAT_OFFSET), buffer).await,
+            false => disk.write(DeviceOffset(HEARTBEAT_OFFSET), buffer).await,
+        };
+        written.map_err(|error| self.device_failed(0, error))?;
+        disk.flush().await.map_err(|error| self.device_failed(0, error))?;
+        if heartbeat.is_released {
+            self.let_go();
+            return Ok(());
+        }
+        self.holder.set(Some(heartbeat.nonce));
+        if has_lapsed && !self.has_newest_header().await? {
+            return Err(self.fenced(HostName::UNKNOWN));
+        }
+        if self.protocol.get().has(Ingredient::Lease) {
+            self.permit(Permission::Until(since.after(heartbeat.lease())));
+        }
+        Ok(())
+    }
+
+    fn permit(&self, permission: Permission) {
+        self.volumes().iter().for_each(|volume| volume.disk.set_permission(permission));
+    }
+
+    /// True while the mount holds the node.
+    pub fn is_held(&self) -> bool {
+        self.holder.get().is_some()
+    }
+
+    /// Forgets that the mount holds the node: it doesn't any more, or the node begins anew.
+    pub(super) fn let_go(&self) {
+        self.holder.set(None);
+        self.permit(Permission::Always);
+    }
+
+    /// Checks that the node still is this mount's; it is fenced otherwise.
+    pub async fn check_heartbeat(&self) -> Result<(), NodeError> {
+        let Some(own) = self.holder.get().filter(|_| self.protocol.get().has(Ingredient::Heartbeat)) else {
+            return Ok(());
+        };
+        match self.heartbeat().await? {
+            Some(found) if found.nonce == own => Ok(()),
+            found => Err(self.fenced(found.map_or(HostName::UNKNOWN, |found| found.host))),
+        }
+    }
+
+    /// Checks that nobody else has written a header: right before one is written over what `next` was.
+    pub(super) async fn check_headers(&self, next: usize, tid: MirrorTid) -> Result<(), NodeError> {
+        if !self.is_held() || !self.protocol.get().has(Ingredient::ReadBack) {
+            return Ok(());
+        }
+        self.check_heartbeat().await?;
+        let (newest, copy) = {
+            let committed = self.committed.borrow();
+            (committed.header.get().mirror_tid(), committed.copy)
+        };
+        let is_own = match self.header_tid(copy).await? {
+            // The only copy: what is to be written may have landed there before.
+            Some(found) => found == newest || copy == next && found == tid,
+            // A header that is torn by now isn't one that another has written.
+            None => true,
+        };
+        let is_older = copy == next || self.header_tid(next).await?.is_none_or(|found| found <= tid);
+        if is_own && is_older { Ok(()) } else { Err(self.fenced(HostName::UNKNOWN)) }
+    }
+
+    /// True when no header was written since the node was opened.
+    pub async fn is_as_opened(&self) -> Result<bool, NodeError> {
+        let (newest, copy, is_missing) = {
+            let committed = self.committed.borrow();
+            (committed.header.get().mirror_tid(), committed.copy, committed.is_missing())
+        };
+        let is_same = is_missing || self.header_tid(copy).await? == Some(newest);
+        Ok(is_same && self.has_newest_header().await?)
+    }
+
+    /// True when no header is newer than the one in force and the one that is on its way.
+    async fn has_newest_header(&self) -> Result<bool, NodeError> {
+        let newest = self.landing_tid().unwrap_or_else(|| self.committed.borrow().header.get().mirror_tid());
+        for copy in 0..header_copies(self.volumes().root().map_or(0, Volume::bytes)) {
+            // What was torn when the node was opened may have a number, too.
+            if !self.committed.borrow().is_torn(copy)
+                && self.header_tid(copy).await?.is_some_and(|found| found > newest)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The number of the header in a copy; none if there is no header.
+    async fn header_tid(&self, copy: usize) -> Result<Option<MirrorTid>, NodeError> {
+        let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(None) };
+        let buffer = Buffer::new(self.heap, SECTOR_BYTES as usize)?;
+        let read = disk.read(DeviceOffset(header_offset(copy)), buffer).await;
+        let buffer = read.map_err(|error| self.device_failed(0, error))?;
+        Ok(VolumeHeader::tid_of_first_sector(buffer.bytes()))
+    }
+
+    /// Another mount has taken the node over: nothing is written any more.
+    fn fenced(&self, by: HostName) -> NodeError {
+        let fault = NodeFault::Fenced { by };
+        self.broken.set(Some(fault));
+        self.holder.set(None);
+        self.permit(Permission::Never);
+        NodeError::Fault(fault)
+    }
+}

@@ -1,0 +1,188 @@
+//! Two hosts that can reach the same disks, each of which mounts them, works, and now and then sleeps in the middle of
+//! anything: never may a change be acknowledged that the other, which went on, doesn't have. One that was on the disks before
+//! the other took over may be acknowledged afterwards.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hammer2_core::cluster::{NodeFault, OpError, PfsSelector, Protocol, vote::Refusal};
+use hammer2_core::fs::{Error, FileSystem, MountError, NewFile};
+use hammer2_core::media::{FileKind, Inum};
+use hammer2_core::random::Random;
+
+use super::executor;
+use super::host::Host;
+use super::nodes::{self, Drive, HEAP, mount_options};
+use super::plan::Plan;
+use super::world::World;
+
+const SECOND: u64 = 1_000_000_000;
+/// Mounts that each of them tries.
+const TURNS: u64 = 4;
+/// Files that one makes in a mount, at most.
+const MOST_FILES: u64 = 12;
+
+/// What both do.
+struct Contest<'w> {
+    world: &'w World,
+    drives: Vec<Drive>,
+    /// Names of files that were acknowledged, by either.
+    acked: RefCell<Vec<String>>,
+    files: Cell<u64>,
+    wrong: RefCell<Option<String>>,
+}
+
+impl World {
+    /// Tries it on copies of the disks.
+    pub(super) fn rivals(&self) -> Result<(), String> {
+        self.tally.borrow_mut().fault("rivals");
+        *self.plan.borrow_mut() = Plan::quiet(0);
+        let drives = (0..self.disks.len())
+            .filter(|number| self.is_known(*number))
+            .map(|number| Drive::new(self.disks[number].drive.disk.medium.borrow().image(), number));
+        let contest = Contest {
+            world: self,
+            drives: drives.collect(),
+            acked: RefCell::default(),
+            files: Cell::new(0),
+            wrong: RefCell::default(),
+        };
+        self.host.share_disks(true);
+        let both = (0..2).map(|_| -> Pin<Box<dyn Future<Output = ()> + '_>> {
+            let random = self.random.borrow_mut().fork();
+            let sleeper = Sleeper {
+                host: self.host,
+                random: RefCell::new(self.random.borrow_mut().fork()),
+                until: Cell::new(0),
+                work: Box::pin(contest.contend(random)),
+            };
+            Box::pin(sleeper)
+        });
+        let both = both.collect();
+        let done = self.run(async {
+            executor::all(both).await;
+            match contest.mount().await {
+                Ok(fs) if contest.wrong.borrow().is_none() => {
+                    let acked = contest.acked.borrow().clone();
+                    contest.look_for(&fs, &acked).await
+                }
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("I33: nobody uses the disks, and they can't be mounted: {error}")),
+            }
+        });
+        self.host.share_disks(false);
+        done?;
+        contest.wrong.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Contest<'_> {
+    fn host(&self) -> &'static Host {
+        self.world.host
+    }
+
+    async fn contend(&self, mut random: Random) {
+        for _ in 0..TURNS {
+            executor::sleep(self.host(), random.below(8 * SECOND)).await;
+            if self.wrong.borrow().is_some() {
+                return;
+            }
+            match self.mount().await {
+                Ok(fs) => {
+                    if let Err(what) = fs.attend(self.use_mount(&fs, &mut random)).await {
+                        *self.wrong.borrow_mut() = Some(what);
+                        return;
+                    }
+                    if random.percent(60) {
+                        self.world.tally.borrow_mut().verdict("rival-left");
+                        let _ = fs.unmount().await;
+                    }
+                }
+                Err(MountError::Op(OpError::Refused(Refusal::InUse { .. }))) => {
+                    self.world.tally.borrow_mut().verdict("in-use");
+                }
+                // Disks that the other has just written to, for example.
+                Err(error) => log::info!("a rival can't mount: {error}"),
+            }
+        }
+    }
+
+    async fn mount(&self) -> Result<FileSystem, MountError> {
+        let cluster = nodes::open(self.host(), &self.drives, &mut |_, _| ()).await?;
+        cluster.set_protocol(self.world.settings.without.map_or(Protocol::default(), Protocol::without));
+        let selector = PfsSelector::Label(self.world.group().label);
+        let fs = FileSystem::mount_pfs(HEAP, cluster, selector, mount_options(self.drives.len())).await?;
+        fs.make_writable(self.host()).await
+    }
+
+    /// Makes files, each with a sync; an error only if something is wrong.
+    async fn use_mount(&self, fs: &FileSystem, random: &mut Random) -> Result<(), String> {
+        for _ in 0..1 + random.below(MOST_FILES) {
+            executor::sleep(self.host(), random.below(2 * SECOND)).await;
+            self.files.set(self.files.get() + 1);
+            let name = format!("rival{}", self.files.get());
+            let before = self.acked.borrow().clone();
+            log::info!("making {name}");
+            let made = async {
+                fs.create(Inum::PFS_ROOT, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await?;
+                fs.sync().await
+            };
+            match made.await {
+                Ok(()) => {
+                    log::info!("{name} was acknowledged");
+                    self.acked.borrow_mut().push(name);
+                    // Whoever can change something has all that was acknowledged before, by anybody. One who slept since
+                    // its change was on the disks needn't have what the other made meanwhile.
+                    self.look_for(fs, &before).await?;
+                }
+                Err(error) => {
+                    if let Error::Io(NodeFault::Fenced { .. }) = error {
+                        self.world.tally.borrow_mut().verdict("fenced");
+                    }
+                    log::info!("a rival: {error}");
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for files that were acknowledged.
+    async fn look_for(&self, fs: &FileSystem, acked: &[String]) -> Result<(), String> {
+        for name in acked {
+            match fs.resolve(name.as_bytes()).await {
+                Ok(_) => {}
+                Err(Error::NotFound) => return Err(format!("I5: {name} was acknowledged, and is lost to a rival")),
+                // The other may have taken over meanwhile, and write at this moment.
+                Err(error) => log::info!("{name}: {error}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One who falls asleep now and then, wherever it happens to be.
+struct Sleeper<'w> {
+    host: &'static Host,
+    random: RefCell<Random>,
+    until: Cell<u64>,
+    work: Pin<Box<dyn Future<Output = ()> + 'w>>,
+}
+
+impl Future for Sleeper<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.host.nanoseconds();
+        if self.until.get() <= now && self.random.borrow_mut().below(400) == 0 {
+            self.until.set(now + self.random.borrow_mut().below(30 * SECOND));
+        }
+        if self.until.get() > now {
+            self.host.alarm(self.until.get());
+            return Poll::Pending;
+        }
+        self.work.as_mut().poll(cx)
+    }
+}
