@@ -39,12 +39,15 @@ impl World {
     pub(super) fn rivals(&self) -> Result<(), String> {
         self.tally.borrow_mut().fault("rivals");
         *self.plan.borrow_mut() = Plan::quiet(0);
-        let drives = (0..self.disks.len())
-            .filter(|number| self.is_known(*number))
-            .map(|number| Drive::new(self.disks[number].drive.disk.medium.borrow().image(), number));
+        // Others may have a cluster that is called as this one is.
+        let drives: Vec<Drive> = (0..self.disks.len())
+            .filter(|number| self.group().part(*number).is_some())
+            .map(|number| Drive::new(self.disks[number].drive.disk.medium.borrow().image(), number))
+            .collect();
+        log::info!("rivals: {drives:?}");
         let contest = Contest {
             world: self,
-            drives: drives.collect(),
+            drives,
             acked: RefCell::default(),
             files: Cell::new(0),
             wrong: RefCell::default(),

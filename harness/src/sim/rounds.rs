@@ -65,7 +65,8 @@ impl World {
         if self.chance("spoiled", 2) && is_whole && !self.is_tight() && self.can_be_spoiled() {
             return self.spoiled();
         }
-        if self.chance("rivals", 4) && is_whole && !self.is_tight() && self.all_are_sound() {
+        let is_there = !self.group().masters().is_empty();
+        if self.chance("rivals", 4) && is_whole && is_there && !self.is_tight() && self.all_are_sound() {
             return self.rivals();
         }
         if self.chance("minority", 12) && is_whole && self.group().quorum() > 1 {
