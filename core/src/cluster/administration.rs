@@ -94,6 +94,14 @@ impl Cluster {
         Ok(if removed { PfsOutcome::Done } else { PfsOutcome::Absent })
     }
 
+    /// Mends the headers of a node that is opened by itself. If its newest one is lost, what was written since the one in force
+    /// is given up.
+    pub async fn mend_headers(&self) -> Result<(), OpError> {
+        let node = self.focus();
+        node.accept_older_header();
+        Ok(node.mend_headers().await?)
+    }
+
     /// One pass of bulkfree on every node, one after the other. Nothing else may be done meanwhile.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, OpError> {
         self.bulkfree_with(BulkfreeOptions::default()).await

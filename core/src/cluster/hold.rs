@@ -5,8 +5,6 @@
 //! writer, and the mount is refused. When it doesn't, its writer is dead or asleep; the mount writes its own heartbeat on all
 //! nodes, and goes on if a quorum has it. Whoever slept finds out before its next header, and writes nothing any more.
 
-use core::time::Duration;
-
 use super::join::join_all;
 use super::vote::{NodeSet, Refusal};
 use super::{Cluster, Ingredient, MemberState, NodeIndex, OpError};
@@ -170,13 +168,6 @@ impl Cluster {
         let node = &self.member(index).node;
         let heartbeat = node.heartbeat().await.ok().flatten().filter(|heartbeat| !heartbeat.is_released)?;
         Some(Holder { heartbeat, is_own: self.hold.get().is_some_and(|hold| hold.nonce == heartbeat.nonce) })
-    }
-
-    /// Waits until the next heartbeat is due.
-    pub async fn until_next_beat(&self) {
-        if let Some(root) = self.focus().volumes().root() {
-            root.disk.sleep(HEARTBEAT_PERIOD.min(Duration::from_secs(1))).await;
-        }
     }
 
     /// What another mount has done to this one, if one has taken over.

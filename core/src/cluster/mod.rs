@@ -14,6 +14,7 @@ mod enter;
 mod error;
 mod hold;
 mod join;
+mod keeper;
 mod member;
 mod members;
 mod membership;

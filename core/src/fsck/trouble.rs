@@ -29,6 +29,9 @@ pub enum Trouble {
     /// A copy that was being written when power went; its twin is whole.
     #[error("torn, but its second copy is whole: the next mount for writing mends it")]
     HeaderTorn,
+    /// A damaged copy that was newer than all that is whole.
+    #[error("damaged, and newer than every whole one: `hammer2 fsck --repair` goes on without it")]
+    NewestHeaderLost,
     /// A valid header beyond the end of the volume.
     #[error("a header beyond the end of the volume, left over from something else")]
     StrayHeader,

@@ -12,6 +12,7 @@ mod buffer;
 mod clock;
 mod device;
 mod disk;
+mod heartbeat;
 mod memory_disk;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -29,6 +30,7 @@ pub use device::{
 };
 pub use disk::{Disk, DiskOptions};
 pub(crate) use disk::{Permission, Progress, RequestId, TicketWait};
+pub use heartbeat::read_heartbeat;
 pub use memory_disk::{MemoryDevice, MemoryDisk};
 pub use time_source::TimeSource;
 pub use volumes::{Volume, Volumes};

@@ -125,6 +125,9 @@ macro_rules! fields {
     };
 }
 
+/// A damaged header that claims to be newer by more than so many flushes is garbage.
+const MOST_FLUSHES_LOST: u64 = 1 << 32;
+
 impl VolumeHeader {
     fields! {
         /// Start of the boot area.
@@ -242,6 +245,13 @@ impl VolumeHeader {
         let super_root = of_kinds(&self.sroot_blockset, [BlockKind::Inode, BlockKind::Indirect]);
         let freemap = of_kinds(&self.freemap_blockset, [BlockKind::FreemapNode, BlockKind::FreemapLeaf]);
         first.max(super_root).max(freemap)
+    }
+
+    /// The flush that is lost, of which damaged headers have this [trace](Self::newest_trace), if it is newer than that of the
+    /// newest header that is whole.
+    pub fn lost_flush(trace: Option<MirrorTid>, newest: MirrorTid) -> Option<MirrorTid> {
+        let newer = newest.0.saturating_add(1)..=newest.0.saturating_add(MOST_FLUSHES_LOST);
+        trace.filter(|trace| newer.contains(&trace.0))
     }
 
     /// The number of the header whose first sector this is; none for anything else.

@@ -5,6 +5,7 @@ use crate::io::{DeviceError, DeviceInfo, DeviceOffset};
 use crate::media::geometry::{
     INNER_VOLUME_ALIGN_BYTES, MAX_NAME_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES,
 };
+use crate::media::{HostName, Timestamp};
 use crate::memory::NoMemory;
 
 /// The name a device is reported under.
@@ -115,6 +116,18 @@ pub enum NewfsError {
         offset: DeviceOffset,
         /// How.
         error: DeviceError,
+    },
+    /// A mount writes to the device.
+    #[error(
+        "{device} is in use by a mount on {host}, which wrote to it at {time} UTC by its clock: unmount it there first"
+    )]
+    InUse {
+        /// The device.
+        device: DeviceName,
+        /// The machine of the mount.
+        host: HostName,
+        /// When the mount wrote its heartbeat.
+        time: Timestamp,
     },
     /// No memory for buffers.
     #[error(transparent)]

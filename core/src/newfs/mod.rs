@@ -6,6 +6,7 @@
 
 mod content;
 mod error;
+mod in_use;
 mod layout;
 mod options;
 mod wipe;
@@ -49,7 +50,8 @@ pub struct NewfsReport {
     pub header_copies: usize,
 }
 
-/// Makes a filesystem on `disks`, which become its volumes in this order. What was on them is lost.
+/// Makes a filesystem on `disks`, which become its volumes in this order. What was on them is lost. Disks that others can reach
+/// are watched first, if they were written to by a mount that didn't end: one that still writes is an error.
 ///
 /// `random` fills its argument with random bytes, for UUIDs.
 pub async fn newfs(
@@ -64,6 +66,7 @@ pub async fn newfs(
     if let Some(disk) = disks.iter().find(|disk| disk.info().read_only) {
         return Err(NewfsError::ReadOnly(disk.info().name.clone()));
     }
+    in_use::refuse(disks, heap).await?;
     let fsid = content::random_uuid(random);
     let content = Content { layout: &layout, labels: &labels, fsid, now };
     let (inodes, super_root) = content.inodes(heap, random)?;

@@ -107,9 +107,6 @@ pub(super) struct Landing {
     is_only: bool,
 }
 
-/// A damaged header that claims to be newer by more than so many flushes is garbage.
-const MOST_FLUSHES_LOST: u64 = 1 << 32;
-
 /// Places a header may be at.
 const PLACES: usize = HEADER_COPIES + HEADER_TWINS;
 
@@ -206,8 +203,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
     torn.retain(|place| place.is_on(best.header.get().volu_size()));
     best.torn = torn;
     let newest = best.header.get().mirror_tid();
-    let is_newer = |trace: &MirrorTid| (newest.0 + 1..=newest.0.saturating_add(MOST_FLUSHES_LOST)).contains(&trace.0);
-    best.lost = newest_trace.filter(|trace| best.copy_is_missing && is_newer(trace));
+    best.lost = VolumeHeader::lost_flush(newest_trace, newest).filter(|_| best.copy_is_missing);
     Ok(best)
 }
 
@@ -236,7 +232,7 @@ impl Node {
     /// Writes the header in force to where a torn one was found, and to its own copy if that is missing; a volume without such
     /// places isn't written. What a torn header led to is overwritten by what is done from now on. Were it left, a second tear
     /// might bring only sectors that both headers have in common, and make the first one whole with them.
-    pub(super) async fn mend_headers(&self) -> Result<(), NodeError> {
+    pub async fn mend_headers(&self) -> Result<(), NodeError> {
         let (torn, copy) = {
             let committed = self.committed.borrow();
             (committed.torn.clone(), committed.copy_is_missing.then_some(Place::Copy(committed.copy)))

@@ -9,24 +9,13 @@
 use core::time::Duration;
 
 use super::{Ingredient, Node, NodeError, NodeFault};
-use crate::io::{Buffer, DeviceError, DeviceOffset, Disk, Permission, SECTOR_BYTES, Volume};
+use crate::io::{Buffer, DeviceError, DeviceOffset, Permission, SECTOR_BYTES, Volume, read_heartbeat};
 use crate::media::geometry::{header_copies, header_offset};
 use crate::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
 use crate::media::{Heartbeat, HostName, MirrorTid, VolumeHeader};
-use crate::memory::{Heap, NoMemory};
 
 /// How old a look may be before a heartbeat is written over what it saw, when others may write.
 const FRESH: Duration = Duration::from_millis(250);
-
-/// The heartbeat on a root volume; none if there never was one.
-pub async fn read_heartbeat(heap: Heap, disk: &Disk) -> Result<Result<Option<Heartbeat>, DeviceError>, NoMemory> {
-    if disk.info().size_bytes < HEARTBEAT_OFFSET + HEARTBEAT_BYTES as u64 {
-        return Ok(Ok(None));
-    }
-    let buffer = Buffer::new(heap, HEARTBEAT_BYTES)?;
-    let read = disk.read(DeviceOffset(HEARTBEAT_OFFSET), buffer).await;
-    Ok(read.map(|buffer| Heartbeat::read(buffer.bytes())))
-}
 
 impl Node {
     /// True when others may reach the volume that says who writes.

@@ -39,7 +39,6 @@ pub use grow::Growth;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
 use header::{Committed, Landing};
-pub use heartbeat::read_heartbeat;
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
 pub use protocol::{Ingredient, Protocol};

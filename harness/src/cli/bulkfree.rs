@@ -1,7 +1,7 @@
 //! `hammer2 bulkfree`: giving back what nobody refers to.
 
 use clap::Args;
-use hammer2_core::cluster::BulkfreeOptions;
+use hammer2_core::cluster::{BulkfreeOptions, Cluster};
 use hammer2_core::media::geometry::CHUNK_BYTES;
 use serde_json::json;
 
@@ -34,15 +34,7 @@ impl Bulkfree {
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
-            let options = BulkfreeOptions { discard: !self.no_discard };
-            let (mut freed, mut repaired, mut discarded) = (0, 0, 0);
-            for _ in 0..PASSES {
-                let failed = |error| Failure::failed(format_args!("{error}; nothing was freed by this pass"));
-                let counts = cluster.bulkfree_with(options).await.map_err(failed)?;
-                freed += counts.freed * CHUNK_BYTES;
-                repaired += counts.repaired * CHUNK_BYTES;
-                discarded += counts.discarded * CHUNK_BYTES;
-            }
+            let (freed, repaired, discarded) = session.administer(&cluster, self.free(&cluster)).await?;
             let free = cluster.header().allocator_free();
             if self.json {
                 output.line(json!({
@@ -59,5 +51,19 @@ impl Bulkfree {
             }
             Ok(Outcome::Good)
         })
+    }
+
+    /// The bytes that were freed, marked as used again, and discarded.
+    async fn free(&self, cluster: &Cluster) -> Result<(u64, u64, u64), Failure> {
+        let options = BulkfreeOptions { discard: !self.no_discard };
+        let (mut freed, mut repaired, mut discarded) = (0, 0, 0);
+        for _ in 0..PASSES {
+            let failed = |error| Failure::failed(format_args!("{error}; nothing was freed by this pass"));
+            let counts = cluster.bulkfree_with(options).await.map_err(failed)?;
+            freed += counts.freed * CHUNK_BYTES;
+            repaired += counts.repaired * CHUNK_BYTES;
+            discarded += counts.discarded * CHUNK_BYTES;
+        }
+        Ok((freed, repaired, discarded))
     }
 }

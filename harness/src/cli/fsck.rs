@@ -15,7 +15,7 @@ use crate::device::Access;
 /// Check a filesystem: headers, check codes, structure, names, links, file data and freemap
 ///
 /// Prints a line for each problem and remark, with what it costs, and last a summary. Problems are damage; remarks are not.
-/// Nothing is written.
+/// Nothing is written without --repair.
 #[derive(Args)]
 #[command(after_help = "Exit status:
   0  no problem (there may be remarks)
@@ -28,6 +28,9 @@ pub(super) struct Fsck {
     /// Take what other implementations are known to leave behind for problems
     #[arg(long)]
     strict: bool,
+    /// Mend the headers before: if the newest is lost, what was written since the one before it is given up
+    #[arg(long)]
+    repair: bool,
     /// NODE
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -44,6 +47,9 @@ impl Fsck {
                 "fsck checks one node at a time: name one; `cluster scrub` compares several",
             ));
         };
+        if self.repair {
+            session.run(self.mend(&session))?;
+        }
         let disks = session.open_disks(images, Access::Read)?;
         let options = FsckOptions { cache_bytes: session.node_options().cache_bytes, strict: self.strict };
         session.run(async {
@@ -60,6 +66,11 @@ impl Fsck {
             self.conclude(&summary, output)?;
             Ok(if summary.is_clean() { Outcome::Good } else { Outcome::Bad })
         })
+    }
+
+    async fn mend(&self, session: &Session) -> Result<(), Failure> {
+        let cluster = session.open_cluster(&self.target, Access::Write).await?;
+        session.administer(&cluster, async { cluster.mend_headers().await.map_err(Failure::failed) }).await
     }
 
     fn conclude(&self, summary: &Summary, output: &mut Output) -> Result<(), Failure> {

@@ -31,7 +31,8 @@ impl Growfs {
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_growing_cluster(whole(&self.target)?, self.size).await?;
-            let Growth { old_bytes, new_bytes } = cluster.grow(self.size).await.map_err(Failure::failed)?;
+            let Growth { old_bytes, new_bytes } =
+                session.administer(&cluster, async { cluster.grow(self.size).await.map_err(Failure::failed) }).await?;
             let free = cluster.header().allocator_free();
             if self.json {
                 output.line(json!({ "old_bytes": old_bytes, "new_bytes": new_bytes, "free_bytes": free }))?;

@@ -124,12 +124,18 @@ impl PfsCreate {
             return Err(Failure::unusable("-t and -u are about a PFS of one node: name one"));
         }
         session.run(async {
-            let made = if is_cluster {
-                session.open_whole_cluster(target).await?.create(&new, HostTime.random()).await
-            } else {
-                session.open_cluster(target, Access::Write).await?.create_pfs(&new).await
+            let cluster = match is_cluster {
+                true => session.open_whole_cluster(target).await?,
+                false => session.open_cluster(target, Access::Write).await?,
             };
-            match made.map_err(Failure::failed)? {
+            let create = async {
+                let made = match is_cluster {
+                    true => cluster.create(&new, HostTime.random()).await,
+                    false => cluster.create_pfs(&new).await,
+                };
+                made.map_err(Failure::failed)
+            };
+            match session.administer(&cluster, create).await? {
                 PfsOutcome::Done => Ok(Outcome::Good),
                 _ => Err(taken(new.label)),
             }
@@ -143,7 +149,8 @@ impl PfsDelete {
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
-            match cluster.delete_pfs(label).await.map_err(Failure::failed)? {
+            let delete = async { cluster.delete_pfs(label).await.map_err(Failure::failed) };
+            match session.administer(&cluster, delete).await? {
                 PfsOutcome::Done => Ok(Outcome::Good),
                 _ => Err(Failure::unusable(format_args!("{}: no such PFS", Shown(label)))),
             }

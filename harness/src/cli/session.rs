@@ -35,6 +35,9 @@ pub(super) struct Settings {
     /// Seconds a device may take to answer
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
     deadline: u16,
+    /// Nobody but this machine can reach the volumes: block devices and exports are taken without looking for another writer
+    #[arg(long, global = true)]
+    local: bool,
     /// Look at what this node holds (the first is 0), whatever the others say; nothing can be changed
     #[arg(long, global = true, value_name = "NODE")]
     as_of: Option<u8>,
@@ -108,11 +111,13 @@ impl Session {
                 Some(address) => {
                     let address = address?;
                     let in_use = |error: &ExportError| matches!(error, ExportError::InUse { .. });
-                    boxed_device(self.heap, self.patiently(in_use, || NbdDevice::open(address.clone(), access))?)
+                    let export = self.patiently(in_use, || NbdDevice::open(address.clone(), access))?;
+                    boxed_device(self.heap, if self.settings.local { export.reached_by_nobody_else() } else { export })
                 }
                 None => {
                     let file = self.patiently(FileError::may_pass, || FileDevice::open(image, access))?;
-                    boxed_device(self.heap, file.growing_to(grow_to))
+                    let file = file.growing_to(grow_to);
+                    boxed_device(self.heap, if self.settings.local { file.reached_by_nobody_else() } else { file })
                 }
             };
             let device = device.map_err(Failure::failed)?;
@@ -206,6 +211,18 @@ impl Session {
         Ok(cluster)
     }
 
+    /// Does something to the volumes of a cluster below its PFSs, as the only one who writes to them.
+    pub(super) async fn administer<T>(
+        &self,
+        cluster: &Cluster,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        cluster.take_hold(&HostTime).await.map_err(Failure::failed)?;
+        let done = cluster.attend(work).await;
+        cluster.release().await;
+        done
+    }
+
     /// How [`open_node`](Self::open_node) opens nodes.
     pub(super) fn node_options(&self) -> NodeOptions {
         NodeOptions { cache_bytes: self.options().memory_bytes / 2, ..NodeOptions::default() }
@@ -273,7 +290,8 @@ impl Session {
     ) -> Result<Outcome, Failure> {
         self.run(async {
             let fs = self.mount_for(target, Access::Write).await?;
-            self.end_change(target, &fs, change(&fs).await).await
+            let changed = fs.attend(change(&fs)).await;
+            self.end_change(target, fs, changed).await
         })
     }
 
@@ -288,19 +306,24 @@ impl Session {
         self.run(async {
             let mounted = self.mount_as(target, Access::Write, choice).await?;
             let (fs, images) = mounted.map_err(|error| mount_failure(target, error))?;
-            self.end_change(target, &fs, change(&fs, &images).await).await
+            let changed = fs.attend(change(&fs, &images)).await;
+            self.end_change(target, fs, changed).await
         })
     }
 
     async fn end_change(
         &self,
         target: &Target,
-        fs: &FileSystem,
+        fs: FileSystem,
         changed: Result<Outcome, Failure>,
     ) -> Result<Outcome, Failure> {
-        let synced = fs.sync().await;
-        report_nodes(fs);
-        let Err(error) = synced else { return changed };
+        let synced = fs.attend(fs.sync()).await;
+        report_nodes(&fs);
+        let Err(error) = synced else {
+            // Durable it is. Who couldn't be told that the mount is over will watch it for a while.
+            drop(fs.unmount().await);
+            return changed;
+        };
         if let Err(failure) = changed {
             complain(&failure);
         }

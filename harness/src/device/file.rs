@@ -153,6 +153,13 @@ impl FileDevice {
         self
     }
 
+    /// The same device, of which somebody knows that no other machine can reach it.
+    #[must_use]
+    pub fn reached_by_nobody_else(mut self) -> Self {
+        self.info.is_shared = false;
+        self
+    }
+
     /// The same device, but workers do everything, as if nothing were in the host's memory.
     #[must_use]
     pub fn always_by_workers(mut self) -> Self {

@@ -29,6 +29,7 @@ mod rivals;
 mod rounds;
 mod settings;
 mod shrink;
+mod silent;
 mod snapshots;
 mod spoiled;
 mod tally;

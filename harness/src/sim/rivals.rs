@@ -1,6 +1,6 @@
 //! Two hosts that can reach the same disks, each of which mounts them, works, and now and then sleeps in the middle of
 //! anything: never may a change be acknowledged that the other, which went on, doesn't have. One that was on the disks before
-//! the other took over may be acknowledged afterwards.
+//! the other took over may be acknowledged afterwards. And a third, who knows nothing of heartbeats.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -16,6 +16,7 @@ use super::executor;
 use super::host::Host;
 use super::nodes::{self, Drive, HEAP, mount_options};
 use super::plan::Plan;
+use super::silent::Silent;
 use super::world::World;
 
 const SECOND: u64 = 1_000_000_000;
@@ -32,6 +33,8 @@ struct Contest<'w> {
     acked: RefCell<Vec<String>>,
     files: Cell<u64>,
     wrong: RefCell<Option<String>>,
+    /// Somebody without a heartbeat may write, too; once.
+    may_be_silent: Cell<bool>,
 }
 
 impl World {
@@ -51,6 +54,7 @@ impl World {
             acked: RefCell::default(),
             files: Cell::new(0),
             wrong: RefCell::default(),
+            may_be_silent: Cell::new(self.group().spare() > 0),
         };
         self.host.share_disks(true);
         let both = (0..2).map(|_| -> Pin<Box<dyn Future<Output = ()> + '_>> {
@@ -127,12 +131,21 @@ impl Contest<'_> {
             self.files.set(self.files.get() + 1);
             let name = format!("rival{}", self.files.get());
             let before = self.acked.borrow().clone();
+            let silent = (random.percent(10) && self.may_be_silent.take()).then(|| {
+                log::info!("somebody without a heartbeat writes");
+                self.world.tally.borrow_mut().verdict("silent-writer");
+                Silent::write(&self.drives[random.index(self.drives.len())])
+            });
             log::info!("making {name}");
             let made = async {
                 fs.create(Inum::PFS_ROOT, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await?;
                 fs.sync().await
             };
-            match made.await {
+            let made = made.await;
+            if silent.is_some_and(|silent| silent.is_overwritten()) {
+                return Err("a header was written over that of somebody without a heartbeat".to_owned());
+            }
+            match made {
                 Ok(()) => {
                     log::info!("{name} was acknowledged");
                     self.acked.borrow_mut().push(name);
@@ -157,7 +170,7 @@ impl Contest<'_> {
         for name in acked {
             match fs.resolve(name.as_bytes()).await {
                 Ok(_) => {}
-                Err(Error::NotFound) => return Err(format!("I5: {name} was acknowledged, and is lost to a rival")),
+                Err(Error::NotFound) => return Err(format!("I1: {name} was acknowledged, and is lost to a rival")),
                 // The other may have taken over meanwhile, and write at this moment.
                 Err(error) => log::info!("{name}: {error}"),
             }

@@ -10,7 +10,7 @@ use super::Settings;
 pub type Counts = BTreeMap<String, u64>;
 
 /// What runs come to, if there are enough of them: mounts, nodes and changes, by name.
-const VERDICTS: [&str; 43] = [
+const VERDICTS: [&str; 44] = [
     "acked-tail",
     "bulkfreed",
     "change-finished",
@@ -47,6 +47,7 @@ const VERDICTS: [&str; 43] = [
     "same-member",
     "scrubbed",
     "served",
+    "silent-writer",
     "slave-ahead",
     "snapshot-read",
     "snapshot-taken",

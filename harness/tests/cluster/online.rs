@@ -125,8 +125,7 @@ fn with_a_node_behind() -> Members {
 
 #[test]
 fn changes_go_on_while_a_node_is_brought_in_step() {
-    // A minute for all of them, built without optimization.
-    for seed in 0..if cfg!(debug_assertions) { 2 } else { 8 } {
+    for seed in 0..8 {
         let members = with_a_node_behind();
         let resync = async |fs: &_| resync_among_changes(fs, &[NodeIndex(1)], 1, seed).await;
         let meanwhile = members.change_on(&[0, 1, 2], resync).unwrap().unwrap();

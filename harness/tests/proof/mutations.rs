@@ -12,7 +12,7 @@ use crate::damage::Damage;
 use crate::subject::Subject;
 
 /// About 50 seconds' work; half of them with the check codes renewed.
-const MUTATIONS: u64 = if cfg!(debug_assertions) { 200 } else { 20_000 };
+const MUTATIONS: u64 = 20_000;
 /// What mounting and reading everything may take. It takes a few milliseconds; the rest is for a busy machine.
 const MOST_TIME: Duration = Duration::from_secs(10);
 /// Device reads of one mount and walk: a sound image needs a tenth.

@@ -1,34 +1,16 @@
 //! Volumes on exports of an NBD server.
 
-use std::fs::{self, File};
-use std::net::TcpListener;
+use std::fs;
 use std::path::PathBuf;
-use std::thread;
 
-use nbd::server::{Export, handshake, transmission};
-
+use super::export_server;
 use super::folder::Folder;
 
 const IMAGE_BYTES: u64 = 64 << 20;
 
-/// Serves an image as an export of its own, for as long as the test lives; how it is named.
+/// Serves an image; how its export is named.
 fn serve(image: PathBuf) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for socket in listener.incoming() {
-            let (mut socket, file) = (socket.unwrap(), File::options().read(true).write(true).open(&image).unwrap());
-            let size = file.metadata().unwrap().len();
-            thread::spawn(move || {
-                let exports = |_: &str| Ok(Export::<()> { size, ..Export::default() });
-                if handshake(&mut socket, exports).is_ok() {
-                    // Ends with the connection.
-                    let _ = transmission(socket, file);
-                }
-            });
-        }
-    });
-    format!("nbd://127.0.0.1:{port}/a%20disk")
+    format!("nbd://127.0.0.1:{}/a%20disk", export_server::serve(image))
 }
 
 #[test]

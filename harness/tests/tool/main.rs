@@ -3,7 +3,9 @@
 mod answers;
 mod bulkfree;
 mod content;
+mod export_server;
 mod exports;
 mod folder;
 mod growfs;
+mod lost_header;
 mod writing;

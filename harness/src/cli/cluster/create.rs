@@ -41,7 +41,8 @@ impl Create {
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_whole_cluster(&target).await?;
-            match cluster.create_as(&new, &kinds, HostTime.random()).await.map_err(Failure::failed)? {
+            let create = async { cluster.create_as(&new, &kinds, HostTime.random()).await.map_err(Failure::failed) };
+            match session.administer(&cluster, create).await? {
                 PfsOutcome::Done => Ok(Outcome::Good),
                 _ => Err(taken(new.label)),
             }

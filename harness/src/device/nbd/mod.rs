@@ -122,6 +122,13 @@ impl NbdDevice {
         };
         Ok(Self { info, workers: Workers::new(pool, QUEUE_DEPTH, &THREADS), _claim: claim })
     }
+
+    /// The same device, of which somebody knows that no other machine can reach it.
+    #[must_use]
+    pub fn reached_by_nobody_else(mut self) -> Self {
+        self.info.is_shared = false;
+        self
+    }
 }
 
 impl BlockDevice for NbdDevice {

@@ -1,0 +1,16 @@
+//! Reading the heartbeat of whoever writes to a device (spec/cluster.md 8, "One writer").
+
+use super::{Buffer, DeviceError, DeviceOffset, Disk};
+use crate::media::Heartbeat;
+use crate::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
+use crate::memory::{Heap, NoMemory};
+
+/// The heartbeat on a root volume; none if there never was one.
+pub async fn read_heartbeat(heap: Heap, disk: &Disk) -> Result<Result<Option<Heartbeat>, DeviceError>, NoMemory> {
+    if disk.info().size_bytes < HEARTBEAT_OFFSET + HEARTBEAT_BYTES as u64 {
+        return Ok(Ok(None));
+    }
+    let buffer = Buffer::new(heap, HEARTBEAT_BYTES)?;
+    let read = disk.read(DeviceOffset(HEARTBEAT_OFFSET), buffer).await;
+    Ok(read.map(|buffer| Heartbeat::read(buffer.bytes())))
+}

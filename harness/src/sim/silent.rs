@@ -1,0 +1,64 @@
+//! A writer without a heartbeat: another implementation, which knows nothing of ours. What it wrote last must stay.
+
+use hammer2_core::media::geometry::{HEADER_TWINS, header_copies, header_offset, twin_offset};
+use hammer2_core::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
+use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
+use hammer2_core::media::{Heartbeat, MirrorTid, MountNonce, VolumeHeader};
+use zerocopy::{FromBytes as _, IntoBytes as _};
+
+use super::medium::Medium;
+use super::nodes::Drive;
+
+/// Headers that it wrote before the one that is left.
+const FLUSHES: u64 = 100;
+
+/// What is on a disk after it has written.
+pub(super) struct Silent {
+    drive: Drive,
+    headers: Vec<Vec<u8>>,
+    /// The mount that had the disk then.
+    holder: Option<MountNonce>,
+}
+
+impl Silent {
+    /// Writes a header of its own to a disk, beside whoever has it mounted.
+    pub(super) fn write(drive: &Drive) -> Self {
+        let mut medium = drive.disk.medium.borrow_mut();
+        medium.settle();
+        let valid = places(&medium).filter_map(|offset| {
+            let header = VolumeHeader::read_from_bytes(&read(&medium, offset, VOLUME_HEADER_BYTES)).ok()?;
+            header.check_identity().is_ok().then_some((header.mirror_tid(), offset, header))
+        });
+        let (newest, offset, mut header) = valid.max_by_key(|(tid, ..)| *tid).expect("a filesystem");
+        header.set_tids(MirrorTid(newest.0 + FLUSHES));
+        header.seal();
+        let last = (0..header_copies(medium.size_bytes())).find(|copy| header_offset(*copy) == offset);
+        medium.write(header_offset(header.next_copy(last.unwrap_or(0))), header.as_bytes(), 0);
+        medium.settle();
+        let headers = places(&medium).map(|offset| read(&medium, offset, VOLUME_HEADER_BYTES)).collect();
+        Self { drive: drive.clone(), headers, holder: holder(&medium) }
+    }
+
+    /// True when the mount that had the disk has written a header since.
+    pub(super) fn is_overwritten(&self) -> bool {
+        let medium = self.drive.disk.medium.borrow();
+        let is_same = |(offset, before): (u64, &Vec<u8>)| read(&medium, offset, VOLUME_HEADER_BYTES) == *before;
+        holder(&medium) == self.holder && !places(&medium).zip(&self.headers).all(is_same)
+    }
+}
+
+/// Where headers and their twins are.
+fn places(medium: &Medium) -> impl Iterator<Item = u64> + use<> {
+    let copies = header_copies(medium.size_bytes());
+    (0..copies).map(header_offset).chain((0..HEADER_TWINS).map(twin_offset))
+}
+
+fn holder(medium: &Medium) -> Option<MountNonce> {
+    Heartbeat::read(&read(medium, HEARTBEAT_OFFSET, HEARTBEAT_BYTES)).map(|heartbeat| heartbeat.nonce)
+}
+
+fn read(medium: &Medium, offset: u64, bytes: usize) -> Vec<u8> {
+    let mut read = vec![0; bytes];
+    medium.read(offset, &mut read);
+    read
+}
