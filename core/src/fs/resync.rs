@@ -25,6 +25,12 @@ impl FileSystem {
         self.cluster.status()
     }
 
+    /// Asks the nodes' devices whether they are still there: [`member_statuses`](Self::member_statuses) then tells of the present.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let _reading = self.gate.read().await;
+        Ok(self.cluster.probe().await?)
+    }
+
     /// How its nodes are.
     pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
         self.cluster.member_statuses()

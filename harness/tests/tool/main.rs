@@ -6,4 +6,5 @@ mod content;
 mod exports;
 mod folder;
 mod growfs;
+mod naming;
 mod writing;
