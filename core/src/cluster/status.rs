@@ -97,8 +97,8 @@ impl Cluster {
         })
     }
 
-    /// Asks the devices of those in step whether they are still there, all at the same time. Who doesn't answer in time leaves, as
-    /// after any other read.
+    /// Asks the devices of those in step whether they are still there, all at the same time. Who doesn't answer in time
+    /// leaves, as after any other read.
     pub async fn probe(&self) -> Result<(), OpError> {
         let probe = |index| (index, self.member(index).node.probe());
         for (index, answer) in join_all(self.heap, self.in_sync().iter().map(probe)).await? {

@@ -25,7 +25,8 @@ impl FileSystem {
         self.cluster.status()
     }
 
-    /// Asks the nodes' devices whether they are still there: [`member_statuses`](Self::member_statuses) then tells of the present.
+    /// Asks the nodes' devices whether they are still there: what [`member_statuses`](Self::member_statuses) then tells is
+    /// true now.
     pub async fn probe(&self) -> Result<(), Error> {
         let _reading = self.gate.read().await;
         Ok(self.cluster.probe().await?)

@@ -117,8 +117,8 @@ impl Images {
 }
 
 impl Site<'_> {
-    /// The fsid of a member that the user names. One that can't be opened, or says nothing of itself, is the one that is missing, if
-    /// only one is.
+    /// The fsid of a member that the user names. One that can't be opened, or says nothing of itself, is the one that is
+    /// missing, if only one is.
     pub(super) fn member(&self, name: &Name) -> Result<Uuid, Refused> {
         let missing: Vec<Uuid> = self.fs.missing_members().iter().map(|member| member.fsid).collect();
         let by_fsid = self.fs.member_statuses().map(|member| member.fsid).chain(missing.iter().copied());

@@ -208,8 +208,8 @@ impl Snapshot {
     }
 }
 
-/// Asks the mount on a directory for a snapshot of what it serves: the process itself if it listens to us, as that has a deadline.
-/// Otherwise the kernel asks it, which lets the owner of the directory ask, too, and waits for as long as it takes.
+/// Asks the mount on a directory for a snapshot of what it serves: the process itself if it listens to us, as that has a
+/// deadline. Otherwise the kernel asks it, which lets the owner of the directory ask, too, and waits for as long as it takes.
 fn snapshot_of_mounted(directory: &Path, label: &[u8]) -> Result<Outcome, Failure> {
     if let Some(asked) = mounted::snapshot(directory, label) {
         return asked.map(|()| Outcome::Good);

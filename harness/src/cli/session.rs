@@ -34,7 +34,7 @@ pub(super) struct Settings {
     #[arg(long, global = true, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..))]
     memory: u16,
     /// Seconds a device may take to answer
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = DiskOptions::DEADLINE.as_secs() as u16, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = DEADLINE, value_parser = clap::value_parser!(u16).range(1..))]
     deadline: u16,
     /// Look at what this node holds (the first is 0), whatever the others say; nothing can be changed
     #[arg(long, global = true, value_name = "NODE")]
@@ -47,6 +47,9 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// How often it looks meanwhile.
 const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// How long a device may take where nobody says otherwise.
+const DEADLINE: u16 = DiskOptions::DEADLINE.as_secs() as u16;
 
 /// Memory that isn't the filesystem's: what the tool itself needs to do its work.
 pub(super) const TOOL_HEAP: Heap = &Global;

@@ -7,8 +7,8 @@
 //! 2. The label begins at the first `@` after which neither `/` nor another `@` comes before the argument's end or the
 //!    `:/` of a path. An empty label means none: `a@b.img@` is a file with an `@`, and `IMG@:/PATH` says where the images
 //!    end.
-//! 3. Without such an `@`, the path begins at the first `:/` after which no files are named that can be volumes. A directory can't,
-//!    nor can a file that holds something else: most paths in a filesystem exist on the host, too.
+//! 3. Without such an `@`, the path begins at the first `:/` after which no files are named that can be volumes. A directory
+//!    can't, nor can a file that holds something else: most paths in a filesystem exist on the host, too.
 //! 4. Before that, `:` separates images and `+` nodes, except in names of existing files.
 //!
 //! An export, at the beginning or behind `+` or `:`, is one name whatever is in it; its own `@`, `+` and `:` are written %40, %2B
