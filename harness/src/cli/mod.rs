@@ -101,8 +101,8 @@ A filesystem is named NODE[+NODE...][@LABEL][:/PATH], a node being IMG[:IMG2...]
 An image is a file, a block device, or an export of an NBD server, nbd://HOST[:PORT]/EXPORT. \
 Several nodes are the members of a cluster, in any order; missing ones may be left out as long as a quorum is there. \
 Without a label, the PFS is DATA, else the only one that is neither LOCAL nor a snapshot. Where file names hold ':' or '@': \
-an argument that is the name of an existing file is that file, and IMG@:/PATH says where the images end. A directory is no image, nor is a file \
-that holds something else than HAMMER2.
+an argument that is the name of an existing file is that file, and IMG@:/PATH says where the images end. A directory is no \
+image, nor is a file that holds something else than HAMMER2.
 
 Commands that change a filesystem have all its images for themselves, and end with everything on the devices. Those that read \
 share images with other readers, but no block devices: these are used by one process at a time, and by none while the kernel \

@@ -34,7 +34,8 @@ pub(super) struct Settings {
     #[arg(long, global = true, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..))]
     memory: u16,
     /// Seconds a device may take to answer
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = DEADLINE, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = DEADLINE,
+        value_parser = clap::value_parser!(u16).range(1..))]
     deadline: u16,
     /// Look at what this node holds (the first is 0), whatever the others say; nothing can be changed
     #[arg(long, global = true, value_name = "NODE")]
