@@ -12,6 +12,7 @@ mod mount_table;
 mod pfs_label;
 mod random;
 pub mod replay;
+mod room;
 mod runtime_dir;
 pub mod sim;
 pub mod time_source;

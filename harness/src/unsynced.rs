@@ -25,6 +25,11 @@ pub(crate) fn exists(path: &Path) -> bool {
     facts(path).is_ok()
 }
 
+/// What kind of file a path names, if there is one.
+pub(crate) fn kind(path: &Path) -> Option<FileType> {
+    facts(path).map(|facts| FileType::from_raw_mode(facts.stx_mode.into())).ok()
+}
+
 /// True for a directory.
 pub(crate) fn is_directory(path: &Path) -> bool {
     match facts(path) {

@@ -82,6 +82,10 @@ impl Cluster {
 
     /// Removes a PFS that isn't mounted, with all that is in it. Its space comes back with bulkfree.
     pub async fn delete_pfs(&self, label: &[u8]) -> Result<PfsOutcome, OpError> {
+        // Of nodes that have nothing to do with each other, each would lose another one.
+        if self.find_pfs(PfsSelector::Label(label)).await?.is_none() {
+            return Ok(PfsOutcome::Absent);
+        }
         self.prepare().await?;
         let mut removed = false;
         for index in self.in_sync().iter() {

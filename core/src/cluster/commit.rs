@@ -8,7 +8,7 @@
 use super::join::join_all;
 use super::member;
 use super::vote::succession::{Opening, next_commit, open_epoch};
-use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, NodeSet, Nonce, Target};
+use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, Mount, NodeSet, Nonce, Refusal, Target};
 use super::{Cluster, Ejection, Ingredient, NodeIndex, OpError};
 use crate::io::TimeSource;
 use crate::media::ModifyTid;
@@ -71,6 +71,9 @@ impl Cluster {
 
     /// Makes the cluster fit for modifications. `time` gives the random number that no other mount has.
     pub async fn begin(&self, time: &'static dyn TimeSource) -> Result<(), OpError> {
+        if let Some(Mount::AsOf(_)) = self.choice.get() {
+            return Err(self.refused.get().unwrap_or(OpError::Refused(Refusal::AsOf)));
+        }
         self.take_hold(time).await?;
         self.found_of_snapshot().await?;
         if let Some(refusal) = self.refused.get() {

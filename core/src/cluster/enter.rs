@@ -46,11 +46,17 @@ impl Cluster {
     /// Opens the root of a PFS on every node that has it, and decides who takes part.
     pub async fn enter(&self, pfs: &Pfs) -> Result<(Slot, InodeRecord), OpError> {
         let Some((slot, root)) = self.open_pfs(&pfs.label).await? else { return Err(self.no_quorum()) };
+        if let Some(Mount::AsOf(Some(node)) | Mount::Forced(node) | Mount::Soft(node)) = self.choice.get()
+            && usize::from(node.0) >= self.members.len()
+        {
+            return Err(OpError::Refused(Refusal::NoSuchNode { node }));
+        }
         if self.is_plain(pfs) {
             return Ok((slot, root));
         }
         let found = self.look_at_all(pfs.clid, slot, None).await?;
         self.decide(&seen(&found))?;
+        self.note_snapshot().await;
         let Some(index) = self.in_sync().first() else { return Err(self.no_quorum()) };
         self.focus.set(index);
         Ok((slot, self.member(index).node.record(slot).await?))
@@ -168,6 +174,7 @@ impl Cluster {
     async fn look_at(&self, index: NodeIndex, clid: Uuid, slot: Slot) -> Result<Found, OpError> {
         let member = self.member(index);
         let looked = self.look_inside(index, clid, slot).await;
+        member.unreadable.set(looked.as_ref().err().map(|error| super::Ejection::of(*error)));
         let found = match looked {
             Ok(Some(found)) => found,
             Ok(None) => Found::nothing(index),
@@ -242,6 +249,10 @@ impl Cluster {
                 return Ok(());
             }
         };
+        if let Mount::AsOf(Some(_)) = mount {
+            // Another version than the one that was asked for must not be taken for it.
+            return Err(refusal);
+        }
         self.refused.set(Some(refusal));
         match assemble(seen, &Ask::of(Mount::AsOf(None))) {
             Assembly::ReadOnlyAsOf { nodes, .. } => {
@@ -316,7 +327,8 @@ impl Cluster {
         }
         self.target.set(Target::AsOf);
         let record = nodes.first().and_then(|index| seen.get(usize::from(index.0))?.record.ok().flatten());
-        let voters = record.map_or(nodes.len(), ClusterRecord::voter_count);
+        let recorded = seen.iter().map(|seen| usize::from(seen.masters)).max().unwrap_or(0);
+        let voters = record.map_or(nodes.len().max(recorded), ClusterRecord::voter_count);
         self.electorate.set(Electorate::of(nodes, voters));
         *self.record.borrow_mut() = record.cloned();
     }

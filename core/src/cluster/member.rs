@@ -77,6 +77,8 @@ pub(super) struct Member {
     pub(super) node: Node,
     pub(super) role: Cell<Role>,
     state: Cell<MemberState>,
+    /// Why its PFS couldn't be read when it was looked at last.
+    pub(super) unreadable: Cell<Option<Ejection>>,
     /// How often it has left those in sync.
     departures: Cell<u32>,
     /// File blocks that it couldn't read and that were written to it anew.
@@ -91,6 +93,7 @@ impl Member {
             node,
             role: Cell::new(Role::Master),
             state: Cell::new(MemberState::InSync),
+            unreadable: Cell::new(None),
             departures: Cell::new(0),
             repaired_blocks: Cell::new(0),
             fsid: Cell::new(Uuid([0; 16])),

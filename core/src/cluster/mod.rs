@@ -96,6 +96,8 @@ pub struct Cluster {
     opening: Cell<Opening>,
     /// Those the cluster's version is to be copied to before anything is changed.
     onto: Cell<NodeSet>,
+    /// What was entered is a snapshot that becomes a cluster when it is first changed.
+    is_founding: Cell<bool>,
     /// Why nothing may be changed, whatever is there to be read.
     refused: Cell<Option<OpError>>,
     /// The last transaction id given.
@@ -127,6 +129,7 @@ impl Cluster {
             next_epoch: Cell::new(None),
             opening: Cell::new(Opening::Quorum),
             onto: Cell::new(NodeSet::EMPTY),
+            is_founding: Cell::new(false),
             refused: Cell::new(None),
             last_tid: Cell::new(ModifyTid(0)),
             target: Cell::new(Target::Quorum),

@@ -34,18 +34,18 @@ impl Cluster {
             return Err(OpenError::TooManyNodes);
         }
         let members = Members::new();
-        let mut first_error = OpenError::NoVolumes;
+        let mut first_error = None;
         for (position, disks) in nodes.into_iter().enumerate() {
             match node::open(heap, disks, slots::with_spare(&share)).await {
                 Ok(node) => drop(members.push(heap, Member::new(node))?),
                 Err(error) => {
                     refused(position, &error);
-                    first_error = if position == 0 { error } else { first_error };
+                    first_error.get_or_insert(error);
                 }
             }
         }
         if members.len() == 0 {
-            return Err(first_error);
+            return Err(first_error.unwrap_or(OpenError::NoVolumes));
         }
         Ok(Self::of(heap, members, share)?)
     }

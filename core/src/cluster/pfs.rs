@@ -1,6 +1,7 @@
 //! The PFSs of a cluster: listing, and choosing the one to mount (spec 3.7).
 
-use super::{Cluster, Command, InodeRecord, OpError, Reply};
+use super::vote::Refusal;
+use super::{Cluster, Command, InodeRecord, NodeIndex, OpError, Reply};
 use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{KeyRange, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid};
 use crate::node::{Node, NodeError};
@@ -12,8 +13,16 @@ pub enum PfsSelector<'a> {
     Label(&'a [u8]),
     /// The one of this cluster.
     Cluster(Uuid),
-    /// DATA, else the only one that isn't LOCAL.
+    /// DATA, else the only one that is neither LOCAL nor a snapshot, else the only snapshot.
     Default,
+}
+
+/// What a node has that may be meant.
+enum Candidates {
+    None,
+    One(Pfs),
+    /// There is no telling which.
+    Several,
 }
 
 /// A PFS as its root tells of it.
@@ -66,20 +75,38 @@ impl Cluster {
         Ok(next_pfs(self.focus(), range).await?)
     }
 
-    /// The PFS that is meant; none if there is none, or no single one to choose by default.
+    /// The PFS that is meant; none if there is none, or no single one to choose by default. Refused if that isn't the same one
+    /// for all nodes: then they belong to several filesystems, and the order in which they were given must not decide.
     pub async fn find_pfs(&self, selector: PfsSelector<'_>) -> Result<Option<Pfs>, OpError> {
-        let mut found = Ok(None);
+        let mut found: Option<(NodeIndex, Pfs)> = None;
+        let (mut failed, mut is_unclear) = (None, false);
         for index in self.in_sync().iter() {
-            match find_pfs(&self.member(index).node, selector).await {
-                Ok(None) => {}
-                Ok(Some(pfs)) => {
-                    self.focus.set(index);
-                    return Ok(Some(pfs));
+            match (candidates(&self.member(index).node, selector).await, &found) {
+                (Ok(Candidates::One(pfs)), Some((first, other))) if pfs.clid != other.clid => {
+                    let of = |index: NodeIndex, pfs: &Pfs| (index, pfs.clid);
+                    let (first, second) = (of(*first, other), of(index, &pfs));
+                    return Err(OpError::Refused(Refusal::Unrelated { first, second }));
                 }
-                Err(error) => found = Err(error.into()),
+                (Ok(Candidates::One(pfs)), None) => found = Some((index, pfs)),
+                (Ok(Candidates::Several), _) => is_unclear = true,
+                (Ok(_), _) => {}
+                (Err(error), _) => failed = Some(error),
             }
         }
-        found
+        match (found, failed) {
+            _ if is_unclear => Ok(None),
+            (Some((index, pfs)), _) => {
+                self.focus.set(index);
+                Ok(Some(pfs))
+            }
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// What a node has by itself of what is meant.
+    pub async fn pfs_of(&self, index: NodeIndex, selector: PfsSelector<'_>) -> Result<Option<Pfs>, OpError> {
+        Ok(find_pfs(&self.member(index).node, selector).await?)
     }
 
     /// Checks that a PFS can be mounted as a local filesystem.
@@ -98,22 +125,40 @@ pub(super) async fn next_pfs(node: &Node, range: KeyRange) -> Result<Option<(Pfs
 
 /// The PFS of a node that is meant; none if there is none, or no single one to choose by default.
 pub(super) async fn find_pfs(node: &Node, selector: PfsSelector<'_>) -> Result<Option<Pfs>, NodeError> {
-    let mut others = 0;
-    let mut only = None;
+    Ok(match candidates(node, selector).await? {
+        Candidates::One(pfs) => Some(pfs),
+        Candidates::None | Candidates::Several => None,
+    })
+}
+
+async fn candidates(node: &Node, selector: PfsSelector<'_>) -> Result<Candidates, NodeError> {
+    let (mut own, mut snapshots) = (Candidates::None, Candidates::None);
     let mut rest = Some(KeyRange::ALL);
     while let Some(range) = rest {
         let Some((pfs, after)) = next_pfs(node, range).await? else { break };
         rest = after;
         match selector {
-            PfsSelector::Label(label) if pfs.label == label => return Ok(Some(pfs)),
-            PfsSelector::Cluster(clid) if pfs.clid == clid => return Ok(Some(pfs)),
-            PfsSelector::Default if pfs.label == b"DATA" => return Ok(Some(pfs)),
-            PfsSelector::Default if pfs.label != b"LOCAL" => {
-                others += 1;
-                only = Some(pfs);
-            }
-            _ => {}
+            PfsSelector::Label(label) if pfs.label == label => return Ok(Candidates::One(pfs)),
+            PfsSelector::Cluster(clid) if pfs.clid == clid => return Ok(Candidates::One(pfs)),
+            PfsSelector::Default if pfs.label == b"DATA" => return Ok(Candidates::One(pfs)),
+            PfsSelector::Default if pfs.label == b"LOCAL" => {}
+            PfsSelector::Default if pfs.subkind == PfsSubkind::None => own = own.and(pfs),
+            PfsSelector::Default => snapshots = snapshots.and(pfs),
+            PfsSelector::Label(_) | PfsSelector::Cluster(_) => {}
         }
     }
-    Ok(only.filter(|_| others == 1))
+    Ok(match own {
+        Candidates::None => snapshots,
+        found => found,
+    })
+}
+
+impl Candidates {
+    /// One more.
+    fn and(self, pfs: Pfs) -> Self {
+        match self {
+            Self::None => Self::One(pfs),
+            Self::One(_) | Self::Several => Self::Several,
+        }
+    }
 }

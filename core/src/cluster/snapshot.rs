@@ -33,8 +33,28 @@ impl Cluster {
     /// Makes a cluster of the PFS that was entered, if it is a snapshot of which a quorum is there, and nothing but this was done
     /// to it before. An epoch is to be opened then, as at every mount.
     pub(super) async fn found_of_snapshot(&self) -> Result<(), OpError> {
+        match self.snapshot_copies().await {
+            Some((electorate, root)) => self.found_with(electorate, &root).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Notes whether the PFS that was entered is such a snapshot, so that it can be said how it is: all copies are in step.
+    pub(super) async fn note_snapshot(&self) {
+        // Whoever looks at one version looks at no more.
+        if self.choice.get().is_some() {
+            return;
+        }
+        if let Some((electorate, _)) = self.snapshot_copies().await {
+            self.take_copies(electorate);
+            self.is_founding.set(true);
+        }
+    }
+
+    /// The copies of the snapshot that was entered, of which a quorum is there and nothing was changed, and the root of one.
+    async fn snapshot_copies(&self) -> Option<(Electorate, InodeRecord)> {
         if !matches!(self.refused.get(), Some(OpError::Refused(Refusal::NoRecord { .. } | Refusal::NoQuorum { .. }))) {
-            return Ok(());
+            return None;
         }
         let mut copies: heapless::Vec<(NodeIndex, InodeRecord), MAX_NODES> = heapless::Vec::new();
         for (index, member) in self.members().filter(|(_, member)| member.role.get() == Role::Master) {
@@ -43,7 +63,7 @@ impl Cluster {
                 Err(error) => log::warn!("{}: {}", self.called(index), super::Ejection::of(error)),
             }
         }
-        let Some((_, first)) = copies.first() else { return Ok(()) };
+        let (_, first) = copies.first()?;
         let clid = first.meta.pfs_clid;
         let same = |(index, root): &(NodeIndex, InodeRecord)| {
             (root.modify_tid, root.meta.pfs_lsnap_tid(), root.meta.pfs_nmasters, root.meta.pfs_subkind())
@@ -58,18 +78,22 @@ impl Cluster {
         };
         let masters = usize::from(first.meta.pfs_nmasters).max(copies.len());
         let electorate = Electorate::of(copies.iter().map(|(index, _)| *index).collect(), masters);
-        if electorate.has_quorum(electorate.current.nodes) && copies.iter().all(same) {
-            self.found_with(electorate, first).await?;
+        let is_whole = electorate.has_quorum(electorate.current.nodes) && copies.iter().all(same);
+        is_whole.then_some((electorate, *first))
+    }
+
+    /// Has those take part that have a copy.
+    fn take_copies(&self, electorate: Electorate) {
+        for (index, member) in self.members() {
+            let is_copy = electorate.current.nodes.contains(index);
+            member.set_state(if is_copy { MemberState::InSync } else { MemberState::Aside(State::Apart) });
         }
-        Ok(())
+        self.electorate.set(electorate);
     }
 
     async fn found_with(&self, electorate: Electorate, root: &InodeRecord) -> Result<(), OpError> {
         let (copies, clid): (NodeSet, Uuid) = (electorate.current.nodes, root.meta.pfs_clid);
-        for (index, member) in self.members() {
-            let is_copy = copies.contains(index);
-            member.set_state(if is_copy { MemberState::InSync } else { MemberState::Aside(State::Apart) });
-        }
+        self.take_copies(electorate);
         let tid = root.modify_tid.max(root.meta.pfs_lsnap_tid());
         let epoch = founding(clid);
         let mut record = self.first_record(clid, tid, epoch.nonce.0);
@@ -92,7 +116,7 @@ impl Cluster {
         }
         self.refused.set(None);
         self.target.set(Target::Quorum);
-        self.electorate.set(electorate);
+        self.is_founding.set(false);
         self.last_tid.set(tid);
         *self.record.borrow_mut() = Some(record);
         self.next_epoch.set(Some((EpochCounter(epoch.ctr.0 + 1), tid)));

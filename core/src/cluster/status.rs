@@ -1,8 +1,10 @@
 //! What an administrator wants to know of a cluster.
 
-use super::member::MemberState;
+use super::join::join_all;
+use super::member::{Ejection, MemberState};
 use super::vote::{CommitId, Role, Target};
 use super::{Cluster, NodeIndex, OpError};
+use crate::media::cluster_record::ClusterRecord;
 use crate::media::{ModifyTid, Uuid, cluster_record};
 
 /// How a cluster is.
@@ -46,6 +48,8 @@ pub struct MemberStatus {
     pub role: Role,
     /// Whether it takes part.
     pub state: MemberState,
+    /// Why its PFS couldn't be read when it was looked at, if it couldn't.
+    pub unreadable: Option<Ejection>,
     /// It left while the cluster was in use, and hasn't come back since.
     pub has_left: bool,
     /// The others found something wrong on it.
@@ -66,12 +70,17 @@ impl Cluster {
     /// How the cluster is; none for a filesystem that never was a cluster's.
     pub fn status(&self) -> Option<ClusterStatus> {
         let record = self.record.borrow();
-        let record = record.as_ref()?;
+        let record = record.as_ref();
         let voters = self.electorate.get();
+        if record.is_none() && voters.current.count <= 1 {
+            return None;
+        }
         let in_sync = self.in_sync();
-        let enough = voters.has_quorum(in_sync) && !self.suspended.get() && self.refused.get().is_none();
+        // A snapshot becomes a cluster when it is first changed.
+        let refused = self.refused.get().filter(|_| !self.is_founding.get());
+        let enough = voters.has_quorum(in_sync) && !self.suspended.get() && refused.is_none();
         let can_roll = self.target.get() == Target::AsOf && !self.onto.get().is_empty();
-        let missing = in_sync.len() < record.members.len();
+        let missing = in_sync.len() < record.map_or(voters.current.count, |record| record.members.len());
         let health = match (enough, can_roll, missing) {
             (true, _, false) => Health::Healthy,
             (true, _, true) | (false, true, _) => Health::Degraded,
@@ -79,13 +88,25 @@ impl Cluster {
         };
         Some(ClusterStatus {
             health,
-            version: record.version.content(),
-            tid: record.tid,
+            version: record.map_or(CommitId::NONE, |record| record.version.content()),
+            tid: record.map_or(self.last_tid.get(), |record| record.tid),
             voters: voters.current.count,
             in_sync: voters.current.nodes.intersection(in_sync).len(),
-            is_changing: record.is_pending(),
-            refused: self.refused.get(),
+            is_changing: record.is_some_and(ClusterRecord::is_pending),
+            refused,
         })
+    }
+
+    /// Asks the devices of those in step whether they are still there, all at the same time. Who doesn't answer in time
+    /// leaves, as after any other read.
+    pub async fn probe(&self) -> Result<(), OpError> {
+        let probe = |index| (index, self.member(index).node.probe());
+        for (index, answer) in join_all(self.heap, self.in_sync().iter().map(probe)).await? {
+            if let Err(error) = answer {
+                self.failed(index, error)?;
+            }
+        }
+        Ok(())
     }
 
     /// How each of the nodes that were opened is.
@@ -103,6 +124,7 @@ impl Cluster {
                 fsid: member.fsid.get(),
                 role: member.role.get(),
                 state: member.state(),
+                unreadable: member.unreadable.get(),
                 has_left: has_left && !member.is_in_sync(),
                 is_distrusted,
                 version: record.as_ref().map(|record| record.version.content()),

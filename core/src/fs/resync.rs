@@ -25,6 +25,13 @@ impl FileSystem {
         self.cluster.status()
     }
 
+    /// Asks the nodes' devices whether they are still there: what [`member_statuses`](Self::member_statuses) then tells is
+    /// true now.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let _reading = self.gate.read().await;
+        Ok(self.cluster.probe().await?)
+    }
+
     /// How its nodes are.
     pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
         self.cluster.member_statuses()

@@ -4,7 +4,7 @@ use super::report::Place;
 use super::reporter::Reporter;
 use super::{Cost, Trouble};
 use crate::io::Disk;
-use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, SLOT_BYTES, allocator_size, header_copies, twin_offset};
+use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, SLOT_BYTES, header_copies, twin_offset};
 use crate::media::{Blockref, Corruption, VolumeHeader, is_zero};
 use crate::memory::{Heap, NoMemory};
 use crate::node::{HeaderImage, copy_fits};
@@ -131,15 +131,14 @@ fn contradictions(header: &VolumeHeader, newest: &VolumeHeader, device_bytes: u6
 
 /// Checks the figures of the header in force.
 pub(super) fn check_root(header: &VolumeHeader, reports: &mut Reporter<'_>) {
-    let bytes = |from: crate::media::MediaOffset, to: crate::media::MediaOffset| to.0.saturating_sub(from.0);
-    let boot = bytes(header.boot_beg(), header.boot_end());
-    let aux = bytes(header.aux_beg(), header.aux_end());
     let mut say = |wrong: bool, what| {
         if wrong {
             reports.deviation(Place::default(), Trouble::HeaderField(what), Cost::Figures);
         }
     };
-    let capacity = allocator_size(header.filesystem_bytes(), boot, aux);
-    say(capacity != Some(header.allocator_size()), "allocator_size is not what the sizes of the volumes make it");
+    say(
+        header.capacity() != Some(header.allocator_size()),
+        "allocator_size is not what the sizes of the volumes make it",
+    );
     say(header.allocator_free() > header.allocator_size(), "allocator_free is more than allocator_size");
 }

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::check::crc32c;
 use super::corruption::HeaderCrc;
 use super::geometry::{
-    HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES, capacity_gain,
+    HEADER_COPIES, INNER_VOLUME_ALIGN_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES, allocator_size,
 };
 use super::record_table::RecordTable;
 use super::{BlockKind, Blockref, Corruption, MediaOffset, MirrorTid, Uuid};
@@ -320,15 +320,33 @@ impl VolumeHeader {
         usize::from(self.nvolumes.max(1))
     }
 
-    /// Makes the volume larger, of a filesystem that is then `total_bytes` large. What is reserved of the new space is not
-    /// counted as capacity (spec 9.4).
+    /// Makes the volume larger, of a filesystem that is then `total_bytes` large.
     pub fn grow(&mut self, volume_bytes: u64, total_bytes: u64) {
-        let more = capacity_gain(self.filesystem_bytes(), total_bytes);
-        self.set_allocator_size(self.allocator_size().saturating_add(more));
         self.set_volu_size(volume_bytes);
         if self.nvolumes != 0 {
             self.set_total_size(total_bytes);
         }
+    }
+
+    /// The capacity that the sizes make: what `allocator_size` is to say. None for sizes that leave nothing.
+    pub fn capacity(&self) -> Option<u64> {
+        self.capacity_of(self.filesystem_bytes())
+    }
+
+    /// The same for a filesystem of which this is the root's header, once it is `total_bytes` large.
+    pub fn capacity_of(&self, total_bytes: u64) -> Option<u64> {
+        let bytes = |from: MediaOffset, to: MediaOffset| to.0.saturating_sub(from.0);
+        let boot = bytes(self.boot_beg(), self.boot_end());
+        let aux = bytes(self.aux_beg(), self.aux_end());
+        allocator_size(total_bytes, boot, aux)
+    }
+
+    /// Has the figures of space be what the sizes make them, `free_bytes` being free as far as is known. Other systems' growfs
+    /// count what is reserved as capacity (spec 6.6).
+    pub fn set_space(&mut self, free_bytes: u64) {
+        let capacity = self.capacity().unwrap_or(self.allocator_size());
+        self.set_allocator_size(capacity);
+        self.set_allocator_free(free_bytes.min(capacity));
     }
 
     /// The header copy to write after copy `last` (spec 7.4).

@@ -82,6 +82,7 @@ impl Node {
         };
         let header = image.get_mut();
         header.grow(volume_bytes, total_bytes);
+        header.set_allocator_size(self.header().capacity_of(total_bytes).unwrap_or(header.allocator_size()));
         header.set_mirror_tid(MirrorTid(header.mirror_tid().0.saturating_add(1)));
         header.seal();
         for twin in 0..HEADER_TWINS {

@@ -270,7 +270,7 @@ impl Node {
         header.sroot_blockset = self.topology.borrow().super_root;
         header.freemap_blockset = self.topology.borrow().freemap;
         header.set_tids(tid);
-        header.set_allocator_free(self.allocator.borrow().free_bytes());
+        header.set_space(self.allocator.borrow().free_bytes());
         edit(header);
         header.seal();
         let copy = header.next_copy(last);

@@ -19,6 +19,7 @@ mod locate;
 mod modification;
 mod modify;
 mod open;
+mod probe;
 mod protocol;
 mod recovery;
 mod reopen;

@@ -56,7 +56,8 @@ impl Site<'_> {
     async fn look_at(&self, node: NodeIndex) -> Result<(), Refused> {
         let state = || status(self.fs, node).map(|member| member.state);
         if matches!(state(), Some(MemberState::Aside(_) | MemberState::Ejected(_))) {
-            self.fs.look_again(node).await.map_err(Refused::failed)?;
+            let looked = self.fs.look_again(node).await;
+            looked.map_err(|error| Refused::failed(self.known().return_error(&error)))?;
         }
         match state() {
             Some(MemberState::Ejected(why)) => Err(Refused::failed(why)),

@@ -8,13 +8,15 @@ mod names;
 mod report;
 pub mod socket;
 mod status;
+mod upkeep;
 pub mod wire;
+mod wording;
 
 use std::path::{Path, PathBuf};
 
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{Change, NodeIndex};
-use hammer2_core::fs::{Error, FileSystem};
+use hammer2_core::fs::FileSystem;
 use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,7 @@ pub use members::take_in;
 pub use names::{Images, Name};
 pub use report::{Copied, Done, Resynced, Scrubbed};
 pub use status::Status;
+pub use wording::Known;
 
 /// What is to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,30 +97,25 @@ impl Site<'_> {
     ) -> Result<Done, Refused> {
         let fs = self.fs;
         if fs.cluster_status().is_none() {
-            return Err(Refused::unusable("this PFS is no cluster's: `cluster create` or `cluster add` makes it one"));
+            return Err(Refused::unusable("this PFS is no cluster's: `hammer2 cluster add` makes it one"));
         }
         match order {
             Order::Add { images, votes } => return self.add(images, *votes, show).await,
             Order::Replace { old, images } => return self.replace(old, images, show).await,
             Order::Remove(member) => self.change(Change::Remove(self.member(member)?)).await?,
             Order::Promote(member) => self.change(Change::Promote(self.member(member)?)).await?,
-            Order::Resync => return Ok(Done::Resynced(self.resync(show).await?)),
-            Order::Scrub => return Ok(Done::Scrubbed(fs.scrub().await.map_err(Refused::failed)?.into())),
+            Order::Resync => return self.resync(show).await,
+            Order::Scrub => return self.scrub().await,
         }
         Ok(Done::Changed { snapshots_lacking: 0 })
     }
 
-    async fn change(&self, change: Change) -> Result<(), Refused> {
-        self.fs.change_members(change).await.map_err(Refused::failed)
+    fn known(&self) -> Known<'_> {
+        Known::of_mount(self.images, self.fs.member_statuses())
     }
 
-    async fn resync(&self, show: &mut dyn FnMut(NodeIndex, &ResyncCounts)) -> Result<Vec<Resynced>, Refused> {
-        let all = self.fs.resync_all(show).await.map_err(Refused::failed)?;
-        let resynced = |(node, copied): (NodeIndex, Result<ResyncCounts, _>)| Resynced {
-            node: node.0,
-            copied: copied.map(Copied::from).map_err(|error: Error| error.to_string()),
-        };
-        Ok(all.into_iter().map(resynced).collect())
+    async fn change(&self, change: Change) -> Result<(), Refused> {
+        self.fs.change_members(change).await.map_err(Refused::failed)
     }
 }
 

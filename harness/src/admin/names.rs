@@ -29,12 +29,14 @@ impl Name {
 }
 
 /// The images of nodes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Images {
     /// Of each node.
     opened: RefCell<Vec<Vec<PathBuf>>>,
     /// Of those that couldn't be opened.
     left_out: Vec<Vec<PathBuf>>,
+    /// All of them, as the argument of a command.
+    place: String,
 }
 
 impl Images {
@@ -49,6 +51,31 @@ impl Images {
             }
         }
         images
+    }
+
+    /// The same, of a cluster that commands name so: by its nodes, or the directory it is mounted on.
+    pub fn at(self, place: impl Into<String>) -> Self {
+        Self { place: place.into(), ..self }
+    }
+
+    /// The whole cluster as the argument of a command.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What brings nodes back that left, to be said behind why they did.
+    pub fn resync_advice(&self) -> String {
+        format!("; once its disk is back, `hammer2 cluster resync {}` brings it in step", self.place)
+    }
+
+    /// A node as the argument of a command.
+    pub(super) fn member(&self, node: NodeIndex) -> String {
+        self.of(node).into_iter().next().unwrap_or_else(|| node.to_string())
+    }
+
+    /// The nodes that were opened.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeIndex> {
+        (0..self.opened.borrow().len() as u8).map(NodeIndex)
     }
 
     /// A node was opened from these.
@@ -90,7 +117,8 @@ impl Images {
 }
 
 impl Site<'_> {
-    /// The fsid of a member that the user names. One that can't be opened is the one that is missing, if only one is.
+    /// The fsid of a member that the user names. One that can't be opened, or says nothing of itself, is the one that is
+    /// missing, if only one is.
     pub(super) fn member(&self, name: &Name) -> Result<Uuid, Refused> {
         let missing: Vec<Uuid> = self.fs.missing_members().iter().map(|member| member.fsid).collect();
         let by_fsid = self.fs.member_statuses().map(|member| member.fsid).chain(missing.iter().copied());
@@ -98,7 +126,10 @@ impl Site<'_> {
             return Ok(fsid);
         }
         let found = self.images.node(name);
-        let of_node = |node| self.fs.member_statuses().find(|member| member.node == node).map(|member| member.fsid);
+        let of_node = |node| {
+            let member = self.fs.member_statuses().find(|member| member.node == node);
+            member.filter(|member| member.unreadable.is_none()).map(|member| member.fsid)
+        };
         match (found.map(of_node), &missing[..]) {
             (Ok(Some(fsid)), _) => Ok(fsid),
             (_, [only]) => Ok(*only),

@@ -15,9 +15,19 @@ pub enum Done {
         snapshots_lacking: u64,
     },
     /// These were brought in step, or not.
-    Resynced(Vec<Resynced>),
-    /// Everything was read.
-    Scrubbed(Scrubbed),
+    Resynced {
+        /// Those that something was to be done to.
+        nodes: Vec<Resynced>,
+        /// Members that aren't there, and what can be done about each.
+        missing: Vec<String>,
+    },
+    /// Everything was read that is there.
+    Scrubbed {
+        /// What it came to.
+        counts: Scrubbed,
+        /// Members that weren't read, and why.
+        unread: Vec<String>,
+    },
 }
 
 /// What came of bringing a node in step.
@@ -25,6 +35,8 @@ pub enum Done {
 pub struct Resynced {
     /// Its number.
     pub node: u8,
+    /// What it is called.
+    pub called: String,
     /// What was copied, or why it wasn't.
     pub copied: Result<Copied, String>,
 }

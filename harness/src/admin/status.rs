@@ -8,7 +8,7 @@ use hammer2_core::cluster::{ClusterStatus, Health, MemberState, MemberStatus};
 use hammer2_core::fs::FileSystem;
 use serde::{Deserialize, Serialize};
 
-use super::Images;
+use super::{Images, Known};
 
 /// A cluster as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,6 +53,7 @@ struct Missing {
     fsid: String,
     role: String,
     version: String,
+    note: String,
 }
 
 impl Status {
@@ -70,13 +71,14 @@ impl Status {
             masters_in_sync: status.in_sync,
             quorum: status.voters / 2 + 1,
             changing_members: status.is_changing,
-            refused: status.refused.map(|refused| refused.to_string()),
+            refused: status.refused.map(|refused| Known::of_mount(images, fs.member_statuses()).op_error(&refused)),
             nodes: fs.member_statuses().map(|member| Node::of(&member, &status, images)).collect(),
             missing: { missing.iter() }
                 .map(|member| Missing {
                     fsid: member.fsid.to_string(),
                     role: member.role.to_string(),
                     version: member.last_known.to_string(),
+                    note: format!("`hammer2 cluster remove {} {}` gives it up", images.place(), member.fsid),
                 })
                 .collect(),
         })
@@ -85,6 +87,11 @@ impl Status {
     /// True when a node was opened from this image.
     pub fn has_image(&self, image: &Path) -> bool {
         self.nodes.iter().flat_map(|node| &node.images).any(|known| Path::new(known) == image)
+    }
+
+    /// How many masters it has.
+    pub fn masters(&self) -> usize {
+        self.masters
     }
 
     /// How it is.
@@ -133,10 +140,12 @@ impl Node {
 fn state(state: MemberState) -> (&'static str, String) {
     match state {
         MemberState::InSync => ("in sync", String::new()),
-        MemberState::Behind(debt) if debt.thorough => ("behind", "`cluster resync` compares everything".into()),
-        MemberState::Behind(_) => ("behind", "`cluster resync` copies what changed".into()),
+        MemberState::Behind(debt) if debt.thorough => ("behind", "`hammer2 cluster resync` compares everything".into()),
+        MemberState::Behind(_) => ("behind", "`hammer2 cluster resync` copies what changed".into()),
         MemberState::Ejected(why) => ("ejected", why.to_string()),
-        MemberState::Aside(State::Outside) => ("aside", "no member (any more): `cluster add` makes it one".into()),
+        MemberState::Aside(State::Outside) => {
+            ("aside", "no member (any more): `hammer2 cluster add` makes it one".into())
+        }
         MemberState::Aside(State::Twin) => ("aside", "a copy of another member: name only one of them".into()),
         MemberState::Aside(State::Damaged(corruption)) => ("aside", corruption.to_string()),
         MemberState::Aside(_) => ("aside", "has nothing of this PFS, or is no part of the mount".into()),
@@ -145,7 +154,10 @@ fn state(state: MemberState) -> (&'static str, String) {
 
 /// The same, with what the others know of it.
 fn described(member: &MemberStatus) -> (&'static str, String) {
-    let (state, mut note) = state(member.state);
+    let (state, mut note) = match (member.state, member.unreadable) {
+        (MemberState::Aside(_), Some(why)) => ("unread", format!("it can't be read: {why}")),
+        (other, _) => state(other),
+    };
     if member.is_distrusted {
         note += "; it held something wrong";
     } else if member.has_left {
@@ -189,8 +201,12 @@ impl Display for Status {
             );
             write!(f, "\n{}", line.trim_end())?;
         }
-        for Missing { fsid, role, version } in &self.missing {
-            write!(f, "\n   -  {role:11}  missing   {version:>8}  {:>10}  {:>5}  {:widest$}  {fsid}", "-", "-", "-")?;
+        for Missing { fsid, role, version, note } in &self.missing {
+            write!(
+                f,
+                "\n   -  {role:11}  missing   {version:>8}  {:>10}  {:>5}  {:widest$}  {fsid}: {note}",
+                "-", "-", "-"
+            )?;
         }
         Ok(())
     }

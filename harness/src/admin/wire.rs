@@ -31,6 +31,11 @@ pub enum Question {
     Status,
     /// To carry out an order.
     Order(Order),
+    /// To make a snapshot of what is mounted, with this label.
+    Snapshot {
+        /// The label.
+        label: Vec<u8>,
+    },
 }
 
 /// What the mount says.
@@ -42,8 +47,8 @@ pub enum Answer {
     Status(Status),
     /// How far the copy to a node is.
     Copied {
-        /// The node.
-        node: u8,
+        /// What the node is called.
+        called: String,
         /// So far.
         copied: Copied,
     },

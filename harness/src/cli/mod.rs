@@ -22,6 +22,7 @@ mod mkdir;
 mod mount;
 mod mv;
 mod newfs;
+mod not_mounted;
 mod output;
 mod pfs;
 mod pfs_facts;
@@ -37,6 +38,7 @@ mod source_tree;
 mod stat;
 pub mod target;
 mod topology;
+mod volume_file;
 
 use std::process::ExitCode;
 
@@ -98,8 +100,9 @@ const AFTER_HELP: &str = "\
 A filesystem is named NODE[+NODE...][@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
 An image is a file, a block device, or an export of an NBD server, nbd://HOST[:PORT]/EXPORT. \
 Several nodes are the members of a cluster, in any order; missing ones may be left out as long as a quorum is there. \
-Without a label, the PFS is DATA, else the only one that isn't LOCAL. Where file names hold ':' or '@': an argument that is \
-the name of an existing file is that file, and IMG@:/PATH says where the images end.
+Without a label, the PFS is DATA, else the only one that is neither LOCAL nor a snapshot. Where file names hold ':' or '@': \
+an argument that is the name of an existing file is that file, and IMG@:/PATH says where the images end. A directory is no \
+image, nor is a file that holds something else than HAMMER2.
 
 Commands that change a filesystem have all its images for themselves, and end with everything on the devices. Those that read \
 share images with other readers, but no block devices: these are used by one process at a time, and by none while the kernel \

@@ -86,7 +86,8 @@ impl Mount {
         let (fs, images) = mounted.map_err(|failure| self.advice(failure))?;
         let clock = session.clock();
         let open = move |images: &[PathBuf]| session.open_disks(images, access).map_err(Refused::unusable);
-        let administration = Administration::new(images, open);
+        let place = directory.display().to_string();
+        let administration = Administration::new(images.at(place), open);
         let mounted =
             MountPoint::new(fs, &directory, &options, administration, clock).map_err(|error| failure(&error))?;
         if !self.detached {

@@ -5,14 +5,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use hammer2_core::cluster::{NewPfs, PfsOutcome};
+use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector};
 use hammer2_core::fs::{Error, TimeSource as _};
 use hammer2_core::media::{PfsKind, Uuid};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde_json::Value;
 
+use super::cluster::mounted;
 use super::failure::complain;
+use super::not_mounted::no_such_pfs;
 use super::output::{Output, Shown};
 use super::pfs_facts::{json_of_pfs, list_pfss, show_pfs};
 use super::session::{Session, Settings};
@@ -54,6 +56,9 @@ pub(super) struct PfsCreate {
 /// Remove a PFS and everything in it; bulkfree gives the space back
 #[derive(Args)]
 pub(super) struct PfsDelete {
+    /// Even the only one, or a cluster's from some of its nodes only
+    #[arg(short, long)]
+    force: bool,
     /// NODE
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -149,12 +154,47 @@ impl PfsDelete {
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
+            if !self.force {
+                self.refuse_loss(&cluster, label).await?;
+            }
             let delete = async { cluster.delete_pfs(label).await.map_err(Failure::failed) };
             match session.administer(&cluster, delete).await? {
                 PfsOutcome::Done => Ok(Outcome::Good),
-                _ => Err(Failure::unusable(format_args!("{}: no such PFS", Shown(label)))),
+                _ => Err(self.unknown(&cluster, label).await),
             }
         })
+    }
+
+    /// Refuses what is hardly meant: a filesystem without a PFS can't be mounted, and a cluster's member that lacks its PFS is
+    /// missing.
+    async fn refuse_loss(&self, cluster: &Cluster, label: &[u8]) -> Result<(), Failure> {
+        let Ok(Some(pfs)) = cluster.find_pfs(PfsSelector::Label(label)).await else { return Ok(()) };
+        let (target, label) = (&self.target, Shown(label));
+        let listed = cluster.header().cluster_records.find(pfs.clid).ok().flatten();
+        let members = listed.map_or(0, |record| record.members.len()).max(pfs.masters.into());
+        if members > cluster.nodes() {
+            return Err(Failure::unusable(format_args!(
+                "{target}@{label} is a cluster's, of {members} members, of which {} given: with the PFS they would lose what \
+                 they have; `hammer2 pfs-delete -f {target} {label}` does it, but `hammer2 cluster remove` is what makes a \
+                 cluster smaller",
+                match cluster.nodes() {
+                    1 => "1 is".to_owned(),
+                    count => format!("{count} are"),
+                }
+            )));
+        }
+        let (pfss, _) = list_pfss(cluster).await;
+        if pfss.iter().any(|other| other.label != pfs.label && other.label != b"LOCAL") {
+            return Ok(());
+        }
+        Err(Failure::unusable(format_args!(
+            "{target}@{label} is the only PFS here: `hammer2 pfs-delete -f {target} {label}` removes it all the same"
+        )))
+    }
+
+    async fn unknown(&self, cluster: &Cluster, label: &[u8]) -> Failure {
+        let meant = Target { label: Some(label.to_vec()), ..self.target.clone() };
+        no_such_pfs(&meant, &list_pfss(cluster).await.0)
     }
 }
 
@@ -175,8 +215,12 @@ impl Snapshot {
     }
 }
 
-/// Asks the mount on a directory for a snapshot of what it serves.
+/// Asks the mount on a directory for a snapshot of what it serves: the process itself if it listens to us, as that has a
+/// deadline. Otherwise the kernel asks it, which lets the owner of the directory ask, too, and waits for as long as it takes.
 fn snapshot_of_mounted(directory: &Path, label: &[u8]) -> Result<Outcome, Failure> {
+    if let Some(asked) = mounted::snapshot(directory, label) {
+        return asked.map(|()| Outcome::Good);
+    }
     match rustix::fs::setxattr(directory, SNAPSHOT_ATTRIBUTE, label, XattrFlags::empty()) {
         Ok(()) => Ok(Outcome::Good),
         Err(Errno::EXIST) => Err(taken(label)),

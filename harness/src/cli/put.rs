@@ -23,6 +23,7 @@ use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::source_tree::{HostFile, HostId, SourceDirectory, SourceFile};
 use super::target::Target;
 use super::{Failure, Outcome, progress};
+use crate::room::Room;
 
 /// Bytes read at a time: whole file blocks, so that none is written twice.
 const READ_BYTES: usize = 4 * FILE_BLOCK_BYTES;
@@ -33,7 +34,7 @@ const STDIN_FILE_MODE: u32 = 0o644;
 ///
 /// Permissions, owners, times, hard links and holes are kept, also of the directory itself. Files that exist in the target
 /// are replaced, directories are added to. What can't be read is named and left out, and then the exit status is 1. When space
-/// runs out, what was copied so far is kept.
+/// runs out, bulkfree looks for some; if there is none, what was copied so far is kept.
 #[derive(Args)]
 pub(super) struct Put {
     /// The directory to copy from; - copies standard input to a file instead
@@ -62,6 +63,7 @@ impl Put {
             let inum = make_directories(fs, &self.target.path).await?;
             let mut copy = Copy {
                 fs,
+                room: Room::new(fs),
                 buffer,
                 images,
                 links: HashMap::new(),
@@ -114,6 +116,7 @@ struct Level {
 
 struct Copy<'f> {
     fs: &'f FileSystem,
+    room: Room,
     buffer: Buffer,
     images: HashSet<HostId>,
     /// Files with several names, and what became of them.
@@ -217,7 +220,7 @@ impl Copy<'_> {
 
     /// The directory to copy into: new, or the one that is there.
     async fn directory(&self, above: Inum, name: &[u8], facts: &HostFile) -> Result<Inum, PutError> {
-        match self.fs.create(above, name, &new_of(facts, b"")).await {
+        match self.room.find(self.fs, async || self.fs.create(above, name, &new_of(facts, b"")).await).await {
             Err(Error::Exists) => {}
             made => return Ok(made?),
         }
@@ -239,15 +242,15 @@ impl Copy<'_> {
         name: &[u8],
         make: impl AsyncFn() -> Result<T, Error>,
     ) -> Result<T, PutError> {
-        match make().await {
+        match self.room.find(self.fs, &make).await {
             Err(Error::Exists) => {}
             made => return Ok(made?),
         }
         match self.fs.unlink(directory, name).await {
             Err(Error::IsADirectory) => Err(PutError::DirectoryInTheWay),
             removed => {
-                removed?;
-                Ok(make().await?)
+                self.room.may_have_freed(removed)?;
+                Ok(self.room.find(self.fs, make).await?)
             }
         }
     }
@@ -263,7 +266,8 @@ impl Copy<'_> {
                 if count == 0 {
                     return Ok(());
                 }
-                self.fs.write(inum, at, &self.buffer.bytes()[..count]).await?;
+                let data = &self.buffer.bytes()[..count];
+                self.room.find(self.fs, async || self.fs.write(inum, at, data).await).await?;
                 self.bar.inc(count as u64);
                 at += count as u64;
             }
@@ -295,10 +299,12 @@ fn new_of<'t>(facts: &HostFile, target: &'t [u8]) -> NewFile<'t> {
 async fn copy_stdin(fs: &FileSystem, path: &[u8], mut buffer: Buffer) -> Result<Outcome, Failure> {
     let failed = |error| path_failure(path, error);
     let Place { directory, name } = Place::find(fs, path).await?;
-    let inum = match fs.create(directory, name, &new_file(FileKind::Regular, STDIN_FILE_MODE)).await {
+    let room = Room::new(fs);
+    let new = new_file(FileKind::Regular, STDIN_FILE_MODE);
+    let inum = match room.find(fs, async || fs.create(directory, name, &new).await).await {
         Err(Error::Exists) => {
             let inum = fs.lookup(directory, name).await.map_err(failed)?;
-            fs.truncate(inum, 0).await.map_err(failed)?;
+            room.may_have_freed(fs.truncate(inum, 0).await).map_err(failed)?;
             inum
         }
         made => made.map_err(failed)?,
@@ -314,7 +320,8 @@ async fn copy_stdin(fs: &FileSystem, path: &[u8], mut buffer: Buffer) -> Result<
             bar.finish_and_clear();
             return Ok(Outcome::Good);
         }
-        fs.write(inum, at, &buffer.bytes()[..count]).await.map_err(failed)?;
+        let data = &buffer.bytes()[..count];
+        room.find(fs, async || fs.write(inum, at, data).await).await.map_err(failed)?;
         bar.inc(count as u64);
         at += count as u64;
     }

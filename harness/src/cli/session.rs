@@ -8,15 +8,16 @@ use std::time::Instant;
 use allocator_api2::alloc::Global;
 use clap::Args;
 use hammer2_core::cluster::vote::Mount;
-use hammer2_core::cluster::{Cluster, MemberState, NodeIndex, OpenError, PfsSelector};
+use hammer2_core::cluster::{Cluster, MemberState, NodeIndex, OpError, OpenError, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MIN_MEMORY_BYTES, MountError, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
 use hammer2_core::media::Inum;
-use hammer2_core::memory::{self, Heap, NoMemory, Vec};
+use hammer2_core::memory::{self, Heap, Vec};
 use hammer2_core::node::{self, Node, NodeOptions};
 use hammer2_kmod_shim::budget::Budget;
 
 use super::failure::complain;
+use super::not_mounted::{self, Look, NotMounted};
 use super::output::Shown;
 use super::target::Target;
 use super::{Failure, Outcome};
@@ -33,7 +34,8 @@ pub(super) struct Settings {
     #[arg(long, global = true, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(2..))]
     memory: u16,
     /// Seconds a device may take to answer
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = DEADLINE,
+        value_parser = clap::value_parser!(u16).range(1..))]
     deadline: u16,
     /// Nobody but this machine can reach the volumes: block devices and exports are taken without looking for another writer
     #[arg(long, global = true)]
@@ -49,6 +51,9 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// How often it looks meanwhile.
 const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// How long a device may take where nobody says otherwise.
+const DEADLINE: u16 = DiskOptions::DEADLINE.as_secs() as u16;
 
 /// Memory that isn't the filesystem's: what the tool itself needs to do its work.
 pub(super) const TOOL_HEAP: Heap = &Global;
@@ -104,6 +109,7 @@ impl Session {
         access: Access,
         grow_to: Option<u64>,
     ) -> Result<Vec<Disk>, Failure> {
+        self.permit(access)?;
         let options = DiskOptions { deadline: Duration::from_secs(self.settings.deadline.into()) };
         let mut disks = Vec::new_in(self.heap);
         for image in images {
@@ -125,6 +131,14 @@ impl Session {
             memory::push(&mut disks, disk).map_err(Failure::failed)?;
         }
         Ok(disks)
+    }
+
+    /// Refuses to change what is only looked at.
+    fn permit(&self, access: Access) -> Result<(), Failure> {
+        match (self.settings.as_of, access) {
+            (Some(_), Access::Write) => Err(Failure::failed("--as-of is for looking: nothing is changed with it")),
+            _ => Ok(()),
+        }
     }
 
     /// Opens something, as soon as it isn't in use any more.
@@ -158,11 +172,12 @@ impl Session {
         access: Access,
         grow_to: Option<u64>,
     ) -> Result<(Cluster, Images), Failure> {
+        self.permit(access)?;
         if let Some(images) = target.only_node() {
             let disks = self.open_growing_disks(images, access, grow_to)?;
             let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
             let cluster = opened.map_err(|error| mount_failure(target, error))?;
-            return Ok((cluster, Images::new([(images, Some(NodeIndex(0)))])));
+            return Ok((cluster, Images::new([(images, Some(NodeIndex(0)))]).at(target.to_string())));
         }
         let mut nodes = Vec::new_in(self.heap);
         let mut places = std::vec::Vec::new();
@@ -176,6 +191,9 @@ impl Session {
                 Err(failure) => complain(&format_args!("goes on without a node: {failure}")),
             }
         }
+        if nodes.is_empty() {
+            return Err(Failure::unusable(format_args!("{target}: none of its nodes can be used")));
+        }
         let mut left_out = std::vec::Vec::new();
         let mut refused = |position, error: &OpenError| {
             complain(&format_args!("goes on without a node: {error}"));
@@ -188,7 +206,7 @@ impl Session {
         for (node, (_, place)) in (0..).map(NodeIndex).zip(opened) {
             seats[*place] = Some(node);
         }
-        Ok((cluster, Images::new(target.nodes.iter().zip(seats))))
+        Ok((cluster, Images::new(target.nodes.iter().zip(seats)).at(target.to_string())))
     }
 
     /// Which node each of a target's becomes.
@@ -259,8 +277,7 @@ impl Session {
         access: Access,
     ) -> Result<(FileSystem, Images), Failure> {
         let as_of = self.settings.as_of.map(|node| Mount::AsOf(Some(NodeIndex(node))));
-        let mounted = self.mount_as(target, access, as_of).await?;
-        mounted.map_err(|error| mount_failure(target, error))
+        self.mount_as(target, access, as_of).await?.map_err(Into::into)
     }
 
     /// Mounts a target's PFS, in another way than usual if one is said; and what the nodes were opened from.
@@ -269,17 +286,21 @@ impl Session {
         target: &Target,
         access: Access,
         choice: Option<Mount>,
-    ) -> Result<Result<(FileSystem, Images), MountError>, Failure> {
+    ) -> Result<Result<(FileSystem, Images), NotMounted>, Failure> {
         let (cluster, images) = self.open_nodes(target, access, None).await?;
         if let Some(mount) = choice {
             cluster.choose(mount);
         }
         let selector = target.label.as_deref().map_or(PfsSelector::Default, PfsSelector::Label);
+        let look = Look::at(&cluster, &images, target, selector).await?;
         let mounted = match FileSystem::mount_pfs(self.heap, cluster, selector, self.options()).await {
             Ok(fs) if access == Access::Write => fs.make_writable(&HostTime).await,
             mounted => mounted,
         };
-        Ok(mounted.map(|fs| (fs, images)))
+        Ok(match mounted {
+            Ok(fs) => Ok((fs, images)),
+            Err(error) => Err(look.not_mounted(error)),
+        })
     }
 
     /// Mounts a target's PFS for writing, alone, has it changed, and makes durable what was done, even if not all of it worked.
@@ -289,9 +310,9 @@ impl Session {
         change: impl AsyncFnOnce(&FileSystem) -> Result<Outcome, Failure>,
     ) -> Result<Outcome, Failure> {
         self.run(async {
-            let fs = self.mount_for(target, Access::Write).await?;
+            let (fs, images) = self.mount_to_serve(target, Access::Write).await?;
             let changed = fs.attend(change(&fs)).await;
-            self.end_change(target, fs, changed).await
+            self.end_change(target, fs, changed, &images.resync_advice()).await
         })
     }
 
@@ -305,9 +326,10 @@ impl Session {
         self.keep_room_for(1);
         self.run(async {
             let mounted = self.mount_as(target, Access::Write, choice).await?;
-            let (fs, images) = mounted.map_err(|error| mount_failure(target, error))?;
+            let (fs, images) = mounted?;
             let changed = fs.attend(change(&fs, &images)).await;
-            self.end_change(target, fs, changed).await
+            // What can be done about those that leave is for the order to say.
+            self.end_change(target, fs, changed, "").await
         })
     }
 
@@ -316,9 +338,10 @@ impl Session {
         target: &Target,
         fs: FileSystem,
         changed: Result<Outcome, Failure>,
+        advice: &str,
     ) -> Result<Outcome, Failure> {
         let synced = fs.attend(fs.sync()).await;
-        report_nodes(&fs);
+        report_nodes(&fs, advice);
         let Err(error) = synced else {
             // Durable it is. Who couldn't be told that the mount is over will watch it for a while.
             drop(fs.unmount().await);
@@ -338,12 +361,12 @@ impl Session {
     }
 }
 
-/// Says which nodes left while the filesystem was changed.
-fn report_nodes(fs: &FileSystem) {
+/// Says which nodes left while the filesystem was changed, and what can be done.
+fn report_nodes(fs: &FileSystem, advice: &str) {
     for member in fs.member_statuses() {
         if let MemberState::Ejected(why) = member.state {
             let called = fs.called(member.node);
-            complain(&format_args!("{called} left the cluster: {why}; `hammer2 cluster resync` brings it back"));
+            complain(&format_args!("{called} left the cluster: {why}{advice}"));
         }
     }
 }
@@ -362,17 +385,7 @@ fn image_name(target: &Target) -> String {
     target.images().next().map(|image| image.display().to_string()).unwrap_or_default()
 }
 
-pub(super) fn mount_failure(target: &Target, error: MountError) -> Failure {
-    let image = image_name(target);
-    match error {
-        // These name the device.
-        MountError::Open(error) => Failure::unusable(error),
-        MountError::NoSuchPfs => {
-            let label = target.label.as_deref().map(|label| format!("@{}", Shown(label))).unwrap_or_default();
-            Failure::unusable(format_args!("{image}{label}: {error}"))
-        }
-        MountError::NotMountable(_) | MountError::NotWritable(_) => Failure::unusable(format_args!("{image}: {error}")),
-        MountError::Op(_) => Failure::failed(format_args!("{image}: {error}")),
-        MountError::NoMemory(NoMemory) => Failure::failed("out of memory: give more with --memory"),
-    }
+/// What is wrong with a filesystem's volumes, or what it is opened with.
+fn mount_failure(target: &Target, error: MountError) -> Failure {
+    not_mounted::failure(target, error, OpError::to_string)
 }

@@ -7,19 +7,23 @@
 //! 2. The label begins at the first `@` after which neither `/` nor another `@` comes before the argument's end or the
 //!    `:/` of a path. An empty label means none: `a@b.img@` is a file with an `@`, and `IMG@:/PATH` says where the images
 //!    end.
-//! 3. Without such an `@`, the path begins at the first `:/` after which no existing files are named.
+//! 3. Without such an `@`, the path begins at the first `:/` after which no files are named that can be volumes. A directory
+//!    can't, nor can a file that holds something else: most paths in a filesystem exist on the host, too.
 //! 4. Before that, `:` separates images and `+` nodes, except in names of existing files.
 //!
 //! An export, at the beginning or behind `+` or `:`, is one name whatever is in it; its own `@`, `+` and `:` are written %40, %2B
 //! and %3A.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use hammer2_core::cluster::MAX_NODES;
 
+use super::output::Shown;
+use super::volume_file;
 use crate::device::ExportAddress;
 use crate::unsynced;
 
@@ -46,9 +50,10 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Reads an argument, asking the host which files exist.
+    /// Reads an argument, asking the host which files exist, and which of them can be volumes.
     pub fn parse(argument: &OsStr) -> Result<Self, TargetError> {
-        let target = Self::parse_with(argument.as_bytes(), &unsynced::exists)?;
+        let host = Host { exists: &unsynced::exists, can_be_volume: &volume_file::can_be_volume };
+        let target = Self::parse_with(argument.as_bytes(), &host)?;
         if target.nodes.len() > MAX_NODES {
             return Err(TargetError::TooManyNodes(argument.to_string_lossy().into_owned()));
         }
@@ -81,16 +86,16 @@ impl Target {
         OsStringValueParser::new().try_map(|argument| Self::parse(&argument))
     }
 
-    fn parse_with(whole: &[u8], exists: &dyn Fn(&Path) -> bool) -> Result<Self, TargetError> {
+    fn parse_with(whole: &[u8], host: &Host<'_>) -> Result<Self, TargetError> {
         let (argument, exports) = set_exports_aside(whole);
         let argument = &argument[..];
-        let exists = |name: &[u8]| is_export(name) || (!name.is_empty() && exists(Path::new(OsStr::from_bytes(name))));
+        let exists = |name: &[u8]| names(name, host.exists);
         let (nodes, label, path) = if exists(argument) {
             (argument, None, None)
         } else if let Some((nodes, label, path)) = split_at_label(argument) {
             (nodes, Some(label).filter(|label| !label.is_empty()), path)
         } else {
-            let (nodes, path) = split_at_path(argument, &exists);
+            let (nodes, path) = split_at_path(argument, &|name| names(name, host.can_be_volume));
             (nodes, None, path)
         };
         let nodes = split_nodes(nodes, &exists);
@@ -103,6 +108,31 @@ impl Target {
             label: label.map(|label| put_back(label, &exports)),
             path: put_back(path.unwrap_or(b"/"), &exports),
         })
+    }
+}
+
+/// What the host knows of files.
+struct Host<'h> {
+    exists: &'h dyn Fn(&Path) -> bool,
+    can_be_volume: &'h dyn Fn(&Path) -> bool,
+}
+
+/// True for the name of an export, or of a file that is so.
+fn names(name: &[u8], is_so: &dyn Fn(&Path) -> bool) -> bool {
+    is_export(name) || (!name.is_empty() && is_so(Path::new(OsStr::from_bytes(name))))
+}
+
+/// The nodes and the PFS, as an argument without a path.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let volumes = |images: &Vec<PathBuf>| {
+            images.iter().map(|image| image.display().to_string()).collect::<Vec<_>>().join(":")
+        };
+        f.write_str(&self.nodes.iter().map(volumes).collect::<Vec<_>>().join("+"))?;
+        match &self.label {
+            Some(label) => write!(f, "@{}", Shown(label)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -150,11 +180,11 @@ fn split_at_label(argument: &[u8]) -> Option<Parts<'_>> {
 }
 
 /// Rule 3: nodes and path.
-fn split_at_path<'a>(argument: &'a [u8], exists: &dyn Fn(&[u8]) -> bool) -> (&'a [u8], Option<&'a [u8]>) {
+fn split_at_path<'a>(argument: &'a [u8], is_volume: &dyn Fn(&[u8]) -> bool) -> (&'a [u8], Option<&'a [u8]>) {
     let colons = argument.windows(2).enumerate().filter(|(_, pair)| pair == b":/").map(|(colon, _)| colon);
     for colon in colons {
         let piece = argument[colon + 1..].split(|byte| *byte == b':').next().unwrap_or_default();
-        if !exists(piece) && !piece.split(|byte| *byte == b'+').all(exists) {
+        if !is_volume(piece) && !piece.split(|byte| *byte == b'+').all(is_volume) {
             return (&argument[..colon], Some(&argument[colon + 1..]));
         }
     }
@@ -183,11 +213,16 @@ fn split_nodes<'a>(nodes: &'a [u8], exists: &dyn Fn(&[u8]) -> bool) -> Vec<Vec<&
 mod tests {
     use super::*;
 
-    const FILES: [&str; 7] = ["a.img", "/d/b.img", "/d/c.img", "x@y.img", "p+q.img", "col:on", "/d/m+n"];
+    const VOLUMES: [&str; 7] = ["a.img", "/d/b.img", "/d/c.img", "x@y.img", "p+q.img", "col:on", "/d/m+n"];
+    /// What else there is on the host.
+    const OTHERS: [&str; 4] = ["/", "/etc", "/etc/passwd", "/d"];
 
     fn parse(argument: &str) -> Result<String, TargetError> {
-        let exists = |path: &Path| FILES.iter().any(|file| Path::new(file) == path);
-        let target = Target::parse_with(argument.as_bytes(), &exists)?;
+        let is_one_of = |files: &[&str], path: &Path| files.iter().any(|file| Path::new(file) == path);
+        let can_be_volume = |path: &Path| is_one_of(&VOLUMES, path);
+        let exists = |path: &Path| can_be_volume(path) || is_one_of(&OTHERS, path);
+        let host = Host { exists: &exists, can_be_volume: &can_be_volume };
+        let target = Target::parse_with(argument.as_bytes(), &host)?;
         let node = |images: &Vec<PathBuf>| images.iter().map(|image| image.display().to_string()).collect::<Vec<_>>();
         let nodes: Vec<_> = target.nodes.iter().map(|images| node(images).join(" , ")).collect();
         let label = target.label.map_or("-".into(), |label| String::from_utf8(label).unwrap());
@@ -222,6 +257,13 @@ mod tests {
             ("a.img:none+/d/b.img:/d/c.img@DATA:/p", "a.img , none + /d/b.img , /d/c.img | DATA | /p"),
             ("a.img:/d/b.img+/d/c.img", "a.img , /d/b.img + /d/c.img | - | /"),
             ("a.img:/d/m+n:p+q.img", "a.img , /d/m+n , p+q.img | - | /"),
+            ("a.img:/etc", "a.img | - | /etc"),
+            ("a.img:/etc/passwd", "a.img | - | /etc/passwd"),
+            ("/d/b.img:/d/c.img:/d", "/d/b.img , /d/c.img | - | /d"),
+            ("a.img+/d/b.img:/", "a.img + /d/b.img | - | /"),
+            ("/d", "/d | - | /"),
+            ("nbd://h:1/e:/", "nbd://h:1/e | - | /"),
+            ("nbd://h:1/e:/etc/passwd", "nbd://h:1/e | - | /etc/passwd"),
             ("nbd://h:1/e", "nbd://h:1/e | - | /"),
             ("nbd://h:1/e@DATA:/dir/file", "nbd://h:1/e | DATA | /dir/file"),
             ("nbd://h/e/f:/dir:1", "nbd://h/e/f | - | /dir:1"),

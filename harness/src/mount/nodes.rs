@@ -19,7 +19,7 @@ use hammer2_core::io::{Clock, Instant};
 use super::counters::add;
 use super::server::Server;
 use super::under_way::UnderWay;
-use crate::admin::Copied;
+use crate::admin::{Copied, Known};
 use crate::clock::HostClock;
 
 /// How soon it is told that a node left.
@@ -54,7 +54,8 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
     }
     for member in server.fs.missing_members() {
         let fsid = member.fsid;
-        log::warn!("the cluster's member {fsid} is missing; `hammer2 cluster add DIR IMAGE` brings it back");
+        let place = server.administration.images.place();
+        log::warn!("the cluster's member {fsid} is missing; `hammer2 cluster add {place} IMAGE` brings it back");
     }
     let begin = |member: MemberStatus| Watched {
         node: member.node,
@@ -77,7 +78,10 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
             had_quorum = has_quorum;
             match has_quorum {
                 true => log::info!("there is a quorum again: changes go on"),
-                false => log::error!("too few nodes are left: nothing is changed until enough are back"),
+                false => log::error!(
+                    "too few nodes are left: nothing is changed until enough are back; away: {}",
+                    away(server).join(", ")
+                ),
             }
         }
         nodes.extend(server.fs.member_statuses().skip(nodes.len()).map(begin));
@@ -100,6 +104,14 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
     }
 }
 
+/// The nodes that aren't in step, and the members that aren't there.
+fn away(server: &Server) -> Vec<String> {
+    let apart = server.fs.member_statuses().filter(|member| member.state != MemberState::InSync);
+    let nodes = apart.map(|member| server.administration.images.called(member.node));
+    let missing = server.fs.missing_members();
+    nodes.chain(missing.iter().map(|member| format!("member {}", member.fsid))).collect()
+}
+
 /// Brings a node in step if it can be; what came of it.
 async fn bring_back(
     server: &Server,
@@ -113,7 +125,9 @@ async fn bring_back(
 
 async fn try_to_bring_back(server: &Server, node: NodeIndex, state: MemberState) -> Result<ResyncCounts, String> {
     if matches!(state, MemberState::Ejected(_)) {
-        server.fs.look_again(node).await.map_err(|error| error.to_string())?;
+        let looked = server.fs.look_again(node).await;
+        let images = &server.administration.images;
+        looked.map_err(|error| Known::of_mount(images, server.fs.member_statuses()).return_error(&error))?;
     }
     let brought = if state == MemberState::InSync {
         server.fs.complete(node).await

@@ -117,12 +117,17 @@ impl Server {
         let Administration { images, open, busy } = &self.administration;
         let order = match question {
             Question::Status => {
-                let none = || Refused::unusable("this PFS is no cluster's: `cluster create` makes one");
+                let none = || Refused::unusable("this PFS is no cluster's: `hammer2 cluster create` makes one");
+                // What is known of disks that nobody uses may be old. Who doesn't answer leaves, and is told of.
+                if let Err(error) = self.fs.probe().await {
+                    return say(Answer::Ended(Err(Refused::failed(error))));
+                }
                 return say(match Status::of(&self.fs, images) {
                     Some(status) => Answer::Status(status),
                     None => Answer::Ended(Err(none())),
                 });
             }
+            Question::Snapshot { label } => return say(Answer::Ended(self.snapshot_for_owner(&label).await)),
             Question::Order(order) => order,
         };
         if busy.replace(true) {
@@ -132,7 +137,7 @@ impl Server {
         let mut show = |node: NodeIndex, counts: &ResyncCounts| {
             if told.is_none_or(|told| told.elapsed() >= BETWEEN_TELLING) {
                 told = Some(Instant::now());
-                say(Answer::Copied { node: node.0, copied: (*counts).into() });
+                say(Answer::Copied { called: images.called(node), copied: (*counts).into() });
             }
         };
         let done = Site { fs: &self.fs, images, open }.carry_out(&order, &mut show).await;

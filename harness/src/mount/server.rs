@@ -16,7 +16,7 @@ use super::nodes::ClusterLine;
 use super::orders::Administration;
 use super::patience::Patience;
 use super::refusal::Refusal;
-use super::space::Space;
+use crate::room::Room;
 
 /// The handle of all files: they are known by number.
 pub(super) const ANY_FILE: FileHandle = FileHandle(0);
@@ -53,7 +53,7 @@ pub(super) struct Server {
     pub(super) fs: FileSystem,
     pub(super) buffers: Arc<Buffers>,
     pub(super) counters: Counters,
-    pub(super) space: Space,
+    pub(super) room: Room,
     pub(super) patience: Patience,
     pub(super) administration: Administration,
     budget: &'static Budget<Global>,
@@ -68,10 +68,10 @@ impl Server {
         administration: Administration,
         budget: &'static Budget<Global>,
     ) -> Self {
-        let space = Space::new(&fs);
+        let room = Room::new(&fs);
         let counters = Counters::default();
         let complaints = RefCell::new(Complaints { since: Instant::now(), told: 0, untold: 0 });
-        Self { fs, buffers, counters, space, patience, administration, budget, complaints }
+        Self { fs, buffers, counters, room, patience, administration, budget, complaints }
     }
 
     pub(super) fn print_counters(&self) {

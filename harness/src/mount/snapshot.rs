@@ -5,11 +5,12 @@
 
 use fuser::{Errno, ReplyEmpty};
 use hammer2_core::cluster::NewPfs;
-use hammer2_core::fs::TimeSource as _;
+use hammer2_core::fs::{Error, TimeSource as _};
 use hammer2_core::media::{Inum, PfsKind};
 
 use super::refusal::Refusal;
 use super::server::Server;
+use crate::admin::{Done, Refused};
 use crate::pfs_label;
 use crate::random::new_uuid;
 use crate::time_source::HostTime;
@@ -22,6 +23,19 @@ impl Server {
         match self.make_snapshot(&label, uid).await {
             Ok(()) => reply.ok(),
             Err(refusal) => reply.error(self.refuse(refusal)),
+        }
+    }
+
+    /// The same for root and whoever mounted it.
+    pub(super) async fn snapshot_for_owner(&self, label: &[u8]) -> Result<Done, Refused> {
+        let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
+        let new = NewPfs { label, kind: PfsKind::Master, clid: uuid()?, fsid: uuid()?, time: HostTime.now() };
+        match self.with_room(async || self.fs.snapshot(&new).await).await {
+            Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
+            Err(Error::Exists) => {
+                Err(Refused::unusable(format_args!("{}: there is a PFS of this label already", label.escape_ascii())))
+            }
+            Err(error) => Err(Refused::failed(format_args!("{}: {error}", label.escape_ascii()))),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Clusters of volumes in memory: nodes that fail, stay away and come back, and what is on each alone afterwards.
 
+mod advice;
 mod crash_states;
 mod members;
 mod membership;

@@ -8,11 +8,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder with images.
-struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
     /// With blank images of these names, of which the first few are formatted.
-    fn new(names: &str, formatted: usize) -> Self {
+    pub(crate) fn new(names: &str, formatted: usize) -> Self {
         let folder = Self(TempDir::new().unwrap());
         for (number, name) in names.chars().enumerate() {
             File::create(folder.0.path().join(name.to_string())).unwrap().set_len(128 << 20).unwrap();
@@ -25,20 +25,24 @@ impl Folder {
         folder
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Runs a command, which must end with this status.
-    fn expect(&self, status: i32, command: &str) -> Output {
+    pub(crate) fn run(&self, command: &str) -> Output {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_hammer2"));
-        let output = tool.current_dir(self.path()).args(command.split(' ')).output().unwrap();
+        tool.current_dir(self.path()).args(command.split(' ')).output().unwrap()
+    }
+
+    /// Runs a command, which must end with this status.
+    pub(crate) fn expect(&self, status: i32, command: &str) -> Output {
+        let output = self.run(command);
         assert_eq!(output.status.code(), Some(status), "{command}: {output:?}");
         output
     }
 
     /// Roles and states of the nodes, and how many members are missing.
-    fn nodes(&self, status: i32, target: &str) -> (Vec<String>, usize) {
+    pub(crate) fn nodes(&self, status: i32, target: &str) -> (Vec<String>, usize) {
         let output = self.expect(status, &format!("cluster status --json {target}"));
         let said: Value = serde_json::from_slice(&output.stdout).unwrap();
         let word = |node: &Value, key: &str| node[key].as_str().unwrap().to_owned();
@@ -47,7 +51,7 @@ impl Folder {
         (nodes.collect(), said["missing"].as_array().unwrap().len())
     }
 
-    fn listing(&self, target: &str) -> String {
+    pub(crate) fn listing(&self, target: &str) -> String {
         String::from_utf8(self.expect(0, &format!("manifest {target}")).stdout).unwrap()
     }
 }
@@ -97,7 +101,10 @@ fn a_side_is_chosen() {
     assert!(folder.listing("A+B+C@W --as-of 0").contains("one"));
     assert!(folder.listing("A+B+C@W --as-of 2").contains("other"));
     folder.expect(1, "mkdir A+B+C@W:/more --as-of 2");
-    folder.expect(0, "cluster force A+B+C@W C");
+    let announced = String::from_utf8(folder.expect(2, "cluster force A+B+C@W C").stderr).unwrap();
+    assert!(announced.contains("/A (node 0, fsid ") && announced.contains("/B (node 1, fsid "), "{announced}");
+    assert!(folder.listing("A+B+C@W --as-of 0").contains("one"), "nothing was done");
+    folder.expect(0, "cluster force -f A+B+C@W C");
     assert_eq!(folder.nodes(0, "A+B+C@W"), (vec!["MASTER in sync".to_owned(); 3], 0));
     for image in ["A", "B", "C"] {
         let whole = folder.listing(&format!("{image}@W"));

@@ -89,6 +89,24 @@ fn members_come_and_go_while_it_is_mounted() {
 
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
+fn how_it_is_is_asked_of_the_disks() {
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let volume = &masters.volume;
+    let mounted = volume.mount_node(NODES, &["--log", "log"]);
+    volume.succeed(&["cluster", "status", "mnt"]);
+    // Nobody uses it, and two disks are gone.
+    for image in &IMAGES[1..] {
+        File::options().write(true).open(masters.path(image)).unwrap().set_len(0).unwrap();
+    }
+    let status = volume.run(&["cluster", "status", "mnt"]);
+    let said = String::from_utf8(status.stdout).unwrap();
+    assert_eq!(status.status.code(), Some(3), "{said}");
+    assert!(said.contains("1 of 3 masters in sync") && said.matches("  ejected ").count() == 2, "{said}");
+    drop(mounted);
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
 fn orders_that_make_no_sense() {
     let masters = Masters::new(2 * IMAGE_BYTES);
     let volume = &masters.volume;

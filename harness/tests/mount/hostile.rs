@@ -132,7 +132,8 @@ fn a_mount_that_is_stopped_is_named_and_waited_for_no_longer() {
     mounted.signal(Signal::STOP);
     let begun = Instant::now();
     let told = format!("process {}, which serves this mount, is stopped", mounted.id());
-    for arguments in [&["cluster", "status", "mnt"][..], &["cluster", "scrub", "mnt"]] {
+    let orders = [&["cluster", "status", "mnt"][..], &["cluster", "scrub", "mnt"], &["snapshot", "mnt", "LATER"]];
+    for arguments in orders {
         masters.volume.refuse(arguments, 1, &told);
     }
     assert!(begun.elapsed() < Duration::from_secs(60));

@@ -152,6 +152,10 @@ fn a_lost_quorum_is_told_and_that_it_is_back() {
     let file = File::create(masters.path("mnt/file")).unwrap();
     assert!(file.write_all_at(&noise(20 << 20), 0).and_then(|()| file.sync_all()).is_err());
     wait_until("it is told that the quorum is lost", || said().contains(" error too few nodes are left"));
+    let lost: Vec<String> =
+        said().lines().filter(|line| line.contains("too few nodes are left")).map(Into::into).collect();
+    let away = ["c/b.img", "c/v.img"].map(|image| masters.path(image).display().to_string());
+    assert!(lost.len() == 1 && away.iter().any(|disk| lost[0].contains(disk)), "{lost:?}");
     masters.resize_disk(2 * IMAGE_BYTES);
     wait_until("it is told that it is back", || said().contains(" info  there is a quorum again"));
     drop(file);

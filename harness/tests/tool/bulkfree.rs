@@ -39,3 +39,24 @@ fn freed_space_becomes_a_hole_of_the_image() {
         folder.check("v");
     }
 }
+
+#[test]
+fn put_has_room_looked_for_before_it_gives_up() {
+    let folder = Folder::new();
+    folder.image("v.img", 128 << 20);
+    folder.succeed(["newfs", "v.img"]);
+    fs::create_dir(folder.path("tree")).unwrap();
+    for number in 0..24 {
+        fs::write(folder.path(format!("tree/{number}")), noise(2 << 20, number)).unwrap();
+    }
+    // Twice as much as fits at a time.
+    for round in 0..3 {
+        let target = format!("v.img:/round{round}");
+        folder.succeed(["put", "tree", &target]);
+        folder.succeed(["rm", "-r", &target]);
+    }
+    let large = fs::File::open(folder.path("tree/1")).unwrap();
+    let output = folder.command(["put", "-", "v.img:/file"]).stdin(large).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    folder.check("v.img");
+}

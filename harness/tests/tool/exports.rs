@@ -1,6 +1,7 @@
 //! Volumes on exports of an NBD server.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use super::export_server;

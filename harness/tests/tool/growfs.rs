@@ -2,9 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::process::Stdio;
 
+use hammer2_core::media::VolumeHeader;
+use hammer2_core::media::geometry::header_offset;
+use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
 use serde_json::Value;
+use zerocopy::FromBytes as _;
 
 use crate::folder::{Folder, noise};
 
@@ -130,4 +135,33 @@ fn nothing_happens_when_there_is_no_more_space() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
     }
+}
+
+#[test]
+fn figures_that_another_growfs_got_wrong_are_put_right_by_the_next_write() {
+    let folder = Folder::new();
+    folder.image("a.img", GIB);
+    folder.succeed(["newfs", "a.img"]);
+    folder.extend("a.img", 3 * GIB);
+    folder.grow(&["a.img"]);
+    let figure = |name: &str| folder.json(["info", "--json", "a.img"])["header"][name].as_u64().unwrap();
+    let (size, free) = (figure("allocator_size"), figure("allocator_free"));
+
+    // Others count the reserved segments of the new space as capacity.
+    let image = File::options().read(true).write(true).open(folder.path("a.img")).unwrap();
+    for copy in 0..2 {
+        let offset = header_offset(copy);
+        let mut bytes = vec![0; VOLUME_HEADER_BYTES];
+        image.read_exact_at(&mut bytes, offset).unwrap();
+        let (header, _) = VolumeHeader::mut_from_prefix(&mut bytes).unwrap();
+        header.set_allocator_size(size + 8 * MIB);
+        header.set_allocator_free(size + 8 * MIB);
+        header.seal();
+        image.write_all_at(&bytes, offset).unwrap();
+    }
+    assert_eq!(figure("allocator_size"), size + 8 * MIB);
+    folder.succeed(["mkdir", "a.img:/changed"]);
+    assert_eq!(figure("allocator_size"), size);
+    assert!(figure("allocator_free") <= size && free <= size, "more is free than there is");
+    assert!(folder.run(["fsck", "a.img"]).status.success());
 }

@@ -8,4 +8,5 @@ mod exports;
 mod folder;
 mod growfs;
 mod lost_header;
+mod naming;
 mod writing;

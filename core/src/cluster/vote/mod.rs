@@ -18,6 +18,7 @@ pub mod succession;
 mod testing;
 pub mod version;
 pub mod view;
+pub mod wording;
 
 pub use assemble::{Ask, Assembly, Condition, Distrust, Mount, Plan, Seen, State, assemble};
 pub use capabilities::Capabilities;
@@ -28,6 +29,7 @@ pub use resolve::{Care, Element, Verdict, Vote, resolve};
 pub use role::Role;
 pub use version::{CommitId, CommitSeq, EpochCounter, EpochId, Nonce, Standing, Version};
 pub use view::{Target, View};
+pub use wording::{Names, Worded};
 
 #[cfg(test)]
 mod tests;

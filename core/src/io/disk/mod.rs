@@ -23,10 +23,14 @@ pub struct DiskOptions {
     pub deadline: Duration,
 }
 
+impl DiskOptions {
+    /// How long a request may take where nobody says otherwise: the eviction deadline of the cluster (spec/cluster.md 2.3).
+    pub const DEADLINE: Duration = Duration::from_secs(5);
+}
+
 impl Default for DiskOptions {
-    /// Five seconds, the eviction deadline of the cluster (spec/cluster.md 2.3).
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(5) }
+        Self { deadline: Self::DEADLINE }
     }
 }
 

@@ -63,7 +63,8 @@ pub(in crate::cli) struct Adopt {
 /// What becomes of what the new volumes hold.
 #[derive(Args)]
 struct Overwrite {
-    /// Overwrite whatever else than a HAMMER2 filesystem the new volumes hold, unless it is in use
+    /// Overwrite whatever else than a HAMMER2 filesystem the new volumes hold, unless it is in use; and make two masters of one,
+    /// either of which stops both
     #[arg(short, long)]
     force: bool,
 }
@@ -79,7 +80,8 @@ enum MemberType {
 impl Add {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let session = Session::new(settings);
-        let images = new_node(&session, &self.target, &self.new, self.overwrite.force)?;
+        let permit = || self.refuse_second_master(&session);
+        let images = new_node(&session, &self.target, &self.new, self.overwrite.force, &permit)?;
         if self.target.directory().is_none() {
             found(&session, &self.target)?;
         }
@@ -88,9 +90,34 @@ impl Add {
     }
 }
 
+impl Add {
+    /// Refuses to make two masters of one: they are safer with what was written, but stop sooner.
+    fn refuse_second_master(&self, session: &Session) -> Result<(), Failure> {
+        if self.overwrite.force || self.kind != MemberType::Master || self.masters(session)? != 1 {
+            return Ok(());
+        }
+        let (target, new) = (&self.target, &self.new);
+        Err(Failure::unusable(format_args!(
+            "with two masters nothing can be changed any more when either stops: `hammer2 cluster add -t SLAVE {target} {new}` \
+             makes a copy that can't stop the other, and `hammer2 cluster add -f {target} {new}` makes two masters, for a third \
+             to follow"
+        )))
+    }
+
+    /// How many masters there are.
+    fn masters(&self, session: &Session) -> Result<usize, Failure> {
+        if let Some(directory) = self.target.directory() {
+            return Ok(mounted::status(directory)?.masters());
+        }
+        let (fs, _) = session.run(session.mount_to_serve(&self.target, Access::Read))?;
+        Ok(fs.cluster_status().map_or(1, |status| status.voters))
+    }
+}
+
 impl Replace {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        let images = new_node(&Session::new(settings), &self.target, &self.new, self.overwrite.force)?;
+        let session = Session::new(settings);
+        let images = new_node(&session, &self.target, &self.new, self.overwrite.force, &|| Ok(()))?;
         let order = Order::Replace { old: Name::new(&self.old), images };
         orders::carry_out(settings, &self.target, &order, &mut Print { output, json: false })
     }
@@ -101,12 +128,13 @@ impl Adopt {
         let session = Session::new(settings);
         let first = Target { nodes: self.target.nodes.iter().take(1).cloned().collect(), ..self.target.clone() };
         found(&session, &first)?;
-        session.change_members(&self.target, None, async |fs, _| {
+        session.change_members(&self.target, None, async |fs, images| {
             let others: Vec<_> = fs.member_statuses().filter(|member| member.state != MemberState::InSync).collect();
             for member in others {
                 let counter = progress::byte_counter();
-                let show =
-                    &mut |node: NodeIndex, counts: &ResyncCounts| orders::show(&counter, node.0, &(*counts).into());
+                let show = &mut |node: NodeIndex, counts: &ResyncCounts| {
+                    orders::show(&counter, &images.called(node), &(*counts).into());
+                };
                 let taken = take_in(fs, member.node, member.role == Role::Master, show).await;
                 counter.finish_and_clear();
                 taken?;
@@ -130,30 +158,44 @@ fn found(session: &Session, target: &Target) -> Result<(), Failure> {
     founding.map(drop)
 }
 
-/// The volumes of a new node, formatted if they hold nothing. Those that a mount has open already do.
-fn new_node(session: &Session, target: &Target, new: &Target, force: bool) -> Result<Vec<PathBuf>, Failure> {
+/// The volumes of a new node, formatted if they hold nothing and `permit` says nothing against it. Those that a mount has open
+/// already do.
+fn new_node(
+    session: &Session,
+    target: &Target,
+    new: &Target,
+    force: bool,
+    permit: &dyn Fn() -> Result<(), Failure>,
+) -> Result<Vec<PathBuf>, Failure> {
     let Some(images) = new.only_node().filter(|_| new.label.is_none() && new.path == b"/") else {
         return Err(Failure::unusable("name the new node without label and path"));
     };
     let volumes: Vec<PathBuf> = images.iter().map(|image| whole_path(image)).collect();
     let mount = target.directory().map(mounted::status).transpose()?;
     let is_known = mount.is_some_and(|status| volumes.iter().all(|volume| status.has_image(volume)));
-    match session.run(format_blank(session, images, force)) {
+    match session.run(format_blank(session, images, force, permit)) {
         // It is in use there.
-        Err(Failure::Unusable(_)) if is_known => {}
+        Err(Failure::Unusable(_)) if is_known => permit()?,
         formatted => formatted?,
     }
     Ok(volumes)
 }
 
 /// Makes a filesystem of volumes, unless they hold one. With `force`, whatever else they hold is overwritten.
-async fn format_blank(session: &Session, images: &[PathBuf], force: bool) -> Result<(), Failure> {
+async fn format_blank(
+    session: &Session,
+    images: &[PathBuf],
+    force: bool,
+    permit: &dyn Fn() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let disks = session.open_disks(images, Access::Write)?;
-    if holds_hammer2(&disks).await? {
-        return Ok(());
-    }
-    if !force {
+    let is_formatted = holds_hammer2(&disks).await?;
+    if !is_formatted && !force {
         refuse_content(images, &disks).await?;
+    }
+    permit()?;
+    if is_formatted {
+        return Ok(());
     }
     format(&disks, &NewfsOptions { labels: &[], ..NewfsOptions::default() }).await.map(drop)
 }

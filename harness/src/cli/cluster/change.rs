@@ -4,9 +4,11 @@ use std::ffi::OsString;
 
 use clap::Args;
 use hammer2_core::cluster::vote::Mount;
+use hammer2_core::cluster::{MemberState, NodeIndex};
+use hammer2_core::fs::FileSystem;
 
 use super::orders::{self, Print};
-use crate::admin::{Name, Order};
+use crate::admin::{Images, Known, Name, Order};
 use crate::cli::output::Output;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
@@ -31,6 +33,9 @@ pub(in crate::cli) struct Promote {
 /// given up: they are copied from it. Masters that aren't there are slaves from then on
 #[derive(Args)]
 pub(in crate::cli) struct Force {
+    /// Do it; without, only say what is given up
+    #[arg(short, long)]
+    force: bool,
     #[command(flatten)]
     named: Named,
 }
@@ -70,17 +75,44 @@ impl Promote {
 }
 
 impl Force {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let Named { target, member } = &self.named;
         let session = Session::new(settings);
         // Which node it is: looked up with any node's version mounted.
         let images = session.run(session.images(target, Access::Read))?;
         let node = images.node(&Name::new(member))?;
-        session.change_members(target, Some(Mount::Forced(node)), async |fs, _| {
-            for (_, resynced) in fs.resync_all(&mut |_, _| {}).await.map_err(Failure::failed)? {
-                resynced.map_err(Failure::failed)?;
+        if !self.force {
+            let mounted = session.run(session.mount_as(target, Access::Read, Some(Mount::Forced(node))))?;
+            let (fs, images) = mounted?;
+            return Err(self.announce(&fs, &images, node));
+        }
+        session.change_members(target, Some(Mount::Forced(node)), async |fs, images| {
+            for (node, resynced) in fs.resync_all(&mut |_, _| {}).await.map_err(Failure::failed)? {
+                resynced.map_err(|error| Failure::failed(format_args!("{}: {error}", images.called(node))))?;
+            }
+            for member in fs.missing_members() {
+                let fsid = member.fsid;
+                output.line(format_args!(
+                    "member {fsid} isn't there and votes no more: `hammer2 cluster remove {target} {fsid}` gives it up"
+                ))?;
             }
             Ok(Outcome::Good)
         })
+    }
+
+    /// What would be given up.
+    fn announce(&self, fs: &FileSystem, images: &Images, chosen: NodeIndex) -> Failure {
+        let Named { target, member } = &self.named;
+        let known = Known::of_mount(images, fs.member_statuses());
+        let mut words = format!("this keeps what {} has, whatever others have", known.called(chosen));
+        for other in fs.member_statuses().filter(|other| matches!(other.state, MemberState::Behind(_))) {
+            let version = other.version.map_or("nothing".to_owned(), |version| format!("version {version}"));
+            words += &format!("; {} ({version}) is overwritten with it", known.called(other.node));
+        }
+        for missing in fs.missing_members() {
+            words += &format!("; member {}, which isn't there, votes no more", missing.fsid);
+        }
+        let member = member.display();
+        Failure::unusable(format_args!("{words}: `hammer2 cluster force -f {target} {member}` does it"))
     }
 }

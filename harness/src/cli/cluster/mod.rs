@@ -3,7 +3,7 @@
 mod add;
 mod change;
 mod create;
-mod mounted;
+pub(super) mod mounted;
 mod orders;
 mod resync;
 mod scrub;

@@ -12,7 +12,7 @@ use crate::admin::{Done, Order, Status};
 use crate::cli::{Failure, progress};
 
 /// How the cluster is that is mounted on a directory.
-pub(super) fn status(directory: &Path) -> Result<Status, Failure> {
+pub(in crate::cli) fn status(directory: &Path) -> Result<Status, Failure> {
     match ask(directory, &Question::Status)? {
         Answer::Status(status) => Ok(status),
         Answer::Ended(Err(refused)) => Err(refused.into()),
@@ -26,6 +26,18 @@ pub(super) fn carry_out(directory: &Path, order: &Order) -> Result<Done, Failure
         Answer::Ended(ended) => Ok(ended?),
         _ => Err(Failure::failed(format_args!("{}: an answer to something else", directory.display()))),
     }
+}
+
+/// Has a snapshot made; none when the process doesn't listen to us.
+pub(in crate::cli) fn snapshot(directory: &Path, label: &[u8]) -> Option<Result<(), Failure>> {
+    if let Err(Unreachable::NotAllowed | Unreachable::Deaf) = call(directory) {
+        return None;
+    }
+    Some(match ask(directory, &Question::Snapshot { label: label.to_vec() }) {
+        Ok(Answer::Ended(ended)) => ended.map(drop).map_err(Into::into),
+        Ok(_) => Err(Failure::failed(format_args!("{}: an answer to something else", directory.display()))),
+        Err(failure) => Err(failure),
+    })
 }
 
 /// Asks, and waits for the last answer.
@@ -52,7 +64,7 @@ fn ask(directory: &Path, question: &Question) -> Result<Answer, Failure> {
     loop {
         match line.hear().map_err(failed)? {
             Some(Answer::Working) => {}
-            Some(Answer::Copied { node, copied }) => orders::show(&counter, node, &copied),
+            Some(Answer::Copied { called, copied }) => orders::show(&counter, &called, &copied),
             Some(last) => {
                 counter.finish_and_clear();
                 return Ok(last);

@@ -36,7 +36,7 @@ pub(super) fn carry_out(
         let open = |images: &[PathBuf]| session.open_disks(images, Access::Write).map_err(Refused::unusable);
         let counter = progress::byte_counter();
         let done = Site { fs, images, open: &open }
-            .carry_out(order, &mut |node, counts| show(&counter, node.0, &(*counts).into()))
+            .carry_out(order, &mut |node, counts| show(&counter, &images.called(node), &(*counts).into()))
             .await;
         counter.finish_and_clear();
         print.done(&done?)
@@ -44,9 +44,9 @@ pub(super) fn carry_out(
 }
 
 /// Shows how far a copy is.
-pub(super) fn show(counter: &ProgressBar, node: u8, Copied { compared, copied, bytes, .. }: &Copied) {
+pub(super) fn show(counter: &ProgressBar, called: &str, Copied { compared, copied, bytes, .. }: &Copied) {
     counter.set_position(*bytes);
-    counter.set_message(format!("node {node}: {compared} elements compared, {copied} copied"));
+    counter.set_message(format!("{called}: {compared} elements compared, {copied} copied"));
 }
 
 impl Print<'_> {
@@ -60,31 +60,40 @@ impl Print<'_> {
                 }
                 Ok(Outcome::Good)
             }
-            Done::Resynced(nodes) => {
-                nodes.iter().try_fold(Outcome::Good, |outcome, node| Ok(outcome.and(self.resynced(node)?)))
-            }
-            Done::Scrubbed(counts) => {
-                match self.json {
-                    true => self.output.line(object(counts)?)?,
-                    false => self.output.line(counts)?,
+            Done::Resynced { nodes, missing } => {
+                missing.iter().for_each(|missing| complain(missing));
+                if nodes.is_empty() && missing.is_empty() && !self.json {
+                    self.output.line("all members are in step: there was nothing to do")?;
                 }
-                Ok(if counts.is_whole() { Outcome::Good } else { Outcome::Bad })
+                let whole = if missing.is_empty() { Outcome::Good } else { Outcome::Bad };
+                nodes.iter().try_fold(whole, |outcome, node| Ok(outcome.and(self.resynced(node)?)))
+            }
+            Done::Scrubbed { counts, unread } => {
+                if self.json {
+                    let mut line = object(counts)?;
+                    line["unread"] = json!(unread);
+                    self.output.line(line)?;
+                } else {
+                    self.output.line(counts)?;
+                }
+                unread.iter().for_each(|unread| complain(&format_args!("not read: {unread}")));
+                Ok(if counts.is_whole() && unread.is_empty() { Outcome::Good } else { Outcome::Bad })
             }
         }
     }
 
-    fn resynced(&mut self, Resynced { node, copied }: &Resynced) -> Result<Outcome, Failure> {
+    fn resynced(&mut self, Resynced { node, called, copied }: &Resynced) -> Result<Outcome, Failure> {
         match copied {
             Ok(copied) if self.json => {
-                let mut line = json!({ "node": node });
+                let mut line = json!({ "node": node, "called": called });
                 if let (Value::Object(line), Value::Object(counts)) = (&mut line, object(copied)?) {
                     line.extend(counts);
                 }
                 self.output.line(line)?;
             }
-            Ok(copied) => self.output.line(format_args!("node {node}: in sync; {copied}"))?,
+            Ok(copied) => self.output.line(format_args!("{called}: in sync; {copied}"))?,
             Err(why) => {
-                complain(&format_args!("node {node}: {why}"));
+                complain(&format_args!("{called}: {why}"));
                 return Ok(Outcome::Bad);
             }
         }

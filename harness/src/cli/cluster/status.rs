@@ -3,12 +3,12 @@
 use clap::Args;
 use hammer2_core::cluster::vote::Mount;
 use hammer2_core::cluster::{Health, NodeIndex};
-use hammer2_core::fs::{FileSystem, MountError};
+use hammer2_core::fs::FileSystem;
 
 use super::mounted;
 use crate::admin::{self, Images};
 use crate::cli::output::Output;
-use crate::cli::session::{Session, Settings, mount_failure};
+use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome};
 use crate::device::Access;
@@ -60,7 +60,7 @@ impl Status {
             Ok(mounted) => return Ok(mounted),
             Err(error) => error,
         };
-        if matches!(error, MountError::Op(_)) {
+        if error.is_refused {
             for node in (0..self.target.nodes.len() as u8).map(NodeIndex) {
                 let mount = Some(Mount::AsOf(Some(node)));
                 if let Ok(mounted) = session.mount_as(&self.target, Access::Read, mount).await? {
@@ -68,6 +68,6 @@ impl Status {
                 }
             }
         }
-        Err(mount_failure(&self.target, error))
+        Err(error.into())
     }
 }

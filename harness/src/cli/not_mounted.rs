@@ -1,0 +1,100 @@
+//! Why a PFS isn't mounted, as whoever named it understands it.
+//!
+//! A mount takes the nodes, and when it fails they are gone. So what they are called is looked up before.
+
+use hammer2_core::cluster::{Cluster, NodeIndex, OpError, Pfs, PfsSelector};
+use hammer2_core::fs::MountError;
+use hammer2_core::media::Uuid;
+use hammer2_core::memory::NoMemory;
+
+use super::Failure;
+use super::output::Shown;
+use super::pfs_facts::list_pfss;
+use super::target::Target;
+use crate::admin::{Images, Known};
+
+/// A mount that failed.
+pub(super) struct NotMounted {
+    failure: Failure,
+    /// The nodes could be read, but the cluster can't be mounted.
+    pub(super) is_refused: bool,
+}
+
+impl From<NotMounted> for Failure {
+    fn from(NotMounted { failure, .. }: NotMounted) -> Self {
+        failure
+    }
+}
+
+/// What was seen of nodes before they are mounted.
+pub(super) struct Look<'l> {
+    target: &'l Target,
+    fsids: Vec<(NodeIndex, Uuid)>,
+    images: Images,
+}
+
+impl<'l> Look<'l> {
+    /// Looks at the PFS that is meant; a failure if there is none, or not one for all nodes.
+    pub(super) async fn at(
+        cluster: &Cluster,
+        images: &Images,
+        target: &'l Target,
+        selector: PfsSelector<'_>,
+    ) -> Result<Self, Failure> {
+        let mut fsids = Vec::new();
+        for node in (0..cluster.nodes() as u8).map(NodeIndex) {
+            // A node that can't be read is told of by the mount.
+            if let Ok(Some(pfs)) = cluster.pfs_of(node, selector).await {
+                fsids.push((node, pfs.fsid));
+            }
+        }
+        let look = Self { target, fsids, images: images.clone() };
+        match cluster.find_pfs(selector).await {
+            Ok(None) => Err(no_such_pfs(target, &list_pfss(cluster).await.0)),
+            Ok(Some(_)) => Ok(look),
+            Err(error @ OpError::Refused(_)) => Err(Failure::unusable(look.words(&error))),
+            // The mount meets it, too.
+            Err(_) => Ok(look),
+        }
+    }
+
+    fn words(&self, error: &OpError) -> String {
+        Known::new(&self.images, self.fsids.iter().copied()).op_error(error)
+    }
+
+    /// A mount of these nodes failed.
+    pub(super) fn not_mounted(&self, error: MountError) -> NotMounted {
+        let is_refused = matches!(error, MountError::Op(_));
+        NotMounted { failure: failure(self.target, error, |error| self.words(error)), is_refused }
+    }
+}
+
+/// An error of a mount, that of an operation in these words.
+pub(super) fn failure(target: &Target, error: MountError, words: impl Fn(&OpError) -> String) -> Failure {
+    match error {
+        // These name the device.
+        MountError::Open(error) => Failure::unusable(error),
+        MountError::NoSuchPfs | MountError::NotMountable(_) | MountError::NotWritable(_) => {
+            Failure::unusable(format_args!("{target}: {error}"))
+        }
+        MountError::Op(error) => Failure::failed(format_args!("{target}: {}", words(&error))),
+        MountError::NoMemory(NoMemory) => Failure::failed("out of memory: give more with --memory"),
+    }
+}
+
+/// There is none of that label, or none to choose: those there are.
+pub(super) fn no_such_pfs(target: &Target, pfss: &[Pfs]) -> Failure {
+    let labels: Vec<_> =
+        pfss.iter().map(|pfs| Shown(&pfs.label).to_string()).filter(|label| label != "LOCAL").collect();
+    let nodes = Target { label: None, ..target.clone() };
+    let Some(first) = labels.first() else {
+        return Failure::unusable(format_args!("{target}: no such PFS, and no other: `pfs-create` makes one"));
+    };
+    let all = labels.join(", ");
+    match target.label {
+        Some(_) => Failure::unusable(format_args!("{target}: no such PFS; there are {all}")),
+        None => Failure::unusable(format_args!(
+            "{nodes}: no such PFS as DATA, and several others ({all}): name one, as in {nodes}@{first}"
+        )),
+    }
+}
