@@ -6,8 +6,8 @@ use super::gate::Changing;
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError, Room};
 use crate::cluster::{
-    Answers, Called, Change, ClusterStatus, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs,
-    NodeIndex, OpenError, ReturnError, ScrubCounts, join_all, vote::NodeSet,
+    Answers, Called, Change, ClusterStatus, Holder, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError,
+    NewPfs, NodeIndex, OpenError, ReturnError, ScrubCounts, join_all, vote::NodeSet,
 };
 use crate::io::Disk;
 use crate::media::Uuid;
@@ -30,6 +30,12 @@ impl FileSystem {
     pub async fn probe(&self) -> Result<(), Error> {
         let _reading = self.gate.read().await;
         Ok(self.cluster.probe().await?)
+    }
+
+    /// Who holds a node that other machines can reach, if anybody does; a mount that has died holds its nodes until another
+    /// takes over.
+    pub async fn holder(&self, node: NodeIndex) -> Option<Holder> {
+        self.cluster.holder(node).await
     }
 
     /// How its nodes are.

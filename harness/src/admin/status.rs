@@ -4,8 +4,9 @@ use std::fmt::{self, Display};
 use std::path::Path;
 
 use hammer2_core::cluster::vote::{CommitId, State};
-use hammer2_core::cluster::{ClusterStatus, Health, MemberState, MemberStatus};
+use hammer2_core::cluster::{ClusterStatus, Health, Holder, MemberState, MemberStatus};
 use hammer2_core::fs::FileSystem;
+use hammer2_core::media::Heartbeat;
 use serde::{Deserialize, Serialize};
 
 use super::{Images, Known};
@@ -45,6 +46,23 @@ struct Node {
     is_distrusted: bool,
     total_bytes: u64,
     free_bytes: u64,
+    held_by: Option<Held>,
+}
+
+/// Who writes to a node that other machines can reach.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Held {
+    host: String,
+    /// When it said so last, by the clock of its machine.
+    time: String,
+    /// It is the mount that is asked.
+    is_own: bool,
+}
+
+impl Held {
+    fn of(Holder { heartbeat: Heartbeat { host, time, .. }, is_own }: Holder) -> Self {
+        Self { host: host.to_string(), time: time.to_string(), is_own }
+    }
 }
 
 /// A member that isn't among the nodes.
@@ -58,9 +76,14 @@ struct Missing {
 
 impl Status {
     /// How a mounted filesystem's cluster is; none for one that never was a cluster's.
-    pub fn of(fs: &FileSystem, images: &Images) -> Option<Self> {
+    pub async fn of(fs: &FileSystem, images: &Images) -> Option<Self> {
         let status = fs.cluster_status()?;
         let missing = fs.missing_members();
+        let mut nodes = Vec::new();
+        for member in fs.member_statuses() {
+            let held_by = fs.holder(member.node).await.map(Held::of);
+            nodes.push(Node { held_by, ..Node::of(&member, &status, images) });
+        }
         Some(Self {
             health: health(status.health).into(),
             label: String::from_utf8_lossy(&fs.pfs().label).into_owned(),
@@ -72,7 +95,7 @@ impl Status {
             quorum: status.voters / 2 + 1,
             changing_members: status.is_changing,
             refused: status.refused.map(|refused| Known::of_mount(images, fs.member_statuses()).op_error(&refused)),
-            nodes: fs.member_statuses().map(|member| Node::of(&member, &status, images)).collect(),
+            nodes,
             missing: { missing.iter() }
                 .map(|member| Missing {
                     fsid: member.fsid.to_string(),
@@ -132,6 +155,7 @@ impl Node {
             is_distrusted: member.is_distrusted,
             total_bytes: member.total_bytes,
             free_bytes: member.free_bytes,
+            held_by: None,
         }
     }
 }
@@ -200,6 +224,11 @@ impl Display for Status {
                 "{number:>4}  {role:11}  {state:8}  {version:>8}  {lag:>10}  {percent:>4}%  {image:widest$}  {note}"
             );
             write!(f, "\n{}", line.trim_end())?;
+        }
+        for node in &self.nodes {
+            if let Some(Held { host, time, is_own: false }) = &node.held_by {
+                write!(f, "\n{}: written to by {host}, last at {time} UTC by its clock", node.image())?;
+            }
         }
         for Missing { fsid, role, version, note } in &self.missing {
             write!(

@@ -35,6 +35,7 @@ mod show;
 mod sim;
 mod size;
 mod source_tree;
+mod standard_input;
 mod stat;
 pub mod target;
 mod topology;

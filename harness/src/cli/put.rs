@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::fmt::Display;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::vec;
@@ -21,6 +21,7 @@ use super::output::{Output, Shown};
 use super::place::{Place, new_file};
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::source_tree::{HostFile, HostId, SourceDirectory, SourceFile};
+use super::standard_input::StandardInput;
 use super::target::Target;
 use super::{Failure, Outcome, progress};
 use crate::room::Room;
@@ -48,11 +49,11 @@ pub(super) struct Put {
 impl Put {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
         let unusable = |error| Failure::unusable(format_args!("{}: {error}", self.source.display()));
-        let buffer = Buffer::new(TOOL_HEAP, READ_BYTES).map_err(Failure::failed)?;
         let session = Session::new(settings);
         if self.source == Path::new(STDIN) {
-            return session.change(&self.target, async |fs| copy_stdin(fs, &self.target.path, buffer).await);
+            return session.change(&self.target, async |fs| copy_stdin(fs, &self.target.path).await);
         }
+        let buffer = Buffer::new(TOOL_HEAP, READ_BYTES).map_err(Failure::failed)?;
         // Looked at before the filesystem is: a wrong name changes nothing.
         let source = SourceDirectory::open(&self.source).map_err(unusable)?;
         let facts = source.facts().map_err(unusable)?;
@@ -296,7 +297,7 @@ fn new_of<'t>(facts: &HostFile, target: &'t [u8]) -> NewFile<'t> {
 }
 
 /// Copies standard input to a file, which is replaced.
-async fn copy_stdin(fs: &FileSystem, path: &[u8], mut buffer: Buffer) -> Result<Outcome, Failure> {
+async fn copy_stdin(fs: &FileSystem, path: &[u8]) -> Result<Outcome, Failure> {
     let failed = |error| path_failure(path, error);
     let Place { directory, name } = Place::find(fs, path).await?;
     let room = Room::new(fs);
@@ -310,33 +311,19 @@ async fn copy_stdin(fs: &FileSystem, path: &[u8], mut buffer: Buffer) -> Result<
         made => made.map_err(failed)?,
     };
     let bar = progress::byte_counter();
-    let mut stdin = io::stdin().lock();
+    let (input, mut buffer) = (StandardInput::open(), vec![0; READ_BYTES]);
     let mut at = 0;
     loop {
-        let count = fill(&mut stdin, buffer.bytes_mut()).map_err(|error| {
+        buffer.resize(READ_BYTES, 0);
+        buffer = input.read(buffer).await.map_err(|error| {
             Failure::failed(format_args!("standard input: {error}; {} is cut off there", Shown(path)))
         })?;
-        if count == 0 {
+        if buffer.is_empty() {
             bar.finish_and_clear();
             return Ok(Outcome::Good);
         }
-        let data = &buffer.bytes()[..count];
-        room.find(fs, async || fs.write(inum, at, data).await).await.map_err(failed)?;
-        bar.inc(count as u64);
-        at += count as u64;
+        room.find(fs, async || fs.write(inum, at, &buffer).await).await.map_err(failed)?;
+        bar.inc(buffer.len() as u64);
+        at += buffer.len() as u64;
     }
-}
-
-/// Reads until the buffer is full or nothing more comes: pipes give little at a time.
-fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match from.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

@@ -122,7 +122,7 @@ impl Server {
                 if let Err(error) = self.fs.probe().await {
                     return say(Answer::Ended(Err(Refused::failed(error))));
                 }
-                return say(match Status::of(&self.fs, images) {
+                return say(match Status::of(&self.fs, images).await {
                     Some(status) => Answer::Status(status),
                     None => Answer::Ended(Err(none())),
                 });

@@ -17,9 +17,11 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use folder::{Folder, noise};
+use hammer2_core::media::heartbeat::HEARTBEAT_PERIOD;
 use hammer2_core::random::Random;
 use rustix::process::{Pid, Signal, kill_process};
 
+const IMAGES: [&str; 3] = ["a.img", "b.img", "c.img"];
 const IMAGE_BYTES: u64 = 256 << 20;
 const MOST_FILE_BYTES: u64 = 4 << 20;
 
@@ -77,22 +79,57 @@ impl Rival<'_> {
     }
 }
 
+/// Three masters on exports; their ports.
+fn three_exports(folder: &Folder) -> Vec<u16> {
+    let serve = |image: &&str| {
+        folder.image(image, IMAGE_BYTES);
+        folder.succeed(["newfs", image]);
+        export_server::serve(folder.path(image))
+    };
+    let ports = IMAGES.iter().map(serve).collect();
+    folder.succeed([&["cluster", "create", "-L", "CL"], &IMAGES[..]].concat());
+    ports
+}
+
+/// The cluster as one calls it who knows the servers by this name.
+fn cluster(ports: &[u16], host: &str) -> String {
+    let nodes: Vec<_> = ports.iter().map(|port| format!("nbd://{host}:{port}/x")).collect();
+    format!("{}@CL", nodes.join("+"))
+}
+
+#[test]
+fn who_writes_is_named_and_nobody_else_does() {
+    let folder = Folder::new();
+    let ports = three_exports(&folder);
+    let (ours, theirs) = (cluster(&ports, "localhost"), cluster(&ports, "127.0.0.1"));
+    let mut writer = folder.command(["put", "-", &format!("{ours}:/file")]).stdin(Stdio::piped()).spawn().unwrap();
+    let is_named = |_: &u32| {
+        sleep(Duration::from_millis(100));
+        folder.succeed(["cluster", "status", &theirs]).contains("written to by ")
+    };
+    assert!((0..100).any(|look| is_named(&look)), "nobody is named");
+
+    folder.refuse(["mkdir", &format!("{theirs}:/directory")], 1, "is in use by another mount");
+    folder.refuse(["newfs", "-f", &format!("nbd://127.0.0.1:{}/x", ports[0])], 2, "is in use by a mount on");
+    let node = theirs.split('+').next().unwrap();
+    folder.refuse(["pfs-create", node, "OTHER"], 1, "is in use by another mount");
+
+    drop(writer.stdin.take());
+    assert!(writer.wait().unwrap().success());
+    // It was released: nobody waits for it.
+    let started = Instant::now();
+    folder.succeed(["mkdir", &format!("{theirs}:/directory")]);
+    assert!(started.elapsed() < HEARTBEAT_PERIOD * 2, "{:?}", started.elapsed());
+    assert!(!folder.succeed(["cluster", "status", &theirs]).contains("written to by "));
+}
+
 #[test]
 fn two_machines_on_the_same_disks_lose_nothing() {
     let seed = number("H2_SEED").unwrap_or(1);
     let usual = Duration::from_secs(if env::var_os("HAMMER2_FULL").is_some() { 300 } else { 40 });
     let duration = number("H2_MINUTES").map_or(usual, |minutes| Duration::from_secs(60 * minutes));
     let folder = Folder::new();
-    let ports: Vec<u16> = ["a.img", "b.img", "c.img"]
-        .into_iter()
-        .map(|image| {
-            folder.image(image, IMAGE_BYTES);
-            folder.succeed(["newfs", image]);
-            export_server::serve(folder.path(image))
-        })
-        .collect();
-    folder.succeed(["cluster", "create", "-L", "CL", "a.img", "b.img", "c.img"]);
-    let nodes_on = |host: &str| -> Vec<String> { ports.iter().map(|port| format!("nbd://{host}:{port}/x")).collect() };
+    let ports = three_exports(&folder);
 
     let until = Instant::now() + duration;
     let told: Vec<Told> = thread::scope(|scope| {
@@ -100,7 +137,7 @@ fn two_machines_on_the_same_disks_lose_nothing() {
             let mut rival = Rival {
                 folder: &folder,
                 name,
-                target: format!("{}@CL", nodes_on(host).join("+")),
+                target: cluster(&ports, host),
                 random: Random::new(seed ^ host.len() as u64),
                 told: Told::default(),
             };
@@ -116,10 +153,10 @@ fn two_machines_on_the_same_disks_lose_nothing() {
         rivals.into_iter().map(|rival| rival.join().unwrap()).collect()
     });
 
-    for image in ["a.img", "b.img", "c.img"] {
+    for image in IMAGES {
         folder.check(image);
     }
-    let all = "a.img+b.img+c.img@CL";
+    let all = format!("{}@CL", IMAGES.join("+"));
     for (name, content) in told.iter().flat_map(|told| &told.written) {
         assert!(
             folder.read(["cat", &format!("{all}:/{name}/content")]) == *content,

@@ -15,8 +15,9 @@ use crate::folder::{Folder, noise};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-/// What a volume keeps back from files and what its first inodes lie in, which count as free, and the blockrefs of content.
-const OTHER_BYTES: u64 = (2 + 4 + 1) * MIB;
+/// What a volume keeps back from files and what its first inodes lie in, which count as free, the blockrefs of content, and what
+/// the last file, which was refused, would have needed at most: that is more than it takes in the end.
+const OTHER_BYTES: u64 = (2 + 4 + 1 + 3) * MIB;
 
 impl Folder {
     /// An image that became larger behind our back.

@@ -35,7 +35,7 @@ impl Status {
         session.run(async {
             let (fs, images) = self.look(&session).await?;
             let none = || Failure::unusable("this PFS is no cluster's: `cluster create` makes one");
-            self.print(&admin::Status::of(&fs, &images).ok_or_else(none)?, output)
+            self.print(&admin::Status::of(&fs, &images).await.ok_or_else(none)?, output)
         })
     }
 
