@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use allocator_api2::alloc::Global;
 use clap::Args;
-use hammer2_core::cluster::vote::Mount;
-use hammer2_core::cluster::{Cluster, MemberState, NodeIndex, OpenError, PfsSelector};
+use hammer2_core::cluster::vote::{Mount, Refusal};
+use hammer2_core::cluster::{Cluster, MemberState, NodeIndex, OpError, OpenError, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MIN_MEMORY_BYTES, MountError, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
 use hammer2_core::media::Inum;
@@ -262,7 +262,13 @@ impl Session {
             Ok(fs) if access == Access::Write => fs.make_writable(&HostTime).await,
             mounted => mounted,
         };
-        Ok(mounted.map(|fs| (fs, images)))
+        match mounted {
+            Ok(fs) => Ok(Ok((fs, images))),
+            Err(error) => match taken_node(&error) {
+                Some(node) => Err(Failure::unusable(format_args!("{}: {error}", images.called(node)))),
+                None => Ok(Err(error)),
+            },
+        }
     }
 
     /// Mounts a target's PFS for writing, alone, has it changed, and makes durable what was done, even if not all of it worked.
@@ -337,6 +343,16 @@ pub(super) fn path_failure(path: &[u8], error: Error) -> Failure {
 /// A filesystem by its first image.
 fn image_name(target: &Target) -> String {
     target.images().next().map(|image| image.display().to_string()).unwrap_or_default()
+}
+
+/// The node that another mount writes to, when that is what is wrong.
+fn taken_node(error: &MountError) -> Option<NodeIndex> {
+    match error {
+        MountError::Op(OpError::Refused(Refusal::InUse { node, .. } | Refusal::ChangedMeanwhile { node })) => {
+            Some(*node)
+        }
+        _ => None,
+    }
 }
 
 pub(super) fn mount_failure(target: &Target, error: MountError) -> Failure {
