@@ -35,7 +35,8 @@ impl FileSystem {
         self.cluster.called(node)
     }
 
-    /// A node that another machine has taken over, if there is one, and the fault that says so. Nothing is written there any more.
+    /// A node that another machine has taken over, if there is one, and the fault that says so. Nothing is written there any
+    /// more.
     pub fn fenced(&self) -> Option<(NodeIndex, NodeFault)> {
         self.cluster.fenced()
     }

@@ -2,11 +2,15 @@
 //!
 //! Removing and overwriting free nothing by themselves, and each commit takes some space; bulkfree gives back what is no longer
 //! referred to. It walks all metadata while everything waits, so it is run seldom: when much was allocated since the last time,
-//! and when something finds no room. Removing finds some by itself (`hammer2_core::fs`).
+//! when something finds no room, and when somebody asks how much is left of little. Removing finds some by itself
+//! (`hammer2_core::fs`).
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
+use fuser::ReplyStatfs;
 use hammer2_core::fs::{Error, FileSystem};
+use hammer2_core::media::geometry::MAX_NAME_BYTES;
 
 use super::server::Server;
 
@@ -16,15 +20,28 @@ const SHARE: u64 = 8;
 /// Changes that must have been made for another run to be worth it.
 const WORTHWHILE_CHANGES: u64 = 16;
 
+/// The unit of free space the kernel is told.
+const FRAGMENT_BYTES: u32 = 4096;
+
+/// Giving space back for those who only ask how much there is may take this part of all time, when it takes long at all.
+const SHARE_FOR_ASKING: u32 = 10;
+const LONG: Duration = Duration::from_millis(100);
+
 /// What was known of space after the last bulkfree.
 pub(super) struct Space {
     free_bytes: Cell<u64>,
     changes: Cell<u64>,
+    /// When space is given back again for somebody who only asks.
+    next_asking: Cell<Instant>,
 }
 
 impl Space {
     pub(super) fn new(fs: &FileSystem) -> Self {
-        Self { free_bytes: Cell::new(fs.statistics().free_bytes), changes: Cell::new(WORTHWHILE_CHANGES) }
+        Self {
+            free_bytes: Cell::new(fs.statistics().free_bytes),
+            changes: Cell::new(WORTHWHILE_CHANGES),
+            next_asking: Cell::new(Instant::now()),
+        }
     }
 }
 
@@ -56,6 +73,36 @@ impl Server {
         let statistics = self.fs.statistics();
         let allocated = self.space.free_bytes.get().saturating_sub(statistics.free_bytes);
         if allocated > statistics.total_bytes / SHARE { self.give_space_back().await.map(drop) } else { Ok(()) }
+    }
+
+    /// Tells how much room there is, as a writer would find it now. When room is low, what was removed is given back first: who
+    /// has just removed something asks whether that was enough.
+    pub(super) async fn statfs(&self, reply: ReplyStatfs) {
+        let statistics = self.fs.statistics();
+        let is_low = statistics.free_bytes < statistics.total_bytes / SHARE;
+        let begun = Instant::now();
+        if is_low && self.space.changes.get() >= WORTHWHILE_CHANGES && begun >= self.space.next_asking.get() {
+            if let Err(error) = self.give_space_back().await {
+                log::debug!("no space is given back: {error}");
+            }
+            let took = begun.elapsed();
+            let pause = if took < LONG { Duration::ZERO } else { took * SHARE_FOR_ASKING };
+            self.space.next_asking.set(Instant::now() + pause);
+        }
+        let statistics = self.fs.statistics();
+        let fragments = |bytes: u64| bytes / u64::from(FRAGMENT_BYTES);
+        // Inodes come from free space: as many more as chunks of 1 KiB.
+        let free_inodes = statistics.free_bytes / 1024;
+        reply.statfs(
+            fragments(statistics.total_bytes),
+            fragments(statistics.free_bytes),
+            fragments(statistics.available_bytes),
+            statistics.inodes + free_inodes,
+            free_inodes,
+            FRAGMENT_BYTES,
+            MAX_NAME_BYTES as u32,
+            FRAGMENT_BYTES,
+        );
     }
 
     async fn give_space_back(&self) -> Result<u64, Error> {
