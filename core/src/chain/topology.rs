@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::{Arena, Chain, ChainError, ChainId, Container, Stop, packed};
 use crate::io::{BlockCache, ReadError};
 use crate::media::volume_header::Blockset;
-use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Key, KeyRange, MirrorTid, ModifyTid};
+use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Key, KeyRange, MirrorTid, ModifyTid, Radix};
 use crate::memory::{Heap, NoMemory, Vec};
 
 /// The two trees of a volume header and everything below them.
@@ -242,6 +242,22 @@ impl Topology {
         if let Container::Chain(id) = container {
             self.chain_mut(id).touch(tid);
         }
+    }
+
+    /// Bytes of the blocks below a chain: where nothing is modified, as its blockref says.
+    pub fn stored_bytes(&self, id: ChainId) -> u64 {
+        let Some(chain) = self.arena.get(id) else { return 0 };
+        let below = chain.entries().iter().filter(|entry| !entry.is_empty()).map(|entry| {
+            let counts_below = matches!(entry.kind(), Ok(BlockKind::Inode | BlockKind::Indirect));
+            let (block, below) = match ChainId::of(entry).and_then(|child| Some((child, self.arena.get(child)?))) {
+                Some((child, chain)) => (Radix::holding(chain.content.len()), self.stored_bytes(child)),
+                None => {
+                    (entry.data_off().radix().ok().flatten(), if counts_below { entry.stats().data_bytes } else { 0 })
+                }
+            };
+            block.map_or(0, |radix| radix.bytes() as u64).saturating_add(below)
+        });
+        below.fold(0, u64::saturating_add)
     }
 
     /// Takes a chain and all modified chains below it out of the arena: they are deleted. `dropped` is shown the blockrefs of

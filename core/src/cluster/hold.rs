@@ -172,10 +172,31 @@ impl Cluster {
 
     /// What another mount has done to this one, if one has taken over.
     pub(super) fn fence(&self) -> Option<NodeFault> {
-        self.members().find_map(|(_, member)| match member.state() {
-            MemberState::Ejected(super::Ejection::Fault(fault @ NodeFault::Fenced { .. })) => Some(fault),
+        self.fenced().map(|(_, fault)| fault)
+    }
+
+    /// A node that another mount has taken over, if there is one, and the fault that says so.
+    pub fn fenced(&self) -> Option<(NodeIndex, NodeFault)> {
+        self.members().find_map(|(index, _)| match self.fault_of(index) {
+            Some(fault @ NodeFault::Fenced { .. }) => Some((index, fault)),
             _ => None,
         })
+    }
+
+    /// The nodes whose devices don't answer at the moment: what they were given isn't lost.
+    pub fn late(&self) -> NodeSet {
+        let is_late = |index: &NodeIndex| self.fault_of(*index).is_some_and(|fault| fault.is_timeout());
+        self.members().map(|(index, _)| index).filter(is_late).collect()
+    }
+
+    /// What keeps a node from taking part, or made it leave.
+    fn fault_of(&self, index: NodeIndex) -> Option<NodeFault> {
+        let member = self.member(index);
+        match member.state() {
+            MemberState::Ejected(super::Ejection::Fault(fault)) => Some(fault),
+            MemberState::InSync => member.node.fault(),
+            _ => None,
+        }
     }
 }
 

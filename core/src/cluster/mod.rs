@@ -341,4 +341,13 @@ impl Cluster {
             _ => Ok(None),
         }
     }
+
+    /// Bytes of the blocks that are stored for what is below an inode. Nodes may differ in that: one's answer is as good as
+    /// another's.
+    pub async fn stored_bytes(&self, slot: Slot) -> Result<u64, OpError> {
+        match self.execute(Command::Stored { slot }).await? {
+            Reply::Stored(bytes) => Ok(bytes),
+            _ => Ok(0),
+        }
+    }
 }

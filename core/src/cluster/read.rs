@@ -198,7 +198,11 @@ fn turn_of(key: Key, nodes: usize) -> usize {
 fn is_question(command: &Command<'_>) -> bool {
     matches!(
         command,
-        Command::MatchName { .. } | Command::Scan { .. } | Command::ReadBlock { .. } | Command::NextBlock { .. }
+        Command::MatchName { .. }
+            | Command::Scan { .. }
+            | Command::ReadBlock { .. }
+            | Command::NextBlock { .. }
+            | Command::Stored { .. }
     )
 }
 
@@ -210,7 +214,7 @@ fn vote_of(reply: &Reply) -> Vote {
         Reply::Inode(record) => (record.key, BlockKind::Inode),
         Reply::Entry(key, _) => (*key, BlockKind::Dirent),
         Reply::Key(key) => (*key, BlockKind::Data),
-        Reply::Scanned(_) | Reply::Block(_) | Reply::Done => (Key(0), BlockKind::Data),
+        Reply::Scanned(_) | Reply::Block(_) | Reply::Stored(_) | Reply::Done => (Key(0), BlockKind::Data),
     };
     Vote::Present(Element { key, kind, keybits: KeyBits(0), modify_tid: ModifyTid(0), bytes: 0 })
 }

@@ -21,8 +21,10 @@ pub struct Attributes {
     pub links: u64,
     /// Length in bytes; 0 for all but regular files and symbolic links.
     pub size: u64,
-    /// Bytes of media blocks the file takes.
+    /// Bytes of media blocks the file takes; none of the root, of which nobody knows what is its own and what its files'.
     pub stored_bytes: u64,
+    /// Bytes of content that are only in memory, and find their blocks later. Some of them may replace what is stored.
+    pub unstored_bytes: u64,
     /// Device number of device nodes: major, minor.
     pub device: (u32, u32),
     /// A directory it is in; of a directory, the one above.
@@ -57,7 +59,8 @@ impl Attributes {
             gid: meta.gid.unix_id(),
             links: meta.nlinks(),
             size: if matches!(kind, FileKind::Regular | FileKind::Symlink) { meta.size() } else { 0 },
-            stored_bytes: record.stats.data_bytes,
+            stored_bytes: if inum == Inum::PFS_ROOT { 0 } else { record.stats.data_bytes },
+            unstored_bytes: 0,
             device: (meta.rmajor.get(), meta.rminor.get()),
             parent: if inum == Inum::PFS_ROOT { inum } else { meta.iparent() },
             atime: meta.atime(),

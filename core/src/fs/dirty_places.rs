@@ -30,6 +30,10 @@ impl DirtyPlaces {
         self.places.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.places.iter().map(|place| *place as usize)
+    }
+
     pub(super) fn contains(&self, place: usize) -> bool {
         self.positions[place] != CLEAN
     }

@@ -87,6 +87,7 @@ impl FileSystem {
         was_page: bool,
     ) -> Result<(), Error> {
         let file = inode.slot;
+        inode.note_blocks_changed();
         let mut lent = match encoded {
             Encoded::Gone => return Ok(()),
             Encoded::Hole => {

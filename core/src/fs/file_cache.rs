@@ -136,6 +136,14 @@ impl FileCache {
         self.table.borrow().dirty.count()
     }
 
+    /// Bytes of a file of so many that aren't on media yet.
+    pub(super) fn dirty_bytes(&self, inum: Inum, size: u64) -> u64 {
+        let table = self.table.borrow();
+        let pages = table.dirty.iter().filter_map(|place| table.pages[place].as_ref());
+        let within = |page: &Page| size.saturating_sub(page.key.0).min(FILE_BLOCK_BYTES as u64);
+        pages.filter(|page| page.inum == inum).map(within).sum()
+    }
+
     /// Gathers the blocks of one file, or of all, that are not on media, to be taken file by file and in order.
     pub(super) fn gather_dirty(&self, of: Option<Inum>) {
         let Table { pages, dirty, .. } = &mut *self.table.borrow_mut();

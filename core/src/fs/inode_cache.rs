@@ -32,6 +32,8 @@ struct Cached {
     recent: bool,
     /// Blocks in a row that weren't compressed.
     incompressible: u8,
+    /// Its blocks have changed since it was counted what they take.
+    is_uncounted: bool,
     ahead: ReadAhead,
 }
 
@@ -109,6 +111,26 @@ impl InodeRef<'_> {
         if let Some(cached) = &mut self.cache.table.borrow_mut().entries[self.entry] {
             let more = cached.incompressible.checked_add(1).unwrap_or(TRY_EVERY);
             cached.incompressible = if compressed { 0 } else { more };
+        }
+    }
+
+    /// Notes that its blocks change: what they take is to be counted anew.
+    pub(super) fn note_blocks_changed(&self) {
+        if let Some(cached) = &mut self.cache.table.borrow_mut().entries[self.entry] {
+            cached.is_uncounted = true;
+        }
+    }
+
+    /// True when it isn't known what its blocks take.
+    pub(super) fn is_uncounted(&self) -> bool {
+        self.cache.table.borrow().entries[self.entry].as_ref().is_some_and(|cached| cached.is_uncounted)
+    }
+
+    /// Notes what its blocks take.
+    pub(super) fn set_stored_bytes(&self, bytes: u64) {
+        if let Some(cached) = &mut self.cache.table.borrow_mut().entries[self.entry] {
+            cached.record.stats.data_bytes = bytes;
+            cached.is_uncounted = false;
         }
     }
 
@@ -210,6 +232,7 @@ impl InodeCache {
             opens: 0,
             recent: true,
             incompressible: 0,
+            is_uncounted: false,
             ahead: ReadAhead::default(),
         });
         table.index.insert(inum.0, entry as u32);

@@ -189,8 +189,11 @@ impl FileSystem {
     /// Unmounts: makes everything durable, and the cluster can mount another PFS.
     pub async fn unmount(self) -> Result<Cluster, Error> {
         if self.writing.is_some() {
-            self.reclaim_orphans().await?;
-            self.sync().await?;
+            self.attend(async {
+                self.reclaim_orphans().await?;
+                self.sync().await
+            })
+            .await?;
             self.cluster.release().await;
         }
         for slot in self.inodes.slots() {
@@ -232,7 +235,14 @@ impl FileSystem {
     pub async fn attributes(&self, inum: Inum) -> Result<Attributes, Error> {
         let _reading = self.reading().await?;
         let inode = self.inode(inum).await?;
-        inode.attributes()
+        // What can't be counted at the moment is as it was, and everything else is known.
+        if inode.is_uncounted()
+            && let Ok(bytes) = self.cluster.stored_bytes(inode.slot).await
+        {
+            inode.set_stored_bytes(bytes);
+        }
+        let attributes = inode.attributes()?;
+        Ok(Attributes { unstored_bytes: self.files.dirty_bytes(inum, attributes.size), ..attributes })
     }
 
     /// The inode that `path` names: names separated by `/`, from the root. Symbolic links are not followed.

@@ -234,13 +234,15 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Notes that somebody has a file open no more.
+    /// Notes that somebody has a file open no more. When that fails, it still is open.
     pub async fn release(&self, file: Inum) -> Result<(), Error> {
         let _changing = self.settled().await?;
         let file = self.inode(file).await?;
-        if file.count_open(false) == 0 && file.with(|record| record.meta.nlinks()) == 0 && self.writing.is_some() {
-            self.destroy_orphan(file).await?;
+        let is_last = file.opens() <= 1;
+        if is_last && file.with(|record| record.meta.nlinks()) == 0 && self.writing.is_some() {
+            return self.destroy_orphan(file).await;
         }
+        file.count_open(false);
         Ok(())
     }
 

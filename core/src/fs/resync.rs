@@ -7,7 +7,7 @@ use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError, Room};
 use crate::cluster::{
     Answers, Called, Change, ClusterStatus, Holder, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError,
-    NewPfs, NodeIndex, OpenError, ReturnError, ScrubCounts, join_all, vote::NodeSet,
+    NewPfs, NodeFault, NodeIndex, OpenError, ReturnError, ScrubCounts, join_all, vote::NodeSet,
 };
 use crate::io::Disk;
 use crate::media::Uuid;
@@ -46,6 +46,17 @@ impl FileSystem {
     /// What one of its nodes is called.
     pub fn called(&self, node: NodeIndex) -> Called<'_> {
         self.cluster.called(node)
+    }
+
+    /// A node that another machine has taken over, if there is one, and the fault that says so. Nothing is written there any
+    /// more.
+    pub fn fenced(&self) -> Option<(NodeIndex, NodeFault)> {
+        self.cluster.fenced()
+    }
+
+    /// The nodes whose disks don't answer at the moment. What they were given isn't lost.
+    pub fn late_nodes(&self) -> impl Iterator<Item = NodeIndex> {
+        self.cluster.late().iter()
     }
 
     /// Members that aren't among its nodes.

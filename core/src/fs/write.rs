@@ -133,6 +133,7 @@ impl FileSystem {
     }
 
     pub(super) async fn drop_blocks(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<(), Error> {
+        file.note_blocks_changed();
         self.modify(Modification::RemoveBlocks { file: file.slot, range }).await?;
         Ok(())
     }

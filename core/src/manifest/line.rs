@@ -121,6 +121,7 @@ mod tests {
         links: 3,
         size: 4,
         stored_bytes: 0,
+        unstored_bytes: 0,
         device: (8, 9),
         parent: Inum(1),
         atime: Timestamp { microseconds: 0 },

@@ -233,8 +233,8 @@ impl VolumeHeader {
         self.version().map(drop)
     }
 
-    /// The newest flush that any part of this header speaks of that can be believed by itself, however damaged the rest is: the first
-    /// sector, which has a check code of its own, and the blockrefs of the two sets.
+    /// The newest flush that any part of this header speaks of that can be believed by itself, however damaged the rest is: the
+    /// first sector, which has a check code of its own, and the blockrefs of the two sets.
     pub fn newest_trace(&self) -> Option<MirrorTid> {
         let has_first = self.magic.get() == MAGIC && self.icrc_sects[CRC_SECTOR0].get() == self.crcs().sector0;
         let of_kinds = |set: &Blockset, kinds: [BlockKind; 2]| {

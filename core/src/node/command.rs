@@ -75,6 +75,11 @@ pub enum Command<'a> {
         /// Where to look.
         range: KeyRange,
     },
+    /// Adds up the blocks that are stored for what is below an inode, those that aren't committed yet, too. Reply: `Stored`.
+    Stored {
+        /// The inode.
+        slot: Slot,
+    },
     /// Lists what is below an inode, leaving out what didn't change since an operation. Reply: `Scanned`.
     List {
         /// The inode.
@@ -114,6 +119,7 @@ impl Command<'_> {
             Self::ReadBlock { file, key } => Command::ReadBlock { file: *file, key: *key },
             Self::Prefetch { file, range } => Command::Prefetch { file: *file, range: *range },
             Self::NextBlock { file, range } => Command::NextBlock { file: *file, range: *range },
+            Self::Stored { slot } => Command::Stored { slot: *slot },
             Self::List { slot, range, since, elements } => {
                 Command::List { slot: *slot, range: *range, since: *since, elements }
             }
@@ -188,6 +194,8 @@ pub enum Reply {
     Block(FileBlock),
     /// A key.
     Key(Key),
+    /// Bytes of blocks.
+    Stored(u64),
     /// Nothing more to say.
     Done,
 }

@@ -15,13 +15,15 @@ pub(super) struct InodeName {
 
 /// An inode found, with the array it leads to.
 pub(super) struct InodeView<'v> {
-    /// Its blockref; names a chain when it is modified.
+    /// Its blockref.
     pub(super) bref: &'v Blockref,
     /// The inode.
     pub(super) inode: &'v Inode,
     /// What to walk below it.
     pub(super) source: Source<'v>,
     topology: &'v Topology,
+    /// Its chain, when it is modified.
+    chain: Option<ChainId>,
     trust: Trust,
 }
 
@@ -36,6 +38,14 @@ impl<'v> InodeView<'v> {
     /// The operation that last changed what an entry below it stands for, in memory or on media.
     pub(super) fn modify_tid_of(&self, entry: &Blockref) -> ModifyTid {
         self.topology.modify_tid_of(entry)
+    }
+
+    /// Bytes of the blocks below it, as they are now.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        match self.chain {
+            Some(id) => self.topology.stored_bytes(id),
+            None => self.bref.stats().data_bytes,
+        }
     }
 
     /// The next leaf below it.
@@ -60,12 +70,13 @@ impl Node {
         if let Some(id) = ChainId::of(bref) {
             let chain = topology.chain(id);
             let inode = Inode::in_block(&chain.content).map_err(corrupt)?;
-            return work(InodeView { bref: &chain.bref, inode, source, topology, trust: Trust::Modified });
+            let (bref, trust) = (&chain.bref, Trust::Modified);
+            return work(InodeView { bref, inode, source, topology, chain: Some(id), trust });
         }
         let block = self.blocks.get(bref).ok_or(Stop::Missing(*bref))?;
         let bytes = block.bytes();
         let inode = Inode::in_block(&bytes).map_err(corrupt)?;
-        work(InodeView { bref, inode, source, topology, trust: Trust::Unchecked })
+        work(InodeView { bref, inode, source, topology, chain: None, trust: Trust::Unchecked })
     }
 
     /// The super-root's blockref.

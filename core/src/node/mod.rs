@@ -175,6 +175,7 @@ impl Node {
             Command::ReadBlock { file, key } => self.read_block(file, key).await,
             Command::Prefetch { file, range } => self.prefetch(file, range).await,
             Command::NextBlock { file, range } => self.next_block(file, range).await,
+            Command::Stored { slot } => Ok(Reply::Stored(self.in_inode(slot, |view| Ok(view.stored_bytes())).await?)),
             Command::List { slot, range, since, elements } => self.list(slot, range, since, elements).await,
             Command::Name { pfs, inum, into } => {
                 let root = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;

@@ -219,6 +219,7 @@ mod tests {
             links: 1,
             size: 0,
             stored_bytes: 0,
+            unstored_bytes: 0,
             device: (1, 3),
             parent: Inum::PFS_ROOT,
             atime: time,

@@ -214,8 +214,8 @@ fn start_in_background() -> Result<Outcome, Failure> {
 
 fn failure(error: &EndError) -> Failure {
     match error {
-        EndError::Mount { .. } => Failure::unusable(error),
-        EndError::Unmount(_) => Failure::failed(error),
+        EndError::Mount { .. } | EndError::NotADirectory(_) => Failure::unusable(error),
+        EndError::Unmount(_) | EndError::GivenUp => Failure::failed(error),
     }
 }
 

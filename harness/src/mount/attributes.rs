@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use fuser::{FileAttr, FileType, INodeNo, ReplyAttr, ReplyStatfs, TimeOrNow};
+use fuser::{Errno, FileAttr, FileType, Generation, INodeNo, ReplyAttr, TimeOrNow};
 use hammer2_core::fs::{Attributes, NewAttributes, TimeSource};
-use hammer2_core::media::geometry::{FILE_BLOCK_BYTES, MAX_NAME_BYTES};
+use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
+use hammer2_core::media::inode::EMBEDDED_BYTES;
 use hammer2_core::media::{FileKind, Inum, Timestamp};
 
 use super::protocol::KEPT;
@@ -15,8 +16,8 @@ use crate::time_source::HostTime;
 /// What `st_blocks` counts in.
 const BLOCK_BYTES: u64 = 512;
 
-/// The unit of free space the kernel is told.
-const FRAGMENT_BYTES: u32 = 4096;
+/// How long the kernel may believe what a file takes that isn't stored yet.
+const KEPT_UNSTORED: Duration = Duration::from_secs(1);
 
 /// What the kernel wants changed.
 pub(super) struct Change {
@@ -29,30 +30,69 @@ pub(super) struct Change {
     pub(super) ctime: Option<SystemTime>,
 }
 
+/// What the kernel is told of a file, and for how long.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) attr: FileAttr,
+    pub(super) kept: Duration,
+    /// What tells it from another of the same number: the number of a file that wasn't durable is given again after a crash.
+    pub(super) generation: Generation,
+}
+
+impl Facts {
+    /// What tells the kernel that there is nothing of that name, for it to remember.
+    pub(super) const NOTHING: Self = Self {
+        attr: FileAttr {
+            ino: INodeNo(0),
+            size: 0,
+            blocks: 0,
+            atime: SystemTime::UNIX_EPOCH,
+            mtime: SystemTime::UNIX_EPOCH,
+            ctime: SystemTime::UNIX_EPOCH,
+            crtime: SystemTime::UNIX_EPOCH,
+            kind: FileType::RegularFile,
+            perm: 0,
+            nlink: 0,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            blksize: 0,
+            flags: 0,
+        },
+        kept: KEPT,
+        generation: Generation(0),
+    };
+
+    pub(super) fn inum(&self) -> Inum {
+        Inum(self.attr.ino.0)
+    }
+}
+
 impl Server {
     pub(super) async fn getattr(&self, file: Inum, reply: ReplyAttr) {
-        match self.attributes_of(file).await {
-            Ok(attributes) => reply.attr(&KEPT, &attributes),
-            Err(refusal) => reply.error(self.refuse(refusal)),
-        }
+        self.reply_attributes(self.facts_of(file).await, reply);
     }
 
     pub(super) async fn setattr(&self, file: Inum, change: Change, reply: ReplyAttr) {
-        match self.change_attributes(file, &change).await {
-            Ok(attributes) => reply.attr(&KEPT, &attributes),
+        self.reply_attributes(self.change_attributes(file, &change).await, reply);
+    }
+
+    fn reply_attributes(&self, facts: Result<Facts, Refusal>, reply: ReplyAttr) {
+        match facts {
+            Ok(facts) => reply.attr(&facts.kept, &facts.attr),
             Err(refusal) => reply.error(self.refuse(refusal)),
         }
     }
 
-    async fn change_attributes(&self, file: Inum, change: &Change) -> Result<FileAttr, Refusal> {
+    async fn change_attributes(&self, file: Inum, change: &Change) -> Result<Facts, Refusal> {
         let new = NewAttributes {
             mode: change.mode.map(|mode| mode & 0o7777),
             uid: change.uid,
             gid: change.gid,
             size: change.size,
-            atime: change.atime.map(timestamp_or_now),
-            mtime: change.mtime.map(timestamp_or_now),
-            ctime: change.ctime.map(timestamp),
+            atime: change.atime.map(timestamp_or_now).transpose()?,
+            mtime: change.mtime.map(timestamp_or_now).transpose()?,
+            ctime: change.ctime.map(timestamp).transpose()?,
             ..NewAttributes::default()
         };
         let changed = self.with_room(async || self.fs.set_attributes(file, &new).await).await;
@@ -61,38 +101,29 @@ impl Server {
         } else {
             changed?
         };
-        self.attributes_of(file).await
+        self.facts_of(file).await
     }
 
-    pub(super) async fn attributes_of(&self, file: Inum) -> Result<FileAttr, Refusal> {
-        Ok(file_attr(&self.patiently(async || self.fs.attributes(file).await).await?))
-    }
-
-    pub(super) async fn statfs(&self, reply: ReplyStatfs) {
-        let statistics = self.fs.statistics();
-        let fragments = |bytes: u64| bytes / u64::from(FRAGMENT_BYTES);
-        // Inodes come from free space: as many more as chunks of 1 KiB.
-        let free_inodes = statistics.free_bytes / 1024;
-        reply.statfs(
-            fragments(statistics.total_bytes),
-            fragments(statistics.free_bytes),
-            fragments(statistics.available_bytes),
-            statistics.inodes + free_inodes,
-            free_inodes,
-            FRAGMENT_BYTES,
-            MAX_NAME_BYTES as u32,
-            FRAGMENT_BYTES,
-        );
+    pub(super) async fn facts_of(&self, file: Inum) -> Result<Facts, Refusal> {
+        Ok(facts(&self.patiently(async || self.fs.attributes(file).await).await?))
     }
 }
 
-pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
-    // What lies in the inode, or only in memory, takes no block yet; but a file with content must not look like a hole.
-    let stored_bytes = if attributes.stored_bytes > 0 { attributes.stored_bytes } else { attributes.size };
-    FileAttr {
+/// What a file takes, in blocks of [`BLOCK_BYTES`].
+fn blocks(attributes: &Attributes) -> u64 {
+    let is_in_inode = (1..=EMBEDDED_BYTES as u64).contains(&attributes.size);
+    match attributes.stored_bytes.saturating_add(attributes.unstored_bytes).div_ceil(BLOCK_BYTES) {
+        // It has no block of its own, but who copies it must not take it for a hole.
+        0 if attributes.kind == FileKind::Regular && is_in_inode => 1,
+        blocks => blocks,
+    }
+}
+
+fn facts(attributes: &Attributes) -> Facts {
+    let attr = FileAttr {
         ino: INodeNo(attributes.inum.0),
         size: attributes.size,
-        blocks: stored_bytes.div_ceil(BLOCK_BYTES),
+        blocks: blocks(attributes),
         atime: system_time(attributes.atime),
         mtime: system_time(attributes.mtime),
         ctime: system_time(attributes.ctime),
@@ -105,7 +136,11 @@ pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
         rdev: device_number(attributes.device),
         blksize: FILE_BLOCK_BYTES as u32,
         flags: 0,
-    }
+    };
+    // The kernel makes the root itself, and asks for no number.
+    let generation = if attributes.inum == Inum::PFS_ROOT { 0 } else { attributes.btime.microseconds };
+    let kept = if attributes.unstored_bytes > 0 { KEPT_UNSTORED } else { KEPT };
+    Facts { attr, kept, generation: Generation(generation) }
 }
 
 pub(super) fn file_type(kind: FileKind) -> FileType {
@@ -136,16 +171,16 @@ fn system_time(time: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// The format knows no time before 1970.
-fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp { microseconds: since.as_micros().try_into().unwrap_or(u64::MAX) }
+/// The format counts microseconds since 1970: it knows no time before, and an end.
+fn timestamp(time: SystemTime) -> Result<Timestamp, Errno> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| Errno::EINVAL)?;
+    Ok(Timestamp { microseconds: since.as_micros().try_into().map_err(|_| Errno::EINVAL)? })
 }
 
-fn timestamp_or_now(time: TimeOrNow) -> Timestamp {
+fn timestamp_or_now(time: TimeOrNow) -> Result<Timestamp, Errno> {
     match time {
         TimeOrNow::SpecificTime(time) => timestamp(time),
-        TimeOrNow::Now => HostTime.now(),
+        TimeOrNow::Now => Ok(HostTime.now()),
     }
 }
 
@@ -164,9 +199,12 @@ mod tests {
     #[test]
     fn times_go_both_ways_and_none_is_before_1970() {
         let time = Timestamp { microseconds: 1_234_567_890_123_456 };
-        assert_eq!(timestamp(system_time(time)), time);
-        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
-        assert_eq!(timestamp(before), Timestamp { microseconds: 0 });
+        assert_eq!(timestamp(system_time(time)).ok(), Some(time));
+        for outside in
+            [SystemTime::UNIX_EPOCH - Duration::from_nanos(1), SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 60)]
+        {
+            assert_eq!(timestamp(outside).err(), Some(Errno::EINVAL));
+        }
         system_time(Timestamp { microseconds: u64::MAX });
     }
 }

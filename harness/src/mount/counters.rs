@@ -8,6 +8,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Operation {
     Lookup,
+    Forget,
     GetAttr,
     SetAttr,
     ReadLink,

@@ -3,14 +3,12 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use fuser::{Errno, FileAttr, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
+use fuser::{Errno, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Cookie, Error};
 use hammer2_core::media::{FileKind, Inum};
 
-use super::attributes::file_type;
-use super::names::{GENERATION, nothing};
-use super::protocol::KEPT;
+use super::attributes::{Facts, file_type};
 use super::refusal::Refusal;
 use super::server::Server;
 
@@ -24,31 +22,31 @@ const BEHIND_DOT_DOT: u64 = 2;
 /// Where entries go.
 trait Listing {
     /// What is needed of a file besides its entry.
-    async fn facts(server: &Server, file: Inum) -> Option<FileAttr>;
+    async fn facts(server: &Server, file: Inum) -> Option<Facts>;
 
     /// Adds an entry; false when there is no room for it.
-    fn add(&mut self, file: Inum, kind: FileKind, facts: Option<&FileAttr>, offset: u64, name: &[u8]) -> bool;
+    fn add(&mut self, file: Inum, kind: FileKind, facts: Option<Facts>, offset: u64, name: &[u8]) -> bool;
 }
 
 impl Listing for ReplyDirectory {
-    async fn facts(_: &Server, _: Inum) -> Option<FileAttr> {
+    async fn facts(_: &Server, _: Inum) -> Option<Facts> {
         None
     }
 
-    fn add(&mut self, file: Inum, kind: FileKind, _: Option<&FileAttr>, offset: u64, name: &[u8]) -> bool {
+    fn add(&mut self, file: Inum, kind: FileKind, _: Option<Facts>, offset: u64, name: &[u8]) -> bool {
         !Self::add(self, INodeNo(file.0), offset, file_type(kind), OsStr::from_bytes(name))
     }
 }
 
 impl Listing for ReplyDirectoryPlus {
-    async fn facts(server: &Server, file: Inum) -> Option<FileAttr> {
-        server.attributes_of(file).await.ok()
+    async fn facts(server: &Server, file: Inum) -> Option<Facts> {
+        server.facts_of(file).await.ok()
     }
 
-    fn add(&mut self, file: Inum, _: FileKind, facts: Option<&FileAttr>, offset: u64, name: &[u8]) -> bool {
+    fn add(&mut self, _: Inum, _: FileKind, facts: Option<Facts>, offset: u64, name: &[u8]) -> bool {
         // Without facts the name is listed all the same; who wants to know more is told why that fails.
-        let (number, facts) = facts.map_or((0, nothing()), |facts| (file.0, *facts));
-        !Self::add(self, INodeNo(number), offset, OsStr::from_bytes(name), &KEPT, &facts, GENERATION)
+        let Facts { attr, kept, generation } = facts.unwrap_or(Facts::NOTHING);
+        !Self::add(self, attr.ino, offset, OsStr::from_bytes(name), &kept, &attr, generation)
     }
 }
 
@@ -75,7 +73,7 @@ impl Server {
                 _ => (&b".."[..], self.fs.attributes(directory).await?.parent, BEHIND_DOT_DOT),
             };
             let facts = L::facts(self, file).await;
-            if !listing.add(file, FileKind::Directory, facts.as_ref(), next, name) {
+            if !listing.add(file, FileKind::Directory, facts, next, name) {
                 return Ok(());
             }
             (offset, empty) = (next, false);
@@ -87,9 +85,11 @@ impl Server {
             for entry in batch.iter() {
                 let facts = L::facts(self, entry.inum).await;
                 let behind = Cookie::after(entry.key).0.max(BEHIND_DOT_DOT + 1);
-                if !listing.add(entry.inum, entry.kind, facts.as_ref(), behind, entry.name) {
+                if !listing.add(entry.inum, entry.kind, facts, behind, entry.name) {
                     return Ok(());
                 }
+                // Not what is before all names: the kernel knows that anyway.
+                facts.into_iter().for_each(|facts| self.known.count(facts.inum()));
                 empty = false;
             }
             match (found.next, found.damaged) {

@@ -37,7 +37,8 @@ impl Server {
     }
 
     pub(super) async fn release(&self, file: Inum, reply: ReplyEmpty) {
-        self.reply_done(self.fs.release(file).await, reply);
+        self.let_go(file).await;
+        reply.ok();
     }
 
     pub(super) async fn read(&self, from: Range, bytes: usize, reply: ReplyData) {
@@ -60,7 +61,11 @@ impl Server {
         match written {
             Ok(()) => {
                 add(&self.counters.written_bytes, data.len() as u64);
-                reply.written(data.len() as u32);
+                let bytes = data.len() as u32;
+                match flags.contains(OFlags::DIRECT) {
+                    true => self.direct_writes.finish(to, bytes, reply),
+                    false => reply.written(bytes),
+                }
             }
             Err(error) => reply.error(self.refuse(error.into())),
         }

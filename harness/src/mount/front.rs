@@ -73,8 +73,9 @@ impl Filesystem for Front {
         self.post(Operation::Lookup, move |server| Box::pin(server.lookup(entry, reply)));
     }
 
-    // Files are known by number, and numbers are never used again: there is nothing to forget.
-    fn forget(&self, _: &Request, _: INodeNo, _: u64) {}
+    fn forget(&self, _: &Request, ino: INodeNo, answers: u64) {
+        self.post(Operation::Forget, move |server| Box::pin(server.forget(inum(ino), answers)));
+    }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         self.post(Operation::GetAttr, move |server| Box::pin(server.getattr(inum(ino), reply)));

@@ -4,20 +4,14 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use fuser::{
-    Errno, FileAttr, FopenFlags, Generation, INodeNo, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry,
-};
+use fuser::{Errno, FopenFlags, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry};
 use hammer2_core::fs::{Error, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 use rustix::fs::OFlags;
 
-use super::attributes::device_of;
-use super::protocol::KEPT;
+use super::attributes::{Facts, device_of};
 use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
-
-/// Numbers are never used again.
-pub(super) const GENERATION: Generation = Generation(0);
 
 /// The longest target of a symbolic link, as Linux has it.
 const MAX_TARGET_BYTES: usize = 4096;
@@ -39,24 +33,29 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn name(&self) -> &[u8] {
+    pub(super) fn name(&self) -> &[u8] {
         self.name.as_bytes()
     }
 }
 
 impl Server {
     pub(super) async fn lookup(&self, entry: Entry, reply: ReplyEntry) {
-        match self.find(&entry).await {
-            Ok(attributes) => reply.entry(&KEPT, &attributes, GENERATION),
-            Err(Refusal { errno: Errno::ENOENT, .. }) => reply.entry(&KEPT, &nothing(), GENERATION),
-            Err(refusal) => reply.error(self.refuse(refusal)),
-        }
+        self.reply_found(self.find(&entry).await, reply);
     }
 
-    async fn find(&self, entry: &Entry) -> Result<FileAttr, Refusal> {
+    async fn find(&self, entry: &Entry) -> Result<Facts, Refusal> {
+        match entry.name() {
+            // Who opens a file by its handle has nothing but its number.
+            b"." => return self.facts_of(entry.directory).await,
+            b".." => {
+                let parent = self.patiently(async || self.fs.attributes(entry.directory).await).await?.parent;
+                return self.facts_of(parent).await;
+            }
+            _ => {}
+        }
         let file = self.patiently(async || self.fs.lookup(entry.directory, entry.name()).await).await?;
         // An entry without its inode is damage, not a name that isn't there.
-        self.attributes_of(file).await.map_err(|refusal| match refusal.errno {
+        self.facts_of(file).await.map_err(|refusal| match refusal.errno {
             Errno::ENOENT => Errno::EIO.into(),
             _ => refusal,
         })
@@ -72,11 +71,11 @@ impl Server {
             _ => return reply.error(Errno::EINVAL),
         };
         let new = NewFile { device: device_of(device), ..NewFile::new(kind, mode) };
-        self.reply_new(self.make(&entry, new, owner).await, reply);
+        self.reply_entry(self.make(&entry, new, owner).await, reply);
     }
 
     pub(super) async fn mkdir(&self, entry: Entry, mode: u32, owner: Owner, reply: ReplyEntry) {
-        self.reply_new(self.make(&entry, NewFile::new(FileKind::Directory, mode), owner).await, reply);
+        self.reply_entry(self.make(&entry, NewFile::new(FileKind::Directory, mode), owner).await, reply);
     }
 
     pub(super) async fn symlink(&self, entry: Entry, target: PathBuf, owner: Owner, reply: ReplyEntry) {
@@ -85,30 +84,30 @@ impl Server {
             return reply.error(Errno::ENAMETOOLONG);
         }
         let new = NewFile { target: &target, ..NewFile::new(FileKind::Symlink, 0o777) };
-        self.reply_new(self.make(&entry, new, owner).await, reply);
+        self.reply_entry(self.make(&entry, new, owner).await, reply);
     }
 
     pub(super) async fn create(&self, entry: Entry, mode: u32, flags: OFlags, owner: Owner, reply: ReplyCreate) {
         match self.make_open(&entry, mode, flags, owner).await {
-            Ok(attributes) => {
-                reply.created(&KEPT, &attributes, GENERATION, ANY_FILE, FopenFlags::FOPEN_KEEP_CACHE);
+            Ok(facts) => {
+                self.known.count(facts.inum());
+                reply.created(&facts.kept, &facts.attr, facts.generation, ANY_FILE, FopenFlags::FOPEN_KEEP_CACHE);
             }
             Err(refusal) => reply.error(self.refuse(refusal)),
         }
     }
 
-    async fn make_open(&self, entry: &Entry, mode: u32, flags: OFlags, owner: Owner) -> Result<FileAttr, Refusal> {
-        let attributes = match self.make(entry, NewFile::new(FileKind::Regular, mode), owner).await {
+    async fn make_open(&self, entry: &Entry, mode: u32, flags: OFlags, owner: Owner) -> Result<Facts, Refusal> {
+        let facts = match self.make(entry, NewFile::new(FileKind::Regular, mode), owner).await {
             Err(Refusal { errno: Errno::EEXIST, .. }) if !flags.contains(OFlags::EXCL) => self.find(entry).await?,
             made => made?,
         };
-        let file = Inum(attributes.ino.0);
-        self.patiently(async || self.fs.open(file).await).await?;
-        Ok(attributes)
+        self.patiently(async || self.fs.open(facts.inum()).await).await?;
+        Ok(facts)
     }
 
     /// Makes a file that belongs to who asks; its group is the directory's where that says so.
-    async fn make(&self, entry: &Entry, new: NewFile<'_>, owner: Owner) -> Result<FileAttr, Refusal> {
+    async fn make(&self, entry: &Entry, new: NewFile<'_>, owner: Owner) -> Result<Facts, Refusal> {
         let directory = self.patiently(async || self.fs.attributes(entry.directory).await).await?;
         let (mut mode, mut gid) = (new.mode & 0o7777, owner.gid);
         if directory.mode & SET_GID != 0 {
@@ -119,32 +118,25 @@ impl Server {
         }
         let new = NewFile { mode, uid: owner.uid, gid, ..new };
         let file = self.with_room(async || self.fs.create(entry.directory, entry.name(), &new).await).await?;
-        self.attributes_of(file).await
-    }
-
-    fn reply_new(&self, made: Result<FileAttr, Refusal>, reply: ReplyEntry) {
-        match made {
-            Ok(attributes) => reply.entry(&KEPT, &attributes, GENERATION),
-            Err(refusal) => reply.error(self.refuse(refusal)),
-        }
+        self.facts_of(file).await
     }
 
     pub(super) async fn link(&self, file: Inum, entry: Entry, reply: ReplyEntry) {
         let linked = match self.with_room(async || self.fs.link(file, entry.directory, entry.name()).await).await {
-            Ok(()) => self.attributes_of(file).await,
+            Ok(()) => self.facts_of(file).await,
             Err(error) => Err(error.into()),
         };
-        self.reply_new(linked, reply);
+        self.reply_entry(linked, reply);
     }
 
     pub(super) async fn unlink(&self, entry: Entry, reply: ReplyEmpty) {
         let unlink = async || self.fs.unlink(entry.directory, entry.name()).await;
-        self.reply_done(self.may_have_freed(self.patiently(unlink).await), reply);
+        self.reply_done(self.keeping_known(&entry, async || self.patiently(unlink).await).await, reply);
     }
 
     pub(super) async fn rmdir(&self, entry: Entry, reply: ReplyEmpty) {
         let remove = async || self.fs.remove_directory(entry.directory, entry.name()).await;
-        self.reply_done(self.patiently(remove).await, reply);
+        self.reply_done(self.keeping_known(&entry, async || self.patiently(remove).await).await, reply);
     }
 
     pub(super) async fn rename(&self, from: Entry, to: Entry, flags: RenameFlags, reply: ReplyEmpty) {
@@ -162,7 +154,7 @@ impl Server {
             return reply.error(Errno::EINVAL);
         }
         let rename = async || self.fs.rename(from.directory, from.name(), to.directory, to.name()).await;
-        self.reply_done(self.may_have_freed(self.with_room(rename).await), reply);
+        self.reply_done(self.keeping_known(&to, async || self.with_room(rename).await).await, reply);
     }
 
     pub(super) async fn readlink(&self, link: Inum, reply: ReplyData) {
@@ -171,27 +163,5 @@ impl Server {
             Ok(len) => reply.data(&target[..len.min(MAX_TARGET_BYTES)]),
             Err(error) => reply.error(self.refuse(error.into())),
         }
-    }
-}
-
-/// What tells the kernel that there is nothing of that name, for it to remember.
-pub(super) fn nothing() -> FileAttr {
-    let zero = std::time::SystemTime::UNIX_EPOCH;
-    FileAttr {
-        ino: INodeNo(0),
-        size: 0,
-        blocks: 0,
-        atime: zero,
-        mtime: zero,
-        ctime: zero,
-        crtime: zero,
-        kind: fuser::FileType::RegularFile,
-        perm: 0,
-        nlink: 0,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        blksize: 0,
-        flags: 0,
     }
 }

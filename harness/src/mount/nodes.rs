@@ -12,7 +12,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::vote::State;
-use hammer2_core::cluster::{Health, MemberState, MemberStatus, NodeIndex};
+use hammer2_core::cluster::{Ejection, Health, MemberState, MemberStatus, NodeFault, NodeIndex};
 use hammer2_core::fs::FileSystem;
 use hammer2_core::io::{Clock, Instant};
 
@@ -73,7 +73,8 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, clock: &Ho
     let mut returning = FuturesUnordered::new();
     let mut had_quorum = true;
     loop {
-        let has_quorum = server.fs.has_quorum();
+        // Where nothing is changed, nobody misses it.
+        let has_quorum = !repairs || server.fs.has_quorum();
         if had_quorum != has_quorum {
             had_quorum = has_quorum;
             match has_quorum {
@@ -178,6 +179,8 @@ impl Watched {
             // Somebody had it removed, and was told so.
             MemberState::Aside(State::Outside) if was_known => {}
             MemberState::Aside(_) => log::warn!("{} {}", self.called(server), Shown(state)),
+            // That is told once for all of them.
+            MemberState::Ejected(Ejection::Fault(NodeFault::Fenced { .. })) => {}
             MemberState::Ejected(_) => {
                 add(&server.counters.nodes_left, 1);
                 log::warn!("{} {}", self.called(server), Shown(state));

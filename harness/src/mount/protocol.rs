@@ -18,7 +18,7 @@ const MOST_IN_BACKGROUND: u16 = 64;
 ///
 /// Not wanted: writing back from the kernel's cache, since a full volume should refuse a write and not lose it later; locks,
 /// which the kernel keeps itself for one machine.
-const WANTED: [InitFlags; 7] = [
+const WANTED: [InitFlags; 8] = [
     InitFlags::FUSE_ASYNC_READ,
     InitFlags::FUSE_ASYNC_DIO,
     InitFlags::FUSE_PARALLEL_DIROPS,
@@ -26,6 +26,7 @@ const WANTED: [InitFlags; 7] = [
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,
     InitFlags::FUSE_NO_OPENDIR_SUPPORT,
+    InitFlags::FUSE_EXPORT_SUPPORT,
 ];
 
 /// Asks for what is wanted. An older kernel does without.

@@ -1,6 +1,7 @@
 //! Errors as Linux names them.
 
 use fuser::Errno;
+use hammer2_core::cluster::NodeFault;
 use hammer2_core::fs::Error;
 
 /// Why a request isn't done, and what the log says of it when it is our fault, not the caller's.
@@ -42,7 +43,9 @@ impl From<Error> for Refusal {
             | Error::Resync(_)
             | Error::Membership(_) => Errno::EIO,
         };
-        let is_trouble = matches!(errno, Errno::EIO | Errno::ENOMEM);
+        // That another machine took over is told once, not by everybody who meets it.
+        let is_fenced = matches!(error, Error::Io(NodeFault::Fenced { .. }));
+        let is_trouble = matches!(errno, Errno::EIO | Errno::ENOMEM) && !is_fenced;
         Self { errno, trouble: is_trouble.then_some(error) }
     }
 }

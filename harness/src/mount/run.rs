@@ -1,8 +1,10 @@
 //! A mount from its beginning to its end.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use allocator_api2::alloc::Global;
@@ -11,10 +13,14 @@ use hammer2_core::fs::{Error, FileSystem};
 use hammer2_kmod_shim::budget::Budget;
 
 use super::buffers::Buffers;
+use super::direct::DirectWrites;
+use super::durable::{Undurable, sync_at_last, sync_now_and_then};
+use super::fence::tell_when_fenced;
 use super::front::Front;
 use super::mailbox::Mailbox;
 use super::orders::{Administration, Ear};
 use super::patience::Patience;
+use super::place::Place;
 use super::server::Server;
 use super::under_way::UnderWay;
 use super::{nodes, signals};
@@ -50,14 +56,23 @@ pub enum EndError {
         /// What the system says.
         source: io::Error,
     },
+    /// A mount goes on a directory.
+    #[error("{}: not a directory: name one to mount it on", .0.display())]
+    NotADirectory(PathBuf),
     /// What was changed last is lost.
     #[error("{0}; what was changed since the last sync is lost")]
     Unmount(Error),
+    /// The same, because somebody didn't want to wait any more.
+    #[error("given up by a signal; what was changed since the last sync is lost")]
+    GivenUp,
 }
 
 /// A filesystem that is mounted and not yet served.
 pub struct MountPoint {
-    session: BackgroundSession,
+    /// It would unmount whatever is on the directory when it goes.
+    session: ManuallyDrop<BackgroundSession>,
+    place: Arc<Place>,
+    given_up: Arc<AtomicBool>,
     server: Server,
     ear: Option<Ear>,
     mailbox: Arc<Mailbox>,
@@ -76,29 +91,39 @@ impl MountPoint {
         clock: &'static HostClock,
     ) -> Result<Self, EndError> {
         let failed = |source| EndError::Mount { directory: directory.to_owned(), source };
+        if !directory.is_dir() {
+            return Err(EndError::NotADirectory(directory.to_owned()));
+        }
         let (mailbox, buffers) = (Arc::<Mailbox>::default(), Arc::<Buffers>::default());
         let front = Front { mailbox: mailbox.clone(), buffers: buffers.clone() };
         let session = Session::new(front, directory, &options.config()).map_err(failed)?;
+        let place = Arc::new(Place::of(directory, &session).map_err(failed)?);
         let session = session.spawn().map_err(failed)?;
-        signals::watch(directory.to_owned(), mailbox.clone()).map_err(failed)?;
+        let direct_writes = DirectWrites::new(session.notifier()).map_err(failed)?;
+        let given_up = signals::watch(place.clone(), mailbox.clone()).map_err(failed)?;
         let ear = Ear::on(directory, mailbox.clone())
             .inspect_err(|error| log::warn!("no orders can be given to this mount: {error}"))
             .ok();
         let patience = Patience::new(options.waits_for_quorum, clock);
-        let server = Server::new(fs, buffers, patience, administration, options.budget);
+        let server = Server::new(fs, buffers, patience, administration, direct_writes, options.budget);
         let read_only = options.read_only;
         let sync_every = options.sync_every.filter(|_| !read_only);
-        Ok(Self { session, server, ear, mailbox, clock, sync_every, read_only })
+        let session = ManuallyDrop::new(session);
+        Ok(Self { session, place, given_up, server, ear, mailbox, clock, sync_every, read_only })
     }
 
     /// Serves requests until the filesystem is unmounted, and makes everything durable.
     pub fn serve(self) -> Result<(), EndError> {
-        let Self { session, server, ear, mailbox, clock, sync_every, read_only } = self;
+        let Self { session: _session, place, given_up, server, ear, mailbox, clock, sync_every, read_only } = self;
         let under_way = UnderWay::default();
         let executor = Executor::new(clock);
-        executor.block_on(async {
+        let ended = executor.block_on(async {
             if let Some(period) = sync_every {
                 executor.spawn(sync_now_and_then(&server, &under_way, clock, period));
+            }
+            if !read_only {
+                executor.spawn(server.fs.keep());
+                executor.spawn(tell_when_fenced(&server, clock));
             }
             executor.spawn(nodes::look_after(&server, &under_way, clock, !read_only));
             while let Some(job) = mailbox.next().await {
@@ -114,12 +139,16 @@ impl MountPoint {
             drop(ear);
             server.patience.end();
             under_way.ended().await;
+            if read_only { Ok(()) } else { sync_at_last(&server, clock, &given_up).await }
         });
         drop(executor);
-        let unmounted = Executor::new(clock).block_on(server.fs.unmount());
         // The images are free again when this is seen to be over.
-        let ended = unmounted.map(drop).map_err(EndError::Unmount);
-        drop(session);
+        let ended = match ended {
+            Ok(()) => Executor::new(clock).block_on(server.fs.unmount()).map(drop).map_err(EndError::Unmount),
+            Err(Undurable::Failed(error)) => Err(EndError::Unmount(error)),
+            Err(Undurable::GivenUp) => Err(EndError::GivenUp),
+        };
+        place.detach();
         ended
     }
 }
@@ -139,26 +168,5 @@ impl Options {
         }
         config.mount_options.extend(self.others.iter().cloned());
         config
-    }
-}
-
-/// Makes everything durable every now and then, and gives space back in time, until the first time that fails for good: it is
-/// told, and so is everyone who syncs.
-async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
-    loop {
-        clock.sleep(period).await;
-        let _begun = under_way.begin();
-        let synced = match server.fs.sync().await {
-            Ok(()) => server.give_space_back_in_time().await,
-            failed => failed,
-        };
-        if let Err(error) = synced {
-            match error {
-                // The nodes that left were told of.
-                Error::NoQuorum { .. } => {}
-                Error::NoMemory => server.complain(&error),
-                _ => return log::error!("nothing is made durable any more: {error}"),
-            }
-        }
     }
 }

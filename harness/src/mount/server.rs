@@ -12,6 +12,8 @@ use hammer2_kmod_shim::budget::Budget;
 
 use super::buffers::Buffers;
 use super::counters::{Counters, add};
+use super::direct::DirectWrites;
+use super::known::Known;
 use super::nodes::ClusterLine;
 use super::orders::Administration;
 use super::patience::Patience;
@@ -56,6 +58,8 @@ pub(super) struct Server {
     pub(super) room: Room,
     pub(super) patience: Patience,
     pub(super) administration: Administration,
+    pub(super) known: Known,
+    pub(super) direct_writes: DirectWrites,
     budget: &'static Budget<Global>,
     complaints: RefCell<Complaints>,
 }
@@ -66,12 +70,14 @@ impl Server {
         buffers: Arc<Buffers>,
         patience: Patience,
         administration: Administration,
+        direct_writes: DirectWrites,
         budget: &'static Budget<Global>,
     ) -> Self {
         let room = Room::new(&fs);
         let counters = Counters::default();
         let complaints = RefCell::new(Complaints { since: Instant::now(), told: 0, untold: 0 });
-        Self { fs, buffers, counters, room, patience, administration, budget, complaints }
+        let known = Known::default();
+        Self { fs, buffers, counters, room, patience, administration, known, direct_writes, budget, complaints }
     }
 
     pub(super) fn print_counters(&self) {

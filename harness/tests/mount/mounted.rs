@@ -66,12 +66,23 @@ impl Volume {
     }
 
     pub(crate) fn mount_node(&self, node: &str, options: &[&str]) -> Mounted {
-        let mut command = self.tool(&["mount", "-f", node, "mnt"]);
-        let server = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
-        let mounted = Mounted { server: Some(server), directory: self.directory() };
+        self.mount_node_on(node, "mnt", options)
+    }
+
+    /// The same, on another directory.
+    pub(crate) fn mount_node_on(&self, node: &str, directory: &str, options: &[&str]) -> Mounted {
+        let mut command = self.tool(&["mount", "-f", node, directory]);
+        let mut server = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
+        let directory = self.folder.path().join(directory);
         let outside = fs::metadata(self.folder.path()).unwrap().dev();
-        wait_until("it is mounted", || fs::metadata(self.directory()).is_ok_and(|facts| facts.dev() != outside));
-        mounted
+        wait_until("it is mounted", || {
+            if server.try_wait().unwrap().is_some() {
+                let output = server.stderr.take().map(std::io::read_to_string);
+                panic!("{node} can't be mounted: {output:?}");
+            }
+            fs::metadata(&directory).is_ok_and(|facts| facts.dev() != outside)
+        });
+        Mounted { server: Some(server), directory }
     }
 
     pub(crate) fn check(&self) {

@@ -1,0 +1,97 @@
+//! Making everything durable: now and then, and at the end. What fails is tried again: a device that was only late gets everything.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use hammer2_core::fs::Error;
+
+use super::server::Server;
+use super::under_way::UnderWay;
+use crate::clock::HostClock;
+
+/// Between tries at the end, and looks whether somebody has given up.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// Why what was changed last isn't durable.
+pub(super) enum Undurable {
+    /// It never will be.
+    Failed(Error),
+    /// Nobody waits for it any more.
+    GivenUp,
+}
+
+/// Makes everything durable every now and then, and gives space back in time. What is wrong is told once.
+pub(super) async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
+    let mut told = None;
+    loop {
+        clock.sleep(period).await;
+        let _begun = under_way.begin();
+        server.let_go_leftovers().await;
+        let synced = match server.fs.sync().await {
+            Ok(()) => server.give_space_back_in_time().await,
+            failed => failed,
+        };
+        match synced {
+            Ok(()) if told.take().is_some() => log::info!("everything is made durable again"),
+            Ok(()) => {}
+            // The nodes that left, or were taken over, were told of.
+            Err(Error::NoQuorum { .. }) => {}
+            Err(_) if server.fs.fenced().is_some() => {}
+            Err(error) if told != Some(error) => {
+                told = Some(error);
+                log::error!("{}nothing is made durable at the moment: {error}", late_disks(server, &error));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Makes everything durable at the end. As long as a disk is only late it is waited for, unless somebody gives up.
+pub(super) async fn sync_at_last(server: &Server, clock: &HostClock, given_up: &AtomicBool) -> Result<(), Undurable> {
+    let mut told = false;
+    loop {
+        let synced = unless_given_up(server.fs.sync(), clock, given_up).await.ok_or(Undurable::GivenUp)?;
+        match synced {
+            Ok(()) => return Ok(()),
+            Err(error) if late_disks(server, &error).is_empty() => return Err(Undurable::Failed(error)),
+            Err(_) if told => {}
+            Err(error) => {
+                told = true;
+                let disks = late_disks(server, &error);
+                log::warn!("{disks}the unmount waits for it; a second SIGTERM gives up what it lacks");
+            }
+        }
+        unless_given_up(clock.sleep(BETWEEN_TRIES), clock, given_up).await.ok_or(Undurable::GivenUp)?;
+    }
+}
+
+/// What comes of something; none when somebody gives up first.
+async fn unless_given_up<T>(work: impl Future<Output = T>, clock: &HostClock, given_up: &AtomicBool) -> Option<T> {
+    let mut work = pin!(work);
+    loop {
+        if given_up.load(Ordering::Relaxed) {
+            return None;
+        }
+        match select(work, pin!(clock.sleep(BETWEEN_LOOKS))).await {
+            Either::Left((done, _)) => return Some(done),
+            Either::Right(((), going_on)) => work = going_on,
+        }
+    }
+}
+
+/// The disks that don't answer, as the beginning of a message; nothing when that isn't the trouble.
+fn late_disks(server: &Server, error: &Error) -> String {
+    let called = |node| server.administration.images.called(node);
+    let mut late: Vec<_> = server.fs.late_nodes().map(called).collect();
+    if late.is_empty() && matches!(error, Error::Io(fault) if fault.is_timeout()) {
+        // It was asked for something only, and nobody has a word of it but this.
+        late.extend(server.fs.member_statuses().map(|member| called(member.node)));
+    }
+    match &late[..] {
+        [] => String::new(),
+        late => format!("no answer from {}: ", late.join(" and ")),
+    }
+}

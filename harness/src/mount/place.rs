@@ -1,0 +1,50 @@
+//! Where a mount is in the tree, and taking it out again: it, and nothing that somebody else has mounted there since.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Dev;
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+
+use crate::unsynced;
+
+/// The place of a mount.
+pub(super) struct Place {
+    directory: PathBuf,
+    device: Dev,
+    /// The kernel's end of it is there as long as the filesystem is.
+    connection: OwnedFd,
+}
+
+impl Place {
+    /// Of what was mounted on a directory a moment ago.
+    pub(super) fn of(directory: &Path, connection: impl AsFd) -> io::Result<Self> {
+        Ok(Self {
+            directory: directory.to_owned(),
+            device: unsynced::device(directory)?,
+            connection: connection.as_fd().try_clone_to_owned()?,
+        })
+    }
+
+    /// Takes the mount out of the tree, if it still is there. Where that fails, waiting is all that is left.
+    pub(super) fn detach(&self) {
+        if self.is_there() && rustix::mount::unmount(&self.directory, UnmountFlags::DETACH) == Err(Errno::PERM) {
+            let _ = Command::new("fusermount3").args(["-u", "-q", "-z", "--"]).arg(&self.directory).status();
+        }
+    }
+
+    /// A device's number is given again when its filesystem is gone, so both are looked at.
+    fn is_there(&self) -> bool {
+        self.is_connected() && unsynced::device(&self.directory).is_ok_and(|device| device == self.device)
+    }
+
+    fn is_connected(&self) -> bool {
+        let mut connection = [PollFd::new(&self.connection, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut connection, Some(&at_once)).is_ok() && !connection[0].revents().contains(PollFlags::ERR)
+    }
+}

@@ -1,0 +1,87 @@
+//! A disk that doesn't answer for a while: nothing that was accepted is lost, and the end waits for it.
+
+use std::fs::{self, File};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::mounted::{Volume, noise, wait_until};
+use super::slow_export::Export;
+
+/// Longer than a request may take.
+const LATE: Duration = Duration::from_secs(4);
+
+/// A mount that gives its disk a second to answer.
+fn options(sync_every: &str) -> [&str; 4] {
+    ["--deadline", "1", "--sync-every", sync_every]
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn syncs_go_on_when_a_disk_answers_again() {
+    let volume = Volume::new(64 << 20);
+    let export = Export::of(volume.image());
+    let mut mounted = volume.mount_node(&export.name("127.0.0.1"), &options("1"));
+    let content = noise(1 << 20);
+    for round in 0..3 {
+        fs::write(mounted.path(format!("file{round}")), &content).unwrap();
+        export.stall();
+        sleep(LATE);
+        export.go_on();
+        // Nobody asks for a sync, and one comes all the same.
+        let name = format!("after{round}");
+        wait_until("changes go on", || fs::write(mounted.path(&name), b"after").is_ok());
+        sleep(Duration::from_secs(4));
+    }
+    mounted.kill();
+    for round in 0..3 {
+        assert!(volume.run(&["cat", &format!("v.img:/file{round}")]).stdout == content, "round {round}");
+        assert_eq!(volume.succeed(&["cat", &format!("v.img:/after{round}")]), "after");
+    }
+    volume.is_whole_after_crash("v.img");
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn the_end_waits_for_a_disk_that_is_late() {
+    for ended_by in [None, Some(Signal::TERM)] {
+        let volume = Volume::new(64 << 20);
+        let export = Export::of(volume.image());
+        let mut mounted = volume.mount_node(&export.name("127.0.0.1"), &options("0"));
+        let content = noise(1 << 20);
+        fs::write(mounted.path("file"), &content).unwrap();
+        export.stall();
+        match ended_by {
+            Some(signal) => mounted.signal(signal),
+            None => mounted.detach(),
+        }
+        sleep(LATE);
+        export.go_on();
+        let (status, said) = mounted.end();
+        assert!(status.success(), "{status}: {said}");
+        let waited = said.lines().filter(|line| line.contains("the unmount waits")).collect::<Vec<_>>();
+        assert!(waited.len() == 1 && waited[0].contains(&export.name("127.0.0.1")), "{said}");
+        assert!(volume.run(&["cat", "v.img:/file"]).stdout == content);
+        volume.check();
+    }
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_second_signal_ends_the_waiting() {
+    let volume = Volume::new(64 << 20);
+    let export = Export::of(volume.image());
+    let mut mounted = volume.mount_node(&export.name("127.0.0.1"), &options("0"));
+    fs::write(mounted.path("kept"), b"kept").unwrap();
+    File::open(mounted.path("kept")).unwrap().sync_all().unwrap();
+    fs::write(mounted.path("file"), b"content").unwrap();
+    export.stall();
+    mounted.signal(Signal::TERM);
+    sleep(LATE);
+    mounted.signal(Signal::TERM);
+    let (status, said) = mounted.end();
+    assert!(!status.success() && said.contains("the unmount waits") && said.contains("given up"), "{status}: {said}");
+    export.go_on();
+    assert_eq!(volume.succeed(&["cat", "v.img:/kept"]), "kept");
+}
