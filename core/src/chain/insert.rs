@@ -1,4 +1,4 @@
-//! Inserting entries, and making indirect blocks where an array is full (spec 4.4, for the freemap 6.1).
+//! Inserting entries, and making indirect blocks where an array is full (format 4.4; for the freemap, format 6.1).
 
 use super::{Chain, ChainError, ChainId, Container, Stop, Topology};
 use crate::io::{BlockCache, ReadError};

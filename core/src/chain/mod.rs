@@ -1,4 +1,4 @@
-//! One node's topology: the trees of blockrefs below an inode or the volume header (spec 4).
+//! One node's topology: the trees of blockrefs below an inode or the volume header (format 4).
 //!
 //! Everything here is synchronous and works on blocks that are in memory. When one is missing, the work ends with
 //! [`Stop::Missing`]; the caller loads the block and does the work again ([`load_missing`]). So nothing is ever half done

@@ -1,4 +1,4 @@
-//! Removing entries, and giving up indirect blocks that hold little (spec 4.5).
+//! Removing entries, and giving up indirect blocks that hold little (format 4.5).
 
 use super::{ChainId, Container, Stop, Topology};
 use crate::io::BlockCache;

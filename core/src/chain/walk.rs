@@ -1,4 +1,4 @@
-//! Lookup and iteration through indirect blocks (spec 4.2).
+//! Lookup and iteration through indirect blocks (format 4.2).
 
 use core::ops::ControlFlow;
 

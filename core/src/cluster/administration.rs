@@ -1,4 +1,4 @@
-//! Changing which PFSs there are (spec 9.1 and 9.2), and giving back space.
+//! Changing which PFSs there are (format 9.1 and 9.2), and giving back space.
 
 use super::pfs::find_pfs;
 use super::snapshot::fsid_on;

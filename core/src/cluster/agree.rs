@@ -1,7 +1,7 @@
 //! Several answers as one: what a quorum of the voters said, and who said otherwise.
 //!
 //! Nodes that are in sync execute the same commands on the same content, so an answer that differs is a fault of the node that
-//! gives it, never an opinion to be weighed (spec/cluster.md 2.4). When a quorum fails in the middle of a command, those that
+//! gives it, never an opinion to be weighed (protocol 2.4). When a quorum fails in the middle of a command, those that
 //! are left and agree have executed it: it is done there, and can be committed once others have come back and followed.
 
 use super::join::Answers;

@@ -1,4 +1,4 @@
-//! Committing on several nodes: all blocks on all of them, then the headers, then the answer (spec/cluster.md 5.3).
+//! Committing on several nodes: all blocks on all of them, then the headers, then the answer (protocol 5.3).
 //!
 //! A commit cuts the stream of modifications at the same place on every node in sync, because they all have executed the same
 //! ones, with answers that were compared one by one. Each header carries the cluster's record beside the topology, so the version
@@ -87,7 +87,7 @@ impl Cluster {
         self.begin_epoch(time.random()).await
     }
 
-    /// Brings the newest version to a quorum: it may have been acknowledged, so it is the cluster's (spec/cluster.md 5.3, M5).
+    /// Brings the newest version to a quorum: it may have been acknowledged, so it is the cluster's (protocol 5.3, M5).
     ///
     /// It is durable there before an epoch is opened on it. Otherwise two mounts in a row whose epochs landed on one disk only
     /// could leave a counter there that no quorum has heard of, and a later, acknowledged epoch would be outranked by it.

@@ -1,4 +1,4 @@
-//! Entering a PFS: which nodes have it, in which version, and who therefore takes part (spec/cluster.md 5.3, "Mount").
+//! Entering a PFS: which nodes have it, in which version, and who therefore takes part (protocol 5.3, "Mount").
 //!
 //! What the nodes say is collected here; what follows from it is decided by [`assemble`]. A cluster that can't be mounted by
 //! its quorum can still be looked at, as one version that some nodes hold; why it can't is told to whoever wants to change

@@ -1,4 +1,4 @@
-//! One writer at a time (spec/cluster.md 8): a mount that changes something holds its nodes by a heartbeat.
+//! One writer at a time (protocol 8): a mount that changes something holds its nodes by a heartbeat.
 //!
 //! Only nodes that other machines can reach have one; others are locked by the host. Before anything is written to them, every
 //! heartbeat is looked at, and one that wasn't released is watched for two periods and a half. When it moves, the node has a

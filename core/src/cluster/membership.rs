@@ -1,4 +1,4 @@
-//! Changing who the members are, and what each is (spec/cluster.md 5.3, "Membership").
+//! Changing who the members are, and what each is (protocol 5.3, "Membership").
 //!
 //! A change is two commits. The first carries the new list of members, *pending*: until the second, every decision needs a quorum
 //! of those who voted before and one of those who vote after it, at any mount. So however a crash cuts it, two quorums that don't

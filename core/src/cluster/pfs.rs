@@ -1,4 +1,4 @@
-//! The PFSs of a cluster: listing, and choosing the one to mount (spec 3.7).
+//! The PFSs of a cluster: listing, and choosing the one to mount (format 3.7).
 
 use super::vote::Refusal;
 use super::{Cluster, Command, InodeRecord, NodeIndex, OpError, Reply};

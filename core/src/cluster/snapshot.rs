@@ -2,7 +2,7 @@
 //!
 //! It was taken at one commit on all nodes and nothing has changed it since, so there is nothing to choose between its
 //! copies, and no operator is asked, as is for masters that were made one by one. Until then it needs no record, of which a
-//! header has few (spec/cluster.md 5.3, "Super-root objects"). Whoever finds a quorum of the copies makes the same record, so
+//! header has few (protocol 5.3, "Super-root objects"). Whoever finds a quorum of the copies makes the same record, so
 //! an attempt that was cut short is made again.
 
 use super::member::MemberState;

@@ -1,4 +1,4 @@
-//! Finding room for a block: which leaf, which segment (spec 6.5).
+//! Finding room for a block: which leaf, which segment (format 6.5).
 
 use zerocopy::IntoBytes;
 
@@ -65,7 +65,7 @@ impl Allocator {
     }
 
     /// Bytes in free chunks that can be allocated. The header also counts the rest of the segment that the boot and aux areas
-    /// end in, and that of the last one, which no freemap manages (spec 6.3).
+    /// end in, and that of the last one, which no freemap manages (format 6.3).
     pub fn usable_bytes(&self) -> u64 {
         let begin = self.allocator_beg.0;
         let first = begin.checked_next_multiple_of(SEGMENT_BYTES).map_or(0, |managed| managed - begin);
@@ -221,7 +221,7 @@ impl Allocator {
         if (low..high).contains(&base) { FreemapRecord::FREE } else { FreemapRecord::RESERVED }
     }
 
-    /// Marks a block as allocated that is in use, whatever the freemap said (spec 7.5).
+    /// Marks a block as allocated that is in use, whatever the freemap said (format 7.5).
     pub fn mark(&mut self, topology: &mut Topology, blocks: &BlockCache, bref: &Blockref) -> Result<(), Stop> {
         let corrupt = |corruption| Stop::Failed(ChainError::corrupt(bref, corruption));
         let Some(radix) = bref.data_off().radix().map_err(corrupt)? else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What bulkfree makes of a freemap record: a segment as it is, and what of it was found in use (spec 6.7).
+//! What bulkfree makes of a freemap record: a segment as it is, and what of it was found in use (format 6.7).
 //!
 //! A chunk nobody refers to is staged by one pass and freed by the next, with a flush between them: a header that still leads to
 //! it is then not the newest, nor the one before.

@@ -1,4 +1,4 @@
-//! The freemap: where new blocks go (spec 6).
+//! The freemap: where new blocks go (format 6).
 //!
 //! Its blocks are chains like all others, below the header's second set, but their places are computed, not allocated. Nothing
 //! is freed while the filesystem runs but blocks that no commit ever saw; the rest is bulkfree's.

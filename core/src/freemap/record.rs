@@ -1,4 +1,4 @@
-//! Allocation within one segment of 4 MiB (spec 6.5).
+//! Allocation within one segment of 4 MiB (format 6.5).
 
 use crate::media::freemap::{ChunkState, FreemapRecord, LINEAR_FULL, RECORD_CHUNKS};
 use crate::media::geometry::{CHUNK_BYTES, SEGMENT_BYTES};

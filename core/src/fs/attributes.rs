@@ -75,7 +75,7 @@ impl Attributes {
     }
 }
 
-/// Capacity and use, as statfs reports them (spec 6.6).
+/// Capacity and use, as statfs reports them (format 6.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
     /// Capacity in bytes.
@@ -90,7 +90,7 @@ pub struct Statistics {
 
 impl Statistics {
     pub(super) fn new(total_bytes: u64, free_bytes: u64, inodes: u64) -> Self {
-        // Other writers' growfs counts more as free than there is (spec 11).
+        // Other writers' growfs counts more as free than there is (format 11).
         let free_bytes = free_bytes.min(total_bytes);
         Self { total_bytes, free_bytes, available_bytes: free_bytes.saturating_sub(total_bytes / 20), inodes }
     }

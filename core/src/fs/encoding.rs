@@ -1,4 +1,4 @@
-//! A file block as it will be stored: compressed if that saves anything, with its check code (spec 4.3 and 5.2).
+//! A file block as it will be stored: compressed if that saves anything, with its check code (format 4.3 and 5.2).
 
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};

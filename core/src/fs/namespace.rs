@@ -261,7 +261,7 @@ impl FileSystem {
         if directory.with(|record| record.meta.nlinks()) == 0 { Err(Error::NotFound) } else { Ok(directory) }
     }
 
-    /// Adds an entry under the first free key of its name (spec 3.5).
+    /// Adds an entry under the first free key of its name (format 3.5).
     pub(super) async fn add_entry(
         &self,
         directory: &InodeRef<'_>,

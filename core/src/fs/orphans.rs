@@ -1,4 +1,4 @@
-//! Files without a name that somebody has open (spec 3.8).
+//! Files without a name that somebody has open (format 3.8).
 //!
 //! They are still in the inode index, so a crash would leave them there for good. The format knows no place to look for them;
 //! going through the whole index after a crash would read every inode. So they are listed: the root of the PFS names the first,

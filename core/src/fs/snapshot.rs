@@ -1,4 +1,4 @@
-//! Snapshots of the mounted PFS (spec 9.1).
+//! Snapshots of the mounted PFS (format 9.1).
 
 use super::room::Need;
 use super::{Error, FileSystem};

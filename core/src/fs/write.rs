@@ -113,13 +113,13 @@ impl FileSystem {
         }
         file.change(|record| record.meta.set_size(size));
         if start > 0 && is_scarce && self.write_page(file.inum, key, false).await.is_err() {
-            // Without room the block stays as it is. What it holds behind the end belongs to nobody (spec 4.3).
+            // Without room the block stays as it is. What it holds behind the end belongs to nobody (format 4.3).
             self.files.take(file.inum, key);
         }
         Ok(())
     }
 
-    /// Zeros what a block on media holds behind the end of the file, before that becomes part of it (spec 4.3).
+    /// Zeros what a block on media holds behind the end of the file, before that becomes part of it (format 4.3).
     async fn clear_tail(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
         let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
         // A file cut to nothing has no block any more, but its inode still holds what was in it.

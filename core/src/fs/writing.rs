@@ -76,7 +76,7 @@ impl Writing {
     }
 }
 
-/// The methods of new blocks of metadata: never without a check code (spec 2.3).
+/// The methods of new blocks of metadata: never without a check code (format 2.3).
 pub(super) fn metadata_methods(check: u8, compression: u8) -> Methods {
     match check & 0xf {
         0 => Methods((CheckMethod::XxHash64 as u8) << 4 | (compression & 0xf)),
@@ -171,7 +171,7 @@ impl FileSystem {
             return written;
         }
         if size - key.0 < FILE_BLOCK_BYTES as u64 {
-            // What was behind the end, in memory or on media, stays out (spec 4.3).
+            // What was behind the end, in memory or on media, stays out (format 4.3).
             self.files.change(inum, key, |page| page[(size - key.0) as usize..].fill(0));
         }
         let encoded = self.encode(&inode, &meta, key, give_up)?;

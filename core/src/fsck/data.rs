@@ -1,4 +1,4 @@
-//! File content: every data block is read, checked and decompressed (spec 4.3 and 5.2).
+//! File content: every data block is read, checked and decompressed (format 4.3 and 5.2).
 
 use super::pfs::body_set;
 use super::seen::fingerprint;

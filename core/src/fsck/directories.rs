@@ -1,4 +1,4 @@
-//! Directories: every entry by itself, and the inode it names (spec 3.5).
+//! Directories: every entry by itself, and the inode it names (format 3.5).
 
 use super::inodes::InodeTable;
 use super::pfs::{PfsRoot, body_set};

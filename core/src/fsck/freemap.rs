@@ -1,4 +1,4 @@
-//! The freemap against itself, and against the blocks in use (spec 6).
+//! The freemap against itself, and against the blocks in use (format 6).
 
 use super::bitmap::ChunkBits;
 use super::report::{Place, Progress};

@@ -1,4 +1,4 @@
-//! Volume headers: every copy by itself, and against the newest one (spec 1.3 and 1.4).
+//! Volume headers: every copy by itself, and against the newest one (format 1.3 and 1.4).
 
 use super::report::Place;
 use super::reporter::Reporter;
@@ -55,7 +55,7 @@ pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter
             {
                 reports.problem(place, corruption.into(), Cost::NewestState);
             }
-            // The copies that growfs makes room for are blank until their turn comes (spec 9.4).
+            // The copies that growfs makes room for are blank until their turn comes (format 9.4).
             (Err(Corruption::NoHeader), Some(_)) if is_blank(header) => {
                 reports.deviation(place, Trouble::BlankHeader, Cost::HeaderCopy);
             }

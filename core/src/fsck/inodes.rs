@@ -1,4 +1,4 @@
-//! The inode index of a PFS: each inode by itself, and a table of them all (spec 3.1 to 3.3).
+//! The inode index of a PFS: each inode by itself, and a table of them all (format 3.1 to 3.3).
 
 use super::pfs::{PfsRoot, body_set};
 use super::seen::Sighting;

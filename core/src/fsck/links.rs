@@ -1,4 +1,4 @@
-//! Links by their sums: link counts, orphans, directories cut off from the root (spec 3.8).
+//! Links by their sums: link counts, orphans, directories cut off from the root (format 3.8).
 
 use super::inodes::{InodeTable, Reach};
 use super::pfs::PfsRoot;

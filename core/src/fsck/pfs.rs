@@ -1,4 +1,4 @@
-//! The super-root and the roots of the PFSs in it (spec 3.2 and 3.7).
+//! The super-root and the roots of the PFSs in it (format 3.2 and 3.7).
 
 use super::inodes::InodeTable;
 use super::seen::{Owner, Sighting};

@@ -1,4 +1,4 @@
-//! Walks a tree of blockrefs and checks every array of it (spec 2 and 4.1).
+//! Walks a tree of blockrefs and checks every array of it (format 2 and 4.1).
 //!
 //! A walk keeps its own stack, one block for each level, so that neither its depth nor its memory depends on what a disk says.
 //! An entry that breaks a rule is reported and left out; the walk goes on with the next.

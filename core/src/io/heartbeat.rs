@@ -1,4 +1,4 @@
-//! Reading the heartbeat of whoever writes to a device (spec/cluster.md 8, "One writer").
+//! Reading the heartbeat of whoever writes to a device (protocol 8).
 
 use super::{Buffer, DeviceError, DeviceOffset, Disk};
 use crate::media::Heartbeat;

@@ -1,4 +1,4 @@
-//! The disks of one filesystem, laid end to end as its flat address space (spec 1.2).
+//! The disks of one filesystem, laid end to end as its flat address space (format 1.2).
 
 use core::cell::Cell;
 

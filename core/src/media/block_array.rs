@@ -1,4 +1,4 @@
-//! Arrays of blockrefs: the volume header's sets, inode bodies, indirect blocks (spec 4.1).
+//! Arrays of blockrefs: the volume header's sets, inode bodies, indirect blocks (format 4.1).
 
 use zerocopy::FromBytes;
 

@@ -1,4 +1,4 @@
-//! The blockref: where a block is, what it holds, and its check code (spec 2).
+//! The blockref: where a block is, what it holds, and its check code (format 2).
 
 use core::fmt;
 
@@ -13,7 +13,7 @@ use super::{CheckMethod, Compression, Corruption, DataOff, Key, KeyBits, KeyRang
 /// Bytes of a blockref.
 pub const BLOCKREF_BYTES: usize = 128;
 
-/// What a blockref points at (spec 2.1).
+/// What a blockref points at (format 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum BlockKind {
@@ -58,7 +58,7 @@ impl fmt::Display for BlockKind {
     }
 }
 
-/// The type code of the placeholders in the super-root sets of non-root volumes (spec 1.4).
+/// The type code of the placeholders in the super-root sets of non-root volumes (format 1.4).
 pub const KIND_INVALID: u8 = 7;
 
 bitflags! {
@@ -67,7 +67,7 @@ bitflags! {
     pub struct BlockFlags: u8 {
         /// The inode is the root of a PFS.
         const PFSROOT = 0x01;
-        /// Modified in place in an emergency (spec 9.6); readers ignore it.
+        /// Modified in place in an emergency (format 9.6); readers ignore it.
         const EMERGENCY = 0x04;
         const _ = !0;
     }
@@ -136,7 +136,7 @@ const_assert_eq!(core::mem::offset_of!(Blockref, data_off), 0x20);
 const_assert_eq!(core::mem::offset_of!(Blockref, embed), 0x30);
 const_assert_eq!(core::mem::offset_of!(Blockref, check), 0x40);
 
-/// Sums over what lies below an inode or indirect block; advisory (spec 2.4).
+/// Sums over what lies below an inode or indirect block; advisory (format 2.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockStats {
     /// Bytes of media blocks below.

@@ -1,4 +1,4 @@
-//! Check codes: the algorithms, and the check field of a blockref (spec 2.3 and 5.1).
+//! Check codes: the algorithms, and the check field of a blockref (format 2.3 and 5.1).
 
 use core::fmt;
 

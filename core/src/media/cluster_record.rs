@@ -1,4 +1,4 @@
-//! The cluster record: what a volume knows of a cluster PFS it has a member of (spec/cluster.md 5.3, docs/cluster-record.md).
+//! The cluster record: what a volume knows of a cluster PFS it has a member of (protocol 4.2).
 //!
 //! The volume header has a table of them ([`RecordTable`](super::record_table::RecordTable)), so that a commit and the record of
 //! it are one write. [`StoredRecord`] is the 1 KiB on media; [`ClusterRecord`] is what it says, and exists only whole: a record

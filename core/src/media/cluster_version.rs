@@ -1,4 +1,4 @@
-//! How the states of a cluster PFS are named (spec/cluster.md 5.3): commits, numbered within the epochs of their mounts.
+//! How the states of a cluster PFS are named (protocol 5.3): commits, numbered within the epochs of their mounts.
 //!
 //! A [`Version`] names what a member holds. Two versions are compared by [`Version::compare`], never by one number: counters of
 //! mounts that didn't know of each other can be equal, and only nonce and base tell them apart.

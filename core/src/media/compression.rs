@@ -1,4 +1,4 @@
-//! Compressed file data (spec 5.2): reading it.
+//! Compressed file data (format 5.2): reading it.
 
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::{

@@ -1,4 +1,4 @@
-//! Compressed file data (spec 5.2): making it.
+//! Compressed file data (format 5.2): making it.
 //!
 //! The tables are taken once. ZLIB's come from the global allocator, which its library can't be kept from.
 
@@ -19,7 +19,7 @@ const LZ4_SLACK: usize = 8;
 /// The encoder wants room for the worst case before it begins.
 const STORED_BYTES: usize = LZ4_PREFIX + get_maximum_output_size(FILE_BLOCK_BYTES);
 
-/// ZLIB's levels (spec 5.2).
+/// ZLIB's levels (format 5.2).
 const ZLIB_LEAST_LEVEL: u8 = 6;
 const ZLIB_MOST_LEVEL: u8 = 9;
 /// Asks for a stream with header and checksum.

@@ -23,7 +23,7 @@ pub enum Corruption {
     /// The file system type UUID isn't HAMMER2's.
     #[error("file system type is not HAMMER2's")]
     FsType,
-    /// A field of the volume header breaks a rule of spec 1.3 or 1.4.
+    /// A field of the volume header breaks a rule of format 1.3 or 1.4.
     #[error("volume header field {0} is invalid")]
     HeaderField(&'static str),
     /// No entry for the super-root, or something else in its place.
@@ -163,7 +163,7 @@ pub enum Corruption {
     FreemapSpan(u8),
 }
 
-/// The volume header's three check codes (spec 1.3).
+/// The volume header's three check codes (format 1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderCrc {
     /// Over the super-root's blockset.

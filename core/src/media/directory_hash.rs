@@ -1,4 +1,4 @@
-//! The hash that turns a name into a key (spec 3.5).
+//! The hash that turns a name into a key (format 3.5).
 
 use super::check::crc32c;
 use super::{Key, KeyRange};

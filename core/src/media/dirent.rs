@@ -1,4 +1,4 @@
-//! Directory entries (spec 2.2 and 3.5).
+//! Directory entries (format 2.2 and 3.5).
 
 use super::geometry::MAX_NAME_BYTES;
 use super::{BlockKind, Blockref, Corruption, FileKind, Inum, Key, KeyBits, Methods, Radix};

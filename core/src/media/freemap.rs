@@ -1,4 +1,4 @@
-//! The freemap's structures: what is allocated, in units of 16 KiB (spec 6).
+//! The freemap's structures: what is allocated, in units of 16 KiB (format 6).
 
 use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U16, U32, U64};
@@ -24,7 +24,7 @@ const LEVEL_BITS: u8 = 8;
 /// The span of a leaf.
 pub const LEAF_KEYBITS: KeyBits = KeyBits(30);
 
-/// What is known of a chunk (spec 6.2).
+/// What is known of a chunk (format 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ChunkState {
@@ -166,7 +166,7 @@ pub const fn above(keybits: KeyBits) -> KeyBits {
     KeyBits(keybits.0 + LEVEL_BITS)
 }
 
-/// The place of a freemap block: computed, never allocated (spec 6.1).
+/// The place of a freemap block: computed, never allocated (format 6.1).
 pub fn place(key: Key, keybits: KeyBits, rotation: u64) -> Result<DataOff, Corruption> {
     let slot = 1 + LEVELS * (rotation % ROTATIONS) + (level(keybits)? - 1);
     let radix = Radix::new(FREEMAP_BLOCK_BYTES.trailing_zeros() as u8)?;
@@ -184,7 +184,7 @@ pub fn rotation(key: Key, keybits: KeyBits, data_off: DataOff) -> Result<u64, Co
     }
 }
 
-/// The segments of a leaf that can be allocated from, as addresses: from, up to (spec 6.3). Equal when there are none.
+/// The segments of a leaf that can be allocated from, as addresses: from, up to (format 6.3). Equal when there are none.
 pub fn managed_range(leaf: Key, allocator_beg: MediaOffset, total_bytes: u64) -> (MediaOffset, MediaOffset) {
     let begin = allocator_beg.0.checked_next_multiple_of(SEGMENT_BYTES).unwrap_or(u64::MAX);
     let low = begin.max(leaf.0.saturating_add(SEGMENT_BYTES));

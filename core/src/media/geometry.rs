@@ -1,4 +1,4 @@
-//! Sizes, alignments and reserved places of the address space (spec 1.1 and 1.2).
+//! Sizes, alignments and reserved places of the address space (format 1.1 and 1.2).
 
 use super::{Corruption, DataOff, MediaOffset};
 
@@ -26,7 +26,7 @@ pub const INNER_VOLUME_ALIGN_BYTES: u64 = 1 << 30;
 pub const SLOT_BYTES: u64 = 64 << 10;
 /// Copies of the volume header.
 pub const HEADER_COPIES: usize = 4;
-/// Second copies of headers, in reserved slots of the first segment (spec 1.2, and spec/cluster.md 5.3).
+/// Second copies of headers, in reserved slots of the first segment (format 1.2, and protocol 4.4).
 pub const HEADER_TWINS: usize = 2;
 const FIRST_TWIN_SLOT: u64 = 41;
 /// Volumes of one filesystem.
@@ -55,7 +55,7 @@ pub const fn header_copies(volume_bytes: u64) -> usize {
     copies
 }
 
-/// Capacity of a volume set for data and metadata, as newfs computes it (spec 6.6); none when nothing is left.
+/// Capacity of a volume set for data and metadata, as newfs computes it (format 6.6); none when nothing is left.
 pub fn allocator_size(total_bytes: u64, boot_bytes: u64, aux_bytes: u64) -> Option<u64> {
     let reserved = total_bytes.div_ceil(LEAF_SPAN_BYTES).checked_mul(SEGMENT_BYTES)?;
     total_bytes.checked_sub(reserved)?.checked_sub(boot_bytes)?.checked_sub(aux_bytes)
@@ -67,7 +67,7 @@ pub fn capacity_gain(from_bytes: u64, to_bytes: u64) -> u64 {
     to_bytes.saturating_sub(from_bytes).saturating_sub(reserved.saturating_mul(SEGMENT_BYTES))
 }
 
-/// Checks a block's place against the placement rules of spec 1.1, for all but freemap blocks.
+/// Checks a block's place against the placement rules of format 1.1, for all but freemap blocks.
 pub fn check_placement(block: DataOff, total_bytes: u64) -> Result<(), Corruption> {
     let Some(radix) = block.radix()? else { return Ok(()) };
     let (MediaOffset(offset), bytes) = (block.offset(), radix.bytes() as u64);

@@ -1,4 +1,4 @@
-//! The heartbeat of a mount: who writes to a volume, and that it still does (spec/cluster.md 8, "One writer").
+//! The heartbeat of a mount: who writes to a volume, and that it still does (protocol 8).
 //!
 //! It is one sector in a reserved slot that known readers ignore, so it is written as a whole or not at all. Whoever mounts a
 //! volume for writing that other machines can reach writes it again and again, with a number that rises. Whoever finds one that

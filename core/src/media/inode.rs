@@ -1,4 +1,4 @@
-//! Inodes (spec 3.1).
+//! Inodes (format 3.1).
 
 use bitflags::bitflags;
 use static_assertions::const_assert_eq;
@@ -18,7 +18,7 @@ pub const INODE_NAME_BYTES: usize = 256;
 /// The greatest file size: offsets are keys, and keys of data end where the visible ones begin.
 pub const MAX_FILE_BYTES: u64 = i64::MAX as u64;
 
-/// What a file is (spec 3.4).
+/// What a file is (format 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum FileKind {
@@ -57,7 +57,7 @@ impl FileKind {
     }
 }
 
-/// What a PFS is in its cluster (spec 3.7): the low nibble of `pfs_type`.
+/// What a PFS is in its cluster (format 3.7): the low nibble of `pfs_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum PfsKind {
@@ -328,7 +328,7 @@ impl InodeMeta {
     }
 
     /// What this says, with what makes `own` the PFS root it is: those fields are a node's own, and differ between nodes
-    /// (spec/cluster.md 1, row 21).
+    /// (protocol 1, operation 21).
     pub fn with_identity_of(&self, own: &Self) -> Self {
         Self {
             pfs_subtype: own.pfs_subtype,
@@ -408,7 +408,7 @@ impl Inode {
     }
 }
 
-/// The name an inode of the inode index bears: `0x` and 16 digits (spec 3.2).
+/// The name an inode of the inode index bears: `0x` and 16 digits (format 3.2).
 pub fn hidden_name(inum: Inum) -> [u8; 18] {
     let mut name = *b"0x0000000000000000";
     for (place, digit) in name[2..].iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! What is on disk: plain data, no I/O, no allocation (the format spec's sections 1 to 6).
+//! What is on disk: plain data, no I/O, no allocation (format 1 to 6).
 //!
 //! Every structure is a zerocopy view over little-endian bytes of alignment 1, so any byte slice of the right length can be
 //! looked at, and nothing is believed of it: accessors return raw values in their newtypes, and `check…` functions say what

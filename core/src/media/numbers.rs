@@ -30,19 +30,19 @@ hex_number! {
     Key
 }
 hex_number! {
-    /// A byte offset in the filesystem's flat address space, all volumes laid end to end (spec 1.2).
+    /// A byte offset in the filesystem's flat address space, all volumes laid end to end (format 1.2).
     MediaOffset
 }
 hex_number! {
-    /// The device's flush that last wrote a block (spec 7.1).
+    /// The device's flush that last wrote a block (format 7.1).
     MirrorTid
 }
 hex_number! {
-    /// The operation on the PFS that last changed a block or anything below it (spec 7.1).
+    /// The operation on the PFS that last changed a block or anything below it (format 7.1).
     ModifyTid
 }
 hex_number! {
-    /// An inode number (spec 3.6).
+    /// An inode number (format 3.6).
     Inum
 }
 
@@ -63,7 +63,7 @@ impl Inum {
 impl Key {
     /// The greatest key.
     pub const MAX: Self = Self(u64::MAX);
-    /// Set in the keys of directory entries, clear in those of the inode index (spec 3.2).
+    /// Set in the keys of directory entries, clear in those of the inode index (format 3.2).
     pub const VISIBLE: u64 = 1 << 63;
 
     /// True for the keys of directory entries.
@@ -110,7 +110,7 @@ impl KeyRange {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyBits(pub u8);
 
-/// A block size as a power of two: 1 KiB to 64 KiB (spec 1.1).
+/// A block size as a power of two: 1 KiB to 64 KiB (format 1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Radix(u8);
 

@@ -1,4 +1,4 @@
-//! Points in time (spec 3.1).
+//! Points in time (format 3.1).
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! UUIDs as the format stores them: the first three fields little-endian (spec 1.3).
+//! UUIDs as the format stores them: the first three fields little-endian (format 1.3).
 
 use core::fmt;
 use core::str::FromStr;
@@ -32,7 +32,7 @@ impl Uuid {
         Self(bytes)
     }
 
-    /// The UUID that stands for a numeric Unix user or group (spec 3.1).
+    /// The UUID that stands for a numeric Unix user or group (format 3.1).
     pub fn from_unix_id(id: u32) -> Self {
         let mut bytes = [0; 16];
         bytes[12..].copy_from_slice(&id.to_le_bytes());
@@ -91,8 +91,9 @@ mod tests {
 
     #[test]
     fn file_system_type_bytes() {
-        let spec = [0xd1, 0x9a, 0xbb, 0x5c, 0x2d, 0x86, 0xdc, 0x11, 0xa9, 0x4d, 0x01, 0x30, 0x1b, 0xb8, 0xa9, 0xf5];
-        assert_eq!(Uuid::HAMMER2.0, spec);
+        let documented =
+            [0xd1, 0x9a, 0xbb, 0x5c, 0x2d, 0x86, 0xdc, 0x11, 0xa9, 0x4d, 0x01, 0x30, 0x1b, 0xb8, 0xa9, 0xf5];
+        assert_eq!(Uuid::HAMMER2.0, documented);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The volume header, 64 KiB in slot 0 of every 2 GiB (spec 1.3).
+//! The volume header, 64 KiB in slot 0 of every 2 GiB (format 1.3).
 
 use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U32, U64};
@@ -262,7 +262,7 @@ impl VolumeHeader {
         is_header.then(|| word(core::mem::offset_of!(Self, mirror_tid)).map(MirrorTid)).flatten()
     }
 
-    /// Checks the fields of a header whose identity is good, on a device of `device_bytes` (spec 1.3 to 1.5).
+    /// Checks the fields of a header whose identity is good, on a device of `device_bytes` (format 1.3 to 1.5).
     pub fn check_fields(&self, device_bytes: u64) -> Result<(), Corruption> {
         let require = |good: bool, field| if good { Ok(()) } else { Err(Corruption::HeaderField(field)) };
         let size = self.volu_size();
@@ -342,14 +342,14 @@ impl VolumeHeader {
     }
 
     /// Has the figures of space be what the sizes make them, `free_bytes` being free as far as is known. Other systems' growfs
-    /// count what is reserved as capacity (spec 6.6).
+    /// count what is reserved as capacity (format 6.6).
     pub fn set_space(&mut self, free_bytes: u64) {
         let capacity = self.capacity().unwrap_or(self.allocator_size());
         self.set_allocator_size(capacity);
         self.set_allocator_free(free_bytes.min(capacity));
     }
 
-    /// The header copy to write after copy `last` (spec 7.4).
+    /// The header copy to write after copy `last` (format 7.4).
     pub fn next_copy(&self, last: usize) -> usize {
         let next = (last + 1) % HEADER_COPIES;
         if next < super::geometry::header_copies(self.volu_size()) { next } else { 0 }

@@ -1,4 +1,4 @@
-//! The blocks of an empty filesystem: its first inodes and its headers (spec 8.1).
+//! The blocks of an empty filesystem: its first inodes and its headers (format 8.1).
 
 use zerocopy::{FromBytes, IntoBytes};
 

@@ -1,4 +1,4 @@
-//! Who writes to a device keeps it (spec/cluster.md 8, "One writer").
+//! Who writes to a device keeps it (protocol 8).
 
 use super::NewfsError;
 use crate::io::{Disk, read_heartbeat};

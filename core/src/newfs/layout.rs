@@ -1,4 +1,4 @@
-//! Where everything goes: sizes and places, computed before anything is written (spec 1.5 and 8.1).
+//! Where everything goes: sizes and places, computed before anything is written (format 1.5 and 8.1).
 
 use super::error::NewfsError;
 use super::options::NewfsOptions;
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn areas_of_known_volumes() {
-        // Total, boot, aux: the specification's example and the golden images' headers.
+        // Total, boot, aux: the example of format 8.2 and the golden images' headers.
         for (sizes, boot, aux) in [
             (&[GIB][..], 32 * MIB, 32 * MIB),
             (&[512 * MIB], 16 * MIB, 16 * MIB),

@@ -1,4 +1,4 @@
-//! Making a filesystem on one device or several (spec 8).
+//! Making a filesystem on one device or several (format 8).
 //!
 //! Everything is computed first: a request that can't be met changes nothing. Then old content is wiped where a reader might
 //! take it for ours, the first inodes are written, and last the headers: from then on it is a filesystem. The freemap is

@@ -1,4 +1,4 @@
-//! Bulkfree: giving back what nobody refers to any more (spec 6.7).
+//! Bulkfree: giving back what nobody refers to any more (format 6.7).
 
 use super::survey::Since;
 use super::{Node, NodeError, failed};

@@ -1,4 +1,4 @@
-//! Directory entries: matching a name, reading them in order (spec 3.5).
+//! Directory entries: matching a name, reading them in order (format 3.5).
 
 use core::ops::ControlFlow;
 
@@ -81,7 +81,7 @@ impl Node {
         Ok(Reply::Scanned(Scanned { remaining: cursor.remaining }))
     }
 
-    /// Does `work` on an entry and its name. An inode under a visible key is an entry too: its own (spec 3.2).
+    /// Does `work` on an entry and its name. An inode under a visible key is an entry too: its own (format 3.2).
     async fn with_entry<T>(&self, bref: &Blockref, mut work: impl FnMut(Dirent, &[u8]) -> T) -> Result<T, ChainError> {
         load_missing(&self.blocks, || {
             let corrupt = |corruption| failed(bref, corruption);

@@ -15,7 +15,7 @@ impl core::fmt::Display for NodeIndex {
     }
 }
 
-/// A fault of one node: about the node, not about what its user asked for (spec/cluster.md 6). Only the cluster layer
+/// A fault of one node: about the node, not about what its user asked for (protocol 6). Only the cluster layer
 /// decides what it means to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NodeFault {

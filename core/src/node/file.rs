@@ -1,4 +1,4 @@
-//! File blocks: as they are stored (spec 4.3).
+//! File blocks: as they are stored (format 4.3).
 
 use core::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! Writing what is modified, and committing it (spec 7.2).
+//! Writing what is modified, and committing it (format 7.2).
 //!
 //! Blocks are written bottom-up, each to a new place, its check code and place noted in its container, until nothing but the
 //! header's two sets is modified. That alone commits nothing and is done whenever memory is short (*write-back*). A *flush*
@@ -202,7 +202,7 @@ fn next_modified(topology: &Topology, container: Container, start: usize) -> Opt
     entries.iter().enumerate().skip(start).find_map(|(index, entry)| Some((index, ChainId::of(entry)?)))
 }
 
-/// What a container says of the entries below it (spec 2.4).
+/// What a container says of the entries below it (format 2.4).
 fn sum(entries: &[Blockref]) -> (BlockStats, u16) {
     let mut stats = BlockStats::default();
     let mut leaves = 0u32;

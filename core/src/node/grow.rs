@@ -1,4 +1,4 @@
-//! Growing: the last volume takes the new space of its device (spec 9.4).
+//! Growing: the last volume takes the new space of its device (format 9.4).
 //!
 //! It is a modification like others, done in memory and committed with a header: before that header the filesystem has its old
 //! size, with it the new one. What must be on media earlier means nothing as long as no header says so:

@@ -1,4 +1,4 @@
-//! The volume header of a device: which of its copies counts, and writing the next (spec 1.3 and 7.4).
+//! The volume header of a device: which of its copies counts, and writing the next (format 1.3 and 7.4).
 
 use zerocopy::FromBytes;
 
@@ -115,7 +115,7 @@ const PLACES: usize = HEADER_COPIES + HEADER_TWINS;
 pub(super) enum Place {
     Copy(usize),
     /// Every header is written twice; the second time into a reserved slot nobody else uses, so that one torn write never
-    /// leaves a volume without its newest header (spec/cluster.md 5.3).
+    /// leaves a volume without its newest header (protocol 4.4).
     Twin(usize),
 }
 

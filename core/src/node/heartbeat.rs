@@ -1,5 +1,4 @@
-//! Who writes to a node's volumes: the heartbeat of a mount, and what is looked at before every header
-//! (spec/cluster.md 8, "One writer").
+//! Who writes to a node's volumes: the heartbeat of a mount, and what is looked at before every header (protocol 8).
 //!
 //! A device that others can reach has no lock. Whoever mounts it for writing has its heartbeat there, and before each write of a
 //! header looks whether it still is its own, and whether the newest header still is the one it wrote. If not, another mount has

@@ -281,7 +281,7 @@ impl Node {
         .await?)
     }
 
-    /// The id of the next operation on the super-root (spec 7.1).
+    /// The id of the next operation on the super-root (format 7.1).
     pub fn next_super_tid(&self) -> ModifyTid {
         let topology = self.topology.borrow();
         let newest = topology.super_root.iter().map(|entry| topology.modify_tid_of(entry)).max();

@@ -1,4 +1,4 @@
-//! From a set of disks to a node: volume sets (spec 1.4).
+//! From a set of disks to a node: volume sets (format 1.4).
 
 use super::header::{self, Committed};
 use super::{Node, NodeOptions};

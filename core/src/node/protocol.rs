@@ -3,7 +3,7 @@
 //! All of them always hold, and asking costs nothing, unless the feature `unsound` is on: it can leave out one of them, so that
 //! the simulator can show that without it something is lost. The value lies at the nodes' floor because some rules are theirs.
 
-/// A rule that content depends on (spec/cluster.md 5.3 and 5.4).
+/// A rule that content depends on (protocol 5.3 and 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ingredient {
     /// Every mount opens an epoch of its own.

@@ -1,4 +1,4 @@
-//! Recovery after a crash: torn headers, and a freemap that lags behind its topology (spec 7.5). Ours never do; others' may.
+//! Recovery after a crash: torn headers, and a freemap that lags behind its topology (format 7.5). Ours never do; others' may.
 
 use super::survey::Since;
 use super::{Node, NodeError};

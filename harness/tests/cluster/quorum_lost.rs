@@ -1,5 +1,5 @@
 //! Too few nodes are left while the cluster is mounted: nothing is changed until enough have come back, and then it goes on,
-//! without a new mount, with all that was done before (spec/cluster.md 5.5, I15).
+//! without a new mount, with all that was done before (protocol 5.5, I15).
 
 use hammer2_core::cluster::{Health, MemberState, NodeIndex, ReturnError};
 use hammer2_core::fs::{Error, FileSystem, NewFile};

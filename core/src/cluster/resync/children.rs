@@ -214,7 +214,7 @@ impl Cluster {
 }
 
 /// Says on the target that there were changes among these keys, even if none of them left anything to copy: whoever copies from
-/// it may still have what was removed (spec/cluster.md 5.5, I36).
+/// it may still have what was removed (protocol 5.5, I36).
 async fn stamp(target: &Node, pair: Pair, range: KeyRange) -> Result<(), ResyncError> {
     let stamp = Modification::Stamp { slot: pair.slot, range };
     target.replicate(pair.tid, pair.tid, stamp).await.map(drop).map_err(ResyncError::target)

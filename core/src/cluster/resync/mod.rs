@@ -1,4 +1,4 @@
-//! Resynchronization: bringing a node in step with those that are (spec/cluster.md 5.4).
+//! Resynchronization: bringing a node in step with those that are (protocol 5.4).
 //!
 //! What the target lacks is found by comparing trees of elements, leaving out what hasn't changed since the last version the
 //! target holds whole: nothing but transaction ids is needed for that. The copy is written to new places and committed as one,

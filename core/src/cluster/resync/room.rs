@@ -1,4 +1,4 @@
-//! Making room on a node that is too full for what it lacks (spec/cluster.md 3, "ENOSPC on one node").
+//! Making room on a node that is too full for what it lacks (protocol 3.1, "Making room").
 //!
 //! What nothing leads to any more is freed first. If that isn't enough, the oldest snapshot goes that is there as often as it
 //! must be: a quorum of its nodes, all in step, have it too, it is none that was written to, and a newer one stays.

@@ -1,4 +1,4 @@
-//! What a mount can do, as the seed's flags. They follow from the view and are computed when asked for, so none outlives its
+//! What a mount can do, as flags. They follow from the view and are computed when asked for, so none outlives its
 //! reason.
 
 use bitflags::bitflags;

@@ -1,4 +1,4 @@
-//! How two members' histories stand to each other (spec/cluster.md 5.3, "Record").
+//! How two members' histories stand to each other (protocol 5.3, "Record").
 //!
 //! Both records tell. They agree up to the *fork*: the newest epoch that both know, at the smaller of its two ends. Whoever has
 //! commits behind the fork has a *tail*.

@@ -1,4 +1,4 @@
-//! From the answers of nodes about one element to one answer: the seed's `resolve`.
+//! From the answers of nodes about one element to one answer (protocol 2.4).
 //!
 //! What decides is agreement of a quorum of the record's voters, asked among the sync set. Three rules go beyond counting:
 //!

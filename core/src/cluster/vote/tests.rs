@@ -1,4 +1,4 @@
-//! The 55 votes of spec/cluster.md 2.3 with the verdict the new rules must give (the table's last column), one line each.
+//! The 55 votes of protocol 2.3 with the verdict the new rules must give (the table's last column), one line each.
 //!
 //! Columns: number; case; votes; masters by the record, and by the PFS roots where they say otherwise; what must come out.
 //!

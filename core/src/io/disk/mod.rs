@@ -24,7 +24,7 @@ pub struct DiskOptions {
 }
 
 impl DiskOptions {
-    /// How long a request may take where nobody says otherwise: the eviction deadline of the cluster (spec/cluster.md 2.3).
+    /// How long a request may take where nobody says otherwise: the eviction deadline of the cluster (protocol 2.2).
     pub const DEADLINE: Duration = Duration::from_secs(5);
 }
 

@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
 
 fn check_codes(_: &dyn Environment) -> Result<(), Failure> {
     let counted: [u8; 1024] = core::array::from_fn(|index| index as u8);
-    // The specification's test vectors: input, CRC-32C, XXH64, first bytes of SHA192.
+    // The test vectors of format 12: input, CRC-32C, XXH64, first bytes of SHA192.
     let vectors: [(&[u8], u32, u64, u64); 4] = [
         (b"", 0, 0x8456_6ac0_f5a0_cb84, 0xe3b0_c442_98fc_1c14),
         (b"123456789", 0xe306_9283, 0x3b4e_b9ba_9b94_7403, 0x15e2_b0d3_c338_91eb),

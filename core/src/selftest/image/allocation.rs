@@ -1,4 +1,4 @@
-//! Where blocks go, and the freemap that says so (spec 6).
+//! Where blocks go, and the freemap that says so (format 6).
 
 use zerocopy::{FromBytes, IntoBytes};
 

@@ -188,7 +188,7 @@ const SROOT: usize = offset_of!(VolumeHeader, sroot_blockset);
 const FREEMAP: usize = offset_of!(VolumeHeader, freemap_blockset);
 /// Of `data_off` in a blockref.
 const ENTRY_OFFSET: usize = 0x20;
-/// Of fields in an inode (spec 3.1).
+/// Of fields in an inode (format 3.1).
 const META_TYPE: usize = 0x50;
 const META_FLAGS: usize = 0x51;
 const META_INUM: usize = 0x58;

@@ -324,7 +324,7 @@ fn new_block(heap: Heap) -> Result<Box<[u8; FILE_BLOCK_BYTES]>, NoMemory> {
     memory::boxed(heap, [0; FILE_BLOCK_BYTES])
 }
 
-/// Bytes of the block that holds the last `left` bytes of a file, before compression (spec 4.3).
+/// Bytes of the block that holds the last `left` bytes of a file, before compression (format 4.3).
 fn physical_bytes(left: u64) -> usize {
     usize::try_from(left)
         .map_or(FILE_BLOCK_BYTES, |left| left.min(FILE_BLOCK_BYTES).next_power_of_two().max(Radix::MIN.bytes()))

@@ -62,7 +62,7 @@ impl Store {
     }
 }
 
-/// Sets what the entry of a container says of the entries in it (spec 2.4).
+/// Sets what the entry of a container says of the entries in it (format 2.4).
 pub(super) fn set_sums(entry: &mut Blockref, children: &[Blockref]) -> Result<(), ImageError> {
     let mut stats = BlockStats::default();
     let mut leaves: u64 = 0;

@@ -1,4 +1,4 @@
-//! Arranging entries that are too many for an array in indirect blocks (spec 4.4).
+//! Arranging entries that are too many for an array in indirect blocks (format 4.4).
 //!
 //! Where the reference inserts one entry after the other, here all are known: the fullest part of the key space is halved
 //! until each part fits into an indirect block or the array is full, and so on in the indirect blocks.

@@ -1,4 +1,4 @@
-//! Who votes at a mount: the newest configuration that any record has (spec/cluster.md 5.3, M2). Slaves' records count, too: one
+//! Who votes at a mount: the newest configuration that any record has (protocol 5.3, M2). Slaves' records count, too: one
 //! that was a master once, and knows that it isn't any more, must not be taken for one by somebody who doesn't know.
 //!
 //! What a member is, that configuration's list says, not the member's own root: a change of roles becomes durable with the list,

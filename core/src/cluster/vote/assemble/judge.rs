@@ -1,4 +1,4 @@
-//! What each member is to the version that is mounted (spec/cluster.md 5.3, M3 and M4).
+//! What each member is to the version that is mounted (protocol 5.3, M3 and M4).
 
 use super::{
     Alarm, ClusterRecord, CommitId, Configuration, Distrust, Electorate, MAX_ACCEPTED, MAX_NODES, MemberState,

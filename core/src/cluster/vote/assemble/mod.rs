@@ -1,4 +1,4 @@
-//! Which state is the cluster's, who has it, and who has to be brought to it: the decision of a mount (spec/cluster.md 5.3, M1 to
+//! Which state is the cluster's, who has it, and who has to be brought to it: the decision of a mount (protocol 5.3, M1 to
 //! M4).
 //!
 //! Members are judged by their records. The newest version that a voter has is the cluster's, even if a single disk has it: it

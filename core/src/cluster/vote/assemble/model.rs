@@ -1,5 +1,5 @@
 //! A small model of recovery, explored completely: commits land on any subset of the disks, the host crashes, a minority is
-//! spoiled or none, any subset is mounted, a resynchronization is done or not (spec/cluster.md 5.3, the table of policies).
+//! spoiled or none, any subset is mounted, a resynchronization is done or not (protocol 9, the table of rules).
 //!
 //! Mounts are decided by [`assemble`]; beside it the rules that are known to be wrong, each of which must be seen to fail here,
 //! or the model would prove nothing. What a disk holds is a list of commits, each named by its mount and number, so content can
@@ -20,11 +20,11 @@ use std::vec::Vec;
 enum Policy {
     /// Ours.
     Assemble,
-    /// The seed: the highest version must have a quorum.
+    /// The highest version must have a quorum.
     TopNeedsQuorum,
-    /// Later revisions: the highest version that has a quorum.
+    /// The highest version that has a quorum.
     HighestWithQuorum,
-    /// As shipped: the same, a quorum being more than half of the disks that are there.
+    /// The same, a quorum being more than half of the disks that are there.
     QuorumOfVisible,
     /// The newest that a quorum has or is beyond; who is beyond goes back.
     RollBack,
@@ -401,7 +401,7 @@ fn explore_spoiling(policy: Policy, count: usize, mounts: u32, spoilable: usize)
     model.explore(start, mounts)
 }
 
-/// What the explorations below have in common with the table of the specification.
+/// What the explorations below have in common with the table of protocol 9.
 const DISKS: usize = 3;
 const MOUNTS: u32 = 4;
 
@@ -437,12 +437,12 @@ fn check_flaws(policy: Policy, expected: [bool; 3]) {
 }
 
 #[test]
-fn the_seeds_rule_confuses_and_refuses() {
+fn a_quorum_for_the_top_confuses_and_refuses() {
     check_flaws(Policy::TopNeedsQuorum, [false, true, true]);
 }
 
 #[test]
-fn the_later_rule_confuses_and_refuses() {
+fn the_highest_with_a_quorum_confuses_and_refuses() {
     check_flaws(Policy::HighestWithQuorum, [false, true, true]);
 }
 

@@ -1,4 +1,4 @@
-//! Mounts that the table of spec/cluster.md 2.3 has no row for.
+//! Mounts that the table of protocol 2.3 has no row for.
 
 extern crate std;
 
