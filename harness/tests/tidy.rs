@@ -1,5 +1,5 @@
 //! The shape of the source: small files that say what they are, nothing left unfinished, and floors that use only what is below
-//! them, so that `docs/architecture.md` stays true.
+//! them, so that `docs/architecture.md` stays true. What cites the format or the protocol cites a section that is there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,6 +81,12 @@ fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
 }
 
+fn is_text(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("rs" | "md" | "toml" | "ld" | "sh"))
+        || path.parent().is_some_and(|parent| parent.ends_with("scripts"))
+}
+
 /// Fails with all lines at once.
 fn refuse(complaints: &[String]) {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
@@ -119,11 +125,6 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn lines_have_no_tabs_no_space_at_their_end_and_fit_the_screen() {
-    let is_text = |path: &Path| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        matches!(extension, Some("rs" | "md" | "toml" | "ld" | "sh"))
-            || path.parent().is_some_and(|p| p.ends_with("scripts"))
-    };
     let mut complaints = Vec::new();
     for source in sources("", is_text) {
         for (number, line) in source.text.lines().enumerate() {
@@ -182,4 +183,72 @@ fn every_module_of_the_core_has_its_floor() {
         .map(|module| format!("core/src/{module}: which floor is it? (docs/architecture.md, and the table here)"))
         .collect();
     refuse(&complaints);
+}
+
+/// The documents whose sections are cited, by the word that stands for each: "format 7.5", "protocol 5.3".
+const CITED: [(&str, &str); 2] = [("format", "docs/format.md"), ("protocol", "docs/protocol.md")];
+
+/// The only files that may say what lies beside the checkout: the checkers and volumes there are optional.
+const TELL_OF_SHARED: [&str; 2] = ["docs/testing.md", "scripts/test"];
+
+/// The numbers of a document's headings.
+fn sections(text: &str) -> Vec<&str> {
+    let headings = text.lines().filter_map(|line| Some(line.strip_prefix("##")?.trim_start_matches('#').trim_start()));
+    headings.filter_map(number).map(|(number, _)| number).collect()
+}
+
+/// The number a text begins with, without a full stop at its end, and what follows it.
+fn number(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number = text.get(..end)?.trim_end_matches('.');
+    number.starts_with(|c: char| c.is_ascii_digit()).then(|| (number, text.get(number.len()..).unwrap_or_default()))
+}
+
+/// The sections that a line cites by a word, in lower case: "word 1.3", "word 1.3 and 1.4", "word 1 to 6", "words 1, 2".
+fn cited<'a>(line: &'a str, word: &str) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    let mut before = "";
+    for (place, after) in line.split(word).enumerate() {
+        let is_word = place > 0 && !before.ends_with(|c: char| c.is_alphanumeric());
+        before = after;
+        let mut next = after.strip_prefix('s').unwrap_or(after).strip_prefix(' ').filter(|_| is_word);
+        while let Some((section, rest)) = next.and_then(number) {
+            found.push(section);
+            next = [" and ", " to ", ", "].iter().find_map(|joint| rest.strip_prefix(joint));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_cites_the_format_or_the_protocol_cites_a_section_that_is_there() {
+    let texts = CITED.map(|(word, path)| (word, path, fs::read_to_string(root().join(path)).expect("a document")));
+    let documents = texts.each_ref().map(|(word, path, text)| (*word, *path, sections(text)));
+    let mut complaints = Vec::new();
+    for source in sources("", is_text) {
+        for (place, line) in source.text.lines().enumerate() {
+            let line = line.to_lowercase();
+            for (word, path, sections) in &documents {
+                // A document cites itself by "section".
+                let own = if source.name() == *path { cited(&line, "section") } else { Vec::new() };
+                for section in cited(&line, word).iter().chain(&own).filter(|section| !sections.contains(section)) {
+                    complaints.push(format!("{}:{}: {path} has no section {section}", source.name(), place + 1));
+                }
+            }
+            if line.contains(&["..", "shared"].join("/")) && !TELL_OF_SHARED.contains(&source.name().as_str()) {
+                complaints.push(format!("{}:{}: tells of what isn't in the repository", source.name(), place + 1));
+            }
+        }
+    }
+    refuse(&complaints);
+}
+
+#[test]
+fn a_wrong_citation_is_found() {
+    for word in ["format", "protocol"] {
+        assert_eq!(cited(&format!("sizes ({word} 1.3 and 99)."), word), ["1.3", "99"]);
+        assert_eq!(cited(&format!("in{word} 3, {word}ted 4, {word}: 5"), word), [""; 0]);
+    }
+    assert_eq!(cited("see sections 2.1, 3 and 4.", "section"), ["2.1", "3", "4"]);
+    assert_eq!(sections("# A title\n## 1. One\n### 1.2 Two\n## Other\n"), ["1", "1.2"]);
 }
