@@ -2,8 +2,8 @@
 //!
 //! Only what bulkfree freed is discarded, and only when the header that says so is durable: neither that header nor the two
 //! before it lead there, so whichever a mount falls back on is whole. A discard is a hint. A device that can't do it is asked
-//! once and left alone; but one that doesn't answer must not do it later, when the place holds something new: the node waits until
-//! it has answered.
+//! once and left alone; but one that doesn't answer must not do it later, when the place holds something new: the node waits
+//! until it has answered.
 
 use super::bulkfree::LEAF_CHUNKS;
 use super::{Node, NodeError};
