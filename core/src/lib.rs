@@ -106,7 +106,7 @@
 //!
 //! # Limits
 //!
-//! - A cluster has one node.
+//! - A cluster has up to eight nodes.
 //! - A mount is used by one thread; its futures may interleave in any way.
 //! - Volumes are those of little-endian machines, version 1 or 2, up to 64 of them in a set.
 //!

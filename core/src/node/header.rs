@@ -81,8 +81,8 @@ pub(super) struct Committed {
     copy_is_missing: bool,
     /// Places that hold neither a header nor nothing.
     torn: heapless::Vec<Place, PLACES>,
-    /// What is left of a copy says that it was newer than the twin that stands in for it. Our own headers never are: their twins
-    /// are written before them, or with them.
+    /// What is left of a damaged copy says that it was newer. If a twin stands in for it, somebody else wrote it: our own twins
+    /// are written before it. Otherwise it may never have been whole.
     lost: Option<MirrorTid>,
 }
 
@@ -203,7 +203,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
     torn.retain(|place| place.is_on(best.header.get().volu_size()));
     best.torn = torn;
     let newest = best.header.get().mirror_tid();
-    best.lost = VolumeHeader::lost_flush(newest_trace, newest).filter(|_| best.copy_is_missing);
+    best.lost = VolumeHeader::lost_flush(newest_trace, newest);
     Ok(best)
 }
 
@@ -221,7 +221,8 @@ impl Node {
     /// Says so when the newest header is lost, and the one in force is older.
     pub(crate) fn newest_header_lost(&self) -> Option<NodeFault> {
         let committed = self.committed.borrow();
-        committed.lost.map(|lost| NodeFault::NewestHeaderLost { lost, newest: committed.header.get().mirror_tid() })
+        let newest = committed.header.get().mirror_tid();
+        committed.lost.filter(|_| committed.is_missing()).map(|lost| NodeFault::NewestHeaderLost { lost, newest })
     }
 
     /// Goes on with the header in force though a newer one is lost: what was written since is given up.
@@ -242,6 +243,12 @@ impl Node {
         }
         if let Some(fault) = self.newest_header_lost() {
             return Err(NodeError::Fault(fault));
+        }
+        if let (Some(lost), Some(root)) = (self.committed.borrow().lost, self.volumes().root()) {
+            let device = &root.disk.info().name;
+            log::warn!(
+                "{device}: a damaged header was newer ({lost:?}) than every whole one: what only it had is lost"
+            );
         }
         self.ready().await?;
         for place in &torn {

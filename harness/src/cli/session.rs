@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use allocator_api2::alloc::Global;
 use clap::Args;
-use hammer2_core::cluster::vote::Mount;
+use hammer2_core::cluster::vote::{Mount, Refusal};
 use hammer2_core::cluster::{Cluster, MemberState, NodeIndex, OpError, OpenError, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MIN_MEMORY_BYTES, MountError, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
@@ -235,7 +235,12 @@ impl Session {
         cluster: &Cluster,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        cluster.take_hold(&HostTime).await.map_err(Failure::failed)?;
+        cluster.take_hold(&HostTime).await.map_err(|error| match error {
+            OpError::Refused(Refusal::InUse { node, .. } | Refusal::ChangedMeanwhile { node }) => {
+                Failure::failed(format_args!("{}: {error}", cluster.called(node)))
+            }
+            _ => Failure::failed(error),
+        })?;
         let done = cluster.attend(work).await;
         cluster.release().await;
         done

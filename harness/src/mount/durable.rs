@@ -1,4 +1,5 @@
-//! Making everything durable: now and then, and at the end. What fails is tried again: a device that was only late gets everything.
+//! Making everything durable: now and then, and at the end. What fails is tried again: a device that was only late gets
+//! everything.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -176,8 +176,8 @@ impl Watched {
         match state {
             MemberState::InSync => {}
             MemberState::Behind(_) => self.next_look = clock.now(),
-            // Somebody had it removed, and was told so.
-            MemberState::Aside(State::Outside) if was_known => {}
+            // Somebody had it removed, and was told so; or an order that is being carried out makes it a member.
+            MemberState::Aside(State::Outside) if was_known || server.administration.busy.get() => {}
             MemberState::Aside(_) => log::warn!("{} {}", self.called(server), Shown(state)),
             // That is told once for all of them.
             MemberState::Ejected(Ejection::Fault(NodeFault::Fenced { .. })) => {}

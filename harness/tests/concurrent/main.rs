@@ -2,8 +2,8 @@
 //! any order, hold few at a time, and sometimes don't answer for long. Time is virtual, and tasks run only when something woke
 //! them: a request that nobody looks at, or a wake that is lost, is a run that never ends.
 //!
-//! `H2_SEED` chooses the first of the runs and `H2_RUNS` how many there are; `HAMMER2_FULL` makes them many more; `H2_MINUTES` goes
-//! on with further seeds for that long.
+//! `H2_SEED` chooses the first of the runs and `H2_RUNS` how many there are; `HAMMER2_FULL` makes them many more; `H2_MINUTES`
+//! goes on with further seeds for that long.
 
 mod content;
 mod load;

@@ -42,6 +42,18 @@ fn what_a_foreign_writer_wrote_last_is_not_rolled_back_in_silence() {
             }
             let newest = written_since(&image, &copies);
             image.write_all_at(&[0x5a; 512], newest + torn_sector * 512).unwrap();
+            if copies.len() > 1 {
+                // It may be a header of our own that was cut: the one before it is in force, and what that means is told.
+                let found = folder.run(["fsck", IMAGE]);
+                assert!(String::from_utf8(found.stdout).unwrap().contains("is lost"), "sector {torn_sector}");
+                let changed = folder.run(["mkdir", "a.img:/again"]);
+                let warning = String::from_utf8(changed.stderr).unwrap();
+                assert!(changed.status.success() && warning.contains("is lost"), "sector {torn_sector}: {warning}");
+                assert_eq!(folder.succeed(["ls", "a.img:/"]), "again\nold\n");
+                folder.check(IMAGE);
+                continue;
+            }
+
             let found = folder.run(["fsck", IMAGE]);
             assert_eq!(found.status.code(), Some(1), "sector {torn_sector}: {found:?}");
             let report = String::from_utf8(found.stdout).unwrap();

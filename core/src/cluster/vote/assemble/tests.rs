@@ -267,10 +267,11 @@ fn messages_are_one_line_and_say_what_to_do() {
     let version = Line::new(4).commits(2).record().version;
     let node = NodeIndex(2);
     let refusal = Refusal::NoQuorum { have: 1, of: 3, need: 2 };
-    let expected = "no quorum: 1 of 3 masters are there, 2 are needed: add the missing volumes";
+    let expected = "no quorum: 1 of 3 masters are there, 2 are needed: \
+                    name the others' volumes, too, or bring those back that can't be used";
     assert_eq!(refusal.to_string(), expected);
     let alarm = Alarm::SplitBrain { node, version, reference: NodeIndex(0), current: version };
-    let expected = "split brain: nodes 2 (4.2) and 0 (4.2) were written apart: \
-                    look at each with --as-of, then `hammer2 cluster force` the one to keep";
+    let expected = "split brain: node 2 (4.2) and node 0 (4.2) were written apart: look at each with --as-of, then keep one: \
+                    `hammer2 cluster force` of node 2, or `hammer2 cluster force` of node 0";
     assert_eq!(alarm.to_string(), expected);
 }
