@@ -12,6 +12,7 @@ mod entry_batch;
 mod fault;
 mod file;
 mod flush;
+mod freemap_survey;
 mod grow;
 mod header;
 mod heartbeat;

@@ -92,26 +92,28 @@ pub struct Scrubbed {
     repaired: u64,
     rebuilt: u64,
     ejected: u64,
+    freemaps_bad: u64,
 }
 
 impl Scrubbed {
     /// All is well by now.
     pub fn is_whole(&self) -> bool {
-        self.repaired == self.bad_blocks && self.ejected == 0
+        self.repaired == self.bad_blocks && self.ejected == 0 && self.freemaps_bad == 0
     }
 }
 
 impl From<ScrubCounts> for Scrubbed {
     fn from(counts: ScrubCounts) -> Self {
-        let ScrubCounts { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected } = counts;
-        Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected }
+        let ScrubCounts { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_bad } = counts;
+        let freemaps_bad = freemaps_bad.len() as u64;
+        Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_bad }
     }
 }
 
 impl Display for Scrubbed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected } = self;
+        let Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_bad } = self;
         write!(f, "{nodes} nodes, {elements} elements, {bytes} bytes: {bad_blocks} bad blocks, {repaired} repaired; ")?;
-        write!(f, "{rebuilt} nodes rebuilt, {ejected} ejected")
+        write!(f, "{rebuilt} nodes rebuilt, {ejected} ejected, {freemaps_bad} with a bad freemap")
     }
 }

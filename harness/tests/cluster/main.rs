@@ -2,6 +2,7 @@
 
 mod advice;
 mod crash_states;
+mod freemaps;
 mod members;
 mod membership;
 mod membership_crashes;
