@@ -127,7 +127,7 @@ impl FileSystem {
     /// Removes a name of anything but a directory. The file goes with its last name, once nobody has it open.
     pub async fn unlink(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
         let _changing = self.changing().await?;
-        self.admit_small().await?;
+        self.admit_removal().await?;
         let directory = self.directory_to_change(directory, name).await?;
         let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
         if entry.kind == FileKind::Directory {
@@ -139,7 +139,7 @@ impl FileSystem {
     /// Removes an empty directory.
     pub async fn remove_directory(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
         let _changing = self.changing().await?;
-        self.admit_small().await?;
+        self.admit_removal().await?;
         let directory = self.directory_to_change(directory, name).await?;
         let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
         if entry.kind != FileKind::Directory {

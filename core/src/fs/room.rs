@@ -41,6 +41,10 @@ const DIRTY_BLOCK_BYTES: u64 = BLOCK + FILE_PATH_BYTES + STEP_BYTES;
 /// What an operation takes that gives space back, or only changes what is known of a file.
 const SMALL_BYTES: u64 = 3 << 19;
 
+/// What the removal of a name takes that is done by itself, when everything before it is written: blocks on three paths, to the
+/// entry, to the inode and to the directory's inode. What the nodes keep back for a flush covers trees that are deeper.
+const REMOVAL_BYTES: u64 = 3 << 17;
+
 /// With less room than this, content goes to the nodes at once.
 const SCARCE_BYTES: u64 = 16 << 20;
 
@@ -92,16 +96,27 @@ impl FileSystem {
     /// changes goes to new places, and the old ones are free only after bulkfree; on a full volume that can't wait until
     /// somebody orders it.
     pub(super) async fn admit_small(&self) -> Result<(), Error> {
-        let is_there = || self.claimed_bytes() + SMALL_BYTES <= self.cluster.reserve_bytes();
-        if is_there() {
+        self.admit_from_reserve(SMALL_BYTES).await
+    }
+
+    /// The same for removing a name, which may have the last of what is kept back: chunks that hold one small block each can't
+    /// be given back, and all others would leave no room to make any.
+    pub(super) async fn admit_removal(&self) -> Result<(), Error> {
+        self.admit_from_reserve(REMOVAL_BYTES).await
+    }
+
+    /// Makes sure that there is the usual room for a small operation, or at least so much when no more can be had.
+    async fn admit_from_reserve(&self, least_bytes: u64) -> Result<(), Error> {
+        let has = |bytes: u64| self.claimed_bytes() + bytes <= self.cluster.reserve_bytes();
+        if has(SMALL_BYTES) {
             return Ok(());
         }
         self.write_out().await?;
-        if is_there() {
+        if has(SMALL_BYTES) {
             return Ok(());
         }
         self.give_back_inside().await?;
-        if is_there() { Ok(()) } else { Err(Error::NoSpace) }
+        if has(least_bytes) { Ok(()) } else { Err(Error::NoSpace) }
     }
 
     /// What all that is only in this layer's memory may take.

@@ -13,6 +13,9 @@ use super::VirtualClock;
 const MICROSECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000_000;
 
+/// How long a disk doesn't answer at most, in nanoseconds.
+pub const LONGEST_SILENCE: u64 = 20 * SECOND;
+
 /// How a disk answers.
 pub struct Temper {
     random: RefCell<Random>,
@@ -38,7 +41,7 @@ impl Temper {
         let mut random = self.random.borrow_mut();
         if self.silences.get() > 0 && random.below(self.silences.get()) == 0 {
             // Less or more than the deadline.
-            self.silent_until.set(now + random.below(20 * SECOND));
+            self.silent_until.set(now + random.below(LONGEST_SILENCE));
         }
         let usual = now + (10 + random.below(300)) * MICROSECOND;
         usual.max(self.silent_until.get() + random.below(MICROSECOND))

@@ -5,7 +5,7 @@
 
 mod device;
 
-pub use device::{SlowDevice, Temper};
+pub use device::{LONGEST_SILENCE, SlowDevice, Temper};
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

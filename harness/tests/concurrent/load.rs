@@ -12,7 +12,7 @@ use hammer2_core::media::{FileKind, Inum, Timestamp};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
-use hammer2_harness::virtual_time::{SlowDevice, Task, Temper, VirtualClock, run, run_all};
+use hammer2_harness::virtual_time::{LONGEST_SILENCE, SlowDevice, Task, Temper, VirtualClock, run, run_all};
 
 use crate::content::{self, CELL_BYTES, Content, Moment};
 
@@ -114,6 +114,8 @@ impl Run {
             self.temper.set_silences(0);
             let synced = shared.tick();
             run(self.clock, shared.until_done(async || fs.sync().await));
+            // A sync that had nothing to write hasn't met the last silence.
+            run(self.clock, self.clock.sleep(LONGEST_SILENCE));
             run(self.clock, shared.check_all(&fs, synced));
             (shared.files, synced)
         };

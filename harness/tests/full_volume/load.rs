@@ -168,7 +168,9 @@ impl Shared<'_> {
         let (path, offset, new) = match step {
             Step::Write(path, offset, len, kind) => (path, *offset, bytes(*offset, *len, *kind)),
             Step::Punch(path, offset, len) => (path, *offset, vec![0; *len as usize]),
-            Step::Unlink(_) | Step::Rmdir(_) if self.snapshots.get() == 0 => panic!("{step:?}: no room to remove"),
+            Step::Unlink(_) | Step::Rmdir(_) if self.snapshots.get() == 0 => {
+                panic!("{step:?}: no room to remove: {:?}", self.fs.statistics())
+            }
             _ => return,
         };
         let old = self.model.borrow().content(path).cloned();
