@@ -213,6 +213,9 @@ impl Copy<'_> {
             _ => (self.make(directory, target_name, &new_of(&facts, b"")).await?, facts),
         };
         self.finish(inum, &facts).await?;
+        if facts.is_older {
+            self.complain(&"the filesystem has no times before 1970; it got 1970");
+        }
         if facts.links > 1 {
             self.links.insert(facts.id, inum);
         }

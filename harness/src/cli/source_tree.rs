@@ -41,6 +41,8 @@ pub(super) struct HostFile {
     pub(super) device: (u32, u32),
     pub(super) atime: Timestamp,
     pub(super) mtime: Timestamp,
+    /// One of its times is before 1970, and so isn't one of these two.
+    pub(super) is_older: bool,
 }
 
 impl HostFile {
@@ -73,6 +75,7 @@ impl HostFile {
             device: if is_device { (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) } else { (0, 0) },
             atime: timestamp(stat.st_atime, stat.st_atime_nsec),
             mtime: timestamp(stat.st_mtime, stat.st_mtime_nsec),
+            is_older: stat.st_atime < 0 || stat.st_mtime < 0,
         })
     }
 }

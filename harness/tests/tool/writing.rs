@@ -329,6 +329,19 @@ fn writers_are_alone() {
 }
 
 #[test]
+fn times_that_there_are_not_are_told() {
+    let folder = Written::new(64 << 20);
+    fs::create_dir(folder.path("source")).unwrap();
+    fs::write(folder.path("source/old"), "content").unwrap();
+    set_mtime(&folder.path("source/old"), -1_000_000, 0);
+    let copied = folder.run(["put", "source", &at("/")]);
+    let said = String::from_utf8(copied.stderr).unwrap();
+    assert!(copied.status.code() == Some(1) && said.contains("old: the filesystem has no times before 1970"), "{said}");
+    assert_eq!(folder.cat("/old"), b"content");
+    assert_eq!(folder.stat("/old")["mtime_us"], 0);
+}
+
+#[test]
 fn times_are_kept_to_the_microsecond() {
     let folder = Written::new(1 << 30);
     let source = folder.path("source");
