@@ -42,11 +42,12 @@ pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter
                     reports.problem(place, trouble, if in_force { Cost::FileSystem } else { lost });
                 }
             }
-            // Whoever wrote it knows nothing of twins, or its twin was lost, too.
-            (Err(_), Some(newest))
-                if torn.is_some() && VolumeHeader::lost_flush(header.newest_trace(), newest.mirror_tid()).is_some() =>
+            (Err(corruption), Some(newest))
+                if VolumeHeader::lost_flush(header.newest_trace(), newest.mirror_tid()).is_some() =>
             {
-                reports.problem(place, Trouble::NewestHeaderLost, Cost::NewestState);
+                // With a twin in its place: whoever wrote it knows nothing of twins, or its twin was lost, too.
+                let trouble = if torn.is_some() { Trouble::NewestHeaderLost } else { corruption.into() };
+                reports.problem(place, trouble, Cost::NewestState);
             }
             // The next mount for writing mends it.
             (Err(_), Some(_)) if torn == Some(copy) => reports.remark(place, Trouble::HeaderTorn, Cost::Nothing),
