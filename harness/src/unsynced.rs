@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dev, FileType, Statx, StatxFlags, makedev, statx};
+use rustix::fs::{AtFlags, CWD, Dev, FileType, Statx, StatxAttributes, StatxFlags, makedev, statx};
 
 use crate::mount_table::{Mount, mounts};
 
@@ -35,6 +35,17 @@ pub(crate) fn is_directory(path: &Path) -> bool {
     match facts(path) {
         Ok(facts) => FileType::from_raw_mode(facts.stx_mode.into()).is_dir(),
         Err(error) => error.kind() == io::ErrorKind::PermissionDenied && mount_on(path).is_some(),
+    }
+}
+
+/// True for a directory on which something is mounted; also where the kernel doesn't say.
+pub(crate) fn is_mount_root(path: &Path) -> bool {
+    match facts(path) {
+        Ok(facts) => {
+            let root = StatxAttributes::MOUNT_ROOT;
+            facts.stx_attributes.contains(root) || !facts.stx_attributes_mask.contains(root)
+        }
+        Err(_) => mount_on(path).is_some(),
     }
 }
 

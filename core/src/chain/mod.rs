@@ -64,7 +64,15 @@ impl ChainError {
 /// The blocks loaded for one piece of work stay in memory until it is done, so that it gets on however small the cache is.
 /// One that is missing again nevertheless is wanted by two blockrefs that don't agree on it: a loop, or damage, that no load
 /// would end.
-pub async fn load_missing<T>(blocks: &BlockCache, mut work: impl FnMut() -> Result<T, Stop>) -> Result<T, ChainError> {
+pub async fn load_missing<T>(blocks: &BlockCache, work: impl FnMut() -> Result<T, Stop>) -> Result<T, ChainError> {
+    load_missing_by(async |bref| blocks.load(bref).await.map_err(|error| ChainError::new(bref, error)), work).await
+}
+
+/// The same, by another way of loading a block.
+pub async fn load_missing_by<'b, T>(
+    load: impl AsyncFn(&Blockref) -> Result<Block<'b>, ChainError>,
+    mut work: impl FnMut() -> Result<T, Stop>,
+) -> Result<T, ChainError> {
     let mut held: heapless::Vec<(DataOff, Block<'_>), MAX_DEPTH> = heapless::Vec::new();
     loop {
         let missing = match work() {
@@ -77,7 +85,7 @@ pub async fn load_missing<T>(blocks: &BlockCache, mut work: impl FnMut() -> Resu
         if held.iter().any(|(data_off, _)| *data_off == missing.data_off()) {
             return Err(ChainError::corrupt(&missing, Corruption::TooDeep));
         }
-        let block = blocks.load(&missing).await.map_err(|error| ChainError::new(&missing, error))?;
+        let block = load(&missing).await?;
         // More than MAX_DEPTH blocks: a long scan, and the oldest are behind it.
         if held.is_full() {
             held.remove(0);

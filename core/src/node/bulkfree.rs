@@ -2,7 +2,7 @@
 
 use super::survey::Since;
 use super::{Node, NodeError, failed};
-use crate::chain::{ChainError, ChainId, Container, Cursor, Holder, Source, Trust, find, load_missing, scan};
+use crate::chain::{ChainError, ChainId, Container, Cursor, Holder, Source, Trust, find, scan};
 use crate::freemap::{BulkfreeCounts, merge, note_used};
 use crate::media::freemap::{
     ChunkState, FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS, chunk_index, managed_range, records, records_mut,
@@ -73,7 +73,7 @@ impl Node {
         let set = self.header().freemap_blockset;
         let mut keys: heapless::Vec<Key, LEAVES_AT_ONCE> = heapless::Vec::new();
         let mut cursor = Cursor::new(range);
-        load_missing(&self.blocks, || {
+        self.load_missing(|| {
             scan(Source::on_media(&self.blocks), freemap_root(&set), &mut cursor, &mut |leaf| {
                 let _ = keys.push(leaf.key());
                 if keys.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -125,9 +125,7 @@ impl Node {
     async fn leave_out_taken(&self, usage: &mut Usage) -> Result<(), NodeError> {
         let set = self.header().freemap_blockset;
         let mut cursor = Cursor::new(KeyRange::only(usage.leaf));
-        let found =
-            load_missing(&self.blocks, || find(Source::on_media(&self.blocks), freemap_root(&set), &mut cursor))
-                .await?;
+        let found = self.load_missing(|| find(Source::on_media(&self.blocks), freemap_root(&set), &mut cursor)).await?;
         let Some(bref) = found else { return Ok(()) };
         let failed = |error| NodeError::from(ChainError::new(&bref, error));
         let leaf = self.blocks.load(&bref).await.map_err(failed)?;

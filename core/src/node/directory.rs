@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 
 use super::{EntryBatch, Node, NodeError, NodeFault, Reply, Scanned, Slot, failed};
-use crate::chain::{ChainError, ChainId, Cursor, Stop, load_missing, scan};
+use crate::chain::{ChainError, ChainId, Cursor, Stop, scan};
 use crate::media::{BlockKind, Blockref, Corruption, Dirent, Inode, KeyRange, directory_hash};
 
 /// Entries whose blockrefs are collected before their name blocks are looked at.
@@ -83,7 +83,7 @@ impl Node {
 
     /// Does `work` on an entry and its name. An inode under a visible key is an entry too: its own (format 3.2).
     async fn with_entry<T>(&self, bref: &Blockref, mut work: impl FnMut(Dirent, &[u8]) -> T) -> Result<T, ChainError> {
-        load_missing(&self.blocks, || {
+        self.load_missing(|| {
             let corrupt = |corruption| failed(bref, corruption);
             let topology = self.topology.borrow();
             let chain = ChainId::of(bref).and_then(|id| topology.arena.get(id));

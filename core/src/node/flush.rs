@@ -172,13 +172,14 @@ impl Node {
 
     async fn allocate_for_flush(&self, kind: BlockKind, radix: Radix, bref: &Blockref) -> Result<DataOff, NodeError> {
         let key = bref.key();
-        let place = crate::chain::load_missing(&self.blocks, || {
-            let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
-            let allocated = allocator.allocate(&mut topology, &self.blocks, kind, radix, key);
-            debug_assert!(allocated != Err(Stop::Full), "a flush goes over the limit");
-            allocated
-        })
-        .await?;
+        let place = self
+            .load_missing(|| {
+                let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
+                let allocated = allocator.allocate(&mut topology, &self.blocks, kind, radix, key);
+                debug_assert!(allocated != Err(Stop::Full), "a flush goes over the limit");
+                allocated
+            })
+            .await?;
         place.ok_or(NodeError::NoSpace)
     }
 

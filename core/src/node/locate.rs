@@ -1,7 +1,7 @@
 //! From a name (PFS, inode number) to an inode, as the topology is now.
 
 use super::{Node, NodeError, NodeFault, Slot, failed};
-use crate::chain::{ChainError, ChainId, Cursor, Holder, Source, Stop, Topology, Trust, find, load_missing};
+use crate::chain::{ChainError, ChainId, Cursor, Holder, Source, Stop, Topology, Trust, find};
 use crate::media::blockref::BlockFlags;
 use crate::media::inode::InodeFlags;
 use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Inum, Key, KeyRange, ModifyTid, PfsKind};
@@ -113,7 +113,7 @@ impl Node {
         name: InodeName,
         mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
     ) -> Result<Option<T>, ChainError> {
-        load_missing(&self.blocks, || {
+        self.load_missing(|| {
             let topology = &*self.topology.borrow();
             match self.locate(topology, name)? {
                 Some(bref) => self.view(topology, &bref, &mut work).map(Some),
@@ -139,7 +139,7 @@ impl Node {
         slot: Slot,
         mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
     ) -> Result<Option<T>, ChainError> {
-        load_missing(&self.blocks, || {
+        self.load_missing(|| {
             let topology = &*self.topology.borrow();
             let bref = match self.slots.place(slot, topology) {
                 Some(bref) => Some(bref),
@@ -182,7 +182,7 @@ impl Node {
         &self,
         mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
     ) -> Result<T, ChainError> {
-        load_missing(&self.blocks, || {
+        self.load_missing(|| {
             let topology = &*self.topology.borrow();
             let super_root = self.super_root(topology)?;
             self.view(topology, &super_root, &mut work)

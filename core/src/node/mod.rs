@@ -16,6 +16,7 @@ mod freemap_survey;
 mod grow;
 mod header;
 mod heartbeat;
+mod load;
 mod locate;
 mod modification;
 mod modify;
@@ -47,7 +48,7 @@ pub use protocol::{Ingredient, Protocol};
 
 use core::cell::{Cell, Ref, RefCell};
 
-use crate::chain::{ChainError, Cursor, Stop, Topology, load_missing};
+use crate::chain::{ChainError, Cursor, Stop, Topology};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Buffer, Volumes};
 use crate::media::cluster_record::Bind;
@@ -275,11 +276,12 @@ impl Node {
     /// True when `count` blocks of the largest size find a place, each in one piece, whatever metadata takes meanwhile.
     pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, NodeError> {
         let metadata = 2 * self.topology.borrow().arena.bytes() as u64 / CHUNK_BYTES + SPARE_RUNS;
-        Ok(load_missing(&self.blocks, || {
-            let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
-            allocator.has_runs(&mut topology, &self.blocks, count + metadata)
-        })
-        .await?)
+        Ok(self
+            .load_missing(|| {
+                let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
+                allocator.has_runs(&mut topology, &self.blocks, count + metadata)
+            })
+            .await?)
     }
 
     /// The id of the next operation on the super-root (format 7.1).

@@ -4,7 +4,7 @@ use zerocopy::IntoBytes;
 
 use super::locate::InodeName;
 use super::{GivenBlock, Ingredient, Modification, Node, NodeError, NodeFault, Outcome, Slot, failed};
-use crate::chain::{ChainId, Container, Inserted, Stop, Topology, load_missing};
+use crate::chain::{ChainId, Container, Inserted, Stop, Topology};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Buffer};
 use crate::media::blockref::BlockFlags;
@@ -94,14 +94,15 @@ impl Node {
         mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
     ) -> Result<T, NodeError> {
         loop {
-            let done = load_missing(&self.blocks, || {
-                let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
-                match work(&mut topology, &mut allocator, &self.blocks) {
-                    Err(Stop::Full) => Ok(None),
-                    other => other.map(Some),
-                }
-            })
-            .await;
+            let done = self
+                .load_missing(|| {
+                    let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
+                    match work(&mut topology, &mut allocator, &self.blocks) {
+                        Err(Stop::Full) => Ok(None),
+                        other => other.map(Some),
+                    }
+                })
+                .await;
             self.topology.borrow_mut().ignore_limit = false;
             if let Some(done) = done? {
                 return Ok(done);

@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketTy
 use rustix::process::{Uid, geteuid};
 
 use super::wire::{LINE_DEADLINE, Line};
-use crate::mount_table::mount_of;
+use crate::mount_table::{Mount, mount_of};
 use crate::runtime_dir::{self, Readers};
 use crate::unsynced;
 
@@ -57,7 +57,8 @@ pub enum Unreachable {
 /// A line to the process that serves the mount of a directory, and the number of that process.
 pub fn call(directory: &Path) -> Result<(Line, i32), Unreachable> {
     let device = unsynced::device(directory)?;
-    let mount = mount_of(device).filter(|mount| mount.kind == MOUNT_TYPE).ok_or(Unreachable::NotMounted)?;
+    let is_ours = |mount: &Mount| mount.kind == MOUNT_TYPE && unsynced::is_mount_root(directory);
+    let mount = mount_of(device).filter(is_ours).ok_or(Unreachable::NotMounted)?;
     let owner = mount.option("user_id").and_then(|uid| uid.parse().ok()).map_or(Uid::ROOT, Uid::from_raw);
     if !geteuid().is_root() && geteuid() != owner {
         return Err(Unreachable::NotAllowed);

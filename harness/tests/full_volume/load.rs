@@ -29,7 +29,7 @@ struct Shared<'r> {
 
 pub(crate) fn run_seed(seed: u64) {
     let mut random = Random::new(seed);
-    let (depth, memory_bytes) = (random.pick(&[1, 4, 32]), random.pick(&[2 << 20, 16 << 20, 64 << 20]));
+    let (depth, memory_bytes) = (random.pick(&[1, 4, 32]), random.pick(&[4 << 20, 16 << 20, 64 << 20]));
     let volume_bytes = random.pick(&[64 << 20, 96 << 20, 128 << 20]);
     let compression = random.pick(&[0, 2, 2, 3]);
     let case = format!(
