@@ -25,15 +25,16 @@ impl Silent {
     pub(super) fn write(drive: &Drive) -> Self {
         let mut medium = drive.disk.medium.borrow_mut();
         medium.settle();
-        let valid = places(&medium).filter_map(|offset| {
-            let header = VolumeHeader::read_from_bytes(&read(&medium, offset, VOLUME_HEADER_BYTES)).ok()?;
-            header.check_identity().is_ok().then_some((header.mirror_tid(), offset, header))
+        // It looks at no twins, and goes on where the newest copy is.
+        let valid = (0..header_copies(medium.size_bytes())).filter_map(|copy| {
+            let bytes = read(&medium, header_offset(copy), VOLUME_HEADER_BYTES);
+            let header = VolumeHeader::read_from_bytes(&bytes).ok()?;
+            header.check_identity().is_ok().then_some((header.mirror_tid(), copy, header))
         });
-        let (newest, offset, mut header) = valid.max_by_key(|(tid, ..)| *tid).expect("a filesystem");
+        let (newest, last, mut header) = valid.max_by_key(|(tid, ..)| *tid).expect("a filesystem");
         header.set_tids(MirrorTid(newest.0 + FLUSHES));
         header.seal();
-        let last = (0..header_copies(medium.size_bytes())).find(|copy| header_offset(*copy) == offset);
-        medium.write(header_offset(header.next_copy(last.unwrap_or(0))), header.as_bytes(), 0);
+        medium.write(header_offset(header.next_copy(last)), header.as_bytes(), 0);
         medium.settle();
         let headers = places(&medium).map(|offset| read(&medium, offset, VOLUME_HEADER_BYTES)).collect();
         Self { drive: drive.clone(), headers, holder: holder(&medium) }
