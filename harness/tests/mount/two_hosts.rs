@@ -93,7 +93,8 @@ fn disks_have_one_writer_and_who_slept_finds_out() {
     assert!(!status.success() && said.contains("lost"), "{said}");
     let is_told = |line: &str| line.contains(&disks.exports[0].name("localhost")) && line.contains(&host_name());
     assert!(told.iter().any(|line| is_told(line)), "{said}");
-    assert!(told.len() <= 2, "told once, and at the end: {said}");
+    // On a busy machine the disks may be found taken over one after the other, each by itself.
+    assert!(told.len() <= IMAGES.len() + 1, "told once of each disk, and at the end: {said}");
     let (status, said) = second.unmount();
     assert!(status.success(), "{said}");
     let alone = IMAGES.map(|image| {
