@@ -6,9 +6,10 @@
 //! nodes, and goes on if a quorum has it. Whoever slept finds out before its next header, and writes nothing any more.
 
 use super::join::join_all;
+use super::member::Member;
 use super::vote::{NodeSet, Refusal};
 use super::{Cluster, Ingredient, MemberState, NodeIndex, OpError};
-use crate::io::{Instant, TimeSource};
+use crate::io::{Disk, Instant, TimeSource, watch_disk};
 use crate::media::heartbeat::HEARTBEAT_PERIOD;
 use crate::media::{Heartbeat, MountNonce};
 use crate::node::{NodeError, NodeFault};
@@ -20,6 +21,14 @@ pub(super) struct Hold {
     time: &'static dyn TimeSource,
     counter: u64,
     next_beat: Instant,
+}
+
+impl Hold {
+    fn heartbeat(&self, is_released: bool) -> Heartbeat {
+        let Self { nonce, time, counter, .. } = *self;
+        let (time, host) = (time.now(), time.host_name());
+        Heartbeat { nonce, counter, time, host, period: HEARTBEAT_PERIOD, is_released }
+    }
 }
 
 /// Who holds a node, as far as a look at it says.
@@ -38,20 +47,12 @@ impl Cluster {
         if self.hold.get().is_some() || !self.has(Ingredient::Heartbeat) {
             return Ok(());
         }
-        let nodes: NodeSet =
-            self.members().filter(|(_, member)| is_used(member.state())).map(|(index, _)| index).collect();
-        let nodes: NodeSet = nodes.iter().filter(|index| self.member(*index).node.is_shared()).collect();
-        let Some(clock) = nodes.first().and_then(|index| self.member(index).node.volumes().root()) else {
-            return Ok(());
-        };
+        let is_shared = |member: &Member| is_used(member.state()) && member.node.is_shared();
+        let nodes: NodeSet = self.members().filter(|(_, member)| is_shared(member)).map(|(index, _)| index).collect();
+        let Some(clock) = self.root_disk(nodes) else { return Ok(()) };
         self.watch(nodes).await?;
-        let hold = Hold {
-            nonce: MountNonce(time.random()),
-            time,
-            counter: 0,
-            next_beat: clock.disk.now().after(HEARTBEAT_PERIOD),
-        };
-        self.hold.set(Some(hold));
+        let next_beat = clock.now().after(HEARTBEAT_PERIOD);
+        self.hold.set(Some(Hold { nonce: MountNonce(time.random()), time, counter: 0, next_beat }));
         self.beat_on(nodes).await?;
         for index in nodes.iter().filter(|index| self.member(*index).node.is_held()) {
             match self.member(index).node.is_as_opened().await {
@@ -77,11 +78,8 @@ impl Cluster {
     async fn watch(&self, nodes: NodeSet) -> Result<(), OpError> {
         let held = self.heartbeats(nodes).await?;
         let Some(watch) = held.iter().map(|(_, heartbeat)| heartbeat.watch()).max() else { return Ok(()) };
-        let Some(root) = held.first().and_then(|(index, _)| self.member(*index).node.volumes().root()) else {
-            return Ok(());
-        };
-        log::info!("{}: was not released by its last mount; watching it", root.disk.info().name);
-        root.disk.sleep(watch).await;
+        let Some(disk) = self.root_disk(held.iter().map(|(index, _)| *index).collect()) else { return Ok(()) };
+        watch_disk(disk, watch).await;
         let moved = self.heartbeats(nodes).await?;
         match moved.iter().find(|now| !held.contains(now)) {
             Some((node, Heartbeat { host, time, .. })) => {
@@ -89,6 +87,12 @@ impl Cluster {
             }
             None => Ok(()),
         }
+    }
+
+    /// The disk of the first of these nodes that says who writes, by whose clock all of them are looked at.
+    fn root_disk(&self, nodes: NodeSet) -> Option<&Disk> {
+        let root = self.member(nodes.first()?).node.volumes().root()?;
+        Some(&root.disk)
     }
 
     /// The heartbeats of other mounts that weren't released.
@@ -114,13 +118,12 @@ impl Cluster {
         let Some(hold) = self.hold.get() else { return Ok(()) };
         let nodes: NodeSet =
             self.members().filter(|(_, member)| member.node.is_held()).map(|(index, _)| index).collect();
-        let Some(root) = nodes.first().and_then(|index| self.member(index).node.volumes().root()) else {
-            return Ok(());
-        };
-        if root.disk.now() < hold.next_beat {
+        let Some(clock) = self.root_disk(nodes) else { return Ok(()) };
+        let now = clock.now();
+        if now < hold.next_beat {
             return Ok(());
         }
-        let next_beat = root.disk.now().after(HEARTBEAT_PERIOD);
+        let next_beat = now.after(HEARTBEAT_PERIOD);
         self.hold.set(Some(Hold { counter: hold.counter + 1, next_beat, ..hold }));
         self.beat_on(nodes).await
     }
@@ -143,19 +146,14 @@ impl Cluster {
     }
 
     async fn beat_once(&self, index: NodeIndex) -> Result<(), NodeError> {
-        let Some(Hold { nonce, time, counter, .. }) = self.hold.get() else { return Ok(()) };
-        let (time, host) = (time.now(), time.host_name());
-        self.member(index)
-            .node
-            .beat(&Heartbeat { nonce, counter, time, host, period: HEARTBEAT_PERIOD, is_released: false })
-            .await
+        let Some(hold) = self.hold.get() else { return Ok(()) };
+        self.member(index).node.beat(&hold.heartbeat(false)).await
     }
 
     /// Lets the nodes go: the next mount needn't wait. Nothing may be written to them from here on.
     pub async fn release(&self) {
-        let Some(Hold { nonce, time, counter, .. }) = self.hold.take() else { return };
-        let (time, host) = (time.now(), time.host_name());
-        let heartbeat = Heartbeat { nonce, counter, time, host, period: HEARTBEAT_PERIOD, is_released: true };
+        let Some(hold) = self.hold.take() else { return };
+        let heartbeat = hold.heartbeat(true);
         for (index, member) in self.members().filter(|(_, member)| member.node.is_held()) {
             if let Err(error) = member.node.beat(&heartbeat).await {
                 log::warn!("{}: wasn't released: {}", self.called(index), super::Ejection::of(error));

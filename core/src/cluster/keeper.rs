@@ -17,9 +17,7 @@ impl Cluster {
     pub async fn keep(&self) {
         while let Some(root) = self.focus().volumes().root() {
             root.disk.sleep(HEARTBEAT_PERIOD.min(LOOKS)).await;
-            if let Err(error) = self.beat().await {
-                log::debug!("no heartbeat: {error}");
-            }
+            self.beat_on_the_way().await;
         }
     }
 

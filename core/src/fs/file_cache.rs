@@ -138,6 +138,9 @@ impl FileCache {
 
     /// Bytes of a file of so many that aren't on media yet.
     pub(super) fn dirty_bytes(&self, inum: Inum, size: u64) -> u64 {
+        if size == 0 {
+            return 0;
+        }
         let table = self.table.borrow();
         let pages = table.dirty.iter().filter_map(|place| table.pages[place].as_ref());
         let within = |page: &Page| size.saturating_sub(page.key.0).min(FILE_BLOCK_BYTES as u64);

@@ -1,6 +1,6 @@
 //! Reading the heartbeat of whoever writes to a device (protocol 8).
 
-use super::{Buffer, DeviceError, DeviceOffset, Disk};
+use super::{Buffer, DeviceError, DeviceOffset, Disk, Duration};
 use crate::media::Heartbeat;
 use crate::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
 use crate::memory::{Heap, NoMemory};
@@ -13,4 +13,10 @@ pub async fn read_heartbeat(heap: Heap, disk: &Disk) -> Result<Result<Option<Hea
     let buffer = Buffer::new(heap, HEARTBEAT_BYTES)?;
     let read = disk.read(DeviceOffset(HEARTBEAT_OFFSET), buffer).await;
     Ok(read.map(|buffer| Heartbeat::read(buffer.bytes())))
+}
+
+/// Waits so long for the heartbeat of a disk to move, after saying so.
+pub(crate) async fn watch_disk(disk: &Disk, watch: Duration) {
+    log::info!("{}: was not released by its last mount; watching it", disk.info().name);
+    disk.sleep(watch).await;
 }

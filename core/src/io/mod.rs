@@ -31,6 +31,7 @@ pub use device::{
 pub use disk::{Disk, DiskOptions};
 pub(crate) use disk::{Permission, Progress, RequestId, TicketWait};
 pub use heartbeat::read_heartbeat;
+pub(crate) use heartbeat::watch_disk;
 pub use memory_disk::{MemoryDevice, MemoryDisk};
 pub use time_source::TimeSource;
 pub use volumes::{Volume, Volumes};

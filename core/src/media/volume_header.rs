@@ -236,12 +236,11 @@ impl VolumeHeader {
     /// The newest flush that any part of this header speaks of that can be believed by itself, however damaged the rest is: the
     /// first sector, which has a check code of its own, and the blockrefs of the two sets.
     pub fn newest_trace(&self) -> Option<MirrorTid> {
-        let has_first = self.magic.get() == MAGIC && self.icrc_sects[CRC_SECTOR0].get() == self.crcs().sector0;
         let of_kinds = |set: &Blockset, kinds: [BlockKind; 2]| {
             let is_one = |entry: &&Blockref| entry.kind().is_ok_and(|kind| kinds.contains(&kind));
             set.iter().filter(is_one).map(Blockref::mirror_tid).max()
         };
-        let first = has_first.then(|| self.mirror_tid());
+        let first = Self::tid_of_first_sector(self.as_bytes());
         let super_root = of_kinds(&self.sroot_blockset, [BlockKind::Inode, BlockKind::Indirect]);
         let freemap = of_kinds(&self.freemap_blockset, [BlockKind::FreemapNode, BlockKind::FreemapLeaf]);
         first.max(super_root).max(freemap)
@@ -254,7 +253,7 @@ impl VolumeHeader {
         trace.filter(|trace| newer.contains(&trace.0))
     }
 
-    /// The number of the header whose first sector this is; none for anything else.
+    /// The number of the header that begins with this sector; none for anything else.
     pub fn tid_of_first_sector(sector: &[u8]) -> Option<MirrorTid> {
         let word = |offset: usize| sector.get(offset..offset + 8)?.first_chunk().copied().map(u64::from_le_bytes);
         let code = sector.get(CRC_SECTOR0_END..CRC_SECTOR0_END + 4)?.first_chunk().copied().map(u32::from_le_bytes)?;

@@ -1,7 +1,7 @@
 //! Who writes to a device keeps it (protocol 8).
 
 use super::NewfsError;
-use crate::io::{Disk, read_heartbeat};
+use crate::io::{Disk, read_heartbeat, watch_disk};
 use crate::media::Heartbeat;
 use crate::media::heartbeat::HEARTBEAT_OFFSET;
 use crate::memory::Heap;
@@ -10,8 +10,7 @@ use crate::memory::Heap;
 pub(super) async fn refuse(disks: &[&Disk], heap: Heap) -> Result<(), NewfsError> {
     for disk in disks.iter().filter(|disk| disk.info().is_shared) {
         let Some(seen) = heartbeat(disk, heap).await? else { continue };
-        log::info!("{}: was not released by its last mount; watching it", disk.info().name);
-        disk.sleep(seen.watch()).await;
+        watch_disk(disk, seen.watch()).await;
         if let Some(now) = heartbeat(disk, heap).await?
             && now != seen
         {

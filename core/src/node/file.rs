@@ -32,9 +32,7 @@ impl Node {
         };
         let compression = check_data(&bref).and_then(|()| bref.methods.compression());
         let compression = compression.map_err(|corruption| ChainError::corrupt(&bref, corruption))?;
-        if self.writer.is_writing(bref.data_off()) {
-            self.settle().await?;
-        }
+        self.await_written(bref.data_off()).await?;
         let buffer = self.blocks.take(&bref).await.map_err(|error| ChainError::new(&bref, error))?;
         Ok(Reply::Block(FileBlock::Stored { buffer, compression }))
     }

@@ -3,7 +3,7 @@
 use super::{Node, NodeError, NodeFault};
 use crate::chain::{ChainError, Stop, load_missing_by};
 use crate::io::{Block, ReadError};
-use crate::media::Blockref;
+use crate::media::{Blockref, DataOff};
 
 impl Node {
     /// Does `work` on blocks in memory, loading those it finds missing, until it is done.
@@ -11,17 +11,19 @@ impl Node {
         load_missing_by(async |bref| self.load(bref).await, work).await
     }
 
-    /// A block. While its write is late, or waits behind one that is, the device has what was there before: so that is waited
-    /// for.
+    /// Waits until nothing is on its way to a place. While its write is late, or waits behind one that is, the device has what
+    /// was there before.
+    pub(super) async fn await_written(&self, place: DataOff) -> Result<(), NodeError> {
+        if self.writer.is_writing(place) { self.settle().await } else { Ok(()) }
+    }
+
     async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ChainError> {
-        if self.writer.is_writing(bref.data_off()) {
-            self.settle().await.map_err(|error| match error {
-                NodeError::Fault(NodeFault::Device { volume, error, .. }) => {
-                    ChainError::new(bref, ReadError::Device { volume, error })
-                }
-                _ => ChainError::new(bref, ReadError::NoMemory),
-            })?;
-        }
+        self.await_written(bref.data_off()).await.map_err(|error| match error {
+            NodeError::Fault(NodeFault::Device { volume, error, .. }) => {
+                ChainError::new(bref, ReadError::Device { volume, error })
+            }
+            _ => ChainError::new(bref, ReadError::NoMemory),
+        })?;
         self.blocks.load(bref).await.map_err(|error| ChainError::new(bref, error))
     }
 }

@@ -7,26 +7,11 @@
 
 mod content;
 mod load;
-
-use std::env;
-use std::time::{Duration, Instant};
+mod runs;
 
 use load::Run;
 
-fn number(name: &str) -> Option<u64> {
-    env::var(name).ok().and_then(|value| value.parse().ok())
-}
-
 #[test]
 fn many_at_once_on_devices_that_answer_in_any_order() {
-    let first = number("H2_SEED").unwrap_or(1);
-    let usual = if env::var_os("HAMMER2_FULL").is_some() { 3000 } else { 150 };
-    let runs = number("H2_RUNS").unwrap_or(usual);
-    let until = number("H2_MINUTES").map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
-    let mut seed = first;
-    while until.map_or(seed < first + runs, |until| Instant::now() < until) {
-        Run::new(seed).perform();
-        seed += 1;
-    }
-    println!("seeds {first} to {}", seed - 1);
+    runs::for_each_seed(150, 3000, |seed| Run::new(seed).perform());
 }

@@ -6,23 +6,25 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::mounted::{Volume, noise, wait_until};
+use super::mounted::{Mounted, Volume, noise, wait_until};
 use super::slow_export::Export;
 
 /// Longer than a request may take.
 const LATE: Duration = Duration::from_secs(4);
 
-/// A mount that gives its disk a second to answer.
-fn options(sync_every: &str) -> [&str; 4] {
-    ["--deadline", "1", "--sync-every", sync_every]
+/// A volume behind an export, and a mount that gives it a second to answer.
+fn mounted(sync_every: &str) -> (Volume, Export, Mounted) {
+    let volume = Volume::new(64 << 20);
+    let export = Export::of(volume.image());
+    let options = ["--deadline", "1", "--sync-every", sync_every];
+    let mounted = volume.mount_node(&export.name("127.0.0.1"), &options);
+    (volume, export, mounted)
 }
 
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn syncs_go_on_when_a_disk_answers_again() {
-    let volume = Volume::new(64 << 20);
-    let export = Export::of(volume.image());
-    let mut mounted = volume.mount_node(&export.name("127.0.0.1"), &options("1"));
+    let (volume, export, mut mounted) = mounted("1");
     let content = noise(1 << 20);
     for round in 0..3 {
         fs::write(mounted.path(format!("file{round}")), &content).unwrap();
@@ -46,9 +48,7 @@ fn syncs_go_on_when_a_disk_answers_again() {
 #[ignore = "needs FUSE: scripts/test mount"]
 fn the_end_waits_for_a_disk_that_is_late() {
     for ended_by in [None, Some(Signal::TERM)] {
-        let volume = Volume::new(64 << 20);
-        let export = Export::of(volume.image());
-        let mut mounted = volume.mount_node(&export.name("127.0.0.1"), &options("0"));
+        let (volume, export, mut mounted) = mounted("0");
         let content = noise(1 << 20);
         fs::write(mounted.path("file"), &content).unwrap();
         export.stall();
@@ -70,9 +70,7 @@ fn the_end_waits_for_a_disk_that_is_late() {
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn a_second_signal_ends_the_waiting() {
-    let volume = Volume::new(64 << 20);
-    let export = Export::of(volume.image());
-    let mut mounted = volume.mount_node(&export.name("127.0.0.1"), &options("0"));
+    let (volume, export, mut mounted) = mounted("0");
     fs::write(mounted.path("kept"), b"kept").unwrap();
     File::open(mounted.path("kept")).unwrap().sync_all().unwrap();
     fs::write(mounted.path("file"), b"content").unwrap();

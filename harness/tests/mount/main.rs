@@ -7,6 +7,8 @@ mod content;
 mod direct;
 mod ends;
 mod exchange;
+#[path = "../tool/export_server.rs"]
+mod export_server;
 mod facts;
 mod handles;
 mod hostile;

@@ -2,12 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 
-use nbd::server::{Export as Served, handshake, transmission};
+use super::export_server;
 
 /// Whether it hangs.
 #[derive(Default)]
@@ -66,25 +64,10 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn of(image: PathBuf) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let gate = Arc::<Gate>::default();
-        let export = Self { port, gate: gate.clone() };
-        thread::spawn(move || {
-            for socket in listener.incoming() {
-                let (mut socket, gate) = (socket.unwrap(), gate.clone());
-                let Ok(file) = File::options().read(true).write(true).open(&image) else { return };
-                let size = file.metadata().unwrap().len();
-                thread::spawn(move || {
-                    let exports = |_: &str| Ok(Served::<()> { size, ..Served::default() });
-                    if handshake(&mut socket, exports).is_ok() {
-                        // Ends with the connection.
-                        let _ = transmission(socket, Gated { file, gate });
-                    }
-                });
-            }
-        });
-        export
+        let wrapped = gate.clone();
+        let port = export_server::serve(image, move |file| Gated { file, gate: wrapped.clone() });
+        Self { port, gate }
     }
 
     /// What it is called on a host of this name.

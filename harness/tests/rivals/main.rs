@@ -9,8 +9,10 @@ mod export_server;
 #[path = "../tool/folder.rs"]
 #[allow(dead_code, reason = "shared with the tests of the tool")]
 mod folder;
+#[path = "../concurrent/runs.rs"]
+#[allow(dead_code, reason = "shared with other generators")]
+mod runs;
 
-use std::env;
 use std::fs;
 use std::process::Stdio;
 use std::thread::{self, sleep};
@@ -27,10 +29,6 @@ const MOST_FILE_BYTES: u64 = 4 << 20;
 
 /// How long one is stopped at most: twice what the other watches it for.
 const LONGEST_STOP: Duration = Duration::from_secs(10);
-
-fn number(name: &str) -> Option<u64> {
-    env::var(name).ok().and_then(|value| value.parse().ok())
-}
 
 /// What one of the two was told.
 #[derive(Default)]
@@ -84,7 +82,7 @@ fn three_exports(folder: &Folder) -> Vec<u16> {
     let serve = |image: &&str| {
         folder.image(image, IMAGE_BYTES);
         folder.succeed(["newfs", image]);
-        export_server::serve(folder.path(image))
+        export_server::serve(folder.path(image), |file| file)
     };
     let ports = IMAGES.iter().map(serve).collect();
     folder.succeed([&["cluster", "create", "-L", "CL"], &IMAGES[..]].concat());
@@ -125,9 +123,8 @@ fn who_writes_is_named_and_nobody_else_does() {
 
 #[test]
 fn two_machines_on_the_same_disks_lose_nothing() {
-    let seed = number("H2_SEED").unwrap_or(1);
-    let usual = Duration::from_secs(if env::var_os("HAMMER2_FULL").is_some() { 300 } else { 40 });
-    let duration = number("H2_MINUTES").map_or(usual, |minutes| Duration::from_secs(60 * minutes));
+    let seed = runs::first_seed();
+    let duration = runs::duration().unwrap_or(Duration::from_secs(runs::usual_or_full(40, 300)));
     let folder = Folder::new();
     let ports = three_exports(&folder);
 

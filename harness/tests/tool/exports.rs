@@ -11,7 +11,7 @@ const IMAGE_BYTES: u64 = 64 << 20;
 
 /// Serves an image; how its export is named.
 fn serve(image: PathBuf) -> String {
-    format!("nbd://127.0.0.1:{}/a%20disk", export_server::serve(image))
+    format!("nbd://127.0.0.1:{}/a%20disk", export_server::serve(image, |file| file))
 }
 
 #[test]
