@@ -83,7 +83,7 @@ impl Topology {
         };
         let kind = if policy == Policy::Freemap { BlockKind::FreemapNode } else { BlockKind::Indirect };
         let mut bref = Blockref::new(kind, key, keybits, self.indirect_methods(container, policy));
-        bref.set_modify_tid(self.copied_stamp.unwrap_or(tid));
+        bref.set_modify_tid(self.manner.copied_stamp.unwrap_or(tid));
         let span = bref.span().unwrap_or(KeyRange::only(key));
         let content = self.blank(bytes).map_err(|error| no_memory(new, error))?;
         self.arena.reserve().map_err(|error| no_memory(new, error))?;

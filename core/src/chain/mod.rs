@@ -15,8 +15,8 @@ mod walk;
 
 pub use arena::{Arena, Chain, ChainId, Container};
 pub use insert::Inserted;
-pub use topology::Topology;
-pub use walk::{Cursor, Holder, Source, Trust, find, scan, scan_changed};
+pub use topology::{Manner, Topology};
+pub use walk::{Cursor, Holder, Source, Trust, find, scan, scan_changed, trace};
 
 use crate::io::{Block, BlockCache, ReadError};
 use crate::media::{BlockName, Blockref, Corruption, DataOff, Key};

@@ -2,7 +2,7 @@
 
 use super::{ChainId, Container, Stop, Topology};
 use crate::io::BlockCache;
-use crate::media::{BlockKind, Blockref, Key, ModifyTid};
+use crate::media::{BlockKind, BlockName, Blockref, Key, ModifyTid};
 
 impl Topology {
     /// Removes the entry whose span holds `key`, with everything modified below it; what it was, if there was one.
@@ -27,6 +27,26 @@ impl Topology {
         self.touch(container, tid);
         self.collapse(container, dropped);
         Ok(Some(entry))
+    }
+
+    /// Removes the entry that leads to a block which can't be used, whatever is below it; true if there was one.
+    pub fn cut(&mut self, blocks: &BlockCache, root: Container, name: BlockName) -> Result<bool, Stop> {
+        let mut container = root;
+        while let Some(index) = self.position(container, name.key) {
+            let entry = self.array(container).entries()[index];
+            if entry.name() == name {
+                self.remove_entries(container, index..index + 1);
+                self.note_moved(&entry);
+                // What was below is found by nobody any more: its space is bulkfree's.
+                self.collapse(container, &mut |_| {});
+                return Ok(true);
+            }
+            if entry.kind() != Ok(BlockKind::Indirect) {
+                break;
+            }
+            container = Container::Chain(self.modify(blocks, container, index)?);
+        }
+        Ok(false)
     }
 
     /// Gives up an indirect block that is empty, or whose entries fit into its container with room to spare; then its

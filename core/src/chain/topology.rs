@@ -18,11 +18,18 @@ pub struct Topology {
     pub arena: Arena,
     /// The flush that will write what is modified now.
     pub pending_tid: MirrorTid,
-    /// Lets one operation go over the arena's limit: everything that could be written was.
-    pub ignore_limit: bool,
+    /// How what is done now changes things. It is set and put back by who does it, with no await between.
+    pub manner: Manner,
     /// Counts inodes that are no more where they were found on media: they were modified, or removed.
     inodes_moved: u64,
-    /// While another node's elements are copied: what containers are stamped with, whatever they said before.
+}
+
+/// How something is changed, if not as usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// The arena's limit doesn't hold: everything that could be written was.
+    pub over_limit: bool,
+    /// Another node's elements are copied: what containers are stamped with, whatever they said before.
     pub copied_stamp: Option<ModifyTid>,
 }
 
@@ -45,9 +52,8 @@ impl Topology {
             freemap,
             arena: Arena::new(heap, limit_bytes),
             pending_tid: MirrorTid(committed.0 + 1),
-            ignore_limit: false,
+            manner: Manner::default(),
             inodes_moved: 0,
-            copied_stamp: None,
         }
     }
 
@@ -169,7 +175,7 @@ impl Topology {
 
     /// Stops who would modify more than memory is for.
     pub(super) fn check_room(&self) -> Result<(), Stop> {
-        if self.arena.is_full() && !self.ignore_limit { Err(Stop::Full) } else { Ok(()) }
+        if self.arena.is_full() && !self.manner.over_limit { Err(Stop::Full) } else { Ok(()) }
     }
 
     /// Goes down from a modified inode to the array that holds `key` or would, modifying what is on the way; and the entry
@@ -231,7 +237,7 @@ impl Topology {
 
     /// Takes note that operation `tid` changed what is in a container.
     pub fn touch(&mut self, container: Container, tid: ModifyTid) {
-        match (container, self.copied_stamp) {
+        match (container, self.manner.copied_stamp) {
             (Container::Chain(id), Some(stamp)) => self.chain_mut(id).bref.set_modify_tid(stamp),
             _ => self.raise(container, tid),
         }

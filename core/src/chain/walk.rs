@@ -97,6 +97,33 @@ pub fn scan_changed(
     Walk { source, cursor, since: Some(since), visit }.array(root, 0).map(drop)
 }
 
+/// The entry below `root` that leads to a block, if there is one; the blocks above it must be readable.
+pub fn trace(source: Source<'_>, root: Holder<'_>, name: BlockName) -> Result<Option<Blockref>, Stop> {
+    trace_from(source, root, name, 0)
+}
+
+fn trace_from(source: Source<'_>, holder: Holder<'_>, name: BlockName, depth: usize) -> Result<Option<Blockref>, Stop> {
+    let holds = |entry: &&Blockref| entry.span().is_ok_and(|span| span.first <= name.key && name.key <= span.last);
+    let Some(entry) = holder.array.entries().iter().filter(|entry| !entry.is_empty()).find(holds) else {
+        return Ok(None);
+    };
+    if entry.name() == name {
+        return Ok(Some(*entry));
+    }
+    if entry.kind() != Ok(BlockKind::Indirect) || depth == MAX_DEPTH {
+        return Ok(None);
+    }
+    if let (Trust::Modified, Some(topology), Some(id)) = (holder.trust, source.topology, ChainId::of(entry)) {
+        let array = topology.chain(id).array();
+        return trace_from(source, Holder { block: entry.name(), array, trust: Trust::Modified }, name, depth + 1);
+    }
+    let block = source.blocks.get(entry).ok_or(Stop::Missing(*entry))?;
+    let bytes = block.bytes();
+    let span = entry.span().map_err(|corruption| Stop::Failed(ChainError::corrupt(entry, corruption)))?;
+    let below = Holder { block: entry.name(), array: BlockArray::new(&bytes, span), trust: Trust::Unchecked };
+    trace_from(source, below, name, depth + 1)
+}
+
 struct Walk<'w> {
     source: Source<'w>,
     cursor: &'w mut Cursor,

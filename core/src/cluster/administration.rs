@@ -117,6 +117,7 @@ impl Cluster {
         if self.has(Ingredient::Pair) {
             self.flush().await?;
         }
+        self.level().await?;
         let mut counts = BulkfreeCounts::default();
         for index in self.in_sync().iter() {
             match self.member(index).node.bulkfree(options).await {
@@ -136,6 +137,7 @@ impl Cluster {
             return Ok(node.grow(volume_bytes).await?);
         }
         self.flush().await?;
+        self.level().await?;
         let mut smallest: Option<Growth> = None;
         for index in self.in_sync().iter() {
             match self.member(index).node.grow(volume_bytes).await {
@@ -150,6 +152,7 @@ impl Cluster {
 
     /// Makes the nodes fit for modifications: what other writers left undone is done now.
     pub async fn prepare(&self) -> Result<(), OpError> {
+        self.level().await?;
         for index in self.in_sync().iter() {
             if let Err(error) = self.member(index).node.recover().await {
                 self.failed(index, error)?;
@@ -170,6 +173,7 @@ impl Cluster {
     /// Removes a PFS that was made but couldn't be committed.
     pub(super) async fn take_back(&self) -> Result<(), OpError> {
         let Some(label) = self.half_made.borrow().clone() else { return Ok(()) };
+        self.level().await?;
         for node in self.nodes_in_sync() {
             remove_root(node, &label).await?;
         }
@@ -181,6 +185,7 @@ impl Cluster {
     async fn add_pfs(&self, new: &NewPfs<'_>, root: Inode, origin: Option<Slot>) -> Result<PfsOutcome, OpError> {
         // A snapshot shares blocks with its origin: what is shared is what was committed.
         self.flush().await?;
+        self.level().await?;
         for index in self.in_sync().iter() {
             match find_pfs(&self.member(index).node, PfsSelector::Label(new.label)).await {
                 Ok(None) => {}

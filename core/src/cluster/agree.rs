@@ -14,25 +14,38 @@ use crate::node::NodeError;
 pub(super) struct Agreed<T> {
     /// What a quorum answered, or all that are left when too many failed; none if they contradict each other.
     pub(super) answer: Option<Result<T, OpError>>,
+    /// The same as it is compared with what others say later.
+    pub(super) said: Option<Said<T>>,
+    /// A quorum has said it: whatever others say, it holds.
+    pub(super) is_by_quorum: bool,
     /// Who must leave, and why.
     pub(super) leave: heapless::Vec<(NodeIndex, Ejection), MAX_NODES>,
 }
 
 /// An answer as it is compared. A fault is no answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Said<T> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said<T> {
     Value(T),
     NoMemory,
     NoSpace,
 }
 
-impl<T> Said<T> {
+impl<T: Copy> Said<T> {
     fn of(answer: Result<T, NodeError>) -> Option<Self> {
         match answer {
             Ok(value) => Some(Self::Value(value)),
             Err(NodeError::NoMemory) => Some(Self::NoMemory),
             Err(NodeError::NoSpace) => Some(Self::NoSpace),
             Err(NodeError::Fault(_)) => None,
+        }
+    }
+
+    /// What that is for whoever asked.
+    pub(super) fn answer(self) -> Result<T, OpError> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::NoMemory => Err(OpError::NoMemory),
+            Self::NoSpace => Err(OpError::NoSpace),
         }
     }
 }
@@ -47,15 +60,10 @@ pub(super) fn agree<T: Copy + PartialEq>(
         same.map(|(index, _)| *index).collect()
     };
     let mut candidates = answers.iter().filter_map(|(_, answer)| Said::of(*answer));
-    let winner = candidates.find(|candidate| electorate.has_quorum(saying(*candidate)));
-    let winner = winner.or_else(|| remaining(answers, electorate));
+    let by_quorum = candidates.find(|candidate| electorate.has_quorum(saying(*candidate)));
+    let winner = by_quorum.or_else(|| remaining(answers, electorate));
     let leave = answers.iter().filter_map(|(index, answer)| Some((*index, reason(answer, winner)?))).collect();
-    let answer = winner.map(|winner| match winner {
-        Said::Value(value) => Ok(value),
-        Said::NoMemory => Err(OpError::NoMemory),
-        Said::NoSpace => Err(OpError::NoSpace),
-    });
-    Agreed { answer, leave }
+    Agreed { answer: winner.map(Said::answer), said: winner, is_by_quorum: by_quorum.is_some(), leave }
 }
 
 /// What all say that are left though they are no quorum. Who had no room or memory executed nothing, so it is none of those;
@@ -70,7 +78,7 @@ fn remaining<T: Copy + PartialEq>(answers: &Answers<Result<T, NodeError>>, elect
 }
 
 /// Why a node that answered so must leave; none if it may stay.
-fn reason<T: Copy + PartialEq>(answer: &Result<T, NodeError>, winner: Option<Said<T>>) -> Option<Ejection> {
+pub(super) fn reason<T: Copy + PartialEq>(answer: &Result<T, NodeError>, winner: Option<Said<T>>) -> Option<Ejection> {
     match (answer, winner) {
         (Err(NodeError::Fault(fault)), _) => Some(Ejection::Fault(*fault)),
         (answer, Some(winner)) if Said::of(*answer) == Some(winner) => None,

@@ -7,6 +7,7 @@
 
 use super::join::join_all;
 use super::member;
+use super::stream::{Entry, Verdict};
 use super::vote::succession::{Opening, next_commit, open_epoch};
 use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, Mount, NodeSet, Nonce, Refusal, Target};
 use super::{Cluster, Ejection, Ingredient, NodeIndex, OpError};
@@ -14,7 +15,7 @@ use crate::io::TimeSource;
 use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, ConfigId, MemberState};
 use crate::media::record_table::RecordTableFull;
-use crate::memory::aside;
+use crate::memory::{aside, boxed};
 use crate::node::NodeFault;
 
 /// A header of an earlier session that lands late must not be taken for a new one.
@@ -35,31 +36,29 @@ impl Cluster {
     async fn flush_all(&self) -> Result<(), OpError> {
         self.require_quorum()?;
         self.mend().await?;
-        if self.stage().await? { self.commit_next().await } else { Ok(()) }
+        self.press().await;
+        if self.has_changes() { self.commit_next().await } else { Ok(()) }
     }
 
-    /// Makes all blocks durable on the nodes in sync, or has them leave. False if there was nothing to do on any.
-    pub(super) async fn stage(&self) -> Result<bool, OpError> {
-        let something = self.stage_all().await?;
-        self.require_quorum()?;
-        Ok(something)
+    /// True when something was changed since the last commit. Those that lag may not have written that yet.
+    fn has_changes(&self) -> bool {
+        let abreast = self.abreast();
+        abreast.is_empty() || abreast.iter().any(|index| self.member(index).node.has_changes())
     }
 
-    /// The same, however many are left.
-    pub(super) async fn stage_all(&self) -> Result<bool, OpError> {
+    /// Makes all blocks durable on the nodes in sync, or has them leave, however many are left.
+    pub(super) async fn stage_all(&self) -> Result<(), OpError> {
+        self.level().await?;
         let order = |index| (index, self.member(index).node.stage());
-        let answers = join_all(self.heap, self.in_sync().iter().map(order)).await?;
-        let mut something = false;
-        for (index, staged) in answers {
-            match staged {
-                Ok(staged) => something |= staged,
-                Err(error) => self.eject_for(index, error),
+        for (index, staged) in join_all(self.heap, self.in_sync().iter().map(order)).await? {
+            if let Err(error) = staged {
+                self.eject_for(index, error);
             }
         }
-        Ok(something)
+        Ok(())
     }
 
-    /// Commits what is staged as the next version. Its number is used up here, whether or not a header with it ever lands.
+    /// Commits what was done as the next version. Its number is used up here, whether or not a header with it ever lands.
     pub(super) async fn commit_next(&self) -> Result<(), OpError> {
         let record = self.record.borrow().clone();
         if let Some(record) = record {
@@ -119,7 +118,6 @@ impl Cluster {
             self.member(index).node.skip_mirror_tids(EPOCH_MIRROR_TIDS);
         }
         self.set_roots().await?;
-        self.stage().await?;
         if let Some(record) = &mut *self.record.borrow_mut() {
             let nonce = if protocol.has(Ingredient::Nonce) { Nonce(nonce) } else { Nonce(0) };
             if protocol.has(Ingredient::Epoch) {
@@ -144,24 +142,26 @@ impl Cluster {
         self.end_pending().await
     }
 
-    /// Writes the headers of the nodes in sync, voters first: slaves are never ahead of what is acknowledged.
+    /// Has the nodes in sync make everything durable and write their headers. It is acknowledged when a quorum of the voters has
+    /// done so; the others follow. Slaves are never ahead of what is acknowledged.
     async fn write_headers(&self) -> Result<(), OpError> {
         self.note_members();
-        let (sync, voters) = (self.in_sync(), self.voters());
-        let durable = self.write_headers_of(voters).await?;
-        if !self.electorate.get().has_quorum(durable) {
+        let record = self.record.borrow().as_ref().map(|record| boxed(self.heap, record.clone())).transpose()?;
+        let awaited = self.put_behind(Entry::commit(record, self.late_at()), self.in_sync())?;
+        let verdict = self.decided(&awaited).await;
+        if !matches!(verdict, Verdict::Agreed(_)) {
             return Err(self.require_quorum().err().unwrap_or_else(|| self.suspend()));
         }
         if let Some(record) = &*self.record.borrow() {
             self.acked.set(record.version.content());
         }
-        self.write_headers_of(sync.difference(voters)).await?;
         self.eject_dissenters();
         Ok(())
     }
 
     async fn write_headers_of(&self, nodes: NodeSet) -> Result<NodeSet, OpError> {
-        let order = |index| (index, self.write_header_of(index));
+        let record = self.record.borrow().clone();
+        let order = |index| (index, self.write_header_of(index, record.as_ref()));
         let answers = join_all(self.heap, nodes.iter().map(order)).await?;
         let mut durable = NodeSet::EMPTY;
         for (index, written) in answers {
@@ -173,11 +173,14 @@ impl Cluster {
         Ok(durable)
     }
 
-    pub(super) async fn write_header_of(&self, index: NodeIndex) -> Result<(), Ejection> {
+    pub(super) async fn write_header_of(
+        &self,
+        index: NodeIndex,
+        record: Option<&ClusterRecord>,
+    ) -> Result<(), Ejection> {
         let member = self.member(index);
         let bind = member.node.bind(self.slots.root()).await.map_err(Ejection::of)?;
-        let template = self.record.borrow().clone();
-        let Some(template) = template else {
+        let Some(template) = record.cloned() else {
             // No cluster's: a node that others, which have nothing of the PFS, were opened with.
             return member.node.commit(&mut |_| {}).await.map_err(Ejection::of);
         };

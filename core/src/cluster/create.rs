@@ -64,7 +64,6 @@ impl Cluster {
         self.last_tid.set(tid);
         *self.record.borrow_mut() = Some(record);
         self.set_roots().await?;
-        self.stage().await?;
         self.commit_next().await
     }
 
@@ -72,8 +71,8 @@ impl Cluster {
         for (_, member) in self.members() {
             member.node.execute(Command::OpenPfs { label, into: slot }).await?;
         }
-        self.stage().await?;
         self.commit_next().await?;
+        self.level().await?;
         // Every node has it, or the cluster isn't what was ordered.
         if self.in_sync().len() == self.members.len() { Ok(()) } else { Err(self.no_quorum()) }
     }

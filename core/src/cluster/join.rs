@@ -2,46 +2,70 @@
 
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
-use core::task::Poll;
+use core::task::{Context, Poll};
 
 use super::MAX_NODES;
+use crate::io::{Disk, Duration};
 use crate::memory::{Box, Heap, NoMemory, aside};
 use crate::node::NodeIndex;
 
 /// What each of several nodes came to.
 pub type Answers<T> = heapless::Vec<(NodeIndex, T), MAX_NODES>;
 
-/// Futures for some nodes, one each, to be waited for together.
-pub(super) struct Together<F>(heapless::Vec<(NodeIndex, Pin<Box<F>>), MAX_NODES>);
+/// Futures for some nodes, one each, that get on together.
+pub(super) struct Together<F: Future> {
+    under_way: heapless::Vec<(NodeIndex, Pin<Box<F>>), MAX_NODES>,
+    answers: Answers<F::Output>,
+}
 
 impl<F: Future> Together<F> {
     pub(super) fn new() -> Self {
-        Self(heapless::Vec::new())
+        Self { under_way: heapless::Vec::new(), answers: Answers::new() }
     }
 
-    /// Adds one. It isn't started before all are waited for.
+    /// Adds one. It isn't started before it is polled.
     pub(super) fn add(&mut self, heap: Heap, index: NodeIndex, future: F) -> Result<(), NoMemory> {
         // A cluster has no more nodes than fit.
-        let _ = self.0.push((index, aside(heap, future)?));
+        let _ = self.under_way.push((index, aside(heap, future)?));
         Ok(())
+    }
+
+    /// Has each get on; true when none is under way any more.
+    pub(super) fn poll_each(&mut self, cx: &mut Context<'_>) -> bool {
+        let Self { under_way, answers } = self;
+        under_way.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => {
+                let _ = answers.push((*index, output));
+                false
+            }
+            Poll::Pending => true,
+        });
+        under_way.is_empty()
+    }
+
+    /// What one of those that are done came to.
+    pub(super) fn take_answer(&mut self) -> Option<(NodeIndex, F::Output)> {
+        self.answers.pop()
+    }
+
+    /// Waits until all are done, or for so long; what those that are done came to, by node.
+    pub(super) async fn join_until(mut self, clock: Option<&Disk>, delay: Duration) -> Answers<F::Output> {
+        let end = clock.map(|clock| (clock, clock.now().after(delay)));
+        poll_fn(|cx| match (self.poll_each(cx), end) {
+            (true, _) => Poll::Ready(()),
+            (false, Some((clock, end))) => clock.expire(end, cx).map(drop),
+            (false, None) => Poll::Pending,
+        })
+        .await;
+        self.answers.sort_unstable_by_key(|(index, _)| *index);
+        self.answers
     }
 
     /// Waits until all are done; what they came to, by node.
     pub(super) async fn join(mut self) -> Answers<F::Output> {
-        let mut answers = Answers::new();
-        poll_fn(|cx| {
-            self.0.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
-                Poll::Ready(output) => {
-                    let _ = answers.push((*index, output));
-                    false
-                }
-                Poll::Pending => true,
-            });
-            if self.0.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        answers.sort_unstable_by_key(|(index, _)| *index);
-        answers
+        poll_fn(|cx| if self.poll_each(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.answers.sort_unstable_by_key(|(index, _)| *index);
+        self.answers
     }
 }
 

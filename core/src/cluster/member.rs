@@ -3,6 +3,7 @@
 use core::cell::Cell;
 
 use super::vote::{Role, State};
+use crate::io::Instant;
 use crate::media::{ModifyTid, Uuid};
 use crate::node::{Node, NodeError, NodeFault};
 
@@ -83,6 +84,8 @@ pub(super) struct Member {
     departures: Cell<u32>,
     /// File blocks that it couldn't read and that were written to it anew.
     repaired_blocks: Cell<u64>,
+    /// Another was faster, and is asked first until then.
+    pub(super) slow_until: Cell<Option<Instant>>,
     /// Its PFS.
     pub(super) fsid: Cell<Uuid>,
 }
@@ -96,6 +99,7 @@ impl Member {
             unreadable: Cell::new(None),
             departures: Cell::new(0),
             repaired_blocks: Cell::new(0),
+            slow_until: Cell::new(None),
             fsid: Cell::new(Uuid([0; 16])),
         }
     }

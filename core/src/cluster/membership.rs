@@ -157,9 +157,10 @@ impl Cluster {
         self.electorate.set(electorate);
         *self.record.borrow_mut() = Some(next);
         self.set_roots().await?;
-        self.stage().await?;
         self.commit_next().await?;
         self.end_pending().await?;
+        // Whoever is asked to go is gone on every disk that is there.
+        self.level().await?;
         if let Some(index) = leaver {
             self.set_outside(index);
             if is_there && let Err(error) = self.wipe(index).await {
@@ -189,7 +190,6 @@ impl Cluster {
             }
         }
         self.set_roots().await?;
-        self.stage().await?;
         self.commit_next().await
     }
 
@@ -230,11 +230,11 @@ impl Cluster {
         Ok((next, Electorate { current, previous: is_joint.then_some(former) }))
     }
 
-    /// Has the roots of the nodes in sync say what the list says.
+    /// Has the roots of the nodes in sync say what the list says. Those of laggards do when they are mounted next.
     pub(super) async fn set_roots(&self) -> Result<(), OpError> {
         let Some(record) = self.record.borrow().clone() else { return Ok(()) };
         let (slot, masters) = (self.slots.root(), record.voter_count() as u8);
-        for index in self.in_sync().iter() {
+        for index in self.abreast().iter() {
             let member = self.member(index);
             let Some(kind) = record.member(member.fsid.get()).map(|listed| listed.role) else { continue };
             if let Err(error) = set_root(&member.node, slot, kind, masters).await {
@@ -319,6 +319,7 @@ impl Cluster {
 
     fn set_outside(&self, index: NodeIndex) {
         self.member(index).set_state(MemberState::Aside(super::vote::State::Outside));
+        self.stream.forget(index);
     }
 
     /// Where the member with this fsid is among the nodes that were opened.

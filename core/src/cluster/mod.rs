@@ -7,6 +7,7 @@
 
 mod administration;
 mod agree;
+mod ask;
 mod called;
 mod commit;
 mod create;
@@ -28,6 +29,7 @@ mod scrub;
 mod slots;
 mod snapshot;
 mod status;
+mod stream;
 pub mod vote;
 
 pub(crate) use administration::Origin;
@@ -37,6 +39,7 @@ pub use enter::ReturnError;
 pub use error::OpError;
 pub use hold::Holder;
 pub use join::Answers;
+use join::Together;
 pub(crate) use join::join_all;
 pub use member::{Debt, Ejection, MemberState};
 pub use membership::{Change, MembershipError};
@@ -63,6 +66,7 @@ use member::Member;
 use members::Members;
 use repair::Repairs;
 use slots::Slots;
+use stream::{SOFT_DEADLINE, Stream};
 use vote::succession::Opening;
 use vote::{CommitId, Electorate, EpochCounter, Mount, NodeSet, Role, Target, View};
 
@@ -72,6 +76,8 @@ pub use vote::MAX_NODES;
 pub struct Cluster {
     members: Members,
     slots: Slots,
+    /// What some members haven't executed.
+    stream: Stream,
     repairs: RefCell<Repairs>,
     /// The label of a PFS that was made but not committed, and is to be removed before anything else is done.
     half_made: RefCell<Option<heapless::Vec<u8, INODE_NAME_BYTES>>>,
@@ -116,6 +122,7 @@ impl Cluster {
         Ok(Self {
             members,
             slots: Slots::new(heap, share.slots)?,
+            stream: Stream::new(heap),
             repairs: RefCell::new(Vec::new_in(heap)),
             half_made: RefCell::new(None),
             unrepaired: Cell::new(0),
@@ -208,11 +215,24 @@ impl Cluster {
         View { roles, sync: self.in_sync(), electorate: self.electorate.get(), target: self.target.get() }
     }
 
-    /// The nodes in sync, the focus first.
+    /// The nodes in sync that have no backlog.
+    fn abreast(&self) -> NodeSet {
+        self.in_sync().difference(self.stream.lagging())
+    }
+
+    /// The nodes in sync that have executed everything that was agreed on: those that may be asked.
+    fn up_to_date(&self) -> NodeSet {
+        let not_asked = if self.has(Ingredient::UpToDate) { self.stream.out_of_date() } else { NodeSet::EMPTY };
+        self.in_sync().difference(not_asked)
+    }
+
+    /// The nodes that may be asked, the focus first.
     fn read_order(&self) -> impl Iterator<Item = NodeIndex> {
-        let (sync, focus) = (self.in_sync(), self.focus.get());
-        let first = sync.contains(focus).then_some(focus);
-        first.into_iter().chain(sync.iter().filter(move |index| *index != focus))
+        let (all, focus) = (self.up_to_date(), self.focus.get());
+        let slow: NodeSet = all.iter().filter(|index| self.is_slow(*index)).collect();
+        let swift = all.difference(slow);
+        let first = swift.contains(focus).then_some(focus);
+        first.into_iter().chain(swift.iter().filter(move |index| *index != focus)).chain(slow.iter())
     }
 
     /// The node that is asked for what only one can say: how large, how full.
@@ -228,6 +248,8 @@ impl Cluster {
             // Whoever looks after the nodes tells users of it.
             log::info!("{} leaves the cluster: {why}", self.called(index));
             member.set_state(MemberState::Ejected(why));
+            self.stream.forget(index);
+            self.judge_all();
         }
     }
 
@@ -313,19 +335,34 @@ impl Cluster {
 
     /// Bytes that new blocks can take on every node, what is on its way to the nodes' disks already taken off.
     pub fn free_bytes(&self) -> u64 {
-        self.nodes_in_sync().map(Node::free_bytes).min().unwrap_or(0)
+        self.least(Node::free_bytes)
     }
 
     /// Bytes that are left to write what is modified, and to delete.
     pub fn reserve_bytes(&self) -> u64 {
-        self.nodes_in_sync().map(Node::reserve_bytes).min().unwrap_or(0)
+        self.least(Node::reserve_bytes)
     }
 
-    /// True when `count` blocks of the largest size find room on all nodes, each in one piece.
+    /// The least that any node in sync has, less what it has yet to execute.
+    fn least(&self, of: impl Fn(&Node) -> u64) -> u64 {
+        let left =
+            |index: NodeIndex| of(&self.member(index).node).saturating_sub(self.stream.backlog_bytes(index) as u64);
+        self.in_sync().iter().map(left).min().unwrap_or(0)
+    }
+
+    /// True when `count` blocks of the largest size find room on all nodes, each in one piece. Who can't tell soon isn't waited
+    /// for.
     pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, OpError> {
+        if let Some(node) = self.single() {
+            return Ok(node.has_room_in_pieces(count).await?);
+        }
+        let mut asked = Together::new();
+        for index in self.up_to_date().iter() {
+            asked.add(self.heap, index, self.member(index).node.has_room_in_pieces(count))?;
+        }
         let mut has_room = true;
-        for index in self.in_sync().iter() {
-            match self.member(index).node.has_room_in_pieces(count).await {
+        for (index, answer) in asked.join_until(self.clock(), SOFT_DEADLINE).await {
+            match answer {
                 Ok(has) => has_room &= has,
                 Err(error) => self.failed(index, error)?,
             }

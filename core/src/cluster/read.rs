@@ -7,13 +7,17 @@
 //! Who is asked first is always the same node, so that one has in memory what is asked for often; but for the blocks of a file
 //! the nodes take turns, so that a large file is read from all disks at once.
 
-use super::join::join_all;
-use super::vote::{Element, MAX_NODES, Target, Verdict, Vote, resolve};
+use core::cell::RefCell;
+
+use super::ask::Question;
+use super::stream::Entry;
+use super::vote::{Element, MAX_NODES, NodeSet, Target, Verdict, Vote, resolve};
 use super::{Cluster, Command, Ejection, NodeIndex, OpError, Reply, Slot};
+use crate::io::Instant;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{BlockKind, Key, KeyBits, KeyRange, ModifyTid};
 use crate::memory::aside;
-use crate::node::{NodeError, NodeFault};
+use crate::node::{Halt, NodeError, NodeFault, Progress};
 
 /// Those that are asked, one after the other.
 type Order = heapless::Vec<NodeIndex, MAX_NODES>;
@@ -21,86 +25,98 @@ type Order = heapless::Vec<NodeIndex, MAX_NODES>;
 impl Cluster {
     /// Executes a command; the answer that holds for the cluster.
     pub async fn execute(&self, mut command: Command<'_>) -> Result<Reply, OpError> {
-        let single = self.single();
-        let order = if single.is_some() { Order::new() } else { self.order_for(&command) };
-        let alone = order.first().filter(|_| is_question(&command)).map(|first| &self.member(*first).node);
-        let Some(node) = single.or(alone) else {
-            return aside(self.heap, self.execute_on_several(order, command))?.await;
+        if let Some(node) = self.single() {
+            return match node.attempt(&mut command, &mut Progress::default()) {
+                Err(Halt::Failed(error)) => Err(error.into()),
+                Err(_) => Ok(node.execute(command).await?),
+                Ok(reply) => Ok(reply),
+            };
+        }
+        let order = self.order_for(&command);
+        let first = match order.first() {
+            Some(first) if is_question(&command) => {
+                let attempt = self.member(*first).node.attempt(&mut command, &mut Progress::default());
+                match attempt {
+                    // Mostly that is all there is to do.
+                    Ok(reply) if !matches!(reply, Reply::Absent) && damage(&command).is_none() => return Ok(reply),
+                    Ok(reply) => Some(Ok(reply)),
+                    Err(Halt::Failed(error)) => Some(Err(error)),
+                    Err(_) => None,
+                }
+            }
+            _ => None,
         };
-        let answer = node.execute(command.again()).await;
-        if single.is_some() {
-            return answer.map_err(OpError::from);
-        }
-        // Mostly that is all there is to do.
-        match answer {
-            Ok(reply) if !matches!(reply, Reply::Absent) && damage(&command).is_none() => Ok(reply),
-            answer => aside(self.heap, self.read(order, Some(answer), command))?.await,
-        }
+        aside(self.heap, self.execute_on_several(order, first, command))?.await
     }
 
-    /// The nodes in sync in the order in which they are asked.
+    /// The nodes that may be asked, in order. The blocks of a file are asked of those that aren't slow in turn.
     fn order_for(&self, command: &Command<'_>) -> Order {
         let mut order: Order = self.read_order().collect();
         if let (Command::ReadBlock { key, .. }, Target::Quorum) = (command, self.target.get()) {
-            let turn = turn_of(*key, order.len());
-            order.rotate_left(turn);
+            let swift = order.iter().filter(|index| !self.is_slow(**index)).count();
+            order[..swift].rotate_left(turn_of(*key, swift));
         }
         order
     }
 
-    async fn execute_on_several(&self, order: Order, command: Command<'_>) -> Result<Reply, OpError> {
+    async fn execute_on_several(
+        &self,
+        order: Order,
+        first: Option<Result<Reply, NodeError>>,
+        command: Command<'_>,
+    ) -> Result<Reply, OpError> {
         match command {
-            Command::Prefetch { file, range } => self.prefetch(&order, file, range).await,
+            Command::Prefetch { file, range } => {
+                self.prefetch(&order, file, range);
+                Ok(Reply::Done)
+            }
             Command::Close { slot } => {
-                self.on_all_in_sync(|| Command::Close { slot }).await;
+                self.on_tables(|| Command::Close { slot }, |late_at| Entry::close(slot, late_at));
                 Ok(Reply::Done)
             }
             Command::OpenInode { pfs, inum, into } => {
-                let reply = self.read(order, None, command).await?;
+                let reply = self.read(order, first, command).await?;
                 if matches!(reply, Reply::Inode(_)) {
-                    self.on_all_in_sync(|| Command::Name { pfs, inum, into }).await;
+                    let entry = |late_at| Entry::name(pfs, inum, into, late_at);
+                    self.on_tables(|| Command::Name { pfs, inum, into }, entry);
                 }
                 Ok(reply)
             }
             // Which PFSs there are is each node's own affair.
             Command::OpenPfs { .. } | Command::NextPfs { .. } => Ok(self.focus().execute(command).await?),
-            command => self.read(order, None, command).await,
+            command => self.read(order, first, command).await,
         }
     }
 
-    /// Has each node start reading those blocks that it will be asked for. What can't be read is found out then; but who can't
-    /// even look leaves.
-    async fn prefetch(&self, order: &Order, file: Slot, range: KeyRange) -> Result<Reply, OpError> {
+    /// Has each node start reading those blocks that it will be asked for. Nobody waits for one that can't even look yet; what
+    /// can't be read is found out when it is asked for.
+    fn prefetch(&self, order: &Order, file: Slot, range: KeyRange) {
         let rotates = self.target.get() == Target::Quorum;
         let readers = if rotates { &order[..] } else { &order[..order.len().min(1)] };
-        let on_node =
-            |(turn, index): (usize, &NodeIndex)| (*index, self.prefetch_on(*index, (turn, readers.len()), file, range));
-        let answers = join_all(self.heap, readers.iter().enumerate().map(on_node)).await?;
-        if answers.iter().any(|(_, answer)| answer.is_ok()) {
-            for (index, answer) in answers {
-                if let Err(NodeError::Fault(fault)) = answer {
-                    self.note_unreadable(index, &Command::Prefetch { file, range }, fault);
-                }
+        let swift = readers.iter().filter(|index| !self.is_slow(**index)).count();
+        for (turn, index) in readers[..swift].iter().enumerate() {
+            match self.prefetch_on(*index, (turn, swift), file, range) {
+                Ok(()) | Err(Halt::Full | Halt::Busy | Halt::Failed(_)) => {}
+                Err(Halt::Needs(bref)) => self.member(*index).node.load_ahead(&bref),
             }
         }
-        Ok(Reply::Done)
     }
 
     /// The part of it that is up to one of so many nodes.
-    async fn prefetch_on(
+    fn prefetch_on(
         &self,
         index: NodeIndex,
         (turn, nodes): (usize, usize),
         file: Slot,
         range: KeyRange,
-    ) -> Result<(), NodeError> {
+    ) -> Result<(), Halt> {
         let mut first = range.first;
         while first <= range.last {
             let block = Key(first.0 - first.0 % BLOCK);
             let last = Key(block.0.saturating_add(BLOCK - 1)).min(range.last);
             if turn_of(block, nodes) == turn {
-                let range = KeyRange { first, last };
-                self.member(index).node.execute(Command::Prefetch { file, range }).await?;
+                let mut command = Command::Prefetch { file, range: KeyRange { first, last } };
+                self.member(index).node.attempt(&mut command, &mut Progress::default())?;
             }
             let Some(next) = last.0.checked_add(1) else { break };
             first = Key(next);
@@ -108,23 +124,41 @@ impl Cluster {
         Ok(())
     }
 
-    /// Has nodes answer, one after the other, until one shows something or a quorum says that there is nothing. The first may
-    /// have answered already.
+    /// Has nodes answer until one shows something or a quorum says that there is nothing. The first may have answered already.
     async fn read(
         &self,
-        order: Order,
+        mut order: Order,
         mut first: Option<Result<Reply, NodeError>>,
-        mut command: Command<'_>,
+        command: Command<'_>,
     ) -> Result<Reply, OpError> {
+        let question = RefCell::new(Question::new(command));
         let mut votes = [Vote::Pending; MAX_NODES];
         let mut shown = None;
-        for index in order {
-            let answer = match first.take() {
-                Some(answer) => answer,
-                None => self.member(index).node.execute(command.again()).await,
+        loop {
+            if order.is_empty() {
+                // Those that lagged may have caught up, and those that lag will.
+                order = self.unasked(&votes);
+            }
+            if order.is_empty() && !self.stream.out_of_date().is_empty() {
+                self.level().await?;
+                order = self.unasked(&votes);
+            }
+            let Some(next) = order.first().copied() else { return Err(self.no_quorum()) };
+            let (index, answer) = match first.take() {
+                Some(answer) => (next, answer),
+                None => {
+                    let next = |asked: NodeSet| {
+                        let known = order.iter().copied().find(|index| !asked.contains(*index));
+                        known.or_else(|| self.unasked(&votes).into_iter().find(|index| !asked.contains(*index)))
+                    };
+                    self.ask(&question, next).await?.ok_or_else(|| self.no_quorum())?
+                }
             };
+            order.retain(|asked| *asked != index);
+            let question = question.borrow();
+            let command = question.command();
             let answer = match answer {
-                Ok(reply) => damage(&command).map_or(Ok(reply), |fault| Err(NodeError::Fault(fault))),
+                Ok(reply) => damage(command).map_or(Ok(reply), |fault| Err(NodeError::Fault(fault))),
                 failed => failed,
             };
             let is_first = votes.iter().all(|vote| matches!(vote, Vote::Pending | Vote::Failed(_)));
@@ -137,7 +171,7 @@ impl Cluster {
                 && !matches!(reply, Reply::Absent)
             {
                 if is_first {
-                    self.note_failed(&votes, &command);
+                    self.note_failed(&votes, command);
                     return Ok(reply);
                 }
                 shown.get_or_insert(reply);
@@ -151,22 +185,32 @@ impl Cluster {
                 }
                 Verdict::NoQuorum { .. } => {
                     // Who can't even look leaves, also when that makes them too few: changes stop until they are back.
-                    self.note_failed(&votes, &command);
-                    return Err(self.no_quorum());
+                    self.note_failed(&votes, command);
+                    return Err(self.unknown(&votes));
                 }
                 // Who doesn't vote may still have a good copy.
-                Verdict::AllFailed { .. } if self.is_unasked(&votes) => continue,
+                Verdict::AllFailed { .. } if !self.unasked(&votes).is_empty() => continue,
                 Verdict::AllFailed { fault, .. } => return Err(OpError::AllCopiesBad(fault)),
             };
-            self.note_failed(&votes, &command);
+            self.note_failed(&votes, command);
             care.evict.iter().for_each(|index| self.eject(index, Ejection::Dissent));
             return Ok(shown.unwrap_or(Reply::Absent));
         }
-        Err(self.no_quorum())
     }
 
-    fn is_unasked(&self, votes: &[Vote; MAX_NODES]) -> bool {
-        self.in_sync().iter().any(|index| matches!(votes[usize::from(index.0)], Vote::Pending))
+    /// Those that may be asked and haven't answered.
+    fn unasked(&self, votes: &[Vote; MAX_NODES]) -> Order {
+        self.read_order().filter(|index| matches!(votes[usize::from(index.0)], Vote::Pending)).collect()
+    }
+
+    /// Too few can say whether it is there: there are too few, or it is bad on too many.
+    fn unknown(&self, votes: &[Vote; MAX_NODES]) -> OpError {
+        let is_bad = |vote: &Vote| match vote {
+            Vote::Failed(fault) => fault.bad_block().map(|_| *fault),
+            _ => None,
+        };
+        let bad = votes.iter().find_map(is_bad).filter(|_| self.require_quorum().is_ok());
+        bad.map_or_else(|| self.no_quorum(), OpError::AllCopiesBad)
     }
 
     fn note_failed(&self, votes: &[Vote; MAX_NODES], command: &Command<'_>) {
@@ -177,12 +221,17 @@ impl Cluster {
         }
     }
 
-    /// Executes a command that only concerns the nodes' tables of slots.
-    async fn on_all_in_sync<'c>(&self, command: impl Fn() -> Command<'c>) {
-        for index in self.in_sync().iter() {
-            if let Err(error) = self.member(index).node.execute(command()).await {
+    /// Executes a command that only concerns the nodes' tables of slots, on those that lag when they get there.
+    fn on_tables<'c>(&self, command: impl Fn() -> Command<'c>, entry: impl FnOnce(Instant) -> Entry) {
+        let lagging = self.stream.lagging().intersection(self.in_sync());
+        for index in self.in_sync().difference(lagging).iter() {
+            let node = &self.member(index).node;
+            if let Err(Halt::Failed(error)) = node.attempt(&mut command(), &mut Progress::default()) {
                 self.eject_for(index, error);
             }
+        }
+        if !lagging.is_empty() && self.put_behind(entry(self.late_at()), lagging).is_err() {
+            lagging.iter().for_each(|index| self.give_up(index, NodeError::NoMemory));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Scrub: reading everything on every node, while the cluster is in use.
 //!
-//! Each node goes through all it has of the PFS. File blocks it can't read are repaired from another node. What it has is put
-//! into a digest of elements and inodes, which must be equal on all nodes in sync: a node with another one holds something wrong
-//! that no check code shows, and leaves. What can't be walked at all makes a node leave, too.
+//! Each node goes through all it has of the PFS. Blocks it can't read are repaired from another node, and it is read again. What
+//! it has is put into a digest of elements and inodes, which must be equal on all nodes in sync: a node with another one holds
+//! something wrong that no check code shows, and leaves. So does one that can't be walked at all. What nobody has stays as it is.
 
 use zerocopy::IntoBytes;
 
 use super::agree::agree;
-use super::join::join_all;
+use super::join::{Answers, join_all};
 use super::resync::Listing;
 use super::vote::NodeSet;
 use super::{Cluster, Command, Debt, MemberState, NodeIndex, OpError, Reply};
@@ -25,7 +25,7 @@ pub struct ScrubCounts {
     pub elements: u64,
     /// Bytes of file blocks.
     pub bytes: u64,
-    /// File blocks that couldn't be read on one node.
+    /// Blocks that couldn't be read on one node.
     pub bad_blocks: u64,
     /// Those of them that were written anew.
     pub repaired: u64,
@@ -42,6 +42,8 @@ pub struct ScrubCounts {
 struct Reading {
     digest: u64,
     counts: ScrubCounts,
+    /// Some of it couldn't be reached.
+    is_damaged: bool,
 }
 
 impl Reading {
@@ -68,6 +70,7 @@ impl Cluster {
     /// Reads everything on every node in sync, repairs what another node has, and commits that. Nothing may change meanwhile.
     pub async fn scrub(&self) -> Result<ScrubCounts, OpError> {
         self.flush().await?;
+        self.level().await?;
         let mut counts = ScrubCounts::default();
         let members = self.in_sync();
         let left = self.scrub_once(&mut counts).await?;
@@ -81,7 +84,6 @@ impl Cluster {
             }
         }
         if counts.bad_blocks > 0 || !left.is_empty() {
-            self.stage().await?;
             self.commit_next().await?;
         }
         if !left.is_empty() {
@@ -125,23 +127,52 @@ impl Cluster {
     /// Reads everything once; the nodes that had to leave.
     async fn scrub_once(&self, counts: &mut ScrubCounts) -> Result<NodeSet, OpError> {
         let before = self.in_sync();
-        let order = |index| (index, self.read_all(index));
-        let readings = join_all(self.heap, before.iter().map(order)).await?;
-        for (_, reading) in readings.iter() {
-            let of_node = reading.map(|reading| reading.counts).unwrap_or_default();
-            counts.nodes = before.len() as u64;
-            counts.elements += of_node.elements;
-            counts.bytes += of_node.bytes;
-            counts.bad_blocks += of_node.bad_blocks;
+        let mut digests = Answers::new();
+        counts.nodes = before.len() as u64;
+        let (mut to_read, mut repaired) = (before, self.repaired_on(before));
+        loop {
+            let order = |index| (index, self.read_all(index));
+            let readings = join_all(self.heap, to_read.iter().map(order)).await?;
+            let mut damaged = NodeSet::EMPTY;
+            for (index, reading) in readings {
+                match reading {
+                    Ok(Reading { counts: of_node, is_damaged, .. }) => {
+                        let is_first = to_read == before;
+                        counts.elements += if is_first { of_node.elements } else { 0 };
+                        counts.bytes += if is_first { of_node.bytes } else { 0 };
+                        counts.bad_blocks += of_node.bad_blocks;
+                        if is_damaged {
+                            damaged.insert(index);
+                        }
+                    }
+                    Err(_) => {}
+                }
+                if !damaged.contains(index) {
+                    digests.extend([(index, reading.map(|reading| reading.digest))]);
+                }
+            }
+            self.mend().await?;
+            // Behind what was mended there may be more.
+            let progress = self.repaired_on(before);
+            if damaged.is_empty() || progress == repaired {
+                break;
+            }
+            (to_read, repaired) = (damaged.intersection(self.in_sync()), progress);
         }
-        let digests = readings.into_iter().map(|(index, reading)| (index, reading.map(|reading| reading.digest)));
-        let agreed = agree(&digests.collect(), &self.electorate.get());
-        agreed.leave.iter().for_each(|(index, why)| self.eject(*index, *why));
-        if agreed.answer.is_none() {
-            return Err(self.suspend());
+        digests.sort_unstable_by_key(|(index, _)| *index);
+        if !digests.is_empty() {
+            let agreed = agree(&digests, &self.electorate.get());
+            agreed.leave.iter().for_each(|(index, why)| self.eject(*index, *why));
+            if agreed.answer.is_none() {
+                return Err(self.suspend());
+            }
         }
-        self.mend().await?;
         Ok(before.difference(self.in_sync()))
+    }
+
+    /// Blocks that were repaired on some nodes, as far as they count.
+    fn repaired_on(&self, nodes: NodeSet) -> u64 {
+        nodes.iter().map(|index| self.member(index).repaired_blocks()).sum()
     }
 
     /// Reads all a node has of the PFS.
@@ -151,15 +182,41 @@ impl Cluster {
         let mut reading = Reading::default();
         reading.add_inode(&node.record(root).await?.meta);
         let mut listing = Listing::new(node, root, ModifyTid(0));
-        while let Some(element) = listing.peek().await? {
+        loop {
+            let element = match listing.peek().await {
+                Ok(Some(element)) => element,
+                Ok(None) => return Ok(reading),
+                Err(error) => {
+                    self.note_damage(index, Inum::PFS_ROOT, error, &mut reading)?;
+                    return Ok(reading);
+                }
+            };
             listing.advance();
             let Element::Leaf(leaf) = element else { continue };
             reading.add_leaf(&leaf);
             if leaf.kind == BlockKind::Inode {
-                self.read_inode(index, Inum(leaf.span.first.0), &mut reading).await?;
+                let inum = Inum(leaf.span.first.0);
+                if let Err(error) = self.read_inode(index, inum, &mut reading).await {
+                    self.note_damage(index, inum, error, &mut reading)?;
+                }
             }
         }
-        Ok(reading)
+    }
+
+    /// Takes note of metadata below an inode that a node can't read. Everything else is an error.
+    fn note_damage(
+        &self,
+        index: NodeIndex,
+        holder: Inum,
+        error: NodeError,
+        reading: &mut Reading,
+    ) -> Result<(), NodeError> {
+        let NodeError::Fault(fault) = error else { return Err(error) };
+        let Some(block) = fault.bad_block() else { return Err(error) };
+        reading.is_damaged = true;
+        reading.counts.bad_blocks += 1;
+        self.to_be_copied(index, holder, block, fault);
+        Ok(())
     }
 
     async fn read_inode(&self, index: NodeIndex, inum: Inum, reading: &mut Reading) -> Result<(), NodeError> {

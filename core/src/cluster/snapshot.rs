@@ -121,7 +121,6 @@ impl Cluster {
         *self.record.borrow_mut() = Some(record);
         self.next_epoch.set(Some((EpochCounter(epoch.ctr.0 + 1), tid)));
         self.prepare().await?;
-        self.stage().await?;
         self.commit_next().await
     }
 }

@@ -60,6 +60,8 @@ pub struct MemberStatus {
     pub tid: ModifyTid,
     /// File blocks that it couldn't read and that were written to it anew, since it was opened.
     pub repaired_blocks: u64,
+    /// Commands that it hasn't executed and that others have.
+    pub backlog: usize,
     /// Bytes of its filesystem.
     pub total_bytes: u64,
     /// Bytes of those that are free.
@@ -130,6 +132,7 @@ impl Cluster {
                 version: record.as_ref().map(|record| record.version.content()),
                 tid: record.map_or(ModifyTid(0), |record| record.tid),
                 repaired_blocks: member.repaired_blocks(),
+                backlog: self.stream.backlog_entries(node),
                 total_bytes: header.allocator_size(),
                 free_bytes: header.allocator_free(),
             }

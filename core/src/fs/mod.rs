@@ -191,7 +191,8 @@ impl FileSystem {
         if self.writing.is_some() {
             self.attend(async {
                 self.reclaim_orphans().await?;
-                self.sync().await
+                self.sync().await?;
+                self.level().await
             })
             .await?;
             self.cluster.release().await;

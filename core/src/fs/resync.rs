@@ -25,6 +25,11 @@ impl FileSystem {
         self.cluster.status()
     }
 
+    /// Waits until no node lags behind the others: each has everything that was done, or has left.
+    pub async fn level(&self) -> Result<(), Error> {
+        Ok(self.cluster.level().await?)
+    }
+
     /// Asks the nodes' devices whether they are still there: what [`member_statuses`](Self::member_statuses) then tells is
     /// true now.
     pub async fn probe(&self) -> Result<(), Error> {
@@ -223,7 +228,7 @@ impl FileSystem {
         let is_aside = {
             let _members = self.membership.read().await;
             let _changing = self.nothing_left_behind().await?;
-            self.cluster.step_aside(node)
+            self.cluster.step_aside(node).await?
         };
         match is_aside {
             true => self.resync_showing(node, show).await,

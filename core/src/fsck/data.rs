@@ -95,23 +95,26 @@ impl Checker<'_, '_> {
         if !self.admit_place(subject, bref, cost).await || (is_inside && self.recent.contains(bref)) {
             return Ok(());
         }
-        let stored = match self.blocks.take(bref).await {
-            Ok(stored) => stored,
+        let block = match self.blocks.load(bref).await {
+            Ok(block) => block,
             Err(error) => return self.unreadable(subject, bref, error, cost).await,
         };
-        let content = match compression {
-            Compression::None => stored.bytes(),
-            _ => {
-                let decompressed = self.decompressor.decompress(compression, stored.bytes(), self.content.bytes_mut());
-                if let Err(corruption) = decompressed {
-                    self.problem(subject, Some(bref), corruption.into(), cost).await;
-                    return Ok(());
-                }
-                self.content.bytes()
-            }
+        let has_tail = |content: &[u8]| content.get(rest..).is_some_and(|tail| !is_zero(tail));
+        let looked = match compression {
+            Compression::None => Ok(has_tail(&block.bytes())),
+            _ => self
+                .decompressor
+                .decompress(compression, &block.bytes(), self.content.bytes_mut())
+                .map(|_| has_tail(self.content.bytes())),
         };
-        if content.get(rest..).is_some_and(|tail| !is_zero(tail)) {
-            self.reports.quirk(Quirk::FileTail);
+        drop(block);
+        match looked {
+            Ok(true) => self.reports.quirk(Quirk::FileTail),
+            Ok(false) => {}
+            Err(corruption) => {
+                self.problem(subject, Some(bref), corruption.into(), cost).await;
+                return Ok(());
+            }
         }
         self.recent.add(bref);
         Ok(())

@@ -32,7 +32,7 @@ pub enum BlockKind {
 }
 
 impl BlockKind {
-    fn from_code(code: u8) -> Result<Self, Corruption> {
+    pub(crate) fn from_code(code: u8) -> Result<Self, Corruption> {
         Ok(match code {
             1 => Self::Inode,
             2 => Self::Indirect,

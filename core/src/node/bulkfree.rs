@@ -94,7 +94,7 @@ impl Node {
     async fn apply(&self, usage: &mut Usage) -> Result<BulkfreeCounts, NodeError> {
         let (allocator_beg, total_bytes) = (self.header().allocator_beg(), self.volumes().total_bytes());
         let (low, high) = managed_range(usage.leaf, allocator_beg, total_bytes);
-        self.change(|topology, allocator, blocks| {
+        self.drive_change(|topology, allocator, blocks| {
             let (container, index) = topology.descend(blocks, Container::FreemapSet, usage.leaf)?;
             let Some(index) = index else { return Ok(BulkfreeCounts::default()) };
             let id: ChainId = topology.modify(blocks, container, index)?;

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use super::{EntryBatch, Node, NodeError, NodeFault, Reply, Scanned, Slot, failed};
+use super::{EntryBatch, Halt, Node, NodeError, NodeFault, Progress, Reply, Scanned, Slot, failed};
 use crate::chain::{ChainError, ChainId, Cursor, Stop, scan};
 use crate::media::{BlockKind, Blockref, Corruption, Dirent, Inode, KeyRange, directory_hash};
 
@@ -11,52 +11,58 @@ const GATHERED: usize = 16;
 
 impl Node {
     /// Finds the entry called `name` among all that share its hash.
-    pub(super) async fn match_name(&self, directory: Slot, name: &[u8]) -> Result<Reply, NodeError> {
-        let mut cursor = Cursor::new(directory_hash(name));
+    pub(super) fn match_name(&self, directory: Slot, name: &[u8], progress: &mut Progress) -> Result<Reply, Halt> {
+        let (cursor, _) = progress.over(directory_hash(name));
         loop {
-            let found = self.in_inode(directory, |view| view.find(&mut cursor)).await?;
-            let Some(bref) = found else { return Ok(Reply::Absent) };
-            let matched = self.with_entry(&bref, |entry, found| (found == name).then_some(entry)).await?;
-            if let Some(entry) = matched {
-                return Ok(Reply::Entry(bref.key(), entry));
+            let left = *cursor;
+            let Some(bref) = self.in_inode(directory, |view| view.find(cursor))? else { return Ok(Reply::Absent) };
+            match self.with_entry(&bref, |entry, found| (found == name).then_some(entry)) {
+                Ok(Some(entry)) => return Ok(Reply::Entry(bref.key(), entry)),
+                Ok(None) => {}
+                Err(stop) => {
+                    // The next attempt looks at this one again.
+                    *cursor = left;
+                    return Err(stop.into());
+                }
             }
         }
     }
 
     /// Fills `batch` with the entries from `range`. Damaged ones are left out and noted in the batch.
-    pub(super) async fn scan(
+    pub(super) fn scan(
         &self,
         directory: Slot,
         range: KeyRange,
         batch: &mut EntryBatch,
-    ) -> Result<Reply, NodeError> {
-        batch.clear();
-        let mut cursor = Cursor::new(range);
+        progress: &mut Progress,
+    ) -> Result<Reply, Halt> {
+        let (cursor, begins) = progress.over(range);
+        if begins {
+            batch.clear();
+        }
         while cursor.remaining.is_some() && batch.has_room() {
+            let left = *cursor;
             let mut gathered: heapless::Vec<Blockref, GATHERED> = heapless::Vec::new();
-            let scanned = self
-                .in_open(directory, |view| {
-                    scan(view.source, view.holder()?, &mut cursor, &mut |leaf| {
-                        let _ = gathered.push(*leaf);
-                        if gathered.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                    })
+            let scanned = self.in_open(directory, |view| {
+                scan(view.source, view.holder()?, cursor, &mut |leaf| {
+                    let _ = gathered.push(*leaf);
+                    if gathered.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })
-                .await;
+            });
             let damage = match scanned {
-                Ok(None) => return Err(NodeError::Fault(NodeFault::UnknownSlot)),
+                Ok(None) => return Err(NodeError::Fault(NodeFault::UnknownSlot).into()),
                 Ok(Some(())) if gathered.len() < GATHERED => {
                     cursor.remaining = None;
                     None
                 }
                 Ok(Some(())) => None,
-                Err(error) => {
-                    let before = cursor.remaining;
-                    cursor.skip_through(error.through);
-                    if cursor.remaining == before {
-                        // On the way to the directory, not in it: nothing behind can be reached either.
-                        return Err(error.into());
-                    }
+                Err(Stop::Failed(error)) => {
+                    skip_through(cursor, error)?;
                     Some(error)
+                }
+                Err(stop) => {
+                    *cursor = left;
+                    return Err(stop.into());
                 }
             };
             gathered.iter().filter(|bref| !bref.data_off().radix().is_ok_and(|radix| radix.is_none())).for_each(
@@ -65,13 +71,18 @@ impl Node {
                 },
             );
             for bref in &gathered {
+                let rest = Some(KeyRange { first: bref.key(), last: range.last });
                 if !batch.has_room() {
-                    cursor.remaining = Some(KeyRange { first: bref.key(), last: range.last });
-                    return Ok(Reply::Scanned(Scanned { remaining: cursor.remaining }));
+                    cursor.remaining = rest;
+                    return Ok(Reply::Scanned(Scanned { remaining: rest }));
                 }
-                match self.with_entry(bref, |entry, name| batch.push(bref.key(), &entry, name)).await {
+                match self.with_entry(bref, |entry, name| batch.push(bref.key(), &entry, name)) {
                     Ok(()) => {}
-                    Err(error) => note(batch, error)?,
+                    Err(Stop::Failed(error)) => note(batch, error)?,
+                    Err(stop) => {
+                        cursor.remaining = rest;
+                        return Err(stop.into());
+                    }
                 }
             }
             if let Some(error) = damage {
@@ -82,38 +93,48 @@ impl Node {
     }
 
     /// Does `work` on an entry and its name. An inode under a visible key is an entry too: its own (format 3.2).
-    async fn with_entry<T>(&self, bref: &Blockref, mut work: impl FnMut(Dirent, &[u8]) -> T) -> Result<T, ChainError> {
-        self.load_missing(|| {
-            let corrupt = |corruption| failed(bref, corruption);
-            let topology = self.topology.borrow();
-            let chain = ChainId::of(bref).and_then(|id| topology.arena.get(id));
-            let in_blockref = chain.is_none() && bref.data_off().radix().is_ok_and(|radix| radix.is_none());
-            if in_blockref {
-                let entry = Dirent::read(bref).map_err(corrupt)?;
-                return Ok(work(entry, entry.name(bref, None).map_err(corrupt)?));
+    fn with_entry<T>(&self, bref: &Blockref, work: impl FnOnce(Dirent, &[u8]) -> T) -> Result<T, Stop> {
+        let corrupt = |corruption| failed(bref, corruption);
+        let topology = self.topology.borrow();
+        let chain = ChainId::of(bref).and_then(|id| topology.arena.get(id));
+        let in_blockref = chain.is_none() && bref.data_off().radix().is_ok_and(|radix| radix.is_none());
+        if in_blockref {
+            let entry = Dirent::read(bref).map_err(corrupt)?;
+            return Ok(work(entry, entry.name(bref, None).map_err(corrupt)?));
+        }
+        let block = match chain {
+            Some(_) => None,
+            None => Some(self.blocks.get(bref).ok_or(Stop::Missing(*bref))?),
+        };
+        let clean = block.as_ref().map(|block| block.bytes());
+        let bytes = match (chain, &clean) {
+            (Some(chain), _) => &chain.content[..],
+            (None, Some(bytes)) => bytes,
+            (None, None) => &[],
+        };
+        let (entry, name) = match bref.kind().map_err(corrupt)? {
+            BlockKind::Inode => embedded_entry(Inode::in_block(bytes).map_err(corrupt)?).map_err(corrupt)?,
+            BlockKind::Dirent => {
+                let entry = Dirent::with_block(bref).map_err(corrupt)?;
+                (entry, entry.name(bref, Some(bytes)).map_err(corrupt)?)
             }
-            let block = match chain {
-                Some(_) => None,
-                None => Some(self.blocks.get(bref).ok_or(Stop::Missing(*bref))?),
-            };
-            let clean = block.as_ref().map(|block| block.bytes());
-            let bytes = match (chain, &clean) {
-                (Some(chain), _) => &chain.content[..],
-                (None, Some(bytes)) => bytes,
-                (None, None) => &[],
-            };
-            let (entry, name) = match bref.kind().map_err(corrupt)? {
-                BlockKind::Inode => embedded_entry(Inode::in_block(bytes).map_err(corrupt)?).map_err(corrupt)?,
-                BlockKind::Dirent => {
-                    let entry = Dirent::with_block(bref).map_err(corrupt)?;
-                    (entry, entry.name(bref, Some(bytes)).map_err(corrupt)?)
-                }
-                _ => return Err(corrupt(Corruption::BlockType(bref.kind_code()))),
-            };
-            Ok(work(entry, name))
-        })
-        .await
+            _ => return Err(corrupt(Corruption::BlockType(bref.kind_code()))),
+        };
+        Ok(work(entry, name))
     }
+}
+
+/// Leaves out what is lost with an error. On the way to the directory, not in it, nothing behind can be reached either.
+fn skip_through(cursor: &mut Cursor, error: ChainError) -> Result<(), NodeError> {
+    let before = cursor.remaining;
+    cursor.skip_through(error.through);
+    if cursor.remaining == before { Err(error.into()) } else { Ok(()) }
+}
+
+/// Has a scan go on behind what couldn't be loaded, and notes that in the batch.
+pub(super) fn pass_over(batch: &mut EntryBatch, progress: &mut Progress, error: ChainError) -> Result<(), NodeError> {
+    progress.begun().map_or(Err(error.into()), |cursor| skip_through(cursor, error))?;
+    note(batch, error)
 }
 
 /// Notes damage in the batch, unless it is only that memory ran out: then the whole scan ends.

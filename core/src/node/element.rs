@@ -5,8 +5,8 @@
 
 use core::ops::ControlFlow;
 
-use super::{Node, NodeError, Reply, Scanned, Slot, failed};
-use crate::chain::{Cursor, scan_changed};
+use super::{Halt, Node, Progress, Reply, Scanned, Slot, failed};
+use crate::chain::scan_changed;
 use crate::media::check::{CHECK_BYTES, CheckField};
 use crate::media::inode::InodeFlags;
 use crate::media::{BlockKind, Blockref, Corruption, KeyRange, Methods, ModifyTid};
@@ -74,22 +74,25 @@ const ELEMENTS: usize = 32;
 
 impl Node {
     /// Fills `elements` with what is below an open inode in `range`, unchanged parts as a whole.
-    pub(super) async fn list(
+    pub(super) fn list(
         &self,
         slot: Slot,
         range: KeyRange,
         since: ModifyTid,
         elements: &mut Elements,
-    ) -> Result<Reply, NodeError> {
-        elements.clear();
-        let mut cursor = Cursor::new(range);
+        progress: &mut Progress,
+    ) -> Result<Reply, Halt> {
+        let (cursor, begins) = progress.over(range);
+        if begins {
+            elements.clear();
+        }
         let mut broken: Option<(Blockref, Corruption)> = None;
         self.in_inode(slot, |view| {
             if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
                 cursor.remaining = None;
                 return Ok(());
             }
-            scan_changed(view.source, view.holder()?, &mut cursor, since, &mut |entry| {
+            scan_changed(view.source, view.holder()?, cursor, since, &mut |entry| {
                 let tid = view.modify_tid_of(entry);
                 let element = match entry.kind() {
                     Ok(BlockKind::Indirect) => entry.span().map(Element::Unchanged),
@@ -109,8 +112,7 @@ impl Node {
                 cursor.remaining = None;
             }
             Ok(())
-        })
-        .await?;
+        })?;
         Ok(Reply::Scanned(Scanned { remaining: cursor.remaining }))
     }
 }

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use super::{FileBlock, Node, NodeError, Reply, Slot};
+use super::{FileBlock, Halt, Node, Progress, Reply, Slot};
 use crate::chain::{ChainError, Cursor, Stop, scan};
 use crate::media::geometry::FILE_BLOCK_BITS;
 use crate::media::inode::InodeFlags;
@@ -15,16 +15,14 @@ enum Found {
 }
 
 impl Node {
-    pub(super) async fn read_block(&self, file: Slot, key: Key) -> Result<Reply, NodeError> {
+    pub(super) fn read_block(&self, file: Slot, key: Key) -> Result<Reply, Halt> {
         let mut cursor = Cursor::new(KeyRange::only(key));
-        let found = self
-            .in_inode(file, |view| {
-                if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
-                    return Ok(Found::Embedded(embedded(view.inode, key)));
-                }
-                view.find(&mut cursor).map(Found::Block)
-            })
-            .await?;
+        let found = self.in_inode(file, |view| {
+            if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
+                return Ok(Found::Embedded(embedded(view.inode, key)));
+            }
+            view.find(&mut cursor).map(Found::Block)
+        })?;
         let bref = match found {
             Found::Embedded(block) => return Ok(Reply::Block(block)),
             Found::Block(None) => return Ok(Reply::Block(FileBlock::Hole)),
@@ -32,61 +30,54 @@ impl Node {
         };
         let compression = check_data(&bref).and_then(|()| bref.methods.compression());
         let compression = compression.map_err(|corruption| ChainError::corrupt(&bref, corruption))?;
-        self.await_written(bref.data_off()).await?;
-        let buffer = self.blocks.take(&bref).await.map_err(|error| ChainError::new(&bref, error))?;
+        let buffer = self.blocks.take(&bref)?.ok_or(Halt::Needs(bref))?;
         Ok(Reply::Block(FileBlock::Stored { buffer, compression }))
     }
 
     /// Starts reads of blocks that will be wanted soon.
-    pub(super) async fn prefetch(&self, file: Slot, range: KeyRange) -> Result<Reply, NodeError> {
-        let mut cursor = Cursor::new(range);
+    pub(super) fn prefetch(&self, file: Slot, range: KeyRange, progress: &mut Progress) -> Result<Reply, Halt> {
+        let (cursor, _) = progress.over(range);
         self.in_inode(file, |view| {
             if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
                 return Ok(());
             }
-            scan(view.source, view.holder()?, &mut cursor, &mut |leaf| {
-                if check_data(leaf).is_ok() && !self.writer.is_writing(leaf.data_off()) {
-                    self.blocks.prefetch(leaf);
+            scan(view.source, view.holder()?, cursor, &mut |leaf| {
+                if check_data(leaf).is_ok() {
+                    self.load_ahead(leaf);
                 }
                 ControlFlow::Continue(())
             })
-        })
-        .await?;
+        })?;
         Ok(Reply::Done)
     }
 
-    /// Collects the keys of a file's blocks in `range`, in order, until `keys` is full.
-    pub(super) async fn file_blocks<const N: usize>(
+    /// Collects the keys of a file's blocks that are left of a walk, in order, until `keys` is full.
+    pub(super) fn file_blocks<const N: usize>(
         &self,
         file: Slot,
-        range: KeyRange,
+        cursor: &mut Cursor,
         keys: &mut heapless::Vec<Key, N>,
-    ) -> Result<(), NodeError> {
-        let mut cursor = Cursor::new(range);
+    ) -> Result<(), Halt> {
         self.in_inode(file, |view| {
             if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
                 return Ok(());
             }
-            scan(view.source, view.holder()?, &mut cursor, &mut |leaf| {
+            scan(view.source, view.holder()?, cursor, &mut |leaf| {
                 let _ = keys.push(leaf.key());
                 if keys.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
         })
-        .await?;
-        Ok(())
     }
 
-    pub(super) async fn next_block(&self, file: Slot, range: KeyRange) -> Result<Reply, NodeError> {
-        let mut cursor = Cursor::new(range);
-        let found: Option<Key> = self
-            .in_inode(file, |view| {
-                if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
-                    return Ok((range.first == Key(0) && view.inode.meta.size() > 0).then_some(Key(0)));
-                }
-                let found: Result<_, Stop> = view.find(&mut cursor);
-                Ok(found?.map(|bref| bref.key()))
-            })
-            .await?;
+    pub(super) fn next_block(&self, file: Slot, range: KeyRange, progress: &mut Progress) -> Result<Reply, Halt> {
+        let (cursor, _) = progress.over(range);
+        let found: Option<Key> = self.in_inode(file, |view| {
+            if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
+                return Ok((range.first == Key(0) && view.inode.meta.size() > 0).then_some(Key(0)));
+            }
+            let found: Result<_, Stop> = view.find(cursor);
+            Ok(found?.map(|bref| bref.key()))
+        })?;
         Ok(found.map_or(Reply::Absent, Reply::Key))
     }
 }

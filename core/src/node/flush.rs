@@ -6,7 +6,7 @@
 
 use super::writer::WriteError;
 use super::{Ingredient, Node, NodeError, NodeFault};
-use crate::chain::{ChainId, Container, Stop, Topology};
+use crate::chain::{ChainId, Container, Manner, Topology};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
 use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
@@ -18,11 +18,10 @@ type Path = heapless::Vec<(Container, usize), { crate::chain::MAX_DEPTH + 4 }>;
 impl Node {
     /// Writes everything that is modified, freemap apart, and gives its memory back.
     pub(super) async fn write_back(&self) -> Result<(), NodeError> {
-        self.topology.borrow_mut().ignore_limit = true;
-        let written = self.write_below(Container::SuperRootSet).await;
-        self.topology.borrow_mut().ignore_limit = false;
+        // Also if this is given up half-way.
         self.uncommitted.set(true);
         self.replaceable.set(true);
+        let written = self.write_below(Container::SuperRootSet).await;
         let settled = self.settle().await;
         written.and(settled)
     }
@@ -45,7 +44,7 @@ impl Node {
     /// do since the last commit.
     pub async fn stage(&self) -> Result<bool, NodeError> {
         self.ready().await?;
-        if self.topology.borrow().arena.is_empty() && !self.uncommitted.get() {
+        if !self.has_changes() {
             return Ok(false);
         }
         self.write_back().await?;
@@ -54,6 +53,11 @@ impl Node {
         written?;
         self.flush_devices().await?;
         Ok(true)
+    }
+
+    /// True when something was changed since the last commit.
+    pub fn has_changes(&self) -> bool {
+        !self.topology.borrow().arena.is_empty() || self.uncommitted.get()
     }
 
     /// Commits what was [staged](Self::stage), by a header; `edit` changes what else that says. A header whose writing has begun
@@ -172,12 +176,12 @@ impl Node {
 
     async fn allocate_for_flush(&self, kind: BlockKind, radix: Radix, bref: &Blockref) -> Result<DataOff, NodeError> {
         let key = bref.key();
+        let manner = Manner { over_limit: true, ..Manner::default() };
         let place = self
             .load_missing(|| {
-                let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
-                let allocated = allocator.allocate(&mut topology, &self.blocks, kind, radix, key);
-                debug_assert!(allocated != Err(Stop::Full), "a flush goes over the limit");
-                allocated
+                self.change(manner, |topology, allocator, blocks| {
+                    allocator.allocate(topology, blocks, kind, radix, key)
+                })
             })
             .await?;
         place.ok_or(NodeError::NoSpace)

@@ -42,7 +42,7 @@ impl Node {
             self.announce(to, new_bytes).await?;
         }
         self.allocator.borrow_mut().prepare_growth(new_bytes)?;
-        self.change(|topology, allocator, blocks| {
+        self.drive_change(|topology, allocator, blocks| {
             allocator.grow(topology, blocks, new_bytes)?;
             volumes.grow_last(to);
             Ok(())

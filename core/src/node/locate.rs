@@ -1,7 +1,7 @@
 //! From a name (PFS, inode number) to an inode, as the topology is now.
 
-use super::{Node, NodeError, NodeFault, Slot, failed};
-use crate::chain::{ChainError, ChainId, Cursor, Holder, Source, Stop, Topology, Trust, find};
+use super::{Halt, Node, NodeError, NodeFault, Slot, failed};
+use crate::chain::{ChainId, Cursor, Holder, Source, Stop, Topology, Trust, find};
 use crate::media::blockref::BlockFlags;
 use crate::media::inode::InodeFlags;
 use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Inum, Key, KeyRange, ModifyTid, PfsKind};
@@ -107,48 +107,42 @@ impl Node {
         self.view(topology, &pfs, |view| view.find(&mut cursor))
     }
 
-    /// Does `work` on a named inode, loading what is missing; none when there is no such inode.
-    pub(super) async fn in_named<T>(
+    /// Does `work` on a named inode; none when there is no such inode.
+    pub(super) fn in_named<T>(
         &self,
         name: InodeName,
-        mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
-    ) -> Result<Option<T>, ChainError> {
-        self.load_missing(|| {
-            let topology = &*self.topology.borrow();
-            match self.locate(topology, name)? {
-                Some(bref) => self.view(topology, &bref, &mut work).map(Some),
-                None => Ok(None),
-            }
-        })
-        .await
+        work: impl FnOnce(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<Option<T>, Stop> {
+        let topology = &*self.topology.borrow();
+        match self.locate(topology, name)? {
+            Some(bref) => self.view(topology, &bref, work).map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// Does `work` on an open inode, loading what is missing.
-    pub(super) async fn in_inode<T>(
+    /// Does `work` on an open inode.
+    pub(super) fn in_inode<T>(
         &self,
         slot: Slot,
-        work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
-    ) -> Result<T, NodeError> {
-        self.in_open(slot, work).await?.ok_or(NodeError::Fault(NodeFault::UnknownSlot))
+        work: impl FnOnce(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<T, Halt> {
+        self.in_open(slot, work)?.ok_or(Halt::Failed(NodeError::Fault(NodeFault::UnknownSlot)))
     }
 
     /// As [`in_inode`](Self::in_inode), for callers that want to know how much is lost with an error; none for a slot that
     /// names nothing.
-    pub(super) async fn in_open<T>(
+    pub(super) fn in_open<T>(
         &self,
         slot: Slot,
-        mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
-    ) -> Result<Option<T>, ChainError> {
-        self.load_missing(|| {
-            let topology = &*self.topology.borrow();
-            let bref = match self.slots.place(slot, topology) {
-                Some(bref) => Some(bref),
-                None => self.relocate(topology, slot)?,
-            };
-            let Some(bref) = bref else { return Ok(None) };
-            self.view(topology, &bref, &mut work).map(Some)
-        })
-        .await
+        work: impl FnOnce(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<Option<T>, Stop> {
+        let topology = &*self.topology.borrow();
+        let bref = match self.slots.place(slot, topology) {
+            Some(bref) => Some(bref),
+            None => self.relocate(topology, slot)?,
+        };
+        let Some(bref) = bref else { return Ok(None) };
+        self.view(topology, &bref, work).map(Some)
     }
 
     /// Finds an open inode anew: the topology changed since it was used last.
@@ -163,31 +157,24 @@ impl Node {
 
     /// Does `work` on the inode of a number below the open root of its PFS; its place and what came of it. None when there is
     /// no such inode.
-    pub(super) async fn in_numbered<T>(
+    pub(super) fn in_numbered<T>(
         &self,
         pfs: Slot,
         inum: Inum,
-        mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
-    ) -> Result<Option<(Blockref, T)>, NodeError> {
+        work: impl FnOnce(InodeView<'_>) -> Result<T, Stop>,
+    ) -> Result<Option<(Blockref, T)>, Halt> {
         self.in_inode(pfs, |root| {
             let Some(bref) = root.find(&mut Cursor::new(KeyRange::only(inum.key())))? else { return Ok(None) };
-            let done = self.view(root.topology, &bref, &mut work)?;
+            let done = self.view(root.topology, &bref, work)?;
             Ok(Some((bref, done)))
         })
-        .await
     }
 
     /// Does `work` on the super-root's inode.
-    pub(super) async fn in_super_root<T>(
-        &self,
-        mut work: impl FnMut(InodeView<'_>) -> Result<T, Stop>,
-    ) -> Result<T, ChainError> {
-        self.load_missing(|| {
-            let topology = &*self.topology.borrow();
-            let super_root = self.super_root(topology)?;
-            self.view(topology, &super_root, &mut work)
-        })
-        .await
+    pub(super) fn in_super_root<T>(&self, work: impl FnOnce(InodeView<'_>) -> Result<T, Stop>) -> Result<T, Stop> {
+        let topology = &*self.topology.borrow();
+        let super_root = self.super_root(topology)?;
+        self.view(topology, &super_root, work)
     }
 }
 

@@ -3,10 +3,13 @@
 //! A node owns its topology: only it touches its blocks, and what it is told and answers ([`Command`], [`Reply`]) names no
 //! place on a device. It knows nothing of clusters.
 
+mod attempt;
 mod bulkfree;
 mod command;
+mod cut;
 mod directory;
 mod discard;
+mod drive;
 mod element;
 mod entry_batch;
 mod fault;
@@ -16,7 +19,6 @@ mod freemap_survey;
 mod grow;
 mod header;
 mod heartbeat;
-mod load;
 mod locate;
 mod modification;
 mod modify;
@@ -33,8 +35,10 @@ mod tests;
 mod writer;
 
 pub use crate::freemap::BulkfreeCounts;
+pub(crate) use attempt::{Halt, Progress};
 pub use bulkfree::BulkfreeOptions;
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
+pub(crate) use drive::Driver;
 pub use element::{Element, Elements, Leaf};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
@@ -54,7 +58,7 @@ use crate::io::{BlockCache, Buffer, Volumes};
 use crate::media::cluster_record::Bind;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES};
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, MountNonce, VolumeHeader, directory_hash};
-use crate::memory::{Heap, NoMemory, aside};
+use crate::memory::{Heap, NoMemory};
 use locate::{InodeName, check_indexed, check_pfs_root};
 pub use slots::SLOT_BYTES;
 use slots::Slots;
@@ -166,61 +170,68 @@ impl Node {
         &self.blocks
     }
 
-    /// Executes a command.
-    pub async fn execute(&self, command: Command<'_>) -> Result<Reply, NodeError> {
+    /// Answers a command, or says why it can't be answered now.
+    pub(crate) fn attempt(&self, command: &mut Command<'_>, progress: &mut Progress) -> Result<Reply, Halt> {
         match command {
-            Command::OpenPfs { label, into } => self.open_pfs(label, into).await,
-            Command::NextPfs { range } => self.next_pfs(range).await,
-            Command::OpenInode { pfs, inum, into } => self.open_inode(pfs, inum, into).await,
-            Command::MatchName { directory, name } => self.match_name(directory, name).await,
-            Command::Scan { directory, range, batch } => aside(self.heap, self.scan(directory, range, batch))?.await,
-            Command::ReadBlock { file, key } => self.read_block(file, key).await,
-            Command::Prefetch { file, range } => self.prefetch(file, range).await,
-            Command::NextBlock { file, range } => self.next_block(file, range).await,
-            Command::Stored { slot } => Ok(Reply::Stored(self.in_inode(slot, |view| Ok(view.stored_bytes())).await?)),
-            Command::List { slot, range, since, elements } => self.list(slot, range, since, elements).await,
+            Command::OpenPfs { label, into } => self.open_pfs(label, *into, progress),
+            Command::NextPfs { range } => self.next_pfs(*range, progress),
+            Command::OpenInode { pfs, inum, into } => self.open_inode(*pfs, *inum, *into),
+            Command::MatchName { directory, name } => self.match_name(*directory, name, progress),
+            Command::Scan { directory, range, batch } => self.scan(*directory, *range, batch, progress),
+            Command::ReadBlock { file, key } => self.read_block(*file, *key),
+            Command::Prefetch { file, range } => self.prefetch(*file, *range, progress),
+            Command::NextBlock { file, range } => self.next_block(*file, *range, progress),
+            Command::Stored { slot } => Ok(Reply::Stored(self.in_inode(*slot, |view| Ok(view.stored_bytes()))?)),
+            Command::List { slot, range, since, elements } => self.list(*slot, *range, *since, elements, progress),
             Command::Name { pfs, inum, into } => {
-                let root = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
-                self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
+                let root = self.slots.name(*pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
+                self.slots.open(*into, InodeName { pfs: root.pfs, inum: *inum })?;
                 Ok(Reply::Done)
             }
             Command::Close { slot } => {
-                self.slots.close(slot);
+                self.slots.close(*slot);
                 Ok(Reply::Done)
             }
         }
     }
 
-    async fn open_pfs(&self, label: &[u8], into: Slot) -> Result<Reply, NodeError> {
-        let mut cursor = Cursor::new(directory_hash(label));
-        while let Some(record) = self.pfs_root(&mut cursor).await? {
-            if record.meta.label() == Ok(label) {
-                return self.open_root(record.key, into).await;
+    fn open_pfs(&self, label: &[u8], into: Slot, progress: &mut Progress) -> Result<Reply, Halt> {
+        let (cursor, _) = progress.over(directory_hash(label));
+        loop {
+            let left = *cursor;
+            match self.pfs_root(cursor) {
+                Ok(Some(record)) if record.meta.label() == Ok(label) => return self.open_root(record.key, into),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(Reply::Absent),
+                Err(stop) => {
+                    // The next attempt looks at this one again.
+                    *cursor = left;
+                    return Err(stop.into());
+                }
             }
         }
-        Ok(Reply::Absent)
     }
 
-    async fn next_pfs(&self, range: KeyRange) -> Result<Reply, NodeError> {
-        let found = self.pfs_root(&mut Cursor::new(range)).await?;
+    fn next_pfs(&self, range: KeyRange, progress: &mut Progress) -> Result<Reply, Halt> {
+        let (cursor, _) = progress.over(range);
+        let left = *cursor;
+        let found = self.pfs_root(cursor).inspect_err(|_| *cursor = left)?;
         Ok(found.map_or(Reply::Absent, Reply::Inode))
     }
 
     /// From the root of the PFS, whose place is known, not from the super-root.
-    async fn open_inode(&self, pfs: Slot, inum: Inum, into: Slot) -> Result<Reply, NodeError> {
+    fn open_inode(&self, pfs: Slot, inum: Inum, into: Slot) -> Result<Reply, Halt> {
         let root = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
         if inum == Inum::PFS_ROOT {
-            return self.open_root(root.pfs, into).await;
+            return self.open_root(root.pfs, into);
         }
         if inum.key().is_visible() || inum == Inum::SUPER_ROOT {
             return Ok(Reply::Absent);
         }
-        let opened = self
-            .in_numbered(pfs, inum, |view| {
-                check_indexed(&view)?;
-                Ok(InodeRecord::new(view.bref, &view.inode.meta))
-            })
-            .await?;
+        let opened = self.in_numbered(pfs, inum, |view| {
+            check_indexed(&view)?;
+            Ok(InodeRecord::new(view.bref, &view.inode.meta))
+        })?;
         let Some((place, record)) = opened else { return Ok(Reply::Absent) };
         self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
         self.slots.remember(into, place, &self.topology.borrow());
@@ -228,32 +239,31 @@ impl Node {
     }
 
     /// Opens the root of the PFS under `pfs` in the super-root.
-    async fn open_root(&self, pfs: Key, into: Slot) -> Result<Reply, NodeError> {
+    fn open_root(&self, pfs: Key, into: Slot) -> Result<Reply, Halt> {
         let name = InodeName { pfs, inum: Inum::PFS_ROOT };
-        let opened = self.in_named(name, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta))).await?;
+        let opened = self.in_named(name, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta)))?;
         let Some(record) = opened else { return Ok(Reply::Absent) };
         self.slots.open(into, name)?;
         Ok(Reply::Inode(record))
     }
 
     /// What the next PFS root of the super-root says.
-    async fn pfs_root(&self, cursor: &mut Cursor) -> Result<Option<InodeRecord>, ChainError> {
-        let Some(bref) = self.in_super_root(|view| view.find(cursor)).await? else { return Ok(None) };
+    fn pfs_root(&self, cursor: &mut Cursor) -> Result<Option<InodeRecord>, Stop> {
+        let Some(bref) = self.in_super_root(|view| view.find(cursor))? else { return Ok(None) };
         self.in_named(InodeName { pfs: bref.key(), inum: Inum::PFS_ROOT }, |view| {
             check_pfs_root(&view)?;
             Ok(InodeRecord::new(view.bref, &view.inode.meta))
         })
-        .await
     }
 
     /// What an open inode says.
     pub async fn record(&self, slot: Slot) -> Result<InodeRecord, NodeError> {
-        self.in_inode(slot, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta))).await
+        self.drive(|_| self.in_inode(slot, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta)))).await
     }
 
     /// What ties a cluster's record to the PFS whose root is open: it changes with every write into it, and with nothing else.
     pub async fn bind(&self, root: Slot) -> Result<Bind, NodeError> {
-        self.in_inode(root, |view| Ok(Bind::of(view.bref))).await
+        self.drive(|_| self.in_inode(root, |view| Ok(Bind::of(view.bref)))).await
     }
 
     /// A buffer of the largest block that isn't needed any more, if there is one. What it holds means nothing.

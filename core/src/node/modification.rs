@@ -40,6 +40,8 @@ pub enum GivenBlock<'a> {
     Owned(StoredBlock),
     /// It is taken only when it is written, and stays where it was when that fails.
     Lent(&'a mut Option<StoredBlock>),
+    /// It was taken.
+    Taken,
 }
 
 impl GivenBlock<'_> {
@@ -47,6 +49,21 @@ impl GivenBlock<'_> {
         match self {
             Self::Owned(block) => Some(block),
             Self::Lent(block) => block.as_ref(),
+            Self::Taken => None,
+        }
+    }
+
+    /// Another one, for another node, in `spare` if that is as large.
+    pub fn copy(&self, heap: Heap, spare: impl FnOnce() -> Option<Buffer>) -> Result<StoredBlock, NoMemory> {
+        self.get().ok_or(NoMemory)?.copy(heap, spare)
+    }
+
+    /// Takes it, if nobody has.
+    pub fn take(&mut self) -> Option<StoredBlock> {
+        match core::mem::replace(self, Self::Taken) {
+            Self::Owned(block) => Some(block),
+            Self::Lent(block) => block.take(),
+            Self::Taken => None,
         }
     }
 
@@ -54,13 +71,7 @@ impl GivenBlock<'_> {
         match self {
             Self::Owned(block) => Some(block),
             Self::Lent(block) => block.as_mut(),
-        }
-    }
-
-    /// It was written.
-    pub(super) fn take(self) {
-        if let Self::Lent(block) = self {
-            *block = None;
+            Self::Taken => None,
         }
     }
 }
@@ -170,28 +181,4 @@ pub enum Outcome {
     Exists,
     /// There is no such thing.
     Absent,
-}
-
-impl<'a> Modification<'a> {
-    /// The same once more, for another node. A file block is copied to `spare`, if there is one.
-    pub fn copy(&self, heap: Heap, spare: impl FnOnce() -> Option<Buffer>) -> Result<Self, NoMemory> {
-        Ok(match *self {
-            Self::CreateInode { pfs, inode, methods } => Self::CreateInode { pfs, inode, methods },
-            Self::WriteInode { slot, meta, content } => Self::WriteInode { slot, meta, content },
-            Self::RemoveInode { pfs, inum } => Self::RemoveInode { pfs, inum },
-            Self::AddEntry { directory, key, entry, name, methods } => {
-                Self::AddEntry { directory, key, entry, name, methods }
-            }
-            Self::RemoveEntry { directory, key } => Self::RemoveEntry { directory, key },
-            Self::WriteBlock { file, key, ref block } => {
-                let block = block.get().ok_or(NoMemory)?.copy(heap, spare)?;
-                Self::WriteBlock { file, key, block: GivenBlock::Owned(block) }
-            }
-            Self::RemoveBlocks { file, range } => Self::RemoveBlocks { file, range },
-            Self::Stamp { slot, range } => Self::Stamp { slot, range },
-            Self::CreatePfs { inode, key, origin } => Self::CreatePfs { inode, key, origin },
-            Self::SetPfsRole { slot, kind, masters } => Self::SetPfsRole { slot, kind, masters },
-            Self::RemovePfs { key } => Self::RemovePfs { key },
-        })
-    }
 }

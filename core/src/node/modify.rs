@@ -3,8 +3,8 @@
 use zerocopy::IntoBytes;
 
 use super::locate::InodeName;
-use super::{GivenBlock, Ingredient, Modification, Node, NodeError, NodeFault, Outcome, Slot, failed};
-use crate::chain::{ChainId, Container, Inserted, Stop, Topology};
+use super::{GivenBlock, Halt, Ingredient, Modification, Node, NodeError, NodeFault, Outcome, Progress, Slot, failed};
+use crate::chain::{ChainId, Container, Cursor, Inserted, Manner, Stop, Topology};
 use crate::freemap::Allocator;
 use crate::io::{BlockCache, Buffer};
 use crate::media::blockref::BlockFlags;
@@ -12,8 +12,8 @@ use crate::media::dirent::EMBEDDED_NAME_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS};
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{
-    BlockKind, Blockref, CheckMethod, Compression, Corruption, DataOff, Inode, InodeMeta, Inum, Key, KeyBits, KeyRange,
-    Methods, ModifyTid, PfsKind, Radix,
+    BlockKind, Blockref, CheckMethod, Compression, Corruption, Inode, InodeMeta, Inum, Key, KeyBits, KeyRange, Methods,
+    ModifyTid, PfsKind, Radix,
 };
 use crate::memory::Vec;
 
@@ -21,25 +21,33 @@ use crate::memory::Vec;
 const REMOVED_AT_ONCE: usize = 64;
 
 impl Node {
-    /// Executes a modification. When it fails, nothing was changed but the shape of the topology.
-    pub async fn modify(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, NodeError> {
-        self.ready().await?;
+    /// Executes a modification, or says why it can't be executed now. When it fails or is halted, nothing was changed but the
+    /// shape of the topology, and what the next attempt finds done.
+    pub(crate) fn attempt_change(
+        &self,
+        tid: ModifyTid,
+        modification: &mut Modification<'_>,
+        progress: &mut Progress,
+        manner: Manner,
+    ) -> Result<Outcome, Halt> {
+        self.check_ready()?;
+        let change = Change { tid, manner };
         match modification {
-            Modification::CreateInode { pfs, inode, methods } => self.create_inode(tid, pfs, inode, methods).await,
-            Modification::WriteInode { slot, meta, content } => self.write_inode(tid, slot, meta, content).await,
-            Modification::RemoveInode { pfs, inum } => self.remove_entry(tid, self.below(pfs)?, inum.key()).await,
+            Modification::CreateInode { pfs, inode, methods } => self.create_inode(change, *pfs, inode, *methods),
+            Modification::WriteInode { slot, meta, content } => self.write_inode(change, *slot, meta, *content),
+            Modification::RemoveInode { pfs, inum } => self.remove_entry(change, self.below(*pfs)?, inum.key()),
             Modification::AddEntry { directory, key, entry, name, methods } => {
-                let bref = entry.blockref(key, name, methods);
-                let block = (name.len() > EMBEDDED_NAME_BYTES).then_some(name);
-                self.insert(tid, self.below(directory)?, bref, block.unwrap_or(&[]), block.map(|_| Radix::MIN)).await
+                let bref = entry.blockref(*key, name, *methods);
+                let block = (name.len() > EMBEDDED_NAME_BYTES).then_some(*name);
+                self.insert(change, self.below(*directory)?, bref, block.unwrap_or(&[]), block.map(|_| Radix::MIN))
             }
-            Modification::RemoveEntry { directory, key } => self.remove_entry(tid, self.below(directory)?, key).await,
-            Modification::WriteBlock { file, key, block } => self.write_block(tid, file, key, block).await,
-            Modification::RemoveBlocks { file, range } => self.remove_blocks(tid, file, range).await,
-            Modification::Stamp { slot, range } => self.stamp(tid, slot, range).await,
-            Modification::CreatePfs { inode, key, origin } => self.create_pfs(tid, inode, key, origin).await,
-            Modification::SetPfsRole { slot, kind, masters } => self.set_pfs_role(tid, slot, kind, masters).await,
-            Modification::RemovePfs { key } => self.remove_entry(tid, Below::SuperRoot, key).await,
+            Modification::RemoveEntry { directory, key } => self.remove_entry(change, self.below(*directory)?, *key),
+            Modification::WriteBlock { file, key, block } => self.write_block(change, *file, *key, block),
+            Modification::RemoveBlocks { file, range } => self.remove_blocks(change, *file, *range, progress),
+            Modification::Stamp { slot, range } => self.stamp(change, *slot, *range, progress),
+            Modification::CreatePfs { inode, key, origin } => self.create_pfs(change, inode, *key, *origin),
+            Modification::SetPfsRole { slot, kind, masters } => self.set_pfs_role(change, *slot, *kind, *masters),
+            Modification::RemovePfs { key } => self.remove_entry(change, Below::SuperRoot, *key),
         }
     }
 
@@ -52,13 +60,10 @@ impl Node {
         modification: Modification<'_>,
     ) -> Result<Outcome, NodeError> {
         let containers = self.protocol.get().has(Ingredient::Stamp).then_some(containers);
-        self.topology.borrow_mut().copied_stamp = containers;
-        let done = self.modify(tid, modification).await;
-        self.topology.borrow_mut().copied_stamp = None;
-        done
+        self.modify_in(tid, modification, containers).await
     }
 
-    fn opened(&self, slot: Slot) -> Result<Opened, NodeError> {
+    pub(super) fn opened(&self, slot: Slot) -> Result<Opened, NodeError> {
         let name = self.slots.name(slot).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
         Ok(Opened { slot, name })
     }
@@ -68,7 +73,12 @@ impl Node {
     }
 
     /// An open inode as a modified chain.
-    fn modify_open(&self, topology: &mut Topology, blocks: &BlockCache, inode: Opened) -> Result<ChainId, Stop> {
+    pub(super) fn modify_open(
+        &self,
+        topology: &mut Topology,
+        blocks: &BlockCache,
+        inode: Opened,
+    ) -> Result<ChainId, Stop> {
         let Opened { slot, name } = inode;
         if let Some(id) = self.slots.place(slot, topology).as_ref().and_then(ChainId::of) {
             return Ok(id);
@@ -88,76 +98,44 @@ impl Node {
         }
     }
 
-    /// Does `work` on the topology, loading what is missing, and writing what is modified when there is too much of it.
-    pub(super) async fn change<T>(
-        &self,
-        mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
-    ) -> Result<T, NodeError> {
-        loop {
-            let done = self
-                .load_missing(|| {
-                    let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
-                    match work(&mut topology, &mut allocator, &self.blocks) {
-                        Err(Stop::Full) => Ok(None),
-                        other => other.map(Some),
-                    }
-                })
-                .await;
-            self.topology.borrow_mut().ignore_limit = false;
-            if let Some(done) = done? {
-                return Ok(done);
-            }
-            self.write_back().await?;
-            self.topology.borrow_mut().ignore_limit = true;
-        }
-    }
-
-    async fn create_inode(
-        &self,
-        tid: ModifyTid,
-        pfs: Slot,
-        inode: &Inode,
-        methods: Methods,
-    ) -> Result<Outcome, NodeError> {
+    fn create_inode(&self, change: Change, pfs: Slot, inode: &Inode, methods: Methods) -> Result<Outcome, Halt> {
         let bref = Blockref::new(BlockKind::Inode, inode.meta.inum().key(), KeyBits(0), methods);
-        self.insert(tid, self.below(pfs)?, bref, inode.as_bytes(), Some(Radix::MIN)).await
+        self.insert(change, self.below(pfs)?, bref, inode.as_bytes(), Some(Radix::MIN))
     }
 
     /// Inserts an entry; with a block that starts with `bytes` when it has a size.
-    async fn insert(
+    fn insert(
         &self,
-        tid: ModifyTid,
+        change: Change,
         below: Below,
         mut bref: Blockref,
         bytes: &[u8],
         radix: Option<Radix>,
-    ) -> Result<Outcome, NodeError> {
-        bref.set_modify_tid(tid);
-        let mut content: Option<Vec<u8>> = None;
-        let inserted = self
-            .change(|topology, _, blocks| {
-                let root = Container::Chain(self.modify_below(topology, blocks, below)?);
-                bref.set_mirror_tid(topology.pending_tid);
-                if let (None, Some(radix)) = (&content, radix) {
-                    let mut block = topology.blank(radix.bytes()).map_err(|_| no_memory(&bref))?;
-                    block[..bytes.len()].copy_from_slice(bytes);
-                    content = Some(block);
-                }
-                topology.insert(blocks, root, &bref, &mut content, tid)
-            })
-            .await?;
+    ) -> Result<Outcome, Halt> {
+        bref.set_modify_tid(change.tid);
+        let inserted = self.change(change.manner, |topology, _, blocks| {
+            let root = Container::Chain(self.modify_below(topology, blocks, below)?);
+            bref.set_mirror_tid(topology.pending_tid);
+            let mut content: Option<Vec<u8>> = None;
+            if let Some(radix) = radix {
+                let mut block = topology.blank(radix.bytes()).map_err(|_| no_memory(&bref))?;
+                block[..bytes.len()].copy_from_slice(bytes);
+                content = Some(block);
+            }
+            topology.insert(blocks, root, &bref, &mut content, change.tid)
+        })?;
         Ok(if inserted == Inserted::New { Outcome::Done } else { Outcome::Exists })
     }
 
-    async fn write_inode(
+    fn write_inode(
         &self,
-        tid: ModifyTid,
+        change: Change,
         slot: Slot,
         meta: &InodeMeta,
         content: Option<&[u8; EMBEDDED_BYTES]>,
-    ) -> Result<Outcome, NodeError> {
+    ) -> Result<Outcome, Halt> {
         let opened = self.opened(slot)?;
-        self.change(|topology, _, blocks| {
+        self.change(change.manner, |topology, _, blocks| {
             let id = self.modify_open(topology, blocks, opened)?;
             let inode = topology.inode_mut(id);
             let was_direct = inode.meta.flags().contains(InodeFlags::DIRECTDATA);
@@ -169,71 +147,67 @@ impl Node {
                 _ if was_direct && !meta.flags().contains(InodeFlags::DIRECTDATA) => inode.body = [0; EMBEDDED_BYTES],
                 _ => {}
             }
-            topology.touch(Container::Chain(id), tid);
-            Ok(Outcome::Done)
-        })
-        .await
+            topology.touch(Container::Chain(id), change.tid);
+            Ok(())
+        })?;
+        Ok(Outcome::Done)
     }
 
-    async fn set_pfs_role(&self, tid: ModifyTid, slot: Slot, kind: PfsKind, masters: u8) -> Result<Outcome, NodeError> {
+    fn set_pfs_role(&self, change: Change, slot: Slot, kind: PfsKind, masters: u8) -> Result<Outcome, Halt> {
         let opened = self.opened(slot)?;
-        self.change(|topology, _, blocks| {
+        self.change(change.manner, |topology, _, blocks| {
             let id = self.modify_open(topology, blocks, opened)?;
             let meta = &mut topology.inode_mut(id).meta;
             meta.set_pfs_kind(kind);
             meta.pfs_nmasters = masters;
-            topology.touch(Container::Chain(id), tid);
-            Ok(Outcome::Done)
-        })
-        .await
+            topology.touch(Container::Chain(id), change.tid);
+            Ok(())
+        })?;
+        Ok(Outcome::Done)
     }
 
-    async fn remove_entry(&self, tid: ModifyTid, below: Below, key: Key) -> Result<Outcome, NodeError> {
-        let removed = self
-            .change(|topology, allocator, blocks| {
-                let root = Container::Chain(self.modify_below(topology, blocks, below)?);
-                remove(topology, allocator, blocks, root, key, tid)
-            })
-            .await?;
+    fn remove_entry(&self, change: Change, below: Below, key: Key) -> Result<Outcome, Halt> {
+        let removed = self.change(change.manner, |topology, allocator, blocks| {
+            let root = Container::Chain(self.modify_below(topology, blocks, below)?);
+            remove(topology, allocator, blocks, root, key, change.tid)
+        })?;
         Ok(if removed { Outcome::Done } else { Outcome::Absent })
     }
 
-    async fn write_block(
-        &self,
-        tid: ModifyTid,
-        file: Slot,
-        key: Key,
-        mut given: GivenBlock<'_>,
-    ) -> Result<Outcome, NodeError> {
+    fn write_block(&self, change: Change, file: Slot, key: Key, given: &mut GivenBlock<'_>) -> Result<Outcome, Halt> {
         let file = self.opened(file)?;
         let Some(block) = given.get_mut() else { return Ok(Outcome::Absent) };
-        let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory) };
-        self.make_room().await?;
-        let place = self.allocate(BlockKind::Data, radix, key).await?;
+        let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory.into()) };
+        if !self.writer.has_room(self.volumes())? {
+            return Err(Halt::Busy);
+        }
+        let place = self.change(change.manner, |topology, allocator, blocks| {
+            allocator.allocate(topology, blocks, BlockKind::Data, radix, key)
+        })?;
+        let place = place.ok_or(NodeError::NoSpace)?;
         let mut bref = Blockref::new(BlockKind::Data, key, KeyBits(FILE_BLOCK_BITS), block.methods);
         bref.set_data_off(place);
-        bref.set_modify_tid(tid);
+        bref.set_modify_tid(change.tid);
         bref.check = block.check;
-        let stored = self
-            .change(|topology, allocator, blocks| {
-                bref.set_mirror_tid(topology.pending_tid);
-                let id = self.modify_open(topology, blocks, file)?;
-                if topology.inode(id).meta.flags().contains(InodeFlags::DIRECTDATA) {
-                    return Err(failed(&bref, Corruption::DirectData(topology.inode(id).meta.size())));
-                }
-                let (container, index) = topology.descend(blocks, Container::Chain(id), key)?;
-                let Some(index) = index else {
-                    return topology.insert(blocks, Container::Chain(id), &bref, &mut None, tid).map(drop);
-                };
-                let old = core::mem::replace(&mut topology.entries_mut(container)[index], bref);
-                topology.touch(container, tid);
-                allocator.free_uncommitted(topology, &old);
-                Ok(())
-            })
-            .await;
-        if let Err(error) = stored {
+        let stored = self.change(change.manner, |topology, allocator, blocks| {
+            bref.set_mirror_tid(topology.pending_tid);
+            let id = self.modify_open(topology, blocks, file)?;
+            if topology.inode(id).meta.flags().contains(InodeFlags::DIRECTDATA) {
+                return Err(failed(&bref, Corruption::DirectData(topology.inode(id).meta.size())));
+            }
+            let (container, index) = topology.descend(blocks, Container::Chain(id), key)?;
+            let Some(index) = index else {
+                return topology.insert(blocks, Container::Chain(id), &bref, &mut None, change.tid).map(drop);
+            };
+            let old = core::mem::replace(&mut topology.entries_mut(container)[index], bref);
+            topology.touch(container, change.tid);
+            allocator.free_uncommitted(topology, &old);
+            Ok(())
+        });
+        if let Err(stop) = stored {
+            // The next attempt looks for a place anew.
             self.allocator.borrow_mut().free_uncommitted(&mut self.topology.borrow_mut(), &bref);
-            return Err(error);
+            return Err(stop.into());
         }
         self.blocks.invalidate(place.offset(), radix.bytes());
         if radix.bytes() < CHUNK_BYTES as usize {
@@ -242,47 +216,57 @@ impl Node {
             let buffer = core::mem::replace(&mut block.buffer, Buffer::empty(self.heap));
             self.writer.submit(self.volumes(), place.offset(), buffer);
         }
-        given.take();
+        drop(given.take());
         Ok(Outcome::Done)
     }
 
-    async fn remove_blocks(&self, tid: ModifyTid, file: Slot, range: KeyRange) -> Result<Outcome, NodeError> {
-        let mut rest = Some(range);
-        while let Some(range) = rest {
-            let mut keys: heapless::Vec<Key, REMOVED_AT_ONCE> = heapless::Vec::new();
-            self.file_blocks(file, range, &mut keys).await?;
-            rest = match keys.last() {
-                Some(last) if keys.is_full() => range.above(*last),
-                _ => None,
-            };
-            for key in keys {
-                self.remove_entry(tid, self.below(file)?, key).await?;
-            }
-        }
-        Ok(Outcome::Done)
-    }
-
-    async fn stamp(&self, tid: ModifyTid, slot: Slot, range: KeyRange) -> Result<Outcome, NodeError> {
-        let inode = self.opened(slot)?;
-        let mut rest = self.protocol.get().has(Ingredient::Stamp).then_some(range);
-        while let Some(range) = rest {
-            rest = self
-                .change(|topology, _, blocks| {
-                    let root = Container::Chain(self.modify_open(topology, blocks, inode)?);
-                    topology.stamp_first(blocks, root, range, tid)
-                })
-                .await?;
-        }
-        Ok(Outcome::Done)
-    }
-
-    async fn create_pfs(
+    fn remove_blocks(
         &self,
-        tid: ModifyTid,
-        inode: &Inode,
-        key: Key,
-        origin: Option<Slot>,
-    ) -> Result<Outcome, NodeError> {
+        mut change: Change,
+        file: Slot,
+        range: KeyRange,
+        progress: &mut Progress,
+    ) -> Result<Outcome, Halt> {
+        let (cursor, _) = progress.over(range);
+        while cursor.remaining.is_some() {
+            let left = *cursor;
+            let mut keys: heapless::Vec<Key, REMOVED_AT_ONCE> = heapless::Vec::new();
+            let gathered = self.file_blocks(file, cursor, &mut keys);
+            if let (Err(halt), true) = (gathered, keys.is_empty()) {
+                return Err(halt);
+            }
+            if gathered.is_ok() && !keys.is_full() {
+                cursor.remaining = None;
+            }
+            for key in keys {
+                if let Err(halt) = self.remove_entry(change, self.below(file)?, key) {
+                    *cursor = Cursor { remaining: left.remaining.map(|rest| KeyRange { first: key, ..rest }) };
+                    return Err(halt);
+                }
+            }
+            // What is modified doesn't grow without end.
+            change.manner.over_limit = false;
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn stamp(&self, mut change: Change, slot: Slot, range: KeyRange, progress: &mut Progress) -> Result<Outcome, Halt> {
+        let inode = self.opened(slot)?;
+        let (cursor, _) = progress.over(range);
+        if !self.protocol.get().has(Ingredient::Stamp) {
+            return Ok(Outcome::Done);
+        }
+        while let Some(range) = cursor.remaining {
+            cursor.remaining = self.change(change.manner, |topology, _, blocks| {
+                let root = Container::Chain(self.modify_open(topology, blocks, inode)?);
+                topology.stamp_first(blocks, root, range, change.tid)
+            })?;
+            change.manner.over_limit = false;
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn create_pfs(&self, change: Change, inode: &Inode, key: Key, origin: Option<Slot>) -> Result<Outcome, Halt> {
         let mut root = *inode;
         let mut bref =
             Blockref::new(BlockKind::Inode, key, KeyBits(0), Methods::new(CheckMethod::XxHash64, Compression::None));
@@ -290,19 +274,19 @@ impl Node {
         if let Some(origin) = origin {
             // The origin's blocks are shared from here on, so none may be taken for one that no commit saw.
             debug_assert!(!self.replaceable.get(), "a snapshot is taken of what was committed, or stays");
-            let (body, stats) = self.in_inode(origin, |view| Ok((view.inode.body, view.bref.stats()))).await?;
+            let (body, stats) = self.in_inode(origin, |view| Ok((view.inode.body, view.bref.stats())))?;
             root.body = body;
             bref.set_stats(stats);
         }
-        self.insert(tid, Below::SuperRoot, bref, root.as_bytes(), Some(Radix::MIN)).await
+        self.insert(change, Below::SuperRoot, bref, root.as_bytes(), Some(Radix::MIN))
     }
+}
 
-    /// Room for a block.
-    pub(super) async fn allocate(&self, kind: BlockKind, radix: Radix, key: Key) -> Result<DataOff, NodeError> {
-        let place =
-            self.change(|topology, allocator, blocks| allocator.allocate(topology, blocks, kind, radix, key)).await?;
-        place.ok_or(NodeError::NoSpace)
-    }
+/// What a modification is stamped with, and how it is done.
+#[derive(Clone, Copy)]
+struct Change {
+    tid: ModifyTid,
+    manner: Manner,
 }
 
 fn no_memory(bref: &Blockref) -> Stop {
@@ -331,7 +315,7 @@ fn remove(
 
 /// An open inode: its slot, and what that names.
 #[derive(Clone, Copy)]
-struct Opened {
+pub(super) struct Opened {
     slot: Slot,
     name: InodeName,
 }

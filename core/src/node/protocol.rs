@@ -41,11 +41,18 @@ pub enum Ingredient {
     ReadBack,
     /// A mount changes nothing when its heartbeat is so old that others may take it for dead.
     Lease,
+    /// An answer is given when a quorum has executed what it is about and says the same, and a commit is acknowledged when a
+    /// quorum has it.
+    Quorum,
+    /// Nobody is asked who lags.
+    UpToDate,
+    /// Who lags executes everything in the order of the stream.
+    InOrder,
 }
 
 impl Ingredient {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Epoch,
         Self::Nonce,
         Self::Base,
@@ -63,6 +70,9 @@ impl Ingredient {
         Self::Heartbeat,
         Self::ReadBack,
         Self::Lease,
+        Self::Quorum,
+        Self::UpToDate,
+        Self::InOrder,
     ];
 
     /// What it is called.
@@ -85,6 +95,9 @@ impl Ingredient {
             Self::Heartbeat => "heartbeat",
             Self::ReadBack => "read-back",
             Self::Lease => "lease",
+            Self::Quorum => "quorum",
+            Self::UpToDate => "up-to-date",
+            Self::InOrder => "in-order",
         }
     }
 }

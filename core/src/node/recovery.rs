@@ -23,7 +23,7 @@ impl Node {
         .await?;
         collected?;
         for bref in &newer {
-            self.change(|topology, allocator, blocks| allocator.mark(topology, blocks, bref)).await?;
+            self.drive_change(|topology, allocator, blocks| allocator.mark(topology, blocks, bref)).await?;
         }
         Ok(())
     }

@@ -5,8 +5,8 @@
 //! more, the node refuses to change anything, because a late write must never land on a place that holds something newer.
 //! When the device has answered everything, the node goes on, and a header that was on its way is brought to the disk first.
 
-use super::{Node, NodeError, NodeFault};
-use crate::io::DeviceError;
+use super::{Halt, Node, NodeError, NodeFault};
+use crate::io::{DeviceError, Volume};
 use crate::media::BlockName;
 use core::task::Poll;
 
@@ -28,6 +28,15 @@ impl Node {
             }
         }
         if self.is_landing() { self.land().await } else { Ok(()) }
+    }
+
+    /// The same, without waiting.
+    pub(super) fn check_ready(&self) -> Result<(), Halt> {
+        if let Some(fault) = self.fault() {
+            return Err(NodeError::Fault(fault).into());
+        }
+        let is_quiet = |volume: &Volume| volume.disk.poll_quiet() == Poll::Ready(Ok(()));
+        if self.volumes().iter().all(is_quiet) && !self.is_landing() { Ok(()) } else { Err(Halt::Busy) }
     }
 
     /// Takes note that a device didn't do what it was asked for.

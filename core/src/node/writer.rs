@@ -91,6 +91,24 @@ impl Writer {
     /// Makes sure that the next [`put`](Self::put) or [`submit`](Self::submit) has the room and the memory it needs.
     pub(super) async fn make_room(&self, volumes: &Volumes) -> Result<(), WriteError> {
         self.wait(volumes, |queued| queued < self.most_queued).await?;
+        Ok(self.keep_buffer()?)
+    }
+
+    /// True when the next [`put`](Self::put) or [`submit`](Self::submit) has the room and the memory it needs; else room is to
+    /// be [made](Self::make_room).
+    pub(super) fn has_room(&self, volumes: &Volumes) -> Result<bool, WriteError> {
+        if self.queue.borrow().len() >= self.most_queued {
+            volumes.iter().for_each(|volume| volume.disk.harvest());
+            self.advance(volumes, |volume, id| volume.disk.status(id));
+        }
+        let has_room = self.queue.borrow().len() < self.most_queued;
+        if has_room {
+            self.keep_buffer()?;
+        }
+        Ok(has_room)
+    }
+
+    fn keep_buffer(&self) -> Result<(), NoMemory> {
         let mut spare = self.spare.borrow_mut();
         if spare.is_empty() {
             let _ = spare.push(Buffer::new(self.heap, FILE_BLOCK_BYTES)?);

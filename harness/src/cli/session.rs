@@ -345,7 +345,12 @@ impl Session {
         changed: Result<Outcome, Failure>,
         advice: &str,
     ) -> Result<Outcome, Failure> {
-        let synced = fs.attend(fs.sync()).await;
+        let synced = fs
+            .attend(async {
+                fs.sync().await?;
+                fs.level().await
+            })
+            .await;
         report_nodes(&fs, advice);
         let Err(error) = synced else {
             // Durable it is. Who couldn't be told that the mount is over will watch it for a while.

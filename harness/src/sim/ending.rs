@@ -69,7 +69,8 @@ impl World {
             }
             fs.sync().await.map_err(|error| format!("I14: at the end: {error}"))?;
             in_step.extend(self.disks_in_step(&fs));
-            self.complete_all(&fs, &in_step).await
+            self.complete_all(&fs, &in_step).await?;
+            fs.level().await.map_err(|error| format!("I14: at the end: {error}"))
         })?;
         let wanted = group.model.borrow().clone();
         numbers.retain(|number| in_step.contains(number));

@@ -72,6 +72,8 @@ impl World {
         let made = fs.create(Inum::PFS_ROOT, &name, &NewFile::new(FileKind::Regular, 0o644)).await;
         let made = made.map_err(|error| format!("I14: create: \"{error}\" though all is well"))?;
         fs.sync().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
+        // What is done with the disks next relies on what each of them has.
+        fs.level().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
         if is_ours {
             let change = model::Change::Create { directory: Inum::PFS_ROOT, name, kind: FileKind::Regular };
             let group = self.group();

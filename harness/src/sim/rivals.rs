@@ -7,7 +7,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hammer2_core::cluster::{NodeFault, NodeIndex, OpError, PfsSelector, Protocol, vote::Refusal};
+use hammer2_core::cluster::{
+    MemberState, MemberStatus, NodeFault, NodeIndex, OpError, PfsSelector, Protocol, vote::Refusal,
+};
 use hammer2_core::fs::{Error, FileSystem, MountError, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::random::Random;
@@ -166,8 +168,11 @@ impl Contest<'_> {
     async fn be_silent(&self, fs: &FileSystem, random: &mut Random) -> Option<Silent> {
         let number = random.index(self.drives.len());
         let is_whole = fs.member_statuses().count() == self.drives.len();
+        // Nor can it tell whose header is on its way.
+        let is_abreast = |member: MemberStatus| member.state == MemberState::InSync && member.backlog == 0;
+        let is_abreast = fs.member_statuses().nth(number).is_some_and(is_abreast);
         let holder = fs.holder(NodeIndex(number as u8)).await;
-        if !is_whole || !holder.is_some_and(|holder| holder.is_own) || !self.may_be_silent.take() {
+        if !is_whole || !is_abreast || !holder.is_some_and(|holder| holder.is_own) || !self.may_be_silent.take() {
             return None;
         }
         log::info!("somebody without a heartbeat writes");

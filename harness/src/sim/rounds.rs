@@ -217,6 +217,7 @@ impl World {
                 is_over: Cell::new(false),
                 is_stopped: Cell::new(false),
                 stopped: Stopped::default(),
+                administered: Cell::new((0, 0)),
                 suspicion: RefCell::new(None),
                 wrong: RefCell::new(None),
             };
@@ -224,6 +225,8 @@ impl World {
             fs.attend(executor::all(clients.collect())).await;
             if unmounts && !session.is_over.get() && !session.is_stopped.get() {
                 session.sync().await;
+                // Whoever unmounts waits for laggards, too.
+                let _ = fs.attend(fs.level()).await;
             }
             let wrong = session.wrong.take();
             for state in states(&fs) {

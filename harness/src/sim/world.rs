@@ -234,12 +234,12 @@ impl World {
         self.group().is_quorum(|disk| is_in_step(disk) && self.is_sound(disk))
     }
 
-    /// What was done up to a moment was acknowledged. The nodes in step have it.
+    /// What was done up to a moment was acknowledged. The nodes in step have it that don't lag.
     pub(super) fn note_acked(&self, fs: &FileSystem, moment: Moment) {
         let group = self.group();
         group.history.borrow_mut().acked(moment);
-        for (seat, state) in states(fs).enumerate() {
-            if let (MemberState::InSync, Some(disk)) = (state, self.disk_of(seat))
+        for (seat, member) in fs.member_statuses().enumerate() {
+            if let (MemberState::InSync, 0, Some(disk)) = (member.state, member.backlog, self.disk_of(seat))
                 && group.trust(disk) == Trust::Forgetful
             {
                 group.set_trust(disk, Trust::Sound);

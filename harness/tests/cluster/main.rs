@@ -3,6 +3,7 @@
 mod advice;
 mod crash_states;
 mod freemaps;
+mod lag;
 mod members;
 mod membership;
 mod membership_crashes;
@@ -11,6 +12,7 @@ mod mount_crashes;
 mod online;
 mod put_in;
 mod quorum_lost;
+mod rot;
 mod slaves;
 mod snapshots;
 mod split_brain;

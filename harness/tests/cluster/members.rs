@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::resync::ResyncCounts;
@@ -49,6 +50,8 @@ pub(crate) struct Members {
     /// The rules that are followed.
     pub(crate) protocol: Cell<Protocol>,
     choice: Cell<Option<Mount>>,
+    /// How long a disk may take to answer.
+    pub(crate) deadline: Cell<Duration>,
     /// The PFS that is mounted.
     pub(crate) label: Cell<&'static [u8]>,
 }
@@ -70,6 +73,7 @@ impl Members {
             log: RefCell::new(None),
             protocol: Cell::default(),
             choice: Cell::default(),
+            deadline: Cell::new(Duration::from_millis(200)),
             label: Cell::new(LABEL),
         }
     }
@@ -126,7 +130,7 @@ impl Members {
             None => boxed_device(HEAP, device).unwrap(),
             Some(log) => boxed_device(HEAP, Logged::new(HEAP, device, index as u16, Rc::clone(log)).unwrap()).unwrap(),
         };
-        let options = DiskOptions { deadline: std::time::Duration::from_millis(200) };
+        let options = DiskOptions { deadline: self.deadline.get() };
         let mut disks = HeapVec::new_in(HEAP);
         push(&mut disks, Disk::new(HEAP, device, self.clock, options).unwrap()).unwrap();
         disks

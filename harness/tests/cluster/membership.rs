@@ -202,7 +202,9 @@ fn who_has_failed_is_not_written_to_when_it_is_removed() {
     members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 300).await).unwrap().unwrap();
     members
         .change_on(&[0, 1, 2], async |fs| {
-            members.plans[0].add(Fault::always(Operations::READ, Effect::Fail(DeviceError::Io(5)))).unwrap();
+            // Who lags isn't asked.
+            fs.level().await.unwrap();
+            members.plans[0].add(Fault::always(Operations::READ, Effect::Fail(DeviceError::Gone))).unwrap();
             let all = fs.lookup(Inum::PFS_ROOT, b"all").await.unwrap();
             fs.lookup(all, b"file-7").await.unwrap();
             let state = fs.member_statuses().next().unwrap().state;

@@ -58,20 +58,21 @@ impl core::ops::AddAssign for ResyncCounts {
 }
 
 impl Cluster {
-    /// Makes what is below an inode on the target what it is on the source, but for inodes, which `inode` is asked to see to.
+    /// Makes what is below an inode on the target, under some keys, what it is on the source, but for inodes, which `inode` is
+    /// asked to see to.
     pub(super) async fn merge_children(
         &self,
         copying: Copying,
         pair: Pair,
-        since: ModifyTid,
+        (range, since): (KeyRange, ModifyTid),
         counts: &mut ResyncCounts,
         mut inode: impl AsyncFnMut(Option<Leaf>, Option<Leaf>, &mut ResyncCounts) -> Result<(), ResyncError>,
     ) -> Result<(), ResyncError> {
         let (source, target) = (&self.member(copying.source).node, &self.member(copying.target).node);
-        let mut theirs = Listing::new(source, pair.slot, since);
-        let mut own = Listing::new(target, pair.slot, ModifyTid(0));
+        let mut theirs = Listing::over(source, pair.slot, since, range);
+        let mut own = Listing::over(target, pair.slot, ModifyTid(0), range);
         // Where the keys begin of which the source doesn't say that nothing changed; none behind the last key.
-        let mut changed_from = Some(Key(0));
+        let mut changed_from = Some(range.first);
         while let Some(element) = theirs.peek().await.map_err(ResyncError::source)? {
             theirs.advance();
             counts.compared += 1;
@@ -118,8 +119,8 @@ impl Cluster {
             self.drop_child(target, pair, extra, counts, &mut inode).await?;
         }
         match changed_from {
-            Some(first) => stamp(target, pair, KeyRange { first, last: Key::MAX }).await,
-            None => Ok(()),
+            Some(first) if first <= range.last => stamp(target, pair, KeyRange { first, last: range.last }).await,
+            _ => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ use super::children::{Pair, ResyncCounts};
 use super::{Copying, ResyncError};
 use crate::cluster::{Cluster, Command, Ejection, InodeRecord, Modification, Reply, Slot};
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
-use crate::media::{BlockKind, BlockName, Corruption, DataOff, Inode, Inum, Key, ModifyTid};
+use crate::media::{BlockKind, BlockName, Corruption, DataOff, Inode, Inum, Key, KeyRange, ModifyTid};
 use crate::node::{FileBlock, Leaf, Node, NodeError, NodeFault};
 
 impl Cluster {
@@ -21,7 +21,7 @@ impl Cluster {
         let record = source.record(root).await.map_err(ResyncError::source)?;
         let pair = Pair { slot: root, inum: Inum::PFS_ROOT, tid: record.modify_tid };
         let since = copying.debt.since.max(copying.debt.ahead);
-        self.merge_children(copying, pair, since, &mut counts, async |wanted, found, counts| {
+        self.merge_children(copying, pair, (KeyRange::ALL, since), &mut counts, async |wanted, found, counts| {
             pause(counts).await;
             self.check(copying)?;
             match (wanted, found) {
@@ -35,6 +35,32 @@ impl Cluster {
         let write = Modification::WriteInode { slot: root, meta: &record.meta, content: None };
         target.replicate(pair.tid, pair.tid, write).await.map_err(ResyncError::target)?;
         Ok(counts)
+    }
+
+    /// Makes what is below an inode under some keys on the target what it is on the source; both have executed the same.
+    pub(in crate::cluster) async fn copy_keys(
+        &self,
+        copying: Copying,
+        (slot, inum): (Slot, Inum),
+        range: KeyRange,
+    ) -> Result<(), ResyncError> {
+        let record = self.member(copying.source).node.record(slot).await.map_err(ResyncError::source)?;
+        let pair = Pair { slot, inum, tid: record.modify_tid };
+        let what = (range, ModifyTid(0));
+        let mut counts = ResyncCounts::default();
+        self.merge_children(copying, pair, what, &mut counts, async |wanted, found, counts| match (wanted, found) {
+            (Some(wanted), found) => {
+                let copied = self.copy_inode(copying, pair, wanted, found, counts).await;
+                if let Err(ResyncError::Source(_)) = copied {
+                    // Half of it would pass for all of it.
+                    self.drop_inode(copying, pair, wanted.span.first, counts).await?;
+                }
+                copied
+            }
+            (None, Some(extra)) => self.drop_inode(copying, pair, extra.span.first, counts).await,
+            (None, None) => Ok(()),
+        })
+        .await
     }
 
     /// Fails if the source has left meanwhile, even if it is back, or the target has too little room.
@@ -94,7 +120,7 @@ impl Cluster {
         let pair = Pair { slot, inum, tid: record.modify_tid };
         if content.is_none() {
             let stray = async |_, _, _: &mut ResyncCounts| Err(ResyncError::source(stray_inode(inum)));
-            self.merge_children(copying, pair, since, counts, stray).await?;
+            self.merge_children(copying, pair, (KeyRange::ALL, since), counts, stray).await?;
         }
         let write = Modification::WriteInode { slot, meta: &record.meta, content: content.as_ref() };
         target.replicate(pair.tid, pair.tid, write).await.map(drop).map_err(ResyncError::target)

@@ -16,7 +16,12 @@ pub(in crate::cluster) struct Listing<'n> {
 
 impl<'n> Listing<'n> {
     pub(in crate::cluster) fn new(node: &'n Node, slot: Slot, since: ModifyTid) -> Self {
-        Self { node, slot, since, remaining: Some(KeyRange::ALL), fetched: Elements::new(), next: 0 }
+        Self::over(node, slot, since, KeyRange::ALL)
+    }
+
+    /// The same over some keys.
+    pub(in crate::cluster) fn over(node: &'n Node, slot: Slot, since: ModifyTid, range: KeyRange) -> Self {
+        Self { node, slot, since, remaining: Some(range), fetched: Elements::new(), next: 0 }
     }
 
     /// The next element, which stays the next.

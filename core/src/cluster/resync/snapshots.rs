@@ -12,7 +12,7 @@ use crate::cluster::administration::{add_root, remove_root};
 use crate::cluster::member::Member;
 use crate::cluster::pfs::{find_pfs, next_pfs};
 use crate::cluster::vote::NodeSet;
-use crate::cluster::{Cluster, Command, Ejection, MemberState, NodeIndex, Pfs, PfsSelector, Slot, Taken};
+use crate::cluster::{Cluster, Command, Ejection, MemberState, NodeIndex, OpError, Pfs, PfsSelector, Slot, Taken};
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Inode, KeyRange, PfsKind, PfsSubkind, Uuid};
 use crate::memory::{Box, boxed};
@@ -25,7 +25,7 @@ impl Cluster {
     /// The newest snapshot older than `than` that a quorum has and this node hasn't.
     pub async fn lacking_snapshot(&self, target: NodeIndex, than: Option<Taken>) -> Option<Pfs> {
         let mut newest: Option<Pfs> = None;
-        for source in self.in_sync().difference(NodeSet::only(target)).iter() {
+        for source in self.up_to_date().difference(NodeSet::only(target)).iter() {
             let mut rest = Some(KeyRange::ALL);
             while let Some(range) = rest {
                 // Another node may be able to read what this one can't.
@@ -76,13 +76,14 @@ impl Cluster {
 
     /// Has a node that lacks a snapshot be one that is behind, as if it had just come in. All that was done is durable. False if
     /// too few would be left.
-    pub fn step_aside(&self, node: NodeIndex) -> bool {
+    pub async fn step_aside(&self, node: NodeIndex) -> Result<bool, OpError> {
+        self.level_with(NodeSet::only(node)).await?;
         let others = self.voters().difference(NodeSet::only(node));
         let can = self.is_in_sync(node) && self.electorate.get().has_quorum(others);
         if can {
             self.member(node).set_state(MemberState::Behind(Debt::since(self.last_tid.get())));
         }
-        can
+        Ok(can)
     }
 
     /// Gives a node that is behind a snapshot; none if it hasn't the room, or nobody can read it all. `pause` is called between

@@ -28,9 +28,13 @@ impl Cluster {
         self.flush().await?;
         let counts = self.catch_up(target, pause).await?;
         self.set_roots().await?;
-        self.stage().await?;
         self.commit_next().await?;
-        Ok(counts)
+        // It is in step when its own header says so.
+        self.level_with(NodeSet::only(target)).await?;
+        match self.member(target).state() {
+            MemberState::Ejected(why) => Err(ResyncError::Target(why)),
+            _ => Ok(counts),
+        }
     }
 
     /// The same when too few are left to commit anything: the node executes what those have executed, and counts again.
@@ -68,7 +72,13 @@ impl Cluster {
 
     /// The last operation on the PFS. All that was done is durable.
     pub async fn newest_change(&self) -> Result<ModifyTid, OpError> {
-        Ok(self.focus().record(self.slots.root()).await?.modify_tid)
+        for index in self.read_order() {
+            match self.member(index).node.record(self.slots.root()).await {
+                Ok(root) => return Ok(root.modify_tid),
+                Err(error) => self.failed(index, error)?,
+            }
+        }
+        Err(self.no_quorum())
     }
 
     /// Copies to a node that is behind what changed up to operation `until`, which is what [`newest_change`] said when all was
@@ -95,7 +105,10 @@ impl Cluster {
     /// Commits what was copied so far as if it were all, which the rule `workroot` forbids.
     async fn commit_copy(&self, target: NodeIndex) -> Result<(), Ejection> {
         self.member(target).node.stage().await.map_err(Ejection::of)?;
-        self.write_header_of(target).await
+        {
+            let record = self.record.borrow().clone();
+            self.write_header_of(target, record.as_ref()).await
+        }
     }
 
     /// Copies from the first node that can be read; `unreadable` are those before it.
@@ -112,7 +125,7 @@ impl Cluster {
         // Whatever ends the copy before its end: what the target has then, nobody knows. None of it is in a commit.
         member.set_state(MemberState::Behind(Debt::EVERYTHING));
         let mut tried = NodeSet::EMPTY;
-        while let Some(source) = self.in_sync().difference(tried).first() {
+        while let Some(source) = self.up_to_date().difference(tried).first() {
             let (departures, pfs) = (self.member(source).departures(), self.slots.root());
             let copying = Copying { pfs, source, departures, target, debt, until, keep_free: 0 };
             copied = self.copy_from(copying, pause).await;

@@ -222,16 +222,17 @@ impl BlockCache {
         }
     }
 
-    /// The block's bytes as a buffer of the caller's own; a block that filled its frame leaves the cache.
-    pub async fn take(&self, bref: &Blockref) -> Result<Buffer, ReadError> {
-        let block = self.load(bref).await?;
+    /// The bytes of a block that is in memory and known to be good, as a buffer of the caller's own; a block that filled its
+    /// frame leaves the cache. None for a block that is to be [loaded](Self::load) first.
+    pub fn take(&self, bref: &Blockref) -> Result<Option<Buffer>, NoMemory> {
+        let Some(block) = self.get(bref) else { return Ok(None) };
         if u64::from(block.len) < CHUNK_BYTES || self.frames.borrow().pins(block.frame()) > 1 {
             let mut buffer = Buffer::new(self.heap, block.len as usize)?;
             buffer.bytes_mut().copy_from_slice(&block.bytes());
-            return Ok(buffer);
+            return Ok(Some(buffer));
         }
         self.frames.borrow_mut().detach(block.frame());
-        self.bytes[block.frame()].take().ok_or(ReadError::NoMemory)
+        Ok(self.bytes[block.frame()].take())
     }
 
     /// Gives back a buffer that [`take`](Self::take) returned.

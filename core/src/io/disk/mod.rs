@@ -329,6 +329,12 @@ impl Disk {
         self.ticket_freed.wake_all();
     }
 
+    /// True when the device is late with something that was asked of it, whether or not somebody waits for that.
+    pub(crate) fn is_late(&self) -> bool {
+        self.harvest();
+        self.requests.borrow().has_late(self.clock.now())
+    }
+
     /// Ready when the device has no change any more that was given up: with the error of one, if one failed.
     pub(crate) fn poll_quiet(&self) -> Poll<Result<(), DeviceError>> {
         if self.requests.borrow().owes_changes() {

@@ -165,6 +165,12 @@ impl Requests {
         self.tickets.iter().filter(|holder| **holder != Holder::Nobody).count() as u16
     }
 
+    /// True when the device has had a request for longer than it may, and nobody has given that up.
+    pub(super) fn has_late(&self, now: Instant) -> bool {
+        let is_late = |stage: &Stage| matches!(stage, Stage::UnderWay { deadline, .. } if now >= *deadline);
+        self.stages.iter().flatten().any(is_late)
+    }
+
     /// True when the device still has a request that was given up and that isn't just a read.
     pub(super) fn owes_changes(&self) -> bool {
         self.owed > 0

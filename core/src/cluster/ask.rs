@@ -1,0 +1,135 @@
+//! Asking nodes until one answers, without waiting for one that is slow.
+//!
+//! A node that hasn't answered within the *soft deadline* is let go on, and the next is asked, too: the first answer that could be
+//! verified wins. Who was outrun is asked last for a while; whether its device is late for good is found out by the keeper.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::Poll;
+
+use super::join::Together;
+use super::stream::SOFT_DEADLINE;
+use super::vote::NodeSet;
+use super::{Cluster, Command, Ingredient, NodeIndex, Reply};
+use crate::io::{DeviceError, Duration};
+use crate::media::BlockName;
+use crate::memory::NoMemory;
+use crate::node::{Driver, NodeError, NodeFault, Progress};
+
+/// How long a node that was outrun is asked last.
+const SLOW_FOR: Duration = Duration::from_secs(1);
+
+/// A command that several nodes try to answer. Only an attempt changes what it is filled with, and one that another node has
+/// filled meanwhile begins anew.
+pub(super) struct Question<'c> {
+    command: Command<'c>,
+    progress: Progress,
+    /// Who has come as far as `progress` says.
+    by: Option<NodeIndex>,
+}
+
+impl<'c> Question<'c> {
+    pub(super) fn new(command: Command<'c>) -> Self {
+        Self { command, progress: Progress::default(), by: None }
+    }
+
+    pub(super) fn command(&self) -> &Command<'c> {
+        &self.command
+    }
+
+    /// Has a node go on with it, or begin.
+    fn turn_to(&mut self, node: NodeIndex) -> (&mut Command<'c>, &mut Progress) {
+        if self.by.replace(node) != Some(node) {
+            self.progress = Progress::default();
+        }
+        (&mut self.command, &mut self.progress)
+    }
+
+    /// Has the next node begin, whoever that is.
+    fn begin(&mut self) {
+        self.by = None;
+    }
+}
+
+impl Cluster {
+    /// Asks nodes, the next whenever those before it are slow; who answered first, and what. `next` is told who was asked, and
+    /// may come to know of others later; none if it knows of nobody from the beginning.
+    pub(super) async fn ask(
+        &self,
+        question: &RefCell<Question<'_>>,
+        next: impl Fn(NodeSet) -> Option<NodeIndex>,
+    ) -> Result<Option<(NodeIndex, Result<Reply, NodeError>)>, NoMemory> {
+        let (mut together, mut asked) = (Together::new(), NodeSet::EMPTY);
+        question.borrow_mut().begin();
+        loop {
+            if let Some(index) = next(asked) {
+                together.add(self.heap, index, self.answer_of(index, question))?;
+                asked.insert(index);
+            } else if asked.is_empty() {
+                return Ok(None);
+            }
+            let soft_deadline = self.clock().map(|clock| (clock, clock.now().after(SOFT_DEADLINE)));
+            let answer = poll_fn(|cx| {
+                together.poll_each(cx);
+                match (together.take_answer(), soft_deadline) {
+                    (Some(answer), _) => Poll::Ready(Some(answer)),
+                    (None, Some((clock, end))) => clock.expire(end, cx).map(|_| None),
+                    (None, None) => Poll::Pending,
+                }
+            })
+            .await;
+            if let Some((who, answer)) = answer {
+                asked.difference(NodeSet::only(who)).iter().for_each(|slow| self.note_slow(slow));
+                return Ok(Some((who, answer)));
+            }
+        }
+    }
+
+    async fn answer_of(&self, index: NodeIndex, question: &RefCell<Question<'_>>) -> Result<Reply, NodeError> {
+        let node = &self.member(index).node;
+        let mut driver = Driver::new(node);
+        loop {
+            let attempt = {
+                let mut question = question.borrow_mut();
+                let (command, progress) = question.turn_to(index);
+                node.attempt(command, progress)
+            };
+            let halt = match attempt {
+                Ok(reply) => return Ok(reply),
+                Err(halt) => halt,
+            };
+            if let Err(blocked) = driver.clear(halt).await {
+                let mut question = question.borrow_mut();
+                let (command, progress) = question.turn_to(index);
+                blocked.pass(command, progress)?;
+            }
+        }
+    }
+
+    /// Takes note that a node was outrun.
+    fn note_slow(&self, index: NodeIndex) {
+        let until = self.clock().map(|clock| clock.now().after(SLOW_FOR));
+        self.member(index).slow_until.set(until);
+    }
+
+    /// True for a node that has a backlog, or was outrun a moment ago.
+    pub(super) fn is_slow(&self, index: NodeIndex) -> bool {
+        if self.has(Ingredient::UpToDate) && self.stream.lagging().contains(index) {
+            return true;
+        }
+        let until = self.member(index).slow_until.get();
+        until.is_some_and(|until| self.clock().is_some_and(|clock| clock.now() < until))
+    }
+
+    /// Has those leave whose devices are late with something that nobody waits for any more.
+    pub(super) fn expel_silent(&self) {
+        for index in self.in_sync().iter().filter(|_| self.single().is_none()) {
+            let volumes = self.member(index).node.volumes();
+            if let Some(volume) = volumes.iter().position(|volume| volume.disk.is_late()) {
+                let fault =
+                    NodeFault::Device { block: BlockName::HEADER, volume: volume as u8, error: DeviceError::Timeout };
+                self.give_up(index, NodeError::Fault(fault));
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Repairing what one node couldn't read, from another node.
+//!
+//! A node with a bad block stays a member: others answer for it, and what it lost is written anew. A file block is written again
+//! with everything it says unchanged; of a block of metadata, the keys behind it are copied (see `range`). Both are done before the
+//! next modification, when all have executed the same, so that the content of the cluster stays what it is. Only what concerns the
+//! whole node has it leave.
+
+mod range;
+
+pub(super) use range::Lost;
+
+use super::vote::NodeSet;
+use super::{Cluster, Command, Ejection, Modification, NodeIndex, OpError, Reply, Slot, StoredBlock};
+use crate::media::{BlockName, Inum, Key, KeyRange, ModifyTid};
+use crate::memory::{self, Vec};
+use crate::node::{Element, Elements, FileBlock, GivenBlock, NodeError, NodeFault};
+
+/// Repairs remembered; a node that needs more leaves.
+const REMEMBERED: usize = 4096;
+
+/// Something that a node can't read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Repair {
+    node: NodeIndex,
+    what: Bad,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bad {
+    /// A block of a file.
+    FileBlock { file: Inum, key: Key },
+    /// A block of metadata, met on the way to what is below an inode.
+    Metadata { holder: Inum, block: BlockName },
+}
+
+/// What is to be repaired.
+pub(super) type Repairs = Vec<Repair>;
+
+impl Cluster {
+    /// Takes note that a node couldn't answer where another could.
+    pub(super) fn note_unreadable(&self, node: NodeIndex, command: &Command<'_>, fault: NodeFault) {
+        let bad = match (command, fault.bad_block()) {
+            (_, Some(block)) => self.holder_of(command).map(|holder| Bad::Metadata { holder, block }),
+            (Command::ReadBlock { file, key }, None) if !fault.is_timeout() => {
+                self.slots.inum(*file).map(|file| Bad::FileBlock { file, key: *key })
+            }
+            _ => None,
+        };
+        match bad {
+            Some(what) => self.note_bad(Repair { node, what }, fault),
+            None => self.eject(node, Ejection::Fault(fault)),
+        }
+    }
+
+    /// The inode that a command looks below.
+    fn holder_of(&self, command: &Command<'_>) -> Option<Inum> {
+        let slot = match command {
+            Command::OpenInode { .. } => return Some(Inum::PFS_ROOT),
+            Command::MatchName { directory, .. } | Command::Scan { directory, .. } => directory,
+            Command::ReadBlock { file, .. } | Command::NextBlock { file, .. } => file,
+            Command::Stored { slot } => slot,
+            _ => return None,
+        };
+        self.slots.inum(*slot)
+    }
+
+    /// Takes note that a node can't read a file block.
+    pub(super) fn to_be_repaired(&self, node: NodeIndex, file: Inum, key: Key, fault: NodeFault) {
+        self.note_bad(Repair { node, what: Bad::FileBlock { file, key } }, fault);
+    }
+
+    /// Takes note that a node can't read what is below an inode behind a block.
+    pub(super) fn to_be_copied(&self, node: NodeIndex, holder: Inum, block: BlockName, fault: NodeFault) {
+        self.note_bad(Repair { node, what: Bad::Metadata { holder, block } }, fault);
+    }
+
+    fn note_bad(&self, repair: Repair, fault: NodeFault) {
+        let mut repairs = self.repairs.borrow_mut();
+        let is_full = repairs.len() >= REMEMBERED;
+        if !repairs.contains(&repair) && (is_full || memory::push(&mut repairs, repair).is_err()) {
+            drop(repairs);
+            self.eject(repair.node, Ejection::Fault(fault));
+        }
+    }
+
+    /// Repairs what was found bad. A node that can't be repaired leaves.
+    pub(super) async fn mend(&self) -> Result<(), OpError> {
+        // Taken out first: others may be noted while this one is under way.
+        while let Some(repair) = self.next_repair() {
+            if self.member(repair.node).is_in_sync() {
+                let done = match repair.what {
+                    Bad::FileBlock { file, key } => self.write_anew(repair.node, file, key).await,
+                    Bad::Metadata { holder, block } => self.copy_anew(repair.node, holder, block).await,
+                };
+                match done {
+                    Some(Ok(())) => self.member(repair.node).note_repair(),
+                    Some(Err(error)) => self.eject_for(repair.node, error),
+                    // Nobody has it: it stays as it is, and says so when it is read.
+                    None => self.unrepaired.set(self.unrepaired.get() + 1),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A repair on a node that has executed what it is told. The others' wait until theirs have.
+    fn next_repair(&self) -> Option<Repair> {
+        let lagging = self.stream.lagging();
+        let mut repairs = self.repairs.borrow_mut();
+        let next = repairs.iter().rposition(|repair| !lagging.contains(repair.node))?;
+        Some(repairs.swap_remove(next))
+    }
+
+    /// Copies what is behind a bad block; none if no other node has all of it.
+    async fn copy_anew(&self, node: NodeIndex, holder: Inum, block: BlockName) -> Option<Result<(), NodeError>> {
+        let sources = self.abreast().difference(NodeSet::only(node));
+        Some(self.copy_lost(node, holder, block, sources).await?.map(drop))
+    }
+
+    /// Writes a file block anew; none if no other node has it.
+    async fn write_anew(&self, node: NodeIndex, file: Inum, key: Key) -> Option<Result<(), NodeError>> {
+        for source in self.read_order().filter(|source| *source != node) {
+            let (pfs, into) = (self.slots.root(), self.slots.spare());
+            let Some((tid, block)) = self.stored_block(source, file, key, into).await else { continue };
+            let node = &self.member(node).node;
+            let write = Modification::WriteBlock { file: into, key, block: GivenBlock::Owned(block) };
+            let written = match node.execute(Command::Name { pfs, inum: file, into }).await {
+                Ok(_) => node.modify(tid, write).await.map(drop),
+                Err(error) => Err(error),
+            };
+            return Some(written);
+        }
+        None
+    }
+
+    /// A file block as a node has it stored, with the operation that wrote it; none if it can't be had. The file is opened as
+    /// `into` for that.
+    pub(super) async fn stored_block(
+        &self,
+        node: NodeIndex,
+        file: Inum,
+        key: Key,
+        into: Slot,
+    ) -> Option<(ModifyTid, StoredBlock)> {
+        let node = &self.member(node).node;
+        let (pfs, range) = (self.slots.root(), KeyRange::only(key));
+        let mut elements = Elements::new();
+        node.execute(Command::Name { pfs, inum: file, into }).await.ok()?;
+        let list = Command::List { slot: into, range, since: ModifyTid(0), elements: &mut elements };
+        node.execute(list).await.ok()?;
+        let Some(Element::Leaf(leaf)) = elements.first() else { return None };
+        match node.execute(Command::ReadBlock { file: into, key }).await {
+            Ok(Reply::Block(FileBlock::Stored { buffer, .. })) => {
+                Some((leaf.modify_tid, StoredBlock { buffer, methods: leaf.methods, check: leaf.check }))
+            }
+            _ => None,
+        }
+    }
+}

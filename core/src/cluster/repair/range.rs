@@ -1,0 +1,129 @@
+//! Metadata that one node can't read: the keys that are lost with a bad block are copied anew from another node.
+//!
+//! A repair is a small resynchronization. Only the keys behind the bad block must be readable on the source, so that damage in
+//! different places on all nodes is mended by each from another. Nothing is removed before a source has shown all of them.
+
+use crate::cluster::resync::{Copying, Listing, ResyncError};
+use crate::cluster::vote::{MAX_NODES, NodeSet};
+use crate::cluster::{Cluster, Command, Debt, Ejection, NodeIndex, Slot};
+use crate::media::{BlockKind, BlockName, Inum, Key, KeyRange, ModifyTid};
+use crate::node::NodeError;
+
+/// Keys below an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) struct Lost {
+    holder: Inum,
+    keys: KeyRange,
+}
+
+impl Lost {
+    /// True for a key among them.
+    pub(in crate::cluster) fn has(&self, holder: Inum, key: Key) -> bool {
+        holder == self.holder && self.keys.first <= key && key <= self.keys.last
+    }
+
+    /// The parts of a range, before and behind, that aren't among them; none if the whole range isn't.
+    pub(in crate::cluster) fn outside(&self, holder: Inum, range: KeyRange) -> Option<[Option<KeyRange>; 2]> {
+        if holder != self.holder || range.last < self.keys.first || self.keys.last < range.first {
+            return None;
+        }
+        let before = (range.first < self.keys.first)
+            .then(|| KeyRange { first: range.first, last: Key(self.keys.first.0.saturating_sub(1)) });
+        let behind = (self.keys.last < range.last)
+            .then(|| KeyRange { first: Key(self.keys.last.0.saturating_add(1)), last: range.last });
+        Some([before, behind])
+    }
+}
+
+impl Cluster {
+    /// Copies anew what a node can't reach below an inode, or on the way to it, from one of `sources`: what that was; nothing if
+    /// it reaches everything by now. None if none of the sources has all of it.
+    pub(in crate::cluster) async fn copy_lost(
+        &self,
+        target: NodeIndex,
+        holder: Inum,
+        block: BlockName,
+        sources: NodeSet,
+    ) -> Option<Result<Option<Lost>, NodeError>> {
+        let found = match self.find_lost(target, holder, block).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Some(Ok(None)),
+            Err(error) => return Some(Err(error)),
+        };
+        let (lost, slot) = found;
+        let order = self.read_order().filter(|index| sources.contains(*index) && *index != target);
+        let mut able: heapless::Vec<NodeIndex, MAX_NODES> = heapless::Vec::new();
+        for source in order.chain(sources.difference(self.up_to_date()).iter()) {
+            if self.can_show(source, slot, lost).await.is_ok() {
+                // There are no more sources than nodes.
+                let _ = able.push(source);
+            }
+        }
+        if able.is_empty() {
+            return None;
+        }
+        if let Err(error) = self.member(target).node.cut(slot, block).await {
+            return Some(Err(error));
+        }
+        // What one can't read of an inode among them, another can: each goes on with what is there by then.
+        let mut failure = NodeError::NoMemory;
+        for source in able.iter().chain(&able) {
+            let departures = self.member(*source).departures();
+            let (pfs, debt) = (self.slots.root(), Debt::since(ModifyTid(0)));
+            let copying = Copying { pfs, source: *source, departures, target, debt, until: None, keep_free: 0 };
+            match self.copy_keys(copying, (slot, lost.holder), lost.keys).await {
+                Ok(()) => {
+                    log::info!("{}: {block} was bad; what is behind it was copied anew", self.called(target));
+                    return Some(Ok(Some(lost)));
+                }
+                Err(ResyncError::Source(why)) => failure = why.into(),
+                Err(ResyncError::Target(why)) => return Some(Err(why.into())),
+                Err(ResyncError::Cluster(_)) => return Some(Err(NodeError::NoMemory)),
+            }
+        }
+        Some(Err(failure))
+    }
+
+    /// The keys that are lost with a bad block, and a slot for the inode they are below.
+    async fn find_lost(
+        &self,
+        target: NodeIndex,
+        holder: Inum,
+        block: BlockName,
+    ) -> Result<Option<(Lost, Slot)>, NodeError> {
+        let (node, root) = (&self.member(target).node, self.slots.root());
+        if block.kind != BlockKind::Inode as u8 && holder != Inum::PFS_ROOT {
+            let slot = self.slots.copied_to(target);
+            node.execute(Command::Name { pfs: root, inum: holder, into: slot }).await?;
+            // The way to the inode may be what is bad.
+            if let Ok(Some(keys)) = node.lost_keys(slot, block).await {
+                return Ok(Some((Lost { holder, keys }, slot)));
+            }
+        }
+        let keys = node.lost_keys(root, block).await?;
+        Ok(keys.map(|keys| (Lost { holder: Inum::PFS_ROOT, keys }, root)))
+    }
+
+    /// Fails unless a node can list what is below some keys of an inode, which is named there, too.
+    async fn can_show(&self, source: NodeIndex, slot: Slot, lost: Lost) -> Result<(), NodeError> {
+        let (node, pfs) = (&self.member(source).node, self.slots.root());
+        if lost.holder != Inum::PFS_ROOT {
+            node.execute(Command::Name { pfs, inum: lost.holder, into: slot }).await?;
+        }
+        let mut listing = Listing::over(node, slot, ModifyTid(0), lost.keys);
+        while listing.peek().await?.is_some() {
+            listing.advance();
+        }
+        Ok(())
+    }
+}
+
+impl From<Ejection> for NodeError {
+    fn from(why: Ejection) -> Self {
+        match why {
+            Ejection::Fault(fault) => Self::Fault(fault),
+            Ejection::NoSpace => Self::NoSpace,
+            Ejection::NoMemory | Ejection::Dissent => Self::NoMemory,
+        }
+    }
+}

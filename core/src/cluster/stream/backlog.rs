@@ -1,0 +1,241 @@
+//! Executing a member's backlog, entry by entry, in order.
+
+use core::convert::Infallible;
+use core::future::poll_fn;
+use core::task::Poll;
+
+use super::entry::Work;
+use super::recorded::{Done, Recorded};
+use super::{COPIES, Entry, Position, Stream, Verdict};
+use crate::chain::Manner;
+use crate::cluster::agree::Said;
+use crate::cluster::repair::Lost;
+use crate::cluster::{Cluster, Command, Ejection, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
+use crate::media::{KeyRange, ModifyTid};
+use crate::memory::{NoMemory, boxed};
+use crate::node::{Driver, Halt, Node, NodeError, Progress};
+
+/// What a member does next.
+enum Step {
+    /// Removes file blocks: the rest of a modification that a copy has done in part.
+    Rest(ModifyTid, Slot, [Option<KeyRange>; 2]),
+    /// Says what another has said: a copy from that has it done.
+    Same(Result<Outcome, NodeError>),
+    /// A modification, with the file block that is its own.
+    Change(Option<StoredBlock>),
+    /// A command for its tables.
+    Table(Command<'static>),
+    /// A header.
+    Commit,
+    /// Nothing: the cluster hasn't done it.
+    Nothing,
+}
+
+/// Somebody executes a member's backlog.
+struct Driving<'s> {
+    stream: &'s Stream,
+    index: NodeIndex,
+}
+
+impl<'s> Driving<'s> {
+    /// The right to; none while another has it.
+    fn claim(stream: &'s Stream, index: NodeIndex) -> Option<Self> {
+        let mut books = stream.books.borrow_mut();
+        if books.driven.contains(index) {
+            return None;
+        }
+        books.driven.insert(index);
+        drop(books);
+        Some(Self { stream, index })
+    }
+}
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        self.stream.books.borrow_mut().driven.remove(self.index);
+        // Another may go on.
+        self.stream.changed.wake_all();
+    }
+}
+
+impl Cluster {
+    /// What a member does next; none if it has no backlog, or is no member any more.
+    fn next_step(&self, index: NodeIndex) -> Result<Option<Step>, NoMemory> {
+        let mut books = self.stream.books.borrow_mut();
+        let Some(position) = books.next[usize::from(index.0)].filter(|_| self.member(index).is_in_sync()) else {
+            return Ok(None);
+        };
+        if !self.has(Ingredient::InOrder) {
+            books.disorder(index);
+        }
+        let copied = books.copied[usize::from(index.0)].clone();
+        let is_followed = books.backlog(index).iter().skip(1).any(Entry::is_commit);
+        let Some(entry) = books.get(position) else { return Ok(None) };
+        Ok(Some(match (&entry.work, entry.verdict) {
+            (_, Verdict::None | Verdict::Unreadable(_)) => Step::Nothing,
+            (_, Verdict::Agreed(Said::NoMemory | Said::NoSpace)) => Step::Nothing,
+            (Work::Change(tid, recorded), _) => {
+                let node = &self.member(index).node;
+                match done_by_copies(&copied, recorded, node) {
+                    Done::All => {
+                        let said = entry.answers.iter().find(|(_, answer)| answer.is_ok());
+                        return Ok(Some(said.map_or(Step::Nothing, |(_, answer)| Step::Same(*answer))));
+                    }
+                    Done::But(file, rest) => return Ok(Some(Step::Rest(*tid, file, rest))),
+                    Done::Nothing => {}
+                }
+                let copy = recorded.block().map(|block| block.copy(self.heap, || node.spare_buffer()));
+                Step::Change(copy.transpose()?)
+            }
+            (Work::Name { pfs, inum, into }, _) => Step::Table(Command::Name { pfs: *pfs, inum: *inum, into: *into }),
+            (Work::Close(slot), _) => Step::Table(Command::Close { slot: *slot }),
+            // A later one takes everything along that this one would.
+            (Work::Commit(_), Verdict::Agreed(_)) if is_followed => Step::Nothing,
+            (Work::Commit(_), _) => Step::Commit,
+        }))
+    }
+
+    /// Executes a member's backlog, until it has none or isn't a member any more.
+    pub(super) async fn drive(&self, index: NodeIndex) {
+        let Some(_driving) = Driving::claim(&self.stream, index) else { return };
+        loop {
+            let answer = match self.next_step(index) {
+                Ok(None) => return,
+                Ok(Some(Step::Nothing)) => {
+                    self.stream.pass(index);
+                    continue;
+                }
+                Ok(Some(Step::Same(answer))) => answer,
+                Ok(Some(Step::Rest(tid, file, rest))) => self.remove_on(index, tid, file, rest).await,
+                Ok(Some(Step::Change(block))) => match self.change_on(index, block).await {
+                    Some(Err(NodeError::Fault(fault))) if fault.bad_block().is_some() => {
+                        match self.mend_on(index, fault).await {
+                            Ok(()) => continue,
+                            Err(error) => Err(error),
+                        }
+                    }
+                    Some(answer) => answer,
+                    None => continue,
+                },
+                Ok(Some(Step::Table(command))) => match self.member(index).node.execute(command).await {
+                    Ok(_) => Ok(Outcome::Done),
+                    Err(error) => Err(error),
+                },
+                Ok(Some(Step::Commit)) => match self.commit_on(index).await {
+                    Ok(()) => Ok(Outcome::Done),
+                    Err(why) => {
+                        self.eject(index, why);
+                        self.stream.forget(index);
+                        return self.judge_all();
+                    }
+                },
+                Err(error) => Err(error.into()),
+            };
+            self.note_answer(index, answer);
+        }
+    }
+
+    /// Executes a modification on a laggard; none if that was called off meanwhile.
+    async fn change_on(&self, index: NodeIndex, mut block: Option<StoredBlock>) -> Option<Result<Outcome, NodeError>> {
+        let node = &self.member(index).node;
+        let (mut driver, mut progress) = (Driver::new(node), Progress::default());
+        loop {
+            let halt = match self.attempt_next(index, &mut block, &mut progress, driver.manner())? {
+                Ok(outcome) => return Some(Ok(outcome)),
+                Err(halt) => halt,
+            };
+            if let Err(blocked) = driver.clear(halt).await {
+                return Some(Err(blocked.into()));
+            }
+        }
+    }
+
+    /// Removes what a copy hasn't.
+    async fn remove_on(
+        &self,
+        index: NodeIndex,
+        tid: ModifyTid,
+        file: Slot,
+        rest: [Option<KeyRange>; 2],
+    ) -> Result<Outcome, NodeError> {
+        for range in rest.into_iter().flatten() {
+            self.member(index).node.modify(tid, Modification::RemoveBlocks { file, range }).await?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn attempt_next(
+        &self,
+        index: NodeIndex,
+        block: &mut Option<StoredBlock>,
+        progress: &mut Progress,
+        manner: Manner,
+    ) -> Option<Result<Outcome, Halt>> {
+        let mut books = self.stream.books.borrow_mut();
+        let position = books.next[usize::from(index.0)].filter(|_| self.member(index).is_in_sync())?;
+        let entry = books.get(position)?;
+        match (&entry.work, entry.verdict) {
+            (Work::Change(tid, recorded), Verdict::Open | Verdict::Agreed(Said::Value(_))) => {
+                let node = &self.member(index).node;
+                Some(node.attempt_change(*tid, &mut recorded.with(block), progress, manner))
+            }
+            _ => None,
+        }
+    }
+
+    /// Makes everything that a member has executed durable, and commits it by a header when a quorum of the voters can do the
+    /// same. Who doesn't vote waits until it is acknowledged: it never is ahead of that.
+    async fn commit_on(&self, index: NodeIndex) -> Result<(), Ejection> {
+        let node = &self.member(index).node;
+        node.stage().await.map_err(Ejection::of)?;
+        let (position, record) = {
+            let mut books = self.stream.books.borrow_mut();
+            let position = books.next[usize::from(index.0)];
+            let entry = position.and_then(|position| books.get(position));
+            let Some((position, Work::Commit(record))) = position.zip(entry.map(|entry| &entry.work)) else {
+                return Ok(());
+            };
+            let copy = record.as_deref().map(|record| boxed(self.heap, record.clone())).transpose();
+            (position, copy.map_err(|error| Ejection::of(error.into()))?)
+        };
+        let votes = self.voters().contains(index);
+        self.stream.note_staged(index, position);
+        let verdict = poll_fn(|cx| {
+            let (verdict, staged) = self.stream.staged(position);
+            // A header that no quorum can follow would only be in the way.
+            if verdict == Verdict::Open && !(votes && self.electorate.get().has_quorum(staged)) {
+                self.stream.changed.register(cx.waker());
+                return Poll::Pending;
+            }
+            Poll::Ready(verdict)
+        });
+        if verdict.await == Verdict::None {
+            return Ok(());
+        }
+        self.write_header_of(index, record.as_deref()).await
+    }
+
+    /// Executes one member's backlogs, for as long as it is polled.
+    pub(in crate::cluster) async fn keep_backlog(&self, index: NodeIndex) -> Infallible {
+        loop {
+            poll_fn(|cx| {
+                if self.stream.neglected().contains(index) {
+                    return Poll::Ready(());
+                }
+                self.stream.changed.register(cx.waker());
+                Poll::Pending
+            })
+            .await;
+            self.drive(index).await;
+        }
+    }
+}
+
+/// How much of a modification the copies that a node was given have done.
+fn done_by_copies(copied: &heapless::Vec<(Lost, Position), COPIES>, recorded: &Recorded, node: &Node) -> Done {
+    let done = copied.iter().map(|(lost, _)| recorded.done_by(lost, |slot| node.inum(slot)));
+    done.fold(Done::Nothing, |before, done| match (before, done) {
+        (Done::Nothing, done) => done,
+        (before, _) => before,
+    })
+}

@@ -1,0 +1,50 @@
+//! How long laggards are waited for, and when they leave.
+
+use crate::cluster::vote::NodeSet;
+use crate::cluster::{Cluster, Ejection, NodeFault, NodeIndex};
+use crate::io::{DeviceError, Disk, Duration, Instant};
+use crate::media::BlockName;
+use crate::node::NodeError;
+
+/// How long others are waited for when nobody needs to: a healthy device has answered by then.
+pub(in crate::cluster) const SOFT_DEADLINE: Duration = Duration::from_millis(30);
+
+impl Cluster {
+    /// The disk whose clock all go by.
+    pub(in crate::cluster) fn clock(&self) -> Option<&Disk> {
+        self.member(NodeIndex(0)).node.volumes().root().map(|root| &root.disk)
+    }
+
+    /// When what is begun now is late, by the clock of the disks.
+    pub(in crate::cluster) fn late_at(&self) -> Instant {
+        self.clock().map_or(Instant { nanoseconds: u64::MAX }, Disk::deadline)
+    }
+
+    /// Has those leave that are late, or whose backlog takes more memory than it may.
+    pub(in crate::cluster) fn expel_late(&self) {
+        let Some(now) = self.clock().map(Disk::now) else { return };
+        for index in self.stream.lagging().iter() {
+            let is_late = self.stream.late_at(index).is_some_and(|late_at| now >= late_at);
+            let is_late = is_late && !self.stream.books.borrow().mending.contains(index);
+            let is_full = self.stream.backlog_bytes(index) > self.backlog_limit();
+            // Who is needed is waited for, as long as its devices have time.
+            let rest = self.voters().difference(NodeSet::only(index));
+            if (is_late || is_full) && self.electorate.get().has_quorum(rest) {
+                let error = DeviceError::Timeout;
+                self.give_up(index, NodeError::Fault(NodeFault::Device { block: BlockName::HEADER, volume: 0, error }));
+            }
+        }
+    }
+
+    /// Has a member leave that doesn't execute its backlog.
+    pub(in crate::cluster) fn give_up(&self, index: NodeIndex, error: NodeError) {
+        self.eject(index, Ejection::of(error));
+        self.stream.forget(index);
+        self.judge_all();
+    }
+
+    /// Bytes that a backlog may take.
+    fn backlog_limit(&self) -> usize {
+        self.share.modified_bytes
+    }
+}

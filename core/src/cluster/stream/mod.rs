@@ -1,0 +1,281 @@
+//! The stream: what the members are told to change, in one order for all (protocol 7).
+//!
+//! Most of the time nothing is in it: a modification is executed by all members at once. Who can't at once, because a block is
+//! missing, a device is slow or a header is being written, *lags*: from there on it has a *backlog*, the part of the stream that
+//! it hasn't executed. It executes that in order and is compared with what was agreed meanwhile. The others don't wait for it. An
+//! entry is kept once for all laggards, until the last has executed it.
+//!
+//! A backlog is bounded in memory and in time: whose backlog is full, or older than the deadline, leaves.
+
+mod backlog;
+mod entry;
+mod late;
+mod mend;
+mod recorded;
+mod verdict;
+mod waiting;
+
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::Poll;
+
+use super::repair::Lost;
+use super::vote::{MAX_NODES, NodeSet};
+use super::{NodeIndex, Outcome};
+use crate::io::{Instant, Wakers};
+use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::node::NodeError;
+
+pub(super) use entry::{Entry, Verdict};
+pub(super) use late::SOFT_DEADLINE;
+pub(super) use waiting::{Awaited, Kept};
+
+/// A place in the stream, counted from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position(u64);
+
+impl Position {
+    fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// Entries that somebody hasn't executed, and who that is.
+pub(super) struct Stream {
+    books: RefCell<Books>,
+    /// Whoever waits for an entry, or for a member.
+    changed: Wakers,
+    /// Somebody executes backlogs beside the requests.
+    is_kept: Cell<bool>,
+    /// Something is copied to a member: nobody changes what it is copied from.
+    is_copying: Cell<bool>,
+}
+
+struct Books {
+    /// The position of the first entry that is kept.
+    first: Position,
+    entries: Vec<Entry>,
+    /// Where those that lag are.
+    next: [Option<Position>; MAX_NODES],
+    /// Whose backlog somebody is executing.
+    driven: NodeSet,
+    /// Those that met a bad block, and can't go on before it is mended.
+    mending: NodeSet,
+    /// What was copied to them meanwhile: whatever entries before a position do there is done.
+    copied: [heapless::Vec<(Lost, Position), COPIES>; MAX_NODES],
+}
+
+/// Copies that a backlog may have met.
+const COPIES: usize = 8;
+
+impl Books {
+    fn end(&self) -> Position {
+        Position(self.first.0 + self.entries.len() as u64)
+    }
+
+    fn get(&mut self, position: Position) -> Option<&mut Entry> {
+        let index = position.0.checked_sub(self.first.0)?;
+        self.entries.get_mut(usize::try_from(index).ok()?)
+    }
+
+    fn lagging(&self) -> NodeSet {
+        (0..).map(NodeIndex).zip(&self.next).filter(|(_, next)| next.is_some()).map(|(index, _)| index).collect()
+    }
+
+    /// What a member hasn't executed.
+    fn backlog(&self, index: NodeIndex) -> &[Entry] {
+        let next = self.next[usize::from(index.0)].unwrap_or(self.end());
+        let start = next.0.saturating_sub(self.first.0) as usize;
+        self.entries.get(start..).unwrap_or(&[])
+    }
+
+    /// Takes what the only laggard does next behind what follows it, which the rule `in-order` forbids.
+    fn disorder(&mut self, index: NodeIndex) {
+        let next = self.next[usize::from(index.0)].unwrap_or(self.end());
+        let at = next.0.saturating_sub(self.first.0) as usize;
+        let is_alone = self.lagging() == NodeSet::only(index);
+        let is_settled = |entry: &Entry| matches!(entry.verdict, Verdict::Agreed(_)) && !entry.is_commit();
+        if is_alone && self.entries.get(at..at + 2).is_some_and(|two| two.iter().all(is_settled)) {
+            self.entries.swap(at, at + 1);
+        }
+    }
+
+    fn advance(&mut self, index: NodeIndex) {
+        let end = self.end();
+        let next = &mut self.next[usize::from(index.0)];
+        *next = next.map(Position::next).filter(|next| *next < end);
+        let next = next.unwrap_or(end);
+        self.copied[usize::from(index.0)].retain(|(_, until)| next < *until);
+        self.trim();
+    }
+
+    /// Drops what nobody needs any more.
+    fn trim(&mut self) {
+        let oldest = self.next.iter().flatten().min().copied().unwrap_or(self.end());
+        let executed = oldest.0.saturating_sub(self.first.0) as usize;
+        let is_done = |entry: &&Entry| !entry.is_awaited && entry.verdict != Verdict::Open;
+        let done = self.entries[..executed].iter().take_while(is_done).count();
+        self.first = Position(self.first.0 + done as u64);
+        self.entries.drain(..done);
+    }
+}
+
+impl Stream {
+    pub(super) fn new(heap: Heap) -> Self {
+        let books = Books {
+            first: Position(0),
+            entries: Vec::new_in(heap),
+            next: [None; MAX_NODES],
+            driven: NodeSet::EMPTY,
+            mending: NodeSet::EMPTY,
+            copied: Default::default(),
+        };
+        Self {
+            books: RefCell::new(books),
+            changed: Wakers::default(),
+            is_kept: Cell::new(false),
+            is_copying: Cell::new(false),
+        }
+    }
+
+    /// Those that have a backlog.
+    pub(super) fn lagging(&self) -> NodeSet {
+        self.books.borrow().lagging()
+    }
+
+    /// Those that have a backlog that nobody is executing.
+    fn neglected(&self) -> NodeSet {
+        let books = self.books.borrow();
+        books.lagging().difference(books.driven)
+    }
+
+    /// Those whose content isn't what was agreed. A commit changes none.
+    pub(super) fn out_of_date(&self) -> NodeSet {
+        let books = self.books.borrow();
+        let is_behind = |index: &NodeIndex| books.backlog(*index).iter().any(|entry| !entry.is_commit());
+        books.lagging().iter().filter(is_behind).collect()
+    }
+
+    /// Bytes of a member's backlog.
+    pub(super) fn backlog_bytes(&self, index: NodeIndex) -> usize {
+        self.books.borrow().backlog(index).iter().map(|entry| entry.bytes).sum()
+    }
+
+    /// Entries of a member's backlog.
+    pub(super) fn backlog_entries(&self, index: NodeIndex) -> usize {
+        self.books.borrow().backlog(index).len()
+    }
+
+    /// When the oldest entry of a member's backlog is late; none for who doesn't lag.
+    fn late_at(&self, index: NodeIndex) -> Option<Instant> {
+        self.books.borrow().backlog(index).first().map(|entry| entry.late_at)
+    }
+
+    /// Adds an entry that these haven't executed, beside all that lag.
+    fn push(&self, entry: Entry, waiting: NodeSet) -> Result<Position, NoMemory> {
+        let mut books = self.books.borrow_mut();
+        let position = books.end();
+        memory::push(&mut books.entries, entry)?;
+        for index in waiting.iter() {
+            books.next[usize::from(index.0)].get_or_insert(position);
+        }
+        drop(books);
+        self.changed.wake_all();
+        Ok(position)
+    }
+
+    /// Takes a member's backlog away: it left, or it has everything.
+    pub(super) fn forget(&self, index: NodeIndex) {
+        let mut books = self.books.borrow_mut();
+        books.next[usize::from(index.0)] = None;
+        books.copied[usize::from(index.0)].clear();
+        books.trim();
+        drop(books);
+        self.changed.wake_all();
+    }
+
+    fn verdict(&self, position: Position) -> Verdict {
+        self.books.borrow_mut().get(position).map_or(Verdict::None, |entry| entry.verdict)
+    }
+
+    /// The positions of entries that aren't agreed on.
+    fn open(&self) -> impl Iterator<Item = Position> {
+        let (first, end) = {
+            let books = self.books.borrow();
+            (books.first.0, books.end().0)
+        };
+        (first..end).map(Position).filter(|position| self.verdict(*position) == Verdict::Open)
+    }
+
+    /// Notes what a member said of the entry it is at, and has it go on. The entry, and what was agreed on it before.
+    fn note_answer(&self, index: NodeIndex, answer: Result<Outcome, NodeError>) -> Option<(Position, Verdict)> {
+        let mut books = self.books.borrow_mut();
+        let position = books.next[usize::from(index.0)]?;
+        let entry = books.get(position)?;
+        // There are no more answers than nodes.
+        let _ = entry.answers.push((index, answer));
+        let verdict = entry.verdict;
+        books.advance(index);
+        Some((position, verdict))
+    }
+
+    /// Has a member go on without executing the entry it is at.
+    fn pass(&self, index: NodeIndex) {
+        self.books.borrow_mut().advance(index);
+        self.changed.wake_all();
+    }
+
+    /// Those that may still answer an entry.
+    fn may_answer(&self, position: Position) -> NodeSet {
+        let books = self.books.borrow();
+        let is_before = |index: &NodeIndex| books.next[usize::from(index.0)].is_some_and(|next| next <= position);
+        books.lagging().iter().filter(is_before).collect()
+    }
+
+    /// Notes that a member has everything before a commit durable.
+    fn note_staged(&self, index: NodeIndex, position: Position) {
+        if let Some(entry) = self.books.borrow_mut().get(position) {
+            entry.staged.insert(index);
+        }
+        self.changed.wake_all();
+    }
+
+    /// What became of a commit so far, and who has everything before it durable.
+    fn staged(&self, position: Position) -> (Verdict, NodeSet) {
+        let mut books = self.books.borrow_mut();
+        books.get(position).map_or((Verdict::None, NodeSet::EMPTY), |entry| (entry.verdict, entry.staged))
+    }
+
+    /// Those of these members that execute nothing at the moment, and how far each has come: they have everything, or met a bad
+    /// block.
+    fn at_rest(&self, members: NodeSet) -> heapless::Vec<(NodeIndex, Position), MAX_NODES> {
+        let books = self.books.borrow();
+        let place = |index: NodeIndex| match books.next[usize::from(index.0)] {
+            None => Some((index, books.end())),
+            Some(next) => books.mending.contains(index).then_some((index, next)),
+        };
+        members.iter().filter_map(place).collect()
+    }
+
+    /// Waits until anything about backlogs has changed.
+    async fn change(&self) {
+        let mut is_first = true;
+        poll_fn(|cx| {
+            if !core::mem::take(&mut is_first) {
+                return Poll::Ready(());
+            }
+            self.changed.register(cx.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Notes what was copied to a member: everything that entries before `until` do there.
+    fn note_copied(&self, index: NodeIndex, lost: Option<Lost>, until: Position) -> Result<(), NoMemory> {
+        let mut books = self.books.borrow_mut();
+        match lost.filter(|_| books.next[usize::from(index.0)].is_some_and(|next| next < until)) {
+            Some(lost) => books.copied[usize::from(index.0)].push((lost, until)).map_err(|_| NoMemory),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A modification that is kept until the last laggard has executed it.
+
+use super::super::repair::Lost;
+use super::super::{GivenBlock, Modification, Slot, StoredBlock};
+use crate::media::inode::EMBEDDED_BYTES;
+use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
+use crate::memory::{self, Box, Heap, NoMemory, Vec, boxed};
+
+/// A modification that owns what it speaks of. A file block is kept apart: it may be given away.
+pub(super) enum Recorded {
+    CreateInode { pfs: Slot, inode: Box<Inode>, methods: Methods },
+    WriteInode { slot: Slot, meta: Box<InodeMeta>, content: Option<Box<[u8; EMBEDDED_BYTES]>> },
+    RemoveInode { pfs: Slot, inum: Inum },
+    AddEntry { directory: Slot, key: Key, entry: Dirent, name: Vec<u8>, methods: Methods },
+    RemoveEntry { directory: Slot, key: Key },
+    WriteBlock { file: Slot, key: Key, block: StoredBlock },
+    RemoveBlocks { file: Slot, range: KeyRange },
+    Stamp { slot: Slot, range: KeyRange },
+    CreatePfs { inode: Box<Inode>, key: Key, origin: Option<Slot> },
+    SetPfsRole { slot: Slot, kind: PfsKind, masters: u8 },
+    RemovePfs { key: Key },
+}
+
+/// How much of a modification is done already.
+pub(super) enum Done {
+    Nothing,
+    All,
+    /// All but file blocks under these keys, which are to be removed.
+    But(Slot, [Option<KeyRange>; 2]),
+}
+
+impl Recorded {
+    /// Keeps a modification. A file block is taken, when there is memory for everything else.
+    pub(super) fn of(modification: &mut Modification<'_>, heap: Heap) -> Result<Self, NoMemory> {
+        Ok(match modification {
+            Modification::CreateInode { pfs, inode, methods } => {
+                Self::CreateInode { pfs: *pfs, inode: boxed(heap, **inode)?, methods: *methods }
+            }
+            Modification::WriteInode { slot, meta, content } => Self::WriteInode {
+                slot: *slot,
+                meta: boxed(heap, **meta)?,
+                content: content.map(|content| boxed(heap, *content)).transpose()?,
+            },
+            Modification::RemoveInode { pfs, inum } => Self::RemoveInode { pfs: *pfs, inum: *inum },
+            Modification::AddEntry { directory, key, entry, name, methods } => {
+                let mut kept = Vec::new_in(heap);
+                memory::extend(&mut kept, name)?;
+                Self::AddEntry { directory: *directory, key: *key, entry: *entry, name: kept, methods: *methods }
+            }
+            Modification::RemoveEntry { directory, key } => Self::RemoveEntry { directory: *directory, key: *key },
+            Modification::WriteBlock { file, key, block } => {
+                let block = block.take().ok_or(NoMemory)?;
+                Self::WriteBlock { file: *file, key: *key, block }
+            }
+            Modification::RemoveBlocks { file, range } => Self::RemoveBlocks { file: *file, range: *range },
+            Modification::Stamp { slot, range } => Self::Stamp { slot: *slot, range: *range },
+            Modification::CreatePfs { inode, key, origin } => {
+                Self::CreatePfs { inode: boxed(heap, **inode)?, key: *key, origin: *origin }
+            }
+            Modification::SetPfsRole { slot, kind, masters } => {
+                Self::SetPfsRole { slot: *slot, kind: *kind, masters: *masters }
+            }
+            Modification::RemovePfs { key } => Self::RemovePfs { key: *key },
+        })
+    }
+
+    /// The modification, for one more node, which is given `block` where there is one.
+    pub(super) fn with<'a>(&'a self, block: &'a mut Option<StoredBlock>) -> Modification<'a> {
+        match self {
+            Self::CreateInode { pfs, inode, methods } => {
+                Modification::CreateInode { pfs: *pfs, inode, methods: *methods }
+            }
+            Self::WriteInode { slot, meta, content } => {
+                Modification::WriteInode { slot: *slot, meta, content: content.as_deref() }
+            }
+            Self::RemoveInode { pfs, inum } => Modification::RemoveInode { pfs: *pfs, inum: *inum },
+            Self::AddEntry { directory, key, entry, name, methods } => {
+                Modification::AddEntry { directory: *directory, key: *key, entry: *entry, name, methods: *methods }
+            }
+            Self::RemoveEntry { directory, key } => Modification::RemoveEntry { directory: *directory, key: *key },
+            Self::WriteBlock { file, key, .. } => {
+                Modification::WriteBlock { file: *file, key: *key, block: GivenBlock::Lent(block) }
+            }
+            Self::RemoveBlocks { file, range } => Modification::RemoveBlocks { file: *file, range: *range },
+            Self::Stamp { slot, range } => Modification::Stamp { slot: *slot, range: *range },
+            Self::CreatePfs { inode, key, origin } => Modification::CreatePfs { inode, key: *key, origin: *origin },
+            Self::SetPfsRole { slot, kind, masters } => {
+                Modification::SetPfsRole { slot: *slot, kind: *kind, masters: *masters }
+            }
+            Self::RemovePfs { key } => Modification::RemovePfs { key: *key },
+        }
+    }
+
+    /// How much of it a copy of some keys has done, on a node where slots name what `inum` says.
+    pub(super) fn done_by(&self, lost: &Lost, inum: impl Fn(Slot) -> Option<Inum>) -> Done {
+        let is_inode = |inode: Option<Inum>| {
+            inode.is_some_and(|inode| inode != Inum::PFS_ROOT && lost.has(Inum::PFS_ROOT, inode.key()))
+        };
+        let has =
+            |holder: Slot, key: Key| is_inode(inum(holder)) || inum(holder).is_some_and(|holder| lost.has(holder, key));
+        let is_done = match self {
+            Self::CreateInode { inode, .. } => is_inode(Some(inode.meta.inum())),
+            Self::RemoveInode { inum, .. } => is_inode(Some(*inum)),
+            Self::WriteInode { slot, .. } | Self::Stamp { slot, .. } => is_inode(inum(*slot)),
+            Self::AddEntry { directory, key, .. } | Self::RemoveEntry { directory, key } => has(*directory, *key),
+            Self::WriteBlock { file, key, .. } => has(*file, *key),
+            Self::RemoveBlocks { file, range } => match inum(*file) {
+                inode if is_inode(inode) => true,
+                Some(inode) => return lost.outside(inode, *range).map_or(Done::Nothing, |rest| Done::But(*file, rest)),
+                None => false,
+            },
+            Self::CreatePfs { .. } | Self::SetPfsRole { .. } | Self::RemovePfs { .. } => false,
+        };
+        if is_done { Done::All } else { Done::Nothing }
+    }
+
+    /// The inode below which, or below whose index, it is done.
+    pub(super) fn holder(&self, inum: impl Fn(Slot) -> Option<Inum>) -> Inum {
+        let slot = match self {
+            Self::WriteInode { slot, .. } | Self::Stamp { slot, .. } | Self::SetPfsRole { slot, .. } => *slot,
+            Self::AddEntry { directory: slot, .. } | Self::RemoveEntry { directory: slot, .. } => *slot,
+            Self::WriteBlock { file: slot, .. } | Self::RemoveBlocks { file: slot, .. } => *slot,
+            Self::CreateInode { .. } | Self::RemoveInode { .. } | Self::CreatePfs { .. } | Self::RemovePfs { .. } => {
+                return Inum::PFS_ROOT;
+            }
+        };
+        inum(slot).unwrap_or(Inum::PFS_ROOT)
+    }
+
+    /// The file block it speaks of.
+    pub(super) fn block(&self) -> Option<&StoredBlock> {
+        match self {
+            Self::WriteBlock { block, .. } => Some(block),
+            _ => None,
+        }
+    }
+
+    /// Bytes it takes besides itself.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::CreateInode { .. } | Self::CreatePfs { .. } => size_of::<Inode>(),
+            Self::WriteInode { content, .. } => {
+                size_of::<InodeMeta>() + content.as_ref().map_or(0, |content| content.len())
+            }
+            Self::AddEntry { name, .. } => name.capacity(),
+            Self::WriteBlock { block, .. } => block.buffer.len(),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Waiting for what the execution of backlogs brings about. Where no keeper executes them, whoever waits does.
+
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+
+use super::{Entry, Position, SOFT_DEADLINE, Stream, Verdict};
+use crate::cluster::join::Together;
+use crate::cluster::vote::{MAX_NODES, NodeSet};
+use crate::cluster::{Cluster, OpError};
+use crate::memory::NoMemory;
+
+/// An entry whose verdict somebody waits for.
+pub(in crate::cluster) struct Awaited<'s> {
+    stream: &'s Stream,
+    position: Position,
+}
+
+impl<'s> Awaited<'s> {
+    fn new(stream: &'s Stream, position: Position) -> Self {
+        if let Some(entry) = stream.books.borrow_mut().get(position) {
+            entry.is_awaited = true;
+        }
+        Self { stream, position }
+    }
+
+    /// What holds for the cluster by now.
+    pub(in crate::cluster) fn verdict(&self) -> Verdict {
+        self.stream.verdict(self.position)
+    }
+
+    /// Those that haven't executed it.
+    pub(in crate::cluster) fn waiting(&self) -> NodeSet {
+        self.stream.may_answer(self.position)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        let mut books = self.stream.books.borrow_mut();
+        if let Some(entry) = books.get(self.position) {
+            entry.is_awaited = false;
+        }
+        books.trim();
+    }
+}
+
+/// Executes backlogs beside the requests, for as long as it lives.
+pub(in crate::cluster) struct Kept<'s>(&'s Stream);
+
+impl<'s> Kept<'s> {
+    pub(in crate::cluster) fn new(stream: &'s Stream) -> Self {
+        stream.is_kept.set(true);
+        Self(stream)
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.is_kept.set(false);
+        // Whoever waits executes them from here on.
+        self.0.changed.wake_all();
+    }
+}
+
+impl Cluster {
+    /// Adds an entry that these haven't executed; it is judged at once.
+    pub(in crate::cluster) fn put_behind(&self, entry: Entry, waiting: NodeSet) -> Result<Awaited<'_>, NoMemory> {
+        let position = self.stream.push(entry, waiting)?;
+        let awaited = Awaited::new(&self.stream, position);
+        self.judge(position);
+        Ok(awaited)
+    }
+
+    /// Waits until there is a verdict on an entry.
+    pub(in crate::cluster) async fn await_verdict(&self, awaited: &Awaited<'_>) -> Result<Verdict, OpError> {
+        self.await_backlogs(|| match awaited.verdict() {
+            Verdict::Open => None,
+            verdict => Some(verdict),
+        })
+        .await
+    }
+
+    /// Waits until nobody lags any more. Who is late has left then.
+    pub async fn level(&self) -> Result<(), OpError> {
+        self.level_with(NodeSet::first_nodes(MAX_NODES)).await
+    }
+
+    /// Waits until none of these lags any more.
+    pub(in crate::cluster) async fn level_with(&self, nodes: NodeSet) -> Result<(), OpError> {
+        let is_level = || self.stream.lagging().intersection(nodes).is_empty();
+        if is_level() {
+            return Ok(());
+        }
+        self.await_backlogs(|| {
+            self.expel_late();
+            is_level().then_some(())
+        })
+        .await
+    }
+
+    /// Waits for something that the execution of backlogs brings about, and executes them meanwhile unless the keeper does.
+    async fn await_backlogs<T>(&self, mut is_done: impl FnMut() -> Option<T>) -> Result<T, OpError> {
+        loop {
+            let mut lanes = Together::new();
+            if !self.stream.is_kept.get() {
+                for index in self.stream.neglected().iter() {
+                    lanes.add(self.heap, index, self.drive(index))?;
+                }
+            }
+            let done = poll_fn(|cx| {
+                lanes.poll_each(cx);
+                if let Some(done) = is_done() {
+                    return Poll::Ready(Some(done));
+                }
+                if !self.stream.is_kept.get() && !self.stream.neglected().is_empty() {
+                    return Poll::Ready(None);
+                }
+                self.await_lateness(cx);
+                self.stream.changed.register(cx.waker());
+                Poll::Pending
+            })
+            .await;
+            if let Some(done) = done {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Waits until a modification may begin.
+    pub(in crate::cluster) async fn make_way(&self) {
+        let is_free = || (!self.stream.is_copying.get()).then_some(());
+        while self.stream.is_copying.get() && self.await_backlogs(is_free).await.is_err() {}
+        self.press().await;
+    }
+
+    /// Where nobody executes backlogs beside the requests, requests do: for a moment each.
+    pub(in crate::cluster) async fn press(&self) {
+        if self.stream.is_kept.get() || self.stream.lagging().is_empty() {
+            return;
+        }
+        let Some(end) = self.clock().map(|clock| clock.now().after(SOFT_DEADLINE)) else { return };
+        // For want of memory it is left to the next.
+        let _ = self
+            .await_backlogs(|| {
+                let is_over = self.clock().is_none_or(|clock| clock.now() >= end);
+                (is_over || self.stream.lagging().is_empty()).then_some(())
+            })
+            .await;
+        self.expel_late();
+    }
+
+    /// Has the caller looked at again when the next member is late.
+    fn await_lateness(&self, cx: &mut Context<'_>) {
+        let Some(clock) = self.clock() else { return };
+        let soon = clock.now().after(SOFT_DEADLINE);
+        let next = self.stream.lagging().iter().filter_map(|index| self.stream.late_at(index)).min();
+        let _ = clock.expire(next.map_or(soon, |next| next.min(soon)), cx);
+    }
+}

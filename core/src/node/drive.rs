@@ -1,0 +1,188 @@
+//! Making attempts until one comes to an answer, and waiting between them for what stands in the way.
+
+use super::attempt::{Halt, Progress};
+use super::directory::pass_over;
+use super::{Command, Modification, Node, NodeError, NodeFault, Outcome, Reply};
+use crate::chain::{ChainError, MAX_DEPTH, Manner, Stop, Topology, load_missing_by};
+use crate::freemap::Allocator;
+use crate::io::{Block, BlockCache, ReadError};
+use crate::media::{BlockKind, Blockref, Corruption, DataOff, ModifyTid};
+
+/// Clears the way for the attempts at one thing.
+///
+/// The blocks loaded for it stay in memory until it is done, so that it gets on however small the cache is. One that is missing
+/// again nevertheless is wanted by two blockrefs that don't agree on it: a loop, or damage, that no load would end.
+pub(crate) struct Driver<'n> {
+    node: &'n Node,
+    held: heapless::Vec<(DataOff, Block<'n>), MAX_DEPTH>,
+    /// Everything that is modified was written for it.
+    over_limit: bool,
+}
+
+impl<'n> Driver<'n> {
+    pub(crate) fn new(node: &'n Node) -> Self {
+        Self { node, held: heapless::Vec::new(), over_limit: false }
+    }
+
+    /// How the next attempt changes things.
+    pub(crate) fn manner(&self) -> Manner {
+        Manner { over_limit: self.over_limit, copied_stamp: None }
+    }
+
+    /// Waits until what halted an attempt is gone.
+    pub(crate) async fn clear(&mut self, halt: Halt) -> Result<(), Blocked> {
+        match halt {
+            Halt::Needs(bref) => Ok(self.load(&bref).await?),
+            Halt::Full => {
+                self.node.write_back().await?;
+                // Blocks are elsewhere now, and others may be where they were.
+                self.held.clear();
+                self.over_limit = true;
+                Ok(())
+            }
+            Halt::Busy => {
+                self.node.ready().await?;
+                Ok(self.node.make_room().await?)
+            }
+            Halt::Failed(error) => Err(error.into()),
+        }
+    }
+
+    async fn load(&mut self, bref: &Blockref) -> Result<(), ChainError> {
+        let place = bref.data_off();
+        if self.held.iter().any(|(data_off, _)| *data_off == place) {
+            return Err(ChainError::corrupt(bref, Corruption::TooDeep));
+        }
+        let block = self.node.load(bref).await?;
+        // A file block is taken out of the cache by the next attempt, which must be the only one that has it.
+        if bref.kind() != Ok(BlockKind::Data) {
+            // More than MAX_DEPTH blocks: a long scan, and the oldest are behind it.
+            if self.held.is_full() {
+                self.held.remove(0);
+            }
+            let _ = self.held.push((place, block));
+        }
+        Ok(())
+    }
+}
+
+/// The way for an attempt can't be cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// A block can't be had.
+    By(ChainError),
+    /// Something else.
+    Otherwise(NodeError),
+}
+
+impl Blocked {
+    /// Has a scan go on behind what can't be had; of everything else it is the end.
+    pub(crate) fn pass(self, command: &mut Command<'_>, progress: &mut Progress) -> Result<(), NodeError> {
+        match (self, command) {
+            (Self::By(error), Command::Scan { batch, .. }) => pass_over(batch, progress, error),
+            (blocked, _) => Err(blocked.into()),
+        }
+    }
+}
+
+impl From<ChainError> for Blocked {
+    fn from(error: ChainError) -> Self {
+        Self::By(error)
+    }
+}
+
+impl From<NodeError> for Blocked {
+    fn from(error: NodeError) -> Self {
+        Self::Otherwise(error)
+    }
+}
+
+impl From<Blocked> for NodeError {
+    fn from(blocked: Blocked) -> Self {
+        match blocked {
+            Blocked::By(error) => error.into(),
+            Blocked::Otherwise(error) => error,
+        }
+    }
+}
+
+impl Node {
+    /// Executes a command.
+    pub async fn execute(&self, mut command: Command<'_>) -> Result<Reply, NodeError> {
+        let (mut driver, mut progress) = (Driver::new(self), Progress::default());
+        loop {
+            match self.attempt(&mut command, &mut progress) {
+                Ok(reply) => return Ok(reply),
+                Err(halt) => {
+                    if let Err(blocked) = driver.clear(halt).await {
+                        blocked.pass(&mut command, &mut progress)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Executes a modification. When it fails, nothing was changed but the shape of the topology.
+    pub async fn modify(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, NodeError> {
+        self.modify_in(tid, modification, None).await
+    }
+
+    /// The same in a certain manner.
+    pub(super) async fn modify_in(
+        &self,
+        tid: ModifyTid,
+        mut modification: Modification<'_>,
+        copied_stamp: Option<ModifyTid>,
+    ) -> Result<Outcome, NodeError> {
+        let mut progress = Progress::default();
+        self.drive(|manner| {
+            self.attempt_change(tid, &mut modification, &mut progress, Manner { copied_stamp, ..manner })
+        })
+        .await
+    }
+
+    /// Makes attempts until one comes to an answer.
+    pub(super) async fn drive<T>(&self, mut attempt: impl FnMut(Manner) -> Result<T, Halt>) -> Result<T, NodeError> {
+        let mut driver = Driver::new(self);
+        loop {
+            match attempt(driver.manner()) {
+                Ok(done) => return Ok(done),
+                Err(halt) => driver.clear(halt).await?,
+            }
+        }
+    }
+
+    /// Does `work` on the topology, with everything in its way cleared.
+    pub(super) async fn drive_change<T>(
+        &self,
+        mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
+    ) -> Result<T, NodeError> {
+        self.drive(|manner| Ok(self.change(manner, &mut work)?)).await
+    }
+
+    /// Does `work` on blocks in memory, loading those it finds missing, until it is done.
+    pub(super) async fn load_missing<T>(&self, work: impl FnMut() -> Result<T, Stop>) -> Result<T, ChainError> {
+        load_missing_by(async |bref| self.load(bref).await, work).await
+    }
+
+    /// Starts reading a block that will be needed, unless it is still on its way to the device.
+    pub(crate) fn load_ahead(&self, bref: &Blockref) {
+        if !self.writer.is_writing(bref.data_off()) {
+            self.blocks.prefetch(bref);
+        }
+    }
+
+    /// A block. While its write is late, or waits behind one that is, the device has what was there before: so that is waited
+    /// for.
+    async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ChainError> {
+        if self.writer.is_writing(bref.data_off()) {
+            self.settle().await.map_err(|error| match error {
+                NodeError::Fault(NodeFault::Device { volume, error, .. }) => {
+                    ChainError::new(bref, ReadError::Device { volume, error })
+                }
+                _ => ChainError::new(bref, ReadError::NoMemory),
+            })?;
+        }
+        self.blocks.load(bref).await.map_err(|error| ChainError::new(bref, error))
+    }
+}
