@@ -10,10 +10,10 @@ use super::agree::agree;
 use super::join::{Answers, join_all};
 use super::resync::Listing;
 use super::vote::NodeSet;
-use super::{Cluster, Command, Debt, MemberState, NodeIndex, OpError, Reply};
+use super::{Cluster, Command, Debt, EntryBatch, MemberState, NodeIndex, OpError, Reply, Slot};
 use crate::media::check::xxhash64;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
-use crate::media::{BlockKind, InodeMeta, Inum, Key, ModifyTid};
+use crate::media::{BlockKind, InodeMeta, Inum, Key, KeyRange, ModifyTid};
 use crate::node::{Element, FileBlock, Leaf, NodeError};
 
 /// What a scrub found.
@@ -158,6 +158,12 @@ impl Cluster {
                 break;
             }
             (to_read, repaired) = (damaged.intersection(self.in_sync()), progress);
+            // What is compared is how things are stored.
+            for index in to_read.iter() {
+                if let Err(error) = self.member(index).node.stage().await {
+                    self.eject_for(index, error);
+                }
+            }
         }
         digests.sort_unstable_by_key(|(index, _)| *index);
         if !digests.is_empty() {
@@ -194,6 +200,7 @@ impl Cluster {
             listing.advance();
             let Element::Leaf(leaf) = element else { continue };
             reading.add_leaf(&leaf);
+            self.read_name(index, (root, Inum::PFS_ROOT), &leaf, &mut reading).await?;
             if leaf.kind == BlockKind::Inode {
                 let inum = Inum(leaf.span.first.0);
                 if let Err(error) = self.read_inode(index, inum, &mut reading).await {
@@ -238,11 +245,32 @@ impl Cluster {
             listing.advance();
             let Element::Leaf(leaf) = element else { continue };
             reading.add_leaf(&leaf);
+            self.read_name(index, (slot, inum), &leaf, reading).await?;
             if leaf.kind == BlockKind::Data {
                 self.read_data(index, inum, &leaf, reading).await?;
             }
         }
         Ok(())
+    }
+
+    /// Reads the name of an entry that has a block for it.
+    async fn read_name(
+        &self,
+        index: NodeIndex,
+        (slot, holder): (Slot, Inum),
+        leaf: &Leaf,
+        reading: &mut Reading,
+    ) -> Result<(), NodeError> {
+        if leaf.kind != BlockKind::Dirent || leaf.bytes == 0 {
+            return Ok(());
+        }
+        let mut batch = EntryBatch::new(self.heap, 0)?;
+        let scan = Command::Scan { directory: slot, range: KeyRange::only(leaf.span.first), batch: &mut batch };
+        self.member(index).node.execute(scan).await?;
+        match batch.damaged() {
+            Some(fault) => self.note_damage(index, holder, NodeError::Fault(fault), reading),
+            None => Ok(()),
+        }
     }
 
     async fn read_data(

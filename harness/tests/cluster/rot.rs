@@ -137,6 +137,29 @@ fn rot_and_mend(seed: u64) {
     }
 }
 
+/// One bad block of each kind, which nothing but a scrub meets: it is mended where it is, and nobody is copied anew.
+#[test]
+fn a_scrub_mends_metadata() {
+    for kind in [BlockKind::Inode, BlockKind::Indirect, BlockKind::Dirent] {
+        let members = of_three();
+        members.change_on(&[0, 1, 2], async |fs| populate(fs).await).unwrap().unwrap();
+        let before = members.expect_alike(&[0, 1, 2]);
+        let mut names: Vec<(Name, u64)> = metadata(&members.disks[1]).into_iter().collect();
+        names.sort();
+        names.retain(|(name, _)| name.kind == kind as u8 && name.inode != Key(0));
+        for (name, place) in [names[0], names[names.len() / 2], names[names.len() - 1]] {
+            println!("{kind:?}: {name:?}");
+            let flipped = read(&members.disks[1], place + 9, 1)[0] ^ 0x10;
+            members.disks[1].write_at(place + 9, &[flipped]).unwrap();
+        }
+        let counts = members.change_on(&[0, 1, 2], async |fs| fs.scrub().await).unwrap().unwrap();
+        assert!(counts.repaired >= 1 && counts.repaired == counts.bad_blocks, "{kind:?}: {counts:?}");
+        assert_eq!((counts.rebuilt, counts.ejected), (0, 0), "{kind:?}: {counts:?}");
+        assert_eq!(members.expect_alike(&[0, 1, 2]), before, "{kind:?}");
+        assert_eq!(members.problems(1), Vec::<String>::new(), "{kind:?}");
+    }
+}
+
 #[test]
 fn a_node_with_a_bad_block_stays_a_member() {
     let members = of_three();
