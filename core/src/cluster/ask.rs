@@ -1,7 +1,8 @@
 //! Asking nodes until one answers, without waiting for one that is slow.
 //!
-//! A node that hasn't answered within the *soft deadline* is let go on, and the next is asked, too: the first answer that could be
-//! verified wins. Who was outrun is asked last for a while; whether its device is late for good is found out by the keeper.
+//! A node that hasn't answered within the *soft deadline* is let go on, and the next is asked, too: the first answer that
+//! could be verified wins. Who was outrun is asked last for a while; whether its device is late for good is found out by the
+//! keeper.
 
 use core::cell::RefCell;
 use core::future::poll_fn;

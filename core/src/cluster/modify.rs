@@ -12,7 +12,6 @@ use super::join::Answers;
 use super::stream::{Awaited, Entry, Verdict};
 use super::vote::{MAX_NODES, NodeSet};
 use super::{Cluster, OpError};
-use crate::chain::Manner;
 use crate::media::ModifyTid;
 use crate::memory::aside;
 use crate::node::{GivenBlock, Halt, Modification, NodeError, Outcome, Progress, StoredBlock};
@@ -71,9 +70,9 @@ impl Cluster {
                 (Modification::WriteBlock { file, key, .. }, Some(_)) => {
                     let block = GivenBlock::Lent(&mut copy);
                     let mut own = Modification::WriteBlock { file: *file, key: *key, block };
-                    node.attempt_change(tid, &mut own, &mut progress, Manner::default())
+                    node.attempt_change(tid, &mut own, &mut progress)
                 }
-                _ => node.attempt_change(tid, modification, &mut progress, Manner::default()),
+                _ => node.attempt_change(tid, modification, &mut progress),
             };
             match attempt {
                 Ok(outcome) => answers.extend([(index, Ok(outcome))]),

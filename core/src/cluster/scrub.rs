@@ -135,17 +135,15 @@ impl Cluster {
             let readings = join_all(self.heap, to_read.iter().map(order)).await?;
             let mut damaged = NodeSet::EMPTY;
             for (index, reading) in readings {
-                match reading {
-                    Ok(Reading { counts: of_node, is_damaged, .. }) => {
-                        let is_first = to_read == before;
-                        counts.elements += if is_first { of_node.elements } else { 0 };
-                        counts.bytes += if is_first { of_node.bytes } else { 0 };
-                        counts.bad_blocks += of_node.bad_blocks;
-                        if is_damaged {
-                            damaged.insert(index);
-                        }
+                if let Ok(Reading { counts: of_node, is_damaged, .. }) = reading {
+                    if to_read == before {
+                        counts.elements += of_node.elements;
+                        counts.bytes += of_node.bytes;
                     }
-                    Err(_) => {}
+                    counts.bad_blocks += of_node.bad_blocks;
+                    if is_damaged {
+                        damaged.insert(index);
+                    }
                 }
                 if !damaged.contains(index) {
                     digests.extend([(index, reading.map(|reading| reading.digest))]);

@@ -24,8 +24,18 @@ impl<'n> Driver<'n> {
         Self { node, held: heapless::Vec::new(), over_limit: false }
     }
 
+    /// Makes an attempt at a modification for which the way was cleared.
+    pub(crate) fn attempt_change(
+        &self,
+        tid: ModifyTid,
+        modification: &mut Modification<'_>,
+        progress: &mut Progress,
+    ) -> Result<Outcome, Halt> {
+        self.node.attempt_change_in(self.manner(), tid, modification, progress)
+    }
+
     /// How the next attempt changes things.
-    pub(crate) fn manner(&self) -> Manner {
+    fn manner(&self) -> Manner {
         Manner { over_limit: self.over_limit, copied_stamp: None }
     }
 
@@ -136,7 +146,8 @@ impl Node {
     ) -> Result<Outcome, NodeError> {
         let mut progress = Progress::default();
         self.drive(|manner| {
-            self.attempt_change(tid, &mut modification, &mut progress, Manner { copied_stamp, ..manner })
+            let manner = Manner { copied_stamp, ..manner };
+            self.attempt_change_in(manner, tid, &mut modification, &mut progress)
         })
         .await
     }

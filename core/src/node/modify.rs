@@ -28,7 +28,17 @@ impl Node {
         tid: ModifyTid,
         modification: &mut Modification<'_>,
         progress: &mut Progress,
+    ) -> Result<Outcome, Halt> {
+        self.attempt_change_in(Manner::default(), tid, modification, progress)
+    }
+
+    /// The same in a certain manner.
+    pub(super) fn attempt_change_in(
+        &self,
         manner: Manner,
+        tid: ModifyTid,
+        modification: &mut Modification<'_>,
+        progress: &mut Progress,
     ) -> Result<Outcome, Halt> {
         self.check_ready()?;
         let change = Change { tid, manner };

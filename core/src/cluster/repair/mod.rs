@@ -1,9 +1,9 @@
 //! Repairing what one node couldn't read, from another node.
 //!
-//! A node with a bad block stays a member: others answer for it, and what it lost is written anew. A file block is written again
-//! with everything it says unchanged; of a block of metadata, the keys behind it are copied (see `range`). Both are done before the
-//! next modification, when all have executed the same, so that the content of the cluster stays what it is. Only what concerns the
-//! whole node has it leave.
+//! A node with a bad block stays a member: others answer for it, and what it lost is written anew. A file block is written
+//! again with everything it says unchanged; of a block of metadata, the keys behind it are copied (see `range`). Both are done
+//! before the next modification, when all have executed the same, so that the content of the cluster stays what it is. Only
+//! what concerns the whole node has it leave.
 
 mod range;
 

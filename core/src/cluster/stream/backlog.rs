@@ -7,7 +7,6 @@ use core::task::Poll;
 use super::entry::Work;
 use super::recorded::{Done, Recorded};
 use super::{COPIES, Entry, Position, Stream, Verdict};
-use crate::chain::Manner;
 use crate::cluster::agree::Said;
 use crate::cluster::repair::Lost;
 use crate::cluster::{Cluster, Command, Ejection, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
@@ -140,7 +139,7 @@ impl Cluster {
         let node = &self.member(index).node;
         let (mut driver, mut progress) = (Driver::new(node), Progress::default());
         loop {
-            let halt = match self.attempt_next(index, &mut block, &mut progress, driver.manner())? {
+            let halt = match self.attempt_next(index, &mut block, &mut progress, &driver)? {
                 Ok(outcome) => return Some(Ok(outcome)),
                 Err(halt) => halt,
             };
@@ -169,15 +168,14 @@ impl Cluster {
         index: NodeIndex,
         block: &mut Option<StoredBlock>,
         progress: &mut Progress,
-        manner: Manner,
+        driver: &Driver<'_>,
     ) -> Option<Result<Outcome, Halt>> {
         let mut books = self.stream.books.borrow_mut();
         let position = books.next[usize::from(index.0)].filter(|_| self.member(index).is_in_sync())?;
         let entry = books.get(position)?;
         match (&entry.work, entry.verdict) {
             (Work::Change(tid, recorded), Verdict::Open | Verdict::Agreed(Said::Value(_))) => {
-                let node = &self.member(index).node;
-                Some(node.attempt_change(*tid, &mut recorded.with(block), progress, manner))
+                Some(driver.attempt_change(*tid, &mut recorded.with(block), progress))
             }
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! Laggards that met a bad block: what is behind it is copied to them, and they go on.
 //!
-//! The copy is of a member that may have executed more of the stream than the laggard. So while it is made nothing is changed, and
-//! what the entries up to there do among the keys that were copied is not done once more.
+//! The copy is of a member that may have executed more of the stream than the laggard. So while it is made nothing is changed,
+//! and what the entries up to there do among the keys that were copied is not done once more.
 
 use super::Stream;
 use super::entry::Work;
@@ -51,8 +51,8 @@ impl Drop for Copies<'_> {
 }
 
 impl Cluster {
-    /// Has what is bad on the way to a laggard's next entry copied anew. Changes wait meanwhile, so that it is known what the copy
-    /// has done already. The fault, if nobody has what is lost.
+    /// Has what is bad on the way to a laggard's next entry copied anew. Changes wait meanwhile, so that it is known what the
+    /// copy has done already. The fault, if nobody has what is lost.
     pub(super) async fn mend_on(&self, index: NodeIndex, fault: NodeFault) -> Result<(), NodeError> {
         let Some(block) = fault.bad_block() else { return Err(NodeError::Fault(fault)) };
         let _mending = Mending::new(&self.stream, index);
