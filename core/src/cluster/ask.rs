@@ -124,6 +124,9 @@ impl Cluster {
 
     /// Has those leave whose devices are late with something that nobody waits for any more.
     pub(super) fn expel_silent(&self) {
+        if !self.clock().is_some_and(|clock| self.stream.is_awake(clock.now())) {
+            return;
+        }
         for index in self.in_sync().iter().filter(|_| self.single().is_none()) {
             let volumes = self.member(index).node.volumes();
             if let Some(volume) = volumes.iter().position(|volume| volume.disk.is_late()) {

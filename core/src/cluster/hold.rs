@@ -55,13 +55,18 @@ impl Cluster {
         self.hold.set(Some(Hold { nonce: MountNonce(time.random()), time, counter: 0, next_beat }));
         self.beat_on(nodes).await?;
         for index in nodes.iter().filter(|index| self.member(*index).node.is_held()) {
-            match self.member(index).node.is_as_opened().await {
-                Ok(true) => {}
-                Ok(false) => return Err(OpError::Refused(Refusal::ChangedMeanwhile { node: index })),
-                Err(error) => self.failed(index, error)?,
-            }
+            self.check_as_opened(index).await?;
         }
         Ok(())
+    }
+
+    /// Somebody else may have changed a node after it was opened, and before it was held.
+    async fn check_as_opened(&self, index: NodeIndex) -> Result<(), OpError> {
+        match self.member(index).node.is_as_opened().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OpError::Refused(Refusal::ChangedMeanwhile { node: index })),
+            Err(error) => self.failed(index, error),
+        }
     }
 
     /// Takes hold of one more node, if the mount holds the others.
@@ -71,7 +76,8 @@ impl Cluster {
             return Ok(());
         }
         self.watch(NodeSet::only(index)).await?;
-        Ok(self.beat_once(index).await?)
+        self.beat_once(index).await?;
+        self.check_as_opened(index).await
     }
 
     /// Waits until it is sure that none of these nodes has a writer.

@@ -116,6 +116,7 @@ impl Cluster {
             answers.extend(waiting.iter().map(|index| (index, Err(NodeError::NoMemory))));
             return self.agree_on(&answers);
         };
+        self.expel_late();
         match awaited.verdict() {
             Verdict::Open => Err(Pending::Awaited(awaited)),
             verdict => self.answer_of_verdict(verdict).map_err(Pending::Failed),

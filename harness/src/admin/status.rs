@@ -42,6 +42,9 @@ struct Node {
     behind_tids: u64,
     behind_epochs: Option<u32>,
     behind_commits: Option<u32>,
+    /// Commands that it hasn't executed yet.
+    #[serde(default)]
+    backlog: usize,
     has_left: bool,
     is_distrusted: bool,
     total_bytes: u64,
@@ -151,6 +154,7 @@ impl Node {
             behind_tids: status.tid.0.saturating_sub(member.tid.0),
             behind_epochs: lag.map(|(epochs, _)| epochs),
             behind_commits: lag.map(|(_, commits)| commits),
+            backlog: member.backlog,
             has_left: member.has_left,
             is_distrusted: member.is_distrusted,
             total_bytes: member.total_bytes,
@@ -186,6 +190,8 @@ fn described(member: &MemberStatus) -> (&'static str, String) {
         note += "; it held something wrong";
     } else if member.has_left {
         note += "; it left while it was in use";
+    } else if member.backlog > 0 {
+        note += &format!("; it lags by {} commands", member.backlog);
     }
     (state, note.trim_start_matches("; ").to_owned())
 }

@@ -47,6 +47,9 @@ pub(super) struct Stream {
     changed: Wakers,
     /// Somebody executes backlogs beside the requests.
     is_kept: Cell<bool>,
+    /// When somebody looked at the time last, and from when on anybody may be called late.
+    looked_at: Cell<Option<Instant>>,
+    awake_from: Cell<Option<Instant>>,
     /// Something is copied to a member: nobody changes what it is copied from.
     is_copying: Cell<bool>,
 }
@@ -57,6 +60,8 @@ struct Books {
     entries: Vec<Entry>,
     /// Where those that lag are.
     next: [Option<Position>; MAX_NODES],
+    /// Memory that their backlogs take.
+    bytes: [usize; MAX_NODES],
     /// Whose backlog somebody is executing.
     driven: NodeSet,
     /// Those that met a bad block, and can't go on before it is mended.
@@ -102,6 +107,8 @@ impl Books {
 
     fn advance(&mut self, index: NodeIndex) {
         let end = self.end();
+        let executed = self.backlog(index).first().map_or(0, |entry| entry.bytes);
+        self.bytes[usize::from(index.0)] -= executed;
         let next = &mut self.next[usize::from(index.0)];
         *next = next.map(Position::next).filter(|next| *next < end);
         let next = next.unwrap_or(end);
@@ -115,6 +122,10 @@ impl Books {
         let executed = oldest.0.saturating_sub(self.first.0) as usize;
         let is_done = |entry: &&Entry| !entry.is_awaited && entry.verdict != Verdict::Open;
         let done = self.entries[..executed].iter().take_while(is_done).count();
+        // Seldom, and then many: those that stay are moved.
+        if 2 * done < self.entries.len() {
+            return;
+        }
         self.first = Position(self.first.0 + done as u64);
         self.entries.drain(..done);
     }
@@ -126,6 +137,7 @@ impl Stream {
             first: Position(0),
             entries: Vec::new_in(heap),
             next: [None; MAX_NODES],
+            bytes: [0; MAX_NODES],
             driven: NodeSet::EMPTY,
             mending: NodeSet::EMPTY,
             copied: Default::default(),
@@ -134,6 +146,8 @@ impl Stream {
             books: RefCell::new(books),
             changed: Wakers::default(),
             is_kept: Cell::new(false),
+            looked_at: Cell::new(None),
+            awake_from: Cell::new(None),
             is_copying: Cell::new(false),
         }
     }
@@ -158,7 +172,7 @@ impl Stream {
 
     /// Bytes of a member's backlog.
     pub(super) fn backlog_bytes(&self, index: NodeIndex) -> usize {
-        self.books.borrow().backlog(index).iter().map(|entry| entry.bytes).sum()
+        self.books.borrow().bytes[usize::from(index.0)]
     }
 
     /// Entries of a member's backlog.
@@ -174,10 +188,13 @@ impl Stream {
     /// Adds an entry that these haven't executed, beside all that lag.
     fn push(&self, entry: Entry, waiting: NodeSet) -> Result<Position, NoMemory> {
         let mut books = self.books.borrow_mut();
-        let position = books.end();
+        let (position, bytes) = (books.end(), entry.bytes);
         memory::push(&mut books.entries, entry)?;
         for index in waiting.iter() {
             books.next[usize::from(index.0)].get_or_insert(position);
+        }
+        for index in books.lagging().iter() {
+            books.bytes[usize::from(index.0)] += bytes;
         }
         drop(books);
         self.changed.wake_all();
@@ -188,6 +205,7 @@ impl Stream {
     pub(super) fn forget(&self, index: NodeIndex) {
         let mut books = self.books.borrow_mut();
         books.next[usize::from(index.0)] = None;
+        books.bytes[usize::from(index.0)] = 0;
         books.copied[usize::from(index.0)].clear();
         books.trim();
         drop(books);
