@@ -31,6 +31,11 @@ pub enum Question {
     Status,
     /// To carry out an order.
     Order(Order),
+    /// To be ready for a mount with other options.
+    Remount {
+        /// Nothing is to be changed any more: what was changed is made durable.
+        read_only: bool,
+    },
     /// To make a snapshot of what is mounted, with this label.
     Snapshot {
         /// The label.

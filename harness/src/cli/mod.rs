@@ -24,9 +24,11 @@ mod mv;
 mod newfs;
 mod not_mounted;
 mod output;
+mod pages;
 mod pfs;
 mod pfs_facts;
 mod place;
+mod program;
 mod progress;
 mod put;
 mod rm;
@@ -47,13 +49,17 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
+use failure::ExitStatuses;
 pub use failure::{Failure, Outcome};
 use output::Output;
 use session::Settings;
 
+/// What the program is called.
+const NAME: &str = "hammer2";
+
 /// Makes, reads, changes and checks HAMMER2 filesystems.
 #[derive(Parser)]
-#[command(name = "hammer2", version, after_help = AFTER_HELP, max_term_width = 120)]
+#[command(name = NAME, version, after_help = AFTER_HELP, max_term_width = 120)]
 struct Cli {
     #[command(flatten)]
     settings: Settings,
@@ -95,6 +101,7 @@ enum Command {
     Freemap(freemap::Freemap),
     Fsck(fsck::Fsck),
     Sim(sim::Sim),
+    Pages(pages::Pages),
 }
 
 const AFTER_HELP: &str = "\
@@ -115,11 +122,19 @@ Exit status:
   2  wrong usage, or what was named can't be used (no such file, no HAMMER2 volume, no such PFS)
   3  `cluster status` only: too few members are there to change anything (1 means that some aren't in step)";
 
-/// Runs the tool with the arguments of the process.
+/// Runs the tool with the arguments of the process, or what else it is called.
 pub fn main() -> ExitCode {
+    if let Some(called) = std::env::args_os().next().as_deref().and_then(program::called_by) {
+        return called.run();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            // Whoever closed standard output doesn't want to read it.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return failure::conclude(Err(Failure::of_usage(&error, NAME)), &ExitStatuses::HAMMER2),
     };
     // The simulator has a trace of its own.
     if !matches!(cli.command, Command::Sim(_)) {
@@ -127,7 +142,7 @@ pub fn main() -> ExitCode {
     }
     let mut output = Output::new();
     let result = cli.command.run(&cli.settings, &mut output);
-    failure::conclude(result.and_then(|outcome| output.finish().map(|()| outcome)))
+    failure::conclude(output.finish_with(result), &ExitStatuses::HAMMER2)
 }
 
 impl Command {
@@ -162,24 +177,9 @@ impl Command {
             Self::Freemap(command) => command.run(settings, output),
             Self::Fsck(command) => command.run(settings, output),
             Self::Sim(command) => command.run(settings, output),
+            Self::Pages(command) => command.run(settings, output),
         }
     }
-}
-
-/// Help goes to standard output; what is wrong with the arguments becomes one line.
-fn usage(error: &clap::Error) -> ExitCode {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // Whoever closed standard output doesn't want to read it.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    let text = error.to_string();
-    let what = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let what = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command given",
-        _ => what.strip_prefix("error: ").unwrap_or(&what),
-    };
-    failure::conclude(Err(Failure::unusable(format_args!("{what}; see hammer2 --help"))))
 }
 
 #[cfg(test)]

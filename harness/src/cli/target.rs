@@ -60,6 +60,11 @@ impl Target {
         Ok(target)
     }
 
+    /// A node by itself.
+    pub(super) fn of_node(images: &[PathBuf]) -> Self {
+        Self { nodes: vec![images.to_vec()], label: None, path: b"/".to_vec() }
+    }
+
     /// The images of a single node; none when several nodes are named.
     pub fn only_node(&self) -> Option<&Vec<PathBuf>> {
         match &self.nodes[..] {

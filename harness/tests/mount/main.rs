@@ -15,6 +15,7 @@ mod hostile;
 mod killed;
 mod late;
 mod log;
+mod mount_8;
 mod mounted;
 mod nameless;
 mod places;

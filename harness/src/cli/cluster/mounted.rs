@@ -28,6 +28,14 @@ pub(super) fn carry_out(directory: &Path, order: &Order) -> Result<Done, Failure
     }
 }
 
+/// Has the process get ready for a mount with other options.
+pub(in crate::cli) fn prepare_remount(directory: &Path, read_only: bool) -> Result<(), Failure> {
+    match ask(directory, &Question::Remount { read_only })? {
+        Answer::Ended(ended) => Ok(ended.map(drop)?),
+        _ => Err(Failure::failed(format_args!("{}: an answer to something else", directory.display()))),
+    }
+}
+
 /// Has a snapshot made; none when the process doesn't listen to us.
 pub(in crate::cli) fn snapshot(directory: &Path, label: &[u8]) -> Option<Result<(), Failure>> {
     if let Err(Unreachable::NotAllowed | Unreachable::Deaf) = call(directory) {
