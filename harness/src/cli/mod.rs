@@ -21,6 +21,7 @@ mod methods;
 mod mkdir;
 mod mount;
 mod mv;
+mod named;
 mod newfs;
 mod not_mounted;
 mod output;
@@ -32,6 +33,7 @@ mod program;
 mod progress;
 mod put;
 mod rm;
+mod scan;
 mod session;
 mod show;
 mod sim;
@@ -70,6 +72,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Newfs(newfs::Newfs),
+    Scan(scan::Scan),
     Info(info::Info),
     Ls(ls::Ls),
     Stat(stat::Stat),
@@ -108,6 +111,8 @@ const AFTER_HELP: &str = "\
 A filesystem is named NODE[+NODE...][@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
 An image is a file, a block device, or an export of an NBD server, nbd://HOST[:PORT]/EXPORT. \
 Several nodes are the members of a cluster, in any order; missing ones may be left out as long as a quorum is there. \
+@LABEL, LABEL=LABEL and UUID=UUID stand for the nodes that have such a PFS: they are searched for on all block devices, or what \
+HAMMER2_DEVICES names (see scan). \
 Without a label, the PFS is DATA, else the only one that is neither LOCAL nor a snapshot. Where file names hold ':' or '@': \
 an argument that is the name of an existing file is that file, and IMG@:/PATH says where the images end. A directory is no \
 image, nor is a file that holds something else than HAMMER2.
@@ -149,6 +154,7 @@ impl Command {
     fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         match self {
             Self::Newfs(command) => command.run(settings, output),
+            Self::Scan(command) => command.run(settings, output),
             Self::Info(command) => command.run(settings, output),
             Self::Ls(command) => command.run(settings, output),
             Self::Stat(command) => command.run(settings, output),

@@ -132,3 +132,34 @@ fn a_line_of_fstab_is_mounted_once() {
     assert!(said.contains("already mounted") && said.contains("/mnt: mounted\n"), "{said}");
     assert!(said.ends_with("status 32\nstatus 32\n"), "{said}");
 }
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_label_is_all_that_mount_needs() {
+    let system = System::new();
+    ["a.img", "b.img", "c.img", "home.img"].iter().for_each(|image| system.image(image));
+    let said = system.succeed(
+        "export HAMMER2_DEVICES=.
+         for disk in a b c; do mkfs.hammer2 -q -L NONE $disk.img; done
+         hammer2 cluster create -L WORK a.img b.img c.img
+         mkfs.hammer2 -q -L HOME home.img
+         mount -t hammer2 @WORK mnt
+         hammer2 cluster status mnt
+         hammer2 scan .
+         umount mnt
+         until hammer2 mkdir @WORK:/made; do sleep 0.1; done
+         echo \"@HOME $PWD/mnt hammer2 defaults 0 0\" >fstab
+         mount --fstab fstab --all
+         findmnt --noheadings --output SOURCE mnt
+         umount mnt
+         loop=$(losetup --find --show home.img)
+         unset HAMMER2_DEVICES
+         until mount_hammer2 @HOME mnt; do sleep 0.1; done
+         findmnt --noheadings --output SOURCE mnt
+         umount mnt
+         until losetup --detach $loop; do sleep 0.1; done",
+    );
+    assert!(said.contains("WORK: healthy"), "{said}");
+    assert_eq!(said.matches("MASTER in step, in use here").count(), 3, "{said}");
+    assert!(said.ends_with("@HOME\n@HOME\n"), "{said}");
+}

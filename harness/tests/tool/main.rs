@@ -10,4 +10,5 @@ mod growfs;
 mod installed;
 mod lost_header;
 mod naming;
+mod scan;
 mod writing;
