@@ -94,6 +94,13 @@ pub(super) fn check(
     manner: Manner,
     output: &mut Output,
 ) -> Result<Checked, Failure> {
+    if let Some(directory) = Target::of_node(images).directory() {
+        let directory = directory.display();
+        return Err(Failure::unusable(format_args!(
+            "{directory}: what is mounted isn't checked: unmount it first, and name its images; `hammer2 cluster scrub \
+             {directory}` reads everything of a cluster that is mounted"
+        )));
+    }
     let Manner { json, strict, headers_only } = manner;
     let disks = session.open_disks(images, Access::Read)?;
     let options = FsckOptions { cache_bytes: session.node_options().cache_bytes, strict };

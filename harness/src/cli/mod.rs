@@ -4,6 +4,7 @@ mod bulkfree;
 mod cat;
 mod chmod;
 mod cluster;
+mod dragonfly;
 mod facts;
 mod failure;
 mod format;
@@ -11,8 +12,10 @@ mod freemap;
 mod fsck;
 mod get;
 mod growfs;
+mod hash;
 mod host_tree;
 mod info;
+mod inode;
 mod ln;
 mod logging;
 mod ls;
@@ -20,6 +23,7 @@ mod manifest;
 mod methods;
 mod mkdir;
 mod mount;
+mod mounted;
 mod mv;
 mod named;
 mod newfs;
@@ -35,6 +39,7 @@ mod put;
 mod rm;
 mod scan;
 mod session;
+mod several;
 mod show;
 mod sim;
 mod size;
@@ -44,6 +49,7 @@ mod stat;
 pub mod target;
 mod topology;
 mod volume_file;
+mod volumes;
 
 use std::process::ExitCode;
 
@@ -92,15 +98,26 @@ enum Command {
     #[command(name = "setcheck")]
     SetCheck(methods::SetCheck),
     PfsList(pfs::PfsList),
+    PfsClid(pfs::PfsClid),
+    PfsFsid(pfs::PfsFsid),
     PfsCreate(pfs::PfsCreate),
     PfsDelete(pfs::PfsDelete),
     Snapshot(pfs::Snapshot),
+    #[command(alias = "cleanup")]
     Bulkfree(bulkfree::Bulkfree),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
     Growfs(growfs::Growfs),
     Manifest(manifest::Manifest),
+    VolumeList(volumes::VolumeList),
+    #[command(name = "volhdr")]
+    VolumeHeaders(volumes::VolumeHeaders),
     Show(show::Show),
+    #[command(name = "printinode")]
+    PrintInode(inode::PrintInode),
+    Hash(hash::Hash),
+    #[command(name = "dhash")]
+    DataHash(hash::DataHash),
     Freemap(freemap::Freemap),
     Fsck(fsck::Fsck),
     Sim(sim::Sim),
@@ -117,6 +134,10 @@ Without a label, the PFS is DATA, else the only one that is neither LOCAL nor a 
 an argument that is the name of an existing file is that file, and IMG@:/PATH says where the images end. A directory is no \
 image, nor is a file that holds something else than HAMMER2.
 
+As hammer2(8) of DragonFly has it, options may stand before the command: -s PATH names the filesystem, an image or a directory \
+on which it is mounted, for commands about a whole filesystem; -t TYPE and -u CLID are for pfs-create, -r goes down trees, \
+-m MEM is --memory with a unit; -a, -d, -q and -v mean nothing here.
+
 Commands that change a filesystem have all its images for themselves, and end with everything on the devices. Those that read \
 share images with other readers, but no block devices: these are used by one process at a time, and by none while the kernel \
 has one mounted.
@@ -129,10 +150,16 @@ Exit status:
 
 /// Runs the tool with the arguments of the process, or what else it is called.
 pub fn main() -> ExitCode {
-    if let Some(called) = std::env::args_os().next().as_deref().and_then(program::called_by) {
-        return called.run();
+    if let Some(program) = std::env::args_os().next().as_deref().and_then(program::called_by) {
+        return program.run();
     }
-    let cli = match Cli::try_parse() {
+    let mut arguments = std::env::args_os();
+    let called = arguments.next().unwrap_or_else(|| NAME.into());
+    let translated = match dragonfly::translated(arguments.collect()) {
+        Ok(translated) => translated,
+        Err(failure) => return failure::conclude(Err(failure), &ExitStatuses::HAMMER2),
+    };
+    let cli = match Cli::try_parse_from([called].into_iter().chain(translated)) {
         Ok(cli) => cli,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // Whoever closed standard output doesn't want to read it.
@@ -172,6 +199,13 @@ impl Command {
             Self::SetComp(command) => command.run(settings, output),
             Self::SetCheck(command) => command.run(settings, output),
             Self::PfsList(command) => command.run(settings, output),
+            Self::PfsClid(command) => command.run(settings, output),
+            Self::PfsFsid(command) => command.run(settings, output),
+            Self::VolumeList(command) => command.run(settings, output),
+            Self::VolumeHeaders(command) => command.run(settings, output),
+            Self::PrintInode(command) => command.run(settings, output),
+            Self::Hash(command) => command.run(settings, output),
+            Self::DataHash(command) => command.run(settings, output),
             Self::PfsCreate(command) => command.run(settings, output),
             Self::PfsDelete(command) => command.run(settings, output),
             Self::Snapshot(command) => command.run(settings, output),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use hammer2_core::media::volume_header::VolumeVersion;
 use hammer2_core::newfs::{DEFAULT_LABEL, NewfsOptions, NewfsReport};
+use indicatif::HumanBytes;
 
 use super::format::{format, refuse_content};
 use super::output::Output;
@@ -108,8 +109,10 @@ impl Newfs {
         } else {
             output.line(format_args!("fsid       {fsid}"))?;
             output.line(format_args!("volumes    {volumes}, {header_copies} header copies"))?;
-            output.line(format_args!("size       {total_bytes} bytes, {allocator_bytes} to allocate"))?;
-            output.line(format_args!("areas      boot {boot_bytes}, aux {aux_bytes} bytes"))?;
+            let [total, free, boot, aux] =
+                [total_bytes, allocator_bytes, boot_bytes, aux_bytes].map(|bytes| HumanBytes(*bytes));
+            output.line(format_args!("size       {total}, {free} to allocate"))?;
+            output.line(format_args!("areas      boot {boot}, aux {aux}"))?;
         }
         Ok(Outcome::Good)
     }

@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 use super::mailbox::Mailbox;
 use super::server::Server;
 use crate::admin::socket::Listening;
-use crate::admin::wire::{Answer, HEARTBEAT, Line, Question};
+use crate::admin::wire::{Answer, Asked, HEARTBEAT, Line, Question, VERSION};
 use crate::admin::{Done, Images, Open, Refused, Site, Status};
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
+use serde_json::Value;
 
 /// How often it is told how far a copy is.
 const BETWEEN_TELLING: Duration = Duration::from_millis(100);
@@ -101,7 +102,15 @@ fn hear(listening: &Listening, mailbox: &Arc<Mailbox>) {
 /// One question and its answers.
 fn converse(stream: UnixStream, mailbox: &Mailbox) -> io::Result<()> {
     let mut line = Line::over(stream, QUESTION_DEADLINE);
-    let Some(question) = line.hear::<Question>()? else { return Ok(()) };
+    let Some(Asked { version, question }) = line.hear::<Asked<Value>>()? else { return Ok(()) };
+    if version != VERSION {
+        let refused = Refused::unusable(format_args!(
+            "the mount is served by another version of the tool, which hears orders of version {VERSION}, not {version}: \
+             unmount it, and mount it again"
+        ));
+        return line.say(&Answer::Ended(Err(refused)));
+    }
+    let question: Question = serde_json::from_value(question)?;
     let (sender, answers) = mpsc::channel();
     mailbox.post(Box::new(move |server| Box::pin(server.answer(question, sender))));
     loop {
@@ -146,8 +155,25 @@ impl Server {
                     None => Answer::Ended(Err(none())),
                 });
             }
+            Question::Pfss => {
+                let told = self.list_pfss(&sender).await;
+                return say(Answer::Ended(Ok(told)));
+            }
+            Question::Info => {
+                say(Answer::Nodes(self.describe_nodes()));
+                let told = self.list_pfss(&sender).await;
+                return say(Answer::Ended(Ok(told)));
+            }
+            Question::CreatePfs { label, kind, clid } => {
+                let made = self.create_pfs(&label, &kind, clid.as_deref()).await;
+                return say(Answer::Ended(made));
+            }
+            Question::DeletePfs { label, force } => {
+                return say(Answer::Ended(self.delete_pfs(&label, force).await));
+            }
+            Question::Bulkfree { discard } => return say(Answer::Ended(self.bulkfree(discard).await)),
             Question::Remount { read_only } => return say(Answer::Ended(self.prepare_remount(read_only).await)),
-            Question::Snapshot { label } => return say(Answer::Ended(self.snapshot_for_owner(&label).await)),
+            Question::Snapshot { label } => return say(Answer::Ended(self.snapshot_for_owner(label).await)),
             Question::Order(order) => order,
         };
         if busy.replace(true) {

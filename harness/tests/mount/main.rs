@@ -5,6 +5,7 @@ mod aio;
 mod cluster;
 mod content;
 mod direct;
+mod directory;
 mod ends;
 mod exchange;
 #[path = "../tool/export_server.rs"]

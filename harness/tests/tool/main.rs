@@ -7,6 +7,7 @@ mod export_server;
 mod exports;
 mod folder;
 mod growfs;
+mod habits;
 mod installed;
 mod lost_header;
 mod naming;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::options::MountOptions;
 use crate::admin::socket::MOUNT_TYPE;
-use crate::cli::cluster::mounted;
-use crate::cli::{Failure, Outcome};
+use crate::admin::wire::Question;
+use crate::cli::{Failure, Outcome, mounted};
 use crate::mount_table::mounts;
 
 /// Gives the mount on a directory these options. Whether anything is changed is for the process that serves it, too: what it
@@ -20,12 +20,12 @@ pub(super) fn remount(directory: &Path, options: &MountOptions) -> Result<Outcom
     }
     let read_only = options.read_only == Some(true);
     if !read_only {
-        mounted::prepare_remount(directory, read_only)?;
+        mounted::change(directory, &Question::Remount { read_only })?;
     }
     rustix::mount::mount_remount(directory, options.flags(), c"")
         .map_err(|error| Failure::failed(format_args!("{}: {error}", directory.display())))?;
     if read_only {
-        mounted::prepare_remount(directory, read_only)?;
+        mounted::change(directory, &Question::Remount { read_only })?;
     }
     Ok(Outcome::Good)
 }

@@ -78,7 +78,7 @@ impl Fsck {
             if self.print_pfss {
                 let cluster = session.run(session.open_cluster(&Target::of_node(images), Access::Read))?;
                 let (pfss, _) = session.run(async { Ok(list_pfss(&cluster).await) })?;
-                pfss.iter().try_for_each(|pfs| show_pfs(pfs, output))?;
+                pfss.iter().try_for_each(|pfs| show_pfs(&pfs.into(), output))?;
             }
             let manner = Manner { json: false, strict: false, headers_only: false };
             outcome = outcome.and(check(&session, images, manner, output)?.outcome());
