@@ -14,6 +14,7 @@ mod random;
 pub mod replay;
 mod room;
 mod runtime_dir;
+pub mod scan;
 pub mod sim;
 pub mod time_source;
 mod unsynced;

@@ -243,6 +243,36 @@ fn what_cites_the_format_or_the_protocol_cites_a_section_that_is_there() {
     refuse(&complaints);
 }
 
+/// The tests that a document names, as suite, file and name.
+fn tests_named(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    text.split('`').skip(1).step_by(2).filter_map(|code| {
+        let (suite, test) = code.split_once(' ')?;
+        let (file, name) = test.split_once("::")?;
+        Some((suite, file, name))
+    })
+}
+
+#[test]
+fn what_there_is_for_others_is_tested_by_tests_that_are_there() {
+    let path = "docs/directives.md";
+    let text = fs::read_to_string(root().join(path)).expect("a document");
+    let mut complaints = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        if line.contains("| yes") && tests_named(line).next().is_none() {
+            complaints.push(format!("{path}:{}: which test shows that?", number + 1));
+        }
+        for (suite, file, name) in tests_named(line) {
+            let source =
+                fs::read_to_string(root().join(format!("harness/tests/{suite}/{file}.rs"))).unwrap_or_default();
+            if !source.contains(&format!("\nfn {name}() {{")) {
+                complaints.push(format!("{path}:{}: there is no test {suite} {file}::{name}", number + 1));
+            }
+        }
+    }
+    assert!(tests_named(&text).count() > 0);
+    refuse(&complaints);
+}
+
 #[test]
 fn a_wrong_citation_is_found() {
     for word in ["format", "protocol"] {

@@ -4,8 +4,10 @@ use super::join::join_all;
 use super::member::{Ejection, MemberState};
 use super::vote::{CommitId, Role, Target};
 use super::{Cluster, NodeIndex, OpError};
+use crate::io::Volumes;
 use crate::media::cluster_record::ClusterRecord;
-use crate::media::{ModifyTid, Uuid, cluster_record};
+use crate::media::{ModifyTid, Uuid, VolumeHeader, cluster_record};
+use core::cell::Ref;
 
 /// How a cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +139,17 @@ impl Cluster {
                 free_bytes: header.allocator_free(),
             }
         })
+    }
+
+    /// The header in force on a node, and which copy it is.
+    pub fn header_of(&self, node: NodeIndex) -> (Ref<'_, VolumeHeader>, usize) {
+        let node = &self.member(node).node;
+        (node.header(), node.header_copy())
+    }
+
+    /// A node's volumes.
+    pub fn volumes_of(&self, node: NodeIndex) -> &Volumes {
+        self.member(node).node.volumes()
     }
 
     /// Members that the record lists and that aren't among the nodes that were opened.

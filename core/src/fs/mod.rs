@@ -6,6 +6,7 @@
 //!
 //! All methods take `&self` and may run at the same time, on one thread.
 
+mod administration;
 mod allocate;
 mod attributes;
 mod bulkfree;

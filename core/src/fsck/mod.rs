@@ -122,6 +122,19 @@ pub async fn check(
     Ok(checker.reports.summary)
 }
 
+/// Checks the headers of the filesystem on `disks`, and nothing below them: after a crash all else is as it was committed.
+pub async fn check_headers(heap: Heap, disks: Vec<Disk>, observer: &mut dyn Observer) -> Result<Summary, FsckError> {
+    let mut reports = Reporter::new(observer, false);
+    for disk in &disks {
+        headers::check_copies(heap, disk, &mut reports).await?;
+    }
+    let node_options = NodeOptions { cache_bytes: MIN_CACHE_BYTES, slots: 0, ..NodeOptions::default() };
+    let node = node::open(heap, disks, node_options).await?;
+    headers::check_root(node.header_image()?.get(), &mut reports);
+    reports.conclude();
+    Ok(reports.summary)
+}
+
 /// What of the header the rules for blocks refer to.
 struct Layout {
     total_bytes: u64,

@@ -3,6 +3,7 @@
 //! An [`Order`] is carried out on a mounted filesystem, whoever mounted it; what came of it is a [`Done`]. Both can be sent to
 //! the process that serves a mount, and the [`Status`] comes from there.
 
+mod facts;
 mod members;
 mod names;
 mod report;
@@ -21,11 +22,15 @@ use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
 use serde::{Deserialize, Serialize};
 
+pub use facts::{Freed, NodeFacts, PfsFacts, header_fields};
 pub use members::take_in;
 pub use names::{Images, Name};
 pub use report::{Copied, Done, Resynced, Scrubbed};
 pub use status::Status;
 pub use wording::Known;
+
+/// A chunk is staged by one pass of bulkfree and freed by the next.
+pub const BULKFREE_PASSES: usize = 2;
 
 /// What is to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -6,6 +6,8 @@ use hammer2_core::cluster::ScrubCounts;
 use hammer2_core::cluster::resync::ResyncCounts;
 use serde::{Deserialize, Serialize};
 
+use super::Freed;
+
 /// What came of an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Done {
@@ -14,6 +16,18 @@ pub enum Done {
         /// Snapshots that a new one couldn't be given.
         snapshots_lacking: u64,
     },
+    /// A snapshot was made.
+    Made {
+        /// Its label.
+        label: Vec<u8>,
+    },
+    /// What there is was told.
+    Told {
+        /// Why something is missing, if it is.
+        damage: Option<String>,
+    },
+    /// Space was given back.
+    Freed(Freed),
     /// These were brought in step, or not.
     Resynced {
         /// Those that something was to be done to.

@@ -23,7 +23,7 @@ use crate::unsynced;
 const FOLDER: &str = "orders";
 
 /// How the kernel calls the type of our mounts.
-const MOUNT_TYPE: &str = "fuse.hammer2";
+pub(crate) const MOUNT_TYPE: &str = "fuse.hammer2";
 
 /// As good as no time, which would mean for ever.
 const AT_ONCE: Duration = Duration::from_millis(1);

@@ -1,4 +1,5 @@
 //! How the tool and the process that serves a mount speak with each other: a line of JSON each, over a [socket](super::socket).
+//! `docs/orders.md` has the lines.
 //!
 //! Neither end relies on the other: a line has a limit, and so has the time for it.
 
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Copied, Done, Order, Refused, Status};
+use super::{Copied, Done, NodeFacts, Order, PfsFacts, Refused, Status};
 use crate::clock::time_left;
 
 /// The longest line: many times what eight nodes of many volumes with long names take.
@@ -24,6 +25,18 @@ pub const LINE_DEADLINE: Duration = Duration::from_secs(10);
 /// What is read at a time.
 const PIECE_BYTES: usize = 4096;
 
+/// Of what is said. It is raised when what was said before would be understood otherwise, or not at all.
+pub const VERSION: u32 = 1;
+
+/// The line that the tool begins with.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Asked<Q> {
+    /// Which version of the questions and answers it speaks.
+    pub version: u32,
+    /// What it asks.
+    pub question: Q,
+}
+
 /// What the tool asks.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Question {
@@ -31,10 +44,40 @@ pub enum Question {
     Status,
     /// To carry out an order.
     Order(Order),
-    /// To make a snapshot of what is mounted, with this label.
-    Snapshot {
-        /// The label.
+    /// Which PFSs there are.
+    Pfss,
+    /// What the nodes are, and which PFSs there are.
+    Info,
+    /// To make an empty PFS.
+    CreatePfs {
+        /// Its label.
         label: Vec<u8>,
+        /// What it is in its cluster.
+        kind: String,
+        /// The cluster that it is for, if it isn't to have one of its own.
+        clid: Option<String>,
+    },
+    /// To remove a PFS.
+    DeletePfs {
+        /// Its label.
+        label: Vec<u8>,
+        /// Even if some members aren't here.
+        force: bool,
+    },
+    /// To give back what nobody refers to.
+    Bulkfree {
+        /// The devices are told.
+        discard: bool,
+    },
+    /// To be ready for a mount with other options.
+    Remount {
+        /// Nothing is to be changed any more: what was changed is made durable.
+        read_only: bool,
+    },
+    /// To make a snapshot of what is mounted.
+    Snapshot {
+        /// Its label; otherwise that of the PFS and the time.
+        label: Option<Vec<u8>>,
     },
 }
 
@@ -45,6 +88,10 @@ pub enum Answer {
     Working,
     /// How the cluster is; the last answer.
     Status(Status),
+    /// What the nodes are.
+    Nodes(Vec<NodeFacts>),
+    /// A PFS.
+    Pfs(PfsFacts),
     /// How far the copy to a node is.
     Copied {
         /// What the node is called.
@@ -52,7 +99,7 @@ pub enum Answer {
         /// So far.
         copied: Copied,
     },
-    /// What came of an order; the last answer.
+    /// What came of it; the last answer.
     Ended(Result<Done, Refused>),
 }
 

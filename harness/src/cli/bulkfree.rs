@@ -3,17 +3,17 @@
 use clap::Args;
 use hammer2_core::cluster::{BulkfreeOptions, Cluster};
 use hammer2_core::media::geometry::CHUNK_BYTES;
-use serde_json::json;
+use indicatif::HumanBytes;
 
+use super::mounted;
 use super::output::Output;
 use super::pfs::whole;
 use super::session::{Session, Settings};
+use super::several::each;
 use super::target::Target;
 use super::{Failure, Outcome};
+use crate::admin::{BULKFREE_PASSES, Freed};
 use crate::device::Access;
-
-/// A chunk is staged by one pass and freed by the next.
-const PASSES: usize = 2;
 
 /// Give back the space of what was removed
 #[derive(Args)]
@@ -24,46 +24,55 @@ pub(super) struct Bulkfree {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// NODE
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    /// NODE, or the directory on which it is mounted
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 impl Bulkfree {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        each(&self.targets, |target| self.free_on(target, settings, output))
+    }
+
+    fn free_on(&self, target: &Target, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        if let Some(directory) = target.directory() {
+            let freed = mounted::bulkfree(directory, !self.no_discard)?;
+            return self.print(&freed, output);
+        }
         let session = Session::new(settings);
         session.run(async {
-            let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
-            let (freed, repaired, discarded) = session.administer(&cluster, self.free(&cluster)).await?;
-            let free = cluster.header().allocator_free();
-            if self.json {
-                output.line(json!({
-                    "freed_bytes": freed,
-                    "discarded_bytes": discarded,
-                    "repaired_bytes": repaired,
-                    "free_bytes": free,
-                }))?;
-            } else {
-                output.line(format_args!("freed {freed} bytes, discarded {discarded} of them, {free} are free"))?;
-                if repaired > 0 {
-                    output.line(format_args!("{repaired} bytes in use were marked as free, and no longer are"))?;
-                }
-            }
-            Ok(Outcome::Good)
+            let cluster = session.open_cluster(whole(target)?, Access::Write).await?;
+            let freed = session.administer(&cluster, self.free(&cluster)).await?;
+            self.print(&freed, output)
         })
     }
 
-    /// The bytes that were freed, marked as used again, and discarded.
-    async fn free(&self, cluster: &Cluster) -> Result<(u64, u64, u64), Failure> {
+    async fn free(&self, cluster: &Cluster) -> Result<Freed, Failure> {
         let options = BulkfreeOptions { discard: !self.no_discard };
-        let (mut freed, mut repaired, mut discarded) = (0, 0, 0);
-        for _ in 0..PASSES {
+        let mut freed = Freed::default();
+        for _ in 0..BULKFREE_PASSES {
             let failed = |error| Failure::failed(format_args!("{error}; nothing was freed by this pass"));
             let counts = cluster.bulkfree_with(options).await.map_err(failed)?;
-            freed += counts.freed * CHUNK_BYTES;
-            repaired += counts.repaired * CHUNK_BYTES;
-            discarded += counts.discarded * CHUNK_BYTES;
+            freed.freed_bytes += counts.freed * CHUNK_BYTES;
+            freed.repaired_bytes += counts.repaired * CHUNK_BYTES;
+            freed.discarded_bytes += counts.discarded * CHUNK_BYTES;
         }
-        Ok((freed, repaired, discarded))
+        freed.free_bytes = cluster.header().allocator_free();
+        Ok(freed)
+    }
+
+    fn print(&self, freed: &Freed, output: &mut Output) -> Result<Outcome, Failure> {
+        if self.json {
+            output.line(serde_json::to_value(freed).map_err(Failure::failed)?)?;
+            return Ok(Outcome::Good);
+        }
+        let Freed { freed_bytes, discarded_bytes, repaired_bytes, free_bytes } = *freed;
+        let [freed, discarded, free] = [freed_bytes, discarded_bytes, free_bytes].map(HumanBytes);
+        output.line(format_args!("freed {freed}, discarded {discarded} of them, {free} are free"))?;
+        if repaired_bytes > 0 {
+            let repaired = HumanBytes(repaired_bytes);
+            output.line(format_args!("{repaired} in use were marked as free, and no longer are"))?;
+        }
+        Ok(Outcome::Good)
     }
 }

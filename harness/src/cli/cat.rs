@@ -5,6 +5,7 @@ use hammer2_core::io::Buffer;
 
 use super::output::Output;
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
+use super::several::each;
 use super::target::Target;
 use super::{Failure, Outcome};
 
@@ -15,20 +16,24 @@ const READ_BYTES: usize = 256 << 10;
 #[derive(Args)]
 pub(super) struct Cat {
     /// NODE[@LABEL]:/PATH
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 impl Cat {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        each(&self.targets, |target| Self::print(settings, target, output))
+    }
+
+    fn print(settings: &Settings, target: &Target, output: &mut Output) -> Result<Outcome, Failure> {
         let session = Session::new(settings);
         session.run(async {
-            let (fs, inum) = session.mount_path(&self.target).await?;
+            let (fs, inum) = session.mount_path(target).await?;
             let mut buffer = Buffer::new(TOOL_HEAP, READ_BYTES).map_err(Failure::failed)?;
             let mut offset = 0;
             loop {
                 let read = fs.read(inum, offset, buffer.bytes_mut()).await;
-                let count = read.map_err(|error| path_failure(&self.target.path, error))?;
+                let count = read.map_err(|error| path_failure(&target.path, error))?;
                 if count == 0 {
                     return Ok(Outcome::Good);
                 }

@@ -5,6 +5,7 @@ use hammer2_core::fs::NewAttributes;
 
 use super::output::Output;
 use super::session::{Session, Settings, path_failure};
+use super::several::each;
 use super::size::parse_size;
 use super::target::Target;
 use super::{Failure, Outcome};
@@ -16,8 +17,8 @@ pub(super) struct Chmod {
     #[arg(value_parser = parse_mode)]
     mode: u32,
     /// NODE[@LABEL][:/PATH]
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 /// Change the owner of a file, or its group, or both
@@ -27,8 +28,8 @@ pub(super) struct Chown {
     #[arg(value_name = "UID[:GID]", value_parser = parse_owner)]
     owner: Owner,
     /// NODE[@LABEL][:/PATH]
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 /// Cut a file, or make it longer with a hole
@@ -38,8 +39,8 @@ pub(super) struct Truncate {
     #[arg(value_parser = parse_size)]
     size: u64,
     /// NODE[@LABEL]:/PATH
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,28 +51,30 @@ struct Owner {
 
 impl Chmod {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        change(settings, &self.target, NewAttributes { mode: Some(self.mode), ..NewAttributes::default() })
+        change(settings, &self.targets, NewAttributes { mode: Some(self.mode), ..NewAttributes::default() })
     }
 }
 
 impl Chown {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
         let Owner { uid, gid } = self.owner;
-        change(settings, &self.target, NewAttributes { uid, gid, ..NewAttributes::default() })
+        change(settings, &self.targets, NewAttributes { uid, gid, ..NewAttributes::default() })
     }
 }
 
 impl Truncate {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        change(settings, &self.target, NewAttributes { size: Some(self.size), ..NewAttributes::default() })
+        change(settings, &self.targets, NewAttributes { size: Some(self.size), ..NewAttributes::default() })
     }
 }
 
-fn change(settings: &Settings, target: &Target, new: NewAttributes) -> Result<Outcome, Failure> {
-    let failed = |error| path_failure(&target.path, error);
-    Session::new(settings).change(target, async |fs| {
-        let inum = fs.resolve(&target.path).await.map_err(failed)?;
-        fs.set_attributes(inum, &new).await.map(|()| Outcome::Good).map_err(failed)
+fn change(settings: &Settings, targets: &[Target], new: NewAttributes) -> Result<Outcome, Failure> {
+    each(targets, |target| {
+        let failed = |error| path_failure(&target.path, error);
+        Session::new(settings).change(target, async |fs| {
+            let inum = fs.resolve(&target.path).await.map_err(failed)?;
+            fs.set_attributes(inum, &new).await.map(|()| Outcome::Good).map_err(failed)
+        })
     })
 }
 

@@ -7,6 +7,7 @@ use hammer2_core::manifest::type_name;
 use hammer2_core::media::FileKind;
 use serde_json::{Map, Value, json};
 
+use super::methods::{check_name, compression_name};
 use super::output::insert_bytes;
 
 /// Longer targets of symbolic links are cut off.
@@ -45,6 +46,8 @@ pub(super) fn json_of(path: &[u8], file: &Attributes, target: Option<&[u8]>) -> 
     {
         insert(key, time.microseconds.into());
     }
+    insert("compression", compression_name(file.comp_algo).into());
+    insert("check", check_name(file.check_algo).into());
     insert("flags", file.flags.into());
     insert("modify_tid", file.modify_tid.0.into());
     if let Some(target) = target {

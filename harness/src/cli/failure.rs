@@ -4,6 +4,8 @@ use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+
 use super::logging;
 use crate::device::{AddressError, ExportError, OpenError};
 
@@ -47,6 +49,20 @@ impl Failure {
         Self::Unusable(message.to_string())
     }
 
+    /// What is wrong with the arguments of a program, in one line, with what may have been meant.
+    pub(super) fn of_usage(error: &clap::Error, program: &str) -> Self {
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return Self::unusable(format_args!("no command given; see {program} --help"));
+        }
+        let text = error.to_string();
+        let lines = || text.lines().map(str::trim);
+        let what = lines().take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let what = what.strip_prefix("error: ").unwrap_or(&what);
+        let tips = lines().filter_map(|line| line.strip_prefix("tip: ")).filter(|tip| tip.contains("similar"));
+        let tips: String = tips.map(|tip| format!("; {tip}")).collect();
+        Self::unusable(format_args!("{what}{tips}; see {program} --help"))
+    }
+
     /// For errors of writing to standard output.
     pub(super) fn of_output(error: io::Error) -> Self {
         match error.kind() {
@@ -83,14 +99,30 @@ impl From<ExportError> for Failure {
     }
 }
 
+/// The numbers that a program's outcomes have as exit statuses.
+pub(super) struct ExitStatuses {
+    bad: u8,
+    stopped: u8,
+    failed: u8,
+    pub(super) unusable: u8,
+}
+
+impl ExitStatuses {
+    /// Our own.
+    pub(super) const HAMMER2: Self = Self { bad: 1, stopped: 3, failed: 1, unusable: 2 };
+
+    /// Those of mount(8).
+    pub(super) const MOUNT: Self = Self { bad: 32, stopped: 32, failed: 32, unusable: 32 };
+}
+
 /// Says what went wrong on standard error, and gives the exit status.
-pub(super) fn conclude(result: Result<Outcome, Failure>) -> ExitCode {
+pub(super) fn conclude(result: Result<Outcome, Failure>, statuses: &ExitStatuses) -> ExitCode {
     let (status, message) = match result {
         Ok(Outcome::Good) | Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
-        Ok(Outcome::Bad) => return ExitCode::from(1),
-        Ok(Outcome::Stopped) => return ExitCode::from(3),
-        Err(Failure::Failed(message)) => (1, message),
-        Err(Failure::Unusable(message)) => (2, message),
+        Ok(Outcome::Bad) => return ExitCode::from(statuses.bad),
+        Ok(Outcome::Stopped) => return ExitCode::from(statuses.stopped),
+        Err(Failure::Failed(message)) => (statuses.failed, message),
+        Err(Failure::Unusable(message)) => (statuses.unusable, message),
     };
     complain(&message);
     ExitCode::from(status)

@@ -4,6 +4,7 @@ use clap::Args;
 use hammer2_core::media::freemap::{self, ChunkState, FreemapRecord, RECORD_CHUNKS};
 use hammer2_core::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use hammer2_core::media::{BlockKind, Key, MediaOffset, VolumeHeader};
+use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::failure::complain;
@@ -163,8 +164,9 @@ impl Freemap {
                 "allocator_size": size, "allocator_free": header_free,
             }))
         } else {
+            let [free, staged, allocated] = [free, staged, allocated].map(|bytes| HumanBytes(*bytes));
             output.line(format_args!("total: {allocated} allocated, {staged} staged, {free} free"))?;
-            output.line(format_args!("the header says: {header_free} free of {size}"))
+            output.line(format_args!("the header says: {} free of {}", HumanBytes(header_free), HumanBytes(size)))
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `hammer2 fsck`: checks a filesystem.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use hammer2_core::fsck::{self, Finding, FsckError, FsckOptions, Observer, Place, Progress, Summary};
+use hammer2_core::fsck::{self, Cost, Finding, FsckError, FsckOptions, Observer, Place, Progress, Severity, Summary};
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
@@ -48,46 +50,108 @@ impl Fsck {
             ));
         };
         if self.repair {
-            session.run(self.mend(&session))?;
+            mend(&session, &self.target)?;
         }
-        let disks = session.open_disks(images, Access::Read)?;
-        let options = FsckOptions { cache_bytes: session.node_options().cache_bytes, strict: self.strict };
-        session.run(async {
-            let mut printer = Printer { output, json: self.json, bar: bar("KiB", 0), failure: None };
-            let checked = fsck::check(session.heap(), disks, options, &mut printer).await;
-            printer.bar.finish_and_clear();
-            if let Some(failure) = printer.failure {
-                return Err(failure);
-            }
-            let summary = checked.map_err(|error| match error {
-                FsckError::Open(error) => Failure::unusable(error),
-                FsckError::NoMemory => Failure::unusable(format_args!("{error}; give more with --memory")),
-            })?;
-            self.conclude(&summary, output)?;
-            Ok(if summary.is_clean() { Outcome::Good } else { Outcome::Bad })
-        })
+        let manner = Manner { json: self.json, strict: self.strict, headers_only: false };
+        Ok(check(&session, images, manner, output)?.outcome())
+    }
+}
+
+/// How a node is checked.
+#[derive(Clone, Copy)]
+pub(super) struct Manner {
+    /// Findings are printed as JSON.
+    pub(super) json: bool,
+    /// What other implementations leave behind counts as a problem.
+    pub(super) strict: bool,
+    /// Nothing below the headers is looked at.
+    pub(super) headers_only: bool,
+}
+
+/// What a check found.
+pub(super) struct Checked {
+    summary: Summary,
+    /// Problems of header copies: what can be mended.
+    pub(super) header_problems: u64,
+    /// Mending them may give something up.
+    pub(super) is_costly: bool,
+}
+
+impl Checked {
+    pub(super) fn is_clean(&self) -> bool {
+        self.summary.is_clean()
     }
 
-    async fn mend(&self, session: &Session) -> Result<(), Failure> {
-        let cluster = session.open_cluster(&self.target, Access::Write).await?;
+    pub(super) fn outcome(&self) -> Outcome {
+        if self.is_clean() { Outcome::Good } else { Outcome::Bad }
+    }
+}
+
+/// Checks a node, and prints what is found.
+pub(super) fn check(
+    session: &Session,
+    images: &[PathBuf],
+    manner: Manner,
+    output: &mut Output,
+) -> Result<Checked, Failure> {
+    if let Some(directory) = Target::of_node(images).directory() {
+        let directory = directory.display();
+        return Err(Failure::unusable(format_args!(
+            "{directory}: what is mounted isn't checked: unmount it first, and name its images; `hammer2 cluster scrub \
+             {directory}` reads everything of a cluster that is mounted"
+        )));
+    }
+    let Manner { json, strict, headers_only } = manner;
+    let disks = session.open_disks(images, Access::Read)?;
+    let options = FsckOptions { cache_bytes: session.node_options().cache_bytes, strict };
+    session.run(async {
+        let bar = bar("KiB", 0);
+        let mut printer = Printer { output, json, bar, header_problems: 0, is_costly: false, failure: None };
+        let checked = match headers_only {
+            true => fsck::check_headers(session.heap(), disks, &mut printer).await,
+            false => fsck::check(session.heap(), disks, options, &mut printer).await,
+        };
+        printer.bar.finish_and_clear();
+        let Printer { header_problems, is_costly, failure, .. } = printer;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let summary = checked.map_err(|error| match error {
+            FsckError::Open(error) => Failure::unusable(error),
+            FsckError::NoMemory => Failure::unusable(format_args!("{error}; give more with --memory")),
+        })?;
+        conclude(&summary, manner, output)?;
+        Ok(Checked { summary, header_problems, is_costly })
+    })
+}
+
+/// Mends the headers of a node.
+pub(super) fn mend(session: &Session, target: &Target) -> Result<(), Failure> {
+    session.run(async {
+        let cluster = session.open_cluster(target, Access::Write).await?;
         session.administer(&cluster, async { cluster.mend_headers().await.map_err(Failure::failed) }).await
-    }
+    })
+}
 
-    fn conclude(&self, summary: &Summary, output: &mut Output) -> Result<(), Failure> {
-        let Summary { problems, remarks, header_copies, pfss, inodes, entries, data_blocks, leaked_bytes } = *summary;
-        if self.json {
-            return output.line(json!({ "summary": {
-                "clean": summary.is_clean(), "problems": problems, "remarks": remarks, "header_copies": header_copies,
-                "pfss": pfss, "inodes": inodes, "entries": entries, "data_blocks": data_blocks,
-                "leaked_bytes": leaked_bytes,
-            }}));
-        }
-        let verdict = if summary.is_clean() { "clean" } else { "damaged" };
-        output.line(format_args!(
-            "{verdict}: {problems} problems, {remarks} remarks; checked {header_copies} header copies, {pfss} PFSs, {inodes} \
-             inodes, {entries} names, {data_blocks} data blocks"
-        ))
+fn conclude(summary: &Summary, manner: Manner, output: &mut Output) -> Result<(), Failure> {
+    let Summary { problems, remarks, header_copies, pfss, inodes, entries, data_blocks, leaked_bytes } = *summary;
+    if manner.json {
+        return output.line(json!({ "summary": {
+            "clean": summary.is_clean(), "problems": problems, "remarks": remarks, "header_copies": header_copies,
+            "pfss": pfss, "inodes": inodes, "entries": entries, "data_blocks": data_blocks,
+            "leaked_bytes": leaked_bytes,
+        }}));
     }
+    let verdict = if summary.is_clean() { "clean" } else { "damaged" };
+    if manner.headers_only {
+        return output.line(format_args!(
+            "{verdict}: {problems} problems, {remarks} remarks; checked {header_copies} header copies, and nothing below them"
+        ));
+    }
+    output.line(format_args!(
+        "{verdict}: {problems} problems, {remarks} remarks; checked {header_copies} header copies, {pfss} PFSs, {inodes} \
+         inodes, {entries} names, {data_blocks} data blocks"
+    ))
 }
 
 /// Prints findings as they come.
@@ -95,6 +159,8 @@ struct Printer<'a> {
     output: &'a mut Output,
     json: bool,
     bar: ProgressBar,
+    header_problems: u64,
+    is_costly: bool,
     /// Why printing stopped.
     failure: Option<Failure>,
 }
@@ -103,6 +169,10 @@ impl Observer for Printer<'_> {
     fn finding(&mut self, finding: &Finding<'_>) {
         if self.failure.is_some() {
             return;
+        }
+        if finding.severity == Severity::Problem && finding.place.header.is_some() {
+            self.header_problems += 1;
+            self.is_costly |= finding.cost != Cost::HeaderCopy;
         }
         let (output, json) = (&mut *self.output, self.json);
         let printed = self.bar.suspend(|| match json {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use hammer2_core::cluster::Growth;
+use indicatif::HumanBytes;
 use serde_json::json;
 
 use super::output::Output;
@@ -37,9 +38,11 @@ impl Growfs {
             if self.json {
                 output.line(json!({ "old_bytes": old_bytes, "new_bytes": new_bytes, "free_bytes": free }))?;
             } else if new_bytes > old_bytes {
-                output.line(format_args!("{new_bytes} bytes, {old_bytes} before; {free} are free"))?;
+                let [new, old, free] = [new_bytes, old_bytes, free].map(HumanBytes);
+                output.line(format_args!("{new}, {old} before; {free} are free"))?;
             } else {
-                output.line(format_args!("{old_bytes} bytes, as before: no whole 8 MiB more on the last volume"))?;
+                let old = HumanBytes(old_bytes);
+                output.line(format_args!("{old}, as before: no whole 8 MiB more on the last volume"))?;
             }
             Ok(Outcome::Good)
         })

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -64,6 +64,9 @@ struct Line {
     text: String,
 }
 
+/// What the program is called, if it isn't [`PROGRAM`].
+static CALLED: OnceLock<&str> = OnceLock::new();
+
 static LOGGER: Logger = Logger { background: RwLock::new(None), lost: AtomicU64::new(0) };
 
 /// Has what is logged go to standard error, from this level up.
@@ -94,9 +97,16 @@ pub(super) fn system_listens() -> bool {
     System::new(None).connect().is_ok()
 }
 
+/// Has lines on standard error begin with the name that the program is called by.
+pub(super) fn set_program(name: &'static str) {
+    // Fails when it is done already.
+    let _ = CALLED.set(name);
+}
+
 /// A line on standard error. Where even that is closed, there is nobody to tell.
 pub(super) fn write_on_terminal(text: &str) {
-    let _ = writeln!(io::stderr(), "{PROGRAM}: {}", one_line(text));
+    let called = CALLED.get().unwrap_or(&PROGRAM);
+    let _ = writeln!(io::stderr(), "{called}: {}", one_line(text));
 }
 
 /// Text as a single line that does nothing to a terminal.

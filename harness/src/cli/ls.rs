@@ -1,14 +1,16 @@
 //! `hammer2 ls`: the entries of a directory.
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Attributes, Cookie, Error, FileSystem, Found, TreeWalk};
 use hammer2_core::media::{FileKind, Inum};
+use indicatif::HumanBytes;
 
 use super::facts::{ModeLetters, json_of, link_target};
 use super::failure::complain;
 use super::output::{Output, Shown};
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
+use super::several::each;
 use super::target::Target;
 use super::{Failure, Outcome};
 
@@ -16,54 +18,81 @@ use super::{Failure, Outcome};
 ///
 /// Control characters and bytes that are no text are shown as \xNN; --json has names as they are.
 #[derive(Args)]
+#[command(disable_help_flag = true)]
 pub(super) struct Ls {
     /// Type, permissions, links, owner, group, size and time as well
     #[arg(short, long)]
     long: bool,
+    /// The directory itself and the one above, too; names that begin with a dot are listed anyway
+    #[arg(short, long)]
+    all: bool,
+    /// With -l, sizes in units
+    #[arg(short, long)]
+    human_readable: bool,
     /// Everything below, too
     #[arg(short = 'R', long)]
     recursive: bool,
     /// Print a JSON object for each entry
     #[arg(long)]
     json: bool,
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: (),
     /// NODE[@LABEL][:/PATH]
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 impl Ls {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        let session = Session::new(settings);
-        session.run(async {
-            let failed = |error| path_failure(&self.target.path, error);
-            let (fs, inum) = session.mount_path(&self.target).await?;
-            let file = fs.attributes(inum).await.map_err(failed)?;
-            if file.kind != FileKind::Directory {
-                self.show(&fs, output, &self.target.path, Ok(file)).await
-            } else if self.recursive {
-                self.list_tree(&fs, output, inum).await
-            } else {
-                self.list_directory(&fs, output, inum).await
-            }
+        each(&self.targets, |target| {
+            let session = Session::new(settings);
+            session.run(async {
+                let failed = |error| path_failure(&target.path, error);
+                let (fs, inum) = session.mount_path(target).await?;
+                let file = fs.attributes(inum).await.map_err(failed)?;
+                if file.kind != FileKind::Directory {
+                    return self.show(&fs, output, &target.path, Ok(file)).await;
+                }
+                if self.targets.len() > 1 && !self.json {
+                    output.line(format_args!("{target}:{}:", Shown(&target.path)))?;
+                }
+                if self.recursive {
+                    self.list_tree(&fs, output, inum).await
+                } else {
+                    self.list_directory(&fs, output, &target.path, &file).await
+                }
+            })
         })
     }
 
-    async fn list_directory(&self, fs: &FileSystem, output: &mut Output, inum: Inum) -> Result<Outcome, Failure> {
+    async fn list_directory(
+        &self,
+        fs: &FileSystem,
+        output: &mut Output,
+        path: &[u8],
+        directory: &Attributes,
+    ) -> Result<Outcome, Failure> {
         let mut outcome = Outcome::Good;
         let mut entries = Vec::new();
         let mut batch = EntryBatch::new(TOOL_HEAP, 64 << 10).map_err(Failure::failed)?;
         let mut from = Some(Cookie::START);
         while let Some(cookie) = from {
-            let listing = fs.read_directory(inum, cookie, &mut batch).await;
-            let listing = listing.map_err(|error| path_failure(&self.target.path, error))?;
+            let listing = fs.read_directory(directory.inum, cookie, &mut batch).await;
+            let listing = listing.map_err(|error| path_failure(path, error))?;
             if let Some(fault) = listing.damaged {
-                complain(&format_args!("{}: entries are missing: {fault}", Shown(&self.target.path)));
+                complain(&format_args!("{}: entries are missing: {fault}", Shown(path)));
                 outcome = Outcome::Bad;
             }
             entries.extend(batch.iter().map(|entry| (entry.name.to_vec(), entry.inum, entry.kind)));
             from = listing.next;
         }
         entries.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
+        if self.all {
+            let own = [(&b"."[..], directory.inum), (b"..", directory.parent)];
+            let own = own.map(|(name, inum)| (name.to_vec(), inum, FileKind::Directory));
+            entries.splice(0..0, own);
+        }
         for (name, inum, kind) in &entries {
             let found = Found { path: name, inum: *inum, kind: *kind, incomplete: None };
             outcome = outcome.and(self.show_found(fs, output, &found).await?);
@@ -121,6 +150,7 @@ impl Ls {
         } else if self.long {
             let size = match file.kind {
                 FileKind::CharDevice | FileKind::BlockDevice => format!("{},{}", file.device.0, file.device.1),
+                _ if self.human_readable => HumanBytes(file.size).to_string(),
                 _ => file.size.to_string(),
             };
             let arrow = target.map(|target| format!(" -> {}", Shown(&target))).unwrap_or_default();

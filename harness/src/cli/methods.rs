@@ -7,6 +7,7 @@ use hammer2_core::media::{CheckMethod, Compression, FileKind};
 use super::failure::complain;
 use super::output::{Output, Shown};
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
+use super::several::each;
 use super::target::Target;
 use super::{Failure, Outcome};
 
@@ -23,8 +24,8 @@ pub(super) struct SetComp {
     #[arg(value_name = "ALGO[:LEVEL]", value_parser = parse_compression)]
     algorithm: u8,
     /// NODE[@LABEL][:/PATH]; what is made in a directory inherits from it
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 /// Set the check method of data written from now on
@@ -37,21 +38,21 @@ pub(super) struct SetCheck {
     #[arg(value_parser = parse_check)]
     method: u8,
     /// NODE[@LABEL][:/PATH]; what is made in a directory inherits from it
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 impl SetComp {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
         let new = NewAttributes { comp_algo: Some(self.algorithm), ..NewAttributes::default() };
-        set(settings, &self.target, self.recursive, &new)
+        each(&self.targets, |target| set(settings, target, self.recursive, &new))
     }
 }
 
 impl SetCheck {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
         let new = NewAttributes { check_algo: Some(self.method), ..NewAttributes::default() };
-        set(settings, &self.target, self.recursive, &new)
+        each(&self.targets, |target| set(settings, target, self.recursive, &new))
     }
 }
 
@@ -80,6 +81,24 @@ async fn set_all(fs: &FileSystem, mut walk: TreeWalk<'_>, new: &NewAttributes) -
         }
     }
     Ok(outcome)
+}
+
+/// A compression by the name that [`SetComp`] takes, of the code that is stored.
+pub(super) fn compression_name(code: u8) -> String {
+    let level = code >> 4;
+    match code & 0xf {
+        code if code == Compression::None as u8 => "none".into(),
+        code if code == Compression::AutoZero as u8 => "autozero".into(),
+        code if code == Compression::Lz4 as u8 => "lz4".into(),
+        code if code == Compression::Zlib as u8 && level > 0 => format!("zlib:{level}"),
+        code if code == Compression::Zlib as u8 => "zlib".into(),
+        code => format!("compression {code}"),
+    }
+}
+
+/// A check method by the name that [`SetCheck`] takes.
+pub(super) fn check_name(code: u8) -> String {
+    CheckMethod::from_code(code).map_or_else(|_| format!("check {code}"), |method| method.to_string())
 }
 
 fn parse_compression(text: &str) -> Result<u8, String> {

@@ -7,6 +7,7 @@ use hammer2_core::media::{FileKind, Inum};
 use super::output::Output;
 use super::place::{Place, new_file};
 use super::session::{Session, Settings, path_failure};
+use super::several::each;
 use super::target::Target;
 use super::{Failure, Outcome};
 
@@ -19,14 +20,18 @@ pub(super) struct Mkdir {
     #[arg(short)]
     parents: bool,
     /// NODE[@LABEL]:/PATH
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 impl Mkdir {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        let path = &self.target.path;
-        Session::new(settings).change(&self.target, async |fs| {
+        each(&self.targets, |target| self.make(settings, target))
+    }
+
+    fn make(&self, settings: &Settings, target: &Target) -> Result<Outcome, Failure> {
+        let path = &target.path;
+        Session::new(settings).change(target, async |fs| {
             if self.parents {
                 make_directories(fs, path).await?;
                 return Ok(Outcome::Good);

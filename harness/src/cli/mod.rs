@@ -4,6 +4,7 @@ mod bulkfree;
 mod cat;
 mod chmod;
 mod cluster;
+mod dragonfly;
 mod facts;
 mod failure;
 mod format;
@@ -11,8 +12,10 @@ mod freemap;
 mod fsck;
 mod get;
 mod growfs;
+mod hash;
 mod host_tree;
 mod info;
+mod inode;
 mod ln;
 mod logging;
 mod ls;
@@ -20,17 +23,23 @@ mod manifest;
 mod methods;
 mod mkdir;
 mod mount;
+mod mounted;
 mod mv;
+mod named;
 mod newfs;
 mod not_mounted;
 mod output;
+mod pages;
 mod pfs;
 mod pfs_facts;
 mod place;
+mod program;
 mod progress;
 mod put;
 mod rm;
+mod scan;
 mod session;
+mod several;
 mod show;
 mod sim;
 mod size;
@@ -40,6 +49,7 @@ mod stat;
 pub mod target;
 mod topology;
 mod volume_file;
+mod volumes;
 
 use std::process::ExitCode;
 
@@ -47,13 +57,17 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
+use failure::ExitStatuses;
 pub use failure::{Failure, Outcome};
 use output::Output;
 use session::Settings;
 
+/// What the program is called.
+const NAME: &str = "hammer2";
+
 /// Makes, reads, changes and checks HAMMER2 filesystems.
 #[derive(Parser)]
-#[command(name = "hammer2", version, after_help = AFTER_HELP, max_term_width = 120)]
+#[command(name = NAME, version, after_help = AFTER_HELP, max_term_width = 120)]
 struct Cli {
     #[command(flatten)]
     settings: Settings,
@@ -64,6 +78,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Newfs(newfs::Newfs),
+    Scan(scan::Scan),
     Info(info::Info),
     Ls(ls::Ls),
     Stat(stat::Stat),
@@ -83,27 +98,45 @@ enum Command {
     #[command(name = "setcheck")]
     SetCheck(methods::SetCheck),
     PfsList(pfs::PfsList),
+    PfsClid(pfs::PfsClid),
+    PfsFsid(pfs::PfsFsid),
     PfsCreate(pfs::PfsCreate),
     PfsDelete(pfs::PfsDelete),
     Snapshot(pfs::Snapshot),
+    #[command(alias = "cleanup")]
     Bulkfree(bulkfree::Bulkfree),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
     Growfs(growfs::Growfs),
     Manifest(manifest::Manifest),
+    VolumeList(volumes::VolumeList),
+    #[command(name = "volhdr")]
+    VolumeHeaders(volumes::VolumeHeaders),
     Show(show::Show),
+    #[command(name = "printinode")]
+    PrintInode(inode::PrintInode),
+    Hash(hash::Hash),
+    #[command(name = "dhash")]
+    DataHash(hash::DataHash),
     Freemap(freemap::Freemap),
     Fsck(fsck::Fsck),
     Sim(sim::Sim),
+    Pages(pages::Pages),
 }
 
 const AFTER_HELP: &str = "\
 A filesystem is named NODE[+NODE...][@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
 An image is a file, a block device, or an export of an NBD server, nbd://HOST[:PORT]/EXPORT. \
 Several nodes are the members of a cluster, in any order; missing ones may be left out as long as a quorum is there. \
+@LABEL, LABEL=LABEL and UUID=UUID stand for the nodes that have such a PFS: they are searched for on all block devices, or what \
+HAMMER2_DEVICES names (see scan). \
 Without a label, the PFS is DATA, else the only one that is neither LOCAL nor a snapshot. Where file names hold ':' or '@': \
 an argument that is the name of an existing file is that file, and IMG@:/PATH says where the images end. A directory is no \
 image, nor is a file that holds something else than HAMMER2.
+
+As hammer2(8) of DragonFly has it, options may stand before the command: -s PATH names the filesystem, an image or a directory \
+on which it is mounted, for commands about a whole filesystem; -t TYPE and -u CLID are for pfs-create, -r goes down trees, \
+-m MEM is --memory with a unit; -a, -d, -q and -v mean nothing here.
 
 Commands that change a filesystem have all its images for themselves, and end with everything on the devices. Those that read \
 share images with other readers, but no block devices: these are used by one process at a time, and by none while the kernel \
@@ -115,11 +148,25 @@ Exit status:
   2  wrong usage, or what was named can't be used (no such file, no HAMMER2 volume, no such PFS)
   3  `cluster status` only: too few members are there to change anything (1 means that some aren't in step)";
 
-/// Runs the tool with the arguments of the process.
+/// Runs the tool with the arguments of the process, or what else it is called.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    if let Some(program) = std::env::args_os().next().as_deref().and_then(program::called_by) {
+        return program.run();
+    }
+    let mut arguments = std::env::args_os();
+    let called = arguments.next().unwrap_or_else(|| NAME.into());
+    let translated = match dragonfly::translated(arguments.collect()) {
+        Ok(translated) => translated,
+        Err(failure) => return failure::conclude(Err(failure), &ExitStatuses::HAMMER2),
+    };
+    let cli = match Cli::try_parse_from([called].into_iter().chain(translated)) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            // Whoever closed standard output doesn't want to read it.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return failure::conclude(Err(Failure::of_usage(&error, NAME)), &ExitStatuses::HAMMER2),
     };
     // The simulator has a trace of its own.
     if !matches!(cli.command, Command::Sim(_)) {
@@ -127,13 +174,14 @@ pub fn main() -> ExitCode {
     }
     let mut output = Output::new();
     let result = cli.command.run(&cli.settings, &mut output);
-    failure::conclude(result.and_then(|outcome| output.finish().map(|()| outcome)))
+    failure::conclude(output.finish_with(result), &ExitStatuses::HAMMER2)
 }
 
 impl Command {
     fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         match self {
             Self::Newfs(command) => command.run(settings, output),
+            Self::Scan(command) => command.run(settings, output),
             Self::Info(command) => command.run(settings, output),
             Self::Ls(command) => command.run(settings, output),
             Self::Stat(command) => command.run(settings, output),
@@ -151,6 +199,13 @@ impl Command {
             Self::SetComp(command) => command.run(settings, output),
             Self::SetCheck(command) => command.run(settings, output),
             Self::PfsList(command) => command.run(settings, output),
+            Self::PfsClid(command) => command.run(settings, output),
+            Self::PfsFsid(command) => command.run(settings, output),
+            Self::VolumeList(command) => command.run(settings, output),
+            Self::VolumeHeaders(command) => command.run(settings, output),
+            Self::PrintInode(command) => command.run(settings, output),
+            Self::Hash(command) => command.run(settings, output),
+            Self::DataHash(command) => command.run(settings, output),
             Self::PfsCreate(command) => command.run(settings, output),
             Self::PfsDelete(command) => command.run(settings, output),
             Self::Snapshot(command) => command.run(settings, output),
@@ -162,24 +217,9 @@ impl Command {
             Self::Freemap(command) => command.run(settings, output),
             Self::Fsck(command) => command.run(settings, output),
             Self::Sim(command) => command.run(settings, output),
+            Self::Pages(command) => command.run(settings, output),
         }
     }
-}
-
-/// Help goes to standard output; what is wrong with the arguments becomes one line.
-fn usage(error: &clap::Error) -> ExitCode {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // Whoever closed standard output doesn't want to read it.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    let text = error.to_string();
-    let what = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let what = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command given",
-        _ => what.strip_prefix("error: ").unwrap_or(&what),
-    };
-    failure::conclude(Err(Failure::unusable(format_args!("{what}; see hammer2 --help"))))
 }
 
 #[cfg(test)]

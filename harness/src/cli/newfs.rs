@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use hammer2_core::media::volume_header::VolumeVersion;
 use hammer2_core::newfs::{DEFAULT_LABEL, NewfsOptions, NewfsReport};
+use indicatif::HumanBytes;
 
 use super::format::{format, refuse_content};
 use super::output::Output;
@@ -26,7 +27,7 @@ const NO_LABEL: &[u8] = b"NONE";
 pub(super) struct Newfs {
     /// The format; only version 2 can have several volumes
     #[arg(short = 'V', value_enum, default_value_t = Version::V2)]
-    version: Version,
+    format: Version,
     /// A PFS to make beside LOCAL, up to three times; NONE makes LOCAL alone [default: DATA]
     #[arg(short = 'L', value_name = "LABEL")]
     labels: Vec<OsString>,
@@ -42,6 +43,9 @@ pub(super) struct Newfs {
     /// Bytes of the one device to use
     #[arg(short, value_name = "SIZE", value_parser = parse_size)]
     size: Option<u64>,
+    /// Print nothing
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -67,7 +71,7 @@ impl Newfs {
             labels => labels.iter().map(|label| label.as_bytes()).collect(),
         };
         let options = NewfsOptions {
-            version: match self.version {
+            version: match self.format {
                 Version::V1 => VolumeVersion::V1,
                 Version::V2 => VolumeVersion::V2,
             },
@@ -88,6 +92,9 @@ impl Newfs {
 
     fn show(&self, report: &NewfsReport, output: &mut Output) -> Result<Outcome, Failure> {
         let NewfsReport { fsid, volumes, total_bytes, boot_bytes, aux_bytes, allocator_bytes, header_copies } = report;
+        if self.quiet {
+            return Ok(Outcome::Good);
+        }
         if self.json {
             let object = serde_json::json!({
                 "fsid": fsid.to_string(),
@@ -102,8 +109,10 @@ impl Newfs {
         } else {
             output.line(format_args!("fsid       {fsid}"))?;
             output.line(format_args!("volumes    {volumes}, {header_copies} header copies"))?;
-            output.line(format_args!("size       {total_bytes} bytes, {allocator_bytes} to allocate"))?;
-            output.line(format_args!("areas      boot {boot_bytes}, aux {aux_bytes} bytes"))?;
+            let [total, free, boot, aux] =
+                [total_bytes, allocator_bytes, boot_bytes, aux_bytes].map(|bytes| HumanBytes(*bytes));
+            output.line(format_args!("size       {total}, {free} to allocate"))?;
+            output.line(format_args!("areas      boot {boot}, aux {aux}"))?;
         }
         Ok(Outcome::Good)
     }

@@ -1,23 +1,28 @@
 //! Standard output, and how names are shown on it.
 
 use std::fmt::{self, Display};
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, Write};
 
 use hammer2_core::manifest::Hex;
 use serde_json::{Map, Value};
 
-use super::Failure;
+use super::{Failure, Outcome};
 
 /// Standard output of a command.
 pub(super) struct Output {
-    stdout: BufWriter<Stdout>,
+    stdout: BufWriter<Box<dyn Write>>,
     /// Why writing through [`fmt::Write`], which can't say, failed.
     failed: Option<io::Error>,
 }
 
 impl Output {
     pub(super) fn new() -> Self {
-        Self { stdout: BufWriter::with_capacity(64 << 10, io::stdout()), failed: None }
+        Self { stdout: BufWriter::with_capacity(64 << 10, Box::new(io::stdout())), failed: None }
+    }
+
+    /// Has nothing printed.
+    pub(super) fn nowhere() -> Self {
+        Self { stdout: BufWriter::new(Box::new(io::sink())), failed: None }
     }
 
     pub(super) fn line(&mut self, line: impl Display) -> Result<(), Failure> {
@@ -31,6 +36,11 @@ impl Output {
     /// Writes what is still in memory.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         self.stdout.flush().map_err(Failure::of_output)
+    }
+
+    /// What came of a command, once everything it has printed is written.
+    pub(super) fn finish_with(mut self, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
+        result.and_then(|outcome| self.finish().map(|()| outcome))
     }
 
     /// The failure behind a [`fmt::Error`].

@@ -12,14 +12,17 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde_json::Value;
 
-use super::cluster::mounted;
-use super::failure::complain;
+use super::info::told_damage;
+use super::mounted;
 use super::not_mounted::no_such_pfs;
 use super::output::{Output, Shown};
 use super::pfs_facts::{json_of_pfs, list_pfss, show_pfs};
 use super::session::{Session, Settings};
+use super::several::each;
 use super::target::Target;
 use super::{Failure, Outcome};
+use crate::admin::PfsFacts;
+use crate::admin::wire::Question;
 use crate::device::Access;
 use crate::mount::SNAPSHOT_ATTRIBUTE;
 use crate::pfs_label;
@@ -32,21 +35,45 @@ pub(super) struct PfsList {
     /// Print a JSON array
     #[arg(long)]
     json: bool,
-    /// NODE
+    /// NODE, or the directory on which one of them is mounted [default: all that are mounted]
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
+}
+
+/// Print the id of the cluster that a PFS belongs to
+#[derive(Args)]
+pub(super) struct PfsClid {
+    #[command(flatten)]
+    named: Named,
+}
+
+/// Print the id of a PFS
+#[derive(Args)]
+pub(super) struct PfsFsid {
+    #[command(flatten)]
+    named: Named,
+}
+
+/// A PFS of a filesystem.
+#[derive(Args)]
+struct Named {
+    /// NODE, or the directory on which a PFS of it is mounted
     #[arg(value_parser = Target::parser())]
     target: Target,
+    /// The label of the PFS
+    label: OsString,
 }
 
 /// Make an empty PFS; on several nodes, it is a cluster's, and they are its masters
 #[derive(Args)]
 pub(super) struct PfsCreate {
     /// What it is in its cluster; MASTER, or with -u SLAVE
-    #[arg(short = 't', value_enum)]
+    #[arg(short = 't', value_enum, ignore_case = true)]
     kind: Option<PfsType>,
     /// The cluster that it is for, as `pfs-list` shows it; `cluster adopt` or `cluster add` then makes it a member
     #[arg(short = 'u', value_name = "CLID", value_parser = uuid)]
     clid: Option<Uuid>,
-    /// NODE[+NODE...]
+    /// NODE[+NODE...], or the directory on which another PFS of it is mounted
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// Its label
@@ -59,7 +86,7 @@ pub(super) struct PfsDelete {
     /// Even the only one, or a cluster's from some of its nodes only
     #[arg(short, long)]
     force: bool,
-    /// NODE
+    /// NODE, or the directory on which another PFS of it is mounted
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// Its label
@@ -72,8 +99,8 @@ pub(super) struct Snapshot {
     /// NODE[@LABEL], or the directory on which it is mounted
     #[arg(value_parser = Target::parser())]
     target: Target,
-    /// The label of the copy
-    name: OsString,
+    /// The label of the copy [default: that of the PFS and the time, UTC, as HOME.20261231.235959]
+    name: Option<OsString>,
 }
 
 /// Types a PFS can be made with.
@@ -99,28 +126,74 @@ impl PfsType {
     }
 }
 
+/// The PFSs of a filesystem, mounted or not.
+fn list(target: &Target, settings: &Settings) -> Result<mounted::Listed, Failure> {
+    if let Some(directory) = target.directory() {
+        return mounted::pfss(directory);
+    }
+    let session = Session::new(settings);
+    session.run(async {
+        let cluster = session.open_cluster(whole(target)?, Access::Read).await?;
+        let (pfss, damage) = list_pfss(&cluster).await;
+        let (pfss, damage) = (pfss.iter().map(PfsFacts::from).collect(), damage.map(|error| error.to_string()));
+        Ok(mounted::Listed { nodes: Vec::new(), pfss, damage })
+    })
+}
+
+impl PfsClid {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        output.line(self.named.find(settings)?.clid).map(|()| Outcome::Good)
+    }
+}
+
+impl PfsFsid {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        output.line(self.named.find(settings)?.fsid).map(|()| Outcome::Good)
+    }
+}
+
+impl Named {
+    fn find(&self, settings: &Settings) -> Result<PfsFacts, Failure> {
+        let mounted::Listed { pfss, damage, .. } = list(&self.target, settings)?;
+        told_damage(damage);
+        let found = pfss.into_iter().find(|pfs| pfs.label == self.label.as_bytes());
+        found.ok_or_else(|| {
+            let label = Shown(self.label.as_bytes());
+            Failure::unusable(format_args!("{}@{label}: no such PFS; `pfs-list` shows all", self.target))
+        })
+    }
+}
+
 impl PfsList {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        let session = Session::new(settings);
-        session.run(async {
-            let cluster = session.open_cluster(whole(&self.target)?, Access::Read).await?;
-            let (pfss, damage) = list_pfss(&cluster).await;
-            if self.json {
-                output.line(Value::Array(pfss.iter().map(json_of_pfs).collect()))?;
-            } else {
-                pfss.iter().try_for_each(|pfs| show_pfs(pfs, output))?;
+        each(&self.targets, |target| {
+            let mounted::Listed { pfss, damage, .. } = list(target, settings)?;
+            if self.targets.len() > 1 && !self.json {
+                output.line(format_args!("{target}:"))?;
             }
-            let Some(error) = damage else { return Ok(Outcome::Good) };
-            complain(&format_args!("PFSs are missing: {error}"));
-            Ok(Outcome::Bad)
+            self.print(&pfss, output)?;
+            Ok(told_damage(damage))
         })
+    }
+
+    fn print(&self, pfss: &[PfsFacts], output: &mut Output) -> Result<(), Failure> {
+        match self.json {
+            true => output.line(Value::Array(pfss.iter().map(json_of_pfs).collect())),
+            false => pfss.iter().try_for_each(|pfs| show_pfs(pfs, output)),
+        }
     }
 }
 
 impl PfsCreate {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
         let usual = if self.clid.is_some() { PfsType::Slave } else { PfsType::Master };
-        let mut new = new_pfs(label(&self.label)?, self.kind.unwrap_or(usual).kind())?;
+        let kind = self.kind.unwrap_or(usual).kind();
+        if let Some(directory) = self.target.directory() {
+            let (label, clid) = (label(&self.label)?.to_vec(), self.clid.map(|clid| clid.to_string()));
+            mounted::change(directory, &Question::CreatePfs { label, kind: kind.to_string(), clid })?;
+            return Ok(Outcome::Good);
+        }
+        let mut new = new_pfs(label(&self.label)?, kind)?;
         new.clid = self.clid.unwrap_or(new.clid);
         let session = Session::new(settings);
         let target = whole(&self.target)?;
@@ -151,6 +224,10 @@ impl PfsCreate {
 impl PfsDelete {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
         let label = label(&self.label)?;
+        if let Some(directory) = self.target.directory() {
+            mounted::change(directory, &Question::DeletePfs { label: label.to_vec(), force: self.force })?;
+            return Ok(Outcome::Good);
+        }
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_cluster(whole(&self.target)?, Access::Write).await?;
@@ -199,36 +276,50 @@ impl PfsDelete {
 }
 
 impl Snapshot {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        let new = new_pfs(label(&self.name)?, PfsKind::Master)?;
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let named = self.name.as_ref().map(label).transpose()?;
         if self.target.path != b"/" {
             return Err(Failure::unusable("a snapshot is of a whole PFS: name it without a path"));
         }
         if let Some(directory) = self.target.directory() {
-            return snapshot_of_mounted(directory, new.label);
+            let made = snapshot_of_mounted(directory, named)?;
+            return self.tell(&made, output);
         }
-        Session::new(settings).change(&self.target, async |fs| match fs.snapshot(&new).await {
-            Ok(()) => Ok(Outcome::Good),
-            Err(Error::Exists) => Err(taken(new.label)),
-            Err(error) => Err(Failure::failed(format_args!("{}: {error}", Shown(new.label)))),
+        Session::new(settings).change(&self.target, async |fs| {
+            let label = named.map_or_else(|| pfs_label::dated(&fs.pfs().label, HostTime.now()), <[u8]>::to_vec);
+            match fs.snapshot(&new_pfs(&label, PfsKind::Master)?).await {
+                Ok(()) => self.tell(&label, output),
+                Err(Error::Exists) => Err(taken(&label)),
+                Err(error) => Err(Failure::failed(format_args!("{}: {error}", Shown(&label)))),
+            }
         })
+    }
+
+    /// Says which label was chosen, if nobody has said one.
+    fn tell(&self, label: &[u8], output: &mut Output) -> Result<Outcome, Failure> {
+        if self.name.is_none() {
+            output.line(Shown(label))?;
+        }
+        Ok(Outcome::Good)
     }
 }
 
-/// Asks the mount on a directory for a snapshot of what it serves: the process itself if it listens to us, as that has a
-/// deadline. Otherwise the kernel asks it, which lets the owner of the directory ask, too, and waits for as long as it takes.
-fn snapshot_of_mounted(directory: &Path, label: &[u8]) -> Result<Outcome, Failure> {
-    if let Some(asked) = mounted::snapshot(directory, label) {
-        return asked.map(|()| Outcome::Good);
+/// Asks the mount on a directory for a snapshot of what it serves, and gives its label: the process itself if it listens to us,
+/// as that has a deadline. Otherwise the kernel asks it, which lets the owner of the directory ask, too, and waits for as long
+/// as it takes.
+fn snapshot_of_mounted(directory: &Path, named: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
+    if let Some(asked) = mounted::snapshot(directory, named) {
+        return asked;
     }
-    match rustix::fs::setxattr(directory, SNAPSHOT_ATTRIBUTE, label, XattrFlags::empty()) {
-        Ok(()) => Ok(Outcome::Good),
-        Err(Errno::EXIST) => Err(taken(label)),
+    let label = named.map_or_else(|| pfs_label::dated(b"", HostTime.now()), <[u8]>::to_vec);
+    match rustix::fs::setxattr(directory, SNAPSHOT_ATTRIBUTE, &label, XattrFlags::empty()) {
+        Ok(()) => Ok(label),
+        Err(Errno::EXIST) => Err(taken(&label)),
         Err(Errno::OPNOTSUPP) => Err(Failure::unusable(format_args!(
             "{}: no HAMMER2 filesystem is mounted on this directory",
             directory.display()
         ))),
-        Err(error) => Err(Failure::failed(format_args!("{}: {error}", Shown(label)))),
+        Err(error) => Err(Failure::failed(format_args!("{}: {error}", Shown(&label)))),
     }
 }
 

@@ -1,11 +1,13 @@
-//! What there is to say of a PFS.
+//! How PFSs are listed: as lines and as JSON.
 
 use hammer2_core::cluster::{Cluster, OpError, Pfs};
-use hammer2_core::media::{KeyRange, PfsSubkind};
+use hammer2_core::media::{KeyRange, ModifyTid, Timestamp};
+use indicatif::HumanBytes;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::output::{Output, Shown, insert_bytes};
+use crate::admin::PfsFacts;
 
 /// All PFSs up to the first that can't be read.
 pub(super) async fn list_pfss(cluster: &Cluster) -> (Vec<Pfs>, Option<OpError>) {
@@ -24,43 +26,33 @@ pub(super) async fn list_pfss(cluster: &Cluster) -> (Vec<Pfs>, Option<OpError>) 
     (pfss, None)
 }
 
-fn subkind_name(subkind: PfsSubkind) -> &'static str {
-    match subkind {
-        PfsSubkind::None => "NONE",
-        PfsSubkind::Snapshot => "SNAPSHOT",
-        PfsSubkind::AutoSnapshot => "AUTOSNAP",
-    }
-}
-
 /// A PFS as a JSON object.
-pub(super) fn json_of_pfs(pfs: &Pfs) -> Value {
+pub(super) fn json_of_pfs(pfs: &PfsFacts) -> Value {
     let mut object = Map::new();
     insert_bytes(&mut object, "label", &pfs.label);
-    let stats = pfs.root.stats;
     let facts = [
-        ("type", json!(pfs.kind.to_string())),
-        ("subtype", json!(subkind_name(pfs.subkind))),
-        ("clid", json!(pfs.clid.to_string())),
-        ("fsid", json!(pfs.fsid.to_string())),
+        ("type", json!(pfs.kind)),
+        ("subtype", json!(pfs.subkind)),
+        ("clid", json!(pfs.clid)),
+        ("fsid", json!(pfs.fsid)),
         ("nmasters", json!(pfs.masters)),
-        ("modify_tid", json!(pfs.root.modify_tid.0)),
-        ("inodes", json!(stats.inodes)),
-        ("data_bytes", json!(stats.data_bytes)),
-        ("created_us", json!(pfs.root.meta.btime().microseconds)),
+        ("modify_tid", json!(pfs.modify_tid)),
+        ("inodes", json!(pfs.inodes)),
+        ("data_bytes", json!(pfs.data_bytes)),
+        ("created_us", json!(pfs.created_us)),
     ];
     object.extend(facts.into_iter().map(|(key, value)| (key.to_owned(), value)));
     Value::Object(object)
 }
 
 /// A PFS in a few lines.
-pub(super) fn show_pfs(pfs: &Pfs, output: &mut Output) -> Result<(), Failure> {
-    let stats = pfs.root.stats;
+pub(super) fn show_pfs(pfs: &PfsFacts, output: &mut Output) -> Result<(), Failure> {
     output.line(format_args!("pfs {}", Shown(&pfs.label)))?;
-    output.line(format_args!("    type        {} {}", pfs.kind, subkind_name(pfs.subkind)))?;
+    output.line(format_args!("    type        {} {}", pfs.kind, pfs.subkind))?;
     output.line(format_args!("    cluster     {} ({} masters recorded)", pfs.clid, pfs.masters))?;
     output.line(format_args!("    pfs         {}", pfs.fsid))?;
-    output.line(format_args!("    created     {}", pfs.root.meta.btime()))?;
-    output.line(format_args!("    content     {} inodes, {} bytes", stats.inodes, stats.data_bytes))?;
-    output.line(format_args!("    modify_tid  {}", pfs.root.modify_tid))?;
+    output.line(format_args!("    created     {}", Timestamp { microseconds: pfs.created_us }))?;
+    output.line(format_args!("    content     {} inodes, {}", pfs.inodes, HumanBytes(pfs.data_bytes)))?;
+    output.line(format_args!("    modify_tid  {}", ModifyTid(pfs.modify_tid)))?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::fmt::Display;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::vec;
@@ -31,17 +32,18 @@ const READ_BYTES: usize = 4 * FILE_BLOCK_BYTES;
 const STDIN: &str = "-";
 const STDIN_FILE_MODE: u32 = 0o644;
 
-/// Copy everything in a directory into the filesystem
+/// Copy a file, or everything in a directory, into the filesystem
 ///
 /// Permissions, owners, times, hard links and holes are kept, also of the directory itself. Files that exist in the target
 /// are replaced, directories are added to. What can't be read is named and left out, and then the exit status is 1. When space
 /// runs out, bulkfree looks for some; if there is none, what was copied so far is kept.
 #[derive(Args)]
 pub(super) struct Put {
-    /// The directory to copy from; - copies standard input to a file instead
-    #[arg(value_name = "SRCDIR")]
+    /// The directory to copy from, or the file to copy; - copies standard input to a file instead
+    #[arg(value_name = "SOURCE")]
     source: PathBuf,
-    /// NODE[@LABEL][:/DIR]; made when missing
+    /// NODE[@LABEL][:/PATH]; for a directory, made when missing. A file is copied into the directory of that name, if there is
+    /// one
     #[arg(value_parser = Target::parser())]
     target: Target,
 }
@@ -53,29 +55,61 @@ impl Put {
         if self.source == Path::new(STDIN) {
             return session.change(&self.target, async |fs| copy_stdin(fs, &self.target.path).await);
         }
-        let buffer = Buffer::new(TOOL_HEAP, READ_BYTES).map_err(Failure::failed)?;
+        if self.source.metadata().is_ok_and(|facts| !facts.is_dir()) {
+            return self.put_file(&session);
+        }
         // Looked at before the filesystem is: a wrong name changes nothing.
         let source = SourceDirectory::open(&self.source).map_err(unusable)?;
         let facts = source.facts().map_err(unusable)?;
         let names = source.names().map_err(unusable)?.into_iter();
-        let images = self.target.images().filter_map(|image| HostFile::at(image).ok()).map(|file| file.id);
-        let images: HashSet<_> = images.collect();
         session.change(&self.target, async |fs| {
             let inum = make_directories(fs, &self.target.path).await?;
-            let mut copy = Copy {
-                fs,
-                room: Room::new(fs),
-                buffer,
-                images,
-                links: HashMap::new(),
-                path: Vec::new(),
-                bar: progress::byte_counter(),
-                files: 0,
-                outcome: Outcome::Good,
-            };
+            let mut copy = self.copy(fs)?;
             let done = copy.tree(Level { source, facts, inum, names, path_len: 0 }).await;
             copy.bar.finish_and_clear();
             done.map(|()| copy.outcome)
+        })
+    }
+
+    /// Copies a file that isn't a directory, to the target's path or into the directory there.
+    fn put_file(&self, session: &Session) -> Result<Outcome, Failure> {
+        let unusable = |error| Failure::unusable(format_args!("{}: {error}", self.source.display()));
+        let above = self.source.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let source = SourceDirectory::open(above).map_err(unusable)?;
+        let name = self.source.file_name().unwrap_or_default();
+        let name = CString::new(name.as_bytes()).map_err(|error| unusable(error.into()))?;
+        let facts = source.facts_of(&name).map_err(unusable)?;
+        session.change(&self.target, async |fs| {
+            let path = &self.target.path;
+            let there = match fs.resolve(path).await {
+                Ok(inum) => fs.attributes(inum).await.ok().filter(|there| there.kind == FileKind::Directory),
+                Err(_) => None,
+            };
+            let place = match there {
+                Some(directory) => Place { directory: directory.inum, name: name.to_bytes() },
+                None => Place::find(fs, path).await?,
+            };
+            let mut copy = self.copy(fs)?;
+            copy.path = place.name.to_vec();
+            let done = copy.file(&source, &name, facts, &place).await;
+            copy.bar.finish_and_clear();
+            done.map(|()| copy.outcome).map_err(|error| copy.failure(&error))
+        })
+    }
+
+    /// A copy that has only begun.
+    fn copy<'f>(&self, fs: &'f FileSystem) -> Result<Copy<'f>, Failure> {
+        let images = self.target.images().filter_map(|image| HostFile::at(image).ok()).map(|file| file.id);
+        Ok(Copy {
+            fs,
+            room: Room::new(fs),
+            buffer: Buffer::new(TOOL_HEAP, READ_BYTES).map_err(Failure::failed)?,
+            images: images.collect(),
+            links: HashMap::new(),
+            path: Vec::new(),
+            bar: progress::byte_counter(),
+            files: 0,
+            outcome: Outcome::Good,
         })
     }
 }
@@ -180,24 +214,37 @@ impl Copy<'_> {
             self.bar.set_message(format!("{} files", self.files));
         }
         let (directory, target_name) = (level.inum, name.to_bytes());
-        match facts.kind {
-            FileKind::Directory => {
-                let source = level.source.enter(name)?;
-                let facts = source.facts()?;
-                let names = source.names()?.into_iter();
-                let inum = self.directory(directory, target_name, &facts).await?;
-                return Ok(Some(Level { source, facts, inum, names, path_len: self.path.len() }));
-            }
-            _ if self.images.contains(&facts.id) => return Err(PutError::Image),
-            _ => {}
+        if facts.kind == FileKind::Directory {
+            let source = level.source.enter(name)?;
+            let facts = source.facts()?;
+            let names = source.names()?.into_iter();
+            let inum = self.directory(directory, target_name, &facts).await?;
+            return Ok(Some(Level { source, facts, inum, names, path_len: self.path.len() }));
+        }
+        let place = Place { directory, name: target_name };
+        self.file(&level.source, name, facts, &place).await?;
+        Ok(None)
+    }
+
+    /// Copies anything but a directory.
+    async fn file(
+        &mut self,
+        source: &SourceDirectory,
+        name: &CString,
+        facts: HostFile,
+        place: &Place<'_>,
+    ) -> Result<(), PutError> {
+        let Place { directory, name: target_name } = *place;
+        if self.images.contains(&facts.id) {
+            return Err(PutError::Image);
         }
         if let Some(inum) = self.links.get(&facts.id) {
             self.make_way(directory, target_name, async || self.fs.link(*inum, directory, target_name).await).await?;
-            return Ok(None);
+            return Ok(());
         }
         let (inum, facts) = match facts.kind {
             FileKind::Regular => {
-                let (file, facts) = level.source.open_file(name)?;
+                let (file, facts) = source.open_file(name)?;
                 let inum = self.make(directory, target_name, &new_of(&facts, b"")).await?;
                 if let Err(error) = self.content(inum, &file, facts.size).await {
                     // Half a file is worse than none.
@@ -207,7 +254,7 @@ impl Copy<'_> {
                 (inum, facts)
             }
             FileKind::Symlink => {
-                let target = level.source.read_link(name)?;
+                let target = source.read_link(name)?;
                 (self.make(directory, target_name, &new_of(&facts, target.to_bytes())).await?, facts)
             }
             _ => (self.make(directory, target_name, &new_of(&facts, b"")).await?, facts),
@@ -219,7 +266,7 @@ impl Copy<'_> {
         if facts.links > 1 {
             self.links.insert(facts.id, inum);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The directory to copy into: new, or the one that is there.

@@ -11,6 +11,7 @@ use super::failure::complain;
 use super::output::{Output, Shown};
 use super::place::Place;
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
+use super::several::each;
 use super::target::Target;
 use super::{Failure, Outcome};
 
@@ -21,18 +22,28 @@ const BATCH_BYTES: usize = 32 << 10;
 #[derive(Args)]
 pub(super) struct Rm {
     /// Remove directories, and everything in them
-    #[arg(short)]
+    #[arg(short, visible_short_alias = 'R', long)]
     recursive: bool,
+    /// Don't mind what isn't there
+    #[arg(short, long)]
+    force: bool,
     /// NODE[@LABEL]:/PATH
-    #[arg(value_parser = Target::parser())]
-    target: Target,
+    #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
+    targets: Vec<Target>,
 }
 
 impl Rm {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        let path = &self.target.path;
+        each(&self.targets, |target| self.remove(settings, target))
+    }
+
+    fn remove(&self, settings: &Settings, target: &Target) -> Result<Outcome, Failure> {
+        let path = &target.path;
         let failed = |error| path_failure(path, error);
-        Session::new(settings).change(&self.target, async |fs| {
+        Session::new(settings).change(target, async |fs| {
+            if self.force && matches!(fs.resolve(path).await, Err(Error::NotFound)) {
+                return Ok(Outcome::Good);
+            }
             let Place { directory, name } = Place::find(fs, path).await?;
             let inum = fs.lookup(directory, name).await.map_err(failed)?;
             if self.recursive && fs.attributes(inum).await.map_err(failed)?.kind == FileKind::Directory {

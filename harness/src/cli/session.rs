@@ -45,6 +45,18 @@ pub(super) struct Settings {
     as_of: Option<u8>,
 }
 
+impl Settings {
+    /// The same, as far as nothing else is said.
+    pub(super) fn with(self, memory_mib: Option<u16>, deadline_seconds: Option<u16>, local: bool) -> Self {
+        Self {
+            memory: memory_mib.unwrap_or(self.memory),
+            deadline: deadline_seconds.unwrap_or(self.deadline),
+            local: local || self.local,
+            ..self
+        }
+    }
+}
+
 /// How long after its start a command waits for images that are in use: a server that was just killed, or is about to end, may
 /// not have let go of them yet. In a mount that time is over, and no request waits for it.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);

@@ -1,15 +1,17 @@
 //! How a filesystem is named on the command line: `NODE[+NODE...][@LABEL][:/PATH]`, a node being `IMG[:IMG2...]`. An image is a
-//! file, a block device, or an export of an NBD server, `nbd://HOST[:PORT]/EXPORT`.
+//! file, a block device, or an export of an NBD server, `nbd://HOST[:PORT]/EXPORT`. `@LABEL`, `LABEL=LABEL` and `UUID=UUID` stand
+//! for the nodes on which such a PFS is found.
 //!
 //! File names may hold `@`, `+` and `:`, so the text alone can't always say where a part ends. The rules, in order:
 //!
 //! 1. An argument that is the name of an existing file is that file.
-//! 2. The label begins at the first `@` after which neither `/` nor another `@` comes before the argument's end or the
+//! 2. What begins with `@LABEL`, `LABEL=` or `UUID=` names a filesystem whose disks are searched for.
+//! 3. The label begins at the first `@` after which neither `/` nor another `@` comes before the argument's end or the
 //!    `:/` of a path. An empty label means none: `a@b.img@` is a file with an `@`, and `IMG@:/PATH` says where the images
 //!    end.
-//! 3. Without such an `@`, the path begins at the first `:/` after which no files are named that can be volumes. A directory
+//! 4. Without such an `@`, the path begins at the first `:/` after which no files are named that can be volumes. A directory
 //!    can't, nor can a file that holds something else: most paths in a filesystem exist on the host, too.
-//! 4. Before that, `:` separates images and `+` nodes, except in names of existing files.
+//! 5. Before that, `:` separates images and `+` nodes, except in names of existing files.
 //!
 //! An export, at the beginning or behind `+` or `:`, is one name whatever is in it; its own `@`, `+` and `:` are written %40, %2B
 //! and %3A.
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use hammer2_core::cluster::MAX_NODES;
 
+use super::named::{Disks, Name};
 use super::output::Shown;
 use super::volume_file;
 use crate::device::ExportAddress;
@@ -44,6 +47,9 @@ pub enum TargetError {
     /// Two separators without a name between them, or none at all.
     #[error("'{0}': an image has no name; write IMG[:IMG2...][@LABEL][:/PATH]")]
     EmptyImage(String),
+    /// A name of which no disks are found, or no single filesystem.
+    #[error("{0}")]
+    Unfound(String),
     /// More nodes than a cluster may have.
     #[error("'{0}': a cluster has at most {MAX_NODES} nodes")]
     TooManyNodes(String),
@@ -52,12 +58,17 @@ pub enum TargetError {
 impl Target {
     /// Reads an argument, asking the host which files exist, and which of them can be volumes.
     pub fn parse(argument: &OsStr) -> Result<Self, TargetError> {
-        let host = Host { exists: &unsynced::exists, can_be_volume: &volume_file::can_be_volume };
+        let host = Host { exists: &unsynced::exists, can_be_volume: &volume_file::can_be_volume, find: &Name::find };
         let target = Self::parse_with(argument.as_bytes(), &host)?;
         if target.nodes.len() > MAX_NODES {
             return Err(TargetError::TooManyNodes(argument.to_string_lossy().into_owned()));
         }
         Ok(target)
+    }
+
+    /// A node by itself.
+    pub(super) fn of_node(images: &[PathBuf]) -> Self {
+        Self { nodes: vec![images.to_vec()], label: None, path: b"/".to_vec() }
     }
 
     /// The images of a single node; none when several nodes are named.
@@ -87,6 +98,12 @@ impl Target {
     }
 
     fn parse_with(whole: &[u8], host: &Host<'_>) -> Result<Self, TargetError> {
+        if !names(whole, host.exists)
+            && let Some((name, path)) = Name::split(whole).map_err(TargetError::Unfound)?
+        {
+            let Disks { nodes, label } = (host.find)(&name).map_err(TargetError::Unfound)?;
+            return Ok(Self { nodes, label, path: path.to_vec() });
+        }
         let (argument, exports) = set_exports_aside(whole);
         let argument = &argument[..];
         let exists = |name: &[u8]| names(name, host.exists);
@@ -115,6 +132,7 @@ impl Target {
 struct Host<'h> {
     exists: &'h dyn Fn(&Path) -> bool,
     can_be_volume: &'h dyn Fn(&Path) -> bool,
+    find: &'h dyn Fn(&Name) -> Result<Disks, String>,
 }
 
 /// True for the name of an export, or of a file that is so.
@@ -166,7 +184,7 @@ fn is_export(image: &[u8]) -> bool {
 
 type Parts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
 
-/// Rule 2: nodes, label and path.
+/// Rule 3: nodes, label and path.
 fn split_at_label(argument: &[u8]) -> Option<Parts<'_>> {
     let ats = argument.iter().enumerate().filter(|(_, byte)| **byte == b'@').map(|(at, _)| at);
     ats.filter_map(|at| {
@@ -179,7 +197,7 @@ fn split_at_label(argument: &[u8]) -> Option<Parts<'_>> {
     .next()
 }
 
-/// Rule 3: nodes and path.
+/// Rule 4: nodes and path.
 fn split_at_path<'a>(argument: &'a [u8], is_volume: &dyn Fn(&[u8]) -> bool) -> (&'a [u8], Option<&'a [u8]>) {
     let colons = argument.windows(2).enumerate().filter(|(_, pair)| pair == b":/").map(|(colon, _)| colon);
     for colon in colons {
@@ -191,7 +209,7 @@ fn split_at_path<'a>(argument: &'a [u8], is_volume: &dyn Fn(&[u8]) -> bool) -> (
     (argument, None)
 }
 
-/// Rule 4: the images of each node.
+/// Rule 5: the images of each node.
 fn split_nodes<'a>(nodes: &'a [u8], exists: &dyn Fn(&[u8]) -> bool) -> Vec<Vec<&'a [u8]>> {
     if exists(nodes) {
         return vec![vec![nodes]];
@@ -221,7 +239,13 @@ mod tests {
         let is_one_of = |files: &[&str], path: &Path| files.iter().any(|file| Path::new(file) == path);
         let can_be_volume = |path: &Path| is_one_of(&VOLUMES, path);
         let exists = |path: &Path| can_be_volume(path) || is_one_of(&OTHERS, path);
-        let host = Host { exists: &exists, can_be_volume: &can_be_volume };
+        let find = |name: &Name| match name {
+            Name::Label(label) if label == b"WORK" => {
+                Ok(Disks { nodes: vec![vec!["a.img".into()], vec!["b".into()]], label: Some(label.clone()) })
+            }
+            other => Err(other.to_string()),
+        };
+        let host = Host { exists: &exists, can_be_volume: &can_be_volume, find: &find };
         let target = Target::parse_with(argument.as_bytes(), &host)?;
         let node = |images: &Vec<PathBuf>| images.iter().map(|image| image.display().to_string()).collect::<Vec<_>>();
         let nodes: Vec<_> = target.nodes.iter().map(|images| node(images).join(" , ")).collect();
@@ -271,6 +295,8 @@ mod tests {
             ("nbd://h:1/e+a.img+nbd://[::1]:2/e@DATA:/p", "nbd://h:1/e + a.img + nbd://[::1]:2/e | DATA | /p"),
             ("a.img:nbd://h/1:nbd://h/2+nbd://h/3", "a.img , nbd://h/1 , nbd://h/2 + nbd://h/3 | - | /"),
             ("/d/b.img:/d/c.img+nbd://h/e:/p", "/d/b.img , /d/c.img + nbd://h/e | - | /p"),
+            ("@WORK", "a.img + b | WORK | /"),
+            ("LABEL=WORK:/dir/file", "a.img + b | WORK | /dir/file"),
             ("a.img@DATA:/x+nbd://h/e:nbd://h/f", "a.img | DATA | /x+nbd://h/e:nbd://h/f"),
         ];
         for (argument, expected) in cases {
@@ -280,9 +306,15 @@ mod tests {
 
     #[test]
     fn nameless_images_are_refused() {
-        for argument in ["", "@DATA", ":/path", "a.img:", "a.img::b.img", "a.img+", "+a.img@DATA", "@"] {
+        for argument in ["", ":/path", "a.img:", "a.img::b.img", "a.img+", "+a.img@DATA", "@"] {
             assert!(matches!(parse(argument), Err(TargetError::EmptyImage(_))), "{argument}");
         }
+    }
+
+    #[test]
+    fn names_that_nothing_has_are_told() {
+        assert_eq!(parse("@HOME"), Err(TargetError::Unfound("@HOME".into())));
+        assert!(matches!(parse("UUID=nonsense"), Err(TargetError::Unfound(_))));
     }
 
     #[test]

@@ -106,6 +106,19 @@ pub struct FileDevice {
 }
 
 impl FileDevice {
+    /// Opens a file to look at it, whoever uses it: it isn't locked, and may change at any time.
+    pub fn look(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Open { path: path.to_owned(), source };
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+        let file_type = file.metadata().map_err(failed)?.file_type();
+        if !file_type.is_file() && !file_type.is_block_device() {
+            return Err(OpenError::WrongType { path: path.to_owned() });
+        }
+        let size_bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        Ok(Self::of(path, file, size_bytes, Access::Read, file_type.is_block_device()))
+    }
+
     /// Opens and locks a file.
     pub fn open(path: &Path, access: Access) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
@@ -131,19 +144,24 @@ impl FileDevice {
             Err(TryLockError::Error(_)) if !writes => {}
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
+        let size_bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        // A file is locked; a device may be another machine's, too.
+        Ok(Self::of(path, file, size_bytes, access, file_type.is_block_device()))
+    }
+
+    fn of(path: &Path, file: File, size_bytes: u64, access: Access, is_shared: bool) -> Self {
         let info = DeviceInfo {
             name: DeviceInfo::short_name(&path.to_string_lossy()),
-            size_bytes: file.seek(SeekFrom::End(0)).map_err(failed)?,
+            size_bytes,
             queue_depth: QUEUE_DEPTH,
-            read_only: !writes,
-            // A file is locked; a device may be another machine's, too.
-            is_shared: file_type.is_block_device(),
+            read_only: access == Access::Read,
+            is_shared,
         };
         let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
         let size_bytes = Cell::new(info.size_bytes);
         let target = OpenFile { file: RwLock::new(Some(file)), in_memory };
         let workers = Workers::new(target, QUEUE_DEPTH, &THREADS);
-        Ok(Self { info, workers, inline: true, size_bytes, grow_to: None })
+        Self { info, workers, inline: true, size_bytes, grow_to: None }
     }
 
     /// The same device; an image that is smaller is extended to `size_bytes` when somebody wants to know how large it is by now.

@@ -26,6 +26,7 @@ mod names;
 mod nodes;
 mod orders;
 mod patience;
+mod pfss;
 mod place;
 mod protocol;
 mod refusal;

@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 use super::mailbox::Mailbox;
 use super::server::Server;
 use crate::admin::socket::Listening;
-use crate::admin::wire::{Answer, HEARTBEAT, Line, Question};
-use crate::admin::{Images, Open, Refused, Site, Status};
+use crate::admin::wire::{Answer, Asked, HEARTBEAT, Line, Question, VERSION};
+use crate::admin::{Done, Images, Open, Refused, Site, Status};
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
+use serde_json::Value;
 
 /// How often it is told how far a copy is.
 const BETWEEN_TELLING: Duration = Duration::from_millis(100);
@@ -34,6 +35,8 @@ const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Administration {
     /// What the nodes were opened from.
     pub images: Images,
+    /// Nothing is changed.
+    pub read_only: bool,
     /// Opens volumes. Requests wait meanwhile.
     pub open: Box<Open<'static>>,
     /// An order is being carried out: nobody else looks after the nodes.
@@ -42,8 +45,12 @@ pub struct Administration {
 
 impl Administration {
     /// For nodes that were opened from `images`, and others that `open` opens.
-    pub fn new(images: Images, open: impl Fn(&[PathBuf]) -> Result<HeapVec<Disk>, Refused> + 'static) -> Self {
-        Self { images, open: Box::new(open), busy: Cell::new(false) }
+    pub fn new(
+        images: Images,
+        read_only: bool,
+        open: impl Fn(&[PathBuf]) -> Result<HeapVec<Disk>, Refused> + 'static,
+    ) -> Self {
+        Self { images, read_only, open: Box::new(open), busy: Cell::new(false) }
     }
 }
 
@@ -95,7 +102,15 @@ fn hear(listening: &Listening, mailbox: &Arc<Mailbox>) {
 /// One question and its answers.
 fn converse(stream: UnixStream, mailbox: &Mailbox) -> io::Result<()> {
     let mut line = Line::over(stream, QUESTION_DEADLINE);
-    let Some(question) = line.hear::<Question>()? else { return Ok(()) };
+    let Some(Asked { version, question }) = line.hear::<Asked<Value>>()? else { return Ok(()) };
+    if version != VERSION {
+        let refused = Refused::unusable(format_args!(
+            "the mount is served by another version of the tool, which hears orders of version {VERSION}, not {version}: \
+             unmount it, and mount it again"
+        ));
+        return line.say(&Answer::Ended(Err(refused)));
+    }
+    let question: Question = serde_json::from_value(question)?;
     let (sender, answers) = mpsc::channel();
     mailbox.post(Box::new(move |server| Box::pin(server.answer(question, sender))));
     loop {
@@ -109,12 +124,25 @@ fn converse(stream: UnixStream, mailbox: &Mailbox) -> io::Result<()> {
 }
 
 impl Server {
+    /// Sees to it that what the kernel does next is what a remount means.
+    async fn prepare_remount(&self, read_only: bool) -> Result<Done, Refused> {
+        match (read_only, self.administration.read_only) {
+            (false, true) => Err(Refused::unusable(
+                "it was mounted read-only, and its disks are shared: unmount it, and mount it again",
+            )),
+            (true, false) => {
+                self.fs.sync().await.map(|()| Done::Changed { snapshots_lacking: 0 }).map_err(Refused::failed)
+            }
+            _ => Ok(Done::Changed { snapshots_lacking: 0 }),
+        }
+    }
+
     async fn answer(&self, question: Question, sender: Sender<Answer>) {
         let say = |answer| {
             // Who asked may have gone; what was ordered is done all the same.
             let _ = sender.send(answer);
         };
-        let Administration { images, open, busy } = &self.administration;
+        let Administration { images, open, busy, .. } = &self.administration;
         let order = match question {
             Question::Status => {
                 let none = || Refused::unusable("this PFS is no cluster's: `hammer2 cluster create` makes one");
@@ -127,7 +155,25 @@ impl Server {
                     None => Answer::Ended(Err(none())),
                 });
             }
-            Question::Snapshot { label } => return say(Answer::Ended(self.snapshot_for_owner(&label).await)),
+            Question::Pfss => {
+                let told = self.list_pfss(&sender).await;
+                return say(Answer::Ended(Ok(told)));
+            }
+            Question::Info => {
+                say(Answer::Nodes(self.describe_nodes()));
+                let told = self.list_pfss(&sender).await;
+                return say(Answer::Ended(Ok(told)));
+            }
+            Question::CreatePfs { label, kind, clid } => {
+                let made = self.create_pfs(&label, &kind, clid.as_deref()).await;
+                return say(Answer::Ended(made));
+            }
+            Question::DeletePfs { label, force } => {
+                return say(Answer::Ended(self.delete_pfs(&label, force).await));
+            }
+            Question::Bulkfree { discard } => return say(Answer::Ended(self.bulkfree(discard).await)),
+            Question::Remount { read_only } => return say(Answer::Ended(self.prepare_remount(read_only).await)),
+            Question::Snapshot { label } => return say(Answer::Ended(self.snapshot_for_owner(label).await)),
             Question::Order(order) => order,
         };
         if busy.replace(true) {

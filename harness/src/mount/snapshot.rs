@@ -27,11 +27,13 @@ impl Server {
     }
 
     /// The same for root and whoever mounted it.
-    pub(super) async fn snapshot_for_owner(&self, label: &[u8]) -> Result<Done, Refused> {
+    pub(super) async fn snapshot_for_owner(&self, label: Option<Vec<u8>>) -> Result<Done, Refused> {
+        let label = label.unwrap_or_else(|| pfs_label::dated(&self.fs.pfs().label, HostTime.now()));
         let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
-        let new = NewPfs { label, kind: PfsKind::Master, clid: uuid()?, fsid: uuid()?, time: HostTime.now() };
+        let time = HostTime.now();
+        let new = NewPfs { label: &label, kind: PfsKind::Master, clid: uuid()?, fsid: uuid()?, time };
         match self.with_room(async || self.fs.snapshot(&new).await).await {
-            Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
+            Ok(()) => Ok(Done::Made { label }),
             Err(Error::Exists) => {
                 Err(Refused::unusable(format_args!("{}: there is a PFS of this label already", label.escape_ascii())))
             }

@@ -38,6 +38,9 @@ fn server_has(mounted: &Mounted, what: &str) -> u64 {
     line.split_ascii_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// What makes sense.
+const QUESTION: &[u8] = b"{\"version\":1,\"question\":\"Status\"}\n";
+
 /// Says something that makes no sense, as the seed has it.
 fn attack(socket: &PathBuf, seed: u64) -> std::io::Result<()> {
     let mut random = Random::new(seed);
@@ -54,18 +57,19 @@ fn attack(socket: &PathBuf, seed: u64) -> std::io::Result<()> {
             stream.write_all(&noise)?;
         }
         3 => {
-            for byte in b"\"Status\"".iter().take(random.index(8)) {
+            for byte in QUESTION.iter().take(random.index(8)) {
                 stream.write_all(&[*byte])?;
                 sleep(Duration::from_millis(random.below(100)));
             }
         }
         4 => {
-            stream.write_all(&b"\"Status\"\n"[..random.index(9)])?;
+            stream.write_all(&QUESTION[..random.index(QUESTION.len())])?;
             stream.shutdown(Shutdown::Write)?;
         }
         // Asks, and doesn't listen.
-        5 => return stream.write_all(b"\"Status\"\n"),
-        6 => stream.write_all(format!("{}\n", "{\"Order\":".repeat(1 + random.index(5000))).as_bytes())?,
+        5 => return stream.write_all(QUESTION),
+        6 => stream
+            .write_all(format!("{}\n", "{\"version\":1,\"question\":".repeat(1 + random.index(5000))).as_bytes())?,
         _ => {}
     }
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;

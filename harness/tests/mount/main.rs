@@ -5,6 +5,7 @@ mod aio;
 mod cluster;
 mod content;
 mod direct;
+mod directory;
 mod ends;
 mod exchange;
 #[path = "../tool/export_server.rs"]
@@ -15,6 +16,7 @@ mod hostile;
 mod killed;
 mod late;
 mod log;
+mod mount_8;
 mod mounted;
 mod nameless;
 mod places;

@@ -61,7 +61,7 @@ fn an_empty_filesystem_is_shown_by_all_commands() {
     assert!(folder.succeed(["stat", "a.img:b.img@ONE:/"]).contains("type      dir"));
     let show = folder.succeed(["show", "a.img:b.img@TWO"]);
     assert!(show.starts_with("inode 0x0/0 at ") && show.contains("MASTER TWO") && !show.contains("ONE"), "{show}");
-    assert!(folder.succeed(["freemap", "a.img:b.img"]).starts_with("total: 0 allocated, 0 staged, "));
+    assert!(folder.succeed(["freemap", "a.img:b.img"]).starts_with("total: 0 B allocated, 0 B staged, "));
     let manifest = folder.succeed(["manifest", "a.img:b.img@ONE"]);
     assert!(
         manifest.starts_with("{\"path\":\".\",\"type\":\"dir\",\"mode\":\"0755\"") && manifest.lines().count() == 1

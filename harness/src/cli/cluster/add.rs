@@ -9,7 +9,6 @@ use hammer2_core::cluster::vote::Role;
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::newfs::NewfsOptions;
 
-use super::mounted;
 use super::orders::{self, Print};
 use crate::admin::{Name, Order, take_in, whole_path};
 use crate::cli::format::{format, holds_hammer2, refuse_content};
@@ -17,14 +16,14 @@ use crate::cli::output::Output;
 use crate::cli::progress;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
-use crate::cli::{Failure, Outcome};
+use crate::cli::{Failure, Outcome, mounted};
 use crate::device::Access;
 
 /// Make a volume a member: it gets everything the others have. A filesystem of one node becomes a cluster
 #[derive(Args)]
 pub(in crate::cli) struct Add {
     /// What it becomes
-    #[arg(short = 't', value_enum, default_value_t = MemberType::Master)]
+    #[arg(short = 't', value_enum, ignore_case = true, default_value_t = MemberType::Master)]
     kind: MemberType,
     #[command(flatten)]
     overwrite: Overwrite,

@@ -3,8 +3,7 @@
 mod add;
 mod change;
 mod create;
-pub(super) mod mounted;
-mod orders;
+pub(super) mod orders;
 mod resync;
 mod scrub;
 mod status;

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::mounted;
 use crate::admin::{Copied, Done, Order, Refused, Resynced, Site};
 use crate::cli::failure::complain;
 use crate::cli::output::Output;
 use crate::cli::progress;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
-use crate::cli::{Failure, Outcome};
+use crate::cli::{Failure, Outcome, mounted};
 use crate::device::Access;
 
 /// Where to and how is told what was done.
@@ -44,7 +43,7 @@ pub(super) fn carry_out(
 }
 
 /// Shows how far a copy is.
-pub(super) fn show(counter: &ProgressBar, called: &str, Copied { compared, copied, bytes, .. }: &Copied) {
+pub(in crate::cli) fn show(counter: &ProgressBar, called: &str, Copied { compared, copied, bytes, .. }: &Copied) {
     counter.set_position(*bytes);
     counter.set_message(format!("{called}: {compared} elements compared, {copied} copied"));
 }
@@ -60,6 +59,7 @@ impl Print<'_> {
                 }
                 Ok(Outcome::Good)
             }
+            Done::Made { .. } | Done::Told { .. } | Done::Freed(_) => Ok(Outcome::Good),
             Done::Resynced { nodes, missing } => {
                 missing.iter().for_each(|missing| complain(missing));
                 if nodes.is_empty() && missing.is_empty() && !self.json {

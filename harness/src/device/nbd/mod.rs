@@ -103,6 +103,21 @@ impl NbdDevice {
                 Claim::none()
             }
         };
+        Self::connect(address, access, claim)
+    }
+
+    /// Connects to an export to look at it, whoever uses it.
+    pub fn look(address: ExportAddress) -> Result<Self, ExportError> {
+        Self::connect(address, Access::Read, Claim::none())
+    }
+
+    /// True for an export that a process of this machine writes to.
+    pub fn is_claimed(address: &ExportAddress) -> bool {
+        matches!(Claim::of(&address.to_string(), Access::Read), Err(Unclaimed::InUse))
+    }
+
+    fn connect(address: ExportAddress, access: Access, claim: Claim) -> Result<Self, ExportError> {
+        let name = address.to_string();
         let pool = Pool::open(address)?;
         let facts = pool.facts();
         if access == Access::Write {

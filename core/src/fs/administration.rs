@@ -1,0 +1,62 @@
+//! What concerns all PFSs of the volumes while one of them is mounted: which there are, making and removing others, and what the
+//! nodes are.
+
+use core::cell::Ref;
+
+use super::room::Need;
+use super::{Error, FileSystem};
+use crate::cluster::{BulkfreeCounts, BulkfreeOptions, Ingredient, NewPfs, NodeIndex, Pfs, PfsOutcome};
+use crate::io::Volumes;
+use crate::media::{KeyRange, VolumeHeader};
+
+impl FileSystem {
+    /// The first PFS with a key of `range`, and the keys after it, as of the last commit.
+    pub async fn next_pfs(&self, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, Error> {
+        let _reading = self.reading().await?;
+        Ok(self.cluster.next_pfs(range).await?)
+    }
+
+    /// Makes an empty PFS beside the mounted one, on every node. It is durable, with all that was done before.
+    pub async fn create_pfs(&self, new: &NewPfs<'_>) -> Result<(), Error> {
+        let _changing = self.changing().await?;
+        self.admit(Need::new_pfs()).await?;
+        self.sync_inside().await?;
+        match self.cluster.create_pfs(new).await? {
+            PfsOutcome::Exists => Err(Error::Exists),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a PFS with all that is in it from every node in step; the mounted one isn't removed, but exists. Its space comes
+    /// back with bulkfree.
+    pub async fn delete_pfs(&self, label: &[u8]) -> Result<(), Error> {
+        let _changing = self.changing().await?;
+        if self.pfs.label == label {
+            return Err(Error::Exists);
+        }
+        self.sync_inside().await?;
+        match self.cluster.delete_pfs(label).await? {
+            PfsOutcome::Absent => Err(Error::NotFound),
+            _ => Ok(()),
+        }
+    }
+
+    /// One pass of [`bulkfree`](Self::bulkfree), done otherwise than usual.
+    pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, Error> {
+        let _changing = self.changing().await?;
+        if self.cluster.has(Ingredient::Pair) {
+            self.sync_inside().await?;
+        }
+        Ok(self.cluster.bulkfree_with(options).await?)
+    }
+
+    /// The header in force on a node, and which copy it is.
+    pub fn header_of(&self, node: NodeIndex) -> (Ref<'_, VolumeHeader>, usize) {
+        self.cluster.header_of(node)
+    }
+
+    /// A node's volumes.
+    pub fn volumes_of(&self, node: NodeIndex) -> &Volumes {
+        self.cluster.volumes_of(node)
+    }
+}

@@ -1,0 +1,178 @@
+//! `hammer2 mount`: a filesystem in the host's tree.
+
+mod background;
+mod options;
+mod remount;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use log::LevelFilter;
+
+use super::logging;
+use super::output::Output;
+use super::session::{Session, Settings};
+use super::target::Target;
+use super::{Failure, Outcome};
+use crate::admin::Refused;
+use crate::device::Access;
+use crate::mount::{Administration, EndError, MountPoint, Options};
+use options::MountOptions;
+
+/// Seconds between syncs that nobody asked for, where nothing else is said.
+const SYNC_EVERY_SECONDS: u16 = 5;
+
+/// Mount a filesystem on a directory
+///
+/// It is served by a process in the background, which ends when the directory is unmounted (fusermount3 -u, umount) or with
+/// SIGINT or SIGTERM. SIGUSR1 has it print its counters.
+#[derive(Args)]
+pub(super) struct Mount {
+    /// Serve it in this process
+    #[arg(short, long)]
+    pub(super) foreground: bool,
+    /// Change nothing, and share the images with other readers
+    #[arg(short, long)]
+    pub(super) read_only: bool,
+    /// Seconds between syncs that nobody asked for; 0 for none
+    #[arg(long, value_name = "SECONDS", default_value_t = SYNC_EVERY_SECONDS)]
+    pub(super) sync_every: u16,
+    /// What becomes of changes while too few nodes of a cluster are left
+    #[arg(long, value_name = "POLICY", default_value = "fail")]
+    pub(super) without_quorum: WithoutQuorum,
+    /// Append messages to a file; without, those of a mount in the background are in the system's log
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
+    /// Options of mount(8) and fstab(5), separated by commas: ro, rw, remount, allow_other, nosuid, nodev, noexec, noatime, sync,
+    /// dirsync and their opposites; local, memory=MIB, deadline=SECONDS, sync-every=SECONDS, without-quorum=POLICY, log=FILE
+    #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
+    pub(super) options: Vec<String>,
+    /// Take no notice of options that nobody knows
+    #[arg(short, long)]
+    pub(super) sloppy: bool,
+    /// Is the process in the background
+    #[arg(long, hide = true)]
+    pub(super) detached: bool,
+    /// What lists of mounts show
+    #[arg(skip)]
+    pub(super) source: Option<String>,
+    /// NODE[@LABEL]
+    #[arg(value_parser = Target::parser())]
+    pub(super) target: Target,
+    /// The directory to mount it on
+    pub(super) directory: PathBuf,
+}
+
+/// What becomes of changes while too few nodes of a cluster are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum WithoutQuorum {
+    /// They fail with an I/O error
+    Fail,
+    /// They wait until enough nodes are back
+    Wait,
+}
+
+impl Mount {
+    /// A mount without options.
+    pub(super) fn of(target: Target, directory: PathBuf) -> Self {
+        Self {
+            foreground: false,
+            read_only: false,
+            sync_every: SYNC_EVERY_SECONDS,
+            without_quorum: WithoutQuorum::Fail,
+            log: None,
+            options: Vec::new(),
+            sloppy: false,
+            detached: false,
+            source: None,
+            target,
+            directory,
+        }
+    }
+
+    /// Sees whether the arguments make sense.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.directory.canonicalize().map_err(|error| unusable(&self.directory, &error))?;
+        MountOptions::read(&self.options, self.sloppy).map(drop)
+    }
+
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        if self.target.path != b"/" {
+            return Err(Failure::unusable("a mount is of a whole PFS: name it without a path"));
+        }
+        let directory = self.directory.canonicalize().map_err(|error| unusable(&self.directory, &error))?;
+        let wishes = MountOptions::read(&self.options, self.sloppy)?;
+        if wishes.remount {
+            return remount::remount(&directory, &wishes);
+        }
+        if !self.foreground && !self.detached {
+            return background::start();
+        }
+        // What is asked for by a signal, too.
+        logging::to_terminal(LevelFilter::Info);
+        let session = Session::new(&settings.with(wishes.memory_mib, wishes.deadline_seconds, wishes.local));
+        let log = wishes.log.clone().or_else(|| self.log.clone());
+        let options = self.options(&session, wishes);
+        let access = if options.read_only { Access::Read } else { Access::Write };
+        // Of a cluster, for a node that is put in.
+        session.keep_room_for(usize::from(self.target.only_node().is_none()));
+        let mounted = session.run(session.mount_to_serve(&self.target, access));
+        let (fs, images) = mounted.map_err(|failure| advice(failure, options.read_only))?;
+        let clock = session.clock();
+        let open = move |images: &[PathBuf]| session.open_disks(images, access).map_err(Refused::unusable);
+        let place = directory.display().to_string();
+        let administration = Administration::new(images.at(place), options.read_only, open);
+        let mounted =
+            MountPoint::new(fs, &directory, &options, administration, clock).map_err(|error| failure(&error))?;
+        if !self.detached {
+            mounted.serve().map_err(|error| failure(&error))?;
+            return Ok(Outcome::Good);
+        }
+        background::leave_terminal(log.as_deref())?;
+        let place = format!("{} on {}", options.source, directory.display());
+        log::info!("{place}: mounted{}", if options.read_only { ", read-only" } else { "" });
+        let served = mounted.serve();
+        match &served {
+            Ok(()) => log::info!("{place}: unmounted, with everything on the devices"),
+            Err(error) => log::error!("{place}: {error}"),
+        }
+        log::logger().flush();
+        served.map(|()| Outcome::Good).map_err(|error| failure(&error))
+    }
+
+    fn options(&self, session: &Session, wishes: MountOptions) -> Options {
+        let images: Vec<_> = self.target.images().map(|image| image.to_string_lossy()).collect();
+        let sync_every = wishes.sync_every_seconds.unwrap_or(self.sync_every);
+        Options {
+            source: self.source.clone().unwrap_or_else(|| images.join(":")),
+            read_only: wishes.read_only.unwrap_or(self.read_only),
+            allow_other: wishes.allow_other,
+            others: wishes.kernel,
+            sync_every: Some(Duration::from_secs(sync_every.into())).filter(|period| !period.is_zero()),
+            waits_for_quorum: wishes.without_quorum.unwrap_or(self.without_quorum) == WithoutQuorum::Wait,
+            budget: session.budget(),
+        }
+    }
+}
+
+/// What can't be changed, for want of a quorum or of a whole device, can mostly be read.
+fn advice(failure: Failure, read_only: bool) -> Failure {
+    match failure {
+        Failure::Failed(message) if !read_only => {
+            Failure::Failed(format!("{message}; --read-only mounts what can be read"))
+        }
+        failure => failure,
+    }
+}
+
+fn failure(error: &EndError) -> Failure {
+    match error {
+        EndError::Mount { .. } | EndError::NotADirectory(_) => Failure::unusable(error),
+        EndError::Unmount(_) | EndError::GivenUp => Failure::failed(error),
+    }
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::unusable(format_args!("{}: {error}", path.display()))
+}

@@ -1,0 +1,31 @@
+//! `mount -o remount`: other options for what is mounted.
+
+use std::path::Path;
+
+use super::options::MountOptions;
+use crate::admin::socket::MOUNT_TYPE;
+use crate::admin::wire::Question;
+use crate::cli::{Failure, Outcome, mounted};
+use crate::mount_table::mounts;
+
+/// Gives the mount on a directory these options. Whether anything is changed is for the process that serves it, too: what it
+/// mounted read-only stays so, and when nothing is to be changed any more, what was changed is durable.
+pub(super) fn remount(directory: &Path, options: &MountOptions) -> Result<Outcome, Failure> {
+    let mount = mounts().into_iter().rev().find(|mount| mount.directory == directory);
+    if mount.is_none_or(|mount| mount.kind != MOUNT_TYPE) {
+        return Err(Failure::unusable(format_args!(
+            "{}: no HAMMER2 filesystem is mounted on this directory",
+            directory.display()
+        )));
+    }
+    let read_only = options.read_only == Some(true);
+    if !read_only {
+        mounted::change(directory, &Question::Remount { read_only })?;
+    }
+    rustix::mount::mount_remount(directory, options.flags(), c"")
+        .map_err(|error| Failure::failed(format_args!("{}: {error}", directory.display())))?;
+    if read_only {
+        mounted::change(directory, &Question::Remount { read_only })?;
+    }
+    Ok(Outcome::Good)
+}

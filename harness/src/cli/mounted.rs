@@ -1,0 +1,147 @@
+//! What is mounted: the process that serves the mount does what is ordered, and says what there is.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use super::cluster::orders;
+use super::{Failure, progress};
+use crate::admin::socket::{Unreachable, call};
+use crate::admin::wire::{Answer, Asked, LINE_DEADLINE, Question, VERSION};
+use crate::admin::{Done, Freed, NodeFacts, Order, PfsFacts, Status};
+
+/// What a filesystem is, as far as was asked.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) nodes: Vec<NodeFacts>,
+    pub(super) pfss: Vec<PfsFacts>,
+    /// Why PFSs are missing, if they are.
+    pub(super) damage: Option<String>,
+}
+
+/// How the cluster is that is mounted on a directory.
+pub(super) fn status(directory: &Path) -> Result<Status, Failure> {
+    match ask(directory, &Question::Status, &mut |_| {})? {
+        Answer::Status(status) => Ok(status),
+        Answer::Ended(Err(refused)) => Err(refused.into()),
+        _ => Err(misunderstood(directory)),
+    }
+}
+
+/// The PFSs beside the one that is mounted on a directory, and that one.
+pub(super) fn pfss(directory: &Path) -> Result<Listed, Failure> {
+    list(directory, &Question::Pfss)
+}
+
+/// The same, and what the nodes are.
+pub(super) fn facts(directory: &Path) -> Result<Listed, Failure> {
+    list(directory, &Question::Info)
+}
+
+fn list(directory: &Path, question: &Question) -> Result<Listed, Failure> {
+    let mut listed = Listed::default();
+    let mut note = |answer| match answer {
+        Answer::Nodes(nodes) => listed.nodes = nodes,
+        Answer::Pfs(pfs) => listed.pfss.push(pfs),
+        _ => {}
+    };
+    match ended(directory, question, &mut note)? {
+        Done::Told { damage } => Ok(Listed { damage, ..listed }),
+        _ => Err(misunderstood(directory)),
+    }
+}
+
+/// Has an order carried out, shows how far it is, and says what came of it.
+pub(super) fn carry_out(directory: &Path, order: &Order) -> Result<Done, Failure> {
+    ended(directory, &Question::Order(order.clone()), &mut |_| {})
+}
+
+/// Has the process do something of which there is nothing to tell.
+pub(super) fn change(directory: &Path, question: &Question) -> Result<(), Failure> {
+    ended(directory, question, &mut |_| {}).map(drop)
+}
+
+/// Has space given back.
+pub(super) fn bulkfree(directory: &Path, discard: bool) -> Result<Freed, Failure> {
+    match ended(directory, &Question::Bulkfree { discard }, &mut |_| {})? {
+        Done::Freed(freed) => Ok(freed),
+        _ => Err(misunderstood(directory)),
+    }
+}
+
+/// Has a snapshot made, and gives its label; none when the process doesn't listen to us.
+pub(super) fn snapshot(directory: &Path, label: Option<&[u8]>) -> Option<Result<Vec<u8>, Failure>> {
+    if let Err(Unreachable::NotAllowed | Unreachable::Deaf) = call(directory) {
+        return None;
+    }
+    let question = Question::Snapshot { label: label.map(<[u8]>::to_vec) };
+    Some(ended(directory, &question, &mut |_| {}).and_then(|done| match done {
+        Done::Made { label } => Ok(label),
+        _ => Err(misunderstood(directory)),
+    }))
+}
+
+/// Asks, and waits for what came of it.
+fn ended(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> Result<Done, Failure> {
+    match ask(directory, question, note)? {
+        Answer::Ended(ended) => Ok(ended?),
+        _ => Err(misunderstood(directory)),
+    }
+}
+
+fn misunderstood(directory: &Path) -> Failure {
+    Failure::failed(format_args!("{}: an answer to something else", directory.display()))
+}
+
+/// Asks, and waits for the last answer; `note` is given those before it.
+fn ask(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> Result<Answer, Failure> {
+    let unreachable = |error: Unreachable| {
+        let message = format_args!("{}: {error}", directory.display()).to_string();
+        match error {
+            Unreachable::NotMounted => Failure::Unusable(message),
+            _ => Failure::Failed(message),
+        }
+    };
+    let (mut line, process) = call(directory).map_err(unreachable)?;
+    let failed = |error: io::Error| match error.kind() {
+        ErrorKind::TimedOut => Failure::failed(format_args!(
+            "{}: process {process}, which serves this mount, {}",
+            directory.display(),
+            Silence(process)
+        )),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => unreachable(Unreachable::Gone),
+        _ => Failure::failed(format_args!("{}: {error}", directory.display())),
+    };
+    line.say(&Asked { version: VERSION, question }).map_err(failed)?;
+    let counter = progress::byte_counter();
+    loop {
+        match line.hear().map_err(failed)? {
+            Some(Answer::Working) => {}
+            Some(Answer::Copied { called, copied }) => orders::show(&counter, &called, &copied),
+            Some(answer @ (Answer::Nodes(_) | Answer::Pfs(_))) => note(answer),
+            Some(last) => {
+                counter.finish_and_clear();
+                return Ok(last);
+            }
+            None => return Err(unreachable(Unreachable::Gone)),
+        }
+    }
+}
+
+/// What is wrong with a process that says nothing, and what can be done.
+struct Silence(i32);
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (process, seconds) = (self.0, LINE_DEADLINE.as_secs());
+        // `PID (NAME) STATE ...`, and the name may hold anything.
+        let facts = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let state = facts.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        match state {
+            Some('T' | 't') => write!(f, "is stopped; `kill -CONT {process}` has it go on"),
+            Some('Z' | 'X') | None => write!(f, "is gone; unmount it, and mount it again"),
+            _ => write!(f, "has said nothing for {seconds} seconds; what was asked of it may still be done"),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! One program by its names: `hammer2`, and what Linux and DragonFly call those that make, check and mount a filesystem.
+//!
+//! The name it is called by decides which it is, and then it has that program's options and exit statuses.
+
+mod fsck;
+mod fsck_dragonfly;
+mod mkfs;
+mod mount;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Command, Parser};
+
+use super::failure::{self, Failure};
+use super::logging;
+
+/// A program with its own options, which the tool is when it is called so.
+pub(super) trait Program: Parser {
+    /// The exit status for what is wrong with the arguments.
+    const USAGE_STATUS: u8;
+
+    /// Does what the arguments say.
+    fn run(&self) -> ExitCode;
+}
+
+/// How a name's program is run, and described.
+pub(super) struct Called {
+    /// The name.
+    pub(super) name: &'static str,
+    run: fn(&'static str) -> ExitCode,
+    describe: fn(&'static str) -> Command,
+}
+
+impl Called {
+    const fn as_a<P: Program>(name: &'static str) -> Self {
+        Self { name, run: run::<P>, describe: describe::<P> }
+    }
+
+    /// Runs the program.
+    pub(super) fn run(&self) -> ExitCode {
+        (self.run)(self.name)
+    }
+
+    /// Its options.
+    pub(super) fn command(&self) -> Command {
+        (self.describe)(self.name)
+    }
+}
+
+/// All names but `hammer2`.
+pub(super) const NAMES: [Called; 7] = [
+    Called::as_a::<mkfs::Mkfs>("mkfs.hammer2"),
+    Called::as_a::<fsck::Fsck>("fsck.hammer2"),
+    Called::as_a::<mount::MountHelper>("mount.hammer2"),
+    Called::as_a::<mount::MountHelper>("mount.fuse.hammer2"),
+    Called::as_a::<mkfs::Mkfs>("newfs_hammer2"),
+    Called::as_a::<fsck_dragonfly::Fsck>("fsck_hammer2"),
+    Called::as_a::<mount::MountHelper>("mount_hammer2"),
+];
+
+/// What is called by this first argument, if it isn't `hammer2`.
+pub(super) fn called_by(argument: &OsStr) -> Option<&'static Called> {
+    let name = Path::new(argument).file_name()?;
+    NAMES.iter().find(|called| called.name == name)
+}
+
+fn describe<P: Program>(name: &'static str) -> Command {
+    P::command().name(name).bin_name(name)
+}
+
+fn run<P: Program>(name: &'static str) -> ExitCode {
+    logging::set_program(name);
+    let parsed = describe::<P>(name).try_get_matches().and_then(|matches| P::from_arg_matches(&matches));
+    match parsed {
+        Ok(program) => program.run(),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            // Whoever closed standard output doesn't want to read it.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            failure::complain(&Failure::of_usage(&error, name));
+            ExitCode::from(P::USAGE_STATUS)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_it_is_called_by_decides() {
+        let name = |argument: &str| called_by(OsStr::new(argument)).map(|called| called.name);
+        assert_eq!(name("/sbin/mount.hammer2"), Some("mount.hammer2"));
+        assert_eq!(name("fsck_hammer2"), Some("fsck_hammer2"));
+        assert_eq!((name("hammer2"), name("/x/mount.hammer2/y"), name("")), (None, None, None));
+    }
+
+    #[test]
+    fn every_command_line_is_consistent() {
+        NAMES.iter().for_each(|called| called.command().debug_assert());
+    }
+}

@@ -1,0 +1,128 @@
+//! What is done to all PFSs of the volumes while one of them is mounted: listing, making, removing, giving space back.
+
+use std::sync::mpsc::Sender;
+
+use hammer2_core::cluster::{BulkfreeOptions, NewPfs};
+use hammer2_core::fs::{Error, TimeSource as _};
+use hammer2_core::media::geometry::CHUNK_BYTES;
+use hammer2_core::media::{KeyRange, PfsKind, Uuid};
+
+use super::server::Server;
+use crate::admin::wire::Answer;
+use crate::admin::{BULKFREE_PASSES, Done, Freed, NodeFacts, Refused};
+use crate::random::new_uuid;
+use crate::time_source::HostTime;
+
+/// Kinds of PFSs that can be made.
+const KINDS: [PfsKind; 4] = [PfsKind::Master, PfsKind::Slave, PfsKind::SoftMaster, PfsKind::SoftSlave];
+
+impl Server {
+    /// Tells of each PFS, up to the first that can't be read.
+    pub(super) async fn list_pfss(&self, sender: &Sender<Answer>) -> Done {
+        let mut rest = Some(KeyRange::ALL);
+        while let Some(range) = rest {
+            match self.fs.next_pfs(range).await {
+                Ok(Some((pfs, after))) => {
+                    // Who asked may have gone.
+                    let _ = sender.send(Answer::Pfs((&pfs).into()));
+                    rest = after;
+                }
+                Ok(None) => break,
+                Err(error) => return Done::Told { damage: Some(error.to_string()) },
+            }
+        }
+        Done::Told { damage: None }
+    }
+
+    /// What there is to say of each node.
+    pub(super) fn describe_nodes(&self) -> Vec<NodeFacts> {
+        let describe = |node| {
+            let (header, copy) = self.fs.header_of(node);
+            NodeFacts::of(&header, copy, self.fs.volumes_of(node))
+        };
+        self.fs.member_statuses().map(|member| describe(member.node)).collect()
+    }
+
+    /// Makes an empty PFS. Of several nodes it would need a cluster record, and they have that of the mounted one.
+    pub(super) async fn create_pfs(&self, label: &[u8], kind: &str, clid: Option<&str>) -> Result<Done, Refused> {
+        if self.fs.member_statuses().count() > 1 {
+            return Err(Refused::unusable(
+                "a PFS of several nodes isn't made while they are mounted: unmount them, and name them in `hammer2 pfs-create \
+                 NODE+NODE... LABEL`; a snapshot can be made at any time",
+            ));
+        }
+        let kind = KINDS.into_iter().find(|known| known.to_string() == kind);
+        let kind = kind.ok_or_else(|| Refused::unusable("no such type of a PFS"))?;
+        let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
+        let clid: Uuid = match clid {
+            Some(clid) => clid.parse().map_err(Refused::unusable)?,
+            None => uuid()?,
+        };
+        let new = NewPfs { label, kind, clid, fsid: uuid()?, time: HostTime.now() };
+        match self.with_room(async || self.fs.create_pfs(&new).await).await {
+            Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
+            Err(error) => Err(refused(label, error)),
+        }
+    }
+
+    /// Removes a PFS; without `force`, not when members that aren't in step keep theirs.
+    pub(super) async fn delete_pfs(&self, label: &[u8], force: bool) -> Result<Done, Refused> {
+        if self.fs.pfs().label == label {
+            return Err(Refused::unusable(format_args!(
+                "{}: it is what is mounted here: unmount it first",
+                label.escape_ascii()
+            )));
+        }
+        if !force {
+            self.refuse_half_removal(label).await?;
+        }
+        match self.fs.delete_pfs(label).await {
+            Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
+            Err(Error::NotFound) => {
+                Err(Refused::unusable(format_args!("{}: no such PFS; `pfs-list` shows all", label.escape_ascii())))
+            }
+            Err(error) => Err(refused(label, error)),
+        }
+    }
+
+    async fn refuse_half_removal(&self, label: &[u8]) -> Result<(), Refused> {
+        let in_sync = self.fs.cluster_status().map_or(1, |status| status.in_sync);
+        let mut rest = Some(KeyRange::ALL);
+        while let Some(range) = rest {
+            let Some((pfs, after)) = self.fs.next_pfs(range).await.map_err(Refused::failed)? else { break };
+            rest = after;
+            if pfs.label == label && usize::from(pfs.masters) > in_sync {
+                return Err(Refused::unusable(format_args!(
+                    "{}: it is a cluster's, of {} masters, of which {in_sync} are in step here: bring the others in step \
+                     first; -f removes it from these all the same",
+                    label.escape_ascii(),
+                    pfs.masters
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what nobody refers to any more.
+    pub(super) async fn bulkfree(&self, discard: bool) -> Result<Done, Refused> {
+        let mut freed = Freed::default();
+        for _ in 0..BULKFREE_PASSES {
+            let counts = self.fs.bulkfree_with(BulkfreeOptions { discard }).await;
+            let counts =
+                counts.map_err(|error| Refused::failed(format_args!("{error}; nothing was freed by this pass")))?;
+            freed.freed_bytes += counts.freed * CHUNK_BYTES;
+            freed.discarded_bytes += counts.discarded * CHUNK_BYTES;
+            freed.repaired_bytes += counts.repaired * CHUNK_BYTES;
+        }
+        freed.free_bytes = self.fs.statistics().free_bytes;
+        Ok(Done::Freed(freed))
+    }
+}
+
+fn refused(label: &[u8], error: Error) -> Refused {
+    let label = label.escape_ascii();
+    match error {
+        Error::Exists => Refused::unusable(format_args!("{label}: there is a PFS of this label already")),
+        error => Refused::failed(format_args!("{label}: {error}")),
+    }
+}
