@@ -5,7 +5,8 @@ use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{BlockArray, Corruption, Inum, Key, KeyRange, ModifyTid, Timestamp, Uuid, is_zero};
+use super::volume_header::{Blockset, SET_ENTRIES};
+use super::{BlockArray, Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, Timestamp, Uuid, is_zero};
 
 /// Bytes of an inode.
 pub const INODE_BYTES: usize = 1024;
@@ -405,6 +406,17 @@ impl Inode {
     pub fn block_array(&self) -> Option<BlockArray<'_>> {
         let direct = self.meta.flags().contains(InodeFlags::DIRECTDATA);
         (!direct).then(|| BlockArray::new(&self.body, KeyRange::ALL))
+    }
+
+    /// A copy of the blockrefs in the body; all empty when it holds file content.
+    pub fn body_set(&self) -> Blockset {
+        let mut set = [Blockref::EMPTY; SET_ENTRIES];
+        if let Some(array) = self.block_array() {
+            for (place, entry) in set.iter_mut().zip(array.entries()) {
+                *place = *entry;
+            }
+        }
+        set
     }
 }
 

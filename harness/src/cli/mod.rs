@@ -29,6 +29,7 @@ mod pfs_facts;
 mod place;
 mod progress;
 mod put;
+mod recover;
 mod rm;
 mod session;
 mod show;
@@ -94,6 +95,7 @@ enum Command {
     Show(show::Show),
     Freemap(freemap::Freemap),
     Fsck(fsck::Fsck),
+    Recover(recover::Recover),
     Sim(sim::Sim),
 }
 
@@ -161,6 +163,7 @@ impl Command {
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),
             Self::Fsck(command) => command.run(settings, output),
+            Self::Recover(command) => command.run(settings, output),
             Self::Sim(command) => command.run(settings, output),
         }
     }
