@@ -9,6 +9,7 @@
 mod allocate;
 mod attributes;
 mod bulkfree;
+mod destroy;
 mod directory;
 mod dirty_places;
 mod encoding;
@@ -35,6 +36,7 @@ mod writing;
 pub use crate::io::TimeSource;
 pub use allocate::Allocation;
 pub use attributes::{Attributes, Statistics};
+pub use destroy::Destroyed;
 pub use directory::{Cookie, Listing};
 pub use error::{Error, MountError};
 pub use namespace::NewFile;

@@ -4,6 +4,7 @@ mod bulkfree;
 mod cat;
 mod chmod;
 mod cluster;
+mod destroy;
 mod facts;
 mod failure;
 mod format;
@@ -96,6 +97,8 @@ enum Command {
     Freemap(freemap::Freemap),
     Fsck(fsck::Fsck),
     Recover(recover::Recover),
+    Destroy(destroy::Destroy),
+    DestroyInum(destroy::DestroyInum),
     Sim(sim::Sim),
 }
 
@@ -164,6 +167,8 @@ impl Command {
             Self::Freemap(command) => command.run(settings, output),
             Self::Fsck(command) => command.run(settings, output),
             Self::Recover(command) => command.run(settings, output),
+            Self::Destroy(command) => command.run(settings, output),
+            Self::DestroyInum(command) => command.run(settings, output),
             Self::Sim(command) => command.run(settings, output),
         }
     }

@@ -3,6 +3,7 @@
 mod answers;
 mod bulkfree;
 mod content;
+mod destroy;
 mod export_server;
 mod exports;
 mod folder;
