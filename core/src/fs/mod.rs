@@ -28,6 +28,7 @@ mod room;
 mod set_attributes;
 mod snapshot;
 mod sync;
+mod transfer;
 mod tree_walk;
 mod undo;
 mod write;
@@ -41,6 +42,7 @@ pub use directory::{Cookie, Listing};
 pub use error::{Error, MountError};
 pub use namespace::NewFile;
 pub use set_attributes::NewAttributes;
+pub use transfer::Replica;
 pub use tree_walk::{Found, ROOT_PATH, TreeWalk};
 
 use core::cell::RefCell;

@@ -41,6 +41,7 @@ mod standard_input;
 mod stat;
 pub mod target;
 mod topology;
+mod transfer;
 mod volume_file;
 
 use std::process::ExitCode;
@@ -99,6 +100,8 @@ enum Command {
     Recover(recover::Recover),
     Destroy(destroy::Destroy),
     DestroyInum(destroy::DestroyInum),
+    Send(transfer::Send),
+    Receive(transfer::Receive),
     Sim(sim::Sim),
 }
 
@@ -169,6 +172,8 @@ impl Command {
             Self::Recover(command) => command.run(settings, output),
             Self::Destroy(command) => command.run(settings, output),
             Self::DestroyInum(command) => command.run(settings, output),
+            Self::Send(command) => command.run(settings, output),
+            Self::Receive(command) => command.run(settings, output),
             Self::Sim(command) => command.run(settings, output),
         }
     }

@@ -10,4 +10,5 @@ mod folder;
 mod growfs;
 mod lost_header;
 mod naming;
+mod transfer;
 mod writing;
