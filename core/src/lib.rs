@@ -19,8 +19,8 @@
 //! | [`media`] | what is on disk: plain data, no I/O |
 //! | [`memory`] | the heap that is given, and can run out |
 //!
-//! Beside them: [`newfs`] makes filesystems, [`fsck`] checks them, [`manifest`] puts all of one into text; [`random`] serves
-//! tests and simulators.
+//! Beside them: [`newfs`] makes filesystems, [`fsck`] checks them, [`rescue`] reads what is left of them, [`manifest`] puts all
+//! of one into text; [`random`] serves tests and simulators.
 //!
 //! # Example
 //!
@@ -130,5 +130,6 @@ pub mod memory;
 pub mod newfs;
 pub mod node;
 pub mod random;
+pub mod rescue;
 #[cfg(feature = "selftest")]
 pub mod selftest;

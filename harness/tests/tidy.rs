@@ -22,6 +22,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     // Beside the floors: whole-volume jobs.
     ("newfs", &["io", "media", "memory"]),
     ("fsck", &["node", "chain", "io", "media", "memory"]),
+    ("rescue", &["node", "chain", "io", "media", "memory"]),
     ("manifest", &["fs", "io", "media", "memory"]),
 ];
 

@@ -48,9 +48,9 @@ pub use scrub::ScrubCounts;
 pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
-    BulkfreeCounts, BulkfreeOptions, Command, Entry, EntryBatch, FileBlock, GivenBlock, Growth, Ingredient,
-    InodeRecord, Modification, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Protocol, Reply, SLOT_BYTES,
-    Slot, StoredBlock,
+    BulkfreeCounts, BulkfreeOptions, Command, Element, Elements, Entry, EntryBatch, FileBlock, GivenBlock, Growth,
+    Ingredient, InodeRecord, Leaf, Modification, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Protocol,
+    Reply, SLOT_BYTES, Slot, StoredBlock,
 };
 
 use core::cell::{Cell, Ref, RefCell};

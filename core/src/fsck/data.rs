@@ -1,6 +1,5 @@
 //! File content: every data block is read, checked and decompressed (format 4.3 and 5.2).
 
-use super::pfs::body_set;
 use super::seen::fingerprint;
 use super::topology::{Role, Walk};
 use super::{Checker, Cost, Quirk, Subject};
@@ -52,7 +51,7 @@ impl Checker<'_, '_> {
                     Ok(FileKind::Regular | FileKind::Symlink) => Role::File { size: inode.meta.size() },
                     _ => Role::Special,
                 };
-                (body_set(inode), role)
+                (inode.body_set(), role)
             }
             Err(error) => return self.unreadable(subject, bref, error, Cost::Inode).await,
         };

@@ -1,7 +1,7 @@
 //! Directories: every entry by itself, and the inode it names (format 3.5).
 
 use super::inodes::InodeTable;
-use super::pfs::{PfsRoot, body_set};
+use super::pfs::PfsRoot;
 use super::topology::{Role, Walk};
 use super::{Checker, Cost, Quirk, Subject, Trouble};
 use crate::media::check::xxhash64;
@@ -56,7 +56,7 @@ impl Checker<'_, '_> {
             return Ok(());
         };
         let set = match self.blocks.load(&holder).await {
-            Ok(block) => Inode::in_block(&block.bytes()).map(body_set).unwrap_or([Blockref::EMPTY; 4]),
+            Ok(block) => Inode::in_block(&block.bytes()).map(Inode::body_set).unwrap_or([Blockref::EMPTY; 4]),
             Err(error) => {
                 table.names_lost = true;
                 return self.unreadable(subject, &holder, error, Cost::Inode).await;

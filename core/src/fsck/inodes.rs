@@ -1,6 +1,6 @@
 //! The inode index of a PFS: each inode by itself, and a table of them all (format 3.1 to 3.3).
 
-use super::pfs::{PfsRoot, body_set};
+use super::pfs::PfsRoot;
 use super::seen::Sighting;
 use super::topology::{Role, Walk};
 use super::{Checker, Cost, Quirk, Subject, Trouble};
@@ -101,7 +101,7 @@ impl Checker<'_, '_> {
             self.problem(subject, Some(root.bref()), Corruption::NotPfsRoot.into(), Cost::Pfs).await;
         }
         table.add(facts(&inode, Inum::PFS_ROOT, false))?;
-        let mut walk = Walk::new(Role::PfsRoot, &body_set(&inode), root.bref().mirror_tid(), KeyRange::INODE_INDEX);
+        let mut walk = Walk::new(Role::PfsRoot, &inode.body_set(), root.bref().mirror_tid(), KeyRange::INODE_INDEX);
         while let Some(entry) = walk.next(self, subject).await? {
             let inum = Inum(entry.key().0);
             let subject = Subject { inode: Some(inum), ..subject };

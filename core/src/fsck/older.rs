@@ -3,7 +3,7 @@
 //! Their blocks may have been freed and used again since, so damage there is a remark. What an older state shares with the
 //! newest one was checked already and is passed over.
 
-use super::pfs::{PfsRoot, body_set};
+use super::pfs::PfsRoot;
 use super::report::Place;
 use super::seen::{Owner, Sighting};
 use super::topology::{Role, Walk};
@@ -55,7 +55,7 @@ impl Checker<'_, '_> {
     async fn check_older_pfs(&mut self, root: &PfsRoot) -> Result<(), NoMemory> {
         let subject = Subject { pfs: Some(root), ..Subject::default() };
         let Some(inode) = self.load_inode(subject, root.bref(), Cost::Pfs).await? else { return Ok(()) };
-        let mut walk = Walk::new(Role::PfsRoot, &body_set(&inode), root.bref().mirror_tid(), KeyRange::ALL);
+        let mut walk = Walk::new(Role::PfsRoot, &inode.body_set(), root.bref().mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, subject).await? {
             if entry.kind() == Ok(BlockKind::Inode) && self.seen.enter(&entry, self.owner)? == Sighting::First {
                 self.check_older_inode(subject, &entry).await?;
@@ -71,7 +71,7 @@ impl Checker<'_, '_> {
         if inode.meta.kind() != Ok(FileKind::Directory) {
             return self.check_content(subject, bref).await;
         }
-        let mut walk = Walk::new(Role::Directory, &body_set(&inode), bref.mirror_tid(), KeyRange::ALL);
+        let mut walk = Walk::new(Role::Directory, &inode.body_set(), bref.mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, subject).await? {
             self.check_name_block(subject, &entry).await?;
         }

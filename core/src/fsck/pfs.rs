@@ -7,7 +7,6 @@ use super::{Checker, Cost, Subject, Trouble};
 use crate::media::blockref::BlockFlags;
 use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::inode::InodeFlags;
-use crate::media::volume_header::Blockset;
 use crate::media::{
     BlockKind, Blockref, Corruption, FileKind, Inode, Inum, KeyRange, PfsKind, Uuid, VolumeHeader, directory_hash,
 };
@@ -42,17 +41,6 @@ impl PfsRoot {
     pub(super) fn label(&self) -> &[u8] {
         &self.label
     }
-}
-
-/// The blockrefs in an inode's body.
-pub(super) fn body_set(inode: &Inode) -> Blockset {
-    let mut set = [Blockref::EMPTY; 4];
-    if let Some(array) = inode.block_array() {
-        for (place, entry) in set.iter_mut().zip(array.entries()) {
-            *place = *entry;
-        }
-    }
-    set
 }
 
 impl Checker<'_, '_> {
@@ -93,7 +81,7 @@ impl Checker<'_, '_> {
         if !is_one || inode.meta.kind() != Ok(FileKind::Directory) || inode.block_array().is_none() {
             self.problem(nobody, Some(&super_root), Corruption::NotSuperRoot.into(), Cost::FileSystem).await;
         }
-        let mut walk = Walk::new(Role::SuperRoot, &body_set(&inode), super_root.mirror_tid(), KeyRange::ALL);
+        let mut walk = Walk::new(Role::SuperRoot, &inode.body_set(), super_root.mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, nobody).await? {
             if self.seen.enter(&entry, self.owner)? == Sighting::Twice {
                 self.problem(nobody, Some(&entry), Trouble::UsedTwice, Cost::Pfs).await;

@@ -5,7 +5,8 @@ use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{BlockArray, Corruption, Inum, Key, KeyRange, ModifyTid, Timestamp, Uuid, is_zero};
+use super::volume_header::{Blockset, SET_ENTRIES};
+use super::{BlockArray, Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, Timestamp, Uuid, is_zero};
 
 /// Bytes of an inode.
 pub const INODE_BYTES: usize = 1024;
@@ -184,7 +185,7 @@ pub struct InodeMeta {
     reserved_c8: U64,
     pfs_lsnap_tid: U64,
     next_orphan: U64,
-    decrypt_check: U64,
+    received: U64,
     reserved_e8: [u8; 24],
     filename: [u8; INODE_NAME_BYTES],
 }
@@ -201,6 +202,7 @@ const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_clid), 0x90);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, data_quota), 0xb0);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_lsnap_tid), 0xd0);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, next_orphan), 0xd8);
+const_assert_eq!(core::mem::offset_of!(InodeMeta, received), 0xe0);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, filename), 0x100);
 
 macro_rules! accessors {
@@ -248,6 +250,9 @@ impl InodeMeta {
         /// The next inode without a name that was still open, of a PFS root the first; 0 at the end. Reserved and zero for
         /// others, who leave it as it is.
         next_orphan, set_next_orphan: Inum = Inum, |inum: Inum| U64::new(inum.0);
+        /// Which state of which PFS was received last, and as which of its own: PFS roots only. Reserved and zero for others, who
+        /// leave it as it is.
+        received, set_received: u64 = |mark| mark, U64::new;
         /// Bytes of data the file may have, stored only.
         data_quota, set_data_quota: u64 = |bytes| bytes, U64::new;
         /// Inodes there may be below, stored only.
@@ -405,6 +410,17 @@ impl Inode {
     pub fn block_array(&self) -> Option<BlockArray<'_>> {
         let direct = self.meta.flags().contains(InodeFlags::DIRECTDATA);
         (!direct).then(|| BlockArray::new(&self.body, KeyRange::ALL))
+    }
+
+    /// A copy of the blockrefs in the body; all empty when it holds file content.
+    pub fn body_set(&self) -> Blockset {
+        let mut set = [Blockref::EMPTY; SET_ENTRIES];
+        if let Some(array) = self.block_array() {
+            for (place, entry) in set.iter_mut().zip(array.entries()) {
+                *place = *entry;
+            }
+        }
+        set
     }
 }
 

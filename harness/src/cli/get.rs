@@ -192,7 +192,7 @@ impl Copy<'_> {
 }
 
 /// True when nothing more can be written, so that going on makes no sense.
-fn is_host_full(error: &io::Error) -> bool {
+pub(super) fn is_host_full(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
 }

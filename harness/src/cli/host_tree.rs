@@ -12,7 +12,7 @@ use std::path::Path;
 
 use hammer2_core::fs::{Attributes, ROOT_PATH};
 use hammer2_core::media::{FileKind, Timestamp};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
 /// Nobody else looks in before everything is in place.
@@ -59,6 +59,20 @@ impl HostTree {
             Err(Errno::EXIST) => Ok(rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()).map(drop)?),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes the directories a path is in, or finds them there already.
+    pub(super) fn make_parents(&mut self, path: &[u8]) -> io::Result<()> {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(slash, _)| slash);
+        slashes.into_iter().try_for_each(|slash| self.make_directory(&path[..slash]))
+    }
+
+    /// Gives a file that was made before another name, which nothing may have.
+    pub(super) fn move_file(&mut self, existing: &[u8], path: &[u8]) -> io::Result<()> {
+        let (old_parent, old_name) = self.place(existing)?;
+        let old_parent = old_parent.try_clone()?;
+        let (parent, name) = self.place(path)?;
+        Ok(rustix::fs::renameat_with(&old_parent, old_name, parent, name, RenameFlags::NOREPLACE)?)
     }
 
     /// Makes an empty file.

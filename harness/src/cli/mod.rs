@@ -4,6 +4,7 @@ mod bulkfree;
 mod cat;
 mod chmod;
 mod cluster;
+mod destroy;
 mod dragonfly;
 mod facts;
 mod failure;
@@ -36,6 +37,7 @@ mod place;
 mod program;
 mod progress;
 mod put;
+mod recover;
 mod rm;
 mod scan;
 mod session;
@@ -48,6 +50,7 @@ mod standard_input;
 mod stat;
 pub mod target;
 mod topology;
+mod transfer;
 mod volume_file;
 mod volumes;
 
@@ -120,6 +123,11 @@ enum Command {
     DataHash(hash::DataHash),
     Freemap(freemap::Freemap),
     Fsck(fsck::Fsck),
+    Recover(recover::Recover),
+    Destroy(destroy::Destroy),
+    DestroyInum(destroy::DestroyInum),
+    Send(transfer::Send),
+    Receive(transfer::Receive),
     Sim(sim::Sim),
     Pages(pages::Pages),
 }
@@ -216,6 +224,11 @@ impl Command {
             Self::Show(command) => command.run(settings, output),
             Self::Freemap(command) => command.run(settings, output),
             Self::Fsck(command) => command.run(settings, output),
+            Self::Recover(command) => command.run(settings, output),
+            Self::Destroy(command) => command.run(settings, output),
+            Self::DestroyInum(command) => command.run(settings, output),
+            Self::Send(command) => command.run(settings, output),
+            Self::Receive(command) => command.run(settings, output),
             Self::Sim(command) => command.run(settings, output),
             Self::Pages(command) => command.run(settings, output),
         }

@@ -1,6 +1,6 @@
 //! `hammer2 pfs-list`, `pfs-create`, `pfs-delete` and `snapshot`: the PFSs of a filesystem.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -185,6 +185,12 @@ impl PfsList {
 }
 
 impl PfsCreate {
+    /// An ordinary PFS of this label on a target's nodes.
+    pub(super) fn new(target: &Target, label: &[u8]) -> Self {
+        let target = Target { label: None, ..target.clone() };
+        Self { kind: None, clid: None, target, label: OsStr::from_bytes(label).to_owned() }
+    }
+
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
         let usual = if self.clid.is_some() { PfsType::Slave } else { PfsType::Master };
         let kind = self.kind.unwrap_or(usual).kind();

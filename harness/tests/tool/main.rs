@@ -3,6 +3,7 @@
 mod answers;
 mod bulkfree;
 mod content;
+mod destroy;
 mod export_server;
 mod exports;
 mod folder;
@@ -12,4 +13,5 @@ mod installed;
 mod lost_header;
 mod naming;
 mod scan;
+mod transfer;
 mod writing;

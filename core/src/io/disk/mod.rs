@@ -100,6 +100,11 @@ impl Disk {
         self.device.info()
     }
 
+    /// The clock its deadlines are kept by.
+    pub fn clock(&self) -> &'static dyn Clock {
+        self.clock
+    }
+
     /// The present, by the disk's clock.
     pub fn now(&self) -> Instant {
         self.clock.now()

@@ -1,0 +1,75 @@
+//! Removing what can't be removed otherwise, because what belongs to it is damaged.
+
+use super::{Error, FileSystem};
+use crate::cluster::{Modification, Outcome};
+use crate::media::{FileKind, Inum, Key};
+
+/// What was done to the inode whose name was destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destroyed {
+    /// Nothing is wrong with it: it has a name less, or is gone with its last.
+    Unlinked,
+    /// It can't be used, and was left where it is.
+    NameOnly(Inum),
+}
+
+impl FileSystem {
+    /// Removes a name, whatever state the inode is in that it names. A directory that is in order must be empty.
+    pub async fn destroy_name(&self, directory: Inum, name: &[u8]) -> Result<Destroyed, Error> {
+        let (inum, kind) = {
+            let _reading = self.reading().await?;
+            let holder = self.directory(directory).await?;
+            let (_, entry) = self.find_entry(&holder, name).await?.ok_or(Error::NotFound)?;
+            (entry.inum, entry.kind)
+        };
+        let is_as_named = self.attributes(inum).await.map(|attributes| attributes.kind == kind);
+        let removed = match (is_as_named, kind) {
+            (Ok(true), FileKind::Directory) => self.remove_directory(directory, name).await,
+            (Ok(true), _) => self.unlink(directory, name).await,
+            (Ok(false), _) => Err(Error::NotFound),
+            (Err(error), _) => Err(error),
+        };
+        match removed {
+            Ok(()) => Ok(Destroyed::Unlinked),
+            // These say that it can be removed otherwise, or that nothing can be.
+            Err(Error::NotEmpty) if !self.is_damaged_directory(inum).await? => Err(Error::NotEmpty),
+            Err(Error::NotFound | Error::NotEmpty | Error::Io(_) | Error::Corrupt { .. }) => {
+                self.remove_name_only(directory, name).await?;
+                Ok(Destroyed::NameOnly(inum))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn is_damaged_directory(&self, directory: Inum) -> Result<bool, Error> {
+        let mut batch = crate::cluster::EntryBatch::new(self.heap, 0)?;
+        let listing = self.read_directory(directory, super::Cookie::START, &mut batch).await?;
+        Ok(batch.is_empty() && listing.damaged.is_some())
+    }
+
+    async fn remove_name_only(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
+        let _changing = self.changing().await?;
+        self.admit_removal().await?;
+        let directory = self.directory_to_change(directory, name).await?;
+        let (key, _) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
+        self.remove_entry(&directory, key).await
+    }
+
+    /// Removes an inode from the index, whatever state it is in; names that it has stay, and lead nowhere. What is below a
+    /// directory is reached no more.
+    pub async fn destroy_inode(&self, inum: Inum) -> Result<(), Error> {
+        if inum <= Inum::PFS_ROOT || inum.key().is_visible() {
+            return Err(Error::NotFound);
+        }
+        let _changing = self.changing().await?;
+        self.admit_removal().await?;
+        if let Ok(file) = self.inode(inum).await {
+            return self.destroy(file).await;
+        }
+        self.files.forget(inum, Key(0));
+        match self.modify(Modification::RemoveInode { pfs: self.root, inum }).await? {
+            Outcome::Absent => Err(Error::NotFound),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! PFSs: those that headers lead to, the newest state first, and those whose roots a scan found.
+
+use std::collections::HashMap;
+
+use hammer2_core::media::inode::InodeFlags;
+use hammer2_core::media::{Blockref, Inode, KeyRange, MediaOffset, MirrorTid, ModifyTid, Uuid};
+use hammer2_core::rescue::{Step, Walk, unchecked_inode};
+
+use super::super::Failure;
+use super::super::output::Shown;
+use super::Recovery;
+use super::file::Found;
+use super::tree::{Rule, Tree};
+
+/// Names in the target directory that mean something else.
+const RESERVED: [&[u8]; 4] = [b"deleted", b"older", b"lost+found", b"unverified"];
+
+/// A PFS that was met.
+pub(super) struct Known {
+    fsid: Uuid,
+    /// The folder its files are in.
+    folder: Vec<u8>,
+    /// Its newest state could be read to its end.
+    is_complete: bool,
+    /// Roots that were walked, by their places and codes.
+    walked: Vec<(u64, [u8; 8])>,
+}
+
+fn mark(bref: &Blockref) -> (u64, [u8; 8]) {
+    (bref.data_off().0, core::array::from_fn(|index| bref.check[index]))
+}
+
+/// A root that a scan found, the newest of its PFS.
+struct Root {
+    found: Found,
+    /// Of what is below it. Between two flushes a root may be written several times: the operations tell which was the last.
+    newest: (MirrorTid, ModifyTid),
+}
+
+impl Recovery<'_> {
+    /// Gets out what the headers lead to.
+    pub(super) async fn recover_states(&mut self) -> Result<(), Failure> {
+        for (index, state) in self.rescue.states().to_vec().iter().enumerate() {
+            let mut walk = match self.rescue.pfs_roots(state).await.map_err(Failure::failed)? {
+                Ok(walk) => walk,
+                Err(error) => {
+                    let error = super::told(error);
+                    self.report.root_lost(&format!("the super-root of flush {} can't be read: {error}", state.tid))?;
+                    continue;
+                }
+            };
+            let mut is_complete = true;
+            while let Some(step) = walk.next(&self.rescue).await.map_err(Failure::failed)? {
+                let read = match step {
+                    Step::Gap(gap) => Err(gap.error),
+                    Step::Leaf(bref) => match self.rescue.inode(&bref).await.map_err(Failure::failed)? {
+                        Ok(inode) => {
+                            self.recover_pfs(Found { bref, inode }).await?;
+                            Ok(())
+                        }
+                        Err(error) => Err(error),
+                    },
+                };
+                if let Err(error) = read {
+                    is_complete = false;
+                    let error = super::told(error);
+                    self.report.root_lost(&format!("a PFS of flush {} can't be read: {error}", state.tid))?;
+                }
+            }
+            if index == 0 {
+                self.newest_is_complete = is_complete;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gets out a state of a PFS; the first that is met is the newest.
+    async fn recover_pfs(&mut self, root: Found) -> Result<(), Failure> {
+        let meta = &root.inode.meta;
+        let Ok(label) = meta.label().map(<[u8]>::to_vec) else { return Ok(()) };
+        if !meta.flags().contains(InodeFlags::PFSROOT) {
+            return Ok(());
+        }
+        let mark = mark(&root.bref);
+        let known = self.pfss.iter().position(|known| known.fsid == meta.pfs_fsid);
+        let (known, rule) = match known {
+            Some(known) if self.pfss[known].walked.contains(&mark) => return Ok(()),
+            Some(known) => (known, Rule::Older { newest_is_complete: self.pfss[known].is_complete }),
+            None => {
+                let folder = self.folder(&label);
+                self.pfss.push(Known { fsid: meta.pfs_fsid, folder, is_complete: false, walked: vec![] });
+                // One that the newest super-root hasn't was removed.
+                let is_deleted = self.newest_is_complete;
+                (self.pfss.len() - 1, if is_deleted { Rule::Older { newest_is_complete: true } } else { Rule::Newest })
+            }
+        };
+        let folder = self.pfss[known].folder.clone();
+        let tree = self.tree(&root.inode, rule);
+        let is_complete = self.walk_tree(&tree, &root, &folder).await?;
+        let known = &mut self.pfss[known];
+        known.walked.push(mark);
+        if !matches!(rule, Rule::Older { .. }) {
+            known.is_complete = is_complete;
+        }
+        Ok(())
+    }
+
+    pub(super) fn tree(&mut self, root: &Inode, rule: Rule) -> Tree {
+        self.trees += 1;
+        Tree { number: self.trees, index: root.body_set(), rule }
+    }
+
+    /// The folder for a PFS of this label, which no other has.
+    fn folder(&self, label: &[u8]) -> Vec<u8> {
+        let mut folder: Vec<u8> = label.iter().map(|byte| if *byte == b'/' { b'_' } else { *byte }).collect();
+        if matches!(&folder[..], b"" | b"." | b"..")
+            || RESERVED.contains(&&folder[..])
+            || folder.starts_with(b".recover-")
+        {
+            folder.extend_from_slice(b".pfs");
+        }
+        let plain = folder.clone();
+        let mut number = 0;
+        while self.pfss.iter().any(|known| known.folder == folder) {
+            number += 1;
+            folder = [&plain[..], format!(".{number}").as_bytes()].concat();
+        }
+        folder
+    }
+
+    /// Gets out the PFSs that no header leads to, by the newest root of each that was found.
+    pub(super) async fn recover_found_roots(&mut self) -> Result<(), Failure> {
+        let mut roots: HashMap<Uuid, Root> = HashMap::new();
+        let mut from = MediaOffset(0);
+        while let Some(candidate) = self.index.candidate_from(from)? {
+            from = MediaOffset(candidate.at.0 + 1);
+            if !candidate.is_pfs_root {
+                continue;
+            }
+            let bref = unchecked_inode(candidate.at, candidate.identity.inum.key());
+            let Ok(inode) = self.rescue.inode(&bref).await.map_err(Failure::failed)? else { continue };
+            let fsid = inode.meta.pfs_fsid;
+            let order = |below: &Blockref| (below.mirror_tid(), below.modify_tid());
+            let newest = inode.body_set().iter().map(order).max().unwrap_or_default();
+            let is_older = roots.get(&fsid).is_some_and(|root| root.newest >= newest);
+            if is_older || self.pfss.iter().any(|known| known.fsid == fsid) || !self.leads_somewhere(&inode).await? {
+                continue;
+            }
+            roots.insert(fsid, Root { found: Found { bref, inode }, newest });
+        }
+        // In the order they were found in, whatever the hashes are.
+        let mut roots: Vec<_> = roots.into_values().collect();
+        roots.sort_by_key(|root| root.found.bref.data_off());
+        for Root { found, newest: (newest, _) } in roots {
+            let label = found.inode.meta.label().unwrap_or_default().to_vec();
+            let label = Shown(&label);
+            self.report.note(&format!(
+                "no header leads to the PFS {label}: its newest root that was found is of flush {newest}"
+            ))?;
+            self.recover_pfs(found).await?;
+        }
+        Ok(())
+    }
+
+    /// True when a root that no check code vouches for leads to something that one does.
+    async fn leads_somewhere(&self, inode: &Inode) -> Result<bool, Failure> {
+        let mut walk = Walk::new(inode.body_set(), KeyRange::ALL);
+        let step = walk.next(&self.rescue).await.map_err(Failure::failed)?;
+        Ok(match step {
+            Some(Step::Leaf(leaf)) => self.rescue.inode(&leaf).await.map_err(Failure::failed)?.is_ok(),
+            // What is behind the gap may be whole.
+            Some(Step::Gap(_)) => {
+                matches!(walk.next(&self.rescue).await.map_err(Failure::failed)?, Some(Step::Leaf(_)))
+            }
+            None => false,
+        })
+    }
+}

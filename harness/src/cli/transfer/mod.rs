@@ -1,0 +1,9 @@
+//! `hammer2 send` and `hammer2 receive`: copies elsewhere, and keeping them up to date (docs/stream.md).
+
+mod listing;
+mod receive;
+mod send;
+mod stream;
+
+pub(super) use receive::Receive;
+pub(super) use send::Send;
