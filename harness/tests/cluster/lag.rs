@@ -41,8 +41,9 @@ fn nobody_waits_for_a_silent_member() {
             let states = fs.member_statuses().map(|member| (member.state, member.backlog > 0)).collect::<Vec<_>>();
             Ok::<_, hammer2_core::fs::MountError>(states)
         });
-        let expected: Vec<_> = (0..3).map(|member| (MemberState::InSync, member == silent)).collect();
-        assert_eq!(states.unwrap(), expected, "it isn't late yet");
+        let states = states.unwrap();
+        assert!(states.iter().all(|(state, _)| *state == MemberState::InSync), "it isn't late yet: {states:?}");
+        assert!(states[silent].1, "it has executed what it can't: {states:?}");
         members.plans[silent].clear();
         members.resync(&[0, 1, 2]);
         members.expect_alike(&[0, 1, 2]);
