@@ -22,16 +22,16 @@ impl Lost {
         holder == self.holder && self.keys.first <= key && key <= self.keys.last
     }
 
-    /// The parts of a range, before and behind, that aren't among them; none if the whole range isn't.
-    pub(in crate::cluster) fn outside(&self, holder: Inum, range: KeyRange) -> Option<[Option<KeyRange>; 2]> {
+    /// The parts of a range, before and behind, that aren't among them.
+    pub(in crate::cluster) fn outside(&self, holder: Inum, range: KeyRange) -> [Option<KeyRange>; 2] {
         if holder != self.holder || range.last < self.keys.first || self.keys.last < range.first {
-            return None;
+            return [Some(range), None];
         }
         let before = (range.first < self.keys.first)
             .then(|| KeyRange { first: range.first, last: Key(self.keys.first.0.saturating_sub(1)) });
         let behind = (self.keys.last < range.last)
             .then(|| KeyRange { first: Key(self.keys.last.0.saturating_add(1)), last: range.last });
-        Some([before, behind])
+        [before, behind]
     }
 }
 

@@ -5,19 +5,18 @@ use core::future::poll_fn;
 use core::task::Poll;
 
 use super::entry::Work;
-use super::recorded::{Done, Recorded};
-use super::{COPIES, Entry, Position, Stream, Verdict};
+use super::recorded::{Done, Ranges};
+use super::{Entry, Stream, Verdict};
 use crate::cluster::agree::Said;
-use crate::cluster::repair::Lost;
 use crate::cluster::{Cluster, Command, Ejection, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
-use crate::media::{KeyRange, ModifyTid};
+use crate::media::ModifyTid;
 use crate::memory::{NoMemory, boxed};
-use crate::node::{Driver, Halt, Node, NodeError, Progress};
+use crate::node::{Driver, Halt, NodeError, Progress};
 
 /// What a member does next.
 enum Step {
     /// Removes file blocks: the rest of a modification that a copy has done in part.
-    Rest(ModifyTid, Slot, [Option<KeyRange>; 2]),
+    Rest(ModifyTid, Slot, Ranges),
     /// Says what another has said: a copy from that has it done.
     Same(Result<Outcome, NodeError>),
     /// A modification, with the file block that is its own.
@@ -75,7 +74,7 @@ impl Cluster {
             (_, Verdict::Agreed(Said::NoMemory | Said::NoSpace)) => Step::Nothing,
             (Work::Change(tid, recorded), _) => {
                 let node = &self.member(index).node;
-                match done_by_copies(&copied, recorded, node) {
+                match recorded.done_by(&copied, |slot| node.inum(slot)) {
                     Done::All => {
                         let said = entry.answers.iter().find(|(_, answer)| answer.is_ok());
                         return Ok(Some(said.map_or(Step::Nothing, |(_, answer)| Step::Same(*answer))));
@@ -155,9 +154,9 @@ impl Cluster {
         index: NodeIndex,
         tid: ModifyTid,
         file: Slot,
-        rest: [Option<KeyRange>; 2],
+        rest: Ranges,
     ) -> Result<Outcome, NodeError> {
-        for range in rest.into_iter().flatten() {
+        for range in rest {
             self.member(index).node.modify(tid, Modification::RemoveBlocks { file, range }).await?;
         }
         Ok(Outcome::Done)
@@ -227,13 +226,4 @@ impl Cluster {
             self.drive(index).await;
         }
     }
-}
-
-/// How much of a modification the copies that a node was given have done.
-fn done_by_copies(copied: &heapless::Vec<(Lost, Position), COPIES>, recorded: &Recorded, node: &Node) -> Done {
-    let done = copied.iter().map(|(lost, _)| recorded.done_by(lost, |slot| node.inum(slot)));
-    done.fold(Done::Nothing, |before, done| match (before, done) {
-        (Done::Nothing, done) => done,
-        (before, _) => before,
-    })
 }

@@ -2,6 +2,7 @@
 
 use super::super::repair::Lost;
 use super::super::{GivenBlock, Modification, Slot, StoredBlock};
+use super::{COPIES, Position};
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
 use crate::memory::{self, Box, Heap, NoMemory, Vec, boxed};
@@ -26,8 +27,11 @@ pub(super) enum Done {
     Nothing,
     All,
     /// All but file blocks under these keys, which are to be removed.
-    But(Slot, [Option<KeyRange>; 2]),
+    But(Slot, Ranges),
 }
+
+/// What is left of a range without the keys of all copies.
+pub(super) type Ranges = heapless::Vec<KeyRange, { COPIES + 1 }>;
 
 impl Recorded {
     /// Keeps a modification. A file block is taken, when there is memory for everything else.
@@ -91,13 +95,14 @@ impl Recorded {
         }
     }
 
-    /// How much of it a copy of some keys has done, on a node where slots name what `inum` says.
-    pub(super) fn done_by(&self, lost: &Lost, inum: impl Fn(Slot) -> Option<Inum>) -> Done {
+    /// How much of it copies of some keys have done, on a node where slots name what `inum` says.
+    pub(super) fn done_by(&self, copies: &[(Lost, Position)], inum: impl Fn(Slot) -> Option<Inum>) -> Done {
+        let among = |holder: Inum, key: Key| copies.iter().any(|(lost, _)| lost.has(holder, key));
         let is_inode = |inode: Option<Inum>| {
-            inode.is_some_and(|inode| inode != Inum::PFS_ROOT && lost.has(Inum::PFS_ROOT, inode.key()))
+            inode.is_some_and(|inode| inode != Inum::PFS_ROOT && among(Inum::PFS_ROOT, inode.key()))
         };
         let has =
-            |holder: Slot, key: Key| is_inode(inum(holder)) || inum(holder).is_some_and(|holder| lost.has(holder, key));
+            |holder: Slot, key: Key| is_inode(inum(holder)) || inum(holder).is_some_and(|holder| among(holder, key));
         let is_done = match self {
             Self::CreateInode { inode, .. } => is_inode(Some(inode.meta.inum())),
             Self::RemoveInode { inum, .. } => is_inode(Some(*inum)),
@@ -106,7 +111,10 @@ impl Recorded {
             Self::WriteBlock { file, key, .. } => has(*file, *key),
             Self::RemoveBlocks { file, range } => match inum(*file) {
                 inode if is_inode(inode) => true,
-                Some(inode) => return lost.outside(inode, *range).map_or(Done::Nothing, |rest| Done::But(*file, rest)),
+                Some(inode) => {
+                    let rest = outside(copies, inode, *range);
+                    return if rest[..] == [*range] { Done::Nothing } else { Done::But(*file, rest) };
+                }
                 None => false,
             },
             Self::CreatePfs { .. } | Self::SetPfsRole { .. } | Self::RemovePfs { .. } => false,
@@ -147,4 +155,14 @@ impl Recorded {
             _ => 0,
         }
     }
+}
+
+/// The parts of a range of keys below an inode that no copy has.
+fn outside(copies: &[(Lost, Position)], inode: Inum, range: KeyRange) -> Ranges {
+    let mut rest: Ranges = [range].into_iter().collect();
+    for (lost, _) in copies {
+        // Each copy makes at most one range more.
+        rest = rest.iter().flat_map(|range| lost.outside(inode, *range)).flatten().collect();
+    }
+    rest
 }
