@@ -97,7 +97,8 @@ impl Writer {
     /// True when the next [`put`](Self::put) or [`submit`](Self::submit) has the room and the memory it needs; else room is to
     /// be [made](Self::make_room).
     pub(super) fn has_room(&self, volumes: &Volumes) -> Result<bool, WriteError> {
-        if self.queue.borrow().len() >= self.most_queued {
+        // Those that are done leave their buffers for the next, too.
+        if !self.queue.borrow().is_empty() {
             volumes.iter().for_each(|volume| volume.disk.harvest());
             self.advance(volumes, |volume, id| volume.disk.status(id));
         }
