@@ -1,7 +1,8 @@
 //! Executing a member's backlog, entry by entry, in order.
 
 use core::convert::Infallible;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
 use core::task::Poll;
 
 use super::entry::Work;
@@ -96,6 +97,20 @@ impl Cluster {
     /// Executes a member's backlog, until it has none or isn't a member any more.
     pub(super) async fn drive(&self, index: NodeIndex) {
         let Some(_driving) = Driving::claim(&self.stream, index) else { return };
+        let member = self.member(index);
+        let departures = member.departures();
+        let mut work = pin!(self.execute_backlog(index));
+        poll_fn(|cx| {
+            // Who has left may begin anew, and be copied to: whatever was half done there must not be brought to its end.
+            if !member.is_in_sync() || member.departures() != departures {
+                return Poll::Ready(());
+            }
+            work.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    async fn execute_backlog(&self, index: NodeIndex) {
         loop {
             let answer = match self.next_step(index) {
                 Ok(None) => return,
