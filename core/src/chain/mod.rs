@@ -59,11 +59,34 @@ impl ChainError {
     }
 }
 
-/// Does `work` on blocks in memory, loading those it finds missing, until it is done.
-///
-/// The blocks loaded for one piece of work stay in memory until it is done, so that it gets on however small the cache is.
-/// One that is missing again nevertheless is wanted by two blockrefs that don't agree on it: a loop, or damage, that no load
-/// would end.
+/// The blocks loaded for one piece of work: they stay in memory until it is done, so that it gets on however small the cache is.
+#[derive(Default)]
+pub struct Held<'b>(heapless::Vec<(DataOff, Block<'b>), MAX_DEPTH>);
+
+impl<'b> Held<'b> {
+    /// Checks a block that is missing. One that is held and missing nevertheless is wanted by two blockrefs that don't agree on
+    /// it: a loop, or damage, that no load would end.
+    pub fn check(&self, missing: &Blockref) -> Result<(), ChainError> {
+        let is_held = self.0.iter().any(|(place, _)| *place == missing.data_off());
+        if is_held { Err(ChainError::corrupt(missing, Corruption::TooDeep)) } else { Ok(()) }
+    }
+
+    /// Holds a block that was loaded.
+    pub fn keep(&mut self, bref: &Blockref, block: Block<'b>) {
+        // More than MAX_DEPTH blocks: a long scan, and the oldest are behind it.
+        if self.0.is_full() {
+            self.0.remove(0);
+        }
+        let _ = self.0.push((bref.data_off(), block));
+    }
+
+    /// Lets all go.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Does `work` on blocks in memory, loading those it finds missing and [holding](Held) them, until it is done.
 pub async fn load_missing<T>(blocks: &BlockCache, work: impl FnMut() -> Result<T, Stop>) -> Result<T, ChainError> {
     load_missing_by(async |bref| blocks.load(bref).await.map_err(|error| ChainError::new(bref, error)), work).await
 }
@@ -73,7 +96,7 @@ pub async fn load_missing_by<'b, T>(
     load: impl AsyncFn(&Blockref) -> Result<Block<'b>, ChainError>,
     mut work: impl FnMut() -> Result<T, Stop>,
 ) -> Result<T, ChainError> {
-    let mut held: heapless::Vec<(DataOff, Block<'_>), MAX_DEPTH> = heapless::Vec::new();
+    let mut held = Held::default();
     loop {
         let missing = match work() {
             Ok(done) => return Ok(done),
@@ -82,14 +105,7 @@ pub async fn load_missing_by<'b, T>(
             Err(Stop::Full) => return Err(ChainError::new(&Blockref::EMPTY, ReadError::NoMemory)),
             Err(Stop::Missing(bref)) => bref,
         };
-        if held.iter().any(|(data_off, _)| *data_off == missing.data_off()) {
-            return Err(ChainError::corrupt(&missing, Corruption::TooDeep));
-        }
-        let block = load(&missing).await?;
-        // More than MAX_DEPTH blocks: a long scan, and the oldest are behind it.
-        if held.is_full() {
-            held.remove(0);
-        }
-        let _ = held.push((missing.data_off(), block));
+        held.check(&missing)?;
+        held.keep(&missing, load(&missing).await?);
     }
 }

@@ -42,6 +42,12 @@ impl Cursor {
         Self { remaining: Some(range) }
     }
 
+    /// Does a step of the walk; one that fails is done again by the next.
+    pub fn step<T, E>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let before = *self;
+        work(self).inspect_err(|_| *self = before)
+    }
+
     /// Leaves out everything through `key`.
     pub fn skip_through(&mut self, key: Key) {
         self.remaining = self.remaining.and_then(|range| range.above(key));
@@ -61,6 +67,28 @@ impl<'s> Source<'s> {
     /// Blocks as they are on media.
     pub fn on_media(blocks: &'s BlockCache) -> Self {
         Self { blocks, topology: None }
+    }
+
+    /// Does `work` on the array in an indirect block, the modified one if there is one; `trust` is that of the array it is in.
+    fn below<T>(
+        self,
+        entry: &Blockref,
+        span: KeyRange,
+        trust: Trust,
+        work: impl FnOnce(Holder<'_>) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let name = entry.name();
+        if let (Trust::Modified, Some(topology), Some(id)) = (trust, self.topology, ChainId::of(entry)) {
+            return work(Holder { block: name, array: topology.chain(id).array(), trust: Trust::Modified });
+        }
+        let block = self.blocks.get(entry).ok_or(Stop::Missing(*entry))?;
+        let bytes = block.bytes();
+        let array = BlockArray::new(&bytes, span);
+        let (array, trust) = match block.sound_entries() {
+            Some(count) => (array.truncated(count), Trust::Sound),
+            None => (array, Trust::Unchecked),
+        };
+        work(Holder { block: name, array, trust })
     }
 }
 
@@ -113,15 +141,8 @@ fn trace_from(source: Source<'_>, holder: Holder<'_>, name: BlockName, depth: us
     if entry.kind() != Ok(BlockKind::Indirect) || depth == MAX_DEPTH {
         return Ok(None);
     }
-    if let (Trust::Modified, Some(topology), Some(id)) = (holder.trust, source.topology, ChainId::of(entry)) {
-        let array = topology.chain(id).array();
-        return trace_from(source, Holder { block: entry.name(), array, trust: Trust::Modified }, name, depth + 1);
-    }
-    let block = source.blocks.get(entry).ok_or(Stop::Missing(*entry))?;
-    let bytes = block.bytes();
     let span = entry.span().map_err(|corruption| Stop::Failed(ChainError::corrupt(entry, corruption)))?;
-    let below = Holder { block: entry.name(), array: BlockArray::new(&bytes, span), trust: Trust::Unchecked };
-    trace_from(source, below, name, depth + 1)
+    source.below(entry, span, holder.trust, |below| trace_from(source, below, name, depth + 1))
 }
 
 struct Walk<'w> {
@@ -174,20 +195,7 @@ impl Walk<'_> {
         if depth == MAX_DEPTH {
             return Err(failed(Corruption::TooDeep));
         }
-        if trust == Trust::Modified
-            && let (Some(topology), Some(id)) = (self.source.topology, ChainId::of(entry))
-        {
-            let array = topology.chain(id).array();
-            return self.array(Holder { block: entry.name(), array, trust: Trust::Modified }, depth + 1);
-        }
-        let block = self.source.blocks.get(entry).ok_or(Stop::Missing(*entry))?;
-        let bytes = block.bytes();
-        let array = BlockArray::new(&bytes, span);
-        let (array, trust) = match block.sound_entries() {
-            Some(count) => (array.truncated(count), Trust::Sound),
-            None => (array, Trust::Unchecked),
-        };
-        self.array(Holder { block: entry.name(), array, trust }, depth + 1)
+        self.source.below(entry, span, trust, |below| self.array(below, depth + 1))
     }
 
     fn modify_tid_of(&self, entry: &Blockref, trust: Trust) -> ModifyTid {

@@ -12,10 +12,9 @@ use super::join::Together;
 use super::stream::SOFT_DEADLINE;
 use super::vote::NodeSet;
 use super::{Cluster, Command, Ingredient, NodeIndex, Reply};
-use crate::io::{DeviceError, Duration};
-use crate::media::BlockName;
+use crate::io::Duration;
 use crate::memory::NoMemory;
-use crate::node::{Driver, NodeError, NodeFault, Progress};
+use crate::node::{Driver, NodeError, Progress};
 
 /// How long a node that was outrun is asked last.
 const SLOW_FOR: Duration = Duration::from_secs(1);
@@ -120,20 +119,5 @@ impl Cluster {
         }
         let until = self.member(index).slow_until.get();
         until.is_some_and(|until| self.clock().is_some_and(|clock| clock.now() < until))
-    }
-
-    /// Has those leave whose devices are late with something that nobody waits for any more.
-    pub(super) fn expel_silent(&self) {
-        if !self.clock().is_some_and(|clock| self.stream.is_awake(clock.now())) {
-            return;
-        }
-        for index in self.in_sync().iter().filter(|_| self.single().is_none()) {
-            let volumes = self.member(index).node.volumes();
-            if let Some(volume) = volumes.iter().position(|volume| volume.disk.is_late()) {
-                let fault =
-                    NodeFault::Device { block: BlockName::HEADER, volume: volume as u8, error: DeviceError::Timeout };
-                self.give_up(index, NodeError::Fault(fault));
-            }
-        }
     }
 }

@@ -6,7 +6,7 @@ use core::pin::pin;
 use core::time::Duration;
 
 use super::join::Together;
-use super::stream::Kept;
+use super::stream::Raised;
 use super::{Cluster, MAX_NODES, NodeIndex};
 use crate::media::heartbeat::HEARTBEAT_PERIOD;
 use crate::memory::NoMemory;
@@ -34,12 +34,12 @@ impl Cluster {
     }
 
     /// Executes the backlogs of all members, also of those that come in later.
-    fn keep_backlogs(&self) -> Result<(Kept<'_>, Together<impl Future<Output = Infallible>>), NoMemory> {
+    fn keep_backlogs(&self) -> Result<(Raised<'_>, Together<impl Future<Output = Infallible>>), NoMemory> {
         let mut backlogs = Together::new();
         for index in (0..MAX_NODES as u8).map(NodeIndex) {
             backlogs.add(self.heap, index, self.keep_backlog(index))?;
         }
-        Ok((Kept::new(&self.stream), backlogs))
+        Ok((self.stream.keep(), backlogs))
     }
 
     /// Does what is due, every now and then.

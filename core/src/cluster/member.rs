@@ -73,6 +73,17 @@ impl Ejection {
     }
 }
 
+/// What the node failed with, if that is why.
+impl From<Ejection> for NodeError {
+    fn from(why: Ejection) -> Self {
+        match why {
+            Ejection::Fault(fault) => Self::Fault(fault),
+            Ejection::NoSpace => Self::NoSpace,
+            Ejection::NoMemory | Ejection::Dissent => Self::NoMemory,
+        }
+    }
+}
+
 /// One node of a cluster.
 pub(super) struct Member {
     pub(super) node: Node,

@@ -5,7 +5,7 @@ use core::cell::Ref;
 
 use super::room::Need;
 use super::{Error, FileSystem};
-use crate::cluster::{BulkfreeCounts, BulkfreeOptions, Ingredient, NewPfs, NodeIndex, Pfs, PfsOutcome};
+use crate::cluster::{NewPfs, NodeIndex, Pfs, PfsOutcome};
 use crate::io::Volumes;
 use crate::media::{KeyRange, VolumeHeader};
 
@@ -39,15 +39,6 @@ impl FileSystem {
             PfsOutcome::Absent => Err(Error::NotFound),
             _ => Ok(()),
         }
-    }
-
-    /// One pass of [`bulkfree`](Self::bulkfree), done otherwise than usual.
-    pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, Error> {
-        let _changing = self.changing().await?;
-        if self.cluster.has(Ingredient::Pair) {
-            self.sync_inside().await?;
-        }
-        Ok(self.cluster.bulkfree_with(options).await?)
     }
 
     /// The header in force on a node, and which copy it is.

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::cluster::InodeRecord;
-use crate::media::{FileKind, Inum, ModifyTid, Timestamp};
+use crate::media::{FileKind, InodeMeta, Inum, ModifyTid, Timestamp};
 
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,18 +51,29 @@ impl Attributes {
     pub(super) fn of(inum: Inum, record: &InodeRecord) -> Result<Self, Error> {
         let meta = &record.meta;
         let kind = meta.kind().map_err(|corruption| Error::Corrupt { inum, corruption })?;
+        let is_root = inum == Inum::PFS_ROOT;
         Ok(Self {
+            size: if matches!(kind, FileKind::Regular | FileKind::Symlink) { meta.size() } else { 0 },
+            stored_bytes: if is_root { 0 } else { record.stats.data_bytes },
+            parent: if is_root { inum } else { meta.iparent() },
+            ..Self::of_meta(inum, kind, meta, record.modify_tid)
+        })
+    }
+
+    /// What an inode says of itself, taken for one of this kind. Nothing is known of what is stored for it.
+    pub fn of_meta(inum: Inum, kind: FileKind, meta: &InodeMeta, modify_tid: ModifyTid) -> Self {
+        Self {
             inum,
             kind,
             mode: meta.mode(),
             uid: meta.uid.unix_id(),
             gid: meta.gid.unix_id(),
             links: meta.nlinks(),
-            size: if matches!(kind, FileKind::Regular | FileKind::Symlink) { meta.size() } else { 0 },
-            stored_bytes: if inum == Inum::PFS_ROOT { 0 } else { record.stats.data_bytes },
+            size: meta.size(),
+            stored_bytes: 0,
             unstored_bytes: 0,
             device: (meta.rmajor.get(), meta.rminor.get()),
-            parent: if inum == Inum::PFS_ROOT { inum } else { meta.iparent() },
+            parent: meta.iparent(),
             atime: meta.atime(),
             mtime: meta.mtime(),
             ctime: meta.ctime(),
@@ -70,8 +81,8 @@ impl Attributes {
             flags: meta.uflags.get(),
             comp_algo: meta.comp_algo,
             check_algo: meta.check_algo,
-            modify_tid: record.modify_tid,
-        })
+            modify_tid,
+        }
     }
 }
 

@@ -1,17 +1,22 @@
 //! Giving back what nobody refers to any more, while the filesystem is mounted.
 
 use super::{Error, FileSystem};
-use crate::cluster::{BulkfreeCounts, Ingredient};
+use crate::cluster::{BulkfreeCounts, BulkfreeOptions, Ingredient};
 use crate::media::geometry::CHUNK_BYTES;
 
 impl FileSystem {
     /// One pass of bulkfree over all PFSs of the volumes. It commits what was done before; other calls wait for its end.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, Error> {
+        self.bulkfree_with(BulkfreeOptions::default()).await
+    }
+
+    /// The same, done otherwise than usual.
+    pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, Error> {
         let _changing = self.changing().await?;
         if self.cluster.has(Ingredient::Pair) {
             self.sync_inside().await?;
         }
-        Ok(self.cluster.bulkfree().await?)
+        Ok(self.cluster.bulkfree_with(options).await?)
     }
 
     /// Gives all space back that nobody refers to any more, and says how many bytes. It commits what was done before.

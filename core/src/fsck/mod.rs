@@ -34,7 +34,7 @@ use crate::media::compression::Decompressor;
 use crate::media::geometry::{FILE_BLOCK_BYTES, check_placement};
 use crate::media::{BlockKind, Blockref, Inode, Inum, MediaOffset, MirrorTid};
 use crate::memory::{Heap, NoMemory, Vec};
-use crate::node::{self, NodeOptions, OpenError};
+use crate::node::{self, HeaderImage, Node, NodeOptions, OpenError};
 use data::RecentBlocks;
 use freemap::Freemap;
 use inodes::InodeTable;
@@ -86,15 +86,8 @@ pub async fn check(
     observer: &mut dyn Observer,
 ) -> Result<Summary, FsckError> {
     let mut reports = Reporter::new(observer, options.strict);
-    for disk in &disks {
-        headers::check_copies(heap, disk, &mut reports).await?;
-    }
-    let node_options =
-        NodeOptions { cache_bytes: options.cache_bytes.max(MIN_CACHE_BYTES), slots: 0, ..NodeOptions::default() };
-    let node = node::open(heap, disks, node_options).await?;
-    let header = node.header_image()?;
+    let (node, header) = open(heap, disks, options.cache_bytes.max(MIN_CACHE_BYTES), &mut reports).await?;
     let header = header.get();
-    headers::check_root(header, &mut reports);
     let layout = Layout {
         total_bytes: node.volumes().total_bytes(),
         areas_end: header.aux_end(),
@@ -125,14 +118,25 @@ pub async fn check(
 /// Checks the headers of the filesystem on `disks`, and nothing below them: after a crash all else is as it was committed.
 pub async fn check_headers(heap: Heap, disks: Vec<Disk>, observer: &mut dyn Observer) -> Result<Summary, FsckError> {
     let mut reports = Reporter::new(observer, false);
-    for disk in &disks {
-        headers::check_copies(heap, disk, &mut reports).await?;
-    }
-    let node_options = NodeOptions { cache_bytes: MIN_CACHE_BYTES, slots: 0, ..NodeOptions::default() };
-    let node = node::open(heap, disks, node_options).await?;
-    headers::check_root(node.header_image()?.get(), &mut reports);
+    open(heap, disks, MIN_CACHE_BYTES, &mut reports).await?;
     reports.conclude();
     Ok(reports.summary)
+}
+
+/// Checks the headers, and opens the filesystem by them.
+async fn open(
+    heap: Heap,
+    disks: Vec<Disk>,
+    cache_bytes: usize,
+    reports: &mut Reporter<'_>,
+) -> Result<(Node, HeaderImage), FsckError> {
+    for disk in &disks {
+        headers::check_copies(heap, disk, reports).await?;
+    }
+    let node = node::open(heap, disks, NodeOptions { cache_bytes, slots: 0, ..NodeOptions::default() }).await?;
+    let header = node.header_image()?;
+    headers::check_root(header.get(), reports);
+    Ok((node, header))
 }
 
 /// What of the header the rules for blocks refer to.

@@ -14,16 +14,15 @@ impl Node {
     pub(super) fn match_name(&self, directory: Slot, name: &[u8], progress: &mut Progress) -> Result<Reply, Halt> {
         let (cursor, _) = progress.over(directory_hash(name));
         loop {
-            let left = *cursor;
-            let Some(bref) = self.in_inode(directory, |view| view.find(cursor))? else { return Ok(Reply::Absent) };
-            match self.with_entry(&bref, |entry, found| (found == name).then_some(entry)) {
-                Ok(Some(entry)) => return Ok(Reply::Entry(bref.key(), entry)),
-                Ok(None) => {}
-                Err(stop) => {
-                    // The next attempt looks at this one again.
-                    *cursor = left;
-                    return Err(stop.into());
-                }
+            let found: Result<_, Halt> = cursor.step(|cursor| {
+                let Some(bref) = self.in_inode(directory, |view| view.find(cursor))? else { return Ok(None) };
+                let entry = self.with_entry(&bref, |entry, found| (found == name).then_some(entry))?;
+                Ok(Some((bref.key(), entry)))
+            });
+            match found? {
+                None => return Ok(Reply::Absent),
+                Some((key, Some(entry))) => return Ok(Reply::Entry(key, entry)),
+                Some((_, None)) => {}
             }
         }
     }

@@ -3,25 +3,22 @@
 use super::attempt::{Halt, Progress};
 use super::directory::pass_over;
 use super::{Command, Modification, Node, NodeError, NodeFault, Outcome, Reply};
-use crate::chain::{ChainError, MAX_DEPTH, Manner, Stop, Topology, load_missing_by};
+use crate::chain::{ChainError, Held, Manner, Stop, Topology, load_missing_by};
 use crate::freemap::Allocator;
 use crate::io::{Block, BlockCache, ReadError};
-use crate::media::{BlockKind, Blockref, Corruption, DataOff, ModifyTid};
+use crate::media::{BlockKind, Blockref, ModifyTid};
 
 /// Clears the way for the attempts at one thing.
-///
-/// The blocks loaded for it stay in memory until it is done, so that it gets on however small the cache is. One that is missing
-/// again nevertheless is wanted by two blockrefs that don't agree on it: a loop, or damage, that no load would end.
 pub(crate) struct Driver<'n> {
     node: &'n Node,
-    held: heapless::Vec<(DataOff, Block<'n>), MAX_DEPTH>,
+    held: Held<'n>,
     /// Everything that is modified was written for it.
     over_limit: bool,
 }
 
 impl<'n> Driver<'n> {
     pub(crate) fn new(node: &'n Node) -> Self {
-        Self { node, held: heapless::Vec::new(), over_limit: false }
+        Self { node, held: Held::default(), over_limit: false }
     }
 
     /// Makes an attempt at a modification for which the way was cleared.
@@ -59,18 +56,11 @@ impl<'n> Driver<'n> {
     }
 
     async fn load(&mut self, bref: &Blockref) -> Result<(), ChainError> {
-        let place = bref.data_off();
-        if self.held.iter().any(|(data_off, _)| *data_off == place) {
-            return Err(ChainError::corrupt(bref, Corruption::TooDeep));
-        }
+        self.held.check(bref)?;
         let block = self.node.load(bref).await?;
         // A file block is taken out of the cache by the next attempt, which must be the only one that has it.
         if bref.kind() != Ok(BlockKind::Data) {
-            // More than MAX_DEPTH blocks: a long scan, and the oldest are behind it.
-            if self.held.is_full() {
-                self.held.remove(0);
-            }
-            let _ = self.held.push((place, block));
+            self.held.keep(bref, block);
         }
         Ok(())
     }

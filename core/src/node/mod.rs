@@ -198,24 +198,17 @@ impl Node {
     fn open_pfs(&self, label: &[u8], into: Slot, progress: &mut Progress) -> Result<Reply, Halt> {
         let (cursor, _) = progress.over(directory_hash(label));
         loop {
-            let left = *cursor;
-            match self.pfs_root(cursor) {
-                Ok(Some(record)) if record.meta.label() == Ok(label) => return self.open_root(record.key, into),
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok(Reply::Absent),
-                Err(stop) => {
-                    // The next attempt looks at this one again.
-                    *cursor = left;
-                    return Err(stop.into());
-                }
+            match cursor.step(|cursor| self.pfs_root(cursor))? {
+                Some(record) if record.meta.label() == Ok(label) => return self.open_root(record.key, into),
+                Some(_) => {}
+                None => return Ok(Reply::Absent),
             }
         }
     }
 
     fn next_pfs(&self, range: KeyRange, progress: &mut Progress) -> Result<Reply, Halt> {
         let (cursor, _) = progress.over(range);
-        let left = *cursor;
-        let found = self.pfs_root(cursor).inspect_err(|_| *cursor = left)?;
+        let found = cursor.step(|cursor| self.pfs_root(cursor))?;
         Ok(found.map_or(Reply::Absent, Reply::Inode))
     }
 

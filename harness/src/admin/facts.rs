@@ -1,10 +1,30 @@
 //! What a filesystem is: the PFSs on it, and of each node the header and the volumes.
 
-use hammer2_core::cluster::Pfs;
+use hammer2_core::cluster::{BulkfreeCounts, Pfs};
 use hammer2_core::io::Volumes;
-use hammer2_core::media::{PfsSubkind, VolumeHeader};
+use hammer2_core::media::geometry::CHUNK_BYTES;
+use hammer2_core::media::{KeyRange, PfsSubkind, VolumeHeader};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+/// All PFSs up to the first that can't be read, and why it can't. `next` tells the first in a range of keys, and the keys after it.
+pub async fn list_pfss<E>(
+    next: impl AsyncFn(KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, E>,
+) -> (Vec<Pfs>, Option<E>) {
+    let mut pfss = Vec::new();
+    let mut rest = Some(KeyRange::ALL);
+    while let Some(range) = rest {
+        match next(range).await {
+            Ok(Some((pfs, after))) => {
+                pfss.push(pfs);
+                rest = after;
+            }
+            Ok(None) => break,
+            Err(error) => return (pfss, Some(error)),
+        }
+    }
+    (pfss, None)
+}
 
 /// A PFS.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -109,4 +129,13 @@ pub struct Freed {
     pub repaired_bytes: u64,
     /// Free by now.
     pub free_bytes: u64,
+}
+
+impl Freed {
+    /// Adds what one pass came to.
+    pub fn add(&mut self, counts: &BulkfreeCounts) {
+        self.freed_bytes += counts.freed * CHUNK_BYTES;
+        self.discarded_bytes += counts.discarded * CHUNK_BYTES;
+        self.repaired_bytes += counts.repaired * CHUNK_BYTES;
+    }
 }

@@ -22,7 +22,7 @@ use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
 use serde::{Deserialize, Serialize};
 
-pub use facts::{Freed, NodeFacts, PfsFacts, header_fields};
+pub use facts::{Freed, NodeFacts, PfsFacts, header_fields, list_pfss};
 pub use members::take_in;
 pub use names::{Images, Name};
 pub use report::{Copied, Done, Resynced, Scrubbed};

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use hammer2_core::cluster::{BulkfreeOptions, Cluster};
-use hammer2_core::media::geometry::CHUNK_BYTES;
 use indicatif::HumanBytes;
 
 use super::mounted;
@@ -53,9 +52,7 @@ impl Bulkfree {
         for _ in 0..BULKFREE_PASSES {
             let failed = |error| Failure::failed(format_args!("{error}; nothing was freed by this pass"));
             let counts = cluster.bulkfree_with(options).await.map_err(failed)?;
-            freed.freed_bytes += counts.freed * CHUNK_BYTES;
-            freed.repaired_bytes += counts.repaired * CHUNK_BYTES;
-            freed.discarded_bytes += counts.discarded * CHUNK_BYTES;
+            freed.add(&counts);
         }
         freed.free_bytes = cluster.header().allocator_free();
         Ok(freed)

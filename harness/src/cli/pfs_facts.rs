@@ -1,29 +1,17 @@
 //! How PFSs are listed: as lines and as JSON.
 
 use hammer2_core::cluster::{Cluster, OpError, Pfs};
-use hammer2_core::media::{KeyRange, ModifyTid, Timestamp};
+use hammer2_core::media::{ModifyTid, Timestamp};
 use indicatif::HumanBytes;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::output::{Output, Shown, insert_bytes};
-use crate::admin::PfsFacts;
+use crate::admin::{self, PfsFacts};
 
 /// All PFSs up to the first that can't be read.
 pub(super) async fn list_pfss(cluster: &Cluster) -> (Vec<Pfs>, Option<OpError>) {
-    let mut pfss = Vec::new();
-    let mut rest = Some(KeyRange::ALL);
-    while let Some(range) = rest {
-        match cluster.next_pfs(range).await {
-            Ok(Some((pfs, after))) => {
-                pfss.push(pfs);
-                rest = after;
-            }
-            Ok(None) => break,
-            Err(error) => return (pfss, Some(error)),
-        }
-    }
-    (pfss, None)
+    admin::list_pfss(async |range| cluster.next_pfs(range).await).await
 }
 
 /// A PFS as a JSON object.

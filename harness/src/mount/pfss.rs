@@ -4,12 +4,11 @@ use std::sync::mpsc::Sender;
 
 use hammer2_core::cluster::{BulkfreeOptions, NewPfs};
 use hammer2_core::fs::{Error, TimeSource as _};
-use hammer2_core::media::geometry::CHUNK_BYTES;
-use hammer2_core::media::{KeyRange, PfsKind, Uuid};
+use hammer2_core::media::{PfsKind, Uuid};
 
 use super::server::Server;
 use crate::admin::wire::Answer;
-use crate::admin::{BULKFREE_PASSES, Done, Freed, NodeFacts, Refused};
+use crate::admin::{BULKFREE_PASSES, Done, Freed, NodeFacts, Refused, list_pfss};
 use crate::random::new_uuid;
 use crate::time_source::HostTime;
 
@@ -19,19 +18,12 @@ const KINDS: [PfsKind; 4] = [PfsKind::Master, PfsKind::Slave, PfsKind::SoftMaste
 impl Server {
     /// Tells of each PFS, up to the first that can't be read.
     pub(super) async fn list_pfss(&self, sender: &Sender<Answer>) -> Done {
-        let mut rest = Some(KeyRange::ALL);
-        while let Some(range) = rest {
-            match self.fs.next_pfs(range).await {
-                Ok(Some((pfs, after))) => {
-                    // Who asked may have gone.
-                    let _ = sender.send(Answer::Pfs((&pfs).into()));
-                    rest = after;
-                }
-                Ok(None) => break,
-                Err(error) => return Done::Told { damage: Some(error.to_string()) },
-            }
+        let (pfss, damage) = list_pfss(async |range| self.fs.next_pfs(range).await).await;
+        for pfs in &pfss {
+            // Who asked may have gone.
+            let _ = sender.send(Answer::Pfs(pfs.into()));
         }
-        Done::Told { damage: None }
+        Done::Told { damage: damage.map(|error| error.to_string()) }
     }
 
     /// What there is to say of each node.
@@ -87,20 +79,16 @@ impl Server {
 
     async fn refuse_half_removal(&self, label: &[u8]) -> Result<(), Refused> {
         let in_sync = self.fs.cluster_status().map_or(1, |status| status.in_sync);
-        let mut rest = Some(KeyRange::ALL);
-        while let Some(range) = rest {
-            let Some((pfs, after)) = self.fs.next_pfs(range).await.map_err(Refused::failed)? else { break };
-            rest = after;
-            if pfs.label == label && usize::from(pfs.masters) > in_sync {
-                return Err(Refused::unusable(format_args!(
-                    "{}: it is a cluster's, of {} masters, of which {in_sync} are in step here: bring the others in step \
-                     first; -f removes it from these all the same",
-                    label.escape_ascii(),
-                    pfs.masters
-                )));
-            }
+        let (pfss, damage) = list_pfss(async |range| self.fs.next_pfs(range).await).await;
+        if let Some(pfs) = pfss.iter().find(|pfs| pfs.label == label && usize::from(pfs.masters) > in_sync) {
+            return Err(Refused::unusable(format_args!(
+                "{}: it is a cluster's, of {} masters, of which {in_sync} are in step here: bring the others in step \
+                 first; -f removes it from these all the same",
+                label.escape_ascii(),
+                pfs.masters
+            )));
         }
-        Ok(())
+        damage.map_or(Ok(()), |error| Err(Refused::failed(error)))
     }
 
     /// Gives back what nobody refers to any more.
@@ -110,9 +98,7 @@ impl Server {
             let counts = self.fs.bulkfree_with(BulkfreeOptions { discard }).await;
             let counts =
                 counts.map_err(|error| Refused::failed(format_args!("{error}; nothing was freed by this pass")))?;
-            freed.freed_bytes += counts.freed * CHUNK_BYTES;
-            freed.discarded_bytes += counts.discarded * CHUNK_BYTES;
-            freed.repaired_bytes += counts.repaired * CHUNK_BYTES;
+            freed.add(&counts);
         }
         freed.free_bytes = self.fs.statistics().free_bytes;
         Ok(Done::Freed(freed))

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use hammer2_core::cluster::{Cluster, Pfs};
 use hammer2_core::io::Disk;
 use hammer2_core::media::cluster_record::ClusterRecord;
-use hammer2_core::media::{Heartbeat, KeyRange, MirrorTid, Uuid};
+use hammer2_core::media::{Heartbeat, MirrorTid, Uuid};
 use hammer2_core::memory::{Vec as HeapVec, push};
 use hammer2_core::node::{self, NodeOptions};
 
 use super::volume::{HEAP, Volume};
+use crate::admin::list_pfss;
 
 /// A filesystem with all its volumes.
 pub struct Node {
@@ -79,8 +80,8 @@ impl Node {
             }
         }
         let cluster = Cluster::of_one(HEAP, node, options).map_err(|error| incomplete(Some(error.to_string())))?;
-        let (pfss, unread) = pfss_of(&cluster).await;
-        let damage = damage.or(unread);
+        let (pfss, unread) = list_pfss(async |range| cluster.next_pfs(range).await).await;
+        let damage = damage.or(unread.map(|error| error.to_string()));
         Ok(Self {
             images,
             fsid,
@@ -105,21 +106,4 @@ impl Node {
     pub fn record_of(&self, clid: Uuid) -> Option<&ClusterRecord> {
         self.records.iter().find(|record| record.clid == clid)
     }
-}
-
-/// All PFSs up to the first that can't be read, and why.
-async fn pfss_of(cluster: &Cluster) -> (Vec<Pfs>, Option<String>) {
-    let mut pfss = Vec::new();
-    let mut rest = Some(KeyRange::ALL);
-    while let Some(range) = rest {
-        match cluster.next_pfs(range).await {
-            Ok(Some((pfs, after))) => {
-                pfss.push(pfs);
-                rest = after;
-            }
-            Ok(None) => break,
-            Err(error) => return (pfss, Some(error.to_string())),
-        }
-    }
-    (pfss, None)
 }

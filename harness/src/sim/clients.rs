@@ -82,6 +82,16 @@ pub(super) struct Session<'w> {
     pub(super) wrong: RefCell<Option<String>>,
 }
 
+/// Something that isn't what users do.
+struct Administering<'s>(&'s Cell<(u64, u64)>);
+
+impl Drop for Administering<'_> {
+    fn drop(&mut self) {
+        let (under_way, begun) = self.0.get();
+        self.0.set((under_way - 1, begun));
+    }
+}
+
 impl Session<'_> {
     /// One client, until all have done enough.
     pub(super) async fn client(&self) {
@@ -93,10 +103,7 @@ impl Session<'_> {
             let (started, mended) = (self.host.nanoseconds(), self.stopped.mended());
             log::info!("step {number}");
             let administered = self.administered.get();
-            let is_administration = event.is_some();
-            if is_administration {
-                self.administered.set((administered.0 + 1, administered.1 + 1));
-            }
+            let administering = event.is_some().then(|| self.administering());
             let what = match event {
                 Some(Event::Sync) => {
                     self.sync().await;
@@ -116,10 +123,7 @@ impl Session<'_> {
                 }
                 None => self.step().await,
             };
-            if is_administration {
-                let (under_way, begun) = self.administered.get();
-                self.administered.set((under_way - 1, begun));
-            }
+            drop(administering);
             let is_left_alone = administered.0 == 0 && self.administered.get() == administered;
             let took = self.host.nanoseconds() - started;
             log::info!("step {number}: {what} done");
@@ -201,9 +205,8 @@ impl Session<'_> {
     /// What an administrator does while others work.
     async fn administer(&self) -> &'static str {
         let kind = self.random.borrow_mut().below(3);
-        let (under_way, begun) = self.administered.get();
-        self.administered.set((under_way + 1, begun + 1));
-        let what = match kind {
+        let _administering = self.administering();
+        match kind {
             0 => {
                 self.snapshot().await;
                 "snapshot"
@@ -220,10 +223,14 @@ impl Session<'_> {
                 }
                 "scrub"
             }
-        };
+        }
+    }
+
+    /// Something begins that isn't what users do, and lasts as long as this lives.
+    fn administering(&self) -> Administering<'_> {
         let (under_way, begun) = self.administered.get();
-        self.administered.set((under_way - 1, begun));
-        what
+        self.administered.set((under_way + 1, begun + 1));
+        Administering(&self.administered)
     }
 
     /// A sync; true if it was acknowledged.

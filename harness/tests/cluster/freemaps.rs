@@ -3,23 +3,14 @@
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::fs::Error;
 use hammer2_core::io::MemoryDisk;
-use hammer2_core::media::geometry::header_offset;
-use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
-use hammer2_core::media::{BlockArray, BlockKind, KeyRange, VolumeHeader};
-use zerocopy::FromBytes as _;
+use hammer2_core::media::{BlockArray, BlockKind, KeyRange};
 
-use super::members::fill;
+use super::members::{fill, newest_header, read};
 use super::of_three;
 
-fn read(disk: &MemoryDisk, offset: u64, bytes: usize) -> Vec<u8> {
-    let mut read = vec![0; bytes];
-    disk.read_at(offset, &mut read).unwrap();
-    read
-}
-
-/// Where a leaf of the freemap is that the newest header leads to. The disk has room for one copy of that.
+/// Where a leaf of the freemap is that the newest header leads to.
 fn freemap_leaf(disk: &MemoryDisk) -> u64 {
-    let header = VolumeHeader::read_from_bytes(&read(disk, header_offset(0), VOLUME_HEADER_BYTES)).unwrap();
+    let header = newest_header(disk);
     let mut entry = *header.freemap_blockset.iter().find(|entry| !entry.is_empty()).unwrap();
     while entry.kind() != Ok(BlockKind::FreemapLeaf) {
         let block = read(disk, entry.data_off().offset().0, entry.data_off().radix().unwrap().unwrap().bytes());

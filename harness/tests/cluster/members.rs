@@ -12,11 +12,14 @@ use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, Tim
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::wrap::{Content, Detail, FaultPlan, Faulty, Log, Logged};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, Operation, boxed_device};
-use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid};
+use hammer2_core::media::geometry::header_offset;
+use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
+use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid, VolumeHeader};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
+use zerocopy::FromBytes as _;
 
 pub(crate) const HEAP: Heap = &Global;
 const QUEUE_DEPTH: u16 = 64;
@@ -357,4 +360,16 @@ async fn listing(fs: &FileSystem) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+/// Bytes of a disk.
+pub(crate) fn read(disk: &MemoryDisk, offset: u64, bytes: usize) -> Vec<u8> {
+    let mut read = vec![0; bytes];
+    disk.read_at(offset, &mut read).unwrap();
+    read
+}
+
+/// The header in force. A disk of [`DISK_BYTES`] has room for one copy of it.
+pub(crate) fn newest_header(disk: &MemoryDisk) -> VolumeHeader {
+    VolumeHeader::read_from_bytes(&read(disk, header_offset(0), VOLUME_HEADER_BYTES)).unwrap()
 }

@@ -6,13 +6,10 @@ use std::collections::HashMap;
 use hammer2_core::cluster::{Health, MemberState};
 use hammer2_core::fs::{Error, FileSystem, NewFile};
 use hammer2_core::io::MemoryDisk;
-use hammer2_core::media::geometry::header_offset;
-use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
-use hammer2_core::media::{BlockArray, BlockKind, Blockref, FileKind, Inode, Inum, Key, KeyRange, VolumeHeader};
+use hammer2_core::media::{BlockArray, BlockKind, Blockref, FileKind, Inode, Inum, Key, KeyRange};
 use hammer2_core::random::Random;
-use zerocopy::FromBytes as _;
 
-use super::members::{fill, noise};
+use super::members::{fill, newest_header, noise, read};
 use super::of_three;
 
 /// A block as all members have it, wherever it is.
@@ -25,15 +22,9 @@ struct Name {
     keybits: u8,
 }
 
-fn read(disk: &MemoryDisk, offset: u64, bytes: usize) -> Vec<u8> {
-    let mut read = vec![0; bytes];
-    disk.read_at(offset, &mut read).unwrap();
-    read
-}
-
 /// Where the metadata of a disk is: inodes, indirect blocks and names, but for the roots that everything depends on.
 fn metadata(disk: &MemoryDisk) -> HashMap<Name, u64> {
-    let header = VolumeHeader::read_from_bytes(&read(disk, header_offset(0), VOLUME_HEADER_BYTES)).unwrap();
+    let header = newest_header(disk);
     let mut found = HashMap::new();
     let mut pending: Vec<(Key, Key, Blockref)> = Vec::new();
     pending.extend(header.sroot_blockset.iter().map(|entry| (Key(0), Key(0), *entry)));

@@ -5,7 +5,7 @@
 
 use crate::cluster::resync::{Copying, Listing, ResyncError};
 use crate::cluster::vote::{MAX_NODES, NodeSet};
-use crate::cluster::{Cluster, Command, Debt, Ejection, NodeIndex, Slot};
+use crate::cluster::{Cluster, Command, Debt, NodeIndex, Slot};
 use crate::media::{BlockKind, BlockName, Inum, Key, KeyRange, ModifyTid};
 use crate::node::NodeError;
 
@@ -115,15 +115,5 @@ impl Cluster {
             listing.advance();
         }
         Ok(())
-    }
-}
-
-impl From<Ejection> for NodeError {
-    fn from(why: Ejection) -> Self {
-        match why {
-            Ejection::Fault(fault) => Self::Fault(fault),
-            Ejection::NoSpace => Self::NoSpace,
-            Ejection::NoMemory | Ejection::Dissent => Self::NoMemory,
-        }
     }
 }

@@ -6,8 +6,9 @@ use core::pin::pin;
 use core::task::Poll;
 
 use super::entry::Work;
+use super::marks::Marked;
 use super::recorded::{Done, Ranges};
-use super::{Entry, Stream, Verdict};
+use super::{Entry, Verdict};
 use crate::cluster::agree::Said;
 use crate::cluster::{Cluster, Command, Ejection, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
 use crate::media::ModifyTid;
@@ -30,52 +31,24 @@ enum Step {
     Nothing,
 }
 
-/// Somebody executes a member's backlog.
-struct Driving<'s> {
-    stream: &'s Stream,
-    index: NodeIndex,
-}
-
-impl<'s> Driving<'s> {
-    /// The right to; none while another has it.
-    fn claim(stream: &'s Stream, index: NodeIndex) -> Option<Self> {
-        let mut books = stream.books.borrow_mut();
-        if books.driven.contains(index) {
-            return None;
-        }
-        books.driven.insert(index);
-        drop(books);
-        Some(Self { stream, index })
-    }
-}
-
-impl Drop for Driving<'_> {
-    fn drop(&mut self) {
-        self.stream.books.borrow_mut().driven.remove(self.index);
-        // Another may go on.
-        self.stream.changed.wake_all();
-    }
-}
-
 impl Cluster {
     /// What a member does next; none if it has no backlog, or is no member any more.
     fn next_step(&self, index: NodeIndex) -> Result<Option<Step>, NoMemory> {
-        let mut books = self.stream.books.borrow_mut();
-        let Some(position) = books.next[usize::from(index.0)].filter(|_| self.member(index).is_in_sync()) else {
+        if !self.member(index).is_in_sync() {
             return Ok(None);
-        };
-        if !self.has(Ingredient::InOrder) {
-            books.disorder(index);
         }
-        let copied = books.copied[usize::from(index.0)].clone();
-        let is_followed = books.backlog(index).iter().skip(1).any(Entry::is_commit);
-        let Some(entry) = books.get(position) else { return Ok(None) };
+        if !self.has(Ingredient::InOrder) {
+            self.stream.books.borrow_mut().disorder(index);
+        }
+        let books = self.stream.books.borrow();
+        let Some((_, entry)) = books.next_of(index) else { return Ok(None) };
+        let is_followed = || books.backlog(index).iter().skip(1).any(Entry::is_commit);
         Ok(Some(match (&entry.work, entry.verdict) {
             (_, Verdict::None | Verdict::Unreadable(_)) => Step::Nothing,
             (_, Verdict::Agreed(Said::NoMemory | Said::NoSpace)) => Step::Nothing,
             (Work::Change(tid, recorded), _) => {
                 let node = &self.member(index).node;
-                match recorded.done_by(&copied, |slot| node.inum(slot)) {
+                match recorded.done_by(&books.lane(index).copied, |slot| node.inum(slot)) {
                     Done::All => {
                         let said = entry.answers.iter().find(|(_, answer)| answer.is_ok());
                         return Ok(Some(said.map_or(Step::Nothing, |(_, answer)| Step::Same(*answer))));
@@ -89,14 +62,14 @@ impl Cluster {
             (Work::Name { pfs, inum, into }, _) => Step::Table(Command::Name { pfs: *pfs, inum: *inum, into: *into }),
             (Work::Close(slot), _) => Step::Table(Command::Close { slot: *slot }),
             // A later one takes everything along that this one would.
-            (Work::Commit(_), Verdict::Agreed(_)) if is_followed => Step::Nothing,
+            (Work::Commit(_), Verdict::Agreed(_)) if is_followed() => Step::Nothing,
             (Work::Commit(_), _) => Step::Commit,
         }))
     }
 
     /// Executes a member's backlog, until it has none or isn't a member any more.
     pub(super) async fn drive(&self, index: NodeIndex) {
-        let Some(_driving) = Driving::claim(&self.stream, index) else { return };
+        let Some(_driving) = Marked::claim(&self.stream, index, |books| &mut books.driven) else { return };
         let member = self.member(index);
         let departures = member.departures();
         let mut work = pin!(self.execute_backlog(index));
@@ -184,9 +157,8 @@ impl Cluster {
         progress: &mut Progress,
         driver: &Driver<'_>,
     ) -> Option<Result<Outcome, Halt>> {
-        let mut books = self.stream.books.borrow_mut();
-        let position = books.next[usize::from(index.0)].filter(|_| self.member(index).is_in_sync())?;
-        let entry = books.get(position)?;
+        let books = self.stream.books.borrow();
+        let (_, entry) = books.next_of(index).filter(|_| self.member(index).is_in_sync())?;
         match (&entry.work, entry.verdict) {
             (Work::Change(tid, recorded), Verdict::Open | Verdict::Agreed(Said::Value(_))) => {
                 Some(driver.attempt_change(*tid, &mut recorded.with(block), progress))
@@ -201,10 +173,8 @@ impl Cluster {
         let node = &self.member(index).node;
         node.stage().await.map_err(Ejection::of)?;
         let (position, record) = {
-            let mut books = self.stream.books.borrow_mut();
-            let position = books.next[usize::from(index.0)];
-            let entry = position.and_then(|position| books.get(position));
-            let Some((position, Work::Commit(record))) = position.zip(entry.map(|entry| &entry.work)) else {
+            let books = self.stream.books.borrow();
+            let Some((position, Entry { work: Work::Commit(record), .. })) = books.next_of(index) else {
                 return Ok(());
             };
             let copy = record.as_deref().map(|record| boxed(self.heap, record.clone())).transpose();

@@ -47,8 +47,21 @@ impl Cluster {
             // Who is needed is waited for, as long as its devices have time.
             let rest = self.voters().difference(NodeSet::only(index));
             if (is_late || is_full) && self.electorate.get().has_quorum(rest) {
-                let error = DeviceError::Timeout;
-                self.give_up(index, NodeError::Fault(NodeFault::Device { block: BlockName::HEADER, volume: 0, error }));
+                self.give_up(index, no_answer(0));
+            }
+        }
+    }
+
+    /// Has those leave whose devices are late with something that nobody waits for any more.
+    pub(in crate::cluster) fn expel_silent(&self) {
+        let is_awake = |clock: &Disk| self.stream.is_awake(clock.now());
+        if self.single().is_some() || !self.clock().is_some_and(is_awake) {
+            return;
+        }
+        for index in self.in_sync().iter() {
+            let mut volumes = self.member(index).node.volumes().iter();
+            if let Some(volume) = volumes.position(|volume| volume.disk.is_late()) {
+                self.give_up(index, no_answer(volume));
             }
         }
     }
@@ -64,4 +77,10 @@ impl Cluster {
     fn backlog_limit(&self) -> usize {
         self.share.modified_bytes
     }
+}
+
+/// A volume doesn't answer.
+fn no_answer(volume: usize) -> NodeError {
+    let (block, volume, error) = (BlockName::HEADER, volume as u8, DeviceError::Timeout);
+    NodeError::Fault(NodeFault::Device { block, volume, error })
 }

@@ -10,6 +10,7 @@
 mod backlog;
 mod entry;
 mod late;
+mod marks;
 mod mend;
 mod recorded;
 mod verdict;
@@ -28,7 +29,8 @@ use crate::node::NodeError;
 
 pub(super) use entry::{Entry, Verdict};
 pub(super) use late::SOFT_DEADLINE;
-pub(super) use waiting::{Awaited, Kept};
+pub(super) use marks::Raised;
+pub(super) use waiting::Awaited;
 
 /// A place in the stream, counted from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,16 +60,22 @@ struct Books {
     /// The position of the first entry that is kept.
     first: Position,
     entries: Vec<Entry>,
-    /// Where those that lag are.
-    next: [Option<Position>; MAX_NODES],
-    /// Memory that their backlogs take.
-    bytes: [usize; MAX_NODES],
+    lanes: [Lane; MAX_NODES],
     /// Whose backlog somebody is executing.
     driven: NodeSet,
     /// Those that met a bad block, and can't go on before it is mended.
     mending: NodeSet,
-    /// What was copied to them meanwhile: whatever entries before a position do there is done.
-    copied: [heapless::Vec<(Lost, Position), COPIES>; MAX_NODES],
+}
+
+/// A member's way through the stream.
+#[derive(Default)]
+struct Lane {
+    /// Where it is, if it lags.
+    next: Option<Position>,
+    /// Memory that its backlog takes.
+    bytes: usize,
+    /// What was copied to it meanwhile: whatever entries before a position do there is done.
+    copied: heapless::Vec<(Lost, Position), COPIES>,
 }
 
 /// Copies that a backlog may have met.
@@ -83,21 +91,34 @@ impl Books {
         self.entries.get_mut(usize::try_from(index).ok()?)
     }
 
+    fn lane(&self, index: NodeIndex) -> &Lane {
+        &self.lanes[usize::from(index.0)]
+    }
+
+    fn lane_mut(&mut self, index: NodeIndex) -> &mut Lane {
+        &mut self.lanes[usize::from(index.0)]
+    }
+
     fn lagging(&self) -> NodeSet {
-        (0..).map(NodeIndex).zip(&self.next).filter(|(_, next)| next.is_some()).map(|(index, _)| index).collect()
+        let all = (0..).map(NodeIndex).zip(&self.lanes);
+        all.filter(|(_, lane)| lane.next.is_some()).map(|(index, _)| index).collect()
     }
 
     /// What a member hasn't executed.
     fn backlog(&self, index: NodeIndex) -> &[Entry] {
-        let next = self.next[usize::from(index.0)].unwrap_or(self.end());
+        let next = self.lane(index).next.unwrap_or(self.end());
         let start = next.0.saturating_sub(self.first.0) as usize;
         self.entries.get(start..).unwrap_or(&[])
     }
 
+    /// What a laggard does next.
+    fn next_of(&self, index: NodeIndex) -> Option<(Position, &Entry)> {
+        self.lane(index).next.zip(self.backlog(index).first())
+    }
+
     /// Takes what the only laggard does next behind what follows it, which the rule `in-order` forbids.
     fn disorder(&mut self, index: NodeIndex) {
-        let next = self.next[usize::from(index.0)].unwrap_or(self.end());
-        let at = next.0.saturating_sub(self.first.0) as usize;
+        let at = self.entries.len() - self.backlog(index).len();
         let is_alone = self.lagging() == NodeSet::only(index);
         let is_settled = |entry: &Entry| matches!(entry.verdict, Verdict::Agreed(_)) && !entry.is_commit();
         if is_alone && self.entries.get(at..at + 2).is_some_and(|two| two.iter().all(is_settled)) {
@@ -108,26 +129,28 @@ impl Books {
     fn advance(&mut self, index: NodeIndex) {
         let end = self.end();
         let executed = self.backlog(index).first().map_or(0, |entry| entry.bytes);
-        self.bytes[usize::from(index.0)] -= executed;
-        let next = &mut self.next[usize::from(index.0)];
-        *next = next.map(Position::next).filter(|next| *next < end);
-        let next = next.unwrap_or(end);
-        self.copied[usize::from(index.0)].retain(|(_, until)| next < *until);
+        let lane = self.lane_mut(index);
+        lane.bytes -= executed;
+        lane.next = lane.next.map(Position::next).filter(|next| *next < end);
+        let next = lane.next.unwrap_or(end);
+        lane.copied.retain(|(_, until)| next < *until);
         self.trim();
     }
 
     /// Drops what nobody needs any more.
     fn trim(&mut self) {
-        let oldest = self.next.iter().flatten().min().copied().unwrap_or(self.end());
+        let oldest = self.lanes.iter().filter_map(|lane| lane.next).min().unwrap_or(self.end());
         let executed = oldest.0.saturating_sub(self.first.0) as usize;
-        let is_done = |entry: &&Entry| !entry.is_awaited && entry.verdict != Verdict::Open;
-        let done = self.entries[..executed].iter().take_while(is_done).count();
         // Seldom, and then many: those that stay are moved.
-        if 2 * done < self.entries.len() {
+        if 2 * executed < self.entries.len() {
             return;
         }
-        self.first = Position(self.first.0 + done as u64);
-        self.entries.drain(..done);
+        let is_done = |entry: &&Entry| !entry.is_awaited && entry.verdict != Verdict::Open;
+        let done = self.entries[..executed].iter().take_while(is_done).count();
+        if 2 * done >= self.entries.len() {
+            self.first = Position(self.first.0 + done as u64);
+            self.entries.drain(..done);
+        }
     }
 }
 
@@ -136,11 +159,9 @@ impl Stream {
         let books = Books {
             first: Position(0),
             entries: Vec::new_in(heap),
-            next: [None; MAX_NODES],
-            bytes: [0; MAX_NODES],
+            lanes: Default::default(),
             driven: NodeSet::EMPTY,
             mending: NodeSet::EMPTY,
-            copied: Default::default(),
         };
         Self {
             books: RefCell::new(books),
@@ -172,7 +193,7 @@ impl Stream {
 
     /// Bytes of a member's backlog.
     pub(super) fn backlog_bytes(&self, index: NodeIndex) -> usize {
-        self.books.borrow().bytes[usize::from(index.0)]
+        self.books.borrow().lane(index).bytes
     }
 
     /// Entries of a member's backlog.
@@ -191,10 +212,10 @@ impl Stream {
         let (position, bytes) = (books.end(), entry.bytes);
         memory::push(&mut books.entries, entry)?;
         for index in waiting.iter() {
-            books.next[usize::from(index.0)].get_or_insert(position);
+            books.lane_mut(index).next.get_or_insert(position);
         }
         for index in books.lagging().iter() {
-            books.bytes[usize::from(index.0)] += bytes;
+            books.lane_mut(index).bytes += bytes;
         }
         drop(books);
         self.changed.wake_all();
@@ -204,9 +225,7 @@ impl Stream {
     /// Takes a member's backlog away: it left, or it has everything.
     pub(super) fn forget(&self, index: NodeIndex) {
         let mut books = self.books.borrow_mut();
-        books.next[usize::from(index.0)] = None;
-        books.bytes[usize::from(index.0)] = 0;
-        books.copied[usize::from(index.0)].clear();
+        *books.lane_mut(index) = Lane::default();
         books.trim();
         drop(books);
         self.changed.wake_all();
@@ -228,7 +247,7 @@ impl Stream {
     /// Notes what a member said of the entry it is at, and has it go on. The entry, and what was agreed on it before.
     fn note_answer(&self, index: NodeIndex, answer: Result<Outcome, NodeError>) -> Option<(Position, Verdict)> {
         let mut books = self.books.borrow_mut();
-        let position = books.next[usize::from(index.0)]?;
+        let position = books.lane(index).next?;
         let entry = books.get(position)?;
         // There are no more answers than nodes.
         let _ = entry.answers.push((index, answer));
@@ -246,7 +265,7 @@ impl Stream {
     /// Those that may still answer an entry.
     fn may_answer(&self, position: Position) -> NodeSet {
         let books = self.books.borrow();
-        let is_before = |index: &NodeIndex| books.next[usize::from(index.0)].is_some_and(|next| next <= position);
+        let is_before = |index: &NodeIndex| books.lane(*index).next.is_some_and(|next| next <= position);
         books.lagging().iter().filter(is_before).collect()
     }
 
@@ -268,7 +287,7 @@ impl Stream {
     /// block.
     fn at_rest(&self, members: NodeSet) -> heapless::Vec<(NodeIndex, Position), MAX_NODES> {
         let books = self.books.borrow();
-        let place = |index: NodeIndex| match books.next[usize::from(index.0)] {
+        let place = |index: NodeIndex| match books.lane(index).next {
             None => Some((index, books.end())),
             Some(next) => books.mending.contains(index).then_some((index, next)),
         };
@@ -291,8 +310,9 @@ impl Stream {
     /// Notes what was copied to a member: everything that entries before `until` do there.
     fn note_copied(&self, index: NodeIndex, lost: Option<Lost>, until: Position) -> Result<(), NoMemory> {
         let mut books = self.books.borrow_mut();
-        match lost.filter(|_| books.next[usize::from(index.0)].is_some_and(|next| next < until)) {
-            Some(lost) => books.copied[usize::from(index.0)].push((lost, until)).map_err(|_| NoMemory),
+        let lane = books.lane_mut(index);
+        match lost.filter(|_| lane.next.is_some_and(|next| next < until)) {
+            Some(lost) => lane.copied.push((lost, until)).map_err(|_| NoMemory),
             None => Ok(()),
         }
     }

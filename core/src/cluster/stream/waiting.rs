@@ -44,24 +44,6 @@ impl Drop for Awaited<'_> {
     }
 }
 
-/// Executes backlogs beside the requests, for as long as it lives.
-pub(in crate::cluster) struct Kept<'s>(&'s Stream);
-
-impl<'s> Kept<'s> {
-    pub(in crate::cluster) fn new(stream: &'s Stream) -> Self {
-        stream.is_kept.set(true);
-        Self(stream)
-    }
-}
-
-impl Drop for Kept<'_> {
-    fn drop(&mut self) {
-        self.0.is_kept.set(false);
-        // Whoever waits executes them from here on.
-        self.0.changed.wake_all();
-    }
-}
-
 impl Cluster {
     /// Adds an entry that these haven't executed; it is judged at once.
     pub(in crate::cluster) fn put_behind(&self, entry: Entry, waiting: NodeSet) -> Result<Awaited<'_>, NoMemory> {

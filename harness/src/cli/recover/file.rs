@@ -49,27 +49,7 @@ impl Found {
 
     pub(super) fn attributes(&self, kind: FileKind) -> Attributes {
         let meta = &self.inode.meta;
-        Attributes {
-            inum: meta.inum(),
-            kind,
-            mode: meta.mode(),
-            uid: meta.uid.unix_id(),
-            gid: meta.gid.unix_id(),
-            links: meta.nlinks(),
-            size: meta.size(),
-            stored_bytes: 0,
-            unstored_bytes: 0,
-            device: (meta.rmajor.get(), meta.rminor.get()),
-            parent: meta.iparent(),
-            atime: meta.atime(),
-            mtime: meta.mtime(),
-            ctime: meta.ctime(),
-            btime: meta.btime(),
-            flags: meta.uflags.get(),
-            comp_algo: meta.comp_algo,
-            check_algo: meta.check_algo,
-            modify_tid: self.bref.modify_tid(),
-        }
+        Attributes::of_meta(meta.inum(), kind, meta, self.bref.modify_tid())
     }
 }
 
