@@ -140,8 +140,8 @@ impl Cluster {
                 order = self.unasked(&votes);
             }
             if order.is_empty() && !self.stream.out_of_date().is_empty() {
-                self.level().await?;
-                order = self.unasked(&votes);
+                // The first to catch up may be enough: who is silent is waited for only where nobody else is left.
+                order = self.await_up_to_date(|| Some(self.unasked(&votes)).filter(|order| !order.is_empty())).await?;
             }
             let Some(next) = order.first().copied() else { return Err(self.no_quorum()) };
             let (index, answer) = match first.take() {

@@ -7,7 +7,8 @@ use hammer2_core::media::{KeyRange, PfsSubkind, VolumeHeader};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// All PFSs up to the first that can't be read, and why it can't. `next` tells the first in a range of keys, and the keys after it.
+/// All PFSs up to the first that can't be read, and why it can't. `next` tells the first in a range of keys, and the keys after
+/// it.
 pub async fn list_pfss<E>(
     next: impl AsyncFn(KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, E>,
 ) -> (Vec<Pfs>, Option<E>) {

@@ -85,6 +85,7 @@ impl Cluster {
 
     async fn execute_backlog(&self, index: NodeIndex) {
         loop {
+            self.stream.unshown(index).await;
             let answer = match self.next_step(index) {
                 Ok(None) => return,
                 Ok(Some(Step::Nothing)) => {

@@ -1,6 +1,5 @@
 //! How long laggards are waited for, and when they leave.
 
-use super::Stream;
 use crate::cluster::vote::NodeSet;
 use crate::cluster::{Cluster, Ejection, NodeFault, NodeIndex};
 use crate::io::{DeviceError, Disk, Duration, Instant};
@@ -9,22 +8,6 @@ use crate::node::NodeError;
 
 /// How long others are waited for when nobody needs to: a healthy device has answered by then.
 pub(in crate::cluster) const SOFT_DEADLINE: Duration = Duration::from_millis(30);
-
-/// Nobody has looked at the time for so long: the host was asleep, and so were those who execute backlogs.
-const ASLEEP: Duration = Duration::from_secs(3);
-/// What they are given then before anybody is called late.
-const GRACE: Duration = Duration::from_secs(1);
-
-impl Stream {
-    /// Takes note that somebody looks at the time; false a moment after nobody had for long.
-    pub(in crate::cluster) fn is_awake(&self, now: Instant) -> bool {
-        let looked = self.looked_at.replace(Some(now));
-        if looked.is_some_and(|looked| now >= looked.after(ASLEEP)) {
-            self.awake_from.set(Some(now.after(GRACE)));
-        }
-        self.awake_from.get().is_none_or(|from| now >= from)
-    }
-}
 
 impl Cluster {
     /// The disk whose clock all go by.
@@ -39,9 +22,9 @@ impl Cluster {
 
     /// Has those leave that are late, or whose backlog takes more memory than it may.
     pub(in crate::cluster) fn expel_late(&self) {
-        let Some(now) = self.clock().map(Disk::now).filter(|now| self.stream.is_awake(*now)) else { return };
+        let Some(clock) = self.clock() else { return };
         for index in self.stream.lagging().iter() {
-            let is_late = self.stream.late_at(index).is_some_and(|late_at| now >= late_at);
+            let is_late = self.stream.late_at(index).is_some_and(|late_at| clock.has_passed(late_at));
             let is_late = is_late && !self.stream.books.borrow().mending.contains(index);
             let is_full = self.stream.backlog_bytes(index) > self.backlog_limit();
             // Who is needed is waited for, as long as its devices have time.
@@ -54,8 +37,7 @@ impl Cluster {
 
     /// Has those leave whose devices are late with something that nobody waits for any more.
     pub(in crate::cluster) fn expel_silent(&self) {
-        let is_awake = |clock: &Disk| self.stream.is_awake(clock.now());
-        if self.single().is_some() || !self.clock().is_some_and(is_awake) {
+        if self.single().is_some() {
             return;
         }
         for index in self.in_sync().iter() {

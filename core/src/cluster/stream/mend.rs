@@ -31,6 +31,7 @@ impl Cluster {
                 if source == index || until < position {
                     continue;
                 }
+                let _shown = Marked::claim(&self.stream, source, |books| &mut books.shown);
                 let copied = match boxed(self.heap, self.copy_lost(index, holder, block, NodeSet::only(source))) {
                     Ok(copy) => Box::into_pin(copy).await,
                     Err(error) => return Err(error.into()),

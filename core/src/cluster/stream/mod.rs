@@ -49,9 +49,6 @@ pub(super) struct Stream {
     changed: Wakers,
     /// Somebody executes backlogs beside the requests.
     is_kept: Cell<bool>,
-    /// When somebody looked at the time last, and from when on anybody may be called late.
-    looked_at: Cell<Option<Instant>>,
-    awake_from: Cell<Option<Instant>>,
     /// Something is copied to a member: nobody changes what it is copied from.
     is_copying: Cell<bool>,
 }
@@ -65,6 +62,8 @@ struct Books {
     driven: NodeSet,
     /// Those that met a bad block, and can't go on before it is mended.
     mending: NodeSet,
+    /// Those that something is copied from: they don't go on meanwhile.
+    shown: NodeSet,
 }
 
 /// A member's way through the stream.
@@ -162,13 +161,12 @@ impl Stream {
             lanes: Default::default(),
             driven: NodeSet::EMPTY,
             mending: NodeSet::EMPTY,
+            shown: NodeSet::EMPTY,
         };
         Self {
             books: RefCell::new(books),
             changed: Wakers::default(),
             is_kept: Cell::new(false),
-            looked_at: Cell::new(None),
-            awake_from: Cell::new(None),
             is_copying: Cell::new(false),
         }
     }
@@ -283,15 +281,25 @@ impl Stream {
         books.get(position).map_or((Verdict::None, NodeSet::EMPTY), |entry| (entry.verdict, entry.staged))
     }
 
-    /// Those of these members that execute nothing at the moment, and how far each has come: they have everything, or met a bad
-    /// block.
+    /// Those of these members that execute nothing at the moment, and how far each has come: they have everything, met a bad
+    /// block, or wait for others to be ready for a commit.
     fn at_rest(&self, members: NodeSet) -> heapless::Vec<(NodeIndex, Position), MAX_NODES> {
         let books = self.books.borrow();
-        let place = |index: NodeIndex| match books.lane(index).next {
+        let place = |index: NodeIndex| match books.next_of(index) {
             None => Some((index, books.end())),
-            Some(next) => books.mending.contains(index).then_some((index, next)),
+            Some((next, entry)) => {
+                let rests = books.mending.contains(index) || entry.staged.contains(index);
+                rests.then_some((index, next))
+            }
         };
         members.iter().filter_map(place).collect()
+    }
+
+    /// Waits until nothing is copied from a member.
+    async fn unshown(&self, index: NodeIndex) {
+        while self.books.borrow().shown.contains(index) {
+            self.change().await;
+        }
     }
 
     /// Waits until anything about backlogs has changed.

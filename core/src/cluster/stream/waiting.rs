@@ -80,6 +80,18 @@ impl Cluster {
         .await
     }
 
+    /// Waits until somebody is up to date that wasn't, or nobody lags any more; whom that leaves.
+    pub(in crate::cluster) async fn await_up_to_date<T: Default>(
+        &self,
+        caught_up: impl Fn() -> Option<T>,
+    ) -> Result<T, OpError> {
+        self.await_backlogs(|| {
+            self.expel_late();
+            caught_up().or_else(|| self.stream.out_of_date().is_empty().then(T::default))
+        })
+        .await
+    }
+
     /// Waits for something that the execution of backlogs brings about, and executes them meanwhile unless the keeper does.
     async fn await_backlogs<T>(&self, mut is_done: impl FnMut() -> Option<T>) -> Result<T, OpError> {
         loop {

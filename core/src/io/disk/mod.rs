@@ -34,6 +34,11 @@ impl Default for DiskOptions {
     }
 }
 
+/// Whoever looks at a deadline so long after it was asleep meanwhile: an alarm would have rung.
+const OVERSLEPT: Duration = Duration::from_secs(1);
+/// What the devices are given then before they are called late.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How a request stands.
 #[derive(Debug)]
 pub(crate) enum Progress {
@@ -71,6 +76,8 @@ pub struct Disk {
     /// What became of a change that was given up, if it failed.
     late_failure: Cell<Option<DeviceError>>,
     permission: Cell<Permission>,
+    /// Nobody is late before then: the host was asleep.
+    grace_until: Cell<Option<Instant>>,
     heap: Heap,
 }
 
@@ -91,6 +98,7 @@ impl Disk {
             ticket_freed: Wakers::default(),
             late_failure: Cell::new(None),
             permission: Cell::new(Permission::Always),
+            grace_until: Cell::new(None),
             heap,
         })
     }
@@ -113,7 +121,7 @@ impl Disk {
     /// Waits so long, by the disk's clock.
     pub async fn sleep(&self, delay: Duration) {
         let until = self.clock.now().after(delay);
-        poll_fn(|cx| self.expire(until, cx)).await;
+        poll_fn(|cx| self.wait_until(until, cx)).await;
     }
 
     /// Bytes of the device by now.
@@ -309,7 +317,7 @@ impl Disk {
             None => return Progress::Done(Err(DeviceError::Gone)),
         };
         match deadline {
-            Some(deadline) if self.clock.now() >= deadline => Progress::Late,
+            Some(deadline) if self.has_passed(deadline) => Progress::Late,
             Some(_) => Progress::UnderWay,
             None => self.take(id),
         }
@@ -337,7 +345,8 @@ impl Disk {
     /// True when the device is late with something that was asked of it, whether or not somebody waits for that.
     pub(crate) fn is_late(&self) -> bool {
         self.harvest();
-        self.requests.borrow().has_late(self.clock.now())
+        let oldest = self.requests.borrow().oldest_deadline();
+        oldest.is_some_and(|deadline| self.has_passed(deadline))
     }
 
     /// Ready when the device has no change any more that was given up: with the error of one, if one failed.
@@ -370,13 +379,36 @@ impl Disk {
         self.clock.now().after(self.options.deadline)
     }
 
-    /// Ready with `Timeout` once `deadline` has come, else an alarm is set.
+    /// Ready with `Timeout` once `deadline` has [passed](Self::has_passed), else an alarm is set.
     pub(crate) fn expire(&self, deadline: Instant, cx: &mut Context<'_>) -> Poll<DeviceError> {
-        if self.clock.now() >= deadline {
+        if self.has_passed(deadline) {
             return Poll::Ready(DeviceError::Timeout);
         }
-        self.clock.wake_at(deadline, cx.waker());
+        let grace_until = self.grace_until.get().filter(|until| self.clock.now() < *until);
+        self.wait_until(grace_until.map_or(deadline, |until| until.max(deadline)), cx).map(|()| DeviceError::Timeout)
+    }
+
+    /// Ready once it is so late, else an alarm is set.
+    fn wait_until(&self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if self.clock.now() >= until {
+            return Poll::Ready(());
+        }
+        self.clock.wake_at(until, cx.waker());
         Poll::Pending
+    }
+
+    /// True when it is later than a deadline. Whoever asks so long after it that the host must have been asleep is told so only
+    /// a moment later: what the devices do was asleep, too.
+    pub(crate) fn has_passed(&self, deadline: Instant) -> bool {
+        let now = self.clock.now();
+        if now < deadline {
+            return false;
+        }
+        let is_known = self.grace_until.get().is_some_and(|until| deadline <= until);
+        if now >= deadline.after(OVERSLEPT) && !is_known {
+            self.grace_until.set(Some(now.after(GRACE)));
+        }
+        self.grace_until.get().is_none_or(|until| now >= until)
     }
 
     fn try_start(&self, request: &mut Option<Request>, deadline: Instant) -> Option<RequestId> {

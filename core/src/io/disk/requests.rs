@@ -165,10 +165,13 @@ impl Requests {
         self.tickets.iter().filter(|holder| **holder != Holder::Nobody).count() as u16
     }
 
-    /// True when the device has had a request for longer than it may, and nobody has given that up.
-    pub(super) fn has_late(&self, now: Instant) -> bool {
-        let is_late = |stage: &Stage| matches!(stage, Stage::UnderWay { deadline, .. } if now >= *deadline);
-        self.stages.iter().flatten().any(is_late)
+    /// The earliest deadline of what the device has and nobody has given up.
+    pub(super) fn oldest_deadline(&self) -> Option<Instant> {
+        let deadline = |stage: &Stage| match stage {
+            Stage::UnderWay { deadline, .. } => Some(*deadline),
+            Stage::Complete { .. } => None,
+        };
+        self.stages.iter().flatten().filter_map(deadline).min()
     }
 
     /// True when the device still has a request that was given up and that isn't just a read.

@@ -67,6 +67,29 @@ fn a_hung_request_times_out_and_its_ticket_comes_back() {
 }
 
 #[test]
+fn a_device_that_slept_with_its_host_is_given_a_moment() {
+    let plan = leaked(FaultPlan::new(HEAP));
+    let (disk, clock) = faulty_disk(plan);
+    let mut cx = Context::from_waker(Waker::noop());
+    for answers in [true, false] {
+        plan.add(Fault::once(Operations::READ, Effect::Hang)).unwrap();
+        let mut hung = pin!(disk.read(DeviceOffset(0), buffer()));
+        assert!(hung.as_mut().poll(&mut cx).is_pending());
+        clock.0.set(clock.0.get() + 60_000_000_000);
+        assert!(hung.as_mut().poll(&mut cx).is_pending(), "nobody was there to hear the device");
+        assert!(!disk.is_late());
+        if answers {
+            plan.release();
+            assert!(matches!(hung.poll(&mut cx), Poll::Ready(Ok(_))));
+        } else {
+            clock.0.set(clock.0.get() + 1_000_000_000);
+            assert!(disk.is_late());
+            assert!(matches!(hung.poll(&mut cx), Poll::Ready(Err(DeviceError::Timeout))));
+        }
+    }
+}
+
+#[test]
 fn changes_that_were_given_up_are_known_until_they_end() {
     let plan = leaked(FaultPlan::new(HEAP));
     let (disk, _) = faulty_disk(plan);

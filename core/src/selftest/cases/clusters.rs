@@ -156,6 +156,8 @@ fn lose_and_return(
         }
         populate(environment, &fs, 1..2).await?;
         fs.sync().await?;
+        // A quorum's answer was enough; who owes one still has until the deadline.
+        fs.level().await?;
         for member in fs.member_statuses() {
             let (left, fails) = (matches!(member.state, MemberState::Ejected(_)), failing.contains(&member.node.0));
             let apart = matches!(member.state, MemberState::Aside(_));
