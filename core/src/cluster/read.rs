@@ -186,6 +186,8 @@ impl Cluster {
                 Verdict::NoQuorum { .. } => {
                     // Who can't even look leaves, also when that makes them too few: changes stop until they are back.
                     self.note_failed(&votes, command);
+                    // Sectors are bad on too many, or whole disks are: then there is no quorum, for whoever waits for one.
+                    aside(self.heap, self.probe_each(failed_devices(&votes)))?.await?;
                     return Err(self.unknown(&votes));
                 }
                 // Who doesn't vote may still have a good copy.
@@ -253,6 +255,12 @@ fn is_question(command: &Command<'_>) -> bool {
             | Command::NextBlock { .. }
             | Command::Stored { .. }
     )
+}
+
+/// Those whose devices failed.
+fn failed_devices(votes: &[Vote; MAX_NODES]) -> NodeSet {
+    let failed = |vote: &Vote| matches!(vote, Vote::Failed(NodeFault::Device { .. }));
+    (0..).map(NodeIndex).zip(votes).filter(|(_, vote)| failed(vote)).map(|(index, _)| index).collect()
 }
 
 /// What is compared of a reply between nodes. Not the transaction ids: those of containers depend on what a node has written

@@ -2,7 +2,7 @@
 
 use super::join::join_all;
 use super::member::{Ejection, MemberState};
-use super::vote::{CommitId, Role, Target};
+use super::vote::{CommitId, NodeSet, Role, Target};
 use super::{Cluster, NodeIndex, OpError};
 use crate::io::Volumes;
 use crate::media::cluster_record::ClusterRecord;
@@ -104,8 +104,13 @@ impl Cluster {
     /// Asks the devices of those in step whether they are still there, all at the same time. Who doesn't answer in time
     /// leaves, as after any other read.
     pub async fn probe(&self) -> Result<(), OpError> {
+        self.probe_each(self.in_sync()).await
+    }
+
+    /// Does so for some of them.
+    pub(super) async fn probe_each(&self, nodes: NodeSet) -> Result<(), OpError> {
         let probe = |index| (index, self.member(index).node.probe());
-        for (index, answer) in join_all(self.heap, self.in_sync().iter().map(probe)).await? {
+        for (index, answer) in join_all(self.heap, nodes.intersection(self.in_sync()).iter().map(probe)).await? {
             if let Err(error) = answer {
                 self.failed(index, error)?;
             }

@@ -4,7 +4,7 @@
 //! the mount itself.
 
 use std::error::Error;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -177,9 +177,7 @@ impl Writer {
         let version = self.known.lock().unwrap().versions[file] + 1;
         self.known.lock().unwrap().underway = Some((file, version));
         let new = directory.join("new");
-        let mut written = OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;
-        written.write_all(&self.content(file, version))?;
-        written.sync_all()?;
+        write_durably(&new, &self.content(file, version))?;
         fs::rename(&new, directory.join(format!("file{file}")))?;
         File::open(directory)?.sync_all()?;
         let mut known = self.known.lock().unwrap();
@@ -243,4 +241,11 @@ pub(crate) fn read_anew(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut file, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Makes a file and has it durable.
+pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }

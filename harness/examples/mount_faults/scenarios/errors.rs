@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{DISK_BYTES, Outcome, Times, ensure};
 use crate::Settings;
 use crate::disks::{Faulty, Loop, Server, run};
-use crate::load::{Load, read_anew};
+use crate::load::{Load, read_anew, write_durably};
 use crate::rig::Rig;
 
 /// How long programs are seen to wait.
@@ -127,7 +127,7 @@ pub(super) fn two_at_once(settings: &Settings) -> Result<Outcome, Box<dyn Error>
     broken.iter().try_for_each(Faulty::fail)?;
     load.wait_until_refused()?;
     let stopped_at = load.changes();
-    ensure(fs::write(rig.root().join("refused"), "").is_err(), "writes go on without a quorum")?;
+    ensure(write_durably(&rig.root().join("refused"), b"").is_err(), "changes are durable without a quorum")?;
     mend(&broken)?;
     let back = load.start_when_possible(&rig.root())?;
     load.wait_for_changes(16)?;
