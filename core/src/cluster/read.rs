@@ -186,9 +186,7 @@ impl Cluster {
                 Verdict::NoQuorum { .. } => {
                     // Who can't even look leaves, also when that makes them too few: changes stop until they are back.
                     self.note_failed(&votes, command);
-                    // Sectors are bad on too many, or whole disks are: then there is no quorum, for whoever waits for one.
-                    aside(self.heap, self.probe_each(failed_devices(&votes)))?.await?;
-                    return Err(self.unknown(&votes));
+                    break;
                 }
                 // Who doesn't vote may still have a good copy.
                 Verdict::AllFailed { .. } if !self.unasked(&votes).is_empty() => continue,
@@ -198,6 +196,9 @@ impl Cluster {
             care.evict.iter().for_each(|index| self.eject(index, Ejection::Dissent));
             return Ok(shown.unwrap_or(Reply::Absent));
         }
+        // Sectors are bad on too many, or whole disks are: then there is no quorum, for whoever waits for one.
+        aside(self.heap, self.probe_each(failed_devices(&votes)))?.await?;
+        Err(self.unknown(&votes))
     }
 
     /// Those that may be asked and haven't answered.
