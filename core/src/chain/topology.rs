@@ -5,7 +5,9 @@ use core::ops::Range;
 use super::{Arena, Chain, ChainError, ChainId, Container, Stop, packed};
 use crate::io::{BlockCache, ReadError};
 use crate::media::volume_header::Blockset;
-use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Key, KeyRange, MirrorTid, ModifyTid, Radix};
+use crate::media::{
+    BlockArray, BlockKind, BlockName, Blockref, Corruption, Inode, Key, KeyRange, MirrorTid, ModifyTid, Radix,
+};
 use crate::memory::{Heap, NoMemory, Vec};
 
 /// The two trees of a volume header and everything below them.
@@ -171,6 +173,36 @@ impl Topology {
         let id = self.arena.insert(chain);
         id.mark(&mut self.entries_mut(container)[index]);
         Ok(id)
+    }
+
+    /// Puts a modified chain with this content in the place of an entry's block, whatever that holds. The entry has none yet.
+    pub fn replace(&mut self, container: Container, index: usize, content: Vec<u8>) -> Result<(), NoMemory> {
+        let entry = self.array(container).entries()[index];
+        self.arena.reserve()?;
+        let id = self.arena.insert(Chain::new(entry, container, content));
+        id.mark(&mut self.entries_mut(container)[index]);
+        Ok(())
+    }
+
+    /// Where the entry of a block is, modifying what is on the way to it; none if the block is modified, or nothing leads to it.
+    pub fn descend_to(
+        &mut self,
+        blocks: &BlockCache,
+        root: Container,
+        block: BlockName,
+    ) -> Result<Option<(Container, usize)>, Stop> {
+        let mut container = root;
+        loop {
+            let Some(index) = self.position(container, block.key) else { return Ok(None) };
+            let entry = &self.array(container).entries()[index];
+            if ChainId::of(entry).is_none() && entry.name() == block {
+                return Ok(Some((container, index)));
+            }
+            if !matches!(entry.kind(), Ok(BlockKind::Indirect | BlockKind::FreemapNode)) {
+                return Ok(None);
+            }
+            container = Container::Chain(self.modify(blocks, container, index)?);
+        }
     }
 
     /// Stops who would modify more than memory is for.

@@ -106,6 +106,24 @@ impl Cluster {
         Ok(node.mend_headers().await?)
     }
 
+    /// Replaces what can't be read of the freemap of a node that is opened by itself, and has bulkfree find out what is in use:
+    /// how many blocks that were. Where the topology can't be read either, all that these described stays taken.
+    pub async fn mend_freemap(&self) -> Result<u64, OpError> {
+        let node = self.focus();
+        let replaced = node.mend_freemap(&mut |fault| log::warn!("{fault}")).await?;
+        if replaced == 0 {
+            return Ok(0);
+        }
+        node.flush().await?;
+        match node.free_unused().await {
+            Err(NodeError::Fault(fault)) if fault.bad_block().is_some() => {
+                log::warn!("{fault}: bulkfree can't tell what is in use");
+            }
+            freed => drop(freed?),
+        }
+        Ok(replaced)
+    }
+
     /// One pass of bulkfree on every node, one after the other. Nothing else may be done meanwhile.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, OpError> {
         self.bulkfree_with(BulkfreeOptions::default()).await

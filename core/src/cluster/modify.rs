@@ -78,7 +78,7 @@ impl Cluster {
                 Ok(outcome) => answers.extend([(index, Ok(outcome))]),
                 Err(Halt::Failed(error)) if !is_local(error) => answers.extend([(index, Err(error))]),
                 // What is bad on the way to it is mended first.
-                Err(Halt::Needs(_) | Halt::Full | Halt::Busy | Halt::Failed(_)) => {
+                Err(Halt::Needs(_) | Halt::Full | Halt::Busy | Halt::Lost | Halt::Failed(_)) => {
                     waiting.insert(index);
                     // Another takes this one, and what was given stays for those that wait.
                     copies.extend(copy);

@@ -96,7 +96,7 @@ impl Cluster {
         let swift = readers.iter().filter(|index| !self.is_slow(**index)).count();
         for (turn, index) in readers[..swift].iter().enumerate() {
             match self.prefetch_on(*index, (turn, swift), file, range) {
-                Ok(()) | Err(Halt::Full | Halt::Busy | Halt::Failed(_)) => {}
+                Ok(()) | Err(Halt::Full | Halt::Busy | Halt::Lost | Halt::Failed(_)) => {}
                 Err(Halt::Needs(bref)) => self.member(*index).node.load_ahead(&bref),
             }
         }

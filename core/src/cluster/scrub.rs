@@ -33,8 +33,9 @@ pub struct ScrubCounts {
     pub rebuilt: u64,
     /// Nodes that had to leave.
     pub ejected: u64,
-    /// Nodes with blocks of the freemap that can't be read: nothing can be allocated where these say what is free.
-    pub freemaps_bad: NodeSet,
+    /// Nodes that couldn't read blocks of their freemap, and replaced them: what these described counts as in use until bulkfree
+    /// has looked.
+    pub freemaps_mended: NodeSet,
 }
 
 /// What one node has, in one number, and what it took to say so.
@@ -91,37 +92,34 @@ impl Cluster {
             self.scrub_once(&mut counts).await?;
             self.flush().await?;
         }
-        counts.freemaps_bad = self.scrub_freemaps().await?;
+        counts.freemaps_mended = self.scrub_freemaps().await?;
+        if counts.freemaps_mended != NodeSet::EMPTY {
+            self.flush().await?;
+        }
         counts.repaired = counts.bad_blocks.saturating_sub(self.unrepaired.take());
         counts.rebuilt = left.intersection(self.in_sync()).len() as u64;
         counts.ejected = members.difference(self.in_sync()).len() as u64;
         Ok(counts)
     }
 
-    /// Reads the freemaps; the nodes that have a bad one.
+    /// Reads the freemaps, and replaces what can't be read of them; the nodes that had such.
     async fn scrub_freemaps(&self) -> Result<NodeSet, OpError> {
         let members = self.in_sync();
-        let order = |index| (index, self.read_freemap(index));
-        let mut bad = NodeSet::EMPTY;
-        for (index, whole) in join_all(self.heap, members.iter().map(order)).await? {
-            match whole {
-                Ok(true) => {}
-                Ok(false) => bad.insert(index),
+        let order = |index| (index, self.scrub_freemap(index));
+        let mut mended = NodeSet::EMPTY;
+        for (index, replaced) in join_all(self.heap, members.iter().map(order)).await? {
+            match replaced {
+                Ok(0) => {}
+                Ok(_) => mended.insert(index),
                 Err(error) => self.failed(index, error)?,
             }
         }
-        Ok(bad)
+        Ok(mended)
     }
 
-    /// Reads a node's freemap; true if all of it is good.
-    async fn read_freemap(&self, index: NodeIndex) -> Result<bool, NodeError> {
-        let mut is_whole = true;
-        let mut tell = |fault| {
-            is_whole = false;
-            log::warn!("{}: {fault}", self.called(index));
-        };
-        self.member(index).node.survey_freemap(&mut tell).await?;
-        Ok(is_whole)
+    async fn scrub_freemap(&self, index: NodeIndex) -> Result<u64, NodeError> {
+        let mut tell = |fault| log::warn!("{}: {fault}", self.called(index));
+        self.member(index).node.mend_freemap(&mut tell).await
     }
 
     /// Reads everything once; the nodes that had to leave.

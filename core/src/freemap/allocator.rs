@@ -3,6 +3,7 @@
 use zerocopy::IntoBytes;
 
 use super::record::{self, Allocated};
+use super::recount::{LostLeaves, Recount};
 use crate::chain::{ChainError, ChainId, Container, Stop, Topology};
 use crate::io::{BlockCache, ReadError};
 use crate::media::freemap::{
@@ -28,9 +29,11 @@ struct Hand {
 
 /// Allocates blocks in a topology.
 pub struct Allocator {
-    allocator_beg: MediaOffset,
-    total_bytes: u64,
-    free_bytes: u64,
+    pub(super) allocator_beg: MediaOffset,
+    pub(super) total_bytes: u64,
+    pub(super) free_bytes: u64,
+    pub(super) recount: Option<Recount>,
+    pub(super) lost: LostLeaves,
     hands: [Hand; CLASSES],
     /// Segments of other classes are used too: space is short.
     relaxed: bool,
@@ -51,6 +54,8 @@ impl Allocator {
             allocator_beg,
             total_bytes,
             free_bytes,
+            recount: None,
+            lost: LostLeaves::new(),
             hands: [Hand::default(); CLASSES],
             relaxed: false,
             full,
@@ -125,8 +130,7 @@ impl Allocator {
                 record.set_class(class_of(kind));
             }
             *hand = Hand { leaf, record: index };
-            self.known_runs = self.known_runs.saturating_sub(u64::from(new_chunks.min(1)));
-            self.free_bytes = self.free_bytes.saturating_sub(u64::from(new_chunks) * CHUNK_BYTES);
+            self.note_taken(leaf, new_chunks);
             let base = leaf * LEAF_SPAN_BYTES + index as u64 * SEGMENT_BYTES;
             return Ok(Some(DataOff::new(MediaOffset(base + u64::from(offset)), radix)));
         }
@@ -230,15 +234,15 @@ impl Allocator {
         if offset < self.allocator_beg {
             return Ok(());
         }
-        let chain = self.leaf(topology, blocks, offset.0 / LEAF_SPAN_BYTES)?;
+        let leaf = offset.0 / LEAF_SPAN_BYTES;
+        let chain = self.leaf(topology, blocks, leaf)?;
         let (index, _) = chunk_index(offset);
         let record = &mut records_mut(topology, chain)[index];
         let new_chunks = record::mark(record, (offset.0 % SEGMENT_BYTES) as u32, radix);
-        self.known_runs = self.known_runs.saturating_sub(u64::from(new_chunks.min(1)));
         if record.class() == 0 {
             record.set_class(class_of(kind));
         }
-        self.free_bytes = self.free_bytes.saturating_sub(u64::from(new_chunks) * CHUNK_BYTES);
+        self.note_taken(leaf, new_chunks);
         Ok(())
     }
 
@@ -255,6 +259,7 @@ impl Allocator {
         let mut gain = capacity_gain(old_bytes, total_bytes);
         let (container, index) = topology.descend(blocks, Container::FreemapSet, key)?;
         if let Some(index) = index {
+            self.forget_lost(key);
             let chain = topology.modify(blocks, container, index)?;
             let (_, old_end) = managed_range(key, self.allocator_beg, old_bytes);
             let (start, end) = managed_range(key, self.allocator_beg, total_bytes);
@@ -279,6 +284,7 @@ impl Allocator {
         }
         self.total_bytes = total_bytes;
         self.free_bytes = self.free_bytes.saturating_add(gain);
+        self.recount_more(gain);
         let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
         // There is room: it was prepared.
         self.full.resize(leaves, 0);
@@ -286,9 +292,21 @@ impl Allocator {
         Ok(())
     }
 
-    /// Takes note of what bulkfree freed, and of what it found in use against the map, in chunks.
-    pub fn adjust_free(&mut self, freed: u64, repaired: u64) {
-        self.free_bytes = (self.free_bytes + freed * CHUNK_BYTES).saturating_sub(repaired * CHUNK_BYTES);
+    /// Takes note of what bulkfree freed in a leaf, and of what it found in use against the map, in chunks.
+    pub fn adjust_free(&mut self, leaf: Key, freed: u64, repaired: u64) {
+        self.note_change(leaf.0 / LEAF_SPAN_BYTES, freed * CHUNK_BYTES, repaired * CHUNK_BYTES);
+    }
+
+    /// Takes note that chunks of a leaf aren't free any more.
+    fn note_taken(&mut self, leaf: u64, chunks: u32) {
+        self.known_runs = self.known_runs.saturating_sub(u64::from(chunks.min(1)));
+        self.note_change(leaf, 0, u64::from(chunks) * CHUNK_BYTES);
+    }
+
+    fn note_change(&mut self, leaf: u64, freed_bytes: u64, taken_bytes: u64) {
+        let change = |free: u64| free.saturating_add(freed_bytes).saturating_sub(taken_bytes);
+        self.free_bytes = change(self.free_bytes);
+        self.recount_change(leaf, change);
     }
 
     /// Looks for room everywhere again: some was freed.
@@ -310,7 +328,7 @@ impl Allocator {
         let Some(chain) = modified_leaf(topology, leaf_key(leaf)) else { return };
         let (index, _) = chunk_index(offset);
         let freed = record::free(&mut records_mut(topology, chain)[index], (offset.0 % SEGMENT_BYTES) as u32, radix);
-        self.free_bytes += u64::from(freed) * CHUNK_BYTES;
+        self.note_change(leaf, u64::from(freed) * CHUNK_BYTES, 0);
         self.all_counted = false;
         if let Some(full) = self.full.get_mut(leaf as usize) {
             *full = 0;
@@ -332,7 +350,7 @@ fn hand(kind: BlockKind) -> usize {
     kind as usize % CLASSES
 }
 
-fn leaf_key(leaf: u64) -> Key {
+pub(super) fn leaf_key(leaf: u64) -> Key {
     Key(leaf * LEAF_SPAN_BYTES)
 }
 

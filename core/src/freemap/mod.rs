@@ -6,6 +6,7 @@
 mod allocator;
 mod bulkfree;
 mod record;
+mod recount;
 
 pub use allocator::Allocator;
 pub use bulkfree::BulkfreeCounts;

@@ -20,7 +20,7 @@ pub const ROTATIONS: u64 = 8;
 /// Levels of the tree below the volume header.
 const LEVELS: u64 = 5;
 /// Bits by which the spans of two levels differ.
-const LEVEL_BITS: u8 = 8;
+pub const LEVEL_BITS: u8 = 8;
 /// The span of a leaf.
 pub const LEAF_KEYBITS: KeyBits = KeyBits(30);
 

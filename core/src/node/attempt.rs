@@ -21,6 +21,8 @@ pub(crate) enum Halt {
     Full,
     /// The devices must take or end something first.
     Busy,
+    /// There is no room but where it isn't known any more what is in use.
+    Lost,
     /// It has failed: another attempt would, too.
     Failed(NodeError),
 }

@@ -1,19 +1,26 @@
 //! Bulkfree: giving back what nobody refers to any more (format 6.7).
 
+use super::lost_freemap::OVER_LIMIT;
 use super::survey::Since;
 use super::{Node, NodeError, failed};
-use crate::chain::{ChainError, ChainId, Container, Cursor, Holder, Source, Trust, find, scan};
-use crate::freemap::{BulkfreeCounts, merge, note_used};
+use crate::chain::{ChainError, ChainId, Container, Cursor, Holder, Source, Stop, Topology, Trust, find, scan};
+use crate::freemap::{Allocator, BulkfreeCounts, merge, note_used};
+use crate::io::BlockCache;
 use crate::media::freemap::{
     ChunkState, FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS, chunk_index, managed_range, records, records_mut,
 };
 use crate::media::geometry::{LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use crate::media::{BlockArray, BlockName, Blockref, Key, KeyRange, MediaOffset};
-use crate::memory::{self, Vec};
+use crate::memory::{self, NoMemory, Vec, aside};
 use core::ops::ControlFlow;
 
 /// Leaves of the freemap that one walk over the topology is made for: what is in use of them takes 40 KiB each.
 const LEAVES_AT_ONCE: usize = 32;
+
+type LeafKeys = heapless::Vec<Key, LEAVES_AT_ONCE>;
+
+/// Passes until what nothing leads to is free: the first only notes it.
+const PASSES: usize = 2;
 
 /// Chunks a leaf describes.
 pub(super) const LEAF_CHUNKS: usize = LEAF_RECORDS * RECORD_CHUNKS;
@@ -68,11 +75,46 @@ impl Node {
         Ok(counts)
     }
 
+    /// Frees what nothing leads to any more; how much, in chunks of the freemap.
+    pub async fn free_unused(&self) -> Result<u64, NodeError> {
+        let mut freed = 0;
+        for _ in 0..PASSES {
+            freed += self.bulkfree(BulkfreeOptions::default()).await?.freed;
+        }
+        Ok(freed)
+    }
+
     /// The first leaves that exist in `range`, with nothing in use yet, and the keys behind them.
     async fn next_leaves(&self, range: KeyRange) -> Result<(Vec<Usage>, Option<KeyRange>), NodeError> {
+        let keys = loop {
+            match self.leaf_keys(range).await {
+                Err(error) if error.is_lost_freemap() => {
+                    aside(self.heap, self.replace_freemap(error))?.await?;
+                    self.flush().await?;
+                }
+                keys => break keys?,
+            }
+        };
+        let usages = self.usages_of(&keys)?;
+        let after = keys.last().filter(|_| keys.is_full()).and_then(|last| range.above(*last));
+        Ok((usages, after))
+    }
+
+    /// Leaves with nothing in use yet.
+    fn usages_of(&self, keys: &[Key]) -> Result<Vec<Usage>, NoMemory> {
+        let mut usages = Vec::new_in(self.heap);
+        for leaf in keys {
+            let records = memory::filled(self.heap, LEAF_RECORDS, || FreemapRecord::FREE)?;
+            let freed = memory::filled(self.heap, LEAF_CHUNKS / 64, || 0)?;
+            memory::push(&mut usages, Usage { leaf: *leaf, records, freed })?;
+        }
+        Ok(usages)
+    }
+
+    /// The keys of the first leaves in `range`, as committed.
+    async fn leaf_keys(&self, range: KeyRange) -> Result<LeafKeys, ChainError> {
         let set = self.header().freemap_blockset;
-        let mut keys: heapless::Vec<Key, LEAVES_AT_ONCE> = heapless::Vec::new();
-        let mut cursor = Cursor::new(range);
+        let (mut keys, mut cursor) = (LeafKeys::new(), Cursor::new(range));
         self.load_missing(|| {
             scan(Source::on_media(&self.blocks), freemap_root(&set), &mut cursor, &mut |leaf| {
                 let _ = keys.push(leaf.key());
@@ -80,43 +122,68 @@ impl Node {
             })
         })
         .await?;
-        let mut usages = Vec::new_in(self.heap);
-        for leaf in &keys {
-            let records = memory::filled(self.heap, LEAF_RECORDS, || FreemapRecord::FREE)?;
-            let freed = memory::filled(self.heap, LEAF_CHUNKS / 64, || 0)?;
-            memory::push(&mut usages, Usage { leaf: *leaf, records, freed })?;
-        }
-        let after = keys.last().filter(|_| keys.is_full()).and_then(|last| range.above(*last));
-        Ok((usages, after))
+        Ok(keys)
     }
 
     /// Brings a leaf up to date with what is in use of it.
     async fn apply(&self, usage: &mut Usage) -> Result<BulkfreeCounts, NodeError> {
+        self.drive_change(|topology, allocator, blocks| self.merge_into(topology, allocator, blocks, usage)).await
+    }
+
+    fn merge_into(
+        &self,
+        topology: &mut Topology,
+        allocator: &mut Allocator,
+        blocks: &BlockCache,
+        usage: &mut Usage,
+    ) -> Result<BulkfreeCounts, Stop> {
         let (allocator_beg, total_bytes) = (self.header().allocator_beg(), self.volumes().total_bytes());
         let (low, high) = managed_range(usage.leaf, allocator_beg, total_bytes);
-        self.drive_change(|topology, allocator, blocks| {
-            let (container, index) = topology.descend(blocks, Container::FreemapSet, usage.leaf)?;
-            let Some(index) = index else { return Ok(BulkfreeCounts::default()) };
-            let id: ChainId = topology.modify(blocks, container, index)?;
-            let chain = topology.chain_mut(id);
-            let bref = chain.bref;
-            let live = records_mut(&mut chain.content).map_err(|corruption| failed(&bref, corruption))?;
-            let mut counts = BulkfreeCounts::default();
-            let Usage { leaf, records, freed } = &mut *usage;
-            for (record, (live, used)) in live.iter_mut().zip(records.iter()).enumerate() {
-                let base = MediaOffset(leaf.0 + record as u64 * SEGMENT_BYTES);
-                if (low..high).contains(&base) {
-                    counts.add(merge(live, used, |chunk| {
-                        let chunk = record * RECORD_CHUNKS + chunk;
-                        freed[chunk / 64] |= 1 << (chunk % 64);
-                    }));
-                }
+        let (container, index) = topology.descend(blocks, Container::FreemapSet, usage.leaf)?;
+        let Some(index) = index else { return Ok(BulkfreeCounts::default()) };
+        let id: ChainId = topology.modify(blocks, container, index)?;
+        let chain = topology.chain_mut(id);
+        let bref = chain.bref;
+        let live = records_mut(&mut chain.content).map_err(|corruption| failed(&bref, corruption))?;
+        let mut counts = BulkfreeCounts::default();
+        let Usage { leaf, records, freed } = usage;
+        for (record, (live, used)) in live.iter_mut().zip(records.iter()).enumerate() {
+            let base = MediaOffset(leaf.0 + record as u64 * SEGMENT_BYTES);
+            if (low..high).contains(&base) {
+                counts.add(merge(live, used, |chunk| {
+                    let chunk = record * RECORD_CHUNKS + chunk;
+                    freed[chunk / 64] |= 1 << (chunk % 64);
+                }));
             }
-            chain.bref.check[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
-            allocator.adjust_free(counts.freed, counts.repaired);
-            Ok(counts)
-        })
-        .await
+        }
+        chain.bref.check[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+        allocator.adjust_free(*leaf, counts.freed, counts.repaired);
+        allocator.forget_lost(*leaf);
+        Ok(counts)
+    }
+
+    /// Frees at once what no committed block takes of leaves that couldn't be read, for a flush that finds no other room: they
+    /// were lost before anything was allocated from them. True if there is more room now.
+    pub(super) async fn free_lost(&self) -> Result<bool, NodeError> {
+        let lost = self.allocator.borrow_mut().take_lost();
+        if lost.is_empty() {
+            return Ok(false);
+        }
+        let mut usages = self.usages_of(&lost)?;
+        self.survey(Since::Ever, &mut |bref| note(&mut usages, bref)).await?;
+        let mut freed = 0;
+        for usage in &mut usages {
+            for _ in 0..PASSES {
+                let merge = || {
+                    self.change(OVER_LIMIT, |topology, allocator, blocks| {
+                        self.merge_into(topology, allocator, blocks, usage)
+                    })
+                };
+                freed += self.load_missing(merge).await?.freed;
+            }
+        }
+        self.allocator.borrow_mut().forget_fullness();
+        Ok(freed > 0)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::chain::{ChainError, Held, Manner, Stop, Topology, load_missing_by};
 use crate::freemap::Allocator;
 use crate::io::{Block, BlockCache, ReadError};
 use crate::media::{BlockKind, Blockref, ModifyTid};
+use crate::memory::{NoMemory, aside};
 
 /// Clears the way for the attempts at one thing.
 pub(crate) struct Driver<'n> {
@@ -39,7 +40,7 @@ impl<'n> Driver<'n> {
     /// Waits until what halted an attempt is gone.
     pub(crate) async fn clear(&mut self, halt: Halt) -> Result<(), Blocked> {
         match halt {
-            Halt::Needs(bref) => Ok(self.load(&bref).await?),
+            Halt::Needs(bref) => self.load(&bref).await,
             Halt::Full => {
                 self.node.write_back().await?;
                 // Blocks are elsewhere now, and others may be where they were.
@@ -51,13 +52,19 @@ impl<'n> Driver<'n> {
                 self.node.ready().await?;
                 Ok(self.node.make_room().await?)
             }
+            Halt::Lost => Ok(aside(self.node.heap, self.node.free_lost())?.await.map(drop)?),
             Halt::Failed(error) => Err(error.into()),
         }
     }
 
-    async fn load(&mut self, bref: &Blockref) -> Result<(), ChainError> {
+    async fn load(&mut self, bref: &Blockref) -> Result<(), Blocked> {
         self.held.check(bref)?;
-        let block = self.node.load(bref).await?;
+        let block = match self.node.load(bref).await {
+            Err(error) if error.is_lost_freemap() => {
+                return Ok(aside(self.node.heap, self.node.replace_freemap(error))?.await?);
+            }
+            loaded => loaded?,
+        };
         // A file block is taken out of the cache by the next attempt, which must be the only one that has it.
         if bref.kind() != Ok(BlockKind::Data) {
             self.held.keep(bref, block);
@@ -94,6 +101,12 @@ impl From<ChainError> for Blocked {
 impl From<NodeError> for Blocked {
     fn from(error: NodeError) -> Self {
         Self::Otherwise(error)
+    }
+}
+
+impl From<NoMemory> for Blocked {
+    fn from(error: NoMemory) -> Self {
+        Self::Otherwise(error.into())
     }
 }
 

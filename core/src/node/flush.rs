@@ -10,7 +10,7 @@ use crate::chain::{ChainId, Container, Manner, Topology};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
 use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
-use crate::memory::Vec;
+use crate::memory::{Vec, aside};
 
 /// Modified chains on the way down, at most as deep as trees are.
 type Path = heapless::Vec<(Container, usize), { crate::chain::MAX_DEPTH + 4 }>;
@@ -177,14 +177,21 @@ impl Node {
     async fn allocate_for_flush(&self, kind: BlockKind, radix: Radix, bref: &Blockref) -> Result<DataOff, NodeError> {
         let key = bref.key();
         let manner = Manner { over_limit: true, ..Manner::default() };
-        let place = self
-            .load_missing(|| {
-                self.change(manner, |topology, allocator, blocks| {
-                    allocator.allocate(topology, blocks, kind, radix, key)
-                })
-            })
-            .await?;
-        place.ok_or(NodeError::NoSpace)
+        let allocate = || {
+            self.change(manner, |topology, allocator, blocks| allocator.allocate(topology, blocks, kind, radix, key))
+        };
+        loop {
+            match self.load_missing(allocate).await {
+                Err(error) if error.is_lost_freemap() => {
+                    aside(self.heap, self.replace_freemap(error))?.await?;
+                }
+                place => match place? {
+                    Some(place) => return Ok(place),
+                    None if aside(self.heap, self.free_lost())?.await? => {}
+                    None => return Err(NodeError::NoSpace),
+                },
+            }
+        }
     }
 
     /// Where a freemap block goes next: the rotation after the one that was committed. What a flush that failed wrote is written

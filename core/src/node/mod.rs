@@ -20,6 +20,7 @@ mod grow;
 mod header;
 mod heartbeat;
 mod locate;
+mod lost_freemap;
 mod modification;
 mod modify;
 mod open;
@@ -279,12 +280,7 @@ impl Node {
     /// True when `count` blocks of the largest size find a place, each in one piece, whatever metadata takes meanwhile.
     pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, NodeError> {
         let metadata = 2 * self.topology.borrow().arena.bytes() as u64 / CHUNK_BYTES + SPARE_RUNS;
-        Ok(self
-            .load_missing(|| {
-                let (mut topology, mut allocator) = (self.topology.borrow_mut(), self.allocator.borrow_mut());
-                allocator.has_runs(&mut topology, &self.blocks, count + metadata)
-            })
-            .await?)
+        self.drive_change(|topology, allocator, blocks| allocator.has_runs(topology, blocks, count + metadata)).await
     }
 
     /// The id of the next operation on the super-root (format 7.1).

@@ -194,7 +194,10 @@ impl Node {
         let place = self.change(change.manner, |topology, allocator, blocks| {
             allocator.allocate(topology, blocks, BlockKind::Data, radix, key)
         })?;
-        let place = place.ok_or(NodeError::NoSpace)?;
+        let Some(place) = place else {
+            let is_known = !self.allocator.borrow().has_lost();
+            return Err(if is_known { NodeError::NoSpace.into() } else { Halt::Lost });
+        };
         let mut bref = Blockref::new(BlockKind::Data, key, KeyBits(FILE_BLOCK_BITS), block.methods);
         bref.set_data_off(place);
         bref.set_modify_tid(change.tid);

@@ -106,28 +106,32 @@ pub struct Scrubbed {
     repaired: u64,
     rebuilt: u64,
     ejected: u64,
-    freemaps_bad: u64,
+    freemaps_mended: u64,
 }
 
 impl Scrubbed {
     /// All is well by now.
     pub fn is_whole(&self) -> bool {
-        self.repaired == self.bad_blocks && self.ejected == 0 && self.freemaps_bad == 0
+        self.repaired == self.bad_blocks && self.ejected == 0
     }
 }
 
 impl From<ScrubCounts> for Scrubbed {
     fn from(counts: ScrubCounts) -> Self {
-        let ScrubCounts { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_bad } = counts;
-        let freemaps_bad = freemaps_bad.len() as u64;
-        Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_bad }
+        let ScrubCounts { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended } = counts;
+        let freemaps_mended = freemaps_mended.len() as u64;
+        Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended }
     }
 }
 
 impl Display for Scrubbed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_bad } = self;
+        let Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended } = self;
         write!(f, "{nodes} nodes, {elements} elements, {bytes} bytes: {bad_blocks} bad blocks, {repaired} repaired; ")?;
-        write!(f, "{rebuilt} nodes rebuilt, {ejected} ejected, {freemaps_bad} with a bad freemap")
+        write!(f, "{rebuilt} nodes rebuilt, {ejected} ejected, {freemaps_mended} freemaps mended")?;
+        match freemaps_mended {
+            0 => Ok(()),
+            _ => write!(f, ": `hammer2 bulkfree` finds out what they have free"),
+        }
     }
 }

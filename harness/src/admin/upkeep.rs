@@ -33,16 +33,7 @@ impl Site<'_> {
             let why = self.why_apart(&member)?;
             Some(format!("{}: {why}", self.called(member.node)))
         });
-        let place = self.images.place();
-        let freemaps = counts.freemaps_bad.iter().map(|node| {
-            let image = self.images.member(node);
-            format!(
-                "{}: its freemap can't be read everywhere: `hammer2 cluster replace {place} {image} NEW` puts another \
-                 volume in its place",
-                self.called(node)
-            )
-        });
-        let unread = apart.chain(freemaps).chain(self.missing()).collect();
+        let unread = apart.chain(self.missing()).collect();
         Ok(Done::Scrubbed { counts: counts.into(), unread })
     }
 

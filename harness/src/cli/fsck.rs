@@ -30,7 +30,8 @@ pub(super) struct Fsck {
     /// Take what other implementations are known to leave behind for problems
     #[arg(long)]
     strict: bool,
-    /// Mend the headers before: if the newest is lost, what was written since the one before it is given up
+    /// Mend headers and freemap before: if the newest header is lost, what was written since the one before it is given up; of
+    /// what can't be read of the freemap, bulkfree finds out what is in use
     #[arg(long)]
     repair: bool,
     /// NODE
@@ -51,6 +52,10 @@ impl Fsck {
         };
         if self.repair {
             mend(&session, &self.target)?;
+            let replaced = mend_freemap(&session, &self.target)?;
+            if replaced > 0 && !self.json {
+                output.line(format_args!("{replaced} blocks of the freemap couldn't be read, and were made anew"))?;
+            }
         }
         let manner = Manner { json: self.json, strict: self.strict, headers_only: false };
         Ok(check(&session, images, manner, output)?.outcome())
@@ -130,6 +135,14 @@ pub(super) fn mend(session: &Session, target: &Target) -> Result<(), Failure> {
     session.run(async {
         let cluster = session.open_cluster(target, Access::Write).await?;
         session.administer(&cluster, async { cluster.mend_headers().await.map_err(Failure::failed) }).await
+    })
+}
+
+/// Mends the freemap of a node; how many blocks of it.
+fn mend_freemap(session: &Session, target: &Target) -> Result<u64, Failure> {
+    session.run(async {
+        let cluster = session.open_cluster(target, Access::Write).await?;
+        session.administer(&cluster, async { cluster.mend_freemap().await.map_err(Failure::failed) }).await
     })
 }
 

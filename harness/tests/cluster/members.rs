@@ -12,7 +12,7 @@ use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, Tim
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::wrap::{Content, Detail, FaultPlan, Faulty, Log, Logged};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, Operation, boxed_device};
-use hammer2_core::media::geometry::header_offset;
+use hammer2_core::media::geometry::{HEADER_COPIES, header_offset};
 use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
 use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid, VolumeHeader};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
@@ -369,7 +369,10 @@ pub(crate) fn read(disk: &MemoryDisk, offset: u64, bytes: usize) -> Vec<u8> {
     read
 }
 
-/// The header in force. A disk of [`DISK_BYTES`] has room for one copy of it.
+/// The header in force.
 pub(crate) fn newest_header(disk: &MemoryDisk) -> VolumeHeader {
-    VolumeHeader::read_from_bytes(&read(disk, header_offset(0), VOLUME_HEADER_BYTES)).unwrap()
+    let places =
+        (0..HEADER_COPIES).map(header_offset).filter(|place| place + VOLUME_HEADER_BYTES as u64 <= disk.size_bytes());
+    let copy = |place| VolumeHeader::read_from_bytes(&read(disk, place, VOLUME_HEADER_BYTES)).unwrap();
+    places.map(copy).max_by_key(VolumeHeader::mirror_tid).unwrap()
 }

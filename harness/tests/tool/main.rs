@@ -10,6 +10,7 @@ mod folder;
 mod growfs;
 mod habits;
 mod installed;
+mod lost_freemap;
 mod lost_header;
 mod naming;
 mod scan;

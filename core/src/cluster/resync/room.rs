@@ -8,10 +8,7 @@ use crate::cluster::member::MemberState;
 use crate::cluster::pfs::{find_pfs, next_pfs};
 use crate::cluster::{Cluster, Command, Ejection, Modification, NodeIndex, Pfs, PfsSelector};
 use crate::media::{KeyRange, PfsKind, Uuid};
-use crate::node::{BulkfreeOptions, Node, NodeError};
-
-/// Passes of bulkfree until what nothing leads to is free: the first only notes it.
-const PASSES: usize = 2;
+use crate::node::NodeError;
 
 /// What was done to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +57,7 @@ impl Cluster {
     ) -> Result<Room, NodeError> {
         let node = &self.member(target).node;
         node.recover().await?;
-        let has_freed = free_unused(node).await? > 0;
+        let has_freed = node.free_unused().await? > 0;
         let room = if is_first && has_freed {
             Room::Freed
         } else {
@@ -69,7 +66,7 @@ impl Cluster {
             log::warn!("{} is full: its snapshot {} goes", self.called(target), oldest.label.escape_ascii());
             node.modify(node.next_super_tid(), Modification::RemovePfs { key: oldest.root.key }).await?;
             drop(unchanged);
-            free_unused(node).await?;
+            node.free_unused().await?;
             Room::Snapshot
         };
         let Some(own) = find_pfs(node, PfsSelector::Cluster(clid)).await? else { return Ok(Room::None) };
@@ -112,13 +109,4 @@ impl Cluster {
         }
         masters > usize::from(own.masters) / 2
     }
-}
-
-/// Frees what nothing leads to; how much, in chunks of the freemap.
-async fn free_unused(node: &Node) -> Result<u64, NodeError> {
-    let mut freed = 0;
-    for _ in 0..PASSES {
-        freed += node.bulkfree(BulkfreeOptions::default()).await?.freed;
-    }
-    Ok(freed)
 }

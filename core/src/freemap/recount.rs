@@ -1,0 +1,111 @@
+//! Counting anew what is free, after a block of the freemap was lost: nothing else says how much of that was free.
+//!
+//! Leaf by leaf, while others allocate: what changes in a leaf that was counted is noted in the count, too.
+
+use super::Allocator;
+use super::allocator::leaf_key;
+use crate::chain::{ChainError, ChainId, Container, Stop, Topology};
+use crate::io::BlockCache;
+use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS, managed_range, records};
+use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
+use crate::media::{Key, KeyRange, MediaOffset};
+
+/// Leaves that are remembered as lost.
+pub(crate) type LostLeaves = heapless::Vec<Key, 32>;
+
+/// A count that is under way.
+pub(super) struct Recount {
+    /// The first leaf that wasn't counted.
+    next: u64,
+    /// What is free, as far as it was counted; of the rest, everything.
+    free_bytes: u64,
+}
+
+impl Allocator {
+    /// Takes note that all of these addresses count as in use from here on, and whether what is committed says what is. Until
+    /// the [count](Self::recount_next) is done, less is said to be free than is.
+    pub fn note_lost(&mut self, span: KeyRange, is_committed: bool, allocator_size: u64) {
+        let first = span.first.0 / LEAF_SPAN_BYTES;
+        let leaves = self.total_bytes.div_ceil(LEAF_SPAN_BYTES);
+        for leaf in first..=(span.last.0 / LEAF_SPAN_BYTES).min(leaves.saturating_sub(1)) {
+            let (low, high) = self.managed(leaf);
+            self.free_bytes = self.free_bytes.saturating_sub(high.0 - low.0);
+            if is_committed {
+                // Those that find no place wait for bulkfree.
+                let _ = self.lost.push(leaf_key(leaf));
+            }
+        }
+        self.lost.sort_unstable();
+        self.recount = Some(Recount { next: 0, free_bytes: allocator_size });
+        self.forget_fullness();
+    }
+
+    /// True when leaves were lost.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// The leaves that were lost, as far as they are remembered, in order. They are forgotten here.
+    pub fn take_lost(&mut self) -> LostLeaves {
+        core::mem::take(&mut self.lost)
+    }
+
+    /// Takes note that it is known what of a leaf is in use, or that something is allocated from it again.
+    pub fn forget_lost(&mut self, leaf: Key) {
+        self.lost.retain(|lost| *lost != leaf);
+    }
+
+    /// Counts one more leaf; false when there is none left, and it is known what is free.
+    pub fn recount_next(&mut self, topology: &mut Topology, blocks: &BlockCache) -> Result<bool, Stop> {
+        let Some(Recount { next, .. }) = self.recount else { return Ok(false) };
+        if next >= self.total_bytes.div_ceil(LEAF_SPAN_BYTES) {
+            if let Some(Recount { free_bytes, .. }) = self.recount.take() {
+                self.free_bytes = free_bytes;
+            }
+            return Ok(false);
+        }
+        let taken_bytes = self.taken_in(topology, blocks, next)?;
+        if let Some(recount) = &mut self.recount {
+            recount.next = next + 1;
+            recount.free_bytes = recount.free_bytes.saturating_sub(taken_bytes);
+        }
+        Ok(true)
+    }
+
+    /// Takes note of a change in a leaf, if that was counted.
+    pub(super) fn recount_change(&mut self, leaf: u64, change: impl FnOnce(u64) -> u64) {
+        if let Some(recount) = self.recount.as_mut().filter(|recount| leaf < recount.next) {
+            recount.free_bytes = change(recount.free_bytes);
+        }
+    }
+
+    /// Takes note that there is more space.
+    pub(super) fn recount_more(&mut self, bytes: u64) {
+        if let Some(recount) = &mut self.recount {
+            recount.free_bytes = recount.free_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Bytes of a leaf's space that aren't free.
+    fn taken_in(&self, topology: &mut Topology, blocks: &BlockCache, leaf: u64) -> Result<u64, Stop> {
+        let (low, high) = self.managed(leaf);
+        let taken = |records: &[FreemapRecord; LEAF_RECORDS]| {
+            let base = |index: usize| MediaOffset(leaf_key(leaf).0 + index as u64 * SEGMENT_BYTES);
+            let managed = records.iter().enumerate().filter(|(index, _)| (low..high).contains(&base(*index)));
+            managed.map(|(_, record)| RECORD_CHUNKS as u64 - u64::from(record.free_chunks())).sum::<u64>() * CHUNK_BYTES
+        };
+        let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
+        let Some(index) = index else { return Ok(0) };
+        let entry = topology.array(container).entries()[index];
+        let corrupt = |corruption| Stop::Failed(ChainError::corrupt(&entry, corruption));
+        if let Some(id) = ChainId::of(&entry) {
+            return records(&topology.chain(id).content).map(taken).map_err(corrupt);
+        }
+        let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
+        records(&block.bytes()).map(taken).map_err(corrupt)
+    }
+
+    fn managed(&self, leaf: u64) -> (MediaOffset, MediaOffset) {
+        managed_range(leaf_key(leaf), self.allocator_beg, self.total_bytes)
+    }
+}

@@ -1,0 +1,169 @@
+//! Blocks of the freemap that can't be read (protocol 8): all they described counts as in use, until bulkfree has looked what is.
+//!
+//! Nothing is lost with them, and nothing is ever allocated twice for want of one. What replaces a block goes where its next
+//! version would.
+
+use core::pin::Pin;
+
+use allocator_api2::unsize_box;
+use zerocopy::IntoBytes;
+
+use super::{Node, NodeError, NodeFault};
+use crate::chain::{ChainError, Container, Manner, Stop};
+use crate::io::{DeviceError, ReadError};
+use crate::media::freemap::{FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEVEL_BITS, ROTATIONS, place, rotation};
+use crate::media::{BlockKind, BlockName, Blockref, CheckMethod, Compression, Corruption, Key, KeyBits, Methods};
+use crate::memory::{Box, NoMemory, Vec, boxed, push, zeroed};
+
+/// A block on its way, with those below it: a tree as deep as the volume is large.
+type Writing<'n> = Pin<Box<dyn Future<Output = Result<Blockref, NodeError>> + 'n>>;
+
+/// Nobody waits for memory that what is being repaired takes.
+pub(super) const OVER_LIMIT: Manner = Manner { over_limit: true, copied_stamp: None };
+
+impl ChainError {
+    /// True for a block of the freemap that is bad where it is, and for good.
+    pub(super) fn is_lost_freemap(&self) -> bool {
+        let is_lost = matches!(self.error, ReadError::Corrupt(_) | ReadError::Device { error: DeviceError::Io(_), .. });
+        is_lost && [BlockKind::FreemapLeaf, BlockKind::FreemapNode].iter().any(|kind| *kind as u8 == self.block.kind)
+    }
+}
+
+impl Node {
+    /// Replaces all blocks of the committed freemap that can't be read, and tells `bad` of each: how many that were. A device
+    /// that doesn't answer in time is an error.
+    pub async fn mend_freemap(&self, bad: &mut dyn FnMut(NodeFault)) -> Result<u64, NodeError> {
+        let mut lost: Vec<BlockName> = Vec::new_in(self.heap);
+        let mut noted = Ok(());
+        self.survey_freemap(&mut |fault| {
+            bad(fault);
+            if let NodeFault::Device { block, .. } | NodeFault::Corrupt { block, .. } = fault {
+                noted = noted.and(push(&mut lost, block));
+            }
+        })
+        .await?;
+        noted?;
+        for block in &lost {
+            self.replace_each(*block).await?;
+        }
+        Ok(lost.len() as u64)
+    }
+
+    /// Replaces a block of the freemap that can't be read. Where it isn't the block that is bad but the device, that is the error.
+    pub(super) async fn replace_freemap(&self, lost: ChainError) -> Result<(), NodeError> {
+        if matches!(lost.error, ReadError::Device { .. }) && self.probe().await.is_err() {
+            return Err(lost.into());
+        }
+        self.replace_each(lost.block).await
+    }
+
+    /// Puts blocks that say that everything is in use in the place of one that can't be read, and of those that can't be read
+    /// either when what is free is counted anew.
+    async fn replace_each(&self, block: BlockName) -> Result<(), NodeError> {
+        let mut lost = Some(block);
+        while let Some(block) = lost {
+            self.replace_by_full(block).await?;
+            lost = self.recount().await?;
+        }
+        Ok(())
+    }
+
+    async fn replace_by_full(&self, block: BlockName) -> Result<(), NodeError> {
+        let Some(bref) = self.freemap_entry(block).await? else { return Ok(()) };
+        log::warn!("{block} can't be read: what it describes counts as in use until bulkfree has looked");
+        let mut content = Some(self.full_block(&bref).await?);
+        let size = self.header().allocator_size();
+        let replace = || {
+            self.change(OVER_LIMIT, |topology, allocator, blocks| {
+                // Somebody else may have been faster.
+                let Some((container, index)) = topology.descend_to(blocks, Container::FreemapSet, block)? else {
+                    return Ok(());
+                };
+                let failed = |error| Stop::Failed(ChainError::new(&bref, error));
+                let span = bref.span().map_err(|corruption| failed(corruption.into()))?;
+                let Some(content) = content.take() else { return Ok(()) };
+                topology.replace(container, index, content).map_err(|_| failed(ReadError::NoMemory))?;
+                // What is committed says what is in use of it, unless it was allocated from since.
+                let is_committed = bref.mirror_tid() < topology.pending_tid;
+                allocator.note_lost(span, is_committed, size);
+                Ok(())
+            })
+        };
+        Ok(self.load_missing(replace).await?)
+    }
+
+    /// What leads to a block of the freemap; none if it isn't where it was any more.
+    async fn freemap_entry(&self, block: BlockName) -> Result<Option<Blockref>, NodeError> {
+        let find = || {
+            self.change(OVER_LIMIT, |topology, _, blocks| {
+                let found = topology.descend_to(blocks, Container::FreemapSet, block)?;
+                Ok(found.map(|(container, index)| topology.array(container).entries()[index]))
+            })
+        };
+        Ok(self.load_missing(find).await?)
+    }
+
+    /// Counts what is free; a block that can't be read ends that.
+    async fn recount(&self) -> Result<Option<BlockName>, NodeError> {
+        let next = || self.change(OVER_LIMIT, |topology, allocator, blocks| allocator.recount_next(topology, blocks));
+        loop {
+            match self.load_missing(next).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) if error.is_lost_freemap() => return Ok(Some(error.block)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A block that says that everything in its span is in use. Those below a node are written.
+    async fn full_block(&self, bref: &Blockref) -> Result<Vec<u8>, NodeError> {
+        if bref.kind() == Ok(BlockKind::FreemapLeaf) {
+            return Ok(self.full_leaf()?);
+        }
+        let invalid = |corruption| NodeError::from(ChainError::corrupt(bref, corruption));
+        let keybits = bref.keybits().0.checked_sub(LEVEL_BITS).filter(|keybits| *keybits >= LEAF_KEYBITS.0);
+        let keybits = KeyBits(keybits.ok_or_else(|| invalid(Corruption::FreemapSpan(bref.keybits().0)))?);
+        let span = bref.span().map_err(invalid)?;
+        let now = rotation(bref.key(), bref.keybits(), bref.data_off()).unwrap_or(0);
+        let mut content = zeroed(self.heap, FREEMAP_BLOCK_BYTES)?;
+        let mut key = span.first.0;
+        for entry in content.chunks_exact_mut(size_of::<Blockref>()) {
+            if key > span.last.0 || key >= self.volumes().total_bytes() {
+                break;
+            }
+            let child = self.write_full(Key(key), keybits, (now + 1) % ROTATIONS)?.await?;
+            entry.copy_from_slice(child.as_bytes());
+            key = key.saturating_add(1 << keybits.0);
+        }
+        Ok(content)
+    }
+
+    /// Writes a block that says that everything in its span is in use, and those below it; what leads to it.
+    fn write_full(&self, key: Key, keybits: KeyBits, rotation: u64) -> Result<Writing<'_>, NoMemory> {
+        let writing = boxed(self.heap, async move {
+            let kind = if keybits == LEAF_KEYBITS { BlockKind::FreemapLeaf } else { BlockKind::FreemapNode };
+            let method = CheckMethod::Freemap;
+            let mut bref = Blockref::new(kind, key, keybits, Methods::new(method, Compression::None));
+            let place = place(key, keybits, rotation).map_err(|corruption| ChainError::corrupt(&bref, corruption))?;
+            bref.set_data_off(place);
+            bref.set_mirror_tid(self.topology.borrow().pending_tid);
+            let content = self.full_block(&bref).await?;
+            bref.check[..method.code_bytes()].copy_from_slice(&method.compute(&content)[..method.code_bytes()]);
+            self.make_room().await?;
+            self.blocks.invalidate(place.offset(), content.len());
+            self.writer.put(self.volumes(), kind, place.offset(), &content);
+            Ok(bref)
+        })?;
+        let writing: Box<dyn Future<Output = Result<Blockref, NodeError>> + '_> = unsize_box!(writing);
+        Ok(Box::into_pin(writing))
+    }
+
+    fn full_leaf(&self) -> Result<Vec<u8>, NoMemory> {
+        let mut content = zeroed(self.heap, FREEMAP_BLOCK_BYTES)?;
+        for record in content.chunks_exact_mut(size_of::<FreemapRecord>()) {
+            record.copy_from_slice(FreemapRecord::RESERVED.as_bytes());
+        }
+        Ok(content)
+    }
+}
