@@ -117,7 +117,7 @@ impl Cluster {
         node.flush().await?;
         match node.free_unused().await {
             Err(NodeError::Fault(fault)) if fault.bad_block().is_some() => {
-                log::warn!("{fault}: bulkfree can't tell what is in use");
+                log::warn!("{fault}: nobody can tell what is in use");
             }
             freed => drop(freed?),
         }

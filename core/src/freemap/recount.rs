@@ -13,6 +13,9 @@ use crate::media::{Key, KeyRange, MediaOffset};
 /// Leaves that are remembered as lost.
 pub(crate) type LostLeaves = heapless::Vec<Key, 32>;
 
+/// Less than this part of the space is little.
+const SHORT: u64 = 8;
+
 /// A count that is under way.
 pub(super) struct Recount {
     /// The first leaf that wasn't counted.
@@ -38,6 +41,11 @@ impl Allocator {
         self.lost.sort_unstable();
         self.recount = Some(Recount { next: 0, free_bytes: allocator_size });
         self.forget_fullness();
+    }
+
+    /// True when little is free.
+    pub fn is_short(&self) -> bool {
+        self.free_bytes < self.total_bytes / SHORT
     }
 
     /// True when leaves were lost.

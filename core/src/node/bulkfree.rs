@@ -162,15 +162,21 @@ impl Node {
         Ok(counts)
     }
 
-    /// Frees at once what no committed block takes of leaves that couldn't be read, for a flush that finds no other room: they
-    /// were lost before anything was allocated from them. True if there is more room now.
+    /// Frees at once what no committed block takes of leaves that couldn't be read: they were lost before anything was allocated
+    /// from them. True if there is more room now; the node is full where it can't tell.
     pub(super) async fn free_lost(&self) -> Result<bool, NodeError> {
         let lost = self.allocator.borrow_mut().take_lost();
         if lost.is_empty() {
             return Ok(false);
         }
         let mut usages = self.usages_of(&lost)?;
-        self.survey(Since::Ever, &mut |bref| note(&mut usages, bref)).await?;
+        match self.survey(Since::Ever, &mut |bref| note(&mut usages, bref)).await {
+            Err(NodeError::Fault(fault)) if fault.bad_block().is_some() => {
+                log::warn!("{fault}: nobody can tell what is in use");
+                return Err(NodeError::NoSpace);
+            }
+            surveyed => surveyed?,
+        }
         let mut freed = 0;
         for usage in &mut usages {
             for _ in 0..PASSES {

@@ -188,7 +188,7 @@ impl Node {
 
     /// A block. While its write is late, or waits behind one that is, the device has what was there before: so that is waited
     /// for.
-    async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ChainError> {
+    pub(super) async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ChainError> {
         if self.writer.is_writing(bref.data_off()) {
             self.settle().await.map_err(|error| match error {
                 NodeError::Fault(NodeFault::Device { volume, error, .. }) => {

@@ -6,7 +6,7 @@
 
 use super::writer::WriteError;
 use super::{Ingredient, Node, NodeError, NodeFault};
-use crate::chain::{ChainId, Container, Manner, Topology};
+use crate::chain::{ChainId, Container, Topology};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
 use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
@@ -176,20 +176,13 @@ impl Node {
 
     async fn allocate_for_flush(&self, kind: BlockKind, radix: Radix, bref: &Blockref) -> Result<DataOff, NodeError> {
         let key = bref.key();
-        let manner = Manner { over_limit: true, ..Manner::default() };
-        let allocate = || {
-            self.change(manner, |topology, allocator, blocks| allocator.allocate(topology, blocks, kind, radix, key))
-        };
         loop {
-            match self.load_missing(allocate).await {
-                Err(error) if error.is_lost_freemap() => {
-                    aside(self.heap, self.replace_freemap(error))?.await?;
-                }
-                place => match place? {
-                    Some(place) => return Ok(place),
-                    None if aside(self.heap, self.free_lost())?.await? => {}
-                    None => return Err(NodeError::NoSpace),
-                },
+            let place =
+                self.with_freemap(|topology, allocator, blocks| allocator.allocate(topology, blocks, kind, radix, key));
+            match place.await? {
+                Some(place) => return Ok(place),
+                None if aside(self.heap, self.free_lost())?.await? => {}
+                None => return Err(NodeError::NoSpace),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Blocks of the freemap that can't be read (protocol 8): all they described counts as in use, until bulkfree has looked what is.
 //!
-//! Nothing is lost with them, and nothing is ever allocated twice for want of one. What replaces a block goes where its next
-//! version would.
+//! Where little room is left without, that is looked for at once. Nothing is lost with them, and nothing is ever allocated twice
+//! for want of one. What replaces a block goes where its next version would.
 
 use core::pin::Pin;
 
@@ -9,11 +9,12 @@ use allocator_api2::unsize_box;
 use zerocopy::IntoBytes;
 
 use super::{Node, NodeError, NodeFault};
-use crate::chain::{ChainError, Container, Manner, Stop};
-use crate::io::{DeviceError, ReadError};
+use crate::chain::{ChainError, Container, Manner, Stop, Topology};
+use crate::freemap::Allocator;
+use crate::io::{BlockCache, DeviceError, ReadError};
 use crate::media::freemap::{FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEVEL_BITS, ROTATIONS, place, rotation};
 use crate::media::{BlockKind, BlockName, Blockref, CheckMethod, Compression, Corruption, Key, KeyBits, Methods};
-use crate::memory::{Box, NoMemory, Vec, boxed, push, zeroed};
+use crate::memory::{Box, NoMemory, Vec, aside, boxed, push, zeroed};
 
 /// A block on its way, with those below it: a tree as deep as the volume is large.
 type Writing<'n> = Pin<Box<dyn Future<Output = Result<Blockref, NodeError>> + 'n>>;
@@ -57,19 +58,45 @@ impl Node {
         self.replace_each(lost.block).await
     }
 
+    /// Does something with the freemap. It is tried again when what can't be read of that is replaced.
+    pub(super) async fn with_freemap<T>(
+        &self,
+        mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
+    ) -> Result<T, NodeError> {
+        loop {
+            match self.load_missing(|| self.change(OVER_LIMIT, &mut work)).await {
+                Err(error) if error.is_lost_freemap() => aside(self.heap, self.replace_freemap(error))?.await?,
+                done => return Ok(done?),
+            }
+        }
+    }
+
     /// Puts blocks that say that everything is in use in the place of one that can't be read, and of those that can't be read
     /// either when what is free is counted anew.
     async fn replace_each(&self, block: BlockName) -> Result<(), NodeError> {
-        let mut lost = Some(block);
-        while let Some(block) = lost {
-            self.replace_by_full(block).await?;
-            lost = self.recount().await?;
+        let (mut block, mut is_replaced) = (block, false);
+        loop {
+            is_replaced |= self.replace_by_full(block).await?;
+            let Some(lost) = self.recount().await? else { break };
+            if lost.block == block {
+                return Err(lost.into());
+            }
+            block = lost.block;
+        }
+        // Users would be told that there is no room where there is.
+        if is_replaced && self.allocator.borrow().is_short() && !self.free_lost().await? {
+            return Err(NodeError::NoSpace);
         }
         Ok(())
     }
 
-    async fn replace_by_full(&self, block: BlockName) -> Result<(), NodeError> {
-        let Some(bref) = self.freemap_entry(block).await? else { return Ok(()) };
+    /// False if that wasn't needed.
+    async fn replace_by_full(&self, block: BlockName) -> Result<bool, NodeError> {
+        let Some(bref) = self.freemap_entry(block).await? else { return Ok(false) };
+        // It may have been lost on the way only.
+        if self.load(&bref).await.is_ok() {
+            return Ok(false);
+        }
         log::warn!("{block} can't be read: what it describes counts as in use until bulkfree has looked");
         let mut content = Some(self.full_block(&bref).await?);
         let size = self.header().allocator_size();
@@ -77,16 +104,16 @@ impl Node {
             self.change(OVER_LIMIT, |topology, allocator, blocks| {
                 // Somebody else may have been faster.
                 let Some((container, index)) = topology.descend_to(blocks, Container::FreemapSet, block)? else {
-                    return Ok(());
+                    return Ok(false);
                 };
                 let failed = |error| Stop::Failed(ChainError::new(&bref, error));
                 let span = bref.span().map_err(|corruption| failed(corruption.into()))?;
-                let Some(content) = content.take() else { return Ok(()) };
+                let Some(content) = content.take() else { return Ok(false) };
                 topology.replace(container, index, content).map_err(|_| failed(ReadError::NoMemory))?;
                 // What is committed says what is in use of it, unless it was allocated from since.
                 let is_committed = bref.mirror_tid() < topology.pending_tid;
                 allocator.note_lost(span, is_committed, size);
-                Ok(())
+                Ok(true)
             })
         };
         Ok(self.load_missing(replace).await?)
@@ -103,14 +130,14 @@ impl Node {
         Ok(self.load_missing(find).await?)
     }
 
-    /// Counts what is free; a block that can't be read ends that.
-    async fn recount(&self) -> Result<Option<BlockName>, NodeError> {
+    /// Counts what is free; a block of the freemap that can't be read ends that.
+    async fn recount(&self) -> Result<Option<ChainError>, NodeError> {
         let next = || self.change(OVER_LIMIT, |topology, allocator, blocks| allocator.recount_next(topology, blocks));
         loop {
             match self.load_missing(next).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(None),
-                Err(error) if error.is_lost_freemap() => return Ok(Some(error.block)),
+                Err(error) if error.is_lost_freemap() => return Ok(Some(error)),
                 Err(error) => return Err(error.into()),
             }
         }

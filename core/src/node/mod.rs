@@ -280,7 +280,7 @@ impl Node {
     /// True when `count` blocks of the largest size find a place, each in one piece, whatever metadata takes meanwhile.
     pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, NodeError> {
         let metadata = 2 * self.topology.borrow().arena.bytes() as u64 / CHUNK_BYTES + SPARE_RUNS;
-        self.drive_change(|topology, allocator, blocks| allocator.has_runs(topology, blocks, count + metadata)).await
+        self.with_freemap(|topology, allocator, blocks| allocator.has_runs(topology, blocks, count + metadata)).await
     }
 
     /// The id of the next operation on the super-root (format 7.1).

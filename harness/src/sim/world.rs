@@ -227,11 +227,20 @@ impl World {
 
     /// True when a quorum is in step and healthy: then everything works.
     pub(super) fn must_work(&self, fs: &FileSystem) -> bool {
+        self.has_quorum_of(fs, |disk| self.is_sound(disk))
+    }
+
+    /// True when none of that quorum is slow: then it works without delay, too.
+    pub(super) fn must_be_swift(&self, fs: &FileSystem) -> bool {
+        self.has_quorum_of(fs, |disk| self.is_sound(disk) && self.disks[disk].drive.disk.slowness.get() == 1)
+    }
+
+    fn has_quorum_of(&self, fs: &FileSystem, counts: impl Fn(usize) -> bool) -> bool {
         let in_step: Vec<MemberState> = states(fs).collect();
         let is_in_step = |disk: usize| {
             self.node_of(disk).and_then(|node| in_step.get(usize::from(node.0))) == Some(&MemberState::InSync)
         };
-        self.group().is_quorum(|disk| is_in_step(disk) && self.is_sound(disk))
+        self.group().is_quorum(|disk| is_in_step(disk) && counts(disk))
     }
 
     /// What was done up to a moment was acknowledged. The nodes in step have it that don't lag.

@@ -84,6 +84,8 @@ impl Cluster {
     }
 
     async fn execute_backlog(&self, index: NodeIndex) {
+        // What was bad, and mended. If it still is, no copy will help.
+        let mut mended = None;
         loop {
             self.stream.unshown(index).await;
             let answer = match self.next_step(index) {
@@ -95,9 +97,12 @@ impl Cluster {
                 Ok(Some(Step::Same(answer))) => answer,
                 Ok(Some(Step::Rest(tid, file, rest))) => self.remove_on(index, tid, file, rest).await,
                 Ok(Some(Step::Change(block))) => match self.change_on(index, block).await {
-                    Some(Err(NodeError::Fault(fault))) if fault.bad_block().is_some() => {
+                    Some(Err(NodeError::Fault(fault))) if fault.bad_block().is_some() && mended != Some(fault) => {
                         match self.mend_on(index, fault).await {
-                            Ok(()) => continue,
+                            Ok(()) => {
+                                mended = Some(fault);
+                                continue;
+                            }
                             Err(error) => Err(error),
                         }
                     }
