@@ -304,9 +304,8 @@ impl Allocator {
     }
 
     fn note_change(&mut self, leaf: u64, freed_bytes: u64, taken_bytes: u64) {
-        let change = |free: u64| free.saturating_add(freed_bytes).saturating_sub(taken_bytes);
-        self.free_bytes = change(self.free_bytes);
-        self.recount_change(leaf, change);
+        self.free_bytes = self.free_bytes.saturating_add(freed_bytes).saturating_sub(taken_bytes);
+        self.recount_change(leaf, freed_bytes, taken_bytes);
     }
 
     /// Looks for room everywhere again: some was freed.

@@ -81,9 +81,9 @@ impl Allocator {
     }
 
     /// Takes note of a change in a leaf, if that was counted.
-    pub(super) fn recount_change(&mut self, leaf: u64, change: impl FnOnce(u64) -> u64) {
+    pub(super) fn recount_change(&mut self, leaf: u64, freed_bytes: u64, taken_bytes: u64) {
         if let Some(recount) = self.recount.as_mut().filter(|recount| leaf < recount.next) {
-            recount.free_bytes = change(recount.free_bytes);
+            recount.free_bytes = recount.free_bytes.saturating_add(freed_bytes).saturating_sub(taken_bytes);
         }
     }
 
