@@ -50,7 +50,8 @@ impl Node {
         Ok(lost.len() as u64)
     }
 
-    /// Replaces a block of the freemap that can't be read. Where it isn't the block that is bad but the device, that is the error.
+    /// Replaces a block of the freemap that can't be read. Where it isn't the block that is bad but the device, that is the
+    /// error.
     pub(super) async fn replace_freemap(&self, lost: ChainError) -> Result<(), NodeError> {
         if matches!(lost.error, ReadError::Device { .. }) && self.probe().await.is_err() {
             return Err(lost.into());

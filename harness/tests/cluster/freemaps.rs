@@ -1,5 +1,5 @@
-//! Freemaps that rot: what can't be read of one counts as in use, nothing is lost or allocated twice, and bulkfree gives the space
-//! back.
+//! Freemaps that rot: what can't be read of one counts as in use, nothing is lost or allocated twice, and bulkfree gives the
+//! space back.
 
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::fs::Error;
