@@ -35,9 +35,9 @@ impl Default for DiskOptions {
 }
 
 /// Whoever looks at a deadline so long after it was asleep meanwhile: an alarm would have rung.
-const OVERSLEPT: Duration = Duration::from_secs(1);
+const OVERSLEPT: Duration = Duration::from_millis(100);
 /// What the devices are given then before they are called late.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// How a request stands.
 #[derive(Debug)]

@@ -82,7 +82,7 @@ fn a_device_that_slept_with_its_host_is_given_a_moment() {
             plan.release();
             assert!(matches!(hung.poll(&mut cx), Poll::Ready(Ok(_))));
         } else {
-            clock.0.set(clock.0.get() + 1_000_000_000);
+            clock.0.set(clock.0.get() + GRACE.as_nanos() as u64);
             assert!(disk.is_late());
             assert!(matches!(hung.poll(&mut cx), Poll::Ready(Err(DeviceError::Timeout))));
         }
