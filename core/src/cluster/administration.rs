@@ -114,7 +114,6 @@ impl Cluster {
         if replaced == 0 {
             return Ok(0);
         }
-        node.flush().await?;
         match node.free_unused().await {
             Err(NodeError::Fault(fault)) if fault.bad_block().is_some() => {
                 log::warn!("{fault}: nobody can tell what is in use");

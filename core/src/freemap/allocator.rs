@@ -29,10 +29,12 @@ struct Hand {
 
 /// Allocates blocks in a topology.
 pub struct Allocator {
-    pub(super) allocator_beg: MediaOffset,
+    allocator_beg: MediaOffset,
     pub(super) total_bytes: u64,
     pub(super) free_bytes: u64,
+    /// How far it is counted anew what is free.
     pub(super) recount: Option<Recount>,
+    /// Leaves of which it isn't known any more what is in use.
     pub(super) lost: LostLeaves,
     hands: [Hand; CLASSES],
     /// Segments of other classes are used too: space is short.
@@ -150,15 +152,8 @@ impl Allocator {
         let fits = |record: &FreemapRecord| record::may_fit(record, class_of(kind), radix, self.relaxed);
         let order = (start..LEAF_RECORDS).chain(0..start);
         let search = |records: &[FreemapRecord; LEAF_RECORDS]| order.clone().find(|index| fits(&records[*index]));
-        let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
-        let Some(index) = index else { return Ok(order.clone().find(|index| fits(&self.fresh_record(leaf, *index)))) };
-        let entry = topology.array(container).entries()[index];
-        let corrupt = |corruption| Stop::Failed(ChainError::corrupt(&entry, corruption));
-        if let Some(id) = ChainId::of(&entry) {
-            return records(&topology.chain(id).content).map(search).map_err(corrupt);
-        }
-        let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
-        records(&block.bytes()).map(search).map_err(corrupt)
+        let found = look(topology, blocks, leaf, search)?;
+        Ok(found.unwrap_or_else(|| order.clone().find(|index| fits(&self.fresh_record(leaf, *index)))))
     }
 
     /// The leaf as a modified chain; made when it doesn't exist yet.
@@ -204,23 +199,21 @@ impl Allocator {
         let sum = |records: &[FreemapRecord; LEAF_RECORDS]| {
             records.iter().map(|record| u64::from(record.free_runs())).sum::<u64>()
         };
-        let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
-        let Some(index) = index else {
-            let (low, high) = managed_range(leaf_key(leaf), self.allocator_beg, self.total_bytes);
-            return Ok((high.0 - low.0) / Radix::MAX.bytes() as u64);
-        };
-        let entry = topology.array(container).entries()[index];
-        let corrupt = |corruption| Stop::Failed(ChainError::corrupt(&entry, corruption));
-        if let Some(id) = ChainId::of(&entry) {
-            return records(&topology.chain(id).content).map(sum).map_err(corrupt);
-        }
-        let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
-        records(&block.bytes()).map(sum).map_err(corrupt)
+        let found = look(topology, blocks, leaf, sum)?;
+        Ok(found.unwrap_or_else(|| {
+            let (low, high) = self.managed(leaf);
+            (high.0 - low.0) / Radix::MAX.bytes() as u64
+        }))
+    }
+
+    /// What of a leaf's space can be allocated: from, up to.
+    pub(super) fn managed(&self, leaf: u64) -> (MediaOffset, MediaOffset) {
+        managed_range(leaf_key(leaf), self.allocator_beg, self.total_bytes)
     }
 
     /// A record of a leaf nothing was allocated from.
     fn fresh_record(&self, leaf: u64, index: usize) -> FreemapRecord {
-        let (low, high) = managed_range(leaf_key(leaf), self.allocator_beg, self.total_bytes);
+        let (low, high) = self.managed(leaf);
         let base = MediaOffset(leaf * LEAF_SPAN_BYTES + index as u64 * SEGMENT_BYTES);
         if (low..high).contains(&base) { FreemapRecord::FREE } else { FreemapRecord::RESERVED }
     }
@@ -343,6 +336,24 @@ impl Allocator {
             *full |= 1 << (radix.value() - Radix::MIN.value());
         }
     }
+}
+
+/// Looks at the records of a leaf, as modified or as on media; none if it doesn't exist yet. The leaf isn't modified.
+pub(super) fn look<T>(
+    topology: &mut Topology,
+    blocks: &BlockCache,
+    leaf: u64,
+    work: impl FnOnce(&[FreemapRecord; LEAF_RECORDS]) -> T,
+) -> Result<Option<T>, Stop> {
+    let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
+    let Some(index) = index else { return Ok(None) };
+    let entry = topology.array(container).entries()[index];
+    let corrupt = |corruption| Stop::Failed(ChainError::corrupt(&entry, corruption));
+    if let Some(id) = ChainId::of(&entry) {
+        return records(&topology.chain(id).content).map(work).map(Some).map_err(corrupt);
+    }
+    let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
+    records(&block.bytes()).map(work).map(Some).map_err(corrupt)
 }
 
 fn hand(kind: BlockKind) -> usize {

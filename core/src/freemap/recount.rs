@@ -3,10 +3,10 @@
 //! Leaf by leaf, while others allocate: what changes in a leaf that was counted is noted in the count, too.
 
 use super::Allocator;
-use super::allocator::leaf_key;
-use crate::chain::{ChainError, ChainId, Container, Stop, Topology};
+use super::allocator::{leaf_key, look};
+use crate::chain::{Stop, Topology};
 use crate::io::BlockCache;
-use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS, managed_range, records};
+use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS};
 use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use crate::media::{Key, KeyRange, MediaOffset};
 
@@ -102,18 +102,6 @@ impl Allocator {
             let managed = records.iter().enumerate().filter(|(index, _)| (low..high).contains(&base(*index)));
             managed.map(|(_, record)| RECORD_CHUNKS as u64 - u64::from(record.free_chunks())).sum::<u64>() * CHUNK_BYTES
         };
-        let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
-        let Some(index) = index else { return Ok(0) };
-        let entry = topology.array(container).entries()[index];
-        let corrupt = |corruption| Stop::Failed(ChainError::corrupt(&entry, corruption));
-        if let Some(id) = ChainId::of(&entry) {
-            return records(&topology.chain(id).content).map(taken).map_err(corrupt);
-        }
-        let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
-        records(&block.bytes()).map(taken).map_err(corrupt)
-    }
-
-    fn managed(&self, leaf: u64) -> (MediaOffset, MediaOffset) {
-        managed_range(leaf_key(leaf), self.allocator_beg, self.total_bytes)
+        Ok(look(topology, blocks, leaf, taken)?.unwrap_or(0))
     }
 }

@@ -1,6 +1,5 @@
 //! Bulkfree: giving back what nobody refers to any more (format 6.7).
 
-use super::lost_freemap::OVER_LIMIT;
 use super::survey::Since;
 use super::{Node, NodeError, failed};
 use crate::chain::{ChainError, ChainId, Container, Cursor, Holder, Source, Stop, Topology, Trust, find, scan};
@@ -180,12 +179,10 @@ impl Node {
         let mut freed = 0;
         for usage in &mut usages {
             for _ in 0..PASSES {
-                let merge = || {
-                    self.change(OVER_LIMIT, |topology, allocator, blocks| {
-                        self.merge_into(topology, allocator, blocks, usage)
-                    })
-                };
-                freed += self.load_missing(merge).await?.freed;
+                let merged = self.change_over_limit(|topology, allocator, blocks| {
+                    self.merge_into(topology, allocator, blocks, usage)
+                });
+                freed += merged.await?.freed;
             }
         }
         self.allocator.borrow_mut().forget_fullness();

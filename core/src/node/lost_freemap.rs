@@ -20,7 +20,7 @@ use crate::memory::{Box, NoMemory, Vec, aside, boxed, push, zeroed};
 type Writing<'n> = Pin<Box<dyn Future<Output = Result<Blockref, NodeError>> + 'n>>;
 
 /// Nobody waits for memory that what is being repaired takes.
-pub(super) const OVER_LIMIT: Manner = Manner { over_limit: true, copied_stamp: None };
+const OVER_LIMIT: Manner = Manner { over_limit: true, copied_stamp: None };
 
 impl ChainError {
     /// True for a block of the freemap that is bad where it is, and for good.
@@ -59,13 +59,21 @@ impl Node {
         self.replace_each(lost.block).await
     }
 
+    /// Does `work` on the topology, with the blocks it needs, however much is modified.
+    pub(super) async fn change_over_limit<T>(
+        &self,
+        mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
+    ) -> Result<T, ChainError> {
+        self.load_missing(|| self.change(OVER_LIMIT, &mut work)).await
+    }
+
     /// Does something with the freemap. It is tried again when what can't be read of that is replaced.
     pub(super) async fn with_freemap<T>(
         &self,
         mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
     ) -> Result<T, NodeError> {
         loop {
-            match self.load_missing(|| self.change(OVER_LIMIT, &mut work)).await {
+            match self.change_over_limit(&mut work).await {
                 Err(error) if error.is_lost_freemap() => aside(self.heap, self.replace_freemap(error))?.await?,
                 done => return Ok(done?),
             }
@@ -101,41 +109,36 @@ impl Node {
         log::warn!("{block} can't be read: what it describes counts as in use until bulkfree has looked");
         let mut content = Some(self.full_block(&bref).await?);
         let size = self.header().allocator_size();
-        let replace = || {
-            self.change(OVER_LIMIT, |topology, allocator, blocks| {
-                // Somebody else may have been faster.
-                let Some((container, index)) = topology.descend_to(blocks, Container::FreemapSet, block)? else {
-                    return Ok(false);
-                };
-                let failed = |error| Stop::Failed(ChainError::new(&bref, error));
-                let span = bref.span().map_err(|corruption| failed(corruption.into()))?;
-                let Some(content) = content.take() else { return Ok(false) };
-                topology.replace(container, index, content).map_err(|_| failed(ReadError::NoMemory))?;
-                // What is committed says what is in use of it, unless it was allocated from since.
-                let is_committed = bref.mirror_tid() < topology.pending_tid;
-                allocator.note_lost(span, is_committed, size);
-                Ok(true)
-            })
-        };
-        Ok(self.load_missing(replace).await?)
+        let replaced = self.change_over_limit(|topology, allocator, blocks| {
+            // Somebody else may have been faster.
+            let Some((container, index)) = topology.descend_to(blocks, Container::FreemapSet, block)? else {
+                return Ok(false);
+            };
+            let failed = |error| Stop::Failed(ChainError::new(&bref, error));
+            let span = bref.span().map_err(|corruption| failed(corruption.into()))?;
+            let Some(content) = content.take() else { return Ok(false) };
+            topology.replace(container, index, content).map_err(|_| failed(ReadError::NoMemory))?;
+            // What is committed says what is in use of it, unless it was allocated from since.
+            let is_committed = bref.mirror_tid() < topology.pending_tid;
+            allocator.note_lost(span, is_committed, size);
+            Ok(true)
+        });
+        Ok(replaced.await?)
     }
 
     /// What leads to a block of the freemap; none if it isn't where it was any more.
     async fn freemap_entry(&self, block: BlockName) -> Result<Option<Blockref>, NodeError> {
-        let find = || {
-            self.change(OVER_LIMIT, |topology, _, blocks| {
-                let found = topology.descend_to(blocks, Container::FreemapSet, block)?;
-                Ok(found.map(|(container, index)| topology.array(container).entries()[index]))
-            })
-        };
-        Ok(self.load_missing(find).await?)
+        let found = self.change_over_limit(|topology, _, blocks| {
+            let found = topology.descend_to(blocks, Container::FreemapSet, block)?;
+            Ok(found.map(|(container, index)| topology.array(container).entries()[index]))
+        });
+        Ok(found.await?)
     }
 
     /// Counts what is free; a block of the freemap that can't be read ends that.
     async fn recount(&self) -> Result<Option<ChainError>, NodeError> {
-        let next = || self.change(OVER_LIMIT, |topology, allocator, blocks| allocator.recount_next(topology, blocks));
         loop {
-            match self.load_missing(next).await {
+            match self.change_over_limit(|topology, allocator, blocks| allocator.recount_next(topology, blocks)).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(None),
                 Err(error) if error.is_lost_freemap() => return Ok(Some(error)),

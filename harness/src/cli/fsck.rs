@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use hammer2_core::cluster::{Cluster, OpError};
 use hammer2_core::fsck::{self, Cost, Finding, FsckError, FsckOptions, Observer, Place, Progress, Severity, Summary};
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
@@ -51,8 +52,10 @@ impl Fsck {
             ));
         };
         if self.repair {
-            mend(&session, &self.target)?;
-            let replaced = mend_freemap(&session, &self.target)?;
+            let replaced = opened(&session, &self.target, async |cluster| {
+                cluster.mend_headers().await?;
+                cluster.mend_freemap().await
+            })?;
             if replaced > 0 && !self.json {
                 output.line(format_args!("{replaced} blocks of the freemap couldn't be read, and were made anew"))?;
             }
@@ -132,17 +135,18 @@ pub(super) fn check(
 
 /// Mends the headers of a node.
 pub(super) fn mend(session: &Session, target: &Target) -> Result<(), Failure> {
-    session.run(async {
-        let cluster = session.open_cluster(target, Access::Write).await?;
-        session.administer(&cluster, async { cluster.mend_headers().await.map_err(Failure::failed) }).await
-    })
+    opened(session, target, async |cluster| cluster.mend_headers().await)
 }
 
-/// Mends the freemap of a node; how many blocks of it.
-fn mend_freemap(session: &Session, target: &Target) -> Result<u64, Failure> {
+/// Does something to a node that is opened for it.
+fn opened<T>(
+    session: &Session,
+    target: &Target,
+    work: impl AsyncFnOnce(&Cluster) -> Result<T, OpError>,
+) -> Result<T, Failure> {
     session.run(async {
         let cluster = session.open_cluster(target, Access::Write).await?;
-        session.administer(&cluster, async { cluster.mend_freemap().await.map_err(Failure::failed) }).await
+        session.administer(&cluster, async { work(&cluster).await.map_err(Failure::failed) }).await
     })
 }
 

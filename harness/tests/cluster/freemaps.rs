@@ -1,7 +1,7 @@
 //! Freemaps that rot: what can't be read of one counts as in use, nothing is lost or allocated twice, and bulkfree gives the
 //! space back.
 
-use hammer2_core::cluster::NodeIndex;
+use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::fs::Error;
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::media::{BlockArray, BlockKind, Blockref, KeyRange};
@@ -102,7 +102,7 @@ fn rot_and_go_on(seed: u64) {
     went_on.unwrap().unwrap();
     members.expect_alike(&all);
     let given_back = members.change_on(&all, async |fs| {
-        let left = fs.member_statuses().filter(|member| member.state != hammer2_core::cluster::MemberState::InSync);
+        let left = fs.member_statuses().filter(|member| member.state != MemberState::InSync);
         assert_eq!(left.count(), 0, "nobody leaves for its freemap");
         fs.bulkfree().await?;
         fs.bulkfree().await

@@ -73,11 +73,7 @@ impl Cluster {
         if is_level() {
             return Ok(());
         }
-        self.await_backlogs(|| {
-            self.expel_late();
-            is_level().then_some(())
-        })
-        .await
+        self.await_laggards(|| is_level().then_some(())).await
     }
 
     /// Waits until somebody is up to date that wasn't, or nobody lags any more; whom that leaves.
@@ -85,9 +81,14 @@ impl Cluster {
         &self,
         caught_up: impl Fn() -> Option<T>,
     ) -> Result<T, OpError> {
+        self.await_laggards(|| caught_up().or_else(|| self.stream.out_of_date().is_empty().then(T::default))).await
+    }
+
+    /// Waits for something that laggards bring about. Who is late leaves.
+    async fn await_laggards<T>(&self, is_done: impl Fn() -> Option<T>) -> Result<T, OpError> {
         self.await_backlogs(|| {
             self.expel_late();
-            caught_up().or_else(|| self.stream.out_of_date().is_empty().then(T::default))
+            is_done()
         })
         .await
     }

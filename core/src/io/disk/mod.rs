@@ -384,8 +384,8 @@ impl Disk {
         if self.has_passed(deadline) {
             return Poll::Ready(DeviceError::Timeout);
         }
-        let grace_until = self.grace_until.get().filter(|until| self.clock.now() < *until);
-        self.wait_until(grace_until.map_or(deadline, |until| until.max(deadline)), cx).map(|()| DeviceError::Timeout)
+        let until = self.grace_until.get().map_or(deadline, |until| until.max(deadline));
+        self.wait_until(until, cx).map(|()| DeviceError::Timeout)
     }
 
     /// Ready once it is so late, else an alarm is set.
