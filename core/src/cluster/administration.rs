@@ -109,6 +109,8 @@ impl Cluster {
     /// Replaces what can't be read of the freemap of a node that is opened by itself, and has bulkfree find out what is in use:
     /// how many blocks that were. Where the topology can't be read either, all that these described stays taken.
     pub async fn mend_freemap(&self) -> Result<u64, OpError> {
+        // A freemap that lags behind its topology says that blocks in use are free.
+        self.prepare().await?;
         let node = self.focus();
         let replaced = node.mend_freemap(&mut |fault| log::warn!("{fault}")).await?;
         if replaced == 0 {
