@@ -18,8 +18,8 @@ impl FileSystem {
 
     /// Makes an empty PFS beside the mounted one, on every node. It is durable, with all that was done before.
     pub async fn create_pfs(&self, new: &NewPfs<'_>) -> Result<(), Error> {
-        let _changing = self.changing().await?;
-        self.admit(Need::new_pfs()).await?;
+        let _still = self.still().await?;
+        self.admit_still(Need::new_pfs()).await?;
         self.sync_inside().await?;
         match self.cluster.create_pfs(new).await? {
             PfsOutcome::Exists => Err(Error::Exists),
@@ -30,7 +30,7 @@ impl FileSystem {
     /// Removes a PFS with all that is in it from every node in step; the mounted one isn't removed, but exists. Its space comes
     /// back with bulkfree.
     pub async fn delete_pfs(&self, label: &[u8]) -> Result<(), Error> {
-        let _changing = self.changing().await?;
+        let _still = self.still().await?;
         if self.pfs.label == label {
             return Err(Error::Exists);
         }

@@ -36,7 +36,7 @@ impl FileSystem {
         allocation: Allocation,
         keep_size: bool,
     ) -> Result<(), Error> {
-        let _changing = self.changing().await?;
+        let mut changing = self.changing().await?;
         let file = self.regular(file).await?;
         let end = offset.checked_add(bytes).filter(|end| *end <= MAX_FILE_BYTES);
         let end = match (allocation, end) {
@@ -49,15 +49,15 @@ impl FileSystem {
         match allocation {
             Allocation::Reserve => {
                 let missing = self.missing_bytes(&file, offset, end).await?;
-                self.admit(Need::content(0, missing)).await?;
+                self.admit(&mut changing, Need::content(0, missing)).await?;
             }
             Allocation::ZeroRange | Allocation::PunchHole => {
-                self.admit_small().await?;
+                self.admit_small(&mut changing).await?;
                 self.clear(&file, offset, end.min(size)).await?;
             }
         }
         if allocation != Allocation::PunchHole && !keep_size && end > size {
-            self.admit(Need::content(0, 0)).await?;
+            self.admit(&mut changing, Need::content(0, 0)).await?;
             self.resize(&file, end).await?;
         }
         let now = self.writing()?.now();

@@ -5,14 +5,14 @@ use crate::cluster::{BulkfreeCounts, BulkfreeOptions, Ingredient};
 use crate::media::geometry::CHUNK_BYTES;
 
 impl FileSystem {
-    /// One pass of bulkfree over all PFSs of the volumes. It commits what was done before; other calls wait for its end.
+    /// One pass of bulkfree over all PFSs of the volumes. It commits what was done before; changes wait for its end.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, Error> {
         self.bulkfree_with(BulkfreeOptions::default()).await
     }
 
     /// The same, done otherwise than usual.
     pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, Error> {
-        let _changing = self.changing().await?;
+        let _still = self.still().await?;
         if self.cluster.has(Ingredient::Pair) {
             self.sync_inside().await?;
         }
@@ -21,11 +21,11 @@ impl FileSystem {
 
     /// Gives all space back that nobody refers to any more, and says how many bytes. It commits what was done before.
     pub async fn give_space_back(&self) -> Result<u64, Error> {
-        let _changing = self.changing().await?;
+        let _still = self.still().await?;
         self.give_back_inside().await
     }
 
-    /// The same, for whoever has the gate.
+    /// The same, for who keeps things still.
     pub(super) async fn give_back_inside(&self) -> Result<u64, Error> {
         self.sync_inside().await?;
         // One pass finds what isn't used any more, the next gives it back.

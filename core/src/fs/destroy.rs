@@ -48,8 +48,8 @@ impl FileSystem {
     }
 
     async fn remove_name_only(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
-        let _changing = self.changing().await?;
-        self.admit_removal().await?;
+        let mut changing = self.changing().await?;
+        self.admit_removal(&mut changing).await?;
         let directory = self.directory_to_change(directory, name).await?;
         let (key, _) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
         self.remove_entry(&directory, key).await
@@ -61,8 +61,8 @@ impl FileSystem {
         if inum <= Inum::PFS_ROOT || inum.key().is_visible() {
             return Err(Error::NotFound);
         }
-        let _changing = self.changing().await?;
-        self.admit_removal().await?;
+        let mut changing = self.changing().await?;
+        self.admit_removal(&mut changing).await?;
         if let Ok(file) = self.inode(inum).await {
             return self.destroy(file).await;
         }

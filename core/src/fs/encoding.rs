@@ -38,7 +38,7 @@ fn check_of(meta: &InodeMeta) -> CheckMethod {
 }
 
 impl FileSystem {
-    /// A file block in memory as it will be stored. It counts as on media from here on.
+    /// A file block in memory as it will be stored. It stays there for readers, unless it is given up.
     pub(super) fn encode(
         &self,
         inode: &InodeRef<'_>,
@@ -48,7 +48,7 @@ impl FileSystem {
     ) -> Result<Encoded, Error> {
         let live = (meta.size() - key.0).min(FILE_BLOCK_BYTES as u64) as usize;
         let plain = if live == FILE_BLOCK_BYTES { Radix::MAX } else { Radix::holding(live).unwrap_or(Radix::MAX) };
-        let encoded = self.files.clean(inode.inum, key, |page| {
+        let encoded = self.files.look(inode.inum, key, |page| {
             let page = &page[..plain.bytes()];
             match self.pack(inode, meta, page)? {
                 Packed::Plain if give_up && plain == Radix::MAX => Ok(None),
@@ -63,10 +63,7 @@ impl FileSystem {
                 let page = self.files.take(inode.inum, key).ok_or(Error::NoMemory)?;
                 Ok(Encoded::block(page, Compression::None, check_of(meta)))
             }
-            Some(Err(error)) => {
-                self.files.change(inode.inum, key, |_| {});
-                Err(error)
-            }
+            Some(Err(error)) => Err(error),
         }
     }
 

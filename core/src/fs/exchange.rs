@@ -13,8 +13,8 @@ impl FileSystem {
         second_directory: Inum,
         second_name: &[u8],
     ) -> Result<(), Error> {
-        let _changing = self.changing().await?;
-        self.admit_small().await?;
+        let mut changing = self.changing().await?;
+        self.admit_small(&mut changing).await?;
         let first_directory = self.directory_to_change(first_directory, first_name).await?;
         let second_directory = self.directory_to_change(second_directory, second_name).await?;
         let (first_key, first) = self.find_entry(&first_directory, first_name).await?.ok_or(Error::NotFound)?;

@@ -1,6 +1,6 @@
 //! File content: reading, links, holes.
 
-use super::gate::{Changing, Reading};
+use super::gate::{Reading, Still};
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};
 use crate::cluster::{Command, FileBlock, Reply};
@@ -67,9 +67,9 @@ impl FileSystem {
         if self.writing.is_none() {
             return Ok(Seeking::Reading(self.reading().await?));
         }
-        let changing = self.settled().await?;
+        let still = self.resting().await?;
         self.write_pages(Some(file)).await?;
-        Ok(Seeking::Changing(changing))
+        Ok(Seeking::Still(still))
     }
 
     async fn seekable(&self, file: Inum, offset: u64) -> Result<(InodeRef<'_>, u64), Error> {
@@ -173,7 +173,7 @@ impl FileSystem {
 /// What a seek holds while it looks.
 enum Seeking<'g> {
     Reading(#[expect(dead_code, reason = "held for its drop")] Reading<'g>),
-    Changing(#[expect(dead_code, reason = "held for its drop")] Changing<'g>),
+    Still(#[expect(dead_code, reason = "held for its drop")] Still<'g>),
 }
 
 /// Copies from `start` of `bytes`, with zeros behind their end.

@@ -100,13 +100,19 @@ impl FileCache {
         table.remove(place).map(|page| page.content)
     }
 
-    /// Looks at a file block in memory, which is on media from then on.
-    pub(super) fn clean<T>(&self, inum: Inum, key: Key, work: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let table = &mut *self.table.borrow_mut();
-        let place = table.find(inum, key)?;
-        let page = table.pages[place].as_ref()?;
-        table.dirty.remove(place);
+    /// Looks at a file block in memory.
+    pub(super) fn look<T>(&self, inum: Inum, key: Key, work: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let table = self.table.borrow();
+        let page = table.pages[table.find(inum, key)?].as_ref()?;
         Some(work(page.content.bytes()))
+    }
+
+    /// Notes that the nodes have a file block as it is in memory. Until then it isn't given up: a reader would find it nowhere.
+    pub(super) fn set_clean(&self, inum: Inum, key: Key) {
+        let table = &mut *self.table.borrow_mut();
+        if let Some(place) = table.find(inum, key) {
+            table.dirty.remove(place);
+        }
     }
 
     /// Forgets a file's blocks from `first` on.

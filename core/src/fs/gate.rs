@@ -1,4 +1,9 @@
-//! Who may be inside at the same time: any number that read, or one that changes something.
+//! Who may be inside at the same time: any number that read, and one that changes something or keeps it from being changed.
+//!
+//! There are three ways in. Who *reads* finds what no operation is in the middle of. Who *changes* is alone. Who keeps things
+//! *still* has nobody change anything, while readers come and go: a commit gathers what it is to make durable, a scrub compares.
+//! A change begins still, too, and waits for the readers inside when it has its turn; so a reader never waits for anybody but a
+//! change that is under way.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -6,58 +11,141 @@ use core::task::Poll;
 
 use crate::io::Wakers;
 
-/// Readers or one writer. Writers that wait keep new readers out, so that they get their turn.
+/// Readers, and one beside or instead of them.
 #[derive(Default)]
 pub(super) struct Gate {
     readers: Cell<u32>,
-    writer: Cell<bool>,
-    waiting_writers: Cell<u32>,
+    turn: Cell<Turn>,
+    /// Readers that are kept out.
+    waiting_readers: Cell<u32>,
+    /// Readers that were kept out by the last change, and come before the next.
+    owed: Cell<u32>,
+    /// Those that wait for their turn.
+    waiting_turns: Cell<u32>,
+    /// Turns that were taken.
+    turns: Cell<u64>,
     changed: Wakers,
+}
+
+/// Whose turn it is, beside readers.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Turn {
+    #[default]
+    Nobodys,
+    /// Readers come and go.
+    Still,
+    /// Those inside are waited for, and no others let in.
+    Clearing,
+    /// Nobody reads.
+    Changing,
 }
 
 /// Lets its holder read.
 pub(super) struct Reading<'g>(&'g Gate);
 
-/// Lets its holder change things.
-pub(super) struct Changing<'g>(&'g Gate);
+/// Keeps everything as it is, for its holder and for readers.
+pub(super) struct Still<'g>(&'g Gate);
 
-/// Counts a writer that waits, also when its future is dropped.
+/// Lets its holder change things.
+pub(super) struct Changing<'g>(Still<'g>);
+
+/// Counts a reader that waits, also when its future is dropped.
 struct Waiting<'g>(&'g Gate);
+
+/// The same for who waits for a turn.
+struct WaitingTurn<'g>(&'g Gate);
 
 impl Gate {
     pub(super) async fn read(&self) -> Reading<'_> {
-        poll_fn(|cx| {
-            if self.writer.get() || self.waiting_writers.get() > 0 {
-                self.changed.register(cx.waker());
-                return Poll::Pending;
-            }
-            self.readers.set(self.readers.get() + 1);
-            Poll::Ready(())
-        })
-        .await;
+        if !self.lets_readers_in() {
+            self.waiting_readers.set(self.waiting_readers.get() + 1);
+            let _waiting = Waiting(self);
+            self.wait(|| self.lets_readers_in()).await;
+        }
+        self.readers.set(self.readers.get() + 1);
         Reading(self)
     }
 
+    pub(super) async fn still(&self) -> Still<'_> {
+        self.waiting_turns.set(self.waiting_turns.get() + 1);
+        let waiting = WaitingTurn(self);
+        // Whoever finds nobody inside, but others who have waited, lets one of them go first.
+        let steps_back = self.turn.get() == Turn::Nobodys;
+        let before = self.turns.get();
+        let may_go = || !steps_back || self.waiting_turns.get() == 1 || self.turns.get() != before;
+        self.wait(|| self.turn.get() == Turn::Nobodys && may_go()).await;
+        self.turn.set(Turn::Still);
+        self.turns.set(self.turns.get() + 1);
+        drop(waiting);
+        Still(self)
+    }
+
     pub(super) async fn change(&self) -> Changing<'_> {
-        self.waiting_writers.set(self.waiting_writers.get() + 1);
-        let waiting = Waiting(self);
+        self.still().await.clear().await
+    }
+
+    fn lets_readers_in(&self) -> bool {
+        match self.turn.get() {
+            Turn::Nobodys | Turn::Still => true,
+            Turn::Clearing => self.owed.get() > 0,
+            Turn::Changing => false,
+        }
+    }
+
+    async fn wait(&self, is_due: impl Fn() -> bool) {
         poll_fn(|cx| {
-            if self.writer.get() || self.readers.get() > 0 {
-                self.changed.register(cx.waker());
-                return Poll::Pending;
+            if is_due() {
+                return Poll::Ready(());
             }
-            self.writer.set(true);
-            Poll::Ready(())
+            self.changed.register(cx.waker());
+            Poll::Pending
         })
         .await;
-        drop(waiting);
+    }
+
+    fn set_turn(&self, turn: Turn) {
+        self.turn.set(turn);
+        self.changed.wake_all();
+    }
+}
+
+impl<'g> Still<'g> {
+    /// Waits until nobody reads any more.
+    async fn clear(self) -> Changing<'g> {
+        let gate = self.0;
+        gate.turn.set(Turn::Clearing);
+        gate.wait(|| gate.readers.get() == 0 && gate.owed.get() == 0).await;
+        gate.turn.set(Turn::Changing);
         Changing(self)
+    }
+}
+
+impl<'g> Changing<'g> {
+    /// Lets readers in while something is done that changes nothing, before the change has begun.
+    pub(super) async fn still<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let gate = self.0.0;
+        gate.owed.set(gate.waiting_readers.get());
+        gate.set_turn(Turn::Still);
+        let done = work.await;
+        gate.turn.set(Turn::Clearing);
+        gate.wait(|| gate.readers.get() == 0 && gate.owed.get() == 0).await;
+        gate.turn.set(Turn::Changing);
+        done
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting_writers.set(self.0.waiting_writers.get() - 1);
+        let Self(gate) = self;
+        gate.waiting_readers.set(gate.waiting_readers.get() - 1);
+        gate.owed.set(gate.owed.get().saturating_sub(1));
+        gate.changed.wake_all();
+    }
+}
+
+impl Drop for WaitingTurn<'_> {
+    fn drop(&mut self) {
+        self.0.waiting_turns.set(self.0.waiting_turns.get() - 1);
         self.0.changed.wake_all();
     }
 }
@@ -69,9 +157,12 @@ impl Drop for Reading<'_> {
     }
 }
 
-impl Drop for Changing<'_> {
+impl Drop for Still<'_> {
     fn drop(&mut self) {
-        self.0.writer.set(false);
-        self.0.changed.wake_all();
+        let Self(gate) = self;
+        if gate.turn.get() != Turn::Still {
+            gate.owed.set(gate.waiting_readers.get());
+        }
+        gate.set_turn(Turn::Nobodys);
     }
 }

@@ -232,7 +232,7 @@ impl FileSystem {
     /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger. All that was done
     /// before is durable, too, when this is done.
     pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, Error> {
-        let _changing = self.changing().await?;
+        let _still = self.still().await?;
         self.write_all().await?;
         Ok(self.cluster.grow(volume_bytes).await?)
     }

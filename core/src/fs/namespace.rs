@@ -40,13 +40,13 @@ impl NewFile<'_> {
 impl FileSystem {
     /// Makes a file called `name` in a directory; its number.
     pub async fn create(&self, directory: Inum, name: &[u8], new: &NewFile<'_>) -> Result<Inum, Error> {
-        let _changing = self.changing().await?;
+        let mut changing = self.changing().await?;
         let writing = self.writing()?;
         let directory = self.directory_to_change(directory, name).await?;
         if self.find_entry(&directory, name).await?.is_some() {
             return Err(Error::Exists);
         }
-        self.admit(Need::new_file(new.target.len())).await?;
+        self.admit(&mut changing, Need::new_file(new.target.len())).await?;
         let inum = writing.inum();
         let inode = self.new_inode(&directory, inum, new)?;
         let methods = metadata_methods(inode.meta.check_algo, inode.meta.comp_algo);
@@ -98,7 +98,7 @@ impl FileSystem {
 
     /// Gives a file another name.
     pub async fn link(&self, file: Inum, directory: Inum, name: &[u8]) -> Result<(), Error> {
-        let _changing = self.changing().await?;
+        let mut changing = self.changing().await?;
         let directory = self.directory_to_change(directory, name).await?;
         let file = self.inode(file).await?;
         let attributes = file.attributes()?;
@@ -114,7 +114,7 @@ impl FileSystem {
         if self.find_entry(&directory, name).await?.is_some() {
             return Err(Error::Exists);
         }
-        self.admit(Need::new_name()).await?;
+        self.admit(&mut changing, Need::new_name()).await?;
         self.add_entry(&directory, name, file.inum, attributes.kind).await?;
         let now = self.writing()?.now();
         file.change(|record| {
@@ -126,8 +126,8 @@ impl FileSystem {
 
     /// Removes a name of anything but a directory. The file goes with its last name, once nobody has it open.
     pub async fn unlink(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
-        let _changing = self.changing().await?;
-        self.admit_removal().await?;
+        let mut changing = self.changing().await?;
+        self.admit_removal(&mut changing).await?;
         let directory = self.directory_to_change(directory, name).await?;
         let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
         if entry.kind == FileKind::Directory {
@@ -138,8 +138,8 @@ impl FileSystem {
 
     /// Removes an empty directory.
     pub async fn remove_directory(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
-        let _changing = self.changing().await?;
-        self.admit_removal().await?;
+        let mut changing = self.changing().await?;
+        self.admit_removal(&mut changing).await?;
         let directory = self.directory_to_change(directory, name).await?;
         let (key, entry) = self.find_entry(&directory, name).await?.ok_or(Error::NotFound)?;
         if entry.kind != FileKind::Directory {
@@ -167,7 +167,7 @@ impl FileSystem {
 
     /// Moves `name` to `new_name` in another directory or the same, in place of what bears that name.
     pub async fn rename(&self, from: Inum, name: &[u8], to: Inum, new_name: &[u8]) -> Result<(), Error> {
-        let _changing = self.changing().await?;
+        let mut changing = self.changing().await?;
         let from = self.directory_to_change(from, name).await?;
         let to = self.directory_to_change(to, new_name).await?;
         let (key, entry) = self.find_entry(&from, name).await?.ok_or(Error::NotFound)?;
@@ -185,9 +185,9 @@ impl FileSystem {
                     (false, true) => return Err(Error::IsADirectory),
                     (false, false) => {}
                 }
-                self.admit_small().await?;
+                self.admit_small(&mut changing).await?;
             }
-            None => self.admit(Need::moved_names()).await?,
+            None => self.admit(&mut changing, Need::moved_names()).await?,
         }
         let now = self.writing()?.now();
         let moved = self.inode(entry.inum).await?;
@@ -236,14 +236,32 @@ impl FileSystem {
 
     /// Notes that somebody has a file open no more. When that fails, it still is open.
     pub async fn release(&self, file: Inum) -> Result<(), Error> {
+        if self.release_named(file).await? {
+            return Ok(());
+        }
         let _changing = self.settled().await?;
         let file = self.inode(file).await?;
-        let is_last = file.opens() <= 1;
-        if is_last && file.with(|record| record.meta.nlinks()) == 0 && self.writing.is_some() {
+        if self.goes_with(&file) {
             return self.destroy_orphan(file).await;
         }
         file.count_open(false);
         Ok(())
+    }
+
+    /// Counts one less who has a file open, as a reader; false, and nothing, if the file goes with them.
+    async fn release_named(&self, file: Inum) -> Result<bool, Error> {
+        let _reading = self.reading().await?;
+        let file = self.inode(file).await?;
+        let stays = !self.goes_with(&file);
+        if stays {
+            file.count_open(false);
+        }
+        Ok(stays)
+    }
+
+    /// True for a file without a name that nobody else has open.
+    fn goes_with(&self, file: &InodeRef<'_>) -> bool {
+        file.opens() <= 1 && file.with(|record| record.meta.nlinks()) == 0 && self.writing.is_some()
     }
 
     /// A directory that may be changed under this name. Memory for it is made now: at the end of an operation it would be too

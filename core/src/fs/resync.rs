@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 
-use super::gate::Changing;
+use super::gate::Still;
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError, Room};
 use crate::cluster::{
@@ -83,7 +83,7 @@ impl FileSystem {
         // Whoever still waits for the node ends first; nobody asks it anything afterwards, so that it may take its time.
         drop(self.gate.change().await);
         self.cluster.reopen(node).await?;
-        let _changing = self.gate.change().await;
+        let _still = self.gate.still().await;
         self.cluster.look_again(node).await
     }
 
@@ -138,7 +138,7 @@ impl FileSystem {
         let mut sum = ResyncCounts::default();
         for _ in 0..MOST_ROUNDS_AHEAD {
             let until = {
-                let _changing = self.nothing_left_behind().await?;
+                let _still = self.nothing_left_behind().await?;
                 self.cluster.newest_change().await?
             };
             let mut reading = Some(self.gate.read().await);
@@ -163,14 +163,13 @@ impl FileSystem {
                 break;
             }
         }
-        let mut changing = Some(self.nothing_left_behind().await?);
+        let mut still = Some(self.nothing_left_behind().await?);
         let mut pause = async |counts: &ResyncCounts| {
             show(&(sum + *counts));
             if !self.cluster.has(Ingredient::Pin) {
-                drop(changing.take());
+                drop(still.take());
                 // Behind those who wait to change something.
-                drop(self.gate.read().await);
-                changing = Some(self.gate.change().await);
+                still = Some(self.gate.still().await);
             }
         };
         let mut last = ResyncCounts::default();
@@ -227,7 +226,7 @@ impl FileSystem {
         }
         let is_aside = {
             let _members = self.membership.read().await;
-            let _changing = self.nothing_left_behind().await?;
+            let _still = self.nothing_left_behind().await?;
             self.cluster.step_aside(node).await?
         };
         match is_aside {
@@ -261,14 +260,14 @@ impl FileSystem {
     }
 
     /// A turn at which all that was done is on the disks of the nodes in sync, committed if enough are left for that.
-    async fn nothing_left_behind(&self) -> Result<Changing<'_>, Error> {
-        let changing = self.settled().await?;
+    async fn nothing_left_behind(&self) -> Result<Still<'_>, Error> {
+        let still = self.resting().await?;
         if self.has_quorum() {
             self.sync_inside().await?;
         } else {
             self.cluster.stage_left().await?;
         }
-        Ok(changing)
+        Ok(still)
     }
 
     /// True unless too few nodes are left to change anything.
@@ -278,7 +277,7 @@ impl FileSystem {
 
     /// Makes a filesystem of one node, which never was a cluster's, a cluster with that node as only master.
     pub async fn found_cluster(&self) -> Result<(), Error> {
-        let _changing = self.changing().await?;
+        let _still = self.still().await?;
         self.sync_inside().await?;
         Ok(self.cluster.found(self.writing()?.random()).await?)
     }
@@ -286,7 +285,7 @@ impl FileSystem {
     /// Takes in a node that isn't a member yet, as a slave that has nothing: resynchronization brings it in step. What it is
     /// called in a [`Change`].
     pub async fn add_member(&self, node: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, Error> {
-        let _changing = self.changing().await?;
+        let _still = self.still().await?;
         self.sync_inside().await?;
         let fsid = self.cluster.prepare_member(node, new).await?;
         self.cluster.add_member(node).await?;
@@ -296,14 +295,14 @@ impl FileSystem {
     /// Changes who the members are, or what one of them is. Changes of files wait meanwhile.
     pub async fn change_members(&self, change: Change) -> Result<(), Error> {
         let _alone = self.membership.change().await;
-        let _changing = self.changing().await?;
+        let _still = self.still().await?;
         self.sync_inside().await?;
         Ok(self.cluster.change_members(change).await?)
     }
 
     /// Reads everything on every node, and repairs what another node has. Changes wait meanwhile.
     pub async fn scrub(&self) -> Result<ScrubCounts, Error> {
-        let _changing = self.changing().await?;
+        let _still = self.still().await?;
         self.sync_inside().await?;
         Ok(self.cluster.scrub().await?)
     }

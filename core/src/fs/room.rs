@@ -9,10 +9,12 @@
 //! Some room is kept back for operations that give space back or need next to none, so that a full filesystem can still be
 //! emptied.
 
+use super::gate::Changing;
 use super::{Error, FileSystem};
 use crate::media::blockref::BLOCKREF_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS, FILE_BLOCK_BYTES};
 use crate::media::inode::INODE_BYTES;
+use crate::memory::aside;
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 /// The largest block of entries.
@@ -83,40 +85,55 @@ impl Need {
 }
 
 impl FileSystem {
-    /// Makes sure that there is room for an operation. Nothing of it may be done before.
-    pub(super) async fn admit(&self, Need(bytes): Need) -> Result<(), Error> {
-        if self.claimed_bytes() + bytes <= self.cluster.free_bytes() {
+    /// Makes sure that there is room for an operation. Nothing of it may be done before: readers are let in while room is made.
+    pub(super) async fn admit(&self, changing: &mut Changing<'_>, need: Need) -> Result<(), Error> {
+        if self.has_room(need) {
+            return Ok(());
+        }
+        changing.still(aside(self.heap, self.admit_still(need))?).await
+    }
+
+    /// The same for what no reader sees.
+    pub(super) async fn admit_still(&self, need: Need) -> Result<(), Error> {
+        if self.has_room(need) {
             return Ok(());
         }
         self.write_out().await?;
-        if self.claimed_bytes() + bytes <= self.cluster.free_bytes() { Ok(()) } else { Err(Error::NoSpace) }
+        if self.has_room(need) { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
+    fn has_room(&self, Need(bytes): Need) -> bool {
+        self.claimed_bytes() + bytes <= self.cluster.free_bytes()
     }
 
     /// Makes sure that there is room for an operation that gives space back, or only changes what is known of a file. What it
     /// changes goes to new places, and the old ones are free only after bulkfree; on a full volume that can't wait until
     /// somebody orders it.
-    pub(super) async fn admit_small(&self) -> Result<(), Error> {
-        self.admit_from_reserve(SMALL_BYTES).await
+    pub(super) async fn admit_small(&self, changing: &mut Changing<'_>) -> Result<(), Error> {
+        self.admit_from_reserve(changing, SMALL_BYTES).await
     }
 
     /// The same for removing a name, which may have the last of what is kept back: chunks that hold one small block each can't
     /// be given back, and all others would leave no room to make any.
-    pub(super) async fn admit_removal(&self) -> Result<(), Error> {
-        self.admit_from_reserve(REMOVAL_BYTES).await
+    pub(super) async fn admit_removal(&self, changing: &mut Changing<'_>) -> Result<(), Error> {
+        self.admit_from_reserve(changing, REMOVAL_BYTES).await
     }
 
     /// Makes sure that there is the usual room for a small operation, or at least so much when no more can be had.
-    async fn admit_from_reserve(&self, least_bytes: u64) -> Result<(), Error> {
+    async fn admit_from_reserve(&self, changing: &mut Changing<'_>, least_bytes: u64) -> Result<(), Error> {
         let has = |bytes: u64| self.claimed_bytes() + bytes <= self.cluster.reserve_bytes();
         if has(SMALL_BYTES) {
             return Ok(());
         }
-        self.write_out().await?;
-        if has(SMALL_BYTES) {
-            return Ok(());
-        }
-        self.give_back_inside().await?;
-        if has(least_bytes) { Ok(()) } else { Err(Error::NoSpace) }
+        let make_room = async {
+            self.write_out().await?;
+            if has(SMALL_BYTES) {
+                return Ok(());
+            }
+            self.give_back_inside().await?;
+            if has(least_bytes) { Ok(()) } else { Err(Error::NoSpace) }
+        };
+        changing.still(aside(self.heap, make_room)?).await
     }
 
     /// What all that is only in this layer's memory may take.

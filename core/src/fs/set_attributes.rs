@@ -32,14 +32,14 @@ pub struct NewAttributes {
 impl FileSystem {
     /// Changes what is known of a file, all of it or nothing.
     pub async fn set_attributes(&self, file: Inum, new: &NewAttributes) -> Result<(), Error> {
-        let _changing = self.changing().await?;
+        let mut changing = self.changing().await?;
         let now = self.writing()?.now();
         self.relieve().await?;
         let file = self.inode(file).await?;
         if let Some(size) = new.size {
             match file.attributes()?.kind {
                 FileKind::Regular if size <= MAX_FILE_BYTES => {
-                    self.admit_resize(&file, size).await?;
+                    self.admit_resize(&mut changing, &file, size).await?;
                     self.resize(&file, size).await?;
                 }
                 FileKind::Regular => return Err(Error::FileTooLarge),
@@ -47,7 +47,7 @@ impl FileSystem {
                 _ => return Err(Error::NotRegular),
             }
         } else {
-            self.admit_small().await?;
+            self.admit_small(&mut changing).await?;
         }
         file.change(|record| {
             let meta = &mut record.meta;

@@ -10,8 +10,8 @@ impl FileSystem {
     /// Makes a writable copy of the PFS as it is now, under a label of its own. Takes no longer for a large PFS than for a small
     /// one: both share all blocks until one of them is changed.
     pub async fn snapshot(&self, new: &NewPfs<'_>) -> Result<(), Error> {
-        let _changing = self.changing().await?;
-        self.admit(Need::new_pfs()).await?;
+        let _still = self.still().await?;
+        self.admit_still(Need::new_pfs()).await?;
         let tid = self.writing()?.tid();
         let root = self.inode(Inum::PFS_ROOT).await?;
         root.change(|record| record.meta.set_pfs_lsnap_tid(tid));

@@ -105,7 +105,7 @@ impl FileSystem {
             match commits.ended_or_leading(wanted).await {
                 Ok(outcome) => return outcome,
                 Err(leading) => {
-                    let _changing = self.changing().await?;
+                    let _still = self.still().await?;
                     // Who comes from here on waits for the next; an operation that ran out of room may have committed meanwhile.
                     drop(leading);
                     if commits.outcome(wanted).is_none() {
@@ -132,7 +132,7 @@ impl FileSystem {
         writing.commits.lost.get().map_or(Ok(()), Err)
     }
 
-    /// Commits, for whoever has the gate.
+    /// Commits, for who keeps things still.
     pub(super) async fn sync_inside(&self) -> Result<(), Error> {
         let under_way = self.writing()?.commits.begin();
         let committed = self.commit().await.and(under_way.commits.lost.get().map_or(Ok(()), Err));

@@ -5,7 +5,7 @@
 
 use core::cell::RefCell;
 
-use super::gate::{Changing, Reading};
+use super::gate::{Changing, Reading, Still};
 use super::{Error, FileSystem};
 use crate::cluster::Modification;
 use crate::media::geometry::MAX_NAME_BYTES;
@@ -65,12 +65,31 @@ impl FileSystem {
         Ok(turn)
     }
 
+    /// A turn at which nothing changes and nothing is half done, though there may be no quorum. Readers come and go.
+    pub(super) async fn resting(&self) -> Result<Still<'_>, Error> {
+        loop {
+            let turn = self.gate.still().await;
+            if !self.is_half_done() {
+                return Ok(turn);
+            }
+            drop(turn);
+            drop(self.settled().await?);
+        }
+    }
+
+    /// The same, to make something durable or to have it changed on the nodes that readers don't see.
+    pub(super) async fn still(&self) -> Result<Still<'_>, Error> {
+        let turn = self.resting().await?;
+        self.cluster.require_quorum()?;
+        Ok(turn)
+    }
+
     /// A turn to read.
     pub(super) async fn reading(&self) -> Result<Reading<'_>, Error> {
         loop {
             let turn = self.gate.read().await;
             // Once nothing can be changed any more, reading goes on with what there is.
-            if self.writing.as_ref().is_none_or(|writing| writing.undo.first().is_none()) || self.cluster.is_lost() {
+            if !self.is_half_done() || self.cluster.is_lost() {
                 return Ok(turn);
             }
             drop(turn);
@@ -89,6 +108,10 @@ impl FileSystem {
         // Whoever comes next tries again.
         let _ = self.settle().await;
         Ok(())
+    }
+
+    fn is_half_done(&self) -> bool {
+        self.writing.as_ref().is_some_and(|writing| writing.undo.first().is_some())
     }
 
     async fn settle(&self) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! Changing file content: writing, cutting, extending.
 
+use super::gate::Changing;
 use super::inode_cache::InodeRef;
 use super::room::Need;
 use super::{Error, FileSystem};
@@ -15,7 +16,7 @@ const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 impl FileSystem {
     /// Writes `data` at `offset`, making the file longer when it must.
     pub async fn write(&self, file: Inum, offset: u64, data: &[u8]) -> Result<(), Error> {
-        let _changing = self.changing().await?;
+        let mut changing = self.changing().await?;
         let file = self.regular(file).await?;
         let end =
             offset.checked_add(data.len() as u64).filter(|end| *end <= MAX_FILE_BYTES).ok_or(Error::FileTooLarge)?;
@@ -23,7 +24,7 @@ impl FileSystem {
             return Ok(());
         }
         self.relieve().await?;
-        self.admit(Need::content(offset, data.len() as u64)).await?;
+        self.admit(&mut changing, Need::content(offset, data.len() as u64)).await?;
         let size = file.with(|record| record.meta.size());
         if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
             self.write_through(&file, size, offset, data).await?;
@@ -41,13 +42,13 @@ impl FileSystem {
 
     /// Cuts a file, or makes it longer with a hole.
     pub async fn truncate(&self, file: Inum, size: u64) -> Result<(), Error> {
-        let _changing = self.changing().await?;
+        let mut changing = self.changing().await?;
         let file = self.regular(file).await?;
         if size > MAX_FILE_BYTES {
             return Err(Error::FileTooLarge);
         }
         self.relieve().await?;
-        self.admit_resize(&file, size).await?;
+        self.admit_resize(&mut changing, &file, size).await?;
         self.resize(&file, size).await?;
         let now = self.writing()?.now();
         file.change(|record| {
@@ -58,10 +59,15 @@ impl FileSystem {
     }
 
     /// Makes sure that a file can be cut or extended; cutting gives space back.
-    pub(super) async fn admit_resize(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
+    pub(super) async fn admit_resize(
+        &self,
+        changing: &mut Changing<'_>,
+        file: &InodeRef<'_>,
+        size: u64,
+    ) -> Result<(), Error> {
         match size > file.with(|record| record.meta.size()) {
-            true => self.admit(Need::content(0, 0)).await,
-            false => self.admit_small().await,
+            true => self.admit(changing, Need::content(0, 0)).await,
+            false => self.admit_small(changing).await,
         }
     }
 

@@ -163,12 +163,10 @@ impl FileSystem {
         }
         if is_in_inode {
             let first = |page: &[u8]| core::array::from_fn(|index| page[index]);
-            let Some(content) = self.files.clean(inum, key, first) else { return Ok(()) };
-            let written = self.write_inode(&inode, Some(&content)).await;
-            if written.is_err() {
-                self.files.change(inum, key, |_| {});
-            }
-            return written;
+            let Some(content) = self.files.look(inum, key, first) else { return Ok(()) };
+            self.write_inode(&inode, Some(&content)).await?;
+            self.files.set_clean(inum, key);
+            return Ok(());
         }
         if size - key.0 < FILE_BLOCK_BYTES as u64 {
             // What was behind the end, in memory or on media, stays out (format 4.3).
@@ -176,12 +174,16 @@ impl FileSystem {
         }
         let encoded = self.encode(&inode, &meta, key, give_up)?;
         let written = self.write_encoded(&inode, key, encoded, true).await;
-        if let Err(error) = written
-            && !self.files.change(inum, key, |_| {})
-            && let Some(writing) = &self.writing
-        {
-            // It isn't in memory either, so that no later sync may pass for one of it.
-            writing.commits.note_loss(error);
+        match written {
+            Ok(()) => self.files.set_clean(inum, key),
+            Err(error) => {
+                if !self.files.change(inum, key, |_| {})
+                    && let Some(writing) = &self.writing
+                {
+                    // It isn't in memory either, so that no later sync may pass for one of it.
+                    writing.commits.note_loss(error);
+                }
+            }
         }
         written
     }

@@ -13,13 +13,15 @@ use crate::memory::{NoMemory, aside};
 pub(crate) struct Driver<'n> {
     node: &'n Node,
     held: Held<'n>,
+    /// What had been written elsewhere when the first of those was loaded.
+    moves: u64,
     /// Everything that is modified was written for it.
     over_limit: bool,
 }
 
 impl<'n> Driver<'n> {
     pub(crate) fn new(node: &'n Node) -> Self {
-        Self { node, held: Held::default(), over_limit: false }
+        Self { node, held: Held::default(), moves: node.moves.get(), over_limit: false }
     }
 
     /// Makes an attempt at a modification for which the way was cleared.
@@ -43,8 +45,6 @@ impl<'n> Driver<'n> {
             Halt::Needs(bref) => self.load(&bref).await,
             Halt::Full => {
                 self.node.write_back().await?;
-                // Blocks are elsewhere now, and others may be where they were.
-                self.held.clear();
                 self.over_limit = true;
                 Ok(())
             }
@@ -58,11 +58,18 @@ impl<'n> Driver<'n> {
     }
 
     async fn load(&mut self, bref: &Blockref) -> Result<(), Blocked> {
+        // Blocks that were written meanwhile are elsewhere now, and others may be where they were.
+        if self.moves != self.node.moves.get() {
+            self.held.clear();
+            self.moves = self.node.moves.get();
+        }
         self.held.check(bref)?;
         let block = match self.node.load(bref).await {
             Err(error) if error.is_lost_freemap() => {
                 return Ok(aside(self.node.heap, self.node.replace_freemap(error))?.await?);
             }
+            // Another block may be where this one was: the next attempt looks anew.
+            Err(_) if self.moves != self.node.moves.get() => return Ok(()),
             loaded => loaded?,
         };
         // A file block is taken out of the cache by the next attempt, which must be the only one that has it.
@@ -190,7 +197,8 @@ impl Node {
     /// for.
     pub(super) async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ChainError> {
         if self.writer.is_writing(bref.data_off()) {
-            self.settle().await.map_err(|error| match error {
+            let written = self.writer.settle_at(self.volumes(), bref.data_off()).await;
+            written.map_err(|fault| self.write_failed(fault.into())).map_err(|error| match error {
                 NodeError::Fault(NodeFault::Device { volume, error, .. }) => {
                     ChainError::new(bref, ReadError::Device { volume, error })
                 }

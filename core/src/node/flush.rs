@@ -84,7 +84,7 @@ impl Node {
         self.writer.make_room(self.volumes()).await.map_err(|error| self.write_failed(error))
     }
 
-    fn write_failed(&self, error: WriteError) -> NodeError {
+    pub(super) fn write_failed(&self, error: WriteError) -> NodeError {
         if let WriteError::Fault(fault) = error
             && fault.is_timeout()
         {
@@ -146,6 +146,7 @@ impl Node {
     fn seal(&self, id: ChainId, kind: BlockKind, place: DataOff) -> Option<Vec<u8>> {
         let topology = &mut *self.topology.borrow_mut();
         let chain = topology.arena.remove(id)?;
+        self.moves.set(self.moves.get() + 1);
         let mut bref = chain.bref;
         let method = bref.methods.check().unwrap_or(CheckMethod::XxHash64);
         let computed = method.compute(&chain.content);

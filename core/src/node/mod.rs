@@ -106,6 +106,8 @@ pub struct Node {
     uncommitted: Cell<bool>,
     /// Some of them are given back as soon as something takes their place.
     replaceable: Cell<bool>,
+    /// Blocks that were written to another place than they had.
+    moves: Cell<u64>,
     /// A device failed while writing: nothing is written any more.
     broken: Cell<Option<NodeFault>>,
     /// A device doesn't answer: nothing is written until it does.
@@ -133,6 +135,7 @@ impl Node {
             heap,
             uncommitted: Cell::new(false),
             replaceable: Cell::new(false),
+            moves: Cell::new(0),
             broken: Cell::new(None),
             stalled: Cell::new(None),
             holder: Cell::new(None),

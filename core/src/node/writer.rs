@@ -90,7 +90,7 @@ impl Writer {
 
     /// Makes sure that the next [`put`](Self::put) or [`submit`](Self::submit) has the room and the memory it needs.
     pub(super) async fn make_room(&self, volumes: &Volumes) -> Result<(), WriteError> {
-        self.wait(volumes, |queued| queued < self.most_queued).await?;
+        self.wait(volumes, |queue| queue.len() < self.most_queued).await?;
         Ok(self.keep_buffer()?)
     }
 
@@ -155,21 +155,37 @@ impl Writer {
     /// Sends everything that is staged, and waits until all is written.
     pub(super) async fn settle(&self, volumes: &Volumes) -> Result<(), NodeFault> {
         for stream in 0..STREAMS {
-            self.wait(volumes, |queued| queued < self.most_queued).await?;
-            self.send(volumes, stream);
+            self.send_in_turn(volumes, stream).await?;
         }
-        self.wait(volumes, |queued| queued == 0).await?;
+        self.wait(volumes, |queue| queue.is_empty()).await?;
         self.failed.get().map_or(Ok(()), Err)
+    }
+
+    /// Waits until what was put to a place is there. Whatever else is written goes on.
+    pub(super) async fn settle_at(&self, volumes: &Volumes, place: DataOff) -> Result<(), NodeFault> {
+        let (start, bytes) = (place.offset(), bytes_of(place));
+        while let Some(stream) = self.staged_at(start, bytes) {
+            self.send_in_turn(volumes, stream).await?;
+        }
+        self.wait(volumes, |queue| !queue.iter().any(|write| write.overlaps(start, bytes))).await?;
+        self.failed.get().map_or(Ok(()), Err)
+    }
+
+    async fn send_in_turn(&self, volumes: &Volumes, stream: usize) -> Result<(), NodeFault> {
+        self.wait(volumes, |queue| queue.len() < self.most_queued).await?;
+        self.send(volumes, stream);
+        Ok(())
     }
 
     /// True when a write to a place is staged or in the queue.
     pub(super) fn is_writing(&self, place: DataOff) -> bool {
-        let bytes = place.radix().ok().flatten().map_or(0, |radix| radix.bytes());
-        let (start, end) = (place.offset().0, place.offset().0 + bytes as u64);
-        let staged = |staging: &Option<Staging>| {
-            staging.as_ref().is_some_and(|s| s.start.0 < end && start < s.start.0 + s.len as u64)
-        };
-        self.overlaps(place.offset(), bytes) || self.staging.borrow().iter().any(staged)
+        let (start, bytes) = (place.offset(), bytes_of(place));
+        self.overlaps(start, bytes) || self.staged_at(start, bytes).is_some()
+    }
+
+    /// The staging buffer that has something for a place.
+    fn staged_at(&self, start: MediaOffset, bytes: usize) -> Option<usize> {
+        self.staging.borrow().iter().position(|staging| staging.as_ref().is_some_and(|it| it.overlaps(start, bytes)))
     }
 
     /// Gives up all writes, and forgets what went wrong with any.
@@ -204,9 +220,9 @@ impl Writer {
         if spare.len() > 1 { spare.pop() } else { None }
     }
 
-    /// Waits until the number of writes in the queue is as asked for; an error when a device is too late for that.
-    async fn wait(&self, volumes: &Volumes, is_enough: impl Fn(usize) -> bool) -> Result<(), NodeFault> {
-        if self.queue.borrow().is_empty() && is_enough(0) {
+    /// Waits until the queue is as asked for; an error when a device is too late for that.
+    async fn wait(&self, volumes: &Volumes, is_enough: impl Fn(&[Write]) -> bool) -> Result<(), NodeFault> {
+        if self.queue.borrow().is_empty() && is_enough(&[]) {
             return Ok(());
         }
         let _waiting = Waiting { writer: self, volumes };
@@ -216,7 +232,7 @@ impl Writer {
             while self.start_queued(volumes, cx) {
                 self.advance(volumes, |volume, id| volume.disk.look(id, cx));
             }
-            if is_enough(self.queue.borrow().len()) {
+            if is_enough(&self.queue.borrow()) {
                 return Poll::Ready(Ok(()));
             }
             self.await_permission(volumes, &mut deadline, cx);
@@ -355,7 +371,16 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Bytes of a block at a place.
+fn bytes_of(place: DataOff) -> usize {
+    place.radix().ok().flatten().map_or(0, |radix| radix.bytes())
+}
+
 impl Staging {
+    fn overlaps(&self, start: MediaOffset, bytes: usize) -> bool {
+        self.start.0 < start.0 + bytes as u64 && start.0 < self.start.0 + self.len as u64
+    }
+
     fn has_room(&self, place: MediaOffset, bytes: usize) -> bool {
         self.start.0 + self.len as u64 == place.0 && self.len + bytes <= self.buffer.len()
     }

@@ -62,6 +62,7 @@ impl Cluster {
         if able.is_empty() {
             return None;
         }
+        let _cut = self.stream.cut(target);
         if let Err(error) = self.member(target).node.cut(slot, block).await {
             return Some(Err(error));
         }

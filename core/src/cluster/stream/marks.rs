@@ -56,6 +56,11 @@ impl Stream {
         Raised { flag: &self.is_kept, changed: &self.changed }
     }
 
+    /// Something bad is cut out of a member's content, and isn't back before it is copied: nobody asks the member meanwhile.
+    pub(in crate::cluster) fn cut(&self, index: NodeIndex) -> Option<impl Drop> {
+        Marked::claim(self, index, |books| &mut books.cut)
+    }
+
     /// Something is copied to a member: one at a time, and nothing is changed meanwhile.
     pub(super) async fn copy(&self) -> Raised<'_> {
         while self.is_copying.replace(true) {

@@ -64,6 +64,8 @@ struct Books {
     mending: NodeSet,
     /// Those that something is copied from: they don't go on meanwhile.
     shown: NodeSet,
+    /// Those of which something bad was cut out that isn't copied yet.
+    cut: NodeSet,
 }
 
 /// A member's way through the stream.
@@ -162,6 +164,7 @@ impl Stream {
             driven: NodeSet::EMPTY,
             mending: NodeSet::EMPTY,
             shown: NodeSet::EMPTY,
+            cut: NodeSet::EMPTY,
         };
         Self {
             books: RefCell::new(books),
@@ -186,7 +189,7 @@ impl Stream {
     pub(super) fn out_of_date(&self) -> NodeSet {
         let books = self.books.borrow();
         let is_behind = |index: &NodeIndex| books.backlog(*index).iter().any(|entry| !entry.is_commit());
-        books.lagging().iter().filter(is_behind).collect()
+        books.lagging().iter().filter(is_behind).chain(books.cut.iter()).collect()
     }
 
     /// Bytes of a member's backlog.
