@@ -20,6 +20,8 @@ pub struct Topology {
     pub arena: Arena,
     /// The flush that will write what is modified now.
     pub pending_tid: MirrorTid,
+    /// No header refers to what this flush or a later one has written, nor does one that may land.
+    pub uncommitted_from: MirrorTid,
     /// How what is done now changes things. It is set and put back by who does it, with no await between.
     pub manner: Manner,
     /// Counts inodes that are no more where they were found on media: they were modified, or removed.
@@ -54,9 +56,21 @@ impl Topology {
             freemap,
             arena: Arena::new(heap, limit_bytes),
             pending_tid: MirrorTid(committed.0 + 1),
+            uncommitted_from: MirrorTid(committed.0 + 1),
             manner: Manner::default(),
             inodes_moved: 0,
         }
+    }
+
+    /// True for a block that no header refers to, and that may be written over as soon as it is replaced.
+    pub fn is_uncommitted(&self, bref: &Blockref) -> bool {
+        (self.uncommitted_from..=self.pending_tid).contains(&bref.mirror_tid())
+    }
+
+    /// What is modified from here on is written by the flush after the pending one; from where on nothing was committed before.
+    pub fn begin_flush(&mut self) -> MirrorTid {
+        self.pending_tid = MirrorTid(self.pending_tid.0.saturating_add(1));
+        core::mem::replace(&mut self.uncommitted_from, self.pending_tid)
     }
 
     /// A modified chain.

@@ -3,20 +3,52 @@
 //! A commit cuts the stream of modifications at the same place on every node in sync, because they all have executed the same
 //! ones, with answers that were compared one by one. Each header carries the cluster's record beside the topology, so the version
 //! a node claims and the content it has change in one write. A commit is acknowledged when a quorum of the voters has it durable.
-//! Until then no later one begins.
+//! Until then no later one begins, but what belongs to that may be changed.
 
 use super::join::join_all;
 use super::member;
-use super::stream::{Entry, Verdict};
+use super::stream::{Awaited, Entry, Verdict};
 use super::vote::succession::{Opening, next_commit, open_epoch};
 use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, Mount, NodeSet, Nonce, Refusal, Target};
-use super::{Cluster, Ejection, Ingredient, NodeIndex, OpError};
-use crate::io::TimeSource;
+use super::{Cluster, Ejection, Ingredient, MAX_NODES, NodeIndex, OpError};
+use crate::io::{TimeSource, Turn};
 use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, ConfigId, MemberState};
 use crate::media::record_table::RecordTableFull;
 use crate::memory::{aside, boxed};
-use crate::node::NodeFault;
+use crate::node::{Node, NodeFault};
+
+/// The turn to commit: no later commit begins before one is acknowledged, or given up.
+pub struct CommitTurn<'c>(#[expect(dead_code, reason = "held for its drop")] Turn<'c>);
+
+/// A commit that was begun: what it makes durable is fixed, and other things may be changed.
+pub struct CommitUnderWay<'c> {
+    cluster: &'c Cluster,
+    next: Next<'c>,
+    _turn: CommitTurn<'c>,
+}
+
+/// What a commit waits for.
+enum Next<'c> {
+    /// There is nothing to commit.
+    Nothing,
+    /// The header of a single node.
+    Header(&'c Node),
+    /// The entry of the stream.
+    Entry(Awaited<'c>),
+}
+
+impl CommitUnderWay<'_> {
+    /// Waits until it is durable. False when it won't be, because members that are needed have passed it over: they take part
+    /// in the next.
+    pub async fn end(self) -> Result<bool, OpError> {
+        match self.next {
+            Next::Nothing => Ok(true),
+            Next::Header(node) => Ok(node.land(async || true).await?),
+            Next::Entry(awaited) => self.cluster.await_headers(awaited).await,
+        }
+    }
+}
 
 /// A header of an earlier session that lands late must not be taken for a new one.
 const EPOCH_MIRROR_TIDS: u64 = 16;
@@ -24,20 +56,38 @@ const EPOCH_MIRROR_TIDS: u64 = 16;
 impl Cluster {
     /// Makes everything done so far durable, on a quorum at least.
     pub async fn flush(&self) -> Result<(), OpError> {
+        loop {
+            let turn = self.commit_turn().await;
+            if aside(self.heap, self.begin_commit(turn))?.await?.end().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for the turn to commit.
+    pub async fn commit_turn(&self) -> CommitTurn<'_> {
+        CommitTurn(self.commits.take().await)
+    }
+
+    /// Waits until no commit is under way.
+    pub async fn committed(&self) {
+        self.commits.ended().await;
+    }
+
+    /// Begins to commit everything done so far. What is changed from then on belongs to the next commit.
+    pub async fn begin_commit<'c>(&'c self, turn: CommitTurn<'c>) -> Result<CommitUnderWay<'c>, OpError> {
         if self.half_made.borrow().is_some() {
             aside(self.heap, self.take_back())?.await?;
         }
-        if let Some(node) = self.single() {
-            return Ok(node.flush().await?);
-        }
-        aside(self.heap, self.flush_all())?.await
-    }
-
-    async fn flush_all(&self) -> Result<(), OpError> {
-        self.require_quorum()?;
-        self.mend().await?;
-        self.press().await;
-        if self.has_changes() { self.commit_next().await } else { Ok(()) }
+        let next = if let Some(node) = self.single() {
+            if node.fix().await? { Next::Header(node) } else { Next::Nothing }
+        } else {
+            self.require_quorum()?;
+            self.mend().await?;
+            self.press().await;
+            if self.has_changes() { Next::Entry(self.put_commit()?) } else { Next::Nothing }
+        };
+        Ok(CommitUnderWay { cluster: self, next, _turn: turn })
     }
 
     /// True when something was changed since the last commit. Those that lag may not have written that yet.
@@ -60,12 +110,17 @@ impl Cluster {
 
     /// Commits what was done as the next version. Its number is used up here, whether or not a header with it ever lands.
     pub(super) async fn commit_next(&self) -> Result<(), OpError> {
+        while !self.await_headers(self.put_commit()?).await? {}
+        Ok(())
+    }
+
+    fn put_commit(&self) -> Result<Awaited<'_>, OpError> {
         let record = self.record.borrow().clone();
         if let Some(record) = record {
             let next = next_commit(&record, self.last_tid.get().max(record.tid), self.acked.get());
             *self.record.borrow_mut() = Some(next.ok_or_else(|| self.suspend())?);
         }
-        self.write_headers().await
+        self.put_headers()
     }
 
     /// Makes the cluster fit for modifications. `time` gives the random number that no other mount has.
@@ -145,18 +200,30 @@ impl Cluster {
     /// Has the nodes in sync make everything durable and write their headers. It is acknowledged when a quorum of the voters has
     /// done so; the others follow. Slaves are never ahead of what is acknowledged.
     async fn write_headers(&self) -> Result<(), OpError> {
+        while !self.await_headers(self.put_headers()?).await? {}
+        Ok(())
+    }
+
+    fn put_headers(&self) -> Result<Awaited<'_>, OpError> {
         self.note_members();
         let record = self.record.borrow().as_ref().map(|record| boxed(self.heap, record.clone())).transpose()?;
-        let awaited = self.put_behind(Entry::commit(record, self.late_at()), self.in_sync())?;
+        Ok(self.put_behind(Entry::commit(record, self.late_at()), self.in_sync())?)
+    }
+
+    /// Waits until a quorum of the voters has its headers. False when it won't, though there is one: some have passed it over.
+    async fn await_headers(&self, awaited: Awaited<'_>) -> Result<bool, OpError> {
         let verdict = self.decided(&awaited).await;
         if !matches!(verdict, Verdict::Agreed(_)) {
-            return Err(self.require_quorum().err().unwrap_or_else(|| self.suspend()));
+            self.require_quorum()?;
+            let again = self.passed_over.replace(self.passed_over.get() + 1) < MAX_NODES;
+            return if again { Ok(false) } else { Err(self.suspend()) };
         }
+        self.passed_over.set(0);
         if let Some(record) = &*self.record.borrow() {
             self.acked.set(record.version.content());
         }
         self.eject_dissenters();
-        Ok(())
+        Ok(true)
     }
 
     async fn write_headers_of(&self, nodes: NodeSet) -> Result<NodeSet, OpError> {
@@ -178,18 +245,29 @@ impl Cluster {
         index: NodeIndex,
         record: Option<&ClusterRecord>,
     ) -> Result<(), Ejection> {
+        self.fix_header_of(index, record).await?;
+        self.member(index).node.land(async || true).await.map(drop).map_err(Ejection::of)
+    }
+
+    /// Fixes the header of a node that commits what it has.
+    pub(super) async fn fix_header_of(&self, index: NodeIndex, record: Option<&ClusterRecord>) -> Result<(), Ejection> {
         let member = self.member(index);
+        member.node.alone().await.map_err(Ejection::of)?;
+        member.node.gather().await.map_err(Ejection::of)?;
         let bind = member.node.bind(self.slots.root()).await.map_err(Ejection::of)?;
         let Some(template) = record.cloned() else {
             // No cluster's: a node that others, which have nothing of the PFS, were opened with.
-            return member.node.commit(&mut |_| {}).await.map_err(Ejection::of);
+            return member.node.fix_header(&mut |_| {}).map_err(Ejection::of);
         };
         let record = ClusterRecord { fsid: member.fsid.get(), state: MemberState::InSync, bind, ..template };
         let mut put: Result<(), RecordTableFull> = Ok(());
-        let committed = member.node.commit(&mut |header| put = header.cluster_records.put(&record)).await;
-        log::debug!("{}: header of {}: {committed:?}", self.called(index), record.version);
-        committed.map_err(Ejection::of)?;
-        put.map_err(|RecordTableFull| Ejection::Fault(NodeFault::RecordTableFull))
+        let fixed = member.node.fix_header(&mut |header| put = header.cluster_records.put(&record));
+        log::debug!("{}: header of {}: {fixed:?}", self.called(index), record.version);
+        fixed.map_err(Ejection::of)?;
+        put.map_err(|RecordTableFull| {
+            member.node.discard_header();
+            Ejection::Fault(NodeFault::RecordTableFull)
+        })
     }
 
     /// Notes in the record who takes part in the version to be committed.

@@ -12,9 +12,10 @@ use super::vote::{
     Ask, Assembly, Condition, Electorate, Mount, NodeSet, Plan, Refusal, Role, Seen, State, Target, assemble,
 };
 use super::{Cluster, Command, InodeRecord, MAX_NODES, NodeIndex, OpError, Pfs, PfsSelector, Reply, Slot};
+use crate::io::DeviceError;
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::{Corruption, ModifyTid, PfsKind, Uuid};
-use crate::node::{NodeError, OpenError};
+use crate::node::{NodeError, NodeFault, OpenError};
 
 /// What a node has of a PFS.
 struct Found {
@@ -68,23 +69,32 @@ impl Cluster {
         self.members.len() == 1 && pfs.kind == PfsKind::Master && pfs.masters <= 1 && has_no_record()
     }
 
-    /// Has a node that left begin anew: its devices are reset, its headers read. Others may be asked meanwhile.
+    /// Has a node that left, or is no part of the mount, begin anew: its devices are reset, its headers read, and what leads to the
+    /// PFS, so that [looking again](Self::look_again) needn't wait for a device. Other things may be done meanwhile.
     pub async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
-        match self.member(index).state() {
-            MemberState::Ejected(_) => self.member(index).node.reopen().await,
+        let node = &self.member(index).node;
+        if !matches!(self.member(index).state(), MemberState::Ejected(_) | MemberState::Aside(_)) {
+            return Ok(());
+        }
+        node.reopen().await?;
+        let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else { return Ok(()) };
+        match self.look_inside(index, clid, self.slots.root()).await {
+            Err(NodeError::Fault(NodeFault::Device { volume, error: error @ DeviceError::Timeout, .. })) => {
+                let volume = node.volumes().iter().nth(volume.into());
+                let device = volume.map_or_else(Default::default, |volume| volume.disk.info().name.clone());
+                Err(OpenError::Device { device, error })
+            }
+            // Whatever else it is, it is found again, and judged.
             _ => Ok(()),
         }
     }
 
-    /// Looks again at a node that has begun anew, or is no part of the mount. It then is behind, or stays away, as at a mount.
-    /// Nothing else may be done meanwhile.
+    /// Looks again at a node that has begun [anew](Self::reopen). It then is behind, or stays away, as at a mount. Nothing may be
+    /// changed meanwhile.
     pub async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
         let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else {
             return Ok(self.member(index).state());
         };
-        if let MemberState::Aside(_) = self.member(index).state() {
-            self.member(index).node.reopen().await?;
-        }
         let mut found = self.look_at_all(clid, self.slots.root(), Some(index)).await?;
         for (found, member) in found.iter_mut().zip(self.members.iter()) {
             // What is done since its last header is this mount's own.

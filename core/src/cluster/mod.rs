@@ -35,6 +35,7 @@ pub mod vote;
 pub(crate) use administration::Origin;
 pub use administration::{NewPfs, PfsOutcome};
 pub use called::Called;
+pub use commit::{CommitTurn, CommitUnderWay};
 pub use enter::ReturnError;
 pub use error::OpError;
 pub use hold::Holder;
@@ -55,7 +56,7 @@ pub use crate::node::{
 
 use core::cell::{Cell, Ref, RefCell};
 
-use crate::io::Buffer;
+use crate::io::{Buffer, Turns};
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{Key, KeyRange, ModifyTid, PfsKind, VolumeHeader};
@@ -78,6 +79,10 @@ pub struct Cluster {
     slots: Slots,
     /// What some members haven't executed.
     stream: Stream,
+    /// Whoever commits.
+    commits: Turns,
+    /// Commits in a row that members had passed over.
+    passed_over: Cell<usize>,
     repairs: RefCell<Repairs>,
     /// The label of a PFS that was made but not committed, and is to be removed before anything else is done.
     half_made: RefCell<Option<heapless::Vec<u8, INODE_NAME_BYTES>>>,
@@ -123,6 +128,8 @@ impl Cluster {
             members,
             slots: Slots::new(heap, share.slots)?,
             stream: Stream::new(heap),
+            commits: Turns::default(),
+            passed_over: Cell::new(0),
             repairs: RefCell::new(Vec::new_in(heap)),
             half_made: RefCell::new(None),
             unrepaired: Cell::new(0),

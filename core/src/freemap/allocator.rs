@@ -311,7 +311,7 @@ impl Allocator {
     /// Takes back a block that no commit ever saw, if it had its chunks for itself.
     pub fn free_uncommitted(&mut self, topology: &mut Topology, bref: &Blockref) {
         let Ok(Some(radix)) = bref.data_off().radix() else { return };
-        if (radix.bytes() as u64) < CHUNK_BYTES || bref.mirror_tid() != topology.pending_tid {
+        if (radix.bytes() as u64) < CHUNK_BYTES || !topology.is_uncommitted(bref) {
             return;
         }
         let offset = bref.data_off().offset();

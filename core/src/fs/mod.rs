@@ -233,7 +233,7 @@ impl FileSystem {
     /// before is durable, too, when this is done.
     pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, Error> {
         let _still = self.still().await?;
-        self.write_all().await?;
+        self.sync_inside().await?;
         Ok(self.cluster.grow(volume_bytes).await?)
     }
 

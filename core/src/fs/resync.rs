@@ -84,6 +84,7 @@ impl FileSystem {
         drop(self.gate.change().await);
         self.cluster.reopen(node).await?;
         let _still = self.gate.still().await;
+        let _turn = self.cluster.commit_turn().await;
         self.cluster.look_again(node).await
     }
 
@@ -265,6 +266,7 @@ impl FileSystem {
         if self.has_quorum() {
             self.sync_inside().await?;
         } else {
+            let _turn = self.cluster.commit_turn().await;
             self.cluster.stage_left().await?;
         }
         Ok(still)

@@ -1,13 +1,15 @@
 //! Making things durable: one commit serves all who wait for it.
 //!
 //! A commit takes everything along, so whoever comes while one is under way needs the next, and so do all others who come
-//! meanwhile: the first of them asks for the gate, and the rest wait for what it gets done.
+//! meanwhile: the first of them keeps things still while that is begun, and the rest wait for what it gets done. What is changed
+//! while a commit lands belongs to the next.
 
 use core::cell::Cell;
 use core::future::poll_fn;
 use core::task::Poll;
 
 use super::{Error, FileSystem};
+use crate::cluster::{CommitTurn, CommitUnderWay};
 use crate::io::Wakers;
 use crate::media::Inum;
 
@@ -105,11 +107,15 @@ impl FileSystem {
             match commits.ended_or_leading(wanted).await {
                 Ok(outcome) => return outcome,
                 Err(leading) => {
-                    let _still = self.still().await?;
+                    // Changes go on while an earlier one lands.
+                    self.cluster.committed().await;
+                    let still = self.still().await?;
                     // Who comes from here on waits for the next; an operation that ran out of room may have committed meanwhile.
                     drop(leading);
                     if commits.outcome(wanted).is_none() {
-                        self.sync_inside().await?;
+                        let begun = self.begin_commit().await?;
+                        drop(still);
+                        begun.end().await?;
                     }
                 }
             }
@@ -134,14 +140,46 @@ impl FileSystem {
 
     /// Commits, for who keeps things still.
     pub(super) async fn sync_inside(&self) -> Result<(), Error> {
-        let under_way = self.writing()?.commits.begin();
-        let committed = self.commit().await.and(under_way.commits.lost.get().map_or(Ok(()), Err));
-        under_way.end(committed);
-        committed
+        while !self.begin_commit().await?.end().await? {}
+        Ok(())
     }
 
-    async fn commit(&self) -> Result<(), Error> {
+    /// Begins a commit, for who keeps things still until it is begun.
+    async fn begin_commit(&self) -> Result<Begun<'_>, Error> {
+        let commits = &self.writing()?.commits;
+        let turn = self.cluster.commit_turn().await;
+        let under_way = commits.begin();
+        match self.gather(turn).await {
+            Ok(commit) => Ok(Begun { under_way, commit }),
+            Err(error) => {
+                under_way.end(Err(error));
+                Err(error)
+            }
+        }
+    }
+
+    async fn gather<'f>(&'f self, turn: CommitTurn<'f>) -> Result<CommitUnderWay<'f>, Error> {
         self.write_all().await?;
-        Ok(self.cluster.flush().await?)
+        Ok(self.cluster.begin_commit(turn).await?)
+    }
+}
+
+/// A commit that was begun.
+struct Begun<'f> {
+    under_way: UnderWay<'f>,
+    commit: CommitUnderWay<'f>,
+}
+
+impl Begun<'_> {
+    /// Waits until it is durable; false if it is to be begun anew.
+    async fn end(self) -> Result<bool, Error> {
+        let Self { under_way, commit } = self;
+        let ended = commit.end().await.map_err(Error::from);
+        if ended == Ok(false) {
+            return Ok(false);
+        }
+        let outcome = ended.map(drop).and(under_way.commits.lost.get().map_or(Ok(()), Err));
+        under_way.end(outcome);
+        outcome.map(|()| true)
     }
 }

@@ -17,6 +17,7 @@ mod memory_disk;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time_source;
+mod turns;
 mod volumes;
 mod wakers;
 pub mod wrap;
@@ -34,5 +35,6 @@ pub use heartbeat::read_heartbeat;
 pub(crate) use heartbeat::watch_disk;
 pub use memory_disk::{MemoryDevice, MemoryDisk};
 pub use time_source::TimeSource;
+pub use turns::{Turn, Turns};
 pub use volumes::{Volume, Volumes};
 pub use wakers::Wakers;

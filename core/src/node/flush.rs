@@ -37,41 +37,51 @@ impl Node {
 
     /// Makes everything durable: what was modified before is on media when this is done, and nothing else changes that.
     pub async fn flush(&self) -> Result<(), NodeError> {
-        if self.stage().await? { self.commit(&mut |_| {}).await } else { Ok(()) }
+        if self.fix().await? { self.land(async || true).await.map(drop) } else { Ok(()) }
+    }
+
+    /// Has everything that is modified on its way to the devices, freemap included, for a header to be
+    /// [fixed](Self::fix_header). Nothing may be changed meanwhile, and nothing of an earlier commit be half done.
+    pub(crate) async fn gather(&self) -> Result<(), NodeError> {
+        self.uncommitted.set(true);
+        self.replaceable.set(true);
+        self.write_below(Container::SuperRootSet).await?;
+        self.write_below(Container::FreemapSet).await?;
+        self.writer.send_all(self.volumes()).await.map_err(|fault| self.write_failed(fault.into()))
     }
 
     /// Makes all blocks durable, freemap included, but writes no header: nothing is committed. False if there was nothing to
     /// do since the last commit.
     pub async fn stage(&self) -> Result<bool, NodeError> {
-        self.ready().await?;
+        self.alone().await?;
         if !self.has_changes() {
             return Ok(false);
         }
-        self.write_back().await?;
-        let written = self.write_below(Container::FreemapSet).await;
+        let gathered = self.gather().await;
         self.settle().await?;
-        written?;
+        gathered?;
         self.flush_devices().await?;
         Ok(true)
     }
 
-    /// True when something was changed since the last commit.
+    /// True when something was changed that is in no header, nor in one that somebody brings to the disk.
     pub fn has_changes(&self) -> bool {
-        !self.topology.borrow().arena.is_empty() || self.uncommitted.get()
+        !self.topology.borrow().arena.is_empty() || self.uncommitted.get() || self.has_idle_header()
     }
 
     /// Commits what was [staged](Self::stage), by a header; `edit` changes what else that says. A header whose writing has begun
     /// is brought to its end before anything else is changed, also when this fails.
     pub async fn commit(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
-        self.ready().await?;
-        debug_assert!(self.topology.borrow().arena.is_empty(), "what is committed was staged");
-        self.write_header(edit).await
+        self.alone().await?;
+        self.fix_header(edit)?;
+        self.land(async || true).await.map(drop)
     }
 
     /// Makes the next header's number larger by `steps`: a header of an earlier session that lands late ties with none.
     pub fn skip_mirror_tids(&self, steps: u64) {
-        let pending = &mut self.topology.borrow_mut().pending_tid;
-        *pending = MirrorTid(pending.0.saturating_add(steps));
+        let next = MirrorTid(self.topology.borrow().pending_tid.0.saturating_add(steps));
+        self.topology.borrow_mut().pending_tid = next;
+        self.keep_all_written();
     }
 
     /// Waits for all writes. A failed one ends all writing.
@@ -194,7 +204,7 @@ impl Node {
         let step = u64::from(self.protocol.get().has(Ingredient::Rotation));
         let next = match bref.data_off() {
             DataOff::NONE => Ok(0),
-            uncommitted if bref.mirror_tid() == self.topology.borrow().pending_tid => return Ok(uncommitted),
+            uncommitted if self.topology.borrow().is_uncommitted(bref) => return Ok(uncommitted),
             committed => rotation(bref.key(), bref.keybits(), committed).map(|rotation| rotation + step),
         };
         let placed = next.and_then(|rotation| place(bref.key(), bref.keybits(), rotation));

@@ -3,7 +3,7 @@
 use zerocopy::FromBytes;
 
 use super::open::OpenError;
-use super::{Ingredient, Node, NodeError, NodeFault};
+use super::{Node, NodeError, NodeFault};
 use crate::io::{Buffer, DeviceError, DeviceOffset, Disk};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
@@ -87,6 +87,16 @@ pub(super) struct Committed {
 }
 
 impl Committed {
+    /// A header that was just written.
+    pub(super) fn new(header: HeaderImage, copy: usize) -> Self {
+        Self { header, copy, copy_is_missing: false, torn: heapless::Vec::new(), lost: None }
+    }
+
+    /// True unless all damage that was found is mended.
+    pub(super) fn has_torn_places(&self) -> bool {
+        !self.torn.is_empty()
+    }
+
     /// True when only its twin is there.
     pub(super) fn is_missing(&self) -> bool {
         self.copy_is_missing
@@ -96,15 +106,6 @@ impl Committed {
     pub(super) fn is_torn(&self, copy: usize) -> bool {
         self.torn.contains(&Place::Copy(copy))
     }
-}
-
-/// A header on its way to the disk. Once its writing has begun, a mount may find it: nothing it leads to may be written over
-/// before it is in force.
-pub(super) struct Landing {
-    header: HeaderImage,
-    copy: usize,
-    /// The volume has room for no other copy.
-    is_only: bool,
 }
 
 /// Places a header may be at.
@@ -261,69 +262,6 @@ impl Node {
         self.flush_devices().await?;
         let mut committed = self.committed.borrow_mut();
         (committed.copy_is_missing, committed.torn) = (false, heapless::Vec::new());
-        Ok(())
-    }
-
-    /// Writes a header that commits the topology as it is: all its blocks are durable. `edit` changes what else it says.
-    pub(super) async fn write_header(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
-        let (mut next, last) = {
-            let committed = self.committed.borrow();
-            (committed.header.copy(self.heap)?, committed.copy)
-        };
-        debug_assert!(self.committed.borrow().torn.is_empty(), "what is changed was recovered");
-        let tid = self.topology.borrow().pending_tid;
-        let header = next.get_mut();
-        self.note_size(header);
-        header.sroot_blockset = self.topology.borrow().super_root;
-        header.freemap_blockset = self.topology.borrow().freemap;
-        header.set_tids(tid);
-        header.set_space(self.allocator.borrow().free_bytes());
-        edit(header);
-        header.seal();
-        let copy = header.next_copy(last);
-        *self.landing.borrow_mut() = Some(Landing { header: next, copy, is_only: copy == last });
-        self.land().await
-    }
-
-    /// True when a header is on its way to the disk.
-    pub(super) fn is_landing(&self) -> bool {
-        self.landing.borrow().is_some()
-    }
-
-    /// The number of the header that is on its way to the disk, if one is.
-    pub(super) fn landing_tid(&self) -> Option<MirrorTid> {
-        self.landing.borrow().as_ref().map(|landing| landing.header.get().mirror_tid())
-    }
-
-    /// Brings the header that is on its way to the disk, from the beginning: whatever of it landed before is overwritten with the
-    /// same. Then it is the one in force.
-    pub(super) async fn land(&self) -> Result<(), NodeError> {
-        let another = || match &*self.landing.borrow() {
-            Some(Landing { header, copy, is_only }) => {
-                header.copy(self.heap).map(|header| Some((header, *copy, *is_only)))
-            }
-            None => Ok(None),
-        };
-        let Some((header, copy, is_only)) = another()? else { return Ok(()) };
-        let tid = header.get().mirror_tid();
-        self.check_headers(copy, tid).await?;
-        if self.protocol.get().has(Ingredient::Twin) {
-            self.write_at(0, Place::Twin(copy % HEADER_TWINS), header).await?;
-        }
-        if is_only {
-            // It may be torn only while its twin is whole.
-            self.flush_devices().await?;
-        }
-        let Some((header, ..)) = another()? else { return Ok(()) };
-        self.check_headers(copy, tid).await?;
-        self.write_at(0, Place::Copy(copy), header).await?;
-        self.flush_devices().await?;
-        let Some(Landing { header, copy, .. }) = self.landing.borrow_mut().take() else { return Ok(()) };
-        self.topology.borrow_mut().pending_tid = MirrorTid(header.get().mirror_tid().0 + 1);
-        *self.committed.borrow_mut() =
-            Committed { header, copy, copy_is_missing: false, torn: heapless::Vec::new(), lost: None };
-        self.uncommitted.set(false);
-        self.replaceable.set(false);
         Ok(())
     }
 

@@ -119,7 +119,7 @@ impl Node {
             let Some(content) = content.take() else { return Ok(false) };
             topology.replace(container, index, content).map_err(|_| failed(ReadError::NoMemory))?;
             // What is committed says what is in use of it, unless it was allocated from since.
-            let is_committed = bref.mirror_tid() < topology.pending_tid;
+            let is_committed = !topology.is_uncommitted(&bref);
             allocator.note_lost(span, is_committed, size);
             Ok(true)
         });

@@ -19,6 +19,7 @@ mod freemap_survey;
 mod grow;
 mod header;
 mod heartbeat;
+mod landing;
 mod locate;
 mod lost_freemap;
 mod modification;
@@ -44,9 +45,9 @@ pub use element::{Element, Elements, Leaf};
 pub use entry_batch::{Entry, EntryBatch};
 pub use fault::{NodeError, NodeFault, NodeIndex};
 pub use grow::Growth;
+use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
-use header::{Committed, Landing};
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
 pub use protocol::{Ingredient, Protocol};
@@ -55,11 +56,12 @@ use core::cell::{Cell, Ref, RefCell};
 
 use crate::chain::{ChainError, Cursor, Stop, Topology};
 use crate::freemap::Allocator;
-use crate::io::{BlockCache, Buffer, Volumes};
+use crate::io::{BlockCache, Buffer, Turns, Volumes};
 use crate::media::cluster_record::Bind;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES};
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, MountNonce, VolumeHeader, directory_hash};
 use crate::memory::{Heap, NoMemory};
+use landing::Landing;
 use locate::{InodeName, check_indexed, check_pfs_root};
 pub use slots::SLOT_BYTES;
 use slots::Slots;
@@ -114,8 +116,10 @@ pub struct Node {
     stalled: Cell<Option<NodeFault>>,
     /// The mount whose heartbeat is on the volume, if it is this one.
     holder: Cell<Option<MountNonce>>,
-    /// A header whose writing was begun and isn't known to have ended.
+    /// The header that is in force next.
     landing: RefCell<Option<Landing>>,
+    /// Whoever brings that to the disk.
+    landings: Turns,
     protocol: Cell<Protocol>,
 }
 
@@ -140,6 +144,7 @@ impl Node {
             stalled: Cell::new(None),
             holder: Cell::new(None),
             landing: RefCell::new(None),
+            landings: Turns::default(),
             protocol: Cell::default(),
         })
     }

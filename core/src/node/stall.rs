@@ -27,7 +27,7 @@ impl Node {
                 volume.disk.quiet().await.map_err(|error| self.device_failed(index, error))?;
             }
         }
-        if self.is_landing() { self.land().await } else { Ok(()) }
+        if self.has_half_written_header() { self.land(async || true).await.map(drop) } else { Ok(()) }
     }
 
     /// The same, without waiting.
@@ -36,7 +36,8 @@ impl Node {
             return Err(NodeError::Fault(fault).into());
         }
         let is_quiet = |volume: &Volume| volume.disk.poll_quiet() == Poll::Ready(Ok(()));
-        if self.volumes().iter().all(is_quiet) && !self.is_landing() { Ok(()) } else { Err(Halt::Busy) }
+        let may_go_on = self.volumes().iter().all(is_quiet) && !self.has_half_written_header();
+        if may_go_on { Ok(()) } else { Err(Halt::Busy) }
     }
 
     /// Takes note that a device didn't do what it was asked for.

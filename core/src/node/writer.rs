@@ -33,8 +33,13 @@ struct Write {
     volume: usize,
     start: MediaOffset,
     bytes: usize,
+    sequence: u64,
     stage: Stage,
 }
+
+/// Everything that was submitted before a moment.
+#[derive(Clone, Copy)]
+pub(super) struct Mark(u64);
 
 enum Stage {
     /// It waits for a ticket, or for an earlier write to the same place.
@@ -63,6 +68,8 @@ pub(super) struct Writer {
     staging: RefCell<[Option<Staging>; STREAMS]>,
     spare: RefCell<heapless::Vec<Buffer, SPARE>>,
     spare_limit: usize,
+    /// Writes that were submitted so far.
+    submitted: Cell<u64>,
     /// Writes in the queue at a time, for the sake of the memory they take.
     most_queued: usize,
     failed: Cell<Option<NodeFault>>,
@@ -79,6 +86,7 @@ impl Writer {
             heap,
             spare_limit: blocks,
             most_queued: blocks.clamp(LEAST_QUEUED, MOST_QUEUED),
+            submitted: Cell::new(0),
             queue: RefCell::default(),
             staging: RefCell::new([const { None }; STREAMS]),
             spare: RefCell::default(),
@@ -144,8 +152,9 @@ impl Writer {
         };
         let mut request = Some(Request { operation: Operation::Write(offset), buffer });
         let started = if self.overlaps(place, bytes) { None } else { on.disk.start_ahead(&mut request) };
+        let sequence = self.submitted.replace(self.submitted.get() + 1);
         let stage = started.map_or_else(|| Stage::Queued(request), Stage::UnderWay);
-        let queued = self.queue.borrow_mut().push(Write { volume, start: place, bytes, stage });
+        let queued = self.queue.borrow_mut().push(Write { volume, start: place, bytes, sequence, stage });
         debug_assert!(queued.is_ok(), "room was made for what is submitted");
         if queued.is_err() {
             self.fail(place, volume, DeviceError::OutOfRange);
@@ -154,10 +163,27 @@ impl Writer {
 
     /// Sends everything that is staged, and waits until all is written.
     pub(super) async fn settle(&self, volumes: &Volumes) -> Result<(), NodeFault> {
+        self.send_all(volumes).await?;
+        self.wait(volumes, |queue| queue.is_empty()).await?;
+        self.failed.get().map_or(Ok(()), Err)
+    }
+
+    /// Sends everything that is staged.
+    pub(super) async fn send_all(&self, volumes: &Volumes) -> Result<(), NodeFault> {
         for stream in 0..STREAMS {
             self.send_in_turn(volumes, stream).await?;
         }
-        self.wait(volumes, |queue| queue.is_empty()).await?;
+        Ok(())
+    }
+
+    /// Everything that was sent so far.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.submitted.get())
+    }
+
+    /// Waits until everything before a mark is written. What was sent later goes on.
+    pub(super) async fn settle_before(&self, volumes: &Volumes, Mark(end): Mark) -> Result<(), NodeFault> {
+        self.wait(volumes, |queue| queue.iter().all(|write| write.sequence >= end)).await?;
         self.failed.get().map_or(Ok(()), Err)
     }
 

@@ -10,9 +10,9 @@ use super::marks::Marked;
 use super::recorded::{Done, Ranges};
 use super::{Entry, Verdict};
 use crate::cluster::agree::Said;
-use crate::cluster::{Cluster, Command, Ejection, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
+use crate::cluster::{Cluster, Command, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
 use crate::media::ModifyTid;
-use crate::memory::{NoMemory, boxed};
+use crate::memory::NoMemory;
 use crate::node::{Driver, Halt, NodeError, Progress};
 
 /// What a member does next.
@@ -41,7 +41,7 @@ impl Cluster {
             self.stream.books.borrow_mut().disorder(index);
         }
         let books = self.stream.books.borrow();
-        let Some((_, entry)) = books.next_of(index) else { return Ok(None) };
+        let Some((position, entry)) = books.next_of(index) else { return Ok(None) };
         let is_followed = || books.backlog(index).iter().skip(1).any(Entry::is_commit);
         Ok(Some(match (&entry.work, entry.verdict) {
             (_, Verdict::None | Verdict::Unreadable(_)) => Step::Nothing,
@@ -63,21 +63,24 @@ impl Cluster {
             (Work::Close(slot), _) => Step::Table(Command::Close { slot: *slot }),
             // A later one takes everything along that this one would.
             (Work::Commit(_), Verdict::Agreed(_)) if is_followed() => Step::Nothing,
+            // Its content is that of no commit before what was copied to it.
+            (Work::Commit(_), _) if books.lane(index).has_copied_beyond(position) => Step::Nothing,
             (Work::Commit(_), _) => Step::Commit,
         }))
     }
 
-    /// Executes a member's backlog, until it has none or isn't a member any more.
+    /// Executes a member's backlog and brings its headers to the disk, until it has none or isn't a member any more.
     pub(super) async fn drive(&self, index: NodeIndex) {
         let Some(_driving) = Marked::claim(&self.stream, index, |books| &mut books.driven) else { return };
         let member = self.member(index);
         let departures = member.departures();
-        let mut work = pin!(self.execute_backlog(index));
+        let (mut work, mut landing) = (pin!(self.execute_backlog(index)), pin!(self.land_all(index)));
         poll_fn(|cx| {
             // Who has left may begin anew, and be copied to: whatever was half done there must not be brought to its end.
             if !member.is_in_sync() || member.departures() != departures {
                 return Poll::Ready(());
             }
+            let _: Poll<Infallible> = landing.as_mut().poll(cx);
             work.as_mut().poll(cx)
         })
         .await;
@@ -89,9 +92,15 @@ impl Cluster {
         loop {
             self.stream.unshown(index).await;
             let answer = match self.next_step(index) {
+                Ok(None) if self.stream.landing_of(index).is_some() && self.member(index).is_in_sync() => {
+                    self.stream.change().await;
+                    continue;
+                }
                 Ok(None) => return,
                 Ok(Some(Step::Nothing)) => {
                     self.stream.pass(index);
+                    // Somebody may wait for this one's part in it.
+                    self.judge_all();
                     continue;
                 }
                 Ok(Some(Step::Same(answer))) => answer,
@@ -113,14 +122,17 @@ impl Cluster {
                     Ok(_) => Ok(Outcome::Done),
                     Err(error) => Err(error),
                 },
-                Ok(Some(Step::Commit)) => match self.commit_on(index).await {
-                    Ok(()) => Ok(Outcome::Done),
-                    Err(why) => {
-                        self.eject(index, why);
-                        self.stream.forget(index);
-                        return self.judge_all();
+                Ok(Some(Step::Commit)) => {
+                    self.stream.landed(index).await;
+                    match self.fix_on(index).await {
+                        Ok(()) => continue,
+                        Err(why) => {
+                            self.eject(index, why);
+                            self.stream.forget(index);
+                            return self.judge_all();
+                        }
                     }
-                },
+                }
                 Err(error) => Err(error.into()),
             };
             self.note_answer(index, answer);
@@ -171,36 +183,6 @@ impl Cluster {
             }
             _ => None,
         }
-    }
-
-    /// Makes everything that a member has executed durable, and commits it by a header when a quorum of the voters can do the
-    /// same. Who doesn't vote waits until it is acknowledged: it never is ahead of that.
-    async fn commit_on(&self, index: NodeIndex) -> Result<(), Ejection> {
-        let node = &self.member(index).node;
-        node.stage().await.map_err(Ejection::of)?;
-        let (position, record) = {
-            let books = self.stream.books.borrow();
-            let Some((position, Entry { work: Work::Commit(record), .. })) = books.next_of(index) else {
-                return Ok(());
-            };
-            let copy = record.as_deref().map(|record| boxed(self.heap, record.clone())).transpose();
-            (position, copy.map_err(|error| Ejection::of(error.into()))?)
-        };
-        let votes = self.voters().contains(index);
-        self.stream.note_staged(index, position);
-        let verdict = poll_fn(|cx| {
-            let (verdict, staged) = self.stream.staged(position);
-            // A header that no quorum can follow would only be in the way.
-            if verdict == Verdict::Open && !(votes && self.electorate.get().has_quorum(staged)) {
-                self.stream.changed.register(cx.waker());
-                return Poll::Pending;
-            }
-            Poll::Ready(verdict)
-        });
-        if verdict.await == Verdict::None {
-            return Ok(());
-        }
-        self.write_header_of(index, record.as_deref()).await
     }
 
     /// Executes one member's backlogs, for as long as it is polled.

@@ -23,7 +23,7 @@ impl Cluster {
     /// Has those leave that are late, or whose backlog takes more memory than it may.
     pub(in crate::cluster) fn expel_late(&self) {
         let Some(clock) = self.clock() else { return };
-        for index in self.stream.lagging().iter() {
+        for index in self.stream.unfinished().iter() {
             let is_late = self.stream.late_at(index).is_some_and(|late_at| clock.has_passed(late_at));
             let is_late = is_late && !self.stream.books.borrow().mending.contains(index);
             let is_full = self.stream.backlog_bytes(index) > self.backlog_limit();

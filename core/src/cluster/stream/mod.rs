@@ -9,6 +9,7 @@
 
 mod backlog;
 mod entry;
+mod landing;
 mod late;
 mod marks;
 mod mend;
@@ -73,10 +74,19 @@ struct Books {
 struct Lane {
     /// Where it is, if it lags.
     next: Option<Position>,
+    /// The commit whose header it brings to the disk, while it goes on.
+    landing: Option<Position>,
     /// Memory that its backlog takes.
     bytes: usize,
     /// What was copied to it meanwhile: whatever entries before a position do there is done.
     copied: heapless::Vec<(Lost, Position), COPIES>,
+}
+
+impl Lane {
+    /// True when something was copied to the member that entries behind a position have done.
+    fn has_copied_beyond(&self, position: Position) -> bool {
+        self.copied.iter().any(|(_, until)| position < *until)
+    }
 }
 
 /// Copies that a backlog may have met.
@@ -103,6 +113,12 @@ impl Books {
     fn lagging(&self) -> NodeSet {
         let all = (0..).map(NodeIndex).zip(&self.lanes);
         all.filter(|(_, lane)| lane.next.is_some()).map(|(index, _)| index).collect()
+    }
+
+    /// Those that bring a header to the disk.
+    fn landing(&self) -> NodeSet {
+        let all = (0..).map(NodeIndex).zip(&self.lanes);
+        all.filter(|(_, lane)| lane.landing.is_some()).map(|(index, _)| index).collect()
     }
 
     /// What a member hasn't executed.
@@ -140,7 +156,8 @@ impl Books {
 
     /// Drops what nobody needs any more.
     fn trim(&mut self) {
-        let oldest = self.lanes.iter().filter_map(|lane| lane.next).min().unwrap_or(self.end());
+        let needed = self.lanes.iter().flat_map(|lane| [lane.next, lane.landing]).flatten();
+        let oldest = needed.min().unwrap_or(self.end());
         let executed = oldest.0.saturating_sub(self.first.0) as usize;
         // Seldom, and then many: those that stay are moved.
         if 2 * executed < self.entries.len() {
@@ -179,10 +196,15 @@ impl Stream {
         self.books.borrow().lagging()
     }
 
-    /// Those that have a backlog that nobody is executing.
-    fn neglected(&self) -> NodeSet {
+    /// Those that have a backlog, or a header that isn't on the disk.
+    pub(super) fn unfinished(&self) -> NodeSet {
         let books = self.books.borrow();
-        books.lagging().difference(books.driven)
+        books.lagging().union(books.landing())
+    }
+
+    /// Those of them that nobody has go on.
+    fn neglected(&self) -> NodeSet {
+        self.unfinished().difference(self.books.borrow().driven)
     }
 
     /// Those whose content isn't what was agreed. A commit changes none.
@@ -202,9 +224,12 @@ impl Stream {
         self.books.borrow().backlog(index).len()
     }
 
-    /// When the oldest entry of a member's backlog is late; none for who doesn't lag.
+    /// When the oldest entry is late that a member hasn't executed, or whose header isn't on its disk; none if there are none.
     fn late_at(&self, index: NodeIndex) -> Option<Instant> {
-        self.books.borrow().backlog(index).first().map(|entry| entry.late_at)
+        let mut books = self.books.borrow_mut();
+        let landing = books.lane(index).landing.and_then(|position| books.get(position)).map(|entry| entry.late_at);
+        let next = books.backlog(index).first().map(|entry| entry.late_at);
+        landing.into_iter().chain(next).min()
     }
 
     /// Adds an entry that these haven't executed, beside all that lag.
@@ -266,34 +291,17 @@ impl Stream {
     /// Those that may still answer an entry.
     fn may_answer(&self, position: Position) -> NodeSet {
         let books = self.books.borrow();
-        let is_before = |index: &NodeIndex| books.lane(*index).next.is_some_and(|next| next <= position);
-        books.lagging().iter().filter(is_before).collect()
+        let may = |lane: &Lane| lane.landing == Some(position) || lane.next.is_some_and(|next| next <= position);
+        (0..).map(NodeIndex).zip(&books.lanes).filter(|(_, lane)| may(lane)).map(|(index, _)| index).collect()
     }
 
-    /// Notes that a member has everything before a commit durable.
-    fn note_staged(&self, index: NodeIndex, position: Position) {
-        if let Some(entry) = self.books.borrow_mut().get(position) {
-            entry.staged.insert(index);
-        }
-        self.changed.wake_all();
-    }
-
-    /// What became of a commit so far, and who has everything before it durable.
-    fn staged(&self, position: Position) -> (Verdict, NodeSet) {
-        let mut books = self.books.borrow_mut();
-        books.get(position).map_or((Verdict::None, NodeSet::EMPTY), |entry| (entry.verdict, entry.staged))
-    }
-
-    /// Those of these members that execute nothing at the moment, and how far each has come: they have everything, met a bad
-    /// block, or wait for others to be ready for a commit.
+    /// Those of these members that execute nothing at the moment, and how far each has come: they have everything, or met a bad
+    /// block.
     fn at_rest(&self, members: NodeSet) -> heapless::Vec<(NodeIndex, Position), MAX_NODES> {
         let books = self.books.borrow();
         let place = |index: NodeIndex| match books.next_of(index) {
             None => Some((index, books.end())),
-            Some((next, entry)) => {
-                let rests = books.mending.contains(index) || entry.staged.contains(index);
-                rests.then_some((index, next))
-            }
+            Some((next, _)) => books.mending.contains(index).then_some((index, next)),
         };
         members.iter().filter_map(place).collect()
     }

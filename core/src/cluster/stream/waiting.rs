@@ -62,14 +62,14 @@ impl Cluster {
         .await
     }
 
-    /// Waits until nobody lags any more. Who is late has left then.
+    /// Waits until nobody lags any more, and all headers are on their disks. Who is late has left then.
     pub async fn level(&self) -> Result<(), OpError> {
         self.level_with(NodeSet::first_nodes(MAX_NODES)).await
     }
 
     /// Waits until none of these lags any more.
     pub(in crate::cluster) async fn level_with(&self, nodes: NodeSet) -> Result<(), OpError> {
-        let is_level = || self.stream.lagging().intersection(nodes).is_empty();
+        let is_level = || self.stream.unfinished().intersection(nodes).is_empty();
         if is_level() {
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl Cluster {
 
     /// Where nobody executes backlogs beside the requests, requests do: for a moment each.
     pub(in crate::cluster) async fn press(&self) {
-        if self.stream.is_kept.get() || self.stream.lagging().is_empty() {
+        if self.stream.is_kept.get() || self.stream.unfinished().is_empty() {
             return;
         }
         let Some(end) = self.clock().map(|clock| clock.now().after(SOFT_DEADLINE)) else { return };
@@ -138,7 +138,7 @@ impl Cluster {
         let _ = self
             .await_backlogs(|| {
                 let is_over = self.clock().is_none_or(|clock| clock.now() >= end);
-                (is_over || self.stream.lagging().is_empty()).then_some(())
+                (is_over || self.stream.unfinished().is_empty()).then_some(())
             })
             .await;
         self.expel_late();
@@ -148,7 +148,7 @@ impl Cluster {
     fn await_lateness(&self, cx: &mut Context<'_>) {
         let Some(clock) = self.clock() else { return };
         let soon = clock.now().after(SOFT_DEADLINE);
-        let next = self.stream.lagging().iter().filter_map(|index| self.stream.late_at(index)).min();
+        let next = self.stream.unfinished().iter().filter_map(|index| self.stream.late_at(index)).min();
         let _ = clock.expire(next.map_or(soon, |next| next.min(soon)), cx);
     }
 }

@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
 const LABEL: &[u8] = b"WORK";
 const OPTIONS: MountOptions = MountOptions { memory_bytes: 16 << 20, spare_nodes: 0 };
 /// How long a member may take to answer.
-const DEADLINE: Duration = Duration::from_millis(1000);
+pub(super) const DEADLINE: Duration = Duration::from_millis(1000);
 
 const FAILURE: Effect = Effect::Fail(DeviceError::Io(5));
 
@@ -58,17 +58,17 @@ fn a_soft_master(environment: &dyn Environment) -> Result<(), Failure> {
 }
 
 /// A cluster on the first scratch disks.
-struct Members<'e> {
+pub(super) struct Members<'e> {
     environment: &'e dyn Environment,
     /// What goes wrong on each.
-    plans: Vec<Rc<FaultPlan>>,
+    pub(super) plans: Vec<Rc<FaultPlan>>,
     /// Those that take part in a mount of the quorum; soft ones come behind them.
     hard: usize,
 }
 
 impl<'e> Members<'e> {
     /// Makes the cluster.
-    async fn created(environment: &'e dyn Environment, kinds: &[PfsKind]) -> Result<Self, Failure> {
+    pub(super) async fn created(environment: &'e dyn Environment, kinds: &[PfsKind]) -> Result<Self, Failure> {
         let heap = environment.heap();
         let mut plans = Vec::new_in(heap);
         for number in 0..kinds.len() {
@@ -113,7 +113,7 @@ impl<'e> Members<'e> {
         refused.map(|()| cluster)
     }
 
-    async fn mount(&self) -> Result<FileSystem, Failure> {
+    pub(super) async fn mount(&self) -> Result<FileSystem, Failure> {
         let cluster = self.open().await?;
         let mounted = FileSystem::mount_pfs(self.environment.heap(), cluster, PfsSelector::Label(LABEL), OPTIONS);
         Ok(mounted.await?.make_writable(&Standstill).await?)
@@ -132,8 +132,15 @@ impl<'e> Members<'e> {
                 let is_empty = matches!(found, Err(Error::NotFound));
                 ensure(is_empty, format_args!("a soft node that wasn't mounted has {found:?}")).map_err(at)?;
             }
-            drop(fs);
-            check(self.environment, alone()?).await.map_err(at)?;
+        }
+        self.check_each().await
+    }
+
+    /// The filesystem of each node is sound.
+    pub(super) async fn check_each(&self) -> Result<(), Failure> {
+        for number in 0..self.plans.len() {
+            let checked = check(self.environment, self.nodes()?.swap_remove(number)).await;
+            checked.map_err(|failure| failure.of(format_args!("node {number} by itself")))?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod clusters;
 mod codecs;
+mod commits;
 mod damage;
 mod devices;
 mod exhaustion;
@@ -30,6 +31,7 @@ pub(super) const TABLES: &[&[Case]] = &[
     devices::CASES,
     writing::CASES,
     clusters::CASES,
+    commits::CASES,
 ];
 
 /// The label the populations are under.

@@ -1,0 +1,122 @@
+//! Commits of members: the header is fixed in the order of the stream, and lands while the member goes on.
+//!
+//! So a barrier keeps nobody from changing anything. A header lands when a quorum of the voters has everything before it durable:
+//! one that no quorum can follow would only be in the way. A member that comes to the next commit waits for the header before.
+
+use core::convert::Infallible;
+use core::future::poll_fn;
+use core::task::Poll;
+
+use super::entry::Work;
+use super::{Entry, Position, Stream, Verdict};
+use crate::cluster::vote::NodeSet;
+use crate::cluster::{Cluster, Ejection, NodeIndex, Outcome};
+use crate::memory::boxed;
+use crate::node::NodeError;
+
+impl Stream {
+    /// Has a member go on behind the commit it is at, whose header lands meanwhile.
+    fn begin_landing(&self, index: NodeIndex) {
+        let mut books = self.books.borrow_mut();
+        let lane = books.lane_mut(index);
+        lane.landing = lane.next;
+        books.advance(index);
+        drop(books);
+        self.changed.wake_all();
+    }
+
+    /// Notes that a header is on a member's disk, or that there will be none; what became of the commit so far.
+    fn end_landing(&self, index: NodeIndex, answer: Option<Result<Outcome, NodeError>>) -> Option<(Position, Verdict)> {
+        let mut books = self.books.borrow_mut();
+        let position = books.lane_mut(index).landing.take()?;
+        let verdict = books.get(position).map(|entry| {
+            // There are no more answers than nodes.
+            entry.answers.extend(answer.map(|answer| (index, answer)));
+            entry.verdict
+        });
+        books.trim();
+        drop(books);
+        self.changed.wake_all();
+        verdict.map(|verdict| (position, verdict))
+    }
+
+    /// The commit whose header a member brings to the disk.
+    pub(super) fn landing_of(&self, index: NodeIndex) -> Option<Position> {
+        self.books.borrow().lane(index).landing
+    }
+
+    /// Waits until a member brings no header to the disk.
+    pub(super) async fn landed(&self, index: NodeIndex) {
+        while self.landing_of(index).is_some() {
+            self.change().await;
+        }
+    }
+
+    /// Notes that a member has everything before a commit durable.
+    fn note_staged(&self, index: NodeIndex, position: Position) {
+        if let Some(entry) = self.books.borrow_mut().get(position) {
+            entry.staged.insert(index);
+        }
+        self.changed.wake_all();
+    }
+
+    /// What became of a commit so far, and who has everything before it durable.
+    fn staged(&self, position: Position) -> (Verdict, NodeSet) {
+        let mut books = self.books.borrow_mut();
+        books.get(position).map_or((Verdict::None, NodeSet::EMPTY), |entry| (entry.verdict, entry.staged))
+    }
+}
+
+impl Cluster {
+    /// Fixes the header of the commit that a member is at: everything that it has executed is on its way to the disk.
+    pub(super) async fn fix_on(&self, index: NodeIndex) -> Result<(), Ejection> {
+        let record = {
+            let books = self.stream.books.borrow();
+            let Some((_, Entry { work: Work::Commit(record), .. })) = books.next_of(index) else { return Ok(()) };
+            let copy = record.as_deref().map(|record| boxed(self.heap, record.clone())).transpose();
+            copy.map_err(|error| Ejection::of(error.into()))?
+        };
+        self.fix_header_of(index, record.as_deref()).await?;
+        self.stream.begin_landing(index);
+        Ok(())
+    }
+
+    /// Brings the headers to a member's disk that it fixes.
+    pub(super) async fn land_all(&self, index: NodeIndex) -> Infallible {
+        loop {
+            let Some(position) = self.stream.landing_of(index) else {
+                self.stream.change().await;
+                continue;
+            };
+            match self.member(index).node.land(async || self.may_land(index, position).await).await {
+                Ok(true) => {
+                    if let Some((position, Verdict::Open)) = self.stream.end_landing(index, Some(Ok(Outcome::Done))) {
+                        self.judge(position);
+                    }
+                }
+                Ok(false) => drop(self.stream.end_landing(index, None)),
+                Err(error) => {
+                    self.eject(index, Ejection::of(error));
+                    self.stream.forget(index);
+                    self.judge_all();
+                }
+            }
+        }
+    }
+
+    /// Waits until a quorum of the voters has everything before a commit durable; false if it never will. Who doesn't vote waits
+    /// until the commit is acknowledged: it never is ahead of that.
+    async fn may_land(&self, index: NodeIndex, position: Position) -> bool {
+        let votes = self.voters().contains(index);
+        self.stream.note_staged(index, position);
+        let verdict = poll_fn(|cx| {
+            let (verdict, staged) = self.stream.staged(position);
+            if verdict == Verdict::Open && !(votes && self.electorate.get().has_quorum(staged)) {
+                self.stream.changed.register(cx.waker());
+                return Poll::Pending;
+            }
+            Poll::Ready(verdict)
+        });
+        verdict.await != Verdict::None
+    }
+}

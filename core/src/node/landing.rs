@@ -1,0 +1,158 @@
+//! The next header on its way to the disk (format 7.2 and 7.4).
+//!
+//! What a header commits is *fixed* first: everything that was changed is on its way to the devices, and the header says where
+//! it will be. From then on other things may be changed, because nothing that the header refers to is written over. The header
+//! *lands* meanwhile: when all that it commits is durable, it is written itself, and is in force when that is durable, too.
+//!
+//! A header that was fixed and whose writing hasn't begun may be discarded; what it would have committed is part of the next.
+
+use super::header::{Committed, HeaderImage, Place};
+use super::writer::Mark;
+use super::{Ingredient, Node, NodeError};
+use crate::media::geometry::HEADER_TWINS;
+use crate::media::{MirrorTid, VolumeHeader};
+
+/// A header that isn't in force yet.
+pub(super) struct Landing {
+    header: HeaderImage,
+    copy: usize,
+    /// The volume has room for no other copy.
+    is_only: bool,
+    /// The writes it waits for.
+    behind: Mark,
+    /// A mount may find it, or parts of it: it is brought to its end before anything else is done, whatever happens meanwhile.
+    is_begun: bool,
+    /// No header refers to what was written by this flush and later ones, should this one be discarded.
+    uncommitted_from: MirrorTid,
+}
+
+impl Node {
+    /// Fixes what the next header commits: all that was changed so far. False if there is nothing to commit.
+    pub(crate) async fn fix(&self) -> Result<bool, NodeError> {
+        self.alone().await?;
+        if !self.has_changes() {
+            return Ok(false);
+        }
+        self.gather().await?;
+        self.fix_header(&mut |_| {})?;
+        Ok(true)
+    }
+
+    /// Makes sure that nothing of an earlier commit is half done: it has landed, or is part of the next.
+    pub(crate) async fn alone(&self) -> Result<(), NodeError> {
+        self.landings.ended().await;
+        self.ready().await?;
+        self.discard_header();
+        Ok(())
+    }
+
+    /// Makes the header that commits the topology as it is, all of which is on its way to the devices. `edit` changes what else
+    /// it says.
+    pub(crate) fn fix_header(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
+        let (mut next, last) = {
+            let committed = self.committed.borrow();
+            debug_assert!(!committed.has_torn_places(), "what is changed was recovered");
+            (committed.header.copy(self.heap)?, committed.copy)
+        };
+        let topology = &mut *self.topology.borrow_mut();
+        debug_assert!(topology.arena.is_empty(), "what is committed was gathered");
+        let header = next.get_mut();
+        self.note_size(header);
+        header.sroot_blockset = topology.super_root;
+        header.freemap_blockset = topology.freemap;
+        header.set_tids(topology.pending_tid);
+        header.set_space(self.allocator.borrow().free_bytes());
+        edit(header);
+        header.seal();
+        let copy = header.next_copy(last);
+        let uncommitted_from = topology.begin_flush();
+        let behind = self.writer.mark();
+        let landing = Landing { header: next, copy, is_only: copy == last, behind, is_begun: false, uncommitted_from };
+        *self.landing.borrow_mut() = Some(landing);
+        self.uncommitted.set(false);
+        self.replaceable.set(false);
+        Ok(())
+    }
+
+    /// Gives up a header that was fixed, if its writing hasn't begun.
+    pub(crate) fn discard_header(&self) {
+        let mut landing = self.landing.borrow_mut();
+        if let Some(given_up) = landing.take_if(|landing| !landing.is_begun) {
+            self.topology.borrow_mut().uncommitted_from = given_up.uncommitted_from;
+            self.uncommitted.set(true);
+            self.replaceable.set(true);
+        }
+    }
+
+    /// What was written so far is kept, as if it were committed, also if a header that was fixed is given up.
+    pub(super) fn keep_all_written(&self) {
+        let topology = &mut *self.topology.borrow_mut();
+        topology.uncommitted_from = topology.pending_tid;
+        if let Some(landing) = &mut *self.landing.borrow_mut() {
+            landing.uncommitted_from = topology.pending_tid;
+        }
+    }
+
+    /// True for a header whose writing was begun, and that nobody brings to its end.
+    pub(super) fn has_half_written_header(&self) -> bool {
+        !self.landings.is_taken() && self.landing.borrow().as_ref().is_some_and(|landing| landing.is_begun)
+    }
+
+    /// True for a header that was fixed and that nobody brings to the disk.
+    pub(super) fn has_idle_header(&self) -> bool {
+        !self.landings.is_taken() && self.landing.borrow().is_some()
+    }
+
+    /// The number of the header that is being written, if one is.
+    pub(super) fn landing_tid(&self) -> Option<MirrorTid> {
+        let landing = self.landing.borrow();
+        landing.as_ref().filter(|landing| landing.is_begun).map(|landing| landing.header.get().mirror_tid())
+    }
+
+    /// Makes everything durable that the header which was fixed commits, and writes it, unless `may_be_written` doesn't want it
+    /// any more. True if it, or an earlier one, is in force.
+    pub(crate) async fn land(&self, may_be_written: impl AsyncFnOnce() -> bool) -> Result<bool, NodeError> {
+        let _turn = self.landings.take().await;
+        let Some(behind) = self.landing.borrow().as_ref().map(|landing| landing.behind) else { return Ok(true) };
+        self.writer.settle_before(self.volumes(), behind).await.map_err(|fault| self.write_failed(fault.into()))?;
+        self.flush_devices().await?;
+        if !may_be_written().await {
+            self.discard_header();
+            return Ok(false);
+        }
+        self.write_header().await?;
+        Ok(true)
+    }
+
+    /// Writes the header that was fixed, from the beginning: whatever of it landed before is overwritten with the same. Then it is
+    /// the one in force.
+    async fn write_header(&self) -> Result<(), NodeError> {
+        let another = || match &*self.landing.borrow() {
+            Some(landing) => {
+                let copied = landing.header.copy(self.heap);
+                copied.map(|header| Some((header, landing.copy, landing.is_only)))
+            }
+            None => Ok(None),
+        };
+        let Some((header, copy, is_only)) = another()? else { return Ok(()) };
+        let tid = header.get().mirror_tid();
+        self.check_headers(copy, tid).await?;
+        if let Some(landing) = &mut *self.landing.borrow_mut() {
+            landing.is_begun = true;
+        }
+        if self.protocol.get().has(Ingredient::Twin) {
+            self.write_at(0, Place::Twin(copy % HEADER_TWINS), header).await?;
+        }
+        if is_only {
+            // It may be torn only while its twin is whole.
+            self.flush_devices().await?;
+        }
+        let Some((header, ..)) = another()? else { return Ok(()) };
+        self.check_headers(copy, tid).await?;
+        self.write_at(0, Place::Copy(copy), header).await?;
+        self.flush_devices().await?;
+        let Some(Landing { header, copy, .. }) = self.landing.borrow_mut().take() else { return Ok(()) };
+        *self.committed.borrow_mut() = Committed::new(header, copy);
+        Ok(())
+    }
+}
