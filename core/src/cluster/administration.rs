@@ -87,6 +87,7 @@ impl Cluster {
             return Ok(PfsOutcome::Absent);
         }
         self.prepare().await?;
+        self.flush_all().await?;
         let mut removed = false;
         for index in self.in_sync().iter() {
             match remove_from(&self.member(index).node, label).await {
@@ -134,9 +135,8 @@ impl Cluster {
     pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, OpError> {
         self.prepare().await?;
         if self.has(Ingredient::Pair) {
-            self.flush().await?;
+            self.flush_all().await?;
         }
-        self.level().await?;
         let mut counts = BulkfreeCounts::default();
         for index in self.in_sync().iter() {
             match self.member(index).node.bulkfree(options).await {
@@ -155,8 +155,7 @@ impl Cluster {
         if let Some(node) = self.single() {
             return Ok(node.grow(volume_bytes).await?);
         }
-        self.flush().await?;
-        self.level().await?;
+        self.flush_all().await?;
         let mut smallest: Option<Growth> = None;
         for index in self.in_sync().iter() {
             match self.member(index).node.grow(volume_bytes).await {
@@ -203,8 +202,7 @@ impl Cluster {
     /// Adds a PFS to every node in sync.
     async fn add_pfs(&self, new: &NewPfs<'_>, root: Inode, origin: Option<Slot>) -> Result<PfsOutcome, OpError> {
         // A snapshot shares blocks with its origin: what is shared is what was committed.
-        self.flush().await?;
-        self.level().await?;
+        self.flush_all().await?;
         for index in self.in_sync().iter() {
             match find_pfs(&self.member(index).node, PfsSelector::Label(new.label)).await {
                 Ok(None) => {}

@@ -64,6 +64,21 @@ impl Cluster {
         }
     }
 
+    /// Makes everything done so far durable on all nodes in sync. Nothing may be changed meanwhile.
+    pub(crate) async fn flush_all(&self) -> Result<(), OpError> {
+        self.flush().await?;
+        self.level().await?;
+        // Those that passed the commit over take part in another.
+        for _ in 0..MAX_NODES {
+            if !self.has_changes() {
+                break;
+            }
+            self.commit_next().await?;
+            self.level().await?;
+        }
+        Ok(())
+    }
+
     /// Waits for the turn to commit.
     pub async fn commit_turn(&self) -> CommitTurn<'_> {
         CommitTurn(self.commits.take().await)
@@ -91,7 +106,7 @@ impl Cluster {
     }
 
     /// True when something was changed since the last commit. Those that lag may not have written that yet.
-    fn has_changes(&self) -> bool {
+    pub(crate) fn has_changes(&self) -> bool {
         let abreast = self.abreast();
         abreast.is_empty() || abreast.iter().any(|index| self.member(index).node.has_changes())
     }

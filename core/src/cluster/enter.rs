@@ -11,7 +11,7 @@ use super::vote::succession::Opening;
 use super::vote::{
     Ask, Assembly, Condition, Electorate, Mount, NodeSet, Plan, Refusal, Role, Seen, State, Target, assemble,
 };
-use super::{Cluster, Command, InodeRecord, MAX_NODES, NodeIndex, OpError, Pfs, PfsSelector, Reply, Slot};
+use super::{Cluster, Command, Ejection, InodeRecord, MAX_NODES, NodeIndex, OpError, Pfs, PfsSelector, Reply, Slot};
 use crate::io::DeviceError;
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::{Corruption, ModifyTid, PfsKind, Uuid};
@@ -95,6 +95,12 @@ impl Cluster {
         let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else {
             return Ok(self.member(index).state());
         };
+        // What a failed write has left of a tree can't be looked at, nor what depends on it be judged.
+        for broken in self.in_sync().iter() {
+            if let Some(fault) = self.member(broken).node.fault().filter(|fault| !fault.is_timeout()) {
+                self.eject(broken, Ejection::Fault(fault));
+            }
+        }
         let mut found = self.look_at_all(clid, self.slots.root(), Some(index)).await?;
         for (found, member) in found.iter_mut().zip(self.members.iter()) {
             // What is done since its last header is this mount's own.
@@ -184,14 +190,14 @@ impl Cluster {
     async fn look_at(&self, index: NodeIndex, clid: Uuid, slot: Slot) -> Result<Found, OpError> {
         let member = self.member(index);
         let looked = self.look_inside(index, clid, slot).await;
-        member.unreadable.set(looked.as_ref().err().map(|error| super::Ejection::of(*error)));
+        member.unreadable.set(looked.as_ref().err().map(|error| Ejection::of(*error)));
         let found = match looked {
             Ok(Some(found)) => found,
             Ok(None) => Found::nothing(index),
             Err(NodeError::NoMemory) => return Err(OpError::NoMemory),
             Err(error) if self.members.len() == 1 => return Err(error.into()),
             Err(error) => {
-                log::warn!("{}: {}", self.called(index), super::Ejection::of(error));
+                log::warn!("{}: {}", self.called(index), Ejection::of(error));
                 let condition = Condition { unreadable: true, ..Condition::default() };
                 // It stays who and what it is: a copy of it doesn't take its place, and if it takes part it has its vote.
                 return Ok(Found { condition, fsid: member.fsid.get(), ..Found::nothing(index) });

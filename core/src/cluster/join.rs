@@ -13,25 +13,25 @@ use crate::node::NodeIndex;
 pub type Answers<T> = heapless::Vec<(NodeIndex, T), MAX_NODES>;
 
 /// Futures for some nodes, one each, that get on together.
-pub(super) struct Together<F: Future> {
+pub(crate) struct Together<F: Future> {
     under_way: heapless::Vec<(NodeIndex, Pin<Box<F>>), MAX_NODES>,
     answers: Answers<F::Output>,
 }
 
 impl<F: Future> Together<F> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { under_way: heapless::Vec::new(), answers: Answers::new() }
     }
 
     /// Adds one. It isn't started before it is polled.
-    pub(super) fn add(&mut self, heap: Heap, index: NodeIndex, future: F) -> Result<(), NoMemory> {
+    pub(crate) fn add(&mut self, heap: Heap, index: NodeIndex, future: F) -> Result<(), NoMemory> {
         // A cluster has no more nodes than fit.
         let _ = self.under_way.push((index, aside(heap, future)?));
         Ok(())
     }
 
     /// Has each get on; true when none is under way any more.
-    pub(super) fn poll_each(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll_each(&mut self, cx: &mut Context<'_>) -> bool {
         let Self { under_way, answers } = self;
         under_way.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
             Poll::Ready(output) => {
@@ -44,7 +44,7 @@ impl<F: Future> Together<F> {
     }
 
     /// What one of those that are done came to.
-    pub(super) fn take_answer(&mut self) -> Option<(NodeIndex, F::Output)> {
+    pub(crate) fn take_answer(&mut self) -> Option<(NodeIndex, F::Output)> {
         self.answers.pop()
     }
 

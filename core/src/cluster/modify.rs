@@ -36,7 +36,7 @@ impl Cluster {
         if !self.repairs.borrow().is_empty() {
             aside(self.heap, self.mend())?.await?;
         }
-        if !self.stream.lagging().is_empty() {
+        if self.stream.is_in_the_way() {
             aside(self.heap, self.make_way())?.await;
         }
         self.last_tid.set(tid.max(self.last_tid.get()));

@@ -70,8 +70,7 @@ impl Reading {
 impl Cluster {
     /// Reads everything on every node in sync, repairs what another node has, and commits that. Nothing may change meanwhile.
     pub async fn scrub(&self) -> Result<ScrubCounts, OpError> {
-        self.flush().await?;
-        self.level().await?;
+        self.flush_all().await?;
         let mut counts = ScrubCounts::default();
         let members = self.in_sync();
         let left = self.scrub_once(&mut counts).await?;

@@ -41,6 +41,7 @@ pub use attributes::{Attributes, Statistics};
 pub use destroy::Destroyed;
 pub use directory::{Cookie, Listing};
 pub use error::{Error, MountError};
+pub use keeper::{Attendant, Event, Pace, Trouble};
 pub use namespace::NewFile;
 pub use set_attributes::NewAttributes;
 pub use transfer::Replica;
@@ -197,7 +198,8 @@ impl FileSystem {
             self.attend(async {
                 self.reclaim_orphans().await?;
                 self.sync().await?;
-                self.level().await
+                let _still = self.resting().await?;
+                Ok::<_, Error>(self.cluster.flush_all().await?)
             })
             .await?;
             self.cluster.release().await;
@@ -233,7 +235,8 @@ impl FileSystem {
     /// before is durable, too, when this is done.
     pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, Error> {
         let _still = self.still().await?;
-        self.sync_inside().await?;
+        self.cluster.committed().await;
+        self.write_all().await?;
         Ok(self.cluster.grow(volume_bytes).await?)
     }
 

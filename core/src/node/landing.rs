@@ -110,10 +110,10 @@ impl Node {
     }
 
     /// Makes everything durable that the header which was fixed commits, and writes it, unless `may_be_written` doesn't want it
-    /// any more. True if it, or an earlier one, is in force.
+    /// any more. False if there is none: what it would have committed is part of the next.
     pub(crate) async fn land(&self, may_be_written: impl AsyncFnOnce() -> bool) -> Result<bool, NodeError> {
         let _turn = self.landings.take().await;
-        let Some(behind) = self.landing.borrow().as_ref().map(|landing| landing.behind) else { return Ok(true) };
+        let Some(behind) = self.landing.borrow().as_ref().map(|landing| landing.behind) else { return Ok(false) };
         self.writer.settle_before(self.volumes(), behind).await.map_err(|fault| self.write_failed(fault.into()))?;
         self.flush_devices().await?;
         if !may_be_written().await {

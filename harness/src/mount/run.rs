@@ -125,7 +125,7 @@ impl MountPoint {
                 executor.spawn(server.fs.keep());
                 executor.spawn(tell_when_fenced(&server, clock));
             }
-            executor.spawn(nodes::look_after(&server, &under_way, clock, !read_only));
+            executor.spawn(nodes::look_after(&server, &under_way, !read_only));
             while let Some(job) = mailbox.next().await {
                 let begun = under_way.begin();
                 let most = &server.counters.most_at_once;

@@ -89,12 +89,12 @@ impl Cluster {
                 continue;
             };
             match self.member(index).node.land(async || self.may_land(index, position).await).await {
-                Ok(true) => {
-                    if let Some((position, Verdict::Open)) = self.stream.end_landing(index, Some(Ok(Outcome::Done))) {
+                Ok(is_durable) => {
+                    let answer = is_durable.then_some(Ok(Outcome::Done));
+                    if let Some((position, Verdict::Open)) = self.stream.end_landing(index, answer) {
                         self.judge(position);
                     }
                 }
-                Ok(false) => drop(self.stream.end_landing(index, None)),
                 Err(error) => {
                     self.eject(index, Ejection::of(error));
                     self.stream.forget(index);

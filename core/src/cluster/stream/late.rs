@@ -11,7 +11,7 @@ pub(in crate::cluster) const SOFT_DEADLINE: Duration = Duration::from_millis(30)
 
 impl Cluster {
     /// The disk whose clock all go by.
-    pub(in crate::cluster) fn clock(&self) -> Option<&Disk> {
+    pub(crate) fn clock(&self) -> Option<&Disk> {
         self.member(NodeIndex(0)).node.volumes().root().map(|root| &root.disk)
     }
 

@@ -121,7 +121,7 @@ impl Cluster {
         }
     }
 
-    /// Waits until a modification may begin.
+    /// Waits until a modification may begin, if something [is in its way](Stream::is_in_the_way).
     pub(in crate::cluster) async fn make_way(&self) {
         let is_free = || (!self.stream.is_copying.get()).then_some(());
         while self.stream.is_copying.get() && self.await_backlogs(is_free).await.is_err() {}

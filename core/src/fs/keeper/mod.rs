@@ -1,5 +1,9 @@
 //! What a mount needs to be done while nobody asks for anything.
 
+mod nodes;
+
+pub use nodes::{Attendant, Event, Pace, Trouble};
+
 use super::FileSystem;
 
 impl FileSystem {
