@@ -4,6 +4,9 @@
 //! *still* has nobody change anything, while readers come and go: a commit gathers what it is to make durable, a scrub compares.
 //! A change begins still, too, and waits for the readers inside when it has its turn; so a reader never waits for anybody but a
 //! change that is under way.
+//!
+//! What the nodes have stored changes also while things are still, when they are told what was only in memory. Who *copies* what is
+//! stored is a reader that keeps that from happening, too.
 
 use core::cell::Cell;
 use core::future::poll_fn;
@@ -15,6 +18,7 @@ use crate::io::Wakers;
 #[derive(Default)]
 pub(super) struct Gate {
     readers: Cell<u32>,
+    copiers: Cell<u32>,
     turn: Cell<Turn>,
     /// Readers that are kept out.
     waiting_readers: Cell<u32>,
@@ -43,6 +47,9 @@ enum Turn {
 /// Lets its holder read.
 pub(super) struct Reading<'g>(&'g Gate);
 
+/// Lets its holder read what is stored.
+pub(super) struct Copying<'g>(&'g Gate);
+
 /// Keeps everything as it is, for its holder and for readers.
 pub(super) struct Still<'g>(&'g Gate);
 
@@ -66,7 +73,19 @@ impl Gate {
         Reading(self)
     }
 
+    pub(super) async fn copy(&self) -> Copying<'_> {
+        let _turn = self.take_turn().await;
+        self.copiers.set(self.copiers.get() + 1);
+        Copying(self)
+    }
+
     pub(super) async fn still(&self) -> Still<'_> {
+        let turn = self.take_turn().await;
+        self.wait(|| self.copiers.get() == 0).await;
+        turn
+    }
+
+    async fn take_turn(&self) -> Still<'_> {
         self.waiting_turns.set(self.waiting_turns.get() + 1);
         let waiting = WaitingTurn(self);
         // Whoever finds nobody inside, but others who have waited, lets one of them go first.
@@ -153,6 +172,13 @@ impl Drop for WaitingTurn<'_> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.0.readers.set(self.0.readers.get() - 1);
+        self.0.changed.wake_all();
+    }
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        self.0.copiers.set(self.0.copiers.get() - 1);
         self.0.changed.wake_all();
     }
 }

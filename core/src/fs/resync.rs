@@ -120,7 +120,7 @@ impl FileSystem {
             if !was_behind || !self.cluster.is_full(node) {
                 return copied.map(|counts| ResyncCounts { snapshots_removed: removed, ..counts });
             }
-            match self.cluster.make_room(node, is_first, async || self.gate.read().await).await? {
+            match self.cluster.make_room(node, is_first, async || self.gate.copy().await).await? {
                 Room::None => return copied,
                 Room::Freed => {}
                 Room::Snapshot => removed += 1,
@@ -142,15 +142,15 @@ impl FileSystem {
                 let _still = self.nothing_left_behind().await?;
                 self.cluster.newest_change().await?
             };
-            let mut reading = Some(self.gate.read().await);
+            let mut copying = Some(self.gate.copy().await);
             let mut pause = async |counts: &ResyncCounts| {
                 show(&(sum + *counts));
                 // Who waits to change something comes first.
-                drop(reading.take());
-                reading = Some(self.gate.read().await);
+                drop(copying.take());
+                copying = Some(self.gate.copy().await);
             };
             let copied = self.cluster.copy_ahead(node, until, &mut pause).await?;
-            drop(reading);
+            drop(copying);
             sum += copied;
             // When nearly all is there that they may have in common with it; copying them may take its time.
             if core::mem::take(&mut with_snapshots) {
@@ -190,13 +190,13 @@ impl FileSystem {
         show: &mut dyn FnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, Error> {
         let mut sum = ResyncCounts::default();
-        let mut reading = Some(self.gate.read().await);
+        let mut copying = Some(self.gate.copy().await);
         let mut next = self.cluster.lacking_snapshot(node, None).await;
         while let Some(snapshot) = next {
             let mut pause = async |counts: &ResyncCounts| {
                 show(&(sum + *counts));
-                drop(reading.take());
-                reading = Some(self.gate.read().await);
+                drop(copying.take());
+                copying = Some(self.gate.copy().await);
             };
             match self.cluster.copy_snapshot(node, &snapshot, &mut pause).await? {
                 Some(counts) => sum += counts,

@@ -83,7 +83,7 @@ pub(super) struct Session<'w> {
 }
 
 /// Something that isn't what users do.
-struct Administering<'s>(&'s Cell<(u64, u64)>);
+pub(super) struct Administering<'s>(&'s Cell<(u64, u64)>);
 
 impl Drop for Administering<'_> {
     fn drop(&mut self) {
@@ -228,7 +228,7 @@ impl Session<'_> {
     }
 
     /// Something begins that isn't what users do, and lasts as long as this lives.
-    fn administering(&self) -> Administering<'_> {
+    pub(super) fn administering(&self) -> Administering<'_> {
         let (under_way, begun) = self.administered.get();
         self.administered.set((under_way + 1, begun + 1));
         Administering(&self.administered)

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
+use hammer2_core::fs::{Attendant, Event};
 use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
 
 use super::clients::Session;
@@ -41,6 +42,19 @@ impl Stopped {
     }
 }
 
+/// Tells nobody what becomes of nodes.
+struct Silent;
+
+impl Attendant for Silent {
+    fn may_repair(&self) -> bool {
+        true
+    }
+
+    fn trying(&self, _: NodeIndex, _: bool) {}
+
+    fn tell(&self, _: Event<'_>) {}
+}
+
 impl Session<'_> {
     /// Brings back who left, unless another client is at it.
     pub(super) async fn resume(&self) {
@@ -50,6 +64,7 @@ impl Session<'_> {
             poll_fn(|_| if self.host.nanoseconds() < over { Poll::Pending } else { Poll::Ready(()) }).await;
             return;
         }
+        let _administering = self.administering();
         log::info!("too few nodes are left: {:?}", states(self.fs).collect::<Vec<_>>());
         self.settle_writes().await;
         self.world.mend_disks();
@@ -72,13 +87,9 @@ impl Session<'_> {
     }
 
     async fn bring_back(&self, node: NodeIndex, state: MemberState) {
-        if let MemberState::Ejected(_) = state {
-            let again = self.fs.look_again(node).await;
-            log::info!("node {}: {again:?}", node.0);
-        }
-        if self.fs.nodes_behind().any(|behind| behind == node) {
+        if let MemberState::Ejected(_) | MemberState::Behind(_) = state {
             self.world.may_lose_snapshots(node);
-            let copied = self.fs.resync(node).await;
+            let copied = self.fs.bring_back(node, &Silent).await;
             log::info!("node {}: {copied:?}", node.0);
         }
     }
