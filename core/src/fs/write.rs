@@ -1,6 +1,7 @@
 //! Changing file content: writing, cutting, extending.
 
 use super::inode_cache::InodeRef;
+use super::quota::Manner;
 use super::room::Need;
 use super::{Error, FileSystem};
 use crate::cluster::{Command, FileBlock, Modification, Reply};
@@ -25,7 +26,9 @@ impl FileSystem {
         self.relieve().await?;
         self.admit(Need::content(offset, data.len() as u64)).await?;
         let size = file.with(|record| record.meta.size());
-        if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
+        if self.manner_of_write(&file, offset, data.len() as u64).await? == Manner::ByBlocks {
+            self.write_by_blocks(&file, size, offset, data).await?;
+        } else if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
             self.write_through(&file, size, offset, data).await?;
         } else {
             self.write_content(&file, size, offset, data).await?;
@@ -60,7 +63,10 @@ impl FileSystem {
     /// Makes sure that a file can be cut or extended; cutting gives space back.
     pub(super) async fn admit_resize(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
         match size > file.with(|record| record.meta.size()) {
-            true => self.admit(Need::content(0, 0)).await,
+            true => {
+                self.admit(Need::content(0, 0)).await?;
+                self.admit_extension(file, size).await
+            }
             false => self.admit_small().await,
         }
     }
@@ -133,9 +139,11 @@ impl FileSystem {
     }
 
     pub(super) async fn drop_blocks(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<(), Error> {
+        let count = self.begin_count(file, range).await?;
         file.note_blocks_changed();
-        self.modify(Modification::RemoveBlocks { file: file.slot, range }).await?;
-        Ok(())
+        let done = self.modify(Modification::RemoveBlocks { file: file.slot, range }).await.map(drop);
+        self.end_count(file, count, 0, &done).await;
+        done
     }
 
     pub(super) async fn write_content(

@@ -13,6 +13,7 @@ mod installed;
 mod lost_freemap;
 mod lost_header;
 mod naming;
+mod quota;
 mod scan;
 mod transfer;
 mod writing;
