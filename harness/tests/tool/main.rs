@@ -16,4 +16,5 @@ mod naming;
 mod quota;
 mod scan;
 mod transfer;
+mod transfer_model;
 mod writing;
