@@ -9,7 +9,7 @@ use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags, MAX_FILE_BYTES};
 use crate::media::{Compression, FileKind, Inum, Key, KeyRange};
-use crate::memory::NoMemory;
+use crate::memory::{NoMemory, aside};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
@@ -27,7 +27,7 @@ impl FileSystem {
         self.admit(Need::content(offset, data.len() as u64)).await?;
         let size = file.with(|record| record.meta.size());
         if self.manner_of_write(&file, offset, data.len() as u64).await? == Manner::ByBlocks {
-            self.write_by_blocks(&file, size, offset, data).await?;
+            aside(self.heap, self.write_by_blocks(&file, size, offset, data))?.await?;
         } else if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
             self.write_through(&file, size, offset, data).await?;
         } else {

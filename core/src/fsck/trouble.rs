@@ -359,7 +359,7 @@ pub enum Cost {
     Figures,
     /// A quota is applied to what isn't so.
     #[error(
-        "writes may be refused too early or too late: `hammer2 fsck --repair` counts anew, or `hammer2 quota --recount` with all members"
+        "writes may be refused too early or too late: `fsck --repair` or, with all members, `quota --recount` counts anew"
     )]
     Limits,
     /// Damage goes unnoticed.

@@ -1,4 +1,4 @@
-//! Quotas: random operations on one disk and on clusters, with a model that knows what is where; and many writers against a limit.
+//! Quotas: random operations on one disk and on clusters, with a model of what is where; and many writers against a limit.
 //!
 //! What the model can't know is how well content compresses. So bytes are held against what `fsck` counts, which shares no code
 //! with the filesystem's counting, and against the limits; inodes against the model's own.

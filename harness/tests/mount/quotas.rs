@@ -30,11 +30,12 @@ fn fill(volume: &Volume, mounted: &Mounted) {
     fs::create_dir_all(mounted.path("d/inner")).unwrap();
     volume.succeed(&["setquota", "mnt/d", "--bytes", "4M", "--inodes", "20"]);
     let content = noise(1 << 20);
+    let files: Vec<File> =
+        (0..16).map(|number| File::create(mounted.path(format!("d/inner/{number}"))).unwrap()).collect();
     thread::scope(|scope| {
-        for number in 0..16 {
-            let (content, path) = (&content, mounted.path(format!("d/inner/{number}")));
+        for (number, file) in files.iter().enumerate() {
+            let content = &content;
             scope.spawn(move || {
-                let file = File::create(path).unwrap();
                 let mut at = 0;
                 loop {
                     let bytes = &content[..10_000 + number * 7000];
