@@ -50,6 +50,7 @@ impl FileSystem {
             Allocation::Reserve => {
                 let missing = self.missing_bytes(&file, offset, end).await?;
                 self.admit(&mut changing, Need::content(0, missing)).await?;
+                self.admit_content(&file, missing).await?;
             }
             Allocation::ZeroRange | Allocation::PunchHole => {
                 self.admit_small(&mut changing).await?;
@@ -57,7 +58,7 @@ impl FileSystem {
             }
         }
         if allocation != Allocation::PunchHole && !keep_size && end > size {
-            self.admit(&mut changing, Need::content(0, 0)).await?;
+            self.admit_resize(&mut changing, &file, end).await?;
             self.resize(&file, end).await?;
         }
         let now = self.writing()?.now();

@@ -83,18 +83,23 @@ impl FileSystem {
         encoded: Encoded,
         was_page: bool,
     ) -> Result<(), Error> {
-        let file = inode.slot;
-        inode.note_blocks_changed();
+        let (file, range) = (inode.slot, KeyRange::only(key));
         let mut lent = match encoded {
             Encoded::Gone => return Ok(()),
-            Encoded::Hole => {
-                let range = KeyRange::only(key);
-                return self.modify(Modification::RemoveBlocks { file, range }).await.map(drop);
-            }
+            Encoded::Hole => return self.drop_blocks(inode, range).await,
             Encoded::Block(block) => Some(block),
         };
-        let write = Modification::WriteBlock { file, key, block: GivenBlock::Lent(&mut lent) };
-        let written = self.modify(write).await.map(drop);
+        let bytes = lent.as_ref().map_or(0, |block| block.buffer.len() as u64);
+        inode.note_blocks_changed();
+        let written = match self.begin_count(inode, range).await {
+            Ok(count) => {
+                let write = Modification::WriteBlock { file, key, block: GivenBlock::Lent(&mut lent) };
+                let written = self.modify(write).await.map(drop);
+                self.end_count(inode, count, bytes, &written).await;
+                written
+            }
+            Err(error) => Err(error),
+        };
         if let (Err(_), Some(block), true) = (&written, lent, was_page) {
             self.make_page_again(inode, key, block);
         }

@@ -59,6 +59,12 @@ pub enum Error {
     /// There is no room for it.
     #[error("no space left on the file system")]
     NoSpace,
+    /// A directory above has no room left.
+    #[error("disk quota exceeded: that of directory inode {0}")]
+    OverQuota(Inum),
+    /// It would count in the limits of other directories, and can't be counted anew by itself.
+    #[error("it counts in the quota of another directory: copy it instead")]
+    OtherQuota,
     /// Too few nodes of the cluster are left. Nothing was changed; it goes on when enough have come back.
     #[error("no quorum: {in_sync} of {voters} masters are in sync; bring more of them back")]
     NoQuorum {

@@ -29,6 +29,8 @@ impl FileSystem {
             self.check_not_below(second.inum, first_directory.inum).await?;
         }
         let (first_file, second_file) = (self.inode(first.inum).await?, self.inode(second.inum).await?);
+        self.admit_link(&first_file, second_directory.inum).await?;
+        self.admit_link(&second_file, first_directory.inum).await?;
         let now = self.writing()?.now();
         let exchanged = async {
             self.remove_entry(&first_directory, first_key).await?;

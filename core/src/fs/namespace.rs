@@ -1,6 +1,7 @@
 //! Names: making, linking, removing and moving files.
 
 use super::inode_cache::InodeRef;
+use super::quota::Amount;
 use super::room::Need;
 use super::undo::{Place, Step};
 use super::writing::metadata_methods;
@@ -46,11 +47,13 @@ impl FileSystem {
         if self.find_entry(&directory, name).await?.is_some() {
             return Err(Error::Exists);
         }
+        let holders = self.admit_inode(directory.inum).await?;
         self.admit(&mut changing, Need::new_file(new.target.len())).await?;
         let inum = writing.inum();
         let inode = self.new_inode(&directory, inum, new)?;
         let methods = metadata_methods(inode.meta.check_algo, inode.meta.comp_algo);
         self.modify(Modification::CreateInode { pfs: self.root, inode: &inode, methods }).await?;
+        holders.count(Amount::INODE, Amount::default());
         if let Err(error) = self.complete_new(&directory, name, inum, new).await {
             self.take_back([Step::Gone(inum)]).await?;
             return Err(error);
@@ -114,6 +117,7 @@ impl FileSystem {
         if self.find_entry(&directory, name).await?.is_some() {
             return Err(Error::Exists);
         }
+        self.admit_link(&file, directory.inum).await?;
         self.admit(&mut changing, Need::new_name()).await?;
         self.add_entry(&directory, name, file.inum, attributes.kind).await?;
         let now = self.writing()?.now();
@@ -158,7 +162,7 @@ impl FileSystem {
     ) -> Result<(), Error> {
         let file = self.inode(entry.inum).await?;
         self.remove_entry(directory, key).await?;
-        let dropped = self.drop_link(file).await;
+        let dropped = self.drop_link(file, directory.inum).await;
         if dropped.is_err() {
             self.take_back([Step::Named(Place::new(directory.inum, name), entry.inum, entry.kind)]).await?;
         }
@@ -192,13 +196,14 @@ impl FileSystem {
         let now = self.writing()?.now();
         let moved = self.inode(entry.inum).await?;
         let new_place = Place::new(to.inum, new_name);
+        let counted_elsewhere = self.admit_move(&moved, to.inum).await?;
         let is_back = Step::Named(Place::new(from.inum, name), entry.inum, entry.kind);
         if let Some(other) = replaced {
             // The new name is free for a moment, and its file back when it can't be given to another.
             let file = self.inode(other.1.inum).await?;
             self.remove_entry(&to, other.0).await?;
             let done = match self.move_entry(&from, (&to, new_name), (key, entry)).await {
-                Ok(()) => self.drop_link(file).await,
+                Ok(()) => self.drop_link(file, to.inum).await,
                 failed => failed,
             };
             if done.is_err() {
@@ -214,6 +219,9 @@ impl FileSystem {
             record.meta.set_iparent(to.inum);
             record.meta.set_ctime(now);
         });
+        if let Some(counted_elsewhere) = counted_elsewhere {
+            counted_elsewhere.count();
+        }
         Ok(())
     }
 
@@ -313,18 +321,22 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Takes one name from a file, and the file away with its last.
-    async fn drop_link(&self, file: InodeRef<'_>) -> Result<(), Error> {
+    /// Takes the name from a file that it had in a directory, and the file away with its last.
+    async fn drop_link(&self, file: InodeRef<'_>, directory: Inum) -> Result<(), Error> {
         let now = self.writing()?.now();
         let attributes = file.attributes()?;
         let left = if attributes.kind == FileKind::Directory { 0 } else { attributes.links.saturating_sub(1) };
         if left == 0 && file.opens() == 0 {
             return self.destroy(file).await;
         }
+        let mut parent = None;
         if left == 0 {
-            self.list_orphan(&file).await?;
+            self.uncounting(&file, self.list_orphan(&file)).await?;
+        } else {
+            parent = self.parent_without(&file, directory).await?;
         }
         file.change(|record: &mut InodeRecord| {
+            parent.into_iter().for_each(|parent| record.meta.set_iparent(parent));
             record.meta.set_nlinks(left);
             record.meta.set_ctime(now);
         });
@@ -334,13 +346,14 @@ impl FileSystem {
     /// Removes an inode that has no name.
     pub(super) async fn destroy(&self, file: InodeRef<'_>) -> Result<(), Error> {
         let inum = file.inum;
-        self.modify(Modification::RemoveInode { pfs: self.root, inum }).await?;
+        let remove = Modification::RemoveInode { pfs: self.root, inum };
+        self.uncounting(&file, self.modify(remove)).await?;
         self.files.forget(inum, Key(0));
         let slot = self.inodes.remove(file);
         Ok(self.cluster.close(slot).await?)
     }
 
-    async fn check_empty(&self, directory: Inum) -> Result<(), Error> {
+    pub(super) async fn check_empty(&self, directory: Inum) -> Result<(), Error> {
         let directory = self.directory(directory).await?;
         let mut batch = EntryBatch::new(self.heap, 0)?;
         let scan = Command::Scan { directory: directory.slot, range: KeyRange::VISIBLE, batch: &mut batch };

@@ -139,6 +139,12 @@ impl FileSystem {
                     _ => Ok(()),
                 }
             }
+            // In a limit, it counts already.
+            Step::Gone(inum) if self.keeps_quotas() => match self.inode(*inum).await {
+                Ok(file) => self.destroy(file).await,
+                Err(Error::NotFound) => Ok(()),
+                Err(error) => Err(error),
+            },
             Step::Gone(inum) => match self.inodes.get(*inum) {
                 Some(file) => self.destroy(file).await,
                 None => self.modify(Modification::RemoveInode { pfs: self.root, inum: *inum }).await.map(drop),

@@ -2,6 +2,7 @@
 
 use super::gate::Changing;
 use super::inode_cache::InodeRef;
+use super::quota::Manner;
 use super::room::Need;
 use super::{Error, FileSystem};
 use crate::cluster::{Command, FileBlock, Modification, Reply};
@@ -9,7 +10,7 @@ use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags, MAX_FILE_BYTES};
 use crate::media::{Compression, FileKind, Inum, Key, KeyRange};
-use crate::memory::NoMemory;
+use crate::memory::{NoMemory, aside};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
@@ -26,7 +27,9 @@ impl FileSystem {
         self.relieve().await?;
         self.admit(&mut changing, Need::content(offset, data.len() as u64)).await?;
         let size = file.with(|record| record.meta.size());
-        if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
+        if self.manner_of_write(&file, offset, data.len() as u64).await? == Manner::ByBlocks {
+            aside(self.heap, self.write_by_blocks(&file, size, offset, data))?.await?;
+        } else if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
             self.write_through(&file, size, offset, data).await?;
         } else {
             self.write_content(&file, size, offset, data).await?;
@@ -66,7 +69,10 @@ impl FileSystem {
         size: u64,
     ) -> Result<(), Error> {
         match size > file.with(|record| record.meta.size()) {
-            true => self.admit(changing, Need::content(0, 0)).await,
+            true => {
+                self.admit(changing, Need::content(0, 0)).await?;
+                self.admit_extension(file, size).await
+            }
             false => self.admit_small(changing).await,
         }
     }
@@ -139,9 +145,11 @@ impl FileSystem {
     }
 
     pub(super) async fn drop_blocks(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<(), Error> {
+        let count = self.begin_count(file, range).await?;
         file.note_blocks_changed();
-        self.modify(Modification::RemoveBlocks { file: file.slot, range }).await?;
-        Ok(())
+        let done = self.modify(Modification::RemoveBlocks { file: file.slot, range }).await.map(drop);
+        self.end_count(file, count, 0, &done).await;
+        done
     }
 
     pub(super) async fn write_content(

@@ -26,6 +26,8 @@ pub(super) struct Writing {
     pub(super) undo: Undo,
     /// Files without a name that somebody has open.
     pub(super) orphans: Cell<u64>,
+    /// Some directory may have limits.
+    pub(super) keeps_quotas: Cell<bool>,
     pub(super) commits: Commits,
 }
 
@@ -44,6 +46,7 @@ impl Writing {
             compressor: RefCell::new(Compressor::new(heap)?),
             undo: Undo::default(),
             orphans: Cell::new(0),
+            keeps_quotas: Cell::new(root.meta.subtree_inodes() > 0),
             commits: Commits::default(),
         })
     }

@@ -1,6 +1,7 @@
 //! The inode index of a PFS: each inode by itself, and a table of them all (format 3.1 to 3.3).
 
 use super::pfs::PfsRoot;
+use super::quotas::QuotaFacts;
 use super::seen::Sighting;
 use super::topology::{Role, Walk};
 use super::{Checker, Cost, Quirk, Subject, Trouble};
@@ -51,16 +52,27 @@ pub(super) struct InodeTable {
     index_lost: bool,
     /// Directory entries may be missing: parts of directories can't be read.
     pub(super) names_lost: bool,
+    /// Directories with limits, in order of their numbers.
+    pub(super) quotas: Vec<QuotaFacts>,
 }
 
 impl InodeTable {
     pub(super) fn new(heap: Heap) -> Self {
-        Self { inodes: Vec::new_in(heap), unreadable: Vec::new_in(heap), index_lost: false, names_lost: false }
+        Self {
+            inodes: Vec::new_in(heap),
+            unreadable: Vec::new_in(heap),
+            index_lost: false,
+            names_lost: false,
+            quotas: Vec::new_in(heap),
+        }
     }
 
     /// The index walk gives inodes in ascending order.
-    fn add(&mut self, facts: InodeFacts) -> Result<(), NoMemory> {
+    fn add(&mut self, facts: InodeFacts, quota: Option<QuotaFacts>) -> Result<(), NoMemory> {
         debug_assert!(self.inodes.last().is_none_or(|last| last.inum < facts.inum));
+        if let Some(quota) = quota {
+            memory::push(&mut self.quotas, quota)?;
+        }
         memory::push(&mut self.inodes, facts)
     }
 
@@ -85,6 +97,11 @@ impl InodeTable {
         self.index_lost || self.unreadable.binary_search(&inum).is_ok()
     }
 
+    /// True when inodes exist, or may, that aren't in the table.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.index_lost || !self.unreadable.is_empty()
+    }
+
     /// The first name found of an inode: its directory and key.
     pub(super) fn first_name(&self, inum: Inum) -> Option<(Inum, Key)> {
         let facts = self.at(self.find(inum)?);
@@ -100,7 +117,7 @@ impl Checker<'_, '_> {
         if inode.block_array().is_none() {
             self.problem(subject, Some(root.bref()), Corruption::NotPfsRoot.into(), Cost::Pfs).await;
         }
-        table.add(facts(&inode, Inum::PFS_ROOT, false))?;
+        table.add(facts(&inode, Inum::PFS_ROOT, false), QuotaFacts::of(Inum::PFS_ROOT, &inode.meta))?;
         let mut walk = Walk::new(Role::PfsRoot, &inode.body_set(), root.bref().mirror_tid(), KeyRange::INODE_INDEX);
         while let Some(entry) = walk.next(self, subject).await? {
             let inum = Inum(entry.key().0);
@@ -122,7 +139,7 @@ impl Checker<'_, '_> {
                 continue;
             }
             self.reports.summary.inodes += 1;
-            table.add(facts(&inode, inum, sighting == Sighting::Elsewhere))?;
+            table.add(facts(&inode, inum, sighting == Sighting::Elsewhere), QuotaFacts::of(inum, &inode.meta))?;
         }
         table.index_lost = walk.lost;
         Ok(())

@@ -18,6 +18,7 @@ mod links;
 mod names;
 mod older;
 mod pfs;
+mod quotas;
 mod report;
 mod reporter;
 mod seen;

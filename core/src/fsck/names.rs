@@ -46,13 +46,24 @@ impl PathBuffer {
 /// The entry with this key in the tree of the inode at `holder`; none when there is none.
 pub(super) async fn entry_of(blocks: &BlockCache, holder: &Blockref, key: Key) -> Result<Option<Blockref>, ChainError> {
     let mut cursor = Cursor::new(KeyRange::only(key));
+    in_inode(blocks, holder, |_, source, array| find(source, array()?, &mut cursor)).await
+}
+
+/// Does `work` on an inode, and on the array in it, which not every inode has.
+pub(super) async fn in_inode<T>(
+    blocks: &BlockCache,
+    bref: &Blockref,
+    mut work: impl for<'a> FnMut(&'a Inode, Source<'a>, &dyn Fn() -> Result<Holder<'a>, Stop>) -> Result<T, Stop>,
+) -> Result<T, ChainError> {
     load_missing(blocks, || {
-        let block = blocks.get(holder).ok_or(Stop::Missing(*holder))?;
+        let block = blocks.get(bref).ok_or(Stop::Missing(*bref))?;
         let bytes = block.bytes();
-        let failed = |corruption| Stop::Failed(ChainError::corrupt(holder, corruption));
+        let failed = |corruption| Stop::Failed(ChainError::corrupt(bref, corruption));
         let inode = Inode::in_block(&bytes).map_err(failed)?;
-        let array = inode.block_array().ok_or_else(|| failed(Corruption::DirectData(inode.meta.size())))?;
-        find(Source::on_media(blocks), Holder { block: holder.name(), array, trust: Trust::Unchecked }, &mut cursor)
+        work(inode, Source::on_media(blocks), &|| {
+            let array = inode.block_array().ok_or_else(|| failed(Corruption::DirectData(inode.meta.size())))?;
+            Ok(Holder { block: bref.name(), array, trust: Trust::Unchecked })
+        })
     })
     .await
 }

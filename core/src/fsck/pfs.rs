@@ -55,6 +55,7 @@ impl Checker<'_, '_> {
             self.index_inodes(root, &mut table).await?;
             self.check_directories(root, &mut table).await?;
             self.check_links(root, &mut table).await;
+            self.check_quotas(root, &mut table).await?;
             self.check_files(root, &table).await?;
         }
         Ok(())

@@ -134,6 +134,19 @@ pub enum Trouble {
     #[error("parts of directories can't be read, so link counts and orphans were not checked")]
     LinksUnchecked,
 
+    // Quotas.
+    /// What a directory says is used of its quota isn't what there is.
+    #[error("quota: {bytes} bytes and {inodes} inodes are used, but something else is noted")]
+    QuotaUse {
+        /// Bytes of what is below it.
+        bytes: u64,
+        /// Inodes below it.
+        inodes: u64,
+    },
+    /// What is below a directory with a quota can't all be read.
+    #[error("parts of the PFS can't be read, so what is used of this quota was not checked")]
+    QuotaUnchecked,
+
     // File data.
     /// A data block behind the end of the file.
     #[error("data behind the end of the file")]
@@ -344,6 +357,11 @@ pub enum Cost {
     /// Figures are off.
     #[error("only the figures shown are wrong")]
     Figures,
+    /// A quota is applied to what isn't so.
+    #[error(
+        "writes may be refused too early or too late: `fsck --repair` or, with all members, `quota --recount` counts anew"
+    )]
+    Limits,
     /// Damage goes unnoticed.
     #[error("damage there would go unnoticed")]
     DamageUnnoticed,

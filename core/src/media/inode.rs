@@ -134,6 +134,9 @@ bitflags! {
     }
 }
 
+/// Directories above a file whose limits it counts in. Only damage leads deeper: around in a circle.
+pub const MAX_QUOTA_DEPTH: usize = 4096;
+
 /// The first half of an inode as it is on media. Fields without a meaning here are kept as they are.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -180,9 +183,9 @@ pub struct InodeMeta {
     /// This PFS alone.
     pub pfs_fsid: Uuid,
     data_quota: U64,
-    reserved_b8: U64,
+    subtree_bytes: U64,
     inode_quota: U64,
-    reserved_c8: U64,
+    subtree_inodes: U64,
     pfs_lsnap_tid: U64,
     next_orphan: U64,
     received: U64,
@@ -200,6 +203,8 @@ const_assert_eq!(core::mem::offset_of!(InodeMeta, comp_algo), 0x83);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_type), 0x87);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_clid), 0x90);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, data_quota), 0xb0);
+const_assert_eq!(core::mem::offset_of!(InodeMeta, subtree_bytes), 0xb8);
+const_assert_eq!(core::mem::offset_of!(InodeMeta, subtree_inodes), 0xc8);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, pfs_lsnap_tid), 0xd0);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, next_orphan), 0xd8);
 const_assert_eq!(core::mem::offset_of!(InodeMeta, received), 0xe0);
@@ -253,10 +258,15 @@ impl InodeMeta {
         /// Which state of which PFS was received last, and as which of its own: PFS roots only. Reserved and zero for others, who
         /// leave it as it is.
         received, set_received: u64 = |mark| mark, U64::new;
-        /// Bytes of data the file may have, stored only.
+        /// Bytes that what is below a directory may take; 0 is no limit.
         data_quota, set_data_quota: u64 = |bytes| bytes, U64::new;
-        /// Inodes there may be below, stored only.
+        /// Inodes there may be below a directory; 0 is no limit.
         inode_quota, set_inode_quota: u64 = |inodes| inodes, U64::new;
+        /// Bytes that what is below takes, of a directory with a limit. Reserved and zero for others, who leave it as it is.
+        subtree_bytes, set_subtree_bytes: u64 = |bytes| bytes, U64::new;
+        /// Inodes below and the directory itself, of a directory with a limit; of a PFS root at least 1 when any directory has
+        /// one. Reserved and zero for others, who leave it as it is.
+        subtree_inodes, set_subtree_inodes: u64 = |inodes| inodes, U64::new;
     }
 
     /// The structure's version; 1 is the only one.
@@ -325,6 +335,11 @@ impl InodeMeta {
     pub fn label(&self) -> Result<&[u8], Corruption> {
         let name = self.name()?;
         Ok(name.split(|byte| *byte == 0).next().unwrap_or(name))
+    }
+
+    /// True for a directory that has limits.
+    pub fn has_quota(&self) -> bool {
+        (self.data_quota() > 0 || self.inode_quota() > 0) && self.kind() == Ok(FileKind::Directory)
     }
 
     /// Nothing at all.

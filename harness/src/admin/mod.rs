@@ -6,6 +6,7 @@
 mod facts;
 mod members;
 mod names;
+mod quotas;
 mod report;
 pub mod socket;
 mod status;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use facts::{Freed, NodeFacts, PfsFacts, header_fields, list_pfss};
 pub use members::take_in;
 pub use names::{Images, Name};
+pub use quotas::{QuotaFacts, quotas_of, set_quota};
 pub use report::{Copied, Done, Resynced, Scrubbed};
 pub use status::Status;
 pub use wording::Known;

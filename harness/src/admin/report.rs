@@ -6,7 +6,7 @@ use hammer2_core::cluster::ScrubCounts;
 use hammer2_core::cluster::resync::ResyncCounts;
 use serde::{Deserialize, Serialize};
 
-use super::Freed;
+use super::{Freed, QuotaFacts};
 
 /// What came of an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub enum Done {
     },
     /// Space was given back.
     Freed(Freed),
+    /// These limits apply.
+    Quotas(Vec<QuotaFacts>),
     /// These were brought in step, or not.
     Resynced {
         /// Those that something was to be done to.

@@ -69,6 +69,22 @@ pub enum Question {
         /// The devices are told.
         discard: bool,
     },
+    /// Which limits apply to what is in a directory.
+    Quotas {
+        /// Its path from the root of the filesystem.
+        path: Vec<u8>,
+        /// Those of all directories below it instead.
+        below: bool,
+    },
+    /// To give a directory limits.
+    SetQuota {
+        /// Its path from the root of the filesystem.
+        path: Vec<u8>,
+        /// Bytes; 0 is no limit, none leaves it as it is.
+        bytes: Option<u64>,
+        /// Inodes, likewise.
+        inodes: Option<u64>,
+    },
     /// To be ready for a mount with other options.
     Remount {
         /// Nothing is to be changed any more: what was changed is made durable.

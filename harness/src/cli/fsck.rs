@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::{Output, insert_bytes};
 use super::progress::bar;
+use super::quota;
 use super::session::{Session, Settings};
 use super::target::Target;
 use super::{Failure, Outcome};
@@ -32,7 +33,8 @@ pub(super) struct Fsck {
     #[arg(long)]
     strict: bool,
     /// Mend headers and freemap before: if the newest header is lost, what was written since the one before it is given up; of
-    /// what can't be read of the freemap, bulkfree finds out what is in use
+    /// what can't be read of the freemap, bulkfree finds out what is in use. After, count anew what is used of quotas, if that is
+    /// wrong
     #[arg(long)]
     repair: bool,
     /// NODE
@@ -61,6 +63,14 @@ impl Fsck {
             }
         }
         let manner = Manner { json: self.json, strict: self.strict, headers_only: false };
+        let checked = check(&session, images, manner, output)?;
+        if !self.repair || checked.miscounted.is_empty() {
+            return Ok(checked.outcome());
+        }
+        recount(&session, images, &checked)?;
+        if !self.json {
+            output.line("what is used of quotas was counted anew; the whole is checked again")?;
+        }
         Ok(check(&session, images, manner, output)?.outcome())
     }
 }
@@ -83,6 +93,8 @@ pub(super) struct Checked {
     pub(super) header_problems: u64,
     /// Mending them may give something up.
     pub(super) is_costly: bool,
+    /// Labels of PFSs in which something else is noted as used of quotas than what is.
+    pub(super) miscounted: Vec<Vec<u8>>,
 }
 
 impl Checked {
@@ -114,13 +126,14 @@ pub(super) fn check(
     let options = FsckOptions { cache_bytes: session.node_options().cache_bytes, strict };
     session.run(async {
         let bar = bar("KiB", 0);
-        let mut printer = Printer { output, json, bar, header_problems: 0, is_costly: false, failure: None };
+        let mut printer =
+            Printer { output, json, bar, header_problems: 0, is_costly: false, miscounted: Vec::new(), failure: None };
         let checked = match headers_only {
             true => fsck::check_headers(session.heap(), disks, &mut printer).await,
             false => fsck::check(session.heap(), disks, options, &mut printer).await,
         };
         printer.bar.finish_and_clear();
-        let Printer { header_problems, is_costly, failure, .. } = printer;
+        let Printer { header_problems, is_costly, miscounted, failure, .. } = printer;
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -129,8 +142,17 @@ pub(super) fn check(
             FsckError::NoMemory => Failure::unusable(format_args!("{error}; give more with --memory")),
         })?;
         conclude(&summary, manner, output)?;
-        Ok(Checked { summary, header_problems, is_costly })
+        Ok(Checked { summary, header_problems, is_costly, miscounted })
     })
+}
+
+/// Counts anew what is used of quotas, where something else is noted.
+pub(super) fn recount(session: &Session, images: &[PathBuf], checked: &Checked) -> Result<(), Failure> {
+    for label in &checked.miscounted {
+        let target = Target { label: Some(label.clone()), ..Target::of_node(images) };
+        quota::recount(session, &target)?;
+    }
+    Ok(())
 }
 
 /// Mends the headers of a node.
@@ -178,6 +200,7 @@ struct Printer<'a> {
     bar: ProgressBar,
     header_problems: u64,
     is_costly: bool,
+    miscounted: Vec<Vec<u8>>,
     /// Why printing stopped.
     failure: Option<Failure>,
 }
@@ -190,6 +213,11 @@ impl Observer for Printer<'_> {
         if finding.severity == Severity::Problem && finding.place.header.is_some() {
             self.header_problems += 1;
             self.is_costly |= finding.cost != Cost::HeaderCopy;
+        }
+        if let (Cost::Limits, Some(label)) = (finding.cost, finding.place.pfs)
+            && self.miscounted.last().is_none_or(|last| last != label)
+        {
+            self.miscounted.push(label.to_vec());
         }
         let (output, json) = (&mut *self.output, self.json);
         let printed = self.bar.suspend(|| match json {

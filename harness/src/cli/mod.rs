@@ -37,6 +37,7 @@ mod place;
 mod program;
 mod progress;
 mod put;
+mod quota;
 mod recover;
 mod rm;
 mod scan;
@@ -100,6 +101,9 @@ enum Command {
     SetComp(methods::SetComp),
     #[command(name = "setcheck")]
     SetCheck(methods::SetCheck),
+    #[command(name = "setquota")]
+    SetQuota(quota::SetQuota),
+    Quota(quota::ShowQuota),
     PfsList(pfs::PfsList),
     PfsClid(pfs::PfsClid),
     PfsFsid(pfs::PfsFsid),
@@ -206,6 +210,8 @@ impl Command {
             Self::Truncate(command) => command.run(settings, output),
             Self::SetComp(command) => command.run(settings, output),
             Self::SetCheck(command) => command.run(settings, output),
+            Self::SetQuota(command) => command.run(settings, output),
+            Self::Quota(command) => command.run(settings, output),
             Self::PfsList(command) => command.run(settings, output),
             Self::PfsClid(command) => command.run(settings, output),
             Self::PfsFsid(command) => command.run(settings, output),

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use super::cluster::orders;
 use super::{Failure, progress};
 use crate::admin::socket::{Unreachable, call};
 use crate::admin::wire::{Answer, Asked, LINE_DEADLINE, Question, VERSION};
-use crate::admin::{Done, Freed, NodeFacts, Order, PfsFacts, Status};
+use crate::admin::{Done, Freed, NodeFacts, Order, PfsFacts, QuotaFacts, Status};
+use crate::unsynced;
 
 /// What a filesystem is, as far as was asked.
 #[derive(Default)]
@@ -68,6 +70,31 @@ pub(super) fn bulkfree(directory: &Path, discard: bool) -> Result<Freed, Failure
         Done::Freed(freed) => Ok(freed),
         _ => Err(misunderstood(directory)),
     }
+}
+
+/// The limits that apply to what is in a directory of a mount, or those of all directories below it.
+pub(super) fn quotas(directory: &Path, below: bool) -> Result<Vec<QuotaFacts>, Failure> {
+    let (root, path) = place_of(directory)?;
+    match ended(&root, &Question::Quotas { path, below }, &mut |_| {})? {
+        Done::Quotas(quotas) => Ok(quotas),
+        _ => Err(misunderstood(directory)),
+    }
+}
+
+/// Gives a directory of a mount limits.
+pub(super) fn set_quota(directory: &Path, bytes: Option<u64>, inodes: Option<u64>) -> Result<(), Failure> {
+    let (root, path) = place_of(directory)?;
+    change(&root, &Question::SetQuota { path, bytes, inodes })
+}
+
+/// The root of the mount that a directory is in, and its path from there.
+fn place_of(directory: &Path) -> Result<(PathBuf, Vec<u8>), Failure> {
+    let failed = |error| Failure::failed(format_args!("{}: {error}", directory.display()));
+    let whole = directory.canonicalize().map_err(failed)?;
+    // The path without the root that a mount has of its own; outside of any mount, `call` says so.
+    let root = whole.ancestors().find(|above| unsynced::is_mount_root(above)).unwrap_or(&whole);
+    let path = whole.strip_prefix(root).unwrap_or(Path::new(""));
+    Ok((root.to_owned(), [b"/", path.as_os_str().as_bytes()].concat()))
 }
 
 /// Has a snapshot made, and gives its label; none when the process doesn't listen to us.

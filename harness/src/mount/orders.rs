@@ -15,7 +15,7 @@ use super::mailbox::Mailbox;
 use super::server::Server;
 use crate::admin::socket::Listening;
 use crate::admin::wire::{Answer, Asked, HEARTBEAT, Line, Question, VERSION};
-use crate::admin::{Done, Images, Open, Refused, Site, Status};
+use crate::admin::{Done, Images, Open, Refused, Site, Status, quotas_of, set_quota};
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::io::Disk;
@@ -172,6 +172,14 @@ impl Server {
                 return say(Answer::Ended(self.delete_pfs(&label, force).await));
             }
             Question::Bulkfree { discard } => return say(Answer::Ended(self.bulkfree(discard).await)),
+            Question::Quotas { path, below } => {
+                let told = quotas_of(&self.fs, &path, below).await;
+                return say(Answer::Ended(told.map(Done::Quotas)));
+            }
+            Question::SetQuota { path, bytes, inodes } => {
+                let set = set_quota(&self.fs, &path, bytes, inodes).await;
+                return say(Answer::Ended(set.map(|()| Done::Changed { snapshots_lacking: 0 })));
+            }
             Question::Remount { read_only } => return say(Answer::Ended(self.prepare_remount(read_only).await)),
             Question::Snapshot { label } => return say(Answer::Ended(self.snapshot_for_owner(label).await)),
             Question::Order(order) => order,

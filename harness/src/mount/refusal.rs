@@ -34,6 +34,8 @@ impl From<Error> for Refusal {
             Error::NoMemory => Errno::ENOMEM,
             Error::TooManyOpen => Errno::ENFILE,
             Error::NoSpace => Errno::ENOSPC,
+            Error::OverQuota(_) => Errno::EDQUOT,
+            Error::OtherQuota => Errno::EXDEV,
             Error::Io(_)
             | Error::Corrupt { .. }
             | Error::NoQuorum { .. }

@@ -12,6 +12,7 @@ mod mount_crashes;
 mod online;
 mod put_in;
 mod quorum_lost;
+mod quotas;
 mod rot;
 mod slaves;
 mod snapshots;

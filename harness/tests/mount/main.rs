@@ -20,6 +20,7 @@ mod mount_8;
 mod mounted;
 mod nameless;
 mod places;
+mod quotas;
 mod slow_export;
 mod tour;
 mod two_hosts;

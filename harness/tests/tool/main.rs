@@ -13,6 +13,8 @@ mod installed;
 mod lost_freemap;
 mod lost_header;
 mod naming;
+mod quota;
 mod scan;
 mod transfer;
+mod transfer_model;
 mod writing;

@@ -210,3 +210,60 @@ fn cut_and_spoilt_streams_are_refused() {
     fs::write(folder.path("else"), "something else altogether").unwrap();
     refused(&folder, "b.img@COPY", "else", 1, "no stream of `hammer2 send`");
 }
+
+/// A stream that is cut anywhere goes on from there, by what the sender is told.
+#[test]
+fn a_cut_stream_goes_on_where_it_was_cut() {
+    let folder = folder_with(&["a.img", "b.img"]);
+    fs::create_dir(folder.path("src")).unwrap();
+    fs::write(folder.path("src/text"), "all work and no play\n".repeat(900)).unwrap();
+    fs::write(folder.path("src/noise"), noise(9000, 1)).unwrap();
+    folder.succeed(["put", "src", "a.img:/"]);
+    folder.succeed(["snapshot", "a.img@DATA", "one"]);
+    send(&folder, &["a.img@one"], "full");
+    let stream = fs::read(folder.path("full")).unwrap();
+    let token =
+        |folder: &Folder| folder.succeed(["receive", "--keep", "kept", "--token", "b.img@COPY"]).trim().to_owned();
+    assert_eq!(token(&folder), "0-0000000000000000");
+    let mut random = Random::new(3);
+    let all = std::env::var_os("HAMMER2_FULL").is_some();
+    let places: Vec<usize> = match all {
+        true => (0..stream.len()).collect(),
+        false => (0..12).map(|_| random.index(stream.len())).chain([0, stream.len() - 1]).collect(),
+    };
+    for (number, place) in places.into_iter().enumerate() {
+        let _ = fs::remove_file(folder.path("kept"));
+        let label = format!("b.img@COPY{number}");
+        fs::write(folder.path("cut"), &stream[..place]).unwrap();
+        let input = File::open(folder.path("cut")).unwrap();
+        let output = folder.command(["receive", "--keep", "kept", &label]).stdin(input).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        let token = token(&folder);
+        assert!(output.status.code() == Some(1) && told.contains(&format!("--resume {token}`")), "{told}");
+        send(&folder, &["a.img@one", "--resume", &token], "rest");
+        let rest = fs::read(folder.path("rest")).unwrap();
+        let at: usize = token.split('-').next().unwrap().parse().unwrap();
+        assert!(at <= place && rest == stream[at..], "{token}: what was received isn't sent again");
+        let input = File::open(folder.path("rest")).unwrap();
+        let output = folder.command(["receive", "--keep", "kept", &label]).stdin(input).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        alike(&folder, "a.img@one", &label);
+        if number > 0 {
+            folder.succeed(["pfs-delete", "b.img", &format!("COPY{number}")]);
+            folder.succeed(["bulkfree", "b.img"]);
+        }
+    }
+    // What was received of something else, or doesn't go on, is no beginning.
+    fs::write(folder.path("cut"), &stream[..stream.len() / 2]).unwrap();
+    let input = File::open(folder.path("cut")).unwrap();
+    folder.command(["receive", "--keep", "kept", "b.img@NEW"]).stdin(input).output().unwrap();
+    let token = token(&folder);
+    folder.succeed(["rm", "a.img:/text"]);
+    folder.refuse(["send", "a.img@DATA", "--resume", &token], 2, "isn't the beginning of this stream");
+    let input = File::open(folder.path("rest")).unwrap();
+    let output = folder.command(["receive", "--keep", "kept", "b.img@NEW"]).stdin(input).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    fs::write(folder.path("mine"), "something of mine").unwrap();
+    folder.refuse(["receive", "--keep", "mine", "b.img@NEW"], 2, "holds no stream");
+    assert_eq!(fs::read(folder.path("mine")).unwrap(), b"something of mine");
+}

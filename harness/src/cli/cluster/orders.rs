@@ -59,7 +59,7 @@ impl Print<'_> {
                 }
                 Ok(Outcome::Good)
             }
-            Done::Made { .. } | Done::Told { .. } | Done::Freed(_) => Ok(Outcome::Good),
+            Done::Made { .. } | Done::Told { .. } | Done::Freed(_) | Done::Quotas(_) => Ok(Outcome::Good),
             Done::Resynced { nodes, missing } => {
                 missing.iter().for_each(|missing| complain(missing));
                 if nodes.is_empty() && missing.is_empty() && !self.json {

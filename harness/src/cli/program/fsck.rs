@@ -8,7 +8,7 @@ use log::LevelFilter;
 
 use super::Program;
 use crate::cli::failure::complain;
-use crate::cli::fsck::{Checked, Manner, check, mend};
+use crate::cli::fsck::{Checked, Manner, check, mend, recount};
 use crate::cli::output::Output;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
@@ -42,7 +42,8 @@ pub(super) struct Fsck {
     /// Write nothing
     #[arg(short = 'n', conflicts_with_all = ["yes", "automatic"])]
     no: bool,
-    /// Mend whatever can be mended: if the newest header is lost, what was written since the one before it is given up
+    /// Mend whatever can be mended: if the newest header is lost, what was written since the one before it is given up; what is
+    /// used of quotas is counted anew
     #[arg(short = 'y', conflicts_with = "automatic")]
     yes: bool,
     /// Look at the headers only, and mend them where that costs nothing: what a system does when it starts. All else is as
@@ -107,7 +108,10 @@ impl Fsck {
             }
             return Ok(UNCORRECTED);
         }
-        mend(&session, &target)?;
+        if found.header_problems > 0 {
+            mend(&session, &target)?;
+        }
+        recount(&session, images, &found)?;
         // The device is free again as soon as the session's disks are closed.
         let session = Session::new(&self.settings);
         Ok(if check(&session, images, manner, output)?.is_clean() { CORRECTED } else { UNCORRECTED })
@@ -116,6 +120,6 @@ impl Fsck {
     /// True when something can be mended, and is to be.
     fn mends(&self, found: &Checked) -> bool {
         let is_permitted = self.yes || self.automatic && !found.is_costly;
-        found.header_problems > 0 && is_permitted
+        (found.header_problems > 0 || !found.miscounted.is_empty()) && is_permitted
     }
 }

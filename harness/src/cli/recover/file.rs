@@ -188,6 +188,7 @@ impl Recovery<'_> {
 
     /// Notes what became of a file.
     pub(super) fn note(&self, found: &Found, is_whole: bool) -> Result<(), Failure> {
+        self.index.set_done(found.bref.data_off())?;
         self.index.set_status(found.identity(), found.status(is_whole))
     }
 

@@ -90,6 +90,10 @@ const WANTED: TableDefinition<'_, (u64, &[u8]), (u8, u64, u8)> = TableDefinition
 const CANDIDATES: TableDefinition<'_, u64, (u64, u64, u64, u8)> = TableDefinition::new("candidates");
 const REFERENCES: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("references");
 const NAMES: TableDefinition<'_, (u64, u8), &[u8]> = TableDefinition::new("names");
+/// Inodes that came out, by their places.
+const DONE: TableDefinition<'_, u64, ()> = TableDefinition::new("done");
+/// Inodes that a state has, and none of its directories that can be read.
+const STRANDED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("stranded");
 const VERSIONS: TableDefinition<'_, VersionKey, &[u8]> = TableDefinition::new("versions");
 
 pub(super) struct Index {
@@ -169,6 +173,35 @@ impl Index {
                 .open_table(STATUS)?
                 .insert(key, (u8::from(status.is_whole), status.inode.0, status.changed.microseconds))?;
             Ok(())
+        })
+    }
+
+    /// Notes that an inode came out.
+    pub(super) fn set_done(&self, inode: DataOff) -> Result<(), Failure> {
+        self.with(|transaction| {
+            transaction.open_table(DONE)?.insert(inode.0, ())?;
+            Ok(())
+        })
+    }
+
+    pub(super) fn is_done(&self, inode: DataOff) -> Result<bool, Failure> {
+        self.with(|transaction| Ok(transaction.open_table(DONE)?.get(inode.0)?.is_some()))
+    }
+
+    /// Notes an inode that a state has, wherever its name was.
+    pub(super) fn strand(&self, bref: &Blockref) -> Result<(), Failure> {
+        self.with(|transaction| {
+            transaction.open_table(STRANDED)?.insert(bref.data_off().0, bref.as_bytes())?;
+            Ok(())
+        })
+    }
+
+    /// The next of those, from a place on.
+    pub(super) fn stranded_from(&self, from: DataOff) -> Result<Option<Blockref>, Failure> {
+        self.with(|transaction| {
+            let table = transaction.open_table(STRANDED)?;
+            let found = table.range(from.0..)?.next().transpose()?;
+            Ok(found.map(|(_, value)| blockref(value.value())))
         })
     }
 

@@ -2,7 +2,7 @@
 
 use hammer2_core::media::inode::InodeFlags;
 use hammer2_core::media::volume_header::SET_ENTRIES;
-use hammer2_core::media::{BlockKind, Blockref, FileKind, Inum, KeyRange, directory_hash};
+use hammer2_core::media::{BlockKind, Blockref, DataOff, FileKind, Inum, KeyRange, directory_hash};
 
 use super::super::Failure;
 use super::Recovery;
@@ -61,7 +61,13 @@ impl Recovery<'_> {
                     self.tell_found(&tree, &wanted.path)?;
                     self.walk_tree(&tree, &found, &wanted.path).await?;
                 }
-                Some(found) => self.file(&tree, &found, &wanted.path).await?,
+                Some(found) => {
+                    self.file(&tree, &found, &wanted.path).await?;
+                    if wanted.is_newest {
+                        // Which of its inodes was the newest, only the tree knew.
+                        self.report.out_of_place();
+                    }
+                }
                 None => self.tell_lost(&tree, &wanted.path, wanted.inum)?,
             }
             last = Some(wanted);
@@ -77,6 +83,25 @@ impl Recovery<'_> {
                 self.recover_one_lost(&version, pass).await?;
                 next = self.index.file_after(version.identity)?;
             }
+        }
+        self.recover_stranded().await
+    }
+
+    /// Gets out the files of newest states whose names can't be read, whatever else came out of the same files.
+    async fn recover_stranded(&mut self) -> Result<(), Failure> {
+        let mut from = DataOff(0);
+        while let Some(bref) = self.index.stranded_from(from)? {
+            from = DataOff(bref.data_off().0 + 1);
+            if self.index.is_done(bref.data_off())? {
+                continue;
+            }
+            let Ok(inode) = self.rescue.inode(&bref).await.map_err(Failure::failed)? else { continue };
+            let found = Found { bref, inode };
+            let Some(kind) = found.kind().filter(|kind| *kind != FileKind::Directory) else { continue };
+            let path = self.name_of(&found, kind).await?;
+            self.trees += 1;
+            let place = Place { origin: Origin::Scan, path: &path, tree: self.trees, is_unnamed: true };
+            self.extract(&found, place, false).await?;
         }
         Ok(())
     }

@@ -105,6 +105,8 @@ struct Summary {
     unreadable_bytes: u64,
     remnants: u64,
     roots_lost: u64,
+    /// Files that the newest state has a name for, but doesn't lead to.
+    out_of_place: u64,
 }
 
 pub(super) struct Report<'o> {
@@ -250,6 +252,11 @@ impl<'o> Report<'o> {
         )
     }
 
+    /// A file that the newest state has a name for: an inode of it was found, perhaps not the newest.
+    pub(super) fn out_of_place(&mut self) {
+        self.summary.out_of_place += 1;
+    }
+
     /// Something the host doesn't take.
     pub(super) fn failed(&mut self, path: &[u8], error: &std::io::Error) {
         self.summary.failed += 1;
@@ -275,6 +282,7 @@ impl<'o> Report<'o> {
             unreadable_bytes,
             remnants,
             roots_lost,
+            out_of_place,
             ..
         } = self.summary;
         let text = || {
@@ -289,10 +297,10 @@ impl<'o> Report<'o> {
                 "files": files, "bytes": bytes, "partial": partial, "missing_bytes": missing_bytes, "deleted": deleted,
                 "older": older, "scan": scan, "unverified": unverified, "lost": lost, "names_lost": names_lost,
                 "failed": failed, "unreadable_bytes": unreadable_bytes, "remnants": remnants,
-                "roots_lost": roots_lost,
+                "roots_lost": roots_lost, "out_of_place": out_of_place,
             }})
         })?;
-        let is_good = partial + lost + names_lost + failed + unreadable_bytes + roots_lost == 0;
+        let is_good = partial + lost + names_lost + failed + unreadable_bytes + roots_lost + out_of_place == 0;
         Ok(if is_good { Outcome::Good } else { Outcome::Bad })
     }
 }

@@ -1,7 +1,7 @@
 //! The scan of the volumes: what it finds goes to the index.
 
 use hammer2_core::media::inode::InodeFlags;
-use hammer2_core::media::{Blockref, Inode, MediaOffset};
+use hammer2_core::media::{Blockref, Inode, MediaOffset, MirrorTid};
 use hammer2_core::rescue::{Rescue, Scanned, Scanner, is_checked, unchecked_inode};
 use indicatif::ProgressBar;
 
@@ -55,8 +55,9 @@ impl Scanner for Recorder<'_> {
     }
 }
 
-/// Scans the volumes, and finds out which of what looks like inodes is verified by which blockref.
-pub(super) async fn scan(rescue: &Rescue, index: &Index) -> Result<Scanned, Failure> {
+/// Scans the volumes, and finds out which of what looks like inodes is verified by which blockref; what came of it, and of which
+/// flush the newest of them is.
+pub(super) async fn scan(rescue: &Rescue, index: &Index) -> Result<(Scanned, MirrorTid), Failure> {
     let bar = bar("MiB", rescue.total_bytes() >> 20);
     let mut recorder = Recorder { index, bar, candidates: vec![], blockrefs: vec![], failure: None };
     let scanned = rescue.scan(&mut recorder).await.map_err(Failure::failed)?;
@@ -65,25 +66,27 @@ pub(super) async fn scan(rescue: &Rescue, index: &Index) -> Result<Scanned, Fail
     if let Some(failure) = recorder.failure {
         return Err(failure);
     }
-    let mut from = MediaOffset(0);
+    let (mut from, mut newest) = (MediaOffset(0), MirrorTid(0));
     while let Some(candidate) = index.candidate_from(from)? {
         if !candidate.is_pfs_root {
-            judge(rescue, index, &candidate).await?;
+            newest = newest.max(judge(rescue, index, &candidate).await?);
         }
         from = MediaOffset(candidate.at.0 + 1);
     }
-    Ok(scanned)
+    Ok((scanned, newest))
 }
 
-/// Looks for a blockref whose check code fits.
-async fn judge(rescue: &Rescue, index: &Index, candidate: &Candidate) -> Result<(), Failure> {
+/// Looks for a blockref whose check code fits; of which flush it is.
+async fn judge(rescue: &Rescue, index: &Index, candidate: &Candidate) -> Result<MirrorTid, Failure> {
     let Candidate { at, identity, changed, .. } = *candidate;
     for bref in index.references(at)?.into_iter().filter(is_checked) {
         let fits = rescue.inode(&bref).await.map_err(Failure::failed)?;
         if fits.is_ok_and(|inode| Identity::of(&inode.meta) == identity) {
-            return index.add_version(identity, &bref, true, (bref.mirror_tid().0, bref.modify_tid().0));
+            index.add_version(identity, &bref, true, (bref.mirror_tid().0, bref.modify_tid().0))?;
+            return Ok(bref.mirror_tid());
         }
     }
     let unchecked = unchecked_inode(at, identity.inum.key());
-    index.add_version(identity, &unchecked, false, (changed.microseconds, 0))
+    index.add_version(identity, &unchecked, false, (changed.microseconds, 0))?;
+    Ok(MirrorTid(0))
 }

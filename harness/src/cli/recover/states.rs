@@ -97,10 +97,26 @@ impl Recovery<'_> {
         let folder = self.pfss[known].folder.clone();
         let tree = self.tree(&root.inode, rule);
         let is_complete = self.walk_tree(&tree, &root, &folder).await?;
+        if rule == Rule::Newest && !is_complete {
+            self.note_stranded(&root).await?;
+        }
         let known = &mut self.pfss[known];
         known.walked.push(mark);
         if !matches!(rule, Rule::Older { .. }) {
             known.is_complete = is_complete;
+        }
+        Ok(())
+    }
+
+    /// Notes the files that a state has, but none of its directories that could be read: in another state, or another PFS that
+    /// shares them, they may be newer.
+    async fn note_stranded(&mut self, root: &Found) -> Result<(), Failure> {
+        let mut walk = Walk::new(root.inode.body_set(), KeyRange::INODE_INDEX);
+        while let Some(step) = walk.next(&self.rescue).await.map_err(Failure::failed)? {
+            let Step::Leaf(bref) = step else { continue };
+            if !self.index.is_done(bref.data_off())? {
+                self.index.strand(&bref)?;
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `hammer2 send` and `hammer2 receive`: copies elsewhere, and keeping them up to date (docs/stream.md).
 
+mod kept;
 mod listing;
 mod receive;
 mod send;

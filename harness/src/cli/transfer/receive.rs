@@ -1,5 +1,7 @@
 //! `hammer2 receive`: making of a PFS what a stream says.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use hammer2_core::cluster::{Element, Leaf, PfsSelector, StoredBlock};
 use hammer2_core::fs::{Error, FileSystem, Replica};
@@ -18,6 +20,7 @@ use super::super::session::{Session, Settings, TOOL_HEAP};
 use super::super::standard_input::StandardInput;
 use super::super::target::Target;
 use super::super::{Failure, Outcome};
+use super::kept::Kept;
 use super::listing::Listing;
 use super::stream::{Incoming, Record, State};
 use crate::device::Access;
@@ -28,6 +31,13 @@ use crate::device::Access;
 /// that wasn't changed since. All of it is done, durably, or nothing.
 #[derive(Args)]
 pub(in super::super) struct Receive {
+    /// Keep what comes in this file until the stream is at its end. If it is cut, the rest is enough: `send --resume TOKEN`
+    /// sends it, to the same `receive`
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
+    /// Only print the TOKEN for what is kept
+    #[arg(long, requires = "keep")]
+    token: bool,
     /// NODE@LABEL
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -39,7 +49,12 @@ impl Receive {
             return Err(Failure::unusable("receive is about a whole PFS: name it without a path"));
         }
         let session = Session::new(settings);
-        let mut incoming = Incoming::new(StandardInput::open());
+        let kept = self.keep.as_deref().map(Kept::open).transpose()?;
+        if self.token {
+            output.line(kept.map(|kept| kept.mark).unwrap_or_default())?;
+            return Ok(Outcome::Good);
+        }
+        let mut incoming = session.run(Incoming::new(StandardInput::open(), kept))?;
         let begin = session.run(incoming.next())?;
         let Record::Begin { state, base, .. } = begin else { return Err(incoming.damaged()) };
         if base.is_none() && !session.run(self.is_there(&session))? {
@@ -50,7 +65,7 @@ impl Receive {
             let (fs, _) = session.mount_to_serve(&self.target, Access::Write).await?;
             let received = fs.attend(self.receive(&fs, incoming, state, base)).await;
             // What isn't committed now never was.
-            received?;
+            received?.finish()?;
             fs.unmount().await.map_err(|error| Failure::failed(format_args!("{}: {error}", self.target)))?;
             eprintln!("{} is what was sent as of {}", self.target, state.tid);
             Ok(Outcome::Good)
@@ -70,7 +85,7 @@ impl Receive {
         incoming: Incoming,
         state: State,
         base: Option<State>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Incoming, Failure> {
         let root = fs.record(Inum::PFS_ROOT).await.map_err(Failure::failed)?;
         match base {
             Some(base) if base.mark(root.modify_tid) != root.meta.received() => {
@@ -92,7 +107,9 @@ impl Receive {
         let mut receiving = Receiving { fs, incoming, tid, bar: byte_counter() };
         receiving.tree(state.mark(tid)).await?;
         receiving.bar.finish_and_clear();
-        fs.sync().await.map_err(|error| Failure::failed(format_args!("{}: {error}; nothing was changed", self.target)))
+        let failed = |error| Failure::failed(format_args!("{}: {error}; nothing was changed", self.target));
+        fs.sync().await.map_err(failed)?;
+        Ok(receiving.incoming)
     }
 }
 

@@ -14,6 +14,7 @@ use super::super::progress::byte_counter;
 use super::super::session::{Session, Settings, TOOL_HEAP};
 use super::super::target::Target;
 use super::super::{Failure, Outcome};
+use super::kept::Mark;
 use super::listing::Listing;
 use super::stream::{Outgoing, Record, State};
 use crate::device::Access;
@@ -29,6 +30,9 @@ pub(in super::super) struct Send {
     /// Only what changed since: the label of a snapshot that was sent before and not changed since, or the transaction id that an
     /// earlier `send` told
     from: Option<String>,
+    /// Leave out what was received of the same stream before it was cut: `receive --keep FILE --token` prints what to give here
+    #[arg(long, value_name = "TOKEN", default_value_t)]
+    resume: Mark,
 }
 
 /// What a stream begins with, and what it leaves out.
@@ -70,7 +74,7 @@ impl Send {
             let since = base.as_ref().map_or(ModifyTid(0), |base| base.since);
             let begin = Record::Begin { state, base: base.map(|base| base.state), label: fs.pfs().label.to_vec() };
             let bar = byte_counter();
-            let mut sending = Sending { fs: &fs, since, outgoing: Outgoing::new(output), bar };
+            let mut sending = Sending { fs: &fs, since, outgoing: Outgoing::new(output, self.resume), bar };
             sending.outgoing.put(&begin)?;
             sending.tree().await?;
             sending.outgoing.put(&Record::Root { meta: Box::new(root.meta) })?;

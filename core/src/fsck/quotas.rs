@@ -1,0 +1,130 @@
+//! What directories with limits say is used of them (format 14), against what there is.
+
+use core::ops::ControlFlow;
+
+use super::inodes::{InodeFacts, InodeTable};
+use super::names::in_inode;
+use super::pfs::PfsRoot;
+use super::{Checker, Cost, Subject, Trouble};
+use crate::chain::{ChainError, Cursor, scan};
+use crate::media::inode::{INODE_BYTES, InodeFlags, MAX_QUOTA_DEPTH};
+use crate::media::{Blockref, FileKind, InodeMeta, Inum, KeyRange};
+use crate::memory::{self, NoMemory, Vec};
+
+/// A directory with limits.
+#[derive(Clone, Copy)]
+pub(super) struct QuotaFacts {
+    inum: Inum,
+    said: Used,
+    counted: Used,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Used {
+    bytes: u64,
+    inodes: u64,
+}
+
+impl QuotaFacts {
+    /// What an inode says of its limits, if it has any.
+    pub(super) fn of(inum: Inum, meta: &InodeMeta) -> Option<Self> {
+        // A directory that keeps nothing says none, which is one less than it itself.
+        let said = Used { bytes: meta.subtree_bytes(), inodes: meta.subtree_inodes().wrapping_sub(1) };
+        meta.has_quota().then_some(Self { inum, said, counted: Used::default() })
+    }
+}
+
+impl Checker<'_, '_> {
+    /// Counts what is below the directories of a PFS that have limits.
+    pub(super) async fn check_quotas(&mut self, root: &PfsRoot, table: &mut InodeTable) -> Result<(), NoMemory> {
+        let mut quotas = core::mem::replace(&mut table.quotas, Vec::new_in(self.heap));
+        let table = &*table;
+        if quotas.is_empty() {
+            return Ok(());
+        }
+        let subject = Subject { pfs: Some(root), table: Some(table), ..Subject::default() };
+        let mut above = Above { parent: None, quotas: Vec::new_in(self.heap) };
+        let mut is_known = !table.is_incomplete();
+        for index in 0..table.len() {
+            let facts = table.at(index);
+            if facts.links == 0 || facts.inum == Inum::PFS_ROOT || !is_known {
+                continue;
+            }
+            above.find(facts.parent, table, &quotas)?;
+            if above.quotas.is_empty() {
+                continue;
+            }
+            match self.stored_bytes(root, facts).await? {
+                None => is_known = false,
+                Some(bytes) => above.quotas.iter().for_each(|at| {
+                    let counted = &mut quotas[*at].counted;
+                    counted.bytes = counted.bytes.saturating_add(bytes).saturating_add(INODE_BYTES as u64);
+                    counted.inodes += 1;
+                }),
+            }
+        }
+        for QuotaFacts { inum, said, counted } in quotas {
+            let about = Subject { inode: Some(inum), ..subject };
+            if !is_known {
+                self.remark(about, None, Trouble::QuotaUnchecked, Cost::Nothing).await;
+            } else if said != counted {
+                let trouble = Trouble::QuotaUse { bytes: counted.bytes, inodes: counted.inodes };
+                self.problem(about, None, trouble, Cost::Limits).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a file's content takes as it is stored; none when that can't be told. What can't be read of it is reported elsewhere.
+    async fn stored_bytes(&mut self, root: &PfsRoot, facts: &InodeFacts) -> Result<Option<u64>, NoMemory> {
+        if !matches!(facts.kind, FileKind::Regular | FileKind::Symlink) {
+            return Ok(Some(0));
+        }
+        let Ok(Some(bref)) = super::names::inode_of(self.blocks, root.bref(), facts.inum).await else {
+            return Ok(None);
+        };
+        let mut cursor = Cursor::new(KeyRange::ALL);
+        let mut bytes = 0u64;
+        let mut add = |leaf: &Blockref| {
+            let stored = leaf.data_off().radix().ok().flatten().map_or(0, |radix| radix.bytes());
+            bytes = bytes.saturating_add(stored as u64);
+            ControlFlow::Continue(())
+        };
+        let walked: Result<(), ChainError> = in_inode(self.blocks, &bref, |inode, source, holder| {
+            if inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
+                return Ok(());
+            }
+            scan(source, holder()?, &mut cursor, &mut add)
+        })
+        .await;
+        Ok(walked.ok().map(|()| bytes))
+    }
+}
+
+/// The directories with limits that are above what is in a directory; many files in a row are in the same.
+struct Above {
+    parent: Option<Inum>,
+    quotas: Vec<usize>,
+}
+
+impl Above {
+    fn find(&mut self, parent: Inum, table: &InodeTable, quotas: &[QuotaFacts]) -> Result<(), NoMemory> {
+        if self.parent.replace(parent) == Some(parent) {
+            return Ok(());
+        }
+        self.quotas.clear();
+        let mut at = parent;
+        for _ in 0..MAX_QUOTA_DEPTH {
+            let Some(index) = table.find(at) else { break };
+            if let Ok(found) = quotas.binary_search_by_key(&at, |quota| quota.inum) {
+                memory::push(&mut self.quotas, found)?;
+            }
+            let up = table.at(index).parent;
+            if at == Inum::PFS_ROOT || up == at {
+                break;
+            }
+            at = up;
+        }
+        Ok(())
+    }
+}

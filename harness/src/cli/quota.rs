@@ -1,0 +1,135 @@
+//! `hammer2 setquota` and `hammer2 quota`: what the files below a directory may take.
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::mounted;
+use super::output::{Output, Shown, insert_bytes};
+use super::session::{Session, Settings};
+use super::size::parse_size;
+use super::target::Target;
+use super::{Failure, Outcome};
+use crate::admin::{QuotaFacts, quotas_of, set_quota};
+
+/// Limit what the files below a directory may take
+///
+/// A write that would go over a limit fails with EDQUOT. What counts is content as it is stored, so after compression, and 1 KiB
+/// for each file, directory and link. What is there already is counted, for which all of the PFS is looked at, and stays even if
+/// it is too much. A file with several names counts once; it can't have names in directories with different limits, and
+/// directories that aren't empty can't be moved into or out of a directory with limits.
+#[derive(Args)]
+pub(super) struct SetQuota {
+    /// Bytes; K, M, G or T behind the number are units; 0 or `none` is no limit. Not given, it stays as it is
+    #[arg(long, value_name = "N", value_parser = parse_bytes, required_unless_present = "inodes")]
+    bytes: Option<u64>,
+    /// Files, directories and links below the directory; 0 or `none` is no limit. Not given, it stays as it is
+    #[arg(long, value_name = "N", value_parser = parse_inodes)]
+    inodes: Option<u64>,
+    /// NODE[@LABEL]:/DIR, or a directory of what is mounted
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+}
+
+/// Show the limits that apply to what is in a directory, and what is used of them
+///
+/// The nearest first, up to the root.
+#[derive(Args)]
+pub(super) struct ShowQuota {
+    /// Those of the directory and of all below it instead
+    #[arg(short, long)]
+    all: bool,
+    /// Count anew before what is used of all limits of the PFS
+    #[arg(long)]
+    recount: bool,
+    /// Print a JSON object for each
+    #[arg(long)]
+    json: bool,
+    /// NODE[@LABEL][:/DIR], or a directory of what is mounted
+    #[arg(value_parser = Target::parser())]
+    target: Target,
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    if text == "none" { Ok(0) } else { parse_size(text) }
+}
+
+fn parse_inodes(text: &str) -> Result<u64, String> {
+    if text == "none" { Ok(0) } else { text.parse().map_err(|_| "not a number of inodes".to_owned()) }
+}
+
+impl SetQuota {
+    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+        if let Some(directory) = self.target.directory() {
+            mounted::set_quota(directory, self.bytes, self.inodes)?;
+            return Ok(Outcome::Good);
+        }
+        Session::new(settings).change(&self.target, async |fs| {
+            set_quota(fs, &self.target.path, self.bytes, self.inodes).await?;
+            Ok(Outcome::Good)
+        })
+    }
+}
+
+impl ShowQuota {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let quotas = match self.target.directory() {
+            Some(directory) => {
+                if self.recount {
+                    mounted::set_quota(directory, None, None)?;
+                }
+                mounted::quotas(directory, self.all)?
+            }
+            None => {
+                let session = Session::new(settings);
+                if self.recount {
+                    recount(&session, &self.target)?;
+                }
+                session.run(async {
+                    let fs = session.mount(&self.target).await?;
+                    Ok(quotas_of(&fs, &self.target.path, self.all).await?)
+                })?
+            }
+        };
+        if self.json {
+            quotas.iter().try_for_each(|quota| output.line(json_of(quota)))?;
+            return Ok(Outcome::Good);
+        }
+        if quotas.is_empty() {
+            output.line("no quota")?;
+            return Ok(Outcome::Good);
+        }
+        output.line(format_args!("{:>16} {:>16} {:>12} {:>12}  directory", "bytes used", "of", "inodes used", "of"))?;
+        for quota in &quotas {
+            output.line(format_args!(
+                "{:>16} {:>16} {:>12} {:>12}  {}",
+                quota.bytes_used,
+                limit(quota.bytes_limit),
+                quota.inodes_used,
+                limit(quota.inodes_limit),
+                Shown(&quota.path)
+            ))?;
+        }
+        Ok(Outcome::Good)
+    }
+}
+
+/// Counts anew what is used of all limits of a PFS.
+pub(super) fn recount(session: &Session, target: &Target) -> Result<Outcome, Failure> {
+    session.change(target, async |fs| fs.recount_quotas().await.map(|_| Outcome::Good).map_err(Failure::failed))
+}
+
+fn limit(limit: u64) -> String {
+    if limit == 0 { "no limit".into() } else { limit.to_string() }
+}
+
+fn json_of(quota: &QuotaFacts) -> Value {
+    let mut object = Map::new();
+    insert_bytes(&mut object, "path", &quota.path);
+    let limit = |limit: u64| if limit == 0 { Value::Null } else { limit.into() };
+    object.insert("inum".into(), quota.inum.into());
+    object.insert("bytes_used".into(), quota.bytes_used.into());
+    object.insert("bytes_limit".into(), limit(quota.bytes_limit));
+    object.insert("inodes_used".into(), quota.inodes_used.into());
+    object.insert("inodes_limit".into(), limit(quota.inodes_limit));
+    Value::Object(object)
+}
