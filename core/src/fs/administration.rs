@@ -42,12 +42,12 @@ impl FileSystem {
     }
 
     /// Does something while nothing on the disks changes: it begins when everything is durable on all nodes in step, and changes
-    /// wait for its end.
+    /// wait for its end. Readers come and go.
     pub async fn at_rest<T>(&self, work: impl AsyncFnOnce() -> T) -> Result<T, Error> {
         if self.writing.is_none() {
             return Ok(work().await);
         }
-        let _changing = self.changing().await?;
+        let _still = self.still().await?;
         self.sync_inside().await?;
         self.cluster.level().await?;
         Ok(work().await)

@@ -20,6 +20,8 @@ mod mount_8;
 mod mounted;
 mod nameless;
 mod places;
+mod seeing;
 mod slow_export;
 mod tour;
 mod two_hosts;
+mod upkeep;
