@@ -57,7 +57,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
 }
 
 /// A path in which spaces and the like are written as a backslash and three octal digits.
-fn unescaped(mut field: &[u8]) -> PathBuf {
+pub(crate) fn unescaped(mut field: &[u8]) -> PathBuf {
     let mut bytes = Vec::new();
     while let [first, rest @ ..] = field {
         let octal =

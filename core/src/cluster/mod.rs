@@ -44,7 +44,7 @@ pub(crate) use join::{Together, join_all};
 pub use member::{Debt, Ejection, MemberState};
 pub use membership::{Change, MembershipError};
 pub use pfs::{Pfs, PfsSelector, Taken};
-pub use scrub::ScrubCounts;
+pub use scrub::{ScrubCounts, ScrubProgress};
 pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
@@ -87,6 +87,8 @@ pub struct Cluster {
     half_made: RefCell<Option<heapless::Vec<u8, INODE_NAME_BYTES>>>,
     /// Blocks that no node had a good copy of.
     unrepaired: Cell<u64>,
+    /// How far a scrub is.
+    scrubbed: Cell<ScrubProgress>,
     /// Who is asked first.
     focus: Cell<NodeIndex>,
     /// Nodes that answered otherwise than the others, and why they must leave: before the next header is written.
@@ -132,6 +134,7 @@ impl Cluster {
             repairs: RefCell::new(Vec::new_in(heap)),
             half_made: RefCell::new(None),
             unrepaired: Cell::new(0),
+            scrubbed: Cell::default(),
             focus: Cell::new(NodeIndex(0)),
             dissenters: Cell::new([None; MAX_NODES]),
             suspended: Cell::new(false),

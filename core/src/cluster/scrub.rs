@@ -4,6 +4,9 @@
 //! it has is put into a digest of elements and inodes, which must be equal on all nodes in sync: a node with another one holds
 //! something wrong that no check code shows, and leaves. So does one that can't be walked at all. What nobody has stays as it is.
 
+use core::future::poll_fn;
+use core::task::Poll;
+
 use zerocopy::IntoBytes;
 
 use super::agree::agree;
@@ -36,6 +39,15 @@ pub struct ScrubCounts {
     /// Nodes that couldn't read blocks of their freemap, and replaced them: what these described counts as in use until bulkfree
     /// has looked.
     pub freemaps_mended: NodeSet,
+}
+
+/// How far a scrub is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrubProgress {
+    /// Bytes of file blocks that were read, on all nodes together.
+    pub bytes: u64,
+    /// Bytes of them that there are, as the nodes have counted; what must be read again isn't among them.
+    pub expected_bytes: u64,
 }
 
 /// What one node has, in one number, and what it took to say so.
@@ -73,6 +85,7 @@ impl Cluster {
         self.flush_all().await?;
         let mut counts = ScrubCounts::default();
         let members = self.in_sync();
+        self.expect_scrub().await;
         let left = self.scrub_once(&mut counts).await?;
         for index in left.iter() {
             // Its volume can still be written, and nothing of it is in memory: what it holds is copied anew.
@@ -99,6 +112,21 @@ impl Cluster {
         counts.rebuilt = left.intersection(self.in_sync()).len() as u64;
         counts.ejected = members.difference(self.in_sync()).len() as u64;
         Ok(counts)
+    }
+
+    /// How far the scrub under way is, or the last one came.
+    pub(crate) fn scrub_progress(&self) -> ScrubProgress {
+        self.scrubbed.get()
+    }
+
+    /// Begins to count what is read of what there is. A node that can't say how much it has will say why when it is read.
+    async fn expect_scrub(&self) {
+        let mut progress = ScrubProgress::default();
+        for node in self.nodes_in_sync() {
+            let root = node.record(self.slots.root()).await;
+            progress.expected_bytes += root.map_or(0, |root| root.stats.data_bytes);
+        }
+        self.scrubbed.set(progress);
     }
 
     /// Reads the freemaps, and replaces what can't be read of them; the nodes that had such.
@@ -278,6 +306,10 @@ impl Cluster {
         let (node, slot) = (&self.member(index).node, self.slots.spare());
         let key = leaf.span.first;
         reading.counts.bytes += leaf.bytes as u64;
+        // What is in the host's memory is there at once, and others are to have their turn all the same.
+        let_others().await;
+        let progress = self.scrubbed.get();
+        self.scrubbed.set(ScrubProgress { bytes: progress.bytes + leaf.bytes as u64, ..progress });
         match node.execute(Command::ReadBlock { file: slot, key }).await {
             Ok(Reply::Block(FileBlock::Stored { buffer, .. })) => node.blocks().give_back(buffer),
             Ok(_) => {}
@@ -289,4 +321,17 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Has every other task that is ready run first.
+async fn let_others() {
+    let mut have_run = false;
+    poll_fn(|cx| {
+        if core::mem::replace(&mut have_run, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -1,9 +1,10 @@
-//! A snapshot of a cluster becomes a cluster of its own when it is to be written.
+//! A snapshot of a cluster becomes a cluster of its own when it is to be written, and so does an empty PFS that was made on all
+//! nodes at once while another was mounted.
 //!
 //! It was taken at one commit on all nodes and nothing has changed it since, so there is nothing to choose between its
-//! copies, and no operator is asked, as is for masters that were made one by one. Until then it needs no record, of which a
-//! header has few (protocol 5.3, "Super-root objects"). Whoever finds a quorum of the copies makes the same record, so
-//! an attempt that was cut short is made again.
+//! copies, and no operator is asked, as is for masters that were made one by one, whose ids have nothing in common. Until then
+//! it needs no record, of which a header has few (protocol 5.3, "Super-root objects"). Whoever finds a quorum of the copies
+//! makes the same record, so an attempt that was cut short is made again.
 
 use super::member::MemberState;
 use super::vote::{CommitSeq, Electorate, EpochCounter, EpochId, NodeSet, Nonce, Refusal, Role, State, Target};
@@ -65,9 +66,14 @@ impl Cluster {
         }
         let (_, first) = copies.first()?;
         let clid = first.meta.pfs_clid;
+        let is_blank_since = |root: &InodeRecord| {
+            let own = |root: &InodeRecord| fsid_on(root.meta.pfs_fsid, NodeIndex(0));
+            root.stats.inodes <= 1 && root.stats.data_bytes == 0 && own(root) == own(first)
+        };
         let same = |(index, root): &(NodeIndex, InodeRecord)| {
-            (root.modify_tid, root.meta.pfs_lsnap_tid(), root.meta.pfs_nmasters, root.meta.pfs_subkind())
-                == (first.modify_tid, first.meta.pfs_lsnap_tid(), first.meta.pfs_nmasters, PfsSubkind::Snapshot)
+            (root.modify_tid, root.meta.pfs_lsnap_tid(), root.meta.pfs_nmasters)
+                == (first.modify_tid, first.meta.pfs_lsnap_tid(), first.meta.pfs_nmasters)
+                && (root.meta.pfs_subkind() == PfsSubkind::Snapshot || is_blank_since(root))
                 && match self.member(*index).node.header().cluster_records.find(clid) {
                     Ok(record) => record.is_none_or(|record| {
                         let commit = record.version.commit;

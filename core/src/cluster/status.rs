@@ -4,7 +4,7 @@ use super::join::join_all;
 use super::member::{Ejection, MemberState};
 use super::vote::{CommitId, NodeSet, Role, Target};
 use super::{Cluster, NodeIndex, OpError};
-use crate::io::Volumes;
+use crate::io::{DeviceErrors, Volumes};
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::{ModifyTid, Uuid, VolumeHeader, cluster_record};
 use core::cell::Ref;
@@ -62,6 +62,10 @@ pub struct MemberStatus {
     pub tid: ModifyTid,
     /// File blocks that it couldn't read and that were written to it anew, since it was opened.
     pub repaired_blocks: u64,
+    /// What its devices failed at since they were opened.
+    pub device_errors: DeviceErrors,
+    /// How often a block of it wasn't what it should have been.
+    pub bad_blocks: u64,
     /// Commands that it hasn't executed and that others have.
     pub backlog: usize,
     /// Bytes of its filesystem.
@@ -139,6 +143,8 @@ impl Cluster {
                 version: record.as_ref().map(|record| record.version.content()),
                 tid: record.map_or(ModifyTid(0), |record| record.tid),
                 repaired_blocks: member.repaired_blocks(),
+                device_errors: device_errors(member.node.volumes()),
+                bad_blocks: member.node.blocks().bad_blocks(),
                 backlog: self.stream.backlog_entries(node),
                 total_bytes: header.allocator_size(),
                 free_bytes: header.allocator_free(),
@@ -164,4 +170,12 @@ impl Cluster {
         let is_missing = |listed: &&cluster_record::Member| self.place_of(listed.fsid).is_none();
         listed.filter(is_missing).copied().collect()
     }
+}
+
+/// What all devices of a node failed at.
+fn device_errors(volumes: &Volumes) -> DeviceErrors {
+    volumes.iter().map(|volume| volume.disk.errors()).fold(DeviceErrors::default(), |sum, errors| DeviceErrors {
+        reads: sum.reads + errors.reads,
+        writes: sum.writes + errors.writes,
+    })
 }

@@ -1,11 +1,11 @@
-//! What concerns all PFSs of the volumes while one of them is mounted: which there are, making and removing others, and what the
-//! nodes are.
+//! What concerns all PFSs of the volumes while one of them is mounted: which there are, making and removing others, what the
+//! nodes are, and looking at their disks meanwhile.
 
 use core::cell::Ref;
 
 use super::room::Need;
 use super::{Error, FileSystem};
-use crate::cluster::{NewPfs, NodeIndex, Pfs, PfsOutcome};
+use crate::cluster::{NewPfs, NodeIndex, Pfs, PfsOutcome, ScrubProgress};
 use crate::io::Volumes;
 use crate::media::{KeyRange, VolumeHeader};
 
@@ -39,6 +39,23 @@ impl FileSystem {
             PfsOutcome::Absent => Err(Error::NotFound),
             _ => Ok(()),
         }
+    }
+
+    /// Does something while nothing on the disks changes: it begins when everything is durable on all nodes in step, and changes
+    /// wait for its end. Readers come and go.
+    pub async fn at_rest<T>(&self, work: impl AsyncFnOnce() -> T) -> Result<T, Error> {
+        if self.writing.is_none() {
+            return Ok(work().await);
+        }
+        let _still = self.still().await?;
+        self.sync_inside().await?;
+        self.cluster.level().await?;
+        Ok(work().await)
+    }
+
+    /// How far the scrub under way is, or the last one came.
+    pub fn scrub_progress(&self) -> ScrubProgress {
+        self.cluster.scrub_progress()
     }
 
     /// The header in force on a node, and which copy it is.

@@ -29,7 +29,7 @@ pub use device::{
     BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Operation, Request, SECTOR_BYTES,
     Ticket, boxed_device,
 };
-pub use disk::{Disk, DiskOptions};
+pub use disk::{DeviceErrors, Disk, DiskOptions};
 pub(crate) use disk::{Permission, Progress, RequestId, TicketWait};
 pub use heartbeat::read_heartbeat;
 pub(crate) use heartbeat::watch_disk;

@@ -3,11 +3,17 @@
 //! An [`Order`] is carried out on a mounted filesystem, whoever mounted it; what came of it is a [`Done`]. Both can be sent to
 //! the process that serves a mount, and the [`Status`] comes from there.
 
+mod advice;
+mod event;
 mod facts;
+mod file_facts;
+mod last_scrub;
 mod members;
+mod metric;
 mod names;
 mod quotas;
 mod report;
+mod short_name;
 pub mod socket;
 mod status;
 mod upkeep;
@@ -23,12 +29,18 @@ use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
 use serde::{Deserialize, Serialize};
 
+pub use event::{Event, EventKind};
 pub use facts::{Freed, NodeFacts, PfsFacts, header_fields, list_pfss};
+pub use file_facts::FileFacts;
+pub(crate) use file_facts::link_target;
+pub use last_scrub::LastScrub;
 pub use members::take_in;
+pub use metric::{Metric, MetricType};
 pub use names::{Images, Name};
 pub use quotas::{QuotaFacts, quotas_of, set_quota};
-pub use report::{Copied, Done, Resynced, Scrubbed};
-pub use status::Status;
+pub use report::{Copied, Done, Grown, Resynced, Scrubbed, Scrubbing};
+pub use status::{Errors, Status};
+pub use upkeep::while_scrubbing;
 pub use wording::Known;
 
 /// A chunk is staged by one pass of bulkfree and freed by the next.
@@ -103,8 +115,8 @@ impl Site<'_> {
         show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
     ) -> Result<Done, Refused> {
         let fs = self.fs;
-        if fs.cluster_status().is_none() {
-            return Err(Refused::unusable("this PFS is no cluster's: `hammer2 cluster add` makes it one"));
+        if fs.cluster_status().is_none() && !matches!(order, Order::Scrub) {
+            return Err(Refused::unusable(self.images.no_cluster()));
         }
         match order {
             Order::Add { images, votes } => return self.add(images, *votes, show).await,

@@ -134,9 +134,10 @@ impl Site<'_> {
             (Ok(Some(fsid)), _) => Ok(fsid),
             (_, [only]) => Ok(*only),
             _ if self.images.is_left_out(name) => Err(Refused::unusable(format_args!(
-                "{} isn't there, and {} members are missing: name it by its fsid, which `cluster status` shows",
+                "{} isn't there, and {} members are missing: name it by its fsid, which `hammer2 cluster status {}` shows",
                 name.text,
-                missing.len()
+                missing.len(),
+                self.images.place()
             ))),
             _ => Err(name.unknown()),
         }

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Display};
 
-use hammer2_core::cluster::ScrubCounts;
 use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::cluster::{Growth, ScrubCounts, ScrubProgress};
 use serde::{Deserialize, Serialize};
 
-use super::{Freed, QuotaFacts};
+use super::{FileFacts, Freed, QuotaFacts};
 
 /// What came of an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub enum Done {
     Freed(Freed),
     /// These limits apply.
     Quotas(Vec<QuotaFacts>),
+    /// It is as large as its devices.
+    Grown(Grown),
+    /// What is known of a file.
+    File(FileFacts),
     /// These were brought in step, or not.
     Resynced {
         /// Those that something was to be done to.
@@ -98,14 +102,47 @@ impl Display for Copied {
     }
 }
 
+/// What growing came to, in bytes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Grown {
+    /// Its size before.
+    pub old_bytes: u64,
+    /// Its size now.
+    pub new_bytes: u64,
+    /// Free by now.
+    pub free_bytes: u64,
+}
+
+impl Grown {
+    /// What growing came to, and what is free since.
+    pub fn new(Growth { old_bytes, new_bytes }: Growth, free_bytes: u64) -> Self {
+        Self { old_bytes, new_bytes, free_bytes }
+    }
+}
+
+/// How far a scrub is, in bytes of content.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Scrubbing {
+    /// Read so far.
+    pub bytes: u64,
+    /// All there is.
+    pub expected_bytes: u64,
+}
+
+impl From<ScrubProgress> for Scrubbing {
+    fn from(ScrubProgress { bytes, expected_bytes }: ScrubProgress) -> Self {
+        Self { bytes, expected_bytes }
+    }
+}
+
 /// What a scrub came to.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Scrubbed {
     nodes: u64,
     elements: u64,
     bytes: u64,
-    bad_blocks: u64,
-    repaired: u64,
+    pub(crate) bad_blocks: u64,
+    pub(crate) repaired: u64,
     rebuilt: u64,
     ejected: u64,
     freemaps_mended: u64,

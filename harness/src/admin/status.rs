@@ -1,15 +1,17 @@
-//! How a cluster and its nodes are: in words, as JSON, and from one process to another.
+//! How a cluster and its nodes are: as JSON, and from one process to another. `table` has it in words.
 
-use std::fmt::{self, Display};
+mod table;
+
 use std::path::Path;
 
-use hammer2_core::cluster::vote::{CommitId, State};
-use hammer2_core::cluster::{ClusterStatus, Health, Holder, MemberState, MemberStatus};
+use hammer2_core::cluster::vote::CommitId;
+use hammer2_core::cluster::{ClusterStatus, Health, Holder, MemberState, MemberStatus, NodeIndex};
 use hammer2_core::fs::FileSystem;
-use hammer2_core::media::Heartbeat;
+use hammer2_core::media::{Heartbeat, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Images, Known};
+use super::short_name::short_names;
+use super::{Images, Known, LastScrub};
 
 /// A cluster as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +28,9 @@ pub struct Status {
     refused: Option<String>,
     nodes: Vec<Node>,
     missing: Vec<Missing>,
+    /// The last scrub that anybody on this machine knows of.
+    #[serde(default)]
+    last_scrub: Option<LastScrub>,
 }
 
 /// A node as it is.
@@ -33,9 +38,15 @@ pub struct Status {
 struct Node {
     node: u8,
     images: Vec<String>,
+    /// The first of them in short.
+    #[serde(default)]
+    name: String,
     fsid: String,
     role: String,
     state: String,
+    /// Since when, if that was seen.
+    #[serde(default)]
+    since: Option<String>,
     note: String,
     version: Option<String>,
     tid: u64,
@@ -45,11 +56,34 @@ struct Node {
     /// Commands that it hasn't executed yet.
     #[serde(default)]
     backlog: usize,
+    #[serde(default)]
+    errors: Errors,
     has_left: bool,
     is_distrusted: bool,
     total_bytes: u64,
     free_bytes: u64,
     held_by: Option<Held>,
+}
+
+/// What went wrong on a node since it was opened.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Errors {
+    /// Reads that failed.
+    pub read: u64,
+    /// Writes that failed.
+    pub write: u64,
+    /// Blocks that weren't what they should have been.
+    pub check: u64,
+    /// Blocks that were written anew from other nodes.
+    pub repaired: u64,
+}
+
+impl Errors {
+    /// Those of a node.
+    pub fn of(member: &MemberStatus) -> Self {
+        let (read, write) = (member.device_errors.reads, member.device_errors.writes);
+        Self { read, write, check: member.bad_blocks, repaired: member.repaired_blocks }
+    }
 }
 
 /// Who writes to a node that other machines can reach.
@@ -87,6 +121,7 @@ impl Status {
             let held_by = fs.holder(member.node).await.map(Held::of);
             nodes.push(Node { held_by, ..Node::of(&member, &status, images) });
         }
+        name_nodes(&mut nodes);
         Some(Self {
             health: health(status.health).into(),
             label: String::from_utf8_lossy(&fs.pfs().label).into_owned(),
@@ -104,10 +139,18 @@ impl Status {
                     fsid: member.fsid.to_string(),
                     role: member.role.to_string(),
                     version: member.last_known.to_string(),
-                    note: format!("`hammer2 cluster remove {} {}` gives it up", images.place(), member.fsid),
+                    note: images.about_missing(member.fsid),
                 })
                 .collect(),
+            last_scrub: LastScrub::read(fs.pfs().clid),
         })
+    }
+
+    /// Notes since when a node is as it is.
+    pub fn note_since(&mut self, node: NodeIndex, since: Timestamp) {
+        for known in self.nodes.iter_mut().filter(|known| known.node == node.0) {
+            known.since = Some(since.to_string());
+        }
     }
 
     /// True when a node was opened from this image.
@@ -140,21 +183,23 @@ fn health(health: Health) -> &'static str {
 
 impl Node {
     fn of(member: &MemberStatus, status: &ClusterStatus, images: &Images) -> Self {
-        let (state, note) = described(member);
         let lag = member.version.map(|version| lag(version, status.version));
         Self {
             node: member.node.0,
             images: images.of(member.node),
+            name: String::new(),
             fsid: member.fsid.to_string(),
             role: member.role.to_string(),
-            state: state.into(),
-            note,
+            state: word(member).into(),
+            since: None,
+            note: images.remark(member),
             version: member.version.map(|version| version.to_string()),
             tid: member.tid.0,
             behind_tids: status.tid.0.saturating_sub(member.tid.0),
             behind_epochs: lag.map(|(epochs, _)| epochs),
             behind_commits: lag.map(|(_, commits)| commits),
             backlog: member.backlog,
+            errors: Errors::of(member),
             has_left: member.has_left,
             is_distrusted: member.is_distrusted,
             total_bytes: member.total_bytes,
@@ -164,36 +209,24 @@ impl Node {
     }
 }
 
-/// A word for a state, and what there is to say of it.
-fn state(state: MemberState) -> (&'static str, String) {
-    match state {
-        MemberState::InSync => ("in sync", String::new()),
-        MemberState::Behind(debt) if debt.thorough => ("behind", "`hammer2 cluster resync` compares everything".into()),
-        MemberState::Behind(_) => ("behind", "`hammer2 cluster resync` copies what changed".into()),
-        MemberState::Ejected(why) => ("ejected", why.to_string()),
-        MemberState::Aside(State::Outside) => {
-            ("aside", "no member (any more): `hammer2 cluster add` makes it one".into())
-        }
-        MemberState::Aside(State::Twin) => ("aside", "a copy of another member: name only one of them".into()),
-        MemberState::Aside(State::Damaged(corruption)) => ("aside", corruption.to_string()),
-        MemberState::Aside(_) => ("aside", "has nothing of this PFS, or is no part of the mount".into()),
+/// Gives nodes short names.
+fn name_nodes(nodes: &mut [Node]) {
+    let images: Vec<String> = nodes.iter().map(|node| node.images.first().cloned().unwrap_or_default()).collect();
+    let images: Vec<&str> = images.iter().map(String::as_str).collect();
+    for (node, name) in nodes.iter_mut().zip(short_names(&images)) {
+        node.name = name.replace(char::is_control, "?");
     }
 }
 
-/// The same, with what the others know of it.
-fn described(member: &MemberStatus) -> (&'static str, String) {
-    let (state, mut note) = match (member.state, member.unreadable) {
-        (MemberState::Aside(_), Some(why)) => ("unread", format!("it can't be read: {why}")),
-        (other, _) => state(other),
-    };
-    if member.is_distrusted {
-        note += "; it held something wrong";
-    } else if member.has_left {
-        note += "; it left while it was in use";
-    } else if member.backlog > 0 {
-        note += &format!("; it lags by {} commands", member.backlog);
+/// A word for a state.
+fn word(member: &MemberStatus) -> &'static str {
+    match (member.state, member.unreadable) {
+        (MemberState::Aside(_), Some(_)) => "unread",
+        (MemberState::InSync, _) => "in sync",
+        (MemberState::Behind(_), _) => "behind",
+        (MemberState::Ejected(_), _) => "ejected",
+        (MemberState::Aside(_), None) => "aside",
     }
-    (state, note.trim_start_matches("; ").to_owned())
 }
 
 /// How many epochs a version lies behind, or how many commits of the same epoch.
@@ -202,66 +235,5 @@ fn lag(version: CommitId, newest: CommitId) -> (u32, u32) {
     match new.0.0.saturating_sub(old.0.0) {
         0 => (0, new.1.0.saturating_sub(old.1.0)),
         epochs => (epochs, 0),
-    }
-}
-
-impl Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { label, health, version, masters_in_sync, masters, quorum, .. } = self;
-        let label = label.replace(char::is_control, "?");
-        write!(f, "{label}: {health}, version {version}, {masters_in_sync} of {masters} masters in sync, ")?;
-        writeln!(f, "quorum {quorum}")?;
-        if let Some(refused) = &self.refused {
-            writeln!(f, "{refused}")?;
-        }
-        if self.changing_members {
-            writeln!(f, "a change of the members is unfinished: the next mount that changes something finishes it")?;
-        }
-        let images = self.nodes.iter().map(|node| node.image().chars().count());
-        let widest = images.chain(["image".len()]).max().unwrap_or(0);
-        let heads = ["role", "state", "version", "lag", "free", "image"];
-        let [role, state, version, lag, free, image] = heads;
-        write!(f, "node  {role:11}  {state:8}  {version:>8}  {lag:>10}  {free:>5}  {image:widest$}  note")?;
-        for node in &self.nodes {
-            let Node { node: number, role, state, note, .. } = node;
-            let version = node.version.as_deref().unwrap_or("-");
-            let (lag, percent, image) = (node.lag(), node.free_percent(), node.image());
-            let line = format!(
-                "{number:>4}  {role:11}  {state:8}  {version:>8}  {lag:>10}  {percent:>4}%  {image:widest$}  {note}"
-            );
-            write!(f, "\n{}", line.trim_end())?;
-        }
-        for node in &self.nodes {
-            if let Some(Held { host, time, is_own: false }) = &node.held_by {
-                write!(f, "\n{}: written to by {host}, last at {time} UTC by its clock", node.image())?;
-            }
-        }
-        for Missing { fsid, role, version, note } in &self.missing {
-            write!(
-                f,
-                "\n   -  {role:11}  missing   {version:>8}  {:>10}  {:>5}  {:widest$}  {fsid}: {note}",
-                "-", "-", "-"
-            )?;
-        }
-        Ok(())
-    }
-}
-
-impl Node {
-    /// As users name it, fit for a terminal.
-    fn image(&self) -> String {
-        self.images.join(":").replace(char::is_control, "?")
-    }
-
-    fn lag(&self) -> String {
-        match (self.behind_epochs, self.behind_commits) {
-            (Some(epochs @ 1..), _) => format!("{epochs} epochs"),
-            (_, Some(commits @ 1..)) => format!("{commits} commits"),
-            _ => "-".to_owned(),
-        }
-    }
-
-    fn free_percent(&self) -> u64 {
-        (self.free_bytes * 100).checked_div(self.total_bytes).unwrap_or(0)
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Copied, Done, NodeFacts, Order, PfsFacts, Refused, Status};
+use super::{Copied, Done, Event, Metric, NodeFacts, Order, PfsFacts, Refused, Scrubbing, Status};
 use crate::clock::time_left;
 
 /// The longest line: many times what eight nodes of many volumes with long names take.
@@ -90,11 +90,61 @@ pub enum Question {
         /// Nothing is to be changed any more: what was changed is made durable.
         read_only: bool,
     },
+    /// To take the new space of the devices.
+    Grow {
+        /// Bytes of each node's last volume, if it isn't to be all of its device; an image that is smaller is extended.
+        volume_bytes: Option<u64>,
+    },
+    /// What is known of a file.
+    Stat {
+        /// Its path in the PFS.
+        path: Vec<u8>,
+    },
+    /// How new data of a file is to be stored, and of what is made in a directory.
+    SetMethods {
+        /// Its path in the PFS.
+        path: Vec<u8>,
+        /// As stored.
+        compression: Option<u8>,
+        /// As stored.
+        check: Option<u8>,
+        /// Everything below it, too.
+        recursive: bool,
+    },
+    /// What has happened, or is told as it happens, until who asks hangs up.
+    Events {
+        /// What has happened so far.
+        past: bool,
+        /// What will happen.
+        future: bool,
+    },
+    /// The numbers that are counted.
+    Metrics,
+    /// That nothing on the disks changes for a while. Who asks says [`Rest`] from time to time, as long as it is to be so.
+    AtRest,
     /// To make a snapshot of what is mounted.
     Snapshot {
         /// Its label; otherwise that of the PFS and the time.
         label: Option<Vec<u8>>,
     },
+}
+
+/// What is said while nothing is to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rest {
+    /// It is still needed.
+    On,
+    /// It isn't needed any more.
+    Over,
+}
+
+/// A node whose disks are looked at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeAtRest {
+    /// What it is called.
+    pub called: String,
+    /// Its images.
+    pub images: Vec<String>,
 }
 
 /// What the mount says.
@@ -115,8 +165,23 @@ pub enum Answer {
         /// So far.
         copied: Copied,
     },
+    /// How far a scrub is.
+    Scrubbing(Scrubbing),
+    /// Something that happened.
+    Event(Event),
+    /// A number.
+    Metric(Metric),
+    /// Nothing changes from here on on these nodes, which are those in step.
+    AtRest(Vec<NodeAtRest>),
     /// What came of it; the last answer.
     Ended(Result<Done, Refused>),
+}
+
+impl Answer {
+    /// All was told that there was to tell; the last answer.
+    pub(crate) fn told() -> Self {
+        Self::Ended(Ok(Done::Told { damage: None }))
+    }
 }
 
 /// One end of a conversation.

@@ -53,6 +53,7 @@ impl<'k> Known<'k> {
         match error {
             Error::Refused(refusal) => self.refusal(refusal),
             Error::Alarm(alarm) => self.alarm(alarm),
+            Error::Io(fault) => self.images.fault(fault),
             other => other.to_string(),
         }
     }

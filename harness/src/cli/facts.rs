@@ -2,58 +2,52 @@
 
 use std::fmt::{self, Display};
 
-use hammer2_core::fs::{Attributes, Error, FileSystem};
 use hammer2_core::manifest::type_name;
 use hammer2_core::media::FileKind;
 use serde_json::{Map, Value, json};
 
 use super::methods::{check_name, compression_name};
 use super::output::insert_bytes;
-
-/// Longer targets of symbolic links are cut off.
-const SHOWN_TARGET_BYTES: usize = 4096;
-
-/// Where a symbolic link points to; nothing for other files.
-pub(super) async fn link_target(fs: &FileSystem, file: &Attributes) -> Result<Option<Vec<u8>>, Error> {
-    if file.kind != FileKind::Symlink {
-        return Ok(None);
-    }
-    let mut target = vec![0; SHOWN_TARGET_BYTES];
-    let len = fs.read_link(file.inum, &mut target).await?;
-    target.truncate(len);
-    Ok(Some(target))
-}
+use crate::admin::FileFacts;
 
 /// The facts about a file as a JSON object.
-pub(super) fn json_of(path: &[u8], file: &Attributes, target: Option<&[u8]>) -> Value {
+pub(super) fn json_of(path: &[u8], file: &FileFacts) -> Value {
     let mut object = Map::new();
     insert_bytes(&mut object, "path", path);
     let mut insert = |key: &str, value: Value| object.insert(key.to_owned(), value);
-    insert("inum", file.inum.0.into());
-    insert("type", type_name(file.kind).into());
+    insert("inum", file.inum.into());
+    insert("type", kind_of(file).map_or("unknown", type_name).into());
     insert("mode", format!("{:04o}", file.mode).into());
     insert("uid", file.uid.into());
     insert("gid", file.gid.into());
     insert("nlink", file.links.into());
     insert("size", file.size.into());
     insert("stored_bytes", file.stored_bytes.into());
-    if matches!(file.kind, FileKind::CharDevice | FileKind::BlockDevice) {
+    if matches!(kind_of(file), Some(FileKind::CharDevice | FileKind::BlockDevice)) {
         insert("rdev", json!([file.device.0, file.device.1]));
     }
-    insert("parent", file.parent.0.into());
-    for (key, time) in
-        [("atime_us", file.atime), ("mtime_us", file.mtime), ("ctime_us", file.ctime), ("btime_us", file.btime)]
-    {
-        insert(key, time.microseconds.into());
+    insert("parent", file.parent.into());
+    for (key, time) in [
+        ("atime_us", file.atime_us),
+        ("mtime_us", file.mtime_us),
+        ("ctime_us", file.ctime_us),
+        ("btime_us", file.btime_us),
+    ] {
+        insert(key, time.into());
     }
-    insert("compression", compression_name(file.comp_algo).into());
-    insert("check", check_name(file.check_algo).into());
+    insert("compression", compression_name(file.compression).into());
+    insert("check", check_name(file.check).into());
     insert("flags", file.flags.into());
-    insert("modify_tid", file.modify_tid.0.into());
-    if let Some(target) = target {
+    insert("modify_tid", file.modify_tid.into());
+    if let Some(target) = &file.target {
         insert_bytes(&mut object, "target", target);
     }
     Value::Object(object)
+}
+
+/// What a file is, if that is known here.
+pub(super) fn kind_of(file: &FileFacts) -> Option<FileKind> {
+    FileKind::from_code(file.kind).ok()
 }
 
 /// Type and permissions as `ls -l` shows them.

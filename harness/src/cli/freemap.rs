@@ -4,6 +4,7 @@ use clap::Args;
 use hammer2_core::media::freemap::{self, ChunkState, FreemapRecord, RECORD_CHUNKS};
 use hammer2_core::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use hammer2_core::media::{BlockKind, Key, MediaOffset, VolumeHeader};
+use hammer2_core::node::Node;
 use indicatif::HumanBytes;
 use serde_json::json;
 
@@ -12,7 +13,8 @@ use super::output::Output;
 use super::session::{Session, Settings};
 use super::target::Target;
 use super::topology::{Step, Topology};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, at_rest};
+use crate::device::Access;
 
 /// Print what the freemap says: allocated, staged and free bytes
 ///
@@ -25,7 +27,7 @@ pub(super) struct Freemap {
     /// A line for every segment of 4 MiB in use, too
     #[arg(long)]
     segments: bool,
-    /// NODE
+    /// NODE, or the directory on which it is mounted
     #[arg(value_parser = Target::parser())]
     target: Target,
 }
@@ -66,34 +68,44 @@ impl Freemap {
         if self.target.label.is_some() || self.target.path != b"/" {
             return Err(Failure::unusable("the freemap is a whole filesystem's: name it without label and path"));
         }
-        let session = Session::new(settings);
-        session.run(async {
-            let node = session.open_node(&self.target).await?;
-            let image = node.header_image().map_err(Failure::failed)?;
-            let header = image.get();
-            let total_bytes = node.volumes().total_bytes();
-            let mut outcome = Outcome::Good;
-            let mut total = Usage::default();
-            let mut next_leaf = 0;
-            let mut walk = Topology::new(node.blocks(), &header.freemap_blockset);
-            while let Some(step) = walk.next().await {
-                if let Some(trouble) = &step.trouble {
-                    complain(&format_args!("{}: {trouble}", step.bref.name()));
-                    outcome = Outcome::Bad;
-                }
-                if step.bref.kind() == Ok(BlockKind::FreemapLeaf) {
-                    let leaf = step.bref.key().0;
-                    total.free += free_between(next_leaf, leaf.min(total_bytes), header, total_bytes);
-                    next_leaf = leaf.saturating_add(LEAF_SPAN_BYTES);
-                    if step.trouble.is_none() {
-                        total.add(self.leaf(&step, header, total_bytes, output)?);
-                    }
+        let Some(directory) = self.target.directory() else {
+            let session = Session::new(settings);
+            return session.run(async { self.show(&session.open_node(&self.target).await?, output).await });
+        };
+        at_rest::each_node(directory, self.json, output, |images, output| {
+            let session = Session::new(settings);
+            session.run(async {
+                let node = session.open_node_of(&self.target, images, Access::Look).await?;
+                self.show(&node, output).await
+            })
+        })
+    }
+
+    async fn show(&self, node: &Node, output: &mut Output) -> Result<Outcome, Failure> {
+        let image = node.header_image().map_err(Failure::failed)?;
+        let header = image.get();
+        let total_bytes = node.volumes().total_bytes();
+        let mut outcome = Outcome::Good;
+        let mut total = Usage::default();
+        let mut next_leaf = 0;
+        let mut walk = Topology::new(node.blocks(), &header.freemap_blockset);
+        while let Some(step) = walk.next().await {
+            if let Some(trouble) = &step.trouble {
+                complain(&format_args!("{}: {trouble}", step.bref.name()));
+                outcome = Outcome::Bad;
+            }
+            if step.bref.kind() == Ok(BlockKind::FreemapLeaf) {
+                let leaf = step.bref.key().0;
+                total.free += free_between(next_leaf, leaf.min(total_bytes), header, total_bytes);
+                next_leaf = leaf.saturating_add(LEAF_SPAN_BYTES);
+                if step.trouble.is_none() {
+                    total.add(self.leaf(&step, header, total_bytes, output)?);
                 }
             }
-            total.free += free_between(next_leaf, total_bytes, header, total_bytes);
-            self.show_total(&total, header, output)?;
-            Ok(outcome)
-        })
+        }
+        total.free += free_between(next_leaf, total_bytes, header, total_bytes);
+        self.show_total(&total, header, output)?;
+        Ok(outcome)
     }
 
     /// Shows a leaf; the usage of what it manages.

@@ -1,6 +1,6 @@
 //! `hammer2 fsck`: checks a filesystem.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hammer2_core::cluster::{Cluster, OpError};
@@ -13,7 +13,7 @@ use super::progress::bar;
 use super::quota;
 use super::session::{Session, Settings};
 use super::target::Target;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, at_rest};
 use crate::device::Access;
 
 /// Check a filesystem: headers, check codes, structure, names, links, file data and freemap
@@ -37,7 +37,7 @@ pub(super) struct Fsck {
     /// wrong
     #[arg(long)]
     repair: bool,
-    /// NODE
+    /// NODE, or the directory on which it is mounted, where changes wait until all is checked
     #[arg(value_parser = Target::parser())]
     target: Target,
 }
@@ -47,11 +47,15 @@ impl Fsck {
         if self.target.label.is_some() || self.target.path != b"/" {
             return Err(Failure::unusable("fsck is about a whole filesystem: name it without label and path"));
         }
+        if let Some(directory) = self.target.directory() {
+            return self.check_mounted(directory, settings, output);
+        }
         let session = Session::new(settings);
         let Some(images) = self.target.only_node() else {
-            return Err(Failure::unusable(
-                "fsck checks one node at a time: name one; `cluster scrub` compares several",
-            ));
+            let first = Target::of_node(&self.target.nodes[0]);
+            return Err(Failure::unusable(format_args!(
+                "fsck checks one node at a time, as `hammer2 fsck {first}`; a scrub compares those of a cluster"
+            )));
         };
         if self.repair {
             let replaced = opened(&session, &self.target, async |cluster| {
@@ -62,7 +66,7 @@ impl Fsck {
                 output.line(format_args!("{replaced} blocks of the freemap couldn't be read, and were made anew"))?;
             }
         }
-        let manner = Manner { json: self.json, strict: self.strict, headers_only: false };
+        let manner = self.manner(Access::Read);
         let checked = check(&session, images, manner, output)?;
         if !self.repair || checked.miscounted.is_empty() {
             return Ok(checked.outcome());
@@ -72,6 +76,24 @@ impl Fsck {
             output.line("what is used of quotas was counted anew; the whole is checked again")?;
         }
         Ok(check(&session, images, manner, output)?.outcome())
+    }
+
+    fn manner(&self, access: Access) -> Manner {
+        Manner { json: self.json, strict: self.strict, headers_only: false, access }
+    }
+
+    /// Checks what is mounted on a directory, as of one moment: changes wait meanwhile.
+    fn check_mounted(&self, directory: &Path, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        if self.repair {
+            let directory = directory.display();
+            return Err(Failure::unusable(format_args!(
+                "{directory}: nothing is mended below a mount: `hammer2 cluster scrub {directory}` repairs what another member \
+                 has; otherwise unmount it, and name its images"
+            )));
+        }
+        at_rest::each_node(directory, self.json, output, |images, output| {
+            Ok(check(&Session::new(settings), images, self.manner(Access::Look), output)?.outcome())
+        })
     }
 }
 
@@ -84,6 +106,8 @@ pub(super) struct Manner {
     pub(super) strict: bool,
     /// Nothing below the headers is looked at.
     pub(super) headers_only: bool,
+    /// How the disks are opened.
+    pub(super) access: Access,
 }
 
 /// What a check found.
@@ -117,12 +141,12 @@ pub(super) fn check(
     if let Some(directory) = Target::of_node(images).directory() {
         let directory = directory.display();
         return Err(Failure::unusable(format_args!(
-            "{directory}: what is mounted isn't checked: unmount it first, and name its images; `hammer2 cluster scrub \
-             {directory}` reads everything of a cluster that is mounted"
+            "{directory}: this checks images: name those, when they aren't mounted; `hammer2 fsck {directory}` checks what is \
+             mounted there"
         )));
     }
-    let Manner { json, strict, headers_only } = manner;
-    let disks = session.open_disks(images, Access::Read)?;
+    let Manner { json, strict, headers_only, access } = manner;
+    let disks = session.open_disks(images, access)?;
     let options = FsckOptions { cache_bytes: session.node_options().cache_bytes, strict };
     session.run(async {
         let bar = bar("KiB", 0);

@@ -13,13 +13,13 @@ use hammer2_core::io::Buffer;
 use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
 use hammer2_core::media::{FileKind, Inum};
 
-use super::facts::link_target;
 use super::failure::complain;
 use super::host_tree::HostTree;
 use super::output::{Output, Shown};
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::target::Target;
 use super::{Failure, Outcome, progress};
+use crate::admin::link_target;
 
 /// Copy a file, or everything in a directory, out of the filesystem
 ///

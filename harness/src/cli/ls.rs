@@ -6,13 +6,14 @@ use hammer2_core::fs::{Attributes, Cookie, Error, FileSystem, Found, TreeWalk};
 use hammer2_core::media::{FileKind, Inum};
 use indicatif::HumanBytes;
 
-use super::facts::{ModeLetters, json_of, link_target};
+use super::facts::{ModeLetters, json_of};
 use super::failure::complain;
 use super::output::{Output, Shown};
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::several::each;
 use super::target::Target;
 use super::{Failure, Outcome};
+use crate::admin::{FileFacts, link_target};
 
 /// List a directory
 ///
@@ -146,7 +147,7 @@ impl Ls {
             }
         };
         if self.json {
-            output.line(json_of(path, &file, target.as_deref()))?;
+            output.line(json_of(path, &FileFacts::of(&file, target)))?;
         } else if self.long {
             let size = match file.kind {
                 FileKind::CharDevice | FileKind::BlockDevice => format!("{},{}", file.device.0, file.device.1),

@@ -9,7 +9,8 @@ use super::output::{Output, Shown};
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::several::each;
 use super::target::Target;
-use super::{Failure, Outcome};
+use super::within::Within;
+use super::{Failure, Outcome, mounted};
 
 /// ZLIB's level when none is named, as the format has it.
 const DEFAULT_ZLIB_LEVEL: u8 = 6;
@@ -23,7 +24,7 @@ pub(super) struct SetComp {
     /// none, autozero, lz4, zlib[:6-9]; all but none leave out blocks of zeros
     #[arg(value_name = "ALGO[:LEVEL]", value_parser = parse_compression)]
     algorithm: u8,
-    /// NODE[@LABEL][:/PATH]; what is made in a directory inherits from it
+    /// NODE[@LABEL][:/PATH], or a path in a mount; what is made in a directory inherits from it
     #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
     targets: Vec<Target>,
 }
@@ -37,7 +38,7 @@ pub(super) struct SetCheck {
     /// none, disabled, crc32 (or iscsi32), xxhash64, sha192
     #[arg(value_parser = parse_check)]
     method: u8,
-    /// NODE[@LABEL][:/PATH]; what is made in a directory inherits from it
+    /// NODE[@LABEL][:/PATH], or a path in a mount; what is made in a directory inherits from it
     #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
     targets: Vec<Target>,
 }
@@ -57,6 +58,11 @@ impl SetCheck {
 }
 
 fn set(settings: &Settings, target: &Target, recursive: bool, new: &NewAttributes) -> Result<Outcome, Failure> {
+    if let Some(Within { directory, path }) = Within::of(target) {
+        let damage = mounted::set_methods(&directory, &path, new, recursive)?;
+        damage.iter().for_each(|entries| complain(entries));
+        return Ok(if damage.is_none() { Outcome::Good } else { Outcome::Bad });
+    }
     let failed = |error| path_failure(&target.path, error);
     Session::new(settings).change(target, async |fs| {
         let inum = fs.resolve(&target.path).await.map_err(failed)?;

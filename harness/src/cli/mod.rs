@@ -1,11 +1,13 @@
 //! The `hammer2` tool: one file for each command.
 
+mod at_rest;
 mod bulkfree;
 mod cat;
 mod chmod;
 mod cluster;
 mod destroy;
 mod dragonfly;
+mod events;
 mod facts;
 mod failure;
 mod format;
@@ -22,6 +24,7 @@ mod logging;
 mod ls;
 mod manifest;
 mod methods;
+mod metrics;
 mod mkdir;
 mod mount;
 mod mounted;
@@ -39,6 +42,7 @@ mod progress;
 mod put;
 mod quota;
 mod recover;
+mod retention;
 mod rm;
 mod scan;
 mod session;
@@ -54,6 +58,8 @@ mod topology;
 mod transfer;
 mod volume_file;
 mod volumes;
+mod wait;
+mod within;
 
 use std::process::ExitCode;
 
@@ -83,6 +89,7 @@ struct Cli {
 enum Command {
     Newfs(newfs::Newfs),
     Scan(scan::Scan),
+    Wait(wait::Wait),
     Info(info::Info),
     Ls(ls::Ls),
     Stat(stat::Stat),
@@ -114,6 +121,9 @@ enum Command {
     Bulkfree(bulkfree::Bulkfree),
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    Scrub(cluster::Scrub),
+    Events(events::Events),
+    Metrics(metrics::Metrics),
     Growfs(growfs::Growfs),
     Manifest(manifest::Manifest),
     VolumeList(volumes::VolumeList),
@@ -194,6 +204,7 @@ impl Command {
         match self {
             Self::Newfs(command) => command.run(settings, output),
             Self::Scan(command) => command.run(settings, output),
+            Self::Wait(command) => command.run(output),
             Self::Info(command) => command.run(settings, output),
             Self::Ls(command) => command.run(settings, output),
             Self::Stat(command) => command.run(settings, output),
@@ -225,6 +236,9 @@ impl Command {
             Self::Snapshot(command) => command.run(settings, output),
             Self::Bulkfree(command) => command.run(settings, output),
             Self::Cluster(command) => command.run(settings, output),
+            Self::Scrub(command) => command.run(settings, output),
+            Self::Events(command) => command.run(settings, output),
+            Self::Metrics(command) => command.run(settings, output),
             Self::Growfs(command) => command.run(settings, output),
             Self::Manifest(command) => command.run(settings, output),
             Self::Show(command) => command.run(settings, output),

@@ -6,11 +6,15 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use hammer2_core::fs::NewAttributes;
+use serde::Serialize;
+use serde_json::Value;
+
 use super::cluster::orders;
 use super::{Failure, progress};
 use crate::admin::socket::{Unreachable, call};
-use crate::admin::wire::{Answer, Asked, LINE_DEADLINE, Question, VERSION};
-use crate::admin::{Done, Freed, NodeFacts, Order, PfsFacts, QuotaFacts, Status};
+use crate::admin::wire::{Answer, Asked, LINE_DEADLINE, Line, Question, VERSION};
+use crate::admin::{Done, FileFacts, Freed, Grown, Metric, NodeFacts, Order, PfsFacts, QuotaFacts, Status};
 use crate::unsynced;
 
 /// What a filesystem is, as far as was asked.
@@ -81,6 +85,14 @@ pub(super) fn quotas(directory: &Path, below: bool) -> Result<Vec<QuotaFacts>, F
     }
 }
 
+/// Has the filesystem take the new space of its devices.
+pub(super) fn grow(directory: &Path, volume_bytes: Option<u64>) -> Result<Grown, Failure> {
+    match ended(directory, &Question::Grow { volume_bytes }, &mut |_| {})? {
+        Done::Grown(grown) => Ok(grown),
+        _ => Err(misunderstood(directory)),
+    }
+}
+
 /// Gives a directory of a mount limits.
 pub(super) fn set_quota(directory: &Path, bytes: Option<u64>, inodes: Option<u64>) -> Result<(), Failure> {
     let (root, path) = place_of(directory)?;
@@ -95,6 +107,40 @@ fn place_of(directory: &Path) -> Result<(PathBuf, Vec<u8>), Failure> {
     let root = whole.ancestors().find(|above| unsynced::is_mount_root(above)).unwrap_or(&whole);
     let path = whole.strip_prefix(root).unwrap_or(Path::new(""));
     Ok((root.to_owned(), [b"/", path.as_os_str().as_bytes()].concat()))
+}
+
+/// What is known of a file.
+pub(super) fn stat(directory: &Path, path: &[u8]) -> Result<FileFacts, Failure> {
+    match ended(directory, &Question::Stat { path: path.to_vec() }, &mut |_| {})? {
+        Done::File(facts) => Ok(facts),
+        _ => Err(misunderstood(directory)),
+    }
+}
+
+/// Sets how new data is stored. What couldn't be reached, if something couldn't.
+pub(super) fn set_methods(
+    directory: &Path,
+    path: &[u8],
+    new: &NewAttributes,
+    recursive: bool,
+) -> Result<Option<String>, Failure> {
+    let (compression, check) = (new.comp_algo, new.check_algo);
+    let question = Question::SetMethods { path: path.to_vec(), compression, check, recursive };
+    match ended(directory, &question, &mut |_| {})? {
+        Done::Told { damage } => Ok(damage),
+        _ => Err(misunderstood(directory)),
+    }
+}
+
+/// The numbers that are counted.
+pub(super) fn metrics(directory: &Path) -> Result<Vec<Metric>, Failure> {
+    let mut metrics = Vec::new();
+    ended(directory, &Question::Metrics, &mut |answer| {
+        if let Answer::Metric(metric) = answer {
+            metrics.push(metric);
+        }
+    })?;
+    Ok(metrics)
 }
 
 /// Has a snapshot made, and gives its label; none when the process doesn't listen to us.
@@ -117,42 +163,81 @@ fn ended(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) ->
     }
 }
 
-fn misunderstood(directory: &Path) -> Failure {
+pub(super) fn misunderstood(directory: &Path) -> Failure {
     Failure::failed(format_args!("{}: an answer to something else", directory.display()))
 }
 
 /// Asks, and waits for the last answer; `note` is given those before it.
 fn ask(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> Result<Answer, Failure> {
-    let unreachable = |error: Unreachable| {
-        let message = format_args!("{}: {error}", directory.display()).to_string();
-        match error {
-            Unreachable::NotMounted => Failure::Unusable(message),
-            _ => Failure::Failed(message),
-        }
-    };
-    let (mut line, process) = call(directory).map_err(unreachable)?;
-    let failed = |error: io::Error| match error.kind() {
-        ErrorKind::TimedOut => Failure::failed(format_args!(
-            "{}: process {process}, which serves this mount, {}",
-            directory.display(),
-            Silence(process)
-        )),
-        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => unreachable(Unreachable::Gone),
-        _ => Failure::failed(format_args!("{}: {error}", directory.display())),
-    };
-    line.say(&Asked { version: VERSION, question }).map_err(failed)?;
-    let counter = progress::byte_counter();
+    let mut conversation = Conversation::begin(directory, question)?;
+    let mut counter = progress::byte_counter();
     loop {
-        match line.hear().map_err(failed)? {
-            Some(Answer::Working) => {}
-            Some(Answer::Copied { called, copied }) => orders::show(&counter, &called, &copied),
-            Some(answer @ (Answer::Nodes(_) | Answer::Pfs(_))) => note(answer),
-            Some(last) => {
+        match conversation.hear()? {
+            Answer::Working => {}
+            Answer::Copied { called, copied } => orders::show(&counter, &called, &copied),
+            Answer::Scrubbing(scrubbing) => {
+                if counter.length().is_none() {
+                    counter.finish_and_clear();
+                    counter = progress::byte_bar(0);
+                }
+                orders::show_scrub(&counter, scrubbing);
+            }
+            answer @ (Answer::Nodes(_) | Answer::Pfs(_) | Answer::Metric(_) | Answer::Event(_)) => note(answer),
+            last => {
                 counter.finish_and_clear();
                 return Ok(last);
             }
-            None => return Err(unreachable(Unreachable::Gone)),
         }
+    }
+}
+
+/// A question that was asked of a mount, and what is said since.
+pub(super) struct Conversation {
+    directory: PathBuf,
+    line: Line,
+    process: i32,
+}
+
+impl Conversation {
+    /// Asks.
+    pub(super) fn begin(directory: &Path, question: &Question) -> Result<Self, Failure> {
+        let (line, process) = call(directory).map_err(|error| unreachable(directory, &error))?;
+        let mut conversation = Self { directory: directory.to_owned(), line, process };
+        conversation.say(&Asked { version: VERSION, question })?;
+        Ok(conversation)
+    }
+
+    /// Says something more.
+    pub(super) fn say(&mut self, what: &impl Serialize) -> Result<(), Failure> {
+        self.line.say(what).map_err(|error| self.failed(&error))
+    }
+
+    /// The next answer.
+    pub(super) fn hear(&mut self) -> Result<Answer, Failure> {
+        let heard: Option<Value> = self.line.hear().map_err(|error| self.failed(&error))?;
+        let heard = heard.ok_or_else(|| unreachable(&self.directory, &Unreachable::Gone))?;
+        // What a mount by a newer tool has to tell in between isn't needed.
+        Ok(serde_json::from_value(heard).unwrap_or(Answer::Working))
+    }
+
+    fn failed(&self, error: &io::Error) -> Failure {
+        let (directory, process) = (self.directory.display(), self.process);
+        match error.kind() {
+            ErrorKind::TimedOut => Failure::failed(format_args!(
+                "{directory}: process {process}, which serves this mount, {}",
+                Silence(process)
+            )),
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => unreachable(&self.directory, &Unreachable::Gone),
+            _ => Failure::failed(format_args!("{directory}: {error}")),
+        }
+    }
+}
+
+fn unreachable(directory: &Path, error: &Unreachable) -> Failure {
+    let message = format!("{}: {error}", directory.display());
+    match error {
+        Unreachable::NotMounted => Failure::Unusable(message),
+        _ => Failure::Failed(message),
     }
 }
 

@@ -6,7 +6,7 @@ use hammer2_core::cluster::Pfs;
 use hammer2_core::media::Uuid;
 
 use super::output::Shown;
-use crate::scan::{Found, Node, SEARCHED, candidates};
+use crate::scan::{Cluster, Found, Node, SEARCHED, candidates};
 
 /// What somebody calls a filesystem.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,14 @@ pub(super) enum Name {
     Label(Vec<u8>),
     /// A cluster, a PFS, or all volumes of a filesystem.
     Uuid(Uuid),
+}
+
+/// Why a filesystem can't be mounted yet.
+pub(super) enum Waiting {
+    /// These disks aren't there.
+    For(String),
+    /// More disks don't help.
+    InVain(String),
 }
 
 /// The disks of a filesystem: of each node, its images.
@@ -82,6 +90,38 @@ impl Name {
             None => meant.iter().map(|(node, _)| node.images.clone()).collect(),
         };
         Ok(Disks { nodes, label: Some(first.label.to_vec()) })
+    }
+
+    /// Whether it could be mounted from what was found, and if not, what is waited for.
+    pub(super) fn waiting(&self, found: &Found) -> Result<(), Waiting> {
+        let meant = match self.among(found) {
+            Ok(disks) => disks,
+            // Volumes of a set may come later; several of the same name will not become fewer.
+            Err(_) if !self.is_found(found) => return Err(Waiting::For(format!("{self}: waiting for its disks"))),
+            Err(why) => return Err(Waiting::InVain(why)),
+        };
+        let clusters = found.clusters();
+        let is_meant = |cluster: &&Cluster| cluster.nodes().any(|member| meant.nodes.contains(&member.images));
+        let Some(cluster) = clusters.iter().find(is_meant) else { return Ok(()) };
+        let (there, quorum) = (cluster.masters_in_step(), cluster.quorum());
+        if there >= quorum {
+            return Ok(());
+        }
+        let missing = cluster.missing.iter().filter_map(|missing| missing.fsid).map(|fsid| format!(", member {fsid}"));
+        let missing: String = missing.collect();
+        Err(Waiting::For(format!(
+            "{self}: {there} of {} masters are there, and {quorum} are needed: waiting for {} more of its disks{missing}",
+            cluster.masters,
+            quorum - there
+        )))
+    }
+
+    fn is_found(&self, found: &Found) -> bool {
+        let has = |node: &Node| match self {
+            Self::Label(label) => node.pfss.iter().any(|pfs| pfs.label == label[..]),
+            Self::Uuid(uuid) => node.fsid == *uuid || node.pfss.iter().any(|pfs| [pfs.clid, pfs.fsid].contains(uuid)),
+        };
+        found.nodes.iter().any(has)
     }
 
     fn unfound(&self, found: &Found) -> String {

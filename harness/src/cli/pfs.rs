@@ -17,6 +17,7 @@ use super::mounted;
 use super::not_mounted::no_such_pfs;
 use super::output::{Output, Shown};
 use super::pfs_facts::{json_of_pfs, list_pfss, show_pfs};
+use super::retention::Retention;
 use super::session::{Session, Settings};
 use super::several::each;
 use super::target::Target;
@@ -96,6 +97,10 @@ pub(super) struct PfsDelete {
 /// Make a writable copy of a PFS as it is now, which takes no space until one of them changes
 #[derive(Args)]
 pub(super) struct Snapshot {
+    /// Remove those that were made so before and that this rule doesn't keep, as hourly=24,daily=7,weekly=4: the last one of each
+    /// of the last 24 hours with one, and so on, also monthly and yearly. Snapshots with labels of your own stay
+    #[arg(long, value_name = "RULE", value_parser = Retention::parse, conflicts_with = "name")]
+    keep: Option<Retention>,
     /// NODE[@LABEL], or the directory on which it is mounted
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -159,7 +164,8 @@ impl Named {
         let found = pfss.into_iter().find(|pfs| pfs.label == self.label.as_bytes());
         found.ok_or_else(|| {
             let label = Shown(self.label.as_bytes());
-            Failure::unusable(format_args!("{}@{label}: no such PFS; `pfs-list` shows all", self.target))
+            let target = &self.target;
+            Failure::unusable(format_args!("{target}@{label}: no such PFS; `hammer2 pfs-list {target}` shows all"))
         })
     }
 }
@@ -258,8 +264,8 @@ impl PfsDelete {
         if members > cluster.nodes() {
             return Err(Failure::unusable(format_args!(
                 "{target}@{label} is a cluster's, of {members} members, of which {} given: with the PFS they would lose what \
-                 they have; `hammer2 pfs-delete -f {target} {label}` does it, but `hammer2 cluster remove` is what makes a \
-                 cluster smaller",
+                 they have; `hammer2 pfs-delete -f {target} {label}` does it, but it is the cluster that gives up a member: name \
+                 all of it, as in hammer2 cluster remove",
                 match cluster.nodes() {
                     1 => "1 is".to_owned(),
                     count => format!("{count} are"),
@@ -289,24 +295,43 @@ impl Snapshot {
         }
         if let Some(directory) = self.target.directory() {
             let made = snapshot_of_mounted(directory, named)?;
-            return self.tell(&made, output);
+            self.tell(&made, output)?;
+            return self.remove_expired(&made, settings, output);
         }
-        Session::new(settings).change(&self.target, async |fs| {
+        let mut made = Vec::new();
+        let outcome = Session::new(settings).change(&self.target, async |fs| {
             let label = named.map_or_else(|| pfs_label::dated(&fs.pfs().label, HostTime.now()), <[u8]>::to_vec);
             match fs.snapshot(&new_pfs(&label, PfsKind::Master)?).await {
-                Ok(()) => self.tell(&label, output),
-                Err(Error::Exists) => Err(taken(&label)),
-                Err(error) => Err(Failure::failed(format_args!("{}: {error}", Shown(&label)))),
+                Ok(()) => self.tell(&label, output)?,
+                Err(Error::Exists) => return Err(taken(&label)),
+                Err(error) => return Err(Failure::failed(format_args!("{}: {error}", Shown(&label)))),
             }
-        })
+            made = label;
+            Ok(Outcome::Good)
+        })?;
+        Ok(outcome.and(self.remove_expired(&made, settings, output)?))
+    }
+
+    /// Removes the snapshots that the rule doesn't keep, if there is one, once another was made.
+    fn remove_expired(&self, made: &[u8], settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let Some(rule) = &self.keep else { return Ok(Outcome::Good) };
+        let target = Target { label: None, ..self.target.clone() };
+        let mounted::Listed { pfss, damage, .. } = list(&target, settings)?;
+        let outcome = told_damage(damage);
+        let snapshots = pfss.iter().filter(|pfs| pfs.subkind == "SNAPSHOT").map(|pfs| &pfs.label[..]);
+        for label in rule.expired(snapshots, pfs_label::origin_of(made)) {
+            let label = OsStr::from_bytes(label).to_owned();
+            PfsDelete { force: false, target: target.clone(), label }.run(settings, output)?;
+        }
+        Ok(outcome)
     }
 
     /// Says which label was chosen, if nobody has said one.
-    fn tell(&self, label: &[u8], output: &mut Output) -> Result<Outcome, Failure> {
+    fn tell(&self, label: &[u8], output: &mut Output) -> Result<(), Failure> {
         if self.name.is_none() {
             output.line(Shown(label))?;
         }
-        Ok(Outcome::Good)
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hammer2_core::cluster::Health;
-use hammer2_core::media::Heartbeat;
+use hammer2_core::media::{Heartbeat, PfsSubkind};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
@@ -33,6 +33,9 @@ pub(super) struct Scan {
     /// Print a JSON object for each
     #[arg(long)]
     json: bool,
+    /// Print what udev keeps of one device: ID_FS_TYPE=hammer2, ID_FS_LABEL, ID_FS_UUID; nothing of what holds no volume
+    #[arg(long, conflicts_with = "json")]
+    udev: bool,
     /// Files, folders with files, block devices, exports (nbd://HOST/EXPORT) [default: all block devices]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -41,6 +44,9 @@ pub(super) struct Scan {
 impl Scan {
     pub(super) fn run(&self, _: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let found = Found::on(&candidates(&self.paths));
+        if self.udev {
+            return udev_properties(&found).iter().try_for_each(|line| output.line(line)).map(|()| Outcome::Good);
+        }
         for cluster in &found.clusters() {
             output.line(if self.json { json_of_cluster(cluster).to_string() } else { text_of_cluster(cluster) })?;
         }
@@ -56,6 +62,31 @@ impl Scan {
         }
         Ok(if found.unseen.is_empty() { Outcome::Good } else { Outcome::Bad })
     }
+}
+
+/// What udev keeps of a device: the volume's id, and the label of the PFS that a mount would choose.
+fn udev_properties(found: &Found) -> Vec<String> {
+    let chosen = |node: &Node| {
+        let own = node.pfss.iter().filter(|pfs| pfs.subkind == PfsSubkind::None && pfs.label != b"LOCAL");
+        own.min_by_key(|pfs| pfs.label != b"DATA").map(|pfs| pfs.label.to_vec())
+    };
+    let volume = found.nodes.first().map(|node| (node.fsid, chosen(node)));
+    let Some((fsid, label)) = volume.or_else(|| found.incomplete.first().map(|set| (set.fsid, None))) else {
+        return Vec::new();
+    };
+    let mut properties = vec!["ID_FS_TYPE=hammer2".to_owned(), "ID_FS_USAGE=filesystem".to_owned()];
+    properties.extend([format!("ID_FS_UUID={fsid}"), format!("ID_FS_UUID_ENC={fsid}")]);
+    if let Some(label) = label {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"#+-.:=@_".contains(byte);
+        let plain = label.iter().map(|byte| if is_plain(byte) { char::from(*byte) } else { '_' });
+        properties.push(format!("ID_FS_LABEL={}", plain.collect::<String>()));
+        let encoded = label.iter().map(|byte| match is_plain(byte) {
+            true => char::from(*byte).to_string(),
+            false => format!("\\x{byte:02x}"),
+        });
+        properties.push(format!("ID_FS_LABEL_ENC={}", encoded.collect::<String>()));
+    }
+    properties
 }
 
 /// Paths as text.

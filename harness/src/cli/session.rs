@@ -168,7 +168,17 @@ impl Session {
         let Some(images) = target.only_node() else {
             return Err(Failure::unusable("this looks at one node by itself: name one"));
         };
-        let disks = self.open_disks(images, Access::Read)?;
+        self.open_node_of(target, images, Access::Read).await
+    }
+
+    /// Opens a node by its images.
+    pub(super) async fn open_node_of(
+        &self,
+        target: &Target,
+        images: &[PathBuf],
+        access: Access,
+    ) -> Result<Node, Failure> {
+        let disks = self.open_disks(images, access)?;
         node::open(self.heap, disks, self.node_options()).await.map_err(|error| mount_failure(target, error.into()))
     }
 

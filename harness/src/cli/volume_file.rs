@@ -20,6 +20,15 @@ pub(super) fn can_be_volume(path: &Path) -> bool {
     }
 }
 
+/// True for a device, and for a file that holds a volume.
+pub(super) fn holds_volume(path: &Path) -> bool {
+    match unsynced::kind(path) {
+        Some(FileType::BlockDevice) => true,
+        Some(FileType::RegularFile) => File::open(path).is_ok_and(|file| has_header(&file)),
+        _ => false,
+    }
+}
+
 /// True for a file of enough bytes for a volume that holds one, or nothing.
 fn is_free_or_ours(file: &File) -> bool {
     let is_large_enough = file.metadata().is_ok_and(|facts| facts.len() >= VOLUME_ALIGN_BYTES);

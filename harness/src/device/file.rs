@@ -39,6 +39,8 @@ pub enum Access {
     Read,
     /// Reading and writing, alone.
     Write,
+    /// Reading, whoever uses it: it isn't locked, and may change at any time.
+    Look,
 }
 
 /// Why a file can't be used as a device.
@@ -119,8 +121,11 @@ impl FileDevice {
         Ok(Self::of(path, file, size_bytes, Access::Read, file_type.is_block_device()))
     }
 
-    /// Opens and locks a file.
+    /// Opens a file, and locks it unless it is only looked at.
     pub fn open(path: &Path, access: Access) -> Result<Self, OpenError> {
+        if access == Access::Look {
+            return Self::look(path);
+        }
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         // O_NONBLOCK: opening a pipe must not wait for its other end. O_EXCL means something for block devices only.
         let flags = (OFlags::NONBLOCK | OFlags::EXCL).bits().cast_signed();
@@ -154,7 +159,7 @@ impl FileDevice {
             name: DeviceInfo::short_name(&path.to_string_lossy()),
             size_bytes,
             queue_depth: QUEUE_DEPTH,
-            read_only: access == Access::Read,
+            read_only: access != Access::Write,
             is_shared,
         };
         let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);

@@ -35,6 +35,13 @@ pub(super) enum Operation {
     Snapshot,
 }
 
+impl Operation {
+    /// In small letters.
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
 /// Counts since the mount.
 #[derive(Default)]
 pub(super) struct Counters {
@@ -50,6 +57,12 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// How often each kind of request came.
+    pub(super) fn by_operation(&self) -> Vec<(String, u64)> {
+        let requests = self.requests.borrow();
+        requests.iter().map(|(operation, count)| (operation.name(), *count)).collect()
+    }
+
     pub(super) fn count(&self, operation: Operation) {
         *self.requests.borrow_mut().entry(operation).or_default() += 1;
     }
@@ -62,7 +75,7 @@ pub(super) fn add(counter: &Cell<u64>, more: u64) {
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (operation, count) in self.requests.borrow().iter() {
-            write!(f, "{} {count}, ", format!("{operation:?}").to_lowercase())?;
+            write!(f, "{} {count}, ", operation.name())?;
         }
         write!(
             f,

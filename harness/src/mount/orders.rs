@@ -7,17 +7,22 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::journal::About;
 use super::mailbox::Mailbox;
 use super::server::Server;
+use super::upkeep::Needed;
 use crate::admin::socket::Listening;
-use crate::admin::wire::{Answer, Asked, HEARTBEAT, Line, Question, VERSION};
-use crate::admin::{Done, Images, Open, Refused, Site, Status, quotas_of, set_quota};
+use crate::admin::wire::{Answer, Asked, HEARTBEAT, Line, Question, Rest, VERSION};
+use crate::admin::{
+    Done, EventKind, Images, Open, Order, Refused, Site, Status, quotas_of, set_quota, while_scrubbing,
+};
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::fs::NewAttributes;
 use hammer2_core::io::Disk;
 use hammer2_core::memory::Vec as HeapVec;
 use serde_json::Value;
@@ -112,6 +117,9 @@ fn converse(stream: UnixStream, mailbox: &Mailbox) -> io::Result<()> {
     }
     let question: Question = serde_json::from_value(question)?;
     let (sender, answers) = mpsc::channel();
+    if let Question::AtRest = question {
+        return keep_at_rest(line, mailbox, sender, &answers);
+    }
     mailbox.post(Box::new(move |server| Box::pin(server.answer(question, sender))));
     loop {
         match answers.recv_timeout(HEARTBEAT) {
@@ -121,6 +129,27 @@ fn converse(stream: UnixStream, mailbox: &Mailbox) -> io::Result<()> {
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }
+}
+
+/// Has nothing change for as long as whoever asked says that it is needed. Each time it hears how that stands.
+fn keep_at_rest(
+    mut line: Line,
+    mailbox: &Mailbox,
+    sender: Sender<Answer>,
+    answers: &Receiver<Answer>,
+) -> io::Result<()> {
+    let needed = Arc::new(Needed);
+    let weakly = Arc::downgrade(&needed);
+    mailbox.post(Box::new(move |server| Box::pin(server.at_rest(weakly, sender))));
+    // Who is stopped, or gone, needs it no more.
+    while line.hear::<Rest>()? == Some(Rest::On) {
+        match answers.recv_timeout(HEARTBEAT / 2) {
+            Ok(answer) => line.say(&answer)?,
+            Err(RecvTimeoutError::Timeout) => line.say(&Answer::Working)?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+    line.say(&Answer::told())
 }
 
 impl Server {
@@ -145,13 +174,20 @@ impl Server {
         let Administration { images, open, busy, .. } = &self.administration;
         let order = match question {
             Question::Status => {
-                let none = || Refused::unusable("this PFS is no cluster's: `hammer2 cluster create` makes one");
+                let none = || Refused::unusable(images.no_cluster());
                 // What is known of disks that nobody uses may be old. Who doesn't answer leaves, and is told of.
                 if let Err(error) = self.fs.probe().await {
                     return say(Answer::Ended(Err(Refused::failed(error))));
                 }
                 return say(match Status::of(&self.fs, images).await {
-                    Some(status) => Answer::Status(status),
+                    Some(mut status) => {
+                        for member in self.fs.member_statuses() {
+                            if let Some(since) = self.watch.since(member.node) {
+                                status.note_since(member.node, since);
+                            }
+                        }
+                        Answer::Status(status)
+                    }
                     None => Answer::Ended(Err(none())),
                 });
             }
@@ -182,6 +218,19 @@ impl Server {
             }
             Question::Remount { read_only } => return say(Answer::Ended(self.prepare_remount(read_only).await)),
             Question::Snapshot { label } => return say(Answer::Ended(self.snapshot_for_owner(label).await)),
+            Question::Grow { volume_bytes } => return say(Answer::Ended(self.grow(volume_bytes).await)),
+            Question::Stat { path } => return say(Answer::Ended(self.stat(&path).await)),
+            Question::SetMethods { path, compression, check, recursive } => {
+                let new = NewAttributes { comp_algo: compression, check_algo: check, ..NewAttributes::default() };
+                return say(Answer::Ended(self.set_methods(&path, &new, recursive).await));
+            }
+            Question::Events { past, future } => return self.journal.tell(past, future, sender.clone()),
+            Question::Metrics => {
+                self.metrics().into_iter().for_each(|metric| say(Answer::Metric(metric)));
+                return say(Answer::told());
+            }
+            // That is a conversation of its own.
+            Question::AtRest => return,
             Question::Order(order) => order,
         };
         if busy.replace(true) {
@@ -194,8 +243,25 @@ impl Server {
                 say(Answer::Copied { called: images.called(node), copied: (*counts).into() });
             }
         };
-        let done = Site { fs: &self.fs, images, open }.carry_out(&order, &mut show).await;
+        let site = Site { fs: &self.fs, images, open };
+        let work = site.carry_out(&order, &mut show);
+        let done = match order {
+            Order::Scrub => {
+                self.journal.note(EventKind::ScrubBegun, About::default(), "all of it is read");
+                let show = |scrubbing| say(Answer::Scrubbing(scrubbing));
+                while_scrubbing(&self.fs, self.patience.clock(), work, show).await
+            }
+            _ => work.await,
+        };
         busy.set(false);
+        if let Order::Scrub = order {
+            let text = match &done {
+                Ok(Done::Scrubbed { counts, unread }) => format!("{counts}, {} members unread", unread.len()),
+                Ok(_) => String::new(),
+                Err(why) => why.to_string(),
+            };
+            self.journal.note(EventKind::ScrubEnded, About::default(), text);
+        }
         say(Answer::Ended(done));
     }
 }

@@ -25,6 +25,11 @@ impl Patience {
         Self { waits: Cell::new(waits), clock }
     }
 
+    /// What it is kept by.
+    pub(super) fn clock(&self) -> &'static HostClock {
+        self.clock
+    }
+
     /// Who waits is told that there is no quorum, and who comes doesn't wait.
     pub(super) fn end(&self) {
         self.waits.set(false);

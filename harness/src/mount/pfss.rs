@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::Sender;
 
-use hammer2_core::cluster::{BulkfreeOptions, NewPfs};
+use hammer2_core::cluster::{BulkfreeOptions, MemberState, NewPfs};
 use hammer2_core::fs::{Error, TimeSource as _};
 use hammer2_core::media::{PfsKind, Uuid};
 
@@ -35,13 +35,11 @@ impl Server {
         self.fs.member_statuses().map(|member| describe(member.node)).collect()
     }
 
-    /// Makes an empty PFS. Of several nodes it would need a cluster record, and they have that of the mounted one.
+    /// Makes an empty PFS. Of several nodes, all are its masters, and it becomes a cluster when it is mounted.
     pub(super) async fn create_pfs(&self, label: &[u8], kind: &str, clid: Option<&str>) -> Result<Done, Refused> {
-        if self.fs.member_statuses().count() > 1 {
-            return Err(Refused::unusable(
-                "a PFS of several nodes isn't made while they are mounted: unmount them, and name them in `hammer2 pfs-create \
-                 NODE+NODE... LABEL`; a snapshot can be made at any time",
-            ));
+        self.refuse_reading_only()?;
+        if self.fs.member_statuses().count() + self.fs.missing_members().len() > 1 {
+            self.refuse_half_creation(kind, clid)?;
         }
         let kind = KINDS.into_iter().find(|known| known.to_string() == kind);
         let kind = kind.ok_or_else(|| Refused::unusable("no such type of a PFS"))?;
@@ -54,6 +52,24 @@ impl Server {
         match self.with_room(async || self.fs.create_pfs(&new).await).await {
             Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
             Err(error) => Err(refused(label, error)),
+        }
+    }
+
+    /// Refuses what not all members would have, or have as what is asked for.
+    fn refuse_half_creation(&self, kind: &str, clid: Option<&str>) -> Result<(), Refused> {
+        if clid.is_some() || kind != PfsKind::Master.to_string() {
+            return Err(Refused::unusable("-t and -u are about a PFS of one node, and several are mounted here"));
+        }
+        let images = &self.administration.images;
+        let apart = { self.fs.member_statuses() }.find(|member| member.state != MemberState::InSync);
+        let lacking = apart.map(|member| images.called(member.node));
+        let missing = || self.fs.missing_members().first().map(|member| format!("member {}", member.fsid));
+        match lacking.or_else(missing) {
+            Some(member) => Err(Refused::unusable(format_args!(
+                "{member} isn't in step, and wouldn't have the new PFS: `hammer2 cluster status {}` says what brings it back",
+                images.place()
+            ))),
+            None => Ok(()),
         }
     }
 
@@ -71,7 +87,8 @@ impl Server {
         match self.fs.delete_pfs(label).await {
             Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
             Err(Error::NotFound) => {
-                Err(Refused::unusable(format_args!("{}: no such PFS; `pfs-list` shows all", label.escape_ascii())))
+                let (label, place) = (label.escape_ascii(), self.administration.images.place());
+                Err(Refused::unusable(format_args!("{label}: no such PFS; `hammer2 pfs-list {place}` shows all")))
             }
             Err(error) => Err(refused(label, error)),
         }

@@ -17,13 +17,17 @@ use super::direct::DirectWrites;
 use super::durable::{Undurable, sync_at_last, sync_now_and_then};
 use super::fence::tell_when_fenced;
 use super::front::Front;
+use super::hooks::Hooks;
+use super::journal::{About, Journal};
 use super::mailbox::Mailbox;
 use super::orders::{Administration, Ear};
 use super::patience::Patience;
 use super::place::Place;
 use super::server::Server;
 use super::under_way::UnderWay;
+use super::watch::watch;
 use super::{nodes, signals};
+use crate::admin::EventKind;
 use crate::clock::HostClock;
 use crate::executor::Executor;
 
@@ -41,6 +45,8 @@ pub struct Options {
     pub sync_every: Option<Duration>,
     /// Without a quorum requests wait for one; otherwise they fail.
     pub waits_for_quorum: bool,
+    /// Where programs are that are run for each event.
+    pub hooks: Option<PathBuf>,
     /// The memory of the filesystem, for the counters.
     pub budget: &'static Budget<Global>,
 }
@@ -105,7 +111,10 @@ impl MountPoint {
             .inspect_err(|error| log::warn!("no orders can be given to this mount: {error}"))
             .ok();
         let patience = Patience::new(options.waits_for_quorum, clock);
-        let server = Server::new(fs, buffers, patience, administration, direct_writes, options.budget);
+        let hooks = options.hooks.clone().map(Hooks::of).transpose().map_err(failed)?;
+        let label = String::from_utf8_lossy(&fs.pfs().label).into_owned();
+        let journal = Journal::new(directory.display().to_string(), label, hooks);
+        let server = Server::new(fs, buffers, patience, administration, direct_writes, journal, options.budget);
         let read_only = options.read_only;
         let sync_every = options.sync_every.filter(|_| !read_only);
         let session = ManuallyDrop::new(session);
@@ -125,6 +134,9 @@ impl MountPoint {
                 executor.spawn(server.fs.keep());
                 executor.spawn(tell_when_fenced(&server, clock));
             }
+            let how = if read_only { "it is mounted, read-only" } else { "it is mounted" };
+            server.journal.note(EventKind::Mounted, About::default(), how);
+            executor.spawn(watch(&server, clock, !read_only));
             executor.spawn(nodes::look_after(&server, &under_way, !read_only));
             while let Some(job) = mailbox.next().await {
                 let begun = under_way.begin();
@@ -137,6 +149,8 @@ impl MountPoint {
                 });
             }
             drop(ear);
+            server.journal.note(EventKind::Unmounted, About::default(), "it is unmounted");
+            server.journal.end();
             server.patience.end();
             under_way.ended().await;
             if read_only { Ok(()) } else { sync_at_last(&server, clock, &given_up).await }

@@ -13,11 +13,14 @@ use hammer2_kmod_shim::budget::Budget;
 use super::buffers::Buffers;
 use super::counters::{Counters, add};
 use super::direct::DirectWrites;
+use super::journal::Journal;
 use super::known::Known;
 use super::nodes::ClusterLine;
 use super::orders::Administration;
 use super::patience::Patience;
 use super::refusal::Refusal;
+use super::watch::Watch;
+use crate::admin;
 use crate::room::Room;
 
 /// The handle of all files: they are known by number.
@@ -60,6 +63,8 @@ pub(super) struct Server {
     pub(super) administration: Administration,
     pub(super) known: Known,
     pub(super) direct_writes: DirectWrites,
+    pub(super) journal: Journal,
+    pub(super) watch: Watch,
     budget: &'static Budget<Global>,
     complaints: RefCell<Complaints>,
 }
@@ -71,13 +76,31 @@ impl Server {
         patience: Patience,
         administration: Administration,
         direct_writes: DirectWrites,
+        journal: Journal,
         budget: &'static Budget<Global>,
     ) -> Self {
         let room = Room::new(&fs);
         let counters = Counters::default();
         let complaints = RefCell::new(Complaints { since: Instant::now(), told: 0, untold: 0 });
-        let known = Known::default();
-        Self { fs, buffers, counters, room, patience, administration, known, direct_writes, budget, complaints }
+        let (known, watch) = (Known::default(), Watch::default());
+        Self {
+            fs,
+            buffers,
+            counters,
+            room,
+            patience,
+            administration,
+            known,
+            direct_writes,
+            journal,
+            watch,
+            budget,
+            complaints,
+        }
+    }
+
+    pub(super) fn used_memory_bytes(&self) -> u64 {
+        self.budget.used_bytes() as u64
     }
 
     pub(super) fn print_counters(&self) {
@@ -91,7 +114,8 @@ impl Server {
     pub(super) fn refuse(&self, refusal: Refusal) -> Errno {
         add(&self.counters.refused, 1);
         if let Some(trouble) = refusal.trouble {
-            self.complain(&trouble);
+            let known = admin::Known::of_mount(&self.administration.images, self.fs.member_statuses());
+            self.complain(&known.error(&trouble));
         }
         refusal.errno
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use crate::tool::Folder;
 
 /// The commands in backquotes.
-fn advice(said: &str) -> Vec<String> {
+pub(crate) fn advice(said: &str) -> Vec<String> {
     let quoted = said.split('`').skip(1).step_by(2);
     quoted.filter_map(|words| words.strip_prefix("hammer2 ")).map(str::to_owned).collect()
 }
@@ -21,7 +21,7 @@ impl Folder {
     }
 
     /// Follows the `choice`th advice of a complaint, and what that advises, until it worked.
-    fn follow(&self, said: &str, choice: usize) {
+    pub(crate) fn follow(&self, said: &str, choice: usize) {
         let (mut said, mut choice) = (said.to_owned(), choice);
         for _ in 0..3 {
             let commands = advice(&said);
@@ -144,8 +144,9 @@ fn a_disk_with_a_bad_root_is_named_and_replaced() {
     image.write_all_at(b"rot", u64::from_str_radix(place, 16).unwrap() + 200).unwrap();
 
     let said = folder.complaint("cluster status A+B+C@W");
-    let line = said.lines().find(|line| line.contains("unread")).unwrap_or_else(|| panic!("{said}"));
-    assert!(line.contains("/B ") && line.contains(place), "the disk and the block: {line}");
+    let line = said.lines().find(|line| line.contains("  unread  ")).unwrap_or_else(|| panic!("{said}"));
+    let note = said.split(line).nth(1).unwrap();
+    assert!(line.starts_with("B ") && note.contains("/B: ") && note.contains(place), "the disk and the block: {said}");
     File::create(folder.path().join("new")).unwrap().set_len(128 << 20).unwrap();
     for command in ["cluster scrub A+B+C@W", "cluster resync A+B+C@W"] {
         let said = folder.complaint(command);

@@ -1,6 +1,7 @@
 //! Clusters of volumes in memory: nodes that fail, stay away and come back, and what is on each alone afterwards.
 
 mod advice;
+mod advised;
 mod crash_states;
 mod freemaps;
 mod lag;

@@ -31,7 +31,8 @@ impl Folder {
 
     pub(crate) fn run(&self, command: &str) -> Output {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_hammer2"));
-        tool.current_dir(self.path()).args(command.split(' ')).output().unwrap()
+        tool.current_dir(self.path()).args(command.split(' ')).env("HAMMER2_STATE", self.path().join("state"));
+        tool.output().unwrap()
     }
 
     /// Runs a command, which must end with this status.

@@ -21,6 +21,8 @@ mod mounted;
 mod nameless;
 mod places;
 mod quotas;
+mod seeing;
 mod slow_export;
 mod tour;
 mod two_hosts;
+mod upkeep;

@@ -38,7 +38,7 @@ impl Volume {
 
     pub(crate) fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hammer2"));
-        command.current_dir(self.folder.path()).args(arguments);
+        command.current_dir(self.folder.path()).args(arguments).env("HAMMER2_STATE", self.folder.path().join("state"));
         command
     }
 

@@ -39,6 +39,7 @@ fn run(folder: &Path, commands: &str) -> Output {
     let path = format!("{}:{}", tool.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("sh");
     command.args(["-e", "-c", commands]).current_dir(folder).env("PATH", path).env_remove("CARGO_TARGET_DIR");
+    command.env("HAMMER2_STATE", folder.join("state"));
     command.output().unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! The `hammer2` tool as its user meets it.
 
 mod answers;
+mod boot;
 mod bulkfree;
 mod content;
 mod destroy;

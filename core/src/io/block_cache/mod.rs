@@ -10,7 +10,7 @@
 
 mod frames;
 
-use core::cell::{Ref, RefCell};
+use core::cell::{Cell, Ref, RefCell};
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
@@ -64,6 +64,8 @@ pub struct BlockCache {
     loaded: Wakers,
     /// Buffers that were given back, for the next reads: allocating and zeroing one takes as long as copying half of it.
     spare: RefCell<Vec<Buffer>>,
+    /// Blocks that were read and weren't what they should have been.
+    bad_blocks: Cell<u64>,
 }
 
 /// A good block in memory; it stays there as long as this lives. It is small, because a walk holds many.
@@ -150,6 +152,7 @@ impl BlockCache {
             bytes: memory::filled(heap, count, || RefCell::new(None))?,
             loaded: Wakers::default(),
             spare: RefCell::new(spare),
+            bad_blocks: Cell::new(0),
         })
     }
 
@@ -200,9 +203,18 @@ impl BlockCache {
                     place = place.alone();
                     read_again = true;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let is_bad = matches!(error, ReadError::Corrupt(_));
+                    self.bad_blocks.set(self.bad_blocks.get() + u64::from(is_bad));
+                    return Err(error);
+                }
             }
         }
+    }
+
+    /// How often a block was read, and wasn't what it should have been.
+    pub fn bad_blocks(&self) -> u64 {
+        self.bad_blocks.get()
     }
 
     /// Waits until the device a place is on has a ticket free.

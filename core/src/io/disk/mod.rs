@@ -34,6 +34,15 @@ impl Default for DiskOptions {
     }
 }
 
+/// Requests of a device that failed, or weren't done in time, since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceErrors {
+    /// Reads.
+    pub reads: u64,
+    /// Writes and flushes.
+    pub writes: u64,
+}
+
 /// Whoever looks at a deadline so long after it was asleep meanwhile: an alarm would have rung.
 const OVERSLEPT: Duration = Duration::from_millis(100);
 /// What the devices are given then before they are called late.
@@ -76,6 +85,7 @@ pub struct Disk {
     /// What became of a change that was given up, if it failed.
     late_failure: Cell<Option<DeviceError>>,
     permission: Cell<Permission>,
+    errors: Cell<DeviceErrors>,
     /// Nobody is late before then: the host was asleep.
     grace_until: Cell<Option<Instant>>,
     heap: Heap,
@@ -98,6 +108,7 @@ impl Disk {
             ticket_freed: Wakers::default(),
             late_failure: Cell::new(None),
             permission: Cell::new(Permission::Always),
+            errors: Cell::default(),
             grace_until: Cell::new(None),
             heap,
         })
@@ -127,6 +138,11 @@ impl Disk {
     /// Bytes of the device by now.
     pub fn measure(&self) -> u64 {
         self.device.measure()
+    }
+
+    /// What has failed so far.
+    pub fn errors(&self) -> DeviceErrors {
+        self.errors.get()
     }
 
     /// Requests under way, abandoned ones included.
@@ -336,6 +352,8 @@ impl Disk {
     pub(crate) fn abandon(&self, id: RequestId) {
         match self.requests.borrow_mut().remove(id) {
             Some(Stage::Complete { completion, impact }) => self.note_late(impact, &completion),
+            // Nobody waits for it any longer.
+            Some(Stage::UnderWay { deadline, impact, .. }) if self.clock.now() >= deadline => self.note_error(impact),
             Some(Stage::UnderWay { .. }) | None => {}
         }
         // Its completion would have woken its owner, who isn't interested any more.
@@ -426,7 +444,10 @@ impl Disk {
         let stage = self.requests.borrow_mut().remove(id);
         self.ticket_freed.wake_all();
         match stage {
-            Some(Stage::Complete { completion: Completion { buffer, result }, .. }) => {
+            Some(Stage::Complete { completion: Completion { buffer, result }, impact }) => {
+                if result.is_err() {
+                    self.note_error(impact);
+                }
                 Progress::Done(result.map(|()| buffer))
             }
             Some(Stage::UnderWay { .. }) | None => Progress::Done(Err(DeviceError::Gone)),
@@ -466,6 +487,15 @@ impl Disk {
             Some(Stage::UnderWay { owner, .. }) => owner.clone(),
             _ => None,
         }
+    }
+
+    fn note_error(&self, impact: Impact) {
+        let DeviceErrors { reads, writes } = self.errors.get();
+        self.errors.set(match impact {
+            Impact::Nothing => DeviceErrors { reads: reads + 1, writes },
+            Impact::Content => DeviceErrors { reads, writes: writes + 1 },
+            Impact::Hint => return,
+        });
     }
 
     fn note_late(&self, impact: Impact, completion: &Completion) {

@@ -9,6 +9,7 @@ mod scrub;
 mod status;
 
 use clap::Subcommand;
+pub(super) use scrub::Scrub;
 
 use super::output::Output;
 use super::session::Settings;

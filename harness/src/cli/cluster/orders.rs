@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use crate::admin::{Copied, Done, Order, Refused, Resynced, Site};
+use crate::admin::{Copied, Done, Order, Refused, Resynced, Scrubbing, Site, while_scrubbing};
 use crate::cli::failure::complain;
 use crate::cli::output::Output;
 use crate::cli::progress;
@@ -33,10 +33,18 @@ pub(super) fn carry_out(
     let session = Session::new(settings);
     session.change_members(target, None, async |fs, images| {
         let open = |images: &[PathBuf]| session.open_disks(images, Access::Write).map_err(Refused::unusable);
+        let site = Site { fs, images, open: &open };
+        if let Order::Scrub = order {
+            let bar = progress::byte_bar(0);
+            let mut nothing = |_, _: &_| {};
+            let work = site.carry_out(order, &mut nothing);
+            let done = while_scrubbing(fs, session.clock(), work, |scrubbing| show_scrub(&bar, scrubbing)).await;
+            bar.finish_and_clear();
+            return print.done(&done?);
+        }
         let counter = progress::byte_counter();
-        let done = Site { fs, images, open: &open }
-            .carry_out(order, &mut |node, counts| show(&counter, &images.called(node), &(*counts).into()))
-            .await;
+        let done =
+            site.carry_out(order, &mut |node, counts| show(&counter, &images.called(node), &(*counts).into())).await;
         counter.finish_and_clear();
         print.done(&done?)
     })
@@ -46,6 +54,12 @@ pub(super) fn carry_out(
 pub(in crate::cli) fn show(counter: &ProgressBar, called: &str, Copied { compared, copied, bytes, .. }: &Copied) {
     counter.set_position(*bytes);
     counter.set_message(format!("{called}: {compared} elements compared, {copied} copied"));
+}
+
+/// Shows how far a scrub is.
+pub(in crate::cli) fn show_scrub(bar: &ProgressBar, Scrubbing { bytes, expected_bytes }: Scrubbing) {
+    bar.set_length(expected_bytes.max(bytes));
+    bar.set_position(bytes);
 }
 
 impl Print<'_> {
@@ -59,7 +73,12 @@ impl Print<'_> {
                 }
                 Ok(Outcome::Good)
             }
-            Done::Made { .. } | Done::Told { .. } | Done::Freed(_) | Done::Quotas(_) => Ok(Outcome::Good),
+            Done::Made { .. }
+            | Done::Told { .. }
+            | Done::Freed(_)
+            | Done::Quotas(_)
+            | Done::Grown(_)
+            | Done::File(_) => Ok(Outcome::Good),
             Done::Resynced { nodes, missing } => {
                 missing.iter().for_each(|missing| complain(missing));
                 if nodes.is_empty() && missing.is_empty() && !self.json {

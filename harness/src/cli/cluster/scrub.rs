@@ -21,7 +21,7 @@ pub(in crate::cli) struct Scrub {
 }
 
 impl Scrub {
-    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+    pub(in crate::cli) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         orders::carry_out(settings, &self.target, &Order::Scrub, &mut Print { output, json: self.json })
     }
 }

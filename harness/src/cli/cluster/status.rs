@@ -33,7 +33,7 @@ impl Status {
         let session = Session::new(settings);
         session.run(async {
             let (fs, images) = self.look(&session).await?;
-            let none = || Failure::unusable("this PFS is no cluster's: `cluster create` makes one");
+            let none = || Failure::unusable(images.no_cluster());
             self.print(&admin::Status::of(&fs, &images).await.ok_or_else(none)?, output)
         })
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use log::LevelFilter;
+use rustix::process::geteuid;
 
 use super::logging;
 use super::output::Output;
@@ -22,6 +23,9 @@ use options::MountOptions;
 
 /// Seconds between syncs that nobody asked for, where nothing else is said.
 const SYNC_EVERY_SECONDS: u16 = 5;
+
+/// Programs that are run for what happens to root's mounts.
+const HOOKS: &str = "/etc/hammer2/hooks.d";
 
 /// Mount a filesystem on a directory
 ///
@@ -45,7 +49,8 @@ pub(super) struct Mount {
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
     /// Options of mount(8) and fstab(5), separated by commas: ro, rw, remount, allow_other, nosuid, nodev, noexec, noatime, sync,
-    /// dirsync and their opposites; local, memory=MIB, deadline=SECONDS, sync-every=SECONDS, without-quorum=POLICY, log=FILE
+    /// dirsync and their opposites; local, memory=MIB, deadline=SECONDS, sync-every=SECONDS, without-quorum=POLICY, log=FILE,
+    /// hooks=DIR: the programs there are run for each event (see events) [default: of root's mounts /etc/hammer2/hooks.d]
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(super) options: Vec<String>,
     /// Take no notice of options that nobody knows
@@ -150,10 +155,16 @@ impl Mount {
             allow_other: wishes.allow_other,
             others: wishes.kernel,
             sync_every: Some(Duration::from_secs(sync_every.into())).filter(|period| !period.is_zero()),
+            hooks: wishes.hooks.or_else(usual_hooks),
             waits_for_quorum: wishes.without_quorum.unwrap_or(self.without_quorum) == WithoutQuorum::Wait,
             budget: session.budget(),
         }
     }
+}
+
+/// Where programs for events are, if nobody says otherwise.
+fn usual_hooks() -> Option<PathBuf> {
+    Some(PathBuf::from(HOOKS)).filter(|folder| geteuid().is_root() && folder.is_dir())
 }
 
 /// What can't be changed, for want of a quorum or of a whole device, can mostly be read.

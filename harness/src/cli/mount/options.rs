@@ -76,6 +76,8 @@ pub(super) struct MountOptions {
     pub(super) without_quorum: Option<WithoutQuorum>,
     /// Where messages go.
     pub(super) log: Option<PathBuf>,
+    /// Where programs are that are run for each event.
+    pub(super) hooks: Option<PathBuf>,
 }
 
 impl MountOptions {
@@ -123,6 +125,10 @@ impl MountOptions {
             "log" => {
                 let path = value.filter(|path| path.starts_with('/'));
                 self.log = Some(path.ok_or_else(|| wrong(option, "it is a path from the root"))?.into());
+            }
+            "hooks" => {
+                let path = value.filter(|path| path.starts_with('/'));
+                self.hooks = Some(path.ok_or_else(|| wrong(option, "it is a path from the root"))?.into());
             }
             _ => return Ok(UNHEARD.contains(&name) || name.starts_with("x-") || name.starts_with("X-")),
         }

@@ -13,6 +13,7 @@ use crate::cli::output::Output;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, logging};
+use crate::device::Access;
 
 /// Exit statuses of fsck(8); those of several filesystems are combined.
 const CLEAN: u8 = 0;
@@ -96,7 +97,7 @@ impl Fsck {
     fn check_and_mend(&self, images: &[PathBuf], output: &mut Output) -> Result<u8, Failure> {
         let session = Session::new(&self.settings);
         let headers_only = self.automatic && !self.force;
-        let manner = Manner { json: self.json, strict: self.strict, headers_only };
+        let manner = Manner { json: self.json, strict: self.strict, headers_only, access: Access::Read };
         let found = check(&session, images, manner, output)?;
         if found.is_clean() {
             return Ok(CLEAN);

@@ -80,7 +80,7 @@ impl Fsck {
                 let (pfss, _) = session.run(async { Ok(list_pfss(&cluster).await) })?;
                 pfss.iter().try_for_each(|pfs| show_pfs(&pfs.into(), output))?;
             }
-            let manner = Manner { json: false, strict: false, headers_only: false };
+            let manner = Manner { json: false, strict: false, headers_only: false, access: Access::Read };
             outcome = outcome.and(check(&session, images, manner, output)?.outcome());
         }
         Ok(outcome)

@@ -4,6 +4,7 @@
 
 mod fsck;
 mod fsck_dragonfly;
+mod generator;
 mod mkfs;
 mod mount;
 
@@ -51,7 +52,7 @@ impl Called {
 }
 
 /// All names but `hammer2`.
-pub(super) const NAMES: [Called; 7] = [
+pub(super) const NAMES: [Called; 8] = [
     Called::as_a::<mkfs::Mkfs>("mkfs.hammer2"),
     Called::as_a::<fsck::Fsck>("fsck.hammer2"),
     Called::as_a::<mount::MountHelper>("mount.hammer2"),
@@ -59,6 +60,7 @@ pub(super) const NAMES: [Called; 7] = [
     Called::as_a::<mkfs::Mkfs>("newfs_hammer2"),
     Called::as_a::<fsck_dragonfly::Fsck>("fsck_hammer2"),
     Called::as_a::<mount::MountHelper>("mount_hammer2"),
+    Called::as_a::<generator::Generator>("hammer2-generator"),
 ];
 
 /// What is called by this first argument, if it isn't `hammer2`.

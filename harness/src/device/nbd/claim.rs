@@ -58,7 +58,7 @@ impl Claim {
                 Ok(Self { _lock: Some(lock) })
             }
             Access::Read if own.is_ok_and(|path| is_locked(&path)) => Err(Unclaimed::InUse),
-            Access::Read => Ok(Self { _lock: None }),
+            Access::Read | Access::Look => Ok(Self { _lock: None }),
         }
     }
 

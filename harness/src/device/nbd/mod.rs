@@ -92,8 +92,11 @@ pub struct NbdDevice {
 }
 
 impl NbdDevice {
-    /// Connects to an export.
+    /// Connects to an export, and claims it unless it is only looked at.
     pub fn open(address: ExportAddress, access: Access) -> Result<Self, ExportError> {
+        if access == Access::Look {
+            return Self::look(address);
+        }
         let name = address.to_string();
         let claim = match Claim::of(&name, access) {
             Ok(claim) => claim,
@@ -132,7 +135,7 @@ impl NbdDevice {
             name: DeviceInfo::short_name(&name),
             size_bytes: facts.size_bytes,
             queue_depth: QUEUE_DEPTH,
-            read_only: access == Access::Read,
+            read_only: access != Access::Write,
             is_shared: true,
         };
         Ok(Self { info, workers: Workers::new(pool, QUEUE_DEPTH, &THREADS), _claim: claim })

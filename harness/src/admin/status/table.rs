@@ -1,0 +1,221 @@
+//! A cluster in words, as wide as a terminal of old: a line for each disk, and then what to do.
+
+use std::fmt::{self, Display, Write};
+
+use super::{Errors, Held, Missing, Node, Status};
+
+/// The width of everything but commands, which stay whole.
+const COLUMNS: usize = 80;
+
+/// How much of a time says the minute, and where the year of it ends.
+const MINUTE: std::ops::Range<usize> = 5..16;
+
+/// How much of a time says the day.
+const DAY: usize = 10;
+
+/// A line of the table.
+struct Row {
+    disk: String,
+    role: String,
+    state: String,
+    since: String,
+    behind: String,
+    errors: String,
+    scrubbed: String,
+}
+
+impl Row {
+    fn head() -> Self {
+        let [disk, role, state] = ["disk", "role", "state"].map(str::to_owned);
+        let [since, behind, errors, scrubbed] = ["since", "behind", "errors", "scrubbed"].map(str::to_owned);
+        Self { disk, role, state, since, behind, errors, scrubbed }
+    }
+
+    fn of(node: &Node, status: &Status) -> Self {
+        let since = node.since.as_deref().and_then(|since| since.get(MINUTE)).unwrap_or("-");
+        let Errors { read, write, check, .. } = node.errors;
+        let scrubbed = status.last_scrub.as_ref().filter(|scrub| scrub.has_read(&node.fsid));
+        Self {
+            disk: node.name.clone(),
+            role: node.role.clone(),
+            state: node.state.clone(),
+            since: since.into(),
+            behind: node.lag(),
+            errors: format!("{read}/{write}/{check}"),
+            scrubbed: scrubbed.map_or("-".into(), |scrub| scrub.at().get(..DAY).unwrap_or("-").to_owned()),
+        }
+    }
+
+    fn missing(missing: &Missing) -> Self {
+        let none = || "-".to_owned();
+        Self {
+            disk: missing.fsid.clone(),
+            role: missing.role.clone(),
+            state: "missing".into(),
+            since: none(),
+            behind: none(),
+            errors: none(),
+            scrubbed: none(),
+        }
+    }
+
+    /// All but the first column, each as wide as it is in the widest of all lines.
+    fn rest(&self, widths: &[usize; 6]) -> String {
+        let Self { role, state, since, behind, errors, scrubbed, .. } = self;
+        let mut line = String::new();
+        for (cell, width) in [role, state, since, behind, errors, scrubbed].into_iter().zip(widths) {
+            let _ = write!(line, "  {cell:width$}");
+        }
+        line
+    }
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { label, health, version, masters_in_sync, masters, quorum, .. } = self;
+        let label = label.replace(char::is_control, "?");
+        let head = format!(
+            "{label}: {health}, {masters_in_sync} of {masters} masters in sync, quorum {quorum}, version {version}"
+        );
+        wrapped(&head, "  ", f)?;
+        if let Some(refused) = &self.refused {
+            f.write_char('\n')?;
+            wrapped(refused, "  ", f)?;
+        }
+        if self.changing_members {
+            f.write_char('\n')?;
+            wrapped(
+                "a change of the members is unfinished: the next mount that changes something finishes it",
+                "  ",
+                f,
+            )?;
+        }
+        self.table(f)?;
+        for node in &self.nodes {
+            if let Some(Held { host, time, is_own: false }) = &node.held_by {
+                f.write_char('\n')?;
+                wrapped(&format!("{}: written to by {host}, last at {time} UTC by its clock", node.image()), "  ", f)?;
+            }
+        }
+        for node in self.nodes.iter().filter(|node| !node.note.is_empty()) {
+            f.write_char('\n')?;
+            wrapped(&format!("{}: {}", node.image(), node.note), "  ", f)?;
+        }
+        for missing in &self.missing {
+            f.write_char('\n')?;
+            wrapped(&missing.note, "  ", f)?;
+        }
+        match &self.last_scrub {
+            Some(scrub) if !scrub.was_good() => {
+                f.write_char('\n')?;
+                wrapped(&format!("the last scrub found: {scrub}"), "  ", f)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Status {
+    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes = self.nodes.iter().map(|node| Row::of(node, self));
+        let rows: Vec<Row> =
+            std::iter::once(Row::head()).chain(nodes).chain(self.missing.iter().map(Row::missing)).collect();
+        let mut widths = [0; 6];
+        for Row { role, state, since, behind, errors, scrubbed, .. } in &rows {
+            let cells = [role, state, since, behind, errors, scrubbed];
+            cells.into_iter().zip(&mut widths).for_each(|(cell, width)| *width = (*width).max(cell.chars().count()));
+        }
+        let others: usize = widths.iter().map(|width| width + 2).sum();
+        let widest = rows.iter().map(|row| row.disk.chars().count()).max().unwrap_or(0);
+        let width = widest.min(COLUMNS.saturating_sub(others)).max("disk".len());
+        for row in &rows {
+            let line = format!("{:width$}{}", shortened(&row.disk, width), row.rest(&widths));
+            write!(f, "\n{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// As users name it, fit for a terminal.
+    fn image(&self) -> String {
+        self.images.join(":").replace(char::is_control, "?")
+    }
+
+    fn lag(&self) -> String {
+        match (self.behind_epochs, self.behind_commits) {
+            (Some(epochs @ 1..), _) => format!("{epochs} epochs"),
+            (_, Some(commits @ 1..)) => format!("{commits} commits"),
+            _ if self.backlog > 0 => format!("{} orders", self.backlog),
+            _ => "-".to_owned(),
+        }
+    }
+}
+
+/// A name of at most so many letters: what tells names apart is mostly at their end, or at their beginning.
+fn shortened(name: &str, most: usize) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= most {
+        return name.to_owned();
+    }
+    let (before, after) = ((most - 1) / 2, most - 1 - (most - 1) / 2);
+    let (before, after) = (&letters[..before], &letters[letters.len() - after..]);
+    before.iter().chain(&['~']).chain(after).collect()
+}
+
+/// Text in lines, all but the first of which begin with `indent`. What is in backquotes stays whole, so that it can be copied.
+fn wrapped(text: &str, indent: &str, f: &mut impl Write) -> fmt::Result {
+    let mut column = 0;
+    for word in words(text) {
+        let letters = word.chars().count();
+        if column > 0 && column + 1 + letters > COLUMNS {
+            write!(f, "\n{indent}{word}")?;
+            column = indent.len() + letters;
+        } else {
+            let space = if column > 0 { " " } else { "" };
+            write!(f, "{space}{word}")?;
+            column += space.len() + letters;
+        }
+    }
+    Ok(())
+}
+
+/// What a line may be broken between.
+fn words(text: &str) -> Vec<&str> {
+    let (mut words, mut start, mut is_quoted) = (Vec::new(), 0, false);
+    for (place, letter) in text.char_indices() {
+        match letter {
+            '`' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => {
+                words.extend(Some(&text[start..place]).filter(|word| !word.is_empty()));
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    words.extend(Some(&text[start..]).filter(|word| !word.is_empty()));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_and_commands_stay_whole() {
+        let command = format!("`hammer2 cluster replace /mnt /{} NEW`", "x".repeat(60));
+        let text = format!("{}: {command} and so on", "word ".repeat(20));
+        let mut lines = String::new();
+        wrapped(&text, "  ", &mut lines).unwrap();
+        assert!(lines.lines().all(|line| line.len() <= COLUMNS || line.trim() == command), "{lines}");
+        assert!(lines.contains(&command) && lines.lines().skip(1).all(|line| line.starts_with("  ")), "{lines}");
+        assert_eq!(lines.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn long_names_keep_both_ends() {
+        assert_eq!(shortened("v.img", 10), "v.img");
+        assert_eq!(shortened("abcdefghij", 5), "ab~ij");
+        assert_eq!(shortened("abcdefghij", 4), "a~ij");
+    }
+}
