@@ -58,7 +58,9 @@ fn fill(volume: &Volume, mounted: &Mounted) {
     assert_eq!(errno(fs::rename(mounted.path("d/inner"), mounted.path("inner"))), EXDEV);
     fs::rename(mounted.path("d/inner/1"), mounted.path("1")).unwrap();
     fs::remove_file(mounted.path("d/inner/2")).unwrap();
-    fs::write(mounted.path("d/small"), b"there is room again").unwrap();
+    for name in ["d/small", "d/smaller"] {
+        fs::write(mounted.path(name), b"there is room again").unwrap();
+    }
     assert_eq!(errno(fs::rename(mounted.path("1"), mounted.path("d/1"))), EDQUOT, "the number of inodes");
     volume.succeed(&["setquota", "mnt/d", "--inodes", "none"]);
     fs::write(mounted.path("d/more1/file"), b"no limit but bytes").unwrap();
