@@ -19,10 +19,10 @@ use crate::memory::{aside, boxed};
 use crate::node::{Node, NodeFault};
 
 /// The turn to commit: no later commit begins before one is acknowledged, or given up.
-pub struct CommitTurn<'c>(#[expect(dead_code, reason = "held for its drop")] Turn<'c>);
+pub(crate) struct CommitTurn<'c>(#[expect(dead_code, reason = "held for its drop")] Turn<'c>);
 
 /// A commit that was begun: what it makes durable is fixed, and other things may be changed.
-pub struct CommitUnderWay<'c> {
+pub(crate) struct CommitUnderWay<'c> {
     cluster: &'c Cluster,
     next: Next<'c>,
     _turn: CommitTurn<'c>,
@@ -41,7 +41,7 @@ enum Next<'c> {
 impl CommitUnderWay<'_> {
     /// Waits until it is durable. False when it won't be, because members that are needed have passed it over: they take part
     /// in the next.
-    pub async fn end(self) -> Result<bool, OpError> {
+    pub(crate) async fn end(self) -> Result<bool, OpError> {
         match self.next {
             Next::Nothing => Ok(true),
             Next::Header(node) => Ok(node.land(async || true).await?),
@@ -80,17 +80,17 @@ impl Cluster {
     }
 
     /// Waits for the turn to commit.
-    pub async fn commit_turn(&self) -> CommitTurn<'_> {
+    pub(crate) async fn commit_turn(&self) -> CommitTurn<'_> {
         CommitTurn(self.commits.take().await)
     }
 
     /// Waits until no commit is under way.
-    pub async fn committed(&self) {
+    pub(crate) async fn committed(&self) {
         self.commits.ended().await;
     }
 
     /// Begins to commit everything done so far. What is changed from then on belongs to the next commit.
-    pub async fn begin_commit<'c>(&'c self, turn: CommitTurn<'c>) -> Result<CommitUnderWay<'c>, OpError> {
+    pub(crate) async fn begin_commit<'c>(&'c self, turn: CommitTurn<'c>) -> Result<CommitUnderWay<'c>, OpError> {
         if self.half_made.borrow().is_some() {
             aside(self.heap, self.take_back())?.await?;
         }

@@ -35,7 +35,7 @@ pub mod vote;
 pub(crate) use administration::Origin;
 pub use administration::{NewPfs, PfsOutcome};
 pub use called::Called;
-pub use commit::{CommitTurn, CommitUnderWay};
+pub(crate) use commit::{CommitTurn, CommitUnderWay};
 pub use enter::ReturnError;
 pub use error::OpError;
 pub use hold::Holder;
