@@ -1,7 +1,7 @@
 //! What the last scrub came to: kept on this machine, as the disks have no place for it.
 //!
-//! In `/var/lib/hammer2`, a user's in `$XDG_STATE_HOME/hammer2` or `~/.local/state/hammer2`; where `HAMMER2_STATE` says otherwise,
-//! there. Where it can't be kept, nobody knows of it.
+//! In `/var/lib/hammer2`, a user's in `$XDG_STATE_HOME/hammer2` or `~/.local/state/hammer2`; where `HAMMER2_STATE` says
+//! otherwise, there. Where it can't be kept, nobody knows of it.
 
 use std::env;
 use std::fmt::{self, Display};

@@ -1,5 +1,5 @@
-//! Looking at the disks of a mount while nothing on them changes: the process that serves it lets changes wait as long as somebody
-//! says that this is needed.
+//! Looking at the disks of a mount while nothing on them changes: the process that serves it lets changes wait as long as
+//! somebody says that this is needed.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};

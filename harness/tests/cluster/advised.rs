@@ -102,13 +102,6 @@ const CASES: &[Case] = &[
         advised: 1,
         after: "cluster status A+B+C@W",
     },
-    Case {
-        images: ("ABC", 3),
-        before: &[CLUSTER, "cluster remove A+B+C@W C"],
-        refused: (0, "cluster status A+B+C@W"),
-        advised: 1,
-        after: "cluster status A+B+C@W",
-    },
 ];
 
 impl Case {

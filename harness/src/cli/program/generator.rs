@@ -1,5 +1,5 @@
-//! `hammer2-generator`, as systemd.generator(7) calls it: what fstab(5) names by a label or an id waits at boot until enough of its
-//! disks are there.
+//! `hammer2-generator`, as systemd.generator(7) calls it: what fstab(5) names by a label waits at boot until enough of its disks
+//! are there.
 
 use std::ffi::OsString;
 use std::fs;
