@@ -34,6 +34,9 @@ impl When {
     }
 }
 
+/// The number of the hour, day or other span that a moment is in.
+type Span<'s> = &'s dyn Fn(&When) -> i32;
+
 impl Retention {
     /// A rule as it is written: `hourly=24,daily=7,weekly=4`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -65,7 +68,7 @@ impl Retention {
         dated.sort_by(|one, other| other.cmp(one));
         let day = |when: &When| when.date.to_julian_day();
         // Julian days begin with a Monday.
-        let spans: [(usize, &dyn Fn(&When) -> i32); 5] = [
+        let spans: [(usize, Span<'_>); 5] = [
             (self.hourly, &|when| day(when) * 24 + i32::from(when.hour)),
             (self.daily, &day),
             (self.weekly, &|when| day(when).div_euclid(7)),

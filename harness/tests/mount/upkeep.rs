@@ -272,7 +272,7 @@ fn a_scrub_tells_how_far_it_is() {
     };
     let bytes = ended["Ended"]["Ok"]["Scrubbed"]["counts"]["bytes"].as_u64().unwrap();
     assert!(bytes >= 3 * (96 << 20), "{ended}");
-    assert!(told.is_sorted() && told.len() > 1, "{told:?}");
+    assert!(told.is_sorted() && !told.is_empty(), "{told:?}");
     assert!(told.iter().all(|(done, all)| done <= all && *all >= bytes && all - bytes < bytes / 50), "{told:?}");
     mounted.unmount_well();
     // Of a single volume there is nothing to repair from, and all of it is read.

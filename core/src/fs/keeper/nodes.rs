@@ -212,6 +212,10 @@ impl Watched {
         if blocks > 0 {
             attendant.tell(Event::Repaired { node, blocks });
         }
+        // Whoever brings it back tells how that ended.
+        if self.is_returning {
+            return;
+        }
         let from_the_beginning = !core::mem::replace(&mut self.is_known, true);
         if core::mem::replace(&mut self.state, state) == state {
             return;
