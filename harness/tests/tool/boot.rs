@@ -98,7 +98,7 @@ fn a_quorum_is_waited_for_and_what_is_missing_is_told() {
         fs::create_dir(folder.path(name)).unwrap();
     }
     for name in ["A", "B", "C"] {
-        fs::File::create(folder.path(&format!("disks/{name}"))).unwrap().set_len(64 << 20).unwrap();
+        fs::File::create(folder.path(format!("disks/{name}"))).unwrap().set_len(64 << 20).unwrap();
         assert!(tool(&folder, &["newfs", &format!("disks/{name}")]).status().unwrap().success());
     }
     let made = tool(&folder, &["cluster", "create", "-L", "W", "disks/A", "disks/B", "disks/C"]).output().unwrap();
@@ -106,7 +106,7 @@ fn a_quorum_is_waited_for_and_what_is_missing_is_told() {
     let wait = |arguments: &[&str]| tool(&folder, &[&["wait", "--timeout", "0"], arguments].concat()).output().unwrap();
     assert!(wait(&["@W"]).status.success());
     for name in ["B", "C"] {
-        fs::rename(folder.path(&format!("disks/{name}")), folder.path(&format!("away/{name}"))).unwrap();
+        fs::rename(folder.path(format!("disks/{name}")), folder.path(format!("away/{name}"))).unwrap();
     }
     let output = wait(&["@W"]);
     let said = text(&output);
