@@ -239,6 +239,7 @@ fn who_asked_for_rest_and_is_silent_stops_nobody() {
         wait_until("changes go on", || written.load(Ordering::Relaxed));
         assert!(begun.elapsed() > Duration::from_secs(4), "it is waited for somebody who is only slow");
     });
+    drop(file);
     assert_eq!(orders.hear(), Value::Null, "it was hung up");
     // Who says that it is over is told that it was so all the time.
     let mut orders = Orders::to(&mounted.path(""));
