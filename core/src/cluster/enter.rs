@@ -69,8 +69,8 @@ impl Cluster {
         self.members.len() == 1 && pfs.kind == PfsKind::Master && pfs.masters <= 1 && has_no_record()
     }
 
-    /// Has a node that left, or is no part of the mount, begin anew: its devices are reset, its headers read, and what leads to the
-    /// PFS, so that [looking again](Self::look_again) needn't wait for a device. Other things may be done meanwhile.
+    /// Has a node that left, or is no part of the mount, begin anew: its devices are reset, its headers read, and what leads to
+    /// the PFS, so that [looking again](Self::look_again) needn't wait for a device. Other things may be done meanwhile.
     pub async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
         let node = &self.member(index).node;
         if !matches!(self.member(index).state(), MemberState::Ejected(_) | MemberState::Aside(_)) {

@@ -5,8 +5,8 @@
 //! A change begins still, too, and waits for the readers inside when it has its turn; so a reader never waits for anybody but a
 //! change that is under way.
 //!
-//! What the nodes have stored changes also while things are still, when they are told what was only in memory. Who *copies* what is
-//! stored is a reader that keeps that from happening, too.
+//! What the nodes have stored changes also while things are still, when they are told what was only in memory. Who *copies*
+//! what is stored is a reader that keeps that from happening, too.
 
 use core::cell::Cell;
 use core::future::poll_fn;

@@ -124,8 +124,8 @@ impl Node {
         Ok(true)
     }
 
-    /// Writes the header that was fixed, from the beginning: whatever of it landed before is overwritten with the same. Then it is
-    /// the one in force.
+    /// Writes the header that was fixed, from the beginning: whatever of it landed before is overwritten with the same. Then it
+    /// is the one in force.
     async fn write_header(&self) -> Result<(), NodeError> {
         let another = || match &*self.landing.borrow() {
             Some(landing) => {

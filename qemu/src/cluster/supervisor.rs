@@ -1,23 +1,18 @@
-//! What becomes of the nodes of a cluster, on the console.
+//! Looking after the nodes of a cluster: those that left are looked at again until they are back, and brought in step.
 
-use core::future::{Future, poll_fn};
-use core::pin::pin;
-use core::task::Poll;
-
-use hammer2_core::cluster::NodeIndex;
-use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::fs::{Attendant, Error, Event, FileSystem, Pace};
-use hammer2_core::io::Duration;
+use hammer2_core::cluster::vote::MAX_NODES;
+use hammer2_core::cluster::{MemberState, NodeIndex};
+use hammer2_core::fs::{Error, FileSystem};
+use hammer2_core::io::{Clock, Duration, Instant};
 
 use crate::platform::Platform;
 use crate::println;
 
-/// How often the nodes, and the slots for disks, are looked at.
-const PACE: Pace = Pace {
-    looks: Duration::from_millis(100),
-    first_try: Duration::from_secs(1),
-    most_between_tries: Duration::from_secs(1),
-};
+/// Between looks at the states of the nodes.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Between attempts to reach a node that left.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Says how the cluster is, in a line.
 pub(super) fn print_health(fs: &FileSystem) {
@@ -28,71 +23,49 @@ pub(super) fn print_health(fs: &FileSystem) {
     );
 }
 
-/// Looks after the mount until it is dropped.
+/// Brings nodes back until it is dropped.
 pub(super) async fn watch(platform: &Platform, fs: &FileSystem) {
-    let console = Console { fs };
-    let mut keeping = pin!(fs.keep());
-    let mut nodes = pin!(fs.keep_nodes(&console, &PACE));
-    let mut slots = pin!(serve_slots(platform));
-    poll_fn(|cx| {
-        let _: [Poll<()>; 3] = [keeping.as_mut().poll(cx), nodes.as_mut().poll(cx), slots.as_mut().poll(cx)];
-        Poll::Pending
-    })
-    .await
-}
-
-async fn serve_slots(platform: &Platform) {
+    let mut seen = [MemberState::InSync; MAX_NODES];
+    let mut due = [platform.timer.now(); MAX_NODES];
     loop {
         platform.serve_slots();
-        platform.sleep(PACE.looks).await;
-    }
-}
-
-/// Prints what becomes of the nodes.
-struct Console<'f> {
-    fs: &'f FileSystem,
-}
-
-impl Attendant for Console<'_> {
-    fn may_repair(&self) -> bool {
-        true
-    }
-
-    fn trying(&self, _: NodeIndex, _: bool) {}
-
-    fn tell(&self, event: Event<'_>) {
-        match event {
-            Event::Apart { .. } => print_health(self.fs),
-            Event::Answers { node, debt } => {
-                let how = if debt.thorough { "everything is compared" } else { "what has changed is copied" };
-                println!("cluster: node {} answers again; {how}", node.0);
-                print_health(self.fs);
+        for number in 0..fs.member_statuses().count() {
+            let Some(member) = fs.member_statuses().nth(number) else { break };
+            match member.state {
+                MemberState::Ejected(_) | MemberState::Aside(_) if member.state != seen[number] => {
+                    due[number] = platform.timer.now().after(TRY_AGAIN);
+                }
+                MemberState::Ejected(_) | MemberState::Aside(_) => {
+                    look_again(platform, fs, member.node, &mut due[number]).await;
+                }
+                MemberState::InSync | MemberState::Behind(_) => {}
             }
-            Event::Back { node, counts } => {
-                print_in_step(node, counts);
-                print_health(self.fs);
-            }
-            Event::Counts { node, trouble } => {
-                println!("cluster: node {} counts again: {trouble}", node.0);
-                print_health(self.fs);
-            }
-            Event::Away { node, trouble: Some(trouble), .. } => {
-                println!("cluster: node {} is not in step: {trouble}", node.0);
-            }
-            Event::Repaired { .. }
-            | Event::Completed { .. }
-            | Event::Away { .. }
-            | Event::QuorumLost
-            | Event::QuorumBack => {}
         }
+        if let Err(error) = bring_back_all(fs).await {
+            println!("cluster: not all nodes are in step: {error}");
+        }
+        let mut changed = false;
+        for (seen, member) in seen.iter_mut().zip(fs.member_statuses()) {
+            changed |= *seen != member.state;
+            *seen = member.state;
+        }
+        if changed {
+            print_health(fs);
+        }
+        platform.sleep(LOOK).await;
     }
 }
 
-fn print_in_step(node: NodeIndex, counts: ResyncCounts) {
-    println!(
-        "cluster: node {} is in step again: {} elements compared, {} copied, {} removed",
-        node.0, counts.compared, counts.copied, counts.removed
-    );
+/// Looks at a node again, if it is time.
+async fn look_again(platform: &Platform, fs: &FileSystem, node: NodeIndex, due: &mut Instant) {
+    if platform.timer.now() < *due {
+        return;
+    }
+    if let Ok(MemberState::Behind(debt)) = fs.look_again(node).await {
+        let how = if debt.thorough { "everything is compared" } else { "what has changed is copied" };
+        println!("cluster: node {} answers again; {how}", node.0);
+    }
+    *due = platform.timer.now().after(TRY_AGAIN);
 }
 
 /// Brings all nodes in step that are behind.
@@ -100,7 +73,10 @@ pub(super) async fn bring_back_all(fs: &FileSystem) -> Result<(), Error> {
     let mut done = Ok(());
     for (node, resynced) in fs.resync_all(&mut |_, _| {}).await? {
         match resynced {
-            Ok(counts) => print_in_step(node, counts),
+            Ok(counts) => println!(
+                "cluster: node {} is in step again: {} elements compared, {} copied, {} removed",
+                node.0, counts.compared, counts.copied, counts.removed
+            ),
             Err(error) => done = Err(error),
         }
     }

@@ -9,7 +9,6 @@ use core::task::Poll;
 
 use super::super::{Error, FileSystem};
 use crate::cluster::resync::ResyncCounts;
-use crate::cluster::vote::State;
 use crate::cluster::{Debt, MAX_NODES, MemberState, MemberStatus, NodeIndex, ReturnError, Together};
 use crate::io::{Duration, Instant};
 use crate::memory::NoMemory;
@@ -27,7 +26,8 @@ pub struct Pace {
 
 /// Who is told what becomes of the nodes.
 pub trait Attendant {
-    /// False while nothing is to be done to nodes: somebody else does, or nothing may be changed. They are looked at all the same.
+    /// False while nothing is to be done to nodes: somebody else does, or nothing may be changed. They are looked at all the
+    /// same.
     fn may_repair(&self) -> bool;
 
     /// It is begun, or ended, to bring a node back or to give it what it lacks.
@@ -168,8 +168,8 @@ impl FileSystem {
         }
     }
 
-    /// Brings a node in step, as far as that can be done now: one that left is looked at again first. One that is in step is given
-    /// the snapshots it lacks.
+    /// Brings a node in step, as far as that can be done now: one that left is looked at again first. One that is in step is
+    /// given the snapshots it lacks.
     pub async fn bring_back(&self, node: NodeIndex, attendant: &dyn Attendant) -> Result<ResyncCounts, Trouble> {
         let state = |fs: &Self| fs.member_statuses().find(|member| member.node == node).map(|member| member.state);
         if let Some(MemberState::Ejected(_) | MemberState::Aside(_)) = state(self)
@@ -236,8 +236,7 @@ impl Watched {
     fn is_due(&self, now: Instant) -> bool {
         let lacks_something = match self.state {
             MemberState::Ejected(_) | MemberState::Behind(_) => true,
-            // It may be readable by now.
-            MemberState::Aside(state) => matches!(state, State::Unused | State::Damaged(_)),
+            MemberState::Aside(_) => false,
             MemberState::InSync => !self.is_complete,
         };
         lacks_something && !self.is_returning && now >= self.next_try
