@@ -44,7 +44,7 @@ impl CommitUnderWay<'_> {
     pub(crate) async fn end(self) -> Result<bool, OpError> {
         match self.next {
             Next::Nothing => Ok(true),
-            Next::Header(node) => Ok(node.land(async || true).await?),
+            Next::Header(node) => Ok(node.land().await?),
             Next::Entry(awaited) => self.cluster.await_headers(awaited).await,
         }
     }
@@ -58,7 +58,7 @@ impl Cluster {
     pub async fn flush(&self) -> Result<(), OpError> {
         loop {
             let turn = self.commit_turn().await;
-            if aside(self.heap, self.begin_commit(turn))?.await?.end().await? {
+            if self.begin_commit(turn).await?.end().await? {
                 return Ok(());
             }
         }
@@ -97,12 +97,16 @@ impl Cluster {
         let next = if let Some(node) = self.single() {
             if node.fix().await? { Next::Header(node) } else { Next::Nothing }
         } else {
-            self.require_quorum()?;
-            self.mend().await?;
-            self.press().await;
-            if self.has_changes() { Next::Entry(self.put_commit()?) } else { Next::Nothing }
+            aside(self.heap, self.begin_entry())?.await?
         };
         Ok(CommitUnderWay { cluster: self, next, _turn: turn })
+    }
+
+    async fn begin_entry(&self) -> Result<Next<'_>, OpError> {
+        self.require_quorum()?;
+        self.mend().await?;
+        self.press().await;
+        Ok(if self.has_changes() { Next::Entry(self.put_commit()?) } else { Next::Nothing })
     }
 
     /// True when something was changed since the last commit. Those that lag may not have written that yet.
@@ -261,7 +265,7 @@ impl Cluster {
         record: Option<&ClusterRecord>,
     ) -> Result<(), Ejection> {
         self.fix_header_of(index, record).await?;
-        self.member(index).node.land(async || true).await.map(drop).map_err(Ejection::of)
+        self.member(index).node.land().await.map(drop).map_err(Ejection::of)
     }
 
     /// Fixes the header of a node that commits what it has.

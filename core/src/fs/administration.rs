@@ -49,7 +49,7 @@ impl FileSystem {
         }
         let _still = self.still().await?;
         self.sync_inside().await?;
-        self.cluster.level().await?;
+        self.cluster.flush_all().await?;
         Ok(work().await)
     }
 

@@ -9,8 +9,6 @@
 //! what is stored is a reader that keeps that from happening, too.
 
 use core::cell::Cell;
-use core::future::poll_fn;
-use core::task::Poll;
 
 use crate::io::Wakers;
 
@@ -67,7 +65,7 @@ impl Gate {
         if !self.lets_readers_in() {
             self.waiting_readers.set(self.waiting_readers.get() + 1);
             let _waiting = Waiting(self);
-            self.wait(|| self.lets_readers_in()).await;
+            self.changed.until(|| self.lets_readers_in()).await;
         }
         self.readers.set(self.readers.get() + 1);
         Reading(self)
@@ -81,7 +79,7 @@ impl Gate {
 
     pub(super) async fn still(&self) -> Still<'_> {
         let turn = self.take_turn().await;
-        self.wait(|| self.copiers.get() == 0).await;
+        self.changed.until(|| self.copiers.get() == 0).await;
         turn
     }
 
@@ -92,7 +90,7 @@ impl Gate {
         let steps_back = self.turn.get() == Turn::Nobodys;
         let before = self.turns.get();
         let may_go = || !steps_back || self.waiting_turns.get() == 1 || self.turns.get() != before;
-        self.wait(|| self.turn.get() == Turn::Nobodys && may_go()).await;
+        self.changed.until(|| self.turn.get() == Turn::Nobodys && may_go()).await;
         self.turn.set(Turn::Still);
         self.turns.set(self.turns.get() + 1);
         drop(waiting);
@@ -100,7 +98,9 @@ impl Gate {
     }
 
     pub(super) async fn change(&self) -> Changing<'_> {
-        self.still().await.clear().await
+        let still = self.still().await;
+        self.clear().await;
+        Changing(still)
     }
 
     fn lets_readers_in(&self) -> bool {
@@ -111,15 +111,11 @@ impl Gate {
         }
     }
 
-    async fn wait(&self, is_due: impl Fn() -> bool) {
-        poll_fn(|cx| {
-            if is_due() {
-                return Poll::Ready(());
-            }
-            self.changed.register(cx.waker());
-            Poll::Pending
-        })
-        .await;
+    /// Has whoever has the turn alone, once nobody reads any more.
+    async fn clear(&self) {
+        self.turn.set(Turn::Clearing);
+        self.changed.until(|| self.readers.get() == 0 && self.owed.get() == 0).await;
+        self.turn.set(Turn::Changing);
     }
 
     fn set_turn(&self, turn: Turn) {
@@ -128,27 +124,14 @@ impl Gate {
     }
 }
 
-impl<'g> Still<'g> {
-    /// Waits until nobody reads any more.
-    async fn clear(self) -> Changing<'g> {
-        let gate = self.0;
-        gate.turn.set(Turn::Clearing);
-        gate.wait(|| gate.readers.get() == 0 && gate.owed.get() == 0).await;
-        gate.turn.set(Turn::Changing);
-        Changing(self)
-    }
-}
-
-impl<'g> Changing<'g> {
+impl Changing<'_> {
     /// Lets readers in while something is done that changes nothing, before the change has begun.
     pub(super) async fn still<T>(&mut self, work: impl Future<Output = T>) -> T {
         let gate = self.0.0;
         gate.owed.set(gate.waiting_readers.get());
         gate.set_turn(Turn::Still);
         let done = work.await;
-        gate.turn.set(Turn::Clearing);
-        gate.wait(|| gate.readers.get() == 0 && gate.owed.get() == 0).await;
-        gate.turn.set(Turn::Changing);
+        gate.clear().await;
         done
     }
 }

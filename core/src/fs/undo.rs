@@ -10,6 +10,7 @@ use super::{Error, FileSystem};
 use crate::cluster::Modification;
 use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::{FileKind, Inum};
+use crate::memory::aside;
 
 /// Steps that one operation may need.
 const STEPS: usize = 4;
@@ -73,7 +74,7 @@ impl FileSystem {
                 return Ok(turn);
             }
             drop(turn);
-            drop(self.settled().await?);
+            drop(aside(self.heap, self.settled())?.await?);
         }
     }
 
@@ -93,7 +94,7 @@ impl FileSystem {
                 return Ok(turn);
             }
             drop(turn);
-            drop(self.settled().await?);
+            drop(aside(self.heap, self.settled())?.await?);
         }
     }
 

@@ -1,8 +1,6 @@
 //! Taking turns: what one does at a time, and others wait for.
 
 use core::cell::Cell;
-use core::future::poll_fn;
-use core::task::Poll;
 
 use super::Wakers;
 
@@ -19,29 +17,18 @@ pub struct Turn<'t>(&'t Turns);
 impl Turns {
     /// Waits for a turn.
     pub async fn take(&self) -> Turn<'_> {
-        self.wait(|| !self.is_taken.replace(true)).await;
+        self.changed.until(|| !self.is_taken.replace(true)).await;
         Turn(self)
     }
 
     /// Waits until nobody has the turn; somebody may have it again by the time the caller looks.
     pub async fn ended(&self) {
-        self.wait(|| !self.is_taken.get()).await;
+        self.changed.until(|| !self.is_taken.get()).await;
     }
 
     /// True while somebody has the turn.
     pub fn is_taken(&self) -> bool {
         self.is_taken.get()
-    }
-
-    async fn wait(&self, mut is_due: impl FnMut() -> bool) {
-        poll_fn(|cx| {
-            if is_due() {
-                return Poll::Ready(());
-            }
-            self.changed.register(cx.waker());
-            Poll::Pending
-        })
-        .await;
     }
 }
 

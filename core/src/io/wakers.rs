@@ -1,7 +1,8 @@
 //! Tasks that wait for the same thing.
 
 use core::cell::RefCell;
-use core::task::Waker;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 
 /// How many tasks can wait without being polled needlessly.
 const REMEMBERED: usize = 128;
@@ -23,6 +24,18 @@ impl Wakers {
         if let Err(waker) = waiting.push_back(waker.clone()) {
             waker.wake();
         }
+    }
+
+    /// Waits until something is due; it is looked at again whenever all are woken.
+    pub async fn until(&self, mut is_due: impl FnMut() -> bool) {
+        poll_fn(|cx| {
+            if is_due() {
+                return Poll::Ready(());
+            }
+            self.register(cx.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The task that has waited longest.

@@ -37,7 +37,7 @@ impl Node {
 
     /// Makes everything durable: what was modified before is on media when this is done, and nothing else changes that.
     pub async fn flush(&self) -> Result<(), NodeError> {
-        if self.fix().await? { self.land(async || true).await.map(drop) } else { Ok(()) }
+        if self.fix().await? { self.land().await.map(drop) } else { Ok(()) }
     }
 
     /// Has everything that is modified on its way to the devices, freemap included, for a header to be
@@ -74,7 +74,7 @@ impl Node {
     pub async fn commit(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
         self.alone().await?;
         self.fix_header(edit)?;
-        self.land(async || true).await.map(drop)
+        self.land().await.map(drop)
     }
 
     /// Makes the next header's number larger by `steps`: a header of an earlier session that lands late ties with none.

@@ -109,9 +109,14 @@ impl Node {
         landing.as_ref().filter(|landing| landing.is_begun).map(|landing| landing.header.get().mirror_tid())
     }
 
-    /// Makes everything durable that the header which was fixed commits, and writes it, unless `may_be_written` doesn't want it
-    /// any more. False if there is none: what it would have committed is part of the next.
-    pub(crate) async fn land(&self, may_be_written: impl AsyncFnOnce() -> bool) -> Result<bool, NodeError> {
+    /// Makes everything durable that the header which was fixed commits, and writes it. False if there is none: what it would
+    /// have committed is part of the next.
+    pub(crate) async fn land(&self) -> Result<bool, NodeError> {
+        self.land_if(async || true).await
+    }
+
+    /// The same, unless `may_be_written` doesn't want it any more when all that it commits is durable.
+    pub(crate) async fn land_if(&self, may_be_written: impl AsyncFnOnce() -> bool) -> Result<bool, NodeError> {
         let _turn = self.landings.take().await;
         let Some(behind) = self.landing.borrow().as_ref().map(|landing| landing.behind) else { return Ok(false) };
         self.writer.settle_before(self.volumes(), behind).await.map_err(|fault| self.write_failed(fault.into()))?;

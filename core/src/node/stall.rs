@@ -27,7 +27,7 @@ impl Node {
                 volume.disk.quiet().await.map_err(|error| self.device_failed(index, error))?;
             }
         }
-        if self.has_half_written_header() { self.land(async || true).await.map(drop) } else { Ok(()) }
+        if self.has_half_written_header() { self.land().await.map(drop) } else { Ok(()) }
     }
 
     /// The same, without waiting.

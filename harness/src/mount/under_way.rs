@@ -1,8 +1,6 @@
 //! Jobs that were begun and haven't ended: the end of a mount waits for them.
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::task::Poll;
 
 use hammer2_core::io::Wakers;
 
@@ -27,14 +25,7 @@ impl UnderWay {
     }
 
     pub(super) async fn ended(&self) {
-        poll_fn(|cx| {
-            if self.count.get() == 0 {
-                return Poll::Ready(());
-            }
-            self.changed.register(cx.waker());
-            Poll::Pending
-        })
-        .await;
+        self.changed.until(|| self.count.get() == 0).await;
     }
 }
 

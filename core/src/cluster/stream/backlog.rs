@@ -188,14 +188,7 @@ impl Cluster {
     /// Executes one member's backlogs, for as long as it is polled.
     pub(in crate::cluster) async fn keep_backlog(&self, index: NodeIndex) -> Infallible {
         loop {
-            poll_fn(|cx| {
-                if self.stream.neglected().contains(index) {
-                    return Poll::Ready(());
-                }
-                self.stream.changed.register(cx.waker());
-                Poll::Pending
-            })
-            .await;
+            self.stream.changed.until(|| self.stream.neglected().contains(index)).await;
             self.drive(index).await;
         }
     }

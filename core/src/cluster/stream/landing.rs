@@ -4,8 +4,6 @@
 //! one that no quorum can follow would only be in the way. A member that comes to the next commit waits for the header before.
 
 use core::convert::Infallible;
-use core::future::poll_fn;
-use core::task::Poll;
 
 use super::entry::Work;
 use super::{Entry, Position, Stream, Verdict};
@@ -88,7 +86,7 @@ impl Cluster {
                 self.stream.change().await;
                 continue;
             };
-            match self.member(index).node.land(async || self.may_land(index, position).await).await {
+            match self.member(index).node.land_if(async || self.may_land(index, position).await).await {
                 Ok(is_durable) => {
                     let answer = is_durable.then_some(Ok(Outcome::Done));
                     if let Some((position, Verdict::Open)) = self.stream.end_landing(index, answer) {
@@ -109,14 +107,12 @@ impl Cluster {
     async fn may_land(&self, index: NodeIndex, position: Position) -> bool {
         let votes = self.voters().contains(index);
         self.stream.note_staged(index, position);
-        let verdict = poll_fn(|cx| {
+        let may_follow = |staged| votes && self.electorate.get().has_quorum(staged);
+        let is_due = || {
             let (verdict, staged) = self.stream.staged(position);
-            if verdict == Verdict::Open && !(votes && self.electorate.get().has_quorum(staged)) {
-                self.stream.changed.register(cx.waker());
-                return Poll::Pending;
-            }
-            Poll::Ready(verdict)
-        });
-        verdict.await != Verdict::None
+            verdict != Verdict::Open || may_follow(staged)
+        };
+        self.stream.changed.until(is_due).await;
+        self.stream.verdict(position) != Verdict::None
     }
 }

@@ -204,7 +204,7 @@ impl Stream {
 
     /// True when something is copied to a member, or when whoever comes must have members go on, because nobody else does.
     pub(super) fn is_in_the_way(&self) -> bool {
-        self.is_copying.get() || !self.is_kept.get() && !self.unfinished().is_empty()
+        self.is_copying.get() || !self.is_kept.get() && !self.neglected().is_empty()
     }
 
     /// Those of them that nobody has go on.

@@ -128,9 +128,10 @@ impl Cluster {
         self.press().await;
     }
 
-    /// Where nobody executes backlogs beside the requests, requests do: for a moment each.
+    /// Where nobody executes backlogs beside the requests, requests do: for a moment each. Whom another drives needs none of them.
     pub(in crate::cluster) async fn press(&self) {
-        if self.stream.is_kept.get() || self.stream.unfinished().is_empty() {
+        let pressed = self.stream.neglected();
+        if self.stream.is_kept.get() || pressed.is_empty() {
             return;
         }
         let Some(end) = self.clock().map(|clock| clock.now().after(SOFT_DEADLINE)) else { return };
@@ -138,7 +139,7 @@ impl Cluster {
         let _ = self
             .await_backlogs(|| {
                 let is_over = self.clock().is_none_or(|clock| clock.now() >= end);
-                (is_over || self.stream.unfinished().is_empty()).then_some(())
+                (is_over || self.stream.unfinished().intersection(pressed).is_empty()).then_some(())
             })
             .await;
         self.expel_late();

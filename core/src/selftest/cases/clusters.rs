@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
 const LABEL: &[u8] = b"WORK";
 const OPTIONS: MountOptions = MountOptions { memory_bytes: 16 << 20, spare_nodes: 0 };
 /// How long a member may take to answer.
-pub(super) const DEADLINE: Duration = Duration::from_millis(1000);
+const DEADLINE: Duration = Duration::from_millis(1000);
 
 const FAILURE: Effect = Effect::Fail(DeviceError::Io(5));
 
@@ -64,11 +64,20 @@ pub(super) struct Members<'e> {
     pub(super) plans: Vec<Rc<FaultPlan>>,
     /// Those that take part in a mount of the quorum; soft ones come behind them.
     hard: usize,
+    deadline: Duration,
 }
 
 impl<'e> Members<'e> {
-    /// Makes the cluster.
-    pub(super) async fn created(environment: &'e dyn Environment, kinds: &[PfsKind]) -> Result<Self, Failure> {
+    async fn created(environment: &'e dyn Environment, kinds: &[PfsKind]) -> Result<Self, Failure> {
+        Self::created_with(environment, kinds, DEADLINE).await
+    }
+
+    /// Makes the cluster, of disks that may take so long to answer.
+    pub(super) async fn created_with(
+        environment: &'e dyn Environment,
+        kinds: &[PfsKind],
+        deadline: Duration,
+    ) -> Result<Self, Failure> {
         let heap = environment.heap();
         let mut plans = Vec::new_in(heap);
         for number in 0..kinds.len() {
@@ -80,7 +89,7 @@ impl<'e> Members<'e> {
             format_with(environment, &disks, environment.seed() + number as u64).await?;
         }
         let hard = kinds.iter().filter(|kind| **kind != SoftMaster).count();
-        let members = Self { environment, plans, hard };
+        let members = Self { environment, plans, hard, deadline };
         let new = NewPfs {
             label: LABEL,
             kind: Master,
@@ -100,7 +109,7 @@ impl<'e> Members<'e> {
         for (device, plan) in self.environment.scratch_devices()?.into_iter().zip(&self.plans) {
             let device = boxed_device(heap, Faulty::new(heap, device, plan.clone())?)?;
             let mut disks = Vec::new_in(heap);
-            memory::push(&mut disks, Disk::new(heap, device, clock, DiskOptions { deadline: DEADLINE })?)?;
+            memory::push(&mut disks, Disk::new(heap, device, clock, DiskOptions { deadline: self.deadline })?)?;
             memory::push(&mut nodes, disks)?;
         }
         Ok(nodes)

@@ -4,9 +4,10 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
-use super::clusters::{DEADLINE, Members};
+use super::clusters::Members;
 use super::files::{compare, populate};
 use crate::fs::{Error, FileSystem};
+use crate::io::Duration;
 use crate::io::wrap::{Effect, Fault, Operations};
 use crate::media::PfsKind::{self, Master};
 use crate::selftest::{Case, Environment, Failure, block_on, ensure};
@@ -18,6 +19,9 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "commits: no reader waits for bulkfree, on three", run: bulkfree_of_three },
     Case { name: "commits: no reader waits for a scrub", run: scrub },
 ];
+
+/// How long a barrier may take: longer than all that is done beside one, however slow the machine is.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn sync_of_one(environment: &dyn Environment) -> Result<(), Failure> {
     beside_sync(environment, &[Master])
@@ -66,7 +70,7 @@ fn beside(
     work: impl AsyncFn(&FileSystem) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     block_on(environment, async {
-        let members = Members::created(environment, kinds).await?;
+        let members = Members::created_with(environment, kinds, DEADLINE).await?;
         let fs = members.mount().await?;
         populate(environment, &fs, 0..1).await?;
         fs.sync().await?;
