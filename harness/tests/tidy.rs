@@ -248,7 +248,7 @@ fn what_cites_the_format_or_the_protocol_cites_a_section_that_is_there() {
 fn tests_named(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     text.split('`').skip(1).step_by(2).filter_map(|code| {
         let (suite, test) = code.split_once(' ')?;
-        let (file, name) = test.split_once("::")?;
+        let (file, name) = test.rsplit_once("::")?;
         Some((suite, file, name))
     })
 }
@@ -263,8 +263,8 @@ fn what_there_is_for_others_is_tested_by_tests_that_are_there() {
             complaints.push(format!("{path}:{}: which test shows that?", number + 1));
         }
         for (suite, file, name) in tests_named(line) {
-            let source =
-                fs::read_to_string(root().join(format!("harness/tests/{suite}/{file}.rs"))).unwrap_or_default();
+            let source = root().join(format!("harness/tests/{suite}/{}.rs", file.replace("::", "/")));
+            let source = fs::read_to_string(source).unwrap_or_default();
             if !source.contains(&format!("\nfn {name}() {{")) {
                 complaints.push(format!("{path}:{}: there is no test {suite} {file}::{name}", number + 1));
             }

@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,9 @@ const MOST_CONVERSATIONS: usize = 16;
 /// How long a question may take, and an answer that nobody takes.
 const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long the end of a mount waits for those who follow it to hear of that.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What it takes to carry out orders.
 pub struct Administration {
     /// What the nodes were opened from.
@@ -60,40 +63,83 @@ impl Administration {
 }
 
 /// Where orders are heard, until it is dropped.
-pub(super) struct Ear(Arc<Listening>);
+pub(super) struct Ear {
+    listening: Arc<Listening>,
+    conversations: Arc<Conversations>,
+}
+
+/// The conversations that go on.
+#[derive(Default)]
+pub(super) struct Conversations {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// Counts a conversation until it is dropped.
+struct Talking(Arc<Conversations>);
 
 impl Ear {
     /// Listens from here on for what concerns the mount of a directory.
     pub(super) fn on(directory: &Path, mailbox: Arc<Mailbox>) -> io::Result<Self> {
         let listening = Arc::new(Listening::on(directory)?);
-        let ear = Self(listening.clone());
-        thread::Builder::new().name("orders".into()).spawn(move || hear(&listening, &mailbox))?;
+        let conversations = Arc::new(Conversations::default());
+        let ear = Self { listening: listening.clone(), conversations: conversations.clone() };
+        thread::Builder::new().name("orders".into()).spawn(move || hear(&listening, &conversations, &mailbox))?;
         Ok(ear)
+    }
+
+    /// Hears no more; those that were begun may go on.
+    pub(super) fn close(self) -> Arc<Conversations> {
+        self.conversations.clone()
+    }
+}
+
+impl Conversations {
+    fn begin(self: &Arc<Self>) -> Option<Talking> {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        if *count == MOST_CONVERSATIONS {
+            return None;
+        }
+        *count += 1;
+        Some(Talking(self.clone()))
+    }
+
+    /// Waits until all is said, for those who listen. Whoever doesn't is waited for only for so long.
+    pub(super) fn end(&self) {
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.ended.wait_timeout_while(count, LAST_WORDS, |count| *count > 0));
+    }
+}
+
+impl Drop for Talking {
+    fn drop(&mut self) {
+        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.ended.notify_all();
     }
 }
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        self.0.end();
+        self.listening.end();
     }
 }
 
 /// Until the mailbox is closed and nothing can be heard any more.
-fn hear(listening: &Listening, mailbox: &Arc<Mailbox>) {
-    let conversations = Arc::new(());
+fn hear(listening: &Listening, conversations: &Arc<Conversations>, mailbox: &Arc<Mailbox>) {
     loop {
         match listening.next() {
-            Ok(stream) if Arc::strong_count(&conversations) > MOST_CONVERSATIONS => {
-                let refused = Refused::failed("too many orders at a time: wait for the end of another");
-                // Whoever doesn't listen isn't waited for: nobody else is heard meanwhile.
-                let _ = Line::over(stream, Duration::from_millis(1)).say(&Answer::Ended(Err(refused)));
-            }
             Ok(stream) => {
-                let (mailbox, conversation) = (mailbox.clone(), conversations.clone());
+                let Some(talking) = conversations.begin() else {
+                    let refused = Refused::failed("too many orders at a time: wait for the end of another");
+                    // Whoever doesn't listen isn't waited for: nobody else is heard meanwhile.
+                    let _ = Line::over(stream, Duration::from_millis(1)).say(&Answer::Ended(Err(refused)));
+                    continue;
+                };
+                let mailbox = mailbox.clone();
                 let converse = move || {
                     // Whoever hangs up, or says what makes no sense, gets no answer.
                     let _ = converse(stream, &mailbox);
-                    drop(conversation);
+                    drop(talking);
                 };
                 let _ = thread::Builder::new().name("order".into()).spawn(converse);
             }

@@ -126,7 +126,7 @@ impl MountPoint {
         let Self { session: _session, place, given_up, server, ear, mailbox, clock, sync_every, read_only } = self;
         let under_way = UnderWay::default();
         let executor = Executor::new(clock);
-        let ended = executor.block_on(async {
+        let (ended, conversations) = executor.block_on(async {
             if let Some(period) = sync_every {
                 executor.spawn(sync_now_and_then(&server, &under_way, clock, period));
             }
@@ -148,12 +148,13 @@ impl MountPoint {
                     drop(begun);
                 });
             }
-            drop(ear);
+            let conversations = ear.map(Ear::close);
             server.journal.note(EventKind::Unmounted, About::default(), "it is unmounted");
             server.journal.end();
             server.patience.end();
             under_way.ended().await;
-            if read_only { Ok(()) } else { sync_at_last(&server, clock, &given_up).await }
+            let ended = if read_only { Ok(()) } else { sync_at_last(&server, clock, &given_up).await };
+            (ended, conversations)
         });
         drop(executor);
         // The images are free again when this is seen to be over.
@@ -163,6 +164,9 @@ impl MountPoint {
             Err(Undurable::GivenUp) => Err(EndError::GivenUp),
         };
         place.detach();
+        if let Some(conversations) = conversations {
+            conversations.end();
+        }
         ended
     }
 }

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::folder::Folder;
+use super::folder::Folder;
 
 /// A folder with an empty filesystem of two volumes, `a.img` and `b.img`, its PFSs called ONE and TWO.
 fn folder() -> Folder {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::folder::{Folder, noise};
+use super::folder::{Folder, noise};
 
 const IMAGE_BYTES: u64 = 256 << 20;
 const CONTENT_BYTES: u64 = 20 << 20;

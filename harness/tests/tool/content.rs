@@ -19,7 +19,7 @@ use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
 use tempfile::TempDir;
 
-use crate::folder::Folder;
+use super::folder::Folder;
 
 const HEAP: Heap = &Global;
 const IMAGE_BYTES: u64 = 256 << 20;

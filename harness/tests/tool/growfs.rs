@@ -11,7 +11,7 @@ use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
 use serde_json::Value;
 use zerocopy::FromBytes as _;
 
-use crate::folder::{Folder, noise};
+use super::folder::{Folder, noise};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;

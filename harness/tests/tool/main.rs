@@ -13,9 +13,15 @@ mod habits;
 mod installed;
 mod lost_freemap;
 mod lost_header;
+mod mount;
 mod naming;
 mod quota;
+mod rivals;
+#[path = "../filesystem/runs.rs"]
+#[allow(dead_code, reason = "shared with the tests of the filesystem")]
+mod runs;
 mod scan;
+mod strangers;
 mod transfer;
 mod transfer_model;
 mod writing;

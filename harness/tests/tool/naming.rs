@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::folder::Folder;
+use super::folder::Folder;
 
 const BYTES: u64 = 128 << 20;
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use crate::folder::Folder;
+use super::folder::Folder;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
 use serde_json::Value;
 

@@ -128,7 +128,8 @@ impl Cluster {
         self.press().await;
     }
 
-    /// Where nobody executes backlogs beside the requests, requests do: for a moment each. Whom another drives needs none of them.
+    /// Where nobody executes backlogs beside the requests, requests do: for a moment each. Whom another drives isn't waited
+    /// for.
     pub(in crate::cluster) async fn press(&self) {
         let pressed = self.stream.neglected();
         if self.stream.is_kept.get() || pressed.is_empty() {

@@ -1,0 +1,26 @@
+//! The tool's mounts, as programs meet them. They need FUSE and root, so they are run by `scripts/test mount`.
+
+mod administration;
+mod aio;
+mod cluster;
+mod content;
+mod direct;
+mod directory;
+mod ends;
+mod exchange;
+mod facts;
+mod handles;
+mod hostile;
+mod killed;
+mod late;
+mod log;
+mod mount_8;
+mod mounted;
+mod nameless;
+mod places;
+mod quotas;
+mod seeing;
+mod slow_export;
+mod tour;
+mod two_hosts;
+mod upkeep;

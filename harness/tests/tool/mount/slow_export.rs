@@ -1,0 +1,87 @@
+//! An export of an NBD server that can be made to hang, and to go on.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex};
+
+use crate::export_server;
+
+/// Whether it hangs.
+#[derive(Default)]
+struct Gate {
+    is_closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        drop(self.opened.wait_while(self.is_closed.lock().unwrap(), |is_closed| *is_closed).unwrap());
+    }
+
+    fn set(&self, is_closed: bool) {
+        *self.is_closed.lock().unwrap() = is_closed;
+        self.opened.notify_all();
+    }
+}
+
+/// An image behind a gate.
+struct Gated {
+    file: File,
+    gate: Arc<Gate>,
+}
+
+impl Read for Gated {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.gate.pass();
+        self.file.read(bytes)
+    }
+}
+
+impl Write for Gated {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.gate.pass();
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.gate.pass();
+        self.file.sync_data()
+    }
+}
+
+impl Seek for Gated {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// An image that is served until the test ends.
+pub(crate) struct Export {
+    port: u16,
+    gate: Arc<Gate>,
+}
+
+impl Export {
+    pub(crate) fn of(image: PathBuf) -> Self {
+        let gate = Arc::<Gate>::default();
+        let wrapped = gate.clone();
+        let port = export_server::serve(image, move |file| Gated { file, gate: wrapped.clone() });
+        Self { port, gate }
+    }
+
+    /// What it is called on a host of this name.
+    pub(crate) fn name(&self, host: &str) -> String {
+        format!("nbd://{host}:{}/data", self.port)
+    }
+
+    /// From here on it answers nothing.
+    pub(crate) fn stall(&self) {
+        self.gate.set(true);
+    }
+
+    /// It answers what it was asked, and everything else.
+    pub(crate) fn go_on(&self) {
+        self.gate.set(false);
+    }
+}
