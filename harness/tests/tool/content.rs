@@ -25,7 +25,7 @@ const HEAP: Heap = &Global;
 const IMAGE_BYTES: u64 = 256 << 20;
 
 /// A folder with `fs.img`, its PFS filled by `fill`.
-fn folder_with<T>(fill: impl FnOnce(&mut Editor<'_>) -> Result<T, ImageError>) -> (Folder, T) {
+pub(super) fn folder_with<T>(fill: impl FnOnce(&mut Editor<'_>) -> Result<T, ImageError>) -> (Folder, T) {
     let clock = HostClock::leaked();
     let options = NewfsOptions::default();
     let format = Image::format(HEAP, clock, &[IMAGE_BYTES], &options, Spread::Packed, 1);
@@ -59,7 +59,7 @@ fn paths(objects: &[Object], copy: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn check_content(path: &Path, expected: FileContent) {
+pub(super) fn check_content(path: &Path, expected: FileContent) {
     let FileContent { size, content } = expected;
     let mut file = File::open(path).unwrap();
     assert_eq!(file.metadata().unwrap().len(), size, "{path:?}");

@@ -13,6 +13,7 @@ mod habits;
 mod installed;
 mod lost_freemap;
 mod lost_header;
+mod mending;
 mod mount;
 mod naming;
 mod quota;

@@ -268,6 +268,20 @@ impl Editor<'_> {
         self.touch_root()
     }
 
+    /// Takes a name away, and leaves the inode as it is.
+    pub fn forget_name(&mut self, parent: Inum, name: &[u8], inum: Inum) -> Result<(), ImageError> {
+        let directory = self.pfs.node(parent)?;
+        let hash = directory_hash(name);
+        let is_meant = |entry: &Blockref| {
+            let is_alike = (hash.first..=hash.last).contains(&entry.key());
+            is_alike && Dirent::read(entry).is_ok_and(|dirent| dirent.inum == inum && dirent.name_len == name.len())
+        };
+        let at = directory.entries.iter().position(is_meant).ok_or(ImageError::Missing("name"))?;
+        directory.entries.remove(at);
+        directory.placed = None;
+        self.touch_root()
+    }
+
     /// Changes the inode of a file as it likes, before it is written.
     pub fn alter(&mut self, inum: Inum, change: impl FnOnce(&mut Inode)) -> Result<(), ImageError> {
         let node = self.pfs.node(inum)?;

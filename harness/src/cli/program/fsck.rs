@@ -8,7 +8,7 @@ use log::LevelFilter;
 
 use super::Program;
 use crate::cli::failure::complain;
-use crate::cli::fsck::{Checked, Manner, check, mend, recount};
+use crate::cli::fsck::{Checked, Manner, check};
 use crate::cli::output::Output;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
@@ -43,8 +43,8 @@ pub(super) struct Fsck {
     /// Write nothing
     #[arg(short = 'n', conflicts_with_all = ["yes", "automatic"])]
     no: bool,
-    /// Mend whatever can be mended: if the newest header is lost, what was written since the one before it is given up; what is
-    /// used of quotas is counted anew
+    /// Mend whatever can be mended: if the newest header is lost, what was written since the one before it is given up; freemap,
+    /// link counts, files without a name, data behind the end of files, and what is used of quotas
     #[arg(short = 'y', conflicts_with = "automatic")]
     yes: bool,
     /// Look at the headers only, and mend them where that costs nothing: what a system does when it starts. All else is as
@@ -99,20 +99,15 @@ impl Fsck {
         let headers_only = self.automatic && !self.force;
         let manner = Manner { json: self.json, strict: self.strict, headers_only, access: Access::Read };
         let found = check(&session, images, manner, output)?;
-        if found.is_clean() {
-            return Ok(CLEAN);
-        }
-        let target = Target::of_node(images);
         if !self.mends(&found) {
-            if found.header_problems > 0 && !self.yes {
+            if found.plan.mends_headers() && !self.yes {
+                let target = Target::of_node(images);
                 complain(&format_args!("{target}: `fsck.hammer2 -y {target}` goes on with the headers that are whole"));
             }
-            return Ok(UNCORRECTED);
+            return Ok(if found.is_clean() { CLEAN } else { UNCORRECTED });
         }
-        if found.header_problems > 0 {
-            mend(&session, &target)?;
-        }
-        recount(&session, images, &found)?;
+        found.plan.tell(self.json, output)?;
+        found.plan.carry_out(&self.settings, images, output)?;
         // The device is free again as soon as the session's disks are closed.
         let session = Session::new(&self.settings);
         Ok(if check(&session, images, manner, output)?.is_clean() { CORRECTED } else { UNCORRECTED })
@@ -120,7 +115,7 @@ impl Fsck {
 
     /// True when something can be mended, and is to be.
     fn mends(&self, found: &Checked) -> bool {
-        let is_permitted = self.yes || self.automatic && !found.is_costly;
-        (found.header_problems > 0 || !found.miscounted.is_empty()) && is_permitted
+        let is_permitted = self.yes || self.automatic && !found.is_clean() && !found.plan.is_costly();
+        !found.plan.is_empty() && is_permitted
     }
 }

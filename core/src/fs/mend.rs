@@ -1,0 +1,91 @@
+//! Mending what has one right answer, once all names and all content of a PFS are known: what a check found, and says.
+//!
+//! Nothing is guessed: no content is made up, and what somebody may want stays. A file that no name leads to gets one below
+//! `lost+found`, which is its number.
+
+use core::fmt::Write;
+
+use super::room::Need;
+use super::{Error, FileSystem};
+use crate::media::geometry::FILE_BLOCK_BYTES;
+use crate::media::{FileKind, Inum, Key, KeyRange};
+
+/// Where files are found that no name led to.
+pub const LOST_AND_FOUND: &[u8] = b"lost+found";
+
+/// Digits of the largest inode number, and the sign before it.
+const MAX_FOUND_NAME_BYTES: usize = 21;
+
+/// What is mended of an inode. Displayed, it is a few words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Remedy {
+    /// So many names lead to it.
+    #[error("set its link count to {0}")]
+    Links(u64),
+    /// This directory has its name.
+    #[error("set its parent to inode {0}")]
+    Parent(Inum),
+    /// No name leads to it, and it says that it has some.
+    #[error("give it a name below /lost+found")]
+    Name,
+    /// No name leads to it, and it says that it has none.
+    #[error("remove it: its last name was removed")]
+    Remove,
+    /// Blocks lie behind its end.
+    #[error("remove what lies behind its end")]
+    Cut,
+}
+
+impl FileSystem {
+    /// Mends an inode. What it was before is gone: whoever orders this has looked at all names and all content.
+    pub async fn mend(&self, inum: Inum, remedy: Remedy) -> Result<(), Error> {
+        match remedy {
+            Remedy::Name => return self.name_lost(inum).await,
+            Remedy::Remove => return self.destroy_inode(inum).await,
+            Remedy::Links(_) | Remedy::Parent(_) | Remedy::Cut => {}
+        }
+        let mut changing = self.changing().await?;
+        self.admit_small(&mut changing).await?;
+        let file = self.inode(inum).await?;
+        match remedy {
+            Remedy::Links(links) => file.change(|record| record.meta.set_nlinks(links)),
+            Remedy::Parent(parent) => file.change(|record| record.meta.set_iparent(parent)),
+            _ => {
+                let end = file.with(|record| record.meta.size()).next_multiple_of(FILE_BLOCK_BYTES as u64);
+                self.drop_blocks(&file, KeyRange { first: Key(end), last: Key(u64::MAX) }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an inode a name below `lost+found`.
+    async fn name_lost(&self, inum: Inum) -> Result<(), Error> {
+        let directory = self.lost_and_found().await?;
+        let mut name = heapless::String::<MAX_FOUND_NAME_BYTES>::new();
+        write!(name, "#{}", inum.0).map_err(|_| Error::NameTooLong)?;
+        let mut changing = self.changing().await?;
+        let directory = self.directory_to_change(directory, name.as_bytes()).await?;
+        self.admit(&mut changing, Need::new_name()).await?;
+        let file = self.inode(inum).await?;
+        let kind = file.attributes()?.kind;
+        if self.find_entry(&directory, name.as_bytes()).await?.is_some() {
+            return Err(Error::Exists);
+        }
+        self.add_entry(&directory, name.as_bytes(), inum, kind).await?;
+        file.change(|record| {
+            record.meta.set_nlinks(1);
+            record.meta.set_iparent(directory.inum);
+        });
+        Ok(())
+    }
+
+    async fn lost_and_found(&self) -> Result<Inum, Error> {
+        match self.lookup(Inum::PFS_ROOT, LOST_AND_FOUND).await {
+            Err(Error::NotFound) => {
+                let new = super::NewFile::new(FileKind::Directory, 0o700);
+                self.create(Inum::PFS_ROOT, LOST_AND_FOUND, &new).await
+            }
+            found => found,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What can be mended of what a check found, from the disk itself.
+
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+
+use hammer2_core::cluster::Cluster;
+use hammer2_core::fs::{Error, FileSystem, Remedy};
+use hammer2_core::fsck::{Cost, Finding, Severity, Trouble};
+use hammer2_core::media::Inum;
+use serde_json::{Map, Value, json};
+
+use crate::cli::output::{Output, insert_bytes};
+use crate::cli::session::{Session, Settings};
+use crate::cli::target::Target;
+use crate::cli::{Failure, Outcome};
+use crate::device::Access;
+
+/// What is done, in this order.
+#[derive(Default)]
+pub(in crate::cli) struct Plan {
+    headers: bool,
+    /// Something may be given up.
+    is_costly: bool,
+    freemap: Option<FreemapRemedy>,
+    pfss: Vec<PfsPlan>,
+}
+
+/// What is done about the freemap.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum FreemapRemedy {
+    /// What is in use is marked so.
+    Bulkfree,
+    /// What can't be read is made anew.
+    Rebuild,
+}
+
+/// What is done about a PFS.
+struct PfsPlan {
+    label: Vec<u8>,
+    inodes: Vec<InodePlan>,
+    /// Something else is noted as used of quotas than what is.
+    recounts: bool,
+}
+
+/// What is done about an inode.
+struct InodePlan {
+    /// The inode, or the directory that names it.
+    inum: Inum,
+    path: Option<Vec<u8>>,
+    /// The name in that directory.
+    name: Option<Vec<u8>>,
+    remedy: Remedy,
+}
+
+impl Plan {
+    /// Something was found.
+    pub(super) fn note(&mut self, finding: &Finding<'_>) {
+        let Finding { severity, place, trouble, cost } = *finding;
+        if severity == Severity::Problem && place.header.is_some() {
+            self.headers = true;
+            self.is_costly |= cost != Cost::HeaderCopy;
+        }
+        let freemap = match trouble {
+            Trouble::Corrupt(_) | Trouble::Device { .. } if place.freemap => Some(FreemapRemedy::Rebuild),
+            Trouble::UsedButFree | Trouble::BehindLinear(_) => Some(FreemapRemedy::Bulkfree),
+            _ => None,
+        };
+        self.freemap = self.freemap.max(freemap);
+        let Some(label) = place.pfs else { return };
+        if cost == Cost::Limits {
+            self.of_pfs(label).recounts = true;
+        }
+        let remedy = match trouble {
+            Trouble::LinkCount { found, .. } => Remedy::Links(found),
+            Trouble::Parent { named_in, .. } => Remedy::Parent(named_in),
+            Trouble::Orphan(0) if cost == Cost::Space => Remedy::Remove,
+            Trouble::Orphan(_) => Remedy::Name,
+            Trouble::BeyondEnd => Remedy::Cut,
+            _ => return,
+        };
+        if let Some(inum) = place.inode {
+            let [path, name] = [place.path, place.name].map(|bytes| bytes.map(<[u8]>::to_vec));
+            let inodes = &mut self.of_pfs(label).inodes;
+            // Blocks behind the end of a file are found one by one; what is removed needs nothing else.
+            let is_known = |known: &InodePlan| {
+                known.inum == inum && known.name == name && [remedy, Remedy::Remove].contains(&known.remedy)
+            };
+            if !inodes.iter().any(is_known) {
+                inodes.push(InodePlan { inum, path, name, remedy });
+            }
+        }
+    }
+
+    fn of_pfs(&mut self, label: &[u8]) -> &mut PfsPlan {
+        let place = self.pfss.iter().position(|pfs| pfs.label == label).unwrap_or_else(|| {
+            self.pfss.push(PfsPlan { label: label.to_vec(), inodes: Vec::new(), recounts: false });
+            self.pfss.len() - 1
+        });
+        &mut self.pfss[place]
+    }
+
+    /// True when nothing can be mended.
+    pub(in crate::cli) fn is_empty(&self) -> bool {
+        !self.headers && self.freemap.is_none() && self.pfss.is_empty()
+    }
+
+    /// True when headers are mended.
+    pub(in crate::cli) fn mends_headers(&self) -> bool {
+        self.headers
+    }
+
+    /// True when something may be given up.
+    pub(in crate::cli) fn is_costly(&self) -> bool {
+        self.is_costly
+    }
+
+    /// Says what is done.
+    pub(in crate::cli) fn tell(&self, is_json: bool, output: &mut Output) -> Result<(), Failure> {
+        let mut tell = |object: Map<String, Value>, what: &dyn Display| match is_json {
+            true => output.line(json!({ "repair": object })),
+            false => output.line(format_args!("repair: {what}")),
+        };
+        let about = |what: &str| Map::from_iter([("what".to_owned(), what.into())]);
+        if self.headers {
+            let what = match self.is_costly {
+                true => "headers: go on with the newest that is whole; what was written since is given up",
+                false => "headers: write those again that aren't whole",
+            };
+            tell(about(what), &what)?;
+        }
+        if let Some(freemap) = self.freemap {
+            let what = match freemap {
+                FreemapRemedy::Bulkfree => "freemap: mark what is in use",
+                FreemapRemedy::Rebuild => {
+                    "freemap: make anew what can't be read; what it describes counts as in use until bulkfree has looked"
+                }
+            };
+            tell(about(what), &what)?;
+        }
+        for pfs in &self.pfss {
+            for inode in &pfs.inodes {
+                let mut object = about(&inode.remedy.to_string());
+                insert_bytes(&mut object, "pfs", &pfs.label);
+                for (key, bytes) in [("path", &inode.path), ("name", &inode.name)] {
+                    bytes.iter().for_each(|bytes| insert_bytes(&mut object, key, bytes));
+                }
+                object.insert("inum".into(), inode.inum.0.into());
+                tell(object, &format_args!("{}: {}", At(pfs, inode), inode.remedy))?;
+            }
+            if pfs.recounts {
+                let mut object = about("count anew what is used of quotas");
+                insert_bytes(&mut object, "pfs", &pfs.label);
+                let label = pfs.label.escape_ascii();
+                tell(object, &format_args!("PFS {label}: count anew what is used of quotas"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Mends what can be mended of a node. What can't be after all is told, and the rest mended.
+    pub(in crate::cli) fn carry_out(
+        &self,
+        settings: &Settings,
+        images: &[PathBuf],
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let target = Target::of_node(images);
+        if self.headers || self.freemap.is_some() {
+            self.mend_node(&Session::new(settings), &target, output)?;
+        }
+        for pfs in &self.pfss {
+            let target = Target { label: Some(pfs.label.clone()), ..Target::of_node(images) };
+            if let Err(failure) = pfs.carry_out(&Session::new(settings), &target, output) {
+                output.line(format_args!("not mended: PFS {}: {failure}", pfs.label.escape_ascii()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mend_node(&self, session: &Session, target: &Target, output: &mut Output) -> Result<(), Failure> {
+        session.run(async {
+            let cluster = session.open_cluster(target, Access::Write).await?;
+            session.administer(&cluster, self.mend_parts(&cluster, output)).await
+        })
+    }
+
+    async fn mend_parts(&self, cluster: &Cluster, output: &mut Output) -> Result<(), Failure> {
+        if self.headers {
+            cluster.mend_headers().await.map_err(Failure::failed)?;
+        }
+        let mended = match self.freemap {
+            Some(FreemapRemedy::Rebuild) => cluster.mend_freemap().await.map(drop),
+            Some(FreemapRemedy::Bulkfree) => cluster.bulkfree().await.map(drop),
+            None => Ok(()),
+        };
+        mended.or_else(|error| output.line(format_args!("not mended: freemap: {error}")))
+    }
+}
+
+impl PfsPlan {
+    fn carry_out(&self, session: &Session, target: &Target, output: &mut Output) -> Result<Outcome, Failure> {
+        session.change(target, async |fs| {
+            for inode in &self.inodes {
+                if let Err(error) = inode.mend(fs).await {
+                    output.line(format_args!("not mended: {}: {error}", At(self, inode)))?;
+                }
+            }
+            // A file that gets a name counts somewhere else.
+            fs.recount_quotas().await.map_err(Failure::failed)?;
+            Ok(Outcome::Good)
+        })
+    }
+}
+
+impl InodePlan {
+    async fn mend(&self, fs: &FileSystem) -> Result<(), Error> {
+        let inum = match &self.name {
+            Some(name) => fs.lookup(self.inum, name).await?,
+            None => self.inum,
+        };
+        fs.mend(inum, self.remedy).await
+    }
+}
+
+/// Where an inode is.
+struct At<'p>(&'p PfsPlan, &'p InodePlan);
+
+impl Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(pfs, inode) = self;
+        write!(f, "PFS {}, ", pfs.label.escape_ascii())?;
+        if let Some(path) = &inode.path {
+            write!(f, "{}, ", path.escape_ascii())?;
+        }
+        write!(f, "inode {}", inode.inum)?;
+        match &inode.name {
+            Some(name) => write!(f, ", entry '{}'", name.escape_ascii()),
+            None => Ok(()),
+        }
+    }
+}
