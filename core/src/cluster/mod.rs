@@ -352,6 +352,13 @@ impl Cluster {
         self.least(Node::reserve_bytes)
     }
 
+    /// Waits until the nodes know what they have free: one that has lost a part of its freemap finds out, or leaves.
+    pub async fn counted(&self) {
+        for index in self.in_sync().iter() {
+            self.member(index).node.counted().await;
+        }
+    }
+
     /// The least that any node in sync has, less what it has yet to execute.
     fn least(&self, of: impl Fn(&Node) -> u64) -> u64 {
         let left =

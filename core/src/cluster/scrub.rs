@@ -39,6 +39,8 @@ pub struct ScrubCounts {
     /// Nodes that couldn't read blocks of their freemap, and replaced them: what these described counts as in use until bulkfree
     /// has looked.
     pub freemaps_mended: NodeSet,
+    /// Nodes some of whose headers or their twins were bad, and were written anew.
+    pub headers_mended: NodeSet,
 }
 
 /// How far a scrub is.
@@ -104,7 +106,8 @@ impl Cluster {
             self.scrub_once(&mut counts).await?;
             self.flush().await?;
         }
-        counts.freemaps_mended = self.scrub_freemaps().await?;
+        counts.headers_mended = self.mend_each(async |index| self.scrub_headers(index).await).await?;
+        counts.freemaps_mended = self.mend_each(async |index| self.scrub_freemap(index).await).await?;
         if counts.freemaps_mended != NodeSet::EMPTY {
             self.flush().await?;
         }
@@ -129,10 +132,10 @@ impl Cluster {
         self.scrubbed.set(progress);
     }
 
-    /// Reads the freemaps, and replaces what can't be read of them; the nodes that had such.
-    async fn scrub_freemaps(&self) -> Result<NodeSet, OpError> {
+    /// Has all nodes in sync mend something; those that had anything to mend.
+    async fn mend_each(&self, mend: impl AsyncFn(NodeIndex) -> Result<u64, NodeError>) -> Result<NodeSet, OpError> {
         let members = self.in_sync();
-        let order = |index| (index, self.scrub_freemap(index));
+        let order = |index| (index, mend(index));
         let mut mended = NodeSet::EMPTY;
         for (index, replaced) in join_all(self.heap, members.iter().map(order)).await? {
             match replaced {
@@ -144,6 +147,16 @@ impl Cluster {
         Ok(mended)
     }
 
+    /// Reads a node's headers, and writes those anew that are bad.
+    async fn scrub_headers(&self, index: NodeIndex) -> Result<u64, NodeError> {
+        let mended = self.member(index).node.scrub_headers().await?;
+        if mended > 0 {
+            log::warn!("{}: {mended} header copies or twins were bad, and are written anew", self.called(index));
+        }
+        Ok(mended)
+    }
+
+    /// Reads a node's freemap, and replaces what can't be read of it.
     async fn scrub_freemap(&self, index: NodeIndex) -> Result<u64, NodeError> {
         let mut tell = |fault| log::warn!("{}: {fault}", self.called(index));
         self.member(index).node.mend_freemap(&mut tell).await

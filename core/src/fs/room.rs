@@ -99,7 +99,15 @@ impl FileSystem {
             return Ok(());
         }
         self.write_out().await?;
-        if self.has_room(need) { Ok(()) } else { Err(Error::NoSpace) }
+        if self.has_surely(|| self.has_room(need)).await { Ok(()) } else { Err(Error::NoSpace) }
+    }
+
+    /// The same of what there is when the nodes know what that is.
+    async fn has_surely(&self, has_room: impl Fn() -> bool) -> bool {
+        if !has_room() {
+            self.cluster.counted().await;
+        }
+        has_room()
     }
 
     fn has_room(&self, Need(bytes): Need) -> bool {
@@ -131,7 +139,7 @@ impl FileSystem {
                 return Ok(());
             }
             self.give_back_inside().await?;
-            if has(least_bytes) { Ok(()) } else { Err(Error::NoSpace) }
+            if self.has_surely(|| has(least_bytes)).await { Ok(()) } else { Err(Error::NoSpace) }
         };
         changing.still(aside(self.heap, make_room)?).await
     }

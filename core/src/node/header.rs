@@ -43,7 +43,8 @@ impl HeaderImage {
         Self::read_at(heap, disk, twin_offset(twin)).await
     }
 
-    async fn read_at(heap: Heap, disk: &Disk, offset: u64) -> Result<Result<Self, DeviceError>, NoMemory> {
+    /// Reads what may be a header from a device.
+    pub(super) async fn read_at(heap: Heap, disk: &Disk, offset: u64) -> Result<Result<Self, DeviceError>, NoMemory> {
         let Self(buffer) = Self::blank(heap)?;
         Ok(disk.read(DeviceOffset(offset), buffer).await.map(Self))
     }
@@ -54,6 +55,11 @@ impl HeaderImage {
         let mut blot = Self::blank(heap)?;
         blot.0.bytes_mut().fill(BLOT);
         Ok(blot)
+    }
+
+    /// True for what is neither a header nor nothing.
+    pub(super) fn is_torn(&self) -> bool {
+        self.get().check_identity().is_err() && !self.is_blank()
     }
 
     /// True when nothing was ever written there.
@@ -92,6 +98,11 @@ impl Committed {
         Self { header, copy, copy_is_missing: false, torn: heapless::Vec::new(), lost: None }
     }
 
+    /// These places were found to hold neither a header nor nothing.
+    pub(super) fn note_torn(&mut self, torn: heapless::Vec<Place, PLACES>) {
+        self.torn = torn;
+    }
+
     /// True unless all damage that was found is mended.
     pub(super) fn has_torn_places(&self) -> bool {
         !self.torn.is_empty()
@@ -121,11 +132,11 @@ pub(super) enum Place {
 }
 
 impl Place {
-    fn all() -> impl Iterator<Item = Self> {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..HEADER_COPIES).map(Self::Copy).chain((0..HEADER_TWINS).map(Self::Twin))
     }
 
-    fn offset(self) -> u64 {
+    pub(super) fn offset(self) -> u64 {
         match self {
             Self::Copy(copy) => header_offset(copy),
             Self::Twin(twin) => twin_offset(twin),
@@ -133,7 +144,7 @@ impl Place {
     }
 
     /// True when it lies on a volume of this size; the device may be larger.
-    fn is_on(self, volume_bytes: u64) -> bool {
+    pub(super) fn is_on(self, volume_bytes: u64) -> bool {
         self.offset() < volume_bytes
     }
 }

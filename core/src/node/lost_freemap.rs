@@ -3,6 +3,7 @@
 //! Where little room is left without, that is looked for at once. Nothing is lost with them, and nothing is ever allocated twice
 //! for want of one. What replaces a block goes where its next version would.
 
+use core::cell::Cell;
 use core::pin::Pin;
 
 use allocator_api2::unsize_box;
@@ -11,7 +12,7 @@ use zerocopy::IntoBytes;
 use super::{Node, NodeError, NodeFault};
 use crate::chain::{ChainError, Container, Manner, Stop, Topology};
 use crate::freemap::Allocator;
-use crate::io::{BlockCache, DeviceError, ReadError};
+use crate::io::{BlockCache, DeviceError, ReadError, Wakers};
 use crate::media::freemap::{FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEVEL_BITS, ROTATIONS, place, rotation};
 use crate::media::{BlockKind, BlockName, Blockref, CheckMethod, Compression, Corruption, Key, KeyBits, Methods};
 use crate::memory::{Box, NoMemory, Vec, aside, boxed, push, zeroed};
@@ -21,6 +22,30 @@ type Writing<'n> = Pin<Box<dyn Future<Output = Result<Blockref, NodeError>> + 'n
 
 /// Nobody waits for memory that what is being repaired takes.
 const OVER_LIMIT: Manner = Manner { over_limit: true, copied_stamp: None };
+
+/// How many count anew what is free; until then nobody knows.
+#[derive(Default)]
+pub(super) struct Recounts {
+    count: Cell<u32>,
+    ended: Wakers,
+}
+
+/// A count under way, also when it is given up.
+struct Recounting<'n>(&'n Recounts);
+
+impl Recounts {
+    fn begin(&self) -> Recounting<'_> {
+        self.count.set(self.count.get() + 1);
+        Recounting(self)
+    }
+}
+
+impl Drop for Recounting<'_> {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.ended.wake_all();
+    }
+}
 
 impl ChainError {
     /// True for a block of the freemap that is bad where it is, and for good.
@@ -80,9 +105,15 @@ impl Node {
         }
     }
 
+    /// Waits until nobody counts anew what is free.
+    pub(crate) async fn counted(&self) {
+        self.recounts.ended.until(|| self.recounts.count.get() == 0).await;
+    }
+
     /// Puts blocks that say that everything is in use in the place of one that can't be read, and of those that can't be read
     /// either when what is free is counted anew.
     async fn replace_each(&self, block: BlockName) -> Result<(), NodeError> {
+        let _recounting = self.recounts.begin();
         let (mut block, mut is_replaced) = (block, false);
         loop {
             is_replaced |= self.replace_by_full(block).await?;

@@ -18,6 +18,7 @@ mod flush;
 mod freemap_survey;
 mod grow;
 mod header;
+mod header_scrub;
 mod heartbeat;
 mod landing;
 mod locate;
@@ -63,6 +64,7 @@ use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, MountNo
 use crate::memory::{Heap, NoMemory};
 use landing::Landing;
 use locate::{InodeName, check_indexed, check_pfs_root};
+use lost_freemap::Recounts;
 pub use slots::SLOT_BYTES;
 use slots::Slots;
 use writer::Writer;
@@ -120,6 +122,8 @@ pub struct Node {
     landing: RefCell<Option<Landing>>,
     /// Whoever brings that to the disk.
     landings: Turns,
+    /// Whoever counts anew what is free.
+    recounts: Recounts,
     protocol: Cell<Protocol>,
 }
 
@@ -145,6 +149,7 @@ impl Node {
             holder: Cell::new(None),
             landing: RefCell::new(None),
             landings: Turns::default(),
+            recounts: Recounts::default(),
             protocol: Cell::default(),
         })
     }

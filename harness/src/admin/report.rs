@@ -146,6 +146,8 @@ pub struct Scrubbed {
     rebuilt: u64,
     ejected: u64,
     freemaps_mended: u64,
+    #[serde(default)]
+    headers_mended: u64,
 }
 
 impl Scrubbed {
@@ -157,17 +159,22 @@ impl Scrubbed {
 
 impl From<ScrubCounts> for Scrubbed {
     fn from(counts: ScrubCounts) -> Self {
-        let ScrubCounts { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended } = counts;
-        let freemaps_mended = freemaps_mended.len() as u64;
-        Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended }
+        let ScrubCounts { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, .. } = counts;
+        let [freemaps_mended, headers_mended] =
+            [counts.freemaps_mended, counts.headers_mended].map(|nodes| nodes.len() as u64);
+        Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended, headers_mended }
     }
 }
 
 impl Display for Scrubbed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended } = self;
+        let Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended, headers_mended } =
+            self;
         write!(f, "{nodes} nodes, {elements} elements, {bytes} bytes: {bad_blocks} bad blocks, {repaired} repaired; ")?;
-        write!(f, "{rebuilt} nodes rebuilt, {ejected} ejected, {freemaps_mended} freemaps mended")?;
+        write!(
+            f,
+            "{rebuilt} nodes rebuilt, {ejected} ejected, {headers_mended} headers and {freemaps_mended} freemaps mended"
+        )?;
         match freemaps_mended {
             0 => Ok(()),
             _ => write!(f, ": `hammer2 bulkfree` finds out what they have free"),

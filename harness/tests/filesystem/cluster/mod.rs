@@ -4,6 +4,7 @@ mod advice;
 mod advised;
 mod crash_states;
 mod freemaps;
+mod headers;
 mod lag;
 mod members;
 mod membership;
