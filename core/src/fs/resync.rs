@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 
-use super::gate::Still;
+use super::gate::{Changing, Still};
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError, Room};
 use crate::cluster::{
@@ -76,16 +76,18 @@ impl FileSystem {
 
     /// Looks again at a node that left. Its state then says whether it can be brought in step.
     pub async fn look_again(&self, node: NodeIndex) -> Result<MemberState, ReturnError> {
-        let _only = match self.resyncs.get(usize::from(node.0)) {
-            Some(resyncs) => Some(resyncs.change().await),
-            None => None,
-        };
+        let _only = self.alone_on(node).await;
         // Whoever still waits for the node ends first; nobody asks it anything afterwards, so that it may take its time.
         drop(self.gate.change().await);
         self.cluster.reopen(node).await?;
         let _still = self.gate.still().await;
         let _turn = self.cluster.commit_turn().await;
         self.cluster.look_again(node).await
+    }
+
+    /// Has nobody else look at a node, bring it in step or take it in.
+    async fn alone_on(&self, node: NodeIndex) -> Option<Changing<'_>> {
+        Some(self.resyncs.get(usize::from(node.0))?.change().await)
     }
 
     /// Opens one more node: a missing member that is back, or volumes that are to [become one](Self::add_member). It is no part
@@ -108,10 +110,7 @@ impl FileSystem {
         show: &mut dyn FnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, Error> {
         let _members = self.membership.read().await;
-        let _only = match self.resyncs.get(usize::from(node.0)) {
-            Some(resyncs) => resyncs.change().await,
-            None => return Ok(ResyncCounts::default()),
-        };
+        let Some(_only) = self.alone_on(node).await else { return Ok(ResyncCounts::default()) };
         // What another is, nobody has judged.
         let was_behind = self.nodes_behind().any(|behind| behind == node);
         let (mut is_first, mut removed) = (true, 0);
@@ -287,6 +286,8 @@ impl FileSystem {
     /// Takes in a node that isn't a member yet, as a slave that has nothing: resynchronization brings it in step. What it is
     /// called in a [`Change`].
     pub async fn add_member(&self, node: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, Error> {
+        // Whoever looks at it again would undo what is half done.
+        let _only = self.alone_on(node).await;
         let _still = self.still().await?;
         self.sync_inside().await?;
         let fsid = self.cluster.prepare_member(node, new).await?;

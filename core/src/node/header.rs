@@ -51,7 +51,7 @@ impl HeaderImage {
 
     /// Bytes to be written over what is left of a torn header. No header has a sector like these: wherever the write is torn
     /// itself, the header doesn't become whole.
-    fn blot(heap: Heap) -> Result<Self, NoMemory> {
+    pub(super) fn blot(heap: Heap) -> Result<Self, NoMemory> {
         let mut blot = Self::blank(heap)?;
         blot.0.bytes_mut().fill(BLOT);
         Ok(blot)
@@ -96,11 +96,6 @@ impl Committed {
     /// A header that was just written.
     pub(super) fn new(header: HeaderImage, copy: usize) -> Self {
         Self { header, copy, copy_is_missing: false, torn: heapless::Vec::new(), lost: None }
-    }
-
-    /// These places were found to hold neither a header nor nothing.
-    pub(super) fn note_torn(&mut self, torn: heapless::Vec<Place, PLACES>) {
-        self.torn = torn;
     }
 
     /// True unless all damage that was found is mended.

@@ -4,41 +4,60 @@ use super::header::Place;
 use super::{HeaderImage, Node, NodeError};
 use crate::io::{DeviceError, Volume};
 
+/// What a place of a header holds.
+enum Found {
+    /// A header, or nothing that was ever written.
+    Good,
+    /// Something else.
+    Torn,
+    /// Nobody knows: it may be a header, and can be read the next time.
+    Unread,
+}
+
 impl Node {
-    /// Reads every place of a header, and writes the header in force to those that hold neither one nor nothing; how many that
-    /// were. A device that doesn't answer in time is an error.
+    /// Reads every place of a header, and writes the header in force to those that hold neither one nor nothing, or can't be
+    /// read; how many that were. A device that doesn't answer in time is an error.
+    ///
+    /// They are written one after the other: whatever fails then, and wherever the power goes, all others are as they were.
     pub(crate) async fn scrub_headers(&self) -> Result<u64, NodeError> {
         // Nobody writes one meanwhile.
         let _turn = self.landings.take().await;
-        let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(0) };
-        let mut torn = heapless::Vec::new();
-        for place in self.header_places() {
-            let is_torn = match HeaderImage::read_at(self.heap, disk, place.offset()).await? {
-                Ok(image) => image.is_torn(),
-                Err(DeviceError::Io(_)) => true,
-                Err(error) => return Err(self.device_failed(0, error)),
-            };
-            if is_torn {
-                // There are no more than places.
-                let _ = torn.push(place);
+        let bytes = self.volumes().root().map_or(0, Volume::bytes);
+        let mut mended = 0;
+        for place in Place::all().filter(|place| place.is_on(bytes)) {
+            let found = self.look_at(place).await?;
+            if let Found::Good = found {
+                continue;
             }
-        }
-        let count = torn.len() as u64;
-        if count > 0 {
             let (copy, tid) = {
-                let mut committed = self.committed.borrow_mut();
-                committed.note_torn(torn);
+                let committed = self.committed.borrow();
                 (committed.copy, committed.header.get().mirror_tid())
             };
             self.check_headers(copy, tid).await?;
-            self.mend_headers().await?;
+            self.ready().await?;
+            if let Found::Torn = found {
+                self.blot_out(place).await?;
+            }
+            self.write_at(0, place, self.header_image()?).await?;
+            self.flush_devices().await?;
+            mended += 1;
         }
-        Ok(count)
+        Ok(mended)
     }
 
-    /// The places of headers on the root volume.
-    fn header_places(&self) -> impl Iterator<Item = Place> + use<> {
-        let bytes = self.volumes().root().map_or(0, Volume::bytes);
-        Place::all().filter(move |place| place.is_on(bytes))
+    async fn look_at(&self, place: Place) -> Result<Found, NodeError> {
+        let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(Found::Good) };
+        match HeaderImage::read_at(self.heap, disk, place.offset()).await? {
+            Ok(image) if image.is_torn() => Ok(Found::Torn),
+            Ok(_) => Ok(Found::Good),
+            Err(DeviceError::Io(_)) => Ok(Found::Unread),
+            Err(error) => Err(self.device_failed(0, error)),
+        }
+    }
+
+    /// Writes over what is left of a torn header.
+    async fn blot_out(&self, place: Place) -> Result<(), NodeError> {
+        self.write_at(0, place, HeaderImage::blot(self.heap)?).await?;
+        self.flush_devices().await
     }
 }
