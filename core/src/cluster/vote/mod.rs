@@ -6,7 +6,6 @@
 //! they are asked the second. An answer that differs within the sync set is therefore a fault of a node, not an opinion.
 
 pub mod assemble;
-pub mod capabilities;
 pub mod electorate;
 pub mod lineage;
 pub mod node_set;
@@ -21,7 +20,6 @@ pub mod view;
 pub mod wording;
 
 pub use assemble::{Ask, Assembly, Condition, Distrust, Mount, Plan, Seen, State, assemble};
-pub use capabilities::Capabilities;
 pub use electorate::Electorate;
 pub use node_set::{MAX_NODES, NodeSet};
 pub use refusal::{Alarm, Refusal};

@@ -84,11 +84,6 @@ impl NodeSet {
     pub fn iter(self) -> impl Iterator<Item = NodeIndex> {
         (0..MAX_NODES as u8).map(NodeIndex).filter(move |node| self.contains(*node))
     }
-
-    /// The node for which `cost` is lowest; of equals the first.
-    pub fn cheapest<K: Ord>(self, cost: impl Fn(NodeIndex) -> K) -> Option<NodeIndex> {
-        self.iter().min_by_key(|node| cost(*node))
-    }
 }
 
 impl FromIterator<NodeIndex> for NodeSet {
@@ -131,8 +126,6 @@ mod tests {
         assert!(set.contains(NodeIndex(2)) && !set.contains(NodeIndex(1)));
         assert_eq!(NodeSet::first_nodes(3).difference(set), NodeSet::only(NodeIndex(1)));
         assert!(NodeSet::first_nodes(3).contains_all(set) && !set.contains_all(NodeSet::first_nodes(3)));
-        assert_eq!(set.cheapest(|node| 10 - node.0), Some(NodeIndex(2)));
-        assert_eq!(set.cheapest(|_| 0), Some(NodeIndex(0)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! What decides is agreement of a quorum of the record's voters, asked among the sync set. Three rules go beyond counting:
 //!
 //! - The sync set executed everything that was acknowledged, so when all of it agrees that is the answer, even if it is smaller
-//!   than a quorum. (Writing stops then; see [`Capabilities`](super::Capabilities).)
+//!   than a quorum. (Writing stops then.)
 //! - A copy that can be read beats errors: when all of the sync set that could look agrees that the element is there, it is
 //!   there. Absence is never concluded that way.
 //! - A block that can't be read has still voted: what it is was told by its verified parent.
@@ -84,7 +84,7 @@ pub enum Verdict {
         focus: NodeIndex,
         /// All that say so, slaves too.
         agree: NodeSet,
-        /// Those of them whose copy is good. The focus may be any; see [`NodeSet::cheapest`].
+        /// Those of them whose copy is good. The focus may be any.
         readable: NodeSet,
         /// What to do about the others.
         care: Care,

@@ -197,7 +197,11 @@ impl Scene {
 }
 
 fn access(view: &View) -> &'static str {
-    let can_write = Capabilities::of(view).intersects(Capabilities::WRHARD | Capabilities::WRSOFT);
+    let can_write = match view.target {
+        Target::Quorum => view.electorate.has_quorum(view.voting()),
+        Target::Soft(node) => view.role(node) == Some(Role::SoftMaster),
+        Target::AsOf => false,
+    };
     if can_write { "RW" } else { "RO" }
 }
 
