@@ -5,7 +5,7 @@
 
 use crate::cluster::resync::{Copying, Listing, ResyncError};
 use crate::cluster::vote::{MAX_NODES, NodeSet};
-use crate::cluster::{Cluster, Command, Debt, NodeIndex, Slot};
+use crate::cluster::{Cluster, Command, Debt, Ejection, NodeIndex, Slot};
 use crate::media::{BlockKind, BlockName, Inum, Key, KeyRange, ModifyTid};
 use crate::node::NodeError;
 
@@ -35,9 +35,24 @@ impl Lost {
     }
 }
 
+/// Has a node leave when what it lost is copied to it and nobody brings that to its end: half of it would pass for all of it.
+struct Halfway<'c> {
+    cluster: &'c Cluster,
+    target: NodeIndex,
+    is_given_up: bool,
+}
+
+impl Drop for Halfway<'_> {
+    fn drop(&mut self) {
+        if self.is_given_up {
+            self.cluster.eject(self.target, Ejection::Dissent);
+        }
+    }
+}
+
 impl Cluster {
     /// Copies anew what a node can't reach below an inode, or on the way to it, from one of `sources`: what that was; nothing if
-    /// it reaches everything by now. None if none of the sources has all of it.
+    /// it reaches everything by now. None if none of the sources has all of it. A node for which this fails must leave.
     pub(in crate::cluster) async fn copy_lost(
         &self,
         target: NodeIndex,
@@ -63,26 +78,39 @@ impl Cluster {
             return None;
         }
         let _cut = self.stream.cut(target);
-        if let Err(error) = self.member(target).node.cut(slot, block).await {
-            return Some(Err(error));
-        }
+        let mut halfway = Halfway { cluster: self, target, is_given_up: true };
+        let copied = self.copy_behind(target, block, (lost, slot), &able).await;
+        halfway.is_given_up = false;
+        Some(copied.map(|()| Some(lost)))
+    }
+
+    /// Cuts a bad block out, and copies the keys behind it from the first of these that has all of them. If none has, the target
+    /// lacks some.
+    async fn copy_behind(
+        &self,
+        target: NodeIndex,
+        block: BlockName,
+        (lost, slot): (Lost, Slot),
+        able: &[NodeIndex],
+    ) -> Result<(), NodeError> {
+        self.member(target).node.cut(slot, block).await?;
         // What one can't read of an inode among them, another can: each goes on with what is there by then.
         let mut failure = NodeError::NoMemory;
-        for source in able.iter().chain(&able) {
+        for source in able.iter().chain(able) {
             let departures = self.member(*source).departures();
             let (pfs, debt) = (self.slots.root(), Debt::since(ModifyTid(0)));
             let copying = Copying { pfs, source: *source, departures, target, debt, until: None, keep_free: 0 };
             match self.copy_keys(copying, (slot, lost.holder), lost.keys).await {
                 Ok(()) => {
                     log::info!("{}: {block} was bad; what is behind it was copied anew", self.called(target));
-                    return Some(Ok(Some(lost)));
+                    return Ok(());
                 }
                 Err(ResyncError::Source(why)) => failure = why.into(),
-                Err(ResyncError::Target(why)) => return Some(Err(why.into())),
-                Err(ResyncError::Cluster(_)) => return Some(Err(NodeError::NoMemory)),
+                Err(ResyncError::Target(why)) => return Err(why.into()),
+                Err(ResyncError::Cluster(_)) => return Err(NodeError::NoMemory),
             }
         }
-        Some(Err(failure))
+        Err(failure)
     }
 
     /// The keys that are lost with a bad block, and a slot for the inode they are below.
