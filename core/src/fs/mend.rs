@@ -6,18 +6,18 @@
 use core::fmt::Write;
 
 use super::room::Need;
-use super::{Error, FileSystem};
+use super::{Error, FileSystem, NewFile};
 use crate::media::geometry::FILE_BLOCK_BYTES;
-use crate::media::{FileKind, Inum, Key, KeyRange};
+use crate::media::{FileKind, InodeMeta, Inum, Key, KeyRange};
 
 /// Where files are found that no name led to.
-pub const LOST_AND_FOUND: &[u8] = b"lost+found";
+const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// Digits of the largest inode number, and the sign before it.
 const MAX_FOUND_NAME_BYTES: usize = 21;
 
 /// What is mended of an inode. Displayed, it is a few words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Remedy {
     /// So many names lead to it.
     #[error("set its link count to {0}")]
@@ -40,22 +40,31 @@ impl FileSystem {
     /// Mends an inode. What it was before is gone: whoever orders this has looked at all names and all content.
     pub async fn mend(&self, inum: Inum, remedy: Remedy) -> Result<(), Error> {
         match remedy {
-            Remedy::Name => return self.name_lost(inum).await,
-            Remedy::Remove => return self.destroy_inode(inum).await,
-            Remedy::Links(_) | Remedy::Parent(_) | Remedy::Cut => {}
+            Remedy::Links(links) => self.change_meta(inum, |meta| meta.set_nlinks(links)).await,
+            Remedy::Parent(parent) => self.change_meta(inum, |meta| meta.set_iparent(parent)).await,
+            Remedy::Name => self.name_lost(inum).await,
+            Remedy::Remove => self.destroy_inode(inum).await,
+            Remedy::Cut => self.cut_behind_end(inum).await,
         }
+    }
+
+    async fn change_meta(&self, inum: Inum, change: impl FnOnce(&mut InodeMeta)) -> Result<(), Error> {
+        let mut changing = self.changing().await?;
+        self.admit_small(&mut changing).await?;
+        self.inode(inum).await?.change(|record| change(&mut record.meta));
+        Ok(())
+    }
+
+    async fn cut_behind_end(&self, inum: Inum) -> Result<(), Error> {
         let mut changing = self.changing().await?;
         self.admit_small(&mut changing).await?;
         let file = self.inode(inum).await?;
-        match remedy {
-            Remedy::Links(links) => file.change(|record| record.meta.set_nlinks(links)),
-            Remedy::Parent(parent) => file.change(|record| record.meta.set_iparent(parent)),
-            _ => {
-                let end = file.with(|record| record.meta.size()).next_multiple_of(FILE_BLOCK_BYTES as u64);
-                self.drop_blocks(&file, KeyRange { first: Key(end), last: Key(u64::MAX) }).await?;
-            }
+        let size = file.with(|record| record.meta.size());
+        match size.checked_next_multiple_of(FILE_BLOCK_BYTES as u64) {
+            Some(end) => self.drop_blocks(&file, KeyRange { first: Key(end), last: Key(u64::MAX) }).await,
+            // No block can lie behind that.
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Gives an inode a name below `lost+found`.
@@ -82,7 +91,7 @@ impl FileSystem {
     async fn lost_and_found(&self) -> Result<Inum, Error> {
         match self.lookup(Inum::PFS_ROOT, LOST_AND_FOUND).await {
             Err(Error::NotFound) => {
-                let new = super::NewFile::new(FileKind::Directory, 0o700);
+                let new = NewFile::new(FileKind::Directory, 0o700);
                 self.create(Inum::PFS_ROOT, LOST_AND_FOUND, &new).await
             }
             found => found,

@@ -44,7 +44,7 @@ pub use destroy::Destroyed;
 pub use directory::{Cookie, Listing};
 pub use error::{Error, MountError};
 pub use keeper::{Attendant, Event, Pace, Trouble};
-pub use mend::{LOST_AND_FOUND, Remedy};
+pub use mend::Remedy;
 pub use namespace::NewFile;
 pub use quota::{Amount, Quota};
 pub use set_attributes::NewAttributes;

@@ -114,7 +114,7 @@ impl ShowQuota {
 }
 
 /// Counts anew what is used of all limits of a PFS.
-pub(super) fn recount(session: &Session, target: &Target) -> Result<Outcome, Failure> {
+fn recount(session: &Session, target: &Target) -> Result<Outcome, Failure> {
     session.change(target, async |fs| fs.recount_quotas().await.map(|_| Outcome::Good).map_err(Failure::failed))
 }
 

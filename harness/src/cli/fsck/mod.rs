@@ -62,7 +62,7 @@ impl Fsck {
             return Ok(checked.outcome());
         }
         checked.plan.tell(self.json, output)?;
-        checked.plan.carry_out(settings, images, output)?;
+        checked.plan.carry_out(settings, images, self.json, output)?;
         Ok(check(&Session::new(settings), images, manner, output)?.outcome())
     }
 

@@ -1,5 +1,6 @@
 //! What can be mended of what a check found, from the disk itself.
 
+use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 
@@ -35,9 +36,13 @@ enum FreemapRemedy {
 }
 
 /// What is done about a PFS.
+#[derive(Default)]
 struct PfsPlan {
     label: Vec<u8>,
+    /// In the order in which they were found.
     inodes: Vec<InodePlan>,
+    /// What is among them, by inode and name.
+    known: HashSet<(Inum, Option<Vec<u8>>, Remedy)>,
     /// Something else is noted as used of quotas than what is.
     recounts: bool,
 }
@@ -60,6 +65,7 @@ impl Plan {
             self.headers = true;
             self.is_costly |= cost != Cost::HeaderCopy;
         }
+        self.headers |= trouble == Trouble::HeaderTorn;
         let freemap = match trouble {
             Trouble::Corrupt(_) | Trouble::Device { .. } if place.freemap => Some(FreemapRemedy::Rebuild),
             Trouble::UsedButFree | Trouble::BehindLinear(_) => Some(FreemapRemedy::Bulkfree),
@@ -80,20 +86,13 @@ impl Plan {
         };
         if let Some(inum) = place.inode {
             let [path, name] = [place.path, place.name].map(|bytes| bytes.map(<[u8]>::to_vec));
-            let inodes = &mut self.of_pfs(label).inodes;
-            // Blocks behind the end of a file are found one by one; what is removed needs nothing else.
-            let is_known = |known: &InodePlan| {
-                known.inum == inum && known.name == name && [remedy, Remedy::Remove].contains(&known.remedy)
-            };
-            if !inodes.iter().any(is_known) {
-                inodes.push(InodePlan { inum, path, name, remedy });
-            }
+            self.of_pfs(label).add(InodePlan { inum, path, name, remedy });
         }
     }
 
     fn of_pfs(&mut self, label: &[u8]) -> &mut PfsPlan {
         let place = self.pfss.iter().position(|pfs| pfs.label == label).unwrap_or_else(|| {
-            self.pfss.push(PfsPlan { label: label.to_vec(), inodes: Vec::new(), recounts: false });
+            self.pfss.push(PfsPlan { label: label.to_vec(), ..PfsPlan::default() });
             self.pfss.len() - 1
         });
         &mut self.pfss[place]
@@ -116,17 +115,13 @@ impl Plan {
 
     /// Says what is done.
     pub(in crate::cli) fn tell(&self, is_json: bool, output: &mut Output) -> Result<(), Failure> {
-        let mut tell = |object: Map<String, Value>, what: &dyn Display| match is_json {
-            true => output.line(json!({ "repair": object })),
-            false => output.line(format_args!("repair: {what}")),
-        };
-        let about = |what: &str| Map::from_iter([("what".to_owned(), what.into())]);
+        let mut teller = Teller { is_json, output };
         if self.headers {
             let what = match self.is_costly {
                 true => "headers: go on with the newest that is whole; what was written since is given up",
                 false => "headers: write those again that aren't whole",
             };
-            tell(about(what), &what)?;
+            teller.begins(About::Node, what)?;
         }
         if let Some(freemap) = self.freemap {
             let what = match freemap {
@@ -135,23 +130,14 @@ impl Plan {
                     "freemap: make anew what can't be read; what it describes counts as in use until bulkfree has looked"
                 }
             };
-            tell(about(what), &what)?;
+            teller.begins(About::Node, what)?;
         }
         for pfs in &self.pfss {
             for inode in &pfs.inodes {
-                let mut object = about(&inode.remedy.to_string());
-                insert_bytes(&mut object, "pfs", &pfs.label);
-                for (key, bytes) in [("path", &inode.path), ("name", &inode.name)] {
-                    bytes.iter().for_each(|bytes| insert_bytes(&mut object, key, bytes));
-                }
-                object.insert("inum".into(), inode.inum.0.into());
-                tell(object, &format_args!("{}: {}", At(pfs, inode), inode.remedy))?;
+                teller.begins(About::Inode(pfs, inode), inode.remedy)?;
             }
             if pfs.recounts {
-                let mut object = about("count anew what is used of quotas");
-                insert_bytes(&mut object, "pfs", &pfs.label);
-                let label = pfs.label.escape_ascii();
-                tell(object, &format_args!("PFS {label}: count anew what is used of quotas"))?;
+                teller.begins(About::Pfs(pfs), "count anew what is used of quotas")?;
             }
         }
         Ok(())
@@ -162,29 +148,30 @@ impl Plan {
         &self,
         settings: &Settings,
         images: &[PathBuf],
+        is_json: bool,
         output: &mut Output,
     ) -> Result<(), Failure> {
-        let target = Target::of_node(images);
+        let mut teller = Teller { is_json, output };
         if self.headers || self.freemap.is_some() {
-            self.mend_node(&Session::new(settings), &target, output)?;
+            self.mend_node(&Session::new(settings), &Target::of_node(images), &mut teller)?;
         }
         for pfs in &self.pfss {
             let target = Target { label: Some(pfs.label.clone()), ..Target::of_node(images) };
-            if let Err(failure) = pfs.carry_out(&Session::new(settings), &target, output) {
-                output.line(format_args!("not mended: PFS {}: {failure}", pfs.label.escape_ascii()))?;
+            if let Err(failure) = pfs.carry_out(&Session::new(settings), &target, &mut teller) {
+                teller.fails(About::Pfs(pfs), failure)?;
             }
         }
         Ok(())
     }
 
-    fn mend_node(&self, session: &Session, target: &Target, output: &mut Output) -> Result<(), Failure> {
+    fn mend_node(&self, session: &Session, target: &Target, teller: &mut Teller<'_>) -> Result<(), Failure> {
         session.run(async {
             let cluster = session.open_cluster(target, Access::Write).await?;
-            session.administer(&cluster, self.mend_parts(&cluster, output)).await
+            session.administer(&cluster, self.mend_parts(&cluster, teller)).await
         })
     }
 
-    async fn mend_parts(&self, cluster: &Cluster, output: &mut Output) -> Result<(), Failure> {
+    async fn mend_parts(&self, cluster: &Cluster, teller: &mut Teller<'_>) -> Result<(), Failure> {
         if self.headers {
             cluster.mend_headers().await.map_err(Failure::failed)?;
         }
@@ -193,16 +180,25 @@ impl Plan {
             Some(FreemapRemedy::Bulkfree) => cluster.bulkfree().await.map(drop),
             None => Ok(()),
         };
-        mended.or_else(|error| output.line(format_args!("not mended: freemap: {error}")))
+        mended.or_else(|error| teller.fails(About::Node, format_args!("freemap: {error}")))
     }
 }
 
 impl PfsPlan {
-    fn carry_out(&self, session: &Session, target: &Target, output: &mut Output) -> Result<Outcome, Failure> {
+    fn add(&mut self, plan: InodePlan) {
+        let InodePlan { inum, ref name, remedy, .. } = plan;
+        // What is removed needs nothing else; blocks behind the end of a file are found one by one.
+        let is_removed = self.known.contains(&(inum, None, Remedy::Remove));
+        if !is_removed && self.known.insert((inum, name.clone(), remedy)) {
+            self.inodes.push(plan);
+        }
+    }
+
+    fn carry_out(&self, session: &Session, target: &Target, teller: &mut Teller<'_>) -> Result<Outcome, Failure> {
         session.change(target, async |fs| {
             for inode in &self.inodes {
                 if let Err(error) = inode.mend(fs).await {
-                    output.line(format_args!("not mended: {}: {error}", At(self, inode)))?;
+                    teller.fails(About::Inode(self, inode), error)?;
                 }
             }
             // A file that gets a name counts somewhere else.
@@ -222,20 +218,67 @@ impl InodePlan {
     }
 }
 
-/// Where an inode is.
-struct At<'p>(&'p PfsPlan, &'p InodePlan);
+/// Tells what is done, and what couldn't be.
+struct Teller<'o> {
+    is_json: bool,
+    output: &'o mut Output,
+}
 
-impl Display for At<'_> {
+/// What that is about.
+#[derive(Clone, Copy)]
+enum About<'p> {
+    Node,
+    Pfs(&'p PfsPlan),
+    Inode(&'p PfsPlan, &'p InodePlan),
+}
+
+impl Teller<'_> {
+    fn begins(&mut self, about: About<'_>, what: impl Display) -> Result<(), Failure> {
+        match self.is_json {
+            true => self.output.line(json!({ "repair": about.json("what", what) })),
+            false => self.output.line(format_args!("repair: {about}{what}")),
+        }
+    }
+
+    fn fails(&mut self, about: About<'_>, why: impl Display) -> Result<(), Failure> {
+        match self.is_json {
+            true => self.output.line(json!({ "not_mended": about.json("why", why) })),
+            false => self.output.line(format_args!("not mended: {about}{why}")),
+        }
+    }
+}
+
+impl About<'_> {
+    fn json(self, key: &str, said: impl Display) -> Map<String, Value> {
+        let mut object = Map::from_iter([(key.to_owned(), said.to_string().into())]);
+        if let Self::Pfs(pfs) | Self::Inode(pfs, _) = self {
+            insert_bytes(&mut object, "pfs", &pfs.label);
+        }
+        if let Self::Inode(_, inode) = self {
+            for (key, bytes) in [("path", &inode.path), ("name", &inode.name)] {
+                bytes.iter().for_each(|bytes| insert_bytes(&mut object, key, bytes));
+            }
+            object.insert("inum".into(), inode.inum.0.into());
+        }
+        object
+    }
+}
+
+/// With a colon behind it.
+impl Display for About<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(pfs, inode) = self;
-        write!(f, "PFS {}, ", pfs.label.escape_ascii())?;
-        if let Some(path) = &inode.path {
-            write!(f, "{}, ", path.escape_ascii())?;
+        if let Self::Pfs(pfs) | Self::Inode(pfs, _) = self {
+            write!(f, "PFS {}", pfs.label.escape_ascii())?;
         }
-        write!(f, "inode {}", inode.inum)?;
-        match &inode.name {
-            Some(name) => write!(f, ", entry '{}'", name.escape_ascii()),
-            None => Ok(()),
+        if let Self::Inode(_, inode) = self {
+            if let Some(path) = &inode.path {
+                write!(f, ", {}", path.escape_ascii())?;
+            }
+            write!(f, ", inode {}", inode.inum)?;
+            if let Some(name) = &inode.name {
+                write!(f, ", entry '{}'", name.escape_ascii())?;
+            }
         }
+        if let Self::Node = self { Ok(()) } else { f.write_str(": ") }
     }
 }

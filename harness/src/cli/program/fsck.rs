@@ -107,7 +107,7 @@ impl Fsck {
             return Ok(if found.is_clean() { CLEAN } else { UNCORRECTED });
         }
         found.plan.tell(self.json, output)?;
-        found.plan.carry_out(&self.settings, images, output)?;
+        found.plan.carry_out(&self.settings, images, self.json, output)?;
         // The device is free again as soon as the session's disks are closed.
         let session = Session::new(&self.settings);
         Ok(if check(&session, images, manner, output)?.is_clean() { CORRECTED } else { UNCORRECTED })
