@@ -13,3 +13,4 @@ mod proof;
 mod recover;
 mod runs;
 mod sim;
+mod ticks;

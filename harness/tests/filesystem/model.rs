@@ -12,7 +12,7 @@ use hammer2_core::cluster::{PfsOutcome, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MountOptions, NewFile, TimeSource};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
-use hammer2_core::media::{FileKind, Inum, Timestamp};
+use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
@@ -21,21 +21,10 @@ use hammer2_harness::executor::Executor;
 use hammer2_harness::model::{Dice, Model, Step, difference};
 use hammer2_kmod_shim::budget::Budget;
 
+use super::ticks::Ticks;
+
 const HEAP: Heap = &Global;
 const VOLUME_BYTES: u64 = 256 << 20;
-
-/// A clock of its own, so that the same seed gives the same bytes.
-struct Ticks;
-
-impl TimeSource for Ticks {
-    fn now(&self) -> Timestamp {
-        Timestamp { microseconds: 1_700_000_000_000_000 }
-    }
-
-    fn random(&self) -> u64 {
-        0x5eed
-    }
-}
 
 struct Strict(Vec<String>);
 

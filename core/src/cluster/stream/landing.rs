@@ -45,9 +45,7 @@ impl Stream {
 
     /// Waits until a member brings no header to the disk.
     pub(super) async fn landed(&self, index: NodeIndex) {
-        while self.landing_of(index).is_some() {
-            self.change().await;
-        }
+        self.changed.until(|| self.landing_of(index).is_none()).await;
     }
 
     /// Notes that a member has everything before a commit durable.

@@ -63,9 +63,7 @@ impl Stream {
 
     /// Something is copied to a member: one at a time, and nothing is changed meanwhile.
     pub(super) async fn copy(&self) -> Raised<'_> {
-        while self.is_copying.replace(true) {
-            self.change().await;
-        }
+        self.changed.until(|| !self.is_copying.replace(true)).await;
         Raised { flag: &self.is_copying, changed: &self.changed }
     }
 }

@@ -313,9 +313,7 @@ impl Stream {
 
     /// Waits until nothing is copied from a member.
     async fn unshown(&self, index: NodeIndex) {
-        while self.books.borrow().shown.contains(index) {
-            self.change().await;
-        }
+        self.changed.until(|| !self.books.borrow().shown.contains(index)).await;
     }
 
     /// Waits until anything about backlogs has changed.

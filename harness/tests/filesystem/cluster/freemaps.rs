@@ -9,6 +9,7 @@ use hammer2_core::random::Random;
 
 use super::members::{Members, fill, newest_header, read};
 use super::of_three;
+use crate::runs;
 
 /// The blocks of the freemap that the newest header leads to.
 fn freemap(disk: &MemoryDisk) -> Vec<Blockref> {
@@ -56,20 +57,13 @@ const SIZES: [u64; 3] = [256 << 20, 3 << 30, 6 << 30];
 
 #[test]
 fn freemaps_that_rot_lose_nothing_and_no_space() {
-    let runs = if std::env::var_os("HAMMER2_FULL").is_some() { 300 } else { 12 };
-    for seed in 1..=runs {
-        rot_and_go_on(seed);
-    }
+    runs::for_each_seed(12, 300, rot_and_go_on);
 }
 
 fn rot_and_go_on(seed: u64) {
+    println!("H2_SEED={seed}");
     let mut random = Random::new(seed);
-    let (bytes, count) = (random.pick(&SIZES), 1 + 2 * random.index(2));
-    println!("seed {seed}: {count} disks of {bytes} bytes");
-    let mut members = Members::none();
-    (0..count).for_each(|number| members.add_of(bytes, number as u8));
-    members.create();
-    let all: Vec<usize> = (0..count).collect();
+    let (members, all) = Members::drawn(&mut random, &SIZES);
     let prepared = members.change_on(&all, async |fs| {
         fill(fs, "a", 60).await?;
         fill(fs, "gone", 40).await?;

@@ -9,6 +9,7 @@ use hammer2_core::random::Random;
 use zerocopy::FromBytes;
 
 use super::members::{Members, fill, read};
+use crate::runs;
 
 /// Volumes with one copy of the header, two, and four.
 const SIZES: [u64; 3] = [256 << 20, 3 << 30, 7 << 30];
@@ -40,13 +41,9 @@ fn rot(disk: &MemoryDisk, random: &mut Random) -> bool {
 }
 
 fn rot_and_scrub(seed: u64) {
+    println!("H2_SEED={seed}");
     let mut random = Random::new(seed);
-    let (bytes, count) = (random.pick(&SIZES), 1 + 2 * random.index(2));
-    println!("seed {seed}: {count} disks of {bytes} bytes");
-    let mut members = Members::none();
-    (0..count).for_each(|number| members.add_of(bytes, number as u8));
-    members.create();
-    let all: Vec<usize> = (0..count).collect();
+    let (members, all) = Members::drawn(&mut random, &SIZES);
     let scrubbed = members.change_on(&all, async |fs| {
         for round in 0..random.below(4) {
             fill(fs, &format!("before {round}"), 3).await?;
@@ -57,7 +54,7 @@ fn rot_and_scrub(seed: u64) {
         let hit: Vec<bool> = members.disks.iter().map(|disk| rot(disk, &mut random)).collect();
         let mended = fs.scrub().await?.headers_mended;
         let mended: Vec<usize> = mended.iter().map(|index| usize::from(index.0)).collect();
-        let hit: Vec<usize> = (0..count).filter(|number| hit[*number]).collect();
+        let hit: Vec<usize> = all.iter().copied().filter(|number| hit[*number]).collect();
         assert_eq!(mended, hit);
         for disk in &members.disks {
             assert!(written_places(disk).into_iter().all(|place| is_good(disk, place)));
@@ -75,8 +72,5 @@ fn rot_and_scrub(seed: u64) {
 
 #[test]
 fn headers_that_rot_are_written_again_by_a_scrub() {
-    let runs = if std::env::var_os("HAMMER2_FULL").is_some() { 500 } else { 20 };
-    for seed in 1..=runs {
-        rot_and_scrub(seed);
-    }
+    runs::for_each_seed(20, 500, rot_and_scrub);
 }

@@ -17,6 +17,7 @@ use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
 use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid, VolumeHeader};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
+use hammer2_core::random::Random;
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
 use zerocopy::FromBytes as _;
@@ -88,6 +89,16 @@ impl Members {
             members.add(number as u8);
         }
         members
+    }
+
+    /// The members of a cluster of one disk or three, which have one of these sizes; and their numbers.
+    pub(crate) fn drawn(random: &mut Random, sizes: &[u64]) -> (Self, Vec<usize>) {
+        let (bytes, count) = (random.pick(sizes), 1 + 2 * random.index(2));
+        println!("  {count} disks of {bytes} bytes");
+        let mut members = Self::none();
+        (0..count).for_each(|number| members.add_of(bytes, number as u8));
+        members.create();
+        (members, (0..count).collect())
     }
 
     /// Adds a disk as it is.

@@ -8,13 +8,14 @@ use allocator_api2::alloc::Global;
 use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{Error, FileSystem, MountOptions, NewFile, TimeSource};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDisk, boxed_device};
-use hammer2_core::media::{FileKind, Inum, Timestamp};
+use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
 use hammer2_harness::virtual_time::{LONGEST_SILENCE, SlowDevice, Task, Temper, VirtualClock, run, run_all};
 
 use super::content::{self, CELL_BYTES, Content, Moment};
+use crate::ticks::Ticks;
 
 const HEAP: Heap = &Global;
 const VOLUME_BYTES: u64 = 256 << 20;
@@ -23,18 +24,6 @@ const CELLS: usize = 8192;
 const FILES: usize = 4;
 /// What a user waits before trying again what a silent device kept from being done.
 const PATIENCE_NANOSECONDS: u64 = 500_000_000;
-
-struct Ticks;
-
-impl TimeSource for Ticks {
-    fn now(&self) -> Timestamp {
-        Timestamp { microseconds: 1_700_000_000_000_000 }
-    }
-
-    fn random(&self) -> u64 {
-        0x5eed
-    }
-}
 
 /// One run.
 pub(crate) struct Run {

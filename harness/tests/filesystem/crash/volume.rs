@@ -11,12 +11,13 @@ use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{FileSystem, MountError, MountOptions, TimeSource};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::{BlockDevice, Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
-use hammer2_core::media::Timestamp;
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
 use hammer2_harness::clock::HostClock;
 use hammer2_harness::executor::Executor;
+
+use crate::ticks::Ticks;
 
 /// Memory without a limit.
 pub(crate) const HEAP: Heap = &Global;
@@ -33,18 +34,6 @@ pub(crate) fn mount_options() -> MountOptions {
 }
 
 /// A clock of its own, so that the same steps give the same bytes.
-pub(crate) struct Ticks;
-
-impl TimeSource for Ticks {
-    fn now(&self) -> Timestamp {
-        Timestamp { microseconds: 1_700_000_000_000_000 }
-    }
-
-    fn random(&self) -> u64 {
-        0x5eed
-    }
-}
-
 /// What all tests run on.
 pub(crate) struct Host {
     clock: &'static HostClock,

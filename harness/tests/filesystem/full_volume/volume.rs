@@ -8,25 +8,14 @@ use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{FileSystem, MountOptions, TimeSource};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDisk, boxed_device};
-use hammer2_core::media::Timestamp;
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
 use hammer2_harness::virtual_time::{SlowDevice, Temper, VirtualClock};
 
+use crate::ticks::Ticks;
+
 const HEAP: Heap = &Global;
-
-struct Ticks;
-
-impl TimeSource for Ticks {
-    fn now(&self) -> Timestamp {
-        Timestamp { microseconds: 1_700_000_000_000_000 }
-    }
-
-    fn random(&self) -> u64 {
-        0x5eed
-    }
-}
 
 /// A volume, and how it is mounted.
 pub(crate) struct Volume {
