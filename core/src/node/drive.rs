@@ -194,17 +194,28 @@ impl Node {
     }
 
     /// A block. While its write is late, or waits behind one that is, the device has what was there before: so that is waited
-    /// for.
+    /// for. Once a write has failed, what isn't as it should be is that write's fault.
     pub(super) async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ChainError> {
         if self.writer.is_writing(bref.data_off()) {
             let written = self.writer.settle_at(self.volumes(), bref.data_off()).await;
             written.map_err(|fault| self.write_failed(fault.into())).map_err(|error| match error {
-                NodeError::Fault(NodeFault::Device { volume, error, .. }) => {
-                    ChainError::new(bref, ReadError::Device { volume, error })
-                }
+                NodeError::Fault(fault) => unwritten(bref, fault),
                 _ => ChainError::new(bref, ReadError::NoMemory),
             })?;
         }
-        self.blocks.load(bref).await.map_err(|error| ChainError::new(bref, error))
+        self.blocks.load(bref).await.map_err(|error| match (error, self.writer.failure()) {
+            // It isn't damage: what was there before still is.
+            (ReadError::Corrupt(_), Some(fault)) => unwritten(bref, fault),
+            (error, _) => ChainError::new(bref, error),
+        })
     }
+}
+
+/// A block that wasn't written.
+fn unwritten(bref: &Blockref, fault: NodeFault) -> ChainError {
+    let error = match fault {
+        NodeFault::Device { volume, error, .. } => ReadError::Device { volume, error },
+        _ => ReadError::NoMemory,
+    };
+    ChainError::new(bref, error)
 }

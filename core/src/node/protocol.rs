@@ -48,11 +48,13 @@ pub enum Ingredient {
     UpToDate,
     /// Who lags executes everything in the order of the stream.
     InOrder,
+    /// What is copied to a node comes from a member that has executed everything, and stays as it is meanwhile.
+    Abreast,
 }
 
 impl Ingredient {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Epoch,
         Self::Nonce,
         Self::Base,
@@ -73,6 +75,7 @@ impl Ingredient {
         Self::Quorum,
         Self::UpToDate,
         Self::InOrder,
+        Self::Abreast,
     ];
 
     /// What it is called.
@@ -98,6 +101,7 @@ impl Ingredient {
             Self::Quorum => "quorum",
             Self::UpToDate => "up-to-date",
             Self::InOrder => "in-order",
+            Self::Abreast => "abreast",
         }
     }
 }

@@ -104,7 +104,7 @@ impl Kind {
             Self::LyingFlush => Fault::always(Operations::FLUSH, Effect::Lost),
             Self::WrongWrite => some(Operations::WRITE, Effect::Corrupt { mask: 1 << random.below(8) }),
             Self::Slow => {
-                drive.disk.slowness.set(50);
+                drive.disk.slowness.set(random.pick(&[5, 50]));
                 return true;
             }
             Self::FlippedBit => return drive.disk.medium.borrow_mut().flip(random, |offset| !is_header(offset)),

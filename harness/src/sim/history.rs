@@ -49,6 +49,11 @@ impl History {
         &self.states[0]
     }
 
+    /// The states that may be found, from the first that isn't certainly durable.
+    pub(super) fn states(&self) -> &[Model] {
+        &self.states
+    }
+
     /// True for a state that may be found by a quorum.
     pub(super) fn may_be_served(&self, state: &Model) -> bool {
         self.states.contains(state)

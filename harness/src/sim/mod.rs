@@ -15,6 +15,7 @@ mod group;
 mod halves;
 mod history;
 mod host;
+mod inquest;
 mod inserting;
 mod medium;
 mod members;
@@ -56,6 +57,9 @@ pub fn run(seed: u64, settings: &Settings) -> Run {
         Ok(world) => {
             let violation = world.rounds().and_then(|()| world.end()).err();
             world.tally.borrow_mut().trace_hash = world.host.trace();
+            if violation.is_some() {
+                world.hold_inquest();
+            }
             (world.tally.take(), violation)
         }
         Err(violation) => (Tally::default(), Some(violation)),

@@ -104,6 +104,9 @@ impl World {
         self.learn(fs)?;
         let mut history = self.group().history.borrow_mut();
         if !history.may_be_served(&found) {
+            for (number, state) in history.states().iter().enumerate() {
+                log::info!("beside state {number}: {}", difference(&found, state));
+            }
             return Err(format!(
                 "I1: neither what was acknowledged nor later: {}",
                 difference(&found, history.last_acked())

@@ -71,6 +71,12 @@ impl Plan {
                 }
             }
         }
+        let resync_at = random.percent(60).then(|| random.below(steps));
+        // Who is slow lags: what is copied from it changes later than elsewhere. The first is asked before others.
+        if let Some(step) = resync_at.filter(|_| random.percent(50) && settings.has_fault(Kind::Slow.name())) {
+            let seat = if random.percent(70) { 0 } else { random.index(seats) };
+            faults.push(PlannedFault { step: random.below(step + 1), seat, kind: Kind::Slow });
+        }
         let change_at = (random.percent(30) && settings.has_fault("member-change")).then(|| random.below(steps));
         let crash = match random.below(10) {
             _ if change_at.is_some() && random.percent(50) => Crash::InChange(random.below(50 * seats as u64)),
@@ -83,7 +89,7 @@ impl Plan {
             clients: 1 + random.below(3),
             faults,
             crash: if settings.crashes { crash } else { Crash::Never },
-            resync_at: random.percent(60).then(|| random.below(steps)),
+            resync_at,
             change_at,
             insert_at: random.percent(25).then(|| random.below(steps)),
             unmounts: random.percent(70),

@@ -16,8 +16,9 @@ use super::mounting::states;
 /// How long a client waits for another that brings nodes back, in virtual time.
 const WAIT_NANOSECONDS: u64 = 100_000_000;
 
-/// A node that comes back first may be too few still.
-const ROUNDS: usize = 2;
+/// A node that comes back first may be too few still; one that leaves while the first is looked at is tried in the second, and
+/// only then can those before it be enough.
+const ROUNDS: usize = 3;
 
 /// What a session that stopped has to settle before it goes on.
 #[derive(Default)]

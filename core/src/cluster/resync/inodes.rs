@@ -23,6 +23,7 @@ impl Cluster {
         let since = copying.debt.since.max(copying.debt.ahead);
         self.merge_children(copying, pair, (KeyRange::ALL, since), &mut counts, async |wanted, found, counts| {
             pause(counts).await;
+            self.caught_up(copying.source).await?;
             self.check(copying)?;
             match (wanted, found) {
                 (Some(wanted), found) => self.copy_inode(copying, pair, wanted, found, counts).await,

@@ -125,7 +125,7 @@ impl Cluster {
         // Whatever ends the copy before its end: what the target has then, nobody knows. None of it is in a commit.
         member.set_state(MemberState::Behind(Debt::EVERYTHING));
         let mut tried = NodeSet::EMPTY;
-        while let Some(source) = self.up_to_date().difference(tried).first() {
+        while let Some(source) = self.source_but(tried).await? {
             let (departures, pfs) = (self.member(source).departures(), self.slots.root());
             let copying = Copying { pfs, source, departures, target, debt, until, keep_free: 0 };
             copied = self.copy_from(copying, pause).await;
@@ -145,6 +145,28 @@ impl Cluster {
             member.set_state(MemberState::Ejected(why));
         }
         copied
+    }
+
+    /// A member that can be copied from, but for these; none if there is none. Whoever still has a commit to make isn't one: what
+    /// it holds is what was agreed, but the blocks above don't say yet that something below them changed.
+    async fn source_but(&self, tried: NodeSet) -> Result<Option<NodeIndex>, OpError> {
+        if !self.has(Ingredient::Abreast) {
+            return Ok(self.up_to_date().difference(tried).first());
+        }
+        self.await_laggards(|| {
+            let lagging = self.stream.lagging();
+            let is_hopeless = || self.in_sync().difference(tried).intersection(lagging).is_empty();
+            let source = self.read_order().find(|index| !lagging.contains(*index) && !tried.contains(*index));
+            source.map(Some).or_else(|| is_hopeless().then_some(None))
+        })
+        .await
+    }
+
+    /// Waits until a source has executed everything that was agreed, or has left: what it holds stays then, as long as nothing
+    /// may be changed. What is listed of it and what is read a moment later belong together.
+    pub(super) async fn caught_up(&self, source: NodeIndex) -> Result<(), OpError> {
+        let has_caught_up = || !self.has(Ingredient::Abreast) || !self.stream.lagging().contains(source);
+        self.await_laggards(|| has_caught_up().then_some(())).await
     }
 
     async fn copy_from(

@@ -85,7 +85,7 @@ impl Cluster {
     }
 
     /// Waits for something that laggards bring about. Who is late leaves.
-    async fn await_laggards<T>(&self, is_done: impl Fn() -> Option<T>) -> Result<T, OpError> {
+    pub(in crate::cluster) async fn await_laggards<T>(&self, is_done: impl Fn() -> Option<T>) -> Result<T, OpError> {
         self.await_backlogs(|| {
             self.expel_late();
             is_done()
