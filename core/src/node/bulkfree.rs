@@ -1,7 +1,7 @@
 //! Bulkfree: giving back what nobody refers to any more (format 6.7).
 
 use super::survey::Since;
-use super::{Node, NodeError, failed};
+use super::{Node, NodeError, NodeFault, failed};
 use crate::chain::{ChainError, ChainId, Container, Cursor, Holder, Source, Stop, Topology, Trust, find, scan};
 use crate::freemap::{Allocator, BulkfreeCounts, merge, note_used};
 use crate::io::BlockCache;
@@ -162,7 +162,8 @@ impl Node {
     }
 
     /// Frees at once what no committed block takes of leaves that couldn't be read: they were lost before anything was allocated
-    /// from them. True if there is more room now; the node is full where it can't tell.
+    /// from them. True if there is more room now. Where damage keeps the node from telling, it is full; where the device does,
+    /// that is the error.
     pub(super) async fn free_lost(&self) -> Result<bool, NodeError> {
         let lost = self.allocator.borrow_mut().take_lost();
         if lost.is_empty() {
@@ -170,7 +171,7 @@ impl Node {
         }
         let mut usages = self.usages_of(&lost)?;
         match self.survey(Since::Ever, &mut |bref| note(&mut usages, bref)).await {
-            Err(NodeError::Fault(fault)) if fault.bad_block().is_some() => {
+            Err(NodeError::Fault(fault @ NodeFault::Corrupt { .. })) => {
                 log::warn!("{fault}: nobody can tell what is in use");
                 return Err(NodeError::NoSpace);
             }
