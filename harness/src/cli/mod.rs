@@ -53,6 +53,7 @@ mod size;
 mod source_tree;
 mod standard_input;
 mod stat;
+mod tar;
 pub mod target;
 mod topology;
 mod transfer;
@@ -95,6 +96,7 @@ enum Command {
     Stat(stat::Stat),
     Cat(cat::Cat),
     Get(get::Get),
+    Tar(tar::Tar),
     Put(put::Put),
     Mount(mount::Mount),
     Mkdir(mkdir::Mkdir),
@@ -210,6 +212,7 @@ impl Command {
             Self::Stat(command) => command.run(settings, output),
             Self::Cat(command) => command.run(settings, output),
             Self::Get(command) => command.run(settings, output),
+            Self::Tar(command) => command.run(settings, output),
             Self::Put(command) => command.run(settings, output),
             Self::Mount(command) => command.run(settings, output),
             Self::Mkdir(command) => command.run(settings, output),

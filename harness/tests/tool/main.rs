@@ -23,6 +23,7 @@ mod rivals;
 mod runs;
 mod scan;
 mod strangers;
+mod tar;
 mod transfer;
 mod transfer_model;
 mod writing;
