@@ -24,6 +24,9 @@ use crate::media::{BlockName, Blockref, Corruption, DataOff, Key};
 /// How deep indirect blocks may be nested. Real trees need six levels; a loop would have no end.
 pub const MAX_DEPTH: usize = 32;
 
+/// Modified chains on the way down, each with the entry to go on at; at most as deep as trees are.
+pub type ModifiedPath = heapless::Vec<(Container, usize), { MAX_DEPTH + 4 }>;
+
 /// Why topology work can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {

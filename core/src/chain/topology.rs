@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{Arena, Chain, ChainError, ChainId, Container, Stop, packed};
+use super::{Arena, Chain, ChainError, ChainId, Container, ModifiedPath, Stop, packed};
 use crate::io::{BlockCache, ReadError};
 use crate::media::volume_header::Blockset;
 use crate::media::{
@@ -279,6 +279,34 @@ impl Topology {
     /// The operation that last changed what an entry stands for.
     pub fn modify_tid_of(&self, entry: &Blockref) -> ModifyTid {
         ChainId::of(entry).map_or(entry.modify_tid(), |id| self.chain(id).bref.modify_tid())
+    }
+
+    /// The first entry of an array from `start` on whose block is modified.
+    pub fn next_modified(&self, container: Container, start: usize) -> Option<(usize, ChainId)> {
+        let entries = self.array(container).entries();
+        entries.iter().enumerate().skip(start).find_map(|(index, entry)| Some((index, ChainId::of(entry)?)))
+    }
+
+    /// The operation that last changed a modified chain or anything below it. The chain itself says so when what is below it is
+    /// written.
+    pub fn newest_in(&self, id: ChainId) -> ModifyTid {
+        let mut newest = self.chain(id).bref.modify_tid();
+        let mut path = ModifiedPath::new();
+        let _ = path.push((Container::Chain(id), 0));
+        while let Some((container, next)) = path.last_mut() {
+            match self.next_modified(*container, *next) {
+                Some((index, id)) => {
+                    *next = index + 1;
+                    newest = newest.max(self.chain(id).bref.modify_tid());
+                    // Deeper than any tree: its walk would have failed before.
+                    let _ = path.push((Container::Chain(id), 0));
+                }
+                None => {
+                    path.pop();
+                }
+            }
+        }
+        newest
     }
 
     /// Takes note that operation `tid` changed what is in a container.

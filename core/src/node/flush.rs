@@ -6,14 +6,11 @@
 
 use super::writer::WriteError;
 use super::{Ingredient, Node, NodeError, NodeFault};
-use crate::chain::{ChainId, Container, Topology};
+use crate::chain::{ChainId, Container, ModifiedPath};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
 use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
 use crate::memory::{Vec, aside};
-
-/// Modified chains on the way down, at most as deep as trees are.
-type Path = heapless::Vec<(Container, usize), { crate::chain::MAX_DEPTH + 4 }>;
 
 impl Node {
     /// Writes everything that is modified, freemap apart, and gives its memory back.
@@ -113,10 +110,10 @@ impl Node {
 
     /// Writes all modified chains below a set, children first.
     async fn write_below(&self, set: Container) -> Result<(), NodeError> {
-        let mut path = Path::new();
+        let mut path = ModifiedPath::new();
         let _ = path.push((set, 0));
         while let Some((container, next)) = path.last_mut() {
-            let found = next_modified(&self.topology.borrow(), *container, *next);
+            let found = self.topology.borrow().next_modified(*container, *next);
             match found {
                 Some((index, id)) => {
                     *next = index + 1;
@@ -210,12 +207,6 @@ impl Node {
         let placed = next.and_then(|rotation| place(bref.key(), bref.keybits(), rotation));
         placed.map_err(|corruption| NodeError::Fault(NodeFault::Corrupt { block: bref.name(), corruption }))
     }
-}
-
-/// The first entry from `start` on whose block is modified.
-fn next_modified(topology: &Topology, container: Container, start: usize) -> Option<(usize, ChainId)> {
-    let entries = topology.array(container).entries();
-    entries.iter().enumerate().skip(start).find_map(|(index, entry)| Some((index, ChainId::of(entry)?)))
 }
 
 /// What a container says of the entries below it (format 2.4).

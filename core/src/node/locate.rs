@@ -1,6 +1,6 @@
 //! From a name (PFS, inode number) to an inode, as the topology is now.
 
-use super::{Halt, Node, NodeError, NodeFault, Slot, failed};
+use super::{Halt, InodeRecord, Node, NodeError, NodeFault, Slot, failed};
 use crate::chain::{ChainId, Cursor, Holder, Source, Stop, Topology, Trust, find};
 use crate::media::blockref::BlockFlags;
 use crate::media::inode::InodeFlags;
@@ -28,6 +28,12 @@ pub(super) struct InodeView<'v> {
 }
 
 impl<'v> InodeView<'v> {
+    /// The inode as commands tell of it, with the last operation below it, whether or not that is written.
+    pub(super) fn record(&self) -> InodeRecord {
+        let newest = self.chain.map_or(self.bref.modify_tid(), |id| self.topology.newest_in(id));
+        InodeRecord { modify_tid: newest, ..InodeRecord::new(self.bref, &self.inode.meta) }
+    }
+
     /// The array in the body; an error for an inode that holds file content instead.
     pub(super) fn holder(&self) -> Result<Holder<'v>, Stop> {
         let direct = || failed(self.bref, Corruption::DirectData(self.inode.meta.size()));

@@ -263,9 +263,9 @@ impl Node {
         })
     }
 
-    /// What an open inode says.
+    /// What an open inode says, and the last operation on it or on anything below, whether or not that is written.
     pub async fn record(&self, slot: Slot) -> Result<InodeRecord, NodeError> {
-        self.drive(|_| self.in_inode(slot, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta)))).await
+        self.drive(|_| self.in_inode(slot, |view| Ok(view.record()))).await
     }
 
     /// What ties a cluster's record to the PFS whose root is open: it changes with every write into it, and with nothing else.

@@ -13,7 +13,7 @@ use hammer2_core::media::{FileKind, Inum};
 use super::host::Host;
 use super::model::{Change, Entries};
 use super::nodes::HEAP;
-use super::resuming::Stopped;
+use super::resuming::{Stopped, parts};
 use super::world::World;
 use hammer2_core::random::Random;
 
@@ -360,8 +360,10 @@ impl Session<'_> {
             Ok(_) => self.violation(format!("{what} was done though it is impossible")),
             Err(error) => {
                 self.judge(what, &error, is_allowed);
-                if let Error::NoQuorum { .. } = error {
-                    self.stopped.note(change);
+                match (error, change) {
+                    (Error::NoQuorum { .. }, change) => self.stopped.note(change),
+                    (Error::Io(_), Change::Write { file, offset, data }) => self.note_in_part(file, offset, &data),
+                    _ => {}
                 }
             }
         }
@@ -374,6 +376,16 @@ impl Session<'_> {
         group.model.borrow_mut().apply(change, made);
         group.history.borrow_mut().changed(&group.model.borrow());
         group.snapshots.changed(&group.model.borrow());
+    }
+
+    /// A write failed, and may have been done in part.
+    fn note_in_part(&self, file: Inum, offset: u64, data: &[u8]) {
+        let group = self.world.group();
+        for part in parts(file, offset, data) {
+            let mut state = group.model.borrow().clone();
+            state.apply(part, None);
+            group.history.borrow_mut().changed_in_part(state);
+        }
     }
 
     async fn carry_out(&self, change: &Change) -> (&'static str, Result<Option<Inum>, Error>) {

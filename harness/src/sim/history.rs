@@ -11,6 +11,8 @@ pub(super) struct History {
     states: Vec<Model>,
     /// How many there were before.
     forgotten: usize,
+    /// What there is instead of the last if a change that failed was done in part.
+    in_part: Vec<Model>,
 }
 
 /// A moment in a history.
@@ -19,12 +21,17 @@ pub(super) struct Moment(usize);
 
 impl History {
     pub(super) fn new(start: Model) -> Self {
-        Self { states: vec![start], forgotten: 0 }
+        Self { states: vec![start], forgotten: 0, in_part: Vec::new() }
     }
 
     /// Something was changed.
     pub(super) fn changed(&mut self, state: &Model) {
         self.states.push(state.clone());
+    }
+
+    /// A change failed that may have been done in part: this is what is there then.
+    pub(super) fn changed_in_part(&mut self, state: Model) {
+        self.in_part.push(state);
     }
 
     /// What has been done up to now.
@@ -43,6 +50,7 @@ impl History {
     pub(super) fn found(&mut self, state: &Model) {
         self.forgotten += self.states.len();
         self.states = vec![state.clone()];
+        self.in_part.clear();
     }
 
     pub(super) fn last_acked(&self) -> &Model {
@@ -56,6 +64,6 @@ impl History {
 
     /// True for a state that may be found by a quorum.
     pub(super) fn may_be_served(&self, state: &Model) -> bool {
-        self.states.contains(state)
+        self.states.contains(state) || self.in_part.contains(state)
     }
 }

@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::fs::{Attendant, Event};
+use hammer2_core::media::Inum;
 use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
 
 use super::clients::Session;
@@ -120,11 +121,7 @@ impl Session<'_> {
                 self.is_over.set(true);
                 return;
             };
-            let block = FILE_BLOCK_BYTES as u64;
-            let ends = (0..=data.len()).filter(|end| (offset + *end as u64).is_multiple_of(block) || *end == 0);
-            let mut parts =
-                ends.chain([data.len()]).map(|end| Change::Write { file, offset, data: data[..end].to_vec() });
-            let part = parts.find(|part| {
+            let part = parts(file, offset, &data).find(|part| {
                 let mut after = before.clone();
                 after.apply(part.clone(), None);
                 after.content(file).is_some_and(|content| content[..] == found[..count])
@@ -135,4 +132,11 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// What may have been done of a write that failed: whole blocks from the beginning, none of them, or all.
+pub(super) fn parts(file: Inum, offset: u64, data: &[u8]) -> impl Iterator<Item = Change> {
+    let is_end = move |end: &usize| (offset + *end as u64).is_multiple_of(FILE_BLOCK_BYTES as u64) || *end == 0;
+    let ends = (0..data.len()).filter(is_end).chain([data.len()]);
+    ends.map(move |end| Change::Write { file, offset, data: data[..end].to_vec() })
 }

@@ -45,8 +45,10 @@ impl Cluster {
         (slot, inum): (Slot, Inum),
         range: KeyRange,
     ) -> Result<(), ResyncError> {
-        let record = self.member(copying.source).node.record(slot).await.map_err(ResyncError::source)?;
-        let pair = Pair { slot, inum, tid: record.modify_tid };
+        let source = self.member(copying.source).node.record(slot).await.map_err(ResyncError::source)?;
+        let target = self.member(copying.target).node.record(slot).await.map_err(ResyncError::target)?;
+        // What the target has executed elsewhere below the inode is said there already, and must not be taken back.
+        let pair = Pair { slot, inum, tid: source.modify_tid.max(target.modify_tid) };
         let what = (range, ModifyTid(0));
         let mut counts = ResyncCounts::default();
         self.merge_children(copying, pair, what, &mut counts, async |wanted, found, counts| match (wanted, found) {
@@ -92,9 +94,11 @@ impl Cluster {
         let (source, target) = (&self.member(copying.source).node, &self.member(copying.target).node);
         let slot = self.slots.copied_to(copying.target);
         let inum = Inum(wanted.span.first.0);
-        let record = open(source, root.slot, inum, slot).await.map_err(ResyncError::source)?;
-        let Some(record) = record else { return Ok(()) };
-        // Containers below it may not say yet that something in them changed: what is copied now could be a part of it only.
+        if open(source, root.slot, inum, slot).await.map_err(ResyncError::source)?.is_none() {
+            return Ok(());
+        }
+        let record = source.record(slot).await.map_err(ResyncError::source)?;
+        // What is copied now could be a part of what changes.
         if copying.until.is_some_and(|until| record.modify_tid > until) {
             return Ok(());
         }
