@@ -29,12 +29,16 @@ impl Topology {
         Ok(Some(entry))
     }
 
-    /// Removes the entry that leads to a block which can't be used, whatever is below it; true if there was one.
+    /// Removes the entry that leads to a block on media which can't be used, whatever is below it; true if there was one. One that
+    /// is modified was read since, and stays.
     pub fn cut(&mut self, blocks: &BlockCache, root: Container, name: BlockName) -> Result<bool, Stop> {
         let mut container = root;
         while let Some(index) = self.position(container, name.key) {
             let entry = self.array(container).entries()[index];
             if entry.name() == name {
+                if ChainId::of(&entry).is_some() {
+                    break;
+                }
                 self.remove_entries(container, index..index + 1);
                 self.note_moved(&entry);
                 // What was below is found by nobody any more: its space is bulkfree's.

@@ -125,7 +125,8 @@ pub fn scan_changed(
     Walk { source, cursor, since: Some(since), visit }.array(root, 0).map(drop)
 }
 
-/// The entry below `root` that leads to a block, if there is one; the blocks above it must be readable.
+/// The entry below `root` that leads to a block on media, if there is one; the blocks above it must be readable. A block that is
+/// modified was read since, whatever is wrong with it on media.
 pub fn trace(source: Source<'_>, root: Holder<'_>, name: BlockName) -> Result<Option<Blockref>, Stop> {
     trace_from(source, root, name, 0)
 }
@@ -136,7 +137,8 @@ fn trace_from(source: Source<'_>, holder: Holder<'_>, name: BlockName, depth: us
         return Ok(None);
     };
     if entry.name() == name {
-        return Ok(Some(*entry));
+        let is_modified = holder.trust == Trust::Modified && ChainId::of(entry).is_some();
+        return Ok(Some(*entry).filter(|_| !is_modified));
     }
     if entry.kind() != Ok(BlockKind::Indirect) || depth == MAX_DEPTH {
         return Ok(None);
