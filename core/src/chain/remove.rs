@@ -29,8 +29,8 @@ impl Topology {
         Ok(Some(entry))
     }
 
-    /// Removes the entry that leads to a block on media which can't be used, whatever is below it; true if there was one. One that
-    /// is modified was read since, and stays.
+    /// Removes the entry that leads to a block on media which can't be used, whatever is below it; true if there was one. A block
+    /// that is modified was read since, and stays.
     pub fn cut(&mut self, blocks: &BlockCache, root: Container, name: BlockName) -> Result<bool, Stop> {
         let mut container = root;
         while let Some(index) = self.position(container, name.key) {

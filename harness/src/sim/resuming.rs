@@ -77,6 +77,8 @@ impl Session<'_> {
                 self.bring_back(node, state).await;
             }
         }
+        // Those that failed while this was under way. Once others go on, nobody can tell what was done of them.
+        self.settle_writes().await;
         self.is_stopped.set(false);
         self.stopped.is_resuming.set(false);
         if self.fs.has_quorum() {
