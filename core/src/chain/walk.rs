@@ -138,7 +138,7 @@ fn trace_from(source: Source<'_>, holder: Holder<'_>, name: BlockName, depth: us
     };
     if entry.name() == name {
         let is_modified = holder.trust == Trust::Modified && ChainId::of(entry).is_some();
-        return Ok(Some(*entry).filter(|_| !is_modified));
+        return Ok((!is_modified).then_some(*entry));
     }
     if entry.kind() != Ok(BlockKind::Indirect) || depth == MAX_DEPTH {
         return Ok(None);

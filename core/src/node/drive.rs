@@ -197,10 +197,9 @@ impl Node {
     /// for. Once a write has failed, what isn't as it should be is that write's fault.
     pub(super) async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ChainError> {
         if self.writer.is_writing(bref.data_off()) {
-            let written = self.writer.settle_at(self.volumes(), bref.data_off()).await;
-            written.map_err(|fault| self.write_failed(fault.into())).map_err(|error| match error {
-                NodeError::Fault(fault) => unwritten(bref, fault),
-                _ => ChainError::new(bref, ReadError::NoMemory),
+            self.writer.settle_at(self.volumes(), bref.data_off()).await.map_err(|fault| {
+                self.write_failed(fault.into());
+                unwritten(bref, fault)
             })?;
         }
         self.blocks.load(bref).await.map_err(|error| match (error, self.writer.failure()) {

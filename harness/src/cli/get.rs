@@ -16,6 +16,7 @@ use hammer2_core::media::{FileKind, Inum};
 use super::failure::complain;
 use super::host_tree::HostTree;
 use super::output::{Output, Shown};
+use super::place::split;
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::target::Target;
 use super::{Failure, Outcome, progress};
@@ -48,7 +49,7 @@ impl Get {
             if file.kind == FileKind::Directory {
                 return copy.tree(inum).await;
             }
-            let name = self.target.path.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty());
+            let name = split(&self.target.path).map(|(_, name)| name);
             match copy.file(name.unwrap_or_default(), &file).await {
                 Ok(()) => Ok(Outcome::Good),
                 Err(CopyError::Read(error)) => Err(failed(error)),

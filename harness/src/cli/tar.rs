@@ -17,6 +17,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::failure::complain;
 use super::output::{Output, Shown};
+use super::place::split;
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::target::Target;
 use super::{Failure, Outcome, progress};
@@ -54,7 +55,7 @@ impl Tar {
             if file.kind == FileKind::Directory {
                 archive.tree(inum).await?;
             } else {
-                let name = self.target.path.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty());
+                let name = split(&self.target.path).map(|(_, name)| name);
                 archive.entry(name.unwrap_or_default(), &file).await?;
             }
             archive.end()

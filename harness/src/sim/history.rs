@@ -4,6 +4,7 @@
 //! done before it was called is durable; so every state from there on may be found.
 
 use super::model::Model;
+use super::reading::difference;
 
 /// What was done, as far as it may be found.
 pub(super) struct History {
@@ -57,9 +58,11 @@ impl History {
         &self.states[0]
     }
 
-    /// The states that may be found, from the first that isn't certainly durable.
-    pub(super) fn states(&self) -> &[Model] {
-        &self.states
+    /// Tells how something differs from every state that may be found.
+    pub(super) fn tell_differences(&self, what: &str, found: &Model) {
+        for (number, state) in self.states.iter().enumerate() {
+            log::info!("{what}, beside state {number}: {}", difference(found, state));
+        }
     }
 
     /// True for a state that may be found by a quorum.

@@ -2,7 +2,7 @@
 
 use super::mounting::Seat;
 use super::plan::Plan;
-use super::reading::{difference, read_all};
+use super::reading::read_all;
 use super::world::World;
 
 impl World {
@@ -26,9 +26,7 @@ impl World {
                     continue;
                 }
             };
-            for (state, wanted) in self.group().history.borrow().states().iter().enumerate() {
-                log::info!("disk {number} alone, beside state {state}: {}", difference(&held, wanted));
-            }
+            self.group().history.borrow().tell_differences(&format!("disk {number} alone"), &held);
         }
     }
 }

@@ -104,9 +104,7 @@ impl World {
         self.learn(fs)?;
         let mut history = self.group().history.borrow_mut();
         if !history.may_be_served(&found) {
-            for (number, state) in history.states().iter().enumerate() {
-                log::info!("beside state {number}: {}", difference(&found, state));
-            }
+            history.tell_differences("what is served", &found);
             return Err(format!(
                 "I1: neither what was acknowledged nor later: {}",
                 difference(&found, history.last_acked())

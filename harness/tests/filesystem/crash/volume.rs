@@ -33,7 +33,6 @@ pub(crate) fn mount_options() -> MountOptions {
     MountOptions { memory_bytes: MEMORY_BYTES, spare_nodes: 0 }
 }
 
-/// A clock of its own, so that the same steps give the same bytes.
 /// What all tests run on.
 pub(crate) struct Host {
     clock: &'static HostClock,
