@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 
-use crate::clock::time_left;
-
 /// A machine that is silent for so long is gone, with the connection. A server that is there and slow isn't: its machine
 /// answers for it.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -18,6 +16,10 @@ const PROBES: u32 = 3;
 
 /// How long it may take from the first byte of a reply to its last.
 const REPLY_DEADLINE: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 15_000 });
+
+/// How long is waited after a deadline for what came before it: a process that was stopped in the middle of a reply finds the
+/// rest of it in the socket.
+const LAST_LOOK: Duration = Duration::from_millis(1);
 
 /// Both directions of a socket, in pieces as large as they come.
 pub(super) struct Stream {
@@ -79,7 +81,8 @@ struct TimedReader {
 impl Read for TimedReader {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.end.is_some() || self.is_timed {
-            self.socket.set_read_timeout(self.end.map(time_left).transpose()?)?;
+            let left = self.end.map(|end| end.saturating_duration_since(Instant::now()).max(LAST_LOOK));
+            self.socket.set_read_timeout(left)?;
             self.is_timed = self.end.is_some();
         }
         let count = self.socket.read(bytes).map_err(|error| match error.kind() {
@@ -89,5 +92,26 @@ impl Read for TimedReader {
         })?;
         self.end.get_or_insert_with(|| Instant::now() + REPLY_DEADLINE);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn who_comes_late_gets_what_came_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut server = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = listener.accept().unwrap().0;
+        server.write_all(b"reply").unwrap();
+        socket.peek(&mut [0]).unwrap();
+        let over = Instant::now() - Duration::from_secs(1);
+        let mut reader = TimedReader { socket, end: Some(over), is_greeting: false, is_timed: false };
+        let mut bytes = [0; 16];
+        assert_eq!(reader.read(&mut bytes).unwrap(), 5);
+        assert_eq!(reader.read(&mut bytes).unwrap_err().kind(), ErrorKind::TimedOut);
     }
 }

@@ -91,8 +91,10 @@ fn disks_have_one_writer_and_who_slept_finds_out() {
     let (status, said) = first.end();
     let told: Vec<_> = said.lines().filter(|line| line.contains("another mount took")).collect();
     assert!(!status.success() && said.contains("lost"), "{said}");
-    let is_told = |line: &str| line.contains(&disks.exports[0].name("localhost")) && line.contains(&host_name());
-    assert!(told.iter().any(|line| is_told(line)), "{said}");
+    // Any of the disks may be the one: what one of them was asked before the sleep may be over its deadline after it, and
+    // then that disk is away before it is looked at.
+    let is_disk = |line: &str| disks.exports.iter().any(|export| line.contains(&export.name("localhost")));
+    assert!(told.iter().any(|line| is_disk(line) && line.contains(&host_name())), "{said}");
     // On a busy machine the disks may be found taken over one after the other, each by itself.
     assert!(told.len() <= IMAGES.len() + 1, "told once of each disk, and at the end: {said}");
     let (status, said) = second.unmount();
