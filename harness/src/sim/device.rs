@@ -16,11 +16,22 @@ pub(super) struct SimDisk {
     pub(super) medium: RefCell<Medium>,
     /// How many times longer than usual requests take.
     pub(super) slowness: Cell<u64>,
+    /// Requests that were made and whose ends nobody has seen yet.
+    unseen: Cell<usize>,
 }
 
 impl SimDisk {
     pub(super) fn new(medium: Medium) -> Rc<Self> {
-        Rc::new(Self { medium: RefCell::new(medium), slowness: Cell::new(1) })
+        Rc::new(Self { medium: RefCell::new(medium), slowness: Cell::new(1), unseen: Cell::new(0) })
+    }
+
+    /// True while nobody waits for it: no mount is between a look at what is there and what it writes then.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.unseen.get() == 0
+    }
+
+    fn end_requests(&self, count: usize) {
+        self.unseen.set(self.unseen.get() - count);
     }
 }
 
@@ -98,6 +109,7 @@ impl BlockDevice for SimDevice {
         self.host.note(code ^ self.number << 56 ^ (request.buffer.len() as u64) << 36 ^ now.rotate_left(17));
         let completion = Completion { buffer: request.buffer, result };
         self.under_way.borrow_mut()[usize::from(ticket.0)] = Some(UnderWay { completion, at, flushes });
+        self.disk.unseen.set(self.disk.unseen.get() + 1);
     }
 
     fn poll(&self, ticket: Ticket, _: &mut Context<'_>) -> Poll<Completion> {
@@ -111,6 +123,7 @@ impl BlockDevice for SimDevice {
             _ => {}
         }
         let Some(UnderWay { completion, flushes, .. }) = place.take() else { return Poll::Pending };
+        self.disk.end_requests(1);
         if let Some(complete_at) = flushes {
             self.disk.medium.borrow_mut().flush(complete_at);
         }
@@ -122,5 +135,11 @@ impl BlockDevice for SimDevice {
             under_way.completion.result = Err(DeviceError::Gone);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for SimDevice {
+    fn drop(&mut self) {
+        self.disk.end_requests(self.under_way.get_mut().iter().flatten().count());
     }
 }

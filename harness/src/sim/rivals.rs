@@ -7,9 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hammer2_core::cluster::{
-    MemberState, MemberStatus, NodeFault, NodeIndex, OpError, PfsSelector, Protocol, vote::Refusal,
-};
+use hammer2_core::cluster::{NodeFault, OpError, PfsSelector, Protocol, vote::Refusal};
 use hammer2_core::fs::{Error, FileSystem, MountError, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::random::Random;
@@ -133,7 +131,7 @@ impl Contest<'_> {
             self.files.set(self.files.get() + 1);
             let name = format!("rival{}", self.files.get());
             let before = self.acked.borrow().clone();
-            let silent = if random.percent(10) { self.be_silent(fs, random).await } else { None };
+            let silent = if random.percent(10) { self.be_silent(fs, random) } else { None };
             log::info!("making {name}");
             let made = async {
                 fs.create(Inum::PFS_ROOT, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await?;
@@ -163,21 +161,17 @@ impl Contest<'_> {
         Ok(())
     }
 
-    /// Writes to a disk of a mount, as somebody who knows nothing of heartbeats. The disk must be the mount's: another, which has
-    /// taken it over, may be between its last look and its write, and that no look can tell.
-    async fn be_silent(&self, fs: &FileSystem, random: &mut Random) -> Option<Silent> {
-        let number = random.index(self.drives.len());
+    /// Writes to a disk of a mount, as somebody who knows nothing of heartbeats; only while nobody is between the last look at a
+    /// disk and a write there, which no look can tell.
+    fn be_silent(&self, fs: &FileSystem, random: &mut Random) -> Option<Silent> {
+        let drive = &self.drives[random.index(self.drives.len())];
         let is_whole = fs.member_statuses().count() == self.drives.len();
-        // Nor can it tell whose header is on its way.
-        let is_abreast = |member: MemberStatus| member.state == MemberState::InSync && member.backlog == 0;
-        let is_abreast = fs.member_statuses().nth(number).is_some_and(is_abreast);
-        let holder = fs.holder(NodeIndex(number as u8)).await;
-        if !is_whole || !is_abreast || !holder.is_some_and(|holder| holder.is_own) || !self.may_be_silent.take() {
+        if !is_whole || !drive.disk.is_at_rest() || !self.may_be_silent.take() {
             return None;
         }
-        log::info!("somebody without a heartbeat writes");
+        log::info!("somebody without a heartbeat writes to {drive:?}");
         self.world.tally.borrow_mut().verdict("silent-writer");
-        Some(Silent::write(&self.drives[number]))
+        Some(Silent::write(drive))
     }
 
     /// Looks for files that were acknowledged.
