@@ -8,10 +8,21 @@ use crate::chain::{Stop, Topology};
 use crate::io::BlockCache;
 use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS};
 use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
-use crate::media::{Key, KeyRange, MediaOffset};
+use crate::media::{Key, KeyRange, MediaOffset, MirrorTid};
 
 /// Leaves that are remembered as lost.
-pub(crate) type LostLeaves = heapless::Vec<Key, 32>;
+pub(super) type LostLeaves = heapless::Vec<LostLeaf, MOST_LOST>;
+
+/// So many leaves are remembered as lost; others wait for bulkfree.
+pub(crate) const MOST_LOST: usize = 32;
+
+/// A leaf that was lost.
+#[derive(Clone, Copy)]
+pub(super) struct LostLeaf {
+    key: Key,
+    /// The flush that wrote it. Every block it said to be in use is part of what that commits, or nobody refers to it any more.
+    tid: MirrorTid,
+}
 
 /// Less than this part of the space is little.
 const SHORT: u64 = 8;
@@ -25,20 +36,19 @@ pub(super) struct Recount {
 }
 
 impl Allocator {
-    /// Takes note that all of these addresses count as in use from here on, and whether what is committed says what is. Until
-    /// the [count](Self::recount_next) is done, less is said to be free than is.
-    pub fn note_lost(&mut self, span: KeyRange, is_committed: bool, allocator_size: u64) {
+    /// Takes note that all of these addresses count as in use from here on: the leaves that flush `tid` wrote are lost. Until the
+    /// [count](Self::recount_next) is done, less is said to be free than is.
+    pub fn note_lost(&mut self, span: KeyRange, tid: MirrorTid, allocator_size: u64) {
         let first = span.first.0 / LEAF_SPAN_BYTES;
         let leaves = self.total_bytes.div_ceil(LEAF_SPAN_BYTES);
         for leaf in first..=(span.last.0 / LEAF_SPAN_BYTES).min(leaves.saturating_sub(1)) {
             let (low, high) = self.managed(leaf);
             self.free_bytes = self.free_bytes.saturating_sub(high.0 - low.0);
-            if is_committed {
-                // Those that find no place wait for bulkfree.
-                let _ = self.lost.push(leaf_key(leaf));
-            }
+            self.forget_lost(leaf_key(leaf));
+            // Those that find no place wait for bulkfree.
+            let _ = self.lost.push(LostLeaf { key: leaf_key(leaf), tid });
         }
-        self.lost.sort_unstable();
+        self.lost.sort_unstable_by_key(|lost| lost.key);
         self.recount = Some(Recount { next: 0, free_bytes: allocator_size });
         self.forget_fullness();
     }
@@ -48,19 +58,21 @@ impl Allocator {
         self.free_bytes < self.total_bytes / SHORT
     }
 
-    /// True when leaves were lost.
-    pub fn has_lost(&self) -> bool {
-        !self.lost.is_empty()
+    /// True when leaves were lost of which a commit of flush `committed` says what is in use.
+    pub fn has_lost(&self, committed: MirrorTid) -> bool {
+        self.lost.iter().any(|lost| lost.tid <= committed)
     }
 
-    /// The leaves that were lost, as far as they are remembered, in order. They are forgotten here.
-    pub fn take_lost(&mut self) -> LostLeaves {
-        core::mem::take(&mut self.lost)
+    /// These leaves, as far as they are remembered, in order. They are forgotten here.
+    pub fn take_lost(&mut self, committed: MirrorTid) -> heapless::Vec<Key, MOST_LOST> {
+        let taken = self.lost.iter().filter(|lost| lost.tid <= committed).map(|lost| lost.key).collect();
+        self.lost.retain(|lost| lost.tid > committed);
+        taken
     }
 
     /// Takes note that it is known what of a leaf is in use, or that something is allocated from it again.
     pub fn forget_lost(&mut self, leaf: Key) {
-        self.lost.retain(|lost| *lost != leaf);
+        self.lost.retain(|lost| lost.key != leaf);
     }
 
     /// Counts one more leaf; false when there is none left, and it is known what is free.

@@ -109,6 +109,13 @@ impl Node {
         landing.as_ref().filter(|landing| landing.is_begun).map(|landing| landing.header.get().mirror_tid())
     }
 
+    /// The number of the header that somebody brings to the disk, else of the one in force.
+    pub(super) fn on_the_way_tid(&self) -> MirrorTid {
+        let landing = self.landing.borrow();
+        let on_the_way = landing.as_ref().filter(|_| self.landings.is_taken());
+        on_the_way.map_or_else(|| self.header().mirror_tid(), |landing| landing.header.get().mirror_tid())
+    }
+
     /// Makes everything durable that the header which was fixed commits, and writes it. False if there is none: what it would
     /// have committed is part of the next.
     pub(crate) async fn land(&self) -> Result<bool, NodeError> {

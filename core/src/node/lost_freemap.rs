@@ -149,9 +149,7 @@ impl Node {
             let span = bref.span().map_err(|corruption| failed(corruption.into()))?;
             let Some(content) = content.take() else { return Ok(false) };
             topology.replace(container, index, content).map_err(|_| failed(ReadError::NoMemory))?;
-            // What is committed says what is in use of it, unless it was allocated from since.
-            let is_committed = !topology.is_uncommitted(&bref);
-            allocator.note_lost(span, is_committed, size);
+            allocator.note_lost(span, bref.mirror_tid(), size);
             Ok(true)
         });
         Ok(replaced.await?)

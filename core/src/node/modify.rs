@@ -195,8 +195,7 @@ impl Node {
             allocator.allocate(topology, blocks, BlockKind::Data, radix, key)
         })?;
         let Some(place) = place else {
-            let is_known = !self.allocator.borrow().has_lost();
-            return Err(if is_known { NodeError::NoSpace.into() } else { Halt::Lost });
+            return Err(if self.can_free_lost() { Halt::Lost } else { NodeError::NoSpace.into() });
         };
         let mut bref = Blockref::new(BlockKind::Data, key, KeyBits(FILE_BLOCK_BITS), block.methods);
         bref.set_data_off(place);
