@@ -5,7 +5,8 @@
 //! keeper.
 
 use core::cell::RefCell;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
 use core::task::Poll;
 
 use super::join::Together;
@@ -104,6 +105,22 @@ impl Cluster {
                 blocked.pass(command, progress)?;
             }
         }
+    }
+
+    /// What a node answers within the soft deadline; none if it is late, of which note is taken.
+    pub(super) async fn promptly<T>(&self, index: NodeIndex, answer: impl Future<Output = T>) -> Option<T> {
+        let Some(clock) = self.clock() else { return Some(answer.await) };
+        let end = clock.now().after(SOFT_DEADLINE);
+        let mut answer = pin!(answer);
+        let prompt = poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => clock.expire(end, cx).map(|_| None),
+        });
+        let answer = prompt.await;
+        if answer.is_none() {
+            self.note_slow(index);
+        }
+        answer
     }
 
     /// Takes note that a node was outrun.

@@ -9,7 +9,7 @@ mod range;
 
 pub(super) use range::Lost;
 
-use super::vote::NodeSet;
+use super::vote::{MAX_NODES, NodeSet};
 use super::{Cluster, Command, Ejection, Modification, NodeIndex, OpError, Reply, Slot, StoredBlock};
 use crate::media::{BlockName, Inum, Key, KeyRange, ModifyTid};
 use crate::memory::{self, Vec};
@@ -119,16 +119,38 @@ impl Cluster {
 
     /// Writes a file block anew; none if no other node has it.
     async fn write_anew(&self, node: NodeIndex, file: Inum, key: Key) -> Option<Result<(), NodeError>> {
+        let (pfs, into) = (self.slots.root(), self.slots.spare());
+        let (tid, block) = self.block_of_another(node, file, key, into).await?;
+        let node = &self.member(node).node;
+        let write = Modification::WriteBlock { file: into, key, block: GivenBlock::Owned(block) };
+        let written = match node.execute(Command::Name { pfs, inum: file, into }).await {
+            Ok(_) => node.modify(tid, write).await.map(drop),
+            Err(error) => Err(error),
+        };
+        Some(written)
+    }
+
+    /// A file block as another node has it stored, as below. Changes wait meanwhile, so those that are late are waited for last.
+    async fn block_of_another(
+        &self,
+        node: NodeIndex,
+        file: Inum,
+        key: Key,
+        into: Slot,
+    ) -> Option<(ModifyTid, StoredBlock)> {
+        let mut late: heapless::Vec<NodeIndex, MAX_NODES> = heapless::Vec::new();
         for source in self.read_order().filter(|source| *source != node) {
-            let (pfs, into) = (self.slots.root(), self.slots.spare());
-            let Some((tid, block)) = self.stored_block(source, file, key, into).await else { continue };
-            let node = &self.member(node).node;
-            let write = Modification::WriteBlock { file: into, key, block: GivenBlock::Owned(block) };
-            let written = match node.execute(Command::Name { pfs, inum: file, into }).await {
-                Ok(_) => node.modify(tid, write).await.map(drop),
-                Err(error) => Err(error),
-            };
-            return Some(written);
+            match self.promptly(source, self.stored_block(source, file, key, into)).await {
+                Some(None) => {}
+                Some(found) => return found,
+                // There are no more sources than nodes.
+                None => late.push(source).unwrap_or(()),
+            }
+        }
+        for source in late {
+            if let Some(found) = self.stored_block(source, file, key, into).await {
+                return Some(found);
+            }
         }
         None
     }

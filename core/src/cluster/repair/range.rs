@@ -67,10 +67,19 @@ impl Cluster {
         };
         let (lost, slot) = found;
         let order = self.read_order().filter(|index| sources.contains(*index) && *index != target);
+        // There are no more sources than nodes.
         let mut able: heapless::Vec<NodeIndex, MAX_NODES> = heapless::Vec::new();
+        let mut late = able.clone();
         for source in order.chain(sources.difference(self.up_to_date()).iter()) {
-            if self.can_show(source, slot, lost).await.is_ok() {
-                // There are no more sources than nodes.
+            let _ = match self.promptly(source, self.can_show(source, slot, lost)).await {
+                Some(Ok(())) => able.push(source),
+                Some(Err(_)) => continue,
+                None => late.push(source),
+            };
+        }
+        // Changes wait meanwhile, so a silent one is waited for only where it is the last that may have it.
+        for source in late {
+            if able.is_empty() && self.can_show(source, slot, lost).await.is_ok() {
                 let _ = able.push(source);
             }
         }

@@ -166,6 +166,9 @@ impl Cluster {
     /// may be changed. What is listed of it and what is read a moment later belong together.
     pub(super) async fn caught_up(&self, source: NodeIndex) -> Result<(), OpError> {
         let has_caught_up = || !self.has(Ingredient::Abreast) || !self.stream.lagging().contains(source);
+        if has_caught_up() {
+            return Ok(());
+        }
         self.await_laggards(|| has_caught_up().then_some(())).await
     }
 
