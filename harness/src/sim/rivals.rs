@@ -170,8 +170,9 @@ impl Contest<'_> {
             return None;
         }
         log::info!("somebody without a heartbeat writes to {drive:?}");
+        let silent = Silent::write(drive)?;
         self.world.tally.borrow_mut().verdict("silent-writer");
-        Some(Silent::write(drive))
+        Some(silent)
     }
 
     /// Looks for files that were acknowledged.

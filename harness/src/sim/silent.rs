@@ -21,8 +21,8 @@ pub(super) struct Silent {
 }
 
 impl Silent {
-    /// Writes a header of its own to a disk, beside whoever has it mounted.
-    pub(super) fn write(drive: &Drive) -> Self {
+    /// Writes a header of its own to a disk, beside whoever has it mounted; not to one without a filesystem.
+    pub(super) fn write(drive: &Drive) -> Option<Self> {
         let mut medium = drive.disk.medium.borrow_mut();
         medium.settle();
         // It looks at no twins, and goes on where the newest copy is.
@@ -31,13 +31,13 @@ impl Silent {
             let header = VolumeHeader::read_from_bytes(&bytes).ok()?;
             header.check_identity().is_ok().then_some((header.mirror_tid(), copy, header))
         });
-        let (newest, last, mut header) = valid.max_by_key(|(tid, ..)| *tid).expect("a filesystem");
+        let (newest, last, mut header) = valid.max_by_key(|(tid, ..)| *tid)?;
         header.set_tids(MirrorTid(newest.0 + FLUSHES));
         header.seal();
         medium.write(header_offset(header.next_copy(last)), header.as_bytes(), 0);
         medium.settle();
         let headers = places(&medium).map(|offset| read(&medium, offset, VOLUME_HEADER_BYTES)).collect();
-        Self { drive: drive.clone(), headers, holder: holder(&medium) }
+        Some(Self { drive: drive.clone(), headers, holder: holder(&medium) })
     }
 
     /// True when the mount that had the disk has written a header since.
