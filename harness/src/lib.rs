@@ -12,7 +12,6 @@ mod mount_table;
 mod pfs_label;
 mod random;
 pub mod replay;
-mod room;
 mod runtime_dir;
 pub mod scan;
 pub mod sim;

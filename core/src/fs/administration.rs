@@ -37,7 +37,10 @@ impl FileSystem {
         self.sync_inside().await?;
         match self.cluster.delete_pfs(label).await? {
             PfsOutcome::Absent => Err(Error::NotFound),
-            _ => Ok(()),
+            _ => {
+                self.writing()?.given_back.note_freed();
+                Ok(())
+            }
         }
     }
 

@@ -99,7 +99,8 @@ impl FileSystem {
             return Ok(());
         }
         self.write_out().await?;
-        if self.has_surely(|| self.has_room(need)).await { Ok(()) } else { Err(Error::NoSpace) }
+        let has_room = || self.has_surely(|| self.has_room(need));
+        if has_room().await || self.find_room().await? && has_room().await { Ok(()) } else { Err(Error::NoSpace) }
     }
 
     /// The same of what there is when the nodes know what that is.

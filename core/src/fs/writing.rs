@@ -6,6 +6,7 @@
 use core::cell::{Cell, RefCell};
 
 use super::inode_cache::InodeRef;
+use super::keeper::GivenBack;
 use super::sync::Commits;
 use super::undo::Undo;
 use super::{Error, FileSystem};
@@ -29,6 +30,7 @@ pub(super) struct Writing {
     /// Some directory may have limits.
     pub(super) keeps_quotas: Cell<bool>,
     pub(super) commits: Commits,
+    pub(super) given_back: GivenBack,
 }
 
 impl Writing {
@@ -48,6 +50,7 @@ impl Writing {
             orphans: Cell::new(0),
             keeps_quotas: Cell::new(root.meta.subtree_inodes() > 0),
             commits: Commits::default(),
+            given_back: GivenBack::default(),
         })
     }
 
@@ -69,6 +72,11 @@ impl Writing {
         let tid = self.next_tid.get();
         self.next_tid.set(ModifyTid(tid.0 + 1));
         tid
+    }
+
+    /// What that will be.
+    pub(super) fn next_tid(&self) -> ModifyTid {
+        self.next_tid.get()
     }
 
     /// A number for a new inode. Numbers are never used again.
@@ -94,8 +102,13 @@ impl FileSystem {
     }
 
     pub(super) async fn modify(&self, modification: Modification<'_>) -> Result<Outcome, Error> {
-        let tid = self.writing()?.tid();
-        Ok(self.cluster.modify(tid, modification).await?)
+        let writing = self.writing()?;
+        let frees = matches!(modification, Modification::RemoveInode { .. } | Modification::RemoveBlocks { .. });
+        let outcome = self.cluster.modify(writing.tid(), modification).await?;
+        if frees {
+            writing.given_back.note_freed();
+        }
+        Ok(outcome)
     }
 
     /// Sends to the nodes what memory is too short for.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::vote::{Role, State};
-use hammer2_core::cluster::{Change, MemberState, MemberStatus, NewPfs, NodeIndex};
+use hammer2_core::cluster::vote::State;
+use hammer2_core::cluster::{MemberState, MemberStatus, NewPfs, NodeIndex};
 use hammer2_core::fs::{FileSystem, TimeSource as _};
-use hammer2_core::media::{PfsKind, Uuid};
+use hammer2_core::media::PfsKind;
 
 use super::{Done, Name, Refused, Site, whole_path};
 use crate::random::new_uuid;
@@ -20,8 +20,7 @@ impl Site<'_> {
         show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
     ) -> Result<Done, Refused> {
         let node = self.put_in(images).await?;
-        let (_, snapshots_lacking) = take_in(self.fs, node, votes, show).await?;
-        Ok(Done::Changed { snapshots_lacking })
+        Ok(Done::Changed { snapshots_lacking: take_in(self.fs, node, votes, show).await? })
     }
 
     pub(super) async fn replace(
@@ -32,9 +31,9 @@ impl Site<'_> {
     ) -> Result<Done, Refused> {
         let old = self.member(old)?;
         let node = self.put_in(images).await?;
-        let (new, snapshots_lacking) = take_in(self.fs, node, false, show).await?;
-        self.change(Change::Replace { old, new }).await?;
-        Ok(Done::Changed { snapshots_lacking })
+        let mut show = |counts: &ResyncCounts| show(node, counts);
+        let copied = self.fs.replace_member(old, node, &new_pfs(self.fs)?, &mut show).await.map_err(Refused::failed)?;
+        Ok(Done::Changed { snapshots_lacking: copied.snapshots_lacking })
     }
 
     /// Opens volumes as one more node, unless they are one already, and sees what they are to the cluster.
@@ -74,29 +73,22 @@ fn status(fs: &FileSystem, node: NodeIndex) -> Option<MemberStatus> {
     fs.member_statuses().find(|member| member.node == node)
 }
 
-/// Makes a node a member, or finishes what was begun: it gets everything, and votes if it is to be a master. What it is called,
-/// and how many snapshots it couldn't be given.
+/// Makes a node a member, or finishes what was begun: it gets everything, and votes if it is to be a master. How many snapshots
+/// it couldn't be given.
 pub async fn take_in(
     fs: &FileSystem,
     node: NodeIndex,
     votes: bool,
     show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
-) -> Result<(Uuid, u64), Refused> {
-    let state = |fs| status(fs, node).map(|member| member.state);
-    if !matches!(state(fs), Some(MemberState::Behind(_) | MemberState::InSync)) {
-        let label = fs.pfs().label.clone();
-        let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
-        let (clid, fsid) = (uuid()?, uuid()?);
-        let new = NewPfs { label: &label, kind: PfsKind::Slave, clid, fsid, time: HostTime.now() };
-        fs.add_member(node, &new).await.map_err(Refused::failed)?;
-    }
-    let mut copied = ResyncCounts::default();
-    if state(fs) != Some(MemberState::InSync) {
-        copied = fs.resync_showing(node, &mut |counts| show(node, counts)).await.map_err(Refused::failed)?;
-    }
-    let member = status(fs, node).ok_or_else(|| Refused::failed("the new node is gone"))?;
-    if votes && member.role == Role::Slave {
-        fs.change_members(Change::Promote(member.fsid)).await.map_err(Refused::failed)?;
-    }
-    Ok((member.fsid, copied.snapshots_lacking))
+) -> Result<u64, Refused> {
+    let mut show = |counts: &ResyncCounts| show(node, counts);
+    let (_, copied) = fs.take_in(node, &new_pfs(fs)?, votes, &mut show).await.map_err(Refused::failed)?;
+    Ok(copied.snapshots_lacking)
+}
+
+/// What a new member has of the PFS at first: nothing, and no vote.
+fn new_pfs(fs: &FileSystem) -> Result<NewPfs<'_>, Refused> {
+    let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
+    let (label, kind, time) = (&fs.pfs().label, PfsKind::Slave, HostTime.now());
+    Ok(NewPfs { label, kind, clid: uuid()?, fsid: uuid()?, time })
 }

@@ -25,7 +25,6 @@ use super::source_tree::{HostFile, HostId, SourceDirectory, SourceFile};
 use super::standard_input::StandardInput;
 use super::target::Target;
 use super::{Failure, Outcome, progress};
-use crate::room::Room;
 
 /// Bytes read at a time: whole file blocks, so that none is written twice.
 const READ_BYTES: usize = 4 * FILE_BLOCK_BYTES;
@@ -102,7 +101,6 @@ impl Put {
         let images = self.target.images().filter_map(|image| HostFile::at(image).ok()).map(|file| file.id);
         Ok(Copy {
             fs,
-            room: Room::new(fs),
             buffer: Buffer::new(TOOL_HEAP, READ_BYTES).map_err(Failure::failed)?,
             images: images.collect(),
             links: HashMap::new(),
@@ -151,7 +149,6 @@ struct Level {
 
 struct Copy<'f> {
     fs: &'f FileSystem,
-    room: Room,
     buffer: Buffer,
     images: HashSet<HostId>,
     /// Files with several names, and what became of them.
@@ -271,7 +268,7 @@ impl Copy<'_> {
 
     /// The directory to copy into: new, or the one that is there.
     async fn directory(&self, above: Inum, name: &[u8], facts: &HostFile) -> Result<Inum, PutError> {
-        match self.room.find(self.fs, async || self.fs.create(above, name, &new_of(facts, b"")).await).await {
+        match self.fs.create(above, name, &new_of(facts, b"")).await {
             Err(Error::Exists) => {}
             made => return Ok(made?),
         }
@@ -293,15 +290,15 @@ impl Copy<'_> {
         name: &[u8],
         make: impl AsyncFn() -> Result<T, Error>,
     ) -> Result<T, PutError> {
-        match self.room.find(self.fs, &make).await {
+        match make().await {
             Err(Error::Exists) => {}
             made => return Ok(made?),
         }
         match self.fs.unlink(directory, name).await {
             Err(Error::IsADirectory) => Err(PutError::DirectoryInTheWay),
             removed => {
-                self.room.may_have_freed(removed)?;
-                Ok(self.room.find(self.fs, make).await?)
+                removed?;
+                Ok(make().await?)
             }
         }
     }
@@ -318,7 +315,7 @@ impl Copy<'_> {
                     return Ok(());
                 }
                 let data = &self.buffer.bytes()[..count];
-                self.room.find(self.fs, async || self.fs.write(inum, at, data).await).await?;
+                self.fs.write(inum, at, data).await?;
                 self.bar.inc(count as u64);
                 at += count as u64;
             }
@@ -350,12 +347,11 @@ fn new_of<'t>(facts: &HostFile, target: &'t [u8]) -> NewFile<'t> {
 async fn copy_stdin(fs: &FileSystem, path: &[u8]) -> Result<Outcome, Failure> {
     let failed = |error| path_failure(path, error);
     let Place { directory, name } = Place::find(fs, path).await?;
-    let room = Room::new(fs);
     let new = new_file(FileKind::Regular, STDIN_FILE_MODE);
-    let inum = match room.find(fs, async || fs.create(directory, name, &new).await).await {
+    let inum = match fs.create(directory, name, &new).await {
         Err(Error::Exists) => {
             let inum = fs.lookup(directory, name).await.map_err(failed)?;
-            room.may_have_freed(fs.truncate(inum, 0).await).map_err(failed)?;
+            fs.truncate(inum, 0).await.map_err(failed)?;
             inum
         }
         made => made.map_err(failed)?,
@@ -372,7 +368,7 @@ async fn copy_stdin(fs: &FileSystem, path: &[u8]) -> Result<Outcome, Failure> {
             bar.finish_and_clear();
             return Ok(Outcome::Good);
         }
-        room.find(fs, async || fs.write(inum, at, &buffer).await).await.map_err(failed)?;
+        fs.write(inum, at, &buffer).await.map_err(failed)?;
         bar.inc(buffer.len() as u64);
         at += buffer.len() as u64;
     }

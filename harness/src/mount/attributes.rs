@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use fuser::{Errno, FileAttr, FileType, Generation, INodeNo, ReplyAttr, TimeOrNow};
+use fuser::{Errno, FileAttr, FileType, Generation, INodeNo, ReplyAttr, ReplyStatfs, TimeOrNow};
 use hammer2_core::fs::{Attributes, NewAttributes, TimeSource};
-use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
+use hammer2_core::media::geometry::{FILE_BLOCK_BYTES, MAX_NAME_BYTES};
 use hammer2_core::media::inode::EMBEDDED_BYTES;
 use hammer2_core::media::{FileKind, Inum, Timestamp};
 
@@ -15,6 +15,9 @@ use crate::time_source::HostTime;
 
 /// What `st_blocks` counts in.
 const BLOCK_BYTES: u64 = 512;
+
+/// The unit of free space the kernel is told.
+const FRAGMENT_BYTES: u32 = 4096;
 
 /// How long the kernel may believe what a file takes that isn't stored yet.
 const KEPT_UNSTORED: Duration = Duration::from_secs(1);
@@ -95,17 +98,30 @@ impl Server {
             ctime: change.ctime.map(timestamp).transpose()?,
             ..NewAttributes::default()
         };
-        let changed = self.with_room(async || self.fs.set_attributes(file, &new).await).await;
-        if change.size.is_some() {
-            self.may_have_freed(changed)?
-        } else {
-            changed?
-        };
+        self.patiently(async || self.fs.set_attributes(file, &new).await).await?;
         self.facts_of(file).await
     }
 
     pub(super) async fn facts_of(&self, file: Inum) -> Result<Facts, Refusal> {
         Ok(facts(&self.patiently(async || self.fs.attributes(file).await).await?))
+    }
+
+    /// Tells how much room there is, as a writer would find it now.
+    pub(super) async fn statfs(&self, reply: ReplyStatfs) {
+        let statistics = self.fs.settled_statistics().await;
+        let fragments = |bytes: u64| bytes / u64::from(FRAGMENT_BYTES);
+        // Inodes come from free space: as many more as chunks of 1 KiB.
+        let free_inodes = statistics.free_bytes / 1024;
+        reply.statfs(
+            fragments(statistics.total_bytes),
+            fragments(statistics.free_bytes),
+            fragments(statistics.available_bytes),
+            statistics.inodes + free_inodes,
+            free_inodes,
+            FRAGMENT_BYTES,
+            MAX_NAME_BYTES as u32,
+            FRAGMENT_BYTES,
+        );
     }
 }
 

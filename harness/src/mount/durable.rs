@@ -1,5 +1,4 @@
-//! Making everything durable: now and then, and at the end. What fails is tried again: a device that was only late gets
-//! everything.
+//! Making everything durable at the end of a mount. What fails is tried again: a device that was only late gets everything.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,29 +23,12 @@ pub(super) enum Undurable {
     GivenUp,
 }
 
-/// Makes everything durable every now and then, and gives space back in time. What is wrong is told once.
-pub(super) async fn sync_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
-    let mut told = None;
+/// Lets go every now and then what couldn't be let go so far.
+pub(super) async fn let_go_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
     loop {
         clock.sleep(period).await;
         let _begun = under_way.begin();
         server.let_go_leftovers().await;
-        let synced = match server.fs.sync().await {
-            Ok(()) => server.give_space_back_in_time().await,
-            failed => failed,
-        };
-        match synced {
-            Ok(()) if told.take().is_some() => log::info!("everything is made durable again"),
-            Ok(()) => {}
-            // The nodes that left, or were taken over, were told of.
-            Err(Error::NoQuorum { .. }) => {}
-            Err(_) if server.fs.fenced().is_some() => {}
-            Err(error) if told != Some(error) => {
-                told = Some(error);
-                log::error!("{}nothing is made durable at the moment: {error}", late_disks(server, &error));
-            }
-            Err(_) => {}
-        }
     }
 }
 
@@ -84,7 +66,7 @@ async fn unless_given_up<T>(work: impl Future<Output = T>, clock: &HostClock, gi
 }
 
 /// The disks that don't answer, as the beginning of a message; nothing when that isn't the trouble.
-fn late_disks(server: &Server, error: &Error) -> String {
+pub(super) fn late_disks(server: &Server, error: &Error) -> String {
     let called = |node| server.administration.images.called(node);
     let mut late: Vec<_> = server.fs.late_nodes().map(called).collect();
     if late.is_empty() && matches!(error, Error::Io(fault) if fault.is_timeout()) {

@@ -54,7 +54,7 @@ impl Server {
     }
 
     pub(super) async fn write(&self, to: Range, data: Vec<u8>, flags: OFlags, reply: ReplyWrite) {
-        let mut written = self.with_room(async || self.fs.write(to.file, to.offset, &data).await).await;
+        let mut written = self.patiently(async || self.fs.write(to.file, to.offset, &data).await).await;
         if written.is_ok() && flags.intersects(OFlags::SYNC | OFlags::DSYNC) {
             written = self.patiently(async || self.fs.fsync(to.file).await).await;
         }
@@ -103,7 +103,7 @@ impl Server {
             _ => return reply.error(Errno::EOPNOTSUPP),
         };
         let allocate = async || self.fs.allocate(range.file, range.offset, bytes, allocation, keep_size).await;
-        self.reply_done(self.with_room(allocate).await, reply);
+        self.reply_done(self.patiently(allocate).await, reply);
     }
 
     pub(super) async fn copy(&self, from: Range, to: Range, bytes: u64, reply: ReplyWrite) {
@@ -122,7 +122,7 @@ impl Server {
             let step = async {
                 let (at, into) = (from.offset + copied, &mut buffer[..wanted]);
                 let count = self.patiently(async || self.fs.read(from.file, at, into).await).await?;
-                self.with_room(async || self.fs.write(to.file, to.offset + copied, &buffer[..count]).await).await?;
+                self.patiently(async || self.fs.write(to.file, to.offset + copied, &buffer[..count]).await).await?;
                 Ok::<_, Refusal>(count as u64)
             };
             match step.await {

@@ -82,7 +82,7 @@ impl Server {
         let file = match self.fs.lookup(entry.directory, entry.name()).await {
             Ok(file) if self.known.has(file) => file,
             // What is wrong, the removal says.
-            _ => return self.may_have_freed(removal().await),
+            _ => return removal().await,
         };
         self.fs.open(file).await?;
         let removed = removal().await;
@@ -90,7 +90,7 @@ impl Server {
         if !is_nameless || !self.known.has(file) || !self.known.nameless.borrow_mut().insert(file) {
             self.let_go(file).await;
         }
-        self.may_have_freed(removed)
+        removed
     }
 
     /// The kernel has no more use for so many of the answers that named a file.
@@ -104,7 +104,7 @@ impl Server {
     pub(super) async fn let_go(&self, file: Inum) {
         match self.fs.release(file).await {
             // Gone, but for what went wrong then.
-            Ok(()) | Err(Error::NotFound) => drop(self.may_have_freed(Ok::<_, Error>(()))),
+            Ok(()) | Err(Error::NotFound) => {}
             Err(error) => {
                 log::debug!("inode {file} is let go later: {error}");
                 self.known.unreleased.borrow_mut().push(file);

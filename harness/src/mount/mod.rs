@@ -37,7 +37,6 @@ mod run;
 mod server;
 mod signals;
 mod snapshot;
-mod space;
 mod under_way;
 mod upkeep;
 mod watch;

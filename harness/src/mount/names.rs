@@ -117,12 +117,12 @@ impl Server {
             }
         }
         let new = NewFile { mode, uid: owner.uid, gid, ..new };
-        let file = self.with_room(async || self.fs.create(entry.directory, entry.name(), &new).await).await?;
+        let file = self.patiently(async || self.fs.create(entry.directory, entry.name(), &new).await).await?;
         self.facts_of(file).await
     }
 
     pub(super) async fn link(&self, file: Inum, entry: Entry, reply: ReplyEntry) {
-        let linked = match self.with_room(async || self.fs.link(file, entry.directory, entry.name()).await).await {
+        let linked = match self.patiently(async || self.fs.link(file, entry.directory, entry.name()).await).await {
             Ok(()) => self.facts_of(file).await,
             Err(error) => Err(error.into()),
         };
@@ -149,12 +149,12 @@ impl Server {
             }
         } else if flags == RenameFlags::RENAME_EXCHANGE {
             let exchange = async || self.fs.exchange(from.directory, from.name(), to.directory, to.name()).await;
-            return self.reply_done(self.with_room(exchange).await, reply);
+            return self.reply_done(self.patiently(exchange).await, reply);
         } else if !flags.is_empty() {
             return reply.error(Errno::EINVAL);
         }
         let rename = async || self.fs.rename(from.directory, from.name(), to.directory, to.name()).await;
-        self.reply_done(self.keeping_known(&to, async || self.with_room(rename).await).await, reply);
+        self.reply_done(self.keeping_known(&to, async || self.patiently(rename).await).await, reply);
     }
 
     pub(super) async fn readlink(&self, link: Inum, reply: ReplyData) {

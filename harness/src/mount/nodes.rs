@@ -1,4 +1,5 @@
-//! The nodes of a mounted cluster: what becomes of them is told, each time in one line that names the disk.
+//! What a mount does by itself, and what becomes of the nodes of a cluster: that is told, each time in one line that names the
+//! disk.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -6,25 +7,23 @@ use std::time::Duration;
 
 use hammer2_core::cluster::vote::State;
 use hammer2_core::cluster::{Ejection, Health, MAX_NODES, MemberState, NodeFault, NodeIndex};
-use hammer2_core::fs::{Attendant, Event, FileSystem, Pace, Trouble};
+use hammer2_core::fs::{Attendant, Error, Event, FileSystem, Pace, Trouble};
 
 use super::counters::add;
+use super::durable::late_disks;
 use super::server::Server;
 use super::under_way::{Begun, UnderWay};
 use crate::admin::{Copied, Known};
 
-/// How soon it is told that a node left, and when it is looked at again.
-const PACE: Pace = Pace {
-    looks: Duration::from_secs(1),
-    first_try: Duration::from_secs(5),
-    most_between_tries: Duration::from_secs(300),
-};
-
-/// Looks after the nodes as long as the mount lives. Without `repairs` it only tells how they are.
-pub(super) async fn look_after(server: &Server, under_way: &UnderWay, repairs: bool) {
-    if server.fs.cluster_status().is_none() {
-        return;
-    }
+/// Looks after the mount as long as it lives, and makes everything durable every now and then. Without `repairs` it only tells
+/// how the nodes are.
+pub(super) async fn look_after(server: &Server, under_way: &UnderWay, repairs: bool, sync_every: Option<Duration>) {
+    let pace = Pace {
+        looks: Duration::from_secs(1),
+        first_try: Duration::from_secs(5),
+        most_between_tries: Duration::from_secs(300),
+        sync_every,
+    };
     for member in server.fs.missing_members() {
         let fsid = member.fsid;
         let place = server.administration.images.place();
@@ -32,7 +31,8 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, repairs: b
     }
     let told = RefCell::new([const { None }; MAX_NODES]);
     let tries = [const { Cell::new(None) }; MAX_NODES];
-    server.fs.keep_nodes(&Teller { server, under_way, repairs, told, tries }, &PACE).await;
+    let (syncing, is_durable_told) = (Cell::default(), Cell::new(true));
+    server.fs.keep(&Teller { server, under_way, repairs, told, tries, syncing, is_durable_told }, &pace).await;
 }
 
 /// Tells what becomes of the nodes.
@@ -45,6 +45,10 @@ struct Teller<'s> {
     told: RefCell<[Option<String>; MAX_NODES]>,
     /// The mount doesn't end in the middle of these.
     tries: [Cell<Option<Begun<'s>>>; MAX_NODES],
+    /// Nor in the middle of this.
+    syncing: Cell<Option<Begun<'s>>>,
+    /// Nobody was told that nothing is made durable.
+    is_durable_told: Cell<bool>,
 }
 
 impl Attendant for Teller<'_> {
@@ -57,6 +61,10 @@ impl Attendant for Teller<'_> {
         drop(self.tries[usize::from(node.0)].replace(begun));
     }
 
+    fn syncing(&self, is_syncing: bool) {
+        self.syncing.set(is_syncing.then(|| self.under_way.begin()));
+    }
+
     fn tell(&self, event: Event<'_>) {
         let counters = &self.server.counters;
         match event {
@@ -67,6 +75,15 @@ impl Attendant for Teller<'_> {
                 "too few nodes are left: nothing is changed until enough are back; away: {}",
                 away(self.server).join(", ")
             ),
+            // The nodes that left, or were taken over, were told of.
+            Event::NotDurable { error: Error::NoQuorum { .. } } => {}
+            Event::NotDurable { .. } if self.server.fs.fenced().is_some() => {}
+            Event::NotDurable { error } => {
+                self.is_durable_told.set(false);
+                log::error!("{}nothing is made durable at the moment: {error}", late_disks(self.server, &error));
+            }
+            Event::DurableAgain if self.is_durable_told.replace(true) => {}
+            Event::DurableAgain => log::info!("everything is made durable again"),
             Event::Repaired { node, blocks } => {
                 log::warn!("{}: {blocks} bad blocks were written anew from the other nodes", self.called(node));
             }

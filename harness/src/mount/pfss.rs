@@ -49,7 +49,7 @@ impl Server {
             None => uuid()?,
         };
         let new = NewPfs { label, kind, clid, fsid: uuid()?, time: HostTime.now() };
-        match self.with_room(async || self.fs.create_pfs(&new).await).await {
+        match self.patiently(async || self.fs.create_pfs(&new).await).await {
             Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
             Err(error) => Err(refused(label, error)),
         }

@@ -14,7 +14,7 @@ use hammer2_kmod_shim::budget::Budget;
 
 use super::buffers::Buffers;
 use super::direct::DirectWrites;
-use super::durable::{Undurable, sync_at_last, sync_now_and_then};
+use super::durable::{Undurable, let_go_now_and_then, sync_at_last};
 use super::fence::tell_when_fenced;
 use super::front::Front;
 use super::hooks::Hooks;
@@ -128,16 +128,15 @@ impl MountPoint {
         let executor = Executor::new(clock);
         let (ended, conversations) = executor.block_on(async {
             if let Some(period) = sync_every {
-                executor.spawn(sync_now_and_then(&server, &under_way, clock, period));
+                executor.spawn(let_go_now_and_then(&server, &under_way, clock, period));
             }
             if !read_only {
-                executor.spawn(server.fs.keep());
                 executor.spawn(tell_when_fenced(&server, clock));
             }
             let how = if read_only { "it is mounted, read-only" } else { "it is mounted" };
             server.journal.note(EventKind::Mounted, About::default(), how);
             executor.spawn(watch(&server, clock, !read_only));
-            executor.spawn(nodes::look_after(&server, &under_way, !read_only));
+            executor.spawn(nodes::look_after(&server, &under_way, !read_only, sync_every));
             while let Some(job) = mailbox.next().await {
                 let begun = under_way.begin();
                 let most = &server.counters.most_at_once;

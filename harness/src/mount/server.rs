@@ -21,7 +21,6 @@ use super::patience::Patience;
 use super::refusal::Refusal;
 use super::watch::Watch;
 use crate::admin;
-use crate::room::Room;
 
 /// The handle of all files: they are known by number.
 pub(super) const ANY_FILE: FileHandle = FileHandle(0);
@@ -58,7 +57,6 @@ pub(super) struct Server {
     pub(super) fs: FileSystem,
     pub(super) buffers: Arc<Buffers>,
     pub(super) counters: Counters,
-    pub(super) room: Room,
     pub(super) patience: Patience,
     pub(super) administration: Administration,
     pub(super) known: Known,
@@ -79,7 +77,6 @@ impl Server {
         journal: Journal,
         budget: &'static Budget<Global>,
     ) -> Self {
-        let room = Room::new(&fs);
         let counters = Counters::default();
         let complaints = RefCell::new(Complaints { since: Instant::now(), told: 0, untold: 0 });
         let (known, watch) = (Known::default(), Watch::default());
@@ -87,7 +84,6 @@ impl Server {
             fs,
             buffers,
             counters,
-            room,
             patience,
             administration,
             known,

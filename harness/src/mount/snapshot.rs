@@ -32,7 +32,7 @@ impl Server {
         let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
         let time = HostTime.now();
         let new = NewPfs { label: &label, kind: PfsKind::Master, clid: uuid()?, fsid: uuid()?, time };
-        match self.with_room(async || self.fs.snapshot(&new).await).await {
+        match self.patiently(async || self.fs.snapshot(&new).await).await {
             Ok(()) => Ok(Done::Made { label }),
             Err(Error::Exists) => {
                 Err(Refused::unusable(format_args!("{}: there is a PFS of this label already", label.escape_ascii())))
@@ -50,6 +50,6 @@ impl Server {
         }
         let uuid = || new_uuid().map_err(|_| Errno::EIO);
         let new = NewPfs { label, kind: PfsKind::Master, clid: uuid()?, fsid: uuid()?, time: HostTime.now() };
-        Ok(self.with_room(async || self.fs.snapshot(&new).await).await?)
+        Ok(self.patiently(async || self.fs.snapshot(&new).await).await?)
     }
 }

@@ -17,6 +17,7 @@ mod history;
 mod host;
 mod inquest;
 mod inserting;
+mod keeping;
 mod medium;
 mod members;
 mod model;

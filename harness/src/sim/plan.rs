@@ -39,6 +39,8 @@ pub(super) struct Plan {
     pub(super) insert_at: Option<u64>,
     /// It ends with an unmount, not with what was synced last.
     pub(super) unmounts: bool,
+    /// The filesystem looks after itself, as it does where it ships.
+    pub(super) keeps: bool,
     /// The next step is a sync.
     pub(super) sync_now: Cell<bool>,
 }
@@ -54,6 +56,7 @@ impl Plan {
             change_at: None,
             insert_at: None,
             unmounts: true,
+            keeps: false,
             sync_now: Cell::new(false),
         }
     }
@@ -93,6 +96,7 @@ impl Plan {
             change_at,
             insert_at: random.percent(25).then(|| random.below(steps)),
             unmounts: random.percent(70),
+            keeps: random.percent(40),
             sync_now: Cell::new(false),
         }
     }

@@ -54,6 +54,8 @@ impl Attendant for Silent {
 
     fn trying(&self, _: NodeIndex, _: bool) {}
 
+    fn syncing(&self, _: bool) {}
+
     fn tell(&self, _: Event<'_>) {}
 }
 

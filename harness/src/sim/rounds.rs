@@ -203,9 +203,9 @@ impl World {
             if !self.check_served(&fs).await? {
                 return Ok(true);
             }
-            let (steps, clients, unmounts) = {
+            let (steps, clients, unmounts, keeps) = {
                 let plan = self.plan.borrow();
-                (plan.steps, plan.clients, plan.unmounts)
+                (plan.steps, plan.clients, plan.unmounts, plan.keeps)
             };
             let session = Session {
                 world: self,
@@ -222,7 +222,12 @@ impl World {
                 wrong: RefCell::new(None),
             };
             let clients = (0..clients).map(|_| Box::pin(session.client()) as Pin<Box<dyn Future<Output = ()>>>);
-            fs.attend(executor::all(clients.collect())).await;
+            let clients = executor::all(clients.collect());
+            if keeps {
+                session.keeping(clients).await;
+            } else {
+                fs.attend(clients).await;
+            }
             if unmounts && !session.is_over.get() && !session.is_stopped.get() {
                 session.sync().await;
                 // Whoever unmounts waits for laggards, too.

@@ -10,8 +10,9 @@ use super::Settings;
 pub type Counts = BTreeMap<String, u64>;
 
 /// What runs come to, if there are enough of them: mounts, nodes and changes, by name.
-const VERDICTS: [&str; 44] = [
+const VERDICTS: [&str; 45] = [
     "acked-tail",
+    "brought-back",
     "bulkfreed",
     "change-finished",
     "change-undone",

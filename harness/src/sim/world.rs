@@ -230,9 +230,11 @@ impl World {
         self.has_quorum_of(fs, |disk| self.is_sound(disk))
     }
 
-    /// True when none of that quorum is slow: then it works without delay, too.
+    /// True when none of that quorum is slow: then it works without delay, too, unless room has to be found. All members are
+    /// waited for then.
     pub(super) fn must_be_swift(&self, fs: &FileSystem) -> bool {
-        self.has_quorum_of(fs, |disk| self.is_sound(disk) && self.disks[disk].drive.disk.slowness.get() == 1)
+        !self.is_tight()
+            && self.has_quorum_of(fs, |disk| self.is_sound(disk) && self.disks[disk].drive.disk.slowness.get() == 1)
     }
 
     fn has_quorum_of(&self, fs: &FileSystem, counts: impl Fn(usize) -> bool) -> bool {

@@ -44,7 +44,8 @@ pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
         let load = Load { platform, options, epoch: Cell::new(0), slowest_milliseconds: Cell::new(0) };
         loop {
             let fs = load.mount().await?;
-            match beside(load.work(&fs), supervisor::watch(platform, &fs)).await {
+            let working = beside(load.work(&fs), supervisor::watch(&fs));
+            match beside(working, supervisor::serve_slots(platform)).await {
                 Ok(Ended::ToReplace) => {
                     drop(fs.unmount().await?);
                     replacement::put_in(platform, options).await?;

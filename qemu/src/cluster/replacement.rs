@@ -1,6 +1,6 @@
 //! A new disk in the place of one that won't come back: formatted, taken in as a slave, filled, and made what the other was.
 
-use hammer2_core::cluster::{Change, MemberState, NewPfs};
+use hammer2_core::cluster::{MemberState, NewPfs};
 use hammer2_core::fs::{FileSystem, TimeSource};
 use hammer2_core::media::{PfsKind, Uuid};
 use hammer2_core::newfs::{NewfsOptions, has_filesystem, newfs};
@@ -42,10 +42,8 @@ async fn replace(fs: &FileSystem) -> Result<(), Failure> {
     let mut fsid = [0; 16];
     Random::new(Undated.random()).fill(&mut fsid);
     let fsid = Uuid::random(fsid);
-    let pfs = NewPfs { label: LABEL, kind: PfsKind::Master, clid: fs.pfs().clid, fsid, time: Undated.now() };
-    let new = fs.add_member(newcomer.node, &pfs).await?;
-    supervisor::bring_back_all(fs).await?;
-    fs.change_members(Change::Replace { old, new }).await?;
+    let pfs = NewPfs { label: LABEL, kind: PfsKind::Slave, clid: fs.pfs().clid, fsid, time: Undated.now() };
+    fs.replace_member(old, newcomer.node, &pfs, &mut |_| {}).await?;
     println!("cluster: node {} has taken the place of {old}", newcomer.node.0);
     Ok(())
 }

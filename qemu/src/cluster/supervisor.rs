@@ -1,18 +1,22 @@
-//! Looking after the nodes of a cluster: those that left are looked at again until they are back, and brought in step.
+//! Looking after the nodes of a cluster, as every host does, and saying on the console what becomes of them.
 
-use hammer2_core::cluster::vote::MAX_NODES;
-use hammer2_core::cluster::{MemberState, NodeIndex};
-use hammer2_core::fs::{Error, FileSystem};
-use hammer2_core::io::{Clock, Duration, Instant};
+use hammer2_core::cluster::NodeIndex;
+use hammer2_core::fs::{Attendant, Error, Event, FileSystem, Pace};
+use hammer2_core::io::Duration;
 
 use crate::platform::Platform;
 use crate::println;
 
-/// Between looks at the states of the nodes.
-const LOOK: Duration = Duration::from_millis(100);
+/// How soon it is told that a node left, and when it is looked at again; epochs are made durable by who makes them.
+const PACE: Pace = Pace {
+    looks: Duration::from_millis(100),
+    first_try: Duration::from_secs(1),
+    most_between_tries: Duration::from_secs(1),
+    sync_every: None,
+};
 
-/// Between attempts to reach a node that left.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Between looks at the slots of the machine.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Says how the cluster is, in a line.
 pub(super) fn print_health(fs: &FileSystem) {
@@ -24,48 +28,48 @@ pub(super) fn print_health(fs: &FileSystem) {
 }
 
 /// Brings nodes back until it is dropped.
-pub(super) async fn watch(platform: &Platform, fs: &FileSystem) {
-    let mut seen = [MemberState::InSync; MAX_NODES];
-    let mut due = [platform.timer.now(); MAX_NODES];
+pub(super) async fn watch(fs: &FileSystem) {
+    fs.keep(&Console(fs), &PACE).await;
+}
+
+/// Serves the machine's slots, into which disks are put, until it is dropped.
+pub(super) async fn serve_slots(platform: &Platform) {
     loop {
         platform.serve_slots();
-        for number in 0..fs.member_statuses().count() {
-            let Some(member) = fs.member_statuses().nth(number) else { break };
-            match member.state {
-                MemberState::Ejected(_) | MemberState::Aside(_) if member.state != seen[number] => {
-                    due[number] = platform.timer.now().after(TRY_AGAIN);
-                }
-                MemberState::Ejected(_) | MemberState::Aside(_) => {
-                    look_again(platform, fs, member.node, &mut due[number]).await;
-                }
-                MemberState::InSync | MemberState::Behind(_) => {}
-            }
-        }
-        if let Err(error) = bring_back_all(fs).await {
-            println!("cluster: not all nodes are in step: {error}");
-        }
-        let mut changed = false;
-        for (seen, member) in seen.iter_mut().zip(fs.member_statuses()) {
-            changed |= *seen != member.state;
-            *seen = member.state;
-        }
-        if changed {
-            print_health(fs);
-        }
         platform.sleep(LOOK).await;
     }
 }
 
-/// Looks at a node again, if it is time.
-async fn look_again(platform: &Platform, fs: &FileSystem, node: NodeIndex, due: &mut Instant) {
-    if platform.timer.now() < *due {
-        return;
+/// Says what happens.
+struct Console<'f>(&'f FileSystem);
+
+impl Attendant for Console<'_> {
+    fn may_repair(&self) -> bool {
+        true
     }
-    if let Ok(MemberState::Behind(debt)) = fs.look_again(node).await {
-        let how = if debt.thorough { "everything is compared" } else { "what has changed is copied" };
-        println!("cluster: node {} answers again; {how}", node.0);
+
+    fn trying(&self, _: NodeIndex, _: bool) {}
+
+    fn syncing(&self, _: bool) {}
+
+    fn tell(&self, event: Event<'_>) {
+        match event {
+            Event::Answers { node, debt } => {
+                let how = if debt.thorough { "everything is compared" } else { "what has changed is copied" };
+                println!("cluster: node {} answers again; {how}", node.0);
+                return;
+            }
+            Event::Back { node, counts } => println!(
+                "cluster: node {} is in step again: {} elements compared, {} copied, {} removed",
+                node.0, counts.compared, counts.copied, counts.removed
+            ),
+            Event::Away { node, trouble: Some(trouble), .. } | Event::Counts { node, trouble } => {
+                println!("cluster: node {} isn't in step: {trouble}", node.0);
+            }
+            _ => {}
+        }
+        print_health(self.0);
     }
-    *due = platform.timer.now().after(TRY_AGAIN);
 }
 
 /// Brings all nodes in step that are behind.
@@ -73,10 +77,7 @@ pub(super) async fn bring_back_all(fs: &FileSystem) -> Result<(), Error> {
     let mut done = Ok(());
     for (node, resynced) in fs.resync_all(&mut |_, _| {}).await? {
         match resynced {
-            Ok(counts) => println!(
-                "cluster: node {} is in step again: {} elements compared, {} copied, {} removed",
-                node.0, counts.compared, counts.copied, counts.removed
-            ),
+            Ok(counts) => Console(fs).tell(Event::Back { node, counts }),
             Err(error) => done = Err(error),
         }
     }

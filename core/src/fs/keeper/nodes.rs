@@ -22,9 +22,11 @@ pub struct Pace {
     pub first_try: Duration,
     /// But not after more than this.
     pub most_between_tries: Duration,
+    /// How often everything is made durable, unasked; never if none.
+    pub sync_every: Option<Duration>,
 }
 
-/// Who is told what becomes of the nodes.
+/// Who is told what is done, and what comes of it.
 pub trait Attendant {
     /// False while nothing is to be done to nodes: somebody else does, or nothing may be changed. They are looked at all the
     /// same.
@@ -33,17 +35,27 @@ pub trait Attendant {
     /// It is begun, or ended, to bring a node back or to give it what it lacks.
     fn trying(&self, node: NodeIndex, is_trying: bool);
 
+    /// It is begun, or ended, to make everything durable.
+    fn syncing(&self, is_syncing: bool);
+
     /// Something has happened.
     fn tell(&self, event: Event<'_>);
 }
 
-/// What happens to nodes.
+/// What happens to a mount by itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'e> {
     /// Too few are left: nothing can be changed.
     QuorumLost,
     /// Enough are back.
     QuorumBack,
+    /// Nothing is made durable at the moment: that was tried, and is tried again.
+    NotDurable {
+        /// Why.
+        error: Error,
+    },
+    /// Everything is made durable again.
+    DurableAgain,
     /// Bad blocks of a node were written anew from the others.
     Repaired {
         /// The node.
@@ -127,7 +139,7 @@ struct Watched {
 
 impl FileSystem {
     /// Looks after the nodes of a cluster, for as long as it is polled; ends at once for what isn't one.
-    pub async fn keep_nodes(&self, attendant: &dyn Attendant, pace: &Pace) {
+    pub(super) async fn keep_nodes(&self, attendant: &dyn Attendant, pace: &Pace) {
         let (Some(_), Some(clock)) = (self.cluster.status(), self.cluster.clock()) else { return };
         let mut nodes: heapless::Vec<Watched, MAX_NODES> = heapless::Vec::new();
         let mut returning = Together::new();

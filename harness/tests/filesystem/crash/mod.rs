@@ -282,7 +282,7 @@ fn a_sync_finds_room_on_a_fragmented_volume() {
 #[test]
 fn a_full_volume_keeps_what_it_accepted_and_is_filled_again() {
     let host = Host::new();
-    for (sizes, rounds) in [(&[1_000_000, 100_000, 10_000, 600][..], 100), (&[3000], 2), (&[100], 2)] {
+    for (sizes, rounds) in [(&[1_000_000, 100_000, 10_000, 600][..], 100), (&[3000], 4), (&[100], 3)] {
         let start = cpu_seconds();
         let held = full::fill_again_and_again(&host, sizes, rounds);
         let seconds = cpu_seconds() - start;

@@ -1,0 +1,27 @@
+//! Everything is made durable now and then, unasked, and space given back in time.
+
+use super::super::{Error, FileSystem};
+use super::{Attendant, Event, Pace};
+
+impl FileSystem {
+    /// Does that for as long as it is polled. What fails is tried again the next time: a device that was only late gets
+    /// everything.
+    pub(super) async fn keep_durable(&self, attendant: &dyn Attendant, pace: &Pace) {
+        let (Some(period), Some(clock)) = (pace.sync_every, self.cluster.clock()) else { return };
+        let mut told: Option<Error> = None;
+        while self.writing.is_some() {
+            clock.sleep(period).await;
+            attendant.syncing(true);
+            let synced = match self.sync().await {
+                Ok(()) => self.give_back_in_time().await,
+                failed => failed,
+            };
+            attendant.syncing(false);
+            match synced {
+                Ok(()) if told.take().is_some() => attendant.tell(Event::DurableAgain),
+                Err(error) if told.replace(error) != Some(error) => attendant.tell(Event::NotDurable { error }),
+                _ => {}
+            }
+        }
+    }
+}

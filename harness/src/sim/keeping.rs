@@ -1,0 +1,67 @@
+//! What ships beside the requests of a mount: in some, nodes are brought back, everything is made durable and space given back
+//! by the filesystem itself, whatever clients do meanwhile.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use hammer2_core::cluster::{MAX_NODES, NodeIndex};
+use hammer2_core::fs::{Attendant, Event, Pace};
+use hammer2_core::io::Duration;
+
+use super::clients::{Administering, Session};
+
+/// As often as makes a difference while the clients are there.
+const PACE: Pace = Pace {
+    looks: Duration::from_millis(5),
+    first_try: Duration::from_millis(20),
+    most_between_tries: Duration::from_secs(1),
+    sync_every: Some(Duration::from_millis(20)),
+};
+
+/// Who is told what the filesystem does by itself.
+struct Kept<'s, 'w> {
+    session: &'s Session<'w>,
+    trying: [Cell<Option<Administering<'s>>>; MAX_NODES],
+    syncing: Cell<Option<Administering<'s>>>,
+}
+
+impl Session<'_> {
+    /// Does something, and has the filesystem look after itself meanwhile.
+    pub(super) async fn keeping(&self, work: impl Future<Output = ()>) {
+        let kept = Kept { session: self, trying: [const { Cell::new(None) }; MAX_NODES], syncing: Cell::new(None) };
+        let (mut work, mut keeping) = (pin!(work), pin!(self.fs.keep(&kept, &PACE)));
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => keeping.as_mut().poll(cx),
+        })
+        .await;
+    }
+}
+
+impl Attendant for Kept<'_, '_> {
+    fn may_repair(&self) -> bool {
+        !self.session.is_over.get()
+    }
+
+    fn trying(&self, node: NodeIndex, is_trying: bool) {
+        if is_trying {
+            self.session.world.may_lose_snapshots(node);
+        }
+        self.trying[usize::from(node.0)].set(is_trying.then(|| self.session.administering()));
+    }
+
+    fn syncing(&self, is_syncing: bool) {
+        self.syncing.set(is_syncing.then(|| self.session.administering()));
+    }
+
+    fn tell(&self, event: Event<'_>) {
+        log::info!("kept: {event:?}");
+        match event {
+            Event::Back { .. } | Event::Counts { .. } => self.session.world.tally.borrow_mut().verdict("brought-back"),
+            Event::NotDurable { error } => self.session.judge("keeping everything durable", &error, true),
+            _ => {}
+        }
+    }
+}
