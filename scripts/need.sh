@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# For sourcing: installs what a script needs from the distribution, after saying so.
+# For sourcing: gets what a script needs: from the distribution, after saying so, and built of the project.
 
 program=$(basename "$0")
 
@@ -28,4 +28,15 @@ install_package() {
 # need COMMAND PACKAGE: the command, from the package when it is missing.
 need() {
     command -v "$1" >/dev/null || install_package "$2" "$1"
+}
+
+# build_programs ROOT TARGET OPTION...: sets `programs` to the folder where what cargo is to build by these options is,
+# optimized; HAMMER2_PROGRAMS is a folder where all is built already, as scripts/test has it.
+build_programs() {
+    local root=$1 target=$2
+    shift 2
+    programs=${HAMMER2_PROGRAMS-}
+    [ -z "$programs" ] || return 0
+    programs=$target/release
+    (cd "$root" && cargo build --quiet --release "$@") || die "the tools don't build"
 }

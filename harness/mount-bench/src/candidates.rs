@@ -19,7 +19,7 @@ const LABEL: &str = "BENCH";
 const POOL: &str = "hammer2-bench";
 
 /// A filesystem to measure.
-pub struct Candidate {
+pub(crate) struct Candidate {
     kind: Kind,
     /// What the tool is given.
     memory_mib: u16,
@@ -40,7 +40,7 @@ enum Kind {
 
 /// Which filesystems are measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Copies {
+pub(crate) enum Copies {
     /// Those that keep everything once.
     One,
     /// Those that keep it on three devices, and what bounds them.
@@ -57,7 +57,7 @@ impl Copies {
 }
 
 /// A mounted one.
-pub struct Mounted<'c> {
+pub(crate) struct Mounted<'c> {
     candidate: &'c Candidate,
     server: Option<Child>,
     loops: Vec<String>,
@@ -67,7 +67,7 @@ pub struct Mounted<'c> {
 }
 
 /// All that can be measured here.
-pub fn all(tool: &Path, folder: &Path, copies: Copies, memory_mib: u16) -> io::Result<Vec<Candidate>> {
+pub(crate) fn all(tool: &Path, folder: &Path, copies: Copies, memory_mib: u16) -> io::Result<Vec<Candidate>> {
     let mut found = Vec::new();
     for kind in copies.kinds().iter().copied() {
         let images = (0..kind.images()).map(|number| folder.join(format!("image{number}"))).collect();
@@ -99,7 +99,7 @@ impl Kind {
 
 impl Candidate {
     /// Its name.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self.kind {
             Kind::Ours => "hammer2",
             Kind::Limit => "limit",
@@ -111,7 +111,7 @@ impl Candidate {
     }
 
     /// Makes and mounts an empty one.
-    pub fn mount_new(&self) -> io::Result<Mounted<'_>> {
+    pub(crate) fn mount_new(&self) -> io::Result<Mounted<'_>> {
         for image in &self.images {
             let _ = fs::remove_file(image);
             fs::File::create(image)?.set_len(IMAGE_BYTES)?;
@@ -158,7 +158,7 @@ impl Candidate {
 
 impl Mounted<'_> {
     /// Where.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.candidate.directory
     }
 
@@ -197,7 +197,7 @@ impl Mounted<'_> {
     }
 
     /// Makes everything cold that can be: it is mounted anew.
-    pub fn remount(&mut self) -> io::Result<()> {
+    pub(crate) fn remount(&mut self) -> io::Result<()> {
         match self.candidate.kind {
             // What is in the maps of the limit goes with it.
             Kind::Limit => return fs::write("/proc/sys/vm/drop_caches", "2"),
@@ -228,13 +228,13 @@ impl Mounted<'_> {
     }
 
     /// Unmounts it; the most memory its server has had.
-    pub fn unmount(mut self) -> io::Result<u64> {
+    pub(crate) fn unmount(mut self) -> io::Result<u64> {
         self.leave()?;
         Ok(self.peak_bytes)
     }
 
     /// The processor time its servers have used. What a thread used after it was last looked at, before it ended, is missing.
-    pub fn server_time(&self) -> Duration {
+    pub(crate) fn server_time(&self) -> Duration {
         let mut threads = self.threads.borrow_mut();
         let folder = self.server.as_ref().map(|server| format!("/proc/{}/task", server.id()));
         for task in folder.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten() {

@@ -24,7 +24,7 @@ struct State {
 }
 
 /// Serves it until it is unmounted.
-pub fn serve(directory: &Path) -> io::Result<()> {
+pub(crate) fn serve(directory: &Path) -> io::Result<()> {
     let mut config = Config::default();
     config.acl = SessionACL::All;
     config.mount_options = vec![MountOption::DefaultPermissions, MountOption::FSName("limit".into())];

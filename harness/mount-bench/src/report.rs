@@ -24,7 +24,7 @@ const THREE_COPIES: &[Goal] = &[
 ];
 
 /// All that was measured.
-pub struct Report {
+pub(crate) struct Report {
     /// In the order they were measured.
     rows: Vec<&'static str>,
     costs: BTreeMap<(&'static str, &'static str), Vec<Cost>>,
@@ -35,13 +35,13 @@ pub struct Report {
 
 impl Report {
     /// Nothing yet.
-    pub fn new(copies: Copies) -> Self {
+    pub(crate) fn new(copies: Copies) -> Self {
         let goals = if copies == Copies::One { ONE_COPY } else { THREE_COPIES };
         Self { rows: Vec::new(), costs: BTreeMap::new(), candidates: Vec::new(), peaks: BTreeMap::new(), goals }
     }
 
     /// Notes a cost.
-    pub fn note(&mut self, row: &'static str, candidate: &'static str, cost: Cost) {
+    pub(crate) fn note(&mut self, row: &'static str, candidate: &'static str, cost: Cost) {
         if !self.rows.contains(&row) {
             self.rows.push(row);
         }
@@ -52,7 +52,7 @@ impl Report {
     }
 
     /// Notes the most memory a server had.
-    pub fn note_peak(&mut self, candidate: &'static str, bytes: u64) {
+    pub(crate) fn note_peak(&mut self, candidate: &'static str, bytes: u64) {
         let peak = self.peaks.entry(candidate).or_default();
         *peak = bytes.max(*peak);
     }
@@ -89,7 +89,7 @@ impl Report {
     }
 
     /// True when every row reached its goals.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         let others = || self.candidates.iter().skip(1);
         let is_reached = |row, other| self.goal(row, other).is_none_or(|goal| self.counted(row, other) >= goal);
         self.rows.iter().all(|row| others().all(|other| is_reached(row, other)))

@@ -22,15 +22,15 @@ const DIRECTORIES: u64 = 300;
 
 /// What something cost.
 #[derive(Clone, Copy)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// Time on the wall.
-    pub wall: Duration,
+    pub(crate) wall: Duration,
     /// Processor time of client and server.
-    pub cpu: Duration,
+    pub(crate) cpu: Duration,
 }
 
 /// Does everything; each row's cost is told.
-pub fn all(mounted: &mut Mounted<'_>, note: &mut dyn FnMut(&'static str, Cost)) -> io::Result<()> {
+pub(crate) fn all(mounted: &mut Mounted<'_>, note: &mut dyn FnMut(&'static str, Cost)) -> io::Result<()> {
     let root = mounted.directory().to_owned();
     note("sequential write", cost(mounted, || write_stream(&root))?);
     cool(&root.join("stream"))?;
