@@ -217,7 +217,7 @@ impl Cluster {
             own.meta.pfs_fsid = new.fsid_on(index);
             if self.members.len() > 1 {
                 // All that have it are its masters.
-                own.meta.pfs_nmasters = nodes.len().max(self.electorate.get().current.count) as u8;
+                own.meta.pfs_nmasters = nodes.len().max(self.assent.electorate().current.count) as u8;
             }
             let node = &self.member(index).node;
             let added = match add_root(node, tid, new.label, own, origin).await {

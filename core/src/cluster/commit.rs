@@ -8,7 +8,7 @@
 use super::join::join_all;
 use super::member;
 use super::stream::{Awaited, Entry, Verdict};
-use super::vote::succession::{Opening, next_commit, open_epoch};
+use super::vote::succession::{Opening, open_epoch};
 use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, Mount, NodeSet, Nonce, Refusal, Target};
 use super::{Cluster, Ejection, Ingredient, MAX_NODES, NodeIndex, OpError};
 use crate::io::{TimeSource, Turn};
@@ -81,12 +81,12 @@ impl Cluster {
 
     /// Waits for the turn to commit.
     pub(crate) async fn commit_turn(&self) -> CommitTurn<'_> {
-        CommitTurn(self.commits.take().await)
+        CommitTurn(self.line.turn().await)
     }
 
     /// Waits until no commit is under way.
     pub(crate) async fn committed(&self) {
-        self.commits.ended().await;
+        self.line.turns_ended().await;
     }
 
     /// Begins to commit everything done so far. What is changed from then on belongs to the next commit.
@@ -134,27 +134,25 @@ impl Cluster {
     }
 
     fn put_commit(&self) -> Result<Awaited<'_>, OpError> {
-        let record = self.record.borrow().clone();
-        if let Some(record) = record {
-            let next = next_commit(&record, self.last_tid.get().max(record.tid), self.acked.get());
-            *self.record.borrow_mut() = Some(next.ok_or_else(|| self.suspend())?);
+        if !self.line.advance() {
+            return Err(self.suspend());
         }
         self.put_headers()
     }
 
     /// Makes the cluster fit for modifications. `time` gives the random number that no other mount has.
     pub async fn begin(&self, time: &'static dyn TimeSource) -> Result<(), OpError> {
-        if let Some(Mount::AsOf(_)) = self.choice.get() {
-            return Err(self.refused.get().unwrap_or(OpError::Refused(Refusal::AsOf)));
+        if let Some(Mount::AsOf(_)) = self.mounting.choice() {
+            return Err(self.mounting.refused().unwrap_or(OpError::Refused(Refusal::AsOf)));
         }
         self.take_hold(time).await?;
         self.found_of_snapshot().await?;
-        if let Some(refusal) = self.refused.get() {
+        if let Some(refusal) = self.mounting.refused() {
             return Err(refusal);
         }
         self.roll_forward().await?;
-        if self.target.get() == Target::AsOf {
-            self.target.set(Target::Quorum);
+        if self.assent.target() == Target::AsOf {
+            self.assent.aim_at(Target::Quorum);
         }
         self.prepare().await?;
         self.begin_epoch(time.random()).await
@@ -165,7 +163,7 @@ impl Cluster {
     /// It is durable there before an epoch is opened on it. Otherwise two mounts in a row whose epochs landed on one disk only
     /// could leave a counter there that no quorum has heard of, and a later, acknowledged epoch would be outranked by it.
     async fn roll_forward(&self) -> Result<(), OpError> {
-        for index in self.onto.get().iter() {
+        for index in self.mounting.onto().iter() {
             if !self.protocol.get().has(Ingredient::Rollforward) {
                 self.member(index).set_state(member::MemberState::InSync);
             } else if let Err(error) = self.catch_up(index, &mut async |_| self.beat_on_the_way().await).await {
@@ -173,7 +171,7 @@ impl Cluster {
             }
         }
         if self.has(Ingredient::Rollforward) {
-            let onto = self.onto.get().intersection(self.in_sync());
+            let onto = self.mounting.onto().intersection(self.in_sync());
             for index in onto.iter() {
                 if let Err(error) = self.member(index).node.stage().await {
                     self.eject_for(index, error);
@@ -187,26 +185,25 @@ impl Cluster {
     /// Opens an epoch: from here on no header of an earlier mount can be taken for one of this.
     async fn begin_epoch(&self, nonce: u64) -> Result<(), OpError> {
         let protocol = self.protocol.get();
-        let Some((next_epoch, tid_floor)) = self.next_epoch.get() else { return Ok(()) };
+        let Some((next_epoch, tid_floor)) = self.mounting.next_epoch() else { return Ok(()) };
         for index in self.in_sync().iter() {
             self.member(index).node.skip_mirror_tids(EPOCH_MIRROR_TIDS);
         }
         self.set_roots().await?;
-        if let Some(record) = &mut *self.record.borrow_mut() {
+        if let Some(record) = &mut *self.line.record_mut() {
             let nonce = if protocol.has(Ingredient::Nonce) { Nonce(nonce) } else { Nonce(0) };
             if protocol.has(Ingredient::Epoch) {
-                *record = open_epoch(record, EpochId { ctr: next_epoch, nonce }, self.opening.get());
+                *record = open_epoch(record, EpochId { ctr: next_epoch, nonce }, self.mounting.opening());
             }
             if let (false, Some(newest)) = (protocol.has(Ingredient::Base), record.history.first_mut()) {
                 (record.version.base, newest.base) = (CommitId::NONE, CommitId::NONE);
             }
-            if record.is_pending() || self.opening.get() == Opening::Forced {
+            if record.is_pending() || self.mounting.opening() == Opening::Forced {
                 record.config = ConfigId { ctr: record.version.commit.epoch.ctr, change: 0 };
             }
             record.tid_floor = tid_floor;
-            self.acked.set(record.acked);
         }
-        self.last_tid.set(tid_floor);
+        self.line.open(tid_floor);
         if !protocol.has(Ingredient::EarlyReads) {
             return Ok(());
         }
@@ -225,7 +222,7 @@ impl Cluster {
 
     fn put_headers(&self) -> Result<Awaited<'_>, OpError> {
         self.note_members();
-        let record = self.record.borrow().as_ref().map(|record| boxed(self.heap, record.clone())).transpose()?;
+        let record = self.line.record().as_ref().map(|record| boxed(self.heap, record.clone())).transpose()?;
         Ok(self.put_behind(Entry::commit(record, self.late_at()), self.in_sync())?)
     }
 
@@ -234,19 +231,15 @@ impl Cluster {
         let verdict = self.decided(&awaited).await;
         if !matches!(verdict, Verdict::Agreed(_)) {
             self.require_quorum()?;
-            let again = self.passed_over.replace(self.passed_over.get() + 1) < MAX_NODES;
-            return if again { Ok(false) } else { Err(self.suspend()) };
+            return if self.line.pass_over() { Ok(false) } else { Err(self.suspend()) };
         }
-        self.passed_over.set(0);
-        if let Some(record) = &*self.record.borrow() {
-            self.acked.set(record.version.content());
-        }
+        self.line.acknowledge();
         self.eject_dissenters();
         Ok(true)
     }
 
     async fn write_headers_of(&self, nodes: NodeSet) -> Result<NodeSet, OpError> {
-        let record = self.record.borrow().clone();
+        let record = self.line.record().clone();
         let order = |index| (index, self.write_header_of(index, record.as_ref()));
         let answers = join_all(self.heap, nodes.iter().map(order)).await?;
         let mut durable = NodeSet::EMPTY;
@@ -291,7 +284,7 @@ impl Cluster {
 
     /// Notes in the record who takes part in the version to be committed.
     fn note_members(&self) {
-        if let Some(record) = &mut *self.record.borrow_mut() {
+        if let Some(record) = &mut *self.line.record_mut() {
             let version = record.version.commit;
             for (_, member) in self.members() {
                 let Some(listed) = record.members.iter_mut().find(|listed| listed.fsid == member.fsid.get()) else {
@@ -313,6 +306,6 @@ impl Cluster {
 
     /// No transaction id up to here may be given again.
     pub fn tid_floor(&self) -> ModifyTid {
-        self.last_tid.get()
+        self.line.last_tid()
     }
 }

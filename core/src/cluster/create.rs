@@ -41,8 +41,8 @@ impl Cluster {
             member.role.set(Role::of(kind_of(index)).unwrap_or(Role::Cache));
             member.set_state(MemberState::InSync);
         }
-        self.electorate.set(Electorate::of(masters, masters.len()));
-        *self.record.borrow_mut() = Some(self.first_record(new.clid, tid, nonce));
+        self.assent.elect(Electorate::of(masters, masters.len()));
+        self.line.follow(Some(self.first_record(new.clid, tid, nonce)));
         let (slot, _) = self.open_pfs(new.label).await?.ok_or_else(|| self.no_quorum())?;
         let made = self.commit_first(new.label, slot).await;
         self.close(slot).await?;
@@ -58,11 +58,10 @@ impl Cluster {
         let only = self.member(NodeIndex(0));
         only.fsid.set(root.meta.pfs_fsid);
         only.role.set(Role::Master);
-        let tid = self.last_tid.get().max(root.modify_tid);
+        let tid = self.line.last_tid().max(root.modify_tid);
         let record = self.first_record(root.meta.pfs_clid, tid, nonce);
-        self.electorate.set(Electorate::of(NodeSet::only(NodeIndex(0)), 1));
-        self.last_tid.set(tid);
-        *self.record.borrow_mut() = Some(record);
+        self.assent.elect(Electorate::of(NodeSet::only(NodeIndex(0)), 1));
+        self.line.begin(Some(record), tid);
         self.set_roots().await?;
         self.commit_next().await
     }

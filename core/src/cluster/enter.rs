@@ -7,7 +7,6 @@
 use super::member::{Debt, MemberState};
 use super::members::unknown;
 use super::pfs::find_pfs;
-use super::vote::succession::Opening;
 use super::vote::{
     Ask, Assembly, Condition, Electorate, Mount, NodeSet, Plan, Refusal, Role, Seen, State, Target, assemble,
 };
@@ -47,7 +46,7 @@ impl Cluster {
     /// Opens the root of a PFS on every node that has it, and decides who takes part.
     pub async fn enter(&self, pfs: &Pfs) -> Result<(Slot, InodeRecord), OpError> {
         let Some((slot, root)) = self.open_pfs(&pfs.label).await? else { return Err(self.no_quorum()) };
-        if let Some(Mount::AsOf(Some(node)) | Mount::Forced(node) | Mount::Soft(node)) = self.choice.get()
+        if let Some(Mount::AsOf(Some(node)) | Mount::Forced(node) | Mount::Soft(node)) = self.mounting.choice()
             && usize::from(node.0) >= self.members.len()
         {
             return Err(OpError::Refused(Refusal::NoSuchNode { node }));
@@ -77,7 +76,7 @@ impl Cluster {
             return Ok(());
         }
         node.reopen().await?;
-        let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else { return Ok(()) };
+        let Some(clid) = self.line.clid() else { return Ok(()) };
         match self.look_inside(index, clid, self.slots.root()).await {
             Err(NodeError::Fault(NodeFault::Device { volume, error: error @ DeviceError::Timeout, .. })) => {
                 let volume = node.volumes().iter().nth(volume.into());
@@ -92,7 +91,7 @@ impl Cluster {
     /// Looks again at a node that has begun [anew](Self::reopen). It then is behind, or stays away, as at a mount. Nothing may be
     /// changed meanwhile.
     pub async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
-        let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else {
+        let Some(clid) = self.line.clid() else {
             return Ok(self.member(index).state());
         };
         // What a failed write has left of a tree can't be looked at, nor what depends on it be judged.
@@ -138,24 +137,24 @@ impl Cluster {
 
     /// Lets a member vote that wasn't among the nodes before.
     fn count_in(&self, index: NodeIndex) {
-        let record = self.record.borrow();
+        let record = self.line.record();
         let listed = record.as_ref().and_then(|record| record.member(self.member(index).fsid.get()));
         let Some(listed) = listed.filter(|listed| self.place_of(listed.fsid) == Some(index)) else { return };
-        let mut electorate = self.electorate.get();
+        let mut electorate = self.assent.electorate();
         if listed.voter {
             electorate.current.nodes.insert(index);
         }
         if let Some(previous) = electorate.previous.as_mut().filter(|_| listed.previous_voter) {
             previous.nodes.insert(index);
         }
-        self.electorate.set(electorate);
+        self.assent.elect(electorate);
     }
 
     /// True when a node has the newest version, and another mount's: too few were left here, enough were there, or an operator
     /// said so. (An epoch of this mount's own counter without commits is what one left that lost its power before it had a
     /// quorum.)
     fn is_overtaken(&self, state: State, seen: &Seen<'_>) -> bool {
-        let (own, theirs) = (self.record.borrow(), seen.record.ok().flatten());
+        let (own, theirs) = (self.line.record(), seen.record.ok().flatten());
         let (Some(own), Some(theirs)) = (own.as_ref(), theirs) else { return false };
         let (own, theirs) = (own.version.commit.epoch, theirs.version.commit);
         let is_anothers = theirs.epoch != own && theirs.epoch.ctr == own.ctr && theirs.seq.0 > 0;
@@ -236,12 +235,8 @@ impl Cluster {
             [only] if only.role.is_soft() => Some(NodeIndex(0)),
             _ => None,
         };
-        let mount = self.choice.get().unwrap_or(soft.map_or(Mount::Quorum, Mount::Soft));
-        self.opening.set(match mount {
-            Mount::Soft(_) => Opening::Soft,
-            Mount::Forced(_) => Opening::Forced,
-            Mount::Quorum | Mount::AsOf(_) => Opening::Quorum,
-        });
+        let mount = self.mounting.choice().unwrap_or(soft.map_or(Mount::Quorum, Mount::Soft));
+        self.mounting.open_as(mount);
         let refusal = match assemble(seen, &Ask::of(mount)) {
             Assembly::Serve(plan) => {
                 self.follow(seen, &plan, mount, NodeSet::EMPTY);
@@ -261,7 +256,7 @@ impl Cluster {
                     Assembly::Alarm(alarm) => OpError::Alarm(alarm),
                     _ => OpError::Refused(Refusal::AsOf),
                 };
-                self.refused.set(Some(refusal));
+                self.mounting.refuse(refusal);
                 return Ok(());
             }
         };
@@ -269,7 +264,7 @@ impl Cluster {
             // Another version than the one that was asked for must not be taken for it.
             return Err(refusal);
         }
-        self.refused.set(Some(refusal));
+        self.mounting.refuse(refusal);
         match assemble(seen, &Ask::of(Mount::AsOf(None))) {
             Assembly::ReadOnlyAsOf { nodes, .. } => {
                 self.look_only(seen, nodes);
@@ -286,14 +281,13 @@ impl Cluster {
             log::debug!("{}: {:?}", self.called(index), state);
         }
         self.take_roles(plan, NodeSet::EMPTY);
-        self.electorate.set(plan.electorate);
-        self.onto.set(onto);
-        self.target.set(match mount {
+        self.assent.elect(plan.electorate);
+        self.assent.aim_at(match mount {
             Mount::Soft(node) => Target::Soft(node),
             _ if onto.is_empty() => Target::Quorum,
             _ => Target::AsOf,
         });
-        self.next_epoch.set(Some((plan.next_epoch, plan.tid_floor)));
+        self.mounting.roll_forward(onto, plan.next_epoch, plan.tid_floor);
         let record_of = |node: NodeIndex| seen.get(usize::from(node.0)).and_then(|seen| seen.record.ok().flatten());
         let mut record = record_of(plan.source).cloned();
         if let (Some(record), Some(list)) = (&mut record, record_of(plan.configured)) {
@@ -304,8 +298,7 @@ impl Cluster {
                 self.settle(record, plan);
             }
         }
-        *self.record.borrow_mut() = record;
-        self.last_tid.set(plan.tid_floor);
+        self.line.begin(record, plan.tid_floor);
     }
 
     /// Writes the operator's decision into a record: who votes, and which histories were given up. Who isn't there, and voted,
@@ -341,12 +334,12 @@ impl Cluster {
             let state = if nodes.contains(index) { MemberState::InSync } else { MemberState::Aside(State::Apart) };
             member.set_state(state);
         }
-        self.target.set(Target::AsOf);
+        self.assent.aim_at(Target::AsOf);
         let record = nodes.first().and_then(|index| seen.get(usize::from(index.0))?.record.ok().flatten());
         let recorded = seen.iter().map(|seen| usize::from(seen.masters)).max().unwrap_or(0);
         let voters = record.map_or(nodes.len().max(recorded), ClusterRecord::voter_count);
-        self.electorate.set(Electorate::of(nodes, voters));
-        *self.record.borrow_mut() = record.cloned();
+        self.assent.elect(Electorate::of(nodes, voters));
+        self.line.follow(record.cloned());
     }
 }
 

@@ -154,8 +154,8 @@ impl Cluster {
         if let (Some(index), false) = (leaver, is_pending) {
             self.set_outside(index);
         }
-        self.electorate.set(electorate);
-        *self.record.borrow_mut() = Some(next);
+        self.assent.elect(electorate);
+        self.line.follow(Some(next));
         self.set_roots().await?;
         self.commit_next().await?;
         self.end_pending().await?;
@@ -175,15 +175,15 @@ impl Cluster {
 
     /// Says that a change of the members is done, once both quorums have it.
     pub(super) async fn end_pending(&self) -> Result<(), OpError> {
-        if !self.record.borrow().as_ref().is_some_and(ClusterRecord::is_pending) {
+        if !self.line.record().as_ref().is_some_and(ClusterRecord::is_pending) {
             return Ok(());
         }
-        if let Some(record) = &mut *self.record.borrow_mut() {
+        if let Some(record) = &mut *self.line.record_mut() {
             record.members.retain(|member| member.voter || !member.previous_voter);
             record.members.iter_mut().for_each(|member| member.previous_voter = false);
         }
-        self.electorate.set(Electorate { previous: None, ..self.electorate.get() });
-        let gone = |fsid| self.record.borrow().as_ref().is_some_and(|record| record.member(fsid).is_none());
+        self.assent.elect(Electorate { previous: None, ..self.assent.electorate() });
+        let gone = |fsid| self.line.record().as_ref().is_some_and(|record| record.member(fsid).is_none());
         for (index, member) in self.members() {
             if gone(member.fsid.get()) {
                 self.set_outside(index);
@@ -195,8 +195,8 @@ impl Cluster {
 
     /// The record after a change, and who votes meanwhile.
     fn changed(&self, change: Change) -> Result<(ClusterRecord, Electorate), MembershipError> {
-        let mut next = self.record.borrow().clone().ok_or(MembershipError::NoCluster)?;
-        let former = self.electorate.get().current;
+        let mut next = self.line.record().clone().ok_or(MembershipError::NoCluster)?;
+        let former = self.assent.electorate().current;
         let voted = next.clone();
         next.members.iter_mut().for_each(|member| member.previous_voter = member.voter);
         change.apply(&mut next)?;
@@ -232,7 +232,7 @@ impl Cluster {
 
     /// Has the roots of the nodes in sync say what the list says. Those of laggards do when they are mounted next.
     pub(super) async fn set_roots(&self) -> Result<(), OpError> {
-        let Some(record) = self.record.borrow().clone() else { return Ok(()) };
+        let Some(record) = self.line.record().clone() else { return Ok(()) };
         let (slot, masters) = (self.slots.root(), record.voter_count() as u8);
         for index in self.abreast().iter() {
             let member = self.member(index);
@@ -248,7 +248,7 @@ impl Cluster {
     /// it is to be called in a [`Change`]. Who was a member before and was away when it was removed forgets that: what it
     /// committed since then would be held against the masters.
     pub async fn prepare_member(&self, index: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, MembershipError> {
-        let record = self.record.borrow().clone().ok_or(MembershipError::NoCluster)?;
+        let record = self.line.record().clone().ok_or(MembershipError::NoCluster)?;
         self.hold_another(index).await?;
         let member = self.member(index);
         if record.member(member.fsid.get()).is_some() {
@@ -302,7 +302,7 @@ impl Cluster {
 
     /// Removes the PFS of a node that was a member, and its record.
     async fn wipe(&self, index: NodeIndex) -> Result<(), NodeError> {
-        let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else { return Ok(()) };
+        let Some(clid) = self.line.clid() else { return Ok(()) };
         let node = &self.member(index).node;
         if node.fault().is_some() {
             return Ok(());

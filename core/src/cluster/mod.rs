@@ -8,6 +8,7 @@
 mod administration;
 mod agree;
 mod ask;
+mod assent;
 mod called;
 mod commit;
 mod create;
@@ -16,10 +17,12 @@ mod error;
 mod hold;
 mod join;
 mod keeper;
+mod line;
 mod member;
 mod members;
 mod membership;
 mod modify;
+mod mounting;
 mod open;
 mod pfs;
 mod read;
@@ -55,20 +58,21 @@ pub use crate::node::{
 
 use core::cell::{Cell, Ref, RefCell};
 
-use crate::io::{Buffer, Turns};
-use crate::media::cluster_record::ClusterRecord;
+use crate::io::Buffer;
 use crate::media::inode::INODE_NAME_BYTES;
-use crate::media::{Key, KeyRange, ModifyTid, PfsKind, VolumeHeader};
-use crate::memory::{Heap, NoMemory, Vec};
+use crate::media::{Key, KeyRange, PfsKind, VolumeHeader};
+use crate::memory::{Heap, NoMemory};
 use crate::node::{Node, NodeError};
+use assent::Assent;
 use hold::Hold;
+use line::Line;
 use member::Member;
 use members::Members;
-use repair::Repairs;
+use mounting::Mounting;
+use repair::Damage;
 use slots::Slots;
 use stream::{SOFT_DEADLINE, Stream};
-use vote::succession::Opening;
-use vote::{CommitId, Electorate, EpochCounter, Mount, NodeSet, Role, Target, View};
+use vote::{Mount, NodeSet, Role, Target, View};
 
 pub use vote::MAX_NODES;
 
@@ -78,43 +82,16 @@ pub struct Cluster {
     slots: Slots,
     /// What some members haven't executed.
     stream: Stream,
-    /// Whoever commits.
-    commits: Turns,
-    /// Commits in a row that members had passed over.
-    passed_over: Cell<usize>,
-    repairs: RefCell<Repairs>,
+    line: Line,
+    assent: Assent,
+    mounting: Mounting,
+    damage: Damage,
     /// The label of a PFS that was made but not committed, and is to be removed before anything else is done.
     half_made: RefCell<Option<heapless::Vec<u8, INODE_NAME_BYTES>>>,
-    /// Blocks that no node had a good copy of.
-    unrepaired: Cell<u64>,
     /// How far a scrub is.
     scrubbed: Cell<ScrubProgress>,
     /// Who is asked first.
     focus: Cell<NodeIndex>,
-    /// Nodes that answered otherwise than the others, and why they must leave: before the next header is written.
-    dissenters: Cell<[Option<Ejection>; MAX_NODES]>,
-    /// Those that were left contradicted each other: nothing is changed any more.
-    suspended: Cell<bool>,
-    /// How the operator wants it mounted.
-    choice: Cell<Option<Mount>>,
-    /// Who votes, and how many there are.
-    electorate: Cell<Electorate>,
-    /// The cluster's record; none for a PFS that never was a cluster's. What differs between nodes is that of none of them.
-    record: RefCell<Option<ClusterRecord>>,
-    /// The last commit known to be durable on a quorum.
-    acked: Cell<CommitId>,
-    /// The epoch to open before anything is changed, and where its transaction ids begin.
-    next_epoch: Cell<Option<(EpochCounter, ModifyTid)>>,
-    opening: Cell<Opening>,
-    /// Those the cluster's version is to be copied to before anything is changed.
-    onto: Cell<NodeSet>,
-    /// What was entered is a snapshot that becomes a cluster when it is first changed.
-    is_founding: Cell<bool>,
-    /// Why nothing may be changed, whatever is there to be read.
-    refused: Cell<Option<OpError>>,
-    /// The last transaction id given.
-    last_tid: Cell<ModifyTid>,
-    target: Cell<Target>,
     /// The hold on nodes that others can reach, once they are to be changed.
     hold: Cell<Option<Hold>>,
     protocol: Cell<Protocol>,
@@ -129,26 +106,13 @@ impl Cluster {
             members,
             slots: Slots::new(heap, share.slots)?,
             stream: Stream::new(heap),
-            commits: Turns::default(),
-            passed_over: Cell::new(0),
-            repairs: RefCell::new(Vec::new_in(heap)),
+            line: Line::default(),
+            assent: Assent::default(),
+            mounting: Mounting::default(),
+            damage: Damage::new(heap),
             half_made: RefCell::new(None),
-            unrepaired: Cell::new(0),
             scrubbed: Cell::default(),
             focus: Cell::new(NodeIndex(0)),
-            dissenters: Cell::new([None; MAX_NODES]),
-            suspended: Cell::new(false),
-            choice: Cell::new(None),
-            electorate: Cell::new(Electorate::of(NodeSet::first_nodes(1), 1)),
-            record: RefCell::new(None),
-            acked: Cell::new(CommitId::NONE),
-            next_epoch: Cell::new(None),
-            opening: Cell::new(Opening::Quorum),
-            onto: Cell::new(NodeSet::EMPTY),
-            is_founding: Cell::new(false),
-            refused: Cell::new(None),
-            last_tid: Cell::new(ModifyTid(0)),
-            target: Cell::new(Target::Quorum),
             hold: Cell::new(None),
             protocol: Cell::default(),
             share,
@@ -158,7 +122,7 @@ impl Cluster {
 
     /// The node of a filesystem that never was a cluster's: it takes no detour.
     fn single(&self) -> Option<&Node> {
-        self.members.only().filter(|_| self.record.borrow().is_none()).map(|only| &only.node)
+        self.members.only().filter(|_| !self.line.is_of_cluster()).map(|only| &only.node)
     }
 
     fn member(&self, index: NodeIndex) -> &Member {
@@ -182,12 +146,12 @@ impl Cluster {
 
     /// Has the next PFS that is entered be mounted in this way, whatever would be usual.
     pub fn choose(&self, mount: Mount) {
-        self.choice.set(Some(mount));
+        self.mounting.choose(mount);
     }
 
     /// True when a mount of a PFS whose root says `kind` is one that may be asked to change something.
     pub fn is_writable(&self, kind: PfsKind) -> bool {
-        match self.target.get() {
+        match self.assent.target() {
             Target::Soft(node) => self.member(node).role.get() == Role::SoftMaster,
             _ if self.single().is_some() => kind == PfsKind::Master,
             // What the cluster can't do, it says itself.
@@ -211,7 +175,7 @@ impl Cluster {
 
     /// The nodes in sync whose answers count.
     fn voters(&self) -> NodeSet {
-        match self.target.get() {
+        match self.assent.target() {
             Target::Soft(node) => NodeSet::only(node).intersection(self.in_sync()),
             Target::Quorum | Target::AsOf => self.view().voting(),
         }
@@ -221,7 +185,7 @@ impl Cluster {
     fn view(&self) -> View {
         let mut roles = [None; MAX_NODES];
         self.members().for_each(|(index, member)| roles[usize::from(index.0)] = Some(member.role.get()));
-        View { roles, sync: self.in_sync(), electorate: self.electorate.get(), target: self.target.get() }
+        View { roles, sync: self.in_sync(), electorate: self.assent.electorate(), target: self.assent.target() }
     }
 
     /// The nodes in sync that have no backlog.
@@ -265,20 +229,14 @@ impl Cluster {
     /// Has those leave whose answers weren't the others'. That is done before anything is answered, so that no header commits
     /// what nobody compared.
     fn part_with(&self, leave: &[(NodeIndex, Ejection)]) {
-        let mut dissenters = self.dissenters.get();
-        leave.iter().for_each(|(index, why)| dissenters[usize::from(index.0)] = Some(*why));
-        self.dissenters.set(dissenters);
+        self.assent.note_dissent(leave);
         if self.has(Ingredient::Permit) {
             self.eject_dissenters();
         }
     }
 
     fn eject_dissenters(&self) {
-        for (index, why) in (0..).map(NodeIndex).zip(self.dissenters.take()) {
-            if let Some(why) = why {
-                self.eject(index, why);
-            }
-        }
+        self.assent.take_dissenters().for_each(|(index, why)| self.eject(index, why));
     }
 
     fn eject_for(&self, index: NodeIndex, error: NodeError) {
@@ -286,13 +244,13 @@ impl Cluster {
     }
 
     fn no_quorum(&self) -> OpError {
-        let voters = self.electorate.get().current.count;
+        let voters = self.assent.electorate().current.count;
         OpError::NoQuorum { in_sync: self.voters().len() as u8, voters: voters as u8 }
     }
 
     /// Nobody knows what there is: nothing is changed any more.
     fn suspend(&self) -> OpError {
-        self.suspended.set(true);
+        self.assent.suspend();
         OpError::Lost
     }
 
@@ -304,14 +262,14 @@ impl Cluster {
         if self.is_lost() {
             return Err(OpError::Lost);
         }
-        if self.electorate.get().has_quorum(self.voters()) {
+        if self.assent.has_quorum(self.voters()) {
             return Ok(());
         }
         // Whoever took over went on: what is here has no future.
         self.fence().map_or_else(
             || Err(self.no_quorum()),
             |fault| {
-                self.suspended.set(true);
+                self.assent.suspend();
                 Err(OpError::AllCopiesBad(fault))
             },
         )
@@ -319,7 +277,7 @@ impl Cluster {
 
     /// True when nobody is left who knows all that was done: only a new mount helps.
     pub fn is_lost(&self) -> bool {
-        self.suspended.get() || self.in_sync() == NodeSet::EMPTY
+        self.assent.is_suspended() || self.in_sync() == NodeSet::EMPTY
     }
 
     /// The capacity and free space of the cluster: those of its smallest member.

@@ -33,13 +33,13 @@ impl Cluster {
         if self.is_lost() {
             return Err(OpError::Lost);
         }
-        if !self.repairs.borrow().is_empty() {
+        if !self.damage.is_empty() {
             aside(self.heap, self.mend())?.await?;
         }
         if self.stream.is_in_the_way() {
             aside(self.heap, self.make_way())?.await;
         }
-        self.last_tid.set(tid.max(self.last_tid.get()));
+        self.line.note_tid(tid);
         let awaited = match self.modify_now(tid, &mut modification) {
             Ok(outcome) => return Ok(outcome),
             Err(Pending::Failed(error)) => return Err(error),
@@ -93,7 +93,7 @@ impl Cluster {
 
     /// Makes one answer of those of all.
     fn agree_on(&self, answers: &Answers<Result<Outcome, NodeError>>) -> AtOnce<'static> {
-        let agreed = agree(answers, &self.electorate.get());
+        let agreed = agree(answers, &self.assent.electorate());
         self.part_with(&agreed.leave);
         agreed.answer.unwrap_or_else(|| Err(self.suspend())).map_err(Pending::Failed)
     }

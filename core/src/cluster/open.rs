@@ -53,7 +53,7 @@ impl Cluster {
     /// Opens one more node while the others are in use. It is no part of anything before it is
     /// [looked at](Self::look_again).
     pub async fn open_another(&self, disks: Vec<Disk>) -> Result<NodeIndex, OpenError> {
-        if self.record.borrow().is_none() || self.target.get() != Target::Quorum {
+        if !self.line.is_of_cluster() || self.assent.target() != Target::Quorum {
             return Err(OpenError::NoQuorumMount);
         }
         let node = node::open(self.heap, disks, slots::with_spare(&self.share)).await?;

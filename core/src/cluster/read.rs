@@ -52,7 +52,7 @@ impl Cluster {
     /// The nodes that may be asked, in order. The blocks of a file are asked of those that aren't slow in turn.
     fn order_for(&self, command: &Command<'_>) -> Order {
         let mut order: Order = self.read_order().collect();
-        if let (Command::ReadBlock { key, .. }, Target::Quorum) = (command, self.target.get()) {
+        if let (Command::ReadBlock { key, .. }, Target::Quorum) = (command, self.assent.target()) {
             let swift = order.iter().filter(|index| !self.is_slow(**index)).count();
             order[..swift].rotate_left(turn_of(*key, swift));
         }
@@ -91,7 +91,7 @@ impl Cluster {
     /// Has each node start reading those blocks that it will be asked for. Nobody waits for one that can't even look yet; what
     /// can't be read is found out when it is asked for.
     fn prefetch(&self, order: &Order, file: Slot, range: KeyRange) {
-        let rotates = self.target.get() == Target::Quorum;
+        let rotates = self.assent.target() == Target::Quorum;
         let readers = if rotates { &order[..] } else { &order[..order.len().min(1)] };
         let swift = readers.iter().filter(|index| !self.is_slow(**index)).count();
         for (turn, index) in readers[..swift].iter().enumerate() {

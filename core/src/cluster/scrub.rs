@@ -111,7 +111,7 @@ impl Cluster {
         if counts.freemaps_mended != NodeSet::EMPTY {
             self.flush().await?;
         }
-        counts.repaired = counts.bad_blocks.saturating_sub(self.unrepaired.take());
+        counts.repaired = counts.bad_blocks.saturating_sub(self.damage.take_unrepaired());
         counts.rebuilt = left.intersection(self.in_sync()).len() as u64;
         counts.ejected = members.difference(self.in_sync()).len() as u64;
         Ok(counts)
@@ -203,7 +203,7 @@ impl Cluster {
         }
         digests.sort_unstable_by_key(|(index, _)| *index);
         if !digests.is_empty() {
-            let agreed = agree(&digests, &self.electorate.get());
+            let agreed = agree(&digests, &self.assent.electorate());
             agreed.leave.iter().for_each(|(index, why)| self.eject(*index, *why));
             if agreed.answer.is_none() {
                 return Err(self.suspend());

@@ -43,18 +43,21 @@ impl Cluster {
     /// Notes whether the PFS that was entered is such a snapshot, so that it can be said how it is: all copies are in step.
     pub(super) async fn note_snapshot(&self) {
         // Whoever looks at one version looks at no more.
-        if self.choice.get().is_some() {
+        if self.mounting.choice().is_some() {
             return;
         }
         if let Some((electorate, _)) = self.snapshot_copies().await {
             self.take_copies(electorate);
-            self.is_founding.set(true);
+            self.mounting.expect_founding();
         }
     }
 
     /// The copies of the snapshot that was entered, of which a quorum is there and nothing was changed, and the root of one.
     async fn snapshot_copies(&self) -> Option<(Electorate, InodeRecord)> {
-        if !matches!(self.refused.get(), Some(OpError::Refused(Refusal::NoRecord { .. } | Refusal::NoQuorum { .. }))) {
+        if !matches!(
+            self.mounting.refused(),
+            Some(OpError::Refused(Refusal::NoRecord { .. } | Refusal::NoQuorum { .. }))
+        ) {
             return None;
         }
         let mut copies: heapless::Vec<(NodeIndex, InodeRecord), MAX_NODES> = heapless::Vec::new();
@@ -94,7 +97,7 @@ impl Cluster {
             let is_copy = electorate.current.nodes.contains(index);
             member.set_state(if is_copy { MemberState::InSync } else { MemberState::Aside(State::Apart) });
         }
-        self.electorate.set(electorate);
+        self.assent.elect(electorate);
     }
 
     async fn found_with(&self, electorate: Electorate, root: &InodeRecord) -> Result<(), OpError> {
@@ -120,12 +123,9 @@ impl Cluster {
                 let _ = record.members.push(missing);
             }
         }
-        self.refused.set(None);
-        self.target.set(Target::Quorum);
-        self.is_founding.set(false);
-        self.last_tid.set(tid);
-        *self.record.borrow_mut() = Some(record);
-        self.next_epoch.set(Some((EpochCounter(epoch.ctr.0 + 1), tid)));
+        self.assent.aim_at(Target::Quorum);
+        self.line.begin(Some(record), tid);
+        self.mounting.found(EpochCounter(epoch.ctr.0 + 1), tid);
         self.prepare().await?;
         self.commit_next().await
     }

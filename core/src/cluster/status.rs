@@ -77,17 +77,17 @@ pub struct MemberStatus {
 impl Cluster {
     /// How the cluster is; none for a filesystem that never was a cluster's.
     pub fn status(&self) -> Option<ClusterStatus> {
-        let record = self.record.borrow();
+        let record = self.line.record();
         let record = record.as_ref();
-        let voters = self.electorate.get();
+        let voters = self.assent.electorate();
         if record.is_none() && voters.current.count <= 1 {
             return None;
         }
         let in_sync = self.in_sync();
         // A snapshot becomes a cluster when it is first changed.
-        let refused = self.refused.get().filter(|_| !self.is_founding.get());
-        let enough = voters.has_quorum(in_sync) && !self.suspended.get() && refused.is_none();
-        let can_roll = self.target.get() == Target::AsOf && !self.onto.get().is_empty();
+        let refused = self.mounting.refused_for_good();
+        let enough = voters.has_quorum(in_sync) && !self.assent.is_suspended() && refused.is_none();
+        let can_roll = self.assent.target() == Target::AsOf && !self.mounting.onto().is_empty();
         let missing = in_sync.len() < record.map_or(voters.current.count, |record| record.members.len());
         let health = match (enough, can_roll, missing) {
             (true, _, false) => Health::Healthy,
@@ -97,7 +97,7 @@ impl Cluster {
         Some(ClusterStatus {
             health,
             version: record.map_or(CommitId::NONE, |record| record.version.content()),
-            tid: record.map_or(self.last_tid.get(), |record| record.tid),
+            tid: record.map_or(self.line.last_tid(), |record| record.tid),
             voters: voters.current.count,
             in_sync: voters.current.nodes.intersection(in_sync).len(),
             is_changing: record.is_some_and(ClusterRecord::is_pending),
@@ -124,7 +124,7 @@ impl Cluster {
 
     /// How each of the nodes that were opened is.
     pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
-        let list = self.record.borrow().clone();
+        let list = self.line.record().clone();
         let clid = list.as_ref().map(|list| list.clid);
         self.members().map(move |(node, member)| {
             let listed = list.as_ref().and_then(|list| list.member(member.fsid.get()));
@@ -165,7 +165,7 @@ impl Cluster {
 
     /// Members that the record lists and that aren't among the nodes that were opened.
     pub fn missing_members(&self) -> heapless::Vec<cluster_record::Member, { super::MAX_NODES }> {
-        let record = self.record.borrow();
+        let record = self.line.record();
         let listed = record.iter().flat_map(|record| &record.members);
         let is_missing = |listed: &&cluster_record::Member| self.place_of(listed.fsid).is_none();
         listed.filter(is_missing).copied().collect()

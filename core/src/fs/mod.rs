@@ -14,6 +14,7 @@ mod destroy;
 mod directory;
 mod dirty_places;
 mod encoding;
+mod errno;
 mod error;
 mod exchange;
 mod file;

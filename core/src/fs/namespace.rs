@@ -14,6 +14,9 @@ use crate::media::{Dirent, FileKind, Inode, Inum, Key, KeyRange, Uuid, directory
 /// The most names a file may have, as other systems have it.
 const MAX_LINKS: u64 = 65_000;
 
+/// What is made in a directory that has this bit is of the directory's group, and directories have the bit, too.
+const SET_GROUP: u32 = 0o2000;
+
 /// What a new file shall be.
 #[derive(Clone, Copy, Debug)]
 pub struct NewFile<'a> {
@@ -23,7 +26,7 @@ pub struct NewFile<'a> {
     pub mode: u32,
     /// Owner.
     pub uid: u32,
-    /// Group.
+    /// Group; that of the directory counts instead where its set-group-ID bit says so.
     pub gid: u32,
     /// Device number of device nodes: major, minor.
     pub device: (u32, u32),
@@ -87,6 +90,11 @@ impl FileSystem {
         meta.set_mode(new.mode);
         (meta.uid, meta.gid) = (Uuid::from_unix_id(new.uid), Uuid::from_unix_id(new.gid));
         (meta.rmajor, meta.rminor) = (new.device.0.into(), new.device.1.into());
+        let (parent_mode, parent_gid) = directory.with(|record| (record.meta.mode(), record.meta.gid));
+        if parent_mode & SET_GROUP != 0 {
+            meta.gid = parent_gid;
+            meta.set_mode(new.mode | if new.kind == FileKind::Directory { SET_GROUP } else { 0 });
+        }
         (meta.comp_algo, meta.check_algo) = directory.with(|record| (record.meta.comp_algo, record.meta.check_algo));
         meta.set_nlinks(1);
         meta.set_atime(now);
@@ -171,11 +179,28 @@ impl FileSystem {
 
     /// Moves `name` to `new_name` in another directory or the same, in place of what bears that name.
     pub async fn rename(&self, from: Inum, name: &[u8], to: Inum, new_name: &[u8]) -> Result<(), Error> {
+        self.rename_with((from, name), (to, new_name), true).await
+    }
+
+    /// The same where nothing bears the new name; else an error.
+    pub async fn rename_no_replace(&self, from: Inum, name: &[u8], to: Inum, new_name: &[u8]) -> Result<(), Error> {
+        self.rename_with((from, name), (to, new_name), false).await
+    }
+
+    async fn rename_with(
+        &self,
+        (from, name): (Inum, &[u8]),
+        (to, new_name): (Inum, &[u8]),
+        replaces: bool,
+    ) -> Result<(), Error> {
         let mut changing = self.changing().await?;
         let from = self.directory_to_change(from, name).await?;
         let to = self.directory_to_change(to, new_name).await?;
         let (key, entry) = self.find_entry(&from, name).await?.ok_or(Error::NotFound)?;
         let replaced = self.find_entry(&to, new_name).await?;
+        if replaced.is_some() && !replaces {
+            return Err(Error::Exists);
+        }
         let is_directory = entry.kind == FileKind::Directory;
         if is_directory {
             self.check_not_below(entry.inum, to.inum).await?;

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use fuser::{Errno, FopenFlags, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry};
-use hammer2_core::fs::{Error, NewFile};
+use hammer2_core::fs::NewFile;
 use hammer2_core::media::{FileKind, Inum};
 use rustix::fs::OFlags;
 
@@ -16,7 +16,6 @@ use super::server::{ANY_FILE, Server};
 /// The longest target of a symbolic link, as Linux has it.
 const MAX_TARGET_BYTES: usize = 4096;
 
-const SET_GID: u32 = 0o2000;
 const TYPE_BITS: u32 = 0o170_000;
 
 /// Who asks.
@@ -108,15 +107,7 @@ impl Server {
 
     /// Makes a file that belongs to who asks; its group is the directory's where that says so.
     async fn make(&self, entry: &Entry, new: NewFile<'_>, owner: Owner) -> Result<Facts, Refusal> {
-        let directory = self.patiently(async || self.fs.attributes(entry.directory).await).await?;
-        let (mut mode, mut gid) = (new.mode & 0o7777, owner.gid);
-        if directory.mode & SET_GID != 0 {
-            gid = directory.gid;
-            if new.kind == FileKind::Directory {
-                mode |= SET_GID;
-            }
-        }
-        let new = NewFile { mode, uid: owner.uid, gid, ..new };
+        let new = NewFile { mode: new.mode & 0o7777, uid: owner.uid, gid: owner.gid, ..new };
         let file = self.patiently(async || self.fs.create(entry.directory, entry.name(), &new).await).await?;
         self.facts_of(file).await
     }
@@ -141,12 +132,9 @@ impl Server {
 
     pub(super) async fn rename(&self, from: Entry, to: Entry, flags: RenameFlags, reply: ReplyEmpty) {
         if flags == RenameFlags::RENAME_NOREPLACE {
-            // The kernel holds both directories, so nobody makes the name in between.
-            match self.patiently(async || self.fs.lookup(to.directory, to.name()).await).await {
-                Err(Error::NotFound) => {}
-                Ok(_) => return reply.error(Errno::EEXIST),
-                Err(error) => return reply.error(self.refuse(error.into())),
-            }
+            let (name, new_name) = (from.name(), to.name());
+            let rename = async || self.fs.rename_no_replace(from.directory, name, to.directory, new_name).await;
+            return self.reply_done(self.patiently(rename).await, reply);
         } else if flags == RenameFlags::RENAME_EXCHANGE {
             let exchange = async || self.fs.exchange(from.directory, from.name(), to.directory, to.name()).await;
             return self.reply_done(self.patiently(exchange).await, reply);

@@ -9,10 +9,12 @@ mod range;
 
 pub(super) use range::Lost;
 
+use core::cell::{Cell, RefCell};
+
 use super::vote::{MAX_NODES, NodeSet};
 use super::{Cluster, Command, Ejection, Modification, NodeIndex, OpError, Reply, Slot, StoredBlock};
 use crate::media::{BlockName, Inum, Key, KeyRange, ModifyTid};
-use crate::memory::{self, Vec};
+use crate::memory::{self, Heap, NoMemory, Vec};
 use crate::node::{Element, Elements, FileBlock, GivenBlock, NodeError, NodeFault};
 
 /// Repairs remembered; a node that needs more leaves.
@@ -33,8 +35,43 @@ enum Bad {
     Metadata { holder: Inum, block: BlockName },
 }
 
-/// What is to be repaired.
-pub(super) type Repairs = Vec<Repair>;
+/// What is to be repaired, and what couldn't be.
+pub(super) struct Damage {
+    repairs: RefCell<Vec<Repair>>,
+    /// Blocks that no node had a good copy of.
+    unrepaired: Cell<u64>,
+}
+
+impl Damage {
+    pub(super) fn new(heap: Heap) -> Self {
+        Self { repairs: RefCell::new(Vec::new_in(heap)), unrepaired: Cell::new(0) }
+    }
+
+    /// True when nothing is to be repaired.
+    pub(super) fn is_empty(&self) -> bool {
+        self.repairs.borrow().is_empty()
+    }
+
+    /// Remembers a repair; there may be no room for it.
+    fn note(&self, repair: Repair) -> Result<(), NoMemory> {
+        let mut repairs = self.repairs.borrow_mut();
+        match repairs.contains(&repair) {
+            true => Ok(()),
+            false if repairs.len() >= REMEMBERED => Err(NoMemory),
+            false => memory::push(&mut repairs, repair),
+        }
+    }
+
+    /// Nobody has a good copy.
+    fn note_unrepaired(&self) {
+        self.unrepaired.set(self.unrepaired.get() + 1);
+    }
+
+    /// How many blocks that were since the last time it was asked.
+    pub(super) fn take_unrepaired(&self) -> u64 {
+        self.unrepaired.take()
+    }
+}
 
 impl Cluster {
     /// Takes note that a node couldn't answer where another could.
@@ -75,10 +112,7 @@ impl Cluster {
     }
 
     fn note_bad(&self, repair: Repair, fault: NodeFault) {
-        let mut repairs = self.repairs.borrow_mut();
-        let is_full = repairs.len() >= REMEMBERED;
-        if !repairs.contains(&repair) && (is_full || memory::push(&mut repairs, repair).is_err()) {
-            drop(repairs);
+        if self.damage.note(repair).is_err() {
             self.eject(repair.node, Ejection::Fault(fault));
         }
     }
@@ -96,7 +130,7 @@ impl Cluster {
                     Some(Ok(())) => self.member(repair.node).note_repair(),
                     Some(Err(error)) => self.eject_for(repair.node, error),
                     // Nobody has it: it stays as it is, and says so when it is read.
-                    None => self.unrepaired.set(self.unrepaired.get() + 1),
+                    None => self.damage.note_unrepaired(),
                 }
             }
         }
@@ -106,7 +140,7 @@ impl Cluster {
     /// A repair on a node that has executed what it is told. The others' wait until theirs have.
     fn next_repair(&self) -> Option<Repair> {
         let lagging = self.stream.lagging();
-        let mut repairs = self.repairs.borrow_mut();
+        let mut repairs = self.damage.repairs.borrow_mut();
         let next = repairs.iter().rposition(|repair| !lagging.contains(repair.node))?;
         Some(repairs.swap_remove(next))
     }

@@ -35,7 +35,7 @@ impl Cluster {
         is_first: bool,
         reading: impl AsyncFnOnce() -> G,
     ) -> Result<Room, ResyncError> {
-        let Some(clid) = self.record.borrow().as_ref().map(|record| record.clid) else { return Ok(Room::None) };
+        let Some(clid) = self.line.clid() else { return Ok(Room::None) };
         // What it began to execute is thrown away.
         if let Err(error) = self.reopen(target).await {
             log::warn!("{}: {error}", self.called(target));
@@ -100,7 +100,7 @@ impl Cluster {
     async fn can_be_spared(&self, own: &Pfs) -> bool {
         let holders = self.holders(own).await;
         if own.kind != PfsKind::Master {
-            return self.electorate.get().has_quorum(holders);
+            return self.assent.has_quorum(holders);
         }
         let mut masters = 0;
         for index in holders.iter() {

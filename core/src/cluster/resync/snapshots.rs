@@ -44,7 +44,7 @@ impl Cluster {
     /// True for a snapshot that nothing was written to: one that has a record is a cluster by now.
     pub(super) fn is_snapshot(&self, on: NodeIndex, pfs: &Pfs) -> bool {
         let has_record = || self.member(on).node.header().cluster_records.find(pfs.clid) != Ok(None);
-        let is_own = || self.record.borrow().as_ref().is_some_and(|record| record.clid == pfs.clid);
+        let is_own = || self.line.record().as_ref().is_some_and(|record| record.clid == pfs.clid);
         pfs.subkind == PfsSubkind::Snapshot && !is_own() && !has_record()
     }
 
@@ -52,7 +52,7 @@ impl Cluster {
         // The label may be another's.
         let label = PfsSelector::Label(&snapshot.label);
         let lacks = matches!(find_pfs(&self.member(target).node, label).await, Ok(None));
-        lacks && self.electorate.get().has_quorum(self.holders(snapshot).await)
+        lacks && self.assent.has_quorum(self.holders(snapshot).await)
     }
 
     /// The nodes in sync that have a snapshot, the same.
@@ -79,9 +79,9 @@ impl Cluster {
     pub async fn step_aside(&self, node: NodeIndex) -> Result<bool, OpError> {
         self.level_with(NodeSet::only(node)).await?;
         let others = self.voters().difference(NodeSet::only(node));
-        let can = self.is_in_sync(node) && self.electorate.get().has_quorum(others);
+        let can = self.is_in_sync(node) && self.assent.has_quorum(others);
         if can {
-            self.member(node).set_state(MemberState::Behind(Debt::since(self.last_tid.get())));
+            self.member(node).set_state(MemberState::Behind(Debt::since(self.line.last_tid())));
         }
         Ok(can)
     }

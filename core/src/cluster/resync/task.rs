@@ -106,7 +106,7 @@ impl Cluster {
     async fn commit_copy(&self, target: NodeIndex) -> Result<(), Ejection> {
         self.member(target).node.stage().await.map_err(Ejection::of)?;
         {
-            let record = self.record.borrow().clone();
+            let record = self.line.record().clone();
             self.write_header_of(target, record.as_ref()).await
         }
     }

@@ -105,7 +105,7 @@ impl Cluster {
     async fn may_land(&self, index: NodeIndex, position: Position) -> bool {
         let votes = self.voters().contains(index);
         self.stream.note_staged(index, position);
-        let may_follow = |staged| votes && self.electorate.get().has_quorum(staged);
+        let may_follow = |staged| votes && self.assent.has_quorum(staged);
         let is_due = || {
             let (verdict, staged) = self.stream.staged(position);
             verdict != Verdict::Open || may_follow(staged)

@@ -29,7 +29,7 @@ impl Cluster {
             let is_full = self.stream.backlog_bytes(index) > self.backlog_limit();
             // Who is needed is waited for, as long as its devices have time.
             let rest = self.voters().difference(NodeSet::only(index));
-            if (is_late || is_full) && self.electorate.get().has_quorum(rest) {
+            if (is_late || is_full) && self.assent.has_quorum(rest) {
                 self.give_up(index, no_answer(0));
             }
         }

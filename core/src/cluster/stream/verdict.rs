@@ -15,7 +15,7 @@ impl Cluster {
             let Some(entry) = books.get(position).filter(|entry| entry.verdict == Verdict::Open) else { return };
             (entry.answers.clone(), entry.is_commit())
         };
-        let electorate = self.electorate.get();
+        let electorate = self.assent.electorate();
         let verdict = if is_commit {
             let durable: NodeSet =
                 answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(index, _)| *index).collect();

@@ -58,10 +58,19 @@ fn names(environment: &dyn Environment) -> Result<(), Failure> {
             (fs.remove_directory(root, &[b'n'; 200]).await, Error::NotEmpty),
             (fs.unlink(root, &[b'n'; 200]).await, Error::IsADirectory),
             (fs.unlink(root, b"file").await, Error::NotFound),
+            (fs.rename_no_replace(directory, b"moved", directory, b"second name").await, Error::Exists),
         ];
         for (index, (found, wanted)) in cases.into_iter().enumerate() {
             ensure(found == Err(wanted), format_args!("refusal {index}: {found:?} instead of {wanted:?}"))?;
         }
+        fs.rename_no_replace(directory, b"moved", root, b"new").await?;
+        fs.rename(root, b"new", directory, b"moved").await?;
+        let shared = NewFile { gid: 7, ..NewFile::new(FileKind::Directory, 0o2750) };
+        let shared = fs.create(directory, b"shared", &shared).await?;
+        let below =
+            fs.create(shared, b"below", &NewFile { gid: 8, ..NewFile::new(FileKind::Directory, 0o700) }).await?;
+        let found = fs.attributes(below).await?;
+        ensure((found.gid, found.mode) == (7, 0o2700), format_args!("group {}, mode {:o}", found.gid, found.mode))?;
         fs.open(file).await?;
         fs.unlink(directory, b"moved").await?;
         fs.unlink(directory, b"second name").await?;

@@ -1,0 +1,116 @@
+//! The line of commits that a mount goes on with: the cluster's record, and what is acknowledged of it.
+
+use core::cell::{Cell, Ref, RefCell, RefMut};
+
+use super::MAX_NODES;
+use super::vote::CommitId;
+use super::vote::succession::next_commit;
+use crate::io::{Turn, Turns};
+use crate::media::cluster_record::ClusterRecord;
+use crate::media::{ModifyTid, Uuid};
+
+/// What was committed last, and by whom something is committed.
+pub(super) struct Line {
+    /// Whoever commits.
+    turns: Turns,
+    /// The cluster's record; none for a PFS that never was a cluster's. What differs between nodes is that of none of them.
+    record: RefCell<Option<ClusterRecord>>,
+    /// The last transaction id given.
+    last_tid: Cell<ModifyTid>,
+    /// The last commit known to be durable on a quorum.
+    acked: Cell<CommitId>,
+    /// Commits in a row that members had passed over.
+    passed_over: Cell<usize>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            turns: Turns::default(),
+            record: RefCell::new(None),
+            last_tid: Cell::new(ModifyTid(0)),
+            acked: Cell::new(CommitId::NONE),
+            passed_over: Cell::new(0),
+        }
+    }
+}
+
+impl Line {
+    /// Waits for the turn to commit.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        self.turns.take().await
+    }
+
+    /// Waits until nobody has that turn.
+    pub(super) async fn turns_ended(&self) {
+        self.turns.ended().await;
+    }
+
+    pub(super) fn record(&self) -> Ref<'_, Option<ClusterRecord>> {
+        self.record.borrow()
+    }
+
+    /// The record, to note something in it that the next commit says.
+    pub(super) fn record_mut(&self) -> RefMut<'_, Option<ClusterRecord>> {
+        self.record.borrow_mut()
+    }
+
+    /// True for a PFS that is a cluster's.
+    pub(super) fn is_of_cluster(&self) -> bool {
+        self.record.borrow().is_some()
+    }
+
+    /// The cluster.
+    pub(super) fn clid(&self) -> Option<Uuid> {
+        self.record.borrow().as_ref().map(|record| record.clid)
+    }
+
+    /// Goes on from this record.
+    pub(super) fn follow(&self, record: Option<ClusterRecord>) {
+        *self.record.borrow_mut() = record;
+    }
+
+    /// The same, with transaction ids from `tid` on.
+    pub(super) fn begin(&self, record: Option<ClusterRecord>, tid: ModifyTid) {
+        self.follow(record);
+        self.last_tid.set(tid);
+    }
+
+    /// Opens an epoch that was noted in the record: what it acknowledges is acknowledged.
+    pub(super) fn open(&self, tid_floor: ModifyTid) {
+        if let Some(record) = &*self.record.borrow() {
+            self.acked.set(record.acked);
+        }
+        self.last_tid.set(tid_floor);
+    }
+
+    pub(super) fn last_tid(&self) -> ModifyTid {
+        self.last_tid.get()
+    }
+
+    /// No transaction id up to this may be given again.
+    pub(super) fn note_tid(&self, tid: ModifyTid) {
+        self.last_tid.set(tid.max(self.last_tid.get()));
+    }
+
+    /// Has the record say the next commit. Its number is used up here; false when there is none left.
+    pub(super) fn advance(&self) -> bool {
+        let mut record = self.record.borrow_mut();
+        let Some(current) = &mut *record else { return true };
+        let next = next_commit(current, self.last_tid.get().max(current.tid), self.acked.get());
+        next.map(|next| *current = next).is_some()
+    }
+
+    /// A quorum has what the record says.
+    pub(super) fn acknowledge(&self) {
+        self.passed_over.set(0);
+        if let Some(record) = &*self.record.borrow() {
+            self.acked.set(record.version.content());
+        }
+    }
+
+    /// Members that are needed have passed a commit over; false when that was so too often for another try.
+    pub(super) fn pass_over(&self) -> bool {
+        self.passed_over.replace(self.passed_over.get() + 1) < MAX_NODES
+    }
+}
