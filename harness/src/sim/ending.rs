@@ -17,16 +17,17 @@ impl World {
             self.current.set(group);
             self.end_of_group()
         })?;
-        (0..self.disks.len()).try_for_each(|disk| self.check_volume(disk))
+        (0..self.disks.len()).try_for_each(|disk| self.check_volume(disk, false))
     }
 
-    /// Checks a whole disk that is mounted now and then, unless something was done to it that nothing mends.
-    fn check_volume(&self, number: usize) -> Result<(), String> {
+    /// Checks a whole disk that is mounted now and then, unless something was done to it that nothing mends; its headers may be
+    /// torn after a power cut.
+    pub(super) fn check_volume(&self, number: usize, is_cut: bool) -> Result<(), String> {
         if !self.is_sound_in_all(number) || !self.is_member(number) {
             return Ok(());
         }
         let drive = &self.disks[number].drive;
-        let problems = self.run(async { Ok(nodes::problems(self.host, drive).await) })?.unwrap_or_default();
+        let problems = self.run(async { Ok(nodes::problems(self.host, drive, is_cut).await) })?.unwrap_or_default();
         let first = problems
             .first()
             .map(|first| format!("I29: disk {number}: {} problems, the first: {first}", problems.len()));

@@ -77,6 +77,11 @@ impl World {
         let plan = Plan::draw(&mut self.random.borrow_mut(), seats.len(), steps, &self.settings);
         self.keep_old();
         let served = self.session(&seats, plan)?;
+        if served.is_none() {
+            // What a power cut leaves is whole before anybody mounts it: a mount mends much, and hides that it had to.
+            let number = self.random.borrow_mut().index(self.disks.len());
+            self.check_volume(number, true)?;
+        }
         if served == Some(false) {
             // Whatever stood in the way, without it there is nothing to refuse.
             let seats = self.sound_seats(&seats);

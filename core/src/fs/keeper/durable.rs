@@ -2,6 +2,7 @@
 
 use super::super::{Error, FileSystem};
 use super::{Attendant, Event, Pace};
+use crate::memory::aside;
 
 impl FileSystem {
     /// Does that for as long as it is polled. What fails is tried again the next time: a device that was only late gets
@@ -12,9 +13,9 @@ impl FileSystem {
         while self.writing.is_some() {
             clock.sleep(period).await;
             attendant.syncing(true);
-            let synced = match self.sync().await {
-                Ok(()) => self.give_back_in_time().await,
-                failed => failed,
+            let synced = match aside(self.heap, self.make_durable()) {
+                Ok(making) => making.await,
+                Err(error) => Err(error.into()),
             };
             attendant.syncing(false);
             match synced {
@@ -23,5 +24,10 @@ impl FileSystem {
                 _ => {}
             }
         }
+    }
+
+    async fn make_durable(&self) -> Result<(), Error> {
+        self.sync().await?;
+        self.give_back_in_time().await
     }
 }
