@@ -11,8 +11,7 @@ mod supervisor;
 
 use core::cell::Cell;
 use core::future::poll_fn;
-use core::pin::pin;
-use core::task::Poll;
+use core::pin::{Pin, pin};
 
 use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions};
@@ -44,8 +43,11 @@ pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
         let load = Load { platform, options, epoch: Cell::new(0), slowest_milliseconds: Cell::new(0) };
         loop {
             let fs = load.mount().await?;
-            let working = beside(load.work(&fs), supervisor::watch(&fs));
-            match beside(working, supervisor::serve_slots(platform)).await {
+            let ended = {
+                let (watching, serving) = (pin!(supervisor::watch(&fs)), pin!(supervisor::serve_slots(platform)));
+                beside(load.work(&fs), [watching, serving]).await
+            };
+            match ended {
                 Ok(Ended::ToReplace) => {
                     drop(fs.unmount().await?);
                     replacement::put_in(platform, options).await?;
@@ -217,18 +219,17 @@ async fn mount(platform: &Platform, options: &Options) -> Result<FileSystem, Mou
     FileSystem::mount_pfs(CLUSTER_MEMORY, cluster, PfsSelector::Label(LABEL), OPTIONS).await
 }
 
-/// Does something while something else is done beside it, which ends with it.
-async fn beside<T>(main: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
-    let (mut main, mut other) = (pin!(main), pin!(other));
-    let mut other_is_done = false;
+/// Does something while other things are done beside it, which have no end and stop with it.
+async fn beside<T, const N: usize>(
+    main: impl Future<Output = T>,
+    mut others: [Pin<&mut dyn Future<Output = ()>>; N],
+) -> T {
+    let mut main = pin!(main);
     poll_fn(|cx| {
-        if !other_is_done {
-            other_is_done = other.as_mut().poll(cx).is_ready();
+        for other in &mut others {
+            let _ = other.as_mut().poll(cx);
         }
-        match main.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(output),
-            Poll::Pending => Poll::Pending,
-        }
+        main.as_mut().poll(cx)
     })
     .await
 }

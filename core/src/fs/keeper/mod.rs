@@ -9,10 +9,16 @@ pub use nodes::{Attendant, Event, Pace, Trouble};
 pub(super) use space::GivenBack;
 
 use core::future::{pending, poll_fn};
-use core::pin::pin;
-use core::task::Poll;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
 
 use super::FileSystem;
+
+/// Polls one of several futures. What it takes of the stack isn't there while another is polled.
+#[inline(never)]
+fn poll_apart<T>(future: Pin<&mut dyn Future<Output = T>>, cx: &mut Context<'_>) {
+    let _ = future.poll(cx);
+}
 
 impl FileSystem {
     /// Looks after the mount, for as long as it is polled: has laggards catch up, says to other machines that it is there, looks
@@ -22,7 +28,9 @@ impl FileSystem {
         let mut nodes = pin!(async { (self.keep_nodes(attendant, pace).await, pending::<()>().await) });
         let mut durable = pin!(async { (self.keep_durable(attendant, pace).await, pending::<()>().await) });
         poll_fn(|cx| {
-            let _ = (members.as_mut().poll(cx), nodes.as_mut().poll(cx), durable.as_mut().poll(cx));
+            poll_apart(members.as_mut(), cx);
+            poll_apart(nodes.as_mut(), cx);
+            poll_apart(durable.as_mut(), cx);
             Poll::Pending
         })
         .await
