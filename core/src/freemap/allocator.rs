@@ -316,6 +316,10 @@ impl Allocator {
         }
         let offset = bref.data_off().offset();
         let leaf = offset.0 / LEAF_SPAN_BYTES;
+        // What a lost leaf has free is found out at once, by what refers to it: nothing is given from it before.
+        if self.is_lost(leaf_key(leaf)) {
+            return;
+        }
         // What was allocated since the last commit has its leaf in memory.
         let Some(chain) = modified_leaf(topology, leaf_key(leaf)) else { return };
         let (index, _) = chunk_index(offset);

@@ -14,7 +14,7 @@ use crate::media::{Key, KeyRange, MediaOffset, MirrorTid};
 pub(super) type LostLeaves = heapless::Vec<LostLeaf, MOST_LOST>;
 
 /// So many leaves are remembered as lost; others wait for bulkfree.
-pub(crate) const MOST_LOST: usize = 32;
+const MOST_LOST: usize = 32;
 
 /// A leaf that was lost.
 #[derive(Clone, Copy)]
@@ -58,16 +58,21 @@ impl Allocator {
         self.free_bytes < self.total_bytes / SHORT
     }
 
-    /// True when leaves were lost of which a commit of flush `committed` says what is in use.
-    pub fn has_lost(&self, committed: MirrorTid) -> bool {
-        self.lost.iter().any(|lost| lost.tid <= committed)
+    /// How many leaves were lost of which a commit of flush `committed` says what is in use.
+    pub fn lost_before(&self, committed: MirrorTid) -> usize {
+        self.lost.iter().filter(|lost| lost.tid <= committed).count()
     }
 
-    /// These leaves, as far as they are remembered, in order. They are forgotten here.
-    pub fn take_lost(&mut self, committed: MirrorTid) -> heapless::Vec<Key, MOST_LOST> {
-        let taken = self.lost.iter().filter(|lost| lost.tid <= committed).map(|lost| lost.key).collect();
-        self.lost.retain(|lost| lost.tid > committed);
-        taken
+    /// True for a leaf that is remembered as lost.
+    pub(super) fn is_lost(&self, leaf: Key) -> bool {
+        self.lost.iter().any(|lost| lost.key == leaf)
+    }
+
+    /// The lost leaves of which a commit of flush `committed` says what is in use, in order. They are forgotten here.
+    pub fn take_lost(&mut self, committed: MirrorTid) -> impl Iterator<Item = Key> + use<> {
+        let lost = core::mem::take(&mut self.lost);
+        self.lost = lost.iter().filter(|lost| lost.tid > committed).copied().collect();
+        lost.into_iter().filter(move |lost| lost.tid <= committed).map(|lost| lost.key)
     }
 
     /// Takes note that it is known what of a leaf is in use, or that something is allocated from it again.

@@ -46,6 +46,10 @@ impl FileSystem {
         };
         self.relieve().await?;
         let size = file.with(|record| record.meta.size());
+        let grows = allocation != Allocation::PunchHole && !keep_size && end > size;
+        if grows {
+            self.admit_resize(&mut changing, &file, end).await?;
+        }
         match allocation {
             Allocation::Reserve => {
                 let missing = self.missing_bytes(&file, offset, end).await?;
@@ -55,10 +59,10 @@ impl FileSystem {
             Allocation::ZeroRange | Allocation::PunchHole => {
                 self.admit_small(&mut changing).await?;
                 self.clear(&file, offset, end.min(size)).await?;
+                self.writing()?.given_back.note_freed();
             }
         }
-        if allocation != Allocation::PunchHole && !keep_size && end > size {
-            self.admit_resize(&mut changing, &file, end).await?;
+        if grows {
             self.resize(&file, end).await?;
         }
         let now = self.writing()?.now();

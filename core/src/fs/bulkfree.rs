@@ -28,11 +28,10 @@ impl FileSystem {
     /// The same, for who keeps things still.
     pub(super) async fn give_back_inside(&self) -> Result<u64, Error> {
         self.sync_inside().await?;
-        let writing = self.writing()?;
-        writing.given_back.begin(writing.next_tid());
         // One pass finds what isn't used any more, the next gives it back.
         let first = self.cluster.bulkfree().await?;
         let second = self.cluster.bulkfree().await?;
+        self.note_given_back()?;
         Ok((first.freed + second.freed) * CHUNK_BYTES)
     }
 }

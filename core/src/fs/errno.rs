@@ -40,7 +40,14 @@ impl Error {
             Self::NoSpace => ENOSPC,
             Self::OverQuota(_) => EDQUOT,
             Self::OtherQuota => EXDEV,
-            _ => EIO,
+            Self::Io(_)
+            | Self::Corrupt { .. }
+            | Self::NoQuorum { .. }
+            | Self::Lost
+            | Self::Refused(_)
+            | Self::Alarm(_)
+            | Self::Resync(_)
+            | Self::Membership(_) => EIO,
         }
     }
 

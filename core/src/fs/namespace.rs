@@ -373,6 +373,7 @@ impl FileSystem {
         let inum = file.inum;
         let remove = Modification::RemoveInode { pfs: self.root, inum };
         self.uncounting(&file, self.modify(remove)).await?;
+        self.writing()?.given_back.note_freed();
         self.files.forget(inum, Key(0));
         let slot = self.inodes.remove(file);
         Ok(self.cluster.close(slot).await?)

@@ -111,6 +111,19 @@ impl FileSystem {
         has_room()
     }
 
+    /// Does something that has its room, but finds none where that lies in small pieces, and leaves everything as it was then; once
+    /// more when space was given back.
+    pub(super) async fn in_room(
+        &self,
+        changing: &mut Changing<'_>,
+        work: impl AsyncFn() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match work().await {
+            Err(Error::NoSpace) if changing.still(aside(self.heap, self.find_room())?).await? => work().await,
+            done => done,
+        }
+    }
+
     fn has_room(&self, Need(bytes): Need) -> bool {
         self.claimed_bytes() + bytes <= self.cluster.free_bytes()
     }

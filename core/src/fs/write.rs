@@ -28,9 +28,11 @@ impl FileSystem {
         self.admit(&mut changing, Need::content(offset, data.len() as u64)).await?;
         let size = file.with(|record| record.meta.size());
         if self.manner_of_write(&file, offset, data.len() as u64).await? == Manner::ByBlocks {
-            aside(self.heap, self.write_by_blocks(&file, size, offset, data))?.await?;
+            let by_blocks = async || aside(self.heap, self.write_by_blocks(&file, size, offset, data))?.await;
+            self.in_room(&mut changing, by_blocks).await?;
         } else if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
-            self.write_through(&file, size, offset, data).await?;
+            let through = async || aside(self.heap, self.write_through(&file, size, offset, data))?.await;
+            self.in_room(&mut changing, through).await?;
         } else {
             self.write_content(&file, size, offset, data).await?;
         }
@@ -52,7 +54,7 @@ impl FileSystem {
         }
         self.relieve().await?;
         self.admit_resize(&mut changing, &file, size).await?;
-        self.resize(&file, size).await?;
+        self.in_room(&mut changing, async || self.resize(&file, size).await).await?;
         let now = self.writing()?.now();
         file.change(|record| {
             record.meta.set_mtime(now);
@@ -119,6 +121,7 @@ impl FileSystem {
             self.page_to_change(file, old, key, 0).await?;
         }
         self.drop_blocks(file, KeyRange { first: Key(first), last: Key(MAX_FILE_BYTES) }).await?;
+        self.writing()?.given_back.note_freed();
         self.files.forget(file.inum, Key(first));
         if start > 0 {
             self.files.change(file.inum, key, |page| page[start..].fill(0));

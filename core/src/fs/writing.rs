@@ -102,13 +102,8 @@ impl FileSystem {
     }
 
     pub(super) async fn modify(&self, modification: Modification<'_>) -> Result<Outcome, Error> {
-        let writing = self.writing()?;
-        let frees = matches!(modification, Modification::RemoveInode { .. } | Modification::RemoveBlocks { .. });
-        let outcome = self.cluster.modify(writing.tid(), modification).await?;
-        if frees {
-            writing.given_back.note_freed();
-        }
-        Ok(outcome)
+        let tid = self.writing()?.tid();
+        Ok(self.cluster.modify(tid, modification).await?)
     }
 
     /// Sends to the nodes what memory is too short for.

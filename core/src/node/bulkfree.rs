@@ -164,18 +164,19 @@ impl Node {
     /// True when leaves couldn't be read of which it can be told what is in use: by what is committed, or by the header that
     /// somebody brings to the disk.
     pub(super) fn can_free_lost(&self) -> bool {
-        self.allocator.borrow().has_lost(self.on_the_way_tid())
+        self.allocator.borrow().lost_before(self.on_the_way_tid()) > 0
     }
 
     /// Frees at once what no committed block takes of leaves that couldn't be read: nothing was allocated from them since. True
     /// if there is more room now. Where damage keeps the node from telling, it is full; where the device does, that is the
     /// error.
     pub(super) async fn free_lost(&self) -> Result<bool, NodeError> {
-        let committed_tid = || self.header().mirror_tid();
-        if self.can_free_lost() && !self.allocator.borrow().has_lost(committed_tid()) {
+        let before = |tid| self.allocator.borrow().lost_before(tid);
+        if before(self.on_the_way_tid()) > before(self.header().mirror_tid()) {
             self.landings.ended().await;
         }
-        let lost = self.allocator.borrow_mut().take_lost(committed_tid());
+        let committed_tid = self.header().mirror_tid();
+        let lost: heapless::Vec<Key, LEAVES_AT_ONCE> = self.allocator.borrow_mut().take_lost(committed_tid).collect();
         if lost.is_empty() {
             return Ok(false);
         }

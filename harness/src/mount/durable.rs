@@ -1,4 +1,4 @@
-//! Making everything durable at the end of a mount. What fails is tried again: a device that was only late gets everything.
+//! What a mount does until it is done, now and then and at the end: a device that was only late gets everything.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};

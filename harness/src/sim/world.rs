@@ -230,6 +230,11 @@ impl World {
         self.has_quorum_of(fs, |disk| self.is_sound(disk))
     }
 
+    /// True for a node whose disk takes longer than others.
+    pub(super) fn is_slow(&self, node: NodeIndex) -> bool {
+        self.disk_of(node.0.into()).is_some_and(|disk| self.disks[disk].drive.disk.slowness.get() > 1)
+    }
+
     /// True when none of that quorum is slow: then it works without delay, too, unless room has to be found. All members are
     /// waited for then.
     pub(super) fn must_be_swift(&self, fs: &FileSystem) -> bool {

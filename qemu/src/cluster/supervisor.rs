@@ -63,9 +63,10 @@ impl Attendant for Console<'_> {
                 "cluster: node {} is in step again: {} elements compared, {} copied, {} removed",
                 node.0, counts.compared, counts.copied, counts.removed
             ),
-            Event::Away { node, trouble: Some(trouble), .. } | Event::Counts { node, trouble } => {
+            Event::Away { node, trouble: Some(trouble), .. } => {
                 println!("cluster: node {} isn't in step: {trouble}", node.0);
             }
+            Event::Counts { node, trouble } => println!("cluster: node {} follows the others again; {trouble}", node.0),
             _ => {}
         }
         print_health(self.0);

@@ -77,9 +77,9 @@ impl Cluster {
                 None => late.push(source),
             };
         }
-        // Changes wait meanwhile, so a silent one is waited for only where it is the last that may have it.
+        // Changes wait meanwhile, so a silent one is waited for only where no other has it.
         for source in late {
-            if able.is_empty() && self.can_show(source, slot, lost).await.is_ok() {
+            if !able.is_empty() || self.can_show(source, slot, lost).await.is_ok() {
                 let _ = able.push(source);
             }
         }

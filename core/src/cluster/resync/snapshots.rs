@@ -44,8 +44,8 @@ impl Cluster {
     /// True for a snapshot that nothing was written to: one that has a record is a cluster by now.
     pub(super) fn is_snapshot(&self, on: NodeIndex, pfs: &Pfs) -> bool {
         let has_record = || self.member(on).node.header().cluster_records.find(pfs.clid) != Ok(None);
-        let is_own = || self.line.record().as_ref().is_some_and(|record| record.clid == pfs.clid);
-        pfs.subkind == PfsSubkind::Snapshot && !is_own() && !has_record()
+        let is_own = self.line.clid() == Some(pfs.clid);
+        pfs.subkind == PfsSubkind::Snapshot && !is_own && !has_record()
     }
 
     async fn is_lacking(&self, target: NodeIndex, snapshot: &Pfs) -> bool {

@@ -1,4 +1,5 @@
-//! What a mount needs to be done while nobody asks for anything: one future that every host runs beside its requests.
+//! What a mount needs to be done while nobody asks for anything: one future that every host runs beside its requests. And what
+//! takes its parts together when somebody does ask: room, and a member in the place of another.
 
 mod durable;
 mod nodes;

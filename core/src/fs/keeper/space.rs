@@ -55,10 +55,10 @@ impl GivenBack {
         self.may_have_freed.set(true);
     }
 
-    /// It begins.
-    pub(in crate::fs) fn begin(&self, next_tid: ModifyTid) {
+    fn note(&self, next_tid: ModifyTid, free_bytes: u64) {
         self.next_tid.set(next_tid);
         self.may_have_freed.set(false);
+        self.free_bytes.set(Some(free_bytes));
     }
 }
 
@@ -71,9 +71,25 @@ impl FileSystem {
         }
         match self.give_back_inside().await {
             Ok(freed_bytes) => Ok(freed_bytes > 0),
-            // What is in use of a damaged volume, nobody can tell.
-            Err(Error::Corrupt { .. }) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => self.unless_damaged(error).map(|()| false),
+        }
+    }
+
+    /// Notes that all space was given back that could be. Nothing has changed since.
+    pub(in crate::fs) fn note_given_back(&self) -> Result<(), Error> {
+        let writing = self.writing()?;
+        writing.given_back.note(writing.next_tid(), self.statistics().free_bytes);
+        Ok(())
+    }
+
+    /// What is in use of a damaged volume, nobody can tell: that is no error, and isn't tried again soon.
+    fn unless_damaged(&self, error: Error) -> Result<(), Error> {
+        match error {
+            Error::Io(fault) if fault.bad_block().is_some() => {
+                log::debug!("no space is given back: {error}");
+                self.note_given_back()
+            }
+            error => Err(error),
         }
     }
 
@@ -87,9 +103,7 @@ impl FileSystem {
         if before.saturating_sub(free_bytes) <= total_bytes / SHARE {
             return Ok(());
         }
-        self.give_space_back().await?;
-        given_back.free_bytes.set(Some(self.statistics().free_bytes));
-        Ok(())
+        self.give_space_back().await.map(drop).or_else(|error| self.unless_damaged(error))
     }
 
     /// Capacity and use as a writer would find them now. When there is little room, what was removed is given back first: who has

@@ -7,7 +7,7 @@ use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt;
+use rustix::net::{RecvFlags, recv, sockopt};
 
 /// A machine that is silent for so long is gone, with the connection. A server that is there and slow isn't: its machine
 /// answers for it.
@@ -16,10 +16,6 @@ const PROBES: u32 = 3;
 
 /// How long it may take from the first byte of a reply to its last.
 const REPLY_DEADLINE: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 15_000 });
-
-/// How long is waited after a deadline for what came before it: a process that was stopped in the middle of a reply finds the
-/// rest of it in the socket.
-const LAST_LOOK: Duration = Duration::from_millis(1);
 
 /// Both directions of a socket, in pieces as large as they come.
 pub(super) struct Stream {
@@ -80,12 +76,19 @@ struct TimedReader {
 
 impl Read for TimedReader {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        if self.end.is_some() || self.is_timed {
-            let left = self.end.map(|end| end.saturating_duration_since(Instant::now()).max(LAST_LOOK));
-            self.socket.set_read_timeout(left)?;
+        let is_over = self.end.is_some_and(|end| end <= Instant::now());
+        if !is_over && (self.end.is_some() || self.is_timed) {
+            self.socket.set_read_timeout(self.end.map(|end| end.saturating_duration_since(Instant::now())))?;
             self.is_timed = self.end.is_some();
         }
-        let count = self.socket.read(bytes).map_err(|error| match error.kind() {
+        // A process that was stopped in the middle of a reply finds the rest of it in the socket.
+        let found = match is_over {
+            true => {
+                recv(&self.socket, &mut *bytes, RecvFlags::DONTWAIT).map(|(_, count)| count).map_err(io::Error::from)
+            }
+            false => self.socket.read(bytes),
+        };
+        let count = found.map_err(|error| match error.kind() {
             // The host says that it would have to wait, after having waited.
             ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
             _ => error,
