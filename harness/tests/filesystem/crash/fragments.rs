@@ -80,7 +80,8 @@ pub(crate) fn change_within_blocks(host: &Host, seed: u64) -> (u64, Tally) {
                 1 => Step::Write("large".into(), at, bytes.min(size - at) as usize, Bytes::Noise),
                 2 => Step::Truncate("large".into(), size - random.next_u64() % BLOCK.min(size - 1)),
                 4 => Step::Truncate("large".into(), size + bytes),
-                _ => Step::Append("large".into(), bytes as usize),
+                // More than was ever given back in pieces as large as a block.
+                _ => Step::Append("large".into(), 8 * bytes as usize),
             };
             match is_accepted(&fs, &mut model, &step).await {
                 true => tally.done += 1,
