@@ -111,8 +111,8 @@ impl FileSystem {
         has_room()
     }
 
-    /// Does something that has its room, but finds none where that lies in small pieces, and leaves everything as it was then; once
-    /// more when space was given back.
+    /// Does something that has its room, but finds none where that lies in small pieces, and leaves everything as it was then.
+    /// It is done once more when space was given back.
     pub(super) async fn in_room(
         &self,
         changing: &mut Changing<'_>,
