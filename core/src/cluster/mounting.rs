@@ -80,14 +80,14 @@ impl Mounting {
         self.refused.get()
     }
 
+    /// The same, but for what only isn't a cluster yet.
+    pub(super) fn refused_for_good(&self) -> Option<OpError> {
+        self.refused.get().filter(|_| !self.is_founding.get())
+    }
+
     /// What was refused because it is no cluster yet becomes one when it is first changed.
     pub(super) fn expect_founding(&self) {
         self.is_founding.set(true);
-    }
-
-    /// The same, but for what becomes a cluster.
-    pub(super) fn refused_for_good(&self) -> Option<OpError> {
-        self.refused.get().filter(|_| !self.is_founding.get())
     }
 
     /// It is a cluster now, which opens its first epoch.

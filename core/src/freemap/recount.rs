@@ -10,8 +10,11 @@ use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS};
 use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use crate::media::{Key, KeyRange, MediaOffset, MirrorTid};
 
-/// Leaves that are remembered as lost.
+/// Leaves that are remembered as lost, in order.
 pub(super) type LostLeaves = heapless::Vec<LostLeaf, MOST_LOST>;
+
+/// The keys of such leaves.
+pub(crate) type LostKeys = heapless::Vec<Key, MOST_LOST>;
 
 /// So many leaves are remembered as lost; others wait for bulkfree.
 const MOST_LOST: usize = 32;
@@ -69,10 +72,11 @@ impl Allocator {
     }
 
     /// The lost leaves of which a commit of flush `committed` says what is in use, in order. They are forgotten here.
-    pub fn take_lost(&mut self, committed: MirrorTid) -> impl Iterator<Item = Key> + use<> {
-        let lost = core::mem::take(&mut self.lost);
-        self.lost = lost.iter().filter(|lost| lost.tid > committed).copied().collect();
-        lost.into_iter().filter(move |lost| lost.tid <= committed).map(|lost| lost.key)
+    pub fn take_lost(&mut self, committed: MirrorTid) -> LostKeys {
+        let is_told = |lost: &LostLeaf| lost.tid <= committed;
+        let taken = self.lost.iter().filter(|lost| is_told(lost)).map(|lost| lost.key).collect();
+        self.lost.retain(|lost| !is_told(lost));
+        taken
     }
 
     /// Takes note that it is known what of a leaf is in use, or that something is allocated from it again.

@@ -176,7 +176,7 @@ impl Node {
             self.landings.ended().await;
         }
         let committed_tid = self.header().mirror_tid();
-        let lost: heapless::Vec<Key, LEAVES_AT_ONCE> = self.allocator.borrow_mut().take_lost(committed_tid).collect();
+        let lost = self.allocator.borrow_mut().take_lost(committed_tid);
         if lost.is_empty() {
             return Ok(false);
         }

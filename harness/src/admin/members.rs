@@ -8,8 +8,7 @@ use hammer2_core::cluster::{MemberState, MemberStatus, NewPfs, NodeIndex};
 use hammer2_core::fs::{FileSystem, TimeSource as _};
 use hammer2_core::media::PfsKind;
 
-use super::{Done, Name, Refused, Site, whole_path};
-use crate::random::new_uuid;
+use super::{Done, Name, Refused, Site, fresh_uuid, whole_path};
 use crate::time_source::HostTime;
 
 impl Site<'_> {
@@ -88,7 +87,6 @@ pub async fn take_in(
 
 /// What a new member has of the PFS at first: nothing, and no vote.
 fn new_pfs(fs: &FileSystem) -> Result<NewPfs<'_>, Refused> {
-    let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
     let (label, kind, time) = (&fs.pfs().label, PfsKind::Slave, HostTime.now());
-    Ok(NewPfs { label, kind, clid: uuid()?, fsid: uuid()?, time })
+    Ok(NewPfs { label, kind, clid: fresh_uuid()?, fsid: fresh_uuid()?, time })
 }

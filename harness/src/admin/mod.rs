@@ -26,8 +26,11 @@ use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{Change, NodeIndex};
 use hammer2_core::fs::FileSystem;
 use hammer2_core::io::Disk;
+use hammer2_core::media::Uuid;
 use hammer2_core::memory::Vec as HeapVec;
 use serde::{Deserialize, Serialize};
+
+use crate::random::new_uuid;
 
 pub use event::{Event, EventKind};
 pub use facts::{Freed, NodeFacts, PfsFacts, header_fields, list_pfss};
@@ -136,6 +139,11 @@ impl Site<'_> {
     async fn change(&self, change: Change) -> Result<(), Refused> {
         self.fs.change_members(change).await.map_err(Refused::failed)
     }
+}
+
+/// A new random UUID, for an order that needs one.
+pub(crate) fn fresh_uuid() -> Result<Uuid, Refused> {
+    new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")))
 }
 
 /// An image in the words of any process: from the root of the tree, unless it isn't in there at all.

@@ -1,4 +1,4 @@
-//! What a mount does until it is done, now and then and at the end: a device that was only late gets everything.
+//! Making everything durable at the end of a mount. What fails is tried again: a device that was only late gets everything.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,6 @@ use futures_util::future::{Either, select};
 use hammer2_core::fs::Error;
 
 use super::server::Server;
-use super::under_way::UnderWay;
 use crate::clock::HostClock;
 
 /// Between tries at the end, and looks whether somebody has given up.
@@ -21,15 +20,6 @@ pub(super) enum Undurable {
     Failed(Error),
     /// Nobody waits for it any more.
     GivenUp,
-}
-
-/// Lets go every now and then what couldn't be let go so far.
-pub(super) async fn let_go_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
-    loop {
-        clock.sleep(period).await;
-        let _begun = under_way.begin();
-        server.let_go_leftovers().await;
-    }
 }
 
 /// Makes everything durable at the end. As long as a disk is only late it is waited for, unless somebody gives up.

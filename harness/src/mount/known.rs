@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use fuser::{Errno, ReplyEntry};
 use hammer2_core::fs::Error;
@@ -15,6 +16,8 @@ use super::attributes::Facts;
 use super::names::Entry;
 use super::refusal::Refusal;
 use super::server::Server;
+use super::under_way::UnderWay;
+use crate::clock::HostClock;
 
 /// The files that the kernel knows.
 #[derive(Default)]
@@ -113,10 +116,19 @@ impl Server {
     }
 
     /// Lets go what couldn't be let go so far.
-    pub(super) async fn let_go_leftovers(&self) {
+    async fn let_go_leftovers(&self) {
         for file in self.known.unreleased.take() {
             self.let_go(file).await;
         }
+    }
+}
+
+/// Lets go every now and then what couldn't be let go so far.
+pub(super) async fn let_go_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
+    loop {
+        clock.sleep(period).await;
+        let _begun = under_way.begin();
+        server.let_go_leftovers().await;
     }
 }
 

@@ -8,8 +8,7 @@ use hammer2_core::media::{PfsKind, Uuid};
 
 use super::server::Server;
 use crate::admin::wire::Answer;
-use crate::admin::{BULKFREE_PASSES, Done, Freed, NodeFacts, Refused, list_pfss};
-use crate::random::new_uuid;
+use crate::admin::{BULKFREE_PASSES, Done, Freed, NodeFacts, Refused, fresh_uuid, list_pfss};
 use crate::time_source::HostTime;
 
 /// Kinds of PFSs that can be made.
@@ -43,12 +42,11 @@ impl Server {
         }
         let kind = KINDS.into_iter().find(|known| known.to_string() == kind);
         let kind = kind.ok_or_else(|| Refused::unusable("no such type of a PFS"))?;
-        let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
         let clid: Uuid = match clid {
             Some(clid) => clid.parse().map_err(Refused::unusable)?,
-            None => uuid()?,
+            None => fresh_uuid()?,
         };
-        let new = NewPfs { label, kind, clid, fsid: uuid()?, time: HostTime.now() };
+        let new = NewPfs { label, kind, clid, fsid: fresh_uuid()?, time: HostTime.now() };
         match self.patiently(async || self.fs.create_pfs(&new).await).await {
             Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
             Err(error) => Err(refused(label, error)),

@@ -14,11 +14,12 @@ use hammer2_kmod_shim::budget::Budget;
 
 use super::buffers::Buffers;
 use super::direct::DirectWrites;
-use super::durable::{Undurable, let_go_now_and_then, sync_at_last};
+use super::durable::{Undurable, sync_at_last};
 use super::fence::tell_when_fenced;
 use super::front::Front;
 use super::hooks::Hooks;
 use super::journal::{About, Journal};
+use super::known::let_go_now_and_then;
 use super::mailbox::Mailbox;
 use super::orders::{Administration, Ear};
 use super::patience::Patience;

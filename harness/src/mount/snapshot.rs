@@ -10,7 +10,7 @@ use hammer2_core::media::{Inum, PfsKind};
 
 use super::refusal::Refusal;
 use super::server::Server;
-use crate::admin::{Done, Refused};
+use crate::admin::{Done, Refused, fresh_uuid};
 use crate::pfs_label;
 use crate::random::new_uuid;
 use crate::time_source::HostTime;
@@ -29,9 +29,8 @@ impl Server {
     /// The same for root and whoever mounted it.
     pub(super) async fn snapshot_for_owner(&self, label: Option<Vec<u8>>) -> Result<Done, Refused> {
         let label = label.unwrap_or_else(|| pfs_label::dated(&self.fs.pfs().label, HostTime.now()));
-        let uuid = || new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")));
         let time = HostTime.now();
-        let new = NewPfs { label: &label, kind: PfsKind::Master, clid: uuid()?, fsid: uuid()?, time };
+        let new = NewPfs { label: &label, kind: PfsKind::Master, clid: fresh_uuid()?, fsid: fresh_uuid()?, time };
         match self.patiently(async || self.fs.snapshot(&new).await).await {
             Ok(()) => Ok(Done::Made { label }),
             Err(Error::Exists) => {

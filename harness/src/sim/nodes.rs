@@ -127,22 +127,25 @@ pub(super) fn formatted(host: &'static Host, size_bytes: u64, number: usize) -> 
 
 /// What a strict check of a disk finds; where a header was being written, a copy of it may be torn.
 pub(super) async fn problems(host: &'static Host, drive: &Drive, may_be_torn: bool) -> Vec<String> {
-    struct Problems(Vec<String>, bool);
+    struct Problems {
+        found: Vec<String>,
+        may_be_torn: bool,
+    }
     impl Observer for Problems {
         fn finding(&mut self, finding: &Finding<'_>) {
-            let is_excused = self.1 && finding.place.header.is_some();
+            let is_excused = self.may_be_torn && finding.place.header.is_some();
             if finding.severity == Severity::Problem && !is_excused {
-                self.0.push(finding.to_string());
+                self.found.push(finding.to_string());
             }
         }
         fn progress(&mut self, _: Progress) {}
     }
-    let mut problems = Problems(Vec::new(), may_be_torn);
+    let mut problems = Problems { found: Vec::new(), may_be_torn };
     let options = FsckOptions { strict: true, cache_bytes: 0 };
     if let Err(error) = fsck::check(HEAP, drive.open(host), options, &mut problems).await {
-        problems.0.push(error.to_string());
+        problems.found.push(error.to_string());
     }
-    problems.0
+    problems.found
 }
 
 /// The inode that a foreigner makes.
