@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Dev, major, minor};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout, socket_peercred};
@@ -90,6 +91,13 @@ fn connect(path: &Path, patience: Duration) -> Result<UnixStream, Errno> {
     Ok(UnixStream::from(socket))
 }
 
+/// Whether the other end is closed.
+fn has_hung_up(stream: &UnixStream) -> io::Result<bool> {
+    let mut events = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut events, Some(&Timespec::default()))?;
+    Ok(events[0].revents().contains(PollFlags::HUP))
+}
+
 /// Where a mount listens, until it is dropped.
 pub struct Listening {
     listener: UnixListener,
@@ -115,11 +123,13 @@ impl Listening {
         Ok(Self { listener, path, inode })
     }
 
-    /// Waits for the next who is root, or of the same user; others aren't even heard.
+    /// Waits for the next who is root, or of the same user; others aren't even heard. Nor is who has hung up before it was heard: it
+    /// was told that nobody answers, or only looked whether somebody listens, and many may have done so while the process was stopped.
     pub fn next(&self) -> io::Result<UnixStream> {
         loop {
             let (stream, _) = self.listener.accept()?;
-            if socket_peercred(&stream).is_ok_and(|other| other.uid.is_root() || other.uid == geteuid()) {
+            let may_ask = socket_peercred(&stream).is_ok_and(|other| other.uid.is_root() || other.uid == geteuid());
+            if may_ask && !has_hung_up(&stream)? {
                 return Ok(stream);
             }
         }

@@ -23,6 +23,9 @@ use super::mounted::{Mounted, wait_until};
 /// keeps.
 const MOST_GROWTH_KIB: u64 = 64 << 10;
 
+/// More than are heard at a time.
+const MANY_LOOKS: usize = 64;
+
 /// What a client may do before it goes.
 const ENDLESS_LINE_BYTES: usize = 4 << 20;
 
@@ -133,6 +136,7 @@ fn a_mount_that_is_stopped_is_named_and_waited_for_no_longer() {
     let masters = Masters::new(2 * IMAGE_BYTES);
     // Nobody has looked at it before it is stopped, but whoever waits until it is there.
     let mounted = masters.volume.mount_node(NODES, &[]);
+    let socket = socket(&mounted);
     mounted.signal(Signal::STOP);
     let begun = Instant::now();
     let told = format!("process {}, which serves this mount, is stopped", mounted.id());
@@ -141,8 +145,13 @@ fn a_mount_that_is_stopped_is_named_and_waited_for_no_longer() {
         masters.volume.refuse(arguments, 1, &told);
     }
     assert!(begun.elapsed() < Duration::from_secs(60));
+    // Mounts that begin meanwhile look whether somebody listens here.
+    for _ in 0..MANY_LOOKS {
+        drop(UnixStream::connect(&socket).unwrap());
+    }
     mounted.signal(Signal::CONT);
     masters.volume.succeed(&["cluster", "status", "mnt"]);
+    assert!(!masters.volume.succeed(&["pfs-list", "mnt"]).contains("LATER"), "it was said that nobody made it");
     mounted.unmount_well();
 }
 
