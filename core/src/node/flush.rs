@@ -142,15 +142,18 @@ impl Node {
         // Once the chain is out of the arena only its write has its content, so that must not fail.
         self.make_room().await?;
         let place = if is_freemap { self.freemap_place(&bref)? } else { self.place_for(&bref, kind, len).await? };
-        if let Some(block) = self.seal(id, kind, place) {
+        if let Some((bref, block)) = self.seal(id, kind, place) {
             self.blocks.invalidate(place.offset(), block.len());
             self.writer.put(self.volumes(), kind, place.offset(), &block);
+            if is_freemap {
+                self.kept.borrow_mut().keep(bref, block);
+            }
         }
         Ok(())
     }
 
-    /// Takes a chain out of the arena and says in its container where it will be and what it holds; its block.
-    fn seal(&self, id: ChainId, kind: BlockKind, place: DataOff) -> Option<Vec<u8>> {
+    /// Takes a chain out of the arena and says in its container where it will be and what it holds; that, and its block.
+    fn seal(&self, id: ChainId, kind: BlockKind, place: DataOff) -> Option<(Blockref, Vec<u8>)> {
         let topology = &mut *self.topology.borrow_mut();
         let chain = topology.arena.remove(id)?;
         self.moves.set(self.moves.get() + 1);
@@ -171,7 +174,7 @@ impl Node {
             topology.entries_mut(chain.container)[index] = bref;
         }
         topology.raise(chain.container, bref.modify_tid());
-        Some(chain.content)
+        Some((bref, chain.content))
     }
 
     async fn place_for(&self, bref: &Blockref, kind: BlockKind, len: usize) -> Result<DataOff, NodeError> {

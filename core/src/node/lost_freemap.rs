@@ -1,4 +1,5 @@
 //! Blocks of the freemap that can't be read (protocol 8): all they described counts as in use, until bulkfree has looked what is.
+//! Those that were written last are still in memory, and are written again.
 //!
 //! Where little room is left without, that is looked for at once. Nothing is lost with them, and nothing is ever allocated twice
 //! for want of one. What replaces a block goes where its next version would.
@@ -116,7 +117,7 @@ impl Node {
         let _recounting = self.recounts.begin();
         let (mut block, mut is_replaced) = (block, false);
         loop {
-            is_replaced |= self.replace_by_full(block).await?;
+            is_replaced |= self.replace_if_lost(block).await?;
             let Some(lost) = self.recount().await? else { break };
             if lost.block == block {
                 return Err(lost.into());
@@ -130,15 +131,25 @@ impl Node {
         Ok(())
     }
 
-    /// False if that wasn't needed.
-    async fn replace_by_full(&self, block: BlockName) -> Result<bool, NodeError> {
+    /// True if what takes the block's place says that everything is in use.
+    async fn replace_if_lost(&self, block: BlockName) -> Result<bool, NodeError> {
         let Some(bref) = self.freemap_entry(block).await? else { return Ok(false) };
         // It may have been lost on the way only.
         if self.load(&bref).await.is_ok() {
             return Ok(false);
         }
-        log::warn!("{block} can't be read: what it describes counts as in use until bulkfree has looked");
-        let mut content = Some(self.full_block(&bref).await?);
+        let kept = self.kept.borrow_mut().take(&bref);
+        let is_kept = kept.is_some();
+        let mut content = match kept {
+            Some(kept) => {
+                log::warn!("{block} can't be read, and is written again");
+                Some(kept)
+            }
+            None => {
+                log::warn!("{block} can't be read: what it describes counts as in use until bulkfree has looked");
+                Some(self.full_block(&bref).await?)
+            }
+        };
         let size = self.header().allocator_size();
         let replaced = self.change_over_limit(|topology, allocator, blocks| {
             // Somebody else may have been faster.
@@ -149,8 +160,10 @@ impl Node {
             let span = bref.span().map_err(|corruption| failed(corruption.into()))?;
             let Some(content) = content.take() else { return Ok(false) };
             topology.replace(container, index, content).map_err(|_| failed(ReadError::NoMemory))?;
-            allocator.note_lost(span, bref.mirror_tid(), size);
-            Ok(true)
+            if !is_kept {
+                allocator.note_lost(span, bref.mirror_tid(), size);
+            }
+            Ok(!is_kept)
         });
         Ok(replaced.await?)
     }

@@ -56,7 +56,7 @@ pub use protocol::{Ingredient, Protocol};
 use core::cell::{Cell, Ref, RefCell};
 
 use crate::chain::{ChainError, Cursor, Stop, Topology};
-use crate::freemap::Allocator;
+use crate::freemap::{Allocator, KeptBlocks};
 use crate::io::{BlockCache, Buffer, Turns, Volumes};
 use crate::media::cluster_record::Bind;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES};
@@ -122,6 +122,8 @@ pub struct Node {
     landing: RefCell<Option<Landing>>,
     /// Whoever brings that to the disk.
     landings: Turns,
+    /// What was written last of the freemap.
+    kept: RefCell<KeptBlocks>,
     /// Whoever counts anew what is free.
     recounts: Recounts,
     protocol: Cell<Protocol>,
@@ -149,6 +151,7 @@ impl Node {
             holder: Cell::new(None),
             landing: RefCell::new(None),
             landings: Turns::default(),
+            kept: RefCell::default(),
             recounts: Recounts::default(),
             protocol: Cell::default(),
         })

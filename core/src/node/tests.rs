@@ -14,8 +14,12 @@ use crate::media::{BlockKind, FileKind, Inode, MediaOffset, Radix};
 use crate::newfs::NewfsOptions;
 use crate::selftest::image::{Image, Spread};
 
+fn image_of(bytes: u64) -> Image {
+    now(Image::format(HEAP, &Still, &[bytes], &NewfsOptions::default(), Spread::Packed, 7)).unwrap()
+}
+
 fn image() -> Image {
-    now(Image::format(HEAP, &Still, &[1 << 30], &NewfsOptions::default(), Spread::Packed, 7)).unwrap()
+    image_of(1 << 30)
 }
 
 fn open_image(image: &Image) -> Node {
@@ -67,24 +71,77 @@ fn allocate(node: &Node) -> Option<MediaOffset> {
     now(place).unwrap_or_default().map(|place| place.offset())
 }
 
+/// Has the freemap's leaf rot on the disk, whatever wrote it.
+fn lose_leaf(image: &Image, node: &Node) {
+    now(node.settle()).unwrap();
+    let place = leaf(node).data_off().offset();
+    image.disks()[0].write_at(place.0, &[0xff; 16]).unwrap();
+    node.blocks.invalidate(place, FREEMAP_BLOCK_BYTES);
+}
+
+/// Checks that nothing is given away that what was fixed refers to.
+fn gives_only_what_is_free(node: &Node) {
+    let given: Vec<_> = (0..1000).map(|_| allocate(node).unwrap()).collect();
+    now(node.flush()).unwrap();
+    now(node.survey(Since::Ever, &mut |bref| {
+        let chunk = MediaOffset(bref.data_off().offset().0 / CHUNK_BYTES * CHUNK_BYTES);
+        assert!(!given.contains(&chunk), "{} was given away", bref.name());
+    }))
+    .unwrap();
+}
+
+#[test]
+fn a_leaf_that_rots_is_written_again() {
+    let image = image();
+    let node = open_image(&image);
+    (0..100).for_each(|number| add_pfs(&node, Key(1 << 63 | number << 32)));
+    assert_eq!(now(node.fix()), Ok(true));
+    let free_bytes = node.free_bytes();
+    // Nobody lands that header: no commit will ever tell what the leaf said.
+    node.discard_header();
+    lose_leaf(&image, &node);
+    assert!(allocate(&node).is_some());
+    assert!(node.free_bytes() > free_bytes - (1 << 20));
+    gives_only_what_is_free(&node);
+    assert_eq!(now(node.mend_freemap(&mut |_| {})), Ok(0), "it is whole again");
+}
+
 #[test]
 fn what_a_header_on_its_way_commits_stays_in_use_when_its_freemap_is_lost() {
     let image = image();
     let node = open_image(&image);
     (0..100).for_each(|number| add_pfs(&node, Key(1 << 63 | number << 32)));
     assert_eq!(now(node.fix()), Ok(true));
-    // The freemap's leaf is on the disk, and rots, before the header is there.
-    now(node.settle()).unwrap();
-    let place = leaf(&node).data_off().offset();
-    image.disks()[0].write_at(place.0, &[0xff; 16]).unwrap();
-    node.blocks.invalidate(place, FREEMAP_BLOCK_BYTES);
+    // The freemap's leaf is on the disk, and rots, before the header is there; and it isn't kept.
+    lose_leaf(&image, &node);
+    node.kept.take();
     assert_eq!(allocate(&node), None, "nobody can tell yet what is free");
     assert_eq!(now(node.land()), Ok(true));
     assert_eq!(now(node.free_lost()), Ok(true), "what is committed tells it");
-    let given: Vec<_> = (0..1000).map(|_| allocate(&node).unwrap()).collect();
-    now(node.survey(Since::Ever, &mut |bref| {
-        let chunk = MediaOffset(bref.data_off().offset().0 / CHUNK_BYTES * CHUNK_BYTES);
-        assert!(!given.contains(&chunk), "{} was given away", bref.name());
-    }))
-    .unwrap();
+    gives_only_what_is_free(&node);
+}
+
+#[test]
+fn nothing_is_given_twice_from_a_leaf_that_was_lost() {
+    let image = image_of(2 << 30);
+    let node = open_image(&image);
+    let add_pfss = |range: core::ops::Range<u64>| range.for_each(|number| add_pfs(&node, Key(1 << 63 | number << 32)));
+    add_pfss(0..100);
+    assert_eq!(now(node.fix()), Ok(true));
+    node.discard_header();
+    lose_leaf(&image, &node);
+    node.kept.take();
+    // What was written and is in no header moves, to the other leaf; that fills up, and only the lost one is left.
+    add_pfss(100..200);
+    assert_eq!(now(node.fix()), Ok(true));
+    let mut given: Vec<_> = core::iter::from_fn(|| allocate(&node)).collect();
+    assert!(given.len() > 60_000, "{} chunks of the other leaf", given.len());
+    assert_eq!(now(node.land()), Ok(true));
+    assert_eq!(now(node.free_lost()), Ok(true));
+    given.extend(core::iter::from_fn(|| allocate(&node)));
+    assert!(given.len() > 120_000, "{} chunks of both leaves", given.len());
+    let all = given.len();
+    given.sort_unstable();
+    given.dedup();
+    assert_eq!(given.len(), all, "some were given twice");
 }
