@@ -14,7 +14,7 @@ use x86_64::registers::control::Cr2;
 use x86_64::registers::rflags::RFlags;
 
 use crate::verdict::{self, Verdict};
-use crate::{println, stack_guard};
+use crate::{println, stack};
 
 /// The vector of the PIC's line 0; below are the CPU's faults.
 pub(crate) const FIRST_IRQ: u8 = 32;
@@ -196,7 +196,7 @@ fn report_fault(frame: &Frame) -> ! {
     let name = FAULT_NAMES[frame.vector as usize];
     let cr2 = Cr2::read_raw();
     println!("FAULT {name}: error {:#x} rip {:#x} cr2 {cr2:#x} rsp {:#x}", frame.error, frame.rip, frame.rsp);
-    if VirtAddr::try_new(cr2).is_ok_and(stack_guard::contains) {
+    if VirtAddr::try_new(cr2).is_ok_and(stack::guard_contains) {
         println!("      the stack has overflowed");
     }
     verdict::exit(Verdict::Crash)

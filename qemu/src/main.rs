@@ -17,7 +17,7 @@ mod platform;
 mod power_cut;
 mod serial;
 mod slots;
-mod stack_guard;
+mod stack;
 mod start_info;
 mod suite;
 mod time;
@@ -41,7 +41,7 @@ extern "C" fn kernel_main(start_info: &'static StartInfo) -> ! {
     Console::start();
     LOGGER.install(LevelFilter::Info);
     descriptors::load();
-    stack_guard::arm();
+    stack::arm_guard();
     verdict::exit(run(start_info))
 }
 

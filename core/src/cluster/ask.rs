@@ -6,7 +6,6 @@
 
 use core::cell::RefCell;
 use core::future::{Future, poll_fn};
-use core::pin::pin;
 use core::task::Poll;
 
 use super::join::Together;
@@ -14,7 +13,7 @@ use super::stream::SOFT_DEADLINE;
 use super::vote::NodeSet;
 use super::{Cluster, Command, Ingredient, NodeIndex, Reply};
 use crate::io::Duration;
-use crate::memory::NoMemory;
+use crate::memory::{NoMemory, aside};
 use crate::node::{Driver, NodeError, Progress};
 
 /// How long a node that was outrun is asked last.
@@ -60,11 +59,11 @@ impl Cluster {
         question: &RefCell<Question<'_>>,
         next: impl Fn(NodeSet) -> Option<NodeIndex>,
     ) -> Result<Option<(NodeIndex, Result<Reply, NodeError>)>, NoMemory> {
-        let (mut together, mut asked) = (Together::new(), NodeSet::EMPTY);
+        let (mut together, mut asked) = (Together::new(self.heap), NodeSet::EMPTY);
         question.borrow_mut().begin();
         loop {
             if let Some(index) = next(asked) {
-                together.add(self.heap, index, self.answer_of(index, question))?;
+                together.add(index, || self.answer_of(index, question))?;
                 asked.insert(index);
             } else if asked.is_empty() {
                 return Ok(None);
@@ -108,10 +107,14 @@ impl Cluster {
     }
 
     /// What a node answers within the soft deadline; none if it is late, of which note is taken.
-    pub(super) async fn promptly<T>(&self, index: NodeIndex, answer: impl Future<Output = T>) -> Option<T> {
-        let Some(clock) = self.clock() else { return Some(answer.await) };
+    pub(super) async fn promptly<F: Future>(
+        &self,
+        index: NodeIndex,
+        ask: impl FnOnce() -> F,
+    ) -> Result<Option<F::Output>, NoMemory> {
+        let mut answer = aside(self.heap, ask)?;
+        let Some(clock) = self.clock() else { return Ok(Some(answer.await)) };
         let end = clock.now().after(SOFT_DEADLINE);
-        let mut answer = pin!(answer);
         let prompt = poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending => clock.expire(end, cx).map(|_| None),
@@ -120,7 +123,7 @@ impl Cluster {
         if answer.is_none() {
             self.note_slow(index);
         }
-        answer
+        Ok(answer)
     }
 
     /// Takes note that a node was outrun.

@@ -92,12 +92,12 @@ impl Cluster {
     /// Begins to commit everything done so far. What is changed from then on belongs to the next commit.
     pub(crate) async fn begin_commit<'c>(&'c self, turn: CommitTurn<'c>) -> Result<CommitUnderWay<'c>, OpError> {
         if self.half_made.borrow().is_some() {
-            aside(self.heap, self.take_back())?.await?;
+            aside(self.heap, || self.take_back())?.await?;
         }
         let next = if let Some(node) = self.single() {
             if node.fix().await? { Next::Header(node) } else { Next::Nothing }
         } else {
-            aside(self.heap, self.begin_entry())?.await?
+            aside(self.heap, || self.begin_entry())?.await?
         };
         Ok(CommitUnderWay { cluster: self, next, _turn: turn })
     }
@@ -118,8 +118,8 @@ impl Cluster {
     /// Makes all blocks durable on the nodes in sync, or has them leave, however many are left.
     pub(super) async fn stage_all(&self) -> Result<(), OpError> {
         self.level().await?;
-        let order = |index| (index, self.member(index).node.stage());
-        for (index, staged) in join_all(self.heap, self.in_sync().iter().map(order)).await? {
+        let order = |index| self.member(index).node.stage();
+        for (index, staged) in join_all(self.heap, self.in_sync().iter(), order).await? {
             if let Err(error) = staged {
                 self.eject_for(index, error);
             }
@@ -145,17 +145,17 @@ impl Cluster {
         if let Some(Mount::AsOf(_)) = self.mounting.choice() {
             return Err(self.mounting.refused().unwrap_or(OpError::Refused(Refusal::AsOf)));
         }
-        self.take_hold(time).await?;
-        self.found_of_snapshot().await?;
+        aside(self.heap, || self.take_hold(time))?.await?;
+        aside(self.heap, || self.found_of_snapshot())?.await?;
         if let Some(refusal) = self.mounting.refused() {
             return Err(refusal);
         }
-        self.roll_forward().await?;
+        aside(self.heap, || self.roll_forward())?.await?;
         if self.assent.target() == Target::AsOf {
             self.assent.aim_at(Target::Quorum);
         }
-        self.prepare().await?;
-        self.begin_epoch(time.random()).await
+        aside(self.heap, || self.prepare())?.await?;
+        aside(self.heap, || self.begin_epoch(time.random()))?.await
     }
 
     /// Brings the newest version to a quorum: it may have been acknowledged, so it is the cluster's (protocol 5.3, M5).
@@ -240,8 +240,8 @@ impl Cluster {
 
     async fn write_headers_of(&self, nodes: NodeSet) -> Result<NodeSet, OpError> {
         let record = self.line.record().clone();
-        let order = |index| (index, self.write_header_of(index, record.as_ref()));
-        let answers = join_all(self.heap, nodes.iter().map(order)).await?;
+        let order = |index| self.write_header_of(index, record.as_ref());
+        let answers = join_all(self.heap, nodes.iter(), order).await?;
         let mut durable = NodeSet::EMPTY;
         for (index, written) in answers {
             match written {

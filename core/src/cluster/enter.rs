@@ -14,6 +14,7 @@ use super::{Cluster, Command, Ejection, InodeRecord, MAX_NODES, NodeIndex, OpErr
 use crate::io::DeviceError;
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::{Corruption, ModifyTid, PfsKind, Uuid};
+use crate::memory::{Box, Vec, aside, boxed, push};
 use crate::node::{NodeError, NodeFault, OpenError};
 
 /// What a node has of a PFS.
@@ -44,7 +45,7 @@ impl Found {
 
 impl Cluster {
     /// Opens the root of a PFS on every node that has it, and decides who takes part.
-    pub async fn enter(&self, pfs: &Pfs) -> Result<(Slot, InodeRecord), OpError> {
+    pub async fn enter(&self, pfs: &Pfs) -> Result<(Slot, Box<InodeRecord>), OpError> {
         let Some((slot, root)) = self.open_pfs(&pfs.label).await? else { return Err(self.no_quorum()) };
         if let Some(Mount::AsOf(Some(node)) | Mount::Forced(node) | Mount::Soft(node)) = self.mounting.choice()
             && usize::from(node.0) >= self.members.len()
@@ -56,10 +57,10 @@ impl Cluster {
         }
         let found = self.look_at_all(pfs.clid, slot, None).await?;
         self.decide(&seen(&found))?;
-        self.note_snapshot().await;
+        aside(self.heap, || self.note_snapshot())?.await;
         let Some(index) = self.in_sync().first() else { return Err(self.no_quorum()) };
         self.focus.set(index);
-        Ok((slot, self.member(index).node.record(slot).await?))
+        Ok((slot, boxed(self.heap, self.member(index).node.record(slot).await?)?))
     }
 
     /// True for a PFS of a single node that never was a cluster's: there is nothing to decide.
@@ -163,13 +164,8 @@ impl Cluster {
 
     /// What every node has of the PFS; its root is opened. When only `one` is judged, those that are no part of the mount have no
     /// say in it, but it may be the same member as they are. Who took part already can't be: the others are its copies.
-    async fn look_at_all(
-        &self,
-        clid: Uuid,
-        slot: Slot,
-        one: Option<NodeIndex>,
-    ) -> Result<heapless::Vec<Found, MAX_NODES>, OpError> {
-        let mut found = heapless::Vec::new();
+    async fn look_at_all(&self, clid: Uuid, slot: Slot, one: Option<NodeIndex>) -> Result<Vec<Found>, OpError> {
+        let mut found = Vec::new_in(self.heap);
         let is_aside = |index: NodeIndex| matches!(self.member(index).state(), MemberState::Aside(_));
         for (index, member) in self.members() {
             let this = match one {
@@ -177,10 +173,9 @@ impl Cluster {
                     let fsid = if is_aside(one) { member.fsid.get() } else { unknown(index) };
                     Found { fsid, ..Found::nothing(index) }
                 }
-                _ => self.look_at(index, clid, slot).await?,
+                _ => aside(self.heap, || self.look_at(index, clid, slot))?.await?,
             };
-            // A cluster has no more nodes than fit.
-            let _ = found.push(this);
+            push(&mut found, this)?;
         }
         Ok(found)
     }

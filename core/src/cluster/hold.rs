@@ -107,9 +107,9 @@ impl Cluster {
         nodes: NodeSet,
     ) -> Result<heapless::Vec<(NodeIndex, Heartbeat), { super::MAX_NODES }>, OpError> {
         let own = self.hold.get().map(|hold| hold.nonce);
-        let look = |index| (index, self.member(index).node.heartbeat());
+        let look = |index| self.member(index).node.heartbeat();
         let mut held = heapless::Vec::new();
-        for (index, found) in join_all(self.heap, nodes.iter().map(look)).await? {
+        for (index, found) in join_all(self.heap, nodes.iter(), look).await? {
             match found {
                 Ok(Some(found)) if !found.is_released && Some(found.nonce) != own => drop(held.push((index, found))),
                 Ok(_) => {}
@@ -142,8 +142,8 @@ impl Cluster {
     }
 
     async fn beat_on(&self, nodes: NodeSet) -> Result<(), OpError> {
-        let beat = |index| (index, self.beat_once(index));
-        for (index, done) in join_all(self.heap, nodes.iter().map(beat)).await? {
+        let beat = |index| self.beat_once(index);
+        for (index, done) in join_all(self.heap, nodes.iter(), beat).await? {
             if let Err(error) = done {
                 self.failed(index, error)?;
             }

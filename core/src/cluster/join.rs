@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 
 use super::MAX_NODES;
 use crate::io::{Disk, Duration};
-use crate::memory::{Box, Heap, NoMemory, aside};
+use crate::memory::{Box, Heap, NoMemory, Vec, aside};
 use crate::node::NodeIndex;
 
 /// What each of several nodes came to.
@@ -15,18 +15,20 @@ pub type Answers<T> = heapless::Vec<(NodeIndex, T), MAX_NODES>;
 /// Futures for some nodes, one each, that get on together.
 pub(crate) struct Together<F: Future> {
     under_way: heapless::Vec<(NodeIndex, Pin<Box<F>>), MAX_NODES>,
-    answers: Answers<F::Output>,
+    /// There is room for all.
+    answers: Vec<(NodeIndex, F::Output)>,
 }
 
 impl<F: Future> Together<F> {
-    pub(crate) fn new() -> Self {
-        Self { under_way: heapless::Vec::new(), answers: Answers::new() }
+    pub(crate) fn new(heap: Heap) -> Self {
+        Self { under_way: heapless::Vec::new(), answers: Vec::new_in(heap) }
     }
 
-    /// Adds one. It isn't started before it is polled.
-    pub(crate) fn add(&mut self, heap: Heap, index: NodeIndex, future: F) -> Result<(), NoMemory> {
+    /// Adds the one that is made. It isn't started before it is polled.
+    pub(crate) fn add(&mut self, index: NodeIndex, make: impl FnOnce() -> F) -> Result<(), NoMemory> {
+        self.answers.try_reserve(self.under_way.len() + 1).map_err(|_| NoMemory)?;
         // A cluster has no more nodes than fit.
-        let _ = self.under_way.push((index, aside(heap, future)?));
+        let _ = self.under_way.push((index, aside(*self.answers.allocator(), make)?));
         Ok(())
     }
 
@@ -35,7 +37,7 @@ impl<F: Future> Together<F> {
         let Self { under_way, answers } = self;
         under_way.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
             Poll::Ready(output) => {
-                let _ = answers.push((*index, output));
+                answers.push((*index, output));
                 false
             }
             Poll::Pending => true,
@@ -57,26 +59,31 @@ impl<F: Future> Together<F> {
             (false, None) => Poll::Pending,
         })
         .await;
-        self.answers.sort_unstable_by_key(|(index, _)| *index);
-        self.answers
+        self.in_order()
     }
 
     /// Waits until all are done; what they came to, by node.
     pub(super) async fn join(mut self) -> Answers<F::Output> {
         poll_fn(|cx| if self.poll_each(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.in_order()
+    }
+
+    fn in_order(mut self) -> Answers<F::Output> {
         self.answers.sort_unstable_by_key(|(index, _)| *index);
-        self.answers
+        self.answers.into_iter().collect()
     }
 }
 
-/// Waits until all of `futures` are done, one for each of some nodes. None is started unless there is memory for all.
+/// Waits until all futures are done that `make` makes, one for each of some nodes. None is started unless there is memory for
+/// all.
 pub(crate) async fn join_all<F: Future>(
     heap: Heap,
-    futures: impl Iterator<Item = (NodeIndex, F)>,
+    nodes: impl Iterator<Item = NodeIndex>,
+    make: impl Fn(NodeIndex) -> F,
 ) -> Result<Answers<F::Output>, NoMemory> {
-    let mut together = Together::new();
-    for (index, future) in futures {
-        together.add(heap, index, future)?;
+    let mut together = Together::new(heap);
+    for index in nodes {
+        together.add(index, || make(index))?;
     }
     Ok(together.join().await)
 }

@@ -35,9 +35,9 @@ impl Cluster {
 
     /// Executes the backlogs of all members, also of those that come in later.
     fn keep_backlogs(&self) -> Result<(Raised<'_>, Together<impl Future<Output = Infallible>>), NoMemory> {
-        let mut backlogs = Together::new();
+        let mut backlogs = Together::new(self.heap);
         for index in (0..MAX_NODES as u8).map(NodeIndex) {
-            backlogs.add(self.heap, index, self.keep_backlog(index))?;
+            backlogs.add(index, || self.keep_backlog(index))?;
         }
         Ok((self.stream.keep(), backlogs))
     }

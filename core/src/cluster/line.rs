@@ -8,6 +8,7 @@ use super::vote::succession::next_commit;
 use crate::io::{Turn, Turns};
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::{ModifyTid, Uuid};
+use crate::memory::Heap;
 
 /// What was committed last, and by whom something is committed.
 pub(super) struct Line {
@@ -23,19 +24,18 @@ pub(super) struct Line {
     passed_over: Cell<usize>,
 }
 
-impl Default for Line {
-    fn default() -> Self {
+impl Line {
+    /// Nothing was committed yet.
+    pub(super) fn new(heap: Heap) -> Self {
         Self {
-            turns: Turns::default(),
+            turns: Turns::new(heap),
             record: RefCell::new(None),
             last_tid: Cell::new(ModifyTid(0)),
             acked: Cell::new(CommitId::NONE),
             passed_over: Cell::new(0),
         }
     }
-}
 
-impl Line {
     /// Waits for the turn to commit.
     pub(super) async fn turn(&self) -> Turn<'_> {
         self.turns.take().await

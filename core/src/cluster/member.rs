@@ -5,6 +5,7 @@ use core::cell::Cell;
 use super::vote::{Role, State};
 use crate::io::Instant;
 use crate::media::{ModifyTid, Uuid};
+use crate::memory::Box;
 use crate::node::{Node, NodeError, NodeFault};
 
 /// Whether a member takes part. Only the first does.
@@ -86,7 +87,7 @@ impl From<Ejection> for NodeError {
 
 /// One node of a cluster.
 pub(super) struct Member {
-    pub(super) node: Node,
+    pub(super) node: Box<Node>,
     pub(super) role: Cell<Role>,
     state: Cell<MemberState>,
     /// Why its PFS couldn't be read when it was looked at last.
@@ -102,7 +103,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(node: Node) -> Self {
+    pub(super) fn new(node: Box<Node>) -> Self {
         Self {
             node,
             role: Cell::new(Role::Master),

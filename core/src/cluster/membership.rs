@@ -290,7 +290,7 @@ impl Cluster {
     ) -> Result<Option<(Uuid, heapless::Vec<u8, { crate::media::inode::INODE_NAME_BYTES }>)>, NodeError> {
         node.recover().await?;
         if let Some(own) = find_pfs(node, PfsSelector::Cluster(new.clid)).await? {
-            return Ok(Some((own.fsid, own.label)));
+            return Ok(Some((own.fsid, own.label.clone())));
         }
         if find_pfs(node, PfsSelector::Label(new.label)).await?.is_some() {
             return Ok(None);

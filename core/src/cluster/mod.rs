@@ -61,7 +61,7 @@ use core::cell::{Cell, Ref, RefCell};
 use crate::io::Buffer;
 use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{Key, KeyRange, PfsKind, VolumeHeader};
-use crate::memory::{Heap, NoMemory};
+use crate::memory::{Box, Heap, NoMemory, boxed};
 use crate::node::{Node, NodeError};
 use assent::Assent;
 use hold::Hold;
@@ -82,7 +82,7 @@ pub struct Cluster {
     slots: Slots,
     /// What some members haven't executed.
     stream: Stream,
-    line: Line,
+    line: Box<Line>,
     assent: Assent,
     mounting: Mounting,
     damage: Damage,
@@ -105,8 +105,8 @@ impl Cluster {
         Ok(Self {
             members,
             slots: Slots::new(heap, share.slots)?,
-            stream: Stream::new(heap),
-            line: Line::default(),
+            stream: Stream::new(heap)?,
+            line: boxed(heap, Line::new(heap))?,
             assent: Assent::default(),
             mounting: Mounting::default(),
             damage: Damage::new(heap),
@@ -122,7 +122,7 @@ impl Cluster {
 
     /// The node of a filesystem that never was a cluster's: it takes no detour.
     fn single(&self) -> Option<&Node> {
-        self.members.only().filter(|_| !self.line.is_of_cluster()).map(|only| &only.node)
+        self.members.only().filter(|_| !self.line.is_of_cluster()).map(|only| &*only.node)
     }
 
     fn member(&self, index: NodeIndex) -> &Member {
@@ -170,7 +170,7 @@ impl Cluster {
     }
 
     fn nodes_in_sync(&self) -> impl Iterator<Item = &Node> {
-        self.in_sync().iter().map(|index| &self.member(index).node)
+        self.in_sync().iter().map(|index| &*self.member(index).node)
     }
 
     /// The nodes in sync whose answers count.
@@ -330,9 +330,9 @@ impl Cluster {
         if let Some(node) = self.single() {
             return Ok(node.has_room_in_pieces(count).await?);
         }
-        let mut asked = Together::new();
+        let mut asked = Together::new(self.heap);
         for index in self.up_to_date().iter() {
-            asked.add(self.heap, index, self.member(index).node.has_room_in_pieces(count))?;
+            asked.add(index, || self.member(index).node.has_room_in_pieces(count))?;
         }
         let mut has_room = true;
         for (index, answer) in asked.join_until(self.clock(), SOFT_DEADLINE).await {

@@ -28,16 +28,22 @@ impl Cluster {
     /// Executes a modification, in the order of calls. It is never given up half-way: it is done, or nothing is.
     pub async fn modify(&self, tid: ModifyTid, mut modification: Modification<'_>) -> Result<Outcome, OpError> {
         if let Some(node) = self.single() {
-            return Ok(node.modify(tid, modification).await?);
+            match node.attempt_change(tid, &mut modification, &mut Progress::default()) {
+                Ok(outcome) => return Ok(outcome),
+                Err(Halt::Failed(error)) => return Err(error.into()),
+                // What was done of it is found done.
+                Err(Halt::Needs(_) | Halt::Full | Halt::Busy | Halt::Lost) => {}
+            }
+            return Ok(aside(self.heap, || node.modify(tid, modification))?.await?);
         }
         if self.is_lost() {
             return Err(OpError::Lost);
         }
         if !self.damage.is_empty() {
-            aside(self.heap, self.mend())?.await?;
+            aside(self.heap, || self.mend())?.await?;
         }
         if self.stream.is_in_the_way() {
-            aside(self.heap, self.make_way())?.await;
+            aside(self.heap, || self.make_way())?.await;
         }
         self.line.note_tid(tid);
         let awaited = match self.modify_now(tid, &mut modification) {
@@ -139,7 +145,7 @@ impl Cluster {
     /// Waits until there is a verdict on an entry.
     pub(super) async fn decided(&self, awaited: &Awaited<'_>) -> Verdict {
         loop {
-            let waited = match aside(self.heap, self.await_verdict(awaited)) {
+            let waited = match aside(self.heap, || self.await_verdict(awaited)) {
                 Ok(wait) => wait.await,
                 Err(error) => Err(error.into()),
             };

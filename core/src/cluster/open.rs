@@ -5,7 +5,7 @@ use super::members::Members;
 use super::vote::{State, Target};
 use super::{Cluster, MAX_NODES, NodeIndex, NodeOptions, OpenError, slots};
 use crate::io::Disk;
-use crate::memory::{Heap, Vec};
+use crate::memory::{Box, Heap, Vec};
 use crate::node::{self, Node};
 
 impl Cluster {
@@ -16,7 +16,7 @@ impl Cluster {
     }
 
     /// The cluster that `node` is by itself. `options` is what the node was opened with.
-    pub fn of_one(heap: Heap, node: Node, options: NodeOptions) -> Result<Self, OpenError> {
+    pub fn of_one(heap: Heap, node: Box<Node>, options: NodeOptions) -> Result<Self, OpenError> {
         let members = Members::new();
         members.push(heap, Member::new(node))?;
         Ok(Self::of(heap, members, options)?)

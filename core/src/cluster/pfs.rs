@@ -4,6 +4,7 @@ use super::vote::Refusal;
 use super::{Cluster, Command, InodeRecord, NodeIndex, OpError, Reply};
 use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{KeyRange, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid};
+use crate::memory::{Box, boxed};
 use crate::node::{Node, NodeError};
 
 /// Which PFS is meant.
@@ -20,7 +21,7 @@ pub enum PfsSelector<'a> {
 /// What a node has that may be meant.
 enum Candidates {
     None,
-    One(Pfs),
+    One(Box<Pfs>),
     /// There is no telling which.
     Several,
 }
@@ -53,7 +54,7 @@ impl Pfs {
         (self.root.meta.pfs_lsnap_tid(), self.root.meta.btime(), self.clid)
     }
 
-    fn of(root: InodeRecord) -> Self {
+    fn of(root: &InodeRecord) -> Self {
         let meta = &root.meta;
         let label = meta.label().ok().and_then(|label| heapless::Vec::from_slice(label).ok()).unwrap_or_default();
         Self {
@@ -63,7 +64,7 @@ impl Pfs {
             clid: meta.pfs_clid,
             fsid: meta.pfs_fsid,
             masters: meta.pfs_nmasters,
-            root,
+            root: *root,
         }
     }
 }
@@ -72,13 +73,14 @@ impl Cluster {
     /// The first PFS with a key of `range`, and the keys after it. A root that can't be read is an error, after which a
     /// listing may go on behind the range of one name ([`directory_hash`](crate::media::directory_hash())).
     pub async fn next_pfs(&self, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, OpError> {
-        Ok(next_pfs(self.focus(), range).await?)
+        let found = next_pfs(self.focus(), range).await?;
+        Ok(found.map(|(pfs, after)| (Box::into_inner(pfs), after)))
     }
 
     /// The PFS that is meant; none if there is none, or no single one to choose by default. Refused if that isn't the same one
     /// for all nodes: then they belong to several filesystems, and the order in which they were given must not decide.
-    pub async fn find_pfs(&self, selector: PfsSelector<'_>) -> Result<Option<Pfs>, OpError> {
-        let mut found: Option<(NodeIndex, Pfs)> = None;
+    pub async fn find_pfs(&self, selector: PfsSelector<'_>) -> Result<Option<Box<Pfs>>, OpError> {
+        let mut found: Option<(NodeIndex, Box<Pfs>)> = None;
         let (mut failed, mut is_unclear) = (None, false);
         for index in self.in_sync().iter() {
             match (candidates(&self.member(index).node, selector).await, &found) {
@@ -105,7 +107,7 @@ impl Cluster {
     }
 
     /// What a node has by itself of what is meant.
-    pub async fn pfs_of(&self, index: NodeIndex, selector: PfsSelector<'_>) -> Result<Option<Pfs>, OpError> {
+    pub async fn pfs_of(&self, index: NodeIndex, selector: PfsSelector<'_>) -> Result<Option<Box<Pfs>>, OpError> {
         Ok(find_pfs(&self.member(index).node, selector).await?)
     }
 
@@ -116,15 +118,15 @@ impl Cluster {
 }
 
 /// The first PFS of a node with a key of `range`, and the keys after it.
-pub(super) async fn next_pfs(node: &Node, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, NodeError> {
+pub(super) async fn next_pfs(node: &Node, range: KeyRange) -> Result<Option<(Box<Pfs>, Option<KeyRange>)>, NodeError> {
     match node.execute(Command::NextPfs { range }).await? {
-        Reply::Inode(root) => Ok(Some((Pfs::of(root), range.above(root.key)))),
+        Reply::Inode(root) => Ok(Some((boxed(node.heap(), Pfs::of(&root))?, range.above(root.key)))),
         _ => Ok(None),
     }
 }
 
 /// The PFS of a node that is meant; none if there is none, or no single one to choose by default.
-pub(super) async fn find_pfs(node: &Node, selector: PfsSelector<'_>) -> Result<Option<Pfs>, NodeError> {
+pub(super) async fn find_pfs(node: &Node, selector: PfsSelector<'_>) -> Result<Option<Box<Pfs>>, NodeError> {
     Ok(match candidates(node, selector).await? {
         Candidates::One(pfs) => Some(pfs),
         Candidates::None | Candidates::Several => None,
@@ -155,7 +157,7 @@ async fn candidates(node: &Node, selector: PfsSelector<'_>) -> Result<Candidates
 
 impl Candidates {
     /// One more.
-    fn and(self, pfs: Pfs) -> Self {
+    fn and(self, pfs: Box<Pfs>) -> Self {
         match self {
             Self::None => Self::One(pfs),
             Self::One(_) | Self::Several => Self::Several,

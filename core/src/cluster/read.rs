@@ -26,11 +26,12 @@ impl Cluster {
     /// Executes a command; the answer that holds for the cluster.
     pub async fn execute(&self, mut command: Command<'_>) -> Result<Reply, OpError> {
         if let Some(node) = self.single() {
-            return match node.attempt(&mut command, &mut Progress::default()) {
-                Err(Halt::Failed(error)) => Err(error.into()),
-                Err(_) => Ok(node.execute(command).await?),
-                Ok(reply) => Ok(reply),
-            };
+            match node.attempt(&mut command, &mut Progress::default()) {
+                Ok(reply) => return Ok(reply),
+                Err(Halt::Failed(error)) => return Err(error.into()),
+                Err(_) => {}
+            }
+            return Ok(aside(self.heap, || node.execute(command))?.await?);
         }
         let order = self.order_for(&command);
         let first = match order.first() {
@@ -46,7 +47,7 @@ impl Cluster {
             }
             _ => None,
         };
-        aside(self.heap, self.execute_on_several(order, first, command))?.await
+        aside(self.heap, || self.execute_on_several(order, first, command))?.await
     }
 
     /// The nodes that may be asked, in order. The blocks of a file are asked of those that aren't slow in turn.
@@ -197,7 +198,7 @@ impl Cluster {
             return Ok(shown.unwrap_or(Reply::Absent));
         }
         // Sectors are bad on too many, or whole disks are: then there is no quorum, for whoever waits for one.
-        aside(self.heap, self.probe_each(failed_devices(&votes)))?.await?;
+        aside(self.heap, || self.probe_each(failed_devices(&votes)))?.await?;
         Err(self.unknown(&votes))
     }
 

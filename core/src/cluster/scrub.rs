@@ -135,9 +135,9 @@ impl Cluster {
     /// Has all nodes in sync mend something; those that had anything to mend.
     async fn mend_each(&self, mend: impl AsyncFn(NodeIndex) -> Result<u64, NodeError>) -> Result<NodeSet, OpError> {
         let members = self.in_sync();
-        let order = |index| (index, mend(index));
+        let order = |index| mend(index);
         let mut mended = NodeSet::EMPTY;
-        for (index, replaced) in join_all(self.heap, members.iter().map(order)).await? {
+        for (index, replaced) in join_all(self.heap, members.iter(), order).await? {
             match replaced {
                 Ok(0) => {}
                 Ok(_) => mended.insert(index),
@@ -169,8 +169,8 @@ impl Cluster {
         counts.nodes = before.len() as u64;
         let (mut to_read, mut repaired) = (before, self.repaired_on(before));
         loop {
-            let order = |index| (index, self.read_all(index));
-            let readings = join_all(self.heap, to_read.iter().map(order)).await?;
+            let order = |index| self.read_all(index);
+            let readings = join_all(self.heap, to_read.iter(), order).await?;
             let mut damaged = NodeSet::EMPTY;
             for (index, reading) in readings {
                 if let Ok(Reading { counts: of_node, is_damaged, .. }) = reading {
@@ -271,8 +271,8 @@ impl Cluster {
             if let Reply::Block(FileBlock::Embedded(content)) =
                 node.execute(Command::ReadBlock { file: slot, key: Key(0) }).await?
             {
-                let content: [u8; EMBEDDED_BYTES] = content;
-                reading.add(&content);
+                let content: &[u8; EMBEDDED_BYTES] = &content;
+                reading.add(content);
             }
             return Ok(());
         }

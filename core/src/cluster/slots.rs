@@ -4,7 +4,7 @@ use core::cell::{Cell, RefCell};
 
 use super::{Cluster, Command, InodeRecord, MAX_NODES, NodeIndex, NodeOptions, OpError, Reply, Slot};
 use crate::media::Inum;
-use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::memory::{self, Box, Heap, NoMemory, Vec};
 
 /// The slots of a cluster.
 pub(super) struct Slots {
@@ -84,12 +84,12 @@ impl Slots {
 
 impl Cluster {
     /// Opens an inode by number; none if there isn't one.
-    pub async fn open_inode(&self, pfs: Slot, inum: Inum) -> Result<Option<(Slot, InodeRecord)>, OpError> {
+    pub async fn open_inode(&self, pfs: Slot, inum: Inum) -> Result<Option<(Slot, Box<InodeRecord>)>, OpError> {
         self.open_slot(inum, |into| Command::OpenInode { pfs, inum, into }).await
     }
 
     /// Opens the root of the PFS with this label; none if there isn't one.
-    pub async fn open_pfs(&self, label: &[u8]) -> Result<Option<(Slot, InodeRecord)>, OpError> {
+    pub async fn open_pfs(&self, label: &[u8]) -> Result<Option<(Slot, Box<InodeRecord>)>, OpError> {
         let opened = self.open_slot(Inum::PFS_ROOT, |into| Command::OpenPfs { label, into }).await?;
         if let Some((slot, _)) = opened {
             self.slots.root.set(slot);
@@ -102,7 +102,7 @@ impl Cluster {
         &self,
         inum: Inum,
         command: impl FnOnce(Slot) -> Command<'a>,
-    ) -> Result<Option<(Slot, InodeRecord)>, OpError> {
+    ) -> Result<Option<(Slot, Box<InodeRecord>)>, OpError> {
         let fresh = FreshSlot { slots: &self.slots, slot: self.slots.free.borrow_mut().pop() };
         let Some(slot) = fresh.slot else { return Err(OpError::TooManyOpen) };
         match self.execute(command(slot)).await? {

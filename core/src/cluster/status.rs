@@ -113,8 +113,8 @@ impl Cluster {
 
     /// Does so for some of them.
     pub(super) async fn probe_each(&self, nodes: NodeSet) -> Result<(), OpError> {
-        let probe = |index| (index, self.member(index).node.probe());
-        for (index, answer) in join_all(self.heap, nodes.intersection(self.in_sync()).iter().map(probe)).await? {
+        let probe = |index| self.member(index).node.probe();
+        for (index, answer) in join_all(self.heap, nodes.intersection(self.in_sync()).iter(), probe).await? {
             if let Err(error) = answer {
                 self.failed(index, error)?;
             }

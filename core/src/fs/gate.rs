@@ -11,9 +11,9 @@
 use core::cell::Cell;
 
 use crate::io::Wakers;
+use crate::memory::Heap;
 
 /// Readers, and one beside or instead of them.
-#[derive(Default)]
 pub(super) struct Gate {
     readers: Cell<u32>,
     copiers: Cell<u32>,
@@ -61,6 +61,19 @@ struct Waiting<'g>(&'g Gate);
 struct WaitingTurn<'g>(&'g Gate);
 
 impl Gate {
+    pub(super) fn new(heap: Heap) -> Self {
+        Self {
+            readers: Cell::new(0),
+            copiers: Cell::new(0),
+            turn: Cell::default(),
+            waiting_readers: Cell::new(0),
+            owed: Cell::new(0),
+            waiting_turns: Cell::new(0),
+            turns: Cell::new(0),
+            changed: Wakers::new(heap),
+        }
+    }
+
     pub(super) async fn read(&self) -> Reading<'_> {
         if !self.lets_readers_in() {
             self.waiting_readers.set(self.waiting_readers.get() + 1);

@@ -221,13 +221,13 @@ impl InodeCache {
     }
 
     /// Enters an inode in place of another, or hands its slot back when all are in use.
-    fn insert(&self, inum: Inum, slot: Slot, record: InodeRecord) -> Result<(InodeRef<'_>, Option<Slot>), Slot> {
+    fn insert(&self, inum: Inum, slot: Slot, record: &InodeRecord) -> Result<(InodeRef<'_>, Option<Slot>), Slot> {
         let table = &mut *self.table.borrow_mut();
         let (entry, evicted) = table.make_room().ok_or(slot)?;
         table.entries[entry] = Some(Cached {
             inum,
             slot,
-            record,
+            record: *record,
             pins: 1,
             opens: 0,
             recent: true,
@@ -284,7 +284,7 @@ impl FileSystem {
             self.cluster.close(slot).await?;
             return Ok(inode);
         }
-        match self.inodes.insert(inum, slot, record) {
+        match self.inodes.insert(inum, slot, &record) {
             Ok((inode, None)) => Ok(inode),
             Ok((inode, Some(evicted))) => {
                 self.cluster.close(evicted).await?;

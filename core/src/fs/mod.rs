@@ -58,7 +58,7 @@ use crate::cluster::{Cluster, Growth, MAX_NODES, NodeOptions, OpenError, Pfs, Pf
 use crate::io::Disk;
 use crate::media::Inum;
 use crate::media::compression::Decompressor;
-use crate::memory::{self, Heap, Vec};
+use crate::memory::{self, Box, Heap, Vec, aside, boxed};
 use file_cache::FileCache;
 use gate::Gate;
 use inode_cache::InodeCache;
@@ -110,8 +110,8 @@ impl MountOptions {
 
 /// A mounted PFS.
 pub struct FileSystem {
-    cluster: Cluster,
-    pfs: Pfs,
+    cluster: Box<Cluster>,
+    pfs: Box<Pfs>,
     root: Slot,
     inodes: InodeCache,
     files: FileCache,
@@ -123,7 +123,7 @@ pub struct FileSystem {
     resyncs: Vec<Gate>,
     read_ahead_bytes: u64,
     /// None when nothing may be changed.
-    writing: Option<Writing>,
+    writing: Option<Box<Writing>>,
     heap: Heap,
 }
 
@@ -135,8 +135,8 @@ impl FileSystem {
         selector: PfsSelector<'_>,
         options: MountOptions,
     ) -> Result<Self, MountError> {
-        let cluster = Self::open_cluster(heap, disks, options).await?;
-        Self::mount_pfs(heap, cluster, selector, options).await
+        let cluster = aside(heap, || Self::open_cluster(heap, disks, options))?.await?;
+        aside(heap, || Self::mount_pfs(heap, cluster, selector, options))?.await
     }
 
     /// Opens the filesystem on `disks` without mounting a PFS: to list them.
@@ -163,12 +163,13 @@ impl FileSystem {
         selector: PfsSelector<'_>,
         options: MountOptions,
     ) -> Result<Self, MountError> {
-        let pfs = cluster.find_pfs(selector).await?.ok_or(MountError::NoSuchPfs)?;
+        let cluster = boxed(heap, cluster)?;
+        let mut pfs = aside(heap, || cluster.find_pfs(selector))?.await?.ok_or(MountError::NoSuchPfs)?;
         if !Cluster::is_mountable(pfs.kind) {
             return Err(MountError::NotMountable(pfs.kind));
         }
-        let (root, record) = cluster.enter(&pfs).await?;
-        let pfs = Pfs { root: record, ..pfs };
+        let (root, record) = aside(heap, || cluster.enter(&pfs))?.await?;
+        pfs.root = *record;
         Ok(Self {
             inodes: InodeCache::new(heap, cluster.slot_count())?,
             files: FileCache::new(heap, options.file_cache_bytes())?,
@@ -176,9 +177,9 @@ impl FileSystem {
             cluster,
             pfs,
             root,
-            gate: Gate::default(),
-            membership: Gate::default(),
-            resyncs: memory::filled(heap, MAX_NODES, Gate::default)?,
+            gate: Gate::new(heap),
+            membership: Gate::new(heap),
+            resyncs: memory::filled(heap, MAX_NODES, || Gate::new(heap))?,
             read_ahead_bytes: options.read_ahead_bytes(),
             writing: None,
             heap,
@@ -190,30 +191,37 @@ impl FileSystem {
         if !self.cluster.is_writable(self.pfs.kind) {
             return Err(MountError::NotWritable(self.pfs.kind));
         }
-        self.cluster.begin(time).await?;
-        self.writing = Some(Writing::new(self.heap, time, &self.pfs.root, self.cluster.tid_floor())?);
+        aside(self.heap, || self.cluster.begin(time))?.await?;
+        let writing = Writing::new(self.heap, time, &self.pfs.root, self.cluster.tid_floor())?;
+        self.writing = Some(boxed(self.heap, writing)?);
         // Those that can't be removed stay on their list, for the next mount; what is wrong here, others will hear.
-        let _ = self.reclaim_orphans().await;
+        let _ = aside(self.heap, || self.reclaim_orphans())?.await;
         Ok(self)
     }
 
     /// Unmounts: makes everything durable, and the cluster can mount another PFS.
     pub async fn unmount(self) -> Result<Cluster, Error> {
         if self.writing.is_some() {
-            self.attend(async {
-                self.reclaim_orphans().await?;
-                self.sync().await?;
-                let _still = self.resting().await?;
-                Ok::<_, Error>(self.cluster.flush_all().await?)
-            })
-            .await?;
+            aside(self.heap, || self.attend(self.leave_all_durable()))?.await?;
             self.cluster.release().await;
         }
+        aside(self.heap, || self.close_all())?.await?;
+        Ok(Box::into_inner(self.cluster))
+    }
+
+    /// Makes everything durable, and leaves no file without a name.
+    async fn leave_all_durable(&self) -> Result<(), Error> {
+        aside(self.heap, || self.reclaim_orphans())?.await?;
+        aside(self.heap, || self.sync())?.await?;
+        let _still = self.resting().await?;
+        Ok(aside(self.heap, || self.cluster.flush_all())?.await?)
+    }
+
+    async fn close_all(&self) -> Result<(), Error> {
         for slot in self.inodes.slots() {
             self.cluster.close(slot).await?;
         }
-        self.cluster.close(self.root).await?;
-        Ok(self.cluster)
+        Ok(self.cluster.close(self.root).await?)
     }
 
     /// The PFS.

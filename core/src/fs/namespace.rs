@@ -356,7 +356,7 @@ impl FileSystem {
         }
         let mut parent = None;
         if left == 0 {
-            self.uncounting(&file, self.list_orphan(&file)).await?;
+            self.uncounting(&file, async || self.list_orphan(&file).await).await?;
         } else {
             parent = self.parent_without(&file, directory).await?;
         }
@@ -372,7 +372,7 @@ impl FileSystem {
     pub(super) async fn destroy(&self, file: InodeRef<'_>) -> Result<(), Error> {
         let inum = file.inum;
         let remove = Modification::RemoveInode { pfs: self.root, inum };
-        self.uncounting(&file, self.modify(remove)).await?;
+        self.uncounting(&file, async || self.modify(remove).await).await?;
         self.writing()?.given_back.note_freed();
         self.files.forget(inum, Key(0));
         let slot = self.inodes.remove(file);

@@ -355,14 +355,14 @@ impl FileSystem {
     pub(super) async fn uncounting<T>(
         &self,
         file: &InodeRef<'_>,
-        work: impl Future<Output = Result<T, Error>>,
+        work: impl AsyncFnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
         let holders = self.holders_of(file).await?;
         if holders.none() {
-            return work.await;
+            return work().await;
         }
         let own = self.amount_of(file).await?;
-        let done = work.await?;
+        let done = work().await?;
         holders.count(Amount::default(), own);
         Ok(done)
     }

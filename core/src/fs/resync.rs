@@ -12,7 +12,7 @@ use crate::cluster::{
 use crate::io::Disk;
 use crate::media::Uuid;
 use crate::media::cluster_record::Member;
-use crate::memory::Vec;
+use crate::memory::{Vec, aside};
 
 /// Rounds of a resynchronization during which changes go on.
 const MOST_ROUNDS_AHEAD: usize = 4;
@@ -115,11 +115,12 @@ impl FileSystem {
         let was_behind = self.nodes_behind().any(|behind| behind == node);
         let (mut is_first, mut removed) = (true, 0);
         loop {
-            let copied = self.copy_all(node, is_first, show).await;
+            let copied = aside(self.heap, || self.copy_all(node, is_first, show))?.await;
             if !was_behind || !self.cluster.is_full(node) {
                 return copied.map(|counts| ResyncCounts { snapshots_removed: removed, ..counts });
             }
-            match self.cluster.make_room(node, is_first, async || self.gate.copy().await).await? {
+            let copying = async || self.gate.copy().await;
+            match aside(self.heap, || self.cluster.make_room(node, is_first, copying))?.await? {
                 Room::None => return copied,
                 Room::Freed => {}
                 Room::Snapshot => removed += 1,
@@ -148,12 +149,13 @@ impl FileSystem {
                 drop(copying.take());
                 copying = Some(self.gate.copy().await);
             };
-            let copied = self.cluster.copy_ahead(node, until, &mut pause).await?;
+            let copied = aside(self.heap, || self.cluster.copy_ahead(node, until, &mut pause))?.await?;
             drop(copying);
             sum += copied;
             // When nearly all is there that they may have in common with it; copying them may take its time.
             if core::mem::take(&mut with_snapshots) {
-                let snapshots = self.copy_snapshots(node, &mut |counts| show(&(sum + *counts))).await?;
+                let mut show_more = |counts: &ResyncCounts| show(&(sum + *counts));
+                let snapshots = aside(self.heap, || self.copy_snapshots(node, &mut show_more))?.await?;
                 sum += snapshots;
                 if snapshots.snapshots_copied > 0 {
                     continue;
@@ -174,11 +176,11 @@ impl FileSystem {
         };
         let mut last = ResyncCounts::default();
         if !self.has_quorum() {
-            last = self.cluster.rejoin(node, &mut pause).await?;
+            last = aside(self.heap, || self.cluster.rejoin(node, &mut pause))?.await?;
             // What is only in memory belongs to the next commit, too; there is none if it still isn't enough.
-            self.sync_inside().await?;
+            aside(self.heap, || self.sync_inside())?.await?;
         }
-        last += self.cluster.resync(node, &mut pause).await?;
+        last += aside(self.heap, || self.cluster.resync(node, &mut pause))?.await?;
         Ok(sum + last)
     }
 
@@ -243,18 +245,14 @@ impl FileSystem {
     ) -> Result<Answers<Result<ResyncCounts, Error>>, Error> {
         let show = &RefCell::new(show);
         let behind: NodeSet = self.nodes_behind().collect();
-        let resync = |member: MemberStatus| {
-            let node = member.node;
-            let one = async move {
-                let mut show_one = |counts: &ResyncCounts| (show.borrow_mut())(node, counts);
-                match behind.contains(node) {
-                    true => self.resync_showing(node, &mut show_one).await,
-                    false => self.complete_showing(node, &mut show_one).await,
-                }
-            };
-            (node, one)
+        let resync = |node: NodeIndex| async move {
+            let mut show_one = |counts: &ResyncCounts| (show.borrow_mut())(node, counts);
+            match behind.contains(node) {
+                true => self.resync_showing(node, &mut show_one).await,
+                false => self.complete_showing(node, &mut show_one).await,
+            }
         };
-        let mut answers = join_all(self.heap, self.member_statuses().map(resync)).await?;
+        let mut answers = join_all(self.heap, self.member_statuses().map(|member| member.node), resync).await?;
         answers.retain(|(node, answer)| behind.contains(*node) || *answer != Ok(ResyncCounts::default()));
         Ok(answers)
     }

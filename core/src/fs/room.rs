@@ -90,7 +90,7 @@ impl FileSystem {
         if self.has_room(need) {
             return Ok(());
         }
-        changing.still(aside(self.heap, self.admit_still(need))?).await
+        changing.still(aside(self.heap, || self.admit_still(need))?).await
     }
 
     /// The same for what no reader sees.
@@ -119,7 +119,7 @@ impl FileSystem {
         work: impl AsyncFn() -> Result<(), Error>,
     ) -> Result<(), Error> {
         match work().await {
-            Err(Error::NoSpace) if changing.still(aside(self.heap, self.find_room())?).await? => work().await,
+            Err(Error::NoSpace) if changing.still(aside(self.heap, || self.find_room())?).await? => work().await,
             done => done,
         }
     }
@@ -155,7 +155,7 @@ impl FileSystem {
             self.give_back_inside().await?;
             if self.has_surely(|| has(least_bytes)).await { Ok(()) } else { Err(Error::NoSpace) }
         };
-        changing.still(aside(self.heap, make_room)?).await
+        changing.still(aside(self.heap, || make_room)?).await
     }
 
     /// What all that is only in this layer's memory may take.

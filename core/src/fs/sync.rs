@@ -12,9 +12,9 @@ use super::{Error, FileSystem};
 use crate::cluster::{CommitTurn, CommitUnderWay};
 use crate::io::Wakers;
 use crate::media::Inum;
+use crate::memory::Heap;
 
 /// The commits of a mount, numbered from 1.
-#[derive(Default)]
 pub(super) struct Commits {
     begun: Cell<u64>,
     /// The last that worked.
@@ -38,6 +38,17 @@ struct UnderWay<'c> {
 }
 
 impl Commits {
+    pub(super) fn new(heap: Heap) -> Self {
+        Self {
+            begun: Cell::new(0),
+            succeeded: Cell::new(0),
+            failed: Cell::new(None),
+            led: Cell::new(false),
+            lost: Cell::new(None),
+            changed: Wakers::new(heap),
+        }
+    }
+
     fn begin(&self) -> UnderWay<'_> {
         let number = self.begun.get() + 1;
         self.begun.set(number);

@@ -74,7 +74,7 @@ impl FileSystem {
                 return Ok(turn);
             }
             drop(turn);
-            drop(aside(self.heap, self.settled())?.await?);
+            drop(aside(self.heap, || self.settled())?.await?);
         }
     }
 
@@ -94,7 +94,7 @@ impl FileSystem {
                 return Ok(turn);
             }
             drop(turn);
-            drop(aside(self.heap, self.settled())?.await?);
+            drop(aside(self.heap, || self.settled())?.await?);
         }
     }
 
@@ -118,7 +118,7 @@ impl FileSystem {
     async fn settle(&self) -> Result<(), Error> {
         let Some(writing) = &self.writing else { return Ok(()) };
         while let Some(step) = writing.undo.first() {
-            self.put_back(&step).await?;
+            aside(self.heap, || self.put_back(&step))?.await?;
             writing.undo.0.borrow_mut().pop_front();
         }
         Ok(())

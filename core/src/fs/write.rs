@@ -28,10 +28,10 @@ impl FileSystem {
         self.admit(&mut changing, Need::content(offset, data.len() as u64)).await?;
         let size = file.with(|record| record.meta.size());
         if self.manner_of_write(&file, offset, data.len() as u64).await? == Manner::ByBlocks {
-            let by_blocks = async || aside(self.heap, self.write_by_blocks(&file, size, offset, data))?.await;
+            let by_blocks = async || aside(self.heap, || self.write_by_blocks(&file, size, offset, data))?.await;
             self.in_room(&mut changing, by_blocks).await?;
         } else if self.is_scarce(data.len() as u64 / BLOCK + 3).await? {
-            let through = async || aside(self.heap, self.write_through(&file, size, offset, data))?.await;
+            let through = async || aside(self.heap, || self.write_through(&file, size, offset, data))?.await;
             self.in_room(&mut changing, through).await?;
         } else {
             self.write_content(&file, size, offset, data).await?;
@@ -269,7 +269,7 @@ impl FileSystem {
             }
             Reply::Block(FileBlock::Embedded(bytes)) => {
                 content.fill(0);
-                content[..bytes.len()].copy_from_slice(&bytes);
+                content[..bytes.len()].copy_from_slice(&bytes[..]);
             }
             _ => content.fill(0),
         }

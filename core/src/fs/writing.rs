@@ -16,7 +16,7 @@ use crate::media::compressor::Compressor;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{CheckMethod, Inum, Key, Methods, ModifyTid, Timestamp};
-use crate::memory::{Heap, NoMemory};
+use crate::memory::{Heap, NoMemory, aside};
 
 /// The state of a mount that may change things.
 pub(super) struct Writing {
@@ -49,7 +49,7 @@ impl Writing {
             undo: Undo::default(),
             orphans: Cell::new(0),
             keeps_quotas: Cell::new(root.meta.subtree_inodes() > 0),
-            commits: Commits::default(),
+            commits: Commits::new(heap),
             given_back: GivenBack::default(),
         })
     }
@@ -98,7 +98,7 @@ pub(super) fn metadata_methods(check: u8, compression: u8) -> Methods {
 impl FileSystem {
     /// What it takes to change things.
     pub(super) fn writing(&self) -> Result<&Writing, Error> {
-        self.writing.as_ref().ok_or(Error::ReadOnly)
+        self.writing.as_deref().ok_or(Error::ReadOnly)
     }
 
     pub(super) async fn modify(&self, modification: Modification<'_>) -> Result<Outcome, Error> {
@@ -110,7 +110,7 @@ impl FileSystem {
     pub(super) async fn relieve(&self) -> Result<(), Error> {
         while self.files.is_crowded() {
             let Some((inum, key)) = self.files.oldest_dirty() else { break };
-            self.write_page(inum, key, true).await?;
+            aside(self.heap, || self.write_page(inum, key, true))?.await?;
         }
         if self.inodes.is_crowded() {
             self.write_inodes().await?;
@@ -135,7 +135,7 @@ impl FileSystem {
     pub(super) async fn write_pages(&self, of: Option<Inum>) -> Result<(), Error> {
         self.files.gather_dirty(of);
         while let Some((inum, key)) = self.files.next_dirty() {
-            self.write_page(inum, key, false).await?;
+            aside(self.heap, || self.write_page(inum, key, false))?.await?;
         }
         Ok(())
     }

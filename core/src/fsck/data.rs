@@ -55,7 +55,7 @@ impl Checker<'_, '_> {
             }
             Err(error) => return self.unreadable(subject, bref, error, Cost::Inode).await,
         };
-        let mut walk = Walk::new(role, &set, bref.mirror_tid(), KeyRange::ALL);
+        let mut walk = Walk::new(self.heap, role, &set, bref.mirror_tid(), KeyRange::ALL);
         while let Some(block) = walk.next(self, subject).await? {
             if let Role::File { size } = role {
                 self.check_data(subject, &block, size).await?;

@@ -63,7 +63,7 @@ impl Checker<'_, '_> {
             }
         };
         let (role, range) = if is_root { (Role::PfsRoot, KeyRange::VISIBLE) } else { (Role::Directory, KeyRange::ALL) };
-        let mut walk = Walk::new(role, &set, holder.mirror_tid(), range);
+        let mut walk = Walk::new(self.heap, role, &set, holder.mirror_tid(), range);
         let mut namesakes = Namesakes::new(self.heap);
         while let Some(entry) = walk.next(self, Subject { table: Some(table), ..subject }).await? {
             if entry.kind() == Ok(BlockKind::Inode) {

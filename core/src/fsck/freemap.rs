@@ -189,7 +189,8 @@ impl<'c> Checker<'c, '_> {
     /// Reads the freemap and checks it by itself.
     pub(super) async fn check_freemap(&mut self, header: &VolumeHeader) -> Result<(), NoMemory> {
         let subject = Subject { freemap: true, ..Subject::default() };
-        let mut walk = Walk::new(Role::Freemap, &header.freemap_blockset, header.mirror_tid(), KeyRange::ALL);
+        let mut walk =
+            Walk::new(self.heap, Role::Freemap, &header.freemap_blockset, header.mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, subject).await? {
             match self.load(subject, &entry, Cost::FreemapPart).await? {
                 Some(block) => {

@@ -118,7 +118,8 @@ impl Checker<'_, '_> {
             self.problem(subject, Some(root.bref()), Corruption::NotPfsRoot.into(), Cost::Pfs).await;
         }
         table.add(facts(&inode, Inum::PFS_ROOT, false), QuotaFacts::of(Inum::PFS_ROOT, &inode.meta))?;
-        let mut walk = Walk::new(Role::PfsRoot, &inode.body_set(), root.bref().mirror_tid(), KeyRange::INODE_INDEX);
+        let mut walk =
+            Walk::new(self.heap, Role::PfsRoot, &inode.body_set(), root.bref().mirror_tid(), KeyRange::INODE_INDEX);
         while let Some(entry) = walk.next(self, subject).await? {
             let inum = Inum(entry.key().0);
             let subject = Subject { inode: Some(inum), ..subject };

@@ -34,7 +34,7 @@ use crate::io::{Block, BlockCache, Buffer, Disk, ReadError};
 use crate::media::compression::Decompressor;
 use crate::media::geometry::{FILE_BLOCK_BYTES, check_placement};
 use crate::media::{BlockKind, Blockref, Inode, Inum, MediaOffset, MirrorTid};
-use crate::memory::{Heap, NoMemory, Vec};
+use crate::memory::{Box, Heap, NoMemory, Vec, aside};
 use crate::node::{self, HeaderImage, Node, NodeOptions, OpenError};
 use data::RecentBlocks;
 use freemap::Freemap;
@@ -108,10 +108,10 @@ pub async fn check(
         recent: RecentBlocks::new(heap)?,
         path: PathBuffer::new(),
     };
-    checker.check_freemap(header).await?;
-    checker.check_super_root(header).await?;
+    aside(heap, || checker.check_freemap(header))?.await?;
+    aside(heap, || checker.check_super_root(header))?.await?;
     checker.conclude_freemap(header);
-    checker.check_older_states(&node).await?;
+    aside(heap, || checker.check_older_states(&node))?.await?;
     checker.reports.conclude();
     Ok(checker.reports.summary)
 }
@@ -130,7 +130,7 @@ async fn open(
     disks: Vec<Disk>,
     cache_bytes: usize,
     reports: &mut Reporter<'_>,
-) -> Result<(Node, HeaderImage), FsckError> {
+) -> Result<(Box<Node>, HeaderImage), FsckError> {
     for disk in &disks {
         headers::check_copies(heap, disk, reports).await?;
     }
@@ -178,14 +178,22 @@ struct Subject<'s> {
 impl<'c> Checker<'c, '_> {
     /// Reports damage.
     async fn problem(&mut self, subject: Subject<'_>, block: Option<&Blockref>, trouble: Trouble, cost: Cost) {
-        self.resolve_path(subject).await;
+        self.find_path(subject).await;
         self.reports.problem(place(subject, &self.path, block), trouble, cost);
     }
 
     /// Reports something harmless.
     async fn remark(&mut self, subject: Subject<'_>, block: Option<&Blockref>, trouble: Trouble, cost: Cost) {
-        self.resolve_path(subject).await;
+        self.find_path(subject).await;
         self.reports.remark(place(subject, &self.path, block), trouble, cost);
+    }
+
+    /// Finds out what a subject is called; what can't be had for want of memory is told without a path.
+    async fn find_path(&mut self, subject: Subject<'_>) {
+        let heap = self.heap;
+        if let Ok(resolving) = aside(heap, || self.resolve_path(subject)) {
+            resolving.await;
+        }
     }
 
     /// Checks a block's place, marks it as used, and reads it; reports what is wrong. None when it can't be had.

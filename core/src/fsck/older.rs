@@ -10,7 +10,7 @@ use super::topology::{Role, Walk};
 use super::{Checker, Cost, Subject, Trouble};
 use crate::media::geometry::{HEADER_COPIES, header_copies};
 use crate::media::{BlockKind, Blockref, FileKind, KeyRange, VolumeHeader};
-use crate::memory::NoMemory;
+use crate::memory::{NoMemory, aside};
 use crate::node::{HeaderImage, Node, copy_fits};
 
 impl Checker<'_, '_> {
@@ -27,7 +27,8 @@ impl Checker<'_, '_> {
                 continue;
             }
             self.reports.begin_older();
-            let walked = self.check_older_state(header).await;
+            let heap = self.heap;
+            let walked = aside(heap, || self.check_older_state(header))?.await;
             let findings = self.reports.end_older();
             walked?;
             if findings > 0 {
@@ -41,13 +42,15 @@ impl Checker<'_, '_> {
     async fn check_older_state(&mut self, header: &VolumeHeader) -> Result<(), NoMemory> {
         self.owner = Owner(self.owner.0 + 1);
         let nobody = Subject::default();
-        let mut freemap = Walk::new(Role::Freemap, &header.freemap_blockset, header.mirror_tid(), KeyRange::ALL);
+        let mut freemap =
+            Walk::new(self.heap, Role::Freemap, &header.freemap_blockset, header.mirror_tid(), KeyRange::ALL);
         while let Some(leaf) = freemap.next(self, nobody).await? {
             self.load(nobody, &leaf, Cost::FreemapPart).await?;
         }
         for root in &self.pfs_roots(header).await? {
             self.owner = Owner(self.owner.0 + 1);
-            self.check_older_pfs(root).await?;
+            let heap = self.heap;
+            aside(heap, || self.check_older_pfs(root))?.await?;
         }
         Ok(())
     }
@@ -55,7 +58,7 @@ impl Checker<'_, '_> {
     async fn check_older_pfs(&mut self, root: &PfsRoot) -> Result<(), NoMemory> {
         let subject = Subject { pfs: Some(root), ..Subject::default() };
         let Some(inode) = self.load_inode(subject, root.bref(), Cost::Pfs).await? else { return Ok(()) };
-        let mut walk = Walk::new(Role::PfsRoot, &inode.body_set(), root.bref().mirror_tid(), KeyRange::ALL);
+        let mut walk = Walk::new(self.heap, Role::PfsRoot, &inode.body_set(), root.bref().mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, subject).await? {
             if entry.kind() == Ok(BlockKind::Inode) && self.seen.enter(&entry, self.owner)? == Sighting::First {
                 self.check_older_inode(subject, &entry).await?;
@@ -71,7 +74,7 @@ impl Checker<'_, '_> {
         if inode.meta.kind() != Ok(FileKind::Directory) {
             return self.check_content(subject, bref).await;
         }
-        let mut walk = Walk::new(Role::Directory, &inode.body_set(), bref.mirror_tid(), KeyRange::ALL);
+        let mut walk = Walk::new(self.heap, Role::Directory, &inode.body_set(), bref.mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, subject).await? {
             self.check_name_block(subject, &entry).await?;
         }

@@ -10,7 +10,7 @@ use crate::media::inode::InodeFlags;
 use crate::media::{
     BlockKind, Blockref, Corruption, FileKind, Inode, Inum, KeyRange, PfsKind, Uuid, VolumeHeader, directory_hash,
 };
-use crate::memory::{self, NoMemory, Vec};
+use crate::memory::{self, NoMemory, Vec, aside};
 
 /// The root of a PFS.
 pub(super) struct PfsRoot {
@@ -52,11 +52,12 @@ impl Checker<'_, '_> {
             self.owner = Owner(self.owner.0 + 1);
             self.reports.summary.pfss += 1;
             let mut table = InodeTable::new(self.heap);
-            self.index_inodes(root, &mut table).await?;
-            self.check_directories(root, &mut table).await?;
-            self.check_links(root, &mut table).await;
-            self.check_quotas(root, &mut table).await?;
-            self.check_files(root, &table).await?;
+            let heap = self.heap;
+            aside(heap, || self.index_inodes(root, &mut table))?.await?;
+            aside(heap, || self.check_directories(root, &mut table))?.await?;
+            aside(heap, || self.check_links(root, &mut table))?.await;
+            aside(heap, || self.check_quotas(root, &mut table))?.await?;
+            aside(heap, || self.check_files(root, &table))?.await?;
         }
         Ok(())
     }
@@ -65,7 +66,7 @@ impl Checker<'_, '_> {
     pub(super) async fn pfs_roots(&mut self, header: &VolumeHeader) -> Result<Vec<PfsRoot>, NoMemory> {
         let mut roots = Vec::new_in(self.heap);
         let nobody = Subject::default();
-        let mut top = Walk::new(Role::Volume, &header.sroot_blockset, header.mirror_tid(), KeyRange::ALL);
+        let mut top = Walk::new(self.heap, Role::Volume, &header.sroot_blockset, header.mirror_tid(), KeyRange::ALL);
         let mut super_root = None;
         while let Some(entry) = top.next(self, nobody).await? {
             super_root = Some(entry);
@@ -82,7 +83,7 @@ impl Checker<'_, '_> {
         if !is_one || inode.meta.kind() != Ok(FileKind::Directory) || inode.block_array().is_none() {
             self.problem(nobody, Some(&super_root), Corruption::NotSuperRoot.into(), Cost::FileSystem).await;
         }
-        let mut walk = Walk::new(Role::SuperRoot, &inode.body_set(), super_root.mirror_tid(), KeyRange::ALL);
+        let mut walk = Walk::new(self.heap, Role::SuperRoot, &inode.body_set(), super_root.mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, nobody).await? {
             if self.seen.enter(&entry, self.owner)? == Sighting::Twice {
                 self.problem(nobody, Some(&entry), Trouble::UsedTwice, Cost::Pfs).await;

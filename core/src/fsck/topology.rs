@@ -12,7 +12,7 @@ use crate::media::volume_header::Blockset;
 use crate::media::{
     BlockArray, BlockKind, Blockref, CheckMethod, Corruption, KeyBits, KeyRange, Methods, MirrorTid, freemap,
 };
-use crate::memory::NoMemory;
+use crate::memory::{Heap, NoMemory, Vec, push};
 
 /// Whose tree it is: what may be in it, and what is lost with a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,16 +100,17 @@ pub(super) struct Walk<'c> {
     range: KeyRange,
     root: Blockset,
     at_root: Position,
-    below: heapless::Vec<(Block<'c>, Position), MAX_DEPTH>,
+    /// One for each level, and no more than a tree may have.
+    below: Vec<(Block<'c>, Position)>,
     /// Some of the tree couldn't be walked.
     pub(super) lost: bool,
 }
 
 impl<'c> Walk<'c> {
     /// A walk over the tree that `root` is the top of, and `mirror_tid` that of what contains it.
-    pub(super) fn new(role: Role, root: &Blockset, mirror_tid: MirrorTid, range: KeyRange) -> Self {
+    pub(super) fn new(heap: Heap, role: Role, root: &Blockset, mirror_tid: MirrorTid, range: KeyRange) -> Self {
         let at_root = Position::new(KeyRange::ALL, mirror_tid);
-        Self { role, range, root: *root, at_root, below: heapless::Vec::new(), lost: false }
+        Self { role, range, root: *root, at_root, below: Vec::new_in(heap), lost: false }
     }
 
     /// The next leaf that is in order.
@@ -247,7 +248,7 @@ impl<'c> Walk<'c> {
         entry: &Blockref,
         span: KeyRange,
     ) -> Result<(), NoMemory> {
-        if self.below.is_full() {
+        if self.below.len() == MAX_DEPTH {
             self.lost = true;
             checker.problem(subject, Some(entry), Corruption::TooDeep.into(), self.role.cost(entry)).await;
             return Ok(());
@@ -265,8 +266,7 @@ impl<'c> Walk<'c> {
             }
         }
         match checker.load(subject, entry, self.role.cost(entry)).await? {
-            // There is room, see above.
-            Some(block) => drop(self.below.push((block, Position::new(span, entry.mirror_tid())))),
+            Some(block) => push(&mut self.below, (block, Position::new(span, entry.mirror_tid())))?,
             None => self.lost = true,
         }
         Ok(())

@@ -3,9 +3,9 @@
 use core::cell::Cell;
 
 use super::Wakers;
+use crate::memory::Heap;
 
 /// Something that is done by one at a time.
-#[derive(Default)]
 pub struct Turns {
     is_taken: Cell<bool>,
     changed: Wakers,
@@ -15,6 +15,11 @@ pub struct Turns {
 pub struct Turn<'t>(&'t Turns);
 
 impl Turns {
+    /// Nobody has the turn.
+    pub fn new(heap: Heap) -> Self {
+        Self { is_taken: Cell::new(false), changed: Wakers::new(heap) }
+    }
+
     /// Waits for a turn.
     pub async fn take(&self) -> Turn<'_> {
         self.changed.until(|| !self.is_taken.replace(true)).await;

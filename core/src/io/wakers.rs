@@ -2,27 +2,31 @@
 
 use core::cell::RefCell;
 use core::future::poll_fn;
+use core::mem;
 use core::task::{Poll, Waker};
 
-/// How many tasks can wait without being polled needlessly.
-const REMEMBERED: usize = 128;
+use crate::memory::{Heap, Vec, push};
 
-/// A set of wakers of bounded size, woken in the order they came. A task that finds it full is woken at once, so it polls again
-/// instead of waiting: slower, never lost.
-#[derive(Default)]
+/// A set of wakers, woken in the order they came. Where there is no memory for another, its task is woken at once, so it polls
+/// again instead of waiting: slower, never lost.
 pub struct Wakers {
-    waiting: RefCell<heapless::Deque<Waker, REMEMBERED>>,
+    waiting: RefCell<Vec<Waker>>,
 }
 
 impl Wakers {
+    /// Nobody waits. Memory is taken when somebody does.
+    pub fn new(heap: Heap) -> Self {
+        Self { waiting: RefCell::new(Vec::new_in(heap)) }
+    }
+
     /// Adds a task, to be woken by the next [`wake_all`](Self::wake_all).
     pub fn register(&self, waker: &Waker) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.iter().any(|known| known.will_wake(waker)) {
             return;
         }
-        if let Err(waker) = waiting.push_back(waker.clone()) {
-            waker.wake();
+        if push(&mut waiting, waker.clone()).is_err() {
+            waker.wake_by_ref();
         }
     }
 
@@ -40,15 +44,21 @@ impl Wakers {
 
     /// The task that has waited longest.
     pub(crate) fn first(&self) -> Option<Waker> {
-        self.waiting.borrow().front().cloned()
+        self.waiting.borrow().first().cloned()
     }
 
     /// Wakes and forgets all.
     pub fn wake_all(&self) {
-        let count = self.waiting.borrow().len();
-        for _ in 0..count {
-            let first = self.waiting.borrow_mut().pop_front();
-            first.into_iter().for_each(Waker::wake);
+        let mut woken = {
+            let mut waiting = self.waiting.borrow_mut();
+            let none = Vec::new_in(*waiting.allocator());
+            mem::replace(&mut *waiting, none)
+        };
+        woken.drain(..).for_each(Waker::wake);
+        // Its memory is for the next who wait.
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.capacity() == 0 {
+            *waiting = woken;
         }
     }
 }

@@ -39,10 +39,11 @@ pub fn boxed<T>(heap: Heap, value: T) -> Result<Box<T>, NoMemory> {
     Ok(Box::try_new_in(value, heap)?)
 }
 
-/// Puts a future that is seldom needed into a box of its own: it makes those that may wait for it no larger. It must be made in
-/// the call, not before an `await`, or it is part of the caller all the same.
-pub fn aside<F: Future>(heap: Heap, future: F) -> Result<Pin<Box<F>>, NoMemory> {
-    Ok(Box::into_pin(boxed(heap, future)?))
+/// Puts a future that is seldom needed into a box of its own: it makes those that may wait for it no larger, nor what they need
+/// of the stack.
+#[inline(never)]
+pub fn aside<F: Future>(heap: Heap, make: impl FnOnce() -> F) -> Result<Pin<Box<F>>, NoMemory> {
+    Ok(Box::into_pin(boxed(heap, make())?))
 }
 
 /// Appends `item`, growing the vector when it must.

@@ -88,7 +88,7 @@ impl Node {
         let keys = loop {
             match self.leaf_keys(range).await {
                 Err(error) if error.is_lost_freemap() => {
-                    aside(self.heap, self.replace_freemap(error))?.await?;
+                    aside(self.heap, || self.replace_freemap(error))?.await?;
                     self.flush().await?;
                 }
                 keys => break keys?,

@@ -9,6 +9,7 @@ use crate::io::Buffer;
 use crate::media::blockref::BlockStats;
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Blockref, Compression, Dirent, InodeMeta, Inum, Key, KeyRange, Methods, ModifyTid};
+use crate::memory::Box;
 
 /// Names an inode on every node, from the command that opens it to the one that closes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,7 +163,7 @@ pub enum FileBlock {
     /// Nothing is stored: all zero.
     Hole,
     /// The file lies in its inode.
-    Embedded([u8; EMBEDDED_BYTES]),
+    Embedded(Box<[u8; EMBEDDED_BYTES]>),
     /// A data block as it is stored, its check code found good.
     Stored {
         /// The stored bytes.
@@ -185,7 +186,7 @@ pub enum Reply {
     /// It isn't there. A statement about content, never about trouble.
     Absent,
     /// An inode.
-    Inode(InodeRecord),
+    Inode(Box<InodeRecord>),
     /// A directory entry, and its key.
     Entry(Key, Dirent),
     /// The batch was filled.

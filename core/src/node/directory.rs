@@ -11,6 +11,7 @@ const GATHERED: usize = 16;
 
 impl Node {
     /// Finds the entry called `name` among all that share its hash.
+    #[inline(never)]
     pub(super) fn match_name(&self, directory: Slot, name: &[u8], progress: &mut Progress) -> Result<Reply, Halt> {
         let (cursor, _) = progress.over(directory_hash(name));
         loop {
@@ -28,6 +29,7 @@ impl Node {
     }
 
     /// Fills `batch` with the entries from `range`. Damaged ones are left out and noted in the batch.
+    #[inline(never)]
     pub(super) fn scan(
         &self,
         directory: Slot,

@@ -44,15 +44,15 @@ impl<'n> Driver<'n> {
         match halt {
             Halt::Needs(bref) => self.load(&bref).await,
             Halt::Full => {
-                self.node.write_back().await?;
+                aside(self.node.heap, || self.node.write_back())?.await?;
                 self.over_limit = true;
                 Ok(())
             }
             Halt::Busy => {
-                self.node.ready().await?;
-                Ok(self.node.make_room().await?)
+                aside(self.node.heap, || self.node.ready())?.await?;
+                Ok(aside(self.node.heap, || self.node.make_room())?.await?)
             }
-            Halt::Lost => Ok(aside(self.node.heap, self.node.free_lost())?.await.map(drop)?),
+            Halt::Lost => Ok(aside(self.node.heap, || self.node.free_lost())?.await.map(drop)?),
             Halt::Failed(error) => Err(error.into()),
         }
     }
@@ -66,7 +66,7 @@ impl<'n> Driver<'n> {
         self.held.check(bref)?;
         let block = match self.node.load(bref).await {
             Err(error) if error.is_lost_freemap() => {
-                return Ok(aside(self.node.heap, self.node.replace_freemap(error))?.await?);
+                return Ok(aside(self.node.heap, || self.node.replace_freemap(error))?.await?);
             }
             // Another block may be where this one was: the next attempt looks anew.
             Err(_) if self.moves != self.node.moves.get() => return Ok(()),
@@ -131,13 +131,12 @@ impl Node {
     pub async fn execute(&self, mut command: Command<'_>) -> Result<Reply, NodeError> {
         let (mut driver, mut progress) = (Driver::new(self), Progress::default());
         loop {
-            match self.attempt(&mut command, &mut progress) {
+            let halt = match self.attempt(&mut command, &mut progress) {
                 Ok(reply) => return Ok(reply),
-                Err(halt) => {
-                    if let Err(blocked) = driver.clear(halt).await {
-                        blocked.pass(&mut command, &mut progress)?;
-                    }
-                }
+                Err(halt) => halt,
+            };
+            if let Err(blocked) = driver.clear(halt).await {
+                blocked.pass(&mut command, &mut progress)?;
             }
         }
     }
@@ -166,10 +165,11 @@ impl Node {
     pub(super) async fn drive<T>(&self, mut attempt: impl FnMut(Manner) -> Result<T, Halt>) -> Result<T, NodeError> {
         let mut driver = Driver::new(self);
         loop {
-            match attempt(driver.manner()) {
+            let halt = match attempt(driver.manner()) {
                 Ok(done) => return Ok(done),
-                Err(halt) => driver.clear(halt).await?,
-            }
+                Err(halt) => halt,
+            };
+            driver.clear(halt).await?;
         }
     }
 

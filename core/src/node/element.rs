@@ -74,6 +74,7 @@ const ELEMENTS: usize = 32;
 
 impl Node {
     /// Fills `elements` with what is below an open inode in `range`, unchanged parts as a whole.
+    #[inline(never)]
     pub(super) fn list(
         &self,
         slot: Slot,

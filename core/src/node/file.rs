@@ -7,24 +7,26 @@ use crate::chain::{ChainError, Cursor, Stop, scan};
 use crate::media::geometry::FILE_BLOCK_BITS;
 use crate::media::inode::InodeFlags;
 use crate::media::{BlockKind, Blockref, Corruption, Inode, Key, KeyBits, KeyRange};
+use crate::memory::{NoMemory, boxed};
 
 /// What an inode says of one of its blocks.
 enum Found {
-    Embedded(FileBlock),
+    Embedded(Result<FileBlock, NoMemory>),
     Block(Option<Blockref>),
 }
 
 impl Node {
+    #[inline(never)]
     pub(super) fn read_block(&self, file: Slot, key: Key) -> Result<Reply, Halt> {
         let mut cursor = Cursor::new(KeyRange::only(key));
         let found = self.in_inode(file, |view| {
             if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
-                return Ok(Found::Embedded(embedded(view.inode, key)));
+                return Ok(Found::Embedded(self.embedded(view.inode, key)));
             }
             view.find(&mut cursor).map(Found::Block)
         })?;
         let bref = match found {
-            Found::Embedded(block) => return Ok(Reply::Block(block)),
+            Found::Embedded(block) => return Ok(Reply::Block(block?)),
             Found::Block(None) => return Ok(Reply::Block(FileBlock::Hole)),
             Found::Block(Some(bref)) => bref,
         };
@@ -35,6 +37,7 @@ impl Node {
     }
 
     /// Starts reads of blocks that will be wanted soon.
+    #[inline(never)]
     pub(super) fn prefetch(&self, file: Slot, range: KeyRange, progress: &mut Progress) -> Result<Reply, Halt> {
         let (cursor, _) = progress.over(range);
         self.in_inode(file, |view| {
@@ -69,6 +72,7 @@ impl Node {
         })
     }
 
+    #[inline(never)]
     pub(super) fn next_block(&self, file: Slot, range: KeyRange, progress: &mut Progress) -> Result<Reply, Halt> {
         let (cursor, _) = progress.over(range);
         let found: Option<Key> = self.in_inode(file, |view| {
@@ -80,11 +84,11 @@ impl Node {
         })?;
         Ok(found.map_or(Reply::Absent, Reply::Key))
     }
-}
 
-/// The whole of a file that lies in its inode is its first block.
-fn embedded(inode: &Inode, key: Key) -> FileBlock {
-    if key == Key(0) { FileBlock::Embedded(inode.body) } else { FileBlock::Hole }
+    /// The whole of a file that lies in its inode is its first block.
+    fn embedded(&self, inode: &Inode, key: Key) -> Result<FileBlock, NoMemory> {
+        Ok(if key == Key(0) { FileBlock::Embedded(boxed(self.heap, inode.body)?) } else { FileBlock::Hole })
+    }
 }
 
 fn check_data(bref: &Blockref) -> Result<(), Corruption> {

@@ -192,7 +192,7 @@ impl Node {
                 self.with_freemap(|topology, allocator, blocks| allocator.allocate(topology, blocks, kind, radix, key));
             match place.await? {
                 Some(place) => return Ok(place),
-                None if aside(self.heap, self.free_lost())?.await? => {}
+                None if aside(self.heap, || self.free_lost())?.await? => {}
                 None => return Err(NodeError::NoSpace),
             }
         }

@@ -16,7 +16,7 @@ use crate::freemap::Allocator;
 use crate::io::{BlockCache, DeviceError, ReadError, Wakers};
 use crate::media::freemap::{FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEVEL_BITS, ROTATIONS, place, rotation};
 use crate::media::{BlockKind, BlockName, Blockref, CheckMethod, Compression, Corruption, Key, KeyBits, Methods};
-use crate::memory::{Box, NoMemory, Vec, aside, boxed, push, zeroed};
+use crate::memory::{Box, Heap, NoMemory, Vec, aside, boxed, push, zeroed};
 
 /// A block on its way, with those below it: a tree as deep as the volume is large.
 type Writing<'n> = Pin<Box<dyn Future<Output = Result<Blockref, NodeError>> + 'n>>;
@@ -25,7 +25,6 @@ type Writing<'n> = Pin<Box<dyn Future<Output = Result<Blockref, NodeError>> + 'n
 const OVER_LIMIT: Manner = Manner { over_limit: true, copied_stamp: None };
 
 /// How many count anew what is free; until then nobody knows.
-#[derive(Default)]
 pub(super) struct Recounts {
     count: Cell<u32>,
     ended: Wakers,
@@ -35,6 +34,10 @@ pub(super) struct Recounts {
 struct Recounting<'n>(&'n Recounts);
 
 impl Recounts {
+    pub(super) fn new(heap: Heap) -> Self {
+        Self { count: Cell::new(0), ended: Wakers::new(heap) }
+    }
+
     fn begin(&self) -> Recounting<'_> {
         self.count.set(self.count.get() + 1);
         Recounting(self)
@@ -100,7 +103,7 @@ impl Node {
     ) -> Result<T, NodeError> {
         loop {
             match self.change_over_limit(&mut work).await {
-                Err(error) if error.is_lost_freemap() => aside(self.heap, self.replace_freemap(error))?.await?,
+                Err(error) if error.is_lost_freemap() => aside(self.heap, || self.replace_freemap(error))?.await?,
                 done => return Ok(done?),
             }
         }

@@ -61,9 +61,9 @@ use crate::io::{BlockCache, Buffer, Turns, Volumes};
 use crate::media::cluster_record::Bind;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES};
 use crate::media::{Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, MountNonce, VolumeHeader, directory_hash};
-use crate::memory::{Heap, NoMemory};
+use crate::memory::{Box, Heap, NoMemory, boxed};
 use landing::Landing;
-use locate::{InodeName, check_indexed, check_pfs_root};
+use locate::{InodeName, InodeView, check_indexed, check_pfs_root};
 use lost_freemap::Recounts;
 pub use slots::SLOT_BYTES;
 use slots::Slots;
@@ -130,18 +130,18 @@ pub struct Node {
 }
 
 impl Node {
-    fn new(heap: Heap, volumes: Volumes, committed: Committed, options: NodeOptions) -> Result<Self, NoMemory> {
+    fn new(heap: Heap, volumes: Volumes, committed: Committed, options: NodeOptions) -> Result<Box<Self>, NoMemory> {
         let header = committed.header.get();
         let total_bytes = volumes.total_bytes();
         let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, header.mirror_tid());
         let allocator = Allocator::new(heap, header.allocator_beg(), total_bytes, header.allocator_free())?;
-        Ok(Self {
+        let node = Self {
             committed: RefCell::new(committed),
             blocks: BlockCache::new(heap, volumes, options.cache_bytes)?,
             slots: Slots::new(heap, options.slots)?,
             topology: RefCell::new(Topology::new(heap, sroot, freemap, tid, options.modified_bytes)),
             allocator: RefCell::new(allocator),
-            writer: Writer::new(heap, options.modified_bytes / 2),
+            writer: Writer::new(heap, options.modified_bytes / 2)?,
             heap,
             uncommitted: Cell::new(false),
             replaceable: Cell::new(false),
@@ -150,11 +150,17 @@ impl Node {
             stalled: Cell::new(None),
             holder: Cell::new(None),
             landing: RefCell::new(None),
-            landings: Turns::default(),
-            kept: RefCell::default(),
-            recounts: Recounts::default(),
+            landings: Turns::new(heap),
+            kept: RefCell::new(KeptBlocks::new(heap)),
+            recounts: Recounts::new(heap),
             protocol: Cell::default(),
-        })
+        };
+        boxed(heap, node)
+    }
+
+    /// What its memory is taken from.
+    pub(crate) fn heap(&self) -> Heap {
+        self.heap
     }
 
     /// The header committed last.
@@ -187,7 +193,8 @@ impl Node {
         &self.blocks
     }
 
-    /// Answers a command, or says why it can't be answered now.
+    /// Answers a command, or says why it can't be answered now. What is done for one command isn't part of what another takes
+    /// of the stack, which is why those aren't inlined.
     pub(crate) fn attempt(&self, command: &mut Command<'_>, progress: &mut Progress) -> Result<Reply, Halt> {
         match command {
             Command::OpenPfs { label, into } => self.open_pfs(label, *into, progress),
@@ -212,6 +219,7 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn open_pfs(&self, label: &[u8], into: Slot, progress: &mut Progress) -> Result<Reply, Halt> {
         let (cursor, _) = progress.over(directory_hash(label));
         loop {
@@ -223,13 +231,18 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn next_pfs(&self, range: KeyRange, progress: &mut Progress) -> Result<Reply, Halt> {
         let (cursor, _) = progress.over(range);
         let found = cursor.step(|cursor| self.pfs_root(cursor))?;
-        Ok(found.map_or(Reply::Absent, Reply::Inode))
+        Ok(match found {
+            Some(record) => Reply::Inode(boxed(self.heap, record)?),
+            None => Reply::Absent,
+        })
     }
 
     /// From the root of the PFS, whose place is known, not from the super-root.
+    #[inline(never)]
     fn open_inode(&self, pfs: Slot, inum: Inum, into: Slot) -> Result<Reply, Halt> {
         let root = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
         if inum == Inum::PFS_ROOT {
@@ -240,21 +253,21 @@ impl Node {
         }
         let opened = self.in_numbered(pfs, inum, |view| {
             check_indexed(&view)?;
-            Ok(InodeRecord::new(view.bref, &view.inode.meta))
+            Ok(boxed(self.heap, InodeRecord::new(view.bref, &view.inode.meta)))
         })?;
         let Some((place, record)) = opened else { return Ok(Reply::Absent) };
         self.slots.open(into, InodeName { pfs: root.pfs, inum })?;
         self.slots.remember(into, place, &self.topology.borrow());
-        Ok(Reply::Inode(record))
+        Ok(Reply::Inode(record?))
     }
 
     /// Opens the root of the PFS under `pfs` in the super-root.
     fn open_root(&self, pfs: Key, into: Slot) -> Result<Reply, Halt> {
         let name = InodeName { pfs, inum: Inum::PFS_ROOT };
-        let opened = self.in_named(name, |view| Ok(InodeRecord::new(view.bref, &view.inode.meta)))?;
-        let Some(record) = opened else { return Ok(Reply::Absent) };
+        let record = |view: InodeView<'_>| Ok(boxed(self.heap, InodeRecord::new(view.bref, &view.inode.meta)));
+        let Some(record) = self.in_named(name, record)? else { return Ok(Reply::Absent) };
         self.slots.open(into, name)?;
-        Ok(Reply::Inode(record))
+        Ok(Reply::Inode(record?))
     }
 
     /// What the next PFS root of the super-root says.

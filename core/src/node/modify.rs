@@ -5,7 +5,6 @@ use zerocopy::IntoBytes;
 use super::locate::InodeName;
 use super::{GivenBlock, Halt, Ingredient, Modification, Node, NodeError, NodeFault, Outcome, Progress, Slot, failed};
 use crate::chain::{ChainId, Container, Cursor, Inserted, Manner, Stop, Topology};
-use crate::freemap::Allocator;
 use crate::io::{BlockCache, Buffer};
 use crate::media::blockref::BlockFlags;
 use crate::media::dirent::EMBEDDED_NAME_BYTES;
@@ -15,7 +14,7 @@ use crate::media::{
     BlockKind, Blockref, CheckMethod, Compression, Corruption, Inode, InodeMeta, Inum, Key, KeyBits, KeyRange, Methods,
     ModifyTid, PfsKind, Radix,
 };
-use crate::memory::Vec;
+use crate::memory::{Vec, push};
 
 /// File blocks removed at a time.
 const REMOVED_AT_ONCE: usize = 64;
@@ -32,7 +31,7 @@ impl Node {
         self.attempt_change_in(Manner::default(), tid, modification, progress)
     }
 
-    /// The same in a certain manner.
+    /// The same in a certain manner. What is done for one modification isn't part of what another takes of the stack.
     pub(super) fn attempt_change_in(
         &self,
         manner: Manner,
@@ -108,12 +107,14 @@ impl Node {
         }
     }
 
+    #[inline(never)]
     fn create_inode(&self, change: Change, pfs: Slot, inode: &Inode, methods: Methods) -> Result<Outcome, Halt> {
         let bref = Blockref::new(BlockKind::Inode, inode.meta.inum().key(), KeyBits(0), methods);
         self.insert(change, self.below(pfs)?, bref, inode.as_bytes(), Some(Radix::MIN))
     }
 
     /// Inserts an entry; with a block that starts with `bytes` when it has a size.
+    #[inline(never)]
     fn insert(
         &self,
         change: Change,
@@ -137,6 +138,7 @@ impl Node {
         Ok(if inserted == Inserted::New { Outcome::Done } else { Outcome::Exists })
     }
 
+    #[inline(never)]
     fn write_inode(
         &self,
         change: Change,
@@ -163,6 +165,7 @@ impl Node {
         Ok(Outcome::Done)
     }
 
+    #[inline(never)]
     fn set_pfs_role(&self, change: Change, slot: Slot, kind: PfsKind, masters: u8) -> Result<Outcome, Halt> {
         let opened = self.opened(slot)?;
         self.change(change.manner, |topology, _, blocks| {
@@ -176,14 +179,20 @@ impl Node {
         Ok(Outcome::Done)
     }
 
+    #[inline(never)]
     fn remove_entry(&self, change: Change, below: Below, key: Key) -> Result<Outcome, Halt> {
         let removed = self.change(change.manner, |topology, allocator, blocks| {
             let root = Container::Chain(self.modify_below(topology, blocks, below)?);
-            remove(topology, allocator, blocks, root, key, change.tid)
+            let mut dropped = Vec::new_in(self.heap);
+            let removed =
+                topology.remove(blocks, root, key, change.tid, &mut |bref| note_dropped(&mut dropped, bref))?;
+            dropped.iter().for_each(|bref| allocator.free_uncommitted(topology, bref));
+            Ok(removed.is_some())
         })?;
         Ok(if removed { Outcome::Done } else { Outcome::Absent })
     }
 
+    #[inline(never)]
     fn write_block(&self, change: Change, file: Slot, key: Key, given: &mut GivenBlock<'_>) -> Result<Outcome, Halt> {
         let file = self.opened(file)?;
         let Some(block) = given.get_mut() else { return Ok(Outcome::Absent) };
@@ -278,6 +287,7 @@ impl Node {
         Ok(Outcome::Done)
     }
 
+    #[inline(never)]
     fn create_pfs(&self, change: Change, inode: &Inode, key: Key, origin: Option<Slot>) -> Result<Outcome, Halt> {
         let mut root = *inode;
         let mut bref =
@@ -305,24 +315,11 @@ fn no_memory(bref: &Blockref) -> Stop {
     Stop::Failed(crate::chain::ChainError::new(bref, crate::io::ReadError::NoMemory))
 }
 
-fn remove(
-    topology: &mut Topology,
-    allocator: &mut Allocator,
-    blocks: &BlockCache,
-    root: Container,
-    key: Key,
-    tid: ModifyTid,
-) -> Result<bool, Stop> {
-    // Collected first: the allocator needs the topology too.
-    let mut dropped: heapless::Vec<Blockref, REMOVED_AT_ONCE> = heapless::Vec::new();
-    let removed = topology.remove(blocks, root, key, tid, &mut |bref| {
-        // More than that: the rest is bulkfree's.
-        let _ = dropped.push(*bref);
-    })?;
-    for bref in dropped.iter().filter(|bref| bref.kind() == Ok(BlockKind::Data)) {
-        allocator.free_uncommitted(topology, bref);
+/// Takes note of a file block that went, as the allocator needs the topology too. What isn't noted is bulkfree's.
+fn note_dropped(dropped: &mut Vec<Blockref>, bref: &Blockref) {
+    if bref.kind() == Ok(BlockKind::Data) && dropped.len() < REMOVED_AT_ONCE {
+        let _ = push(dropped, *bref);
     }
-    Ok(removed.is_some())
 }
 
 /// An open inode: its slot, and what that names.

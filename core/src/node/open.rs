@@ -5,7 +5,7 @@ use super::{Node, NodeOptions};
 use crate::io::{DeviceError, Disk, Volume, Volumes};
 use crate::media::volume_header::VolumeVersion;
 use crate::media::{Corruption, MediaOffset};
-use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::memory::{self, Box, Heap, NoMemory, Vec};
 
 /// A device's name, for errors that outlive the device.
 pub type DeviceName = heapless::String<64>;
@@ -68,7 +68,7 @@ pub enum OpenError {
 }
 
 /// Opens the node that `disks` make, given in any order. All volumes must be there, and none that isn't one of it.
-pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Node, OpenError> {
+pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Box<Node>, OpenError> {
     let mut selected: Vec<(Disk, Committed)> = Vec::new_in(heap);
     selected.try_reserve_exact(disks.len()).map_err(|_| NoMemory)?;
     for disk in disks {

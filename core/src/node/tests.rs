@@ -22,11 +22,11 @@ fn image() -> Image {
     image_of(1 << 30)
 }
 
-fn open_image(image: &Image) -> Node {
+fn open_image(image: &Image) -> Box<Node> {
     now(open(HEAP, image.open(HEAP, &Still).unwrap(), NodeOptions::default())).unwrap()
 }
 
-fn node() -> Node {
+fn node() -> Box<Node> {
     open_image(&image())
 }
 
@@ -114,7 +114,7 @@ fn what_a_header_on_its_way_commits_stays_in_use_when_its_freemap_is_lost() {
     assert_eq!(now(node.fix()), Ok(true));
     // The freemap's leaf is on the disk, and rots, before the header is there; and it isn't kept.
     lose_leaf(&image, &node);
-    node.kept.take();
+    node.kept.borrow_mut().forget();
     assert_eq!(allocate(&node), None, "nobody can tell yet what is free");
     assert_eq!(now(node.land()), Ok(true));
     assert_eq!(now(node.free_lost()), Ok(true), "what is committed tells it");
@@ -130,7 +130,7 @@ fn nothing_is_given_twice_from_a_leaf_that_was_lost() {
     assert_eq!(now(node.fix()), Ok(true));
     node.discard_header();
     lose_leaf(&image, &node);
-    node.kept.take();
+    node.kept.borrow_mut().forget();
     // What was written and is in no header moves, to the other leaf; that fills up, and only the lost one is left.
     add_pfss(100..200);
     assert_eq!(now(node.fix()), Ok(true));

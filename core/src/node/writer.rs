@@ -18,7 +18,7 @@ use crate::io::{
 };
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{BlockKind, BlockName, DataOff, MediaOffset};
-use crate::memory::{Heap, NoMemory};
+use crate::memory::{Heap, NoMemory, Vec};
 
 /// Writes in the queue at a time, beside those that what is staged becomes.
 const MOST_QUEUED: usize = 32;
@@ -63,8 +63,8 @@ struct Staging {
 /// All writes of a node.
 pub(super) struct Writer {
     heap: Heap,
-    /// In the order in which they were given.
-    queue: RefCell<heapless::Vec<Write, { MOST_QUEUED + STREAMS }>>,
+    /// In the order in which they were given. There is room for as many as may be in it.
+    queue: RefCell<Vec<Write>>,
     staging: RefCell<[Option<Staging>; STREAMS]>,
     spare: RefCell<heapless::Vec<Buffer, SPARE>>,
     spare_limit: usize,
@@ -80,20 +80,23 @@ pub(super) struct Writer {
 
 impl Writer {
     /// A writer that has up to `bytes` under way, and keeps as much for the next blocks.
-    pub(super) fn new(heap: Heap, bytes: usize) -> Self {
+    pub(super) fn new(heap: Heap, bytes: usize) -> Result<Self, NoMemory> {
         let blocks = bytes / FILE_BLOCK_BYTES;
-        Self {
+        let most_queued = blocks.clamp(LEAST_QUEUED, MOST_QUEUED);
+        let mut queue = Vec::new_in(heap);
+        queue.try_reserve_exact(most_queued + STREAMS).map_err(|_| NoMemory)?;
+        Ok(Self {
             heap,
             spare_limit: blocks,
-            most_queued: blocks.clamp(LEAST_QUEUED, MOST_QUEUED),
+            most_queued,
             submitted: Cell::new(0),
-            queue: RefCell::default(),
+            queue: RefCell::new(queue),
             staging: RefCell::new([const { None }; STREAMS]),
             spare: RefCell::default(),
             failed: Cell::new(None),
             late: Cell::new(None),
-            progressed: Wakers::default(),
-        }
+            progressed: Wakers::new(heap),
+        })
     }
 
     /// Makes sure that the next [`put`](Self::put) or [`submit`](Self::submit) has the room and the memory it needs.
@@ -154,11 +157,9 @@ impl Writer {
         let started = if self.overlaps(place, bytes) { None } else { on.disk.start_ahead(&mut request) };
         let sequence = self.submitted.replace(self.submitted.get() + 1);
         let stage = started.map_or_else(|| Stage::Queued(request), Stage::UnderWay);
-        let queued = self.queue.borrow_mut().push(Write { volume, start: place, bytes, sequence, stage });
-        debug_assert!(queued.is_ok(), "room was made for what is submitted");
-        if queued.is_err() {
-            self.fail(place, volume, DeviceError::OutOfRange);
-        }
+        let mut queue = self.queue.borrow_mut();
+        debug_assert!(queue.len() < queue.capacity(), "room was made for what is submitted");
+        queue.push(Write { volume, start: place, bytes, sequence, stage });
     }
 
     /// Sends everything that is staged, and waits until all is written.
@@ -216,7 +217,7 @@ impl Writer {
 
     /// Gives up all writes, and forgets what went wrong with any.
     pub(super) fn reset(&self, volumes: &Volumes) {
-        for Write { volume, stage, .. } in core::mem::take(&mut *self.queue.borrow_mut()) {
+        for Write { volume, stage, .. } in self.queue.borrow_mut().drain(..) {
             if let (Some(volume), Stage::UnderWay(id)) = (volumes.iter().nth(volume), stage) {
                 volume.disk.abandon(id);
             }

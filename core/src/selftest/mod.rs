@@ -43,6 +43,12 @@ pub trait Environment {
     /// Polls `work` to its end.
     fn run(&self, work: Pin<&mut dyn Future<Output = ()>>);
 
+    /// Does something; how many bytes of the stack that took, where that can be told.
+    fn stack_bytes_of(&self, work: &mut dyn FnMut()) -> Option<usize> {
+        work();
+        None
+    }
+
     /// Says something worth knowing about the case.
     fn log(&self, line: fmt::Arguments<'_>);
 

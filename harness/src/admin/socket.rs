@@ -123,8 +123,9 @@ impl Listening {
         Ok(Self { listener, path, inode })
     }
 
-    /// Waits for the next who is root, or of the same user; others aren't even heard. Nor is who has hung up before it was heard: it
-    /// was told that nobody answers, or only looked whether somebody listens, and many may have done so while the process was stopped.
+    /// Waits for the next who is root, or of the same user; others aren't even heard. Nor is who has hung up before it was
+    /// heard: it was told that nobody answers, or only looked whether somebody listens, and many may have done so while the
+    /// process was stopped.
     pub fn next(&self) -> io::Result<UnixStream> {
         loop {
             let (stream, _) = self.listener.accept()?;

@@ -70,7 +70,10 @@ impl Freemap {
         }
         let Some(directory) = self.target.directory() else {
             let session = Session::new(settings);
-            return session.run(async { self.show(&session.open_node(&self.target).await?, output).await });
+            return session.run(async {
+                let node = session.open_node(&self.target).await?;
+                self.show(&node, output).await
+            });
         };
         at_rest::each_node(directory, self.json, output, |images, output| {
             let session = Session::new(settings);

@@ -12,7 +12,7 @@ use hammer2_core::cluster::{Cluster, MemberState, NodeIndex, OpError, OpenError,
 use hammer2_core::fs::{Error, FileSystem, MIN_MEMORY_BYTES, MountError, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
 use hammer2_core::media::Inum;
-use hammer2_core::memory::{self, Heap, Vec};
+use hammer2_core::memory::{self, Box as HeapBox, Heap, Vec};
 use hammer2_core::node::{self, Node, NodeOptions};
 use hammer2_kmod_shim::budget::Budget;
 
@@ -164,7 +164,7 @@ impl Session {
     }
 
     /// Opens a target's node, for commands that look below the filesystem.
-    pub(super) async fn open_node(&self, target: &Target) -> Result<Node, Failure> {
+    pub(super) async fn open_node(&self, target: &Target) -> Result<HeapBox<Node>, Failure> {
         let Some(images) = target.only_node() else {
             return Err(Failure::unusable("this looks at one node by itself: name one"));
         };
@@ -177,7 +177,7 @@ impl Session {
         target: &Target,
         images: &[PathBuf],
         access: Access,
-    ) -> Result<Node, Failure> {
+    ) -> Result<HeapBox<Node>, Failure> {
         let disks = self.open_disks(images, access)?;
         node::open(self.heap, disks, self.node_options()).await.map_err(|error| mount_failure(target, error.into()))
     }

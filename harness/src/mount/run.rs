@@ -125,7 +125,7 @@ impl MountPoint {
     /// Serves requests until the filesystem is unmounted, and makes everything durable.
     pub fn serve(self) -> Result<(), EndError> {
         let Self { session: _session, place, given_up, server, ear, mailbox, clock, sync_every, read_only } = self;
-        let under_way = UnderWay::default();
+        let under_way = UnderWay::new(server.fs.heap());
         let executor = Executor::new(clock);
         let (ended, conversations) = executor.block_on(async {
             if let Some(period) = sync_every {

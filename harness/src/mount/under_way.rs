@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 use hammer2_core::io::Wakers;
+use hammer2_core::memory::Heap;
 
 /// How many there are.
-#[derive(Default)]
 pub(super) struct UnderWay {
     count: Cell<u64>,
     changed: Wakers,
@@ -15,6 +15,10 @@ pub(super) struct UnderWay {
 pub(super) struct Begun<'u>(&'u UnderWay);
 
 impl UnderWay {
+    pub(super) fn new(heap: Heap) -> Self {
+        Self { count: Cell::new(0), changed: Wakers::new(heap) }
+    }
+
     pub(super) fn begin(&self) -> Begun<'_> {
         self.count.set(self.count.get() + 1);
         Begun(self)

@@ -73,7 +73,7 @@ impl Subject {
 
     /// Has every caller write to its file, and sync it once all have written. What each was told.
     fn write_and_sync(&self, fs: &FileSystem) -> Vec<Result<(), Error>> {
-        let (outcomes, told) = (RefCell::new(Vec::new()), Wakers::default());
+        let (outcomes, told) = (RefCell::new(Vec::new()), Wakers::new(HEAP));
         let executor = Executor::new(self.clock);
         // First all the writes: how many commits there are must not hang on which of them the device is quick to finish.
         let written = executor.block_on(async {

@@ -11,7 +11,7 @@ use hammer2_kmod_shim::executor::Executor;
 
 use super::all_disks;
 use crate::platform::{MEMORY, METERED, Platform};
-use crate::println;
+use crate::{println, stack};
 
 /// Where random cases begin: the same in every boot, so that a failure comes again.
 const SEED: u64 = 1;
@@ -50,6 +50,10 @@ impl Environment for Kernel<'_> {
         if let Ok(executor) = Executor::new(MEMORY) {
             self.0.run(&executor, work);
         }
+    }
+
+    fn stack_bytes_of(&self, work: &mut dyn FnMut()) -> Option<usize> {
+        Some(stack::bytes_of(work))
     }
 
     fn log(&self, line: fmt::Arguments<'_>) {

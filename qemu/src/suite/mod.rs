@@ -15,8 +15,8 @@ use hammer2_kmod_shim::executor::Executor;
 use environment::Kernel;
 
 use crate::platform::{BlockDriver, MEMORY, Platform};
-use crate::println;
 use crate::verdict::Verdict;
+use crate::{println, stack};
 
 /// A test of the machine.
 struct Case {
@@ -29,7 +29,7 @@ const TABLES: [&[Case]; 3] = [machine::CASES, disks::CASES, reading::CASES];
 
 /// Runs every case and says how it went.
 pub(crate) fn run(platform: &Platform) -> Verdict {
-    let mut tally = Tally { platform, passed: 0, failed: 0 };
+    let mut tally = Tally { platform, passed: 0, failed: 0, deepest: ("", 0) };
     for case in TABLES.iter().copied().flatten() {
         tally.run(case.name, || (case.run)(platform));
     }
@@ -44,12 +44,18 @@ struct Tally<'p> {
     platform: &'p Platform,
     passed: u32,
     failed: u32,
+    /// The case that takes most of the stack, and how many bytes.
+    deepest: (&'static str, usize),
 }
 
 impl Tally<'_> {
-    fn run(&mut self, name: &str, case: impl FnOnce() -> Result<(), Failure>) {
+    fn run(&mut self, name: &'static str, case: impl FnOnce() -> Result<(), Failure>) {
         let start = self.platform.timer.now();
-        let result = case();
+        let (mut case, mut result) = (Some(case), Ok(()));
+        let bytes = stack::bytes_of(&mut || result = case.take().map_or(Ok(()), |case| case()));
+        if bytes > self.deepest.1 {
+            self.deepest = (name, bytes);
+        }
         let milliseconds = (self.platform.timer.now().nanoseconds - start.nanoseconds) / 1_000_000;
         match result {
             Ok(()) => {
@@ -65,6 +71,8 @@ impl Tally<'_> {
 
     /// Prints the last line.
     fn verdict(self) -> Verdict {
+        let (name, bytes) = self.deepest;
+        println!("of the stack, the test itself included, no case takes more than {} KiB: {name}", bytes >> 10);
         println!("{} passed, {} failed", self.passed, self.failed);
         if self.failed == 0 && self.passed > 0 { Verdict::Pass } else { Verdict::Fail }
     }

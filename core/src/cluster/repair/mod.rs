@@ -14,7 +14,7 @@ use core::cell::{Cell, RefCell};
 use super::vote::{MAX_NODES, NodeSet};
 use super::{Cluster, Command, Ejection, Modification, NodeIndex, OpError, Reply, Slot, StoredBlock};
 use crate::media::{BlockName, Inum, Key, KeyRange, ModifyTid};
-use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::memory::{self, Heap, NoMemory, Vec, aside};
 use crate::node::{Element, Elements, FileBlock, GivenBlock, NodeError, NodeFault};
 
 /// Repairs remembered; a node that needs more leaves.
@@ -122,11 +122,12 @@ impl Cluster {
         // Taken out first: others may be noted while this one is under way.
         while let Some(repair) = self.next_repair() {
             if self.member(repair.node).is_in_sync() {
-                let done = match repair.what {
-                    Bad::FileBlock { file, key } => self.write_anew(repair.node, file, key).await,
-                    Bad::Metadata { holder, block } => self.copy_anew(repair.node, holder, block).await,
+                let Ok(repairing) = aside(self.heap, || self.repair(repair)) else {
+                    // It was among them a moment ago, so there is room.
+                    let _ = self.damage.note(repair);
+                    return Err(OpError::NoMemory);
                 };
-                match done {
+                match repairing.await {
                     Some(Ok(())) => self.member(repair.node).note_repair(),
                     Some(Err(error)) => self.eject_for(repair.node, error),
                     // Nobody has it: it stays as it is, and says so when it is read.
@@ -135,6 +136,14 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Writes anew what is bad; none if no other node has all of it.
+    async fn repair(&self, Repair { node, what }: Repair) -> Option<Result<(), NodeError>> {
+        match what {
+            Bad::FileBlock { file, key } => self.write_anew(node, file, key).await,
+            Bad::Metadata { holder, block } => self.copy_anew(node, holder, block).await,
+        }
     }
 
     /// A repair on a node that has executed what it is told. The others' wait until theirs have.
@@ -174,11 +183,11 @@ impl Cluster {
     ) -> Option<(ModifyTid, StoredBlock)> {
         let mut late: heapless::Vec<NodeIndex, MAX_NODES> = heapless::Vec::new();
         for source in self.read_order().filter(|source| *source != node) {
-            match self.promptly(source, self.stored_block(source, file, key, into)).await {
-                Some(None) => {}
-                Some(found) => return found,
+            match self.promptly(source, || self.stored_block(source, file, key, into)).await {
+                Ok(Some(None)) | Err(NoMemory) => {}
+                Ok(Some(found)) => return found,
                 // There are no more sources than nodes.
-                None => late.push(source).unwrap_or(()),
+                Ok(None) => late.push(source).unwrap_or(()),
             }
         }
         for source in late {
@@ -200,7 +209,7 @@ impl Cluster {
     ) -> Option<(ModifyTid, StoredBlock)> {
         let node = &self.member(node).node;
         let (pfs, range) = (self.slots.root(), KeyRange::only(key));
-        let mut elements = Elements::new();
+        let mut elements = memory::boxed(self.heap, Elements::new()).ok()?;
         node.execute(Command::Name { pfs, inum: file, into }).await.ok()?;
         let list = Command::List { slot: into, range, since: ModifyTid(0), elements: &mut elements };
         node.execute(list).await.ok()?;

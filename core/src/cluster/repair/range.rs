@@ -7,6 +7,7 @@ use crate::cluster::resync::{Copying, Listing, ResyncError};
 use crate::cluster::vote::{MAX_NODES, NodeSet};
 use crate::cluster::{Cluster, Command, Debt, Ejection, NodeIndex, Slot};
 use crate::media::{BlockKind, BlockName, Inum, Key, KeyRange, ModifyTid};
+use crate::memory::{NoMemory, aside};
 use crate::node::NodeError;
 
 /// Keys below an inode.
@@ -71,10 +72,10 @@ impl Cluster {
         let mut able: heapless::Vec<NodeIndex, MAX_NODES> = heapless::Vec::new();
         let mut late = able.clone();
         for source in order.chain(sources.difference(self.up_to_date()).iter()) {
-            let _ = match self.promptly(source, self.can_show(source, slot, lost)).await {
-                Some(Ok(())) => able.push(source),
-                Some(Err(_)) => continue,
-                None => late.push(source),
+            let _ = match self.promptly(source, || self.can_show(source, slot, lost)).await {
+                Ok(Some(Ok(()))) => able.push(source),
+                Ok(Some(Err(_))) | Err(NoMemory) => continue,
+                Ok(None) => late.push(source),
             };
         }
         // Changes wait meanwhile, so a silent one is waited for only where no other has it.
@@ -88,7 +89,10 @@ impl Cluster {
         }
         let _cut = self.stream.cut(target);
         let mut halfway = Halfway { cluster: self, target, is_given_up: true };
-        let copied = self.copy_behind(target, block, (lost, slot), &able).await;
+        let copied = match aside(self.heap, || self.copy_behind(target, block, (lost, slot), &able)) {
+            Ok(copying) => copying.await,
+            Err(no_memory) => Err(no_memory.into()),
+        };
         halfway.is_given_up = false;
         Some(copied.map(|()| Some(lost)))
     }

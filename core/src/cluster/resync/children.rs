@@ -5,6 +5,7 @@ use super::{Copying, ResyncError};
 use crate::cluster::{Cluster, Command, Modification, Reply, Slot, StoredBlock};
 use crate::media::blockref::BlockKind;
 use crate::media::{Dirent, Inum, Key, KeyRange, ModifyTid};
+use crate::memory::aside;
 use crate::node::{Element, EntryBatch, FileBlock, GivenBlock, Leaf, Node, NodeError};
 
 /// What a copy came to.
@@ -110,7 +111,7 @@ impl Cluster {
                     if let Some(found) = found.filter(|found| found.kind != BlockKind::Data) {
                         self.drop_child(target, pair, found, counts, &mut inode).await?;
                     }
-                    self.copy_child(copying, pair, wanted, counts).await?;
+                    aside(self.heap, || self.copy_child(copying, pair, wanted, counts))?.await?;
                 }
             }
         }

@@ -5,6 +5,7 @@ use super::{Copying, ResyncError};
 use crate::cluster::{Cluster, Command, Ejection, InodeRecord, Modification, Reply, Slot};
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{BlockKind, BlockName, Corruption, DataOff, Inode, Inum, Key, KeyRange, ModifyTid};
+use crate::memory::aside;
 use crate::node::{FileBlock, Leaf, Node, NodeError, NodeFault};
 
 impl Cluster {
@@ -26,7 +27,9 @@ impl Cluster {
             self.caught_up(copying.source).await?;
             self.check(copying)?;
             match (wanted, found) {
-                (Some(wanted), found) => self.copy_inode(copying, pair, wanted, found, counts).await,
+                (Some(wanted), found) => {
+                    aside(self.heap, || self.copy_inode(copying, pair, wanted, found, counts))?.await
+                }
                 (None, Some(extra)) => self.drop_inode(copying, pair, extra.span.first, counts).await,
                 (None, None) => Ok(()),
             }
@@ -53,7 +56,7 @@ impl Cluster {
         let mut counts = ResyncCounts::default();
         self.merge_children(copying, pair, what, &mut counts, async |wanted, found, counts| match (wanted, found) {
             (Some(wanted), found) => {
-                let copied = self.copy_inode(copying, pair, wanted, found, counts).await;
+                let copied = aside(self.heap, || self.copy_inode(copying, pair, wanted, found, counts))?.await;
                 if let Err(ResyncError::Source(_)) = copied {
                     // Half of it would pass for all of it.
                     self.drop_inode(copying, pair, wanted.span.first, counts).await?;
@@ -125,7 +128,7 @@ impl Cluster {
         let pair = Pair { slot, inum, tid: record.modify_tid };
         if content.is_none() {
             let stray = async |_, _, _: &mut ResyncCounts| Err(ResyncError::source(stray_inode(inum)));
-            self.merge_children(copying, pair, (KeyRange::ALL, since), counts, stray).await?;
+            aside(self.heap, || self.merge_children(copying, pair, (KeyRange::ALL, since), counts, stray))?.await?;
         }
         let write = Modification::WriteInode { slot, meta: &record.meta, content: content.as_ref() };
         target.replicate(pair.tid, pair.tid, write).await.map(drop).map_err(ResyncError::target)
@@ -151,7 +154,7 @@ async fn content_of(node: &Node, slot: Slot, record: &InodeRecord) -> Result<Opt
         return Ok(None);
     }
     match node.execute(Command::ReadBlock { file: slot, key: Key(0) }).await? {
-        Reply::Block(FileBlock::Embedded(content)) => Ok(Some(content)),
+        Reply::Block(FileBlock::Embedded(content)) => Ok(Some(*content)),
         _ => Ok(None),
     }
 }
@@ -159,7 +162,7 @@ async fn content_of(node: &Node, slot: Slot, record: &InodeRecord) -> Result<Opt
 /// Opens an inode on one node; none if it isn't there.
 async fn open(node: &Node, pfs: Slot, inum: Inum, into: Slot) -> Result<Option<InodeRecord>, NodeError> {
     match node.execute(Command::OpenInode { pfs, inum, into }).await? {
-        Reply::Inode(record) => Ok(Some(record)),
+        Reply::Inode(record) => Ok(Some(*record)),
         _ => Ok(None),
     }
 }

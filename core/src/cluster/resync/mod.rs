@@ -20,6 +20,7 @@ pub use room::Room;
 
 use super::{Debt, Ejection, NodeIndex, OpError, Slot};
 use crate::media::ModifyTid;
+use crate::memory::NoMemory;
 use crate::node::NodeError;
 
 /// From where to where, and how much is compared.
@@ -51,6 +52,12 @@ pub enum ResyncError {
     /// The cluster can't commit it.
     #[error("{0}")]
     Cluster(#[from] OpError),
+}
+
+impl From<NoMemory> for ResyncError {
+    fn from(error: NoMemory) -> Self {
+        Self::Cluster(error.into())
+    }
 }
 
 impl ResyncError {

@@ -6,8 +6,9 @@
 use super::{Debt, ResyncError};
 use crate::cluster::member::MemberState;
 use crate::cluster::pfs::{find_pfs, next_pfs};
-use crate::cluster::{Cluster, Command, Ejection, Modification, NodeIndex, Pfs, PfsSelector};
+use crate::cluster::{Cluster, Command, Ejection, Modification, NodeIndex, Pfs, PfsSelector, Taken};
 use crate::media::{KeyRange, PfsKind, Uuid};
+use crate::memory::Box;
 use crate::node::NodeError;
 
 /// What was done to make room.
@@ -75,9 +76,10 @@ impl Cluster {
     }
 
     /// The oldest snapshot that the node can do without.
-    async fn oldest_to_spare(&self, target: NodeIndex) -> Result<Option<Pfs>, NodeError> {
+    async fn oldest_to_spare(&self, target: NodeIndex) -> Result<Option<Box<Pfs>>, NodeError> {
         let node = &self.member(target).node;
-        let (mut oldest, mut newest): (Option<Pfs>, Option<Pfs>) = (None, None);
+        let mut oldest: Option<Box<Pfs>> = None;
+        let mut newest: Option<(Taken, Uuid)> = None;
         let mut rest = Some(KeyRange::ALL);
         while let Some(range) = rest {
             let Some((pfs, after)) = next_pfs(node, range).await? else { break };
@@ -85,15 +87,15 @@ impl Cluster {
             if !self.is_snapshot(target, &pfs) {
                 continue;
             }
-            if newest.as_ref().is_none_or(|newest| pfs.taken() > newest.taken()) {
-                newest = Some(pfs.clone());
+            if newest.is_none_or(|(taken, _)| pfs.taken() > taken) {
+                newest = Some((pfs.taken(), pfs.clid));
             }
             let is_older = oldest.as_ref().is_none_or(|oldest| pfs.taken() < oldest.taken());
             if is_older && self.can_be_spared(&pfs).await {
                 oldest = Some(pfs);
             }
         }
-        Ok(oldest.filter(|oldest| newest.is_none_or(|newest| newest.clid != oldest.clid)))
+        Ok(oldest.filter(|oldest| newest.is_none_or(|(_, clid)| clid != oldest.clid)))
     }
 
     /// True when nodes in sync have the same snapshot that are a quorum: of its own masters if this copy is one.

@@ -22,9 +22,9 @@ use crate::node::{Node, NodeError};
 const FREE_PART: u64 = 10;
 
 impl Cluster {
-    /// The newest snapshot older than `than` that a quorum has and this node hasn't.
-    pub async fn lacking_snapshot(&self, target: NodeIndex, than: Option<Taken>) -> Option<Pfs> {
-        let mut newest: Option<Pfs> = None;
+    /// The newest snapshot older than `than` that a quorum has and this node hasn't; none if it can't be asked.
+    pub async fn lacking_snapshot(&self, target: NodeIndex, than: Option<Taken>) -> Option<Box<Pfs>> {
+        let mut newest: Option<Box<Pfs>> = None;
         for source in self.up_to_date().difference(NodeSet::only(target)).iter() {
             let mut rest = Some(KeyRange::ALL);
             while let Some(range) = rest {
@@ -33,8 +33,14 @@ impl Cluster {
                 rest = after;
                 let is_next = than.is_none_or(|than| pfs.taken() < than)
                     && newest.as_ref().is_none_or(|newest| pfs.taken() > newest.taken());
-                if is_next && self.is_snapshot(source, &pfs) && self.is_lacking(target, &pfs).await {
-                    newest = Some(pfs);
+                if !is_next || !self.is_snapshot(source, &pfs) {
+                    continue;
+                }
+                match self.is_lacking(target, &pfs).await {
+                    Ok(true) => newest = Some(pfs),
+                    Ok(false) => {}
+                    // It can't be given anything now. Changes wait, and asking it again might take as long each time.
+                    Err(_) => return None,
                 }
             }
         }
@@ -48,11 +54,11 @@ impl Cluster {
         pfs.subkind == PfsSubkind::Snapshot && !is_own && !has_record()
     }
 
-    async fn is_lacking(&self, target: NodeIndex, snapshot: &Pfs) -> bool {
+    async fn is_lacking(&self, target: NodeIndex, snapshot: &Pfs) -> Result<bool, NodeError> {
         // The label may be another's.
         let label = PfsSelector::Label(&snapshot.label);
-        let lacks = matches!(find_pfs(&self.member(target).node, label).await, Ok(None));
-        lacks && self.assent.has_quorum(self.holders(snapshot).await)
+        let lacks = find_pfs(&self.member(target).node, label).await?.is_none();
+        Ok(lacks && self.assent.has_quorum(self.holders(snapshot).await))
     }
 
     /// The nodes in sync that have a snapshot, the same.

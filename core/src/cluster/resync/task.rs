@@ -8,7 +8,7 @@ use crate::cluster::{
 };
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Inode, ModifyTid};
-use crate::memory::{Box, boxed};
+use crate::memory::aside;
 use crate::node::NodeError;
 
 impl Cluster {
@@ -25,10 +25,10 @@ impl Cluster {
         target: NodeIndex,
         pause: &mut impl AsyncFnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, ResyncError> {
-        self.flush().await?;
-        let counts = self.catch_up(target, pause).await?;
-        self.set_roots().await?;
-        self.commit_next().await?;
+        aside(self.heap, || self.flush())?.await?;
+        let counts = aside(self.heap, || self.catch_up(target, pause))?.await?;
+        aside(self.heap, || self.set_roots())?.await?;
+        aside(self.heap, || self.commit_next())?.await?;
         // It is in step when its own header says so.
         self.level_with(NodeSet::only(target)).await?;
         match self.member(target).state() {
@@ -181,23 +181,12 @@ impl Cluster {
         // The others have what it lost.
         node.accept_older_header();
         node.recover().await.map_err(ResyncError::target)?;
-        let copied = self.copy_boxed(copying, pause).await;
+        let copied = aside(self.heap, || self.copy_pfs(copying, pause))?.await;
         let Err(ResyncError::Target(Ejection::Fault(NodeFault::Corrupt { .. }))) = copied else { return copied };
         // What is there can't be compared with anything: all of it is copied.
         self.start_over(copying.target).await.map_err(ResyncError::target)?;
-        self.copy_boxed(Copying { debt: Debt::EVERYTHING, ..copying }, pause).await
-    }
-
-    async fn copy_boxed(
-        &self,
-        copying: Copying,
-        pause: &mut impl AsyncFnMut(&ResyncCounts),
-    ) -> Result<ResyncCounts, ResyncError> {
-        // In a box: it is by far the largest of what may be waiting.
-        match boxed(self.heap, self.copy_pfs(copying, pause)) {
-            Ok(copy) => Box::into_pin(copy).await,
-            Err(error) => Err(ResyncError::source(error.into())),
-        }
+        let everything = Copying { debt: Debt::EVERYTHING, ..copying };
+        aside(self.heap, || self.copy_pfs(everything, pause))?.await
     }
 
     /// Makes the PFS of a node an empty one that still is the same member.

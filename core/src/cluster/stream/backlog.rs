@@ -10,9 +10,9 @@ use super::marks::Marked;
 use super::recorded::{Done, Ranges};
 use super::{Entry, Verdict};
 use crate::cluster::agree::Said;
-use crate::cluster::{Cluster, Command, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
+use crate::cluster::{Cluster, Command, Ejection, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
 use crate::media::ModifyTid;
-use crate::memory::NoMemory;
+use crate::memory::{NoMemory, aside};
 use crate::node::{Driver, Halt, NodeError, Progress};
 
 /// What a member does next.
@@ -104,10 +104,19 @@ impl Cluster {
                     continue;
                 }
                 Ok(Some(Step::Same(answer))) => answer,
-                Ok(Some(Step::Rest(tid, file, rest))) => self.remove_on(index, tid, file, rest).await,
-                Ok(Some(Step::Change(block))) => match self.change_on(index, block).await {
+                Ok(Some(Step::Rest(tid, file, rest))) => {
+                    match aside(self.heap, || self.remove_on(index, tid, file, rest)) {
+                        Ok(removing) => removing.await,
+                        Err(no_memory) => Err(no_memory.into()),
+                    }
+                }
+                Ok(Some(Step::Change(block))) => match self.changed_on(index, block).await {
                     Some(Err(NodeError::Fault(fault))) if fault.bad_block().is_some() && mended != Some(fault) => {
-                        match self.mend_on(index, fault).await {
+                        let mending = match aside(self.heap, || self.mend_on(index, fault)) {
+                            Ok(mending) => mending.await,
+                            Err(no_memory) => Err(no_memory.into()),
+                        };
+                        match mending {
                             Ok(()) => {
                                 mended = Some(fault);
                                 continue;
@@ -118,13 +127,17 @@ impl Cluster {
                     Some(answer) => answer,
                     None => continue,
                 },
-                Ok(Some(Step::Table(command))) => match self.member(index).node.execute(command).await {
-                    Ok(_) => Ok(Outcome::Done),
-                    Err(error) => Err(error),
+                Ok(Some(Step::Table(command))) => match aside(self.heap, || self.member(index).node.execute(command)) {
+                    Ok(executing) => executing.await.map(|_| Outcome::Done),
+                    Err(no_memory) => Err(no_memory.into()),
                 },
                 Ok(Some(Step::Commit)) => {
                     self.stream.landed(index).await;
-                    match self.fix_on(index).await {
+                    let fixed = match aside(self.heap, || self.fix_on(index)) {
+                        Ok(fixing) => fixing.await,
+                        Err(no_memory) => Err(Ejection::of(no_memory.into())),
+                    };
+                    match fixed {
                         Ok(()) => continue,
                         Err(why) => {
                             self.eject(index, why);
@@ -136,6 +149,14 @@ impl Cluster {
                 Err(error) => Err(error.into()),
             };
             self.note_answer(index, answer);
+        }
+    }
+
+    /// Executes a modification on a laggard, as below, in a box.
+    async fn changed_on(&self, index: NodeIndex, block: Option<StoredBlock>) -> Option<Result<Outcome, NodeError>> {
+        match aside(self.heap, || self.change_on(index, block)) {
+            Ok(changing) => changing.await,
+            Err(no_memory) => Some(Err(no_memory.into())),
         }
     }
 

@@ -25,7 +25,7 @@ use super::repair::Lost;
 use super::vote::{MAX_NODES, NodeSet};
 use super::{NodeIndex, Outcome};
 use crate::io::{Instant, Wakers};
-use crate::memory::{self, Heap, NoMemory, Vec};
+use crate::memory::{self, Box, Heap, NoMemory, Vec, boxed};
 use crate::node::NodeError;
 
 pub(super) use entry::{Entry, Verdict};
@@ -45,7 +45,7 @@ impl Position {
 
 /// Entries that somebody hasn't executed, and who that is.
 pub(super) struct Stream {
-    books: RefCell<Books>,
+    books: Box<RefCell<Books>>,
     /// Whoever waits for an entry, or for a member.
     changed: Wakers,
     /// Somebody executes backlogs beside the requests.
@@ -173,7 +173,7 @@ impl Books {
 }
 
 impl Stream {
-    pub(super) fn new(heap: Heap) -> Self {
+    pub(super) fn new(heap: Heap) -> Result<Self, NoMemory> {
         let books = Books {
             first: Position(0),
             entries: Vec::new_in(heap),
@@ -183,12 +183,12 @@ impl Stream {
             shown: NodeSet::EMPTY,
             cut: NodeSet::EMPTY,
         };
-        Self {
-            books: RefCell::new(books),
-            changed: Wakers::default(),
+        Ok(Self {
+            books: boxed(heap, RefCell::new(books))?,
+            changed: Wakers::new(heap),
             is_kept: Cell::new(false),
             is_copying: Cell::new(false),
-        }
+        })
     }
 
     /// Those that have a backlog.

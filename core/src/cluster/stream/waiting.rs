@@ -96,10 +96,10 @@ impl Cluster {
     /// Waits for something that the execution of backlogs brings about, and executes them meanwhile unless the keeper does.
     async fn await_backlogs<T>(&self, mut is_done: impl FnMut() -> Option<T>) -> Result<T, OpError> {
         loop {
-            let mut lanes = Together::new();
+            let mut lanes = Together::new(self.heap);
             if !self.stream.is_kept.get() {
                 for index in self.stream.neglected().iter() {
-                    lanes.add(self.heap, index, self.drive(index))?;
+                    lanes.add(index, || self.drive(index))?;
                 }
             }
             let done = poll_fn(|cx| {

@@ -13,7 +13,7 @@ impl FileSystem {
         while self.writing.is_some() {
             clock.sleep(period).await;
             attendant.syncing(true);
-            let synced = match aside(self.heap, self.make_durable()) {
+            let synced = match aside(self.heap, || self.make_durable()) {
                 Ok(making) => making.await,
                 Err(error) => Err(error.into()),
             };

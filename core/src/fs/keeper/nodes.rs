@@ -142,7 +142,7 @@ impl FileSystem {
     pub(super) async fn keep_nodes(&self, attendant: &dyn Attendant, pace: &Pace) {
         let (Some(_), Some(clock)) = (self.cluster.status(), self.cluster.clock()) else { return };
         let mut nodes: heapless::Vec<Watched, MAX_NODES> = heapless::Vec::new();
-        let mut returning = Together::new();
+        let mut returning = Together::new(self.heap);
         let mut had_quorum = true;
         loop {
             let has_quorum = self.has_quorum();
@@ -155,9 +155,9 @@ impl FileSystem {
             for watched in &mut nodes {
                 watched.notice(self, attendant, (clock.now(), pace));
                 if attendant.may_repair() && watched.is_due(clock.now()) {
-                    let try_it = self.bring_back(watched.node, attendant);
                     // For want of memory, the next look tries again.
-                    watched.is_returning = returning.add(self.heap, watched.node, try_it).is_ok();
+                    watched.is_returning =
+                        returning.add(watched.node, || self.bring_back(watched.node, attendant)).is_ok();
                     if watched.is_returning {
                         attendant.trying(watched.node, true);
                     }

@@ -150,7 +150,7 @@ impl BlockCache {
             heap,
             frames: RefCell::new(Frames::new(heap, count, budget_bytes)?),
             bytes: memory::filled(heap, count, || RefCell::new(None))?,
-            loaded: Wakers::default(),
+            loaded: Wakers::new(heap),
             spare: RefCell::new(spare),
             bad_blocks: Cell::new(0),
         })

@@ -105,7 +105,7 @@ impl Disk {
             device,
             clock,
             options,
-            ticket_freed: Wakers::default(),
+            ticket_freed: Wakers::new(heap),
             late_failure: Cell::new(None),
             permission: Cell::new(Permission::Always),
             errors: Cell::default(),

@@ -142,7 +142,7 @@ impl FaultPlan {
             added: Cell::new(0),
             struck: Cell::new(0),
             releases: Cell::new(0),
-            released: Wakers::default(),
+            released: Wakers::new(heap),
         }
     }
 

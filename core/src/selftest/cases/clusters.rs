@@ -27,8 +27,8 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "clusters: three masters, one fails, and a soft one that stays as it was", run: a_soft_master },
 ];
 
-const LABEL: &[u8] = b"WORK";
-const OPTIONS: MountOptions = MountOptions { memory_bytes: 16 << 20, spare_nodes: 0 };
+pub(super) const LABEL: &[u8] = b"WORK";
+pub(super) const OPTIONS: MountOptions = MountOptions { memory_bytes: 16 << 20, spare_nodes: 0 };
 /// How long a member may take to answer.
 const DEADLINE: Duration = Duration::from_millis(1000);
 
@@ -68,7 +68,7 @@ pub(super) struct Members<'e> {
 }
 
 impl<'e> Members<'e> {
-    async fn created(environment: &'e dyn Environment, kinds: &[PfsKind]) -> Result<Self, Failure> {
+    pub(super) async fn created(environment: &'e dyn Environment, kinds: &[PfsKind]) -> Result<Self, Failure> {
         Self::created_with(environment, kinds, DEADLINE).await
     }
 
@@ -115,7 +115,7 @@ impl<'e> Members<'e> {
         Ok(nodes)
     }
 
-    async fn open(&self) -> Result<Cluster, Failure> {
+    pub(super) async fn open(&self) -> Result<Cluster, Failure> {
         let mut refused = Ok(());
         let mut refuse = |number, error: &_| refused = Err(Failure::new(format_args!("node {number}: {error}")));
         let cluster = FileSystem::open_nodes(self.environment.heap(), self.nodes()?, OPTIONS, &mut refuse).await?;

@@ -11,6 +11,7 @@ mod formatting;
 mod mutations;
 mod populations;
 mod scratch;
+mod stacks;
 mod volume_sets;
 mod writing;
 
@@ -32,6 +33,7 @@ pub(super) const TABLES: &[&[Case]] = &[
     writing::CASES,
     clusters::CASES,
     commits::CASES,
+    stacks::CASES,
 ];
 
 /// The label the populations are under.

@@ -144,7 +144,7 @@ impl Sending<'_> {
         let content = match is_direct {
             false => None,
             true => match self.fs.stored_block(inum, Key(0)).await.map_err(failed(inum))? {
-                FileBlock::Embedded(content) => Some(Box::new(content)),
+                FileBlock::Embedded(content) => Some(Box::new(*content)),
                 _ => None,
             },
         };
