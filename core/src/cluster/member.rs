@@ -5,7 +5,7 @@ use core::cell::Cell;
 use super::vote::{Role, State};
 use crate::io::Instant;
 use crate::media::{ModifyTid, Uuid};
-use crate::memory::Box;
+use crate::memory::{Box, NoMemory};
 use crate::node::{Node, NodeError, NodeFault};
 
 /// Whether a member takes part. Only the first does.
@@ -57,6 +57,12 @@ pub enum Ejection {
     /// It answered otherwise than the others: what it holds is wrong.
     #[error("it holds something else than the others")]
     Dissent,
+}
+
+impl From<NoMemory> for Ejection {
+    fn from(_: NoMemory) -> Self {
+        Self::NoMemory
+    }
 }
 
 impl Ejection {

@@ -46,6 +46,14 @@ pub fn aside<F: Future>(heap: Heap, make: impl FnOnce() -> F) -> Result<Pin<Box<
     Ok(Box::into_pin(boxed(heap, make())?))
 }
 
+/// What a future comes to that is kept [aside]; want of memory for it is an answer like its own.
+pub async fn answer_of<T, E: From<NoMemory>, F: Future<Output = Result<T, E>>>(
+    heap: Heap,
+    make: impl FnOnce() -> F,
+) -> Result<T, E> {
+    aside(heap, make)?.await
+}
+
 /// Appends `item`, growing the vector when it must.
 pub fn push<T>(vec: &mut Vec<T>, item: T) -> Result<(), NoMemory> {
     vec.try_reserve(1).map_err(|_| NoMemory)?;

@@ -11,6 +11,7 @@ mod device_bytes;
 mod files;
 mod hang;
 mod image;
+mod instructions;
 mod lookup;
 mod peer;
 mod ram;
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use instructions::Counted;
 use report::Report;
 
 /// Measures HAMMER2 against what bounds it and against its peers, in CPU time, on images in memory.
@@ -60,6 +62,15 @@ enum What {
         /// Only these parts
         #[arg(value_enum)]
         parts: Vec<ClusterPart>,
+    },
+    /// Instructions that operations take, counted by valgrind
+    Instructions {
+        /// Only these
+        #[arg(value_enum)]
+        rows: Vec<Counted>,
+        /// Do it once with so many nodes, without counting
+        #[arg(long, hide = true)]
+        here: Option<usize>,
     },
 }
 
@@ -99,6 +110,7 @@ fn main() -> ExitCode {
         What::Read => read(arguments.runs),
         What::Write { parts } => write(arguments.runs, parts),
         What::Cluster { parts } => cluster(arguments.runs, parts),
+        What::Instructions { rows, here } => instructions(rows, *here),
     };
     match report {
         Ok(report) => {
@@ -147,6 +159,17 @@ fn write(runs: u32, parts: &[Part]) -> Result<Report, Box<dyn Error>> {
     if wanted(Part::Bytes) {
         device_bytes::all()?.into_iter().for_each(|amount| report.add_amount(amount));
     }
+    Ok(report)
+}
+
+/// The rows asked for, all of them when none was.
+fn instructions(rows: &[Counted], here: Option<usize>) -> Result<Report, Box<dyn Error>> {
+    let mut report = Report::new(1);
+    if let Some(nodes) = here {
+        rows.iter().try_for_each(|what| instructions::here(*what, nodes))?;
+        return Ok(report);
+    }
+    instructions::count(rows)?.into_iter().for_each(|amount| report.add_amount(amount));
     Ok(report)
 }
 

@@ -42,6 +42,8 @@ enum Time {
     Host(&'static HostClock),
     /// The disks are as fast as that, and may have faults.
     Virtual(&'static VirtualClock, Speed),
+    /// The disks take none.
+    Still(&'static VirtualClock),
 }
 
 /// A disk of a volume.
@@ -132,6 +134,12 @@ impl Volume {
         Self::on((0..count).map(|_| Medium::sparse(bytes)), Time::Virtual(clock, speed))
     }
 
+    /// So many masters, all of which are in memory already, for which time stands still.
+    pub fn still_masters(count: usize, bytes: usize) -> Self {
+        let clock = Box::leak(Box::default());
+        Self::on((0..count).map(|_| Medium::Ram(RamDisk::new(bytes))), Time::Still(clock))
+    }
+
     fn on(media: impl Iterator<Item = Medium>, time: Time) -> Self {
         let drive = |medium| Drive { medium, counters: Rc::default(), plan: Rc::new(FaultPlan::new(HEAP)) };
         Self { drives: media.map(drive).collect(), time }
@@ -141,7 +149,7 @@ impl Volume {
     pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
         match self.time {
             Time::Host(clock) => Executor::new(clock).block_on(work),
-            Time::Virtual(clock, _) => clock.block_on(work),
+            Time::Virtual(clock, _) | Time::Still(clock) => clock.block_on(work),
         }
     }
 
@@ -149,7 +157,7 @@ impl Volume {
     pub fn clock(&self) -> &'static dyn Clock {
         match self.time {
             Time::Host(clock) => clock,
-            Time::Virtual(clock, _) => clock,
+            Time::Virtual(clock, _) | Time::Still(clock) => clock,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::cluster::resync::{Copying, Listing, ResyncError};
 use crate::cluster::vote::{MAX_NODES, NodeSet};
 use crate::cluster::{Cluster, Command, Debt, Ejection, NodeIndex, Slot};
 use crate::media::{BlockKind, BlockName, Inum, Key, KeyRange, ModifyTid};
-use crate::memory::{NoMemory, aside};
+use crate::memory::{NoMemory, answer_of};
 use crate::node::NodeError;
 
 /// Keys below an inode.
@@ -89,10 +89,7 @@ impl Cluster {
         }
         let _cut = self.stream.cut(target);
         let mut halfway = Halfway { cluster: self, target, is_given_up: true };
-        let copied = match aside(self.heap, || self.copy_behind(target, block, (lost, slot), &able)) {
-            Ok(copying) => copying.await,
-            Err(no_memory) => Err(no_memory.into()),
-        };
+        let copied = answer_of(self.heap, || self.copy_behind(target, block, (lost, slot), &able)).await;
         halfway.is_given_up = false;
         Some(copied.map(|()| Some(lost)))
     }

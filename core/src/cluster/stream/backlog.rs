@@ -10,9 +10,9 @@ use super::marks::Marked;
 use super::recorded::{Done, Ranges};
 use super::{Entry, Verdict};
 use crate::cluster::agree::Said;
-use crate::cluster::{Cluster, Command, Ejection, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
+use crate::cluster::{Cluster, Command, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
 use crate::media::ModifyTid;
-use crate::memory::{NoMemory, aside};
+use crate::memory::{NoMemory, answer_of};
 use crate::node::{Driver, Halt, NodeError, Progress};
 
 /// What a member does next.
@@ -105,18 +105,11 @@ impl Cluster {
                 }
                 Ok(Some(Step::Same(answer))) => answer,
                 Ok(Some(Step::Rest(tid, file, rest))) => {
-                    match aside(self.heap, || self.remove_on(index, tid, file, rest)) {
-                        Ok(removing) => removing.await,
-                        Err(no_memory) => Err(no_memory.into()),
-                    }
+                    answer_of(self.heap, || self.remove_on(index, tid, file, rest)).await
                 }
-                Ok(Some(Step::Change(block))) => match self.changed_on(index, block).await {
-                    Some(Err(NodeError::Fault(fault))) if fault.bad_block().is_some() && mended != Some(fault) => {
-                        let mending = match aside(self.heap, || self.mend_on(index, fault)) {
-                            Ok(mending) => mending.await,
-                            Err(no_memory) => Err(no_memory.into()),
-                        };
-                        match mending {
+                Ok(Some(Step::Change(block))) => match answer_of(self.heap, || self.change_on(index, block)).await {
+                    Err(NodeError::Fault(fault)) if fault.bad_block().is_some() && mended != Some(fault) => {
+                        match answer_of(self.heap, || self.mend_on(index, fault)).await {
                             Ok(()) => {
                                 mended = Some(fault);
                                 continue;
@@ -124,20 +117,17 @@ impl Cluster {
                             Err(error) => Err(error),
                         }
                     }
-                    Some(answer) => answer,
-                    None => continue,
+                    Ok(Some(outcome)) => Ok(outcome),
+                    Ok(None) => continue,
+                    Err(error) => Err(error),
                 },
-                Ok(Some(Step::Table(command))) => match aside(self.heap, || self.member(index).node.execute(command)) {
-                    Ok(executing) => executing.await.map(|_| Outcome::Done),
-                    Err(no_memory) => Err(no_memory.into()),
-                },
+                Ok(Some(Step::Table(command))) => {
+                    let executed = answer_of(self.heap, || self.member(index).node.execute(command));
+                    executed.await.map(|_| Outcome::Done)
+                }
                 Ok(Some(Step::Commit)) => {
                     self.stream.landed(index).await;
-                    let fixed = match aside(self.heap, || self.fix_on(index)) {
-                        Ok(fixing) => fixing.await,
-                        Err(no_memory) => Err(Ejection::of(no_memory.into())),
-                    };
-                    match fixed {
+                    match answer_of(self.heap, || self.fix_on(index)).await {
                         Ok(()) => continue,
                         Err(why) => {
                             self.eject(index, why);
@@ -152,26 +142,17 @@ impl Cluster {
         }
     }
 
-    /// Executes a modification on a laggard, as below, in a box.
-    async fn changed_on(&self, index: NodeIndex, block: Option<StoredBlock>) -> Option<Result<Outcome, NodeError>> {
-        match aside(self.heap, || self.change_on(index, block)) {
-            Ok(changing) => changing.await,
-            Err(no_memory) => Some(Err(no_memory.into())),
-        }
-    }
-
     /// Executes a modification on a laggard; none if that was called off meanwhile.
-    async fn change_on(&self, index: NodeIndex, mut block: Option<StoredBlock>) -> Option<Result<Outcome, NodeError>> {
+    async fn change_on(&self, index: NodeIndex, mut block: Option<StoredBlock>) -> Result<Option<Outcome>, NodeError> {
         let node = &self.member(index).node;
         let (mut driver, mut progress) = (Driver::new(node), Progress::default());
         loop {
-            let halt = match self.attempt_next(index, &mut block, &mut progress, &driver)? {
-                Ok(outcome) => return Some(Ok(outcome)),
-                Err(halt) => halt,
+            let halt = match self.attempt_next(index, &mut block, &mut progress, &driver) {
+                Some(Ok(outcome)) => return Ok(Some(outcome)),
+                Some(Err(halt)) => halt,
+                None => return Ok(None),
             };
-            if let Err(blocked) = driver.clear(halt).await {
-                return Some(Err(blocked.into()));
-            }
+            driver.clear(halt).await?;
         }
     }
 

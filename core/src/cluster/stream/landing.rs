@@ -69,8 +69,7 @@ impl Cluster {
         let record = {
             let books = self.stream.books.borrow();
             let Some((_, Entry { work: Work::Commit(record), .. })) = books.next_of(index) else { return Ok(()) };
-            let copy = record.as_deref().map(|record| boxed(self.heap, record.clone())).transpose();
-            copy.map_err(|error| Ejection::of(error.into()))?
+            record.as_deref().map(|record| boxed(self.heap, record.clone())).transpose()?
         };
         self.fix_header_of(index, record.as_deref()).await?;
         self.stream.begin_landing(index);
