@@ -156,7 +156,7 @@ impl Cluster {
 
     /// Copies what is behind a bad block; none if no other node has all of it.
     async fn copy_anew(&self, node: NodeIndex, holder: Inum, block: BlockName) -> Option<Result<(), NodeError>> {
-        let sources = self.abreast().difference(NodeSet::only(node));
+        let sources = self.abreast().difference(self.stream.failed()).difference(NodeSet::only(node));
         Some(self.copy_lost(node, holder, block, sources).await?.map(drop))
     }
 
@@ -182,7 +182,8 @@ impl Cluster {
         into: Slot,
     ) -> Option<(ModifyTid, StoredBlock)> {
         let mut late: heapless::Vec<NodeIndex, MAX_NODES> = heapless::Vec::new();
-        for source in self.read_order().filter(|source| *source != node) {
+        let failed = self.stream.failed();
+        for source in self.read_order().filter(|source| *source != node && !failed.contains(*source)) {
             match self.promptly(source, || self.stored_block(source, file, key, into)).await {
                 Ok(Some(None)) | Err(NoMemory) => {}
                 Ok(Some(found)) => return found,

@@ -121,6 +121,12 @@ impl Books {
         all.filter(|(_, lane)| lane.landing.is_some()).map(|(index, _)| index).collect()
     }
 
+    /// Those that couldn't execute something that isn't decided yet: what they hold may be what was there before.
+    fn failed(&self) -> NodeSet {
+        let open = self.entries.iter().filter(|entry| entry.verdict == Verdict::Open);
+        open.flat_map(|entry| &entry.answers).filter(|(_, answer)| answer.is_err()).map(|(index, _)| *index).collect()
+    }
+
     /// What a member hasn't executed.
     fn backlog(&self, index: NodeIndex) -> &[Entry] {
         let next = self.lane(index).next.unwrap_or(self.end());
@@ -194,6 +200,11 @@ impl Stream {
     /// Those that have a backlog.
     pub(super) fn lagging(&self) -> NodeSet {
         self.books.borrow().lagging()
+    }
+
+    /// Those that couldn't execute something that isn't decided yet: nothing is mended from them.
+    pub(super) fn failed(&self) -> NodeSet {
+        self.books.borrow().failed()
     }
 
     /// Those that have a backlog, or a header that isn't on the disk.
@@ -301,14 +312,14 @@ impl Stream {
     }
 
     /// Those of these members that execute nothing at the moment, and how far each has come: they have everything, or met a bad
-    /// block.
+    /// block. Who couldn't execute something isn't one of them.
     fn at_rest(&self, members: NodeSet) -> heapless::Vec<(NodeIndex, Position), MAX_NODES> {
         let books = self.books.borrow();
         let place = |index: NodeIndex| match books.next_of(index) {
             None => Some((index, books.end())),
             Some((next, _)) => books.mending.contains(index).then_some((index, next)),
         };
-        members.iter().filter_map(place).collect()
+        members.difference(books.failed()).iter().filter_map(place).collect()
     }
 
     /// Waits until nothing is copied from a member.
