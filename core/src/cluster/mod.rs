@@ -208,6 +208,12 @@ impl Cluster {
         first.into_iter().chain(swift.iter().filter(move |index| *index != focus)).chain(slow.iter())
     }
 
+    /// The nodes that another may be copied from, in that order: not who couldn't execute what isn't decided yet.
+    fn source_order(&self) -> impl Iterator<Item = NodeIndex> {
+        let failed = self.stream.failed();
+        self.read_order().filter(move |index| !failed.contains(*index))
+    }
+
     /// The node that is asked for what only one can say: how large, how full.
     fn focus(&self) -> &Node {
         let index = self.read_order().next().unwrap_or(NodeIndex(0));

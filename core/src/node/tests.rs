@@ -90,12 +90,17 @@ fn gives_only_what_is_free(node: &Node) {
     .unwrap();
 }
 
+/// Makes PFSs with these numbers, and fixes a header that commits them.
+fn fix_pfss(node: &Node, numbers: core::ops::Range<u64>) {
+    numbers.for_each(|number| add_pfs(node, Key(1 << 63 | number << 32)));
+    assert_eq!(now(node.fix()), Ok(true));
+}
+
 #[test]
 fn a_leaf_that_rots_is_written_again() {
     let image = image();
     let node = open_image(&image);
-    (0..100).for_each(|number| add_pfs(&node, Key(1 << 63 | number << 32)));
-    assert_eq!(now(node.fix()), Ok(true));
+    fix_pfss(&node, 0..100);
     let free_bytes = node.free_bytes();
     // Nobody lands that header: no commit will ever tell what the leaf said.
     node.discard_header();
@@ -110,8 +115,7 @@ fn a_leaf_that_rots_is_written_again() {
 fn what_a_header_on_its_way_commits_stays_in_use_when_its_freemap_is_lost() {
     let image = image();
     let node = open_image(&image);
-    (0..100).for_each(|number| add_pfs(&node, Key(1 << 63 | number << 32)));
-    assert_eq!(now(node.fix()), Ok(true));
+    fix_pfss(&node, 0..100);
     // The freemap's leaf is on the disk, and rots, before the header is there; and it isn't kept.
     lose_leaf(&image, &node);
     node.kept.borrow_mut().forget();
@@ -125,15 +129,12 @@ fn what_a_header_on_its_way_commits_stays_in_use_when_its_freemap_is_lost() {
 fn nothing_is_given_twice_from_a_leaf_that_was_lost() {
     let image = image_of(2 << 30);
     let node = open_image(&image);
-    let add_pfss = |range: core::ops::Range<u64>| range.for_each(|number| add_pfs(&node, Key(1 << 63 | number << 32)));
-    add_pfss(0..100);
-    assert_eq!(now(node.fix()), Ok(true));
+    fix_pfss(&node, 0..100);
     node.discard_header();
     lose_leaf(&image, &node);
     node.kept.borrow_mut().forget();
     // What was written and is in no header moves, to the other leaf; that fills up, and only the lost one is left.
-    add_pfss(100..200);
-    assert_eq!(now(node.fix()), Ok(true));
+    fix_pfss(&node, 100..200);
     let mut given: Vec<_> = core::iter::from_fn(|| allocate(&node)).collect();
     assert!(given.len() > 60_000, "{} chunks of the other leaf", given.len());
     assert_eq!(now(node.land()), Ok(true));

@@ -182,8 +182,7 @@ impl Cluster {
         into: Slot,
     ) -> Option<(ModifyTid, StoredBlock)> {
         let mut late: heapless::Vec<NodeIndex, MAX_NODES> = heapless::Vec::new();
-        let failed = self.stream.failed();
-        for source in self.read_order().filter(|source| *source != node && !failed.contains(*source)) {
+        for source in self.source_order().filter(|source| *source != node) {
             match self.promptly(source, || self.stored_block(source, file, key, into)).await {
                 Ok(Some(None)) | Err(NoMemory) => {}
                 Ok(Some(found)) => return found,

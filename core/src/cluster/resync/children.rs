@@ -187,7 +187,7 @@ impl Cluster {
         if copying.pfs != self.slots.root() {
             return None;
         }
-        let others = self.read_order().filter(|other| *other != copying.source && *other != copying.target);
+        let others = self.source_order().filter(|other| *other != copying.source && *other != copying.target);
         let slot = self.slots.copied_to(copying.target);
         for other in others {
             if let Some((_, block)) = self.stored_block(other, file, key, slot).await {

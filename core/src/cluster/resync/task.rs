@@ -156,7 +156,7 @@ impl Cluster {
         self.await_laggards(|| {
             let lagging = self.stream.lagging();
             let is_hopeless = || self.in_sync().difference(tried).intersection(lagging).is_empty();
-            let source = self.read_order().find(|index| !lagging.contains(*index) && !tried.contains(*index));
+            let source = self.source_order().find(|index| !lagging.contains(*index) && !tried.contains(*index));
             source.map(Some).or_else(|| is_hopeless().then_some(None))
         })
         .await

@@ -8,7 +8,7 @@ use super::entry::Work;
 use super::marks::Marked;
 use crate::cluster::vote::NodeSet;
 use crate::cluster::{Cluster, NodeFault, NodeIndex};
-use crate::memory::{Box, boxed};
+use crate::memory::aside;
 use crate::node::NodeError;
 
 impl Cluster {
@@ -32,11 +32,8 @@ impl Cluster {
                     continue;
                 }
                 let _shown = Marked::claim(&self.stream, source, |books| &mut books.shown);
-                let copied = match boxed(self.heap, self.copy_lost(index, holder, block, NodeSet::only(source))) {
-                    Ok(copy) => Box::into_pin(copy).await,
-                    Err(error) => return Err(error.into()),
-                };
-                match copied {
+                let copied = aside(self.heap, || self.copy_lost(index, holder, block, NodeSet::only(source)))?;
+                match copied.await {
                     Some(Ok(lost)) => {
                         self.member(index).note_repair();
                         return self.stream.note_copied(index, lost, until).map_err(NodeError::from);
