@@ -114,7 +114,9 @@ fn main() -> ExitCode {
     };
     match report {
         Ok(report) => {
-            if arguments.json {
+            if arguments.json && matches!(arguments.what, What::Instructions { .. }) {
+                println!("{}", report.amounts_json());
+            } else if arguments.json {
                 println!("{:#}", report.json());
             } else {
                 print!("{report}");

@@ -89,6 +89,11 @@ impl Report {
         self.rows.iter().all(Row::is_good) && self.amounts.iter().all(Amount::is_good)
     }
 
+    /// One object of what was counted, each by its name.
+    pub fn amounts_json(&self) -> Value {
+        self.amounts.iter().map(|amount| (amount.name.to_owned(), Value::from(amount.amount))).collect()
+    }
+
     /// The report as JSON.
     pub fn json(&self) -> Value {
         let memory = |memory: Memory| json!({ "peak_bytes": memory.peak_bytes, "given_bytes": memory.given_bytes });

@@ -1,0 +1,138 @@
+//! Instructions that operations take, counted by valgrind: the same in every run of a build, whatever else the machine does.
+//!
+//! Each row is counted in a process of its own, this program under `callgrind`, which counts only within [`counted`]. Disks are
+//! in memory, done at once, and time stands still; what a disk's copy takes is part of it.
+
+mod work;
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+
+use clap::ValueEnum;
+
+pub use work::Counted;
+
+use crate::report::Amount;
+
+/// The line of callgrind's output that has the sum.
+const SUM: &str = "summary: ";
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// A row of the table.
+struct Row {
+    what: Counted,
+    nodes: usize,
+    name: &'static str,
+    /// What was counted once, and a tenth more.
+    limit: u64,
+}
+
+const ROWS: [Row; 17] = {
+    use Counted::{
+        Create, CreateSmall, Fsync, LookupCold, LookupWarm, RandomWriteText, ReadNoise, ReadText, Unlink, WriteNoise,
+    };
+    const fn row(what: Counted, nodes: usize, name: &'static str, limit: u64) -> Row {
+        Row { what, nodes, name, limit }
+    }
+    [
+        row(Create, 1, "create_1", 20_000),
+        row(Create, 3, "create_3", 79_300),
+        row(CreateSmall, 1, "create_1k_1", 189_700),
+        row(CreateSmall, 3, "create_1k_3", 292_000),
+        row(Unlink, 1, "unlink_1", 27_700),
+        row(Unlink, 3, "unlink_3", 68_700),
+        row(LookupWarm, 1, "lookup_warm_1", 19_200),
+        row(LookupCold, 1, "lookup_cold_1", 23_600),
+        row(WriteNoise, 1, "write_noise_1", 237_500),
+        row(WriteNoise, 3, "write_noise_3", 564_200),
+        row(ReadNoise, 1, "read_noise_1", 161_100),
+        row(ReadNoise, 3, "read_noise_3", 181_400),
+        row(ReadText, 1, "read_text_1", 300_000),
+        row(ReadText, 3, "read_text_3", 300_000),
+        row(RandomWriteText, 1, "random_write_text_1", 700_000),
+        row(Fsync, 1, "fsync_1", 2_001_600),
+        row(Fsync, 3, "fsync_3", 6_277_400),
+    ]
+};
+
+/// Counts these rows, or all when none are named, as many at a time as there are processors.
+pub fn count(wanted: &[Counted]) -> Result<Vec<Amount>> {
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| wanted.is_empty() || wanted.contains(&row.what)).collect();
+    let left = Mutex::new(rows.iter());
+    let counted = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(row) = next(&left) {
+                    eprintln!("counting: {}", row.name);
+                    let instructions = row.under_valgrind().map_err(|error| error.to_string());
+                    hold(&counted).push((row.name, instructions));
+                }
+            });
+        }
+    });
+    let mut counted = counted.into_inner().map_err(|_| "counting was interrupted")?;
+    rows.iter()
+        .map(|Row { name, limit, what, .. }| {
+            let index = counted.iter().position(|(other, _)| other == name).ok_or("a row wasn't counted")?;
+            let amount = counted.swap_remove(index).1? / what.operations() as u64;
+            Ok(Amount { name, unit: "instructions", amount, limit: *limit, memory: None })
+        })
+        .collect()
+}
+
+fn next<'r>(left: &Mutex<impl Iterator<Item = &'r &'r Row>>) -> Option<&'r Row> {
+    hold(left).next().copied()
+}
+
+fn hold<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Row {
+    /// Runs this program again, with nothing counted but what is to be.
+    fn under_valgrind(&self) -> Result<u64> {
+        let sums = Sums(std::env::temp_dir().join(format!("hammer2-bench-{}-{}", std::process::id(), self.name)));
+        let shown = self.what.to_possible_value().ok_or("it has a name")?;
+        let output = Command::new("valgrind")
+            .args(["--tool=callgrind", "--toggle-collect=*instructions::counted*"])
+            .arg(format!("--callgrind-out-file={}", sums.0.display()))
+            .arg(std::env::current_exe()?)
+            .args(["instructions", "--here", &self.nodes.to_string(), shown.get_name()])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("valgrind can't be run: {error}; install it (apt-get install valgrind)"))?;
+        if !output.status.success() {
+            return Err(format!("under valgrind: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        let said = fs::read_to_string(&sums.0)?;
+        let sum = said.lines().find_map(|line| line.strip_prefix(SUM)).ok_or("callgrind has written no sum")?;
+        Ok(sum.trim().parse()?)
+    }
+}
+
+/// Callgrind's output, removed at the end.
+struct Sums(PathBuf);
+
+impl Drop for Sums {
+    fn drop(&mut self) {
+        // It isn't there when valgrind couldn't be run.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Does what is counted, once, in this process.
+pub fn here(what: Counted, nodes: usize) -> Result<()> {
+    what.perform(nodes)
+}
+
+/// Only what happens in here is counted.
+#[inline(never)]
+fn counted(work: &mut dyn FnMut()) {
+    work();
+}
