@@ -2,22 +2,16 @@
 
 use core::fmt;
 
-use crc::{CRC_32_ISCSI, Crc, Table};
 use sha2::{Digest, Sha256};
-use xxhash_rust::xxh64::xxh64;
 
 use super::Corruption;
+pub use super::check_functions::crc32c;
+use super::check_functions::xxh64;
 
 /// Bytes of a blockref's check field.
 pub const CHECK_BYTES: usize = 64;
 
 const XXHASH64_SEED: u64 = 0x4d61_7474_446c_6c6e;
-static CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
-
-/// CRC-32C, the format's `icrc32`.
-pub fn crc32c(bytes: &[u8]) -> u32 {
-    CRC32C.checksum(bytes)
-}
 
 /// XXH64 with HAMMER2's seed.
 pub fn xxhash64(bytes: &[u8]) -> u64 {

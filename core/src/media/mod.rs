@@ -7,6 +7,7 @@
 pub mod block_array;
 pub mod blockref;
 pub mod check;
+pub mod check_functions;
 pub mod cluster_record;
 pub mod cluster_version;
 pub mod compression;

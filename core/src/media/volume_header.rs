@@ -195,16 +195,19 @@ impl VolumeHeader {
 
     /// Sets the three check codes, each covering those before it.
     pub fn seal(&mut self) {
-        let crcs = self.crcs();
-        self.icrc_sects[CRC_SROOT] = U32::new(crcs.sroot);
+        self.icrc_sects[CRC_SROOT] = U32::new(self.super_root_crc());
         self.icrc_sects[CRC_SECTOR0] = U32::new(crc32c(&self.as_bytes()[..CRC_SECTOR0_END]));
         self.icrc_volheader = U32::new(crc32c(&self.as_bytes()[..WHOLE_CRC]));
+    }
+
+    fn super_root_crc(&self) -> u32 {
+        crc32c(&self.as_bytes()[SROOT_BLOCKSET..][..SECTOR_BYTES])
     }
 
     fn crcs(&self) -> Crcs {
         let bytes = self.as_bytes();
         Crcs {
-            sroot: crc32c(&bytes[SROOT_BLOCKSET..][..SECTOR_BYTES]),
+            sroot: self.super_root_crc(),
             sector0: crc32c(&bytes[..CRC_SECTOR0_END]),
             whole: crc32c(&bytes[..WHOLE_CRC]),
         }

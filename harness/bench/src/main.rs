@@ -29,6 +29,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use hammer2_harness::check_functions;
 
 use instructions::Counted;
 use report::Report;
@@ -106,6 +107,7 @@ enum Part {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    check_functions::use_processor();
     let report = match &arguments.what {
         What::Read => read(arguments.runs),
         What::Write { parts } => write(arguments.runs, parts),

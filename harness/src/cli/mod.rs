@@ -68,6 +68,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
+use crate::check_functions;
 use failure::ExitStatuses;
 pub use failure::{Failure, Outcome};
 use output::Output;
@@ -174,6 +175,7 @@ Exit status:
 
 /// Runs the tool with the arguments of the process, or what else it is called.
 pub fn main() -> ExitCode {
+    check_functions::use_processor();
     if let Some(program) = std::env::args_os().next().as_deref().and_then(program::called_by) {
         return program.run();
     }
