@@ -33,6 +33,11 @@ impl Encoded {
     }
 }
 
+/// The size of the block that stores this many bytes as they are.
+pub(super) fn stored_radix(live: usize) -> Radix {
+    Radix::holding(live).unwrap_or(Radix::MAX)
+}
+
 fn check_of(meta: &InodeMeta) -> CheckMethod {
     CheckMethod::from_code(meta.check_algo & 0xf).unwrap_or(CheckMethod::XxHash64)
 }
@@ -47,7 +52,7 @@ impl FileSystem {
         give_up: bool,
     ) -> Result<Encoded, Error> {
         let live = (meta.size() - key.0).min(FILE_BLOCK_BYTES as u64) as usize;
-        let plain = if live == FILE_BLOCK_BYTES { Radix::MAX } else { Radix::holding(live).unwrap_or(Radix::MAX) };
+        let plain = stored_radix(live);
         let encoded = self.files.look(inode.inum, key, |page| {
             let page = &page[..plain.bytes()];
             match self.pack(inode, meta, page)? {

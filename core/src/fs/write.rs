@@ -222,6 +222,7 @@ impl FileSystem {
     }
 
     /// Has a file block in memory. When its first bytes will be `overwritten`, none of what was there stays, and it isn't read.
+    /// What the block holds behind the end of the file means nothing: who makes the file longer [clears](Self::clear_tail) that.
     pub(super) async fn page_to_change(
         &self,
         file: &InodeRef<'_>,
@@ -235,10 +236,8 @@ impl FileSystem {
         let mut content = self.page_buffer(self.files.take_spare())?;
         if overwritten == 0 && key.0 < size {
             content = self.load(file, key, content).await?;
-            let live = (size - key.0).min(BLOCK) as usize;
-            content.bytes_mut()[live..].fill(0);
-        } else {
-            content.bytes_mut()[overwritten..].fill(0);
+        } else if overwritten == 0 {
+            content.bytes_mut().fill(0);
         }
         self.relieve().await?;
         self.files.try_insert(file.inum, key, content).map_err(|_| Error::NoMemory)
@@ -262,14 +261,13 @@ impl FileSystem {
                 return Ok(buffer);
             }
             Reply::Block(FileBlock::Stored { buffer, compression }) => {
-                content.fill(0);
                 let mut decompressor = self.decompressor.borrow_mut();
                 let decoded = decompressor.decompress(compression, buffer.bytes(), content);
                 decoded.map_err(|corruption| Error::Corrupt { inum: file.inum, corruption })?;
             }
             Reply::Block(FileBlock::Embedded(bytes)) => {
-                content.fill(0);
                 content[..bytes.len()].copy_from_slice(&bytes[..]);
+                content[bytes.len()..].fill(0);
             }
             _ => content.fill(0),
         }

@@ -5,6 +5,7 @@
 
 use core::cell::{Cell, RefCell};
 
+use super::encoding::stored_radix;
 use super::inode_cache::InodeRef;
 use super::keeper::GivenBack;
 use super::sync::Commits;
@@ -173,7 +174,8 @@ impl FileSystem {
             return Ok(());
         }
         if is_in_inode {
-            let first = |page: &[u8]| core::array::from_fn(|index| page[index]);
+            let byte = |page: &[u8], index| if (index as u64) < size { page[index] } else { 0 };
+            let first = |page: &[u8]| core::array::from_fn(|index| byte(page, index));
             let Some(content) = self.files.look(inum, key, first) else { return Ok(()) };
             self.write_inode(&inode, Some(&content)).await?;
             self.files.set_clean(inum, key);
@@ -181,7 +183,8 @@ impl FileSystem {
         }
         if size - key.0 < FILE_BLOCK_BYTES as u64 {
             // What was behind the end, in memory or on media, stays out (format 4.3).
-            self.files.change(inum, key, |page| page[(size - key.0) as usize..].fill(0));
+            let live = (size - key.0) as usize;
+            self.files.change(inum, key, |page| page[live..stored_radix(live).bytes()].fill(0));
         }
         let encoded = self.encode(&inode, &meta, key, give_up)?;
         let written = self.write_encoded(&inode, key, encoded, true).await;
