@@ -171,9 +171,13 @@ impl Topology {
             return Ok(id);
         }
         self.check_room()?;
+        let no_memory = |_: NoMemory| Stop::Failed(ChainError::new(&entry, ReadError::NoMemory));
+        if let Some(content) = blocks.take_written(&entry) {
+            self.arena.reserve().map_err(no_memory)?;
+            return Ok(self.change_block(container, index, &entry, Chain::new(entry, container, content)));
+        }
         let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
         let bytes = block.bytes();
-        let no_memory = |_: NoMemory| Stop::Failed(ChainError::new(&entry, ReadError::NoMemory));
         let mut content = self.arena.blank(bytes.len()).map_err(no_memory)?;
         content.copy_from_slice(&bytes);
         let chain = Chain::new(entry, container, content);
@@ -183,10 +187,15 @@ impl Topology {
             return Err(Stop::Failed(ChainError::corrupt(&entry, Corruption::Order(entry.key()))));
         }
         self.arena.reserve().map_err(no_memory)?;
-        self.note_moved(&entry);
+        Ok(self.change_block(container, index, &entry, chain))
+    }
+
+    /// Puts the chain of a block that is to be changed in its place; there is room for it.
+    fn change_block(&mut self, container: Container, index: usize, entry: &Blockref, chain: Chain) -> ChainId {
+        self.note_moved(entry);
         let id = self.arena.insert(chain);
         id.mark(&mut self.entries_mut(container)[index]);
-        Ok(id)
+        id
     }
 
     /// Puts a modified chain with this content in the place of an entry's block, whatever that holds. The entry has none yet.

@@ -296,9 +296,11 @@ impl Cluster {
         self.slots.count()
     }
 
-    /// Gives back the buffer of a [`FileBlock`] that was read, for the next.
+    /// Gives back the buffer of a [`FileBlock`] that was read, for the next: to the node that has fewest, as they read by turns.
     pub fn give_back(&self, buffer: Buffer) {
-        self.focus().blocks().give_back(buffer);
+        let spare = |index: &NodeIndex| self.member(*index).node.blocks().spare_buffers();
+        let poorest = self.up_to_date().iter().min_by_key(spare).unwrap_or(self.focus.get());
+        self.member(poorest).node.blocks().give_back(buffer);
     }
 
     /// Memory for a file block, of one that was written or given back, if there is any. What it holds means nothing.

@@ -356,6 +356,9 @@ pub(super) fn look<T>(
     if let Some(id) = ChainId::of(&entry) {
         return records(&topology.chain(id).content).map(work).map(Some).map_err(corrupt);
     }
+    if let Some(written) = blocks.written(&entry) {
+        return records(&written).map(work).map(Some).map_err(corrupt);
+    }
     let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
     records(&block.bytes()).map(work).map(Some).map_err(corrupt)
 }

@@ -5,11 +5,9 @@
 
 mod allocator;
 mod bulkfree;
-mod kept;
 mod record;
 mod recount;
 
 pub use allocator::Allocator;
 pub use bulkfree::BulkfreeCounts;
 pub(crate) use bulkfree::{merge, note_used};
-pub(crate) use kept::KeptBlocks;

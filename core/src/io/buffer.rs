@@ -30,6 +30,30 @@ impl Buffer {
         Ok(Self { pages, len })
     }
 
+    /// Another buffer with the same bytes.
+    pub fn try_clone(&self, heap: Heap) -> Result<Self, NoMemory> {
+        let mut pages = Vec::new_in(heap);
+        pages.try_reserve_exact(self.pages.len()).map_err(|_| NoMemory)?;
+        pages.extend_from_slice(&self.pages);
+        Ok(Self { pages, len: self.len })
+    }
+
+    /// Takes over the bytes of another buffer; false if their memory isn't of one size. Pages that hold the same already are only
+    /// read.
+    #[must_use]
+    pub fn copy_from(&mut self, other: &Self) -> bool {
+        if self.pages.len() != other.pages.len() {
+            return false;
+        }
+        self.len = other.len;
+        for (page, from) in self.pages.iter_mut().zip(&other.pages) {
+            if page.0 != from.0 {
+                page.0 = from.0;
+            }
+        }
+        true
+    }
+
     /// A buffer without memory, for requests that carry no data.
     pub fn empty(heap: Heap) -> Self {
         Self { pages: Vec::new_in(heap), len: 0 }

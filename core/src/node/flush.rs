@@ -145,9 +145,7 @@ impl Node {
         if let Some((bref, block)) = self.seal(id, kind, place) {
             self.blocks.invalidate(place.offset(), block.len());
             self.writer.put(self.volumes(), kind, place.offset(), &block);
-            if is_freemap {
-                self.kept.borrow_mut().keep(bref, block);
-            }
+            self.blocks.keep_written(&bref, block);
         }
         Ok(())
     }

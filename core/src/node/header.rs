@@ -24,9 +24,17 @@ impl HeaderImage {
 
     /// Another image of the same header.
     pub(super) fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
-        let mut copy = Self::blank(heap)?;
-        copy.0.bytes_mut().copy_from_slice(self.0.bytes());
-        Ok(copy)
+        self.0.try_clone(heap).map(Self)
+    }
+
+    /// Another image of the same header, in the memory of `spare`. Headers that follow each other differ in a few pages.
+    pub(super) fn copy_into(&self, spare: Option<Self>, heap: Heap) -> Result<Self, NoMemory> {
+        if let Some(Self(mut buffer)) = spare
+            && buffer.copy_from(&self.0)
+        {
+            return Ok(Self(buffer));
+        }
+        self.copy(heap)
     }
 
     pub(super) fn get_mut(&mut self) -> &mut VolumeHeader {
@@ -271,10 +279,15 @@ impl Node {
         Ok(())
     }
 
-    /// Writes a header to a place of a volume.
-    pub(super) async fn write_at(&self, volume: usize, place: Place, image: HeaderImage) -> Result<(), NodeError> {
-        let Some(to) = self.blocks.volumes().iter().nth(volume) else { return Ok(()) };
+    /// Writes a header to a place of a volume; the image comes back.
+    pub(super) async fn write_at(
+        &self,
+        volume: usize,
+        place: Place,
+        image: HeaderImage,
+    ) -> Result<HeaderImage, NodeError> {
+        let Some(to) = self.blocks.volumes().iter().nth(volume) else { return Ok(image) };
         let written = to.disk.write(DeviceOffset(place.offset()), image.0).await;
-        written.map(drop).map_err(|error| self.device_failed(volume, error))
+        written.map(HeaderImage).map_err(|error| self.device_failed(volume, error))
     }
 }

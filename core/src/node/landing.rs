@@ -11,6 +11,7 @@ use super::writer::Mark;
 use super::{Ingredient, Node, NodeError};
 use crate::media::geometry::HEADER_TWINS;
 use crate::media::{MirrorTid, VolumeHeader};
+use crate::memory::NoMemory;
 
 /// A header that isn't in force yet.
 pub(super) struct Landing {
@@ -52,7 +53,7 @@ impl Node {
         let (mut next, last) = {
             let committed = self.committed.borrow();
             debug_assert!(!committed.has_torn_places(), "what is changed was recovered");
-            (committed.header.copy(self.heap)?, committed.copy)
+            (self.image_of(&committed.header)?, committed.copy)
         };
         let topology = &mut *self.topology.borrow_mut();
         debug_assert!(topology.arena.is_empty(), "what is committed was gathered");
@@ -141,7 +142,7 @@ impl Node {
     async fn write_header(&self) -> Result<(), NodeError> {
         let another = || match &*self.landing.borrow() {
             Some(landing) => {
-                let copied = landing.header.copy(self.heap);
+                let copied = self.image_of(&landing.header);
                 copied.map(|header| Some((header, landing.copy, landing.is_only)))
             }
             None => Ok(None),
@@ -153,7 +154,8 @@ impl Node {
             landing.is_begun = true;
         }
         if self.protocol.get().has(Ingredient::Twin) {
-            self.write_at(0, Place::Twin(copy % HEADER_TWINS), header).await?;
+            let sent = self.write_at(0, Place::Twin(copy % HEADER_TWINS), header).await?;
+            self.keep_spare(sent);
         }
         if is_only {
             // It may be torn only while its twin is whole.
@@ -161,10 +163,23 @@ impl Node {
         }
         let Some((header, ..)) = another()? else { return Ok(()) };
         self.check_headers(copy, tid).await?;
-        self.write_at(0, Place::Copy(copy), header).await?;
+        let sent = self.write_at(0, Place::Copy(copy), header).await?;
+        self.keep_spare(sent);
         self.flush_devices().await?;
         let Some(Landing { header, copy, .. }) = self.landing.borrow_mut().take() else { return Ok(()) };
-        *self.committed.borrow_mut() = Committed::new(header, copy);
+        let before = self.committed.replace(Committed::new(header, copy));
+        self.keep_spare(before.header);
         Ok(())
+    }
+
+    /// Another image of a header, in the memory of one that was written, if there is one.
+    fn image_of(&self, header: &HeaderImage) -> Result<HeaderImage, NoMemory> {
+        let spare = self.spare_images.borrow_mut().pop();
+        header.copy_into(spare, self.heap)
+    }
+
+    fn keep_spare(&self, image: HeaderImage) {
+        // There are never more than have room here, but for images that a device gave back after the node had begun anew.
+        let _ = self.spare_images.borrow_mut().push(image);
     }
 }

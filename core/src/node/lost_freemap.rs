@@ -141,7 +141,7 @@ impl Node {
         if self.load(&bref).await.is_ok() {
             return Ok(false);
         }
-        let kept = self.kept.borrow_mut().take(&bref);
+        let kept = self.blocks.take_written(&bref);
         let is_kept = kept.is_some();
         let mut content = match kept {
             Some(kept) => {

@@ -56,7 +56,7 @@ pub use protocol::{Ingredient, Protocol};
 use core::cell::{Cell, Ref, RefCell};
 
 use crate::chain::{ChainError, Cursor, Stop, Topology};
-use crate::freemap::{Allocator, KeptBlocks};
+use crate::freemap::Allocator;
 use crate::io::{BlockCache, Buffer, Turns, Volumes};
 use crate::media::cluster_record::Bind;
 use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES};
@@ -93,6 +93,9 @@ const RESERVE_BYTES: u64 = 3 << 20;
 /// small blocks don't fill.
 const FLUSH_BYTES: u64 = 1 << 19;
 
+/// Headers in memory besides the one in force: the next one, and what of it a device has.
+const SPARE_IMAGES: usize = 2;
+
 /// Places for the largest blocks that metadata may break up besides what is modified.
 const SPARE_RUNS: u64 = 64;
 
@@ -122,8 +125,8 @@ pub struct Node {
     landing: RefCell<Option<Landing>>,
     /// Whoever brings that to the disk.
     landings: Turns,
-    /// What was written last of the freemap.
-    kept: RefCell<KeptBlocks>,
+    /// The memory of headers that were written, for the next.
+    spare_images: RefCell<heapless::Vec<HeaderImage, SPARE_IMAGES>>,
     /// Whoever counts anew what is free.
     recounts: Recounts,
     protocol: Cell<Protocol>,
@@ -151,7 +154,7 @@ impl Node {
             holder: Cell::new(None),
             landing: RefCell::new(None),
             landings: Turns::new(heap),
-            kept: RefCell::new(KeptBlocks::new(heap)),
+            spare_images: RefCell::default(),
             recounts: Recounts::new(heap),
             protocol: Cell::default(),
         };

@@ -25,10 +25,14 @@ pub struct StoredBlock {
 impl StoredBlock {
     /// Another one, for another node, in `spare` if that is as large.
     pub fn copy(&self, heap: Heap, spare: impl FnOnce() -> Option<Buffer>) -> Result<Self, NoMemory> {
-        let bytes = self.buffer.len();
-        let spare = if bytes == FILE_BLOCK_BYTES { spare() } else { None };
-        let mut buffer = spare.map_or_else(|| Buffer::new(heap, bytes), Ok)?;
-        buffer.bytes_mut().copy_from_slice(self.buffer.bytes());
+        let spare = if self.buffer.len() == FILE_BLOCK_BYTES { spare() } else { None };
+        let buffer = match spare {
+            Some(mut spare) => {
+                spare.bytes_mut().copy_from_slice(self.buffer.bytes());
+                spare
+            }
+            None => self.buffer.try_clone(heap)?,
+        };
         Ok(Self { buffer, methods: self.methods, check: self.check })
     }
 }

@@ -39,7 +39,7 @@ impl Node {
         self.stalled.set(None);
         self.let_go();
         *self.landing.borrow_mut() = None;
-        self.kept.borrow_mut().forget();
+        self.blocks.forget_written();
         Ok(())
     }
 }

@@ -118,7 +118,7 @@ fn what_a_header_on_its_way_commits_stays_in_use_when_its_freemap_is_lost() {
     fix_pfss(&node, 0..100);
     // The freemap's leaf is on the disk, and rots, before the header is there; and it isn't kept.
     lose_leaf(&image, &node);
-    node.kept.borrow_mut().forget();
+    node.blocks.forget_written();
     assert_eq!(allocate(&node), None, "nobody can tell yet what is free");
     assert_eq!(now(node.land()), Ok(true));
     assert_eq!(now(node.free_lost()), Ok(true), "what is committed tells it");
@@ -132,7 +132,7 @@ fn nothing_is_given_twice_from_a_leaf_that_was_lost() {
     fix_pfss(&node, 0..100);
     node.discard_header();
     lose_leaf(&image, &node);
-    node.kept.borrow_mut().forget();
+    node.blocks.forget_written();
     // What was written and is in no header moves, to the other leaf; that fills up, and only the lost one is left.
     fix_pfss(&node, 100..200);
     let mut given: Vec<_> = core::iter::from_fn(|| allocate(&node)).collect();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{FileSystem, MIN_MEMORY_BYTES, MountOptions, NewFile};
-use hammer2_core::io::wrap::{Counted, Counters};
+use hammer2_core::io::wrap::{Counted, Counters, Counts};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
 use hammer2_core::media::{FileKind, Inum, Timestamp};
 use hammer2_core::memory::{self, Heap};
@@ -53,9 +53,9 @@ async fn create(fs: &FileSystem, name: &str) -> Inum {
     fs.create(Inum::PFS_ROOT, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await.expect("there is room")
 }
 
-/// The bytes of a sync after 4 KiB in the middle of a file of this size were changed.
-fn change(file_bytes: u64) -> u64 {
-    let mut written = 0;
+/// What a sync asks for after 4 KiB in the middle of a file of this size were changed.
+fn change(file_bytes: u64) -> Counts {
+    let mut asked = Counts::default();
     on_new_filesystem(async |fs, counters| {
         let file = create(fs, "file").await;
         let mut piece = vec![0; file_bytes.min(1 << 20) as usize];
@@ -67,18 +67,24 @@ fn change(file_bytes: u64) -> u64 {
         counters.take();
         fs.write(file, file_bytes / 2, &[1; CHANGE_BYTES]).await.expect("there is room");
         fs.sync().await.expect("the disk takes it");
-        written = counters.take().written_bytes;
+        asked = counters.take();
     });
-    written
+    asked
 }
 
 #[test]
 fn a_sync_of_a_small_change_writes_little() {
     for (file_bytes, limit) in [(8 * KIB, 210 * KIB), (128 << 20, 300 * KIB)] {
-        let written = change(file_bytes);
+        let written = change(file_bytes).written_bytes;
         println!("a change of 4 KiB in a file of {} KiB: {written} bytes", file_bytes / KIB);
         assert!(written <= limit, "{written} bytes for a file of {file_bytes}");
     }
+}
+
+#[test]
+fn a_sync_of_a_small_change_reads_nothing() {
+    let asked = change(8 * KIB);
+    assert_eq!((asked.reads, asked.read_bytes), (0, 0), "what was written last is known");
 }
 
 #[test]

@@ -9,16 +9,19 @@
 //! ones not used lately go.
 
 mod frames;
+mod written;
 
 use core::cell::{Cell, Ref, RefCell};
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
 use super::{Buffer, DeviceError, Operation, Request, Volumes, Wakers};
+use crate::media::freemap::FREEMAP_BLOCK_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, check_placement};
 use crate::media::{BlockArray, BlockKind, Blockref, Corruption, DataOff, Inode, MediaOffset, Radix, freemap};
 use crate::memory::{self, Heap, NoMemory, Vec};
 use frames::{Frames, Loading, State, Tag};
+use written::WrittenBlocks;
 
 /// Why a block can't be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,16 @@ impl From<Corruption> for ReadError {
 /// The smallest budget: a few blocks of the largest size.
 pub const MIN_CACHE_BYTES: usize = 512 << 10;
 
+/// Blocks of the freemap that are kept as they were written, a quarter of a mebibyte. A leaf describes a gibibyte, and room is
+/// given from one leaf after the other: a flush writes more only after bulkfree.
+const WRITTEN_FREEMAP_BLOCKS: usize = 8;
+const WRITTEN_FREEMAP_BYTES: usize = WRITTEN_FREEMAP_BLOCKS * FREEMAP_BLOCK_BYTES;
+
+/// Other blocks that are: those on the way to one file, and a few more.
+const WRITTEN_BLOCKS: usize = 16;
+/// The part of the budget that those may take: one in this.
+const WRITTEN_SHARE: usize = 16;
+
 /// The part of the budget that spare buffers may take: one in this.
 const SPARE_SHARE: usize = 8;
 
@@ -64,6 +77,9 @@ pub struct BlockCache {
     loaded: Wakers,
     /// Buffers that were given back, for the next reads: allocating and zeroing one takes as long as copying half of it.
     spare: RefCell<Vec<Buffer>>,
+    /// What was written last of the freemap, and of all else.
+    written_freemap: RefCell<WrittenBlocks>,
+    written: RefCell<WrittenBlocks>,
     /// Blocks that were read and weren't what they should have been.
     bad_blocks: Cell<u64>,
 }
@@ -152,6 +168,8 @@ impl BlockCache {
             bytes: memory::filled(heap, count, || RefCell::new(None))?,
             loaded: Wakers::new(heap),
             spare: RefCell::new(spare),
+            written_freemap: RefCell::new(WrittenBlocks::new(heap, WRITTEN_FREEMAP_BLOCKS, WRITTEN_FREEMAP_BYTES)),
+            written: RefCell::new(WrittenBlocks::new(heap, WRITTEN_BLOCKS, budget_bytes / WRITTEN_SHARE)),
             bad_blocks: Cell::new(0),
         })
     }
@@ -176,8 +194,8 @@ impl BlockCache {
 
     /// The block, read and verified if need be.
     pub async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ReadError> {
-        let freemap = matches!(bref.kind()?, BlockKind::FreemapNode | BlockKind::FreemapLeaf);
-        if !freemap {
+        bref.kind()?;
+        if !is_freemap(bref) {
             check_placement(bref.data_off(), self.volumes.total_bytes())?;
         }
         let mut place = Place::of(bref.data_off())?;
@@ -185,6 +203,9 @@ impl BlockCache {
         loop {
             if let Some(block) = self.get(bref) {
                 return Ok(block);
+            }
+            if self.recall(bref, place)? {
+                continue;
             }
             let Some(frame) = self.start(place)? else {
                 self.free_ticket(place).await?;
@@ -261,6 +282,11 @@ impl BlockCache {
         }
     }
 
+    /// How many buffers there are that were given back.
+    pub(crate) fn spare_buffers(&self) -> usize {
+        self.spare.borrow().len()
+    }
+
     /// A buffer of this size that was given back.
     pub(crate) fn take_spare(&self, bytes: usize) -> Option<Buffer> {
         let mut spare = self.spare.borrow_mut();
@@ -273,8 +299,63 @@ impl BlockCache {
         self.take_spare(bytes).map_or_else(|| Buffer::new(self.heap, bytes), Ok)
     }
 
+    /// Keeps a block of metadata as it was written, for a while.
+    pub(crate) fn keep_written(&self, bref: &Blockref, content: Vec<u8>) {
+        self.written_like(bref).borrow_mut().keep(bref, content);
+    }
+
+    /// A block of metadata as it was written lately.
+    pub(crate) fn written(&self, bref: &Blockref) -> Option<Ref<'_, [u8]>> {
+        Ref::filter_map(self.written_like(bref).borrow(), |written| written.get(bref)).ok()
+    }
+
+    /// A block of metadata as it was written lately, to be changed or written again; it isn't kept any more.
+    pub(crate) fn take_written(&self, bref: &Blockref) -> Option<Vec<u8>> {
+        self.written_like(bref).borrow_mut().take(bref)
+    }
+
+    /// Forgets what was written.
+    pub(crate) fn forget_written(&self) {
+        self.written_freemap.borrow_mut().clear();
+        self.written.borrow_mut().clear();
+    }
+
+    fn written_like(&self, bref: &Blockref) -> &RefCell<WrittenBlocks> {
+        match is_freemap(bref) {
+            true => &self.written_freemap,
+            false => &self.written,
+        }
+    }
+
+    /// Makes a frame of a block as it was written lately; false if it isn't kept. One of the freemap is left there: should it be
+    /// bad on the device, it is written again.
+    fn recall(&self, bref: &Blockref, place: Place) -> Result<bool, ReadError> {
+        let key = place.alone().frame;
+        if is_freemap(bref) || self.frames.borrow_mut().find(key).is_some() {
+            return Ok(false);
+        }
+        let Some(content) = self.take_written(bref) else { return Ok(false) };
+        let sound = structure_of(bref, &content)?;
+        let frame = self.claim(key, content.len())?;
+        match self.buffer(content.len()) {
+            Ok(mut buffer) => {
+                buffer.bytes_mut().copy_from_slice(&content);
+                *self.bytes[frame].borrow_mut() = Some(buffer);
+            }
+            Err(error) => {
+                self.frames.borrow_mut().release(frame);
+                return Err(error.into());
+            }
+        }
+        let mut frames = self.frames.borrow_mut();
+        frames.set_ready(frame);
+        frames.set_verified(frame, 0, Tag::of(bref), sound);
+        Ok(true)
+    }
+
     /// Forgets everything that nobody is using at the moment.
     pub fn forget(&self) {
+        self.written.borrow_mut().clear();
         let mut frames = self.frames.borrow_mut();
         while let Some((victim, loading)) = frames.evict() {
             self.abandon(loading);
@@ -347,7 +428,9 @@ impl BlockCache {
             }
             let (victim, loading) = frames.evict().ok_or(NoMemory)?;
             self.abandon(loading);
-            self.bytes[victim].take();
+            if let Some(buffer) = self.bytes[victim].take() {
+                self.give_back(buffer);
+            }
         }
     }
 
@@ -427,6 +510,14 @@ impl BlockCache {
 /// which every entry is sound: how many there are; those of an unsound array are looked at one by one when they are used.
 fn verify_block(bref: &Blockref, block: &[u8]) -> Result<Option<u16>, Corruption> {
     bref.verify(block)?;
+    structure_of(bref, block)
+}
+
+fn is_freemap(bref: &Blockref) -> bool {
+    matches!(bref.kind(), Ok(BlockKind::FreemapNode | BlockKind::FreemapLeaf))
+}
+
+fn structure_of(bref: &Blockref, block: &[u8]) -> Result<Option<u16>, Corruption> {
     match bref.kind()? {
         BlockKind::Inode => Inode::in_block(block)?.check().map(|()| None),
         BlockKind::Indirect | BlockKind::FreemapNode => {
