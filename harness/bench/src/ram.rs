@@ -43,6 +43,8 @@ impl RamDevice {
         Self { disk, info, done: RefCell::new((0..QUEUE_DEPTH).map(|_| None).collect()) }
     }
 
+    /// What hardware does by itself; so it is no function of its caller's, and [instructions](crate::instructions) leaves it out.
+    #[inline(never)]
     fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
         self.info.admit(request)?;
         let Range { start, end } = request.extent();
