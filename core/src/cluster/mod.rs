@@ -47,7 +47,7 @@ pub(crate) use join::{Together, join_all};
 pub use member::{Debt, Ejection, MemberState};
 pub use membership::{Change, MembershipError};
 pub use pfs::{Pfs, PfsSelector, Taken};
-pub use scrub::{ScrubCounts, ScrubProgress};
+pub use scrub::{Scrub, ScrubCounts, ScrubPlace, ScrubProgress};
 pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
@@ -90,6 +90,8 @@ pub struct Cluster {
     half_made: RefCell<Option<heapless::Vec<u8, INODE_NAME_BYTES>>>,
     /// How far a scrub is.
     scrubbed: Cell<ScrubProgress>,
+    /// Bytes of file blocks looked at by the copy to each node.
+    seen_by_copies: [Cell<u64>; MAX_NODES],
     /// Who is asked first.
     focus: Cell<NodeIndex>,
     /// The hold on nodes that others can reach, once they are to be changed.
@@ -112,6 +114,7 @@ impl Cluster {
             damage: Damage::new(heap),
             half_made: RefCell::new(None),
             scrubbed: Cell::default(),
+            seen_by_copies: Default::default(),
             focus: Cell::new(NodeIndex(0)),
             hold: Cell::new(None),
             protocol: Cell::default(),

@@ -158,6 +158,11 @@ impl Cluster {
         (node.header(), node.header_copy())
     }
 
+    /// Passes of bulkfree that were begun on any node since it was opened.
+    pub(crate) fn bulkfree_passes(&self) -> u64 {
+        self.members().map(|(_, member)| member.node.bulkfree_passes()).sum()
+    }
+
     /// A node's volumes.
     pub fn volumes_of(&self, node: NodeIndex) -> &Volumes {
         self.member(node).node.volumes()

@@ -19,6 +19,11 @@ impl FileSystem {
         Ok(self.cluster.bulkfree_with(options).await?)
     }
 
+    /// Passes that were begun on any node so far. What a header led to before may be given to something else after two of them.
+    pub fn bulkfree_passes(&self) -> u64 {
+        self.cluster.bulkfree_passes()
+    }
+
     /// Gives all space back that nobody refers to any more, and says how many bytes. It commits what was done before.
     pub async fn give_space_back(&self) -> Result<u64, Error> {
         let _still = self.still().await?;

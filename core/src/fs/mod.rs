@@ -48,14 +48,15 @@ pub use keeper::{Attendant, Event, Pace, Trouble};
 pub use mend::Remedy;
 pub use namespace::NewFile;
 pub use quota::{Amount, Quota};
+pub use resync::CatchUp;
 pub use set_attributes::NewAttributes;
 pub use transfer::Replica;
 pub use tree_walk::{Found, ROOT_PATH, TreeWalk};
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use crate::cluster::{Cluster, Growth, MAX_NODES, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
-use crate::io::Disk;
+use crate::io::{Disk, Instant};
 use crate::media::Inum;
 use crate::media::compression::Decompressor;
 use crate::memory::{self, Box, Heap, Vec, aside, boxed};
@@ -121,6 +122,8 @@ pub struct FileSystem {
     membership: Gate,
     /// Each node is brought in step by one task at a time.
     resyncs: Vec<Gate>,
+    /// When each of these was begun, and how many bytes there were to look at.
+    catching_up: Cell<[Option<(Instant, u64)>; MAX_NODES]>,
     read_ahead_bytes: u64,
     /// None when nothing may be changed.
     writing: Option<Box<Writing>>,
@@ -180,6 +183,7 @@ impl FileSystem {
             gate: Gate::new(heap),
             membership: Gate::new(heap),
             resyncs: memory::filled(heap, MAX_NODES, || Gate::new(heap))?,
+            catching_up: Cell::default(),
             read_ahead_bytes: options.read_ahead_bytes(),
             writing: None,
             heap,

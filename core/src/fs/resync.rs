@@ -7,9 +7,9 @@ use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError, Room};
 use crate::cluster::{
     Answers, Called, Change, ClusterStatus, Holder, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError,
-    NewPfs, NodeFault, NodeIndex, OpenError, ReturnError, ScrubCounts, join_all, vote::NodeSet,
+    NewPfs, NodeFault, NodeIndex, OpenError, ReturnError, Scrub, ScrubCounts, join_all, vote::NodeSet,
 };
-use crate::io::Disk;
+use crate::io::{Disk, Duration, Instant};
 use crate::media::Uuid;
 use crate::media::cluster_record::Member;
 use crate::memory::{Vec, aside};
@@ -18,6 +18,26 @@ use crate::memory::{Vec, aside};
 const MOST_ROUNDS_AHEAD: usize = 4;
 /// A round that copied no more has left little to the last one.
 const FEW_ELEMENTS: u64 = 100;
+
+/// How far it is to bring a node in step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// Bytes of content looked at, of those there were to look at when it began.
+    pub seen_bytes: u64,
+    /// Those; its snapshots aren't among them.
+    pub expected_bytes: u64,
+    /// How long that took.
+    pub took: Duration,
+}
+
+impl CatchUp {
+    /// How long it will take, at the speed so far; none if nothing is known of that.
+    pub fn time_left(&self) -> Option<Duration> {
+        let left_bytes = self.expected_bytes.saturating_sub(self.seen_bytes);
+        let nanoseconds = (self.took.as_nanos() * u128::from(left_bytes)).checked_div(self.seen_bytes.into())?;
+        Some(Duration::from_nanos(nanoseconds.try_into().unwrap_or(u64::MAX)))
+    }
+}
 
 impl FileSystem {
     /// How the cluster is; none for a filesystem that never was a cluster's.
@@ -103,6 +123,23 @@ impl FileSystem {
         self.resync_showing(node, &mut |_| {}).await
     }
 
+    /// How far it is to bring a node in step, while somebody does that.
+    pub fn catching_up(&self, node: NodeIndex) -> Option<CatchUp> {
+        let (begun, expected_bytes) = self.catching_up.get().get(usize::from(node.0)).copied().flatten()?;
+        let now = self.cluster.clock()?.now();
+        let took = Duration::from_nanos(now.nanoseconds.saturating_sub(begun.nanoseconds));
+        Some(CatchUp { seen_bytes: self.cluster.seen_bytes(node), expected_bytes, took })
+    }
+
+    fn note_catch_up(&self, node: NodeIndex, begun: Option<(Instant, u64)>) {
+        let mut all = self.catching_up.get();
+        if let Some(known) = all.get_mut(usize::from(node.0)) {
+            *known = begun;
+        }
+        self.catching_up.set(all);
+        self.cluster.count_seen_anew(node);
+    }
+
     /// The same; `show` is told again and again what was done so far.
     pub async fn resync_showing(
         &self,
@@ -111,6 +148,26 @@ impl FileSystem {
     ) -> Result<ResyncCounts, Error> {
         let _members = self.membership.read().await;
         let Some(_only) = self.alone_on(node).await else { return Ok(ResyncCounts::default()) };
+        let Some(clock) = self.cluster.clock() else { return Ok(ResyncCounts::default()) };
+        let expected_bytes = aside(self.heap, || self.expected_bytes(node))?.await;
+        self.note_catch_up(node, expected_bytes.map(|bytes| (clock.now(), bytes)));
+        let copied = self.resync_alone(node, show).await;
+        self.note_catch_up(node, None);
+        copied
+    }
+
+    /// Bytes that changed since a node was in step.
+    async fn expected_bytes(&self, node: NodeIndex) -> Option<u64> {
+        let mut copying = Some(self.gate.copy().await);
+        let mut pause = async || {
+            drop(copying.take());
+            copying = Some(self.gate.copy().await);
+        };
+        self.cluster.expected_bytes(node, &mut pause).await
+    }
+
+    /// Brings a node in step; nobody else does.
+    async fn resync_alone(&self, node: NodeIndex, show: &mut dyn FnMut(&ResyncCounts)) -> Result<ResyncCounts, Error> {
         // What another is, nobody has judged.
         let was_behind = self.nodes_behind().any(|behind| behind == node);
         let (mut is_first, mut removed) = (true, 0);
@@ -301,11 +358,36 @@ impl FileSystem {
         Ok(self.cluster.change_members(change).await?)
     }
 
-    /// Reads everything on every node, and repairs what another node has. Changes wait meanwhile.
+    /// Reads everything on every node, and repairs what another node has. Changes wait now and then for the end of a part.
     pub async fn scrub(&self) -> Result<ScrubCounts, Error> {
-        let _still = self.still().await?;
-        self.sync_inside().await?;
-        Ok(self.cluster.scrub().await?)
+        let mut scrub = Scrub::default();
+        loop {
+            if let Some(counts) = self.scrub_on(&mut scrub, &mut |_| true).await? {
+                return Ok(counts);
+            }
+        }
+    }
+
+    /// Goes on with a scrub until its end, when it is told what it came to; or as long as `goes_on`, which is asked between two
+    /// parts: then it can go on from there at any time.
+    pub async fn scrub_on(
+        &self,
+        scrub: &mut Scrub,
+        goes_on: &mut dyn FnMut(&Scrub) -> bool,
+    ) -> Result<Option<ScrubCounts>, Error> {
+        self.cluster.begin_scrub(scrub).await;
+        loop {
+            {
+                let _still = self.still().await?;
+                aside(self.heap, || self.sync_inside())?.await?;
+                if !aside(self.heap, || self.cluster.scrub_part(scrub))?.await? {
+                    return Ok(Some(aside(self.heap, || self.cluster.end_scrub(scrub))?.await?));
+                }
+            }
+            if !goes_on(scrub) {
+                return Ok(None);
+            }
+        }
     }
 }
 

@@ -73,6 +73,9 @@ pub enum NewfsError {
     /// A size was given for a set.
     #[error("a size can be given for one volume only")]
     SizeOfSet,
+    /// A size for a device that is too small to be used in part.
+    #[error("a device of less than {INNER_VOLUME_ALIGN_BYTES} bytes is used whole: give no size")]
+    SizeOfSmall,
     /// A size that isn't from 1 GiB up to the device's.
     #[error("size {wanted}: give at least {INNER_VOLUME_ALIGN_BYTES} and at most the device's {available} bytes")]
     Size {

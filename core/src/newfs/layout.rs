@@ -130,7 +130,8 @@ fn volume_bytes(info: &DeviceInfo, is_last: bool, options: &NewfsOptions<'_>) ->
     if let Some(wanted) = options.size_bytes
         && !(INNER_VOLUME_ALIGN_BYTES..=available).contains(&wanted)
     {
-        return Err(NewfsError::Size { wanted, available });
+        let is_small = available < INNER_VOLUME_ALIGN_BYTES;
+        return Err(if is_small { NewfsError::SizeOfSmall } else { NewfsError::Size { wanted, available } });
     }
     let bytes = options.size_bytes.unwrap_or(available);
     let align = if is_last { VOLUME_ALIGN_BYTES } else { INNER_VOLUME_ALIGN_BYTES };
@@ -212,6 +213,7 @@ mod tests {
             (&[i64::MAX as u64, i64::MAX as u64], &default, |error| *error == NewfsError::TooLarge),
             (&[GIB; 2], &sized, |error| *error == NewfsError::SizeOfSet),
             (&[2 * GIB], &sized, |error| matches!(error, NewfsError::Size { .. })),
+            (&[GIB - 1], &sized, |error| *error == NewfsError::SizeOfSmall),
             (&[GIB], &boot, |error| matches!(error, NewfsError::Area { area: "boot", .. })),
             (&[GIB], &aux, |error| matches!(error, NewfsError::Area { area: "aux", .. })),
             (&[2 * GIB], &both, |error| *error == NewfsError::AreasTooLarge(1056 * MIB)),

@@ -50,6 +50,7 @@ impl Node {
     /// that is durable the devices are told. Flushes before and after. Nothing else may be executed meanwhile. A topology that
     /// can't be read whole is left as it is.
     pub async fn bulkfree(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, NodeError> {
+        self.bulkfree_passes.set(self.bulkfree_passes.get() + 1);
         self.flush().await?;
         let mut counts = BulkfreeCounts::default();
         let mut rest = Some(KeyRange::ALL);
@@ -72,6 +73,11 @@ impl Node {
         self.allocator.borrow_mut().forget_fullness();
         self.flush().await?;
         Ok(counts)
+    }
+
+    /// Passes that were begun since it was opened.
+    pub fn bulkfree_passes(&self) -> u64 {
+        self.bulkfree_passes.get()
     }
 
     /// Frees what nothing leads to any more; how much, in chunks of the freemap.

@@ -115,6 +115,8 @@ pub struct Node {
     replaceable: Cell<bool>,
     /// Blocks that were written to another place than they had.
     moves: Cell<u64>,
+    /// Passes of bulkfree that were begun.
+    bulkfree_passes: Cell<u64>,
     /// A device failed while writing: nothing is written any more.
     broken: Cell<Option<NodeFault>>,
     /// A device doesn't answer: nothing is written until it does.
@@ -149,6 +151,7 @@ impl Node {
             uncommitted: Cell::new(false),
             replaceable: Cell::new(false),
             moves: Cell::new(0),
+            bulkfree_passes: Cell::new(0),
             broken: Cell::new(None),
             stalled: Cell::new(None),
             holder: Cell::new(None),

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 use futures_util::future::join_all;
-use hammer2_core::cluster::{Ejection, EntryBatch, NodeIndex};
+use hammer2_core::cluster::{Ejection, EntryBatch, NodeIndex, Scrub};
 use hammer2_core::fs::{Cookie, Error, FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 
@@ -219,12 +219,19 @@ impl Session<'_> {
                 "bulkfree"
             }
             _ => {
-                if self.commit("scrub", self.fs.scrub()).await {
+                if self.commit("scrub", self.scrub_in_parts()).await {
                     self.world.tally.borrow_mut().verdict("scrubbed");
                 }
                 "scrub"
             }
         }
+    }
+
+    /// Scrubs in so small parts that others come in between.
+    async fn scrub_in_parts(&self) -> Result<(), Error> {
+        let mut scrub = Scrub { part_elements: 8, ..Scrub::default() };
+        while self.fs.scrub_on(&mut scrub, &mut |scrub| scrub.counts.elements % 3 > 0).await?.is_none() {}
+        Ok(())
     }
 
     /// Something begins that isn't what users do, and lasts as long as this lives.

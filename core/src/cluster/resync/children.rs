@@ -103,6 +103,9 @@ impl Cluster {
                 }
                 _ => None,
             };
+            if wanted.kind == BlockKind::Data {
+                self.note_seen(copying.target, wanted.bytes as u64);
+            }
             let is_inode = |leaf: &Leaf| leaf.kind == BlockKind::Inode;
             match found {
                 _ if is_inode(&wanted) => inode(Some(wanted), found.filter(is_inode), counts).await?,

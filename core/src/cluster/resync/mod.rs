@@ -8,6 +8,7 @@
 //! what has changed since. Only the last round, which finds little, holds changes up.
 
 mod children;
+mod expected;
 mod inodes;
 mod listing;
 mod room;

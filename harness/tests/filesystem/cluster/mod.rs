@@ -16,6 +16,7 @@ mod put_in;
 mod quorum_lost;
 mod quotas;
 mod rot;
+mod scrubs;
 mod slaves;
 mod snapshots;
 mod split_brain;
@@ -163,6 +164,29 @@ fn a_node_that_left_comes_back_without_a_new_mount() {
         .unwrap()
         .unwrap();
     assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 45);
+}
+
+#[test]
+fn it_is_told_how_much_there_is_to_bring_a_node_in_step() {
+    for has_something in [true, false] {
+        let members = of_three();
+        let with = if has_something { &[0, 1, 2][..] } else { &[0, 1] };
+        members.change_on(with, async |fs| fill(fs, "before", 30).await).unwrap().unwrap();
+        members.change_on(&[0, 1], async |fs| fill(fs, "after", 30).await).unwrap().unwrap();
+        let told = members.change_on(&[0, 1, 2], async |fs| {
+            let mut told = Vec::new();
+            fs.resync_showing(NodeIndex(2), &mut |_| told.extend(fs.catching_up(NodeIndex(2)))).await?;
+            assert_eq!(fs.catching_up(NodeIndex(2)), None, "nobody does it any more");
+            Ok::<_, Error>(told)
+        });
+        let told = told.unwrap().unwrap();
+        let expected_bytes = told[0].expected_bytes;
+        assert!(told.iter().all(|catch_up| catch_up.expected_bytes == expected_bytes), "{told:?}");
+        assert!(told.is_sorted_by_key(|catch_up| catch_up.seen_bytes), "{told:?}");
+        // The last file is looked at after the last word.
+        let seen_bytes = told.last().unwrap().seen_bytes;
+        assert!(seen_bytes <= expected_bytes && seen_bytes > expected_bytes / 10 * 9, "{told:?}");
+    }
 }
 
 #[test]
