@@ -39,6 +39,8 @@ impl Name {
         let path_at = argument.windows(2).position(|pair| pair == b":/");
         let (name, path) = argument.split_at(path_at.unwrap_or(argument.len()));
         let path = path.strip_prefix(b":").unwrap_or(b"/");
+        // What begins with a tag of its own, mount(8) and systemd would search for themselves.
+        let name = name.strip_prefix(b"@").filter(|tag| tag.starts_with(b"UUID=")).unwrap_or(name);
         let label = name.strip_prefix(b"@").or_else(|| name.strip_prefix(b"LABEL="));
         if let Some(label) = label.filter(|label| !label.is_empty() && !label.contains(&b'/')) {
             return Ok(Some((Self::Label(label.to_vec()), path)));

@@ -92,6 +92,54 @@ fn a_mount_named_by_its_label_waits_for_its_disks() {
 }
 
 #[test]
+fn a_label_and_an_id_are_no_devices_to_a_mount_of_a_cluster() {
+    let folder = Folder::new();
+    install(&folder);
+    let (units, uuid) = (folder.path("units"), "11111111-2222-3333-4444-555555555555");
+    fs::create_dir(&units).unwrap();
+    let fstab = format!(
+        "LABEL=HO-ME\\040A /mnt/a hammer2 noatime 0 2\nUUID={uuid} /mnt/u hammer2 nofail 0 0\n\
+         LABEL=X /mnt/x hammer2 noauto 0 0\n@W /mnt/w hammer2 defaults 0 0\n"
+    );
+    fs::write(folder.path("fstab"), fstab).unwrap();
+    let own = folder.path("usr/lib/systemd/system-generators/hammer2-generator");
+    let systemds = Path::new("/usr/lib/systemd/system-generators/systemd-fstab-generator");
+    let has_systemd = systemds.exists();
+    for generator in [systemds, &own].into_iter().filter(|generator| generator.exists()) {
+        // Only what it finds installed is checked at boot.
+        let path = format!("{}:{}", folder.path("usr/sbin").display(), std::env::var("PATH").unwrap());
+        let mut generate = Command::new(generator);
+        generate.env("SYSTEMD_FSTAB", folder.path("fstab")).env("PATH", path).args([&units; 3]);
+        let output = generate.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let read = |name: &str| fs::read_to_string(units.join(name)).unwrap();
+    assert!(read("mnt-a.mount.d/50-hammer2.conf").ends_with("[Mount]\nWhat=@HO-ME A\n"));
+    assert!(read("mnt-a.mount.d/50-hammer2.conf").contains("After=hammer2-wait@LABEL\\x3dHO\\x2dME\\x20A.service"));
+    assert!(read("mnt-u.mount.d/50-hammer2.conf").ends_with(&format!("[Mount]\nWhat=@UUID={uuid}\n")));
+    assert_eq!(read("mnt-x.mount.d/50-hammer2.conf"), "# Written by hammer2-generator\n[Mount]\nWhat=@X\n");
+    let check = "systemd-fsck@dev-disk-by\\x2dlabel-HO\\x2dME\\x5cx20A.service";
+    assert!(read(check).contains("\nExecStart=/bin/true\n"));
+    if !has_systemd || Command::new("systemd-analyze").arg("--version").output().is_err() {
+        eprintln!("systemd isn't there: what it makes of the units isn't seen");
+        return;
+    }
+    // As systemd understands it all together.
+    let path = format!("{}:{}:", units.display(), folder.path("usr/lib/systemd/system").display());
+    for (unit, what) in [("mnt-a.mount", "@HO-ME A"), ("mnt-u.mount", &format!("@UUID={uuid}")), ("mnt-w.mount", "@W")]
+    {
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(["verify", "--man=no", "--recursive-errors=no", unit]);
+        verify.env("SYSTEMD_UNIT_PATH", &path).env("SYSTEMD_LOG_LEVEL", "debug");
+        let said = text(&verify.output().unwrap());
+        let of_unit = said.split(&format!("-> Unit {unit}:")).nth(1).unwrap_or_else(|| panic!("{said}"));
+        let of_unit = of_unit.split("-> Unit ").next().unwrap();
+        assert!(of_unit.contains(&format!("What: {what}\n")), "{of_unit}");
+        assert!(!of_unit.contains("/dev/disk"), "no device is needed: {of_unit}");
+    }
+}
+
+#[test]
 fn a_quorum_is_waited_for_and_what_is_missing_is_told() {
     let folder = Folder::new();
     for name in ["disks", "away"] {

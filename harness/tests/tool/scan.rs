@@ -154,7 +154,9 @@ fn a_label_or_a_uuid_stands_for_the_disks() {
     let home = folder.json(["info", "--json", "home.img"]);
     let of_home = home["pfs"].as_array().unwrap().iter().find(|pfs| pfs["label"] == "HOME").unwrap();
     for uuid in [&of_home["clid"], &of_home["fsid"]] {
-        assert_eq!(succeed(&["ls", &format!("UUID={}", uuid.as_str().unwrap())]), "one\ntwo\n");
+        for tag in ["UUID=", "@UUID="] {
+            assert_eq!(succeed(&["ls", &format!("{tag}{}", uuid.as_str().unwrap())]), "one\ntwo\n", "{tag}");
+        }
     }
     let all = format!("UUID={}", home["header"]["fsid"].as_str().unwrap());
     assert!(succeed(&["fsck", &all]).starts_with("clean"));
@@ -165,7 +167,9 @@ fn a_label_or_a_uuid_stands_for_the_disks() {
     }
     let status = succeed(&["cluster", "status", "@WORK"]);
     assert!(status.contains("healthy"), "{status}");
-    refuse(&["ls", "@NONE"], "@NONE: no such filesystem");
+    // Nothing is said of arguments and values where the name says it all.
+    refuse(&["ls", "@NONE"], "hammer2: @NONE: no such filesystem");
+    refuse(&["ls", "LABEL=NONE"], "hammer2: @NONE: no such filesystem");
     refuse(&["ls", "@NONE"], "missing.img: No such file");
     refuse(&["ls", "UUID=nonsense"], "no UUID");
     refuse(&["ls", "@LOCAL"], "there are several: UUID=");

@@ -1,5 +1,8 @@
-//! `hammer2-generator`, as systemd.generator(7) calls it: what fstab(5) names by a label waits at boot until enough of its disks
-//! are there.
+//! `hammer2-generator`, as systemd.generator(7) calls it: what fstab(5) names by a label or an id waits at boot until enough of
+//! its disks are there.
+//!
+//! `LABEL=` and `UUID=` mean a device to systemd's own generator, which a cluster isn't: the mount would wait for one of its
+//! disks, and end with it. So it is mounted by the name that we search for, and needs no device.
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,9 +20,10 @@ use crate::mount_table::unescaped;
 /// Types of our mounts in fstab(5).
 const TYPES: [&[u8]; 2] = [b"hammer2", b"fuse.hammer2"];
 
-/// Have mounts of fstab(5) that are named @LABEL wait at boot for a quorum of their disks
+/// Have mounts of fstab(5) that are named @LABEL, LABEL=LABEL or UUID=UUID wait at boot for a quorum of their disks
 ///
-/// It writes a drop-in for the mount's unit, which then waits for hammer2-wait@.service. Lines with `noauto` wait for nothing.
+/// It writes a drop-in for the mount's unit, which then waits for hammer2-wait@.service, and mounts by the name instead of a
+/// device. Lines with `noauto` wait for nothing.
 #[derive(Parser)]
 #[command(version, max_term_width = 120, after_help = "Exit status: 0 it is done, 1 it failed, 2 wrong usage.")]
 pub(super) struct Generator {
@@ -46,25 +50,80 @@ impl Program for Generator {
 
 fn write_all(fstab: &[u8], folder: &Path) -> io::Result<()> {
     for line in fstab.split(|byte| *byte == b'\n') {
-        let Some((name, place)) = waiting(line) else { continue };
+        let Some(Line { name, place, waits }) = ours(line) else { continue };
         let drop_ins = folder.join(format!("{}.mount.d", escaped_path(&place)));
-        let service = format!("hammer2-wait@{}.service", escaped(name.as_encoded_bytes()));
+        let mut unit = String::from("# Written by hammer2-generator\n");
+        if waits {
+            let service = format!("hammer2-wait@{}.service", escaped(name.as_encoded_bytes()));
+            unit += &format!("[Unit]\nRequires={service}\nAfter={service}\n");
+        }
+        if let Some((what, device)) = tagged(name.as_encoded_bytes()) {
+            unit += &format!("[Mount]\nWhat={}\n", what.replace('%', "%%"));
+            // Who asks for a check of that device would wait for it: the mount looks at the headers itself.
+            let check = format!("systemd-fsck@{}.service", escaped_path(Path::new(&device)));
+            fs::write(folder.join(check), NO_CHECK)?;
+        } else if !waits {
+            continue;
+        }
         fs::create_dir_all(&drop_ins)?;
-        let unit = format!("# Written by hammer2-generator\n[Unit]\nRequires={service}\nAfter={service}\n");
         fs::write(drop_ins.join("50-hammer2.conf"), unit)?;
     }
     Ok(())
 }
 
-/// What a line of fstab(5) mounts, and where, if it is ours, at boot, and named by what its disks say.
-fn waiting(line: &[u8]) -> Option<(OsString, PathBuf)> {
+/// What stands for the check of a device that is none.
+const NO_CHECK: &str = "\
+# Written by hammer2-generator
+[Unit]
+Description=No check of a HAMMER2 filesystem before it is mounted
+DefaultDependencies=no
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+";
+
+/// What mount.hammer2 is told for a tag of fstab(5), and the device that systemd takes it for.
+fn tagged(name: &[u8]) -> Option<(String, String)> {
+    let text = String::from_utf8_lossy(name);
+    let (tag, value) = text.split_once('=')?;
+    match tag {
+        "LABEL" => Some((format!("@{value}"), format!("/dev/disk/by-label/{}", device_name(value)))),
+        "UUID" => Some((format!("@UUID={value}"), format!("/dev/disk/by-uuid/{}", device_name(value)))),
+        _ => None,
+    }
+}
+
+/// A name as udev has it among those of devices.
+fn device_name(name: &str) -> String {
+    let one = |letter: char| match letter {
+        letter if letter.is_ascii_alphanumeric() || "#+-.:=@_".contains(letter) || !letter.is_ascii() => letter.into(),
+        letter => format!("\\x{:02x}", u32::from(letter)),
+    };
+    name.chars().map(one).collect()
+}
+
+/// A line of fstab(5) that is ours, and names its disks by what they say.
+struct Line {
+    /// What is mounted.
+    name: OsString,
+    place: PathBuf,
+    /// It is mounted at boot.
+    waits: bool,
+}
+
+fn ours(line: &[u8]) -> Option<Line> {
     let mut fields = line.split(|byte| b" \t".contains(byte)).filter(|field| !field.is_empty());
     let (name, place, kind) = (fields.next()?, fields.next()?, fields.next()?);
     let mut options = fields.next().unwrap_or_default().split(|byte| *byte == b',');
-    let is_named = name.len() > 1 && name.starts_with(b"@");
+    let is_named = [&b"@"[..], b"LABEL=", b"UUID="].iter().any(|tag| name.len() > tag.len() && name.starts_with(tag));
     let is_ours = TYPES.contains(&kind) && place.starts_with(b"/");
-    (is_named && is_ours && !options.any(|option| option == b"noauto"))
-        .then(|| (unescaped(name).into_os_string(), unescaped(place)))
+    (is_named && is_ours).then(|| Line {
+        name: unescaped(name).into_os_string(),
+        place: unescaped(place),
+        waits: !options.any(|option| option == b"noauto"),
+    })
 }
 
 /// A path as part of a unit's name.
@@ -93,12 +152,17 @@ mod tests {
     #[test]
     fn lines_that_wait_are_told_from_others() {
         let found = |line: &str| {
-            waiting(line.as_bytes()).map(|(name, place)| format!("{} {}", name.display(), place.display()))
+            let waiting = ours(line.as_bytes()).filter(|line| line.waits);
+            waiting.map(|Line { name, place, .. }| format!("{} {}", name.display(), place.display()))
         };
         assert_eq!(found("@HOME /home hammer2 defaults 0 0"), Some("@HOME /home".into()));
         assert_eq!(found("@A\\040B\t/a\\040b\tfuse.hammer2"), Some("@A B /a b".into()));
+        assert_eq!(found("LABEL=A\\040B /a hammer2"), Some("LABEL=A B /a".into()));
+        assert_eq!(found("UUID=1-2 /a hammer2 nofail 0 0"), Some("UUID=1-2 /a".into()));
         for other in [
             "",
+            "LABEL= /home hammer2 defaults 0 0",
+            "PARTLABEL=HOME /home hammer2 defaults 0 0",
             "#@HOME /home hammer2 defaults 0 0",
             "@HOME /home ext4 defaults 0 0",
             "@HOME /home hammer2 noatime,noauto 0 0",
@@ -108,6 +172,14 @@ mod tests {
         ] {
             assert_eq!(found(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn tags_are_names_to_us_and_devices_to_systemd() {
+        let known = |tag: &str| tagged(tag.as_bytes());
+        assert_eq!(known("LABEL=A B"), Some(("@A B".into(), "/dev/disk/by-label/A\\x20B".into())));
+        assert_eq!(known("UUID=1-2"), Some(("@UUID=1-2".into(), "/dev/disk/by-uuid/1-2".into())));
+        assert_eq!(known("@HOME"), None);
     }
 
     #[test]
