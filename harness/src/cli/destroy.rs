@@ -39,7 +39,7 @@ pub(super) struct DestroyInum {
 
 fn number(text: &str) -> Result<u64, String> {
     let read = text.strip_prefix("0x").map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16));
-    read.map_err(|error| error.to_string())
+    read.map_err(|_| "write a number as 1024 or 0x400".to_owned())
 }
 
 impl Destroy {
@@ -76,7 +76,7 @@ impl DestroyInum {
         }
         let inum = Inum(self.number);
         if inum <= Inum::PFS_ROOT {
-            return Err(Failure::unusable("the root can't be destroyed: `hammer2 pfs-delete` removes a PFS"));
+            return Err(Failure::unusable("the root can't be destroyed: pfs-delete removes a whole PFS"));
         }
         Session::new(settings).change(&self.target, async |fs| {
             let is_directory = fs.attributes(inum).await.is_ok_and(|file| file.kind == FileKind::Directory);

@@ -1,10 +1,11 @@
 //! How commands end.
 
+use std::error::Error as _;
 use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::logging;
 use crate::device::{AddressError, ExportError, OpenError};
@@ -53,6 +54,9 @@ impl Failure {
     pub(super) fn of_usage(error: &clap::Error, program: &str) -> Self {
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             return Self::unusable(format_args!("no command given; see {program} --help"));
+        }
+        if let Some(said) = said_of_value(error) {
+            return Self::unusable(said);
         }
         let text = error.to_string();
         let lines = || text.lines().map(str::trim);
@@ -126,6 +130,14 @@ pub(super) fn conclude(result: Result<Outcome, Failure>, statuses: &ExitStatuses
     };
     complain(&message);
     ExitCode::from(status)
+}
+
+/// What is wrong with a value, if that is said in words that name it: what it was given for adds nothing then.
+fn said_of_value(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return None };
+    let said = error.source()?.to_string();
+    // `@LABEL` is what a tag stands for.
+    (!value.is_empty() && (said.starts_with(value.as_str()) || said.starts_with('@'))).then_some(said)
 }
 
 /// One line on standard error.

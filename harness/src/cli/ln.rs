@@ -28,7 +28,10 @@ pub(super) struct Ln {
 
 impl Ln {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        let (existing, path) = (self.existing.as_bytes(), &self.target.path);
+        let (mut existing, path) = (self.existing.as_bytes(), &self.target.path);
+        if !self.symbolic {
+            existing = Place::within(existing, &self.target)?;
+        }
         Session::new(settings).change(&self.target, async |fs| {
             let Place { directory, name } = Place::find(fs, path).await?;
             let linked = if self.symbolic {

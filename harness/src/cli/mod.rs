@@ -62,10 +62,11 @@ mod volumes;
 mod wait;
 mod within;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use log::LevelFilter;
 
 use crate::check_functions;
@@ -173,6 +174,18 @@ Exit status:
   2  wrong usage, or what was named can't be used (no such file, no HAMMER2 volume, no such PFS)
   3  `cluster status` only: too few members are there to change anything (1 means that some aren't in step)";
 
+/// What these arguments call, as far as it is known: `hammer2 cluster add`.
+fn called_by(arguments: &[OsString]) -> String {
+    let cli = Cli::command();
+    let (mut command, mut name) = (&cli, NAME.to_owned());
+    for word in arguments.iter().filter_map(|word| word.to_str()).filter(|word| !word.starts_with('-')) {
+        let Some(found) = command.find_subcommand(word) else { break };
+        name = format!("{name} {}", found.get_name());
+        command = found;
+    }
+    name
+}
+
 /// Runs the tool with the arguments of the process, or what else it is called.
 pub fn main() -> ExitCode {
     check_functions::use_processor();
@@ -185,14 +198,17 @@ pub fn main() -> ExitCode {
         Ok(translated) => translated,
         Err(failure) => return failure::conclude(Err(failure), &ExitStatuses::HAMMER2),
     };
-    let cli = match Cli::try_parse_from([called].into_iter().chain(translated)) {
+    let cli = match Cli::try_parse_from([called].iter().chain(&translated)) {
         Ok(cli) => cli,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // Whoever closed standard output doesn't want to read it.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        Err(error) => return failure::conclude(Err(Failure::of_usage(&error, NAME)), &ExitStatuses::HAMMER2),
+        Err(error) => {
+            let failure = Failure::of_usage(&error, &called_by(&translated));
+            return failure::conclude(Err(failure), &ExitStatuses::HAMMER2);
+        }
     };
     // The simulator has a trace of its own.
     if !matches!(cli.command, Command::Sim(_)) {
@@ -262,7 +278,7 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

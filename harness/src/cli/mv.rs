@@ -28,7 +28,7 @@ pub(super) struct Mv {
 
 impl Mv {
     pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        let (old, new) = (&self.target.path[..], self.new.as_bytes());
+        let (old, new) = (&self.target.path[..], Place::within(self.new.as_bytes(), &self.target)?);
         Session::new(settings).change(&self.target, async |fs| {
             let from = Place::find(fs, old).await?;
             let directory = match fs.resolve(new).await {

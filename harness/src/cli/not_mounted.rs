@@ -2,9 +2,9 @@
 //!
 //! A mount takes the nodes, and when it fails they are gone. So what they are called is looked up before.
 
-use hammer2_core::cluster::{Cluster, NodeIndex, OpError, Pfs, PfsSelector};
+use hammer2_core::cluster::{Cluster, NodeIndex, OpError, OpenError, Pfs, PfsSelector};
 use hammer2_core::fs::MountError;
-use hammer2_core::media::Uuid;
+use hammer2_core::media::{Corruption, Uuid};
 use hammer2_core::memory::NoMemory;
 
 use super::Failure;
@@ -73,6 +73,14 @@ impl<'l> Look<'l> {
 pub(super) fn failure(target: &Target, error: MountError, words: impl Fn(&OpError) -> String) -> Failure {
     match error {
         // These name the device.
+        MountError::Open(error @ OpenError::Header { corruption: Corruption::NoHeader, .. }) => {
+            let images: Vec<_> = target.images().map(|image| image.display().to_string()).collect();
+            Failure::unusable(format_args!(
+                "{error}: nobody has made a HAMMER2 filesystem there, which newfs does, or all its headers are lost: then \
+                 `hammer2 recover {} NEW` brings its files out into a folder",
+                images.join(":")
+            ))
+        }
         MountError::Open(error) => Failure::unusable(error),
         MountError::NoSuchPfs | MountError::NotMountable(_) | MountError::NotWritable(_) => {
             Failure::unusable(format_args!("{target}: {error}"))

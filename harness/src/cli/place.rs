@@ -6,6 +6,7 @@ use hammer2_core::media::{FileKind, Inum};
 use super::Failure;
 use super::output::Shown;
 use super::session::path_failure;
+use super::target::Target;
 
 /// A name in a directory.
 pub(super) struct Place<'p> {
@@ -21,6 +22,18 @@ impl<'p> Place<'p> {
         })?;
         let directory = fs.resolve(above).await.map_err(|error| path_failure(above, error))?;
         Ok(Self { directory, name })
+    }
+
+    /// A path that is given beside another of the same filesystem, which names that.
+    pub(super) fn within<'a>(path: &'a [u8], target: &Target) -> Result<&'a [u8], Failure> {
+        match path.windows(2).position(|pair| pair == b":/") {
+            Some(end) if path.first() != Some(&b'/') => Err(Failure::unusable(format_args!(
+                "{}: it is in {target}, too: name it without that, as {}",
+                Shown(path),
+                Shown(&path[end + 1..])
+            ))),
+            _ => Ok(path),
+        }
     }
 }
 
