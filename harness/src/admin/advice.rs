@@ -4,7 +4,7 @@ use hammer2_core::cluster::vote::State;
 use hammer2_core::cluster::{Ejection, MemberState, MemberStatus, NodeFault, NodeIndex};
 use hammer2_core::media::Uuid;
 
-use super::Images;
+use super::{Images, LeftOut};
 
 impl Images {
     /// Why a node left, with the path of the disk where only that can be meant.
@@ -73,10 +73,42 @@ impl Images {
         format!("this PFS is no cluster's: `hammer2 cluster add {} NEW` makes it one", self.place())
     }
 
-    /// What can be done about a member that isn't there.
-    pub(super) fn about_missing(&self, fsid: Uuid) -> String {
+    /// The disks of a missing member, of so many, if they were named and couldn't be opened.
+    pub(crate) fn missing_disk(&self, missing: usize) -> Option<String> {
+        let images = self.unopened(missing)?.images;
+        Some(images.iter().map(|image| image.to_string_lossy()).collect::<Vec<_>>().join(":"))
+    }
+
+    /// The node that a missing member, of so many, must be: one that was named and couldn't be opened.
+    pub(super) fn unopened(&self, missing: usize) -> Option<LeftOut> {
+        let mut left_out = self.left_out();
+        if missing == 1 && left_out.len() == 1 { left_out.pop() } else { None }
+    }
+
+    /// What can be done about a member that isn't there, where so many aren't.
+    pub(crate) fn about_missing(&self, fsid: Uuid, missing: usize) -> String {
         let place = self.place();
-        format!("member {fsid} is missing: name its disk, too, or `hammer2 cluster remove {place} {fsid}`")
+        if let Some(LeftOut { images, why }) = self.unopened(missing) {
+            let image = images.first().map_or_else(Default::default, |image| image.display().to_string());
+            return format!(
+                "member {fsid} is missing: {why}; once it can be opened, `hammer2 cluster resync {place}` brings it in step, \
+                 and `hammer2 cluster replace {place} {image} NEW` puts another in its place"
+            );
+        }
+        let remove = format!("`hammer2 cluster remove {place} {fsid}` does without it");
+        match &self.left_out()[..] {
+            [] if self.are_mounted() => {
+                format!("member {fsid} is missing; `hammer2 cluster add {place} IMAGE` brings it back, and {remove}")
+            }
+            [] => format!("member {fsid} is missing: name its disk, too, or `hammer2 cluster remove {place} {fsid}`"),
+            several => {
+                let why = several.iter().map(|node| node.why.as_str()).collect::<Vec<_>>().join("; ");
+                format!(
+                    "member {fsid} is missing, and couldn't be opened: {why}; once it can, `hammer2 cluster resync {place}` \
+                     brings it in step; {remove}"
+                )
+            }
+        }
     }
 }
 

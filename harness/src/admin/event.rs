@@ -56,8 +56,10 @@ pub enum EventKind {
     Repaired,
     /// Another machine took the disks over.
     Fenced,
-    /// A scrub begins.
+    /// A scrub begins, or goes on.
     ScrubBegun,
+    /// A scrub pauses.
+    ScrubPaused,
     /// A scrub ended, or was refused.
     ScrubEnded,
 }

@@ -36,7 +36,7 @@ impl Site<'_> {
     }
 
     /// Opens volumes as one more node, unless they are one already, and sees what they are to the cluster.
-    async fn put_in(&self, images: &[PathBuf]) -> Result<NodeIndex, Refused> {
+    pub(super) async fn put_in(&self, images: &[PathBuf]) -> Result<NodeIndex, Refused> {
         let images: Vec<PathBuf> = images.iter().map(|image| whole_path(image)).collect();
         if let Some(node) = self.images.node_with(&images) {
             match (self.look_at(node).await, status(self.fs, node).map(|member| member.state)) {

@@ -11,10 +11,12 @@ mod last_scrub;
 mod members;
 mod metric;
 mod names;
+mod paused_scrub;
 mod quotas;
 mod report;
 mod short_name;
 pub mod socket;
+mod state;
 mod status;
 mod upkeep;
 pub mod wire;
@@ -39,7 +41,8 @@ pub(crate) use file_facts::link_target;
 pub use last_scrub::LastScrub;
 pub use members::take_in;
 pub use metric::{Metric, MetricType};
-pub use names::{Images, Name};
+pub use names::{Images, LeftOut, Name};
+pub use paused_scrub::PausedScrub;
 pub use quotas::{QuotaFacts, quotas_of, set_quota};
 pub use report::{Copied, Done, Grown, Resynced, Scrubbed, Scrubbing};
 pub use status::{Errors, Status};
@@ -74,6 +77,15 @@ pub enum Order {
     Resync,
     /// Everything on every node is read, compared and repaired.
     Scrub,
+    /// The same, from where the last one was paused.
+    ResumeScrub,
+}
+
+impl Order {
+    /// True for one that reads everything.
+    pub fn is_scrub(&self) -> bool {
+        matches!(self, Self::Scrub | Self::ResumeScrub)
+    }
 }
 
 /// Why an order wasn't carried out.
@@ -108,6 +120,8 @@ pub struct Site<'s> {
     pub images: &'s Images,
     /// Opens volumes, to be changed.
     pub open: &'s Open<'s>,
+    /// True when a scrub is to be paused.
+    pub pauses: &'s dyn Fn() -> bool,
 }
 
 impl Site<'_> {
@@ -118,7 +132,7 @@ impl Site<'_> {
         show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
     ) -> Result<Done, Refused> {
         let fs = self.fs;
-        if fs.cluster_status().is_none() && !matches!(order, Order::Scrub) {
+        if fs.cluster_status().is_none() && !order.is_scrub() {
             return Err(Refused::unusable(self.images.no_cluster()));
         }
         match order {
@@ -127,7 +141,11 @@ impl Site<'_> {
             Order::Remove(member) => self.change(Change::Remove(self.member(member)?)).await?,
             Order::Promote(member) => self.change(Change::Promote(self.member(member)?)).await?,
             Order::Resync => return self.resync(show).await,
-            Order::Scrub => return self.scrub().await,
+            Order::Scrub => return self.scrub(None).await,
+            Order::ResumeScrub => {
+                let paused = PausedScrub::read(fs.pfs().clid).ok_or_else(|| self.no_paused_scrub())?;
+                return self.scrub(Some(paused)).await;
+            }
         }
         Ok(Done::Changed { snapshots_lacking: 0 })
     }

@@ -28,26 +28,37 @@ impl Name {
     }
 }
 
+/// A node that was named and couldn't be opened.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    /// Its images.
+    pub images: Vec<PathBuf>,
+    /// Why it couldn't be opened when that was tried last.
+    pub why: String,
+}
+
 /// The images of nodes.
 #[derive(Clone, Default)]
 pub struct Images {
     /// Of each node.
     opened: RefCell<Vec<Vec<PathBuf>>>,
-    /// Of those that couldn't be opened.
-    left_out: Vec<Vec<PathBuf>>,
+    /// Those that couldn't be opened so far.
+    left_out: RefCell<Vec<LeftOut>>,
     /// All of them, as the argument of a command.
     place: String,
+    /// That is the directory they are mounted on.
+    is_mounted: bool,
 }
 
 impl Images {
-    /// What became of the nodes with these images: which node, if it could be opened.
-    pub fn new<'n>(nodes: impl IntoIterator<Item = (&'n Vec<PathBuf>, Option<NodeIndex>)>) -> Self {
-        let mut images = Self::default();
+    /// What became of the nodes with these images: which node, or why it couldn't be opened.
+    pub fn new<'n>(nodes: impl IntoIterator<Item = (&'n Vec<PathBuf>, Result<NodeIndex, String>)>) -> Self {
+        let images = Self::default();
         for (volumes, node) in nodes {
             let volumes = volumes.iter().map(|image| whole_path(image)).collect();
             match node {
-                Some(node) => images.note(node, volumes),
-                None => images.left_out.push(volumes),
+                Ok(node) => images.note(node, volumes),
+                Err(why) => images.left_out.borrow_mut().push(LeftOut { images: volumes, why }),
             }
         }
         images
@@ -56,6 +67,16 @@ impl Images {
     /// The same, of a cluster that commands name so: by its nodes, or the directory it is mounted on.
     pub fn at(self, place: impl Into<String>) -> Self {
         Self { place: place.into(), ..self }
+    }
+
+    /// The same, of one that is mounted on a directory.
+    pub(crate) fn mounted_on(self, directory: impl Into<String>) -> Self {
+        Self { is_mounted: true, ..self.at(directory) }
+    }
+
+    /// True for those of a mount.
+    pub(super) fn are_mounted(&self) -> bool {
+        self.is_mounted
     }
 
     /// The whole cluster as the argument of a command.
@@ -78,8 +99,21 @@ impl Images {
         (0..self.opened.borrow().len() as u8).map(NodeIndex)
     }
 
+    /// The nodes that couldn't be opened so far.
+    pub(crate) fn left_out(&self) -> Vec<LeftOut> {
+        self.left_out.borrow().clone()
+    }
+
+    /// It was tried again to open a node, in vain.
+    pub(crate) fn note_left_out(&self, volumes: &[PathBuf], why: &str) {
+        for known in self.left_out.borrow_mut().iter_mut().filter(|known| known.images == volumes) {
+            why.clone_into(&mut known.why);
+        }
+    }
+
     /// A node was opened from these.
-    pub(super) fn note(&self, node: NodeIndex, volumes: Vec<PathBuf>) {
+    pub(crate) fn note(&self, node: NodeIndex, volumes: Vec<PathBuf>) {
+        self.left_out.borrow_mut().retain(|known| known.images != volumes);
         let mut opened = self.opened.borrow_mut();
         let count = opened.len().max(usize::from(node.0) + 1);
         opened.resize(count, Vec::new());
@@ -112,7 +146,7 @@ impl Images {
     }
 
     fn is_left_out(&self, name: &Name) -> bool {
-        self.left_out.iter().flatten().any(|image| *image == name.image)
+        self.left_out.borrow().iter().flat_map(|node| &node.images).any(|image| *image == name.image)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{Growth, ScrubCounts, ScrubProgress};
+use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 
 use super::{FileFacts, Freed, QuotaFacts};
@@ -41,6 +42,8 @@ pub enum Done {
         /// Members that aren't there, and what can be done about each.
         missing: Vec<String>,
     },
+    /// A scrub was paused, and can go on from there.
+    Paused(Scrubbing),
     /// Everything was read that is there.
     Scrubbed {
         /// What it came to.
@@ -129,6 +132,13 @@ pub struct Scrubbing {
     pub expected_bytes: u64,
 }
 
+impl Display for Scrubbing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, expected_bytes } = self;
+        write!(f, "{} of {} were read", HumanBytes(*bytes), HumanBytes((*expected_bytes).max(*bytes)))
+    }
+}
+
 impl From<ScrubProgress> for Scrubbing {
     fn from(ScrubProgress { bytes, expected_bytes }: ScrubProgress) -> Self {
         Self { bytes, expected_bytes }
@@ -166,6 +176,14 @@ impl From<ScrubCounts> for Scrubbed {
     }
 }
 
+impl From<Scrubbed> for ScrubCounts {
+    /// What was mended in headers and freemaps is counted at the end only.
+    fn from(scrubbed: Scrubbed) -> Self {
+        let Scrubbed { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, .. } = scrubbed;
+        Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, ..Self::default() }
+    }
+}
+
 impl Display for Scrubbed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended, headers_mended } =
@@ -177,7 +195,7 @@ impl Display for Scrubbed {
         )?;
         match freemaps_mended {
             0 => Ok(()),
-            _ => write!(f, ": `hammer2 bulkfree` finds out what they have free"),
+            _ => write!(f, ": the next bulkfree finds out what they have free"),
         }
     }
 }

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use hammer2_core::cluster::vote::CommitId;
 use hammer2_core::cluster::{ClusterStatus, Health, Holder, MemberState, MemberStatus, NodeIndex};
-use hammer2_core::fs::FileSystem;
+use hammer2_core::fs::{CatchUp, FileSystem};
 use hammer2_core::media::{Heartbeat, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::short_name::short_names;
-use super::{Images, Known, LastScrub};
+use super::{Images, Known, LastScrub, PausedScrub};
 
 /// A cluster as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Status {
     /// The last scrub that anybody on this machine knows of.
     #[serde(default)]
     last_scrub: Option<LastScrub>,
+    /// Where a scrub was paused, and how it goes on.
+    #[serde(default)]
+    paused_scrub: Option<String>,
 }
 
 /// A node as it is.
@@ -53,6 +56,9 @@ struct Node {
     behind_tids: u64,
     behind_epochs: Option<u32>,
     behind_commits: Option<u32>,
+    /// How far it is to bring it in step, while that is done.
+    #[serde(default)]
+    catching_up: Option<CatchingUp>,
     /// Commands that it hasn't executed yet.
     #[serde(default)]
     backlog: usize,
@@ -63,6 +69,24 @@ struct Node {
     total_bytes: u64,
     free_bytes: u64,
     held_by: Option<Held>,
+}
+
+/// How far it is to bring a node in step, in bytes of content.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct CatchingUp {
+    /// Looked at so far.
+    seen_bytes: u64,
+    /// All that was to be looked at when it began, without snapshots.
+    expected_bytes: u64,
+    /// How long the rest will take, at the speed so far.
+    seconds_left: Option<u64>,
+}
+
+impl From<CatchUp> for CatchingUp {
+    fn from(catch_up: CatchUp) -> Self {
+        let CatchUp { seen_bytes, expected_bytes, .. } = catch_up;
+        Self { seen_bytes, expected_bytes, seconds_left: catch_up.time_left().map(|left| left.as_secs()) }
+    }
 }
 
 /// What went wrong on a node since it was opened.
@@ -106,6 +130,12 @@ impl Held {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Missing {
     fsid: String,
+    /// The disks that it must be on, if it was named and couldn't be opened.
+    #[serde(default)]
+    images: Vec<String>,
+    /// The first of them in short.
+    #[serde(default)]
+    name: String,
     role: String,
     version: String,
     note: String,
@@ -119,9 +149,22 @@ impl Status {
         let mut nodes = Vec::new();
         for member in fs.member_statuses() {
             let held_by = fs.holder(member.node).await.map(Held::of);
-            nodes.push(Node { held_by, ..Node::of(&member, &status, images) });
+            let catching_up = fs.catching_up(member.node).map(CatchingUp::from);
+            nodes.push(Node { held_by, catching_up, ..Node::of(&member, &status, images) });
         }
-        name_nodes(&mut nodes);
+        let unopened = images.unopened(missing.len()).map(|node| node.images).unwrap_or_default();
+        let unopened: Vec<String> = unopened.iter().map(|image| image.to_string_lossy().into_owned()).collect();
+        let mut absent: Vec<Missing> = { missing.iter() }
+            .map(|member| Missing {
+                fsid: member.fsid.to_string(),
+                images: unopened.clone(),
+                name: String::new(),
+                role: member.role.to_string(),
+                version: member.last_known.to_string(),
+                note: images.about_missing(member.fsid, missing.len()),
+            })
+            .collect();
+        name_disks(&mut nodes, &mut absent);
         Some(Self {
             health: health(status.health).into(),
             label: String::from_utf8_lossy(&fs.pfs().label).into_owned(),
@@ -134,15 +177,11 @@ impl Status {
             changing_members: status.is_changing,
             refused: status.refused.map(|refused| Known::of_mount(images, fs.member_statuses()).op_error(&refused)),
             nodes,
-            missing: { missing.iter() }
-                .map(|member| Missing {
-                    fsid: member.fsid.to_string(),
-                    role: member.role.to_string(),
-                    version: member.last_known.to_string(),
-                    note: images.about_missing(member.fsid),
-                })
-                .collect(),
+            missing: absent,
             last_scrub: LastScrub::read(fs.pfs().clid),
+            paused_scrub: PausedScrub::read(fs.pfs().clid).map(|paused| {
+                format!("a scrub got as far as {paused}: `hammer2 scrub --resume {}` goes on", images.place())
+            }),
         })
     }
 
@@ -198,6 +237,7 @@ impl Node {
             behind_tids: status.tid.0.saturating_sub(member.tid.0),
             behind_epochs: lag.map(|(epochs, _)| epochs),
             behind_commits: lag.map(|(_, commits)| commits),
+            catching_up: None,
             backlog: member.backlog,
             errors: Errors::of(member),
             has_left: member.has_left,
@@ -209,12 +249,15 @@ impl Node {
     }
 }
 
-/// Gives nodes short names.
-fn name_nodes(nodes: &mut [Node]) {
-    let images: Vec<String> = nodes.iter().map(|node| node.images.first().cloned().unwrap_or_default()).collect();
-    let images: Vec<&str> = images.iter().map(String::as_str).collect();
-    for (node, name) in nodes.iter_mut().zip(short_names(&images)) {
-        node.name = name.replace(char::is_control, "?");
+/// Gives disks short names; a member of which no disk is known is called by its fsid.
+fn name_disks(nodes: &mut [Node], missing: &mut [Missing]) {
+    let of_missing = missing.iter().map(|member| member.images.first().unwrap_or(&member.fsid).clone());
+    let of_nodes = nodes.iter().map(|node| node.images.first().cloned().unwrap_or_default());
+    let disks: Vec<String> = of_nodes.chain(of_missing).collect();
+    let disks: Vec<&str> = disks.iter().map(String::as_str).collect();
+    let places = nodes.iter_mut().map(|node| &mut node.name).chain(missing.iter_mut().map(|member| &mut member.name));
+    for (place, name) in places.zip(short_names(&disks)) {
+        *place = name.replace(char::is_control, "?");
     }
 }
 

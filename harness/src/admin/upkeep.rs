@@ -1,18 +1,22 @@
 //! Bringing members in step, and reading them all: what was done, and what wasn't.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
-use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::resync::ResyncCounts;
+use hammer2_core::cluster::{NodeIndex, Scrub};
 use hammer2_core::fs::FileSystem;
 
-use super::{Copied, Done, LastScrub, Refused, Resynced, Scrubbing, Site};
+use super::paused_scrub::read_whole;
+use super::{Copied, Done, LastScrub, PausedScrub, Refused, Resynced, Scrubbing, Site};
 use crate::clock::HostClock;
 
 /// How often it is told how far a scrub is.
 const BETWEEN_TELLING: Duration = Duration::from_millis(200);
+
+/// How often it is kept how far a scrub is: what a crash costs of it.
+const BETWEEN_KEEPING: Duration = Duration::from_secs(10);
 
 /// Waits for a scrub, and has it told meanwhile how far it is.
 pub async fn while_scrubbing<T>(
@@ -35,6 +39,12 @@ impl Site<'_> {
     pub(super) async fn resync(&self, show: &mut dyn FnMut(NodeIndex, &ResyncCounts)) -> Result<Done, Refused> {
         // Who doesn't answer any more is not in step.
         self.fs.probe().await.map_err(Refused::failed)?;
+        for node in self.images.left_out() {
+            // Why it is still left out is told below.
+            if let Err(why) = self.put_in(&node.images).await {
+                self.images.note_left_out(&node.images, &why.to_string());
+            }
+        }
         let all = self.fs.resync_all(show).await.map_err(Refused::failed)?;
         let mut nodes: Vec<Resynced> = Vec::new();
         for (node, copied) in all {
@@ -52,22 +62,50 @@ impl Site<'_> {
         Ok(Done::Resynced { nodes, missing: self.missing() })
     }
 
-    pub(super) async fn scrub(&self) -> Result<Done, Refused> {
-        let counts = self.fs.scrub().await.map_err(|error| Refused::failed(self.known().error(&error)))?;
+    /// Reads everything, from the beginning or from where it was paused.
+    pub(super) async fn scrub(&self, before: Option<PausedScrub>) -> Result<Done, Refused> {
+        let (clid, before) = (self.fs.pfs().clid, before.as_ref());
+        let mut scrub = before.map_or_else(Scrub::default, PausedScrub::scrub);
+        if before.is_none() {
+            PausedScrub::forget(clid);
+        }
+        let (mut kept, mut is_kept) = (Instant::now(), true);
+        let mut goes_on = |scrub: &Scrub| {
+            let pauses = (self.pauses)();
+            if pauses || kept.elapsed() >= BETWEEN_KEEPING {
+                kept = Instant::now();
+                let keep = PausedScrub::of(self.fs, scrub, before).map_or(Ok(()), |paused| paused.keep(clid));
+                is_kept = keep.inspect_err(|error| log::warn!("{error}: how far the scrub is can't be kept")).is_ok();
+            }
+            !pauses
+        };
+        let scrubbed = self.fs.scrub_on(&mut scrub, &mut goes_on).await;
+        let Some(counts) = scrubbed.map_err(|error| Refused::failed(self.known().error(&error)))? else {
+            let lost = || Refused::failed("it was ended, and nobody will know how far it was");
+            return if is_kept { Ok(Done::Paused(self.fs.scrub_progress().into())) } else { Err(lost()) };
+        };
+        PausedScrub::forget(clid);
         let apart = self.fs.member_statuses().filter_map(|member| {
             let why = self.images.why_apart(&member)?;
             Some(format!("{}: {why}", self.called(member.node)))
         });
         let unread: Vec<String> = apart.chain(self.missing()).collect();
         let counts = counts.into();
-        LastScrub::now(self.fs, counts, unread.len()).keep(self.fs.pfs().clid);
+        LastScrub::now(counts, read_whole(self.fs, &scrub, before), unread.len()).keep(clid);
         Ok(Done::Scrubbed { counts, unread })
+    }
+
+    pub(super) fn no_paused_scrub(&self) -> Refused {
+        let place = self.images.place();
+        Refused::unusable(format_args!(
+            "no scrub of it was paused on this machine: `hammer2 scrub {place}` reads everything from the beginning"
+        ))
     }
 
     /// Members that aren't there.
     fn missing(&self) -> Vec<String> {
         let missing = self.fs.missing_members();
-        missing.iter().map(|member| self.images.about_missing(member.fsid)).collect()
+        missing.iter().map(|member| self.images.about_missing(member.fsid, missing.len())).collect()
     }
 
     /// What a node is called: by its disks, its number and its fsid.

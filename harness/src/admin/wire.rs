@@ -120,6 +120,8 @@ pub enum Question {
     },
     /// The numbers that are counted.
     Metrics,
+    /// To pause the scrub that is under way.
+    PauseScrub,
     /// That nothing on the disks changes for a while. Who asks says [`Rest`] from time to time, as long as it is to be so.
     AtRest,
     /// To make a snapshot of what is mounted.

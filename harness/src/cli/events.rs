@@ -21,7 +21,8 @@ environment, as HAMMER2_EVENT, HAMMER2_TEXT, HAMMER2_DIRECTORY, HAMMER2_LABEL, H
 that --json prints on its standard input.
 
 Events: mounted, unmounted, member-in-sync, member-behind, member-left, member-aside, member-missing, quorum-lost, \
-quorum-back, device-errors, bad-blocks, repaired, fenced, scrub-begun, scrub-ended"
+quorum-back, device-errors, bad-blocks, repaired, fenced, scrub-begun, scrub-paused, \
+scrub-ended"
 )]
 pub(super) struct Events {
     /// Print a JSON object a line

@@ -93,6 +93,11 @@ pub(super) fn grow(directory: &Path, volume_bytes: Option<u64>) -> Result<Grown,
     }
 }
 
+/// Pauses the scrub of a mount.
+pub(super) fn pause_scrub(directory: &Path) -> Result<(), Failure> {
+    change(directory, &Question::PauseScrub)
+}
+
 /// Gives a directory of a mount limits.
 pub(super) fn set_quota(directory: &Path, bytes: Option<u64>, inodes: Option<u64>) -> Result<(), Failure> {
     let (root, path) = place_of(directory)?;

@@ -91,6 +91,12 @@ impl Session {
         Self { heap: budget, budget, clock, settings: *settings, patient_until, spare_nodes: Cell::new(0) }
     }
 
+    /// Another run beside this one, in the same time, with memory of its own.
+    pub(super) fn beside(&self, memory_mib: u16) -> Self {
+        let settings = Settings { memory: memory_mib, as_of: None, ..self.settings };
+        Self { clock: self.clock, ..Self::new(&settings) }
+    }
+
     /// What is mounted from here on leaves memory for so many nodes that may come in.
     pub(super) fn keep_room_for(&self, nodes: usize) {
         self.spare_nodes.set(nodes);
@@ -199,10 +205,11 @@ impl Session {
             let disks = self.open_growing_disks(images, access, grow_to)?;
             let opened = FileSystem::open_cluster(self.heap, disks, self.options()).await;
             let cluster = opened.map_err(|error| mount_failure(target, error))?;
-            return Ok((cluster, Images::new([(images, Some(NodeIndex(0)))]).at(target.to_string())));
+            return Ok((cluster, Images::new([(images, Ok(NodeIndex(0)))]).at(target.to_string())));
         }
         let mut nodes = Vec::new_in(self.heap);
         let mut places = std::vec::Vec::new();
+        let mut seats = vec![Err(String::new()); target.nodes.len()];
         for (place, images) in target.nodes.iter().enumerate() {
             match self.open_growing_disks(images, access, grow_to) {
                 Ok(disks) => {
@@ -210,23 +217,29 @@ impl Session {
                     places.push(place);
                 }
                 // A node that isn't there is what clusters are for.
-                Err(failure) => complain(&format_args!("goes on without a node: {failure}")),
+                Err(failure) => {
+                    complain(&format_args!("goes on without a node: {failure}"));
+                    seats[place] = Err(failure.to_string());
+                }
             }
         }
         if nodes.is_empty() {
             return Err(Failure::unusable(format_args!("{target}: none of its nodes can be used")));
         }
         let mut left_out = std::vec::Vec::new();
-        let mut refused = |position, error: &OpenError| {
+        let mut refused = |position: usize, error: &OpenError| {
             complain(&format_args!("goes on without a node: {error}"));
+            seats[places[position]] = Err(error.to_string());
             left_out.push(position);
         };
-        let opened = FileSystem::open_nodes(self.heap, nodes, self.options(), &mut refused).await;
+        // Those that can't be reached may come in later.
+        let mut options = self.options();
+        options.spare_nodes += target.nodes.len() - nodes.len();
+        let opened = FileSystem::open_nodes(self.heap, nodes, options, &mut refused).await;
         let cluster = opened.map_err(|error| mount_failure(target, error))?;
-        let mut seats = vec![None; target.nodes.len()];
         let opened = places.iter().enumerate().filter(|(position, _)| !left_out.contains(position));
         for (node, (_, place)) in (0..).map(NodeIndex).zip(opened) {
-            seats[*place] = Some(node);
+            seats[*place] = Ok(node);
         }
         Ok((cluster, Images::new(target.nodes.iter().zip(seats)).at(target.to_string())))
     }

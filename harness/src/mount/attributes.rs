@@ -11,6 +11,7 @@ use hammer2_core::media::{FileKind, Inum, Timestamp};
 use super::protocol::KEPT;
 use super::refusal::Refusal;
 use super::server::Server;
+use super::snapshots::Place;
 use crate::time_source::HostTime;
 
 /// What `st_blocks` counts in.
@@ -103,6 +104,10 @@ impl Server {
     }
 
     pub(super) async fn facts_of(&self, file: Inum) -> Result<Facts, Refusal> {
+        if let Some(place) = Place::of(file) {
+            // What leads in a circle is no more than one step deep.
+            return Box::pin(self.facts_of_kept(place)).await;
+        }
         Ok(facts(&self.patiently(async || self.fs.attributes(file).await).await?))
     }
 
@@ -135,7 +140,7 @@ fn blocks(attributes: &Attributes) -> u64 {
     }
 }
 
-fn facts(attributes: &Attributes) -> Facts {
+pub(super) fn facts(attributes: &Attributes) -> Facts {
     let attr = FileAttr {
         ino: INodeNo(attributes.inum.0),
         size: attributes.size,
@@ -182,7 +187,7 @@ pub(super) fn device_of(number: u32) -> (u32, u32) {
     (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xf_ff00)
 }
 
-fn system_time(time: Timestamp) -> SystemTime {
+pub(super) fn system_time(time: Timestamp) -> SystemTime {
     let since = Duration::from_micros(time.microseconds);
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -11,6 +11,7 @@ use hammer2_core::media::{FileKind, Inum};
 use super::attributes::{Facts, file_type};
 use super::refusal::Refusal;
 use super::server::Server;
+use super::snapshots::Place;
 
 /// Entries looked at in one go; a request asks for about as many.
 const BATCH_BYTES: usize = 8 << 10;
@@ -65,12 +66,19 @@ impl Server {
         }
     }
 
+    async fn parent_of(&self, directory: Inum) -> Result<Inum, Refusal> {
+        match Place::of(directory) {
+            None => Ok(self.fs.attributes(directory).await?.parent),
+            Some(place) => self.parent_of_kept(place).await,
+        }
+    }
+
     async fn list<L: Listing>(&self, directory: Inum, mut offset: u64, listing: &mut L) -> Result<(), Refusal> {
         let mut empty = true;
         while offset < BEHIND_DOT_DOT {
             let (name, file, next) = match offset {
                 0 => (&b"."[..], directory, BEHIND_DOT),
-                _ => (&b".."[..], self.fs.attributes(directory).await?.parent, BEHIND_DOT_DOT),
+                _ => (&b".."[..], self.parent_of(directory).await?, BEHIND_DOT_DOT),
             };
             let facts = L::facts(self, file).await;
             if !listing.add(file, FileKind::Directory, facts, next, name) {
@@ -78,14 +86,29 @@ impl Server {
             }
             (offset, empty) = (next, false);
         }
+        let place = Place::of(directory);
+        if place == Some(Place::Folder) {
+            for (name, file, behind) in self.list_folder(offset).await {
+                let facts = L::facts(self, file).await;
+                if !listing.add(file, FileKind::Directory, facts, behind, &name) {
+                    break;
+                }
+                facts.into_iter().for_each(|facts| self.known.count(facts.inum()));
+            }
+            return Ok(());
+        }
         let mut at = if offset == BEHIND_DOT_DOT { Cookie::START } else { Cookie(offset) };
         let mut batch = EntryBatch::new(self.fs.heap(), BATCH_BYTES).map_err(|_| Errno::ENOMEM)?;
         loop {
-            let found = self.patiently(async || self.fs.read_directory(directory, at, &mut batch).await).await?;
+            let found = match place {
+                None => self.patiently(async || self.fs.read_directory(directory, at, &mut batch).await).await?,
+                Some(place) => self.read_kept_directory(place, at, &mut batch).await?,
+            };
             for entry in batch.iter() {
-                let facts = L::facts(self, entry.inum).await;
+                let file = place.map_or(Ok(entry.inum), |place| place.beside(entry.inum))?;
+                let facts = L::facts(self, file).await;
                 let behind = Cookie::after(entry.key).0.max(BEHIND_DOT_DOT + 1);
-                if !listing.add(entry.inum, entry.kind, facts, behind, entry.name) {
+                if !listing.add(file, entry.kind, facts, behind, entry.name) {
                     return Ok(());
                 }
                 // Not what is before all names: the kernel knows that anyway.

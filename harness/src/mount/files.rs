@@ -8,6 +8,7 @@ use rustix::fs::{FallocateFlags, OFlags};
 use super::counters::add;
 use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
+use super::snapshots::Place;
 
 /// How much one request copies at most, so that others get their turn.
 const COPIED_AT_ONCE: u64 = 4 << 20;
@@ -25,6 +26,9 @@ pub(super) struct Range {
 
 impl Server {
     pub(super) async fn open(&self, file: Inum, flags: OFlags, reply: ReplyOpen) {
+        if let Some(place) = Place::of(file) {
+            return self.open_kept(place, flags, reply).await;
+        }
         let mut answer = FopenFlags::FOPEN_KEEP_CACHE;
         if flags & OFlags::ACCMODE == OFlags::RDONLY {
             // Nothing to report at `close`.
@@ -37,18 +41,27 @@ impl Server {
     }
 
     pub(super) async fn release(&self, file: Inum, reply: ReplyEmpty) {
-        self.let_go(file).await;
+        if Place::of(file).is_none() {
+            self.let_go(file).await;
+        }
         reply.ok();
     }
 
     pub(super) async fn read(&self, from: Range, bytes: usize, reply: ReplyData) {
         let mut buffer = self.buffers.of_size(bytes);
-        match self.patiently(async || self.fs.read(from.file, from.offset, &mut buffer).await).await {
+        let read = match Place::of(from.file) {
+            None => {
+                let read = self.patiently(async || self.fs.read(from.file, from.offset, &mut buffer).await).await;
+                read.map_err(Refusal::from)
+            }
+            Some(place) => self.read_kept(place, from.offset, &mut buffer).await,
+        };
+        match read {
             Ok(count) => {
                 add(&self.counters.read_bytes, count as u64);
                 reply.data(&buffer[..count]);
             }
-            Err(error) => reply.error(self.refuse(error.into())),
+            Err(refusal) => reply.error(self.refuse(refusal)),
         }
         self.buffers.give_back(buffer);
     }
@@ -78,14 +91,25 @@ impl Server {
     }
 
     pub(super) async fn fsync(&self, file: Inum, reply: ReplyEmpty) {
+        if Place::of(file).is_some() {
+            return reply.ok();
+        }
         self.reply_done(self.patiently(async || self.fs.fsync(file).await).await, reply);
     }
 
     pub(super) async fn seek(&self, from: Range, whence: i32, reply: ReplyLseek) {
+        if !matches!(whence, SEEK_DATA | SEEK_HOLE) {
+            return reply.error(Errno::EINVAL);
+        }
+        if let Some(place) = Place::of(from.file) {
+            return match self.seek_kept(place, from.offset, whence == SEEK_HOLE).await {
+                Ok(offset) => reply.offset(offset.cast_signed()),
+                Err(refusal) => reply.error(self.refuse(refusal)),
+            };
+        }
         let found = match whence {
             SEEK_DATA => self.patiently(async || self.fs.seek_data(from.file, from.offset).await).await,
-            SEEK_HOLE => self.patiently(async || self.fs.seek_hole(from.file, from.offset).await).await,
-            _ => return reply.error(Errno::EINVAL),
+            _ => self.patiently(async || self.fs.seek_hole(from.file, from.offset).await).await,
         };
         match found {
             Ok(offset) => reply.offset(offset.cast_signed()),

@@ -23,6 +23,7 @@ use super::names::{Entry, Owner};
 use super::protocol;
 use super::server::Server;
 use super::snapshot::SNAPSHOT_ATTRIBUTE;
+use super::snapshots::is_kept;
 
 /// Turns requests into jobs.
 pub(super) struct Front {
@@ -99,6 +100,9 @@ impl Filesystem for Front {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        if is_kept(ino) {
+            return reply.error(Errno::EROFS);
+        }
         let change = Change { mode, uid, gid, size, atime, mtime, ctime };
         self.post(Operation::SetAttr, move |server| Box::pin(server.setattr(inum(ino), change, reply)));
     }
@@ -108,26 +112,41 @@ impl Filesystem for Front {
     }
 
     fn mknod(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, rdev: u32, reply: ReplyEntry) {
+        if is_kept(parent) {
+            return reply.error(Errno::EROFS);
+        }
         let (entry, owner) = (entry(parent, name), owner(req));
         self.post(Operation::MkNod, move |server| Box::pin(server.mknod(entry, mode, rdev, owner, reply)));
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
+        if is_kept(parent) {
+            return reply.error(Errno::EROFS);
+        }
         let (entry, owner) = (entry(parent, name), owner(req));
         self.post(Operation::MkDir, move |server| Box::pin(server.mkdir(entry, mode, owner, reply)));
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if is_kept(parent) {
+            return reply.error(Errno::EROFS);
+        }
         let entry = entry(parent, name);
         self.post(Operation::Unlink, move |server| Box::pin(server.unlink(entry, reply)));
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if is_kept(parent) {
+            return reply.error(Errno::EROFS);
+        }
         let entry = entry(parent, name);
         self.post(Operation::RmDir, move |server| Box::pin(server.rmdir(entry, reply)));
     }
 
     fn symlink(&self, req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
+        if is_kept(parent) {
+            return reply.error(Errno::EROFS);
+        }
         let (entry, owner, target) = (entry(parent, link_name), owner(req), target.to_owned());
         self.post(Operation::SymLink, move |server| Box::pin(server.symlink(entry, target, owner, reply)));
     }
@@ -142,11 +161,17 @@ impl Filesystem for Front {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        if is_kept(parent) || is_kept(newparent) {
+            return reply.error(Errno::EROFS);
+        }
         let (from, to) = (entry(parent, name), entry(newparent, newname));
         self.post(Operation::Rename, move |server| Box::pin(server.rename(from, to, flags, reply)));
     }
 
     fn link(&self, _: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        if is_kept(ino) || is_kept(newparent) {
+            return reply.error(Errno::EROFS);
+        }
         let entry = entry(newparent, newname);
         self.post(Operation::Link, move |server| Box::pin(server.link(inum(ino), entry, reply)));
     }
@@ -156,6 +181,9 @@ impl Filesystem for Front {
     }
 
     fn create(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, flags: i32, reply: ReplyCreate) {
+        if is_kept(parent) {
+            return reply.error(Errno::EROFS);
+        }
         let (entry, owner) = (entry(parent, name), owner(req));
         let flags = open_flags(flags);
         self.post(Operation::Create, move |server| Box::pin(server.create(entry, mode, flags, owner, reply)));
@@ -188,6 +216,9 @@ impl Filesystem for Front {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        if is_kept(ino) {
+            return reply.error(Errno::EROFS);
+        }
         let (range, data) = (Range { file: inum(ino), offset }, self.buffers.copy_of(data));
         let flags = open_flags(flags.0);
         self.post(Operation::Write, move |server| Box::pin(server.write(range, data, flags, reply)));
@@ -253,6 +284,9 @@ impl Filesystem for Front {
         mode: i32,
         reply: ReplyEmpty,
     ) {
+        if is_kept(ino) {
+            return reply.error(Errno::EROFS);
+        }
         let range = Range { file: inum(ino), offset };
         let mode = FallocateFlags::from_bits_retain(mode.cast_unsigned());
         self.post(Operation::FAllocate, move |server| Box::pin(server.fallocate(range, length, mode, reply)));
@@ -277,6 +311,13 @@ impl Filesystem for Front {
         _: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
+        if is_kept(ino_out) {
+            return reply.error(Errno::EROFS);
+        }
+        if is_kept(ino_in) {
+            // The kernel copies it by reading and writing.
+            return reply.error(Errno::EXDEV);
+        }
         let from = Range { file: inum(ino_in), offset: offset_in };
         let to = Range { file: inum(ino_out), offset: offset_out };
         self.post(Operation::CopyFileRange, move |server| Box::pin(server.copy(from, to, len, reply)));

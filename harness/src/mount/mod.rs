@@ -11,6 +11,7 @@
 //! The core is for one thread, the protocol's library calls from its own; so requests cross once, and replies are sent from the
 //! executor's thread. This is all that knows FUSE, and it knows nothing but `fs`.
 
+mod absent;
 mod attributes;
 mod buffers;
 mod counters;
@@ -37,10 +38,12 @@ mod run;
 mod server;
 mod signals;
 mod snapshot;
+mod snapshots;
 mod under_way;
 mod upkeep;
 mod watch;
 
-pub use orders::Administration;
+pub use orders::{Administration, Beside};
 pub use run::{EndError, MountPoint, Options};
 pub use snapshot::SNAPSHOT_ATTRIBUTE;
+pub use snapshots::SNAPSHOTS_MEMORY_MIB;

@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use super::attributes::{Facts, device_of};
 use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
+use super::snapshots::Place;
 
 /// The longest target of a symbolic link, as Linux has it.
 const MAX_TARGET_BYTES: usize = 4096;
@@ -39,7 +40,13 @@ impl Entry {
 
 impl Server {
     pub(super) async fn lookup(&self, entry: Entry, reply: ReplyEntry) {
-        self.reply_found(self.find(&entry).await, reply);
+        match Place::of(entry.directory) {
+            // Snapshots come and go without the kernel.
+            Some(Place::Folder) => self.reply_entry(self.find_kept(Place::Folder, entry.name()).await, reply),
+            Some(place) => self.reply_found(self.find_kept(place, entry.name()).await, reply),
+            None if self.is_snapshot_folder(&entry).await => self.reply_entry(self.facts_of_folder().await, reply),
+            None => self.reply_found(self.find(&entry).await, reply),
+        }
     }
 
     async fn find(&self, entry: &Entry) -> Result<Facts, Refusal> {
@@ -126,11 +133,17 @@ impl Server {
     }
 
     pub(super) async fn rmdir(&self, entry: Entry, reply: ReplyEmpty) {
+        if self.is_snapshot_folder(&entry).await {
+            return reply.error(Errno::EROFS);
+        }
         let remove = async || self.fs.remove_directory(entry.directory, entry.name()).await;
         self.reply_done(self.keeping_known(&entry, async || self.patiently(remove).await).await, reply);
     }
 
     pub(super) async fn rename(&self, from: Entry, to: Entry, flags: RenameFlags, reply: ReplyEmpty) {
+        if self.is_snapshot_folder(&from).await || self.is_snapshot_folder(&to).await {
+            return reply.error(Errno::EROFS);
+        }
         if flags == RenameFlags::RENAME_NOREPLACE {
             let (name, new_name) = (from.name(), to.name());
             let rename = async || self.fs.rename_no_replace(from.directory, name, to.directory, new_name).await;
@@ -147,9 +160,16 @@ impl Server {
 
     pub(super) async fn readlink(&self, link: Inum, reply: ReplyData) {
         let mut target = [0; MAX_TARGET_BYTES];
-        match self.patiently(async || self.fs.read_link(link, &mut target).await).await {
+        let read = match Place::of(link) {
+            None => {
+                let read = self.patiently(async || self.fs.read_link(link, &mut target).await).await;
+                read.map_err(Refusal::from)
+            }
+            Some(place) => self.read_kept_link(place, &mut target).await,
+        };
+        match read {
             Ok(len) => reply.data(&target[..len.min(MAX_TARGET_BYTES)]),
-            Err(error) => reply.error(self.refuse(error.into())),
+            Err(refusal) => reply.error(self.refuse(refusal)),
         }
     }
 }

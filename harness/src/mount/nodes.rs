@@ -15,19 +15,22 @@ use super::server::Server;
 use super::under_way::{Begun, UnderWay};
 use crate::admin::{Copied, Known};
 
+/// When a node that left is looked at again, the first time; and then after twice as long, but not after more than this.
+pub(super) const FIRST_TRY: Duration = Duration::from_secs(5);
+pub(super) const MOST_BETWEEN_TRIES: Duration = Duration::from_secs(300);
+
 /// Looks after the mount as long as it lives, and makes everything durable every now and then. Without `repairs` it only tells
 /// how the nodes are.
 pub(super) async fn look_after(server: &Server, under_way: &UnderWay, repairs: bool, sync_every: Option<Duration>) {
     let pace = Pace {
         looks: Duration::from_secs(1),
-        first_try: Duration::from_secs(5),
-        most_between_tries: Duration::from_secs(300),
+        first_try: FIRST_TRY,
+        most_between_tries: MOST_BETWEEN_TRIES,
         sync_every,
     };
-    for member in server.fs.missing_members() {
-        let fsid = member.fsid;
-        let place = server.administration.images.place();
-        log::warn!("the cluster's member {fsid} is missing; `hammer2 cluster add {place} IMAGE` brings it back");
+    let missing = server.fs.missing_members();
+    for member in &missing {
+        log::warn!("the cluster's {}", server.administration.images.about_missing(member.fsid, missing.len()));
     }
     let told = RefCell::new([const { None }; MAX_NODES]);
     let tries = [const { Cell::new(None) }; MAX_NODES];
@@ -127,7 +130,10 @@ impl Teller<'_> {
             MemberState::Aside(State::Outside) if !from_the_beginning || self.server.administration.busy.get() => {}
             // That is told once for all of them.
             MemberState::Ejected(Ejection::Fault(NodeFault::Fenced { .. })) => {}
-            MemberState::Aside(_) => log::warn!("{} {}", self.called(node), Shown(state)),
+            MemberState::Aside(_) => {
+                let place = self.server.administration.images.place();
+                log::warn!("{} {}; see `hammer2 cluster status {place}`", self.called(node), Shown(state));
+            }
             MemberState::Ejected(_) => {
                 add(&self.server.counters.nodes_left, 1);
                 log::warn!("{} {}", self.called(node), Shown(state));
@@ -151,7 +157,10 @@ fn away(server: &Server) -> Vec<String> {
     let apart = server.fs.member_statuses().filter(|member| member.state != MemberState::InSync);
     let nodes = apart.map(|member| server.administration.images.called(member.node));
     let missing = server.fs.missing_members();
-    nodes.chain(missing.iter().map(|member| format!("member {}", member.fsid))).collect()
+    let disk = server.administration.images.missing_disk(missing.len());
+    let absent =
+        |fsid| disk.as_ref().map_or_else(|| format!("member {fsid}"), |disk| format!("{disk} (member {fsid})"));
+    nodes.chain(missing.iter().map(|member| absent(member.fsid))).collect()
 }
 
 /// How a node is, as part of a sentence.
@@ -162,7 +171,7 @@ impl fmt::Display for Shown {
         match self.0 {
             MemberState::InSync => write!(f, "is in sync"),
             MemberState::Behind(_) => write!(f, "is behind"),
-            MemberState::Aside(_) => write!(f, "is no part of this mount; see `hammer2 cluster status`"),
+            MemberState::Aside(_) => write!(f, "is no part of this mount"),
             MemberState::Ejected(why) => write!(f, "left the cluster: {why}"),
         }
     }

@@ -18,13 +18,13 @@ use super::upkeep::Needed;
 use crate::admin::socket::Listening;
 use crate::admin::wire::{Answer, Asked, HEARTBEAT, Line, Question, Rest, VERSION};
 use crate::admin::{
-    Done, EventKind, Images, Open, Order, Refused, Site, Status, quotas_of, set_quota, while_scrubbing,
+    Done, EventKind, Images, Open, Order, PausedScrub, Refused, Site, Status, quotas_of, set_quota, while_scrubbing,
 };
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::fs::NewAttributes;
 use hammer2_core::io::Disk;
-use hammer2_core::memory::Vec as HeapVec;
+use hammer2_core::memory::{Heap, Vec as HeapVec};
 use serde_json::Value;
 
 /// How often it is told how far a copy is.
@@ -47,8 +47,22 @@ pub struct Administration {
     pub read_only: bool,
     /// Opens volumes. Requests wait meanwhile.
     pub open: Box<Open<'static>>,
+    /// What it takes to look at snapshots.
+    pub(super) beside: Beside,
     /// An order is being carried out: nobody else looks after the nodes.
     pub(super) busy: Cell<bool>,
+    /// A scrub is under way.
+    scrubbing: Cell<bool>,
+    /// That is to pause.
+    pausing: Cell<bool>,
+}
+
+/// What it takes to look at the disks of a mount beside it.
+pub struct Beside {
+    /// Memory for it.
+    pub heap: Heap,
+    /// Opens volumes to be looked at, whoever uses them.
+    pub open: Box<Open<'static>>,
 }
 
 impl Administration {
@@ -57,8 +71,16 @@ impl Administration {
         images: Images,
         read_only: bool,
         open: impl Fn(&[PathBuf]) -> Result<HeapVec<Disk>, Refused> + 'static,
+        beside: Beside,
     ) -> Self {
-        Self { images, read_only, open: Box::new(open), busy: Cell::new(false) }
+        let (busy, scrubbing, pausing) = <(Cell<bool>, Cell<bool>, Cell<bool>)>::default();
+        Self { images, read_only, open: Box::new(open), beside, busy, scrubbing, pausing }
+    }
+
+    /// Has a scrub that is under way pause; false if none is.
+    pub(super) fn pause_scrub(&self) -> bool {
+        self.pausing.set(self.scrubbing.get());
+        self.scrubbing.get()
     }
 }
 
@@ -271,6 +293,7 @@ impl Server {
                 return say(Answer::Ended(self.set_methods(&path, &new, recursive).await));
             }
             Question::Events { past, future } => return self.journal.tell(past, future, sender.clone()),
+            Question::PauseScrub => return say(Answer::Ended(self.pause_scrub().await)),
             Question::Metrics => {
                 self.metrics().into_iter().for_each(|metric| say(Answer::Metric(metric)));
                 return say(Answer::told());
@@ -289,25 +312,56 @@ impl Server {
                 say(Answer::Copied { called: images.called(node), copied: (*counts).into() });
             }
         };
-        let site = Site { fs: &self.fs, images, open };
+        let pauses = || self.administration.pausing.get();
+        let site = Site { fs: &self.fs, images, open, pauses: &pauses };
         let work = site.carry_out(&order, &mut show);
-        let done = match order {
-            Order::Scrub => {
-                self.journal.note(EventKind::ScrubBegun, About::default(), "all of it is read");
-                let show = |scrubbing| say(Answer::Scrubbing(scrubbing));
-                while_scrubbing(&self.fs, self.patience.clock(), work, show).await
-            }
-            _ => work.await,
+        let done = if order.is_scrub() {
+            let show = |scrubbing| say(Answer::Scrubbing(scrubbing));
+            self.scrub(&order, while_scrubbing(&self.fs, self.patience.clock(), work, show)).await
+        } else {
+            work.await
         };
         busy.set(false);
-        if let Order::Scrub = order {
-            let text = match &done {
-                Ok(Done::Scrubbed { counts, unread }) => format!("{counts}, {} members unread", unread.len()),
-                Ok(_) => String::new(),
-                Err(why) => why.to_string(),
-            };
-            self.journal.note(EventKind::ScrubEnded, About::default(), text);
-        }
         say(Answer::Ended(done));
+    }
+
+    /// Has a scrub done, and its beginning and end told.
+    async fn scrub(&self, order: &Order, work: impl Future<Output = Result<Done, Refused>>) -> Result<Done, Refused> {
+        let Administration { scrubbing, pausing, .. } = &self.administration;
+        let text = match order {
+            // Nothing begins then.
+            Order::ResumeScrub if PausedScrub::read(self.fs.pfs().clid).is_none() => return work.await,
+            Order::ResumeScrub => "it goes on where it was paused",
+            _ => "all of it is read",
+        };
+        self.journal.note(EventKind::ScrubBegun, About::default(), text);
+        pausing.set(false);
+        scrubbing.set(true);
+        let done = work.await;
+        scrubbing.set(false);
+        pausing.set(false);
+        let (kind, text) = match &done {
+            Ok(Done::Scrubbed { counts, unread }) => {
+                (EventKind::ScrubEnded, format!("{counts}, {} members unread", unread.len()))
+            }
+            Ok(Done::Paused(so_far)) => (EventKind::ScrubPaused, format!("{so_far}")),
+            Ok(_) => (EventKind::ScrubEnded, String::new()),
+            Err(why) => (EventKind::ScrubEnded, why.to_string()),
+        };
+        self.journal.note(kind, About::default(), text);
+        done
+    }
+
+    /// Has the scrub pause, and waits until it does.
+    async fn pause_scrub(&self) -> Result<Done, Refused> {
+        let administration = &self.administration;
+        if !administration.pause_scrub() {
+            let place = administration.images.place();
+            return Err(Refused::unusable(format_args!("no scrub is under way: `hammer2 scrub {place}` begins one")));
+        }
+        while administration.scrubbing.get() {
+            self.patience.clock().sleep(BETWEEN_TELLING).await;
+        }
+        Ok(Done::Changed { snapshots_lacking: 0 })
     }
 }

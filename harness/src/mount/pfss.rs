@@ -82,6 +82,7 @@ impl Server {
         if !force {
             self.refuse_half_removal(label).await?;
         }
+        self.snapshots.close(label);
         match self.fs.delete_pfs(label).await {
             Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
             Err(Error::NotFound) => {

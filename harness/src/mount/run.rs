@@ -12,6 +12,7 @@ use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_kmod_shim::budget::Budget;
 
+use super::absent::take_in_absent;
 use super::buffers::Buffers;
 use super::direct::DirectWrites;
 use super::durable::{Undurable, sync_at_last};
@@ -137,6 +138,9 @@ impl MountPoint {
             let how = if read_only { "it is mounted, read-only" } else { "it is mounted" };
             server.journal.note(EventKind::Mounted, About::default(), how);
             executor.spawn(watch(&server, clock, !read_only));
+            if !read_only {
+                executor.spawn(take_in_absent(&server, &under_way, clock));
+            }
             executor.spawn(nodes::look_after(&server, &under_way, !read_only, sync_every));
             while let Some(job) = mailbox.next().await {
                 let begun = under_way.begin();
@@ -152,6 +156,8 @@ impl MountPoint {
             server.journal.note(EventKind::Unmounted, About::default(), "it is unmounted");
             server.journal.end();
             server.patience.end();
+            // It can go on in the next mount.
+            server.administration.pause_scrub();
             under_way.ended().await;
             let ended = if read_only { Ok(()) } else { sync_at_last(&server, clock, &given_up).await };
             (ended, conversations)

@@ -19,6 +19,7 @@ use super::nodes::ClusterLine;
 use super::orders::Administration;
 use super::patience::Patience;
 use super::refusal::Refusal;
+use super::snapshots::Snapshots;
 use super::watch::Watch;
 use crate::admin;
 
@@ -63,6 +64,7 @@ pub(super) struct Server {
     pub(super) direct_writes: DirectWrites,
     pub(super) journal: Journal,
     pub(super) watch: Watch,
+    pub(super) snapshots: Snapshots,
     budget: &'static Budget<Global>,
     complaints: RefCell<Complaints>,
 }
@@ -79,7 +81,7 @@ impl Server {
     ) -> Self {
         let counters = Counters::default();
         let complaints = RefCell::new(Complaints { since: Instant::now(), told: 0, untold: 0 });
-        let (known, watch) = (Known::default(), Watch::default());
+        let (known, watch, snapshots) = (Known::default(), Watch::default(), Snapshots::new(fs.heap()));
         Self {
             fs,
             buffers,
@@ -90,6 +92,7 @@ impl Server {
             direct_writes,
             journal,
             watch,
+            snapshots,
             budget,
             complaints,
         }

@@ -40,8 +40,10 @@ impl Watch {
 pub(super) async fn watch(server: &Server, clock: &HostClock, repairs: bool) {
     let mut had_quorum = true;
     let mut was_fenced = false;
-    for member in server.fs.missing_members() {
-        let about = About { disk: None, fsid: Some(member.fsid.to_string()) };
+    let missing = server.fs.missing_members();
+    for member in &missing {
+        let disk = server.administration.images.missing_disk(missing.len());
+        let about = About { disk, fsid: Some(member.fsid.to_string()) };
         server.journal.note(EventKind::MemberMissing, about, "the member isn't there");
     }
     loop {

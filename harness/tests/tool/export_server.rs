@@ -16,6 +16,15 @@ where
 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    serve_on(listener, image, wrap);
+    port
+}
+
+/// The same, at an address where somebody listens already.
+pub(crate) fn serve_on<D>(listener: TcpListener, image: PathBuf, wrap: impl Fn(File) -> D + Send + 'static)
+where
+    D: Read + Write + Seek + Send + 'static,
+{
     thread::spawn(move || {
         for socket in listener.incoming() {
             let mut socket = socket.unwrap();
@@ -31,5 +40,4 @@ where
             });
         }
     });
-    port
 }

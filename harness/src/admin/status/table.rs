@@ -1,8 +1,11 @@
 //! A cluster in words, as wide as a terminal of old: a line for each disk, and then what to do.
 
 use std::fmt::{self, Display, Write};
+use std::time::Duration;
 
-use super::{Errors, Held, Missing, Node, Status};
+use indicatif::{HumanBytes, HumanDuration};
+
+use super::{CatchingUp, Errors, Held, Missing, Node, Status};
 
 /// The width of everything but commands, which stay whole.
 const COLUMNS: usize = 80;
@@ -49,7 +52,7 @@ impl Row {
     fn missing(missing: &Missing) -> Self {
         let none = || "-".to_owned();
         Self {
-            disk: missing.fsid.clone(),
+            disk: missing.name.clone(),
             role: missing.role.clone(),
             state: "missing".into(),
             since: none(),
@@ -97,13 +100,23 @@ impl Display for Status {
                 wrapped(&format!("{}: written to by {host}, last at {time} UTC by its clock", node.image()), "  ", f)?;
             }
         }
-        for node in self.nodes.iter().filter(|node| !node.note.is_empty()) {
-            f.write_char('\n')?;
-            wrapped(&format!("{}: {}", node.image(), node.note), "  ", f)?;
+        for node in &self.nodes {
+            let note = match &node.catching_up {
+                Some(catching_up) => catching_up.to_string(),
+                None => node.note.clone(),
+            };
+            if !note.is_empty() {
+                f.write_char('\n')?;
+                wrapped(&format!("{}: {note}", node.image()), "  ", f)?;
+            }
         }
         for missing in &self.missing {
             f.write_char('\n')?;
             wrapped(&missing.note, "  ", f)?;
+        }
+        if let Some(paused) = &self.paused_scrub {
+            f.write_char('\n')?;
+            wrapped(paused, "  ", f)?;
         }
         match &self.last_scrub {
             Some(scrub) if !scrub.was_good() => {
@@ -136,6 +149,19 @@ impl Status {
     }
 }
 
+impl Display for CatchingUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seen_bytes, expected_bytes, seconds_left } = self;
+        let expected = HumanBytes((*expected_bytes).max(*seen_bytes));
+        write!(f, "it is brought in step: {} of {expected} were looked at", HumanBytes(*seen_bytes))?;
+        match seconds_left {
+            Some(0) if seen_bytes >= expected_bytes => write!(f, ", and what came later follows"),
+            Some(seconds) => write!(f, ", some {} are left", HumanDuration(Duration::from_secs((*seconds).max(1)))),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Node {
     /// As users name it, fit for a terminal.
     fn image(&self) -> String {
@@ -143,6 +169,14 @@ impl Node {
     }
 
     fn lag(&self) -> String {
+        let lag = self.lag_in_commits();
+        match self.catching_up.and_then(|catching_up| catching_up.seconds_left) {
+            Some(seconds) => format!("{lag}, {}s", seconds.max(1)),
+            None => lag,
+        }
+    }
+
+    fn lag_in_commits(&self) -> String {
         match (self.behind_epochs, self.behind_commits) {
             (Some(epochs @ 1..), _) => format!("{epochs} epochs"),
             (_, Some(commits @ 1..)) => format!("{commits} commits"),

@@ -33,8 +33,9 @@ pub(super) fn carry_out(
     let session = Session::new(settings);
     session.change_members(target, None, async |fs, images| {
         let open = |images: &[PathBuf]| session.open_disks(images, Access::Write).map_err(Refused::unusable);
-        let site = Site { fs, images, open: &open };
-        if let Order::Scrub = order {
+        // It is kept all the time how far it is: whoever ends the command can go on.
+        let site = Site { fs, images, open: &open, pauses: &|| false };
+        if order.is_scrub() {
             let bar = progress::byte_bar(0);
             let mut nothing = |_, _: &_| {};
             let work = site.carry_out(order, &mut nothing);
@@ -86,6 +87,16 @@ impl Print<'_> {
                 }
                 let whole = if missing.is_empty() { Outcome::Good } else { Outcome::Bad };
                 nodes.iter().try_fold(whole, |outcome, node| Ok(outcome.and(self.resynced(node)?)))
+            }
+            Done::Paused(so_far) if self.json => {
+                let mut line = object(so_far)?;
+                line["paused"] = json!(true);
+                self.output.line(line)?;
+                Ok(Outcome::Good)
+            }
+            Done::Paused(so_far) => {
+                self.output.line(format_args!("paused, when {so_far}: it goes on with --resume"))?;
+                Ok(Outcome::Good)
             }
             Done::Scrubbed { counts, unread } => {
                 if self.json {

@@ -7,7 +7,7 @@ use crate::admin::Order;
 use crate::cli::output::Output;
 use crate::cli::session::Settings;
 use crate::cli::target::Target;
-use crate::cli::{Failure, Outcome};
+use crate::cli::{Failure, Outcome, mounted};
 
 /// Read everything on every node, compare, and repair what another node has
 #[derive(Args)]
@@ -15,6 +15,12 @@ pub(in crate::cli) struct Scrub {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+    /// Pause the one that is under way in a mount
+    #[arg(short, long, conflicts_with = "resume")]
+    pause: bool,
+    /// Go on where the last one of this machine was paused, or its mount or command ended
+    #[arg(long)]
+    resume: bool,
     /// NODE+NODE...[@LABEL], or the directory it is mounted on
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -22,6 +28,16 @@ pub(in crate::cli) struct Scrub {
 
 impl Scrub {
     pub(in crate::cli) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        orders::carry_out(settings, &self.target, &Order::Scrub, &mut Print { output, json: self.json })
+        if self.pause {
+            let Some(directory) = self.target.directory() else {
+                return Err(Failure::unusable(
+                    "only the scrub of a mount is paused so: name its directory; end another (^C), and --resume goes on with it",
+                ));
+            };
+            mounted::pause_scrub(directory)?;
+            return Ok(Outcome::Good);
+        }
+        let order = if self.resume { Order::ResumeScrub } else { Order::Scrub };
+        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: self.json })
     }
 }

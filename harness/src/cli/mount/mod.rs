@@ -18,7 +18,7 @@ use super::target::Target;
 use super::{Failure, Outcome};
 use crate::admin::Refused;
 use crate::device::Access;
-use crate::mount::{Administration, EndError, MountPoint, Options};
+use crate::mount::{Administration, Beside, EndError, MountPoint, Options, SNAPSHOTS_MEMORY_MIB};
 use options::MountOptions;
 
 /// Seconds between syncs that nobody asked for, where nothing else is said.
@@ -30,7 +30,8 @@ const HOOKS: &str = "/etc/hammer2/hooks.d";
 /// Mount a filesystem on a directory
 ///
 /// It is served by a process in the background, which ends when the directory is unmounted (fusermount3 -u, umount) or with
-/// SIGINT or SIGTERM. SIGUSR1 has it print its counters.
+/// SIGINT or SIGTERM. SIGUSR1 has it print its counters. Snapshots are read in `.snapshots` of the directory, which no listing
+/// shows.
 #[derive(Args)]
 pub(super) struct Mount {
     /// Serve it in this process
@@ -125,9 +126,13 @@ impl Mount {
         let mounted = session.run(session.mount_to_serve(&self.target, access));
         let (fs, images) = mounted.map_err(|failure| advice(failure, options.read_only))?;
         let clock = session.clock();
+        let looking = session.beside(SNAPSHOTS_MEMORY_MIB);
+        let heap = looking.heap();
+        let look = move |images: &[PathBuf]| looking.open_disks(images, Access::Look).map_err(Refused::unusable);
+        let beside = Beside { heap, open: Box::new(look) };
         let open = move |images: &[PathBuf]| session.open_disks(images, access).map_err(Refused::unusable);
         let place = directory.display().to_string();
-        let administration = Administration::new(images.at(place), options.read_only, open);
+        let administration = Administration::new(images.mounted_on(place), options.read_only, open, beside);
         let mounted =
             MountPoint::new(fs, &directory, &options, administration, clock).map_err(|error| failure(&error))?;
         if !self.detached {

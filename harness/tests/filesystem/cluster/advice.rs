@@ -95,6 +95,43 @@ fn a_member_that_is_gone_is_given_up() {
 }
 
 #[test]
+fn a_member_that_was_named_and_is_gone_is_called_by_its_name() {
+    let folder = Folder::new("ABC", 3);
+    folder.expect(0, "cluster create -L W A B C");
+    fs::remove_file(folder.path().join("C")).unwrap();
+    File::create(folder.path().join("new")).unwrap().set_len(128 << 20).unwrap();
+    for command in ["cluster status A+B+C@W", "cluster resync A+B+C@W", "cluster scrub A+B+C@W"] {
+        let said = folder.complaint(command);
+        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(" is missing: ") && words.contains("C: No such file"), "{command}: {said}");
+        assert_eq!(advice(&said).len(), 2, "{command}: {said}");
+    }
+    let said = folder.complaint("cluster status A+B+C@W");
+    assert!(said.lines().any(|line| line.starts_with("C ") && line.contains("  missing  ")), "{said}");
+    assert!(advice(&said)[0].starts_with("cluster resync A+B+C@W"), "{said}");
+    folder.follow(&said, 1);
+    folder.expect(0, "cluster status A+B+new@W");
+}
+
+#[test]
+fn what_is_no_filesystem_and_what_is_named_twice_is_told_in_words() {
+    let folder = Folder::new("AB", 1);
+    let said = folder.complaint("ls B");
+    assert!(
+        said.contains("B: no HAMMER2 volume header: nobody has made") && said.contains("`hammer2 recover "),
+        "{said}"
+    );
+    folder.expect(0, "mkdir A:/one");
+    let said = folder.complaint("mv A:/one A:/two");
+    assert!(said.contains("A:/two: it is in A, too: name it without that, as /two"), "{said}");
+    folder.expect(0, "mv A:/one /two");
+    let said = folder.complaint("cluster add A");
+    assert!(said.contains("; see hammer2 cluster add --help"), "{said}");
+    let said = folder.complaint("newfs -s 1M B");
+    assert!(said.contains("is used whole: give no size"), "{said}");
+}
+
+#[test]
 fn what_force_gives_up_can_be_removed_afterwards() {
     let folder = Folder::new("ABC", 3);
     folder.expect(0, "cluster create -L W A B C");

@@ -42,6 +42,7 @@ const CASES: &[Case] = &[
         advised: 1,
         after: "cluster status A+new",
     },
+    Case { images: ("A", 1), before: &[], refused: (2, "scrub --resume A"), advised: 1, after: "scrub A" },
     Case { images: ("AB", 1), before: &[], refused: (2, "cluster add A B"), advised: 2, after: "cluster status A+B" },
     Case { images: ("AB", 2), before: &[], refused: (2, "fsck A+B"), advised: 1, after: "fsck B" },
     Case { images: ("A", 1), before: &[], refused: (2, "pfs-delete A DATA"), advised: 1, after: "pfs-create A DATA" },

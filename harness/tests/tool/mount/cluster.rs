@@ -1,14 +1,17 @@
 //! Mounts of clusters: nodes that are away or fail, and come back.
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use super::mounted::{Volume, noise, wait_until};
+use crate::export_server::serve_on;
 
 pub(crate) const NODES: &str = "v.img+b.img+c/v.img@CL";
 pub(crate) const IMAGES: [&str; 3] = ["v.img", "b.img", "c/v.img"];
@@ -104,6 +107,46 @@ fn a_node_that_was_away_is_brought_in_step_by_the_mount() {
     assert_eq!(fs::read(mounted.path("file")).unwrap(), content);
     let (status, said) = mounted.unmount();
     assert!(status.success() && said.contains("c/v.img (node 2) is in sync again"), "{status}: {said}");
+    masters.are_equal();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_disk_that_could_not_be_opened_is_tried_again_by_the_mount() {
+    let masters = Masters::new(2 * IMAGE_BYTES);
+    let volume = &masters.volume;
+    // Nobody listens there yet.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let export = format!("nbd://{address}/b");
+    let mounted = volume.mount_node(&format!("v.img+{export}+c/v.img@CL"), &[]);
+    fs::write(mounted.path("file"), noise(1 << 20)).unwrap();
+    let status = |arguments: &[&str]| String::from_utf8(volume.run(arguments).stdout).unwrap();
+    let said = status(&["cluster", "status", "mnt"]);
+    let resync = format!("`hammer2 cluster resync {}`", mounted.path("").display().to_string().trim_end_matches('/'));
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(&format!("{export}: can't connect")) && words.contains(&resync), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("b ") && line.contains("missing")), "{said}");
+    let told: Value = serde_json::from_str(&status(&["cluster", "status", "--json", "mnt"])).unwrap();
+    assert_eq!(told["missing"][0]["images"][0], export[..], "{told}");
+    serve_on(TcpListener::bind(address).unwrap(), masters.path("b.img"), |file| file);
+    wait_until("it is in step", || volume.run(&["cluster", "status", "mnt"]).status.success());
+    let (ended, said) = mounted.unmount();
+    assert!(ended.success() && said.contains(&format!("{export} (node 2) is in sync again")), "{said}");
+    masters.are_equal();
+
+    // Whoever doesn't want to wait says so.
+    let away = masters.path("away");
+    fs::rename(masters.path("b.img"), &away).unwrap();
+    let mounted = volume.mount_node(NODES, &[]);
+    fs::write(mounted.path("file"), noise(1 << 20)).unwrap();
+    let output = volume.run(&["cluster", "resync", "mnt"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("b.img: No such file"), "{said}");
+    fs::rename(&away, masters.path("b.img")).unwrap();
+    let said = volume.succeed(&["cluster", "resync", "mnt"]);
+    assert!(said.contains("b.img (node 2, fsid ") && said.contains("): in sync; "), "{said}");
+    volume.succeed(&["cluster", "status", "mnt"]);
+    assert!(mounted.unmount().0.success());
     masters.are_equal();
 }
 

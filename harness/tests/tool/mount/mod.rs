@@ -21,6 +21,7 @@ mod places;
 mod quotas;
 mod seeing;
 mod slow_export;
+mod snapshots;
 mod tour;
 mod two_hosts;
 mod upkeep;

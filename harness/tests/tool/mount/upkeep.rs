@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -315,4 +316,48 @@ fn a_pfs_of_a_mounted_cluster_is_one_of_all_members() {
         assert_eq!(volume.succeed(&["ls", &format!("{image}@NEW")]), "first\nsecond\n", "{image}");
         volume.succeed(&["fsck", image]);
     }
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_scrub_is_paused_and_goes_on_in_the_next_mount() {
+    let masters = Masters::new(4 * IMAGE_BYTES);
+    let volume = &masters.volume;
+    let mounted = volume.mount_node(NODES, &[]);
+    volume.refuse(&["scrub", "--pause", "mnt"], 2, "no scrub is under way: `hammer2 scrub ");
+    volume.refuse(&["scrub", "--resume", "mnt"], 2, "no scrub of it was paused on this machine: `hammer2 scrub ");
+    volume.refuse(&["scrub", "--pause", NODES], 2, "name its directory");
+    for number in 0..3 {
+        write_durably(&mounted.path(format!("file{number}")), &noise(66 << 20));
+    }
+    let whole = json(&volume.succeed(&["scrub", "--json", "mnt"]));
+    let whole = whole["bytes"].as_u64().unwrap();
+    let begun = volume.tool(&["scrub", "--json", "mnt"]).stdout(Stdio::piped()).spawn().unwrap();
+    // It may not have begun yet.
+    wait_until("it is paused", || volume.run(&["scrub", "--pause", "mnt"]).status.success());
+    let output = begun.wait_with_output().unwrap();
+    let paused = json(std::str::from_utf8(&output.stdout).unwrap());
+    assert!(output.status.success() && paused["paused"] == true, "{paused}");
+    let so_far = paused["bytes"].as_u64().unwrap();
+    assert!(so_far > 0 && so_far < whole, "{so_far} of {whole}");
+    let said = volume.succeed(&["cluster", "status", "mnt"]);
+    assert!(said.contains("a scrub got as far as") && said.contains("`hammer2 scrub --resume "), "{said}");
+    let told = volume.succeed(&["events", "--json", "--past", "mnt"]);
+    assert!(told.contains("\"scrub-paused\""), "{told}");
+    // A change meanwhile, and the end of a mount with another scrub under way.
+    fs::write(mounted.path("later"), noise(10_000)).unwrap();
+    let mut orders = Orders::to(&mounted.path(""));
+    orders.say(r#"{"version":1,"question":{"Order":"ResumeScrub"}}"#);
+    wait_until("it goes on", || {
+        volume.succeed(&["events", "--json", "--past", "mnt"]).matches("scrub-begun").count() == 3
+    });
+    mounted.unmount_well();
+    let mounted = volume.mount_node(NODES, &[]);
+    let ended = json(&volume.succeed(&["scrub", "--resume", "--json", "mnt"]));
+    let bytes = ended["bytes"].as_u64().unwrap();
+    assert!(bytes >= whole && bytes < whole + (1 << 20), "each byte was read once: {bytes} of {whole}");
+    let said = volume.succeed(&["cluster", "status", "mnt"]);
+    assert!(!said.contains("a scrub got as far as"), "{said}");
+    volume.refuse(&["scrub", "--resume", "mnt"], 2, "no scrub of it was paused");
+    mounted.unmount_well();
 }
