@@ -201,7 +201,7 @@ mod tests {
         let boot = NewfsOptions { boot_bytes: Some(257 * MIB), ..default };
         let aux = NewfsOptions { aux_bytes: Some(MIB), ..default };
         let both = NewfsOptions { boot_bytes: Some(256 * MIB), aux_bytes: Some(800 * MIB), ..default };
-        let cases: [(&[u64], &NewfsOptions<'_>, Check); 14] = [
+        let cases: [(&[u64], &NewfsOptions<'_>, Check); 15] = [
             (&[], &default, |error| *error == NewfsError::NoVolumes),
             (&[GIB; 65], &default, |error| *error == NewfsError::TooManyVolumes(65)),
             (&[GIB; 2], &one, |error| *error == NewfsError::VersionOneSet(2)),

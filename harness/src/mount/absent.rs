@@ -88,7 +88,7 @@ pub(super) async fn answers(volumes: &[PathBuf], clock: &HostClock) -> Result<()
 }
 
 /// True for a volume that is on another machine.
-pub(super) fn is_export(volume: &PathBuf) -> bool {
+pub(super) fn is_export(volume: &Path) -> bool {
     export(volume).is_some()
 }
 

@@ -22,7 +22,7 @@ const VIEW_MEMORY_BYTES: usize = 2 * MIN_MEMORY_BYTES;
 
 /// What all of them, and one that is just opened in the place of another, may use; with as much again for what lives only a
 /// moment.
-pub const SNAPSHOTS_MEMORY_MIB: u16 = (2 * (MOST_VIEWS + 1) * VIEW_MEMORY_BYTES >> 20) as u16;
+pub const SNAPSHOTS_MEMORY_MIB: u16 = ((2 * (MOST_VIEWS + 1) * VIEW_MEMORY_BYTES) >> 20) as u16;
 
 /// A snapshot that is open.
 pub(super) struct View {
@@ -109,7 +109,8 @@ impl Server {
         let images = &self.administration.images;
         let in_step = self.fs.member_statuses().filter(|member| member.state == MemberState::InSync);
         let nodes = in_step.map(|member| images.of(member.node).into_iter().map(PathBuf::from).collect());
-        let (exports, own): (Vec<Vec<PathBuf>>, Vec<_>) = nodes.partition(|node: &Vec<_>| node.iter().any(is_export));
+        let (exports, own): (Vec<Vec<PathBuf>>, Vec<_>) =
+            nodes.partition(|node: &Vec<_>| node.iter().any(|volume| is_export(volume)));
         if !own.is_empty() {
             return Ok(own);
         }
