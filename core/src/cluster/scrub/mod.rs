@@ -95,6 +95,8 @@ impl Cluster {
     pub(crate) async fn begin_scrub(&self, scrub: &Scrub) {
         let mut progress = ScrubProgress { bytes: scrub.counts.bytes, expected_bytes: 0 };
         for node in self.nodes_in_sync() {
+            // What is in memory says nothing about what is on the disk.
+            node.blocks().forget();
             // A node that can't say how much it has will say why when it is read.
             let root = node.record(self.slots.root()).await;
             progress.expected_bytes += root.map_or(0, |root| root.stats.data_bytes);

@@ -290,7 +290,12 @@ impl Members {
 
     /// Flips a bit in every chunk of [`noise`], and in no metadata: that has zeros in it.
     pub(crate) fn flip_noise(&self, node: usize) {
-        self.flip_where(node, |chunk| chunk.iter().filter(|byte| **byte == 0).count() < chunk.len() / 100);
+        self.flip_where(node, is_noise);
+    }
+
+    /// The same the other way round.
+    pub(crate) fn flip_metadata(&self, node: usize) {
+        self.flip_where(node, |chunk| !is_noise(chunk));
     }
 
     fn flip_where(&self, node: usize, mut wanted: impl FnMut(&[u8]) -> bool) {
@@ -386,4 +391,8 @@ pub(crate) fn newest_header(disk: &MemoryDisk) -> VolumeHeader {
         (0..HEADER_COPIES).map(header_offset).filter(|place| place + VOLUME_HEADER_BYTES as u64 <= disk.size_bytes());
     let copy = |place| VolumeHeader::read_from_bytes(&read(disk, place, VOLUME_HEADER_BYTES)).unwrap();
     places.map(copy).max_by_key(VolumeHeader::mirror_tid).unwrap()
+}
+
+fn is_noise(chunk: &[u8]) -> bool {
+    chunk.iter().filter(|byte| **byte == 0).count() < chunk.len() / 100
 }

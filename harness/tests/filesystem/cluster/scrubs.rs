@@ -86,3 +86,18 @@ fn what_changes_meanwhile_is_no_fault_and_what_rots_is_mended() {
         assert_eq!(members.problems(node), Vec::<String>::new(), "node {node}");
     }
 }
+
+#[test]
+fn what_is_in_memory_is_read_from_the_disks_all_the_same() {
+    let members = of_many_files();
+    let scrub = members.change_on(&ALL, async |fs| {
+        fill(fs, "more", 20).await?;
+        fs.scrub().await?;
+        members.flip_metadata(1);
+        fs.scrub().await
+    });
+    let counts = scrub.unwrap().unwrap();
+    assert!(counts.bad_blocks > 0, "{counts:?}");
+    members.expect_alike(&ALL);
+    assert_eq!(members.problems(1), Vec::<String>::new());
+}
