@@ -5,14 +5,21 @@
 //! writer, and the mount is refused. When it doesn't, its writer is dead or asleep; the mount writes its own heartbeat on all
 //! nodes, and goes on if a quorum has it. Whoever slept finds out before its next header, and writes nothing any more.
 
+use core::convert::Infallible;
+use core::future::pending;
+
 use super::join::join_all;
+use super::keeper::LOOKS;
 use super::member::Member;
-use super::vote::{NodeSet, Refusal};
-use super::{Cluster, Ingredient, MemberState, NodeIndex, OpError};
-use crate::io::{Disk, Instant, TimeSource, watch_disk};
+use super::vote::{NodeSet, Refusal, State};
+use super::{Cluster, Ingredient, MAX_NODES, MemberState, NodeIndex, OpError};
+use crate::io::{Disk, Duration, Instant, TimeSource, announce_watch};
 use crate::media::heartbeat::HEARTBEAT_PERIOD;
 use crate::media::{Heartbeat, MountNonce};
 use crate::node::{NodeError, NodeFault};
+
+/// How often heartbeats are looked at that are watched.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// The hold of a mount on its nodes.
 #[derive(Clone, Copy)]
@@ -20,7 +27,8 @@ pub(super) struct Hold {
     nonce: MountNonce,
     time: &'static dyn TimeSource,
     counter: u64,
-    next_beat: Instant,
+    /// When the next is due, on each node.
+    next_beats: [Instant; MAX_NODES],
 }
 
 impl Hold {
@@ -51,8 +59,8 @@ impl Cluster {
         let nodes: NodeSet = self.members().filter(|(_, member)| is_shared(member)).map(|(index, _)| index).collect();
         let Some(clock) = self.root_disk(nodes) else { return Ok(()) };
         self.watch(nodes).await?;
-        let next_beat = clock.now().after(HEARTBEAT_PERIOD);
-        self.hold.set(Some(Hold { nonce: MountNonce(time.random()), time, counter: 0, next_beat }));
+        let next_beats = [clock.now().after(HEARTBEAT_PERIOD); MAX_NODES];
+        self.hold.set(Some(Hold { nonce: MountNonce(time.random()), time, counter: 0, next_beats }));
         self.beat_on(nodes).await?;
         for index in nodes.iter().filter(|index| self.member(*index).node.is_held()) {
             self.check_as_opened(index).await?;
@@ -80,18 +88,30 @@ impl Cluster {
         self.check_as_opened(index).await
     }
 
-    /// Waits until it is sure that none of these nodes has a writer.
+    /// Waits until it is sure that none of these nodes has a writer. One that most of them have is told of at once.
     async fn watch(&self, nodes: NodeSet) -> Result<(), OpError> {
         let held = self.heartbeats(nodes).await?;
         let Some(watch) = held.iter().map(|(_, heartbeat)| heartbeat.watch()).max() else { return Ok(()) };
         let Some(disk) = self.root_disk(held.iter().map(|(index, _)| *index).collect()) else { return Ok(()) };
-        watch_disk(disk, watch).await;
-        let moved = self.heartbeats(nodes).await?;
-        match moved.iter().find(|now| !held.contains(now)) {
-            Some((node, Heartbeat { host, time, .. })) => {
-                Err(OpError::Refused(Refusal::InUse { node: *node, host: *host, time: *time }))
+        announce_watch(disk);
+        let end = disk.now().after(watch);
+        loop {
+            let next_look = disk.now().after(BETWEEN_LOOKS).min(end);
+            disk.sleep_until(next_look).await;
+            let is_over = disk.now() >= end;
+            let now_held = self.heartbeats(nodes).await?;
+            let mut moved = now_held.iter().filter(|now| !held.contains(now)).peekable();
+            let Some((node, Heartbeat { host, time, .. })) = moved.peek().copied() else {
+                if is_over {
+                    return Ok(());
+                }
+                continue;
+            };
+            // Of a writer that has lost some of its nodes, those are to be told that it has still.
+            let has_most = 2 * moved.count() >= nodes.len();
+            if is_over || has_most {
+                return Err(OpError::Refused(Refusal::InUse { node: *node, host: *host, time: *time }));
             }
-            None => Ok(()),
         }
     }
 
@@ -105,7 +125,7 @@ impl Cluster {
     async fn heartbeats(
         &self,
         nodes: NodeSet,
-    ) -> Result<heapless::Vec<(NodeIndex, Heartbeat), { super::MAX_NODES }>, OpError> {
+    ) -> Result<heapless::Vec<(NodeIndex, Heartbeat), { MAX_NODES }>, OpError> {
         let own = self.hold.get().map(|hold| hold.nonce);
         let look = |index| self.member(index).node.heartbeat();
         let mut held = heapless::Vec::new();
@@ -119,19 +139,35 @@ impl Cluster {
         Ok(held)
     }
 
-    /// Says that the mount still is there, if it is time to. Whoever serves a mount does this again and again.
+    /// Says that the mount still is there, on the nodes where it is time to. Whoever serves a mount does this again and again.
     pub async fn beat(&self) -> Result<(), OpError> {
-        let Some(hold) = self.hold.get() else { return Ok(()) };
-        let nodes: NodeSet =
-            self.members().filter(|(_, member)| member.node.is_held()).map(|(index, _)| index).collect();
-        let Some(clock) = self.root_disk(nodes) else { return Ok(()) };
-        let now = clock.now();
-        if now < hold.next_beat {
-            return Ok(());
+        self.beat_on(self.due(self.members().map(|(index, _)| index).collect())).await
+    }
+
+    /// The same on one node, for as long as it is polled: one that is silent keeps the others from nothing.
+    pub(super) async fn keep_beating(&self, index: NodeIndex) -> Infallible {
+        while self.pause(LOOKS).await {
+            if usize::from(index.0) < self.members.len()
+                && let Err(error) = self.beat_on(self.due(NodeSet::only(index))).await
+            {
+                log::debug!("no heartbeat: {error}");
+            }
         }
-        let next_beat = now.after(HEARTBEAT_PERIOD);
-        self.hold.set(Some(Hold { counter: hold.counter + 1, next_beat, ..hold }));
-        self.beat_on(nodes).await
+        pending().await
+    }
+
+    /// Those of the nodes on which a heartbeat is due; it is regarded as written.
+    fn due(&self, nodes: NodeSet) -> NodeSet {
+        let Some(mut hold) = self.hold.get() else { return NodeSet::default() };
+        let is_held = |index: &NodeIndex| self.member(*index).node.is_held();
+        let held: NodeSet = nodes.iter().filter(is_held).collect();
+        let Some(clock) = self.root_disk(held) else { return NodeSet::default() };
+        let now = clock.now();
+        let due: NodeSet = held.iter().filter(|index| now >= hold.next_beats[usize::from(index.0)]).collect();
+        due.iter().for_each(|index| hold.next_beats[usize::from(index.0)] = now.after(HEARTBEAT_PERIOD));
+        hold.counter += u64::from(!due.is_empty());
+        self.hold.set(Some(hold));
+        due
     }
 
     /// The same in the middle of something long; that finds out by itself if it can't go on.
@@ -165,6 +201,27 @@ impl Cluster {
                 log::warn!("{}: wasn't released: {}", self.called(index), super::Ejection::of(error));
             }
         }
+    }
+
+    /// Lets go of a member that has no vote, in the middle of the mount: its devices are closed, and it is no part of anything
+    /// until it is [looked at](Self::look_again) again. All that was done is on it, in its header; nothing may be changed
+    /// meanwhile. False if it isn't in step, or has a vote.
+    pub async fn detach(&self, index: NodeIndex) -> Result<bool, OpError> {
+        self.level_with(NodeSet::only(index)).await?;
+        let member = self.member(index);
+        if !self.is_in_sync(index) || self.voters().contains(index) {
+            return Ok(false);
+        }
+        member.set_state(MemberState::Aside(State::Apart));
+        self.stream.forget(index);
+        self.judge_all();
+        if let Some(hold) = self.hold.get().filter(|_| member.node.is_held())
+            && let Err(error) = member.node.beat(&hold.heartbeat(true)).await
+        {
+            log::warn!("{}: wasn't released: {}", self.called(index), super::Ejection::of(error));
+        }
+        member.node.volumes().iter().for_each(|volume| volume.disk.close());
+        Ok(true)
     }
 
     /// Who holds a node, if anybody does.

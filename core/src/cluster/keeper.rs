@@ -8,17 +8,16 @@ use core::time::Duration;
 use super::join::Together;
 use super::stream::Raised;
 use super::{Cluster, MAX_NODES, NodeIndex};
-use crate::media::heartbeat::HEARTBEAT_PERIOD;
 use crate::memory::NoMemory;
 
 /// How often it is looked whether something is to be done.
-const LOOKS: Duration = Duration::from_secs(1);
+pub(super) const LOOKS: Duration = Duration::from_secs(1);
 
 impl Cluster {
     /// Looks after the cluster, for as long as it is polled: has laggards catch up, and says that this mount is there to others
     /// who can reach its disks. Every host runs it beside its requests.
     pub async fn keep(&self) {
-        let mut backlogs = None;
+        let (mut backlogs, mut beats) = (None, None);
         let mut looking = pin!(self.look_after());
         poll_fn(|cx| {
             // A single node has none, and may become a cluster. For want of memory, whoever waits for them executes them.
@@ -27,6 +26,12 @@ impl Cluster {
             }
             if let Some((_, backlogs)) = &mut backlogs {
                 backlogs.poll_each(cx);
+            }
+            if beats.is_none() {
+                beats = self.keep_beats().ok();
+            }
+            if let Some(beats) = &mut beats {
+                beats.poll_each(cx);
             }
             looking.as_mut().poll(cx)
         })
@@ -42,14 +47,28 @@ impl Cluster {
         Ok((self.stream.keep(), backlogs))
     }
 
+    /// Says on all members that this mount is there, also on those that come in later.
+    fn keep_beats(&self) -> Result<Together<impl Future<Output = Infallible>>, NoMemory> {
+        let mut beats = Together::new(self.heap);
+        for index in (0..MAX_NODES as u8).map(NodeIndex) {
+            beats.add(index, || self.keep_beating(index))?;
+        }
+        Ok(beats)
+    }
+
     /// Does what is due, every now and then.
     async fn look_after(&self) {
-        while let Some(root) = self.focus().volumes().root() {
-            root.disk.sleep(HEARTBEAT_PERIOD.min(LOOKS)).await;
+        while self.pause(LOOKS).await {
             self.expel_late();
             self.expel_silent();
-            self.beat_on_the_way().await;
         }
+    }
+
+    /// Waits so long, by the clock of a disk; false, at once, when there is none.
+    pub(super) async fn pause(&self, duration: Duration) -> bool {
+        let Some(root) = self.focus().volumes().root() else { return false };
+        root.disk.sleep(duration).await;
+        true
     }
 
     /// Does something, and [looks after](Self::keep) the cluster meanwhile.

@@ -314,6 +314,18 @@ impl FileSystem {
         Ok(answers)
     }
 
+    /// Lets go of a member in step that has no vote, so that its disk can be taken away: everything that was done is on it, and
+    /// its devices are closed. It stays away until it is [looked at](Self::look_again) again. False if it isn't in step, or has a
+    /// vote.
+    pub async fn detach(&self, node: NodeIndex) -> Result<bool, Error> {
+        let _members = self.membership.read().await;
+        let _only = self.alone_on(node).await;
+        let _still = self.still().await?;
+        self.sync_inside().await?;
+        self.cluster.flush_all().await?;
+        Ok(self.cluster.detach(node).await?)
+    }
+
     /// A turn at which all that was done is on the disks of the nodes in sync, committed if enough are left for that.
     async fn nothing_left_behind(&self) -> Result<Still<'_>, Error> {
         let still = self.resting().await?;

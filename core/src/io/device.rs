@@ -175,6 +175,9 @@ pub trait BlockDevice {
     /// Ends all requests under way with [`DeviceError::Gone`] and makes the device fit for new ones. Only after it is
     /// ready with `Ok` is it certain that no earlier write lands late.
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>>;
+
+    /// Lets go of what the device is on, so that it can be taken away: requests fail until it is reset. Nothing is under way.
+    fn close(&self) {}
 }
 
 /// A device of any kind, as the core holds it.
@@ -205,6 +208,10 @@ impl BlockDevice for DeviceBox {
 
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         (**self).poll_reset(cx)
+    }
+
+    fn close(&self) {
+        (**self).close();
     }
 }
 

@@ -32,7 +32,7 @@ pub use device::{
 pub use disk::{DeviceErrors, Disk, DiskOptions};
 pub(crate) use disk::{Permission, Progress, RequestId, TicketWait};
 pub use heartbeat::read_heartbeat;
-pub(crate) use heartbeat::watch_disk;
+pub(crate) use heartbeat::{announce_watch, watch_disk};
 pub use memory_disk::{MemoryDevice, MemoryDisk};
 pub use time_source::TimeSource;
 pub use turns::{Turn, Turns};

@@ -29,7 +29,9 @@ pub(super) async fn sync_at_last(server: &Server, clock: &HostClock, given_up: &
         let synced = unless_given_up(server.fs.sync(), clock, given_up).await.ok_or(Undurable::GivenUp)?;
         match synced {
             Ok(()) => return Ok(()),
-            Err(error) if late_disks(server, &error).is_empty() => return Err(Undurable::Failed(error)),
+            Err(error) if server.is_overtaken.get() || late_disks(server, &error).is_empty() => {
+                return Err(Undurable::Failed(error));
+            }
             Err(_) if told => {}
             Err(error) => {
                 told = true;

@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::time::Duration;
 
-use hammer2_core::cluster::vote::State;
-use hammer2_core::cluster::{Ejection, Health, MAX_NODES, MemberState, NodeFault, NodeIndex};
+use hammer2_core::cluster::vote::{Refusal, State};
+use hammer2_core::cluster::{Ejection, Health, MAX_NODES, MemberState, NodeFault, NodeIndex, OpError, ReturnError};
 use hammer2_core::fs::{Attendant, Error, Event, FileSystem, Pace, Trouble};
 
 use super::counters::add;
@@ -106,6 +106,11 @@ impl Attendant for Teller<'_> {
                 log::info!("{} has what it lacked: {}", self.called(node), Copied::from(counts));
             }
             Event::Away { node, state, trouble } => {
+                if let Some(Trouble::Return(ReturnError::Cluster(OpError::Refused(Refusal::Overtaken { .. })))) =
+                    trouble
+                {
+                    self.server.is_overtaken.set(true);
+                }
                 let trouble = trouble.map_or_else(|| Shown(state).to_string(), |trouble| self.shown(trouble));
                 let told = &mut self.told.borrow_mut()[usize::from(node.0)];
                 if told.as_ref() != Some(&trouble) {

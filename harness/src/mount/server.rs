@@ -1,6 +1,6 @@
 //! What all requests are done with.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,6 +65,8 @@ pub(super) struct Server {
     pub(super) journal: Journal,
     pub(super) watch: Watch,
     pub(super) snapshots: Snapshots,
+    /// Another mount went on without this one: what isn't durable never will be.
+    pub(super) is_overtaken: Cell<bool>,
     budget: &'static Budget<Global>,
     complaints: RefCell<Complaints>,
 }
@@ -93,6 +95,7 @@ impl Server {
             journal,
             watch,
             snapshots,
+            is_overtaken: Cell::new(false),
             budget,
             complaints,
         }

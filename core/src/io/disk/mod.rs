@@ -131,7 +131,11 @@ impl Disk {
 
     /// Waits so long, by the disk's clock.
     pub async fn sleep(&self, delay: Duration) {
-        let until = self.clock.now().after(delay);
+        self.sleep_until(self.clock.now().after(delay)).await;
+    }
+
+    /// Waits until then, by the disk's clock.
+    pub async fn sleep_until(&self, until: Instant) {
         poll_fn(|cx| self.wait_until(until, cx)).await;
     }
 
@@ -169,6 +173,11 @@ impl Disk {
     pub async fn discard(&self, offset: DeviceOffset, bytes: u64) -> Result<(), DeviceError> {
         let operation = Operation::Discard { offset, bytes };
         self.run(Request { operation, buffer: Buffer::empty(self.heap) }).await.map(drop)
+    }
+
+    /// Lets go of what the device is on, until it is [reset](Self::reset). Nothing is under way.
+    pub(crate) fn close(&self) {
+        self.device.close();
     }
 
     /// Resets the device: every request under way ends, and none lands later.
