@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::vote::State;
+use hammer2_core::cluster::vote::{Role, State};
 use hammer2_core::cluster::{MemberState, MemberStatus, NewPfs, NodeIndex};
 use hammer2_core::fs::{FileSystem, TimeSource as _};
 use hammer2_core::media::PfsKind;
 
-use super::{Done, Name, Refused, Site, fresh_uuid, whole_path};
+use super::{Done, Name, Refused, Resynced, Site, fresh_uuid, whole_path};
 use crate::time_source::HostTime;
 
 impl Site<'_> {
@@ -33,6 +33,42 @@ impl Site<'_> {
         let mut show = |counts: &ResyncCounts| show(node, counts);
         let copied = self.fs.replace_member(old, node, &new_pfs(self.fs)?, &mut show).await.map_err(Refused::failed)?;
         Ok(Done::Changed { snapshots_lacking: copied.snapshots_lacking })
+    }
+
+    /// Brings a slave in step, which may have been away, and lets go of it.
+    pub(super) async fn detach(
+        &self,
+        images: &[PathBuf],
+        show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
+    ) -> Result<Done, Refused> {
+        let (fs, place) = (self.fs, self.images.place());
+        let node = self.put_in(images).await?;
+        let member = status(fs, node).ok_or_else(|| Refused::failed("it isn't there any more"))?;
+        let called = self.known().called(node);
+        if matches!(member.state, MemberState::Aside(_)) {
+            let image = self.images.member(node);
+            return Err(Refused::unusable(format_args!(
+                "{called} is no member here: `hammer2 cluster add -t SLAVE {place} {image}` makes it one"
+            )));
+        }
+        if member.role != Role::Slave {
+            return Err(Refused::unusable(format_args!(
+                "{called} is no slave: the others would miss it; a slave can be kept elsewhere and brought in step now and then"
+            )));
+        }
+        let mut show = |counts: &ResyncCounts| show(node, counts);
+        let copied = match member.state {
+            MemberState::InSync => fs.complete(node).await,
+            _ => fs.resync_showing(node, &mut show).await,
+        };
+        let copied = copied.map_err(|error| Refused::failed(self.known().error(&error)))?;
+        if !fs.detach(node).await.map_err(|error| Refused::failed(self.known().error(&error)))? {
+            return Err(Refused::failed(format_args!(
+                "{called} isn't in step: it failed meanwhile, and is still in use"
+            )));
+        }
+        let resynced = Resynced { node: node.0, called, copied: Ok(copied.into()) };
+        Ok(Done::Resynced { nodes: vec![resynced], missing: Vec::new() })
     }
 
     /// Opens volumes as one more node, unless they are one already, and sees what they are to the cluster.

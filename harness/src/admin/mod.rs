@@ -75,6 +75,11 @@ pub enum Order {
     Promote(Name),
     /// All nodes that are behind are brought in step.
     Resync,
+    /// A slave is brought in step, and let go of, so that its disk can be taken away.
+    Detach {
+        /// The volumes; of a member that may be missing.
+        images: Vec<PathBuf>,
+    },
     /// Everything on every node is read, compared and repaired.
     Scrub,
     /// The same, from where the last one was paused.
@@ -146,6 +151,7 @@ impl Site<'_> {
                 let paused = PausedScrub::read(fs.pfs().clid).ok_or_else(|| self.no_paused_scrub())?;
                 return self.scrub(Some(paused)).await;
             }
+            Order::Detach { images } => return self.detach(images, show).await,
         }
         Ok(Done::Changed { snapshots_lacking: 0 })
     }

@@ -126,32 +126,11 @@ impl FileDevice {
         if access == Access::Look {
             return Self::look(path);
         }
-        let failed = |source| OpenError::Open { path: path.to_owned(), source };
-        // O_NONBLOCK: opening a pipe must not wait for its other end. O_EXCL means something for block devices only.
-        let flags = (OFlags::NONBLOCK | OFlags::EXCL).bits().cast_signed();
-        let writes = access == Access::Write;
-        let opened = OpenOptions::new().read(true).write(writes).custom_flags(flags).open(path);
-        let mut file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::BUSY) => OpenError::busy(path),
-            _ => failed(error),
-        })?;
-        let file_type = file.metadata().map_err(failed)?.file_type();
-        if !file_type.is_file() && !file_type.is_block_device() {
-            return Err(OpenError::WrongType { path: path.to_owned() });
-        }
-        if let Some(by) = holder::of_image(&file) {
-            return Err(OpenError::Held { path: path.to_owned(), by });
-        }
-        match if writes { file.try_lock() } else { file.try_lock_shared() } {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
-            // A filesystem without locks: reading needs none to be safe for others.
-            Err(TryLockError::Error(_)) if !writes => {}
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        let size_bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        let (file, is_device) = open_alone(path, access)?;
+        let size_bytes =
+            (&file).seek(SeekFrom::End(0)).map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
         // A file is locked; a device may be another machine's, too.
-        Ok(Self::of(path, file, size_bytes, access, file_type.is_block_device()))
+        Ok(Self::of(path, file, size_bytes, access, is_device))
     }
 
     fn of(path: &Path, file: File, size_bytes: u64, access: Access, is_shared: bool) -> Self {
@@ -164,7 +143,7 @@ impl FileDevice {
         };
         let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
         let size_bytes = Cell::new(info.size_bytes);
-        let target = OpenFile { file: RwLock::new(Some(file)), in_memory };
+        let target = OpenFile { file: RwLock::new(Some(file)), path: path.to_owned(), access, in_memory };
         let workers = Workers::new(target, QUEUE_DEPTH, &THREADS);
         Self { info, workers, inline: true, size_bytes, grow_to: None }
     }
@@ -189,6 +168,34 @@ impl FileDevice {
         self.inline = false;
         self
     }
+}
+
+/// Opens a file, and locks it; and whether it is a block device.
+fn open_alone(path: &Path, access: Access) -> Result<(File, bool), OpenError> {
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    // O_NONBLOCK: opening a pipe must not wait for its other end. O_EXCL means something for block devices only.
+    let flags = (OFlags::NONBLOCK | OFlags::EXCL).bits().cast_signed();
+    let writes = access == Access::Write;
+    let opened = OpenOptions::new().read(true).write(writes).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::BUSY) => OpenError::busy(path),
+        _ => failed(error),
+    })?;
+    let file_type = file.metadata().map_err(failed)?.file_type();
+    if !file_type.is_file() && !file_type.is_block_device() {
+        return Err(OpenError::WrongType { path: path.to_owned() });
+    }
+    if let Some(by) = holder::of_image(&file) {
+        return Err(OpenError::Held { path: path.to_owned(), by });
+    }
+    match if writes { file.try_lock() } else { file.try_lock_shared() } {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+        // A filesystem without locks: reading needs none to be safe for others.
+        Err(TryLockError::Error(_)) if !writes => {}
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    Ok((file, file_type.is_block_device()))
 }
 
 impl BlockDevice for FileDevice {
@@ -232,12 +239,18 @@ impl BlockDevice for FileDevice {
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         self.workers.poll_reset(cx).map(Ok)
     }
+
+    fn close(&self) {
+        self.workers.target().close();
+    }
 }
 
 /// What workers work on.
 pub(super) struct OpenFile {
     /// None when it was closed.
     file: RwLock<Option<File>>,
+    path: PathBuf,
+    access: Access,
     /// Nothing waits.
     in_memory: bool,
 }
@@ -279,6 +292,17 @@ impl Target for OpenFile {
             }
         });
         outcome.map_err(|error| device_error(&error))
+    }
+
+    fn reset(&self) {
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
+            // What has the name by now is looked at like anything new.
+            match open_alone(&self.path, self.access) {
+                Ok((opened, _)) => *file = Some(opened),
+                Err(error) => log::warn!("{error}"),
+            }
+        }
     }
 
     fn close(&self) {

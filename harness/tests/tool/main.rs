@@ -5,6 +5,7 @@ mod boot;
 mod bulkfree;
 mod content;
 mod destroy;
+mod detach;
 mod export_server;
 mod exports;
 mod folder;

@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Request, Ticket};
 
 use super::file::Access;
-use super::workers::{ThreadCount, Workers};
+use super::workers::{Target as _, ThreadCount, Workers};
 pub use address::{AddressError, ExportAddress};
 use claim::{Claim, Unclaimed};
 use pool::Pool;
@@ -172,6 +172,10 @@ impl BlockDevice for NbdDevice {
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         // What the server was asked to do it may still do: only when it has answered, or the connection is lost, is it known.
         self.workers.poll_reset(cx).map(Ok)
+    }
+
+    fn close(&self) {
+        self.workers.target().close();
     }
 }
 

@@ -142,6 +142,6 @@ impl Target for Pool {
     }
 
     fn close(&self) {
-        self.lock().idle.clear();
+        self.lose();
     }
 }

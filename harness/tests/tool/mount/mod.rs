@@ -2,6 +2,7 @@
 
 mod administration;
 mod aio;
+mod backup_disk;
 mod cluster;
 mod content;
 mod direct;
