@@ -1,0 +1,112 @@
+//! The network: a namespace for each machine, and a cable between each machine that mounts and each machine with a disk.
+
+use std::error::Error;
+
+use crate::machine::run;
+
+/// The machines that mount, by their numbers.
+pub(crate) const HOSTS: usize = 2;
+/// The machines with disks.
+pub(crate) const DISKS: usize = 3;
+
+/// How a cable fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It is pulled out: nothing gets through.
+    Unplugged,
+    /// What the disk's machine says is lost; it hears, and does, what it is told.
+    Deaf,
+}
+
+/// The namespaces of one run, until it is dropped.
+pub(crate) struct Network {
+    /// What the names of all namespaces begin with.
+    prefix: String,
+    /// Tells its addresses from those of others: processes of one machine keep each other from an export by its name.
+    number: u8,
+}
+
+impl Network {
+    /// Makes the machines and cables. What is left of an earlier run of that name goes first.
+    pub(crate) fn new(prefix: String, number: u8) -> Result<Self, Box<dyn Error>> {
+        let network = Self { prefix, number };
+        network.remove();
+        for name in network.names() {
+            run("ip", &["netns", "add", &name])?;
+            run("ip", &["-n", &name, "link", "set", "lo", "up"])?;
+        }
+        for host in 0..HOSTS {
+            for disk in 0..DISKS {
+                network.connect(host, disk)?;
+            }
+        }
+        Ok(network)
+    }
+
+    fn connect(&self, host: usize, disk: usize) -> Result<(), Box<dyn Error>> {
+        let (here, there) = (self.host(host), self.disk(disk));
+        let (out, back) = (format!("disk{disk}"), format!("host{host}"));
+        let cable = ["link", "add", &out, "netns", &here, "type", "veth", "peer", "name", &back, "netns", &there];
+        run("ip", &cable)?;
+        let ends = [(&here, &out, self.host_address(host, disk)), (&there, &back, self.disk_address(host, disk))];
+        for (namespace, interface, address) in ends {
+            run("ip", &["-n", namespace, "address", "add", &format!("{address}/24"), "dev", interface])?;
+            run("ip", &["-n", namespace, "link", "set", interface, "up"])?;
+        }
+        Ok(())
+    }
+
+    /// The namespace of a machine that mounts.
+    pub(crate) fn host(&self, host: usize) -> String {
+        format!("{}-host{host}", self.prefix)
+    }
+
+    /// The namespace of a machine with a disk.
+    pub(crate) fn disk(&self, disk: usize) -> String {
+        format!("{}-disk{disk}", self.prefix)
+    }
+
+    fn names(&self) -> Vec<String> {
+        (0..HOSTS).map(|host| self.host(host)).chain((0..DISKS).map(|disk| self.disk(disk))).collect()
+    }
+
+    /// Has a cable fail.
+    pub(crate) fn cut(&self, host: usize, disk: usize, how: Cut) -> Result<(), Box<dyn Error>> {
+        let namespace = self.disk(disk);
+        match how {
+            Cut::Unplugged => run("ip", &["-n", &namespace, "link", "set", &format!("host{host}"), "down"])?,
+            Cut::Deaf => run("ip", &["-n", &namespace, "route", "add", "blackhole", &self.host_address(host, disk)])?,
+        };
+        Ok(())
+    }
+
+    /// Mends a cable, whatever it has.
+    pub(crate) fn mend(&self, host: usize, disk: usize) -> Result<(), Box<dyn Error>> {
+        let namespace = self.disk(disk);
+        run("ip", &["-n", &namespace, "link", "set", &format!("host{host}"), "up"])?;
+        // It is there only if that is what it had.
+        drop(run("ip", &["-n", &namespace, "route", "delete", "blackhole", &self.host_address(host, disk)]));
+        Ok(())
+    }
+
+    fn host_address(&self, host: usize, disk: usize) -> String {
+        format!("10.{}.{}.1", self.number, host * 16 + disk)
+    }
+
+    /// Where a machine that mounts finds the disk of another.
+    pub(crate) fn disk_address(&self, host: usize, disk: usize) -> String {
+        format!("10.{}.{}.2", self.number, host * 16 + disk)
+    }
+
+    fn remove(&self) {
+        for name in self.names() {
+            drop(run("ip", &["netns", "delete", &name]));
+        }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}

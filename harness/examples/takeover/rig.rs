@@ -1,0 +1,243 @@
+//! Two machines that may mount, three with disks, and what becomes of the mount when the one that has it fails.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::Settings;
+use crate::failures::{Failure, Kind};
+use crate::load::Load;
+use crate::machine::{DiskMachine, Host, LABEL, Progress, run};
+use crate::network::{DISKS, HOSTS, Network};
+use crate::record::Outcome;
+
+const DISK_BYTES: u64 = 512 << 20;
+/// How soon everything must be in service again.
+const LIMIT: Duration = Duration::from_secs(15);
+/// How long is waited for what must happen at all.
+const PATIENCE: Duration = Duration::from_secs(90);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// The machines, the load, and who has the mount.
+pub(crate) struct Rig {
+    // The mounts end before the disks, and those before the network.
+    hosts: Vec<Host>,
+    disks: Vec<DiskMachine>,
+    network: Network,
+    load: Load,
+    active: usize,
+    tool: PathBuf,
+    images: Vec<PathBuf>,
+}
+
+impl Rig {
+    /// Makes the machines and a cluster of three masters, and mounts it on the first machine.
+    pub(crate) fn create(settings: &Settings, seed: u64) -> Result<Self, Box<dyn Error>> {
+        let folder = settings.folder.join(format!("seed{seed}"));
+        fs::create_dir(&folder)?;
+        let tool = settings.tool.clone();
+        let program = tool.display().to_string();
+        let images: Vec<PathBuf> = (0..DISKS).map(|disk| folder.join(format!("disk{disk}.img"))).collect();
+        let names: Vec<String> = images.iter().map(|image| image.display().to_string()).collect();
+        for name in &names {
+            File::create(name)?.set_len(DISK_BYTES)?;
+            run(&program, &["newfs", name])?;
+        }
+        let cluster = ["cluster", "create", "-L", LABEL].into_iter().chain(names.iter().map(String::as_str));
+        run(&program, &cluster.collect::<Vec<_>>())?;
+        let network = Network::new(format!("h2-{}-{seed}", std::process::id()), (seed % 256) as u8)?;
+        let serve = |(disk, image): (usize, &PathBuf)| DiskMachine::start(&network, disk, image);
+        let disks = images.iter().enumerate().map(serve).collect::<Result<_, _>>()?;
+        let host = |number| Host::new(&network, number, &tool, &folder);
+        let hosts = (0..HOSTS).map(host).collect::<Result<_, _>>()?;
+        let mut rig = Self { hosts, disks, network, load: Load::new(), active: 0, tool, images };
+        rig.wait("the first mount", |rig| Ok(rig.hosts[0].try_to_mount()? == Progress::Mounted))?;
+        rig.load.move_to(&rig.hosts[0].root)?;
+        rig.wait_for_changes()?;
+        Ok(rig)
+    }
+
+    /// Waits for something, and how long that takes.
+    fn wait(
+        &mut self,
+        what: &str,
+        mut is_so: impl FnMut(&mut Self) -> Result<bool, Box<dyn Error>>,
+    ) -> Result<Duration, Box<dyn Error>> {
+        let start = Instant::now();
+        while !is_so(self)? {
+            if start.elapsed() > PATIENCE {
+                let said: Vec<String> = self.hosts.iter().map(Host::said).collect::<Result<_, _>>()?;
+                return Err(format!("no end of waiting for {what}; the machines say: {}", said.join(" || ")).into());
+            }
+            sleep(BETWEEN_LOOKS);
+        }
+        Ok(start.elapsed())
+    }
+
+    fn wait_for_changes(&mut self) -> Result<(), Box<dyn Error>> {
+        let now = Instant::now();
+        self.wait("changes", |rig| Ok(rig.load.all_since(now))).map(drop)
+    }
+
+    fn reserve(&mut self) -> &mut Host {
+        &mut self.hosts[1 - self.active]
+    }
+
+    /// Has the machine in reserve try to mount for so long; true as soon as it is mounted there.
+    fn try_for(&mut self, duration: Duration) -> Result<bool, Box<dyn Error>> {
+        let end = Instant::now() + duration;
+        loop {
+            if self.reserve().try_to_mount()? == Progress::Mounted {
+                return Ok(true);
+            }
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    /// One failure of the machine that has the mount: what it is, what follows, and everything in step again.
+    pub(crate) fn suffer(&mut self, failure: &Failure) -> Result<Outcome, Box<dyn Error>> {
+        let before: u64 = self.load.changes().iter().sum();
+        let attempts = self.reserve().attempts;
+        if self.try_for(failure.lead)? {
+            return Err("it was mounted on a second machine while the first had it".into());
+        }
+        self.load.slowest();
+        let failed = Instant::now();
+        self.fail(failure)?;
+        let has_moved = match failure.kind {
+            Kind::Killed | Kind::Stopped | Kind::Majority => {
+                self.wait("the take-over", |rig| Ok(rig.reserve().try_to_mount()? == Progress::Mounted))?;
+                true
+            }
+            Kind::Dozing | Kind::Minority => self.try_for(failure.lasts)?,
+        };
+        let mut in_service_after = None;
+        if has_moved {
+            in_service_after = Some(self.move_service(failed)?);
+            if matches!(failure.kind, Kind::Killed | Kind::Stopped | Kind::Majority) {
+                sleep(failure.lasts);
+            }
+        }
+        let mended = Instant::now();
+        self.mend(failure)?;
+        let has_moved = has_moved
+            || self.settle()? && {
+                in_service_after = Some(self.move_service(failed)?);
+                true
+            };
+        if has_moved {
+            self.end_the_other(failure.kind)?;
+        }
+        self.wait_for_changes()?;
+        let in_service_after = in_service_after.unwrap_or_else(|| self.load.slowest());
+        self.load.judge()?;
+        if in_service_after > LIMIT {
+            return Err(format!("in service again after {:.1} s only", in_service_after.as_secs_f32()).into());
+        }
+        self.wait_until_in_step()?;
+        let changes = self.load.changes().iter().sum::<u64>() - before;
+        // Who came into service needed the last of its attempts.
+        let reserve = if has_moved { self.active } else { 1 - self.active };
+        let refusals = self.hosts[reserve].attempts - attempts - u64::from(has_moved);
+        let (kind, what) = (failure.kind, failure.describe());
+        Ok(Outcome { kind, what, has_moved, in_service_after, in_step_after: mended.elapsed(), refusals, changes })
+    }
+
+    fn fail(&mut self, failure: &Failure) -> Result<(), Box<dyn Error>> {
+        if matches!(failure.kind, Kind::Stopped | Kind::Dozing) {
+            self.hosts[self.active].signal(Signal::STOP)?;
+        }
+        for (disk, how) in &failure.cuts {
+            self.network.cut(self.active, *disk, *how)?;
+        }
+        if failure.kind == Kind::Killed {
+            self.hosts[self.active].kill();
+        }
+        Ok(())
+    }
+
+    /// Mends what failed; the machine that had the mount is in reserve by now, or not.
+    fn mend(&mut self, failure: &Failure) -> Result<(), Box<dyn Error>> {
+        for host in 0..HOSTS {
+            for (disk, _) in &failure.cuts {
+                self.network.mend(host, *disk)?;
+            }
+            if matches!(failure.kind, Kind::Stopped | Kind::Dozing) && !self.hosts[host].has_ended()? {
+                self.hosts[host].signal(Signal::CONT)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The machine in reserve is in service now: what was acknowledged is there, and the load goes on.
+    fn move_service(&mut self, failed: Instant) -> Result<Duration, Box<dyn Error>> {
+        self.active = 1 - self.active;
+        self.load.move_to(&self.hosts[self.active].root)?;
+        self.wait_for_changes()?;
+        Ok(failed.elapsed())
+    }
+
+    /// Waits for the end of what the machine in reserve is trying; true if it is in service then.
+    fn settle(&mut self) -> Result<bool, Box<dyn Error>> {
+        self.wait("the end of an attempt to mount", |rig| {
+            let reserve = rig.reserve();
+            Ok(reserve.is_mounted() || reserve.has_ended()?)
+        })?;
+        Ok(self.reserve().is_mounted() && !self.reserve().has_ended()?)
+    }
+
+    /// The machine that had the mount must tell nobody any more that something is durable, and ends.
+    fn end_the_other(&mut self, kind: Kind) -> Result<(), Box<dyn Error>> {
+        let other = self.reserve();
+        if kind != Kind::Killed {
+            let late = format!("of={}", other.root.join("late").display());
+            let write = ["60", "dd", "if=/dev/zero", &late, "bs=512", "count=1", "conv=fsync", "status=none"];
+            if run("timeout", &write).is_ok() {
+                return Err("who was in service before says that something is durable".into());
+            }
+        }
+        if other.unmount()? && kind != Kind::Killed {
+            return Err("who was in service before ends as if nothing were lost".into());
+        }
+        Ok(())
+    }
+
+    fn wait_until_in_step(&mut self) -> Result<(), Box<dyn Error>> {
+        let root = self.hosts[self.active].root.display().to_string();
+        self.wait("all disks to be in step", |rig| {
+            sleep(Duration::from_millis(200));
+            let active = rig.active;
+            Ok(rig.hosts[active].take_in_the_rest() && rig.hosts[active].tool(&["cluster", "status", &root]).is_ok())
+        })?;
+        Ok(())
+    }
+
+    /// Ends everything: what was acknowledged is there, and each disk, by itself, is whole and has the same as the others.
+    pub(crate) fn finish(mut self) -> Result<(), Box<dyn Error>> {
+        self.load.stop();
+        self.load.compare(&self.hosts[self.active].root)?;
+        self.load.judge()?;
+        if !self.hosts[self.active].unmount()? {
+            return Err(format!("it isn't unmounted well: {}", self.hosts[self.active].said()?).into());
+        }
+        self.disks.clear();
+        let tool = self.tool.display().to_string();
+        let mut first = None;
+        for image in &self.images {
+            let name = image.display().to_string();
+            run(&tool, &["fsck", "--strict", &name])?;
+            let digest = run(&tool, &["manifest", "--digest", &format!("{name}@{LABEL}")])?;
+            if first.get_or_insert_with(|| digest.clone()) != &digest {
+                return Err(format!("{name} holds something else than the first disk").into());
+            }
+        }
+        Ok(())
+    }
+}
