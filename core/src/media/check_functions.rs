@@ -1,8 +1,8 @@
 //! The two functions that nearly all check codes and hashes of names come from: portable ones, or a host's, which may be faster
 //! (instructions of its processor, or its kernel's own).
 //!
-//! A host's are the process's, not a mount's. Their results are the same as the portable ones', which is tried before they are used,
-//! so nothing depends on which of them computed a code; and names are hashed with them in places that know no mount.
+//! A host's are the process's, not a mount's. Their results are the same as the portable ones', which is tried before they are
+//! used, so nothing depends on which of them computed a code; and names are hashed with them in places that know no mount.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 use once_cell::race::OnceRef;

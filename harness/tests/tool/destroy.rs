@@ -86,7 +86,7 @@ fn an_inode_and_then_the_names_that_are_left() {
     let full = number(&folder, "a.img:/full").to_string();
     folder.refuse(["destroy-inum", "a.img@DATA", &full], 1, "destroy-inum -f");
     folder.refuse(["destroy-inum", "a.img@DATA", "1"], 2, "pfs-delete");
-    folder.refuse(["destroy-inum", "a.img@DATA", "seven"], 2, "invalid digit");
+    folder.refuse(["destroy-inum", "a.img@DATA", "seven"], 2, "write a number");
     folder.succeed(["destroy-inum", "-f", "a.img@DATA", &full]);
     folder.succeed(["destroy", "a.img@DATA:/full"]);
 }
