@@ -69,13 +69,11 @@ impl Cluster {
                 return Ok(None);
             }
             let soft_deadline = self.clock().map(|clock| (clock, clock.now().after(SOFT_DEADLINE)));
-            let answer = poll_fn(|cx| {
-                together.poll_each(cx);
-                match (together.take_answer(), soft_deadline) {
-                    (Some(answer), _) => Poll::Ready(Some(answer)),
-                    (None, Some((clock, end))) => clock.expire(end, cx).map(|_| None),
-                    (None, None) => Poll::Pending,
-                }
+            // With the first answer goes what it has filled: another that gets on after it would begin that anew.
+            let answer = poll_fn(|cx| match (together.poll_first(cx), soft_deadline) {
+                (Poll::Ready(answer), _) => Poll::Ready(Some(answer)),
+                (Poll::Pending, Some((clock, end))) => clock.expire(end, cx).map(|_| None),
+                (Poll::Pending, None) => Poll::Pending,
             })
             .await;
             if let Some((who, answer)) = answer {

@@ -45,6 +45,20 @@ impl<F: Future> Together<F> {
         under_way.is_empty()
     }
 
+    /// Has each get on until one is done; what that came to. The others don't get on then, and leave what they share as the one
+    /// that is done has left it.
+    pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<(NodeIndex, F::Output)> {
+        for position in 0..self.under_way.len() {
+            let (index, future) = &mut self.under_way[position];
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                let index = *index;
+                drop(self.under_way.remove(position));
+                return Poll::Ready((index, output));
+            }
+        }
+        Poll::Pending
+    }
+
     /// What one of those that are done came to.
     pub(crate) fn take_answer(&mut self) -> Option<(NodeIndex, F::Output)> {
         self.answers.pop()
@@ -86,4 +100,42 @@ pub(crate) async fn join_all<F: Future>(
         together.add(index, || make(index))?;
     }
     Ok(together.join().await)
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+    use core::task::Waker;
+
+    use allocator_api2::alloc::Global;
+
+    use super::*;
+
+    #[test]
+    fn who_comes_after_the_first_answer_leaves_what_is_shared_alone() {
+        // Each begins anew what another has left unfinished, as those do that fill one batch.
+        let (batch, turn) = (Cell::new(0), Cell::new(0));
+        let mut together = Together::new(&Global);
+        for node in 0..2 {
+            let (batch, turn) = (&batch, &turn);
+            together
+                .add(NodeIndex(node), || {
+                    poll_fn(move |_| {
+                        batch.set(0);
+                        // The first is done in the second turn, the other never.
+                        if node > 0 || turn.get() == 0 {
+                            return Poll::Pending;
+                        }
+                        batch.set(7);
+                        Poll::Ready(())
+                    })
+                })
+                .unwrap();
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(together.poll_first(&mut cx).is_pending());
+        turn.set(1);
+        assert_eq!(together.poll_first(&mut cx), Poll::Ready((NodeIndex(0), ())));
+        assert_eq!(batch.get(), 7);
+    }
 }
