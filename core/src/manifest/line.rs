@@ -10,15 +10,18 @@ use crate::media::FileKind;
 pub struct Line<'a> {
     path: &'a [u8],
     kind: FileKind,
-    pub(super) attributes: Option<&'a Attributes>,
-    pub(super) sha256: Option<[u8; 32]>,
-    pub(super) target: Option<&'a [u8]>,
+    /// What is known of it.
+    pub attributes: Option<&'a Attributes>,
+    /// The digest of a regular file's content.
+    pub sha256: Option<[u8; 32]>,
+    /// Where a symbolic link leads.
+    pub target: Option<&'a [u8]>,
     error: Option<&'a dyn Display>,
 }
 
 impl<'a> Line<'a> {
     /// A line that says no more than the directory entry does.
-    pub(super) fn new(path: &'a [u8], kind: FileKind) -> Self {
+    pub fn new(path: &'a [u8], kind: FileKind) -> Self {
         Self { path, kind, attributes: None, sha256: None, target: None, error: None }
     }
 

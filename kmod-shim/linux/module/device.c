@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Block devices: opening them, and requests as bios. */
+#include "hammer2.h"
+
+#include <linux/bio.h>
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+static void hammer2_ticket_put(struct hammer2_ticket *ticket, int error)
+{
+	struct hammer2_device *device = ticket->device;
+
+	if (error)
+		WRITE_ONCE(ticket->error, error);
+	if (!atomic_dec_and_test(&ticket->bios))
+		return;
+	smp_store_release(&ticket->status, READ_ONCE(ticket->error));
+	hammer2_event(device->mount);
+	/* Last of all: whoever sees 0 may free everything. */
+	atomic_dec(&device->in_flight);
+}
+
+static void hammer2_bio_done(struct bio *bio)
+{
+	struct hammer2_ticket *ticket = bio->bi_private;
+	int error = blk_status_to_errno(bio->bi_status);
+
+	bio_put(bio);
+	hammer2_ticket_put(ticket, error);
+}
+
+/* As much of the request as one bio holds; how much that is. */
+static size_t hammer2_bio_submit(struct hammer2_ticket *ticket, blk_opf_t op, u64 offset, void *bytes, size_t length)
+{
+	unsigned int pages = min_t(size_t, DIV_ROUND_UP(length, PAGE_SIZE), BIO_MAX_VECS);
+	struct bio *bio = bio_alloc(hammer2_bdev_of(ticket->device->handle), pages, op, GFP_NOIO);
+	size_t done = 0;
+
+	bio->bi_iter.bi_sector = offset >> SECTOR_SHIFT;
+	bio->bi_private = ticket;
+	bio->bi_end_io = hammer2_bio_done;
+	/* Buffers of the core begin with a page. */
+	while (done < length) {
+		struct page *page = is_vmalloc_addr(bytes + done) ? vmalloc_to_page(bytes + done) : virt_to_page(bytes + done);
+		unsigned int count = min_t(size_t, length - done, PAGE_SIZE);
+
+		if (bio_add_page(bio, page, count, 0) != count)
+			break;
+		done += count;
+	}
+	atomic_inc(&ticket->bios);
+	submit_bio(bio);
+	return done;
+}
+
+void hammer2_host_submit(void *argument, u32 index, u32 op, u64 offset, void *buffer, u64 length)
+{
+	static const blk_opf_t ops[] = {
+		[HAMMER2_DEVICE_READ] = REQ_OP_READ,
+		[HAMMER2_DEVICE_WRITE] = REQ_OP_WRITE | REQ_SYNC | REQ_IDLE,
+		[HAMMER2_DEVICE_FLUSH] = REQ_OP_WRITE | REQ_PREFLUSH | REQ_SYNC,
+	};
+	struct hammer2_device *device = argument;
+	struct hammer2_ticket *ticket = &device->tickets[index];
+	size_t done = 0;
+
+	ticket->error = 0;
+	atomic_set(&ticket->bios, 1);
+	WRITE_ONCE(ticket->status, HAMMER2_UNDER_WAY);
+	atomic_inc(&device->in_flight);
+	if (!device->handle)
+		WRITE_ONCE(ticket->error, -ENODEV);
+	else if (op == HAMMER2_DEVICE_FLUSH)
+		hammer2_bio_submit(ticket, ops[op], 0, NULL, 0);
+	else
+		while (done < length)
+			done += hammer2_bio_submit(ticket, ops[op], offset + done, buffer + done, length - done);
+	hammer2_ticket_put(ticket, 0);
+}
+
+s32 hammer2_host_status(void *argument, u32 index)
+{
+	struct hammer2_device *device = argument;
+
+	return smp_load_acquire(&device->tickets[index].status);
+}
+
+u64 hammer2_host_size(void *argument)
+{
+	struct hammer2_device *device = argument;
+
+	return device->handle ? bdev_nr_bytes(hammer2_bdev_of(device->handle)) : 0;
+}
+
+void hammer2_host_drain(void *argument)
+{
+	struct hammer2_device *device = argument;
+	unsigned int waited_ms = 0;
+
+	while (atomic_read(&device->in_flight)) {
+		msleep(10);
+		waited_ms += 10;
+		if (waited_ms % 10000 == 0)
+			pr_warn("%s: %u s without an answer; unmounting waits for it\n", device->path, waited_ms / 1000);
+	}
+}
+
+static int hammer2_device_open(struct hammer2_device *device)
+{
+	bool is_writable = device->mount->is_writable;
+	hammer2_bdev_handle handle = hammer2_bdev_open(device->path, is_writable, device->mount);
+
+	if (IS_ERR(handle))
+		return PTR_ERR(handle);
+	device->handle = handle;
+	return 0;
+}
+
+static void hammer2_device_close(struct hammer2_device *device)
+{
+	if (device->handle)
+		hammer2_bdev_close(device->handle, device->mount->is_writable);
+	device->handle = NULL;
+}
+
+/*
+ * A disk that was pulled out and comes back is another device, and has the name of the old one only if nobody holds that. So it is
+ * let go first.
+ */
+s32 hammer2_host_reopen(void *argument)
+{
+	struct hammer2_device *device = argument;
+
+	hammer2_device_close(device);
+	return hammer2_device_open(device);
+}
+
+/* Adds the device of this path as a volume of a node. */
+static int hammer2_device_add(struct hammer2_mount *mount, const char *path, u32 node)
+{
+	u64 number = mount->config.device_count;
+	struct hammer2_device *device = &mount->devices[number];
+	struct hammer2_device_config *config = &mount->device_configs[number];
+	int i;
+
+	if (number == HAMMER2_MAX_DEVICES) {
+		pr_err("more than %d disks\n", HAMMER2_MAX_DEVICES);
+		return -E2BIG;
+	}
+	device->mount = mount;
+	device->path = path;
+	for (i = 0; i < HAMMER2_QUEUE_DEPTH; i++)
+		device->tickets[i].device = device;
+	config->device = device;
+	config->name.bytes = path;
+	config->name.length = strlen(path);
+	config->node = node;
+	config->is_read_only = !mount->is_writable;
+	mount->config.device_count++;
+	return hammer2_device_open(device);
+}
+
+/* Opens NODE[+NODE...][@LABEL], where NODE is DEVICE[:DEVICE...]. Of several nodes, some may be missing. */
+int hammer2_devices_open(struct hammer2_mount *mount, const char *source)
+{
+	char *rest, *node, *path, *label;
+	bool has_several;
+	u32 nodes = 0;
+	int error = 0;
+
+	mount->source = kstrdup(source, GFP_KERNEL);
+	rest = kstrdup(source, GFP_KERNEL);
+	mount->devices = kcalloc(HAMMER2_MAX_DEVICES, sizeof(*mount->devices), GFP_KERNEL);
+	/* The names of the devices, and the label, are parts of it. */
+	mount->names = rest;
+	if (!mount->source || !rest || !mount->devices)
+		return -ENOMEM;
+	label = strrchr(rest, '@');
+	if (label) {
+		*label++ = 0;
+		mount->config.label.bytes = label;
+		mount->config.label.length = strlen(label);
+	}
+	has_several = strchr(rest, '+');
+	while ((node = strsep(&rest, "+"))) {
+		while ((path = strsep(&node, ":"))) {
+			u64 number = mount->config.device_count;
+
+			error = hammer2_device_add(mount, path, nodes);
+			if (error == -E2BIG || (error && !has_several))
+				goto failed;
+			if (error)
+				pr_warn("%s: it can't be opened (error %d); the others may be enough\n", path, -error);
+			mount->device_configs[number].size_bytes = hammer2_host_size(&mount->devices[number]);
+		}
+		nodes++;
+	}
+	mount->config.devices = mount->device_configs;
+	mount->config.queue_depth = HAMMER2_QUEUE_DEPTH;
+	mount->config.is_writable = mount->is_writable;
+	return 0;
+failed:
+	pr_err("%s: it can't be opened (error %d)\n", path, -error);
+	return error;
+}
+
+/* Closes all of them, once what is under way has ended. */
+void hammer2_devices_close(struct hammer2_mount *mount)
+{
+	u64 i;
+
+	for (i = 0; mount->devices && i < mount->config.device_count; i++) {
+		hammer2_host_drain(&mount->devices[i]);
+		hammer2_device_close(&mount->devices[i]);
+	}
+	kfree(mount->devices);
+	kfree(mount->names);
+	kfree(mount->source);
+}

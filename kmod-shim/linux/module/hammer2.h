@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of the module know of each other. */
+#ifndef HAMMER2_H
+#define HAMMER2_H
+
+#undef pr_fmt
+#define pr_fmt(fmt) "hammer2: " fmt
+
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/list.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+
+#include "compat.h"
+#include "hammer2_abi.h"
+
+#define HAMMER2_MAGIC 0x48414d32
+#define HAMMER2_QUEUE_DEPTH 32
+#define HAMMER2_MAX_DEVICES 16
+
+/* A request on its way. */
+struct hammer2_call {
+	struct hammer2_request request;	/* first: Rust knows nothing else */
+	struct list_head list;
+	/* Called by the mount's thread when it is answered; it may not wait for another request. */
+	void (*done)(struct hammer2_call *call);
+	struct completion answered;
+};
+
+struct hammer2_mount;
+struct hammer2_device;
+
+/* A request of a device. It may take several bios. */
+struct hammer2_ticket {
+	struct hammer2_device *device;
+	atomic_t bios;
+	int error;
+	int status;
+};
+
+struct hammer2_device {
+	struct hammer2_mount *mount;
+	const char *path;
+	hammer2_bdev_handle handle;	/* null while there is no such device */
+	atomic_t in_flight;
+	struct hammer2_ticket tickets[HAMMER2_QUEUE_DEPTH];
+};
+
+/* A mount. Its thread runs Rust, on a stack of its own. */
+struct hammer2_mount {
+	struct task_struct *thread;
+	void *stack;
+	void *thread_stack_pointer;	/* of the kernel's stack, while the thread is on the other */
+	struct completion opened;
+	bool was_opened;	/* or not, but it was said */
+	int open_status;
+
+	wait_queue_head_t wait;
+	atomic64_t events;
+	spinlock_t lock;	/* for what follows */
+	struct list_head queued;
+	struct list_head under_way;
+	bool is_dead;	/* nobody answers requests any more */
+
+	bool is_writable;
+	unsigned int memory_mib;
+	unsigned int sync_seconds;
+	char *source;
+	char *names;
+	struct hammer2_device *devices;
+	struct hammer2_device_config device_configs[HAMMER2_MAX_DEVICES];
+	struct hammer2_config config;
+};
+
+static inline struct hammer2_mount *hammer2_mount_of(struct super_block *sb)
+{
+	return sb->s_fs_info;
+}
+
+/* queue.c: requests, and the thread that answers them */
+extern bool hammer2_provoke_panic;
+struct hammer2_call *hammer2_call_new(u32 op, u64 inum);
+s64 hammer2_call_wait(struct hammer2_mount *mount, struct hammer2_call *call);
+void hammer2_call_send(struct hammer2_mount *mount, struct hammer2_call *call);
+void hammer2_call_name(struct hammer2_call *call, const struct dentry *dentry);
+void hammer2_event(struct hammer2_mount *mount);
+void hammer2_queue_init(struct hammer2_mount *mount);
+int hammer2_thread_start(struct hammer2_mount *mount);
+void hammer2_thread_stop(struct hammer2_mount *mount);
+
+/* stack.S */
+void hammer2_stack_enter(void *argument, void *top, void **saved);
+void hammer2_stack_work(void *argument);
+void hammer2_stack_leave(void *saved);
+
+/* device.c */
+int hammer2_devices_open(struct hammer2_mount *mount, const char *source);
+void hammer2_devices_close(struct hammer2_mount *mount);
+
+/* super.c */
+extern struct file_system_type hammer2_type;
+
+/* inode.c */
+struct inode *hammer2_inode_get(struct super_block *sb, const struct hammer2_attributes *attributes);
+void hammer2_inode_fill(struct inode *inode, const struct hammer2_attributes *attributes);
+void hammer2_inode_evict(struct inode *inode);
+void hammer2_inode_keep(struct inode *inode);
+int hammer2_setattr(hammer2_idmap *idmap, struct dentry *dentry, struct iattr *attr);
+void hammer2_call_refresh(struct hammer2_call *call, int index, struct inode *inode);
+void hammer2_call_refreshed(struct hammer2_call *call, int index, struct inode *inode);
+
+/* directory.c, names.c, file.c, pages.c */
+extern const struct inode_operations hammer2_directory_inode_operations;
+extern const struct file_operations hammer2_directory_operations;
+extern const struct inode_operations hammer2_file_inode_operations;
+extern const struct file_operations hammer2_file_operations;
+extern const struct address_space_operations hammer2_address_space_operations;
+s64 hammer2_write_block(struct inode *inode, u64 offset, void *bytes, size_t length);
+int hammer2_fsync(struct file *file, loff_t start, loff_t end, int datasync);
+
+#endif

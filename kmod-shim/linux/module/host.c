@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* What the kernel lends the core: memory, time, random numbers, the log. */
+#include "hammer2.h"
+
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+
+/* kmalloc() aligns powers of two and whole pages as their sizes, vmalloc() pages. */
+void *hammer2_host_allocate(size_t bytes, size_t alignment)
+{
+	if (alignment > PAGE_SIZE)
+		return NULL;
+	if (alignment > ARCH_KMALLOC_MINALIGN)
+		bytes = bytes < PAGE_SIZE ? roundup_pow_of_two(max(bytes, alignment)) : PAGE_ALIGN(bytes);
+	return kvmalloc(bytes, GFP_KERNEL | __GFP_NOWARN);
+}
+
+void hammer2_host_free(void *block, size_t bytes, size_t alignment)
+{
+	kvfree(block);
+}
+
+void hammer2_host_say(u32 severity, const char *bytes, size_t length)
+{
+	switch (severity) {
+	case 0:
+		pr_err("%.*s\n", (int)length, bytes);
+		break;
+	case 1:
+		pr_warn("%.*s\n", (int)length, bytes);
+		break;
+	case 2:
+		pr_info("%.*s\n", (int)length, bytes);
+		break;
+	default:
+		pr_warn_ratelimited("%.*s\n", (int)length, bytes);
+	}
+}
+
+u64 hammer2_host_nanoseconds(void)
+{
+	return ktime_get_ns();
+}
+
+u64 hammer2_host_wall_microseconds(void)
+{
+	return ktime_get_real_ns() / NSEC_PER_USEC;
+}
+
+u64 hammer2_host_random(void)
+{
+	return get_random_u64();
+}

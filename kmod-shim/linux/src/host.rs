@@ -1,0 +1,156 @@
+//! What the kernel lends a mount, behind safe functions: log, time, random numbers, the queue of requests.
+
+use core::ffi::c_void;
+use core::fmt::{self, Write};
+
+use hammer2_core::fs::TimeSource;
+use hammer2_core::media::Timestamp;
+use hammer2_kmod_shim::timer::TickSource;
+
+use crate::abi;
+use crate::mailbox::Call;
+
+/// How much a message matters.
+#[derive(Clone, Copy)]
+pub(crate) enum Severity {
+    /// Something is lost, or can't be done.
+    Error = 0,
+    /// Somebody should look after something.
+    Warning = 1,
+    /// What happens.
+    Notice = 2,
+    /// Trouble that a request has met: there may be more of it than anybody reads, and the kernel leaves out some.
+    Complaint = 3,
+}
+
+/// A line of the kernel's log; what doesn't fit is left out.
+struct Line {
+    bytes: [u8; 240],
+    length: usize,
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let count = text.len().min(self.bytes.len() - self.length);
+        self.bytes[self.length..self.length + count].copy_from_slice(&text.as_bytes()[..count]);
+        self.length += count;
+        Ok(())
+    }
+}
+
+/// Writes a line into the kernel's log.
+pub(crate) fn say(severity: Severity, words: fmt::Arguments<'_>) {
+    let mut line = Line { bytes: [0; 240], length: 0 };
+    // The line takes anything.
+    let _ = line.write_fmt(words);
+    // SAFETY: so many bytes are there.
+    unsafe { abi::hammer2_host_say(severity as u32, line.bytes.as_ptr(), line.length) };
+}
+
+/// Ends the mount of this thread: whoever waits for it, or comes later, gets an error. The thread leaves Rust for good.
+pub(crate) fn end_mount() -> ! {
+    // SAFETY: it is the thread of a mount: no other runs what can panic. What it held stays as it is, and nobody looks at it.
+    unsafe { abi::hammer2_host_end_mount() }
+}
+
+/// The kernel's monotonic clock.
+pub(crate) struct Ktime;
+
+impl TickSource for Ktime {
+    fn ticks(&self) -> u64 {
+        abi::hammer2_host_nanoseconds()
+    }
+
+    fn ticks_per_second(&self) -> u64 {
+        1_000_000_000
+    }
+}
+
+/// The kernel's time of day and random numbers.
+pub(crate) struct Wall;
+
+impl TimeSource for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp { microseconds: abi::hammer2_host_wall_microseconds() }
+    }
+
+    fn random(&self) -> u64 {
+        abi::hammer2_host_random()
+    }
+}
+
+/// A mount, as C knows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Mount(*mut c_void);
+
+impl Mount {
+    pub(crate) fn new(mount: *mut c_void) -> Self {
+        Self(mount)
+    }
+
+    /// How many events there were: requests, and completions of devices.
+    pub(crate) fn events(self) -> u64 {
+        // SAFETY: the mount is there as long as its thread runs.
+        unsafe { abi::hammer2_host_events(self.0) }
+    }
+
+    /// Waits for more events than `seen`, or until the clock is at `deadline_ns`.
+    pub(crate) fn wait(self, seen: u64, deadline_ns: u64) {
+        // SAFETY: the same.
+        unsafe { abi::hammer2_host_wait(self.0, seen, deadline_ns) };
+    }
+
+    /// Says that it is mounted, or why not.
+    pub(crate) fn opened(self, status: i32) {
+        // SAFETY: the same; `serve` says it once.
+        unsafe { abi::hammer2_host_opened(self.0, status) };
+    }
+
+    /// The next request, if there is any.
+    pub(crate) fn next_call(self) -> Option<Call> {
+        // SAFETY: the mount is there as long as its thread runs.
+        let request = unsafe { abi::hammer2_host_next(self.0) };
+        // SAFETY: it is a request of this mount, and ours until it is answered.
+        (!request.is_null()).then(|| unsafe { Call::new(self, request) })
+    }
+
+    /// Gives a request back.
+    ///
+    /// # Safety
+    ///
+    /// It came from this mount's queue, and nobody uses it any more.
+    pub(crate) unsafe fn done(self, request: *mut abi::Request) {
+        // SAFETY: the caller's promise.
+        unsafe { abi::hammer2_host_done(self.0, request) };
+    }
+}
+
+/// What the core has to say.
+struct Log;
+
+impl log::Log for Log {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        say(
+            match record.level() {
+                log::Level::Error => Severity::Error,
+                log::Level::Warn => Severity::Warning,
+                _ => Severity::Notice,
+            },
+            *record.args(),
+        );
+    }
+
+    fn flush(&self) {}
+}
+
+/// Has what the core says written into the kernel's log.
+pub(crate) fn log() {
+    static LOG: Log = Log;
+    // The first mount has done it.
+    let _ = log::set_logger(&LOG);
+    log::set_max_level(log::LevelFilter::Info);
+}

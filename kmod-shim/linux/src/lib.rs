@@ -1,0 +1,52 @@
+//! `hammer2-core` inside Linux's kernel: what the C part of the module calls, and what it lends.
+//!
+//! A mount has one thread of the kernel, which calls [`hammer2_serve`] and stays there until it is unmounted. Everything of the
+//! core runs on that thread. Others put requests into the mount's queue (C) and wait; the interface is in [`abi`] and in
+//! `module/hammer2_abi.h`, which are compared when the module is loaded.
+#![no_std]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod abi;
+mod attendant;
+mod device;
+mod heap;
+mod host;
+mod mailbox;
+mod mount;
+mod operations;
+
+use core::ffi::c_void;
+use core::panic::PanicInfo;
+
+use heap::Kvmalloc;
+use host::Severity;
+
+#[global_allocator]
+static GLOBAL: Kvmalloc = Kvmalloc;
+
+/// Only the thread of a mount runs what can panic, so the panic is that mount's.
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    let (file, line) = info.location().map_or(("", 0), |at| (at.file(), at.line()));
+    host::say(Severity::Error, format_args!("panic at {file}:{line}: {}", info.message()));
+    host::end_mount()
+}
+
+/// Mounts what `config` says, serves the requests of `mount` until one says to unmount, and does that. Called by the mount's
+/// thread, which hears through `hammer2_host_opened` whether it is mounted.
+///
+/// # Safety
+///
+/// `mount` is what the functions of the host take. `config` is a `struct hammer2_config`; it and all it points to stay as they are until this returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hammer2_serve(mount: *mut c_void, config: *const c_void) {
+    // SAFETY: the caller's promise.
+    mount::serve(host::Mount::new(mount), unsafe { &*config.cast() });
+}
+
+/// Where the parts of the structures lie that C and Rust share: `count` numbers in the order of `HAMMER2_LAYOUT` in the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn hammer2_layout(count: &mut u32) -> *const u32 {
+    *count = abi::LAYOUT.len() as u32;
+    abi::LAYOUT.as_ptr()
+}

@@ -1,0 +1,135 @@
+//! Requests on their way through Rust: each is answered once, whatever becomes of it.
+
+use core::cell::{Cell, RefCell};
+use core::slice;
+use core::task::{Context, Poll, Waker};
+
+use crate::abi::{Request, Text};
+use crate::host::Mount;
+
+const EIO: i64 = 5;
+
+/// A request that nobody else has. It is answered when it goes.
+pub(crate) struct Call {
+    mount: Mount,
+    request: *mut Request,
+}
+
+/// What a request has of names and memory.
+pub(crate) struct Parts<'c> {
+    pub(crate) request: &'c mut Request,
+    pub(crate) name: &'c [u8],
+    pub(crate) other_name: &'c [u8],
+    pub(crate) buffer: &'c mut [u8],
+}
+
+impl Call {
+    /// Takes over a request.
+    ///
+    /// # Safety
+    ///
+    /// It is from the queue of `mount`, its pointers are null or lead to as many bytes as it says, and nobody else uses any of
+    /// that before it is answered.
+    pub(crate) unsafe fn new(mount: Mount, request: *mut Request) -> Self {
+        // SAFETY: the caller's promise. Who asks and is forgotten gets an error.
+        unsafe { (*request).result = -EIO };
+        Self { mount, request }
+    }
+
+    pub(crate) fn op(&self) -> u32 {
+        // SAFETY: the request is ours.
+        unsafe { (*self.request).op }
+    }
+
+    pub(crate) fn answer(&mut self, result: i64) {
+        // SAFETY: the request is ours.
+        unsafe { (*self.request).result = result };
+    }
+
+    pub(crate) fn parts(&mut self) -> Parts<'_> {
+        // SAFETY: the request is ours, and only this reference leads to it for as long as that lives.
+        let request = unsafe { &mut *self.request };
+        let buffer = match request.buffer.is_null() {
+            true => &mut [][..],
+            // SAFETY: so many bytes are there, and nobody else uses them before the answer.
+            false => unsafe { slice::from_raw_parts_mut(request.buffer, request.buffer_length as usize) },
+        };
+        // SAFETY: the texts are C's, and stay as they are until the answer.
+        let (name, other_name) = unsafe { (request.name.bytes(), request.other_name.bytes()) };
+        Parts { request, name, other_name, buffer }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // SAFETY: it is from this mount's queue, and goes.
+        unsafe { self.mount.done(self.request) };
+    }
+}
+
+impl Text {
+    /// The bytes.
+    ///
+    /// # Safety
+    ///
+    /// They are there, and stay as they are for `'t`.
+    pub(crate) unsafe fn bytes<'t>(&self) -> &'t [u8] {
+        match self.bytes.is_null() {
+            true => &[],
+            // SAFETY: the caller's promise.
+            false => unsafe { slice::from_raw_parts(self.bytes, self.length as usize) },
+        }
+    }
+}
+
+/// Who waits for requests, and how many are under way.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    waiting: RefCell<Option<Waker>>,
+    under_way: Cell<u32>,
+    /// The request to unmount.
+    unmount: RefCell<Option<Call>>,
+}
+
+/// Work that the mount doesn't end in the middle of.
+pub(crate) struct Begun<'m>(&'m Mailbox);
+
+impl Mailbox {
+    /// Something has come, or has ended.
+    pub(crate) fn ring(&self) {
+        if let Some(waker) = self.waiting.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn begin(&self) -> Begun<'_> {
+        self.under_way.set(self.under_way.get() + 1);
+        Begun(self)
+    }
+
+    /// The mount is to end: no more is begun.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.unmount.borrow().is_some()
+    }
+
+    pub(crate) fn end(&self, unmount: Call) {
+        *self.unmount.borrow_mut() = Some(unmount);
+    }
+
+    pub(crate) fn take_unmount(&self) -> Option<Call> {
+        self.unmount.borrow_mut().take()
+    }
+
+    /// Ready when the mount is to end and nothing is under way; rung at each change.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        *self.waiting.borrow_mut() = Some(cx.waker().clone());
+        if self.is_ending() && self.under_way.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get() - 1);
+        self.0.ring();
+    }
+}

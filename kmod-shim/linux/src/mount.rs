@@ -1,0 +1,240 @@
+//! A mount from its beginning to its end, on its thread.
+
+use core::cell::Cell;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
+use core::task::Poll;
+
+use hammer2_core::cluster::{Cluster, PfsSelector};
+use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions};
+use hammer2_core::io::{DeviceInfo, Disk, DiskOptions, boxed_device};
+use hammer2_core::memory::{self, Box, Heap, NoMemory, Vec};
+use hammer2_kmod_shim::budget::Budget;
+use hammer2_kmod_shim::executor::{Executor, Machine};
+use hammer2_kmod_shim::timer::Timer;
+
+use crate::abi::{Config, op};
+use crate::attendant;
+use crate::device::{LinuxDevice, Shared};
+use crate::heap::Kvmalloc;
+use crate::host::{self, Ktime, Mount, Severity, Wall, say};
+use crate::mailbox::{Call, Mailbox};
+use crate::operations;
+
+const ENOMEM: i32 = 12;
+const EINVAL: i32 = 22;
+const EROFS: i32 = 30;
+
+/// Tasks have memory beside the mount's budget: there are no more of them than callers.
+static TASKS: Kvmalloc = Kvmalloc;
+
+/// Tasks that wait for an alarm at the same time, beyond which alarms ring early.
+const ALARMS: usize = 256;
+
+/// The heap gets so much more than the mount is told of, as the core asks for.
+const fn with_spare(memory_bytes: usize) -> usize {
+    memory_bytes + memory_bytes / 4 + (4 << 20)
+}
+
+/// What the core is given for as long as it is mounted.
+struct Site {
+    budget: Budget<Kvmalloc>,
+    timer: Timer<Ktime>,
+    devices: Vec<LinuxDevice>,
+}
+
+/// What drives the executor.
+struct Driver<'s> {
+    mount: Mount,
+    site: &'s Site,
+    mailbox: &'s Mailbox,
+    seen: Cell<u64>,
+}
+
+impl Machine for Driver<'_> {
+    fn turn(&self) {
+        let events = self.mount.events();
+        if self.seen.replace(events) != events {
+            self.site.devices.iter().for_each(LinuxDevice::turn);
+            self.mailbox.ring();
+        }
+        self.site.timer.ring_due();
+    }
+
+    fn wait(&self, _: &dyn Fn() -> bool) {
+        let deadline = self.site.timer.next_alarm().map_or(u64::MAX, |at| at.nanoseconds);
+        self.mount.wait(self.seen.get(), deadline);
+    }
+}
+
+/// Mounts, serves and unmounts.
+pub(crate) fn serve(mount: Mount, config: &Config) {
+    host::log();
+    let site = match Site::new(config) {
+        Ok(site) => Box::leak(site),
+        Err(NoMemory) => return mount.opened(-ENOMEM),
+    };
+    // Who lends what the core keeps lends it for good; it is taken back below.
+    let site_pointer: *mut Site = site;
+    // SAFETY: nothing else leads there but what is made of this reference.
+    let site: &'static Site = unsafe { &*site_pointer };
+    if let Err(NoMemory) = try_serve(mount, config, site) {
+        say(Severity::Error, format_args!("there is no memory to unmount with: what wasn't synced is lost"));
+    }
+    site.devices.iter().for_each(LinuxDevice::drain);
+    // SAFETY: whoever had a reference is gone: the filesystem with its disks, the executors with their tasks. The devices have given
+    // back every buffer.
+    let site = unsafe { &mut *site_pointer };
+    // What was given up has left buffers there. They go back to the budget, which must not have moved by then.
+    site.devices.clear();
+    let (used, peak_kib) = (site.budget.used_bytes(), site.budget.peak_bytes().div_ceil(1024));
+    match used {
+        0 => say(Severity::Notice, format_args!("the core took {peak_kib} KiB of memory at most")),
+        left => say(Severity::Warning, format_args!("{left} bytes of memory were not given back")),
+    }
+    // SAFETY: it was leaked above, and nothing refers to it.
+    drop(unsafe { Box::from_raw_in(site_pointer, &TASKS as Heap) });
+}
+
+impl Site {
+    fn new(config: &Config) -> Result<Box<Self>, NoMemory> {
+        let mut devices = Vec::new_in(&TASKS as Heap);
+        // SAFETY: `hammer2_serve` was promised that so many are there.
+        let given = unsafe { core::slice::from_raw_parts(config.devices, config.device_count as usize) };
+        for device in given {
+            // SAFETY: the same, of the name.
+            let name = unsafe { device.name.bytes() };
+            let info = DeviceInfo {
+                name: DeviceInfo::short_name(core::str::from_utf8(name).unwrap_or("disk")),
+                size_bytes: device.size_bytes,
+                queue_depth: config.queue_depth as u16,
+                read_only: device.is_read_only != 0,
+                // It is held for this mount alone.
+                is_shared: false,
+            };
+            memory::push(&mut devices, LinuxDevice::new(&TASKS, info, device.device)?)?;
+        }
+        let budget = Budget::new(Kvmalloc, with_spare(config.memory_bytes as usize));
+        memory::boxed(&TASKS, Self { budget, timer: Timer::new(&TASKS, Ktime, ALARMS)?, devices })
+    }
+
+    /// The disks of each node.
+    fn nodes(&'static self, config: &Config) -> Result<Vec<Vec<Disk>>, NoMemory> {
+        let heap: Heap = &self.budget;
+        let mut nodes: Vec<Vec<Disk>> = Vec::new_in(heap);
+        // SAFETY: as in `new`.
+        let given = unsafe { core::slice::from_raw_parts(config.devices, config.device_count as usize) };
+        for (device, of) in self.devices.iter().zip(given) {
+            let disk = Disk::new(heap, boxed_device(heap, Shared(device))?, &self.timer, DiskOptions::default())?;
+            while nodes.len() <= of.node as usize {
+                memory::push(&mut nodes, Vec::new_in(heap))?;
+            }
+            memory::push(&mut nodes[of.node as usize], disk)?;
+        }
+        Ok(nodes)
+    }
+}
+
+fn pinned<F: Future>(heap: Heap, make: impl FnOnce() -> F) -> Result<Pin<Box<F>>, NoMemory> {
+    Ok(Box::into_pin(memory::boxed(heap, make())?))
+}
+
+fn try_serve(mount: Mount, config: &Config, site: &'static Site) -> Result<(), NoMemory> {
+    let mailbox = Mailbox::default();
+    let driver = Driver { mount, site, mailbox: &mailbox, seen: Cell::new(0) };
+    let opened =
+        pinned(&TASKS, || open(config, site)).and_then(|opening| Ok(Executor::new(&TASKS)?.block_on(&driver, opening)));
+    let fs = match opened.unwrap_or(Err(ENOMEM)) {
+        Ok(fs) => fs,
+        Err(errno) => {
+            mount.opened(-errno);
+            return Ok(());
+        }
+    };
+    mount.opened(0);
+    let unmount = serve_requests(&driver, &fs, config)?;
+    let ending = pinned(&TASKS, || Box::into_inner(fs).unmount())?;
+    let ended = Executor::new(&TASKS)?.block_on(&driver, ending);
+    if let Some(mut unmount) = unmount {
+        unmount.answer(match ended {
+            Ok(_) => 0,
+            Err(error) => {
+                say(Severity::Error, format_args!("{error}; what was changed since the last sync is lost"));
+                -i64::from(error.errno())
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Serves requests until one says to unmount, and gives that back.
+fn serve_requests(driver: &Driver<'_>, fs: &FileSystem, config: &Config) -> Result<Option<Call>, NoMemory> {
+    let (mount, mailbox) = (driver.mount, driver.mailbox);
+    let executor = Executor::new(&TASKS)?;
+    if config.is_writable != 0 {
+        executor.spawn(attendant::look_after(fs, mailbox, config.sync_seconds))?;
+    }
+    let spawner = &executor;
+    let served = poll_fn(move |cx| {
+        while let Some(call) = mount.next_call() {
+            if call.op() == op::UNMOUNT {
+                mailbox.end(call);
+                continue;
+            }
+            let begun = mailbox.begin();
+            // Without memory for it, the call goes, and answers with an error.
+            let _ = spawner.spawn(async move {
+                operations::perform(fs, call).await;
+                drop(begun);
+            });
+        }
+        match mailbox.poll_ended(cx) {
+            Poll::Ready(()) => Poll::Ready(mailbox.take_unmount()),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    Ok(executor.block_on(driver, served))
+}
+
+/// Opens the nodes and mounts the PFS; in the log is why that isn't possible.
+async fn open(config: &Config, site: &'static Site) -> Result<Box<FileSystem>, i32> {
+    let heap: Heap = &site.budget;
+    // SAFETY: `hammer2_serve` was promised that the label stays as it is.
+    let label = unsafe { config.label.bytes() };
+    let selector = if label.is_empty() { PfsSelector::Default } else { PfsSelector::Label(label) };
+    let options = MountOptions { memory_bytes: config.memory_bytes as usize, spare_nodes: 0 };
+    let mounted = async {
+        let cluster = open_nodes(heap, site.nodes(config)?, options).await?;
+        FileSystem::mount_pfs(heap, cluster, selector, options).await
+    };
+    let refuse = |error: MountError| {
+        say(Severity::Error, format_args!("it can't be mounted: {error}"));
+        match error {
+            MountError::NoMemory(NoMemory) => ENOMEM,
+            MountError::Op(error) => Error::from(error).errno(),
+            MountError::NotWritable(_) => EROFS,
+            _ => EINVAL,
+        }
+    };
+    let mut fs = mounted.await.map_err(refuse)?;
+    if config.is_writable != 0 {
+        static WALL: Wall = Wall;
+        fs = fs.make_writable(&WALL).await.map_err(refuse)?;
+    }
+    memory::boxed(heap, fs).map_err(|NoMemory| ENOMEM)
+}
+
+async fn open_nodes(heap: Heap, mut nodes: Vec<Vec<Disk>>, options: MountOptions) -> Result<Cluster, MountError> {
+    if nodes.len() == 1
+        && let Some(disks) = nodes.pop()
+    {
+        return FileSystem::open_cluster(heap, disks, options).await;
+    }
+    let mut refused = |node, error: &_| {
+        say(
+            Severity::Error,
+            format_args!("node {}: {error}; it is mounted without that, if enough are left", node + 1),
+        );
+    };
+    FileSystem::open_nodes(heap, nodes, options, &mut refused).await
+}
