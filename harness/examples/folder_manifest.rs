@@ -1,5 +1,6 @@
-//! The manifest of a mounted filesystem, as its programs see it: `folder_manifest DIRECTORY` prints how many lines it has and their
-//! digest, in the words of the test kernel's walk. They are those of `hammer2 manifest` if the mount shows what is on the disks.
+//! The manifest of a mounted filesystem, as its programs see it: `folder_manifest DIRECTORY` prints how many lines it has and
+//! their digest, in the words of the test kernel's walk. They are those of `hammer2 manifest` if the mount shows what is on the
+//! disks.
 
 use std::error::Error;
 use std::ffi::OsString;

@@ -37,7 +37,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 ///
 /// # Safety
 ///
-/// `mount` is what the functions of the host take. `config` is a `struct hammer2_config`; it and all it points to stay as they are until this returns.
+/// `mount` is what the functions of the host take. `config` is a `struct hammer2_config`; it and all it points to stay as they
+/// are until this returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hammer2_serve(mount: *mut c_void, config: *const c_void) {
     // SAFETY: the caller's promise.

@@ -82,8 +82,8 @@ pub(crate) fn serve(mount: Mount, config: &Config) {
         say(Severity::Error, format_args!("there is no memory to unmount with: what wasn't synced is lost"));
     }
     site.devices.iter().for_each(LinuxDevice::drain);
-    // SAFETY: whoever had a reference is gone: the filesystem with its disks, the executors with their tasks. The devices have given
-    // back every buffer.
+    // SAFETY: whoever had a reference is gone: the filesystem with its disks, the executors with their tasks. The devices have
+    // given back every buffer.
     let site = unsafe { &mut *site_pointer };
     // What was given up has left buffers there. They go back to the budget, which must not have moved by then.
     site.devices.clear();
