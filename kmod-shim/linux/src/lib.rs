@@ -1,7 +1,7 @@
 //! `hammer2-core` inside Linux's kernel: what the C part of the module calls, and what it lends.
 //!
 //! A mount has one thread of the kernel, which calls [`hammer2_serve`] and stays there until it is unmounted. Everything of the
-//! core runs on that thread. Others put requests into the mount's queue (C) and wait; the interface is in [`abi`] and in
+//! core runs on that thread. Others put requests into the mount's queue (C) and wait; the interface is in `src/abi.rs` and in
 //! `module/hammer2_abi.h`, which are compared when the module is loaded.
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
