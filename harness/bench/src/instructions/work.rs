@@ -194,12 +194,7 @@ fn shuffled(files: usize, seed: u64) -> Vec<String> {
     names
 }
 
-async fn create(
-    fs: &FileSystem,
-    directory: Inum,
-    names: &[String],
-    bytes: usize,
-) -> std::result::Result<(), FsError> {
+async fn create(fs: &FileSystem, directory: Inum, names: &[String], bytes: usize) -> std::result::Result<(), FsError> {
     let mut content = vec![0; bytes];
     Random::new(1).fill(&mut content);
     for name in names {
