@@ -20,7 +20,9 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// A buffer of `len` zero bytes.
+    /// A buffer of `len` zero bytes. A page of it is on the stack for that, which whoever wants a buffer shall not have there
+    /// for longer.
+    #[inline(never)]
     pub fn new(heap: Heap, len: usize) -> Result<Self, NoMemory> {
         let count = len.div_ceil(PAGE_BYTES);
         let mut pages = Vec::new_in(heap);
@@ -32,10 +34,9 @@ impl Buffer {
 
     /// Another buffer with the same bytes.
     pub fn try_clone(&self, heap: Heap) -> Result<Self, NoMemory> {
-        let mut pages = Vec::new_in(heap);
-        pages.try_reserve_exact(self.pages.len()).map_err(|_| NoMemory)?;
-        pages.extend_from_slice(&self.pages);
-        Ok(Self { pages, len: self.len })
+        let mut copy = Self::new(heap, self.len)?;
+        copy.bytes_mut().copy_from_slice(self.bytes());
+        Ok(copy)
     }
 
     /// Takes over the bytes of another buffer; false if their memory isn't of one size. Pages that hold the same already are only
@@ -48,7 +49,7 @@ impl Buffer {
         self.len = other.len;
         for (page, from) in self.pages.iter_mut().zip(&other.pages) {
             if page.0 != from.0 {
-                page.0 = from.0;
+                page.0.copy_from_slice(&from.0);
             }
         }
         true

@@ -329,6 +329,7 @@ impl BlockCache {
 
     /// Makes a frame of a block as it was written lately; false if it isn't kept. One of the freemap is left there: should it be
     /// bad on the device, it is written again.
+    #[inline(never)]
     fn recall(&self, bref: &Blockref, place: Place) -> Result<bool, ReadError> {
         let key = place.alone().frame;
         if is_freemap(bref) || self.frames.borrow_mut().find(key).is_some() {
