@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use hammer2_core::media::inode::InodeFlags;
-use hammer2_core::media::{Blockref, Inode, KeyRange, MediaOffset, MirrorTid, ModifyTid, Uuid};
+use hammer2_core::media::{
+    BlockKind, Blockref, Inode, KeyRange, MediaOffset, MirrorTid, ModifyTid, Uuid, directory_hash,
+};
 use hammer2_core::rescue::{Step, Walk, unchecked_inode};
 
 use super::super::Failure;
@@ -14,6 +16,9 @@ use super::tree::{Rule, Tree};
 
 /// Names in the target directory that mean something else.
 const RESERVED: [&[u8]; 4] = [b"deleted", b"older", b"lost+found", b"unverified"];
+
+/// Leaves below a root that are looked at before it is taken for something else.
+const MOST_LOOKS: usize = 64;
 
 /// A PFS that was met.
 pub(super) struct Known {
@@ -181,14 +186,23 @@ impl Recovery<'_> {
     /// True when a root that no check code vouches for leads to something that one does.
     async fn leads_somewhere(&self, inode: &Inode) -> Result<bool, Failure> {
         let mut walk = Walk::new(inode.body_set(), KeyRange::ALL);
-        let step = walk.next(&self.rescue).await.map_err(Failure::failed)?;
-        Ok(match step {
-            Some(Step::Leaf(leaf)) => self.rescue.inode(&leaf).await.map_err(Failure::failed)?.is_ok(),
-            // What is behind the gap may be whole.
-            Some(Step::Gap(_)) => {
-                matches!(walk.next(&self.rescue).await.map_err(Failure::failed)?, Some(Step::Leaf(_)))
+        for _ in 0..MOST_LOOKS {
+            // What is behind a gap, or a leaf that is bad, may be whole.
+            match walk.next(&self.rescue).await.map_err(Failure::failed)? {
+                Some(Step::Leaf(leaf)) if self.is_true(&leaf).await? => return Ok(true),
+                Some(_) => {}
+                None => break,
             }
-            None => false,
-        })
+        }
+        Ok(false)
+    }
+
+    /// True for an inode that can be read, and for a name that has its hash.
+    async fn is_true(&self, leaf: &Blockref) -> Result<bool, Failure> {
+        if leaf.kind() == Ok(BlockKind::Inode) {
+            return Ok(self.rescue.inode(leaf).await.map_err(Failure::failed)?.is_ok());
+        }
+        let entry = self.rescue.entry(leaf).await.map_err(Failure::failed)?;
+        Ok(entry.is_ok_and(|entry| directory_hash(&entry.name).contains(KeyRange::only(leaf.key()))))
     }
 }
