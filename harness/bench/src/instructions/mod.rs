@@ -44,23 +44,23 @@ const ROWS: [Row; 17] = {
         Row { what, nodes, name, limit }
     }
     [
-        row(Create, 1, "create_1", 26_900),
-        row(Create, 3, "create_3", 77_000),
-        row(CreateSmall, 1, "create_1k_1", 55_100),
-        row(CreateSmall, 3, "create_1k_3", 151_100),
-        row(Unlink, 1, "unlink_1", 28_200),
-        row(Unlink, 3, "unlink_3", 74_200),
+        row(Create, 1, "create_1", 27_400),
+        row(Create, 3, "create_3", 78_300),
+        row(CreateSmall, 1, "create_1k_1", 55_900),
+        row(CreateSmall, 3, "create_1k_3", 162_400),
+        row(Unlink, 1, "unlink_1", 28_300),
+        row(Unlink, 3, "unlink_3", 74_100),
         row(LookupWarm, 1, "lookup_warm_1", 7_600),
-        row(LookupCold, 1, "lookup_cold_1", 20_300),
+        row(LookupCold, 1, "lookup_cold_1", 20_600),
         row(WriteNoise, 1, "write_noise_1", 152_400),
-        row(WriteNoise, 3, "write_noise_3", 322_200),
-        row(ReadNoise, 1, "read_noise_1", 150_900),
+        row(WriteNoise, 3, "write_noise_3", 323_100),
+        row(ReadNoise, 1, "read_noise_1", 151_000),
         row(ReadNoise, 3, "read_noise_3", 156_900),
-        row(ReadText, 1, "read_text_1", 265_300),
-        row(ReadText, 3, "read_text_3", 281_500),
-        row(RandomWriteText, 1, "random_write_text_1", 584_700),
-        row(Fsync, 1, "fsync_1", 179_700),
-        row(Fsync, 3, "fsync_3", 588_800),
+        row(ReadText, 1, "read_text_1", 264_600),
+        row(ReadText, 3, "read_text_3", 280_800),
+        row(RandomWriteText, 1, "random_write_text_1", 584_200),
+        row(Fsync, 1, "fsync_1", 179_800),
+        row(Fsync, 3, "fsync_3", 606_700),
     ]
 };
 
