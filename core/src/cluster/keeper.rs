@@ -64,10 +64,10 @@ impl Cluster {
         }
     }
 
-    /// Waits so long, by the clock of a disk; false, at once, when there is none.
+    /// Waits so long, by the clock of the disks; false, at once, when there is none.
     pub(super) async fn pause(&self, duration: Duration) -> bool {
-        let Some(root) = self.focus().volumes().root() else { return false };
-        root.disk.sleep(duration).await;
+        let Some(clock) = self.clock() else { return false };
+        clock.sleep(duration).await;
         true
     }
 

@@ -148,9 +148,9 @@ impl FileSystem {
     ) -> Result<ResyncCounts, Error> {
         let _members = self.membership.read().await;
         let Some(_only) = self.alone_on(node).await else { return Ok(ResyncCounts::default()) };
-        let Some(clock) = self.cluster.clock() else { return Ok(ResyncCounts::default()) };
         let expected_bytes = aside(self.heap, || self.expected_bytes(node))?.await;
-        self.note_catch_up(node, expected_bytes.map(|bytes| (clock.now(), bytes)));
+        let begun = self.cluster.clock().map(Disk::now);
+        self.note_catch_up(node, begun.zip(expected_bytes));
         let copied = self.resync_alone(node, show).await;
         self.note_catch_up(node, None);
         copied

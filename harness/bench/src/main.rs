@@ -170,7 +170,7 @@ fn write(runs: u32, parts: &[Part]) -> Result<Report, Box<dyn Error>> {
 fn instructions(rows: &[Counted], here: Option<usize>) -> Result<Report, Box<dyn Error>> {
     let mut report = Report::new(1);
     if let Some(nodes) = here {
-        rows.iter().try_for_each(|what| instructions::here(*what, nodes))?;
+        rows.iter().try_for_each(|what| what.perform(nodes))?;
         return Ok(report);
     }
     instructions::count(rows)?.into_iter().for_each(|amount| report.add_amount(amount));

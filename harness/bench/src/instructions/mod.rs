@@ -143,11 +143,6 @@ impl Drop for Sums {
     }
 }
 
-/// Does what is counted, once, in this process.
-pub fn here(what: Counted, nodes: usize) -> Result<()> {
-    what.perform(nodes)
-}
-
 /// Only what happens in here is counted.
 #[inline(never)]
 fn counted(work: &mut dyn FnMut()) {
