@@ -1,6 +1,7 @@
 //! Where a mount hears what an administrator wants of it: a socket that is named after the mount's device number, in a
 //! directory of whoever mounted it, where nobody else can write.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -16,7 +17,7 @@ use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketTy
 use rustix::process::{Uid, geteuid};
 
 use super::wire::{LINE_DEADLINE, Line};
-use crate::mount_table::{Mount, mount_of};
+use crate::mount_table::{Mount, mount_of, mounts};
 use crate::runtime_dir::{self, Readers};
 use crate::unsynced;
 
@@ -153,11 +154,14 @@ impl Drop for Listening {
     }
 }
 
-/// Removes what processes have left that were killed: nobody listens there any more.
+/// Removes what processes have left that were killed: nobody listens there any more. As long as their mount is there it stays,
+/// so that who asks it is told what happened to it.
 fn remove_abandoned(folder: &Path) -> io::Result<()> {
+    let mounted: Vec<OsString> = mounts().into_iter().map(|mount| name(mount.device).into()).collect();
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if matches!(connect(&path, AT_ONCE), Err(Errno::CONNREFUSED)) {
+        let entry = entry?;
+        let path = entry.path();
+        if !mounted.contains(&entry.file_name()) && matches!(connect(&path, AT_ONCE), Err(Errno::CONNREFUSED)) {
             fs::remove_file(path)?;
         }
     }

@@ -165,9 +165,15 @@ fn a_killed_mount_is_gone_and_leaves_its_name_to_the_next() {
     let abandoned = left.with_file_name("0:0");
     drop(UnixListener::bind(&abandoned).unwrap());
     mounted.kill_and_keep();
+    let gone = fs::symlink_metadata(&left).expect("a killed process removes nothing").ino();
+    // Other mounts begin, which remove what was abandoned: not this, whose mount is still there.
+    fs::create_dir(masters.path("other")).unwrap();
+    fs::File::create(masters.path("other.img")).unwrap().set_len(IMAGE_BYTES).unwrap();
+    masters.volume.succeed(&["newfs", "other.img"]);
+    masters.volume.mount_node_on("other.img", "other", &[]).unmount_well();
+    assert!(!abandoned.exists());
     masters.volume.refuse(&["cluster", "status", "mnt"], 1, "the process that serves this mount is gone");
     mounted.detach();
-    assert!(left.exists(), "a killed process removes nothing");
     // The kernel gives the lowest number that is free; another mount may have it for a while.
     wait_until("the number of the mount is given again", || {
         let mounted = masters.volume.mount_node(NODES, &[]);
@@ -176,7 +182,7 @@ fn a_killed_mount_is_gone_and_leaves_its_name_to_the_next() {
         mounted.unmount_well();
         has_number
     });
-    assert!(!left.exists() && !abandoned.exists());
+    assert!(!fs::symlink_metadata(&left).is_ok_and(|facts| facts.ino() == gone));
 }
 
 #[test]

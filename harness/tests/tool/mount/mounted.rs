@@ -82,7 +82,7 @@ impl Volume {
             }
             fs::metadata(&directory).is_ok_and(|facts| facts.dev() != outside)
         });
-        Mounted { server: Some(server), directory }
+        Mounted { server: Some(server), directory, is_left: false }
     }
 
     pub(crate) fn check(&self) {
@@ -116,6 +116,8 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 pub(crate) struct Mounted {
     server: Option<Child>,
     directory: PathBuf,
+    /// The server was killed, and its mount is still in the tree.
+    is_left: bool,
 }
 
 impl Mounted {
@@ -169,11 +171,13 @@ impl Mounted {
         let mut server = self.server.take().unwrap();
         server.kill().unwrap();
         server.wait().unwrap();
+        self.is_left = true;
     }
 
     /// Takes what is left of the mount out of the tree.
-    pub(crate) fn detach(&self) {
+    pub(crate) fn detach(&mut self) {
         let _ = Command::new("fusermount3").args(["-u", "-q", "-z"]).arg(&self.directory).status();
+        self.is_left = false;
     }
 }
 
@@ -182,6 +186,9 @@ impl Drop for Mounted {
         if let Some(mut server) = self.server.take() {
             let _ = server.kill();
             let _ = server.wait();
+            self.is_left = true;
+        }
+        if self.is_left {
             self.detach();
         }
     }
