@@ -91,11 +91,11 @@ impl Chain {
         (self.content.len() - self.array_start()) / size_of::<Blockref>()
     }
 
-    /// Adds an entry. There is room for it.
-    pub fn insert_entry(&mut self, entry: Blockref) {
+    /// Adds entries that follow each other. There is room for them.
+    pub fn insert_entries(&mut self, entries: &[Blockref]) {
         let live = self.live;
-        packed::insert(self.whole_array_mut(), live, entry);
-        self.live += 1;
+        packed::insert(self.whole_array_mut(), live, entries);
+        self.live += entries.len();
     }
 
     /// Removes entries.
@@ -214,6 +214,17 @@ impl Arena {
     pub fn get_mut(&mut self, id: ChainId) -> Option<&mut Chain> {
         let place = self.places.get_mut(id.index as usize)?;
         if place.generation == id.generation { place.chain.as_mut() } else { None }
+    }
+
+    /// Gives the array of an indirect block more room: the block becomes as long as `content`, which is zero.
+    pub fn enlarge(&mut self, id: ChainId, mut content: Vec<u8>) {
+        let Some(chain) = self.get_mut(id) else { return };
+        let before = chain.content.len();
+        let Some(start) = content.get_mut(..before) else { return };
+        start.copy_from_slice(&chain.content);
+        let more = content.len() - before;
+        chain.content = content;
+        self.bytes += more;
     }
 
     /// Takes a chain out: it was written, or deleted.

@@ -1,15 +1,20 @@
-//! Inserting entries, and making indirect blocks where an array is full (format 4.4; for the freemap, format 6.1).
+//! Inserting entries, and making indirect blocks where an array is full (format 4.4; for the freemap, format 6.1). Trees of names
+//! and of inodes [grow sideways](super::split).
+
+use core::ops::Range;
 
 use super::{Chain, ChainError, ChainId, Container, Stop, Topology};
 use crate::io::{BlockCache, ReadError};
 use crate::media::blockref::BLOCKREF_BYTES;
 use crate::media::{
-    BlockKind, Blockref, CheckMethod, Compression, FileKind, Key, KeyBits, KeyRange, Methods, ModifyTid, freemap,
+    BlockKind, Blockref, CheckMethod, Compression, Key, KeyBits, KeyRange, Methods, ModifyTid, Radix, freemap,
 };
 use crate::memory::{NoMemory, Vec};
 
-const SMALL_INDIRECT_BYTES: usize = 4096;
-const INDIRECT_BYTES: usize = 16384;
+/// The smallest indirect block.
+pub(super) const SMALL_INDIRECT_BYTES: usize = Radix::MIN_INDIRECT.bytes();
+/// The usual one.
+pub(super) const INDIRECT_BYTES: usize = Radix::INDIRECT.bytes();
 
 /// What happened to an entry to be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,24 +23,6 @@ pub enum Inserted {
     New,
     /// The key is taken.
     Exists,
-}
-
-/// How the span of a new indirect block is chosen.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Policy {
-    Data,
-    Directory,
-    Freemap,
-}
-
-impl Policy {
-    fn of(bref: &Blockref) -> Self {
-        match bref.kind() {
-            Ok(BlockKind::Data) => Self::Data,
-            Ok(BlockKind::FreemapLeaf | BlockKind::FreemapNode) => Self::Freemap,
-            _ => Self::Directory,
-        }
-    }
 }
 
 impl Topology {
@@ -66,119 +53,92 @@ impl Topology {
                 self.touch(container, tid);
                 return Ok(Inserted::New);
             }
-            self.split(container, bref, tid)?;
+            match bref.kind() {
+                Ok(BlockKind::Data) => self.split_file(container, bref, tid)?,
+                Ok(BlockKind::FreemapLeaf | BlockKind::FreemapNode) => self.split_freemap(container, bref, tid)?,
+                _ => self.make_room(container, bref, tid)?,
+            }
         }
     }
 
-    /// Makes room in a full array: moves some of its entries into a new indirect block.
-    fn split(&mut self, container: Container, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
-        let policy = Policy::of(new);
-        let bytes = self.indirect_bytes(container, policy);
-        let capacity = bytes / BLOCKREF_BYTES;
-        let entries = self.array(container).entries();
-        let (key, keybits) = match policy {
-            Policy::Data => data_span(entries, capacity),
-            Policy::Directory => directory_span(entries, new.key(), capacity, self.array(container).span()),
-            Policy::Freemap => freemap_span(entries),
-        };
-        let kind = if policy == Policy::Freemap { BlockKind::FreemapNode } else { BlockKind::Indirect };
-        let mut bref = Blockref::new(kind, key, keybits, self.indirect_methods(container, policy));
+    /// Makes room in a full array of a file's blocks: the lowest region of the smallest entries gets an indirect block. Files are
+    /// packed from their start.
+    fn split_file(&mut self, container: Container, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
+        let bytes = INDIRECT_BYTES.max(self.capacity(container) * BLOCKREF_BYTES);
+        let (smallest, first) = smallest_of(self.array(container).entries());
+        let keybits = KeyBits((smallest.0 + (bytes / BLOCKREF_BYTES).trailing_zeros() as u8).min(63));
+        let bref = Blockref::new(BlockKind::Indirect, first, keybits, self.indirect_methods(container));
+        self.make_level(container, bref, bytes, new, tid)
+    }
+
+    /// Makes room in a full array of the freemap: the next level above the lowest of the smallest entries gets a node.
+    fn split_freemap(&mut self, container: Container, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
+        let (smallest, first) = smallest_of(self.array(container).entries());
+        let methods = Methods::new(CheckMethod::Freemap, Compression::None);
+        let bref = Blockref::new(BlockKind::FreemapNode, first, freemap::above(smallest), methods);
+        self.make_level(container, bref, freemap::FREEMAP_BLOCK_BYTES, new, tid)
+    }
+
+    /// Moves the entries of an array that are in the span around a key into a new block there.
+    fn make_level(
+        &mut self,
+        container: Container,
+        mut bref: Blockref,
+        bytes: usize,
+        new: &Blockref,
+        tid: ModifyTid,
+    ) -> Result<(), Stop> {
+        let span = KeyRange::around(bref.key(), bref.keybits()).unwrap_or(KeyRange::only(bref.key()));
+        bref.set_span(span.first, bref.keybits());
         bref.set_modify_tid(self.manner.copied_stamp.unwrap_or(tid));
-        let span = bref.span().unwrap_or(KeyRange::only(key));
-        let content = self.blank(bytes).map_err(|error| no_memory(new, error))?;
-        self.arena.reserve().map_err(|error| no_memory(new, error))?;
-        let id = self.arena.insert(Chain::new(bref, container, content));
         let entries = self.array(container).entries();
         let start = entries.partition_point(|entry| entry.key() < span.first);
         let end = entries.partition_point(|entry| entry.key() <= span.last);
-        for index in start..end {
-            let entry = self.array(container).entries()[index];
-            if let Some(child) = ChainId::of(&entry) {
+        self.make_indirect(container, container, start..end, bref, bytes, new)
+    }
+
+    /// Moves entries of an array into a new block, of as many bytes, which takes its place in `container`. There is room for it,
+    /// or its entries come from there. Nothing is done if there is no memory for it.
+    pub(super) fn make_indirect(
+        &mut self,
+        from: Container,
+        container: Container,
+        entries: Range<usize>,
+        mut bref: Blockref,
+        bytes: usize,
+        new: &Blockref,
+    ) -> Result<(), Stop> {
+        let content = self.blank(bytes).map_err(|error| no_memory(new, error))?;
+        self.arena.reserve().map_err(|error| no_memory(new, error))?;
+        let mut chain = Chain::new(bref, container, content);
+        chain.insert_entries(&self.array(from).entries()[entries.clone()]);
+        let id = self.arena.insert(chain);
+        for index in 0..entries.len() {
+            if let Some(child) = ChainId::of(&self.chain(id).entries()[index]) {
                 self.chain_mut(child).container = Container::Chain(id);
             }
-            self.chain_mut(id).insert_entry(entry);
         }
-        self.remove_entries(container, start..end);
+        self.remove_entries(from, entries);
         id.mark(&mut bref);
         self.insert_entry(container, bref);
         Ok(())
     }
 
-    fn indirect_bytes(&self, container: Container, policy: Policy) -> usize {
-        let least = match (policy, container) {
-            (Policy::Freemap, _) => return freemap::FREEMAP_BLOCK_BYTES,
-            (_, Container::Chain(id)) if self.chain(id).bref.kind() == Ok(BlockKind::Inode) => {
-                let directory = self.inode(id).meta.kind() == Ok(FileKind::Directory);
-                if directory { SMALL_INDIRECT_BYTES } else { INDIRECT_BYTES }
-            }
-            _ => INDIRECT_BYTES,
-        };
-        least.max(self.capacity(container) * BLOCKREF_BYTES)
-    }
-
-    fn indirect_methods(&self, container: Container, policy: Policy) -> Methods {
+    /// How the blocks of a tree are checked, as its root has it.
+    pub(super) fn indirect_methods(&self, container: Container) -> Methods {
         match container {
-            _ if policy == Policy::Freemap => Methods::new(CheckMethod::Freemap, Compression::None),
             Container::Chain(id) => Methods(self.chain(id).bref.methods.0 & 0xf0),
             _ => Methods::new(CheckMethod::XxHash64, Compression::None),
         }
     }
 }
 
-fn no_memory(bref: &Blockref, _: NoMemory) -> Stop {
-    Stop::Failed(ChainError::new(bref, ReadError::NoMemory))
-}
-
-/// The lowest region of the smallest entries: files are packed from their start.
-fn data_span(entries: &[Blockref], capacity: usize) -> (Key, KeyBits) {
+/// How wide the smallest entries are, and where the first of them is.
+fn smallest_of(entries: &[Blockref]) -> (KeyBits, Key) {
     let smallest = entries.iter().map(Blockref::keybits).min().unwrap_or_default();
-    let first = entries.iter().find(|entry| entry.keybits() == smallest).map_or(Key(0), Blockref::key);
-    aligned(first, (smallest.0 + capacity.trailing_zeros() as u8).min(63))
+    (smallest, entries.iter().find(|entry| entry.keybits() == smallest).map_or(Key(0), Blockref::key))
 }
 
-/// The fuller half of the range the entries take; never all of what the container spans.
-fn directory_span(entries: &[Blockref], new: Key, capacity: usize, container: KeyRange) -> (Key, KeyBits) {
-    let (mut bits, mut low, mut high) = (0u8, 0usize, 0usize);
-    // When the range grows, all counted so far fall into one of its halves.
-    let fold = |bits: u8, low: &mut usize, high: &mut usize| {
-        if new.0 >> (bits - 1) & 1 == 1 {
-            *high += core::mem::take(low);
-        } else {
-            *low += core::mem::take(high);
-        }
-    };
-    for entry in entries {
-        let mut wider = bits.max(entry.keybits().0);
-        while wider < 64 && new.0 >> wider != entry.key().0 >> wider {
-            wider += 1;
-        }
-        if wider != bits {
-            bits = wider;
-            fold(bits, &mut low, &mut high);
-        }
-        if bits > 0 && entry.key().0 >> (bits - 1) & 1 == 1 {
-            high += 1;
-        } else {
-            low += 1;
-        }
-    }
-    let mut half = bits.saturating_sub(1);
-    let container_half = (container.last.0 - container.first.0) / 2;
-    while 1usize.checked_shl(half.into()).is_some_and(|width| width < capacity) && 1 << half < container_half {
-        half += 1;
-        fold(half + 1, &mut low, &mut high);
-    }
-    let chosen = if high > low { new.0 | 1 << half } else { new.0 & !(1 << half) };
-    aligned(Key(chosen), half)
-}
-
-/// The next level above the lowest of the smallest entries.
-fn freemap_span(entries: &[Blockref]) -> (Key, KeyBits) {
-    let smallest = entries.iter().map(Blockref::keybits).min().unwrap_or(freemap::LEAF_KEYBITS);
-    let first = entries.iter().find(|entry| entry.keybits() == smallest).map_or(Key(0), Blockref::key);
-    aligned(first, freemap::above(smallest).0)
-}
-
-fn aligned(key: Key, bits: u8) -> (Key, KeyBits) {
-    (Key(key.0 >> bits << bits), KeyBits(bits))
+pub(super) fn no_memory(bref: &Blockref, _: NoMemory) -> Stop {
+    Stop::Failed(ChainError::new(bref, ReadError::NoMemory))
 }

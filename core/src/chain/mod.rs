@@ -8,6 +8,7 @@ mod arena;
 mod insert;
 mod packed;
 mod remove;
+mod split;
 #[cfg(test)]
 mod tests;
 mod topology;

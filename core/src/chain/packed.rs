@@ -19,11 +19,12 @@ pub(super) fn pack(array: &mut [Blockref]) -> usize {
     live
 }
 
-/// Puts an entry where its key belongs among the first `live`. There is room behind them.
-pub(super) fn insert(array: &mut [Blockref], live: usize, new: Blockref) {
-    let place = array[..live].partition_point(|entry| entry.key() <= new.key());
-    array.copy_within(place..live, place + 1);
-    array[place] = new;
+/// Puts entries that follow each other where they belong among the first `live`. There is room behind them.
+pub(super) fn insert(array: &mut [Blockref], live: usize, new: &[Blockref]) {
+    let Some(first) = new.first() else { return };
+    let place = array[..live].partition_point(|entry| entry.key() <= first.key());
+    array.copy_within(place..live, place + new.len());
+    array[place..place + new.len()].copy_from_slice(new);
 }
 
 /// Takes `range` out of the first `live` entries.
@@ -51,12 +52,15 @@ mod tests {
         array[1].update_tid = 5.into();
         assert_eq!(pack(&mut array), 2);
         assert_eq!(array[0].update_tid.get(), 0);
-        insert(&mut array, 2, entry(5));
-        insert(&mut array, 3, entry(9));
-        insert(&mut array, 4, entry(1));
+        insert(&mut array, 2, &[entry(5)]);
+        insert(&mut array, 3, &[entry(9)]);
+        insert(&mut array, 4, &[entry(1)]);
         assert_eq!(keys(&array), [1, 3, 5, 7, 9]);
         remove(&mut array, 5, 1..3);
         assert_eq!(keys(&array), [1, 7, 9, 0, 0]);
         assert!(array[3].is_empty() && array[4].is_empty());
+        insert(&mut array, 3, &[entry(3), entry(4)]);
+        insert(&mut array, 5, &[]);
+        assert_eq!(keys(&array), [1, 3, 4, 7, 9]);
     }
 }

@@ -53,8 +53,8 @@ impl Topology {
         Ok(false)
     }
 
-    /// Gives up an indirect block that is empty, or whose entries fit into its container with room to spare; then its
-    /// container, if that follows from it. The stamp of a block that goes stays with its container.
+    /// Gives up an indirect block that is empty, or that has few entries, which fit into its container with room to spare;
+    /// then its container, if that follows from it. The stamp of a block that goes stays with its container.
     fn collapse(&mut self, mut container: Container, dropped: &mut dyn FnMut(&Blockref)) {
         while let Container::Chain(id) = container {
             let chain = self.chain(id);
@@ -64,7 +64,8 @@ impl Topology {
             let above = chain.container;
             let live = chain.entries().len();
             let (room, taken) = (self.capacity(above), self.array(above).entries().len());
-            let fits = live == 0 || (live <= room / 4 && live + taken - 1 <= room * 3 / 4);
+            let is_sparse = live <= chain.capacity().min(room) / 4;
+            let fits = live == 0 || (is_sparse && live + taken - 1 <= room * 3 / 4);
             if !fits {
                 return;
             }
@@ -81,11 +82,9 @@ impl Topology {
         self.remove_entries(above, index..index + 1);
         dropped(&entry);
         self.touch(above, chain.bref.modify_tid());
-        for entry in chain.entries() {
-            if let Some(child) = ChainId::of(entry) {
-                self.chain_mut(child).container = above;
-            }
-            self.insert_entry(above, *entry);
+        for child in chain.entries().iter().filter_map(ChainId::of) {
+            self.chain_mut(child).container = above;
         }
+        self.insert_entries(above, chain.entries());
     }
 }

@@ -22,6 +22,10 @@ const DISK_BYTES: u64 = 2 * SEGMENT_BYTES;
 /// Polls that are more than any of the walks here needs: the device answers at once.
 const MOST_POLLS: usize = 100;
 
+pub(super) fn empty_cache() -> BlockCache {
+    cache(leaked(testing::memory_disk(DISK_BYTES)), leaked(FaultPlan::new(HEAP)))
+}
+
 fn cache(disk: &'static MemoryDisk, faults: &'static FaultPlan) -> BlockCache {
     let device = boxed_device(HEAP, Faulty::new(HEAP, testing::memory_device(disk), faults).unwrap()).unwrap();
     let disk = Disk::new(HEAP, device, &Still, DiskOptions::default()).unwrap();

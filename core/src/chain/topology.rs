@@ -118,13 +118,18 @@ impl Topology {
 
     /// Adds an entry to a container that has room for it.
     pub(super) fn insert_entry(&mut self, container: Container, entry: Blockref) {
+        self.insert_entries(container, &[entry]);
+    }
+
+    /// Adds entries that follow each other to a container that has room for them.
+    pub(super) fn insert_entries(&mut self, container: Container, entries: &[Blockref]) {
         let set = match container {
             Container::SuperRootSet => &mut self.super_root,
             Container::FreemapSet => &mut self.freemap,
-            Container::Chain(id) => return self.chain_mut(id).insert_entry(entry),
+            Container::Chain(id) => return self.chain_mut(id).insert_entries(entries),
         };
         let live = live(set);
-        packed::insert(set, live, entry);
+        packed::insert(set, live, entries);
     }
 
     /// Removes entries from a container.

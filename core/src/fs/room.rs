@@ -22,15 +22,18 @@ const INDIRECT_BYTES: u64 = 16 << 10;
 const INDIRECT_ENTRIES: u64 = INDIRECT_BYTES / BLOCKREF_BYTES as u64;
 /// Blocks of entries between an inode and a block of its file: each resolves as many bits of the offset as it has entries for.
 const FILE_LEVELS: u64 = ((63 - FILE_BLOCK_BITS as u32).div_ceil(INDIRECT_ENTRIES.trailing_zeros())) as u64;
-/// Blocks of entries above an inode or a directory entry: a million of either are some thirteen levels.
+/// Blocks of entries above an inode or a directory entry: where others have built the tree, a million of either are some thirteen
+/// levels.
 const INDEX_LEVELS: u64 = 16;
 
 /// What leads to a file block.
 const FILE_PATH_BYTES: u64 = FILE_LEVELS * INDIRECT_BYTES;
 /// What leads to an inode or to a directory entry.
 const INDEX_PATH_BYTES: u64 = INDEX_LEVELS * INDIRECT_BYTES;
-/// An entry that is put in may split the block it belongs into, and that its container.
-const INSERT_BYTES: u64 = INDEX_PATH_BYTES + 2 * INDIRECT_BYTES + INODE_BYTES as u64;
+/// An entry that is put in may split the block it belongs into, and those above that are full: each level of a tree once.
+const INSERT_BYTES: u64 = INDEX_PATH_BYTES + SPLIT_LEVELS * INDIRECT_BYTES + INODE_BYTES as u64;
+/// Levels of trees that grow sideways: as many entries as there are keys.
+const SPLIT_LEVELS: u64 = (63 / (INDIRECT_ENTRIES / 2).trailing_zeros()) as u64;
 /// While memory is short, small blocks are written more than once, each time to another place, before they are committed: what
 /// that may take for every step of an operation.
 const STEP_BYTES: u64 = CHUNK_BYTES;

@@ -94,6 +94,12 @@ impl KeyRange {
         Self { first: key, last: key }
     }
 
+    /// The aligned range of `keybits` bits that a key is in; none if there is no such range.
+    pub fn around(key: Key, keybits: KeyBits) -> Option<Self> {
+        let below = 1u64.checked_shl(keybits.0.into())?.wrapping_sub(1);
+        Some(Self { first: Key(key.0 & !below), last: Key(key.0 | below) })
+    }
+
     /// True when `other` lies within `self`.
     pub fn contains(&self, other: KeyRange) -> bool {
         self.first <= other.first && other.last <= self.last
