@@ -78,7 +78,9 @@ impl Cluster {
             theirs.advance();
             counts.compared += 1;
             let first = element.span().first;
-            while let Some(Element::Leaf(extra)) = own.peek().await.map_err(ResyncError::target)?
+            // Where nothing changed, what the target has isn't looked at.
+            let bound = || theirs.changed_through();
+            while let Some(Element::Leaf(extra)) = own.peek_through(bound).await.map_err(ResyncError::target)?
                 && extra.span.first < first
             {
                 own.advance();
@@ -96,7 +98,7 @@ impl Cluster {
                 changed_from = unchanged.last.0.checked_add(1).map(Key);
                 continue;
             };
-            let found = match own.peek().await.map_err(ResyncError::target)? {
+            let found = match own.peek_through(bound).await.map_err(ResyncError::target)? {
                 Some(Element::Leaf(found)) if found.span.first == first => {
                     own.advance();
                     Some(found)

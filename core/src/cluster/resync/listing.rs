@@ -27,20 +27,47 @@ impl<'n> Listing<'n> {
 
     /// The next element, which stays the next.
     pub(in crate::cluster) async fn peek(&mut self) -> Result<Option<Element>, NodeError> {
+        self.peek_through(|| Some(Key::MAX)).await
+    }
+
+    /// The next element, which stays the next, unless it is beyond a key: what is there may not have been fetched.
+    pub(in crate::cluster) async fn peek_through(
+        &mut self,
+        last: impl FnOnce() -> Option<Key>,
+    ) -> Result<Option<Element>, NodeError> {
+        if self.next < self.fetched().len() {
+            return Ok(self.fetched().get(self.next).copied());
+        }
+        let Some(last) = last() else { return Ok(None) };
         while self.next == self.fetched().len() {
-            let Some(range) = self.remaining else { return Ok(None) };
+            let Some(all) = self.remaining.filter(|all| all.first <= last) else { return Ok(None) };
+            let range = KeyRange { first: all.first, last: all.last.min(last) };
             self.next = 0;
             let elements = match &mut self.fetched {
                 Some(elements) => elements,
                 none => none.insert(boxed(self.node.heap(), Elements::new())?),
             };
             let list = Command::List { slot: self.slot, range, since: self.since, elements };
-            self.remaining = match self.node.execute(list).await? {
+            let rest = match self.node.execute(list).await? {
                 Reply::Scanned(scanned) => scanned.remaining,
                 _ => None,
             };
+            self.remaining = match rest {
+                Some(rest) => Some(KeyRange { first: rest.first, last: all.last }),
+                None => all.above(range.last),
+            };
         }
         Ok(self.fetched().get(self.next).copied())
+    }
+
+    /// Up to where there are changes without a gap, as far as was fetched, from the element on that was passed last.
+    pub(in crate::cluster) fn changed_through(&self) -> Option<Key> {
+        let known = self.fetched().get(self.next.saturating_sub(1)..).unwrap_or(&[]);
+        let is_unchanged = |element: &&Element| matches!(element, Element::Unchanged(_));
+        match known.iter().find(is_unchanged) {
+            Some(gap) => gap.span().first.0.checked_sub(1).map(Key),
+            None => known.last().map(|element| element.span().last),
+        }
     }
 
     fn fetched(&self) -> &[Element] {
