@@ -466,15 +466,22 @@ impl Disk {
     /// Takes every completion off the device. Afterwards the device has a waker for each request that it still has, if anybody
     /// waits: that of the request's owner, or of one who waits for a ticket.
     pub(crate) fn harvest(&self) {
-        let depth = self.requests.borrow().depth();
+        let (depth, mut left) = {
+            let requests = self.requests.borrow();
+            (requests.depth(), requests.under_way())
+        };
         let mut freed = false;
         for ticket in (0..depth).map(Ticket) {
+            if left == 0 {
+                break;
+            }
             let holder = self.requests.borrow().holder(ticket);
             let owner = match holder {
                 Holder::Nobody => continue,
                 Holder::GivenUp(_) => None,
                 Holder::Request(id) => self.owner(id),
             };
+            left -= 1;
             let waker = owner.or_else(|| self.ticket_freed.first());
             let waker = waker.as_ref().unwrap_or(Waker::noop());
             if let Poll::Ready(completion) = self.device.poll(ticket, &mut Context::from_waker(waker)) {

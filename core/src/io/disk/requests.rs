@@ -66,6 +66,8 @@ pub(super) struct Requests {
     stages: Vec<Option<Stage>>,
     free: Vec<u32>,
     tickets: Vec<Holder>,
+    /// Tickets in use.
+    used: u16,
     /// Requests that the device has, that were given up, and that aren't just reads.
     owed: u16,
 }
@@ -83,6 +85,7 @@ impl Requests {
             stages: memory::filled(heap, places, || None)?,
             free,
             tickets: memory::filled(heap, depth, || Holder::Nobody)?,
+            used: 0,
             owed: 0,
         })
     }
@@ -107,13 +110,14 @@ impl Requests {
 
     /// True when a request could be entered now.
     pub(super) fn has_room(&self) -> bool {
-        !self.free.is_empty() && self.tickets.contains(&Holder::Nobody)
+        !self.free.is_empty() && usize::from(self.used) < self.tickets.len()
     }
 
     /// Enters a request, if there are a place and a ticket for it.
     pub(super) fn enter(&mut self, deadline: Instant, impact: Impact) -> Option<(RequestId, Ticket)> {
         let ticket = self.tickets.iter().position(|holder| *holder == Holder::Nobody)?;
         let place = self.free.pop()?;
+        self.used += 1;
         let (id, ticket) = (RequestId(place), Ticket(ticket as u16));
         self.tickets[usize::from(ticket.0)] = Holder::Request(id);
         self.stages[place as usize] = Some(Stage::UnderWay { ticket, deadline, impact, owner: None });
@@ -133,6 +137,7 @@ impl Requests {
     /// Notes that the device has completed the request of a ticket. The ticket is free; who waits for the request is returned.
     pub(super) fn complete(&mut self, ticket: Ticket, completion: Completion) -> Option<Waker> {
         let holder = core::mem::replace(&mut self.tickets[usize::from(ticket.0)], Holder::Nobody);
+        self.used -= u16::from(holder != Holder::Nobody);
         let id = match holder {
             Holder::Request(id) => id,
             Holder::GivenUp(impact) => {
@@ -162,7 +167,7 @@ impl Requests {
 
     /// Requests that the device has, those that were given up included.
     pub(super) fn under_way(&self) -> u16 {
-        self.tickets.iter().filter(|holder| **holder != Holder::Nobody).count() as u16
+        self.used
     }
 
     /// The earliest deadline of what the device has and nobody has given up.
