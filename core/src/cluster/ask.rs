@@ -14,7 +14,7 @@ use super::vote::NodeSet;
 use super::{Cluster, Command, Ingredient, NodeIndex, Reply};
 use crate::io::Duration;
 use crate::memory::{NoMemory, aside};
-use crate::node::{Driver, NodeError, Progress};
+use crate::node::{Driver, Halt, NodeError, Progress};
 
 /// How long a node that was outrun is asked last.
 const SLOW_FOR: Duration = Duration::from_secs(1);
@@ -26,15 +26,27 @@ pub(super) struct Question<'c> {
     progress: Progress,
     /// Who has come as far as `progress` says.
     by: Option<NodeIndex>,
+    /// What halted who has begun before it was asked.
+    halted: Option<(NodeIndex, Halt)>,
 }
 
 impl<'c> Question<'c> {
     pub(super) fn new(command: Command<'c>) -> Self {
-        Self { command, progress: Progress::default(), by: None }
+        Self { command, progress: Progress::default(), by: None, halted: None }
     }
 
     pub(super) fn command(&self) -> &Command<'c> {
         &self.command
+    }
+
+    /// Takes note of how far a node has come with it that will be asked first.
+    pub(super) fn begun_by(&mut self, node: NodeIndex, progress: Progress, halt: Halt) {
+        (self.progress, self.by, self.halted) = (progress, Some(node), Some((node, halt)));
+    }
+
+    /// What halted a node that has begun before it was asked.
+    fn take_halt(&mut self, node: NodeIndex) -> Option<Halt> {
+        self.halted.take_if(|(by, _)| *by == node).map(|(_, halt)| halt)
     }
 
     /// Has a node go on with it, or begin.
@@ -45,9 +57,11 @@ impl<'c> Question<'c> {
         (&mut self.command, &mut self.progress)
     }
 
-    /// Has the next node begin, whoever that is.
+    /// Has the next node begin, whoever that is, unless one has begun that wasn't asked yet.
     fn begin(&mut self) {
-        self.by = None;
+        if self.halted.is_none() {
+            self.by = None;
+        }
     }
 }
 
@@ -86,15 +100,18 @@ impl Cluster {
     async fn answer_of(&self, index: NodeIndex, question: &RefCell<Question<'_>>) -> Result<Reply, NodeError> {
         let node = &self.member(index).node;
         let mut driver = Driver::new(node);
+        let mut halted = question.borrow_mut().take_halt(index);
         loop {
-            let attempt = {
-                let mut question = question.borrow_mut();
-                let (command, progress) = question.turn_to(index);
-                node.attempt(command, progress)
-            };
-            let halt = match attempt {
-                Ok(reply) => return Ok(reply),
-                Err(halt) => halt,
+            let halt = match halted.take() {
+                Some(halt) => halt,
+                None => {
+                    let mut question = question.borrow_mut();
+                    let (command, progress) = question.turn_to(index);
+                    match node.attempt(command, progress) {
+                        Ok(reply) => return Ok(reply),
+                        Err(halt) => halt,
+                    }
+                }
             };
             if let Err(blocked) = driver.clear(halt).await {
                 let mut question = question.borrow_mut();

@@ -28,13 +28,13 @@ impl Cluster {
     /// Executes a modification, in the order of calls. It is never given up half-way: it is done, or nothing is.
     pub async fn modify(&self, tid: ModifyTid, mut modification: Modification<'_>) -> Result<Outcome, OpError> {
         if let Some(node) = self.single() {
-            match node.attempt_change(tid, &mut modification, &mut Progress::default()) {
+            let mut progress = Progress::default();
+            let halt = match node.attempt_change(tid, &mut modification, &mut progress) {
                 Ok(outcome) => return Ok(outcome),
                 Err(Halt::Failed(error)) => return Err(error.into()),
-                // What was done of it is found done.
-                Err(Halt::Needs(_) | Halt::Full | Halt::Busy | Halt::Lost) => {}
-            }
-            return Ok(aside(self.heap, || node.modify(tid, modification))?.await?);
+                Err(halt) => halt,
+            };
+            return Ok(aside(self.heap, || node.resume_change(tid, modification, progress, halt))?.await?);
         }
         if self.is_lost() {
             return Err(OpError::Lost);

@@ -22,31 +22,35 @@ use crate::node::{Halt, NodeError, NodeFault, Progress};
 /// Those that are asked, one after the other.
 type Order = heapless::Vec<NodeIndex, MAX_NODES>;
 
+/// What the first came to at once.
+struct First {
+    index: NodeIndex,
+    attempt: Result<Reply, Halt>,
+    progress: Progress,
+}
+
 impl Cluster {
     /// Executes a command; the answer that holds for the cluster.
     pub async fn execute(&self, mut command: Command<'_>) -> Result<Reply, OpError> {
         if let Some(node) = self.single() {
-            match node.attempt(&mut command, &mut Progress::default()) {
+            let mut progress = Progress::default();
+            let halt = match node.attempt(&mut command, &mut progress) {
                 Ok(reply) => return Ok(reply),
                 Err(Halt::Failed(error)) => return Err(error.into()),
-                Err(_) => {}
-            }
-            return Ok(aside(self.heap, || node.execute(command))?.await?);
+                Err(halt) => halt,
+            };
+            return Ok(aside(self.heap, || node.resume(command, progress, halt))?.await?);
         }
         let order = self.order_for(&command);
-        let first = match order.first() {
-            Some(first) if is_question(&command) => {
-                let attempt = self.member(*first).node.attempt(&mut command, &mut Progress::default());
-                match attempt {
-                    // Mostly that is all there is to do.
-                    Ok(reply) if !matches!(reply, Reply::Absent) && damage(&command).is_none() => return Ok(reply),
-                    Ok(reply) => Some(Ok(reply)),
-                    Err(Halt::Failed(error)) => Some(Err(error)),
-                    Err(_) => None,
-                }
+        let mut first = None;
+        if let (Some(index), true) = (order.first(), is_question(&command)) {
+            let mut progress = Progress::default();
+            match self.member(*index).node.attempt(&mut command, &mut progress) {
+                // Mostly that is all there is to do.
+                Ok(reply) if !matches!(reply, Reply::Absent) && damage(&command).is_none() => return Ok(reply),
+                attempt => first = Some(First { index: *index, attempt, progress }),
             }
-            _ => None,
-        };
+        }
         aside(self.heap, || self.execute_on_several(order, first, command))?.await
     }
 
@@ -63,7 +67,7 @@ impl Cluster {
     async fn execute_on_several(
         &self,
         order: Order,
-        first: Option<Result<Reply, NodeError>>,
+        first: Option<First>,
         command: Command<'_>,
     ) -> Result<Reply, OpError> {
         match command {
@@ -125,14 +129,20 @@ impl Cluster {
         Ok(())
     }
 
-    /// Has nodes answer until one shows something or a quorum says that there is nothing. The first may have answered already.
-    async fn read(
-        &self,
-        mut order: Order,
-        mut first: Option<Result<Reply, NodeError>>,
-        command: Command<'_>,
-    ) -> Result<Reply, OpError> {
-        let question = RefCell::new(Question::new(command));
+    /// Has nodes answer until one shows something or a quorum says that there is nothing. The first may have answered already, or
+    /// have begun.
+    async fn read(&self, mut order: Order, first: Option<First>, command: Command<'_>) -> Result<Reply, OpError> {
+        let mut question = Question::new(command);
+        let mut first = match first {
+            None => None,
+            Some(First { attempt: Ok(reply), .. }) => Some(Ok(reply)),
+            Some(First { attempt: Err(Halt::Failed(error)), .. }) => Some(Err(error)),
+            Some(First { attempt: Err(halt), index, progress }) => {
+                question.begun_by(index, progress, halt);
+                None
+            }
+        };
+        let question = RefCell::new(question);
         let mut votes = [Vote::Pending; MAX_NODES];
         let mut shown = None;
         loop {

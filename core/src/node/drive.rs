@@ -129,21 +129,53 @@ impl From<Blocked> for NodeError {
 impl Node {
     /// Executes a command.
     pub async fn execute(&self, mut command: Command<'_>) -> Result<Reply, NodeError> {
-        let (mut driver, mut progress) = (Driver::new(self), Progress::default());
+        let mut progress = Progress::default();
+        match self.attempt(&mut command, &mut progress) {
+            Ok(reply) => Ok(reply),
+            Err(halt) => self.resume(command, progress, halt).await,
+        }
+    }
+
+    /// Goes on with a command after an attempt that was halted.
+    pub(crate) async fn resume(
+        &self,
+        mut command: Command<'_>,
+        mut progress: Progress,
+        mut halt: Halt,
+    ) -> Result<Reply, NodeError> {
+        let mut driver = Driver::new(self);
         loop {
-            let halt = match self.attempt(&mut command, &mut progress) {
-                Ok(reply) => return Ok(reply),
-                Err(halt) => halt,
-            };
             if let Err(blocked) = driver.clear(halt).await {
                 blocked.pass(&mut command, &mut progress)?;
             }
+            halt = match self.attempt(&mut command, &mut progress) {
+                Ok(reply) => return Ok(reply),
+                Err(halt) => halt,
+            };
         }
     }
 
     /// Executes a modification. When it fails, nothing was changed but the shape of the topology.
     pub async fn modify(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, NodeError> {
         self.modify_in(tid, modification, None).await
+    }
+
+    /// Goes on with a modification after an attempt that was halted.
+    pub(crate) async fn resume_change(
+        &self,
+        tid: ModifyTid,
+        mut modification: Modification<'_>,
+        mut progress: Progress,
+        mut halt: Halt,
+    ) -> Result<Outcome, NodeError> {
+        let mut driver = Driver::new(self);
+        loop {
+            driver.clear(halt).await?;
+            halt = match driver.attempt_change(tid, &mut modification, &mut progress) {
+                Ok(outcome) => return Ok(outcome),
+                Err(halt) => halt,
+            };
+        }
     }
 
     /// The same in a certain manner.
