@@ -52,8 +52,8 @@ pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
     BulkfreeCounts, BulkfreeOptions, Command, Element, Elements, Entry, EntryBatch, FileBlock, GivenBlock, Growth,
-    Ingredient, InodeRecord, Leaf, Modification, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Protocol,
-    Reply, SLOT_BYTES, Slot, StoredBlock,
+    Ingredient, InodeRecord, Leaf, Modification, NOT_FOLLOWED, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome,
+    Protocol, Reply, SLOT_BYTES, Slot, StoredBlock,
 };
 
 use core::cell::{Cell, Ref, RefCell};

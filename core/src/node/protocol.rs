@@ -1,7 +1,8 @@
 //! The rules that keep a cluster's content, by name.
 //!
 //! All of them always hold, and asking costs nothing, unless the feature `unsound` is on: it can leave out one of them, so that
-//! the simulator can show that without it something is lost. The value lies at the nodes' floor because some rules are theirs.
+//! the simulator can show that without it something is lost. `hammer2-core` doesn't have that feature; the package
+//! `hammer2-core-unsound`, made of the same sources, does. The value lies at the nodes' floor because some rules are theirs.
 
 /// A rule that content depends on (protocol 5.3 and 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +107,10 @@ impl Ingredient {
     }
 }
 
-/// The rules that are followed: all, by default.
+/// What the log says of a rule that isn't followed. A program has these words in it if it can leave one out, and only then.
+pub const NOT_FOLLOWED: &str = "of the protocol isn't followed here";
+
+/// The rules that are followed: all, by default. It has no size where that can't be otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protocol {
     #[cfg(feature = "unsound")]
@@ -123,7 +127,11 @@ impl Protocol {
     /// True for a rule that is followed.
     #[cfg(feature = "unsound")]
     pub fn has(self, ingredient: Ingredient) -> bool {
-        self.without != Some(ingredient)
+        let is_followed = self.without != Some(ingredient);
+        if !is_followed {
+            log::debug!("the rule {} {NOT_FOLLOWED}", ingredient.name());
+        }
+        is_followed
     }
 
     /// True for a rule that is followed: each of them.

@@ -210,10 +210,7 @@ pub fn main() -> ExitCode {
             return failure::conclude(Err(failure), &ExitStatuses::HAMMER2);
         }
     };
-    // The simulator has a trace of its own.
-    if !matches!(cli.command, Command::Sim(_)) {
-        logging::to_terminal(LevelFilter::Warn);
-    }
+    logging::to_terminal(LevelFilter::Warn);
     let mut output = Output::new();
     let result = cli.command.run(&cli.settings, &mut output);
     failure::conclude(output.finish_with(result), &ExitStatuses::HAMMER2)
@@ -270,7 +267,7 @@ impl Command {
             Self::DestroyInum(command) => command.run(settings, output),
             Self::Send(command) => command.run(settings, output),
             Self::Receive(command) => command.run(settings, output),
-            Self::Sim(command) => command.run(settings, output),
+            Self::Sim(command) => command.run(),
             Self::Pages(command) => command.run(settings, output),
         }
     }

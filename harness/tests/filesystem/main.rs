@@ -12,5 +12,4 @@ mod model;
 mod proof;
 mod recover;
 mod runs;
-mod sim;
 mod ticks;

@@ -186,6 +186,24 @@ fn every_module_of_the_core_has_its_floor() {
     refuse(&complaints);
 }
 
+/// What a manifest depends on.
+fn dependencies(manifest: &str) -> String {
+    let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
+    let (_, from) = text.split_once("\n[dependencies]\n").expect("dependencies");
+    from.split("\n\n").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_simulator_alone_uses_the_core_that_can_leave_out_a_rule() {
+    let (core, unsound) = ("core/Cargo.toml", "harness/sim/unsound-core/Cargo.toml");
+    assert_eq!(dependencies(unsound), dependencies(core), "of the same sources");
+    let users = sources("", |path| path.ends_with("Cargo.toml")).into_iter();
+    let users = users.filter(|manifest| manifest.text.contains("hammer2-core-unsound")).map(|manifest| manifest.name());
+    let mut users: Vec<String> = users.filter(|name| name != unsound).collect();
+    users.sort();
+    assert_eq!(users, ["harness/sim/Cargo.toml"]);
+}
+
 /// The documents whose sections are cited, by the word that stands for each: "format 7.5", "protocol 5.3".
 const CITED: [(&str, &str); 2] = [("format", "docs/format.md"), ("protocol", "docs/protocol.md")];
 

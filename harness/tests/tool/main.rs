@@ -23,6 +23,7 @@ mod rivals;
 #[allow(dead_code, reason = "shared with the tests of the filesystem")]
 mod runs;
 mod scan;
+mod simulator;
 mod strangers;
 mod tar;
 mod transfer;

@@ -45,6 +45,11 @@ impl Writes {
         writes
     }
 
+    /// Everything on some disks, nothing on the others.
+    pub(crate) fn all_on(&self, disks: &[usize]) -> Cut {
+        std::array::from_fn(|disk| if disks.contains(&disk) { self.0[disk].len() } else { 0 })
+    }
+
     /// The disks as they are when only a part of it was done.
     pub(crate) fn cut(&self, before: &Members, cut: &Cut) -> Members {
         let left = before.copied();

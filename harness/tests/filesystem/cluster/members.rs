@@ -7,7 +7,7 @@ use std::time::Duration;
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::vote::Mount;
-use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector, Protocol};
+use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, TimeSource, TreeWalk};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::wrap::{Content, Detail, FaultPlan, Faulty, Log, Logged};
@@ -51,8 +51,6 @@ pub(crate) struct Members {
     pub(crate) disks: Vec<Rc<MemoryDisk>>,
     pub(crate) plans: Vec<Rc<FaultPlan>>,
     log: RefCell<Option<Rc<Log>>>,
-    /// The rules that are followed.
-    pub(crate) protocol: Cell<Protocol>,
     choice: Cell<Option<Mount>>,
     /// How long a disk may take to answer.
     pub(crate) deadline: Cell<Duration>,
@@ -75,7 +73,6 @@ impl Members {
             disks: Vec::new(),
             plans: Vec::new(),
             log: RefCell::new(None),
-            protocol: Cell::default(),
             choice: Cell::default(),
             deadline: Cell::new(Duration::from_millis(200)),
             label: Cell::new(LABEL),
@@ -160,9 +157,7 @@ impl Members {
         let mut disks = HeapVec::new_in(heap);
         nodes.iter().for_each(|index| push(&mut disks, self.node(*index)).unwrap());
         let options = MountOptions { memory_bytes, spare_nodes: 0 };
-        let cluster = FileSystem::open_nodes(heap, disks, options, &mut |_, error| panic!("{error}")).await.unwrap();
-        cluster.set_protocol(self.protocol.get());
-        cluster
+        FileSystem::open_nodes(heap, disks, options, &mut |_, error| panic!("{error}")).await.unwrap()
     }
 
     /// Makes all disks masters of one cluster.
@@ -224,7 +219,7 @@ impl Members {
     pub(crate) fn copied(&self) -> Self {
         let disks = self.disks.iter().map(|disk| Rc::new(disk.try_clone().unwrap())).collect();
         let plans = self.disks.iter().map(|_| Rc::new(FaultPlan::new(HEAP))).collect();
-        Self { disks, plans, protocol: self.protocol.clone(), label: self.label.clone(), ..Self::none() }
+        Self { disks, plans, label: self.label.clone(), ..Self::none() }
     }
 
     /// What is written to the disks while something is done, in the order it was asked for.

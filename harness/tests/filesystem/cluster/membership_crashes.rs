@@ -1,7 +1,7 @@
 //! The power goes while the members are changed: whichever headers of a commit landed, two sets of disks that have none in common
 //! never can both be changed afterwards, and all disks together always can.
 
-use hammer2_core::cluster::{Change, Ingredient, NodeIndex, Protocol};
+use hammer2_core::cluster::{Change, NodeIndex};
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::media::Uuid;
 
@@ -29,14 +29,19 @@ fn fsids(fs: &FileSystem) -> Vec<Uuid> {
 }
 
 /// Crashes a change of members everywhere; the states after which two halves of the disks could both be changed.
-fn halves_after(
-    mounted: &[usize],
-    protocol: Protocol,
-    work: impl AsyncFnOnce(&FileSystem) -> Result<(), Error>,
-) -> Vec<String> {
-    let members = three_and_a_slave();
-    members.protocol.set(protocol);
-    halves_of(&members, CLID, mounted, &[0, 1, 2, 3], work)
+fn halves_after(mounted: &[usize], work: impl AsyncFnOnce(&FileSystem) -> Result<(), Error>) -> Vec<String> {
+    halves_of(&three_and_a_slave(), CLID, mounted, &[0, 1, 2, 3], work)
+}
+
+/// The ways to part disks so that both halves can be changed.
+fn halves(left: &Members, all: &[usize]) -> Vec<String> {
+    let can_change = |nodes: usize| {
+        let nodes: Vec<usize> = all.iter().copied().filter(|disk| nodes >> disk & 1 == 1).collect();
+        left.copied().change_on(&nodes, async |_| ()).is_ok()
+    };
+    let every = (1 << all.len()) - 1;
+    let both = (1..=every / 2).filter(|one| can_change(*one) && can_change(every - one));
+    both.map(|one| format!("{one:04b} and {:04b}", every - one)).collect()
 }
 
 /// Crashes a change of a cluster everywhere; the states after which two halves of the disks could both be changed. Afterwards all
@@ -55,25 +60,16 @@ fn halves_of(
     });
     let states = writes.crashes(clid);
     assert!(states.len() >= 10, "{states:?}");
-    let mut halves = Vec::new();
+    let mut found = Vec::new();
     for state in states {
         let left = writes.cut(&before, &state);
-        let can_change = |nodes: usize| {
-            let nodes: Vec<usize> = all.iter().copied().filter(|disk| nodes >> disk & 1 == 1).collect();
-            left.copied().change_on(&nodes, async |_| ()).is_ok()
-        };
-        let every = (1 << all.len()) - 1;
-        for one in 1..=every / 2 {
-            if can_change(one) && can_change(every - one) {
-                halves.push(format!("{state:?}: {one:04b} and {:04b}", every - one));
-            }
-        }
+        found.extend(halves(&left, all).iter().map(|halves| format!("{state:?}: {halves}")));
         // With everything there it goes on, and loses nothing.
         let filled = left.change_on(all, async |fs| fill(fs, "after", 1).await);
         assert_eq!(filled, Ok(Ok(())), "{state:?}");
         assert_eq!(left.content(all).len(), lines + 2, "{state:?}");
     }
-    halves
+    found
 }
 
 async fn replace_by_slave(fs: &FileSystem) -> Result<(), Error> {
@@ -86,30 +82,31 @@ async fn replace_by_slave(fs: &FileSystem) -> Result<(), Error> {
 
 #[test]
 fn a_promotion_is_safe_wherever_it_is_cut() {
-    let halves = halves_after(&[0, 1, 2, 3], Protocol::default(), async |fs| {
-        fs.change_members(Change::Promote(fsids(fs)[3])).await
-    });
+    let halves = halves_after(&[0, 1, 2, 3], async |fs| fs.change_members(Change::Promote(fsids(fs)[3])).await);
     assert_eq!(halves, Vec::<String>::new());
 }
 
 #[test]
 fn a_removal_is_safe_wherever_it_is_cut() {
-    let halves = halves_after(&[0, 1, 2, 3], Protocol::default(), async |fs| {
-        fs.change_members(Change::Remove(fsids(fs)[1])).await
-    });
+    let halves = halves_after(&[0, 1, 2, 3], async |fs| fs.change_members(Change::Remove(fsids(fs)[1])).await);
     assert_eq!(halves, Vec::<String>::new());
 }
 
 #[test]
 fn a_replacement_is_safe_wherever_it_is_cut() {
-    assert_eq!(halves_after(&[0, 1, 2, 3], Protocol::default(), replace_by_slave), Vec::<String>::new());
-    assert_eq!(halves_after(&[0, 1, 3], Protocol::default(), replace_by_slave), Vec::<String>::new());
+    assert_eq!(halves_after(&[0, 1, 2, 3], replace_by_slave), Vec::<String>::new());
+    assert_eq!(halves_after(&[0, 1, 3], replace_by_slave), Vec::<String>::new());
 }
 
+/// No crash leaves this, as a commit in between is on a quorum of both sets. Halves are found where there are any. The
+/// simulator's tests come to them by leaving the rule out that forbids it.
 #[test]
-fn without_the_quorum_of_those_before_it_is_not() {
-    let halves = halves_after(&[0, 1, 3], Protocol::without(Ingredient::Joint), replace_by_slave);
-    assert_ne!(halves, Vec::<String>::new());
+fn a_replacement_that_only_half_of_the_disks_know_of_is_not() {
+    let members = three_and_a_slave();
+    let before = members.copied();
+    let writes = Writes::of(&members, || members.change_on(&[0, 1, 3], replace_by_slave).unwrap().unwrap());
+    let left = writes.cut(&before, &writes.all_on(&[1, 3]));
+    assert_eq!(halves(&left, &[0, 1, 2, 3]), ["0101 and 1010"]);
 }
 
 #[test]

@@ -3,8 +3,14 @@
 //! A run is a function of its seed: which disks there are, what clients do, which faults strike when, when the power goes. What
 //! is read is compared with a model of the filesystem; what must be there after a crash is what was acknowledged before it. At
 //! the end every disk is read alone.
+//!
+//! Beside `hammer2-sim`, which is made of it, only tests use this library. It is the one user of the core that can leave out a
+//! rule of the protocol: the core is compiled for it by the package in `unsound-core`.
+#![forbid(unsafe_code)]
 
 mod clients;
+#[cfg(test)]
+mod cut_replacement;
 mod device;
 mod ending;
 mod executor;

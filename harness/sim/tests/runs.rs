@@ -1,6 +1,6 @@
 //! The simulator itself: a seed is a run, a cluster keeps its promises, and one that lacks a rule is found out.
 
-use hammer2_harness::sim::{Ingredient, Settings, run, shrink};
+use hammer2_sim::{Ingredient, Settings, run, shrink};
 
 #[test]
 fn the_same_seed_is_the_same_run() {

@@ -1,0 +1,192 @@
+//! `hammer2-sim`: simulates clusters.
+#![forbid(unsafe_code)]
+
+mod report;
+mod seeds;
+
+use std::io::{self, BufWriter, Write};
+use std::num::NonZero;
+use std::process::{self, ExitCode};
+
+use clap::Parser;
+use hammer2_core::media::check_functions::{HostChecks, portable_xxh64, use_host_checks};
+use hammer2_sim::{Ingredient, Settings, Tally};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use report::{Report, command};
+
+/// Runs go on until so many have failed.
+const SHOWN: usize = 10;
+
+/// Check codes by instructions of the processor.
+static CHECKS: HostChecks = HostChecks { crc32c: crc32c::crc32c, xxh64: portable_xxh64 };
+
+/// Simulate clusters on disks that fail, and check what they promise
+///
+/// Each seed is one run: disks, clients, faults, power cuts. The same seed is always the same run. Nothing outside the process is
+/// touched.
+#[derive(Parser)]
+#[command(
+    version,
+    max_term_width = 120,
+    after_help = "Exit status:
+  0  nothing was wrong in any run
+  1  a promise was broken, and the line that says so says how to see it again; or something never occurred
+  2  wrong usage"
+)]
+struct Sim {
+    /// How many runs
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    start: u64,
+    /// Nodes of every cluster [default: drawn from each seed, mostly 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
+    nodes: Option<u8>,
+    /// Leave an ingredient of the protocol out: something must go wrong then
+    #[arg(long, value_name = "INGREDIENT", value_parser = ingredient_names())]
+    without: Option<String>,
+    /// List the ingredients that can be left out, and do nothing else
+    #[arg(long)]
+    rules: bool,
+    /// Steps of clients in each run
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Faults not to use, separated by commas
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = fault_names())]
+    no_faults: Vec<String>,
+    /// Never cut the power
+    #[arg(long)]
+    no_crashes: bool,
+    /// Fail if a kind of fault or a verdict never occurs, too: with thousands of runs all do
+    #[arg(long)]
+    complete: bool,
+    /// Runs at the same time [default: one for each CPU]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// Tell on standard error what happens; for a single run
+    #[arg(long)]
+    trace: bool,
+    /// Print a JSON object a line: each violation, then the summary
+    #[arg(long)]
+    json: bool,
+}
+
+fn ingredient_names() -> Vec<&'static str> {
+    Ingredient::ALL.map(Ingredient::name).to_vec()
+}
+
+fn fault_names() -> Vec<&'static str> {
+    Settings::all_faults().collect()
+}
+
+fn main() -> ExitCode {
+    let sim = Sim::parse();
+    // Without them everything is the same, and takes longer.
+    let _ = use_host_checks(&CHECKS);
+    if sim.trace && log::set_logger(&Trace).is_ok() {
+        log::set_max_level(log::LevelFilter::Debug);
+    }
+    let mut output = BufWriter::new(io::stdout());
+    match sim.run(&mut output).and_then(|is_good| output.flush().map(|()| is_good)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // Whoever read our output has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hammer2-sim: standard output: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Sim {
+    /// Runs all seeds and tells of them; true if nothing was wrong.
+    fn run(&self, output: &mut dyn Write) -> io::Result<bool> {
+        if self.rules {
+            Ingredient::ALL.iter().try_for_each(|rule| writeln!(output, "{}", rule.name()))?;
+            return Ok(true);
+        }
+        let settings = self.settings();
+        tell_of_panics(&settings);
+        let jobs = self.jobs.unwrap_or_else(seeds::usual_jobs);
+        let mut total = Tally::default();
+        let progress = bar(self.seeds);
+        let mut failed: Vec<(u64, String)> = Vec::new();
+        seeds::run_each(self.start, self.seeds, jobs, &settings, |seed, run| {
+            progress.inc(1);
+            total.add(&run.tally);
+            failed.extend(run.violation.map(|what| (seed, what)));
+            // Without an ingredient one failure is all that is wanted.
+            failed.len() < if settings.without.is_some() { 1 } else { SHOWN }
+        });
+        progress.finish_and_clear();
+        log::set_max_level(log::LevelFilter::Off);
+        let mut report = Report::new(output, self.json);
+        for (number, (seed, what)) in failed.iter().enumerate() {
+            let least = (number == 0).then(|| hammer2_sim::shrink(*seed, &settings));
+            report.violation(*seed, what, &settings, least.as_ref())?;
+        }
+        let never: Vec<&str> = if self.complete { total.never().collect() } else { Vec::new() };
+        if !never.is_empty() {
+            report.never(&never)?;
+        }
+        report.total(&total)?;
+        Ok(failed.is_empty() && never.is_empty())
+    }
+
+    fn settings(&self) -> Settings {
+        // The names are checked by now.
+        let find = |name: &String| Ingredient::ALL.into_iter().find(|ingredient| ingredient.name() == name);
+        let default = Settings::default();
+        Settings {
+            nodes: self.nodes.map(usize::from),
+            steps: self.steps.unwrap_or(default.steps),
+            left_out: self.no_faults.clone(),
+            crashes: !self.no_crashes,
+            without: self.without.as_ref().and_then(find),
+        }
+    }
+}
+
+/// Counts seeds on standard error, when that is a terminal.
+fn bar(seeds: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} seeds ({elapsed})");
+    ProgressBar::new(seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// A panic is a violation, too, and the last: it says how to see it again.
+fn tell_of_panics(settings: &Settings) {
+    let settings = settings.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let seed = seeds::current();
+        eprintln!("seed {seed}: {panic}; {}", command(seed, &settings));
+        process::exit(1);
+    }));
+}
+
+/// Tells what happens on standard error.
+struct Trace;
+
+impl log::Log for Trace {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Sim::command().debug_assert();
+    }
+}
