@@ -6,9 +6,9 @@ use hammer2_core::fs::{FileSystem, MountError, TimeSource};
 use hammer2_core::media::{PfsKind, Uuid};
 use hammer2_core::random::Random;
 
-use super::executor;
-use super::host::Host;
-use super::nodes::{self, Drive, HEAP, mount_options};
+use crate::executor;
+use crate::host::Host;
+use crate::nodes::{self, Drive, HEAP, mount_options};
 
 const DISKS: usize = 4;
 const DISK_BYTES: u64 = 96 << 20;
@@ -51,9 +51,8 @@ fn three_and_a_slave(host: &'static Host) -> Vec<Drive> {
     drives
 }
 
-fn images<'d>(drives: impl IntoIterator<Item = &'d Drive>) -> Vec<Drive> {
-    let image = |drive: &Drive| Drive::new(drive.disk.medium.borrow().image(), drive.number);
-    drives.into_iter().map(image).collect()
+fn copies<'d>(drives: impl IntoIterator<Item = &'d Drive>) -> Vec<Drive> {
+    drives.into_iter().map(Drive::copy).collect()
 }
 
 /// Has the slave take the place of the disk that is lost.
@@ -71,7 +70,7 @@ fn halves(protocol: Protocol) -> Vec<String> {
     let mut found = Vec::new();
     for requests in 0.. {
         for loss in 0..LOSSES {
-            let drives = images(&before);
+            let drives = copies(&before);
             host.power_on();
             host.power_until(Some(requests));
             let is_cut = executor::run(host, replace(host, &drives, protocol)).is_err();
@@ -83,7 +82,7 @@ fn halves(protocol: Protocol) -> Vec<String> {
             let mut random = Random::new(requests * LOSSES + loss);
             drives.iter().for_each(|drive| drive.disk.medium.borrow_mut().cut_power(&mut random));
             let can_change = |half: usize| {
-                let half = images(drives.iter().filter(|drive| half >> drive.number & 1 == 1));
+                let half = copies(drives.iter().filter(|drive| half >> drive.number & 1 == 1));
                 executor::run(host, mount(host, &half, Protocol::default())).is_ok_and(|mounted| mounted.is_ok())
             };
             let every = (1 << DISKS) - 1;

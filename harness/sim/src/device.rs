@@ -6,27 +6,27 @@ use std::task::{Context, Poll};
 
 use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
 
-use super::host::Host;
-use super::medium::Medium;
+use crate::host::Host;
+use crate::medium::Medium;
 
-pub(super) const QUEUE_DEPTH: u16 = 32;
+pub(crate) const QUEUE_DEPTH: u16 = 32;
 
 /// A disk, whichever devices are opened on it.
-pub(super) struct SimDisk {
-    pub(super) medium: RefCell<Medium>,
+pub(crate) struct SimDisk {
+    pub(crate) medium: RefCell<Medium>,
     /// How many times longer than usual requests take.
-    pub(super) slowness: Cell<u64>,
+    pub(crate) slowness: Cell<u64>,
     /// Requests that were made and whose ends nobody has seen yet.
     unseen: Cell<usize>,
 }
 
 impl SimDisk {
-    pub(super) fn new(medium: Medium) -> Rc<Self> {
+    pub(crate) fn new(medium: Medium) -> Rc<Self> {
         Rc::new(Self { medium: RefCell::new(medium), slowness: Cell::new(1), unseen: Cell::new(0) })
     }
 
     /// True while nobody waits for it: no mount is between a look at what is there and what it writes then.
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         self.unseen.get() == 0
     }
 
@@ -43,7 +43,7 @@ struct UnderWay {
 }
 
 /// A disk as one mount has it open.
-pub(super) struct SimDevice {
+pub(crate) struct SimDevice {
     disk: Rc<SimDisk>,
     host: &'static Host,
     info: DeviceInfo,
@@ -52,7 +52,7 @@ pub(super) struct SimDevice {
 }
 
 impl SimDevice {
-    pub(super) fn new(disk: &Rc<SimDisk>, host: &'static Host, number: usize) -> Self {
+    pub(crate) fn new(disk: &Rc<SimDisk>, host: &'static Host, number: usize) -> Self {
         let size_bytes = disk.medium.borrow().size_bytes();
         let name = DeviceInfo::short_name(&format!("disk{number}"));
         Self {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::host::Host;
+use crate::host::Host;
 
 /// Why a future wasn't run to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stopped {
+pub(crate) enum Stopped {
     /// The power went.
     PowerCut,
     /// Nothing will ever happen any more, or nothing has for too long.
@@ -39,7 +39,7 @@ impl Wake for Flag {
 }
 
 /// Runs a future to its end, or to that of the power.
-pub(super) fn run<T>(host: &Host, future: impl Future<Output = T>) -> Result<T, Stopped> {
+pub(crate) fn run<T>(host: &Host, future: impl Future<Output = T>) -> Result<T, Stopped> {
     let mut future = pin!(future);
     let woken = Arc::new(Flag::default());
     let waker = Waker::from(Arc::clone(&woken));
@@ -66,7 +66,7 @@ pub(super) fn run<T>(host: &Host, future: impl Future<Output = T>) -> Result<T, 
 }
 
 /// Waits so long.
-pub(super) async fn sleep(host: &Host, nanoseconds: u64) {
+pub(crate) async fn sleep(host: &Host, nanoseconds: u64) {
     let until = host.nanoseconds() + nanoseconds;
     poll_fn(|_| {
         if host.nanoseconds() >= until {
@@ -79,7 +79,7 @@ pub(super) async fn sleep(host: &Host, nanoseconds: u64) {
 }
 
 /// Runs futures beside each other until all are done.
-pub(super) async fn all(mut futures: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+pub(crate) async fn all(mut futures: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
     poll_fn(|cx| {
         futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
         if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }

@@ -2,13 +2,13 @@
 
 use hammer2_core::io::DeviceError;
 use hammer2_core::io::wrap::{Effect, Fault, Operations};
-
-use super::nodes::Drive;
 use hammer2_core::random::Random;
+
+use crate::nodes::Drive;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     ReadError,
     WriteError,
     FlushError,
@@ -27,7 +27,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::ReadError,
         Self::WriteError,
         Self::FlushError,
@@ -45,7 +45,7 @@ impl Kind {
         Self::FlippedHeader,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ReadError => "read-error",
             Self::WriteError => "write-error",
@@ -66,7 +66,7 @@ impl Kind {
     }
 
     /// The disk says that something was done which wasn't, or forgets it: what it holds can't be relied on afterwards.
-    pub(super) fn is_damaging(self) -> bool {
+    pub(crate) fn is_damaging(self) -> bool {
         matches!(
             self,
             Self::TornWrite
@@ -79,7 +79,7 @@ impl Kind {
     }
 
     /// Brings it upon a drive. False if there is nothing it could strike.
-    pub(super) fn strike(self, drive: &Drive, random: &mut Random) -> bool {
+    pub(crate) fn strike(self, drive: &Drive, random: &mut Random) -> bool {
         let error = Effect::Fail(DeviceError::Io(5));
         let few = 1 + random.below(3);
         let some =
@@ -114,7 +114,7 @@ impl Kind {
     }
 
     /// True for kinds that are done as soon as they are brought upon a drive: others strike when requests come.
-    pub(super) fn strikes_at_once(self) -> bool {
+    pub(crate) fn strikes_at_once(self) -> bool {
         matches!(self, Self::Slow | Self::FlippedBit | Self::FlippedHeader)
     }
 }

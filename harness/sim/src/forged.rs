@@ -3,60 +3,62 @@
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
 
-use super::mounting::{Seat, name_of_state, states};
-use super::nodes::{self, FOREIGN};
-use super::plan::Plan;
-use super::world::World;
+use crate::mounting::{Seat, mount_writable};
+use crate::nodes::{self, FOREIGN};
+use crate::plan::Plan;
+use crate::served;
+use crate::states::{name_of_state, states};
+use crate::working::work;
+use crate::world::World;
 
-impl World {
-    /// True when the others are enough to decide against one.
-    pub(super) fn can_be_forged(&self) -> bool {
-        self.all_are_sound() && self.group().spare() > 0 && !self.is_tight()
+/// True when the others are enough to decide against one.
+pub(crate) fn is_possible(world: &World) -> bool {
+    world.all_are_sound() && world.group().spare() > 0 && !world.is_tight()
+}
+
+/// Has one disk hold something else, and then readers and a scrub come across it.
+pub(crate) fn run(world: &World) -> Result<(), String> {
+    let group = world.group();
+    let members: Vec<usize> = (0..world.disks.len()).filter(|disk| group.part(*disk).is_some()).collect();
+    let seats: Vec<Seat> = members.iter().copied().map(Seat::Member).collect();
+    // All in step: what is copied from a forged disk would be forged, too.
+    work(world, &seats, Plan::quiet(2))?;
+    // Not the one that answers first: nobody doubts what it shows.
+    let place = 1 + world.random.borrow_mut().index(members.len() - 1);
+    let drive = &world.disks[members[place]].drive;
+    let forged = world.run(async { Ok(nodes::forge(world.host, drive, group.label).await) })?;
+    if forged != Some(Ok(())) {
+        return Err(format!("a disk can't be forged: {forged:?}"));
     }
-
-    pub(super) fn forged(&self) -> Result<(), String> {
-        let group = self.group();
-        let members: Vec<usize> = (0..self.disks.len()).filter(|disk| group.part(*disk).is_some()).collect();
-        let seats: Vec<Seat> = members.iter().copied().map(Seat::Member).collect();
-        // All in step: what is copied from a forged disk would be forged, too.
-        self.session(&seats, Plan::quiet(2))?;
-        // Not the one that answers first: nobody doubts what it shows.
-        let place = 1 + self.random.borrow_mut().index(members.len() - 1);
-        let drive = &self.disks[members[place]].drive;
-        let forged = self.run(async { Ok(nodes::forge(self.host, drive, group.label).await) })?;
-        if forged != Some(Ok(())) {
-            return Err(format!("a disk can't be forged: {forged:?}"));
+    world.snapshots_lost_by(members[place]);
+    world.tally.borrow_mut().fault("forged");
+    world.run(async {
+        let fs = mount_writable(world, &seats).await.map_err(|refused| format!("I33: not mounted: {}", refused.0))?;
+        if !served::check(world, &fs).await? {
+            return Err("I14: a quorum is healthy and not readable".to_owned());
         }
-        self.snapshots_lost_by(members[place]);
-        self.tally.borrow_mut().fault("forged");
-        self.run(async {
-            let fs = self.mount_writable(&seats).await.map_err(|refused| format!("I33: not mounted: {}", refused.0))?;
-            if !self.check_served(&fs).await? {
-                return Err("I14: a quorum is healthy and not readable".to_owned());
+        // Who lags is asked last, and who is slow isn't waited for: then another may show it first.
+        fs.level().await.map_err(|error| format!("I14: {error}"))?;
+        let is_first_swift = world.disks[members[0]].drive.disk.slowness.get() == 1;
+        let is_asked = world.random.borrow_mut().percent(50) && is_first_swift;
+        if is_asked && fs.attributes(FOREIGN).await.is_ok() {
+            return Err("I13: an inode is there that a quorum doesn't have".to_owned());
+        }
+        let scrubbed = fs.scrub().await.map_err(|error| format!("I16: not scrubbed: {error}"))?;
+        if scrubbed.rebuilt > 0 {
+            world.tally.borrow_mut().verdict("rebuilt");
+        }
+        for (node, state) in (0..).map(NodeIndex).zip(states(&fs).collect::<Vec<_>>()) {
+            if let MemberState::Ejected(_) = state {
+                world.tally.borrow_mut().verdict(&name_of_state(state));
+                fs.look_again(node).await.map_err(|error| format!("I17: not looked at: {error}"))?;
+                fs.resync(node).await.map_err(|error| format!("I17: not brought in step: {error}"))?;
             }
-            // Who lags is asked last, and who is slow isn't waited for: then another may show it first.
-            fs.level().await.map_err(|error| format!("I14: {error}"))?;
-            let is_first_swift = self.disks[members[0]].drive.disk.slowness.get() == 1;
-            let is_asked = self.random.borrow_mut().percent(50) && is_first_swift;
-            if is_asked && fs.attributes(FOREIGN).await.is_ok() {
-                return Err("I13: an inode is there that a quorum doesn't have".to_owned());
-            }
-            let scrubbed = fs.scrub().await.map_err(|error| format!("I16: not scrubbed: {error}"))?;
-            if scrubbed.rebuilt > 0 {
-                self.tally.borrow_mut().verdict("rebuilt");
-            }
-            for (node, state) in (0..).map(NodeIndex).zip(states(&fs).collect::<Vec<_>>()) {
-                if let MemberState::Ejected(_) = state {
-                    self.tally.borrow_mut().verdict(&name_of_state(state));
-                    fs.look_again(node).await.map_err(|error| format!("I17: not looked at: {error}"))?;
-                    fs.resync(node).await.map_err(|error| format!("I17: not brought in step: {error}"))?;
-                }
-            }
-            match states(&fs).nth(place) {
-                Some(MemberState::InSync) => Ok(()),
-                state => Err(format!("I17: a forged disk is {state:?} after all")),
-            }
-        })?;
-        Ok(())
-    }
+        }
+        match states(&fs).nth(place) {
+            Some(MemberState::InSync) => Ok(()),
+            state => Err(format!("I17: a forged disk is {state:?} after all")),
+        }
+    })?;
+    Ok(())
 }

@@ -5,13 +5,13 @@ use std::cell::{Cell, Ref, RefCell};
 use hammer2_core::cluster::{MAX_NODES, NewPfs, NodeIndex};
 use hammer2_core::media::{PfsKind, Timestamp, Uuid};
 
-use super::history::History;
-use super::model::Model;
-use super::snapshots::Snapshots;
+use crate::history::History;
+use crate::model::Model;
+use crate::snapshots::Snapshots;
 
 /// Whether a disk holds what it said it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// All that was ever acknowledged with it.
     Sound,
     /// It is an old copy of itself, or somebody else wrote there, or it is new: until it is brought in step.
@@ -21,26 +21,26 @@ pub(super) enum Trust {
 }
 
 /// What each disk is; none for one that is no member.
-pub(super) type Parts = Vec<Option<PfsKind>>;
+pub(crate) type Parts = Vec<Option<PfsKind>>;
 
 /// A cluster.
-pub(super) struct Group {
-    pub(super) number: u8,
-    pub(super) label: &'static [u8],
+pub(crate) struct Group {
+    pub(crate) number: u8,
+    pub(crate) label: &'static [u8],
     /// A soft member, which is mounted by itself and has a history of its own.
-    pub(super) is_alone: bool,
+    pub(crate) is_alone: bool,
     /// What the disks are; what they will be, too, while nobody knows whether a change of the members was made.
     parts: RefCell<Vec<Parts>>,
     trust: Vec<Cell<Trust>>,
     /// What the PFS on each disk is called.
     fsids: Vec<Cell<Uuid>>,
-    pub(super) model: RefCell<Model>,
-    pub(super) history: RefCell<History>,
-    pub(super) snapshots: Snapshots,
+    pub(crate) model: RefCell<Model>,
+    pub(crate) history: RefCell<History>,
+    pub(crate) snapshots: Snapshots,
 }
 
 impl Group {
-    pub(super) fn new(number: u8, label: &'static [u8], parts: Parts) -> Self {
+    pub(crate) fn new(number: u8, label: &'static [u8], parts: Parts) -> Self {
         let trust = parts.iter().map(|_| Cell::new(Trust::Sound)).collect();
         let fsid = |disk| Cell::new(Uuid([number + 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, disk as u8, 0]));
         let fsids = (0..parts.len()).map(fsid).collect();
@@ -58,28 +58,28 @@ impl Group {
     }
 
     /// A soft member of the first cluster, mounted by itself.
-    pub(super) fn alone(number: u8, label: &'static [u8], parts: Parts) -> Self {
+    pub(crate) fn alone(number: u8, label: &'static [u8], parts: Parts) -> Self {
         Self { is_alone: true, ..Self::new(number, label, parts) }
     }
 
     /// What the PFS of a disk is made of.
-    pub(super) fn new_pfs(&self, disk: usize, time: Timestamp) -> NewPfs<'static> {
+    pub(crate) fn new_pfs(&self, disk: usize, time: Timestamp) -> NewPfs<'static> {
         let fsid = self.fsid(disk);
         NewPfs { label: self.label, kind: PfsKind::Master, clid: Uuid([7 + self.number; 16]), fsid, time }
     }
 
     /// What the PFS on a disk is called.
-    pub(super) fn fsid(&self, disk: usize) -> Uuid {
+    pub(crate) fn fsid(&self, disk: usize) -> Uuid {
         self.fsids[disk].get()
     }
 
     /// The PFS on a disk was made as that of a node of a new cluster.
-    pub(super) fn made_as(&self, new: &NewPfs<'_>, disk: usize, node: NodeIndex) {
+    pub(crate) fn made_as(&self, new: &NewPfs<'_>, disk: usize, node: NodeIndex) {
         self.fsids[disk].set(new.fsid_on(node));
     }
 
     /// An identity that nothing else in a run has; the last byte is left to nodes.
-    pub(super) fn uuid(&self, kind: u8, number: u64) -> Uuid {
+    pub(crate) fn uuid(&self, kind: u8, number: u64) -> Uuid {
         let mut bytes = [kind; 16];
         bytes[..8].copy_from_slice(&number.to_le_bytes());
         bytes[8] = self.number;
@@ -87,41 +87,41 @@ impl Group {
     }
 
     /// What the disks may be, first what they certainly were.
-    pub(super) fn parts(&self) -> Ref<'_, [Parts]> {
+    pub(crate) fn parts(&self) -> Ref<'_, [Parts]> {
         Ref::map(self.parts.borrow(), Vec::as_slice)
     }
 
-    pub(super) fn part(&self, disk: usize) -> Option<PfsKind> {
+    pub(crate) fn part(&self, disk: usize) -> Option<PfsKind> {
         self.parts.borrow()[0][disk]
     }
 
     /// True while nobody knows whether a change of the members was made.
-    pub(super) fn is_unsettled(&self) -> bool {
+    pub(crate) fn is_unsettled(&self) -> bool {
         self.parts.borrow().len() > 1
     }
 
     /// From here on the disks may be this, too.
-    pub(super) fn may_become(&self, parts: Parts) {
+    pub(crate) fn may_become(&self, parts: Parts) {
         self.parts.borrow_mut().push(parts);
     }
 
     /// This is what the disks are.
-    pub(super) fn settle(&self, parts: Parts) {
+    pub(crate) fn settle(&self, parts: Parts) {
         *self.parts.borrow_mut() = vec![parts];
     }
 
     /// The members of one kind.
-    pub(super) fn members(&self, kind: PfsKind) -> Vec<usize> {
+    pub(crate) fn members(&self, kind: PfsKind) -> Vec<usize> {
         members(&self.parts.borrow()[0], kind).collect()
     }
 
     /// The masters there may be.
-    pub(super) fn masters(&self) -> Vec<usize> {
+    pub(crate) fn masters(&self) -> Vec<usize> {
         self.members(PfsKind::Master)
     }
 
     /// Members first, and of those masters, then disks that are none.
-    pub(super) fn by_part(&self) -> Vec<usize> {
+    pub(crate) fn by_part(&self) -> Vec<usize> {
         let mut disks: Vec<usize> = (0..self.trust.len()).collect();
         disks.sort_by_key(|disk| match self.part(*disk) {
             Some(PfsKind::Master) => 0,
@@ -131,36 +131,36 @@ impl Group {
         disks
     }
 
-    pub(super) fn member_count(&self) -> usize {
+    pub(crate) fn member_count(&self) -> usize {
         self.parts.borrow()[0].iter().flatten().count()
     }
 
-    pub(super) fn quorum(&self) -> usize {
+    pub(crate) fn quorum(&self) -> usize {
         quorum(&self.parts.borrow()[0])
     }
 
     /// Masters that may be bad at a time without anything being lost.
-    pub(super) fn spare(&self) -> usize {
+    pub(crate) fn spare(&self) -> usize {
         self.masters().len() - self.quorum()
     }
 
     /// True when disks of which this is true are a quorum, of those there may be now, too.
-    pub(super) fn is_quorum(&self, is_there: impl Fn(usize) -> bool) -> bool {
+    pub(crate) fn is_quorum(&self, is_there: impl Fn(usize) -> bool) -> bool {
         let is_enough =
             |parts: &Parts| members(parts, PfsKind::Master).filter(|d| is_there(*d)).count() >= quorum(parts);
         self.parts.borrow().iter().all(is_enough)
     }
 
-    pub(super) fn trust(&self, disk: usize) -> Trust {
+    pub(crate) fn trust(&self, disk: usize) -> Trust {
         self.trust[disk].get()
     }
 
-    pub(super) fn set_trust(&self, disk: usize, trust: Trust) {
+    pub(crate) fn set_trust(&self, disk: usize, trust: Trust) {
         self.trust[disk].set(trust);
     }
 
     /// True when nothing is lost if one disk more can't be relied on, whatever the disks are.
-    pub(super) fn can_do_without(&self, disk: usize, is_unsound: impl Fn(usize) -> bool) -> bool {
+    pub(crate) fn can_do_without(&self, disk: usize, is_unsound: impl Fn(usize) -> bool) -> bool {
         is_unsound(disk)
             || self.parts.borrow().iter().all(|parts| {
                 let bad = members(parts, PfsKind::Master).filter(|d| is_unsound(*d)).count();
@@ -170,7 +170,7 @@ impl Group {
 }
 
 /// True when nothing is lost though some disks can't be relied on.
-pub(super) fn is_safe(parts: &Parts, is_unsound: impl Fn(usize) -> bool) -> bool {
+pub(crate) fn is_safe(parts: &Parts, is_unsound: impl Fn(usize) -> bool) -> bool {
     let masters = members(parts, PfsKind::Master).count();
     let bad = members(parts, PfsKind::Master).filter(|disk| is_unsound(*disk)).count();
     masters > 0 && parts.iter().flatten().count() <= MAX_NODES && bad <= spare(parts)

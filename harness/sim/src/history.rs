@@ -3,11 +3,11 @@
 //! A sync may share the commit of another, and be told of it when more has been done already. What is certain is that everything
 //! done before it was called is durable; so every state from there on may be found.
 
-use super::model::Model;
-use super::reading::difference;
+use crate::model::Model;
+use crate::reading::difference;
 
 /// What was done, as far as it may be found.
-pub(super) struct History {
+pub(crate) struct History {
     /// The states since the last that is certainly durable, and that one.
     states: Vec<Model>,
     /// How many there were before.
@@ -18,55 +18,55 @@ pub(super) struct History {
 
 /// A moment in a history.
 #[derive(Clone, Copy)]
-pub(super) struct Moment(usize);
+pub(crate) struct Moment(usize);
 
 impl History {
-    pub(super) fn new(start: Model) -> Self {
+    pub(crate) fn new(start: Model) -> Self {
         Self { states: vec![start], forgotten: 0, in_part: Vec::new() }
     }
 
     /// Something was changed.
-    pub(super) fn changed(&mut self, state: &Model) {
+    pub(crate) fn changed(&mut self, state: &Model) {
         self.states.push(state.clone());
     }
 
     /// A change failed that may have been done in part: this is what is there then.
-    pub(super) fn changed_in_part(&mut self, state: Model) {
+    pub(crate) fn changed_in_part(&mut self, state: Model) {
         self.in_part.push(state);
     }
 
     /// What has been done up to now.
-    pub(super) fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         Moment(self.forgotten + self.states.len() - 1)
     }
 
     /// What had been done up to a moment is durable: no earlier state may ever be found again.
-    pub(super) fn acked(&mut self, moment: Moment) {
+    pub(crate) fn acked(&mut self, moment: Moment) {
         let before = moment.0.saturating_sub(self.forgotten);
         self.states.drain(..before);
         self.forgotten += before;
     }
 
     /// This state was found and is durable: all others are over.
-    pub(super) fn found(&mut self, state: &Model) {
+    pub(crate) fn found(&mut self, state: &Model) {
         self.forgotten += self.states.len();
         self.states = vec![state.clone()];
         self.in_part.clear();
     }
 
-    pub(super) fn last_acked(&self) -> &Model {
+    pub(crate) fn last_acked(&self) -> &Model {
         &self.states[0]
     }
 
     /// Tells how something differs from every state that may be found.
-    pub(super) fn tell_differences(&self, what: &str, found: &Model) {
+    pub(crate) fn tell_differences(&self, what: &str, found: &Model) {
         for (number, state) in self.states.iter().enumerate() {
             log::info!("{what}, beside state {number}: {}", difference(found, state));
         }
     }
 
     /// True for a state that may be found by a quorum.
-    pub(super) fn may_be_served(&self, state: &Model) -> bool {
+    pub(crate) fn may_be_served(&self, state: &Model) -> bool {
         self.states.contains(state) || self.in_part.contains(state)
     }
 }

@@ -8,11 +8,10 @@ use std::task::Waker;
 use hammer2_core::fs::TimeSource;
 use hammer2_core::io::{Clock, Instant};
 use hammer2_core::media::Timestamp;
-
 use hammer2_core::random::{Random, mix};
 
 /// One for each thread, used again for each run: the core wants a clock that lives forever.
-pub(super) struct Host {
+pub(crate) struct Host {
     now: Cell<u64>,
     alarms: RefCell<BinaryHeap<Reverse<u64>>>,
     random: RefCell<Random>,
@@ -42,7 +41,7 @@ impl Host {
     }
 
     /// The thread's host, as new.
-    pub(super) fn fresh(seed: u64) -> &'static Self {
+    pub(crate) fn fresh(seed: u64) -> &'static Self {
         let host = HOST.with(|host| *host);
         host.now.set(0);
         host.shares_disks.set(false);
@@ -53,31 +52,31 @@ impl Host {
     }
 
     /// The power goes after so many requests.
-    pub(super) fn power_until(&self, requests: Option<u64>) {
+    pub(crate) fn power_until(&self, requests: Option<u64>) {
         self.power_left.set(requests);
     }
 
-    pub(super) fn power_on(&self) {
+    pub(crate) fn power_on(&self) {
         self.power_left.set(None);
         self.has_power.set(true);
         self.alarms.borrow_mut().clear();
     }
 
     /// Disks that are opened from here on can be reached by others, or not.
-    pub(super) fn share_disks(&self, shares: bool) {
+    pub(crate) fn share_disks(&self, shares: bool) {
         self.shares_disks.set(shares);
     }
 
-    pub(super) fn shares_disks(&self) -> bool {
+    pub(crate) fn shares_disks(&self) -> bool {
         self.shares_disks.get()
     }
 
-    pub(super) fn has_power(&self) -> bool {
+    pub(crate) fn has_power(&self) -> bool {
         self.has_power.get()
     }
 
     /// A request is made; false when the power goes right before it.
-    pub(super) fn use_power(&self) -> bool {
+    pub(crate) fn use_power(&self) -> bool {
         if let Some(left) = self.power_left.get() {
             self.power_left.set(left.checked_sub(1));
             self.has_power.set(left > 0);
@@ -85,30 +84,30 @@ impl Host {
         self.has_power.get()
     }
 
-    pub(super) fn nanoseconds(&self) -> u64 {
+    pub(crate) fn nanoseconds(&self) -> u64 {
         self.now.get()
     }
 
-    pub(super) fn draw(&self, limit: u64) -> u64 {
+    pub(crate) fn draw(&self, limit: u64) -> u64 {
         self.random.borrow_mut().below(limit)
     }
 
     /// Adds to what is remembered of the run.
-    pub(super) fn note(&self, event: u64) {
+    pub(crate) fn note(&self, event: u64) {
         self.trace.set(mix(self.trace.get().wrapping_mul(31) ^ event));
     }
 
-    pub(super) fn trace(&self) -> u64 {
+    pub(crate) fn trace(&self) -> u64 {
         self.trace.get()
     }
 
     /// Something happens at this time.
-    pub(super) fn alarm(&self, at: u64) {
+    pub(crate) fn alarm(&self, at: u64) {
         self.alarms.borrow_mut().push(Reverse(at));
     }
 
     /// Goes on to the next time something happens; false if nothing ever does.
-    pub(super) fn advance(&self) -> bool {
+    pub(crate) fn advance(&self) -> bool {
         let mut alarms = self.alarms.borrow_mut();
         while let Some(Reverse(at)) = alarms.pop() {
             if at > self.now.get() {

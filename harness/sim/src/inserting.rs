@@ -3,83 +3,80 @@
 use hammer2_core::cluster::vote::State;
 use hammer2_core::cluster::{MAX_NODES, MemberState, NodeIndex};
 
-use super::clients::Session;
-use super::group::Trust;
-use super::mounting::{name_of_state, states};
-use super::nodes::Drive;
+use crate::group::Trust;
+use crate::nodes::Drive;
+use crate::session::Session;
+use crate::states::{name_of_state, states};
 
-impl Session<'_> {
-    /// Puts a disk in, and brings it in step if it is a member.
-    pub(super) async fn insert(&self) {
-        let world = self.world;
-        let count = world.disks.len();
-        if world.group().is_alone || world.seats.borrow().len() == MAX_NODES {
-            return;
-        }
-        if world.chance("inserted-copy", 15) {
-            return self.insert_copy().await;
-        }
-        let absent: Vec<usize> = (0..count).filter(|disk| world.node_of(*disk).is_none()).collect();
-        if absent.is_empty() || !world.settings.has_fault("inserted") {
-            return;
-        }
-        let disk = self.random.borrow_mut().pick(&absent);
-        let Some(node) = self.open(&world.disks[disk].drive, Some(disk)).await else { return };
-        world.tally.borrow_mut().fault("inserted");
-        let looked = self.fs.look_again(node).await;
-        log::info!("disk {disk} is node {}: {looked:?}", node.0);
-        let is_member = world.group().part(disk).is_some() && !world.group().is_unsettled();
-        match looked {
-            Ok(MemberState::Behind(_)) => self.resync(node).await,
-            Ok(MemberState::Aside(_)) if !is_member => {}
-            Ok(state) if is_member && world.is_sound(disk) => {
-                self.violation(format!("I21: disk {disk}, a member, is {} when it is put in", name_of_state(state)));
-            }
-            Err(error) if is_member && world.is_sound(disk) && world.must_work(self.fs) => {
-                self.violation(format!("I33: disk {disk}, a member, can't be put in: {error}"));
-            }
-            _ => {}
-        }
+/// Puts a disk in, and brings it in step if it is a member.
+pub(crate) async fn insert(session: &Session<'_>) {
+    let world = session.world;
+    let count = world.disks.len();
+    if world.group().is_alone || world.seats.borrow().len() == MAX_NODES {
+        return;
     }
-
-    /// Puts in what says that it is a member which is there already: it must be no part of anything.
-    async fn insert_copy(&self) {
-        let world = self.world;
-        let mounted: Vec<usize> = world.seats.borrow().iter().flatten().copied().collect();
-        let is_member =
-            |disk: &usize| world.group().part(*disk).is_some() && world.group().trust(*disk) == Trust::Sound;
-        let members: Vec<usize> = mounted.into_iter().filter(is_member).collect();
-        if members.is_empty() || world.group().is_unsettled() {
-            return;
-        }
-        let disk = self.random.borrow_mut().pick(&members);
-        let image = world.disks[disk].drive.disk.medium.borrow().image();
-        let Some(node) = self.open(&Drive::new(image, world.disks.len()), None).await else { return };
-        world.tally.borrow_mut().fault("inserted-copy");
-        let looked = self.fs.look_again(node).await;
-        log::info!("a copy of disk {disk} is node {}: {looked:?}", node.0);
-        let state = states(self.fs).nth(usize::from(node.0)).expect("it was opened");
-        if !matches!(state, MemberState::Aside(State::Twin | State::Apart | State::Outside | State::Damaged(_))) {
-            self.violation(format!("I20: a copy of disk {disk} is {}", name_of_state(state)));
-        }
+    if world.chance("inserted-copy", 15) {
+        return insert_copy(session).await;
     }
+    let absent: Vec<usize> = (0..count).filter(|disk| world.node_of(*disk).is_none()).collect();
+    if absent.is_empty() || !world.settings.has_fault("inserted") {
+        return;
+    }
+    let disk = session.random.borrow_mut().pick(&absent);
+    let Some(node) = open(session, &world.disks[disk].drive, Some(disk)).await else { return };
+    world.tally.borrow_mut().fault("inserted");
+    let looked = session.fs.look_again(node).await;
+    log::info!("disk {disk} is node {}: {looked:?}", node.0);
+    let is_member = world.group().part(disk).is_some() && !world.group().is_unsettled();
+    match looked {
+        Ok(MemberState::Behind(_)) => session.resync(node).await,
+        Ok(MemberState::Aside(_)) if !is_member => {}
+        Ok(state) if is_member && world.is_sound(disk) => {
+            session.violation(format!("I21: disk {disk}, a member, is {} when it is put in", name_of_state(state)));
+        }
+        Err(error) if is_member && world.is_sound(disk) && world.must_work(session.fs) => {
+            session.violation(format!("I33: disk {disk}, a member, can't be put in: {error}"));
+        }
+        _ => {}
+    }
+}
 
-    /// Opens a disk as a node, beside what others do.
-    async fn open(&self, drive: &Drive, disk: Option<usize>) -> Option<NodeIndex> {
-        match self.fs.open_node(drive.open(self.host)).await {
-            Ok(node) => {
-                let mut seats = self.world.seats.borrow_mut();
-                seats.resize(usize::from(node.0), None);
-                seats.push(disk);
-                Some(node)
+/// Puts in what says that it is a member which is there already: it must be no part of anything.
+async fn insert_copy(session: &Session<'_>) {
+    let world = session.world;
+    let mounted: Vec<usize> = world.seats.borrow().iter().flatten().copied().collect();
+    let is_member = |disk: &usize| world.group().part(*disk).is_some() && world.group().trust(*disk) == Trust::Sound;
+    let members: Vec<usize> = mounted.into_iter().filter(is_member).collect();
+    if members.is_empty() || world.group().is_unsettled() {
+        return;
+    }
+    let disk = session.random.borrow_mut().pick(&members);
+    let image = world.disks[disk].drive.disk.medium.borrow().image();
+    let Some(node) = open(session, &Drive::new(image, world.disks.len()), None).await else { return };
+    world.tally.borrow_mut().fault("inserted-copy");
+    let looked = session.fs.look_again(node).await;
+    log::info!("a copy of disk {disk} is node {}: {looked:?}", node.0);
+    let state = states(session.fs).nth(usize::from(node.0)).expect("it was opened");
+    if !matches!(state, MemberState::Aside(State::Twin | State::Apart | State::Outside | State::Damaged(_))) {
+        session.violation(format!("I20: a copy of disk {disk} is {}", name_of_state(state)));
+    }
+}
+
+/// Opens a disk as a node, beside what others do.
+async fn open(session: &Session<'_>, drive: &Drive, disk: Option<usize>) -> Option<NodeIndex> {
+    match session.fs.open_node(drive.open(session.host)).await {
+        Ok(node) => {
+            let mut seats = session.world.seats.borrow_mut();
+            seats.resize(usize::from(node.0), None);
+            seats.push(disk);
+            Some(node)
+        }
+        Err(error) => {
+            log::info!("{drive:?} can't be opened: {error}");
+            if disk.is_some_and(|disk| session.world.is_sound(disk)) {
+                session.violation(format!("{drive:?} can't be opened though all is well with it: {error}"));
             }
-            Err(error) => {
-                log::info!("{drive:?} can't be opened: {error}");
-                if disk.is_some_and(|disk| self.world.is_sound(disk)) {
-                    self.violation(format!("{drive:?} can't be opened though all is well with it: {error}"));
-                }
-                None
-            }
+            None
         }
     }
 }

@@ -10,7 +10,7 @@ use hammer2_core::cluster::{MAX_NODES, NodeIndex};
 use hammer2_core::fs::{Attendant, Event, Pace};
 use hammer2_core::io::Duration;
 
-use super::clients::{Administering, Session};
+use crate::session::{Administering, Session};
 
 /// As often as makes a difference while the clients are there.
 const PACE: Pace = Pace {
@@ -27,17 +27,15 @@ struct Kept<'s, 'w> {
     syncing: Cell<Option<Administering<'s>>>,
 }
 
-impl Session<'_> {
-    /// Does something, and has the filesystem look after itself meanwhile.
-    pub(super) async fn keeping(&self, work: impl Future<Output = ()>) {
-        let kept = Kept { session: self, trying: [const { Cell::new(None) }; MAX_NODES], syncing: Cell::new(None) };
-        let (mut work, mut keeping) = (pin!(work), pin!(self.fs.keep(&kept, &PACE)));
-        poll_fn(|cx| match work.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => keeping.as_mut().poll(cx),
-        })
-        .await;
-    }
+/// Does something, and has the filesystem look after itself meanwhile.
+pub(crate) async fn keeping(session: &Session<'_>, work: impl Future<Output = ()>) {
+    let kept = Kept { session, trying: [const { Cell::new(None) }; MAX_NODES], syncing: Cell::new(None) };
+    let (mut work, mut keeping) = (pin!(work), pin!(session.fs.keep(&kept, &PACE)));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => keeping.as_mut().poll(cx),
+    })
+    .await;
 }
 
 impl Attendant for Kept<'_, '_> {

@@ -8,6 +8,8 @@
 //! rule of the protocol: the core is compiled for it by the package in `unsound-core`.
 #![forbid(unsafe_code)]
 
+mod administering;
+mod alone;
 mod clients;
 #[cfg(test)]
 mod cut_replacement;
@@ -17,6 +19,7 @@ mod executor;
 mod faults;
 mod forged;
 mod fork;
+mod founding;
 mod group;
 mod halves;
 mod history;
@@ -24,54 +27,34 @@ mod host;
 mod inquest;
 mod inserting;
 mod keeping;
+mod marks;
 mod medium;
 mod members;
+mod minority;
 mod model;
 mod mounting;
 mod nodes;
+mod partial;
 mod plan;
 mod reading;
 mod resuming;
 mod rewound;
 mod rivals;
 mod rounds;
+mod run;
+mod served;
+mod session;
 mod settings;
 mod shrink;
 mod silent;
 mod snapshots;
 mod spoiled;
+mod states;
 mod tally;
+mod working;
 mod world;
 
+pub use run::{Run, run};
 pub use settings::{Ingredient, Settings};
 pub use shrink::shrink;
 pub use tally::{Counts, Tally};
-
-use world::World;
-
-/// What came of one run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// What happened.
-    pub tally: Tally,
-    /// What was wrong, if anything was.
-    pub violation: Option<String>,
-}
-
-/// Runs one seed.
-pub fn run(seed: u64, settings: &Settings) -> Run {
-    let (mut tally, violation) = match World::new(seed, settings) {
-        Ok(world) => {
-            let violation = world.rounds().and_then(|()| world.end()).err();
-            world.tally.borrow_mut().trace_hash = world.host.trace();
-            if violation.is_some() {
-                world.hold_inquest();
-            }
-            (world.tally.take(), violation)
-        }
-        Err(violation) => (Tally::default(), Some(violation)),
-    };
-    tally.seeds = 1;
-    tally.violations = u64::from(violation.is_some());
-    Run { tally, violation }
-}

@@ -38,7 +38,7 @@ struct Cached {
 }
 
 /// The bytes of a disk. Copies share what they have in common.
-pub(super) struct Medium {
+pub(crate) struct Medium {
     size_bytes: u64,
     /// As a reader sees it.
     pages: Pages<Rc<Page>>,
@@ -48,20 +48,20 @@ pub(super) struct Medium {
 }
 
 impl Medium {
-    pub(super) fn new(size_bytes: u64) -> Self {
+    pub(crate) fn new(size_bytes: u64) -> Self {
         Self { size_bytes, pages: Pages::default(), durable: Pages::default(), cached: Vec::new() }
     }
 
-    pub(super) fn size_bytes(&self) -> u64 {
+    pub(crate) fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
     /// A copy of what there is, its cache flushed.
-    pub(super) fn image(&self) -> Self {
+    pub(crate) fn image(&self) -> Self {
         Self { pages: self.pages.clone(), ..Self::new(self.size_bytes) }
     }
 
-    pub(super) fn read(&self, offset: u64, out: &mut [u8]) {
+    pub(crate) fn read(&self, offset: u64, out: &mut [u8]) {
         for (page, at, range) in pieces(offset, out.len()) {
             let target = &mut out[range];
             match self.pages.get(&page) {
@@ -72,7 +72,7 @@ impl Medium {
     }
 
     /// Writes into the cache; the write is complete at `done_at`.
-    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], done_at: u64) {
+    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8], done_at: u64) {
         self.put(offset, bytes, true);
         self.cached.push(Cached { offset, bytes: bytes.into(), done_at });
     }
@@ -89,7 +89,7 @@ impl Medium {
     }
 
     /// Makes what was complete at a time durable.
-    pub(super) fn flush(&mut self, complete_at: u64) {
+    pub(crate) fn flush(&mut self, complete_at: u64) {
         if self.cached.iter().all(|write| write.done_at <= complete_at) {
             self.cached.clear();
             self.durable.clear();
@@ -106,7 +106,7 @@ impl Medium {
     }
 
     /// The power goes: of what is cached anything may be there afterwards, whole or torn.
-    pub(super) fn cut_power(&mut self, random: &mut Random) {
+    pub(crate) fn cut_power(&mut self, random: &mut Random) {
         let cached = std::mem::take(&mut self.cached);
         let kept_percent = random.pick(&[0, 10, 50, 50, 90, 100]);
         self.revert();
@@ -137,12 +137,12 @@ impl Medium {
     }
 
     /// The cache reaches the medium: the disk was switched off as it should be.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.flush(u64::MAX);
     }
 
     /// Flips a bit of a page for good, one of those that `wanted` accepts by their offset; false if there is none.
-    pub(super) fn flip(&mut self, random: &mut Random, wanted: impl Fn(u64) -> bool) -> bool {
+    pub(crate) fn flip(&mut self, random: &mut Random, wanted: impl Fn(u64) -> bool) -> bool {
         let mut numbers: Vec<u64> = self.pages.keys().copied().filter(|n| wanted(n * PAGE_BYTES as u64)).collect();
         numbers.sort_unstable();
         if numbers.is_empty() {

@@ -6,24 +6,24 @@ use std::rc::Rc;
 
 use hammer2_core::media::{FileKind, Inum};
 
-pub(super) type Entries = BTreeMap<Vec<u8>, Inum>;
+pub(crate) type Entries = BTreeMap<Vec<u8>, Inum>;
 
 /// What an inode is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Directory(Rc<Entries>),
     File(Rc<Vec<u8>>),
 }
 
 /// A filesystem. Copies share what they have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Model {
+pub(crate) struct Model {
     nodes: BTreeMap<Inum, Node>,
 }
 
 /// An operation that changes something.
 #[derive(Clone)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Create { directory: Inum, name: Vec<u8>, kind: FileKind },
     Write { file: Inum, offset: u64, data: Vec<u8> },
     Truncate { file: Inum, size: u64 },
@@ -53,39 +53,39 @@ impl fmt::Debug for Change {
 }
 
 impl Model {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { nodes: BTreeMap::from([(Inum::PFS_ROOT, Node::Directory(Rc::default()))]) }
     }
 
-    pub(super) fn insert(&mut self, inum: Inum, node: Node) {
+    pub(crate) fn insert(&mut self, inum: Inum, node: Node) {
         self.nodes.insert(inum, node);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    pub(super) fn get(&self, inum: Inum) -> Option<&Node> {
+    pub(crate) fn get(&self, inum: Inum) -> Option<&Node> {
         self.nodes.get(&inum)
     }
 
-    pub(super) fn directories(&self) -> Vec<Inum> {
+    pub(crate) fn directories(&self) -> Vec<Inum> {
         let is_directory = |(inum, node): (&Inum, &Node)| matches!(node, Node::Directory(_)).then_some(*inum);
         self.nodes.iter().filter_map(is_directory).collect()
     }
 
-    pub(super) fn files(&self) -> Vec<Inum> {
+    pub(crate) fn files(&self) -> Vec<Inum> {
         self.nodes.iter().filter_map(|(inum, node)| matches!(node, Node::File(_)).then_some(*inum)).collect()
     }
 
-    pub(super) fn entries(&self, directory: Inum) -> Option<&Entries> {
+    pub(crate) fn entries(&self, directory: Inum) -> Option<&Entries> {
         match self.nodes.get(&directory) {
             Some(Node::Directory(entries)) => Some(entries),
             _ => None,
         }
     }
 
-    pub(super) fn content(&self, file: Inum) -> Option<&Rc<Vec<u8>>> {
+    pub(crate) fn content(&self, file: Inum) -> Option<&Rc<Vec<u8>>> {
         match self.nodes.get(&file) {
             Some(Node::File(content)) => Some(content),
             _ => None,
@@ -111,7 +111,7 @@ impl Model {
     }
 
     /// The names a file has.
-    pub(super) fn links(&self, file: Inum) -> usize {
+    pub(crate) fn links(&self, file: Inum) -> usize {
         let names = |node: &Node| match node {
             Node::Directory(entries) => entries.values().filter(|inum| **inum == file).count(),
             Node::File(_) => 0,
@@ -131,7 +131,7 @@ impl Model {
     }
 
     /// True when the change is one that can be made.
-    pub(super) fn allows(&self, change: &Change) -> bool {
+    pub(crate) fn allows(&self, change: &Change) -> bool {
         let free = |directory: Inum, name: &[u8]| self.entries(directory).is_some_and(|e| !e.contains_key(name));
         let find = |directory: Inum, name: &[u8]| self.entries(directory).and_then(|e| e.get(name)).copied();
         match change {
@@ -161,7 +161,7 @@ impl Model {
     }
 
     /// Makes an allowed change; `made` is the number of what it made.
-    pub(super) fn apply(&mut self, change: Change, made: Option<Inum>) {
+    pub(crate) fn apply(&mut self, change: Change, made: Option<Inum>) {
         match change {
             Change::Create { directory, name, kind } => {
                 let Some(made) = made else { return };

@@ -15,14 +15,14 @@ use hammer2_core::media::{Dirent, FileKind, Inode, Inum, Methods, ModifyTid, dir
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::node::{self, NodeError, NodeOptions};
-
-use super::device::{SimDevice, SimDisk};
-use super::executor;
-use super::host::Host;
-use super::medium::Medium;
 use hammer2_core::random::Random;
 
-pub(super) const HEAP: Heap = &Global;
+use crate::device::{SimDevice, SimDisk};
+use crate::executor;
+use crate::host::Host;
+use crate::medium::Medium;
+
+pub(crate) const HEAP: Heap = &Global;
 const MEMORY_BYTES_PER_NODE: usize = 2 << 20;
 
 impl std::fmt::Debug for Drive {
@@ -33,19 +33,24 @@ impl std::fmt::Debug for Drive {
 
 /// A disk and what goes wrong with it.
 #[derive(Clone)]
-pub(super) struct Drive {
-    pub(super) disk: Rc<SimDisk>,
-    pub(super) plan: Rc<FaultPlan>,
-    pub(super) number: usize,
+pub(crate) struct Drive {
+    pub(crate) disk: Rc<SimDisk>,
+    pub(crate) plan: Rc<FaultPlan>,
+    pub(crate) number: usize,
 }
 
 impl Drive {
-    pub(super) fn new(medium: Medium, number: usize) -> Self {
+    pub(crate) fn new(medium: Medium, number: usize) -> Self {
         Self { disk: SimDisk::new(medium), plan: Rc::new(FaultPlan::new(HEAP)), number }
     }
 
+    /// The disk as it is, once more; what goes wrong with one of them doesn't go wrong with the other.
+    pub(crate) fn copy(&self) -> Self {
+        Self::new(self.disk.medium.borrow().image(), self.number)
+    }
+
     /// The disk as a node of one volume.
-    pub(super) fn open(&self, host: &'static Host) -> HeapVec<Disk> {
+    pub(crate) fn open(&self, host: &'static Host) -> HeapVec<Disk> {
         let mut disks = HeapVec::new_in(HEAP);
         let device = Faulty::new(HEAP, SimDevice::new(&self.disk, host, self.number), Rc::clone(&self.plan));
         let device = device.and_then(|device| boxed_device(HEAP, device));
@@ -57,12 +62,12 @@ impl Drive {
 }
 
 /// How so many nodes are mounted.
-pub(super) fn mount_options(nodes: usize) -> MountOptions {
+pub(crate) fn mount_options(nodes: usize) -> MountOptions {
     MountOptions { memory_bytes: MEMORY_BYTES_PER_NODE * nodes.max(1), spare_nodes: 0 }
 }
 
 /// Opens drives as the nodes of a cluster; which of them can't be, is told.
-pub(super) async fn open(
+pub(crate) async fn open(
     host: &'static Host,
     drives: &[Drive],
     refused: &mut dyn FnMut(usize, &OpenError),
@@ -78,7 +83,7 @@ thread_local! {
 }
 
 /// A disk of this size has so much room left.
-pub(super) const SMALL_BYTES: u64 = 32 << 20;
+pub(crate) const SMALL_BYTES: u64 = 32 << 20;
 const LEFT_BYTES: u64 = 256 << 10;
 
 /// Fills a small disk with a file of its own.
@@ -101,7 +106,7 @@ async fn crowd(host: &'static Host, drive: &Drive, random: &mut Random) -> Resul
 }
 
 /// A disk with a new filesystem.
-pub(super) fn formatted(host: &'static Host, size_bytes: u64, number: usize) -> Medium {
+pub(crate) fn formatted(host: &'static Host, size_bytes: u64, number: usize) -> Medium {
     if let Some(image) = FORMATTED.with_borrow(|known| known.get(&(size_bytes, number)).map(Medium::image)) {
         return image;
     }
@@ -126,7 +131,7 @@ pub(super) fn formatted(host: &'static Host, size_bytes: u64, number: usize) -> 
 }
 
 /// What a strict check of a disk finds; where a header was being written, a copy of it may be torn.
-pub(super) async fn problems(host: &'static Host, drive: &Drive, may_be_torn: bool) -> Vec<String> {
+pub(crate) async fn problems(host: &'static Host, drive: &Drive, may_be_torn: bool) -> Vec<String> {
     struct Problems {
         found: Vec<String>,
         may_be_torn: bool,
@@ -149,11 +154,11 @@ pub(super) async fn problems(host: &'static Host, drive: &Drive, may_be_torn: bo
 }
 
 /// The inode that a foreigner makes.
-pub(super) const FOREIGN: Inum = Inum(1 << 40);
+pub(crate) const FOREIGN: Inum = Inum(1 << 40);
 
 /// Somebody adds an inode without a name to one disk, and has the record there agree with that: only a comparison of all there is
 /// with other disks shows it.
-pub(super) async fn forge(host: &'static Host, drive: &Drive, label: &[u8]) -> Result<(), NodeError> {
+pub(crate) async fn forge(host: &'static Host, drive: &Drive, label: &[u8]) -> Result<(), NodeError> {
     let Ok(node) = node::open(HEAP, drive.open(host), NodeOptions::default()).await else { return Ok(()) };
     node.recover().await?;
     let root = Slot(0);
@@ -181,7 +186,7 @@ fn nameless() -> Inode {
 }
 
 /// Somebody else's kernel, which knows nothing of clusters, mounts one disk and makes a file.
-pub(super) async fn write_as_foreigner(host: &'static Host, drive: &Drive, label: &[u8]) -> Result<(), NodeError> {
+pub(crate) async fn write_as_foreigner(host: &'static Host, drive: &Drive, label: &[u8]) -> Result<(), NodeError> {
     let Ok(node) = node::open(HEAP, drive.open(host), NodeOptions::default()).await else { return Ok(()) };
     node.recover().await?;
     let root = Slot(0);

@@ -2,21 +2,22 @@
 
 use std::cell::Cell;
 
-use super::faults::Kind;
-use super::settings::Settings;
 use hammer2_core::random::Random;
 
+use crate::faults::Kind;
+use crate::settings::Settings;
+
 /// A fault to come.
-pub(super) struct PlannedFault {
-    pub(super) step: u64,
+pub(crate) struct PlannedFault {
+    pub(crate) step: u64,
     /// Among the nodes of the mount.
-    pub(super) seat: usize,
-    pub(super) kind: Kind,
+    pub(crate) seat: usize,
+    pub(crate) kind: Kind,
 }
 
 /// When the power goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Crash {
+pub(crate) enum Crash {
     Never,
     /// After so many requests, counted from the first of the mount.
     InMount(u64),
@@ -26,27 +27,35 @@ pub(super) enum Crash {
     InChange(u64),
 }
 
+/// What a client has to do instead of what it likes.
+pub(crate) enum Errand {
+    Sync,
+    Resync,
+    ChangeMembers,
+    Insert,
+}
+
 /// What happens during a mount.
-pub(super) struct Plan {
-    pub(super) steps: u64,
-    pub(super) clients: u64,
-    pub(super) faults: Vec<PlannedFault>,
-    pub(super) crash: Crash,
-    pub(super) resync_at: Option<u64>,
+pub(crate) struct Plan {
+    pub(crate) steps: u64,
+    pub(crate) clients: u64,
+    pub(crate) faults: Vec<PlannedFault>,
+    pub(crate) crash: Crash,
+    pub(crate) resync_at: Option<u64>,
     /// The members are changed.
-    pub(super) change_at: Option<u64>,
+    pub(crate) change_at: Option<u64>,
     /// A disk is put in.
-    pub(super) insert_at: Option<u64>,
+    pub(crate) insert_at: Option<u64>,
     /// It ends with an unmount, not with what was synced last.
-    pub(super) unmounts: bool,
+    pub(crate) unmounts: bool,
     /// The filesystem looks after itself, as it does where it ships.
-    pub(super) keeps: bool,
+    pub(crate) keeps: bool,
     /// The next step is a sync.
-    pub(super) sync_now: Cell<bool>,
+    pub(crate) sync_now: Cell<bool>,
 }
 
 impl Plan {
-    pub(super) fn quiet(steps: u64) -> Self {
+    pub(crate) fn quiet(steps: u64) -> Self {
         Self {
             steps,
             clients: 1,
@@ -61,7 +70,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn draw(random: &mut Random, seats: usize, steps: u64, settings: &Settings) -> Self {
+    pub(crate) fn draw(random: &mut Random, seats: usize, steps: u64, settings: &Settings) -> Self {
         let steps = 1 + steps / 2 + random.below(steps);
         let mut faults = Vec::new();
         if random.percent(60) {

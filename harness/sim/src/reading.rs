@@ -6,13 +6,13 @@ use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Cookie, Error, FileSystem};
 use hammer2_core::media::{FileKind, Inum};
 
-use super::model::{Entries, Model, Node};
-use super::nodes::HEAP;
+use crate::model::{Entries, Model, Node};
+use crate::nodes::HEAP;
 
 const BATCH_BYTES: usize = 16 << 10;
 
 /// Everything there is. A wrong number of links is told as an error of its own.
-pub(super) async fn read_all(fs: &FileSystem) -> Result<Result<Model, String>, Error> {
+pub(crate) async fn read_all(fs: &FileSystem) -> Result<Result<Model, String>, Error> {
     let mut model = Model::new();
     let mut pending = vec![Inum::PFS_ROOT];
     let mut links = Vec::new();
@@ -57,7 +57,7 @@ pub(super) async fn read_all(fs: &FileSystem) -> Result<Result<Model, String>, E
 }
 
 /// How two states differ, in a few words.
-pub(super) fn difference(found: &Model, wanted: &Model) -> String {
+pub(crate) fn difference(found: &Model, wanted: &Model) -> String {
     let directories = found.directories().into_iter().chain(wanted.directories());
     for directory in directories {
         let (found, wanted) = (found.entries(directory), wanted.entries(directory));

@@ -12,12 +12,12 @@ use hammer2_core::fs::{Error, FileSystem, MountError, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::random::Random;
 
-use super::executor;
-use super::host::Host;
-use super::nodes::{self, Drive, HEAP, mount_options};
-use super::plan::Plan;
-use super::silent::Silent;
-use super::world::World;
+use crate::executor;
+use crate::host::Host;
+use crate::nodes::{self, Drive, HEAP, mount_options};
+use crate::plan::Plan;
+use crate::silent::Silent;
+use crate::world::World;
 
 const SECOND: u64 = 1_000_000_000;
 /// Mounts that each of them tries.
@@ -37,52 +37,55 @@ struct Contest<'w> {
     may_be_silent: Cell<bool>,
 }
 
-impl World {
-    /// Tries it on copies of the disks.
-    pub(super) fn rivals(&self) -> Result<(), String> {
-        self.tally.borrow_mut().fault("rivals");
-        *self.plan.borrow_mut() = Plan::quiet(0);
-        // Others may have a cluster that is called as this one is.
-        let drives: Vec<Drive> = (0..self.disks.len())
-            .filter(|number| self.group().part(*number).is_some())
-            .map(|number| Drive::new(self.disks[number].drive.disk.medium.borrow().image(), number))
-            .collect();
-        log::info!("rivals: {drives:?}");
-        let contest = Contest {
-            world: self,
-            drives,
-            acked: RefCell::default(),
-            files: Cell::new(0),
-            wrong: RefCell::default(),
-            may_be_silent: Cell::new(self.group().spare() > 0),
+/// True when there is something to contend for.
+pub(crate) fn is_possible(world: &World) -> bool {
+    !world.group().masters().is_empty() && !world.is_tight() && world.all_are_sound()
+}
+
+/// Tries it on copies of the disks.
+pub(crate) fn run(world: &World) -> Result<(), String> {
+    world.tally.borrow_mut().fault("rivals");
+    *world.plan.borrow_mut() = Plan::quiet(0);
+    // Others may have a cluster that is called as this one is.
+    let drives: Vec<Drive> = (0..world.disks.len())
+        .filter(|number| world.group().part(*number).is_some())
+        .map(|number| world.disks[number].drive.copy())
+        .collect();
+    log::info!("rivals: {drives:?}");
+    let contest = Contest {
+        world,
+        drives,
+        acked: RefCell::default(),
+        files: Cell::new(0),
+        wrong: RefCell::default(),
+        may_be_silent: Cell::new(world.group().spare() > 0),
+    };
+    world.host.share_disks(true);
+    let both = (0..2).map(|_| -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        let random = world.random.borrow_mut().fork();
+        let sleeper = Sleeper {
+            host: world.host,
+            random: RefCell::new(world.random.borrow_mut().fork()),
+            until: Cell::new(0),
+            work: Box::pin(contest.contend(random)),
         };
-        self.host.share_disks(true);
-        let both = (0..2).map(|_| -> Pin<Box<dyn Future<Output = ()> + '_>> {
-            let random = self.random.borrow_mut().fork();
-            let sleeper = Sleeper {
-                host: self.host,
-                random: RefCell::new(self.random.borrow_mut().fork()),
-                until: Cell::new(0),
-                work: Box::pin(contest.contend(random)),
-            };
-            Box::pin(sleeper)
-        });
-        let both = both.collect();
-        let done = self.run(async {
-            executor::all(both).await;
-            match contest.mount().await {
-                Ok(fs) if contest.wrong.borrow().is_none() => {
-                    let acked = contest.acked.borrow().clone();
-                    contest.look_for(&fs, &acked).await
-                }
-                Ok(_) => Ok(()),
-                Err(error) => Err(format!("I33: nobody uses the disks, and they can't be mounted: {error}")),
+        Box::pin(sleeper)
+    });
+    let both = both.collect();
+    let done = world.run(async {
+        executor::all(both).await;
+        match contest.mount().await {
+            Ok(fs) if contest.wrong.borrow().is_none() => {
+                let acked = contest.acked.borrow().clone();
+                contest.look_for(&fs, &acked).await
             }
-        });
-        self.host.share_disks(false);
-        done?;
-        contest.wrong.take().map_or(Ok(()), Err)
-    }
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("I33: nobody uses the disks, and they can't be mounted: {error}")),
+        }
+    });
+    world.host.share_disks(false);
+    done?;
+    contest.wrong.take().map_or(Ok(()), Err)
 }
 
 impl Contest<'_> {

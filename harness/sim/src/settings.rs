@@ -1,6 +1,6 @@
 //! What a run is made of besides its seed.
 
-use super::faults::Kind;
+use crate::faults::Kind;
 pub use hammer2_core::cluster::Ingredient;
 
 /// Steps of clients in a run, unless it is cut short.
@@ -33,13 +33,13 @@ impl Settings {
         Kind::ALL.iter().map(|kind| kind.name()).chain(BETWEEN)
     }
 
-    pub(super) fn has_fault(&self, name: &str) -> bool {
+    pub(crate) fn has_fault(&self, name: &str) -> bool {
         self.left_out.iter().all(|left_out| left_out != name)
     }
 }
 
 /// What is done to disks besides, mostly between two mounts.
-pub(super) const BETWEEN: [&str; 17] = [
+pub(crate) const BETWEEN: [&str; 17] = [
     "absent",
     "swapped",
     "returned-old",

@@ -1,6 +1,7 @@
 //! Making a run that fails smaller: what it doesn't need is left out.
 
-use super::{Settings, run};
+use crate::run::run;
+use crate::settings::Settings;
 
 /// Leaves out kinds of faults and steps as long as the seed still fails; what is left.
 pub fn shrink(seed: u64, settings: &Settings) -> Settings {

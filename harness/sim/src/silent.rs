@@ -6,14 +6,14 @@ use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
 use hammer2_core::media::{Heartbeat, MirrorTid, MountNonce, VolumeHeader};
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-use super::medium::Medium;
-use super::nodes::Drive;
+use crate::medium::Medium;
+use crate::nodes::Drive;
 
 /// Headers that it wrote before the one that is left.
 const FLUSHES: u64 = 100;
 
 /// What is on a disk after it has written.
-pub(super) struct Silent {
+pub(crate) struct Silent {
     drive: Drive,
     headers: Vec<Vec<u8>>,
     /// The mount that had the disk then.
@@ -22,7 +22,7 @@ pub(super) struct Silent {
 
 impl Silent {
     /// Writes a header of its own to a disk, beside whoever has it mounted; not to one without a filesystem.
-    pub(super) fn write(drive: &Drive) -> Option<Self> {
+    pub(crate) fn write(drive: &Drive) -> Option<Self> {
         let mut medium = drive.disk.medium.borrow_mut();
         medium.settle();
         // It looks at no twins, and goes on where the newest copy is.
@@ -41,7 +41,7 @@ impl Silent {
     }
 
     /// True when the mount that had the disk has written a header since.
-    pub(super) fn is_overwritten(&self) -> bool {
+    pub(crate) fn is_overwritten(&self) -> bool {
         let medium = self.drive.disk.medium.borrow();
         let is_same = |(offset, before): (u64, &Vec<u8>)| read(&medium, offset, VOLUME_HEADER_BYTES) == *before;
         holder(&medium) == self.holder && !places(&medium).zip(&self.headers).all(is_same)

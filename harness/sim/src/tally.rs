@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hammer2_core::random::mix;
 
-use super::Settings;
+use crate::settings::Settings;
 
 /// Counts by name.
 pub type Counts = BTreeMap<String, u64>;
@@ -80,11 +80,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn fault(&mut self, kind: &str) {
+    pub(crate) fn fault(&mut self, kind: &str) {
         count(&mut self.faults, kind, 1);
     }
 
-    pub(super) fn verdict(&mut self, name: &str) {
+    pub(crate) fn verdict(&mut self, name: &str) {
         count(&mut self.verdicts, name, 1);
     }
 

@@ -1,6 +1,9 @@
 //! The shape of the source: small files that say what they are, nothing left unfinished, and floors that use only what is below
 //! them, so that `docs/architecture.md` stays true. What cites the format or the protocol cites a section that is there.
 
+mod circles;
+mod imports;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

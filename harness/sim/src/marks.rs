@@ -1,0 +1,29 @@
+//! Files made outside the work of clients, by which it is seen which of several histories a disk has.
+
+use hammer2_core::fs::{FileSystem, NewFile};
+use hammer2_core::media::{FileKind, Inum};
+
+use crate::model;
+use crate::world::World;
+
+/// Changes something and syncs it.
+pub(crate) async fn leave(world: &World, fs: &FileSystem, name: &[u8], is_ours: bool) -> Result<(), String> {
+    let number = world.marks.get() + 1;
+    world.marks.set(number);
+    let name = [name, number.to_string().as_bytes()].concat();
+    let made = fs.create(Inum::PFS_ROOT, &name, &NewFile::new(FileKind::Regular, 0o644)).await;
+    let made = made.map_err(|error| format!("I14: create: \"{error}\" though all is well"))?;
+    fs.sync().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
+    // What is done with the disks next relies on what each of them has.
+    fs.level().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
+    if is_ours {
+        let change = model::Change::Create { directory: Inum::PFS_ROOT, name, kind: FileKind::Regular };
+        let group = world.group();
+        group.model.borrow_mut().apply(change, Some(made));
+        let mut history = group.history.borrow_mut();
+        history.changed(&group.model.borrow());
+        let now = history.now();
+        history.acked(now);
+    }
+    Ok(())
+}

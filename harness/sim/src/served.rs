@@ -1,0 +1,68 @@
+//! What a mount serves: nothing that is older than what was acknowledged, nothing that never was, and members there may be.
+
+use hammer2_core::cluster::MemberState;
+use hammer2_core::cluster::vote::State;
+use hammer2_core::fs::FileSystem;
+use hammer2_core::media::PfsKind;
+
+use crate::group::Parts;
+use crate::reading::{difference, read_all};
+use crate::world::World;
+
+/// Checks that a quorum serves nothing older than what was acknowledged, and nothing that never was. From here on
+/// it is acknowledged.
+pub(crate) async fn check(world: &World, fs: &FileSystem) -> Result<bool, String> {
+    let found = match read_all(fs).await {
+        Ok(found) => found?,
+        Err(error) if world.must_work(fs) => return Err(format!("I14: reading everything: \"{error}\"")),
+        Err(_) => return Ok(false),
+    };
+    learn(world, fs)?;
+    let mut history = world.group().history.borrow_mut();
+    if !history.may_be_served(&found) {
+        history.tell_differences("what is served", &found);
+        return Err(format!(
+            "I1: neither what was acknowledged nor later: {}",
+            difference(&found, history.last_acked())
+        ));
+    }
+    history.found(&found);
+    let now = history.now();
+    drop(history);
+    *world.group().model.borrow_mut() = found;
+    world.note_acked(fs, now);
+    Ok(true)
+}
+
+/// Learns from a mount what the disks are; wrong if they can't be that.
+fn learn(world: &World, fs: &FileSystem) -> Result<(), String> {
+    let group = world.group();
+    if group.is_alone {
+        return Ok(());
+    }
+    let missing = fs.missing_members();
+    let part = |disk: usize| {
+        let fsid = group.fsid(disk);
+        let is_listed = |state| !matches!(state, MemberState::Aside(aside) if is_no_part(aside));
+        let mut mounted = fs.member_statuses().filter(|member| member.fsid == fsid && is_listed(member.state));
+        let listed = missing.iter().find(|member| member.fsid == fsid);
+        let kind = mounted.next().map(|member| member.role.kind()).or(listed.map(|member| member.role));
+        kind.filter(|kind| matches!(kind, PfsKind::Master | PfsKind::Slave))
+    };
+    let found: Parts = (0..world.disks.len()).map(part).collect();
+    let known = group.parts().to_vec();
+    if !known.contains(&found) {
+        return Err(format!("I21: the members are {found:?}, should be one of {known:?}"));
+    }
+    if known.len() > 1 {
+        let verdict = if found == known[0] { "change-undone" } else { "change-finished" };
+        world.tally.borrow_mut().verdict(verdict);
+    }
+    group.settle(found);
+    Ok(())
+}
+
+/// True for what no list of members has.
+fn is_no_part(state: State) -> bool {
+    matches!(state, State::Outside | State::Apart)
+}

@@ -1,0 +1,154 @@
+//! No two files import each other, directly or by others: each can be read when those below it are known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::imports::imports;
+use super::{Source, is_rust, refuse, sources};
+
+/// The sources of each crate, and what its own programs call it; and those of examples that have several files.
+const CRATES: [(&str, &str); 11] = [
+    ("hammer2_core", "core/src"),
+    ("hammer2_kmod_shim", "kmod-shim/src"),
+    ("hammer2_qemu", "qemu/src"),
+    ("hammer2_harness", "harness/src"),
+    ("hammer2_sim", "harness/sim/src"),
+    ("hammer2_soak", "harness/soak/src"),
+    ("hammer2_mount_bench", "harness/mount-bench/src"),
+    ("hammer2_bench", "harness/bench/src"),
+    ("faults", "harness/examples/faults"),
+    ("mount_faults", "harness/examples/mount_faults"),
+    ("takeover", "harness/examples/takeover"),
+];
+
+/// The files that import each other, by others at the most: one list for each circle.
+fn circles<'t>(imports: &BTreeMap<&'t str, BTreeSet<&'t str>>) -> Vec<Vec<&'t str>> {
+    let reached = |from: &'t str| {
+        let mut reached = BTreeSet::new();
+        let mut pending: Vec<&str> = imports[from].iter().copied().collect();
+        while let Some(file) = pending.pop() {
+            if reached.insert(file) {
+                pending.extend(&imports[file]);
+            }
+        }
+        reached
+    };
+    let reached: BTreeMap<&str, BTreeSet<&str>> = imports.keys().map(|file| (*file, reached(file))).collect();
+    let mut found = Vec::new();
+    for (file, below) in &reached {
+        let circle: Vec<&str> = below.iter().copied().filter(|other| reached[other].contains(file)).collect();
+        if circle.first() == Some(file) {
+            found.push(circle);
+        }
+    }
+    found
+}
+
+/// The circles there still are, by crate, each with what ties it. New ones aren't let in; who opens one takes it out of here.
+const REMAINING: [(&str, &[&str]); 12] = [
+    // The allocator asks who counts anew what a lost block described, and that asks the allocator.
+    ("core/src", &["freemap/allocator.rs", "freemap/recount.rs"]),
+    // What is known of inodes, of PFSs and of their quotas is found in one walk.
+    ("core/src", &["fsck/inodes.rs", "fsck/pfs.rs", "fsck/quotas.rs"]),
+    // Blockrefs have check codes, of blocks in which there are blockrefs; headers are made of all of it.
+    (
+        "core/src",
+        &[
+            "media/block_array.rs",
+            "media/blockref.rs",
+            "media/check.rs",
+            "media/cluster_record.rs",
+            "media/compression.rs",
+            "media/corruption.rs",
+            "media/geometry.rs",
+            "media/inode.rs",
+            "media/numbers.rs",
+            "media/record_table.rs",
+            "media/volume_header.rs",
+        ],
+    ),
+    // Errors name limits of what they are about.
+    ("core/src", &["newfs/error.rs", "newfs/layout.rs", "newfs/options.rs"]),
+    // Commands are given lists of elements to fill, and what an element is, a reply says.
+    ("core/src", &["node/command.rs", "node/element.rs"]),
+    // A fault may be that of a write, and a write fails with a fault.
+    ("core/src", &["node/fault.rs", "node/writer.rs"]),
+    // The error is beside who opens, and finding the header in force needs it.
+    ("core/src", &["node/header.rs", "node/open.rs"]),
+    // What was written can have a past, which is made of what was written.
+    ("core/src", &["selftest/image/trail.rs", "selftest/image/written.rs"]),
+    // Machines are in a network, which is made by running programs on the machine that has them all.
+    ("harness/examples/takeover", &["machine.rs", "network.rs"]),
+    // Orders are carried out by those who show what came of them.
+    ("harness/src", &["cli/cluster/orders.rs", "cli/mounted.rs"]),
+    // A stream is kept as it comes, and what is kept is checked as a stream.
+    ("harness/src", &["cli/transfer/kept.rs", "cli/transfer/stream.rs"]),
+    // The server's methods are in the files of its parts.
+    (
+        "harness/src",
+        &[
+            "mount/attributes.rs",
+            "mount/direct.rs",
+            "mount/durable.rs",
+            "mount/files.rs",
+            "mount/known.rs",
+            "mount/mailbox.rs",
+            "mount/names.rs",
+            "mount/nodes.rs",
+            "mount/orders.rs",
+            "mount/patience.rs",
+            "mount/server.rs",
+            "mount/snapshots/mod.rs",
+            "mount/snapshots/number.rs",
+            "mount/upkeep.rs",
+            "mount/watch.rs",
+        ],
+    ),
+];
+
+#[test]
+fn no_files_import_each_other_in_circles() {
+    let mut complaints = Vec::new();
+    for (name, folder) in CRATES {
+        let found = sources(folder, is_rust);
+        let names: Vec<String> = found.iter().map(Source::name).collect();
+        let named = names.iter().zip(&found);
+        let files: Vec<_> = named.map(|(name, source)| (&name[folder.len() + 1..], &source.text[..])).collect();
+        let mut imports = imports(name, &files);
+        assert!(imports.values().any(|imported| !imported.is_empty()), "{folder}: nothing is imported");
+        // A folder's `mod.rs` puts together what is in the folder: it is no file among them, but the folder.
+        for (file, imported) in &mut imports {
+            if let Some(folder) = file.strip_suffix("mod.rs") {
+                imported.retain(|other| !other.starts_with(folder));
+            }
+        }
+        let circles = circles(&imports);
+        let remaining: Vec<&[&str]> =
+            REMAINING.iter().filter(|(of, _)| *of == folder).map(|(_, files)| *files).collect();
+        for circle in circles.iter().filter(|circle| !remaining.contains(&&circle[..])) {
+            complaints.push(format!("{folder}: these import each other: {}", circle.join(", ")));
+        }
+        for circle in remaining.iter().filter(|circle| !circles.iter().any(|found| found == *circle)) {
+            complaints.push(format!("{folder}: no circle any more, take it out of the list: {}", circle.join(", ")));
+        }
+    }
+    refuse(&complaints);
+}
+
+#[test]
+fn a_circle_is_found_however_it_is_written() {
+    let files = [
+        ("lib.rs", "pub use a::A;\nmod a; mod b; mod c; mod d;"),
+        ("a.rs", "use crate::{b::{self, B as Other}, d::D};\npub struct A;"),
+        ("b.rs", "fn b() { print!(\"{}\", super::c::d()); }"),
+        // By what the crate hands on.
+        ("c.rs", "// use crate::d::D;\nuse super::A;"),
+        ("d.rs", "#[cfg(test)]\nmod tests {\n use crate::a;\n use super::*;\n}"),
+        ("main.rs", "mod e; use e::E; use the_crate::A;"),
+        ("e.rs", ""),
+    ];
+    let imports = imports("the_crate", &files);
+    assert_eq!(imports["main.rs"], BTreeSet::from(["a.rs", "e.rs"]));
+    assert_eq!(imports["a.rs"], BTreeSet::from(["b.rs", "d.rs"]));
+    assert_eq!(imports["d.rs"], BTreeSet::new());
+    assert_eq!(circles(&imports), [["a.rs", "b.rs", "c.rs"]]);
+}

@@ -1,0 +1,163 @@
+//! Which file of a crate imports which.
+//!
+//! An import leads to the file that has the item: what a `mod.rs` only hands on from the files below it (`pub use`) is
+//! theirs. Unit tests are left out: they may use anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::visit::{self, Visit};
+use syn::{Attribute, Expr, ItemMod, ItemUse, Macro, Token, UseTree, Visibility};
+
+/// Module names, from the crate down.
+type Path = Vec<String>;
+
+/// For each file, the files that it imports, all named from the crate's `src` down; `files` are these and their texts. Programs
+/// of a crate call it by its `name`.
+pub(crate) fn imports<'t>(name: &str, files: &[(&'t str, &'t str)]) -> BTreeMap<&'t str, BTreeSet<&'t str>> {
+    let modules = files.iter().map(|(file, text)| Module::read(name, file, text)).collect();
+    let modules = Modules(modules);
+    let of = |module: &Module<'t>| {
+        let imported = module.imported().filter_map(|path| modules.file_of(path, MOST_HANDS));
+        imported.filter(|file| *file != module.file).collect()
+    };
+    modules.0.iter().map(|module| (module.file, of(module))).collect()
+}
+
+/// How often an item is handed on at the most.
+const MOST_HANDS: u32 = 8;
+
+struct Modules<'t>(Vec<Module<'t>>);
+
+impl<'t> Modules<'t> {
+    /// The file that has what a path names.
+    fn file_of(&self, path: &[String], most_hands: u32) -> Option<&'t str> {
+        let find = |len: usize| self.0.iter().find(|module| module.path == path[..len]);
+        let (len, module) = (0..=path.len()).rev().find_map(|len| Some((len, find(len)?)))?;
+        let handed_on = path.get(len).and_then(|item| module.handed_on.get(item)).filter(|_| most_hands > 0);
+        handed_on.and_then(|path| self.file_of(path, most_hands - 1)).or(Some(module.file))
+    }
+}
+
+struct Module<'t> {
+    file: &'t str,
+    path: Path,
+    /// What others may name by this module, though it is elsewhere.
+    handed_on: BTreeMap<String, Path>,
+    /// What this file names itself.
+    named: BTreeSet<Path>,
+    /// The first words of paths in the code: what is handed on and also used here is imported.
+    words: BTreeSet<String>,
+}
+
+impl<'t> Module<'t> {
+    fn read(name: &str, file: &'t str, text: &str) -> Self {
+        let parsed = syn::parse_file(text).expect("Rust");
+        let own = file.strip_suffix(".rs").expect("Rust");
+        let path: Path = own.split('/').filter(|part| *part != "mod" && *part != "lib").map(str::to_owned).collect();
+        // Programs begin at the top, beside the library.
+        let base = if own == "main" { Vec::new() } else { path.clone() };
+        let is_child = |item: &syn::Item| matches!(item, syn::Item::Mod(module) if module.content.is_none());
+        let children = parsed.items.iter().filter(|item| is_child(item)).map(|item| match item {
+            syn::Item::Mod(module) => module.ident.to_string(),
+            _ => String::new(),
+        });
+        let children = children.collect();
+        let mut reader = Reader { name, children, base, depth: 0, module: Self::of(file, path) };
+        reader.visit_file(&parsed);
+        reader.module
+    }
+
+    fn of(file: &'t str, path: Path) -> Self {
+        Self { file, path, handed_on: BTreeMap::new(), named: BTreeSet::new(), words: BTreeSet::new() }
+    }
+
+    fn imported(&self) -> impl Iterator<Item = &Path> {
+        let used = self.handed_on.iter().filter(|(word, _)| self.words.contains(*word)).map(|(_, path)| path);
+        self.named.iter().chain(used)
+    }
+}
+
+/// Reads one file.
+struct Reader<'n, 't> {
+    /// The crate's.
+    name: &'n str,
+    /// Modules that have files of their own below this one.
+    children: BTreeSet<String>,
+    base: Path,
+    /// How many modules within the file the reader is in.
+    depth: usize,
+    module: Module<'t>,
+}
+
+impl Reader<'_, '_> {
+    /// A path as it is from the crate down; none for what is in other crates, or here.
+    fn from_crate(&self, path: &[String]) -> Option<Path> {
+        let first = path.first()?;
+        if first == "crate" || first == self.name {
+            return Some(path[1..].to_vec());
+        }
+        if self.depth == 0 && self.children.contains(first) {
+            return Some([&self.base, path].concat());
+        }
+        let up = path.iter().take_while(|word| *word == "super").count();
+        let rest = &path[up + usize::from(first == "self")..];
+        // Of modules within a file, that is a way inside of it.
+        let up = up.saturating_sub(self.depth);
+        (up > 0 || first == "self").then(|| [&self.base[..self.base.len().saturating_sub(up)], rest].concat())
+    }
+
+    fn read_use(&mut self, tree: &UseTree, before: &[String], is_handed_on: bool) {
+        let with = |word: String| [before, &[word]].concat();
+        let (path, name) = match tree {
+            UseTree::Path(path) => return self.read_use(&path.tree, &with(path.ident.to_string()), is_handed_on),
+            UseTree::Group(group) => {
+                return group.items.iter().for_each(|tree| self.read_use(tree, before, is_handed_on));
+            }
+            UseTree::Glob(_) => (before.to_vec(), None),
+            UseTree::Name(name) if name.ident == "self" => (before.to_vec(), before.last().cloned()),
+            UseTree::Name(name) => (with(name.ident.to_string()), Some(name.ident.to_string())),
+            UseTree::Rename(rename) => (with(rename.ident.to_string()), Some(rename.rename.to_string())),
+        };
+        let Some(path) = self.from_crate(&path) else { return };
+        match name.filter(|_| is_handed_on) {
+            Some(name) => drop(self.module.handed_on.insert(name, path)),
+            None => drop(self.module.named.insert(path)),
+        }
+    }
+}
+
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
+    })
+}
+
+impl<'a> Visit<'a> for Reader<'_, '_> {
+    fn visit_item_mod(&mut self, module: &'a ItemMod) {
+        if !is_for_tests(&module.attrs) {
+            self.depth += 1;
+            visit::visit_item_mod(self, module);
+            self.depth -= 1;
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'a ItemUse) {
+        self.read_use(&item.tree, &[], !matches!(item.vis, Visibility::Inherited));
+    }
+
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        let words: Path = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.module.words.extend(words.first().cloned());
+        self.module.named.extend(self.from_crate(&words));
+        visit::visit_path(self, path);
+    }
+
+    /// What most macros take is a list of expressions.
+    fn visit_macro(&mut self, called: &'a Macro) {
+        let list = Punctuated::<Expr, Token![,]>::parse_terminated.parse2(called.tokens.clone());
+        list.iter().flatten().for_each(|expression| Reader::visit_expr(self, &expression.clone()));
+        visit::visit_macro(self, called);
+    }
+}
