@@ -2,7 +2,7 @@
 
 use super::pfs::find_pfs;
 use super::snapshot::fsid_on;
-use super::{Cluster, Ingredient, Modification, NodeIndex, OpError, Outcome, PfsSelector, Slot};
+use super::{Cluster, Modification, NodeIndex, OpError, Outcome, PfsSelector, Rule, Slot};
 use crate::media::inode::InodeFlags;
 use crate::media::{
     CheckMethod, Compression, FileKind, Inode, Inum, Key, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid,
@@ -134,7 +134,7 @@ impl Cluster {
     /// The same, done otherwise than usual.
     pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, OpError> {
         self.prepare().await?;
-        if self.has(Ingredient::Pair) {
+        if self.has(Rule::Pair) {
             self.flush_all().await?;
         }
         let mut counts = BulkfreeCounts::default();

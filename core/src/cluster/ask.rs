@@ -11,7 +11,7 @@ use core::task::Poll;
 use super::join::Together;
 use super::stream::SOFT_DEADLINE;
 use super::vote::NodeSet;
-use super::{Cluster, Command, Ingredient, NodeIndex, Reply};
+use super::{Cluster, Command, NodeIndex, Reply, Rule};
 use crate::io::Duration;
 use crate::memory::{NoMemory, aside};
 use crate::node::{Driver, Halt, NodeError, Progress};
@@ -149,7 +149,7 @@ impl Cluster {
 
     /// True for a node that has a backlog, or was outrun a moment ago.
     pub(super) fn is_slow(&self, index: NodeIndex) -> bool {
-        if self.has(Ingredient::UpToDate) && self.stream.lagging().contains(index) {
+        if self.has(Rule::UpToDate) && self.stream.lagging().contains(index) {
             return true;
         }
         let until = self.member(index).slow_until.get();

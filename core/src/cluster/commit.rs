@@ -10,7 +10,7 @@ use super::member;
 use super::stream::{Awaited, Entry, Verdict};
 use super::vote::succession::{Opening, open_epoch};
 use super::vote::{CommitId, CommitSeq, EpochCounter, EpochId, Mount, NodeSet, Nonce, Refusal, Target};
-use super::{Cluster, Ejection, Ingredient, MAX_NODES, NodeIndex, OpError};
+use super::{Cluster, Ejection, MAX_NODES, NodeIndex, OpError, Rule};
 use crate::io::{TimeSource, Turn};
 use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, ConfigId, MemberState};
@@ -164,13 +164,13 @@ impl Cluster {
     /// could leave a counter there that no quorum has heard of, and a later, acknowledged epoch would be outranked by it.
     async fn roll_forward(&self) -> Result<(), OpError> {
         for index in self.mounting.onto().iter() {
-            if !self.protocol.get().has(Ingredient::Rollforward) {
+            if !self.protocol.get().has(Rule::Rollforward) {
                 self.member(index).set_state(member::MemberState::InSync);
             } else if let Err(error) = self.catch_up(index, &mut async |_| self.beat_on_the_way().await).await {
                 log::warn!("{}: {error}", self.called(index));
             }
         }
-        if self.has(Ingredient::Rollforward) {
+        if self.has(Rule::Rollforward) {
             let onto = self.mounting.onto().intersection(self.in_sync());
             for index in onto.iter() {
                 if let Err(error) = self.member(index).node.stage().await {
@@ -191,11 +191,11 @@ impl Cluster {
         }
         self.set_roots().await?;
         if let Some(record) = &mut *self.line.record_mut() {
-            let nonce = if protocol.has(Ingredient::Nonce) { Nonce(nonce) } else { Nonce(0) };
-            if protocol.has(Ingredient::Epoch) {
+            let nonce = if protocol.has(Rule::Nonce) { Nonce(nonce) } else { Nonce(0) };
+            if protocol.has(Rule::Epoch) {
                 *record = open_epoch(record, EpochId { ctr: next_epoch, nonce }, self.mounting.opening());
             }
-            if let (false, Some(newest)) = (protocol.has(Ingredient::Base), record.history.first_mut()) {
+            if let (false, Some(newest)) = (protocol.has(Rule::Base), record.history.first_mut()) {
                 (record.version.base, newest.base) = (CommitId::NONE, CommitId::NONE);
             }
             if record.is_pending() || self.mounting.opening() == Opening::Forced {
@@ -204,7 +204,7 @@ impl Cluster {
             record.tid_floor = tid_floor;
         }
         self.line.open(tid_floor);
-        if !protocol.has(Ingredient::EarlyReads) {
+        if !protocol.has(Rule::EarlyReads) {
             return Ok(());
         }
         // Twice, to two copies of the header: neither is one of before alone.

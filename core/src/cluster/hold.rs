@@ -12,7 +12,7 @@ use super::join::join_all;
 use super::keeper::LOOKS;
 use super::member::Member;
 use super::vote::{NodeSet, Refusal, State};
-use super::{Cluster, Ingredient, MAX_NODES, MemberState, NodeIndex, OpError};
+use super::{Cluster, MAX_NODES, MemberState, NodeIndex, OpError, Rule};
 use crate::io::{Disk, Duration, Instant, TimeSource, announce_watch};
 use crate::media::heartbeat::HEARTBEAT_PERIOD;
 use crate::media::{Heartbeat, MountNonce};
@@ -52,7 +52,7 @@ impl Cluster {
     /// Takes hold of the nodes that others can reach. To be done before anything is written to them; nobody else changes them
     /// from then on, or this mount doesn't.
     pub async fn take_hold(&self, time: &'static dyn TimeSource) -> Result<(), OpError> {
-        if self.hold.get().is_some() || !self.has(Ingredient::Heartbeat) {
+        if self.hold.get().is_some() || !self.has(Rule::Heartbeat) {
             return Ok(());
         }
         let is_shared = |member: &Member| is_used(member.state()) && member.node.is_shared();

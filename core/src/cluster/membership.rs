@@ -11,7 +11,7 @@ use super::member::{Debt, MemberState};
 use super::pfs::find_pfs;
 use super::vote::electorate::Voters;
 use super::vote::{CommitId, Electorate, Role};
-use super::{Cluster, Command, Ingredient, Modification, NewPfs, NodeIndex, OpError, PfsSelector};
+use super::{Cluster, Command, Modification, NewPfs, NodeIndex, OpError, PfsSelector, Rule};
 use crate::media::cluster_record::{self, ClusterRecord, ConfigId, MAX_MEMBERS, Member};
 use crate::media::{PfsKind, Uuid};
 use crate::node::{Node, NodeError};
@@ -202,7 +202,7 @@ impl Cluster {
         change.apply(&mut next)?;
         let is_same = |member: &Member| voted.member(member.fsid).is_some_and(|former| former.voter) == member.voter;
         let keeps_voters = next.members.iter().all(is_same) && next.voter_count() == voted.voter_count();
-        let is_joint = !keeps_voters && self.protocol.get().has(Ingredient::Joint);
+        let is_joint = !keeps_voters && self.protocol.get().has(Rule::Joint);
         if !is_joint {
             next.members.retain(|member| member.voter || !member.previous_voter);
             next.members.iter_mut().for_each(|member| member.previous_voter = false);

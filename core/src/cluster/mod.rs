@@ -52,8 +52,8 @@ pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
     BulkfreeCounts, BulkfreeOptions, Command, Element, Elements, Entry, EntryBatch, FileBlock, GivenBlock, Growth,
-    Ingredient, InodeRecord, Leaf, Modification, NOT_FOLLOWED, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome,
-    Protocol, Reply, SLOT_BYTES, Slot, StoredBlock,
+    InodeRecord, Leaf, Modification, NOT_FOLLOWED, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Protocol,
+    Reply, Rule, SLOT_BYTES, Slot, StoredBlock,
 };
 
 use core::cell::{Cell, Ref, RefCell};
@@ -143,7 +143,7 @@ impl Cluster {
     }
 
     /// True for a rule that is followed.
-    pub(crate) fn has(&self, rule: Ingredient) -> bool {
+    pub(crate) fn has(&self, rule: Rule) -> bool {
         self.protocol.get().has(rule)
     }
 
@@ -198,7 +198,7 @@ impl Cluster {
 
     /// The nodes in sync that have executed everything that was agreed on: those that may be asked.
     fn up_to_date(&self) -> NodeSet {
-        let not_asked = if self.has(Ingredient::UpToDate) { self.stream.out_of_date() } else { NodeSet::EMPTY };
+        let not_asked = if self.has(Rule::UpToDate) { self.stream.out_of_date() } else { NodeSet::EMPTY };
         self.in_sync().difference(not_asked)
     }
 
@@ -226,7 +226,7 @@ impl Cluster {
     /// Takes a node out of the sync set: it is asked nothing and told nothing any more.
     fn eject(&self, index: NodeIndex, why: Ejection) {
         let member = self.member(index);
-        if member.is_in_sync() && self.has(Ingredient::Eject) {
+        if member.is_in_sync() && self.has(Rule::Eject) {
             // Whoever looks after the nodes tells users of it.
             log::info!("{} leaves the cluster: {why}", self.called(index));
             member.set_state(MemberState::Ejected(why));
@@ -239,7 +239,7 @@ impl Cluster {
     /// what nobody compared.
     fn part_with(&self, leave: &[(NodeIndex, Ejection)]) {
         self.assent.note_dissent(leave);
-        if self.has(Ingredient::Permit) {
+        if self.has(Rule::Permit) {
             self.eject_dissenters();
         }
     }

@@ -1,7 +1,7 @@
 //! Giving back what nobody refers to any more, while the filesystem is mounted.
 
 use super::{Error, FileSystem};
-use crate::cluster::{BulkfreeCounts, BulkfreeOptions, Ingredient};
+use crate::cluster::{BulkfreeCounts, BulkfreeOptions, Rule};
 use crate::media::geometry::CHUNK_BYTES;
 
 impl FileSystem {
@@ -13,7 +13,7 @@ impl FileSystem {
     /// The same, done otherwise than usual.
     pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, Error> {
         let _still = self.still().await?;
-        if self.cluster.has(Ingredient::Pair) {
+        if self.cluster.has(Rule::Pair) {
             self.sync_inside().await?;
         }
         Ok(self.cluster.bulkfree_with(options).await?)

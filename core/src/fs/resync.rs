@@ -6,8 +6,8 @@ use super::gate::{Changing, Still};
 use super::{Error, FileSystem};
 use crate::cluster::resync::{ResyncCounts, ResyncError, Room};
 use crate::cluster::{
-    Answers, Called, Change, ClusterStatus, Holder, Ingredient, MAX_NODES, MemberState, MemberStatus, MembershipError,
-    NewPfs, NodeFault, NodeIndex, OpenError, ReturnError, Scrub, ScrubCounts, join_all, vote::NodeSet,
+    Answers, Called, Change, ClusterStatus, Holder, MAX_NODES, MemberState, MemberStatus, MembershipError, NewPfs,
+    NodeFault, NodeIndex, OpenError, ReturnError, Rule, Scrub, ScrubCounts, join_all, vote::NodeSet,
 };
 use crate::io::{Disk, Duration, Instant};
 use crate::media::Uuid;
@@ -225,7 +225,7 @@ impl FileSystem {
         let mut still = Some(self.nothing_left_behind().await?);
         let mut pause = async |counts: &ResyncCounts| {
             show(&(sum + *counts));
-            if !self.cluster.has(Ingredient::Pin) {
+            if !self.cluster.has(Rule::Pin) {
                 drop(still.take());
                 // Behind those who wait to change something.
                 still = Some(self.gate.still().await);

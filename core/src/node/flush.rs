@@ -5,7 +5,7 @@
 //! writes the freemap too, waits until everything is durable, and only then writes a header.
 
 use super::writer::WriteError;
-use super::{Ingredient, Node, NodeError, NodeFault};
+use super::{Node, NodeError, NodeFault, Rule};
 use crate::chain::{ChainId, Container, ModifiedPath};
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
@@ -199,7 +199,7 @@ impl Node {
     /// Where a freemap block goes next: the rotation after the one that was committed. What a flush that failed wrote is written
     /// over: otherwise a few of them would come round to the committed one.
     fn freemap_place(&self, bref: &Blockref) -> Result<DataOff, NodeError> {
-        let step = u64::from(self.protocol.get().has(Ingredient::Rotation));
+        let step = u64::from(self.protocol.get().has(Rule::Rotation));
         let next = match bref.data_off() {
             DataOff::NONE => Ok(0),
             uncommitted if self.topology.borrow().is_uncommitted(bref) => return Ok(uncommitted),

@@ -7,7 +7,7 @@
 
 use core::time::Duration;
 
-use super::{Ingredient, Node, NodeError, NodeFault};
+use super::{Node, NodeError, NodeFault, Rule};
 use crate::io::{Buffer, DeviceError, DeviceOffset, Permission, SECTOR_BYTES, Volume, read_heartbeat};
 use crate::media::geometry::{header_copies, header_offset};
 use crate::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
@@ -67,7 +67,7 @@ impl Node {
         if has_lapsed && !self.has_newest_header().await? {
             return Err(self.fenced(HostName::UNKNOWN));
         }
-        if self.protocol.get().has(Ingredient::Lease) {
+        if self.protocol.get().has(Rule::Lease) {
             self.permit(Permission::Until(since.after(heartbeat.lease())));
         }
         Ok(())
@@ -90,7 +90,7 @@ impl Node {
 
     /// Checks that the node still is this mount's; it is fenced otherwise.
     pub async fn check_heartbeat(&self) -> Result<(), NodeError> {
-        let Some(own) = self.holder.get().filter(|_| self.protocol.get().has(Ingredient::Heartbeat)) else {
+        let Some(own) = self.holder.get().filter(|_| self.protocol.get().has(Rule::Heartbeat)) else {
             return Ok(());
         };
         match self.heartbeat().await? {
@@ -101,7 +101,7 @@ impl Node {
 
     /// Checks that nobody else has written a header: right before one is written over what `next` was.
     pub(super) async fn check_headers(&self, next: usize, tid: MirrorTid) -> Result<(), NodeError> {
-        if !self.is_held() || !self.protocol.get().has(Ingredient::ReadBack) {
+        if !self.is_held() || !self.protocol.get().has(Rule::ReadBack) {
             return Ok(());
         }
         self.check_heartbeat().await?;

@@ -8,7 +8,7 @@
 
 use super::header::{Committed, HeaderImage, Place};
 use super::writer::Mark;
-use super::{Ingredient, Node, NodeError};
+use super::{Node, NodeError, Rule};
 use crate::media::geometry::HEADER_TWINS;
 use crate::media::{MirrorTid, VolumeHeader};
 use crate::memory::NoMemory;
@@ -153,7 +153,7 @@ impl Node {
         if let Some(landing) = &mut *self.landing.borrow_mut() {
             landing.is_begun = true;
         }
-        if self.protocol.get().has(Ingredient::Twin) {
+        if self.protocol.get().has(Rule::Twin) {
             let sent = self.write_at(0, Place::Twin(copy % HEADER_TWINS), header).await?;
             self.keep_spare(sent);
         }

@@ -51,7 +51,7 @@ pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{DeviceName, OpenError, open};
-pub use protocol::{Ingredient, NOT_FOLLOWED, Protocol};
+pub use protocol::{NOT_FOLLOWED, Protocol, Rule};
 
 use core::cell::{Cell, Ref, RefCell};
 

@@ -3,7 +3,7 @@
 use zerocopy::IntoBytes;
 
 use super::locate::InodeName;
-use super::{GivenBlock, Halt, Ingredient, Modification, Node, NodeError, NodeFault, Outcome, Progress, Slot, failed};
+use super::{GivenBlock, Halt, Modification, Node, NodeError, NodeFault, Outcome, Progress, Rule, Slot, failed};
 use crate::chain::{ChainId, Container, Cursor, Inserted, Manner, Stop, Topology};
 use crate::io::{BlockCache, Buffer};
 use crate::media::blockref::BlockFlags;
@@ -68,7 +68,7 @@ impl Node {
         containers: ModifyTid,
         modification: Modification<'_>,
     ) -> Result<Outcome, NodeError> {
-        let containers = self.protocol.get().has(Ingredient::Stamp).then_some(containers);
+        let containers = self.protocol.get().has(Rule::Stamp).then_some(containers);
         self.modify_in(tid, modification, containers).await
     }
 
@@ -274,7 +274,7 @@ impl Node {
     fn stamp(&self, mut change: Change, slot: Slot, range: KeyRange, progress: &mut Progress) -> Result<Outcome, Halt> {
         let inode = self.opened(slot)?;
         let (cursor, _) = progress.over(range);
-        if !self.protocol.get().has(Ingredient::Stamp) {
+        if !self.protocol.get().has(Rule::Stamp) {
             return Ok(Outcome::Done);
         }
         while let Some(range) = cursor.remaining {

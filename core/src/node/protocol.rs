@@ -6,7 +6,7 @@
 
 /// A rule that content depends on (protocol 5.3 and 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ingredient {
+pub enum Rule {
     /// Every mount opens an epoch of its own.
     Epoch,
     /// Epochs carry a random number.
@@ -53,7 +53,7 @@ pub enum Ingredient {
     Abreast,
 }
 
-impl Ingredient {
+impl Rule {
     /// All of them.
     pub const ALL: [Self; 21] = [
         Self::Epoch,
@@ -114,22 +114,22 @@ pub const NOT_FOLLOWED: &str = "of the protocol isn't followed here";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protocol {
     #[cfg(feature = "unsound")]
-    without: Option<Ingredient>,
+    without: Option<Rule>,
 }
 
 impl Protocol {
     /// All rules but one.
     #[cfg(feature = "unsound")]
-    pub fn without(ingredient: Ingredient) -> Self {
-        Self { without: Some(ingredient) }
+    pub fn without(rule: Rule) -> Self {
+        Self { without: Some(rule) }
     }
 
     /// True for a rule that is followed.
     #[cfg(feature = "unsound")]
-    pub fn has(self, ingredient: Ingredient) -> bool {
-        let is_followed = self.without != Some(ingredient);
+    pub fn has(self, rule: Rule) -> bool {
+        let is_followed = self.without != Some(rule);
         if !is_followed {
-            log::debug!("the rule {} {NOT_FOLLOWED}", ingredient.name());
+            log::debug!("the rule {} {NOT_FOLLOWED}", rule.name());
         }
         is_followed
     }
@@ -137,7 +137,7 @@ impl Protocol {
     /// True for a rule that is followed: each of them.
     #[cfg(not(feature = "unsound"))]
     #[inline]
-    pub const fn has(self, _: Ingredient) -> bool {
+    pub const fn has(self, _: Rule) -> bool {
         true
     }
 }

@@ -1,7 +1,7 @@
 //! A disk that is lost is replaced by a slave, and the power goes meanwhile, after any request: two halves of the disks never can
 //! both be changed afterwards, unless the rule is left out that keeps them from it.
 
-use hammer2_core::cluster::{Change, Ingredient, NewPfs, NodeIndex, PfsOutcome, PfsSelector, Protocol};
+use hammer2_core::cluster::{Change, NewPfs, NodeIndex, PfsOutcome, PfsSelector, Protocol, Rule};
 use hammer2_core::fs::{FileSystem, MountError, TimeSource};
 use hammer2_core::media::{PfsKind, Uuid};
 use hammer2_core::random::Random;
@@ -100,5 +100,5 @@ fn a_replacement_is_safe_wherever_it_is_cut() {
 
 #[test]
 fn without_the_quorum_of_those_before_it_is_not() {
-    assert_ne!(halves(Protocol::without(Ingredient::Joint)), Vec::<String>::new());
+    assert_ne!(halves(Protocol::without(Rule::Joint)), Vec::<String>::new());
 }

@@ -55,6 +55,6 @@ mod working;
 mod world;
 
 pub use run::{Run, run};
-pub use settings::{Ingredient, Settings};
+pub use settings::{Rule, Settings};
 pub use shrink::shrink;
 pub use tally::{Counts, Tally};

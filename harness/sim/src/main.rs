@@ -10,7 +10,7 @@ use std::process::{self, ExitCode};
 
 use clap::Parser;
 use hammer2_core::media::check_functions::{HostChecks, portable_xxh64, use_host_checks};
-use hammer2_sim::{Ingredient, Settings, Tally};
+use hammer2_sim::{Rule, Settings, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use report::{Report, command};
@@ -44,10 +44,10 @@ struct Sim {
     /// Nodes of every cluster [default: drawn from each seed, mostly 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
     nodes: Option<u8>,
-    /// Leave an ingredient of the protocol out: something must go wrong then
-    #[arg(long, value_name = "INGREDIENT", value_parser = ingredient_names())]
+    /// Leave a rule of the protocol out: something must go wrong then
+    #[arg(long, value_name = "RULE", value_parser = rule_names())]
     without: Option<String>,
-    /// List the ingredients that can be left out, and do nothing else
+    /// List the rules that can be left out, and do nothing else
     #[arg(long)]
     rules: bool,
     /// Steps of clients in each run
@@ -73,8 +73,8 @@ struct Sim {
     json: bool,
 }
 
-fn ingredient_names() -> Vec<&'static str> {
-    Ingredient::ALL.map(Ingredient::name).to_vec()
+fn rule_names() -> Vec<&'static str> {
+    Rule::ALL.map(Rule::name).to_vec()
 }
 
 fn fault_names() -> Vec<&'static str> {
@@ -105,7 +105,7 @@ impl Sim {
     /// Runs all seeds and tells of them; true if nothing was wrong.
     fn run(&self, output: &mut dyn Write) -> io::Result<bool> {
         if self.rules {
-            Ingredient::ALL.iter().try_for_each(|rule| writeln!(output, "{}", rule.name()))?;
+            Rule::ALL.iter().try_for_each(|rule| writeln!(output, "{}", rule.name()))?;
             return Ok(true);
         }
         let settings = self.settings();
@@ -118,7 +118,7 @@ impl Sim {
             progress.inc(1);
             total.add(&run.tally);
             failed.extend(run.violation.map(|what| (seed, what)));
-            // Without an ingredient one failure is all that is wanted.
+            // Without a rule one failure is all that is wanted.
             failed.len() < if settings.without.is_some() { 1 } else { SHOWN }
         });
         progress.finish_and_clear();
@@ -138,7 +138,7 @@ impl Sim {
 
     fn settings(&self) -> Settings {
         // The names are checked by now.
-        let find = |name: &String| Ingredient::ALL.into_iter().find(|ingredient| ingredient.name() == name);
+        let find = |name: &String| Rule::ALL.into_iter().find(|rule| rule.name() == name);
         let default = Settings::default();
         Settings {
             nodes: self.nodes.map(usize::from),

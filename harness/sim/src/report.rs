@@ -81,8 +81,8 @@ pub(crate) fn command(seed: u64, settings: &Settings) -> String {
     if let Some(nodes) = settings.nodes {
         line += &format!(" --nodes {nodes}");
     }
-    if let Some(ingredient) = settings.without {
-        line += &format!(" --without {}", ingredient.name());
+    if let Some(rule) = settings.without {
+        line += &format!(" --without {}", rule.name());
     }
     if settings.steps != Settings::default().steps {
         line += &format!(" --steps {}", settings.steps);

@@ -1,7 +1,7 @@
 //! What a run is made of besides its seed.
 
 use crate::faults::Kind;
-pub use hammer2_core::cluster::Ingredient;
+pub use hammer2_core::cluster::Rule;
 
 /// Steps of clients in a run, unless it is cut short.
 const STEPS: u64 = 320;
@@ -17,8 +17,8 @@ pub struct Settings {
     pub left_out: Vec<String>,
     /// The power may go.
     pub crashes: bool,
-    /// The ingredient of the protocol to do without.
-    pub without: Option<Ingredient>,
+    /// The rule of the protocol to do without.
+    pub without: Option<Rule>,
 }
 
 impl Default for Settings {

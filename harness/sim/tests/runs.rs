@@ -1,6 +1,6 @@
 //! The simulator itself: a seed is a run, a cluster keeps its promises, and one that lacks a rule is found out.
 
-use hammer2_sim::{Ingredient, Settings, run, shrink};
+use hammer2_sim::{Rule, Settings, run, shrink};
 
 #[test]
 fn the_same_seed_is_the_same_run() {
@@ -24,7 +24,7 @@ fn clusters_keep_their_promises() {
 
 #[test]
 fn a_cluster_without_a_rule_is_found_out_and_the_run_made_smaller() {
-    let settings = Settings { nodes: Some(3), without: Some(Ingredient::Rollforward), ..Settings::default() };
+    let settings = Settings { nodes: Some(3), without: Some(Rule::Rollforward), ..Settings::default() };
     let seed = (1..100).find(|seed| run(*seed, &settings).violation.is_some()).expect("a run that fails");
     let least = shrink(seed, &settings);
     assert!(run(seed, &least).violation.is_some());

@@ -3,9 +3,7 @@
 use super::{Copying, ResyncCounts, ResyncError};
 use crate::cluster::member::MemberState;
 use crate::cluster::vote::NodeSet;
-use crate::cluster::{
-    Cluster, Command, Debt, Ejection, Ingredient, MAX_NODES, Modification, NodeFault, NodeIndex, OpError,
-};
+use crate::cluster::{Cluster, Command, Debt, Ejection, MAX_NODES, Modification, NodeFault, NodeIndex, OpError, Rule};
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Inode, ModifyTid};
 use crate::memory::aside;
@@ -96,7 +94,7 @@ impl Cluster {
         // Sources that can't be read are found out by the last round.
         let counts = self.copy_from_any(target, debt, Some(until), &mut heapless::Vec::new(), pause).await?;
         member.set_state(MemberState::Behind(Debt { ahead: until, ..debt }));
-        if !self.has(Ingredient::Workroot) {
+        if !self.has(Rule::Workroot) {
             self.commit_copy(target).await.map_err(ResyncError::Target)?;
         }
         Ok(counts)
@@ -150,7 +148,7 @@ impl Cluster {
     /// A member that can be copied from, but for these; none if there is none. Whoever still has a commit to make isn't one: what
     /// it holds is what was agreed, but the blocks above don't say yet that something below them changed.
     async fn source_but(&self, tried: NodeSet) -> Result<Option<NodeIndex>, OpError> {
-        if !self.has(Ingredient::Abreast) {
+        if !self.has(Rule::Abreast) {
             return Ok(self.up_to_date().difference(tried).first());
         }
         self.await_laggards(|| {
@@ -165,7 +163,7 @@ impl Cluster {
     /// Waits until a source has executed everything that was agreed, or has left: what it holds stays then, as long as nothing
     /// may be changed. What is listed of it and what is read a moment later belong together.
     pub(super) async fn caught_up(&self, source: NodeIndex) -> Result<(), OpError> {
-        let has_caught_up = || !self.has(Ingredient::Abreast) || !self.stream.lagging().contains(source);
+        let has_caught_up = || !self.has(Rule::Abreast) || !self.stream.lagging().contains(source);
         if has_caught_up() {
             return Ok(());
         }

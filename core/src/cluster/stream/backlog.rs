@@ -10,7 +10,7 @@ use super::marks::Marked;
 use super::recorded::{Done, Ranges};
 use super::{Entry, Verdict};
 use crate::cluster::agree::Said;
-use crate::cluster::{Cluster, Command, Ingredient, Modification, NodeIndex, Outcome, Slot, StoredBlock};
+use crate::cluster::{Cluster, Command, Modification, NodeIndex, Outcome, Rule, Slot, StoredBlock};
 use crate::media::ModifyTid;
 use crate::memory::{NoMemory, answer_of};
 use crate::node::{Driver, Halt, NodeError, Progress};
@@ -37,7 +37,7 @@ impl Cluster {
         if !self.member(index).is_in_sync() {
             return Ok(None);
         }
-        if !self.has(Ingredient::InOrder) {
+        if !self.has(Rule::InOrder) {
             self.stream.books.borrow_mut().disorder(index);
         }
         let books = self.stream.books.borrow();

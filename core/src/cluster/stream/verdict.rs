@@ -4,7 +4,7 @@ use super::{Position, Verdict};
 use crate::cluster::agree::{Said, agree, reason};
 use crate::cluster::join::Answers;
 use crate::cluster::vote::NodeSet;
-use crate::cluster::{Cluster, Ingredient, NodeFault, NodeIndex, Outcome};
+use crate::cluster::{Cluster, NodeFault, NodeIndex, Outcome, Rule};
 use crate::node::NodeError;
 
 impl Cluster {
@@ -20,7 +20,7 @@ impl Cluster {
             let durable: NodeSet =
                 answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(index, _)| *index).collect();
             let may_be = durable.union(self.stream.may_answer(position).intersection(self.in_sync()));
-            let is_enough = electorate.has_quorum(durable) || !self.has(Ingredient::Quorum) && !durable.is_empty();
+            let is_enough = electorate.has_quorum(durable) || !self.has(Rule::Quorum) && !durable.is_empty();
             match (is_enough, electorate.has_quorum(may_be)) {
                 (true, _) => Verdict::Agreed(Said::Value(Outcome::Done)),
                 (false, false) => Verdict::None,
@@ -31,7 +31,7 @@ impl Cluster {
             if let (Some(fault), true) = (unreadable(&answers), self.stream.may_answer(position).is_empty()) {
                 return self.settle_on(position, Verdict::Unreadable(fault));
             }
-            let is_enough = agreed.is_by_quorum || !self.has(Ingredient::Quorum) && !answers.is_empty();
+            let is_enough = agreed.is_by_quorum || !self.has(Rule::Quorum) && !answers.is_empty();
             if !is_enough && !self.stream.may_answer(position).is_empty() {
                 return;
             }
