@@ -10,7 +10,7 @@ use hammer2_core::media::{FileKind, Inum};
 use crate::administering::administer;
 use crate::inserting;
 use crate::members;
-use crate::model::{Change, Entries};
+use crate::model::{Edit, Entries};
 use crate::nodes::HEAP;
 use crate::plan::Errand;
 use crate::resuming;
@@ -98,7 +98,7 @@ async fn step(session: &Session<'_>) -> &'static str {
             look_up(session).await;
             "lookup"
         }
-        _ => change(session).await,
+        _ => edit(session).await,
     }
 }
 
@@ -133,7 +133,7 @@ fn data(session: &Session<'_>) -> Vec<u8> {
 }
 
 /// A change that may or may not be possible.
-fn some_change(session: &Session<'_>) -> Option<Change> {
+fn some_edit(session: &Session<'_>) -> Option<Edit> {
     let model = session.world.group().model.borrow();
     let (directories, files) = (model.directories(), model.files());
     let directory = random_of(session, &directories)?;
@@ -144,43 +144,43 @@ fn some_change(session: &Session<'_>) -> Option<Change> {
     };
     let kind = session.random.borrow_mut().below(if model.len() > FILES { 70 } else { 100 });
     Some(match kind {
-        0..14 => Change::Unlink { directory, name: entry(directory) },
-        14..18 => Change::RemoveDirectory { directory, name: entry(directory) },
+        0..14 => Edit::Unlink { directory, name: entry(directory) },
+        14..18 => Edit::RemoveDirectory { directory, name: entry(directory) },
         18..26 => {
             let to = random_of(session, &directories)?;
-            Change::Rename { from: directory, name: entry(directory), to, new_name: name(session) }
+            Edit::Rename { from: directory, name: entry(directory), to, new_name: name(session) }
         }
-        26..30 => Change::Link { file: random_of(session, &files)?, directory, name: name(session) },
-        30..36 => Change::Truncate { file: random_of(session, &files)?, size: size(session) },
-        36..39 => Change::Punch { file: random_of(session, &files)?, offset: size(session), bytes: size(session) },
+        26..30 => Edit::Link { file: random_of(session, &files)?, directory, name: name(session) },
+        30..36 => Edit::Truncate { file: random_of(session, &files)?, size: size(session) },
+        36..39 => Edit::Punch { file: random_of(session, &files)?, offset: size(session), bytes: size(session) },
         39..70 => {
             let file = random_of(session, &files)?;
             let end = model.content(file).map_or(0, |content| content.len() as u64);
             let at = session.random.borrow_mut().below(3);
             let offset = [0, end, size(session)][at as usize].min(FILE_BYTES);
-            Change::Write { file, offset, data: data(session) }
+            Edit::Write { file, offset, data: data(session) }
         }
-        70..76 => Change::Create { directory, name: name(session), kind: FileKind::Directory },
-        _ => Change::Create { directory, name: name(session), kind: FileKind::Regular },
+        70..76 => Edit::Create { directory, name: name(session), kind: FileKind::Directory },
+        _ => Edit::Create { directory, name: name(session), kind: FileKind::Regular },
     })
 }
 
-async fn change(session: &Session<'_>) -> &'static str {
-    let Some(change) = some_change(session) else { return "nothing" };
-    let (what, result) = carry_out(session, &change).await;
-    let is_allowed = session.world.group().model.borrow().allows(&change);
+async fn edit(session: &Session<'_>) -> &'static str {
+    let Some(edit) = some_edit(session) else { return "nothing" };
+    let (what, result) = carry_out(session, &edit).await;
+    let is_allowed = session.world.group().model.borrow().allows(&edit);
     session.host.note(3 + u64::from(result.is_ok()));
-    log::info!("{change:?}: {result:?}");
+    log::info!("{edit:?}: {result:?}");
     match result {
         Ok(made) if is_allowed => {
-            session.note_done(change, made);
+            session.note_done(edit, made);
         }
         Ok(_) => session.violation(format!("{what} was done though it is impossible")),
         Err(error) => {
             session.judge(what, &error, is_allowed);
-            match (error, change) {
-                (Error::NoQuorum { .. }, change) => session.note_stopped(change),
-                (Error::Io(_), Change::Write { file, offset, data }) => session.note_in_part(file, offset, &data),
+            match (error, edit) {
+                (Error::NoQuorum { .. }, edit) => session.note_stopped(edit),
+                (Error::Io(_), Edit::Write { file, offset, data }) => session.note_in_part(file, offset, &data),
                 _ => {}
             }
         }
@@ -188,20 +188,20 @@ async fn change(session: &Session<'_>) -> &'static str {
     what
 }
 
-async fn carry_out(session: &Session<'_>, change: &Change) -> (&'static str, Result<Option<Inum>, Error>) {
+async fn carry_out(session: &Session<'_>, edit: &Edit) -> (&'static str, Result<Option<Inum>, Error>) {
     let fs = session.fs;
     let none = |result: Result<(), Error>| result.map(|()| None);
-    match change {
-        Change::Create { directory, name, kind } => {
+    match edit {
+        Edit::Create { directory, name, kind } => {
             ("create", fs.create(*directory, name, &NewFile::new(*kind, 0o644)).await.map(Some))
         }
-        Change::Write { file, offset, data } => ("write", none(fs.write(*file, *offset, data).await)),
-        Change::Truncate { file, size } => ("truncate", none(fs.truncate(*file, *size).await)),
-        Change::Punch { file, offset, bytes } => ("punch", none(fs.punch(*file, *offset, *bytes).await)),
-        Change::Link { file, directory, name } => ("link", none(fs.link(*file, *directory, name).await)),
-        Change::Unlink { directory, name } => ("unlink", none(fs.unlink(*directory, name).await)),
-        Change::RemoveDirectory { directory, name } => ("rmdir", none(fs.remove_directory(*directory, name).await)),
-        Change::Rename { from, name, to, new_name } => ("rename", none(fs.rename(*from, name, *to, new_name).await)),
+        Edit::Write { file, offset, data } => ("write", none(fs.write(*file, *offset, data).await)),
+        Edit::Truncate { file, size } => ("truncate", none(fs.truncate(*file, *size).await)),
+        Edit::Punch { file, offset, bytes } => ("punch", none(fs.punch(*file, *offset, *bytes).await)),
+        Edit::Link { file, directory, name } => ("link", none(fs.link(*file, *directory, name).await)),
+        Edit::Unlink { directory, name } => ("unlink", none(fs.unlink(*directory, name).await)),
+        Edit::RemoveDirectory { directory, name } => ("rmdir", none(fs.remove_directory(*directory, name).await)),
+        Edit::Rename { from, name, to, new_name } => ("rename", none(fs.rename(*from, name, *to, new_name).await)),
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn end(world: &World) -> Result<(), String> {
 fn end_of_group(world: &World) -> Result<(), String> {
     let group = world.group();
     let usable = |number: &usize| group.trust(*number) != Trust::Damaged;
-    let is_seated = |number: &usize| !group.is_alone || group.part(*number).is_some();
+    let is_seated = |number: &usize| !group.is_alone || group.role(*number).is_some();
     let mut numbers: Vec<usize> = (0..world.disks.len()).filter(|number| usable(number) && is_seated(number)).collect();
     let seats: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();
     *world.plan.borrow_mut() = Plan::quiet(0);
@@ -46,7 +46,7 @@ fn end_of_group(world: &World) -> Result<(), String> {
                 }
             }
         }
-        let is_member = |node: usize| world.seats.borrow()[node].is_some_and(|disk| group.part(disk).is_some());
+        let is_member = |node: usize| world.seats.borrow()[node].is_some_and(|disk| group.role(disk).is_some());
         let is_out = |(node, state): &(usize, MemberState)| {
             is_member(*node) && *state != MemberState::InSync && !world.is_tight()
         };
@@ -95,7 +95,7 @@ async fn complete_all(world: &World, fs: &FileSystem, in_step: &[usize]) -> Resu
         lacking += counts.snapshots_lacking;
     }
     let group = world.group();
-    let votes = |disk: &usize| group.part(*disk) == Some(PfsKind::Master);
+    let votes = |disk: &usize| group.role(*disk) == Some(PfsKind::Master);
     let voters: Vec<usize> = (0..world.disks.len()).filter(votes).collect();
     if lacking == 0 && group.snapshots.given(&voters, in_step) > 0 {
         world.tally.borrow_mut().verdict("snapshots-given");

@@ -8,7 +8,7 @@ use crate::nodes::Drive;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FaultKind {
     ReadError,
     WriteError,
     FlushError,
@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     FlippedHeader,
 }
 
-impl Kind {
+impl FaultKind {
     pub(crate) const ALL: [Self; 15] = [
         Self::ReadError,
         Self::WriteError,

@@ -19,7 +19,7 @@ pub(crate) fn is_possible(world: &World) -> bool {
 /// Has one disk hold something else, and then readers and a scrub come across it.
 pub(crate) fn run(world: &World) -> Result<(), String> {
     let group = world.group();
-    let members: Vec<usize> = (0..world.disks.len()).filter(|disk| group.part(*disk).is_some()).collect();
+    let members: Vec<usize> = (0..world.disks.len()).filter(|disk| group.role(*disk).is_some()).collect();
     let seats: Vec<Seat> = members.iter().copied().map(Seat::Member).collect();
     // All in step: what is copied from a forged disk would be forged, too.
     work(world, &seats, Plan::quiet(2))?;

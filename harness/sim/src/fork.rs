@@ -17,7 +17,7 @@ pub(crate) fn is_possible(world: &World) -> bool {
 
 /// Has each set go on by itself, and then mounts a mix of them.
 pub(crate) fn run(world: &World) -> Result<(), String> {
-    let numbers = world.group().by_part();
+    let numbers = world.group().by_role();
     let originals: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();
     world.tally.borrow_mut().fault("forked");
     // All in step: a disk that neither set writes to belongs to both.
@@ -33,11 +33,11 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
             return Ok(());
         }
         if change_members {
-            let mut parts = world.group().parts()[0].clone();
-            parts[first] = None;
-            world.group().may_become(parts.clone());
+            let mut roles = world.group().roles()[0].clone();
+            roles[first] = None;
+            world.group().may_become(roles.clone());
             remove(world, &fs, first).await?;
-            world.group().settle(parts);
+            world.group().settle(roles);
         }
         marks::leave(world, &fs, b"mine", true).await
     })?;

@@ -6,7 +6,7 @@ use hammer2_core::media::PfsKind;
 use hammer2_core::random::{Random, mix};
 
 use crate::executor;
-use crate::group::{Group, Parts};
+use crate::group::{Group, Roles};
 use crate::host::Host;
 use crate::medium::Medium;
 use crate::nodes::{self, Drive, SMALL_BYTES};
@@ -37,7 +37,7 @@ const GROUPS: [(usize, usize); 16] = [
 pub(crate) fn found(seed: u64, settings: &Settings) -> Result<World, String> {
     let mut random = Random::new(mix(seed ^ 0x5eed));
     let groups = draw_groups(&mut random, settings);
-    let count = groups[0].parts()[0].len();
+    let count = groups[0].roles()[0].len();
     let host = Host::fresh(seed);
     let sizes = draw_sizes(&mut random, count);
     let size = |number: usize| sizes[number];
@@ -54,8 +54,8 @@ pub(crate) fn found(seed: u64, settings: &Settings) -> Result<World, String> {
 fn create(world: &World, group: &Group) -> Result<(), String> {
     let soft = world.groups().iter().filter(|other| other.is_alone && other.label == group.label);
     let mut kinds: Vec<(usize, PfsKind)> = soft.map(|soft| (soft.masters()[0], PfsKind::SoftMaster)).collect();
-    let parts = group.parts()[0].clone();
-    kinds.extend(parts.iter().enumerate().filter_map(|(disk, part)| Some((disk, (*part)?))));
+    let roles = group.roles()[0].clone();
+    kinds.extend(roles.iter().enumerate().filter_map(|(disk, role)| Some((disk, (*role)?))));
     kinds.sort_unstable_by_key(|(disk, _)| *disk);
     let drives: Vec<Drive> = kinds.iter().map(|(disk, _)| world.disks[*disk].drive.clone()).collect();
     let new = NewPfs { fsid: group.uuid(3, 0), ..group.new_pfs(0, TimeSource::now(world.host)) };
@@ -99,7 +99,7 @@ fn draw_groups(random: &mut Random, settings: &Settings) -> Vec<Group> {
         _ => None,
     };
     let mut groups = vec![Group::new(0, b"WORK", (0..count).map(kind).collect())];
-    let only = |disk: usize| -> Parts { (0..count).map(|other| (other == disk).then_some(PfsKind::Master)).collect() };
+    let only = |disk: usize| -> Roles { (0..count).map(|other| (other == disk).then_some(PfsKind::Master)).collect() };
     if others > 0 && random.percent(30) {
         groups.push(Group::alone(1, b"WORK", only(count - 1)));
     }

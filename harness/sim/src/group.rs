@@ -21,7 +21,7 @@ pub(crate) enum Trust {
 }
 
 /// What each disk is; none for one that is no member.
-pub(crate) type Parts = Vec<Option<PfsKind>>;
+pub(crate) type Roles = Vec<Option<PfsKind>>;
 
 /// A cluster.
 pub(crate) struct Group {
@@ -30,7 +30,7 @@ pub(crate) struct Group {
     /// A soft member, which is mounted by itself and has a history of its own.
     pub(crate) is_alone: bool,
     /// What the disks are; what they will be, too, while nobody knows whether a change of the members was made.
-    parts: RefCell<Vec<Parts>>,
+    roles: RefCell<Vec<Roles>>,
     trust: Vec<Cell<Trust>>,
     /// What the PFS on each disk is called.
     fsids: Vec<Cell<Uuid>>,
@@ -40,15 +40,15 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(number: u8, label: &'static [u8], parts: Parts) -> Self {
-        let trust = parts.iter().map(|_| Cell::new(Trust::Sound)).collect();
+    pub(crate) fn new(number: u8, label: &'static [u8], roles: Roles) -> Self {
+        let trust = roles.iter().map(|_| Cell::new(Trust::Sound)).collect();
         let fsid = |disk| Cell::new(Uuid([number + 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, disk as u8, 0]));
-        let fsids = (0..parts.len()).map(fsid).collect();
+        let fsids = (0..roles.len()).map(fsid).collect();
         Self {
             number,
             label,
             is_alone: false,
-            parts: RefCell::new(vec![parts]),
+            roles: RefCell::new(vec![roles]),
             trust,
             fsids,
             model: RefCell::new(Model::new()),
@@ -58,8 +58,8 @@ impl Group {
     }
 
     /// A soft member of the first cluster, mounted by itself.
-    pub(crate) fn alone(number: u8, label: &'static [u8], parts: Parts) -> Self {
-        Self { is_alone: true, ..Self::new(number, label, parts) }
+    pub(crate) fn alone(number: u8, label: &'static [u8], roles: Roles) -> Self {
+        Self { is_alone: true, ..Self::new(number, label, roles) }
     }
 
     /// What the PFS of a disk is made of.
@@ -87,32 +87,32 @@ impl Group {
     }
 
     /// What the disks may be, first what they certainly were.
-    pub(crate) fn parts(&self) -> Ref<'_, [Parts]> {
-        Ref::map(self.parts.borrow(), Vec::as_slice)
+    pub(crate) fn roles(&self) -> Ref<'_, [Roles]> {
+        Ref::map(self.roles.borrow(), Vec::as_slice)
     }
 
-    pub(crate) fn part(&self, disk: usize) -> Option<PfsKind> {
-        self.parts.borrow()[0][disk]
+    pub(crate) fn role(&self, disk: usize) -> Option<PfsKind> {
+        self.roles.borrow()[0][disk]
     }
 
     /// True while nobody knows whether a change of the members was made.
     pub(crate) fn is_unsettled(&self) -> bool {
-        self.parts.borrow().len() > 1
+        self.roles.borrow().len() > 1
     }
 
     /// From here on the disks may be this, too.
-    pub(crate) fn may_become(&self, parts: Parts) {
-        self.parts.borrow_mut().push(parts);
+    pub(crate) fn may_become(&self, roles: Roles) {
+        self.roles.borrow_mut().push(roles);
     }
 
     /// This is what the disks are.
-    pub(crate) fn settle(&self, parts: Parts) {
-        *self.parts.borrow_mut() = vec![parts];
+    pub(crate) fn settle(&self, roles: Roles) {
+        *self.roles.borrow_mut() = vec![roles];
     }
 
     /// The members of one kind.
     pub(crate) fn members(&self, kind: PfsKind) -> Vec<usize> {
-        members(&self.parts.borrow()[0], kind).collect()
+        members(&self.roles.borrow()[0], kind).collect()
     }
 
     /// The masters there may be.
@@ -121,9 +121,9 @@ impl Group {
     }
 
     /// Members first, and of those masters, then disks that are none.
-    pub(crate) fn by_part(&self) -> Vec<usize> {
+    pub(crate) fn by_role(&self) -> Vec<usize> {
         let mut disks: Vec<usize> = (0..self.trust.len()).collect();
-        disks.sort_by_key(|disk| match self.part(*disk) {
+        disks.sort_by_key(|disk| match self.role(*disk) {
             Some(PfsKind::Master) => 0,
             Some(_) => 1,
             None => 2,
@@ -132,11 +132,11 @@ impl Group {
     }
 
     pub(crate) fn member_count(&self) -> usize {
-        self.parts.borrow()[0].iter().flatten().count()
+        self.roles.borrow()[0].iter().flatten().count()
     }
 
     pub(crate) fn quorum(&self) -> usize {
-        quorum(&self.parts.borrow()[0])
+        quorum(&self.roles.borrow()[0])
     }
 
     /// Masters that may be bad at a time without anything being lost.
@@ -147,8 +147,8 @@ impl Group {
     /// True when disks of which this is true are a quorum, of those there may be now, too.
     pub(crate) fn is_quorum(&self, is_there: impl Fn(usize) -> bool) -> bool {
         let is_enough =
-            |parts: &Parts| members(parts, PfsKind::Master).filter(|d| is_there(*d)).count() >= quorum(parts);
-        self.parts.borrow().iter().all(is_enough)
+            |roles: &Roles| members(roles, PfsKind::Master).filter(|d| is_there(*d)).count() >= quorum(roles);
+        self.roles.borrow().iter().all(is_enough)
     }
 
     pub(crate) fn trust(&self, disk: usize) -> Trust {
@@ -162,28 +162,28 @@ impl Group {
     /// True when nothing is lost if one disk more can't be relied on, whatever the disks are.
     pub(crate) fn can_do_without(&self, disk: usize, is_unsound: impl Fn(usize) -> bool) -> bool {
         is_unsound(disk)
-            || self.parts.borrow().iter().all(|parts| {
-                let bad = members(parts, PfsKind::Master).filter(|d| is_unsound(*d)).count();
-                parts[disk] != Some(PfsKind::Master) || bad < spare(parts)
+            || self.roles.borrow().iter().all(|roles| {
+                let bad = members(roles, PfsKind::Master).filter(|d| is_unsound(*d)).count();
+                roles[disk] != Some(PfsKind::Master) || bad < spare(roles)
             })
     }
 }
 
 /// True when nothing is lost though some disks can't be relied on.
-pub(crate) fn is_safe(parts: &Parts, is_unsound: impl Fn(usize) -> bool) -> bool {
-    let masters = members(parts, PfsKind::Master).count();
-    let bad = members(parts, PfsKind::Master).filter(|disk| is_unsound(*disk)).count();
-    masters > 0 && parts.iter().flatten().count() <= MAX_NODES && bad <= spare(parts)
+pub(crate) fn is_safe(roles: &Roles, is_unsound: impl Fn(usize) -> bool) -> bool {
+    let masters = members(roles, PfsKind::Master).count();
+    let bad = members(roles, PfsKind::Master).filter(|disk| is_unsound(*disk)).count();
+    masters > 0 && roles.iter().flatten().count() <= MAX_NODES && bad <= spare(roles)
 }
 
-fn members(parts: &Parts, kind: PfsKind) -> impl Iterator<Item = usize> {
-    parts.iter().enumerate().filter(move |(_, part)| **part == Some(kind)).map(|(disk, _)| disk)
+fn members(roles: &Roles, kind: PfsKind) -> impl Iterator<Item = usize> {
+    roles.iter().enumerate().filter(move |(_, role)| **role == Some(kind)).map(|(disk, _)| disk)
 }
 
-fn quorum(parts: &Parts) -> usize {
-    members(parts, PfsKind::Master).count() / 2 + 1
+fn quorum(roles: &Roles) -> usize {
+    members(roles, PfsKind::Master).count() / 2 + 1
 }
 
-fn spare(parts: &Parts) -> usize {
-    (members(parts, PfsKind::Master).count() + 1) - quorum(parts) - 1
+fn spare(roles: &Roles) -> usize {
+    (members(roles, PfsKind::Master).count() + 1) - quorum(roles) - 1
 }

@@ -27,7 +27,7 @@ pub(crate) async fn insert(session: &Session<'_>) {
     world.tally.borrow_mut().fault("inserted");
     let looked = session.fs.look_again(node).await;
     log::info!("disk {disk} is node {}: {looked:?}", node.0);
-    let is_member = world.group().part(disk).is_some() && !world.group().is_unsettled();
+    let is_member = world.group().role(disk).is_some() && !world.group().is_unsettled();
     match looked {
         Ok(MemberState::Behind(_)) => session.resync(node).await,
         Ok(MemberState::Aside(_)) if !is_member => {}
@@ -45,7 +45,7 @@ pub(crate) async fn insert(session: &Session<'_>) {
 async fn insert_copy(session: &Session<'_>) {
     let world = session.world;
     let mounted: Vec<usize> = world.seats.borrow().iter().flatten().copied().collect();
-    let is_member = |disk: &usize| world.group().part(*disk).is_some() && world.group().trust(*disk) == Trust::Sound;
+    let is_member = |disk: &usize| world.group().role(*disk).is_some() && world.group().trust(*disk) == Trust::Sound;
     let members: Vec<usize> = mounted.into_iter().filter(is_member).collect();
     if members.is_empty() || world.group().is_unsettled() {
         return;

@@ -17,9 +17,9 @@ pub(crate) async fn leave(world: &World, fs: &FileSystem, name: &[u8], is_ours: 
     // What is done with the disks next relies on what each of them has.
     fs.level().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
     if is_ours {
-        let change = model::Change::Create { directory: Inum::PFS_ROOT, name, kind: FileKind::Regular };
+        let edit = model::Edit::Create { directory: Inum::PFS_ROOT, name, kind: FileKind::Regular };
         let group = world.group();
-        group.model.borrow_mut().apply(change, Some(made));
+        group.model.borrow_mut().apply(edit, Some(made));
         let mut history = group.history.borrow_mut();
         history.changed(&group.model.borrow());
         let now = history.now();

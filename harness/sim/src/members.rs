@@ -4,7 +4,7 @@ use hammer2_core::cluster::{Change, MemberState, NodeIndex};
 use hammer2_core::fs::{Error, TimeSource};
 use hammer2_core::media::PfsKind;
 
-use crate::group::{Parts, Trust, is_safe};
+use crate::group::{Roles, Trust, is_safe};
 use crate::plan::Crash;
 use crate::session::Session;
 use crate::states::states;
@@ -51,7 +51,7 @@ pub(crate) async fn change(session: &Session<'_>) {
         Wish::Promote(disk) => promote(session, disk).await,
         Wish::Remove(disk) => {
             let change = Change::Remove(session.world.group().fsid(disk));
-            let after = parts_with(session, &[(disk, None)]);
+            let after = roles_with(session, &[(disk, None)]);
             make_change(session, "removed", after, session.fs.change_members(change), &[]).await;
         }
         Wish::Replace { old, new } => replace(session, old, new).await,
@@ -83,10 +83,10 @@ fn some_wish(session: &Session<'_>) -> Option<Wish> {
     (!choices.is_empty()).then(|| random.pick(&choices))
 }
 
-fn parts_with(session: &Session<'_>, changed: &[(usize, Option<PfsKind>)]) -> Parts {
-    let mut parts = session.world.group().parts()[0].clone();
-    changed.iter().for_each(|(disk, part)| parts[*disk] = *part);
-    parts
+fn roles_with(session: &Session<'_>, changed: &[(usize, Option<PfsKind>)]) -> Roles {
+    let mut roles = session.world.group().roles()[0].clone();
+    changed.iter().for_each(|(disk, role)| roles[*disk] = *role);
+    roles
 }
 
 async fn add(session: &Session<'_>, disk: usize) -> bool {
@@ -96,7 +96,7 @@ async fn add(session: &Session<'_>, disk: usize) -> bool {
     group.set_trust(disk, Trust::Forgetful);
     // How it was before it was a member, it isn't given back.
     session.world.disks[disk].old.take();
-    let after = parts_with(session, &[(disk, Some(PfsKind::Slave))]);
+    let after = roles_with(session, &[(disk, Some(PfsKind::Slave))]);
     make_change(session, "added", after, session.fs.add_member(node, &new), &[disk]).await
         && bring_in_step(session, node).await
 }
@@ -105,7 +105,7 @@ async fn promote(session: &Session<'_>, disk: usize) {
     let Some(node) = session.world.node_of(disk) else { return };
     if bring_in_step(session, node).await {
         let change = Change::Promote(session.world.group().fsid(disk));
-        let after = parts_with(session, &[(disk, Some(PfsKind::Master))]);
+        let after = roles_with(session, &[(disk, Some(PfsKind::Master))]);
         make_change(session, "promoted", after, session.fs.change_members(change), &[disk]).await;
     }
 }
@@ -115,7 +115,7 @@ async fn replace(session: &Session<'_>, old: usize, new: usize) {
     if bring_in_step(session, node).await {
         let group = session.world.group();
         let change = Change::Replace { old: group.fsid(old), new: group.fsid(new) };
-        let after = parts_with(session, &[(old, None), (new, group.part(old))]);
+        let after = roles_with(session, &[(old, None), (new, group.role(old))]);
         make_change(session, "replaced", after, session.fs.change_members(change), &[new]).await;
     }
 }
@@ -132,7 +132,7 @@ async fn bring_in_step(session: &Session<'_>, node: NodeIndex) -> bool {
 async fn make_change<T>(
     session: &Session<'_>,
     name: &str,
-    after: Parts,
+    after: Roles,
     change: impl Future<Output = Result<T, Error>>,
     about: &[usize],
 ) -> bool {
@@ -147,7 +147,7 @@ async fn make_change<T>(
     {
         session.host.power_until(Some(requests));
     }
-    let before = group.parts()[0].clone();
+    let before = group.roles()[0].clone();
     group.may_become(after.clone());
     session.world.tally.borrow_mut().fault("member-change");
     log::info!("member {name}: {after:?}");
@@ -178,5 +178,5 @@ async fn make_change<T>(
 /// True for a disk that can become a member: nothing else has the label there, and it does what it says.
 fn may_join(world: &World, disk: usize) -> bool {
     let group = world.group();
-    group.part(disk).is_none() && group.trust(disk) != Trust::Damaged && !world.is_soft(disk)
+    group.role(disk).is_none() && group.trust(disk) != Trust::Damaged && !world.is_soft(disk)
 }

@@ -13,7 +13,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
     world.random.borrow_mut().shuffle(&mut numbers);
     let mut masters = 1 + world.random.borrow_mut().index(world.group().quorum() - 1);
     numbers.retain(|number| {
-        let is_master = world.group().part(*number) == Some(PfsKind::Master);
+        let is_master = world.group().role(*number) == Some(PfsKind::Master);
         let is_left_out = is_master && masters == 0;
         masters -= usize::from(is_master && !is_left_out);
         !is_left_out

@@ -23,7 +23,7 @@ pub(crate) struct Model {
 
 /// An operation that changes something.
 #[derive(Clone)]
-pub(crate) enum Change {
+pub(crate) enum Edit {
     Create { directory: Inum, name: Vec<u8>, kind: FileKind },
     Write { file: Inum, offset: u64, data: Vec<u8> },
     Truncate { file: Inum, size: u64 },
@@ -34,7 +34,7 @@ pub(crate) enum Change {
     Rename { from: Inum, name: Vec<u8>, to: Inum, new_name: Vec<u8> },
 }
 
-impl fmt::Debug for Change {
+impl fmt::Debug for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         match self {
@@ -131,20 +131,20 @@ impl Model {
     }
 
     /// True when the change is one that can be made.
-    pub(crate) fn allows(&self, change: &Change) -> bool {
+    pub(crate) fn allows(&self, edit: &Edit) -> bool {
         let free = |directory: Inum, name: &[u8]| self.entries(directory).is_some_and(|e| !e.contains_key(name));
         let find = |directory: Inum, name: &[u8]| self.entries(directory).and_then(|e| e.get(name)).copied();
-        match change {
-            Change::Create { directory, name, .. } => free(*directory, name),
-            Change::Write { file, .. } | Change::Truncate { file, .. } | Change::Punch { file, .. } => {
+        match edit {
+            Edit::Create { directory, name, .. } => free(*directory, name),
+            Edit::Write { file, .. } | Edit::Truncate { file, .. } | Edit::Punch { file, .. } => {
                 self.content(*file).is_some()
             }
-            Change::Link { file, directory, name } => self.content(*file).is_some() && free(*directory, name),
-            Change::Unlink { directory, name } => find(*directory, name).is_some_and(|inum| !self.is_directory(inum)),
-            Change::RemoveDirectory { directory, name } => {
+            Edit::Link { file, directory, name } => self.content(*file).is_some() && free(*directory, name),
+            Edit::Unlink { directory, name } => find(*directory, name).is_some_and(|inum| !self.is_directory(inum)),
+            Edit::RemoveDirectory { directory, name } => {
                 find(*directory, name).and_then(|inum| self.entries(inum)).is_some_and(Entries::is_empty)
             }
-            Change::Rename { from, name, to, new_name } => {
+            Edit::Rename { from, name, to, new_name } => {
                 let Some(inum) = find(*from, name) else { return false };
                 if self.entries(*to).is_none() || self.is_directory(inum) && self.is_below(*to, inum) {
                     return false;
@@ -161,16 +161,16 @@ impl Model {
     }
 
     /// Makes an allowed change; `made` is the number of what it made.
-    pub(crate) fn apply(&mut self, change: Change, made: Option<Inum>) {
-        match change {
-            Change::Create { directory, name, kind } => {
+    pub(crate) fn apply(&mut self, edit: Edit, made: Option<Inum>) {
+        match edit {
+            Edit::Create { directory, name, kind } => {
                 let Some(made) = made else { return };
                 let is_directory = kind == FileKind::Directory;
                 let node = if is_directory { Node::Directory(Rc::default()) } else { Node::File(Rc::default()) };
                 self.nodes.insert(made, node);
                 self.entries_mut(directory).map(|entries| entries.insert(name, made));
             }
-            Change::Write { file, offset, data } => {
+            Edit::Write { file, offset, data } => {
                 let Some(content) = self.content_mut(file) else { return };
                 if !data.is_empty() {
                     let (start, end) = (offset as usize, offset as usize + data.len());
@@ -178,25 +178,25 @@ impl Model {
                     content[start..end].copy_from_slice(&data);
                 }
             }
-            Change::Truncate { file, size } => {
+            Edit::Truncate { file, size } => {
                 if let Some(content) = self.content_mut(file) {
                     content.resize(size as usize, 0);
                 }
             }
-            Change::Punch { file, offset, bytes } => {
+            Edit::Punch { file, offset, bytes } => {
                 if let Some(content) = self.content_mut(file) {
                     let start = (offset as usize).min(content.len());
                     let end = ((offset + bytes) as usize).min(content.len());
                     content[start..end].fill(0);
                 }
             }
-            Change::Link { file, directory, name } => {
+            Edit::Link { file, directory, name } => {
                 self.entries_mut(directory).map(|entries| entries.insert(name, file));
             }
-            Change::Unlink { directory, name } | Change::RemoveDirectory { directory, name } => {
+            Edit::Unlink { directory, name } | Edit::RemoveDirectory { directory, name } => {
                 self.drop_name(directory, &name);
             }
-            Change::Rename { from, name, to, new_name } => {
+            Edit::Rename { from, name, to, new_name } => {
                 let find = |model: &Self, at: Inum, name: &[u8]| model.entries(at).and_then(|e| e.get(name)).copied();
                 let Some(inum) = find(self, from, &name) else { return };
                 if find(self, to, &new_name) == Some(inum) {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use hammer2_core::random::Random;
 
-use crate::faults::Kind;
+use crate::faults::FaultKind;
 use crate::settings::Settings;
 
 /// A fault to come.
@@ -12,7 +12,7 @@ pub(crate) struct PlannedFault {
     pub(crate) step: u64,
     /// Among the nodes of the mount.
     pub(crate) seat: usize,
-    pub(crate) kind: Kind,
+    pub(crate) kind: FaultKind,
 }
 
 /// When the power goes.
@@ -77,7 +77,7 @@ impl Plan {
             let times = random.pick(&[1, 1, 1, 2, 3]);
             for _ in 0..times {
                 let (step, seat) = (random.below(steps), random.index(seats));
-                let kind = random.pick(&Kind::ALL);
+                let kind = random.pick(&FaultKind::ALL);
                 if settings.has_fault(kind.name()) {
                     faults.push(PlannedFault { step, seat, kind });
                 }
@@ -85,9 +85,9 @@ impl Plan {
         }
         let resync_at = random.percent(60).then(|| random.below(steps));
         // Who is slow lags: what is copied from it changes later than elsewhere. The first is asked before others.
-        if let Some(step) = resync_at.filter(|_| random.percent(50) && settings.has_fault(Kind::Slow.name())) {
+        if let Some(step) = resync_at.filter(|_| random.percent(50) && settings.has_fault(FaultKind::Slow.name())) {
             let seat = if random.percent(70) { 0 } else { random.index(seats) };
-            faults.push(PlannedFault { step: random.below(step + 1), seat, kind: Kind::Slow });
+            faults.push(PlannedFault { step: random.below(step + 1), seat, kind: FaultKind::Slow });
         }
         let change_at = (random.percent(30) && settings.has_fault("member-change")).then(|| random.below(steps));
         let crash = match random.below(10) {

@@ -7,7 +7,7 @@ use std::task::Poll;
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::fs::{Attendant, Event};
 
-use crate::model::Change;
+use crate::model::Edit;
 use crate::partial::parts;
 use crate::session::Session;
 use crate::states::states;
@@ -90,8 +90,8 @@ fn must_go_on(session: &Session<'_>) -> bool {
 
 /// Finds out how much of each write was done: whole blocks of it from the beginning. Nothing changes meanwhile.
 async fn settle_writes(session: &Session<'_>) {
-    for change in session.partial_writes.take() {
-        let Change::Write { file, offset, data } = change else { continue };
+    for edit in session.partial_writes.take() {
+        let Edit::Write { file, offset, data } = edit else { continue };
         let before = session.world.group().model.borrow().clone();
         let Some(old) = before.content(file) else { continue };
         let mut found = vec![0; old.len().max(offset as usize + data.len()) + 1];

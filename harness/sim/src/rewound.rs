@@ -15,7 +15,7 @@ pub(crate) fn is_possible(world: &World) -> bool {
 
 /// Mounts masters as they once were, together with disks that know better.
 pub(crate) fn run(world: &World) -> Result<(), String> {
-    let (numbers, masters) = (world.group().by_part(), world.group().masters());
+    let (numbers, masters) = (world.group().by_role(), world.group().masters());
     let quorum = world.group().quorum();
     let originals: Vec<Seat> = numbers[..world.group().member_count()].iter().copied().map(Seat::Member).collect();
     world.tally.borrow_mut().fault("rewound");

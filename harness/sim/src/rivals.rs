@@ -48,7 +48,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
     *world.plan.borrow_mut() = Plan::quiet(0);
     // Others may have a cluster that is called as this one is.
     let drives: Vec<Drive> = (0..world.disks.len())
-        .filter(|number| world.group().part(*number).is_some())
+        .filter(|number| world.group().role(*number).is_some())
         .map(|number| world.disks[number].drive.copy())
         .collect();
     log::info!("rivals: {drives:?}");

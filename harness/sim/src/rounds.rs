@@ -100,7 +100,7 @@ fn tamper(world: &World) -> Result<(), String> {
         *disk.drive.disk.medium.borrow_mut() = old.image();
         world.distrust(number, Trust::Forgetful);
         world.tally.borrow_mut().fault("returned-old");
-    } else if is_written && !group.is_unsettled() && group.part(number).is_some() && group.trust(number) == Trust::Sound
+    } else if is_written && !group.is_unsettled() && group.role(number).is_some() && group.trust(number) == Trust::Sound
     {
         let drive = disk.drive.clone();
         *world.plan.borrow_mut() = Plan::quiet(0);
@@ -135,7 +135,7 @@ fn choose_seats(world: &World) -> Vec<Seat> {
     let some = (count - group.quorum()).max(1);
     let is_complete = group.is_unsettled() || !world.chance("absent", 65);
     let absent = if is_complete { 0 } else { 1 + world.random.borrow_mut().index(some) };
-    let counts = |number: usize| group.part(number) == Some(PfsKind::Master) && group.trust(number) == Trust::Sound;
+    let counts = |number: usize| group.role(number) == Some(PfsKind::Master) && group.trust(number) == Trust::Sound;
     let mut sound = (0..count).filter(|number| counts(*number)).count();
     let mut left = absent;
     numbers.retain(|number| {
@@ -148,7 +148,7 @@ fn choose_seats(world: &World) -> Vec<Seat> {
         false
     });
     let mut tally = world.tally.borrow_mut();
-    if numbers.iter().filter(|number| group.part(**number).is_some()).count() < group.member_count() {
+    if numbers.iter().filter(|number| group.role(**number).is_some()).count() < group.member_count() {
         tally.fault("absent");
     }
     if world.chance("swapped", 50) {
@@ -163,7 +163,7 @@ fn choose_seats(world: &World) -> Vec<Seat> {
         tally.fault("cloned");
         // Who is no member has no copy that matters.
         let number = world.random.borrow_mut().index(group.member_count());
-        Some(world.disks[group.by_part()[number]].drive.disk.medium.borrow().image())
+        Some(world.disks[group.by_role()[number]].drive.disk.medium.borrow().image())
     } else if world.chance("blank", 5) {
         tally.fault("blank");
         let size_bytes = world.disks[0].drive.disk.medium.borrow().size_bytes();

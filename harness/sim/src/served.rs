@@ -5,7 +5,7 @@ use hammer2_core::cluster::vote::State;
 use hammer2_core::fs::FileSystem;
 use hammer2_core::media::PfsKind;
 
-use crate::group::Parts;
+use crate::group::Roles;
 use crate::reading::{difference, read_all};
 use crate::world::World;
 
@@ -41,7 +41,7 @@ fn learn(world: &World, fs: &FileSystem) -> Result<(), String> {
         return Ok(());
     }
     let missing = fs.missing_members();
-    let part = |disk: usize| {
+    let role = |disk: usize| {
         let fsid = group.fsid(disk);
         let is_listed = |state| !matches!(state, MemberState::Aside(aside) if is_no_part(aside));
         let mut mounted = fs.member_statuses().filter(|member| member.fsid == fsid && is_listed(member.state));
@@ -49,8 +49,8 @@ fn learn(world: &World, fs: &FileSystem) -> Result<(), String> {
         let kind = mounted.next().map(|member| member.role.kind()).or(listed.map(|member| member.role));
         kind.filter(|kind| matches!(kind, PfsKind::Master | PfsKind::Slave))
     };
-    let found: Parts = (0..world.disks.len()).map(part).collect();
-    let known = group.parts().to_vec();
+    let found: Roles = (0..world.disks.len()).map(role).collect();
+    let known = group.roles().to_vec();
     if !known.contains(&found) {
         return Err(format!("I21: the members are {found:?}, should be one of {known:?}"));
     }

@@ -9,7 +9,7 @@ use hammer2_core::media::Inum;
 use hammer2_core::random::Random;
 
 use crate::host::Host;
-use crate::model::Change;
+use crate::model::Edit;
 use crate::partial::parts;
 use crate::world::World;
 
@@ -59,7 +59,7 @@ pub(crate) struct Session<'w> {
     /// How often disks were put right meanwhile.
     pub(crate) times_mended: Cell<u64>,
     /// Writes that may have been done in part, as nothing could be changed any more in the middle of them.
-    pub(crate) partial_writes: RefCell<Vec<Change>>,
+    pub(crate) partial_writes: RefCell<Vec<Edit>>,
     /// Events and acts of administrators: how many are under way, and how many were begun.
     pub(crate) administered: Cell<(u64, u64)>,
     /// What would be wrong with the step that just ended.
@@ -192,17 +192,17 @@ impl<'w> Session<'w> {
     }
 
     /// A change was made.
-    pub(crate) fn note_done(&self, change: Change, made: Option<Inum>) {
+    pub(crate) fn note_done(&self, edit: Edit, made: Option<Inum>) {
         let group = self.world.group();
-        group.model.borrow_mut().apply(change, made);
+        group.model.borrow_mut().apply(edit, made);
         group.history.borrow_mut().changed(&group.model.borrow());
         group.snapshots.changed(&group.model.borrow());
     }
 
     /// A change failed for want of a quorum. Of all kinds only a write may be done in part then.
-    pub(crate) fn note_stopped(&self, change: Change) {
-        if matches!(change, Change::Write { .. }) {
-            self.partial_writes.borrow_mut().push(change);
+    pub(crate) fn note_stopped(&self, edit: Edit) {
+        if matches!(edit, Edit::Write { .. }) {
+            self.partial_writes.borrow_mut().push(edit);
         }
     }
 

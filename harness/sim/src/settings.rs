@@ -1,6 +1,6 @@
 //! What a run is made of besides its seed.
 
-use crate::faults::Kind;
+use crate::faults::FaultKind;
 pub use hammer2_core::cluster::Rule;
 
 /// Steps of clients in a run, unless it is cut short.
@@ -30,7 +30,7 @@ impl Default for Settings {
 impl Settings {
     /// What can be left out: faults of devices, and what is done to disks between two mounts.
     pub fn all_faults() -> impl Iterator<Item = &'static str> {
-        Kind::ALL.iter().map(|kind| kind.name()).chain(BETWEEN)
+        FaultKind::ALL.iter().map(|kind| kind.name()).chain(BETWEEN)
     }
 
     pub(crate) fn has_fault(&self, name: &str) -> bool {

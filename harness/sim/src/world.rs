@@ -8,7 +8,7 @@ use hammer2_core::media::PfsKind;
 use hammer2_core::random::Random;
 
 use crate::executor::{self, Stopped};
-use crate::faults::Kind;
+use crate::faults::FaultKind;
 use crate::group::{Group, Trust};
 use crate::history::Moment;
 use crate::host::Host;
@@ -27,7 +27,7 @@ pub(crate) struct Disk {
     /// What its flushes were is a lie, so far without harm.
     pub(crate) lies: Cell<bool>,
     /// The kinds of faults under way, and how many requests had been struck before.
-    pub(crate) under_way: RefCell<Vec<(Kind, u64)>>,
+    pub(crate) under_way: RefCell<Vec<(FaultKind, u64)>>,
     /// How it once was.
     pub(crate) old: RefCell<Option<Medium>>,
 }
@@ -130,8 +130,8 @@ impl World {
     pub(crate) fn is_known(&self, disk: usize) -> bool {
         let group = self.group();
         let is_sound = |disk| group.trust(disk) == Trust::Sound;
-        let members = || (0..self.disks.len()).filter(|disk| group.part(*disk).is_some());
-        !self.is_soft(disk) && (group.part(disk).is_some() || is_sound(disk) && members().all(is_sound))
+        let members = || (0..self.disks.len()).filter(|disk| group.role(*disk).is_some());
+        !self.is_soft(disk) && (group.role(disk).is_some() || is_sound(disk) && members().all(is_sound))
     }
 
     /// True if a disk holds all it should of every cluster.
@@ -141,19 +141,19 @@ impl World {
 
     /// True for a member of some cluster.
     pub(crate) fn is_member(&self, disk: usize) -> bool {
-        self.groups.iter().any(|group| group.part(disk).is_some())
+        self.groups.iter().any(|group| group.role(disk).is_some())
     }
 
     /// True if all members are sound.
     pub(crate) fn all_are_sound(&self) -> bool {
         let group = self.group();
-        (0..self.disks.len()).all(|disk| group.part(disk).is_none() || !self.is_unsound(disk))
+        (0..self.disks.len()).all(|disk| group.role(disk).is_none() || !self.is_unsound(disk))
     }
 
     /// True if all that vote are sound, or may vote.
     pub(crate) fn voters_are_sound(&self) -> bool {
-        let parts = self.group().parts();
-        let votes = |disk: usize| parts.iter().any(|parts| parts[disk] == Some(PfsKind::Master));
+        let roles = self.group().roles();
+        let votes = |disk: usize| roles.iter().any(|roles| roles[disk] == Some(PfsKind::Master));
         (0..self.disks.len()).all(|disk| !votes(disk) || !self.is_unsound(disk))
     }
 
@@ -178,7 +178,7 @@ impl World {
 
     /// True for a soft member.
     pub(crate) fn is_soft(&self, disk: usize) -> bool {
-        self.groups.iter().any(|group| group.is_alone && group.part(disk).is_some())
+        self.groups.iter().any(|group| group.is_alone && group.role(disk).is_some())
     }
 
     /// The node that a disk is in this mount.
@@ -276,7 +276,7 @@ impl World {
         plan.sync_now.replace(false).then_some(Errand::Sync)
     }
 
-    fn strike(&self, seat: usize, kind: Kind) {
+    fn strike(&self, seat: usize, kind: FaultKind) {
         let Some(number) = self.disk_of(seat) else { return };
         let disk = &self.disks[number];
         if kind.is_damaging() && !self.can_do_without(number) {
@@ -288,15 +288,15 @@ impl World {
         }
         self.host.note(100 + kind as u64);
         log::info!("{} on disk {}, node {seat}", kind.name(), disk.drive.number);
-        if kind != Kind::Slow {
+        if kind != FaultKind::Slow {
             disk.is_ailing.set(true);
         }
-        if kind == Kind::LyingFlush {
+        if kind == FaultKind::LyingFlush {
             self.snapshots_lost_by(number);
         } else if kind.is_damaging() {
             self.distrust(number, Trust::Damaged);
         }
-        disk.lies.set(disk.lies.get() || kind == Kind::LyingFlush);
+        disk.lies.set(disk.lies.get() || kind == FaultKind::LyingFlush);
         if kind.strikes_at_once() {
             self.tally.borrow_mut().fault(kind.name());
         } else {
