@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::network::{DISKS, Network};
+use crate::program::run;
 
 /// The label of what is mounted.
 pub(crate) const LABEL: &str = "WORK";
@@ -19,16 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long whoever wants to mount watches the heartbeat of another machine.
 const WATCH: Duration = Duration::from_secs(5);
-
-/// Runs a program to its end; what it prints.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
-    let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    Err(format!("{program} {}: {}", arguments.join(" "), said.trim()).into())
-}
 
 /// A program on a machine: in its network, with its name. It doesn't outlive this process, and is the process that is spawned.
 fn on_machine(namespace: &str, name: &str, program: &Path) -> Command {

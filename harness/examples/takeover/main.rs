@@ -9,6 +9,7 @@ mod failures;
 mod load;
 mod machine;
 mod network;
+mod program;
 mod record;
 mod rig;
 

@@ -11,8 +11,9 @@ use rustix::process::Signal;
 use crate::Settings;
 use crate::failures::{Failure, Kind};
 use crate::load::Load;
-use crate::machine::{DiskMachine, Host, LABEL, Progress, run};
+use crate::machine::{DiskMachine, Host, LABEL, Progress};
 use crate::network::{DISKS, HOSTS, Network};
+use crate::program::run;
 use crate::record::Outcome;
 
 const DISK_BYTES: u64 = 512 << 20;

@@ -4,6 +4,19 @@
 //! is read is compared with a model of the filesystem; what must be there after a crash is what was acknowledged before it. At
 //! the end every disk is read alone.
 //!
+//! The files, from the bottom up; those of one line import nothing from the lines below:
+//!
+//! - what a run stands on: `host` (time, power, random numbers), `executor`, `medium` and `device` (disks), `nodes` (disks as
+//!   nodes, made and written offline), `faults`;
+//! - what is asked of it, and what came of it: `settings`, `plan`, `tally`;
+//! - what must be there: `model`, `reading`, `history`, `snapshots`, and `group`, a cluster with all of these; `states` of nodes;
+//! - `world`, in which a run has its disks and clusters, and `founding`, which makes one;
+//! - a mount: `mounting`, `served`, then `session` with `partial`, in which `clients` work, who do what is in `administering`,
+//!   `inserting`, `members` and `resuming`; `keeping` beside them, and `working`, which puts these together;
+//! - what is done to disks between two mounts, and must do no harm: `forged`, `fork`, `halves`, `minority`, `rewound`, `rivals`
+//!   with `silent`, `spoiled`; `marks` tell histories apart;
+//! - the run: `rounds` of mounts, `ending` with `alone`, `inquest`, `run`; `shrink` makes one that fails smaller.
+//!
 //! Beside `hammer2-sim`, which is made of it, only tests use this library. It is the one user of the core that can leave out a
 //! rule of the protocol: the core is compiled for it by the package in `unsound-core`.
 #![forbid(unsafe_code)]

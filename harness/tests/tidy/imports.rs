@@ -16,8 +16,8 @@ type Path = Vec<String>;
 /// For each file, the files that it imports, all named from the crate's `src` down; `files` are these and their texts. Programs
 /// of a crate call it by its `name`.
 pub(crate) fn imports<'t>(name: &str, files: &[(&'t str, &'t str)]) -> BTreeMap<&'t str, BTreeSet<&'t str>> {
-    let modules = files.iter().map(|(file, text)| Module::read(name, file, text)).collect();
-    let modules = Modules(modules);
+    let root = if files.iter().any(|(file, _)| *file == "lib.rs") { "lib.rs" } else { "main.rs" };
+    let modules = Modules(files.iter().map(|(file, text)| Module::read(name, root, file, text)).collect());
     let of = |module: &Module<'t>| {
         let imported = module.imported().filter_map(|path| modules.file_of(path, MOST_HANDS));
         imported.filter(|file| *file != module.file).collect()
@@ -52,12 +52,13 @@ struct Module<'t> {
 }
 
 impl<'t> Module<'t> {
-    fn read(name: &str, file: &'t str, text: &str) -> Self {
+    fn read(name: &str, root: &str, file: &'t str, text: &str) -> Self {
         let parsed = syn::parse_file(text).expect("Rust");
         let own = file.strip_suffix(".rs").expect("Rust");
-        let path: Path = own.split('/').filter(|part| *part != "mod" && *part != "lib").map(str::to_owned).collect();
-        // Programs begin at the top, beside the library.
-        let base = if own == "main" { Vec::new() } else { path.clone() };
+        let parts = own.split('/').filter(|part| *part != "mod").map(str::to_owned);
+        let path: Path = if file == root { Vec::new() } else { parts.collect() };
+        // A program beside a library begins at the top, too.
+        let base = if file == "main.rs" { Vec::new() } else { path.clone() };
         let is_child = |item: &syn::Item| matches!(item, syn::Item::Mod(module) if module.content.is_none());
         let children = parsed.items.iter().filter(|item| is_child(item)).map(|item| match item {
             syn::Item::Mod(module) => module.ident.to_string(),
@@ -93,7 +94,7 @@ struct Reader<'n, 't> {
 
 impl Reader<'_, '_> {
     /// A path as it is from the crate down; none for what is in other crates, or here.
-    fn from_crate(&self, path: &[String]) -> Option<Path> {
+    fn in_crate(&self, path: &[String]) -> Option<Path> {
         let first = path.first()?;
         if first == "crate" || first == self.name {
             return Some(path[1..].to_vec());
@@ -120,7 +121,7 @@ impl Reader<'_, '_> {
             UseTree::Name(name) => (with(name.ident.to_string()), Some(name.ident.to_string())),
             UseTree::Rename(rename) => (with(rename.ident.to_string()), Some(rename.rename.to_string())),
         };
-        let Some(path) = self.from_crate(&path) else { return };
+        let Some(path) = self.in_crate(&path) else { return };
         match name.filter(|_| is_handed_on) {
             Some(name) => drop(self.module.handed_on.insert(name, path)),
             None => drop(self.module.named.insert(path)),
@@ -150,7 +151,7 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
     fn visit_path(&mut self, path: &'a syn::Path) {
         let words: Path = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         self.module.words.extend(words.first().cloned());
-        self.module.named.extend(self.from_crate(&words));
+        self.module.named.extend(self.in_crate(&words));
         visit::visit_path(self, path);
     }
 
