@@ -26,7 +26,7 @@ fn alone() -> Folder {
 
 #[test]
 fn the_tool_has_no_switch_that_leaves_out_a_rule() {
-    // The test of the same name in harness/sim finds these words in the simulator.
+    // A test of the simulator (harness/sim/tests/program.rs) finds these words there.
     let program = fs::read(env!("CARGO_BIN_EXE_hammer2")).unwrap();
     assert!(!program.windows(NOT_FOLLOWED.len()).any(|words| words == NOT_FOLLOWED.as_bytes()));
 }
