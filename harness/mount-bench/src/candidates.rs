@@ -32,10 +32,45 @@ pub(crate) struct Candidate {
 enum Kind {
     Ours,
     Limit,
-    Kernel(&'static str),
+    Ext4,
+    Btrfs,
     Masters,
     Raid1c3,
     ZfsFuse,
+}
+
+/// What a filesystem is called, however many copies it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Name {
+    Hammer2,
+    Limit,
+    Ext4,
+    Btrfs,
+    Raid1c3,
+    Zfs,
+}
+
+impl Name {
+    /// In JSON.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Hammer2 => "hammer2",
+            Self::Limit => "limit",
+            Self::Ext4 => "ext4",
+            Self::Btrfs => "btrfs",
+            Self::Raid1c3 => "raid1c3",
+            Self::Zfs => "zfs",
+        }
+    }
+
+    /// In a table.
+    pub(crate) fn words(self, copies: Copies) -> &'static str {
+        match self {
+            Self::Hammer2 if copies == Copies::Three => "3 masters",
+            Self::Zfs => "zfs-fuse",
+            name => name.key(),
+        }
+    }
 }
 
 /// Which filesystems are measured.
@@ -43,15 +78,15 @@ enum Kind {
 pub(crate) enum Copies {
     /// Those that keep everything once.
     One,
-    /// Those that keep it on three devices, and what bounds them.
+    /// Those that keep it on three devices, what bounds them, and Linux's own that keep it once.
     Three,
 }
 
 impl Copies {
     fn kinds(self) -> &'static [Kind] {
         match self {
-            Self::One => &[Kind::Ours, Kind::Limit, Kind::Kernel("ext4"), Kind::Kernel("btrfs")],
-            Self::Three => &[Kind::Masters, Kind::Limit, Kind::Raid1c3, Kind::ZfsFuse],
+            Self::One => &[Kind::Ours, Kind::Limit, Kind::Ext4, Kind::Btrfs],
+            Self::Three => &[Kind::Masters, Kind::Limit, Kind::Ext4, Kind::Btrfs, Kind::Raid1c3, Kind::ZfsFuse],
         }
     }
 }
@@ -76,7 +111,7 @@ pub(crate) fn all(tool: &Path, folder: &Path, copies: Copies, memory_mib: u16) -
         let candidate = Candidate { kind, memory_mib, tool: tool.to_owned(), images, directory };
         match candidate.mount_new().and_then(Mounted::unmount) {
             Ok(_) => found.push(candidate),
-            Err(error) if !kind.is_needed() => eprintln!("{}: left out: {error}", candidate.name()),
+            Err(error) if !kind.is_needed() => eprintln!("{}: left out: {error}", candidate.name().words(copies)),
             Err(error) => return Err(error),
         }
     }
@@ -86,7 +121,7 @@ pub(crate) fn all(tool: &Path, folder: &Path, copies: Copies, memory_mib: u16) -
 impl Kind {
     fn images(self) -> usize {
         match self {
-            Self::Ours | Self::Limit | Self::Kernel(_) => 1,
+            Self::Ours | Self::Limit | Self::Ext4 | Self::Btrfs => 1,
             Self::Masters | Self::Raid1c3 | Self::ZfsFuse => 3,
         }
     }
@@ -99,14 +134,14 @@ impl Kind {
 
 impl Candidate {
     /// Its name.
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> Name {
         match self.kind {
-            Kind::Ours => "hammer2",
-            Kind::Limit => "limit",
-            Kind::Kernel(name) => name,
-            Kind::Masters => "3 masters",
-            Kind::Raid1c3 => "raid1c3",
-            Kind::ZfsFuse => "zfs-fuse",
+            Kind::Ours | Kind::Masters => Name::Hammer2,
+            Kind::Limit => Name::Limit,
+            Kind::Ext4 => Name::Ext4,
+            Kind::Btrfs => Name::Btrfs,
+            Kind::Raid1c3 => Name::Raid1c3,
+            Kind::ZfsFuse => Name::Zfs,
         }
     }
 
@@ -121,8 +156,8 @@ impl Candidate {
         match self.kind {
             Kind::Ours => done(Command::new(&self.tool).arg("newfs").args(&self.images))?,
             Kind::Limit => {}
-            Kind::Kernel("btrfs") => done(Command::new("mkfs.btrfs").arg("-q").args(&self.images))?,
-            Kind::Kernel(name) => done(Command::new(format!("mkfs.{name}")).args(["-q", "-F"]).args(&self.images))?,
+            Kind::Ext4 => done(Command::new("mkfs.ext4").args(["-q", "-F"]).args(&self.images))?,
+            Kind::Btrfs => done(Command::new("mkfs.btrfs").arg("-q").args(&self.images))?,
             Kind::Masters => {
                 self.images.iter().try_for_each(|image| done(Command::new(&self.tool).arg("newfs").arg(image)))?;
                 done(Command::new(&self.tool).args(["cluster", "create", "-L", LABEL]).args(&self.images))?;
@@ -176,7 +211,10 @@ impl Mounted<'_> {
             Kind::Limit => {
                 self.server = Some(Command::new(std::env::current_exe()?).arg("limit").arg(directory).spawn()?);
             }
-            Kind::Kernel(name) => done(command.args(["-o", "loop", "-t", name]).args([&images[0], directory]))?,
+            Kind::Ext4 | Kind::Btrfs => {
+                let kind = self.candidate.name().key();
+                done(command.args(["-o", "loop", "-t", kind]).args([&images[0], directory]))?;
+            }
             Kind::Raid1c3 => {
                 let devices: Vec<_> = self.loops.iter().map(|device| format!("device={device}")).collect();
                 done(command.args(["-t", "btrfs", "-o", &devices.join(","), &self.loops[0]]).arg(directory))?;
@@ -288,7 +326,8 @@ fn done(command: &mut Command) -> io::Result<()> {
 
 /// What a command prints, which must succeed.
 fn said(command: &mut Command) -> io::Result<String> {
-    let output = command.output()?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', " ");
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(io::Error::other(text(&output.stderr))) }
 }

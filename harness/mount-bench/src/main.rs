@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use candidates::Copies;
 use clap::{Parser, Subcommand};
+use report::Report;
 
 /// Measures mounts.
 #[derive(Parser)]
@@ -51,15 +52,26 @@ enum What {
         /// Memory for our filesystem, in MiB
         #[arg(long, default_value_t = 64)]
         memory: u16,
+        /// End with one JSON object: milliseconds by row and filesystem; the table goes to standard error
+        #[arg(long)]
+        json: bool,
     },
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().what {
         What::Limit { directory } => limit::serve(&directory).map(|()| true),
-        What::Run { tool, runs, folder, three, memory } => {
+        What::Run { tool, runs, folder, three, memory, json } => {
             let copies = if three { Copies::Three } else { Copies::One };
-            run(&tool, runs, &folder, (copies, memory))
+            run(&tool, runs, &folder, (copies, memory)).map(|report| {
+                if json {
+                    eprint!("{report}");
+                    println!("{}", report.json());
+                } else {
+                    print!("{report}");
+                }
+                report.is_good()
+            })
         }
     };
     match outcome {
@@ -72,13 +84,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(tool: &Path, runs: u32, folder: &Path, (copies, memory_mib): (Copies, u16)) -> std::io::Result<bool> {
+fn run(tool: &Path, runs: u32, folder: &Path, (copies, memory_mib): (Copies, u16)) -> std::io::Result<Report> {
     // What is started from here on stays on it, too.
     let mut one = rustix::thread::CpuSet::new();
     one.set(0);
     rustix::thread::sched_setaffinity(None, &one)?;
     let folder = tempfile::tempdir_in(folder)?;
-    let mut report = report::Report::new(copies);
+    let mut report = Report::new(copies);
     let candidates = candidates::all(tool, folder.path(), copies, memory_mib)?;
     for round in 0..runs {
         for candidate in &candidates {
@@ -89,6 +101,5 @@ fn run(tool: &Path, runs: u32, folder: &Path, (copies, memory_mib): (Copies, u16
         }
         eprintln!("round {} of {runs}", round + 1);
     }
-    print!("{report}");
-    Ok(report.is_good())
+    Ok(report)
 }

@@ -4,44 +4,104 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::candidates::Copies;
+use serde_json::{Map, Value};
+
+use crate::candidates::{Copies, Name};
 use crate::workloads::Cost;
+
+/// What is done on each mount and measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Row {
+    SequentialWrite,
+    SequentialRead,
+    RandomRead,
+    RandomWrite,
+    Create,
+    Stat,
+    ReadDir,
+    Unlink,
+    Untar,
+}
+
+impl Row {
+    /// All, in the order of the JSON object.
+    const ALL: [Self; 9] = [
+        Self::SequentialWrite,
+        Self::SequentialRead,
+        Self::RandomRead,
+        Self::RandomWrite,
+        Self::Create,
+        Self::Stat,
+        Self::Unlink,
+        Self::ReadDir,
+        Self::Untar,
+    ];
+
+    /// What it is called in a table.
+    fn words(self) -> &'static str {
+        match self {
+            Self::SequentialWrite => "sequential write",
+            Self::SequentialRead => "sequential cold read",
+            Self::RandomRead => "random 4 KiB read",
+            Self::RandomWrite => "random 4 KiB write",
+            Self::Create => "create",
+            Self::Stat => "stat",
+            Self::ReadDir => "readdir",
+            Self::Unlink => "unlink",
+            Self::Untar => "untar",
+        }
+    }
+
+    /// Its name in JSON.
+    fn key(self) -> &'static str {
+        match self {
+            Self::SequentialWrite => "seq_write",
+            Self::SequentialRead => "seq_read",
+            Self::RandomRead => "random_read",
+            Self::RandomWrite => "random_write",
+            Self::Create => "create",
+            Self::Stat => "stat",
+            Self::ReadDir => "readdir",
+            Self::Unlink => "unlink",
+            Self::Untar => "untar",
+        }
+    }
+}
 
 /// Of the speed of another, so much is to be reached, in one row or in all.
 struct Goal {
-    other: &'static str,
-    row: Option<&'static str>,
+    other: Name,
+    row: Option<Row>,
     ratio: f64,
 }
 
 /// With one copy: half of the limit in every row.
-const ONE_COPY: &[Goal] = &[Goal { other: "limit", row: None, ratio: 0.5 }];
+const ONE_COPY: &[Goal] = &[Goal { other: Name::Limit, row: None, ratio: 0.5 }];
 
 /// With three: as fast as raid1c3 in what is mostly copying, three times ZFS in every row.
 const THREE_COPIES: &[Goal] = &[
-    Goal { other: "raid1c3", row: Some("sequential write"), ratio: 1.0 },
-    Goal { other: "zfs-fuse", row: None, ratio: 3.0 },
+    Goal { other: Name::Raid1c3, row: Some(Row::SequentialWrite), ratio: 1.0 },
+    Goal { other: Name::Zfs, row: None, ratio: 3.0 },
 ];
 
 /// All that was measured.
 pub(crate) struct Report {
     /// In the order they were measured.
-    rows: Vec<&'static str>,
-    costs: BTreeMap<(&'static str, &'static str), Vec<Cost>>,
-    candidates: Vec<&'static str>,
-    peaks: BTreeMap<&'static str, u64>,
-    goals: &'static [Goal],
+    rows: Vec<Row>,
+    costs: BTreeMap<(Row, Name), Vec<Cost>>,
+    candidates: Vec<Name>,
+    peaks: BTreeMap<Name, u64>,
+    copies: Copies,
 }
 
 impl Report {
     /// Nothing yet.
     pub(crate) fn new(copies: Copies) -> Self {
-        let goals = if copies == Copies::One { ONE_COPY } else { THREE_COPIES };
-        Self { rows: Vec::new(), costs: BTreeMap::new(), candidates: Vec::new(), peaks: BTreeMap::new(), goals }
+        Self { rows: Vec::new(), costs: BTreeMap::new(), candidates: Vec::new(), peaks: BTreeMap::new(), copies }
     }
 
     /// Notes a cost.
-    pub(crate) fn note(&mut self, row: &'static str, candidate: &'static str, cost: Cost) {
+    pub(crate) fn note(&mut self, row: Row, candidate: Name, cost: Cost) {
         if !self.rows.contains(&row) {
             self.rows.push(row);
         }
@@ -52,47 +112,62 @@ impl Report {
     }
 
     /// Notes the most memory a server had.
-    pub(crate) fn note_peak(&mut self, candidate: &'static str, bytes: u64) {
+    pub(crate) fn note_peak(&mut self, candidate: Name, bytes: u64) {
         let peak = self.peaks.entry(candidate).or_default();
         *peak = bytes.max(*peak);
     }
 
-    fn median(&self, row: &'static str, candidate: &'static str, of: impl Fn(&Cost) -> Duration) -> Duration {
+    fn median(&self, row: Row, candidate: Name, of: impl Fn(&Cost) -> Duration) -> Duration {
         let mut times: Vec<_> = self.costs.get(&(row, candidate)).into_iter().flatten().map(of).collect();
         times.sort_unstable();
         times.get(times.len() / 2).copied().unwrap_or_default()
     }
 
-    /// What is measured against the others: the first.
-    fn ours(&self) -> &'static str {
-        self.candidates.first().copied().unwrap_or_default()
-    }
-
     /// How much of another's speed we have, by processor time and on the wall.
-    fn ratios(&self, row: &'static str, other: &'static str) -> (f64, f64) {
+    fn ratios(&self, row: Row, other: Name) -> (f64, f64) {
         let ratio = |of: fn(&Cost) -> Duration| {
-            self.median(row, other, of).as_secs_f64() / self.median(row, self.ours(), of).as_secs_f64()
+            self.median(row, other, of).as_secs_f64() / self.median(row, Name::Hammer2, of).as_secs_f64()
         };
         (ratio(|cost| cost.cpu), ratio(|cost| cost.wall))
     }
 
     /// What must be reached of another's speed in a row, if it was measured.
-    fn goal(&self, row: &'static str, other: &'static str) -> Option<f64> {
+    fn goal(&self, row: Row, other: Name) -> Option<f64> {
         let applies = |goal: &&Goal| goal.other == other && goal.row.is_none_or(|only| only == row);
-        self.goals.iter().find(applies).map(|goal| goal.ratio).filter(|_| self.candidates.contains(&other))
+        let goals = if self.copies == Copies::One { ONE_COPY } else { THREE_COPIES };
+        goals.iter().find(applies).map(|goal| goal.ratio).filter(|_| self.candidates.contains(&other))
+    }
+
+    fn others(&self) -> impl Iterator<Item = Name> {
+        self.candidates.iter().copied().filter(|name| *name != Name::Hammer2)
     }
 
     /// In-kernel filesystems do their work in threads that nobody is charged for: against them the time on the wall counts.
-    fn counted(&self, row: &'static str, other: &'static str) -> f64 {
+    fn counted(&self, row: Row, other: Name) -> f64 {
         let (cpu, wall) = self.ratios(row, other);
-        if self.peaks.get(other).is_some_and(|bytes| *bytes > 0) { cpu } else { wall }
+        if self.peaks.get(&other).is_some_and(|bytes| *bytes > 0) { cpu } else { wall }
     }
 
     /// True when every row reached its goals.
     pub(crate) fn is_good(&self) -> bool {
-        let others = || self.candidates.iter().skip(1);
         let is_reached = |row, other| self.goal(row, other).is_none_or(|goal| self.counted(row, other) >= goal);
-        self.rows.iter().all(|row| others().all(|other| is_reached(row, other)))
+        self.rows.iter().all(|row| self.others().all(|other| is_reached(*row, other)))
+    }
+
+    /// The medians in milliseconds, by row and candidate: processor time, and with three copies under `wall` the time on the wall.
+    pub(crate) fn json(&self) -> Value {
+        let times = |row, of: fn(&Cost) -> Duration| -> Map<String, Value> {
+            let milliseconds = |name| (self.median(row, name, of).as_secs_f64() * 10_000.0).round() / 10.0;
+            self.candidates.iter().map(|name| (name.key().to_owned(), milliseconds(*name).into())).collect()
+        };
+        let row = |row: Row| {
+            let mut facts = times(row, |cost| cost.cpu);
+            if self.copies == Copies::Three {
+                facts.insert("wall".to_owned(), times(row, |cost| cost.wall).into());
+            }
+            (row.key().to_owned(), facts.into())
+        };
+        Value::Object(Row::ALL.into_iter().map(row).collect())
     }
 }
 
@@ -101,32 +176,72 @@ impl fmt::Display for Report {
         writeln!(f, "milliseconds of processor time, client and server (on the wall); medians")?;
         write!(f, "{:22}", "")?;
         for candidate in &self.candidates {
-            write!(f, " {candidate:>18}")?;
+            write!(f, " {:>18}", candidate.words(self.copies))?;
         }
         writeln!(f)?;
         for row in &self.rows {
-            write!(f, "{row:22}")?;
+            write!(f, "{:22}", row.words())?;
             for candidate in &self.candidates {
-                let cpu = self.median(row, candidate, |cost| cost.cpu).as_secs_f64() * 1000.0;
-                let wall = self.median(row, candidate, |cost| cost.wall).as_secs_f64() * 1000.0;
+                let cpu = self.median(*row, *candidate, |cost| cost.cpu).as_secs_f64() * 1000.0;
+                let wall = self.median(*row, *candidate, |cost| cost.wall).as_secs_f64() * 1000.0;
                 write!(f, " {:>18}", format!("{cpu:.0} ({wall:.0})"))?;
             }
             writeln!(f)?;
         }
-        writeln!(f, "the speed of {} as a part of others', by processor time (on the wall)", self.ours())?;
+        writeln!(
+            f,
+            "the speed of {} as a part of others', by processor time (on the wall)",
+            Name::Hammer2.words(self.copies)
+        )?;
         for row in &self.rows {
-            write!(f, "{row:22} {:18}", "")?;
-            for other in self.candidates.iter().skip(1) {
-                let (cpu, wall) = self.ratios(row, other);
-                let is_missed = self.goal(row, other).is_some_and(|goal| self.counted(row, other) < goal);
+            write!(f, "{:22} {:18}", row.words(), "")?;
+            for other in self.others() {
+                let (cpu, wall) = self.ratios(*row, other);
+                let is_missed = self.goal(*row, other).is_some_and(|goal| self.counted(*row, other) < goal);
                 let mark = if is_missed { "MISSED " } else { "" };
                 write!(f, " {:>18}", format!("{mark}{cpu:.2} ({wall:.2})"))?;
             }
             writeln!(f)?;
         }
         for (candidate, bytes) in self.peaks.iter().filter(|(_, bytes)| **bytes > 0) {
+            let candidate = candidate.words(self.copies);
             writeln!(f, "{candidate}: its server had at most {} MiB", bytes >> 20)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(copies: Copies, names: &[Name]) -> Report {
+        let mut report = Report::new(copies);
+        for row in Row::ALL {
+            for (place, name) in names.iter().enumerate() {
+                let cpu = Duration::from_micros(1500 * (place as u64 + 1));
+                report.note(row, *name, Cost { wall: 2 * cpu, cpu });
+            }
+        }
+        report
+    }
+
+    #[test]
+    fn the_object_has_milliseconds_of_every_row_and_candidate_and_no_others() {
+        let object = measured(Copies::One, &[Name::Hammer2, Name::Limit, Name::Ext4]).json();
+        let keys: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
+        let rows =
+            ["seq_write", "seq_read", "random_read", "random_write", "create", "stat", "unlink", "readdir", "untar"];
+        assert_eq!(keys, rows);
+        for row in rows {
+            assert_eq!(object[row], serde_json::json!({ "hammer2": 1.5, "limit": 3.0, "ext4": 4.5 }));
+        }
+    }
+
+    #[test]
+    fn with_three_copies_the_time_on_the_wall_is_beside_that_of_processors() {
+        let object = measured(Copies::Three, &[Name::Hammer2, Name::Raid1c3, Name::Zfs]).json();
+        let wall = serde_json::json!({ "hammer2": 3.0, "raid1c3": 6.0, "zfs": 9.0 });
+        assert_eq!(object["untar"], serde_json::json!({ "hammer2": 1.5, "raid1c3": 3.0, "zfs": 4.5, "wall": wall }));
     }
 }

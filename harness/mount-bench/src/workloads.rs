@@ -11,6 +11,7 @@ use rustix::fs::{Advice, Timespec, Timestamps};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::candidates::Mounted;
+use crate::report::Row;
 
 const STREAM_BYTES: u64 = 256 << 20;
 const PIECE_BYTES: usize = 1 << 20;
@@ -30,25 +31,25 @@ pub(crate) struct Cost {
 }
 
 /// Does everything; each row's cost is told.
-pub(crate) fn all(mounted: &mut Mounted<'_>, note: &mut dyn FnMut(&'static str, Cost)) -> io::Result<()> {
+pub(crate) fn all(mounted: &mut Mounted<'_>, note: &mut dyn FnMut(Row, Cost)) -> io::Result<()> {
     let root = mounted.directory().to_owned();
-    note("sequential write", cost(mounted, || write_stream(&root))?);
+    note(Row::SequentialWrite, cost(mounted, || write_stream(&root))?);
     cool(&root.join("stream"))?;
-    note("sequential cold read", cost(mounted, || read_stream(&root))?);
+    note(Row::SequentialRead, cost(mounted, || read_stream(&root))?);
     fs::remove_file(root.join("stream"))?;
     fs::write(root.join("random"), noise(RANDOM_BYTES as usize))?;
     cool(&root.join("random"))?;
-    note("random 4 KiB read", cost(mounted, || random(&root, false))?);
+    note(Row::RandomRead, cost(mounted, || random(&root, false))?);
     cool(&root.join("random"))?;
-    note("random 4 KiB write", cost(mounted, || random(&root, true))?);
+    note(Row::RandomWrite, cost(mounted, || random(&root, true))?);
     fs::create_dir(root.join("files"))?;
-    note("create", cost(mounted, || each(&root, |path| File::create(path).map(drop)))?);
+    note(Row::Create, cost(mounted, || each(&root, |path| File::create(path).map(drop)))?);
     mounted.remount()?;
-    note("stat", cost(mounted, || each(&root, |path| fs::metadata(path).map(drop)))?);
+    note(Row::Stat, cost(mounted, || each(&root, |path| fs::metadata(path).map(drop)))?);
     mounted.remount()?;
-    note("readdir", cost(mounted, || list(&root))?);
-    note("unlink", cost(mounted, || each(&root, |path| fs::remove_file(path)))?);
-    note("untar", cost(mounted, || untar(&root))?);
+    note(Row::ReadDir, cost(mounted, || list(&root))?);
+    note(Row::Unlink, cost(mounted, || each(&root, |path| fs::remove_file(path)))?);
+    note(Row::Untar, cost(mounted, || untar(&root))?);
     Ok(())
 }
 
