@@ -2,7 +2,7 @@
 //!
 //! Nothing here assumes a particular kernel. Whatever is a kernel's own (how to read a tick counter, where a byte of log
 //! goes, how to wait for an interrupt, what a virtual address is to a device) comes in through a trait. Userspace uses the
-//! memory [`budget`] too.
+//! memory [`budget`] and the [`monitor`] too.
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -13,6 +13,7 @@ pub mod budget;
 pub mod executor;
 pub mod heap;
 pub mod logger;
+pub mod monitor;
 pub mod pci;
 pub mod timer;
 pub mod virtio_blk;

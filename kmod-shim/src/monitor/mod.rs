@@ -1,0 +1,143 @@
+//! A value that one thread at a time is in.
+//!
+//! The core is for one thread at a time, and its futures borrow from the filesystem; neither can be sent to another thread. With
+//! a [`Monitor`] whoever has something to be done does it: the thread enters, polls its own operation, leaves while the
+//! operation waits, and enters again when it is woken.
+//!
+//! ```text
+//!  caller A:  enter - poll: pending - leave     wait ...woken     enter - poll: ready - leave
+//!  caller B:                              enter - poll: ready - leave
+//! ```
+//!
+//! **The rule**, which all `unsafe` in this module rests on: *what was made inside is touched inside only*. The value is made
+//! inside; so are the futures that borrow from it, and they are polled and dropped inside. What crosses is `Send`: closures and
+//! what they bring along, outcomes, and wakers. So moving from one thread to the next is, for all that is inside, as if it had
+//! been sent from one to the other as a whole, with nothing left behind.
+//!
+//! Two things that the compiler doesn't see are left to whoever uses it: nothing inside may be shared with a thread's own statics
+//! (`thread_local!`), nor be bound to the thread that made it, as the guard of a lock is.
+
+use core::cell::UnsafeCell;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use lock_api::RawMutex;
+
+/// A value that one thread at a time is in. `L` is the lock of whoever runs it.
+///
+/// A thread that is inside can't enter once more: it would wait for itself.
+pub struct Monitor<L, T> {
+    lock: L,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: by the rule, only who has the lock touches the value and what was made from it, and what goes in or out is `Send`.
+unsafe impl<L: RawMutex + Sync, T> Sync for Monitor<L, T> {}
+
+// SAFETY: who owns the monitor is the only one who can enter it: the value goes along with all that shares anything with it.
+unsafe impl<L: RawMutex + Send, T> Send for Monitor<L, T> {}
+
+/// A thread that has an operation done.
+pub trait Caller {
+    /// Wakes it, from any thread.
+    fn waker(&self) -> &Waker;
+
+    /// Waits until it was woken since the last wait; outside the monitor. It may return without that.
+    fn wait(&self);
+}
+
+impl<L: RawMutex, T> Monitor<L, T> {
+    /// A monitor of what `make` makes.
+    pub fn try_new<E: Send>(make: impl FnOnce() -> Result<T, E> + Send) -> Result<Self, E> {
+        Ok(Self { lock: L::INIT, value: UnsafeCell::new(make()?) })
+    }
+
+    /// Does something inside that doesn't wait for anybody who would have to enter.
+    pub fn enter<R: Send>(&self, work: impl FnOnce(&T) -> R + Send) -> R {
+        // SAFETY: the reference ends with `work`, while the lock is held; nothing but `Send` goes in or out.
+        unsafe { self.inside(work) }
+    }
+
+    /// Has an operation done: inside as long as it is polled, outside while it waits.
+    pub fn run<R: Send>(&self, caller: &impl Caller, operation: impl AsyncFnOnce(&T) -> R + Send) -> R {
+        let mut operation = Some(operation);
+        // SAFETY: the future is made, polled and dropped by `Operation`, inside; what it is made of is `Send` or was made inside.
+        let mut running = Operation { monitor: self, future: None };
+        loop {
+            // SAFETY: the reference goes into the future, which is touched inside only, and doesn't outlive the monitor: it is
+            // dropped with `running` at the latest.
+            let polled = unsafe {
+                self.inside(|value| {
+                    if let Some(operation) = operation.take() {
+                        running.future = Some(operation(value));
+                    }
+                    running.poll(caller.waker())
+                })
+            };
+            match polled {
+                Poll::Ready(outcome) => return outcome,
+                Poll::Pending => caller.wait(),
+            }
+        }
+    }
+
+    /// Runs `work` with the lock held, also when it panics.
+    ///
+    /// # Safety
+    /// What `work` makes from the value, or takes from it, is touched and dropped inside only.
+    unsafe fn inside<'m, R>(&'m self, work: impl FnOnce(&'m T) -> R) -> R {
+        let _held = Held::new(&self.lock);
+        // SAFETY: the lock is held, and as long as it is nobody else has a reference they may use; there is never a mutable one.
+        work(unsafe { &*self.value.get() })
+    }
+}
+
+/// The lock, held.
+struct Held<'m, L: RawMutex>(&'m L);
+
+impl<'m, L: RawMutex> Held<'m, L> {
+    fn new(lock: &'m L) -> Self {
+        lock.lock();
+        Self(lock)
+    }
+}
+
+impl<L: RawMutex> Drop for Held<'_, L> {
+    fn drop(&mut self) {
+        // SAFETY: it was locked when this was made, by the same thread: this isn't `Send`, as `inside` keeps it to itself.
+        unsafe { self.0.unlock() };
+    }
+}
+
+/// An operation under way. Its future stays where it is, and goes inside, whatever happens.
+struct Operation<'m, L: RawMutex, T, F> {
+    monitor: &'m Monitor<L, T>,
+    future: Option<F>,
+}
+
+impl<L: RawMutex, T, F: Future> Operation<'_, L, T, F> {
+    /// Polls it, inside; what is done is dropped there.
+    fn poll(&mut self, waker: &Waker) -> Poll<F::Output> {
+        // SAFETY: this lives in the frame of `run` until it is dropped, and nothing moves the future out of it.
+        let mut future = unsafe { Pin::new_unchecked(&mut self.future) };
+        let Some(running) = future.as_mut().as_pin_mut() else { return Poll::Pending };
+        let polled = running.poll(&mut Context::from_waker(waker));
+        if polled.is_ready() {
+            future.set(None);
+        }
+        polled
+    }
+}
+
+impl<L: RawMutex, T, F> Drop for Operation<'_, L, T, F> {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            let Self { monitor, future } = self;
+            // SAFETY: somebody panics. The future is dropped where it is, inside.
+            unsafe { monitor.inside(|_| *future = None) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
