@@ -46,6 +46,11 @@ impl HostClock {
         .await;
     }
 
+    /// When the next alarm rings.
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(at, _)| *at).min()
+    }
+
     /// Rings the alarms that are due, and says how long it is to the next.
     pub(crate) fn ring(&self) -> Option<Duration> {
         let now = self.now();

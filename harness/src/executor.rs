@@ -1,36 +1,49 @@
-//! Running futures on one host thread.
+//! Running futures on a host thread.
 //!
-//! One thread runs all tasks of an executor; devices wake them from their own threads. While no task is ready, the thread
-//! sleeps until one is woken or the clock's next alarm is due.
+//! One thread at a time runs the tasks of an executor; devices wake them from their own threads. While no task is ready, the
+//! thread sleeps until one is woken or the clock's next alarm is due. By [`run`](Executor::run) an executor is driven inside a
+//! [`Monitor`](hammer2_kmod_shim::monitor::Monitor), where other threads may [`start`](Executor::start) tasks.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use hammer2_core::io::{Clock as _, Instant};
+use hammer2_kmod_shim::monitor::Caller;
+
 use crate::clock::HostClock;
 
-/// Tasks and the thread that runs them. Tasks may borrow what lives for `'a`.
+/// Tasks, for a thread that runs them. Tasks may borrow what lives for `'a`.
 pub struct Executor<'a> {
     clock: &'static HostClock,
     ready: Arc<ReadyQueue>,
-    tasks: RefCell<Vec<Slot<'a>>>,
+    main: Arc<TaskWaker>,
+    slots: RefCell<Vec<Slot<'a>>>,
 }
 
-enum Slot<'a> {
-    Free,
+/// A place for a task. All that were in it had the same waker: a wake for one that has ended polls the next for nothing.
+struct Slot<'a> {
+    waker: Arc<TaskWaker>,
+    task: Task<'a>,
+}
+
+enum Task<'a> {
+    None,
     /// The task is being polled, outside the table so that it can spawn others.
     Running,
-    Waiting(Task<'a>),
+    Waiting(Pin<Box<dyn Future<Output = ()> + 'a>>),
 }
 
-struct Task<'a> {
-    future: Pin<Box<dyn Future<Output = ()> + 'a>>,
-    waker: Arc<TaskWaker>,
+/// The thread that runs an executor, as far as it needn't be where that is: how it sleeps, and is woken.
+pub struct Runner {
+    clock: &'static HostClock,
+    ready: Arc<ReadyQueue>,
+    waker: Waker,
 }
 
 /// Tasks to poll, by index.
@@ -45,6 +58,10 @@ struct Ready {
     indexes: VecDeque<usize>,
     /// The thread waits to be woken; waking one that doesn't is a system call for nothing.
     sleeping: bool,
+    /// By itself it wakes then.
+    sleeps_until: Option<Instant>,
+    /// Another thread has set an alarm since the thread has looked at them.
+    alarm_set: bool,
 }
 
 struct TaskWaker {
@@ -54,86 +71,172 @@ struct TaskWaker {
     ready: Arc<ReadyQueue>,
 }
 
-/// The index of the future given to `block_on`.
+/// The index of the future given to `run`.
 const MAIN: usize = usize::MAX;
 
 impl<'a> Executor<'a> {
     /// An executor without tasks.
     pub fn new(clock: &'static HostClock) -> Self {
-        Self { clock, ready: Arc::default(), tasks: RefCell::new(Vec::new()) }
+        let ready = Arc::<ReadyQueue>::default();
+        Self { clock, main: TaskWaker::new(MAIN, &ready), ready, slots: RefCell::new(Vec::new()) }
     }
 
-    /// Adds a task, which runs while [`block_on`](Self::block_on) does. Tasks left over when the executor is dropped
-    /// are dropped with it.
+    /// Adds a task, which runs while [`run`](Self::run) or [`block_on`](Self::block_on) does. Tasks left over when the executor
+    /// is dropped are dropped with it.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'a) {
-        let mut tasks = self.tasks.borrow_mut();
-        let index = tasks.iter().position(|slot| matches!(slot, Slot::Free)).unwrap_or_else(|| {
-            tasks.push(Slot::Free);
-            tasks.len() - 1
-        });
-        let waker = TaskWaker::new(index, &self.ready);
+        let (index, waker) = self.free_slot();
+        self.put(index, Task::Waiting(Box::pin(future)));
         waker.wake_by_ref();
-        tasks[index] = Slot::Waiting(Task { future: Box::pin(future), waker });
     }
 
-    /// Runs the tasks until `main` is done.
-    pub fn block_on<T>(&self, main: impl Future<Output = T>) -> T {
-        let mut main = pin!(main);
-        let main_waker = TaskWaker::new(MAIN, &self.ready);
-        main_waker.wake_by_ref();
-        loop {
-            match self.next_ready() {
-                MAIN => {
-                    main_waker.queued.store(false, Ordering::Release);
-                    let waker = Waker::from(main_waker.clone());
-                    if let Poll::Ready(output) = main.as_mut().poll(&mut Context::from_waker(&waker)) {
-                        return output;
-                    }
-                }
-                index => self.poll_task(index),
+    /// Polls a future at once, after the tasks that were woken before, and adds it as a task if it has to wait. So tasks go on as
+    /// fast as what is started, whoever has the processor.
+    pub fn start(&self, future: impl Future<Output = ()> + 'a) -> Poll<()> {
+        let mut waiting = self.poll_woken();
+        let mut future = Box::pin(future);
+        let (index, waker) = self.free_slot();
+        let polled = future.as_mut().poll(&mut Context::from_waker(&Waker::from(waker)));
+        match polled {
+            Poll::Ready(()) => {
+                drop(future);
+                self.put(index, Task::None);
+            }
+            Poll::Pending => {
+                self.put(index, Task::Waiting(future));
+                waiting = true;
             }
         }
+        // The thread that runs the tasks may sleep, and not know of an alarm.
+        if waiting && let Some(at) = self.clock.next_alarm() {
+            self.ready.note_alarm(at);
+        }
+        polled
+    }
+
+    /// Polls the tasks that are woken by now, by a thread that isn't the one that runs them; true when there were any.
+    fn poll_woken(&self) -> bool {
+        let count = self.ready.lock().indexes.len();
+        for polled in 0..count {
+            let next = {
+                let mut ready = self.ready.lock();
+                let place = ready.indexes.iter().position(|index| *index != MAIN);
+                place.and_then(|place| ready.indexes.remove(place))
+            };
+            let Some(index) = next else { return polled > 0 };
+            self.poll_task(index);
+        }
+        count > 0
+    }
+
+    /// Drops all tasks.
+    pub fn clear(&self) {
+        drop(self.slots.take());
+    }
+
+    /// The thread that runs the tasks.
+    pub fn runner(&self) -> Runner {
+        Runner { clock: self.clock, ready: self.ready.clone(), waker: self.main.clone().into() }
+    }
+
+    /// Runs the tasks until `main` is done; polled by the [`runner`](Self::runner).
+    pub async fn run<T>(&self, main: impl Future<Output = T>) -> T {
+        let mut main = pin!(main);
+        self.main.wake_by_ref();
+        poll_fn(|cx| self.take_turn(main.as_mut(), cx)).await
+    }
+
+    /// The same, by this thread.
+    pub fn block_on<T>(&self, main: impl Future<Output = T>) -> T {
+        let runner = self.runner();
+        let mut running = pin!(self.run(main));
+        loop {
+            if let Poll::Ready(output) = running.as_mut().poll(&mut Context::from_waker(&runner.waker)) {
+                return output;
+            }
+            runner.wait();
+        }
+    }
+
+    /// Polls what is ready by now. What becomes ready meanwhile is for the next turn, so that who shares a monitor has theirs.
+    fn take_turn<T>(&self, mut main: Pin<&mut impl Future<Output = T>>, cx: &mut Context<'_>) -> Poll<T> {
+        let count = self.ready.lock().indexes.len();
+        for _ in 0..count {
+            let next = self.ready.lock().indexes.pop_front();
+            match next {
+                None => break,
+                Some(MAIN) => {
+                    self.main.queued.store(false, Ordering::Release);
+                    if let Poll::Ready(output) = main.as_mut().poll(cx) {
+                        return Poll::Ready(output);
+                    }
+                }
+                Some(index) => self.poll_task(index),
+            }
+        }
+        Poll::Pending
     }
 
     fn poll_task(&self, index: usize) {
-        let slot = mem::replace(&mut self.tasks.borrow_mut()[index], Slot::Running);
-        let Slot::Waiting(mut task) = slot else {
-            // A wake that came after the task's end.
-            return self.put(index, slot);
+        let (waker, mut future) = {
+            let slots = &mut *self.slots.borrow_mut();
+            // Woken after all were dropped.
+            let Some(slot) = slots.get_mut(index) else { return };
+            slot.waker.queued.store(false, Ordering::Release);
+            match mem::replace(&mut slot.task, Task::Running) {
+                Task::Waiting(future) => (slot.waker.clone(), future),
+                // Woken after its end.
+                task => return slot.task = task,
+            }
         };
-        task.waker.queued.store(false, Ordering::Release);
-        let waker = Waker::from(task.waker.clone());
-        match task.future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Pending => self.put(index, Slot::Waiting(task)),
-            Poll::Ready(()) => self.put(index, Slot::Free),
+        match future.as_mut().poll(&mut Context::from_waker(&Waker::from(waker))) {
+            Poll::Pending => self.put(index, Task::Waiting(future)),
+            Poll::Ready(()) => {
+                drop(future);
+                self.put(index, Task::None);
+            }
         }
     }
 
-    fn put(&self, index: usize, slot: Slot<'a>) {
-        self.tasks.borrow_mut()[index] = slot;
+    /// A place that nobody else takes.
+    fn free_slot(&self) -> (usize, Arc<TaskWaker>) {
+        let slots = &mut *self.slots.borrow_mut();
+        let index = slots.iter().position(|slot| matches!(slot.task, Task::None)).unwrap_or_else(|| {
+            slots.push(Slot { waker: TaskWaker::new(slots.len(), &self.ready), task: Task::None });
+            slots.len() - 1
+        });
+        slots[index].task = Task::Running;
+        (index, slots[index].waker.clone())
     }
 
-    fn next_ready(&self) -> usize {
-        loop {
-            let until_alarm = self.clock.ring();
-            let mut ready = self.ready.lock();
-            if let Some(index) = ready.indexes.pop_front() {
-                return index;
-            }
-            ready.sleeping = true;
-            let asleep = |ready: &mut Ready| ready.sleeping;
-            let mut ready = match until_alarm {
-                Some(wait) => {
-                    let waited = self.ready.woken.wait_timeout_while(ready, wait, asleep);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.ready.woken.wait_while(ready, asleep).unwrap_or_else(PoisonError::into_inner),
-            };
-            ready.sleeping = false;
-            if let Some(index) = ready.indexes.pop_front() {
-                return index;
-            }
+    fn put(&self, index: usize, task: Task<'a>) {
+        self.slots.borrow_mut()[index].task = task;
+    }
+}
+
+impl Caller for Runner {
+    fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    fn wait(&self) {
+        // Alarms that are set from here on are seen, or noted.
+        self.ready.lock().alarm_set = false;
+        let until_alarm = self.clock.ring();
+        let mut ready = self.ready.lock();
+        if !ready.indexes.is_empty() || ready.alarm_set {
+            return;
         }
+        ready.sleeping = true;
+        ready.sleeps_until = until_alarm.map(|wait| self.clock.now().after(wait));
+        let asleep = |ready: &mut Ready| ready.sleeping;
+        let mut ready = match until_alarm {
+            Some(wait) => {
+                let waited = self.ready.woken.wait_timeout_while(ready, wait, asleep);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self.ready.woken.wait_while(ready, asleep).unwrap_or_else(PoisonError::into_inner),
+        };
+        ready.sleeping = false;
     }
 }
 
@@ -145,6 +248,19 @@ impl ReadyQueue {
     fn push(&self, index: usize) {
         let mut ready = self.lock();
         ready.indexes.push_back(index);
+        self.wake(ready);
+    }
+
+    /// There is an alarm that the thread may not know of. If it sleeps for longer, it doesn't any more.
+    fn note_alarm(&self, at: Instant) {
+        let mut ready = self.lock();
+        ready.alarm_set = true;
+        if ready.sleeps_until.is_none_or(|until| at < until) {
+            self.wake(ready);
+        }
+    }
+
+    fn wake(&self, mut ready: MutexGuard<'_, Ready>) {
         if mem::take(&mut ready.sleeping) {
             drop(ready);
             self.woken.notify_one();
@@ -173,10 +289,12 @@ impl Wake for TaskWaker {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::future::poll_fn;
+    use std::convert::Infallible;
+    use std::rc::Rc;
     use std::thread;
 
     use hammer2_core::io::Duration;
+    use hammer2_kmod_shim::monitor::Monitor;
 
     use super::*;
 
@@ -197,9 +315,9 @@ mod tests {
             clock.sleep(Duration::from_millis(60)).await;
         });
         assert_eq!(finished.get(), 30);
-        assert!(executor.tasks.borrow().iter().all(|slot| matches!(slot, Slot::Free)));
+        assert!(executor.slots.borrow().iter().all(|slot| matches!(slot.task, Task::None)));
         executor.spawn(async { finished.set(31) });
-        assert_eq!(executor.tasks.borrow().len(), 3, "slots are used again");
+        assert_eq!(executor.slots.borrow().len(), 3, "slots are used again");
     }
 
     #[test]
@@ -249,5 +367,141 @@ mod tests {
         assert_eq!(std::rc::Rc::strong_count(&kept), 2);
         drop(executor);
         assert_eq!(std::rc::Rc::strong_count(&kept), 1);
+    }
+
+    type Shared = Monitor<parking_lot::RawMutex, (Executor<'static>, Rc<Cell<u32>>)>;
+
+    fn shared(clock: &'static HostClock) -> Shared {
+        Monitor::try_new(|| Ok::<_, Infallible>((Executor::new(clock), Rc::default()))).unwrap()
+    }
+
+    #[test]
+    fn what_need_not_wait_is_done_by_the_thread_that_starts_it() {
+        let shared = shared(HostClock::leaked());
+        shared.enter(|(executor, count)| {
+            let own = count.clone();
+            assert!(executor.start(async move { own.set(own.get() + 1) }).is_ready());
+            assert_eq!((count.get(), Rc::strong_count(count)), (1, 1));
+            assert!(executor.ready.lock().indexes.is_empty());
+        });
+    }
+
+    #[test]
+    fn what_other_threads_start_and_has_to_wait_is_done_by_the_one_that_runs_the_tasks() {
+        const THREADS: u32 = 4;
+        const STARTED: u32 = 200;
+        let clock = HostClock::leaked();
+        let shared = shared(clock);
+        let runner = shared.enter(|(executor, _)| executor.runner());
+        let done = Done::default();
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let (shared, done) = (&shared, &done);
+                scope.spawn(move || {
+                    for started in 0..STARTED {
+                        shared.enter(|(executor, count)| {
+                            let (count, done) = (count.clone(), done.clone());
+                            // Some wait for the clock, some for a thread, some only for their turn.
+                            let _ = executor.start(async move {
+                                match (number + started) % 3 {
+                                    0 => clock.sleep(Duration::from_micros(u64::from(started) % 50)).await,
+                                    1 => woken_by_a_thread().await,
+                                    _ => woken_at_once().await,
+                                }
+                                count.set(count.get() + 1);
+                                tell(&done);
+                            });
+                        });
+                    }
+                });
+            }
+            shared.run(&runner, async |(executor, count)| {
+                executor.run(until(&done, || count.get() == THREADS * STARTED)).await;
+            });
+        });
+        assert_eq!(shared.enter(|(_, count)| Rc::strong_count(count)), 1);
+    }
+
+    /// Who waits for something to be done.
+    type Done = Arc<Mutex<Option<Waker>>>;
+
+    fn tell(done: &Done) {
+        done.lock().unwrap().iter().for_each(Waker::wake_by_ref);
+    }
+
+    async fn until(done: &Done, is_done: impl Fn() -> bool) {
+        poll_fn(|cx| {
+            *done.lock().unwrap() = Some(cx.waker().clone());
+            if is_done() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    async fn woken_by_a_thread() {
+        let woken = Arc::<AtomicBool>::default();
+        poll_fn(|cx| {
+            if woken.load(Ordering::Acquire) {
+                return Poll::Ready(());
+            }
+            let (waker, flag) = (cx.waker().clone(), woken.clone());
+            thread::spawn(move || {
+                flag.store(true, Ordering::Release);
+                waker.wake();
+            });
+            Poll::Pending
+        })
+        .await;
+    }
+
+    async fn woken_at_once() {
+        let mut woken = false;
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            if mem::replace(&mut woken, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    #[test]
+    fn what_was_woken_goes_on_before_what_another_thread_starts() {
+        let shared = shared(HostClock::leaked());
+        shared.enter(|(executor, count)| {
+            let (first, second) = (count.clone(), count.clone());
+            let _ = executor.start(async move {
+                woken_at_once().await;
+                first.set(first.get() + 1);
+            });
+            assert_eq!(count.get(), 0);
+            assert!(executor.start(async move { assert_eq!(second.get(), 1) }).is_ready());
+        });
+    }
+
+    #[test]
+    fn an_alarm_that_another_thread_sets_rings_though_the_one_that_runs_the_tasks_sleeps() {
+        let clock = HostClock::leaked();
+        let shared = shared(clock);
+        let runner = shared.enter(|(executor, _)| executor.runner());
+        let done = Done::default();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // The other is asleep by then, for long.
+                thread::sleep(Duration::from_millis(50));
+                shared.enter(|(executor, count)| {
+                    let (count, done) = (count.clone(), done.clone());
+                    let _ = executor.start(async move {
+                        clock.sleep(Duration::from_millis(20)).await;
+                        count.set(1);
+                        tell(&done);
+                    });
+                });
+            });
+            let begun = clock.now();
+            shared.run(&runner, async |(executor, count)| {
+                executor.spawn(clock.sleep(Duration::from_secs(10)));
+                executor.run(until(&done, || count.get() == 1)).await;
+                executor.clear();
+            });
+            assert!(clock.now().nanoseconds - begun.nanoseconds < 5_000_000_000);
+        });
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Wake, Waker};
 
 use hammer2_kmod_shim::monitor::{Caller, Monitor};
-use lock_api::{GuardNoSend, RawMutex};
+use lock_api::{GuardNoSend, RawMutex, RawMutexFair};
 use loom::cell::UnsafeCell;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
@@ -45,6 +45,14 @@ unsafe impl RawMutex for Lock {
         let (locked, freed) = self.parts();
         *locked.lock().unwrap() = false;
         freed.notify_one();
+    }
+}
+
+// SAFETY: loom tries every order anyway.
+unsafe impl RawMutexFair for Lock {
+    unsafe fn unlock_fair(&self) {
+        // SAFETY: the caller has locked it.
+        unsafe { self.unlock() };
     }
 }
 

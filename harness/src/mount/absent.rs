@@ -12,7 +12,6 @@ use hammer2_core::cluster::NodeIndex;
 
 use super::nodes::{FIRST_TRY, MOST_BETWEEN_TRIES};
 use super::server::Server;
-use super::under_way::UnderWay;
 use crate::admin::{Known, LeftOut};
 use crate::clock::HostClock;
 use crate::device::{ExportAddress, NbdDevice};
@@ -21,7 +20,7 @@ use crate::device::{ExportAddress, NbdDevice};
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Tries to open what is left out, until nothing is, and then leaves it to those who bring nodes in step.
-pub(super) async fn take_in_absent(server: &Server, under_way: &UnderWay, clock: &HostClock) {
+pub(super) async fn take_in_absent(server: &Server, clock: &HostClock) {
     let (images, mut between_tries) = (&server.administration.images, FIRST_TRY);
     let mut unjudged: Vec<NodeIndex> = Vec::new();
     while !images.left_out().is_empty() || !unjudged.is_empty() {
@@ -37,7 +36,7 @@ pub(super) async fn take_in_absent(server: &Server, under_way: &UnderWay, clock:
             if !is_left_out || server.administration.busy.get() {
                 continue;
             }
-            let _begun = under_way.begin();
+            let _begun = server.under_way.begin();
             match server.open_absent(&volumes).await {
                 Ok(node) => unjudged.push(node),
                 Err(why) => images.note_left_out(&volumes, &why),
@@ -45,7 +44,7 @@ pub(super) async fn take_in_absent(server: &Server, under_way: &UnderWay, clock:
         }
         let mut rest = Vec::new();
         for node in unjudged {
-            let _begun = under_way.begin();
+            let _begun = server.under_way.begin();
             if let Err(error) = server.fs.look_again(node).await {
                 let known = Known::of_mount(images, server.fs.member_statuses());
                 log::warn!("{}: {}", images.called(node), known.return_error(&error));

@@ -4,10 +4,10 @@
 //! only before they are sent, and whoever reads meanwhile leaves stale pages there for ever. Which kind a write is, nobody says;
 //! so it is done for all of them, after the content has changed and before the kernel is told that it has.
 //!
-//! Taking a page out waits for whoever reads or writes it, and these wait for the executor. So it has a thread of its own.
+//! Taking a page out waits for whoever reads or writes it, and these wait for the server. So it has a thread of its own.
 
 use std::io;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use fuser::{INodeNo, Notifier, ReplyWrite};
@@ -24,12 +24,14 @@ struct Written {
 /// Where such writes go.
 pub(super) struct DirectWrites(Sender<Written>);
 
-impl DirectWrites {
-    /// For the mount that is told by `notifier`.
-    pub(super) fn new(notifier: Notifier) -> io::Result<Self> {
-        let (sender, receiver) = mpsc::channel::<Written>();
+/// What becomes of them, once there is a mount.
+pub(super) struct Finishing(Receiver<Written>);
+
+impl Finishing {
+    /// Finishes them from here on, for the mount that is told by `notifier`.
+    pub(super) fn begin(self, notifier: Notifier) -> io::Result<()> {
         thread::Builder::new().name("direct".into()).spawn(move || {
-            for Written { range, bytes, reply } in receiver {
+            for Written { range, bytes, reply } in self.0 {
                 let (offset, file) = (range.offset.cast_signed(), INodeNo(range.file.0));
                 if let Err(error) = notifier.inval_inode(file, offset, bytes.into()) {
                     // The mount is gone, and its cache with it.
@@ -38,7 +40,15 @@ impl DirectWrites {
                 reply.written(bytes);
             }
         })?;
-        Ok(Self(sender))
+        Ok(())
+    }
+}
+
+impl DirectWrites {
+    /// None yet; and who is to finish them.
+    pub(super) fn new() -> (Self, Finishing) {
+        let (sender, receiver) = mpsc::channel();
+        (Self(sender), Finishing(receiver))
     }
 
     /// Takes out of the kernel's cache what was there, and replies.

@@ -1,4 +1,4 @@
-//! The protocol's side: every request becomes a job.
+//! The protocol's side: every request is served by the thread that reads it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,28 +18,26 @@ use super::attributes::Change;
 use super::buffers::Buffers;
 use super::counters::Operation;
 use super::files::Range;
-use super::mailbox::{Mailbox, Work};
+use super::inside::{Mounted, Serving};
+use super::mailbox::Mailbox;
 use super::names::{Entry, Owner};
 use super::protocol;
-use super::server::Server;
 use super::snapshot::SNAPSHOT_ATTRIBUTE;
 use super::snapshots::is_kept;
 
-/// Turns requests into jobs.
+/// Serves requests.
 pub(super) struct Front {
+    pub(super) mounted: Arc<Mounted>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) buffers: Arc<Buffers>,
 }
 
 impl Front {
-    fn post<W>(&self, operation: Operation, work: W)
+    fn serve<F>(&self, operation: Operation, work: impl FnOnce(Serving) -> F + Send)
     where
-        W: for<'s> FnOnce(&'s Server) -> Work<'s> + Send + 'static,
+        F: Future<Output = ()> + 'static,
     {
-        self.mailbox.post(Box::new(move |server| {
-            server.counters.count(operation);
-            work(server)
-        }));
+        self.mounted.enter(move |inside| inside.serve(operation, work));
     }
 }
 
@@ -71,15 +69,15 @@ impl Filesystem for Front {
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let entry = entry(parent, name);
-        self.post(Operation::Lookup, move |server| Box::pin(server.lookup(entry, reply)));
+        self.serve(Operation::Lookup, move |server| async move { server.lookup(entry, reply).await });
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, answers: u64) {
-        self.post(Operation::Forget, move |server| Box::pin(server.forget(inum(ino), answers)));
+        self.serve(Operation::Forget, move |server| async move { server.forget(inum(ino), answers).await });
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.post(Operation::GetAttr, move |server| Box::pin(server.getattr(inum(ino), reply)));
+        self.serve(Operation::GetAttr, move |server| async move { server.getattr(inum(ino), reply).await });
     }
 
     fn setattr(
@@ -104,11 +102,11 @@ impl Filesystem for Front {
             return reply.error(Errno::EROFS);
         }
         let change = Change { mode, uid, gid, size, atime, mtime, ctime };
-        self.post(Operation::SetAttr, move |server| Box::pin(server.setattr(inum(ino), change, reply)));
+        self.serve(Operation::SetAttr, move |server| async move { server.setattr(inum(ino), change, reply).await });
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
-        self.post(Operation::ReadLink, move |server| Box::pin(server.readlink(inum(ino), reply)));
+        self.serve(Operation::ReadLink, move |server| async move { server.readlink(inum(ino), reply).await });
     }
 
     fn mknod(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, rdev: u32, reply: ReplyEntry) {
@@ -116,7 +114,7 @@ impl Filesystem for Front {
             return reply.error(Errno::EROFS);
         }
         let (entry, owner) = (entry(parent, name), owner(req));
-        self.post(Operation::MkNod, move |server| Box::pin(server.mknod(entry, mode, rdev, owner, reply)));
+        self.serve(Operation::MkNod, move |server| async move { server.mknod(entry, mode, rdev, owner, reply).await });
     }
 
     fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
@@ -124,7 +122,7 @@ impl Filesystem for Front {
             return reply.error(Errno::EROFS);
         }
         let (entry, owner) = (entry(parent, name), owner(req));
-        self.post(Operation::MkDir, move |server| Box::pin(server.mkdir(entry, mode, owner, reply)));
+        self.serve(Operation::MkDir, move |server| async move { server.mkdir(entry, mode, owner, reply).await });
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -132,7 +130,7 @@ impl Filesystem for Front {
             return reply.error(Errno::EROFS);
         }
         let entry = entry(parent, name);
-        self.post(Operation::Unlink, move |server| Box::pin(server.unlink(entry, reply)));
+        self.serve(Operation::Unlink, move |server| async move { server.unlink(entry, reply).await });
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -140,7 +138,7 @@ impl Filesystem for Front {
             return reply.error(Errno::EROFS);
         }
         let entry = entry(parent, name);
-        self.post(Operation::RmDir, move |server| Box::pin(server.rmdir(entry, reply)));
+        self.serve(Operation::RmDir, move |server| async move { server.rmdir(entry, reply).await });
     }
 
     fn symlink(&self, req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
@@ -148,7 +146,7 @@ impl Filesystem for Front {
             return reply.error(Errno::EROFS);
         }
         let (entry, owner, target) = (entry(parent, link_name), owner(req), target.to_owned());
-        self.post(Operation::SymLink, move |server| Box::pin(server.symlink(entry, target, owner, reply)));
+        self.serve(Operation::SymLink, move |server| async move { server.symlink(entry, target, owner, reply).await });
     }
 
     fn rename(
@@ -165,7 +163,7 @@ impl Filesystem for Front {
             return reply.error(Errno::EROFS);
         }
         let (from, to) = (entry(parent, name), entry(newparent, newname));
-        self.post(Operation::Rename, move |server| Box::pin(server.rename(from, to, flags, reply)));
+        self.serve(Operation::Rename, move |server| async move { server.rename(from, to, flags, reply).await });
     }
 
     fn link(&self, _: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
@@ -173,11 +171,14 @@ impl Filesystem for Front {
             return reply.error(Errno::EROFS);
         }
         let entry = entry(newparent, newname);
-        self.post(Operation::Link, move |server| Box::pin(server.link(inum(ino), entry, reply)));
+        self.serve(Operation::Link, move |server| async move { server.link(inum(ino), entry, reply).await });
     }
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        self.post(Operation::Open, move |server| Box::pin(server.open(inum(ino), open_flags(flags.0), reply)));
+        self.serve(
+            Operation::Open,
+            move |server| async move { server.open(inum(ino), open_flags(flags.0), reply).await },
+        );
     }
 
     fn create(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, flags: i32, reply: ReplyCreate) {
@@ -186,7 +187,10 @@ impl Filesystem for Front {
         }
         let (entry, owner) = (entry(parent, name), owner(req));
         let flags = open_flags(flags);
-        self.post(Operation::Create, move |server| Box::pin(server.create(entry, mode, flags, owner, reply)));
+        self.serve(
+            Operation::Create,
+            move |server| async move { server.create(entry, mode, flags, owner, reply).await },
+        );
     }
 
     fn read(
@@ -201,7 +205,7 @@ impl Filesystem for Front {
         reply: ReplyData,
     ) {
         let range = Range { file: inum(ino), offset };
-        self.post(Operation::Read, move |server| Box::pin(server.read(range, size as usize, reply)));
+        self.serve(Operation::Read, move |server| async move { server.read(range, size as usize, reply).await });
     }
 
     fn write(
@@ -221,11 +225,11 @@ impl Filesystem for Front {
         }
         let (range, data) = (Range { file: inum(ino), offset }, self.buffers.copy_of(data));
         let flags = open_flags(flags.0);
-        self.post(Operation::Write, move |server| Box::pin(server.write(range, data, flags, reply)));
+        self.serve(Operation::Write, move |server| async move { server.write(range, data, flags, reply).await });
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        self.post(Operation::Flush, move |server| Box::pin(server.flush(reply)));
+        self.serve(Operation::Flush, move |server| async move { server.flush(reply).await });
     }
 
     fn release(
@@ -238,11 +242,11 @@ impl Filesystem for Front {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        self.post(Operation::Release, move |server| Box::pin(server.release(inum(ino), reply)));
+        self.serve(Operation::Release, move |server| async move { server.release(inum(ino), reply).await });
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.post(Operation::FSync, move |server| Box::pin(server.fsync(inum(ino), reply)));
+        self.serve(Operation::FSync, move |server| async move { server.fsync(inum(ino), reply).await });
     }
 
     // ENOSYS: the kernel doesn't ask again, and keeps listings until something changes.
@@ -251,19 +255,22 @@ impl Filesystem for Front {
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
-        self.post(Operation::ReadDir, move |server| Box::pin(server.readdir(inum(ino), offset, reply)));
+        self.serve(Operation::ReadDir, move |server| async move { server.readdir(inum(ino), offset, reply).await });
     }
 
     fn readdirplus(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
-        self.post(Operation::ReadDirPlus, move |server| Box::pin(server.readdirplus(inum(ino), offset, reply)));
+        self.serve(
+            Operation::ReadDirPlus,
+            move |server| async move { server.readdirplus(inum(ino), offset, reply).await },
+        );
     }
 
     fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.post(Operation::FSync, move |server| Box::pin(server.fsync(inum(ino), reply)));
+        self.serve(Operation::FSync, move |server| async move { server.fsync(inum(ino), reply).await });
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        self.post(Operation::StatFs, move |server| Box::pin(server.statfs(reply)));
+        self.serve(Operation::StatFs, move |server| async move { server.statfs(reply).await });
     }
 
     fn setxattr(&self, req: &Request, ino: INodeNo, name: &OsStr, value: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
@@ -271,7 +278,7 @@ impl Filesystem for Front {
             return reply.error(Errno::EOPNOTSUPP);
         }
         let (label, uid) = (value.to_vec(), req.uid());
-        self.post(Operation::Snapshot, move |server| Box::pin(server.snapshot(label, uid, reply)));
+        self.serve(Operation::Snapshot, move |server| async move { server.snapshot(label, uid, reply).await });
     }
 
     fn fallocate(
@@ -289,13 +296,16 @@ impl Filesystem for Front {
         }
         let range = Range { file: inum(ino), offset };
         let mode = FallocateFlags::from_bits_retain(mode.cast_unsigned());
-        self.post(Operation::FAllocate, move |server| Box::pin(server.fallocate(range, length, mode, reply)));
+        self.serve(
+            Operation::FAllocate,
+            move |server| async move { server.fallocate(range, length, mode, reply).await },
+        );
     }
 
     fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
         let Ok(offset) = u64::try_from(offset) else { return reply.error(Errno::ENXIO) };
         let range = Range { file: inum(ino), offset };
-        self.post(Operation::Seek, move |server| Box::pin(server.seek(range, whence, reply)));
+        self.serve(Operation::Seek, move |server| async move { server.seek(range, whence, reply).await });
     }
 
     fn copy_file_range(
@@ -320,6 +330,6 @@ impl Filesystem for Front {
         }
         let from = Range { file: inum(ino_in), offset: offset_in };
         let to = Range { file: inum(ino_out), offset: offset_out };
-        self.post(Operation::CopyFileRange, move |server| Box::pin(server.copy(from, to, len, reply)));
+        self.serve(Operation::CopyFileRange, move |server| async move { server.copy(from, to, len, reply).await });
     }
 }

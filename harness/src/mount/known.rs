@@ -16,7 +16,6 @@ use super::attributes::Facts;
 use super::names::Entry;
 use super::refusal::Refusal;
 use super::server::Server;
-use super::under_way::UnderWay;
 use crate::clock::HostClock;
 
 /// The files that the kernel knows.
@@ -124,10 +123,10 @@ impl Server {
 }
 
 /// Lets go every now and then what couldn't be let go so far.
-pub(super) async fn let_go_now_and_then(server: &Server, under_way: &UnderWay, clock: &HostClock, period: Duration) {
+pub(super) async fn let_go_now_and_then(server: &Server, clock: &HostClock, period: Duration) {
     loop {
         clock.sleep(period).await;
-        let _begun = under_way.begin();
+        let _begun = server.under_way.begin();
         server.let_go_leftovers().await;
     }
 }

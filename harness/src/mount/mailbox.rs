@@ -1,20 +1,17 @@
-//! Where jobs wait for the executor's thread.
+//! Where what isn't a request waits for the thread that serves the mount: orders, and what signals ask for. Who leaves something
+//! here waits for nobody.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use super::server::Server;
-
-/// A job under way.
-pub(super) type Work<'s> = Pin<Box<dyn Future<Output = ()> + 's>>;
+use super::inside::{Serving, Work};
 
 /// Something for the server to do.
-pub(super) type Job = Box<dyn for<'s> FnOnce(&'s Server) -> Work<'s> + Send>;
+pub(super) type Job = Box<dyn FnOnce(Serving) -> Work + Send>;
 
-/// Jobs from any thread to the executor's.
+/// Jobs from any thread.
 #[derive(Default)]
 pub(super) struct Mailbox {
     state: Mutex<State>,
@@ -28,7 +25,7 @@ struct State {
 }
 
 impl Mailbox {
-    /// Has something done. Once the mailbox is closed it isn't, and what it holds is dropped: replies then tell an error.
+    /// Has something done. Once the mailbox is closed it isn't, and what it holds is dropped.
     pub(super) fn post(&self, job: Job) {
         let mut state = self.lock();
         if state.closed {

@@ -1,15 +1,19 @@
 //! A filesystem mounted on Linux, by FUSE.
 //!
 //! ```text
-//!  kernel -> /dev/fuse -> front.rs     the protocol's threads: turn each request into a job
-//!                           | mailbox.rs
-//!                         server.rs    the one thread of the executor: runs all jobs at the same time, replies
+//!  kernel -> /dev/fuse -> front.rs     the thread that reads a request enters, begins it, and replies if it needn't wait
+//!                           |
+//!                         inside.rs    one thread at a time is in here: the server, and what has to wait
+//!                           |     \
+//!                           |      live.rs    the thread that serves the mount enters when something was woken: what has to
+//!                           |                 wait, what a mount does by itself, and orders (mailbox.rs)
+//!                         server.rs    what all of it is done with
 //!                           |
 //!                         fs           hammer2_core
 //! ```
 //!
-//! The core is for one thread, the protocol's library calls from its own; so requests cross once, and replies are sent from the
-//! executor's thread. This is all that knows FUSE, and it knows nothing but `fs`.
+//! The core is for one thread at a time, the protocol's library calls from its own; so threads take turns, by a
+//! [`Monitor`](hammer2_kmod_shim::monitor::Monitor). This is all that knows FUSE, and it knows nothing but `fs`.
 
 mod absent;
 mod attributes;
@@ -22,8 +26,10 @@ mod fence;
 mod files;
 mod front;
 mod hooks;
+mod inside;
 mod journal;
 mod known;
+mod live;
 mod mailbox;
 mod metrics;
 mod names;

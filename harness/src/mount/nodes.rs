@@ -12,7 +12,7 @@ use hammer2_core::fs::{Attendant, Error, Event, FileSystem, Pace, Trouble};
 use super::counters::add;
 use super::durable::late_disks;
 use super::server::Server;
-use super::under_way::{Begun, UnderWay};
+use super::under_way::Begun;
 use crate::admin::{Copied, Known};
 
 /// When a node that left is looked at again, the first time; and then after twice as long, but not after more than this.
@@ -21,7 +21,7 @@ pub(super) const MOST_BETWEEN_TRIES: Duration = Duration::from_secs(300);
 
 /// Looks after the mount as long as it lives, and makes everything durable every now and then. Without `repairs` it only tells
 /// how the nodes are.
-pub(super) async fn look_after(server: &Server, under_way: &UnderWay, repairs: bool, sync_every: Option<Duration>) {
+pub(super) async fn look_after(server: &Server, repairs: bool, sync_every: Option<Duration>) {
     let pace = Pace {
         looks: Duration::from_secs(1),
         first_try: FIRST_TRY,
@@ -35,13 +35,12 @@ pub(super) async fn look_after(server: &Server, under_way: &UnderWay, repairs: b
     let told = RefCell::new([const { None }; MAX_NODES]);
     let tries = [const { Cell::new(None) }; MAX_NODES];
     let (syncing, is_durable_told) = (Cell::default(), Cell::new(true));
-    server.fs.keep(&Teller { server, under_way, repairs, told, tries, syncing, is_durable_told }, &pace).await;
+    server.fs.keep(&Teller { server, repairs, told, tries, syncing, is_durable_told }, &pace).await;
 }
 
 /// Tells what becomes of the nodes.
 struct Teller<'s> {
     server: &'s Server,
-    under_way: &'s UnderWay,
     /// False for a mount that changes nothing.
     repairs: bool,
     /// Why each could not be brought back, as it was told.
@@ -60,12 +59,12 @@ impl Attendant for Teller<'_> {
     }
 
     fn trying(&self, node: NodeIndex, is_trying: bool) {
-        let begun = is_trying.then(|| self.under_way.begin());
+        let begun = is_trying.then(|| self.server.under_way.begin());
         drop(self.tries[usize::from(node.0)].replace(begun));
     }
 
     fn syncing(&self, is_syncing: bool) {
-        self.syncing.set(is_syncing.then(|| self.under_way.begin()));
+        self.syncing.set(is_syncing.then(|| self.server.under_way.begin()));
     }
 
     fn tell(&self, event: Event<'_>) {

@@ -188,7 +188,7 @@ fn converse(stream: UnixStream, mailbox: &Mailbox) -> io::Result<()> {
     if let Question::AtRest = question {
         return keep_at_rest(line, mailbox, sender, &answers);
     }
-    mailbox.post(Box::new(move |server| Box::pin(server.answer(question, sender))));
+    mailbox.post(Box::new(move |server| Box::pin(async move { server.answer(question, sender).await })));
     loop {
         match answers.recv_timeout(HEARTBEAT) {
             Ok(answer) => line.say(&answer)?,
@@ -208,7 +208,7 @@ fn keep_at_rest(
 ) -> io::Result<()> {
     let needed = Arc::new(Needed);
     let weakly = Arc::downgrade(&needed);
-    mailbox.post(Box::new(move |server| Box::pin(server.at_rest(weakly, sender))));
+    mailbox.post(Box::new(move |server| Box::pin(async move { server.at_rest(weakly, sender).await })));
     // Who is stopped, or gone, needs it no more.
     while line.hear::<Rest>()? == Some(Rest::On) {
         match answers.recv_timeout(HEARTBEAT / 2) {

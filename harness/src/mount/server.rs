@@ -20,6 +20,7 @@ use super::orders::Administration;
 use super::patience::Patience;
 use super::refusal::Refusal;
 use super::snapshots::Snapshots;
+use super::under_way::UnderWay;
 use super::watch::Watch;
 use crate::admin;
 
@@ -65,6 +66,7 @@ pub(super) struct Server {
     pub(super) journal: Journal,
     pub(super) watch: Watch,
     pub(super) snapshots: Snapshots,
+    pub(super) under_way: UnderWay,
     /// Another mount went on without this one: what isn't durable never will be.
     pub(super) is_overtaken: Cell<bool>,
     budget: &'static Budget<Global>,
@@ -84,6 +86,7 @@ impl Server {
         let counters = Counters::default();
         let complaints = RefCell::new(Complaints { since: Instant::now(), told: 0, untold: 0 });
         let (known, watch, snapshots) = (Known::default(), Watch::default(), Snapshots::new(fs.heap()));
+        let under_way = UnderWay::new(fs.heap());
         Self {
             fs,
             buffers,
@@ -95,6 +98,7 @@ impl Server {
             journal,
             watch,
             snapshots,
+            under_way,
             is_overtaken: Cell::new(false),
             budget,
             complaints,

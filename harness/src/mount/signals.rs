@@ -28,7 +28,7 @@ pub(super) fn watch(place: Arc<Place>, mailbox: Arc<Mailbox>) -> io::Result<Arc<
         let mut ending = false;
         for signal in &mut signals {
             match signal {
-                SIGUSR1 => mailbox.post(Box::new(|server| Box::pin(async { server.print_counters() }))),
+                SIGUSR1 => mailbox.post(Box::new(|server| Box::pin(async move { server.print_counters() }))),
                 _ if !ending => {
                     ending = true;
                     place.detach();

@@ -20,8 +20,20 @@ impl UnderWay {
     }
 
     pub(super) fn begin(&self) -> Begun<'_> {
-        self.count.set(self.count.get() + 1);
+        self.note_begin();
         Begun(self)
+    }
+
+    /// For those that keep the server themselves; [`note_end`](Self::note_end) follows.
+    pub(super) fn note_begin(&self) {
+        self.count.set(self.count.get() + 1);
+    }
+
+    pub(super) fn note_end(&self) {
+        self.count.set(self.count.get() - 1);
+        if self.count.get() == 0 {
+            self.changed.wake_all();
+        }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -35,7 +47,6 @@ impl UnderWay {
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-        self.0.changed.wake_all();
+        self.0.note_end();
     }
 }

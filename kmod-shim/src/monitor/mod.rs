@@ -21,10 +21,11 @@ use core::cell::UnsafeCell;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use lock_api::RawMutex;
+use lock_api::RawMutexFair;
 
 /// A value that one thread at a time is in. `L` is the lock of whoever runs it.
 ///
+/// Who waits for the lock has it next: a thread that comes again and again, as one does that reads requests, keeps no other out.
 /// A thread that is inside can't enter once more: it would wait for itself.
 pub struct Monitor<L, T> {
     lock: L,
@@ -32,10 +33,10 @@ pub struct Monitor<L, T> {
 }
 
 // SAFETY: by the rule, only who has the lock touches the value and what was made from it, and what goes in or out is `Send`.
-unsafe impl<L: RawMutex + Sync, T> Sync for Monitor<L, T> {}
+unsafe impl<L: RawMutexFair + Sync, T> Sync for Monitor<L, T> {}
 
 // SAFETY: who owns the monitor is the only one who can enter it: the value goes along with all that shares anything with it.
-unsafe impl<L: RawMutex + Send, T> Send for Monitor<L, T> {}
+unsafe impl<L: RawMutexFair + Send, T> Send for Monitor<L, T> {}
 
 /// A thread that has an operation done.
 pub trait Caller {
@@ -46,7 +47,7 @@ pub trait Caller {
     fn wait(&self);
 }
 
-impl<L: RawMutex, T> Monitor<L, T> {
+impl<L: RawMutexFair, T> Monitor<L, T> {
     /// A monitor of what `make` makes.
     pub fn try_new<E: Send>(make: impl FnOnce() -> Result<T, E> + Send) -> Result<Self, E> {
         Ok(Self { lock: L::INIT, value: UnsafeCell::new(make()?) })
@@ -93,29 +94,29 @@ impl<L: RawMutex, T> Monitor<L, T> {
 }
 
 /// The lock, held.
-struct Held<'m, L: RawMutex>(&'m L);
+struct Held<'m, L: RawMutexFair>(&'m L);
 
-impl<'m, L: RawMutex> Held<'m, L> {
+impl<'m, L: RawMutexFair> Held<'m, L> {
     fn new(lock: &'m L) -> Self {
         lock.lock();
         Self(lock)
     }
 }
 
-impl<L: RawMutex> Drop for Held<'_, L> {
+impl<L: RawMutexFair> Drop for Held<'_, L> {
     fn drop(&mut self) {
         // SAFETY: it was locked when this was made, by the same thread: this isn't `Send`, as `inside` keeps it to itself.
-        unsafe { self.0.unlock() };
+        unsafe { self.0.unlock_fair() };
     }
 }
 
 /// An operation under way. Its future stays where it is, and goes inside, whatever happens.
-struct Operation<'m, L: RawMutex, T, F> {
+struct Operation<'m, L: RawMutexFair, T, F> {
     monitor: &'m Monitor<L, T>,
     future: Option<F>,
 }
 
-impl<L: RawMutex, T, F: Future> Operation<'_, L, T, F> {
+impl<L: RawMutexFair, T, F: Future> Operation<'_, L, T, F> {
     /// Polls it, inside; what is done is dropped there.
     fn poll(&mut self, waker: &Waker) -> Poll<F::Output> {
         // SAFETY: this lives in the frame of `run` until it is dropped, and nothing moves the future out of it.
@@ -129,7 +130,7 @@ impl<L: RawMutex, T, F: Future> Operation<'_, L, T, F> {
     }
 }
 
-impl<L: RawMutex, T, F> Drop for Operation<'_, L, T, F> {
+impl<L: RawMutexFair, T, F> Drop for Operation<'_, L, T, F> {
     fn drop(&mut self) {
         if self.future.is_some() {
             let Self { monitor, future } = self;

@@ -5,7 +5,7 @@ use core::cell::{Cell, RefCell};
 use core::convert::Infallible;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicBool, Ordering};
-use lock_api::GuardNoSend;
+use lock_api::{GuardNoSend, RawMutex};
 use parking_lot::{Condvar, Mutex};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -148,6 +148,14 @@ unsafe impl RawMutex for Watched {
         HELD.store(false, Ordering::Relaxed);
         // SAFETY: the caller has locked it.
         unsafe { self.0.unlock() };
+    }
+}
+
+// SAFETY: nothing is promised beside the above.
+unsafe impl RawMutexFair for Watched {
+    unsafe fn unlock_fair(&self) {
+        // SAFETY: the caller has locked it.
+        unsafe { self.unlock() };
     }
 }
 

@@ -123,20 +123,21 @@ impl Mount {
         let access = if options.read_only { Access::Read } else { Access::Write };
         // Of a cluster, for a node that is put in.
         session.keep_room_for(usize::from(self.target.only_node().is_none()));
-        let mounted = session.run(session.mount_to_serve(&self.target, access));
-        let (fs, images) = mounted.map_err(|failure| advice(failure, options.read_only))?;
         let clock = session.clock();
-        let looking = session.beside(SNAPSHOTS_MEMORY_MIB);
-        let heap = looking.heap();
-        let look = move |images: &[PathBuf]| looking.open_disks(images, Access::Look).map_err(Refused::unusable);
-        let beside = Beside { heap, open: Box::new(look) };
-        let open = move |images: &[PathBuf]| session.open_disks(images, access).map_err(Refused::unusable);
-        let place = directory.display().to_string();
-        let administration = Administration::new(images.mounted_on(place), options.read_only, open, beside);
-        let mounted =
-            MountPoint::new(fs, &directory, &options, administration, clock).map_err(|error| failure(&error))?;
+        let (read_only, place) = (options.read_only, directory.display().to_string());
+        let open = move || {
+            let mounted = session.run(session.mount_to_serve(&self.target, access));
+            let (fs, images) = mounted.map_err(|failure| advice(failure, read_only))?;
+            let looking = session.beside(SNAPSHOTS_MEMORY_MIB);
+            let heap = looking.heap();
+            let look = move |images: &[PathBuf]| looking.open_disks(images, Access::Look).map_err(Refused::unusable);
+            let beside = Beside { heap, open: Box::new(look) };
+            let open = move |images: &[PathBuf]| session.open_disks(images, access).map_err(Refused::unusable);
+            Ok::<_, Failure>((fs, Administration::new(images.mounted_on(place), read_only, open, beside)))
+        };
+        let mounted = MountPoint::new(&directory, &options, clock, open)?;
         if !self.detached {
-            mounted.serve().map_err(|error| failure(&error))?;
+            mounted.serve()?;
             return Ok(Outcome::Good);
         }
         background::leave_terminal(log.as_deref())?;
@@ -148,7 +149,7 @@ impl Mount {
             Err(error) => log::error!("{place}: {error}"),
         }
         log::logger().flush();
-        served.map(|()| Outcome::Good).map_err(|error| failure(&error))
+        Ok(served.map(|()| Outcome::Good)?)
     }
 
     fn options(&self, session: &Session, wishes: MountOptions) -> Options {
@@ -182,10 +183,12 @@ fn advice(failure: Failure, read_only: bool) -> Failure {
     }
 }
 
-fn failure(error: &EndError) -> Failure {
-    match error {
-        EndError::Mount { .. } | EndError::NotADirectory(_) => Failure::unusable(error),
-        EndError::Unmount(_) | EndError::GivenUp => Failure::failed(error),
+impl From<EndError> for Failure {
+    fn from(error: EndError) -> Self {
+        match error {
+            EndError::Mount { .. } | EndError::NotADirectory(_) => Self::unusable(error),
+            EndError::Unmount(_) | EndError::GivenUp => Self::failed(error),
+        }
     }
 }
 

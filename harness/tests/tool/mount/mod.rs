@@ -12,6 +12,7 @@ mod exchange;
 mod facts;
 mod handles;
 mod hostile;
+mod inline;
 mod killed;
 mod late;
 mod log;

@@ -1,0 +1,91 @@
+//! What one thread at a time is in: the server, and the operations that wait.
+//!
+//! The thread that reads a request begins it here. Most end there and then; what has to wait, for a device or for another
+//! operation, is left here as a task, for the thread that serves the mount.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use hammer2_kmod_shim::monitor::Monitor;
+use parking_lot::RawMutex;
+
+use super::counters::{Operation, add};
+use super::server::Server;
+use crate::clock::HostClock;
+use crate::executor::Executor;
+
+/// A mount, for all threads.
+pub(super) type Mounted = Monitor<RawMutex, Inside>;
+
+/// What is inside.
+pub(super) struct Inside {
+    /// None when nothing is begun any more.
+    server: RefCell<Option<Rc<Server>>>,
+    pub(super) executor: Executor<'static>,
+}
+
+/// The server, for something that the end of the mount waits for.
+pub(super) struct Serving(Rc<Server>);
+
+/// Something under way.
+pub(super) type Work = Pin<Box<dyn Future<Output = ()>>>;
+
+impl Inside {
+    pub(super) fn new(server: Server, clock: &'static HostClock) -> Self {
+        Self { server: RefCell::new(Some(Rc::new(server))), executor: Executor::new(clock) }
+    }
+
+    /// The server, until the mount is closed.
+    pub(super) fn server(&self) -> Option<Rc<Server>> {
+        self.server.borrow().clone()
+    }
+
+    /// Nothing is begun any more.
+    pub(super) fn close(&self) {
+        self.server.take();
+    }
+
+    /// Serves a request, as far as it needn't wait; the rest is for later. When the mount is closed it is dropped: its reply then
+    /// tells an error.
+    pub(super) fn serve<F>(&self, operation: Operation, work: impl FnOnce(Serving) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let Some(server) = self.server() else { return };
+        server.counters.count(operation);
+        let waiting = self.executor.start(work(Serving::begin(server.clone()))).is_pending();
+        add(&server.counters.had_to_wait, u64::from(waiting));
+    }
+
+    /// Begins something else. When the mount is closed it is dropped.
+    pub(super) fn begin(&self, job: impl FnOnce(Serving) -> Work) {
+        if let Some(server) = self.server() {
+            self.executor.spawn(job(Serving::begin(server)));
+        }
+    }
+}
+
+impl Serving {
+    fn begin(server: Rc<Server>) -> Self {
+        server.under_way.note_begin();
+        let most = &server.counters.most_at_once;
+        most.set(most.get().max(server.under_way.count()));
+        Self(server)
+    }
+}
+
+impl Deref for Serving {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.under_way.note_end();
+    }
+}
