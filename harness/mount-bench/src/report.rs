@@ -154,7 +154,7 @@ impl Report {
         self.rows.iter().all(|row| self.others().all(|other| is_reached(*row, other)))
     }
 
-    /// The medians in milliseconds, by row and candidate: processor time, and with three copies under `wall` the time on the wall.
+    /// The medians in milliseconds, by row and candidate: processor time, with three copies also the time on the wall, as `wall`.
     pub(crate) fn json(&self) -> Value {
         let times = |row, of: fn(&Cost) -> Duration| -> Map<String, Value> {
             let milliseconds = |name| (self.median(row, name, of).as_secs_f64() * 10_000.0).round() / 10.0;
