@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use fuser::{Errno, FopenFlags, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry};
+use fuser::{Errno, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry};
 use hammer2_core::fs::NewFile;
 use hammer2_core::media::{FileKind, Inum};
 use rustix::fs::OFlags;
 
 use super::attributes::{Facts, device_of};
+use super::files::OPENED;
 use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
 use super::snapshots::Place;
@@ -97,7 +98,7 @@ impl Server {
         match self.make_open(&entry, mode, flags, owner).await {
             Ok(facts) => {
                 self.known.count(facts.inum());
-                reply.created(&facts.kept, &facts.attr, facts.generation, ANY_FILE, FopenFlags::FOPEN_KEEP_CACHE);
+                reply.created(&facts.kept, &facts.attr, facts.generation, ANY_FILE, OPENED);
             }
             Err(refusal) => reply.error(self.refuse(refusal)),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fuser::{Errno, FileAttr, FileType, FopenFlags, Generation, ReplyOpen};
+use fuser::{Errno, FileAttr, FileType, Generation, ReplyOpen};
 use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Attributes, Cookie, Error, FileSystem, Listing, TimeSource as _};
 use hammer2_core::media::{Inum, Uuid};
@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use super::number::Place;
 use super::{FOLDER, Snapshot};
 use crate::mount::attributes::{Facts, facts, system_time};
+use crate::mount::files::OPENED;
 use crate::mount::names::Entry;
 use crate::mount::refusal::Refusal;
 use crate::mount::server::{ANY_FILE, Server};
@@ -152,7 +153,7 @@ impl Server {
             return reply.error(Errno::EROFS);
         }
         match self.facts_of_kept(place).await {
-            Ok(_) => reply.opened(ANY_FILE, FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH),
+            Ok(_) => reply.opened(ANY_FILE, OPENED),
             Err(refusal) => reply.error(self.refuse(refusal)),
         }
     }
