@@ -11,6 +11,7 @@ mod limit;
 #[path = "../../src/mount/protocol.rs"]
 mod protocol;
 mod report;
+mod row;
 mod workloads;
 
 use std::path::{Path, PathBuf};

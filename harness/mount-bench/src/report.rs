@@ -7,66 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::candidates::{Copies, Name};
+use crate::row::Row;
 use crate::workloads::Cost;
-
-/// What is done on each mount and measured by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Row {
-    SequentialWrite,
-    SequentialRead,
-    RandomRead,
-    RandomWrite,
-    Create,
-    Stat,
-    ReadDir,
-    Unlink,
-    Untar,
-}
-
-impl Row {
-    /// All, in the order of the JSON object.
-    const ALL: [Self; 9] = [
-        Self::SequentialWrite,
-        Self::SequentialRead,
-        Self::RandomRead,
-        Self::RandomWrite,
-        Self::Create,
-        Self::Stat,
-        Self::Unlink,
-        Self::ReadDir,
-        Self::Untar,
-    ];
-
-    /// What it is called in a table.
-    fn words(self) -> &'static str {
-        match self {
-            Self::SequentialWrite => "sequential write",
-            Self::SequentialRead => "sequential cold read",
-            Self::RandomRead => "random 4 KiB read",
-            Self::RandomWrite => "random 4 KiB write",
-            Self::Create => "create",
-            Self::Stat => "stat",
-            Self::ReadDir => "readdir",
-            Self::Unlink => "unlink",
-            Self::Untar => "untar",
-        }
-    }
-
-    /// Its name in JSON.
-    fn key(self) -> &'static str {
-        match self {
-            Self::SequentialWrite => "seq_write",
-            Self::SequentialRead => "seq_read",
-            Self::RandomRead => "random_read",
-            Self::RandomWrite => "random_write",
-            Self::Create => "create",
-            Self::Stat => "stat",
-            Self::ReadDir => "readdir",
-            Self::Unlink => "unlink",
-            Self::Untar => "untar",
-        }
-    }
-}
 
 /// Of the speed of another, so much is to be reached, in one row or in all.
 struct Goal {

@@ -11,7 +11,7 @@ use rustix::fs::{Advice, Timespec, Timestamps};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::candidates::Mounted;
-use crate::report::Row;
+use crate::row::Row;
 
 const STREAM_BYTES: u64 = 256 << 20;
 const PIECE_BYTES: usize = 1 << 20;

@@ -88,6 +88,7 @@ const REMAINING: [(&str, &[&str]); 11] = [
             "mount/direct.rs",
             "mount/durable.rs",
             "mount/files.rs",
+            "mount/inside.rs",
             "mount/known.rs",
             "mount/mailbox.rs",
             "mount/names.rs",
