@@ -112,11 +112,12 @@ impl MountPoint {
         let session = Session::new(front, directory, &options.config()).map_err(failed)?;
         let place = Arc::new(Place::of(directory, &session).map_err(failed)?);
         finishing.begin(session.notifier()).map_err(failed)?;
-        let session = session.spawn().map_err(failed)?;
+        // Whoever finds the mount there may give it orders, or end it: so nobody gets an answer before that is heard.
         let given_up = signals::watch(place.clone(), mailbox.clone()).map_err(failed)?;
         let ear = Ear::on(directory, mailbox.clone())
             .inspect_err(|error| log::warn!("no orders can be given to this mount: {error}"))
             .ok();
+        let session = session.spawn().map_err(failed)?;
         let read_only = options.read_only;
         let sync_every = options.sync_every.filter(|_| !read_only);
         let session = ManuallyDrop::new(session);
