@@ -138,6 +138,7 @@ impl Cluster {
             self.flush_all().await?;
         }
         let mut counts = BulkfreeCounts::default();
+        self.in_sync().iter().for_each(|index| self.member(index).node.expect_bulkfree());
         for index in self.in_sync().iter() {
             match self.member(index).node.bulkfree(options).await {
                 Ok(of_node) => counts.add(of_node),

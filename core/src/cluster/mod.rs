@@ -51,9 +51,9 @@ pub use scrub::{Scrub, ScrubCounts, ScrubPlace, ScrubProgress};
 pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
-    BulkfreeCounts, BulkfreeOptions, Command, Element, Elements, Entry, EntryBatch, FileBlock, GivenBlock, Growth,
-    InodeRecord, Leaf, Modification, NOT_FOLLOWED, NodeFault, NodeIndex, NodeOptions, OpenError, Outcome, Protocol,
-    Reply, Rule, SLOT_BYTES, Slot, StoredBlock,
+    BulkfreeCounts, BulkfreeOptions, BulkfreeProgress, Command, Element, Elements, Entry, EntryBatch, FileBlock,
+    GivenBlock, Growth, InodeRecord, Leaf, Modification, NOT_FOLLOWED, NodeFault, NodeIndex, NodeOptions, OpenError,
+    Outcome, Protocol, Reply, Rule, SLOT_BYTES, Slot, StoredBlock,
 };
 
 use core::cell::{Cell, Ref, RefCell};

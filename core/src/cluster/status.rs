@@ -7,6 +7,7 @@ use super::{Cluster, NodeIndex, OpError};
 use crate::io::{DeviceErrors, Volumes};
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::{ModifyTid, Uuid, VolumeHeader, cluster_record};
+use crate::node::BulkfreeProgress;
 use core::cell::Ref;
 
 /// How a cluster is.
@@ -161,6 +162,15 @@ impl Cluster {
     /// Passes of bulkfree that were begun on any node since it was opened.
     pub(crate) fn bulkfree_passes(&self) -> u64 {
         self.members().map(|(_, member)| member.node.bulkfree_passes()).sum()
+    }
+
+    /// How far the pass of bulkfree under way is on all nodes in sync, or the last one came.
+    pub fn bulkfree_progress(&self) -> BulkfreeProgress {
+        let of_nodes = self.in_sync().iter().map(|index| self.member(index).node.bulkfree_progress());
+        of_nodes.fold(BulkfreeProgress::default(), |sum, of_node| BulkfreeProgress {
+            bytes: sum.bytes + of_node.bytes,
+            expected_bytes: sum.expected_bytes + of_node.expected_bytes,
+        })
     }
 
     /// A node's volumes.

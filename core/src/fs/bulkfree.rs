@@ -1,7 +1,7 @@
 //! Giving back what nobody refers to any more, while the filesystem is mounted.
 
 use super::{Error, FileSystem};
-use crate::cluster::{BulkfreeCounts, BulkfreeOptions, Rule};
+use crate::cluster::{BulkfreeCounts, BulkfreeOptions, BulkfreeProgress, Rule};
 use crate::media::geometry::CHUNK_BYTES;
 
 impl FileSystem {
@@ -22,6 +22,11 @@ impl FileSystem {
     /// Passes that were begun on any node so far. What a header led to before may be given to something else after two of them.
     pub fn bulkfree_passes(&self) -> u64 {
         self.cluster.bulkfree_passes()
+    }
+
+    /// How far the pass under way is, or the last one came.
+    pub fn bulkfree_progress(&self) -> BulkfreeProgress {
+        self.cluster.bulkfree_progress()
     }
 
     /// Gives all space back that nobody refers to any more, and says how many bytes. It commits what was done before.

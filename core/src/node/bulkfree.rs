@@ -37,6 +37,29 @@ impl Default for BulkfreeOptions {
     }
 }
 
+/// How far a pass of bulkfree is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BulkfreeProgress {
+    /// Bytes of blocks that were looked at, or of several nodes the sum. A volume of more than 32 GiB is looked at several times;
+    /// each counts for its part.
+    pub bytes: u64,
+    /// Bytes of blocks that there are.
+    pub expected_bytes: u64,
+}
+
+/// How far a pass is, as it counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Surveyed {
+    /// For the leaves that are done.
+    done_bytes: u64,
+    /// What the survey for the next leaves is of the pass.
+    part_bytes: u64,
+    /// Bytes of the blocks that it has met.
+    seen_bytes: u64,
+    /// Bytes of the blocks that it will meet, and what all surveys together count as.
+    expected_bytes: u64,
+}
+
 /// What was found in use of one leaf's gigabyte.
 struct Usage {
     leaf: Key,
@@ -54,10 +77,11 @@ impl Node {
         self.flush().await?;
         let mut counts = BulkfreeCounts::default();
         let mut rest = Some(KeyRange::ALL);
+        self.expect_bulkfree();
         while let Some(range) = rest {
             let (mut usages, after) = self.next_leaves(range).await?;
             rest = after;
-            self.survey(Since::Ever, &mut |bref| note(&mut usages, bref)).await?;
+            self.survey_for(&mut usages).await?;
             let freed_before = counts.freed;
             for usage in &mut usages {
                 counts.add(self.apply(usage).await?);
@@ -78,6 +102,41 @@ impl Node {
     /// Passes that were begun since it was opened.
     pub fn bulkfree_passes(&self) -> u64 {
         self.bulkfree_passes.get()
+    }
+
+    /// How far the pass under way is, or the last one came.
+    pub fn bulkfree_progress(&self) -> BulkfreeProgress {
+        let Surveyed { done_bytes, part_bytes, seen_bytes, expected_bytes } = self.surveyed.get();
+        let seen =
+            u128::from(part_bytes) * u128::from(seen_bytes.min(expected_bytes)) / u128::from(expected_bytes.max(1));
+        BulkfreeProgress { bytes: done_bytes + seen as u64, expected_bytes }
+    }
+
+    /// A pass is about to begin: nothing of what there is was looked at.
+    pub fn expect_bulkfree(&self) {
+        let expected_bytes = self.volumes().total_bytes().saturating_sub(self.header().allocator_free());
+        self.surveyed.set(Surveyed { expected_bytes, ..Surveyed::default() });
+    }
+
+    /// Notes what is in use of leaves, and how far that brings the pass.
+    async fn survey_for(&self, usages: &mut [Usage]) -> Result<(), NodeError> {
+        let mut surveyed = self.surveyed.get();
+        let leaves = self.volumes().total_bytes().div_ceil(LEAF_SPAN_BYTES).max(1);
+        surveyed.part_bytes = (u128::from(surveyed.expected_bytes) * usages.len() as u128 / u128::from(leaves)) as u64;
+        let mut visit = |bref: &Blockref| {
+            note(usages, bref);
+            surveyed.seen_bytes += bref.data_off().radix().ok().flatten().map_or(0, |radix| radix.bytes() as u64);
+            self.surveyed.set(surveyed);
+        };
+        self.survey(Since::Ever, &mut visit).await?;
+        let Surveyed { done_bytes, part_bytes, expected_bytes, .. } = surveyed;
+        self.surveyed.set(Surveyed {
+            done_bytes: done_bytes + part_bytes,
+            part_bytes: 0,
+            seen_bytes: 0,
+            expected_bytes,
+        });
+        Ok(())
     }
 
     /// Frees what nothing leads to any more; how much, in chunks of the freemap.

@@ -39,7 +39,7 @@ mod writer;
 
 pub use crate::freemap::BulkfreeCounts;
 pub(crate) use attempt::{Halt, Progress};
-pub use bulkfree::BulkfreeOptions;
+pub use bulkfree::{BulkfreeOptions, BulkfreeProgress};
 pub use command::{Command, FileBlock, InodeRecord, Reply, Scanned, Slot};
 pub(crate) use drive::Driver;
 pub use element::{Element, Elements, Leaf};
@@ -117,6 +117,8 @@ pub struct Node {
     moves: Cell<u64>,
     /// Passes of bulkfree that were begun.
     bulkfree_passes: Cell<u64>,
+    /// How far the one under way is.
+    surveyed: Cell<bulkfree::Surveyed>,
     /// A device failed while writing: nothing is written any more.
     broken: Cell<Option<NodeFault>>,
     /// A device doesn't answer: nothing is written until it does.
@@ -152,6 +154,7 @@ impl Node {
             replaceable: Cell::new(false),
             moves: Cell::new(0),
             bulkfree_passes: Cell::new(0),
+            surveyed: Cell::default(),
             broken: Cell::new(None),
             stalled: Cell::new(None),
             holder: Cell::new(None),

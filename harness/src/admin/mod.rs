@@ -44,9 +44,9 @@ pub use metric::{Metric, MetricType};
 pub use names::{Images, LeftOut, Name};
 pub use paused_scrub::PausedScrub;
 pub use quotas::{QuotaFacts, quotas_of, set_quota};
-pub use report::{Copied, Done, Grown, Resynced, Scrubbed, Scrubbing};
+pub use report::{Copied, Done, Freeing, Grown, Resynced, Scrubbed, Scrubbing};
 pub use status::{Errors, Status};
-pub use upkeep::while_scrubbing;
+pub use upkeep::{while_scrubbing, while_working};
 pub use wording::Known;
 
 /// A chunk is staged by one pass of bulkfree and freed by the next.
@@ -87,6 +87,11 @@ pub enum Order {
 }
 
 impl Order {
+    /// True for one that copies what a member lacks.
+    pub fn copies(&self) -> bool {
+        matches!(self, Self::Add { .. } | Self::Replace { .. } | Self::Resync | Self::Detach { .. })
+    }
+
     /// True for one that reads everything.
     pub fn is_scrub(&self) -> bool {
         matches!(self, Self::Scrub | Self::ResumeScrub)

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::{Growth, ScrubCounts, ScrubProgress};
+use hammer2_core::cluster::{BulkfreeProgress, Growth, ScrubCounts, ScrubProgress};
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +142,24 @@ impl Display for Scrubbing {
 impl From<ScrubProgress> for Scrubbing {
     fn from(ScrubProgress { bytes, expected_bytes }: ScrubProgress) -> Self {
         Self { bytes, expected_bytes }
+    }
+}
+
+/// How far bulkfree is, in bytes of blocks that were looked at.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Freeing {
+    /// The pass under way, counted from 1.
+    pub pass: usize,
+    /// Looked at in this pass.
+    pub bytes: u64,
+    /// All there is to be looked at in a pass.
+    pub expected_bytes: u64,
+}
+
+impl Freeing {
+    /// In a pass.
+    pub fn new(pass: usize, BulkfreeProgress { bytes, expected_bytes }: BulkfreeProgress) -> Self {
+        Self { pass, bytes: bytes.min(expected_bytes), expected_bytes }
     }
 }
 

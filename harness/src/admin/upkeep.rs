@@ -12,11 +12,23 @@ use super::paused_scrub::read_whole;
 use super::{Copied, Done, LastScrub, PausedScrub, Refused, Resynced, Scrubbing, Site};
 use crate::clock::HostClock;
 
-/// How often it is told how far a scrub is.
+/// How often it is told how far a scrub is, or bulkfree.
 const BETWEEN_TELLING: Duration = Duration::from_millis(200);
 
 /// How often it is kept how far a scrub is: what a crash costs of it.
 const BETWEEN_KEEPING: Duration = Duration::from_secs(10);
+
+/// Waits for work, and has it told meanwhile how far it is.
+pub async fn while_working<T>(clock: &HostClock, work: impl Future<Output = T>, mut show: impl FnMut()) -> T {
+    let mut work = pin!(work);
+    loop {
+        match select(work, pin!(clock.sleep(BETWEEN_TELLING))).await {
+            Either::Left((done, _)) => return done,
+            Either::Right(((), going_on)) => work = going_on,
+        }
+        show();
+    }
+}
 
 /// Waits for a scrub, and has it told meanwhile how far it is.
 pub async fn while_scrubbing<T>(
@@ -25,14 +37,7 @@ pub async fn while_scrubbing<T>(
     work: impl Future<Output = T>,
     mut show: impl FnMut(Scrubbing),
 ) -> T {
-    let mut work = pin!(work);
-    loop {
-        match select(work, pin!(clock.sleep(BETWEEN_TELLING))).await {
-            Either::Left((done, _)) => return done,
-            Either::Right(((), going_on)) => work = going_on,
-        }
-        show(fs.scrub_progress().into());
-    }
+    while_working(clock, work, || show(fs.scrub_progress().into())).await
 }
 
 impl Site<'_> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Copied, Done, Event, Metric, NodeFacts, Order, PfsFacts, Refused, Scrubbing, Status};
+use super::{Copied, Done, Event, Freeing, Metric, NodeFacts, Order, PfsFacts, Refused, Scrubbing, Status};
 use crate::clock::time_left;
 
 /// The longest line: many times what eight nodes of many volumes with long names take.
@@ -169,6 +169,8 @@ pub enum Answer {
     },
     /// How far a scrub is.
     Scrubbing(Scrubbing),
+    /// How far bulkfree is.
+    Freeing(Freeing),
     /// Something that happened.
     Event(Event),
     /// A number.

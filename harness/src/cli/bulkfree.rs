@@ -2,16 +2,15 @@
 
 use clap::Args;
 use hammer2_core::cluster::{BulkfreeOptions, Cluster};
-use indicatif::HumanBytes;
+use indicatif::{HumanBytes, ProgressBar};
 
-use super::mounted;
 use super::output::Output;
 use super::pfs::whole;
 use super::session::{Session, Settings};
 use super::several::each;
 use super::target::Target;
-use super::{Failure, Outcome};
-use crate::admin::{BULKFREE_PASSES, Freed};
+use super::{Failure, Outcome, mounted, progress};
+use crate::admin::{BULKFREE_PASSES, Freed, Freeing, while_working};
 use crate::device::Access;
 
 /// Give back the space of what was removed
@@ -41,19 +40,24 @@ impl Bulkfree {
         let session = Session::new(settings);
         session.run(async {
             let cluster = session.open_cluster(whole(target)?, Access::Write).await?;
-            let freed = session.administer(&cluster, self.free(&cluster)).await?;
+            let freed = session.administer(&cluster, self.free(&cluster, &session)).await?;
             self.print(&freed, output)
         })
     }
 
-    async fn free(&self, cluster: &Cluster) -> Result<Freed, Failure> {
+    async fn free(&self, cluster: &Cluster, session: &Session) -> Result<Freed, Failure> {
         let options = BulkfreeOptions { discard: !self.no_discard };
         let mut freed = Freed::default();
-        for _ in 0..BULKFREE_PASSES {
+        let bar = progress::share_bar();
+        bar.tick();
+        for pass in 1..=BULKFREE_PASSES {
+            let show = || show_freeing(&bar, Freeing::new(pass, cluster.bulkfree_progress()));
+            let counts = while_working(session.clock(), cluster.bulkfree_with(options), show).await;
+            show();
             let failed = |error| Failure::failed(format_args!("{error}; nothing was freed by this pass"));
-            let counts = cluster.bulkfree_with(options).await.map_err(failed)?;
-            freed.add(&counts);
+            freed.add(&counts.map_err(failed)?);
         }
+        bar.finish_and_clear();
         freed.free_bytes = cluster.header().allocator_free();
         Ok(freed)
     }
@@ -72,4 +76,12 @@ impl Bulkfree {
         }
         Ok(Outcome::Good)
     }
+}
+
+/// Shows how far bulkfree is: a pass is a part of all of it.
+pub(super) fn show_freeing(bar: &ProgressBar, Freeing { pass, bytes, expected_bytes }: Freeing) {
+    let passes = BULKFREE_PASSES as u64;
+    bar.set_length(expected_bytes.max(1) * passes);
+    bar.set_message(format!("pass {pass} of {passes}"));
+    bar.set_position(bytes + expected_bytes * (pass as u64).saturating_sub(1).min(passes));
 }

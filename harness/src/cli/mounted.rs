@@ -10,6 +10,7 @@ use hammer2_core::fs::NewAttributes;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::bulkfree::show_freeing;
 use super::cluster::orders;
 use super::{Failure, progress};
 use crate::admin::socket::{Unreachable, call};
@@ -176,19 +177,34 @@ pub(super) fn misunderstood(directory: &Path) -> Failure {
 fn ask(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> Result<Answer, Failure> {
     let mut conversation = Conversation::begin(directory, question)?;
     let mut counter = progress::byte_counter();
+    // What goes on for a while without anything to be counted.
+    let mut waiting = None;
     loop {
         match conversation.hear()? {
-            Answer::Working => {}
-            Answer::Copied { called, copied } => orders::show(&counter, &called, &copied),
+            Answer::Working => waiting = waiting.or_else(|| Some(progress::waiting("working"))),
+            Answer::Copied { called, copied } => {
+                waiting = None;
+                orders::show(&counter, &called, &copied);
+            }
             Answer::Scrubbing(scrubbing) => {
+                waiting = None;
                 if counter.length().is_none() {
                     counter.finish_and_clear();
                     counter = progress::byte_bar(0);
                 }
                 orders::show_scrub(&counter, scrubbing);
             }
+            Answer::Freeing(freeing) => {
+                waiting = None;
+                if counter.length().is_none() {
+                    counter.finish_and_clear();
+                    counter = progress::share_bar();
+                }
+                show_freeing(&counter, freeing);
+            }
             answer @ (Answer::Nodes(_) | Answer::Pfs(_) | Answer::Metric(_) | Answer::Event(_)) => note(answer),
             last => {
+                drop(waiting);
                 counter.finish_and_clear();
                 return Ok(last);
             }

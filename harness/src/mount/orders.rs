@@ -275,7 +275,7 @@ impl Server {
             Question::DeletePfs { label, force } => {
                 return say(Answer::Ended(self.delete_pfs(&label, force).await));
             }
-            Question::Bulkfree { discard } => return say(Answer::Ended(self.bulkfree(discard).await)),
+            Question::Bulkfree { discard } => return say(Answer::Ended(self.bulkfree(discard, &sender).await)),
             Question::Quotas { path, below } => {
                 let told = quotas_of(&self.fs, &path, below).await;
                 return say(Answer::Ended(told.map(Done::Quotas)));

@@ -8,7 +8,7 @@ use hammer2_core::media::{PfsKind, Uuid};
 
 use super::server::Server;
 use crate::admin::wire::Answer;
-use crate::admin::{BULKFREE_PASSES, Done, Freed, NodeFacts, Refused, fresh_uuid, list_pfss};
+use crate::admin::{BULKFREE_PASSES, Done, Freed, Freeing, NodeFacts, Refused, fresh_uuid, list_pfss, while_working};
 use crate::time_source::HostTime;
 
 /// Kinds of PFSs that can be made.
@@ -108,10 +108,16 @@ impl Server {
     }
 
     /// Gives back what nobody refers to any more.
-    pub(super) async fn bulkfree(&self, discard: bool) -> Result<Done, Refused> {
+    pub(super) async fn bulkfree(&self, discard: bool, sender: &Sender<Answer>) -> Result<Done, Refused> {
         let mut freed = Freed::default();
-        for _ in 0..BULKFREE_PASSES {
-            let counts = self.fs.bulkfree_with(BulkfreeOptions { discard }).await;
+        for pass in 1..=BULKFREE_PASSES {
+            let work = self.fs.bulkfree_with(BulkfreeOptions { discard });
+            let tell = || {
+                // Who asked may have gone.
+                let _ = sender.send(Answer::Freeing(Freeing::new(pass, self.fs.bulkfree_progress())));
+            };
+            let counts = while_working(self.patience.clock(), work, tell).await;
+            tell();
             let counts =
                 counts.map_err(|error| Refused::failed(format_args!("{error}; nothing was freed by this pass")))?;
             freed.add(&counts);

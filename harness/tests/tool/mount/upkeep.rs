@@ -290,6 +290,35 @@ fn a_scrub_tells_how_far_it_is() {
 
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
+fn bulkfree_tells_how_far_it_is() {
+    let masters = Masters::new(4 * IMAGE_BYTES);
+    let volume = &masters.volume;
+    let mounted = volume.mount_node(NODES, &[]);
+    write_durably(&mounted.path("file"), &noise(32 << 20));
+    let mut orders = Orders::to(&mounted.path(""));
+    orders.say(r#"{"version":1,"question":{"Bulkfree":{"discard":false}}}"#);
+    let mut told = Vec::<[u64; 3]>::new();
+    let ended = loop {
+        let line = orders.hear();
+        let freeing = &line["Freeing"];
+        if freeing.is_null() && line != "Working" {
+            break line;
+        }
+        let number = |key: &str| freeing[key].as_u64().unwrap();
+        told.extend((!freeing.is_null()).then(|| ["pass", "bytes", "expected_bytes"].map(number)));
+    };
+    assert!(ended["Ended"]["Ok"]["Freed"]["free_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{ended}");
+    // At the latest at the end of each pass, and then all of it is done, on all three disks.
+    assert!(told.is_sorted() && told.iter().all(|[_, bytes, expected]| bytes <= expected), "{told:?}");
+    for pass in [1, 2] {
+        let [_, bytes, expected] = *told.iter().rfind(|told| told[0] == pass).unwrap();
+        assert!(bytes == expected && expected > 3 * (32 << 20), "{told:?}");
+    }
+    mounted.unmount_well();
+}
+
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
 fn a_pfs_of_a_mounted_cluster_is_one_of_all_members() {
     let masters = Masters::new(2 * IMAGE_BYTES);
     let volume = &masters.volume;
