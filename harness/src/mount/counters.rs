@@ -53,6 +53,8 @@ pub(super) struct Counters {
     pub(super) most_at_once: Cell<u64>,
     /// Requests that weren't served by the thread that read them.
     pub(super) had_to_wait: Cell<u64>,
+    /// Snapshots that were opened, each time.
+    pub(super) snapshots_opened: Cell<u64>,
     /// Nodes of the cluster that left, and that were brought back.
     pub(super) nodes_left: Cell<u64>,
     pub(super) nodes_back: Cell<u64>,
@@ -81,12 +83,14 @@ impl fmt::Display for Counters {
         }
         write!(
             f,
-            "refused {}, bytes read {}, bytes written {}, most at once {}, had to wait {}, nodes left {}, nodes back {}",
+            "refused {}, bytes read {}, bytes written {}, most at once {}, had to wait {}, snapshots opened {}, \
+             nodes left {}, nodes back {}",
             self.refused.get(),
             self.read_bytes.get(),
             self.written_bytes.get(),
             self.most_at_once.get(),
             self.had_to_wait.get(),
+            self.snapshots_opened.get(),
             self.nodes_left.get(),
             self.nodes_back.get()
         )

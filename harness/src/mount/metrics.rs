@@ -55,7 +55,7 @@ impl Server {
         metrics
     }
 
-    fn request_metrics(&self) -> [Metric; 4] {
+    fn request_metrics(&self) -> [Metric; 5] {
         use MetricType::{Counter, Gauge};
         let one = |value: u64| vec![(Vec::new(), value as f64)];
         let counters = &self.counters;
@@ -64,6 +64,12 @@ impl Server {
             requests.into_iter().map(|(operation, count)| (labels([("operation", operation)]), count as f64));
         [
             metric("requests_total", "Requests of the kernel", Counter, requests.collect()),
+            metric(
+                "snapshots_opened_total",
+                "Snapshots that were opened to be read",
+                Counter,
+                one(counters.snapshots_opened.get()),
+            ),
             metric("read_bytes_total", "Bytes of files that were read", Counter, one(counters.read_bytes.get())),
             metric(
                 "written_bytes_total",

@@ -11,6 +11,7 @@ use hammer2_core::memory::{Vec as HeapVec, push};
 use super::Snapshot;
 use crate::admin::Refused;
 use crate::mount::absent::{answers, is_export};
+use crate::mount::counters::add;
 use crate::mount::refusal::Refusal;
 use crate::mount::server::Server;
 
@@ -67,6 +68,7 @@ impl Server {
         snapshots.is_opening.set(false);
         snapshots.opened.wake_all();
         let view = Rc::new(opened?);
+        add(&self.counters.snapshots_opened, 1);
         let mut views = snapshots.views.borrow_mut();
         if views.len() == MOST_VIEWS {
             views.remove(0);

@@ -178,3 +178,31 @@ fn snapshots_of_a_cluster_are_read_without_the_disks_that_are_gone() {
     assert!(fs::read(read_only.path(".snapshots/S/file")).unwrap() == content);
     assert!(read_only.unmount().0.success());
 }
+
+/// What leads to a snapshot on the disks is given to something else after bulkfree, so that nothing may be read by it any more.
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_snapshot_is_opened_anew_after_bulkfree() {
+    let volume = Volume::new(IMAGE_BYTES);
+    let mounted = volume.mount(&[]);
+    let content = noise(1 << 20);
+    fs::write(mounted.path("file"), &content).unwrap();
+    volume.succeed(&["snapshot", "mnt", "S"]);
+    let kept = File::open(mounted.path(".snapshots/S/file")).unwrap();
+    let opened = || {
+        drop_caches();
+        let mut read = vec![0; content.len()];
+        kept.read_exact_at(&mut read, 0).unwrap();
+        assert!(read == content);
+        let metrics = volume.succeed(&["metrics", "mnt"]);
+        let count = metrics.lines().find_map(|line| line.strip_prefix("hammer2_snapshots_opened_total"));
+        count.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!((opened(), opened()), (1, 1), "it stays open");
+    for round in 2..4 {
+        volume.succeed(&["bulkfree", "mnt"]);
+        assert_eq!((opened(), opened()), (round, round));
+    }
+    drop(kept);
+    mounted.unmount_well();
+}
