@@ -7,7 +7,7 @@ use super::output::Output;
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::several::each;
 use super::target::Target;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, progress};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 256 << 10;
@@ -29,6 +29,8 @@ impl Cat {
         let session = Session::new(settings);
         session.run(async {
             let (fs, inum) = session.mount_path(target).await?;
+            let size = fs.attributes(inum).await.map_or(0, |file| file.size);
+            let bar = progress::beside_output(progress::byte_bar(size));
             let mut buffer = Buffer::new(TOOL_HEAP, READ_BYTES).map_err(Failure::failed)?;
             let mut offset = 0;
             loop {
@@ -39,6 +41,7 @@ impl Cat {
                 }
                 output.bytes(&buffer.bytes()[..count])?;
                 offset += count as u64;
+                bar.inc(count as u64);
             }
         })
     }

@@ -3,6 +3,7 @@
 use clap::Args;
 use hammer2_core::fs::{Destroyed, Error};
 use hammer2_core::media::{FileKind, Inum};
+use serde_json::json;
 
 use super::output::{Output, Shown};
 use super::place::Place;
@@ -16,6 +17,9 @@ use super::{Failure, Outcome};
 /// `destroy-inum`.
 #[derive(Args)]
 pub(super) struct Destroy {
+    /// Print a JSON object: the number of the inode if only its name was removed
+    #[arg(long)]
+    json: bool,
     /// NODE[@LABEL]:/PATH
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -48,6 +52,13 @@ impl Destroy {
         Session::new(settings).change(&self.target, async |fs| {
             let Place { directory, name } = Place::find(fs, path).await?;
             match fs.destroy_name(directory, name).await {
+                Ok(destroyed) if self.json => {
+                    let left = match destroyed {
+                        Destroyed::Unlinked => None,
+                        Destroyed::NameOnly(inum) => Some(inum.0),
+                    };
+                    output.line(json!({ "left_inum": left })).map(|()| Outcome::Good)
+                }
                 Ok(Destroyed::Unlinked) => Ok(Outcome::Good),
                 Ok(Destroyed::NameOnly(inum)) => {
                     output.line(format_args!(

@@ -13,7 +13,7 @@ use super::output::Output;
 use super::session::{Session, Settings};
 use super::target::Target;
 use super::topology::{Step, Topology};
-use super::{Failure, Outcome, at_rest};
+use super::{Failure, Outcome, at_rest, progress};
 use crate::device::Access;
 
 /// Print what the freemap says: allocated, staged and free bytes
@@ -92,6 +92,7 @@ impl Freemap {
         let mut total = Usage::default();
         let mut next_leaf = 0;
         let mut walk = Topology::new(node.blocks(), &header.freemap_blockset);
+        let bar = progress::beside_output(progress::bar("leaves", total_bytes.div_ceil(LEAF_SPAN_BYTES)));
         while let Some(step) = walk.next().await {
             if let Some(trouble) = &step.trouble {
                 complain(&format_args!("{}: {trouble}", step.bref.name()));
@@ -99,6 +100,7 @@ impl Freemap {
             }
             if step.bref.kind() == Ok(BlockKind::FreemapLeaf) {
                 let leaf = step.bref.key().0;
+                bar.inc(1);
                 total.free += free_between(next_leaf, leaf.min(total_bytes), header, total_bytes);
                 next_leaf = leaf.saturating_add(LEAF_SPAN_BYTES);
                 if step.trouble.is_none() {

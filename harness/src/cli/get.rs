@@ -13,6 +13,7 @@ use hammer2_core::io::Buffer;
 use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
 use hammer2_core::media::{FileKind, Inum};
 
+use super::copied::Copied;
 use super::failure::complain;
 use super::host_tree::HostTree;
 use super::output::{Output, Shown};
@@ -28,6 +29,9 @@ use crate::admin::link_target;
 /// except that directories are added to. Files that can't be read whole are left out, and then the exit status is 1.
 #[derive(Args)]
 pub(super) struct Get {
+    /// Print a JSON object of what came of it
+    #[arg(long)]
+    json: bool,
     /// NODE[@LABEL][:/PATH]
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -36,7 +40,16 @@ pub(super) struct Get {
 }
 
 impl Get {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let mut copied = Copied::default();
+        let outcome = self.get(settings, &mut copied)?;
+        if self.json {
+            output.line(copied.json())?;
+        }
+        Ok(outcome)
+    }
+
+    fn get(&self, settings: &Settings, copied: &mut Copied) -> Result<Outcome, Failure> {
         let session = Session::new(settings);
         session.run(async {
             let (fs, inum) = session.mount_path(&self.target).await?;
@@ -45,7 +58,7 @@ impl Get {
             let host = HostTree::open_or_make(&self.directory)
                 .map_err(|error| Failure::unusable(format_args!("{}: {error}", self.directory.display())))?;
             let buffer = Buffer::new(TOOL_HEAP, FILE_BLOCK_BYTES).map_err(Failure::failed)?;
-            let mut copy = Copy { fs: &fs, host, buffer, links: HashMap::new(), left_out: HashSet::new() };
+            let mut copy = Copy { fs: &fs, host, buffer, links: HashMap::new(), left_out: HashSet::new(), copied };
             if file.kind == FileKind::Directory {
                 return copy.tree(inum).await;
             }
@@ -85,11 +98,11 @@ struct Copy<'f> {
     links: HashMap<Inum, Vec<u8>>,
     /// What could not be copied; what is below them goes unmentioned.
     left_out: HashSet<Vec<u8>>,
+    copied: &'f mut Copied,
 }
 
 impl Copy<'_> {
     async fn tree(&mut self, root: Inum) -> Result<Outcome, Failure> {
-        let mut outcome = Outcome::Good;
         let mut directories = Vec::new();
         let bar = progress::bar("files", self.fs.statistics().inodes);
         let mut walk = TreeWalk::new(TOOL_HEAP, self.fs, root).map_err(Failure::failed)?;
@@ -109,17 +122,16 @@ impl Copy<'_> {
                 Err(CopyError::Write(error)) => self.leave_out(&found, error),
             };
             bar.suspend(|| complain(&format_args!("{}: {error}", Shown(found.path))));
-            outcome = Outcome::Bad;
+            self.copied.complaints += 1;
         }
         // From the bottom up: making something in a directory changes its times.
         for (path, attributes) in directories.iter().rev() {
             if let Err(error) = self.host.finish_directory(path, attributes) {
-                complain(&format_args!("{}: {error}", Shown(path)));
-                outcome = Outcome::Bad;
+                bar.suspend(|| complain(&format_args!("{}: {error}", Shown(path))));
+                self.copied.complaints += 1;
             }
         }
-        bar.finish_and_clear();
-        Ok(outcome)
+        Ok(self.copied.outcome())
     }
 
     /// Notes a file that isn't copied, with everything below it.
@@ -143,6 +155,7 @@ impl Copy<'_> {
             return self.file(found.path, &file).await;
         }
         self.host.make_directory(found.path)?;
+        self.copied.files += 1;
         directories.push((found.path.to_vec(), file));
         Ok(())
     }
@@ -150,7 +163,9 @@ impl Copy<'_> {
     /// Copies anything but a directory.
     async fn file(&mut self, path: &[u8], file: &Attributes) -> Result<(), CopyError> {
         if let Some(first) = self.links.get(&file.inum) {
-            return Ok(self.host.make_link(first, path)?);
+            self.host.make_link(first, path)?;
+            self.copied.files += 1;
+            return Ok(());
         }
         if file.kind == FileKind::Regular {
             let host = self.host.make_file(path)?;
@@ -163,6 +178,7 @@ impl Copy<'_> {
             let target = link_target(self.fs, file).await?.unwrap_or_default();
             self.host.make_special(path, file, &target)?;
         }
+        self.copied.files += 1;
         if file.links > 1 {
             self.links.insert(file.inum, path.to_vec());
         }
@@ -179,6 +195,7 @@ impl Copy<'_> {
             let zeros = bytes.iter().all(|byte| *byte == 0);
             if !zeros {
                 host.write_all_at(bytes, at)?;
+                self.copied.bytes += count as u64;
             }
             at += count as u64;
             if zeros && at < file.size {

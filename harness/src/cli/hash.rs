@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use hammer2_core::media::check::xxhash64;
 use hammer2_core::media::directory_hash;
+use serde_json::{Map, Value};
 
-use super::output::{Output, Shown};
+use super::output::{Output, Shown, insert_bytes};
 use super::session::Settings;
 use super::{Failure, Outcome};
 
@@ -17,6 +18,9 @@ const ENTRY_BLOCK_BYTES: usize = 1024;
 /// Print the directory hash of file names
 #[derive(Args)]
 pub(super) struct Hash {
+    /// Print a JSON object for each name
+    #[arg(long)]
+    json: bool,
     /// The names
     #[arg(value_name = "NAME")]
     names: Vec<OsString>,
@@ -25,6 +29,9 @@ pub(super) struct Hash {
 /// Print the check code of the blocks that long file names lie in
 #[derive(Args)]
 pub(super) struct DataHash {
+    /// Print a JSON object for each name
+    #[arg(long)]
+    json: bool,
     /// The names
     #[arg(value_name = "NAME")]
     names: Vec<OsString>,
@@ -32,13 +39,13 @@ pub(super) struct DataHash {
 
 impl Hash {
     pub(super) fn run(&self, _: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        print(&self.names, output, |name| directory_hash(name).first.0)
+        print(&self.names, self.json, output, |name| directory_hash(name).first.0)
     }
 }
 
 impl DataHash {
     pub(super) fn run(&self, _: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        print(&self.names, output, |name| {
+        print(&self.names, self.json, output, |name| {
             let mut block = [0; ENTRY_BLOCK_BYTES];
             // The last byte is the end of the longest name.
             let len = name.len().min(ENTRY_BLOCK_BYTES - 1);
@@ -48,10 +55,17 @@ impl DataHash {
     }
 }
 
-fn print(names: &[OsString], output: &mut Output, hash: impl Fn(&[u8]) -> u64) -> Result<Outcome, Failure> {
+fn print(names: &[OsString], json: bool, output: &mut Output, hash: impl Fn(&[u8]) -> u64) -> Result<Outcome, Failure> {
     for name in names {
         let name = name.as_bytes();
-        output.line(format_args!("{:016x} {}", hash(name), Shown(name)))?;
+        if json {
+            let mut object = Map::new();
+            insert_bytes(&mut object, "name", name);
+            object.insert("hash".into(), hash(name).into());
+            output.line(Value::Object(object))?;
+        } else {
+            output.line(format_args!("{:016x} {}", hash(name), Shown(name)))?;
+        }
     }
     Ok(Outcome::Good)
 }

@@ -12,7 +12,7 @@ use super::output::{Output, Shown};
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::several::each;
 use super::target::Target;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, progress};
 use crate::admin::{FileFacts, link_target};
 
 /// List a directory
@@ -103,8 +103,10 @@ impl Ls {
 
     async fn list_tree(&self, fs: &FileSystem, output: &mut Output, inum: Inum) -> Result<Outcome, Failure> {
         let mut outcome = Outcome::Good;
+        let bar = progress::beside_output(progress::bar("files", fs.statistics().inodes));
         let mut walk = TreeWalk::new(TOOL_HEAP, fs, inum).map_err(Failure::failed)?;
         while let Some(found) = walk.next().await.map_err(Failure::failed)? {
+            bar.inc(1);
             outcome = outcome.and(self.show_found(fs, output, &found).await?);
         }
         Ok(outcome)

@@ -5,8 +5,9 @@ use std::fmt::{self, Write};
 use clap::Args;
 use hammer2_core::manifest::{self, Hex, ManifestDigest, ManifestError};
 use indicatif::ProgressBar;
+use serde_json::json;
 
-use super::output::Output;
+use super::output::{Output, object_beside};
 use super::session::{Session, Settings, TOOL_HEAP};
 use super::target::Target;
 use super::{Failure, Outcome, progress};
@@ -16,6 +17,9 @@ use super::{Failure, Outcome, progress};
 /// A file that can't be read whole has an "error", and then the exit status is 1.
 #[derive(Args)]
 pub(super) struct Manifest {
+    /// Print a JSON object of what came of it as well, with the digest; without --digest on standard error, as its last line
+    #[arg(long)]
+    json: bool,
     /// Print only the SHA-256 of all lines
     #[arg(long)]
     digest: bool,
@@ -30,34 +34,42 @@ impl Manifest {
         session.run(async {
             let (fs, inum) = session.mount_path(&self.target).await?;
             let bar = progress::bar("files", fs.statistics().inodes);
+            let bar = if self.digest { bar } else { progress::beside_output(bar) };
             let mut digest = ManifestDigest::default();
-            let sink: &mut dyn Write = if self.digest { &mut digest } else { output };
-            let result = manifest::write(TOOL_HEAP, &fs, inum, &mut Counting { sink, bar: &bar }).await;
+            let mut lines = Lines { digest: &mut digest, output: (!self.digest).then_some(&mut *output), bar: &bar };
+            let result = manifest::write(TOOL_HEAP, &fs, inum, &mut lines).await;
             bar.finish_and_clear();
             let summary = match result {
                 Ok(summary) => summary,
                 Err(ManifestError::Output) => return Err(output.failure()),
                 Err(error) => return Err(Failure::failed(error)),
             };
-            if self.digest {
-                output.line(Hex(&digest.finish()))?;
+            let digest = Hex(&digest.finish()).to_string();
+            let object = json!({ "files": summary.entries, "bad_files": summary.bad_entries, "digest": digest });
+            match (self.digest, self.json) {
+                (true, true) => output.line(object)?,
+                (true, false) => output.line(digest)?,
+                (false, true) => object_beside(&object),
+                (false, false) => {}
             }
             Ok(if summary.bad_entries == 0 { Outcome::Good } else { Outcome::Bad })
         })
     }
 }
 
-/// Counts lines as they pass.
-struct Counting<'a> {
-    sink: &'a mut dyn Write,
+/// Lines as they pass: what they come to, and where they are printed.
+struct Lines<'a> {
+    digest: &'a mut ManifestDigest,
+    output: Option<&'a mut Output>,
     bar: &'a ProgressBar,
 }
 
-impl Write for Counting<'_> {
+impl Write for Lines<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if text.ends_with('\n') {
             self.bar.inc(1);
         }
-        self.sink.write_str(text)
+        self.digest.write_str(text)?;
+        self.output.as_mut().map_or(Ok(()), |output| output.write_str(text))
     }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use hammer2_core::fs::{FileSystem, NewAttributes, TreeWalk};
 use hammer2_core::media::{CheckMethod, Compression, FileKind};
+use serde_json::json;
 
 use super::failure::complain;
 use super::output::{Output, Shown};
@@ -10,7 +11,7 @@ use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::several::each;
 use super::target::Target;
 use super::within::Within;
-use super::{Failure, Outcome, mounted};
+use super::{Failure, Outcome, mounted, progress};
 
 /// ZLIB's level when none is named, as the format has it.
 const DEFAULT_ZLIB_LEVEL: u8 = 6;
@@ -21,6 +22,9 @@ pub(super) struct SetComp {
     /// Everything below a directory, too
     #[arg(short)]
     recursive: bool,
+    /// Print a JSON object for each target: whether everything of it could be reached
+    #[arg(long)]
+    json: bool,
     /// none, autozero, lz4, zlib[:6-9]; all but none leave out blocks of zeros
     #[arg(value_name = "ALGO[:LEVEL]", value_parser = parse_compression)]
     algorithm: u8,
@@ -35,6 +39,9 @@ pub(super) struct SetCheck {
     /// Everything below a directory, too
     #[arg(short)]
     recursive: bool,
+    /// Print a JSON object for each target: whether everything of it could be reached
+    #[arg(long)]
+    json: bool,
     /// none, disabled, crc32 (or iscsi32), xxhash64, sha192
     #[arg(value_parser = parse_check)]
     method: u8,
@@ -44,17 +51,37 @@ pub(super) struct SetCheck {
 }
 
 impl SetComp {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let new = NewAttributes { comp_algo: Some(self.algorithm), ..NewAttributes::default() };
-        each(&self.targets, |target| set(settings, target, self.recursive, &new))
+        let Self { recursive, json, .. } = *self;
+        set_each(settings, &self.targets, recursive, &new, json.then_some(output))
     }
 }
 
 impl SetCheck {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let new = NewAttributes { check_algo: Some(self.method), ..NewAttributes::default() };
-        each(&self.targets, |target| set(settings, target, self.recursive, &new))
+        let Self { recursive, json, .. } = *self;
+        set_each(settings, &self.targets, recursive, &new, json.then_some(output))
     }
+}
+
+/// Sets the methods of each target, and tells what came of it if that is asked for.
+fn set_each(
+    settings: &Settings,
+    targets: &[Target],
+    recursive: bool,
+    new: &NewAttributes,
+    mut told: Option<&mut Output>,
+) -> Result<Outcome, Failure> {
+    each(targets, |target| {
+        let outcome = set(settings, target, recursive, new)?;
+        if let Some(output) = &mut told {
+            let name = format!("{target}:{}", Shown(&target.path));
+            output.line(json!({ "target": name, "complete": outcome == Outcome::Good }))?;
+        }
+        Ok(outcome)
+    })
 }
 
 fn set(settings: &Settings, target: &Target, recursive: bool, new: &NewAttributes) -> Result<Outcome, Failure> {
@@ -77,9 +104,11 @@ fn set(settings: &Settings, target: &Target, recursive: bool, new: &NewAttribute
 /// Sets the methods of all directories and regular files of a tree.
 async fn set_all(fs: &FileSystem, mut walk: TreeWalk<'_>, new: &NewAttributes) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::Good;
+    let bar = progress::bar("files", fs.statistics().inodes);
     while let Some(found) = walk.next().await.map_err(Failure::failed)? {
+        bar.inc(1);
         if let Some(error) = found.incomplete {
-            complain(&format_args!("{}: entries are missing: {error}", Shown(found.path)));
+            bar.suspend(|| complain(&format_args!("{}: entries are missing: {error}", Shown(found.path))));
             outcome = Outcome::Bad;
         }
         if matches!(found.kind, FileKind::Directory | FileKind::Regular) {

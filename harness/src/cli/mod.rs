@@ -5,6 +5,7 @@ mod bulkfree;
 mod cat;
 mod chmod;
 mod cluster;
+mod copied;
 mod destroy;
 mod dragonfly;
 mod events;

@@ -58,6 +58,12 @@ impl fmt::Write for Output {
     }
 }
 
+/// Prints an object on standard error, where standard output is what it is about.
+pub(super) fn object_beside(object: &Value) {
+    // The last there is to say; that nobody reads it makes no failure of what is done.
+    let _ = writeln!(io::stderr(), "{object}");
+}
+
 /// A name from media, fit for a terminal: control characters and bytes that are no text are shown as `\xNN`.
 pub(super) struct Shown<'a>(pub(super) &'a [u8]);
 

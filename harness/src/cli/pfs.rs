@@ -10,7 +10,7 @@ use hammer2_core::fs::{Error, TimeSource as _};
 use hammer2_core::media::{PfsKind, Uuid};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::info::told_damage;
 use super::mounted;
@@ -97,6 +97,9 @@ pub(super) struct PfsDelete {
 /// Make a writable copy of a PFS as it is now, which takes no space until one of them changes
 #[derive(Args)]
 pub(super) struct Snapshot {
+    /// Print a JSON object with the label of the copy, and of those that were removed for it
+    #[arg(long)]
+    json: bool,
     /// Remove those that were made so before and that this rule doesn't keep, as hourly=24,daily=7,weekly=4: the last one of each
     /// of the last 24 hours with one, and so on, also monthly and yearly. Snapshots with labels of your own stay
     #[arg(long, value_name = "RULE", value_parser = Retention::parse, conflicts_with = "name")]
@@ -312,23 +315,29 @@ impl Snapshot {
         Ok(outcome.and(self.remove_expired(&made, settings, output)?))
     }
 
-    /// Removes the snapshots that the rule doesn't keep, if there is one, once another was made.
+    /// Removes the snapshots that the rule doesn't keep, if there is one, once another was made, and says what came of it.
     fn remove_expired(&self, made: &[u8], settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        let Some(rule) = &self.keep else { return Ok(Outcome::Good) };
-        let target = Target { label: None, ..self.target.clone() };
-        let mounted::Listed { pfss, damage, .. } = list(&target, settings)?;
-        let outcome = told_damage(damage);
-        let snapshots = pfss.iter().filter(|pfs| pfs.subkind == "SNAPSHOT").map(|pfs| &pfs.label[..]);
-        for label in rule.expired(snapshots, pfs_label::origin_of(made)) {
-            let label = OsStr::from_bytes(label).to_owned();
-            PfsDelete { force: false, target: target.clone(), label }.run(settings, output)?;
+        let (mut outcome, mut removed) = (Outcome::Good, Vec::new());
+        if let Some(rule) = &self.keep {
+            let target = Target { label: None, ..self.target.clone() };
+            let mounted::Listed { pfss, damage, .. } = list(&target, settings)?;
+            outcome = told_damage(damage);
+            let snapshots = pfss.iter().filter(|pfs| pfs.subkind == "SNAPSHOT").map(|pfs| &pfs.label[..]);
+            for label in rule.expired(snapshots, pfs_label::origin_of(made)) {
+                removed.push(String::from_utf8_lossy(label).into_owned());
+                let label = OsStr::from_bytes(label).to_owned();
+                PfsDelete { force: false, target: target.clone(), label }.run(settings, output)?;
+            }
+        }
+        if self.json {
+            output.line(json!({ "label": String::from_utf8_lossy(made), "removed": removed }))?;
         }
         Ok(outcome)
     }
 
     /// Says which label was chosen, if nobody has said one.
     fn tell(&self, label: &[u8], output: &mut Output) -> Result<(), Failure> {
-        if self.name.is_none() {
+        if self.name.is_none() && !self.json {
             output.line(Shown(label))?;
         }
         Ok(())

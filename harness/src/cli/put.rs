@@ -16,6 +16,7 @@ use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
 use hammer2_core::media::{FileKind, Inum};
 use indicatif::ProgressBar;
 
+use super::copied::Copied;
 use super::failure::complain;
 use super::mkdir::make_directories;
 use super::output::{Output, Shown};
@@ -38,6 +39,9 @@ const STDIN_FILE_MODE: u32 = 0o644;
 /// runs out, bulkfree looks for some; if there is none, what was copied so far is kept.
 #[derive(Args)]
 pub(super) struct Put {
+    /// Print a JSON object of what came of it
+    #[arg(long)]
+    json: bool,
     /// The directory to copy from, or the file to copy; - copies standard input to a file instead
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
@@ -48,14 +52,22 @@ pub(super) struct Put {
 }
 
 impl Put {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        let mut copied = Copied::default();
+        let outcome = self.put(&Session::new(settings), &mut copied)?;
+        if self.json {
+            output.line(copied.json())?;
+        }
+        Ok(outcome)
+    }
+
+    fn put(&self, session: &Session, copied: &mut Copied) -> Result<Outcome, Failure> {
         let unusable = |error| Failure::unusable(format_args!("{}: {error}", self.source.display()));
-        let session = Session::new(settings);
         if self.source == Path::new(STDIN) {
-            return session.change(&self.target, async |fs| copy_stdin(fs, &self.target.path).await);
+            return session.change(&self.target, async |fs| copy_stdin(fs, &self.target.path, copied).await);
         }
         if self.source.metadata().is_ok_and(|facts| !facts.is_dir()) {
-            return self.put_file(&session);
+            return self.put_file(session, copied);
         }
         // Looked at before the filesystem is: a wrong name changes nothing.
         let source = SourceDirectory::open(&self.source).map_err(unusable)?;
@@ -63,15 +75,14 @@ impl Put {
         let names = source.names().map_err(unusable)?.into_iter();
         session.change(&self.target, async |fs| {
             let inum = make_directories(fs, &self.target.path).await?;
-            let mut copy = self.copy(fs)?;
-            let done = copy.tree(Level { source, facts, inum, names, path_len: 0 }).await;
-            copy.bar.finish_and_clear();
-            done.map(|()| copy.outcome)
+            let mut copy = self.copy(fs, copied)?;
+            copy.tree(Level { source, facts, inum, names, path_len: 0 }).await?;
+            Ok(copy.copied.outcome())
         })
     }
 
     /// Copies a file that isn't a directory, to the target's path or into the directory there.
-    fn put_file(&self, session: &Session) -> Result<Outcome, Failure> {
+    fn put_file(&self, session: &Session, copied: &mut Copied) -> Result<Outcome, Failure> {
         let unusable = |error| Failure::unusable(format_args!("{}: {error}", self.source.display()));
         let above = self.source.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let source = SourceDirectory::open(above).map_err(unusable)?;
@@ -88,16 +99,17 @@ impl Put {
                 Some(directory) => Place { directory: directory.inum, name: name.to_bytes() },
                 None => Place::find(fs, path).await?,
             };
-            let mut copy = self.copy(fs)?;
+            let mut copy = self.copy(fs, copied)?;
             copy.path = place.name.to_vec();
-            let done = copy.file(&source, &name, facts, &place).await;
-            copy.bar.finish_and_clear();
-            done.map(|()| copy.outcome).map_err(|error| copy.failure(&error))
+            match copy.file(&source, &name, facts, &place).await {
+                Ok(()) => Ok(copy.copied.outcome()),
+                Err(error) => Err(copy.failure(&error)),
+            }
         })
     }
 
     /// A copy that has only begun.
-    fn copy<'f>(&self, fs: &'f FileSystem) -> Result<Copy<'f>, Failure> {
+    fn copy<'f>(&self, fs: &'f FileSystem, copied: &'f mut Copied) -> Result<Copy<'f>, Failure> {
         let images = self.target.images().filter_map(|image| HostFile::at(image).ok()).map(|file| file.id);
         Ok(Copy {
             fs,
@@ -106,8 +118,7 @@ impl Put {
             links: HashMap::new(),
             path: Vec::new(),
             bar: progress::byte_counter(),
-            files: 0,
-            outcome: Outcome::Good,
+            copied,
         })
     }
 }
@@ -156,8 +167,7 @@ struct Copy<'f> {
     /// The file being copied.
     path: Vec<u8>,
     bar: ProgressBar,
-    files: u64,
-    outcome: Outcome,
+    copied: &'f mut Copied,
 }
 
 impl Copy<'_> {
@@ -200,15 +210,14 @@ impl Copy<'_> {
 
     fn complain(&mut self, error: &dyn Display) {
         self.bar.suspend(|| complain(&format_args!("{}: {error}", Shown(&self.path))));
-        self.outcome = Outcome::Bad;
+        self.copied.complaints += 1;
     }
 
     /// Copies a file, or goes into a directory.
     async fn entry(&mut self, level: &Level, name: &CString) -> Result<Option<Level>, PutError> {
         let facts = level.source.facts_of(name)?;
-        self.files += 1;
         if !self.bar.is_hidden() {
-            self.bar.set_message(format!("{} files", self.files));
+            self.bar.set_message(format!("{} files", self.copied.files + 1));
         }
         let (directory, target_name) = (level.inum, name.to_bytes());
         if facts.kind == FileKind::Directory {
@@ -216,6 +225,7 @@ impl Copy<'_> {
             let facts = source.facts()?;
             let names = source.names()?.into_iter();
             let inum = self.directory(directory, target_name, &facts).await?;
+            self.copied.files += 1;
             return Ok(Some(Level { source, facts, inum, names, path_len: self.path.len() }));
         }
         let place = Place { directory, name: target_name };
@@ -237,6 +247,7 @@ impl Copy<'_> {
         }
         if let Some(inum) = self.links.get(&facts.id) {
             self.make_way(directory, target_name, async || self.fs.link(*inum, directory, target_name).await).await?;
+            self.copied.files += 1;
             return Ok(());
         }
         let (inum, facts) = match facts.kind {
@@ -257,6 +268,7 @@ impl Copy<'_> {
             _ => (self.make(directory, target_name, &new_of(&facts, b"")).await?, facts),
         };
         self.finish(inum, &facts).await?;
+        self.copied.files += 1;
         if facts.is_older {
             self.complain(&"the filesystem has no times before 1970; it got 1970");
         }
@@ -317,6 +329,7 @@ impl Copy<'_> {
                 let data = &self.buffer.bytes()[..count];
                 self.fs.write(inum, at, data).await?;
                 self.bar.inc(count as u64);
+                self.copied.bytes += count as u64;
                 at += count as u64;
             }
         }
@@ -344,7 +357,7 @@ fn new_of<'t>(facts: &HostFile, target: &'t [u8]) -> NewFile<'t> {
 }
 
 /// Copies standard input to a file, which is replaced.
-async fn copy_stdin(fs: &FileSystem, path: &[u8]) -> Result<Outcome, Failure> {
+async fn copy_stdin(fs: &FileSystem, path: &[u8], copied: &mut Copied) -> Result<Outcome, Failure> {
     let failed = |error| path_failure(path, error);
     let Place { directory, name } = Place::find(fs, path).await?;
     let new = new_file(FileKind::Regular, STDIN_FILE_MODE);
@@ -365,11 +378,12 @@ async fn copy_stdin(fs: &FileSystem, path: &[u8]) -> Result<Outcome, Failure> {
             Failure::failed(format_args!("standard input: {error}; {} is cut off there", Shown(path)))
         })?;
         if buffer.is_empty() {
-            bar.finish_and_clear();
+            copied.files += 1;
             return Ok(Outcome::Good);
         }
         fs.write(inum, at, &buffer).await.map_err(failed)?;
         bar.inc(buffer.len() as u64);
+        copied.bytes += buffer.len() as u64;
         at += buffer.len() as u64;
     }
 }

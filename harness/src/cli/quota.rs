@@ -3,12 +3,11 @@
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::mounted;
 use super::output::{Output, Shown, insert_bytes};
 use super::session::{Session, Settings};
 use super::size::parse_size;
 use super::target::Target;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, mounted, progress};
 use crate::admin::{QuotaFacts, quotas_of, set_quota};
 
 /// Limit what the files below a directory may take
@@ -25,6 +24,9 @@ pub(super) struct SetQuota {
     /// Files, directories and links below the directory; 0 or `none` is no limit. Not given, it stays as it is
     #[arg(long, value_name = "N", value_parser = parse_inodes)]
     inodes: Option<u64>,
+    /// Print a JSON object: the limits, and what is used of them
+    #[arg(long)]
+    json: bool,
     /// NODE[@LABEL]:/DIR, or a directory of what is mounted
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -49,6 +51,9 @@ pub(super) struct ShowQuota {
     target: Target,
 }
 
+/// What takes long.
+const COUNTING: &str = "counting what is there";
+
 fn parse_bytes(text: &str) -> Result<u64, String> {
     if text == "none" { Ok(0) } else { parse_size(text) }
 }
@@ -58,15 +63,27 @@ fn parse_inodes(text: &str) -> Result<u64, String> {
 }
 
 impl SetQuota {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         if let Some(directory) = self.target.directory() {
             mounted::set_quota(directory, self.bytes, self.inodes)?;
-            return Ok(Outcome::Good);
+            return self.tell(&mounted::quotas(directory, false)?, output);
         }
+        let mut quotas = Vec::new();
         Session::new(settings).change(&self.target, async |fs| {
+            let _waiting = progress::waiting(COUNTING);
             set_quota(fs, &self.target.path, self.bytes, self.inodes).await?;
+            quotas = quotas_of(fs, &self.target.path, false).await?;
             Ok(Outcome::Good)
-        })
+        })?;
+        self.tell(&quotas, output)
+    }
+
+    /// Tells the limits of the directory itself, the nearest there are.
+    fn tell(&self, quotas: &[QuotaFacts], output: &mut Output) -> Result<Outcome, Failure> {
+        if self.json {
+            output.line(quotas.first().map_or(Value::Null, json_of))?;
+        }
+        Ok(Outcome::Good)
     }
 }
 
@@ -115,7 +132,10 @@ impl ShowQuota {
 
 /// Counts anew what is used of all limits of a PFS.
 fn recount(session: &Session, target: &Target) -> Result<Outcome, Failure> {
-    session.change(target, async |fs| fs.recount_quotas().await.map(|_| Outcome::Good).map_err(Failure::failed))
+    session.change(target, async |fs| {
+        let _waiting = progress::waiting(COUNTING);
+        fs.recount_quotas().await.map(|_| Outcome::Good).map_err(Failure::failed)
+    })
 }
 
 fn limit(limit: u64) -> String {

@@ -6,6 +6,8 @@ use clap::Args;
 use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Cookie, Error, FileSystem};
 use hammer2_core::media::{FileKind, Inum};
+use indicatif::ProgressBar;
+use serde_json::json;
 
 use super::failure::complain;
 use super::output::{Output, Shown};
@@ -13,7 +15,7 @@ use super::place::Place;
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::several::each;
 use super::target::Target;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, progress};
 
 /// Bytes of directory entries read at a time.
 const BATCH_BYTES: usize = 32 << 10;
@@ -27,17 +29,30 @@ pub(super) struct Rm {
     /// Don't mind what isn't there
     #[arg(short, long)]
     force: bool,
+    /// Print a JSON object for each target of what came of it
+    #[arg(long)]
+    json: bool,
     /// NODE[@LABEL]:/PATH
     #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
     targets: Vec<Target>,
 }
 
 impl Rm {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
-        each(&self.targets, |target| self.remove(settings, target))
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        each(&self.targets, |target| {
+            let removed = progress::counter("files");
+            let outcome = self.remove(settings, target, &removed)?;
+            if self.json {
+                output.line(
+                    json!({ "target": format!("{target}:{}", Shown(&target.path)), "removed": removed.position() }),
+                )?;
+            }
+            Ok(outcome)
+        })
     }
 
-    fn remove(&self, settings: &Settings, target: &Target) -> Result<Outcome, Failure> {
+    /// Counts what is removed.
+    fn remove(&self, settings: &Settings, target: &Target, removed: &ProgressBar) -> Result<Outcome, Failure> {
         let path = &target.path;
         let failed = |error| path_failure(path, error);
         Session::new(settings).change(target, async |fs| {
@@ -48,14 +63,18 @@ impl Rm {
             let inum = fs.lookup(directory, name).await.map_err(failed)?;
             if self.recursive && fs.attributes(inum).await.map_err(failed)?.kind == FileKind::Directory {
                 let top = Doomed { parent: directory, inum, path: path.clone(), name_len: name.len(), is_empty: false };
-                return remove_tree(fs, top).await;
+                return remove_tree(fs, top, removed).await;
             }
             match fs.unlink(directory, name).await {
                 Err(Error::IsADirectory) => {
                     let path = Shown(path);
                     Err(Failure::failed(format_args!("{path}: is a directory; -r removes it with all in it")))
                 }
-                removed => removed.map(|()| Outcome::Good).map_err(failed),
+                unlinked => {
+                    unlinked.map_err(failed)?;
+                    removed.inc(1);
+                    Ok(Outcome::Good)
+                }
             }
         })
     }
@@ -78,7 +97,7 @@ impl Doomed {
 }
 
 /// Removes a directory and everything below, from the bottom up.
-async fn remove_tree(fs: &FileSystem, top: Doomed) -> Result<Outcome, Failure> {
+async fn remove_tree(fs: &FileSystem, top: Doomed, removed: &ProgressBar) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::Good;
     let mut batch = EntryBatch::new(TOOL_HEAP, BATCH_BYTES).map_err(Failure::failed)?;
     // Directories of a damaged volume may contain each other.
@@ -86,8 +105,9 @@ async fn remove_tree(fs: &FileSystem, top: Doomed) -> Result<Outcome, Failure> {
     let mut doomed = vec![top];
     while let Some(mut directory) = doomed.pop() {
         if directory.is_empty {
-            let removed = fs.remove_directory(directory.parent, directory.name()).await;
-            removed.map_err(|error| path_failure(&directory.path, error))?;
+            let gone = fs.remove_directory(directory.parent, directory.name()).await;
+            gone.map_err(|error| path_failure(&directory.path, error))?;
+            removed.inc(1);
             continue;
         }
         if !seen.insert(directory.inum) {
@@ -98,7 +118,7 @@ async fn remove_tree(fs: &FileSystem, top: Doomed) -> Result<Outcome, Failure> {
         // By the time it is met again.
         directory.is_empty = true;
         doomed.push(directory);
-        outcome = outcome.and(empty(fs, &mut doomed, place, &mut batch).await?);
+        outcome = outcome.and(empty(fs, &mut doomed, place, &mut batch, removed).await?);
     }
     Ok(outcome)
 }
@@ -109,6 +129,7 @@ async fn empty(
     doomed: &mut Vec<Doomed>,
     place: usize,
     batch: &mut EntryBatch,
+    removed: &ProgressBar,
 ) -> Result<Outcome, Failure> {
     let (inum, path) = (doomed[place].inum, doomed[place].path.clone());
     let mut outcome = Outcome::Good;
@@ -116,7 +137,7 @@ async fn empty(
     while let Some(cookie) = from {
         let listing = fs.read_directory(inum, cookie, batch).await.map_err(|error| path_failure(&path, error))?;
         if let Some(fault) = listing.damaged {
-            complain(&format_args!("{}: entries can't be read: {fault}", Shown(&path)));
+            removed.suspend(|| complain(&format_args!("{}: entries can't be read: {fault}", Shown(&path))));
             outcome = Outcome::Bad;
         }
         for entry in batch.iter() {
@@ -126,6 +147,7 @@ async fn empty(
                 doomed.push(Doomed { parent: inum, inum: entry.inum, path: below, name_len, is_empty: false });
             } else {
                 fs.unlink(inum, entry.name).await.map_err(|error| path_failure(&below, error))?;
+                removed.inc(1);
             }
         }
         from = listing.next;

@@ -11,7 +11,7 @@ use super::output::{Output, Shown, insert_bytes};
 use super::session::{Session, Settings};
 use super::target::Target;
 use super::topology::{Step, Topology};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, progress};
 
 /// Print the topology: every blockref, those below it indented
 ///
@@ -43,7 +43,9 @@ impl Show {
             let mut walk = Topology::new(node.blocks(), set);
             let mut outcome = Outcome::Good;
             let mut found_label = false;
+            let counter = progress::beside_output(progress::counter("blocks"));
             while let Some(step) = walk.next().await {
+                counter.inc(1);
                 match self.label_of(&step) {
                     Some(label) if self.target.label.as_ref().is_some_and(|wanted| *wanted != label) => {
                         walk.skip_below(&step);

@@ -15,8 +15,9 @@ use hammer2_core::media::{FileKind, Inum, Timestamp};
 use indicatif::ProgressBar;
 use tar::{Builder, EntryType, Header};
 
+use super::copied::Copied;
 use super::failure::complain;
-use super::output::{Output, Shown};
+use super::output::{Output, Shown, object_beside};
 use super::place::split;
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::target::Target;
@@ -34,6 +35,9 @@ const MICROSECONDS: u64 = 1_000_000;
 /// status is 1.
 #[derive(Args)]
 pub(super) struct Tar {
+    /// Print a JSON object of what came of it, on standard error, as its last line
+    #[arg(long)]
+    json: bool,
     /// NODE[@LABEL][:/PATH]
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -51,14 +55,19 @@ impl Tar {
             let file = fs.attributes(inum).await.map_err(failed)?;
             let buffer = Buffer::new(TOOL_HEAP, FILE_BLOCK_BYTES).map_err(Failure::failed)?;
             let bar = progress::bar("files", fs.statistics().inodes);
-            let mut archive = Archive { fs: &fs, output, buffer, bar, links: HashMap::new(), outcome: Outcome::Good };
+            let mut archive =
+                Archive { fs: &fs, output, buffer, bar, links: HashMap::new(), copied: Copied::default() };
             if file.kind == FileKind::Directory {
                 archive.tree(inum).await?;
             } else {
                 let name = split(&self.target.path).map(|(_, name)| name);
                 archive.entry(name.unwrap_or_default(), &file).await?;
             }
-            archive.end()
+            let copied = archive.end()?;
+            if self.json {
+                object_beside(&copied.json());
+            }
+            Ok(copied.outcome())
         })
     }
 }
@@ -70,7 +79,7 @@ struct Archive<'f> {
     bar: ProgressBar,
     /// Files with several names, and the first of them in the archive.
     links: HashMap<Inum, Vec<u8>>,
-    outcome: Outcome,
+    copied: Copied,
 }
 
 impl Archive<'_> {
@@ -92,7 +101,7 @@ impl Archive<'_> {
     /// Says what isn't in the archive as it should be.
     fn complain(&mut self, path: &[u8], what: &dyn Display) {
         self.bar.suspend(|| complain(&format_args!("{}: {what}", Shown(path))));
-        self.outcome = Outcome::Bad;
+        self.copied.complaints += 1;
     }
 
     async fn entry(&mut self, path: &[u8], file: &Attributes) -> Result<(), Failure> {
@@ -126,6 +135,7 @@ impl Archive<'_> {
     }
 
     fn put_head(&mut self, head: io::Result<Vec<u8>>) -> Result<(), Failure> {
+        self.copied.files += 1;
         self.output.bytes(&head.map_err(Failure::failed)?)
     }
 
@@ -145,6 +155,7 @@ impl Archive<'_> {
                 }
             };
             self.output.bytes(&self.buffer.bytes()[..count])?;
+            self.copied.bytes += count as u64;
             at += count as u64;
         }
         let end = file.size.next_multiple_of(RECORD_BYTES);
@@ -161,10 +172,10 @@ impl Archive<'_> {
         Ok(())
     }
 
-    fn end(mut self) -> Result<Outcome, Failure> {
+    fn end(mut self) -> Result<Copied, Failure> {
         self.bar.finish_and_clear();
         self.zeros(2 * RECORD_BYTES)?;
-        Ok(self.outcome)
+        Ok(self.copied)
     }
 }
 

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::named::{Name, Waiting};
 use super::output::Output;
@@ -20,6 +21,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 #[derive(Args)]
 #[command(after_help = "Exit status: 0 they are there, 1 it took too long, 2 wrong usage.")]
 pub(super) struct Wait {
+    /// Print a JSON object whenever what is waited for changes, and last of all when they are there
+    #[arg(long)]
+    json: bool,
     /// Give up after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 90)]
     timeout: u32,
@@ -34,7 +38,12 @@ impl Wait {
         let mut told = String::new();
         loop {
             let waiting = match self.name.waiting(&Found::on(&candidates(&[]))) {
-                Ok(()) => return Ok(Outcome::Good),
+                Ok(()) => {
+                    if self.json {
+                        output.line(self.object(true, None))?;
+                    }
+                    return Ok(Outcome::Good);
+                }
                 Err(Waiting::For(what)) => what,
                 Err(Waiting::InVain(why)) => return Err(Failure::unusable(why)),
             };
@@ -42,12 +51,20 @@ impl Wait {
                 return Err(Failure::failed(format_args!("gave up after {} seconds: {waiting}", self.timeout)));
             }
             if waiting != told {
-                output.line(&waiting)?;
+                output.line(if self.json {
+                    self.object(false, Some(&waiting)).to_string()
+                } else {
+                    waiting.clone()
+                })?;
                 output.finish()?;
                 told = waiting;
             }
             thread::sleep(BETWEEN_LOOKS);
         }
+    }
+
+    fn object(&self, there: bool, waiting: Option<&str>) -> Value {
+        json!({ "name": self.name.to_string(), "there": there, "waiting": waiting })
     }
 }
 

@@ -8,6 +8,7 @@ use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::vote::Role;
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::newfs::NewfsOptions;
+use serde_json::json;
 
 use super::orders::{self, Print};
 use crate::admin::{Name, Order, take_in, whole_path};
@@ -22,6 +23,9 @@ use crate::device::Access;
 /// Make a volume a member: it gets everything the others have. A filesystem of one node becomes a cluster
 #[derive(Args)]
 pub(in crate::cli) struct Add {
+    /// Print a JSON object of what came of it
+    #[arg(long)]
+    json: bool,
     /// What it becomes
     #[arg(short = 't', value_enum, ignore_case = true, default_value_t = MemberType::Master)]
     kind: MemberType,
@@ -38,6 +42,9 @@ pub(in crate::cli) struct Add {
 /// Put a new node in the place of a member, which may be missing
 #[derive(Args)]
 pub(in crate::cli) struct Replace {
+    /// Print a JSON object of what came of it
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     overwrite: Overwrite,
     /// NODE+NODE...[@LABEL], or the directory it is mounted on
@@ -54,6 +61,9 @@ pub(in crate::cli) struct Replace {
 /// Make one cluster of PFSs that `pfs-create -u` made one by one. What the first holds is copied to all others
 #[derive(Args)]
 pub(in crate::cli) struct Adopt {
+    /// Print a JSON object for each node that was brought in step
+    #[arg(long)]
+    json: bool,
     /// NODE+NODE...[@LABEL]
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -85,7 +95,7 @@ impl Add {
             found(&session, &self.target)?;
         }
         let order = Order::Add { images, votes: self.kind == MemberType::Master };
-        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: false })
+        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: self.json })
     }
 }
 
@@ -118,12 +128,12 @@ impl Replace {
         let session = Session::new(settings);
         let images = new_node(&session, &self.target, &self.new, self.overwrite.force, &|| Ok(()))?;
         let order = Order::Replace { old: Name::new(&self.old), images };
-        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: false })
+        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: self.json })
     }
 }
 
 impl Adopt {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let session = Session::new(settings);
         let first = Target { nodes: self.target.nodes.iter().take(1).cloned().collect(), ..self.target.clone() };
         found(&session, &first)?;
@@ -131,12 +141,17 @@ impl Adopt {
             let others: Vec<_> = fs.member_statuses().filter(|member| member.state != MemberState::InSync).collect();
             for member in others {
                 let counter = progress::byte_counter();
+                counter.tick();
                 let show = &mut |node: NodeIndex, counts: &ResyncCounts| {
                     orders::show(&counter, &images.called(node), &(*counts).into());
                 };
                 let taken = take_in(fs, member.node, member.role == Role::Master, show).await;
                 counter.finish_and_clear();
-                taken?;
+                let snapshots_lacking = taken?;
+                if self.json {
+                    let (node, called) = (member.node.0, images.called(member.node));
+                    output.line(json!({ "node": node, "called": called, "snapshots_lacking": snapshots_lacking }))?;
+                }
             }
             Ok(Outcome::Good)
         })

@@ -3,16 +3,18 @@
 use std::ffi::OsString;
 
 use clap::Args;
+use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::vote::Mount;
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::fs::FileSystem;
+use serde_json::json;
 
 use super::orders::{self, Print};
-use crate::admin::{Images, Known, Name, Order};
+use crate::admin::{Images, Known, Name, Order, Resynced};
 use crate::cli::output::Output;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
-use crate::cli::{Failure, Outcome};
+use crate::cli::{Failure, Outcome, progress};
 use crate::device::Access;
 
 /// Remove a member, which may be missing. If it is there, its PFS is removed from it
@@ -42,6 +44,9 @@ pub(in crate::cli) struct Force {
 
 #[derive(Args)]
 struct Named {
+    /// Print a JSON object of what came of it
+    #[arg(long)]
+    json: bool,
     /// NODE[+NODE...][@LABEL], or, but for `force`, the directory it is mounted on
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -58,7 +63,7 @@ impl Named {
         output: &mut Output,
     ) -> Result<Outcome, Failure> {
         let order = order(Name::new(&self.member));
-        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: false })
+        orders::carry_out(settings, &self.target, &order, &mut Print { output, json: self.json })
     }
 }
 
@@ -76,7 +81,7 @@ impl Promote {
 
 impl Force {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        let Named { target, member } = &self.named;
+        let Named { target, member, json } = &self.named;
         let session = Session::new(settings);
         // Which node it is: looked up with any node's version mounted.
         let images = session.run(session.images(target, Access::Read))?;
@@ -87,14 +92,29 @@ impl Force {
             return Err(self.announce(&fs, &images, node));
         }
         session.change_members(target, Some(Mount::Forced(node)), async |fs, images| {
-            for (node, resynced) in fs.resync_all(&mut |_, _| {}).await.map_err(Failure::failed)? {
-                resynced.map_err(|error| Failure::failed(format_args!("{}: {error}", images.called(node))))?;
+            let counter = progress::byte_counter();
+            counter.tick();
+            let show = &mut |node: NodeIndex, counts: &ResyncCounts| {
+                orders::show(&counter, &images.called(node), &(*counts).into());
+            };
+            let all = fs.resync_all(show).await.map_err(Failure::failed)?;
+            counter.finish_and_clear();
+            for (node, resynced) in all {
+                let called = images.called(node);
+                let copied = resynced.map_err(|error| Failure::failed(format_args!("{called}: {error}")))?;
+                if *json {
+                    let resynced = Resynced { node: node.0, called, copied: Ok(copied.into()) };
+                    Print { output: &mut *output, json: true }.resynced(&resynced)?;
+                }
             }
             for member in fs.missing_members() {
                 let fsid = member.fsid;
-                output.line(format_args!(
-                    "member {fsid} isn't there and votes no more: `hammer2 cluster remove {target} {fsid}` gives it up"
-                ))?;
+                match json {
+                    true => output.line(json!({ "missing": fsid.to_string() }))?,
+                    false => output.line(format_args!(
+                        "member {fsid} isn't there and votes no more: `hammer2 cluster remove {target} {fsid}` gives it up"
+                    ))?,
+                }
             }
             Ok(Outcome::Good)
         })
@@ -102,7 +122,7 @@ impl Force {
 
     /// What would be given up.
     fn announce(&self, fs: &FileSystem, images: &Images, chosen: NodeIndex) -> Failure {
-        let Named { target, member } = &self.named;
+        let Named { target, member, .. } = &self.named;
         let known = Known::of_mount(images, fs.member_statuses());
         let mut words = format!("this keeps what {} has, whatever others have", known.called(chosen));
         for other in fs.member_statuses().filter(|other| matches!(other.state, MemberState::Behind(_))) {

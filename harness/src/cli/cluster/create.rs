@@ -6,8 +6,9 @@ use clap::Args;
 use hammer2_core::cluster::PfsOutcome;
 use hammer2_core::fs::TimeSource as _;
 use hammer2_core::media::PfsKind;
+use serde_json::{Map, Value};
 
-use crate::cli::output::Output;
+use crate::cli::output::{Output, insert_bytes};
 use crate::cli::pfs::{label, new_pfs, taken};
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
@@ -17,6 +18,9 @@ use crate::time_source::HostTime;
 /// Make formatted volumes the masters of a new PFS
 #[derive(Args)]
 pub(in crate::cli) struct Create {
+    /// Print a JSON object of what came of it
+    #[arg(long)]
+    json: bool,
     /// The label of the PFS
     #[arg(short = 'L', long, value_name = "LABEL")]
     label: OsString,
@@ -35,7 +39,7 @@ pub(in crate::cli) struct Create {
 }
 
 impl Create {
-    pub(super) fn run(&self, settings: &Settings, _: &mut Output) -> Result<Outcome, Failure> {
+    pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let new = new_pfs(label(&self.label)?, PfsKind::Master)?;
         let (target, kinds) = self.target()?;
         let session = Session::new(settings);
@@ -43,6 +47,13 @@ impl Create {
             let cluster = session.open_whole_cluster(&target).await?;
             let create = async { cluster.create_as(&new, &kinds, HostTime.random()).await.map_err(Failure::failed) };
             match session.administer(&cluster, create).await? {
+                PfsOutcome::Done if self.json => {
+                    let mut object = Map::new();
+                    insert_bytes(&mut object, "label", new.label);
+                    object.insert("clid".into(), new.clid.to_string().into());
+                    object.insert("nodes".into(), kinds.len().into());
+                    output.line(Value::Object(object)).map(|()| Outcome::Good)
+                }
                 PfsOutcome::Done => Ok(Outcome::Good),
                 _ => Err(taken(new.label)),
             }

@@ -37,6 +37,7 @@ pub(super) fn carry_out(
         let site = Site { fs, images, open: &open, pauses: &|| false };
         if order.is_scrub() {
             let bar = progress::byte_bar(0);
+            bar.tick();
             let mut nothing = |_, _: &_| {};
             let work = site.carry_out(order, &mut nothing);
             let done = while_scrubbing(fs, session.clock(), work, |scrubbing| show_scrub(&bar, scrubbing)).await;
@@ -44,6 +45,9 @@ pub(super) fn carry_out(
             return print.done(&done?);
         }
         let counter = progress::byte_counter();
+        if order.copies() {
+            counter.tick();
+        }
         let done =
             site.carry_out(order, &mut |node, counts| show(&counter, &images.called(node), &(*counts).into())).await;
         counter.finish_and_clear();
@@ -71,6 +75,9 @@ impl Print<'_> {
                     complain(&format_args!(
                         "the new node goes without {snapshots_lacking} of the snapshots: it has no room for them"
                     ));
+                }
+                if self.json {
+                    self.output.line(json!({ "changed": true, "snapshots_lacking": snapshots_lacking }))?;
                 }
                 Ok(Outcome::Good)
             }
@@ -112,7 +119,7 @@ impl Print<'_> {
         }
     }
 
-    fn resynced(&mut self, Resynced { node, called, copied }: &Resynced) -> Result<Outcome, Failure> {
+    pub(super) fn resynced(&mut self, Resynced { node, called, copied }: &Resynced) -> Result<Outcome, Failure> {
         match copied {
             Ok(copied) if self.json => {
                 let mut line = json!({ "node": node, "called": called });

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::output::{Output, insert_bytes};
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
-use crate::cli::{Failure, Outcome};
+use crate::cli::{Failure, Outcome, progress};
 use crate::device::Access;
 
 /// What is done, in this order.
@@ -152,6 +152,7 @@ impl Plan {
         output: &mut Output,
     ) -> Result<(), Failure> {
         let mut teller = Teller { is_json, output };
+        let _waiting = progress::waiting("mending");
         if self.headers || self.freemap.is_some() {
             self.mend_node(&Session::new(settings), &Target::of_node(images), &mut teller)?;
         }

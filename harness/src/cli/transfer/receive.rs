@@ -12,6 +12,7 @@ use hammer2_core::media::{
     BlockKind, Dirent, FileKind, Inode, InodeMeta, Inum, Key, KeyRange, Methods, ModifyTid, Radix, directory_hash,
 };
 use indicatif::ProgressBar;
+use serde_json::json;
 
 use super::super::output::Output;
 use super::super::pfs::PfsCreate;
@@ -31,6 +32,9 @@ use crate::device::Access;
 /// that wasn't changed since. All of it is done, durably, or nothing.
 #[derive(Args)]
 pub(in super::super) struct Receive {
+    /// Print a JSON object of what was received
+    #[arg(long)]
+    json: bool,
     /// Keep what comes in this file until the stream is at its end. If it is cut, the rest is enough: `send --resume TOKEN`
     /// sends it, to the same `receive`
     #[arg(long, value_name = "FILE")]
@@ -51,7 +55,8 @@ impl Receive {
         let session = Session::new(settings);
         let kept = self.keep.as_deref().map(Kept::open).transpose()?;
         if self.token {
-            output.line(kept.map(|kept| kept.mark).unwrap_or_default())?;
+            let token = kept.map(|kept| kept.mark).unwrap_or_default().to_string();
+            output.line(if self.json { json!({ "token": token }).to_string() } else { token })?;
             return Ok(Outcome::Good);
         }
         let mut incoming = session.run(Incoming::new(StandardInput::open(), kept))?;
@@ -65,9 +70,16 @@ impl Receive {
             let (fs, _) = session.mount_to_serve(&self.target, Access::Write).await?;
             let received = fs.attend(self.receive(&fs, incoming, state, base)).await;
             // What isn't committed now never was.
-            received?.finish()?;
+            let incoming = received?;
+            let bytes = incoming.bytes;
+            incoming.finish()?;
             fs.unmount().await.map_err(|error| Failure::failed(format_args!("{}: {error}", self.target)))?;
-            eprintln!("{} is what was sent as of {}", self.target, state.tid);
+            match self.json {
+                true => output.line(json!({
+                    "target": self.target.to_string(), "tid": state.tid.0, "bytes": bytes,
+                }))?,
+                false => eprintln!("{} is what was sent as of {}", self.target, state.tid),
+            }
             Ok(Outcome::Good)
         })
     }

@@ -8,8 +8,9 @@ use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::media::inode::InodeFlags;
 use hammer2_core::media::{BlockKind, Inum, Key, ModifyTid, PfsSubkind};
 use indicatif::ProgressBar;
+use serde_json::json;
 
-use super::super::output::{Output, Shown};
+use super::super::output::{Output, Shown, object_beside};
 use super::super::progress::byte_counter;
 use super::super::session::{Session, Settings, TOOL_HEAP};
 use super::super::target::Target;
@@ -24,6 +25,9 @@ use crate::device::Access;
 /// Blocks go as they are stored, compressed ones compressed. Every record has a check code, and the stream has one of all of it.
 #[derive(Args)]
 pub(in super::super) struct Send {
+    /// Say what was sent as a JSON object, on standard error
+    #[arg(long)]
+    json: bool,
     /// NODE[@LABEL]
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -72,6 +76,7 @@ impl Send {
                 )));
             }
             let since = base.as_ref().map_or(ModifyTid(0), |base| base.since);
+            let base_tid = base.as_ref().map(|base| base.state.tid.0);
             let begin = Record::Begin { state, base: base.map(|base| base.state), label: fs.pfs().label.to_vec() };
             let bar = byte_counter();
             let mut sending = Sending { fs: &fs, since, outgoing: Outgoing::new(output, self.resume), bar };
@@ -79,9 +84,16 @@ impl Send {
             sending.tree().await?;
             sending.outgoing.put(&Record::Root { meta: Box::new(root.meta) })?;
             let Sending { outgoing, bar, .. } = sending;
+            let bytes = outgoing.bytes;
             outgoing.end()?;
             bar.finish_and_clear();
-            eprintln!("{} was sent as of {}", self.target, root.modify_tid);
+            let tid = root.modify_tid;
+            match self.json {
+                true => object_beside(&json!({
+                    "target": self.target.to_string(), "tid": tid.0, "base_tid": base_tid, "bytes": bytes,
+                })),
+                false => eprintln!("{} was sent as of {tid}", self.target),
+            }
             Ok(Outcome::Good)
         })
     }
