@@ -49,7 +49,7 @@ const RENAMED: [(&str, &[&str]); 6] = [
 ];
 
 /// Directives that don't exist here, and what is used instead.
-const REFUSED: [(&str, &str); 16] = [
+const REFUSED: [(&str, &str); 15] = [
     ("connect", "clusters are made of disks and exports here: `hammer2 cluster add` takes one in"),
     ("disconnect", "clusters are made of disks and exports here: `hammer2 cluster remove` gives one up"),
     ("status", "`hammer2 cluster status` says how a cluster is, `hammer2 info` what a filesystem is"),
@@ -69,10 +69,6 @@ const REFUSED: [(&str, &str); 16] = [
          the space back",
     ),
     ("emergency-mode-disable", "there is no emergency mode that could be on"),
-    (
-        "mountall",
-        "`hammer2 scan` finds what there is, and `mount -a` mounts what fstab(5) lists; no PFS needs to be mounted for others",
-    ),
     ("dumpchain", "`hammer2 show NODE` prints the topology; what is in memory only nobody sees"),
     ("chaindump", "`hammer2 show NODE` prints the topology; what is in memory only nobody sees"),
     ("setcrc64", "`hammer2 setxxhash64` is the check code of 64 bits"),

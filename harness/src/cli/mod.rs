@@ -14,6 +14,7 @@ mod failure;
 mod format;
 mod freemap;
 mod fsck;
+mod fstab;
 mod get;
 mod growfs;
 mod hash;
@@ -28,6 +29,7 @@ mod methods;
 mod metrics;
 mod mkdir;
 mod mount;
+mod mountall;
 mod mounted;
 mod mv;
 mod named;
@@ -102,6 +104,8 @@ enum Command {
     Tar(tar::Tar),
     Put(put::Put),
     Mount(mount::Mount),
+    #[command(name = "mountall")]
+    MountAll(mountall::MountAll),
     Mkdir(mkdir::Mkdir),
     Rm(rm::Rm),
     Mv(mv::Mv),
@@ -231,6 +235,7 @@ impl Command {
             Self::Tar(command) => command.run(settings, output),
             Self::Put(command) => command.run(settings, output),
             Self::Mount(command) => command.run(settings, output),
+            Self::MountAll(command) => command.run(settings, output),
             Self::Mkdir(command) => command.run(settings, output),
             Self::Rm(command) => command.run(settings, output),
             Self::Mv(command) => command.run(settings, output),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hammer2_core::cluster::Health;
-use hammer2_core::media::{Heartbeat, PfsSubkind};
+use hammer2_core::media::Heartbeat;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
@@ -66,10 +66,7 @@ impl Scan {
 
 /// What udev keeps of a device: the volume's id, and the label of the PFS that a mount would choose.
 fn udev_properties(found: &Found) -> Vec<String> {
-    let chosen = |node: &Node| {
-        let own = node.pfss.iter().filter(|pfs| pfs.subkind == PfsSubkind::None && pfs.label != b"LOCAL");
-        own.min_by_key(|pfs| pfs.label != b"DATA").map(|pfs| pfs.label.to_vec())
-    };
+    let chosen = |node: &Node| node.usual_pfs().map(|pfs| pfs.label.to_vec());
     let volume = found.nodes.first().map(|node| (node.fsid, chosen(node)));
     let Some((fsid, label)) = volume.or_else(|| found.incomplete.first().map(|set| (set.fsid, None))) else {
         return Vec::new();
@@ -95,7 +92,7 @@ fn shown(images: &[PathBuf]) -> Vec<String> {
 }
 
 /// A node as commands take it.
-fn name(images: &[PathBuf]) -> String {
+pub(super) fn name(images: &[PathBuf]) -> String {
     shown(images).join(":")
 }
 

@@ -46,6 +46,15 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// The options that say the same to another process.
+    pub(super) fn arguments(&self) -> std::vec::Vec<String> {
+        let Self { memory, deadline, local, as_of } = self;
+        let mut arguments = vec![format!("--memory={memory}"), format!("--deadline={deadline}")];
+        arguments.extend(local.then(|| "--local".to_owned()));
+        arguments.extend(as_of.map(|node| format!("--as-of={node}")));
+        arguments
+    }
+
     /// The same, as far as nothing else is said.
     pub(super) fn with(self, memory_mib: Option<u16>, deadline_seconds: Option<u16>, local: bool) -> Self {
         Self {

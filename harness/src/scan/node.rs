@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hammer2_core::cluster::{Cluster, Pfs};
 use hammer2_core::io::Disk;
 use hammer2_core::media::cluster_record::ClusterRecord;
-use hammer2_core::media::{Heartbeat, MirrorTid, Uuid};
+use hammer2_core::media::{Heartbeat, MirrorTid, PfsSubkind, Uuid};
 use hammer2_core::memory::{Vec as HeapVec, push};
 use hammer2_core::node::{self, NodeOptions};
 
@@ -95,6 +95,12 @@ impl Node {
             damage,
             copy_of: None,
         })
+    }
+
+    /// The PFS that is meant where nobody names one: DATA, else the first that is neither LOCAL nor a snapshot.
+    pub fn usual_pfs(&self) -> Option<&Pfs> {
+        let own = self.pfss.iter().filter(|pfs| pfs.subkind == PfsSubkind::None && pfs.label != b"LOCAL");
+        own.min_by_key(|pfs| pfs.label != b"DATA")
     }
 
     /// The PFS of a cluster.

@@ -95,7 +95,6 @@ fn a_snapshot_that_nobody_names_has_the_time_in_its_label() {
 fn what_isnt_there_is_answered_with_what_is() {
     let folder = folder();
     for (directive, instead) in [
-        ("mountall", "hammer2 scan"),
         ("emergency-mode-enable", "hammer2 bulkfree"),
         ("status", "hammer2 cluster status"),
         ("service", "NBD"),

@@ -15,10 +15,7 @@ use clap::Parser;
 
 use super::Program;
 use crate::cli::failure::{self, ExitStatuses, Failure, Outcome};
-use crate::mount_table::unescaped;
-
-/// Types of our mounts in fstab(5).
-const TYPES: [&[u8]; 2] = [b"hammer2", b"fuse.hammer2"];
+use crate::cli::fstab::{FSTAB, Line};
 
 /// Have mounts of fstab(5) that are named @LABEL, LABEL=LABEL or UUID=UUID wait at boot for a quorum of their disks
 ///
@@ -37,7 +34,7 @@ impl Program for Generator {
 
     fn run(&self) -> ExitCode {
         // As systemd's own generator for fstab has it.
-        let fstab = std::env::var_os("SYSTEMD_FSTAB").unwrap_or_else(|| OsString::from("/etc/fstab"));
+        let fstab = std::env::var_os("SYSTEMD_FSTAB").unwrap_or_else(|| OsString::from(FSTAB));
         let written = match fs::read(&fstab) {
             Ok(content) => write_all(&content, &self.folders[0]),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -49,8 +46,9 @@ impl Program for Generator {
 }
 
 fn write_all(fstab: &[u8], folder: &Path) -> io::Result<()> {
-    for line in fstab.split(|byte| *byte == b'\n') {
-        let Some(Line { name, place, waits }) = ours(line) else { continue };
+    for line in Line::all(fstab).into_iter().filter(is_named) {
+        let waits = !line.has("noauto");
+        let Line { spec: name, directory: place, .. } = line;
         let drop_ins = folder.join(format!("{}.mount.d", escaped_path(&place)));
         let mut unit = String::from("# Written by hammer2-generator\n");
         if waits {
@@ -104,26 +102,10 @@ fn device_name(name: &str) -> String {
     name.chars().map(one).collect()
 }
 
-/// A line of fstab(5) that is ours, and names its disks by what they say.
-struct Line {
-    /// What is mounted.
-    name: OsString,
-    place: PathBuf,
-    /// It is mounted at boot.
-    waits: bool,
-}
-
-fn ours(line: &[u8]) -> Option<Line> {
-    let mut fields = line.split(|byte| b" \t".contains(byte)).filter(|field| !field.is_empty());
-    let (name, place, kind) = (fields.next()?, fields.next()?, fields.next()?);
-    let mut options = fields.next().unwrap_or_default().split(|byte| *byte == b',');
-    let is_named = [&b"@"[..], b"LABEL=", b"UUID="].iter().any(|tag| name.len() > tag.len() && name.starts_with(tag));
-    let is_ours = TYPES.contains(&kind) && place.starts_with(b"/");
-    (is_named && is_ours).then(|| Line {
-        name: unescaped(name).into_os_string(),
-        place: unescaped(place),
-        waits: !options.any(|option| option == b"noauto"),
-    })
+/// True for a line that names its disks by what they say.
+fn is_named(line: &Line) -> bool {
+    let name = line.spec.as_bytes();
+    [&b"@"[..], b"LABEL=", b"UUID="].iter().any(|tag| name.len() > tag.len() && name.starts_with(tag))
 }
 
 /// A path as part of a unit's name.
@@ -150,28 +132,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_wait_are_told_from_others() {
-        let found = |line: &str| {
-            let waiting = ours(line.as_bytes()).filter(|line| line.waits);
-            waiting.map(|Line { name, place, .. }| format!("{} {}", name.display(), place.display()))
-        };
-        assert_eq!(found("@HOME /home hammer2 defaults 0 0"), Some("@HOME /home".into()));
-        assert_eq!(found("@A\\040B\t/a\\040b\tfuse.hammer2"), Some("@A B /a b".into()));
-        assert_eq!(found("LABEL=A\\040B /a hammer2"), Some("LABEL=A B /a".into()));
-        assert_eq!(found("UUID=1-2 /a hammer2 nofail 0 0"), Some("UUID=1-2 /a".into()));
-        for other in [
-            "",
-            "LABEL= /home hammer2 defaults 0 0",
-            "PARTLABEL=HOME /home hammer2 defaults 0 0",
-            "#@HOME /home hammer2 defaults 0 0",
-            "@HOME /home ext4 defaults 0 0",
-            "@HOME /home hammer2 noatime,noauto 0 0",
-            "/dev/sdb /home hammer2 defaults 0 0",
-            "@HOME none hammer2",
-            "@HOME /home",
-        ] {
-            assert_eq!(found(other), None, "{other}");
-        }
+    fn lines_that_name_no_disks_are_told_from_others() {
+        let is_named = |spec: &str| is_named(&Line { spec: spec.into(), directory: "/".into(), options: Vec::new() });
+        assert!(["@HOME", "LABEL=A B", "UUID=1-2"].into_iter().all(is_named));
+        assert!(!["@", "LABEL=", "PARTLABEL=HOME", "/dev/sdb", "a.img@HOME"].into_iter().any(is_named));
     }
 
     #[test]
