@@ -1,8 +1,10 @@
 //! The `hammer2` tool as its user meets it.
 
 mod answers;
+mod blkid;
 mod boot;
 mod bulkfree;
+mod commands;
 mod content;
 mod destroy;
 mod detach;
