@@ -8,7 +8,7 @@ use hammer2_core::cluster::{MemberState, MemberStatus, NewPfs, NodeIndex};
 use hammer2_core::fs::{FileSystem, TimeSource as _};
 use hammer2_core::media::PfsKind;
 
-use super::{Done, Name, Refused, Resynced, Site, fresh_uuid, whole_path};
+use super::{Done, Images, Known, Name, Refused, Resynced, Site, fresh_uuid, whole_path};
 use crate::time_source::HostTime;
 
 impl Site<'_> {
@@ -19,7 +19,7 @@ impl Site<'_> {
         show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
     ) -> Result<Done, Refused> {
         let node = self.put_in(images).await?;
-        Ok(Done::Changed { snapshots_lacking: take_in(self.fs, node, votes, show).await? })
+        Ok(Done::Changed { snapshots_lacking: take_in(self.fs, self.images, node, votes, show).await? })
     }
 
     pub(super) async fn replace(
@@ -31,7 +31,8 @@ impl Site<'_> {
         let old = self.member(old)?;
         let node = self.put_in(images).await?;
         let mut show = |counts: &ResyncCounts| show(node, counts);
-        let copied = self.fs.replace_member(old, node, &new_pfs(self.fs)?, &mut show).await.map_err(Refused::failed)?;
+        let copied = self.fs.replace_member(old, node, &new_pfs(self.fs)?, &mut show).await;
+        let copied = copied.map_err(|error| Refused::failed(self.known().error(&error)))?;
         Ok(Done::Changed { snapshots_lacking: copied.snapshots_lacking })
     }
 
@@ -112,13 +113,16 @@ fn status(fs: &FileSystem, node: NodeIndex) -> Option<MemberStatus> {
 /// it couldn't be given.
 pub async fn take_in(
     fs: &FileSystem,
+    images: &Images,
     node: NodeIndex,
     votes: bool,
     show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
 ) -> Result<u64, Refused> {
     let mut show = |counts: &ResyncCounts| show(node, counts);
-    let (_, copied) = fs.take_in(node, &new_pfs(fs)?, votes, &mut show).await.map_err(Refused::failed)?;
-    Ok(copied.snapshots_lacking)
+    match fs.take_in(node, &new_pfs(fs)?, votes, &mut show).await {
+        Ok((_, copied)) => Ok(copied.snapshots_lacking),
+        Err(error) => Err(Refused::failed(Known::of_mount(images, fs.member_statuses()).error(&error))),
+    }
 }
 
 /// What a new member has of the PFS at first: nothing, and no vote.

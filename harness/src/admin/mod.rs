@@ -166,7 +166,7 @@ impl Site<'_> {
     }
 
     async fn change(&self, change: Change) -> Result<(), Refused> {
-        self.fs.change_members(change).await.map_err(Refused::failed)
+        self.fs.change_members(change).await.map_err(|error| Refused::failed(self.known().error(&error)))
     }
 }
 

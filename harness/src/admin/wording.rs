@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use hammer2_core::cluster::vote::{Alarm, Names, Refusal, Worded};
-use hammer2_core::cluster::{MemberStatus, NodeIndex, OpError, ReturnError};
+use hammer2_core::cluster::{MemberStatus, MembershipError, NodeIndex, OpError, ReturnError};
 use hammer2_core::fs::Error;
 use hammer2_core::media::Uuid;
 
@@ -54,6 +54,33 @@ impl<'k> Known<'k> {
             Error::Refused(refusal) => self.refusal(refusal),
             Error::Alarm(alarm) => self.alarm(alarm),
             Error::Io(fault) => self.images.fault(fault),
+            Error::Membership(error) => self.membership_error(error),
+            other => other.to_string(),
+        }
+    }
+
+    /// Why the members can't be changed, in words.
+    fn membership_error(&self, error: &MembershipError) -> String {
+        let called = |fsid: &Uuid| {
+            let known = self.fsids.iter().find(|(_, known)| known == fsid);
+            known.map_or_else(|| format!("member {fsid}"), |(node, _)| self.images.called(*node))
+        };
+        let place = self.images.place();
+        match error {
+            MembershipError::NoMember(fsid) => {
+                format!("{} is no member here: `hammer2 cluster status {place}` lists them", called(fsid))
+            }
+            MembershipError::IsMember(node) => format!("{} is a member already", self.images.called(*node)),
+            MembershipError::LabelTaken(node) => format!(
+                "{} has another PFS with the cluster's label: `hammer2 pfs-list {image}` shows it, and `hammer2 pfs-delete \
+                 {image} LABEL` removes it with all in it",
+                self.images.called(*node),
+                image = self.images.of(*node).join(":")
+            ),
+            MembershipError::NoSlave(fsid) => format!("{} is no slave: it is a master already", called(fsid)),
+            MembershipError::NotInSync(fsid) => {
+                format!("{} isn't in step: `hammer2 cluster resync {place}` brings it there", called(fsid))
+            }
             other => other.to_string(),
         }
     }

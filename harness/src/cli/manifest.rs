@@ -3,12 +3,14 @@
 use std::fmt::{self, Write};
 
 use clap::Args;
+use hammer2_core::fs::Error;
 use hammer2_core::manifest::{self, Hex, ManifestDigest, ManifestError};
+use hammer2_core::media::FileKind;
 use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::output::{Output, object_beside};
-use super::session::{Session, Settings, TOOL_HEAP};
+use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::target::Target;
 use super::{Failure, Outcome, progress};
 
@@ -23,7 +25,7 @@ pub(super) struct Manifest {
     /// Print only the SHA-256 of all lines
     #[arg(long)]
     digest: bool,
-    /// NODE[@LABEL][:/PATH]
+    /// NODE[@LABEL][:/PATH], a directory
     #[arg(value_parser = Target::parser())]
     target: Target,
 }
@@ -33,6 +35,9 @@ impl Manifest {
         let session = Session::new(settings);
         session.run(async {
             let (fs, inum) = session.mount_path(&self.target).await?;
+            if fs.attributes(inum).await.is_ok_and(|file| file.kind != FileKind::Directory) {
+                return Err(path_failure(&self.target.path, Error::NotADirectory));
+            }
             let bar = progress::bar("files", fs.statistics().inodes);
             let bar = if self.digest { bar } else { progress::beside_output(bar) };
             let mut digest = ManifestDigest::default();

@@ -27,9 +27,9 @@ const MOUNT_HELPER: &str = "mount.hammer2";
 
 /// Mount everything that fstab(5) lists of HAMMER2, or everything there is
 ///
-/// With DIR, what is found on all block devices (see scan) is mounted in it, each filesystem on a directory of its label, which is
-/// made: of a cluster its PFS, of another volume the one that is meant where nobody names one. Without, the lines of fstab(5) but for
-/// those with `noauto` are. A line for each says what became of it; what is mounted already stays as it is.
+/// With DIR, what is found on all block devices (see scan) is mounted in it, each filesystem on a directory of its label, which
+/// is made: of a cluster its PFS, of another volume the one that is meant where nobody names one. Without, the lines of fstab(5)
+/// but for those with `noauto` are. A line for each says what became of it; what is mounted already stays as it is.
 #[derive(Args)]
 #[command(after_help = "Exit status: 0 all is mounted, or has the option nofail, 1 something isn't, 2 wrong usage.")]
 pub(super) struct MountAll {

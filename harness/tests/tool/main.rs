@@ -8,6 +8,7 @@ mod commands;
 mod content;
 mod destroy;
 mod detach;
+mod errors;
 mod export_server;
 mod exports;
 mod folder;

@@ -145,7 +145,7 @@ impl Adopt {
                 let show = &mut |node: NodeIndex, counts: &ResyncCounts| {
                     orders::show(&counter, &images.called(node), &(*counts).into());
                 };
-                let taken = take_in(fs, member.node, member.role == Role::Master, show).await;
+                let taken = take_in(fs, images, member.node, member.role == Role::Master, show).await;
                 counter.finish_and_clear();
                 let snapshots_lacking = taken?;
                 if self.json {

@@ -8,6 +8,7 @@ mod content;
 mod direct;
 mod directory;
 mod ends;
+mod errors;
 mod exchange;
 mod facts;
 mod handles;
