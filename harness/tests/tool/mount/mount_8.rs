@@ -124,7 +124,7 @@ fn a_line_of_fstab_is_mounted_once() {
          echo \"$PWD/v.img@HOME $PWD/mnt hammer2 defaults,noatime,memory=32,sync-every=1,log=$PWD/log 0 2\" >fstab
          mount --fstab fstab --all
          mount --fstab fstab --all --verbose
-         tail -n 1 log
+         until tail -n 1 log | grep mounted; do sleep 0.1; done
          umount mnt
          status=0; mount -t hammer2 v.img@NONE mnt || status=$?; echo status $status
          status=0; mount -t hammer2 -o nonsense v.img mnt || status=$?; echo status $status",
