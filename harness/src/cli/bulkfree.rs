@@ -2,7 +2,7 @@
 
 use clap::Args;
 use hammer2_core::cluster::{BulkfreeOptions, Cluster};
-use indicatif::{HumanBytes, ProgressBar};
+use indicatif::HumanBytes;
 
 use super::output::Output;
 use super::pfs::whole;
@@ -51,7 +51,7 @@ impl Bulkfree {
         let bar = progress::share_bar();
         bar.tick();
         for pass in 1..=BULKFREE_PASSES {
-            let show = || show_freeing(&bar, Freeing::new(pass, cluster.bulkfree_progress()));
+            let show = || progress::show_freeing(&bar, Freeing::new(pass, cluster.bulkfree_progress()));
             let counts = while_working(session.clock(), cluster.bulkfree_with(options), show).await;
             show();
             let failed = |error| Failure::failed(format_args!("{error}; nothing was freed by this pass"));
@@ -76,12 +76,4 @@ impl Bulkfree {
         }
         Ok(Outcome::Good)
     }
-}
-
-/// Shows how far bulkfree is: a pass is a part of all of it.
-pub(super) fn show_freeing(bar: &ProgressBar, Freeing { pass, bytes, expected_bytes }: Freeing) {
-    let passes = BULKFREE_PASSES as u64;
-    bar.set_length(expected_bytes.max(1) * passes);
-    bar.set_message(format!("pass {pass} of {passes}"));
-    bar.set_position(bytes + expected_bytes * (pass as u64).saturating_sub(1).min(passes));
 }

@@ -10,8 +10,6 @@ use hammer2_core::fs::NewAttributes;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::bulkfree::show_freeing;
-use super::cluster::orders;
 use super::{Failure, progress};
 use crate::admin::socket::{Unreachable, call};
 use crate::admin::wire::{Answer, Asked, LINE_DEADLINE, Line, Question, VERSION};
@@ -184,7 +182,7 @@ fn ask(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> R
             Answer::Working => waiting = waiting.or_else(|| Some(progress::waiting("working"))),
             Answer::Copied { called, copied } => {
                 waiting = None;
-                orders::show(&counter, &called, &copied);
+                progress::show_copy(&counter, &called, &copied);
             }
             Answer::Scrubbing(scrubbing) => {
                 waiting = None;
@@ -192,7 +190,7 @@ fn ask(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> R
                     counter.finish_and_clear();
                     counter = progress::byte_bar(0);
                 }
-                orders::show_scrub(&counter, scrubbing);
+                progress::show_scrub(&counter, scrubbing);
             }
             Answer::Freeing(freeing) => {
                 waiting = None;
@@ -200,7 +198,7 @@ fn ask(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> R
                     counter.finish_and_clear();
                     counter = progress::share_bar();
                 }
-                show_freeing(&counter, freeing);
+                progress::show_freeing(&counter, freeing);
             }
             answer @ (Answer::Nodes(_) | Answer::Pfs(_) | Answer::Metric(_) | Answer::Event(_)) => note(answer),
             last => {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
+use crate::admin::{BULKFREE_PASSES, Copied, Freeing, Scrubbing};
+
 /// How often it is shown that something goes on of which nobody knows how far it is.
 const BETWEEN_TICKS: Duration = Duration::from_millis(200);
 
@@ -60,4 +62,24 @@ impl Drop for Waiting {
 /// The same bar, not shown where it would be between the lines of what is printed on the same terminal.
 pub(super) fn beside_output(bar: ProgressBar) -> ProgressBar {
     if io::stdout().is_terminal() { ProgressBar::hidden() } else { bar }
+}
+
+/// Shows how far a copy is.
+pub(super) fn show_copy(counter: &ProgressBar, called: &str, Copied { compared, copied, bytes, .. }: &Copied) {
+    counter.set_position(*bytes);
+    counter.set_message(format!("{called}: {compared} elements compared, {copied} copied"));
+}
+
+/// Shows how far a scrub is.
+pub(super) fn show_scrub(bar: &ProgressBar, Scrubbing { bytes, expected_bytes }: Scrubbing) {
+    bar.set_length(expected_bytes.max(bytes));
+    bar.set_position(bytes);
+}
+
+/// Shows how far bulkfree is: a pass is a part of all of it.
+pub(super) fn show_freeing(bar: &ProgressBar, Freeing { pass, bytes, expected_bytes }: Freeing) {
+    let passes = BULKFREE_PASSES as u64;
+    bar.set_length(expected_bytes.max(1) * passes);
+    bar.set_message(format!("pass {pass} of {passes}"));
+    bar.set_position(bytes + expected_bytes * (pass as u64).saturating_sub(1).min(passes));
 }

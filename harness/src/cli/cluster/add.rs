@@ -143,7 +143,7 @@ impl Adopt {
                 let counter = progress::byte_counter();
                 counter.tick();
                 let show = &mut |node: NodeIndex, counts: &ResyncCounts| {
-                    orders::show(&counter, &images.called(node), &(*counts).into());
+                    progress::show_copy(&counter, &images.called(node), &(*counts).into());
                 };
                 let taken = take_in(fs, images, member.node, member.role == Role::Master, show).await;
                 counter.finish_and_clear();

@@ -95,7 +95,7 @@ impl Force {
             let counter = progress::byte_counter();
             counter.tick();
             let show = &mut |node: NodeIndex, counts: &ResyncCounts| {
-                orders::show(&counter, &images.called(node), &(*counts).into());
+                progress::show_copy(&counter, &images.called(node), &(*counts).into());
             };
             let all = fs.resync_all(show).await.map_err(Failure::failed)?;
             counter.finish_and_clear();

@@ -3,7 +3,7 @@
 mod add;
 mod change;
 mod create;
-pub(super) mod orders;
+mod orders;
 mod resync;
 mod scrub;
 mod status;

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use crate::admin::{Copied, Done, Order, Refused, Resynced, Scrubbing, Site, while_scrubbing};
+use crate::admin::{Done, Order, Refused, Resynced, Site, while_scrubbing};
 use crate::cli::failure::complain;
 use crate::cli::output::Output;
 use crate::cli::progress;
@@ -40,7 +39,8 @@ pub(super) fn carry_out(
             bar.tick();
             let mut nothing = |_, _: &_| {};
             let work = site.carry_out(order, &mut nothing);
-            let done = while_scrubbing(fs, session.clock(), work, |scrubbing| show_scrub(&bar, scrubbing)).await;
+            let done =
+                while_scrubbing(fs, session.clock(), work, |scrubbing| progress::show_scrub(&bar, scrubbing)).await;
             bar.finish_and_clear();
             return print.done(&done?);
         }
@@ -48,23 +48,14 @@ pub(super) fn carry_out(
         if order.copies() {
             counter.tick();
         }
-        let done =
-            site.carry_out(order, &mut |node, counts| show(&counter, &images.called(node), &(*counts).into())).await;
+        let done = site
+            .carry_out(order, &mut |node, counts| {
+                progress::show_copy(&counter, &images.called(node), &(*counts).into())
+            })
+            .await;
         counter.finish_and_clear();
         print.done(&done?)
     })
-}
-
-/// Shows how far a copy is.
-pub(in crate::cli) fn show(counter: &ProgressBar, called: &str, Copied { compared, copied, bytes, .. }: &Copied) {
-    counter.set_position(*bytes);
-    counter.set_message(format!("{called}: {compared} elements compared, {copied} copied"));
-}
-
-/// Shows how far a scrub is.
-pub(in crate::cli) fn show_scrub(bar: &ProgressBar, Scrubbing { bytes, expected_bytes }: Scrubbing) {
-    bar.set_length(expected_bytes.max(bytes));
-    bar.set_position(bytes);
 }
 
 impl Print<'_> {
