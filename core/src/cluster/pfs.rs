@@ -1,6 +1,6 @@
 //! The PFSs of a cluster: listing, and choosing the one to mount (format 3.7).
 
-use super::vote::Refusal;
+use super::vote::{MAX_NODES, Refusal};
 use super::{Cluster, Command, InodeRecord, NodeIndex, OpError, Reply};
 use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{KeyRange, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid};
@@ -70,11 +70,21 @@ impl Pfs {
 }
 
 impl Cluster {
-    /// The first PFS with a key of `range`, and the keys after it. A root that can't be read is an error, after which a
-    /// listing may go on behind the range of one name ([`directory_hash`](crate::media::directory_hash())).
+    /// The first PFS with a key of `range`, and the keys after it. A root that no node can read that is up to date is an error,
+    /// after which a listing may go on behind the range of one name ([`directory_hash`](crate::media::directory_hash())).
     pub async fn next_pfs(&self, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, OpError> {
-        let found = next_pfs(self.focus(), range).await?;
-        Ok(found.map(|(pfs, after)| (Box::into_inner(pfs), after)))
+        // Who lags may not have what was made last.
+        let order: heapless::Vec<NodeIndex, MAX_NODES> = self.read_order().collect();
+        let (first, others) =
+            order.split_first().map_or((self.focus.get(), &[][..]), |(first, others)| (*first, others));
+        let mut found = next_pfs(&self.member(first).node, range).await;
+        for other in others {
+            if !matches!(found, Err(NodeError::Fault(_))) {
+                break;
+            }
+            found = next_pfs(&self.member(*other).node, range).await;
+        }
+        Ok(found?.map(|(pfs, after)| (Box::into_inner(pfs), after)))
     }
 
     /// The PFS that is meant; none if there is none, or no single one to choose by default. Refused if that isn't the same one

@@ -17,7 +17,7 @@ use super::fstab::{FSTAB, Line};
 use super::output::Output;
 use super::scan::name;
 use super::session::Settings;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, progress};
 use crate::admin::socket::MOUNT_TYPE;
 use crate::mount_table::mounts;
 use crate::scan::{Found, candidates};
@@ -67,7 +67,9 @@ impl MountAll {
         let mut outcome = Outcome::Good;
         let wishes = match &self.directory {
             Some(directory) => {
+                let searching = progress::waiting("looking at disks");
                 let found = Found::on(&candidates(&[]));
+                drop(searching);
                 for why in not_whole(&found) {
                     complain(&why);
                     outcome = Outcome::Bad;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::failure::complain;
 use super::output::{Output, Shown};
 use super::session::Settings;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, progress};
 use crate::scan::{Cluster, Found, Incomplete, Member, Missing, Node, Standing, candidates};
 
 /// Find HAMMER2 volumes, and say what belongs together and what is missing
@@ -43,7 +43,10 @@ pub(super) struct Scan {
 
 impl Scan {
     pub(super) fn run(&self, _: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
+        // An export that doesn't answer is waited for.
+        let searching = progress::waiting("looking at disks");
         let found = Found::on(&candidates(&self.paths));
+        drop(searching);
         if self.udev {
             return udev_properties(&found).iter().try_for_each(|line| output.line(line)).map(|()| Outcome::Good);
         }

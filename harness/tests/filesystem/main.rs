@@ -8,6 +8,7 @@ mod concurrent;
 mod crash;
 mod device_bytes;
 mod full_volume;
+mod limits;
 mod model;
 mod proof;
 mod recover;

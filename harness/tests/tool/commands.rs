@@ -67,7 +67,7 @@ const STREAM: &str =
 
 const ROWS: [Row; 62] = [
     row("newfs", Printed, Unseen(QUICK), "truncate -s 256M a.img", "hammer2 newfs $JSON a.img"),
-    row("scan", Printed, Unseen(QUICK), ONE, "hammer2 scan $JSON a.img"),
+    row("scan", Printed, Shown, ONE, "hammer2 scan $JSON a.img"),
     row("wait", Printed, Unseen(PRINTS), ONE, "hammer2 wait $JSON @HOME"),
     row("info", Printed, Unseen(QUICK), ONE, "hammer2 info $JSON a.img"),
     row("ls", Printed, Shown, FILLED, "hammer2 ls -R $JSON a.img@HOME"),

@@ -30,7 +30,7 @@ impl Server {
 
     /// What is known of the folder. It changes when snapshots come and go, of which the kernel learns only by asking.
     pub(in crate::mount) async fn facts_of_folder(&self) -> Result<Facts, Refusal> {
-        let labels = self.list_snapshots().await.into_iter().map(|snapshot| snapshot.label).collect();
+        let labels = self.list_snapshots().await.0.into_iter().map(|snapshot| snapshot.label).collect();
         let since = self.snapshots.since(labels);
         let of_root = facts(&self.fs.attributes(Inum::PFS_ROOT).await?).attr;
         let (changed, accessed) = (system_time(since), system_time(HostTime.now()));
@@ -73,8 +73,8 @@ impl Server {
             (_, b".") => self.facts_of_kept(place).await,
             (_, b"..") => self.facts_of(self.parent_of_kept(place).await?).await,
             (Place::Folder, name) => {
-                let snapshot = { self.list_snapshots().await.into_iter() }.find(|snapshot| snapshot.label == name);
-                let Snapshot { number, .. } = snapshot.ok_or(Errno::ENOENT)?;
+                let is_meant = |snapshot: &Snapshot| snapshot.label == name;
+                let Snapshot { number, .. } = self.find_snapshot(is_meant, Errno::ENOENT).await?;
                 self.facts_of_kept(Place::Within(number, Inum::PFS_ROOT)).await
             }
             (Place::Within(snapshot, directory), name) => {
@@ -103,7 +103,7 @@ impl Server {
 
     /// The snapshots behind a place in the folder's listing, each with its number and the place behind it.
     pub(in crate::mount) async fn list_folder(&self, offset: u64) -> Vec<(Vec<u8>, Inum, u64)> {
-        let all = self.list_snapshots().await;
+        let (all, _) = self.list_snapshots().await;
         let places = all.into_iter().zip(FIRST_SNAPSHOT..).filter(|(_, at)| *at > offset);
         let number = |snapshot| Place::Within(snapshot, Inum::PFS_ROOT).number().ok();
         places.filter_map(|(snapshot, at)| Some((snapshot.label, Inum(number(snapshot.number)?.0), at))).collect()

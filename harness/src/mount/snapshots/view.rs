@@ -89,8 +89,7 @@ impl Server {
 
     async fn open_snapshot(&self, number: u16) -> Result<View, Refusal> {
         let clid = self.snapshots.of_number(number).ok_or(Errno::ESTALE)?;
-        let there_are = self.list_snapshots().await;
-        let snapshot = there_are.into_iter().find(|snapshot| snapshot.clid == clid).ok_or(Errno::ESTALE)?;
+        let snapshot = self.find_snapshot(|snapshot| snapshot.clid == clid, Errno::ESTALE).await?;
         let nodes = self.nodes_to_look_at().await?;
         let mut opened = None;
         let looked = self.fs.at_rest(async || opened = Some(self.mount_beside(&snapshot, &nodes).await)).await;

@@ -6,7 +6,7 @@ mod crash_states;
 mod freemaps;
 mod headers;
 mod lag;
-mod members;
+pub(crate) mod members;
 mod membership;
 mod membership_crashes;
 mod memory;

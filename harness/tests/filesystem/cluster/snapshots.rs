@@ -8,8 +8,9 @@ use futures_util::future::select;
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{Ejection, MemberState, NewPfs, NodeIndex, PfsOutcome};
 use hammer2_core::fs::{Error, FileSystem, NewFile};
+use hammer2_core::io::DeviceError;
 use hammer2_core::io::wrap::{Effect, Fault, Operations};
-use hammer2_core::media::{FileKind, Inum, Uuid};
+use hammer2_core::media::{FileKind, Inum, KeyRange, Uuid};
 
 use super::members::{LABEL, Members, fill, noise};
 use super::membership::{fsid, replace};
@@ -49,6 +50,34 @@ fn a_snapshot_is_written_by_a_quorum_and_its_origin_stays() {
     assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 8);
     members.label.set(LABEL);
     assert_eq!(members.expect_alike(&[0, 1, 2]), origin);
+}
+
+#[test]
+fn what_there_is_is_told_by_others_when_the_first_disk_can_not_be_read() {
+    let (members, _) = snapshot_of_three();
+    members.label.set(LABEL);
+    let labels = ["A", "B", "C", "D", "E", "F"];
+    let snapshots = async |fs: &FileSystem| {
+        for (number, label) in (0..).zip(labels) {
+            let clid = Uuid([number; 16]);
+            fs.snapshot(&NewPfs { label: label.as_bytes(), clid, ..members.new_pfs() }).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    members.change_on(&[0, 1, 2], snapshots).unwrap().unwrap();
+    let listed = members.run(async {
+        let fs = members.mount(&[0, 1, 2]).await.unwrap();
+        members.plans[0].add(Fault::always(Operations::READ, Effect::Fail(DeviceError::Io(5)))).unwrap();
+        let (mut listed, mut rest) = (Vec::new(), Some(KeyRange::ALL));
+        while let Some(range) = rest {
+            let Some((pfs, after)) = fs.next_pfs(range).await.unwrap() else { break };
+            listed.push(String::from_utf8(pfs.label.to_vec()).unwrap());
+            rest = after;
+        }
+        listed
+    });
+    members.plans[0].clear();
+    assert!(labels.iter().all(|label| listed.iter().any(|other| other == label)), "{listed:?}");
 }
 
 /// Labels of snapshots, the oldest first.
