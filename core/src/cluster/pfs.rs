@@ -1,6 +1,6 @@
 //! The PFSs of a cluster: listing, and choosing the one to mount (format 3.7).
 
-use super::vote::{MAX_NODES, Refusal};
+use super::vote::Refusal;
 use super::{Cluster, Command, InodeRecord, NodeIndex, OpError, Reply};
 use crate::media::inode::INODE_NAME_BYTES;
 use crate::media::{KeyRange, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid};
@@ -74,15 +74,14 @@ impl Cluster {
     /// after which a listing may go on behind the range of one name ([`directory_hash`](crate::media::directory_hash())).
     pub async fn next_pfs(&self, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, OpError> {
         // Who lags may not have what was made last.
-        let order: heapless::Vec<NodeIndex, MAX_NODES> = self.read_order().collect();
-        let (first, others) =
-            order.split_first().map_or((self.focus.get(), &[][..]), |(first, others)| (*first, others));
+        let mut order = self.read_order();
+        let first = order.next().unwrap_or(self.focus.get());
         let mut found = next_pfs(&self.member(first).node, range).await;
-        for other in others {
+        for other in order {
             if !matches!(found, Err(NodeError::Fault(_))) {
                 break;
             }
-            found = next_pfs(&self.member(*other).node, range).await;
+            found = next_pfs(&self.member(other).node, range).await;
         }
         Ok(found?.map(|(pfs, after)| (Box::into_inner(pfs), after)))
     }

@@ -166,16 +166,10 @@ impl Node {
         tid: ModifyTid,
         mut modification: Modification<'_>,
         mut progress: Progress,
-        mut halt: Halt,
+        halt: Halt,
     ) -> Result<Outcome, NodeError> {
-        let mut driver = Driver::new(self);
-        loop {
-            driver.clear(halt).await?;
-            halt = match driver.attempt_change(tid, &mut modification, &mut progress) {
-                Ok(outcome) => return Ok(outcome),
-                Err(halt) => halt,
-            };
-        }
+        let attempt = |manner| self.attempt_change_in(manner, tid, &mut modification, &mut progress);
+        self.drive_after(Some(halt), attempt).await
     }
 
     /// The same in a certain manner.
@@ -194,14 +188,25 @@ impl Node {
     }
 
     /// Makes attempts until one comes to an answer.
-    pub(super) async fn drive<T>(&self, mut attempt: impl FnMut(Manner) -> Result<T, Halt>) -> Result<T, NodeError> {
+    pub(super) async fn drive<T>(&self, attempt: impl FnMut(Manner) -> Result<T, Halt>) -> Result<T, NodeError> {
+        self.drive_after(None, attempt).await
+    }
+
+    /// The same after an attempt that may have been made, and was halted.
+    async fn drive_after<T>(
+        &self,
+        mut halted: Option<Halt>,
+        mut attempt: impl FnMut(Manner) -> Result<T, Halt>,
+    ) -> Result<T, NodeError> {
         let mut driver = Driver::new(self);
         loop {
-            let halt = match attempt(driver.manner()) {
+            if let Some(halt) = halted.take() {
+                driver.clear(halt).await?;
+            }
+            match attempt(driver.manner()) {
                 Ok(done) => return Ok(done),
-                Err(halt) => halt,
-            };
-            driver.clear(halt).await?;
+                Err(halt) => halted = Some(halt),
+            }
         }
     }
 

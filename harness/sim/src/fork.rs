@@ -4,7 +4,7 @@ use hammer2_core::cluster::Change;
 use hammer2_core::fs::FileSystem;
 
 use crate::marks;
-use crate::mounting::{Refused, Seat, mount_writable};
+use crate::mounting::{Seat, mount_writable, must_be_refused};
 use crate::plan::Plan;
 use crate::served;
 use crate::working::work;
@@ -54,13 +54,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
     // At least one master of each set, and a quorum altogether.
     let from_copies = 1 + world.random.borrow_mut().index(masters.len() - 1);
     let mixed: Vec<Seat> = copies[..from_copies].iter().chain(&originals[from_copies..]).cloned().collect();
-    world.run(async {
-        match mount_writable(world, &mixed).await {
-            Ok(_) => Err("two histories are mounted as one".to_owned()),
-            Err(Refused(_)) => Ok(()),
-        }
-    })?;
-    Ok(())
+    must_be_refused(world, &mixed, "two histories are mounted as one")
 }
 
 async fn remove(world: &World, fs: &FileSystem, disk: usize) -> Result<(), String> {

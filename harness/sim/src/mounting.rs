@@ -70,6 +70,17 @@ pub(crate) async fn mount_writable(world: &World, seats: &[Seat]) -> Result<File
     Ok(fs)
 }
 
+/// Checks that seats can't be mounted to change something; `wrong` is what it means if they can.
+pub(crate) fn must_be_refused(world: &World, seats: &[Seat], wrong: &str) -> Result<(), String> {
+    world.run(async {
+        match mount_writable(world, seats).await {
+            Ok(_) => Err(wrong.to_owned()),
+            Err(Refused(_)) => Ok(()),
+        }
+    })?;
+    Ok(())
+}
+
 fn refused(world: &World, error: &MountError) -> Refused {
     let name = match error {
         MountError::Op(OpError::Refused(refusal)) => name_of_variant(refusal),

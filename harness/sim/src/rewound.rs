@@ -2,7 +2,7 @@
 //! on too few. Nothing may be changed then.
 
 use crate::marks;
-use crate::mounting::{Refused, Seat, mount_writable};
+use crate::mounting::{Refused, Seat, mount_writable, must_be_refused};
 use crate::plan::Plan;
 use crate::served;
 use crate::working::work;
@@ -50,11 +50,5 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
     } else {
         copies[..quorum].iter().chain(&originals[quorum..copies.len()]).cloned().collect()
     };
-    world.run(async {
-        match mount_writable(world, &mixed).await {
-            Ok(_) => Err("I1: what was acknowledged is known, and changes are made without it".to_owned()),
-            Err(Refused(_)) => Ok(()),
-        }
-    })?;
-    Ok(())
+    must_be_refused(world, &mixed, "I1: what was acknowledged is known, and changes are made without it")
 }

@@ -15,12 +15,12 @@ use serde_json::json;
 use super::failure::complain;
 use super::fstab::{FSTAB, Line};
 use super::output::Output;
-use super::scan::name;
+use super::scan::{name, search};
 use super::session::Settings;
-use super::{Failure, Outcome, progress};
+use super::{Failure, Outcome};
 use crate::admin::socket::MOUNT_TYPE;
 use crate::mount_table::mounts;
-use crate::scan::{Found, candidates};
+use crate::scan::Found;
 
 /// What the program is called to mount something.
 const MOUNT_HELPER: &str = "mount.hammer2";
@@ -67,9 +67,7 @@ impl MountAll {
         let mut outcome = Outcome::Good;
         let wishes = match &self.directory {
             Some(directory) => {
-                let searching = progress::waiting("looking at disks");
-                let found = Found::on(&candidates(&[]));
-                drop(searching);
+                let found = search(&[]);
                 for why in not_whole(&found) {
                     complain(&why);
                     outcome = Outcome::Bad;

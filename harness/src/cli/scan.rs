@@ -43,10 +43,7 @@ pub(super) struct Scan {
 
 impl Scan {
     pub(super) fn run(&self, _: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
-        // An export that doesn't answer is waited for.
-        let searching = progress::waiting("looking at disks");
-        let found = Found::on(&candidates(&self.paths));
-        drop(searching);
+        let found = search(&self.paths);
         if self.udev {
             return udev_properties(&found).iter().try_for_each(|line| output.line(line)).map(|()| Outcome::Good);
         }
@@ -65,6 +62,13 @@ impl Scan {
         }
         Ok(if found.unseen.is_empty() { Outcome::Good } else { Outcome::Bad })
     }
+}
+
+/// What there is on these, or on all block devices if none is named. That it goes on is shown: an export that doesn't answer is
+/// waited for.
+pub(super) fn search(paths: &[PathBuf]) -> Found {
+    let _searching = progress::waiting("looking at disks");
+    Found::on(&candidates(paths))
 }
 
 /// What udev keeps of a device: the volume's id, and the label of the PFS that a mount would choose.

@@ -24,15 +24,9 @@ impl Observer for Deaf {
     fn progress(&mut self, _: Progress) {}
 }
 
-fn one() -> Members {
-    let members = Members::formatted(1);
-    members.create();
-    members
-}
-
 #[test]
 fn no_more_files_are_open_than_a_mount_has_memory_for() {
-    let opened = one().change_on(&[0], async |fs| {
+    let opened = Members::masters(1).change_on(&[0], async |fs| {
         let create = async |number: usize| {
             let name = format!("{number}");
             let file = fs.create(Inum::PFS_ROOT, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o600)).await?;
@@ -62,7 +56,7 @@ fn no_more_files_are_open_than_a_mount_has_memory_for() {
 
 #[test]
 fn a_cluster_has_only_so_many_slots() {
-    let members = one();
+    let members = Members::masters(1);
     let refused = members.run(async {
         let cluster = members.open(&[0]).await;
         let (root, _) = cluster.open_pfs(LABEL).await.unwrap().unwrap();
@@ -78,7 +72,7 @@ fn a_cluster_has_only_so_many_slots() {
 
 #[test]
 fn a_check_without_memory_says_so() {
-    let members = one();
+    let members = Members::masters(1);
     members.change_on(&[0], async |fs| fill(fs, "all", 100).await).unwrap().unwrap();
     let mut ends = Vec::new();
     for budget_bytes in (0..ENOUGH_BYTES).step_by(64 << 10) {
@@ -94,7 +88,7 @@ fn a_check_without_memory_says_so() {
 #[test]
 fn a_symbolic_link_that_no_system_could_follow_is_told() {
     let target = [b't'; 5000];
-    let told = one().change_on(&[0], async |fs| {
+    let told = Members::masters(1).change_on(&[0], async |fs| {
         let new = NewFile { target: &target, ..NewFile::new(FileKind::Symlink, 0o777) };
         fs.create(Inum::PFS_ROOT, b"link", &new).await.unwrap();
         let mut told = String::new();

@@ -160,6 +160,13 @@ impl Members {
         FileSystem::open_nodes(heap, disks, options, &mut |_, error| panic!("{error}")).await.unwrap()
     }
 
+    /// A cluster of so many masters.
+    pub(crate) fn masters(count: usize) -> Self {
+        let members = Self::formatted(count);
+        members.create();
+        members
+    }
+
     /// Makes all disks masters of one cluster.
     pub(crate) fn create(&self) {
         let all: Vec<usize> = (0..self.disks.len()).collect();

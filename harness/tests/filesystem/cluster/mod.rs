@@ -31,9 +31,7 @@ use hammer2_core::media::{FileKind, Inum};
 use members::{Members, fill};
 
 fn of_three() -> Members {
-    let members = Members::formatted(3);
-    members.create();
-    members
+    Members::masters(3)
 }
 
 #[test]

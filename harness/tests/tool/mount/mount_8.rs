@@ -133,17 +133,22 @@ fn a_line_of_fstab_is_mounted_once() {
     assert!(said.ends_with("status 32\nstatus 32\n"), "{said}");
 }
 
+/// What is said on a system where there are a cluster of three disks, WORK, and a volume, HOME, to be found.
+fn beside_work_and_home(commands: &str) -> String {
+    let system = System::new();
+    ["a.img", "b.img", "c.img", "home.img"].iter().for_each(|image| system.image(image));
+    let before = "export HAMMER2_DEVICES=.
+        for disk in a b c; do mkfs.hammer2 -q -L NONE $disk.img; done
+        hammer2 cluster create -L WORK a.img b.img c.img
+        mkfs.hammer2 -q -L HOME home.img";
+    system.succeed(&format!("{before}\n{commands}"))
+}
+
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn a_label_is_all_that_mount_needs() {
-    let system = System::new();
-    ["a.img", "b.img", "c.img", "home.img"].iter().for_each(|image| system.image(image));
-    let said = system.succeed(
-        "export HAMMER2_DEVICES=.
-         for disk in a b c; do mkfs.hammer2 -q -L NONE $disk.img; done
-         hammer2 cluster create -L WORK a.img b.img c.img
-         mkfs.hammer2 -q -L HOME home.img
-         mount -t hammer2 @WORK mnt
+    let said = beside_work_and_home(
+        "mount -t hammer2 @WORK mnt
          hammer2 cluster status mnt
          hammer2 scan .
          umount mnt
@@ -167,14 +172,8 @@ fn a_label_is_all_that_mount_needs() {
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn a_name_stands_for_the_disks_when_it_is_mounted_by_hand() {
-    let system = System::new();
-    ["a.img", "b.img", "c.img", "home.img"].iter().for_each(|image| system.image(image));
-    let said = system.succeed(
-        "export HAMMER2_DEVICES=.
-         for disk in a b c; do mkfs.hammer2 -q -L NONE $disk.img; done
-         hammer2 cluster create -L WORK a.img b.img c.img
-         mkfs.hammer2 -q -L HOME home.img
-         clid=$(hammer2 pfs-clid a.img WORK)
+    let said = beside_work_and_home(
+        "clid=$(hammer2 pfs-clid a.img WORK)
          fsid=$(hammer2 pfs-fsid home.img HOME)
          for name in @WORK LABEL=WORK UUID=$clid @UUID=$clid; do
              hammer2 mount $name mnt
@@ -203,14 +202,8 @@ fn a_name_stands_for_the_disks_when_it_is_mounted_by_hand() {
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn everything_that_fstab_lists_is_mounted_at_once() {
-    let system = System::new();
-    ["a.img", "b.img", "c.img", "home.img"].iter().for_each(|image| system.image(image));
-    let said = system.succeed(
-        "export HAMMER2_DEVICES=.
-         for disk in a b c; do mkfs.hammer2 -q -L NONE $disk.img; done
-         hammer2 cluster create -L WORK a.img b.img c.img
-         mkfs.hammer2 -q -L HOME home.img
-         mkdir home work later gone
+    let said = beside_work_and_home(
+        "mkdir home work later gone
          echo \"# a comment
 @HOME $PWD/home hammer2 defaults,noatime,memory=32,log=$PWD/log 0 0
 LABEL=WORK $PWD/work fuse.hammer2 x-systemd.automount,log=$PWD/log 0 0

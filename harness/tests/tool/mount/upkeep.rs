@@ -253,6 +253,20 @@ fn who_asked_for_rest_and_is_silent_stops_nobody() {
     mounted.unmount_well();
 }
 
+/// What is told of how far an order is, as these numbers; and the end.
+fn followed<const N: usize>(orders: &mut Orders, how_far: &str, numbers: [&str; N]) -> (Vec<[u64; N]>, Value) {
+    let mut told = Vec::new();
+    loop {
+        let line = orders.hear();
+        let counts = &line[how_far];
+        if counts.is_null() && line != "Working" {
+            return (told, line);
+        }
+        let number = |key: &str| counts[key].as_u64().unwrap();
+        told.extend((!counts.is_null()).then(|| numbers.map(number)));
+    }
+}
+
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn a_scrub_tells_how_far_it_is() {
@@ -262,22 +276,14 @@ fn a_scrub_tells_how_far_it_is() {
     write_durably(&mounted.path("file"), &noise(96 << 20));
     let mut orders = Orders::to(&mounted.path(""));
     orders.say(r#"{"version":1,"question":{"Order":"Scrub"}}"#);
-    let (begun, mut told) = (Instant::now(), Vec::<(u64, u64)>::new());
-    let ended = loop {
-        let line = orders.hear();
-        let scrubbing = &line["Scrubbing"];
-        if scrubbing.is_null() && line != "Working" {
-            break line;
-        }
-        let number = |key: &str| scrubbing[key].as_u64();
-        told.extend(number("bytes").zip(number("expected_bytes")));
-    };
+    let begun = Instant::now();
+    let (told, ended) = followed(&mut orders, "Scrubbing", ["bytes", "expected_bytes"]);
     let bytes = ended["Ended"]["Ok"]["Scrubbed"]["counts"]["bytes"].as_u64().unwrap();
     assert!(bytes >= 3 * (96 << 20), "{ended}");
     // It is told every second.
     let is_quick = begun.elapsed() < Duration::from_secs(2);
     assert!(told.is_sorted() && (is_quick || !told.is_empty()), "{told:?}");
-    assert!(told.iter().all(|(done, all)| done <= all && *all >= bytes && all - bytes < bytes / 50), "{told:?}");
+    assert!(told.iter().all(|[done, all]| done <= all && *all >= bytes && all - bytes < bytes / 50), "{told:?}");
     mounted.unmount_well();
     // Of a single volume there is nothing to repair from, and all of it is read.
     let single = Volume::new(256 << 20);
@@ -297,16 +303,7 @@ fn bulkfree_tells_how_far_it_is() {
     write_durably(&mounted.path("file"), &noise(32 << 20));
     let mut orders = Orders::to(&mounted.path(""));
     orders.say(r#"{"version":1,"question":{"Bulkfree":{"discard":false}}}"#);
-    let mut told = Vec::<[u64; 3]>::new();
-    let ended = loop {
-        let line = orders.hear();
-        let freeing = &line["Freeing"];
-        if freeing.is_null() && line != "Working" {
-            break line;
-        }
-        let number = |key: &str| freeing[key].as_u64().unwrap();
-        told.extend((!freeing.is_null()).then(|| ["pass", "bytes", "expected_bytes"].map(number)));
-    };
+    let (told, ended) = followed(&mut orders, "Freeing", ["pass", "bytes", "expected_bytes"]);
     assert!(ended["Ended"]["Ok"]["Freed"]["free_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{ended}");
     // At the latest at the end of each pass, and then all of it is done, on all three disks.
     assert!(told.is_sorted() && told.iter().all(|[_, bytes, expected]| bytes <= expected), "{told:?}");
