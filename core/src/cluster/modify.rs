@@ -42,7 +42,7 @@ impl Cluster {
         if !self.damage.is_empty() {
             aside(self.heap, || self.mend())?.await?;
         }
-        if self.stream.is_in_the_way() {
+        if self.is_in_the_way() {
             aside(self.heap, || self.make_way())?.await;
         }
         self.line.note_tid(tid);

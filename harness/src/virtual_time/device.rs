@@ -23,12 +23,29 @@ pub struct Temper {
     silences: Cell<u64>,
     /// Nothing is answered before this.
     silent_until: Cell<u64>,
+    /// How many times as long as usual a request takes.
+    slowness: Cell<u64>,
 }
 
 impl Temper {
     /// A temper of a seed, which answers everything soon.
     pub fn new(seed: u64) -> Self {
-        Self { random: RefCell::new(Random::new(seed)), silences: Cell::new(0), silent_until: Cell::new(0) }
+        Self {
+            random: RefCell::new(Random::new(seed)),
+            silences: Cell::new(0),
+            silent_until: Cell::new(0),
+            slowness: Cell::new(1),
+        }
+    }
+
+    /// From now on each request takes so many times as long as usual.
+    pub fn set_slowness(&self, times: u64) {
+        self.slowness.set(times);
+    }
+
+    /// From now on nothing is answered for so long.
+    pub fn fall_silent(&self, now: u64, nanoseconds: u64) {
+        self.silent_until.set(now + nanoseconds);
     }
 
     /// From now on one request in so many begins a silence.
@@ -43,8 +60,9 @@ impl Temper {
             // Less or more than the deadline.
             self.silent_until.set(now + random.below(LONGEST_SILENCE));
         }
-        let usual = now + (10 + random.below(300)) * MICROSECOND;
-        usual.max(self.silent_until.get() + random.below(MICROSECOND))
+        let usual = (10 + random.below(300)) * MICROSECOND;
+        let answer = now + usual * self.slowness.get();
+        answer.max(self.silent_until.get() + random.below(MICROSECOND))
     }
 }
 

@@ -35,6 +35,29 @@ impl Cluster {
         }
     }
 
+    /// Voters that have to leave soon if they go on like this: of the memory or the time that a backlog may take, theirs has taken
+    /// more than half. Those of which nothing is heard aren't among them. Those that don't vote are backups: they may come back
+    /// later.
+    pub(super) fn hard_pressed(&self) -> NodeSet {
+        let Some(clock) = self.clock() else { return NodeSet::EMPTY };
+        let half_time = clock.deadline_in_half();
+        let is_pressed = |index: &NodeIndex| {
+            let is_half_late = || self.stream.late_at(*index).is_some_and(|late_at| late_at < half_time);
+            2 * self.stream.backlog_bytes(*index) > self.backlog_limit() || is_half_late()
+        };
+        let lagging = self.stream.lagging().intersection(self.voters());
+        lagging
+            .iter()
+            .filter(is_pressed)
+            .filter(|index| self.stream.is_heard(*index, self.completed_by(*index)))
+            .collect()
+    }
+
+    /// Requests that a member's devices have completed.
+    pub(super) fn completed_by(&self, index: NodeIndex) -> u64 {
+        self.member(index).node.volumes().iter().map(|volume| volume.disk.completed()).sum()
+    }
+
     /// Has those leave whose devices are late with something that nobody waits for any more.
     pub(in crate::cluster) fn expel_silent(&self) {
         if self.single().is_some() {

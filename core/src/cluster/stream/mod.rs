@@ -78,6 +78,8 @@ struct Lane {
     landing: Option<Position>,
     /// Memory that its backlog takes.
     bytes: usize,
+    /// What its devices had completed when changes were held back for it in vain.
+    silent_since: Option<u64>,
     /// What was copied to it meanwhile: whatever entries before a position do there is done.
     copied: heapless::Vec<(Lost, Position), COPIES>,
 }
@@ -213,11 +215,6 @@ impl Stream {
         books.lagging().union(books.landing())
     }
 
-    /// True when something is copied to a member, or when whoever comes must have members go on, because nobody else does.
-    pub(super) fn is_in_the_way(&self) -> bool {
-        self.is_copying.get() || !self.is_kept.get() && !self.neglected().is_empty()
-    }
-
     /// Those of them that nobody has go on.
     fn neglected(&self) -> NodeSet {
         self.unfinished().difference(self.books.borrow().driven)
@@ -262,6 +259,16 @@ impl Stream {
         drop(books);
         self.changed.wake_all();
         Ok(position)
+    }
+
+    /// True when a member's devices have completed something since changes were [held back for it in vain](Self::note_silence).
+    fn is_heard(&self, index: NodeIndex, completed: u64) -> bool {
+        self.books.borrow().lane(index).silent_since != Some(completed)
+    }
+
+    /// Notes that a member's devices completed nothing while changes were held back for it.
+    fn note_silence(&self, index: NodeIndex, completed: u64) {
+        self.books.borrow_mut().lane_mut(index).silent_since = Some(completed);
     }
 
     /// Takes a member's backlog away: it left, or it has everything.

@@ -121,11 +121,40 @@ impl Cluster {
         }
     }
 
-    /// Waits until a modification may begin, if something [is in its way](Stream::is_in_the_way).
+    /// True when a modification has to [wait](Self::make_way) before it begins: something is copied to a member, whoever comes must
+    /// have members go on, because nobody else does, or one would be overrun.
+    pub(in crate::cluster) fn is_in_the_way(&self) -> bool {
+        let is_level = self.stream.unfinished().is_empty();
+        let is_driven = self.stream.is_kept.get() || self.stream.neglected().is_empty();
+        self.stream.is_copying.get() || !is_level && (!is_driven || !self.hard_pressed().is_empty())
+    }
+
+    /// Waits until a modification may begin, if something [is in its way](Self::is_in_the_way).
     pub(in crate::cluster) async fn make_way(&self) {
         let is_free = || (!self.stream.is_copying.get()).then_some(());
         while self.stream.is_copying.get() && self.await_backlogs(is_free).await.is_err() {}
         self.press().await;
+        self.hold_back().await;
+    }
+
+    /// Lets members go on whose backlog grows faster than they execute it: who changes something waits until they have caught up
+    /// to the half of what they may lag by, a moment at most. So who is only slow isn't overrun; and whose devices complete nothing
+    /// in that moment holds up nobody again before they do.
+    async fn hold_back(&self) {
+        let pressed = self.hard_pressed();
+        let Some(end) = self.clock().map(|clock| clock.now().after(SOFT_DEADLINE)) else { return };
+        if pressed.is_empty() {
+            return;
+        }
+        let completed: heapless::Vec<_, MAX_NODES> = pressed.iter().map(|index| self.completed_by(index)).collect();
+        let is_over = || self.clock().is_none_or(|clock| clock.now() >= end) || self.hard_pressed().is_empty();
+        // For want of memory nobody is waited for.
+        let _ = self.await_backlogs(|| is_over().then_some(())).await;
+        for (index, completed) in pressed.iter().zip(completed) {
+            if self.completed_by(index) == completed {
+                self.stream.note_silence(index, completed);
+            }
+        }
     }
 
     /// Where nobody executes backlogs beside the requests, requests do: for a moment each. Whom another drives isn't waited

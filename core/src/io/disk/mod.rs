@@ -149,6 +149,11 @@ impl Disk {
         self.errors.get()
     }
 
+    /// Requests that the device has completed since it was opened.
+    pub(crate) fn completed(&self) -> u64 {
+        self.requests.borrow().completed()
+    }
+
     /// Requests under way, abandoned ones included.
     pub fn in_flight(&self) -> u16 {
         self.requests.borrow().under_way()
@@ -404,6 +409,11 @@ impl Disk {
     /// The deadline of a request that starts now.
     pub(crate) fn deadline(&self) -> Instant {
         self.clock.now().after(self.options.deadline)
+    }
+
+    /// The deadline of a request that started half as long ago as one may take.
+    pub(crate) fn deadline_in_half(&self) -> Instant {
+        self.clock.now().after(self.options.deadline / 2)
     }
 
     /// Ready with `Timeout` once `deadline` has [passed](Self::has_passed), else an alarm is set.

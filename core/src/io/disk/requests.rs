@@ -70,6 +70,8 @@ pub(super) struct Requests {
     used: u16,
     /// Requests that the device has, that were given up, and that aren't just reads.
     owed: u16,
+    /// Requests that the device has completed.
+    completed: u64,
 }
 
 impl Requests {
@@ -87,6 +89,7 @@ impl Requests {
             tickets: memory::filled(heap, depth, || Holder::Nobody)?,
             used: 0,
             owed: 0,
+            completed: 0,
         })
     }
 
@@ -138,6 +141,7 @@ impl Requests {
     pub(super) fn complete(&mut self, ticket: Ticket, completion: Completion) -> Option<Waker> {
         let holder = core::mem::replace(&mut self.tickets[usize::from(ticket.0)], Holder::Nobody);
         self.used -= u16::from(holder != Holder::Nobody);
+        self.completed += 1;
         let id = match holder {
             Holder::Request(id) => id,
             Holder::GivenUp(impact) => {
@@ -163,6 +167,11 @@ impl Requests {
             self.owed += u16::from(impact != Impact::Nothing);
         }
         Some(stage)
+    }
+
+    /// Requests that the device has completed so far.
+    pub(super) fn completed(&self) -> u64 {
+        self.completed
     }
 
     /// Requests that the device has, those that were given up included.

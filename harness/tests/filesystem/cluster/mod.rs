@@ -18,6 +18,7 @@ mod quotas;
 mod rot;
 mod scrubs;
 mod slaves;
+mod slow;
 mod snapshots;
 mod split_brain;
 mod tool;
