@@ -308,7 +308,7 @@ impl Cluster {
 
     /// Memory for a file block, of one that was written or given back, if there is any. What it holds means nothing.
     pub fn spare_buffer(&self) -> Option<Buffer> {
-        self.focus().spare_buffer()
+        self.in_sync().iter().find_map(|index| self.member(index).node.spare_buffer())
     }
 
     /// Bytes that new blocks can take on every node, what is on its way to the nodes' disks already taken off.

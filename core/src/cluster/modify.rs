@@ -10,11 +10,11 @@
 use super::agree::agree;
 use super::join::Answers;
 use super::stream::{Awaited, Entry, Verdict};
-use super::vote::{MAX_NODES, NodeSet};
+use super::vote::NodeSet;
 use super::{Cluster, OpError};
 use crate::media::ModifyTid;
 use crate::memory::aside;
-use crate::node::{GivenBlock, Halt, Modification, NodeError, Outcome, Progress, StoredBlock};
+use crate::node::{Halt, Modification, NodeError, Outcome, Progress};
 
 /// What came of it at once: an answer, or an entry that is waited for.
 type AtOnce<'c> = Result<Outcome, Pending<'c>>;
@@ -59,36 +59,21 @@ impl Cluster {
         let sync = self.in_sync();
         let mut waiting = self.stream.lagging().intersection(sync);
         let up_to_date = sync.difference(waiting);
-        // All but the last are given a block of their own, before anything is done.
-        let mut copies: heapless::Vec<StoredBlock, MAX_NODES> = heapless::Vec::new();
-        if let Modification::WriteBlock { block, .. } = &*modification {
-            for index in up_to_date.iter().skip(usize::from(waiting.is_empty())) {
-                let node = &self.member(index).node;
-                let copy = block.copy(self.heap, || node.spare_buffer());
-                let _ = copies.push(copy.map_err(|error| Pending::Failed(error.into()))?);
-            }
+        if let Modification::WriteBlock { block, .. } = modification {
+            block.make_shareable(self.heap).map_err(|error| Pending::Failed(error.into()))?;
         }
         let mut answers = Answers::new();
         for index in up_to_date.iter() {
-            let mut copy = copies.pop();
             let (node, mut progress) = (&self.member(index).node, Progress::default());
-            let attempt = match (&*modification, &copy) {
-                (Modification::WriteBlock { file, key, .. }, Some(_)) => {
-                    let block = GivenBlock::Lent(&mut copy);
-                    let mut own = Modification::WriteBlock { file: *file, key: *key, block };
-                    node.attempt_change(tid, &mut own, &mut progress)
-                }
-                _ => node.attempt_change(tid, modification, &mut progress),
+            let attempt = match modification.shown() {
+                Some(mut shown) => node.attempt_change(tid, &mut shown, &mut progress),
+                None => node.attempt_change(tid, modification, &mut progress),
             };
             match attempt {
                 Ok(outcome) => answers.extend([(index, Ok(outcome))]),
                 Err(Halt::Failed(error)) if !is_local(error) => answers.extend([(index, Err(error))]),
                 // What is bad on the way to it is mended first.
-                Err(Halt::Needs(_) | Halt::Full | Halt::Busy | Halt::Lost | Halt::Failed(_)) => {
-                    waiting.insert(index);
-                    // Another takes this one, and what was given stays for those that wait.
-                    copies.extend(copy);
-                }
+                Err(Halt::Needs(_) | Halt::Full | Halt::Busy | Halt::Lost | Halt::Failed(_)) => waiting.insert(index),
             }
         }
         if waiting.is_empty() {

@@ -48,10 +48,29 @@ impl Cluster {
             match self.member(*index).node.attempt(&mut command, &mut progress) {
                 // Mostly that is all there is to do.
                 Ok(reply) if !matches!(reply, Reply::Absent) && damage(&command).is_none() => return Ok(reply),
+                Ok(Reply::Absent) if self.is_absent_at_once(&order, &mut command) => return Ok(Reply::Absent),
                 attempt => first = Some(First { index: *index, attempt, progress }),
             }
         }
         aside(self.heap, || self.execute_on_several(order, first, command))?.await
+    }
+
+    /// True when a quorum says at once that there is nothing; the first of these has. Whoever can't say so at once, or says
+    /// something else, is asked in the usual way.
+    fn is_absent_at_once(&self, order: &[NodeIndex], command: &mut Command<'_>) -> bool {
+        let mut agreeing = NodeSet::EMPTY;
+        for index in order {
+            let says_so = agreeing.is_empty()
+                || matches!(self.member(*index).node.attempt(command, &mut Progress::default()), Ok(Reply::Absent));
+            if !says_so {
+                return false;
+            }
+            agreeing.insert(*index);
+            if self.assent.has_quorum(agreeing) {
+                return self.assent.target() == Target::Quorum;
+            }
+        }
+        false
     }
 
     /// The nodes that may be asked, in order. The blocks of a file are asked of those that aren't slow in turn.

@@ -115,8 +115,9 @@ impl FileSystem {
     fn make_page_again(&self, inode: &InodeRef<'_>, key: Key, block: StoredBlock) {
         let is_page = block.buffer.len() == FILE_BLOCK_BYTES && block.methods.compression() == Ok(Compression::None);
         if is_page {
-            // There is room: the page made it when it went.
-            let kept = self.files.try_insert(inode.inum, key, block.buffer);
+            // Who has taken it, has it; a page is nobody else's. There is room: the page made it when it went.
+            let Ok(page) = block.buffer.into_own(self.heap) else { return };
+            let kept = self.files.try_insert(inode.inum, key, page);
             debug_assert!(kept.is_ok(), "a page finds the room it left");
         }
     }

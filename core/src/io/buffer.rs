@@ -4,7 +4,7 @@ use core::fmt;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::memory::{Heap, NoMemory, Vec};
+use crate::memory::{Heap, NoMemory, Shared, Vec};
 
 /// Alignment of every [`Buffer`], enough for direct I/O on any device.
 pub const PAGE_BYTES: usize = 4096;
@@ -13,10 +13,35 @@ pub const PAGE_BYTES: usize = 4096;
 #[repr(C, align(4096))]
 struct Page([u8; PAGE_BYTES]);
 
-/// Owned, page-aligned, contiguous memory. Its length in bytes is fixed when it is made.
+/// Page-aligned, contiguous memory. Its length in bytes is fixed when it is made.
+///
+/// It is its owner's, who may change it. What several devices are to write can be [shared](Self::share): then nobody changes it, as
+/// long as there are several.
 pub struct Buffer {
-    pages: Vec<Page>,
+    memory: Memory,
     len: usize,
+}
+
+enum Memory {
+    Own(Vec<Page>),
+    Shared(Shared<Vec<Page>>),
+}
+
+impl Memory {
+    fn pages(&self) -> &[Page] {
+        match self {
+            Self::Own(pages) => pages,
+            Self::Shared(pages) => pages,
+        }
+    }
+
+    /// The pages, to be changed; none while others have them, too.
+    fn pages_mut(&mut self) -> &mut [Page] {
+        match self {
+            Self::Own(pages) => pages,
+            Self::Shared(pages) => pages.get_mut().map_or(&mut [], |pages| pages),
+        }
+    }
 }
 
 impl Buffer {
@@ -29,7 +54,7 @@ impl Buffer {
         pages.try_reserve_exact(count).map_err(|_| NoMemory)?;
         // One page copied into each place; made for each anew, pages would be zeroed first and then copied.
         pages.resize(count, Page([0; PAGE_BYTES]));
-        Ok(Self { pages, len })
+        Ok(Self { memory: Memory::Own(pages), len })
     }
 
     /// Another buffer with the same bytes.
@@ -39,15 +64,45 @@ impl Buffer {
         Ok(copy)
     }
 
-    /// Takes over the bytes of another buffer; false if their memory isn't of one size. Pages that hold the same already are only
-    /// read.
+    /// Makes it possible to [share](Self::share) the buffer.
+    pub fn make_shareable(&mut self, heap: Heap) -> Result<(), NoMemory> {
+        if let Memory::Own(pages) = &mut self.memory {
+            // The pages stay where they are until there is memory for it.
+            let mut shared = Shared::try_new_in(Vec::new_in(heap), heap)?;
+            if let Some(place) = shared.get_mut() {
+                core::mem::swap(place, pages);
+            }
+            self.memory = Memory::Shared(shared);
+        }
+        Ok(())
+    }
+
+    /// Another buffer of the same memory; none if it wasn't made [shareable](Self::make_shareable).
+    pub fn share(&self) -> Option<Self> {
+        match &self.memory {
+            Memory::Own(_) => None,
+            Memory::Shared(pages) => Some(Self { memory: Memory::Shared(pages.share()?), len: self.len }),
+        }
+    }
+
+    /// The same bytes in memory that nobody else has: they are copied, if somebody does.
+    pub fn into_own(self, heap: Heap) -> Result<Self, NoMemory> {
+        match &self.memory {
+            Memory::Shared(pages) if !pages.is_alone() => self.try_clone(heap),
+            _ => Ok(self),
+        }
+    }
+
+    /// Takes over the bytes of another buffer; false if their memory isn't of one size, or others have this one, too. Pages that
+    /// hold the same already are only read.
     #[must_use]
     pub fn copy_from(&mut self, other: &Self) -> bool {
-        if self.pages.len() != other.pages.len() {
+        let (pages, others) = (self.memory.pages_mut(), other.memory.pages());
+        if pages.len() != others.len() {
             return false;
         }
         self.len = other.len;
-        for (page, from) in self.pages.iter_mut().zip(&other.pages) {
+        for (page, from) in pages.iter_mut().zip(others) {
             if page.0 != from.0 {
                 page.0.copy_from_slice(&from.0);
             }
@@ -57,7 +112,7 @@ impl Buffer {
 
     /// A buffer without memory, for requests that carry no data.
     pub fn empty(heap: Heap) -> Self {
-        Self { pages: Vec::new_in(heap), len: 0 }
+        Self { memory: Memory::Own(Vec::new_in(heap)), len: 0 }
     }
 
     /// The length in bytes.
@@ -70,9 +125,9 @@ impl Buffer {
         self.len = self.len.min(len);
     }
 
-    /// Makes a shortened buffer `len` bytes long again, if that is what its memory holds.
+    /// Makes a shortened buffer `len` bytes long again, if that is what its memory holds and nobody else has it.
     pub fn restore(&mut self, len: usize) -> bool {
-        let whole = self.pages.len() * PAGE_BYTES == len;
+        let whole = self.memory.pages_mut().len() * PAGE_BYTES == len;
         if whole {
             self.len = len;
         }
@@ -86,23 +141,65 @@ impl Buffer {
 
     /// Shows only the first `len` bytes, or all of them again: at most as many as the buffer was made for.
     pub(crate) fn set_len(&mut self, len: usize) {
-        assert!(len <= self.pages.len() * PAGE_BYTES);
+        assert!(len <= self.memory.pages().len() * PAGE_BYTES);
         self.len = len;
     }
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.pages.as_bytes()[..self.len]
+        &self.memory.pages().as_bytes()[..self.len]
     }
 
-    /// The bytes, to be changed.
+    /// The bytes, to be changed; none while others have them, too.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.pages.as_mut_bytes()[..self.len]
+        self.memory.pages_mut().as_mut_bytes().get_mut(..self.len).unwrap_or_default()
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffer({} bytes)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::HEAP;
+
+    fn filled(byte: u8) -> Buffer {
+        let mut buffer = Buffer::new(HEAP, 3 * PAGE_BYTES).unwrap();
+        buffer.bytes_mut().fill(byte);
+        buffer
+    }
+
+    #[test]
+    fn what_is_shared_is_in_memory_once_and_changed_by_nobody() {
+        let mut one = filled(7);
+        assert!(one.share().is_none(), "it wasn't made shareable");
+        let at = one.bytes().as_ptr();
+        one.make_shareable(HEAP).unwrap();
+        let mut other = one.share().unwrap();
+        assert_eq!((one.bytes().as_ptr(), other.bytes().as_ptr()), (at, at));
+        other.truncate(100);
+        assert_eq!((one.len(), other.len()), (3 * PAGE_BYTES, 100));
+        assert!(one.bytes_mut().is_empty() && other.bytes_mut().is_empty());
+        assert!(!other.restore(3 * PAGE_BYTES) && !one.copy_from(&filled(8)));
+        drop(one);
+        assert!(other.restore(3 * PAGE_BYTES), "nobody else has it any more");
+        other.bytes_mut().fill(9);
+        assert_eq!((other.bytes()[0], other.bytes().as_ptr()), (9, at));
+    }
+
+    #[test]
+    fn only_what_others_have_is_copied_to_own_it() {
+        let mut one = filled(1);
+        one.make_shareable(HEAP).unwrap();
+        let other = one.share().unwrap();
+        let at = other.bytes().as_ptr();
+        let mut own = one.into_own(HEAP).unwrap();
+        own.bytes_mut().fill(2);
+        assert_eq!((other.bytes()[0], own.bytes()[0]), (1, 2));
+        assert_eq!(other.into_own(HEAP).unwrap().bytes().as_ptr(), at);
     }
 }

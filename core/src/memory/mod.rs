@@ -23,6 +23,9 @@ pub type Vec<T> = allocator_api2::vec::Vec<T, Heap>;
 /// A box in a [`Heap`]. Make it with `Box::try_new_in`.
 pub type Box<T> = allocator_api2::boxed::Box<T, Heap>;
 
+/// One of several owners of a value in a [`Heap`].
+pub type Shared<T> = hammer2_shared::Shared<T, Heap>;
+
 /// The budget given at mount is used up. Nothing was changed; the next operation may work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("out of memory: the budget given at mount is used up")]

@@ -6,7 +6,7 @@
 use super::Slot;
 use crate::io::Buffer;
 use crate::media::check::CheckField;
-use crate::media::geometry::FILE_BLOCK_BYTES;
+use crate::media::geometry::CHUNK_BYTES;
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
 use crate::memory::{Heap, NoMemory};
@@ -23,17 +23,14 @@ pub struct StoredBlock {
 }
 
 impl StoredBlock {
-    /// Another one, for another node, in `spare` if that is as large.
-    pub fn copy(&self, heap: Heap, spare: impl FnOnce() -> Option<Buffer>) -> Result<Self, NoMemory> {
-        let spare = if self.buffer.len() == FILE_BLOCK_BYTES { spare() } else { None };
-        let buffer = match spare {
-            Some(mut spare) => {
-                spare.bytes_mut().copy_from_slice(self.buffer.bytes());
-                spare
-            }
-            None => self.buffer.try_clone(heap)?,
-        };
-        Ok(Self { buffer, methods: self.methods, check: self.check })
+    /// Makes it possible to give the block to several nodes: one that fills chunks of its own is in memory once for all of them,
+    /// and of a smaller one each keeps a copy anyway, beside its other small blocks.
+    pub fn make_shareable(&mut self, heap: Heap) -> Result<(), NoMemory> {
+        if self.is_small() { Ok(()) } else { self.buffer.make_shareable(heap) }
+    }
+
+    pub(super) fn is_small(&self) -> bool {
+        self.buffer.len() < CHUNK_BYTES as usize
     }
 }
 
@@ -44,38 +41,46 @@ pub enum GivenBlock<'a> {
     Owned(StoredBlock),
     /// It is taken only when it is written, and stays where it was when that fails.
     Lent(&'a mut Option<StoredBlock>),
+    /// It stays where it is, and the node shares its memory: it was [made so](StoredBlock::make_shareable).
+    Shown(&'a StoredBlock),
     /// It was taken.
     Taken,
 }
 
 impl GivenBlock<'_> {
-    fn get(&self) -> Option<&StoredBlock> {
+    /// The block, unless it was taken.
+    pub fn get(&self) -> Option<&StoredBlock> {
         match self {
             Self::Owned(block) => Some(block),
             Self::Lent(block) => block.as_ref(),
+            Self::Shown(block) => Some(block),
             Self::Taken => None,
         }
     }
 
-    /// Another one, for another node, in `spare` if that is as large.
-    pub fn copy(&self, heap: Heap, spare: impl FnOnce() -> Option<Buffer>) -> Result<StoredBlock, NoMemory> {
-        self.get().ok_or(NoMemory)?.copy(heap, spare)
-    }
-
-    /// Takes it, if nobody has.
+    /// Takes it, if it may be taken and nobody has.
     pub fn take(&mut self) -> Option<StoredBlock> {
         match core::mem::replace(self, Self::Taken) {
             Self::Owned(block) => Some(block),
             Self::Lent(block) => block.take(),
-            Self::Taken => None,
+            Self::Shown(_) | Self::Taken => None,
         }
     }
 
-    pub(super) fn get_mut(&mut self) -> Option<&mut StoredBlock> {
+    /// Makes it possible to [show](Self::Shown) it to several nodes.
+    pub fn make_shareable(&mut self, heap: Heap) -> Result<(), NoMemory> {
         match self {
-            Self::Owned(block) => Some(block),
-            Self::Lent(block) => block.as_mut(),
-            Self::Taken => None,
+            Self::Owned(block) => block.make_shareable(heap),
+            Self::Lent(Some(block)) => block.make_shareable(heap),
+            Self::Lent(None) | Self::Shown(_) | Self::Taken => Ok(()),
+        }
+    }
+
+    /// The memory of a block that is shown, for this node to keep.
+    pub(super) fn share(&self) -> Result<Option<Buffer>, NoMemory> {
+        match self {
+            Self::Shown(block) if !block.is_small() => block.buffer.share().ok_or(NoMemory).map(Some),
+            _ => Ok(None),
         }
     }
 }
@@ -185,4 +190,14 @@ pub enum Outcome {
     Exists,
     /// There is no such thing.
     Absent,
+}
+
+impl Modification<'_> {
+    /// The same, for one of several nodes: its file block stays where it is. None for a modification without one, which any number
+    /// of nodes can be given.
+    pub fn shown(&self) -> Option<Modification<'_>> {
+        let Self::WriteBlock { file, key, block } = self else { return None };
+        let block = GivenBlock::Shown(block.get()?);
+        Some(Modification::WriteBlock { file: *file, key: *key, block })
+    }
 }

@@ -5,10 +5,10 @@ use zerocopy::IntoBytes;
 use super::locate::InodeName;
 use super::{GivenBlock, Halt, Modification, Node, NodeError, NodeFault, Outcome, Progress, Rule, Slot, failed};
 use crate::chain::{ChainId, Container, Cursor, Inserted, Manner, Stop, Topology};
-use crate::io::{BlockCache, Buffer};
+use crate::io::BlockCache;
 use crate::media::blockref::BlockFlags;
 use crate::media::dirent::EMBEDDED_NAME_BYTES;
-use crate::media::geometry::{CHUNK_BYTES, FILE_BLOCK_BITS};
+use crate::media::geometry::FILE_BLOCK_BITS;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{
     BlockKind, Blockref, CheckMethod, Compression, Corruption, Inode, InodeMeta, Inum, Key, KeyBits, KeyRange, Methods,
@@ -195,8 +195,9 @@ impl Node {
     #[inline(never)]
     fn write_block(&self, change: Change, file: Slot, key: Key, given: &mut GivenBlock<'_>) -> Result<Outcome, Halt> {
         let file = self.opened(file)?;
-        let Some(block) = given.get_mut() else { return Ok(Outcome::Absent) };
+        let Some(block) = given.get() else { return Ok(Outcome::Absent) };
         let Some(radix) = Radix::holding(block.buffer.len()) else { return Err(NodeError::NoMemory.into()) };
+        let shared = given.share().map_err(NodeError::from)?;
         if !self.writer.has_room(self.volumes())? {
             return Err(Halt::Busy);
         }
@@ -231,13 +232,12 @@ impl Node {
             return Err(stop.into());
         }
         self.blocks.invalidate(place.offset(), radix.bytes());
-        if radix.bytes() < CHUNK_BYTES as usize {
+        if block.is_small() {
             self.writer.put(self.volumes(), BlockKind::Data, place.offset(), block.buffer.bytes());
-        } else {
-            let buffer = core::mem::replace(&mut block.buffer, Buffer::empty(self.heap));
+            drop(given.take());
+        } else if let Some(buffer) = shared.or_else(|| given.take().map(|block| block.buffer)) {
             self.writer.submit(self.volumes(), place.offset(), buffer);
         }
-        drop(given.take());
         Ok(Outcome::Done)
     }
 

@@ -102,7 +102,11 @@ impl BlockDevice for Shared {
         };
         let order = admitted.and(order);
         let length = request.buffer.len() as u64;
-        let bytes = request.buffer.bytes_mut().as_mut_ptr();
+        let bytes = match request.operation {
+            // C doesn't change what it writes; several devices may have it at the same time.
+            Operation::Write(_) => request.buffer.bytes().as_ptr().cast_mut(),
+            _ => request.buffer.bytes_mut().as_mut_ptr(),
+        };
         device.flights.borrow_mut()[index] = Some(Flight { request, refused: order.err(), waker: None });
         if let Ok((op, offset)) = order {
             // SAFETY: the buffer's memory stays where it is, and in `flights`, until the status says that the device is done

@@ -10,7 +10,7 @@ use super::marks::Marked;
 use super::recorded::{Done, Ranges};
 use super::{Entry, Verdict};
 use crate::cluster::agree::Said;
-use crate::cluster::{Cluster, Command, Modification, NodeIndex, Outcome, Rule, Slot, StoredBlock};
+use crate::cluster::{Cluster, Command, Modification, NodeIndex, Outcome, Rule, Slot};
 use crate::media::ModifyTid;
 use crate::memory::{NoMemory, answer_of};
 use crate::node::{Driver, Halt, NodeError, Progress};
@@ -21,8 +21,8 @@ enum Step {
     Rest(ModifyTid, Slot, Ranges),
     /// Says what another has said: a copy from that has it done.
     Same(Result<Outcome, NodeError>),
-    /// A modification, with the file block that is its own.
-    Change(Option<StoredBlock>),
+    /// A modification.
+    Change,
     /// A command for its tables.
     Table(Command<'static>),
     /// A header.
@@ -56,8 +56,7 @@ impl Cluster {
                     Done::But(file, rest) => return Ok(Some(Step::Rest(*tid, file, rest))),
                     Done::Nothing => {}
                 }
-                let copy = recorded.block().map(|block| block.copy(self.heap, || node.spare_buffer()));
-                Step::Change(copy.transpose()?)
+                Step::Change
             }
             (Work::Name { pfs, inum, into }, _) => Step::Table(Command::Name { pfs: *pfs, inum: *inum, into: *into }),
             (Work::Close(slot), _) => Step::Table(Command::Close { slot: *slot }),
@@ -107,7 +106,7 @@ impl Cluster {
                 Ok(Some(Step::Rest(tid, file, rest))) => {
                     answer_of(self.heap, || self.remove_on(index, tid, file, rest)).await
                 }
-                Ok(Some(Step::Change(block))) => match answer_of(self.heap, || self.change_on(index, block)).await {
+                Ok(Some(Step::Change)) => match answer_of(self.heap, || self.change_on(index)).await {
                     Err(NodeError::Fault(fault)) if fault.bad_block().is_some() && mended != Some(fault) => {
                         match answer_of(self.heap, || self.mend_on(index, fault)).await {
                             Ok(()) => {
@@ -143,11 +142,11 @@ impl Cluster {
     }
 
     /// Executes a modification on a laggard; none if that was called off meanwhile.
-    async fn change_on(&self, index: NodeIndex, mut block: Option<StoredBlock>) -> Result<Option<Outcome>, NodeError> {
+    async fn change_on(&self, index: NodeIndex) -> Result<Option<Outcome>, NodeError> {
         let node = &self.member(index).node;
         let (mut driver, mut progress) = (Driver::new(node), Progress::default());
         loop {
-            let halt = match self.attempt_next(index, &mut block, &mut progress, &driver) {
+            let halt = match self.attempt_next(index, &mut progress, &driver) {
                 Some(Ok(outcome)) => return Ok(Some(outcome)),
                 Some(Err(halt)) => halt,
                 None => return Ok(None),
@@ -173,7 +172,6 @@ impl Cluster {
     fn attempt_next(
         &self,
         index: NodeIndex,
-        block: &mut Option<StoredBlock>,
         progress: &mut Progress,
         driver: &Driver<'_>,
     ) -> Option<Result<Outcome, Halt>> {
@@ -181,7 +179,7 @@ impl Cluster {
         let (_, entry) = books.next_of(index).filter(|_| self.member(index).is_in_sync())?;
         match (&entry.work, entry.verdict) {
             (Work::Change(tid, recorded), Verdict::Open | Verdict::Agreed(Said::Value(_))) => {
-                Some(driver.attempt_change(*tid, &mut recorded.with(block), progress))
+                Some(driver.attempt_change(*tid, &mut recorded.modification(), progress))
             }
             _ => None,
         }

@@ -199,6 +199,11 @@ impl Stream {
         })
     }
 
+    /// True when nothing is kept for anybody: nobody lags.
+    fn is_empty(&self) -> bool {
+        self.books.borrow().entries.is_empty()
+    }
+
     /// Those that have a backlog.
     pub(super) fn lagging(&self) -> NodeSet {
         self.books.borrow().lagging()

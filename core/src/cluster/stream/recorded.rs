@@ -7,7 +7,7 @@ use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
 use crate::memory::{self, Box, Heap, NoMemory, Vec, boxed};
 
-/// A modification that owns what it speaks of. A file block is kept apart: it may be given away.
+/// A modification that owns what it speaks of. The memory of a file block is shared with those that have executed it.
 pub(super) enum Recorded {
     CreateInode { pfs: Slot, inode: Box<Inode>, methods: Methods },
     WriteInode { slot: Slot, meta: Box<InodeMeta>, content: Option<Box<[u8; EMBEDDED_BYTES]>> },
@@ -53,6 +53,7 @@ impl Recorded {
             }
             Modification::RemoveEntry { directory, key } => Self::RemoveEntry { directory: *directory, key: *key },
             Modification::WriteBlock { file, key, block } => {
+                block.make_shareable(heap)?;
                 let block = block.take().ok_or(NoMemory)?;
                 Self::WriteBlock { file: *file, key: *key, block }
             }
@@ -68,8 +69,8 @@ impl Recorded {
         })
     }
 
-    /// The modification, for one more node, which is given `block` where there is one.
-    pub(super) fn with<'a>(&'a self, block: &'a mut Option<StoredBlock>) -> Modification<'a> {
+    /// The modification, for one more node.
+    pub(super) fn modification(&self) -> Modification<'_> {
         match self {
             Self::CreateInode { pfs, inode, methods } => {
                 Modification::CreateInode { pfs: *pfs, inode, methods: *methods }
@@ -82,8 +83,8 @@ impl Recorded {
                 Modification::AddEntry { directory: *directory, key: *key, entry: *entry, name, methods: *methods }
             }
             Self::RemoveEntry { directory, key } => Modification::RemoveEntry { directory: *directory, key: *key },
-            Self::WriteBlock { file, key, .. } => {
-                Modification::WriteBlock { file: *file, key: *key, block: GivenBlock::Lent(block) }
+            Self::WriteBlock { file, key, block } => {
+                Modification::WriteBlock { file: *file, key: *key, block: GivenBlock::Shown(block) }
             }
             Self::RemoveBlocks { file, range } => Modification::RemoveBlocks { file: *file, range: *range },
             Self::Stamp { slot, range } => Modification::Stamp { slot: *slot, range: *range },
@@ -133,14 +134,6 @@ impl Recorded {
             }
         };
         inum(slot).unwrap_or(Inum::PFS_ROOT)
-    }
-
-    /// The file block it speaks of.
-    pub(super) fn block(&self) -> Option<&StoredBlock> {
-        match self {
-            Self::WriteBlock { block, .. } => Some(block),
-            _ => None,
-        }
     }
 
     /// Bytes it takes besides itself.

@@ -9,6 +9,9 @@ use super::plan::{Effect, FaultPlan, Operations};
 use crate::io::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Request, SECTOR_BYTES, Ticket};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
+/// What Linux says where there is no memory.
+const ENOMEM: i32 = 12;
+
 /// What became of a ticket's request.
 enum Held {
     /// The device has it, and its completion passes unchanged. Also a ticket that isn't in use.
@@ -41,6 +44,7 @@ enum Repair {
 
 /// A device with a [`FaultPlan`].
 pub struct Faulty<D, P> {
+    heap: Heap,
     device: D,
     plan: P,
     held: RefCell<Vec<Held>>,
@@ -52,7 +56,7 @@ impl<D: BlockDevice, P: Deref<Target = FaultPlan>> Faulty<D, P> {
     pub fn new(heap: Heap, device: D, plan: P) -> Result<Self, NoMemory> {
         let depth = usize::from(device.info().queue_depth);
         let held = RefCell::new(memory::filled(heap, depth, || Held::Passed)?);
-        Ok(Self { device, plan, held, reset: Cell::new(Reset::Idle) })
+        Ok(Self { heap, device, plan, held, reset: Cell::new(Reset::Idle) })
     }
 
     fn hold(&self, ticket: Ticket, held: Held) {
@@ -84,6 +88,11 @@ impl<D: BlockDevice, P: Deref<Target = FaultPlan>> Faulty<D, P> {
         let index = range.start.max(extent.start) - extent.start;
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         if matches!(request.operation, Operation::Write(_)) {
+            // Others may write the same bytes, and theirs are sound.
+            match request.buffer.try_clone(self.heap) {
+                Ok(own) => request.buffer = own,
+                Err(NoMemory) => return self.complete(ticket, request, Err(DeviceError::Io(ENOMEM))),
+            }
             flip(&mut request.buffer, index, mask);
         }
         self.hold(ticket, Held::Changed(Repair::Flip { index, mask }));
@@ -253,8 +262,12 @@ mod tests {
         assert_eq!(read(&device, 4096).unwrap().bytes(), &expected.bytes()[4096..8192]);
 
         plan.add(Fault::once(Operations::WRITE, Effect::Corrupt { mask: 1 }).within(20000..20001)).unwrap();
-        let written = write(&device, 16384, pattern(BYTES, 2)).unwrap();
-        assert_eq!(written.bytes(), pattern(BYTES, 2).bytes(), "the writer keeps its bytes");
+        let mut sound = pattern(BYTES, 2);
+        sound.make_shareable(HEAP).unwrap();
+        let written = write(&device, 16384, sound.share().unwrap()).unwrap();
+        for bytes in [written.bytes(), sound.bytes()] {
+            assert_eq!(bytes, pattern(BYTES, 2).bytes(), "the writer keeps its bytes, and so does who shares them");
+        }
         let mut expected = pattern(BYTES, 2);
         expected.bytes_mut()[20000 - 16384] ^= 1;
         assert_eq!(read(&device, 16384).unwrap().bytes(), expected.bytes());
