@@ -193,8 +193,8 @@ pub enum Outcome {
 }
 
 impl Modification<'_> {
-    /// The same, for one of several nodes: its file block stays where it is. None for a modification without one, which any number
-    /// of nodes can be given.
+    /// The same, for one of several nodes: its file block stays where it is. None for a modification without one, which any
+    /// number of nodes can be given.
     pub fn shown(&self) -> Option<Modification<'_>> {
         let Self::WriteBlock { file, key, block } = self else { return None };
         let block = GivenBlock::Shown(block.get()?);

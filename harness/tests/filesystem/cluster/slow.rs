@@ -1,5 +1,5 @@
-//! A member that is slower than the others: however much is changed, it stays, and who changes it waits for moments only. One that
-//! falls silent under the same load leaves, and holds up nobody.
+//! A member that is slower than the others: however much is changed, it stays, and who changes it waits for moments only. One
+//! that falls silent under the same load leaves, and holds up nobody.
 //!
 //! `H2_SEED` chooses the first of the runs, and `H2_RUNS` how many there are.
 
