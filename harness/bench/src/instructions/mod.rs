@@ -45,22 +45,22 @@ const ROWS: [Row; 17] = {
     }
     [
         row(Create, 1, "create_1", 21_100),
-        row(Create, 3, "create_3", 61_900),
+        row(Create, 3, "create_3", 57_300),
         row(CreateSmall, 1, "create_1k_1", 48_100),
-        row(CreateSmall, 3, "create_1k_3", 137_700),
+        row(CreateSmall, 3, "create_1k_3", 120_300),
         row(Unlink, 1, "unlink_1", 24_800),
         row(Unlink, 3, "unlink_3", 67_300),
         row(LookupWarm, 1, "lookup_warm_1", 4_800),
         row(LookupCold, 1, "lookup_cold_1", 11_400),
         row(WriteNoise, 1, "write_noise_1", 151_100),
-        row(WriteNoise, 3, "write_noise_3", 318_700),
+        row(WriteNoise, 3, "write_noise_3", 174_500),
         row(ReadNoise, 1, "read_noise_1", 148_400),
         row(ReadNoise, 3, "read_noise_3", 155_100),
         row(ReadText, 1, "read_text_1", 262_000),
         row(ReadText, 3, "read_text_3", 278_900),
         row(RandomWriteText, 1, "random_write_text_1", 582_100),
         row(Fsync, 1, "fsync_1", 180_300),
-        row(Fsync, 3, "fsync_3", 610_500),
+        row(Fsync, 3, "fsync_3", 590_500),
     ]
 };
 
