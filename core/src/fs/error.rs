@@ -2,6 +2,7 @@
 
 use crate::cluster::vote::{Alarm, Refusal};
 use crate::cluster::{Ejection, MembershipError, NodeFault, OpError, OpenError};
+use crate::io::DeviceError;
 use crate::media::{Corruption, Inum, PfsKind};
 use crate::memory::NoMemory;
 
@@ -99,6 +100,17 @@ pub enum Error {
         /// What is wrong.
         corruption: Corruption,
     },
+}
+
+impl Error {
+    /// True for what is stored and isn't what it should be: trying again doesn't help.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Io(NodeFault::Corrupt { .. } | NodeFault::Device { error: DeviceError::Io(_), .. }) => true,
+            Self::Corrupt { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl From<OpError> for Error {

@@ -115,50 +115,59 @@ impl FileSystem {
         start: usize,
         out: &mut [u8],
     ) -> Result<(), Error> {
-        if self.files.copy_out(file.inum, key, start, out) {
+        loop {
+            if self.files.copy_out(file.inum, key, start, out) {
+                return Ok(());
+            }
+            let had_pieces = self.files.has_pieces(file.inum, key);
+            let reply = self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await?;
+            if had_pieces && !self.files.has_pieces(file.inum, key) {
+                // A commit has made a block of them meanwhile: it is in memory, or on the nodes by now.
+                continue;
+            }
+            let mut whole = None;
+            match reply {
+                Reply::Block(FileBlock::Embedded(bytes)) => copy_padded(&bytes[..EMBEDDED_BYTES], start, out),
+                Reply::Block(FileBlock::Stored { buffer, compression }) => {
+                    whole = self.decode(file, buffer, compression, start, out)?;
+                }
+                _ => out.fill(0),
+            }
+            self.files.lay_pieces_over(file.inum, key, start, out);
+            whole.into_iter().for_each(|content| self.keep_page(file.inum, key, content));
             return Ok(());
         }
-        match self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await? {
-            Reply::Block(FileBlock::Embedded(bytes)) => copy_padded(&bytes[..EMBEDDED_BYTES], start, out),
-            Reply::Block(FileBlock::Stored { buffer, compression }) => {
-                self.decode(file, key, buffer, compression, start, out)?
-            }
-            _ => out.fill(0),
-        }
-        Ok(())
     }
 
+    /// Reads a part of a block as it is stored; the whole of it, if it is worth keeping.
     fn decode(
         &self,
         file: &InodeRef<'_>,
-        key: Key,
         stored: Buffer,
         compression: Compression,
         start: usize,
         out: &mut [u8],
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Buffer>, Error> {
         let corrupt = |corruption: Corruption| Error::Corrupt { inum: file.inum, corruption };
         let whole = out.len() == FILE_BLOCK_BYTES;
         if compression == Compression::None {
             copy_padded(stored.bytes(), start, out);
             if !whole && stored.len() == FILE_BLOCK_BYTES {
-                self.keep_page(file.inum, key, stored);
-            } else {
-                self.cluster.give_back(stored);
+                return Ok(Some(stored));
             }
-            return Ok(());
+            self.cluster.give_back(stored);
+            return Ok(None);
         }
         let mut decompressor = self.decompressor.borrow_mut();
         if whole {
             let decoded = decompressor.decompress(compression, stored.bytes(), out).map_err(corrupt);
             self.cluster.give_back(stored);
-            return decoded;
+            return decoded.map(|()| None);
         }
         let mut content = self.page_buffer(None)?;
         decompressor.decompress(compression, stored.bytes(), content.bytes_mut()).map_err(corrupt)?;
         out.copy_from_slice(&content.bytes()[start..start + out.len()]);
-        self.keep_page(file.inum, key, content);
-        Ok(())
+        Ok(Some(content))
     }
 
     /// Keeps a file block for the next who reads it; the memory of another that goes for it is for the next block.

@@ -1,8 +1,10 @@
-//! File content in memory: decompressed file blocks, by file and offset.
+//! File content in memory: decompressed file blocks, by file and offset; and [pieces](Pieces) of blocks that aren't there. No
+//! block is there as both.
 
 use core::cell::RefCell;
 
 use super::dirty_places::DirtyPlaces;
+use super::pieces::Pieces;
 use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{Inum, Key, KeyRange};
@@ -15,7 +17,10 @@ struct Page {
     recent: bool,
 }
 
-/// Pages of 64 KiB, as many as the budget allows.
+/// Pages that pieces leave.
+const LEAST_PAGES: usize = 8;
+
+/// Pages of 64 KiB, as many as the budget allows, less what pieces take.
 pub(super) struct FileCache {
     table: RefCell<Table>,
 }
@@ -28,6 +33,9 @@ struct Table {
     hand: usize,
     /// Pages that hold what isn't on media.
     dirty: DirtyPlaces,
+    /// Places that hold a page.
+    used: usize,
+    pieces: Pieces,
     /// The memory of a page that was given up, for the next.
     spare: Option<Buffer>,
 }
@@ -42,6 +50,7 @@ fn hash(inum: Inum, key: Key) -> u64 {
 impl FileCache {
     pub(super) fn new(heap: Heap, budget_bytes: usize) -> Result<Self, NoMemory> {
         let count = (budget_bytes / FILE_BLOCK_BYTES).max(2);
+        let most_in_pieces = (count / 4 * 3).min(count.saturating_sub(LEAST_PAGES));
         let pages = memory::filled(heap, count, || None)?;
         let table = Table {
             pages,
@@ -49,15 +58,29 @@ impl FileCache {
             owners: memory::filled(heap, count, || NOBODY)?,
             hand: 0,
             dirty: DirtyPlaces::new(heap, count)?,
+            used: 0,
+            pieces: Pieces::new(heap, most_in_pieces)?,
             spare: None,
         };
         Ok(Self { table: RefCell::new(table) })
     }
 
+    /// True when the whole of a file block is in memory.
+    pub(super) fn has(&self, inum: Inum, key: Key) -> bool {
+        self.copy_out(inum, key, 0, &mut [])
+    }
+
+    /// True when pieces of a file block are in memory.
+    pub(super) fn has_pieces(&self, inum: Inum, key: Key) -> bool {
+        self.table.borrow().pieces.has(inum, key)
+    }
+
     /// Copies from a file block in memory to `out`, from byte `start` of it; false when it isn't there.
     pub(super) fn copy_out(&self, inum: Inum, key: Key, start: usize, out: &mut [u8]) -> bool {
         let table = &mut *self.table.borrow_mut();
-        let Some(page) = table.get(inum, key) else { return false };
+        let Some(page) = table.get(inum, key) else {
+            return !out.is_empty() && table.pieces.copy_out(inum, key, start, out);
+        };
         page.recent = true;
         out.copy_from_slice(&page.content.bytes()[start..start + out.len()]);
         true
@@ -80,17 +103,48 @@ impl FileCache {
         let _ = self.try_insert(inum, key, content);
     }
 
-    /// Keeps a file block; it comes back when there is no room.
-    pub(super) fn try_insert(&self, inum: Inum, key: Key, content: Buffer) -> Result<(), Buffer> {
+    /// Keeps a file block, with the pieces of it that are in memory; it comes back when there is no room.
+    pub(super) fn try_insert(&self, inum: Inum, key: Key, mut content: Buffer) -> Result<(), Buffer> {
         let table = &mut *self.table.borrow_mut();
         if table.find(inum, key).is_some() {
             return Ok(());
         }
         let Some(place) = table.make_room() else { return Err(content) };
+        if table.pieces.has(inum, key) {
+            table.pieces.lay_over(inum, key, 0, content.bytes_mut());
+            table.pieces.forget_block(inum, key);
+            table.dirty.insert(place);
+        }
         table.pages[place] = Some(Page { inum, key, content, recent: true });
         table.owners[place] = inum;
         table.index.insert(hash(inum, key), place as u32);
+        table.used += 1;
         Ok(())
+    }
+
+    /// Keeps whole pieces of a block that isn't in memory; false when there is no room for them.
+    pub(super) fn put_pieces(&self, inum: Inum, key: Key, start: usize, data: &[u8]) -> bool {
+        let table = &mut *self.table.borrow_mut();
+        let at = key.0 + start as u64;
+        let Some(missing) = table.pieces.missing(inum, at, data.len()) else { return false };
+        while table.used + table.pieces.memory_blocks(missing) > table.pages.len() {
+            if table.give_up_page().is_none() {
+                return false;
+            }
+        }
+        // Its memory is what the pieces take.
+        table.spare = None;
+        table.pieces.put(inum, at, data).is_ok()
+    }
+
+    /// Puts the pieces of a block over a part of it, from byte `start`.
+    pub(super) fn lay_pieces_over(&self, inum: Inum, key: Key, start: usize, part: &mut [u8]) {
+        self.table.borrow().pieces.lay_over(inum, key, start, part);
+    }
+
+    /// Forgets the pieces of a block.
+    pub(super) fn forget_pieces(&self, inum: Inum, key: Key) {
+        self.table.borrow_mut().pieces.forget_block(inum, key);
     }
 
     /// Takes a file block out.
@@ -129,17 +183,19 @@ impl FileCache {
                 table.spare = table.remove(place).map(|page| page.content);
             }
         }
+        table.pieces.forget_within(inum, range);
     }
 
     /// True when so many blocks are not on media that others find no room.
     pub(super) fn is_crowded(&self) -> bool {
         let table = self.table.borrow();
-        table.dirty.count() > table.pages.len() * 3 / 4
+        table.dirty.count() > table.most_pages() * 3 / 4
     }
 
-    /// Blocks that are not on media yet.
+    /// Blocks that are not on media yet, or pieces of them.
     pub(super) fn dirty_count(&self) -> usize {
-        self.table.borrow().dirty.count()
+        let table = self.table.borrow();
+        table.dirty.count() + table.pieces.blocks()
     }
 
     /// Bytes of a file of so many that aren't on media yet.
@@ -150,7 +206,23 @@ impl FileCache {
         let table = self.table.borrow();
         let pages = table.dirty.iter().filter_map(|place| table.pages[place].as_ref());
         let within = |page: &Page| size.saturating_sub(page.key.0).min(FILE_BLOCK_BYTES as u64);
-        pages.filter(|page| page.inum == inum).map(within).sum()
+        let in_pages: u64 = pages.filter(|page| page.inum == inum).map(within).sum();
+        in_pages + table.pieces.bytes_of(inum)
+    }
+
+    /// Gathers the blocks of one file, or of all, of which pieces are in memory, to be taken file by file and in order.
+    pub(super) fn gather_pieces(&self, of: Option<Inum>) {
+        self.table.borrow_mut().pieces.gather(of);
+    }
+
+    /// The next of those gathered.
+    pub(super) fn next_in_pieces(&self) -> Option<(Inum, Key)> {
+        self.table.borrow_mut().pieces.next_gathered()
+    }
+
+    /// A block whose pieces should go to make room for others.
+    pub(super) fn oldest_in_pieces(&self) -> Option<(Inum, Key)> {
+        self.table.borrow_mut().pieces.oldest()
     }
 
     /// Gathers the blocks of one file, or of all, that are not on media, to be taken file by file and in order.
@@ -207,16 +279,33 @@ impl Table {
         self.index.remove(hash(inum, key), place as u32);
         self.owners[place] = NOBODY;
         self.dirty.remove(place);
+        self.used -= 1;
         self.pages[place].take()
+    }
+
+    /// As many pages as pieces leave room for.
+    fn most_pages(&self) -> usize {
+        self.pages.len() - self.pieces.memory_blocks(0)
     }
 
     /// An empty place, a page that is on media given up for it; none when there is none.
     fn make_room(&mut self) -> Option<usize> {
+        let may_be_empty = self.used < self.most_pages();
+        self.next_place(may_be_empty)
+    }
+
+    /// Gives up a page that is on media.
+    fn give_up_page(&mut self) -> Option<usize> {
+        self.next_place(false)
+    }
+
+    fn next_place(&mut self, may_be_empty: bool) -> Option<usize> {
         for _ in 0..2 * self.pages.len() {
             let place = self.hand;
             self.hand = (self.hand + 1) % self.pages.len();
             match &mut self.pages[place] {
-                None => return Some(place),
+                None if may_be_empty => return Some(place),
+                None => {}
                 Some(_) if self.dirty.contains(place) => {}
                 Some(page) if page.recent => page.recent = false,
                 Some(_) => {

@@ -25,6 +25,7 @@ mod keeper;
 mod mend;
 mod namespace;
 mod orphans;
+mod pieces;
 mod quota;
 mod read_ahead;
 mod resync;

@@ -374,6 +374,7 @@ impl FileSystem {
         let remove = Modification::RemoveInode { pfs: self.root, inum };
         self.uncounting(&file, async || self.modify(remove).await).await?;
         self.writing()?.given_back.note_freed();
+        self.writing()?.commits.take_unstored(inum);
         self.files.forget(inum, Key(0));
         let slot = self.inodes.remove(file);
         Ok(self.cluster.close(slot).await?)

@@ -4,7 +4,7 @@
 //! meanwhile: the first of them keeps things still while that is begun, and the rest wait for what it gets done. What is changed
 //! while a commit lands belongs to the next.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::Poll;
 
@@ -13,6 +13,9 @@ use crate::cluster::{CommitTurn, CommitUnderWay};
 use crate::io::Wakers;
 use crate::media::Inum;
 use crate::memory::Heap;
+
+/// Files of which it is remembered that content couldn't be stored; with more, all that follows fails.
+const MOST_UNSTORED: usize = 16;
 
 /// The commits of a mount, numbered from 1.
 pub(super) struct Commits {
@@ -25,6 +28,10 @@ pub(super) struct Commits {
     led: Cell<bool>,
     /// What was only in memory went without becoming durable; every commit says so from then on.
     lost: Cell<Option<Error>>,
+    /// The same of files whose blocks are bad on media, and can be written anew: the commit that finds out says so, and then the
+    /// next `fsync` of each of these files.
+    failure: Cell<Option<Error>>,
+    unstored: RefCell<heapless::Vec<(Inum, Error), MOST_UNSTORED>>,
     changed: Wakers,
 }
 
@@ -45,6 +52,8 @@ impl Commits {
             failed: Cell::new(None),
             led: Cell::new(false),
             lost: Cell::new(None),
+            failure: Cell::new(None),
+            unstored: RefCell::default(),
             changed: Wakers::new(heap),
         }
     }
@@ -58,6 +67,28 @@ impl Commits {
     /// Notes that something will never be durable.
     pub(super) fn note_loss(&self, error: Error) {
         self.lost.set(self.lost.get().or(Some(error)));
+    }
+
+    /// Notes that content of a file was given up that was only in memory.
+    pub(super) fn note_unstored(&self, file: Inum, error: Error) {
+        self.failure.set(self.failure.get().or(Some(error)));
+        let unstored = &mut *self.unstored.borrow_mut();
+        if !unstored.iter().any(|(other, _)| *other == file) && unstored.push((file, error)).is_err() {
+            // Nobody's `fsync` may pass for one of it.
+            self.note_loss(error);
+        }
+    }
+
+    /// Why content of a file was given up, once; or nobody needs to be told any more, as the file goes.
+    pub(super) fn take_unstored(&self, file: Inum) -> Option<Error> {
+        let unstored = &mut *self.unstored.borrow_mut();
+        let place = unstored.iter().position(|(other, _)| *other == file)?;
+        Some(unstored.swap_remove(place).1)
+    }
+
+    /// What a commit tells that went well: whether everything is durable that was written before.
+    fn everything_kept(&self) -> Result<(), Error> {
+        self.failure.take().or(self.lost.get()).map_or(Ok(()), Err)
     }
 
     /// How a commit ended, or what says the same: a later one that worked has made durable what it should have.
@@ -139,7 +170,9 @@ impl FileSystem {
             let _reading = self.reading().await?;
             self.inode(file).await?;
         }
-        if self.writing.is_some() { self.sync().await } else { Ok(()) }
+        let Some(writing) = &self.writing else { return Ok(()) };
+        let synced = self.sync().await;
+        writing.commits.take_unstored(file).map_or(synced, Err)
     }
 
     /// Fails when something written before can't become durable any more: what `close` should tell.
@@ -189,7 +222,7 @@ impl Begun<'_> {
         if ended == Ok(false) {
             return Ok(false);
         }
-        let outcome = ended.map(drop).and(under_way.commits.lost.get().map_or(Ok(()), Err));
+        let outcome = ended.map(drop).and_then(|()| under_way.commits.everything_kept());
         under_way.end(outcome);
         outcome.map(|()| true)
     }

@@ -2,6 +2,7 @@
 
 use super::gate::Changing;
 use super::inode_cache::InodeRef;
+use super::pieces::Pieces;
 use super::quota::Manner;
 use super::room::Need;
 use super::{Error, FileSystem};
@@ -174,8 +175,11 @@ impl FileSystem {
             // Nothing of what was there stays: it needn't be read.
             let whole = start == 0 && (count == FILE_BLOCK_BYTES || at + count as u64 >= size);
             let piece = &data[done..done + count];
-            if count == FILE_BLOCK_BYTES && !self.files.copy_out(file.inum, key, 0, &mut []) {
+            if count == FILE_BLOCK_BYTES && !self.files.has(file.inum, key) {
                 self.write_whole(file, key, piece).await?;
+                self.files.forget_pieces(file.inum, key);
+            } else if at + count as u64 <= size && self.write_pieces(file, key, start, piece).await? {
+                // The rest of the block is read when it is wanted.
             } else {
                 self.page_to_change(file, size, key, if whole { count } else { 0 }).await?;
                 self.files.change(file.inum, key, |page| page[start..start + count].copy_from_slice(piece));
@@ -186,6 +190,21 @@ impl FileSystem {
             self.relieve().await?;
         }
         Ok(())
+    }
+
+    /// Keeps whole pieces within a file that is longer, of a block that isn't in memory; false when they can't be kept by
+    /// themselves.
+    async fn write_pieces(&self, file: &InodeRef<'_>, key: Key, start: usize, data: &[u8]) -> Result<bool, Error> {
+        if !Pieces::is_whole(start, data.len()) || self.files.has(file.inum, key) {
+            return Ok(false);
+        }
+        if self.files.put_pieces(file.inum, key, start, data) {
+            return Ok(true);
+        }
+        let Some((inum, other)) = self.files.oldest_in_pieces() else { return Ok(false) };
+        aside(self.heap, || self.write_block_of_pieces(inum, other, true))?.await?;
+        // It may have been the same block.
+        Ok(!self.files.has(file.inum, key) && self.files.put_pieces(file.inum, key, start, data))
     }
 
     /// Writes so that the room for it is found now, not at a sync that couldn't refuse it any more.
@@ -230,7 +249,7 @@ impl FileSystem {
         key: Key,
         overwritten: usize,
     ) -> Result<(), Error> {
-        if self.files.copy_out(file.inum, key, 0, &mut []) {
+        if self.files.has(file.inum, key) {
             return Ok(());
         }
         let mut content = self.page_buffer(self.files.take_spare())?;

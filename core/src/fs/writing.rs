@@ -134,11 +134,32 @@ impl FileSystem {
 
     /// Sends all content to the nodes that is only in memory, of one file or of all.
     pub(super) async fn write_pages(&self, of: Option<Inum>) -> Result<(), Error> {
+        self.files.gather_pieces(of);
+        while let Some((inum, key)) = self.files.next_in_pieces() {
+            aside(self.heap, || self.write_block_of_pieces(inum, key, false))?.await?;
+        }
         self.files.gather_dirty(of);
         while let Some((inum, key)) = self.files.next_dirty() {
             aside(self.heap, || self.write_page(inum, key, false))?.await?;
         }
         Ok(())
+    }
+
+    /// Makes a whole block of one that is in memory in pieces, and sends it to the nodes; with `give_up` its memory is given
+    /// back. If what is there of the block is bad for good, what was written to it is lost, and that is told.
+    pub(super) async fn write_block_of_pieces(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
+        let file = self.inode(inum).await?;
+        let size = file.with(|record| record.meta.size());
+        match self.page_to_change(&file, size, key, 0).await {
+            Ok(()) => self.write_page(inum, key, give_up).await,
+            Err(error) if error.is_damage() => {
+                log::warn!("inode {inum}: what was written at {} can't be stored: {error}", key.0);
+                self.files.forget_pieces(inum, key);
+                self.writing()?.commits.note_unstored(inum, error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn write_inodes(&self) -> Result<(), Error> {

@@ -23,11 +23,11 @@ const KIB: u64 = 1 << 10;
 const CHANGE_BYTES: usize = 4096;
 const CREATED: u64 = 10_000;
 
-/// Does `work` on a new filesystem whose device counts, with the memory a mount may take.
-fn on_new_filesystem(work: impl AsyncFnOnce(&FileSystem, &Counters)) {
+/// Does `work` on a new filesystem whose device counts, with the memory a mount may take; and what is on the device.
+pub(crate) fn on_new_filesystem(memory_bytes: usize, work: impl AsyncFnOnce(&FileSystem, &Counters, &MemoryDisk)) {
     let clock = HostClock::leaked();
     let counters = Rc::new(Counters::default());
-    let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, MEMORY_BYTES + MIN_MEMORY_BYTES)));
+    let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, memory_bytes + MIN_MEMORY_BYTES)));
     let medium = Rc::new(MemoryDisk::new(&Global, VOLUME_BYTES));
     let open = |heap: Heap| {
         let device = MemoryDevice::new(heap, Rc::clone(&medium), "memory", 64).expect("there is memory");
@@ -41,22 +41,22 @@ fn on_new_filesystem(work: impl AsyncFnOnce(&FileSystem, &Counters)) {
         newfs(&[&open(&Global)], &NewfsOptions::default(), &Global, &mut fill, time).await.expect("the disk takes it");
         let mut disks = memory::Vec::new_in(budget as Heap);
         memory::push(&mut disks, open(budget)).expect("there is memory");
-        let options = MountOptions { memory_bytes: MEMORY_BYTES, spare_nodes: 0 };
+        let options = MountOptions { memory_bytes, spare_nodes: 0 };
         let fs = FileSystem::mount(budget, disks, PfsSelector::Default, options).await.expect("it was just made");
         let fs = fs.make_writable(&HostTime).await.expect("it is a master");
         counters.take();
-        work(&fs, &counters).await;
+        work(&fs, &counters, &medium).await;
     });
 }
 
-async fn create(fs: &FileSystem, name: &str) -> Inum {
+pub(crate) async fn create(fs: &FileSystem, name: &str) -> Inum {
     fs.create(Inum::PFS_ROOT, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await.expect("there is room")
 }
 
 /// What a sync asks for after 4 KiB in the middle of a file of this size were changed.
 fn change(file_bytes: u64) -> Counts {
     let mut asked = Counts::default();
-    on_new_filesystem(async |fs, counters| {
+    on_new_filesystem(MEMORY_BYTES, async |fs, counters, _| {
         let file = create(fs, "file").await;
         let mut piece = vec![0; file_bytes.min(1 << 20) as usize];
         Random::new(2).fill(&mut piece);
@@ -89,7 +89,7 @@ fn a_sync_of_a_small_change_reads_nothing() {
 
 #[test]
 fn creating_files_writes_little_for_each() {
-    on_new_filesystem(async |fs, counters| {
+    on_new_filesystem(MEMORY_BYTES, async |fs, counters, _| {
         for number in 0..CREATED {
             create(fs, &format!("file.{number}")).await;
         }

@@ -10,6 +10,7 @@ mod device_bytes;
 mod full_volume;
 mod limits;
 mod model;
+mod pieces;
 mod proof;
 mod recover;
 mod runs;

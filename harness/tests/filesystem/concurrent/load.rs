@@ -22,6 +22,8 @@ const VOLUME_BYTES: u64 = 256 << 20;
 /// Cells of a file: 4 MiB.
 const CELLS: usize = 8192;
 const FILES: usize = 4;
+/// Cells of what is kept by itself when it is written to a block that isn't in memory.
+const CELLS_OF_PIECE: usize = 8;
 /// What a user waits before trying again what a silent device kept from being done.
 const PATIENCE_NANOSECONDS: u64 = 500_000_000;
 
@@ -78,19 +80,45 @@ impl Run {
         fs.make_writable(&Ticks).await.unwrap()
     }
 
-    /// Formats, mounts, works, and looks at what is left of it after the power went.
-    pub(crate) fn perform(&mut self) {
-        let case = format!("H2_SEED={} (depth {}, {} bytes of memory)", self.seed, self.depth, self.memory_bytes);
-        println!("{case}");
+    fn format(&mut self) {
         let mut ids = Random::new(self.random.next_u64());
-        let fs = run(self.clock, async {
+        run(self.clock, async {
             let disks = self.disks();
             let references: Vec<&Disk> = disks.iter().collect();
             let options = NewfsOptions::default();
             newfs(&references, &options, HEAP, &mut |bytes| ids.fill(bytes), Ticks.now()).await.unwrap();
-            drop(disks);
-            self.mount().await
         });
+    }
+
+    /// Reads blocks while a sync makes them of what was there and of pieces, when nothing else is in memory.
+    pub(crate) fn read_what_is_stored_meanwhile(&mut self) {
+        println!("H2_SEED={} (depth {})", self.seed, self.depth);
+        self.memory_bytes = 4 << 20;
+        self.format();
+        let fs = run(self.clock, self.mount());
+        let mut shared = Shared::new(&fs, self.clock);
+        run(self.clock, shared.create_files());
+        run(self.clock, shared.write(0, 0..CELLS));
+        let Shared { files, moment, values, .. } = shared;
+        drop(run(self.clock, fs.unmount()).unwrap());
+        let fs = run(self.clock, self.mount());
+        let shared = Shared { fs: &fs, clock: self.clock, files, moment, values };
+        let cells = pieces(&mut self.random);
+        run(self.clock, shared.write(0, cells.clone()));
+        let read = |name: &str| -> Task<'_> { (name.to_owned(), Box::pin(shared.read(0, cells.clone()))) };
+        let around = cells.start.saturating_sub(1)..(cells.end + 1).min(CELLS);
+        let reads_more: Task<'_> = ("reads more".to_owned(), Box::pin(shared.read(0, around)));
+        let syncs: Task<'_> = ("syncs".to_owned(), Box::pin(shared.sync(0)));
+        let mut order = Random::new(self.random.next_u64());
+        run_all(self.clock, vec![read("reads"), syncs, reads_more], &mut order);
+    }
+
+    /// Formats, mounts, works, and looks at what is left of it after the power went.
+    pub(crate) fn perform(&mut self) {
+        let case = format!("H2_SEED={} (depth {}, {} bytes of memory)", self.seed, self.depth, self.memory_bytes);
+        println!("{case}");
+        self.format();
+        let fs = run(self.clock, self.mount());
         let silences = self.random.pick(&[0, 0, 500, 2000]);
         let (files, synced) = {
             let mut shared = Shared::new(&fs, self.clock);
@@ -151,7 +179,7 @@ impl<'r> Shared<'r> {
     fn task(&self, number: usize, random: &mut Random) -> Task<'_> {
         let mut random = Random::new(random.next_u64());
         let turns = 5 + random.below(25);
-        let kind = random.below(8);
+        let kind = random.below(9);
         let name = format!(
             "{number}: {}",
             [
@@ -162,6 +190,7 @@ impl<'r> Shared<'r> {
                 "writes",
                 "cuts",
                 "syncs",
+                "writes pieces",
                 "looks around"
             ][kind as usize]
         );
@@ -176,6 +205,7 @@ impl<'r> Shared<'r> {
                     4 => self.write(file, range(&mut random, 9)).await,
                     5 => self.cut(file, &mut random).await,
                     6 => self.sync(file).await,
+                    7 => self.write(file, pieces(&mut random)).await,
                     _ => self.look_around(file, &mut random).await,
                 }
             }
@@ -297,6 +327,12 @@ impl<'r> Shared<'r> {
             found.unwrap_or_else(|what| panic!("file {number}, in the end: {what}"));
         }
     }
+}
+
+/// Cells of one piece of a block, or of a few.
+fn pieces(random: &mut Random) -> Range<usize> {
+    let range = range(random, 3 * CELLS_OF_PIECE);
+    range.start / CELLS_OF_PIECE * CELLS_OF_PIECE..range.end.next_multiple_of(CELLS_OF_PIECE)
 }
 
 /// Cells to do something to, at most so many.

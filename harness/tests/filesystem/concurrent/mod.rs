@@ -15,3 +15,8 @@ use load::Run;
 fn many_at_once_on_devices_that_answer_in_any_order() {
     runs::for_each_seed(150, 3000, |seed| Run::new(seed).perform());
 }
+
+#[test]
+fn a_block_is_read_as_it_was_written_while_a_sync_makes_it_of_pieces() {
+    runs::for_each_seed(100, 1000, |seed| Run::new(seed).read_what_is_stored_meanwhile());
+}
