@@ -16,12 +16,19 @@ use super::snapshots::Place;
 /// Entries looked at in one go; a request asks for about as many.
 const BATCH_BYTES: usize = 8 << 10;
 
+/// What is told of the files at the start of a listing. The kernel asks for that whoever lists, and goes on asking if what it
+/// was told is of use to somebody; so most listings needn't read an inode for each name.
+const FACTS_AT_FIRST: usize = 32;
+
 /// Offsets behind `.` and `..`, which aren't stored. Keys of names are higher.
 const BEHIND_DOT: u64 = 1;
 const BEHIND_DOT_DOT: u64 = 2;
 
 /// Where entries go.
 trait Listing {
+    /// How many entries a listing begins with at most.
+    const AT_FIRST: usize = usize::MAX;
+
     /// What is needed of a file besides its entry.
     async fn facts(server: &Server, file: Inum) -> Option<Facts>;
 
@@ -40,6 +47,8 @@ impl Listing for ReplyDirectory {
 }
 
 impl Listing for ReplyDirectoryPlus {
+    const AT_FIRST: usize = FACTS_AT_FIRST;
+
     async fn facts(server: &Server, file: Inum) -> Option<Facts> {
         server.facts_of(file).await.ok()
     }
@@ -75,6 +84,7 @@ impl Server {
 
     async fn list<L: Listing>(&self, directory: Inum, mut offset: u64, listing: &mut L) -> Result<(), Refusal> {
         let mut empty = true;
+        let mut room = if offset == 0 { L::AT_FIRST } else { usize::MAX };
         while offset < BEHIND_DOT_DOT {
             let (name, file, next) = match offset {
                 0 => (&b"."[..], directory, BEHIND_DOT),
@@ -113,7 +123,10 @@ impl Server {
                 }
                 // Not what is before all names: the kernel knows that anyway.
                 facts.into_iter().for_each(|facts| self.known.count(facts.inum()));
-                empty = false;
+                (empty, room) = (false, room - 1);
+                if room == 0 {
+                    return Ok(());
+                }
             }
             match (found.next, found.damaged) {
                 (Some(next), _) => at = next,
