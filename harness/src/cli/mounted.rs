@@ -147,9 +147,9 @@ pub(super) fn metrics(directory: &Path) -> Result<Vec<Metric>, Failure> {
     Ok(metrics)
 }
 
-/// Has a snapshot made, and gives its label; none when the process doesn't listen to us.
+/// Has a snapshot made, and gives its label; none when no process listens to us.
 pub(super) fn snapshot(directory: &Path, label: Option<&[u8]>) -> Option<Result<Vec<u8>, Failure>> {
-    if let Err(Unreachable::NotAllowed | Unreachable::Deaf) = call(directory) {
+    if let Err(Unreachable::NotMounted | Unreachable::NotAllowed | Unreachable::Deaf) = call(directory) {
         return None;
     }
     let question = Question::Snapshot { label: label.map(<[u8]>::to_vec) };

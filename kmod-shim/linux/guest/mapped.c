@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Files that are changed through shared mappings: `mapped FILE` makes one, and changes it by a mapping, write(2) and truncate(2) in turn.
- * Whatever was changed last must be read by the others. It ends with 0, or with the number of the line where that isn't so.
+ * Whatever was changed last must be read by the others. It ends with 0, or says what isn't so.
  */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "must.h"
+
 #define PAGES 40
 #define BYTES (PAGES * 4096)
-
-#define MUST(condition) \
-	do { \
-		if (!(condition)) { \
-			static const char words[] = "mapped: not so: " #condition "\n"; \
-			(void)!write(2, words, sizeof(words) - 1); \
-			return 1; \
-		} \
-	} while (0)
 
 int main(int count, char **arguments)
 {

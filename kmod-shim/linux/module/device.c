@@ -54,6 +54,23 @@ static size_t hammer2_bio_submit(struct hammer2_ticket *ticket, blk_opf_t op, u6
 	return done;
 }
 
+/* The last bio of a discard ends when those before it have. */
+static void hammer2_discard_submit(struct hammer2_ticket *ticket, u64 offset, u64 length)
+{
+	struct bio *bio = NULL;
+	int error = __blkdev_issue_discard(hammer2_bdev_of(ticket->device->handle), offset >> SECTOR_SHIFT, length >> SECTOR_SHIFT,
+					   GFP_NOIO, &bio);
+
+	if (error)
+		WRITE_ONCE(ticket->error, error);
+	if (!bio)
+		return;
+	bio->bi_private = ticket;
+	bio->bi_end_io = hammer2_bio_done;
+	atomic_inc(&ticket->bios);
+	submit_bio(bio);
+}
+
 void hammer2_host_submit(void *argument, u32 index, u32 op, u64 offset, void *buffer, u64 length)
 {
 	static const blk_opf_t ops[] = {
@@ -73,6 +90,8 @@ void hammer2_host_submit(void *argument, u32 index, u32 op, u64 offset, void *bu
 		WRITE_ONCE(ticket->error, -ENODEV);
 	else if (op == HAMMER2_DEVICE_FLUSH)
 		hammer2_bio_submit(ticket, ops[op], 0, NULL, 0);
+	else if (op == HAMMER2_DEVICE_DISCARD)
+		hammer2_discard_submit(ticket, offset, length);
 	else
 		while (done < length)
 			done += hammer2_bio_submit(ticket, ops[op], offset + done, buffer + done, length - done);

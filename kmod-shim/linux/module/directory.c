@@ -103,4 +103,6 @@ const struct file_operations hammer2_directory_operations = {
 	.iterate_shared = hammer2_iterate,
 	.llseek = generic_file_llseek,
 	.fsync = hammer2_fsync,
+	.unlocked_ioctl = hammer2_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 };

@@ -2,7 +2,7 @@
 /*
  * Regular files. What write(2) writes goes to the core before it returns, which finds room for it or refuses it, and keeps it until it
  * is written to the disks; the page cache has it beside that, for who reads. Only what is written through a mapping is in the
- * page cache alone, until it is written back.
+ * page cache alone, until it is written back. Who opens with O_DIRECT passes the page cache by, and whatever is in it stays true.
  */
 #include "hammer2.h"
 
@@ -40,8 +40,8 @@ s64 hammer2_write_block(struct inode *inode, u64 offset, void *bytes, size_t len
 	return hammer2_write(inode, offset, bytes, length, false);
 }
 
-/* Puts what the core has into the pages that are there, and into those of which nothing else remains. */
-static void hammer2_write_pages(struct inode *inode, loff_t offset, const void *bytes, size_t length)
+/* Puts what the core has into the pages that are there, and, with `is_kept`, into those of which nothing else remains. */
+static void hammer2_write_pages(struct inode *inode, loff_t offset, const void *bytes, size_t length, bool is_kept)
 {
 	struct address_space *mapping = inode->i_mapping;
 	loff_t size = i_size_read(inode);
@@ -50,7 +50,7 @@ static void hammer2_write_pages(struct inode *inode, loff_t offset, const void *
 		size_t start = offset_in_page(offset);
 		size_t count = min_t(size_t, length, PAGE_SIZE - start);
 		bool is_whole = !start && (count == PAGE_SIZE || offset + count >= size);
-		struct folio *folio = __filemap_get_folio(mapping, offset >> PAGE_SHIFT, FGP_LOCK | (is_whole ? FGP_CREAT : 0),
+		struct folio *folio = __filemap_get_folio(mapping, offset >> PAGE_SHIFT, FGP_LOCK | (is_whole && is_kept ? FGP_CREAT : 0),
 							  mapping_gfp_constraint(mapping, ~__GFP_FS));
 
 		if (!IS_ERR_OR_NULL(folio)) {
@@ -91,7 +91,7 @@ static ssize_t hammer2_write_locked(struct kiocb *iocb, struct iov_iter *from)
 		result = length ? hammer2_write(inode, iocb->ki_pos, block, length, true) : -EFAULT;
 		if (result < 0)
 			break;
-		hammer2_write_pages(inode, iocb->ki_pos, block, length);
+		hammer2_write_pages(inode, iocb->ki_pos, block, length, !(iocb->ki_flags & IOCB_DIRECT));
 		iocb->ki_pos += length;
 		done += length;
 		cond_resched();
@@ -109,6 +109,61 @@ static ssize_t hammer2_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	result = hammer2_write_locked(iocb, from);
 	inode_unlock(inode);
 	return result > 0 ? generic_write_sync(iocb, result) : result;
+}
+
+/* Reads from the core, which has all that is known once mappings have given it what they changed. */
+static ssize_t hammer2_read_locked(struct kiocb *iocb, struct iov_iter *to, void *block)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct hammer2_call *call = hammer2_call_new(HAMMER2_READ, inode->i_ino);
+	ssize_t result, done = 0;
+
+	if (!call)
+		return -ENOMEM;
+	result = filemap_write_and_wait_range(inode->i_mapping, iocb->ki_pos, iocb->ki_pos + iov_iter_count(to) - 1);
+	while (!result && iov_iter_count(to)) {
+		size_t room = BLOCK_BYTES - (iocb->ki_pos & (BLOCK_BYTES - 1));
+		size_t copied;
+
+		call->request.offset = iocb->ki_pos;
+		call->request.buffer = block;
+		call->request.buffer_length = min(room, iov_iter_count(to));
+		result = hammer2_call_wait(hammer2_mount_of(inode->i_sb), call);
+		if (result <= 0)
+			break;
+		copied = copy_to_iter(block, result, to);
+		result = copied == result ? 0 : -EFAULT;
+		iocb->ki_pos += copied;
+		done += copied;
+	}
+	kfree(call);
+	return done ? done : result;
+}
+
+static ssize_t hammer2_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	ssize_t result;
+	void *block;
+
+	if (!(iocb->ki_flags & IOCB_DIRECT))
+		return generic_file_read_iter(iocb, to);
+	if (!iov_iter_count(to))
+		return 0;
+	block = kvmalloc(min_t(size_t, BLOCK_BYTES, iov_iter_count(to)), GFP_KERNEL);
+	if (!block)
+		return -ENOMEM;
+	inode_lock_shared(inode);
+	result = hammer2_read_locked(iocb, to, block);
+	inode_unlock_shared(inode);
+	kvfree(block);
+	return result;
+}
+
+static int hammer2_open(struct inode *inode, struct file *file)
+{
+	file->f_mode |= FMODE_CAN_ODIRECT;
+	return generic_file_open(inode, file);
 }
 
 int hammer2_fsync(struct file *file, loff_t start, loff_t end, int datasync)
@@ -174,11 +229,15 @@ static int hammer2_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 const struct file_operations hammer2_file_operations = {
-	.llseek = generic_file_llseek,
-	.read_iter = generic_file_read_iter,
+	.llseek = hammer2_llseek,
+	.fallocate = hammer2_fallocate,
+	.open = hammer2_open,
+	.read_iter = hammer2_read_iter,
 	.write_iter = hammer2_write_iter,
 	.mmap = hammer2_mmap,
 	.fsync = hammer2_fsync,
+	.unlocked_ioctl = hammer2_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.splice_read = hammer2_splice_read,
 	.splice_write = iter_file_splice_write,
 };

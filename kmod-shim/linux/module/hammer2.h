@@ -120,4 +120,14 @@ extern const struct address_space_operations hammer2_address_space_operations;
 s64 hammer2_write_block(struct inode *inode, u64 offset, void *bytes, size_t length);
 int hammer2_fsync(struct file *file, loff_t start, loff_t end, int datasync);
 
+/* ranges.c */
+loff_t hammer2_llseek(struct file *file, loff_t offset, int whence);
+long hammer2_fallocate(struct file *file, int mode, loff_t offset, loff_t length);
+
+/* xattr.c */
+extern const struct xattr_handler *hammer2_xattr_handlers[];
+
+/* ioctl.c */
+long hammer2_ioctl(struct file *file, unsigned int order, unsigned long argument);
+
 #endif

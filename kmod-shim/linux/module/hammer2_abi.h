@@ -26,6 +26,11 @@ enum hammer2_op {
 	HAMMER2_STATFS,
 	HAMMER2_SYNC,
 	HAMMER2_UNMOUNT,
+	HAMMER2_SEEK_DATA,
+	HAMMER2_SEEK_HOLE,
+	HAMMER2_ALLOCATE,
+	HAMMER2_TRIM,
+	HAMMER2_SNAPSHOT,
 	HAMMER2_PANIC,
 };
 
@@ -42,11 +47,16 @@ enum hammer2_op {
 #define HAMMER2_NO_REPLACE 1u
 /* Of HAMMER2_READDIR, in the answer: entries are missing. */
 #define HAMMER2_DAMAGED 2u
+/* Of HAMMER2_ALLOCATE: the file's end stays where it is; zeros or a hole in place of what is there, instead of room. */
+#define HAMMER2_KEEP_SIZE 4u
+#define HAMMER2_ZERO_RANGE 8u
+#define HAMMER2_PUNCH_HOLE 16u
 
 /* What a device is to do. */
 #define HAMMER2_DEVICE_READ 0u
 #define HAMMER2_DEVICE_WRITE 1u
 #define HAMMER2_DEVICE_FLUSH 2u
+#define HAMMER2_DEVICE_DISCARD 3u
 
 /* The status of what is under way; done is 0 or a negative error number. */
 #define HAMMER2_UNDER_WAY 1
@@ -94,8 +104,8 @@ struct hammer2_request {
 	struct hammer2_text name;
 	struct hammer2_text other_name;	/* the second name, or a symbolic link's target */
 	void *buffer;
-	u64 buffer_length;
-	s64 result;	/* bytes or 0, or a negative error number */
+	u64 buffer_length;	/* or that of the range to allocate */
+	s64 result;	/* bytes, a place or 0, or a negative error number */
 	u64 next;	/* of HAMMER2_READDIR: where to go on; 0 at the end */
 	u32 set;
 	u32 reserved;
@@ -160,7 +170,7 @@ struct hammer2_config {
 	HAMMER2_AT(hammer2_config, label), HAMMER2_AT(hammer2_config, memory_bytes), \
 	HAMMER2_AT(hammer2_config, sync_seconds), HAMMER2_AT(hammer2_config, queue_depth), \
 	HAMMER2_AT(hammer2_config, is_writable), \
-	HAMMER2_PANIC, HAMMER2_SET_CTIME, \
+	HAMMER2_PANIC, HAMMER2_SET_CTIME, HAMMER2_PUNCH_HOLE, HAMMER2_DEVICE_DISCARD, \
 }
 
 /* Rust's part. */

@@ -168,6 +168,7 @@ static int hammer2_fill_super(struct super_block *sb, void *data, int silent)
 		return error;
 	sb->s_magic = HAMMER2_MAGIC;
 	sb->s_op = &hammer2_super_operations;
+	sb->s_xattr = hammer2_xattr_handlers;
 	sb->s_maxbytes = MAX_LFS_FILESIZE;
 	sb->s_blocksize = PAGE_SIZE;
 	sb->s_blocksize_bits = PAGE_SHIFT;

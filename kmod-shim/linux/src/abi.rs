@@ -23,7 +23,12 @@ pub(crate) mod op {
     pub(crate) const STATFS: u32 = 15;
     pub(crate) const SYNC: u32 = 16;
     pub(crate) const UNMOUNT: u32 = 17;
-    pub(crate) const PANIC: u32 = 18;
+    pub(crate) const SEEK_DATA: u32 = 18;
+    pub(crate) const SEEK_HOLE: u32 = 19;
+    pub(crate) const ALLOCATE: u32 = 20;
+    pub(crate) const TRIM: u32 = 21;
+    pub(crate) const SNAPSHOT: u32 = 22;
+    pub(crate) const PANIC: u32 = 23;
 }
 
 /// Which of [`Request::attributes`] are to be set.
@@ -41,12 +46,19 @@ pub(crate) mod set {
 pub(crate) const FLAG_NO_REPLACE: u32 = 1;
 /// Of [`op::READDIR`], in the answer: entries are missing.
 pub(crate) const FLAG_DAMAGED: u32 = 2;
+/// Of [`op::ALLOCATE`]: the file's end stays where it is.
+pub(crate) const FLAG_KEEP_SIZE: u32 = 4;
+/// Of [`op::ALLOCATE`]: zeros in place of what is there, instead of room.
+pub(crate) const FLAG_ZERO_RANGE: u32 = 8;
+/// The same, and never beyond the file's end.
+pub(crate) const FLAG_PUNCH_HOLE: u32 = 16;
 
 /// Of `hammer2_host_submit`: what a device is to do.
 pub(crate) mod device {
     pub(crate) const READ: u32 = 0;
     pub(crate) const WRITE: u32 = 1;
     pub(crate) const FLUSH: u32 = 2;
+    pub(crate) const DISCARD: u32 = 3;
 }
 
 /// The answer of `hammer2_host_status` for what is under way.
@@ -98,8 +110,9 @@ pub(crate) struct Request {
     /// The second name, or the target of a symbolic link.
     pub(crate) other_name: Text,
     pub(crate) buffer: *mut u8,
+    /// Or that of the range of [`op::ALLOCATE`].
     pub(crate) buffer_length: u64,
-    /// What was done, in bytes or as 0, or a negative error number.
+    /// What was done, in bytes, a place or 0, or a negative error number.
     pub(crate) result: i64,
     /// Of [`op::READDIR`]: where to go on; 0 at the end.
     pub(crate) next: u64,
@@ -145,7 +158,7 @@ pub(crate) struct Config {
 }
 
 /// Sizes and offsets, in the order of `HAMMER2_LAYOUT` in the header.
-pub(crate) static LAYOUT: [u32; 54] = [
+pub(crate) static LAYOUT: [u32; 56] = [
     size_of::<Attributes>() as u32,
     offset_of!(Attributes, inum) as u32,
     offset_of!(Attributes, size) as u32,
@@ -200,6 +213,8 @@ pub(crate) static LAYOUT: [u32; 54] = [
     offset_of!(Config, is_writable) as u32,
     op::PANIC,
     set::CTIME,
+    FLAG_PUNCH_HOLE,
+    device::DISCARD,
 ];
 
 // SAFETY: the C part defines all of these, with the types that its header and this list have.

@@ -10,6 +10,9 @@ use hammer2_core::memory::{self, Heap, NoMemory, Vec};
 
 use crate::abi;
 
+/// The status of what the device can't do.
+const NOT_SUPPORTED: i32 = -95;
+
 /// A request that the device has.
 struct Flight {
     request: Request,
@@ -94,21 +97,20 @@ impl BlockDevice for Shared {
         let device = self.0;
         let index = usize::from(ticket.0);
         let admitted = device.info.admit_within(device.size_bytes.get(), &request);
-        let order = match request.operation {
-            Operation::Read(offset) => Ok((abi::device::READ, offset.0)),
-            Operation::Write(offset) => Ok((abi::device::WRITE, offset.0)),
-            Operation::Flush => Ok((abi::device::FLUSH, 0)),
-            Operation::Discard { .. } => Err(DeviceError::Unsupported),
+        let buffer_length = request.buffer.len() as u64;
+        let (op, offset, length) = match request.operation {
+            Operation::Read(offset) => (abi::device::READ, offset.0, buffer_length),
+            Operation::Write(offset) => (abi::device::WRITE, offset.0, buffer_length),
+            Operation::Flush => (abi::device::FLUSH, 0, 0),
+            Operation::Discard { offset, bytes } => (abi::device::DISCARD, offset.0, bytes),
         };
-        let order = admitted.and(order);
-        let length = request.buffer.len() as u64;
         let bytes = match request.operation {
             // C doesn't change what it writes; several devices may have it at the same time.
             Operation::Write(_) => request.buffer.bytes().as_ptr().cast_mut(),
             _ => request.buffer.bytes_mut().as_mut_ptr(),
         };
-        device.flights.borrow_mut()[index] = Some(Flight { request, refused: order.err(), waker: None });
-        if let Ok((op, offset)) = order {
+        device.flights.borrow_mut()[index] = Some(Flight { request, refused: admitted.err(), waker: None });
+        if admitted.is_ok() {
             // SAFETY: the buffer's memory stays where it is, and in `flights`, until the status says that the device is done
             // with it; before the device goes, `drain` waits for that.
             unsafe { abi::hammer2_host_submit(device.device, u32::from(ticket.0), op, offset, bytes, length) };
@@ -127,6 +129,7 @@ impl BlockDevice for Shared {
                     return Poll::Pending;
                 }
                 0 => Ok(()),
+                NOT_SUPPORTED => Err(DeviceError::Unsupported),
                 errno => Err(DeviceError::Io(-errno)),
             },
             None => return Poll::Pending,

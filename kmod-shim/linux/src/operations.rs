@@ -1,12 +1,12 @@
 //! What requests ask of the filesystem.
 
-use hammer2_core::cluster::EntryBatch;
-use hammer2_core::fs::{self, Cookie, Error, FileSystem, NewAttributes, NewFile};
+use hammer2_core::cluster::{EntryBatch, NewPfs};
+use hammer2_core::fs::{self, Allocation, Cookie, Error, FileSystem, NewAttributes, NewFile, TimeSource as _};
 use hammer2_core::media::inode::EMBEDDED_BYTES;
-use hammer2_core::media::{FileKind, Inum, Timestamp};
+use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid};
 
 use crate::abi::{self, Attributes, Request, op, set};
-use crate::host::{Severity, say};
+use crate::host::{Severity, Wall, say};
 use crate::mailbox::{Call, Parts};
 
 const EINVAL: i64 = 22;
@@ -76,10 +76,37 @@ async fn attempt(fs: &FileSystem, parts: &mut Parts<'_>) -> Result<i64, Error> {
             request.inodes = statistics.inodes;
             Ok(0)
         }
+        op::SEEK_DATA => Ok(fs.seek_data(inum, request.offset).await?.cast_signed()),
+        op::SEEK_HOLE => Ok(fs.seek_hole(inum, request.offset).await?.cast_signed()),
+        op::ALLOCATE => {
+            let is_set = |flag: u32| request.flags & flag != 0;
+            let allocation = if is_set(abi::FLAG_PUNCH_HOLE) {
+                Allocation::PunchHole
+            } else if is_set(abi::FLAG_ZERO_RANGE) {
+                Allocation::ZeroRange
+            } else {
+                Allocation::Reserve
+            };
+            let (bytes, keep_size) = (request.buffer_length, is_set(abi::FLAG_KEEP_SIZE));
+            fs.allocate(inum, request.offset, bytes, allocation, keep_size).await.map(|()| 0)
+        }
+        op::TRIM => Ok(fs.give_space_back().await?.cast_signed()),
+        op::SNAPSHOT => {
+            let (clid, fsid) = (new_uuid(), new_uuid());
+            let new = NewPfs { label: name, kind: PfsKind::Master, clid, fsid, time: Wall.now() };
+            fs.snapshot(&new).await.map(|()| 0)
+        }
         op::SYNC => fs.sync().await.map(|()| 0),
         op::PANIC => panic!("told to, by the module's parameter `provoke_panic`"),
         _ => Ok(-ENOSYS),
     }
+}
+
+fn new_uuid() -> Uuid {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&Wall.random().to_ne_bytes());
+    bytes[8..].copy_from_slice(&Wall.random().to_ne_bytes());
+    Uuid::random(bytes)
 }
 
 /// Takes a name from the file `kept`, if not 0, so that the file stays until it is released, or as it was if that fails.

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Ranges of regular files: holes are found, and made; room is asked for. */
+#include "hammer2.h"
+
+#include <linux/falloc.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+/* What a mapping has changed goes to the core first: it knows what is a hole. */
+static loff_t hammer2_seek(struct file *file, loff_t offset, u32 op)
+{
+	struct inode *inode = file_inode(file);
+	struct hammer2_call *call;
+	s64 result;
+
+	inode_lock_shared(inode);
+	result = filemap_write_and_wait(inode->i_mapping);
+	if (result)
+		goto out;
+	result = offset < 0 || offset >= i_size_read(inode) ? -ENXIO : 0;
+	if (result)
+		goto out;
+	call = hammer2_call_new(op, inode->i_ino);
+	result = -ENOMEM;
+	if (call) {
+		call->request.offset = offset;
+		result = hammer2_call_wait(hammer2_mount_of(inode->i_sb), call);
+		kfree(call);
+	}
+out:
+	inode_unlock_shared(inode);
+	return result < 0 ? result : vfs_setpos(file, result, inode->i_sb->s_maxbytes);
+}
+
+loff_t hammer2_llseek(struct file *file, loff_t offset, int whence)
+{
+	switch (whence) {
+	case SEEK_DATA:
+		return hammer2_seek(file, offset, HAMMER2_SEEK_DATA);
+	case SEEK_HOLE:
+		return hammer2_seek(file, offset, HAMMER2_SEEK_HOLE);
+	default:
+		return generic_file_llseek(file, offset, whence);
+	}
+}
+
+/* With the inode's lock held. Pages of what is to become zeros go before the core is told, and none is read until it has done it. */
+static s64 hammer2_allocate(struct inode *inode, struct hammer2_call *call, loff_t offset, loff_t length)
+{
+	loff_t size = i_size_read(inode);
+	bool has_zeros = call->request.flags & (HAMMER2_ZERO_RANGE | HAMMER2_PUNCH_HOLE);
+	s64 result;
+
+	if (!(call->request.flags & HAMMER2_KEEP_SIZE)) {
+		result = inode_newsize_ok(inode, offset + length);
+		if (result && offset + length > size)
+			return result;
+	}
+	call->request.offset = offset;
+	call->request.buffer_length = length;
+	hammer2_call_refresh(call, 0, inode);
+	filemap_invalidate_lock(inode->i_mapping);
+	result = filemap_write_and_wait(inode->i_mapping);
+	if (result)
+		goto out;
+	if (has_zeros)
+		truncate_pagecache_range(inode, offset, offset + length - 1);
+	/* Behind the end, a mapping may have left something in the last page. */
+	truncate_pagecache(inode, size);
+	result = hammer2_call_wait(hammer2_mount_of(inode->i_sb), call);
+	if (!result) {
+		hammer2_call_refreshed(call, 0, inode);
+		if (i_size_read(inode) > size)
+			pagecache_isize_extended(inode, size, i_size_read(inode));
+	}
+out:
+	filemap_invalidate_unlock(inode->i_mapping);
+	return result;
+}
+
+/* Ranges can't be taken out of a file or put in: its blocks are aligned. */
+long hammer2_fallocate(struct file *file, int mode, loff_t offset, loff_t length)
+{
+	struct inode *inode = file_inode(file);
+	struct hammer2_call *call;
+	u32 flags = 0;
+	s64 result;
+
+	if (mode & FALLOC_FL_KEEP_SIZE)
+		flags |= HAMMER2_KEEP_SIZE;
+	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+	case 0:
+		break;
+	case FALLOC_FL_PUNCH_HOLE:
+		flags |= HAMMER2_PUNCH_HOLE;
+		break;
+	case FALLOC_FL_ZERO_RANGE:
+		flags |= HAMMER2_ZERO_RANGE;
+		break;
+	default:
+		return -EOPNOTSUPP;
+	}
+	call = hammer2_call_new(HAMMER2_ALLOCATE, inode->i_ino);
+	if (!call)
+		return -ENOMEM;
+	call->request.flags = flags;
+	inode_lock(inode);
+	result = file_remove_privs(file);
+	if (!result)
+		result = hammer2_allocate(inode, call, offset, length);
+	inode_unlock(inode);
+	kfree(call);
+	return result;
+}
