@@ -185,6 +185,7 @@ void __noreturn hammer2_host_end_mount(void);
 u64 hammer2_host_nanoseconds(void);
 u64 hammer2_host_wall_microseconds(void);
 u64 hammer2_host_random(void);
+u32 hammer2_host_crc32c(const void *bytes, size_t length);
 u64 hammer2_host_events(void *mount);
 void hammer2_host_wait(void *mount, u64 seen, u64 deadline_ns);
 struct hammer2_request *hammer2_host_next(void *mount);

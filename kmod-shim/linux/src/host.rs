@@ -1,10 +1,11 @@
-//! What the kernel lends a mount, behind safe functions: log, time, random numbers, the queue of requests.
+//! What the kernel lends a mount, behind safe functions: log, time, random numbers, check codes, the queue of requests.
 
 use core::ffi::c_void;
 use core::fmt::{self, Write};
 
 use hammer2_core::fs::TimeSource;
 use hammer2_core::media::Timestamp;
+use hammer2_core::media::check_functions::{HostChecks, UnfitChecks, portable_xxh64, use_host_checks};
 use hammer2_kmod_shim::timer::TickSource;
 
 use crate::abi;
@@ -145,6 +146,20 @@ impl log::Log for Log {
     }
 
     fn flush(&self) {}
+}
+
+/// CRC-32C by the processor's instruction, where it has one.
+static CHECKS: HostChecks = HostChecks {
+    // SAFETY: so many bytes are there.
+    crc32c: |bytes| unsafe { abi::hammer2_host_crc32c(bytes.as_ptr(), bytes.len()) },
+    xxh64: portable_xxh64,
+};
+
+/// Has the core use what the kernel has for check codes. The first mount does it for all.
+pub(crate) fn lend_checks() {
+    if let Err(error @ UnfitChecks::Differ { .. }) = use_host_checks(&CHECKS) {
+        say(Severity::Warning, format_args!("{error}"));
+    }
 }
 
 /// Has what the core says written into the kernel's log.

@@ -8,6 +8,7 @@
 
 mod abi;
 mod attendant;
+mod crew;
 mod device;
 mod heap;
 mod host;

@@ -15,6 +15,7 @@ use hammer2_kmod_shim::timer::Timer;
 
 use crate::abi::{Config, op};
 use crate::attendant;
+use crate::crew::{Crew, Job};
 use crate::device::{LinuxDevice, Shared};
 use crate::heap::Kvmalloc;
 use crate::host::{self, Ktime, Mount, Severity, Wall, say};
@@ -70,6 +71,7 @@ impl Machine for Driver<'_> {
 /// Mounts, serves and unmounts.
 pub(crate) fn serve(mount: Mount, config: &Config) {
     host::log();
+    host::lend_checks();
     let site = match Site::new(config) {
         Ok(site) => Box::leak(site),
         Err(NoMemory) => return mount.opened(-ENOMEM),
@@ -170,23 +172,22 @@ fn try_serve(mount: Mount, config: &Config, site: &'static Site) -> Result<(), N
 /// Serves requests until one says to unmount, and gives that back.
 fn serve_requests(driver: &Driver<'_>, fs: &FileSystem, config: &Config) -> Result<Option<Call>, NoMemory> {
     let (mount, mailbox) = (driver.mount, driver.mailbox);
+    let crew = Crew::new();
     let executor = Executor::new(&TASKS)?;
     if config.is_writable != 0 {
         executor.spawn(attendant::look_after(fs, mailbox, config.sync_seconds))?;
     }
-    let spawner = &executor;
+    let (spawner, crew) = (&executor, &crew);
     let served = poll_fn(move |cx| {
         while let Some(call) = mount.next_call() {
             if call.op() == op::UNMOUNT {
                 mailbox.end(call);
                 continue;
             }
-            let begun = mailbox.begin();
-            // Without memory for it, the call goes, and answers with an error.
-            let _ = spawner.spawn(async move {
-                operations::perform(fs, call).await;
-                drop(begun);
-            });
+            if let Some(job) = crew.hand(Job { call, begun: mailbox.begin() }) {
+                // Without memory for it, the call goes, and answers with an error.
+                let _ = spawner.spawn(work(fs, crew, job));
+            }
         }
         match mailbox.poll_ended(cx) {
             Poll::Ready(()) => Poll::Ready(mailbox.take_unmount()),
@@ -194,6 +195,16 @@ fn serve_requests(driver: &Driver<'_>, fs: &FileSystem, config: &Config) -> Resu
         }
     });
     Ok(executor.block_on(driver, served))
+}
+
+/// Does a job, and others until there are enough who wait for one.
+async fn work<'m>(fs: &FileSystem, crew: &Crew<'m>, job: Job<'m>) {
+    let mut next = Some(job);
+    while let Some(Job { call, begun }) = next {
+        operations::perform(fs, call).await;
+        drop(begun);
+        next = crew.next().await;
+    }
 }
 
 /// Opens the nodes and mounts the PFS; in the log is why that isn't possible.
