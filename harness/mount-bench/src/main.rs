@@ -1,25 +1,31 @@
-//! Benchmarks of mounts: `scripts/bench mount` runs them.
+//! Benchmarks of mounts: `scripts/bench mount` and `scripts/bench linux` run them.
 //!
 //! The same programs' work is done on a mount of ours, on a FUSE filesystem that keeps names and sizes in maps and no content
 //! (what FUSE itself costs: the limit), and on Linux's own filesystems on loop devices; or on a mount of three masters, the
 //! limit, btrfs' raid1c3 and ZFS' mirror of three, the last by FUSE, too. Client and servers share one processor; images are in
-//! memory.
+//! memory. It is done once more in a guest, on the module and on Linux's own filesystems ([`linux`]).
 #![forbid(unsafe_code)]
 
 mod candidates;
 mod limit;
+mod linux;
 #[path = "../../src/mount/protocol.rs"]
 mod protocol;
 mod report;
 mod row;
+mod timed;
 mod workloads;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use candidates::Copies;
 use clap::{Parser, Subcommand};
+use linux::guest::{self, Guest};
+use linux::measured::Filesystem;
 use report::Report;
+use timed::{SCALE, Timed};
 
 /// Measures mounts.
 #[derive(Parser)]
@@ -57,6 +63,25 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// In a guest that counts instructions: mount a filesystem by a command, and print what each row costs
+    Guest {
+        /// What is mounted
+        filesystem: Filesystem,
+        /// Where
+        directory: PathBuf,
+        /// The command serves the filesystem until it is unmounted
+        #[arg(long)]
+        server: bool,
+        /// How it is mounted
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Compare what guests have printed, from standard input
+    Compare {
+        /// End with one JSON object; the table goes to standard error
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -65,15 +90,17 @@ fn main() -> ExitCode {
         What::Run { tool, runs, folder, three, memory, json } => {
             let copies = if three { Copies::Three } else { Copies::One };
             run(&tool, runs, &folder, (copies, memory)).map(|report| {
-                if json {
-                    eprint!("{report}");
-                    println!("{}", report.json());
-                } else {
-                    print!("{report}");
-                }
+                print(&report, json.then(|| report.json()));
                 report.is_good()
             })
         }
+        What::Guest { filesystem, directory, server, command } => {
+            guest::run(&Guest { filesystem, directory, command, is_server: server }).map(|()| true)
+        }
+        What::Compare { json } => linux::report::Report::read(std::io::stdin().lock()).map(|report| {
+            print(&report, json.then(|| report.json()));
+            report.is_good()
+        }),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -82,6 +109,17 @@ fn main() -> ExitCode {
             eprintln!("mount-bench: {error}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// Prints a report as a table, or that to standard error and an object last.
+fn print(report: &impl fmt::Display, object: Option<serde_json::Value>) {
+    match object {
+        Some(object) => {
+            eprint!("{report}");
+            println!("{object}");
+        }
+        None => print!("{report}"),
     }
 }
 
@@ -96,7 +134,8 @@ fn run(tool: &Path, runs: u32, folder: &Path, (copies, memory_mib): (Copies, u16
     for round in 0..runs {
         for candidate in &candidates {
             let mut mounted = candidate.mount_new()?;
-            workloads::all(&mut mounted, &mut |row, cost| report.note(row, candidate.name(), cost))?;
+            let note = &mut |row, cost| report.note(row, candidate.name(), cost);
+            SCALE.all(&mut Timed { mounted: &mut mounted, note })?;
             let peak = mounted.unmount()?;
             report.note_peak(candidate.name(), peak);
         }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::candidates::{Copies, Name};
 use crate::row::Row;
-use crate::workloads::Cost;
+use crate::timed::Cost;
 
 /// Of the speed of another, so much is to be reached, in one row or in all.
 struct Goal {
@@ -109,7 +109,7 @@ impl Report {
             }
             (row.key().to_owned(), facts.into())
         };
-        Value::Object(Row::ALL.into_iter().map(row).collect())
+        Value::Object(Row::ALL.into_iter().filter(|row| self.rows.contains(row)).map(row).collect())
     }
 }
 
@@ -157,9 +157,21 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
 
+    const ROWS: [Row; 9] = [
+        Row::SequentialWrite,
+        Row::SequentialRead,
+        Row::RandomRead,
+        Row::RandomWrite,
+        Row::Create,
+        Row::Stat,
+        Row::Unlink,
+        Row::ReadDir,
+        Row::Untar,
+    ];
+
     fn measured(copies: Copies, names: &[Name]) -> Report {
         let mut report = Report::new(copies);
-        for row in Row::ALL {
+        for row in ROWS {
             for (place, name) in names.iter().enumerate() {
                 let cpu = Duration::from_micros(1500 * (place as u64 + 1));
                 report.note(row, *name, Cost { wall: 2 * cpu, cpu });

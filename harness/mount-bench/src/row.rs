@@ -5,24 +5,30 @@
 pub(crate) enum Row {
     SequentialWrite,
     SequentialRead,
+    WarmRead,
     RandomRead,
     RandomWrite,
+    Fsync,
     Create,
     Stat,
+    WarmStat,
     ReadDir,
     Unlink,
     Untar,
 }
 
 impl Row {
-    /// All, in the order of the JSON object.
-    pub(crate) const ALL: [Self; 9] = [
+    /// All, in the order of JSON objects, which have those that were measured.
+    pub(crate) const ALL: [Self; 12] = [
         Self::SequentialWrite,
         Self::SequentialRead,
+        Self::WarmRead,
         Self::RandomRead,
         Self::RandomWrite,
+        Self::Fsync,
         Self::Create,
         Self::Stat,
+        Self::WarmStat,
         Self::Unlink,
         Self::ReadDir,
         Self::Untar,
@@ -33,10 +39,13 @@ impl Row {
         match self {
             Self::SequentialWrite => "sequential write",
             Self::SequentialRead => "sequential cold read",
+            Self::WarmRead => "warm 4 KiB read",
             Self::RandomRead => "random 4 KiB read",
             Self::RandomWrite => "random 4 KiB write",
+            Self::Fsync => "write 4 KiB + fsync",
             Self::Create => "create",
             Self::Stat => "stat",
+            Self::WarmStat => "warm stat",
             Self::ReadDir => "readdir",
             Self::Unlink => "unlink",
             Self::Untar => "untar",
@@ -48,13 +57,26 @@ impl Row {
         match self {
             Self::SequentialWrite => "seq_write",
             Self::SequentialRead => "seq_read",
+            Self::WarmRead => "warm_read",
             Self::RandomRead => "random_read",
             Self::RandomWrite => "random_write",
+            Self::Fsync => "fsync",
             Self::Create => "create",
             Self::Stat => "stat",
+            Self::WarmStat => "warm_stat",
             Self::ReadDir => "readdir",
             Self::Unlink => "unlink",
             Self::Untar => "untar",
+        }
+    }
+
+    /// True for a row that leaves something to be written to the disks.
+    pub(crate) fn is_change(self) -> bool {
+        match self {
+            Self::SequentialWrite | Self::RandomWrite | Self::Fsync | Self::Create | Self::Unlink | Self::Untar => true,
+            Self::SequentialRead | Self::WarmRead | Self::RandomRead | Self::Stat | Self::WarmStat | Self::ReadDir => {
+                false
+            }
         }
     }
 }
