@@ -105,10 +105,12 @@ pub enum Error {
 impl Error {
     /// True for what is stored and isn't what it should be: trying again doesn't help.
     pub(super) fn is_damage(&self) -> bool {
+        let is_bad = |fault: &NodeFault| {
+            matches!(fault, NodeFault::Corrupt { .. } | NodeFault::Device { error: DeviceError::Io(_), .. })
+        };
         match self {
-            Self::Io(NodeFault::Corrupt { .. } | NodeFault::Device { error: DeviceError::Io(_), .. }) => true,
-            Self::Corrupt { .. } => true,
-            _ => false,
+            Self::Io(fault) => is_bad(fault),
+            _ => matches!(self, Self::Corrupt { .. }),
         }
     }
 }
