@@ -345,7 +345,7 @@ impl Snapshot {
 }
 
 /// Asks the mount on a directory for a snapshot of what it serves, and gives its label: the process itself if it listens to us,
-/// as that has a deadline. Otherwise the kernel asks it, or does it with its own module; that lets the owner of the directory ask,
+/// as that has a deadline. Otherwise the kernel asks it, or has a module of its own; that lets the owner of the directory ask,
 /// too, and waits for as long as it takes.
 fn snapshot_of_mounted(directory: &Path, named: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
     if let Some(asked) = mounted::snapshot(directory, named) {
