@@ -15,8 +15,8 @@ struct Page([u8; PAGE_BYTES]);
 
 /// Page-aligned, contiguous memory. Its length in bytes is fixed when it is made.
 ///
-/// It is its owner's, who may change it. What several devices are to write can be [shared](Self::share): then nobody changes it, as
-/// long as there are several.
+/// It is its owner's, who may change it. What several devices are to write can be [shared](Self::share): then nobody changes it,
+/// as long as there are several.
 pub struct Buffer {
     memory: Memory,
     len: usize,

@@ -35,9 +35,9 @@ impl Cluster {
         }
     }
 
-    /// Voters that have to leave soon if they go on like this: of the memory or the time that a backlog may take, theirs has taken
-    /// more than half. Those of which nothing is heard aren't among them. Those that don't vote are backups: they may come back
-    /// later.
+    /// Voters that have to leave soon if they go on like this: of the memory or the time that a backlog may take, theirs has
+    /// taken more than half. Those of which nothing is heard aren't among them. Those that don't vote are backups: they may come
+    /// back later.
     pub(super) fn hard_pressed(&self) -> NodeSet {
         let Some(clock) = self.clock() else { return NodeSet::EMPTY };
         let half_time = clock.deadline_in_half();

@@ -121,8 +121,8 @@ impl Cluster {
         }
     }
 
-    /// True when a modification has to [wait](Self::make_way) before it begins: something is copied to a member, whoever comes must
-    /// have members go on, because nobody else does, or one would be overrun.
+    /// True when a modification has to [wait](Self::make_way) before it begins: something is copied to a member, whoever comes
+    /// must have members go on, because nobody else does, or one would be overrun.
     pub(in crate::cluster) fn is_in_the_way(&self) -> bool {
         // Mostly nothing is kept for anybody.
         if self.stream.is_copying.get() || self.stream.is_empty() {
@@ -141,8 +141,8 @@ impl Cluster {
     }
 
     /// Lets members go on whose backlog grows faster than they execute it: who changes something waits until they have caught up
-    /// to the half of what they may lag by, a moment at most. So who is only slow isn't overrun; and whose devices complete nothing
-    /// in that moment holds up nobody again before they do.
+    /// to the half of what they may lag by, a moment at most. So who is only slow isn't overrun; and whose devices complete
+    /// nothing in that moment holds up nobody again before they do.
     async fn hold_back(&self) {
         let pressed = self.hard_pressed();
         let Some(end) = self.clock().map(|clock| clock.now().after(SOFT_DEADLINE)) else { return };
