@@ -4,10 +4,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
+use std::ops::Bound;
 use std::path::Path;
 
 use hammer2_core::media::blockref::BLOCKREF_BYTES;
-use hammer2_core::media::{Blockref, DataOff, FileKind, InodeMeta, Inum, MediaOffset, Timestamp};
+use hammer2_core::media::{Blockref, DataOff, FileKind, InodeMeta, Inum, Key, KeyRange, MediaOffset, Timestamp};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
 use zerocopy::{FromBytes, IntoBytes};
@@ -95,11 +96,15 @@ const DONE: TableDefinition<'_, u64, ()> = TableDefinition::new("done");
 /// Inodes that a state has, and none of its directories that can be read.
 const STRANDED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("stranded");
 const VERSIONS: TableDefinition<'_, VersionKey, &[u8]> = TableDefinition::new("versions");
+/// Numbers of inodes, from the first to the last, that an index of a newest state led to, and can't be read any more.
+const GAPS: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("gaps");
 
 pub(super) struct Index {
     database: Database,
     transaction: RefCell<Option<WriteTransaction>>,
     changes: Cell<u32>,
+    /// What is older than a file that came out whole may be what another PFS had.
+    keeps_older: Cell<bool>,
 }
 
 fn failed(error: impl Into<redb::Error>) -> Failure {
@@ -125,7 +130,7 @@ impl Index {
             .map_err(redb::Error::from)
             .and_then(|backend| Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?))
             .map_err(failed)?;
-        Ok(Self { database, transaction: RefCell::new(None), changes: Cell::new(0) })
+        Ok(Self { database, transaction: RefCell::new(None), changes: Cell::new(0), keeps_older: Cell::new(false) })
     }
 
     /// Does something in the transaction under way. What only reads may be counted, too.
@@ -205,6 +210,30 @@ impl Index {
         })
     }
 
+    /// Notes numbers whose inodes a newest state had, and doesn't lead to any more.
+    pub(super) fn add_gap(&self, numbers: KeyRange) -> Result<(), Failure> {
+        self.keep_older();
+        self.with(|transaction| {
+            transaction.open_table(GAPS)?.insert((numbers.first.0, numbers.last.0), ())?;
+            Ok(())
+        })
+    }
+
+    /// Has [`add_found`](Self::add_found) take older inodes of whole files, too.
+    pub(super) fn keep_older(&self) {
+        self.keeps_older.set(true);
+    }
+
+    /// The gap behind another, or the first.
+    pub(super) fn gap_after(&self, last: Option<KeyRange>) -> Result<Option<KeyRange>, Failure> {
+        let from = last.map_or(Bound::Unbounded, |last| Bound::Excluded((last.first.0, last.last.0)));
+        self.with(|transaction| {
+            let table = transaction.open_table(GAPS)?;
+            let found = table.range::<(u64, u64)>((from, Bound::Unbounded))?.next().transpose()?;
+            Ok(found.map(|(key, _)| KeyRange { first: Key(key.value().0), last: Key(key.value().1) }))
+        })
+    }
+
     /// Where a file of a tree, or a directory, already is.
     pub(super) fn link(&self, tree: u32, inum: Inum) -> Result<Option<Vec<u8>>, Failure> {
         self.with(|transaction| {
@@ -254,13 +283,13 @@ impl Index {
         })
     }
 
-    /// Takes what a scan found, but for inodes whose files are whole already.
+    /// Takes what a scan found, but for inodes whose files are whole already, unless nobody knows what else had them.
     pub(super) fn add_found(&self, candidates: &[Candidate], blockrefs: &[Blockref]) -> Result<(), Failure> {
         for candidate in candidates {
             let Candidate { at, identity, changed, is_pfs_root } = *candidate;
             let is_older = |status: Status| status.is_whole && status.changed >= changed;
             let is_done = self.status(identity)?.is_some_and(is_older);
-            if !is_pfs_root && is_done && !self.is_wanted(identity.inum)? {
+            if !is_pfs_root && is_done && !self.keeps_older.get() && !self.is_wanted(identity.inum)? {
                 continue;
             }
             let value = (identity.inum.0, identity.birth.microseconds, changed.microseconds, u8::from(is_pfs_root));

@@ -84,7 +84,8 @@ impl Recovery<'_> {
                 next = self.index.file_after(version.identity)?;
             }
         }
-        self.recover_stranded().await
+        self.recover_stranded().await?;
+        self.recover_from_gaps().await
     }
 
     /// Gets out the files of newest states whose names can't be read, whatever else came out of the same files.
@@ -102,6 +103,49 @@ impl Recovery<'_> {
             self.trees += 1;
             let place = Place { origin: Origin::Scan, path: &path, tree: self.trees, is_unnamed: true };
             self.extract(&found, place, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Gets out every whole inode of the files that a newest state doesn't lead to any more: a snapshot may have had an older one
+    /// than the others. It comes last, as most of them are what nobody misses.
+    async fn recover_from_gaps(&mut self) -> Result<(), Failure> {
+        let mut gap = None;
+        loop {
+            gap = self.index.gap_after(gap)?;
+            let Some(numbers) = gap else { return Ok(()) };
+            let mut next = self.index.file_from(Inum(numbers.first.0))?;
+            while let Some(best) = next.filter(|best| numbers.contains(KeyRange::only(best.identity.inum.key()))) {
+                self.recover_each_version(best).await?;
+                next = self.index.file_after(best.identity)?;
+            }
+        }
+    }
+
+    async fn recover_each_version(&mut self, best: Version) -> Result<(), Failure> {
+        let (mut out, mut left) = (Vec::new(), Vec::new());
+        let mut next = Some(best);
+        for _ in 0..MOST_VERSIONS {
+            let Some(version) = next else { break };
+            next = self.index.version_after(&version)?;
+            let Some(found) = self.load(&version).await? else { continue };
+            match self.index.is_done(version.bref.data_off())? {
+                true => out.push(found.inode.meta.ctime()),
+                false => left.push(found),
+            }
+        }
+        for found in left {
+            let changed = found.inode.meta.ctime();
+            let Some(kind) = found.kind().filter(|kind| *kind != FileKind::Directory) else { continue };
+            if out.contains(&changed) {
+                continue;
+            }
+            let path = self.name_of(&found, kind).await?;
+            self.trees += 1;
+            let place = Place { origin: Origin::Scan, path: &path, tree: self.trees, is_unnamed: true };
+            if self.extract(&found, place, true).await? == Extracted::Whole {
+                out.push(changed);
+            }
         }
         Ok(())
     }

@@ -145,13 +145,14 @@ impl Recovery<'_> {
             let (scanned, newest) = scanning::scan(&self.rescue, &self.index).await?;
             self.report.unreadable(scanned.unreadable_bytes);
             let standing = self.rescue.states().first().map(|state| state.tid);
-            if let Some(standing) = standing.filter(|standing| *standing < newest) {
+            let outdated = standing.filter(|standing| *standing < newest);
+            if let Some(standing) = outdated {
                 self.report.root_lost(&format!(
                     "the newest header is lost: there are blocks of flush {newest}, and the newest header that stands is of \
                      flush {standing}; what was made since has no tree, and may be missing without being named"
                 ))?;
             }
-            self.recover_found_roots().await?;
+            self.recover_found_roots(self.newest_is_complete && outdated.is_none()).await?;
         }
         self.recover_wanted().await?;
         self.recover_lost().await?;

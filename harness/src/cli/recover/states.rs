@@ -1,10 +1,10 @@
 //! PFSs: those that headers lead to, the newest state first, and those whose roots a scan found.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use hammer2_core::media::inode::InodeFlags;
 use hammer2_core::media::{
-    BlockKind, Blockref, Inode, KeyRange, MediaOffset, MirrorTid, ModifyTid, Uuid, directory_hash,
+    BlockKind, Blockref, Inode, KeyRange, MediaOffset, MirrorTid, ModifyTid, PfsSubkind, Uuid, directory_hash,
 };
 use hammer2_core::rescue::{Step, Walk, unchecked_inode};
 
@@ -29,6 +29,8 @@ pub(super) struct Known {
     is_complete: bool,
     /// Roots that were walked, by their places and codes.
     walked: Vec<(u64, [u8; 8])>,
+    /// The last operation before it was taken, of a snapshot.
+    taken: Option<ModifyTid>,
 }
 
 fn mark(bref: &Blockref) -> (u64, [u8; 8]) {
@@ -68,6 +70,7 @@ impl Recovery<'_> {
                 };
                 if let Err(error) = read {
                     is_complete = false;
+                    self.index.add_gap(KeyRange::INODE_INDEX)?;
                     let error = super::told(error);
                     self.report.root_lost(&format!("a PFS of flush {} can't be read: {error}", state.tid))?;
                 }
@@ -75,6 +78,9 @@ impl Recovery<'_> {
             if index == 0 {
                 self.newest_is_complete = is_complete;
             }
+        }
+        if !self.newest_is_complete {
+            self.index.keep_older();
         }
         Ok(())
     }
@@ -93,7 +99,8 @@ impl Recovery<'_> {
             Some(known) => (known, Rule::Older { newest_is_complete: self.pfss[known].is_complete }),
             None => {
                 let folder = self.folder(&label);
-                self.pfss.push(Known { fsid: meta.pfs_fsid, folder, is_complete: false, walked: vec![] });
+                let taken = (meta.pfs_subkind() == PfsSubkind::Snapshot).then(|| meta.pfs_lsnap_tid());
+                self.pfss.push(Known { fsid: meta.pfs_fsid, folder, is_complete: false, walked: vec![], taken });
                 // One that the newest super-root hasn't was removed.
                 let is_deleted = self.newest_is_complete;
                 (self.pfss.len() - 1, if is_deleted { Rule::Older { newest_is_complete: true } } else { Rule::Newest })
@@ -113,14 +120,15 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Notes the files that a state has, but none of its directories that could be read: in another state, or another PFS that
-    /// shares them, they may be newer.
+    /// Notes the files that a state has, but none of its directories that could be read, and where its index can't be read: in
+    /// another state, or another PFS that shares them, they may be newer.
     async fn note_stranded(&mut self, root: &Found) -> Result<(), Failure> {
         let mut walk = Walk::new(root.inode.body_set(), KeyRange::INODE_INDEX);
         while let Some(step) = walk.next(&self.rescue).await.map_err(Failure::failed)? {
-            let Step::Leaf(bref) = step else { continue };
-            if !self.index.is_done(bref.data_off())? {
-                self.index.strand(&bref)?;
+            match step {
+                Step::Leaf(bref) if self.index.is_done(bref.data_off())? => {}
+                Step::Leaf(bref) => self.index.strand(&bref)?,
+                Step::Gap(gap) => self.index.add_gap(gap.keys)?,
             }
         }
         Ok(())
@@ -149,9 +157,11 @@ impl Recovery<'_> {
         folder
     }
 
-    /// Gets out the PFSs that no header leads to, by the newest root of each that was found.
-    pub(super) async fn recover_found_roots(&mut self) -> Result<(), Failure> {
+    /// Gets out the PFSs that no header leads to, by the newest root of each that was found. Unless the headers say which PFSs
+    /// there are, snapshots that a root tells of, and that aren't there, are lost.
+    pub(super) async fn recover_found_roots(&mut self, are_all_known: bool) -> Result<(), Failure> {
         let mut roots: HashMap<Uuid, Root> = HashMap::new();
+        let mut taken = HashSet::new();
         let mut from = MediaOffset(0);
         while let Some(candidate) = self.index.candidate_from(from)? {
             from = MediaOffset(candidate.at.0 + 1);
@@ -160,6 +170,7 @@ impl Recovery<'_> {
             }
             let bref = unchecked_inode(candidate.at, candidate.identity.inum.key());
             let Ok(inode) = self.rescue.inode(&bref).await.map_err(Failure::failed)? else { continue };
+            taken.insert(inode.meta.pfs_lsnap_tid());
             let fsid = inode.meta.pfs_fsid;
             let order = |below: &Blockref| (below.mirror_tid(), below.modify_tid());
             let newest = inode.body_set().iter().map(order).max().unwrap_or_default();
@@ -179,6 +190,19 @@ impl Recovery<'_> {
                 "no header leads to the PFS {label}: its newest root that was found is of flush {newest}"
             ))?;
             self.recover_pfs(found).await?;
+        }
+        taken.remove(&ModifyTid(0));
+        for there in self.pfss.iter().filter_map(|known| known.taken) {
+            taken.remove(&there);
+        }
+        if !are_all_known && !taken.is_empty() {
+            self.report.root_lost(
+                "a snapshot was taken that isn't there: it was removed, or its root is lost; of each file, all that is found \
+                 whole comes out",
+            )?;
+        }
+        if !are_all_known && (self.pfss.is_empty() || !taken.is_empty()) {
+            self.index.add_gap(KeyRange::INODE_INDEX)?;
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ use super::damage::Damage;
 use super::known::Known;
 use super::volumes::Volumes;
 
+/// What the program may take of memory, stacks of its threads and all, however large the volumes are.
+const MOST_DATA_KIB: &str = "163840";
+
 pub(crate) struct Outcome {
     directory: TempDir,
     lines: Vec<Value>,
@@ -20,7 +23,8 @@ pub(crate) struct Outcome {
 
 pub(crate) fn recover(volumes: &Volumes) -> Outcome {
     let directory = TempDir::new().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hammer2"));
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -d \"$0\" && exec \"$@\"", MOST_DATA_KIB, env!("CARGO_BIN_EXE_hammer2")]);
     command.args(["recover", "--json", &volumes.argument()]).arg(directory.path());
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -114,7 +118,10 @@ impl Outcome {
             } else if damage.spares_file(needs) {
                 let all = || self.files().iter().filter_map(|path| self.content(path)).collect::<HashSet<_>>();
                 let found = contents.get_or_insert_with(all).contains(content);
-                assert!(found, "{path}: its inode and content are whole, and it is nowhere");
+                if !found {
+                    self.lines.iter().for_each(|line| println!("{line}"));
+                    panic!("{path}: its inode and content are whole, and it is nowhere");
+                }
             }
         }
     }
