@@ -4,6 +4,7 @@ mod file;
 mod holder;
 mod image_file;
 mod nbd;
+mod permit;
 mod signatures;
 mod workers;
 

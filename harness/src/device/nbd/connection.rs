@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::stream::Stream;
 use super::{ExportAddress, ExportError};
 use crate::clock::time_left;
+use crate::device::Access;
 
 /// What a server is asked to trim at a time: less than the protocol's 32 bits, and aligned to anything.
 const MOST_TRIM_BYTES: u64 = 1 << 30;
@@ -47,10 +48,10 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects, and greets the server, until `end`.
-    pub(super) fn open(address: &ExportAddress, end: Instant) -> Result<Self, ExportError> {
+    pub(super) fn open(address: &ExportAddress, access: Access, end: Instant) -> Result<Self, ExportError> {
         let name = || address.to_string();
         let socket = connect(address, end).map_err(|source| ExportError::Connect { name: name(), source })?;
-        let mut stream = Stream::of(&socket, end).map_err(|source| ExportError::Connect { name: name(), source })?;
+        let mut stream = Stream::of(&socket, access, end).map_err(|source| ExportError::Connect { name: name(), source })?;
         let mut heard = Overheard { stream: &mut stream, said: Vec::new() };
         let export = handshake(&mut heard, &address.export).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {

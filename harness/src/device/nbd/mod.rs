@@ -15,7 +15,7 @@ mod stream;
 use std::io;
 use std::task::{Context, Poll};
 
-use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Request, Ticket};
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Instant, Request, Ticket};
 
 use super::file::Access;
 use super::workers::{Target as _, ThreadCount, Workers};
@@ -121,7 +121,7 @@ impl NbdDevice {
 
     fn connect(address: ExportAddress, access: Access, claim: Claim) -> Result<Self, ExportError> {
         let name = address.to_string();
-        let pool = Pool::open(address)?;
+        let pool = Pool::open(address, access)?;
         let facts = pool.facts();
         if access == Access::Write {
             if facts.read_only {
@@ -167,6 +167,10 @@ impl BlockDevice for NbdDevice {
 
     fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion> {
         self.workers.poll(ticket, cx)
+    }
+
+    fn permit_changes(&self, until: Option<Instant>) {
+        self.workers.target().permit_changes(until);
     }
 
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hammer2_core::io::{DeviceError, Request};
+use hammer2_core::io::{DeviceError, Instant as DiskInstant, Request};
 
 use super::connection::{Connection, Facts, Trouble};
 use super::{ExportAddress, ExportError};
+use crate::device::Access;
+use crate::device::permit::Permit;
 use crate::device::workers::{MOST_THREADS, Target};
 
 /// How long the server may take until the export can be used, with all connections to it.
@@ -16,10 +18,12 @@ const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 /// The connections to an export, as many as there are workers if the server can have so many.
 pub(super) struct Pool {
     address: ExportAddress,
+    access: Access,
     facts: Facts,
     size_bytes: AtomicU64,
     connections: Mutex<Connections>,
     returned: Condvar,
+    permit: Permit,
 }
 
 struct Connections {
@@ -31,15 +35,17 @@ struct Connections {
 }
 
 impl Pool {
-    pub(super) fn open(address: ExportAddress) -> Result<Self, ExportError> {
-        let idle = connect_all(&address)?;
+    pub(super) fn open(address: ExportAddress, access: Access) -> Result<Self, ExportError> {
+        let idle = connect_all(&address, access)?;
         let facts = idle[0].facts();
         Ok(Self {
             address,
+            access,
             facts,
             size_bytes: AtomicU64::new(facts.size_bytes),
             connections: Mutex::new(Connections { idle, lost: false, anew: false }),
             returned: Condvar::new(),
+            permit: Permit::always(),
         })
     }
 
@@ -51,6 +57,11 @@ impl Pool {
     /// Its size by now.
     pub(super) fn size_bytes(&self) -> u64 {
         self.size_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Changes may be begun until then.
+    pub(super) fn permit_changes(&self, until: Option<DiskInstant>) {
+        self.permit.set(until);
     }
 
     fn lock(&self) -> MutexGuard<'_, Connections> {
@@ -81,7 +92,7 @@ impl Pool {
 
     /// Connects to the same export again; it may have grown.
     fn connect_anew(&self) -> Result<Vec<Connection>, ExportError> {
-        let connections = connect_all(&self.address)?;
+        let connections = connect_all(&self.address, self.access)?;
         let facts = connections[0].facts();
         if self.facts.can_flush && !facts.can_flush {
             return Err(ExportError::NoFlush { name: self.address.to_string() });
@@ -100,11 +111,11 @@ impl Pool {
 }
 
 /// One connection, and more if the server can have several; it may be content with fewer.
-fn connect_all(address: &ExportAddress) -> Result<Vec<Connection>, ExportError> {
+fn connect_all(address: &ExportAddress, access: Access) -> Result<Vec<Connection>, ExportError> {
     let end = Instant::now() + GREETING_DEADLINE;
-    let mut connections = vec![Connection::open(address, end)?];
+    let mut connections = vec![Connection::open(address, access, end)?];
     if connections[0].facts().many {
-        let more = (1..MOST_THREADS).map_while(|_| Connection::open(address, end).ok());
+        let more = (1..MOST_THREADS).map_while(|_| Connection::open(address, access, end).ok());
         connections.extend(more);
     }
     Ok(connections)
@@ -113,7 +124,11 @@ fn connect_all(address: &ExportAddress) -> Result<Vec<Connection>, ExportError> 
 impl Target for Pool {
     fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
         let mut connection = self.take()?;
-        let outcome = connection.execute(request);
+        // While there was no connection the mount may have lost the right to change anything.
+        let outcome = match self.permit.check(request) {
+            Ok(()) => connection.execute(request),
+            Err(error) => Err(Trouble::Answer(error)),
+        };
         if let Err(Trouble::Lost(error)) = &outcome {
             log::warn!("{}: connection lost: {error}", self.address);
             self.lose();

@@ -7,12 +7,18 @@ use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use hammer2_core::media::heartbeat::HEARTBEAT_PERIOD;
 use rustix::net::{RecvFlags, recv, sockopt};
+
+use crate::device::Access;
 
 /// A machine that is silent for so long is gone, with the connection. A server that is there and slow isn't: its machine
 /// answers for it.
 const SILENCE: Duration = Duration::from_secs(15);
 const PROBES: u32 = 3;
+/// How long what was sent may be on its way to an export that is written to. Whatever arrives later could come after somebody else
+/// has taken over, as the host goes on sending it until then: so this is the time from the end of a lease to that of a watch.
+const MOST_UNDER_WAY: Duration = Duration::from_millis(HEARTBEAT_PERIOD.as_millis() as u64 / 2);
 
 /// How long it may take from the first byte of a reply to its last.
 const REPLY_DEADLINE: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 15_000 });
@@ -25,13 +31,14 @@ pub(super) struct Stream {
 
 impl Stream {
     /// What comes first is whole at `end`.
-    pub(super) fn of(socket: &TcpStream, end: Instant) -> io::Result<Self> {
+    pub(super) fn of(socket: &TcpStream, access: Access, end: Instant) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         sockopt::set_socket_keepalive(socket, true)?;
         sockopt::set_tcp_keepidle(socket, SILENCE / PROBES)?;
         sockopt::set_tcp_keepintvl(socket, SILENCE / PROBES)?;
         sockopt::set_tcp_keepcnt(socket, PROBES)?;
-        sockopt::set_tcp_user_timeout(socket, SILENCE.as_millis() as u32)?;
+        let patience = if access == Access::Write { MOST_UNDER_WAY } else { SILENCE };
+        sockopt::set_tcp_user_timeout(socket, patience.as_millis() as u32)?;
         let reader = TimedReader { socket: socket.try_clone()?, end: Some(end), is_greeting: true, is_timed: false };
         Ok(Self { reader: BufReader::new(reader), writer: BufWriter::new(socket.try_clone()?) })
     }

@@ -3,6 +3,7 @@
 mod administration;
 mod aio;
 mod backup_disk;
+mod cable;
 mod cluster;
 mod content;
 mod direct;
