@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -86,7 +86,7 @@ pub(crate) struct Host {
     pub(crate) root: PathBuf,
     log: PathBuf,
     mount: Option<Child>,
-    begun: Instant,
+    begun: SystemTime,
     /// The disk that somebody else has, and that is left to him.
     left_out: Option<usize>,
     /// How often it began to mount.
@@ -109,7 +109,7 @@ impl Host {
         let log = folder.join(format!("host{number}.log"));
         File::create(&log)?;
         let (namespace, tool) = (network.host(number), tool.to_owned());
-        let begun = Instant::now();
+        let begun = SystemTime::now();
         let addresses = (0..DISKS).map(|disk| network.disk_address(number, disk)).collect();
         Ok(Self { number, namespace, addresses, tool, root, log, mount: None, begun, left_out: None, attempts: 0 })
     }
@@ -137,19 +137,26 @@ impl Host {
             }
             self.mount = None;
             self.unmount_lazily();
-            self.left_out = if self.left_out.is_none() { self.held_alone()? } else { None };
+            self.left_out = match self.left_out {
+                None => self.held_alone()?,
+                // It was watched already: what was written meanwhile was the last that the other wrote.
+                Some(disk) if self.was_changed_meanwhile()? => Some(disk),
+                Some(_) => None,
+            };
         }
         let mut command = on_machine(&self.namespace, &self.name(), &self.tool);
         command.args(["mount", "--foreground"]).arg(self.target()).arg(&self.root);
         let log = File::options().append(true).open(&self.log)?;
         self.mount = Some(command.stderr(log).spawn()?);
-        (self.begun, self.attempts) = (Instant::now(), self.attempts + 1);
+        (self.begun, self.attempts) = (SystemTime::now(), self.attempts + 1);
         Ok(Progress::Trying)
     }
 
     /// The disk that another machine has, which has too few others by now: one that has most of them is told of at once.
     fn held_alone(&self) -> Result<Option<usize>, Box<dyn Error>> {
-        if self.begun.elapsed() < WATCH {
+        // Nobody may have looked at it since it ended: what it said last was at its end.
+        let ended = fs::metadata(&self.log)?.modified()?;
+        if ended.duration_since(self.begun).unwrap_or_default() < WATCH {
             return Ok(None);
         }
         let said = fs::read_to_string(&self.log)?;
@@ -157,6 +164,12 @@ impl Host {
             return Ok(None);
         };
         Ok((0..DISKS).find(|disk| last.contains(&format!("{} (", self.disk(*disk)))))
+    }
+
+    /// True when the last mount ended because somebody wrote to a disk between its first look and the end of its watch.
+    fn was_changed_meanwhile(&self) -> Result<bool, Box<dyn Error>> {
+        let said = fs::read_to_string(&self.log)?;
+        Ok(said.lines().last().is_some_and(|line| line.contains("while this one began")))
     }
 
     /// Takes in the disk that was left out, once nobody else has it; true when there is nothing left to do.

@@ -30,7 +30,7 @@ pub(super) fn short_names(images: &[&str]) -> Vec<String> {
 
 /// The last parts of a path; all of what is no path, or has no more.
 fn tail(image: &str, parts: usize) -> String {
-    let image = image.strip_prefix("nbd://").unwrap_or(image);
+    let image = image.split_once("://").map_or(image, |(_, place)| place);
     match image.rmatch_indices('/').nth(parts - 1) {
         Some((slash, _)) => image[slash + 1..].to_owned(),
         None => image.to_owned(),

@@ -157,7 +157,8 @@ enum Command {
 
 const AFTER_HELP: &str = "\
 A filesystem is named NODE[+NODE...][@LABEL][:/PATH], a node being IMG[:IMG2...]: all images of a volume set, in any order. \
-An image is a file, a block device, or an export of an NBD server, nbd://HOST[:PORT]/EXPORT. \
+An image is a file, a block device, or an export of an NBD server, nbd://HOST[:PORT]/EXPORT \
+(nbds:// with TLS, nbd+unix:///EXPORT?socket=PATH on this machine). \
 Several nodes are the members of a cluster, in any order; missing ones may be left out as long as a quorum is there. \
 @LABEL, LABEL=LABEL and UUID=UUID stand for the nodes that have such a PFS: they are searched for on all block devices, or what \
 HAMMER2_DEVICES names (see scan). \

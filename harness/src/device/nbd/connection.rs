@@ -1,23 +1,26 @@
 //! One connection to an export.
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Instant;
 
 use hammer2_core::io::{DeviceError, Operation, Request};
-use nbd::client::{NbdClient, NbdExt, handshake};
+use nbd::Export;
+use nbd::client::{NbdClient, NbdExt};
 use rustix::io::Errno;
 
+use super::negotiation::{Failed, negotiate};
+use super::socket::Socket;
 use super::stream::Stream;
+use super::tls::Tls;
 use super::{ExportAddress, ExportError};
-use crate::clock::time_left;
 use crate::device::Access;
 
 /// What a server is asked to trim at a time: less than the protocol's 32 bits, and aligned to anything.
 const MOST_TRIM_BYTES: u64 = 1 << 30;
 
-/// Where in what a server says first its flags are: behind two magic numbers, flags of the handshake and the size.
-const FLAGS_AT: usize = 26;
+const READ_ONLY: u16 = 1 << 1;
+const CAN_FLUSH: u16 = 1 << 2;
+const CAN_TRIM: u16 = 1 << 5;
 /// Several clients see the same, and a flush by one counts for all.
 const CAN_MULTI_CONN: u16 = 1 << 8;
 
@@ -48,27 +51,32 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects, and greets the server, until `end`.
-    pub(super) fn open(address: &ExportAddress, access: Access, end: Instant) -> Result<Self, ExportError> {
-        let name = || address.to_string();
-        let socket = connect(address, end).map_err(|source| ExportError::Connect { name: name(), source })?;
-        let mut stream = Stream::of(&socket, access, end).map_err(|source| ExportError::Connect { name: name(), source })?;
-        let mut heard = Overheard { stream: &mut stream, said: Vec::new() };
-        let export = handshake(&mut heard, &address.export).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-                ExportError::Refused { name: name() }
-            }
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => ExportError::Silent { name: name() },
-            _ => ExportError::NotNbd { name: name(), source: error },
-        })?;
-        let flags = heard.said.get(FLAGS_AT..FLAGS_AT + 2).map_or(0, |flags| u16::from_be_bytes([flags[0], flags[1]]));
-        stream.await_replies();
-        let facts = Facts {
-            size_bytes: export.size,
-            read_only: export.readonly,
-            can_flush: export.send_flush,
-            can_trim: export.send_trim,
-            many: flags & CAN_MULTI_CONN != 0,
+    pub(super) fn open(
+        address: &ExportAddress,
+        access: Access,
+        tls: Option<Tls>,
+        end: Instant,
+    ) -> Result<Self, ExportError> {
+        let name = address.to_string();
+        let socket = match Socket::connect(&address.place, access, end) {
+            Ok(socket) => socket,
+            Err(source) => return Err(ExportError::Connect { name, source }),
         };
+        let mut stream = Stream::of(socket, end);
+        let agreed = match negotiate(&mut stream, &address.export, tls) {
+            Ok(agreed) => agreed,
+            Err(failed) => return Err(refusal(name, failed)),
+        };
+        stream.await_replies();
+        let has = |flag: u16| agreed.flags & flag != 0;
+        let facts = Facts {
+            size_bytes: agreed.size_bytes,
+            read_only: has(READ_ONLY),
+            can_flush: has(CAN_FLUSH),
+            can_trim: has(CAN_TRIM),
+            many: has(CAN_MULTI_CONN),
+        };
+        let export = Export { size: agreed.size_bytes, ..Export::default() };
         Ok(Self { client: NbdClient::new(stream, &export), facts })
     }
 
@@ -107,15 +115,26 @@ impl Connection {
     }
 }
 
-fn connect(address: &ExportAddress, end: Instant) -> io::Result<TcpStream> {
-    let mut last = io::Error::from(ErrorKind::NotFound);
-    for place in (&address.host[..], address.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&place, time_left(end)?) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => last = error,
-        }
+/// Why an export can't be had, in words.
+fn refusal(name: String, failed: Failed) -> ExportError {
+    match failed {
+        Failed::Io(error) => match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                ExportError::Refused { name }
+            }
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => ExportError::Silent { name },
+            _ => ExportError::NotNbd { name, source: error },
+        },
+        Failed::Refused => ExportError::Refused { name },
+        Failed::WantsTls => ExportError::WantsTls { name },
+        Failed::HasNoTls => ExportError::HasNoTls { name },
+        Failed::NotAdmitted => ExportError::NotAdmitted { name },
+        Failed::Tls(error) if error.kind() == ErrorKind::TimedOut => ExportError::Silent { name },
+        Failed::Tls(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::AlertReceived(_)) => ExportError::NotAdmitted { name },
+            _ => ExportError::Untrusted { name, reason: error.to_string() },
+        },
     }
-    Err(last)
 }
 
 /// What the crate's errors mean: what the server has answered has no code of the host, but a text.
@@ -132,28 +151,4 @@ fn trouble(error: io::Error) -> Trouble {
         (_, "ENOMEM") => DeviceError::Io(Errno::NOMEM.raw_os_error()),
         _ => DeviceError::Io(Errno::IO.raw_os_error()),
     })
-}
-
-/// Keeps what the server says in the handshake: one of its flags the crate doesn't hand on.
-struct Overheard<'s> {
-    stream: &'s mut Stream,
-    said: Vec<u8>,
-}
-
-impl Read for Overheard<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.read(bytes)?;
-        self.said.extend_from_slice(&bytes[..count]);
-        Ok(count)
-    }
-}
-
-impl Write for Overheard<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
 }

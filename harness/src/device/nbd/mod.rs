@@ -1,6 +1,6 @@
 //! A block device on another machine: an export of an NBD server (qemu-nbd, nbdkit).
 //!
-//! The protocol is the crate `nbd`'s, which does a request at a time on a connection. So there are several connections, if the
+//! Requests and replies are the crate `nbd`'s, which does a request at a time on a connection. So there are several connections, if the
 //! server says that a flush on one covers what was written on the others.
 //!
 //! A connection that is lost is not made anew behind anybody's back: what wasn't flushed may be lost with it. The device is
@@ -9,8 +9,11 @@
 mod address;
 mod claim;
 mod connection;
+mod negotiation;
 mod pool;
+mod socket;
 mod stream;
+mod tls;
 
 use std::io;
 use std::task::{Context, Poll};
@@ -61,6 +64,48 @@ pub enum ExportError {
         name: String,
         /// What was wrong with its answer.
         source: io::Error,
+    },
+    /// It is to be had over TLS only.
+    #[error("{name}: its server speaks only TLS: write nbds:// for nbd://")]
+    WantsTls {
+        /// The export.
+        name: String,
+    },
+    /// TLS is asked for.
+    #[error("{name}: its server speaks no TLS: give it certificates, or write nbd:// for nbds://")]
+    HasNoTls {
+        /// The export.
+        name: String,
+    },
+    /// A file that TLS needs can't be used.
+    #[error("{name}: {file}: {reason}; put it there, or name the folder of the certificates by ?tls-certificates=FOLDER")]
+    Certificates {
+        /// The export.
+        name: String,
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The server may be somebody else.
+    #[error(
+        "{name}: the server isn't trusted: {reason}; it needs a certificate for its name, or for that of ?tls-hostname=NAME, that \
+         an authority in ca-cert.pem has signed"
+    )]
+    Untrusted {
+        /// The export.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The server wants to know who we are.
+    #[error(
+        "{name}: the server doesn't accept who we are: put client-cert.pem, signed by an authority that it trusts, and \
+         client-key.pem beside ca-cert.pem"
+    )]
+    NotAdmitted {
+        /// The export.
+        name: String,
     },
     /// Writing is asked for.
     #[error("{name}: the export is read-only: have it served for writing, or mount it with --read-only")]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hammer2_core::io::{DeviceError, Instant as DiskInstant, Request};
 
 use super::connection::{Connection, Facts, Trouble};
+use super::tls::Tls;
 use super::{ExportAddress, ExportError};
 use crate::device::Access;
 use crate::device::permit::Permit;
@@ -113,9 +114,10 @@ impl Pool {
 /// One connection, and more if the server can have several; it may be content with fewer.
 fn connect_all(address: &ExportAddress, access: Access) -> Result<Vec<Connection>, ExportError> {
     let end = Instant::now() + GREETING_DEADLINE;
-    let mut connections = vec![Connection::open(address, access, end)?];
+    let tls = address.tls.as_ref().map(|names| Tls::read(names, &address.to_string())).transpose()?;
+    let mut connections = vec![Connection::open(address, access, tls.clone(), end)?];
     if connections[0].facts().many {
-        let more = (1..MOST_THREADS).map_while(|_| Connection::open(address, access, end).ok());
+        let more = (1..MOST_THREADS).map_while(|_| Connection::open(address, access, tls.clone(), end).ok());
         connections.extend(more);
     }
     Ok(connections)

@@ -1,52 +1,62 @@
-//! The socket of a connection, and how long is waited for what comes.
+//! What a connection is spoken on, enciphered or not, and how long is waited for what comes.
 //!
 //! A server may take as long as it likes to begin with a reply: what it was asked to do may take its time, and whoever asked has
 //! a deadline. But what has begun is whole soon after, so that nobody waits for a server that sends a byte now and then.
 
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, BufReader, ErrorKind, Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hammer2_core::media::heartbeat::HEARTBEAT_PERIOD;
-use rustix::net::{RecvFlags, recv, sockopt};
+use rustix::net::{RecvFlags, recv};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
-use crate::device::Access;
-
-/// A machine that is silent for so long is gone, with the connection. A server that is there and slow isn't: its machine
-/// answers for it.
-const SILENCE: Duration = Duration::from_secs(15);
-const PROBES: u32 = 3;
-/// How long what was sent may be on its way to an export that is written to. Whatever arrives later could come after somebody else
-/// has taken over, as the host goes on sending it until then: so this is the time from the end of a lease to that of a watch.
-const MOST_UNDER_WAY: Duration = Duration::from_millis(HEARTBEAT_PERIOD.as_millis() as u64 / 2);
+use super::socket::Socket;
 
 /// How long it may take from the first byte of a reply to its last.
 const REPLY_DEADLINE: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 15_000 });
 
-/// Both directions of a socket, in pieces as large as they come.
+/// What is written is sent when there is so much, or when it is flushed.
+const MOST_PENDING_BYTES: usize = 128 << 10;
+
+/// Both directions of a connection, in pieces as large as they come.
 pub(super) struct Stream {
-    reader: BufReader<TimedReader>,
-    writer: BufWriter<TcpStream>,
+    reader: BufReader<Wire>,
+    pending: Vec<u8>,
 }
 
 impl Stream {
     /// What comes first is whole at `end`.
-    pub(super) fn of(socket: &TcpStream, access: Access, end: Instant) -> io::Result<Self> {
-        socket.set_nodelay(true)?;
-        sockopt::set_socket_keepalive(socket, true)?;
-        sockopt::set_tcp_keepidle(socket, SILENCE / PROBES)?;
-        sockopt::set_tcp_keepintvl(socket, SILENCE / PROBES)?;
-        sockopt::set_tcp_keepcnt(socket, PROBES)?;
-        let patience = if access == Access::Write { MOST_UNDER_WAY } else { SILENCE };
-        sockopt::set_tcp_user_timeout(socket, patience.as_millis() as u32)?;
-        let reader = TimedReader { socket: socket.try_clone()?, end: Some(end), is_greeting: true, is_timed: false };
-        Ok(Self { reader: BufReader::new(reader), writer: BufWriter::new(socket.try_clone()?) })
+    pub(super) fn of(socket: Socket, end: Instant) -> Self {
+        let socket = TimedSocket { socket, end: Some(end), is_greeting: true, is_timed: false };
+        Self { reader: BufReader::new(Wire { socket, tls: None }), pending: Vec::new() }
+    }
+
+    /// From here on everything is enciphered, and the server has shown that it is `server`.
+    pub(super) fn start_tls(&mut self, config: Arc<ClientConfig>, server: ServerName<'static>) -> io::Result<()> {
+        if !self.reader.buffer().is_empty() {
+            // Whoever is between could have said it.
+            return Err(io::Error::new(ErrorKind::InvalidData, "the server went on in plain text"));
+        }
+        let mut tls = ClientConnection::new(config, server).map_err(io::Error::other)?;
+        let wire = self.reader.get_mut();
+        while tls.is_handshaking() {
+            tls.complete_io(&mut wire.socket)?;
+        }
+        wire.tls = Some(Box::new(tls));
+        Ok(())
     }
 
     /// The greeting is over: from here on comes what is asked for.
     pub(super) fn await_replies(&mut self) {
-        let reader = self.reader.get_mut();
-        (reader.is_greeting, reader.end) = (false, None);
+        let socket = &mut self.reader.get_mut().socket;
+        (socket.is_greeting, socket.end) = (false, None);
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let sent = self.reader.get_mut().write_all(&self.pending);
+        self.pending.clear();
+        sent
     }
 }
 
@@ -58,22 +68,58 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= MOST_PENDING_BYTES {
+            self.send()?;
+        }
+        Ok(bytes.len())
     }
 
     /// Sends what was written: a request, or the end of one. The next reply begins when it comes.
     fn flush(&mut self) -> io::Result<()> {
-        let reader = self.reader.get_mut();
-        if !reader.is_greeting {
-            reader.end = None;
+        let socket = &mut self.reader.get_mut().socket;
+        if !socket.is_greeting {
+            socket.end = None;
         }
-        self.writer.flush()
+        self.send()?;
+        self.reader.get_mut().flush()
+    }
+}
+
+/// A socket, and how what goes over it is enciphered.
+struct Wire {
+    socket: TimedSocket,
+    tls: Option<Box<ClientConnection>>,
+}
+
+impl Read for Wire {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.socket).read(bytes),
+            None => self.socket.read(bytes),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.socket).write(bytes),
+            None => self.socket.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.socket).flush(),
+            None => Ok(()),
+        }
     }
 }
 
 /// A socket that isn't read from any longer than until then.
-struct TimedReader {
-    socket: TcpStream,
+struct TimedSocket {
+    socket: Socket,
     /// None until a reply begins.
     end: Option<Instant>,
     is_greeting: bool,
@@ -81,7 +127,7 @@ struct TimedReader {
     is_timed: bool,
 }
 
-impl Read for TimedReader {
+impl Read for TimedSocket {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let is_over = self.end.is_some_and(|end| end <= Instant::now());
         if !is_over && (self.end.is_some() || self.is_timed) {
@@ -105,9 +151,19 @@ impl Read for TimedReader {
     }
 }
 
+impl Write for TimedSocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -119,7 +175,8 @@ mod tests {
         server.write_all(b"reply").unwrap();
         socket.peek(&mut [0]).unwrap();
         let over = Instant::now() - Duration::from_secs(1);
-        let mut reader = TimedReader { socket, end: Some(over), is_greeting: false, is_timed: false };
+        let socket = Socket::Tcp(socket);
+        let mut reader = TimedSocket { socket, end: Some(over), is_greeting: false, is_timed: false };
         let mut bytes = [0; 16];
         assert_eq!(reader.read(&mut bytes).unwrap(), 5);
         assert_eq!(reader.read(&mut bytes).unwrap_err().kind(), ErrorKind::TimedOut);

@@ -168,9 +168,9 @@ impl Server {
     }
 }
 
-/// The server's side of the handshake, with any flags; there is one export.
+/// The server's side of the handshake, as old servers have it, with any flags; there is one export.
 fn greet(socket: &mut TcpStream, flags: u16) -> io::Result<()> {
-    socket.write_all(b"NBDMAGICIHAVEOPT\0\x01")?;
+    socket.write_all(b"NBDMAGICIHAVEOPT\0\0")?;
     let mut asked = [0; 4 + 8 + 4 + 4];
     socket.read_exact(&mut asked)?;
     let mut name = vec![0; u32::from_be_bytes(asked[16..].try_into().unwrap()) as usize];

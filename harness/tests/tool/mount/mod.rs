@@ -26,6 +26,7 @@ mod quotas;
 mod seeing;
 mod slow_export;
 mod snapshots;
+mod tls;
 mod tour;
 mod two_hosts;
 mod upkeep;
