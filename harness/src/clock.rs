@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant as HostInstant;
 
@@ -14,25 +14,18 @@ pub(crate) fn time_left(end: HostInstant) -> io::Result<Duration> {
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// When all clocks of the process started.
-static START: LazyLock<HostInstant> = LazyLock::new(HostInstant::now);
-
-/// The present, for threads that have no clock of their own; it is what every [`HostClock`] says.
-pub(crate) fn now() -> Instant {
-    Instant { nanoseconds: 0 }.after(START.elapsed())
-}
-
 /// The host's monotonic clock. The [executors](crate::executor) keep its alarms: an alarm rings when one of them is
 /// about to wait, or at the time it waited for.
 pub struct HostClock {
+    start: HostInstant,
     /// One alarm for each waker, the earliest it asked for.
     alarms: Mutex<Vec<(Instant, Waker)>>,
 }
 
 impl HostClock {
-    /// A clock without alarms.
+    /// The clock starts now.
     pub fn new() -> Self {
-        Self { alarms: Mutex::new(Vec::new()) }
+        Self { start: HostInstant::now(), alarms: Mutex::new(Vec::new()) }
     }
 
     /// A clock that lives as long as the process.
@@ -80,7 +73,7 @@ impl Default for HostClock {
 
 impl Clock for HostClock {
     fn now(&self) -> Instant {
-        now()
+        Instant { nanoseconds: 0 }.after(self.start.elapsed())
     }
 
     fn wake_at(&self, at: Instant, waker: &Waker) {

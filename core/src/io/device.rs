@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 
 use allocator_api2::unsize_box;
 
-use super::{Buffer, Instant};
+use super::Buffer;
 use crate::memory::{self, Box, Heap, NoMemory};
 
 /// The unit of offsets and lengths of requests.
@@ -168,11 +168,6 @@ pub trait BlockDevice {
     /// Takes a request. `ticket` is below the queue depth and not in use. Errors are reported by `poll`.
     fn submit(&self, ticket: Ticket, request: Request);
 
-    /// Until then, by the clock of the device's disk, what changes content may be begun; always, when there is no end. A device
-    /// that has others wait looks again right before it begins with one, and ends it with [`DeviceError::Gone`] if it is too late:
-    /// the host may have been asleep meanwhile.
-    fn permit_changes(&self, _until: Option<Instant>) {}
-
     /// The request's completion, or `Pending` after having arranged for `cx`'s waker to be woken when it completes. Only
     /// the waker of the last call is kept.
     fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion>;
@@ -205,10 +200,6 @@ impl BlockDevice for DeviceBox {
 
     fn submit(&self, ticket: Ticket, request: Request) {
         (**self).submit(ticket, request);
-    }
-
-    fn permit_changes(&self, until: Option<Instant>) {
-        (**self).permit_changes(until);
     }
 
     fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion> {

@@ -16,12 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::task::{Context, Poll};
 
-use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Instant, Operation, Request, Ticket};
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::holder::{self, Holder};
-use super::permit::Permit;
 use super::workers::{Target, ThreadCount, Workers};
 
 /// Requests a file takes at once.
@@ -144,8 +143,7 @@ impl FileDevice {
         };
         let in_memory = rustix::fs::fstatfs(&file).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
         let size_bytes = Cell::new(info.size_bytes);
-        let path = path.to_owned();
-        let target = OpenFile { file: RwLock::new(Some(file)), path, access, in_memory, permit: Permit::always() };
+        let target = OpenFile { file: RwLock::new(Some(file)), path: path.to_owned(), access, in_memory };
         let workers = Workers::new(target, QUEUE_DEPTH, &THREADS);
         Self { info, workers, inline: true, size_bytes, grow_to: None }
     }
@@ -238,10 +236,6 @@ impl BlockDevice for FileDevice {
         self.workers.poll(ticket, cx)
     }
 
-    fn permit_changes(&self, until: Option<Instant>) {
-        self.workers.target().permit.set(until);
-    }
-
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         self.workers.poll_reset(cx).map(Ok)
     }
@@ -259,7 +253,6 @@ pub(super) struct OpenFile {
     access: Access,
     /// Nothing waits.
     in_memory: bool,
-    permit: Permit,
 }
 
 impl OpenFile {
@@ -289,7 +282,6 @@ impl OpenFile {
 
 impl Target for OpenFile {
     fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
-        self.permit.check(request)?;
         let outcome = self.with(|file| match request.operation {
             Operation::Read(offset) => file.read_exact_at(request.buffer.bytes_mut(), offset.0),
             Operation::Write(offset) => file.write_all_at(request.buffer.bytes(), offset.0),

@@ -4,7 +4,6 @@ mod file;
 mod holder;
 mod image_file;
 mod nbd;
-mod permit;
 mod signatures;
 mod workers;
 

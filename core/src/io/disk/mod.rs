@@ -48,9 +48,6 @@ const OVERSLEPT: Duration = Duration::from_millis(100);
 /// What the devices are given then before they are called late.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How soon a write is begun that says who may change the device: what it says so far was looked at just before.
-const BEGUN_WITHIN: Duration = Duration::from_secs(1);
-
 /// How a request stands.
 #[derive(Debug)]
 pub(crate) enum Progress {
@@ -209,7 +206,6 @@ impl Disk {
         let deadline = self.deadline();
         let mut request = Some(Request { operation: Operation::Write(offset), buffer });
         let waiting = TicketWait(self);
-        self.device.permit_changes(Some(self.clock.now().after(BEGUN_WITHIN)));
         let id = poll_fn(|cx| {
             let permission = self.permission.replace(Permission::Always);
             let started = self.poll_start(&mut request, deadline, cx);
@@ -227,11 +223,6 @@ impl Disk {
     /// Says whether content may be changed.
     pub(crate) fn set_permission(&self, permission: Permission) {
         self.permission.set(permission);
-        self.device.permit_changes(match permission {
-            Permission::Always => None,
-            Permission::Until(end) => Some(end),
-            Permission::Never => Some(Instant { nanoseconds: 0 }),
-        });
         // Those who wait for permission wait as for a ticket.
         self.ticket_freed.wake_all();
     }

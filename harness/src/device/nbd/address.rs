@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn in_an_argument_a_name_ends_where_another_part_begins() {
         let tcp = ["nbd://h", "nbd://h:1", "nbds://h:1/e/x", "nbd://[::1]:7/e", "nbd://[::1]", "nbd://h/"];
-        let others = ["nbd+unix:///e?socket=/s", "nbds+unix:///?socket=/s&tls-hostname=h", "nbds://h:1/?tls-hostname=h"];
+        let others =
+            ["nbd+unix:///e?socket=/s", "nbds+unix:///?socket=/s&tls-hostname=h", "nbds://h:1/?tls-hostname=h"];
         for name in tcp.into_iter().chain(others) {
             for rest in ["", "@LABEL", "+b.img", ":/path", ":c.img", "@:/path:1"] {
                 assert_eq!(

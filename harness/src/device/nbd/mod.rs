@@ -1,7 +1,7 @@
 //! A block device on another machine: an export of an NBD server (qemu-nbd, nbdkit).
 //!
-//! Requests and replies are the crate `nbd`'s, which does a request at a time on a connection. So there are several connections, if the
-//! server says that a flush on one covers what was written on the others.
+//! Requests and replies are the crate `nbd`'s, which does a request at a time on a connection. So there are several connections,
+//! if the server says that a flush on one covers what was written on the others.
 //!
 //! A connection that is lost is not made anew behind anybody's back: what wasn't flushed may be lost with it. The device is
 //! gone until it is reset; whoever resets it begins anew with what is there.
@@ -18,7 +18,7 @@ mod tls;
 use std::io;
 use std::task::{Context, Poll};
 
-use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Instant, Request, Ticket};
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Request, Ticket};
 
 use super::file::Access;
 use super::workers::{Target as _, ThreadCount, Workers};
@@ -78,7 +78,9 @@ pub enum ExportError {
         name: String,
     },
     /// A file that TLS needs can't be used.
-    #[error("{name}: {file}: {reason}; put it there, or name the folder of the certificates by ?tls-certificates=FOLDER")]
+    #[error(
+        "{name}: {file}: {reason}; put it there, or name the folder of the certificates by ?tls-certificates=FOLDER"
+    )]
     Certificates {
         /// The export.
         name: String,
@@ -89,8 +91,8 @@ pub enum ExportError {
     },
     /// The server may be somebody else.
     #[error(
-        "{name}: the server isn't trusted: {reason}; it needs a certificate for its name, or for that of ?tls-hostname=NAME, that \
-         an authority in ca-cert.pem has signed"
+        "{name}: the server isn't trusted: {reason}; it needs a certificate for its name, or for that of ?tls-hostname=NAME, \
+         that an authority in ca-cert.pem has signed"
     )]
     Untrusted {
         /// The export.
@@ -212,10 +214,6 @@ impl BlockDevice for NbdDevice {
 
     fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion> {
         self.workers.poll(ticket, cx)
-    }
-
-    fn permit_changes(&self, until: Option<Instant>) {
-        self.workers.target().permit_changes(until);
     }
 
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {

@@ -1,7 +1,7 @@
 //! How a connection begins: what the server is, TLS if it is wanted, and the export.
 //!
-//! The crate `nbd` does this in one step, and knows neither STARTTLS nor what a server answers that has no such export: it is done
-//! here, as the protocol has it for "fixed newstyle".
+//! The crate `nbd` does this in one step, and knows neither STARTTLS nor what a server answers that has no such export: it is
+//! done here, as the protocol has it for "fixed newstyle".
 
 use std::io::{self, ErrorKind, Read, Write};
 

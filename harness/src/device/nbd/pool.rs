@@ -4,13 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hammer2_core::io::{DeviceError, Instant as DiskInstant, Request};
+use hammer2_core::io::{DeviceError, Request};
 
 use super::connection::{Connection, Facts, Trouble};
 use super::tls::Tls;
 use super::{ExportAddress, ExportError};
 use crate::device::Access;
-use crate::device::permit::Permit;
 use crate::device::workers::{MOST_THREADS, Target};
 
 /// How long the server may take until the export can be used, with all connections to it.
@@ -24,7 +23,6 @@ pub(super) struct Pool {
     size_bytes: AtomicU64,
     connections: Mutex<Connections>,
     returned: Condvar,
-    permit: Permit,
 }
 
 struct Connections {
@@ -46,7 +44,6 @@ impl Pool {
             size_bytes: AtomicU64::new(facts.size_bytes),
             connections: Mutex::new(Connections { idle, lost: false, anew: false }),
             returned: Condvar::new(),
-            permit: Permit::always(),
         })
     }
 
@@ -58,11 +55,6 @@ impl Pool {
     /// Its size by now.
     pub(super) fn size_bytes(&self) -> u64 {
         self.size_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Changes may be begun until then.
-    pub(super) fn permit_changes(&self, until: Option<DiskInstant>) {
-        self.permit.set(until);
     }
 
     fn lock(&self) -> MutexGuard<'_, Connections> {
@@ -126,11 +118,7 @@ fn connect_all(address: &ExportAddress, access: Access) -> Result<Vec<Connection
 impl Target for Pool {
     fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
         let mut connection = self.take()?;
-        // While there was no connection the mount may have lost the right to change anything.
-        let outcome = match self.permit.check(request) {
-            Ok(()) => connection.execute(request),
-            Err(error) => Err(Trouble::Answer(error)),
-        };
+        let outcome = connection.execute(request);
         if let Err(Trouble::Lost(error)) = &outcome {
             log::warn!("{}: connection lost: {error}", self.address);
             self.lose();

@@ -17,8 +17,9 @@ use crate::device::Access;
 /// answers for it.
 const SILENCE: Duration = Duration::from_secs(15);
 const PROBES: u32 = 3;
-/// How long what was sent may be on its way to an export that is written to. Whatever arrives later could come after somebody else
-/// has taken over, as the host goes on sending it until then: so this is the time from the end of a lease to that of a watch.
+/// How long what was sent may be on its way to an export that is written to. Whatever arrives later could come after somebody
+/// else has taken over, as the host goes on sending it until then: so this is the time from the end of a lease to that of a
+/// watch.
 const MOST_UNDER_WAY: Duration = Duration::from_millis(HEARTBEAT_PERIOD.as_millis() as u64 / 2);
 
 pub(super) enum Socket {

@@ -280,40 +280,6 @@ fn a_server_that_hangs_is_waited_for_by_a_reset_and_by_nobody_else() {
     });
 }
 
-fn wait(device: &NbdDevice, ticket: Ticket) -> Result<(), DeviceError> {
-    loop {
-        match device.poll(ticket, &mut Context::from_waker(std::task::Waker::noop())) {
-            Poll::Ready(completion) => return completion.result,
-            Poll::Pending => thread::yield_now(),
-        }
-    }
-}
-
-/// As a process finds it that was stopped with a write in its queue, and is woken when another machine has taken over.
-#[test]
-fn a_change_that_has_waited_for_longer_than_it_was_permitted_is_not_begun() {
-    let server = Server::start(HAS_FLAGS | SEND_FLUSH);
-    let device = server.open(Access::Write).unwrap();
-    let write = |ticket, byte, offset| {
-        let operation = hammer2_core::io::Operation::Write(DeviceOffset(offset));
-        device.submit(Ticket(ticket), Request { operation, buffer: block(byte) });
-    };
-    let barrier = Arc::new(Barrier::new(2));
-    server.set(Mood::Hanging(barrier.clone()));
-    write(0, 1, 0);
-    barrier.wait();
-    write(1, 2, 65536);
-    device.permit_changes(Some(crate::clock::now().after(Duration::from_millis(50))));
-    thread::sleep(Duration::from_millis(100));
-    barrier.wait();
-    assert_eq!(wait(&device, Ticket(0)), Ok(()), "it had begun");
-    assert_eq!(wait(&device, Ticket(1)), Err(DeviceError::Gone));
-    assert_eq!(server.shared.bytes.lock().unwrap()[65536], 0);
-    device.permit_changes(None);
-    write(1, 3, 65536);
-    assert_eq!(wait(&device, Ticket(1)), Ok(()), "the connection is as good as before");
-}
-
 #[test]
 fn a_server_that_sends_a_byte_now_and_then_is_as_good_as_gone() {
     let server = Server::start(HAS_FLAGS | SEND_FLUSH);

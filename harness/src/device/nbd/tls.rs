@@ -41,7 +41,8 @@ impl Tls {
             ExportError::Certificates { name, file, reason }
         };
         let certificates = |file: &str| -> Result<Vec<CertificateDer<'static>>, ExportError> {
-            let read = CertificateDer::pem_file_iter(folder.join(file)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let read =
+                CertificateDer::pem_file_iter(folder.join(file)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
             match read {
                 Ok(read) if read.is_empty() => Err(failed(file, "it holds no certificate".into())),
                 read => read.map_err(|error| failed(file, error.to_string())),

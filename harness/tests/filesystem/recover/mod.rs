@@ -23,8 +23,8 @@ use volumes::Volumes;
 
 /// Seeds that a newest root wasn't recovered from, because the first thing below it was bad.
 const BAD_FIRST_LEAVES: [u64; 2] = [15, 30];
-/// Seeds that what only a snapshot had wasn't recovered from, since newer inodes of its files were whole: its index was lost, or its
-/// root with all headers.
+/// Seeds that what only a snapshot had wasn't recovered from, since newer inodes of its files were whole: its index was lost,
+/// or its root with all headers.
 const LOST_SNAPSHOTS: [u64; 2] = [22, 507];
 
 fn first_seed() -> Option<u64> {
