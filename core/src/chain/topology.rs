@@ -203,12 +203,20 @@ impl Topology {
         id
     }
 
-    /// Puts a modified chain with this content in the place of an entry's block, whatever that holds. The entry has none yet.
-    pub fn replace(&mut self, container: Container, index: usize, content: Vec<u8>) -> Result<(), NoMemory> {
-        let entry = self.array(container).entries()[index];
+    /// Puts an entry in the place of another, and a modified chain with this content where its block was, whatever that holds.
+    /// The other has no chain yet.
+    pub fn replace(
+        &mut self,
+        container: Container,
+        index: usize,
+        entry: Blockref,
+        content: Vec<u8>,
+    ) -> Result<(), NoMemory> {
         self.arena.reserve()?;
         let id = self.arena.insert(Chain::new(entry, container, content));
-        id.mark(&mut self.entries_mut(container)[index]);
+        let place = &mut self.entries_mut(container)[index];
+        *place = entry;
+        id.mark(place);
         Ok(())
     }
 

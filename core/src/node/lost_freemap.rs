@@ -59,6 +59,23 @@ impl ChainError {
     }
 }
 
+/// What leads to the block that takes the place of one that can't be read. What it describes tells what kind of block it is and
+/// where its versions lie, whatever the entry said.
+fn of_its_span(lost: &Blockref) -> Result<Blockref, Corruption> {
+    let (key, keybits) = (lost.key(), lost.keybits());
+    let kind = if keybits == LEAF_KEYBITS { BlockKind::FreemapLeaf } else { BlockKind::FreemapNode };
+    let mut entry = *lost;
+    if lost.kind() != Ok(kind) {
+        entry = Blockref::new(kind, key, keybits, Methods::new(CheckMethod::Freemap, Compression::None));
+        entry.set_data_off(lost.data_off());
+        entry.set_mirror_tid(lost.mirror_tid());
+    }
+    if rotation(key, keybits, lost.data_off()).is_err() {
+        entry.set_data_off(place(key, keybits, 0)?);
+    }
+    Ok(entry)
+}
+
 impl Node {
     /// Replaces all blocks of the committed freemap that can't be read, and tells `bad` of each: how many that were. A device
     /// that doesn't answer in time is an error.
@@ -141,6 +158,7 @@ impl Node {
         if self.load(&bref).await.is_ok() {
             return Ok(false);
         }
+        let entry = of_its_span(&bref).map_err(|corruption| ChainError::corrupt(&bref, corruption))?;
         let kept = self.blocks.take_written(&bref);
         let is_kept = kept.is_some();
         let mut content = match kept {
@@ -150,7 +168,7 @@ impl Node {
             }
             None => {
                 log::warn!("{block} can't be read: what it describes counts as in use until bulkfree has looked");
-                Some(self.full_block(&bref).await?)
+                Some(self.full_block(&entry).await?)
             }
         };
         let size = self.header().allocator_size();
@@ -162,7 +180,7 @@ impl Node {
             let failed = |error| Stop::Failed(ChainError::new(&bref, error));
             let span = bref.span().map_err(|corruption| failed(corruption.into()))?;
             let Some(content) = content.take() else { return Ok(false) };
-            topology.replace(container, index, content).map_err(|_| failed(ReadError::NoMemory))?;
+            topology.replace(container, index, entry, content).map_err(|_| failed(ReadError::NoMemory))?;
             if !is_kept {
                 allocator.note_lost(span, bref.mirror_tid(), size);
             }

@@ -12,6 +12,7 @@ mod errors;
 mod export_server;
 mod exports;
 mod folder;
+mod golden_damage;
 mod growfs;
 mod habits;
 mod installed;

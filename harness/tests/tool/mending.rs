@@ -4,7 +4,10 @@
 //! `H2_SEED` chooses the first of the seeds and `H2_RUNS` how many there are; `HAMMER2_FULL` makes them many more.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::random::Random;
@@ -12,6 +15,8 @@ use hammer2_core::selftest::image::population::FileContent;
 use hammer2_core::selftest::image::{Content, Editor, FileRecipe, ImageError};
 
 use super::content::{check_content, folder_with};
+use super::export_server::serve;
+use super::folder::Folder;
 use super::runs;
 
 const IMAGE: &str = "fs.img";
@@ -113,7 +118,8 @@ fn places(all: &[Known]) -> HashMap<Inum, Vec<String>> {
     places
 }
 
-fn mend(seed: u64) {
+/// An image with things wrong in it: what it should hold afterwards, and how many they are.
+fn struck(seed: u64) -> (Folder, Vec<Known>, usize) {
     println!("H2_SEED={seed}");
     let random = &mut Random::new(seed);
     let (folder, (all, wrong)) = folder_with(|editor| {
@@ -121,6 +127,11 @@ fn mend(seed: u64) {
         let wrong = strike(editor, &mut all, random)?;
         Ok((all, wrong))
     });
+    (folder, all, wrong)
+}
+
+fn mend(seed: u64) {
+    let (folder, all, wrong) = struck(seed);
     let found = folder.run(["fsck", "--strict", IMAGE]);
     assert_eq!(found.status.code(), Some(i32::from(wrong > 0)), "{found:?}");
     let mended = folder.run(["fsck", "--strict", "--repair", IMAGE]);
@@ -128,11 +139,16 @@ fn mend(seed: u64) {
     assert!(mended.status.success() && said.ends_with('\n'), "{said}");
     let plans = said.lines().filter(|line| line.starts_with("repair: PFS DATA, ")).count();
     assert_eq!((plans, said.contains("not mended")), (wrong, false), "{said}");
-    assert!(!folder.succeed(["fsck", "--repair", IMAGE]).contains("repair: "));
+    check_mended(&folder, IMAGE, &all);
+}
 
-    folder.succeed(["get", "fs.img:/", "out"]);
-    let places = places(&all);
-    for known in &all {
+/// Nothing is left to mend, and everything is there with what it held.
+fn check_mended(folder: &Folder, image: &str, all: &[Known]) {
+    assert!(!folder.succeed(["fsck", "--repair", image]).contains("repair: "));
+    let root = format!("{image}:/");
+    folder.succeed(["get", &root, "out"]);
+    let places = places(all);
+    for known in all {
         for place in places.get(&known.inum).into_iter().flatten() {
             let path = folder.path(format!("out{place}"));
             match known.kind {
@@ -141,10 +157,73 @@ fn mend(seed: u64) {
             }
         }
     }
-    let listed = folder.succeed(["ls", "-R", "fs.img:/"]);
+    let listed = folder.succeed(["ls", "-R", &root]);
     // The root itself is in both; where files are found is made only for them.
     let lost = usize::from(fs::exists(folder.path("out/lost+found")).unwrap());
     assert_eq!(listed.lines().count(), places.values().map(Vec::len).sum::<usize>() + lost, "{listed}");
+    fs::remove_dir_all(folder.path("out")).unwrap();
+}
+
+/// A disk that takes so many writes more, and then none.
+struct Cut {
+    file: File,
+    left: Arc<AtomicUsize>,
+}
+
+impl Read for Cut {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.file.read(bytes)
+    }
+}
+
+impl Seek for Cut {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+impl Write for Cut {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let has_one = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        has_one.map_err(|_| io::Error::other("no write more"))?;
+        // What is asked for at once is one write, or it would be cut elsewhere each time.
+        self.file.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Mends an image on a disk that fails after each of the writes that it takes, and then once more.
+fn mend_in_two(seed: u64) -> u64 {
+    const CUT: &str = "cut.img";
+    let (folder, all, wrong) = struck(seed);
+    let left = Arc::new(AtomicUsize::new(0));
+    fs::copy(folder.path(IMAGE), folder.path(CUT)).unwrap();
+    let shared = Arc::clone(&left);
+    let port = serve(folder.path(CUT), move |file| Cut { file, left: Arc::clone(&shared) });
+    for writes in 0.. {
+        fs::copy(folder.path(IMAGE), folder.path(CUT)).unwrap();
+        left.store(writes, Ordering::SeqCst);
+        let first = folder.run(["fsck", "--repair", "--local", &format!("nbd://127.0.0.1:{port}/{CUT}")]);
+        let again = folder.run(["fsck", "--strict", "--repair", CUT]);
+        assert!(again.status.success(), "after {writes} writes: {first:?}, {again:?}");
+        check_mended(&folder, CUT, &all);
+        if first.status.success() {
+            assert!(writes > 0 || wrong == 0, "nothing was written, and {wrong} are mended");
+            return writes as u64;
+        }
+    }
+    unreachable!("more writes than there are numbers")
+}
+
+#[test]
+fn what_was_mended_in_part_can_be_mended_again() {
+    let mut cuts = 0;
+    runs::for_each_seed(3, 60, |seed| cuts += mend_in_two(seed));
+    assert!(cuts > 10, "only {cuts} writes");
 }
 
 #[test]
