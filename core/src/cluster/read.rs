@@ -58,19 +58,22 @@ impl Cluster {
     /// True when a quorum says at once that there is nothing; the first of these has. Whoever can't say so at once, or says
     /// something else, is asked in the usual way.
     fn is_absent_at_once(&self, order: &[NodeIndex], command: &mut Command<'_>) -> bool {
-        let mut agreeing = NodeSet::EMPTY;
-        for index in order {
-            let says_so = agreeing.is_empty()
-                || matches!(self.member(*index).node.attempt(command, &mut Progress::default()), Ok(Reply::Absent));
-            if !says_so {
+        let Some((first, others)) = order.split_first() else { return false };
+        if self.assent.target() != Target::Quorum {
+            return false;
+        }
+        let mut agreeing = NodeSet::only(*first);
+        for index in others {
+            if self.assent.has_quorum(agreeing) {
+                break;
+            }
+            let attempt = self.member(*index).node.attempt(command, &mut Progress::default());
+            if !matches!(attempt, Ok(Reply::Absent)) {
                 return false;
             }
             agreeing.insert(*index);
-            if self.assent.has_quorum(agreeing) {
-                return self.assent.target() == Target::Quorum;
-            }
         }
-        false
+        self.assent.has_quorum(agreeing)
     }
 
     /// The nodes that may be asked, in order. The blocks of a file are asked of those that aren't slow in turn.

@@ -24,11 +24,7 @@ pub(super) fn with_spare(options: &NodeOptions) -> NodeOptions {
 
 impl Slots {
     pub(super) fn new(heap: Heap, count: usize) -> Result<Self, NoMemory> {
-        let mut next = count as u32;
-        let free = memory::filled(heap, count, || {
-            next -= 1;
-            Slot(next)
-        })?;
+        let free = memory::free_places(heap, count, Slot)?;
         let names = memory::filled(heap, count, || None)?;
         Ok(Self {
             free: RefCell::new(free),

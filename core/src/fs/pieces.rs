@@ -4,6 +4,8 @@
 //! of it, and soon be written again to make room for the next. So only what was written is kept. A block is read, changed and
 //! written once for all of its pieces, when somebody wants it, when memory is short, or at a sync.
 
+use core::convert::identity;
+
 use super::dirty_places::DirtyPlaces;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{Inum, Key, KeyRange};
@@ -48,16 +50,11 @@ impl Pieces {
     /// Room for the pieces that so many blocks take the memory of.
     pub(super) fn new(heap: Heap, blocks: usize) -> Result<Self, NoMemory> {
         let count = blocks * PER_BLOCK;
-        let mut next = count as u32;
-        let free = memory::filled(heap, count, || {
-            next -= 1;
-            next
-        })?;
         Ok(Self {
             pieces: memory::filled(heap, count, || None)?,
             index: HashIndex::new(heap, count)?,
             used: DirtyPlaces::new(heap, count)?,
-            free,
+            free: memory::free_places(heap, count, identity)?,
             hand: 0,
             blocks: 0,
             heap,

@@ -79,6 +79,16 @@ pub fn zeroed(heap: Heap, len: usize) -> Result<Vec<u8>, NoMemory> {
     Ok(vec)
 }
 
+/// The places of a table of `count`, all free, each as `name` makes it of its number: the lowest is the last, which is taken
+/// first. There is room for all to come back.
+pub fn free_places<T>(heap: Heap, count: usize, name: impl Fn(u32) -> T) -> Result<Vec<T>, NoMemory> {
+    let mut next = count as u32;
+    filled(heap, count, || {
+        next -= 1;
+        name(next)
+    })
+}
+
 /// A vector of `len` items made by `make`, with room for no more.
 pub fn filled<T>(heap: Heap, len: usize, make: impl FnMut() -> T) -> Result<Vec<T>, NoMemory> {
     let mut vec = Vec::new_in(heap);

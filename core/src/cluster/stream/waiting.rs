@@ -124,12 +124,10 @@ impl Cluster {
     /// True when a modification has to [wait](Self::make_way) before it begins: something is copied to a member, whoever comes
     /// must have members go on, because nobody else does, or one would be overrun.
     pub(in crate::cluster) fn is_in_the_way(&self) -> bool {
+        let is_left_to_us = || !self.stream.is_kept.get() && !self.stream.neglected().is_empty();
         // Mostly nothing is kept for anybody.
-        if self.stream.is_copying.get() || self.stream.is_empty() {
-            return self.stream.is_copying.get();
-        }
-        let is_driven = self.stream.is_kept.get() || self.stream.neglected().is_empty();
-        !is_driven || !self.hard_pressed().is_empty()
+        let is_level = self.stream.is_empty();
+        self.stream.is_copying.get() || !is_level && (is_left_to_us() || !self.hard_pressed().is_empty())
     }
 
     /// Waits until a modification may begin, if something [is in its way](Self::is_in_the_way).

@@ -1,5 +1,7 @@
 //! The cache's books: which frame holds what, which are in use, which goes next.
 
+use core::convert::identity;
+
 use crate::io::RequestId;
 use crate::media::check::CHECK_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, MAX_RADIX, MIN_RADIX};
@@ -91,15 +93,10 @@ pub(super) struct Frames {
 
 impl Frames {
     pub(super) fn new(heap: Heap, count: usize, budget_bytes: usize) -> Result<Self, NoMemory> {
-        let mut next = count as u32;
-        let free = memory::filled(heap, count, || {
-            next -= 1;
-            next
-        })?;
         Ok(Self {
             frames: memory::filled(heap, count, || FREE)?,
             index: HashIndex::new(heap, count)?,
-            free,
+            free: memory::free_places(heap, count, identity)?,
             hand: 0,
             used_bytes: 0,
             budget_bytes,

@@ -8,6 +8,7 @@
 //! them soon, because their owners are woken. Requests that nobody waits for leave as many places free as there are tickets, or
 //! make the books larger; without memory for that they aren't started. So a place is always found, too.
 
+use core::convert::identity;
 use core::task::Waker;
 
 use crate::io::{Completion, Instant, Operation, Ticket};
@@ -78,14 +79,9 @@ impl Requests {
     /// No request, and so many tickets.
     pub(super) fn new(heap: Heap, depth: usize) -> Result<Self, NoMemory> {
         let places = 2 * depth;
-        let mut next = places as u32;
-        let free = memory::filled(heap, places, || {
-            next -= 1;
-            next
-        })?;
         Ok(Self {
             stages: memory::filled(heap, places, || None)?,
-            free,
+            free: memory::free_places(heap, places, identity)?,
             tickets: memory::filled(heap, depth, || Holder::Nobody)?,
             used: 0,
             owed: 0,

@@ -62,13 +62,12 @@ impl Unequal {
 
     /// Some change as much as they can, for so many turns each, while the cluster is kept; how long the longest change took, and
     /// who is left.
-    fn load(&self, turns: u64, random: &mut Random, mut at_turn: impl FnMut(u64)) -> (u64, Vec<bool>) {
+    fn load(&self, turns: u64, random: &mut Random, at_turn: impl Fn(u64)) -> (u64, Vec<bool>) {
         let fs = run(self.clock, self.mount());
         let (longest, done) = (Cell::new(0), Cell::new(0));
         let clients = 1 + random.below(4);
         let turned = Cell::new(0);
         {
-            let at_turn = std::cell::RefCell::new(&mut at_turn);
             let client = |number: u64, mut random: Random| {
                 let (fs, longest, done, turned, at_turn) = (&fs, &longest, &done, &turned, &at_turn);
                 let work = async move {
@@ -77,7 +76,7 @@ impl Unequal {
                         change(fs, number, turn, &mut random).await;
                         longest.set(longest.get().max(self.clock.nanoseconds() - begun));
                         turned.set(turned.get() + 1);
-                        at_turn.borrow_mut()(turned.get());
+                        at_turn(turned.get());
                     }
                     done.set(done.get() + 1);
                 };
