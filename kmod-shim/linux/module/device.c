@@ -3,6 +3,7 @@
 #include "hammer2.h"
 
 #include <linux/bio.h>
+#include <linux/blk-cgroup.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -30,6 +31,16 @@ static void hammer2_bio_done(struct bio *bio)
 	hammer2_ticket_put(ticket, error);
 }
 
+/*
+ * Whoever is inside submits for everybody: no request of one may wait for what another's group of processes is allowed.
+ */
+static void hammer2_bio_belongs_to_all(struct bio *bio)
+{
+#ifdef CONFIG_BLK_CGROUP
+	bio_associate_blkg_from_css(bio, blkcg_root_css);
+#endif
+}
+
 /* As much of the request as one bio holds; how much that is. */
 static size_t hammer2_bio_submit(struct hammer2_ticket *ticket, blk_opf_t op, u64 offset, void *bytes, size_t length)
 {
@@ -40,6 +51,7 @@ static size_t hammer2_bio_submit(struct hammer2_ticket *ticket, blk_opf_t op, u6
 	bio->bi_iter.bi_sector = offset >> SECTOR_SHIFT;
 	bio->bi_private = ticket;
 	bio->bi_end_io = hammer2_bio_done;
+	hammer2_bio_belongs_to_all(bio);
 	/* Buffers of the core begin with a page. */
 	while (done < length) {
 		struct page *page = is_vmalloc_addr(bytes + done) ? vmalloc_to_page(bytes + done) : virt_to_page(bytes + done);
@@ -145,12 +157,14 @@ static void hammer2_device_close(struct hammer2_device *device)
 
 /*
  * A disk that was pulled out and comes back is another device, and has the name of the old one only if nobody holds that. So it is
- * let go first.
+ * let go first. What a path leads to depends on who asks: the mount's thread does, to which it is what it is to process 1.
  */
 s32 hammer2_host_reopen(void *argument)
 {
 	struct hammer2_device *device = argument;
 
+	if (!hammer2_run_is_thread(device->mount))
+		return -EAGAIN;
 	hammer2_device_close(device);
 	return hammer2_device_open(device);
 }

@@ -9,6 +9,7 @@
 #include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -24,7 +25,7 @@
 struct hammer2_call {
 	struct hammer2_request request;	/* first: Rust knows nothing else */
 	struct list_head list;
-	/* Called by the mount's thread when it is answered; it may not wait for another request. */
+	/* Called by whoever is inside when it is answered; it may not send another request. */
 	void (*done)(struct hammer2_call *call);
 	struct completion answered;
 };
@@ -48,17 +49,37 @@ struct hammer2_device {
 	struct hammer2_ticket tickets[HAMMER2_QUEUE_DEPTH];
 };
 
-/* A mount. Its thread runs Rust, on a stack of its own. */
+/* What the core stops and goes on with; stack.S knows where these are. */
+struct hammer2_fiber {
+	void *stack_pointer;	/* of whichever isn't running: the core, or the thread that is inside */
+	u64 seen;	/* how many events the core had looked at when it stopped, */
+	u64 deadline_ns;	/* and when it wants to go on without another */
+};
+
+/* A mount. One thread at a time is inside, and runs the core, on a stack of its own: run.c. */
 struct hammer2_mount {
-	struct task_struct *thread;
+	struct hammer2_fiber fiber;	/* first: Rust and stack.S get the same pointer */
 	void *stack;
-	void *thread_stack_pointer;	/* of the kernel's stack, while the thread is on the other */
+	struct list_head mounts;
+	struct mutex door;
+	atomic_t entering;	/* threads before the door */
+	struct task_struct *inside;
+	struct hammer2_call *served;	/* what who is inside waits for, if anything */
+	bool has_ended;	/* the core doesn't go on any more */
+	bool needs_thread;	/* it has something that only the mount's thread may do */
+	atomic64_t events;
+
+	struct hammer2_call *steering;	/* whose sender goes in when there are events; none: the thread does */
+	wait_queue_head_t steering_wait;
+	u64 steering_armed_ns;	/* when that is awake at the latest */
+
+	struct task_struct *thread;
+	wait_queue_head_t thread_wait;
+	u64 thread_armed_ns;
 	struct completion opened;
 	bool was_opened;	/* or not, but it was said */
 	int open_status;
 
-	wait_queue_head_t wait;
-	atomic64_t events;
 	spinlock_t lock;	/* for what follows */
 	struct list_head queued;
 	struct list_head under_way;
@@ -79,21 +100,27 @@ static inline struct hammer2_mount *hammer2_mount_of(struct super_block *sb)
 	return sb->s_fs_info;
 }
 
-/* queue.c: requests, and the thread that answers them */
-extern bool hammer2_provoke_panic;
+/* queue.c */
+void hammer2_queue_init(struct hammer2_mount *mount);
+void hammer2_queue_die(struct hammer2_mount *mount);
 struct hammer2_call *hammer2_call_new(u32 op, u64 inum);
 s64 hammer2_call_wait(struct hammer2_mount *mount, struct hammer2_call *call);
 void hammer2_call_send(struct hammer2_mount *mount, struct hammer2_call *call);
 void hammer2_call_name(struct hammer2_call *call, const struct dentry *dentry);
+
+/* run.c */
+void hammer2_run_init(struct hammer2_mount *mount);
+int hammer2_run_start(struct hammer2_mount *mount);
+void hammer2_run_stop(struct hammer2_mount *mount);
+void hammer2_run_begin(struct hammer2_mount *mount);
+void hammer2_run_until_answered(struct hammer2_mount *mount, struct hammer2_call *call);
+bool hammer2_run_is_thread(struct hammer2_mount *mount);
 void hammer2_event(struct hammer2_mount *mount);
-void hammer2_queue_init(struct hammer2_mount *mount);
-int hammer2_thread_start(struct hammer2_mount *mount);
-void hammer2_thread_stop(struct hammer2_mount *mount);
+void __noreturn hammer2_fiber_end(struct hammer2_mount *mount);
 
 /* stack.S */
-void hammer2_stack_enter(void *argument, void *top, void **saved);
-void hammer2_stack_work(void *argument);
-void hammer2_stack_leave(void *saved);
+void hammer2_fiber_begin(void);
+void hammer2_fiber_switch(struct hammer2_fiber *fiber);
 
 /* device.c */
 int hammer2_devices_open(struct hammer2_mount *mount, const char *source);
@@ -101,6 +128,7 @@ void hammer2_devices_close(struct hammer2_mount *mount);
 
 /* super.c */
 extern struct file_system_type hammer2_type;
+extern bool hammer2_provoke_panic;
 
 /* inode.c */
 struct inode *hammer2_inode_get(struct super_block *sb, const struct hammer2_attributes *attributes);

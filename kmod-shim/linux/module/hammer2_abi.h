@@ -187,7 +187,8 @@ u64 hammer2_host_wall_microseconds(void);
 u64 hammer2_host_random(void);
 u32 hammer2_host_crc32c(const void *bytes, size_t length);
 u64 hammer2_host_events(void *mount);
-void hammer2_host_wait(void *mount, u64 seen, u64 deadline_ns);
+u32 hammer2_host_shall_stop(void *mount);
+void hammer2_host_wait(void *mount, u64 seen, u64 deadline_ns);	/* stack.S */
 struct hammer2_request *hammer2_host_next(void *mount);
 void hammer2_host_done(void *mount, struct hammer2_request *request);
 void hammer2_host_opened(void *mount, s32 status);

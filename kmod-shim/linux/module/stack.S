@@ -1,25 +1,36 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Another stack for the thread of a mount: what the core takes is more than a stack of the kernel's has (docs/linux.md). The unwinder
- * doesn't know of it, so call traces from there end early.
+ * The core has a stack of its own: what it takes is more than a stack of the kernel's has (docs/linux.md). It stops there when it waits,
+ * and goes on there, whichever thread lets it. The unwinder doesn't know of that stack, so call traces from there end early.
+ *
+ * Offsets into struct hammer2_fiber are checked in run.c.
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>
 #include <asm/nospec-branch.h>
 
-/* void hammer2_stack_enter(void *argument, void *top, void **saved): hammer2_stack_work(argument), on the stack below top. */
-SYM_FUNC_START(hammer2_stack_enter)
+/*
+ * void hammer2_host_wait(void *fiber, u64 seen, u64 deadline_ns): the core stops here, and its thread goes on. Nothing in C may lie
+ * between Rust and this: a frame that is guarded with a thread's canary mustn't be left by another.
+ */
+SYM_FUNC_START(hammer2_host_wait)
+	mov %rsi, 8(%rdi)
+	mov %rdx, 16(%rdi)
+	jmp hammer2_fiber_switch
+SYM_FUNC_END(hammer2_host_wait)
+STACK_FRAME_NON_STANDARD hammer2_host_wait
+
+/* void hammer2_fiber_switch(struct hammer2_fiber *fiber): the other goes on where it stopped, and this when that stops. */
+SYM_FUNC_START(hammer2_fiber_switch)
 	push %rbp
-	mov %rsp, %rbp
 	push %rbx
 	push %r12
 	push %r13
 	push %r14
 	push %r15
-	mov %rbp, (%rdx)
-	mov %rsi, %rsp
-	call hammer2_stack_work
-	lea -40(%rbp), %rsp
+	mov (%rdi), %rax
+	mov %rsp, (%rdi)
+	mov %rax, %rsp
 	pop %r15
 	pop %r14
 	pop %r13
@@ -27,19 +38,15 @@ SYM_FUNC_START(hammer2_stack_enter)
 	pop %rbx
 	pop %rbp
 	RET
-SYM_FUNC_END(hammer2_stack_enter)
-STACK_FRAME_NON_STANDARD hammer2_stack_enter
+SYM_FUNC_END(hammer2_fiber_switch)
+STACK_FRAME_NON_STANDARD hammer2_fiber_switch
 
-/* void hammer2_stack_leave(void *saved): returns from hammer2_stack_enter, which has saved that; for good, wherever this is called. */
-SYM_FUNC_START(hammer2_stack_leave)
-	mov %rdi, %rbp
-	lea -40(%rbp), %rsp
-	pop %r15
-	pop %r14
-	pop %r13
-	pop %r12
-	pop %rbx
-	pop %rbp
-	RET
-SYM_FUNC_END(hammer2_stack_leave)
-STACK_FRAME_NON_STANDARD hammer2_stack_leave
+/* Where the core begins, with the mount in rbx and its configuration in r12; it doesn't come back from the end. */
+SYM_FUNC_START(hammer2_fiber_begin)
+	mov %rbx, %rdi
+	mov %r12, %rsi
+	call hammer2_serve
+	mov %rbx, %rdi
+	call hammer2_fiber_end
+SYM_FUNC_END(hammer2_fiber_begin)
+STACK_FRAME_NON_STANDARD hammer2_fiber_begin

@@ -156,12 +156,13 @@ static int hammer2_fill_super(struct super_block *sb, void *data, int silent)
 		return -ENOMEM;
 	sb->s_fs_info = mount;
 	hammer2_queue_init(mount);
+	hammer2_run_init(mount);
 	mount->is_writable = !sb_rdonly(sb);
 	error = hammer2_options(mount, source->options);
 	if (!error)
 		error = hammer2_devices_open(mount, source->devices);
 	if (!error)
-		error = hammer2_thread_start(mount);
+		error = hammer2_run_start(mount);
 	if (!error)
 		error = super_setup_bdi(sb);
 	if (error)
@@ -208,7 +209,7 @@ static void hammer2_kill_sb(struct super_block *sb)
 		return;
 	if (mount->thread && !mount->open_status)
 		hammer2_unmount(mount);
-	hammer2_thread_stop(mount);
+	hammer2_run_stop(mount);
 	hammer2_devices_close(mount);
 	kfree(mount);
 }

@@ -228,6 +228,7 @@ unsafe extern "C" {
     pub(crate) safe fn hammer2_host_random() -> u64;
     pub(crate) fn hammer2_host_crc32c(bytes: *const u8, length: usize) -> u32;
     pub(crate) fn hammer2_host_events(mount: *mut c_void) -> u64;
+    pub(crate) fn hammer2_host_shall_stop(mount: *mut c_void) -> u32;
     pub(crate) fn hammer2_host_wait(mount: *mut c_void, seen: u64, deadline_ns: u64);
     pub(crate) fn hammer2_host_next(mount: *mut c_void) -> *mut Request;
     pub(crate) fn hammer2_host_done(mount: *mut c_void, request: *mut Request);

@@ -1,5 +1,5 @@
-//! A block device of Linux as the core wants one. The core submits and asks; completions only leave a status behind and wake the
-//! mount's thread, which then looks at all requests.
+//! A block device of Linux as the core wants one. The core submits and asks; completions only leave a status behind and have
+//! somebody go inside, where all requests are looked at.
 
 use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
@@ -12,6 +12,8 @@ use crate::abi;
 
 /// The status of what the device can't do.
 const NOT_SUPPORTED: i32 = -95;
+/// The answer to what is the mount's thread's to do.
+const COME_AGAIN: i32 = -11;
 
 /// A request that the device has.
 struct Flight {
@@ -78,7 +80,7 @@ impl LinuxDevice {
     }
 }
 
-/// A device that the core holds while the mount's thread does, too.
+/// A device that the core holds while the mount does, too.
 pub(crate) struct Shared(pub(crate) &'static LinuxDevice);
 
 impl BlockDevice for Shared {
@@ -144,9 +146,12 @@ impl BlockDevice for Shared {
     /// pulled out and put back is another to Linux.
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         let device = self.0;
-        if !device.is_idle() {
+        let later = || {
             *device.reset.borrow_mut() = Some(cx.waker().clone());
-            return Poll::Pending;
+            Poll::Pending
+        };
+        if !device.is_idle() {
+            return later();
         }
         // SAFETY: the device is there, and nothing is under way.
         match unsafe { abi::hammer2_host_reopen(device.device) } {
@@ -154,6 +159,7 @@ impl BlockDevice for Shared {
                 self.measure();
                 Poll::Ready(Ok(()))
             }
+            COME_AGAIN => later(),
             _ => Poll::Ready(Err(DeviceError::Gone)),
         }
     }

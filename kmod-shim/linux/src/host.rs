@@ -48,9 +48,9 @@ pub(crate) fn say(severity: Severity, words: fmt::Arguments<'_>) {
     unsafe { abi::hammer2_host_say(severity as u32, line.bytes.as_ptr(), line.length) };
 }
 
-/// Ends the mount of this thread: whoever waits for it, or comes later, gets an error. The thread leaves Rust for good.
+/// Ends the mount that this thread is inside of: whoever waits for it, or comes later, gets an error. It leaves Rust for good.
 pub(crate) fn end_mount() -> ! {
-    // SAFETY: it is the thread of a mount: no other runs what can panic. What it held stays as it is, and nobody looks at it.
+    // SAFETY: the thread is inside a mount: only there runs what can panic. What that held stays as it is, and nobody looks at it.
     unsafe { abi::hammer2_host_end_mount() }
 }
 
@@ -91,11 +91,18 @@ impl Mount {
 
     /// How many events there were: requests, and completions of devices.
     pub(crate) fn events(self) -> u64 {
-        // SAFETY: the mount is there as long as its thread runs.
+        // SAFETY: the mount is there as long as `serve` runs.
         unsafe { abi::hammer2_host_events(self.0) }
     }
 
-    /// Waits for more events than `seen`, or until the clock is at `deadline_ns`.
+    /// Tells whether whoever is inside wants to leave although there is more to do.
+    pub(crate) fn shall_stop(self) -> bool {
+        // SAFETY: the same.
+        unsafe { abi::hammer2_host_shall_stop(self.0) != 0 }
+    }
+
+    /// Lets the thread that is inside go. It is another, perhaps, that comes back: when there are more events than `seen`, when
+    /// the clock is at `deadline_ns`, or with a request.
     pub(crate) fn wait(self, seen: u64, deadline_ns: u64) {
         // SAFETY: the same.
         unsafe { abi::hammer2_host_wait(self.0, seen, deadline_ns) };
@@ -109,7 +116,7 @@ impl Mount {
 
     /// The next request, if there is any.
     pub(crate) fn next_call(self) -> Option<Call> {
-        // SAFETY: the mount is there as long as its thread runs.
+        // SAFETY: the mount is there as long as `serve` runs.
         let request = unsafe { abi::hammer2_host_next(self.0) };
         // SAFETY: it is a request of this mount, and ours until it is answered.
         (!request.is_null()).then(|| unsafe { Call::new(self, request) })

@@ -1,8 +1,10 @@
 //! `hammer2-core` inside Linux's kernel: what the C part of the module calls, and what it lends.
 //!
-//! A mount has one thread of the kernel, which calls [`hammer2_serve`] and stays there until it is unmounted. Everything of the
-//! core runs on that thread. Others put requests into the mount's queue (C) and wait; the interface is in `src/abi.rs` and in
-//! `module/hammer2_abi.h`, which are compared when the module is loaded.
+//! A mount has a stack of its own, on which [`hammer2_serve`] is called once and stays until it is unmounted. Where it waits it
+//! stops, and the thread that was inside leaves; it goes on as soon as the next comes in (C, `module/run.c`): one that has put a
+//! request into the queue, one that was woken by a device, or the mount's own thread. So one thread at a time runs everything of
+//! the core, and what is made inside stays inside. The interface is in `src/abi.rs` and in `module/hammer2_abi.h`, which are
+//! compared when the module is loaded.
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -25,7 +27,7 @@ use host::Severity;
 #[global_allocator]
 static GLOBAL: Kvmalloc = Kvmalloc;
 
-/// Only the thread of a mount runs what can panic, so the panic is that mount's.
+/// Only who is inside a mount runs what can panic, so the panic is that mount's.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let (file, line) = info.location().map_or(("", 0), |at| (at.file(), at.line()));
@@ -33,8 +35,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     host::end_mount()
 }
 
-/// Mounts what `config` says, serves the requests of `mount` until one says to unmount, and does that. Called by the mount's
-/// thread, which hears through `hammer2_host_opened` whether it is mounted.
+/// Mounts what `config` says, serves the requests of `mount` until one says to unmount, and does that. Called on the mount's
+/// stack; `hammer2_host_opened` hears whether it is mounted.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! A mount from its beginning to its end, on its thread.
+//! A mount from its beginning to its end, on its stack: whichever thread is inside.
 
 use core::cell::Cell;
 use core::future::{Future, poll_fn};
@@ -60,6 +60,12 @@ impl Machine for Driver<'_> {
             self.mailbox.ring();
         }
         self.site.timer.ring_due();
+    }
+
+    fn breathe(&self) {
+        if self.mount.shall_stop() {
+            self.mount.wait(self.seen.get(), 0);
+        }
     }
 
     fn wait(&self, _: &dyn Fn() -> bool) {

@@ -22,6 +22,9 @@ pub trait Machine {
     /// requests or alarms have come.
     fn turn(&self);
 
+    /// Called once per turn when tasks are woken: who runs this for others, too, can let them in here.
+    fn breathe(&self) {}
+
     /// Called when no task is woken: waits until an interrupt may have changed that, and returns. A kernel whose interrupt
     /// handlers wake tasks themselves disables interrupts, asks `woken` once more, and only then waits.
     fn wait(&self, woken: &dyn Fn() -> bool);
@@ -89,8 +92,9 @@ impl<'t> Executor<'t> {
             }
             self.poll_woken();
             machine.turn();
-            if !self.any_woken() {
-                machine.wait(&|| self.any_woken());
+            match self.any_woken() {
+                true => machine.breathe(),
+                false => machine.wait(&|| self.any_woken()),
             }
         };
         machine.turn();

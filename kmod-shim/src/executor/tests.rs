@@ -10,6 +10,7 @@ use std::boxed::Box as StdBox;
 #[derive(Default)]
 struct Paper {
     turns: Cell<u32>,
+    breaths: Cell<u32>,
     waits: Cell<u32>,
     wake_at_wait: RefCell<std::vec::Vec<Waker>>,
 }
@@ -17,6 +18,10 @@ struct Paper {
 impl Machine for Paper {
     fn turn(&self) {
         self.turns.set(self.turns.get() + 1);
+    }
+
+    fn breathe(&self) {
+        self.breaths.set(self.breaths.get() + 1);
     }
 
     fn wait(&self, woken: &dyn Fn() -> bool) {
@@ -84,7 +89,7 @@ fn a_task_can_spawn_and_its_place_is_used_again() {
 }
 
 #[test]
-fn a_future_that_wakes_itself_is_polled_again_without_a_wait() {
+fn a_future_that_wakes_itself_is_polled_again_without_a_wait_and_lets_the_machine_breathe() {
     let machine = Paper::default();
     let executor = Executor::new(&Global).unwrap();
     let mut polls = 0;
@@ -96,7 +101,7 @@ fn a_future_that_wakes_itself_is_polled_again_without_a_wait() {
             if polls == 5 { Poll::Ready(()) } else { Poll::Pending }
         }),
     );
-    assert_eq!((polls, machine.waits.get(), machine.turns.get()), (5, 0, 5));
+    assert_eq!((polls, machine.waits.get(), machine.turns.get(), machine.breaths.get()), (5, 0, 5, 4));
 }
 
 #[test]
