@@ -30,29 +30,38 @@ impl DirtyPlaces {
         self.places.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.places.iter().map(|place| *place as usize)
-    }
-
     pub(super) fn contains(&self, place: usize) -> bool {
         self.positions[place] != CLEAN
     }
 
-    pub(super) fn insert(&mut self, place: usize) {
-        if !self.contains(place) {
+    /// True when it wasn't dirty before.
+    pub(super) fn insert(&mut self, place: usize) -> bool {
+        let is_new = !self.contains(place);
+        if is_new {
             self.positions[place] = self.places.len() as u32;
             self.places.push(place as u32);
         }
+        is_new
     }
 
-    pub(super) fn remove(&mut self, place: usize) {
+    /// True when it was dirty before.
+    pub(super) fn remove(&mut self, place: usize) -> bool {
         let position = core::mem::replace(&mut self.positions[place], CLEAN);
-        if position != CLEAN {
+        let was_dirty = position != CLEAN;
+        if was_dirty {
             self.places.swap_remove(position as usize);
             if let Some(moved) = self.places.get(position as usize) {
                 self.positions[*moved as usize] = position;
             }
         }
+        was_dirty
+    }
+
+    /// The last in no particular order of those before position `end`, and its position. Those behind it come from in front of
+    /// it only when some are removed: whoever goes from the end to the beginning meets all that stay.
+    pub(super) fn before(&self, end: usize) -> Option<(usize, usize)> {
+        let position = end.min(self.places.len()).checked_sub(1)?;
+        Some((position, self.places[position] as usize))
     }
 
     /// Gathers the places that have a key, to be taken in the order of their keys.

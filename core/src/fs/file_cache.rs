@@ -5,6 +5,7 @@ use core::cell::RefCell;
 
 use super::dirty_places::DirtyPlaces;
 use super::pieces::Pieces;
+use super::tally::Tally;
 use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{Inum, Key, KeyRange};
@@ -33,6 +34,8 @@ struct Table {
     hand: usize,
     /// Pages that hold what isn't on media.
     dirty: DirtyPlaces,
+    /// How many of those a file has.
+    dirty_tally: Tally,
     /// Places that hold a page.
     used: usize,
     pieces: Pieces,
@@ -58,6 +61,7 @@ impl FileCache {
             owners: memory::filled(heap, count, || NOBODY)?,
             hand: 0,
             dirty: DirtyPlaces::new(heap, count)?,
+            dirty_tally: Tally::new(heap, count)?,
             used: 0,
             pieces: Pieces::new(heap, most_in_pieces)?,
             spare: None,
@@ -93,7 +97,7 @@ impl FileCache {
         let Some(page) = &mut table.pages[place] else { return false };
         page.recent = true;
         work(page.content.bytes_mut());
-        table.dirty.insert(place);
+        table.set_dirty(place, inum);
         true
     }
 
@@ -113,7 +117,7 @@ impl FileCache {
         if table.pieces.has(inum, key) {
             table.pieces.lay_over(inum, key, 0, content.bytes_mut());
             table.pieces.forget_block(inum, key);
-            table.dirty.insert(place);
+            table.set_dirty(place, inum);
         }
         table.pages[place] = Some(Page { inum, key, content, recent: true });
         table.owners[place] = inum;
@@ -165,7 +169,7 @@ impl FileCache {
     pub(super) fn set_clean(&self, inum: Inum, key: Key) {
         let table = &mut *self.table.borrow_mut();
         if let Some(place) = table.find(inum, key) {
-            table.dirty.remove(place);
+            table.set_clean(place, inum);
         }
     }
 
@@ -200,14 +204,16 @@ impl FileCache {
 
     /// Bytes of a file of so many that aren't on media yet.
     pub(super) fn dirty_bytes(&self, inum: Inum, size: u64) -> u64 {
-        if size == 0 {
-            return 0;
-        }
+        let Some(last_byte) = size.checked_sub(1) else { return 0 };
         let table = self.table.borrow();
-        let pages = table.dirty.iter().filter_map(|place| table.pages[place].as_ref());
-        let within = |page: &Page| size.saturating_sub(page.key.0).min(FILE_BLOCK_BYTES as u64);
-        let in_pages: u64 = pages.filter(|page| page.inum == inum).map(within).sum();
-        in_pages + table.pieces.bytes_of(inum)
+        let whole = table.dirty_tally.of(inum) as u64 * FILE_BLOCK_BYTES as u64;
+        let within = last_byte % FILE_BLOCK_BYTES as u64;
+        let is_dirty = |place: &usize| table.dirty.contains(*place);
+        let beyond = match table.find(inum, Key(last_byte - within)).filter(is_dirty) {
+            Some(_) => FILE_BLOCK_BYTES as u64 - 1 - within,
+            None => 0,
+        };
+        whole.saturating_sub(beyond) + table.pieces.bytes_of(inum)
     }
 
     /// Gathers the blocks of one file, or of all, of which pieces are in memory, to be taken file by file and in order.
@@ -278,9 +284,21 @@ impl Table {
         let (inum, key) = self.pages[place].as_ref().map(|page| (page.inum, page.key))?;
         self.index.remove(hash(inum, key), place as u32);
         self.owners[place] = NOBODY;
-        self.dirty.remove(place);
+        self.set_clean(place, inum);
         self.used -= 1;
         self.pages[place].take()
+    }
+
+    fn set_dirty(&mut self, place: usize, inum: Inum) {
+        if self.dirty.insert(place) {
+            self.dirty_tally.add(inum);
+        }
+    }
+
+    fn set_clean(&mut self, place: usize, inum: Inum) {
+        if self.dirty.remove(place) {
+            self.dirty_tally.remove(inum);
+        }
     }
 
     /// As many pages as pieces leave room for.
@@ -315,5 +333,36 @@ impl Table {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::{HEAP, pattern};
+
+    const FILE: Inum = Inum(1024);
+    const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
+
+    #[test]
+    fn what_is_not_on_media_is_counted_up_to_the_end_of_the_file() {
+        let files = FileCache::new(HEAP, 16 * FILE_BLOCK_BYTES).unwrap();
+        let keys = [0, BLOCK, 2 * BLOCK].map(Key);
+        let size = 2 * BLOCK + 100;
+        for key in keys {
+            files.try_insert(FILE, key, pattern(FILE_BLOCK_BYTES, 1)).unwrap();
+        }
+        assert_eq!(files.dirty_bytes(FILE, size), 0);
+        for expected in [(0, BLOCK), (2, BLOCK + 100), (2, BLOCK + 100), (1, size)] {
+            assert!(files.change(FILE, keys[expected.0], |_| ()));
+            assert_eq!(files.dirty_bytes(FILE, size), expected.1);
+        }
+        assert!(files.put_pieces(FILE, Key(5 * BLOCK), 0, &[1; 8192]));
+        assert_eq!((files.dirty_bytes(FILE, 6 * BLOCK), files.dirty_bytes(Inum(7), size)), (3 * BLOCK + 8192, 0));
+        files.set_clean(FILE, keys[1]);
+        files.forget(FILE, Key(2 * BLOCK));
+        assert_eq!(files.dirty_bytes(FILE, size), BLOCK);
+        files.forget(FILE, Key(0));
+        assert_eq!((files.dirty_bytes(FILE, size), files.dirty_count()), (0, 0));
     }
 }

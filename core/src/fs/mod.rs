@@ -33,6 +33,7 @@ mod room;
 mod set_attributes;
 mod snapshot;
 mod sync;
+mod tally;
 mod transfer;
 mod tree_walk;
 mod undo;

@@ -7,6 +7,7 @@
 use core::convert::identity;
 
 use super::dirty_places::DirtyPlaces;
+use super::tally::Tally;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{Inum, Key, KeyRange};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
@@ -30,6 +31,8 @@ pub(super) struct Pieces {
     index: HashIndex,
     /// Places that hold one.
     used: DirtyPlaces,
+    /// How many a file has.
+    tally: Tally,
     free: Vec<u32>,
     hand: usize,
     /// Blocks that have any.
@@ -54,6 +57,7 @@ impl Pieces {
             pieces: memory::filled(heap, count, || None)?,
             index: HashIndex::new(heap, count)?,
             used: DirtyPlaces::new(heap, count)?,
+            tally: Tally::new(heap, count)?,
             free: memory::free_places(heap, count, identity)?,
             hand: 0,
             blocks: 0,
@@ -97,6 +101,7 @@ impl Pieces {
             self.pieces[place as usize] = Some(Piece { inum, at, content });
             self.index.insert(hash(inum, at), place);
             self.used.insert(place as usize);
+            self.tally.add(inum);
             self.blocks += usize::from(is_first);
         }
         Ok(())
@@ -142,6 +147,7 @@ impl Pieces {
                 self.index.remove(hash(inum, at), place as u32);
                 self.pieces[place] = None;
                 self.used.remove(place);
+                self.tally.remove(inum);
                 // There is room for all places.
                 self.free.push(place as u32);
                 count += 1;
@@ -153,19 +159,19 @@ impl Pieces {
 
     /// Forgets the pieces of a file's blocks in a range.
     pub(super) fn forget_within(&mut self, inum: Inum, range: KeyRange) {
-        while let Some(key) = self.first_within(inum, range) {
-            self.forget_block(inum, key);
+        let mut end = if self.tally.of(inum) > 0 { self.used.count() } else { 0 };
+        while let Some((position, place)) = self.used.before(end) {
+            end = position;
+            let block = self.pieces[place].as_ref().filter(|piece| piece.inum == inum).map(|piece| block_of(piece.at));
+            if let Some(key) = block.filter(|key| range.contains(KeyRange::only(*key))) {
+                self.forget_block(inum, key);
+            }
         }
-    }
-
-    fn first_within(&self, inum: Inum, range: KeyRange) -> Option<Key> {
-        let mut keys = self.iter().filter(|piece| piece.inum == inum).map(|piece| block_of(piece.at));
-        keys.find(|key| range.contains(KeyRange::only(*key)))
     }
 
     /// The bytes of a file's pieces.
     pub(super) fn bytes_of(&self, inum: Inum) -> u64 {
-        self.iter().filter(|piece| piece.inum == inum).count() as u64 * PIECE_BYTES as u64
+        (self.tally.of(inum) * PIECE_BYTES) as u64
     }
 
     /// Gathers the blocks of one file, or of all, that have pieces, to be taken file by file and in order.
@@ -193,10 +199,6 @@ impl Pieces {
             }
         }
         None
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Piece> {
-        self.used.iter().filter_map(|place| self.pieces[place].as_ref())
     }
 
     fn find(&self, inum: Inum, at: u64) -> Option<usize> {
