@@ -3,7 +3,7 @@
 use super::NodeFault;
 use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::{Dirent, FileKind, Inum, Key};
-use crate::memory::{Heap, NoMemory, Vec};
+use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// Bytes of a packed entry before its name: key, inode number, kind, length.
 const HEAD_BYTES: usize = 18;
@@ -66,10 +66,10 @@ impl EntryBatch {
     /// Adds an entry; the room was asked for before.
     pub(super) fn push(&mut self, key: Key, entry: &Dirent, name: &[u8]) {
         debug_assert!(self.has_room() && name.len() <= MAX_NAME_BYTES);
-        self.packed.extend_from_slice(&key.0.to_le_bytes());
-        self.packed.extend_from_slice(&entry.inum.0.to_le_bytes());
-        self.packed.extend_from_slice(&[entry.kind as u8, name.len() as u8]);
-        self.packed.extend_from_slice(name);
+        memory::append(&mut self.packed, &key.0.to_le_bytes());
+        memory::append(&mut self.packed, &entry.inum.0.to_le_bytes());
+        memory::append(&mut self.packed, &[entry.kind as u8, name.len() as u8]);
+        memory::append(&mut self.packed, name);
     }
 
     /// The entries, in ascending order of their keys.
