@@ -155,6 +155,9 @@ long hammer2_fallocate(struct file *file, int mode, loff_t offset, loff_t length
 /* xattr.c */
 extern const struct xattr_handler *hammer2_xattr_handlers[];
 
+/* export.c */
+extern const struct export_operations hammer2_export_operations;
+
 /* ioctl.c */
 long hammer2_ioctl(struct file *file, unsigned int order, unsigned long argument);
 

@@ -62,6 +62,12 @@ static int hammer2_sync_fs(struct super_block *sb, int wait)
 	return result;
 }
 
+/* What was changed before is durable; nothing is changed until it thaws, and so nothing has to be made durable either. */
+static int hammer2_freeze(struct super_block *sb)
+{
+	return hammer2_sync_fs(sb, 1);
+}
+
 static int hammer2_show_options(struct seq_file *seq, struct dentry *root)
 {
 	struct hammer2_mount *mount = hammer2_mount_of(root->d_sb);
@@ -86,6 +92,7 @@ static const struct super_operations hammer2_super_operations = {
 	.evict_inode = hammer2_inode_evict,
 	.statfs = hammer2_statfs,
 	.sync_fs = hammer2_sync_fs,
+	.freeze_fs = hammer2_freeze,
 	.remount_fs = hammer2_remount,
 	.show_options = hammer2_show_options,
 };
@@ -170,6 +177,7 @@ static int hammer2_fill_super(struct super_block *sb, void *data, int silent)
 	sb->s_magic = HAMMER2_MAGIC;
 	sb->s_op = &hammer2_super_operations;
 	sb->s_xattr = hammer2_xattr_handlers;
+	sb->s_export_op = &hammer2_export_operations;
 	sb->s_maxbytes = MAX_LFS_FILESIZE;
 	sb->s_blocksize = PAGE_SIZE;
 	sb->s_blocksize_bits = PAGE_SHIFT;
