@@ -129,6 +129,7 @@ void hammer2_devices_close(struct hammer2_mount *mount);
 /* super.c */
 extern struct file_system_type hammer2_type;
 extern bool hammer2_provoke_panic;
+extern unsigned int hammer2_linger_us;
 
 /* inode.c */
 struct inode *hammer2_inode_get(struct super_block *sb, const struct hammer2_attributes *attributes);

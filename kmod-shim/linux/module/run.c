@@ -9,6 +9,7 @@
  */
 #include "hammer2.h"
 
+#include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
@@ -56,14 +57,25 @@ void hammer2_event(struct hammer2_mount *mount)
 		hammer2_wake(mount);
 }
 
+/* For tests: time for what happens while somebody is inside and the core doesn't look, or doesn't look again. */
+static void hammer2_linger(void)
+{
+	unsigned int linger_us = READ_ONCE(hammer2_linger_us);
+
+	if (linger_us)
+		udelay(min(linger_us, 5000u));
+}
+
 /* Has the core go on until it stops; with the door closed. */
 static void hammer2_go_on(struct hammer2_mount *mount)
 {
 	unsigned int flags = memalloc_nofs_save();
 
 	WRITE_ONCE(mount->inside, current);
+	hammer2_linger();
 	hammer2_fiber_switch(&mount->fiber);
 	memalloc_nofs_restore(flags);
+	hammer2_linger();
 	if (mount->has_ended) {
 		hammer2_queue_die(mount);
 		if (!mount->was_opened)

@@ -235,6 +235,10 @@ bool hammer2_provoke_panic;
 module_param_named(provoke_panic, hammer2_provoke_panic, bool, 0600);
 MODULE_PARM_DESC(provoke_panic, "have the mount that looks up a name next fail, as by a fault in the program (for tests)");
 
+unsigned int hammer2_linger_us;
+module_param_named(linger_us, hammer2_linger_us, uint, 0600);
+MODULE_PARM_DESC(linger_us, "have threads that go inside linger there for so many microseconds, before the core goes on and after it (for tests)");
+
 /* C and Rust mean the same by the structures they share. */
 static bool hammer2_layouts_agree(void)
 {
