@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use core::task::Poll;
 
 use allocator_api2::alloc::Allocator;
-use hammer2_core::io::{Clock, Duration};
+use hammer2_core::io::{Clock, DeviceName, Duration};
 use hammer2_core::memory::{self, Box, Heap, NoMemory, Vec};
 use hammer2_kmod_shim::budget::Budget;
 use hammer2_kmod_shim::executor::{Executor, Machine};
@@ -95,7 +95,8 @@ impl Platform {
         let mut name = heapless::String::<16>::new();
         // A slot's name is shorter than that.
         let _ = core::fmt::write(&mut name, format_args!("virtio {}", found.function));
-        match VirtioBlk::new(MEMORY, found.transport, &name) {
+        let name = DeviceName::new(leak(name)?.as_str());
+        match VirtioBlk::new(MEMORY, found.transport, name) {
             Ok(driver) => {
                 pic::enable_device(found.interrupt_line);
                 memory::push(&mut self.places, Place::of(&PortAccess(CpuPorts), found.function))?;

@@ -79,9 +79,7 @@ impl Cluster {
         node.reopen().await?;
         let Some(clid) = self.line.clid() else { return Ok(()) };
         match self.look_inside(index, clid, self.slots.root()).await {
-            Err(NodeError::Fault(NodeFault::Device { volume, error: error @ DeviceError::Timeout, .. })) => {
-                let volume = node.volumes().iter().nth(volume.into());
-                let device = volume.map_or_else(Default::default, |volume| volume.disk.info().name.clone());
+            Err(NodeError::Fault(NodeFault::Device { device, error: error @ DeviceError::Timeout, .. })) => {
                 Err(OpenError::Device { device, error })
             }
             // Whatever else it is, it is found again, and judged.

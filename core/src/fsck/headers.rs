@@ -16,7 +16,7 @@ pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter
     let newest = newest.as_ref().map(HeaderImage::get);
     let copies_on_volume = newest.map_or(HEADER_COPIES, |header| header_copies(header.volu_size()));
     for copy in (0..HEADER_COPIES).filter(|copy| copy_fits(disk, *copy)) {
-        let place = Place { header: Some((&disk.info().name, copy)), ..Place::default() };
+        let place = Place { header: Some((disk.info().name, copy)), ..Place::default() };
         let lost = if newest.is_some() { Cost::HeaderCopy } else { Cost::FileSystem };
         reports.summary.header_copies += 1;
         let image = match HeaderImage::read(heap, disk, copy).await? {

@@ -248,7 +248,7 @@ impl<'c> Checker<'c, '_> {
     ) -> Result<(), NoMemory> {
         let trouble = match error {
             ReadError::NoMemory => return Err(NoMemory),
-            ReadError::Device { volume, error } => Trouble::Device { volume, error },
+            ReadError::Device { device, error } => Trouble::Device { device, error },
             ReadError::Corrupt(corruption) => Trouble::Corrupt(corruption),
         };
         self.problem(subject, Some(bref), trouble, cost).await;

@@ -32,7 +32,7 @@ impl Checker<'_, '_> {
             let findings = self.reports.end_older();
             walked?;
             if findings > 0 {
-                let place = Place { header: Some((&root.disk.info().name, copy)), ..Place::default() };
+                let place = Place { header: Some((root.disk.info().name, copy)), ..Place::default() };
                 self.reports.remark(place, Trouble::OlderState(findings), Cost::HeaderCopy);
             }
         }

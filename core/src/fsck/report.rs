@@ -3,6 +3,7 @@
 use core::fmt::{self, Write};
 
 use super::{Cost, Trouble};
+use crate::io::DeviceName;
 use crate::media::{BlockName, Inum};
 
 /// How bad a finding is.
@@ -27,7 +28,7 @@ impl fmt::Display for Severity {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place<'a> {
     /// The device and which header copy on it.
-    pub header: Option<(&'a str, usize)>,
+    pub header: Option<(DeviceName, usize)>,
     /// It is about the freemap.
     pub freemap: bool,
     /// The label of the PFS.

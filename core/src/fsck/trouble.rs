@@ -1,6 +1,6 @@
 //! The kinds of findings: what can be wrong, and what it costs.
 
-use crate::io::DeviceError;
+use crate::io::{DeviceError, DeviceName};
 use crate::media::{Corruption, Inum, Key, MirrorTid};
 
 /// What is wrong.
@@ -11,10 +11,10 @@ pub enum Trouble {
     #[error(transparent)]
     Corrupt(#[from] Corruption),
     /// The device doesn't give the block.
-    #[error("volume {volume}: {error}")]
+    #[error("{device}: {error}")]
     Device {
-        /// The volume's number.
-        volume: u8,
+        /// The device.
+        device: DeviceName,
         /// What it said.
         error: DeviceError,
     },

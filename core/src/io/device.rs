@@ -22,11 +22,42 @@ impl fmt::Debug for DeviceOffset {
     }
 }
 
+/// What a device is called in messages: a path, an address, a slot.
+///
+/// It is there for as long as the program is, or whatever else speaks of the device, so that every error can say of which device
+/// it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DeviceName(&'static str);
+
+impl DeviceName {
+    /// Takes a name.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// The name.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceName({})", self.0)
+    }
+}
+
 /// What a device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// The name errors are reported under: a path, a slot, a serial number.
-    pub name: heapless::String<64>,
+    /// What errors call it.
+    pub name: DeviceName,
     /// Size in bytes when it was opened.
     pub size_bytes: u64,
     /// Requests the device takes at once: tickets are `0..queue_depth`.
@@ -38,16 +69,6 @@ pub struct DeviceInfo {
 }
 
 impl DeviceInfo {
-    /// As much of the end of `name` as fits into [`DeviceInfo::name`]: of a path, the end tells most.
-    pub fn short_name(name: &str) -> heapless::String<64> {
-        let mut short = heapless::String::new();
-        let excess = name.len().saturating_sub(short.capacity());
-        let start = name.ceil_char_boundary(excess);
-        // What starts there fits.
-        let _ = short.push_str(&name[start..]);
-        short
-    }
-
     /// Refuses what no device like this one can do: for devices to check a request with before they start on it.
     pub fn admit(&self, request: &Request) -> Result<(), DeviceError> {
         self.admit_within(self.size_bytes, request)
@@ -212,19 +233,5 @@ impl BlockDevice for DeviceBox {
 
     fn close(&self) {
         (**self).close();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_names_keep_their_end() {
-        assert_eq!(DeviceInfo::short_name("vda"), "vda");
-        let long = ["ä"; 40].concat() + "/disk.img";
-        let short = DeviceInfo::short_name(&long);
-        assert!(long.ends_with(short.as_str()) && short.ends_with("ä/disk.img"));
-        assert_eq!(short.len(), 63, "64 would cut a letter");
     }
 }

@@ -7,7 +7,7 @@ use core::cell::{Cell, RefCell};
 use core::ops::{Deref, Range};
 use core::task::{Context, Poll};
 
-use super::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+use super::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, DeviceName, Operation, Request, Ticket};
 use crate::media::is_zero;
 use crate::memory::{self, Heap, NoMemory, Vec};
 
@@ -129,8 +129,8 @@ pub struct MemoryDevice<M> {
 
 impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
     /// Opens the disk under a name, with room for `queue_depth` requests.
-    pub fn new(heap: Heap, disk: M, name: &str, queue_depth: u16) -> Result<Self, NoMemory> {
-        let name = DeviceInfo::short_name(name);
+    pub fn new(heap: Heap, disk: M, name: &'static str, queue_depth: u16) -> Result<Self, NoMemory> {
+        let name = DeviceName::new(name);
         let info = DeviceInfo { name, size_bytes: disk.size_bytes(), queue_depth, read_only: false, is_shared: false };
         let done = RefCell::new(memory::filled(heap, usize::from(queue_depth), || None)?);
         Ok(Self { disk, info, done })

@@ -26,8 +26,8 @@ pub use block_cache::{Block, BlockCache, MIN_CACHE_BYTES, ReadError};
 pub use buffer::{Buffer, PAGE_BYTES};
 pub use clock::{Clock, Duration, Instant};
 pub use device::{
-    BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Operation, Request, SECTOR_BYTES,
-    Ticket, boxed_device,
+    BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceName, DeviceOffset, Operation, Request,
+    SECTOR_BYTES, Ticket, boxed_device,
 };
 pub use disk::{DeviceErrors, Disk, DiskOptions};
 pub(crate) use disk::{Permission, Progress, RequestId, TicketWait};

@@ -1,15 +1,12 @@
 //! Why a filesystem can't be made.
 
 use super::layout::MIN_TOTAL_BYTES;
-use crate::io::{DeviceError, DeviceInfo, DeviceOffset};
+use crate::io::{DeviceError, DeviceInfo, DeviceName, DeviceOffset};
 use crate::media::geometry::{
     INNER_VOLUME_ALIGN_BYTES, MAX_NAME_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES,
 };
 use crate::media::{HostName, Timestamp};
 use crate::memory::NoMemory;
-
-/// The name a device is reported under.
-pub type DeviceName = heapless::String<64>;
 
 /// What is wrong with a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,7 +136,7 @@ pub enum NewfsError {
 
 impl NewfsError {
     pub(super) fn at(info: &DeviceInfo, offset: u64) -> impl Fn(DeviceError) -> Self + '_ {
-        move |error| Self::Device { device: info.name.clone(), offset: DeviceOffset(offset), error }
+        move |error| Self::Device { device: info.name, offset: DeviceOffset(offset), error }
     }
 
     pub(super) fn too_small(bytes: u64, least: u64) -> Self {

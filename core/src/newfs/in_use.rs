@@ -14,7 +14,7 @@ pub(super) async fn refuse(disks: &[&Disk], heap: Heap) -> Result<(), NewfsError
         if let Some(now) = heartbeat(disk, heap).await?
             && now != seen
         {
-            let device = disk.info().name.clone();
+            let device = disk.info().name;
             return Err(NewfsError::InUse { device, host: now.host, time: now.time });
         }
     }

@@ -135,10 +135,10 @@ fn volume_bytes(info: &DeviceInfo, is_last: bool, options: &NewfsOptions<'_>) ->
     }
     let bytes = options.size_bytes.unwrap_or(available);
     let align = if is_last { VOLUME_ALIGN_BYTES } else { INNER_VOLUME_ALIGN_BYTES };
-    let device = || info.name.clone();
+    let device = info.name;
     match bytes - bytes % align {
-        0 if is_last => Err(NewfsError::VolumeTooSmall { device: device(), bytes }),
-        0 => Err(NewfsError::InnerVolumeTooSmall { device: device(), bytes }),
+        0 if is_last => Err(NewfsError::VolumeTooSmall { device, bytes }),
+        0 => Err(NewfsError::InnerVolumeTooSmall { device, bytes }),
         whole => Ok(whole),
     }
 }
@@ -146,12 +146,13 @@ fn volume_bytes(info: &DeviceInfo, is_last: bool, options: &NewfsOptions<'_>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::DeviceName;
 
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
 
     fn device(size_bytes: u64) -> DeviceInfo {
-        DeviceInfo { name: "d".try_into().unwrap(), size_bytes, queue_depth: 1, read_only: false, is_shared: false }
+        DeviceInfo { name: DeviceName::new("d"), size_bytes, queue_depth: 1, read_only: false, is_shared: false }
     }
 
     fn layout(sizes: &[u64], options: &NewfsOptions<'_>) -> Result<Layout, NewfsError> {

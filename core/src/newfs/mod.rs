@@ -13,7 +13,7 @@ mod wipe;
 
 use core::ops::Range;
 
-pub use error::{DeviceName, LabelError, NewfsError};
+pub use error::{LabelError, NewfsError};
 pub use layout::MIN_TOTAL_BYTES;
 pub use options::{DEFAULT_LABEL, LOCAL, MAX_LABELS, NewfsOptions};
 
@@ -64,7 +64,7 @@ pub async fn newfs(
     let labels = options.all_labels()?;
     let layout = Layout::new(disks.iter().map(|disk| disk.info()), options)?;
     if let Some(disk) = disks.iter().find(|disk| disk.info().read_only) {
-        return Err(NewfsError::ReadOnly(disk.info().name.clone()));
+        return Err(NewfsError::ReadOnly(disk.info().name));
     }
     in_use::refuse(disks, heap).await?;
     let fsid = content::random_uuid(random);

@@ -7,7 +7,7 @@
 
 use super::bulkfree::LEAF_CHUNKS;
 use super::{Node, NodeError};
-use crate::io::DeviceError;
+use crate::io::{DeviceError, Volume};
 use crate::media::geometry::CHUNK_BYTES;
 use crate::media::{Key, MediaOffset};
 
@@ -20,10 +20,10 @@ impl Node {
         while let Some((first, count)) = next_run(freed, chunk) {
             chunk = first + count;
             let (place, bytes) = (MediaOffset(leaf.0 + first as u64 * CHUNK_BYTES), count as u64 * CHUNK_BYTES);
-            let Some((index, volume, offset)) = self.volumes().locate(place, bytes) else { continue };
-            match volume.disk.discard(offset, bytes).await {
+            let Some((_, Volume { disk, .. }, offset)) = self.volumes().locate(place, bytes) else { continue };
+            match disk.discard(offset, bytes).await {
                 Ok(()) => discarded += count as u64,
-                Err(error @ DeviceError::Timeout) => return Err(self.device_failed(index, error)),
+                Err(error @ DeviceError::Timeout) => return Err(self.device_failed(disk, error)),
                 Err(_) => break,
             }
         }

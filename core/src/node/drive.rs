@@ -250,7 +250,7 @@ impl Node {
 /// A block that wasn't written.
 fn unwritten(bref: &Blockref, fault: NodeFault) -> ChainError {
     let error = match fault {
-        NodeFault::Device { volume, error, .. } => ReadError::Device { volume, error },
+        NodeFault::Device { device, error, .. } => ReadError::Device { device, error },
         _ => ReadError::NoMemory,
     };
     ChainError::new(bref, error)

@@ -2,7 +2,7 @@
 
 use super::writer::WriteError;
 use crate::chain::ChainError;
-use crate::io::{DeviceError, ReadError};
+use crate::io::{DeviceError, DeviceName, ReadError};
 use crate::media::{BlockName, Corruption, HostName, MirrorTid};
 
 /// A node's place in its cluster.
@@ -20,12 +20,12 @@ impl core::fmt::Display for NodeIndex {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NodeFault {
     /// A device failed.
-    #[error("{block}: volume {volume}: {error}")]
+    #[error("{block}: {device}: {error}")]
     Device {
         /// The block wanted.
         block: BlockName,
-        /// The volume's number.
-        volume: u8,
+        /// The device.
+        device: DeviceName,
         /// What the device said.
         error: DeviceError,
     },
@@ -65,6 +65,14 @@ pub enum NodeFault {
 }
 
 impl NodeFault {
+    /// The device, of a fault of one.
+    pub fn device(&self) -> Option<DeviceName> {
+        match self {
+            Self::Device { device, .. } => Some(*device),
+            _ => None,
+        }
+    }
+
     /// True when the device didn't answer in time.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Device { error: DeviceError::Timeout, .. })
@@ -87,7 +95,7 @@ impl From<ChainError> for NodeError {
         let block = failed.block;
         match failed.error {
             ReadError::NoMemory => Self::NoMemory,
-            ReadError::Device { volume, error } => Self::Fault(NodeFault::Device { block, volume, error }),
+            ReadError::Device { device, error } => Self::Fault(NodeFault::Device { block, device, error }),
             ReadError::Corrupt(corruption) => Self::Fault(NodeFault::Corrupt { block, corruption }),
         }
     }

@@ -7,6 +7,7 @@
 use super::writer::WriteError;
 use super::{Node, NodeError, NodeFault, Rule};
 use crate::chain::{ChainId, Container, ModifiedPath};
+use crate::io::Volume;
 use crate::media::blockref::BlockStats;
 use crate::media::freemap::{place, rotation};
 use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, MirrorTid, Radix, VolumeHeader};
@@ -102,8 +103,8 @@ impl Node {
 
     /// A barrier on all volumes.
     pub(super) async fn flush_devices(&self) -> Result<(), NodeError> {
-        for (index, volume) in self.blocks.volumes().iter().enumerate() {
-            volume.disk.flush().await.map_err(|error| self.device_failed(index, error))?;
+        for Volume { disk, .. } in self.blocks.volumes().iter() {
+            disk.flush().await.map_err(|error| self.device_failed(disk, error))?;
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ impl Node {
         let Some((index, last)) = volumes.iter().enumerate().last() else { return Ok(()) };
         let mut image = match header::select(self.heap, &last.disk).await {
             Ok(committed) => committed.header,
-            Err(error) => return Err(unreadable(index, error)),
+            Err(error) => return Err(unreadable(error)),
         };
         let header = image.get_mut();
         header.grow(volume_bytes, total_bytes);
@@ -97,10 +97,10 @@ impl Node {
 }
 
 /// The header of a volume that was opened by it can't be read any more.
-fn unreadable(volume: usize, error: OpenError) -> NodeError {
+fn unreadable(error: OpenError) -> NodeError {
     let block = BlockName::HEADER;
     match error {
-        OpenError::Device { error, .. } => NodeError::Fault(NodeFault::Device { block, volume: volume as u8, error }),
+        OpenError::Device { device, error } => NodeError::Fault(NodeFault::Device { block, device, error }),
         OpenError::Header { corruption, .. } => NodeError::Fault(NodeFault::Corrupt { block, corruption }),
         _ => NodeError::NoMemory,
     }

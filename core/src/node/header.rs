@@ -4,7 +4,7 @@ use zerocopy::FromBytes;
 
 use super::open::OpenError;
 use super::{Node, NodeError, NodeFault};
-use crate::io::{Buffer, DeviceError, DeviceOffset, Disk};
+use crate::io::{Buffer, DeviceError, DeviceOffset, Disk, Volume};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
 use crate::media::{Corruption, MirrorTid, VolumeHeader, is_zero};
@@ -154,9 +154,9 @@ impl Place {
 
 /// Reads all header copies of a device and chooses the newest valid one.
 pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenError> {
-    let device = || disk.info().name.clone();
+    let device = disk.info().name;
     let mut best: Option<Committed> = None;
-    let mut refusal = OpenError::Header { device: device(), corruption: Corruption::NoHeader };
+    let mut refusal = OpenError::Header { device, corruption: Corruption::NoHeader };
     let mut spare = None;
     let mut torn = heapless::Vec::new();
     let mut newest_trace: Option<MirrorTid> = None;
@@ -173,7 +173,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
         let header = match disk.read(DeviceOffset(offset), buffer).await {
             Ok(buffer) => HeaderImage(buffer),
             Err(error) => {
-                refusal = OpenError::Device { device: device(), error };
+                refusal = OpenError::Device { device, error };
                 // One place may be bad; of a device that doesn't answer not all are waited for.
                 timeouts += usize::from(error == DeviceError::Timeout);
                 if timeouts == 2 {
@@ -205,7 +205,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
             (Err(corruption), Place::Copy(_)) => {
                 // Of all reasons the one to report is the first that says more than that there is no header.
                 if let OpenError::Header { corruption: Corruption::NoHeader, .. } = &refusal {
-                    refusal = OpenError::Header { device: device(), corruption };
+                    refusal = OpenError::Header { device, corruption };
                 }
                 spare = Some(header);
             }
@@ -214,7 +214,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
     }
     let mut best = best.ok_or(refusal)?;
     let fields = best.header.get().check_fields(disk.info().size_bytes);
-    fields.map_err(|corruption| OpenError::Header { device: device(), corruption })?;
+    fields.map_err(|corruption| OpenError::Header { device, corruption })?;
     torn.retain(|place| place.is_on(best.header.get().volu_size()));
     best.torn = torn;
     let newest = best.header.get().mirror_tid();
@@ -260,7 +260,7 @@ impl Node {
             return Err(NodeError::Fault(fault));
         }
         if let (Some(lost), Some(root)) = (self.committed.borrow().lost, self.volumes().root()) {
-            let device = &root.disk.info().name;
+            let device = root.disk.info().name;
             log::warn!(
                 "{device}: a damaged header was newer ({lost:?}) than every whole one: what only it had is lost"
             );
@@ -286,8 +286,8 @@ impl Node {
         place: Place,
         image: HeaderImage,
     ) -> Result<HeaderImage, NodeError> {
-        let Some(to) = self.blocks.volumes().iter().nth(volume) else { return Ok(image) };
-        let written = to.disk.write(DeviceOffset(place.offset()), image.0).await;
-        written.map(HeaderImage).map_err(|error| self.device_failed(volume, error))
+        let Some(Volume { disk, .. }) = self.blocks.volumes().iter().nth(volume) else { return Ok(image) };
+        let written = disk.write(DeviceOffset(place.offset()), image.0).await;
+        written.map(HeaderImage).map_err(|error| self.device_failed(disk, error))
     }
 }

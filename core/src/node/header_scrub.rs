@@ -51,7 +51,7 @@ impl Node {
             Ok(image) if image.is_torn() => Ok(Found::Torn),
             Ok(_) => Ok(Found::Good),
             Err(DeviceError::Io(_)) => Ok(Found::Unread),
-            Err(error) => Err(self.device_failed(0, error)),
+            Err(error) => Err(self.device_failed(disk, error)),
         }
     }
 

@@ -25,7 +25,7 @@ impl Node {
     /// The heartbeat on the node's root volume, whoever's it is.
     pub async fn heartbeat(&self) -> Result<Option<Heartbeat>, NodeError> {
         let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(None) };
-        read_heartbeat(self.heap, disk).await?.map_err(|error| self.device_failed(0, error))
+        read_heartbeat(self.heap, disk).await?.map_err(|error| self.device_failed(disk, error))
     }
 
     /// Writes a heartbeat, durably, unless another mount's is there. From here on the node is held by its mount, until a
@@ -46,7 +46,7 @@ impl Node {
             while disk.now() >= looked.after(FRESH) {
                 looked = disk.now();
                 if looked >= deadline {
-                    return Err(self.device_failed(0, DeviceError::Timeout));
+                    return Err(self.device_failed(disk, DeviceError::Timeout));
                 }
                 self.check_heartbeat().await?;
             }
@@ -57,8 +57,8 @@ impl Node {
             true => disk.write_always(DeviceOffset(HEARTBEAT_OFFSET), buffer).await,
             false => disk.write(DeviceOffset(HEARTBEAT_OFFSET), buffer).await,
         };
-        written.map_err(|error| self.device_failed(0, error))?;
-        disk.flush().await.map_err(|error| self.device_failed(0, error))?;
+        written.map_err(|error| self.device_failed(disk, error))?;
+        disk.flush().await.map_err(|error| self.device_failed(disk, error))?;
         if heartbeat.is_released {
             self.let_go();
             return Ok(());
@@ -148,7 +148,7 @@ impl Node {
         let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(None) };
         let buffer = Buffer::new(self.heap, SECTOR_BYTES as usize)?;
         let read = disk.read(DeviceOffset(header_offset(copy)), buffer).await;
-        let buffer = read.map_err(|error| self.device_failed(0, error))?;
+        let buffer = read.map_err(|error| self.device_failed(disk, error))?;
         Ok(VolumeHeader::tid_of_first_sector(buffer.bytes()))
     }
 

@@ -50,7 +50,7 @@ use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
-pub use open::{DeviceName, OpenError, open};
+pub use open::{OpenError, open};
 pub use protocol::{NOT_FOLLOWED, Protocol, Rule};
 
 use core::cell::{Cell, Ref, RefCell};

@@ -2,13 +2,10 @@
 
 use super::header::{self, Committed};
 use super::{Node, NodeOptions};
-use crate::io::{DeviceError, Disk, Volume, Volumes};
+use crate::io::{DeviceError, DeviceName, Disk, Volume, Volumes};
 use crate::media::volume_header::VolumeVersion;
 use crate::media::{Corruption, MediaOffset};
 use crate::memory::{self, Box, Heap, NoMemory, Vec};
-
-/// A device's name, for errors that outlive the device.
-pub type DeviceName = heapless::String<64>;
 
 /// Why disks don't make a filesystem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +100,7 @@ pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<
 /// Checks that a disk's header goes with those before it.
 fn check_member(others: &[(Disk, Committed)], disk: &Disk, selected: &Committed) -> Result<(), OpenError> {
     let header = selected.header.get();
-    let device = || disk.info().name.clone();
+    let device = disk.info().name;
     if let Some((first_disk, first)) = others.first() {
         let first = first.header.get();
         let kin = header.fsid == first.fsid
@@ -112,11 +109,11 @@ fn check_member(others: &[(Disk, Committed)], disk: &Disk, selected: &Committed)
             && header.version() != Ok(VolumeVersion::V1);
         let same_disk = header.fsid == first.fsid && header.volu_id == first.volu_id;
         if !kin && !same_disk {
-            return Err(OpenError::Foreign { device: device(), first: first_disk.info().name.clone() });
+            return Err(OpenError::Foreign { device, first: first_disk.info().name });
         }
     }
     if others.iter().any(|(_, other)| other.header.get().volu_id == header.volu_id) {
-        return Err(OpenError::Duplicate { device: device(), id: header.volu_id });
+        return Err(OpenError::Duplicate { device, id: header.volu_id });
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ impl Node {
         self.writer.reset(self.volumes());
         self.blocks.forget();
         for volume in self.volumes().iter() {
-            let device = || volume.disk.info().name.clone();
-            volume.disk.reset().await.map_err(|error| OpenError::Device { device: device(), error })?;
+            let device = volume.disk.info().name;
+            volume.disk.reset().await.map_err(|error| OpenError::Device { device, error })?;
         }
         let root = self.volumes().root().ok_or(OpenError::NoVolumes)?;
         let committed = header::select(self.heap, &root.disk).await?;
@@ -22,8 +22,8 @@ impl Node {
             let header = committed.header.get();
             let known = self.header().fsid == header.fsid && self.header().volu_id == header.volu_id;
             if !known {
-                let (device, first) = (root.disk.info().name.clone(), root.disk.info().name.clone());
-                return Err(OpenError::Foreign { device, first });
+                let device = root.disk.info().name;
+                return Err(OpenError::Foreign { device, first: device });
             }
             let (sroot, freemap, tid) = (header.sroot_blockset, header.freemap_blockset, header.mirror_tid());
             let total_bytes = self.volumes().total_bytes();

@@ -6,7 +6,7 @@
 //! When the device has answered everything, the node goes on, and a header that was on its way is brought to the disk first.
 
 use super::{Halt, Node, NodeError, NodeFault};
-use crate::io::{DeviceError, Volume};
+use crate::io::{DeviceError, Disk, Volume};
 use crate::media::BlockName;
 use core::task::Poll;
 
@@ -21,10 +21,10 @@ impl Node {
         if let Some(fault) = self.fault() {
             return Err(NodeError::Fault(fault));
         }
-        for (index, volume) in self.volumes().iter().enumerate() {
+        for Volume { disk, .. } in self.volumes().iter() {
             // Mostly nothing was given up, and nothing is waited for.
-            if volume.disk.poll_quiet() != Poll::Ready(Ok(())) {
-                volume.disk.quiet().await.map_err(|error| self.device_failed(index, error))?;
+            if disk.poll_quiet() != Poll::Ready(Ok(())) {
+                disk.quiet().await.map_err(|error| self.device_failed(disk, error))?;
             }
         }
         if self.has_half_written_header() { self.land().await.map(drop) } else { Ok(()) }
@@ -41,8 +41,8 @@ impl Node {
     }
 
     /// Takes note that a device didn't do what it was asked for.
-    pub(super) fn device_failed(&self, volume: usize, error: DeviceError) -> NodeError {
-        let fault = NodeFault::Device { block: BlockName::HEADER, volume: volume as u8, error };
+    pub(super) fn device_failed(&self, disk: &Disk, error: DeviceError) -> NodeError {
+        let fault = NodeFault::Device { block: BlockName::HEADER, device: disk.info().name, error };
         match error {
             DeviceError::Timeout => self.note_stall(fault),
             _ => self.broken.set(Some(fault)),
@@ -52,21 +52,23 @@ impl Node {
 
     /// Takes note that a device is late.
     pub(super) fn note_stall(&self, fault: NodeFault) {
-        if self.stalled.replace(Some(fault)).is_none() {
-            log::warn!("{}: no answer in time; nothing is changed until it answers again", self.device_name(&fault));
+        if self.stalled.replace(Some(fault)).is_none()
+            && let Some(device) = fault.device()
+        {
+            log::warn!("{device}: no answer in time; nothing is changed until it answers again");
         }
     }
 
     /// The device that doesn't answer at the moment, if there is one. That it does again is noticed here.
     fn stall(&self) -> Option<NodeFault> {
         let noted = self.stalled.get()?;
-        for (index, volume) in self.volumes().iter().enumerate() {
-            volume.disk.harvest();
-            match volume.disk.poll_quiet() {
+        for Volume { disk, .. } in self.volumes().iter() {
+            disk.harvest();
+            match disk.poll_quiet() {
                 Poll::Pending => return Some(noted),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
-                    self.device_failed(index, error);
+                    self.device_failed(disk, error);
                     return self.broken.get();
                 }
             }
@@ -75,15 +77,9 @@ impl Node {
             return Some(late);
         }
         self.stalled.set(None);
-        log::warn!("{}: answers again", self.device_name(&noted));
+        if let Some(device) = noted.device() {
+            log::warn!("{device}: answers again");
+        }
         self.writer.failure()
-    }
-
-    fn device_name(&self, fault: &NodeFault) -> &str {
-        let number = match fault {
-            NodeFault::Device { volume, .. } => usize::from(*volume),
-            _ => 0,
-        };
-        self.volumes().iter().nth(number).map_or("", |volume| volume.disk.info().name.as_str())
     }
 }

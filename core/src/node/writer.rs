@@ -14,11 +14,15 @@ use core::task::{Context, Poll};
 
 use super::NodeFault;
 use crate::io::{
-    Buffer, DeviceError, Instant, Operation, Progress, Request, RequestId, TicketWait, Volume, Volumes, Wakers,
+    Buffer, DeviceError, DeviceName, Instant, Operation, Progress, Request, RequestId, TicketWait, Volume, Volumes,
+    Wakers,
 };
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{BlockKind, BlockName, DataOff, MediaOffset};
 use crate::memory::{Heap, NoMemory, Vec};
+
+/// What a place that is on no volume is said to be on.
+const NOWHERE: DeviceName = DeviceName::new("beyond all volumes");
 
 /// Writes in the queue at a time, beside those that what is staged becomes.
 const MOST_QUEUED: usize = 32;
@@ -137,7 +141,7 @@ impl Writer {
             self.send(volumes, stream);
             let Some(buffer) = self.spare.borrow_mut().pop() else {
                 debug_assert!(false, "room was made for what is put");
-                return self.fail(place, 0, DeviceError::OutOfRange);
+                return self.fail(place, NOWHERE, DeviceError::OutOfRange);
             };
             self.staging.borrow_mut()[stream] = Some(Staging { start: place, len: 0, buffer });
         }
@@ -151,7 +155,7 @@ impl Writer {
     pub(super) fn submit(&self, volumes: &Volumes, place: MediaOffset, buffer: Buffer) {
         let bytes = buffer.len();
         let Some((volume, on, offset)) = volumes.locate(place, bytes as u64) else {
-            return self.fail(place, 0, DeviceError::OutOfRange);
+            return self.fail(place, NOWHERE, DeviceError::OutOfRange);
         };
         let mut request = Some(Request { operation: Operation::Write(offset), buffer });
         let started = if self.overlaps(place, bytes) { None } else { on.disk.start_ahead(&mut request) };
@@ -282,7 +286,7 @@ impl Writer {
             let id = match write.stage {
                 Stage::UnderWay(id) => id,
                 Stage::Queued(_) if volume.disk.is_fenced() => {
-                    self.fail(write.start, write.volume, DeviceError::Fenced);
+                    self.fail(write.start, volume.disk.info().name, DeviceError::Fenced);
                     return false;
                 }
                 Stage::Queued(_) => return true,
@@ -290,7 +294,7 @@ impl Writer {
             match look(volume, id) {
                 Progress::UnderWay => return true,
                 Progress::Late => {
-                    late.get_or_insert(fault(write.start, write.volume, DeviceError::Timeout));
+                    late.get_or_insert(fault(write.start, volume.disk.info().name, DeviceError::Timeout));
                     return true;
                 }
                 Progress::Done(Ok(mut buffer)) => {
@@ -298,7 +302,7 @@ impl Writer {
                         let _ = self.spare.borrow_mut().push(buffer);
                     }
                 }
-                Progress::Done(Err(error)) => self.fail(write.start, write.volume, error),
+                Progress::Done(Err(error)) => self.fail(write.start, volume.disk.info().name, error),
             }
             false
         });
@@ -337,7 +341,7 @@ impl Writer {
                 continue;
             }
             if disk.expire(*deadline.get_or_insert_with(|| disk.deadline()), cx).is_ready() {
-                self.late.set(Some(fault(write.start, write.volume, DeviceError::Timeout)));
+                self.late.set(Some(fault(write.start, disk.info().name, DeviceError::Timeout)));
             }
             return;
         }
@@ -355,8 +359,8 @@ impl Writer {
         self.queue.borrow().iter().any(|write| write.overlaps(place, bytes))
     }
 
-    fn fail(&self, place: MediaOffset, volume: usize, error: DeviceError) {
-        self.failed.set(self.failed.get().or(Some(fault(place, volume, error))));
+    fn fail(&self, place: MediaOffset, device: DeviceName, error: DeviceError) {
+        self.failed.set(self.failed.get().or(Some(fault(place, device, error))));
     }
 }
 
@@ -413,6 +417,6 @@ impl Staging {
     }
 }
 
-fn fault(place: MediaOffset, volume: usize, error: DeviceError) -> NodeFault {
-    NodeFault::Device { block: BlockName::at(place), volume: volume as u8, error }
+fn fault(place: MediaOffset, device: DeviceName, error: DeviceError) -> NodeFault {
+    NodeFault::Device { block: BlockName::at(place), device, error }
 }

@@ -24,7 +24,7 @@ pub use walk::{Gap, Step, Walk};
 
 use core::cell::RefCell;
 
-use crate::io::{BlockCache, Disk, ReadError};
+use crate::io::{BlockCache, DeviceName, Disk, ReadError};
 use crate::media::compression::Decompressor;
 use crate::media::volume_header::Blockset;
 use crate::media::{
@@ -32,7 +32,7 @@ use crate::media::{
     MediaOffset, Methods, MirrorTid, Radix,
 };
 use crate::memory::{Heap, NoMemory, Vec};
-use crate::node::{DeviceName, OpenError};
+use crate::node::OpenError;
 
 /// The longest name a directory entry has.
 pub type Name = heapless::Vec<u8, { crate::media::geometry::MAX_NAME_BYTES }>;

@@ -4,12 +4,12 @@ use core::cmp::Reverse;
 
 use super::State;
 use super::absent::Absent;
-use crate::io::{Disk, DiskOptions, Volume, Volumes, boxed_device};
+use crate::io::{DeviceName, Disk, DiskOptions, Volume, Volumes, boxed_device};
 use crate::media::geometry::{
     HEADER_COPIES, HEADER_TWINS, INNER_VOLUME_ALIGN_BYTES, MAX_VOLUMES, SLOT_BYTES, VOLUME_ALIGN_BYTES, twin_offset,
 };
 use crate::memory::{self, Heap, NoMemory, Vec};
-use crate::node::{DeviceName, HeaderImage, OpenError, copy_fits};
+use crate::node::{HeaderImage, OpenError, copy_fits};
 
 /// The volumes in order, and what is known of them.
 pub(super) struct Arranged {
@@ -45,7 +45,7 @@ pub(super) async fn arrange(heap: Heap, disks: Vec<Disk>) -> Result<Arranged, Op
     for disk in disks {
         let headers = headers(heap, &disk).await?;
         if headers.is_empty() {
-            memory::push(&mut headerless, disk.info().name.clone())?;
+            memory::push(&mut headerless, disk.info().name)?;
         }
         memory::push(&mut given, (disk, headers))?;
     }
@@ -54,27 +54,27 @@ pub(super) async fn arrange(heap: Heap, disks: Vec<Disk>) -> Result<Arranged, Op
     let mut unnamed = Vec::new_in(heap);
     let mut first: Option<(crate::media::Uuid, DeviceName)> = None;
     for (disk, headers) in given {
-        let device = disk.info().name.clone();
+        let device = disk.info().name;
         let Some(header) = headers.first().map(HeaderImage::get) else {
             memory::push(&mut unnamed, (disk, headers))?;
             continue;
         };
-        let (fsid, first) = first.get_or_insert_with(|| (header.fsid, device.clone()));
+        let (fsid, first) = first.get_or_insert((header.fsid, device));
         if header.fsid != *fsid {
-            return Err(OpenError::Foreign { device, first: first.clone() });
+            return Err(OpenError::Foreign { device, first: *first });
         }
         let id = header.volu_id;
         match seats.get_mut(usize::from(id)) {
             Some(seat @ None) => *seat = Some((disk, headers)),
             Some(Some(_)) => return Err(OpenError::Duplicate { device, id }),
-            None => return Err(OpenError::Foreign { device, first: first.clone() }),
+            None => return Err(OpenError::Foreign { device, first: *first }),
         }
     }
     for (disk, headers) in unnamed {
         match (seats.iter_mut().find(|seat| seat.is_none()), &first) {
             (Some(seat), _) => *seat = Some((disk, headers)),
             (None, Some((_, first))) => {
-                return Err(OpenError::Foreign { device: disk.info().name.clone(), first: first.clone() });
+                return Err(OpenError::Foreign { device: disk.info().name, first: *first });
             }
             // Without a header there are as many seats as disks.
             (None, None) => {}

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, DeviceName, Operation, Request, Ticket};
 
 const QUEUE_DEPTH: u16 = 64;
 
@@ -38,7 +38,7 @@ impl RamDevice {
     /// Opens the disk.
     pub fn new(disk: Rc<RamDisk>) -> Self {
         let size_bytes = disk.with(|bytes| bytes.len() as u64);
-        let name = DeviceInfo::short_name("memory");
+        let name = DeviceName::new("memory");
         let info = DeviceInfo { name, size_bytes, queue_depth: QUEUE_DEPTH, read_only: false, is_shared: false };
         Self { disk, info, done: RefCell::new((0..QUEUE_DEPTH).map(|_| None).collect()) }
     }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, DeviceName, Operation, Request, Ticket};
 
 use crate::host::Host;
 use crate::medium::Medium;
@@ -42,6 +42,12 @@ struct UnderWay {
     flushes: Option<u64>,
 }
 
+/// What disks are called, by their numbers.
+const NAMES: [&str; 16] = [
+    "disk0", "disk1", "disk2", "disk3", "disk4", "disk5", "disk6", "disk7", "disk8", "disk9", "disk10", "disk11",
+    "disk12", "disk13", "disk14", "disk15",
+];
+
 /// A disk as one mount has it open.
 pub(crate) struct SimDevice {
     disk: Rc<SimDisk>,
@@ -54,7 +60,7 @@ pub(crate) struct SimDevice {
 impl SimDevice {
     pub(crate) fn new(disk: &Rc<SimDisk>, host: &'static Host, number: usize) -> Self {
         let size_bytes = disk.medium.borrow().size_bytes();
-        let name = DeviceInfo::short_name(&format!("disk{number}"));
+        let name = DeviceName::new(NAMES.get(number).unwrap_or(&"another disk"));
         Self {
             disk: Rc::clone(disk),
             host,

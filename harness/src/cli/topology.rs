@@ -97,7 +97,7 @@ impl<'n> Topology<'n> {
         step.block = match self.blocks.load(bref).await {
             Ok(block) => block.bytes().to_vec(),
             Err(ReadError::NoMemory) => return Err("out of memory: give more with --memory".to_owned()),
-            Err(ReadError::Device { volume, error }) => return Err(format!("volume {volume}: {error}")),
+            Err(ReadError::Device { device, error }) => return Err(format!("{device}: {error}")),
             Err(ReadError::Corrupt(corruption)) => return Err(corruption.to_string()),
         };
         let mut enter = |entries: &[Blockref], span, indirects_above, inodes_above| {

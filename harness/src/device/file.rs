@@ -21,6 +21,7 @@ use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::holder::{self, Holder};
+use super::name::lasting_name;
 use super::workers::{Target, ThreadCount, Workers};
 
 /// Requests a file takes at once.
@@ -135,7 +136,7 @@ impl FileDevice {
 
     fn of(path: &Path, file: File, size_bytes: u64, access: Access, is_shared: bool) -> Self {
         let info = DeviceInfo {
-            name: DeviceInfo::short_name(&path.to_string_lossy()),
+            name: lasting_name(&path.to_string_lossy()),
             size_bytes,
             queue_depth: QUEUE_DEPTH,
             read_only: access != Access::Write,

@@ -36,36 +36,71 @@ fn a_server_that_says_nothing() {
     folder.refuse(["--deadline", "1", "info", &export], 2, "no answer: the server hangs, or serves somebody else");
 }
 
-/// A disk of which nothing can be read.
-struct Unreadable(File);
+/// A disk of which nothing can be read from this byte on.
+struct Unreadable {
+    image: File,
+    from: u64,
+}
 
 impl Read for Unreadable {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::Other.into())
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let is_good = self.image.stream_position()? < self.from;
+        if is_good { self.image.read(bytes) } else { Err(io::ErrorKind::Other.into()) }
     }
 }
 
 impl Write for Unreadable {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.image.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.image.flush()
     }
 }
 
 impl Seek for Unreadable {
     fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
-        self.0.seek(place)
+        self.image.seek(place)
     }
+}
+
+/// An export of an image of which nothing can be read from this byte on.
+fn unreadable(folder: &Folder, image: &str, from: u64) -> String {
+    format!("nbd://127.0.0.1:{}/v", serve(folder.path(image), move |image| Unreadable { image, from }))
 }
 
 #[test]
 fn a_disk_that_cannot_be_read() {
     let folder = folder(["v.img"]);
-    let export = format!("nbd://127.0.0.1:{}/v", serve(folder.path("v.img"), Unreadable));
+    let export = unreadable(&folder, "v.img", 0);
     folder.refuse(["info", &export], 2, "can't read the volume header: device error ");
+}
+
+/// Whatever is done when it fails, and however many disks there are.
+#[test]
+fn a_disk_that_fails_is_named() {
+    let folder = folder(["a.img", "b.img"]);
+    folder.succeed(["cluster", "create", "-L", "W", "a.img", "b.img"]);
+    fs::create_dir(folder.path("tree")).unwrap();
+    fs::write(folder.path("tree/file"), vec![7; 300_000]).unwrap();
+    folder.succeed(["put", "tree", "a.img+b.img@W:/tree"]);
+    // Headers can be read, and nothing else.
+    let exports = ["a.img", "b.img"].map(|image| unreadable(&folder, image, 64 << 10));
+    let both = format!("{}@W", exports.join("+"));
+    let alone = format!("{}@W", exports[0]);
+    for target in [&both, &alone] {
+        let path = format!("{target}:/tree/file");
+        let of_one = [["fsck", &exports[0]], ["show", &exports[0]]];
+        for command in [["cat", &path], ["ls", target], ["mkdir", &path]].into_iter().chain(of_one) {
+            let output = folder.run(command);
+            let said = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
+            assert!(!output.status.success() && said.contains("device error "), "{command:?}: {said}");
+            for line in said.lines().filter(|line| line.contains("device error ")) {
+                assert!(exports.iter().any(|export| line.contains(export)), "{command:?}: {line}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl fmt::Display for Disks<'_> {
             if number > 0 {
                 f.write_str(":")?;
             }
-            f.write_str(&volume.disk.info().name)?;
+            f.write_str(volume.disk.info().name.as_str())?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use core::task::Poll;
 
 use hammer2_core::cluster::{Cluster, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions};
-use hammer2_core::io::{DeviceInfo, Disk, DiskOptions, boxed_device};
+use hammer2_core::io::{DeviceInfo, DeviceName, Disk, DiskOptions, boxed_device};
 use hammer2_core::memory::{self, Box, Heap, NoMemory, Vec};
 use hammer2_kmod_shim::budget::Budget;
 use hammer2_kmod_shim::executor::{Executor, Machine};
@@ -110,10 +110,10 @@ impl Site {
         // SAFETY: `hammer2_serve` was promised that so many are there.
         let given = unsafe { core::slice::from_raw_parts(config.devices, config.device_count as usize) };
         for device in given {
-            // SAFETY: the same, of the name.
-            let name = unsafe { device.name.bytes() };
+            // SAFETY: the same, of the name; and nothing that speaks of a device is left when `serve` returns.
+            let name: &'static [u8] = unsafe { device.name.bytes() };
             let info = DeviceInfo {
-                name: DeviceInfo::short_name(core::str::from_utf8(name).unwrap_or("disk")),
+                name: DeviceName::new(core::str::from_utf8(name).unwrap_or("disk")),
                 size_bytes: device.size_bytes,
                 queue_depth: config.queue_depth as u16,
                 read_only: device.is_read_only != 0,

@@ -14,7 +14,9 @@ mod wire;
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
 
-use hammer2_core::io::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+use hammer2_core::io::{
+    BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, DeviceName, Operation, Request, Ticket,
+};
 use hammer2_core::memory::{self, Heap, NoMemory, Vec};
 use virtio_drivers::Hal;
 use virtio_drivers::transport::Transport;
@@ -131,21 +133,15 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
     /// Requests in flight.
     pub const DEPTH: usize = QUEUE / DESCRIPTORS_PER_REQUEST;
 
-    /// Sets the device up. `name` is what errors call it; what goes beyond 64 bytes is cut off.
-    pub fn new(heap: Heap, transport: T, name: &str) -> Result<Self, SetupError> {
+    /// Sets the device up. `name` is what errors call it.
+    pub fn new(heap: Heap, transport: T, name: DeviceName) -> Result<Self, SetupError> {
         let slots = memory::filled(heap, Self::DEPTH, || Slot { state: State::Free, waker: None })?;
         let (rings, found) = Rings::new(heap, transport, Self::DEPTH)?;
-        let mut short_name = heapless::String::new();
-        for char in name.chars() {
-            if short_name.push(char).is_err() {
-                break;
-            }
-        }
         Ok(Self {
             info: DeviceInfo {
                 // Whoever gives a machine a disk gives it to no other, unless that is said.
                 is_shared: false,
-                name: short_name,
+                name,
                 size_bytes: found.sectors.saturating_mul(SECTOR_BYTES),
                 queue_depth: Self::DEPTH as u16,
                 read_only: found.features.contains(Features::READ_ONLY),

@@ -2,7 +2,7 @@
 
 use crate::cluster::vote::NodeSet;
 use crate::cluster::{Cluster, Ejection, NodeFault, NodeIndex};
-use crate::io::{DeviceError, Disk, Duration, Instant};
+use crate::io::{DeviceError, DeviceName, Disk, Duration, Instant, Volumes};
 use crate::media::BlockName;
 use crate::node::NodeError;
 
@@ -30,7 +30,7 @@ impl Cluster {
             // Who is needed is waited for, as long as its devices have time.
             let rest = self.voters().difference(NodeSet::only(index));
             if (is_late || is_full) && self.assent.has_quorum(rest) {
-                self.give_up(index, no_answer(0));
+                self.give_up(index, no_answer(self.member(index).node.volumes()));
             }
         }
     }
@@ -64,9 +64,9 @@ impl Cluster {
             return;
         }
         for index in self.in_sync().iter() {
-            let mut volumes = self.member(index).node.volumes().iter();
-            if let Some(volume) = volumes.position(|volume| volume.disk.is_late()) {
-                self.give_up(index, no_answer(volume));
+            let volumes = self.member(index).node.volumes();
+            if volumes.iter().any(|volume| volume.disk.is_late()) {
+                self.give_up(index, no_answer(volumes));
             }
         }
     }
@@ -84,8 +84,9 @@ impl Cluster {
     }
 }
 
-/// A volume doesn't answer.
-fn no_answer(volume: usize) -> NodeError {
-    let (block, volume, error) = (BlockName::HEADER, volume as u8, DeviceError::Timeout);
-    NodeError::Fault(NodeFault::Device { block, volume, error })
+/// A device doesn't answer: the one that is late, or else the first.
+fn no_answer(volumes: &Volumes) -> NodeError {
+    let late = volumes.iter().find(|volume| volume.disk.is_late()).or(volumes.root());
+    let device = late.map_or(DeviceName::new("a device"), |volume| volume.disk.info().name);
+    NodeError::Fault(NodeFault::Device { block: BlockName::HEADER, device, error: DeviceError::Timeout })
 }

@@ -15,7 +15,7 @@ use core::cell::{Cell, Ref, RefCell};
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
-use super::{Buffer, DeviceError, Operation, Request, Volumes, Wakers};
+use super::{Buffer, DeviceError, DeviceName, Operation, Request, Volumes, Wakers};
 use crate::media::freemap::FREEMAP_BLOCK_BYTES;
 use crate::media::geometry::{CHUNK_BYTES, check_placement};
 use crate::media::{BlockArray, BlockKind, Blockref, Corruption, DataOff, Inode, MediaOffset, Radix, freemap};
@@ -28,10 +28,10 @@ use written::WrittenBlocks;
 pub enum ReadError {
     /// All frames are in use, or the heap is.
     NoMemory,
-    /// The device of this volume failed.
+    /// A device failed.
     Device {
-        /// The volume's index.
-        volume: u8,
+        /// The device.
+        device: DeviceName,
         /// What the device said.
         error: DeviceError,
     },
@@ -241,8 +241,8 @@ impl BlockCache {
     /// Waits until the device a place is on has a ticket free.
     async fn free_ticket(&self, place: Place) -> Result<(), ReadError> {
         let located = self.volumes.locate(place.frame.offset(), place.radix.bytes() as u64);
-        let (index, volume, _) = located.ok_or(Corruption::OutOfRange(place.frame))?;
-        volume.disk.free_ticket().await.map_err(|error| ReadError::Device { volume: index as u8, error })
+        let (_, volume, _) = located.ok_or(Corruption::OutOfRange(place.frame))?;
+        volume.disk.free_ticket().await.map_err(|error| ReadError::Device { device: volume.disk.info().name, error })
     }
 
     /// Starts reading a block that will be wanted soon, if there is room and nothing is wrong with it.
@@ -460,7 +460,7 @@ impl BlockCache {
             }
             Err(error) => {
                 frames.release(frame);
-                Err(ReadError::Device { volume: loading.volume, error })
+                Err(ReadError::Device { device: volume.disk.info().name, error })
             }
         };
         drop(frames);

@@ -11,9 +11,9 @@ use std::task::Wake;
 use std::vec::Vec as StdVec;
 
 use super::*;
-use crate::io::boxed_device;
 use crate::io::testing::{self, HEAP, Still};
 use crate::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
+use crate::io::{DeviceName, boxed_device};
 use crate::memory::{self, Vec};
 use crate::random::Random;
 
@@ -136,7 +136,7 @@ struct Held {
 
 impl Shuffled {
     fn new(depth: u16) -> Self {
-        let name = DeviceInfo::short_name("shuffled");
+        let name = DeviceName::new("shuffled");
         let info = DeviceInfo { name, size_bytes: 1 << 20, queue_depth: depth, read_only: false, is_shared: false };
         Self { info, held: RefCell::new((0..depth).map(|_| None).collect()) }
     }

@@ -63,11 +63,8 @@ impl Medium {
 /// Fresh devices on disks.
 pub(super) fn open_disks(heap: Heap, clock: &'static dyn Clock, disks: &[SharedDisk]) -> Result<Vec<Disk>, ImageError> {
     let mut opened = Vec::new_in(heap);
-    for (index, disk) in disks.iter().enumerate() {
-        let mut name = heapless::String::<16>::new();
-        // Sixteen bytes hold any name of this form.
-        let _ = core::fmt::Write::write_fmt(&mut name, format_args!("memory{index}"));
-        let device = boxed_device(heap, MemoryDevice::new(heap, disk.clone(), &name, QUEUE_DEPTH)?)?;
+    for disk in disks {
+        let device = boxed_device(heap, MemoryDevice::new(heap, disk.clone(), "memory", QUEUE_DEPTH)?)?;
         memory::push(&mut opened, Disk::new(heap, device, clock, DiskOptions::default())?)?;
     }
     Ok(opened)

@@ -138,7 +138,7 @@ fn json_of(finding: &Finding<'_>) -> Value {
     object.insert("severity".into(), finding.severity.to_string().into());
     let Place { header, freemap, pfs, inode, path, name, block } = finding.place;
     if let Some((device, copy)) = header {
-        object.insert("device".into(), device.into());
+        object.insert("device".into(), device.as_str().into());
         object.insert("header_copy".into(), copy.into());
     }
     if freemap {

@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Request, Ticket};
 
 use super::file::Access;
+use super::name::lasting_name;
 use super::workers::{Target as _, ThreadCount, Workers};
 pub use address::{AddressError, ExportAddress};
 use claim::{Claim, Unclaimed};
@@ -179,7 +180,7 @@ impl NbdDevice {
             }
         }
         let info = DeviceInfo {
-            name: DeviceInfo::short_name(&name),
+            name: lasting_name(&name),
             size_bytes: facts.size_bytes,
             queue_depth: QUEUE_DEPTH,
             read_only: access != Access::Write,
