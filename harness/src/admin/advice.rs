@@ -1,7 +1,8 @@
 //! Why a member isn't in step, and what can be done: in whole sentences, with commands that can be given as they stand.
 
 use hammer2_core::cluster::vote::State;
-use hammer2_core::cluster::{Ejection, MemberState, MemberStatus, NodeFault, NodeIndex};
+use hammer2_core::cluster::{Ejection, Health, MemberState, MemberStatus, NodeFault, NodeIndex};
+use hammer2_core::fs::FileSystem;
 use hammer2_core::media::Uuid;
 
 use super::{Images, LeftOut};
@@ -15,42 +16,51 @@ impl Images {
         }
     }
 
-    /// A fault of a filesystem, with the path of the disk if there is only one.
+    /// A fault of a filesystem, with the path of the disk if there is only one: of several, none had it good.
     pub(super) fn fault(&self, fault: &NodeFault) -> String {
         let mut images = self.nodes().flat_map(|node| self.of(node));
-        match (images.next(), images.next()) {
-            (Some(only), None) => fault_on(fault, &only),
+        match (images.next(), images.next(), fault) {
+            (Some(only), None, _) => fault_on(fault, &only),
+            (_, _, NodeFault::Corrupt { .. }) => format!("{fault}; no disk of {} has it good", self.place()),
             _ => fault.to_string(),
         }
     }
 
     /// Why a member isn't in step; none for one that is, and for what isn't a member.
-    pub(super) fn why_apart(&self, member: &MemberStatus) -> Option<String> {
-        let (place, image) = (self.place(), self.member(member.node));
+    pub(super) fn why_apart(&self, member: &MemberStatus, health: Health) -> Option<String> {
+        let place = self.place();
         match (member.state, member.unreadable) {
             (MemberState::InSync | MemberState::Aside(State::Outside), _) => None,
             (MemberState::Behind(debt), _) => {
                 let what = if debt.thorough { "everything" } else { "what changed" };
                 Some(format!("it is behind: `hammer2 cluster resync {place}` copies {what} to it"))
             }
-            (MemberState::Ejected(why), _) | (_, Some(why)) => Some(format!(
-                "it can't be used: {}; once its disk is repaired, `hammer2 cluster resync {place}` copies to it, and \
-                 `hammer2 cluster replace {place} {image} NEW` puts another in its place",
-                self.why(member.node, why)
-            )),
+            (MemberState::Ejected(why), _) | (_, Some(why)) => {
+                Some(self.unusable(member.node, &self.why(member.node, why), health))
+            }
             (MemberState::Aside(State::Twin), _) => {
                 Some("it is a copy of another member: name only one of them".into())
             }
             (MemberState::Aside(State::Damaged(corruption)), _) => {
-                Some(format!("{corruption}; `hammer2 cluster replace {place} {image} NEW` puts another in its place"))
+                let replace = self.replace(&self.member(member.node));
+                Some(format!("{corruption}{}", if_changeable(health, format!("; {replace}"))))
             }
             (MemberState::Aside(_), _) => None,
         }
     }
 
+    /// That a member can't be used, and what can be done.
+    pub(super) fn unusable(&self, node: NodeIndex, why: &str, health: Health) -> String {
+        let replace = if_changeable(health, format!(", and {}", self.replace(&self.member(node))));
+        let place = self.place();
+        format!(
+            "it can't be used: {why}; once its disk is repaired, `hammer2 cluster resync {place}` copies to it{replace}"
+        )
+    }
+
     /// What there is to say of a node that isn't in step, member or not; nothing of one that is.
-    pub(super) fn remark(&self, member: &MemberStatus) -> String {
-        let mut note = self.why_apart(member).unwrap_or_else(|| match member.state {
+    pub(super) fn remark(&self, member: &MemberStatus, health: Health) -> String {
+        let mut note = self.why_apart(member, health).unwrap_or_else(|| match member.state {
             MemberState::Aside(State::Outside) => {
                 let (place, image) = (self.place(), self.member(member.node));
                 format!("no member (any more): `hammer2 cluster add {place} {image}` makes it one")
@@ -86,36 +96,68 @@ impl Images {
     }
 
     /// What can be done about a member that isn't there, where so many aren't.
-    pub(crate) fn about_missing(&self, fsid: Uuid, missing: usize) -> String {
+    pub(crate) fn about_missing(&self, fsid: Uuid, missing: usize, health: Health) -> String {
         let place = self.place();
         if let Some(LeftOut { images, why }) = self.unopened(missing) {
             let image = images.first().map_or_else(Default::default, |image| image.display().to_string());
+            let replace = if_changeable(health, format!(", and {}", self.replace(&image)));
             return format!(
-                "member {fsid} is missing: {why}; once it can be opened, `hammer2 cluster resync {place}` brings it in step, \
-                 and `hammer2 cluster replace {place} {image} NEW` puts another in its place"
+                "member {fsid} is missing: {why}; once it can be opened, `hammer2 cluster resync {place}` brings it in \
+                 step{replace}"
             );
         }
         let remove = format!("`hammer2 cluster remove {place} {fsid}` does without it");
         match &self.left_out()[..] {
             [] if self.are_mounted() => {
-                format!("member {fsid} is missing; `hammer2 cluster add {place} IMAGE` brings it back, and {remove}")
+                let remove = if_changeable(health, format!(", and {remove}"));
+                format!("member {fsid} is missing; `hammer2 cluster add {place} IMAGE` brings it back{remove}")
             }
-            [] => format!("member {fsid} is missing: name its disk, too, or `hammer2 cluster remove {place} {fsid}`"),
+            [] => {
+                let remove = if_changeable(health, format!(", or {remove}"));
+                format!("member {fsid} is missing: name its disk, too{remove}")
+            }
             several => {
                 let why = several.iter().map(|node| node.why.as_str()).collect::<Vec<_>>().join("; ");
+                let remove = if_changeable(health, format!("; {remove}"));
                 format!(
                     "member {fsid} is missing, and couldn't be opened: {why}; once it can, `hammer2 cluster resync {place}` \
-                     brings it in step; {remove}"
+                     brings it in step{remove}"
                 )
             }
         }
     }
+
+    fn replace(&self, image: &str) -> String {
+        format!("`hammer2 cluster replace {} {image} NEW` puts another in its place", self.place())
+    }
+
+    /// The nodes that aren't in step, and the members that aren't there.
+    pub(crate) fn away(&self, fs: &FileSystem) -> Vec<String> {
+        let apart = fs.member_statuses().filter(|member| member.state != MemberState::InSync);
+        let nodes = apart.map(|member| self.called(member.node));
+        let missing = fs.missing_members();
+        let disk = self.missing_disk(missing.len());
+        let absent =
+            |fsid| disk.as_ref().map_or_else(|| format!("member {fsid}"), |disk| format!("{disk} (member {fsid})"));
+        nodes.chain(missing.iter().map(|member| absent(member.fsid))).collect()
+    }
+}
+
+/// How the cluster of a mount is.
+pub(crate) fn health_of(fs: &FileSystem) -> Health {
+    fs.cluster_status().map_or(Health::Healthy, |status| status.health)
+}
+
+/// What changes the members, where a quorum is left to do it.
+fn if_changeable(health: Health, advice: String) -> String {
+    if health == Health::Stopped { String::new() } else { advice }
 }
 
 /// A fault of a node that has only this image.
 fn fault_on(fault: &NodeFault, image: &str) -> String {
     match fault {
         NodeFault::Device { block, error, .. } => format!("{block}: {image}: {error}"),
+        NodeFault::Corrupt { block, corruption } => format!("{block}: {image}: {corruption}"),
         other => other.to_string(),
     }
 }

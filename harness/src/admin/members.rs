@@ -121,7 +121,7 @@ pub async fn take_in(
     let mut show = |counts: &ResyncCounts| show(node, counts);
     match fs.take_in(node, &new_pfs(fs)?, votes, &mut show).await {
         Ok((_, copied)) => Ok(copied.snapshots_lacking),
-        Err(error) => Err(Refused::failed(Known::of_mount(images, fs.member_statuses()).error(&error))),
+        Err(error) => Err(Refused::failed(Known::of_mount(images, fs).error(&error))),
     }
 }
 

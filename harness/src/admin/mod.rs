@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::new_uuid;
 
+pub(crate) use advice::health_of;
 pub use event::{Event, EventKind};
 pub use facts::{Freed, NodeFacts, PfsFacts, header_fields, list_pfss};
 pub use file_facts::FileFacts;
@@ -162,7 +163,7 @@ impl Site<'_> {
     }
 
     fn known(&self) -> Known<'_> {
-        Known::of_mount(self.images, self.fs.member_statuses())
+        Known::of_mount(self.images, self.fs)
     }
 
     async fn change(&self, change: Change) -> Result<(), Refused> {

@@ -161,7 +161,7 @@ impl Status {
                 name: String::new(),
                 role: member.role.to_string(),
                 version: member.last_known.to_string(),
-                note: images.about_missing(member.fsid, missing.len()),
+                note: images.about_missing(member.fsid, missing.len(), status.health),
             })
             .collect();
         name_disks(&mut nodes, &mut absent);
@@ -175,7 +175,7 @@ impl Status {
             masters_in_sync: status.in_sync,
             quorum: status.voters / 2 + 1,
             changing_members: status.is_changing,
-            refused: status.refused.map(|refused| Known::of_mount(images, fs.member_statuses()).op_error(&refused)),
+            refused: status.refused.map(|refused| Known::of_mount(images, fs).op_error(&refused)),
             nodes,
             missing: absent,
             last_scrub: LastScrub::read(fs.pfs().clid),
@@ -231,7 +231,7 @@ impl Node {
             role: member.role.to_string(),
             state: word(member).into(),
             since: None,
-            note: images.remark(member),
+            note: images.remark(member, status.health),
             version: member.version.map(|version| version.to_string()),
             tid: member.tid.0,
             behind_tids: status.tid.0.saturating_sub(member.tid.0),

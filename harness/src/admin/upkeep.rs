@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::{NodeIndex, Scrub};
+use hammer2_core::cluster::{MemberState, MemberStatus, NodeIndex, Scrub};
 use hammer2_core::fs::FileSystem;
 
+use super::advice::health_of;
 use super::paused_scrub::read_whole;
 use super::{Copied, Done, LastScrub, PausedScrub, Refused, Resynced, Scrubbing, Site};
 use crate::clock::HostClock;
@@ -43,21 +44,31 @@ pub async fn while_scrubbing<T>(
 impl Site<'_> {
     pub(super) async fn resync(&self, show: &mut dyn FnMut(NodeIndex, &ResyncCounts)) -> Result<Done, Refused> {
         // Who doesn't answer any more is not in step.
-        self.fs.probe().await.map_err(Refused::failed)?;
+        self.fs.probe().await.map_err(|error| Refused::failed(self.known().error(&error)))?;
         for node in self.images.left_out() {
             // Why it is still left out is told below.
             if let Err(why) = self.put_in(&node.images).await {
                 self.images.note_left_out(&node.images, &why.to_string());
             }
         }
-        let all = self.fs.resync_all(show).await.map_err(Refused::failed)?;
+        let unusable = self.look_at_lost().await;
+        let all = self.fs.resync_all(show).await.map_err(|error| Refused::failed(self.known().error(&error)))?;
         let mut nodes: Vec<Resynced> = Vec::new();
+        let health = health_of(self.fs);
         for (node, copied) in all {
-            let copied = copied.map(Copied::from).map_err(|error| self.known().error(&error));
+            // While there were too few, the first that came back wasn't enough.
+            let counts =
+                copied.or_else(|error| if self.is_in_sync(node) { Ok(ResyncCounts::default()) } else { Err(error) });
+            let copied = counts.map(Copied::from).map_err(|error| self.known().error(&error));
             nodes.push(Resynced { node: node.0, called: self.called(node), copied });
         }
         for member in self.fs.member_statuses() {
-            if let Some(why) = self.images.why_apart(&member)
+            let now = unusable.iter().find(|(node, _)| *node == member.node);
+            let why = match now {
+                Some((node, why)) => Some(self.images.unusable(*node, why, health)),
+                None => self.images.why_apart(&member, health),
+            };
+            if let Some(why) = why
                 && nodes.iter().all(|resynced| resynced.node != member.node.0)
             {
                 let called = self.called(member.node);
@@ -65,6 +76,24 @@ impl Site<'_> {
             }
         }
         Ok(Done::Resynced { nodes, missing: self.missing() })
+    }
+
+    /// Looks again at members that left, or couldn't be read: whatever it was may be over. Those of which it isn't, and why.
+    async fn look_at_lost(&self) -> Vec<(NodeIndex, String)> {
+        let is_lost =
+            |member: &MemberStatus| matches!(member.state, MemberState::Ejected(_)) || member.unreadable.is_some();
+        let lost: Vec<NodeIndex> = self.fs.member_statuses().filter(is_lost).map(|member| member.node).collect();
+        let mut unusable = Vec::new();
+        for node in lost {
+            if let Err(why) = self.fs.look_again(node).await {
+                unusable.push((node, self.known().return_error(&why)));
+            }
+        }
+        unusable
+    }
+
+    fn is_in_sync(&self, node: NodeIndex) -> bool {
+        self.fs.member_statuses().any(|member| member.node == node && member.state == MemberState::InSync)
     }
 
     /// Reads everything, from the beginning or from where it was paused.
@@ -90,8 +119,9 @@ impl Site<'_> {
             return if is_kept { Ok(Done::Paused(self.fs.scrub_progress().into())) } else { Err(lost()) };
         };
         PausedScrub::forget(clid);
+        let health = health_of(self.fs);
         let apart = self.fs.member_statuses().filter_map(|member| {
-            let why = self.images.why_apart(&member)?;
+            let why = self.images.why_apart(&member, health)?;
             Some(format!("{}: {why}", self.called(member.node)))
         });
         let unread: Vec<String> = apart.chain(self.missing()).collect();
@@ -109,8 +139,8 @@ impl Site<'_> {
 
     /// Members that aren't there.
     fn missing(&self) -> Vec<String> {
-        let missing = self.fs.missing_members();
-        missing.iter().map(|member| self.images.about_missing(member.fsid, missing.len())).collect()
+        let (missing, health) = (self.fs.missing_members(), health_of(self.fs));
+        missing.iter().map(|member| self.images.about_missing(member.fsid, missing.len(), health)).collect()
     }
 
     /// What a node is called: by its disks, its number and its fsid.

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use hammer2_core::cluster::vote::{Alarm, Names, Refusal, Worded};
-use hammer2_core::cluster::{MemberStatus, MembershipError, NodeIndex, OpError, ReturnError};
-use hammer2_core::fs::Error;
+use hammer2_core::cluster::{MembershipError, NodeIndex, OpError, ReturnError};
+use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::media::Uuid;
 
 use super::Images;
@@ -13,17 +13,32 @@ use super::Images;
 pub struct Known<'k> {
     images: &'k Images,
     fsids: Vec<(NodeIndex, Uuid)>,
+    /// Members that aren't in step, or aren't there.
+    away: Vec<String>,
+    /// They are mounted no more, so that no command reaches them by the directory.
+    is_over: bool,
 }
 
 impl<'k> Known<'k> {
     /// Nodes that were opened from `images`.
     pub fn new(images: &'k Images, fsids: impl IntoIterator<Item = (NodeIndex, Uuid)>) -> Self {
-        Self { images, fsids: fsids.into_iter().collect() }
+        Self { images, fsids: fsids.into_iter().collect(), away: Vec::new(), is_over: false }
     }
 
     /// The nodes of a mount.
-    pub fn of_mount(images: &'k Images, members: impl Iterator<Item = MemberStatus>) -> Self {
-        Self::new(images, members.map(|member| (member.node, member.fsid)))
+    pub fn of_mount(images: &'k Images, fs: &FileSystem) -> Self {
+        let fsids = fs.member_statuses().map(|member| (member.node, member.fsid));
+        Self::new(images, fsids).without(images.away(fs))
+    }
+
+    /// The same, of a mount that is over.
+    pub fn at_the_end(self) -> Self {
+        Self { is_over: true, ..self }
+    }
+
+    /// The same, without these members.
+    pub fn without(self, away: Vec<String>) -> Self {
+        Self { away, ..self }
     }
 
     /// What a node is called.
@@ -36,6 +51,8 @@ impl<'k> Known<'k> {
         match error {
             OpError::Refused(refusal) => self.refusal(refusal),
             OpError::Alarm(alarm) => self.alarm(alarm),
+            OpError::NoQuorum { .. } => self.no_quorum(error),
+            OpError::AllCopiesBad(fault) => self.images.fault(fault),
             other => other.to_string(),
         }
     }
@@ -55,8 +72,16 @@ impl<'k> Known<'k> {
             Error::Alarm(alarm) => self.alarm(alarm),
             Error::Io(fault) => self.images.fault(fault),
             Error::Membership(error) => self.membership_error(error),
+            Error::NoQuorum { .. } => self.no_quorum(error),
             other => other.to_string(),
         }
+    }
+
+    /// Too few are left of a mount: which ones aren't.
+    fn no_quorum(&self, error: &dyn fmt::Display) -> String {
+        let words = format!("{error}: {}", self.away.join(", "));
+        let place = self.images.place();
+        if self.is_over { words } else { format!("{words}; `hammer2 cluster resync {place}` then brings them in step") }
     }
 
     /// Why the members can't be changed, in words.
@@ -87,10 +112,31 @@ impl<'k> Known<'k> {
 
     fn refusal(&self, refusal: &Refusal) -> String {
         let mut words = Worded::new(refusal, self).to_string();
-        if let Refusal::NoSuchNode { .. } = refusal {
-            let separators = std::iter::once(": ").chain(std::iter::repeat(", "));
-            for (node, separator) in self.images.nodes().zip(separators) {
-                let _ = write!(words, "{separator}{}", self.images.called(node));
+        match refusal {
+            Refusal::NoSuchNode { .. } => {
+                let separators = std::iter::once(": ").chain(std::iter::repeat(", "));
+                for (node, separator) in self.images.nodes().zip(separators) {
+                    let _ = write!(words, "{separator}{}", self.images.called(node));
+                }
+            }
+            Refusal::NoQuorum { .. } => words += &self.without_quorum(),
+            _ => {}
+        }
+        words
+    }
+
+    /// What isn't there of a cluster that can't be mounted, and what can be done if it never will be.
+    fn without_quorum(&self) -> String {
+        let mut words = String::new();
+        for (place, away) in self.away.iter().enumerate() {
+            let _ = write!(words, "{}{away}", if place == 0 { "; away: " } else { ", " });
+        }
+        // What is mounted, somebody else may be using.
+        if !self.images.are_mounted() {
+            for (place, (node, _)) in self.fsids.iter().enumerate() {
+                let force = fmt::from_fn(|f| self.command("force", Some(*node), f));
+                let before = if place == 0 { "; if those are lost for good, " } else { ", or " };
+                let _ = write!(words, "{before}{force} goes on with what {} has", self.images.member(*node));
             }
         }
         words

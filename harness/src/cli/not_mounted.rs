@@ -3,7 +3,7 @@
 //! A mount takes the nodes, and when it fails they are gone. So what they are called is looked up before.
 
 use hammer2_core::cluster::{Cluster, NodeIndex, OpError, OpenError, Pfs, PfsSelector};
-use hammer2_core::fs::MountError;
+use hammer2_core::fs::{FileSystem, MountError};
 use hammer2_core::media::{Corruption, Uuid};
 use hammer2_core::memory::NoMemory;
 
@@ -30,6 +30,7 @@ impl From<NotMounted> for Failure {
 pub(super) struct Look<'l> {
     target: &'l Target,
     fsids: Vec<(NodeIndex, Uuid)>,
+    away: Vec<String>,
     images: Images,
 }
 
@@ -48,7 +49,7 @@ impl<'l> Look<'l> {
                 fsids.push((node, pfs.fsid));
             }
         }
-        let look = Self { target, fsids, images: images.clone() };
+        let look = Self { target, fsids, away: Vec::new(), images: images.clone() };
         match cluster.find_pfs(selector).await {
             Ok(None) => Err(no_such_pfs(target, &list_pfss(cluster).await.0)),
             Ok(Some(_)) => Ok(look),
@@ -58,8 +59,13 @@ impl<'l> Look<'l> {
         }
     }
 
+    /// Who isn't there, as it is known as soon as the rest can be read.
+    pub(super) fn note_away(&mut self, fs: &FileSystem) {
+        self.away = self.images.away(fs);
+    }
+
     fn words(&self, error: &OpError) -> String {
-        Known::new(&self.images, self.fsids.iter().copied()).op_error(error)
+        Known::new(&self.images, self.fsids.iter().copied()).without(self.away.clone()).op_error(error)
     }
 
     /// A mount of these nodes failed.

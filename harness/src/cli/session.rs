@@ -21,7 +21,7 @@ use super::not_mounted::{self, Look, NotMounted};
 use super::output::Shown;
 use super::target::Target;
 use super::{Failure, Outcome};
-use crate::admin::Images;
+use crate::admin::{Images, Known};
 use crate::clock::HostClock;
 use crate::device::{Access, ExportAddress, ExportError, FileDevice, NbdDevice, OpenError as FileError};
 use crate::executor::Executor;
@@ -341,9 +341,12 @@ impl Session {
             cluster.choose(mount);
         }
         let selector = target.label.as_deref().map_or(PfsSelector::Default, PfsSelector::Label);
-        let look = Look::at(&cluster, &images, target, selector).await?;
+        let mut look = Look::at(&cluster, &images, target, selector).await?;
         let mounted = match FileSystem::mount_pfs(self.heap, cluster, selector, self.options()).await {
-            Ok(fs) if access == Access::Write => fs.make_writable(&HostTime).await,
+            Ok(fs) if access == Access::Write => {
+                look.note_away(&fs);
+                fs.make_writable(&HostTime).await
+            }
             mounted => mounted,
         };
         Ok(match mounted {
@@ -361,7 +364,7 @@ impl Session {
         self.run(async {
             let (fs, images) = self.mount_to_serve(target, Access::Write).await?;
             let changed = fs.attend(change(&fs)).await;
-            self.end_change(target, fs, changed, &images.resync_advice()).await
+            self.end_change(target, fs, changed, &images, &images.resync_advice()).await
         })
     }
 
@@ -378,7 +381,7 @@ impl Session {
             let (fs, images) = mounted?;
             let changed = fs.attend(change(&fs, &images)).await;
             // What can be done about those that leave is for the order to say.
-            self.end_change(target, fs, changed, "").await
+            self.end_change(target, fs, changed, &images, "").await
         })
     }
 
@@ -387,6 +390,7 @@ impl Session {
         target: &Target,
         fs: FileSystem,
         changed: Result<Outcome, Failure>,
+        images: &Images,
         advice: &str,
     ) -> Result<Outcome, Failure> {
         let synced = fs
@@ -404,7 +408,8 @@ impl Session {
         if let Err(failure) = changed {
             complain(&failure);
         }
-        Err(Failure::failed(format_args!("{}: {error}; what was changed is lost", image_name(target))))
+        let why = Known::of_mount(images, &fs).error(&error);
+        Err(Failure::failed(format_args!("{}: {why}; what was changed is lost", image_name(target))))
     }
 
     /// Mounts a target's PFS and follows its path.

@@ -46,7 +46,7 @@ pub(super) async fn take_in_absent(server: &Server, clock: &HostClock) {
         for node in unjudged {
             let _begun = server.under_way.begin();
             if let Err(error) = server.fs.look_again(node).await {
-                let known = Known::of_mount(images, server.fs.member_statuses());
+                let known = Known::of_mount(images, &server.fs);
                 log::warn!("{}: {}", images.called(node), known.return_error(&error));
                 rest.push(node);
             }

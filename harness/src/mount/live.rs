@@ -14,7 +14,7 @@ use super::orders::{Conversations, Ear};
 use super::run::{EndError, MountPoint};
 use super::server::Server;
 use super::watch::watch;
-use crate::admin::EventKind;
+use crate::admin::{EventKind, Known};
 
 impl MountPoint {
     /// Lives inside until the mailbox is closed, and ends with everything durable. Nothing of the filesystem is left then: the
@@ -40,9 +40,15 @@ impl MountPoint {
         let ended = if self.read_only { Ok(()) } else { sync_at_last(&server, self.clock, &self.given_up).await };
         inside.executor.clear();
         let Some(server) = Rc::into_inner(server) else { unreachable!("the tasks were the only others that had it") };
+        let images = server.administration.images.clone();
         let ended = match ended {
-            Ok(()) => server.fs.unmount().await.map(drop).map_err(EndError::Unmount),
-            Err(Undurable::Failed(error)) => Err(EndError::Unmount(error)),
+            Ok(()) => {
+                let words = |error| EndError::Unmount(Known::new(&images, []).at_the_end().error(&error));
+                server.fs.unmount().await.map(drop).map_err(words)
+            }
+            Err(Undurable::Failed(error)) => {
+                Err(EndError::Unmount(Known::of_mount(&images, &server.fs).at_the_end().error(&error)))
+            }
             Err(Undurable::GivenUp) => Err(EndError::GivenUp),
         };
         (ended, conversations)

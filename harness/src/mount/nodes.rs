@@ -13,7 +13,7 @@ use super::counters::add;
 use super::durable::late_disks;
 use super::server::Server;
 use super::under_way::Begun;
-use crate::admin::{Copied, Known};
+use crate::admin::{Copied, Known, health_of};
 
 /// When a node that left is looked at again, the first time; and then after twice as long, but not after more than this.
 pub(super) const FIRST_TRY: Duration = Duration::from_secs(5);
@@ -28,9 +28,9 @@ pub(super) async fn look_after(server: &Server, repairs: bool, sync_every: Optio
         most_between_tries: MOST_BETWEEN_TRIES,
         sync_every,
     };
-    let missing = server.fs.missing_members();
+    let (missing, health) = (server.fs.missing_members(), health_of(&server.fs));
     for member in &missing {
-        log::warn!("the cluster's {}", server.administration.images.about_missing(member.fsid, missing.len()));
+        log::warn!("the cluster's {}", server.administration.images.about_missing(member.fsid, missing.len(), health));
     }
     let told = RefCell::new([const { None }; MAX_NODES]);
     let tries = [const { Cell::new(None) }; MAX_NODES];
@@ -75,7 +75,7 @@ impl Attendant for Teller<'_> {
             Event::QuorumBack => log::info!("there is a quorum again: changes go on"),
             Event::QuorumLost => log::error!(
                 "too few nodes are left: nothing is changed until enough are back; away: {}",
-                away(self.server).join(", ")
+                self.server.administration.images.away(&self.server.fs).join(", ")
             ),
             // The nodes that left, or were taken over, were told of.
             Event::NotDurable { error: Error::NoQuorum { .. } } => {}
@@ -148,23 +148,11 @@ impl Teller<'_> {
     fn shown(&self, trouble: &Trouble) -> String {
         match trouble {
             Trouble::Return(error) => {
-                Known::of_mount(&self.server.administration.images, self.server.fs.member_statuses())
-                    .return_error(error)
+                Known::of_mount(&self.server.administration.images, &self.server.fs).return_error(error)
             }
             Trouble::Resync(error) => error.to_string(),
         }
     }
-}
-
-/// The nodes that aren't in step, and the members that aren't there.
-fn away(server: &Server) -> Vec<String> {
-    let apart = server.fs.member_statuses().filter(|member| member.state != MemberState::InSync);
-    let nodes = apart.map(|member| server.administration.images.called(member.node));
-    let missing = server.fs.missing_members();
-    let disk = server.administration.images.missing_disk(missing.len());
-    let absent =
-        |fsid| disk.as_ref().map_or_else(|| format!("member {fsid}"), |disk| format!("{disk} (member {fsid})"));
-    nodes.chain(missing.iter().map(|member| absent(member.fsid))).collect()
 }
 
 /// How a node is, as part of a sentence.

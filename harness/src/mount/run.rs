@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use allocator_api2::alloc::Global;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
-use hammer2_core::fs::{Error, FileSystem};
+use hammer2_core::fs::FileSystem;
 use hammer2_kmod_shim::budget::Budget;
 
 use super::buffers::Buffers;
@@ -62,7 +62,7 @@ pub enum EndError {
     NotADirectory(PathBuf),
     /// What was changed last is lost.
     #[error("{0}; what was changed since the last sync is lost")]
-    Unmount(Error),
+    Unmount(String),
     /// The same, because somebody didn't want to wait any more.
     #[error("given up by a signal; what was changed since the last sync is lost")]
     GivenUp,

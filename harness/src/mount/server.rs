@@ -120,7 +120,7 @@ impl Server {
     pub(super) fn refuse(&self, refusal: Refusal) -> Errno {
         add(&self.counters.refused, 1);
         if let Some(trouble) = refusal.trouble {
-            let known = admin::Known::of_mount(&self.administration.images, self.fs.member_statuses());
+            let known = admin::Known::of_mount(&self.administration.images, &self.fs);
             self.complain(&known.error(&trouble));
         }
         refusal.errno

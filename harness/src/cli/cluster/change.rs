@@ -123,7 +123,7 @@ impl Force {
     /// What would be given up.
     fn announce(&self, fs: &FileSystem, images: &Images, chosen: NodeIndex) -> Failure {
         let Named { target, member, .. } = &self.named;
-        let known = Known::of_mount(images, fs.member_statuses());
+        let known = Known::of_mount(images, fs);
         let mut words = format!("this keeps what {} has, whatever others have", known.called(chosen));
         for other in fs.member_statuses().filter(|other| matches!(other.state, MemberState::Behind(_))) {
             let version = other.version.map_or("nothing".to_owned(), |version| format!("version {version}"));

@@ -114,6 +114,41 @@ fn a_member_that_was_named_and_is_gone_is_called_by_its_name() {
 }
 
 #[test]
+fn too_few_that_are_left_advise_nothing_that_takes_a_quorum() {
+    let folder = Folder::new("ABC", 3);
+    folder.expect(0, "cluster create -L W A B C");
+    for image in ["B", "C"] {
+        fs::rename(folder.path().join(image), folder.path().join(image.to_lowercase())).unwrap();
+    }
+    let shown: serde_json::Value =
+        serde_json::from_slice(&folder.expect(3, "cluster status --json A@W").stdout).unwrap();
+    let missing: Vec<&str> =
+        shown["missing"].as_array().unwrap().iter().map(|member| member["fsid"].as_str().unwrap()).collect();
+    for target in ["A@W", "A+B+C@W"] {
+        for command in ["cluster status", "cluster scrub", "cluster resync", "mkdir"] {
+            let path = if command == "mkdir" { ":/x" } else { "" };
+            let said = folder.complaint(&format!("{command} {target}{path}"));
+            let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(missing.iter().all(|fsid| words.contains(fsid)), "{command}: {said}");
+            let commands = advice(&said);
+            let force = format!("cluster force {target} ");
+            assert!(commands.iter().any(|command| command.starts_with(&force) && command.ends_with("/A")), "{said}");
+            let takes_a_quorum = |command: &String| command.contains(" remove ") || command.contains(" replace ");
+            assert!(!commands.iter().any(takes_a_quorum), "{command}: {said}");
+        }
+    }
+    // They come back.
+    let said = folder.complaint("cluster status A+B+C@W");
+    for image in ["B", "C"] {
+        fs::rename(folder.path().join(image.to_lowercase()), folder.path().join(image)).unwrap();
+    }
+    for command in advice(&said).iter().filter(|command| command.starts_with("cluster resync")) {
+        folder.expect(0, command);
+    }
+    folder.expect(0, "cluster status A+B+C@W");
+}
+
+#[test]
 fn what_is_no_filesystem_and_what_is_named_twice_is_told_in_words() {
     let folder = Folder::new("AB", 1);
     let said = folder.complaint("ls B");

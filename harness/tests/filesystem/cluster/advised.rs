@@ -82,6 +82,42 @@ const CASES: &[Case] = &[
         advised: 1,
         after: "cluster resync A+B@W",
     },
+    // Nothing can be removed or replaced where too few are left to agree.
+    Case {
+        images: ("ABC", 3),
+        before: &[CLUSTER, "!B", "!C"],
+        refused: (1, "mkdir A@W:/x"),
+        advised: 1,
+        after: "mkdir A@W:/x",
+    },
+    Case {
+        images: ("ABC", 3),
+        before: &[CLUSTER, "!B", "!C"],
+        refused: (3, "cluster status A@W"),
+        advised: 1,
+        after: "mkdir A@W:/x",
+    },
+    Case {
+        images: ("ABC", 3),
+        before: &[CLUSTER, "!B", "!C"],
+        refused: (1, "cluster scrub A@W"),
+        advised: 1,
+        after: "mkdir A@W:/x",
+    },
+    Case {
+        images: ("AB", 2),
+        before: &["cluster create -L W A B", "!A"],
+        refused: (1, "cluster resync B@W"),
+        advised: 1,
+        after: "mkdir B@W:/x",
+    },
+    Case {
+        images: ("ABCDE", 5),
+        before: &["cluster create -L W A B C D E", "!A", "!B", "!C"],
+        refused: (1, "mkdir D+E@W:/x"),
+        advised: 2,
+        after: "mkdir D+E@W:/x",
+    },
     Case {
         images: ("ABC", 3),
         before: FORCED,

@@ -66,7 +66,9 @@ fn what_is_lost_at_the_end_is_told() {
     let _ = fs::write(mounted.path("file"), noise(4 << 20));
     let (status, said) = mounted.unmount();
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("; what was changed since the last sync is lost"), "{said}");
+    let told = said.lines().find(|line| line.contains("; what was changed since the last sync is lost"));
+    let named = masters.path(IMAGES[2]).display().to_string();
+    assert!(told.is_some_and(|line| line.contains(&format!(": {named}: "))), "{said}");
 }
 
 #[test]

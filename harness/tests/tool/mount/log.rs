@@ -156,7 +156,19 @@ fn a_lost_quorum_is_told_and_that_it_is_back() {
         said().lines().filter(|line| line.contains("too few nodes are left")).map(Into::into).collect();
     let away = ["c/b.img", "c/v.img"].map(|image| masters.path(image).display().to_string());
     assert!(lost.len() == 1 && away.iter().any(|disk| lost[0].contains(disk)), "{lost:?}");
+    let told = |command: &str| {
+        let output = masters.volume.run(&["cluster", command, "mnt"]);
+        let said = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
+        assert!(!output.status.success() && away.iter().any(|disk| said.contains(disk)), "{command}: {said}");
+        said
+    };
+    let resync = format!("`hammer2 cluster resync {}`", masters.path("mnt").display());
+    for command in ["status", "scrub"] {
+        let said = told(command);
+        assert!(said.contains(&resync) && !said.contains("cluster replace"), "{command}: {said}");
+    }
     masters.resize_disk(2 * IMAGE_BYTES);
+    masters.volume.succeed(&["cluster", "resync", "mnt"]);
     wait_until("it is told that it is back", || said().contains(" info  there is a quorum again"));
     drop(file);
     background.end();
