@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant as HostInstant;
 
 use hammer2_core::io::{Clock, Duration, Instant};
+use rustix::time::{ClockId, clock_gettime};
 
 /// How long it is until then, for what may wait no longer; `TimedOut` if that is over.
 pub(crate) fn time_left(end: HostInstant) -> io::Result<Duration> {
@@ -14,18 +15,27 @@ pub(crate) fn time_left(end: HostInstant) -> io::Result<Duration> {
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// The host's monotonic clock. The [executors](crate::executor) keep its alarms: an alarm rings when one of them is
+/// The present, by the clock that goes on while the machine sleeps: what was permitted before may not be any more when it
+/// wakes.
+pub(crate) fn since_boot() -> Instant {
+    let time = clock_gettime(ClockId::Boottime);
+    // Neither is negative.
+    let since = Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or_default());
+    Instant { nanoseconds: 0 }.after(since)
+}
+
+/// The host's monotonic clock, which [goes on](since_boot) in sleep. The [executors](crate::executor) keep its alarms: an alarm rings when one of them is
 /// about to wait, or at the time it waited for.
+#[derive(Default)]
 pub struct HostClock {
-    start: HostInstant,
     /// One alarm for each waker, the earliest it asked for.
     alarms: Mutex<Vec<(Instant, Waker)>>,
 }
 
 impl HostClock {
-    /// The clock starts now.
+    /// A clock without an alarm.
     pub fn new() -> Self {
-        Self { start: HostInstant::now(), alarms: Mutex::new(Vec::new()) }
+        Self::default()
     }
 
     /// A clock that lives as long as the process.
@@ -65,15 +75,9 @@ impl HostClock {
     }
 }
 
-impl Default for HostClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Clock for HostClock {
     fn now(&self) -> Instant {
-        Instant { nanoseconds: 0 }.after(self.start.elapsed())
+        since_boot()
     }
 
     fn wake_at(&self, at: Instant, waker: &Waker) {

@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 
 use allocator_api2::unsize_box;
 
-use super::Buffer;
+use super::{Buffer, Instant, Permission};
 use crate::memory::{self, Box, Heap, NoMemory};
 
 /// The unit of offsets and lengths of requests.
@@ -114,6 +114,26 @@ pub enum Operation {
     },
 }
 
+/// When a device may begin with what changes content. Anything else may begin at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// While that is [permitted](Permission).
+    Permitted,
+    /// Before that time, whatever is permitted: what says who may.
+    Before(Instant),
+}
+
+/// Whether a device may begin with a request now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It may.
+    Ready,
+    /// Not before it is [permitted](BlockDevice::permit) again. Until then the request is kept.
+    Kept,
+    /// It may never any more: so it ends.
+    Over(DeviceError),
+}
+
 /// A request on its way to a device.
 #[derive(Debug)]
 pub struct Request {
@@ -121,9 +141,29 @@ pub struct Request {
     pub operation: Operation,
     /// Data to write or room to read into; empty for the other operations.
     pub buffer: Buffer,
+    /// When the device may begin with it.
+    pub begin: Begin,
 }
 
 impl Request {
+    /// A request that changes something only while that is permitted.
+    pub fn new(operation: Operation, buffer: Buffer) -> Self {
+        Self { operation, buffer, begin: Begin::Permitted }
+    }
+
+    /// Whether it may be begun with at that time.
+    pub fn readiness(&self, permission: Permission, now: Instant) -> Readiness {
+        let is_change = matches!(self.operation, Operation::Write(_) | Operation::Discard { .. });
+        match self.begin {
+            _ if !is_change => Readiness::Ready,
+            Begin::Before(end) if now < end => Readiness::Ready,
+            Begin::Before(_) => Readiness::Over(DeviceError::Timeout),
+            Begin::Permitted if permission.permits_at(now) => Readiness::Ready,
+            Begin::Permitted if permission == Permission::Never => Readiness::Over(DeviceError::Fenced),
+            Begin::Permitted => Readiness::Kept,
+        }
+    }
+
     /// The part of the device it concerns, in bytes; empty for a flush.
     pub fn extent(&self) -> Range<u64> {
         let (start, bytes) = match self.operation {
@@ -186,6 +226,14 @@ pub trait BlockDevice {
         self.info().size_bytes
     }
 
+    /// Says whether content may be changed from here on. A device where requests wait begins with a change only while it may be,
+    /// by the clock of its disk, and keeps it [otherwise](Readiness): the process, or the whole machine, may have been asleep
+    /// since the change was submitted, and somebody else may write to the device by now. A device that begins with a request
+    /// when it is submitted needn't know.
+    fn permit(&self, permission: Permission) {
+        let _ = permission;
+    }
+
     /// Takes a request. `ticket` is below the queue depth and not in use. Errors are reported by `poll`.
     fn submit(&self, ticket: Ticket, request: Request);
 
@@ -217,6 +265,10 @@ impl BlockDevice for DeviceBox {
 
     fn measure(&self) -> u64 {
         (**self).measure()
+    }
+
+    fn permit(&self, permission: Permission) {
+        (**self).permit(permission);
     }
 
     fn submit(&self, ticket: Ticket, request: Request) {

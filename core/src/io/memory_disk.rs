@@ -225,7 +225,7 @@ mod tests {
         disk.write_at(0, pattern(4 * PAGE_BYTES as usize, 1).bytes()).unwrap();
         let device = testing::memory_device(&disk);
         let discard = Operation::Discard { offset: DeviceOffset(512), bytes: 3 * PAGE_BYTES };
-        testing::complete(&device, Request { operation: discard, buffer: Buffer::empty(HEAP) }).unwrap();
+        testing::complete(&device, Request::new(discard, Buffer::empty(HEAP))).unwrap();
         assert_eq!(disk.resident_bytes(), 2 * PAGE_BYTES);
     }
 
@@ -235,7 +235,7 @@ mod tests {
         let device = testing::memory_device(&disk);
         let outcome = |device: &dyn BlockDevice, operation, bytes| {
             let buffer = Buffer::new(HEAP, bytes).unwrap();
-            testing::complete(device, Request { operation, buffer }).map(drop)
+            testing::complete(device, Request::new(operation, buffer)).map(drop)
         };
         let (read, write) = (Operation::Read, Operation::Write);
         assert_eq!(outcome(&device, read(DeviceOffset(1 << 20)), 512), Err(DeviceError::OutOfRange));

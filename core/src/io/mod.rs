@@ -14,6 +14,7 @@ mod device;
 mod disk;
 mod heartbeat;
 mod memory_disk;
+mod permission;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time_source;
@@ -26,14 +27,15 @@ pub use block_cache::{Block, BlockCache, MIN_CACHE_BYTES, ReadError};
 pub use buffer::{Buffer, PAGE_BYTES};
 pub use clock::{Clock, Duration, Instant};
 pub use device::{
-    BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceName, DeviceOffset, Operation, Request,
-    SECTOR_BYTES, Ticket, boxed_device,
+    Begin, BlockDevice, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceName, DeviceOffset, Operation, Readiness,
+    Request, SECTOR_BYTES, Ticket, boxed_device,
 };
 pub use disk::{DeviceErrors, Disk, DiskOptions};
-pub(crate) use disk::{Permission, Progress, RequestId, TicketWait};
+pub(crate) use disk::{Progress, RequestId, TicketWait};
 pub use heartbeat::read_heartbeat;
 pub(crate) use heartbeat::{announce_watch, watch_disk};
 pub use memory_disk::{MemoryDevice, MemoryDisk};
+pub use permission::Permission;
 pub use time_source::TimeSource;
 pub use turns::{Turn, Turns};
 pub use volumes::{Volume, Volumes};

@@ -8,7 +8,7 @@
 use core::time::Duration;
 
 use super::{Node, NodeError, NodeFault, Rule};
-use crate::io::{Buffer, DeviceError, DeviceOffset, Permission, SECTOR_BYTES, Volume, read_heartbeat};
+use crate::io::{Buffer, DeviceError, DeviceOffset, Disk, Instant, Permission, SECTOR_BYTES, Volume, read_heartbeat};
 use crate::media::geometry::{header_copies, header_offset};
 use crate::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
 use crate::media::{Heartbeat, HostName, MirrorTid, VolumeHeader};
@@ -33,34 +33,11 @@ impl Node {
     /// least, and no longer.
     pub async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), NodeError> {
         let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(()) };
-        let mut buffer = Buffer::new(self.heap, HEARTBEAT_BYTES)?;
-        let mut sector = [0; HEARTBEAT_BYTES];
-        heartbeat.write(&mut sector);
-        buffer.bytes_mut().copy_from_slice(&sector);
-        let mut looked = disk.now();
-        self.check_heartbeat().await?;
-        let has_lapsed = !disk.permits_changes();
-        if has_lapsed {
-            // Others may write by now, so what is written over must have been looked at just now.
-            let deadline = disk.deadline();
-            while disk.now() >= looked.after(FRESH) {
-                looked = disk.now();
-                if looked >= deadline {
-                    return Err(self.device_failed(disk, DeviceError::Timeout));
-                }
-                self.check_heartbeat().await?;
-            }
-        }
-        // Others may see it from here on.
-        let since = disk.now();
-        let written = match has_lapsed {
-            true => disk.write_always(DeviceOffset(HEARTBEAT_OFFSET), buffer).await,
-            false => disk.write(DeviceOffset(HEARTBEAT_OFFSET), buffer).await,
-        };
-        written.map_err(|error| self.device_failed(disk, error))?;
+        let (since, has_lapsed) = self.write_heartbeat(disk, heartbeat).await?;
         disk.flush().await.map_err(|error| self.device_failed(disk, error))?;
         if heartbeat.is_released {
-            self.let_go();
+            // What the devices have kept since a lease was over, they keep.
+            self.holder.set(None);
             return Ok(());
         }
         self.holder.set(Some(heartbeat.nonce));
@@ -71,6 +48,29 @@ impl Node {
             self.permit(Permission::Until(since.after(heartbeat.lease())));
         }
         Ok(())
+    }
+
+    /// Writes a heartbeat over what was looked at, if the device begins with that while nobody else may have written there since.
+    /// From when on others may see it, and whether they could write before.
+    async fn write_heartbeat(&self, disk: &Disk, heartbeat: &Heartbeat) -> Result<(Instant, bool), NodeError> {
+        let mut sector = [0; HEARTBEAT_BYTES];
+        heartbeat.write(&mut sector);
+        let deadline = disk.deadline();
+        loop {
+            let looked = disk.now();
+            self.check_heartbeat().await?;
+            let mut buffer = Buffer::new(self.heap, HEARTBEAT_BYTES)?;
+            buffer.bytes_mut().copy_from_slice(&sector);
+            let since = disk.now();
+            let has_lapsed = !disk.permits_changes();
+            let end = if has_lapsed { looked.after(FRESH) } else { disk.lease_end().unwrap_or(deadline) };
+            match disk.write_before(end.min(deadline), DeviceOffset(HEARTBEAT_OFFSET), buffer).await {
+                Ok(_) => return Ok((since, has_lapsed)),
+                // It was too late for that look.
+                Err(DeviceError::Timeout) if (end..deadline).contains(&disk.now()) => {}
+                Err(error) => return Err(self.device_failed(disk, error)),
+            }
+        }
     }
 
     fn permit(&self, permission: Permission) {

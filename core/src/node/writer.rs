@@ -157,7 +157,7 @@ impl Writer {
         let Some((volume, on, offset)) = volumes.locate(place, bytes as u64) else {
             return self.fail(place, NOWHERE, DeviceError::OutOfRange);
         };
-        let mut request = Some(Request { operation: Operation::Write(offset), buffer });
+        let mut request = Some(Request::new(Operation::Write(offset), buffer));
         let started = if self.overlaps(place, bytes) { None } else { on.disk.start_ahead(&mut request) };
         let sequence = self.submitted.replace(self.submitted.get() + 1);
         let stage = started.map_or_else(|| Stage::Queued(request), Stage::UnderWay);

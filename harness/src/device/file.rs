@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::task::{Context, Poll};
 
-use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Permission, Request, Ticket};
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::holder::{self, Holder};
 use super::name::lasting_name;
-use super::workers::{Target, ThreadCount, Workers};
+use super::workers::{Outcome, Target, ThreadCount, Workers};
 
 /// Requests a file takes at once.
 const QUEUE_DEPTH: u16 = 64;
@@ -221,6 +221,10 @@ impl BlockDevice for FileDevice {
         self.size_bytes.get()
     }
 
+    fn permit(&self, permission: Permission) {
+        self.workers.permit(permission);
+    }
+
     fn submit(&self, ticket: Ticket, mut request: Request) {
         let at_once = match self.info.admit_within(self.size_bytes.get(), &request) {
             Err(error) => Some(Err(error)),
@@ -268,7 +272,7 @@ impl OpenFile {
     /// Does what needn't wait.
     fn execute_at_once(&self, request: &mut Request) -> Option<Result<(), DeviceError>> {
         if self.in_memory {
-            return Some(self.execute(request));
+            return Some(self.perform(request));
         }
         let Operation::Read(offset) = request.operation else { return None };
         let bytes = request.buffer.bytes_mut();
@@ -279,10 +283,8 @@ impl OpenFile {
         });
         read.is_ok_and(|read| read == len).then_some(Ok(()))
     }
-}
 
-impl Target for OpenFile {
-    fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
+    fn perform(&self, request: &mut Request) -> Result<(), DeviceError> {
         let outcome = self.with(|file| match request.operation {
             Operation::Read(offset) => file.read_exact_at(request.buffer.bytes_mut(), offset.0),
             Operation::Write(offset) => file.write_all_at(request.buffer.bytes(), offset.0),
@@ -293,6 +295,13 @@ impl Target for OpenFile {
             }
         });
         outcome.map_err(|error| device_error(&error))
+    }
+}
+
+impl Target for OpenFile {
+    fn execute(&self, request: &mut Request, _: &dyn Fn(&Request) -> bool) -> Outcome {
+        // A file is all that it needs, and the thread has just asked.
+        Outcome::Done(self.perform(request))
     }
 
     fn reset(&self) {
@@ -445,12 +454,12 @@ mod tests {
         let file = image(1 << 20);
         let clock = HostClock::leaked();
         let device = FileDevice::open(file.path(), Access::Write).unwrap();
-        device.submit(Ticket(0), Request { operation: Operation::Write(DeviceOffset(0)), buffer: block(1) });
+        device.submit(Ticket(0), Request::new(Operation::Write(DeviceOffset(0)), block(1)));
         let finish = |ticket| Executor::new(clock).block_on(std::future::poll_fn(|cx| device.poll(ticket, cx)));
         assert_eq!(finish(Ticket(0)).result, Ok(()));
         let full = file.as_file().metadata().unwrap().blocks();
         let discard = Operation::Discard { offset: DeviceOffset(0), bytes: 65536 };
-        device.submit(Ticket(1), Request { operation: discard, buffer: Buffer::empty(HEAP) });
+        device.submit(Ticket(1), Request::new(discard, Buffer::empty(HEAP)));
         assert_eq!(finish(Ticket(1)).result, Ok(()));
         assert!(file.as_file().metadata().unwrap().blocks() < full);
         assert_eq!(file.as_file().metadata().unwrap().len(), 1 << 20);

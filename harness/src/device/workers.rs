@@ -1,5 +1,9 @@
 //! Threads that do requests, for devices whose calls wait.
 //!
+//! What waits for a thread may wait for long: its server hangs, or the process is stopped, or the machine asleep. So whether
+//! content may be changed is asked when a thread begins with a change (protocol 8). When it mayn't, the change is kept, and
+//! others pass it, among them the heartbeat by which it may be again.
+//!
 //! Threads start when there is work that no idle one takes, so a device that is never waited for has none. They are few:
 //! beside its small stack, each takes 64 MiB of address space, which the C library reserves for what it may allocate.
 
@@ -10,7 +14,9 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use hammer2_core::io::{Completion, DeviceError, Request, Ticket};
+use hammer2_core::io::{Completion, DeviceError, Permission, Readiness, Request, Ticket};
+
+use crate::clock::since_boot;
 
 /// Requests of a device done in parallel.
 pub(super) const MOST_THREADS: usize = 4;
@@ -34,10 +40,18 @@ const STACK_BYTES: usize = 256 << 10;
 /// How long a dropped device waits for calls under way, so that whoever opens it next finds it free.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
+/// How far a request got.
+pub(super) enum Outcome {
+    /// It is done.
+    Done(Result<(), DeviceError>),
+    /// It wasn't begun: it may not be any more.
+    NotBegun,
+}
+
 /// What requests are done to.
 pub(super) trait Target: Send + Sync + 'static {
-    /// Does a request. May wait.
-    fn execute(&self, request: &mut Request) -> Result<(), DeviceError>;
+    /// Does a request, unless `may_begin` says no when everything is there that it needs. May wait.
+    fn execute(&self, request: &mut Request, may_begin: &dyn Fn(&Request) -> bool) -> Outcome;
 
     /// The device is reset, and nothing is under way.
     fn reset(&self) {}
@@ -61,6 +75,7 @@ struct Shared<T> {
 
 struct State {
     queue: VecDeque<(Ticket, Request)>,
+    permission: Permission,
     slots: Vec<Slot>,
     threads: usize,
     /// Threads in a call.
@@ -82,6 +97,7 @@ impl<T: Target> Workers<T> {
     pub(super) fn new(target: T, queue_depth: u16, count: &'static ThreadCount) -> Self {
         let state = State {
             queue: VecDeque::new(),
+            permission: Permission::Always,
             slots: (0..queue_depth).map(|_| Slot::Free).collect(),
             threads: 0,
             busy: 0,
@@ -106,21 +122,43 @@ impl<T: Target> Workers<T> {
         let mut state = self.shared.lock();
         state.slots[usize::from(ticket.0)] = Slot::Waiting(None);
         state.queue.push_back((ticket, request));
-        let idle = state.threads - state.busy;
-        if state.queue.len() > idle && self.shared.may_start_thread(&state) {
-            let shared = self.shared.clone();
-            match thread::Builder::new().stack_size(STACK_BYTES).spawn(move || shared.work()) {
-                Ok(_) => {
-                    state.threads += 1;
-                    self.shared.count.running.fetch_add(1, Ordering::Relaxed);
-                }
-                // No memory for any thread: the caller waits itself.
-                Err(_) if state.threads == 0 => return self.shared.execute_next(state),
-                Err(_) => {}
-            }
+        self.start_thread(&mut state);
+        if state.threads == 0 {
+            // No memory for any thread: the caller waits itself.
+            self.shared.execute_next(state);
+            return;
         }
         drop(state);
         self.shared.work.notify_one();
+    }
+
+    /// Starts a thread if there is more to do than the idle ones can, and there may be one more.
+    fn start_thread(&self, state: &mut State) {
+        let idle = state.threads - state.busy;
+        if state.queue.len() <= idle || !self.shared.may_start_thread(state) {
+            return;
+        }
+        let shared = self.shared.clone();
+        if thread::Builder::new().stack_size(STACK_BYTES).spawn(move || shared.work()).is_ok() {
+            state.threads += 1;
+            self.shared.count.running.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says whether content may be changed from here on.
+    pub(super) fn permit(&self, permission: Permission) {
+        let mut state = self.shared.lock();
+        state.permission = permission;
+        if state.queue.is_empty() {
+            return;
+        }
+        if state.threads > 0 {
+            drop(state);
+            return self.shared.work.notify_all();
+        }
+        while self.shared.execute_next(state) {
+            state = self.shared.lock();
+        }
     }
 
     pub(super) fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion> {
@@ -181,7 +219,7 @@ impl<T: Target> Shared<T> {
     /// A thread's life.
     fn work(&self) {
         loop {
-            let nothing_to_do = |state: &mut State| state.queue.is_empty() && !state.closed;
+            let nothing_to_do = |state: &mut State| !state.closed && state.next().is_none();
             let state = self.work.wait_while(self.lock(), nothing_to_do).unwrap_or_else(PoisonError::into_inner);
             if state.closed {
                 self.count.running.fetch_sub(1, Ordering::Relaxed);
@@ -191,26 +229,50 @@ impl<T: Target> Shared<T> {
         }
     }
 
-    fn execute_next(&self, mut state: MutexGuard<'_, State>) {
-        let Some((ticket, mut request)) = state.queue.pop_front() else { return };
+    /// Does the first request that may be begun with, or ends one that may never be; false if there is none.
+    fn execute_next(&self, mut state: MutexGuard<'_, State>) -> bool {
+        let Some((index, readiness)) = state.next() else { return false };
+        let Some((ticket, mut request)) = state.queue.remove(index) else { return false };
+        if let Readiness::Over(error) = readiness {
+            state.finish(ticket, Completion { buffer: request.buffer, result: Err(error) });
+            return true;
+        }
         state.busy += 1;
         let era = state.era;
         drop(state);
-        let result = self.target.execute(&mut request);
+        let may_begin = |request: &Request| self.lock().readiness(request) == Readiness::Ready;
+        let outcome = self.target.execute(&mut request, &may_begin);
         let mut state = self.lock();
         state.busy -= 1;
-        let result = if state.era == era { result } else { Err(DeviceError::Gone) };
-        state.finish(ticket, Completion { buffer: request.buffer, result });
+        match outcome {
+            _ if state.era != era => {
+                state.finish(ticket, Completion { buffer: request.buffer, result: Err(DeviceError::Gone) });
+            }
+            Outcome::Done(result) => state.finish(ticket, Completion { buffer: request.buffer, result }),
+            Outcome::NotBegun => state.queue.push_front((ticket, request)),
+        }
         if state.busy == 0 {
             self.idle.notify_all();
             if let Some(waker) = state.resetting.take() {
                 waker.wake();
             }
         }
+        true
     }
 }
 
 impl State {
+    fn readiness(&self, request: &Request) -> Readiness {
+        request.readiness(self.permission, since_boot())
+    }
+
+    /// The first request that isn't kept.
+    fn next(&self) -> Option<(usize, Readiness)> {
+        let now = since_boot();
+        let readiness = |(_, request): &(Ticket, Request)| request.readiness(self.permission, now);
+        self.queue.iter().map(readiness).enumerate().find(|(_, readiness)| *readiness != Readiness::Kept)
+    }
+
     fn finish(&mut self, ticket: Ticket, completion: Completion) {
         let slot = &mut self.slots[usize::from(ticket.0)];
         if let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(completion)) {
@@ -225,7 +287,7 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use allocator_api2::alloc::Global;
-    use hammer2_core::io::{Buffer, DeviceOffset, Operation};
+    use hammer2_core::io::{Begin, Buffer, DeviceOffset, Operation};
 
     use super::*;
 
@@ -236,17 +298,17 @@ mod tests {
     }
 
     impl Target for Together {
-        fn execute(&self, _: &mut Request) -> Result<(), DeviceError> {
+        fn execute(&self, _: &mut Request, _: &dyn Fn(&Request) -> bool) -> Outcome {
             self.barrier.wait();
             self.calls.fetch_add(1, Ordering::Relaxed);
-            Ok(())
+            Outcome::Done(Ok(()))
         }
 
         fn close(&self) {}
     }
 
     fn read() -> Request {
-        Request { operation: Operation::Read(DeviceOffset(0)), buffer: Buffer::empty(&Global) }
+        Request::new(Operation::Read(DeviceOffset(0)), Buffer::empty(&Global))
     }
 
     fn wait<T: Target>(workers: &Workers<T>, ticket: Ticket) -> Result<(), DeviceError> {
@@ -310,5 +372,79 @@ mod tests {
             assert_eq!(wait(&workers, Ticket(ticket)), Err(DeviceError::Gone));
         }
         assert_eq!(workers.target().calls.load(Ordering::Relaxed), MOST_THREADS as u64, "the rest never began");
+    }
+    fn write() -> Request {
+        Request::new(Operation::Write(DeviceOffset(0)), Buffer::empty(&Global))
+    }
+
+    /// Four calls hold all threads, as in a process that is stopped, until what was permitted is over.
+    fn held_up(submit_more: impl FnOnce(&Workers<Together>)) -> Workers<Together> {
+        static COUNT: ThreadCount = ThreadCount::new(usize::MAX);
+        let target = Together { barrier: Barrier::new(MOST_THREADS + 1), calls: AtomicU64::new(0) };
+        let workers = Workers::new(target, 16, &COUNT);
+        for ticket in 0..MOST_THREADS as u16 {
+            workers.submit(Ticket(ticket), write());
+        }
+        while workers.shared.lock().busy < MOST_THREADS {
+            thread::yield_now();
+        }
+        workers.permit(Permission::Until(since_boot()));
+        submit_more(&workers);
+        workers.target().barrier.wait();
+        for ticket in 0..MOST_THREADS as u16 {
+            assert_eq!(wait(&workers, Ticket(ticket)), Ok(()), "what was begun is done");
+        }
+        workers
+    }
+
+    fn is_pending(workers: &Workers<Together>, ticket: u16) -> bool {
+        workers.poll(Ticket(ticket), &mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// Lets the one call that is under way go on.
+    fn let_one_go_on(workers: &Workers<Together>) {
+        thread::scope(|scope| {
+            for _ in 0..MOST_THREADS {
+                scope.spawn(|| workers.target().barrier.wait());
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_not_permitted_any_more_is_kept_until_it_is_and_reads_pass_it() {
+        let workers = held_up(|workers| {
+            workers.submit(Ticket(8), write());
+            workers.submit(Ticket(9), read());
+        });
+        let_one_go_on(&workers);
+        assert_eq!(wait(&workers, Ticket(9)), Ok(()));
+        assert!(is_pending(&workers, 8));
+        assert_eq!(workers.target().calls.load(Ordering::Relaxed), MOST_THREADS as u64 + 1);
+        workers.permit(Permission::Until(since_boot().after(Duration::from_secs(60))));
+        let_one_go_on(&workers);
+        assert_eq!(wait(&workers, Ticket(8)), Ok(()));
+    }
+
+    #[test]
+    fn what_was_kept_never_begins_when_somebody_else_writes() {
+        let workers = held_up(|workers| workers.submit(Ticket(8), write()));
+        assert!(is_pending(&workers, 8));
+        workers.permit(Permission::Never);
+        assert_eq!(wait(&workers, Ticket(8)), Err(DeviceError::Fenced));
+        assert_eq!(workers.target().calls.load(Ordering::Relaxed), MOST_THREADS as u64);
+    }
+
+    #[test]
+    fn a_heartbeat_needs_no_permission_and_is_not_late() {
+        let beat = |begin| Request { begin, ..write() };
+        let now = since_boot();
+        let workers = held_up(|workers| {
+            workers.submit(Ticket(8), beat(Begin::Before(now)));
+            workers.submit(Ticket(9), beat(Begin::Before(now.after(Duration::from_secs(60)))));
+        });
+        let_one_go_on(&workers);
+        assert_eq!(wait(&workers, Ticket(9)), Ok(()));
+        assert_eq!(wait(&workers, Ticket(8)), Err(DeviceError::Timeout));
+        assert_eq!(workers.target().calls.load(Ordering::Relaxed), MOST_THREADS as u64 + 1);
     }
 }

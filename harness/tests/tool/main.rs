@@ -1,6 +1,7 @@
 //! The `hammer2` tool as its user meets it.
 
 mod answers;
+mod asleep;
 mod blkid;
 mod boot;
 mod bulkfree;
@@ -28,6 +29,7 @@ mod rivals;
 mod runs;
 mod scan;
 mod simulator;
+mod slow_export;
 mod strangers;
 mod tar;
 mod transfer;

@@ -41,9 +41,10 @@ void hammer2_host_say(u32 severity, const char *bytes, size_t length)
 	}
 }
 
+/* Goes on in sleep: meanwhile another machine may have taken the devices over. */
 u64 hammer2_host_nanoseconds(void)
 {
-	return ktime_get_ns();
+	return ktime_get_boottime_ns();
 }
 
 u64 hammer2_host_wall_microseconds(void)

@@ -117,7 +117,7 @@ static void hammer2_enter(struct hammer2_mount *mount, struct hammer2_call *call
 /* How long to sleep when the core wants to go on at `deadline_ns`. */
 static long hammer2_timeout(u64 deadline_ns)
 {
-	u64 now = ktime_get_ns();
+	u64 now = ktime_get_boottime_ns();
 
 	if (deadline_ns <= now)
 		return 0;

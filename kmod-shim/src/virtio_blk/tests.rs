@@ -234,7 +234,7 @@ fn driver(model: &Rc<Model>) -> Driver {
 fn submit(driver: &Driver, ticket: u16, operation: Operation, bytes: &[u8]) {
     let mut buffer = Buffer::new(&Global, bytes.len()).unwrap();
     buffer.bytes_mut().copy_from_slice(bytes);
-    (&driver).submit(Ticket(ticket), Request { operation, buffer });
+    (&driver).submit(Ticket(ticket), Request::new(operation, buffer));
 }
 
 fn poll(driver: &Driver, ticket: u16) -> Poll<Completion> {

@@ -181,7 +181,7 @@ fn reset(platform: &Platform) -> Result<(), Failure> {
             } else {
                 Operation::Read(DeviceOffset(offset))
             };
-            (&device).submit(Ticket(number), Request { operation, buffer });
+            (&device).submit(Ticket(number), Request::new(operation, buffer));
         }
         // In the even rounds the device has heard of them.
         if round % 2 == 0 {

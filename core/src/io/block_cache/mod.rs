@@ -407,7 +407,7 @@ impl BlockCache {
                 return Err(error.into());
             }
         };
-        let mut request = Some(Request { operation: Operation::Read(offset), buffer });
+        let mut request = Some(Request::new(Operation::Read(offset), buffer));
         match volume.disk.start_ahead(&mut request) {
             Some(request) => {
                 self.frames.borrow_mut().set_loading(frame, Loading { volume: index as u8, request, waiters: 0 });

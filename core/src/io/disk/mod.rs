@@ -9,8 +9,8 @@ use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
 
 use super::{
-    BlockDevice, Buffer, Clock, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Duration, Instant,
-    Operation, Request, Ticket, Wakers,
+    Begin, BlockDevice, Buffer, Clock, Completion, DeviceBox, DeviceError, DeviceInfo, DeviceOffset, Duration, Instant,
+    Operation, Permission, Readiness, Request, Ticket, Wakers,
 };
 use crate::memory::{Heap, NoMemory};
 pub(crate) use requests::RequestId;
@@ -57,17 +57,6 @@ pub(crate) enum Progress {
     Late,
     /// It is done, and its id means nothing any more.
     Done(Result<Buffer, DeviceError>),
-}
-
-/// Whether content may be changed. Reads and flushes always may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Permission {
-    /// Nobody else can reach the device, or it isn't known who writes to it.
-    Always,
-    /// Until then nobody else changes it. Whoever wants to change something later waits until it is permitted again.
-    Until(Instant),
-    /// Somebody else writes to it.
-    Never,
 }
 
 /// A device with its requests in flight.
@@ -161,23 +150,23 @@ impl Disk {
 
     /// Reads `buffer.len()` bytes at `offset`.
     pub async fn read(&self, offset: DeviceOffset, buffer: Buffer) -> Result<Buffer, DeviceError> {
-        self.run(Request { operation: Operation::Read(offset), buffer }).await
+        self.run(Request::new(Operation::Read(offset), buffer)).await
     }
 
     /// Writes the buffer at `offset`; the buffer comes back.
     pub async fn write(&self, offset: DeviceOffset, buffer: Buffer) -> Result<Buffer, DeviceError> {
-        self.run(Request { operation: Operation::Write(offset), buffer }).await
+        self.run(Request::new(Operation::Write(offset), buffer)).await
     }
 
     /// Makes all completed writes durable.
     pub async fn flush(&self) -> Result<(), DeviceError> {
-        self.run(Request { operation: Operation::Flush, buffer: Buffer::empty(self.heap) }).await.map(drop)
+        self.run(Request::new(Operation::Flush, Buffer::empty(self.heap))).await.map(drop)
     }
 
     /// Says that a range's content is of no more use.
     pub async fn discard(&self, offset: DeviceOffset, bytes: u64) -> Result<(), DeviceError> {
         let operation = Operation::Discard { offset, bytes };
-        self.run(Request { operation, buffer: Buffer::empty(self.heap) }).await.map(drop)
+        self.run(Request::new(operation, Buffer::empty(self.heap))).await.map(drop)
     }
 
     /// Lets go of what the device is on, until it is [reset](Self::reset). Nothing is under way.
@@ -201,28 +190,29 @@ impl Disk {
         reset
     }
 
-    /// Writes whether or not that is permitted: what says who may.
-    pub(crate) async fn write_always(&self, offset: DeviceOffset, buffer: Buffer) -> Result<Buffer, DeviceError> {
-        let deadline = self.deadline();
-        let mut request = Some(Request { operation: Operation::Write(offset), buffer });
-        let waiting = TicketWait(self);
-        let id = poll_fn(|cx| {
-            let permission = self.permission.replace(Permission::Always);
-            let started = self.poll_start(&mut request, deadline, cx);
-            self.permission.set(permission);
-            match started {
-                Poll::Ready(id) => Poll::Ready(Ok(id)),
-                Poll::Pending => self.expire(deadline, cx).map(Err),
-            }
-        })
-        .await?;
-        drop(waiting);
-        InFlight { disk: self, id, done: false }.await_completion().await
+    /// Writes a heartbeat, whether or not changes are permitted: it says who may. If the device doesn't begin with it before that
+    /// time, it doesn't any more, and the write ends with `Timeout`.
+    pub(crate) async fn write_before(
+        &self,
+        end: Instant,
+        offset: DeviceOffset,
+        buffer: Buffer,
+    ) -> Result<Buffer, DeviceError> {
+        self.run(Request { operation: Operation::Write(offset), buffer, begin: Begin::Before(end) }).await
+    }
+
+    /// Until when content may be changed, if that is limited.
+    pub(crate) fn lease_end(&self) -> Option<Instant> {
+        match self.permission.get() {
+            Permission::Until(end) => Some(end),
+            Permission::Always | Permission::Never => None,
+        }
     }
 
     /// Says whether content may be changed.
     pub(crate) fn set_permission(&self, permission: Permission) {
         self.permission.set(permission);
+        self.device.permit(permission);
         // Those who wait for permission wait as for a ticket.
         self.ticket_freed.wake_all();
     }
@@ -234,11 +224,11 @@ impl Disk {
 
     /// True when content may be changed now.
     pub(crate) fn permits_changes(&self) -> bool {
-        match self.permission.get() {
-            Permission::Always => true,
-            Permission::Until(end) => self.clock.now() < end,
-            Permission::Never => false,
-        }
+        self.permission.get().permits_at(self.clock.now())
+    }
+
+    fn readiness(&self, request: &Request) -> Readiness {
+        request.readiness(self.permission.get(), self.clock.now())
     }
 
     async fn run(&self, request: Request) -> Result<Buffer, DeviceError> {
@@ -255,10 +245,10 @@ impl Disk {
         let _waiting = TicketWait(self);
         poll_fn(|cx| match self.poll_start(request, deadline, cx) {
             Poll::Ready(id) => Poll::Ready(Ok(id)),
-            Poll::Pending if self.is_fenced() && request.as_ref().is_some_and(changes) => {
-                Poll::Ready(Err(DeviceError::Fenced))
-            }
-            Poll::Pending => self.expire(deadline, cx).map(Err),
+            Poll::Pending => match request.as_ref().map(|request| self.readiness(request)) {
+                Some(Readiness::Over(error)) => Poll::Ready(Err(error)),
+                _ => self.expire(deadline, cx).map(Err),
+            },
         })
         .await
     }
@@ -449,10 +439,10 @@ impl Disk {
     }
 
     fn try_start(&self, request: &mut Option<Request>, deadline: Instant) -> Option<RequestId> {
-        if request.as_ref().is_some_and(changes) && !self.permits_changes() {
+        if self.readiness(request.as_ref()?) != Readiness::Ready {
             return None;
         }
-        let impact = Impact::of(request.as_ref()?.operation);
+        let impact = Impact::of(request.as_ref()?);
         let (id, ticket) = self.requests.borrow_mut().enter(deadline, impact)?;
         self.device.submit(ticket, request.take()?);
         Some(id)
@@ -519,7 +509,7 @@ impl Disk {
         let DeviceErrors { reads, writes } = self.errors.get();
         self.errors.set(match impact {
             Impact::Nothing => DeviceErrors { reads: reads + 1, writes },
-            Impact::Content => DeviceErrors { reads, writes: writes + 1 },
+            Impact::Heartbeat | Impact::Content => DeviceErrors { reads, writes: writes + 1 },
             Impact::Hint => return,
         });
     }
@@ -529,11 +519,6 @@ impl Disk {
             self.late_failure.set(self.late_failure.get().or(Some(error)));
         }
     }
-}
-
-/// True for what needs permission.
-fn changes(request: &Request) -> bool {
-    matches!(request.operation, Operation::Write(_) | Operation::Discard { .. })
 }
 
 /// Held by who waits for a ticket. The device may have its waker for requests of others, so when it goes, those who wait, too,

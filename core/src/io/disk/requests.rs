@@ -11,7 +11,7 @@
 use core::convert::identity;
 use core::task::Waker;
 
-use crate::io::{Completion, Instant, Operation, Ticket};
+use crate::io::{Begin, Completion, Instant, Operation, Request, Ticket};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// Names a request from its start until its owner has seen its end, or has given it up.
@@ -25,16 +25,19 @@ pub(super) enum Impact {
     Nothing,
     /// A discard: it may throw away what is written to its place later, but nobody relies on it.
     Hint,
+    /// A heartbeat: whether it is there is seen by the next.
+    Heartbeat,
     /// A write or a flush: what was written depends on its end.
     Content,
 }
 
 impl Impact {
-    pub(super) fn of(operation: Operation) -> Self {
-        match operation {
-            Operation::Read(_) => Self::Nothing,
-            Operation::Discard { .. } => Self::Hint,
-            Operation::Write(_) | Operation::Flush => Self::Content,
+    pub(super) fn of(request: &Request) -> Self {
+        match (request.operation, request.begin) {
+            (Operation::Read(_), _) => Self::Nothing,
+            (Operation::Discard { .. }, _) => Self::Hint,
+            (Operation::Write(_), Begin::Before(_)) => Self::Heartbeat,
+            (Operation::Write(_) | Operation::Flush, _) => Self::Content,
         }
     }
 }

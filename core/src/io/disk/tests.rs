@@ -114,11 +114,44 @@ fn changes_that_were_given_up_are_known_until_they_end() {
         assert_eq!(disk.poll_quiet(), Poll::Ready(Ok(())));
     }
     let failing = plan.add(Fault::always(Operations::all(), Effect::Fail(DeviceError::Io(5)))).unwrap();
-    let flush = Request { operation: Operation::Flush, buffer: buffer() };
+    let flush = Request::new(Operation::Flush, buffer());
     disk.abandon(disk.start_ahead(&mut Some(flush)).expect("a ticket is free"));
     assert_eq!(disk.poll_quiet(), Poll::Ready(Err(DeviceError::Io(5))), "nobody else would hear of it");
     plan.remove(failing);
     assert!(matches!(pin!(disk.reset()).poll(&mut cx), Poll::Ready(Ok(()))));
+    assert_eq!(disk.poll_quiet(), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn changes_wait_for_permission_and_a_heartbeat_only_for_a_device_that_is_in_time() {
+    let plan = leaked(FaultPlan::new(HEAP));
+    let (disk, clock) = faulty_disk(plan);
+    let mut cx = Context::from_waker(Waker::noop());
+    let second = Duration::from_secs(1);
+    disk.set_permission(Permission::Until(disk.now()));
+    let mut change = pin!(disk.write(DeviceOffset(0), buffer()));
+    assert!(change.as_mut().poll(&mut cx).is_pending());
+    let mut beat = pin!(disk.write_before(disk.now().after(second), DeviceOffset(0), buffer()));
+    assert!(matches!(beat.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
+    let mut late = pin!(disk.write_before(disk.now(), DeviceOffset(0), buffer()));
+    assert!(matches!(late.as_mut().poll(&mut cx), Poll::Ready(Err(DeviceError::Timeout))));
+    disk.set_permission(Permission::Until(disk.now().after(second)));
+    assert!(matches!(change.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
+    clock.0.set(clock.0.get() + 2_000_000_000);
+    let mut change = pin!(disk.write(DeviceOffset(0), buffer()));
+    assert!(change.as_mut().poll(&mut cx).is_pending());
+    disk.set_permission(Permission::Never);
+    assert!(matches!(change.as_mut().poll(&mut cx), Poll::Ready(Err(DeviceError::Fenced))));
+}
+
+#[test]
+fn a_heartbeat_that_failed_loses_nothing() {
+    let plan = leaked(FaultPlan::new(HEAP));
+    let (disk, _) = faulty_disk(plan);
+    plan.add(Fault::once(Operations::WRITE, Effect::Fail(DeviceError::Timeout))).unwrap();
+    let begin = Begin::Before(disk.deadline());
+    let beat = Request { begin, ..Request::new(Operation::Write(DeviceOffset(0)), buffer()) };
+    disk.abandon(disk.start_ahead(&mut Some(beat)).expect("a ticket is free"));
     assert_eq!(disk.poll_quiet(), Poll::Ready(Ok(())));
 }
 
@@ -212,7 +245,7 @@ fn work(disk: &Rc<Disk>, ahead: &Rc<RefCell<StdVec<RequestId>>>, random: &mut Ra
     match random.below(6) {
         // Reads ahead that nobody may ever look at.
         0 | 1 => Box::pin(async move {
-            let mut request = Some(Request { operation: Operation::Read(DeviceOffset(0)), buffer: buffer() });
+            let mut request = Some(Request::new(Operation::Read(DeviceOffset(0)), buffer()));
             let started = disk.start_ahead(&mut request);
             ahead.borrow_mut().extend(started);
         }),
@@ -283,7 +316,7 @@ fn what_was_read_ahead_is_kept_until_it_is_looked_at() {
     let mut cx = Context::from_waker(Waker::noop());
     let mut ids: Vec<RequestId> = Vec::new_in(HEAP);
     for _ in 0..10 {
-        let mut request = Some(Request { operation: Operation::Read(DeviceOffset(0)), buffer: buffer() });
+        let mut request = Some(Request::new(Operation::Read(DeviceOffset(0)), buffer()));
         let mut waiting = pin!(disk.free_ticket());
         assert!(matches!(waiting.as_mut().poll(&mut cx), Poll::Ready(Ok(()))));
         memory::push(&mut ids, disk.start_ahead(&mut request).expect("a ticket is free")).unwrap();

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::ops::Deref;
 use core::task::{Context, Poll};
 
-use crate::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+use crate::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Permission, Request, Ticket};
 
 /// What a device was asked for, whether or not it succeeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +87,10 @@ impl<D: BlockDevice, C: Deref<Target = Counters>> BlockDevice for Counted<D, C> 
         self.device.measure()
     }
 
+    fn permit(&self, permission: Permission) {
+        self.device.permit(permission);
+    }
+
     fn submit(&self, ticket: Ticket, request: Request) {
         self.counters.count(&request);
         self.device.submit(ticket, request);
@@ -115,10 +119,10 @@ mod tests {
         for operation in [Operation::Read(DeviceOffset(512)), Operation::Write(DeviceOffset(0)), Operation::Flush] {
             let bytes = if operation == Operation::Flush { 0 } else { 1536 };
             let buffer = Buffer::new(HEAP, bytes).unwrap();
-            assert!(testing::complete(&device, Request { operation, buffer }).is_ok());
+            assert!(testing::complete(&device, Request::new(operation, buffer)).is_ok());
         }
         let discard = Operation::Discard { offset: DeviceOffset(0), bytes: 65536 };
-        assert!(testing::complete(&device, Request { operation: discard, buffer: Buffer::empty(HEAP) }).is_ok());
+        assert!(testing::complete(&device, Request::new(discard, Buffer::empty(HEAP))).is_ok());
         let expected = Counts {
             reads: 1,
             read_bytes: 1536,

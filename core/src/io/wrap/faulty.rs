@@ -6,7 +6,9 @@ use core::ops::{Deref, Range};
 use core::task::{Context, Poll};
 
 use super::plan::{Effect, FaultPlan, Operations};
-use crate::io::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Request, SECTOR_BYTES, Ticket};
+use crate::io::{
+    BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Permission, Request, SECTOR_BYTES, Ticket,
+};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// What Linux says where there is no memory.
@@ -121,6 +123,10 @@ impl<D: BlockDevice, P: Deref<Target = FaultPlan>> BlockDevice for Faulty<D, P> 
         self.device.measure()
     }
 
+    fn permit(&self, permission: Permission) {
+        self.device.permit(permission);
+    }
+
     fn submit(&self, ticket: Ticket, request: Request) {
         self.forward_released();
         let Some((effect, range)) = self.plan.strike(Operations::from(request.operation), &request.extent()) else {
@@ -219,11 +225,11 @@ mod tests {
 
     fn read<D: BlockDevice>(device: &D, offset: u64) -> Result<Buffer, DeviceError> {
         let buffer = Buffer::new(HEAP, BYTES).unwrap();
-        testing::complete(device, Request { operation: Operation::Read(DeviceOffset(offset)), buffer })
+        testing::complete(device, Request::new(Operation::Read(DeviceOffset(offset)), buffer))
     }
 
     fn write<D: BlockDevice>(device: &D, offset: u64, buffer: Buffer) -> Result<Buffer, DeviceError> {
-        testing::complete(device, Request { operation: Operation::Write(DeviceOffset(offset)), buffer })
+        testing::complete(device, Request::new(Operation::Write(DeviceOffset(offset)), buffer))
     }
 
     #[test]
@@ -301,7 +307,7 @@ mod tests {
         let device = Faulty::new(HEAP, testing::memory_device(&disk), &plan).unwrap();
         plan.add(Fault::once(Operations::WRITE, Effect::Hang)).unwrap();
         let operation = Operation::Write(DeviceOffset(0));
-        device.submit(Ticket(0), Request { operation, buffer: pattern(BYTES, 2) });
+        device.submit(Ticket(0), Request::new(operation, pattern(BYTES, 2)));
         assert!(testing::poll_once(&device, Ticket(0)).is_pending());
         assert_eq!(read(&device, 0).unwrap().bytes(), &pattern(1 << 20, 1).bytes()[..BYTES], "nothing landed yet");
         plan.release();
@@ -317,14 +323,14 @@ mod tests {
         plan.add(Fault::once(Operations::WRITE, Effect::Hang)).unwrap();
         plan.add(Fault::once(Operations::RESET, Effect::Fail(DeviceError::Io(5)))).unwrap();
         plan.add(Fault::once(Operations::RESET, Effect::Hang)).unwrap();
-        device.submit(Ticket(3), Request { operation: Operation::Write(DeviceOffset(0)), buffer: pattern(BYTES, 2) });
+        device.submit(Ticket(3), Request::new(Operation::Write(DeviceOffset(0)), pattern(BYTES, 2)));
         assert_eq!(device.poll_reset(&mut cx), Poll::Ready(Err(DeviceError::Io(5))));
         assert!(device.poll_reset(&mut cx).is_pending());
         assert!(device.poll_reset(&mut cx).is_pending());
         assert!(testing::poll_once(&device, Ticket(3)).is_pending());
         plan.release();
         plan.add(Fault::once(Operations::WRITE, Effect::Hang)).unwrap();
-        device.submit(Ticket(4), Request { operation: Operation::Write(DeviceOffset(0)), buffer: pattern(BYTES, 3) });
+        device.submit(Ticket(4), Request::new(Operation::Write(DeviceOffset(0)), pattern(BYTES, 3)));
         assert_eq!(device.poll_reset(&mut cx), Poll::Ready(Ok(())));
         let Poll::Ready(completion) = testing::poll_once(&device, Ticket(4)) else { panic!("still hangs") };
         assert_eq!(completion.result, Err(DeviceError::Gone));

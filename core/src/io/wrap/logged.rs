@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 
 use xxhash_rust::xxh64::xxh64;
 
-use crate::io::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Request, Ticket};
+use crate::io::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Permission, Request, Ticket};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// What a log keeps of the data of reads and writes.
@@ -181,6 +181,10 @@ impl<D: BlockDevice, L: Deref<Target = Log>> BlockDevice for Logged<D, L> {
         self.device.measure()
     }
 
+    fn permit(&self, permission: Permission) {
+        self.device.permit(permission);
+    }
+
     fn submit(&self, ticket: Ticket, request: Request) {
         self.positions.borrow_mut()[usize::from(ticket.0)] = self.log.record(self.number, &request);
         self.device.submit(ticket, request);
@@ -207,7 +211,7 @@ mod tests {
     use crate::io::testing::{self, HEAP, pattern};
 
     fn run<D: BlockDevice>(device: &D, operation: Operation, buffer: Buffer) -> Result<Buffer, DeviceError> {
-        testing::complete(device, Request { operation, buffer })
+        testing::complete(device, Request::new(operation, buffer))
     }
 
     #[test]
@@ -215,7 +219,7 @@ mod tests {
         let log = Log::new(HEAP, 100, Detail::Data);
         let disk = testing::memory_disk(1 << 16);
         let device = Logged::new(HEAP, testing::memory_device(&disk), 7, &log).unwrap();
-        let read = Request { operation: Operation::Read(DeviceOffset(0)), buffer: pattern(512, 0) };
+        let read = Request::new(Operation::Read(DeviceOffset(0)), pattern(512, 0));
         device.submit(Ticket(5), read);
         run(&device, Operation::Write(DeviceOffset(1024)), pattern(512, 1)).unwrap();
         run(&device, Operation::Read(DeviceOffset(1024)), pattern(512, 2)).unwrap();
@@ -245,7 +249,7 @@ mod tests {
         assert_eq!((log.entries().len(), log.missed()), (2, 3));
 
         log.clear();
-        device.submit(Ticket(5), Request { operation: Operation::Flush, buffer: Buffer::empty(HEAP) });
+        device.submit(Ticket(5), Request::new(Operation::Flush, Buffer::empty(HEAP)));
         log.clear();
         run(&device, Operation::Read(DeviceOffset(0)), pattern(512, 0)).unwrap();
         let before = log.entries()[0].completed;

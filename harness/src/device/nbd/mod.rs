@@ -18,7 +18,7 @@ mod tls;
 use std::io;
 use std::task::{Context, Poll};
 
-use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Request, Ticket};
+use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Permission, Request, Ticket};
 
 use super::file::Access;
 use super::name::lasting_name;
@@ -204,6 +204,10 @@ impl BlockDevice for NbdDevice {
 
     fn measure(&self) -> u64 {
         self.workers.target().size_bytes()
+    }
+
+    fn permit(&self, permission: Permission) {
+        self.workers.permit(permission);
     }
 
     fn submit(&self, ticket: Ticket, request: Request) {

@@ -10,7 +10,7 @@ use super::connection::{Connection, Facts, Trouble};
 use super::tls::Tls;
 use super::{ExportAddress, ExportError};
 use crate::device::Access;
-use crate::device::workers::{MOST_THREADS, Target};
+use crate::device::workers::{MOST_THREADS, Outcome, Target};
 
 /// How long the server may take until the export can be used, with all connections to it.
 const GREETING_DEADLINE: Duration = Duration::from_secs(10);
@@ -94,6 +94,16 @@ impl Pool {
         Ok(connections)
     }
 
+    /// A connection that is as good as before. One that was lost meanwhile took all others with it.
+    fn put_back(&self, connection: Connection) {
+        let mut connections = self.lock();
+        if !connections.lost {
+            connections.idle.push(connection);
+        }
+        drop(connections);
+        self.returned.notify_one();
+    }
+
     fn lose(&self) {
         let mut connections = self.lock();
         connections.lost = true;
@@ -116,25 +126,28 @@ fn connect_all(address: &ExportAddress, access: Access) -> Result<Vec<Connection
 }
 
 impl Target for Pool {
-    fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
-        let mut connection = self.take()?;
-        let outcome = connection.execute(request);
-        if let Err(Trouble::Lost(error)) = &outcome {
-            log::warn!("{}: connection lost: {error}", self.address);
-            self.lose();
-            return Err(DeviceError::Gone);
+    fn execute(&self, request: &mut Request, may_begin: &dyn Fn(&Request) -> bool) -> Outcome {
+        let mut connection = match self.take() {
+            Ok(connection) => connection,
+            Err(error) => return Outcome::Done(Err(error)),
+        };
+        // Of several threads that have one connection, the others have waited for it, perhaps for long.
+        if !may_begin(request) {
+            self.put_back(connection);
+            return Outcome::NotBegun;
         }
-        // When another was lost meanwhile, this one's answer still is what the server has done.
-        let mut connections = self.lock();
-        if !connections.lost {
-            connections.idle.push(connection);
-        }
-        drop(connections);
-        self.returned.notify_one();
-        match outcome {
+        let result = match connection.execute(request) {
+            Err(Trouble::Lost(error)) => {
+                log::warn!("{}: connection lost: {error}", self.address);
+                self.lose();
+                return Outcome::Done(Err(DeviceError::Gone));
+            }
             Err(Trouble::Answer(error)) => Err(error),
-            _ => Ok(()),
-        }
+            Ok(()) => Ok(()),
+        };
+        // When another was lost meanwhile, this one's answer still is what the server has done.
+        self.put_back(connection);
+        Outcome::Done(result)
     }
 
     fn reset(&self) {

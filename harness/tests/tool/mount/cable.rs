@@ -76,7 +76,7 @@ impl Drop for Machine {
 fn write(device: &NbdDevice, offset: u64) {
     let mut buffer = Buffer::new(&Global, 4096).unwrap();
     buffer.bytes_mut().fill(1);
-    device.submit(Ticket(0), Request { operation: Operation::Write(DeviceOffset(offset)), buffer });
+    device.submit(Ticket(0), Request::new(Operation::Write(DeviceOffset(offset)), buffer));
 }
 
 fn wait(device: &NbdDevice) -> Result<(), DeviceError> {

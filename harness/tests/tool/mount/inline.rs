@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::mounted::{Volume, noise};
-use super::slow_export::Export;
+use crate::slow_export::Export;
 
 const FILES: u64 = 100;
 const WHILE: Duration = Duration::from_millis(300);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::mounted::{Mounted, Volume, noise, wait_until};
-use super::slow_export::Export;
+use crate::slow_export::Export;
 
 /// Longer than a request may take.
 const LATE: Duration = Duration::from_secs(4);
@@ -41,6 +41,24 @@ fn syncs_go_on_when_a_disk_answers_again() {
         assert!(volume.run(&["cat", &format!("v.img:/file{round}")]).stdout == content, "round {round}");
         assert_eq!(volume.succeed(&["cat", &format!("v.img:/after{round}")]), "after");
     }
+    volume.is_whole_after_crash("v.img");
+}
+
+/// Whoever doesn't know any more that a disk is theirs keeps what waits for it until they do.
+#[test]
+#[ignore = "needs FUSE: scripts/test mount"]
+fn a_disk_that_hangs_for_much_longer_than_a_lease_loses_nothing() {
+    let volume = Volume::new(64 << 20);
+    let export = Export::of(volume.image());
+    let mut mounted = volume.mount_node(&export.name("127.0.0.1"), &["--sync-every", "1"]);
+    let content = noise(4 << 20);
+    fs::write(mounted.path("file"), &content).unwrap();
+    export.stall();
+    sleep(Duration::from_secs(20));
+    export.go_on();
+    wait_until("all is durable", || File::open(mounted.path("file")).and_then(|file| file.sync_all()).is_ok());
+    mounted.kill();
+    assert!(volume.run(&["cat", "v.img:/file"]).stdout == content);
     volume.is_whole_after_crash("v.img");
 }
 

@@ -24,7 +24,6 @@ mod nameless;
 mod places;
 mod quotas;
 mod seeing;
-mod slow_export;
 mod snapshots;
 mod tls;
 mod tour;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::mounted::Volume;
-use super::slow_export::Export;
+use crate::slow_export::Export;
 
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]

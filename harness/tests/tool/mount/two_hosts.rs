@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::mounted::{Mounted, Volume, noise, wait_until};
-use super::slow_export::Export;
+use crate::slow_export::Export;
 
 const IMAGES: [&str; 3] = ["v.img", "b.img", "c.img"];
 const IMAGE_BYTES: u64 = 64 << 20;

@@ -3,15 +3,17 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::export_server;
 
-/// Whether it hangs.
+/// Whether it hangs, and what passed.
 #[derive(Default)]
 struct Gate {
     is_closed: Mutex<bool>,
     opened: Condvar,
+    writes: AtomicU64,
 }
 
 impl Gate {
@@ -41,6 +43,7 @@ impl Read for Gated {
 impl Write for Gated {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.gate.pass();
+        self.gate.writes.fetch_add(1, Ordering::Relaxed);
         self.file.write(bytes)
     }
 
@@ -73,6 +76,11 @@ impl Export {
     /// What it is called on a host of this name.
     pub(crate) fn name(&self, host: &str) -> String {
         format!("nbd://{host}:{}/data", self.port)
+    }
+
+    /// How many writes there were.
+    pub(crate) fn writes(&self) -> u64 {
+        self.gate.writes.load(Ordering::Relaxed)
     }
 
     /// From here on it answers nothing.
