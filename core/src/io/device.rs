@@ -226,6 +226,11 @@ pub trait BlockDevice {
         self.info().size_bytes
     }
 
+    /// Where content may be, from a place on: what is before that is zeros, and needn't be read.
+    fn next_content(&self, from: DeviceOffset) -> DeviceOffset {
+        from
+    }
+
     /// Says whether content may be changed from here on. A device where requests wait begins with a change only while it may be,
     /// by the clock of its disk, and keeps it [otherwise](Readiness): the process, or the whole machine, may have been asleep
     /// since the change was submitted, and somebody else may write to the device by now. A device that begins with a request
@@ -265,6 +270,10 @@ impl BlockDevice for DeviceBox {
 
     fn measure(&self) -> u64 {
         (**self).measure()
+    }
+
+    fn next_content(&self, from: DeviceOffset) -> DeviceOffset {
+        (**self).next_content(from)
     }
 
     fn permit(&self, permission: Permission) {

@@ -25,7 +25,7 @@ pub trait Scanner {
 /// What a scan went over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
-    /// Bytes that were read.
+    /// Bytes that were looked at, or that are known to be zeros.
     pub bytes: u64,
     /// Bytes that couldn't be read.
     pub unreadable_bytes: u64,
@@ -37,7 +37,7 @@ impl Rescue {
         let mut scanned = Scanned::default();
         for volume in self.blocks.volumes().iter() {
             let end = volume.bytes().min(volume.disk.info().size_bytes);
-            let mut at = 0;
+            let (mut at, mut content) = (0, DeviceOffset(0));
             while at < end {
                 // The parts of the address space that are reserved begin where those of the volume do.
                 if at % LEAF_SPAN_BYTES < SEGMENT_BYTES {
@@ -45,7 +45,14 @@ impl Rescue {
                     continue;
                 }
                 let bytes = READ_BYTES.min(end - at);
-                match self.scan_piece(volume, at, bytes, &mut scanned, scanner).await? {
+                if content.0 <= at {
+                    content = volume.disk.next_content(DeviceOffset(at));
+                }
+                let is_hole = content.0 >= at + bytes;
+                scanned.bytes += if is_hole { bytes } else { 0 };
+                let looked =
+                    if is_hole { Ok(()) } else { self.scan_piece(volume, at, bytes, &mut scanned, scanner).await? };
+                match looked {
                     Ok(()) => {}
                     Err(DeviceError::Gone) => {
                         scanned.unreadable_bytes += end - at;

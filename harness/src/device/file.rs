@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::task::{Context, Poll};
 
-use hammer2_core::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Permission, Request, Ticket};
+use hammer2_core::io::{
+    BlockDevice, Completion, DeviceError, DeviceInfo, DeviceOffset, Operation, Permission, Request, Ticket,
+};
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -221,6 +223,18 @@ impl BlockDevice for FileDevice {
         self.size_bytes.get()
     }
 
+    fn next_content(&self, from: DeviceOffset) -> DeviceOffset {
+        let data = self.workers.target().with(|file| Ok(rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from.0))?));
+        match data {
+            Ok(data) => DeviceOffset(data),
+            // Only holes follow. Any other error is one of reading.
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                DeviceOffset(self.info.size_bytes)
+            }
+            Err(_) => from,
+        }
+    }
+
     fn permit(&self, permission: Permission) {
         self.workers.permit(permission);
     }
@@ -345,7 +359,7 @@ mod tests {
 
     use allocator_api2::alloc::Global;
     use hammer2_core::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
-    use hammer2_core::io::{Buffer, DeviceOffset, Disk, DiskOptions, Duration, boxed_device};
+    use hammer2_core::io::{Buffer, Disk, DiskOptions, Duration, boxed_device};
     use hammer2_core::memory::Heap;
     use tempfile::{NamedTempFile, TempDir};
 
@@ -463,6 +477,17 @@ mod tests {
         assert_eq!(finish(Ticket(1)).result, Ok(()));
         assert!(file.as_file().metadata().unwrap().blocks() < full);
         assert_eq!(file.as_file().metadata().unwrap().len(), 1 << 20);
+    }
+
+    #[test]
+    fn content_is_found_behind_holes() {
+        let file = image(1 << 20);
+        file.as_file().write_all_at(&[1; 4096], 512 << 10).unwrap();
+        let device = FileDevice::open(file.path(), Access::Read).unwrap();
+        let next = |from: u64| device.next_content(DeviceOffset(from)).0;
+        assert_eq!((next(0), next(513 << 10), next(516 << 10)), (512 << 10, 513 << 10, 1 << 20));
+        file.as_file().set_len(0).unwrap();
+        assert_eq!(next(0), 1 << 20);
     }
 
     #[test]

@@ -133,6 +133,11 @@ impl Disk {
         self.device.measure()
     }
 
+    /// Where content may be, from a place on: what is before that is zeros.
+    pub(crate) fn next_content(&self, from: DeviceOffset) -> DeviceOffset {
+        self.device.next_content(from)
+    }
+
     /// What has failed so far.
     pub fn errors(&self) -> DeviceErrors {
         self.errors.get()
