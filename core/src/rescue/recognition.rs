@@ -8,7 +8,7 @@ use crate::media::blockref::BLOCKREF_BYTES;
 use crate::media::geometry::{FILE_BLOCK_BITS, check_placement};
 use crate::media::inode::{INODE_BYTES, InodeFlags, hidden_name};
 use crate::media::{
-    BlockArray, BlockKind, Blockref, CheckMethod, Dirent, FileKind, Inode, Inum, KeyBits, KeyRange, Radix,
+    BlockArray, BlockKind, Blockref, CheckMethod, Dirent, FileKind, Inode, Inum, KeyBits, KeyRange, PfsKind, Radix,
     directory_hash, is_zero,
 };
 
@@ -31,6 +31,15 @@ pub(super) fn inode(unit: &[u8]) -> Option<&Inode> {
         meta.inum() > Inum::PFS_ROOT && meta.name_key() == meta.inum().key() && name == hidden_name(meta.inum())
     };
     good.then_some(inode)
+}
+
+/// The super-root that a unit looks like.
+pub(super) fn super_root(unit: &[u8]) -> Option<&Inode> {
+    let inode = Inode::in_block(unit).ok()?;
+    inode.check().ok()?;
+    let meta = &inode.meta;
+    let is_one = meta.pfs_kind() == PfsKind::SuperRoot && meta.kind() == Ok(FileKind::Directory);
+    (is_one && meta.inum() == Inum::SUPER_ROOT).then_some(inode)
 }
 
 /// The blockrefs that a unit of an array consists of; none when it looks like anything else.

@@ -116,6 +116,8 @@ impl Rescue {
             if let Some(inode) = recognition::inode(unit) {
                 scanner.inode(MediaOffset(volume.base.0 + at + (index * UNIT_BYTES) as u64), inode);
                 inode.body_set().iter().for_each(|entry| show(scanner, entry));
+            } else if let Some(root) = recognition::super_root(unit) {
+                root.body_set().iter().for_each(|entry| show(scanner, entry));
             } else {
                 recognition::blockrefs(unit, total_bytes).iter().for_each(|entry| show(scanner, entry));
             }

@@ -2,11 +2,11 @@
 
 use zerocopy::IntoBytes;
 
-use super::recognition::{UNIT_BYTES, blockrefs, inode};
+use super::recognition::{UNIT_BYTES, blockrefs, inode, super_root};
 use crate::media::blockref::BLOCKREF_BYTES;
 use crate::media::inode::{InodeFlags, hidden_name};
 use crate::media::{
-    BlockKind, Blockref, DataOff, Dirent, FileKind, Inode, Inum, Key, KeyBits, MediaOffset, Methods, Radix,
+    BlockKind, Blockref, DataOff, Dirent, FileKind, Inode, Inum, Key, KeyBits, MediaOffset, Methods, PfsKind, Radix,
     directory_hash,
 };
 use crate::random::Random;
@@ -45,6 +45,17 @@ fn a_root_has_the_hash_of_its_label() {
     assert!(inode(root.as_bytes()).is_none());
     root.meta.set_name_key(directory_hash(b"DATA").first);
     assert!(inode(root.as_bytes()).is_some());
+}
+
+#[test]
+fn a_super_root_says_what_it_is() {
+    let mut root = Inode::new(FileKind::Directory);
+    root.meta.set_inum(Inum::SUPER_ROOT);
+    assert!(super_root(root.as_bytes()).is_none());
+    root.meta.set_pfs_kind(PfsKind::SuperRoot);
+    assert!(super_root(root.as_bytes()).is_some() && inode(root.as_bytes()).is_none());
+    root.meta.set_inum(Inum::PFS_ROOT);
+    assert!(super_root(root.as_bytes()).is_none());
 }
 
 fn unit_of(entries: &[Blockref]) -> [u8; UNIT_BYTES] {

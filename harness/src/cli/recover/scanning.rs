@@ -68,23 +68,27 @@ pub(super) async fn scan(rescue: &Rescue, index: &Index) -> Result<(Scanned, Mir
     }
     let (mut from, mut newest) = (MediaOffset(0), MirrorTid(0));
     while let Some(candidate) = index.candidate_from(from)? {
-        if !candidate.is_pfs_root {
-            newest = newest.max(judge(rescue, index, &candidate).await?);
-        }
+        newest = newest.max(judge(rescue, index, &candidate).await?);
         from = MediaOffset(candidate.at.0 + 1);
     }
     Ok((scanned, newest))
 }
 
-/// Looks for a blockref whose check code fits; of which flush it is.
+/// Looks for a blockref whose check code fits; of which flush it is. A root is no version of a file, but may be all that is left
+/// of a flush.
 async fn judge(rescue: &Rescue, index: &Index, candidate: &Candidate) -> Result<MirrorTid, Failure> {
-    let Candidate { at, identity, changed, .. } = *candidate;
+    let Candidate { at, identity, changed, is_pfs_root } = *candidate;
     for bref in index.references(at)?.into_iter().filter(is_checked) {
         let fits = rescue.inode(&bref).await.map_err(Failure::failed)?;
         if fits.is_ok_and(|inode| Identity::of(&inode.meta) == identity) {
-            index.add_version(identity, &bref, true, (bref.mirror_tid().0, bref.modify_tid().0))?;
+            if !is_pfs_root {
+                index.add_version(identity, &bref, true, (bref.mirror_tid().0, bref.modify_tid().0))?;
+            }
             return Ok(bref.mirror_tid());
         }
+    }
+    if is_pfs_root {
+        return Ok(MirrorTid(0));
     }
     let unchecked = unchecked_inode(at, identity.inum.key());
     index.add_version(identity, &unchecked, false, (changed.microseconds, 0))?;
