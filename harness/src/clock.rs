@@ -24,8 +24,8 @@ pub(crate) fn since_boot() -> Instant {
     Instant { nanoseconds: 0 }.after(since)
 }
 
-/// The host's monotonic clock, which [goes on](since_boot) in sleep. The [executors](crate::executor) keep its alarms: an alarm rings when one of them is
-/// about to wait, or at the time it waited for.
+/// The host's monotonic clock, which [goes on](since_boot) in sleep. The [executors](crate::executor) keep its alarms: an
+/// alarm rings when one of them is about to wait, or at the time it waited for.
 #[derive(Default)]
 pub struct HostClock {
     /// One alarm for each waker, the earliest it asked for.
