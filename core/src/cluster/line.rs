@@ -114,3 +114,20 @@ impl Line {
         self.passed_over.replace(self.passed_over.get() + 1) < MAX_NODES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::HEAP;
+
+    #[test]
+    fn a_commit_is_passed_over_only_so_often() {
+        let line = Line::new(HEAP);
+        for _ in 0..2 {
+            assert!((0..MAX_NODES).all(|_| line.pass_over()));
+            assert!(!line.pass_over());
+            // Whatever a quorum has begins the count anew.
+            line.acknowledge();
+        }
+    }
+}

@@ -387,3 +387,19 @@ fn modified_leaf(topology: &Topology, key: Key) -> Option<ChainId> {
         container = Container::Chain(id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::HEAP;
+
+    #[test]
+    fn what_no_freemap_manages_is_not_usable() {
+        let usable_bytes =
+            |begin, total_bytes| Allocator::new(HEAP, MediaOffset(begin), total_bytes, 1 << 29).unwrap().usable_bytes();
+        let (begin, total_bytes) = (5 * SEGMENT_BYTES, LEAF_SPAN_BYTES);
+        assert_eq!(usable_bytes(begin, total_bytes), 1 << 29);
+        assert_eq!(usable_bytes(begin + CHUNK_BYTES, total_bytes), (1 << 29) - (SEGMENT_BYTES - CHUNK_BYTES));
+        assert_eq!(usable_bytes(begin, total_bytes + CHUNK_BYTES), (1 << 29) - CHUNK_BYTES);
+    }
+}

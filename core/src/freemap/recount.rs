@@ -126,3 +126,47 @@ impl Allocator {
         Ok(look(topology, blocks, leaf, taken)?.unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::HEAP;
+
+    const LEAVES: u64 = 4;
+    const FREE_BYTES: u64 = 1 << 31;
+
+    fn allocator() -> Allocator {
+        Allocator::new(HEAP, MediaOffset(0), LEAVES * LEAF_SPAN_BYTES, FREE_BYTES).unwrap()
+    }
+
+    fn lose(allocator: &mut Allocator, leaf: u64, tid: u64) {
+        let first = leaf_key(leaf);
+        let span = KeyRange { first, last: Key(first.0 + LEAF_SPAN_BYTES - 1) };
+        allocator.note_lost(span, MirrorTid(tid), FREE_BYTES);
+    }
+
+    #[test]
+    fn a_lost_leaf_is_remembered_until_it_is_known() {
+        let mut allocator = allocator();
+        lose(&mut allocator, 1, 7);
+        let is_lost = |allocator: &Allocator| [0, 1, 2].map(|leaf| allocator.is_lost(leaf_key(leaf)));
+        assert_eq!(is_lost(&allocator), [false, true, false]);
+        assert_eq!([6, 7].map(|tid| allocator.lost_before(MirrorTid(tid))), [0, 1]);
+        allocator.forget_lost(leaf_key(1));
+        assert_eq!(is_lost(&allocator), [false; 3]);
+    }
+
+    #[test]
+    fn a_change_is_noted_in_the_count_where_that_has_been() {
+        let mut allocator = allocator();
+        allocator.recount = Some(Recount { next: 2, free_bytes: FREE_BYTES });
+        let mut counted_after_freeing_in = |leaf: u64| {
+            allocator.adjust_free(leaf_key(leaf), 3, 1);
+            allocator.recount.as_ref().unwrap().free_bytes - FREE_BYTES
+        };
+        let change = 2 * CHUNK_BYTES;
+        // The count will find by itself what is free in leaves 2 and 3.
+        assert_eq!([0, 1, 2, 3].map(&mut counted_after_freeing_in), [change, 2 * change, 2 * change, 2 * change]);
+        assert_eq!(allocator.free_bytes, FREE_BYTES + 4 * change);
+    }
+}

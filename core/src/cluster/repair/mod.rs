@@ -222,3 +222,33 @@ impl Cluster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::HEAP;
+
+    fn of_block(key: u64) -> Repair {
+        Repair { node: NodeIndex(1), what: Bad::FileBlock { file: Inum(7), key: Key(key) } }
+    }
+
+    #[test]
+    fn a_repair_is_remembered_once_and_only_so_many_are() {
+        let damage = Damage::new(HEAP);
+        assert!(damage.is_empty());
+        for key in 0..REMEMBERED as u64 {
+            assert_eq!([damage.note(of_block(key)), damage.note(of_block(key))], [Ok(()); 2]);
+        }
+        assert!(!damage.is_empty());
+        assert_eq!(damage.note(of_block(REMEMBERED as u64)), Err(NoMemory));
+        assert_eq!(damage.note(of_block(0)), Ok(()));
+        assert_eq!(damage.repairs.borrow().len(), REMEMBERED);
+    }
+
+    #[test]
+    fn what_nobody_has_is_counted_until_it_is_told() {
+        let damage = Damage::new(HEAP);
+        (0..3).for_each(|_| damage.note_unrepaired());
+        assert_eq!([damage.take_unrepaired(), damage.take_unrepaired()], [3, 0]);
+    }
+}

@@ -156,3 +156,26 @@ impl Cluster {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: u64, last: u64) -> KeyRange {
+        KeyRange { first: Key(first), last: Key(last) }
+    }
+
+    #[test]
+    fn what_is_outside_of_lost_keys() {
+        let lost = Lost { holder: Inum(7), keys: range(10, 20) };
+        let outside = |first, last| lost.outside(Inum(7), range(first, last));
+        assert_eq!(outside(10, 20), [None, None]);
+        assert_eq!(outside(9, 20), [Some(range(9, 9)), None]);
+        assert_eq!(outside(10, 21), [None, Some(range(21, 21))]);
+        assert_eq!(outside(0, 30), [Some(range(0, 9)), Some(range(21, 30))]);
+        assert_eq!(outside(5, 9), [Some(range(5, 9)), None]);
+        assert_eq!(outside(21, 30), [Some(range(21, 30)), None]);
+        assert_eq!(lost.outside(Inum(8), range(10, 20)), [Some(range(10, 20)), None]);
+        assert_eq!([9, 10, 20, 21].map(|key| lost.has(Inum(7), Key(key))), [false, true, true, false]);
+    }
+}

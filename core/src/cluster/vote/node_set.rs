@@ -129,6 +129,16 @@ mod tests {
     }
 
     #[test]
+    fn nodes_come_and_go() {
+        let mut set = NodeSet::first_nodes(3);
+        set.remove(NodeIndex(1));
+        set.remove(NodeIndex(5));
+        assert_eq!(set, [NodeIndex(0), NodeIndex(2)].into_iter().collect());
+        set.insert(NodeIndex(1));
+        assert_eq!(set, NodeSet::first_nodes(3));
+    }
+
+    #[test]
     fn indices_no_cluster_has() {
         for index in [8, 31, 32, 64, 255] {
             assert!(NodeSet::only(NodeIndex(index)).is_empty());

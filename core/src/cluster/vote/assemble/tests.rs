@@ -274,4 +274,9 @@ fn messages_are_one_line_and_say_what_to_do() {
     let expected = "split brain: node 2 (4.2) and node 0 (4.2) were written apart: look at each with --as-of, then keep one: \
                     `hammer2 cluster force` of node 2, or `hammer2 cluster force` of node 0";
     assert_eq!(alarm.to_string(), expected);
+    let holders = [NodeIndex(1), NodeIndex(2), NodeIndex(4)].into_iter().collect();
+    let refusal = Refusal::NoTrustedHolder { version, holders };
+    let expected = "node 1, node 2, node 4: the newest version 4.2 is there, but none can be trusted with it: \
+                    add another master that has it";
+    assert_eq!(refusal.to_string(), expected);
 }
