@@ -103,6 +103,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn counts_of_records_add_up() {
+        let part = |factor: u64| BulkfreeCounts {
+            staged: 5 * factor,
+            freed: 6 * factor,
+            unstaged: 7 * factor,
+            repaired: 8 * factor,
+            discarded: 9 * factor,
+        };
+        let mut sum = part(1);
+        sum.add(part(10));
+        assert_eq!(sum, part(11));
+    }
+
+    #[test]
     fn two_passes_free_a_chunk() {
         let mut live = FreemapRecord::FREE;
         live.set_class(0x310);

@@ -226,3 +226,25 @@ async fn stamp(target: &Node, pair: Pair, range: KeyRange) -> Result<(), ResyncE
     let stamp = Modification::Stamp { slot: pair.slot, range };
     target.replicate(pair.tid, pair.tid, stamp).await.map(drop).map_err(ResyncError::target)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_parts_add_up() {
+        let part = |factor: u64| ResyncCounts {
+            compared: 5 * factor,
+            copied: 6 * factor,
+            removed: 7 * factor,
+            bytes: 8 * factor,
+            snapshots_removed: 9 * factor,
+            snapshots_copied: 10 * factor,
+            snapshots_lacking: 11 * factor,
+        };
+        let mut sum = ResyncCounts::default();
+        sum += part(1);
+        sum += part(10);
+        assert_eq!(sum, part(11));
+    }
+}
