@@ -121,6 +121,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_marked_is_taken_once() {
+        let mut record = FreemapRecord::FREE;
+        assert_eq!(mark(&mut record, 2 * CHUNK, radix(15)), 2);
+        assert_eq!([1, 2, 3, 4].map(|chunk| record.chunk(chunk) == ChunkState::Free), [true, false, false, true]);
+        // Half of it is taken already.
+        assert_eq!(mark(&mut record, 0, Radix::MAX), 2);
+        assert_eq!(record.avail(), SEGMENT_BYTES as u32 - 4 * CHUNK);
+    }
+
+    #[test]
     fn a_full_segment_says_so_and_freeing_empties_it() {
         let mut record = FreemapRecord::FREE;
         record.set_class(0x310);

@@ -92,3 +92,20 @@ impl core::fmt::Debug for EntryBatch {
         f.debug_list().entries(self.iter()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::HEAP;
+
+    #[test]
+    fn an_entry_that_is_added_is_there_until_the_batch_is_cleared() {
+        let mut batch = EntryBatch::new(HEAP, 0).unwrap();
+        assert!(batch.is_empty() && batch.has_room());
+        batch.push(Key(7), &Dirent { inum: Inum(9), name_len: 1, kind: FileKind::Regular }, b"a");
+        let entry = Entry { key: Key(7), inum: Inum(9), kind: FileKind::Regular, name: b"a" };
+        assert!(batch.iter().eq([entry]) && !batch.is_empty() && !batch.has_room());
+        batch.clear();
+        assert!(batch.iter().eq([]) && batch.is_empty());
+    }
+}

@@ -291,3 +291,16 @@ impl Node {
         written.map(HeaderImage).map_err(|error| self.device_failed(disk, error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::HEAP;
+
+    #[test]
+    fn a_place_that_nothing_was_written_to_is_not_torn() {
+        let is_torn = |image: HeaderImage| image.is_torn();
+        assert!(!is_torn(HeaderImage::blank(HEAP).unwrap()));
+        assert!(is_torn(HeaderImage::blot(HEAP).unwrap()));
+    }
+}

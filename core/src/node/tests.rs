@@ -2,15 +2,19 @@
 
 extern crate std;
 
+use std::rc::Rc;
 use std::vec::Vec;
 
 use super::survey::Since;
 use super::*;
 use crate::chain::Container;
-use crate::io::ReadError;
 use crate::io::testing::{HEAP, Still, now};
+use crate::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
+use crate::io::{DeviceError, Disk, DiskOptions, MemoryDevice, ReadError, boxed_device};
 use crate::media::freemap::FREEMAP_BLOCK_BYTES;
+use crate::media::geometry::header_offset;
 use crate::media::{BlockKind, FileKind, Inode, MediaOffset, Radix};
+use crate::memory;
 use crate::newfs::NewfsOptions;
 use crate::selftest::image::{Image, Spread};
 
@@ -145,4 +149,28 @@ fn nothing_is_given_twice_from_a_leaf_that_was_lost() {
     given.sort_unstable();
     given.dedup();
     assert_eq!(given.len(), all, "some were given twice");
+}
+
+/// Opens a volume with four copies of its header, of which some fail to be read in this way.
+fn open_without(copies: core::ops::Range<usize>, error: DeviceError) -> Result<Box<Node>, OpenError> {
+    let plan = Rc::new(FaultPlan::new(HEAP));
+    for copy in copies {
+        let place = header_offset(copy)..header_offset(copy) + 1;
+        plan.add(Fault::always(Operations::READ, Effect::Fail(error)).within(place)).unwrap();
+    }
+    let image = image_of(8 << 30);
+    let device = MemoryDevice::new(HEAP, image.disks()[0].clone(), "memory", 8).unwrap();
+    let device = boxed_device(HEAP, Faulty::new(HEAP, device, plan).unwrap()).unwrap();
+    let mut disks = memory::Vec::new_in(HEAP);
+    memory::push(&mut disks, Disk::new(HEAP, device, &Still, DiskOptions::default()).unwrap()).unwrap();
+    now(open(HEAP, disks, NodeOptions::default()))
+}
+
+#[test]
+fn bad_copies_of_the_header_are_passed_over_and_late_ones_are_waited_for_once() {
+    let bad = DeviceError::Io(5);
+    assert!(open_without(0..3, bad).is_ok());
+    assert!(open_without(0..1, DeviceError::Timeout).is_ok());
+    let refusal = open_without(0..2, DeviceError::Timeout).err();
+    assert!(matches!(refusal, Some(OpenError::Device { error: DeviceError::Timeout, .. })), "{refusal:?}");
 }
