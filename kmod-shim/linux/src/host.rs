@@ -50,7 +50,8 @@ pub(crate) fn say(severity: Severity, words: fmt::Arguments<'_>) {
 
 /// Ends the mount that this thread is inside of: whoever waits for it, or comes later, gets an error. It leaves Rust for good.
 pub(crate) fn end_mount() -> ! {
-    // SAFETY: the thread is inside a mount: only there runs what can panic. What that held stays as it is, and nobody looks at it.
+    // SAFETY: the thread is inside a mount: only there runs what can panic. What that held stays as it is, and nobody looks at
+    // it.
     unsafe { abi::hammer2_host_end_mount() }
 }
 
