@@ -24,7 +24,7 @@ pub(crate) fn since_boot() -> Instant {
     Instant { nanoseconds: 0 }.after(since)
 }
 
-/// The host's monotonic clock, which [goes on](since_boot) in sleep. The [executors](crate::executor) keep its alarms: an
+/// The host's monotonic clock, which goes on in sleep. The [executors](crate::executor) keep its alarms: an
 /// alarm rings when one of them is about to wait, or at the time it waited for.
 #[derive(Default)]
 pub struct HostClock {
