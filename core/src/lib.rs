@@ -63,7 +63,7 @@
 //!     // All memory comes from here. A `Budget` in its place sets a limit.
 //!     let heap: Heap = &Global;
 //!     let medium: &'static MemoryDisk = Box::leak(Box::new(MemoryDisk::new(heap, 1 << 30)));
-//!     let device = boxed_device(heap, MemoryDevice::new(heap, medium, "memory", 16)?)?;
+//!     let device = boxed_device(heap, MemoryDevice::new(heap, medium, &"memory", 16)?)?;
 //!     let disk = Disk::new(heap, device, &Still, DiskOptions::default())?;
 //!
 //!     // Real users have better random numbers, for the UUIDs.

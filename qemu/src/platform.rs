@@ -95,7 +95,7 @@ impl Platform {
         let mut name = heapless::String::<16>::new();
         // A slot's name is shorter than that.
         let _ = core::fmt::write(&mut name, format_args!("virtio {}", found.function));
-        let name = DeviceName::new(leak(name)?.as_str());
+        let name = DeviceName::new(leak(leak(name)?.as_str())?);
         match VirtioBlk::new(MEMORY, found.transport, name) {
             Ok(driver) => {
                 pic::enable_device(found.interrupt_line);

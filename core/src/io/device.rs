@@ -25,13 +25,13 @@ impl fmt::Debug for DeviceOffset {
 /// What a device is called in messages: a path, an address, a slot.
 ///
 /// It is there for as long as the program is, or whatever else speaks of the device, so that every error can say of which device
-/// it is.
+/// it is. It takes one word, as errors are on every frame of the stack.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct DeviceName(&'static str);
+pub struct DeviceName(&'static &'static str);
 
 impl DeviceName {
     /// Takes a name.
-    pub const fn new(name: &'static str) -> Self {
+    pub const fn new(name: &'static &'static str) -> Self {
         Self(name)
     }
 

@@ -129,7 +129,7 @@ pub struct MemoryDevice<M> {
 
 impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
     /// Opens the disk under a name, with room for `queue_depth` requests.
-    pub fn new(heap: Heap, disk: M, name: &'static str, queue_depth: u16) -> Result<Self, NoMemory> {
+    pub fn new(heap: Heap, disk: M, name: &'static &'static str, queue_depth: u16) -> Result<Self, NoMemory> {
         let name = DeviceName::new(name);
         let info = DeviceInfo { name, size_bytes: disk.size_bytes(), queue_depth, read_only: false, is_shared: false };
         let done = RefCell::new(memory::filled(heap, usize::from(queue_depth), || None)?);

@@ -17,7 +17,7 @@ pub(crate) fn memory_disk(size_bytes: u64) -> MemoryDisk {
 
 /// A device on it.
 pub(crate) fn memory_device(disk: &MemoryDisk) -> MemoryDevice<&MemoryDisk> {
-    MemoryDevice::new(HEAP, disk, "memory", 8).unwrap()
+    MemoryDevice::new(HEAP, disk, &"memory", 8).unwrap()
 }
 
 /// Bytes that look the same for the same seed and start alike for every length.

@@ -152,7 +152,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn device(size_bytes: u64) -> DeviceInfo {
-        DeviceInfo { name: DeviceName::new("d"), size_bytes, queue_depth: 1, read_only: false, is_shared: false }
+        DeviceInfo { name: DeviceName::new(&"d"), size_bytes, queue_depth: 1, read_only: false, is_shared: false }
     }
 
     fn layout(sizes: &[u64], options: &NewfsOptions<'_>) -> Result<Layout, NewfsError> {

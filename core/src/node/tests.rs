@@ -159,7 +159,7 @@ fn open_without(copies: core::ops::Range<usize>, error: DeviceError) -> Result<B
         plan.add(Fault::always(Operations::READ, Effect::Fail(error)).within(place)).unwrap();
     }
     let image = image_of(8 << 30);
-    let device = MemoryDevice::new(HEAP, image.disks()[0].clone(), "memory", 8).unwrap();
+    let device = MemoryDevice::new(HEAP, image.disks()[0].clone(), &"memory", 8).unwrap();
     let device = boxed_device(HEAP, Faulty::new(HEAP, device, plan).unwrap()).unwrap();
     let mut disks = memory::Vec::new_in(HEAP);
     memory::push(&mut disks, Disk::new(HEAP, device, &Still, DiskOptions::default()).unwrap()).unwrap();

@@ -22,7 +22,7 @@ use crate::media::{BlockKind, BlockName, DataOff, MediaOffset};
 use crate::memory::{Heap, NoMemory, Vec};
 
 /// What a place that is on no volume is said to be on.
-const NOWHERE: DeviceName = DeviceName::new("beyond all volumes");
+const NOWHERE: DeviceName = DeviceName::new(&"beyond all volumes");
 
 /// Writes in the queue at a time, beside those that what is staged becomes.
 const MOST_QUEUED: usize = 32;

@@ -13,7 +13,7 @@ pub(super) struct Absent {
 
 impl Absent {
     pub(super) fn new(size_bytes: u64) -> Self {
-        let name = DeviceName::new("a volume that is missing");
+        let name = DeviceName::new(&"a volume that is missing");
         let info = DeviceInfo { name, size_bytes, queue_depth: 1, read_only: true, is_shared: false };
         Self { info, refused: RefCell::new(None) }
     }

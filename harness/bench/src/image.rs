@@ -48,7 +48,7 @@ impl RamVolume {
     /// Mounts the volume with this much memory.
     pub fn mount(&self, memory_bytes: usize) -> Result<Mounted, Box<dyn Error>> {
         self.run(Mounted::new(memory_bytes, PfsSelector::Default, 1, |heap, _| {
-            let device = boxed_device(heap, MemoryDevice::new(heap, self.disk().clone(), "memory", 64)?)?;
+            let device = boxed_device(heap, MemoryDevice::new(heap, self.disk().clone(), &"memory", 64)?)?;
             Disk::new(heap, device, self.clock, DiskOptions::default())
         }))
     }

@@ -38,7 +38,7 @@ impl RamDevice {
     /// Opens the disk.
     pub fn new(disk: Rc<RamDisk>) -> Self {
         let size_bytes = disk.with(|bytes| bytes.len() as u64);
-        let name = DeviceName::new("memory");
+        let name = DeviceName::new(&"memory");
         let info = DeviceInfo { name, size_bytes, queue_depth: QUEUE_DEPTH, read_only: false, is_shared: false };
         Self { disk, info, done: RefCell::new((0..QUEUE_DEPTH).map(|_| None).collect()) }
     }

@@ -194,7 +194,7 @@ impl Volume {
         let mut device = match medium {
             Medium::Ram(disk) => boxed_device(heap, Counted::new(RamDevice::new(disk.clone()), counters.clone())),
             Medium::Sparse(disk) => {
-                let device = MemoryDevice::new(heap, disk.clone(), "memory", QUEUE_DEPTH)?;
+                let device = MemoryDevice::new(heap, disk.clone(), &"memory", QUEUE_DEPTH)?;
                 boxed_device(heap, Counted::new(device, counters.clone()))
             }
         }?;

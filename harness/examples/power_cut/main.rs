@@ -104,7 +104,7 @@ impl<'l> Cutter<'l> {
 
     fn disks(&self, disk: &Rc<MemoryDisk>) -> Result<HeapVec<Disk>, Box<dyn Error>> {
         let mut disks = HeapVec::new_in(HEAP);
-        let device = boxed_device(HEAP, MemoryDevice::new(HEAP, Rc::clone(disk), "memory", 64)?)?;
+        let device = boxed_device(HEAP, MemoryDevice::new(HEAP, Rc::clone(disk), &"memory", 64)?)?;
         memory::push(&mut disks, Disk::new(HEAP, device, self.clock, DiskOptions::default())?)?;
         Ok(disks)
     }

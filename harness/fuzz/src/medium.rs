@@ -15,7 +15,7 @@ pub const HEAP: Heap = &Global;
 pub fn open(heap: Heap, disks: &[Rc<MemoryDisk>]) -> Result<Vec<Disk>, NoMemory> {
     let mut opened = Vec::new_in(heap);
     for disk in disks {
-        let device = boxed_device(heap, MemoryDevice::new(heap, disk.clone(), "memory", 4)?)?;
+        let device = boxed_device(heap, MemoryDevice::new(heap, disk.clone(), &"memory", 4)?)?;
         memory::push(&mut opened, Disk::new(heap, device, clock(), DiskOptions::default())?)?;
     }
     Ok(opened)

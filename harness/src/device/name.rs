@@ -1,12 +1,12 @@
 //! Names of devices, which errors carry.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use hammer2_core::io::DeviceName;
 
 /// All names that devices of this process have had. There are as many as an administrator has typed.
-static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+static NAMES: Mutex<BTreeMap<&'static str, &'static &'static str>> = Mutex::new(BTreeMap::new());
 
 /// A name that stays until the process ends, so that an error may outlive its device. It is kept once, however often a device of
 /// that name is opened.
@@ -15,8 +15,7 @@ pub fn lasting_name(name: &str) -> DeviceName {
     let known = names.get(name).copied();
     DeviceName::new(known.unwrap_or_else(|| {
         let name: &'static str = Box::leak(name.into());
-        names.insert(name);
-        name
+        *names.entry(name).or_insert(Box::leak(Box::new(name)))
     }))
 }
 

@@ -90,7 +90,7 @@ impl SlowDevice {
         number: u64,
     ) -> Self {
         Self {
-            inner: MemoryDevice::new(&Global, Rc::clone(disk), "slow", depth).expect("memory"),
+            inner: MemoryDevice::new(&Global, Rc::clone(disk), &"slow", depth).expect("memory"),
             clock,
             temper: Rc::clone(temper),
             number,

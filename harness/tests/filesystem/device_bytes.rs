@@ -30,7 +30,7 @@ pub(crate) fn on_new_filesystem(memory_bytes: usize, work: impl AsyncFnOnce(&Fil
     let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, memory_bytes + MIN_MEMORY_BYTES)));
     let medium = Rc::new(MemoryDisk::new(&Global, VOLUME_BYTES));
     let open = |heap: Heap| {
-        let device = MemoryDevice::new(heap, Rc::clone(&medium), "memory", 64).expect("there is memory");
+        let device = MemoryDevice::new(heap, Rc::clone(&medium), &"memory", 64).expect("there is memory");
         let device = boxed_device(heap, Counted::new(device, Rc::clone(&counters))).expect("there is memory");
         Disk::new(heap, device, clock, DiskOptions::default()).expect("there is memory")
     };

@@ -51,7 +51,7 @@ impl World {
 
     fn disks(&self, disk: &Rc<MemoryDisk>) -> HeapVec<Disk> {
         let mut disks = HeapVec::new_in(HEAP);
-        let device = MemoryDevice::new(HEAP, Rc::clone(disk), "memory", 64).unwrap();
+        let device = MemoryDevice::new(HEAP, Rc::clone(disk), &"memory", 64).unwrap();
         let device = boxed_device(HEAP, device).unwrap();
         push(&mut disks, Disk::new(HEAP, device, self.clock, DiskOptions::default()).unwrap()).unwrap();
         disks

@@ -42,6 +42,8 @@ struct Site {
     budget: Budget<Kvmalloc>,
     timer: Timer<Ktime>,
     devices: Vec<LinuxDevice>,
+    /// What the devices are called; errors refer to these.
+    _names: Vec<&'static str>,
 }
 
 /// What drives the executor.
@@ -106,14 +108,20 @@ pub(crate) fn serve(mount: Mount, config: &Config) {
 
 impl Site {
     fn new(config: &Config) -> Result<Box<Self>, NoMemory> {
-        let mut devices = Vec::new_in(&TASKS as Heap);
         // SAFETY: `hammer2_serve` was promised that so many are there.
         let given = unsafe { core::slice::from_raw_parts(config.devices, config.device_count as usize) };
+        let mut names = Vec::new_in(&TASKS as Heap);
         for device in given {
-            // SAFETY: the same, of the name; and nothing that speaks of a device is left when `serve` returns.
+            // SAFETY: the same, of the name, and nothing that speaks of a device is left when `serve` returns.
             let name: &'static [u8] = unsafe { device.name.bytes() };
+            memory::push(&mut names, core::str::from_utf8(name).unwrap_or("disk"))?;
+        }
+        // SAFETY: the site keeps the names, none of which is added or removed, for as long as anything speaks of a device.
+        let lasting: &'static [&'static str] = unsafe { core::slice::from_raw_parts(names.as_ptr(), names.len()) };
+        let mut devices = Vec::new_in(&TASKS as Heap);
+        for (device, name) in given.iter().zip(lasting) {
             let info = DeviceInfo {
-                name: DeviceName::new(core::str::from_utf8(name).unwrap_or("disk")),
+                name: DeviceName::new(name),
                 size_bytes: device.size_bytes,
                 queue_depth: config.queue_depth as u16,
                 read_only: device.is_read_only != 0,
@@ -123,7 +131,7 @@ impl Site {
             memory::push(&mut devices, LinuxDevice::new(&TASKS, info, device.device)?)?;
         }
         let budget = Budget::new(Kvmalloc, with_spare(config.memory_bytes as usize));
-        memory::boxed(&TASKS, Self { budget, timer: Timer::new(&TASKS, Ktime, ALARMS)?, devices })
+        memory::boxed(&TASKS, Self { budget, timer: Timer::new(&TASKS, Ktime, ALARMS)?, devices, _names: names })
     }
 
     /// The disks of each node.

@@ -228,7 +228,7 @@ impl Transport for Wire {
 type Driver = VirtioBlk<Identity, Wire, QUEUE>;
 
 fn driver(model: &Rc<Model>) -> Driver {
-    Driver::new(&Global, Wire(model.clone()), DeviceName::new("model")).unwrap()
+    Driver::new(&Global, Wire(model.clone()), DeviceName::new(&"model")).unwrap()
 }
 
 fn submit(driver: &Driver, ticket: u16, operation: Operation, bytes: &[u8]) {
@@ -284,7 +284,7 @@ fn only_understood_features_are_accepted() {
     let model = Model::new(EVERYTHING);
     let _driver = driver(&model);
     assert_eq!(model.accepted.get() & (EVENT_IDX | INDIRECT), 0);
-    let old = Driver::new(&Global, Wire(Model::new(EVERYTHING & !Features::VERSION_1.bits())), DeviceName::new("old"));
+    let old = Driver::new(&Global, Wire(Model::new(EVERYTHING & !Features::VERSION_1.bits())), DeviceName::new(&"old"));
     assert_eq!(old.err(), Some(SetupError::Features));
 }
 

@@ -87,6 +87,6 @@ impl Cluster {
 /// A device doesn't answer: the one that is late, or else the first.
 fn no_answer(volumes: &Volumes) -> NodeError {
     let late = volumes.iter().find(|volume| volume.disk.is_late()).or(volumes.root());
-    let device = late.map_or(DeviceName::new("a device"), |volume| volume.disk.info().name);
+    let device = late.map_or(DeviceName::new(&"a device"), |volume| volume.disk.info().name);
     NodeError::Fault(NodeFault::Device { block: BlockName::HEADER, device, error: DeviceError::Timeout })
 }

@@ -169,7 +169,7 @@ struct Held {
 
 impl Shuffled {
     fn new(depth: u16) -> Self {
-        let name = DeviceName::new("shuffled");
+        let name = DeviceName::new(&"shuffled");
         let info = DeviceInfo { name, size_bytes: 1 << 20, queue_depth: depth, read_only: false, is_shared: false };
         Self { info, held: RefCell::new((0..depth).map(|_| None).collect()) }
     }

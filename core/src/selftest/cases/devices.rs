@@ -32,7 +32,7 @@ fn open(
     let heap = environment.heap();
     let mut disks = Vec::new_in(heap);
     for disk in image.disks() {
-        let device = MemoryDevice::new(heap, disk.clone(), "memory", QUEUE_DEPTH)?;
+        let device = MemoryDevice::new(heap, disk.clone(), &"memory", QUEUE_DEPTH)?;
         let device = Counted::new(Faulty::new(heap, device, plan.clone())?, counters.clone());
         let options = DiskOptions { deadline: DEADLINE };
         memory::push(&mut disks, Disk::new(heap, boxed_device(heap, device)?, environment.clock(), options)?)?;

@@ -58,7 +58,7 @@ fn open_all(environment: &dyn Environment, disks: &[SharedDisk]) -> Result<Vec<D
     let heap = environment.heap();
     let mut opened = Vec::new_in(heap);
     for disk in disks {
-        let device = boxed_device(heap, MemoryDevice::new(heap, disk.clone(), "memory", 8)?)?;
+        let device = boxed_device(heap, MemoryDevice::new(heap, disk.clone(), &"memory", 8)?)?;
         memory::push(&mut opened, Disk::new(heap, device, environment.clock(), DiskOptions::default())?)?;
     }
     Ok(opened)

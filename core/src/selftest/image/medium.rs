@@ -61,13 +61,13 @@ impl Medium {
 }
 
 /// What errors call the first devices.
-const NAMES: [&str; 4] = ["memory0", "memory1", "memory2", "memory3"];
+static NAMES: [&str; 4] = ["memory0", "memory1", "memory2", "memory3"];
 
 /// Fresh devices on disks.
 pub(super) fn open_disks(heap: Heap, clock: &'static dyn Clock, disks: &[SharedDisk]) -> Result<Vec<Disk>, ImageError> {
     let mut opened = Vec::new_in(heap);
     for (index, disk) in disks.iter().enumerate() {
-        let name = NAMES.get(index).copied().unwrap_or("memory");
+        let name = NAMES.get(index).unwrap_or(&"memory");
         let device = boxed_device(heap, MemoryDevice::new(heap, disk.clone(), name, QUEUE_DEPTH)?)?;
         memory::push(&mut opened, Disk::new(heap, device, clock, DiskOptions::default())?)?;
     }

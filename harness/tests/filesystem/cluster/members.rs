@@ -135,7 +135,7 @@ impl Members {
     }
 
     pub(crate) fn node(&self, index: usize) -> HeapVec<Disk> {
-        let device = MemoryDevice::new(HEAP, Rc::clone(&self.disks[index]), "memory", QUEUE_DEPTH).unwrap();
+        let device = MemoryDevice::new(HEAP, Rc::clone(&self.disks[index]), &"memory", QUEUE_DEPTH).unwrap();
         let device = Faulty::new(HEAP, device, Rc::clone(&self.plans[index])).unwrap();
         let device = match &*self.log.borrow() {
             None => boxed_device(HEAP, device).unwrap(),

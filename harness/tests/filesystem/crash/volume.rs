@@ -137,7 +137,7 @@ impl Host {
 
 /// A device on a disk.
 pub(crate) fn device(disk: &Rc<MemoryDisk>) -> MemoryDevice<Rc<MemoryDisk>> {
-    MemoryDevice::new(HEAP, Rc::clone(disk), "memory", QUEUE_DEPTH).unwrap()
+    MemoryDevice::new(HEAP, Rc::clone(disk), &"memory", QUEUE_DEPTH).unwrap()
 }
 
 /// A copy of a disk.

@@ -68,7 +68,7 @@ impl Subject {
     fn open(&self, heap: Heap) -> Result<memory::Vec<Disk>, NoMemory> {
         let mut drives = memory::Vec::new_in(heap);
         for disk in self.written.disks() {
-            let device = MemoryDevice::new(heap, disk.clone(), "memory", 16)?;
+            let device = MemoryDevice::new(heap, disk.clone(), &"memory", 16)?;
             let device = boxed_device(heap, Counted::new(device, self.counters.clone()))?;
             memory::push(&mut drives, Disk::new(heap, device, self.clock, DiskOptions::default())?)?;
         }
