@@ -151,16 +151,17 @@ impl Request {
         Self { operation, buffer, begin: Begin::Permitted }
     }
 
-    /// Whether it may be begun with at that time.
-    pub fn readiness(&self, permission: Permission, now: Instant) -> Readiness {
+    /// Whether it may be begun with now. Most requests don't depend on the time, and it isn't asked for then.
+    pub fn readiness(&self, permission: Permission, now: impl Fn() -> Instant) -> Readiness {
         let is_change = matches!(self.operation, Operation::Write(_) | Operation::Discard { .. });
-        match self.begin {
+        match (self.begin, permission) {
             _ if !is_change => Readiness::Ready,
-            Begin::Before(end) if now < end => Readiness::Ready,
-            Begin::Before(_) => Readiness::Over(DeviceError::Timeout),
-            Begin::Permitted if permission.permits_at(now) => Readiness::Ready,
-            Begin::Permitted if permission == Permission::Never => Readiness::Over(DeviceError::Fenced),
-            Begin::Permitted => Readiness::Kept,
+            (Begin::Before(end), _) if now() < end => Readiness::Ready,
+            (Begin::Before(_), _) => Readiness::Over(DeviceError::Timeout),
+            (Begin::Permitted, Permission::Always) => Readiness::Ready,
+            (Begin::Permitted, Permission::Never) => Readiness::Over(DeviceError::Fenced),
+            (Begin::Permitted, Permission::Until(end)) if now() < end => Readiness::Ready,
+            (Begin::Permitted, Permission::Until(_)) => Readiness::Kept,
         }
     }
 

@@ -32,7 +32,7 @@ impl Site<'_> {
         let node = self.put_in(images).await?;
         let mut show = |counts: &ResyncCounts| show(node, counts);
         let copied = self.fs.replace_member(old, node, &new_pfs(self.fs)?, &mut show).await;
-        let copied = copied.map_err(|error| Refused::failed(self.known().error(&error)))?;
+        let copied = copied.map_err(|error| self.failed(&error))?;
         Ok(Done::Changed { snapshots_lacking: copied.snapshots_lacking })
     }
 
@@ -62,8 +62,8 @@ impl Site<'_> {
             MemberState::InSync => fs.complete(node).await,
             _ => fs.resync_showing(node, &mut show).await,
         };
-        let copied = copied.map_err(|error| Refused::failed(self.known().error(&error)))?;
-        if !fs.detach(node).await.map_err(|error| Refused::failed(self.known().error(&error)))? {
+        let copied = copied.map_err(|error| self.failed(&error))?;
+        if !fs.detach(node).await.map_err(|error| self.failed(&error))? {
             return Err(Refused::failed(format_args!(
                 "{called} isn't in step: it failed meanwhile, and is still in use"
             )));

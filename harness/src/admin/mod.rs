@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{Change, NodeIndex};
-use hammer2_core::fs::FileSystem;
+use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::Disk;
 use hammer2_core::media::Uuid;
 use hammer2_core::memory::Vec as HeapVec;
@@ -166,8 +166,13 @@ impl Site<'_> {
         Known::of_mount(self.images, self.fs)
     }
 
+    /// That something has failed, with the names of the disks.
+    fn failed(&self, error: &Error) -> Refused {
+        Refused::failed(self.known().error(error))
+    }
+
     async fn change(&self, change: Change) -> Result<(), Refused> {
-        self.fs.change_members(change).await.map_err(|error| Refused::failed(self.known().error(&error)))
+        self.fs.change_members(change).await.map_err(|error| self.failed(&error))
     }
 }
 

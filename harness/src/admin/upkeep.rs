@@ -44,7 +44,7 @@ pub async fn while_scrubbing<T>(
 impl Site<'_> {
     pub(super) async fn resync(&self, show: &mut dyn FnMut(NodeIndex, &ResyncCounts)) -> Result<Done, Refused> {
         // Who doesn't answer any more is not in step.
-        self.fs.probe().await.map_err(|error| Refused::failed(self.known().error(&error)))?;
+        self.fs.probe().await.map_err(|error| self.failed(&error))?;
         for node in self.images.left_out() {
             // Why it is still left out is told below.
             if let Err(why) = self.put_in(&node.images).await {
@@ -52,7 +52,7 @@ impl Site<'_> {
             }
         }
         let unusable = self.look_at_lost().await;
-        let all = self.fs.resync_all(show).await.map_err(|error| Refused::failed(self.known().error(&error)))?;
+        let all = self.fs.resync_all(show).await.map_err(|error| self.failed(&error))?;
         let mut nodes: Vec<Resynced> = Vec::new();
         let health = health_of(self.fs);
         for (node, copied) in all {
@@ -114,7 +114,7 @@ impl Site<'_> {
             !pauses
         };
         let scrubbed = self.fs.scrub_on(&mut scrub, &mut goes_on).await;
-        let Some(counts) = scrubbed.map_err(|error| Refused::failed(self.known().error(&error)))? else {
+        let Some(counts) = scrubbed.map_err(|error| self.failed(&error))? else {
             let lost = || Refused::failed("it was ended, and nobody will know how far it was");
             return if is_kept { Ok(Done::Paused(self.fs.scrub_progress().into())) } else { Err(lost()) };
         };

@@ -263,13 +263,12 @@ impl<T: Target> Shared<T> {
 
 impl State {
     fn readiness(&self, request: &Request) -> Readiness {
-        request.readiness(self.permission, since_boot())
+        request.readiness(self.permission, since_boot)
     }
 
     /// The first request that isn't kept.
     fn next(&self) -> Option<(usize, Readiness)> {
-        let now = since_boot();
-        let readiness = |(_, request): &(Ticket, Request)| request.readiness(self.permission, now);
+        let readiness = |(_, request): &(Ticket, Request)| self.readiness(request);
         self.queue.iter().map(readiness).enumerate().find(|(_, readiness)| *readiness != Readiness::Kept)
     }
 
@@ -373,6 +372,7 @@ mod tests {
         }
         assert_eq!(workers.target().calls.load(Ordering::Relaxed), MOST_THREADS as u64, "the rest never began");
     }
+
     fn write() -> Request {
         Request::new(Operation::Write(DeviceOffset(0)), Buffer::empty(&Global))
     }

@@ -48,6 +48,20 @@ static void hammer2_wake(struct hammer2_mount *mount)
 	wake_up(READ_ONCE(mount->steering) ? &mount->steering_wait : &mount->thread_wait);
 }
 
+/* Whether there is something to do for whoever is asleep until `armed_ns`. */
+static bool hammer2_is_due(const struct hammer2_mount *mount, u64 armed_ns)
+{
+	return hammer2_has_events(mount) || READ_ONCE(mount->fiber.deadline_ns) < armed_ns;
+}
+
+/* Who leaves, or ceases to steer, looks after what comes next. An event sees that somebody has, or is seen here. */
+static void hammer2_look_after(struct hammer2_mount *mount)
+{
+	smp_mb();
+	if (hammer2_is_due(mount, READ_ONCE(mount->steering) ? READ_ONCE(mount->steering_armed_ns) : READ_ONCE(mount->thread_armed_ns)))
+		hammer2_wake(mount);
+}
+
 /* Something has happened that the core looks at; in an interrupt, too. Who is inside looks again before leaving. */
 void hammer2_event(struct hammer2_mount *mount)
 {
@@ -90,8 +104,6 @@ static void hammer2_go_on(struct hammer2_mount *mount)
  */
 static void hammer2_enter(struct hammer2_mount *mount, struct hammer2_call *call)
 {
-	u64 armed_ns;
-
 	atomic_inc(&mount->entering);
 	mutex_lock(&mount->door);
 	atomic_dec(&mount->entering);
@@ -103,15 +115,10 @@ static void hammer2_enter(struct hammer2_mount *mount, struct hammer2_call *call
 		WRITE_ONCE(mount->steering, call);
 	WRITE_ONCE(mount->inside, NULL);
 	mutex_unlock(&mount->door);
-	/* An event sees that nobody is inside, or is seen here. */
-	smp_mb();
 	if (READ_ONCE(mount->needs_thread))
 		wake_up(&mount->thread_wait);
-	if (mount->has_ended || (call && READ_ONCE(mount->steering) == call))
-		return;
-	armed_ns = READ_ONCE(mount->steering) ? READ_ONCE(mount->steering_armed_ns) : READ_ONCE(mount->thread_armed_ns);
-	if (hammer2_has_events(mount) || READ_ONCE(mount->fiber.deadline_ns) < armed_ns)
-		hammer2_wake(mount);
+	if (!mount->has_ended && !(call && READ_ONCE(mount->steering) == call))
+		hammer2_look_after(mount);
 }
 
 /* How long to sleep when the core wants to go on at `deadline_ns`. */
@@ -155,8 +162,7 @@ void hammer2_run_until_answered(struct hammer2_mount *mount, struct hammer2_call
 		armed_ns = READ_ONCE(mount->fiber.deadline_ns);
 		WRITE_ONCE(mount->steering_armed_ns, armed_ns);
 		wait_event_timeout(mount->steering_wait,
-				   completion_done(&call->answered) || hammer2_has_events(mount) ||
-				   READ_ONCE(mount->fiber.deadline_ns) < armed_ns,
+				   completion_done(&call->answered) || hammer2_is_due(mount, armed_ns),
 				   hammer2_timeout(armed_ns));
 		cond_resched();
 	}
@@ -164,9 +170,7 @@ void hammer2_run_until_answered(struct hammer2_mount *mount, struct hammer2_call
 		return;
 	/* What is left is the thread's. */
 	WRITE_ONCE(mount->steering, NULL);
-	smp_mb();
-	if (hammer2_has_events(mount) || READ_ONCE(mount->fiber.deadline_ns) < READ_ONCE(mount->thread_armed_ns))
-		hammer2_wake(mount);
+	hammer2_look_after(mount);
 }
 
 /* ---- what Rust calls, inside ---- */

@@ -233,7 +233,7 @@ impl Disk {
     }
 
     fn readiness(&self, request: &Request) -> Readiness {
-        request.readiness(self.permission.get(), self.clock.now())
+        request.readiness(self.permission.get(), || self.clock.now())
     }
 
     async fn run(&self, request: Request) -> Result<Buffer, DeviceError> {
