@@ -3,12 +3,13 @@
 //! Only nodes that other machines can reach have one; others are locked by the host. Before anything is written to them, every
 //! heartbeat is looked at, and one that wasn't released is watched for two periods and a half. When it moves, the node has a
 //! writer, and the mount is refused. When it doesn't, its writer is dead or asleep; the mount writes its own heartbeat on all
-//! nodes, and goes on if a quorum has it. Whoever slept finds out before its next header, and writes nothing any more.
+//! nodes, looks whether it stays there, and goes on if it does on a quorum. Whoever slept finds out before its next header, and
+//! writes nothing any more.
 
 use core::convert::Infallible;
 use core::future::pending;
 
-use super::join::join_all;
+use super::join::{Answers, join_all};
 use super::keeper::LOOKS;
 use super::member::Member;
 use super::vote::{NodeSet, Refusal, State};
@@ -16,7 +17,7 @@ use super::{Cluster, MAX_NODES, MemberState, NodeIndex, OpError, Rule};
 use crate::io::{Disk, Duration, Instant, TimeSource, announce_watch};
 use crate::media::heartbeat::HEARTBEAT_PERIOD;
 use crate::media::{Heartbeat, MountNonce};
-use crate::node::{NodeError, NodeFault};
+use crate::node::{NodeError, NodeFault, SETTLING};
 
 /// How often heartbeats are looked at that are watched.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
@@ -39,6 +40,12 @@ impl Hold {
     }
 }
 
+/// The heartbeats that were found on nodes.
+type Looks = Answers<Option<Heartbeat>>;
+
+/// Those that weren't released.
+type Held = Answers<Heartbeat>;
+
 /// Who holds a node, as far as a look at it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -58,23 +65,51 @@ impl Cluster {
         let is_shared = |member: &Member| is_used(member.state()) && member.node.is_shared();
         let nodes: NodeSet = self.members().filter(|(_, member)| is_shared(member)).map(|(index, _)| index).collect();
         let Some(clock) = self.root_disk(nodes) else { return Ok(()) };
-        self.watch(nodes).await?;
+        let seen = self.watch(nodes).await?;
         let next_beats = [clock.now().after(HEARTBEAT_PERIOD); MAX_NODES];
         self.hold.set(Some(Hold { nonce: MountNonce(time.random()), time, counter: 0, next_beats }));
-        self.beat_on(nodes).await?;
-        for index in nodes.iter().filter(|index| self.member(*index).node.is_held()) {
-            self.check_as_opened(index).await?;
+        let taken = self.take_all(&seen).await;
+        if taken.is_err() {
+            self.release().await;
         }
-        Ok(())
+        taken
     }
 
-    /// Somebody else may have changed a node after it was opened, and before it was held.
-    async fn check_as_opened(&self, index: NodeIndex) -> Result<(), OpError> {
-        match self.member(index).node.is_as_opened().await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(OpError::Refused(Refusal::ChangedMeanwhile { node: index })),
-            Err(error) => self.failed(index, error),
+    /// Takes hold of nodes, as far as nobody else does at this moment: a mount goes on with a quorum of them. What was acknowledged
+    /// meanwhile would be on one of any quorum.
+    async fn take_all(&self, seen: &Looks) -> Result<(), OpError> {
+        let (mut lost, mut refusal) = (NodeSet::EMPTY, None);
+        let nodes = seen.iter().map(|(index, _)| *index);
+        for (index, taken) in join_all(self.heap, nodes, |index| self.take(index, seen)).await? {
+            match taken {
+                Err(error) if is_rival(error) => {
+                    refusal = refusal.or(Some(Refusal::ChangedMeanwhile { node: index }));
+                    lost.insert(index);
+                    self.eject_for(index, error);
+                }
+                Err(error) => self.failed(index, error)?,
+                Ok(()) => {}
+            }
         }
+        let used: NodeSet =
+            self.members().filter(|(_, member)| is_used(member.state())).map(|(index, _)| index).collect();
+        let is_mount = self.mounting.next_epoch().is_some();
+        let can_go_on = is_mount && self.assent.has_quorum(used.difference(lost));
+        refusal.filter(|_| !can_go_on).map_or(Ok(()), |refusal| Err(OpError::Refused(refusal)))
+    }
+
+    /// Takes hold of a node, unless somebody has written there since it was looked at. What wasn't released is looked at again
+    /// after a moment: its writer may have been asleep between a look of his own and his write.
+    async fn take(&self, index: NodeIndex, seen: &Looks) -> Result<(), NodeError> {
+        let Some(hold) = self.hold.get() else { return Ok(()) };
+        let node = &self.member(index).node;
+        let seen = seen.iter().find(|(seen, _)| *seen == index).and_then(|(_, heartbeat)| *heartbeat);
+        node.take(&hold.heartbeat(false), seen).await?;
+        if seen.is_some_and(|heartbeat| !heartbeat.is_released) {
+            self.pause(SETTLING).await;
+        }
+        node.check_heartbeat().await?;
+        node.check_as_opened().await
     }
 
     /// Takes hold of one more node, if the mount holds the others.
@@ -83,34 +118,38 @@ impl Cluster {
         if self.hold.get().is_none() || !node.is_shared() || node.is_held() {
             return Ok(());
         }
-        self.watch(NodeSet::only(index)).await?;
-        self.beat_once(index).await?;
-        self.check_as_opened(index).await
+        let seen = self.watch(NodeSet::only(index)).await?;
+        self.take(index, &seen).await.map_err(|error| match error {
+            error if is_rival(error) => OpError::Refused(Refusal::ChangedMeanwhile { node: index }),
+            error => error.into(),
+        })
     }
 
-    /// Waits until it is sure that none of these nodes has a writer. One that most of them have is told of at once.
-    async fn watch(&self, nodes: NodeSet) -> Result<(), OpError> {
-        let held = self.heartbeats(nodes).await?;
-        let Some(watch) = held.iter().map(|(_, heartbeat)| heartbeat.watch()).max() else { return Ok(()) };
-        let Some(disk) = self.root_disk(held.iter().map(|(index, _)| *index).collect()) else { return Ok(()) };
+    /// Waits until it is sure that none of these nodes has a writer; what was seen last there. A writer that most of them have is
+    /// told of at once.
+    async fn watch(&self, nodes: NodeSet) -> Result<Looks, OpError> {
+        let first = self.look(nodes).await?;
+        let held: Held = self.held(&first).collect();
+        let Some(watch) = held.iter().map(|(_, heartbeat)| heartbeat.watch()).max() else { return Ok(first) };
+        let Some(disk) = self.root_disk(held.iter().map(|(index, _)| *index).collect()) else { return Ok(first) };
         announce_watch(disk);
         let end = disk.now().after(watch);
         loop {
             let next_look = disk.now().after(BETWEEN_LOOKS).min(end);
             disk.sleep_until(next_look).await;
             let is_over = disk.now() >= end;
-            let now_held = self.heartbeats(nodes).await?;
-            let mut moved = now_held.iter().filter(|now| !held.contains(now)).peekable();
-            let Some((node, Heartbeat { host, time, .. })) = moved.peek().copied() else {
+            let looks = self.look(nodes).await?;
+            let moved: Held = self.held(&looks).filter(|now| !held.contains(now)).collect();
+            let Some((node, Heartbeat { host, time, .. })) = moved.first().copied() else {
                 if is_over {
-                    return Ok(());
+                    return Ok(looks);
                 }
                 continue;
             };
             // Of a writer that has lost some of its nodes, those are to be told that it has still.
-            let has_most = 2 * moved.count() >= nodes.len();
+            let has_most = 2 * moved.len() >= nodes.len();
             if is_over || has_most {
-                return Err(OpError::Refused(Refusal::InUse { node: *node, host: *host, time: *time }));
+                return Err(OpError::Refused(Refusal::InUse { node, host, time }));
             }
         }
     }
@@ -121,22 +160,23 @@ impl Cluster {
         Some(&root.disk)
     }
 
-    /// The heartbeats of other mounts that weren't released.
-    async fn heartbeats(
-        &self,
-        nodes: NodeSet,
-    ) -> Result<heapless::Vec<(NodeIndex, Heartbeat), { MAX_NODES }>, OpError> {
-        let own = self.hold.get().map(|hold| hold.nonce);
-        let look = |index| self.member(index).node.heartbeat();
-        let mut held = heapless::Vec::new();
-        for (index, found) in join_all(self.heap, nodes.iter(), look).await? {
+    /// The heartbeats on these nodes.
+    async fn look(&self, nodes: NodeSet) -> Result<Looks, OpError> {
+        let mut looks = Looks::new();
+        for (index, found) in join_all(self.heap, nodes.iter(), |index| self.member(index).node.heartbeat()).await? {
             match found {
-                Ok(Some(found)) if !found.is_released && Some(found.nonce) != own => drop(held.push((index, found))),
-                Ok(_) => {}
+                Ok(found) => drop(looks.push((index, found))),
                 Err(error) => self.failed(index, error)?,
             }
         }
-        Ok(held)
+        Ok(looks)
+    }
+
+    /// Those of other mounts that weren't released.
+    fn held(&self, looks: &Looks) -> impl Iterator<Item = (NodeIndex, Heartbeat)> {
+        let own = self.hold.get().map(|hold| hold.nonce);
+        let is_held = move |found: &Heartbeat| !found.is_released && Some(found.nonce) != own;
+        looks.iter().filter_map(move |(index, found)| Some((*index, found.filter(is_held)?)))
     }
 
     /// Says that the mount still is there, on the nodes where it is time to. Whoever serves a mount does this again and again.
@@ -263,4 +303,9 @@ impl Cluster {
 
 fn is_used(state: MemberState) -> bool {
     matches!(state, MemberState::InSync | MemberState::Behind(_))
+}
+
+/// True when it failed because another mount was there first.
+fn is_rival(error: NodeError) -> bool {
+    matches!(error, NodeError::Fault(NodeFault::Fenced { .. }))
 }

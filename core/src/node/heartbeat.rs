@@ -16,6 +16,10 @@ use crate::media::{Heartbeat, HostName, MirrorTid, VolumeHeader};
 /// How old a look may be before a heartbeat is written over what it saw, when others may write.
 const FRESH: Duration = Duration::from_millis(250);
 
+/// How long after its first heartbeat whoever takes a node over looks whether that still is there. Whoever was asleep, and looked
+/// before it was written, has begun to write over it by then, or never does.
+pub(crate) const SETTLING: Duration = Duration::from_millis(500);
+
 impl Node {
     /// True when others may reach the volume that says who writes.
     pub fn is_shared(&self) -> bool {
@@ -28,12 +32,26 @@ impl Node {
         read_heartbeat(self.heap, disk).await?.map_err(|error| self.device_failed(disk, error))
     }
 
-    /// Writes a heartbeat, durably, unless another mount's is there. From here on the node is held by its mount, until a
-    /// heartbeat says that it is released, and its volumes may be changed for the time that others watch an old heartbeat at
-    /// least, and no longer.
+    /// Writes a mount's first heartbeat, durably, over the one that was `seen` there, if there was one. From here on the node is
+    /// held by the mount, until a heartbeat says that it is released. It is fenced if there is another heartbeat by now.
+    pub async fn take(&self, heartbeat: &Heartbeat, seen: Option<Heartbeat>) -> Result<(), NodeError> {
+        self.write_over(heartbeat, |found| found == seen).await
+    }
+
+    /// Writes the next heartbeat, durably, unless another mount's is there. The node's volumes may be changed for the time that
+    /// others watch an old heartbeat at least, and no longer.
     pub async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), NodeError> {
+        let Some(own) = self.holder.get() else { return Ok(()) };
+        self.write_over(heartbeat, |found| found.is_some_and(|found| found.nonce == own)).await
+    }
+
+    async fn write_over(
+        &self,
+        heartbeat: &Heartbeat,
+        is_expected: impl Fn(Option<Heartbeat>) -> bool,
+    ) -> Result<(), NodeError> {
         let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(()) };
-        let (since, has_lapsed) = self.write_heartbeat(disk, heartbeat).await?;
+        let (since, has_lapsed) = self.write_heartbeat(disk, heartbeat, is_expected).await?;
         disk.flush().await.map_err(|error| self.device_failed(disk, error))?;
         if heartbeat.is_released {
             // What the devices have kept since a lease was over, they keep.
@@ -52,18 +70,24 @@ impl Node {
 
     /// Writes a heartbeat over what was looked at, if the device begins with that while nobody else may have written there since.
     /// From when on others may see it, and whether they could write before.
-    async fn write_heartbeat(&self, disk: &Disk, heartbeat: &Heartbeat) -> Result<(Instant, bool), NodeError> {
+    async fn write_heartbeat(
+        &self,
+        disk: &Disk,
+        heartbeat: &Heartbeat,
+        is_expected: impl Fn(Option<Heartbeat>) -> bool,
+    ) -> Result<(Instant, bool), NodeError> {
         let mut sector = [0; HEARTBEAT_BYTES];
         heartbeat.write(&mut sector);
         let deadline = disk.deadline();
         loop {
             let looked = disk.now();
-            self.check_heartbeat().await?;
+            self.check_that(&is_expected).await?;
             let mut buffer = Buffer::new(self.heap, HEARTBEAT_BYTES)?;
             buffer.bytes_mut().copy_from_slice(&sector);
             let since = disk.now();
             let has_lapsed = !disk.permits_changes();
-            let end = if has_lapsed { looked.after(FRESH) } else { disk.lease_end().unwrap_or(deadline) };
+            let is_own = self.is_held() && !has_lapsed;
+            let end = if is_own { disk.lease_end().unwrap_or(deadline) } else { looked.after(FRESH) };
             match disk.write_before(end.min(deadline), DeviceOffset(HEARTBEAT_OFFSET), buffer).await {
                 Ok(_) => return Ok((since, has_lapsed)),
                 // It was too late for that look.
@@ -93,8 +117,12 @@ impl Node {
         let Some(own) = self.holder.get().filter(|_| self.protocol.get().has(Rule::Heartbeat)) else {
             return Ok(());
         };
+        self.check_that(|found| found.is_some_and(|found| found.nonce == own)).await
+    }
+
+    async fn check_that(&self, is_expected: impl Fn(Option<Heartbeat>) -> bool) -> Result<(), NodeError> {
         match self.heartbeat().await? {
-            Some(found) if found.nonce == own => Ok(()),
+            found if is_expected(found) => Ok(()),
             found => Err(self.fenced(found.map_or(HostName::UNKNOWN, |found| found.host))),
         }
     }
@@ -119,14 +147,14 @@ impl Node {
         if is_own && is_older { Ok(()) } else { Err(self.fenced(HostName::UNKNOWN)) }
     }
 
-    /// True when no header was written since the node was opened.
-    pub async fn is_as_opened(&self) -> Result<bool, NodeError> {
+    /// Checks that nobody has written a header since the node was opened: right after it was taken. It is fenced otherwise.
+    pub async fn check_as_opened(&self) -> Result<(), NodeError> {
         let (newest, copy, is_missing) = {
             let committed = self.committed.borrow();
             (committed.header.get().mirror_tid(), committed.copy, committed.is_missing())
         };
         let is_same = is_missing || self.header_tid(copy).await? == Some(newest);
-        Ok(is_same && self.has_newest_header().await?)
+        if is_same && self.has_newest_header().await? { Ok(()) } else { Err(self.fenced(HostName::UNKNOWN)) }
     }
 
     /// True when no header is newer than the one in force and the one that is on its way.

@@ -185,13 +185,22 @@ impl Rig {
         Ok(failed.elapsed())
     }
 
-    /// Waits for the end of what the machine in reserve is trying; true if it is in service then.
+    /// Waits for the end of what the machine in reserve is trying, and until one of the two is in service: it tries again while the
+    /// other isn't. True if it is the one in reserve.
     fn settle(&mut self) -> Result<bool, Box<dyn Error>> {
         self.wait("the end of an attempt to mount", |rig| {
             let reserve = rig.reserve();
             Ok(reserve.is_mounted() || reserve.has_ended()?)
         })?;
-        Ok(self.reserve().is_mounted() && !self.reserve().has_ended()?)
+        if self.reserve().is_mounted() && !self.reserve().has_ended()? {
+            return Ok(true);
+        }
+        let (now, mut has_moved) = (Instant::now(), false);
+        self.wait("either machine to be in service", |rig| {
+            has_moved = !rig.load.all_since(now) && rig.reserve().try_to_mount()? == Progress::Mounted;
+            Ok(has_moved || rig.load.all_since(now))
+        })?;
+        Ok(has_moved)
     }
 
     /// The machine that had the mount must tell nobody any more that something is durable, and ends.

@@ -20,6 +20,8 @@ use crate::silent::Silent;
 use crate::world::World;
 
 const SECOND: u64 = 1_000_000_000;
+/// How long who takes over has watched the other's heartbeat.
+const WATCH: u64 = 5 * SECOND;
 /// Mounts that each of them tries.
 const TURNS: u64 = 4;
 /// Files that one makes in a mount, at most.
@@ -33,6 +35,8 @@ struct Contest<'w> {
     acked: RefCell<Vec<String>>,
     files: Cell<u64>,
     wrong: RefCell<Option<String>>,
+    /// How often either has fallen asleep.
+    naps: [Cell<u64>; 2],
     /// Somebody without a heartbeat may write, too; once.
     may_be_silent: Cell<bool>,
 }
@@ -51,29 +55,35 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         .filter(|number| world.group().role(*number).is_some())
         .map(|number| world.disks[number].drive.copy())
         .collect();
-    log::info!("rivals: {drives:?}");
+    // The slower the disks, the more often one writes between what the other sees and what it does.
+    let slowness = world.random.borrow_mut().pick(&[1, 20, 200]);
+    drives.iter().for_each(|drive| drive.disk.slowness.set(slowness));
+    log::info!("rivals: {drives:?}, {slowness} times slower");
     let contest = Contest {
         world,
         drives,
         acked: RefCell::default(),
         files: Cell::new(0),
         wrong: RefCell::default(),
+        naps: Default::default(),
         may_be_silent: Cell::new(world.group().spare() > 0),
     };
     world.host.share_disks(true);
-    let both = (0..2).map(|_| -> Pin<Box<dyn Future<Output = ()> + '_>> {
+    let both = contest.naps.iter().map(|naps| -> Pin<Box<dyn Future<Output = ()> + '_>> {
         let random = world.random.borrow_mut().fork();
         let sleeper = Sleeper {
             host: world.host,
             random: RefCell::new(world.random.borrow_mut().fork()),
             until: Cell::new(0),
-            work: Box::pin(contest.contend(random)),
+            naps,
+            work: Box::pin(contest.contend(random, naps)),
         };
         Box::pin(sleeper)
     });
     let both = both.collect();
     let done = world.run(async {
         executor::all(both).await;
+        contest.drives.iter().for_each(|drive| drive.disk.slowness.set(1));
         match contest.mount().await {
             Ok(fs) if contest.wrong.borrow().is_none() => {
                 let acked = contest.acked.borrow().clone();
@@ -93,15 +103,18 @@ impl Contest<'_> {
         self.world.host
     }
 
-    async fn contend(&self, mut random: Random) {
+    async fn contend(&self, mut random: Random, naps: &Cell<u64>) {
         for _ in 0..TURNS {
             executor::sleep(self.host(), random.below(8 * SECOND)).await;
             if self.wrong.borrow().is_some() {
                 return;
             }
+            let (begun, naps_before) = (self.host().nanoseconds(), naps.get());
             match self.mount().await {
                 Ok(fs) => {
-                    if let Err(what) = fs.attend(self.use_mount(&fs, &mut random)).await {
+                    let has_watched = self.host().nanoseconds() - begun > WATCH;
+                    let never_slept = || has_watched && naps.get() == naps_before;
+                    if let Err(what) = fs.attend(self.use_mount(&fs, &mut random, &never_slept)).await {
                         *self.wrong.borrow_mut() = Some(what);
                         return;
                     }
@@ -128,7 +141,13 @@ impl Contest<'_> {
     }
 
     /// Makes files, each with a sync; an error only if something is wrong.
-    async fn use_mount(&self, fs: &FileSystem, random: &mut Random) -> Result<(), String> {
+    async fn use_mount(
+        &self,
+        fs: &FileSystem,
+        random: &mut Random,
+        never_slept: &impl Fn() -> bool,
+    ) -> Result<(), String> {
+        let is_quiet = self.may_be_silent.get();
         for _ in 0..1 + random.below(MOST_FILES) {
             executor::sleep(self.host(), random.below(2 * SECOND)).await;
             self.files.set(self.files.get() + 1);
@@ -141,7 +160,7 @@ impl Contest<'_> {
                 fs.sync().await
             };
             let made = made.await;
-            if silent.is_some_and(|silent| silent.is_overwritten()) {
+            if silent.as_ref().is_some_and(Silent::is_overwritten) {
                 return Err("a header was written over that of somebody without a heartbeat".to_owned());
             }
             match made {
@@ -155,6 +174,9 @@ impl Contest<'_> {
                 Err(error) => {
                     if let Error::Io(NodeFault::Fenced { .. }) = error {
                         self.world.tally.borrow_mut().verdict("fenced");
+                        if never_slept() && silent.is_none() && self.may_be_silent.get() == is_quiet {
+                            return Err("I37: overtaken, though it took over and was awake ever since".to_owned());
+                        }
                     }
                     log::info!("a rival: {error}");
                     return Ok(());
@@ -192,12 +214,23 @@ impl Contest<'_> {
     }
 }
 
+/// For how long one who has slept falls asleep again more easily: between its first look around and what it does then.
+const DROWSY: u64 = SECOND / 2;
+
 /// One who falls asleep now and then, wherever it happens to be.
 struct Sleeper<'w> {
     host: &'static Host,
     random: RefCell<Random>,
     until: Cell<u64>,
+    naps: &'w Cell<u64>,
     work: Pin<Box<dyn Future<Output = ()> + 'w>>,
+}
+
+impl Sleeper<'_> {
+    /// True when it has just slept.
+    fn is_drowsy(&self) -> bool {
+        self.naps.get() > 0 && self.host.nanoseconds() < self.until.get() + DROWSY
+    }
 }
 
 impl Future for Sleeper<'_> {
@@ -205,8 +238,10 @@ impl Future for Sleeper<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let now = self.host.nanoseconds();
-        if self.until.get() <= now && self.random.borrow_mut().below(400) == 0 {
+        let odds = if self.is_drowsy() { 40 } else { 400 };
+        if self.until.get() <= now && self.random.borrow_mut().below(odds) == 0 {
             self.until.set(now + self.random.borrow_mut().below(30 * SECOND));
+            self.naps.set(self.naps.get() + 1);
         }
         if self.until.get() > now {
             self.host.alarm(self.until.get());

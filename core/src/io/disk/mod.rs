@@ -44,7 +44,7 @@ pub struct DeviceErrors {
 }
 
 /// Whoever looks at a deadline so long after it was asleep meanwhile: an alarm would have rung.
-const OVERSLEPT: Duration = Duration::from_millis(100);
+const OVERSLEPT: Duration = Duration::from_millis(20);
 /// What the devices are given then before they are called late.
 const GRACE: Duration = Duration::from_secs(2);
 

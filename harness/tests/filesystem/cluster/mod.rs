@@ -21,6 +21,7 @@ mod slaves;
 mod slow;
 mod snapshots;
 mod split_brain;
+mod taking_over;
 mod tool;
 mod torn_headers;
 

@@ -1,0 +1,135 @@
+//! A mount that takes over from a machine that was asleep, which wakes at that very moment and writes to some of the disks: whoever
+//! has a quorum of them goes on, without the rest.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use hammer2_core::cluster::vote::Refusal;
+use hammer2_core::cluster::{MemberState, OpError, PfsSelector};
+use hammer2_core::fs::{FileSystem, MountError, MountOptions, NewFile};
+use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, boxed_device};
+use hammer2_core::media::geometry::header_offset;
+use hammer2_core::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET, HEARTBEAT_PERIOD};
+use hammer2_core::media::{FileKind, Heartbeat, HostName, Inum, MirrorTid, MountNonce, Timestamp};
+use hammer2_core::memory::{Vec as HeapVec, push};
+use hammer2_core::random::Random;
+use hammer2_harness::virtual_time::{Task, VirtualClock, run, run_all};
+use zerocopy::IntoBytes as _;
+
+use super::members::{HEAP, LABEL, MEMORY_BYTES, Members, Ticks, newest_header};
+use super::of_three;
+
+const OTHER: MountNonce = MountNonce(u64::MAX);
+const MILLISECOND: u64 = 1_000_000;
+
+/// What the other does to a disk when it wakes, right after this one has written its heartbeat there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wakes {
+    /// It doesn't.
+    Not,
+    /// It writes a heartbeat over this one's.
+    WithAHeartbeat,
+    /// It writes a header, for which it had looked around before.
+    WithAHeader,
+}
+
+fn others_heartbeat(counter: u64) -> [u8; HEARTBEAT_BYTES] {
+    let time = Timestamp { microseconds: 1 };
+    let host = HostName::new(b"other");
+    let heartbeat = Heartbeat { nonce: OTHER, counter, time, host, period: HEARTBEAT_PERIOD, is_released: false };
+    let mut sector = [0; HEARTBEAT_BYTES];
+    heartbeat.write(&mut sector);
+    sector
+}
+
+/// Who has a disk.
+fn holder(members: &Members, disk: usize) -> Heartbeat {
+    let mut sector = [0; HEARTBEAT_BYTES];
+    members.disks[disk].read_at(HEARTBEAT_OFFSET, &mut sector).unwrap();
+    Heartbeat::read(&sector).expect("a heartbeat")
+}
+
+/// Another mount's header is the newest from here on: that in force, with a number that is higher.
+fn write_header(members: &Members, disk: usize) {
+    let disk = &members.disks[disk];
+    let mut header = newest_header(disk);
+    header.set_tids(MirrorTid(header.mirror_tid().0 + 1));
+    header.seal();
+    disk.write_at(header_offset(0), header.as_bytes()).unwrap();
+}
+
+async fn mount(members: &Members, clock: &'static VirtualClock) -> Result<FileSystem, MountError> {
+    let mut disks = HeapVec::new_in(HEAP);
+    for (disk, name) in members.disks.iter().zip([&"first", &"second", &"third"]) {
+        let device = MemoryDevice::new(HEAP, Rc::clone(disk), name, 16).unwrap().shared();
+        let mut node = HeapVec::new_in(HEAP);
+        let device = boxed_device(HEAP, device).unwrap();
+        push(&mut node, Disk::new(HEAP, device, clock, DiskOptions::default()).unwrap()).unwrap();
+        push(&mut disks, node).unwrap();
+    }
+    let options = MountOptions { memory_bytes: MEMORY_BYTES, spare_nodes: 0 };
+    let nodes = FileSystem::open_nodes(HEAP, disks, options, &mut |_, error| panic!("{error}")).await?;
+    FileSystem::mount_pfs(HEAP, nodes, PfsSelector::Label(LABEL), options).await?.make_writable(&Ticks).await
+}
+
+/// Mounts what another machine has, which is asleep, and wakes like this on each disk; and what became of it.
+fn take_over(members: &Members, wakes: [Wakes; 3]) -> Result<Vec<bool>, MountError> {
+    let clock: &'static VirtualClock = Box::leak(Box::default());
+    for disk in &members.disks {
+        disk.write_at(HEARTBEAT_OFFSET, &others_heartbeat(0)).unwrap();
+    }
+    let mounted = RefCell::new(None);
+    let other = async {
+        while (0..3).any(|disk| holder(members, disk).nonce == OTHER) {
+            clock.sleep(MILLISECOND).await;
+        }
+        for (disk, wakes) in wakes.into_iter().enumerate() {
+            match wakes {
+                Wakes::Not => {}
+                Wakes::WithAHeartbeat => members.disks[disk].write_at(HEARTBEAT_OFFSET, &others_heartbeat(1)).unwrap(),
+                Wakes::WithAHeader => write_header(members, disk),
+            }
+        }
+    };
+    let this = async { *mounted.borrow_mut() = Some(mount(members, clock).await) };
+    let tasks: Vec<Task<'_>> = vec![("this".to_owned(), Box::pin(this)), ("the other".to_owned(), Box::pin(other))];
+    run_all(clock, tasks, &mut Random::new(1));
+    let fs = mounted.take().expect("a mount that has ended")?;
+    let has = fs.member_statuses().map(|member| member.state == MemberState::InSync).collect();
+    run(clock, async {
+        fs.create(Inum::PFS_ROOT, b"file", &NewFile::new(FileKind::Regular, 0o644)).await.unwrap();
+        fs.sync().await.unwrap();
+        fs.unmount().await.unwrap();
+    });
+    Ok(has)
+}
+
+#[test]
+fn who_takes_over_goes_on_with_a_quorum_that_stays_its_own() {
+    for wakes in [Wakes::WithAHeartbeat, Wakes::WithAHeader] {
+        for disk in 0..3 {
+            let members = of_three();
+            let mut where_it_wakes = [Wakes::Not; 3];
+            where_it_wakes[disk] = wakes;
+            let has = take_over(&members, where_it_wakes).unwrap();
+            assert_eq!(has, (0..3).map(|other| other != disk).collect::<Vec<_>>());
+            if wakes == Wakes::WithAHeartbeat {
+                assert_eq!(holder(&members, disk).counter, 1, "the other's heartbeat was written over");
+            }
+            let rest: Vec<usize> = (0..3).filter(|other| *other != disk).collect();
+            assert!(members.expect_alike(&rest).iter().any(|line| line.contains("file")));
+        }
+    }
+}
+
+#[test]
+fn who_takes_over_lets_go_where_it_has_no_quorum() {
+    for wakes in [Wakes::WithAHeartbeat, Wakes::WithAHeader] {
+        let members = of_three();
+        let refused = take_over(&members, [wakes, Wakes::Not, wakes]).expect_err("one disk of three");
+        assert!(matches!(refused, MountError::Op(OpError::Refused(Refusal::ChangedMeanwhile { .. }))), "{refused:?}");
+        // Whoever comes next needn't watch what this one has left.
+        assert!(holder(&members, 1).is_released);
+        assert_eq!(holder(&members, 0).nonce == OTHER, wakes == Wakes::WithAHeartbeat);
+    }
+}
