@@ -9,9 +9,9 @@ use allocator_api2::alloc::Global;
 use hammer2_core::media::{Compression, Inum};
 use hammer2_core::newfs::NewfsOptions;
 use hammer2_core::selftest::image::{Content, FileRecipe, Image, ImageError, Spread};
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::device::save_image;
-use hammer2_harness::executor::Executor;
+use hammer2_host::clock::HostClock;
+use hammer2_host::device::save_image;
+use hammer2_host::executor::Executor;
 
 const IMAGE_BYTES: u64 = 1 << 30;
 

@@ -1,23 +1,13 @@
-//! What userspace lends `hammer2-core` (devices on files, time, an executor), and the `hammer2` tool made from them.
+//! The `hammer2` tool: its commands, mounts by FUSE, what an administrator does by either, and a model that tests hold
+//! filesystems against. What the host lends `hammer2-core` is below it, in `hammer2-host`.
 #![forbid(unsafe_code)]
 
 pub mod admin;
-pub mod check_functions;
 pub mod cli;
-pub mod clock;
-pub mod device;
-pub mod executor;
 pub mod model;
 pub mod mount;
-mod mount_table;
 mod pfs_label;
-mod random;
-pub mod replay;
-mod runtime_dir;
 pub mod scan;
-pub mod time_source;
-mod unsynced;
-pub mod virtual_time;
 
 // A core that could leave out a rule of the protocol would have to remember which one. What users are given can't be built of it.
 const _: () =

@@ -66,7 +66,9 @@ fn variants(body: &str) -> Vec<Variant> {
 /// All errors with words of their own, by enum and file.
 fn errors() -> BTreeMap<(String, String), Vec<Variant>> {
     let (mut files, mut found) = (Vec::new(), BTreeMap::new());
-    ["harness/src", "core/src"].iter().for_each(|folder| rust_files(&root().join(folder), &mut files));
+    ["harness/src", "harness/host/src", "core/src"]
+        .iter()
+        .for_each(|folder| rust_files(&root().join(folder), &mut files));
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         for part in text.split("thiserror::Error").skip(1) {
@@ -128,6 +130,7 @@ fn body_of(test: &str) -> Option<String> {
     let folder = match suite {
         "core" => "core/src".to_owned(),
         "src" => "harness/src".to_owned(),
+        "host" => "harness/host/src".to_owned(),
         suite => format!("harness/tests/{suite}"),
     };
     let text = fs::read_to_string(root().join(folder).join(format!("{}.rs", file.replace("::", "/")))).ok()?;

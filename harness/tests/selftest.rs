@@ -14,9 +14,9 @@ use allocator_api2::alloc::Global;
 use hammer2_core::io::{Clock, DeviceBox, boxed_device};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::selftest::{Environment, Failure, Meter, cases};
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::device::{Access, FileDevice};
-use hammer2_harness::executor::Executor;
+use hammer2_host::clock::HostClock;
+use hammer2_host::device::{Access, FileDevice};
+use hammer2_host::executor::Executor;
 use hammer2_kmod_shim::budget::Budget;
 use tempfile::TempDir;
 

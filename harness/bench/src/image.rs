@@ -7,8 +7,8 @@ use hammer2_core::cluster::PfsSelector;
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
 use hammer2_core::newfs::NewfsOptions;
 use hammer2_core::selftest::image::{Editor, Image, ImageError, Spread, Written};
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::executor::Executor;
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
 
 use crate::volume::{HEAP, Mounted};
 

@@ -29,7 +29,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use hammer2_harness::check_functions;
+use hammer2_host::check_functions;
 
 use instructions::Counted;
 use report::Report;

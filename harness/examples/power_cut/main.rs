@@ -18,11 +18,11 @@ use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device
 use hammer2_core::memory::{self, Heap, Vec as HeapVec};
 use hammer2_core::random::Random;
 use hammer2_core::selftest::power_cut::{MARKER_BYTES, epoch_of, verify};
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::device::{load_image, save_image};
-use hammer2_harness::executor::Executor;
-use hammer2_harness::replay::Replay;
-use hammer2_harness::replay::write_log::{self, Event};
+use hammer2_host::clock::HostClock;
+use hammer2_host::device::{load_image, save_image};
+use hammer2_host::executor::Executor;
+use hammer2_host::replay::Replay;
+use hammer2_host::replay::write_log::{self, Event};
 
 const HEAP: Heap = &Global;
 const LABEL: &[u8] = b"DATA";

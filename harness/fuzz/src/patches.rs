@@ -41,7 +41,7 @@ pub struct Base {
 impl Base {
     /// Makes the image.
     pub fn new() -> Result<Self, ImageError> {
-        let written = hammer2_harness::executor::Executor::new(clock()).block_on(async {
+        let written = hammer2_host::executor::Executor::new(clock()).block_on(async {
             let options = NewfsOptions::default();
             let mut image = Image::format(HEAP, clock(), &[VOLUME_BYTES], &options, Spread::Packed, 1).await?;
             let mut editor = image.edit(b"DATA")?;

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use allocator_api2::alloc::Global;
 use hammer2_core::memory::Heap;
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::executor::Executor;
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
 use hammer2_kmod_shim::budget::Budget;
 
 /// Memory of one input: a mount's budget and a little more. Whoever wants more is told there is none.

@@ -4,10 +4,10 @@ use std::fmt::{self, Display};
 
 use hammer2_core::fs::TimeSource as _;
 use hammer2_core::media::{Timestamp, Uuid};
+use hammer2_host::time_source::HostTime;
 use serde::{Deserialize, Serialize};
 
 use super::{Scrubbed, state};
-use crate::time_source::HostTime;
 
 /// What the last scrub of a PFS came to.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -7,9 +7,9 @@ use hammer2_core::cluster::vote::{Role, State};
 use hammer2_core::cluster::{MemberState, MemberStatus, NewPfs, NodeIndex};
 use hammer2_core::fs::{FileSystem, TimeSource as _};
 use hammer2_core::media::PfsKind;
+use hammer2_host::time_source::HostTime;
 
 use super::{Done, Images, Known, Name, Refused, Resynced, Site, fresh_uuid, whole_path};
-use crate::time_source::HostTime;
 
 impl Site<'_> {
     pub(super) async fn add(

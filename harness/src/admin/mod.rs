@@ -30,9 +30,8 @@ use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::Disk;
 use hammer2_core::media::Uuid;
 use hammer2_core::memory::Vec as HeapVec;
+use hammer2_host::random::new_uuid;
 use serde::{Deserialize, Serialize};
-
-use crate::random::new_uuid;
 
 pub(crate) use advice::health_of;
 pub use event::{Event, EventKind};
@@ -183,6 +182,6 @@ pub(crate) fn fresh_uuid() -> Result<Uuid, Refused> {
 
 /// An image in the words of any process: from the root of the tree, unless it isn't in there at all.
 pub fn whole_path(image: &Path) -> PathBuf {
-    let is_export = image.to_str().is_some_and(|name| crate::device::ExportAddress::parse(name).is_some());
+    let is_export = image.to_str().is_some_and(|name| hammer2_host::device::ExportAddress::parse(name).is_some());
     if is_export { image.to_owned() } else { std::path::absolute(image).unwrap_or_else(|_| image.to_owned()) }
 }

@@ -9,10 +9,10 @@ use std::io;
 use hammer2_core::cluster::{Scrub, ScrubCounts, ScrubPlace};
 use hammer2_core::fs::{FileSystem, TimeSource as _};
 use hammer2_core::media::{Key, Timestamp, Uuid};
+use hammer2_host::time_source::HostTime;
 use serde::{Deserialize, Serialize};
 
 use super::{Scrubbed, Scrubbing, state};
-use crate::time_source::HostTime;
 
 /// Where a scrub goes on, and what it found before.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,6 +9,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hammer2_host::mount_table::{Mount, mount_of, mounts};
+use hammer2_host::runtime_dir::{self, Readers};
+use hammer2_host::unsynced;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Dev, major, minor};
 use rustix::io::Errno;
@@ -17,9 +20,6 @@ use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketTy
 use rustix::process::{Uid, geteuid};
 
 use super::wire::{LINE_DEADLINE, Line};
-use crate::mount_table::{Mount, mount_of, mounts};
-use crate::runtime_dir::{self, Readers};
-use crate::unsynced;
 
 /// The folder of the sockets.
 const FOLDER: &str = "orders";

@@ -7,11 +7,11 @@ use futures_util::future::{Either, select};
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{MemberState, MemberStatus, NodeIndex, Scrub};
 use hammer2_core::fs::FileSystem;
+use hammer2_host::clock::HostClock;
 
 use super::advice::health_of;
 use super::paused_scrub::read_whole;
 use super::{Copied, Done, LastScrub, PausedScrub, Refused, Resynced, Scrubbing, Site};
-use crate::clock::HostClock;
 
 /// How often it is told how far a scrub is, or bulkfree.
 const BETWEEN_TELLING: Duration = Duration::from_millis(200);

@@ -7,11 +7,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use hammer2_host::clock::time_left;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Copied, Done, Event, Freeing, Metric, NodeFacts, Order, PfsFacts, Refused, Scrubbing, Status};
-use crate::clock::time_left;
 
 /// The longest line: many times what eight nodes of many volumes with long names take.
 pub const MOST_LINE_BYTES: usize = 1 << 20;

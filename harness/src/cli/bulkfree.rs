@@ -2,6 +2,7 @@
 
 use clap::Args;
 use hammer2_core::cluster::{BulkfreeOptions, Cluster};
+use hammer2_host::device::Access;
 use indicatif::HumanBytes;
 
 use super::output::Output;
@@ -11,7 +12,6 @@ use super::several::each;
 use super::target::Target;
 use super::{Failure, Outcome, mounted, progress};
 use crate::admin::{BULKFREE_PASSES, Freed, Freeing, while_working};
-use crate::device::Access;
 
 /// Give back the space of what was removed
 #[derive(Args)]

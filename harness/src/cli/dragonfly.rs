@@ -5,11 +5,12 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use hammer2_host::mount_table::{Mount, mounts};
+use hammer2_host::unsynced;
+
 use super::Failure;
 use super::size::parse_size;
 use crate::admin::socket::MOUNT_TYPE;
-use crate::mount_table::{Mount, mounts};
-use crate::unsynced;
 
 /// Options of ours that stand before the command and have a value.
 const WITH_VALUE: [&str; 3] = ["--memory", "--deadline", "--as-of"];

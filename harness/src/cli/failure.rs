@@ -6,9 +6,9 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use hammer2_host::device::{AddressError, ExportError, OpenError};
 
 use super::logging;
-use crate::device::{AddressError, ExportError, OpenError};
 
 /// Why a command stops. Its message is one line.
 #[derive(Debug)]

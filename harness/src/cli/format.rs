@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use hammer2_core::fs::TimeSource as _;
 use hammer2_core::io::Disk;
 use hammer2_core::newfs::{self, NewfsError, NewfsOptions, NewfsReport};
+use hammer2_host::device::{ContentUnknown, Signature, signatures};
+use hammer2_host::random::fill_random;
+use hammer2_host::time_source::HostTime;
 
 use super::Failure;
 use super::session::TOOL_HEAP;
-use crate::device::{ContentUnknown, Signature, signatures};
-use crate::random::fill_random;
-use crate::time_source::HostTime;
 
 /// How a filesystem like ours is called by those who recognize it.
 const OWN_KIND: &str = "hammer2";

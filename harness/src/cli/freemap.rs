@@ -5,6 +5,7 @@ use hammer2_core::media::freemap::{self, ChunkState, FreemapRecord, RECORD_CHUNK
 use hammer2_core::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use hammer2_core::media::{BlockKind, Key, MediaOffset, VolumeHeader};
 use hammer2_core::node::Node;
+use hammer2_host::device::Access;
 use indicatif::HumanBytes;
 use serde_json::json;
 
@@ -14,7 +15,6 @@ use super::session::{Session, Settings};
 use super::target::Target;
 use super::topology::{Step, Topology};
 use super::{Failure, Outcome, at_rest, progress};
-use crate::device::Access;
 
 /// Print what the freemap says: allocated, staged and free bytes
 ///

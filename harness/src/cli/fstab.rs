@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::mount_table::unescaped;
+use hammer2_host::mount_table::unescaped;
 
 /// Where the system keeps its file systems.
 pub(super) const FSTAB: &str = "/etc/fstab";

@@ -16,10 +16,9 @@ use std::time::Duration;
 
 use hammer2_core::fs::TimeSource as _;
 use hammer2_core::media::Timestamp;
+use hammer2_host::time_source::HostTime;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use syslog::{Facility, Formatter3164, LoggerBackend};
-
-use crate::time_source::HostTime;
 
 /// Lines that wait to be written.
 const MOST_WAITING: usize = 1000;
@@ -32,7 +31,8 @@ const PROGRAM: &str = "hammer2";
 
 /// Whose records users see, and from which level up. What is below that, and what other crates say, is for those who look into
 /// them.
-const SPEAKERS: [(&str, Level); 2] = [("hammer2_harness", Level::Trace), ("hammer2_core", Level::Warn)];
+const SPEAKERS: [(&str, Level); 3] =
+    [("hammer2_harness", Level::Trace), ("hammer2_host", Level::Trace), ("hammer2_core", Level::Warn)];
 
 /// Where a process in the background puts its lines.
 pub(super) enum Destination {
@@ -300,6 +300,7 @@ mod tests {
     fn what_the_core_says_besides_is_for_those_who_look_into_it() {
         let enabled = |target, level| LOGGER.enabled(&Metadata::builder().target(target).level(level).build());
         assert!(enabled("hammer2_core::cluster", Level::Warn) && !enabled("hammer2_core::cluster", Level::Info));
-        assert!(enabled("hammer2_harness::mount", Level::Info) && !enabled("fuser::session", Level::Warn));
+        assert!(enabled("hammer2_harness::mount", Level::Info) && enabled("hammer2_host::device", Level::Info));
+        assert!(!enabled("fuser::session", Level::Warn));
     }
 }

@@ -70,9 +70,9 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use hammer2_host::check_functions;
 use log::LevelFilter;
 
-use crate::check_functions;
 use failure::ExitStatuses;
 pub use failure::{Failure, Outcome};
 use output::Output;

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use hammer2_core::cluster::Health;
+use hammer2_host::mount_table::mounts;
 use serde_json::json;
 
 use super::failure::complain;
@@ -19,7 +20,6 @@ use super::scan::{name, search};
 use super::session::Settings;
 use super::{Failure, Outcome};
 use crate::admin::socket::MOUNT_TYPE;
-use crate::mount_table::mounts;
 use crate::scan::Found;
 
 /// What the program is called to mount something.

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use hammer2_core::fs::NewAttributes;
+use hammer2_host::unsynced;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,7 +15,6 @@ use super::{Failure, progress};
 use crate::admin::socket::{Unreachable, call};
 use crate::admin::wire::{Answer, Asked, LINE_DEADLINE, Line, Question, VERSION};
 use crate::admin::{Done, FileFacts, Freed, Grown, Metric, NodeFacts, Order, PfsFacts, QuotaFacts, Status};
-use crate::unsynced;
 
 /// What a filesystem is, as far as was asked.
 #[derive(Default)]

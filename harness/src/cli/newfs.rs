@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use hammer2_core::media::volume_header::VolumeVersion;
 use hammer2_core::newfs::{DEFAULT_LABEL, NewfsOptions, NewfsReport};
+use hammer2_host::device::Access;
 use indicatif::HumanBytes;
 
 use super::format::{format, refuse_content};
@@ -14,7 +15,6 @@ use super::output::Output;
 use super::session::{Session, Settings};
 use super::size::parse_size;
 use super::{Failure, Outcome};
-use crate::device::Access;
 
 /// The label that stands for none beside LOCAL.
 const NO_LABEL: &[u8] = b"NONE";

@@ -8,6 +8,9 @@ use clap::{Args, ValueEnum};
 use hammer2_core::cluster::{Cluster, NewPfs, PfsOutcome, PfsSelector};
 use hammer2_core::fs::{Error, TimeSource as _};
 use hammer2_core::media::{PfsKind, Uuid};
+use hammer2_host::device::Access;
+use hammer2_host::random::new_uuid;
+use hammer2_host::time_source::HostTime;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -24,11 +27,8 @@ use super::target::Target;
 use super::{Failure, Outcome};
 use crate::admin::PfsFacts;
 use crate::admin::wire::Question;
-use crate::device::Access;
 use crate::mount::SNAPSHOT_ATTRIBUTE;
 use crate::pfs_label;
-use crate::random::new_uuid;
-use crate::time_source::HostTime;
 
 /// List the PFSs
 #[derive(Args)]

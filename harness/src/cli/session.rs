@@ -14,6 +14,10 @@ use hammer2_core::io::{Disk, DiskOptions, Duration, boxed_device};
 use hammer2_core::media::Inum;
 use hammer2_core::memory::{self, Box as HeapBox, Heap, Vec};
 use hammer2_core::node::{self, Node, NodeOptions};
+use hammer2_host::clock::HostClock;
+use hammer2_host::device::{Access, ExportAddress, ExportError, FileDevice, NbdDevice, OpenError as FileError};
+use hammer2_host::executor::Executor;
+use hammer2_host::time_source::HostTime;
 use hammer2_kmod_shim::budget::Budget;
 
 use super::failure::complain;
@@ -22,10 +26,6 @@ use super::output::Shown;
 use super::target::Target;
 use super::{Failure, Outcome};
 use crate::admin::{Images, Known};
-use crate::clock::HostClock;
-use crate::device::{Access, ExportAddress, ExportError, FileDevice, NbdDevice, OpenError as FileError};
-use crate::executor::Executor;
-use crate::time_source::HostTime;
 
 /// Options of every command.
 #[derive(Args, Clone, Copy, Debug)]

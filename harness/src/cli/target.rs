@@ -23,12 +23,12 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use hammer2_core::cluster::MAX_NODES;
+use hammer2_host::device::ExportAddress;
+use hammer2_host::unsynced;
 
 use super::named::{Disks, Name};
 use super::output::Shown;
 use super::volume_file;
-use crate::device::ExportAddress;
-use crate::unsynced;
 
 /// What a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,9 +7,8 @@ use std::path::Path;
 use hammer2_core::io::SECTOR_BYTES;
 use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, VOLUME_ALIGN_BYTES, header_offset, twin_offset};
 use hammer2_core::media::{is_zero, volume_header};
+use hammer2_host::unsynced;
 use rustix::fs::FileType;
-
-use crate::unsynced;
 
 /// True for a file that can be a volume. What can't be read is none that could be used.
 pub(super) fn can_be_volume(path: &Path) -> bool {

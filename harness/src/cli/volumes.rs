@@ -8,6 +8,7 @@ use hammer2_core::media::VolumeHeader;
 use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
 use hammer2_core::media::is_zero;
 use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
+use hammer2_host::device::Access;
 use indicatif::HumanBytes;
 use serde_json::{Map, Value, json};
 use zerocopy::FromBytes;
@@ -19,7 +20,6 @@ use super::session::{Session, Settings, TOOL_HEAP};
 use super::target::Target;
 use super::{Failure, Outcome};
 use crate::admin::{NodeFacts, header_fields};
-use crate::device::Access;
 
 /// List the volumes of filesystems
 #[derive(Args)]

@@ -3,10 +3,11 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use hammer2_host::mount_table::{Mount, mounts};
+
 use super::target::Target;
 use super::volume_file;
 use crate::admin::socket::MOUNT_TYPE;
-use crate::mount_table::{Mount, mounts};
 
 /// A file in a mount.
 pub(super) struct Within {

@@ -9,12 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use hammer2_core::cluster::NodeIndex;
+use hammer2_host::clock::HostClock;
+use hammer2_host::device::{ExportAddress, NbdDevice};
 
 use super::nodes::{FIRST_TRY, MOST_BETWEEN_TRIES};
 use super::server::Server;
 use crate::admin::{Known, LeftOut};
-use crate::clock::HostClock;
-use crate::device::{ExportAddress, NbdDevice};
 
 /// How often it is looked whether a server has answered.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);

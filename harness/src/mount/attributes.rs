@@ -7,12 +7,12 @@ use hammer2_core::fs::{Attributes, NewAttributes, TimeSource};
 use hammer2_core::media::geometry::{FILE_BLOCK_BYTES, MAX_NAME_BYTES};
 use hammer2_core::media::inode::EMBEDDED_BYTES;
 use hammer2_core::media::{FileKind, Inum, Timestamp};
+use hammer2_host::time_source::HostTime;
 
 use super::protocol::KEPT;
 use super::refusal::Refusal;
 use super::server::Server;
 use super::snapshots::Place;
-use crate::time_source::HostTime;
 
 /// What `st_blocks` counts in.
 const BLOCK_BYTES: u64 = 512;

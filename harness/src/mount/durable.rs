@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use hammer2_core::fs::Error;
+use hammer2_host::clock::HostClock;
 
 use super::server::Server;
-use crate::clock::HostClock;
 
 /// Between tries at the end, and looks whether somebody has given up.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use hammer2_host::clock::HostClock;
+
 use super::server::Server;
-use crate::clock::HostClock;
 
 /// How soon it is told.
 const NOTICED_EVERY: Duration = Duration::from_secs(1);

@@ -8,13 +8,13 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
 use hammer2_kmod_shim::monitor::Monitor;
 use parking_lot::RawMutex;
 
 use super::counters::{Operation, add};
 use super::server::Server;
-use crate::clock::HostClock;
-use crate::executor::Executor;
 
 /// A mount, for all threads.
 pub(super) type Mounted = Monitor<RawMutex, Inside>;

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
 
 use hammer2_core::fs::TimeSource as _;
+use hammer2_host::time_source::HostTime;
 
 use super::hooks::Hooks;
 use crate::admin::wire::Answer;
 use crate::admin::{Event, EventKind};
-use crate::time_source::HostTime;
 
 /// Events that are remembered.
 const REMEMBERED: usize = 1000;

@@ -11,12 +11,12 @@ use std::time::Duration;
 use fuser::{Errno, ReplyEntry};
 use hammer2_core::fs::Error;
 use hammer2_core::media::Inum;
+use hammer2_host::clock::HostClock;
 
 use super::attributes::Facts;
 use super::names::Entry;
 use super::refusal::Refusal;
 use super::server::Server;
-use crate::clock::HostClock;
 
 /// The files that the kernel knows.
 #[derive(Default)]

@@ -7,9 +7,9 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use hammer2_core::fs::Error;
+use hammer2_host::clock::HostClock;
 
 use super::server::Server;
-use crate::clock::HostClock;
 
 /// How often it is tried again.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);

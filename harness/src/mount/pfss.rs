@@ -5,11 +5,11 @@ use std::sync::mpsc::Sender;
 use hammer2_core::cluster::{BulkfreeOptions, MemberState, NewPfs};
 use hammer2_core::fs::{Error, TimeSource as _};
 use hammer2_core::media::{PfsKind, Uuid};
+use hammer2_host::time_source::HostTime;
 
 use super::server::Server;
 use crate::admin::wire::Answer;
 use crate::admin::{BULKFREE_PASSES, Done, Freed, Freeing, NodeFacts, Refused, fresh_uuid, list_pfss, while_working};
-use crate::time_source::HostTime;
 
 /// Kinds of PFSs that can be made.
 const KINDS: [PfsKind; 4] = [PfsKind::Master, PfsKind::Slave, PfsKind::SoftMaster, PfsKind::SoftSlave];

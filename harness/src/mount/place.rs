@@ -5,12 +5,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use hammer2_host::unsynced;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Dev;
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
-
-use crate::unsynced;
 
 /// The place of a mount.
 pub(super) struct Place {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use allocator_api2::alloc::Global;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use hammer2_core::fs::FileSystem;
+use hammer2_host::clock::HostClock;
 use hammer2_kmod_shim::budget::Budget;
 
 use super::buffers::Buffers;
@@ -24,7 +25,6 @@ use super::patience::Patience;
 use super::place::Place;
 use super::server::Server;
 use super::signals;
-use crate::clock::HostClock;
 
 /// How a filesystem is mounted.
 pub struct Options {

@@ -7,13 +7,13 @@ use fuser::{Errno, ReplyEmpty};
 use hammer2_core::cluster::NewPfs;
 use hammer2_core::fs::{Error, TimeSource as _};
 use hammer2_core::media::{Inum, PfsKind};
+use hammer2_host::random::new_uuid;
+use hammer2_host::time_source::HostTime;
 
 use super::refusal::Refusal;
 use super::server::Server;
 use crate::admin::{Done, Refused, fresh_uuid};
 use crate::pfs_label;
-use crate::random::new_uuid;
-use crate::time_source::HostTime;
 
 /// The attribute whose value is the label of a snapshot to be made.
 pub const SNAPSHOT_ATTRIBUTE: &str = "system.hammer2.snapshot";

@@ -8,12 +8,12 @@ use std::time::Duration;
 use hammer2_core::cluster::{MemberState, MemberStatus, NodeIndex};
 use hammer2_core::fs::TimeSource as _;
 use hammer2_core::media::Timestamp;
+use hammer2_host::clock::HostClock;
+use hammer2_host::time_source::HostTime;
 
 use super::journal::About;
 use super::server::Server;
 use crate::admin::{Errors, EventKind};
-use crate::clock::HostClock;
-use crate::time_source::HostTime;
 
 /// How soon a change is seen.
 const NOTICED_EVERY: Duration = Duration::from_millis(500);

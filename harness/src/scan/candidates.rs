@@ -6,10 +6,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use hammer2_host::device::ExportAddress;
+use hammer2_host::unsynced;
 use rustix::fs::FileType;
-
-use crate::device::ExportAddress;
-use crate::unsynced;
 
 /// The variable that names what is searched instead of all block devices: files, folders of files, devices, exports, separated
 /// by commas.

@@ -11,13 +11,12 @@ mod volume;
 use std::path::PathBuf;
 
 use hammer2_core::io::DiskOptions;
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
 
 pub use candidates::{SEARCHED, candidates};
 pub use cluster::{Cluster, Member, Missing, Standing};
 pub use node::{Incomplete, Node};
-
-use crate::clock::HostClock;
-use crate::executor::Executor;
 
 /// What was found.
 #[derive(Default)]

@@ -9,10 +9,9 @@ use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, 
 use hammer2_core::media::volume_header::VOLUME_HEADER_BYTES;
 use hammer2_core::media::{Heartbeat, MirrorTid, Uuid, VolumeHeader};
 use hammer2_core::memory::Heap;
+use hammer2_host::clock::HostClock;
+use hammer2_host::device::{Access, ExportAddress, FileDevice, NbdDevice};
 use zerocopy::FromBytes;
-
-use crate::clock::HostClock;
-use crate::device::{Access, ExportAddress, FileDevice, NbdDevice};
 
 /// The memory of whoever looks.
 pub(super) const HEAP: Heap = &Global;

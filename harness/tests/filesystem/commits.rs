@@ -13,10 +13,10 @@ use hammer2_core::io::{DeviceError, Disk, DiskOptions, Wakers, boxed_device};
 use hammer2_core::media::{FileKind, Inum, Timestamp};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::device::{Access, FileDevice};
-use hammer2_harness::executor::Executor;
-use hammer2_harness::time_source::HostTime;
+use hammer2_host::clock::HostClock;
+use hammer2_host::device::{Access, FileDevice};
+use hammer2_host::executor::Executor;
+use hammer2_host::time_source::HostTime;
 use tempfile::NamedTempFile;
 
 const HEAP: Heap = &Global;

@@ -12,9 +12,9 @@ use hammer2_core::media::{FileKind, Inum, Timestamp};
 use hammer2_core::memory::{self, Heap};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::executor::Executor;
-use hammer2_harness::time_source::HostTime;
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
+use hammer2_host::time_source::HostTime;
 use hammer2_kmod_shim::budget::Budget;
 
 const VOLUME_BYTES: u64 = 1 << 30;

@@ -16,9 +16,9 @@ use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::executor::Executor;
 use hammer2_harness::model::{Dice, Model, Step, difference};
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
 use hammer2_kmod_shim::budget::Budget;
 
 use super::ticks::Ticks;

@@ -15,8 +15,8 @@ use hammer2_core::memory::Heap;
 use hammer2_core::newfs::NewfsOptions;
 use hammer2_core::selftest::image::population::{Expected, FileContent, Object, Scale, populate, symlink_target};
 use hammer2_core::selftest::image::{Content, Editor, FileRecipe, Image, ImageError, Spread};
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::executor::Executor;
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
 use tempfile::TempDir;
 
 use super::folder::Folder;

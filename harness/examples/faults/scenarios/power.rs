@@ -13,9 +13,9 @@ use allocator_api2::alloc::Global;
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::random::Random;
 use hammer2_core::selftest::power_cut::{MARKER_BYTES, epoch_of};
-use hammer2_harness::device::{load_image, save_image};
-use hammer2_harness::replay::Replay;
-use hammer2_harness::replay::write_log::{self, Event};
+use hammer2_host::device::{load_image, save_image};
+use hammer2_host::replay::Replay;
+use hammer2_host::replay::write_log::{self, Event};
 use serde_json::json;
 
 use super::ensure;

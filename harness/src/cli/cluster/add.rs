@@ -8,6 +8,7 @@ use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::vote::Role;
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::newfs::NewfsOptions;
+use hammer2_host::device::Access;
 use serde_json::json;
 
 use super::orders::{self, Print};
@@ -18,7 +19,6 @@ use crate::cli::progress;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, mounted};
-use crate::device::Access;
 
 /// Make a volume a member: it gets everything the others have. A filesystem of one node becomes a cluster
 #[derive(Args)]

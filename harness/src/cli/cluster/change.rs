@@ -7,6 +7,7 @@ use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::vote::Mount;
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::fs::FileSystem;
+use hammer2_host::device::Access;
 use serde_json::json;
 
 use super::orders::{self, Print};
@@ -15,7 +16,6 @@ use crate::cli::output::Output;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, progress};
-use crate::device::Access;
 
 /// Remove a member, which may be missing. If it is there, its PFS is removed from it
 #[derive(Args)]

@@ -6,6 +6,7 @@ use clap::Args;
 use hammer2_core::cluster::PfsOutcome;
 use hammer2_core::fs::TimeSource as _;
 use hammer2_core::media::PfsKind;
+use hammer2_host::time_source::HostTime;
 use serde_json::{Map, Value};
 
 use crate::cli::output::{Output, insert_bytes};
@@ -13,7 +14,6 @@ use crate::cli::pfs::{label, new_pfs, taken};
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome};
-use crate::time_source::HostTime;
 
 /// Make formatted volumes the masters of a new PFS
 #[derive(Args)]

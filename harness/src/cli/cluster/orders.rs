@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use hammer2_host::device::Access;
 use serde_json::{Value, json};
 
 use crate::admin::{Done, Order, Refused, Resynced, Site, while_scrubbing};
@@ -11,7 +12,6 @@ use crate::cli::progress;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, mounted};
-use crate::device::Access;
 
 /// Where to and how is told what was done.
 pub(super) struct Print<'o> {

@@ -4,13 +4,13 @@ use clap::Args;
 use hammer2_core::cluster::vote::Mount;
 use hammer2_core::cluster::{Health, NodeIndex};
 use hammer2_core::fs::FileSystem;
+use hammer2_host::device::Access;
 
 use crate::admin::{self, Images};
 use crate::cli::output::Output;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, mounted};
-use crate::device::Access;
 
 /// Show how a cluster and its nodes are
 ///

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hammer2_core::fsck::{self, Finding, FsckError, FsckOptions, Observer, Place, Progress, Summary};
+use hammer2_host::device::Access;
 use indicatif::ProgressBar;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +13,6 @@ use crate::cli::progress::bar;
 use crate::cli::session::Session;
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome};
-use crate::device::Access;
 
 /// How a node is checked.
 #[derive(Clone, Copy)]

@@ -6,12 +6,12 @@ mod plan;
 use std::path::Path;
 
 use clap::Args;
+use hammer2_host::device::Access;
 
 use super::output::Output;
 use super::session::{Session, Settings};
 use super::target::Target;
 use super::{Failure, Outcome, at_rest};
-use crate::device::Access;
 pub(super) use check::{Checked, Manner, check};
 
 /// Check a filesystem: headers, check codes, structure, names, links, file data and freemap

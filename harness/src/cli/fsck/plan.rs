@@ -8,13 +8,13 @@ use hammer2_core::cluster::Cluster;
 use hammer2_core::fs::{Error, FileSystem, Remedy};
 use hammer2_core::fsck::{Cost, Finding, Severity, Trouble};
 use hammer2_core::media::Inum;
+use hammer2_host::device::Access;
 use serde_json::{Map, Value, json};
 
 use crate::cli::output::{Output, insert_bytes};
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, progress};
-use crate::device::Access;
 
 /// What is done, in this order.
 #[derive(Default)]

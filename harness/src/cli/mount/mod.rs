@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use hammer2_host::device::Access;
 use log::LevelFilter;
 use rustix::process::geteuid;
 
@@ -17,7 +18,6 @@ use super::session::{Session, Settings};
 use super::target::Target;
 use super::{Failure, Outcome};
 use crate::admin::Refused;
-use crate::device::Access;
 use crate::mount::{Administration, Beside, EndError, MountPoint, Options, SNAPSHOTS_MEMORY_MIB};
 use options::MountOptions;
 

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use hammer2_host::mount_table::mounts;
+
 use super::options::MountOptions;
 use crate::admin::socket::MOUNT_TYPE;
 use crate::admin::wire::Question;
 use crate::cli::{Failure, Outcome, mounted};
-use crate::mount_table::mounts;
 
 /// Gives the mount on a directory these options. Whether anything is changed is for the process that serves it, too: what it
 /// mounted read-only stays so, and when nothing is to be changed any more, what was changed is durable.

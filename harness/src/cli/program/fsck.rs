@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use hammer2_host::device::Access;
 use log::LevelFilter;
 
 use super::Program;
@@ -13,7 +14,6 @@ use crate::cli::output::Output;
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, logging};
-use crate::device::Access;
 
 /// Exit statuses of fsck(8); those of several filesystems are combined.
 const CLEAN: u8 = 0;

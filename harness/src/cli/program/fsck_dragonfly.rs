@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use hammer2_host::device::Access;
 use log::LevelFilter;
 
 use super::Program;
@@ -13,7 +14,6 @@ use crate::cli::pfs_facts::{list_pfss, show_pfs};
 use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, logging};
-use crate::device::Access;
 
 /// Check a HAMMER2 filesystem; nothing is written
 ///

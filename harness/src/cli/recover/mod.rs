@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use hammer2_core::io::{Buffer, ReadError};
 use hammer2_core::rescue::Rescue;
+use hammer2_host::device::Access;
 
 use super::host_tree::HostTree;
 use super::output::Output;
 use super::session::{Session, Settings};
 use super::target::Target;
 use super::{Failure, Outcome};
-use crate::device::Access;
 use index::Index;
 use report::Report;
 use states::Known;

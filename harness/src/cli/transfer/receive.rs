@@ -11,6 +11,7 @@ use hammer2_core::media::inode::EMBEDDED_BYTES;
 use hammer2_core::media::{
     BlockKind, Dirent, FileKind, Inode, InodeMeta, Inum, Key, KeyRange, Methods, ModifyTid, Radix, directory_hash,
 };
+use hammer2_host::device::Access;
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -24,7 +25,6 @@ use super::super::{Failure, Outcome};
 use super::kept::Kept;
 use super::listing::Listing;
 use super::stream::{Incoming, Record, State};
-use crate::device::Access;
 
 /// Make of a PFS what a stream on standard input says, as `send` wrote it
 ///

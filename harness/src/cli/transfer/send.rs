@@ -7,6 +7,7 @@ use hammer2_core::cluster::{Element, EntryBatch, FileBlock, Leaf, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::media::inode::InodeFlags;
 use hammer2_core::media::{BlockKind, Inum, Key, ModifyTid, PfsSubkind};
+use hammer2_host::device::Access;
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -18,7 +19,6 @@ use super::super::{Failure, Outcome};
 use super::kept::Mark;
 use super::listing::Listing;
 use super::stream::{Outgoing, Record, State};
-use crate::device::Access;
 
 /// Write a PFS to standard output, or what changed in it, for `receive`
 ///

@@ -19,6 +19,7 @@ use hammer2_core::fs::{Error, TimeSource as _};
 use hammer2_core::io::Wakers;
 use hammer2_core::media::{PfsSubkind, Timestamp, Uuid};
 use hammer2_core::memory::Heap;
+use hammer2_host::time_source::HostTime;
 
 pub(super) use number::{Place, is_kept};
 pub use view::SNAPSHOTS_MEMORY_MIB;
@@ -27,7 +28,6 @@ use view::View;
 use super::refusal::Refusal;
 use super::server::Server;
 use crate::admin::list_pfss;
-use crate::time_source::HostTime;
 
 /// The folder's name.
 pub(super) const FOLDER: &[u8] = b".snapshots";

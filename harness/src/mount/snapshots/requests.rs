@@ -6,6 +6,7 @@ use fuser::{Errno, FileAttr, FileType, Generation, ReplyOpen};
 use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Attributes, Cookie, Error, FileSystem, Listing, TimeSource as _};
 use hammer2_core::media::{Inum, Uuid};
+use hammer2_host::time_source::HostTime;
 use rustix::fs::OFlags;
 
 use super::number::Place;
@@ -15,7 +16,6 @@ use crate::mount::files::OPENED;
 use crate::mount::names::Entry;
 use crate::mount::refusal::Refusal;
 use crate::mount::server::{ANY_FILE, Server};
-use crate::time_source::HostTime;
 
 /// Where the first snapshot is in a listing of the folder, behind `.` and `..`.
 const FIRST_SNAPSHOT: u64 = 3;

@@ -18,8 +18,8 @@ use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid, VolumeHeader
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::executor::Executor;
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
 use zerocopy::FromBytes as _;
 
 pub(crate) const HEAP: Heap = &Global;

@@ -12,7 +12,7 @@ use hammer2_core::io::{Disk, DiskOptions, boxed_device};
 use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::memory::{Vec as HeapVec, push};
 use hammer2_core::random::Random;
-use hammer2_harness::virtual_time::{SlowDevice, Task, Temper, VirtualClock, run, run_all};
+use hammer2_host::virtual_time::{SlowDevice, Task, Temper, VirtualClock, run, run_all};
 
 use super::members::{HEAP, LABEL, Members, Ticks, noise};
 use super::of_three;

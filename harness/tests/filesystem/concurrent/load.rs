@@ -12,7 +12,7 @@ use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
-use hammer2_harness::virtual_time::{LONGEST_SILENCE, SlowDevice, Task, Temper, VirtualClock, run, run_all};
+use hammer2_host::virtual_time::{LONGEST_SILENCE, SlowDevice, Task, Temper, VirtualClock, run, run_all};
 
 use super::content::{self, CELL_BYTES, Content, Moment};
 use crate::ticks::Ticks;

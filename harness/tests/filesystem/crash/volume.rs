@@ -14,8 +14,8 @@ use hammer2_core::io::{BlockDevice, Disk, DiskOptions, MemoryDevice, MemoryDisk,
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::executor::Executor;
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
 
 use crate::ticks::Ticks;
 

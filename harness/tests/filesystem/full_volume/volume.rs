@@ -11,7 +11,7 @@ use hammer2_core::io::{Disk, DiskOptions, MemoryDisk, boxed_device};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
-use hammer2_harness::virtual_time::{SlowDevice, Temper, VirtualClock};
+use hammer2_host::virtual_time::{SlowDevice, Temper, VirtualClock};
 
 use crate::ticks::Ticks;
 

@@ -11,8 +11,8 @@ use hammer2_core::memory::{self, Heap, NoMemory};
 use hammer2_core::newfs::NewfsOptions;
 use hammer2_core::selftest::image::population::{Scale, populate};
 use hammer2_core::selftest::image::{BlockMap, Editor, Image, ImageError, Spread, Written};
-use hammer2_harness::clock::HostClock;
-use hammer2_harness::executor::Executor;
+use hammer2_host::clock::HostClock;
+use hammer2_host::executor::Executor;
 use hammer2_kmod_shim::budget::Budget;
 
 use super::inventory::Inventory;

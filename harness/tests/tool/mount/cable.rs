@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use allocator_api2::alloc::Global;
 use hammer2_core::io::{BlockDevice, Buffer, DeviceError, DeviceOffset, Operation, Request, Ticket};
-use hammer2_harness::device::{Access, ExportAddress, NbdDevice};
+use hammer2_host::device::{Access, ExportAddress, NbdDevice};
 
 const IMAGE_BYTES: u64 = 1 << 20;
 const HERE: &str = "10.251.77.1/24";

@@ -20,7 +20,7 @@ const OURS: &str = "hammer2";
 
 /// Who may look into a directory; only its owner ever writes to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readers {
+pub enum Readers {
     /// Its owner.
     Owner,
     /// Everybody, as far as what it is in lets them.
@@ -28,7 +28,7 @@ pub(crate) enum Readers {
 }
 
 /// A folder below this user's own directory, made when it isn't there.
-pub(crate) fn own(folder: &str, readers: Readers) -> io::Result<PathBuf> {
+pub fn own(folder: &str, readers: Readers) -> io::Result<PathBuf> {
     let root_only = geteuid().is_root().then(|| PathBuf::from(OF_ROOT));
     let mut outcome = Err(io::Error::new(ErrorKind::NotFound, "there is no $XDG_RUNTIME_DIR"));
     for base in root_only.into_iter().chain(of_user(geteuid())) {
@@ -45,7 +45,7 @@ pub(crate) fn own(folder: &str, readers: Readers) -> io::Result<PathBuf> {
 }
 
 /// Where a user's folder is, if it is anywhere; of others than the caller, as the system has it by default.
-pub(crate) fn of(user: Uid, folder: &str) -> impl Iterator<Item = PathBuf> {
+pub fn of(user: Uid, folder: &str) -> impl Iterator<Item = PathBuf> {
     let root_only = user.is_root().then(|| PathBuf::from(OF_ROOT));
     root_only.into_iter().chain(of_user(user)).map(move |base| base.join(folder))
 }

@@ -10,7 +10,7 @@ use hammer2_core::io::{Clock, Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 /// How long it is until then, for what may wait no longer; `TimedOut` if that is over.
-pub(crate) fn time_left(end: HostInstant) -> io::Result<Duration> {
+pub fn time_left(end: HostInstant) -> io::Result<Duration> {
     let left = end.saturating_duration_since(HostInstant::now());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
@@ -44,7 +44,7 @@ impl HostClock {
     }
 
     /// Waits, in a task of an executor.
-    pub(crate) async fn sleep(&self, period: Duration) {
+    pub async fn sleep(&self, period: Duration) {
         let end = self.now().after(period);
         poll_fn(|cx| {
             if self.now() >= end {

@@ -9,34 +9,34 @@ use rustix::fs::{Dev, makedev};
 
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mount {
+pub struct Mount {
     /// The number of the filesystem's device, which may be of no real one.
-    pub(crate) device: Dev,
+    pub device: Dev,
     /// Where.
-    pub(crate) directory: PathBuf,
+    pub directory: PathBuf,
     /// The filesystem's type.
-    pub(crate) kind: String,
+    pub kind: String,
     /// What is mounted, in the words of who mounted it.
-    pub(crate) source: PathBuf,
+    pub source: PathBuf,
     /// Options of the filesystem, separated by commas.
     options: String,
 }
 
 impl Mount {
     /// The value of an option `NAME=VALUE`.
-    pub(crate) fn option(&self, name: &str) -> Option<&str> {
+    pub fn option(&self, name: &str) -> Option<&str> {
         self.options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
 }
 
 /// All mounts that this process sees, the topmost last; none where `/proc` isn't there.
-pub(crate) fn mounts() -> Vec<Mount> {
+pub fn mounts() -> Vec<Mount> {
     let list = fs::read("/proc/self/mountinfo").unwrap_or_default();
     list.split(|byte| *byte == b'\n').filter_map(parse).collect()
 }
 
 /// The topmost mount on a directory, if it is of a filesystem with this device number.
-pub(crate) fn mount_of(device: Dev) -> Option<Mount> {
+pub fn mount_of(device: Dev) -> Option<Mount> {
     mounts().into_iter().rev().find(|mount| mount.device == device)
 }
 
@@ -57,7 +57,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
 }
 
 /// A path in which spaces and the like are written as a backslash and three octal digits.
-pub(crate) fn unescaped(mut field: &[u8]) -> PathBuf {
+pub fn unescaped(mut field: &[u8]) -> PathBuf {
     let mut bytes = Vec::new();
     while let [first, rest @ ..] = field {
         let octal =
@@ -77,7 +77,7 @@ pub(crate) fn unescaped(mut field: &[u8]) -> PathBuf {
 }
 
 /// The number of the block device that a path names.
-pub(crate) fn block_device(path: &Path) -> Option<Dev> {
+pub fn block_device(path: &Path) -> Option<Dev> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let metadata = fs::metadata(path).ok()?;
     metadata.file_type().is_block_device().then(|| metadata.rdev())

@@ -21,17 +21,17 @@ fn mount_on(path: &Path) -> Option<Mount> {
 }
 
 /// True when there is something.
-pub(crate) fn exists(path: &Path) -> bool {
+pub fn exists(path: &Path) -> bool {
     facts(path).is_ok()
 }
 
 /// What kind of file a path names, if there is one.
-pub(crate) fn kind(path: &Path) -> Option<FileType> {
+pub fn kind(path: &Path) -> Option<FileType> {
     facts(path).map(|facts| FileType::from_raw_mode(facts.stx_mode.into())).ok()
 }
 
 /// True for a directory.
-pub(crate) fn is_directory(path: &Path) -> bool {
+pub fn is_directory(path: &Path) -> bool {
     match facts(path) {
         Ok(facts) => FileType::from_raw_mode(facts.stx_mode.into()).is_dir(),
         Err(error) => error.kind() == io::ErrorKind::PermissionDenied && mount_on(path).is_some(),
@@ -39,7 +39,7 @@ pub(crate) fn is_directory(path: &Path) -> bool {
 }
 
 /// True for a directory on which something is mounted; also where the kernel doesn't say.
-pub(crate) fn is_mount_root(path: &Path) -> bool {
+pub fn is_mount_root(path: &Path) -> bool {
     match facts(path) {
         Ok(facts) => {
             let root = StatxAttributes::MOUNT_ROOT;
@@ -50,7 +50,7 @@ pub(crate) fn is_mount_root(path: &Path) -> bool {
 }
 
 /// The device number of the filesystem that a path is on.
-pub(crate) fn device(path: &Path) -> io::Result<Dev> {
+pub fn device(path: &Path) -> io::Result<Dev> {
     let known = facts(path).map(|facts| makedev(facts.stx_dev_major, facts.stx_dev_minor));
     known.or_else(|error| mount_on(path).map(|mount| mount.device).ok_or(error))
 }

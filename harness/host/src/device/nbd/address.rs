@@ -97,7 +97,7 @@ impl ExportAddress {
 
     /// The length of the name that `bytes` begin with, in a longer argument: a name ends at the first `@`, `+` or `:` that isn't
     /// the port's. Of an export's own name, and behind it, these are written %40, %2B and %3A.
-    pub(crate) fn length_at(bytes: &[u8]) -> Option<usize> {
+    pub fn length_at(bytes: &[u8]) -> Option<usize> {
         let begins = |scheme: &&str| {
             bytes.strip_prefix(scheme.as_bytes()).is_some_and(|rest| rest.starts_with(BEHIND_SCHEME.as_bytes()))
         };
