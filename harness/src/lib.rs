@@ -1,10 +1,9 @@
-//! The `hammer2` tool: its commands, mounts by FUSE, what an administrator does by either, and a model that tests hold
-//! filesystems against. What the host lends `hammer2-core` is below it, in `hammer2-host`.
+//! The `hammer2` tool: its commands, mounts by FUSE, and what an administrator does by either. What the host lends `hammer2-core`
+//! is below it, in `hammer2-host`.
 #![forbid(unsafe_code)]
 
 pub mod admin;
 pub mod cli;
-pub mod model;
 pub mod mount;
 mod pfs_label;
 pub mod scan;

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use hammer2_harness::model::{Model, Node, Step, bytes};
+use hammer2_model::{Model, Node, Step, bytes};
 use rustix::fs::Advice;
 
 use crate::dice::{Act, Dice};

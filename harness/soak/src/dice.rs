@@ -1,7 +1,7 @@
 //! What a client does next: mostly what is possible, on a tree that neither dies out nor grows without end.
 
 use hammer2_core::random::Random;
-use hammer2_harness::model::{Bytes, Model, Step};
+use hammer2_model::{Bytes, Model, Step};
 
 /// What a client wants to do.
 pub(crate) enum Act {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
-use hammer2_harness::model::{Step, bytes};
+use hammer2_model::{Step, bytes};
 use rustix::fs::{CWD, FallocateFlags, RenameFlags};
 
 /// Does a step below `root`.

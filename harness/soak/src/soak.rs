@@ -27,7 +27,7 @@ const CLIENTS: usize = 4;
 const STALL: Duration = Duration::from_secs(90);
 
 /// The attribute by which a mount is asked for a snapshot.
-const SNAPSHOT_ATTRIBUTE: &str = hammer2_harness::mount::SNAPSHOT_ATTRIBUTE;
+const SNAPSHOT_ATTRIBUTE: &str = "system.hammer2.snapshot";
 
 /// How a soak is run.
 pub(crate) struct Plan {

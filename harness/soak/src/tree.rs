@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use hammer2_harness::model::{Model, Node};
+use hammer2_model::{Model, Node};
 
 enum Found {
     Directory(Vec<String>),

@@ -2,7 +2,7 @@
 //! scrubs.
 
 use hammer2_core::random::Random;
-use hammer2_harness::model::Model;
+use hammer2_model::Model;
 
 use crate::failure::{Failure, Result};
 use crate::record::Record;

@@ -16,10 +16,10 @@ use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
-use hammer2_harness::model::{Dice, Model, Step, difference};
 use hammer2_host::clock::HostClock;
 use hammer2_host::executor::Executor;
 use hammer2_kmod_shim::budget::Budget;
+use hammer2_model::{Dice, Model, Step, difference};
 
 use super::ticks::Ticks;
 

@@ -6,11 +6,12 @@ use super::imports::imports;
 use super::{Source, is_rust, refuse, sources};
 
 /// The sources of each crate, and what its own programs call it; and those of examples that have several files.
-const CRATES: [(&str, &str); 12] = [
+const CRATES: [(&str, &str); 13] = [
     ("hammer2_core", "core/src"),
     ("hammer2_kmod_shim", "kmod-shim/src"),
     ("hammer2_qemu", "qemu/src"),
     ("hammer2_host", "harness/host/src"),
+    ("hammer2_model", "harness/model/src"),
     ("hammer2_harness", "harness/src"),
     ("hammer2_sim", "harness/sim/src"),
     ("hammer2_soak", "harness/soak/src"),

@@ -13,11 +13,11 @@ use hammer2_core::fs::{FileSystem, MountOptions};
 use hammer2_core::io::{Disk, DiskOptions, boxed_device};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::random::Random;
-use hammer2_harness::model::{Dice, Model, Step};
 use hammer2_host::clock::HostClock;
 use hammer2_host::device::{Access, FileDevice};
 use hammer2_host::executor::Executor;
 use hammer2_host::time_source::HostTime;
+use hammer2_model::{Dice, Model, Step};
 
 use super::folder::Folder;
 

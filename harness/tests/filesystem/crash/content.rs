@@ -5,7 +5,7 @@ use hammer2_core::fs::{Error, FileSystem};
 use hammer2_kmod_shim::budget::Budget;
 
 use super::volume::{HEAP, Host, copy, device};
-use hammer2_harness::model::{Bytes, Model, Step, difference};
+use hammer2_model::{Bytes, Model, Step, difference};
 
 /// More than a mount takes.
 const BUDGET_BYTES: usize = 64 << 20;

@@ -10,7 +10,7 @@ use hammer2_core::io::wrap::{Content, Detail, Log, Logged};
 use hammer2_core::io::{MemoryDisk, Operation};
 use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
 use hammer2_core::random::Random;
-use hammer2_harness::model::{Model, Step};
+use hammer2_model::{Model, Step};
 
 use super::pfss::Pfss;
 use super::volume::{HEAP, Headers, Host, copy, device};

@@ -11,7 +11,7 @@ use zerocopy::FromBytes as _;
 
 use super::volume::{HEAP, Host, copy, device};
 use super::workloads;
-use hammer2_harness::model::{Model, Step, difference};
+use hammer2_model::{Model, Step, difference};
 
 /// Headers that must be whole: the newest and those before it.
 const HEADERS: usize = 3;

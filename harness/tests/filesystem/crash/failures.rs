@@ -6,8 +6,8 @@ use allocator_api2::alloc::Global;
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
 use hammer2_core::io::{DeviceError, MemoryDisk};
-use hammer2_harness::model::{Model, Step, difference};
 use hammer2_kmod_shim::budget::Budget;
+use hammer2_model::{Model, Step, difference};
 
 use super::pfss::Pfss;
 use super::volume::{HEAP, Headers, Host, copy, device};

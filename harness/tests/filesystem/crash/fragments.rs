@@ -9,7 +9,7 @@ use hammer2_core::io::MemoryDisk;
 use super::failures::adopt_part;
 use super::volume::{HEAP, Host, device};
 use hammer2_core::random::Random;
-use hammer2_harness::model::{Bytes, Model, Step};
+use hammer2_model::{Bytes, Model, Step};
 
 const BLOCK: u64 = 64 << 10;
 /// Small files, each in a chunk of its own.
@@ -95,7 +95,7 @@ pub(crate) fn change_within_blocks(host: &Host, seed: u64) -> (u64, Tally) {
         }
         fs.unmount().await.unwrap();
         let fs = host.mount(HEAP, device(&disk)).await.unwrap();
-        assert_eq!(hammer2_harness::model::difference(&fs, &model).await, None);
+        assert_eq!(hammer2_model::difference(&fs, &model).await, None);
         free
     });
     (free, tally)

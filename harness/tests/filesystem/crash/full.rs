@@ -7,7 +7,7 @@ use std::task::Poll;
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::random::Random;
-use hammer2_harness::model::{Bytes, Model, Step};
+use hammer2_model::{Bytes, Model, Step};
 
 use super::pfss::Pfss;
 use super::volume::{HEAP, Headers, Host, device};

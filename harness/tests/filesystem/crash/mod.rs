@@ -19,7 +19,7 @@ use std::rc::Rc;
 use cuts::{Effort, Recording, Tally};
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::io::wrap::Operations;
-use hammer2_harness::model::{Model, Step};
+use hammer2_model::{Model, Step};
 use rustix::time::{ClockId, clock_gettime};
 use volume::Host;
 

@@ -8,7 +8,7 @@ use hammer2_core::media::Inum;
 use hammer2_core::media::geometry::CHUNK_BYTES;
 
 use super::volume::{HEAP, Headers, Host, copy, device};
-use hammer2_harness::model::{Bytes, Model, Step};
+use hammer2_model::{Bytes, Model, Step};
 
 /// Bytes of each file.
 const FILE_BYTES: usize = 1 << 20;

@@ -6,7 +6,7 @@ use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{FileSystem, MountError};
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::media::KeyRange;
-use hammer2_harness::model::{Model, difference};
+use hammer2_model::{Model, difference};
 
 use super::volume::{HEAP, Host, LABEL, device, mount_options};
 

@@ -1,7 +1,7 @@
 //! Scripted workloads, each with several syncs.
 
-use hammer2_harness::model::Bytes::{Noise, Text, Zeros};
-use hammer2_harness::model::{Bytes, Step};
+use hammer2_model::Bytes::{Noise, Text, Zeros};
+use hammer2_model::{Bytes, Step};
 
 const KIB: u64 = 1024;
 

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::random::Random;
-use hammer2_harness::model::{Bytes, Model, Step, bytes, difference_below};
 use hammer2_host::virtual_time::{Task, run, run_all};
+use hammer2_model::{Bytes, Model, Step, bytes, difference_below};
 
 use super::sparse::{Became, SparseFiles};
 use super::volume::Volume;

@@ -11,10 +11,10 @@ use hammer2_core::media::{FileKind, Inum, Timestamp};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
 use hammer2_core::random::Random;
-use hammer2_harness::model::{Dice, Model, Step};
 use hammer2_host::clock::HostClock;
 use hammer2_host::device::{Access, FileDevice};
 use hammer2_host::executor::Executor;
+use hammer2_model::{Dice, Model, Step};
 use tempfile::TempDir;
 
 use super::known::Known;

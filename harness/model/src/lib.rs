@@ -2,6 +2,7 @@
 //!
 //! A [`Model`] is plain data and does no I/O. A [`Step`] is an operation that can be done in the model and on a mounted
 //! filesystem alike; [`Dice`] throws them at random; [`difference`] says how a filesystem differs from a model of it.
+#![forbid(unsafe_code)]
 
 mod dice;
 mod difference;
