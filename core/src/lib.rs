@@ -25,7 +25,7 @@
 //! # Example
 //!
 //! A disk in memory is formatted, mounted and written to. A real user brings a device of their own ([`io::BlockDevice`]), a
-//! clock that rings and an executor that sleeps; `hammer2-kmod-shim` has them for kernels, `hammer2-harness` for a host.
+//! clock that rings and an executor that sleeps; `hammer2-kmod-shim` has them for kernels, `hammer2-host` for Linux.
 //!
 //! ```
 //! use core::pin::pin;

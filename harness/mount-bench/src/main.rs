@@ -9,7 +9,7 @@
 mod candidates;
 mod limit;
 mod linux;
-#[path = "../../src/mount/protocol.rs"]
+#[path = "../../tool/src/mount/protocol.rs"]
 mod protocol;
 mod report;
 mod row;

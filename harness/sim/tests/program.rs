@@ -20,7 +20,7 @@ fn printed(arguments: &[&str], status: i32) -> String {
 
 #[test]
 fn the_simulator_has_the_switch_that_the_tool_lacks() {
-    // The test of the tool (harness/tests/tool/simulator.rs) finds these words nowhere.
+    // The test of the tool (harness/tool/tests/tool/simulator.rs) finds these words nowhere.
     let program = fs::read(PROGRAM).unwrap();
     assert!(program.windows(NOT_FOLLOWED.len()).any(|words| words == NOT_FOLLOWED.as_bytes()));
 }

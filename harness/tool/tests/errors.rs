@@ -29,7 +29,7 @@ struct Variant {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
 }
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -66,7 +66,7 @@ fn variants(body: &str) -> Vec<Variant> {
 /// All errors with words of their own, by enum and file.
 fn errors() -> BTreeMap<(String, String), Vec<Variant>> {
     let (mut files, mut found) = (Vec::new(), BTreeMap::new());
-    ["harness/src", "harness/host/src", "core/src"]
+    ["harness/tool/src", "harness/host/src", "core/src"]
         .iter()
         .for_each(|folder| rust_files(&root().join(folder), &mut files));
     for file in files {
@@ -129,9 +129,9 @@ fn body_of(test: &str) -> Option<String> {
     let (file, name) = test.rsplit_once("::")?;
     let folder = match suite {
         "core" => "core/src".to_owned(),
-        "src" => "harness/src".to_owned(),
+        "src" => "harness/tool/src".to_owned(),
         "host" => "harness/host/src".to_owned(),
-        suite => format!("harness/tests/{suite}"),
+        suite => format!("harness/tool/tests/{suite}"),
     };
     let text = fs::read_to_string(root().join(folder).join(format!("{}.rs", file.replace("::", "/")))).ok()?;
     let begin = text.find(&format!("fn {name}("))?;

@@ -12,14 +12,14 @@ const CRATES: [(&str, &str); 13] = [
     ("hammer2_qemu", "qemu/src"),
     ("hammer2_host", "harness/host/src"),
     ("hammer2_model", "harness/model/src"),
-    ("hammer2_harness", "harness/src"),
+    ("hammer2_tool", "harness/tool/src"),
     ("hammer2_sim", "harness/sim/src"),
     ("hammer2_soak", "harness/soak/src"),
     ("hammer2_mount_bench", "harness/mount-bench/src"),
     ("hammer2_bench", "harness/bench/src"),
-    ("faults", "harness/examples/faults"),
-    ("mount_faults", "harness/examples/mount_faults"),
-    ("takeover", "harness/examples/takeover"),
+    ("faults", "harness/tool/examples/faults"),
+    ("mount_faults", "harness/tool/examples/mount_faults"),
+    ("takeover", "harness/tool/examples/takeover"),
 ];
 
 /// The files that import each other, by others at the most: one list for each circle.
@@ -79,10 +79,10 @@ const REMAINING: [(&str, &[&str]); 10] = [
     // What was written can have a past, which is made of what was written.
     ("core/src", &["selftest/image/trail.rs", "selftest/image/written.rs"]),
     // A stream is kept as it comes, and what is kept is checked as a stream.
-    ("harness/src", &["cli/transfer/kept.rs", "cli/transfer/stream.rs"]),
+    ("harness/tool/src", &["cli/transfer/kept.rs", "cli/transfer/stream.rs"]),
     // The server's methods are in the files of its parts.
     (
-        "harness/src",
+        "harness/tool/src",
         &[
             "mount/attributes.rs",
             "mount/direct.rs",

@@ -10,7 +10,7 @@ use super::folder::Folder;
 
 /// What `scripts/install` has put below a folder that is its prefix.
 fn install(folder: &Folder) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/install");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/install");
     let mut install = Command::new(script);
     install.arg("--prefix").arg(folder.path("usr")).args(["--program", env!("CARGO_BIN_EXE_hammer2")]);
     let output = install.output().unwrap();
@@ -221,7 +221,7 @@ fn udev_is_told_what_a_device_holds() {
     if let Ok(verified) = Command::new("udevadm")
         .arg("verify")
         .arg("packaging/udev")
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap())
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap())
         .output()
         && !text(&verified).contains("Unknown command")
     {

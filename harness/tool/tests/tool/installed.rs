@@ -29,7 +29,7 @@ struct Installed {
 impl Installed {
     fn new() -> Self {
         let folder = Folder::new();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/install");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/install");
         let mut install = Command::new(script);
         install.arg("--destdir").arg(folder.path("system")).args(["--program", env!("CARGO_BIN_EXE_hammer2")]);
         let output = install.output().unwrap();

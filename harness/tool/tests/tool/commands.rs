@@ -299,7 +299,7 @@ fn what_is_left_out_has_a_reason() {
 
 #[test]
 fn every_directive_of_dragonfly_is_done_or_answered() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/directives.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/directives.md");
     let text = fs::read_to_string(path).unwrap();
     let table = text.split("## hammer2(8)").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
     let mut names = 0;

@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hammer2_harness::cli::main()
+    hammer2_tool::cli::main()
 }

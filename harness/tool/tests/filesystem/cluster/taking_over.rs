@@ -13,7 +13,7 @@ use hammer2_core::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET, HEARTBEA
 use hammer2_core::media::{FileKind, Heartbeat, HostName, Inum, MirrorTid, MountNonce, Timestamp};
 use hammer2_core::memory::{Vec as HeapVec, push};
 use hammer2_core::random::Random;
-use hammer2_harness::virtual_time::{Task, VirtualClock, run, run_all};
+use hammer2_host::virtual_time::{Task, VirtualClock, run, run_all};
 use zerocopy::IntoBytes as _;
 
 use super::members::{HEAP, LABEL, MEMORY_BYTES, Members, Ticks, newest_header};

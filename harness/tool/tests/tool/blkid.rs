@@ -31,7 +31,7 @@ fn number(text: &str) -> Option<u64> {
 
 impl Constants {
     fn of_document() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/blkid.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/blkid.md");
         Self::read(&fs::read_to_string(path).unwrap())
     }
 

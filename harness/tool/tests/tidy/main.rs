@@ -34,7 +34,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 const TOP: &[&str] = &["selftest", "random"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace").to_path_buf()
 }
 
 /// A file of the project and what is in it.
@@ -209,7 +209,7 @@ fn the_simulator_alone_uses_the_core_that_can_leave_out_a_rule() {
 }
 
 /// What is no kernel, by package; of a workspace of its own, its lock says what it is made of.
-const WITHOUT_DRIVERS: [&str; 3] = ["hammer2-host", "hammer2-harness", "hammer2-soak"];
+const WITHOUT_DRIVERS: [&str; 3] = ["hammer2-host", "hammer2-tool", "hammer2-soak"];
 const LOCKS_WITHOUT_DRIVERS: [&str; 3] = ["harness/bench", "harness/fuzz", "kmod-shim/linux"];
 
 #[test]
@@ -316,7 +316,7 @@ fn what_there_is_for_others_is_tested_by_tests_that_are_there() {
             complaints.push(format!("{path}:{}: which test shows that?", number + 1));
         }
         for (suite, file, name) in tests_named(line) {
-            let source = root().join(format!("harness/tests/{suite}/{}.rs", file.replace("::", "/")));
+            let source = root().join(format!("harness/tool/tests/{suite}/{}.rs", file.replace("::", "/")));
             let source = fs::read_to_string(source).unwrap_or_default();
             if !source.contains(&format!("\nfn {name}() {{")) {
                 complaints.push(format!("{path}:{}: there is no test {suite} {file}::{name}", number + 1));

@@ -58,7 +58,7 @@ fn the_tour() {
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn the_tour_of_a_cluster() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
     let of_clusters: String = blocks.filter(|block| block.contains("hammer2 cluster")).collect();

@@ -32,7 +32,7 @@ const PROGRAM: &str = "hammer2";
 /// Whose records users see, and from which level up. What is below that, and what other crates say, is for those who look into
 /// them.
 const SPEAKERS: [(&str, Level); 3] =
-    [("hammer2_harness", Level::Trace), ("hammer2_host", Level::Trace), ("hammer2_core", Level::Warn)];
+    [("hammer2_tool", Level::Trace), ("hammer2_host", Level::Trace), ("hammer2_core", Level::Warn)];
 
 /// Where a process in the background puts its lines.
 pub(super) enum Destination {
@@ -300,7 +300,7 @@ mod tests {
     fn what_the_core_says_besides_is_for_those_who_look_into_it() {
         let enabled = |target, level| LOGGER.enabled(&Metadata::builder().target(target).level(level).build());
         assert!(enabled("hammer2_core::cluster", Level::Warn) && !enabled("hammer2_core::cluster", Level::Info));
-        assert!(enabled("hammer2_harness::mount", Level::Info) && enabled("hammer2_host::device", Level::Info));
+        assert!(enabled("hammer2_tool::mount", Level::Info) && enabled("hammer2_host::device", Level::Info));
         assert!(!enabled("fuser::session", Level::Warn));
     }
 }

@@ -14,7 +14,7 @@ struct System {
 impl System {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/install");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/install");
         let mut install = Command::new(script);
         install.arg("--destdir").arg(folder.path().join("system")).args(["--program", env!("CARGO_BIN_EXE_hammer2")]);
         assert!(install.status().unwrap().success());
