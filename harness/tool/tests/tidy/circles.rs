@@ -14,12 +14,12 @@ const CRATES: [(&str, &str); 13] = [
     ("hammer2_model", "harness/model/src"),
     ("hammer2_tool", "harness/tool/src"),
     ("hammer2_sim", "harness/sim/src"),
-    ("hammer2_soak", "harness/soak/src"),
+    ("hammer2_soak", "harness/torture/soak"),
     ("hammer2_mount_bench", "harness/mount-bench/src"),
     ("hammer2_bench", "harness/bench/src"),
-    ("faults", "harness/tool/examples/faults"),
-    ("mount_faults", "harness/tool/examples/mount_faults"),
-    ("takeover", "harness/tool/examples/takeover"),
+    ("faults", "harness/torture/examples/faults"),
+    ("mount_faults", "harness/torture/examples/mount_faults"),
+    ("takeover", "harness/torture/examples/takeover"),
 ];
 
 /// The files that import each other, by others at the most: one list for each circle.

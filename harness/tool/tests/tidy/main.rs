@@ -209,7 +209,7 @@ fn the_simulator_alone_uses_the_core_that_can_leave_out_a_rule() {
 }
 
 /// What is no kernel, by package; of a workspace of its own, its lock says what it is made of.
-const WITHOUT_DRIVERS: [&str; 3] = ["hammer2-host", "hammer2-tool", "hammer2-soak"];
+const WITHOUT_DRIVERS: [&str; 3] = ["hammer2-host", "hammer2-tool", "hammer2-torture"];
 const LOCKS_WITHOUT_DRIVERS: [&str; 3] = ["harness/bench", "harness/fuzz", "kmod-shim/linux"];
 
 #[test]
