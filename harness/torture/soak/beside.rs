@@ -5,9 +5,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use hammer2_core::random::Random;
+use hammer2_torture::failure::{Failure, Result};
 
 use crate::breaker::Breaker;
-use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::rig::Rig;
 

@@ -14,10 +14,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use hammer2_model::{Model, Node, Step, bytes};
+use hammer2_torture::failure::{Failure, Result};
 use rustix::fs::Advice;
 
 use crate::dice::{Act, Dice};
-use crate::failure::{Failure, Result};
 use crate::latency::{Class, Latencies};
 use crate::perform::perform;
 use crate::tree::{self, Tree};

@@ -7,14 +7,14 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use hammer2_core::random::Random;
+use hammer2_torture::failure::{Failure, Result};
+use hammer2_torture::server::Server;
 
 use crate::client::{self, Client, Direction};
 use crate::disks::Fault;
-use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
 use crate::rig::Rig;
-use crate::server::Server;
 
 const CLIENTS: usize = 4;
 

@@ -4,9 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hammer2_torture::failure::{Failure, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
-use crate::failure::{Failure, Result};
 
 /// Whether somebody wants it to end.
 #[derive(Clone)]

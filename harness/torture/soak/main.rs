@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Rounds (soak.rs) end with an unmount, a kill or a power cut; between them disks are replaced, snapshots compared, space given
-//! back, everything scrubbed (upkeep.rs). What is seen becomes JSON and a plot (record.rs, plot.rs).
+//! back, everything scrubbed (upkeep.rs). What is seen becomes JSON and a plot (record.rs, plot.rs). `server.rs` is the
+//! rig's, of which other programs are made, too.
 #![forbid(unsafe_code)]
 
 mod beside;
@@ -14,7 +15,6 @@ mod breaker;
 mod client;
 mod dice;
 mod disks;
-mod failure;
 mod hang;
 mod interrupt;
 mod latency;
@@ -22,7 +22,6 @@ mod perform;
 mod plot;
 mod record;
 mod rig;
-mod server;
 mod soak;
 mod tree;
 mod upkeep;
@@ -32,8 +31,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use hammer2_torture::failure::{Failure, Result};
 
-use failure::{Failure, Result};
 use interrupt::Interrupt;
 use record::Record;
 use rig::Rig;

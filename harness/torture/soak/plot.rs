@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
+use hammer2_torture::failure::{Failure, Result};
 use plotters::chart::{ChartBuilder, SeriesLabelPosition};
 use plotters::coord::Shift;
 use plotters::coord::combinators::IntoLogRange;
@@ -11,7 +12,6 @@ use plotters::prelude::{
 };
 use plotters::style::{Color, RGBColor};
 
-use crate::failure::{Failure, Result};
 use crate::latency::{CLASSES, Class, Percentiles};
 use crate::record::{Record, Sample};
 

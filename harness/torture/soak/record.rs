@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use hammer2_torture::server::Counters;
 use serde_json::{Value, json};
 
 use crate::latency::Latencies;
-use crate::server::Counters;
 
 /// How it was at a time.
 pub(crate) struct Sample {

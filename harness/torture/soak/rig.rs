@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use hammer2_torture::failure::{Failure, Result};
+use hammer2_torture::server::Server;
+
 use crate::disks::{Disk, Disks, Fault};
-use crate::failure::{Failure, Result};
-use crate::server::Server;
 
 /// The label of the cluster's PFS.
 pub(crate) const LABEL: &str = "CL";

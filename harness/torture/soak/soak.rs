@@ -8,15 +8,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hammer2_core::random::Random;
+use hammer2_torture::failure::{Failure, Result};
+use hammer2_torture::server::Server;
 use rustix::fs::{XattrFlags, setxattr};
 
 use crate::breaker::Breaker;
 use crate::client::{self, Client, Direction};
-use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::record::{Record, Sample};
 use crate::rig::Rig;
-use crate::server::Server;
 use crate::upkeep::Upkeep;
 
 pub(crate) const NODES: usize = 5;

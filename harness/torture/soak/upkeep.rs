@@ -3,8 +3,8 @@
 
 use hammer2_core::random::Random;
 use hammer2_model::Model;
+use hammer2_torture::failure::{Failure, Result};
 
-use crate::failure::{Failure, Result};
 use crate::record::Record;
 use crate::rig::{LABEL, Rig};
 use crate::tree::Tree;

@@ -6,7 +6,7 @@ use super::imports::imports;
 use super::{Source, is_rust, refuse, sources};
 
 /// The sources of each crate, and what its own programs call it; and those of examples that have several files.
-const CRATES: [(&str, &str); 13] = [
+const CRATES: [(&str, &str); 14] = [
     ("hammer2_core", "core/src"),
     ("hammer2_kmod_shim", "kmod-shim/src"),
     ("hammer2_qemu", "qemu/src"),
@@ -14,6 +14,7 @@ const CRATES: [(&str, &str); 13] = [
     ("hammer2_model", "harness/model/src"),
     ("hammer2_tool", "harness/tool/src"),
     ("hammer2_sim", "harness/sim/src"),
+    ("hammer2_torture", "harness/torture/src"),
     ("hammer2_soak", "harness/torture/soak"),
     ("hammer2_mount_bench", "harness/mount-bench/src"),
     ("hammer2_bench", "harness/bench/src"),

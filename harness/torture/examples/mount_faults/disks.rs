@@ -9,27 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use hammer2_torture::program::{dependent, run};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take until it serves.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A command whose process doesn't outlive this one.
-pub(crate) fn dependent(program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", program]);
-    command
-}
-
-/// Runs a program to its end; what it prints.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
-    let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(format!("{program} {}: {}", arguments.join(" "), said.lines().next().unwrap_or("failed")).into())
-}
 
 /// A port that nobody listened on a moment ago.
 pub(crate) fn free_port() -> Result<u16, Box<dyn Error>> {
@@ -48,7 +32,7 @@ pub(crate) const EXPORT: &str = "disk";
 impl Server {
     /// An image by qemu-nbd.
     pub(crate) fn qemu_nbd(image: &Path, port: u16, export: &str) -> Result<Self, Box<dyn Error>> {
-        let mut command = dependent("qemu-nbd");
+        let mut command = dependent(Path::new("qemu-nbd"));
         command.args(["--format=raw", "--discard=unmap", "--persistent", "--shared=8", "--bind=127.0.0.1"]);
         command.args([&format!("--port={port}"), &format!("--export-name={export}")]).arg(image);
         Self::start(command, port)
@@ -57,7 +41,7 @@ impl Server {
     /// An nbdkit with these filters, plugin and parameters.
     pub(crate) fn nbdkit(filters: &[&str], parameters: &[OsString]) -> Result<Self, Box<dyn Error>> {
         let port = free_port()?;
-        let mut command = dependent("nbdkit");
+        let mut command = dependent(Path::new("nbdkit"));
         command.args(["--foreground", "--ipaddr=127.0.0.1", &format!("--port={port}")]);
         command.args(filters.iter().map(|filter| format!("--filter={filter}"))).args(parameters);
         Self::start(command, port)

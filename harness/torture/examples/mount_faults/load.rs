@@ -4,20 +4,17 @@
 //! the mount itself.
 
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use hammer2_core::random::Random;
-use rustix::fs::Advice;
+use hammer2_torture::versions::Versions;
 
 const WRITERS: u64 = 2;
 const FILES: usize = 12;
-const SIZES: [usize; 6] = [10, 600, 5_000, 65_536, 70_000, 200_000];
 /// Changes between two comparisons of everything.
 const COMPARE_EVERY: u64 = 24;
 /// How long the load may take for what is asked of it.
@@ -149,18 +146,12 @@ impl Load {
 }
 
 impl Writer {
-    fn directory(&self, root: &Path) -> PathBuf {
-        root.join(format!("writer{}", self.number))
-    }
-
     fn write(&self, root: &Path, stop: &AtomicBool) -> io::Result<()> {
-        let directory = self.directory(root);
-        fs::create_dir_all(&directory)?;
         let mut changes = 0;
         while !stop.load(Ordering::Relaxed) {
             let file = changes as usize % FILES;
             let start = Instant::now();
-            self.replace(&directory, file)?;
+            self.replace(root, file)?;
             let milliseconds = start.elapsed().as_millis() as u64;
             self.slowest_milliseconds.fetch_max(milliseconds, Ordering::Relaxed);
             self.done.fetch_add(1, Ordering::Relaxed);
@@ -173,55 +164,22 @@ impl Writer {
     }
 
     /// Replaces a file by its next version, durably.
-    fn replace(&self, directory: &Path, file: usize) -> io::Result<()> {
+    fn replace(&self, root: &Path, file: usize) -> io::Result<()> {
         let version = self.known.lock().unwrap().versions[file] + 1;
         self.known.lock().unwrap().underway = Some((file, version));
-        let new = directory.join("new");
-        write_durably(&new, &self.content(file, version))?;
-        fs::rename(&new, directory.join(format!("file{file}")))?;
-        File::open(directory)?.sync_all()?;
+        Versions::of(root, self.number, file).replace(version)?;
         let mut known = self.known.lock().unwrap();
         known.versions[file] = version;
         known.underway = None;
         Ok(())
     }
 
-    /// Bytes that tell where they belong; half of them compress.
-    fn content(&self, file: usize, version: u64) -> Vec<u8> {
-        let mut random = Random::new(self.number << 48 | (file as u64) << 32 | version);
-        let mut byte = || match random.index(512) {
-            letter @ 0..=255 => letter as u8,
-            _ => 7,
-        };
-        std::iter::repeat_with(&mut byte).take(SIZES[version as usize % SIZES.len()]).collect()
-    }
-
     /// Compares what is there with what is known; what was under way at an error is known from then on.
     fn compare(&self, root: &Path) -> io::Result<()> {
-        let directory = self.directory(root);
         let mut known = self.known.lock().unwrap();
         for file in 0..FILES {
-            let path = directory.join(format!("file{file}"));
-            let found = match read_anew(&path) {
-                Ok(found) => Some(found),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(error),
-            };
-            let is = |version: u64| match &found {
-                Some(found) => version > 0 && *found == self.content(file, version),
-                None => version == 0,
-            };
             let underway = known.underway.filter(|(which, _)| *which == file).map(|(_, version)| version);
-            let version = [Some(known.versions[file]), underway].into_iter().flatten().find(|version| is(*version));
-            let Some(version) = version else {
-                let bytes = found.map(|found| found.len());
-                let wanted = known.versions[file];
-                return Err(io::Error::other(format!(
-                    "{} is neither version {wanted} nor {underway:?}: {bytes:?} bytes",
-                    path.display()
-                )));
-            };
-            known.versions[file] = version;
+            known.versions[file] = Versions::of(root, self.number, file).find(known.versions[file], underway)?;
         }
         known.underway = None;
         Ok(())
@@ -232,20 +190,4 @@ impl Drop for Load {
     fn drop(&mut self) {
         let _ = self.stop();
     }
-}
-
-/// Reads a file from the mount's server, not from what the host has of it in memory.
-pub(crate) fn read_anew(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
-    let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut file, &mut bytes)?;
-    Ok(bytes)
-}
-
-/// Makes a file and has it durable.
-pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }

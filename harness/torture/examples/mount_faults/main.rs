@@ -63,7 +63,7 @@ fn main() -> ExitCode {
             }
             Err(error) => {
                 failed += 1;
-                println!("{} FAILED {error}", scenario.name);
+                println!("{} FAILED {}", scenario.name, error.to_string().replace('\n', " | "));
             }
         }
         // Nothing of it is needed any more.

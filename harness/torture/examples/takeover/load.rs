@@ -8,20 +8,17 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hammer2_core::random::Random;
-use rustix::fs::Advice;
+use hammer2_torture::versions::Versions;
 
 const WRITERS: u64 = 2;
 const FILES: usize = 8;
-const SIZES: [usize; 6] = [10, 600, 5_000, 65_536, 70_000, 200_000];
 
 /// What a writer says, with the number of a version.
 const BEGUN: &str = "begun";
@@ -179,51 +176,14 @@ impl Writer {
         }
     }
 
-    fn replace(&self, root: &Path, version: Version) -> io::Result<()> {
-        let directory = root.join(format!("writer{}", self.number));
-        fs::create_dir_all(&directory)?;
-        let new = directory.join("new");
-        let mut file = File::create(&new)?;
-        file.write_all(&self.content(version))?;
-        file.sync_all()?;
-        fs::rename(&new, directory.join(format!("file{}", version.file)))?;
-        File::open(&directory)?.sync_all()
-    }
-
-    /// Bytes that tell where they belong; half of them compress.
-    fn content(&self, Version { file, number }: Version) -> Vec<u8> {
-        let mut random = Random::new(self.number << 48 | (file as u64) << 40 | number);
-        let mut byte = || match random.index(512) {
-            letter @ 0..=255 => letter as u8,
-            _ => 7,
-        };
-        std::iter::repeat_with(&mut byte).take(SIZES[number as usize % SIZES.len()]).collect()
-    }
-
     /// Begins a session on a mount: compares what is there with what is known. What was under way is known from then on.
     fn adopt(&self, root: &Path) -> Result<u64, Box<dyn Error>> {
-        let directory = root.join(format!("writer{}", self.number));
         let mut known = self.known();
         known.session += 1;
         let mut durable = known.durable;
         for (file, number) in durable.iter_mut().enumerate() {
-            let path = directory.join(format!("file{file}"));
-            let found = match read_anew(&path) {
-                Ok(found) => Some(found),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(format!("{}: {error}", path.display()).into()),
-            };
-            let is = |number: u64| match &found {
-                Some(found) => number > 0 && *found == self.content(Version { file, number }),
-                None => number == 0,
-            };
             let perhaps = known.under_way.filter(|version| version.file == file).map(|version| version.number);
-            let Some(there) = [Some(*number), perhaps].into_iter().flatten().find(|number| is(*number)) else {
-                let bytes = found.map(|found| found.len());
-                let path = path.display();
-                return Err(format!("{path} is neither version {number} nor {perhaps:?}: {bytes:?} bytes").into());
-            };
-            *number = there;
+            *number = Versions::of(root, self.number, file).find(*number, perhaps)?;
         }
         known.durable = durable;
         if let Some(Version { file, number }) = known.under_way.take() {
@@ -241,21 +201,11 @@ impl Drop for Load {
 
 /// What a process that writes does: says what it begins, and when it is durable, until something fails.
 pub(crate) fn write(number: u64, session: u64, root: &Path) -> io::Result<()> {
-    let writer = Writer { number, known: Mutex::default() };
     for count in 0.. {
         let version = Version::of(session << SESSION_SHIFT | count);
         println!("{BEGUN} {}", version.number);
-        writer.replace(root, version)?;
+        Versions::of(root, number, version.file).replace(version.number)?;
         println!("{DURABLE} {}", version.number);
     }
     Ok(())
-}
-
-/// Reads a file from the mount's server, not from what the host has of it in memory.
-fn read_anew(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

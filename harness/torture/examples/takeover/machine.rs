@@ -7,13 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
+use hammer2_torture::images::LABEL;
+use hammer2_torture::program::run;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::network::{DISKS, Network};
-use crate::program::run;
-
-/// The label of what is mounted.
-pub(crate) const LABEL: &str = "WORK";
 
 /// How long a server may take until it serves, and a process until it has ended.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -9,7 +9,6 @@ mod failures;
 mod load;
 mod machine;
 mod network;
-mod program;
 mod record;
 mod rig;
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::program::run;
+use hammer2_torture::program::run;
 
 /// The machines that mount, by their numbers.
 pub(crate) const HOSTS: usize = 2;

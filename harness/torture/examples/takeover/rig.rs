@@ -1,19 +1,19 @@
 //! Two machines that may mount, three with disks, and what becomes of the mount when the one that has it fails.
 
 use std::error::Error;
-use std::fs::{self, File};
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use hammer2_torture::images::{Images, LABEL};
+use hammer2_torture::program::run;
 use rustix::process::Signal;
 
 use crate::Settings;
 use crate::failures::{Failure, Kind};
 use crate::load::Load;
-use crate::machine::{DiskMachine, Host, LABEL, Progress};
+use crate::machine::{DiskMachine, Host, Progress};
 use crate::network::{DISKS, HOSTS, Network};
-use crate::program::run;
 use crate::record::Outcome;
 
 const DISK_BYTES: u64 = 512 << 20;
@@ -31,31 +31,22 @@ pub(crate) struct Rig {
     network: Network,
     load: Load,
     active: usize,
-    tool: PathBuf,
-    images: Vec<PathBuf>,
+    images: Images,
 }
 
 impl Rig {
     /// Makes the machines and a cluster of three masters, and mounts it on the first machine.
     pub(crate) fn create(settings: &Settings, seed: u64) -> Result<Self, Box<dyn Error>> {
-        let folder = settings.folder.join(format!("seed{seed}"));
-        fs::create_dir(&folder)?;
-        let tool = settings.tool.clone();
-        let program = tool.display().to_string();
-        let images: Vec<PathBuf> = (0..DISKS).map(|disk| folder.join(format!("disk{disk}.img"))).collect();
-        let names: Vec<String> = images.iter().map(|image| image.display().to_string()).collect();
-        for name in &names {
-            File::create(name)?.set_len(DISK_BYTES)?;
-            run(&program, &["newfs", name])?;
-        }
+        let images = Images::create(&settings.tool, settings.folder.join(format!("seed{seed}")), &[DISK_BYTES; DISKS])?;
+        let names = images.names();
         let cluster = ["cluster", "create", "-L", LABEL].into_iter().chain(names.iter().map(String::as_str));
-        run(&program, &cluster.collect::<Vec<_>>())?;
+        images.tool(&cluster.collect::<Vec<_>>())?;
         let network = Network::new(format!("h2-{}-{seed}", std::process::id()), (seed % 256) as u8)?;
         let serve = |(disk, image): (usize, &PathBuf)| DiskMachine::start(&network, disk, image);
-        let disks = images.iter().enumerate().map(serve).collect::<Result<_, _>>()?;
-        let host = |number| Host::new(&network, number, &tool, &folder);
+        let disks = images.paths.iter().enumerate().map(serve).collect::<Result<_, _>>()?;
+        let host = |number| Host::new(&network, number, &settings.tool, &images.folder);
         let hosts = (0..HOSTS).map(host).collect::<Result<_, _>>()?;
-        let mut rig = Self { hosts, disks, network, load: Load::new(), active: 0, tool, images };
+        let mut rig = Self { hosts, disks, network, load: Load::new(), active: 0, images };
         rig.wait("the first mount", |rig| Ok(rig.hosts[0].try_to_mount()? == Progress::Mounted))?;
         rig.load.move_to(&rig.hosts[0].root)?;
         rig.wait_for_changes()?;
@@ -238,16 +229,6 @@ impl Rig {
             return Err(format!("it isn't unmounted well: {}", self.hosts[self.active].said()?).into());
         }
         self.disks.clear();
-        let tool = self.tool.display().to_string();
-        let mut first = None;
-        for image in &self.images {
-            let name = image.display().to_string();
-            run(&tool, &["fsck", "--strict", &name])?;
-            let digest = run(&tool, &["manifest", "--digest", &format!("{name}@{LABEL}")])?;
-            if first.get_or_insert_with(|| digest.clone()) != &digest {
-                return Err(format!("{name} holds something else than the first disk").into());
-            }
-        }
-        Ok(())
+        self.images.hold_the_same()
     }
 }

@@ -5,24 +5,25 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use hammer2_torture::images::LABEL;
 use serde_json::Value;
 
 use super::{DEADLINE, DISK_BYTES, ensure};
-use crate::rig::{Images, LABEL};
+use crate::rig::Nodes;
 use crate::settings::Settings;
 
 /// A bit of every file block of one disk: others answer for it, and the blocks are written anew.
 pub(super) fn bit_flip(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let mut rig = Images::create(settings, "bit-flip", &[DISK_BYTES; 4])?.start(DEADLINE)?;
+    let mut rig = Nodes::create(settings, "bit-flip", &[DISK_BYTES; 4])?.start(DEADLINE)?;
     rig.machine.order(b'h')?;
     rig.machine.wait_for("cluster: held")?;
-    let image = rig.images.images[0].clone();
+    let image = rig.nodes.images.paths[0].clone();
     let name = image.display().to_string();
-    rig.images.tool(&["fsck", "--strict", &name])?;
-    let shown = rig.images.tool(&["show", "--json", &format!("{name}@{LABEL}")])?;
+    rig.nodes.images.tool(&["fsck", "--strict", &name])?;
+    let shown = rig.nodes.images.tool(&["show", "--json", &format!("{name}@{LABEL}")])?;
     let blocks: Vec<u64> = shown.lines().filter_map(data_block).collect();
     flip(&image, &blocks)?;
-    ensure(rig.images.tool(&["fsck", "--strict", &name]).is_err(), "fsck doesn't see the flipped bits")?;
+    ensure(rig.nodes.images.tool(&["fsck", "--strict", &name]).is_err(), "fsck doesn't see the flipped bits")?;
     // Any letter ends the pause; the next is an order.
     rig.machine.order(b'.')?;
     rig.machine.order(b's')?;

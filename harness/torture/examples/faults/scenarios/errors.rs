@@ -4,7 +4,7 @@ use std::error::Error;
 
 use super::{DEADLINE, DISK_BYTES, ensure};
 use crate::disks::{Kind, fail, failures, mend};
-use crate::rig::{Images, Rig};
+use crate::rig::{Nodes, Rig};
 use crate::settings::Settings;
 
 const EIO: u32 = 5;
@@ -25,7 +25,7 @@ pub(super) fn flush_error(settings: &Settings) -> Result<(), Box<dyn Error>> {
 }
 
 fn lose_and_return(settings: &Settings, name: &str, number: usize, kind: Kind) -> Result<(), Box<dyn Error>> {
-    let mut rig = Images::create(settings, name, &[DISK_BYTES; 4])?.start(DEADLINE)?;
+    let mut rig = Nodes::create(settings, name, &[DISK_BYTES; 4])?.start(DEADLINE)?;
     fail(&mut rig.qmp, number, &[kind], EIO)?;
     let line = rig.wait_for_leaving(number)?;
     ensure(line.contains("device error"), "the node has left for another reason")?;
@@ -47,7 +47,7 @@ fn has_failed(rig: &mut Rig<'_>, number: usize, kinds: &[Kind]) -> Result<(), Bo
 
 /// Two of three: nothing more is acknowledged until one is back.
 pub(super) fn two_at_once(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let mut rig = Images::create(settings, "two-at-once", &[DISK_BYTES; 4])?.start(DEADLINE)?;
+    let mut rig = Nodes::create(settings, "two-at-once", &[DISK_BYTES; 4])?.start(DEADLINE)?;
     for number in [0, 2] {
         fail(&mut rig.qmp, number, &[Kind::Read, Kind::Write], EIO)?;
     }

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::ensure;
 use crate::machine::Machine;
-use crate::rig::Images;
+use crate::rig::Nodes;
 use crate::settings::Settings;
 
 const NODES: usize = 4;
@@ -32,28 +32,28 @@ const LOOK_EVERY: usize = 20;
 const DEADLINE: u32 = 20_000;
 
 pub(super) fn power_cut(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let images = Images::create(settings, "power-cut", &[PART_BYTES; NODES])?;
-    let whole = images.folder.join("whole.img");
-    let log = images.folder.join("log");
+    let nodes = Nodes::create(settings, "power-cut", &[PART_BYTES; NODES])?;
+    let whole = nodes.images.folder.join("whole.img");
+    let log = nodes.images.folder.join("log");
     File::create(&log)?;
-    join(&images, &whole)?;
+    join(&nodes, &whole)?;
     let before = load_image(&Global, &File::open(&whole)?)?;
 
-    let mut machine = boot(&images, &format!("mode=cluster seed={}", settings.seed), &whole, Some(&log))?;
+    let mut machine = boot(&nodes, &format!("mode=cluster seed={}", settings.seed), &whole, Some(&log))?;
     machine.wait_for_epochs(2)?;
     // Killed at once, so that the log ends in the middle of something, too.
     drop(machine);
     let log = fs::read(&log)?;
-    cut_everywhere(&images, &write_log::parse(&log)?, before, &whole)
+    cut_everywhere(&nodes, &write_log::parse(&log)?, before, &whole)
 }
 
 fn cut_everywhere(
-    images: &Images<'_>,
+    nodes: &Nodes<'_>,
     events: &[Event<'_>],
     before: MemoryDisk,
     whole: &Path,
 ) -> Result<(), Box<dyn Error>> {
-    let settings = images.settings;
+    let settings = nodes.settings;
     let mut random = Random::new(settings.seed);
     let mut places: Vec<usize> = (0..settings.cuts).map(|_| random.index(events.len()) + 1).collect();
     places.sort_unstable();
@@ -70,10 +70,10 @@ fn cut_everywhere(
             let at = |error| format!("cut {cut}, behind entry {index} of {}: {error}", events.len());
             save_image(&replay.cut(&mut random)?, &File::create(whole)?)?;
             let command_line = format!("mode=cluster-check seed={} acknowledged={acknowledged}", settings.seed);
-            boot(images, &command_line, whole, None)?.passed().map_err(at)?;
+            boot(nodes, &command_line, whole, None)?.passed().map_err(at)?;
             if cut % LOOK_EVERY == 0 {
-                split(images, whole)?;
-                images.check().map_err(at)?;
+                split(nodes, whole)?;
+                nodes.images.check().map_err(at)?;
             }
             cut += 1;
         }
@@ -82,7 +82,7 @@ fn cut_everywhere(
 }
 
 /// Boots the kernel on the parts of an image.
-fn boot(images: &Images<'_>, command_line: &str, whole: &Path, log: Option<&Path>) -> Result<Machine, Box<dyn Error>> {
+fn boot(nodes: &Nodes<'_>, command_line: &str, whole: &Path, log: Option<&Path>) -> Result<Machine, Box<dyn Error>> {
     let mut devices = Vec::new();
     let mut block = |node: serde_json::Value| devices.extend(["-blockdev".to_owned(), node.to_string()]);
     block(json!({ "driver": "file", "filename": whole, "node-name": "whole" }));
@@ -101,23 +101,23 @@ fn boot(images: &Images<'_>, command_line: &str, whole: &Path, log: Option<&Path
     for number in 0..NODES {
         devices.extend(["-device".to_owned(), format!("virtio-blk-pci,drive=disk{number},share-rw=on")]);
     }
-    Machine::start(images.settings, &images.folder, &format!("{command_line} deadline={DEADLINE}"), &devices)
+    Machine::start(nodes.settings, &nodes.images.folder, &format!("{command_line} deadline={DEADLINE}"), &devices)
 }
 
 /// Makes one image of the disks.
-fn join(images: &Images<'_>, whole: &Path) -> Result<(), Box<dyn Error>> {
+fn join(nodes: &Nodes<'_>, whole: &Path) -> Result<(), Box<dyn Error>> {
     let target = File::create(whole)?;
     target.set_len(PART_BYTES * NODES as u64)?;
-    for (number, image) in images.images.iter().enumerate() {
+    for (number, image) in nodes.images.paths.iter().enumerate() {
         copy(&File::open(image)?, 0, &target, number as u64 * PART_BYTES)?;
     }
     Ok(())
 }
 
 /// Makes disks of the parts of an image.
-fn split(images: &Images<'_>, whole: &Path) -> Result<(), Box<dyn Error>> {
+fn split(nodes: &Nodes<'_>, whole: &Path) -> Result<(), Box<dyn Error>> {
     let source = File::open(whole)?;
-    for (number, image) in images.images.iter().enumerate() {
+    for (number, image) in nodes.images.paths.iter().enumerate() {
         let target = File::create(image)?;
         target.set_len(PART_BYTES)?;
         copy(&source, number as u64 * PART_BYTES, &target, 0)?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::{DEADLINE, DISK_BYTES, ensure};
 use crate::disks::{exchange, is_there, pull, put_back, statistic};
-use crate::rig::Images;
+use crate::rig::Nodes;
 use crate::settings::Settings;
 
 const NUMBER: usize = 1;
@@ -25,10 +25,10 @@ pub(super) fn demonstration(settings: &Settings) -> Result<(), Box<dyn Error>> {
 
 /// A disk is taken out, and a blank one put into its slot: that is filled, and takes the other's place.
 pub(super) fn blank_replace(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let mut images = Images::create(settings, "blank-replace", &[DISK_BYTES; 4])?;
-    let blank = images.folder.join("blank.img");
+    let mut nodes = Nodes::create(settings, "blank-replace", &[DISK_BYTES; 4])?;
+    let blank = nodes.images.folder.join("blank.img");
     File::create(&blank)?.set_len(DISK_BYTES)?;
-    let mut rig = images.start(DEADLINE)?;
+    let mut rig = nodes.start(DEADLINE)?;
     pull(&mut rig.qmp, NUMBER)?;
     rig.wait_for_leaving(NUMBER)?;
     rig.machine.wait_for_epochs(2)?;
@@ -40,13 +40,13 @@ pub(super) fn blank_replace(settings: &Settings) -> Result<(), Box<dyn Error>> {
     rig.machine.wait_for("has taken the place of")?;
     rig.machine.wait_for_epochs(2)?;
     ensure(blank.metadata()?.blocks() > 0, "nothing was written to the blank disk")?;
-    images = rig.end()?;
-    images.images[NUMBER] = blank;
-    images.check()
+    nodes = rig.end()?;
+    nodes.images.paths[NUMBER] = blank;
+    nodes.images.check()
 }
 
 fn lose_and_return(settings: &Settings, name: &str, disks: usize) -> Result<(), Box<dyn Error>> {
-    let mut rig = Images::create(settings, name, &vec![DISK_BYTES; disks])?.start(DEADLINE)?;
+    let mut rig = Nodes::create(settings, name, &vec![DISK_BYTES; disks])?.start(DEADLINE)?;
     rig.say("disk 1 of 3 is taken out of the running machine");
     pull(&mut rig.qmp, NUMBER)?;
     rig.machine.wait_for("is taken out")?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{DEADLINE, DISK_BYTES, ensure};
 use crate::disks::{Backing, Kind, failures};
-use crate::rig::Images;
+use crate::rig::Nodes;
 use crate::settings::Settings;
 
 /// A server that exports an image.
@@ -45,12 +45,12 @@ impl Drop for Server {
 /// The server of one node's disk is killed, and started again.
 pub(super) fn nbd_loss(settings: &Settings) -> Result<(), Box<dyn Error>> {
     const NUMBER: usize = 1;
-    let images = Images::create(settings, "nbd-loss", &[DISK_BYTES; 4])?;
-    let (image, socket) = (images.images[NUMBER].clone(), images.folder.join("nbd"));
+    let nodes = Nodes::create(settings, "nbd-loss", &[DISK_BYTES; 4])?;
+    let (image, socket) = (nodes.images.paths[NUMBER].clone(), nodes.images.folder.join("nbd"));
     let server = Server::start(&image, &socket)?;
-    let mut backings: Vec<Backing> = images.images.iter().cloned().map(Backing::File).collect();
+    let mut backings: Vec<Backing> = nodes.images.paths.iter().cloned().map(Backing::File).collect();
     backings[NUMBER] = Backing::Nbd(socket.clone());
-    let mut rig = images.start_on(DEADLINE, &backings)?;
+    let mut rig = nodes.start_on(DEADLINE, &backings)?;
     drop(server);
     rig.wait_for_leaving(NUMBER)?;
     rig.machine.wait_for_epochs(2)?;
@@ -58,7 +58,7 @@ pub(super) fn nbd_loss(settings: &Settings) -> Result<(), Box<dyn Error>> {
     ensure(count > 0, "QEMU hasn't noticed that the server is gone")?;
     let server = Server::start(&image, &socket)?;
     rig.wait_for_return(NUMBER)?;
-    let images = rig.end()?;
+    let nodes = rig.end()?;
     drop(server);
-    images.check()
+    nodes.images.check()
 }

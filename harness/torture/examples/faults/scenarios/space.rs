@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::{DEADLINE, DISK_BYTES, ensure};
 use crate::disks::{Kind, fail, failures, mend};
-use crate::rig::Images;
+use crate::rig::Nodes;
 use crate::settings::Settings;
 
 /// The smallest disk, in bytes.
@@ -18,10 +18,10 @@ const ENOSPC: u32 = 28;
 pub(super) fn disk_full(settings: &Settings) -> Result<(), Box<dyn Error>> {
     const NUMBER: usize = 1;
     let mut rig =
-        Images::create(settings, "disk-full", &[DISK_BYTES, SMALL_BYTES, DISK_BYTES, DISK_BYTES])?.start(DEADLINE)?;
+        Nodes::create(settings, "disk-full", &[DISK_BYTES, SMALL_BYTES, DISK_BYTES, DISK_BYTES])?.start(DEADLINE)?;
     rig.machine.order(b'f')?;
     rig.machine.wait_for("then: no space left")?;
-    let taken = rig.images.images[NUMBER].metadata()?.blocks() * 512;
+    let taken = rig.nodes.images.paths[NUMBER].metadata()?.blocks() * 512;
     ensure(taken > SMALL_BYTES / 10 * 8, "the image isn't full")?;
     rig.machine.wait_for("there is room again")?;
     rig.machine.wait_for_epochs(2)?;

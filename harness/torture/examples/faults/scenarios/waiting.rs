@@ -4,12 +4,12 @@ use std::error::Error;
 
 use super::{DEADLINE, DISK_BYTES, ensure};
 use crate::disks::{limit, statistic};
-use crate::rig::Images;
+use crate::rig::Nodes;
 use crate::settings::Settings;
 
 /// A disk that all but stops: its node leaves at the deadline, and nobody waits for it any more.
 pub(super) fn hang(settings: &Settings) -> Result<(), Box<dyn Error>> {
-    let mut rig = Images::create(settings, "hang", &[DISK_BYTES; 4])?.start(DEADLINE)?;
+    let mut rig = Nodes::create(settings, "hang", &[DISK_BYTES; 4])?.start(DEADLINE)?;
     let before = statistic(&mut rig.qmp, 1, "wr_operations")?;
     limit(&mut rig.qmp, 1, 1)?;
     rig.wait_for_leaving(1)?;
@@ -24,7 +24,7 @@ pub(super) fn hang(settings: &Settings) -> Result<(), Box<dyn Error>> {
 /// A disk that answers within the deadline, but late: the cluster is slower, and whole.
 pub(super) fn slow(settings: &Settings) -> Result<(), Box<dyn Error>> {
     const REQUESTS_PER_SECOND: u32 = 60;
-    let mut rig = Images::create(settings, "slow", &[DISK_BYTES; 4])?.start(20_000)?;
+    let mut rig = Nodes::create(settings, "slow", &[DISK_BYTES; 4])?.start(20_000)?;
     limit(&mut rig.qmp, 1, REQUESTS_PER_SECOND)?;
     rig.machine.wait_for_epochs(1)?;
     let start = std::time::Instant::now();

@@ -22,12 +22,12 @@ pub(super) fn bit_flip(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     load.wait_for_changes(16)?;
     load.stop()?;
     rig.unmount()?;
-    let image = rig.images[NUMBER].clone();
+    let image = rig.images.paths[NUMBER].clone();
     let name = image.display().to_string();
-    let shown = rig.tool(&["show", "--json", &Rig::alone(&name)])?;
+    let shown = rig.images.tool(&["show", "--json", &Rig::alone(&name)])?;
     let blocks: Vec<u64> = shown.lines().filter_map(data_block).collect();
     let flipped = flip(&image, &blocks)?;
-    ensure(rig.tool(&["fsck", "--strict", &name]).is_err(), "fsck doesn't see the flipped bits")?;
+    ensure(rig.images.tool(&["fsck", "--strict", &name]).is_err(), "fsck doesn't see the flipped bits")?;
 
     rig.mount(&[])?;
     // Compares everything before it writes.
@@ -37,7 +37,7 @@ pub(super) fn bit_flip(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     load.compare(&rig.root())?;
     rig.unmount()?;
     let (count, left) = (flipped.len(), still(&image, &flipped)?);
-    rig.tool(&["cluster", "scrub", &rig.target()])?;
+    rig.images.tool(&["cluster", "scrub", &rig.target()])?;
     rig.check()?;
     Ok(Outcome::Passed(format!("{count} blocks flipped, none was read; {left} left to the scrub")))
 }

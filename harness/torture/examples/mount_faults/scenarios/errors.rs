@@ -7,10 +7,13 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
+use hammer2_torture::program::run;
+use hammer2_torture::versions::{read_anew, write_durably};
+
 use super::{DISK_BYTES, Outcome, Times, ensure};
 use crate::Settings;
-use crate::disks::{Faulty, Loop, Server, run};
-use crate::load::{Load, read_anew, write_durably};
+use crate::disks::{Faulty, Loop, Server};
+use crate::load::Load;
 use crate::rig::Rig;
 
 /// How long programs are seen to wait.
@@ -22,7 +25,7 @@ const BALLAST_BYTES: usize = 48 << 20;
 pub(super) fn read_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     const NUMBER: usize = 0;
     let mut rig = Rig::create(settings, "read-error", [DISK_BYTES; 4])?;
-    let faulty = Faulty::start(&rig.images[NUMBER], &["pread"], "EIO")?;
+    let faulty = Faulty::start(&rig.images.paths[NUMBER], &["pread"], "EIO")?;
     rig.names[NUMBER] = faulty.server.name();
     rig.mount(&["--memory", "16"])?;
     let ballast: Vec<u8> =
@@ -48,7 +51,7 @@ pub(super) fn read_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>>
 pub(super) fn write_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     const NUMBER: usize = 1;
     let mut rig = Rig::create(settings, "write-error", [DISK_BYTES; 4])?;
-    let Some(device) = Loop::attach(&rig.images[NUMBER]) else {
+    let Some(device) = Loop::attach(&rig.images.paths[NUMBER]) else {
         return Ok(Outcome::Skipped("no loop devices"));
     };
     rig.names[NUMBER].clone_from(&device.0);
@@ -76,8 +79,8 @@ pub(super) fn write_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>
 pub(super) fn flush_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     const NUMBER: usize = 2;
     let mut rig = Rig::create(settings, "flush-error", [DISK_BYTES; 4])?;
-    let image = rig.images[NUMBER].display().to_string();
-    let (switch, count) = (rig.folder.join("fails"), rig.folder.join("count"));
+    let image = rig.images.paths[NUMBER].display().to_string();
+    let (switch, count) = (rig.images.folder.join("fails"), rig.images.folder.join("count"));
     // No filter of nbdkit has flushes fail; a few lines of shell do, request by request.
     let flush = format!(
         "if [ -e {0} ]; then echo failed >>{1}; echo 'EIO no flush' >&2; exit 1; fi; sync --data {image}",
@@ -117,7 +120,7 @@ pub(super) fn two_at_once(settings: &Settings) -> Result<Outcome, Box<dyn Error>
     let mut rig = Rig::create(settings, "two-at-once", [DISK_BYTES; 4])?;
     let mut broken = Vec::new();
     for number in [0, 2] {
-        let faulty = Faulty::start(&rig.images[number], &["pread", "pwrite"], "EIO")?;
+        let faulty = Faulty::start(&rig.images.paths[number], &["pread", "pwrite"], "EIO")?;
         rig.names[number] = faulty.server.name();
         broken.push(faulty);
     }
@@ -151,7 +154,7 @@ pub(super) fn two_at_once(settings: &Settings) -> Result<Outcome, Box<dyn Error>
     load.compare(&rig.root())?;
     rig.unmount()?;
     // Who was still away is brought in step by hand.
-    rig.tool(&["cluster", "resync", &rig.target()])?;
+    rig.images.tool(&["cluster", "resync", &rig.target()])?;
     drop(broken);
     rig.check()?;
     Ok(Outcome::Passed(format!(

@@ -16,7 +16,7 @@ use crate::rig::Rig;
 /// with them.
 pub(super) fn power_cut(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     let mut rig = Rig::create(settings, "power-cut", [DISK_BYTES; 4])?;
-    let images = rig.images.clone();
+    let images = rig.images.paths.clone();
     let mut load = Load::new();
     let mut lost = 0;
     for cut in 0..settings.cuts {
@@ -39,7 +39,7 @@ pub(super) fn power_cut(settings: &Settings) -> Result<Outcome, Box<dyn Error>> 
     rig.unmount()?;
     drop(servers);
     rig.names = images.iter().map(|image| image.display().to_string()).collect();
-    rig.tool(&["cluster", "resync", &rig.target()])?;
+    rig.images.tool(&["cluster", "resync", &rig.target()])?;
     rig.check()?;
     ensure(lost == settings.cuts, "a cut was between two changes of everybody: nothing was cut")?;
     Ok(Outcome::Passed(format!("{} cuts, {} changes acknowledged and all there", settings.cuts, load.changes())))

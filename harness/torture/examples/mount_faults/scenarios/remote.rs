@@ -26,7 +26,7 @@ pub(super) fn nbd_loss(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
 
 fn lose_and_return(settings: &Settings, name: &str, server_stays: bool) -> Result<Outcome, Box<dyn Error>> {
     let mut rig = Rig::create(settings, name, [DISK_BYTES; 4])?;
-    let image = rig.images[NUMBER].clone();
+    let image = rig.images.paths[NUMBER].clone();
     let server = Server::qemu_nbd(&image, free_port()?, EXPORT)?;
     rig.names[NUMBER] = server.name();
     let port = server.port();
@@ -35,14 +35,14 @@ fn lose_and_return(settings: &Settings, name: &str, server_stays: bool) -> Resul
     load.start(&rig.root())?;
     load.slowest();
     drop(server);
-    let other = rig.folder.join("other.img");
+    let other = rig.images.folder.join("other.img");
     File::create(&other)?.set_len(DISK_BYTES)?;
     let other = if server_stays { Some(Server::qemu_nbd(&other, port, "other")?) } else { None };
     rig.wait_for_leaving(NUMBER)?;
     let before = image.metadata()?.mtime_nsec();
     load.wait_for_changes(32)?;
     let name = rig.names[NUMBER].clone();
-    ensure(rig.tool(&["info", &name]).is_err(), "the disk is still served")?;
+    ensure(rig.images.tool(&["info", &name]).is_err(), "the disk is still served")?;
     ensure(image.metadata()?.mtime_nsec() == before, "the disk is still written")?;
     drop(other);
     let _server = Server::qemu_nbd(&image, port, EXPORT)?;
@@ -55,7 +55,7 @@ fn lose_and_return(settings: &Settings, name: &str, server_stays: bool) -> Resul
 /// A disk is lost for good: a blank one takes its place, while the others go on.
 pub(super) fn blank_replace(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     let mut rig = Rig::create(settings, "blank-replace", [DISK_BYTES; 4])?;
-    let image = rig.images[NUMBER].clone();
+    let image = rig.images.paths[NUMBER].clone();
     let server = Server::qemu_nbd(&image, free_port()?, EXPORT)?;
     rig.names[NUMBER] = server.name();
     rig.mount(&[])?;
@@ -74,9 +74,9 @@ pub(super) fn blank_replace(settings: &Settings) -> Result<Outcome, Box<dyn Erro
     rig.names[NUMBER] = server.name();
     let mounted = rig.root().display().to_string();
     let start = Instant::now();
-    rig.tool(&["cluster", "replace", &mounted, &NUMBER.to_string(), &rig.names[NUMBER]])?;
+    rig.images.tool(&["cluster", "replace", &mounted, &NUMBER.to_string(), &rig.names[NUMBER]])?;
     let replaced = start.elapsed().as_secs_f32();
-    rig.tool(&["cluster", "status", &mounted])?;
+    rig.images.tool(&["cluster", "status", &mounted])?;
     load.wait_for_changes(16)?;
     load.stop()?;
     load.compare(&rig.root())?;

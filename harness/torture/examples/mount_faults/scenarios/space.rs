@@ -7,12 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use hammer2_core::random::Random;
+use hammer2_torture::versions::read_anew;
 
 use super::errors::finish;
 use super::{DISK_BYTES, Outcome, Times, ensure};
 use crate::Settings;
 use crate::disks::Faulty;
-use crate::load::{Load, read_anew};
+use crate::load::Load;
 use crate::rig::Rig;
 
 /// The smallest disk, in bytes.
@@ -23,7 +24,7 @@ const SMALL_BYTES: u64 = 192 << 20;
 pub(super) fn disk_full(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     const NUMBER: usize = 1;
     let mut rig = Rig::create(settings, "disk-full", [DISK_BYTES, SMALL_BYTES, DISK_BYTES, DISK_BYTES])?;
-    let faulty = Faulty::start(&rig.images[NUMBER], &["pwrite"], "ENOSPC")?;
+    let faulty = Faulty::start(&rig.images.paths[NUMBER], &["pwrite"], "ENOSPC")?;
     rig.names[NUMBER] = faulty.server.name();
     rig.mount(&[])?;
     let mut load = Load::new();
@@ -32,7 +33,7 @@ pub(super) fn disk_full(settings: &Settings) -> Result<Outcome, Box<dyn Error>> 
     let filled = rig.root().join("filled");
     let accepted = fill(&filled)?;
     ensure(accepted as u64 > SMALL_BYTES / 2, "refused long before the disk was full")?;
-    ensure(rig.images[NUMBER].metadata()?.blocks() * 512 > SMALL_BYTES / 10 * 7, "the image isn't full")?;
+    ensure(rig.images.paths[NUMBER].metadata()?.blocks() * 512 > SMALL_BYTES / 10 * 7, "the image isn't full")?;
     ensure(read_anew(&filled)?.len() == accepted, "what was accepted isn't there")?;
     load.compare(&rig.root())?;
     fs::remove_file(&filled)?;

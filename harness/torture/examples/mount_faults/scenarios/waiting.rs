@@ -19,14 +19,14 @@ const NUMBER: usize = 1;
 /// A server that is stopped: its node leaves at the deadline, and nobody waits for it any more.
 pub(super) fn hang(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     let mut rig = Rig::create(settings, "hang", [DISK_BYTES; 4])?;
-    let server = Server::qemu_nbd(&rig.images[NUMBER], free_port()?, EXPORT)?;
+    let server = Server::qemu_nbd(&rig.images.paths[NUMBER], free_port()?, EXPORT)?;
     rig.names[NUMBER] = server.name();
     rig.mount(&DEADLINE)?;
     let mut load = Load::new();
     load.start(&rig.root())?;
     load.slowest();
     server.signal(Signal::STOP)?;
-    let image = rig.images[NUMBER].clone();
+    let image = rig.images.paths[NUMBER].clone();
     let changed = || image.metadata().map(|facts| (facts.mtime(), facts.mtime_nsec()));
     rig.wait_for_leaving(NUMBER)?;
     let before = changed()?;
@@ -46,11 +46,11 @@ pub(super) fn slow(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     /// Of each direction, in bits a second.
     const RATE: u64 = 8_000_000;
     let mut rig = Rig::create(settings, "slow", [DISK_BYTES; 4])?;
-    let (rate, log) = (rig.folder.join("rate"), rig.folder.join("log"));
+    let (rate, log) = (rig.images.folder.join("rate"), rig.images.folder.join("log"));
     fs::write(&rate, "1G")?;
     let parameters: Vec<OsString> = vec![
         "file".into(),
-        (&rig.images[NUMBER]).into(),
+        (&rig.images.paths[NUMBER]).into(),
         format!("rate-file={}", rate.display()).into(),
         format!("logfile={}", log.display()).into(),
     ];

@@ -18,31 +18,40 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the server says of itself.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Counters {
+pub struct Counters {
     /// All its counters, by name.
-    pub(crate) counts: Map<String, Value>,
-    pub(crate) memory_bytes: u64,
-    pub(crate) memory_peak_bytes: u64,
-    pub(crate) free_bytes: u64,
+    pub counts: Map<String, Value>,
+    /// Memory of the mount, in bytes.
+    pub memory_bytes: u64,
+    /// The most it has had, in bytes.
+    pub memory_peak_bytes: u64,
+    /// Room on its disks, in bytes.
+    pub free_bytes: u64,
     /// How the cluster is, in its own words.
-    pub(crate) cluster: String,
+    pub cluster: String,
     /// The nodes that take part.
-    pub(crate) in_sync: Vec<usize>,
+    pub in_sync: Vec<usize>,
 }
 
 /// A mounted filesystem and its process.
-pub(crate) struct Server {
+pub struct Server {
     child: Option<Child>,
     directory: PathBuf,
     log: PathBuf,
+    /// Bytes of the log that were waited for.
+    seen: usize,
 }
 
 impl Server {
     /// Runs `command`, which serves a mount on `directory` in the foreground, and waits until it can be used.
-    pub(crate) fn start(mut command: Command, directory: &Path, log: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// It can't be run, or ends, or isn't mounted in time.
+    pub fn start(mut command: Command, directory: &Path, log: &Path) -> Result<Self> {
         let outside = fs::metadata(directory)?.dev();
         let child = command.stderr(File::create(log)?).spawn()?;
-        let mut server = Self { child: Some(child), directory: directory.to_owned(), log: log.to_owned() };
+        let mut server = Self { child: Some(child), directory: directory.to_owned(), log: log.to_owned(), seen: 0 };
         let mounted = server.wait_until("it is mounted", |server| {
             Ok(server.has_ended()? || fs::metadata(&server.directory).is_ok_and(|facts| facts.dev() != outside))
         });
@@ -53,8 +62,42 @@ impl Server {
         Ok(server)
     }
 
+    /// Waits until it says something, later than what was waited for before, and how long that takes.
+    ///
+    /// # Errors
+    ///
+    /// It ends, or doesn't say it in time.
+    pub fn wait_for(&mut self, text: &str) -> Result<Duration> {
+        let start = Instant::now();
+        self.wait_until(&format!("it says `{text}`"), |server| {
+            let said = fs::read_to_string(&server.log)?;
+            if let Some(at) = said[server.seen..].find(text) {
+                server.seen += at + text.len();
+                return Ok(true);
+            }
+            if server.has_ended()? {
+                return Err(Failure::violation(format_args!("it ended before it said `{text}`: {}", server.said())));
+            }
+            Ok(false)
+        })?;
+        Ok(start.elapsed())
+    }
+
+    /// True if it has said this by now.
+    ///
+    /// # Errors
+    ///
+    /// Its log can't be read.
+    pub fn has_said(&self, text: &str) -> Result<bool> {
+        Ok(fs::read_to_string(&self.log)?.contains(text))
+    }
+
     /// The counters, as they are now.
-    pub(crate) fn counters(&mut self) -> Result<Counters> {
+    ///
+    /// # Errors
+    ///
+    /// It has ended, or doesn't tell them in time.
+    pub fn counters(&mut self) -> Result<Counters> {
         let lines = |server: &Self| {
             fs::read_to_string(&server.log)
                 .unwrap_or_default()
@@ -75,7 +118,7 @@ impl Server {
     }
 
     /// The memory of the process, its own pages and those it shares.
-    pub(crate) fn resident_bytes(&self) -> u64 {
+    pub fn resident_bytes(&self) -> u64 {
         let Some(child) = &self.child else { return 0 };
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
@@ -83,14 +126,18 @@ impl Server {
     }
 
     /// What it has said last, without counters.
-    pub(crate) fn said(&self) -> String {
+    pub fn said(&self) -> String {
         let said = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = said.lines().filter(|line| !line.contains("counters: ")).collect();
         lines[lines.len().saturating_sub(12)..].join("\n")
     }
 
     /// Unmounts it as users do, and waits for the end of the process.
-    pub(crate) fn unmount(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// It can't be unmounted, doesn't end in time, or says that it has failed.
+    pub fn unmount(mut self) -> Result<()> {
         rustix::mount::unmount(&self.directory, UnmountFlags::empty())
             .map_err(|error| Failure::violation(format_args!("it can't be unmounted: {error}")))?;
         self.wait_until("the server ends", Self::has_ended)?;
@@ -102,7 +149,11 @@ impl Server {
     }
 
     /// Ends it as a crash would.
-    pub(crate) fn kill(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The process can't be killed.
+    pub fn kill(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
             child.kill()?;
             let start = Instant::now();
@@ -165,7 +216,7 @@ impl Counters {
     }
 
     /// One of the counters.
-    pub(crate) fn get(&self, name: &str) -> u64 {
+    pub fn get(&self, name: &str) -> u64 {
         self.counts.get(name).and_then(Value::as_u64).unwrap_or(0)
     }
 }

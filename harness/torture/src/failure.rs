@@ -1,11 +1,12 @@
 //! Why a run ends early: the filesystem broke a promise, it can't be run here, or somebody stopped it.
 
+use std::error::Error;
 use std::fmt::{self, Display};
 use std::io;
 
 /// Why a run ended.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// A promise was broken: this is what is looked for.
     Violation(String),
     /// It can't be run.
@@ -14,14 +15,17 @@ pub(crate) enum Failure {
     Interrupted,
 }
 
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
+/// What can end a run early.
+pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
-    pub(crate) fn violation(what: impl Display) -> Self {
+    /// A promise was broken.
+    pub fn violation(what: impl Display) -> Self {
         Self::Violation(what.to_string())
     }
 
-    pub(crate) fn unusable(what: impl Display) -> Self {
+    /// It can't be run.
+    pub fn unusable(what: impl Display) -> Self {
         Self::Unusable(what.to_string())
     }
 }
@@ -34,6 +38,8 @@ impl fmt::Display for Failure {
         }
     }
 }
+
+impl Error for Failure {}
 
 /// Trouble of the host with what isn't under test.
 impl From<io::Error> for Failure {

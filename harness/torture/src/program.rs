@@ -1,10 +1,22 @@
-//! Programs that are run to their end.
+//! Programs that are run to their end, or end with this one.
 
 use std::error::Error;
+use std::path::Path;
 use std::process::Command;
 
+/// A command whose process doesn't outlive this one.
+pub fn dependent(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
+}
+
 /// Runs a program to its end; what it prints.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
+///
+/// # Errors
+///
+/// It can't be run, or fails: what it was asked, and what it said.
+pub fn run(program: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
     let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
