@@ -3,10 +3,10 @@
 
 mod circles;
 mod imports;
+mod rooms;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const MAX_LINES: usize = 600;
 /// What rustfmt allows for code, and a little more for comments.
@@ -206,36 +206,6 @@ fn the_simulator_alone_uses_the_core_that_can_leave_out_a_rule() {
     let mut users: Vec<String> = users.filter(|name| name != unsound).collect();
     users.sort();
     assert_eq!(users, ["harness/sim/Cargo.toml"]);
-}
-
-/// What is no kernel, by package; of a workspace of its own, its lock says what it is made of.
-const WITHOUT_DRIVERS: [&str; 3] = ["hammer2-host", "hammer2-tool", "hammer2-torture"];
-const LOCKS_WITHOUT_DRIVERS: [&str; 3] = ["harness/bench", "harness/fuzz", "kmod-shim/linux"];
-
-#[test]
-fn drivers_are_for_kernels_that_have_none() {
-    let driver = "virtio-drivers v";
-    let tree = |package: &str| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--package", package]);
-        let output = cargo.current_dir(root()).output().expect("cargo");
-        assert!(output.status.success(), "{package}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("names")
-    };
-    assert!(tree("hammer2-qemu").contains(driver));
-    let mut complaints = Vec::new();
-    for package in WITHOUT_DRIVERS.into_iter().filter(|package| tree(package).contains(driver)) {
-        complaints
-            .push(format!("{package}: has virtio-drivers, the feature `virtio` of hammer2-kmod-shim is for kernels"));
-    }
-    for folder in LOCKS_WITHOUT_DRIVERS {
-        let lock = fs::read_to_string(root().join(folder).join("Cargo.lock")).expect("a lock");
-        assert!(lock.contains("name = \"hammer2-kmod-shim\""), "{folder}");
-        if lock.contains("name = \"virtio-drivers\"") {
-            complaints.push(format!("{folder}: has virtio-drivers, as above"));
-        }
-    }
-    refuse(&complaints);
 }
 
 /// The documents whose sections are cited, by the word that stands for each: "format 7.5", "protocol 5.3".
