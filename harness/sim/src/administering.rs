@@ -17,13 +17,13 @@ pub(crate) async fn administer(session: &Session<'_>) -> &'static str {
         }
         1 => {
             if session.commit("bulkfree", session.fs.bulkfree()).await {
-                session.world.tally.borrow_mut().verdict("bulkfreed");
+                session.world.verdict("bulkfreed");
             }
             "bulkfree"
         }
         _ => {
             if session.commit("scrub", scrub_in_parts(session)).await {
-                session.world.tally.borrow_mut().verdict("scrubbed");
+                session.world.verdict("scrubbed");
             }
             "scrub"
         }
@@ -52,7 +52,7 @@ async fn snapshot(session: &Session<'_>) {
         time: TimeSource::now(session.host),
     };
     if session.commit("snapshot", session.fs.snapshot(&new)).await {
-        session.world.tally.borrow_mut().verdict("snapshot-taken");
+        session.world.verdict("snapshot-taken");
         group.snapshots.acknowledge(label, session.world.disks_in_step(session.fs));
     } else {
         group.snapshots.give_up();

@@ -8,6 +8,7 @@ use hammer2_core::fs::{Cookie, Error, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 
 use crate::administering::administer;
+use crate::chronicle::What;
 use crate::inserting;
 use crate::members;
 use crate::model::{Edit, Entries};
@@ -25,7 +26,7 @@ const FILES: usize = 60;
 const FILE_BYTES: u64 = 400_000;
 
 /// One client, until all have done enough.
-pub(crate) async fn client(session: &Session<'_>) {
+pub(crate) async fn client(session: &Session<'_>, client: u64) {
     while !session.is_over.get() && session.steps_begun.get() < session.steps {
         let number = session.steps_begun.get();
         session.steps_begun.set(number + 1);
@@ -35,22 +36,22 @@ pub(crate) async fn client(session: &Session<'_>) {
         log::info!("step {number}");
         let administered = session.administered.get();
         let administering = errand.is_some().then(|| session.administering());
-        let what = match errand {
+        let Done { what, detail, has_failed } = match errand {
             Some(Errand::Sync) => {
                 session.sync().await;
-                "sync"
+                "sync".into()
             }
             Some(Errand::Resync) => {
                 session.resync_all().await;
-                "resync"
+                "resync".into()
             }
             Some(Errand::ChangeMembers) => {
                 members::change(session).await;
-                "a change of members"
+                "a change of members".into()
             }
             Some(Errand::Insert) => {
                 inserting::insert(session).await;
-                "putting a disk in"
+                "putting a disk in".into()
             }
             None => step(session).await,
         };
@@ -58,9 +59,11 @@ pub(crate) async fn client(session: &Session<'_>) {
         let is_left_alone = administered.0 == 0 && session.administered.get() == administered;
         let took = session.host.nanoseconds() - started;
         log::info!("step {number}: {what} done");
+        session.world.tell(|| What::Step { client, number, what, detail, has_failed, began: started });
         // What was under way while disks were put right may have met them as they were.
         if let (Some(what), true) = (session.suspicion.take(), mended == session.times_mended.get()) {
             session.is_over.set(true);
+            session.world.tell(|| What::Wrong { text: what.clone() });
             session.wrong.borrow_mut().get_or_insert(what);
         }
         if session.is_stopped.get() && !session.is_over.get() {
@@ -76,27 +79,41 @@ pub(crate) async fn client(session: &Session<'_>) {
     }
 }
 
-async fn step(session: &Session<'_>) -> &'static str {
+/// What a client did.
+struct Done {
+    what: &'static str,
+    /// What there is to say of that, if anybody wants to know.
+    detail: String,
+    has_failed: bool,
+}
+
+impl From<&'static str> for Done {
+    fn from(what: &'static str) -> Self {
+        Self { what, detail: String::new(), has_failed: false }
+    }
+}
+
+async fn step(session: &Session<'_>) -> Done {
     let kind = session.random.borrow_mut().below(100);
     if session.random.borrow_mut().percent(1) {
-        return administer(session).await;
+        return administer(session).await.into();
     }
     match kind {
         0..7 => {
             session.sync().await;
-            "sync"
+            "sync".into()
         }
         7..20 => {
             read_file(session).await;
-            "read"
+            "read".into()
         }
         20..24 => {
             list(session).await;
-            "list"
+            "list".into()
         }
         24..28 => {
             look_up(session).await;
-            "lookup"
+            "lookup".into()
         }
         _ => edit(session).await,
     }
@@ -165,12 +182,14 @@ fn some_edit(session: &Session<'_>) -> Option<Edit> {
     })
 }
 
-async fn edit(session: &Session<'_>) -> &'static str {
-    let Some(edit) = some_edit(session) else { return "nothing" };
+async fn edit(session: &Session<'_>) -> Done {
+    let Some(edit) = some_edit(session) else { return "nothing".into() };
     let (what, result) = carry_out(session, &edit).await;
     let is_allowed = session.world.group().model.borrow().allows(&edit);
     session.host.note(3 + u64::from(result.is_ok()));
     log::info!("{edit:?}: {result:?}");
+    let has_failed = result.is_err();
+    let detail = if session.world.chronicle.is_kept() { told(&edit, &result) } else { String::new() };
     match result {
         Ok(made) if is_allowed => {
             session.note_done(edit, made);
@@ -185,7 +204,16 @@ async fn edit(session: &Session<'_>) -> &'static str {
             }
         }
     }
-    what
+    Done { what, detail, has_failed }
+}
+
+/// A change in words, and what came of it.
+fn told(edit: &Edit, result: &Result<Option<Inum>, Error>) -> String {
+    match result {
+        Ok(Some(made)) => format!("{edit:?}: inode {made}"),
+        Ok(None) => format!("{edit:?}: done"),
+        Err(error) => format!("{edit:?}: {error}"),
+    }
 }
 
 async fn carry_out(session: &Session<'_>, edit: &Edit) -> (&'static str, Result<Option<Inum>, Error>) {

@@ -5,12 +5,14 @@ use hammer2_core::fs::FileSystem;
 use hammer2_core::media::PfsKind;
 
 use crate::alone::{check_snapshots, check_volume};
+use crate::chronicle::What;
 use crate::group::Trust;
 use crate::mounting::{Seat, mount, mount_writable};
 use crate::plan::Plan;
 use crate::reading::{difference, read_all};
 use crate::served;
 use crate::states::states;
+use crate::watching::watching;
 use crate::world::World;
 
 /// Ends the run for each cluster, and then checks each disk.
@@ -30,34 +32,11 @@ fn end_of_group(world: &World) -> Result<(), String> {
     let seats: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();
     *world.plan.borrow_mut() = Plan::quiet(0);
     let mut in_step = Vec::new();
+    world.tell(|| What::Round { name: "end", cluster: group.name() });
     world.run(async {
         let mounted = mount_writable(world, &seats).await;
         let fs = mounted.map_err(|refused| format!("I33: at the end, not mounted: {}", refused.0))?;
-        if !served::check(world, &fs).await? {
-            return Err("I14: at the end, not readable".to_owned());
-        }
-        let behind: Vec<_> = fs.nodes_behind().collect();
-        for node in behind {
-            world.may_lose_snapshots(node);
-            match fs.resync(node).await {
-                Err(_) if world.is_tight() => world.tally.borrow_mut().verdict("no-space-to-resync"),
-                done => {
-                    done.map_err(|error| format!("I17: at the end, node {} isn't brought in step: {error}", node.0))?;
-                }
-            }
-        }
-        let is_member = |node: usize| world.seats.borrow()[node].is_some_and(|disk| group.role(disk).is_some());
-        let is_out = |(node, state): &(usize, MemberState)| {
-            is_member(*node) && *state != MemberState::InSync && !world.is_tight()
-        };
-        if let Some((node, state)) = states(&fs).enumerate().find(is_out) {
-            return Err(format!("I17: at the end, node {node} is {state:?}"));
-        }
-        fs.sync().await.map_err(|error| format!("I14: at the end: {error}"))?;
-        in_step.extend(world.disks_in_step(&fs));
-        complete_all(world, &fs, &in_step).await?;
-        fs.level().await.map_err(|error| format!("I14: at the end: {error}"))?;
-        compare_all(world, &fs).await
+        watching(world, &fs, bring_all_in_step(world, &fs, &mut in_step)).await
     })?;
     let wanted = group.model.borrow().clone();
     numbers.retain(|number| in_step.contains(number));
@@ -74,6 +53,35 @@ fn end_of_group(world: &World) -> Result<(), String> {
         }
     }
     check_snapshots(world)
+}
+
+/// Brings all members in step, and has them compared; those that are, are added.
+async fn bring_all_in_step(world: &World, fs: &FileSystem, in_step: &mut Vec<usize>) -> Result<(), String> {
+    let group = world.group();
+    if !served::check(world, fs).await? {
+        return Err("I14: at the end, not readable".to_owned());
+    }
+    let behind: Vec<_> = fs.nodes_behind().collect();
+    for node in behind {
+        world.may_lose_snapshots(node);
+        match fs.resync(node).await {
+            Err(_) if world.is_tight() => world.verdict("no-space-to-resync"),
+            done => {
+                done.map_err(|error| format!("I17: at the end, node {} isn't brought in step: {error}", node.0))?;
+            }
+        }
+    }
+    let is_member = |node: usize| world.seats.borrow()[node].is_some_and(|disk| group.role(disk).is_some());
+    let is_out =
+        |(node, state): &(usize, MemberState)| is_member(*node) && *state != MemberState::InSync && !world.is_tight();
+    if let Some((node, state)) = states(fs).enumerate().find(is_out) {
+        return Err(format!("I17: at the end, node {node} is {state:?}"));
+    }
+    fs.sync().await.map_err(|error| format!("I14: at the end: {error}"))?;
+    in_step.extend(world.disks_in_step(fs));
+    complete_all(world, fs, in_step).await?;
+    fs.level().await.map_err(|error| format!("I14: at the end: {error}"))?;
+    compare_all(world, fs).await
 }
 
 /// Has a scrub compare all members in step, with what it looks at and readers don't: by which operation each element was
@@ -98,7 +106,7 @@ async fn complete_all(world: &World, fs: &FileSystem, in_step: &[usize]) -> Resu
     let votes = |disk: &usize| group.role(*disk) == Some(PfsKind::Master);
     let voters: Vec<usize> = (0..world.disks.len()).filter(votes).collect();
     if lacking == 0 && group.snapshots.given(&voters, in_step) > 0 {
-        world.tally.borrow_mut().verdict("snapshots-given");
+        world.verdict("snapshots-given");
     }
     Ok(())
 }

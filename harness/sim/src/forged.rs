@@ -2,12 +2,14 @@
 //! scrub always does, and it is made equal again.
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
+use hammer2_core::fs::FileSystem;
 
 use crate::mounting::{Seat, mount_writable};
 use crate::nodes::{self, FOREIGN};
 use crate::plan::Plan;
 use crate::served;
 use crate::states::{name_of_state, states};
+use crate::watching::watching;
 use crate::working::work;
 use crate::world::World;
 
@@ -31,34 +33,39 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         return Err(format!("a disk can't be forged: {forged:?}"));
     }
     world.snapshots_lost_by(members[place]);
-    world.tally.borrow_mut().fault("forged");
+    world.fault_of("forged", members[place]);
     world.run(async {
         let fs = mount_writable(world, &seats).await.map_err(|refused| format!("I33: not mounted: {}", refused.0))?;
-        if !served::check(world, &fs).await? {
-            return Err("I14: a quorum is healthy and not readable".to_owned());
-        }
-        // Who lags is asked last, and who is slow isn't waited for: then another may show it first.
-        fs.level().await.map_err(|error| format!("I14: {error}"))?;
-        let is_first_swift = world.disks[members[0]].drive.disk.slowness.get() == 1;
-        let is_asked = world.random.borrow_mut().percent(50) && is_first_swift;
-        if is_asked && fs.attributes(FOREIGN).await.is_ok() {
-            return Err("I13: an inode is there that a quorum doesn't have".to_owned());
-        }
-        let scrubbed = fs.scrub().await.map_err(|error| format!("I16: not scrubbed: {error}"))?;
-        if scrubbed.rebuilt > 0 {
-            world.tally.borrow_mut().verdict("rebuilt");
-        }
-        for (node, state) in (0..).map(NodeIndex).zip(states(&fs).collect::<Vec<_>>()) {
-            if let MemberState::Ejected(_) = state {
-                world.tally.borrow_mut().verdict(&name_of_state(state));
-                fs.look_again(node).await.map_err(|error| format!("I17: not looked at: {error}"))?;
-                fs.resync(node).await.map_err(|error| format!("I17: not brought in step: {error}"))?;
-            }
-        }
-        match states(&fs).nth(place) {
-            Some(MemberState::InSync) => Ok(()),
-            state => Err(format!("I17: a forged disk is {state:?} after all")),
-        }
+        watching(world, &fs, make_equal(world, &fs, &members, place)).await
     })?;
     Ok(())
+}
+
+/// Has somebody come across the disk at a place among the members, and makes it equal again.
+async fn make_equal(world: &World, fs: &FileSystem, members: &[usize], place: usize) -> Result<(), String> {
+    if !served::check(world, fs).await? {
+        return Err("I14: a quorum is healthy and not readable".to_owned());
+    }
+    // Who lags is asked last, and who is slow isn't waited for: then another may show it first.
+    fs.level().await.map_err(|error| format!("I14: {error}"))?;
+    let is_first_swift = world.disks[members[0]].drive.disk.slowness.get() == 1;
+    let is_asked = world.random.borrow_mut().percent(50) && is_first_swift;
+    if is_asked && fs.attributes(FOREIGN).await.is_ok() {
+        return Err("I13: an inode is there that a quorum doesn't have".to_owned());
+    }
+    let scrubbed = fs.scrub().await.map_err(|error| format!("I16: not scrubbed: {error}"))?;
+    if scrubbed.rebuilt > 0 {
+        world.verdict("rebuilt");
+    }
+    for (node, state) in (0..).map(NodeIndex).zip(states(fs).collect::<Vec<_>>()) {
+        if let MemberState::Ejected(_) = state {
+            world.verdict(&name_of_state(state));
+            fs.look_again(node).await.map_err(|error| format!("I17: not looked at: {error}"))?;
+            fs.resync(node).await.map_err(|error| format!("I17: not brought in step: {error}"))?;
+        }
+    }
+    match states(fs).nth(place) {
+        Some(MemberState::InSync) => Ok(()),
+        state => Err(format!("I17: a forged disk is {state:?} after all")),
+    }
 }

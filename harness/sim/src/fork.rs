@@ -19,7 +19,7 @@ pub(crate) fn is_possible(world: &World) -> bool {
 pub(crate) fn run(world: &World) -> Result<(), String> {
     let numbers = world.group().by_role();
     let originals: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();
-    world.tally.borrow_mut().fault("forked");
+    world.fault("forked");
     // All in step: a disk that neither set writes to belongs to both.
     work(world, &originals, Plan::quiet(2))?;
     let copies: Vec<Seat> = numbers.iter().map(|number| Seat::Other(world.disks[*number].drive.copy())).collect();
@@ -35,8 +35,10 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         if change_members {
             let mut roles = world.group().roles()[0].clone();
             roles[first] = None;
+            world.tell_members("removed", &roles, "begun");
             world.group().may_become(roles.clone());
             remove(world, &fs, first).await?;
+            world.tell_members("removed", &roles, "made");
             world.group().settle(roles);
         }
         marks::leave(world, &fs, b"mine", true).await

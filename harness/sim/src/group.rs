@@ -62,6 +62,12 @@ impl Group {
         Self { is_alone: true, ..Self::new(number, label, roles) }
     }
 
+    /// What it is called, for whoever reads of it.
+    pub(crate) fn name(&self) -> String {
+        let label = String::from_utf8_lossy(self.label);
+        if self.is_alone { format!("{label}, a soft member") } else { label.into_owned() }
+    }
+
     /// What the PFS of a disk is made of.
     pub(crate) fn new_pfs(&self, disk: usize, time: Timestamp) -> NewPfs<'static> {
         let fsid = self.fsid(disk);
@@ -167,6 +173,12 @@ impl Group {
                 roles[disk] != Some(PfsKind::Master) || bad < spare(roles)
             })
     }
+}
+
+/// What the disks are, in words.
+pub(crate) fn names_of_roles(roles: &Roles) -> Vec<Option<&'static str>> {
+    let name = |kind: PfsKind| if kind == PfsKind::Master { "master" } else { "slave" };
+    roles.iter().map(|role| role.map(name)).collect()
 }
 
 /// True when nothing is lost though some disks can't be relied on.

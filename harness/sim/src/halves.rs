@@ -9,7 +9,7 @@ const SPLITS: usize = 8;
 
 /// Tries it on copies: what is mounted is changed by that.
 pub(crate) fn run(world: &World) -> Result<(), String> {
-    world.tally.borrow_mut().fault("halves");
+    world.fault("halves");
     *world.plan.borrow_mut() = Plan::quiet(0);
     for _ in 0..SPLITS {
         let mut halves = [Vec::new(), Vec::new()];

@@ -1,16 +1,18 @@
 //! What each disk holds after something went wrong, for whoever wants to know why.
 
+use crate::chronicle::What;
 use crate::mounting::{Seat, mount};
 use crate::plan::Plan;
-use crate::reading::read_all;
+use crate::reading::{difference, read_all};
 use crate::world::World;
 
 /// Tells how what each disk holds on its own differs from every state that may be found, if anybody listens. A disk that
 /// can't be read tells that instead.
 pub(crate) fn hold(world: &World) {
-    if !log::log_enabled!(log::Level::Info) {
+    if !log::log_enabled!(log::Level::Info) && !world.chronicle.is_kept() {
         return;
     }
+    world.tell(|| What::Round { name: "inquest", cluster: world.group().name() });
     *world.plan.borrow_mut() = Plan::quiet(0);
     for number in 0..world.disks.len() {
         let held = world.run(async {
@@ -22,9 +24,12 @@ pub(crate) fn hold(world: &World) {
             Ok(None) => continue,
             Err(why) => {
                 log::info!("disk {number} alone: {why}");
+                world.tell(|| What::Held { disk: number, text: why });
                 continue;
             }
         };
+        let text = || difference(&held, world.group().history.borrow().last_acked());
+        world.tell(|| What::Held { disk: number, text: text() });
         world.group().history.borrow().tell_differences(&format!("disk {number} alone"), &held);
     }
 }

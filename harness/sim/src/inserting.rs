@@ -24,7 +24,7 @@ pub(crate) async fn insert(session: &Session<'_>) {
     }
     let disk = session.random.borrow_mut().pick(&absent);
     let Some(node) = open(session, &world.disks[disk].drive, Some(disk)).await else { return };
-    world.tally.borrow_mut().fault("inserted");
+    world.fault_of("inserted", disk);
     let looked = session.fs.look_again(node).await;
     log::info!("disk {disk} is node {}: {looked:?}", node.0);
     let is_member = world.group().role(disk).is_some() && !world.group().is_unsettled();
@@ -53,7 +53,7 @@ async fn insert_copy(session: &Session<'_>) {
     let disk = session.random.borrow_mut().pick(&members);
     let image = world.disks[disk].drive.disk.medium.borrow().image();
     let Some(node) = open(session, &Drive::new(image, world.disks.len()), None).await else { return };
-    world.tally.borrow_mut().fault("inserted-copy");
+    world.fault_of("inserted-copy", disk);
     let looked = session.fs.look_again(node).await;
     log::info!("a copy of disk {disk} is node {}: {looked:?}", node.0);
     let state = states(session.fs).nth(usize::from(node.0)).expect("it was opened");

@@ -10,6 +10,7 @@ use hammer2_core::cluster::{MAX_NODES, NodeIndex};
 use hammer2_core::fs::{Attendant, Event, Pace};
 use hammer2_core::io::Duration;
 
+use crate::chronicle::What;
 use crate::session::{Administering, Session};
 
 /// As often as makes a difference while the clients are there.
@@ -56,8 +57,9 @@ impl Attendant for Kept<'_, '_> {
 
     fn tell(&self, event: Event<'_>) {
         log::info!("kept: {event:?}");
+        self.session.world.tell(|| What::Kept { text: format!("{event:?}") });
         match event {
-            Event::Back { .. } | Event::Counts { .. } => self.session.world.tally.borrow_mut().verdict("brought-back"),
+            Event::Back { .. } | Event::Counts { .. } => self.session.world.verdict("brought-back"),
             Event::NotDurable { error } => self.session.judge("keeping everything durable", &error, true),
             _ => {}
         }

@@ -8,10 +8,10 @@
 //!
 //! - what a run stands on: `host` (time, power, random numbers), `executor`, `medium` and `device` (disks), `nodes` (disks as
 //!   nodes, made and written offline), `faults`;
-//! - what is asked of it, and what came of it: `settings`, `plan`, `tally`;
+//! - what is asked of it, and what came of it: `settings`, `plan`, `tally`, and `chronicle`, everything that happened;
 //! - what must be there: `model`, `reading`, `history`, `snapshots`, and `group`, a cluster with all of these; `states` of nodes;
 //! - `world`, in which a run has its disks and clusters, and `founding`, which makes one;
-//! - a mount: `mounting`, `served`, then `session` with `partial`, in which `clients` work, who do what is in `administering`,
+//! - a mount: `watching`, `mounting`, `served`, then `session` with `partial`, in which `clients` work, who do what is in `administering`,
 //!   `inserting`, `members` and `resuming`; `keeping` beside them, and `working`, which puts these together;
 //! - what is done to disks between two mounts, and must do no harm: `forged`, `fork`, `halves`, `minority`, `rewound`, `rivals`
 //!   with `silent`, `spoiled`; `marks` tell histories apart;
@@ -23,6 +23,7 @@
 
 mod administering;
 mod alone;
+mod chronicle;
 mod clients;
 #[cfg(test)]
 mod cut_replacement;
@@ -64,10 +65,12 @@ mod snapshots;
 mod spoiled;
 mod states;
 mod tally;
+mod watching;
 mod working;
 mod world;
 
-pub use run::{Run, run};
+pub use chronicle::{ClusterBegun, Entry, NodeState, What, first_wrong, parting};
+pub use run::{Run, run, run_told};
 pub use settings::{Rule, Settings};
 pub use shrink::shrink;
 pub use tally::{Counts, Tally};

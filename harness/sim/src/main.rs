@@ -1,16 +1,20 @@
 //! `hammer2-sim`: simulates clusters.
 #![forbid(unsafe_code)]
 
+mod page;
 mod report;
 mod seeds;
 
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use hammer2_core::media::check_functions::{HostChecks, portable_xxh64, use_host_checks};
-use hammer2_sim::{Rule, Settings, Tally};
+use hammer2_sim::{Rule, Run, Settings, Tally, parting};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use report::{Report, command};
@@ -32,7 +36,7 @@ static CHECKS: HostChecks = HostChecks { crc32c: crc32c::crc32c, xxh64: portable
     after_help = "Exit status:
   0  nothing was wrong in any run
   1  a promise was broken, and the line that says so says how to see it again; or something never occurred
-  2  wrong usage"
+  2  wrong usage, or the page can't be written"
 )]
 struct Sim {
     /// How many runs
@@ -68,6 +72,12 @@ struct Sim {
     /// Tell on standard error what happens; for a single run
     #[arg(long)]
     trace: bool,
+    /// Write the run to a page for a browser: nodes, faults, commits, clients over virtual time; for a single run (--seeds 1)
+    ///
+    /// The page needs nothing else. If something was wrong, it points at the first moment at which that was seen, and in a run
+    /// without a rule at the first at which the run with it goes another way.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print a JSON object a line: each violation, then the summary
     #[arg(long)]
     json: bool,
@@ -83,6 +93,11 @@ fn fault_names() -> Vec<&'static str> {
 
 fn main() -> ExitCode {
     let sim = Sim::parse();
+    if sim.html.is_some() && sim.seeds != 1 {
+        let why =
+            format!("a page shows one run, and these are {}: add `--seeds 1`, and name the run by --start", sim.seeds);
+        Sim::command().error(ErrorKind::ArgumentConflict, why).exit();
+    }
     // Without them everything is the same, and takes longer.
     let _ = use_host_checks(&CHECKS);
     if sim.trace && log::set_logger(&Trace).is_ok() {
@@ -110,23 +125,28 @@ impl Sim {
         }
         let settings = self.settings();
         tell_of_panics(&settings);
+        let settings = &settings;
         let jobs = self.jobs.unwrap_or_else(seeds::usual_jobs);
         let mut total = Tally::default();
         let progress = bar(self.seeds);
         let mut failed: Vec<(u64, String)> = Vec::new();
-        seeds::run_each(self.start, self.seeds, jobs, &settings, |seed, run| {
+        let mut note = |seed: u64, run: Run| {
             progress.inc(1);
             total.add(&run.tally);
             failed.extend(run.violation.map(|what| (seed, what)));
             // Without a rule one failure is all that is wanted.
             failed.len() < if settings.without.is_some() { 1 } else { SHOWN }
-        });
+        };
+        match &self.html {
+            Some(path) => drop(note(self.start, self.show(settings, path))),
+            None => seeds::run_each(self.start, self.seeds, jobs, settings, note),
+        }
         progress.finish_and_clear();
         log::set_max_level(log::LevelFilter::Off);
         let mut report = Report::new(output, self.json);
         for (number, (seed, what)) in failed.iter().enumerate() {
-            let least = (number == 0).then(|| hammer2_sim::shrink(*seed, &settings));
-            report.violation(*seed, what, &settings, least.as_ref())?;
+            let least = (number == 0).then(|| hammer2_sim::shrink(*seed, settings));
+            report.violation(*seed, what, settings, least.as_ref())?;
         }
         let never: Vec<&str> = if self.complete { total.never().collect() } else { Vec::new() };
         if !never.is_empty() {
@@ -134,6 +154,20 @@ impl Sim {
         }
         report.total(&total)?;
         Ok(failed.is_empty() && never.is_empty())
+    }
+
+    /// Runs the only seed, and writes its page.
+    fn show(&self, settings: &Settings, path: &Path) -> Run {
+        let (run, entries) = seeds::run_told(self.start, settings);
+        let parting = settings.without.and_then(|_| {
+            let with = Settings { without: None, ..settings.clone() };
+            parting(&entries, &seeds::run_told(self.start, &with).1)
+        });
+        if let Err(error) = fs::write(path, page::page(self.start, settings, &run, &entries, parting)) {
+            eprintln!("hammer2-sim: {}: {error}: name a file that can be written", path.display());
+            process::exit(2);
+        }
+        run
     }
 
     fn settings(&self) -> Settings {
@@ -183,7 +217,7 @@ impl log::Log for Trace {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

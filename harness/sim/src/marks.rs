@@ -4,10 +4,15 @@ use hammer2_core::fs::{FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum};
 
 use crate::model;
+use crate::watching::watching;
 use crate::world::World;
 
 /// Changes something and syncs it.
 pub(crate) async fn leave(world: &World, fs: &FileSystem, name: &[u8], is_ours: bool) -> Result<(), String> {
+    watching(world, fs, make(world, fs, name, is_ours)).await
+}
+
+async fn make(world: &World, fs: &FileSystem, name: &[u8], is_ours: bool) -> Result<(), String> {
     let number = world.marks.get() + 1;
     world.marks.set(number);
     let name = [name, number.to_string().as_bytes()].concat();

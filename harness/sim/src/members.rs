@@ -149,19 +149,22 @@ async fn make_change<T>(
     }
     let before = group.roles()[0].clone();
     group.may_become(after.clone());
-    session.world.tally.borrow_mut().fault("member-change");
+    session.world.fault("member-change");
     log::info!("member {name}: {after:?}");
+    session.world.tell_members(name, &after, "begun");
     let changed = session.committed(change).await;
     match changed {
         Ok(_) => {
+            session.world.tell_members(name, &after, "made");
             group.settle(after);
-            session.world.tally.borrow_mut().verdict(&format!("member-{name}"));
+            session.world.verdict(&format!("member-{name}"));
             true
         }
         Err(Error::Membership(why)) => {
             log::info!("not {name}: {why}");
+            session.world.tell_members(name, &before, "refused");
             group.settle(before);
-            session.world.tally.borrow_mut().verdict("membership-refused");
+            session.world.verdict("membership-refused");
             false
         }
         Err(error) => {

@@ -19,9 +19,9 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         !is_left_out
     });
     let mut seats: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();
-    world.tally.borrow_mut().fault("minority");
+    world.fault("minority");
     if world.chance("copied-minority", 40) && seats.len() < MAX_NODES {
-        world.tally.borrow_mut().fault("copied-minority");
+        world.fault("copied-minority");
         let number = numbers[world.random.borrow_mut().index(numbers.len())];
         seats.push(Seat::Other(world.disks[number].drive.copy()));
     }

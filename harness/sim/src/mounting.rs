@@ -3,6 +3,7 @@
 use hammer2_core::cluster::{Cluster, MemberState, OpError, PfsSelector, Protocol};
 use hammer2_core::fs::{FileSystem, MountError};
 
+use crate::chronicle::What;
 use crate::group::Trust;
 use crate::nodes::{self, Drive, HEAP, mount_options};
 use crate::states::{name_of_state, name_of_variant, states};
@@ -37,8 +38,10 @@ async fn open(world: &World, seats: &[Seat]) -> Result<Cluster, MountError> {
         Seat::Member(number) => Some(*number),
         Seat::Other(_) => None,
     };
-    *world.seats.borrow_mut() = opened.map(disk).collect();
-    left_out.iter().for_each(|_| world.tally.borrow_mut().verdict("not-a-volume"));
+    let nodes: Vec<Option<usize>> = opened.map(disk).collect();
+    world.tell(|| What::Opened { nodes: nodes.clone(), cluster: world.group().name() });
+    *world.seats.borrow_mut() = nodes;
+    left_out.iter().for_each(|_| world.verdict("not-a-volume"));
     Ok(cluster)
 }
 
@@ -63,10 +66,10 @@ pub(crate) async fn mount_writable(world: &World, seats: &[Seat]) -> Result<File
     let mut in_step = 0;
     for state in states(&fs) {
         in_step += usize::from(state == MemberState::InSync);
-        world.tally.borrow_mut().verdict(&format!("node-{}", name_of_state(state)));
+        world.verdict(&format!("node-{}", name_of_state(state)));
     }
     let fs = fs.make_writable(world.host).await.map_err(|error| refused(world, &error))?;
-    world.tally.borrow_mut().verdict(if in_step < world.group().quorum() { "rolled-forward" } else { "served" });
+    world.verdict(if in_step < world.group().quorum() { "rolled-forward" } else { "served" });
     Ok(fs)
 }
 
@@ -88,9 +91,10 @@ fn refused(world: &World, error: &MountError) -> Refused {
         MountError::Op(error) => name_of_variant(error),
         other => name_of_variant(other),
     };
-    world.tally.borrow_mut().verdict(&name);
+    world.verdict(&name);
     world.host.note(7);
     log::info!("refused: {error}");
+    world.tell(|| What::Refused { why: name.clone(), text: error.to_string() });
     Refused(name)
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn resume(session: &Session<'_>) {
     session.is_stopped.set(false);
     session.is_resuming.set(false);
     if session.fs.has_quorum() {
-        session.world.tally.borrow_mut().verdict("resumed");
+        session.world.verdict("resumed");
     } else if had_enough && must_go_on(session) {
         session.violation("I15: enough sound disks are back, and it doesn't go on".to_owned());
     } else {

@@ -18,7 +18,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
     let (numbers, masters) = (world.group().by_role(), world.group().masters());
     let quorum = world.group().quorum();
     let originals: Vec<Seat> = numbers[..world.group().member_count()].iter().copied().map(Seat::Member).collect();
-    world.tally.borrow_mut().fault("rewound");
+    world.fault("rewound");
     work(world, &originals, Plan::quiet(2))?;
     let copies = world.run(async {
         let Ok(fs) = mount_writable(world, &originals).await else { return Err("I33: all disks are refused".into()) };

@@ -48,7 +48,7 @@ pub(crate) fn is_possible(world: &World) -> bool {
 
 /// Tries it on copies of the disks.
 pub(crate) fn run(world: &World) -> Result<(), String> {
-    world.tally.borrow_mut().fault("rivals");
+    world.fault("rivals");
     *world.plan.borrow_mut() = Plan::quiet(0);
     // Others may have a cluster that is called as this one is.
     let drives: Vec<Drive> = (0..world.disks.len())
@@ -119,12 +119,12 @@ impl Contest<'_> {
                         return;
                     }
                     if random.percent(60) {
-                        self.world.tally.borrow_mut().verdict("rival-left");
+                        self.world.verdict("rival-left");
                         let _ = fs.unmount().await;
                     }
                 }
                 Err(MountError::Op(OpError::Refused(Refusal::InUse { .. }))) => {
-                    self.world.tally.borrow_mut().verdict("in-use");
+                    self.world.verdict("in-use");
                 }
                 // Disks that the other has just written to, for example.
                 Err(error) => log::info!("a rival can't mount: {error}"),
@@ -173,7 +173,7 @@ impl Contest<'_> {
                 }
                 Err(error) => {
                     if let Error::Io(NodeFault::Fenced { .. }) = error {
-                        self.world.tally.borrow_mut().verdict("fenced");
+                        self.world.verdict("fenced");
                         if never_slept() && silent.is_none() && self.may_be_silent.get() == is_quiet {
                             return Err("I37: overtaken, though it took over and was awake ever since".to_owned());
                         }
@@ -196,7 +196,7 @@ impl Contest<'_> {
         }
         log::info!("somebody without a heartbeat writes to {drive:?}");
         let silent = Silent::write(drive)?;
-        self.world.tally.borrow_mut().verdict("silent-writer");
+        self.world.verdict("silent-writer");
         Some(silent)
     }
 

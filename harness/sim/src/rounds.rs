@@ -4,6 +4,7 @@ use hammer2_core::cluster::MAX_NODES;
 use hammer2_core::media::PfsKind;
 
 use crate::alone::check_volume;
+use crate::chronicle::What;
 use crate::forged;
 use crate::fork;
 use crate::group::Trust;
@@ -40,7 +41,7 @@ fn round(world: &World) -> Result<(), String> {
     let current = if other { world.random.borrow_mut().index(world.groups().len()) } else { 0 };
     world.current.set(current);
     if current > 0 {
-        world.tally.borrow_mut().verdict(if world.group().is_alone { "soft-mount" } else { "other-cluster" });
+        world.verdict(if world.group().is_alone { "soft-mount" } else { "other-cluster" });
     }
     tamper(world)?;
     let is_alone = world.group().is_alone;
@@ -48,31 +49,32 @@ fn round(world: &World) -> Result<(), String> {
         && world.voters_are_sound()
         && !is_alone
     {
-        return halves::run(world);
+        return aside(world, "halves", halves::run);
     }
     let is_whole = !is_alone && !world.group().is_unsettled();
     if world.chance("forked", 2) && is_whole && fork::is_possible(world) {
-        return fork::run(world);
+        return aside(world, "forked", fork::run);
     }
     if world.chance("forged", 3) && is_whole && forged::is_possible(world) {
-        return forged::run(world);
+        return aside(world, "forged", forged::run);
     }
     if world.chance("rewound", 2) && is_whole && rewound::is_possible(world) {
-        return rewound::run(world);
+        return aside(world, "rewound", rewound::run);
     }
     if world.chance("spoiled", 2) && is_whole && spoiled::is_possible(world) {
-        return spoiled::run(world);
+        return aside(world, "spoiled", spoiled::run);
     }
     if world.chance("rivals", 4) && is_whole && rivals::is_possible(world) {
-        return rivals::run(world);
+        return aside(world, "rivals", rivals::run);
     }
     if world.chance("minority", 12) && is_whole && world.group().quorum() > 1 {
-        return minority::run(world);
+        return aside(world, "minority", minority::run);
     }
     let seats = choose_seats(world);
     let steps = ROUND_STEPS.min(world.settings.steps);
     let plan = Plan::draw(&mut world.random.borrow_mut(), seats.len(), steps, &world.settings);
     keep_old(world);
+    begin(world, "work");
     let served = work(world, &seats, plan)?;
     if served.is_none() {
         // What a power cut leaves is whole before anybody mounts it: a mount mends much, and hides that it had to.
@@ -87,6 +89,16 @@ fn round(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// A round that isn't about the work of clients.
+fn aside(world: &World, name: &'static str, run: fn(&World) -> Result<(), String>) -> Result<(), String> {
+    begin(world, name);
+    run(world)
+}
+
+fn begin(world: &World, name: &'static str) {
+    world.tell(|| What::Round { name, cluster: world.group().name() });
+}
+
 /// What is done to disks while they aren't mounted.
 fn tamper(world: &World) -> Result<(), String> {
     let number = world.random.borrow_mut().index(world.disks.len());
@@ -99,7 +111,7 @@ fn tamper(world: &World) -> Result<(), String> {
     if returns_old && let Some(old) = &*disk.old.borrow() {
         *disk.drive.disk.medium.borrow_mut() = old.image();
         world.distrust(number, Trust::Forgetful);
-        world.tally.borrow_mut().fault("returned-old");
+        world.fault_of("returned-old", number);
     } else if is_written && !group.is_unsettled() && group.role(number).is_some() && group.trust(number) == Trust::Sound
     {
         let drive = disk.drive.clone();
@@ -109,7 +121,7 @@ fn tamper(world: &World) -> Result<(), String> {
             return Err(format!("a foreigner can't write to a disk: {error:?}"));
         }
         group.set_trust(number, Trust::Forgetful);
-        world.tally.borrow_mut().fault("foreign-write");
+        world.fault_of("foreign-write", number);
     }
     Ok(())
 }
@@ -147,12 +159,11 @@ fn choose_seats(world: &World) -> Vec<Seat> {
         sound -= usize::from(counts);
         false
     });
-    let mut tally = world.tally.borrow_mut();
     if numbers.iter().filter(|number| group.role(**number).is_some()).count() < group.member_count() {
-        tally.fault("absent");
+        world.fault("absent");
     }
     if world.chance("swapped", 50) {
-        tally.fault("swapped");
+        world.fault("swapped");
     } else {
         numbers.sort_unstable();
     }
@@ -160,12 +171,12 @@ fn choose_seats(world: &World) -> Vec<Seat> {
     let mut seats: Vec<Seat> = numbers.into_iter().map(Seat::Member).collect();
     let can_be_cloned = world.all_are_sound() && group.spare() > 0 && is_full && !group.is_unsettled();
     let other = if world.chance("cloned", 4) && can_be_cloned {
-        tally.fault("cloned");
+        world.fault("cloned");
         // Who is no member has no copy that matters.
         let number = world.random.borrow_mut().index(group.member_count());
         Some(world.disks[group.by_role()[number]].drive.disk.medium.borrow().image())
     } else if world.chance("blank", 5) {
-        tally.fault("blank");
+        world.fault("blank");
         let size_bytes = world.disks[0].drive.disk.medium.borrow().size_bytes();
         Some(Medium::new(size_bytes))
     } else {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use hammer2_sim::{Run, Settings};
+use hammer2_sim::{Entry, Run, Settings};
 
 thread_local! {
     /// What this thread is running.
@@ -22,6 +22,12 @@ pub(crate) fn current() -> u64 {
 /// One run at a time for each CPU.
 pub(crate) fn usual_jobs() -> NonZero<usize> {
     thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}
+
+/// Runs one seed, and tells what happened in it.
+pub(crate) fn run_told(seed: u64, settings: &Settings) -> (Run, Vec<Entry>) {
+    SEED.set(seed);
+    hammer2_sim::run_told(seed, settings)
 }
 
 /// Runs so many seeds and hands the results over in the seeds' order, until `take` has enough.

@@ -5,6 +5,7 @@ use hammer2_core::cluster::vote::State;
 use hammer2_core::fs::FileSystem;
 use hammer2_core::media::PfsKind;
 
+use crate::chronicle::What;
 use crate::group::Roles;
 use crate::reading::{difference, read_all};
 use crate::world::World;
@@ -31,6 +32,7 @@ pub(crate) async fn check(world: &World, fs: &FileSystem) -> Result<bool, String
     drop(history);
     *world.group().model.borrow_mut() = found;
     world.note_acked(fs, now);
+    world.tell(|| What::Served);
     Ok(true)
 }
 
@@ -55,8 +57,9 @@ fn learn(world: &World, fs: &FileSystem) -> Result<(), String> {
         return Err(format!("I21: the members are {found:?}, should be one of {known:?}"));
     }
     if known.len() > 1 {
+        world.tell_members("found", &found, "found so by a mount");
         let verdict = if found == known[0] { "change-undone" } else { "change-finished" };
-        world.tally.borrow_mut().verdict(verdict);
+        world.verdict(verdict);
     }
     group.settle(found);
     Ok(())

@@ -8,6 +8,7 @@ use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::media::Inum;
 use hammer2_core::random::Random;
 
+use crate::chronicle::What;
 use crate::host::Host;
 use crate::model::Edit;
 use crate::partial::parts;
@@ -101,6 +102,7 @@ impl<'w> Session<'w> {
     /// Something is wrong, unless the cluster is lost already: then nobody knows what has been done of the last operation.
     pub(crate) fn violation(&self, what: String) {
         if !self.is_over.replace(true) {
+            self.world.tell(|| What::Wrong { text: what.clone() });
             *self.wrong.borrow_mut() = Some(what);
         }
     }
@@ -110,13 +112,16 @@ impl<'w> Session<'w> {
         match class(error) {
             Class::Nonsense if is_allowed => self.violation(format!("I13: {what}: \"{error}\" of what is there")),
             Class::Nonsense | Class::Resource => {}
-            Class::Full if self.world.is_tight() => self.world.tally.borrow_mut().verdict("no-space"),
+            Class::Full if self.world.is_tight() => self.world.verdict("no-space"),
             Class::Full => self.violation(format!("I25: {what}: \"{error}\" though there is room")),
             Class::Trouble => {
                 let wrong = || format!("I14: {what}: \"{error}\" though a quorum is healthy");
                 match error {
                     _ if !self.world.must_work(self.fs) => {}
-                    Error::NoQuorum { .. } if !self.is_over.get() => *self.suspicion.borrow_mut() = Some(wrong()),
+                    Error::NoQuorum { .. } if !self.is_over.get() => {
+                        self.world.tell(|| What::Suspicion { text: wrong() });
+                        *self.suspicion.borrow_mut() = Some(wrong());
+                    }
                     _ => self.violation(wrong()),
                 }
                 self.stop(error);
@@ -163,6 +168,7 @@ impl<'w> Session<'w> {
         }
         self.host.note(2);
         log::info!("commit: {:?}", done.as_ref().err());
+        self.world.tell(|| What::Durable { error: done.as_ref().err().map(Error::to_string) });
         done
     }
 
@@ -175,7 +181,7 @@ impl<'w> Session<'w> {
     pub(crate) async fn resync(&self, node: NodeIndex) {
         self.world.may_lose_snapshots(node);
         match self.committed(self.fs.resync(node)).await {
-            Ok(_) => self.world.tally.borrow_mut().verdict("resynced"),
+            Ok(_) => self.world.verdict("resynced"),
             Err(error) => {
                 // Who is slow may be late with something else before it is its turn, and leaves then.
                 let is_late = matches!(error, Error::Resync(Ejection::Fault(fault)) if fault.is_timeout())

@@ -18,7 +18,7 @@ pub(crate) fn is_possible(world: &World) -> bool {
 pub(crate) fn run(world: &World) -> Result<(), String> {
     let (masters, quorum) = (world.group().masters(), world.group().quorum());
     let originals: Vec<Seat> = masters.iter().copied().map(Seat::Member).collect();
-    world.tally.borrow_mut().fault("spoiled");
+    world.fault("spoiled");
     work(world, &originals, Plan::quiet(2))?;
     let image = |number: &usize| world.disks[*number].drive.copy();
     let mut copies: Vec<Drive> = masters.iter().map(image).collect();

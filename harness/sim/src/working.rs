@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use hammer2_core::cluster::MemberState;
+use hammer2_core::fs::FileSystem;
 
 use crate::clients::client;
 use crate::executor;
@@ -12,6 +13,7 @@ use crate::plan::Plan;
 use crate::served;
 use crate::session::Session;
 use crate::states::{name_of_state, states};
+use crate::watching::watching;
 use crate::world::World;
 
 /// Mounts, works, and stops in one way or another. False if it couldn't be mounted because of disks that aren't sound;
@@ -28,32 +30,37 @@ pub(crate) fn work(world: &World, seats: &[Seat], plan: Plan) -> Result<Option<b
                 return if is_excused { Ok(false) } else { Err(why) };
             }
         };
-        if !served::check(world, &fs).await? {
-            return Ok(true);
-        }
-        let (steps, clients, unmounts, keeps) = {
-            let plan = world.plan.borrow();
-            (plan.steps, plan.clients, plan.unmounts, plan.keeps)
-        };
-        let session = Session::new(world, &fs, steps);
-        let clients = (0..clients).map(|_| Box::pin(client(&session)) as Pin<Box<dyn Future<Output = ()>>>);
-        let clients = executor::all(clients.collect());
-        if keeps {
-            keeping(&session, clients).await;
-        } else {
-            fs.attend(clients).await;
-        }
-        if unmounts && !session.is_over.get() && !session.is_stopped.get() {
-            session.sync().await;
-            // Whoever unmounts waits for laggards, too.
-            let _ = fs.attend(fs.level()).await;
-        }
-        let wrong = session.wrong.take();
-        for state in states(&fs) {
-            if let MemberState::Ejected(_) = state {
-                world.tally.borrow_mut().verdict(&name_of_state(state));
-            }
-        }
-        wrong.map_or(Ok(true), Err)
+        watching(world, &fs, on_mount(world, &fs)).await
     })
+}
+
+/// Works on a mount, and stops in one way or another.
+async fn on_mount(world: &World, fs: &FileSystem) -> Result<bool, String> {
+    if !served::check(world, fs).await? {
+        return Ok(true);
+    }
+    let (steps, clients, unmounts, keeps) = {
+        let plan = world.plan.borrow();
+        (plan.steps, plan.clients, plan.unmounts, plan.keeps)
+    };
+    let session = Session::new(world, fs, steps);
+    let clients = (0..clients).map(|number| Box::pin(client(&session, number)) as Pin<Box<dyn Future<Output = ()>>>);
+    let clients = executor::all(clients.collect());
+    if keeps {
+        keeping(&session, clients).await;
+    } else {
+        fs.attend(clients).await;
+    }
+    if unmounts && !session.is_over.get() && !session.is_stopped.get() {
+        session.sync().await;
+        // Whoever unmounts waits for laggards, too.
+        let _ = fs.attend(fs.level()).await;
+    }
+    let wrong = session.wrong.take();
+    for state in states(fs) {
+        if let MemberState::Ejected(_) = state {
+            world.verdict(&name_of_state(state));
+        }
+    }
+    wrong.map_or(Ok(true), Err)
 }

@@ -7,9 +7,10 @@ use hammer2_core::fs::FileSystem;
 use hammer2_core::media::PfsKind;
 use hammer2_core::random::Random;
 
+use crate::chronicle::{Chronicle, What};
 use crate::executor::{self, Stopped};
 use crate::faults::FaultKind;
-use crate::group::{Group, Trust};
+use crate::group::{Group, Roles, Trust, names_of_roles};
 use crate::history::Moment;
 use crate::host::Host;
 use crate::medium::Medium;
@@ -43,14 +44,10 @@ impl Disk {
         }
     }
 
-    /// Nothing goes wrong with it any more. Faults that struck are counted.
-    fn end_faults(&self, tally: &mut Tally) {
+    /// Nothing goes wrong with it any more. Each fault that was under way is told, and whether it struck.
+    fn end_faults(&self, mut tell: impl FnMut(FaultKind, bool)) {
         let struck = self.drive.plan.struck();
-        for (kind, before) in self.under_way.borrow_mut().drain(..) {
-            if struck > before {
-                tally.fault(kind.name());
-            }
-        }
+        self.under_way.borrow_mut().drain(..).for_each(|(kind, before)| tell(kind, struck > before));
         self.drive.plan.clear();
         self.drive.disk.slowness.set(1);
         self.is_ailing.set(false);
@@ -69,6 +66,7 @@ pub(crate) struct World {
     /// Files made outside the work of clients.
     pub(crate) marks: Cell<u64>,
     pub(crate) tally: RefCell<Tally>,
+    pub(crate) chronicle: Chronicle,
     pub(crate) plan: RefCell<Plan>,
     /// The disks of the nodes of the mount, in its order; none for what is no disk of the cluster.
     pub(crate) seats: RefCell<Vec<Option<usize>>>,
@@ -92,9 +90,45 @@ impl World {
             current: Cell::new(0),
             marks: Cell::new(0),
             tally: RefCell::default(),
+            chronicle: Chronicle::default(),
             plan: RefCell::new(Plan::quiet(0)),
             seats: RefCell::default(),
         }
+    }
+
+    /// Something happened: it is kept if anybody wants to know.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> What) {
+        if self.chronicle.is_kept() {
+            self.chronicle.add(self.host.nanoseconds(), self.host.trace(), what());
+        }
+    }
+
+    /// A fault is counted that is nothing a single device does.
+    pub(crate) fn fault(&self, name: &str) {
+        self.tally.borrow_mut().fault(name);
+        self.tell(|| What::Fault { name: name.to_owned(), disk: None });
+    }
+
+    /// The same, done to one disk.
+    pub(crate) fn fault_of(&self, name: &str, disk: usize) {
+        self.tally.borrow_mut().fault(name);
+        self.tell(|| What::Fault { name: name.to_owned(), disk: Some(disk) });
+    }
+
+    /// What a mount, a node or a change came to is counted.
+    pub(crate) fn verdict(&self, name: &str) {
+        self.tally.borrow_mut().verdict(name);
+        self.tell(|| What::Verdict { name: name.to_owned() });
+    }
+
+    /// The members of the cluster change, or may.
+    pub(crate) fn tell_members(&self, change: &str, roles: &Roles, outcome: &'static str) {
+        self.tell(|| What::Members {
+            cluster: self.group().name(),
+            change: change.to_owned(),
+            roles: names_of_roles(roles),
+            outcome,
+        });
     }
 
     /// True if some disk may be full.
@@ -288,6 +322,7 @@ impl World {
         }
         self.host.note(100 + kind as u64);
         log::info!("{} on disk {}, node {seat}", kind.name(), disk.drive.number);
+        self.tell(|| What::Fault { name: kind.name().to_owned(), disk: Some(number) });
         if kind != FaultKind::Slow {
             disk.is_ailing.set(true);
         }
@@ -313,6 +348,7 @@ impl World {
         self.host.power_on();
         self.host.power_until(requests);
         let done = executor::run(self.host, session);
+        let by_power_cut = matches!(done, Err(Stopped::PowerCut));
         let result = match done {
             Ok(done) => done.map(Some),
             Err(Stopped::PowerCut) => {
@@ -324,6 +360,7 @@ impl World {
         self.host.power_on();
         self.settle();
         self.heal();
+        self.tell(|| What::Ended { by_power_cut });
         self.group().snapshots.give_up();
         result
     }
@@ -331,6 +368,7 @@ impl World {
     fn cut_power(&self) {
         self.tally.borrow_mut().crashes += 1;
         log::info!("the power goes");
+        self.tell(|| What::PowerCut);
         for (number, disk) in self.disks.iter().enumerate() {
             disk.drive.disk.medium.borrow_mut().cut_power(&mut self.random.borrow_mut());
             if disk.lies.get() {
@@ -348,7 +386,7 @@ impl World {
     pub(crate) fn mend_disks(&self) {
         for (number, disk) in self.disks.iter().enumerate() {
             if self.groups.iter().all(|group| group.trust(number) != Trust::Damaged) && !disk.lies.get() {
-                disk.end_faults(&mut self.tally.borrow_mut());
+                self.end_faults(number);
                 disk.drive.plan.release();
             }
         }
@@ -356,9 +394,25 @@ impl World {
 
     /// The faults of a mount end with it.
     fn heal(&self) {
-        for disk in &self.disks {
-            disk.end_faults(&mut self.tally.borrow_mut());
+        for (number, disk) in self.disks.iter().enumerate() {
+            self.end_faults(number);
             disk.lies.set(false);
+        }
+    }
+
+    /// Nothing goes wrong with a disk any more. Faults that struck are counted.
+    fn end_faults(&self, number: usize) {
+        let disk = &self.disks[number];
+        let was_slow = disk.drive.disk.slowness.get() > 1;
+        disk.end_faults(|kind, has_struck| {
+            if has_struck {
+                self.tally.borrow_mut().fault(kind.name());
+            }
+            self.tell(|| What::FaultOver { name: kind.name().to_owned(), disk: number, has_struck });
+        });
+        if was_slow {
+            let name = FaultKind::Slow.name().to_owned();
+            self.tell(|| What::FaultOver { name, disk: number, has_struck: true });
         }
     }
 }
