@@ -8,11 +8,11 @@
 //!
 //! - what a run stands on: `host` (time, power, random numbers), `executor`, `medium` and `device` (disks), `nodes` (disks as
 //!   nodes, made and written offline), `faults`;
-//! - what is asked of it, and what came of it: `settings`, `plan`, `tally`, and `chronicle`, everything that happened;
+//! - what is asked of it, and what came of it: `settings`, `plan`, `tally`, and `chronicle`, in which everything is;
 //! - what must be there: `model`, `reading`, `history`, `snapshots`, and `group`, a cluster with all of these; `states` of nodes;
 //! - `world`, in which a run has its disks and clusters, and `founding`, which makes one;
-//! - a mount: `watching`, `mounting`, `served`, then `session` with `partial`, in which `clients` work, who do what is in `administering`,
-//!   `inserting`, `members` and `resuming`; `keeping` beside them, and `working`, which puts these together;
+//! - a mount: `watching`, `mounting`, `served`, then `session` with `partial`, in which `clients` work, who do what is in
+//!   `administering`, `inserting`, `members` and `resuming`; `keeping` beside them, and `working`, which puts these together;
 //! - what is done to disks between two mounts, and must do no harm: `forged`, `fork`, `halves`, `minority`, `rewound`, `rivals`
 //!   with `silent`, `spoiled`; `marks` tell histories apart;
 //! - the run: `rounds` of mounts, `ending` with `alone`, `inquest`, `run`; `shrink` makes one that fails smaller.

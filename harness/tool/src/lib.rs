@@ -6,6 +6,7 @@ pub mod admin;
 pub mod cli;
 pub mod mount;
 mod pfs_label;
+mod picture;
 pub mod scan;
 
 // A core that could leave out a rule of the protocol would have to remember which one. What users are given can't be built of it.

@@ -71,11 +71,18 @@ impl EventKind {
     }
 }
 
+impl Event {
+    /// When it was seen, to the second.
+    pub(super) fn second(&self) -> String {
+        let mut time = Timestamp { microseconds: self.time_us }.to_string();
+        time.truncate("2026-12-31 23:59:59".len());
+        time
+    }
+}
+
 impl Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = Timestamp { microseconds: self.time_us }.to_string();
-        let second = time.get(.."2026-12-31 23:59:59".len()).unwrap_or(&time);
-        write!(f, "{second} {}: ", self.kind.name())?;
+        write!(f, "{} {}: ", self.second(), self.kind.name())?;
         if let Some(disk) = &self.disk {
             write!(f, "{disk}: ")?;
         }

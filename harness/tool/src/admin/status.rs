@@ -1,5 +1,7 @@
-//! How a cluster and its nodes are: as JSON, and from one process to another. `table` has it in words.
+//! How a cluster and its nodes are: as JSON, and from one process to another. `table` has it in words, `drawn` as a picture and
+//! a page.
 
+mod drawn;
 mod table;
 
 use std::path::Path;

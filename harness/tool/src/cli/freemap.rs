@@ -1,6 +1,11 @@
 //! `hammer2 freemap`: what is allocated.
 
+mod drawn;
+
+use std::path::Path;
+
 use clap::Args;
+use drawn::{Map, Use};
 use hammer2_core::media::freemap::{self, ChunkState, FreemapRecord, RECORD_CHUNKS};
 use hammer2_core::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use hammer2_core::media::{BlockKind, Key, MediaOffset, VolumeHeader};
@@ -15,6 +20,7 @@ use super::session::{Session, Settings};
 use super::target::Target;
 use super::topology::{Step, Topology};
 use super::{Failure, Outcome, at_rest, progress};
+use crate::picture::Picture;
 
 /// Print what the freemap says: allocated, staged and free bytes
 ///
@@ -27,6 +33,9 @@ pub(super) struct Freemap {
     /// A line for every segment of 4 MiB in use, too
     #[arg(long)]
     segments: bool,
+    /// Print a picture: what each part of the filesystem is used for, and how full it is
+    #[arg(long, conflicts_with_all = ["json", "segments"])]
+    svg: bool,
     /// NODE, or the directory on which it is mounted
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -72,9 +81,17 @@ impl Freemap {
             let session = Session::new(settings);
             return session.run(async {
                 let node = session.open_node(&self.target).await?;
+                if self.svg {
+                    let (map, outcome) = draw(&node).await?;
+                    output.line(map.picture(&self.target.to_string()).alone())?;
+                    return Ok(outcome);
+                }
                 self.show(&node, output).await
             });
         };
+        if self.svg {
+            return self.draw_each(settings, directory, output);
+        }
         at_rest::each_node(directory, self.json, output, |images, output| {
             let session = Session::new(settings);
             session.run(async {
@@ -88,28 +105,36 @@ impl Freemap {
         let image = node.header_image().map_err(Failure::failed)?;
         let header = image.get();
         let total_bytes = node.volumes().total_bytes();
-        let mut outcome = Outcome::Good;
         let mut total = Usage::default();
-        let mut next_leaf = 0;
-        let mut walk = Topology::new(node.blocks(), &header.freemap_blockset);
-        let bar = progress::beside_output(progress::bar("leaves", total_bytes.div_ceil(LEAF_SPAN_BYTES)));
-        while let Some(step) = walk.next().await {
-            if let Some(trouble) = &step.trouble {
-                complain(&format_args!("{}: {trouble}", step.bref.name()));
-                outcome = Outcome::Bad;
-            }
-            if step.bref.kind() == Ok(BlockKind::FreemapLeaf) {
-                let leaf = step.bref.key().0;
-                bar.inc(1);
-                total.free += free_between(next_leaf, leaf.min(total_bytes), header, total_bytes);
-                next_leaf = leaf.saturating_add(LEAF_SPAN_BYTES);
-                if step.trouble.is_none() {
-                    total.add(self.leaf(&step, header, total_bytes, output)?);
+        let outcome = each_leaf(node, header, &mut |leaf| {
+            match leaf {
+                Leaf::Absent(key) => {
+                    let (low, high) = freemap::managed_range(key, header.allocator_beg(), total_bytes);
+                    total.free += high.0.saturating_sub(low.0);
                 }
+                Leaf::There(step) => total.add(self.leaf(step, header, total_bytes, output)?),
+                Leaf::Unread(_) => {}
             }
-        }
-        total.free += free_between(next_leaf, total_bytes, header, total_bytes);
+            Ok(())
+        })
+        .await?;
         self.show_total(&total, header, output)?;
+        Ok(outcome)
+    }
+
+    /// Draws each node of a mount, all as of the same moment, one below the other.
+    fn draw_each(&self, settings: &Settings, directory: &Path, output: &mut Output) -> Result<Outcome, Failure> {
+        let mut pictures = Vec::new();
+        let outcome = at_rest::each_node(directory, false, &mut Output::nowhere(), |images, _| {
+            let session = Session::new(settings);
+            session.run(async {
+                let node = session.open_node_of(&self.target, images, Access::Look).await?;
+                let (map, outcome) = draw(&node).await?;
+                pictures.push(map.picture(&Target::of_node(images).to_string()));
+                Ok(outcome)
+            })
+        })?;
+        output.line(Picture::stacked(&pictures).alone())?;
         Ok(outcome)
     }
 
@@ -188,14 +213,82 @@ impl Freemap {
     }
 }
 
-/// Bytes managed by the leaves that aren't there, from one address to another.
-fn free_between(from: u64, to: u64, header: &VolumeHeader, total_bytes: u64) -> u64 {
-    let mut free = 0;
-    let mut leaf = from;
-    while leaf < to {
-        let (low, high) = freemap::managed_range(Key(leaf), header.allocator_beg(), total_bytes);
-        free += high.0.saturating_sub(low.0);
-        leaf = leaf.saturating_add(LEAF_SPAN_BYTES);
+/// A leaf of the freemap, or where one would be.
+enum Leaf<'s> {
+    There(&'s Step),
+    /// It can't be read.
+    Unread(Key),
+    /// All that it would manage is free.
+    Absent(Key),
+}
+
+/// Looks at the leaves of a freemap in the order of what they manage, and at those that aren't there. What can't be read is
+/// complained of.
+async fn each_leaf(
+    node: &Node,
+    header: &VolumeHeader,
+    look: &mut dyn FnMut(Leaf<'_>) -> Result<(), Failure>,
+) -> Result<Outcome, Failure> {
+    let total_bytes = node.volumes().total_bytes();
+    let absent = |from: u64, to: u64, look: &mut dyn FnMut(Leaf<'_>) -> Result<(), Failure>| {
+        let mut leaf = from;
+        while leaf < to {
+            look(Leaf::Absent(Key(leaf)))?;
+            leaf = leaf.saturating_add(LEAF_SPAN_BYTES);
+        }
+        Ok::<(), Failure>(())
+    };
+    let mut outcome = Outcome::Good;
+    let mut next_leaf = 0;
+    let mut walk = Topology::new(node.blocks(), &header.freemap_blockset);
+    let bar = progress::beside_output(progress::bar("leaves", total_bytes.div_ceil(LEAF_SPAN_BYTES)));
+    while let Some(step) = walk.next().await {
+        if let Some(trouble) = &step.trouble {
+            complain(&format_args!("{}: {trouble}", step.bref.name()));
+            outcome = Outcome::Bad;
+        }
+        if step.bref.kind() == Ok(BlockKind::FreemapLeaf) {
+            let leaf = step.bref.key();
+            bar.inc(1);
+            absent(next_leaf, leaf.0.min(total_bytes), look)?;
+            next_leaf = leaf.0.saturating_add(LEAF_SPAN_BYTES);
+            look(if step.trouble.is_none() { Leaf::There(&step) } else { Leaf::Unread(leaf) })?;
+        }
     }
-    free
+    absent(next_leaf, total_bytes, look)?;
+    Ok(outcome)
+}
+
+/// What each part of a node is used for.
+async fn draw(node: &Node) -> Result<(Map, Outcome), Failure> {
+    let image = node.header_image().map_err(Failure::failed)?;
+    let header = image.get();
+    let total_bytes = node.volumes().total_bytes();
+    let mut map = Map::new(total_bytes);
+    let outcome = each_leaf(node, header, &mut |leaf| {
+        let key = match leaf {
+            Leaf::There(step) => step.bref.key(),
+            Leaf::Unread(key) | Leaf::Absent(key) => key,
+        };
+        // What no leaf manages is for headers, freemaps and the boot area.
+        let end = key.0.saturating_add(LEAF_SPAN_BYTES);
+        let (low, high) = freemap::managed_range(key, header.allocator_beg(), total_bytes);
+        map.add(key.0, low.0.min(end), Use::Reserved);
+        map.add(high.0, end, Use::Reserved);
+        match leaf {
+            Leaf::There(step) => {
+                let records = freemap::records(&step.block).map_err(Failure::failed)?;
+                for (segment, record) in (key.0..).step_by(SEGMENT_BYTES as usize).zip(records) {
+                    if (low.0..high.0).contains(&segment) {
+                        map.add_segment(segment, record);
+                    }
+                }
+            }
+            Leaf::Unread(_) => map.add(low.0, high.0, Use::Unread),
+            Leaf::Absent(_) => map.add(low.0, high.0, Use::Free),
+        }
+        Ok(())
+    })
+    .await?;
+    Ok((map, outcome))
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Failure, progress};
 use crate::admin::socket::{Unreachable, call};
 use crate::admin::wire::{Answer, Asked, LINE_DEADLINE, Line, Question, VERSION};
-use crate::admin::{Done, FileFacts, Freed, Grown, Metric, NodeFacts, Order, PfsFacts, QuotaFacts, Status};
+use crate::admin::{Done, Event, FileFacts, Freed, Grown, Metric, NodeFacts, Order, PfsFacts, QuotaFacts, Status};
 
 /// What a filesystem is, as far as was asked.
 #[derive(Default)]
@@ -31,6 +31,19 @@ pub(super) fn status(directory: &Path) -> Result<Status, Failure> {
         Answer::Status(status) => Ok(status),
         Answer::Ended(Err(refused)) => Err(refused.into()),
         _ => Err(misunderstood(directory)),
+    }
+}
+
+/// What has happened to the mount on a directory, as far as it remembers.
+pub(super) fn past_events(directory: &Path) -> Result<Vec<Event>, Failure> {
+    let mut conversation = Conversation::begin(directory, &Question::Events { past: true, future: false })?;
+    let mut events = Vec::new();
+    loop {
+        match conversation.hear()? {
+            Answer::Event(event) => events.push(event),
+            Answer::Ended(ended) => return Ok(ended.map(|_| events)?),
+            _ => {}
+        }
     }
 }
 

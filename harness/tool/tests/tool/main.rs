@@ -22,6 +22,7 @@ mod lost_header;
 mod mending;
 mod mount;
 mod naming;
+mod pictures;
 mod quota;
 mod rivals;
 #[path = "../filesystem/runs.rs"]

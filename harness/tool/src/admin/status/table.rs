@@ -168,7 +168,7 @@ impl Node {
         self.images.join(":").replace(char::is_control, "?")
     }
 
-    fn lag(&self) -> String {
+    pub(super) fn lag(&self) -> String {
         let lag = self.lag_in_commits();
         match self.catching_up.and_then(|catching_up| catching_up.seconds_left) {
             Some(seconds) => format!("{lag}, {}s", seconds.max(1)),
@@ -187,7 +187,7 @@ impl Node {
 }
 
 /// A name of at most so many letters: what tells names apart is mostly at their end, or at their beginning.
-fn shortened(name: &str, most: usize) -> String {
+pub(super) fn shortened(name: &str, most: usize) -> String {
     let letters: Vec<char> = name.chars().collect();
     if letters.len() <= most {
         return name.to_owned();
@@ -198,7 +198,7 @@ fn shortened(name: &str, most: usize) -> String {
 }
 
 /// Text in lines, all but the first of which begin with `indent`. What is in backquotes stays whole, so that it can be copied.
-fn wrapped(text: &str, indent: &str, f: &mut impl Write) -> fmt::Result {
+pub(super) fn wrapped(text: &str, indent: &str, f: &mut impl Write) -> fmt::Result {
     let mut column = 0;
     for word in words(text) {
         let letters = word.chars().count();

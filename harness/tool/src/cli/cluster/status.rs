@@ -20,6 +20,12 @@ pub(in crate::cli) struct Status {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+    /// Print a page for a browser: the picture, members, the last scrub, and of what is mounted the events
+    #[arg(long, conflicts_with = "json")]
+    html: bool,
+    /// Print a picture: members, versions, lag, errors, the last scrub
+    #[arg(long, conflicts_with_all = ["json", "html"])]
+    svg: bool,
     /// NODE+NODE...[@LABEL], or the directory it is mounted on
     #[arg(value_parser = Target::parser())]
     target: Target,
@@ -28,21 +34,28 @@ pub(in crate::cli) struct Status {
 impl Status {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         if let Some(directory) = self.target.directory() {
-            return self.print(&mounted::status(directory)?, output);
+            let events = if self.html { Some(mounted::past_events(directory)?) } else { None };
+            return self.print(&mounted::status(directory)?, events.as_deref(), output);
         }
         let session = Session::new(settings);
         session.run(async {
             let (fs, images) = self.look(&session).await?;
             let none = || Failure::unusable(images.no_cluster());
-            self.print(&admin::Status::of(&fs, &images).await.ok_or_else(none)?, output)
+            self.print(&admin::Status::of(&fs, &images).await.ok_or_else(none)?, None, output)
         })
     }
 
-    fn print(&self, status: &admin::Status, output: &mut Output) -> Result<Outcome, Failure> {
-        if self.json {
-            output.line(serde_json::to_string(status).map_err(Failure::failed)?)?;
-        } else {
-            output.line(status)?;
+    fn print(
+        &self,
+        status: &admin::Status,
+        events: Option<&[admin::Event]>,
+        output: &mut Output,
+    ) -> Result<Outcome, Failure> {
+        match self {
+            Self { json: true, .. } => output.line(serde_json::to_string(status).map_err(Failure::failed)?)?,
+            Self { html: true, .. } => output.line(status.html(events))?,
+            Self { svg: true, .. } => output.line(status.svg())?,
+            _ => output.line(status)?,
         }
         Ok(match status.health() {
             Health::Healthy => Outcome::Good,

@@ -89,6 +89,22 @@ fn a_status_fits_a_terminal_and_says_what_to_do() {
     let errors = line.split_whitespace().find(|cell| cell.matches('/').count() == 2).unwrap();
     assert!(line.contains("  ejected  ") && errors != "0/0/0", "{said}");
     assert!(said.contains("`hammer2 cluster resync ") && said.contains("/b.img NEW`"), "{said}");
+    // The page says it, too, and when it happened; the picture of what is used has one below the other those in step.
+    wait_until("the page has it", || {
+        let page = volume.run(&["cluster", "status", "--html", "mnt"]);
+        assert_eq!(page.status.code(), Some(1));
+        let page = String::from_utf8(page.stdout).unwrap();
+        let parts = [">ejected</text>", ">mounted</td>", ">member-left</td>", "`hammer2 cluster resync "];
+        parts.iter().all(|part| page.contains(part))
+    });
+    let drawn = volume.succeed(&["freemap", "--svg", "mnt"]);
+    let drawn = roxmltree::Document::parse(&drawn).unwrap();
+    let scales = drawn
+        .descendants()
+        .filter(|node| node.is_text())
+        .filter_map(|node| node.text())
+        .filter(|text| text.starts_with("a cell is"));
+    assert_eq!(scales.count(), 2);
     let json: Value = serde_json::from_slice(&volume.run(&["cluster", "status", "--json", "mnt"]).stdout).unwrap();
     let [one, other] = [0, 1].map(|node| json["nodes"][node]["since"].as_str().unwrap().to_owned());
     assert!(one < other, "since when it is away: {json}");
