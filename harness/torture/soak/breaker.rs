@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use hammer2_core::random::Random;
 
 use crate::disks::Fault;
+use crate::happening::Happening;
 use crate::rig::Rig;
 
 /// All faults, each as often as it is named.
@@ -50,7 +51,7 @@ impl Breaker {
     }
 
     /// Breaks a disk, unless too few would be left: these nodes take part now.
-    pub(crate) fn break_one(&mut self, rig: &Rig, in_sync: &[usize]) -> Option<String> {
+    pub(crate) fn break_one(&mut self, rig: &Rig, in_sync: &[usize]) -> Option<Happening> {
         self.next = Instant::now() + random_part(&mut self.random, self.pause);
         // A broken disk may not have been noticed yet.
         let is_broken = |node: &usize| self.broken.iter().any(|broken| broken.node == *node);
@@ -64,7 +65,7 @@ impl Breaker {
         let time = random_part(&mut self.random, self.longest);
         rig.disk(node).set(fault);
         self.broken.push(Broken { node, until: Instant::now() + time });
-        Some(format!("disk {node} {fault:?} for {} ms", time.as_millis()))
+        Some(Happening::Broken { disk: node, fault, time })
     }
 
     /// Mends what was broken for long enough.

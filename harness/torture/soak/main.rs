@@ -6,16 +6,18 @@
 //! ```
 //!
 //! Rounds (soak.rs) end with an unmount, a kill or a power cut; between them disks are replaced, snapshots compared, space given
-//! back, everything scrubbed (upkeep.rs). What is seen becomes JSON and a plot (record.rs, plot.rs). `server.rs` is the
-//! rig's, of which other programs are made, too.
+//! back, everything scrubbed (upkeep.rs). What is seen becomes JSON (record.rs, of what happens happening.rs), and the JSON a
+//! picture (plot.rs, of panels: chart.rs). `server.rs` is the rig's, of which other programs are made, too.
 #![forbid(unsafe_code)]
 
 mod beside;
 mod breaker;
+mod chart;
 mod client;
 mod dice;
 mod disks;
 mod hang;
+mod happening;
 mod interrupt;
 mod latency;
 mod perform;
@@ -43,12 +45,12 @@ const BESIDE_DISK_BYTES: u64 = 2 << 30;
 #[derive(Parser)]
 #[command(name = "hammer2-soak")]
 struct Arguments {
-    /// The hammer2 tool
+    /// The hammer2 tool; not needed to draw
     #[arg(long)]
-    tool: PathBuf,
-    /// An empty folder, best in memory
+    tool: Option<PathBuf>,
+    /// An empty folder, best in memory; not needed to draw
     #[arg(long)]
-    folder: PathBuf,
+    folder: Option<PathBuf>,
     #[command(subcommand)]
     what: What,
 }
@@ -66,6 +68,13 @@ enum What {
         /// Where soak.json and soak.svg are put
         #[arg(long)]
         output: PathBuf,
+    },
+    /// Draw what was kept of a run, once more
+    Draw {
+        /// The soak.json of a run
+        json: PathBuf,
+        /// The picture
+        svg: PathBuf,
     },
     /// Run a program on a mount of three masters, at $MOUNT, while their disks fail and return
     Beside {
@@ -104,10 +113,14 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     let interrupt = Interrupt::watch()?;
     let Arguments { tool, folder, what } = arguments;
+    let needed = |name| move || Failure::unusable(format_args!("{name} is needed for that"));
+    let place = || Ok::<_, Failure>((tool.ok_or_else(needed("--tool"))?, folder.ok_or_else(needed("--folder"))?));
     match what {
+        What::Draw { json, svg } => draw(&json, &svg),
         What::Run { seconds, seed, output } => {
             let seed = seed.unwrap_or_else(random_seed);
             eprintln!("seed {seed}");
+            let (tool, folder) = place()?;
             let plan = soak::Plan { tool, folder, time: Duration::from_secs(seconds), seed };
             let mut record = Record::new();
             let outcome = soak::run(plan, &interrupt, &mut record);
@@ -118,6 +131,7 @@ fn run(arguments: Arguments) -> Result<()> {
             })
         }
         What::Beside { seed, command } => {
+            let (tool, folder) = place()?;
             let rig = Rig::new(&tool, &folder, 3, BESIDE_DISK_BYTES, seed)?;
             let seen = beside::run(&rig, &command, seed, &interrupt)?;
             let beside::Seen { faults, nodes_left, nodes_back } = seen;
@@ -126,6 +140,7 @@ fn run(arguments: Arguments) -> Result<()> {
             if nodes_left > 0 { Ok(()) } else { Err(Failure::unusable("no node has left: the program was too quick")) }
         }
         What::Hang { seconds, seed } => {
+            let (tool, folder) = place()?;
             let rig = Rig::new(&tool, &folder, 3, soak::DISK_BYTES, seed)?;
             let phases = hang::run(&rig, Duration::from_secs(seconds), seed, &interrupt)?;
             show("healthy", &phases.healthy);
@@ -144,13 +159,21 @@ fn show(title: &str, latencies: &latency::Latencies) {
     }
 }
 
+/// Draws the picture of a record.
+fn draw(json: &Path, svg: &Path) -> Result<()> {
+    let unusable = |error: &dyn std::fmt::Display| Failure::unusable(format_args!("{}: {error}", json.display()));
+    let record = std::fs::read(json).map_err(|error| unusable(&error))?;
+    let record = serde_json::from_slice(&record).map_err(|error| unusable(&error))?;
+    plot::draw(&record, svg)
+}
+
 /// Writes what was seen, however it ended.
 fn keep(record: &Record, seed: u64, outcome: &Result<()>, output: &Path) -> Result<()> {
     let outcome = outcome.as_ref().err().map_or("ok".to_owned(), ToString::to_string);
     let json = record.json(seed, &outcome);
     std::fs::create_dir_all(output)?;
     std::fs::write(output.join("soak.json"), format!("{json}\n"))?;
-    plot::draw(record, &output.join("soak.svg"))?;
+    plot::draw(&json, &output.join("soak.svg"))?;
     for (what, count) in &record.totals {
         println!("{count:9} {what}");
     }

@@ -14,6 +14,7 @@ use rustix::fs::{XattrFlags, setxattr};
 
 use crate::breaker::Breaker;
 use crate::client::{self, Client, Direction};
+use crate::happening::Happening;
 use crate::interrupt::Interrupt;
 use crate::record::{Record, Sample};
 use crate::rig::Rig;
@@ -195,7 +196,7 @@ impl Soak<'_> {
         direction.dying.store(true, Ordering::SeqCst);
         server.kill()?;
         record.count(if end == End::Kill { "kills" } else { "power cuts" }, 1);
-        record.event(if end == End::Kill { "kill -9" } else { "power cut" });
+        record.event(if end == End::Kill { Happening::Kill } else { Happening::PowerCut });
         Ok(())
     }
 

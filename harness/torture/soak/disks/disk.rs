@@ -43,6 +43,12 @@ pub(crate) enum Fault {
     Lies,
 }
 
+impl Fault {
+    /// All that can be wrong.
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Gone, Self::ReadErrors, Self::WriteErrors, Self::FlushErrors, Self::Hang, Self::Slow, Self::Lies];
+}
+
 /// A request to a disk, and where its answer goes.
 pub(super) enum Request {
     Read { offset: u64, len: usize, reply: ReplyData },

@@ -223,7 +223,7 @@ fn missing(member: &Missing, y: u64, place: usize) -> Markup {
 }
 
 fn background(y: u64, place: usize) -> Markup {
-    let style = if place % 2 == 0 { "stripe" } else { "paper" };
+    let style = if place.is_multiple_of(2) { "stripe" } else { "paper" };
     html! { rect class=(style) x="8" y=(y) width=(WIDTH - 16) height=(ROW) rx="6" {} }
 }
 

@@ -181,7 +181,7 @@ impl Map {
         let drawn = html! {
             text class="large" x="20" y="34" { (Text(called)) }
             text x="20" y="56" { (Text(&about)) }
-            (bar(&total, &shown))
+            (bar(&total))
             @for (place, each) in shown.iter().enumerate() { (legend(*each, place as u64, &total)) }
             text class="faint" x="20" y=(top - 4) { (Text(&scale)) @if self.has_zones() { "; a line begins each zone of 2 GiB" } }
             @for number in 0..rows { (self.row(number, top + 10 + number * (CELL + GAP))) }
@@ -203,7 +203,7 @@ impl Map {
         let cells = self.cells.iter().skip(first as usize).take(COLUMNS as usize);
         let runs = runs(&cells.copied().collect::<Vec<_>>());
         html! {
-            @if number % 4 == 0 {
+            @if number.is_multiple_of(4) {
                 text class="faint end" x=(LEFT - 8) y=(y + 10) { (Text(address(first.saturating_mul(self.cell_bytes)))) }
             }
             @for (place, count, cell) in &runs {
@@ -215,7 +215,7 @@ impl Map {
             @if self.has_zones() {
                 @for place in 0..COLUMNS {
                     @let begin = (first + place) * self.cell_bytes;
-                    @if begin % HEADER_SPACING_BYTES == 0 && begin < self.total_bytes {
+                    @if begin.is_multiple_of(HEADER_SPACING_BYTES) && begin < self.total_bytes {
                         rect class="ink" x=(LEFT + place * CELL) y=(y.saturating_sub(1)) width="1" height=(CELL + 2) {}
                     }
                 }
@@ -247,37 +247,41 @@ fn runs(cells: &[Cell]) -> Vec<(u64, u64, Cell)> {
     runs
 }
 
-/// A cell, filled from the bottom by what it is used for; however little that is, it is seen. Headers apart, which are
-/// everywhere.
+/// Where each use begins along a length, and how long it is; what is free is left over. However little there is of a use, it is
+/// seen; headers apart, which are everywhere.
+fn parts(cell: &Cell, length: u64) -> Vec<(Use, u64, u64)> {
+    let total = cell.total().max(1);
+    let mut begin = 0;
+    let used = Use::ALL.into_iter().filter(|each| *each != Use::Free && cell.bytes(*each) > 0);
+    let part = |each: Use| {
+        let least = u64::from(each != Use::Reserved);
+        let long = share(cell.bytes(each), total, length).max(least).min(length - begin);
+        begin += long;
+        (each, begin - long, long)
+    };
+    used.map(part).collect()
+}
+
+/// A cell, filled from the bottom.
 fn filled(x: u64, y: u64, width: u64, cell: &Cell) -> Markup {
     if let Some(only) = cell.only() {
         return html! { rect class=(only.style()) x=(x) y=(y) width=(width) height=(CELL) {} };
     }
-    let total = cell.total().max(1);
-    let used = Use::ALL.into_iter().filter(|each| *each != Use::Free && cell.bytes(*each) > 0);
-    let mut bottom = y + CELL;
     html! {
         rect class="free" x=(x) y=(y) width=(width) height=(CELL) {}
-        @for each in used {
-            @let least = u64::from(each != Use::Reserved);
-            @let height = share(cell.bytes(each), total, CELL).max(least).min(bottom - y);
-            @let top = bottom - height;
-            rect class=(each.style()) x=(x) y=(top) width=(width) height=(height) {}
-            @let _ = bottom = top;
+        @for (each, begin, height) in parts(cell, CELL) {
+            rect class=(each.style()) x=(x) y=(y + CELL - begin - height) width=(width) height=(height) {}
         }
     }
 }
 
 /// All of the filesystem in one bar.
-fn bar(total: &Cell, shown: &[Use]) -> Markup {
+fn bar(total: &Cell) -> Markup {
     let width = WIDTH - 40;
-    let all = total.total().max(1);
-    let mut before = 0;
     html! {
-        @for each in shown {
-            @let x = share(before, all, width);
-            @let _ = before += total.bytes(*each);
-            rect class=(each.style()) x=(20 + x) y=(BAR) width=((share(before, all, width) - x).max(1)) height="14" {}
+        rect class="free" x="20" y=(BAR) width=(width) height="14" {}
+        @for (each, begin, width) in parts(total, width) {
+            rect class=(each.style()) x=(20 + begin) y=(BAR) width=(width) height="14" {}
         }
     }
 }
