@@ -302,7 +302,7 @@ function draw() {
 const ROWS = 400;
 function list() {
   const words = byId("search").value.toLowerCase();
-  const [from, to] = view.map((place) => firstFrom(places, place));
+  const [from, to] = [firstFrom(places, view[0]), firstFrom(places, view[1] + 1)];
   const rows = [];
   let matching = 0;
   for (let index = words ? 0 : from; index < (words ? end : to); index++) {
