@@ -77,7 +77,9 @@ impl Panel<'_> {
             .x_label_area_size(if is_lowest { 38 } else { 6 })
             .y_label_area_size(LEFT)
             .build_cartesian_2d(0.0..end / 60.0, self.values.clone())?;
-        let minutes = |minute: &f64| if is_lowest { format!("{minute:.0}") } else { String::new() };
+        // A short run has parts of minutes at its axis.
+        let digits = usize::from(end < 12.0 * 60.0);
+        let minutes = |minute: &f64| if is_lowest { format!("{minute:.digits$}") } else { String::new() };
         let mut mesh = chart.configure_mesh();
         mesh.max_light_lines(0).x_labels(13).x_label_formatter(&minutes);
         mesh.y_labels(self.labels.0).y_label_formatter(self.labels.1);

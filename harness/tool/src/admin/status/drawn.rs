@@ -10,6 +10,8 @@ use crate::admin::Event;
 use crate::picture::{Picture, Text, page};
 
 const WIDTH: u64 = 860;
+/// How much of a time says the second.
+const SECOND: usize = 19;
 /// Where the first member is drawn, and how high each is.
 const HEAD: u64 = 84;
 const ROW: u64 = 62;
@@ -92,7 +94,7 @@ impl Status {
             ("ejected" | "unread", _) => "bad",
             _ => "none",
         };
-        let since = node.since.as_deref().and_then(|since| since.get(..19)).map(|since| format!(", since {since}"));
+        let since = node.since_when().map(|since| format!(", since {since}"));
         let Errors { read, write, check, repaired } = node.errors;
         let (damage, mended) = if read + write + check + repaired == 0 {
             ("no errors".to_owned(), String::new())
@@ -134,7 +136,7 @@ impl Status {
                         td { (Text(&node.role)) }
                         td {
                             (Text(&node.state))
-                            @if let Some(since) = &node.since { br; span .quiet { "since " (Text(since)) } }
+                            @if let Some(since) = node.since_when() { br; span .quiet { "since " (Text(since)) } }
                         }
                         td { (Text(node.version.as_deref().unwrap_or("none"))) }
                         td { (Text(node.lag_in_words())) }
@@ -199,6 +201,11 @@ const HEADS: [&str; 9] =
     ["disk", "role", "state", "version", "lag", "errors: read / write / check / repaired", "used", "scrub", "fsid"];
 
 impl Node {
+    /// Since when it is as it is, to the second.
+    fn since_when(&self) -> Option<&str> {
+        self.since.as_deref().map(|since| since.get(..SECOND).unwrap_or(since))
+    }
+
     fn lag_in_words(&self) -> String {
         match self.lag() {
             none if none == "-" => "nothing behind".to_owned(),
