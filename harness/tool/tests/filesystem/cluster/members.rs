@@ -246,6 +246,13 @@ impl Members {
         writes.collect()
     }
 
+    /// How many of [`writes_of`](Self::writes_of) there are so far.
+    pub(crate) fn writes_so_far(&self) -> usize {
+        let log = self.log.borrow();
+        let entries = log.as_ref().expect("writes are logged").entries();
+        entries.iter().filter(|entry| matches!(entry.operation, Operation::Write(_))).count()
+    }
+
     /// Everything that is on nodes mounted together, as text.
     pub(crate) fn content(&self, nodes: &[usize]) -> Vec<String> {
         self.run(async {
@@ -360,7 +367,7 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
 }
 
 /// All names with kind, size, links, modification id and content digest.
-async fn listing(fs: &FileSystem) -> Vec<String> {
+pub(crate) async fn listing(fs: &FileSystem) -> Vec<String> {
     let mut walk = TreeWalk::new(HEAP, fs, Inum::PFS_ROOT).unwrap();
     let mut lines = Vec::new();
     while let Some(found) = walk.next().await.unwrap() {

@@ -6,6 +6,7 @@ mod crash_states;
 mod freemaps;
 mod headers;
 mod lag;
+mod lag_crashes;
 pub(crate) mod members;
 mod membership;
 mod membership_crashes;
