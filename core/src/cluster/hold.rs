@@ -17,7 +17,7 @@ use super::{Cluster, MAX_NODES, MemberState, NodeIndex, OpError, Rule};
 use crate::io::{Disk, Duration, Instant, TimeSource, announce_watch};
 use crate::media::heartbeat::HEARTBEAT_PERIOD;
 use crate::media::{Heartbeat, MountNonce};
-use crate::node::{NodeError, NodeFault, SETTLING};
+use crate::node::{NodeError, NodeFault};
 
 /// How often heartbeats are looked at that are watched.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
@@ -98,17 +98,12 @@ impl Cluster {
         refusal.filter(|_| !can_go_on).map_or(Ok(()), |refusal| Err(OpError::Refused(refusal)))
     }
 
-    /// Takes hold of a node, unless somebody has written there since it was looked at. What wasn't released is looked at again
-    /// after a moment: its writer may have been asleep between a look of his own and his write.
+    /// Takes hold of a node, unless somebody has written there since it was looked at.
     async fn take(&self, index: NodeIndex, seen: &Looks) -> Result<(), NodeError> {
         let Some(hold) = self.hold.get() else { return Ok(()) };
         let node = &self.member(index).node;
         let seen = seen.iter().find(|(seen, _)| *seen == index).and_then(|(_, heartbeat)| *heartbeat);
         node.take(&hold.heartbeat(false), seen).await?;
-        if seen.is_some_and(|heartbeat| !heartbeat.is_released) {
-            self.pause(SETTLING).await;
-        }
-        node.check_heartbeat().await?;
         node.check_as_opened().await
     }
 

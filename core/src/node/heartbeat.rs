@@ -16,9 +16,10 @@ use crate::media::{Heartbeat, HostName, MirrorTid, VolumeHeader};
 /// How old a look may be before a heartbeat is written over what it saw, when others may write.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// How long after its first heartbeat whoever takes a node over looks whether that still is there. Whoever was asleep, and looked
-/// before it was written, has begun to write over it by then, or never does.
-pub(crate) const SETTLING: Duration = Duration::from_millis(500);
+/// How long after a heartbeat that others may write over its mount looks whether it still is there, before it changes anything.
+/// Whoever looked before it was written has begun to write over it by then, or never does: one of two who do this at once sees the
+/// other's.
+const SETTLING: Duration = Duration::from_millis(500);
 
 impl Node {
     /// True when others may reach the volume that says who writes.
@@ -57,6 +58,15 @@ impl Node {
             // What the devices have kept since a lease was over, they keep.
             self.holder.set(None);
             return Ok(());
+        }
+        let was_held = self.is_held();
+        if has_lapsed || !was_held {
+            disk.sleep_until(disk.now().after(SETTLING)).await;
+            self.check_that(|found| found.is_some_and(|found| found.nonce == heartbeat.nonce)).await?;
+            if was_held && !self.is_held() {
+                // Its headers have told so meanwhile.
+                return Ok(());
+            }
         }
         self.holder.set(Some(heartbeat.nonce));
         if has_lapsed && !self.has_newest_header().await? {

@@ -49,7 +49,6 @@ pub use grow::Growth;
 use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
-pub(crate) use heartbeat::SETTLING;
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::{OpenError, open};
 pub use protocol::{NOT_FOLLOWED, Protocol, Rule};
