@@ -40,3 +40,13 @@ build_programs() {
     programs=$target/release
     (cd "$root" && cargo build --quiet --release "$@") || die "the tools don't build"
 }
+
+# tool_crate CRATE VERSION: sets `tool_path` to the program of a crate.
+tool_crate() {
+    local folder=${CARGO_TARGET_DIR:-$root/target}/tools
+    tool_path=$folder/bin/$1
+    if ! [ -x "$tool_path" ]; then
+        echo "installing $1 $2 into $folder"
+        cargo install --quiet --root "$folder" --target-dir "$folder/build" --version "$2" "$1"
+    fi
+}

@@ -48,6 +48,11 @@ impl Compressor {
             Compression::None | Compression::AutoZero => return Ok(None),
             Compression::Lz4 => {
                 let Some(limit) = limit.checked_sub(LZ4_SLACK) else { return Ok(None) };
+                // The library makes a small table large on the stack, and has 16 KiB of that ready in any case, unless the
+                // compiler sees that it never has to.
+                if let CompressTable::Small(_) = *self.lz4 {
+                    return Ok(None);
+                }
                 let output = &mut self.stored[LZ4_PREFIX..];
                 match compress_into_with_table(block, output, &mut self.lz4) {
                     Ok(length) if length <= limit => {
@@ -67,6 +72,8 @@ impl Compressor {
         Ok(Some((&self.stored[..radix.bytes()], radix)))
     }
 
+    /// The library makes its tables on the stack, 64 KiB of them: what compresses by LZ4 shall not have room for that.
+    #[inline(never)]
     fn zlib(&mut self, level: u8, block: &[u8], limit: usize) -> Result<Option<usize>, NoMemory> {
         let level = level.clamp(ZLIB_LEAST_LEVEL, ZLIB_MOST_LEVEL);
         if self.zlib.as_ref().is_none_or(|(made_for, _)| *made_for != level) {

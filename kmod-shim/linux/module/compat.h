@@ -18,6 +18,7 @@
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
 
 typedef struct mnt_idmap hammer2_idmap;
+#define HAMMER2_NO_IDMAP (&nop_mnt_idmap)
 typedef struct file *hammer2_bdev_handle;
 
 static inline hammer2_bdev_handle hammer2_bdev_open(const char *path, bool writable, void *holder)
@@ -48,6 +49,7 @@ static inline void hammer2_bdev_close(hammer2_bdev_handle handle, bool writable)
 #elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 
 typedef struct user_namespace hammer2_idmap;
+#define HAMMER2_NO_IDMAP (&init_user_ns)
 typedef struct block_device *hammer2_bdev_handle;
 
 static inline hammer2_bdev_handle hammer2_bdev_open(const char *path, bool writable, void *holder)

@@ -8,6 +8,9 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+/* How often a device that has something is looked at when it is to be closed. */
+#define DRAIN_STEP_MS 10
+
 static void hammer2_ticket_put(struct hammer2_ticket *ticket, int error)
 {
 	struct hammer2_device *device = ticket->device;
@@ -124,17 +127,26 @@ u64 hammer2_host_size(void *argument)
 	return device->handle ? bdev_nr_bytes(hammer2_bdev_of(device->handle)) : 0;
 }
 
-void hammer2_host_drain(void *argument)
+static bool hammer2_device_drain(struct hammer2_device *device, unsigned int patience_ms)
 {
-	struct hammer2_device *device = argument;
-	unsigned int waited_ms = 0;
+	unsigned int waited_ms;
 
-	while (atomic_read(&device->in_flight)) {
-		msleep(10);
-		waited_ms += 10;
-		if (waited_ms % 10000 == 0)
-			pr_warn("%s: %u s without an answer; unmounting waits for it\n", device->path, waited_ms / 1000);
-	}
+	for (waited_ms = 0; atomic_read(&device->in_flight) && waited_ms < patience_ms; waited_ms += DRAIN_STEP_MS)
+		msleep(DRAIN_STEP_MS);
+	return !atomic_read(&device->in_flight);
+}
+
+/* Whether the device has given back everything; one that hangs isn't waited for for ever. */
+u32 hammer2_host_drain(void *argument)
+{
+	return hammer2_device_drain(argument, HAMMER2_PATIENCE_MS);
+}
+
+void hammer2_host_abandon(void *argument, void *site)
+{
+	struct hammer2_mount *mount = argument;
+
+	mount->site = site;
 }
 
 static int hammer2_device_open(struct hammer2_device *device)
@@ -238,16 +250,17 @@ failed:
 	return error;
 }
 
-/* Closes all of them, once what is under way has ended. */
-void hammer2_devices_close(struct hammer2_mount *mount)
+/* Closes all of which nothing is under way; false if some are left. */
+bool hammer2_devices_close(struct hammer2_mount *mount, unsigned int patience_ms)
 {
+	bool all = true;
 	u64 i;
 
 	for (i = 0; mount->devices && i < mount->config.device_count; i++) {
-		hammer2_host_drain(&mount->devices[i]);
-		hammer2_device_close(&mount->devices[i]);
+		if (hammer2_device_drain(&mount->devices[i], patience_ms))
+			hammer2_device_close(&mount->devices[i]);
+		else
+			all = false;
 	}
-	kfree(mount->devices);
-	kfree(mount->names);
-	kfree(mount->source);
+	return all;
 }

@@ -244,4 +244,5 @@ const struct file_operations hammer2_file_operations = {
 
 const struct inode_operations hammer2_file_inode_operations = {
 	.setattr = hammer2_setattr,
+	.fiemap = hammer2_fiemap,
 };

@@ -20,6 +20,8 @@
 #define HAMMER2_MAGIC 0x48414d32
 #define HAMMER2_QUEUE_DEPTH 32
 #define HAMMER2_MAX_DEVICES 16
+/* How long unmounting waits for a disk that doesn't answer. */
+#define HAMMER2_PATIENCE_MS 10000u
 
 /* A request on its way. */
 struct hammer2_call {
@@ -85,6 +87,7 @@ struct hammer2_mount {
 	struct list_head under_way;
 	bool is_dead;	/* nobody answers requests any more */
 
+	void *site;	/* of Rust: what devices still have buffers of, when it has ended */
 	bool is_writable;
 	unsigned int memory_mib;
 	unsigned int sync_seconds;
@@ -124,7 +127,14 @@ void hammer2_fiber_switch(struct hammer2_fiber *fiber);
 
 /* device.c */
 int hammer2_devices_open(struct hammer2_mount *mount, const char *source);
-void hammer2_devices_close(struct hammer2_mount *mount);
+bool hammer2_devices_close(struct hammer2_mount *mount, unsigned int patience_ms);
+
+/* abandoned.c */
+void hammer2_mount_end(struct hammer2_mount *mount);
+void hammer2_abandoned_reap(void);
+
+/* selftest.c */
+int hammer2_selftest(void);
 
 /* super.c */
 extern struct file_system_type hammer2_type;
@@ -151,6 +161,7 @@ int hammer2_fsync(struct file *file, loff_t start, loff_t end, int datasync);
 
 /* ranges.c */
 loff_t hammer2_llseek(struct file *file, loff_t offset, int whence);
+int hammer2_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 length);
 long hammer2_fallocate(struct file *file, int mode, loff_t offset, loff_t length);
 
 /* xattr.c */

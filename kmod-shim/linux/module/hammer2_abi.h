@@ -32,6 +32,9 @@ enum hammer2_op {
 	HAMMER2_TRIM,
 	HAMMER2_SNAPSHOT,
 	HAMMER2_PANIC,
+	HAMMER2_STATUS,
+	HAMMER2_ORDER,
+	HAMMER2_OUTCOME,
 };
 
 /* Which attributes HAMMER2_SETATTR sets. */
@@ -133,7 +136,7 @@ struct hammer2_config {
 	u32 sync_seconds;
 	u32 queue_depth;
 	u32 is_writable;
-	u32 reserved;
+	u32 is_selftest;	/* the suite of the core is run instead of a mount */
 };
 
 #define HAMMER2_AT(type, member) (u32)offsetof(struct type, member)
@@ -169,13 +172,14 @@ struct hammer2_config {
 	HAMMER2_AT(hammer2_config, devices), HAMMER2_AT(hammer2_config, device_count), \
 	HAMMER2_AT(hammer2_config, label), HAMMER2_AT(hammer2_config, memory_bytes), \
 	HAMMER2_AT(hammer2_config, sync_seconds), HAMMER2_AT(hammer2_config, queue_depth), \
-	HAMMER2_AT(hammer2_config, is_writable), \
-	HAMMER2_PANIC, HAMMER2_SET_CTIME, HAMMER2_PUNCH_HOLE, HAMMER2_DEVICE_DISCARD, \
+	HAMMER2_AT(hammer2_config, is_writable), HAMMER2_AT(hammer2_config, is_selftest), \
+	HAMMER2_OUTCOME, HAMMER2_SET_CTIME, HAMMER2_PUNCH_HOLE, HAMMER2_DEVICE_DISCARD, \
 }
 
 /* Rust's part. */
 void hammer2_serve(void *mount, const struct hammer2_config *config);
 const u32 *hammer2_layout(u32 *count);
+void hammer2_forget(void *site);
 
 /* What it calls. */
 void *hammer2_host_allocate(size_t bytes, size_t alignment);
@@ -192,10 +196,13 @@ void hammer2_host_wait(void *mount, u64 seen, u64 deadline_ns);	/* stack.S */
 struct hammer2_request *hammer2_host_next(void *mount);
 void hammer2_host_done(void *mount, struct hammer2_request *request);
 void hammer2_host_opened(void *mount, s32 status);
+u64 hammer2_host_paint_stack(void *mount);
+u64 hammer2_host_stack_depth(void *mount);
 void hammer2_host_submit(void *device, u32 ticket, u32 op, u64 offset, void *buffer, u64 length);
 s32 hammer2_host_status(void *device, u32 ticket);
 s32 hammer2_host_reopen(void *device);
 u64 hammer2_host_size(void *device);
-void hammer2_host_drain(void *device);
+u32 hammer2_host_drain(void *device);
+void hammer2_host_abandon(void *mount, void *site);
 
 #endif

@@ -3,33 +3,69 @@
 #include "hammer2.h"
 
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+
+/* The next place from an offset on that is data, or that is none; with the inode's lock held, and nothing left in mappings. */
+static s64 hammer2_find(struct inode *inode, u64 offset, u32 op)
+{
+	struct hammer2_call *call;
+	s64 result;
+
+	if (offset >= i_size_read(inode))
+		return -ENXIO;
+	call = hammer2_call_new(op, inode->i_ino);
+	if (!call)
+		return -ENOMEM;
+	call->request.offset = offset;
+	result = hammer2_call_wait(hammer2_mount_of(inode->i_sb), call);
+	kfree(call);
+	return result;
+}
 
 /* What a mapping has changed goes to the core first: it knows what is a hole. */
 static loff_t hammer2_seek(struct file *file, loff_t offset, u32 op)
 {
 	struct inode *inode = file_inode(file);
-	struct hammer2_call *call;
 	s64 result;
 
 	inode_lock_shared(inode);
 	result = filemap_write_and_wait(inode->i_mapping);
-	if (result)
-		goto out;
-	result = offset < 0 || offset >= i_size_read(inode) ? -ENXIO : 0;
-	if (result)
-		goto out;
-	call = hammer2_call_new(op, inode->i_ino);
-	result = -ENOMEM;
-	if (call) {
-		call->request.offset = offset;
-		result = hammer2_call_wait(hammer2_mount_of(inode->i_sb), call);
-		kfree(call);
-	}
-out:
+	if (!result)
+		result = hammer2_find(inode, offset, op);
 	inode_unlock_shared(inode);
 	return result < 0 ? result : vfs_setpos(file, result, inode->i_sb->s_maxbytes);
+}
+
+/*
+ * Which ranges of a file are data. Where they are isn't told: each disk has them at another place, compressed perhaps, and a block that is
+ * changed gets a new one.
+ */
+int hammer2_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 length)
+{
+	s64 data, hole, after;
+	u64 end;
+	int result = S_ISREG(inode->i_mode) ? fiemap_prep(inode, info, start, &length, FIEMAP_FLAG_SYNC) : -EOPNOTSUPP;
+
+	if (result)
+		return result;
+	inode_lock_shared(inode);
+	result = filemap_write_and_wait(inode->i_mapping);
+	end = start + length;
+	for (after = result ? result : hammer2_find(inode, start, HAMMER2_SEEK_DATA); after >= 0 && after < end && !result;) {
+		data = after;
+		hole = hammer2_find(inode, data, HAMMER2_SEEK_HOLE);
+		after = hole < 0 ? hole : hammer2_find(inode, hole, HAMMER2_SEEK_DATA);
+		if (hole >= 0)
+			result = fiemap_fill_next_extent(info, data, 0, hole - data,
+							 FIEMAP_EXTENT_UNKNOWN | (after == -ENXIO ? FIEMAP_EXTENT_LAST : 0));
+	}
+	inode_unlock_shared(inode);
+	/* 1 is that no more are wanted. */
+	if (result)
+		return result < 0 ? result : 0;
+	return after < 0 && after != -ENXIO ? after : 0;
 }
 
 loff_t hammer2_llseek(struct file *file, loff_t offset, int whence)

@@ -272,6 +272,19 @@ static int hammer2_thread(void *argument)
 	return 0;
 }
 
+/* What is between the stack pointer and what is painted: for memset64(), and for an interrupt meanwhile. */
+#define UNPAINTED_BYTES 1024
+
+/* Has what is below the caller's part of the mount's stack look unused, and tells how much is above. On that stack. */
+u64 hammer2_host_paint_stack(void *argument)
+{
+	struct hammer2_mount *mount = argument;
+	unsigned long pointer = current_stack_pointer;
+
+	memset64(mount->stack, PAINT, (pointer - UNPAINTED_BYTES - (unsigned long)mount->stack) / sizeof(u64));
+	return (unsigned long)mount->stack + STACK_BYTES - pointer;
+}
+
 static size_t hammer2_stack_depth(const struct hammer2_mount *mount)
 {
 	const u64 *word = mount->stack;
@@ -280,6 +293,11 @@ static size_t hammer2_stack_depth(const struct hammer2_mount *mount)
 	while (word < top && *word == PAINT)
 		word++;
 	return (void *)top - (void *)word;
+}
+
+u64 hammer2_host_stack_depth(void *argument)
+{
+	return hammer2_stack_depth(argument);
 }
 
 /* Makes the stack, with what hammer2_fiber_switch() takes from it the first time. */
@@ -323,7 +341,9 @@ int hammer2_run_start(struct hammer2_mount *mount)
 	list_add(&mount->mounts, &hammer2_mounts);
 	spin_unlock(&hammer2_mounts_lock);
 	wake_up_process(thread);
-	wait_for_completion(&mount->opened);
+	/* The suite takes longer than the kernel lets a task wait without a complaint. */
+	while (!wait_for_completion_timeout(&mount->opened, 30 * HZ))
+		;
 	return mount->open_status;
 }
 

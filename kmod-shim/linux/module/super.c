@@ -161,6 +161,7 @@ static int hammer2_fill_super(struct super_block *sb, void *data, int silent)
 
 	if (!mount)
 		return -ENOMEM;
+	hammer2_abandoned_reap();
 	sb->s_fs_info = mount;
 	hammer2_queue_init(mount);
 	hammer2_run_init(mount);
@@ -218,8 +219,7 @@ static void hammer2_kill_sb(struct super_block *sb)
 	if (mount->thread && !mount->open_status)
 		hammer2_unmount(mount);
 	hammer2_run_stop(mount);
-	hammer2_devices_close(mount);
-	kfree(mount);
+	hammer2_mount_end(mount);
 }
 
 struct file_system_type hammer2_type = {
@@ -238,6 +238,10 @@ MODULE_PARM_DESC(provoke_panic, "have the mount that looks up a name next fail, 
 unsigned int hammer2_linger_us;
 module_param_named(linger_us, hammer2_linger_us, uint, 0600);
 MODULE_PARM_DESC(linger_us, "have threads that go inside linger there for so many microseconds, before the core goes on and after it (for tests)");
+
+static bool hammer2_does_selftest;
+module_param_named(selftest, hammer2_does_selftest, bool, 0400);
+MODULE_PARM_DESC(selftest, "run the suite of the core first; the module isn't loaded if a case fails (scripts/kmod --selftest)");
 
 /* C and Rust mean the same by the structures they share. */
 static bool hammer2_layouts_agree(void)
@@ -260,7 +264,11 @@ static bool hammer2_layouts_agree(void)
 
 static int __init hammer2_init(void)
 {
-	return hammer2_layouts_agree() ? register_filesystem(&hammer2_type) : -EINVAL;
+	int error = hammer2_layouts_agree() ? 0 : -EINVAL;
+
+	if (!error && hammer2_does_selftest)
+		error = hammer2_selftest();
+	return error ? error : register_filesystem(&hammer2_type);
 }
 
 static void __exit hammer2_exit(void)

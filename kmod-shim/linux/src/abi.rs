@@ -29,6 +29,9 @@ pub(crate) mod op {
     pub(crate) const TRIM: u32 = 21;
     pub(crate) const SNAPSHOT: u32 = 22;
     pub(crate) const PANIC: u32 = 23;
+    pub(crate) const STATUS: u32 = 24;
+    pub(crate) const ORDER: u32 = 25;
+    pub(crate) const OUTCOME: u32 = 26;
 }
 
 /// Which of [`Request::attributes`] are to be set.
@@ -154,11 +157,12 @@ pub(crate) struct Config {
     /// Requests a device takes at once.
     pub(crate) queue_depth: u32,
     pub(crate) is_writable: u32,
-    pub(crate) reserved: u32,
+    /// There is nothing to mount: the suite of the core is run, and `hammer2_host_opened` hears whether it has passed.
+    pub(crate) is_selftest: u32,
 }
 
 /// Sizes and offsets, in the order of `HAMMER2_LAYOUT` in the header.
-pub(crate) static LAYOUT: [u32; 56] = [
+pub(crate) static LAYOUT: [u32; 57] = [
     size_of::<Attributes>() as u32,
     offset_of!(Attributes, inum) as u32,
     offset_of!(Attributes, size) as u32,
@@ -211,7 +215,8 @@ pub(crate) static LAYOUT: [u32; 56] = [
     offset_of!(Config, sync_seconds) as u32,
     offset_of!(Config, queue_depth) as u32,
     offset_of!(Config, is_writable) as u32,
-    op::PANIC,
+    offset_of!(Config, is_selftest) as u32,
+    op::OUTCOME,
     set::CTIME,
     FLAG_PUNCH_HOLE,
     device::DISCARD,
@@ -233,6 +238,10 @@ unsafe extern "C" {
     pub(crate) fn hammer2_host_next(mount: *mut c_void) -> *mut Request;
     pub(crate) fn hammer2_host_done(mount: *mut c_void, request: *mut Request);
     pub(crate) fn hammer2_host_opened(mount: *mut c_void, status: i32);
+    #[cfg(feature = "selftest")]
+    pub(crate) fn hammer2_host_paint_stack(mount: *mut c_void) -> u64;
+    #[cfg(feature = "selftest")]
+    pub(crate) fn hammer2_host_stack_depth(mount: *mut c_void) -> u64;
     pub(crate) fn hammer2_host_submit(
         device: *mut c_void,
         ticket: u32,
@@ -244,5 +253,6 @@ unsafe extern "C" {
     pub(crate) fn hammer2_host_status(device: *mut c_void, ticket: u32) -> i32;
     pub(crate) fn hammer2_host_reopen(device: *mut c_void) -> i32;
     pub(crate) fn hammer2_host_size(device: *mut c_void) -> u64;
-    pub(crate) fn hammer2_host_drain(device: *mut c_void);
+    pub(crate) fn hammer2_host_drain(device: *mut c_void) -> u32;
+    pub(crate) fn hammer2_host_abandon(mount: *mut c_void, site: *mut c_void);
 }

@@ -1,12 +1,13 @@
 //! What a mount does by itself, told in the kernel's log with the names of the disks.
 
 use core::cell::RefCell;
-use core::fmt;
 
+use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{MAX_NODES, MemberState, NodeIndex};
 use hammer2_core::fs::{Attendant, Error, Event, FileSystem, Pace};
 use hammer2_core::io::Duration;
 
+use crate::facts::Disks;
 use crate::host::{Severity, say};
 use crate::mailbox::{Begun, Mailbox};
 
@@ -37,6 +38,15 @@ pub(crate) async fn look_after(fs: &FileSystem, mailbox: &Mailbox, sync_seconds:
     }
     let tries = RefCell::new([const { None }; MAX_NODES]);
     fs.keep(&Teller { fs, mailbox, tries, syncing: RefCell::new(None) }, &pace).await;
+}
+
+/// Says that a node is back.
+pub(crate) fn tell_of_return(fs: &FileSystem, node: NodeIndex, counts: &ResyncCounts) {
+    let (disks, ResyncCounts { compared, copied, removed, .. }) = (Disks(fs, node), counts);
+    say(
+        Severity::Notice,
+        format_args!("{disks}: in step again: {compared} elements compared, {copied} copied, {removed} removed"),
+    );
 }
 
 impl Attendant for Teller<'_> {
@@ -82,16 +92,7 @@ impl Attendant for Teller<'_> {
             Event::Apart { node, .. } => {
                 say(Severity::Warning, format_args!("{}: it is behind, and is brought in step", name(node)));
             }
-            Event::Back { node, counts } => say(
-                Severity::Notice,
-                format_args!(
-                    "{}: in step again: {} elements compared, {} copied, {} removed",
-                    name(node),
-                    counts.compared,
-                    counts.copied,
-                    counts.removed
-                ),
-            ),
+            Event::Back { node, counts } => tell_of_return(self.fs, node, &counts),
             Event::Counts { node, trouble } => {
                 say(Severity::Notice, format_args!("{}: it follows the others again; {trouble}", name(node)));
             }
@@ -103,20 +104,5 @@ impl Attendant for Teller<'_> {
             }
             Event::Away { .. } => {}
         }
-    }
-}
-
-/// What a node is called: its disks, as they were given.
-struct Disks<'f>(&'f FileSystem, NodeIndex);
-
-impl fmt::Display for Disks<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, volume) in self.0.volumes_of(self.1).iter().enumerate() {
-            if number > 0 {
-                f.write_str(":")?;
-            }
-            f.write_str(volume.disk.info().name.as_str())?;
-        }
-        Ok(())
     }
 }

@@ -73,10 +73,10 @@ impl LinuxDevice {
         }
     }
 
-    /// Waits until the device has given back every buffer.
-    pub(crate) fn drain(&self) {
+    /// Waits until the device has given back every buffer, but not for ever: false if it hasn't by then.
+    pub(crate) fn drain(&self) -> bool {
         // SAFETY: the device is there.
-        unsafe { abi::hammer2_host_drain(self.device) };
+        unsafe { abi::hammer2_host_drain(self.device) != 0 }
     }
 }
 
@@ -114,7 +114,7 @@ impl BlockDevice for Shared {
         device.flights.borrow_mut()[index] = Some(Flight { request, refused: admitted.err(), waker: None });
         if admitted.is_ok() {
             // SAFETY: the buffer's memory stays where it is, and in `flights`, until the status says that the device is done
-            // with it; before the device goes, `drain` waits for that.
+            // with it; before the device goes, `drain` waits for that, or the site stays as it is until it is so.
             unsafe { abi::hammer2_host_submit(device.device, u32::from(ticket.0), op, offset, bytes, length) };
         }
     }

@@ -115,6 +115,26 @@ impl Mount {
         unsafe { abi::hammer2_host_opened(self.0, status) };
     }
 
+    /// Has all of the stack that is below this look unused; how many bytes are above.
+    #[cfg(feature = "selftest")]
+    pub(crate) fn paint_stack(self) -> u64 {
+        // SAFETY: the mount is there, and this runs on its stack.
+        unsafe { abi::hammer2_host_paint_stack(self.0) }
+    }
+
+    /// How many bytes of the stack were used since it was painted, or since the beginning.
+    #[cfg(feature = "selftest")]
+    pub(crate) fn stack_depth(self) -> u64 {
+        // SAFETY: the mount is there.
+        unsafe { abi::hammer2_host_stack_depth(self.0) }
+    }
+
+    /// Has `site` kept until the devices have given back every buffer; `hammer2_forget` gets it then.
+    pub(crate) fn abandon(self, site: *mut c_void) {
+        // SAFETY: the mount is there as long as `serve` runs.
+        unsafe { abi::hammer2_host_abandon(self.0, site) };
+    }
+
     /// The next request, if there is any.
     pub(crate) fn next_call(self) -> Option<Call> {
         // SAFETY: the mount is there as long as `serve` runs.

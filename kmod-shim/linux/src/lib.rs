@@ -12,11 +12,15 @@ mod abi;
 mod attendant;
 mod crew;
 mod device;
+mod facts;
+mod foreman;
 mod heap;
 mod host;
 mod mailbox;
 mod mount;
 mod operations;
+#[cfg(feature = "selftest")]
+mod selftest;
 
 use core::ffi::c_void;
 use core::panic::PanicInfo;
@@ -45,7 +49,37 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hammer2_serve(mount: *mut c_void, config: *const c_void) {
     // SAFETY: the caller's promise.
-    mount::serve(host::Mount::new(mount), unsafe { &*config.cast() });
+    let (mount, config) = (host::Mount::new(mount), unsafe { &*config.cast::<abi::Config>() });
+    match config.is_selftest {
+        0 => mount::serve(mount, config),
+        _ => serve_selftest(mount),
+    }
+}
+
+/// Gives back the memory of a mount that ended while devices still had buffers of it: by now they have given them back.
+///
+/// # Safety
+///
+/// `site` is what `hammer2_host_abandon` got, and is given back once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hammer2_forget(site: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { mount::forget(site) };
+}
+
+#[cfg(feature = "selftest")]
+use selftest::serve as serve_selftest;
+
+#[cfg(not(feature = "selftest"))]
+fn serve_selftest(mount: host::Mount) {
+    const EOPNOTSUPP: i32 = 95;
+    host::say(
+        Severity::Error,
+        format_args!(
+            "selftest: this module was built without the suite; `scripts/kmod --selftest` builds one that has it"
+        ),
+    );
+    mount.opened(-EOPNOTSUPP);
 }
 
 /// Where the parts of the structures lie that C and Rust share: `count` numbers in the order of `HAMMER2_LAYOUT` in the header.

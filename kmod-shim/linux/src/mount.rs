@@ -1,6 +1,7 @@
 //! A mount from its beginning to its end, on its stack: whichever thread is inside.
 
 use core::cell::Cell;
+use core::ffi::c_void;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::Poll;
@@ -17,6 +18,7 @@ use crate::abi::{Config, op};
 use crate::attendant;
 use crate::crew::{Crew, Job};
 use crate::device::{LinuxDevice, Shared};
+use crate::foreman::Foreman;
 use crate::heap::Kvmalloc;
 use crate::host::{self, Ktime, Mount, Severity, Wall, say};
 use crate::mailbox::{Call, Mailbox};
@@ -91,9 +93,23 @@ pub(crate) fn serve(mount: Mount, config: &Config) {
     if let Err(NoMemory) = try_serve(mount, config, site) {
         say(Severity::Error, format_args!("there is no memory to unmount with: what wasn't synced is lost"));
     }
-    site.devices.iter().for_each(LinuxDevice::drain);
+    let given_back = site.devices.iter().fold(true, |all, device| device.drain() && all);
+    if !given_back {
+        return mount.abandon(site_pointer.cast());
+    }
     // SAFETY: whoever had a reference is gone: the filesystem with its disks, the executors with their tasks. The devices have
     // given back every buffer.
+    unsafe { forget(site_pointer.cast()) };
+}
+
+/// Gives back what was lent to a mount that has ended.
+///
+/// # Safety
+///
+/// `site` is what [`serve`] made, nothing else refers to it, and the devices have given back every buffer.
+pub(crate) unsafe fn forget(site: *mut c_void) {
+    let site_pointer: *mut Site = site.cast();
+    // SAFETY: the caller's promise.
     let site = unsafe { &mut *site_pointer };
     // What was given up has left buffers there. They go back to the budget, which must not have moved by then.
     site.devices.clear();
@@ -102,7 +118,7 @@ pub(crate) fn serve(mount: Mount, config: &Config) {
         0 => say(Severity::Notice, format_args!("the core took {peak_kib} KiB of memory at most")),
         left => say(Severity::Warning, format_args!("{left} bytes of memory were not given back")),
     }
-    // SAFETY: it was leaked above, and nothing refers to it.
+    // SAFETY: `serve` leaked it, and nothing refers to it.
     drop(unsafe { Box::from_raw_in(site_pointer, &TASKS as Heap) });
 }
 
@@ -186,12 +202,13 @@ fn try_serve(mount: Mount, config: &Config, site: &'static Site) -> Result<(), N
 /// Serves requests until one says to unmount, and gives that back.
 fn serve_requests(driver: &Driver<'_>, fs: &FileSystem, config: &Config) -> Result<Option<Call>, NoMemory> {
     let (mount, mailbox) = (driver.mount, driver.mailbox);
-    let crew = Crew::new();
+    let (crew, foreman) = (Crew::new(), Foreman::new(fs, config.is_writable != 0));
     let executor = Executor::new(&TASKS)?;
     if config.is_writable != 0 {
         executor.spawn(attendant::look_after(fs, mailbox, config.sync_seconds))?;
+        executor.spawn(foreman.work(fs, mailbox))?;
     }
-    let (spawner, crew) = (&executor, &crew);
+    let (spawner, crew, foreman) = (&executor, &crew, &foreman);
     let served = poll_fn(move |cx| {
         while let Some(call) = mount.next_call() {
             if call.op() == op::UNMOUNT {
@@ -200,7 +217,7 @@ fn serve_requests(driver: &Driver<'_>, fs: &FileSystem, config: &Config) -> Resu
             }
             if let Some(job) = crew.hand(Job { call, begun: mailbox.begin() }) {
                 // Without memory for it, the call goes, and answers with an error.
-                let _ = spawner.spawn(work(fs, crew, job));
+                let _ = spawner.spawn(work(fs, foreman, crew, job));
             }
         }
         match mailbox.poll_ended(cx) {
@@ -212,10 +229,10 @@ fn serve_requests(driver: &Driver<'_>, fs: &FileSystem, config: &Config) -> Resu
 }
 
 /// Does a job, and others until there are enough who wait for one.
-async fn work<'m>(fs: &FileSystem, crew: &Crew<'m>, job: Job<'m>) {
+async fn work<'m>(fs: &FileSystem, foreman: &Foreman, crew: &Crew<'m>, job: Job<'m>) {
     let mut next = Some(job);
     while let Some(Job { call, begun }) = next {
-        operations::perform(fs, call).await;
+        operations::perform(fs, foreman, call).await;
         drop(begun);
         next = crew.next().await;
     }

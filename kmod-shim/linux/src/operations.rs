@@ -6,6 +6,8 @@ use hammer2_core::media::inode::EMBEDDED_BYTES;
 use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid};
 
 use crate::abi::{self, Attributes, Request, op, set};
+use crate::facts::{self, Packer};
+use crate::foreman::Foreman;
 use crate::host::{Severity, Wall, say};
 use crate::mailbox::{Call, Parts};
 
@@ -16,9 +18,9 @@ const ENOSYS: i64 = 38;
 const HEAD_BYTES: usize = 18;
 
 /// Does what is asked, and answers.
-pub(crate) async fn perform(fs: &FileSystem, mut call: Call) {
+pub(crate) async fn perform(fs: &FileSystem, foreman: &Foreman, mut call: Call) {
     let mut parts = call.parts();
-    let mut result = attempt(fs, &mut parts).await;
+    let mut result = attempt(fs, foreman, &mut parts).await;
     if result.is_ok() {
         result = refresh(fs, parts.request).await.and(result);
     }
@@ -30,7 +32,7 @@ pub(crate) async fn perform(fs: &FileSystem, mut call: Call) {
     }));
 }
 
-async fn attempt(fs: &FileSystem, parts: &mut Parts<'_>) -> Result<i64, Error> {
+async fn attempt(fs: &FileSystem, foreman: &Foreman, parts: &mut Parts<'_>) -> Result<i64, Error> {
     let Parts { request, name, other_name, buffer } = parts;
     let (inum, other) = (Inum(request.inum), Inum(request.other));
     match request.op {
@@ -97,6 +99,19 @@ async fn attempt(fs: &FileSystem, parts: &mut Parts<'_>) -> Result<i64, Error> {
             fs.snapshot(&new).await.map(|()| 0)
         }
         op::SYNC => fs.sync().await.map(|()| 0),
+        op::STATUS => {
+            // Who doesn't answer any more is not in step.
+            fs.probe().await?;
+            let mut packer = Packer::new(buffer);
+            facts::tell(fs, &mut packer)?;
+            Ok(packer.bytes())
+        }
+        op::ORDER => Ok(foreman.take(name)),
+        op::OUTCOME => {
+            let mut packer = Packer::new(buffer);
+            foreman.tell(fs, &mut packer)?;
+            Ok(packer.bytes())
+        }
         op::PANIC => panic!("told to, by the module's parameter `provoke_panic`"),
         _ => Ok(-ENOSYS),
     }

@@ -23,6 +23,11 @@ impl Name {
         Self { text: name.to_string_lossy().into_owned(), image: whole_path(Path::new(name)) }
     }
 
+    /// True if that is how a member is named.
+    pub(super) fn is_fsid(&self, fsid: Uuid) -> bool {
+        self.text == fsid.to_string()
+    }
+
     fn unknown(&self) -> Refused {
         Refused::unusable(format_args!("{} is no node here: name one by its image, number or fsid", self.text))
     }
@@ -156,7 +161,7 @@ impl Site<'_> {
     pub(super) fn member(&self, name: &Name) -> Result<Uuid, Refused> {
         let missing: Vec<Uuid> = self.fs.missing_members().iter().map(|member| member.fsid).collect();
         let by_fsid = self.fs.member_statuses().map(|member| member.fsid).chain(missing.iter().copied());
-        if let Some(fsid) = { by_fsid }.find(|fsid| fsid.to_string() == name.text) {
+        if let Some(fsid) = { by_fsid }.find(|fsid| name.is_fsid(*fsid)) {
             return Ok(fsid);
         }
         let found = self.images.node(name);

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::cluster::{BulkfreeProgress, Growth, ScrubCounts, ScrubProgress};
+use hammer2_kmod_shim::administration::{CopyFacts, ScrubFacts};
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +84,14 @@ impl From<ResyncCounts> for Copied {
     fn from(counts: ResyncCounts) -> Self {
         let ResyncCounts { compared, copied, removed, bytes, .. } = counts;
         let ResyncCounts { snapshots_removed, snapshots_copied, snapshots_lacking, .. } = counts;
+        Self { compared, copied, removed, bytes, snapshots_removed, snapshots_copied, snapshots_lacking }
+    }
+}
+
+impl From<CopyFacts> for Copied {
+    fn from(facts: CopyFacts) -> Self {
+        let CopyFacts { compared, copied, removed, bytes, .. } = facts;
+        let CopyFacts { snapshots_removed, snapshots_copied, snapshots_lacking, .. } = facts;
         Self { compared, copied, removed, bytes, snapshots_removed, snapshots_copied, snapshots_lacking }
     }
 }
@@ -190,6 +199,14 @@ impl From<ScrubCounts> for Scrubbed {
         let ScrubCounts { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, .. } = counts;
         let [freemaps_mended, headers_mended] =
             [counts.freemaps_mended, counts.headers_mended].map(|nodes| nodes.len() as u64);
+        Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended, headers_mended }
+    }
+}
+
+impl From<ScrubFacts> for Scrubbed {
+    fn from(facts: ScrubFacts) -> Self {
+        let ScrubFacts { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, .. } = facts;
+        let ScrubFacts { freemaps_mended, headers_mended, .. } = facts;
         Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, freemaps_mended, headers_mended }
     }
 }

@@ -2,6 +2,7 @@
 //! a page.
 
 mod drawn;
+mod kernel;
 mod table;
 
 use std::path::Path;
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::short_name::short_names;
 use super::{Images, Known, LastScrub, PausedScrub};
+
+pub(super) use kernel::{KernelFacts, several, words};
 
 /// A cluster as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -199,6 +202,17 @@ impl Status {
         self.nodes.iter().flat_map(|node| &node.images).any(|known| Path::new(known) == image)
     }
 
+    /// What there is to say of members that aren't in step.
+    pub(super) fn apart(&self) -> Vec<String> {
+        let apart = self.nodes.iter().filter(|node| node.state != IN_SYNC);
+        apart.map(|node| format!("{} (node {}): {}", node.images.join(":"), node.node, node.note)).collect()
+    }
+
+    /// The fsids of members in step.
+    pub(super) fn in_sync(&self) -> Vec<String> {
+        self.nodes.iter().filter(|node| node.state == IN_SYNC).map(|node| node.fsid.clone()).collect()
+    }
+
     /// How many masters it has.
     pub fn masters(&self) -> usize {
         self.masters
@@ -263,11 +277,14 @@ fn name_disks(nodes: &mut [Node], missing: &mut [Missing]) {
     }
 }
 
+/// The word for a member that takes part.
+const IN_SYNC: &str = "in sync";
+
 /// A word for a state.
 fn word(member: &MemberStatus) -> &'static str {
     match (member.state, member.unreadable) {
         (MemberState::Aside(_), Some(_)) => "unread",
-        (MemberState::InSync, _) => "in sync",
+        (MemberState::InSync, _) => IN_SYNC,
         (MemberState::Behind(_), _) => "behind",
         (MemberState::Ejected(_), _) => "ejected",
         (MemberState::Aside(_), None) => "aside",

@@ -14,7 +14,9 @@ use serde_json::Value;
 use super::{Failure, progress};
 use crate::admin::socket::{Unreachable, call};
 use crate::admin::wire::{Answer, Asked, LINE_DEADLINE, Line, Question, VERSION};
-use crate::admin::{Done, Event, FileFacts, Freed, Grown, Metric, NodeFacts, Order, PfsFacts, QuotaFacts, Status};
+use crate::admin::{
+    Done, Event, FileFacts, Freed, Grown, KernelMount, Metric, NodeFacts, Order, PfsFacts, QuotaFacts, Refused, Status,
+};
 
 /// What a filesystem is, as far as was asked.
 #[derive(Default)]
@@ -226,42 +228,73 @@ fn ask(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> R
 /// A question that was asked of a mount, and what is said since.
 pub(super) struct Conversation {
     directory: PathBuf,
-    line: Line,
-    process: i32,
+    with: Mounter,
+}
+
+/// Who has mounted it.
+enum Mounter {
+    Process { line: Line, process: i32 },
+    Kernel(KernelMount),
 }
 
 impl Conversation {
     /// Asks.
     pub(super) fn begin(directory: &Path, question: &Question) -> Result<Self, Failure> {
-        let (line, process) = call(directory).map_err(|error| unreachable(directory, &error))?;
-        let mut conversation = Self { directory: directory.to_owned(), line, process };
+        let directory = directory.to_owned();
+        if let Some(mut kernel) = KernelMount::of(&directory) {
+            kernel.ask(question).map_err(|refused| at(&directory, refused))?;
+            return Ok(Self { directory, with: Mounter::Kernel(kernel) });
+        }
+        let (line, process) = call(&directory).map_err(|error| unreachable(&directory, &error))?;
+        let mut conversation = Self { directory, with: Mounter::Process { line, process } };
         conversation.say(&Asked { version: VERSION, question })?;
         Ok(conversation)
     }
 
     /// Says something more.
     pub(super) fn say(&mut self, what: &impl Serialize) -> Result<(), Failure> {
-        self.line.say(what).map_err(|error| self.failed(&error))
+        match &mut self.with {
+            Mounter::Process { line, process } => {
+                line.say(what).map_err(|error| silent(&self.directory, *process, &error))
+            }
+            // It has been asked, and hears nothing more.
+            Mounter::Kernel(_) => Ok(()),
+        }
     }
 
     /// The next answer.
     pub(super) fn hear(&mut self) -> Result<Answer, Failure> {
-        let heard: Option<Value> = self.line.hear().map_err(|error| self.failed(&error))?;
+        let (line, process) = match &mut self.with {
+            Mounter::Process { line, process } => (line, *process),
+            Mounter::Kernel(kernel) => {
+                let failed = |error| Failure::failed(format_args!("{}: {error}", self.directory.display()));
+                return kernel.hear().map_err(failed);
+            }
+        };
+        let heard: Option<Value> = line.hear().map_err(|error| silent(&self.directory, process, &error))?;
         let heard = heard.ok_or_else(|| unreachable(&self.directory, &Unreachable::Gone))?;
         // What a mount by a newer tool has to tell in between isn't needed.
         Ok(serde_json::from_value(heard).unwrap_or(Answer::Working))
     }
+}
 
-    fn failed(&self, error: &io::Error) -> Failure {
-        let (directory, process) = (self.directory.display(), self.process);
-        match error.kind() {
-            ErrorKind::TimedOut => Failure::failed(format_args!(
-                "{directory}: process {process}, which serves this mount, {}",
-                Silence(process)
-            )),
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => unreachable(&self.directory, &Unreachable::Gone),
-            _ => Failure::failed(format_args!("{directory}: {error}")),
+/// That a process doesn't answer.
+fn silent(directory: &Path, process: i32, error: &io::Error) -> Failure {
+    let place = directory.display();
+    match error.kind() {
+        ErrorKind::TimedOut => {
+            Failure::failed(format_args!("{place}: process {process}, which serves this mount, {}", Silence(process)))
         }
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => unreachable(directory, &Unreachable::Gone),
+        _ => Failure::failed(format_args!("{place}: {error}")),
+    }
+}
+
+/// What was refused, of a directory.
+fn at(directory: &Path, refused: Refused) -> Failure {
+    match refused {
+        Refused::Unusable(why) => Failure::Unusable(format!("{}: {why}", directory.display())),
+        Refused::Failed(why) => Failure::Failed(format!("{}: {why}", directory.display())),
     }
 }
 
