@@ -5,6 +5,7 @@
 #include <linux/bio.h>
 #include <linux/blk-cgroup.h>
 #include <linux/delay.h>
+#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -129,9 +130,9 @@ u64 hammer2_host_size(void *argument)
 
 static bool hammer2_device_drain(struct hammer2_device *device, unsigned int patience_ms)
 {
-	unsigned int waited_ms;
+	unsigned long end = jiffies + msecs_to_jiffies(patience_ms);
 
-	for (waited_ms = 0; atomic_read(&device->in_flight) && waited_ms < patience_ms; waited_ms += DRAIN_STEP_MS)
+	while (atomic_read(&device->in_flight) && time_before(jiffies, end))
 		msleep(DRAIN_STEP_MS);
 	return !atomic_read(&device->in_flight);
 }

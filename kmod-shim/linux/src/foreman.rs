@@ -180,7 +180,9 @@ impl Foreman {
             match copied {
                 Ok(counts) => {
                     // The attendant sees that it is back, but not by whom.
-                    attendant::tell_of_return(fs, node, &counts);
+                    if counts != ResyncCounts::default() {
+                        attendant::tell_of_return(fs, node, &counts);
+                    }
                     self.note(fs, node, Ok(counts))?;
                 }
                 // While there were too few, the first that came back wasn't enough.
