@@ -1,6 +1,6 @@
 //! Why a filesystem can't be made.
 
-use super::layout::MIN_TOTAL_BYTES;
+use super::limits::{MAX_LABELS, MIN_TOTAL_BYTES};
 use crate::io::{DeviceError, DeviceInfo, DeviceName, DeviceOffset};
 use crate::media::geometry::{
     INNER_VOLUME_ALIGN_BYTES, MAX_NAME_BYTES, MAX_TOTAL_BYTES, MAX_VOLUMES, VOLUME_ALIGN_BYTES,
@@ -97,7 +97,7 @@ pub enum NewfsError {
     #[error("boot and aux areas of {0} bytes together: they must end within the first {INNER_VOLUME_ALIGN_BYTES}")]
     AreasTooLarge(u64),
     /// More labels than newfs makes.
-    #[error("{0} labels besides LOCAL: at most {most}", most = super::MAX_LABELS - 1)]
+    #[error("{0} labels besides LOCAL: at most {most}", most = MAX_LABELS - 1)]
     TooManyLabels(usize),
     /// A label that can't be one.
     #[error("label {index}: {error}")]

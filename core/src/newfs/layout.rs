@@ -11,9 +11,6 @@ use crate::media::geometry::{
 use crate::media::inode::INODE_BYTES;
 use crate::media::volume_header::VolumeVersion;
 
-/// The smallest filesystem with room for anything.
-pub const MIN_TOTAL_BYTES: u64 = 32 << 20;
-
 const MIN_AREA_BYTES: u64 = 8 << 20;
 /// An area that isn't given takes at most this part of the filesystem.
 const AREA_SHARE: u64 = 20;

@@ -8,14 +8,15 @@ mod content;
 mod error;
 mod in_use;
 mod layout;
+mod limits;
 mod options;
 mod wipe;
 
 use core::ops::Range;
 
 pub use error::{LabelError, NewfsError};
-pub use layout::MIN_TOTAL_BYTES;
-pub use options::{DEFAULT_LABEL, LOCAL, MAX_LABELS, NewfsOptions};
+pub use limits::{MAX_LABELS, MIN_TOTAL_BYTES};
+pub use options::{DEFAULT_LABEL, LOCAL, NewfsOptions};
 
 use crate::io::{Buffer, DeviceOffset, Disk, SECTOR_BYTES};
 use crate::media::geometry::{

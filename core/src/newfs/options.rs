@@ -1,11 +1,10 @@
 //! What the user may choose.
 
 use super::error::{LabelError, NewfsError};
+use super::limits::MAX_LABELS;
 use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::volume_header::VolumeVersion;
 
-/// Labels newfs makes, LOCAL included: what the super-root's inode holds without an indirect block.
-pub const MAX_LABELS: usize = 4;
 /// The label every filesystem has.
 pub const LOCAL: &[u8] = b"LOCAL";
 /// The label made when none is given.
