@@ -1,6 +1,5 @@
 //! What can be wrong with a node.
 
-use super::writer::WriteError;
 use crate::chain::ChainError;
 use crate::io::{DeviceError, DeviceName, ReadError};
 use crate::media::{BlockName, Corruption, HostName, MirrorTid};
@@ -97,15 +96,6 @@ impl From<ChainError> for NodeError {
             ReadError::NoMemory => Self::NoMemory,
             ReadError::Device { device, error } => Self::Fault(NodeFault::Device { block, device, error }),
             ReadError::Corrupt(corruption) => Self::Fault(NodeFault::Corrupt { block, corruption }),
-        }
-    }
-}
-
-impl From<WriteError> for NodeError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::NoMemory => Self::NoMemory,
-            WriteError::Fault(fault) => Self::Fault(fault),
         }
     }
 }

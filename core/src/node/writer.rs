@@ -12,7 +12,7 @@ use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
-use super::NodeFault;
+use super::{NodeError, NodeFault};
 use crate::io::{
     Buffer, DeviceError, DeviceName, Instant, Operation, Progress, Request, RequestId, TicketWait, Volume, Volumes,
     Wakers,
@@ -380,6 +380,15 @@ impl From<NoMemory> for WriteError {
 impl From<NodeFault> for WriteError {
     fn from(fault: NodeFault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<WriteError> for NodeError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::NoMemory => Self::NoMemory,
+            WriteError::Fault(fault) => Self::Fault(fault),
+        }
     }
 }
 
