@@ -2,7 +2,7 @@
 
 use zerocopy::FromBytes;
 
-use super::open::OpenError;
+use super::open_error::OpenError;
 use super::{Node, NodeError, NodeFault};
 use crate::io::{Buffer, DeviceError, DeviceOffset, Disk, Volume};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};

@@ -26,6 +26,7 @@ mod lost_freemap;
 mod modification;
 mod modify;
 mod open;
+mod open_error;
 mod probe;
 mod protocol;
 mod recovery;
@@ -50,7 +51,8 @@ use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
-pub use open::{OpenError, open};
+pub use open::open;
+pub use open_error::OpenError;
 pub use protocol::{NOT_FOLLOWED, Protocol, Rule};
 
 use core::cell::{Cell, Ref, RefCell};

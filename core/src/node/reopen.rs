@@ -1,7 +1,7 @@
 //! Beginning anew: a node that left its cluster comes back with what its volumes hold.
 
 use super::header;
-use super::open::OpenError;
+use super::open_error::OpenError;
 use super::{Allocator, Node};
 use crate::chain::Topology;
 
