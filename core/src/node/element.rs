@@ -1,14 +1,8 @@
 //! What lies below an inode, as nodes compare it: entries, file blocks and inodes by key, without a place.
 //!
-//! Two members of a cluster hold equal elements in different places. A listing shows them in order and leaves out what hasn't
-//! changed since a transaction id; what it leaves out is said, so that a reader knows which keys it has not seen.
+//! Two members of a cluster hold equal elements in different places.
 
-use core::ops::ControlFlow;
-
-use super::{Halt, Node, Progress, Reply, Scanned, Slot, failed};
-use crate::chain::scan_changed;
 use crate::media::check::{CHECK_BYTES, CheckField};
-use crate::media::inode::InodeFlags;
 use crate::media::{BlockKind, Blockref, Corruption, KeyRange, Methods, ModifyTid};
 
 /// Something below an inode, or a range of keys below which nothing changed.
@@ -50,7 +44,8 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    fn of(bref: &Blockref, modify_tid: ModifyTid) -> Result<Self, Corruption> {
+    /// What a blockref leads to; `modify_tid` is the operation that last changed it, written or not.
+    pub(super) fn of(bref: &Blockref, modify_tid: ModifyTid) -> Result<Self, Corruption> {
         let kind = bref.kind()?;
         let bytes = bref.data_off().radix()?.map_or(0, |radix| radix.bytes());
         let content = matches!(kind, BlockKind::Data | BlockKind::Dirent);
@@ -71,49 +66,3 @@ pub type Elements = heapless::Vec<Element, ELEMENTS>;
 
 /// Elements listed at a time.
 const ELEMENTS: usize = 32;
-
-impl Node {
-    /// Fills `elements` with what is below an open inode in `range`, unchanged parts as a whole.
-    #[inline(never)]
-    pub(super) fn list(
-        &self,
-        slot: Slot,
-        range: KeyRange,
-        since: ModifyTid,
-        elements: &mut Elements,
-        progress: &mut Progress,
-    ) -> Result<Reply, Halt> {
-        let (cursor, begins) = progress.over(range);
-        if begins {
-            elements.clear();
-        }
-        let mut broken: Option<(Blockref, Corruption)> = None;
-        self.in_inode(slot, |view| {
-            if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
-                cursor.remaining = None;
-                return Ok(());
-            }
-            scan_changed(view.source, view.holder()?, cursor, since, &mut |entry| {
-                let tid = view.modify_tid_of(entry);
-                let element = match entry.kind() {
-                    Ok(BlockKind::Indirect) => entry.span().map(Element::Unchanged),
-                    _ => Leaf::of(entry, tid).map(Element::Leaf),
-                };
-                match element {
-                    // There is room: the walk ends when there is none.
-                    Ok(element) => drop(elements.push(element)),
-                    Err(corruption) => broken = Some((*entry, corruption)),
-                }
-                if elements.is_full() || broken.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })?;
-            if let Some((entry, corruption)) = broken {
-                return Err(failed(&entry, corruption));
-            }
-            if !elements.is_full() {
-                cursor.remaining = None;
-            }
-            Ok(())
-        })?;
-        Ok(Reply::Scanned(Scanned { remaining: cursor.remaining }))
-    }
-}

@@ -21,6 +21,7 @@ mod header;
 mod header_scrub;
 mod heartbeat;
 mod landing;
+mod listing;
 mod locate;
 mod lost_freemap;
 mod modification;
