@@ -2,12 +2,13 @@
 
 use zerocopy::IntoBytes;
 
+use super::leaf::{leaf_key, look, modified_leaf, records_mut};
+use super::lost::{LostLeaves, Recount};
 use super::record::{self, Allocated};
-use super::recount::{LostLeaves, Recount};
 use crate::chain::{ChainError, ChainId, Container, Stop, Topology};
 use crate::io::{BlockCache, ReadError};
 use crate::media::freemap::{
-    self, FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEAF_RECORDS, chunk_index, class_of, managed_range, records,
+    FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LEAF_RECORDS, chunk_index, class_of, managed_range,
 };
 use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES, capacity_gain};
 use crate::media::{
@@ -57,7 +58,7 @@ impl Allocator {
             total_bytes,
             free_bytes,
             recount: None,
-            lost: LostLeaves::new(),
+            lost: LostLeaves::default(),
             hands: [Hand::default(); CLASSES],
             relaxed: false,
             full,
@@ -252,7 +253,7 @@ impl Allocator {
         let mut gain = capacity_gain(old_bytes, total_bytes);
         let (container, index) = topology.descend(blocks, Container::FreemapSet, key)?;
         if let Some(index) = index {
-            self.forget_lost(key);
+            self.lost.forget(key);
             let chain = topology.modify(blocks, container, index)?;
             let (_, old_end) = managed_range(key, self.allocator_beg, old_bytes);
             let (start, end) = managed_range(key, self.allocator_beg, total_bytes);
@@ -277,7 +278,9 @@ impl Allocator {
         }
         self.total_bytes = total_bytes;
         self.free_bytes = self.free_bytes.saturating_add(gain);
-        self.recount_more(gain);
+        if let Some(recount) = &mut self.recount {
+            recount.note_more(gain);
+        }
         let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
         // There is room: it was prepared.
         self.full.resize(leaves, 0);
@@ -298,7 +301,9 @@ impl Allocator {
 
     fn note_change(&mut self, leaf: u64, freed_bytes: u64, taken_bytes: u64) {
         self.free_bytes = self.free_bytes.saturating_add(freed_bytes).saturating_sub(taken_bytes);
-        self.recount_change(leaf, freed_bytes, taken_bytes);
+        if let Some(recount) = &mut self.recount {
+            recount.note_change(leaf, freed_bytes, taken_bytes);
+        }
     }
 
     /// Looks for room everywhere again: some was freed.
@@ -317,7 +322,7 @@ impl Allocator {
         let offset = bref.data_off().offset();
         let leaf = offset.0 / LEAF_SPAN_BYTES;
         // What a lost leaf has free is found out at once, by what refers to it: nothing is given from it before.
-        if self.is_lost(leaf_key(leaf)) {
+        if self.lost.has(leaf_key(leaf)) {
             return;
         }
         // What was allocated since the last commit has its leaf in memory.
@@ -342,50 +347,8 @@ impl Allocator {
     }
 }
 
-/// Looks at the records of a leaf, as modified or as on media; none if it doesn't exist yet. The leaf isn't modified.
-pub(super) fn look<T>(
-    topology: &mut Topology,
-    blocks: &BlockCache,
-    leaf: u64,
-    work: impl FnOnce(&[FreemapRecord; LEAF_RECORDS]) -> T,
-) -> Result<Option<T>, Stop> {
-    let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
-    let Some(index) = index else { return Ok(None) };
-    let entry = topology.array(container).entries()[index];
-    let corrupt = |corruption| Stop::Failed(ChainError::corrupt(&entry, corruption));
-    if let Some(id) = ChainId::of(&entry) {
-        return records(&topology.chain(id).content).map(work).map(Some).map_err(corrupt);
-    }
-    if let Some(written) = blocks.written(&entry) {
-        return records(&written).map(work).map(Some).map_err(corrupt);
-    }
-    let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
-    records(&block.bytes()).map(work).map(Some).map_err(corrupt)
-}
-
 fn hand(kind: BlockKind) -> usize {
     kind as usize % CLASSES
-}
-
-pub(super) fn leaf_key(leaf: u64) -> Key {
-    Key(leaf * LEAF_SPAN_BYTES)
-}
-
-fn records_mut(topology: &mut Topology, leaf: ChainId) -> &mut [FreemapRecord; LEAF_RECORDS] {
-    freemap::records_mut(&mut topology.chain_mut(leaf).content).expect("a leaf's chain holds 256 records")
-}
-
-/// The leaf, if it and all above it are modified.
-fn modified_leaf(topology: &Topology, key: Key) -> Option<ChainId> {
-    let mut container = Container::FreemapSet;
-    loop {
-        let entry = topology.array(container).entries()[topology.position(container, key)?];
-        let id = ChainId::of(&entry)?;
-        if entry.kind() == Ok(BlockKind::FreemapLeaf) {
-            return Some(id);
-        }
-        container = Container::Chain(id);
-    }
 }
 
 #[cfg(test)]

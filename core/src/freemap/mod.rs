@@ -5,6 +5,8 @@
 
 mod allocator;
 mod bulkfree;
+mod leaf;
+mod lost;
 mod record;
 mod recount;
 

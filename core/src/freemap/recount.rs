@@ -3,40 +3,16 @@
 //! Leaf by leaf, while others allocate: what changes in a leaf that was counted is noted in the count, too.
 
 use super::Allocator;
-use super::allocator::{leaf_key, look};
+use super::leaf::{leaf_key, look};
+use super::lost::{LostKeys, Recount};
 use crate::chain::{Stop, Topology};
 use crate::io::BlockCache;
 use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS};
 use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use crate::media::{Key, KeyRange, MediaOffset, MirrorTid};
 
-/// Leaves that are remembered as lost, in order.
-pub(super) type LostLeaves = heapless::Vec<LostLeaf, MOST_LOST>;
-
-/// The keys of such leaves.
-pub(crate) type LostKeys = heapless::Vec<Key, MOST_LOST>;
-
-/// So many leaves are remembered as lost; others wait for bulkfree.
-const MOST_LOST: usize = 32;
-
-/// A leaf that was lost.
-#[derive(Clone, Copy)]
-pub(super) struct LostLeaf {
-    key: Key,
-    /// The flush that wrote it. Every block it said to be in use is part of what that commits, or nobody refers to it any more.
-    tid: MirrorTid,
-}
-
 /// Less than this part of the space is little.
 const SHORT: u64 = 8;
-
-/// A count that is under way.
-pub(super) struct Recount {
-    /// The first leaf that wasn't counted.
-    next: u64,
-    /// What is free, as far as it was counted; of the rest, everything.
-    free_bytes: u64,
-}
 
 impl Allocator {
     /// Takes note that all of these addresses count as in use from here on: the leaves that flush `tid` wrote are lost. Until the
@@ -47,11 +23,8 @@ impl Allocator {
         for leaf in first..=(span.last.0 / LEAF_SPAN_BYTES).min(leaves.saturating_sub(1)) {
             let (low, high) = self.managed(leaf);
             self.free_bytes = self.free_bytes.saturating_sub(high.0 - low.0);
-            self.forget_lost(leaf_key(leaf));
-            // Those that find no place wait for bulkfree.
-            let _ = self.lost.push(LostLeaf { key: leaf_key(leaf), tid });
+            self.lost.add(leaf_key(leaf), tid);
         }
-        self.lost.sort_unstable_by_key(|lost| lost.key);
         self.recount = Some(Recount { next: 0, free_bytes: allocator_size });
         self.forget_fullness();
     }
@@ -63,25 +36,17 @@ impl Allocator {
 
     /// How many leaves were lost of which a commit of flush `committed` says what is in use.
     pub fn lost_before(&self, committed: MirrorTid) -> usize {
-        self.lost.iter().filter(|lost| lost.tid <= committed).count()
-    }
-
-    /// True for a leaf that is remembered as lost.
-    pub(super) fn is_lost(&self, leaf: Key) -> bool {
-        self.lost.iter().any(|lost| lost.key == leaf)
+        self.lost.told_by(committed)
     }
 
     /// The lost leaves of which a commit of flush `committed` says what is in use, in order. They are forgotten here.
     pub fn take_lost(&mut self, committed: MirrorTid) -> LostKeys {
-        let is_told = |lost: &LostLeaf| lost.tid <= committed;
-        let taken = self.lost.iter().filter(|lost| is_told(lost)).map(|lost| lost.key).collect();
-        self.lost.retain(|lost| !is_told(lost));
-        taken
+        self.lost.take_told_by(committed)
     }
 
     /// Takes note that it is known what of a leaf is in use, or that something is allocated from it again.
     pub fn forget_lost(&mut self, leaf: Key) {
-        self.lost.retain(|lost| lost.key != leaf);
+        self.lost.forget(leaf);
     }
 
     /// Counts one more leaf; false when there is none left, and it is known what is free.
@@ -99,20 +64,6 @@ impl Allocator {
             recount.free_bytes = recount.free_bytes.saturating_sub(taken_bytes);
         }
         Ok(true)
-    }
-
-    /// Takes note of a change in a leaf, if that was counted.
-    pub(super) fn recount_change(&mut self, leaf: u64, freed_bytes: u64, taken_bytes: u64) {
-        if let Some(recount) = self.recount.as_mut().filter(|recount| leaf < recount.next) {
-            recount.free_bytes = recount.free_bytes.saturating_add(freed_bytes).saturating_sub(taken_bytes);
-        }
-    }
-
-    /// Takes note that there is more space.
-    pub(super) fn recount_more(&mut self, bytes: u64) {
-        if let Some(recount) = &mut self.recount {
-            recount.free_bytes = recount.free_bytes.saturating_add(bytes);
-        }
     }
 
     /// Bytes of a leaf's space that aren't free.
@@ -149,7 +100,7 @@ mod tests {
     fn a_lost_leaf_is_remembered_until_it_is_known() {
         let mut allocator = allocator();
         lose(&mut allocator, 1, 7);
-        let is_lost = |allocator: &Allocator| [0, 1, 2].map(|leaf| allocator.is_lost(leaf_key(leaf)));
+        let is_lost = |allocator: &Allocator| [0, 1, 2].map(|leaf| allocator.lost.has(leaf_key(leaf)));
         assert_eq!(is_lost(&allocator), [false, true, false]);
         assert_eq!([6, 7].map(|tid| allocator.lost_before(MirrorTid(tid))), [0, 1]);
         allocator.forget_lost(leaf_key(1));
