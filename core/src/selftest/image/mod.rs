@@ -26,9 +26,9 @@ pub use error::ImageError;
 pub use map::{BlockMap, Changes, Mapped};
 pub use medium::SharedDisk;
 pub use pfs::{Editor, FileRecipe};
-pub use trail::{Place, Seal, Trail};
+pub use trail::{Place, Trail};
 pub use tree::IndirectSizes;
-pub use written::Written;
+pub use written::{Seal, Written};
 
 use crate::io::{Buffer, Clock, Disk, MemoryDisk};
 use crate::media::blockref::BlockFlags;

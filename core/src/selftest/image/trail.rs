@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{ImageError, Written};
+use super::{ImageError, Seal, Written};
 use crate::io::Buffer;
 use crate::media::blockref::BLOCKREF_BYTES;
 use crate::media::inode::{INODE_BYTES, INODE_META_BYTES};
@@ -37,15 +37,6 @@ struct Step {
 
 /// Blockrefs on the longest way.
 const MOST_STEPS: usize = 40;
-
-/// What becomes of the check codes above a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seal {
-    /// They stay, so that the change is seen as soon as the block is read.
-    Keep,
-    /// They are computed anew, so that only the structure is wrong.
-    Renew,
-}
 
 type Wanted<'w> = &'w mut dyn FnMut(&Place<'_>) -> bool;
 

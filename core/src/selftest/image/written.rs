@@ -3,11 +3,20 @@
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::medium::{Medium, open_disks};
-use super::{Image, ImageError, Seal, SharedDisk};
+use super::{Image, ImageError, SharedDisk};
 use crate::io::{Buffer, Clock, Disk};
 use crate::media::VolumeHeader;
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
 use crate::memory::{self, Box, Heap, Vec};
+
+/// What becomes of the check codes above a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// They stay, so that the change is seen as soon as the block is read.
+    Keep,
+    /// They are computed anew, so that only the structure is wrong.
+    Renew,
+}
 
 /// Volumes with a filesystem, to be damaged.
 pub struct Written {
