@@ -1,6 +1,6 @@
 //! Directories: every entry by itself, and the inode it names (format 3.5).
 
-use super::inodes::InodeTable;
+use super::inode_table::InodeTable;
 use super::pfs::PfsRoot;
 use super::topology::{Role, Walk};
 use super::{Checker, Cost, Quirk, Subject, Trouble};

@@ -1,6 +1,6 @@
 //! Links by their sums: link counts, orphans, directories cut off from the root (format 3.8).
 
-use super::inodes::{InodeTable, Reach};
+use super::inode_table::{InodeTable, Reach};
 use super::pfs::PfsRoot;
 use super::{Checker, Cost, Subject, Trouble};
 use crate::media::{FileKind, Inum};

@@ -1,6 +1,6 @@
 //! The super-root and the roots of the PFSs in it (format 3.2 and 3.7).
 
-use super::inodes::InodeTable;
+use super::inode_table::InodeTable;
 use super::seen::{Owner, Sighting};
 use super::topology::{Role, Walk};
 use super::{Checker, Cost, Subject, Trouble};

@@ -2,37 +2,14 @@
 
 use core::ops::ControlFlow;
 
-use super::inodes::{InodeFacts, InodeTable};
+use super::inode_table::{InodeFacts, InodeTable, QuotaFacts};
 use super::names::in_inode;
 use super::pfs::PfsRoot;
 use super::{Checker, Cost, Subject, Trouble};
 use crate::chain::{ChainError, Cursor, scan};
 use crate::media::inode::{INODE_BYTES, InodeFlags, MAX_QUOTA_DEPTH};
-use crate::media::{Blockref, FileKind, InodeMeta, Inum, KeyRange};
+use crate::media::{Blockref, FileKind, Inum, KeyRange};
 use crate::memory::{self, NoMemory, Vec};
-
-/// A directory with limits.
-#[derive(Clone, Copy)]
-pub(super) struct QuotaFacts {
-    inum: Inum,
-    said: Used,
-    counted: Used,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Used {
-    bytes: u64,
-    inodes: u64,
-}
-
-impl QuotaFacts {
-    /// What an inode says of its limits, if it has any.
-    pub(super) fn of(inum: Inum, meta: &InodeMeta) -> Option<Self> {
-        // A directory that keeps nothing says none, which is one less than it itself.
-        let said = Used { bytes: meta.subtree_bytes(), inodes: meta.subtree_inodes().wrapping_sub(1) };
-        meta.has_quota().then_some(Self { inum, said, counted: Used::default() })
-    }
-}
 
 impl Checker<'_, '_> {
     /// Counts what is below the directories of a PFS that have limits.
