@@ -33,7 +33,8 @@ pub use trouble::{Cost, Quirk, Trouble};
 
 use crate::io::{Block, BlockCache, Buffer, Disk, ReadError};
 use crate::media::compression::Decompressor;
-use crate::media::geometry::{FILE_BLOCK_BYTES, check_placement};
+use crate::media::geometry::FILE_BLOCK_BYTES;
+use crate::media::placement::check_placement;
 use crate::media::{BlockKind, Blockref, Inode, Inum, MediaOffset, MirrorTid};
 use crate::memory::{Box, Heap, NoMemory, Vec, aside};
 use crate::node::{self, HeaderImage, Node, NodeOptions, OpenError};

@@ -4,6 +4,12 @@ use zerocopy::FromBytes;
 
 use super::{Blockref, Corruption, Key, KeyRange};
 
+/// Blockrefs in a blockset.
+pub const SET_ENTRIES: usize = 4;
+
+/// Four blockrefs.
+pub type Blockset = [Blockref; SET_ENTRIES];
+
 /// A view of an array whose entries lie in `span`. Entries are in ascending order of their keys; empty ones may be anywhere.
 #[derive(Clone, Copy)]
 pub struct BlockArray<'a> {

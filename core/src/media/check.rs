@@ -1,12 +1,11 @@
 //! Check codes: the algorithms, and the check field of a blockref (format 2.3 and 5.1).
 
-use core::fmt;
-
 use sha2::{Digest, Sha256};
 
 use super::Corruption;
 pub use super::check_functions::crc32c;
 use super::check_functions::xxh64;
+pub use super::check_method::CheckMethod;
 
 /// Bytes of a blockref's check field.
 pub const CHECK_BYTES: usize = 64;
@@ -24,24 +23,6 @@ pub fn sha192(bytes: &[u8]) -> [u8; 24] {
     core::array::from_fn(|i| if i < 16 { digest[i] } else { digest[i] ^ digest[i + 8] })
 }
 
-/// How a block is protected: the high nibble of a blockref's methods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum CheckMethod {
-    /// Not protected.
-    None = 0,
-    /// Not protected, and neither is metadata below.
-    Disabled = 1,
-    /// CRC-32C.
-    Iscsi32 = 2,
-    /// XXH64; the default.
-    XxHash64 = 3,
-    /// Folded SHA-256.
-    Sha192 = 4,
-    /// CRC-32C and the hints of a freemap leaf.
-    Freemap = 5,
-}
-
 /// What is stored in a check field: the bytes that count, the rest zero.
 pub type CheckField = [u8; CHECK_BYTES];
 
@@ -57,16 +38,6 @@ impl CheckMethod {
             5 => Self::Freemap,
             _ => return Err(Corruption::UnknownCheck(code)),
         })
-    }
-
-    /// Bytes of the check field that are compared; what follows may be stale.
-    pub const fn code_bytes(self) -> usize {
-        match self {
-            Self::None | Self::Disabled => 0,
-            Self::Iscsi32 | Self::Freemap => 4,
-            Self::XxHash64 => 8,
-            Self::Sha192 => 24,
-        }
     }
 
     /// The check field for a block's stored bytes.
@@ -90,19 +61,6 @@ impl CheckMethod {
             _ => field[..self.code_bytes()] == self.compute(block)[..self.code_bytes()],
         };
         if good { Ok(()) } else { Err(Corruption::Check(self)) }
-    }
-}
-
-impl fmt::Display for CheckMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Disabled => "disabled",
-            Self::Iscsi32 => "iscsi32",
-            Self::XxHash64 => "xxhash64",
-            Self::Sha192 => "sha192",
-            Self::Freemap => "freemap",
-        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! What can be wrong with bytes from a disk.
 
+use super::check_method::CheckMethod;
+use super::file_kind::FileKind;
 use super::numbers::{DataOff, Inum, Key};
-use super::{CheckMethod, FileKind};
 
 /// A structure that isn't what the format demands. Whoever finds one adds which block it was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,5 @@
 //! Sizes, alignments and reserved places of the address space (format 1.1 and 1.2).
 
-use super::{Corruption, DataOff, MediaOffset};
-
 /// The smallest block is 2^10 bytes.
 pub const MIN_RADIX: u8 = 10;
 /// The largest block is 2^16 bytes.
@@ -67,28 +65,6 @@ pub fn capacity_gain(from_bytes: u64, to_bytes: u64) -> u64 {
     to_bytes.saturating_sub(from_bytes).saturating_sub(reserved.saturating_mul(SEGMENT_BYTES))
 }
 
-/// Checks a block's place against the placement rules of format 1.1, for all but freemap blocks.
-pub fn check_placement(block: DataOff, total_bytes: u64) -> Result<(), Corruption> {
-    let Some(radix) = block.radix()? else { return Ok(()) };
-    let (MediaOffset(offset), bytes) = (block.offset(), radix.bytes() as u64);
-    if offset >= total_bytes || bytes > total_bytes - offset {
-        return Err(Corruption::OutOfRange(block));
-    }
-    let last = offset + (bytes - 1);
-    let crosses = |unit: u64| offset / unit != last / unit;
-    let misplaced = offset % (1 << MIN_RADIX) != 0
-        || crosses(FILE_BLOCK_BYTES as u64)
-        || (bytes < CHUNK_BYTES && crosses(CHUNK_BYTES))
-        || (bytes >= CHUNK_BYTES && offset % bytes != 0);
-    if misplaced {
-        return Err(Corruption::Alignment(block));
-    }
-    if offset % LEAF_SPAN_BYTES < SEGMENT_BYTES {
-        return Err(Corruption::Reserved(block));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,24 +93,5 @@ mod tests {
             }
         }
         assert_eq!(capacity_gain(2 << 30, 1 << 30), 0);
-    }
-
-    #[test]
-    fn placement() {
-        let total = 2 << 30;
-        for (data_off, verdict) in [
-            (0, Ok(())),
-            (0x0440_080a, Ok(())),
-            (0x0440_000f, Ok(())),
-            (0x0440_4010, Err(Corruption::Alignment(DataOff(0x0440_4010)))),
-            (0x0440_3c0b, Err(Corruption::Alignment(DataOff(0x0440_3c0b)))),
-            (0x0440_020a, Err(Corruption::Alignment(DataOff(0x0440_020a)))),
-            (0x4000_000a, Err(Corruption::Reserved(DataOff(0x4000_000a)))),
-            (0x8000_000a, Err(Corruption::OutOfRange(DataOff(0x8000_000a)))),
-            (0x0440_0009, Err(Corruption::Radix(9))),
-            (0x0440_003f, Err(Corruption::Radix(63))),
-        ] {
-            assert_eq!(check_placement(DataOff(data_off), total), verdict, "{data_off:#x}");
-        }
     }
 }

@@ -5,7 +5,8 @@ use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::volume_header::{Blockset, SET_ENTRIES};
+use super::block_array::{Blockset, SET_ENTRIES};
+pub use super::file_kind::FileKind;
 use super::{BlockArray, Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, Timestamp, Uuid, is_zero};
 
 /// Bytes of an inode.
@@ -18,28 +19,6 @@ pub const EMBEDDED_BYTES: usize = 512;
 pub const INODE_NAME_BYTES: usize = 256;
 /// The greatest file size: offsets are keys, and keys of data end where the visible ones begin.
 pub const MAX_FILE_BYTES: u64 = i64::MAX as u64;
-
-/// What a file is (format 3.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum FileKind {
-    /// A directory.
-    Directory = 1,
-    /// A regular file.
-    Regular = 2,
-    /// A named pipe.
-    Fifo = 4,
-    /// A character device.
-    CharDevice = 5,
-    /// A block device.
-    BlockDevice = 6,
-    /// A symbolic link.
-    Symlink = 7,
-    /// A socket.
-    Socket = 9,
-    /// A whiteout.
-    Whiteout = 10,
-}
 
 impl FileKind {
     /// The kind with this code.

@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use super::Corruption;
 use super::geometry::{MAX_RADIX, MIN_RADIX};
 
 macro_rules! hex_number {
@@ -118,7 +117,7 @@ pub struct KeyBits(pub u8);
 
 /// A block size as a power of two: 1 KiB to 64 KiB (format 1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Radix(u8);
+pub struct Radix(pub(super) u8);
 
 impl Radix {
     /// 1 KiB.
@@ -129,11 +128,6 @@ impl Radix {
     pub const MIN_INDIRECT: Self = Self(12);
     /// 16 KiB, the usual indirect block.
     pub const INDIRECT: Self = Self(14);
-
-    /// The radix `value`, if blocks of that size exist.
-    pub fn new(value: u8) -> Result<Self, Corruption> {
-        if (MIN_RADIX..=MAX_RADIX).contains(&value) { Ok(Self(value)) } else { Err(Corruption::Radix(value)) }
-    }
 
     /// The smallest block that holds `bytes`, or none if no block does.
     pub fn holding(bytes: usize) -> Option<Self> {
@@ -171,12 +165,9 @@ impl DataOff {
         MediaOffset(self.0 & !Self::RADIX_MASK)
     }
 
-    /// The size; none when there is no block; an error when it isn't one of a block.
-    pub fn radix(self) -> Result<Option<Radix>, Corruption> {
-        match (self.0 & Self::RADIX_MASK) as u8 {
-            0 => Ok(None),
-            radix => Radix::new(radix).map(Some),
-        }
+    /// What is in the place of the radix, be it one or not.
+    pub(super) const fn radix_bits(self) -> u8 {
+        (self.0 & Self::RADIX_MASK) as u8
     }
 }
 
@@ -202,18 +193,13 @@ mod tests {
             assert_eq!(Radix::holding(bytes).map(Radix::value), Some(radix), "{bytes}");
         }
         assert_eq!(Radix::holding(65537), None);
-        for (value, good) in [(0, false), (9, false), (10, true), (16, true), (17, false), (63, false)] {
-            assert_eq!(Radix::new(value).is_ok(), good, "{value}");
-        }
     }
 
     #[test]
     fn data_off_keeps_place_and_size_apart() {
         let off = DataOff(0x0440_080a);
         assert_eq!(off.offset(), MediaOffset(0x0440_0800));
-        assert_eq!(off.radix().unwrap().unwrap().bytes(), 1024);
-        assert_eq!(DataOff::NONE.radix(), Ok(None));
-        assert_eq!(DataOff(0x1001).radix(), Err(Corruption::Radix(1)));
+        assert_eq!(off.radix_bits(), 10);
     }
 
     #[test]

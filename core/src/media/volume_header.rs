@@ -4,6 +4,7 @@ use static_assertions::const_assert_eq;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+pub use super::block_array::{Blockset, SET_ENTRIES};
 use super::check::crc32c;
 use super::corruption::HeaderCrc;
 use super::geometry::{
@@ -20,11 +21,6 @@ pub const MAGIC: u64 = 0x4841_4d32_0517_2011;
 pub const MAGIC_SWAPPED: u64 = MAGIC.swap_bytes();
 /// What newfs says who made the volume.
 pub const PEER_HAMMER2: u8 = 3;
-/// Blockrefs in a blockset.
-pub const SET_ENTRIES: usize = 4;
-
-/// Four blockrefs.
-pub type Blockset = [Blockref; SET_ENTRIES];
 
 /// A volume header as it is on media.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]

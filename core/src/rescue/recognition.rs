@@ -5,8 +5,9 @@
 //! codes to say.
 
 use crate::media::blockref::BLOCKREF_BYTES;
-use crate::media::geometry::{FILE_BLOCK_BITS, check_placement};
+use crate::media::geometry::FILE_BLOCK_BITS;
 use crate::media::inode::{INODE_BYTES, InodeFlags, hidden_name};
+use crate::media::placement::check_placement;
 use crate::media::{
     BlockArray, BlockKind, Blockref, CheckMethod, Dirent, FileKind, Inode, Inum, KeyBits, KeyRange, PfsKind, Radix,
     directory_hash, is_zero,

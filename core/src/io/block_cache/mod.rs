@@ -17,7 +17,8 @@ use core::task::{Context, Poll};
 
 use super::{Buffer, DeviceError, DeviceName, Operation, Request, Volumes, Wakers};
 use crate::media::freemap::FREEMAP_BLOCK_BYTES;
-use crate::media::geometry::{CHUNK_BYTES, check_placement};
+use crate::media::geometry::CHUNK_BYTES;
+use crate::media::placement::check_placement;
 use crate::media::{BlockArray, BlockKind, Blockref, Corruption, DataOff, Inode, MediaOffset, Radix, freemap};
 use crate::memory::{self, Heap, NoMemory, Vec};
 use frames::{Frames, Loading, State, Tag};
