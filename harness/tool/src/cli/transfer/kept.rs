@@ -1,39 +1,11 @@
 //! What has come of a stream that isn't at its end, kept in a file: the stream goes on from there.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use super::super::Failure;
-use super::stream::{CODE_BYTES, FIRST_BYTES, HEAD_BYTES, code, is_begin_so_far, payload_bytes};
-
-/// A place between two records of a stream, by what is before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// Bytes before it.
-    pub(super) bytes: u64,
-    /// The code of the record before it.
-    pub(super) code: u64,
-}
-
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:016x}", self.bytes, self.code)
-    }
-}
-
-impl FromStr for Mark {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('-').and_then(|(bytes, code)| {
-            Some(Self { bytes: bytes.parse().ok()?, code: u64::from_str_radix(code, 16).ok()? })
-        });
-        parts.ok_or_else(|| "not what `hammer2 receive --keep FILE --token` prints".to_owned())
-    }
-}
+use super::stream::{CODE_BYTES, FIRST_BYTES, HEAD_BYTES, Mark, code, is_begin_so_far, payload_bytes};
 
 /// The file.
 pub(super) struct Kept {

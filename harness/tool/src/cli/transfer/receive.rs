@@ -22,9 +22,10 @@ use super::super::session::{Session, Settings, TOOL_HEAP};
 use super::super::standard_input::StandardInput;
 use super::super::target::Target;
 use super::super::{Failure, Outcome};
+use super::incoming::Incoming;
 use super::kept::Kept;
 use super::listing::Listing;
-use super::stream::{Incoming, Record, State};
+use super::stream::{Record, State};
 
 /// Make of a PFS what a stream on standard input says, as `send` wrote it
 ///

@@ -16,9 +16,9 @@ use super::super::progress::byte_counter;
 use super::super::session::{Session, Settings, TOOL_HEAP};
 use super::super::target::Target;
 use super::super::{Failure, Outcome};
-use super::kept::Mark;
 use super::listing::Listing;
-use super::stream::{Outgoing, Record, State};
+use super::outgoing::Outgoing;
+use super::stream::{Mark, Record, State};
 
 /// Write a PFS to standard output, or what changed in it, for `receive`
 ///

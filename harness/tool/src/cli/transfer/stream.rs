@@ -1,17 +1,12 @@
 //! The stream: records, each with a check code that covers all before it (docs/stream.md).
 
-use std::io;
+use std::fmt;
+use std::str::FromStr;
 
 use hammer2_core::media::check::xxhash64;
 use hammer2_core::media::inode::{EMBEDDED_BYTES, INODE_META_BYTES};
 use hammer2_core::media::{InodeMeta, Inum, Key, KeyRange, Methods, ModifyTid, Uuid};
-use sha2::{Digest, Sha256};
 use zerocopy::{FromBytes, IntoBytes};
-
-use super::super::Failure;
-use super::super::output::Output;
-use super::super::standard_input::StandardInput;
-use super::kept::{Kept, Mark};
 
 const MAGIC: &[u8; 8] = b"H2STREAM";
 const VERSION: u32 = 1;
@@ -20,6 +15,32 @@ const MOST_PAYLOAD_BYTES: usize = (64 << 10) + 1024;
 pub(super) const HEAD_BYTES: usize = 5;
 pub(super) const CODE_BYTES: usize = 8;
 pub(super) const CHECK_BYTES: usize = 64;
+
+/// A place between two records of a stream, by what is before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Bytes before it.
+    pub(super) bytes: u64,
+    /// The code of the record before it.
+    pub(super) code: u64,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.bytes, self.code)
+    }
+}
+
+impl FromStr for Mark {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('-').and_then(|(bytes, code)| {
+            Some(Self { bytes: bytes.parse().ok()?, code: u64::from_str_radix(code, 16).ok()? })
+        });
+        parts.ok_or_else(|| "not what `hammer2 receive --keep FILE --token` prints".to_owned())
+    }
+}
 
 /// A state of a PFS: which, and after which operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +80,7 @@ pub(super) enum Record {
 }
 
 impl Record {
-    fn kind(&self) -> u8 {
+    pub(super) fn kind(&self) -> u8 {
         match self {
             Self::Begin { .. } => 1,
             Self::Inode { .. } => 2,
@@ -73,7 +94,7 @@ impl Record {
         }
     }
 
-    fn payload(&self) -> Vec<u8> {
+    pub(super) fn payload(&self) -> Vec<u8> {
         let number = |number: u64| number.to_le_bytes();
         match self {
             Self::Begin { state, base, label } => {
@@ -100,7 +121,7 @@ impl Record {
         }
     }
 
-    fn read(kind: u8, payload: &[u8]) -> Option<Self> {
+    pub(super) fn read(kind: u8, payload: &[u8]) -> Option<Self> {
         let mut rest = payload;
         let mut take = |count: usize| {
             let (taken, left) = rest.split_at_checked(count)?;
@@ -161,7 +182,7 @@ pub(super) fn payload_bytes(head: &[u8]) -> Option<usize> {
 pub(super) const FIRST_BYTES: usize = HEAD_BYTES + MAGIC.len();
 
 /// True for the beginning of a stream, and not of what follows a place in one.
-fn is_begin(bytes: &[u8]) -> bool {
+pub(super) fn is_begin(bytes: &[u8]) -> bool {
     bytes.len() >= FIRST_BYTES && is_begin_so_far(&bytes[..FIRST_BYTES])
 }
 
@@ -171,213 +192,10 @@ pub(super) fn is_begin_so_far(bytes: &[u8]) -> bool {
     bytes.first().is_none_or(|kind| *kind == 1) && MAGIC.starts_with(payload)
 }
 
-fn head(kind: u8, payload_bytes: usize) -> [u8; HEAD_BYTES] {
+/// What precedes a payload.
+pub(super) fn head(kind: u8, payload_bytes: usize) -> [u8; HEAD_BYTES] {
     let [a, b, c, d] = (payload_bytes as u32).to_le_bytes();
     [kind, a, b, c, d]
-}
-
-/// A stream that is written to standard output.
-pub(super) struct Outgoing<'o> {
-    output: &'o mut Output,
-    code: u64,
-    digest: Sha256,
-    pub(super) bytes: u64,
-    /// Up to here the receiver has it.
-    from: Mark,
-}
-
-impl<'o> Outgoing<'o> {
-    pub(super) fn new(output: &'o mut Output, from: Mark) -> Self {
-        Self { output, code: 0, digest: Sha256::new(), bytes: 0, from }
-    }
-
-    pub(super) fn put(&mut self, record: &Record) -> Result<(), Failure> {
-        let payload = record.payload();
-        let head = head(record.kind(), payload.len());
-        let is_sent = self.bytes < self.from.bytes;
-        self.code = code(self.code, &head, &payload);
-        for part in [&head[..], &payload, &self.code.to_le_bytes()] {
-            self.digest.update(part);
-            if !is_sent {
-                self.output.bytes(part)?;
-            }
-            self.bytes += part.len() as u64;
-        }
-        let reaches = is_sent && self.bytes >= self.from.bytes;
-        if reaches && (Mark { bytes: self.bytes, code: self.code }) != self.from {
-            return Err(self.other_beginning());
-        }
-        Ok(())
-    }
-
-    fn other_beginning(&self) -> Failure {
-        Failure::unusable(format_args!(
-            "what was received, {} bytes, isn't the beginning of this stream: it was another PFS, another FROM, or it was \
-             changed since; send all of it (a snapshot never changes)",
-            self.from.bytes
-        ))
-    }
-
-    pub(super) fn end(mut self) -> Result<(), Failure> {
-        let digest = self.digest.clone().finalize().into();
-        self.put(&Record::End { digest })?;
-        if self.bytes < self.from.bytes {
-            return Err(self.other_beginning());
-        }
-        self.output.finish()
-    }
-}
-
-/// A stream that is read from standard input.
-pub(super) struct Incoming {
-    input: StandardInput,
-    /// What came before, and keeps what comes.
-    kept: Option<Kept>,
-    /// What was read and not used yet.
-    buffer: Vec<u8>,
-    used: usize,
-    code: u64,
-    digest: Sha256,
-    has_begun: bool,
-    pub(super) bytes: u64,
-    /// The end of the last record.
-    mark: Mark,
-    /// What standard input began with, until it is used.
-    first: Option<Vec<u8>>,
-}
-
-/// Bytes read at a time.
-const READ_BYTES: usize = 256 << 10;
-
-impl Incoming {
-    pub(super) async fn new(input: StandardInput, mut kept: Option<Kept>) -> Result<Self, Failure> {
-        // Whether it goes on or begins anew must be known before anything of it is used.
-        let first = input.read(vec![0; READ_BYTES]).await.map_err(of_input)?;
-        if let Some(kept) = &mut kept {
-            let failed = of_file(kept);
-            if is_begin(&first) {
-                kept.restart().map_err(&failed)?;
-            }
-        }
-        let incoming = Self {
-            input,
-            kept,
-            buffer: vec![],
-            used: 0,
-            code: 0,
-            digest: Sha256::new(),
-            has_begun: false,
-            bytes: 0,
-            mark: Mark::default(),
-            first: Some(first),
-        };
-        Ok(incoming)
-    }
-
-    /// The next record. The stream must go on.
-    pub(super) async fn next(&mut self) -> Result<Record, Failure> {
-        let before = self.digest.clone();
-        let head = self.take(HEAD_BYTES).await?;
-        let payload_bytes = payload_bytes(&head).ok_or_else(|| self.damaged())?;
-        let payload = self.take(payload_bytes).await?;
-        let stored = self.take(CODE_BYTES).await?;
-        self.code = code(self.code, &head, &payload);
-        if stored != self.code.to_le_bytes() {
-            return Err(self.damaged());
-        }
-        let record = Record::read(head[0], &payload).ok_or_else(|| self.damaged())?;
-        if let Record::End { digest } = &record
-            && *digest != <[u8; 32]>::from(before.finalize())
-        {
-            return Err(self.damaged());
-        }
-        self.has_begun = true;
-        self.mark = Mark { bytes: self.bytes, code: self.code };
-        Ok(record)
-    }
-
-    /// The stream was received to its end, and what it says is done.
-    pub(super) fn finish(self) -> Result<(), Failure> {
-        let Some(kept) = self.kept else { return Ok(()) };
-        let failed = of_file(&kept);
-        kept.remove().map_err(failed)
-    }
-
-    /// More of the stream, which was kept or comes now; nothing at its end.
-    async fn more(&mut self) -> Result<Vec<u8>, Failure> {
-        if let Some(kept) = &mut self.kept {
-            let failed = of_file(kept);
-            let before = kept.read(READ_BYTES).map_err(failed)?;
-            if !before.is_empty() {
-                return Ok(before);
-            }
-        }
-        let more = match self.first.take() {
-            Some(first) => first,
-            None => self.input.read(vec![0; READ_BYTES]).await.map_err(of_input)?,
-        };
-        if let Some(kept) = &mut self.kept {
-            let failed = of_file(kept);
-            kept.add(&more).map_err(failed)?;
-        }
-        Ok(more)
-    }
-
-    /// What can be done about a stream that ended, or isn't right.
-    fn remedy(&self) -> String {
-        match &self.kept {
-            // Nobody can do better than to find it there.
-            Some(kept) => match kept.cut(self.mark) {
-                Ok(()) => format!(
-                    "what came is kept in {}: send the rest with `--resume {}`, to the same `receive`",
-                    kept.path().display(),
-                    self.mark
-                ),
-                Err(error) => format!("and what came can't be kept: {}: {error}", kept.path().display()),
-            },
-            None => "receive the whole of it".into(),
-        }
-    }
-
-    async fn take(&mut self, count: usize) -> Result<Vec<u8>, Failure> {
-        if self.buffer.len() - self.used < count {
-            self.buffer.drain(..self.used);
-            self.used = 0;
-            while self.buffer.len() < count {
-                let more = self.more().await?;
-                if more.is_empty() {
-                    let bytes = self.bytes + self.buffer.len() as u64;
-                    let remedy = self.remedy();
-                    return Err(Failure::failed(format_args!(
-                        "the stream is cut after {bytes} bytes: nothing was changed; {remedy}"
-                    )));
-                }
-                self.buffer.extend_from_slice(&more);
-            }
-        }
-        let taken = self.buffer[self.used..self.used + count].to_vec();
-        self.used += count;
-        self.bytes += count as u64;
-        self.digest.update(&taken);
-        Ok(taken)
-    }
-
-    /// For what can't be in a stream.
-    pub(super) fn damaged(&self) -> Failure {
-        let what =
-            if self.has_begun { "the stream is damaged" } else { "this is no stream of `hammer2 send`, or damaged" };
-        let remedy = if self.kept.is_some() { self.remedy() } else { "send it again".into() };
-        Failure::failed(format_args!("{what}, before its byte {}: nothing was changed; {remedy}", self.bytes))
-    }
-}
-
-fn of_input(error: io::Error) -> Failure {
-    Failure::failed(format_args!("standard input: {error}"))
-}
-
-fn of_file(kept: &Kept) -> impl Fn(io::Error) -> Failure + use<> {
-    let path = kept.path().to_owned();
-    move |error| Failure::failed(format_args!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
