@@ -9,6 +9,7 @@ use hammer2_core::media::inode::EMBEDDED_BYTES;
 use hammer2_core::media::{FileKind, Inum, Timestamp};
 use hammer2_host::time_source::HostTime;
 
+use super::asked::Change;
 use super::protocol::KEPT;
 use super::refusal::Refusal;
 use super::server::Server;
@@ -22,17 +23,6 @@ const FRAGMENT_BYTES: u32 = 4096;
 
 /// How long the kernel may believe what a file takes that isn't stored yet.
 const KEPT_UNSTORED: Duration = Duration::from_secs(1);
-
-/// What the kernel wants changed.
-pub(super) struct Change {
-    pub(super) mode: Option<u32>,
-    pub(super) uid: Option<u32>,
-    pub(super) gid: Option<u32>,
-    pub(super) size: Option<u64>,
-    pub(super) atime: Option<TimeOrNow>,
-    pub(super) mtime: Option<TimeOrNow>,
-    pub(super) ctime: Option<SystemTime>,
-}
 
 /// What the kernel is told of a file, and for how long.
 #[derive(Clone, Copy)]
@@ -99,7 +89,7 @@ impl Server {
             ctime: change.ctime.map(timestamp).transpose()?,
             ..NewAttributes::default()
         };
-        self.patiently(async || self.fs.set_attributes(file, &new).await).await?;
+        self.patience.keep_trying(async || self.fs.set_attributes(file, &new).await).await?;
         self.facts_of(file).await
     }
 
@@ -108,7 +98,7 @@ impl Server {
             // What leads in a circle is no more than one step deep.
             return Box::pin(self.facts_of_kept(place)).await;
         }
-        Ok(facts(&self.patiently(async || self.fs.attributes(file).await).await?))
+        Ok(facts(&self.patience.keep_trying(async || self.fs.attributes(file).await).await?))
     }
 
     /// Tells how much room there is, as a writer would find it now.

@@ -12,7 +12,7 @@ use std::thread;
 
 use fuser::{INodeNo, Notifier, ReplyWrite};
 
-use super::files::Range;
+use super::asked::Range;
 
 /// A write that is done, but for the kernel's cache.
 struct Written {

@@ -111,7 +111,9 @@ impl Server {
         let mut batch = EntryBatch::new(self.fs.heap(), BATCH_BYTES).map_err(|_| Errno::ENOMEM)?;
         loop {
             let found = match place {
-                None => self.patiently(async || self.fs.read_directory(directory, at, &mut batch).await).await?,
+                None => {
+                    self.patience.keep_trying(async || self.fs.read_directory(directory, at, &mut batch).await).await?
+                }
                 Some(place) => self.read_kept_directory(place, at, &mut batch).await?,
             };
             for entry in batch.iter() {

@@ -5,6 +5,7 @@ use hammer2_core::fs::Allocation;
 use hammer2_core::media::Inum;
 use rustix::fs::{FallocateFlags, OFlags};
 
+use super::asked::Range;
 use super::counters::add;
 use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
@@ -22,19 +23,12 @@ const SEEK_HOLE: i32 = 4;
 /// What goes wrong afterwards `fsync` tells, and the next change.
 pub(super) const OPENED: FopenFlags = FopenFlags::FOPEN_KEEP_CACHE.union(FopenFlags::FOPEN_NOFLUSH);
 
-/// Where content is.
-#[derive(Clone, Copy)]
-pub(super) struct Range {
-    pub(super) file: Inum,
-    pub(super) offset: u64,
-}
-
 impl Server {
     pub(super) async fn open(&self, file: Inum, flags: OFlags, reply: ReplyOpen) {
         if let Some(place) = Place::of(file) {
             return self.open_kept(place, flags, reply).await;
         }
-        match self.patiently(async || self.fs.open(file).await).await {
+        match self.patience.keep_trying(async || self.fs.open(file).await).await {
             Ok(()) => reply.opened(ANY_FILE, OPENED),
             Err(error) => reply.error(self.refuse(error.into())),
         }
@@ -51,7 +45,8 @@ impl Server {
         let mut buffer = self.buffers.of_size(bytes);
         let read = match Place::of(from.file) {
             None => {
-                let read = self.patiently(async || self.fs.read(from.file, from.offset, &mut buffer).await).await;
+                let read =
+                    self.patience.keep_trying(async || self.fs.read(from.file, from.offset, &mut buffer).await).await;
                 read.map_err(Refusal::from)
             }
             Some(place) => self.read_kept(place, from.offset, &mut buffer).await,
@@ -67,9 +62,9 @@ impl Server {
     }
 
     pub(super) async fn write(&self, to: Range, data: Vec<u8>, flags: OFlags, reply: ReplyWrite) {
-        let mut written = self.patiently(async || self.fs.write(to.file, to.offset, &data).await).await;
+        let mut written = self.patience.keep_trying(async || self.fs.write(to.file, to.offset, &data).await).await;
         if written.is_ok() && flags.intersects(OFlags::SYNC | OFlags::DSYNC) {
-            written = self.patiently(async || self.fs.fsync(to.file).await).await;
+            written = self.patience.keep_trying(async || self.fs.fsync(to.file).await).await;
         }
         match written {
             Ok(()) => {
@@ -87,14 +82,14 @@ impl Server {
 
     /// At every `close`, where the kernel is older than Linux 5.16: what could not be made durable is told here, too.
     pub(super) async fn flush(&self, reply: ReplyEmpty) {
-        self.reply_done(self.patiently(async || self.fs.check_writes()).await, reply);
+        self.reply_done(self.patience.keep_trying(async || self.fs.check_writes()).await, reply);
     }
 
     pub(super) async fn fsync(&self, file: Inum, reply: ReplyEmpty) {
         if Place::of(file).is_some() {
             return reply.ok();
         }
-        self.reply_done(self.patiently(async || self.fs.fsync(file).await).await, reply);
+        self.reply_done(self.patience.keep_trying(async || self.fs.fsync(file).await).await, reply);
     }
 
     pub(super) async fn seek(&self, from: Range, whence: i32, reply: ReplyLseek) {
@@ -108,8 +103,8 @@ impl Server {
             };
         }
         let found = match whence {
-            SEEK_DATA => self.patiently(async || self.fs.seek_data(from.file, from.offset).await).await,
-            _ => self.patiently(async || self.fs.seek_hole(from.file, from.offset).await).await,
+            SEEK_DATA => self.patience.keep_trying(async || self.fs.seek_data(from.file, from.offset).await).await,
+            _ => self.patience.keep_trying(async || self.fs.seek_hole(from.file, from.offset).await).await,
         };
         match found {
             Ok(offset) => reply.offset(offset.cast_signed()),
@@ -127,7 +122,7 @@ impl Server {
             _ => return reply.error(Errno::EOPNOTSUPP),
         };
         let allocate = async || self.fs.allocate(range.file, range.offset, bytes, allocation, keep_size).await;
-        self.reply_done(self.patiently(allocate).await, reply);
+        self.reply_done(self.patience.keep_trying(allocate).await, reply);
     }
 
     pub(super) async fn copy(&self, from: Range, to: Range, bytes: u64, reply: ReplyWrite) {
@@ -145,8 +140,10 @@ impl Server {
             let wanted = (bytes - copied).min(COPY_STEP_BYTES) as usize;
             let step = async {
                 let (at, into) = (from.offset + copied, &mut buffer[..wanted]);
-                let count = self.patiently(async || self.fs.read(from.file, at, into).await).await?;
-                self.patiently(async || self.fs.write(to.file, to.offset + copied, &buffer[..count]).await).await?;
+                let count = self.patience.keep_trying(async || self.fs.read(from.file, at, into).await).await?;
+                self.patience
+                    .keep_trying(async || self.fs.write(to.file, to.offset + copied, &buffer[..count]).await)
+                    .await?;
                 Ok::<_, Refusal>(count as u64)
             };
             match step.await {

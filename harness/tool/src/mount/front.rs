@@ -14,13 +14,11 @@ use fuser::{
 use hammer2_core::media::Inum;
 use rustix::fs::{FallocateFlags, OFlags};
 
-use super::attributes::Change;
+use super::asked::{Change, Entry, Owner, Range};
 use super::buffers::Buffers;
 use super::counters::Operation;
-use super::files::Range;
 use super::inside::{Mounted, Serving};
 use super::mailbox::Mailbox;
-use super::names::{Entry, Owner};
 use super::protocol;
 use super::snapshot::SNAPSHOT_ATTRIBUTE;
 use super::snapshots::is_kept;

@@ -8,7 +8,7 @@ use super::durable::{Undurable, sync_at_last};
 use super::fence::tell_when_fenced;
 use super::inside::Inside;
 use super::journal::About;
-use super::known::let_go_now_and_then;
+use super::letting_go::let_go_now_and_then;
 use super::nodes;
 use super::orders::{Conversations, Ear};
 use super::run::{EndError, MountPoint};

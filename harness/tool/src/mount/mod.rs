@@ -16,6 +16,8 @@
 //! [`Monitor`](hammer2_kmod_shim::monitor::Monitor). This is all that knows FUSE, and it knows nothing but `fs`.
 
 mod absent;
+mod administration;
+mod asked;
 mod attributes;
 mod buffers;
 mod counters;
@@ -29,6 +31,7 @@ mod hooks;
 mod inside;
 mod journal;
 mod known;
+mod letting_go;
 mod live;
 mod mailbox;
 mod metrics;
@@ -41,15 +44,17 @@ mod place;
 mod protocol;
 mod refusal;
 mod run;
+mod seen;
 mod server;
 mod signals;
 mod snapshot;
 mod snapshots;
+mod states;
 mod under_way;
 mod upkeep;
 mod watch;
 
-pub use orders::{Administration, Beside};
+pub use administration::{Administration, Beside};
 pub use run::{EndError, MountPoint, Options};
 pub use snapshot::SNAPSHOT_ATTRIBUTE;
 pub use snapshots::SNAPSHOTS_MEMORY_MIB;

@@ -1,7 +1,6 @@
 //! Requests about names.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use fuser::{Errno, RenameFlags, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry};
@@ -9,6 +8,7 @@ use hammer2_core::fs::NewFile;
 use hammer2_core::media::{FileKind, Inum};
 use rustix::fs::OFlags;
 
+use super::asked::{Entry, Owner};
 use super::attributes::{Facts, device_of};
 use super::files::OPENED;
 use super::refusal::Refusal;
@@ -19,25 +19,6 @@ use super::snapshots::Place;
 const MAX_TARGET_BYTES: usize = 4096;
 
 const TYPE_BITS: u32 = 0o170_000;
-
-/// Who asks.
-#[derive(Clone, Copy)]
-pub(super) struct Owner {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-}
-
-/// A name in a directory.
-pub(super) struct Entry {
-    pub(super) directory: Inum,
-    pub(super) name: OsString,
-}
-
-impl Entry {
-    pub(super) fn name(&self) -> &[u8] {
-        self.name.as_bytes()
-    }
-}
 
 impl Server {
     pub(super) async fn lookup(&self, entry: Entry, reply: ReplyEntry) {
@@ -55,12 +36,13 @@ impl Server {
             // Who opens a file by its handle has nothing but its number.
             b"." => return self.facts_of(entry.directory).await,
             b".." => {
-                let parent = self.patiently(async || self.fs.attributes(entry.directory).await).await?.parent;
+                let parent =
+                    self.patience.keep_trying(async || self.fs.attributes(entry.directory).await).await?.parent;
                 return self.facts_of(parent).await;
             }
             _ => {}
         }
-        let file = self.patiently(async || self.fs.lookup(entry.directory, entry.name()).await).await?;
+        let file = self.patience.keep_trying(async || self.fs.lookup(entry.directory, entry.name()).await).await?;
         // An entry without its inode is damage, not a name that isn't there.
         self.facts_of(file).await.map_err(|refusal| match refusal.errno {
             Errno::ENOENT => Errno::EIO.into(),
@@ -109,28 +91,30 @@ impl Server {
             Err(Refusal { errno: Errno::EEXIST, .. }) if !flags.contains(OFlags::EXCL) => self.find(entry).await?,
             made => made?,
         };
-        self.patiently(async || self.fs.open(facts.inum()).await).await?;
+        self.patience.keep_trying(async || self.fs.open(facts.inum()).await).await?;
         Ok(facts)
     }
 
     /// Makes a file that belongs to who asks; its group is the directory's where that says so.
     async fn make(&self, entry: &Entry, new: NewFile<'_>, owner: Owner) -> Result<Facts, Refusal> {
         let new = NewFile { mode: new.mode & 0o7777, uid: owner.uid, gid: owner.gid, ..new };
-        let file = self.patiently(async || self.fs.create(entry.directory, entry.name(), &new).await).await?;
+        let file =
+            self.patience.keep_trying(async || self.fs.create(entry.directory, entry.name(), &new).await).await?;
         self.facts_of(file).await
     }
 
     pub(super) async fn link(&self, file: Inum, entry: Entry, reply: ReplyEntry) {
-        let linked = match self.patiently(async || self.fs.link(file, entry.directory, entry.name()).await).await {
-            Ok(()) => self.facts_of(file).await,
-            Err(error) => Err(error.into()),
-        };
+        let linked =
+            match self.patience.keep_trying(async || self.fs.link(file, entry.directory, entry.name()).await).await {
+                Ok(()) => self.facts_of(file).await,
+                Err(error) => Err(error.into()),
+            };
         self.reply_entry(linked, reply);
     }
 
     pub(super) async fn unlink(&self, entry: Entry, reply: ReplyEmpty) {
         let unlink = async || self.fs.unlink(entry.directory, entry.name()).await;
-        self.reply_done(self.keeping_known(&entry, async || self.patiently(unlink).await).await, reply);
+        self.reply_done(self.keeping_known(&entry, async || self.patience.keep_trying(unlink).await).await, reply);
     }
 
     pub(super) async fn rmdir(&self, entry: Entry, reply: ReplyEmpty) {
@@ -138,7 +122,7 @@ impl Server {
             return reply.error(Errno::EROFS);
         }
         let remove = async || self.fs.remove_directory(entry.directory, entry.name()).await;
-        self.reply_done(self.keeping_known(&entry, async || self.patiently(remove).await).await, reply);
+        self.reply_done(self.keeping_known(&entry, async || self.patience.keep_trying(remove).await).await, reply);
     }
 
     pub(super) async fn rename(&self, from: Entry, to: Entry, flags: RenameFlags, reply: ReplyEmpty) {
@@ -148,22 +132,22 @@ impl Server {
         if flags == RenameFlags::RENAME_NOREPLACE {
             let (name, new_name) = (from.name(), to.name());
             let rename = async || self.fs.rename_no_replace(from.directory, name, to.directory, new_name).await;
-            return self.reply_done(self.patiently(rename).await, reply);
+            return self.reply_done(self.patience.keep_trying(rename).await, reply);
         } else if flags == RenameFlags::RENAME_EXCHANGE {
             let exchange = async || self.fs.exchange(from.directory, from.name(), to.directory, to.name()).await;
-            return self.reply_done(self.patiently(exchange).await, reply);
+            return self.reply_done(self.patience.keep_trying(exchange).await, reply);
         } else if !flags.is_empty() {
             return reply.error(Errno::EINVAL);
         }
         let rename = async || self.fs.rename(from.directory, from.name(), to.directory, to.name()).await;
-        self.reply_done(self.keeping_known(&to, async || self.patiently(rename).await).await, reply);
+        self.reply_done(self.keeping_known(&to, async || self.patience.keep_trying(rename).await).await, reply);
     }
 
     pub(super) async fn readlink(&self, link: Inum, reply: ReplyData) {
         let mut target = [0; MAX_TARGET_BYTES];
         let read = match Place::of(link) {
             None => {
-                let read = self.patiently(async || self.fs.read_link(link, &mut target).await).await;
+                let read = self.patience.keep_trying(async || self.fs.read_link(link, &mut target).await).await;
                 read.map_err(Refusal::from)
             }
             Some(place) => self.read_kept_link(place, &mut target).await,

@@ -2,16 +2,16 @@
 //! disk.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::time::Duration;
 
 use hammer2_core::cluster::vote::{Refusal, State};
-use hammer2_core::cluster::{Ejection, Health, MAX_NODES, MemberState, NodeFault, NodeIndex, OpError, ReturnError};
-use hammer2_core::fs::{Attendant, Error, Event, FileSystem, Pace, Trouble};
+use hammer2_core::cluster::{Ejection, MAX_NODES, MemberState, NodeFault, NodeIndex, OpError, ReturnError};
+use hammer2_core::fs::{Attendant, Error, Event, Pace, Trouble};
 
 use super::counters::add;
 use super::durable::late_disks;
 use super::server::Server;
+use super::states::InWords;
 use super::under_way::Begun;
 use crate::admin::{Copied, Known, health_of};
 
@@ -110,7 +110,7 @@ impl Attendant for Teller<'_> {
                 {
                     self.server.is_overtaken.set(true);
                 }
-                let trouble = trouble.map_or_else(|| Shown(state).to_string(), |trouble| self.shown(trouble));
+                let trouble = trouble.map_or_else(|| InWords(state).to_string(), |trouble| self.shown(trouble));
                 let told = &mut self.told.borrow_mut()[usize::from(node.0)];
                 if told.as_ref() != Some(&trouble) {
                     log::warn!("{} can't be brought back: {trouble}", self.called(node));
@@ -136,11 +136,11 @@ impl Teller<'_> {
             MemberState::Ejected(Ejection::Fault(NodeFault::Fenced { .. })) => {}
             MemberState::Aside(_) => {
                 let place = self.server.administration.images.place();
-                log::warn!("{} {}; see `hammer2 cluster status {place}`", self.called(node), Shown(state));
+                log::warn!("{} {}; see `hammer2 cluster status {place}`", self.called(node), InWords(state));
             }
             MemberState::Ejected(_) => {
                 add(&self.server.counters.nodes_left, 1);
-                log::warn!("{} {}", self.called(node), Shown(state));
+                log::warn!("{} {}", self.called(node), InWords(state));
             }
         }
     }
@@ -152,39 +152,5 @@ impl Teller<'_> {
             }
             Trouble::Resync(error) => error.to_string(),
         }
-    }
-}
-
-/// How a node is, as part of a sentence.
-struct Shown(MemberState);
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            MemberState::InSync => write!(f, "is in sync"),
-            MemberState::Behind(_) => write!(f, "is behind"),
-            MemberState::Aside(_) => write!(f, "is no part of this mount"),
-            MemberState::Ejected(why) => write!(f, "left the cluster: {why}"),
-        }
-    }
-}
-
-/// A cluster and its nodes in a line, for whoever asks for the counters.
-pub(super) struct ClusterLine<'f>(pub(super) &'f FileSystem);
-
-impl fmt::Display for ClusterLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(status) = self.0.cluster_status() else { return Ok(()) };
-        let health = match status.health {
-            Health::Healthy => "healthy",
-            Health::Degraded => "degraded",
-            Health::Stopped => "stopped",
-        };
-        write!(f, "; cluster {health}, version {}", status.version)?;
-        for member in self.0.member_statuses() {
-            write!(f, ", node {} {}", member.node.0, Shown(member.state))?;
-        }
-        let missing = self.0.missing_members().len();
-        if missing > 0 { write!(f, ", {missing} missing") } else { Ok(()) }
     }
 }

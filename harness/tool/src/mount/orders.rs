@@ -2,29 +2,25 @@
 //!
 //! The images are locked, so the tool asks whoever serves them. Root, and who mounted it, may.
 
-use std::cell::Cell;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::administration::Administration;
 use super::journal::About;
 use super::mailbox::Mailbox;
 use super::server::Server;
 use super::upkeep::Needed;
 use crate::admin::socket::Listening;
 use crate::admin::wire::{Answer, Asked, HEARTBEAT, Line, Question, Rest, VERSION};
-use crate::admin::{
-    Done, EventKind, Images, Open, Order, PausedScrub, Refused, Site, Status, quotas_of, set_quota, while_scrubbing,
-};
+use crate::admin::{Done, EventKind, Order, PausedScrub, Refused, Site, Status, quotas_of, set_quota, while_scrubbing};
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::fs::NewAttributes;
-use hammer2_core::io::Disk;
-use hammer2_core::memory::{Heap, Vec as HeapVec};
 use serde_json::Value;
 
 /// How often it is told how far a copy is.
@@ -38,51 +34,6 @@ const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long the end of a mount waits for those who follow it to hear of that.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// What it takes to carry out orders.
-pub struct Administration {
-    /// What the nodes were opened from.
-    pub images: Images,
-    /// Nothing is changed.
-    pub read_only: bool,
-    /// Opens volumes. Requests wait meanwhile.
-    pub open: Box<Open<'static>>,
-    /// What it takes to look at snapshots.
-    pub(super) beside: Beside,
-    /// An order is being carried out: nobody else looks after the nodes.
-    pub(super) busy: Cell<bool>,
-    /// A scrub is under way.
-    scrubbing: Cell<bool>,
-    /// That is to pause.
-    pausing: Cell<bool>,
-}
-
-/// What it takes to look at the disks of a mount beside it.
-pub struct Beside {
-    /// Memory for it.
-    pub heap: Heap,
-    /// Opens volumes to be looked at, whoever uses them.
-    pub open: Box<Open<'static>>,
-}
-
-impl Administration {
-    /// For nodes that were opened from `images`, and others that `open` opens.
-    pub fn new(
-        images: Images,
-        read_only: bool,
-        open: impl Fn(&[PathBuf]) -> Result<HeapVec<Disk>, Refused> + 'static,
-        beside: Beside,
-    ) -> Self {
-        let (busy, scrubbing, pausing) = <(Cell<bool>, Cell<bool>, Cell<bool>)>::default();
-        Self { images, read_only, open: Box::new(open), beside, busy, scrubbing, pausing }
-    }
-
-    /// Has a scrub that is under way pause; false if none is.
-    pub(super) fn pause_scrub(&self) -> bool {
-        self.pausing.set(self.scrubbing.get());
-        self.scrubbing.get()
-    }
-}
 
 /// Where orders are heard, until it is dropped.
 pub(super) struct Ear {
@@ -250,7 +201,7 @@ impl Server {
                 return say(match Status::of(&self.fs, images).await {
                     Some(mut status) => {
                         for member in self.fs.member_statuses() {
-                            if let Some(since) = self.watch.since(member.node) {
+                            if let Some(since) = self.last_seen.since(member.node) {
                                 status.note_since(member.node, since);
                             }
                         }

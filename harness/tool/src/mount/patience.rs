@@ -9,8 +9,6 @@ use std::time::Duration;
 use hammer2_core::fs::Error;
 use hammer2_host::clock::HostClock;
 
-use super::server::Server;
-
 /// How often it is tried again.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
@@ -34,15 +32,16 @@ impl Patience {
     pub(super) fn end(&self) {
         self.waits.set(false);
     }
-}
 
-impl Server {
     /// Does something; again and again as long as a quorum is lacking, if that is wanted.
-    pub(super) async fn patiently<T>(&self, mut operation: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) async fn keep_trying<T>(
+        &self,
+        mut operation: impl AsyncFnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         loop {
             match operation().await {
-                Err(Error::NoQuorum { .. }) if self.patience.waits.get() => {
-                    self.patience.clock.sleep(BETWEEN_TRIES).await;
+                Err(Error::NoQuorum { .. }) if self.waits.get() => {
+                    self.clock.sleep(BETWEEN_TRIES).await;
                 }
                 outcome => return outcome,
             }

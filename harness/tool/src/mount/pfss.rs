@@ -47,7 +47,7 @@ impl Server {
             None => fresh_uuid()?,
         };
         let new = NewPfs { label, kind, clid, fsid: fresh_uuid()?, time: HostTime.now() };
-        match self.patiently(async || self.fs.create_pfs(&new).await).await {
+        match self.patience.keep_trying(async || self.fs.create_pfs(&new).await).await {
             Ok(()) => Ok(Done::Changed { snapshots_lacking: 0 }),
             Err(error) => Err(refused(label, error)),
         }

@@ -13,6 +13,7 @@ use hammer2_core::fs::FileSystem;
 use hammer2_host::clock::HostClock;
 use hammer2_kmod_shim::budget::Budget;
 
+use super::administration::Administration;
 use super::buffers::Buffers;
 use super::direct::DirectWrites;
 use super::front::Front;
@@ -20,7 +21,7 @@ use super::hooks::Hooks;
 use super::inside::{Inside, Mounted};
 use super::journal::Journal;
 use super::mailbox::Mailbox;
-use super::orders::{Administration, Ear};
+use super::orders::Ear;
 use super::patience::Patience;
 use super::place::Place;
 use super::server::Server;

@@ -1,4 +1,7 @@
 //! What all requests are done with.
+//!
+//! Each part of the server has a file below this one, and knows nothing of the whole. What is done with several of them is a
+//! method of the server, in the file above that has the subject.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -10,18 +13,18 @@ use fuser::{Errno, FileHandle, ReplyEmpty};
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_kmod_shim::budget::Budget;
 
+use super::administration::Administration;
 use super::buffers::Buffers;
 use super::counters::{Counters, add};
 use super::direct::DirectWrites;
 use super::journal::Journal;
 use super::known::Known;
-use super::nodes::ClusterLine;
-use super::orders::Administration;
 use super::patience::Patience;
 use super::refusal::Refusal;
+use super::seen::LastSeen;
 use super::snapshots::Snapshots;
+use super::states::ClusterLine;
 use super::under_way::UnderWay;
-use super::watch::Watch;
 use crate::admin;
 
 /// The handle of all files: they are known by number.
@@ -64,7 +67,7 @@ pub(super) struct Server {
     pub(super) known: Known,
     pub(super) direct_writes: DirectWrites,
     pub(super) journal: Journal,
-    pub(super) watch: Watch,
+    pub(super) last_seen: LastSeen,
     pub(super) snapshots: Snapshots,
     pub(super) under_way: UnderWay,
     /// Another mount went on without this one: what isn't durable never will be.
@@ -85,7 +88,7 @@ impl Server {
     ) -> Self {
         let counters = Counters::default();
         let complaints = RefCell::new(Complaints { since: Instant::now(), told: 0, untold: 0 });
-        let (known, watch, snapshots) = (Known::default(), Watch::default(), Snapshots::new(fs.heap()));
+        let (known, last_seen, snapshots) = (Known::default(), LastSeen::default(), Snapshots::new(fs.heap()));
         let under_way = UnderWay::new(fs.heap());
         Self {
             fs,
@@ -96,7 +99,7 @@ impl Server {
             known,
             direct_writes,
             journal,
-            watch,
+            last_seen,
             snapshots,
             under_way,
             is_overtaken: Cell::new(false),

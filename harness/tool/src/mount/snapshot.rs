@@ -31,7 +31,7 @@ impl Server {
         let label = label.unwrap_or_else(|| pfs_label::dated(&self.fs.pfs().label, HostTime.now()));
         let time = HostTime.now();
         let new = NewPfs { label: &label, kind: PfsKind::Master, clid: fresh_uuid()?, fsid: fresh_uuid()?, time };
-        match self.patiently(async || self.fs.snapshot(&new).await).await {
+        match self.patience.keep_trying(async || self.fs.snapshot(&new).await).await {
             Ok(()) => Ok(Done::Made { label }),
             Err(Error::Exists) => {
                 Err(Refused::unusable(format_args!("{}: there is a PFS of this label already", label.escape_ascii())))
@@ -49,6 +49,6 @@ impl Server {
         }
         let uuid = || new_uuid().map_err(|_| Errno::EIO);
         let new = NewPfs { label, kind: PfsKind::Master, clid: uuid()?, fsid: uuid()?, time: HostTime.now() };
-        Ok(self.patiently(async || self.fs.snapshot(&new).await).await?)
+        Ok(self.patience.keep_trying(async || self.fs.snapshot(&new).await).await?)
     }
 }

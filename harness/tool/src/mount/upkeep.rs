@@ -71,7 +71,7 @@ impl Server {
         let set = async {
             let top = self.fs.resolve(path).await?;
             if !recursive || self.fs.attributes(top).await?.kind != FileKind::Directory {
-                return self.patiently(async || self.fs.set_attributes(top, new).await).await;
+                return self.patience.keep_trying(async || self.fs.set_attributes(top, new).await).await;
             }
             let mut walk = TreeWalk::new(&Global, &self.fs, top)?;
             while let Some(found) = walk.next().await? {
@@ -80,7 +80,7 @@ impl Server {
                 }
                 if matches!(found.kind, FileKind::Directory | FileKind::Regular) {
                     let inum = found.inum;
-                    match self.patiently(async || self.fs.set_attributes(inum, new).await).await {
+                    match self.patience.keep_trying(async || self.fs.set_attributes(inum, new).await).await {
                         // Somebody has removed it meanwhile.
                         Ok(()) | Err(Error::NotFound) => {}
                         failed => return failed,

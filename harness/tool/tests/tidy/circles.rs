@@ -46,32 +46,6 @@ fn circles<'t>(imports: &BTreeMap<&'t str, BTreeSet<&'t str>>) -> Vec<Vec<&'t st
     found
 }
 
-/// The circles there still are, by crate, each with what ties it. New ones aren't let in; who opens one takes it out of here.
-const REMAINING: [(&str, &[&str]); 1] = [
-    // The server's methods are in the files of its parts.
-    (
-        "harness/tool/src",
-        &[
-            "mount/attributes.rs",
-            "mount/direct.rs",
-            "mount/durable.rs",
-            "mount/files.rs",
-            "mount/inside.rs",
-            "mount/known.rs",
-            "mount/mailbox.rs",
-            "mount/names.rs",
-            "mount/nodes.rs",
-            "mount/orders.rs",
-            "mount/patience.rs",
-            "mount/server.rs",
-            "mount/snapshots/mod.rs",
-            "mount/snapshots/number.rs",
-            "mount/upkeep.rs",
-            "mount/watch.rs",
-        ],
-    ),
-];
-
 #[test]
 fn no_files_import_each_other_in_circles() {
     let mut complaints = Vec::new();
@@ -89,14 +63,8 @@ fn no_files_import_each_other_in_circles() {
                 imported.retain(|other| !other.starts_with(folder));
             }
         }
-        let circles = circles(&imports);
-        let remaining: Vec<&[&str]> =
-            REMAINING.iter().filter(|(of, _)| *of == folder).map(|(_, files)| *files).collect();
-        for circle in circles.iter().filter(|circle| !remaining.contains(&&circle[..])) {
+        for circle in circles(&imports) {
             complaints.push(format!("{folder}: these import each other: {}", circle.join(", ")));
-        }
-        for circle in remaining.iter().filter(|circle| !circles.iter().any(|found| found == *circle)) {
-            complaints.push(format!("{folder}: no circle any more, take it out of the list: {}", circle.join(", ")));
         }
     }
     refuse(&complaints);

@@ -6,6 +6,7 @@
 //!
 //! Whoever mounts has few of them open: those that were used last.
 
+mod list;
 mod number;
 mod requests;
 mod view;
@@ -13,21 +14,15 @@ mod view;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use fuser::Errno;
-use hammer2_core::cluster::Pfs;
-use hammer2_core::fs::{Error, TimeSource as _};
+use hammer2_core::fs::TimeSource as _;
 use hammer2_core::io::Wakers;
-use hammer2_core::media::{PfsSubkind, Timestamp, Uuid};
+use hammer2_core::media::{Timestamp, Uuid};
 use hammer2_core::memory::Heap;
 use hammer2_host::time_source::HostTime;
 
 pub(super) use number::{Place, is_kept};
 pub use view::SNAPSHOTS_MEMORY_MIB;
 use view::View;
-
-use super::refusal::Refusal;
-use super::server::Server;
-use crate::admin::list_pfss;
 
 /// The folder's name.
 pub(super) const FOLDER: &[u8] = b".snapshots";
@@ -91,31 +86,5 @@ impl Snapshots {
             (*known, *since) = (labels, HostTime.now());
         }
         *since
-    }
-}
-
-impl Server {
-    /// The snapshots that there are, as far as their roots can be read and their labels are names of files; and why there may be
-    /// more.
-    async fn list_snapshots(&self) -> (Vec<Snapshot>, Option<Error>) {
-        let is_shown = |pfs: &Pfs| {
-            let is_name = !pfs.label.is_empty() && !matches!(&pfs.label[..], b"." | b"..");
-            let is_name = is_name && !pfs.label.iter().any(|byte| matches!(byte, b'/' | 0));
-            is_name && pfs.subkind != PfsSubkind::None && pfs.clid != self.fs.pfs().clid
-        };
-        let (pfss, trouble) = list_pfss(async |range| self.fs.next_pfs(range).await).await;
-        let snapshot = |pfs: &Pfs| {
-            let number = self.snapshots.number(pfs.clid)?;
-            Some(Snapshot { label: pfs.label.to_vec(), number, clid: pfs.clid })
-        };
-        (pfss.iter().filter(|pfs| is_shown(pfs)).filter_map(snapshot).collect(), trouble)
-    }
-
-    /// The snapshot that is meant; `absent` if there is none.
-    async fn find_snapshot(&self, is_meant: impl Fn(&Snapshot) -> bool, absent: Errno) -> Result<Snapshot, Refusal> {
-        let (all, trouble) = self.list_snapshots().await;
-        // It may be one of those that can't be read.
-        let why_not = || trouble.map_or_else(|| Refusal::from(absent), Refusal::from);
-        all.into_iter().find(is_meant).ok_or_else(why_not)
     }
 }

@@ -11,9 +11,9 @@ use rustix::fs::OFlags;
 
 use super::number::Place;
 use super::{FOLDER, Snapshot};
+use crate::mount::asked::Entry;
 use crate::mount::attributes::{Facts, facts, system_time};
 use crate::mount::files::OPENED;
-use crate::mount::names::Entry;
 use crate::mount::refusal::Refusal;
 use crate::mount::server::{ANY_FILE, Server};
 
