@@ -135,14 +135,14 @@ impl Chain {
     }
 }
 
-struct Place {
+struct ArenaPlace {
     generation: u32,
     chain: Option<Chain>,
 }
 
 /// All modified chains of a node.
 pub struct Arena {
-    places: Vec<Place>,
+    places: Vec<ArenaPlace>,
     free: Vec<u32>,
     bytes: usize,
     limit_bytes: usize,
@@ -198,7 +198,7 @@ impl Arena {
                 ChainId { index, generation: place.generation }
             }
             None => {
-                self.places.push(Place { generation: 1, chain: Some(chain) });
+                self.places.push(ArenaPlace { generation: 1, chain: Some(chain) });
                 ChainId { index: self.places.len() as u32 - 1, generation: 1 }
             }
         }

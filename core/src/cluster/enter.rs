@@ -18,7 +18,7 @@ use crate::memory::{Box, Vec, aside, boxed, push};
 use crate::node::{NodeError, NodeFault, OpenError};
 
 /// What a node has of a PFS.
-struct Found {
+struct OnNode {
     fsid: Uuid,
     role: Role,
     masters: u8,
@@ -26,7 +26,7 @@ struct Found {
     condition: Condition,
 }
 
-impl Found {
+impl OnNode {
     /// A node that has nothing of it.
     fn nothing(index: NodeIndex) -> Self {
         Self { fsid: unknown(index), role: Role::Cache, masters: 0, record: Ok(None), condition: Condition::default() }
@@ -162,14 +162,14 @@ impl Cluster {
 
     /// What every node has of the PFS; its root is opened. When only `one` is judged, those that are no part of the mount have no
     /// say in it, but it may be the same member as they are. Who took part already can't be: the others are its copies.
-    async fn look_at_all(&self, clid: Uuid, slot: Slot, one: Option<NodeIndex>) -> Result<Vec<Found>, OpError> {
+    async fn look_at_all(&self, clid: Uuid, slot: Slot, one: Option<NodeIndex>) -> Result<Vec<OnNode>, OpError> {
         let mut found = Vec::new_in(self.heap);
         let is_aside = |index: NodeIndex| matches!(self.member(index).state(), MemberState::Aside(_));
         for (index, member) in self.members() {
             let this = match one {
                 Some(one) if one != index && is_aside(index) => {
                     let fsid = if is_aside(one) { member.fsid.get() } else { unknown(index) };
-                    Found { fsid, ..Found::nothing(index) }
+                    OnNode { fsid, ..OnNode::nothing(index) }
                 }
                 _ => aside(self.heap, || self.look_at(index, clid, slot))?.await?,
             };
@@ -179,20 +179,20 @@ impl Cluster {
     }
 
     /// What a node has of the PFS; its root is opened.
-    async fn look_at(&self, index: NodeIndex, clid: Uuid, slot: Slot) -> Result<Found, OpError> {
+    async fn look_at(&self, index: NodeIndex, clid: Uuid, slot: Slot) -> Result<OnNode, OpError> {
         let member = self.member(index);
         let looked = self.look_inside(index, clid, slot).await;
         member.unreadable.set(looked.as_ref().err().map(|error| Ejection::of(*error)));
         let found = match looked {
             Ok(Some(found)) => found,
-            Ok(None) => Found::nothing(index),
+            Ok(None) => OnNode::nothing(index),
             Err(NodeError::NoMemory) => return Err(OpError::NoMemory),
             Err(error) if self.members.len() == 1 => return Err(error.into()),
             Err(error) => {
                 log::warn!("{}: {}", self.called(index), Ejection::of(error));
                 let condition = Condition { unreadable: true, ..Condition::default() };
                 // It stays who and what it is: a copy of it doesn't take its place, and if it takes part it has its vote.
-                return Ok(Found { condition, fsid: member.fsid.get(), ..Found::nothing(index) });
+                return Ok(OnNode { condition, fsid: member.fsid.get(), ..OnNode::nothing(index) });
             }
         };
         member.fsid.set(found.fsid);
@@ -200,7 +200,7 @@ impl Cluster {
         Ok(found)
     }
 
-    async fn look_inside(&self, index: NodeIndex, clid: Uuid, slot: Slot) -> Result<Option<Found>, NodeError> {
+    async fn look_inside(&self, index: NodeIndex, clid: Uuid, slot: Slot) -> Result<Option<OnNode>, NodeError> {
         let node = &self.member(index).node;
         let Some(own) = find_pfs(node, PfsSelector::Cluster(clid)).await? else { return Ok(None) };
         let Reply::Inode(_) = node.execute(Command::OpenPfs { label: &own.label, into: slot }).await? else {
@@ -209,7 +209,7 @@ impl Cluster {
         let record = node.header().cluster_records.find(clid);
         let bind = node.bind(slot).await?;
         let foreign_write = matches!(&record, Ok(Some(record)) if record.bind != bind);
-        Ok(Some(Found {
+        Ok(Some(OnNode {
             fsid: own.fsid,
             role: Role::of(own.kind).unwrap_or(Role::Cache),
             masters: own.masters,
@@ -336,8 +336,8 @@ impl Cluster {
     }
 }
 
-fn seen(found: &[Found]) -> heapless::Vec<Seen<'_>, MAX_NODES> {
-    found.iter().map(Found::seen).collect()
+fn seen(found: &[OnNode]) -> heapless::Vec<Seen<'_>, MAX_NODES> {
+    found.iter().map(OnNode::seen).collect()
 }
 
 /// What a node takes part with, by the state it was found in.

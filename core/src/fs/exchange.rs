@@ -1,6 +1,6 @@
 //! Two names that change places: what `renameat2` calls RENAME_EXCHANGE.
 
-use super::undo::{Place, Step};
+use super::undo::{DirectoryName, Step};
 use super::{Error, FileSystem};
 use crate::media::{FileKind, Inum};
 
@@ -39,8 +39,8 @@ impl FileSystem {
             self.add_entry(&second_directory, second_name, first.inum, first.kind).await
         };
         if let Err(error) = exchanged.await {
-            let first_place = Place::new(first_directory.inum, first_name);
-            let second_place = Place::new(second_directory.inum, second_name);
+            let first_place = DirectoryName::new(first_directory.inum, first_name);
+            let second_place = DirectoryName::new(second_directory.inum, second_name);
             self.take_back([
                 Step::Unnamed(first_place.clone(), second.inum),
                 Step::Unnamed(second_place.clone(), first.inum),

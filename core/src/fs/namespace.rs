@@ -3,7 +3,7 @@
 use super::inode_cache::InodeRef;
 use super::quota::Amount;
 use super::room::Need;
-use super::undo::{Place, Step};
+use super::undo::{DirectoryName, Step};
 use super::writing::metadata_methods;
 use super::{Error, FileSystem};
 use crate::cluster::{Command, EntryBatch, InodeRecord, Modification, Outcome};
@@ -172,7 +172,7 @@ impl FileSystem {
         self.remove_entry(directory, key).await?;
         let dropped = self.drop_link(file, directory.inum).await;
         if dropped.is_err() {
-            self.take_back([Step::Named(Place::new(directory.inum, name), entry.inum, entry.kind)]).await?;
+            self.take_back([Step::Named(DirectoryName::new(directory.inum, name), entry.inum, entry.kind)]).await?;
         }
         dropped
     }
@@ -220,9 +220,9 @@ impl FileSystem {
         }
         let now = self.writing()?.now();
         let moved = self.inode(entry.inum).await?;
-        let new_place = Place::new(to.inum, new_name);
+        let new_place = DirectoryName::new(to.inum, new_name);
         let counted_elsewhere = self.admit_move(&moved, to.inum).await?;
-        let is_back = Step::Named(Place::new(from.inum, name), entry.inum, entry.kind);
+        let is_back = Step::Named(DirectoryName::new(from.inum, name), entry.inum, entry.kind);
         if let Some(other) = replaced {
             // The new name is free for a moment, and its file back when it can't be given to another.
             let file = self.inode(other.1.inum).await?;

@@ -47,7 +47,7 @@ struct Level {
 /// A place in a directory's order.
 #[derive(Clone, Copy)]
 struct Item {
-    place: Place,
+    visit: Visit,
     name_start: u32,
     name_len: u8,
     kind: FileKind,
@@ -55,7 +55,7 @@ struct Item {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Visit {
     /// An entry.
     Entry,
     /// What is below a directory. It comes where the name with a slash behind it does.
@@ -123,13 +123,13 @@ impl<'f> TreeWalk<'f> {
             level.next += 1;
             self.path.truncate(level.path_len);
             memory::extend(&mut self.path, level.name(&item))?;
-            match item.place {
-                Place::Entry => {
+            match item.visit {
+                Visit::Entry => {
                     let incomplete = self.look_into(&item).await?;
                     return Ok(Some(Found { path: &self.path, inum: item.inum, kind: item.kind, incomplete }));
                 }
-                Place::Below => self.go_into(item.inum).await?,
-                Place::Elsewhere => {}
+                Visit::Below => self.go_into(item.inum).await?,
+                Visit::Elsewhere => {}
             }
         }
     }
@@ -214,10 +214,10 @@ impl Level {
         let name_start = u32::try_from(self.names.len()).map_err(|_| NoMemory)?;
         let name_len = u8::try_from(name.len()).map_err(|_| NoMemory)?;
         memory::extend(&mut self.names, name)?;
-        let item = Item { place: Place::Entry, name_start, name_len, kind, inum };
+        let item = Item { visit: Visit::Entry, name_start, name_len, kind, inum };
         memory::push(&mut self.items, item)?;
         if kind == FileKind::Directory {
-            memory::push(&mut self.items, Item { place: Place::Below, ..item })?;
+            memory::push(&mut self.items, Item { visit: Visit::Below, ..item })?;
         }
         Ok(())
     }
@@ -230,8 +230,8 @@ impl Level {
     /// Keeps the walk from going below this entry, which was just passed.
     fn bar(&mut self, entry: &Item) {
         let rest = &mut self.items[self.next..];
-        let below = rest.iter_mut().find(|item| item.place == Place::Below && item.name_start == entry.name_start);
-        below.into_iter().for_each(|item| item.place = Place::Elsewhere);
+        let below = rest.iter_mut().find(|item| item.visit == Visit::Below && item.name_start == entry.name_start);
+        below.into_iter().for_each(|item| item.visit = Visit::Elsewhere);
     }
 }
 
@@ -242,7 +242,7 @@ impl Item {
 
     /// What it is sorted by.
     fn path_bytes<'n>(&self, names: &'n [u8]) -> impl Iterator<Item = &'n u8> {
-        let slash: &[u8] = if self.place == Place::Entry { b"" } else { b"/" };
+        let slash: &[u8] = if self.visit == Visit::Entry { b"" } else { b"/" };
         self.name(names).iter().chain(slash)
     }
 }
@@ -269,7 +269,7 @@ mod tests {
     fn what_is_below_comes_where_its_paths_do() {
         let (directory, file) = (FileKind::Directory, FileKind::Regular);
         let level = level(&[("a0", directory), ("a", directory), ("a.txt", file), ("a-b", directory), ("ä", file)]);
-        let order: StdVec<_> = level.items.iter().map(|item| (level.name(item), item.place == Place::Below)).collect();
+        let order: StdVec<_> = level.items.iter().map(|item| (level.name(item), item.visit == Visit::Below)).collect();
         let expected: [(&str, bool); 8] = [
             ("a", false),
             ("a-b", false),
@@ -289,7 +289,7 @@ mod tests {
         level.next = 1;
         let first = level.items[0];
         level.bar(&first);
-        let places: StdVec<_> = level.items.iter().map(|item| (item.inum.0, item.place == Place::Elsewhere)).collect();
+        let places: StdVec<_> = level.items.iter().map(|item| (item.inum.0, item.visit == Visit::Elsewhere)).collect();
         assert_eq!(places, [(0, false), (1, false), (1, false), (0, true)]);
     }
 }

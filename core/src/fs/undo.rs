@@ -17,12 +17,12 @@ const STEPS: usize = 4;
 
 /// A name in a directory.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct DirectoryName {
     directory: Inum,
     name: heapless::Vec<u8, MAX_NAME_BYTES>,
 }
 
-impl Place {
+impl DirectoryName {
     pub(super) fn new(directory: Inum, name: &[u8]) -> Self {
         // Longer names were refused before anything was done.
         Self { directory, name: heapless::Vec::from_slice(name).unwrap_or_default() }
@@ -33,9 +33,9 @@ impl Place {
 #[derive(Clone)]
 pub(super) enum Step {
     /// A name leads to an inode.
-    Named(Place, Inum, FileKind),
+    Named(DirectoryName, Inum, FileKind),
     /// A name doesn't lead to an inode.
-    Unnamed(Place, Inum),
+    Unnamed(DirectoryName, Inum),
     /// There is no such inode.
     Gone(Inum),
 }

@@ -4,17 +4,17 @@ use super::{Heap, NoMemory, Vec};
 
 /// An open-addressed index of fixed size.
 pub struct HashIndex {
-    places: Vec<Place>,
+    places: Vec<Bucket>,
 }
 
 /// An entry with its spread hash, so that the table is asked about hardly any entry but the one that is wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct Bucket {
     spread: u32,
     entry: u32,
 }
 
-const UNUSED: Place = Place { spread: 0, entry: u32::MAX };
+const UNUSED: Bucket = Bucket { spread: 0, entry: u32::MAX };
 
 impl HashIndex {
     /// An index for up to `count` entries.
@@ -38,7 +38,7 @@ impl HashIndex {
 
     /// Enters `entry`. There are never more entries than the index was made for.
     pub fn insert(&mut self, hash: u64, entry: u32) {
-        let place = Place { spread: spread(hash), entry };
+        let place = Bucket { spread: spread(hash), entry };
         let mut at = self.home(place.spread);
         while self.places[at] != UNUSED {
             at = self.after(at);

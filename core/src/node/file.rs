@@ -10,7 +10,7 @@ use crate::media::{BlockKind, Blockref, Corruption, Inode, Key, KeyBits, KeyRang
 use crate::memory::{NoMemory, boxed};
 
 /// What an inode says of one of its blocks.
-enum Found {
+enum BlockSource {
     Embedded(Result<FileBlock, NoMemory>),
     Block(Option<Blockref>),
 }
@@ -21,14 +21,14 @@ impl Node {
         let mut cursor = Cursor::new(KeyRange::only(key));
         let found = self.in_inode(file, |view| {
             if view.inode.meta.flags().contains(InodeFlags::DIRECTDATA) {
-                return Ok(Found::Embedded(self.embedded(view.inode, key)));
+                return Ok(BlockSource::Embedded(self.embedded(view.inode, key)));
             }
-            view.find(&mut cursor).map(Found::Block)
+            view.find(&mut cursor).map(BlockSource::Block)
         })?;
         let bref = match found {
-            Found::Embedded(block) => return Ok(Reply::Block(block?)),
-            Found::Block(None) => return Ok(Reply::Block(FileBlock::Hole)),
-            Found::Block(Some(bref)) => bref,
+            BlockSource::Embedded(block) => return Ok(Reply::Block(block?)),
+            BlockSource::Block(None) => return Ok(Reply::Block(FileBlock::Hole)),
+            BlockSource::Block(Some(bref)) => bref,
         };
         let compression = check_data(&bref).and_then(|()| bref.methods.compression());
         let compression = compression.map_err(|corruption| ChainError::corrupt(&bref, corruption))?;

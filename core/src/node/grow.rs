@@ -7,7 +7,7 @@
 //! - in a set, the headers of the last volume, which only growing writes, say its new size, but what counts is the size of the
 //!   whole that the root's header says.
 
-use super::header::{self, Place};
+use super::header::{self, HeaderPlace};
 use super::{Node, NodeError, NodeFault, OpenError};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, MAX_TOTAL_BYTES, VOLUME_ALIGN_BYTES, header_copies};
 use crate::media::{BlockName, MirrorTid, VolumeHeader};
@@ -67,7 +67,7 @@ impl Node {
     async fn fill_header_places(&self, from: u64, to: u64) -> Result<(), NodeError> {
         for copy in header_copies(from)..header_copies(to) {
             let image = self.header_image()?;
-            self.write_at(0, Place::Copy(copy), image).await?;
+            self.write_at(0, HeaderPlace::Copy(copy), image).await?;
         }
         self.flush_devices().await
     }
@@ -86,11 +86,11 @@ impl Node {
         header.set_mirror_tid(MirrorTid(header.mirror_tid().0.saturating_add(1)));
         header.seal();
         for twin in 0..HEADER_TWINS {
-            self.write_at(index, Place::Twin(twin), image.copy(self.heap)?).await?;
+            self.write_at(index, HeaderPlace::Twin(twin), image.copy(self.heap)?).await?;
         }
         self.flush_devices().await?;
         for copy in (0..header_copies(volume_bytes).min(HEADER_COPIES)).rev() {
-            self.write_at(index, Place::Copy(copy), image.copy(self.heap)?).await?;
+            self.write_at(index, HeaderPlace::Copy(copy), image.copy(self.heap)?).await?;
         }
         self.flush_devices().await
     }

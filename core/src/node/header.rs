@@ -94,7 +94,7 @@ pub(super) struct Committed {
     /// Only its twin was found: the copy itself must be written before the twin is written again.
     copy_is_missing: bool,
     /// Places that hold neither a header nor nothing.
-    torn: heapless::Vec<Place, PLACES>,
+    torn: heapless::Vec<HeaderPlace, PLACES>,
     /// What is left of a damaged copy says that it was newer. If a twin stands in for it, somebody else wrote it: our own twins
     /// are written before it. Otherwise it may never have been whole.
     lost: Option<MirrorTid>,
@@ -118,7 +118,7 @@ impl Committed {
 
     /// True for a copy that was found damaged, and wasn't written since.
     pub(super) fn is_torn(&self, copy: usize) -> bool {
-        self.torn.contains(&Place::Copy(copy))
+        self.torn.contains(&HeaderPlace::Copy(copy))
     }
 }
 
@@ -127,14 +127,14 @@ const PLACES: usize = HEADER_COPIES + HEADER_TWINS;
 
 /// A place a header may be at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum HeaderPlace {
     Copy(usize),
     /// Every header is written twice; the second time into a reserved slot nobody else uses, so that one torn write never
     /// leaves a volume without its newest header (protocol 4.4).
     Twin(usize),
 }
 
-impl Place {
+impl HeaderPlace {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..HEADER_COPIES).map(Self::Copy).chain((0..HEADER_TWINS).map(Self::Twin))
     }
@@ -161,7 +161,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
     let mut torn = heapless::Vec::new();
     let mut newest_trace: Option<MirrorTid> = None;
     let mut timeouts = 0;
-    for place in Place::all() {
+    for place in HeaderPlace::all() {
         let offset = place.offset();
         if disk.info().size_bytes < offset.saturating_add(VOLUME_HEADER_BYTES as u64) {
             continue;
@@ -186,7 +186,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
         let identity = header.get().check_identity();
         if identity.is_err() && !header.is_blank() {
             let _ = torn.push(place);
-            if let Place::Copy(_) = place {
+            if let HeaderPlace::Copy(_) = place {
                 newest_trace = newest_trace.max(header.get().newest_trace());
             }
         }
@@ -196,13 +196,13 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
                 // A twin that is newer than every copy is that of the copy that would have been written next.
                 let after_best = |best: &Committed| header.get().next_copy(best.copy);
                 let (copy, copy_is_missing) = match place {
-                    Place::Copy(copy) => (copy, false),
-                    Place::Twin(_) => (best.as_ref().map_or(0, after_best), true),
+                    HeaderPlace::Copy(copy) => (copy, false),
+                    HeaderPlace::Twin(_) => (best.as_ref().map_or(0, after_best), true),
                 };
                 let newer = Committed { header, copy, copy_is_missing, torn: heapless::Vec::new(), lost: None };
                 spare = best.replace(newer).map(|older| older.header);
             }
-            (Err(corruption), Place::Copy(_)) => {
+            (Err(corruption), HeaderPlace::Copy(_)) => {
                 // Of all reasons the one to report is the first that says more than that there is no header.
                 if let OpenError::Header { corruption: Corruption::NoHeader, .. } = &refusal {
                     refusal = OpenError::Header { device, corruption };
@@ -226,9 +226,9 @@ impl Node {
     /// True when a header newer than the one in force may have been lost: both places of one are damaged.
     pub(crate) fn may_lack_a_header(&self) -> bool {
         let torn = &self.committed.borrow().torn;
-        let is_lost = |place: &Place| match place {
-            Place::Copy(copy) => torn.contains(&Place::Twin(copy % HEADER_TWINS)),
-            Place::Twin(_) => false,
+        let is_lost = |place: &HeaderPlace| match place {
+            HeaderPlace::Copy(copy) => torn.contains(&HeaderPlace::Twin(copy % HEADER_TWINS)),
+            HeaderPlace::Twin(_) => false,
         };
         torn.iter().any(is_lost)
     }
@@ -251,7 +251,7 @@ impl Node {
     pub async fn mend_headers(&self) -> Result<(), NodeError> {
         let (torn, copy) = {
             let committed = self.committed.borrow();
-            (committed.torn.clone(), committed.copy_is_missing.then_some(Place::Copy(committed.copy)))
+            (committed.torn.clone(), committed.copy_is_missing.then_some(HeaderPlace::Copy(committed.copy)))
         };
         if torn.is_empty() && copy.is_none() {
             return Ok(());
@@ -283,7 +283,7 @@ impl Node {
     pub(super) async fn write_at(
         &self,
         volume: usize,
-        place: Place,
+        place: HeaderPlace,
         image: HeaderImage,
     ) -> Result<HeaderImage, NodeError> {
         let Some(Volume { disk, .. }) = self.blocks.volumes().iter().nth(volume) else { return Ok(image) };

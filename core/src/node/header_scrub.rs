@@ -1,11 +1,11 @@
 //! Headers that rot while they are in use: a scrub reads them all, and what holds none is written again.
 
-use super::header::Place;
+use super::header::HeaderPlace;
 use super::{HeaderImage, Node, NodeError};
 use crate::io::{DeviceError, Volume};
 
 /// What a place of a header holds.
-enum Found {
+enum Soundness {
     /// A header, or nothing that was ever written.
     Good,
     /// Something else.
@@ -24,9 +24,9 @@ impl Node {
         let _turn = self.landings.take().await;
         let bytes = self.volumes().root().map_or(0, Volume::bytes);
         let mut mended = 0;
-        for place in Place::all().filter(|place| place.is_on(bytes)) {
+        for place in HeaderPlace::all().filter(|place| place.is_on(bytes)) {
             let found = self.look_at(place).await?;
-            if let Found::Good = found {
+            if let Soundness::Good = found {
                 continue;
             }
             let (copy, tid) = {
@@ -35,7 +35,7 @@ impl Node {
             };
             self.check_headers(copy, tid).await?;
             self.ready().await?;
-            if let Found::Torn = found {
+            if let Soundness::Torn = found {
                 self.blot_out(place).await?;
             }
             self.write_at(0, place, self.header_image()?).await?;
@@ -45,18 +45,18 @@ impl Node {
         Ok(mended)
     }
 
-    async fn look_at(&self, place: Place) -> Result<Found, NodeError> {
-        let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(Found::Good) };
+    async fn look_at(&self, place: HeaderPlace) -> Result<Soundness, NodeError> {
+        let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(Soundness::Good) };
         match HeaderImage::read_at(self.heap, disk, place.offset()).await? {
-            Ok(image) if image.is_torn() => Ok(Found::Torn),
-            Ok(_) => Ok(Found::Good),
-            Err(DeviceError::Io(_)) => Ok(Found::Unread),
+            Ok(image) if image.is_torn() => Ok(Soundness::Torn),
+            Ok(_) => Ok(Soundness::Good),
+            Err(DeviceError::Io(_)) => Ok(Soundness::Unread),
             Err(error) => Err(self.device_failed(disk, error)),
         }
     }
 
     /// Writes over what is left of a torn header.
-    async fn blot_out(&self, place: Place) -> Result<(), NodeError> {
+    async fn blot_out(&self, place: HeaderPlace) -> Result<(), NodeError> {
         self.write_at(0, place, HeaderImage::blot(self.heap)?).await?;
         self.flush_devices().await
     }

@@ -6,7 +6,7 @@
 //!
 //! A header that was fixed and whose writing hasn't begun may be discarded; what it would have committed is part of the next.
 
-use super::header::{Committed, HeaderImage, Place};
+use super::header::{Committed, HeaderImage, HeaderPlace};
 use super::writer::Mark;
 use super::{Node, NodeError, Rule};
 use crate::media::geometry::HEADER_TWINS;
@@ -154,7 +154,7 @@ impl Node {
             landing.is_begun = true;
         }
         if self.protocol.get().has(Rule::Twin) {
-            let sent = self.write_at(0, Place::Twin(copy % HEADER_TWINS), header).await?;
+            let sent = self.write_at(0, HeaderPlace::Twin(copy % HEADER_TWINS), header).await?;
             self.keep_spare(sent);
         }
         if is_only {
@@ -163,7 +163,7 @@ impl Node {
         }
         let Some((header, ..)) = another()? else { return Ok(()) };
         self.check_headers(copy, tid).await?;
-        let sent = self.write_at(0, Place::Copy(copy), header).await?;
+        let sent = self.write_at(0, HeaderPlace::Copy(copy), header).await?;
         self.keep_spare(sent);
         self.flush_devices().await?;
         let Some(Landing { header, copy, .. }) = self.landing.borrow_mut().take() else { return Ok(()) };

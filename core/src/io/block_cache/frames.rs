@@ -49,7 +49,7 @@ pub(super) struct Loading {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum State {
+pub(super) enum FrameState {
     Free,
     /// Has a place in the index, but nothing was started yet.
     Claimed,
@@ -60,7 +60,7 @@ pub(super) enum State {
 struct Frame {
     key: DataOff,
     bytes: usize,
-    state: State,
+    state: FrameState,
     pins: u32,
     /// Used since the eviction hand last came by.
     recent: bool,
@@ -72,7 +72,7 @@ struct Frame {
 const FREE: Frame = Frame {
     key: DataOff::NONE,
     bytes: 0,
-    state: State::Free,
+    state: FrameState::Free,
     pins: 0,
     recent: false,
     sound: [None; PIECES],
@@ -117,7 +117,7 @@ impl Frames {
         }
         let frame = self.free.pop()?;
         self.used_bytes += bytes;
-        self.frames[frame as usize] = Frame { key, bytes, state: State::Claimed, recent: true, ..FREE };
+        self.frames[frame as usize] = Frame { key, bytes, state: FrameState::Claimed, recent: true, ..FREE };
         if key != DataOff::NONE {
             self.index.insert(hash(key), frame);
             self.sizes[size(key)] += 1;
@@ -132,8 +132,8 @@ impl Frames {
             self.hand = (self.hand + 1) % self.frames.len();
             let frame = &mut self.frames[index];
             let loading = match frame.state {
-                State::Ready if frame.pins == 0 => None,
-                State::Loading(loading) if loading.waiters == 0 => Some(loading),
+                FrameState::Ready if frame.pins == 0 => None,
+                FrameState::Loading(loading) if loading.waiters == 0 => Some(loading),
                 _ => continue,
             };
             if !core::mem::take(&mut frame.recent) {
@@ -181,7 +181,7 @@ impl Frames {
 
     /// True when nobody uses the frame's bytes, and no read into them is under way.
     pub(super) fn is_unused(&self, frame: usize) -> bool {
-        self.frames[frame].pins == 0 && self.frames[frame].state == State::Ready
+        self.frames[frame].pins == 0 && self.frames[frame].state == FrameState::Ready
     }
 
     /// Takes a frame out of the index: only those who use it now still have it.
@@ -197,33 +197,33 @@ impl Frames {
     }
 
     /// The frame's state, if it still serves `key`.
-    pub(super) fn state(&self, frame: usize, key: DataOff) -> Option<State> {
+    pub(super) fn state(&self, frame: usize, key: DataOff) -> Option<FrameState> {
         (self.frames[frame].key == key).then_some(self.frames[frame].state)
     }
 
     pub(super) fn loading(&self, frame: usize, key: DataOff) -> Option<Loading> {
         match self.state(frame, key) {
-            Some(State::Loading(loading)) => Some(loading),
+            Some(FrameState::Loading(loading)) => Some(loading),
             _ => None,
         }
     }
 
     pub(super) fn set_loading(&mut self, frame: usize, loading: Loading) {
-        self.frames[frame].state = State::Loading(loading);
+        self.frames[frame].state = FrameState::Loading(loading);
     }
 
     pub(super) fn set_ready(&mut self, frame: usize) {
-        self.frames[frame].state = State::Ready;
+        self.frames[frame].state = FrameState::Ready;
     }
 
     pub(super) fn add_waiter(&mut self, frame: usize, key: DataOff) {
-        if let (true, State::Loading(loading)) = (self.frames[frame].key == key, &mut self.frames[frame].state) {
+        if let (true, FrameState::Loading(loading)) = (self.frames[frame].key == key, &mut self.frames[frame].state) {
             loading.waiters += 1;
         }
     }
 
     pub(super) fn remove_waiter(&mut self, frame: usize, key: DataOff) {
-        if let (true, State::Loading(loading)) = (self.frames[frame].key == key, &mut self.frames[frame].state) {
+        if let (true, FrameState::Loading(loading)) = (self.frames[frame].key == key, &mut self.frames[frame].state) {
             loading.waiters = loading.waiters.saturating_sub(1);
         }
     }
@@ -232,7 +232,7 @@ impl Frames {
     pub(super) fn verified(&self, frame: usize, start: usize, tag: Tag) -> Option<Option<u16>> {
         let piece = start >> MIN_RADIX;
         let frame = &self.frames[frame];
-        (frame.state == State::Ready && frame.verified[piece] == tag).then_some(frame.sound[piece])
+        (frame.state == FrameState::Ready && frame.verified[piece] == tag).then_some(frame.sound[piece])
     }
 
     pub(super) fn set_verified(&mut self, frame: usize, start: usize, tag: Tag, sound: Option<u16>) {

@@ -21,7 +21,7 @@ use crate::media::geometry::CHUNK_BYTES;
 use crate::media::placement::check_placement;
 use crate::media::{BlockArray, BlockKind, Blockref, Corruption, DataOff, Inode, MediaOffset, Radix, freemap};
 use crate::memory::{self, Heap, NoMemory, Vec};
-use frames::{Frames, Loading, State, Tag};
+use frames::{FrameState, Frames, Loading, Tag};
 use written::WrittenBlocks;
 
 /// Why a block can't be had.
@@ -130,13 +130,13 @@ impl Drop for Block<'_> {
 
 /// Where a block lies in its frame.
 #[derive(Clone, Copy)]
-struct Place {
+struct InFrame {
     frame: DataOff,
     start: usize,
     radix: Radix,
 }
 
-impl Place {
+impl InFrame {
     fn of(data_off: DataOff) -> Result<Self, Corruption> {
         let radix = data_off.radix()?.ok_or(Corruption::NoBlock)?;
         let offset = data_off.offset().0;
@@ -182,13 +182,14 @@ impl BlockCache {
 
     /// The block, if it is in memory and known to be good.
     pub fn get(&self, bref: &Blockref) -> Option<Block<'_>> {
-        let place = Place::of(bref.data_off()).ok()?;
+        let place = InFrame::of(bref.data_off()).ok()?;
         let mut frames = self.frames.borrow_mut();
         let tag = Tag::of(bref);
-        let (frame, start, sound) = [place, place.alone()].into_iter().find_map(|Place { frame, start, .. }| {
-            let frame = frames.find(frame)?;
-            frames.verified(frame, start, tag).map(|sound| (frame, start, sound))
-        })?;
+        let (frame, start, sound) =
+            [place, place.alone()].into_iter().find_map(|InFrame { frame, start, .. }| {
+                let frame = frames.find(frame)?;
+                frames.verified(frame, start, tag).map(|sound| (frame, start, sound))
+            })?;
         frames.pin(frame);
         Some(Block { cache: self, frame: frame as u32, start: start as u32, len: place.radix.bytes() as u32, sound })
     }
@@ -199,7 +200,7 @@ impl BlockCache {
         if !is_freemap(bref) {
             check_placement(bref.data_off(), self.volumes.total_bytes())?;
         }
-        let mut place = Place::of(bref.data_off())?;
+        let mut place = InFrame::of(bref.data_off())?;
         let mut read_again = false;
         loop {
             if let Some(block) = self.get(bref) {
@@ -240,7 +241,7 @@ impl BlockCache {
     }
 
     /// Waits until the device a place is on has a ticket free.
-    async fn free_ticket(&self, place: Place) -> Result<(), ReadError> {
+    async fn free_ticket(&self, place: InFrame) -> Result<(), ReadError> {
         let located = self.volumes.locate(place.frame.offset(), place.radix.bytes() as u64);
         let (_, volume, _) = located.ok_or(Corruption::OutOfRange(place.frame))?;
         volume.disk.free_ticket().await.map_err(|error| ReadError::Device { device: volume.disk.info().name, error })
@@ -251,7 +252,7 @@ impl BlockCache {
         if check_placement(bref.data_off(), self.volumes.total_bytes()).is_err() {
             return;
         }
-        if let Ok(place) = Place::of(bref.data_off()) {
+        if let Ok(place) = InFrame::of(bref.data_off()) {
             let _ = self.start(place);
         }
     }
@@ -331,7 +332,7 @@ impl BlockCache {
     /// Makes a frame of a block as it was written lately; false if it isn't kept. One of the freemap is left there: should it be
     /// bad on the device, it is written again.
     #[inline(never)]
-    fn recall(&self, bref: &Blockref, place: Place) -> Result<bool, ReadError> {
+    fn recall(&self, bref: &Blockref, place: InFrame) -> Result<bool, ReadError> {
         let key = place.alone().frame;
         if is_freemap(bref) || self.frames.borrow_mut().find(key).is_some() {
             return Ok(false);
@@ -390,7 +391,7 @@ impl BlockCache {
     }
 
     /// The frame for a place, with its read under way or done; none when the device has no ticket free.
-    fn start(&self, place: Place) -> Result<Option<usize>, ReadError> {
+    fn start(&self, place: InFrame) -> Result<Option<usize>, ReadError> {
         if let Some(frame) = self.frames.borrow_mut().find(place.frame) {
             return Ok(Some(frame));
         }
@@ -479,8 +480,8 @@ impl BlockCache {
     }
 
     /// Compares the block with its check code, and remembers that it is good.
-    fn verify(&self, frame: usize, place: Place, bref: &Blockref) -> Result<(), ReadError> {
-        if self.frames.borrow().state(frame, place.frame) != Some(State::Ready) {
+    fn verify(&self, frame: usize, place: InFrame, bref: &Blockref) -> Result<(), ReadError> {
+        if self.frames.borrow().state(frame, place.frame) != Some(FrameState::Ready) {
             return Ok(());
         }
         let bytes = self.bytes[frame].borrow();

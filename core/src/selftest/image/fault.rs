@@ -6,7 +6,7 @@ use core::mem::offset_of;
 
 use zerocopy::IntoBytes;
 
-use super::{ImageError, Place, Seal, Written};
+use super::{Candidate, ImageError, Seal, Written};
 use crate::media::blockref::BLOCKREF_BYTES;
 use crate::media::inode::INODE_META_BYTES;
 use crate::media::{
@@ -19,7 +19,7 @@ pub enum Damage {
     /// To the first block of a blockref like this.
     Block {
         /// Which blockref.
-        of: fn(&Place<'_>) -> bool,
+        of: fn(&Candidate<'_>) -> bool,
         /// What becomes of the check codes.
         seal: Seal,
         /// What is done to the bytes.
@@ -28,7 +28,7 @@ pub enum Damage {
     /// To the first blockref like this. The change is told the block the blockref lies in.
     Entry {
         /// Which blockref.
-        like: fn(&Place<'_>) -> bool,
+        like: fn(&Candidate<'_>) -> bool,
         /// What is done to it.
         change: fn(&mut Blockref, container: &Blockref),
     },
@@ -86,14 +86,20 @@ impl Fault {
     }
 }
 
-const fn block(name: &'static str, hits: Hits, of: fn(&Place<'_>) -> bool, seal: Seal, change: fn(&mut [u8])) -> Fault {
+const fn block(
+    name: &'static str,
+    hits: Hits,
+    of: fn(&Candidate<'_>) -> bool,
+    seal: Seal,
+    change: fn(&mut [u8]),
+) -> Fault {
     Fault { name, hits, damage: Damage::Block { of, seal, change } }
 }
 
 const fn entry(
     name: &'static str,
     hits: Hits,
-    like: fn(&Place<'_>) -> bool,
+    like: fn(&Candidate<'_>) -> bool,
     change: fn(&mut Blockref, &Blockref),
 ) -> Fault {
     Fault { name, hits, damage: Damage::Entry { like, change } }
@@ -197,80 +203,80 @@ const META_NAME_LEN: usize = 0x80;
 
 const _: () = assert!(META_NAME_LEN < size_of::<InodeMeta>() && ENTRY_OFFSET < BLOCKREF_BYTES);
 
-fn in_data(place: &Place<'_>) -> bool {
+fn in_data(place: &Candidate<'_>) -> bool {
     place.label == Some(b"DATA")
 }
 
-fn is_kind(place: &Place<'_>, kind: BlockKind) -> bool {
+fn is_kind(place: &Candidate<'_>, kind: BlockKind) -> bool {
     in_data(place) && place.entry.kind() == Ok(kind)
 }
 
-fn is_protected_data(place: &Place<'_>) -> bool {
+fn is_protected_data(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Data) && place.entry.methods.0 >> 4 >= 2
 }
 
-fn is_second_data(place: &Place<'_>) -> bool {
+fn is_second_data(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Data) && place.entry.key().0 > 0
 }
 
-fn is_deep_data(place: &Place<'_>) -> bool {
+fn is_deep_data(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Data) && place.depth > 0
 }
 
-fn is_raw_data(place: &Place<'_>) -> bool {
+fn is_raw_data(place: &Candidate<'_>) -> bool {
     is_protected_data(place) && place.entry.methods.0 & 0xf == 0
 }
 
-fn is_lz4_data(place: &Place<'_>) -> bool {
+fn is_lz4_data(place: &Candidate<'_>) -> bool {
     is_protected_data(place) && place.entry.methods.compression() == Ok(Compression::Lz4)
 }
 
-fn is_zlib_data(place: &Place<'_>) -> bool {
+fn is_zlib_data(place: &Candidate<'_>) -> bool {
     is_protected_data(place) && place.entry.methods.compression() == Ok(Compression::Zlib)
 }
 
-fn is_inode(place: &Place<'_>) -> bool {
+fn is_inode(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Inode) && place.entry.key().0 > 0x404
 }
 
 /// An inode with something below, which no file of the population's beginning is: a directory.
-fn is_directory_inode(place: &Place<'_>) -> bool {
+fn is_directory_inode(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Inode) && place.entry.leaf_count() > 10
 }
 
-fn is_blocks_inode(place: &Place<'_>) -> bool {
+fn is_blocks_inode(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Inode) && place.entry.leaf_count() == 1
 }
 
-fn is_file_indirect(place: &Place<'_>) -> bool {
+fn is_file_indirect(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Indirect) && place.owner > Inum::PFS_ROOT && !place.entry.key().is_visible()
 }
 
-fn is_deep_inode(place: &Place<'_>) -> bool {
+fn is_deep_inode(place: &Candidate<'_>) -> bool {
     is_inode(place) && place.depth > 0
 }
 
-fn is_deep_dirent(place: &Place<'_>) -> bool {
+fn is_deep_dirent(place: &Candidate<'_>) -> bool {
     is_dirent(place) && place.depth > 0
 }
 
-fn is_root_indirect(place: &Place<'_>) -> bool {
+fn is_root_indirect(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Indirect) && place.owner == Inum::PFS_ROOT
 }
 
-fn is_dirent(place: &Place<'_>) -> bool {
+fn is_dirent(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Dirent) && place.entry.data_off() == DataOff::NONE && place.owner.0 > 1
 }
 
-fn is_long_name(place: &Place<'_>) -> bool {
+fn is_long_name(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Dirent) && place.entry.data_off() != DataOff::NONE
 }
 
-fn is_pfs_root(place: &Place<'_>) -> bool {
+fn is_pfs_root(place: &Candidate<'_>) -> bool {
     place.label.is_none() && place.owner == Inum::SUPER_ROOT && place.entry.key().is_visible()
 }
 
-fn is_super_root(place: &Place<'_>) -> bool {
+fn is_super_root(place: &Candidate<'_>) -> bool {
     place.label.is_none() && place.entry.key() == Key(0)
 }
 

@@ -26,7 +26,7 @@ pub use error::ImageError;
 pub use map::{BlockMap, Changes, Mapped};
 pub use medium::SharedDisk;
 pub use pfs::{Editor, FileRecipe};
-pub use trail::{Place, Trail};
+pub use trail::{Candidate, Trail};
 pub use tree::IndirectSizes;
 pub use written::{Seal, Written};
 

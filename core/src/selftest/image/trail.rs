@@ -12,7 +12,7 @@ use crate::memory::{self, Vec};
 
 /// A blockref, as a search sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'p> {
+pub struct Candidate<'p> {
     /// The PFS it is in; none in the super-root.
     pub label: Option<&'p [u8]>,
     /// The inode whose tree it is in: the super-root, a PFS root, or one of its inodes.
@@ -38,7 +38,7 @@ struct Step {
 /// Blockrefs on the longest way.
 const MOST_STEPS: usize = 40;
 
-type Wanted<'w> = &'w mut dyn FnMut(&Place<'_>) -> bool;
+type Wanted<'w> = &'w mut dyn FnMut(&Candidate<'_>) -> bool;
 
 impl Written {
     /// The first blockref that `wanted` accepts, in the order of the topology.
@@ -47,7 +47,7 @@ impl Written {
         let at = core::mem::offset_of!(crate::media::VolumeHeader, sroot_blockset);
         let step = Step { at, entry: self.header.sroot_blockset[0] };
         memory::push(&mut trail.steps, step)?;
-        let super_root = Place { label: None, owner: Inum::SUPER_ROOT, depth: 0, entry: &step.entry };
+        let super_root = Candidate { label: None, owner: Inum::SUPER_ROOT, depth: 0, entry: &step.entry };
         if wanted(&super_root) || self.descend(&mut trail, None, Inum::SUPER_ROOT, 0, wanted)? {
             return Ok(trail);
         }
@@ -82,7 +82,7 @@ impl Written {
                 continue;
             }
             memory::push(&mut trail.steps, Step { at, entry })?;
-            if wanted(&Place { label, owner, depth, entry: &entry }) {
+            if wanted(&Candidate { label, owner, depth, entry: &entry }) {
                 return Ok(true);
             }
             let found = match entry.kind()? {
