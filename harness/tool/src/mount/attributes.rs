@@ -13,7 +13,7 @@ use super::asked::Change;
 use super::protocol::KEPT;
 use super::refusal::Refusal;
 use super::server::Server;
-use super::snapshots::Place;
+use super::snapshots::KeptPlace;
 
 /// What `st_blocks` counts in.
 const BLOCK_BYTES: u64 = 512;
@@ -94,7 +94,7 @@ impl Server {
     }
 
     pub(super) async fn facts_of(&self, file: Inum) -> Result<Facts, Refusal> {
-        if let Some(place) = Place::of(file) {
+        if let Some(place) = KeptPlace::of(file) {
             // What leads in a circle is no more than one step deep.
             return Box::pin(self.facts_of_kept(place)).await;
         }

@@ -11,7 +11,7 @@ use hammer2_core::media::{FileKind, Inum};
 use super::attributes::{Facts, file_type};
 use super::refusal::Refusal;
 use super::server::Server;
-use super::snapshots::Place;
+use super::snapshots::KeptPlace;
 
 /// Entries looked at in one go; a request asks for about as many.
 const BATCH_BYTES: usize = 8 << 10;
@@ -76,7 +76,7 @@ impl Server {
     }
 
     async fn parent_of(&self, directory: Inum) -> Result<Inum, Refusal> {
-        match Place::of(directory) {
+        match KeptPlace::of(directory) {
             None => Ok(self.fs.attributes(directory).await?.parent),
             Some(place) => self.parent_of_kept(place).await,
         }
@@ -96,8 +96,8 @@ impl Server {
             }
             (offset, empty) = (next, false);
         }
-        let place = Place::of(directory);
-        if place == Some(Place::Folder) {
+        let place = KeptPlace::of(directory);
+        if place == Some(KeptPlace::Folder) {
             for (name, file, behind) in self.list_folder(offset).await {
                 let facts = L::facts(self, file).await;
                 if !listing.add(file, FileKind::Directory, facts, behind, &name) {

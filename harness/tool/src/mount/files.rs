@@ -9,7 +9,7 @@ use super::asked::Range;
 use super::counters::add;
 use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
-use super::snapshots::Place;
+use super::snapshots::KeptPlace;
 
 /// How much one request copies at most, so that others get their turn.
 const COPIED_AT_ONCE: u64 = 4 << 20;
@@ -25,7 +25,7 @@ pub(super) const OPENED: FopenFlags = FopenFlags::FOPEN_KEEP_CACHE.union(FopenFl
 
 impl Server {
     pub(super) async fn open(&self, file: Inum, flags: OFlags, reply: ReplyOpen) {
-        if let Some(place) = Place::of(file) {
+        if let Some(place) = KeptPlace::of(file) {
             return self.open_kept(place, flags, reply).await;
         }
         match self.patience.keep_trying(async || self.fs.open(file).await).await {
@@ -35,7 +35,7 @@ impl Server {
     }
 
     pub(super) async fn release(&self, file: Inum, reply: ReplyEmpty) {
-        if Place::of(file).is_none() {
+        if KeptPlace::of(file).is_none() {
             self.let_go(file).await;
         }
         reply.ok();
@@ -43,7 +43,7 @@ impl Server {
 
     pub(super) async fn read(&self, from: Range, bytes: usize, reply: ReplyData) {
         let mut buffer = self.buffers.of_size(bytes);
-        let read = match Place::of(from.file) {
+        let read = match KeptPlace::of(from.file) {
             None => {
                 let read =
                     self.patience.keep_trying(async || self.fs.read(from.file, from.offset, &mut buffer).await).await;
@@ -86,7 +86,7 @@ impl Server {
     }
 
     pub(super) async fn fsync(&self, file: Inum, reply: ReplyEmpty) {
-        if Place::of(file).is_some() {
+        if KeptPlace::of(file).is_some() {
             return reply.ok();
         }
         self.reply_done(self.patience.keep_trying(async || self.fs.fsync(file).await).await, reply);
@@ -96,7 +96,7 @@ impl Server {
         if !matches!(whence, SEEK_DATA | SEEK_HOLE) {
             return reply.error(Errno::EINVAL);
         }
-        if let Some(place) = Place::of(from.file) {
+        if let Some(place) = KeptPlace::of(from.file) {
             return match self.seek_kept(place, from.offset, whence == SEEK_HOLE).await {
                 Ok(offset) => reply.offset(offset.cast_signed()),
                 Err(refusal) => reply.error(self.refuse(refusal)),

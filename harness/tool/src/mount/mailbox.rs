@@ -14,11 +14,11 @@ pub(super) type Job = Box<dyn FnOnce(Serving) -> Work + Send>;
 /// Jobs from any thread.
 #[derive(Default)]
 pub(super) struct Mailbox {
-    state: Mutex<State>,
+    state: Mutex<Posted>,
 }
 
 #[derive(Default)]
-struct State {
+struct Posted {
     jobs: VecDeque<Job>,
     closed: bool,
     waiting: Option<Waker>,
@@ -63,13 +63,13 @@ impl Mailbox {
         .await
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Posted> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Wakes who waits; not before the lock is free, or that is what it would wait for next.
-fn wake(mut state: MutexGuard<'_, State>) {
+fn wake(mut state: MutexGuard<'_, Posted>) {
     let waiting = state.waiting.take();
     drop(state);
     waiting.into_iter().for_each(Waker::wake);

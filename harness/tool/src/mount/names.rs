@@ -13,7 +13,7 @@ use super::attributes::{Facts, device_of};
 use super::files::OPENED;
 use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
-use super::snapshots::Place;
+use super::snapshots::KeptPlace;
 
 /// The longest target of a symbolic link, as Linux has it.
 const MAX_TARGET_BYTES: usize = 4096;
@@ -22,9 +22,9 @@ const TYPE_BITS: u32 = 0o170_000;
 
 impl Server {
     pub(super) async fn lookup(&self, entry: Entry, reply: ReplyEntry) {
-        match Place::of(entry.directory) {
+        match KeptPlace::of(entry.directory) {
             // Snapshots come and go without the kernel.
-            Some(Place::Folder) => self.reply_entry(self.find_kept(Place::Folder, entry.name()).await, reply),
+            Some(KeptPlace::Folder) => self.reply_entry(self.find_kept(KeptPlace::Folder, entry.name()).await, reply),
             Some(place) => self.reply_found(self.find_kept(place, entry.name()).await, reply),
             None if self.is_snapshot_folder(&entry).await => self.reply_entry(self.facts_of_folder().await, reply),
             None => self.reply_found(self.find(&entry).await, reply),
@@ -145,7 +145,7 @@ impl Server {
 
     pub(super) async fn readlink(&self, link: Inum, reply: ReplyData) {
         let mut target = [0; MAX_TARGET_BYTES];
-        let read = match Place::of(link) {
+        let read = match KeptPlace::of(link) {
             None => {
                 let read = self.patience.keep_trying(async || self.fs.read_link(link, &mut target).await).await;
                 read.map_err(Refusal::from)

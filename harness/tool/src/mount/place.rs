@@ -12,14 +12,14 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 /// The place of a mount.
-pub(super) struct Place {
+pub(super) struct MountPlace {
     directory: PathBuf,
     device: Dev,
     /// The kernel's end of it is there as long as the filesystem is.
     connection: OwnedFd,
 }
 
-impl Place {
+impl MountPlace {
     /// Of what was mounted on a directory a moment ago.
     pub(super) fn of(directory: &Path, connection: impl AsFd) -> io::Result<Self> {
         Ok(Self {

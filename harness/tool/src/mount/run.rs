@@ -23,7 +23,7 @@ use super::journal::Journal;
 use super::mailbox::Mailbox;
 use super::orders::Ear;
 use super::patience::Patience;
-use super::place::Place;
+use super::place::MountPlace;
 use super::server::Server;
 use super::signals;
 
@@ -73,7 +73,7 @@ pub enum EndError {
 pub struct MountPoint {
     /// It would unmount whatever is on the directory when it goes.
     _session: ManuallyDrop<BackgroundSession>,
-    place: Arc<Place>,
+    place: Arc<MountPlace>,
     pub(super) given_up: Arc<AtomicBool>,
     mounted: Arc<Mounted>,
     ear: Option<Ear>,
@@ -111,7 +111,7 @@ impl MountPoint {
         let mounted = Arc::new(mounted);
         let front = Front { mounted: mounted.clone(), mailbox: mailbox.clone(), buffers };
         let session = Session::new(front, directory, &options.config()).map_err(failed)?;
-        let place = Arc::new(Place::of(directory, &session).map_err(failed)?);
+        let place = Arc::new(MountPlace::of(directory, &session).map_err(failed)?);
         finishing.begin(session.notifier()).map_err(failed)?;
         // Whoever finds the mount there may give it orders, or end it: so nobody gets an answer before that is heard.
         let given_up = signals::watch(place.clone(), mailbox.clone()).map_err(failed)?;

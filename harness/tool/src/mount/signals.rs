@@ -14,13 +14,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use super::mailbox::Mailbox;
-use super::place::Place;
+use super::place::MountPlace;
 
 /// How long files may stay open.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Watches for signals from here on, as long as the process lives; what is set when somebody has given up.
-pub(super) fn watch(place: Arc<Place>, mailbox: Arc<Mailbox>) -> io::Result<Arc<AtomicBool>> {
+pub(super) fn watch(place: Arc<MountPlace>, mailbox: Arc<Mailbox>) -> io::Result<Arc<AtomicBool>> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
     let given_up = Arc::<AtomicBool>::default();
     let gives_up = given_up.clone();

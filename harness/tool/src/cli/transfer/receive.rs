@@ -25,7 +25,7 @@ use super::super::{Failure, Outcome};
 use super::incoming::Incoming;
 use super::kept::Kept;
 use super::listing::Listing;
-use super::stream::{Record, State};
+use super::stream::{PfsState, Record};
 
 /// Make of a PFS what a stream on standard input says, as `send` wrote it
 ///
@@ -96,8 +96,8 @@ impl Receive {
         &self,
         fs: &FileSystem,
         incoming: Incoming,
-        state: State,
-        base: Option<State>,
+        state: PfsState,
+        base: Option<PfsState>,
     ) -> Result<Incoming, Failure> {
         let root = fs.record(Inum::PFS_ROOT).await.map_err(Failure::failed)?;
         match base {

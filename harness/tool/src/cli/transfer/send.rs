@@ -18,7 +18,7 @@ use super::super::target::Target;
 use super::super::{Failure, Outcome};
 use super::listing::Listing;
 use super::outgoing::Outgoing;
-use super::stream::{Mark, Record, State};
+use super::stream::{Mark, PfsState, Record};
 
 /// Write a PFS to standard output, or what changed in it, for `receive`
 ///
@@ -41,7 +41,7 @@ pub(in super::super) struct Send {
 
 /// What a stream begins with, and what it leaves out.
 struct Base {
-    state: State,
+    state: PfsState,
     since: ModifyTid,
 }
 
@@ -60,13 +60,13 @@ impl Send {
             let label_base = self.label_base(&session).await?;
             let fs = session.mount(&self.target).await?;
             let root = fs.record(Inum::PFS_ROOT).await.map_err(Failure::failed)?;
-            let state = State { clid: fs.pfs().clid, tid: root.modify_tid };
+            let state = PfsState { clid: fs.pfs().clid, tid: root.modify_tid };
             let base = match (&self.from, label_base) {
                 (None, _) => None,
                 (Some(_), Some(base)) => Some(base),
                 (Some(from), None) => {
                     let tid = number(from).ok_or_else(|| self.no_base(from))?;
-                    Some(Base { state: State { tid, ..state }, since: tid })
+                    Some(Base { state: PfsState { tid, ..state }, since: tid })
                 }
             };
             if let Some(base) = base.as_ref().filter(|base| base.since > root.modify_tid) {
@@ -108,7 +108,7 @@ impl Send {
             let label = Shown(from.as_bytes());
             return Err(Failure::unusable(format_args!("{label} is no snapshot: name one, or a transaction id")));
         }
-        let state = State { clid: pfs.clid, tid: pfs.root.modify_tid };
+        let state = PfsState { clid: pfs.clid, tid: pfs.root.modify_tid };
         Ok(Some(Base { state, since: pfs.root.meta.pfs_lsnap_tid() }))
     }
 

@@ -44,12 +44,12 @@ impl FromStr for Mark {
 
 /// A state of a PFS: which, and after which operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct PfsState {
     pub(super) clid: Uuid,
     pub(super) tid: ModifyTid,
 }
 
-impl State {
+impl PfsState {
     /// What a PFS notes that received this state as its own operation `own`: never 0.
     pub(super) fn mark(&self, own: ModifyTid) -> u64 {
         let bytes = [&self.clid.0[..], &self.tid.0.to_le_bytes(), &own.0.to_le_bytes()].concat();
@@ -60,7 +60,7 @@ impl State {
 /// A record of the stream.
 pub(super) enum Record {
     /// What the stream makes of what.
-    Begin { state: State, base: Option<State>, label: Vec<u8> },
+    Begin { state: PfsState, base: Option<PfsState>, label: Vec<u8> },
     /// An inode that changed; what is below it follows, up to `EndInode`.
     Inode { methods: Methods, meta: Box<InodeMeta>, content: Option<Box<[u8; EMBEDDED_BYTES]>> },
     /// All below the inode was said.
@@ -98,7 +98,7 @@ impl Record {
         let number = |number: u64| number.to_le_bytes();
         match self {
             Self::Begin { state, base, label } => {
-                let of = |state: &State| [&state.clid.0[..], &number(state.tid.0)].concat();
+                let of = |state: &PfsState| [&state.clid.0[..], &number(state.tid.0)].concat();
                 let base_bytes = base.as_ref().map_or(vec![0; 24], of);
                 let flag = [u8::from(base.is_some())];
                 [&MAGIC[..], &VERSION.to_le_bytes(), &of(state), &flag, &base_bytes, label].concat()
@@ -135,10 +135,10 @@ impl Record {
                 (take(8)? == MAGIC).then_some(())?;
                 (take(4)? == VERSION.to_le_bytes()).then_some(())?;
                 let mut state =
-                    || Some(State { clid: Uuid(*take(16)?.first_chunk()?), tid: ModifyTid(number(take(8)?)?) });
+                    || Some(PfsState { clid: Uuid(*take(16)?.first_chunk()?), tid: ModifyTid(number(take(8)?)?) });
                 let own = state()?;
                 let flag = take(1)?[0];
-                let base = State { clid: Uuid(*take(16)?.first_chunk()?), tid: ModifyTid(number(take(8)?)?) };
+                let base = PfsState { clid: Uuid(*take(16)?.first_chunk()?), tid: ModifyTid(number(take(8)?)?) };
                 return Some(Self::Begin { state: own, base: (flag == 1).then_some(base), label: rest.to_vec() });
             }
             2 => {
@@ -204,10 +204,10 @@ mod tests {
 
     #[test]
     fn records_read_back_as_they_were_written() {
-        let state = State { clid: Uuid([7; 16]), tid: ModifyTid(9) };
+        let state = PfsState { clid: Uuid([7; 16]), tid: ModifyTid(9) };
         let records = [
             Record::Begin { state, base: None, label: b"DATA".to_vec() },
-            Record::Begin { state, base: Some(State { tid: ModifyTid(3), ..state }), label: vec![] },
+            Record::Begin { state, base: Some(PfsState { tid: ModifyTid(3), ..state }), label: vec![] },
             Record::Inode { methods: Methods(0x32), meta: Box::new(InodeMeta::blank()), content: None },
             Record::Inode {
                 methods: Methods(0x32),

@@ -20,7 +20,7 @@ use hammer2_core::media::{Timestamp, Uuid};
 use hammer2_core::memory::Heap;
 use hammer2_host::time_source::HostTime;
 
-pub(super) use number::{Place, is_kept};
+pub(super) use number::{KeptPlace, is_kept};
 pub use view::SNAPSHOTS_MEMORY_MIB;
 use view::View;
 

@@ -14,7 +14,7 @@ pub(super) const MOST: u16 = (1 << (63 - FILE_BITS)) - 1;
 
 /// Where a file is that is in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::mount) enum Place {
+pub(in crate::mount) enum KeptPlace {
     /// The folder of all snapshots.
     Folder,
     /// In the snapshot of this number.
@@ -23,10 +23,10 @@ pub(in crate::mount) enum Place {
 
 /// True for what is kept as it is: it is in a snapshot, or their folder.
 pub(in crate::mount) fn is_kept(number: INodeNo) -> bool {
-    Place::of(Inum(number.0)).is_some()
+    KeptPlace::of(Inum(number.0)).is_some()
 }
 
-impl Place {
+impl KeptPlace {
     /// What a number stands for; none if that isn't in a snapshot.
     pub(in crate::mount) fn of(number: Inum) -> Option<Self> {
         if number.0 & Key::VISIBLE == 0 {
@@ -62,20 +62,20 @@ mod tests {
     #[test]
     fn each_place_has_a_number_of_its_own_and_no_file_of_the_mounted_one() {
         let places = [
-            Place::Folder,
-            Place::Within(1, Inum::PFS_ROOT),
-            Place::Within(2, Inum::PFS_ROOT),
-            Place::Within(MOST, Inum((1 << FILE_BITS) - 1)),
+            KeptPlace::Folder,
+            KeptPlace::Within(1, Inum::PFS_ROOT),
+            KeptPlace::Within(2, Inum::PFS_ROOT),
+            KeptPlace::Within(MOST, Inum((1 << FILE_BITS) - 1)),
         ];
         let mut numbers: Vec<u64> = places.iter().map(|place| place.number().unwrap().0).collect();
         for (place, number) in places.iter().zip(&numbers) {
-            assert_eq!(Place::of(Inum(*number)), Some(*place));
+            assert_eq!(KeptPlace::of(Inum(*number)), Some(*place));
             assert!(Key(*number).is_visible(), "no inode has such a key");
         }
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), places.len());
-        assert_eq!(Place::of(Inum(Key::VISIBLE - 1)), None);
-        assert!(Place::Within(1, Inum(1 << FILE_BITS)).number().is_err());
+        assert_eq!(KeptPlace::of(Inum(Key::VISIBLE - 1)), None);
+        assert!(KeptPlace::Within(1, Inum(1 << FILE_BITS)).number().is_err());
     }
 }

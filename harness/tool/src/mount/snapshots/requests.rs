@@ -9,7 +9,7 @@ use hammer2_core::media::{Inum, Uuid};
 use hammer2_host::time_source::HostTime;
 use rustix::fs::OFlags;
 
-use super::number::Place;
+use super::number::KeptPlace;
 use super::{FOLDER, Snapshot};
 use crate::mount::asked::Entry;
 use crate::mount::attributes::{Facts, facts, system_time};
@@ -35,7 +35,7 @@ impl Server {
         let of_root = facts(&self.fs.attributes(Inum::PFS_ROOT).await?).attr;
         let (changed, accessed) = (system_time(since), system_time(HostTime.now()));
         let attr = FileAttr {
-            ino: Place::Folder.number()?,
+            ino: KeptPlace::Folder.number()?,
             size: 0,
             blocks: 0,
             atime: accessed,
@@ -49,15 +49,15 @@ impl Server {
     }
 
     /// What is known of a file in a snapshot.
-    pub(in crate::mount) async fn facts_of_kept(&self, place: Place) -> Result<Facts, Refusal> {
-        let Place::Within(snapshot, file) = place else { return self.facts_of_folder().await };
+    pub(in crate::mount) async fn facts_of_kept(&self, place: KeptPlace) -> Result<Facts, Refusal> {
+        let KeptPlace::Within(snapshot, file) = place else { return self.facts_of_folder().await };
         let attributes = self.within(snapshot, async |fs| fs.attributes(file).await).await?;
         self.facts_within(snapshot, &attributes)
     }
 
     fn facts_within(&self, snapshot: u16, attributes: &Attributes) -> Result<Facts, Refusal> {
         let Facts { mut attr, mut kept, .. } = facts(attributes);
-        attr.ino = Place::Within(snapshot, attributes.inum).number()?;
+        attr.ino = KeptPlace::Within(snapshot, attributes.inum).number()?;
         if attributes.inum == Inum::PFS_ROOT {
             // Its name may go.
             kept = Duration::ZERO;
@@ -68,16 +68,16 @@ impl Server {
     }
 
     /// What is called so in a snapshot, or in the folder.
-    pub(in crate::mount) async fn find_kept(&self, place: Place, name: &[u8]) -> Result<Facts, Refusal> {
+    pub(in crate::mount) async fn find_kept(&self, place: KeptPlace, name: &[u8]) -> Result<Facts, Refusal> {
         match (place, name) {
             (_, b".") => self.facts_of_kept(place).await,
             (_, b"..") => self.facts_of(self.parent_of_kept(place).await?).await,
-            (Place::Folder, name) => {
+            (KeptPlace::Folder, name) => {
                 let is_meant = |snapshot: &Snapshot| snapshot.label == name;
                 let Snapshot { number, .. } = self.find_snapshot(is_meant, Errno::ENOENT).await?;
-                self.facts_of_kept(Place::Within(number, Inum::PFS_ROOT)).await
+                self.facts_of_kept(KeptPlace::Within(number, Inum::PFS_ROOT)).await
             }
-            (Place::Within(snapshot, directory), name) => {
+            (KeptPlace::Within(snapshot, directory), name) => {
                 let find = async |fs: &FileSystem| {
                     let file = fs.lookup(directory, name).await?;
                     fs.attributes(file).await
@@ -89,13 +89,13 @@ impl Server {
     }
 
     /// The directory above one that is kept.
-    pub(in crate::mount) async fn parent_of_kept(&self, place: Place) -> Result<Inum, Refusal> {
+    pub(in crate::mount) async fn parent_of_kept(&self, place: KeptPlace) -> Result<Inum, Refusal> {
         let parent = match place {
-            Place::Folder => return Ok(Inum::PFS_ROOT),
-            Place::Within(_, Inum::PFS_ROOT) => Place::Folder,
-            Place::Within(snapshot, directory) => {
+            KeptPlace::Folder => return Ok(Inum::PFS_ROOT),
+            KeptPlace::Within(_, Inum::PFS_ROOT) => KeptPlace::Folder,
+            KeptPlace::Within(snapshot, directory) => {
                 let attributes = self.within(snapshot, async |fs| fs.attributes(directory).await).await?;
-                Place::Within(snapshot, attributes.parent)
+                KeptPlace::Within(snapshot, attributes.parent)
             }
         };
         Ok(Inum(parent.number()?.0))
@@ -105,41 +105,41 @@ impl Server {
     pub(in crate::mount) async fn list_folder(&self, offset: u64) -> Vec<(Vec<u8>, Inum, u64)> {
         let (all, _) = self.list_snapshots().await;
         let places = all.into_iter().zip(FIRST_SNAPSHOT..).filter(|(_, at)| *at > offset);
-        let number = |snapshot| Place::Within(snapshot, Inum::PFS_ROOT).number().ok();
+        let number = |snapshot| KeptPlace::Within(snapshot, Inum::PFS_ROOT).number().ok();
         places.filter_map(|(snapshot, at)| Some((snapshot.label, Inum(number(snapshot.number)?.0), at))).collect()
     }
 
     /// Fills `batch` with entries of a directory, in which files have their own numbers.
     pub(in crate::mount) async fn read_kept_directory(
         &self,
-        place: Place,
+        place: KeptPlace,
         from: Cookie,
         batch: &mut EntryBatch,
     ) -> Result<Listing, Refusal> {
-        let Place::Within(snapshot, directory) = place else { return Err(Errno::EINVAL.into()) };
+        let KeptPlace::Within(snapshot, directory) = place else { return Err(Errno::EINVAL.into()) };
         self.within(snapshot, async |fs| fs.read_directory(directory, from, batch).await).await
     }
 
     /// Reads from a file; how many bytes.
     pub(in crate::mount) async fn read_kept(
         &self,
-        place: Place,
+        place: KeptPlace,
         offset: u64,
         out: &mut [u8],
     ) -> Result<usize, Refusal> {
-        let Place::Within(snapshot, file) = place else { return Err(Errno::EISDIR.into()) };
+        let KeptPlace::Within(snapshot, file) = place else { return Err(Errno::EISDIR.into()) };
         self.within(snapshot, async |fs| fs.read(file, offset, out).await).await
     }
 
     /// Reads the target of a symbolic link; its length.
-    pub(in crate::mount) async fn read_kept_link(&self, place: Place, out: &mut [u8]) -> Result<usize, Refusal> {
-        let Place::Within(snapshot, link) = place else { return Err(Errno::EINVAL.into()) };
+    pub(in crate::mount) async fn read_kept_link(&self, place: KeptPlace, out: &mut [u8]) -> Result<usize, Refusal> {
+        let KeptPlace::Within(snapshot, link) = place else { return Err(Errno::EINVAL.into()) };
         self.within(snapshot, async |fs| fs.read_link(link, out).await).await
     }
 
     /// The next data, or the next hole, of a file.
-    pub(in crate::mount) async fn seek_kept(&self, place: Place, offset: u64, hole: bool) -> Result<u64, Refusal> {
-        let Place::Within(snapshot, file) = place else { return Err(Errno::EISDIR.into()) };
+    pub(in crate::mount) async fn seek_kept(&self, place: KeptPlace, offset: u64, hole: bool) -> Result<u64, Refusal> {
+        let KeptPlace::Within(snapshot, file) = place else { return Err(Errno::EISDIR.into()) };
         let seek = async |fs: &FileSystem| match hole {
             true => fs.seek_hole(file, offset).await,
             false => fs.seek_data(file, offset).await,
@@ -148,7 +148,7 @@ impl Server {
     }
 
     /// Opens a file, if it is there and only to be read. There is nothing to be kept for that: no file of a snapshot goes alone.
-    pub(in crate::mount) async fn open_kept(&self, place: Place, flags: OFlags, reply: ReplyOpen) {
+    pub(in crate::mount) async fn open_kept(&self, place: KeptPlace, flags: OFlags, reply: ReplyOpen) {
         if flags & OFlags::ACCMODE != OFlags::RDONLY || flags.contains(OFlags::TRUNC) {
             return reply.error(Errno::EROFS);
         }
