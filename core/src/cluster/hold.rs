@@ -75,8 +75,8 @@ impl Cluster {
         taken
     }
 
-    /// Takes hold of nodes, as far as nobody else does at this moment: a mount goes on with a quorum of them. What was acknowledged
-    /// meanwhile would be on one of any quorum.
+    /// Takes hold of nodes, as far as nobody else does at this moment: a mount goes on with a quorum of them. What was
+    /// acknowledged meanwhile would be on one of any quorum.
     async fn take_all(&self, seen: &Looks) -> Result<(), OpError> {
         let (mut lost, mut refusal) = (NodeSet::EMPTY, None);
         let nodes = seen.iter().map(|(index, _)| *index);

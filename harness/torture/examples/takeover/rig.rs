@@ -176,8 +176,8 @@ impl Rig {
         Ok(failed.elapsed())
     }
 
-    /// Waits for the end of what the machine in reserve is trying, and until one of the two is in service: it tries again while the
-    /// other isn't. True if it is the one in reserve.
+    /// Waits for the end of what the machine in reserve is trying, and until one of the two is in service: it tries again while
+    /// the other isn't. True if it is the one in reserve.
     fn settle(&mut self) -> Result<bool, Box<dyn Error>> {
         self.wait("the end of an attempt to mount", |rig| {
             let reserve = rig.reserve();

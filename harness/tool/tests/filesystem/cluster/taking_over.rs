@@ -1,5 +1,5 @@
-//! A mount that takes over from a machine that was asleep, which wakes at that very moment and writes to some of the disks: whoever
-//! has a quorum of them goes on, without the rest.
+//! A mount that takes over from a machine that was asleep, which wakes at that very moment and writes to some of the disks:
+//! whoever has a quorum of them goes on, without the rest.
 
 use std::cell::RefCell;
 use std::rc::Rc;
