@@ -16,9 +16,9 @@ use crate::media::{Heartbeat, HostName, MirrorTid, VolumeHeader};
 /// How old a look may be before a heartbeat is written over what it saw, when others may write.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// How long after a heartbeat that others may write over its mount looks whether it still is there, before it changes anything.
-/// Whoever looked before it was written has begun to write over it by then, or never does: one of two who do this at once sees the
-/// other's.
+/// How long after a heartbeat that others may write over its mount looks whether it still is there, before it changes
+/// anything. Whoever looked before it was written has begun to write over it by then, or never does: one of two who do this at
+/// once sees the other's.
 const SETTLING: Duration = Duration::from_millis(500);
 
 impl Node {
