@@ -57,6 +57,30 @@ fn add_pfs(node: &Node, key: Key) {
     assert_eq!(now(node.modify(node.next_super_tid(), create)), Ok(Outcome::Done));
 }
 
+/// The most blocks of the largest size that are said to find a place.
+fn most_pieces(node: &Node) -> u64 {
+    let (mut fits, mut too_many) = (0, 1 << 20);
+    while fits + 1 < too_many {
+        let count = (fits + too_many) / 2;
+        if now(node.has_room_in_pieces(count)).unwrap() { fits = count } else { too_many = count }
+    }
+    fits
+}
+
+#[test]
+fn room_is_kept_for_what_is_modified() {
+    let node = node();
+    let modified_bytes = || node.topology.borrow().arena.bytes() as u64;
+    let (before, reserve, pieces) = (modified_bytes(), node.reserve_bytes(), most_pieces(&node));
+    assert!(pieces > 10_000, "an empty GiB");
+    (0..200).for_each(|number| add_pfs(&node, Key(1_000 + number)));
+    let after = modified_bytes();
+    assert!(after > before + 8 * CHUNK_BYTES);
+    // A quarter of a chunk may stay unused beside blocks of other sizes, and blocks of metadata may lie in twice as many chunks.
+    assert_eq!(reserve - node.reserve_bytes(), after + after / 4 - (before + before / 4));
+    assert_eq!(pieces - most_pieces(&node), 2 * after / CHUNK_BYTES - 2 * before / CHUNK_BYTES);
+}
+
 /// The leaf of the freemap, as it was written last.
 fn leaf(node: &Node) -> Blockref {
     let found = now(node.change_over_limit(|topology, _, blocks| {

@@ -159,3 +159,21 @@ fn outside(copies: &[(Lost, Position)], inode: Inum, range: KeyRange) -> Ranges 
     }
     rest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::testing::HEAP;
+    use crate::media::FileKind;
+
+    #[test]
+    fn what_is_kept_of_a_modification_counts() {
+        let inode = Inode::new(FileKind::Directory);
+        let mut create = Modification::CreatePfs { inode: &inode, key: Key(1), origin: None };
+        assert_eq!(Recorded::of(&mut create, HEAP).unwrap().bytes(), size_of::<Inode>());
+        let content = [7; EMBEDDED_BYTES];
+        let mut write = Modification::WriteInode { slot: Slot(0), meta: &inode.meta, content: Some(&content) };
+        assert_eq!(Recorded::of(&mut write, HEAP).unwrap().bytes(), size_of::<InodeMeta>() + EMBEDDED_BYTES);
+        assert_eq!(Recorded::of(&mut Modification::RemovePfs { key: Key(1) }, HEAP).unwrap().bytes(), 0);
+    }
+}

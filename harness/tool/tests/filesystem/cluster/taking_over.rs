@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use hammer2_core::cluster::vote::Refusal;
-use hammer2_core::cluster::{MemberState, OpError, PfsSelector};
+use hammer2_core::cluster::{MemberState, NodeIndex, OpError, PfsSelector};
 use hammer2_core::fs::{FileSystem, MountError, MountOptions, NewFile};
 use hammer2_core::io::{Disk, DiskOptions, MemoryDevice, boxed_device};
 use hammer2_core::media::geometry::header_offset;
@@ -132,4 +132,50 @@ fn who_takes_over_lets_go_where_it_has_no_quorum() {
         assert!(holder(&members, 1).is_released);
         assert_eq!(holder(&members, 0).nonce == OTHER, wakes == Wakes::WithAHeartbeat);
     }
+}
+
+#[test]
+fn who_has_the_disks_is_seen_to_be_there() {
+    let members = of_three();
+    let clock: &'static VirtualClock = Box::leak(Box::default());
+    let fs = run(clock, mount(&members, clock)).unwrap();
+    let counters = || (0..3).map(|disk| holder(&members, disk).counter).collect::<Vec<_>>();
+    let before = counters();
+    run(clock, fs.attend(clock.sleep(11_000 * MILLISECOND)));
+    for (before, after) in before.into_iter().zip(counters()) {
+        // The three are counted together.
+        assert!((4..=18).contains(&(after - before)), "every two seconds, on each: {before} and {after}");
+    }
+    run(clock, async {
+        for node in 0..3 {
+            assert!(fs.holder(NodeIndex(node)).await.expect("a holder").is_own);
+        }
+    });
+    let refused = RefCell::new(None);
+    let other = async {
+        let mounted = mount(&members, clock).await;
+        *refused.borrow_mut() = Some(mounted.map(drop).expect_err("two writers"));
+    };
+    let keeper = async {
+        let refused_at_last = async {
+            while refused.borrow().is_none() {
+                clock.sleep(MILLISECOND).await;
+            }
+        };
+        fs.attend(refused_at_last).await;
+    };
+    let tasks: Vec<Task<'_>> = vec![("keeper".to_owned(), Box::pin(keeper)), ("the other".to_owned(), Box::pin(other))];
+    run_all(clock, tasks, &mut Random::new(1));
+    let refused = refused.take();
+    assert!(matches!(refused, Some(MountError::Op(OpError::Refused(Refusal::InUse { .. })))), "{refused:?}");
+
+    assert!(!fs.member_statuses().any(|member| member.state != MemberState::InSync));
+    members.disks[1].write_at(HEARTBEAT_OFFSET, &others_heartbeat(0)).unwrap();
+    run(clock, fs.attend(clock.sleep(3_000 * MILLISECOND)));
+    let fenced: Vec<bool> = fs.member_statuses().map(|member| member.state != MemberState::InSync).collect();
+    assert_eq!(fenced, [false, true, false]);
+    assert_eq!(fs.fenced().map(|(node, _)| node), Some(NodeIndex(1)));
+    run(clock, async { drop(fs.unmount().await.unwrap()) });
+    assert!(holder(&members, 0).is_released && holder(&members, 2).is_released);
+    assert_eq!(holder(&members, 1).nonce, OTHER);
 }
