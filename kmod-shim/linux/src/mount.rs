@@ -93,7 +93,9 @@ pub(crate) fn serve(mount: Mount, config: &Config) {
     if let Err(NoMemory) = try_serve(mount, config, site) {
         say(Severity::Error, format_args!("there is no memory to unmount with: what wasn't synced is lost"));
     }
-    let given_back = site.devices.iter().fold(true, |all, device| device.drain() && all);
+    let mut given_back = true;
+    // Each is waited for, whatever the others do.
+    site.devices.iter().for_each(|device| given_back &= device.drain());
     if !given_back {
         return mount.abandon(site_pointer.cast());
     }
