@@ -62,8 +62,7 @@ impl Cluster {
         if self.hold.get().is_some() || !self.has(Rule::Heartbeat) {
             return Ok(());
         }
-        let is_shared = |member: &Member| is_used(member.state()) && member.node.is_shared();
-        let nodes: NodeSet = self.members().filter(|(_, member)| is_shared(member)).map(|(index, _)| index).collect();
+        let nodes: NodeSet = self.used().iter().filter(|index| self.member(*index).node.is_shared()).collect();
         let Some(clock) = self.root_disk(nodes) else { return Ok(()) };
         let seen = self.watch(nodes).await?;
         let next_beats = [clock.now().after(HEARTBEAT_PERIOD); MAX_NODES];
@@ -73,6 +72,12 @@ impl Cluster {
             self.release().await;
         }
         taken
+    }
+
+    /// The nodes that the mount changes, or brings in step.
+    fn used(&self) -> NodeSet {
+        let is_used = |member: &Member| matches!(member.state(), MemberState::InSync | MemberState::Behind(_));
+        self.members().filter(|(_, member)| is_used(member)).map(|(index, _)| index).collect()
     }
 
     /// Takes hold of nodes, as far as nobody else does at this moment: a mount goes on with a quorum of them. What was
@@ -91,10 +96,8 @@ impl Cluster {
                 Ok(()) => {}
             }
         }
-        let used: NodeSet =
-            self.members().filter(|(_, member)| is_used(member.state())).map(|(index, _)| index).collect();
         let is_mount = self.mounting.next_epoch().is_some();
-        let can_go_on = is_mount && self.assent.has_quorum(used.difference(lost));
+        let can_go_on = is_mount && self.assent.has_quorum(self.used().difference(lost));
         refusal.filter(|_| !can_go_on).map_or(Ok(()), |refusal| Err(OpError::Refused(refusal)))
     }
 
@@ -294,10 +297,6 @@ impl Cluster {
             _ => None,
         }
     }
-}
-
-fn is_used(state: MemberState) -> bool {
-    matches!(state, MemberState::InSync | MemberState::Behind(_))
 }
 
 /// True when it failed because another mount was there first.

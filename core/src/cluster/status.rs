@@ -21,6 +21,20 @@ pub enum Health {
     Stopped,
 }
 
+impl Health {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Healthy, Self::Degraded, Self::Stopped];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// A cluster as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct ClusterStatus {
@@ -73,6 +87,13 @@ pub struct MemberStatus {
     pub total_bytes: u64,
     /// Bytes of those that are free.
     pub free_bytes: u64,
+}
+
+impl MemberStatus {
+    /// True when it left, or couldn't be read: whatever that was may be over, so it can be looked at again.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, MemberState::Ejected(_)) || self.unreadable.is_some()
+    }
 }
 
 impl Cluster {

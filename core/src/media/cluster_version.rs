@@ -81,6 +81,14 @@ impl CommitId {
     pub fn position(self) -> (EpochCounter, CommitSeq) {
         (self.epoch.ctr, self.seq)
     }
+
+    /// How many epochs it lies behind a newer one of the same history, or how many commits of the same epoch.
+    pub fn behind(self, newest: Self) -> (u32, u32) {
+        match newest.epoch.ctr.0.saturating_sub(self.epoch.ctr.0) {
+            0 => (0, newest.seq.0.saturating_sub(self.seq.0)),
+            epochs => (epochs, 0),
+        }
+    }
 }
 
 impl fmt::Display for CommitId {
@@ -167,6 +175,14 @@ mod tests {
 
     fn epoch(ctr: u32, nonce: u64) -> EpochId {
         EpochId { ctr: EpochCounter(ctr), nonce: Nonce(nonce) }
+    }
+
+    #[test]
+    fn what_is_behind_is_so_by_epochs_or_by_commits() {
+        let commit = |ctr, seq| CommitId { epoch: epoch(ctr, 1), seq: CommitSeq(seq) };
+        let newest = commit(5, 7);
+        assert_eq!([commit(5, 7), commit(5, 3), commit(2, 9)].map(|old| old.behind(newest)), [(0, 0), (0, 4), (3, 0)]);
+        assert_eq!(commit(6, 9).behind(newest), (0, 0));
     }
 
     #[test]

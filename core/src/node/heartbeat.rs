@@ -11,7 +11,7 @@ use super::{Node, NodeError, NodeFault, Rule};
 use crate::io::{Buffer, DeviceError, DeviceOffset, Disk, Instant, Permission, SECTOR_BYTES, Volume, read_heartbeat};
 use crate::media::geometry::{header_copies, header_offset};
 use crate::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
-use crate::media::{Heartbeat, HostName, MirrorTid, VolumeHeader};
+use crate::media::{Heartbeat, HostName, MirrorTid, MountNonce, VolumeHeader};
 
 /// How old a look may be before a heartbeat is written over what it saw, when others may write.
 const FRESH: Duration = Duration::from_millis(250);
@@ -43,7 +43,7 @@ impl Node {
     /// others watch an old heartbeat at least, and no longer.
     pub async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), NodeError> {
         let Some(own) = self.holder.get() else { return Ok(()) };
-        self.write_over(heartbeat, |found| found.is_some_and(|found| found.nonce == own)).await
+        self.write_over(heartbeat, |found| is_of(found, own)).await
     }
 
     async fn write_over(
@@ -62,7 +62,7 @@ impl Node {
         let was_held = self.is_held();
         if has_lapsed || !was_held {
             disk.sleep_until(disk.now().after(SETTLING)).await;
-            self.check_that(|found| found.is_some_and(|found| found.nonce == heartbeat.nonce)).await?;
+            self.check_that(|found| is_of(found, heartbeat.nonce)).await?;
             if was_held && !self.is_held() {
                 // Its headers have told so meanwhile.
                 return Ok(());
@@ -127,7 +127,7 @@ impl Node {
         let Some(own) = self.holder.get().filter(|_| self.protocol.get().has(Rule::Heartbeat)) else {
             return Ok(());
         };
-        self.check_that(|found| found.is_some_and(|found| found.nonce == own)).await
+        self.check_that(|found| is_of(found, own)).await
     }
 
     async fn check_that(&self, is_expected: impl Fn(Option<Heartbeat>) -> bool) -> Result<(), NodeError> {
@@ -198,4 +198,9 @@ impl Node {
         self.permit(Permission::Never);
         NodeError::Fault(fault)
     }
+}
+
+/// True of a heartbeat of this mount.
+fn is_of(found: Option<Heartbeat>, mount: MountNonce) -> bool {
+    found.is_some_and(|found| found.nonce == mount)
 }

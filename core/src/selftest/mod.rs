@@ -52,12 +52,19 @@ pub trait Environment {
     /// Says something worth knowing about the case.
     fn log(&self, line: fmt::Arguments<'_>);
 
-    /// Where random numbers begin.
-    fn seed(&self) -> u64;
+    /// Where random numbers begin: in kernels the same in every run, so that a failure comes again.
+    fn seed(&self) -> u64 {
+        1
+    }
 
-    /// How many rounds cases of random work take.
-    fn rounds(&self) -> u64;
+    /// How many rounds cases of random work take: in kernels, whose CPU is emulated, fewer than a host does in the same time.
+    fn rounds(&self) -> u64 {
+        200
+    }
 }
+
+/// How large scratch devices are where they are made for the suite, in bytes; what isn't written of them need take no room.
+pub const SCRATCH_BYTES: [u64; 5] = [2 << 30, 5 << 30, 1 << 30, 1 << 30, 1 << 30];
 
 /// A heap with a limit that counts.
 pub trait Meter {

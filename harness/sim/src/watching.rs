@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 
-use hammer2_core::cluster::{Health, MAX_NODES, MemberState, MemberStatus};
+use hammer2_core::cluster::{MAX_NODES, MemberState, MemberStatus};
 use hammer2_core::fs::FileSystem;
 use hammer2_core::media::cluster_version::CommitId;
 
@@ -53,11 +53,7 @@ impl Seen {
             }
         }
         let Some(status) = fs.cluster_status() else { return };
-        let health = match status.health {
-            Health::Healthy => "healthy",
-            Health::Degraded => "degraded",
-            Health::Stopped => "stopped",
-        };
+        let health = status.health.name();
         let now = (status.version, health, status.in_sync, status.voters);
         if self.cluster.replace(now) != Some(now) {
             world.tell(|| What::Cluster {

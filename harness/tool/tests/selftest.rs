@@ -13,7 +13,7 @@ use std::time::Instant;
 use allocator_api2::alloc::Global;
 use hammer2_core::io::{Clock, DeviceBox, boxed_device};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
-use hammer2_core::selftest::{Environment, Failure, Meter, cases};
+use hammer2_core::selftest::{Environment, Failure, Meter, SCRATCH_BYTES, cases};
 use hammer2_host::clock::HostClock;
 use hammer2_host::device::{Access, FileDevice};
 use hammer2_host::executor::Executor;
@@ -21,8 +21,6 @@ use hammer2_kmod_shim::budget::Budget;
 use tempfile::TempDir;
 
 const HEAP: Heap = &Global;
-/// Of each scratch disk.
-const SCRATCH_BYTES: [u64; 5] = [2 << 30, 5 << 30, 1 << 30, 1 << 30, 1 << 30];
 
 static METERED: Budget<Global> = Budget::new(Global, usize::MAX);
 

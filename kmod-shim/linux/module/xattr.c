@@ -20,30 +20,43 @@ static bool hammer2_is_label(const char *label, size_t length)
 	       !memchr(label, ':', length);
 }
 
-static int hammer2_snapshot(const struct xattr_handler *handler, hammer2_idmap *idmap, struct dentry *dentry, struct inode *inode,
-			    const char *name, const void *label, size_t length, int flags)
+/* Whether the caller may speak with the mount of this inode by it; else an error. */
+static int hammer2_may_speak(hammer2_idmap *idmap, struct inode *inode)
 {
-	struct hammer2_call *call;
-	s64 result;
-
 	if (inode->i_ino != ROOT_INUM)
 		return -EOPNOTSUPP;
-	if (!inode_owner_or_capable(idmap, inode))
-		return -EPERM;
-	if (!hammer2_is_label(label, length))
-		return -EINVAL;
-	call = hammer2_call_new(HAMMER2_SNAPSHOT, 0);
+	return inode_owner_or_capable(idmap, inode) ? 0 : -EPERM;
+}
+
+/* Says something to the core, which answers it by a number. */
+static int hammer2_say(struct inode *inode, u32 op, const void *words, size_t length)
+{
+	struct hammer2_call *call = hammer2_call_new(op, 0);
+	s64 result;
+
 	if (!call)
 		return -ENOMEM;
-	/* What mappings have changed belongs to it. */
-	down_read(&inode->i_sb->s_umount);
-	sync_inodes_sb(inode->i_sb);
-	up_read(&inode->i_sb->s_umount);
-	call->request.name.bytes = label;
+	call->request.name.bytes = words;
 	call->request.name.length = length;
 	result = hammer2_call_wait(hammer2_mount_of(inode->i_sb), call);
 	kfree(call);
 	return result;
+}
+
+static int hammer2_snapshot(const struct xattr_handler *handler, hammer2_idmap *idmap, struct dentry *dentry, struct inode *inode,
+			    const char *name, const void *label, size_t length, int flags)
+{
+	int error = hammer2_may_speak(idmap, inode);
+
+	if (error)
+		return error;
+	if (!hammer2_is_label(label, length))
+		return -EINVAL;
+	/* What mappings have changed belongs to it. */
+	down_read(&inode->i_sb->s_umount);
+	sync_inodes_sb(inode->i_sb);
+	up_read(&inode->i_sb->s_umount);
+	return hammer2_say(inode, HAMMER2_SNAPSHOT, label, length);
 }
 
 /* What an answer may take: more than of eight nodes of many disks. */
@@ -57,12 +70,10 @@ static int hammer2_tell(const struct xattr_handler *handler, struct dentry *dent
 {
 	struct hammer2_call *call;
 	void *answer;
-	s64 result;
+	s64 result = hammer2_may_speak(HAMMER2_NO_IDMAP, inode);
 
-	if (inode->i_ino != ROOT_INUM)
-		return -EOPNOTSUPP;
-	if (!inode_owner_or_capable(HAMMER2_NO_IDMAP, inode))
-		return -EPERM;
+	if (result)
+		return result;
 	call = hammer2_call_new(handler->flags, 0);
 	answer = kvmalloc(ANSWER_BYTES, GFP_KERNEL);
 	result = -ENOMEM;
@@ -85,23 +96,11 @@ out:
 static int hammer2_order(const struct xattr_handler *handler, hammer2_idmap *idmap, struct dentry *dentry, struct inode *inode,
 			 const char *name, const void *order, size_t length, int flags)
 {
-	struct hammer2_call *call;
-	s64 result;
+	int error = hammer2_may_speak(idmap, inode);
 
-	if (inode->i_ino != ROOT_INUM)
-		return -EOPNOTSUPP;
-	if (!inode_owner_or_capable(idmap, inode))
-		return -EPERM;
-	if (length > ORDER_BYTES)
-		return -EINVAL;
-	call = hammer2_call_new(HAMMER2_ORDER, 0);
-	if (!call)
-		return -ENOMEM;
-	call->request.name.bytes = order;
-	call->request.name.length = length;
-	result = hammer2_call_wait(hammer2_mount_of(inode->i_sb), call);
-	kfree(call);
-	return result;
+	if (error)
+		return error;
+	return length > ORDER_BYTES ? -EINVAL : hammer2_say(inode, HAMMER2_ORDER, order, length);
 }
 
 static const struct xattr_handler hammer2_status_handler = {

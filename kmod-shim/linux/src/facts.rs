@@ -82,14 +82,8 @@ fn cluster(fs: &FileSystem, members: u32, missing: u32) -> ClusterFacts {
 }
 
 fn member(fs: &FileSystem, status: &MemberStatus) -> MemberFacts {
-    let newest = fs.cluster_status().map(|cluster| cluster.version.position());
-    let lag = status.version.zip(newest).map(|(version, newest)| {
-        let old = version.position();
-        match newest.0.0.saturating_sub(old.0.0) {
-            0 => (0, newest.1.0.saturating_sub(old.1.0)),
-            epochs => (epochs, 0),
-        }
-    });
+    let newest = fs.cluster_status().map(|cluster| cluster.version);
+    let lag = status.version.zip(newest).map(|(version, newest)| version.behind(newest));
     let (behind_epochs, behind_commits) = lag.unwrap_or_default();
     let (state, why) = state_of(status);
     let catching_up = fs.catching_up(status.node);

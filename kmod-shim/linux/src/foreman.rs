@@ -7,7 +7,7 @@ use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::{Change, MAX_NODES, MemberState, NodeIndex, Scrub, ScrubCounts};
+use hammer2_core::cluster::{Change, MAX_NODES, NodeIndex, Scrub, ScrubCounts};
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::media::Uuid;
 use hammer2_core::memory::{self, NoMemory, Vec};
@@ -167,16 +167,12 @@ impl Foreman {
         // Who doesn't answer any more is not in step.
         fs.probe().await?;
         for node in (0..MAX_NODES as u8).map(NodeIndex) {
-            let member = fs.member_statuses().find(|member| member.node == node);
-            let is_lost = member
-                .is_some_and(|member| matches!(member.state, MemberState::Ejected(_)) || member.unreadable.is_some());
+            let is_lost = fs.member_statuses().any(|member| member.node == node && member.is_lost());
             if is_lost && let Err(why) = fs.look_again(node).await {
                 self.note(fs, node, Err(format_args!("{why}")))?;
             }
         }
         for (node, copied) in fs.resync_all(&mut |_, _| {}).await? {
-            let is_in_sync =
-                fs.member_statuses().any(|member| member.node == node && member.state == MemberState::InSync);
             match copied {
                 Ok(counts) => {
                     // The attendant sees that it is back, but not by whom.
@@ -185,8 +181,6 @@ impl Foreman {
                     }
                     self.note(fs, node, Ok(counts))?;
                 }
-                // While there were too few, the first that came back wasn't enough.
-                Err(_) if is_in_sync => self.note(fs, node, Ok(ResyncCounts::default()))?,
                 Err(why) => self.note(fs, node, Err(format_args!("{why}")))?,
             }
         }

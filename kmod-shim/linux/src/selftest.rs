@@ -9,7 +9,7 @@ use core::pin::Pin;
 use hammer2_core::io::{Clock, DeviceBox, MemoryDevice, MemoryDisk, boxed_device};
 use hammer2_core::memory::{self, Box, Heap, NoMemory, Vec};
 use hammer2_core::selftest::image::SharedDisk;
-use hammer2_core::selftest::{Case, Environment, Failure, Meter, cases};
+use hammer2_core::selftest::{Case, Environment, Failure, Meter, SCRATCH_BYTES, cases};
 use hammer2_kmod_shim::budget::Budget;
 use hammer2_kmod_shim::executor::{Executor, Machine};
 use hammer2_kmod_shim::timer::{TickSource as _, Timer};
@@ -20,16 +20,11 @@ use crate::host::{self, Ktime, Mount, Severity, say};
 /// The answer when a case has failed.
 const EIO: i32 = 5;
 
-/// Where random cases begin, and how long they go on: as in the test kernel.
-const SEED: u64 = 1;
-const ROUNDS: u64 = 200;
-
 /// Tasks that wait for an alarm at the same time.
 const ALARMS: usize = 256;
 
-/// Of each scratch disk; what isn't written takes no memory.
-const SCRATCH_BYTES: [u64; 5] = [2 << 30, 5 << 30, 1 << 30, 1 << 30, 1 << 30];
-static SCRATCH_NAMES: [&str; 5] = ["scratch0", "scratch1", "scratch2", "scratch3", "scratch4"];
+/// Of the scratch disks.
+static SCRATCH_NAMES: [&str; SCRATCH_BYTES.len()] = ["scratch0", "scratch1", "scratch2", "scratch3", "scratch4"];
 /// Requests a scratch disk takes at once.
 const QUEUE_DEPTH: u16 = 16;
 
@@ -176,13 +171,5 @@ impl Environment for Kernel {
 
     fn log(&self, line: fmt::Arguments<'_>) {
         say(Severity::Notice, format_args!("selftest:        {line}"));
-    }
-
-    fn seed(&self) -> u64 {
-        SEED
-    }
-
-    fn rounds(&self) -> u64 {
-        ROUNDS
     }
 }

@@ -13,12 +13,6 @@ use super::all_disks;
 use crate::platform::{MEMORY, METERED, Platform};
 use crate::{println, stack};
 
-/// Where random cases begin: the same in every boot, so that a failure comes again.
-const SEED: u64 = 1;
-
-/// Rounds of random cases. The CPU is emulated; a host does more in the same time.
-const ROUNDS: u64 = 200;
-
 /// The machine as an environment.
 pub(super) struct Kernel<'p>(pub(super) &'p Platform);
 
@@ -58,13 +52,5 @@ impl Environment for Kernel<'_> {
 
     fn log(&self, line: fmt::Arguments<'_>) {
         println!("        {line}");
-    }
-
-    fn seed(&self) -> u64 {
-        SEED
-    }
-
-    fn rounds(&self) -> u64 {
-        ROUNDS
     }
 }

@@ -7,7 +7,6 @@ mod table;
 
 use std::path::Path;
 
-use hammer2_core::cluster::vote::CommitId;
 use hammer2_core::cluster::{ClusterStatus, Health, Holder, MemberState, MemberStatus, NodeIndex};
 use hammer2_core::fs::{CatchUp, FileSystem};
 use hammer2_core::media::{Heartbeat, Timestamp};
@@ -171,7 +170,7 @@ impl Status {
             .collect();
         name_disks(&mut nodes, &mut absent);
         Some(Self {
-            health: health(status.health).into(),
+            health: status.health.name().into(),
             label: String::from_utf8_lossy(&fs.pfs().label).into_owned(),
             clid: fs.pfs().clid.to_string(),
             version: status.version.to_string(),
@@ -220,25 +219,13 @@ impl Status {
 
     /// How it is.
     pub fn health(&self) -> Health {
-        match &self.health[..] {
-            "healthy" => Health::Healthy,
-            "degraded" => Health::Degraded,
-            _ => Health::Stopped,
-        }
-    }
-}
-
-fn health(health: Health) -> &'static str {
-    match health {
-        Health::Healthy => "healthy",
-        Health::Degraded => "degraded",
-        Health::Stopped => "stopped",
+        Health::ALL.into_iter().find(|health| health.name() == self.health).unwrap_or(Health::Stopped)
     }
 }
 
 impl Node {
     fn of(member: &MemberStatus, status: &ClusterStatus, images: &Images) -> Self {
-        let lag = member.version.map(|version| lag(version, status.version));
+        let lag = member.version.map(|version| version.behind(status.version));
         Self {
             node: member.node.0,
             images: images.of(member.node),
@@ -288,14 +275,5 @@ fn word(member: &MemberStatus) -> &'static str {
         (MemberState::Behind(_), _) => "behind",
         (MemberState::Ejected(_), _) => "ejected",
         (MemberState::Aside(_), None) => "aside",
-    }
-}
-
-/// How many epochs a version lies behind, or how many commits of the same epoch.
-fn lag(version: CommitId, newest: CommitId) -> (u32, u32) {
-    let (old, new) = (version.position(), newest.position());
-    match new.0.0.saturating_sub(old.0.0) {
-        0 => (0, new.1.0.saturating_sub(old.1.0)),
-        epochs => (epochs, 0),
     }
 }

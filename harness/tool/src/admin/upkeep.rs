@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use hammer2_core::cluster::resync::ResyncCounts;
-use hammer2_core::cluster::{MemberState, MemberStatus, NodeIndex, Scrub};
+use hammer2_core::cluster::{MemberStatus, NodeIndex, Scrub};
 use hammer2_core::fs::FileSystem;
 use hammer2_host::clock::HostClock;
 
@@ -56,10 +56,7 @@ impl Site<'_> {
         let mut nodes: Vec<Resynced> = Vec::new();
         let health = health_of(self.fs);
         for (node, copied) in all {
-            // While there were too few, the first that came back wasn't enough.
-            let counts =
-                copied.or_else(|error| if self.is_in_sync(node) { Ok(ResyncCounts::default()) } else { Err(error) });
-            let copied = counts.map(Copied::from).map_err(|error| self.known().error(&error));
+            let copied = copied.map(Copied::from).map_err(|error| self.known().error(&error));
             nodes.push(Resynced { node: node.0, called: self.called(node), copied });
         }
         for member in self.fs.member_statuses() {
@@ -80,9 +77,8 @@ impl Site<'_> {
 
     /// Looks again at members that left, or couldn't be read: whatever it was may be over. Those of which it isn't, and why.
     async fn look_at_lost(&self) -> Vec<(NodeIndex, String)> {
-        let is_lost =
-            |member: &MemberStatus| matches!(member.state, MemberState::Ejected(_)) || member.unreadable.is_some();
-        let lost: Vec<NodeIndex> = self.fs.member_statuses().filter(is_lost).map(|member| member.node).collect();
+        let lost: Vec<NodeIndex> =
+            self.fs.member_statuses().filter(MemberStatus::is_lost).map(|member| member.node).collect();
         let mut unusable = Vec::new();
         for node in lost {
             if let Err(why) = self.fs.look_again(node).await {
@@ -90,10 +86,6 @@ impl Site<'_> {
             }
         }
         unusable
-    }
-
-    fn is_in_sync(&self, node: NodeIndex) -> bool {
-        self.fs.member_statuses().any(|member| member.node == node && member.state == MemberState::InSync)
     }
 
     /// Reads everything, from the beginning or from where it was paused.

@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use hammer2_core::cluster::Health;
 use hammer2_core::media::Heartbeat;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
@@ -109,14 +108,6 @@ fn spec(cluster: &Cluster) -> String {
     format!("{}@{}", nodes.join("+"), Shown(&cluster.label))
 }
 
-fn health(cluster: &Cluster) -> &'static str {
-    match cluster.health() {
-        Health::Healthy => "healthy",
-        Health::Degraded => "degraded",
-        Health::Stopped => "stopped",
-    }
-}
-
 /// What a standing is called, and what it means for the one who reads it.
 fn words(standing: Standing) -> (&'static str, String) {
     match standing {
@@ -135,7 +126,7 @@ fn text_of_cluster(cluster: &Cluster) -> String {
     let mut line = format!(
         "{}: cluster {clid}, {}, {} of {masters} masters in step, quorum {}",
         Shown(label),
-        health(cluster),
+        cluster.health().name(),
         cluster.masters_in_step(),
         cluster.quorum()
     );
@@ -187,7 +178,7 @@ fn json_of_cluster(cluster: &Cluster) -> Value {
     let members: Vec<_> = cluster.members.iter().map(member).collect();
     let missing: Vec<_> = cluster.missing.iter().map(missing).collect();
     json!({
-        "cluster": cluster.clid.to_string(), "label": String::from_utf8_lossy(&cluster.label), "health": health(cluster),
+        "cluster": cluster.clid.to_string(), "label": String::from_utf8_lossy(&cluster.label), "health": cluster.health().name(),
         "masters": cluster.masters, "masters_in_step": cluster.masters_in_step(), "quorum": cluster.quorum(),
         "members": members, "missing": missing, "spec": spec(cluster),
     })

@@ -23,8 +23,7 @@ impl Server {
         metrics.extend(self.disk_metrics());
         if let Some(status) = self.fs.cluster_status() {
             let is = |health: Health| f64::from(u8::from(status.health == health));
-            let states = [("healthy", Health::Healthy), ("degraded", Health::Degraded), ("stopped", Health::Stopped)];
-            let states = states.map(|(name, health)| (labels([("state", name.to_owned())]), is(health)));
+            let states = Health::ALL.map(|health| (labels([("state", health.name().to_owned())]), is(health)));
             let missing = self.fs.missing_members().len();
             metrics.extend([
                 metric("cluster_health", "1 for the state the cluster is in", Gauge, states.into()),

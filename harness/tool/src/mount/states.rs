@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hammer2_core::cluster::{Health, MemberState};
+use hammer2_core::cluster::MemberState;
 use hammer2_core::fs::FileSystem;
 
 /// How a node is, as part of a sentence.
@@ -25,12 +25,7 @@ pub(super) struct ClusterLine<'f>(pub(super) &'f FileSystem);
 impl fmt::Display for ClusterLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(status) = self.0.cluster_status() else { return Ok(()) };
-        let health = match status.health {
-            Health::Healthy => "healthy",
-            Health::Degraded => "degraded",
-            Health::Stopped => "stopped",
-        };
-        write!(f, "; cluster {health}, version {}", status.version)?;
+        write!(f, "; cluster {}, version {}", status.health.name(), status.version)?;
         for member in self.0.member_statuses() {
             write!(f, ", node {} {}", member.node.0, InWords(member.state))?;
         }

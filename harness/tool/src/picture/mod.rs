@@ -94,6 +94,11 @@ impl Picture {
     }
 }
 
+/// A part of a length: as much of it as `part` is of `whole`, of which nothing is nothing.
+pub(crate) fn share(part: u64, whole: u64, length: u64) -> u64 {
+    (u128::from(part) * u128::from(length) / u128::from(whole.max(1))) as u64
+}
+
 /// A page.
 pub(crate) fn page(title: &str, body: &Markup) -> String {
     let policy = "default-src 'none'; style-src 'unsafe-inline'";

@@ -175,10 +175,8 @@ fn standing(record: Option<&ClusterRecord>, newest: &ClusterRecord) -> Standing 
     if matches!(record.state, MemberState::WriteDisabled | MemberState::Resyncing) {
         return Standing::Unfinished;
     }
-    let (old, new) = (own.position(), known.position());
-    match new.0.0.saturating_sub(old.0.0) {
-        0 if old.1 == new.1 => Standing::InStep,
-        0 => Standing::Stale { epochs: 0, commits: new.1.0.saturating_sub(old.1.0) },
-        epochs => Standing::Stale { epochs, commits: 0 },
+    match own.behind(known) {
+        (0, _) if own.seq == known.seq => Standing::InStep,
+        (epochs, commits) => Standing::Stale { epochs, commits },
     }
 }

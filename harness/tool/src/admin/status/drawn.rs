@@ -4,10 +4,10 @@ use hammer2_core::cluster::Health;
 use indicatif::HumanBytes;
 use maud::{Markup, html};
 
-use super::table::{shortened, wrapped};
+use super::table::{UNFINISHED, shortened, wrapped};
 use super::{Errors, Missing, Node, Status};
 use crate::admin::Event;
-use crate::picture::{Picture, Text, page};
+use crate::picture::{Picture, Text, page, share};
 
 const WIDTH: u64 = 860;
 /// How much of a time says the second.
@@ -101,7 +101,6 @@ impl Status {
         } else {
             (format!("read {read}, write {write}, check {check}"), format!("{repaired} blocks repaired"))
         };
-        let used = node.total_bytes.saturating_sub(node.free_bytes);
         let state = if node.catching_up.is_some() { "repair" } else { &node.state };
         let version = node.version.as_deref().unwrap_or("none");
         html! {
@@ -115,8 +114,8 @@ impl Status {
                 text class="faint" x="352" y=(y + 44) { (Text(node.lag_in_words())) }
                 text x="526" y=(y + 27) { (Text(damage)) }
                 text class="faint" x="526" y=(y + 44) { (Text(if mended.is_empty() { self.scrub_of(node) } else { mended })) }
-                (bar(730, y + 16, used, node.total_bytes, "allocated"))
-                text class="faint" x="730" y=(y + 44) { (Text(filling(used, node.total_bytes))) }
+                (bar(730, y + 16, node.used_bytes(), node.total_bytes, "allocated"))
+                text class="faint" x="730" y=(y + 44) { (Text(node.filling())) }
                 @if let Some(catching_up) = node.catching_up {
                     @let expected = catching_up.expected_bytes.max(catching_up.seen_bytes);
                     (bar(352, y + 50, catching_up.seen_bytes, expected, "busy"))
@@ -141,7 +140,7 @@ impl Status {
                         td { (Text(node.version.as_deref().unwrap_or("none"))) }
                         td { (Text(node.lag_in_words())) }
                         td { (read) " / " (write) " / " (check) " / " (repaired) }
-                        td { (Text(filling(node.total_bytes.saturating_sub(node.free_bytes), node.total_bytes))) }
+                        td { (Text(node.filling())) }
                         td { (Text(self.scrub_of(node))) }
                         td .id { code { (Text(&node.fsid)) } }
                     }
@@ -164,20 +163,12 @@ impl Status {
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.refused.iter().cloned().collect();
         if self.changing_members {
-            notes.push(
-                "a change of the members is unfinished: the next mount that changes something finishes it".into(),
-            );
+            notes.push(UNFINISHED.into());
         }
         for node in &self.nodes {
             let images = node.images.join(":");
-            if let Some(held) = node.held_by.as_ref().filter(|held| !held.is_own) {
-                notes.push(format!("{images}: written to by {}, last at {} UTC by its clock", held.host, held.time));
-            }
-            match &node.catching_up {
-                Some(catching_up) => notes.push(format!("{images}: {catching_up}")),
-                None if !node.note.is_empty() => notes.push(format!("{images}: {}", node.note)),
-                None => {}
-            }
+            let said = node.held_in_words().into_iter().chain(node.note_in_words());
+            notes.extend(said.map(|said| format!("{images}: {said}")));
         }
         notes.extend(self.missing.iter().map(|member| member.note.clone()));
         notes
@@ -188,11 +179,7 @@ impl Status {
     }
 
     fn scrub_of(&self, node: &Node) -> String {
-        let scrub = self.last_scrub.as_ref().filter(|scrub| scrub.has_read(&node.fsid));
-        scrub.map_or_else(
-            || "not scrubbed".to_owned(),
-            |scrub| format!("scrubbed {}", scrub.at().get(..10).unwrap_or_default()),
-        )
+        self.scrubbed_on(node).map_or_else(|| "not scrubbed".to_owned(), |day| format!("scrubbed {day}"))
     }
 }
 
@@ -204,6 +191,14 @@ impl Node {
     /// Since when it is as it is, to the second.
     fn since_when(&self) -> Option<&str> {
         self.since.as_deref().map(|since| since.get(..SECOND).unwrap_or(since))
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.total_bytes.saturating_sub(self.free_bytes)
+    }
+
+    fn filling(&self) -> String {
+        format!("{}% of {}", share(self.used_bytes(), self.total_bytes, 100), HumanBytes(self.total_bytes))
     }
 
     fn lag_in_words(&self) -> String {
@@ -243,16 +238,11 @@ fn pill(x: u64, y: u64, width: u64, style: &str, word: &str) -> Markup {
 }
 
 fn bar(x: u64, y: u64, part: u64, whole: u64, style: &str) -> Markup {
-    let filled = u128::from(part.min(whole)) * u128::from(BAR) / u128::from(whole.max(1));
+    let filled = share(part.min(whole), whole, BAR);
     html! {
         rect class="track" x=(x) y=(y) width=(BAR) height="10" rx="3" {}
-        rect class=(style) x=(x) y=(y) width=(filled.to_string()) height="10" rx="3" {}
+        rect class=(style) x=(x) y=(y) width=(filled) height="10" rx="3" {}
     }
-}
-
-fn filling(used: u64, total: u64) -> String {
-    let percent = u128::from(used) * 100 / u128::from(total.max(1));
-    format!("{percent}% of {}", HumanBytes(total))
 }
 
 /// What happened, the newest first.

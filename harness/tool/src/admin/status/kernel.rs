@@ -83,7 +83,7 @@ impl KernelFacts {
             .collect();
         name_disks(&mut nodes, &mut absent);
         Some(Status {
-            health: super::health(health).into(),
+            health: health.name().into(),
             label: words(&cluster.label),
             clid: Uuid(cluster.clid).to_string(),
             version: words(&cluster.commit),

@@ -16,6 +16,10 @@ const MINUTE: std::ops::Range<usize> = 5..16;
 /// How much of a time says the day.
 const DAY: usize = 10;
 
+/// What there is to say while members change.
+pub(super) const UNFINISHED: &str =
+    "a change of the members is unfinished: the next mount that changes something finishes it";
+
 /// A line of the table.
 struct Row {
     disk: String,
@@ -37,7 +41,6 @@ impl Row {
     fn of(node: &Node, status: &Status) -> Self {
         let since = node.since.as_deref().and_then(|since| since.get(MINUTE)).unwrap_or("-");
         let Errors { read, write, check, .. } = node.errors;
-        let scrubbed = status.last_scrub.as_ref().filter(|scrub| scrub.has_read(&node.fsid));
         Self {
             disk: node.name.clone(),
             role: node.role.clone(),
@@ -45,7 +48,7 @@ impl Row {
             since: since.into(),
             behind: node.lag(),
             errors: format!("{read}/{write}/{check}"),
-            scrubbed: scrubbed.map_or("-".into(), |scrub| scrub.at().get(..DAY).unwrap_or("-").to_owned()),
+            scrubbed: status.scrubbed_on(node).unwrap_or_else(|| "-".to_owned()),
         }
     }
 
@@ -87,25 +90,17 @@ impl Display for Status {
         }
         if self.changing_members {
             f.write_char('\n')?;
-            wrapped(
-                "a change of the members is unfinished: the next mount that changes something finishes it",
-                "  ",
-                f,
-            )?;
+            wrapped(UNFINISHED, "  ", f)?;
         }
         self.table(f)?;
         for node in &self.nodes {
-            if let Some(Held { host, time, is_own: false }) = &node.held_by {
+            if let Some(held) = node.held_in_words() {
                 f.write_char('\n')?;
-                wrapped(&format!("{}: written to by {host}, last at {time} UTC by its clock", node.image()), "  ", f)?;
+                wrapped(&format!("{}: {held}", node.image()), "  ", f)?;
             }
         }
         for node in &self.nodes {
-            let note = match &node.catching_up {
-                Some(catching_up) => catching_up.to_string(),
-                None => node.note.clone(),
-            };
-            if !note.is_empty() {
+            if let Some(note) = node.note_in_words() {
                 f.write_char('\n')?;
                 wrapped(&format!("{}: {note}", node.image()), "  ", f)?;
             }
@@ -129,6 +124,12 @@ impl Display for Status {
 }
 
 impl Status {
+    /// The day of the last scrub, if it has read a node.
+    pub(super) fn scrubbed_on(&self, node: &Node) -> Option<String> {
+        let scrub = self.last_scrub.as_ref().filter(|scrub| scrub.has_read(&node.fsid))?;
+        Some(scrub.at().get(..DAY).unwrap_or("-").to_owned())
+    }
+
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes = self.nodes.iter().map(|node| Row::of(node, self));
         let rows: Vec<Row> =
@@ -166,6 +167,18 @@ impl Node {
     /// As users name it, fit for a terminal.
     fn image(&self) -> String {
         self.images.join(":").replace(char::is_control, "?")
+    }
+
+    /// Who else writes to it, if somebody does.
+    pub(super) fn held_in_words(&self) -> Option<String> {
+        let Held { host, time, .. } = self.held_by.as_ref().filter(|held| !held.is_own)?;
+        Some(format!("written to by {host}, last at {time} UTC by its clock"))
+    }
+
+    /// How far it is brought in step, or what there is to say of it else, if there is anything.
+    pub(super) fn note_in_words(&self) -> Option<String> {
+        let note = self.catching_up.as_ref().map_or_else(|| self.note.clone(), CatchingUp::to_string);
+        Some(note).filter(|note| !note.is_empty())
     }
 
     pub(super) fn lag(&self) -> String {

@@ -8,7 +8,7 @@ use hammer2_core::media::geometry::{CHUNK_BYTES, HEADER_SPACING_BYTES, SEGMENT_B
 use indicatif::HumanBytes;
 use maud::{Markup, html};
 
-use crate::picture::{Picture, Text};
+use crate::picture::{Picture, Text, share};
 
 /// Cells of a row, and how many rows there are at most.
 const COLUMNS: u64 = 64;
@@ -297,11 +297,6 @@ fn legend(of: Use, place: u64, total: &Cell) -> Markup {
             }
         }
     }
-}
-
-/// A part of a length.
-fn share(part: u64, whole: u64, length: u64) -> u64 {
-    (u128::from(part) * u128::from(length) / u128::from(whole)) as u64
 }
 
 fn percent(part: u64, whole: u64) -> String {
