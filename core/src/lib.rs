@@ -2,7 +2,7 @@
 //!
 //! The library reads and writes volumes, checks them ([`fsck`]) and makes new ones ([`newfs`]). It has no operating system
 //! below it and no executor in it: devices, time and memory are given to it, and whoever runs it polls its futures. Every
-//! byte from a disk is taken for hostile, and no more memory is used than was given.
+//! byte from a disk is treated as hostile, and no more memory is used than was given.
 //!
 //! # The floors
 //!

@@ -1,12 +1,12 @@
-//! Numbers that look random and are the same for the same seed (SplitMix64): for tests, models and simulators, in the kernel
-//! as on a host. Nothing a filesystem keeps comes from here.
+//! Pseudorandom numbers that are the same for the same seed (SplitMix64): for tests, models and simulators, in the kernel and on
+//! a host. Nothing that a filesystem stores comes from here.
 
 /// A generator.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The generator of a seed.
+    /// Makes the generator of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -22,12 +22,12 @@ impl Random {
         self.next_u64() % limit
     }
 
-    /// An index into `count` things, of which there is one at least.
+    /// An index into `count` things; `count` is at least one.
     pub fn index(&mut self, count: usize) -> usize {
         self.below(count as u64) as usize
     }
 
-    /// True so often of a hundred times.
+    /// True in `often` of a hundred calls.
     pub fn percent(&mut self, often: u64) -> bool {
         self.below(100) < often
     }
@@ -37,14 +37,14 @@ impl Random {
         from[self.index(from.len())]
     }
 
-    /// Brings `items` into any order.
+    /// Brings `items` into a random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for index in (1..items.len()).rev() {
             items.swap(index, self.index(index + 1));
         }
     }
 
-    /// A sequence of its own: what is drawn from it changes nothing here.
+    /// Makes a separate generator: numbers drawn from it change nothing here.
     pub fn fork(&mut self) -> Self {
         Self(self.next_u64())
     }

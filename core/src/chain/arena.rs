@@ -1,8 +1,8 @@
 //! The arena of modified chains: blocks that were changed, or created, since they were last written.
 //!
-//! A chain is a block in memory with its blockref. Its parent's array holds the blockref too, and in it the chain's handle,
-//! in the field the format leaves unused (`update_tid`), where media always has 0. So a walk down an array sees at once which
-//! blocks are in memory only, and a handle that outlived its chain is told from a new one by its generation.
+//! A chain is a block in memory with its blockref. The array of its parent holds the blockref too, and carries the chain's handle
+//! in the field that the format leaves unused (`update_tid`), where media always has 0. A walk down an array therefore sees at
+//! once which blocks are in memory only, and the generation tells a handle that outlived its chain from a new one.
 
 use core::ops::Range;
 
@@ -48,7 +48,7 @@ pub enum Container {
 
 /// A modified block.
 pub struct Chain {
-    /// What its container's array says of it, but for the handle. The place is where it was last written, if ever.
+    /// What its container's array says of it, without the handle. The place is where the block was last written, if it ever was.
     pub bref: Blockref,
     /// Where that array is.
     pub container: Container,
@@ -59,7 +59,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A block with what its container's array says of it. Nothing below it is modified.
+    /// Makes a chain of a block and what its container's array says of it. Nothing below it is modified.
     pub fn new(bref: Blockref, container: Container, content: Vec<u8>) -> Self {
         let mut chain = Self { bref, container, content, live: 0 };
         chain.live = packed::pack(chain.whole_array_mut());
@@ -74,24 +74,24 @@ impl Chain {
         }
     }
 
-    /// The entries it holds, in an inode's body or an indirect block. None for blocks that hold none.
+    /// The entries it holds, in an inode's body or an indirect block; empty for blocks that hold none.
     pub fn entries(&self) -> &[Blockref] {
         let whole = <[Blockref]>::ref_from_bytes(&self.content[self.array_start()..]).unwrap_or(&[]);
         whole.get(..self.live).unwrap_or(&[])
     }
 
-    /// The entries it holds, to be changed but for their keys.
+    /// The entries it holds; anything in them but their keys may be changed.
     pub fn entries_mut(&mut self) -> &mut [Blockref] {
         let live = self.live;
         self.whole_array_mut().get_mut(..live).unwrap_or(&mut [])
     }
 
-    /// How many entries there is room for.
+    /// The number of entries that its block has room for.
     pub fn capacity(&self) -> usize {
         (self.content.len() - self.array_start()) / size_of::<Blockref>()
     }
 
-    /// Adds entries that follow each other. There is room for them.
+    /// Adds consecutive entries, for which there must be room.
     pub fn insert_entries(&mut self, entries: &[Blockref]) {
         let live = self.live;
         packed::insert(self.whole_array_mut(), live, entries);
@@ -160,7 +160,7 @@ impl Arena {
         self.bytes >= self.limit_bytes
     }
 
-    /// Bytes of modified blocks it is for.
+    /// The number of bytes of modified blocks that the arena is for.
     pub fn limit_bytes(&self) -> usize {
         self.limit_bytes
     }
@@ -187,7 +187,7 @@ impl Arena {
         self.places.try_reserve(1).map_err(|_| NoMemory)
     }
 
-    /// Adds a chain; the room was reserved.
+    /// Adds a chain; room for it must have been [reserved](Self::reserve).
     pub fn insert(&mut self, chain: Chain) -> ChainId {
         self.bytes += chain.content.len();
         match self.free.pop() {
@@ -227,7 +227,7 @@ impl Arena {
         self.bytes += more;
     }
 
-    /// Takes a chain out: it was written, or deleted.
+    /// Takes out a chain that was written or deleted.
     pub fn remove(&mut self, id: ChainId) -> Option<Chain> {
         let place = self.places.get_mut(id.index as usize)?;
         if place.generation != id.generation {

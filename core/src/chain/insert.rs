@@ -26,8 +26,8 @@ pub enum Inserted {
 }
 
 impl Topology {
-    /// Inserts an entry below `root`, with its block's content when that is in memory only. Nothing is changed unless it
-    /// succeeds, but for indirect blocks that were made for it.
+    /// Inserts an entry below `root`, with its block's content if that is in memory only. Unless it succeeds, it changes nothing
+    /// except that it may have made indirect blocks for the entry.
     pub fn insert(
         &mut self,
         blocks: &BlockCache,
@@ -61,8 +61,8 @@ impl Topology {
         }
     }
 
-    /// Makes room in a full array of a file's blocks: the lowest region of the smallest entries gets an indirect block. Files are
-    /// packed from their start.
+    /// Makes room in a full array of a file's blocks by giving an indirect block to the lowest region of the smallest entries.
+    /// Files are packed from their start.
     fn split_file(&mut self, container: Container, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
         let bytes = INDIRECT_BYTES.max(self.capacity(container) * BLOCKREF_BYTES);
         let (smallest, first) = smallest_of(self.array(container).entries());
@@ -71,7 +71,7 @@ impl Topology {
         self.make_level(container, bref, bytes, new, tid)
     }
 
-    /// Makes room in a full array of the freemap: the next level above the lowest of the smallest entries gets a node.
+    /// Makes room in a full array of the freemap by making a node of the next level above the lowest of the smallest entries.
     fn split_freemap(&mut self, container: Container, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
         let (smallest, first) = smallest_of(self.array(container).entries());
         let methods = Methods::new(CheckMethod::Freemap, Compression::None);
@@ -97,8 +97,8 @@ impl Topology {
         self.make_indirect(container, container, start..end, bref, bytes, new)
     }
 
-    /// Moves entries of an array into a new block, of as many bytes, which takes its place in `container`. There is room for it,
-    /// or its entries come from there. Nothing is done if there is no memory for it.
+    /// Moves entries of an array into a new block of `bytes` bytes, which is put into `container`. The container must have room
+    /// for it, or the entries come from there. Without memory for it, nothing is done.
     pub(super) fn make_indirect(
         &mut self,
         from: Container,
@@ -124,7 +124,7 @@ impl Topology {
         Ok(())
     }
 
-    /// How the blocks of a tree are checked, as its root has it.
+    /// How the blocks of a tree are checked, according to its root.
     pub(super) fn indirect_methods(&self, container: Container) -> Methods {
         match container {
             Container::Chain(id) => Methods(self.chain(id).bref.methods.0 & 0xf0),

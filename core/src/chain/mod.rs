@@ -1,8 +1,8 @@
 //! One node's topology: the trees of blockrefs below an inode or the volume header (format 4).
 //!
 //! Everything here is synchronous and works on blocks that are in memory. When one is missing, the work ends with
-//! [`Stop::Missing`]; the caller loads the block and does the work again ([`load_missing`]). So nothing is ever half done
-//! across an await, and no borrow lives over one.
+//! [`Stop::Missing`]; the caller loads the block and repeats the work ([`load_missing`]). So nothing is ever half done across an
+//! await, and no borrow is held over one.
 
 mod arena;
 mod insert;
@@ -25,7 +25,7 @@ use crate::media::{BlockName, Blockref, Corruption, DataOff, Key};
 /// How deep indirect blocks may be nested. Real trees need six levels; a loop would have no end.
 pub const MAX_DEPTH: usize = 32;
 
-/// Modified chains on the way down, each with the entry to go on at; at most as deep as trees are.
+/// Modified chains on the way down, each with the index of the entry to go on at; no longer than trees are deep.
 pub type ModifiedPath = heapless::Vec<(Container, usize), { MAX_DEPTH + 4 }>;
 
 /// Why topology work can't go on.
@@ -33,13 +33,13 @@ pub type ModifiedPath = heapless::Vec<(Container, usize), { MAX_DEPTH + 4 }>;
 pub enum Stop {
     /// This block isn't in memory.
     Missing(Blockref),
-    /// As much is modified as memory allows: it must be written first.
+    /// Modified blocks fill the memory allowed for them: they must be written first.
     Full,
     /// Something is wrong on media.
     Failed(ChainError),
 }
 
-/// A part of the topology that can't be had.
+/// A part of the topology that can't be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainError {
     /// The block.
@@ -63,13 +63,13 @@ impl ChainError {
     }
 }
 
-/// The blocks loaded for one piece of work: they stay in memory until it is done, so that it gets on however small the cache is.
+/// The blocks loaded for one piece of work. They stay in memory until it is done, so that it gets on however small the cache is.
 #[derive(Default)]
 pub struct Held<'b>(heapless::Vec<(DataOff, Block<'b>), MAX_DEPTH>);
 
 impl<'b> Held<'b> {
-    /// Checks a block that is missing. One that is held and missing nevertheless is wanted by two blockrefs that don't agree on
-    /// it: a loop, or damage, that no load would end.
+    /// Checks a block that is missing. If it is missing although it is held, two blockrefs that don't agree on it ask for it:
+    /// that is a loop, or damage, and loading would never end.
     pub fn check(&self, missing: &Blockref) -> Result<(), ChainError> {
         let is_held = self.0.iter().any(|(place, _)| *place == missing.data_off());
         if is_held { Err(ChainError::corrupt(missing, Corruption::TooDeep)) } else { Ok(()) }
@@ -77,14 +77,14 @@ impl<'b> Held<'b> {
 
     /// Holds a block that was loaded.
     pub fn keep(&mut self, bref: &Blockref, block: Block<'b>) {
-        // More than MAX_DEPTH blocks: a long scan, and the oldest are behind it.
+        // More than MAX_DEPTH blocks are held only in a long scan, and the oldest are behind it.
         if self.0.is_full() {
             self.0.remove(0);
         }
         let _ = self.0.push((bref.data_off(), block));
     }
 
-    /// Lets all go.
+    /// Releases all blocks.
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -95,7 +95,7 @@ pub async fn load_missing<T>(blocks: &BlockCache, work: impl FnMut() -> Result<T
     load_missing_by(async |bref| blocks.load(bref).await.map_err(|error| ChainError::new(bref, error)), work).await
 }
 
-/// The same, by another way of loading a block.
+/// Does the same with another way of loading a block.
 pub async fn load_missing_by<'b, T>(
     load: impl AsyncFn(&Blockref) -> Result<Block<'b>, ChainError>,
     mut work: impl FnMut() -> Result<T, Stop>,
@@ -105,7 +105,7 @@ pub async fn load_missing_by<'b, T>(
         let missing = match work() {
             Ok(done) => return Ok(done),
             Err(Stop::Failed(error)) => return Err(error),
-            // Only modifications come to this, and they take care of it themselves.
+            // Only modifications stop for this, and they handle it themselves.
             Err(Stop::Full) => return Err(ChainError::new(&Blockref::EMPTY, ReadError::NoMemory)),
             Err(Stop::Missing(bref)) => bref,
         };

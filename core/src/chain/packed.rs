@@ -3,7 +3,7 @@
 
 use crate::media::Blockref;
 
-/// Moves the entries to the start, and forgets what media says in the field of the handles; how many there are.
+/// Moves the entries to the start and clears the field that holds handles, whatever media has there; returns how many there are.
 pub(super) fn pack(array: &mut [Blockref]) -> usize {
     let mut live = 0;
     for index in 0..array.len() {
@@ -19,7 +19,7 @@ pub(super) fn pack(array: &mut [Blockref]) -> usize {
     live
 }
 
-/// Puts entries that follow each other where they belong among the first `live`. There is room behind them.
+/// Inserts consecutive entries where they belong among the first `live`. There must be room behind them.
 pub(super) fn insert(array: &mut [Blockref], live: usize, new: &[Blockref]) {
     let Some(first) = new.first() else { return };
     let place = array[..live].partition_point(|entry| entry.key() <= first.key());

@@ -5,8 +5,8 @@ use crate::io::BlockCache;
 use crate::media::{BlockKind, BlockName, Blockref, Key, ModifyTid};
 
 impl Topology {
-    /// Removes the entry whose span holds `key`, with everything modified below it; what it was, if there was one.
-    /// `dropped` is shown every blockref that thereby goes and is in memory.
+    /// Removes the entry whose span holds `key`, with everything modified below it, and returns that entry, if there was one.
+    /// `dropped` is called with every removed blockref that is in memory.
     pub fn remove(
         &mut self,
         blocks: &BlockCache,
@@ -29,8 +29,8 @@ impl Topology {
         Ok(Some(entry))
     }
 
-    /// Removes the entry that leads to a block on media which can't be used, whatever is below it; true if there was one. A block
-    /// that is modified was read since, and stays.
+    /// Removes the entry that leads to an unusable block on media, whatever is below it; returns true if there was one. A block
+    /// that is modified has been read since, and stays.
     pub fn cut(&mut self, blocks: &BlockCache, root: Container, name: BlockName) -> Result<bool, Stop> {
         let mut container = root;
         while let Some(index) = self.position(container, name.key) {
@@ -41,7 +41,7 @@ impl Topology {
                 }
                 self.remove_entries(container, index..index + 1);
                 self.note_moved(&entry);
-                // What was below is found by nobody any more: its space is bulkfree's.
+                // Nothing leads to what was below it any more: bulkfree will free its space.
                 self.collapse(container, &mut |_| {});
                 return Ok(true);
             }
@@ -53,8 +53,8 @@ impl Topology {
         Ok(false)
     }
 
-    /// Gives up an indirect block that is empty, or that has few entries, which fit into its container with room to spare;
-    /// then its container, if that follows from it. The stamp of a block that goes stays with its container.
+    /// Gives up an indirect block that is empty, or whose few entries fit into its container with room to spare; then its
+    /// container, if the same holds for that. The container keeps the stamp of a block that goes.
     fn collapse(&mut self, mut container: Container, dropped: &mut dyn FnMut(&Blockref)) {
         while let Container::Chain(id) = container {
             let chain = self.chain(id);

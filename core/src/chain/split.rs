@@ -1,12 +1,13 @@
 //! Making room in full arrays of directory entries and inodes: their trees grow sideways, as B-trees do.
 //!
-//! An indirect block that is full gives the upper half of what it spans to a new block beside it. Only where nothing can be put
-//! beside, in the four entries of an inode or of the volume header, the tree gets deeper, and then everywhere. Spans are aligned,
-//! so that what comes in order, as the numbers of inodes do, leaves blocks full, and goes on behind them: first among the blocks,
-//! where it waits until it is worth a block of its own, which gets as many levels below it as those beside it have.
+//! An indirect block that is full gives the upper half of its span to a new block beside it. Only where there is no place beside
+//! it, in the four entries of an inode or of the volume header, does the tree get deeper, and then everywhere. Spans are aligned,
+//! so keys that come in ascending order, as the numbers of inodes do, leave full blocks behind. New leaves then lie directly
+//! among the indirect blocks until there are enough of them for a block of their own, which gets as many levels below it as its
+//! neighbours have.
 //!
-//! Format 4.4 has another rule, and lets a writer have its own: what is written by that rule is read, changed and split by this
-//! one as it is.
+//! Format 4.4 has another rule, and lets a writer have its own: trees written by that rule are read, changed and split by this
+//! one as they are.
 
 use core::ops::Range;
 
@@ -20,7 +21,7 @@ const LEAST_RUN: usize = 8;
 /// Nor are fewer than these among four entries.
 const LEAST_RUN_IN_SET: usize = 2;
 
-/// Entries of an array that a new indirect block in it is made for, and what that is to span.
+/// Entries of an array that move into a new indirect block in it, and the span of that block.
 struct Run {
     entries: Range<usize>,
     key: Key,
@@ -28,8 +29,8 @@ struct Run {
 }
 
 impl Topology {
-    /// Makes room for an entry in a full array, or in one above it that is full as well: one step, after which the entry's place
-    /// is looked for again.
+    /// Makes room for an entry in a full array, or in a full one above it. This is one step, after which the caller looks for the
+    /// entry's place again.
     pub(super) fn make_room(&mut self, mut full: Container, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
         loop {
             let indirect = match full {
@@ -55,9 +56,9 @@ impl Topology {
         }
     }
 
-    /// The same where nothing can be put beside, in the four entries of an inode or of the volume header: a new block takes
-    /// everything in the fuller half of all keys, that of inodes or that of names. Leaves that were put in beside indirect blocks
-    /// get one of their own.
+    /// Makes room in the four entries of an inode or of the volume header, where nothing can be put beside a block: a new block
+    /// takes everything in the fuller half of all keys, those of inodes or those of names. Leaves that were put beside indirect
+    /// blocks get one of their own.
     fn make_room_in_set(&mut self, set: Container, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
         let entries = self.array(set).entries();
         let names = entries.partition_point(|entry| !entry.key().is_visible());
@@ -70,7 +71,7 @@ impl Topology {
         self.move_entries(set, set, run, new, tid)
     }
 
-    /// True for a block of leaves beside one that has more levels below it, as far as that is known without reading it.
+    /// True for a block of leaves beside one with more levels below it, as far as that is known without reading.
     fn is_lower_than_others(&self, id: ChainId) -> bool {
         let chain = self.chain(id);
         let has_levels = |entry: &Blockref| match ChainId::of(entry) {
@@ -91,13 +92,13 @@ impl Topology {
         Ok(())
     }
 
-    /// Moves the leaves of an indirect block into new ones in it, one for each half of its span in which there are any.
+    /// Moves the leaves of an indirect block into new blocks in it, one for each half of its span that has any.
     fn deepen(&mut self, id: ChainId, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
         let chain = self.chain(id);
         let (lower, upper, keybits) = halves(&chain.bref);
         let (low, count) = (chain.entries().partition_point(|entry| entry.key() < upper), chain.entries().len());
         let full = Container::Chain(id);
-        // From behind, so that what is still to be moved stays where it was.
+        // The upper half goes first, so that the entries still to be moved stay where they were.
         for (key, entries) in [(upper, low..count), (lower, 0..low)] {
             if !entries.is_empty() {
                 self.move_entries(full, full, Run { entries, key, keybits }, new, tid)?;
@@ -106,15 +107,15 @@ impl Topology {
         Ok(())
     }
 
-    /// Leaves a full indirect block one half of its span; what is in the other goes to the block's container, which has room for
-    /// an entry: in a new block beside it, or as it is if it is a single entry. If there is nothing in it, what is to come there
-    /// will be in the container.
+    /// Reduces a full indirect block to one half of its span. The entries of the other half go to the block's container, which
+    /// has room for one entry: in a new block beside it, or a single entry as it is. If there are none, later entries of that
+    /// half go to the container.
     fn halve(&mut self, id: ChainId, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
         let chain = self.chain(id);
         let above = chain.container;
         let (lower, upper, keybits) = halves(&chain.bref);
         let (low, count) = (chain.entries().partition_point(|entry| entry.key() < upper), chain.entries().len());
-        // The block keeps its lower half, unless there is next to nothing in that.
+        // The block keeps its lower half unless that holds hardly anything.
         let (kept, entries, key) = if low > 1 { (lower, low..count, upper) } else { (upper, 0..low, lower) };
         match entries.len() {
             0 => self.narrow(id, kept, keybits),
@@ -130,7 +131,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Has a modified indirect block span less. Everything in it is within that.
+    /// Reduces the span of a modified indirect block. All its entries must lie in the new span.
     fn narrow(&mut self, id: ChainId, key: Key, keybits: KeyBits) {
         let Chain { bref, container, .. } = self.chain(id);
         let (container, index) = (*container, self.position(*container, bref.key()));
@@ -152,7 +153,8 @@ impl Topology {
         self.insert_entry(above, entry);
     }
 
-    /// Moves entries of an array into a new indirect block in `container`. There is room for it, or its entries come from there.
+    /// Moves entries of an array into a new indirect block in `container`, which must have room for it unless the entries come
+    /// from there.
     fn move_entries(
         &mut self,
         from: Container,
@@ -174,16 +176,16 @@ fn is_indirect(entry: &Blockref) -> bool {
     entry.kind() == Ok(BlockKind::Indirect)
 }
 
-/// Where the halves of what an indirect block spans begin, and how many bits each has.
+/// The first keys of the two halves of an indirect block's span, and how many bits each half has.
 fn halves(bref: &Blockref) -> (Key, Key, KeyBits) {
-    // A span of one key holds one entry and is never full, nor is there one of all keys.
+    // A span of one key holds one entry and is never full; no indirect block spans all keys.
     let keybits = KeyBits(bref.keybits().0.clamp(1, 64) - 1);
     (bref.key(), Key(bref.key().0 | 1 << keybits.0), keybits)
 }
 
-/// Among entries with indirect blocks, the most leaves without one between them, `least` or more, as far as one block can span
-/// them and nothing else. It spans as much as it can, so that what is put in beside them finds a place there. The entries are
-/// those of an array from `start` on, and within `span`.
+/// Finds the longest run of `least` or more leaves, with no indirect block among them, that one block can span without spanning
+/// anything else. Its span is as large as possible, so that later neighbours find a place there too. `entries` are those of an
+/// array from `start` on, within `span`.
 fn longest_run(entries: &[Blockref], start: usize, span: KeyRange, least: usize) -> Option<Run> {
     let (mut run, mut begin) = (0..0, 0);
     for (index, is_end) in entries.iter().map(is_indirect).chain([true]).enumerate() {
@@ -206,7 +208,7 @@ fn longest_run(entries: &[Blockref], start: usize, span: KeyRange, least: usize)
     let fits = |key: Key, keybits: KeyBits| KeyRange::around(key, keybits).is_some_and(|wanted| free.contains(wanted));
     let (first, last) = (entries[run.start].key(), last_of(&entries[run.end - 1]));
     let mut keybits = KeyBits((u64::BITS - (first.0 ^ last.0).leading_zeros()) as u8);
-    // The fuller half, until that is possible.
+    // Halves the run, keeping the fuller half, until one block can span it.
     while !fits(entries[run.start].key(), keybits) {
         keybits = KeyBits(keybits.0.checked_sub(1)?);
         let is_lower = |entry: &Blockref| entry.key().0 >> keybits.0 & 1 == 0;
@@ -241,20 +243,20 @@ mod tests {
     const ROOT: Container = Container::SuperRootSet;
     const KEYS: usize = 4000;
 
-    /// How keys come.
+    /// The order in which keys come.
     #[derive(Clone, Copy, Debug)]
     enum Pattern {
-        /// As the hashes of names do.
+        /// Like hashes of names.
         Scattered,
-        /// As the numbers of inodes do.
+        /// Like numbers of inodes.
         Counted,
-        /// The same from 0 on, so that blocks are full where what they span ends.
+        /// Numbers from 0 on, so that blocks are full where their spans end.
         Exact,
-        /// Numbers of inodes, most of which are no more.
+        /// Numbers of inodes, most of which were removed.
         Sparse,
-        /// Somebody knows the hash.
+        /// An attacker knows the hash and makes keys collide.
         Crowded,
-        /// The numbers of inodes below, the hashes of names above.
+        /// Numbers of inodes in the lower half, hashes of names in the upper.
         Both,
     }
 
@@ -301,7 +303,7 @@ mod tests {
             assert_eq!(inserted == Inserted::New, self.model.insert(key.0), "{key:?}");
         }
 
-        /// Makes room for a key by a rule that nobody would think of, but that the format allows.
+        /// Makes room for a key by an odd rule that the format allows.
         fn split_as_others(&mut self, key: Key, random: &mut Random) {
             loop {
                 let (container, _) = self.topology.descend(&self.blocks, ROOT, key).unwrap();
@@ -333,7 +335,7 @@ mod tests {
             assert_eq!(removed.is_some(), self.model.remove(&key.0), "{key:?}");
         }
 
-        /// Checks all invariants of the tree, and that it holds what the model does.
+        /// Checks all invariants of the tree, and that its keys are those of the model.
         fn look(&self) -> Seen {
             let mut seen = Seen::default();
             self.look_at(ROOT, 0, &mut seen);
@@ -366,7 +368,7 @@ mod tests {
         let patterns = [Pattern::Scattered, Pattern::Counted, Pattern::Sparse, Pattern::Crowded, Pattern::Both];
         for (seed, pattern) in (0..24).flat_map(|seed| patterns.map(|pattern| (seed, pattern))) {
             let (mut tree, mut random) = (Tree::new(), Random::new(seed));
-            // Every other seed begins with a tree that others have built.
+            // Every other seed begins with a tree built by another rule.
             let of_others = if seed % 2 == 1 { KEYS as u64 / 2 } else { 0 };
             for index in 0..KEYS as u64 {
                 let key = pattern.key(index, &mut random);

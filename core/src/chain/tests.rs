@@ -1,4 +1,4 @@
-//! Topologies that used to have no end.
+//! Topologies whose walks used to have no end.
 
 extern crate std;
 
@@ -19,7 +19,7 @@ use crate::media::{
 use crate::memory;
 
 const DISK_BYTES: u64 = 2 * SEGMENT_BYTES;
-/// Polls that are more than any of the walks here needs: the device answers at once.
+/// More polls than any walk here needs: the device answers at once.
 const MOST_POLLS: usize = 100;
 
 pub(super) fn empty_cache() -> BlockCache {

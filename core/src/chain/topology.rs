@@ -1,4 +1,4 @@
-//! A node's topology as it is now: what is on media, with the modified chains over it.
+//! A node's topology as it is now: blocks on media, with the modified chains over them.
 
 use core::ops::Range;
 
@@ -18,26 +18,26 @@ pub struct Topology {
     pub freemap: Blockset,
     /// Blocks that are modified.
     pub arena: Arena,
-    /// The flush that will write what is modified now.
+    /// The flush that will write the blocks that are modified now.
     pub pending_tid: MirrorTid,
-    /// No header refers to what this flush or a later one has written, nor does one that may land.
+    /// No header, on media or on its way there, refers to a block written by this flush or a later one.
     pub uncommitted_from: MirrorTid,
-    /// How what is done now changes things. It is set and put back by who does it, with no await between.
+    /// How changes are made now. The caller that sets it puts it back, with no await between.
     pub manner: Manner,
-    /// Counts inodes that are no more where they were found on media: they were modified, or removed.
+    /// Counts inodes that were modified or removed and so are no longer where they were found on media.
     inodes_moved: u64,
 }
 
-/// How something is changed, if not as usual.
+/// How changes are made, if not in the usual way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
-    /// The arena's limit doesn't hold: everything that could be written was.
+    /// The arena's limit doesn't hold: everything that can be written has been.
     pub over_limit: bool,
-    /// Another node's elements are copied: what containers are stamped with, whatever they said before.
+    /// Elements of another node are copied: containers are stamped with this operation, whatever their stamp was before.
     pub copied_stamp: Option<ModifyTid>,
 }
 
-/// A bug of ours: a handle in an array outlived its chain.
+/// An array's handle outlived its chain: a bug of ours.
 const STALE: &str = "an array's handle names a modified chain";
 
 impl Topology {
@@ -62,12 +62,13 @@ impl Topology {
         }
     }
 
-    /// True for a block that no header refers to, and that may be written over as soon as it is replaced.
+    /// True for a block that no header refers to: it may be overwritten as soon as it is replaced.
     pub fn is_uncommitted(&self, bref: &Blockref) -> bool {
         (self.uncommitted_from..=self.pending_tid).contains(&bref.mirror_tid())
     }
 
-    /// What is modified from here on is written by the flush after the pending one; from where on nothing was committed before.
+    /// From here on, changes belong to the flush after the pending one. Returns the first flush of which no block was committed
+    /// before.
     pub fn begin_flush(&mut self) -> MirrorTid {
         self.pending_tid = MirrorTid(self.pending_tid.0.saturating_add(1));
         core::mem::replace(&mut self.uncommitted_from, self.pending_tid)
@@ -78,7 +79,7 @@ impl Topology {
         self.arena.get(id).expect(STALE)
     }
 
-    /// A modified chain, to be changed.
+    /// A modified chain, for changes.
     pub fn chain_mut(&mut self, id: ChainId) -> &mut Chain {
         self.arena.get_mut(id).expect(STALE)
     }
@@ -88,13 +89,14 @@ impl Topology {
         Inode::in_block(&self.chain(id).content).expect("an inode's chain holds an inode")
     }
 
-    /// The inode of a modified chain, to be changed.
+    /// The inode of a modified chain, for changes.
     pub fn inode_mut(&mut self, id: ChainId) -> &mut Inode {
         use zerocopy::FromBytes;
         Inode::mut_from_bytes(&mut self.chain_mut(id).content).expect("an inode's chain holds an inode")
     }
 
-    /// Counts inodes that are no more where they were found on media. As long as it stays, clean ones are where they were.
+    /// Counts inodes that are no longer where they were found on media. While this number stays the same, clean inodes are where
+    /// they were.
     pub fn inodes_moved(&self) -> u64 {
         self.inodes_moved
     }
@@ -121,7 +123,7 @@ impl Topology {
         self.insert_entries(container, &[entry]);
     }
 
-    /// Adds entries that follow each other to a container that has room for them.
+    /// Adds consecutive entries to a container that has room for them.
     pub(super) fn insert_entries(&mut self, container: Container, entries: &[Blockref]) {
         let set = match container {
             Container::SuperRootSet => &mut self.super_root,
@@ -143,12 +145,12 @@ impl Topology {
         packed::remove(set, live, range);
     }
 
-    /// Takes note that an entry's block isn't where it was any more.
+    /// Notes that the block of an entry is no longer where it was.
     pub(super) fn note_moved(&mut self, entry: &Blockref) {
         self.inodes_moved += u64::from(entry.kind() == Ok(BlockKind::Inode));
     }
 
-    /// The entries of a container, to be changed but for their keys.
+    /// The entries of a container; anything in them but their keys may be changed.
     pub fn entries_mut(&mut self, container: Container) -> &mut [Blockref] {
         match container {
             Container::SuperRootSet => {
@@ -186,7 +188,7 @@ impl Topology {
         let mut content = self.arena.blank(bytes.len()).map_err(no_memory)?;
         content.copy_from_slice(&bytes);
         let chain = Chain::new(entry, container, content);
-        // An array that can't be relied on isn't changed: that would make the damage worse.
+        // An unsound array isn't changed: that would make the damage worse.
         let sound = block.is_sound_array() || chain.array().check().is_ok();
         if !sound {
             return Err(Stop::Failed(ChainError::corrupt(&entry, Corruption::Order(entry.key()))));
@@ -203,8 +205,8 @@ impl Topology {
         id
     }
 
-    /// Puts an entry in the place of another, and a modified chain with this content where its block was, whatever that holds.
-    /// The other has no chain yet.
+    /// Puts an entry in the place of another that has no chain yet, and a modified chain with this content where its block was,
+    /// whatever that block holds.
     pub fn replace(
         &mut self,
         container: Container,
@@ -220,7 +222,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Where the entry of a block is, modifying what is on the way to it; none if the block is modified, or nothing leads to it.
+    /// Finds the entry of a block, modifying all blocks above it; none if the block itself is modified, or nothing leads to it.
     pub fn descend_to(
         &mut self,
         blocks: &BlockCache,
@@ -241,13 +243,13 @@ impl Topology {
         }
     }
 
-    /// Stops who would modify more than memory is for.
+    /// Stops a change that would modify more than memory allows.
     pub(super) fn check_room(&self) -> Result<(), Stop> {
         if self.arena.is_full() && !self.manner.over_limit { Err(Stop::Full) } else { Ok(()) }
     }
 
-    /// Goes down from a modified inode to the array that holds `key` or would, modifying what is on the way; and the entry
-    /// whose span holds the key, if there is one.
+    /// Goes down from a modified inode to the array that holds `key` or would hold it, modifying the blocks on the way. Returns
+    /// that array, and the entry whose span holds the key, if there is one.
     pub fn descend(
         &mut self,
         blocks: &BlockCache,
@@ -265,8 +267,8 @@ impl Topology {
         }
     }
 
-    /// Takes note that operation `tid` changed something in the array, below the modified inode `root`, that holds the first key
-    /// of a range or would; the part of the range that lies in further arrays.
+    /// Notes that operation `tid` changed something in the array, below the modified inode `root`, that holds the first key of a
+    /// range or would hold it. Returns the part of the range that lies in further arrays.
     pub fn stamp_first(
         &mut self,
         blocks: &BlockCache,
@@ -309,8 +311,8 @@ impl Topology {
         entries.iter().enumerate().skip(start).find_map(|(index, entry)| Some((index, ChainId::of(entry)?)))
     }
 
-    /// The operation that last changed a modified chain or anything below it. The chain itself says so when what is below it is
-    /// written.
+    /// The operation that last changed a modified chain or anything below it. The chain's own stamp says so only once the blocks
+    /// below it are written.
     pub fn newest_in(&self, id: ChainId) -> ModifyTid {
         let mut newest = self.chain(id).bref.modify_tid();
         let mut path = ModifiedPath::new();
@@ -320,7 +322,7 @@ impl Topology {
                 Some((index, id)) => {
                     *next = index + 1;
                     newest = newest.max(self.chain(id).bref.modify_tid());
-                    // Deeper than any tree: its walk would have failed before.
+                    // The path is longer than any tree is deep: walking this one would have failed before.
                     let _ = path.push((Container::Chain(id), 0));
                 }
                 None => {
@@ -331,7 +333,7 @@ impl Topology {
         newest
     }
 
-    /// Takes note that operation `tid` changed what is in a container.
+    /// Notes that operation `tid` changed something in a container.
     pub fn touch(&mut self, container: Container, tid: ModifyTid) {
         match (container, self.manner.copied_stamp) {
             (Container::Chain(id), Some(stamp)) => self.chain_mut(id).bref.set_modify_tid(stamp),
@@ -339,14 +341,14 @@ impl Topology {
         }
     }
 
-    /// Takes note that a block in a container was last changed by operation `tid`.
+    /// Notes that a block in a container was last changed by operation `tid`.
     pub fn raise(&mut self, container: Container, tid: ModifyTid) {
         if let Container::Chain(id) = container {
             self.chain_mut(id).touch(tid);
         }
     }
 
-    /// Bytes of the blocks below a chain: where nothing is modified, as its blockref says.
+    /// Bytes of the blocks below a chain; for unmodified ones, as their blockrefs say.
     pub fn stored_bytes(&self, id: ChainId) -> u64 {
         let Some(chain) = self.arena.get(id) else { return 0 };
         let below = chain.entries().iter().filter(|entry| !entry.is_empty()).map(|entry| {
@@ -362,8 +364,8 @@ impl Topology {
         below.fold(0, u64::saturating_add)
     }
 
-    /// Takes a chain and all modified chains below it out of the arena: they are deleted. `dropped` is shown the blockrefs of
-    /// their entries.
+    /// Takes a deleted chain and all modified chains below it out of the arena. `dropped` is called with the blockrefs of their
+    /// entries.
     pub fn discard(&mut self, id: ChainId, dropped: &mut dyn FnMut(&Blockref)) {
         let Some(chain) = self.arena.remove(id) else { return };
         for entry in chain.entries() {
@@ -380,7 +382,7 @@ impl Topology {
     }
 }
 
-/// Entries of a packed set.
+/// The number of entries in a packed set.
 fn live(set: &Blockset) -> usize {
     set.partition_point(|entry| !entry.is_empty())
 }

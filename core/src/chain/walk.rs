@@ -6,7 +6,7 @@ use super::{ChainError, ChainId, MAX_DEPTH, Stop, Topology};
 use crate::io::{BlockCache, ReadError};
 use crate::media::{BlockArray, BlockKind, BlockName, Blockref, Corruption, Key, KeyRange, ModifyTid};
 
-/// An array and what it is in.
+/// An array and the block it is in.
 #[derive(Clone, Copy)]
 pub struct Holder<'a> {
     /// The block the array is in.
@@ -28,11 +28,11 @@ pub enum Trust {
     Modified,
 }
 
-/// What is left of a walk. It shrinks as the walk gets on, so that one taken up again after a [`Stop`] doesn't repeat itself
-/// and needs no more blocks in memory than one path down the tree.
+/// What is left of a walk. It shrinks as the walk advances, so that a walk resumed after a [`Stop`] doesn't repeat itself, and
+/// needs no more blocks in memory than one path down the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The keys not seen yet; none when the walk is through.
+    /// The keys not seen yet; none when the walk is done.
     pub remaining: Option<KeyRange>,
 }
 
@@ -42,24 +42,24 @@ impl Cursor {
         Self { remaining: Some(range) }
     }
 
-    /// Does a step of the walk; one that fails is done again by the next.
+    /// Does one step of the walk; a step that fails is repeated by the next call.
     pub fn step<T, E>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         let before = *self;
         work(self).inspect_err(|_| *self = before)
     }
 
-    /// Leaves out everything through `key`.
+    /// Skips all keys through `key`.
     pub fn skip_through(&mut self, key: Key) {
         self.remaining = self.remaining.and_then(|range| range.above(key));
     }
 }
 
-/// What a walk goes over: blocks as they are on media, and modified ones over them.
+/// What a walk reads: blocks as they are on media, with modified ones over them.
 #[derive(Clone, Copy)]
 pub struct Source<'s> {
     /// Blocks on media.
     pub blocks: &'s BlockCache,
-    /// What is modified.
+    /// Modified blocks.
     pub topology: Option<&'s Topology>,
 }
 
@@ -69,7 +69,8 @@ impl<'s> Source<'s> {
         Self { blocks, topology: None }
     }
 
-    /// Does `work` on the array in an indirect block, the modified one if there is one; `trust` is that of the array it is in.
+    /// Does `work` on the array in an indirect block, or in its modified copy if there is one; `trust` is that of the array it is
+    /// in.
     fn below<T>(
         self,
         entry: &Blockref,
@@ -102,8 +103,8 @@ pub fn find(source: Source<'_>, root: Holder<'_>, cursor: &mut Cursor) -> Result
     Ok(found)
 }
 
-/// Shows `visit` every leaf below `root` whose span reaches into what remains of the walk, in ascending order, until it has
-/// enough. A leaf is shown once, however often the walk is stopped and taken up again.
+/// Calls `visit` with every leaf below `root` whose span reaches into what remains of the walk, in ascending order, until it has
+/// enough. Each leaf is shown once, however often the walk stops and resumes.
 pub fn scan(
     source: Source<'_>,
     root: Holder<'_>,
@@ -113,8 +114,8 @@ pub fn scan(
     Walk { source, cursor, since: None, visit }.array(root, 0).map(drop)
 }
 
-/// As [`scan`], but doesn't enter an indirect block below which nothing changed since operation `since`: `visit` is shown the
-/// indirect block itself.
+/// Like [`scan`], but where nothing changed below an indirect block since operation `since`, `visit` is called with that block
+/// instead of its leaves.
 pub fn scan_changed(
     source: Source<'_>,
     root: Holder<'_>,
@@ -126,7 +127,7 @@ pub fn scan_changed(
 }
 
 /// The entry below `root` that leads to a block on media, if there is one; the blocks above it must be readable. A block that is
-/// modified was read since, whatever is wrong with it on media.
+/// modified has been read since, whatever is wrong with it on media.
 pub fn trace(source: Source<'_>, root: Holder<'_>, name: BlockName) -> Result<Option<Blockref>, Stop> {
     trace_from(source, root, name, 0)
 }
@@ -158,7 +159,7 @@ impl Walk<'_> {
     fn array(&mut self, holder: Holder<'_>, depth: usize) -> Result<ControlFlow<()>, Stop> {
         let Holder { block, array, trust } = holder;
         let sound = trust != Trust::Unchecked;
-        // An array out of order: nothing in it can be relied on from here to its end.
+        // The array is out of order: from here to its end, nothing in it can be relied on.
         let failed = |corruption| {
             Stop::Failed(ChainError { block, error: ReadError::Corrupt(corruption), through: array.span().last })
         };
@@ -187,7 +188,7 @@ impl Walk<'_> {
         if entry.kind().map_err(failed)? != BlockKind::Indirect || self.since.is_some_and(is_unchanged) {
             let mut leaf = *entry;
             if trust != Trust::Modified {
-                // On media the field of the handle means nothing.
+                // On media, the field that holds handles means nothing.
                 leaf.update_tid = 0.into();
             }
             let flow = (self.visit)(&leaf);

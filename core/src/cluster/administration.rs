@@ -18,18 +18,18 @@ const BOOT: &[u8] = b"BOOT";
 pub struct NewPfs<'a> {
     /// Its label.
     pub label: &'a [u8],
-    /// What it is in its cluster.
+    /// Its role in its cluster.
     pub kind: PfsKind,
-    /// The cluster it belongs to: a new one unless it joins others.
+    /// The cluster it belongs to: a new one, unless the PFS joins a cluster.
     pub clid: Uuid,
-    /// Itself; on the nodes of a cluster, what theirs are made of.
+    /// Its own id; in a cluster, the ids on the nodes are derived from it.
     pub fsid: Uuid,
-    /// Now.
+    /// The current time.
     pub time: Timestamp,
 }
 
 impl NewPfs<'_> {
-    /// What the PFS is called on one node: every member is itself.
+    /// The PFS's id on one node: every member has an id of its own.
     pub fn fsid_on(&self, node: NodeIndex) -> Uuid {
         fsid_on(self.fsid, node)
     }
@@ -39,7 +39,7 @@ impl NewPfs<'_> {
 pub(crate) struct Origin<'a> {
     /// The origin's root.
     pub(crate) slot: Slot,
-    /// What it says.
+    /// The content of that root.
     pub(crate) root: &'a Inode,
     /// The operation that takes the snapshot.
     pub(crate) tid: ModifyTid,
@@ -63,7 +63,7 @@ impl Cluster {
         self.add_pfs(new, blank_root(new), None).await
     }
 
-    /// Makes a snapshot of an open PFS of which nothing is in memory only.
+    /// Makes a snapshot of an open PFS, which must have nothing that is in memory only.
     pub(crate) async fn snapshot_pfs(&self, new: &NewPfs<'_>, origin: &Origin<'_>) -> Result<PfsOutcome, OpError> {
         let mut root = blank_root(new);
         let source = &origin.root.meta;
@@ -80,9 +80,9 @@ impl Cluster {
         self.add_pfs(new, root, Some(origin.slot)).await
     }
 
-    /// Removes a PFS that isn't mounted, with all that is in it. Its space comes back with bulkfree.
+    /// Removes a PFS that isn't mounted, with everything in it. Bulkfree gives its space back.
     pub async fn delete_pfs(&self, label: &[u8]) -> Result<PfsOutcome, OpError> {
-        // Of nodes that have nothing to do with each other, each would lose another one.
+        // If the nodes have nothing to do with each other, each would lose a different PFS.
         if self.find_pfs(PfsSelector::Label(label)).await?.is_none() {
             return Ok(PfsOutcome::Absent);
         }
@@ -99,16 +99,17 @@ impl Cluster {
         Ok(if removed { PfsOutcome::Done } else { PfsOutcome::Absent })
     }
 
-    /// Mends the headers of a node that is opened by itself. If its newest one is lost, what was written since the one in force
-    /// is given up.
+    /// Mends the headers of a node that is opened by itself. If its newest header is lost, what was written since the header now
+    /// in force is given up.
     pub async fn mend_headers(&self) -> Result<(), OpError> {
         let node = self.focus();
         node.accept_older_header();
         Ok(node.mend_headers().await?)
     }
 
-    /// Replaces what can't be read of the freemap of a node that is opened by itself, and has bulkfree find out what is in use:
-    /// how many blocks that were. Where the topology can't be read either, all that these described stays taken.
+    /// Replaces the unreadable blocks of the freemap of a node that is opened by itself, and runs bulkfree to find out what is in
+    /// use. Returns how many blocks were replaced. Where the topology can't be read either, all space that these blocks described
+    /// stays taken.
     pub async fn mend_freemap(&self) -> Result<u64, OpError> {
         // A freemap that lags behind its topology says that blocks in use are free.
         self.prepare().await?;
@@ -126,12 +127,12 @@ impl Cluster {
         Ok(replaced)
     }
 
-    /// One pass of bulkfree on every node, one after the other. Nothing else may be done meanwhile.
+    /// Runs one pass of bulkfree on every node, one after the other. Nothing else may be done meanwhile.
     pub async fn bulkfree(&self) -> Result<BulkfreeCounts, OpError> {
         self.bulkfree_with(BulkfreeOptions::default()).await
     }
 
-    /// The same, done otherwise than usual.
+    /// Runs a pass of bulkfree with these options.
     pub async fn bulkfree_with(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, OpError> {
         self.prepare().await?;
         if self.has(Rule::Pair) {
@@ -149,8 +150,9 @@ impl Cluster {
         Ok(counts)
     }
 
-    /// Has the last volume of every node use `volume_bytes` of its device, or all of it, as far as that makes it larger; at any
-    /// time. It is durable when this is done, with all that was done before. What came of it on the smallest node.
+    /// Extends the last volume of every node to `volume_bytes` of its device, or to all of it, if that makes it larger. It may be
+    /// called at any time. When it returns, the growth and everything done before are durable. Returns the outcome on the
+    /// smallest node.
     pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, OpError> {
         self.prepare().await?;
         if let Some(node) = self.single() {
@@ -169,7 +171,7 @@ impl Cluster {
         smallest.ok_or_else(|| self.no_quorum())
     }
 
-    /// Makes the nodes fit for modifications: what other writers left undone is done now.
+    /// Makes the nodes fit for modifications: completes what other writers left undone.
     pub async fn prepare(&self) -> Result<(), OpError> {
         self.level().await?;
         for index in self.in_sync().iter() {
@@ -180,7 +182,7 @@ impl Cluster {
         self.require_quorum()
     }
 
-    /// A node failed at what is done to each by itself: it leaves, unless it is the only one.
+    /// Handles the failure of a node in work that is done on each node by itself: the node leaves, unless it is the only one.
     pub(super) fn failed(&self, index: NodeIndex, error: NodeError) -> Result<(), OpError> {
         if self.single().is_some() {
             return Err(error.into());
@@ -202,7 +204,7 @@ impl Cluster {
 
     /// Adds a PFS to every node in sync.
     async fn add_pfs(&self, new: &NewPfs<'_>, root: Inode, origin: Option<Slot>) -> Result<PfsOutcome, OpError> {
-        // A snapshot shares blocks with its origin: what is shared is what was committed.
+        // A snapshot shares only committed blocks with its origin.
         self.flush_all().await?;
         for index in self.in_sync().iter() {
             match find_pfs(&self.member(index).node, PfsSelector::Label(new.label)).await {
@@ -217,13 +219,13 @@ impl Cluster {
             let mut own = root;
             own.meta.pfs_fsid = new.fsid_on(index);
             if self.members.len() > 1 {
-                // All that have it are its masters.
+                // All nodes that have it are its masters.
                 own.meta.pfs_nmasters = nodes.len().max(self.assent.electorate().current.count) as u8;
             }
             let node = &self.member(index).node;
             let added = match add_root(node, tid, new.label, own, origin).await {
                 Ok(()) => match node.flush().await {
-                    // Not done, then: no later commit may take it along. Of several nodes, the one leaves instead.
+                    // It counts as not done, then: no later commit may include it. With several nodes, this one leaves instead.
                     Err(error) if node.fault().is_none() && nodes.len() == 1 => {
                         *self.half_made.borrow_mut() = heapless::Vec::from_slice(new.label).ok();
                         Err(error)
@@ -233,7 +235,7 @@ impl Cluster {
                 failed => failed,
             };
             if let Err(error) = added {
-                // If that fails, too, it is done before anything else is. The other nodes keep theirs.
+                // If removing it fails too, it is removed before anything else is done. The other nodes keep theirs.
                 let _ = self.take_back().await;
                 self.failed(index, error)?;
             }
@@ -262,7 +264,8 @@ pub(super) async fn add_root(
     Err(NodeError::NoSpace)
 }
 
-/// Removes the root of the PFS with this label, and commits nothing; what cluster the PFS is of, if there is one.
+/// Removes the root of the PFS with this label without committing that. Returns the cluster that the PFS belonged to, if there
+/// was such a PFS.
 pub(super) async fn remove_root(node: &Node, label: &[u8]) -> Result<Option<Uuid>, NodeError> {
     let Some(pfs) = find_pfs(node, PfsSelector::Label(label)).await? else { return Ok(None) };
     node.modify(node.next_super_tid(), Modification::RemovePfs { key: pfs.root.key }).await?;

@@ -1,8 +1,8 @@
-//! Several answers as one: what a quorum of the voters said, and who said otherwise.
+//! Making one answer of several: what a quorum of the voters said, and which nodes said otherwise.
 //!
-//! Nodes that are in sync execute the same commands on the same content, so an answer that differs is a fault of the node that
-//! gives it, never an opinion to be weighed (protocol 2.4). When a quorum fails in the middle of a command, those that
-//! are left and agree have executed it: it is done there, and can be committed once others have come back and followed.
+//! Nodes in sync execute the same commands on the same content, so an answer that differs is a fault of the node that gives it,
+//! never an opinion to be weighed (protocol 2.4). When a quorum fails in the middle of a command, the nodes that are left and
+//! agree have executed it: it is done there, and can be committed once others have come back and caught up.
 
 use super::join::Answers;
 use super::member::Ejection;
@@ -12,13 +12,13 @@ use crate::node::NodeError;
 
 /// What became of a command on several nodes.
 pub(super) struct Agreed<T> {
-    /// What a quorum answered, or all that are left when too many failed; none if they contradict each other.
+    /// What a quorum answered or, when too many failed, what all remaining nodes answered; none if they contradict each other.
     pub(super) answer: Option<Result<T, OpError>>,
-    /// The same as it is compared with what others say later.
+    /// The same answer, in the form that later answers are compared with.
     pub(super) said: Option<Said<T>>,
-    /// A quorum has said it: whatever others say, it holds.
+    /// True when a quorum has said it: it holds, whatever other nodes say.
     pub(super) is_by_quorum: bool,
-    /// Who must leave, and why.
+    /// The nodes that must leave, and why.
     pub(super) leave: heapless::Vec<(NodeIndex, Ejection), MAX_NODES>,
 }
 
@@ -40,7 +40,7 @@ impl<T: Copy> Said<T> {
         }
     }
 
-    /// What that is for whoever asked.
+    /// Turns it into the answer for the caller.
     pub(super) fn answer(self) -> Result<T, OpError> {
         match self {
             Self::Value(value) => Ok(value),
@@ -50,7 +50,7 @@ impl<T: Copy> Said<T> {
     }
 }
 
-/// Makes one answer of those of all nodes in sync, of which only the voters' count.
+/// Makes one answer of the answers of all nodes in sync. Only those of voters count.
 pub(super) fn agree<T: Copy + PartialEq>(
     answers: &Answers<Result<T, NodeError>>,
     electorate: &Electorate,
@@ -66,8 +66,8 @@ pub(super) fn agree<T: Copy + PartialEq>(
     Agreed { answer: winner.map(Said::answer), said: winner, is_by_quorum: by_quorum.is_some(), leave }
 }
 
-/// What all say that are left though they are no quorum. Who had no room or memory executed nothing, so it is none of those;
-/// and who doesn't vote says something only when no voter does.
+/// The answer on which all remaining nodes agree though they are no quorum. A node without room or memory has executed nothing,
+/// so its answer isn't counted; nodes without a vote count only when no voter remains.
 fn remaining<T: Copy + PartialEq>(answers: &Answers<Result<T, NodeError>>, electorate: &Electorate) -> Option<Said<T>> {
     let votes = |index: &NodeIndex| electorate.nodes().contains(*index);
     let are_voters_left = answers.iter().any(|(index, answer)| votes(index) && answer.is_ok());
@@ -77,7 +77,7 @@ fn remaining<T: Copy + PartialEq>(answers: &Answers<Result<T, NodeError>>, elect
     values.all(|(_, answer)| Said::of(*answer) == Some(first)).then_some(first)
 }
 
-/// Why a node that answered so must leave; none if it may stay.
+/// Why a node that gave this answer must leave; none if it may stay.
 pub(super) fn reason<T: Copy + PartialEq>(answer: &Result<T, NodeError>, winner: Option<Said<T>>) -> Option<Ejection> {
     match (answer, winner) {
         (Err(NodeError::Fault(fault)), _) => Some(Ejection::Fault(*fault)),
@@ -117,7 +117,7 @@ mod tests {
                 Some((1, Ejection::Dissent)),
             ),
             ([DONE, FAULT, EXISTS], None, Some((1, Ejection::Fault(NodeFault::UnknownSlot)))),
-            // Who is left has done it.
+            // The remaining node has done it.
             ([FAULT, EXISTS, FAULT], Some(Ok(Outcome::Exists)), Some((0, Ejection::Fault(NodeFault::UnknownSlot)))),
             ([DONE, Err(NodeError::NoMemory), FAULT], Some(Ok(Outcome::Done)), Some((1, Ejection::NoMemory))),
             ([FAULT, FAULT, FAULT], None, Some((0, Ejection::Fault(NodeFault::UnknownSlot)))),
@@ -135,7 +135,7 @@ mod tests {
         let answers = [DONE, EXISTS, EXISTS].into_iter().enumerate().map(|(i, answer)| (NodeIndex(i as u8), answer));
         let agreed = agree(&answers.collect(), &Electorate::of(NodeSet::first_nodes(1), 1));
         assert_eq!(agreed.answer, Some(Ok(Outcome::Done)));
-        assert_eq!(agreed.leave.len(), 2, "slaves that did otherwise leave");
+        assert_eq!(agreed.leave.len(), 2, "slaves that answered otherwise leave");
         let answers = [FAULT, EXISTS, EXISTS].into_iter().enumerate().map(|(i, answer)| (NodeIndex(i as u8), answer));
         let agreed = agree(&answers.collect(), &Electorate::of(NodeSet::first_nodes(1), 1));
         assert_eq!(agreed.answer, Some(Ok(Outcome::Exists)), "slaves alone are left");

@@ -1,8 +1,7 @@
 //! Asking nodes until one answers, without waiting for one that is slow.
 //!
-//! A node that hasn't answered within the *soft deadline* is let go on, and the next is asked, too: the first answer that
-//! could be verified wins. Who was outrun is asked last for a while; whether its device is late for good is found out by the
-//! keeper.
+//! When a node hasn't answered within the *soft deadline*, it may go on, and the next node is asked too; the first verified
+//! answer wins. A node that was outrun is asked last for a while. The keeper finds out whether its device is late for good.
 
 use core::cell::RefCell;
 use core::future::{Future, poll_fn};
@@ -19,14 +18,14 @@ use crate::node::{Driver, Halt, NodeError, Progress};
 /// How long a node that was outrun is asked last.
 const SLOW_FOR: Duration = Duration::from_secs(1);
 
-/// A command that several nodes try to answer. Only an attempt changes what it is filled with, and one that another node has
-/// filled meanwhile begins anew.
+/// A command that several nodes try to answer. Only an attempt fills its buffers, and a node whose work another node has
+/// overwritten meanwhile starts again.
 pub(super) struct Question<'c> {
     command: Command<'c>,
     progress: Progress,
-    /// Who has come as far as `progress` says.
+    /// The node whose attempt `progress` describes.
     by: Option<NodeIndex>,
-    /// What halted who has begun before it was asked.
+    /// What halted a node that began before it was asked.
     halted: Option<(NodeIndex, Halt)>,
 }
 
@@ -39,17 +38,17 @@ impl<'c> Question<'c> {
         &self.command
     }
 
-    /// Takes note of how far a node has come with it that will be asked first.
+    /// Notes how far a node has come with the command; this node will be asked first.
     pub(super) fn begun_by(&mut self, node: NodeIndex, progress: Progress, halt: Halt) {
         (self.progress, self.by, self.halted) = (progress, Some(node), Some((node, halt)));
     }
 
-    /// What halted a node that has begun before it was asked.
+    /// What halted this node, if it began before it was asked.
     fn take_halt(&mut self, node: NodeIndex) -> Option<Halt> {
         self.halted.take_if(|(by, _)| *by == node).map(|(_, halt)| halt)
     }
 
-    /// Has a node go on with it, or begin.
+    /// Lets a node continue the command, or start it.
     fn turn_to(&mut self, node: NodeIndex) -> (&mut Command<'c>, &mut Progress) {
         if self.by.replace(node) != Some(node) {
             self.progress = Progress::default();
@@ -57,7 +56,7 @@ impl<'c> Question<'c> {
         (&mut self.command, &mut self.progress)
     }
 
-    /// Has the next node begin, whoever that is, unless one has begun that wasn't asked yet.
+    /// Lets the next node start afresh, unless a node has begun that wasn't asked yet.
     fn begin(&mut self) {
         if self.halted.is_none() {
             self.by = None;
@@ -66,8 +65,9 @@ impl<'c> Question<'c> {
 }
 
 impl Cluster {
-    /// Asks nodes, the next whenever those before it are slow; who answered first, and what. `next` is told who was asked, and
-    /// may come to know of others later; none if it knows of nobody from the beginning.
+    /// Asks one node after another, each when those before it are slow. Returns the node that answered first, and its answer.
+    /// `next` gets the nodes already asked and returns the next one, which it may come to know only later; the result is none if
+    /// it knows of no node from the start.
     pub(super) async fn ask(
         &self,
         question: &RefCell<Question<'_>>,
@@ -83,7 +83,7 @@ impl Cluster {
                 return Ok(None);
             }
             let soft_deadline = self.clock().map(|clock| (clock, clock.now().after(SOFT_DEADLINE)));
-            // With the first answer goes what it has filled: another that gets on after it would begin that anew.
+            // The first answer wins with what it has filled in; a node that got on after it would fill that anew.
             let answer = poll_fn(|cx| match (together.poll_first(cx), soft_deadline) {
                 (Poll::Ready(answer), _) => Poll::Ready(Some(answer)),
                 (Poll::Pending, Some((clock, end))) => clock.expire(end, cx).map(|_| None),
@@ -121,7 +121,7 @@ impl Cluster {
         }
     }
 
-    /// What a node answers within the soft deadline; none if it is late, of which note is taken.
+    /// Returns a node's answer if it comes within the soft deadline; otherwise notes that the node is late and returns none.
     pub(super) async fn promptly<F: Future>(
         &self,
         index: NodeIndex,
@@ -141,7 +141,7 @@ impl Cluster {
         Ok(answer)
     }
 
-    /// Takes note that a node was outrun.
+    /// Notes that a node was outrun.
     fn note_slow(&self, index: NodeIndex) {
         let until = self.clock().map(|clock| clock.now().after(SLOW_FOR));
         self.member(index).slow_until.set(until);

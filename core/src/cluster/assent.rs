@@ -1,18 +1,18 @@
-//! Whose word counts, and who has contradicted.
+//! Which nodes' answers count, and which nodes have contradicted.
 
 use core::cell::Cell;
 
 use super::vote::{Electorate, NodeSet, Target};
 use super::{Ejection, MAX_NODES, NodeIndex};
 
-/// Who decides what holds for the cluster.
+/// Which nodes decide for the cluster.
 pub(super) struct Assent {
-    /// Who votes, and how many there are.
+    /// The nodes that vote, and how many votes there are.
     electorate: Cell<Electorate>,
     target: Cell<Target>,
-    /// Nodes that answered otherwise than the others, and why they must leave: before the next header is written.
+    /// Nodes that contradicted the others and must leave before the next header is written, with the reasons.
     dissenters: Cell<[Option<Ejection>; MAX_NODES]>,
-    /// Those that were left contradicted each other: nothing is changed any more.
+    /// True when the remaining nodes contradicted each other: nothing is changed any more.
     suspended: Cell<bool>,
 }
 
@@ -32,12 +32,12 @@ impl Assent {
         self.electorate.get()
     }
 
-    /// From here on these vote.
+    /// Sets the electorate that votes from here on.
     pub(super) fn elect(&self, electorate: Electorate) {
         self.electorate.set(electorate);
     }
 
-    /// True when these are a quorum.
+    /// True when these nodes are a quorum.
     pub(super) fn has_quorum(&self, nodes: NodeSet) -> bool {
         self.electorate.get().has_quorum(nodes)
     }
@@ -46,7 +46,7 @@ impl Assent {
         self.target.get()
     }
 
-    /// From here on these are asked.
+    /// Sets the version that is asked for from here on.
     pub(super) fn aim_at(&self, target: Target) {
         self.target.set(target);
     }
@@ -57,7 +57,7 @@ impl Assent {
         self.dissenters.set(dissenters);
     }
 
-    /// Those that contradicted, who are forgotten here.
+    /// Returns the nodes that contradicted, and forgets them.
     pub(super) fn take_dissenters(&self) -> impl Iterator<Item = (NodeIndex, Ejection)> + use<> {
         let dissenters = (0..).map(NodeIndex).zip(self.dissenters.take());
         dissenters.filter_map(|(index, why)| Some((index, why?)))

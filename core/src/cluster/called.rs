@@ -1,17 +1,17 @@
-//! What nodes are called in messages: by their disks, as whoever reads it knows these.
+//! What nodes are called in messages: they are named by their disks, which the reader knows.
 
 use core::fmt;
 
 use super::{Cluster, NodeIndex};
 
-/// A node by its disks, in the order of its volumes, and its number: `/dev/sdb (node 2)`.
+/// Formats a node as its disks, in the order of its volumes, and its number: `/dev/sdb (node 2)`.
 pub struct Called<'c> {
     cluster: &'c Cluster,
     node: NodeIndex,
 }
 
 impl Cluster {
-    /// What a node that was opened is called.
+    /// The name of an opened node in messages.
     pub fn called(&self, node: NodeIndex) -> Called<'_> {
         Called { cluster: self, node }
     }

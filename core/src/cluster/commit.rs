@@ -1,9 +1,9 @@
 //! Committing on several nodes: all blocks on all of them, then the headers, then the answer (protocol 5.3).
 //!
-//! A commit cuts the stream of modifications at the same place on every node in sync, because they all have executed the same
+//! A commit cuts the stream of modifications at the same place on every node in sync, because they have all executed the same
 //! ones, with answers that were compared one by one. Each header carries the cluster's record beside the topology, so the version
-//! a node claims and the content it has change in one write. A commit is acknowledged when a quorum of the voters has it durable.
-//! Until then no later one begins, but what belongs to that may be changed.
+//! that a node claims and its content change in one write. A commit is acknowledged when it is durable on a quorum of the voters.
+//! No later commit begins before that, but changes for the next one may be made.
 
 use super::join::join_all;
 use super::member;
@@ -18,10 +18,10 @@ use crate::media::record_table::RecordTableFull;
 use crate::memory::{aside, boxed};
 use crate::node::{Node, NodeFault};
 
-/// The turn to commit: no later commit begins before one is acknowledged, or given up.
+/// The turn to commit: no later commit begins before this one is acknowledged or given up.
 pub(crate) struct CommitTurn<'c>(#[expect(dead_code, reason = "held for its drop")] Turn<'c>);
 
-/// A commit that was begun: what it makes durable is fixed, and other things may be changed.
+/// A commit that has begun: what it makes durable is fixed, and further changes may be made.
 pub(crate) struct CommitUnderWay<'c> {
     cluster: &'c Cluster,
     next: Next<'c>,
@@ -39,8 +39,8 @@ enum Next<'c> {
 }
 
 impl CommitUnderWay<'_> {
-    /// Waits until it is durable. False when it won't be, because members that are needed have passed it over: they take part
-    /// in the next.
+    /// Waits until the commit is durable. Returns false when it won't be, because members that are needed have passed it over:
+    /// they take part in the next one.
     pub(crate) async fn end(self) -> Result<bool, OpError> {
         match self.next {
             Next::Nothing => Ok(true),
@@ -50,11 +50,11 @@ impl CommitUnderWay<'_> {
     }
 }
 
-/// A header of an earlier session that lands late must not be taken for a new one.
+/// The distance that keeps a header of an earlier session that lands late from being taken for a new one.
 const EPOCH_MIRROR_TIDS: u64 = 16;
 
 impl Cluster {
-    /// Makes everything done so far durable, on a quorum at least.
+    /// Makes everything done so far durable, at least on a quorum.
     pub async fn flush(&self) -> Result<(), OpError> {
         loop {
             let turn = self.commit_turn().await;
@@ -68,7 +68,7 @@ impl Cluster {
     pub(crate) async fn flush_all(&self) -> Result<(), OpError> {
         self.flush().await?;
         self.level().await?;
-        // Those that passed the commit over take part in another.
+        // Nodes that passed the commit over take part in another.
         for _ in 0..MAX_NODES {
             if !self.has_changes() {
                 break;
@@ -89,7 +89,7 @@ impl Cluster {
         self.line.turns_ended().await;
     }
 
-    /// Begins to commit everything done so far. What is changed from then on belongs to the next commit.
+    /// Begins to commit everything done so far. Changes made from then on belong to the next commit.
     pub(crate) async fn begin_commit<'c>(&'c self, turn: CommitTurn<'c>) -> Result<CommitUnderWay<'c>, OpError> {
         if self.half_made.borrow().is_some() {
             aside(self.heap, || self.take_back())?.await?;
@@ -109,13 +109,13 @@ impl Cluster {
         Ok(if self.has_changes() { Next::Entry(self.put_commit()?) } else { Next::Nothing })
     }
 
-    /// True when something was changed since the last commit. Those that lag may not have written that yet.
+    /// True when something was changed since the last commit. Lagging nodes may not have written the change yet.
     pub(crate) fn has_changes(&self) -> bool {
         let abreast = self.abreast();
         abreast.is_empty() || abreast.iter().any(|index| self.member(index).node.has_changes())
     }
 
-    /// Makes all blocks durable on the nodes in sync, or has them leave, however many are left.
+    /// Makes all blocks durable on the nodes in sync. A node where that fails leaves, however few remain.
     pub(super) async fn stage_all(&self) -> Result<(), OpError> {
         self.level().await?;
         let order = |index| self.member(index).node.stage();
@@ -140,7 +140,7 @@ impl Cluster {
         self.put_headers()
     }
 
-    /// Makes the cluster fit for modifications. `time` gives the random number that no other mount has.
+    /// Makes the cluster fit for modifications. `time` supplies a random number that no other mount has.
     pub async fn begin(&self, time: &'static dyn TimeSource) -> Result<(), OpError> {
         if let Some(Mount::AsOf(_)) = self.mounting.choice() {
             return Err(self.mounting.refused().unwrap_or(OpError::Refused(Refusal::AsOf)));
@@ -158,9 +158,9 @@ impl Cluster {
         aside(self.heap, || self.begin_epoch(time.random()))?.await
     }
 
-    /// Brings the newest version to a quorum: it may have been acknowledged, so it is the cluster's (protocol 5.3, M5).
+    /// Copies the newest version to a quorum: it may have been acknowledged, so it is the cluster's (protocol 5.3, M5).
     ///
-    /// It is durable there before an epoch is opened on it. Otherwise two mounts in a row whose epochs landed on one disk only
+    /// It is durable there before an epoch is opened on it. Otherwise two mounts in a row whose epochs landed on only one disk
     /// could leave a counter there that no quorum has heard of, and a later, acknowledged epoch would be outranked by it.
     async fn roll_forward(&self) -> Result<(), OpError> {
         for index in self.mounting.onto().iter() {
@@ -182,7 +182,7 @@ impl Cluster {
         self.require_quorum()
     }
 
-    /// Opens an epoch: from here on no header of an earlier mount can be taken for one of this.
+    /// Opens an epoch: from here on, no header of an earlier mount can be taken for one of this mount.
     async fn begin_epoch(&self, nonce: u64) -> Result<(), OpError> {
         let protocol = self.protocol.get();
         let Some((next_epoch, tid_floor)) = self.mounting.next_epoch() else { return Ok(()) };
@@ -207,14 +207,14 @@ impl Cluster {
         if !protocol.has(Rule::EarlyReads) {
             return Ok(());
         }
-        // Twice, to two copies of the header: neither is one of before alone.
+        // The headers are written twice, so that on each node two copies belong to this mount.
         self.write_headers().await?;
         self.write_headers().await?;
         self.end_pending().await
     }
 
-    /// Has the nodes in sync make everything durable and write their headers. It is acknowledged when a quorum of the voters has
-    /// done so; the others follow. Slaves are never ahead of what is acknowledged.
+    /// Makes everything durable on the nodes in sync and writes their headers. The commit is acknowledged when a quorum of the
+    /// voters has done so; the others follow. Slaves are never ahead of what is acknowledged.
     async fn write_headers(&self) -> Result<(), OpError> {
         while !self.await_headers(self.put_headers()?).await? {}
         Ok(())
@@ -226,7 +226,8 @@ impl Cluster {
         Ok(self.put_behind(Entry::commit(record, self.late_at()), self.in_sync())?)
     }
 
-    /// Waits until a quorum of the voters has its headers. False when it won't, though there is one: some have passed it over.
+    /// Waits until a quorum of the voters has its headers. Returns false when it won't although there is a quorum, because some
+    /// voters have passed the commit over.
     async fn await_headers(&self, awaited: Awaited<'_>) -> Result<bool, OpError> {
         let verdict = self.decided(&awaited).await;
         if !matches!(verdict, Verdict::Agreed(_)) {
@@ -261,14 +262,14 @@ impl Cluster {
         self.member(index).node.land().await.map(drop).map_err(Ejection::of)
     }
 
-    /// Fixes the header of a node that commits what it has.
+    /// Fixes the header of a node, for a commit of what the node has.
     pub(super) async fn fix_header_of(&self, index: NodeIndex, record: Option<&ClusterRecord>) -> Result<(), Ejection> {
         let member = self.member(index);
         member.node.alone().await.map_err(Ejection::of)?;
         member.node.gather().await.map_err(Ejection::of)?;
         let bind = member.node.bind(self.slots.root()).await.map_err(Ejection::of)?;
         let Some(template) = record.cloned() else {
-            // No cluster's: a node that others, which have nothing of the PFS, were opened with.
+            // The node belongs to no cluster: it was opened together with others that have nothing of the PFS.
             return member.node.fix_header(&mut |_| {}).map_err(Ejection::of);
         };
         let record = ClusterRecord { fsid: member.fsid.get(), state: MemberState::InSync, bind, ..template };
@@ -282,7 +283,7 @@ impl Cluster {
         })
     }
 
-    /// Notes in the record who takes part in the version to be committed.
+    /// Lists in the record which nodes take part in the version to be committed.
     fn note_members(&self) {
         if let Some(record) = &mut *self.line.record_mut() {
             let version = record.version.commit;
@@ -297,14 +298,14 @@ impl Cluster {
                     listed.state = MemberState::WriteDisabled;
                 }
                 if matches!(member.state(), super::MemberState::Ejected(why) if why.is_about_content()) {
-                    // What it holds is wrong, and nothing says since when.
+                    // Its content is wrong, and nothing says since when.
                     listed.distrusted_from = Some((EpochCounter(0), CommitSeq(0)));
                 }
             }
         }
     }
 
-    /// No transaction id up to here may be given again.
+    /// The transaction id up to which none may be given again.
     pub fn tid_floor(&self) -> ModifyTid {
         self.line.last_tid()
     }

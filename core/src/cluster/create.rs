@@ -1,4 +1,4 @@
-//! Making a cluster of nodes: a PFS on each, and the record that says that they are one.
+//! Making a cluster of nodes: a PFS on each, and the record that makes them one.
 
 use super::administration::{add_root, blank_root};
 use super::member::MemberState;
@@ -10,13 +10,14 @@ use crate::media::cluster_version::{CommitId, CommitSeq, EpochCounter};
 use crate::media::{ModifyTid, PfsKind, Uuid};
 
 impl Cluster {
-    /// Makes all opened nodes masters of a new cluster with an empty PFS. Durable on all of them, or an error. `nonce` is a
-    /// random number.
+    /// Makes all opened nodes masters of a new cluster with an empty PFS. It either becomes durable on all of them or fails.
+    /// `nonce` is a random number.
     pub async fn create(&self, new: &NewPfs<'_>, nonce: u64) -> Result<PfsOutcome, OpError> {
         self.create_as(new, &[], nonce).await
     }
 
-    /// The same, with a kind for each node in order. Those behind the end of `kinds` are masters.
+    /// Makes a cluster like [`create`](Self::create), with a kind for each node in order. Nodes beyond the end of `kinds` become
+    /// masters.
     pub async fn create_as(&self, new: &NewPfs<'_>, kinds: &[PfsKind], nonce: u64) -> Result<PfsOutcome, OpError> {
         let kind_of = |index: NodeIndex| kinds.get(usize::from(index.0)).copied().unwrap_or(PfsKind::Master);
         let masters: NodeSet =
@@ -49,8 +50,8 @@ impl Cluster {
         made.map(|()| PfsOutcome::Done)
     }
 
-    /// Makes the open PFS of a single node that never was a cluster's one with that node as only master. `nonce` is a random
-    /// number.
+    /// Turns the open PFS of a single node that never was in a cluster into a cluster whose only master is that node. `nonce` is
+    /// a random number.
     pub async fn found(&self, nonce: u64) -> Result<(), OpError> {
         let Some(node) = self.single() else { return Ok(()) };
         node.flush().await?;
@@ -72,11 +73,11 @@ impl Cluster {
         }
         self.commit_next().await?;
         self.level().await?;
-        // Every node has it, or the cluster isn't what was ordered.
+        // Unless every node has it, it isn't the cluster that was ordered.
         if self.in_sync().len() == self.members.len() { Ok(()) } else { Err(self.no_quorum()) }
     }
 
-    /// The record of a cluster that has the opened nodes as members, by the roles they have.
+    /// The record of a cluster whose members are the opened nodes, with the roles that they have.
     pub(super) fn first_record(&self, clid: Uuid, tid: ModifyTid, nonce: u64) -> ClusterRecord {
         let epoch = EpochId { ctr: EpochCounter(1), nonce: Nonce(nonce) };
         let version = Version::NONE.open_epoch(epoch);

@@ -1,8 +1,8 @@
-//! Entering a PFS: which nodes have it, in which version, and who therefore takes part (protocol 5.3, "Mount").
+//! Entering a PFS: finding out which nodes have it, in which versions, and which nodes therefore take part (protocol 5.3,
+//! "Mount").
 //!
-//! What the nodes say is collected here; what follows from it is decided by [`assemble`]. A cluster that can't be mounted by
-//! its quorum can still be looked at, as one version that some nodes hold; why it can't is told to whoever wants to change
-//! something.
+//! This module collects what the nodes say; [`assemble`] decides what follows from it. A cluster that can't be mounted by its
+//! quorum can still be read, as one version that some nodes hold; a caller that wants to change something is told why it can't.
 
 use super::member::{Debt, MemberState};
 use super::members::unknown;
@@ -27,7 +27,7 @@ struct OnNode {
 }
 
 impl OnNode {
-    /// A node that has nothing of it.
+    /// Describes a node that has nothing of the PFS.
     fn nothing(index: NodeIndex) -> Self {
         Self { fsid: unknown(index), role: Role::Cache, masters: 0, record: Ok(None), condition: Condition::default() }
     }
@@ -44,7 +44,7 @@ impl OnNode {
 }
 
 impl Cluster {
-    /// Opens the root of a PFS on every node that has it, and decides who takes part.
+    /// Opens the root of a PFS on every node that has it, and decides which nodes take part.
     pub async fn enter(&self, pfs: &Pfs) -> Result<(Slot, Box<InodeRecord>), OpError> {
         let Some((slot, root)) = self.open_pfs(&pfs.label).await? else { return Err(self.no_quorum()) };
         if let Some(Mount::AsOf(Some(node)) | Mount::Forced(node) | Mount::Soft(node)) = self.mounting.choice()
@@ -63,14 +63,14 @@ impl Cluster {
         Ok((slot, boxed(self.heap, self.member(index).node.record(slot).await?)?))
     }
 
-    /// True for a PFS of a single node that never was a cluster's: there is nothing to decide.
+    /// True for a PFS of a single node that never was in a cluster: there is nothing to decide.
     fn is_plain(&self, pfs: &Pfs) -> bool {
         let has_no_record = || self.focus().header().cluster_records.find(pfs.clid) == Ok(None);
         self.members.len() == 1 && pfs.kind == PfsKind::Master && pfs.masters <= 1 && has_no_record()
     }
 
-    /// Has a node that left, or is no part of the mount, begin anew: its devices are reset, its headers read, and what leads to
-    /// the PFS, so that [looking again](Self::look_again) needn't wait for a device. Other things may be done meanwhile.
+    /// Starts a node afresh that left or is no part of the mount: resets its devices and reads its headers and the blocks that
+    /// lead to the PFS, so that [looking again](Self::look_again) needn't wait for a device. Other work may go on meanwhile.
     pub async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
         let node = &self.member(index).node;
         if !matches!(self.member(index).state(), MemberState::Ejected(_) | MemberState::Aside(_)) {
@@ -82,18 +82,18 @@ impl Cluster {
             Err(NodeError::Fault(NodeFault::Device { device, error: error @ DeviceError::Timeout, .. })) => {
                 Err(OpenError::Device { device, error })
             }
-            // Whatever else it is, it is found again, and judged.
+            // Any other failure shows again, and is judged, when the node is looked at.
             _ => Ok(()),
         }
     }
 
-    /// Looks again at a node that has begun [anew](Self::reopen). It then is behind, or stays away, as at a mount. Nothing may be
-    /// changed meanwhile.
+    /// Looks again at a node that has been [reopened](Self::reopen). The node then is behind, or stays away, as at a mount.
+    /// Nothing may be changed meanwhile.
     pub async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
         let Some(clid) = self.line.clid() else {
             return Ok(self.member(index).state());
         };
-        // What a failed write has left of a tree can't be looked at, nor what depends on it be judged.
+        // A tree left broken by a failed write can't be looked at, nor can anything that depends on it be judged.
         for broken in self.in_sync().iter() {
             if let Some(fault) = self.member(broken).node.fault().filter(|fault| !fault.is_timeout()) {
                 self.eject(broken, Ejection::Fault(fault));
@@ -101,7 +101,7 @@ impl Cluster {
         }
         let mut found = self.look_at_all(clid, self.slots.root(), Some(index)).await?;
         for (found, member) in found.iter_mut().zip(self.members.iter()) {
-            // What is done since its last header is this mount's own.
+            // What was done since its last header is this mount's own work.
             found.condition.foreign_write &= !member.is_in_sync();
         }
         let seen = seen(&found);
@@ -115,15 +115,15 @@ impl Cluster {
         if self.is_overtaken(state, seen) {
             return Err(OpError::Refused(Refusal::Overtaken { node: index }).into());
         }
-        // Who can't be read for the moment stays what it is.
+        // Nodes that can't be read at the moment keep their roles.
         let unreadable = |(index, _): &(NodeIndex, _)| found[usize::from(index.0)].condition.unreadable;
         self.take_roles(&plan, self.members().filter(unreadable).map(|(index, _)| index).collect());
         self.count_in(index);
         let is_wrong = matches!(self.member(index).state(), MemberState::Ejected(why) if why.is_about_content());
         let state = match (member_state(state, seen), seen.record) {
-            // Perhaps no commit has said so yet.
+            // Perhaps no commit has recorded this yet.
             (MemberState::InSync | MemberState::Behind(_), _) if is_wrong => MemberState::Behind(Debt::EVERYTHING),
-            // It holds the last commit, but not what was done since.
+            // It holds the last commit, but not what was done after it.
             (MemberState::InSync, Ok(Some(record))) => MemberState::Behind(Debt::since(record.tid)),
             (state, _) => state,
         };
@@ -134,7 +134,7 @@ impl Cluster {
         Ok(state)
     }
 
-    /// Lets a member vote that wasn't among the nodes before.
+    /// Gives its vote to a member that wasn't among the opened nodes before.
     fn count_in(&self, index: NodeIndex) {
         let record = self.line.record();
         let listed = record.as_ref().and_then(|record| record.member(self.member(index).fsid.get()));
@@ -149,9 +149,9 @@ impl Cluster {
         self.assent.elect(electorate);
     }
 
-    /// True when a node has the newest version, and another mount's: too few were left here, enough were there, or an operator
-    /// said so. (An epoch of this mount's own counter without commits is what one left that lost its power before it had a
-    /// quorum.)
+    /// True when a node's version is the newest and another mount's: too few nodes were left here and enough were there, or an
+    /// operator decided so. (An epoch with this mount's own counter and without commits comes from a mount that lost its power
+    /// before it had a quorum.)
     fn is_overtaken(&self, state: State, seen: &Seen<'_>) -> bool {
         let (own, theirs) = (self.line.record(), seen.record.ok().flatten());
         let (Some(own), Some(theirs)) = (own.as_ref(), theirs) else { return false };
@@ -160,8 +160,9 @@ impl Cluster {
         state == State::Current && (theirs.epoch.ctr > own.ctr || is_anothers)
     }
 
-    /// What every node has of the PFS; its root is opened. When only `one` is judged, those that are no part of the mount have no
-    /// say in it, but it may be the same member as they are. Who took part already can't be: the others are its copies.
+    /// Opens the root of the PFS on every node and returns what each has. When only `one` is judged, nodes that are no part of
+    /// the mount aren't read, but `one` may be the same member as one of them. It can't be the same member as a node that already
+    /// took part: then it is a copy.
     async fn look_at_all(&self, clid: Uuid, slot: Slot, one: Option<NodeIndex>) -> Result<Vec<OnNode>, OpError> {
         let mut found = Vec::new_in(self.heap);
         let is_aside = |index: NodeIndex| matches!(self.member(index).state(), MemberState::Aside(_));
@@ -178,7 +179,7 @@ impl Cluster {
         Ok(found)
     }
 
-    /// What a node has of the PFS; its root is opened.
+    /// Opens the root of the PFS on a node and returns what the node has.
     async fn look_at(&self, index: NodeIndex, clid: Uuid, slot: Slot) -> Result<OnNode, OpError> {
         let member = self.member(index);
         let looked = self.look_inside(index, clid, slot).await;
@@ -191,7 +192,7 @@ impl Cluster {
             Err(error) => {
                 log::warn!("{}: {}", self.called(index), Ejection::of(error));
                 let condition = Condition { unreadable: true, ..Condition::default() };
-                // It stays who and what it is: a copy of it doesn't take its place, and if it takes part it has its vote.
+                // It stays the member that it is: a copy of it doesn't take its place, and if it takes part, it has its vote.
                 return Ok(OnNode { condition, fsid: member.fsid.get(), ..OnNode::nothing(index) });
             }
         };
@@ -243,7 +244,7 @@ impl Cluster {
             Assembly::Alarm(alarm) => OpError::Alarm(alarm),
             Assembly::ReadOnlyAsOf { nodes, .. } => {
                 self.look_only(seen, nodes);
-                // What there is to say of the cluster is still said.
+                // The state of the cluster is still reported.
                 let refusal = match assemble(seen, &Ask::of(Mount::Quorum)) {
                     Assembly::Refuse(refusal) => OpError::Refused(refusal),
                     Assembly::Alarm(alarm) => OpError::Alarm(alarm),
@@ -254,7 +255,7 @@ impl Cluster {
             }
         };
         if let Mount::AsOf(Some(_)) = mount {
-            // Another version than the one that was asked for must not be taken for it.
+            // The version that was asked for must not be replaced by another.
             return Err(refusal);
         }
         self.mounting.refuse(refusal);
@@ -267,7 +268,7 @@ impl Cluster {
         }
     }
 
-    /// Takes over a plan. Until it is rolled forward to a quorum, its version can be looked at.
+    /// Adopts a plan. Until its version is copied to a quorum, it can be read.
     fn follow(&self, seen: &[Seen<'_>], plan: &Plan, mount: Mount, onto: NodeSet) {
         for ((index, member), (state, seen)) in self.members().zip(plan.states.iter().zip(seen)) {
             member.set_state(member_state(*state, seen));
@@ -294,8 +295,8 @@ impl Cluster {
         self.line.begin(record, plan.tid_floor);
     }
 
-    /// Writes the operator's decision into a record: who votes, and which histories were given up. Who isn't there, and voted,
-    /// is a slave from now on.
+    /// Writes the operator's decision into a record: which nodes vote, and which histories were given up. A voter that isn't
+    /// there is a slave from now on.
     fn settle(&self, record: &mut ClusterRecord, plan: &Plan) {
         let voters = plan.electorate.current.nodes;
         for listed in &mut record.members {
@@ -314,14 +315,14 @@ impl Cluster {
         }
     }
 
-    /// Every node is what the configuration says, but for some.
+    /// Gives every node the role in the configuration, except those in `but`.
     fn take_roles(&self, plan: &Plan, but: NodeSet) {
         for ((_, member), role) in self.members().zip(plan.roles).filter(|((index, _), _)| !but.contains(*index)) {
             member.role.set(role.unwrap_or(Role::Cache));
         }
     }
 
-    /// Takes some nodes for what can be looked at.
+    /// Mounts some nodes as a version that can only be read.
     fn look_only(&self, seen: &[Seen<'_>], nodes: NodeSet) {
         for (index, member) in self.members() {
             let state = if nodes.contains(index) { MemberState::InSync } else { MemberState::Aside(State::Apart) };
@@ -340,7 +341,7 @@ fn seen(found: &[OnNode]) -> heapless::Vec<Seen<'_>, MAX_NODES> {
     found.iter().map(OnNode::seen).collect()
 }
 
-/// What a node takes part with, by the state it was found in.
+/// A node's state as a member, from the state in which it was found.
 fn member_state(state: State, seen: &Seen<'_>) -> MemberState {
     let tid = seen.record.ok().flatten().map_or(ModifyTid(0), |record| record.tid);
     match state {
@@ -354,10 +355,10 @@ fn member_state(state: State, seen: &Seen<'_>) -> MemberState {
 /// Why a node that left can't come back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReturnError {
-    /// Its disks don't make a filesystem any more, or another one.
+    /// The disks no longer make a filesystem, or make another one.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The cluster can't have it back.
+    /// The cluster can't take it back.
     #[error("{0}")]
     Cluster(#[from] OpError),
 }

@@ -1,4 +1,4 @@
-//! What a failed operation says to its user.
+//! How a failed operation is reported to the user.
 
 use super::vote::{Alarm, Refusal};
 use crate::memory::NoMemory;
@@ -13,32 +13,32 @@ pub enum OpError {
     /// As many inodes are open as the budget allows.
     #[error("too many open files for the memory given at mount")]
     TooManyOpen,
-    /// There is no room for it.
+    /// There is no room for the data.
     #[error("no space left on the file system")]
     NoSpace,
-    /// Too few nodes are left. Never says anything of content; it goes on when enough have come back.
+    /// Too few nodes are left. This says nothing about content; operations work again when enough nodes have come back.
     #[error("no quorum: {in_sync} of {voters} masters are in sync; bring more of them back")]
     NoQuorum {
         /// Masters in sync.
         in_sync: u8,
-        /// Masters there are.
+        /// Masters in all.
         voters: u8,
     },
-    /// No node is left that has executed everything, or those that are contradict each other.
+    /// No node is left that has executed everything, or the remaining ones contradict each other.
     #[error("no node is left to go on with: what was synced is safe; unmount, and mount again with a quorum")]
     Lost,
-    /// The cluster can't be mounted to be changed.
+    /// The cluster can't be mounted for changes.
     #[error("{0}")]
     Refused(Refusal),
-    /// The cluster must not be mounted to be changed.
+    /// The cluster must not be mounted for changes.
     #[error("{0}")]
     Alarm(Alarm),
-    /// No node has a good copy. With one node: that node's fault.
+    /// No node has a good copy. With one node, this is that node's fault.
     #[error("{0}")]
     AllCopiesBad(NodeFault),
 }
 
-/// With one node its fault leaves no copy. With several, only a vote may say so.
+/// With one node, a fault leaves no copy. With several, only a vote may lead to this error.
 impl From<NodeError> for OpError {
     fn from(error: NodeError) -> Self {
         match error {

@@ -1,10 +1,10 @@
-//! One writer at a time (protocol 8): a mount that changes something holds its nodes by a heartbeat.
+//! One writer at a time (protocol 8): a mount that makes changes holds its nodes by a heartbeat.
 //!
-//! Only nodes that other machines can reach have one; others are locked by the host. Before anything is written to them, every
-//! heartbeat is looked at, and one that wasn't released is watched for two periods and a half. When it moves, the node has a
-//! writer, and the mount is refused. When it doesn't, its writer is dead or asleep; the mount writes its own heartbeat on all
-//! nodes, looks whether it stays there, and goes on if it does on a quorum. Whoever slept finds out before its next header, and
-//! writes nothing any more.
+//! Only nodes that other machines can reach have heartbeats; others are locked by the host. Before it writes anything, a mount
+//! looks at every heartbeat, and watches those that weren't released for two and a half periods. If one moves, the node has a
+//! writer, and the mount is refused. If none does, the former writer is dead or asleep: the mount writes its own heartbeat on all
+//! nodes, checks that it stays there, and goes on if it does on a quorum. A former writer that wakes up finds that out before its
+//! next header, and writes nothing more.
 
 use core::convert::Infallible;
 use core::future::pending;
@@ -19,16 +19,16 @@ use crate::media::heartbeat::HEARTBEAT_PERIOD;
 use crate::media::{Heartbeat, MountNonce};
 use crate::node::{NodeError, NodeFault};
 
-/// How often heartbeats are looked at that are watched.
+/// How often watched heartbeats are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
-/// The hold of a mount on its nodes.
+/// A mount's hold on its nodes.
 #[derive(Clone, Copy)]
 pub(super) struct Hold {
     nonce: MountNonce,
     time: &'static dyn TimeSource,
     counter: u64,
-    /// When the next is due, on each node.
+    /// When the next heartbeat is due, on each node.
     next_beats: [Instant; MAX_NODES],
 }
 
@@ -43,21 +43,21 @@ impl Hold {
 /// The heartbeats that were found on nodes.
 type Looks = Answers<Option<Heartbeat>>;
 
-/// Those that weren't released.
+/// Heartbeats that weren't released.
 type Held = Answers<Heartbeat>;
 
-/// Who holds a node, as far as a look at it says.
+/// The mount that holds a node, as far as a look at the node tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// Its last heartbeat.
     pub heartbeat: Heartbeat,
-    /// It is this mount.
+    /// True when it is this mount.
     pub is_own: bool,
 }
 
 impl Cluster {
-    /// Takes hold of the nodes that others can reach. To be done before anything is written to them; nobody else changes them
-    /// from then on, or this mount doesn't.
+    /// Takes hold of the nodes that other machines can reach. This must be done before anything is written to them. From then on
+    /// no other mount changes them, or this one stops.
     pub async fn take_hold(&self, time: &'static dyn TimeSource) -> Result<(), OpError> {
         if self.hold.get().is_some() || !self.has(Rule::Heartbeat) {
             return Ok(());
@@ -74,14 +74,14 @@ impl Cluster {
         taken
     }
 
-    /// The nodes that the mount changes, or brings in step.
+    /// The nodes that the mount changes or brings in step.
     fn used(&self) -> NodeSet {
         let is_used = |member: &Member| matches!(member.state(), MemberState::InSync | MemberState::Behind(_));
         self.members().filter(|(_, member)| is_used(member)).map(|(index, _)| index).collect()
     }
 
-    /// Takes hold of nodes, as far as nobody else does at this moment: a mount goes on with a quorum of them. What was
-    /// acknowledged meanwhile would be on one of any quorum.
+    /// Takes hold of nodes unless another mount is doing so at this moment. A mount goes on with a quorum of them, since anything
+    /// acknowledged meanwhile would be on one node of any quorum.
     async fn take_all(&self, seen: &Looks) -> Result<(), OpError> {
         let (mut lost, mut refusal) = (NodeSet::EMPTY, None);
         let nodes = seen.iter().map(|(index, _)| *index);
@@ -101,7 +101,7 @@ impl Cluster {
         refusal.filter(|_| !can_go_on).map_or(Ok(()), |refusal| Err(OpError::Refused(refusal)))
     }
 
-    /// Takes hold of a node, unless somebody has written there since it was looked at.
+    /// Takes hold of a node, unless something was written there since it was looked at.
     async fn take(&self, index: NodeIndex, seen: &Looks) -> Result<(), NodeError> {
         let Some(hold) = self.hold.get() else { return Ok(()) };
         let node = &self.member(index).node;
@@ -110,7 +110,7 @@ impl Cluster {
         node.check_as_opened().await
     }
 
-    /// Takes hold of one more node, if the mount holds the others.
+    /// Takes hold of one more node, if the mount holds its other nodes.
     pub(super) async fn hold_another(&self, index: NodeIndex) -> Result<(), OpError> {
         let node = &self.member(index).node;
         if self.hold.get().is_none() || !node.is_shared() || node.is_held() {
@@ -123,8 +123,8 @@ impl Cluster {
         })
     }
 
-    /// Waits until it is sure that none of these nodes has a writer; what was seen last there. A writer that most of them have is
-    /// told of at once.
+    /// Waits until it is certain that none of these nodes has a writer; returns what was seen there last. A writer that has most
+    /// of them is reported at once.
     async fn watch(&self, nodes: NodeSet) -> Result<Looks, OpError> {
         let first = self.look(nodes).await?;
         let held: Held = self.held(&first).collect();
@@ -144,7 +144,7 @@ impl Cluster {
                 }
                 continue;
             };
-            // Of a writer that has lost some of its nodes, those are to be told that it has still.
+            // If a writer has lost some of its nodes, the nodes to report are those that it still has.
             let has_most = 2 * moved.len() >= nodes.len();
             if is_over || has_most {
                 return Err(OpError::Refused(Refusal::InUse { node, host, time }));
@@ -152,13 +152,13 @@ impl Cluster {
         }
     }
 
-    /// The disk of the first of these nodes that says who writes, by whose clock all of them are looked at.
+    /// The first of these nodes' root disks, on which writers announce themselves; its clock serves for looking at all of them.
     fn root_disk(&self, nodes: NodeSet) -> Option<&Disk> {
         let root = self.member(nodes.first()?).node.volumes().root()?;
         Some(&root.disk)
     }
 
-    /// The heartbeats on these nodes.
+    /// Reads the heartbeats on these nodes.
     async fn look(&self, nodes: NodeSet) -> Result<Looks, OpError> {
         let mut looks = Looks::new();
         for (index, found) in join_all(self.heap, nodes.iter(), |index| self.member(index).node.heartbeat()).await? {
@@ -170,19 +170,19 @@ impl Cluster {
         Ok(looks)
     }
 
-    /// Those of other mounts that weren't released.
+    /// The heartbeats of other mounts that weren't released.
     fn held(&self, looks: &Looks) -> impl Iterator<Item = (NodeIndex, Heartbeat)> {
         let own = self.hold.get().map(|hold| hold.nonce);
         let is_held = move |found: &Heartbeat| !found.is_released && Some(found.nonce) != own;
         looks.iter().filter_map(move |(index, found)| Some((*index, found.filter(is_held)?)))
     }
 
-    /// Says that the mount still is there, on the nodes where it is time to. Whoever serves a mount does this again and again.
+    /// Writes a heartbeat on the nodes where one is due. The host of a mount must call this again and again.
     pub async fn beat(&self) -> Result<(), OpError> {
         self.beat_on(self.due(self.members().map(|(index, _)| index).collect())).await
     }
 
-    /// The same on one node, for as long as it is polled: one that is silent keeps the others from nothing.
+    /// Writes heartbeats on one node for as long as it is polled: a silent node doesn't hold up the others.
     pub(super) async fn keep_beating(&self, index: NodeIndex) -> Infallible {
         while self.pause(LOOKS).await {
             if usize::from(index.0) < self.members.len()
@@ -194,7 +194,7 @@ impl Cluster {
         pending().await
     }
 
-    /// Those of the nodes on which a heartbeat is due; it is regarded as written.
+    /// Those of these nodes on which a heartbeat is due. From then on it counts as written.
     fn due(&self, nodes: NodeSet) -> NodeSet {
         let Some(mut hold) = self.hold.get() else { return NodeSet::default() };
         let is_held = |index: &NodeIndex| self.member(*index).node.is_held();
@@ -208,7 +208,7 @@ impl Cluster {
         due
     }
 
-    /// The same in the middle of something long; that finds out by itself if it can't go on.
+    /// Writes due heartbeats in the middle of long work, which finds out by itself if it can't go on.
     pub(super) async fn beat_on_the_way(&self) {
         if let Err(error) = self.beat().await {
             log::debug!("no heartbeat: {error}");
@@ -230,7 +230,7 @@ impl Cluster {
         self.member(index).node.beat(&hold.heartbeat(false)).await
     }
 
-    /// Lets the nodes go: the next mount needn't wait. Nothing may be written to them from here on.
+    /// Releases the nodes, so that the next mount needn't wait. Nothing may be written to them from here on.
     pub async fn release(&self) {
         let Some(hold) = self.hold.take() else { return };
         let heartbeat = hold.heartbeat(true);
@@ -241,9 +241,9 @@ impl Cluster {
         }
     }
 
-    /// Lets go of a member that has no vote, in the middle of the mount: its devices are closed, and it is no part of anything
-    /// until it is [looked at](Self::look_again) again. All that was done is on it, in its header; nothing may be changed
-    /// meanwhile. False if it isn't in step, or has a vote.
+    /// Releases a member without a vote in the middle of the mount: its devices are closed, and it takes part in nothing until it
+    /// is [looked at](Self::look_again) again. Everything done so far must be in its header, and nothing may be changed
+    /// meanwhile. Returns false if it isn't in step or has a vote.
     pub async fn detach(&self, index: NodeIndex) -> Result<bool, OpError> {
         self.level_with(NodeSet::only(index)).await?;
         let member = self.member(index);
@@ -262,19 +262,19 @@ impl Cluster {
         Ok(true)
     }
 
-    /// Who holds a node, if anybody does.
+    /// The mount that holds a node, if there is one.
     pub async fn holder(&self, index: NodeIndex) -> Option<Holder> {
         let node = &self.member(index).node;
         let heartbeat = node.heartbeat().await.ok().flatten().filter(|heartbeat| !heartbeat.is_released)?;
         Some(Holder { heartbeat, is_own: self.hold.get().is_some_and(|hold| hold.nonce == heartbeat.nonce) })
     }
 
-    /// What another mount has done to this one, if one has taken over.
+    /// The fault that says that another mount has taken over, if one has.
     pub(super) fn fence(&self) -> Option<NodeFault> {
         self.fenced().map(|(_, fault)| fault)
     }
 
-    /// A node that another mount has taken over, if there is one, and the fault that says so.
+    /// The first node that another mount has taken over, and the fault that says so; none if there is no such node.
     pub fn fenced(&self) -> Option<(NodeIndex, NodeFault)> {
         self.members().find_map(|(index, _)| match self.fault_of(index) {
             Some(fault @ NodeFault::Fenced { .. }) => Some((index, fault)),
@@ -282,13 +282,13 @@ impl Cluster {
         })
     }
 
-    /// The nodes whose devices don't answer at the moment: what they were given isn't lost.
+    /// The nodes whose devices don't answer at the moment; requests given to them aren't lost.
     pub fn late(&self) -> NodeSet {
         let is_late = |index: &NodeIndex| self.fault_of(*index).is_some_and(|fault| fault.is_timeout());
         self.members().map(|(index, _)| index).filter(is_late).collect()
     }
 
-    /// What keeps a node from taking part, or made it leave.
+    /// The fault that keeps a node from taking part, or made it leave.
     fn fault_of(&self, index: NodeIndex) -> Option<NodeFault> {
         let member = self.member(index);
         match member.state() {
@@ -299,7 +299,7 @@ impl Cluster {
     }
 }
 
-/// True when it failed because another mount was there first.
+/// True when a node failed because another mount was there first.
 fn is_rival(error: NodeError) -> bool {
     matches!(error, NodeError::Fault(NodeFault::Fenced { .. }))
 }

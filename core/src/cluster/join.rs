@@ -9,13 +9,13 @@ use crate::io::{Disk, Duration};
 use crate::memory::{Box, Heap, NoMemory, Vec, aside};
 use crate::node::NodeIndex;
 
-/// What each of several nodes came to.
+/// The answer of each of several nodes.
 pub type Answers<T> = heapless::Vec<(NodeIndex, T), MAX_NODES>;
 
-/// Futures for some nodes, one each, that get on together.
+/// Futures for some nodes, one for each, that advance together.
 pub(crate) struct Together<F: Future> {
     under_way: heapless::Vec<(NodeIndex, Pin<Box<F>>), MAX_NODES>,
-    /// There is room for all.
+    /// Has room for all answers.
     answers: Vec<(NodeIndex, F::Output)>,
 }
 
@@ -24,15 +24,15 @@ impl<F: Future> Together<F> {
         Self { under_way: heapless::Vec::new(), answers: Vec::new_in(heap) }
     }
 
-    /// Adds the one that is made. It isn't started before it is polled.
+    /// Adds the future that `make` makes. It isn't started before it is polled.
     pub(crate) fn add(&mut self, index: NodeIndex, make: impl FnOnce() -> F) -> Result<(), NoMemory> {
         self.answers.try_reserve(self.under_way.len() + 1).map_err(|_| NoMemory)?;
-        // A cluster has no more nodes than fit.
+        // A cluster has no more nodes than fit here.
         let _ = self.under_way.push((index, aside(*self.answers.allocator(), make)?));
         Ok(())
     }
 
-    /// Has each get on; true when none is under way any more.
+    /// Polls each future; true when none is under way any more.
     pub(crate) fn poll_each(&mut self, cx: &mut Context<'_>) -> bool {
         let Self { under_way, answers } = self;
         under_way.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
@@ -45,8 +45,8 @@ impl<F: Future> Together<F> {
         under_way.is_empty()
     }
 
-    /// Has each get on until one is done; what that came to. The others don't get on then, and leave what they share as the one
-    /// that is done has left it.
+    /// Polls each future until one is done, and returns its output. The others aren't polled after that, and leave what they
+    /// share as the finished one left it.
     pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<(NodeIndex, F::Output)> {
         for position in 0..self.under_way.len() {
             let (index, future) = &mut self.under_way[position];
@@ -59,12 +59,12 @@ impl<F: Future> Together<F> {
         Poll::Pending
     }
 
-    /// What one of those that are done came to.
+    /// The output of one future that is done.
     pub(crate) fn take_answer(&mut self) -> Option<(NodeIndex, F::Output)> {
         self.answers.pop()
     }
 
-    /// Waits until all are done, or for so long; what those that are done came to, by node.
+    /// Waits until all are done, or until `delay` is over; returns the outputs of those that are done, by node.
     pub(super) async fn join_until(mut self, clock: Option<&Disk>, delay: Duration) -> Answers<F::Output> {
         let end = clock.map(|clock| (clock, clock.now().after(delay)));
         poll_fn(|cx| match (self.poll_each(cx), end) {
@@ -76,7 +76,7 @@ impl<F: Future> Together<F> {
         self.in_order()
     }
 
-    /// Waits until all are done; what they came to, by node.
+    /// Waits until all are done; returns their outputs, by node.
     pub(super) async fn join(mut self) -> Answers<F::Output> {
         poll_fn(|cx| if self.poll_each(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
         self.in_order()
@@ -88,7 +88,7 @@ impl<F: Future> Together<F> {
     }
 }
 
-/// Waits until all futures are done that `make` makes, one for each of some nodes. None is started unless there is memory for
+/// Waits until all futures that `make` makes, one for each of some nodes, are done. None is started unless there is memory for
 /// all.
 pub(crate) async fn join_all<F: Future>(
     heap: Heap,
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn who_comes_after_the_first_answer_leaves_what_is_shared_alone() {
-        // Each begins anew what another has left unfinished, as those do that fill one batch.
+        // Each future begins the shared batch anew when another has left it unfinished.
         let (batch, turn) = (Cell::new(0), Cell::new(0));
         let mut together = Together::new(&Global);
         for node in 0..2 {

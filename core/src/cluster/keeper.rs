@@ -1,4 +1,4 @@
-//! What a cluster needs to be done while nobody asks for anything.
+//! What must be done for a cluster while nobody asks it for anything.
 
 use core::convert::Infallible;
 use core::future::{Future, poll_fn};
@@ -10,17 +10,18 @@ use super::stream::Raised;
 use super::{Cluster, MAX_NODES, NodeIndex};
 use crate::memory::NoMemory;
 
-/// How often it is looked whether something is to be done.
+/// How often the keeper looks whether something is to be done.
 pub(super) const LOOKS: Duration = Duration::from_secs(1);
 
 impl Cluster {
-    /// Looks after the cluster, for as long as it is polled: has laggards catch up, and says that this mount is there to others
-    /// who can reach its disks. Every host runs it beside its requests.
+    /// Looks after the cluster for as long as it is polled: lets lagging members catch up, and writes heartbeats for other
+    /// machines that can reach its disks. Every host runs it beside its requests.
     pub async fn keep(&self) {
         let (mut backlogs, mut beats) = (None, None);
         let mut looking = pin!(self.look_after());
         poll_fn(|cx| {
-            // A single node has none, and may become a cluster. For want of memory, whoever waits for them executes them.
+            // A single node has no backlogs, but may become a cluster. Without memory for them, callers that wait for backlogs
+            // execute them.
             if backlogs.is_none() && self.single().is_none() {
                 backlogs = self.keep_backlogs().ok();
             }
@@ -38,7 +39,7 @@ impl Cluster {
         .await;
     }
 
-    /// Executes the backlogs of all members, also of those that come in later.
+    /// Executes the backlogs of all members, including those that come in later.
     fn keep_backlogs(&self) -> Result<(Raised<'_>, Together<impl Future<Output = Infallible>>), NoMemory> {
         let mut backlogs = Together::new(self.heap);
         for index in (0..MAX_NODES as u8).map(NodeIndex) {
@@ -47,7 +48,7 @@ impl Cluster {
         Ok((self.stream.keep(), backlogs))
     }
 
-    /// Says on all members that this mount is there, also on those that come in later.
+    /// Writes heartbeats on all members, including those that come in later.
     fn keep_beats(&self) -> Result<Together<impl Future<Output = Infallible>>, NoMemory> {
         let mut beats = Together::new(self.heap);
         for index in (0..MAX_NODES as u8).map(NodeIndex) {
@@ -56,7 +57,7 @@ impl Cluster {
         Ok(beats)
     }
 
-    /// Does what is due, every now and then.
+    /// Does what is due, every second.
     async fn look_after(&self) {
         while self.pause(LOOKS).await {
             self.expel_late();
@@ -64,14 +65,14 @@ impl Cluster {
         }
     }
 
-    /// Waits so long, by the clock of the disks; false, at once, when there is none.
+    /// Waits for `duration` by the clock of the disks; returns false at once when there is none.
     pub(super) async fn pause(&self, duration: Duration) -> bool {
         let Some(clock) = self.clock() else { return false };
         clock.sleep(duration).await;
         true
     }
 
-    /// Does something, and [looks after](Self::keep) the cluster meanwhile.
+    /// Runs `work` while [looking after](Self::keep) the cluster.
     pub async fn attend<T>(&self, work: impl Future<Output = T>) -> T {
         let (mut work, mut keeping) = (pin!(work), pin!(self.keep()));
         let mut is_kept = true;

@@ -1,4 +1,4 @@
-//! The line of commits that a mount goes on with: the cluster's record, and what is acknowledged of it.
+//! The line of commits that a mount continues: the cluster's record, and which of it is acknowledged.
 
 use core::cell::{Cell, Ref, RefCell, RefMut};
 
@@ -10,22 +10,23 @@ use crate::media::cluster_record::ClusterRecord;
 use crate::media::{ModifyTid, Uuid};
 use crate::memory::Heap;
 
-/// What was committed last, and by whom something is committed.
+/// What was committed last, and the turn to commit.
 pub(super) struct Line {
-    /// Whoever commits.
+    /// Turns to commit.
     turns: Turns,
-    /// The cluster's record; none for a PFS that never was a cluster's. What differs between nodes is that of none of them.
+    /// The cluster's record; none for a PFS that never was in a cluster. Fields that differ between nodes have no node's value
+    /// here.
     record: RefCell<Option<ClusterRecord>>,
     /// The last transaction id given.
     last_tid: Cell<ModifyTid>,
     /// The last commit known to be durable on a quorum.
     acked: Cell<CommitId>,
-    /// Commits in a row that members had passed over.
+    /// How many commits in a row were passed over by needed members.
     passed_over: Cell<usize>,
 }
 
 impl Line {
-    /// Nothing was committed yet.
+    /// Makes a line with no commit yet.
     pub(super) fn new(heap: Heap) -> Self {
         Self {
             turns: Turns::new(heap),
@@ -41,7 +42,7 @@ impl Line {
         self.turns.take().await
     }
 
-    /// Waits until nobody has that turn.
+    /// Waits until the turn is free.
     pub(super) async fn turns_ended(&self) {
         self.turns.ended().await;
     }
@@ -50,33 +51,33 @@ impl Line {
         self.record.borrow()
     }
 
-    /// The record, to note something in it that the next commit says.
+    /// The record, for notes that the next commit carries.
     pub(super) fn record_mut(&self) -> RefMut<'_, Option<ClusterRecord>> {
         self.record.borrow_mut()
     }
 
-    /// True for a PFS that is a cluster's.
+    /// True for a PFS that belongs to a cluster.
     pub(super) fn is_of_cluster(&self) -> bool {
         self.record.borrow().is_some()
     }
 
-    /// The cluster.
+    /// The cluster's id.
     pub(super) fn clid(&self) -> Option<Uuid> {
         self.record.borrow().as_ref().map(|record| record.clid)
     }
 
-    /// Goes on from this record.
+    /// Continues from this record.
     pub(super) fn follow(&self, record: Option<ClusterRecord>) {
         *self.record.borrow_mut() = record;
     }
 
-    /// The same, with transaction ids from `tid` on.
+    /// Continues from this record, with transaction ids after `tid`.
     pub(super) fn begin(&self, record: Option<ClusterRecord>, tid: ModifyTid) {
         self.follow(record);
         self.last_tid.set(tid);
     }
 
-    /// Opens an epoch that was noted in the record: what it acknowledges is acknowledged.
+    /// Opens the epoch that was noted in the record: what it has acknowledged so far counts as acknowledged.
     pub(super) fn open(&self, tid_floor: ModifyTid) {
         if let Some(record) = &*self.record.borrow() {
             self.acked.set(record.acked);
@@ -88,12 +89,12 @@ impl Line {
         self.last_tid.get()
     }
 
-    /// No transaction id up to this may be given again.
+    /// Makes sure that no transaction id up to this one is given again.
     pub(super) fn note_tid(&self, tid: ModifyTid) {
         self.last_tid.set(tid.max(self.last_tid.get()));
     }
 
-    /// Has the record say the next commit. Its number is used up here; false when there is none left.
+    /// Advances the record to the next commit. Its number is used up here. Returns false when there is none left.
     pub(super) fn advance(&self) -> bool {
         let mut record = self.record.borrow_mut();
         let Some(current) = &mut *record else { return true };
@@ -101,7 +102,7 @@ impl Line {
         next.map(|next| *current = next).is_some()
     }
 
-    /// A quorum has what the record says.
+    /// Notes that a quorum has the commit in the record.
     pub(super) fn acknowledge(&self) {
         self.passed_over.set(0);
         if let Some(record) = &*self.record.borrow() {
@@ -109,7 +110,7 @@ impl Line {
         }
     }
 
-    /// Members that are needed have passed a commit over; false when that was so too often for another try.
+    /// Notes that needed members have passed a commit over; returns false when that happened too often for another try.
     pub(super) fn pass_over(&self) -> bool {
         self.passed_over.replace(self.passed_over.get() + 1) < MAX_NODES
     }
@@ -126,7 +127,7 @@ mod tests {
         for _ in 0..2 {
             assert!((0..MAX_NODES).all(|_| line.pass_over()));
             assert!(!line.pass_over());
-            // Whatever a quorum has begins the count anew.
+            // A commit on a quorum restarts the count.
             line.acknowledge();
         }
     }

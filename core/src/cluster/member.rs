@@ -1,4 +1,4 @@
-//! A member: one node, what it is in the cluster, and whether it still takes part.
+//! A member: one node, its role in the cluster, and whether it still takes part.
 
 use core::cell::Cell;
 
@@ -8,16 +8,16 @@ use crate::media::{ModifyTid, Uuid};
 use crate::memory::{Box, NoMemory};
 use crate::node::{Node, NodeError, NodeFault};
 
-/// Whether a member takes part. Only the first does.
+/// Whether a member takes part; only those in sync do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberState {
     /// It has executed every command, and every commit includes it.
     InSync,
     /// It has another version of the PFS.
     Behind(Debt),
-    /// It is no part of this mount, and why.
+    /// It is no part of this mount, for this reason.
     Aside(State),
-    /// It left: it failed, or answered otherwise than the others. Nothing is written to it any more.
+    /// It left, because it failed or answered otherwise than the others. Nothing more is written to it.
     Ejected(Ejection),
 }
 
@@ -26,17 +26,17 @@ pub enum MemberState {
 pub struct Debt {
     /// It has everything up to this operation.
     pub since: ModifyTid,
-    /// What it has besides can't be told from what it should have by transaction ids.
+    /// True when transaction ids can't tell what it wrongly has from what it should have.
     pub thorough: bool,
-    /// Inodes that haven't changed since this operation were copied ahead, and are in no commit of it yet.
+    /// Inodes that haven't changed since this operation were copied ahead; the node has no commit with them yet.
     pub ahead: ModifyTid,
 }
 
 impl Debt {
-    /// Nothing is known of what it has.
+    /// Nothing is known of what the node has.
     pub const EVERYTHING: Self = Self { since: ModifyTid(0), thorough: true, ahead: ModifyTid(0) };
 
-    /// It has everything up to `tid`, and nothing else.
+    /// The node has everything up to `tid`, and nothing else.
     pub fn since(tid: ModifyTid) -> Self {
         Self { since: tid, thorough: false, ahead: ModifyTid(0) }
     }
@@ -54,7 +54,7 @@ pub enum Ejection {
     /// It had no memory where others had.
     #[error("it ran out of memory")]
     NoMemory,
-    /// It answered otherwise than the others: what it holds is wrong.
+    /// It answered otherwise than the others: its content is wrong.
     #[error("it holds something else than the others")]
     Dissent,
 }
@@ -66,7 +66,7 @@ impl From<NoMemory> for Ejection {
 }
 
 impl Ejection {
-    /// True when what the node holds is wrong, not only what it could do.
+    /// True when the node's content is wrong, as opposed to what it could do.
     pub fn is_about_content(self) -> bool {
         matches!(self, Self::Dissent | Self::Fault(NodeFault::Corrupt { .. }))
     }
@@ -80,7 +80,7 @@ impl Ejection {
     }
 }
 
-/// What the node failed with, if that is why.
+/// The error that made the node leave.
 impl From<Ejection> for NodeError {
     fn from(why: Ejection) -> Self {
         match why {
@@ -96,15 +96,15 @@ pub(super) struct Member {
     pub(super) node: Box<Node>,
     pub(super) role: Cell<Role>,
     state: Cell<MemberState>,
-    /// Why its PFS couldn't be read when it was looked at last.
+    /// Why its PFS couldn't be read when it was last looked at.
     pub(super) unreadable: Cell<Option<Ejection>>,
-    /// How often it has left those in sync.
+    /// How often it has left the sync set.
     departures: Cell<u32>,
-    /// File blocks that it couldn't read and that were written to it anew.
+    /// How many file blocks it couldn't read and had written to it anew.
     repaired_blocks: Cell<u64>,
-    /// Another was faster, and is asked first until then.
+    /// Until when other nodes are asked first, because one of them was faster.
     pub(super) slow_until: Cell<Option<Instant>>,
-    /// Its PFS.
+    /// The id of its PFS.
     pub(super) fsid: Cell<Uuid>,
 }
 
@@ -136,7 +136,7 @@ impl Member {
         self.state.get() == MemberState::InSync
     }
 
-    /// Why it left those in sync, as far as it still says so.
+    /// Why it left the sync set, if it still says so.
     pub(super) fn why_it_left(&self) -> Ejection {
         match self.state() {
             MemberState::Ejected(why) => why,
@@ -144,17 +144,17 @@ impl Member {
         }
     }
 
-    /// A file block that it couldn't read was written to it anew.
+    /// Counts a file block that it couldn't read and that was written to it anew.
     pub(super) fn note_repair(&self) {
         self.repaired_blocks.set(self.repaired_blocks.get() + 1);
     }
 
-    /// How many that were.
+    /// How many file blocks were repaired.
     pub(super) fn repaired_blocks(&self) -> u64 {
         self.repaired_blocks.get()
     }
 
-    /// How often it has left those in sync: whoever reads it as one of them begins anew when that changes.
+    /// How often it has left the sync set. A caller that reads it as one in sync starts again when this changes.
     pub(super) fn departures(&self) -> u32 {
         self.departures.get()
     }

@@ -1,4 +1,4 @@
-//! The nodes that were opened. More can come in while the others are in use; none ever goes, so that its place names a node.
+//! The nodes that were opened. More can come in while the others are in use, but none is ever removed, so a place names a node.
 
 use core::cell::OnceCell;
 
@@ -45,13 +45,13 @@ impl Members {
         }
     }
 
-    /// The one at a place that one was opened at.
+    /// The member at a place at which one was opened.
     pub(super) fn get(&self, index: NodeIndex) -> &Member {
         self.0[usize::from(index.0)].get().expect("a node that was opened")
     }
 }
 
-/// What a node is called as long as nobody knows its PFS: like no other.
+/// The id of a node whose PFS isn't known: no other node has it.
 pub(super) fn unknown(index: NodeIndex) -> Uuid {
     Uuid([index.0; 16])
 }

@@ -1,10 +1,10 @@
-//! Changing who the members are, and what each is (protocol 5.3, "Membership").
+//! Changing the members and their roles (protocol 5.3, "Membership").
 //!
-//! A change is two commits. The first carries the new list of members, *pending*: until the second, every decision needs a quorum
-//! of those who voted before and one of those who vote after it, at any mount. So however a crash cuts it, two quorums that don't
-//! meet can't both decide. The second says that it is done. A mount that finds a pending change finishes it.
+//! A change is two commits. The first carries the new list of members, *pending*: until the second, every decision at any mount
+//! needs a quorum of the old voters and a quorum of the new ones. So wherever a crash cuts it, two quorums that don't meet can't
+//! both decide. The second commit ends the change. A mount that finds a pending change finishes it.
 //!
-//! A new member is a slave first: it votes once it has everything. What a member is lies in the list; the PFS roots follow.
+//! A new member is a slave first: it votes once it has everything. A member's role is in the list; the PFS roots follow it.
 
 use super::administration::{add_root, blank_root, remove_root};
 use super::member::{Debt, MemberState};
@@ -19,17 +19,17 @@ use crate::node::{Node, NodeError};
 /// A change of the members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A slave comes in, which is copied to as soon as it is resynchronized.
+    /// Adds a slave, which gets its content as soon as it is resynchronized.
     Add(Uuid),
-    /// A member goes.
+    /// Removes a member.
     Remove(Uuid),
-    /// A slave in step becomes a master.
+    /// Makes a slave in step a master.
     Promote(Uuid),
-    /// A slave in step takes the place of a member, which goes.
+    /// Puts a slave in step in the place of a member, which is removed.
     Replace {
-        /// Who goes.
+        /// The member to be removed.
         old: Uuid,
-        /// Who takes its place.
+        /// The slave that takes its place.
         new: Uuid,
     },
 }
@@ -37,28 +37,28 @@ pub enum Change {
 /// Why the members can't be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MembershipError {
-    /// It never was a cluster.
+    /// The PFS never was in a cluster.
     #[error("this PFS is no cluster's: `cluster add` makes it one")]
     NoCluster,
-    /// The record doesn't list it.
+    /// The record doesn't list this member.
     #[error("{0} is no member: `cluster status` lists them")]
     NoMember(Uuid),
-    /// It is one already.
+    /// The node is a member already.
     #[error("node {0} is a member already")]
     IsMember(NodeIndex),
-    /// The label is taken by something else there.
+    /// Another PFS on the node has the label.
     #[error("node {0} has another PFS with the cluster's label: remove it there, or rename it")]
     LabelTaken(NodeIndex),
-    /// A slave was meant.
+    /// Only a slave can be promoted or replace a member.
     #[error("{0} is no slave")]
     NoSlave(Uuid),
-    /// It would vote on what it doesn't have.
+    /// The member would vote on content that it doesn't have.
     #[error("{0} isn't in step: `cluster resync` brings it there")]
     NotInSync(Uuid),
-    /// There would be nobody who votes.
+    /// No voter would be left.
     #[error("it is the last master: promote a slave first")]
     LastMaster,
-    /// With those in step the cluster couldn't go on.
+    /// The masters in step couldn't keep the cluster going.
     #[error("{have} of {of} masters would be in step, {need} are needed: bring the others back, or remove them, first")]
     TooFew {
         /// Masters in step after the change.
@@ -68,16 +68,16 @@ pub enum MembershipError {
         /// Those needed.
         need: usize,
     },
-    /// A record lists no more.
+    /// A record can't list more members.
     #[error("a cluster has at most {MAX_MEMBERS} members: remove one first")]
     Full,
-    /// It couldn't be committed.
+    /// The change couldn't be committed.
     #[error("{0}")]
     Cluster(#[from] OpError),
 }
 
 impl Change {
-    /// The members after the change. Who goes is still listed if it voted, as one that did.
+    /// Changes the list of members. A member that goes stays listed as a former voter if it voted.
     fn apply(self, record: &mut ClusterRecord) -> Result<(), MembershipError> {
         let place = |record: &ClusterRecord, fsid| {
             let found = record.members.iter().position(|member| member.fsid == fsid);
@@ -120,7 +120,7 @@ impl Change {
         Ok(())
     }
 
-    /// Who will vote, or do all its former did, only after the change.
+    /// The member that will vote, or do all that its predecessor did, only after the change.
     fn newcomer(self) -> Option<Uuid> {
         match self {
             Self::Promote(fsid) | Self::Replace { new: fsid, .. } => Some(fsid),
@@ -137,7 +137,7 @@ impl Change {
 }
 
 impl Cluster {
-    /// Changes who the members are, durably. All that was done before is durable, too.
+    /// Changes the members durably. Everything done before becomes durable, too.
     pub async fn change_members(&self, change: Change) -> Result<(), MembershipError> {
         self.flush().await?;
         let (next, electorate) = self.changed(change)?;
@@ -149,7 +149,7 @@ impl Cluster {
         }
         let is_pending = next.is_pending();
         let leaver = change.leaver().and_then(|fsid| self.place_of(fsid));
-        // What has failed isn't written to: something else may have taken its disk's place.
+        // A node that has failed isn't written to: its disk may have been replaced by something else.
         let is_there = leaver.is_some_and(|index| !matches!(self.member(index).state(), MemberState::Ejected(_)));
         if let (Some(index), false) = (leaver, is_pending) {
             self.set_outside(index);
@@ -159,7 +159,7 @@ impl Cluster {
         self.set_roots().await?;
         self.commit_next().await?;
         self.end_pending().await?;
-        // Whoever is asked to go is gone on every disk that is there.
+        // A member that is asked to go is removed from every disk that is there.
         self.level().await?;
         if let Some(index) = leaver {
             self.set_outside(index);
@@ -167,13 +167,13 @@ impl Cluster {
                 let why = super::Ejection::of(error);
                 log::warn!("{}: its PFS couldn't be removed: {why}", self.called(index));
             }
-            // Its memory is for who comes next.
+            // Its memory is for the next member.
             self.member(index).node.blocks().forget();
         }
         Ok(())
     }
 
-    /// Says that a change of the members is done, once both quorums have it.
+    /// Ends a change of the members once both quorums have it.
     pub(super) async fn end_pending(&self) -> Result<(), OpError> {
         if !self.line.record().as_ref().is_some_and(ClusterRecord::is_pending) {
             return Ok(());
@@ -193,7 +193,7 @@ impl Cluster {
         self.commit_next().await
     }
 
-    /// The record after a change, and who votes meanwhile.
+    /// The record after a change, and the electorate until the change is done.
     fn changed(&self, change: Change) -> Result<(ClusterRecord, Electorate), MembershipError> {
         let mut next = self.line.record().clone().ok_or(MembershipError::NoCluster)?;
         let former = self.assent.electorate().current;
@@ -230,7 +230,7 @@ impl Cluster {
         Ok((next, Electorate { current, previous: is_joint.then_some(former) }))
     }
 
-    /// Has the roots of the nodes in sync say what the list says. Those of laggards do when they are mounted next.
+    /// Makes the roots of the nodes in sync say what the list says. Those of lagging nodes follow when they are next mounted.
     pub(super) async fn set_roots(&self) -> Result<(), OpError> {
         let Some(record) = self.line.record().clone() else { return Ok(()) };
         let (slot, masters) = (self.slots.root(), record.voter_count() as u8);
@@ -244,9 +244,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// Prepares a node to become a member: it gets an empty PFS of the cluster, unless an attempt to add it has left one. What
-    /// it is to be called in a [`Change`]. Who was a member before and was away when it was removed forgets that: what it
-    /// committed since then would be held against the masters.
+    /// Prepares a node to become a member: it gets an empty PFS of the cluster, unless an earlier attempt to add it has left one.
+    /// Returns the id by which a [`Change`] names it. A former member that was away when it was removed loses its content here:
+    /// what it has committed since would be held against the masters.
     pub async fn prepare_member(&self, index: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, MembershipError> {
         let record = self.line.record().clone().ok_or(MembershipError::NoCluster)?;
         self.hold_another(index).await?;
@@ -261,7 +261,7 @@ impl Cluster {
         if was_member {
             self.wipe(index).await.map_err(OpError::from)?;
         }
-        // A slave: until it is listed it must not be mounted by itself, like a filesystem of its own.
+        // It is a slave: until it is listed, it must not be mounted by itself like a filesystem of its own.
         let new = NewPfs { clid: record.clid, kind: PfsKind::Slave, ..*new };
         let made = self.make_root(&member.node, &new).await.map_err(OpError::from)?;
         let Some((fsid, label)) = made else { return Err(MembershipError::LabelTaken(index)) };
@@ -275,14 +275,14 @@ impl Cluster {
         Ok(fsid)
     }
 
-    /// Takes in a node that was [prepared](Self::prepare_member), as a slave that has nothing yet.
+    /// Adds a node that was [prepared](Self::prepare_member), as a slave that has nothing yet.
     pub async fn add_member(&self, index: NodeIndex) -> Result<(), MembershipError> {
         self.change_members(Change::Add(self.member(index).fsid.get())).await?;
         self.member(index).set_state(MemberState::Behind(Debt::EVERYTHING));
         Ok(())
     }
 
-    /// The PFS of the cluster on a node, made if there is none; none if its label is taken.
+    /// The PFS of the cluster on a node, made if there is none; none if another PFS has its label.
     async fn make_root(
         &self,
         node: &Node,
@@ -300,7 +300,7 @@ impl Cluster {
         Ok(heapless::Vec::from_slice(new.label).ok().map(|label| (new.fsid, label)))
     }
 
-    /// Removes the PFS of a node that was a member, and its record.
+    /// Removes the PFS and the record of a node that was a member.
     async fn wipe(&self, index: NodeIndex) -> Result<(), NodeError> {
         let Some(clid) = self.line.clid() else { return Ok(()) };
         let node = &self.member(index).node;
@@ -322,13 +322,13 @@ impl Cluster {
         self.stream.forget(index);
     }
 
-    /// Where the member with this fsid is among the nodes that were opened.
+    /// The place of the member with this id among the opened nodes.
     pub(super) fn place_of(&self, fsid: Uuid) -> Option<NodeIndex> {
         self.members().find(|(_, member)| member.fsid.get() == fsid).map(|(index, _)| index)
     }
 }
 
-/// Has a PFS root say what it is.
+/// Writes a role and the number of masters into a PFS root.
 async fn set_root(node: &Node, slot: super::Slot, kind: PfsKind, masters: u8) -> Result<(), NodeError> {
     let root = node.record(slot).await?;
     if (root.meta.pfs_kind(), root.meta.pfs_nmasters) == (kind, masters) {

@@ -1,9 +1,9 @@
-//! N nodes as one: what the file system above knows of the disks below.
+//! N nodes as one: what the filesystem above knows of the disks below.
 //!
-//! The layer speaks to nodes in commands and makes one answer of their replies. A cluster of one takes no detour: the command
-//! becomes a direct call, and the node's reply is the answer. Of several, all that are *in sync* execute every modification, and
-//! any of them may answer a question. Faults of nodes end here: a node that fails, or answers otherwise than the others,
-//! is *ejected*; [`OpError`] is what reaches the user when too few are left.
+//! The layer speaks to nodes in commands and makes one answer of their replies. With a single node, the command is a direct call,
+//! and the node's reply is the answer. With several, all nodes *in sync* execute every modification, and any of them may answer a
+//! question. Faults of nodes end here: a node that fails, or answers otherwise than the others, is *ejected*; [`OpError`] is what
+//! reaches the user when too few are left.
 
 mod administration;
 mod agree;
@@ -80,24 +80,24 @@ pub use vote::MAX_NODES;
 pub struct Cluster {
     members: Members,
     slots: Slots,
-    /// What some members haven't executed.
+    /// The modifications that some members haven't executed yet.
     stream: Stream,
     line: Box<Line>,
     assent: Assent,
     mounting: Mounting,
     damage: Damage,
-    /// The label of a PFS that was made but not committed, and is to be removed before anything else is done.
+    /// The label of a PFS that was made but not committed; it is removed before anything else is done.
     half_made: RefCell<Option<heapless::Vec<u8, INODE_NAME_BYTES>>>,
     /// How far a scrub is.
     scrubbed: Cell<ScrubProgress>,
-    /// Bytes of file blocks looked at by the copy to each node.
+    /// Bytes of file blocks that the copy to each node has looked at.
     seen_by_copies: [Cell<u64>; MAX_NODES],
-    /// Who is asked first.
+    /// The node that is asked first.
     focus: Cell<NodeIndex>,
     /// The hold on nodes that others can reach, once they are to be changed.
     hold: Cell<Option<Hold>>,
     protocol: Cell<Protocol>,
-    /// What a node is opened with.
+    /// The options with which nodes are opened.
     share: NodeOptions,
     heap: Heap,
 }
@@ -123,7 +123,7 @@ impl Cluster {
         })
     }
 
-    /// The node of a filesystem that never was a cluster's: it takes no detour.
+    /// The node of a filesystem that never was in a cluster: it is called directly.
     fn single(&self) -> Option<&Node> {
         self.members.only().filter(|_| !self.line.is_of_cluster()).map(|only| &*only.node)
     }
@@ -136,33 +136,33 @@ impl Cluster {
         (0..).map(NodeIndex).zip(self.members.iter())
     }
 
-    /// Changes the rules that are followed.
+    /// Changes the protocol's rules that are followed.
     pub fn set_protocol(&self, protocol: Protocol) {
         self.protocol.set(protocol);
         self.members.iter().for_each(|member| member.node.set_protocol(protocol));
     }
 
-    /// True for a rule that is followed.
+    /// True if this rule is followed.
     pub(crate) fn has(&self, rule: Rule) -> bool {
         self.protocol.get().has(rule)
     }
 
-    /// Has the next PFS that is entered be mounted in this way, whatever would be usual.
+    /// Sets how the next entered PFS is mounted, instead of the usual way.
     pub fn choose(&self, mount: Mount) {
         self.mounting.choose(mount);
     }
 
-    /// True when a mount of a PFS whose root says `kind` is one that may be asked to change something.
+    /// True when a PFS whose root says `kind` may be asked for changes when it is mounted.
     pub fn is_writable(&self, kind: PfsKind) -> bool {
         match self.assent.target() {
             Target::Soft(node) => self.member(node).role.get() == Role::SoftMaster,
             _ if self.single().is_some() => kind == PfsKind::Master,
-            // What the cluster can't do, it says itself.
+            // The cluster itself refuses what it can't do.
             _ => true,
         }
     }
 
-    /// How many nodes were opened.
+    /// The number of nodes that were opened.
     pub fn nodes(&self) -> usize {
         self.members.len()
     }
@@ -184,7 +184,7 @@ impl Cluster {
         }
     }
 
-    /// The ground on which answers are judged.
+    /// The facts by which answers are judged.
     fn view(&self) -> View {
         let mut roles = [None; MAX_NODES];
         self.members().for_each(|(index, member)| roles[usize::from(index.0)] = Some(member.role.get()));
@@ -211,23 +211,24 @@ impl Cluster {
         first.into_iter().chain(swift.iter().filter(move |index| *index != focus)).chain(slow.iter())
     }
 
-    /// The nodes that another may be copied from, in that order: not who couldn't execute what isn't decided yet.
+    /// The nodes that another may be copied from, in that order, without those that failed to execute a modification that isn't
+    /// decided yet.
     fn source_order(&self) -> impl Iterator<Item = NodeIndex> {
         let failed = self.stream.failed();
         self.read_order().filter(move |index| !failed.contains(*index))
     }
 
-    /// The node that is asked for what only one can say: how large, how full.
+    /// The node that is asked for facts that each node has for itself, such as its size and its free space.
     fn focus(&self) -> &Node {
         let index = self.read_order().next().unwrap_or(NodeIndex(0));
         &self.member(index).node
     }
 
-    /// Takes a node out of the sync set: it is asked nothing and told nothing any more.
+    /// Takes a node out of the sync set: from then on it gets no commands.
     fn eject(&self, index: NodeIndex, why: Ejection) {
         let member = self.member(index);
         if member.is_in_sync() && self.has(Rule::Eject) {
-            // Whoever looks after the nodes tells users of it.
+            // The code that looks after the nodes informs users.
             log::info!("{} leaves the cluster: {why}", self.called(index));
             member.set_state(MemberState::Ejected(why));
             self.stream.forget(index);
@@ -235,8 +236,8 @@ impl Cluster {
         }
     }
 
-    /// Has those leave whose answers weren't the others'. That is done before anything is answered, so that no header commits
-    /// what nobody compared.
+    /// Ejects nodes whose answers differed. This is done before any answer is given, so that no header commits an answer that
+    /// wasn't compared.
     fn part_with(&self, leave: &[(NodeIndex, Ejection)]) {
         self.assent.note_dissent(leave);
         if self.has(Rule::Permit) {
@@ -257,13 +258,13 @@ impl Cluster {
         OpError::NoQuorum { in_sync: self.voters().len() as u8, voters: voters as u8 }
     }
 
-    /// Nobody knows what there is: nothing is changed any more.
+    /// Stops all changes, because no answer can be agreed on.
     fn suspend(&self) -> OpError {
         self.assent.suspend();
         OpError::Lost
     }
 
-    /// Checks that something may be changed.
+    /// Fails unless changes are possible.
     pub fn require_quorum(&self) -> Result<(), OpError> {
         if let Some(node) = self.single() {
             return node.fault().map_or(Ok(()), |fault| Err(OpError::AllCopiesBad(fault)));
@@ -274,7 +275,7 @@ impl Cluster {
         if self.assent.has_quorum(self.voters()) {
             return Ok(());
         }
-        // Whoever took over went on: what is here has no future.
+        // The mount that took over continues elsewhere: what is here has no future.
         self.fence().map_or_else(
             || Err(self.no_quorum()),
             |fault| {
@@ -284,7 +285,7 @@ impl Cluster {
         )
     }
 
-    /// True when nobody is left who knows all that was done: only a new mount helps.
+    /// True when no node is left that knows everything done: only a new mount helps.
     pub fn is_lost(&self) -> bool {
         self.assent.is_suspended() || self.in_sync() == NodeSet::EMPTY
     }
@@ -294,49 +295,50 @@ impl Cluster {
         self.nodes_in_sync().min_by_key(|node| node.header().allocator_size()).unwrap_or(self.focus()).header()
     }
 
-    /// Inodes that can be open at a time.
+    /// How many inodes can be open at a time.
     pub fn slot_count(&self) -> usize {
         self.slots.count()
     }
 
-    /// Gives back the buffer of a [`FileBlock`] that was read, for the next: to the node that has fewest, as they read by turns.
+    /// Returns the buffer of a [`FileBlock`] that was read, for the next read, to the node that has fewest, as nodes read by
+    /// turns.
     pub fn give_back(&self, buffer: Buffer) {
         let spare = |index: &NodeIndex| self.member(*index).node.blocks().spare_buffers();
         let poorest = self.up_to_date().iter().min_by_key(spare).unwrap_or(self.focus.get());
         self.member(poorest).node.blocks().give_back(buffer);
     }
 
-    /// Memory for a file block, of one that was written or given back, if there is any. What it holds means nothing.
+    /// Memory for a file block, from one that was written or given back, if there is any. Its content means nothing.
     pub fn spare_buffer(&self) -> Option<Buffer> {
         self.in_sync().iter().find_map(|index| self.member(index).node.spare_buffer())
     }
 
-    /// Bytes that new blocks can take on every node, what is on its way to the nodes' disks already taken off.
+    /// Bytes that new blocks can take on every node, without those already promised to data on its way to the disks.
     pub fn free_bytes(&self) -> u64 {
         self.least(Node::free_bytes)
     }
 
-    /// Bytes that are left to write what is modified, and to delete.
+    /// Bytes that are kept for writing what is modified, and for deleting.
     pub fn reserve_bytes(&self) -> u64 {
         self.least(Node::reserve_bytes)
     }
 
-    /// Waits until the nodes know what they have free: one that has lost a part of its freemap finds out, or leaves.
+    /// Waits until the nodes know how much they have free: a node that has lost a part of its freemap finds out, or leaves.
     pub async fn counted(&self) {
         for index in self.in_sync().iter() {
             self.member(index).node.counted().await;
         }
     }
 
-    /// The least that any node in sync has, less what it has yet to execute.
+    /// The least value that any node in sync has, less what it has yet to execute.
     fn least(&self, of: impl Fn(&Node) -> u64) -> u64 {
         let left =
             |index: NodeIndex| of(&self.member(index).node).saturating_sub(self.stream.backlog_bytes(index) as u64);
         self.in_sync().iter().map(left).min().unwrap_or(0)
     }
 
-    /// True when `count` blocks of the largest size find room on all nodes, each in one piece. Who can't tell soon isn't waited
-    /// for.
+    /// True when `count` blocks of the largest size find room on all nodes, each in one piece. It doesn't wait for a node that
+    /// can't tell soon.
     pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, OpError> {
         if let Some(node) = self.single() {
             return Ok(node.has_room_in_pieces(count).await?);
@@ -364,8 +366,7 @@ impl Cluster {
         }
     }
 
-    /// Bytes of the blocks that are stored for what is below an inode. Nodes may differ in that: one's answer is as good as
-    /// another's.
+    /// Bytes of the blocks stored for what is below an inode. Nodes may differ in that, and any node's answer will do.
     pub async fn stored_bytes(&self, slot: Slot) -> Result<u64, OpError> {
         match self.execute(Command::Stored { slot }).await? {
             Reply::Stored(bytes) => Ok(bytes),

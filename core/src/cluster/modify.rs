@@ -1,11 +1,11 @@
-//! Modifications on several nodes: an answer is given when a quorum has executed and says the same.
+//! Modifications on several nodes: an answer is given when a quorum has executed the modification and agrees.
 //!
-//! All that are up to date execute a modification at once, when it finds its blocks in memory; then nothing is kept and nothing
-//! waits. Who can't has it put into its backlog (see [`stream`](super::stream)) and is compared with what was agreed when it gets
-//! there. So a slow or silent node delays nobody as long as a quorum of others answers.
+//! Every node that is up to date executes a modification at once if its blocks are in memory; then nothing is kept and nothing
+//! waits. For any other node it goes into a backlog (see [`stream`](super::stream)), and the node's answer is compared with the
+//! agreed one when it gets there. So a slow or silent node delays nobody as long as a quorum of the others answers.
 //!
-//! Whether there is a quorum is asked before an operation of the filesystem is begun and when it is committed, not for each of
-//! its modifications: what was begun is done as a whole, by those that are left.
+//! The quorum is checked before an operation of the filesystem begins and when it is committed, not for each of its
+//! modifications: an operation that has begun is done as a whole by the nodes that are left.
 
 use super::agree::agree;
 use super::join::Answers;
@@ -16,7 +16,7 @@ use crate::media::ModifyTid;
 use crate::memory::aside;
 use crate::node::{Halt, Modification, NodeError, Outcome, Progress};
 
-/// What came of it at once: an answer, or an entry that is waited for.
+/// The outcome at once: an answer, or an entry to wait for.
 type AtOnce<'c> = Result<Outcome, Pending<'c>>;
 
 enum Pending<'c> {
@@ -25,7 +25,7 @@ enum Pending<'c> {
 }
 
 impl Cluster {
-    /// Executes a modification, in the order of calls. It is never given up half-way: it is done, or nothing is.
+    /// Executes a modification, in the order of calls. It is never given up half-way: it is done as a whole or not at all.
     pub async fn modify(&self, tid: ModifyTid, mut modification: Modification<'_>) -> Result<Outcome, OpError> {
         if let Some(node) = self.single() {
             let mut progress = Progress::default();
@@ -54,7 +54,7 @@ impl Cluster {
         self.await_answer(awaited).await
     }
 
-    /// Executes a modification on all that can do so at once, and puts it behind what the others lag by.
+    /// Executes a modification on all nodes that can do so at once, and puts it into the backlogs of the others.
     fn modify_now(&self, tid: ModifyTid, modification: &mut Modification<'_>) -> AtOnce<'_> {
         let sync = self.in_sync();
         let mut waiting = self.stream.lagging().intersection(sync);
@@ -72,7 +72,7 @@ impl Cluster {
             match attempt {
                 Ok(outcome) => answers.extend([(index, Ok(outcome))]),
                 Err(Halt::Failed(error)) if !is_local(error) => answers.extend([(index, Err(error))]),
-                // What is bad on the way to it is mended first.
+                // Bad blocks on the way to it are mended first.
                 Err(Halt::Needs(_) | Halt::Full | Halt::Busy | Halt::Lost | Halt::Failed(_)) => waiting.insert(index),
             }
         }
@@ -82,15 +82,15 @@ impl Cluster {
         self.put_off(tid, modification, answers, waiting)
     }
 
-    /// Makes one answer of those of all.
+    /// Makes one answer of all nodes' answers.
     fn agree_on(&self, answers: &Answers<Result<Outcome, NodeError>>) -> AtOnce<'static> {
         let agreed = agree(answers, &self.assent.electorate());
         self.part_with(&agreed.leave);
         agreed.answer.unwrap_or_else(|| Err(self.suspend())).map_err(Pending::Failed)
     }
 
-    /// Puts a modification into the backlogs of those that can't execute it now. If a quorum of the others has, that is the
-    /// answer.
+    /// Puts a modification into the backlogs of nodes that can't execute it now. If a quorum of the others has executed it, its
+    /// answer is returned at once.
     fn put_off(
         &self,
         tid: ModifyTid,
@@ -103,7 +103,7 @@ impl Cluster {
             self.put_behind(entry, waiting)
         });
         let Ok(awaited) = put else {
-            // They had no memory for it.
+            // These nodes had no memory for it.
             answers.extend(waiting.iter().map(|index| (index, Err(NodeError::NoMemory))));
             return self.agree_on(&answers);
         };
@@ -136,14 +136,14 @@ impl Cluster {
             };
             match waited {
                 Ok(verdict) => return verdict,
-                // Nobody executes it, for want of memory: those that haven't say so.
+                // For want of memory nobody executes it: nodes that haven't done so answer that.
                 Err(_) => awaited.waiting().iter().for_each(|index| self.give_up(index, NodeError::NoMemory)),
             }
         }
     }
 }
 
-/// True for damage to what is stored, of which another node may have a good copy.
+/// True for damage to stored data of which another node may have a good copy.
 fn is_local(error: NodeError) -> bool {
     matches!(error, NodeError::Fault(fault) if fault.bad_block().is_some())
 }

@@ -1,4 +1,4 @@
-//! How a PFS is mounted, and what that takes before anything is changed.
+//! How a PFS is mounted, and what must be done before anything is changed.
 
 use core::cell::Cell;
 
@@ -9,16 +9,16 @@ use crate::media::ModifyTid;
 
 /// What was decided when a PFS was entered.
 pub(super) struct Mounting {
-    /// How the operator wants it mounted.
+    /// The kind of mount that the operator chose.
     choice: Cell<Option<Mount>>,
     opening: Cell<Opening>,
-    /// Those the cluster's version is to be copied to before anything is changed.
+    /// Nodes to which the cluster's version is copied before anything is changed.
     onto: Cell<NodeSet>,
     /// The epoch to open before anything is changed, and where its transaction ids begin.
     next_epoch: Cell<Option<(EpochCounter, ModifyTid)>>,
-    /// What was entered is a snapshot that becomes a cluster when it is first changed.
+    /// True for a snapshot that becomes a cluster when it is first changed.
     is_founding: Cell<bool>,
-    /// Why nothing may be changed, whatever is there to be read.
+    /// Why nothing may be changed, although the PFS may be readable.
     refused: Cell<Option<OpError>>,
 }
 
@@ -44,7 +44,7 @@ impl Mounting {
         self.choice.get()
     }
 
-    /// It is mounted so.
+    /// Sets how the PFS is mounted.
     pub(super) fn open_as(&self, mount: Mount) {
         self.opening.set(match mount {
             Mount::Soft(_) => Opening::Soft,
@@ -57,7 +57,7 @@ impl Mounting {
         self.opening.get()
     }
 
-    /// Before it is changed, the cluster's version is copied to these, and an epoch opened.
+    /// Before the first change, the cluster's version is copied to these nodes, and an epoch is opened.
     pub(super) fn roll_forward(&self, onto: NodeSet, next_epoch: EpochCounter, tid_floor: ModifyTid) {
         self.onto.set(onto);
         self.next_epoch.set(Some((next_epoch, tid_floor)));
@@ -71,7 +71,7 @@ impl Mounting {
         self.next_epoch.get()
     }
 
-    /// It can't be changed.
+    /// Refuses changes.
     pub(super) fn refuse(&self, why: OpError) {
         self.refused.set(Some(why));
     }
@@ -80,17 +80,17 @@ impl Mounting {
         self.refused.get()
     }
 
-    /// The same, but for what only isn't a cluster yet.
+    /// The reason for refusing changes, unless it is only that the PFS isn't a cluster yet.
     pub(super) fn refused_for_good(&self) -> Option<OpError> {
         self.refused.get().filter(|_| !self.is_founding.get())
     }
 
-    /// What was refused because it is no cluster yet becomes one when it is first changed.
+    /// Notes that a PFS refused for not being a cluster yet becomes one when it is first changed.
     pub(super) fn expect_founding(&self) {
         self.is_founding.set(true);
     }
 
-    /// It is a cluster now, which opens its first epoch.
+    /// Notes that the PFS is a cluster now, which opens its first epoch.
     pub(super) fn found(&self, next_epoch: EpochCounter, tid: ModifyTid) {
         self.refused.set(None);
         self.is_founding.set(false);

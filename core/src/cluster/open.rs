@@ -15,15 +15,15 @@ impl Cluster {
         Self::of_one(heap, node, options)
     }
 
-    /// The cluster that `node` is by itself. `options` is what the node was opened with.
+    /// The cluster that consists of `node` alone. `options` are those with which the node was opened.
     pub fn of_one(heap: Heap, node: Box<Node>, options: NodeOptions) -> Result<Self, OpenError> {
         let members = Members::new();
         members.push(heap, Member::new(node))?;
         Ok(Self::of(heap, members, options)?)
     }
 
-    /// Opens several nodes, each of which is the disks of its volumes, with `share` each. Those that can't be opened are left
-    /// out; `refused` is told which and why. An error only if none can be opened.
+    /// Opens several nodes, each from the disks of its volumes, with `share` for each. Nodes that can't be opened are left out;
+    /// `refused` is called with each of them and the reason. It fails only if none can be opened.
     pub async fn open(
         heap: Heap,
         nodes: Vec<Vec<Disk>>,
@@ -50,8 +50,7 @@ impl Cluster {
         Ok(Self::of(heap, members, share)?)
     }
 
-    /// Opens one more node while the others are in use. It is no part of anything before it is
-    /// [looked at](Self::look_again).
+    /// Opens one more node while the others are in use. It takes part in nothing before it is [looked at](Self::look_again).
     pub async fn open_another(&self, disks: Vec<Disk>) -> Result<NodeIndex, OpenError> {
         if !self.line.is_of_cluster() || self.assent.target() != Target::Quorum {
             return Err(OpenError::NoQuorumMount);

@@ -7,45 +7,45 @@ use crate::media::{KeyRange, ModifyTid, PfsKind, PfsSubkind, Timestamp, Uuid};
 use crate::memory::{Box, boxed};
 use crate::node::{Node, NodeError};
 
-/// Which PFS is meant.
+/// Selects a PFS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PfsSelector<'a> {
     /// The one with this label.
     Label(&'a [u8]),
-    /// The one of this cluster.
+    /// The PFS of this cluster.
     Cluster(Uuid),
     /// DATA, else the only one that is neither LOCAL nor a snapshot, else the only snapshot.
     Default,
 }
 
-/// What a node has that may be meant.
+/// The PFSs of a node that may be meant.
 enum Candidates {
     None,
     One(Box<Pfs>),
-    /// There is no telling which.
+    /// More than one, so it is unclear which is meant.
     Several,
 }
 
-/// A PFS as its root tells of it.
+/// A PFS as described by its root.
 #[derive(Clone, Debug)]
 pub struct Pfs {
     /// Its label.
     pub label: heapless::Vec<u8, INODE_NAME_BYTES>,
-    /// What it is in its cluster.
+    /// Its role in its cluster.
     pub kind: PfsKind,
     /// Where it comes from.
     pub subkind: PfsSubkind,
     /// The cluster it belongs to.
     pub clid: Uuid,
-    /// Itself.
+    /// Its own id.
     pub fsid: Uuid,
-    /// Masters of its cluster as recorded; 0 is not recorded.
+    /// The recorded number of masters in its cluster; 0 if not recorded.
     pub masters: u8,
-    /// All its root says.
+    /// All that its root says.
     pub root: InodeRecord,
 }
 
-/// When a snapshot was taken, among all: what was the last operation then, the time, and which one it is.
+/// When a snapshot was taken, for ordering: the last operation before it, the time, and its id.
 pub type Taken = (ModifyTid, Timestamp, Uuid);
 
 impl Pfs {
@@ -70,10 +70,10 @@ impl Pfs {
 }
 
 impl Cluster {
-    /// The first PFS with a key of `range`, and the keys after it. A root that no node can read that is up to date is an error,
-    /// after which a listing may go on behind the range of one name ([`directory_hash`](crate::media::directory_hash())).
+    /// The first PFS with a key of `range`, and the keys after it. It fails for a root that no up-to-date node can read; a
+    /// listing may then go on after the range of that name ([`directory_hash`](crate::media::directory_hash())).
     pub async fn next_pfs(&self, range: KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, OpError> {
-        // Who lags may not have what was made last.
+        // A lagging node may not have the newest PFSs.
         let mut order = self.read_order();
         let first = order.next().unwrap_or(self.focus.get());
         let mut found = next_pfs(&self.member(first).node, range).await;
@@ -86,8 +86,8 @@ impl Cluster {
         Ok(found?.map(|(pfs, after)| (Box::into_inner(pfs), after)))
     }
 
-    /// The PFS that is meant; none if there is none, or no single one to choose by default. Refused if that isn't the same one
-    /// for all nodes: then they belong to several filesystems, and the order in which they were given must not decide.
+    /// The PFS that is meant; none if there is none, or no single one to choose by default. It is refused if the nodes don't all
+    /// mean the same one: then they belong to several filesystems, and the order in which they were given must not decide.
     pub async fn find_pfs(&self, selector: PfsSelector<'_>) -> Result<Option<Box<Pfs>>, OpError> {
         let mut found: Option<(NodeIndex, Box<Pfs>)> = None;
         let (mut failed, mut is_unclear) = (None, false);
@@ -115,12 +115,12 @@ impl Cluster {
         }
     }
 
-    /// What a node has by itself of what is meant.
+    /// The PFS that is meant, according to one node.
     pub async fn pfs_of(&self, index: NodeIndex, selector: PfsSelector<'_>) -> Result<Option<Box<Pfs>>, OpError> {
         Ok(find_pfs(&self.member(index).node, selector).await?)
     }
 
-    /// Checks that a PFS can be mounted as a local filesystem.
+    /// True for a PFS that can be mounted as a local filesystem.
     pub fn is_mountable(kind: PfsKind) -> bool {
         !matches!(kind, PfsKind::None | PfsKind::SuperRoot | PfsKind::Dummy | PfsKind::Cache)
     }
@@ -165,7 +165,7 @@ async fn candidates(node: &Node, selector: PfsSelector<'_>) -> Result<Candidates
 }
 
 impl Candidates {
-    /// One more.
+    /// Adds a candidate.
     fn and(self, pfs: Box<Pfs>) -> Self {
         match self {
             Self::None => Self::One(pfs),

@@ -1,11 +1,11 @@
-//! Reading from several nodes: one answers, others stand in for it.
+//! Reading from several nodes: one answers, and others replace it if it can't.
 //!
-//! All nodes in sync hold the same content, and every block is checked before it is used, so the answer of one is enough as
-//! long as it shows something. That something is *not* there is believed only when a quorum says so: this is where a node that
-//! lost something is found out. A node that can't answer is stood in for by the next, and what it couldn't read is repaired.
+//! All nodes in sync hold the same content, and every block is checked before it is used, so one node's answer is enough as long
+//! as it shows something. That something is *absent* is believed only when a quorum says so: this finds a node that has lost
+//! something. When a node can't answer, the next one is asked, and what the first couldn't read is repaired.
 //!
-//! Who is asked first is always the same node, so that one has in memory what is asked for often; but for the blocks of a file
-//! the nodes take turns, so that a large file is read from all disks at once.
+//! The same node is always asked first, so that one node has frequently read data in memory; but for the blocks of a file the
+//! nodes take turns, so that a large file is read from all disks at once.
 
 use core::cell::RefCell;
 
@@ -19,10 +19,10 @@ use crate::media::{BlockKind, Key, KeyBits, KeyRange, ModifyTid};
 use crate::memory::aside;
 use crate::node::{Halt, NodeError, NodeFault, Progress};
 
-/// Those that are asked, one after the other.
+/// Nodes to be asked, one after the other.
 type Order = heapless::Vec<NodeIndex, MAX_NODES>;
 
-/// What the first came to at once.
+/// What the first node answered at once.
 struct First {
     index: NodeIndex,
     attempt: Result<Reply, Halt>,
@@ -30,7 +30,7 @@ struct First {
 }
 
 impl Cluster {
-    /// Executes a command; the answer that holds for the cluster.
+    /// Executes a command and returns the cluster's answer.
     pub async fn execute(&self, mut command: Command<'_>) -> Result<Reply, OpError> {
         if let Some(node) = self.single() {
             let mut progress = Progress::default();
@@ -55,8 +55,8 @@ impl Cluster {
         aside(self.heap, || self.execute_on_several(order, first, command))?.await
     }
 
-    /// True when a quorum says at once that there is nothing; the first of these has. Whoever can't say so at once, or says
-    /// something else, is asked in the usual way.
+    /// True when a quorum says at once that there is nothing; the first of these nodes has said so. A node that can't say so at
+    /// once, or says something else, is asked in the usual way.
     fn is_absent_at_once(&self, order: &[NodeIndex], command: &mut Command<'_>) -> bool {
         let Some((first, others)) = order.split_first() else { return false };
         if self.assent.target() != Target::Quorum {
@@ -76,7 +76,7 @@ impl Cluster {
         self.assent.has_quorum(agreeing)
     }
 
-    /// The nodes that may be asked, in order. The blocks of a file are asked of those that aren't slow in turn.
+    /// The nodes that may be asked, in order. For the blocks of a file, the nodes that aren't slow take turns.
     fn order_for(&self, command: &Command<'_>) -> Order {
         let mut order: Order = self.read_order().collect();
         if let (Command::ReadBlock { key, .. }, Target::Quorum) = (command, self.assent.target()) {
@@ -109,14 +109,14 @@ impl Cluster {
                 }
                 Ok(reply)
             }
-            // Which PFSs there are is each node's own affair.
+            // Each node has its own set of PFSs.
             Command::OpenPfs { .. } | Command::NextPfs { .. } => Ok(self.focus().execute(command).await?),
             command => self.read(order, first, command).await,
         }
     }
 
-    /// Has each node start reading those blocks that it will be asked for. Nobody waits for one that can't even look yet; what
-    /// can't be read is found out when it is asked for.
+    /// Lets each node start reading the blocks that it will be asked for. A node that can't even look yet isn't waited for, and
+    /// unreadable blocks are found out when they are asked for.
     fn prefetch(&self, order: &Order, file: Slot, range: KeyRange) {
         let rotates = self.assent.target() == Target::Quorum;
         let readers = if rotates { &order[..] } else { &order[..order.len().min(1)] };
@@ -129,7 +129,7 @@ impl Cluster {
         }
     }
 
-    /// The part of it that is up to one of so many nodes.
+    /// The part of the range that one of `count` nodes will be asked for.
     fn prefetch_on(
         &self,
         index: NodeIndex,
@@ -151,8 +151,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Has nodes answer until one shows something or a quorum says that there is nothing. The first may have answered already, or
-    /// have begun.
+    /// Asks nodes until one shows something or a quorum says that there is nothing. The first may have answered already, or have
+    /// begun.
     async fn read(&self, mut order: Order, first: Option<First>, command: Command<'_>) -> Result<Reply, OpError> {
         let mut question = Question::new(command);
         let mut first = match first {
@@ -169,11 +169,11 @@ impl Cluster {
         let mut shown = None;
         loop {
             if order.is_empty() {
-                // Those that lagged may have caught up, and those that lag will.
+                // Lagging nodes may have caught up, and those that still lag will.
                 order = self.unasked(&votes);
             }
             if order.is_empty() && !self.stream.out_of_date().is_empty() {
-                // The first to catch up may be enough: who is silent is waited for only where nobody else is left.
+                // The first node to catch up may be enough: a silent node is waited for only when no other is left.
                 order = self.await_up_to_date(|| Some(self.unasked(&votes)).filter(|order| !order.is_empty())).await?;
             }
             let Some(next) = order.first().copied() else { return Err(self.no_quorum()) };
@@ -217,11 +217,11 @@ impl Cluster {
                     care
                 }
                 Verdict::NoQuorum { .. } => {
-                    // Who can't even look leaves, also when that makes them too few: changes stop until they are back.
+                    // A node that can't even look leaves, even when that makes too few: changes stop until enough are back.
                     self.note_failed(&votes, command);
                     break;
                 }
-                // Who doesn't vote may still have a good copy.
+                // A node without a vote may still have a good copy.
                 Verdict::AllFailed { .. } if !self.unasked(&votes).is_empty() => continue,
                 Verdict::AllFailed { fault, .. } => return Err(OpError::AllCopiesBad(fault)),
             };
@@ -229,17 +229,18 @@ impl Cluster {
             care.evict.iter().for_each(|index| self.eject(index, Ejection::Dissent));
             return Ok(shown.unwrap_or(Reply::Absent));
         }
-        // Sectors are bad on too many, or whole disks are: then there is no quorum, for whoever waits for one.
+        // Either sectors are bad on too many nodes, or whole disks are; if disks are, there is no quorum, and callers wait for
+        // one.
         aside(self.heap, || self.probe_each(failed_devices(&votes)))?.await?;
         Err(self.unknown(&votes))
     }
 
-    /// Those that may be asked and haven't answered.
+    /// The nodes that may be asked and haven't answered.
     fn unasked(&self, votes: &[Vote; MAX_NODES]) -> Order {
         self.read_order().filter(|index| matches!(votes[usize::from(index.0)], Vote::Pending)).collect()
     }
 
-    /// Too few can say whether it is there: there are too few, or it is bad on too many.
+    /// The error when too few nodes can say whether it is there: too few are left, or it is bad on too many.
     fn unknown(&self, votes: &[Vote; MAX_NODES]) -> OpError {
         let is_bad = |vote: &Vote| match vote {
             Vote::Failed(fault) => fault.bad_block().map(|_| *fault),
@@ -257,7 +258,7 @@ impl Cluster {
         }
     }
 
-    /// Executes a command that only concerns the nodes' tables of slots, on those that lag when they get there.
+    /// Executes a command that only concerns the nodes' tables of slots; lagging nodes execute it when they get there.
     fn on_tables<'c>(&self, command: impl Fn() -> Command<'c>, entry: impl FnOnce(Instant) -> Entry) {
         let lagging = self.stream.lagging().intersection(self.in_sync());
         for index in self.in_sync().difference(lagging).iter() {
@@ -274,7 +275,7 @@ impl Cluster {
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
-/// Whose turn it is among so many to read a file block.
+/// Which of `nodes` nodes is to read a file block.
 fn turn_of(key: Key, nodes: usize) -> usize {
     (key.0 / BLOCK % nodes.max(1) as u64) as usize
 }
@@ -291,14 +292,14 @@ fn is_question(command: &Command<'_>) -> bool {
     )
 }
 
-/// Those whose devices failed.
+/// The nodes whose devices failed.
 fn failed_devices(votes: &[Vote; MAX_NODES]) -> NodeSet {
     let failed = |vote: &Vote| matches!(vote, Vote::Failed(NodeFault::Device { .. }));
     (0..).map(NodeIndex).zip(votes).filter(|(_, vote)| failed(vote)).map(|(index, _)| index).collect()
 }
 
-/// What is compared of a reply between nodes. Not the transaction ids: those of containers depend on what a node has written
-/// back so far.
+/// The part of a reply that is compared between nodes. Transaction ids aren't: those of containers depend on what a node has
+/// written back so far.
 fn vote_of(reply: &Reply) -> Vote {
     let (key, kind) = match reply {
         Reply::Absent => return Vote::Absent,
@@ -310,7 +311,7 @@ fn vote_of(reply: &Reply) -> Vote {
     Vote::Present(Element { key, kind, keybits: KeyBits(0), modify_tid: ModifyTid(0), bytes: 0 })
 }
 
-/// What was found damaged though the command was answered.
+/// Damage that was found although the command was answered.
 fn damage(command: &Command<'_>) -> Option<NodeFault> {
     match command {
         Command::Scan { batch, .. } => batch.damaged(),

@@ -1,4 +1,4 @@
-//! Slots: names for inodes that hold on every node, chosen here.
+//! Slots: names for inodes that are valid on every node, chosen here.
 
 use core::cell::{Cell, RefCell};
 
@@ -13,11 +13,11 @@ pub(super) struct Slots {
     names: RefCell<Vec<Option<Inum>>>,
     /// The root of the PFS in use.
     root: Cell<Slot>,
-    /// One more, which is only ever open for a moment, on one node; behind it two for each node that is copied to.
+    /// A slot that is only ever open for a moment, on one node; after it there are two for each node that is copied to.
     spare: Slot,
 }
 
-/// What nodes are opened with so that they have the spare slots too.
+/// Adds the spare slots to the options of a node.
 pub(super) fn with_spare(options: &NodeOptions) -> NodeOptions {
     NodeOptions { slots: options.slots + 1 + 2 * MAX_NODES, ..*options }
 }
@@ -49,22 +49,22 @@ impl Slots {
         self.root.get()
     }
 
-    /// The slot for a moment's use.
+    /// The slot that is only open for a moment.
     pub(super) fn spare(&self) -> Slot {
         self.spare
     }
 
-    /// The slot for the inode that is being copied to a node, on any node.
+    /// The slot, on any node, for the inode that is being copied to `target`.
     pub(super) fn copied_to(&self, target: NodeIndex) -> Slot {
         Slot(self.spare.0 + 1 + u32::from(target.0))
     }
 
-    /// The slot for the snapshot that a node is given, on any node.
+    /// The slot, on any node, for the snapshot that is being copied to `target`.
     pub(super) fn snapshot_of(&self, target: NodeIndex) -> Slot {
         Slot(self.copied_to(target).0 + MAX_NODES as u32)
     }
 
-    /// All that is open but the root.
+    /// All open slots but the root's, with their inodes.
     pub(super) fn open(&self) -> impl Iterator<Item = (Slot, Inum)> {
         let count = self.names.borrow().len() as u32;
         let root = self.root();
@@ -93,7 +93,7 @@ impl Cluster {
         Ok(opened)
     }
 
-    /// Executes a command that opens a fresh slot.
+    /// Opens a fresh slot by means of a command.
     async fn open_slot<'a>(
         &self,
         inum: Inum,
@@ -110,17 +110,17 @@ impl Cluster {
         }
     }
 
-    /// Closes a slot, which may then name something else.
+    /// Closes a slot. It may then name something else.
     pub async fn close(&self, slot: Slot) -> Result<(), OpError> {
         self.execute(Command::Close { slot }).await?;
         self.slots.set(slot, None);
-        // There is room: the list was made for all slots.
+        // The list was made with room for all slots.
         self.slots.free.borrow_mut().push(slot);
         Ok(())
     }
 }
 
-/// A slot that goes back to the free ones unless what it was taken for succeeds.
+/// A slot that becomes free again unless what it was taken for succeeds.
 struct FreshSlot<'c> {
     slots: &'c Slots,
     slot: Option<Slot>,

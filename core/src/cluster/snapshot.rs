@@ -1,10 +1,10 @@
-//! A snapshot of a cluster becomes a cluster of its own when it is to be written, and so does an empty PFS that was made on all
-//! nodes at once while another was mounted.
+//! A snapshot of a cluster becomes a cluster of its own when it is first to be written, and so does an empty PFS that was made on
+//! all nodes at once while another was mounted.
 //!
-//! It was taken at one commit on all nodes and nothing has changed it since, so there is nothing to choose between its
-//! copies, and no operator is asked, as is for masters that were made one by one, whose ids have nothing in common. Until then
-//! it needs no record, of which a header has few (protocol 5.3, "Super-root objects"). Whoever finds a quorum of the copies
-//! makes the same record, so an attempt that was cut short is made again.
+//! It was made at one commit on all nodes and nothing has changed it since, so its copies don't differ and no operator needs to
+//! choose between them, as for masters that were made one by one, whose ids have nothing in common. Until it is written it needs
+//! no record, of which a header has few (protocol 5.3, "Super-root objects"). Any mount that finds a quorum of the copies makes
+//! the same record, so an interrupted attempt can be repeated.
 
 use super::member::MemberState;
 use super::vote::{CommitSeq, Electorate, EpochCounter, EpochId, NodeSet, Nonce, Refusal, Role, State, Target};
@@ -14,25 +14,25 @@ use crate::media::cluster_version::CommitId;
 use crate::media::{PfsKind, PfsSubkind, Uuid};
 use crate::node::InodeRecord;
 
-/// The bits of the last byte of a PFS's id that say which of its cluster's it was when it was made.
+/// The bits of the last byte of a PFS's id that give its number among the PFSs of its cluster when it was made.
 const INDEX_BITS: u8 = MAX_NODES as u8 - 1;
 
-/// What a PFS is called on one of several nodes: every member is itself.
+/// The PFS's id on one of several nodes: every member has an id of its own.
 pub(super) fn fsid_on(fsid: Uuid, node: NodeIndex) -> Uuid {
     let Uuid(mut bytes) = fsid;
     bytes[15] = bytes[15] & !INDEX_BITS | node.0 & INDEX_BITS;
     Uuid(bytes)
 }
 
-/// The epoch in which a snapshot becomes a cluster: the same whoever does it.
+/// The epoch in which a snapshot becomes a cluster, which is the same at every mount.
 fn founding(clid: Uuid) -> EpochId {
     let nonce = clid.0.iter().fold(0u64, |nonce, byte| nonce.rotate_left(8) ^ u64::from(*byte));
     EpochId { ctr: EpochCounter(1), nonce: Nonce(nonce) }
 }
 
 impl Cluster {
-    /// Makes a cluster of the PFS that was entered, if it is a snapshot of which a quorum is there, and nothing but this was done
-    /// to it before. An epoch is to be opened then, as at every mount.
+    /// Makes a cluster of the PFS that was entered, if it is a snapshot with a quorum of copies that were never changed except by
+    /// this. After that an epoch must be opened, as at every mount.
     pub(super) async fn found_of_snapshot(&self) -> Result<(), OpError> {
         match self.snapshot_copies().await {
             Some((electorate, root)) => self.found_with(electorate, &root).await,
@@ -40,9 +40,9 @@ impl Cluster {
         }
     }
 
-    /// Notes whether the PFS that was entered is such a snapshot, so that it can be said how it is: all copies are in step.
+    /// Notes whether the PFS that was entered is such a snapshot: then its status is that all copies are in step.
     pub(super) async fn note_snapshot(&self) {
-        // Whoever looks at one version looks at no more.
+        // A mount of one chosen version looks at nothing else.
         if self.mounting.choice().is_some() {
             return;
         }
@@ -52,7 +52,7 @@ impl Cluster {
         }
     }
 
-    /// The copies of the snapshot that was entered, of which a quorum is there and nothing was changed, and the root of one.
+    /// The unchanged copies of the snapshot that was entered, if there is a quorum of them, and the root of one.
     async fn snapshot_copies(&self) -> Option<(Electorate, InodeRecord)> {
         if !matches!(
             self.mounting.refused(),
@@ -91,7 +91,7 @@ impl Cluster {
         is_whole.then_some((electorate, *first))
     }
 
-    /// Has those take part that have a copy.
+    /// Makes the nodes that have a copy take part.
     fn take_copies(&self, electorate: Electorate) {
         for (index, member) in self.members() {
             let is_copy = electorate.current.nodes.contains(index);

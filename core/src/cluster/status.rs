@@ -1,4 +1,4 @@
-//! What an administrator wants to know of a cluster.
+//! The status of a cluster, for its administrator.
 
 use super::join::join_all;
 use super::member::{Ejection, MemberState};
@@ -10,22 +10,22 @@ use crate::media::{ModifyTid, Uuid, VolumeHeader, cluster_record};
 use crate::node::BulkfreeProgress;
 use core::cell::Ref;
 
-/// How a cluster is.
+/// The health of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// All members are in step.
     Healthy,
-    /// A quorum is, but not all members.
+    /// A quorum is in step, but not all members.
     Degraded,
-    /// Too few are: nothing can be changed.
+    /// Too few members are in step: nothing can be changed.
     Stopped,
 }
 
 impl Health {
-    /// Each of them.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::Healthy, Self::Degraded, Self::Stopped];
 
-    /// What it is called.
+    /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -35,53 +35,53 @@ impl Health {
     }
 }
 
-/// A cluster as it is.
+/// The current state of a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct ClusterStatus {
-    /// How it is.
+    /// Its health.
     pub health: Health,
     /// Its version: the last commit.
     pub version: CommitId,
-    /// The last transaction id of that.
+    /// The last transaction id of that version.
     pub tid: ModifyTid,
-    /// Masters there are, seen or not.
+    /// All masters, seen or not.
     pub voters: usize,
     /// Masters in step.
     pub in_sync: usize,
-    /// A change of the members isn't finished.
+    /// True while a change of the members isn't finished.
     pub is_changing: bool,
-    /// Why nothing can be changed, if that was decided when it was mounted.
+    /// Why nothing can be changed, if that was decided at mount.
     pub refused: Option<OpError>,
 }
 
-/// A member as it is.
+/// The current state of a member.
 #[derive(Clone, Copy, Debug)]
 pub struct MemberStatus {
     /// Its place among the nodes that were opened.
     pub node: NodeIndex,
-    /// Its PFS.
+    /// The id of its PFS.
     pub fsid: Uuid,
-    /// What it is in the cluster.
+    /// Its role in the cluster.
     pub role: Role,
     /// Whether it takes part.
     pub state: MemberState,
-    /// Why its PFS couldn't be read when it was looked at, if it couldn't.
+    /// Why its PFS couldn't be read when it was last looked at, if it couldn't.
     pub unreadable: Option<Ejection>,
-    /// It left while the cluster was in use, and hasn't come back since.
+    /// True when it left while the cluster was in use and hasn't come back.
     pub has_left: bool,
-    /// The others found something wrong on it.
+    /// True when the others found wrong content on it.
     pub is_distrusted: bool,
-    /// What it has committed; none if it has no record of the cluster.
+    /// The last commit it has; none if it has no record of the cluster.
     pub version: Option<CommitId>,
-    /// The last transaction id of that.
+    /// The last transaction id of that version.
     pub tid: ModifyTid,
-    /// File blocks that it couldn't read and that were written to it anew, since it was opened.
+    /// File blocks that it couldn't read and had written to it anew, since it was opened.
     pub repaired_blocks: u64,
-    /// What its devices failed at since they were opened.
+    /// Failures of its devices since they were opened.
     pub device_errors: DeviceErrors,
-    /// How often a block of it wasn't what it should have been.
+    /// How often one of its blocks wasn't what it should have been.
     pub bad_blocks: u64,
-    /// Commands that it hasn't executed and that others have.
+    /// Commands that others have executed and it hasn't.
     pub backlog: usize,
     /// Bytes of its filesystem.
     pub total_bytes: u64,
@@ -90,14 +90,14 @@ pub struct MemberStatus {
 }
 
 impl MemberStatus {
-    /// True when it left, or couldn't be read: whatever that was may be over, so it can be looked at again.
+    /// True when it left or couldn't be read: the cause may be over, so it can be looked at again.
     pub fn is_lost(&self) -> bool {
         matches!(self.state, MemberState::Ejected(_)) || self.unreadable.is_some()
     }
 }
 
 impl Cluster {
-    /// How the cluster is; none for a filesystem that never was a cluster's.
+    /// The status of the cluster; none for a filesystem that never was in a cluster.
     pub fn status(&self) -> Option<ClusterStatus> {
         let record = self.line.record();
         let record = record.as_ref();
@@ -127,13 +127,13 @@ impl Cluster {
         })
     }
 
-    /// Asks the devices of those in step whether they are still there, all at the same time. Who doesn't answer in time
-    /// leaves, as after any other read.
+    /// Asks the devices of all nodes in step whether they are still there, all at the same time. A node that doesn't answer in
+    /// time leaves, as after any other read.
     pub async fn probe(&self) -> Result<(), OpError> {
         self.probe_each(self.in_sync()).await
     }
 
-    /// Does so for some of them.
+    /// Asks the devices of some nodes.
     pub(super) async fn probe_each(&self, nodes: NodeSet) -> Result<(), OpError> {
         let probe = |index| self.member(index).node.probe();
         for (index, answer) in join_all(self.heap, nodes.intersection(self.in_sync()).iter(), probe).await? {
@@ -144,7 +144,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// How each of the nodes that were opened is.
+    /// The status of each opened node.
     pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
         let list = self.line.record().clone();
         let clid = list.as_ref().map(|list| list.clid);
@@ -174,18 +174,18 @@ impl Cluster {
         })
     }
 
-    /// The header in force on a node, and which copy it is.
+    /// The header in force on a node, and the number of its copy.
     pub fn header_of(&self, node: NodeIndex) -> (Ref<'_, VolumeHeader>, usize) {
         let node = &self.member(node).node;
         (node.header(), node.header_copy())
     }
 
-    /// Passes of bulkfree that were begun on any node since it was opened.
+    /// The number of passes of bulkfree that were begun on any node since it was opened.
     pub(crate) fn bulkfree_passes(&self) -> u64 {
         self.members().map(|(_, member)| member.node.bulkfree_passes()).sum()
     }
 
-    /// How far the pass of bulkfree under way is on all nodes in sync, or the last one came.
+    /// The progress of bulkfree on all nodes in sync: of the current pass, or of the last one.
     pub fn bulkfree_progress(&self) -> BulkfreeProgress {
         let of_nodes = self.in_sync().iter().map(|index| self.member(index).node.bulkfree_progress());
         of_nodes.fold(BulkfreeProgress::default(), |sum, of_node| BulkfreeProgress {
@@ -199,7 +199,7 @@ impl Cluster {
         self.member(node).node.volumes()
     }
 
-    /// Members that the record lists and that aren't among the nodes that were opened.
+    /// Members that the record lists but that aren't among the opened nodes.
     pub fn missing_members(&self) -> heapless::Vec<cluster_record::Member, { super::MAX_NODES }> {
         let record = self.line.record();
         let listed = record.iter().flat_map(|record| &record.members);
@@ -208,7 +208,7 @@ impl Cluster {
     }
 }
 
-/// What all devices of a node failed at.
+/// The failures of all devices of a node.
 fn device_errors(volumes: &Volumes) -> DeviceErrors {
     volumes.iter().map(|volume| volume.disk.errors()).fold(DeviceErrors::default(), |sum, errors| DeviceErrors {
         reads: sum.reads + errors.reads,

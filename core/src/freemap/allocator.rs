@@ -16,7 +16,7 @@ use crate::media::{
 };
 use crate::memory::{self, Heap, NoMemory, Vec};
 
-/// Leaves whose fullness is remembered; those of larger volumes are looked at each time.
+/// The number of leaves whose fullness is remembered; those beyond it, in larger volumes, are looked at each time.
 const REMEMBERED_LEAVES: u64 = 1 << 20;
 /// Block types that have segments of their own.
 const CLASSES: usize = 5;
@@ -33,23 +33,23 @@ pub struct Allocator {
     allocator_beg: MediaOffset,
     pub(super) total_bytes: u64,
     pub(super) free_bytes: u64,
-    /// How far it is counted anew what is free.
+    /// The count of free space that is under way after a loss.
     pub(super) recount: Option<Recount>,
-    /// Leaves of which it isn't known any more what is in use.
+    /// Leaves whose used space is unknown.
     pub(super) lost: LostLeaves,
     hands: [Hand; CLASSES],
     /// Segments of other classes are used too: space is short.
     relaxed: bool,
     /// For each leaf, bit (radix - 10): no block of that size fits.
     full: Vec<u8>,
-    /// Free places for the largest blocks, as many as are known for sure.
+    /// Free places for the largest blocks, as many as are known for certain.
     known_runs: u64,
-    /// All leaves were counted, and nothing was freed since: there are no more.
+    /// All leaves were counted and nothing was freed since: there are no places beyond the known ones.
     all_counted: bool,
 }
 
 impl Allocator {
-    /// An allocator of the space from `allocator_beg` to `total_bytes`, of which the header says `free_bytes` are free.
+    /// An allocator for the space from `allocator_beg` to `total_bytes`, of which `free_bytes` are free according to the header.
     pub fn new(heap: Heap, allocator_beg: MediaOffset, total_bytes: u64, free_bytes: u64) -> Result<Self, NoMemory> {
         let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
         let full = memory::filled(heap, leaves, || 0)?;
@@ -67,20 +67,21 @@ impl Allocator {
         })
     }
 
-    /// Bytes in free chunks, as the header says it.
+    /// Bytes in free chunks, as the header will say.
     pub fn free_bytes(&self) -> u64 {
         self.free_bytes
     }
 
-    /// Bytes in free chunks that can be allocated. The header also counts the rest of the segment that the boot and aux areas
-    /// end in, and that of the last one, which no freemap manages (format 6.3).
+    /// Bytes in free chunks that can be allocated. The header also counts the remainders of two segments that no freemap manages:
+    /// the one that the boot and aux areas end in, and the last one (format 6.3).
     pub fn usable_bytes(&self) -> u64 {
         let begin = self.allocator_beg.0;
         let first = begin.checked_next_multiple_of(SEGMENT_BYTES).map_or(0, |managed| managed - begin);
         self.free_bytes.saturating_sub(first + self.total_bytes % SEGMENT_BYTES)
     }
 
-    /// Room for a block of `kind`; none when there is none. `key` is the block's key: it places the blocks of a file in order.
+    /// Allocates room for a block of `kind`; none when there is none. `key` is the block's key: it places the blocks of a file in
+    /// order.
     pub fn allocate(
         &mut self,
         topology: &mut Topology,
@@ -122,7 +123,7 @@ impl Allocator {
         let chain = self.leaf(topology, blocks, leaf)?;
         let in_order = (kind == BlockKind::Data && radix.bytes() as u64 >= CHUNK_BYTES).then_some(key);
         let hand = &mut self.hands[hand(kind)];
-        // A segment with room in pieces that are too small is passed over.
+        // A segment whose free pieces are too small is passed over.
         for index in (found..LEAF_RECORDS).chain(0..found) {
             let record = &mut records_mut(topology, chain)[index];
             if !record::may_fit(record, class_of(kind), radix, self.relaxed) {
@@ -140,7 +141,7 @@ impl Allocator {
         Ok(None)
     }
 
-    /// The first record of a leaf, from the hand on, in which the block may fit. Looking modifies nothing.
+    /// The first record of a leaf, from the hand on, in which the block may fit. Looking for it modifies nothing.
     fn find_record(
         &self,
         topology: &mut Topology,
@@ -157,7 +158,7 @@ impl Allocator {
         Ok(found.unwrap_or_else(|| order.clone().find(|index| fits(&self.fresh_record(leaf, *index)))))
     }
 
-    /// The leaf as a modified chain; made when it doesn't exist yet.
+    /// The leaf as a modified chain; it is made if it doesn't exist yet.
     fn leaf(&self, topology: &mut Topology, blocks: &BlockCache, leaf: u64) -> Result<ChainId, Stop> {
         loop {
             let (container, index) = topology.descend(blocks, Container::FreemapSet, leaf_key(leaf))?;
@@ -180,7 +181,7 @@ impl Allocator {
         }
     }
 
-    /// True when there are free places for `wanted` blocks of the largest size. Free bytes alone don't say so: they may lie in
+    /// True when there are free places for `wanted` blocks of the largest size. Free bytes alone don't tell: they may lie in
     /// smaller pieces. Looks at leaves only when more places are wanted than are known.
     pub fn has_runs(&mut self, topology: &mut Topology, blocks: &BlockCache, wanted: u64) -> Result<bool, Stop> {
         if self.known_runs < wanted && !self.all_counted {
@@ -207,19 +208,19 @@ impl Allocator {
         }))
     }
 
-    /// What of a leaf's space can be allocated: from, up to.
+    /// The part of a leaf's space that can be allocated: its start and its end.
     pub(super) fn managed(&self, leaf: u64) -> (MediaOffset, MediaOffset) {
         managed_range(leaf_key(leaf), self.allocator_beg, self.total_bytes)
     }
 
-    /// A record of a leaf nothing was allocated from.
+    /// A record of a leaf from which nothing was allocated yet.
     fn fresh_record(&self, leaf: u64, index: usize) -> FreemapRecord {
         let (low, high) = self.managed(leaf);
         let base = MediaOffset(leaf * LEAF_SPAN_BYTES + index as u64 * SEGMENT_BYTES);
         if (low..high).contains(&base) { FreemapRecord::FREE } else { FreemapRecord::RESERVED }
     }
 
-    /// Marks a block as allocated that is in use, whatever the freemap said (format 7.5).
+    /// Marks a block that is in use as allocated, whatever the freemap said (format 7.5).
     pub fn mark(&mut self, topology: &mut Topology, blocks: &BlockCache, bref: &Blockref) -> Result<(), Stop> {
         let corrupt = |corruption| Stop::Failed(ChainError::corrupt(bref, corruption));
         let Some(radix) = bref.data_off().radix().map_err(corrupt)? else { return Ok(()) };
@@ -246,7 +247,7 @@ impl Allocator {
         self.full.try_reserve_exact(leaves.saturating_sub(self.full.len())).map_err(|_| NoMemory)
     }
 
-    /// Extends the space to `total_bytes`. What the last leaf had of it was out of its range, and is free now.
+    /// Extends the space to `total_bytes`. What lay beyond the old end in the last leaf's gigabyte is free now.
     pub fn grow(&mut self, topology: &mut Topology, blocks: &BlockCache, total_bytes: u64) -> Result<(), Stop> {
         let old_bytes = self.total_bytes;
         let key = leaf_key(old_bytes / LEAF_SPAN_BYTES);
@@ -267,7 +268,7 @@ impl Allocator {
                     *record = FreemapRecord::FREE;
                     gained += SEGMENT_BYTES;
                 } else {
-                    // Whoever marked it counted it, too.
+                    // Whatever marked this space as used has also counted it.
                     gain = gain.saturating_sub(SEGMENT_BYTES);
                 }
             }
@@ -282,18 +283,18 @@ impl Allocator {
             recount.note_more(gain);
         }
         let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
-        // There is room: it was prepared.
+        // Room for this was prepared.
         self.full.resize(leaves, 0);
         self.forget_fullness();
         Ok(())
     }
 
-    /// Takes note of what bulkfree freed in a leaf, and of what it found in use against the map, in chunks.
+    /// Notes the chunks that bulkfree freed in a leaf, and those it found in use although the map called them free.
     pub fn adjust_free(&mut self, leaf: Key, freed: u64, repaired: u64) {
         self.note_change(leaf.0 / LEAF_SPAN_BYTES, freed * CHUNK_BYTES, repaired * CHUNK_BYTES);
     }
 
-    /// Takes note that chunks of a leaf aren't free any more.
+    /// Notes that chunks of a leaf are no longer free.
     fn note_taken(&mut self, leaf: u64, chunks: u32) {
         self.known_runs = self.known_runs.saturating_sub(u64::from(chunks.min(1)));
         self.note_change(leaf, 0, u64::from(chunks) * CHUNK_BYTES);
@@ -306,14 +307,14 @@ impl Allocator {
         }
     }
 
-    /// Looks for room everywhere again: some was freed.
+    /// Forgets which leaves are full, after space was freed: they are looked at again.
     pub fn forget_fullness(&mut self) {
         self.full.fill(0);
         self.relaxed = false;
         self.all_counted = false;
     }
 
-    /// Takes back a block that no commit ever saw, if it had its chunks for itself.
+    /// Takes back a block that no commit ever saw, if no other block shares its chunks.
     pub fn free_uncommitted(&mut self, topology: &mut Topology, bref: &Blockref) {
         let Ok(Some(radix)) = bref.data_off().radix() else { return };
         if (radix.bytes() as u64) < CHUNK_BYTES || !topology.is_uncommitted(bref) {
@@ -321,11 +322,11 @@ impl Allocator {
         }
         let offset = bref.data_off().offset();
         let leaf = offset.0 / LEAF_SPAN_BYTES;
-        // What a lost leaf has free is found out at once, by what refers to it: nothing is given from it before.
+        // What refers to a lost leaf's space will show what of it is free; until then nothing is allocated from it.
         if self.lost.has(leaf_key(leaf)) {
             return;
         }
-        // What was allocated since the last commit has its leaf in memory.
+        // The leaf of a block allocated since the last commit is in memory.
         let Some(chain) = modified_leaf(topology, leaf_key(leaf)) else { return };
         let (index, _) = chunk_index(offset);
         let freed = record::free(&mut records_mut(topology, chain)[index], (offset.0 % SEGMENT_BYTES) as u32, radix);

@@ -1,7 +1,7 @@
-//! What bulkfree makes of a freemap record: a segment as it is, and what of it was found in use (format 6.7).
+//! How bulkfree updates a freemap record: from a segment's state and what of it was found in use (format 6.7).
 //!
-//! A chunk nobody refers to is staged by one pass and freed by the next, with a flush between them: a header that still leads to
-//! it is then not the newest, nor the one before.
+//! A chunk that nothing refers to is staged by one pass and freed by the next, with a flush between them. By then a header that
+//! still leads to it is neither the newest nor the one before.
 
 use crate::media::freemap::{ChunkState, FreemapRecord, LINEAR_FULL, RECORD_CHUNKS, class_of};
 use crate::media::geometry::{CHUNK_BYTES, SEGMENT_BYTES};
@@ -9,18 +9,18 @@ use crate::media::{BlockKind, Radix};
 
 const CHUNK: u32 = CHUNK_BYTES as u32;
 
-/// What a pass did, in chunks of 16 KiB.
+/// What a pass did, counted in chunks of 16 KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BulkfreeCounts {
-    /// Nobody refers to them; the next pass frees them.
+    /// Chunks that nothing refers to; the next pass frees them.
     pub staged: u64,
-    /// Free again.
+    /// Chunks that became free.
     pub freed: u64,
-    /// Staged, but referred to again.
+    /// Chunks that were staged but are referred to again.
     pub unstaged: u64,
-    /// In use, though they were marked free: a freemap that was wrong.
+    /// Chunks in use that the freemap had wrongly marked free.
     pub repaired: u64,
-    /// Freed, and the devices were told that nobody needs what is in them.
+    /// Freed chunks of which the devices were told that they may forget the content.
     pub discarded: u64,
 }
 
@@ -34,7 +34,7 @@ impl BulkfreeCounts {
     }
 }
 
-/// Notes in a record of what is in use that a block lies at `offset` of the segment.
+/// Notes in a record of used space that a block lies at `offset` of the segment.
 pub(crate) fn note_used(used: &mut FreemapRecord, kind: BlockKind, offset: u32, radix: Radix) {
     let end = offset + radix.bytes() as u32;
     for chunk in offset / CHUNK..end.div_ceil(CHUNK) {
@@ -49,7 +49,7 @@ pub(crate) fn note_used(used: &mut FreemapRecord, kind: BlockKind, offset: u32, 
     }
 }
 
-/// Brings a record up to date with what was found in use of its segment; `freed` is told of each chunk that is free again.
+/// Updates a record with what was found in use of its segment; `freed` is called with each chunk that became free.
 pub(crate) fn merge(live: &mut FreemapRecord, used: &FreemapRecord, mut freed: impl FnMut(usize)) -> BulkfreeCounts {
     let mut counts = BulkfreeCounts::default();
     for chunk in 0..RECORD_CHUNKS {

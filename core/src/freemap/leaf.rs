@@ -1,4 +1,4 @@
-//! The leaves of the freemap in a topology: looked at, and changed where they are modified.
+//! The leaves of the freemap in a topology: reading them, and changing those that are modified.
 
 use crate::chain::{ChainError, ChainId, Container, Stop, Topology};
 use crate::io::BlockCache;
@@ -16,7 +16,7 @@ pub(super) fn records_mut(topology: &mut Topology, leaf: ChainId) -> &mut [Freem
     freemap::records_mut(&mut topology.chain_mut(leaf).content).expect("a leaf's chain holds 256 records")
 }
 
-/// The leaf, if it and all above it are modified.
+/// The leaf, if it and all blocks above it are modified.
 pub(super) fn modified_leaf(topology: &Topology, key: Key) -> Option<ChainId> {
     let mut container = Container::FreemapSet;
     loop {
@@ -29,7 +29,7 @@ pub(super) fn modified_leaf(topology: &Topology, key: Key) -> Option<ChainId> {
     }
 }
 
-/// Looks at the records of a leaf, as modified or as on media; none if it doesn't exist yet. The leaf isn't modified.
+/// Calls `look` with the records of a leaf, modified or as on media; none if it doesn't exist yet. The leaf isn't modified.
 pub(super) fn look<T>(
     topology: &mut Topology,
     blocks: &BlockCache,

@@ -1,8 +1,9 @@
-//! What is known after a block of the freemap was lost: which leaves it described, and how far it is counted anew what is free.
+//! What is known after a block of the freemap was lost: the leaves it described, and how far the new count of free space has
+//! come.
 
 use crate::media::{Key, MirrorTid};
 
-/// So many leaves are remembered as lost; others wait for bulkfree.
+/// How many lost leaves are remembered; others wait for bulkfree.
 const MOST_LOST: usize = 32;
 
 /// The keys of lost leaves.
@@ -12,16 +13,16 @@ pub(crate) type LostKeys = heapless::Vec<Key, MOST_LOST>;
 #[derive(Clone, Copy)]
 struct LostLeaf {
     key: Key,
-    /// The flush that wrote it. Every block it said to be in use is part of what that commits, or nobody refers to it any more.
+    /// The flush that wrote it. Every block it marked as used is part of that flush's commit, or nothing refers to it any more.
     tid: MirrorTid,
 }
 
-/// Leaves that are remembered as lost, in order.
+/// The lost leaves that are remembered, in order.
 #[derive(Default)]
 pub(super) struct LostLeaves(heapless::Vec<LostLeaf, MOST_LOST>);
 
 impl LostLeaves {
-    /// Remembers a leaf that flush `tid` wrote. Those that find no place wait for bulkfree.
+    /// Remembers a leaf that flush `tid` wrote. If there is no place for it, it waits for bulkfree.
     pub(super) fn add(&mut self, leaf: Key, tid: MirrorTid) {
         self.forget(leaf);
         let _ = self.0.push(LostLeaf { key: leaf, tid });
@@ -36,12 +37,12 @@ impl LostLeaves {
         self.0.retain(|lost| lost.key != leaf);
     }
 
-    /// How many there are of which a commit of flush `committed` says what is in use.
+    /// The number of leaves whose used space a commit of flush `committed` shows.
     pub(super) fn told_by(&self, committed: MirrorTid) -> usize {
         self.0.iter().filter(|lost| lost.tid <= committed).count()
     }
 
-    /// Takes out those, in order.
+    /// Takes out those leaves, in order.
     pub(super) fn take_told_by(&mut self, committed: MirrorTid) -> LostKeys {
         let is_told = |lost: &LostLeaf| lost.tid <= committed;
         let taken = self.0.iter().filter(|lost| is_told(lost)).map(|lost| lost.key).collect();
@@ -54,12 +55,12 @@ impl LostLeaves {
 pub(super) struct Recount {
     /// The first leaf that wasn't counted.
     pub(super) next: u64,
-    /// What is free, as far as it was counted; of the rest, everything.
+    /// Free bytes: as counted, and in leaves not counted yet, all of them.
     pub(super) free_bytes: u64,
 }
 
 impl Recount {
-    /// Takes note of a change in a leaf, if that was counted.
+    /// Notes a change in a leaf, if that leaf was counted.
     pub(super) fn note_change(&mut self, leaf: u64, freed_bytes: u64, taken_bytes: u64) {
         if leaf < self.next {
             self.free_bytes = self.free_bytes.saturating_add(freed_bytes).saturating_sub(taken_bytes);

@@ -1,7 +1,7 @@
 //! The freemap: where new blocks go (format 6).
 //!
-//! Its blocks are chains like all others, below the header's second set, but their places are computed, not allocated. Nothing
-//! is freed while the filesystem runs but blocks that no commit ever saw; the rest is bulkfree's.
+//! Its blocks are chains like all others, below the header's second set, but their places are computed, not allocated. While the
+//! filesystem runs, only blocks that no commit ever saw are freed; bulkfree frees the rest.
 
 mod allocator;
 mod bulkfree;

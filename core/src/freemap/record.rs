@@ -15,20 +15,20 @@ pub(super) struct Allocated {
     pub(super) new_chunks: u32,
 }
 
-/// Whether a block may fit: a fast test that is never wrong when it says no.
+/// Whether a block may fit: a fast test whose "no" is always right.
 pub(super) fn may_fit(record: &FreemapRecord, class: u16, radix: Radix, relaxed: bool) -> bool {
     let classes_agree = relaxed || record.class() == 0 || record.class() == class;
     classes_agree && (record.avail() > 0 || tail_room(record) >= radix.bytes() as u32)
 }
 
-/// Bytes left in the chunk that small blocks were last put in.
+/// Bytes left in the chunk into which small blocks were put last.
 fn tail_room(record: &FreemapRecord) -> u32 {
     let linear = record.linear();
     if linear >= LINEAR_FULL || linear.is_multiple_of(CHUNK) { 0 } else { CHUNK - linear % CHUNK }
 }
 
-/// Allocates a block of size `radix`. Large blocks of a file go where their offset says, so that a file is laid out in order:
-/// `in_order` is the block's key then.
+/// Allocates a block of size `radix`. Large blocks of a file go where their offset says, so that a file is laid out in order;
+/// `in_order` is then the block's key.
 pub(super) fn allocate(record: &mut FreemapRecord, radix: Radix, in_order: Option<Key>) -> Option<Allocated> {
     let size = radix.bytes() as u32;
     let (offset, chunks) = if size < CHUNK && tail_room(record) >= size {
@@ -50,14 +50,15 @@ pub(super) fn allocate(record: &mut FreemapRecord, radix: Radix, in_order: Optio
     Some(Allocated { offset, new_chunks })
 }
 
-/// The first of `count` free chunks, aligned to their number: the ones `in_order` asks for if they are free, else the lowest.
+/// The first of `count` free chunks, aligned to their number: those that `in_order` asks for if they are free, otherwise the
+/// lowest.
 fn free_run(record: &FreemapRecord, count: usize, in_order: Option<Key>) -> Option<usize> {
     let is_free = |first: usize| (first..first + count).all(|chunk| record.chunk(chunk) == ChunkState::Free);
     let wanted = in_order.map(|key| (key.0 % SEGMENT_BYTES / CHUNK_BYTES) as usize / count * count);
     wanted.filter(|first| is_free(*first)).or_else(|| (0..RECORD_CHUNKS).step_by(count).find(|first| is_free(*first)))
 }
 
-/// Marks the chunks of a block as allocated; those that were free.
+/// Marks the chunks of a block as allocated; returns how many of them were free.
 pub(super) fn mark(record: &mut FreemapRecord, offset: u32, radix: Radix) -> u32 {
     let end = offset + radix.bytes() as u32;
     let mut new_chunks = 0;
@@ -68,14 +69,14 @@ pub(super) fn mark(record: &mut FreemapRecord, offset: u32, radix: Radix) -> u32
         record.set_chunk(chunk, ChunkState::Allocated);
     }
     if changed {
-        // What else lies in these chunks isn't known: small blocks go elsewhere.
+        // It is unknown what else lies in these chunks, so small blocks go elsewhere.
         record.set_linear(0);
     }
     record.set_avail(record.avail().saturating_sub(new_chunks * CHUNK));
     new_chunks
 }
 
-/// Takes back a block of whole chunks; the chunks that are free again.
+/// Takes back a block of whole chunks; returns how many chunks became free.
 pub(super) fn free(record: &mut FreemapRecord, offset: u32, radix: Radix) -> u32 {
     let first = (offset / CHUNK) as usize;
     let mut freed = 0;
@@ -104,7 +105,7 @@ mod tests {
         let mut record = FreemapRecord::FREE;
         let places: [_; 3] = core::array::from_fn(|_| allocate(&mut record, radix(10), None).unwrap());
         assert_eq!(places.map(|place| (place.offset, place.new_chunks)), [(0, 1), (1024, 0), (2048, 0)]);
-        // What doesn't fit into the rest of the chunk opens another.
+        // A block that doesn't fit into the rest of the chunk opens another.
         assert_eq!(allocate(&mut record, radix(13), None), Some(Allocated { offset: 3072, new_chunks: 0 }));
         assert_eq!(allocate(&mut record, radix(13), None), Some(Allocated { offset: 16384, new_chunks: 1 }));
         assert_eq!(record.avail(), SEGMENT_BYTES as u32 - 2 * CHUNK);

@@ -1,6 +1,6 @@
-//! Counting anew what is free, after a block of the freemap was lost: nothing else says how much of that was free.
+//! Counting the free space anew after a block of the freemap was lost: nothing else says how much of its part was free.
 //!
-//! Leaf by leaf, while others allocate: what changes in a leaf that was counted is noted in the count, too.
+//! It goes leaf by leaf, while allocation goes on: a change in a leaf that was already counted is added to the count.
 
 use super::Allocator;
 use super::leaf::{leaf_key, look};
@@ -11,12 +11,12 @@ use crate::media::freemap::{FreemapRecord, LEAF_RECORDS, RECORD_CHUNKS};
 use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use crate::media::{Key, KeyRange, MediaOffset, MirrorTid};
 
-/// Less than this part of the space is little.
+/// Less than this fraction of the space counts as little.
 const SHORT: u64 = 8;
 
 impl Allocator {
-    /// Takes note that all of these addresses count as in use from here on: the leaves that flush `tid` wrote are lost. Until the
-    /// [count](Self::recount_next) is done, less is said to be free than is.
+    /// Notes that the leaves that flush `tid` wrote for these addresses are lost: from here on all of these count as in use.
+    /// Until the [count](Self::recount_next) is done, less is reported free than is.
     pub fn note_lost(&mut self, span: KeyRange, tid: MirrorTid, allocator_size: u64) {
         let first = span.first.0 / LEAF_SPAN_BYTES;
         let leaves = self.total_bytes.div_ceil(LEAF_SPAN_BYTES);
@@ -34,22 +34,22 @@ impl Allocator {
         self.free_bytes < self.total_bytes / SHORT
     }
 
-    /// How many leaves were lost of which a commit of flush `committed` says what is in use.
+    /// The number of lost leaves whose used space a commit of flush `committed` shows.
     pub fn lost_before(&self, committed: MirrorTid) -> usize {
         self.lost.told_by(committed)
     }
 
-    /// The lost leaves of which a commit of flush `committed` says what is in use, in order. They are forgotten here.
+    /// The lost leaves whose used space a commit of flush `committed` shows, in order. They are forgotten here.
     pub fn take_lost(&mut self, committed: MirrorTid) -> LostKeys {
         self.lost.take_told_by(committed)
     }
 
-    /// Takes note that it is known what of a leaf is in use, or that something is allocated from it again.
+    /// Notes that a leaf's used space is known again, or that something is allocated from it again.
     pub fn forget_lost(&mut self, leaf: Key) {
         self.lost.forget(leaf);
     }
 
-    /// Counts one more leaf; false when there is none left, and it is known what is free.
+    /// Counts one more leaf; false when none is left, and the free space is known.
     pub fn recount_next(&mut self, topology: &mut Topology, blocks: &BlockCache) -> Result<bool, Stop> {
         let Some(Recount { next, .. }) = self.recount else { return Ok(false) };
         if next >= self.total_bytes.div_ceil(LEAF_SPAN_BYTES) {
@@ -116,7 +116,7 @@ mod tests {
             allocator.recount.as_ref().unwrap().free_bytes - FREE_BYTES
         };
         let change = 2 * CHUNK_BYTES;
-        // The count will find by itself what is free in leaves 2 and 3.
+        // The count itself will find what is free in leaves 2 and 3.
         assert_eq!([0, 1, 2, 3].map(&mut counted_after_freeing_in), [change, 2 * change, 2 * change, 2 * change]);
         assert_eq!(allocator.free_bytes, FREE_BYTES + 4 * change);
     }

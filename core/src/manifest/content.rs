@@ -7,12 +7,12 @@ use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::is_zero;
 
-/// Hole bytes of one file that are digested at most: some seconds' work. A size can promise any number of them.
+/// The most hole bytes of one file that are digested: some seconds' work. A file's size can promise any number of them.
 pub const MOST_HOLE_BYTES: u64 = 16 << 30;
 /// The longest target of a symbolic link that any system follows.
 const MAX_TARGET_BYTES: u64 = 4096;
 
-/// Why content can't be told.
+/// Why a file's content can't be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContentError {
     /// It can't be read.
@@ -39,7 +39,7 @@ pub(super) async fn digest(fs: &FileSystem, file: &Attributes, buffer: &mut Buff
         digest.update(bytes);
         at += count as u64;
         if is_zero(bytes) {
-            // Probably a hole; what else of it there is needn't be read.
+            // Probably a hole: the rest of it needn't be read.
             let end = next_data(fs, file, at).await?;
             while at < end {
                 let count = (end - at).min(bytes.len() as u64);

@@ -81,7 +81,7 @@ pub fn type_name(kind: FileKind) -> &'static str {
     }
 }
 
-/// A key and its text, or the key with `_hex` and the digits when it isn't UTF-8.
+/// Writes a key and its text, or the key with `_hex` and hexadecimal digits if the text isn't UTF-8.
 fn write_bytes(f: &mut fmt::Formatter<'_>, key: &str, bytes: &[u8]) -> fmt::Result {
     match core::str::from_utf8(bytes) {
         Ok(text) => {

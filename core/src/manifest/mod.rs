@@ -19,12 +19,12 @@ use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{FileKind, Inum};
 use crate::memory::{Heap, NoMemory};
 
-/// What a manifest's making came to.
+/// What making a manifest came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Lines.
+    /// Lines written.
     pub entries: u64,
-    /// Lines with an error.
+    /// Lines that tell of an error.
     pub bad_entries: u64,
 }
 
@@ -45,8 +45,8 @@ impl From<fmt::Error> for ManifestError {
     }
 }
 
-/// The manifest of all that is below the directory `root`, a line at a time with its newline, into `out`. Memory beyond
-/// the mount's comes from `heap`.
+/// Writes the manifest of everything below the directory `root` into `out`, a line at a time with its newline. Memory beyond the
+/// mount's comes from `heap`.
 pub async fn write(heap: Heap, fs: &FileSystem, root: Inum, out: &mut dyn Write) -> Result<Summary, ManifestError> {
     let mut summary = Summary::default();
     let mut buffer = Buffer::new(heap, FILE_BLOCK_BYTES)?;
@@ -58,7 +58,7 @@ pub async fn write(heap: Heap, fs: &FileSystem, root: Inum, out: &mut dyn Write)
     Ok(summary)
 }
 
-/// Writes an entry's line; true when it says there is an error.
+/// Writes an entry's line; returns true when the line tells of an error.
 async fn write_line(
     fs: &FileSystem,
     found: &Found<'_>,
@@ -95,7 +95,7 @@ async fn write_line(
     Ok(false)
 }
 
-/// The digest of a manifest, made of its lines as they are written.
+/// The digest of a manifest, computed from its lines as they are written.
 #[derive(Clone, Default)]
 pub struct ManifestDigest(Sha256);
 

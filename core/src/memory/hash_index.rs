@@ -1,4 +1,4 @@
-//! A hash index over the places of a table: keys live in the table, the index holds numbers only.
+//! A hash index over the places of a table: keys live in the table, and the index holds only numbers.
 
 use super::{Heap, NoMemory, Vec};
 
@@ -7,7 +7,7 @@ pub struct HashIndex {
     places: Vec<Bucket>,
 }
 
-/// An entry with its spread hash, so that the table is asked about hardly any entry but the one that is wanted.
+/// An entry with its spread hash, so that the table is hardly ever asked about an entry other than the wanted one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Bucket {
     spread: u32,
@@ -55,7 +55,7 @@ impl HashIndex {
             }
             hole = self.after(hole);
         }
-        // Entries behind the hole that could no longer be found past it move into it.
+        // Entries behind the hole that a search could no longer reach past it move into it.
         let mask = self.places.len() - 1;
         let mut at = self.after(hole);
         while self.places[at] != UNUSED {
@@ -92,7 +92,7 @@ mod tests {
 
     static HEAP: Global = Global;
 
-    /// Against a map: random entries whose hashes collide often.
+    /// Compares it with a map: random entries whose hashes collide often.
     #[test]
     fn behaves_like_a_map() {
         let mut index = HashIndex::new(&HEAP, 64).unwrap();

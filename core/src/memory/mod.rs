@@ -1,4 +1,4 @@
-//! Memory that is given, counted and can run out.
+//! Memory that is handed in, counted, and can run out.
 //!
 //! Every allocation of the core goes through a [`Heap`]: the allocator its user hands over at mount. The heap enforces the
 //! budget (see `Budget` in `hammer2-kmod-shim`), so an allocation can fail anywhere, and does in the tests. A failure is
@@ -42,14 +42,13 @@ pub fn boxed<T>(heap: Heap, value: T) -> Result<Box<T>, NoMemory> {
     Ok(Box::try_new_in(value, heap)?)
 }
 
-/// Puts a future that is seldom needed into a box of its own: it makes those that may wait for it no larger, nor what they need
-/// of the stack.
+/// Puts a seldom needed future into a box of its own, so that futures which may await it get no larger and need no more stack.
 #[inline(never)]
 pub fn aside<F: Future>(heap: Heap, make: impl FnOnce() -> F) -> Result<Pin<Box<F>>, NoMemory> {
     Ok(Box::into_pin(boxed(heap, make())?))
 }
 
-/// What a future comes to that is kept [aside]; want of memory for it is an answer like its own.
+/// Awaits a future that was put [aside]; want of memory for it becomes an error like its own.
 pub async fn answer_of<T, E: From<NoMemory>, F: Future<Output = Result<T, E>>>(
     heap: Heap,
     make: impl FnOnce() -> F,
@@ -71,7 +70,7 @@ pub fn extend(vec: &mut Vec<u8>, bytes: &[u8]) -> Result<(), NoMemory> {
     Ok(())
 }
 
-/// Appends all of `bytes`, for which there is room. The vector's own way takes 17 instructions for each byte.
+/// Appends all of `bytes`, for which there must be room. The vector's own method takes 17 instructions for each byte.
 pub fn append(vec: &mut Vec<u8>, bytes: &[u8]) {
     let start = vec.len();
     vec.resize(start + bytes.len(), 0);
@@ -86,8 +85,8 @@ pub fn zeroed(heap: Heap, len: usize) -> Result<Vec<u8>, NoMemory> {
     Ok(vec)
 }
 
-/// The places of a table of `count`, all free, each as `name` makes it of its number: the lowest is the last, which is taken
-/// first. There is room for all to come back.
+/// The free list of a table of `count` places, each as `name` makes it of its number. The lowest comes last and is taken first.
+/// The list has room for all of them to come back.
 pub fn free_places<T>(heap: Heap, count: usize, name: impl Fn(u32) -> T) -> Result<Vec<T>, NoMemory> {
     let mut next = count as u32;
     filled(heap, count, || {

@@ -14,11 +14,11 @@ use crate::media::{
 };
 use crate::memory::{Heap, NoMemory};
 
-/// The flush newfs counts as.
+/// The number that newfs's writes have as a flush.
 const FIRST_TID: MirrorTid = MirrorTid(16);
-/// The inode number a PFS counts as given at first.
+/// The inode number that a new PFS counts as its last given one.
 const FIRST_PFS_INUM: Inum = Inum(16);
-/// What newfs puts into two unused fields of its blockrefs.
+/// The value that newfs puts into two unused fields of its blockrefs.
 const COPYID: u8 = 255;
 const VRADIX: u8 = 10;
 
@@ -31,7 +31,7 @@ pub(super) struct Content<'a> {
 }
 
 impl Content<'_> {
-    /// The buffer that holds the super-root and behind it the PFS roots, and the entry for the super-root.
+    /// The buffer that holds the super-root followed by the PFS roots, and the entry for the super-root.
     pub(super) fn inodes(&self, heap: Heap, random: &mut dyn FnMut(&mut [u8])) -> Result<(Buffer, Blockref), NoMemory> {
         let mut buffer = Buffer::new(heap, SLOT_BYTES as usize)?;
         let (super_root_bytes, pfs_bytes) = buffer.bytes_mut().split_at_mut(INODE_BYTES);
@@ -145,7 +145,7 @@ impl Content<'_> {
     }
 }
 
-/// The label's hash, or the first key above it that no earlier label of the same hash has.
+/// The label's hash, or the first key above it that no earlier label with the same hash has.
 fn free_key(label: &[u8], entries: &[Blockref]) -> Key {
     let mut key = directory_hash(label).first;
     while entries.iter().any(|entry| entry.key() == key) {

@@ -1,4 +1,4 @@
-//! Who writes to a device keeps it (protocol 8).
+//! Refusing devices to which a mount writes (protocol 8).
 
 use super::NewfsError;
 use crate::io::{Disk, read_heartbeat, watch_disk};
@@ -6,7 +6,7 @@ use crate::media::Heartbeat;
 use crate::media::heartbeat::HEARTBEAT_OFFSET;
 use crate::memory::Heap;
 
-/// An error if a mount, here or elsewhere, writes to one of these devices.
+/// Fails if a mount, on this machine or another, writes to one of these devices.
 pub(super) async fn refuse(disks: &[&Disk], heap: Heap) -> Result<(), NewfsError> {
     for disk in disks.iter().filter(|disk| disk.info().is_shared) {
         let Some(seen) = heartbeat(disk, heap).await? else { continue };

@@ -12,13 +12,13 @@ use crate::media::inode::INODE_BYTES;
 use crate::media::volume_header::VolumeVersion;
 
 const MIN_AREA_BYTES: u64 = 8 << 20;
-/// An area that isn't given takes at most this part of the filesystem.
+/// An area whose size isn't given takes at most one part in this many of the filesystem.
 const AREA_SHARE: u64 = 20;
 
 /// One of the two areas kept free behind the first reserved segment.
 struct Area {
     name: &'static str,
-    /// What a large filesystem gets.
+    /// The size in a large filesystem.
     usual_bytes: u64,
     most_bytes: u64,
 }
@@ -95,7 +95,7 @@ impl Layout {
         if areas_end >= LEAF_SPAN_BYTES {
             return Err(NewfsError::AreasTooLarge(boot_bytes + aux_bytes));
         }
-        // The segment with the first inodes is never allocated from; one more must be there.
+        // Nothing is ever allocated from the segment with the first inodes, so there must be one more.
         let least = (areas_end + 2 * SEGMENT_BYTES).next_multiple_of(VOLUME_ALIGN_BYTES);
         let allocator_bytes = allocator_size(total_bytes, boot_bytes, aux_bytes).filter(|_| total_bytes >= least);
         let allocator_bytes = allocator_bytes.ok_or(NewfsError::too_small(total_bytes, least))?;
@@ -121,7 +121,7 @@ impl Layout {
     }
 }
 
-/// How much of a device its volume takes.
+/// The number of bytes of a device that its volume takes.
 fn volume_bytes(info: &DeviceInfo, is_last: bool, options: &NewfsOptions<'_>) -> Result<u64, NewfsError> {
     let available = info.size_bytes;
     if let Some(wanted) = options.size_bytes
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn areas_of_known_volumes() {
-        // Total, boot, aux: the example of format 8.2 and the golden images' headers.
+        // Total, boot and aux bytes: from the example of format 8.2 and the golden images' headers.
         for (sizes, boot, aux) in [
             (&[GIB][..], 32 * MIB, 32 * MIB),
             (&[512 * MIB], 16 * MIB, 16 * MIB),

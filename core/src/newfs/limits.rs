@@ -1,4 +1,4 @@
-//! What a filesystem has at the least and at the most: who chooses and lays out is held to it, and errors tell of it.
+//! The least and the most that a filesystem has: its options and layout are held to these limits, and errors name them.
 
 /// The smallest filesystem with room for anything.
 pub const MIN_TOTAL_BYTES: u64 = 32 << 20;

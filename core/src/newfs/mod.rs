@@ -1,8 +1,8 @@
 //! Making a filesystem on one device or several (format 8).
 //!
-//! Everything is computed first: a request that can't be met changes nothing. Then old content is wiped where a reader might
-//! take it for ours, the first inodes are written, and last the headers: from then on it is a filesystem. The freemap is
-//! empty, which means all free.
+//! Everything is computed first: a request that can't be met changes nothing. Then old content is wiped where a reader might take
+//! it for ours, the first inodes are written, and last the headers, which make it a filesystem. The freemap is empty, which means
+//! that all space is free.
 
 mod content;
 mod error;
@@ -45,14 +45,14 @@ pub struct NewfsReport {
     pub boot_bytes: u64,
     /// Size of the aux area.
     pub aux_bytes: u64,
-    /// What can be allocated, in bytes.
+    /// The number of bytes that can be allocated.
     pub allocator_bytes: u64,
     /// Copies of the header written, on all volumes together.
     pub header_copies: usize,
 }
 
-/// Makes a filesystem on `disks`, which become its volumes in this order. What was on them is lost. Disks that others can reach
-/// are watched first, if they were written to by a mount that didn't end: one that still writes is an error.
+/// Makes a filesystem on `disks`, which become its volumes in this order. What was on them is lost. Disks that other machines can
+/// reach are watched first if a mount that never ended has written to them; a mount that still writes is an error.
 ///
 /// `random` fills its argument with random bytes, for UUIDs.
 pub async fn newfs(
@@ -73,7 +73,7 @@ pub async fn newfs(
     let (inodes, super_root) = content.inodes(heap, random)?;
 
     for (index, disk) in disks.iter().enumerate() {
-        // With a size, what is beyond it is somebody else's.
+        // With a size given, the device beyond it belongs to somebody else.
         let device_bytes = disk.info().size_bytes;
         let end = options.size_bytes.map_or(device_bytes, |_| layout.volumes[index].bytes);
         wipe::wipe(disk, &ranges_to_wipe(device_bytes, end, &layout, index), heap).await?;
@@ -87,7 +87,7 @@ pub async fn newfs(
     for (index, (disk, volume)) in disks.iter().zip(&layout.volumes).enumerate() {
         let mut header = content.header(index, &super_root, heap)?;
         let copies = header_copies(volume.bytes);
-        // The first copy last: a reader that finds it finds them all.
+        // The first copy is written last: a reader that finds it finds them all.
         for copy in (0..copies).rev() {
             header = write(disk, header_offset(copy), header).await?;
         }
@@ -106,8 +106,7 @@ pub async fn newfs(
     })
 }
 
-/// True when the device holds a filesystem, or what is left of one: any header copy that begins like one, of either byte
-/// order.
+/// True when the device holds a filesystem or remains of one: any header copy that begins like one, in either byte order.
 pub async fn has_filesystem(disk: &Disk, heap: Heap) -> Result<bool, NewfsError> {
     let device_bytes = disk.info().size_bytes;
     let mut buffer = Buffer::new(heap, PROBE_BYTES as usize)?;
@@ -124,9 +123,9 @@ pub async fn has_filesystem(disk: &Disk, heap: Heap) -> Result<bool, NewfsError>
     Ok(false)
 }
 
-/// Parts of one device that must not keep their old content: the first segment with the boot and aux areas, the end of the
-/// volume, the end of what may be wiped, where others have copies of their headers, and every place where a header of ours may be
-/// looked for, beyond the end of the volume too.
+/// Parts of one device that must not keep their old content: the first segment with the boot and aux areas; the end of the
+/// volume; the end of what may be wiped, where other filesystems have copies of their headers; and every place where a header of
+/// ours may be looked for, even beyond the end of the volume.
 fn ranges_to_wipe(device_bytes: u64, end: u64, layout: &Layout, volume: usize) -> [Range<u64>; 3 + HEADER_COPIES] {
     let volume_bytes = layout.volumes[volume].bytes;
     let first_bytes = if volume == 0 { layout.inodes_beg().0 } else { SEGMENT_BYTES };
@@ -137,7 +136,7 @@ fn ranges_to_wipe(device_bytes: u64, end: u64, layout: &Layout, volume: usize) -
         2 => volume_bytes.max(end.saturating_sub(VOLUME_ALIGN_BYTES))..end,
         _ => {
             let offset = header_offset(index - 3);
-            // Less than a whole header at the end of the device is never taken for one.
+            // At the end of the device, less than a whole header is never taken for one.
             let fits = offset.saturating_add(SLOT_BYTES) <= device_bytes;
             if fits { offset..offset + SLOT_BYTES } else { 0..0 }
         }

@@ -15,13 +15,13 @@ pub const DEFAULT_LABEL: &[u8] = b"DATA";
 pub struct NewfsOptions<'a> {
     /// The format.
     pub version: VolumeVersion,
-    /// The labels to make besides LOCAL; LOCAL alone is made of an empty list.
+    /// The labels to make besides LOCAL; with an empty list, only LOCAL is made.
     pub labels: &'a [&'a [u8]],
-    /// Size of the boot area; computed when not given.
+    /// Size of the boot area; computed if not given.
     pub boot_bytes: Option<u64>,
-    /// Size of the aux area; computed when not given.
+    /// Size of the aux area; computed if not given.
     pub aux_bytes: Option<u64>,
-    /// How much of the one device to use; all of it when not given.
+    /// How much of the one device to use; all of it if not given.
     pub size_bytes: Option<u64>,
 }
 

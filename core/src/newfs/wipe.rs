@@ -1,4 +1,4 @@
-//! Zeroing parts of a device, and leaving alone what is zero already, so that sparse images stay sparse.
+//! Zeroing parts of a device. Parts that are zero already are left alone, so that sparse images stay sparse.
 
 use core::cell::Cell;
 use core::future::{Future, poll_fn};
@@ -26,14 +26,14 @@ pub(super) async fn wipe(disk: &Disk, ranges: &[Range<u64>], heap: Heap) -> Resu
     join(&mut lanes).await
 }
 
-/// How far the lanes have come together.
+/// How far all lanes together have come.
 #[derive(Clone, Copy)]
 struct Position {
     range: usize,
     done_bytes: u64,
 }
 
-/// The next piece nobody has taken yet.
+/// Takes the next piece that no lane has taken yet.
 fn take_piece(ranges: &[Range<u64>], next: &Cell<Position>) -> Option<Range<u64>> {
     loop {
         let at = next.get();

@@ -1,4 +1,4 @@
-//! A volume of a set that isn't there any more: it fails every request.
+//! A volume of a set that is missing: it fails every request.
 
 use core::cell::RefCell;
 use core::task::{Context, Poll};

@@ -6,19 +6,19 @@ use crate::media::geometry::{FILE_BLOCK_BITS, FILE_BLOCK_BYTES};
 use crate::media::{BlockKind, Blockref, Corruption, KeyBits};
 use crate::memory::NoMemory;
 
-/// A part of a file. What no piece speaks of is a hole.
+/// A part of a file. What no piece covers is a hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Bytes of the file: the first `bytes` of the buffer.
     Data {
         /// Where they are in the file.
         offset: u64,
-        /// How many they are.
+        /// How many there are.
         bytes: usize,
-        /// They were compared with a check code.
+        /// True when they were compared with a check code.
         is_checked: bool,
     },
-    /// There was something, and it can't be had.
+    /// There was something here, but it can't be read.
     Missing(Gap),
 }
 
@@ -28,7 +28,7 @@ impl Rescue {
         Buffer::new(self.heap, FILE_BLOCK_BYTES)
     }
 
-    /// The next piece of a file of `size` bytes, `walk` being one over its keys up to there; none at the end.
+    /// The next piece of a file of `size` bytes; `walk` must go over its keys up to that size. None at the end.
     pub async fn next_piece(&self, walk: &mut Walk, size: u64, buffer: &mut Buffer) -> Result<Option<Piece>, NoMemory> {
         let leaf = match walk.next(self).await? {
             None => return Ok(None),

@@ -1,13 +1,13 @@
 //! Reads what is left of a filesystem that may be damaged anywhere, and never writes.
 //!
-//! [`Rescue`] opens volumes whose headers may be gone ([`Rescue::states`] are the headers that are left). Trees are walked
-//! from any blockrefs ([`Walk`]): what can't be read of one is a [`Gap`], and the walk goes on behind it. Where no tree leads
-//! to, [`Rescue::scan`] looks at every kilobyte for inodes and for blockrefs of inodes and names. What is believed of a block
-//! is always its check code, compared with that of a blockref; a block that no surviving blockref has a code for is
-//! [named by its place](unchecked_inode), and [not checked](is_checked).
+//! [`Rescue`] opens volumes whose headers may be gone ([`Rescue::states`] are the headers that are left). A [`Walk`] goes over a
+//! tree from any blockrefs: a part of it that can't be read is a [`Gap`], and the walk goes on behind it. Where no tree leads,
+//! [`Rescue::scan`] looks at every kilobyte for inodes and for blockrefs of inodes and names. A block is always believed on the
+//! strength of its check code, compared with that in a blockref; a block for which no surviving blockref has a code is [named by
+//! its place](unchecked_inode) and [not checked](is_checked).
 //!
-//! Memory doesn't grow with the volumes: the block cache has its budget, and who scans keeps what is found wherever there is
-//! room for it.
+//! Memory doesn't grow with the volumes: the block cache has its budget, and the caller of a scan decides where to keep what it
+//! finds.
 
 mod absent;
 mod content;
@@ -34,7 +34,7 @@ use crate::media::{
 use crate::memory::{Heap, NoMemory, Vec};
 use crate::node::OpenError;
 
-/// The longest name a directory entry has.
+/// The name of a directory entry.
 pub type Name = heapless::Vec<u8, { crate::media::geometry::MAX_NAME_BYTES }>;
 
 /// A filesystem as one of its headers tells of it.
@@ -46,7 +46,7 @@ pub struct State {
     pub super_root: Blockset,
 }
 
-/// A filesystem to be saved from.
+/// A damaged filesystem, opened for reading what is left.
 pub struct Rescue {
     heap: Heap,
     blocks: BlockCache,
@@ -62,13 +62,13 @@ pub struct Entry {
     pub name: Name,
     /// The inode.
     pub inum: Inum,
-    /// The code of what it is.
+    /// The code of the file's type.
     pub kind: u8,
 }
 
 impl Rescue {
-    /// Opens what `disks` hold, all volumes of one filesystem. Those without a header are taken in the order they are given in,
-    /// and those that are missing go without.
+    /// Opens `disks`, all volumes of one filesystem. Disks without a header take the free places in the order in which they are
+    /// given; missing volumes are replaced by devices that fail every request.
     pub async fn open(heap: Heap, disks: Vec<Disk>, cache_bytes: usize) -> Result<Self, OpenError> {
         let volumes::Arranged { volumes, states, absent, headerless } = volumes::arrange(heap, disks).await?;
         Ok(Self {
@@ -101,7 +101,7 @@ impl Rescue {
         self.blocks.volumes().total_bytes()
     }
 
-    /// A walk over the roots of all PFSs of a state, if its super-root can be read.
+    /// A walk over the roots of all PFSs of a state; an error if its super-root can't be read.
     pub async fn pfs_roots(&self, state: &State) -> Result<Result<Walk, ReadError>, NoMemory> {
         let mut top = Walk::new(state.super_root, KeyRange::only(Inum::SUPER_ROOT.key()));
         match top.next(self).await? {
@@ -144,11 +144,11 @@ impl Rescue {
         }))
     }
 
-    /// The name that a leaf of a directory's tree is.
+    /// Reads the name that a leaf of a directory's tree stands for.
     pub async fn entry(&self, leaf: &Blockref) -> Result<Result<Entry, ReadError>, NoMemory> {
         let read = match leaf.kind() {
             Ok(BlockKind::Dirent) => self.dirent(leaf).await,
-            // As older writers have them: the inode itself, under its name (format 3.2).
+            // Older writers put the inode itself under its name (format 3.2).
             Ok(BlockKind::Inode) => match self.inode(leaf).await? {
                 Ok(inode) => inode.meta.name().map_err(ReadError::Corrupt).and_then(|name| {
                     let kind = inode.meta.kind()? as u8;
@@ -178,12 +178,12 @@ impl Rescue {
     }
 }
 
-/// True when the block a blockref leads to is compared with a check code.
+/// True when the block that a blockref leads to is compared with a check code.
 pub fn is_checked(bref: &Blockref) -> bool {
     bref.methods.check().is_ok_and(|method| method.code_bytes() > 0)
 }
 
-/// Names an inode by nothing but its place: what is read there is compared with no check code.
+/// Names an inode only by its place: what is read there is compared with no check code.
 pub fn unchecked_inode(at: MediaOffset, key: Key) -> Blockref {
     let methods = Methods::new(CheckMethod::None, Compression::None);
     let mut bref = Blockref::new(BlockKind::Inode, key, KeyBits(0), methods);

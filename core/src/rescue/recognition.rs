@@ -1,7 +1,7 @@
-//! What a kilobyte of a volume looks like, when nothing is known of it.
+//! Recognizing what a kilobyte of a volume looks like when nothing is known of it.
 //!
 //! The first half of an inode has its number three times over, or a label with its hash; a blockref has a type, a span and a
-//! place, which all have rules. File content doesn't keep them by chance. Whether anything is as it looks is for the check
+//! place, each with its rules. File content doesn't follow them by chance. Whether a unit is what it looks like is for the check
 //! codes to say.
 
 use crate::media::blockref::BLOCKREF_BYTES;
@@ -45,7 +45,7 @@ pub(super) fn super_root(unit: &[u8]) -> Option<&Inode> {
 
 /// The blockrefs that a unit of an array consists of; none when it looks like anything else.
 pub(super) fn blockrefs(unit: &[u8], total_bytes: u64) -> &[Blockref] {
-    // Of an array most units begin with an entry; nothing but zeros begins with none.
+    // Empty entries of an array are all zeros, and a unit counts only if it has an entry that isn't empty.
     let entries = BlockArray::new(unit, KeyRange::ALL).entries();
     let mut previous: Option<KeyRange> = None;
     for (entry, bytes) in entries.iter().zip(unit.chunks(BLOCKREF_BYTES)) {

@@ -1,4 +1,4 @@
-//! Looks at every kilobyte of the volumes.
+//! Looking at every kilobyte of the volumes.
 
 use super::Rescue;
 use super::recognition::{self, UNIT_BYTES};
@@ -7,39 +7,39 @@ use crate::media::geometry::{LEAF_SPAN_BYTES, SEGMENT_BYTES};
 use crate::media::{BlockKind, Blockref, Inode, MediaOffset, is_zero};
 use crate::memory::NoMemory;
 
-/// Bytes read at a time. A multiple of it is what is reserved at the beginning of every gigabyte.
+/// Bytes read at a time. The space reserved at the beginning of every gigabyte is a multiple of it.
 const READ_BYTES: u64 = 1 << 20;
-/// Of what can't be read in one piece, the pieces it is read in then: the least are lost with a bad sector.
+/// Sizes of the pieces in which an unreadable part is read again, so that little is lost with a bad sector.
 const SMALLER_BYTES: [u64; 2] = [64 << 10, 4 << 10];
 
-/// Takes what a scan finds.
+/// Receives what a scan finds.
 pub trait Scanner {
     /// Something that looks like an inode.
     fn inode(&mut self, at: MediaOffset, inode: &Inode);
     /// A blockref of an inode or a name, in what looks like an array.
     fn blockref(&mut self, bref: &Blockref);
-    /// So many bytes were looked at. False ends the scan.
+    /// Tells how many bytes have been looked at. Returning false ends the scan.
     fn progress(&mut self, bytes: u64) -> bool;
 }
 
 /// What a scan went over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
-    /// Bytes that were looked at, or that are known to be zeros.
+    /// Bytes that were looked at, or are known to be zeros.
     pub bytes: u64,
     /// Bytes that couldn't be read.
     pub unreadable_bytes: u64,
 }
 
 impl Rescue {
-    /// Looks for inodes, and for blockrefs of inodes and names, wherever they may lie.
+    /// Looks for inodes, and for blockrefs of inodes and names, anywhere on the volumes.
     pub async fn scan(&self, scanner: &mut dyn Scanner) -> Result<Scanned, NoMemory> {
         let mut scanned = Scanned::default();
         for volume in self.blocks.volumes().iter() {
             let end = volume.bytes().min(volume.disk.info().size_bytes);
             let (mut at, mut content) = (0, DeviceOffset(0));
             while at < end {
-                // The parts of the address space that are reserved begin where those of the volume do.
+                // Reserved parts of the address space begin where a volume's own reserved parts do.
                 if at % LEAF_SPAN_BYTES < SEGMENT_BYTES {
                     at += SEGMENT_BYTES - at % LEAF_SPAN_BYTES;
                     continue;
@@ -69,7 +69,7 @@ impl Rescue {
         Ok(scanned)
     }
 
-    /// Reads around what is bad in a piece.
+    /// Reads a piece in smaller pieces, around its bad sectors.
     async fn scan_in_pieces(
         &self,
         volume: &Volume,

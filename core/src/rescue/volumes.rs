@@ -1,4 +1,4 @@
-//! From disks to an address space, with whatever headers are left (format 1.2 and 1.4).
+//! Putting disks together to an address space, with whatever headers are left (format 1.2 and 1.4).
 
 use core::cmp::Reverse;
 
@@ -19,7 +19,7 @@ pub(super) struct Arranged {
     pub(super) headerless: Vec<DeviceName>,
 }
 
-/// Every header of a disk that is whole, the newest first.
+/// All whole headers of a disk, the newest first.
 async fn headers(heap: Heap, disk: &Disk) -> Result<Vec<HeaderImage>, NoMemory> {
     let mut found = Vec::new_in(heap);
     for copy in (0..HEADER_COPIES).filter(|copy| copy_fits(disk, *copy)) {
@@ -99,7 +99,7 @@ pub(super) async fn arrange(heap: Heap, disks: Vec<Disk>) -> Result<Arranged, Op
     Ok(Arranged { volumes: Volumes::new(volumes), states, absent, headerless })
 }
 
-/// What the headers of the first volume lead to, each once, the newest first.
+/// The states that the headers of the first volume lead to, each once, the newest first.
 fn states(heap: Heap, headers: Option<&Vec<HeaderImage>>) -> Result<Vec<State>, NoMemory> {
     let mut states: Vec<State> = Vec::new_in(heap);
     for header in headers.into_iter().flatten().map(HeaderImage::get) {
@@ -111,7 +111,7 @@ fn states(heap: Heap, headers: Option<&Vec<HeaderImage>>) -> Result<Vec<State>, 
     Ok(states)
 }
 
-/// The sizes of all volumes: by the newest header, or, if there is none, those of the disks as they were given.
+/// The sizes of all volumes: by the newest header, or, if there is none, those of the disks as given.
 fn sizes(heap: Heap, given: &[(Disk, Vec<HeaderImage>)]) -> Result<Vec<u64>, NoMemory> {
     let mut sizes = Vec::new_in(heap);
     let newest = given.iter().filter_map(|(_, headers)| headers.first());
@@ -130,7 +130,7 @@ fn sizes(heap: Heap, given: &[(Disk, Vec<HeaderImage>)]) -> Result<Vec<u64>, NoM
         let (start, end) = if count == 1 { (0, total) } else { (base(index), base(index + 1).max(base(index))) };
         memory::push(&mut sizes, end - start)?;
     }
-    // A newer header, that is lost, may have made the last volume larger.
+    // A newer header that is lost may have made the last volume larger.
     let is_last = |headers: &[HeaderImage]| match headers.first() {
         Some(header) => usize::from(header.get().volu_id) + 1 == count,
         None => count == 1,

@@ -7,21 +7,21 @@ use crate::media::volume_header::Blockset;
 use crate::media::{BlockArray, BlockName, Blockref, Key, KeyRange};
 use crate::memory::NoMemory;
 
-/// A part of a tree that can't be had.
+/// A part of a tree that can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The keys that are lost.
     pub keys: KeyRange,
-    /// The block that is damaged.
+    /// The damaged block.
     pub block: BlockName,
     /// What is wrong with it.
     pub error: ReadError,
 }
 
-/// What a walk comes to.
+/// What one step of a walk finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A leaf: an inode, a name, a block of data.
+    /// A leaf: an inode, a name or a block of data.
     Leaf(Blockref),
     /// Something is lost here.
     Gap(Gap),

@@ -1,9 +1,9 @@
 //! Repairing what one node couldn't read, from another node.
 //!
-//! A node with a bad block stays a member: others answer for it, and what it lost is written anew. A file block is written
-//! again with everything it says unchanged; of a block of metadata, the keys behind it are copied (see `range`). Both are done
-//! before the next modification, when all have executed the same, so that the content of the cluster stays what it is. Only
-//! what concerns the whole node has it leave.
+//! A node with a bad block stays a member: others answer for it, and what it lost is written anew. A file block is written again
+//! with all its fields unchanged; for a block of metadata, the keys behind it are copied (see `range`). Both are done before the
+//! next modification, when all nodes have executed the same ones, so that the cluster's content stays the same. A node leaves
+//! only for faults that concern it as a whole.
 
 mod range;
 
@@ -17,7 +17,7 @@ use crate::media::{BlockName, Inum, Key, KeyRange, ModifyTid};
 use crate::memory::{self, Heap, NoMemory, Vec, aside};
 use crate::node::{Element, Elements, FileBlock, GivenBlock, NodeError, NodeFault};
 
-/// Repairs remembered; a node that needs more leaves.
+/// How many repairs are remembered; a node that needs more leaves.
 const REMEMBERED: usize = 4096;
 
 /// Something that a node can't read.
@@ -31,11 +31,11 @@ pub(super) struct Repair {
 enum Bad {
     /// A block of a file.
     FileBlock { file: Inum, key: Key },
-    /// A block of metadata, met on the way to what is below an inode.
+    /// A block of metadata, found on the way to what is below an inode.
     Metadata { holder: Inum, block: BlockName },
 }
 
-/// What is to be repaired, and what couldn't be.
+/// What is to be repaired, and what couldn't be repaired.
 pub(super) struct Damage {
     repairs: RefCell<Vec<Repair>>,
     /// Blocks that no node had a good copy of.
@@ -52,7 +52,7 @@ impl Damage {
         self.repairs.borrow().is_empty()
     }
 
-    /// Remembers a repair; there may be no room for it.
+    /// Remembers a repair; fails when there is no room for it.
     fn note(&self, repair: Repair) -> Result<(), NoMemory> {
         let mut repairs = self.repairs.borrow_mut();
         match repairs.contains(&repair) {
@@ -62,19 +62,19 @@ impl Damage {
         }
     }
 
-    /// Nobody has a good copy.
+    /// Counts a block of which nobody has a good copy.
     fn note_unrepaired(&self) {
         self.unrepaired.set(self.unrepaired.get() + 1);
     }
 
-    /// How many blocks that were since the last time it was asked.
+    /// The number of unrepairable blocks since the last call.
     pub(super) fn take_unrepaired(&self) -> u64 {
         self.unrepaired.take()
     }
 }
 
 impl Cluster {
-    /// Takes note that a node couldn't answer where another could.
+    /// Notes that a node couldn't answer a command that another could.
     pub(super) fn note_unreadable(&self, node: NodeIndex, command: &Command<'_>, fault: NodeFault) {
         let bad = match (command, fault.bad_block()) {
             (_, Some(block)) => self.holder_of(command).map(|holder| Bad::Metadata { holder, block }),
@@ -101,12 +101,12 @@ impl Cluster {
         self.slots.inum(*slot)
     }
 
-    /// Takes note that a node can't read a file block.
+    /// Notes that a node can't read a file block.
     pub(super) fn to_be_repaired(&self, node: NodeIndex, file: Inum, key: Key, fault: NodeFault) {
         self.note_bad(Repair { node, what: Bad::FileBlock { file, key } }, fault);
     }
 
-    /// Takes note that a node can't read what is below an inode behind a block.
+    /// Notes that a node can't read what is below an inode behind a block.
     pub(super) fn to_be_copied(&self, node: NodeIndex, holder: Inum, block: BlockName, fault: NodeFault) {
         self.note_bad(Repair { node, what: Bad::Metadata { holder, block } }, fault);
     }
@@ -117,20 +117,20 @@ impl Cluster {
         }
     }
 
-    /// Repairs what was found bad. A node that can't be repaired leaves.
+    /// Repairs the blocks that were found bad. A node that can't be repaired leaves.
     pub(super) async fn mend(&self) -> Result<(), OpError> {
         // Taken out first: others may be noted while this one is under way.
         while let Some(repair) = self.next_repair() {
             if self.member(repair.node).is_in_sync() {
                 let Ok(repairing) = aside(self.heap, || self.repair(repair)) else {
-                    // It was among them a moment ago, so there is room.
+                    // It was in the list a moment ago, so there is room.
                     let _ = self.damage.note(repair);
                     return Err(OpError::NoMemory);
                 };
                 match repairing.await {
                     Some(Ok(())) => self.member(repair.node).note_repair(),
                     Some(Err(error)) => self.eject_for(repair.node, error),
-                    // Nobody has it: it stays as it is, and says so when it is read.
+                    // No node has a good copy: it stays as it is, and reading it fails.
                     None => self.damage.note_unrepaired(),
                 }
             }
@@ -138,7 +138,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Writes anew what is bad; none if no other node has all of it.
+    /// Writes a bad block anew; none if no other node has all of it.
     async fn repair(&self, Repair { node, what }: Repair) -> Option<Result<(), NodeError>> {
         match what {
             Bad::FileBlock { file, key } => self.write_anew(node, file, key).await,
@@ -146,7 +146,7 @@ impl Cluster {
         }
     }
 
-    /// A repair on a node that has executed what it is told. The others' wait until theirs have.
+    /// A repair on a node that has executed all its modifications. Repairs of other nodes wait until those nodes have.
     fn next_repair(&self) -> Option<Repair> {
         let lagging = self.stream.lagging();
         let mut repairs = self.damage.repairs.borrow_mut();
@@ -154,7 +154,7 @@ impl Cluster {
         Some(repairs.swap_remove(next))
     }
 
-    /// Copies what is behind a bad block; none if no other node has all of it.
+    /// Copies the keys behind a bad block; none if no other node has all of them.
     async fn copy_anew(&self, node: NodeIndex, holder: Inum, block: BlockName) -> Option<Result<(), NodeError>> {
         let sources = self.abreast().difference(self.stream.failed()).difference(NodeSet::only(node));
         Some(self.copy_lost(node, holder, block, sources).await?.map(drop))
@@ -173,7 +173,8 @@ impl Cluster {
         Some(written)
     }
 
-    /// A file block as another node has it stored, as below. Changes wait meanwhile, so those that are late are waited for last.
+    /// A file block as stored on another node, as returned by `stored_block`. Changes wait meanwhile, so late nodes are waited
+    /// for last.
     async fn block_of_another(
         &self,
         node: NodeIndex,
@@ -198,8 +199,8 @@ impl Cluster {
         None
     }
 
-    /// A file block as a node has it stored, with the operation that wrote it; none if it can't be had. The file is opened as
-    /// `into` for that.
+    /// A file block as stored on a node, with the operation that wrote it; none if it can't be read. The file is opened in slot
+    /// `into` for this.
     pub(super) async fn stored_block(
         &self,
         node: NodeIndex,

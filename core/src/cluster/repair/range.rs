@@ -1,7 +1,7 @@
 //! Metadata that one node can't read: the keys that are lost with a bad block are copied anew from another node.
 //!
-//! A repair is a small resynchronization. Only the keys behind the bad block must be readable on the source, so that damage in
-//! different places on all nodes is mended by each from another. Nothing is removed before a source has shown all of them.
+//! A repair is a small resynchronization. Only the keys behind the bad block must be readable on the source, so that nodes with
+//! damage in different places can each be mended from another. Nothing is removed before a source has shown all of these keys.
 
 use crate::cluster::resync::{Copying, Listing, ResyncError};
 use crate::cluster::vote::{MAX_NODES, NodeSet};
@@ -23,7 +23,7 @@ impl Lost {
         holder == self.holder && self.keys.first <= key && key <= self.keys.last
     }
 
-    /// The parts of a range, before and behind, that aren't among them.
+    /// The parts of a range, before and after, that aren't among them.
     pub(in crate::cluster) fn outside(&self, holder: Inum, range: KeyRange) -> [Option<KeyRange>; 2] {
         if holder != self.holder || range.last < self.keys.first || self.keys.last < range.first {
             return [Some(range), None];
@@ -36,7 +36,7 @@ impl Lost {
     }
 }
 
-/// Has a node leave when what it lost is copied to it and nobody brings that to its end: half of it would pass for all of it.
+/// Makes a node leave if copying what it lost is abandoned: half of it would pass for all of it.
 struct Halfway<'c> {
     cluster: &'c Cluster,
     target: NodeIndex,
@@ -52,8 +52,9 @@ impl Drop for Halfway<'_> {
 }
 
 impl Cluster {
-    /// Copies anew what a node can't reach below an inode, or on the way to it, from one of `sources`: what that was; nothing if
-    /// it reaches everything by now. None if none of the sources has all of it. A node for which this fails must leave.
+    /// Copies anew what a node can't reach below an inode, or on the way to it, from one of `sources`. Returns the keys that were
+    /// copied, or nothing if the node reaches everything by now; none if no source has all of it. A node for which this fails
+    /// must leave.
     pub(in crate::cluster) async fn copy_lost(
         &self,
         target: NodeIndex,
@@ -78,7 +79,7 @@ impl Cluster {
                 Ok(None) => late.push(source),
             };
         }
-        // Changes wait meanwhile, so a silent one is waited for only where no other has it.
+        // Changes wait meanwhile, so a silent node is waited for only when no other has the keys.
         for source in late {
             if !able.is_empty() || self.can_show(source, slot, lost).await.is_ok() {
                 let _ = able.push(source);
@@ -94,8 +95,8 @@ impl Cluster {
         Some(copied.map(|()| Some(lost)))
     }
 
-    /// Cuts a bad block out, and copies the keys behind it from the first of these that has all of them. If none has, the target
-    /// lacks some.
+    /// Cuts a bad block out, and copies the keys behind it from the first of these nodes that has all of them. If none has, the
+    /// target lacks some.
     async fn copy_behind(
         &self,
         target: NodeIndex,
@@ -104,7 +105,7 @@ impl Cluster {
         able: &[NodeIndex],
     ) -> Result<(), NodeError> {
         self.member(target).node.cut(slot, block).await?;
-        // What one can't read of an inode among them, another can: each goes on with what is there by then.
+        // What one node can't read of an inode among them, another may: each continues with what is there by then.
         let mut failure = NodeError::NoMemory;
         for source in able.iter().chain(able) {
             let departures = self.member(*source).departures();
@@ -123,7 +124,7 @@ impl Cluster {
         Err(failure)
     }
 
-    /// The keys that are lost with a bad block, and a slot for the inode they are below.
+    /// The keys that are lost with a bad block, and a slot for the inode that they are below.
     async fn find_lost(
         &self,
         target: NodeIndex,
@@ -134,7 +135,7 @@ impl Cluster {
         if block.kind != BlockKind::Inode as u8 && holder != Inum::PFS_ROOT {
             let slot = self.slots.copied_to(target);
             node.execute(Command::Name { pfs: root, inum: holder, into: slot }).await?;
-            // The way to the inode may be what is bad.
+            // The bad block may be on the way to the inode itself.
             if let Ok(Some(keys)) = node.lost_keys(slot, block).await {
                 return Ok(Some((Lost { holder, keys }, slot)));
             }
@@ -143,7 +144,7 @@ impl Cluster {
         Ok(keys.map(|keys| (Lost { holder: Inum::PFS_ROOT, keys }, root)))
     }
 
-    /// Fails unless a node can list what is below some keys of an inode, which is named there, too.
+    /// Fails unless a node can list what is below some keys of an inode, which is also opened there.
     async fn can_show(&self, source: NodeIndex, slot: Slot, lost: Lost) -> Result<(), NodeError> {
         let (node, pfs) = (&self.member(source).node, self.slots.root());
         if lost.holder != Inum::PFS_ROOT {

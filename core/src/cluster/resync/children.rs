@@ -1,4 +1,4 @@
-//! What is below one inode: entries and file blocks, merged by key.
+//! Copying what is below one inode: entries and file blocks, merged by key.
 
 use super::listing::Listing;
 use super::{Copying, ResyncError};
@@ -8,7 +8,7 @@ use crate::media::{Dirent, Inum, Key, KeyRange, ModifyTid};
 use crate::memory::aside;
 use crate::node::{Element, EntryBatch, FileBlock, GivenBlock, Leaf, Node, NodeError};
 
-/// What a copy came to.
+/// The result of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResyncCounts {
     /// Elements looked at.
@@ -19,11 +19,11 @@ pub struct ResyncCounts {
     pub removed: u64,
     /// Bytes of file blocks written.
     pub bytes: u64,
-    /// Snapshots the target had to do without, to have room.
+    /// Snapshots that were removed from the target to make room.
     pub snapshots_removed: u64,
-    /// Snapshots it was given.
+    /// Snapshots that were copied to it.
     pub snapshots_copied: u64,
-    /// Snapshots that couldn't be given to it, for want of room or of somebody who can read them.
+    /// Snapshots that couldn't be copied to it, because it had no room or no node could read them.
     pub snapshots_lacking: u64,
 }
 
@@ -59,8 +59,7 @@ impl core::ops::AddAssign for ResyncCounts {
 }
 
 impl Cluster {
-    /// Makes what is below an inode on the target, under some keys, what it is on the source, but for inodes, which `inode` is
-    /// asked to see to.
+    /// Makes what is below an inode on the target, under some keys, equal to the source. Inodes are left to the callback `inode`.
     pub(super) async fn merge_children(
         &self,
         copying: Copying,
@@ -72,13 +71,13 @@ impl Cluster {
         let (source, target) = (&self.member(copying.source).node, &self.member(copying.target).node);
         let mut theirs = Listing::over(source, pair.slot, since, range);
         let mut own = Listing::over(target, pair.slot, ModifyTid(0), range);
-        // Where the keys begin of which the source doesn't say that nothing changed; none behind the last key.
+        // The first key from which the source doesn't say that nothing changed; none after the last key.
         let mut changed_from = Some(range.first);
         while let Some(element) = theirs.peek().await.map_err(ResyncError::source)? {
             theirs.advance();
             counts.compared += 1;
             let first = element.span().first;
-            // Where nothing changed, what the target has isn't looked at.
+            // Where nothing changed, the target's content isn't looked at.
             let bound = || theirs.changed_through();
             while let Some(Element::Leaf(extra)) = own.peek_through(bound).await.map_err(ResyncError::target)?
                 && extra.span.first < first
@@ -176,9 +175,9 @@ impl Cluster {
                 StoredBlock { buffer, methods: leaf.methods, check: leaf.check }
             }
             Ok(_) => return Ok(()),
-            // Each block would take as long.
+            // Each further block would take as long.
             Err(error @ NodeError::Fault(fault)) if fault.is_timeout() => return Err(ResyncError::source(error)),
-            // One bad copy is no reason to leave the target without it.
+            // One bad copy is no reason for the target to lack the block.
             Err(error) => self.other_copy(copying, pair.inum, key).await.ok_or(ResyncError::source(error))?,
         };
         counts.bytes += block.buffer.len() as u64;
@@ -188,7 +187,7 @@ impl Cluster {
     }
 
     async fn other_copy(&self, copying: Copying, file: Inum, key: Key) -> Option<StoredBlock> {
-        // Of a snapshot, the others have another root.
+        // In a snapshot, the other nodes have a different root.
         if copying.pfs != self.slots.root() {
             return None;
         }
@@ -220,8 +219,8 @@ impl Cluster {
     }
 }
 
-/// Says on the target that there were changes among these keys, even if none of them left anything to copy: whoever copies from
-/// it may still have what was removed (protocol 5.5, I36).
+/// Records on the target that there were changes among these keys, even if none of them left anything to copy: a node that copies
+/// from the target may still have what was removed (protocol 5.5, I36).
 async fn stamp(target: &Node, pair: Pair, range: KeyRange) -> Result<(), ResyncError> {
     let stamp = Modification::Stamp { slot: pair.slot, range };
     target.replicate(pair.tid, pair.tid, stamp).await.map(drop).map_err(ResyncError::target)

@@ -1,4 +1,4 @@
-//! How much a copy will have to look at: for whoever wants to know how long it takes.
+//! How much a copy will have to look at, for estimates of how long it takes.
 
 use core::cell::Cell;
 
@@ -9,7 +9,7 @@ use crate::media::{BlockKind, Inum, ModifyTid};
 use crate::node::{Element, Node, NodeError};
 
 impl Cluster {
-    /// Bytes of file blocks that changed since a node was in step, as one of those in step has them; none if that can't be said.
+    /// Bytes of file blocks that changed since a node was in step, according to a node in step; none if that can't be told.
     /// Changes may go on whenever `pause` is called.
     pub(crate) async fn expected_bytes(&self, target: NodeIndex, pause: &mut impl AsyncFnMut()) -> Option<u64> {
         let MemberState::Behind(debt) = self.member(target).state() else { return None };
@@ -34,12 +34,12 @@ impl Cluster {
         Some(bytes)
     }
 
-    /// Bytes of file blocks looked at for a node, to be copied or not, since they were last counted anew.
+    /// Bytes of file blocks looked at for a node, copied or not, since the count was last reset.
     pub(crate) fn seen_bytes(&self, target: NodeIndex) -> u64 {
         self.seen_by_copies.get(usize::from(target.0)).map_or(0, Cell::get)
     }
 
-    /// Counts from zero what is looked at for a node.
+    /// Resets that count.
     pub(crate) fn count_seen_anew(&self, target: NodeIndex) {
         self.seen_by_copies.get(usize::from(target.0)).into_iter().for_each(|seen| seen.set(0));
     }
@@ -56,7 +56,7 @@ impl Cluster {
         inum: Inum,
         since: ModifyTid,
     ) -> Result<u64, NodeError> {
-        // The copy that uses it begins later.
+        // The copy that uses this slot begins later.
         let slot = self.slots.copied_to(target);
         let Reply::Inode(_) = node.execute(Command::OpenInode { pfs: self.slots.root(), inum, into: slot }).await?
         else {

@@ -1,4 +1,4 @@
-//! The inodes of a PFS: those that changed, with what is below them.
+//! Copying the inodes of a PFS: those that changed, with what is below them.
 
 use super::children::{Pair, ResyncCounts};
 use super::{Copying, ResyncError};
@@ -9,8 +9,8 @@ use crate::memory::aside;
 use crate::node::{FileBlock, Leaf, Node, NodeError, NodeFault};
 
 impl Cluster {
-    /// Makes the PFS on the target what it is on the source, whose state must be as committed, or what it was there when it last
-    /// was. `pause` is called between two inodes: the source may change meanwhile if inodes that do are left out.
+    /// Makes the PFS on the target equal to the last committed state of the source. `pause` is called between two inodes: the
+    /// source may change meanwhile if inodes that change are left out.
     pub(super) async fn copy_pfs(
         &self,
         copying: Copying,
@@ -41,7 +41,8 @@ impl Cluster {
         Ok(counts)
     }
 
-    /// Makes what is below an inode under some keys on the target what it is on the source; both have executed the same.
+    /// Makes what is below an inode under some keys on the target equal to the source; both must have executed the same
+    /// modifications.
     pub(in crate::cluster) async fn copy_keys(
         &self,
         copying: Copying,
@@ -50,7 +51,7 @@ impl Cluster {
     ) -> Result<(), ResyncError> {
         let source = self.member(copying.source).node.record(slot).await.map_err(ResyncError::source)?;
         let target = self.member(copying.target).node.record(slot).await.map_err(ResyncError::target)?;
-        // What the target has executed elsewhere below the inode is said there already, and must not be taken back.
+        // The target's stamp already covers what it executed elsewhere below the inode, and must not be lowered.
         let pair = Pair { slot, inum, tid: source.modify_tid.max(target.modify_tid) };
         let what = (range, ModifyTid(0));
         let mut counts = ResyncCounts::default();
@@ -58,7 +59,7 @@ impl Cluster {
             (Some(wanted), found) => {
                 let copied = aside(self.heap, || self.copy_inode(copying, pair, wanted, found, counts))?.await;
                 if let Err(ResyncError::Source(_)) = copied {
-                    // Half of it would pass for all of it.
+                    // Half a copy would pass for all of it.
                     self.drop_inode(copying, pair, wanted.span.first, counts).await?;
                 }
                 copied
@@ -69,7 +70,7 @@ impl Cluster {
         .await
     }
 
-    /// Fails if the source has left meanwhile, even if it is back, or the target has too little room.
+    /// Fails if the source has left meanwhile, even if it is back, or if the target has too little room.
     fn check(&self, copying: Copying) -> Result<(), ResyncError> {
         let source = self.member(copying.source);
         if source.departures() != copying.departures {
@@ -81,7 +82,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes one inode on the target what it is on the source.
+    /// Makes one inode on the target equal to the source.
     async fn copy_inode(
         &self,
         copying: Copying,
@@ -101,7 +102,7 @@ impl Cluster {
             return Ok(());
         }
         let record = source.record(slot).await.map_err(ResyncError::source)?;
-        // What is copied now could be a part of what changes.
+        // What is copied now could be a part of a change that is still going on.
         if copying.until.is_some_and(|until| record.modify_tid > until) {
             return Ok(());
         }
@@ -116,7 +117,7 @@ impl Cluster {
             if existing.is_some() {
                 self.drop_inode(copying, root, inum.key(), counts).await?;
             }
-            // Whatever is below it is new, however old.
+            // Everything below it is new to the target, however old.
             since = ModifyTid(0);
             let body = content.unwrap_or([0; EMBEDDED_BYTES]);
             let inode = Inode { meta: record.meta, body };
@@ -148,7 +149,7 @@ impl Cluster {
     }
 }
 
-/// The content of a file that lies in its inode.
+/// The content of a file that is stored in its inode.
 async fn content_of(node: &Node, slot: Slot, record: &InodeRecord) -> Result<Option<[u8; EMBEDDED_BYTES]>, NodeError> {
     if !record.meta.flags().contains(InodeFlags::DIRECTDATA) {
         return Ok(None);
@@ -159,7 +160,7 @@ async fn content_of(node: &Node, slot: Slot, record: &InodeRecord) -> Result<Opt
     }
 }
 
-/// Opens an inode on one node; none if it isn't there.
+/// Opens an inode on one node; none if the node doesn't have it.
 async fn open(node: &Node, pfs: Slot, inum: Inum, into: Slot) -> Result<Option<InodeRecord>, NodeError> {
     match node.execute(Command::OpenInode { pfs, inum, into }).await? {
         Reply::Inode(record) => Ok(Some(*record)),
@@ -167,13 +168,13 @@ async fn open(node: &Node, pfs: Slot, inum: Inum, into: Slot) -> Result<Option<I
     }
 }
 
-/// True when one can become the other without losing what is below it.
+/// True when one inode can become the other without losing what is below it.
 fn is_alike(one: &InodeRecord, other: &InodeRecord) -> bool {
     let direct = |record: &InodeRecord| record.meta.flags().contains(InodeFlags::DIRECTDATA);
     one.meta.kind() == other.meta.kind() && direct(one) == direct(other) && one.methods == other.methods
 }
 
-/// Inodes lie below PFS roots only: one lies below `holder`.
+/// The fault for an inode found below `holder`: inodes lie only below PFS roots.
 fn stray_inode(holder: Inum) -> NodeError {
     let block = BlockName { kind: BlockKind::Inode as u8, key: Key(holder.0), data_off: DataOff::NONE };
     NodeError::Fault(NodeFault::Corrupt { block, corruption: Corruption::NotPfsRoot })

@@ -1,4 +1,4 @@
-//! Elements below an inode, one after the other.
+//! Listing the elements below an inode, one after the other.
 
 use crate::media::{Key, KeyRange, ModifyTid};
 use crate::memory::{Box, boxed};
@@ -9,7 +9,7 @@ pub(in crate::cluster) struct Listing<'n> {
     node: &'n Node,
     slot: Slot,
     since: ModifyTid,
-    /// Keys not fetched yet.
+    /// Keys that weren't fetched yet.
     remaining: Option<KeyRange>,
     fetched: Option<Box<Elements>>,
     next: usize,
@@ -20,17 +20,17 @@ impl<'n> Listing<'n> {
         Self::over(node, slot, since, KeyRange::ALL)
     }
 
-    /// The same over some keys.
+    /// Walks over the elements under some keys.
     pub(in crate::cluster) fn over(node: &'n Node, slot: Slot, since: ModifyTid, range: KeyRange) -> Self {
         Self { node, slot, since, remaining: Some(range), fetched: None, next: 0 }
     }
 
-    /// The next element, which stays the next.
+    /// The next element, without passing it.
     pub(in crate::cluster) async fn peek(&mut self) -> Result<Option<Element>, NodeError> {
         self.peek_through(|| Some(Key::MAX)).await
     }
 
-    /// The next element, which stays the next, unless it is beyond a key: what is there may not have been fetched.
+    /// The next element, without passing it, unless it is beyond a key: elements there may not have been fetched.
     pub(in crate::cluster) async fn peek_through(
         &mut self,
         last: impl FnOnce() -> Option<Key>,
@@ -60,7 +60,7 @@ impl<'n> Listing<'n> {
         Ok(self.fetched().get(self.next).copied())
     }
 
-    /// Up to where there are changes without a gap, as far as was fetched, from the element on that was passed last.
+    /// The last key of the gapless stretch of changes that begins at the element passed last, as far as was fetched.
     pub(in crate::cluster) fn changed_through(&self) -> Option<Key> {
         let known = self.fetched().get(self.next.saturating_sub(1)..).unwrap_or(&[]);
         let is_unchanged = |element: &&Element| matches!(element, Element::Unchanged(_));

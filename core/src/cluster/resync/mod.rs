@@ -1,11 +1,11 @@
-//! Resynchronization: bringing a node in step with those that are (protocol 5.4).
+//! Resynchronization: bringing a node in step with the others (protocol 5.4).
 //!
-//! What the target lacks is found by comparing trees of elements, leaving out what hasn't changed since the last version the
-//! target holds whole: nothing but transaction ids is needed for that. The copy is written to new places and committed as one,
-//! by the commit that makes the target a member of the sync set again; until then its last header leads to what it had before.
+//! What the target lacks is found by comparing trees of elements, skipping what hasn't changed since the last version that the
+//! target holds whole: only transaction ids are needed for that. The copy is written to new places and committed as one, by the
+//! commit that makes the target a member of the sync set again; until then its last header leads to what it had before.
 //!
-//! Changes go on meanwhile: rounds *ahead* copy what was durable when they began, inode by inode, and leave to the next round
-//! what has changed since. Only the last round, which finds little, holds changes up.
+//! Changes go on meanwhile: rounds *ahead* copy what was durable when they began, inode by inode, and leave later changes to the
+//! next round. Only the last round, which finds little, holds up changes.
 
 mod children;
 mod expected;
@@ -24,18 +24,18 @@ use crate::media::ModifyTid;
 use crate::memory::NoMemory;
 use crate::node::NodeError;
 
-/// From where to where, and how much is compared.
+/// Source and target of a copy, and how much is compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copying {
     /// The root of the PFS, on both.
     pub(super) pfs: Slot,
     pub(super) source: NodeIndex,
-    /// How often the source had left when the copy began. Once it has left again, nothing is known of what it holds.
+    /// How often the source had left when the copy began. If it leaves again, what it holds is unknown.
     pub(super) departures: u32,
     pub(super) target: NodeIndex,
     /// What the target has.
     pub(super) debt: Debt,
-    /// Inodes that changed after this operation are left to the next round; none in the last one.
+    /// Inodes that changed after this operation are left to the next round; none in the last round.
     pub(super) until: Option<ModifyTid>,
     /// Bytes that must stay free on the target.
     pub(super) keep_free: u64,

@@ -1,7 +1,7 @@
 //! Making room on a node that is too full for what it lacks (protocol 3.1, "Making room").
 //!
-//! What nothing leads to any more is freed first. If that isn't enough, the oldest snapshot goes that is there as often as it
-//! must be: a quorum of its nodes, all in step, have it too, it is none that was written to, and a newer one stays.
+//! Blocks that nothing leads to are freed first. If that isn't enough, the oldest snapshot that can be spared is removed: a
+//! quorum of its nodes, all in step, must have it too, it must never have been written to, and a newer one must remain.
 
 use super::{Debt, ResyncError};
 use crate::cluster::member::MemberState;
@@ -16,7 +16,7 @@ use crate::node::NodeError;
 pub enum Room {
     /// Nothing can be done.
     None,
-    /// What nothing led to was freed.
+    /// Blocks that nothing led to were freed.
     Freed,
     /// A snapshot was removed.
     Snapshot,
@@ -28,8 +28,8 @@ impl Cluster {
         self.member(node).state() == MemberState::Ejected(Ejection::NoSpace)
     }
 
-    /// Makes room on a full node, which then is behind: the first time without removing anything, if that helps. While there is
-    /// what `reading` gives, the others' PFSs don't change.
+    /// Makes room on a full node, which then is behind: the first time without removing anything, if that helps. While the caller
+    /// holds the guard that `reading` gives, the PFSs of the other nodes don't change.
     pub async fn make_room<G>(
         &self,
         target: NodeIndex,
@@ -37,7 +37,7 @@ impl Cluster {
         reading: impl AsyncFnOnce() -> G,
     ) -> Result<Room, ResyncError> {
         let Some(clid) = self.line.clid() else { return Ok(Room::None) };
-        // What it began to execute is thrown away.
+        // The work it had begun is thrown away.
         if let Err(error) = self.reopen(target).await {
             log::warn!("{}: {error}", self.called(target));
             return Ok(Room::None);
@@ -75,7 +75,7 @@ impl Cluster {
         Ok(room)
     }
 
-    /// The oldest snapshot that the node can do without.
+    /// The oldest snapshot that the node can spare.
     async fn oldest_to_spare(&self, target: NodeIndex) -> Result<Option<Box<Pfs>>, NodeError> {
         let node = &self.member(target).node;
         let mut oldest: Option<Box<Pfs>> = None;
@@ -98,7 +98,7 @@ impl Cluster {
         Ok(oldest.filter(|oldest| newest.is_none_or(|(_, clid)| clid != oldest.clid)))
     }
 
-    /// True when nodes in sync have the same snapshot that are a quorum: of its own masters if this copy is one.
+    /// True when nodes in sync that are a quorum have the same snapshot; if this copy is a master, a quorum of its own masters.
     async fn can_be_spared(&self, own: &Pfs) -> bool {
         let holders = self.holders(own).await;
         if own.kind != PfsKind::Master {

@@ -1,11 +1,11 @@
-//! Snapshots that a node lacks: taken while it was away, or before its disk was put in.
+//! Snapshots that a node lacks because they were taken while it was away, or before its disk was put in.
 //!
-//! A snapshot never changes, so it is copied while changes go on, to a node that is behind: what that has of the PFS by then
-//! becomes the snapshot by comparison, and shares with it what is the same. It is committed with everything else that is copied,
-//! by the commit that makes the node a member of the sync set.
+//! A snapshot never changes, so it is copied while changes go on, to a node that is behind. The node's current content of the PFS
+//! is turned into the snapshot by comparison, and shares with it what is the same. The snapshot is committed with everything else
+//! that is copied, by the commit that makes the node a member of the sync set.
 //!
-//! Such a copy has no vote when the snapshot becomes a cluster of its own: with more voters than it was taken on, two quorums of
-//! it could be mounted apart.
+//! Such a copy has no vote when the snapshot becomes a cluster of its own: with more voters than the snapshot was taken on, two
+//! of its quorums could be mounted independently.
 
 use super::{Copying, Debt, ResyncCounts, ResyncError};
 use crate::cluster::administration::{add_root, remove_root};
@@ -18,11 +18,11 @@ use crate::media::{Inode, KeyRange, PfsKind, PfsSubkind, Uuid};
 use crate::memory::{Box, boxed};
 use crate::node::{Node, NodeError};
 
-/// The part of a node's space that snapshots copied to it leave free: what goes on being written comes first.
+/// The part of a node's space that snapshots copied to it leave free, for current writing comes first: one in this many.
 const FREE_PART: u64 = 10;
 
 impl Cluster {
-    /// The newest snapshot older than `than` that a quorum has and this node hasn't; none if it can't be asked.
+    /// The newest snapshot older than `than` that a quorum has and this node lacks; none if the node can't be asked.
     pub async fn lacking_snapshot(&self, target: NodeIndex, than: Option<Taken>) -> Option<Box<Pfs>> {
         let mut newest: Option<Box<Pfs>> = None;
         for source in self.up_to_date().difference(NodeSet::only(target)).iter() {
@@ -39,7 +39,7 @@ impl Cluster {
                 match self.is_lacking(target, &pfs).await {
                     Ok(true) => newest = Some(pfs),
                     Ok(false) => {}
-                    // It can't be given anything now. Changes wait, and asking it again might take as long each time.
+                    // Nothing can be copied to it now. Changes wait, and asking it again might take as long each time.
                     Err(_) => return None,
                 }
             }
@@ -47,7 +47,7 @@ impl Cluster {
         newest
     }
 
-    /// True for a snapshot that nothing was written to: one that has a record is a cluster by now.
+    /// True for a snapshot that was never written to: one with a record has become a cluster.
     pub(super) fn is_snapshot(&self, on: NodeIndex, pfs: &Pfs) -> bool {
         let has_record = || self.member(on).node.header().cluster_records.find(pfs.clid) != Ok(None);
         let is_own = self.line.clid() == Some(pfs.clid);
@@ -55,13 +55,13 @@ impl Cluster {
     }
 
     async fn is_lacking(&self, target: NodeIndex, snapshot: &Pfs) -> Result<bool, NodeError> {
-        // The label may be another's.
+        // Another PFS may have the label.
         let label = PfsSelector::Label(&snapshot.label);
         let lacks = find_pfs(&self.member(target).node, label).await?.is_none();
         Ok(lacks && self.assent.has_quorum(self.holders(snapshot).await))
     }
 
-    /// The nodes in sync that have a snapshot, the same.
+    /// The nodes in sync that have this very snapshot.
     pub(super) async fn holders(&self, snapshot: &Pfs) -> NodeSet {
         let mut holders = NodeSet::EMPTY;
         for index in self.in_sync().iter() {
@@ -75,13 +75,13 @@ impl Cluster {
         holders
     }
 
-    /// True for a node that executes what the others do.
+    /// True for a node in sync.
     pub fn is_in_sync(&self, node: NodeIndex) -> bool {
         self.member(node).is_in_sync()
     }
 
-    /// Has a node that lacks a snapshot be one that is behind, as if it had just come in. All that was done is durable. False if
-    /// too few would be left.
+    /// Makes a node that lacks a snapshot one that is behind, as if it had just come in. Everything done so far must be durable.
+    /// Returns false if too few nodes would be left.
     pub async fn step_aside(&self, node: NodeIndex) -> Result<bool, OpError> {
         self.level_with(NodeSet::only(node)).await?;
         let others = self.voters().difference(NodeSet::only(node));
@@ -92,8 +92,8 @@ impl Cluster {
         Ok(can)
     }
 
-    /// Gives a node that is behind a snapshot; none if it hasn't the room, or nobody can read it all. `pause` is called between
-    /// steps.
+    /// Copies a snapshot to a node that is behind; none if the node hasn't the room, or no node can read all of it. `pause` is
+    /// called between steps.
     pub async fn copy_snapshot(
         &self,
         target: NodeIndex,
@@ -150,7 +150,7 @@ impl Cluster {
             open_snapshot(node, snapshot, slot).await
         };
         create.await.map_err(ResyncError::target)?;
-        // What was copied ahead may be newer than its stamp says.
+        // Content that was copied ahead may be newer than its stamp says.
         let debt = Debt::EVERYTHING;
         let mut copied = Err(self.no_quorum().into());
         for source in self.holders(snapshot).await.difference(NodeSet::only(target)).iter() {
@@ -168,12 +168,12 @@ impl Cluster {
     }
 }
 
-/// A node that has a part of a snapshot in memory. Dropped as that, it begins anew with what is on its disk: no commit may take
-/// it along.
+/// A node that has part of a snapshot in memory. If it is dropped in this state, the node starts again with what is on its disk,
+/// so that no commit includes the part.
 struct HalfGiven<'m>(&'m Member);
 
 impl HalfGiven<'_> {
-    /// It has all of it by now, or nothing.
+    /// Ends this state: the node now has all of the snapshot, or nothing of it.
     fn settled(self) {
         core::mem::forget(self);
     }
@@ -191,10 +191,10 @@ async fn open_snapshot(node: &Node, snapshot: &Pfs, into: Slot) -> Result<(), No
     node.execute(Command::OpenPfs { label: &snapshot.label, into }).await.map(drop)
 }
 
-/// What a copy is called: by the snapshot, and by whose it is.
+/// The id of a copy, derived from the snapshot and the member that has the copy.
 fn fsid_of_copy(snapshot: Uuid, member: Uuid) -> Uuid {
     let (Uuid(mut bytes), Uuid(other)) = (snapshot, member);
-    // The bytes before say what kind of id it is.
+    // The bytes before tell what kind of id it is.
     bytes.iter_mut().zip(other).skip(9).for_each(|(byte, other)| *byte ^= other);
     Uuid(bytes)
 }

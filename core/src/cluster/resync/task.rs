@@ -10,14 +10,14 @@ use crate::memory::aside;
 use crate::node::NodeError;
 
 impl Cluster {
-    /// The nodes that have the PFS in another version than the cluster's.
+    /// The nodes that have another version of the PFS than the cluster's.
     pub fn behind(&self) -> impl Iterator<Item = NodeIndex> {
         let behind = |state| matches!(state, MemberState::Behind(_));
         self.members().filter(move |(_, member)| behind(member.state())).map(|(index, _)| index)
     }
 
     /// Brings a node in step with the others and commits that: from then on it takes part. Nothing may change meanwhile, but
-    /// reading goes on; `pause` is called between steps.
+    /// reading may go on; `pause` is called between steps.
     pub async fn resync(
         &self,
         target: NodeIndex,
@@ -27,7 +27,7 @@ impl Cluster {
         let counts = aside(self.heap, || self.catch_up(target, pause))?.await?;
         aside(self.heap, || self.set_roots())?.await?;
         aside(self.heap, || self.commit_next())?.await?;
-        // It is in step when its own header says so.
+        // The node is in step when its own header says so.
         self.level_with(NodeSet::only(target)).await?;
         match self.member(target).state() {
             MemberState::Ejected(why) => Err(ResyncError::Target(why)),
@@ -35,7 +35,7 @@ impl Cluster {
         }
     }
 
-    /// The same when too few are left to commit anything: the node executes what those have executed, and counts again.
+    /// Brings a node in step when too few are left to commit anything: it gets what those have executed, and counts again.
     pub async fn rejoin(
         &self,
         target: NodeIndex,
@@ -45,13 +45,14 @@ impl Cluster {
         self.catch_up(target, pause).await
     }
 
-    /// Makes all blocks durable on the nodes that are left, too few to commit: what was done is in their trees then.
+    /// Makes all blocks durable on the nodes that are left when they are too few to commit. Everything done is then in their
+    /// trees.
     pub async fn stage_left(&self) -> Result<(), OpError> {
         self.stage_all().await?;
         if self.is_lost() { Err(OpError::Lost) } else { Ok(()) }
     }
 
-    /// Makes a node's content that of the others. It takes part from then on, and in the next commit.
+    /// Makes a node's content equal to that of the others. It takes part from then on, and in the next commit.
     pub(in crate::cluster) async fn catch_up(
         &self,
         target: NodeIndex,
@@ -63,12 +64,12 @@ impl Cluster {
         let counts = self.copy_from_any(target, debt, None, &mut unreadable, pause).await?;
         self.name_all(target).await.map_err(|error| ResyncError::Target(Ejection::of(error)))?;
         member.set_state(MemberState::InSync);
-        // Not before: the target may be needed in their place.
+        // They aren't ejected earlier, because the target may be needed in their place.
         unreadable.iter().for_each(|(source, why)| self.eject(*source, *why));
         Ok(counts)
     }
 
-    /// The last operation on the PFS. All that was done is durable.
+    /// The last operation on the PFS. Makes everything done so far durable.
     pub async fn newest_change(&self) -> Result<ModifyTid, OpError> {
         for index in self.read_order() {
             match self.member(index).node.record(self.slots.root()).await {
@@ -79,7 +80,7 @@ impl Cluster {
         Err(self.no_quorum())
     }
 
-    /// Copies to a node that is behind what changed up to operation `until`, which is what [`newest_change`] said when all was
+    /// Copies to a node that is behind what changed up to operation `until`, which [`newest_change`] returned when all of it was
     /// durable. Changes may go on whenever `pause` is called, and only then.
     ///
     /// [`newest_change`]: Self::newest_change
@@ -91,7 +92,7 @@ impl Cluster {
     ) -> Result<ResyncCounts, ResyncError> {
         let member = self.member(target);
         let MemberState::Behind(debt) = member.state() else { return Ok(ResyncCounts::default()) };
-        // Sources that can't be read are found out by the last round.
+        // The last round finds out which sources can't be read.
         let counts = self.copy_from_any(target, debt, Some(until), &mut heapless::Vec::new(), pause).await?;
         member.set_state(MemberState::Behind(Debt { ahead: until, ..debt }));
         if !self.has(Rule::Workroot) {
@@ -100,7 +101,7 @@ impl Cluster {
         Ok(counts)
     }
 
-    /// Commits what was copied so far as if it were all, which the rule `workroot` forbids.
+    /// Commits what was copied so far as if it were complete, which the rule `workroot` forbids.
     async fn commit_copy(&self, target: NodeIndex) -> Result<(), Ejection> {
         self.member(target).node.stage().await.map_err(Ejection::of)?;
         {
@@ -109,7 +110,7 @@ impl Cluster {
         }
     }
 
-    /// Copies from the first node that can be read; `unreadable` are those before it.
+    /// Copies from the first node that can be read; the nodes tried before it are added to `unreadable`.
     async fn copy_from_any(
         &self,
         target: NodeIndex,
@@ -120,7 +121,7 @@ impl Cluster {
     ) -> Result<ResyncCounts, ResyncError> {
         let member = self.member(target);
         let mut copied = Err(self.no_quorum().into());
-        // Whatever ends the copy before its end: what the target has then, nobody knows. None of it is in a commit.
+        // If the copy ends early, it is unknown what the target has. None of it is in a commit.
         member.set_state(MemberState::Behind(Debt::EVERYTHING));
         let mut tried = NodeSet::EMPTY;
         while let Some(source) = self.source_but(tried).await? {
@@ -128,7 +129,7 @@ impl Cluster {
             let copying = Copying { pfs, source, departures, target, debt, until, keep_free: 0 };
             copied = self.copy_from(copying, pause).await;
             match copied {
-                // Others are asked, and it too if it is back.
+                // Other nodes are asked, and this one again if it is back.
                 Err(ResyncError::Source(_)) if self.member(source).departures() != departures => {}
                 Err(ResyncError::Source(why @ Ejection::Fault(_))) => {
                     // There are no more sources than nodes.
@@ -145,8 +146,8 @@ impl Cluster {
         copied
     }
 
-    /// A member that can be copied from, but for these; none if there is none. Whoever still has a commit to make isn't one: what
-    /// it holds is what was agreed, but the blocks above don't say yet that something below them changed.
+    /// A member to copy from that isn't in `tried`; none if there is none. A node that still has a commit to make doesn't serve:
+    /// what it holds is what was agreed, but the blocks above don't say yet that something below them changed.
     async fn source_but(&self, tried: NodeSet) -> Result<Option<NodeIndex>, OpError> {
         if !self.has(Rule::Abreast) {
             return Ok(self.up_to_date().difference(tried).first());
@@ -160,8 +161,8 @@ impl Cluster {
         .await
     }
 
-    /// Waits until a source has executed everything that was agreed, or has left: what it holds stays then, as long as nothing
-    /// may be changed. What is listed of it and what is read a moment later belong together.
+    /// Waits until a source has executed everything that was agreed, or has left. Its content then stays the same as long as
+    /// nothing may be changed: what is listed and what is read a moment later belong together.
     pub(super) async fn caught_up(&self, source: NodeIndex) -> Result<(), OpError> {
         let has_caught_up = || !self.has(Rule::Abreast) || !self.stream.lagging().contains(source);
         if has_caught_up() {
@@ -176,18 +177,18 @@ impl Cluster {
         pause: &mut impl AsyncFnMut(&ResyncCounts),
     ) -> Result<ResyncCounts, ResyncError> {
         let node = &self.member(copying.target).node;
-        // The others have what it lost.
+        // The other nodes have what it lost.
         node.accept_older_header();
         node.recover().await.map_err(ResyncError::target)?;
         let copied = aside(self.heap, || self.copy_pfs(copying, pause))?.await;
         let Err(ResyncError::Target(Ejection::Fault(NodeFault::Corrupt { .. }))) = copied else { return copied };
-        // What is there can't be compared with anything: all of it is copied.
+        // Its content can't be compared with anything, so all of it is copied.
         self.start_over(copying.target).await.map_err(ResyncError::target)?;
         let everything = Copying { debt: Debt::EVERYTHING, ..copying };
         aside(self.heap, || self.copy_pfs(everything, pause))?.await
     }
 
-    /// Makes the PFS of a node an empty one that still is the same member.
+    /// Replaces the PFS of a node by an empty one that is still the same member.
     async fn start_over(&self, target: NodeIndex) -> Result<(), NodeError> {
         let node = &self.member(target).node;
         let record = node.record(self.slots.root()).await?;
@@ -197,7 +198,7 @@ impl Cluster {
         node.modify(node.next_super_tid(), create).await.map(drop)
     }
 
-    /// Tells a node what is open.
+    /// Opens on a node the inodes that are open.
     async fn name_all(&self, target: NodeIndex) -> Result<(), NodeError> {
         let pfs = self.slots.root();
         for (into, inum) in self.slots.open() {

@@ -1,10 +1,10 @@
 //! Scrub: reading everything on every node, while the cluster is in use.
 //!
-//! Each node goes through all it has of the PFS, in parts of so many elements, which end at the same place where the same is.
-//! Between two of them there may be changes, and a pause as long as one likes. Blocks a node can't read are repaired from
-//! another, and it is read again. What it has in a part is put into a digest of elements and inodes, which must be equal on all
-//! nodes in sync: a node with another one holds something wrong that no check code shows, and leaves. So does one that can't be
-//! walked at all. What nobody has stays as it is.
+//! Each node goes through everything it has of the PFS, in parts of a number of elements; on nodes with the same content, parts
+//! end at the same places. Between two parts there may be changes, and a pause of any length. Blocks that a node can't read are
+//! repaired from another, and the part is read again. The elements and inodes of a part go into a digest that must be equal on
+//! all nodes in sync: a node with a different one holds something wrong that no check code shows, and leaves. So does a node that
+//! can't be walked at all. Blocks that no node has stay as they are.
 
 mod reading;
 
@@ -27,47 +27,47 @@ pub struct ScrubCounts {
     pub bytes: u64,
     /// Blocks that couldn't be read on one node.
     pub bad_blocks: u64,
-    /// Those of them that were written anew.
+    /// Bad blocks that were written anew.
     pub repaired: u64,
-    /// Nodes that couldn't be compared, or held something else, and were brought in step.
+    /// Nodes that couldn't be compared, or had different content, and were brought in step.
     pub rebuilt: u64,
     /// Nodes that had to leave.
     pub ejected: u64,
-    /// Nodes that couldn't read blocks of their freemap, and replaced them: what these described counts as in use until bulkfree
-    /// has looked.
+    /// Nodes that replaced unreadable blocks of their freemap. The space that these described counts as in use until bulkfree has
+    /// looked.
     pub freemaps_mended: NodeSet,
-    /// Nodes some of whose headers or their twins were bad, and were written anew.
+    /// Nodes that had bad headers or header twins, which were written anew.
     pub headers_mended: NodeSet,
 }
 
-/// A place in what a scrub reads: an element of the PFS, and a key below it.
+/// A position of a scrub: an element of the PFS, and a key below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScrubPlace {
-    /// The first element, inode or entry, that wasn't read whole.
+    /// The first element, inode or entry, that wasn't read completely.
     pub element: Key,
-    /// Of an inode that was begun, the first key below it that wasn't read.
+    /// If that is an inode that was begun, the first key below it that wasn't read.
     pub below: Option<Key>,
 }
 
 impl ScrubPlace {
-    /// Where everything is still to be read.
+    /// The position before anything was read.
     pub const START: Self = Self { element: Key(0), below: None };
 }
 
-/// A scrub from its beginning to its end, which may be a long time: what it was done to, and what is left.
+/// A scrub from its beginning to its end, which may take long: its result so far, and what is left.
 #[derive(Clone, Copy, Debug)]
 pub struct Scrub {
     /// What it has found so far.
     pub counts: ScrubCounts,
-    /// Where it goes on; none when all was read.
+    /// Where it continues; none when everything was read.
     pub next: Option<ScrubPlace>,
-    /// Everything is to be read once more, as nodes were brought in step.
+    /// True when everything is to be read once more, because nodes were brought in step.
     pub again: bool,
-    /// It is being read once more.
+    /// True while everything is read for the second time.
     pub is_second: bool,
-    /// The nodes that were in step all the time.
+    /// The nodes that were in step the whole time.
     pub whole: Option<NodeSet>,
-    /// How many elements are a part, at least one: changes wait for the end of each.
+    /// The number of elements in a part, at least one. Changes wait for the end of each part.
     pub part_elements: u64,
 }
 
@@ -78,7 +78,7 @@ impl Default for Scrub {
     }
 }
 
-/// Elements of a part on each node: some 64 MiB of content.
+/// Elements in a part on each node: some 64 MiB of content.
 const PART_ELEMENTS: u64 = 1024;
 
 /// How far a scrub is.
@@ -86,26 +86,26 @@ const PART_ELEMENTS: u64 = 1024;
 pub struct ScrubProgress {
     /// Bytes of file blocks that were read, on all nodes together.
     pub bytes: u64,
-    /// Bytes of them that there are, as the nodes have counted; what must be read again isn't among them.
+    /// Bytes of file blocks that there are, as the nodes have counted; second readings aren't included.
     pub expected_bytes: u64,
 }
 
 impl Cluster {
-    /// Begins a scrub, or goes on with one: counts what there is to be read.
+    /// Begins a scrub or resumes one: counts what there is to read.
     pub(crate) async fn begin_scrub(&self, scrub: &Scrub) {
         let mut progress = ScrubProgress { bytes: scrub.counts.bytes, expected_bytes: 0 };
         for node in self.nodes_in_sync() {
             // What is in memory says nothing about what is on the disk.
             node.blocks().forget();
-            // A node that can't say how much it has will say why when it is read.
+            // A node that can't say how much it has will show why when it is read.
             let root = node.record(self.slots.root()).await;
             progress.expected_bytes += root.map_or(0, |root| root.stats.data_bytes);
         }
         self.scrubbed.set(progress);
     }
 
-    /// Reads a part on every node in sync, repairs what another node has, and commits that; false when it was the last. Nothing
-    /// may change meanwhile.
+    /// Reads a part on every node in sync, repairs what another node has, and commits that; returns false when it was the last
+    /// part. Nothing may change meanwhile.
     pub(crate) async fn scrub_part(&self, scrub: &mut Scrub) -> Result<bool, OpError> {
         let Some(from) = scrub.next else { return Ok(false) };
         self.flush_all().await?;
@@ -113,7 +113,7 @@ impl Cluster {
         let bad_before = counts.bad_blocks;
         let (left, next) = self.scrub_once(counts, from, scrub.part_elements.max(1)).await?;
         for index in left.iter() {
-            // Its volume can still be written, and nothing of it is in memory: what it holds is copied anew.
+            // Its volume can still be written, and nothing of it is in memory: its content is copied anew.
             if self.member(index).node.fault().is_none() {
                 self.member(index).set_state(MemberState::Behind(Debt::EVERYTHING));
                 if let Err(error) = self.catch_up(index, &mut async |_| {}).await {
@@ -129,7 +129,7 @@ impl Cluster {
         counts.rebuilt += left.intersection(self.in_sync()).len() as u64;
         counts.ejected += members.difference(self.in_sync()).len() as u64;
         scrub.whole = Some(scrub.whole.unwrap_or(members).intersection(self.in_sync()));
-        // The file blocks of who was brought in step weren't compared: they may be bad where they are.
+        // The file blocks of nodes that were brought in step weren't compared: they may be bad where they are.
         scrub.again |= !left.is_empty() && !scrub.is_second;
         scrub.next = next;
         if next.is_none() && scrub.again {
@@ -138,7 +138,7 @@ impl Cluster {
         Ok(scrub.next.is_some())
     }
 
-    /// Reads what belongs to the whole volumes. Nothing may change meanwhile.
+    /// Scrubs the parts of volumes outside the PFS: headers and freemaps. Nothing may change meanwhile.
     pub(crate) async fn end_scrub(&self, scrub: &Scrub) -> Result<ScrubCounts, OpError> {
         let (mut counts, members) = (scrub.counts, self.in_sync());
         counts.headers_mended = self.mend_each(async |index| self.scrub_headers(index).await).await?;
@@ -150,12 +150,12 @@ impl Cluster {
         Ok(counts)
     }
 
-    /// How far the scrub under way is, or the last one came.
+    /// How far the current scrub is, or how far the last one came.
     pub(crate) fn scrub_progress(&self) -> ScrubProgress {
         self.scrubbed.get()
     }
 
-    /// Has all nodes in sync mend something; those that had anything to mend.
+    /// Calls `mend` for all nodes in sync; returns the nodes that had something to mend.
     async fn mend_each(&self, mend: impl AsyncFn(NodeIndex) -> Result<u64, NodeError>) -> Result<NodeSet, OpError> {
         let members = self.in_sync();
         let order = |index| mend(index);
@@ -170,7 +170,7 @@ impl Cluster {
         Ok(mended)
     }
 
-    /// Reads a node's headers, and writes those anew that are bad.
+    /// Reads a node's headers, and rewrites the bad ones.
     async fn scrub_headers(&self, index: NodeIndex) -> Result<u64, NodeError> {
         let mended = self.member(index).node.scrub_headers().await?;
         if mended > 0 {
@@ -179,13 +179,13 @@ impl Cluster {
         Ok(mended)
     }
 
-    /// Reads a node's freemap, and replaces what can't be read of it.
+    /// Reads a node's freemap, and replaces its unreadable blocks.
     async fn scrub_freemap(&self, index: NodeIndex) -> Result<u64, NodeError> {
         let mut tell = |fault| log::warn!("{}: {fault}", self.called(index));
         self.member(index).node.mend_freemap(&mut tell).await
     }
 
-    /// Reads a part once; the nodes that had to leave, and where the next part begins.
+    /// Reads a part once; returns the nodes that had to leave, and where the next part begins.
     async fn scrub_once(
         &self,
         counts: &mut ScrubCounts,
@@ -218,13 +218,13 @@ impl Cluster {
                 }
             }
             self.mend().await?;
-            // Behind what was mended there may be more.
+            // There may be more bad blocks behind those that were mended.
             let progress = self.repaired_on(before);
             if damaged.is_empty() || progress == repaired {
                 break;
             }
             (to_read, repaired) = (damaged.intersection(self.in_sync()), progress);
-            // What is compared is how things are stored.
+            // The comparison covers how data is stored.
             for index in to_read.iter() {
                 if let Err(error) = self.member(index).node.stage().await {
                     self.eject_for(index, error);
@@ -239,14 +239,14 @@ impl Cluster {
                 return Err(self.suspend());
             }
         }
-        // Who is in step has read as far as the others, unless something of it can't be reached.
+        // A node in step has read as far as the others, unless part of its content can't be reached.
         let (in_step, reached) = (self.in_sync(), digests);
         let is_whole = |index| in_step.contains(index) && reached.iter().any(|(whole, _)| *whole == index);
         let end = ends.iter().find(|(index, _)| is_whole(*index)).or(ends.first());
         Ok((before.difference(in_step), end.and_then(|(_, end)| *end)))
     }
 
-    /// Blocks that were repaired on some nodes, as far as they count.
+    /// The number of blocks repaired on some nodes.
     fn repaired_on(&self, nodes: NodeSet) -> u64 {
         nodes.iter().map(|index| self.member(index).repaired_blocks()).sum()
     }

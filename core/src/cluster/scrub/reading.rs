@@ -13,19 +13,19 @@ use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{BlockKind, InodeMeta, Inum, Key, KeyRange, ModifyTid};
 use crate::node::{Element, FileBlock, Leaf, NodeError};
 
-/// What one node has, in one number, and what it took to say so.
+/// A digest of what one node has, and what was found while reading.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Reading {
     pub(super) digest: u64,
     pub(super) counts: ScrubCounts,
-    /// Some of it couldn't be reached.
+    /// True when some of it couldn't be reached.
     pub(super) is_damaged: bool,
     /// Where the next part begins; none if this was the last.
     pub(super) end: Option<ScrubPlace>,
 }
 
 impl Reading {
-    /// It ends there. Where the same is, it ends at the same place.
+    /// Ends the part at `end`. On nodes with the same content, parts end at the same place.
     fn ending_at(mut self, end: ScrubPlace) -> Self {
         self.add([end.element.0, end.below.map_or(u64::MAX, |below| below.0)].as_bytes());
         self.end = Some(end);
@@ -39,7 +39,7 @@ impl Reading {
     fn add_leaf(&mut self, leaf: &Leaf) {
         let Leaf { span, kind, modify_tid, methods, bytes, check, embed } = leaf;
         let head = [span.first.0, span.last.0, *kind as u64, modify_tid.0, methods.0.into(), *bytes as u64];
-        // An inode's size is that of a block with places in it, like its check code.
+        // A leaf leaves out the check code of an inode: the block contains places, which differ between nodes.
         self.add(head.as_bytes());
         self.add(check);
         self.add(embed);
@@ -52,7 +52,7 @@ impl Reading {
 }
 
 impl Cluster {
-    /// Reads what a node has of the PFS from a place on, no more than so many elements.
+    /// Reads what a node has of the PFS from a place on, at most a given number of elements.
     pub(super) async fn read_part(
         &self,
         index: NodeIndex,
@@ -98,7 +98,7 @@ impl Cluster {
         }
     }
 
-    /// Takes note of metadata below an inode that a node can't read. Everything else is an error.
+    /// Notes metadata below an inode that a node can't read. Any other failure is an error.
     fn note_damage(
         &self,
         index: NodeIndex,
@@ -114,7 +114,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Reads an inode and what is below it from a key on, until there are so many elements; the key where it stopped then.
+    /// Reads an inode and what is below it from a key on, until there are enough elements; returns the key where it stopped.
     async fn read_inode(
         &self,
         index: NodeIndex,
@@ -151,7 +151,7 @@ impl Cluster {
         Ok(None)
     }
 
-    /// Reads the name of an entry that has a block for it.
+    /// Reads the name of an entry that is stored in a block.
     async fn read_name(
         &self,
         index: NodeIndex,
@@ -181,7 +181,7 @@ impl Cluster {
         let (node, slot) = (&self.member(index).node, self.slots.spare());
         let key = leaf.span.first;
         reading.counts.bytes += leaf.bytes as u64;
-        // What is in the host's memory is there at once, and others are to have their turn all the same.
+        // Data in the host's memory is there at once, and other tasks must still have their turn.
         let_others().await;
         let progress = self.scrubbed.get();
         self.scrubbed.set(ScrubProgress { bytes: progress.bytes + leaf.bytes as u64, ..progress });
@@ -198,7 +198,7 @@ impl Cluster {
     }
 }
 
-/// Has every other task that is ready run first.
+/// Lets every other ready task run first.
 async fn let_others() {
     let mut have_run = false;
     poll_fn(|cx| {

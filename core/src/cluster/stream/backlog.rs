@@ -17,22 +17,22 @@ use crate::node::{Driver, Halt, NodeError, Progress};
 
 /// What a member does next.
 enum Step {
-    /// Removes file blocks: the rest of a modification that a copy has done in part.
+    /// Removes file blocks: the rest of a modification that a copy has partly done.
     Rest(ModifyTid, Slot, Ranges),
-    /// Says what another has said: a copy from that has it done.
+    /// Gives the answer of another node: the copy from that node has done this modification.
     Same(Result<Outcome, NodeError>),
     /// A modification.
     Change,
-    /// A command for its tables.
+    /// A command for the member's tables.
     Table(Command<'static>),
     /// A header.
     Commit,
-    /// Nothing: the cluster hasn't done it.
+    /// Nothing: the cluster hasn't executed this entry.
     Nothing,
 }
 
 impl Cluster {
-    /// What a member does next; none if it has no backlog, or is no member any more.
+    /// The member's next step; none if it has no backlog, or is no longer a member in sync.
     fn next_step(&self, index: NodeIndex) -> Result<Option<Step>, NoMemory> {
         if !self.member(index).is_in_sync() {
             return Ok(None);
@@ -60,22 +60,22 @@ impl Cluster {
             }
             (Work::Name { pfs, inum, into }, _) => Step::Table(Command::Name { pfs: *pfs, inum: *inum, into: *into }),
             (Work::Close(slot), _) => Step::Table(Command::Close { slot: *slot }),
-            // A later one takes everything along that this one would.
+            // A later commit includes everything that this one would.
             (Work::Commit(_), Verdict::Agreed(_)) if is_followed() => Step::Nothing,
-            // Its content is that of no commit before what was copied to it.
+            // No commit before the copy's position has the content that was copied.
             (Work::Commit(_), _) if books.lane(index).has_copied_beyond(position) => Step::Nothing,
             (Work::Commit(_), _) => Step::Commit,
         }))
     }
 
-    /// Executes a member's backlog and brings its headers to the disk, until it has none or isn't a member any more.
+    /// Executes a member's backlog and writes its headers, until nothing is left or the member leaves.
     pub(super) async fn drive(&self, index: NodeIndex) {
         let Some(_driving) = Marked::claim(&self.stream, index, |books| &mut books.driven) else { return };
         let member = self.member(index);
         let departures = member.departures();
         let (mut work, mut landing) = (pin!(self.execute_backlog(index)), pin!(self.land_all(index)));
         poll_fn(|cx| {
-            // Who has left may begin anew, and be copied to: whatever was half done there must not be brought to its end.
+            // A member that has left may be reopened and copied to, so nothing half done from before may be completed.
             if !member.is_in_sync() || member.departures() != departures {
                 return Poll::Ready(());
             }
@@ -86,7 +86,7 @@ impl Cluster {
     }
 
     async fn execute_backlog(&self, index: NodeIndex) {
-        // What was bad, and mended. If it still is, no copy will help.
+        // The fault that was mended. If it is still there, no copy will help.
         let mut mended = None;
         loop {
             self.stream.unshown(index).await;
@@ -98,7 +98,7 @@ impl Cluster {
                 Ok(None) => return,
                 Ok(Some(Step::Nothing)) => {
                     self.stream.pass(index);
-                    // Somebody may wait for this one's part in it.
+                    // A caller may wait for this member's part in it.
                     self.judge_all();
                     continue;
                 }
@@ -141,7 +141,7 @@ impl Cluster {
         }
     }
 
-    /// Executes a modification on a laggard; none if that was called off meanwhile.
+    /// Executes a modification on a lagging member; none if the modification was called off meanwhile.
     async fn change_on(&self, index: NodeIndex) -> Result<Option<Outcome>, NodeError> {
         let node = &self.member(index).node;
         let (mut driver, mut progress) = (Driver::new(node), Progress::default());
@@ -155,7 +155,7 @@ impl Cluster {
         }
     }
 
-    /// Removes what a copy hasn't.
+    /// Removes the file blocks that a copy hasn't removed.
     async fn remove_on(
         &self,
         index: NodeIndex,
@@ -185,7 +185,7 @@ impl Cluster {
         }
     }
 
-    /// Executes one member's backlogs, for as long as it is polled.
+    /// Executes one member's backlog for as long as it is polled.
     pub(in crate::cluster) async fn keep_backlog(&self, index: NodeIndex) -> Infallible {
         loop {
             self.stream.changed.until(|| self.stream.neglected().contains(index)).await;

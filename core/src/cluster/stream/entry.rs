@@ -1,4 +1,4 @@
-//! What the stream is made of.
+//! The entries of the stream.
 
 use super::super::agree::Said;
 use super::super::join::Answers;
@@ -11,23 +11,23 @@ use crate::media::{Inum, ModifyTid};
 use crate::memory::{Box, Heap, NoMemory};
 use crate::node::{NodeError, NodeFault};
 
-/// A command of the stream, and what became of it.
+/// A command of the stream, and its result so far.
 pub(in crate::cluster) struct Entry {
     pub(super) work: Work,
-    /// What nodes said of it so far.
+    /// The nodes' answers so far.
     pub(in crate::cluster) answers: Answers<Result<Outcome, NodeError>>,
     pub(super) verdict: Verdict,
-    /// Of a commit: who has everything before it durable.
+    /// For a commit: the nodes on which everything before it is durable.
     pub(super) staged: NodeSet,
-    /// Somebody waits for the verdict.
+    /// True when a caller waits for the verdict.
     pub(super) is_awaited: bool,
-    /// Who hasn't executed it by then has left.
+    /// A node that hasn't executed it by then leaves.
     pub(super) late_at: Instant,
     /// Memory it takes.
     pub(super) bytes: usize,
 }
 
-/// What a node is to do.
+/// The work that a node is to do.
 pub(super) enum Work {
     /// A modification of the content.
     Change(ModifyTid, Recorded),
@@ -39,16 +39,16 @@ pub(super) enum Work {
     Commit(Option<Box<ClusterRecord>>),
 }
 
-/// What holds for the cluster.
+/// The cluster's decision on an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cluster) enum Verdict {
     /// Too few have answered yet.
     Open,
-    /// A quorum has said so, or all that are left.
+    /// A quorum has answered this, or all nodes that are left.
     Agreed(Said<Outcome>),
-    /// Nobody could read what it is about: nobody has executed it.
+    /// No node could read the blocks that it needs, so none has executed it.
     Unreadable(NodeFault),
-    /// Those that are left contradict each other, or too few are.
+    /// The remaining nodes contradict each other, or too few remain.
     None,
 }
 
@@ -60,7 +60,7 @@ impl Entry {
                 Work::Commit(Some(_)) => size_of::<ClusterRecord>(),
                 Work::Name { .. } | Work::Close(_) | Work::Commit(None) => 0,
             };
-        // What only concerns a node's own tables has nothing to be agreed on.
+        // Work that only concerns a node's own tables needs no agreement.
         let verdict = match work {
             Work::Name { .. } | Work::Close(_) => Verdict::Agreed(Said::Value(Outcome::Done)),
             Work::Change(..) | Work::Commit(_) => Verdict::Open,
@@ -68,7 +68,7 @@ impl Entry {
         Self { work, answers: Answers::new(), verdict, staged: NodeSet::EMPTY, is_awaited: false, late_at, bytes }
     }
 
-    /// A modification that some haven't executed.
+    /// Makes an entry for a modification that some nodes haven't executed.
     pub(in crate::cluster) fn change(
         tid: ModifyTid,
         modification: &mut Modification<'_>,
@@ -78,17 +78,17 @@ impl Entry {
         Ok(Self::new(Work::Change(tid, Recorded::of(modification, heap)?), late_at))
     }
 
-    /// A slot that some are to be told of.
+    /// Makes an entry for a slot that some nodes have yet to open.
     pub(in crate::cluster) fn name(pfs: Slot, inum: Inum, into: Slot, late_at: Instant) -> Self {
         Self::new(Work::Name { pfs, inum, into }, late_at)
     }
 
-    /// A slot that some are to forget.
+    /// Makes an entry for a slot that some nodes have yet to forget.
     pub(in crate::cluster) fn close(slot: Slot, late_at: Instant) -> Self {
         Self::new(Work::Close(slot), late_at)
     }
 
-    /// A commit with this record.
+    /// Makes an entry for a commit with this record.
     pub(in crate::cluster) fn commit(record: Option<Box<ClusterRecord>>, late_at: Instant) -> Self {
         Self::new(Work::Commit(record), late_at)
     }

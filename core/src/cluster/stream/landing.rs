@@ -1,7 +1,8 @@
-//! Commits of members: the header is fixed in the order of the stream, and lands while the member goes on.
+//! Commits of members: the header is fixed in the order of the stream, and is written while the member goes on.
 //!
-//! So a barrier keeps nobody from changing anything. A header lands when a quorum of the voters has everything before it durable:
-//! one that no quorum can follow would only be in the way. A member that comes to the next commit waits for the header before.
+//! So a barrier blocks no changes. A header is written when a quorum of the voters has everything before it durable: a header
+//! that no quorum can follow would only be in the way. A member that reaches the next commit waits until its previous header is
+//! written.
 
 use core::convert::Infallible;
 
@@ -13,7 +14,7 @@ use crate::memory::boxed;
 use crate::node::NodeError;
 
 impl Stream {
-    /// Has a member go on behind the commit it is at, whose header lands meanwhile.
+    /// Moves a member past the commit it is at; the header is written meanwhile.
     fn begin_landing(&self, index: NodeIndex) {
         let mut books = self.books.borrow_mut();
         let lane = books.lane_mut(index);
@@ -23,7 +24,7 @@ impl Stream {
         self.changed.wake_all();
     }
 
-    /// Notes that a header is on a member's disk, or that there will be none; what became of the commit so far.
+    /// Notes that a member's header is on its disk, or that there will be none; returns what is known of the commit so far.
     fn end_landing(&self, index: NodeIndex, answer: Option<Result<Outcome, NodeError>>) -> Option<(Position, Verdict)> {
         let mut books = self.books.borrow_mut();
         let position = books.lane_mut(index).landing.take()?;
@@ -38,17 +39,17 @@ impl Stream {
         verdict.map(|verdict| (position, verdict))
     }
 
-    /// The commit whose header a member brings to the disk.
+    /// The commit whose header a member is writing.
     pub(super) fn landing_of(&self, index: NodeIndex) -> Option<Position> {
         self.books.borrow().lane(index).landing
     }
 
-    /// Waits until a member brings no header to the disk.
+    /// Waits until a member is writing no header.
     pub(super) async fn landed(&self, index: NodeIndex) {
         self.changed.until(|| self.landing_of(index).is_none()).await;
     }
 
-    /// Notes that a member has everything before a commit durable.
+    /// Notes that everything before a commit is durable on a member.
     fn note_staged(&self, index: NodeIndex, position: Position) {
         if let Some(entry) = self.books.borrow_mut().get(position) {
             entry.staged.insert(index);
@@ -56,7 +57,7 @@ impl Stream {
         self.changed.wake_all();
     }
 
-    /// What became of a commit so far, and who has everything before it durable.
+    /// The verdict on a commit so far, and the nodes on which everything before it is durable.
     fn staged(&self, position: Position) -> (Verdict, NodeSet) {
         let mut books = self.books.borrow_mut();
         books.get(position).map_or((Verdict::None, NodeSet::EMPTY), |entry| (entry.verdict, entry.staged))
@@ -64,7 +65,7 @@ impl Stream {
 }
 
 impl Cluster {
-    /// Fixes the header of the commit that a member is at: everything that it has executed is on its way to the disk.
+    /// Fixes the header of the commit that a member is at: everything it has executed is on its way to the disk.
     pub(super) async fn fix_on(&self, index: NodeIndex) -> Result<(), Ejection> {
         let record = {
             let books = self.stream.books.borrow();
@@ -76,7 +77,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Brings the headers to a member's disk that it fixes.
+    /// Writes the headers that a member fixes to its disk.
     pub(super) async fn land_all(&self, index: NodeIndex) -> Infallible {
         loop {
             let Some(position) = self.stream.landing_of(index) else {
@@ -99,8 +100,8 @@ impl Cluster {
         }
     }
 
-    /// Waits until a quorum of the voters has everything before a commit durable; false if it never will. Who doesn't vote waits
-    /// until the commit is acknowledged: it never is ahead of that.
+    /// Waits until everything before a commit is durable on a quorum of the voters; false if it never will be. A member without a
+    /// vote waits until the commit is acknowledged: it is never ahead of that.
     async fn may_land(&self, index: NodeIndex, position: Position) -> bool {
         let votes = self.voters().contains(index);
         self.stream.note_staged(index, position);

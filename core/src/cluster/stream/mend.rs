@@ -1,7 +1,7 @@
-//! Laggards that met a bad block: what is behind it is copied to them, and they go on.
+//! Lagging members that met a bad block: what is behind the block is copied to them, and they go on.
 //!
-//! The copy is of a member that may have executed more of the stream than the laggard. So while it is made nothing is changed,
-//! and what the entries up to there do among the keys that were copied is not done once more.
+//! The source of the copy may have executed more of the stream than the lagging member. So nothing is changed while the copy is
+//! made, and the changes that earlier entries make among the copied keys are not made again.
 
 use super::Entry;
 use super::entry::Work;
@@ -12,8 +12,8 @@ use crate::memory::aside;
 use crate::node::NodeError;
 
 impl Cluster {
-    /// Has what is bad on the way to a laggard's next entry copied anew. Changes wait meanwhile, so that it is known what the
-    /// copy has done already. The fault, if nobody has what is lost.
+    /// Copies anew what is bad on the way to a lagging member's next entry. Changes wait meanwhile, so that it is known what the
+    /// copy already includes. Returns the fault if no node has what is lost.
     pub(super) async fn mend_on(&self, index: NodeIndex, fault: NodeFault) -> Result<(), NodeError> {
         let Some(block) = fault.bad_block() else { return Err(NodeError::Fault(fault)) };
         let _mending = Marked::claim(&self.stream, index, |books| &mut books.mending);
@@ -49,7 +49,7 @@ impl Cluster {
         }
     }
 
-    /// True when somebody else is about to execute what this one can't.
+    /// True when another node is about to execute what this one can't.
     fn may_come_abreast(&self, index: NodeIndex) -> bool {
         let mending = self.stream.books.borrow().mending;
         let others = self.stream.lagging().intersection(self.in_sync()).difference(mending);

@@ -1,11 +1,11 @@
-//! The stream: what the members are told to change, in one order for all (protocol 7).
+//! The stream: the changes that members are to make, in one order for all (protocol 7).
 //!
-//! Most of the time nothing is in it: a modification is executed by all members at once. Who can't at once, because a block is
-//! missing, a device is slow or a header is being written, *lags*: from there on it has a *backlog*, the part of the stream that
-//! it hasn't executed. It executes that in order and is compared with what was agreed meanwhile. The others don't wait for it. An
-//! entry is kept once for all laggards, until the last has executed it.
+//! Most of the time it is empty: all members execute a modification at once. A member that can't, because a block is missing, a
+//! device is slow or a header is being written, *lags*: from there on it has a *backlog*, the part of the stream that it hasn't
+//! executed. It executes the backlog in order, and its answers are compared with what was agreed meanwhile. The others don't wait
+//! for it. An entry is kept once for all lagging members, until the last has executed it.
 //!
-//! A backlog is bounded in memory and in time: whose backlog is full, or older than the deadline, leaves.
+//! A backlog is bounded in memory and time: a member whose backlog is full, or older than the deadline, leaves.
 
 mod backlog;
 mod entry;
@@ -43,14 +43,14 @@ impl Position {
     }
 }
 
-/// Entries that somebody hasn't executed, and who that is.
+/// Entries that some members haven't executed, and which members those are.
 pub(super) struct Stream {
     books: Box<RefCell<Books>>,
-    /// Whoever waits for an entry, or for a member.
+    /// Tasks that wait for an entry or a member.
     changed: Wakers,
-    /// Somebody executes backlogs beside the requests.
+    /// True while backlogs are executed beside the requests.
     is_kept: Cell<bool>,
-    /// Something is copied to a member: nobody changes what it is copied from.
+    /// True while something is copied to a member: its source isn't changed.
     is_copying: Cell<bool>,
 }
 
@@ -59,39 +59,39 @@ struct Books {
     first: Position,
     entries: Vec<Entry>,
     lanes: [Lane; MAX_NODES],
-    /// Whose backlog somebody is executing.
+    /// Members whose backlog a task is executing.
     driven: NodeSet,
-    /// Those that met a bad block, and can't go on before it is mended.
+    /// Members that met a bad block, and can't go on before it is mended.
     mending: NodeSet,
-    /// Those that something is copied from: they don't go on meanwhile.
+    /// Members that something is copied from: they don't go on meanwhile.
     shown: NodeSet,
-    /// Those of which something bad was cut out that isn't copied yet.
+    /// Members with something bad cut out that isn't copied yet.
     cut: NodeSet,
 }
 
 /// A member's way through the stream.
 #[derive(Default)]
 struct Lane {
-    /// Where it is, if it lags.
+    /// Its position, if it lags.
     next: Option<Position>,
-    /// The commit whose header it brings to the disk, while it goes on.
+    /// The commit whose header is being written while the member goes on.
     landing: Option<Position>,
     /// Memory that its backlog takes.
     bytes: usize,
-    /// What its devices had completed when changes were held back for it in vain.
+    /// The number of requests its devices had completed when changes were held back for it in vain.
     silent_since: Option<u64>,
-    /// What was copied to it meanwhile: whatever entries before a position do there is done.
+    /// What was copied to it meanwhile: changes there by entries before the position are done.
     copied: heapless::Vec<(Lost, Position), COPIES>,
 }
 
 impl Lane {
-    /// True when something was copied to the member that entries behind a position have done.
+    /// True when something was copied to the member that includes entries after a position.
     fn has_copied_beyond(&self, position: Position) -> bool {
         self.copied.iter().any(|(_, until)| position < *until)
     }
 }
 
-/// Copies that a backlog may have met.
+/// The number of copies that a backlog may have.
 const COPIES: usize = 8;
 
 impl Books {
@@ -117,31 +117,31 @@ impl Books {
         all.filter(|(_, lane)| lane.next.is_some()).map(|(index, _)| index).collect()
     }
 
-    /// Those that bring a header to the disk.
+    /// Members that are writing a header.
     fn landing(&self) -> NodeSet {
         let all = (0..).map(NodeIndex).zip(&self.lanes);
         all.filter(|(_, lane)| lane.landing.is_some()).map(|(index, _)| index).collect()
     }
 
-    /// Those that couldn't execute something that isn't decided yet: what they hold may be what was there before.
+    /// Members that couldn't execute something that isn't decided yet: their content may be that of before.
     fn failed(&self) -> NodeSet {
         let open = self.entries.iter().filter(|entry| entry.verdict == Verdict::Open);
         open.flat_map(|entry| &entry.answers).filter(|(_, answer)| answer.is_err()).map(|(index, _)| *index).collect()
     }
 
-    /// What a member hasn't executed.
+    /// The entries that a member hasn't executed.
     fn backlog(&self, index: NodeIndex) -> &[Entry] {
         let next = self.lane(index).next.unwrap_or(self.end());
         let start = next.0.saturating_sub(self.first.0) as usize;
         self.entries.get(start..).unwrap_or(&[])
     }
 
-    /// What a laggard does next.
+    /// A lagging member's next entry.
     fn next_of(&self, index: NodeIndex) -> Option<(Position, &Entry)> {
         self.lane(index).next.zip(self.backlog(index).first())
     }
 
-    /// Takes what the only laggard does next behind what follows it, which the rule `in-order` forbids.
+    /// Moves the next entry of the only lagging member behind the one that follows it, which the rule `in-order` forbids.
     fn disorder(&mut self, index: NodeIndex) {
         let at = self.entries.len() - self.backlog(index).len();
         let is_alone = self.lagging() == NodeSet::only(index);
@@ -162,12 +162,12 @@ impl Books {
         self.trim();
     }
 
-    /// Drops what nobody needs any more.
+    /// Drops entries that no member needs any more.
     fn trim(&mut self) {
         let needed = self.lanes.iter().flat_map(|lane| [lane.next, lane.landing]).flatten();
         let oldest = needed.min().unwrap_or(self.end());
         let executed = oldest.0.saturating_sub(self.first.0) as usize;
-        // Seldom, and then many: those that stay are moved.
+        // Entries are dropped seldom and then in bulk, because those that stay must be moved.
         if 2 * executed < self.entries.len() {
             return;
         }
@@ -199,33 +199,33 @@ impl Stream {
         })
     }
 
-    /// True when nothing is kept for anybody: nobody lags.
+    /// True when no entry is kept: no member lags.
     fn is_empty(&self) -> bool {
         self.books.borrow().entries.is_empty()
     }
 
-    /// Those that have a backlog.
+    /// Members that have a backlog.
     pub(super) fn lagging(&self) -> NodeSet {
         self.books.borrow().lagging()
     }
 
-    /// Those that couldn't execute something that isn't decided yet: nothing is mended from them.
+    /// Members that couldn't execute something that isn't decided yet: nothing is mended from them.
     pub(super) fn failed(&self) -> NodeSet {
         self.books.borrow().failed()
     }
 
-    /// Those that have a backlog, or a header that isn't on the disk.
+    /// Members that have a backlog, or a header that isn't on the disk.
     pub(super) fn unfinished(&self) -> NodeSet {
         let books = self.books.borrow();
         books.lagging().union(books.landing())
     }
 
-    /// Those of them that nobody has go on.
+    /// Those of them that no task moves on.
     fn neglected(&self) -> NodeSet {
         self.unfinished().difference(self.books.borrow().driven)
     }
 
-    /// Those whose content isn't what was agreed. A commit changes none.
+    /// Members whose content isn't what was agreed. A commit changes no content.
     pub(super) fn out_of_date(&self) -> NodeSet {
         let books = self.books.borrow();
         let is_behind = |index: &NodeIndex| books.backlog(*index).iter().any(|entry| !entry.is_commit());
@@ -242,7 +242,8 @@ impl Stream {
         self.books.borrow().backlog(index).len()
     }
 
-    /// When the oldest entry is late that a member hasn't executed, or whose header isn't on its disk; none if there are none.
+    /// When the oldest entry becomes late that a member hasn't executed, or whose header isn't on its disk; none if there is
+    /// none.
     fn late_at(&self, index: NodeIndex) -> Option<Instant> {
         let mut books = self.books.borrow_mut();
         let landing = books.lane(index).landing.and_then(|position| books.get(position)).map(|entry| entry.late_at);
@@ -250,7 +251,7 @@ impl Stream {
         landing.into_iter().chain(next).min()
     }
 
-    /// Adds an entry that these haven't executed, beside all that lag.
+    /// Adds an entry that the `waiting` members haven't executed, nor any that lag already.
     fn push(&self, entry: Entry, waiting: NodeSet) -> Result<Position, NoMemory> {
         let mut books = self.books.borrow_mut();
         let (position, bytes) = (books.end(), entry.bytes);
@@ -266,7 +267,7 @@ impl Stream {
         Ok(position)
     }
 
-    /// True when a member's devices have completed something since changes were [held back for it in vain](Self::note_silence).
+    /// True when a member's devices have completed a request since changes were [held back for it in vain](Self::note_silence).
     fn is_heard(&self, index: NodeIndex, completed: u64) -> bool {
         self.books.borrow().lane(index).silent_since != Some(completed)
     }
@@ -276,7 +277,7 @@ impl Stream {
         self.books.borrow_mut().lane_mut(index).silent_since = Some(completed);
     }
 
-    /// Takes a member's backlog away: it left, or it has everything.
+    /// Drops a member's backlog, because it left or has everything.
     pub(super) fn forget(&self, index: NodeIndex) {
         let mut books = self.books.borrow_mut();
         *books.lane_mut(index) = Lane::default();
@@ -289,7 +290,7 @@ impl Stream {
         self.books.borrow_mut().get(position).map_or(Verdict::None, |entry| entry.verdict)
     }
 
-    /// The positions of entries that aren't agreed on.
+    /// The positions of entries that aren't decided.
     fn open(&self) -> impl Iterator<Item = Position> {
         let (first, end) = {
             let books = self.books.borrow();
@@ -298,7 +299,7 @@ impl Stream {
         (first..end).map(Position).filter(|position| self.verdict(*position) == Verdict::Open)
     }
 
-    /// Notes what a member said of the entry it is at, and has it go on. The entry, and what was agreed on it before.
+    /// Notes a member's answer to the entry it is at, and moves it on. Returns the entry's position and its verdict so far.
     fn note_answer(&self, index: NodeIndex, answer: Result<Outcome, NodeError>) -> Option<(Position, Verdict)> {
         let mut books = self.books.borrow_mut();
         let position = books.lane(index).next?;
@@ -310,21 +311,21 @@ impl Stream {
         Some((position, verdict))
     }
 
-    /// Has a member go on without executing the entry it is at.
+    /// Moves a member on without executing the entry it is at.
     fn pass(&self, index: NodeIndex) {
         self.books.borrow_mut().advance(index);
         self.changed.wake_all();
     }
 
-    /// Those that may still answer an entry.
+    /// Members that may still answer an entry.
     fn may_answer(&self, position: Position) -> NodeSet {
         let books = self.books.borrow();
         let may = |lane: &Lane| lane.landing == Some(position) || lane.next.is_some_and(|next| next <= position);
         (0..).map(NodeIndex).zip(&books.lanes).filter(|(_, lane)| may(lane)).map(|(index, _)| index).collect()
     }
 
-    /// Those of these members that execute nothing at the moment, and how far each has come: they have everything, or met a bad
-    /// block. Who couldn't execute something isn't one of them.
+    /// Those of these members that execute nothing at the moment, because they have everything or met a bad block, and how far
+    /// each has come. A member that couldn't execute something isn't included.
     fn at_rest(&self, members: NodeSet) -> heapless::Vec<(NodeIndex, Position), MAX_NODES> {
         let books = self.books.borrow();
         let place = |index: NodeIndex| match books.next_of(index) {
@@ -339,7 +340,7 @@ impl Stream {
         self.changed.until(|| !self.books.borrow().shown.contains(index)).await;
     }
 
-    /// Waits until anything about backlogs has changed.
+    /// Waits until something about backlogs has changed.
     async fn change(&self) {
         let mut is_first = true;
         poll_fn(|cx| {
@@ -352,7 +353,7 @@ impl Stream {
         .await;
     }
 
-    /// Notes what was copied to a member: everything that entries before `until` do there.
+    /// Notes what was copied to a member: there it includes all changes by entries before `until`.
     fn note_copied(&self, index: NodeIndex, lost: Option<Lost>, until: Position) -> Result<(), NoMemory> {
         let mut books = self.books.borrow_mut();
         let lane = books.lane_mut(index);

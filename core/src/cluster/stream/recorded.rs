@@ -1,4 +1,4 @@
-//! A modification that is kept until the last laggard has executed it.
+//! A modification that is kept until the last lagging member has executed it.
 
 use super::super::repair::Lost;
 use super::super::{GivenBlock, Modification, Slot, StoredBlock};
@@ -7,7 +7,7 @@ use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
 use crate::memory::{self, Box, Heap, NoMemory, Vec, boxed};
 
-/// A modification that owns what it speaks of. The memory of a file block is shared with those that have executed it.
+/// A modification that owns its arguments. The memory of a file block is shared with nodes that have executed it.
 pub(super) enum Recorded {
     CreateInode { pfs: Slot, inode: Box<Inode>, methods: Methods },
     WriteInode { slot: Slot, meta: Box<InodeMeta>, content: Option<Box<[u8; EMBEDDED_BYTES]>> },
@@ -22,19 +22,19 @@ pub(super) enum Recorded {
     RemovePfs { key: Key },
 }
 
-/// How much of a modification is done already.
+/// How much of a modification is already done.
 pub(super) enum Done {
     Nothing,
     All,
-    /// All but file blocks under these keys, which are to be removed.
+    /// All but the removal of file blocks under these keys.
     But(Slot, Ranges),
 }
 
-/// What is left of a range without the keys of all copies.
+/// The parts of a range that lie outside the keys of all copies.
 pub(super) type Ranges = heapless::Vec<KeyRange, { COPIES + 1 }>;
 
 impl Recorded {
-    /// Keeps a modification. A file block is taken, when there is memory for everything else.
+    /// Keeps a modification. The buffer of a file block is taken over once there is memory for everything else.
     pub(super) fn of(modification: &mut Modification<'_>, heap: Heap) -> Result<Self, NoMemory> {
         Ok(match modification {
             Modification::CreateInode { pfs, inode, methods } => {
@@ -69,7 +69,7 @@ impl Recorded {
         })
     }
 
-    /// The modification, for one more node.
+    /// The modification, for one more node to execute.
     pub(super) fn modification(&self) -> Modification<'_> {
         match self {
             Self::CreateInode { pfs, inode, methods } => {
@@ -96,7 +96,7 @@ impl Recorded {
         }
     }
 
-    /// How much of it copies of some keys have done, on a node where slots name what `inum` says.
+    /// How much of it was done by copies of some keys, on a node where slots name what `inum` says.
     pub(super) fn done_by(&self, copies: &[(Lost, Position)], inum: impl Fn(Slot) -> Option<Inum>) -> Done {
         let among = |holder: Inum, key: Key| copies.iter().any(|(lost, _)| lost.has(holder, key));
         let is_inode = |inode: Option<Inum>| {
@@ -123,7 +123,7 @@ impl Recorded {
         if is_done { Done::All } else { Done::Nothing }
     }
 
-    /// The inode below which, or below whose index, it is done.
+    /// The inode below which, or below whose index, the modification happens.
     pub(super) fn holder(&self, inum: impl Fn(Slot) -> Option<Inum>) -> Inum {
         let slot = match self {
             Self::WriteInode { slot, .. } | Self::Stamp { slot, .. } | Self::SetPfsRole { slot, .. } => *slot,
@@ -136,7 +136,7 @@ impl Recorded {
         inum(slot).unwrap_or(Inum::PFS_ROOT)
     }
 
-    /// Bytes it takes besides itself.
+    /// Bytes it takes beyond its own size.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::CreateInode { .. } | Self::CreatePfs { .. } => size_of::<Inode>(),
@@ -150,11 +150,11 @@ impl Recorded {
     }
 }
 
-/// The parts of a range of keys below an inode that no copy has.
+/// The parts of a range of keys below an inode that lie outside all copies.
 fn outside(copies: &[(Lost, Position)], inode: Inum, range: KeyRange) -> Ranges {
     let mut rest: Ranges = [range].into_iter().collect();
     for (lost, _) in copies {
-        // Each copy makes at most one range more.
+        // Each copy adds at most one range.
         rest = rest.iter().flat_map(|range| lost.outside(inode, *range)).flatten().collect();
     }
     rest

@@ -1,4 +1,4 @@
-//! What holds for the cluster: judging entries by what members say of them.
+//! The cluster's decisions: judging entries by the answers of members.
 
 use super::{Position, Verdict};
 use crate::cluster::agree::{Said, agree, reason};
@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, NodeFault, NodeIndex, Outcome, Rule};
 use crate::node::NodeError;
 
 impl Cluster {
-    /// Agrees on an entry, if enough have answered or nobody else will.
+    /// Decides on an entry, if enough members have answered or no other will.
     pub(super) fn judge(&self, position: Position) {
         let (answers, is_commit) = {
             let mut books = self.stream.books.borrow_mut();
@@ -49,14 +49,14 @@ impl Cluster {
         self.stream.changed.wake_all();
     }
 
-    /// Somebody left: what others wait for may be decided by that.
+    /// Judges all open entries again after a member left, which may decide them.
     pub(in crate::cluster) fn judge_all(&self) {
         for position in self.stream.open() {
             self.judge(position);
         }
     }
 
-    /// Notes what a laggard answered. It is compared with what was agreed.
+    /// Notes a lagging member's answer and compares it with what was agreed.
     pub(super) fn note_answer(&self, index: NodeIndex, answer: Result<Outcome, NodeError>) {
         match self.stream.note_answer(index, answer) {
             Some((position, Verdict::Open)) => self.judge(position),
@@ -71,7 +71,7 @@ impl Cluster {
     }
 }
 
-/// What all have met who should have executed something, if nobody has.
+/// The fault that all members met that should have executed something, if none has executed it.
 fn unreadable(answers: &Answers<Result<Outcome, NodeError>>) -> Option<NodeFault> {
     let mut faults = answers.iter().map(|(_, answer)| match answer {
         Err(NodeError::Fault(fault)) => fault.bad_block().map(|_| *fault),

@@ -1,4 +1,4 @@
-//! Waiting for what the execution of backlogs brings about. Where no keeper executes them, whoever waits does.
+//! Waiting for results of executing backlogs. Where no keeper executes them, the waiting caller does.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -9,7 +9,7 @@ use crate::cluster::vote::{MAX_NODES, NodeSet};
 use crate::cluster::{Cluster, OpError};
 use crate::memory::NoMemory;
 
-/// An entry whose verdict somebody waits for.
+/// An entry whose verdict a caller waits for.
 pub(in crate::cluster) struct Awaited<'s> {
     stream: &'s Stream,
     position: Position,
@@ -23,12 +23,12 @@ impl<'s> Awaited<'s> {
         Self { stream, position }
     }
 
-    /// What holds for the cluster by now.
+    /// The cluster's decision so far.
     pub(in crate::cluster) fn verdict(&self) -> Verdict {
         self.stream.verdict(self.position)
     }
 
-    /// Those that haven't executed it.
+    /// Members that haven't executed it.
     pub(in crate::cluster) fn waiting(&self) -> NodeSet {
         self.stream.may_answer(self.position)
     }
@@ -45,7 +45,7 @@ impl Drop for Awaited<'_> {
 }
 
 impl Cluster {
-    /// Adds an entry that these haven't executed; it is judged at once.
+    /// Adds an entry that the `waiting` members haven't executed; it is judged at once.
     pub(in crate::cluster) fn put_behind(&self, entry: Entry, waiting: NodeSet) -> Result<Awaited<'_>, NoMemory> {
         let position = self.stream.push(entry, waiting)?;
         let awaited = Awaited::new(&self.stream, position);
@@ -62,12 +62,12 @@ impl Cluster {
         .await
     }
 
-    /// Waits until nobody lags any more, and all headers are on their disks. Who is late has left then.
+    /// Waits until no member lags any more and all headers are on their disks. Late members have left by then.
     pub async fn level(&self) -> Result<(), OpError> {
         self.level_with(NodeSet::first_nodes(MAX_NODES)).await
     }
 
-    /// Waits until none of these lags any more.
+    /// Waits until none of these members lags any more.
     pub(in crate::cluster) async fn level_with(&self, nodes: NodeSet) -> Result<(), OpError> {
         let is_level = || self.stream.unfinished().intersection(nodes).is_empty();
         if is_level() {
@@ -76,7 +76,7 @@ impl Cluster {
         self.await_laggards(|| is_level().then_some(())).await
     }
 
-    /// Waits until somebody is up to date that wasn't, or nobody lags any more; whom that leaves.
+    /// Waits until another member becomes up to date, or until no member lags any more; returns what `is_done` gives.
     pub(in crate::cluster) async fn await_up_to_date<T: Default>(
         &self,
         caught_up: impl Fn() -> Option<T>,
@@ -84,7 +84,7 @@ impl Cluster {
         self.await_laggards(|| caught_up().or_else(|| self.stream.out_of_date().is_empty().then(T::default))).await
     }
 
-    /// Waits for something that laggards bring about. Who is late leaves.
+    /// Waits for a result of lagging members. Late members leave.
     pub(in crate::cluster) async fn await_laggards<T>(&self, is_done: impl Fn() -> Option<T>) -> Result<T, OpError> {
         self.await_backlogs(|| {
             self.expel_late();
@@ -93,7 +93,7 @@ impl Cluster {
         .await
     }
 
-    /// Waits for something that the execution of backlogs brings about, and executes them meanwhile unless the keeper does.
+    /// Waits for a result of executing backlogs, and executes them meanwhile unless the keeper does.
     async fn await_backlogs<T>(&self, mut is_done: impl FnMut() -> Option<T>) -> Result<T, OpError> {
         loop {
             let mut lanes = Together::new(self.heap);
@@ -121,11 +121,11 @@ impl Cluster {
         }
     }
 
-    /// True when a modification has to [wait](Self::make_way) before it begins: something is copied to a member, whoever comes
-    /// must have members go on, because nobody else does, or one would be overrun.
+    /// True when a modification must [wait](Self::make_way) before it begins: because something is copied to a member, because
+    /// members must be moved on and no one else does it, or because a member would be overrun.
     pub(in crate::cluster) fn is_in_the_way(&self) -> bool {
         let is_left_to_us = || !self.stream.is_kept.get() && !self.stream.neglected().is_empty();
-        // Mostly nothing is kept for anybody.
+        // Mostly no entry is kept.
         let is_level = self.stream.is_empty();
         self.stream.is_copying.get() || !is_level && (is_left_to_us() || !self.hard_pressed().is_empty())
     }
@@ -138,9 +138,9 @@ impl Cluster {
         self.hold_back().await;
     }
 
-    /// Lets members go on whose backlog grows faster than they execute it: who changes something waits until they have caught up
-    /// to the half of what they may lag by, a moment at most. So who is only slow isn't overrun; and whose devices complete
-    /// nothing in that moment holds up nobody again before they do.
+    /// Lets members catch up whose backlog grows faster than they execute it: a change waits until they have used less than half
+    /// of what a backlog may take, but only for a moment. So a member that is only slow isn't overrun, and a member whose devices
+    /// complete nothing in that moment doesn't hold up changes again until they do.
     async fn hold_back(&self) {
         let pressed = self.hard_pressed();
         let Some(end) = self.clock().map(|clock| clock.now().after(SOFT_DEADLINE)) else { return };
@@ -149,7 +149,7 @@ impl Cluster {
         }
         let completed: heapless::Vec<_, MAX_NODES> = pressed.iter().map(|index| self.completed_by(index)).collect();
         let is_over = || self.clock().is_none_or(|clock| clock.now() >= end) || self.hard_pressed().is_empty();
-        // For want of memory nobody is waited for.
+        // Without memory nothing is waited for.
         let _ = self.await_backlogs(|| is_over().then_some(())).await;
         for (index, completed) in pressed.iter().zip(completed) {
             if self.completed_by(index) == completed {
@@ -158,15 +158,15 @@ impl Cluster {
         }
     }
 
-    /// Where nobody executes backlogs beside the requests, requests do: for a moment each. Whom another drives isn't waited
-    /// for.
+    /// Lets each request execute backlogs for a moment if nobody executes them beside the requests. A member that another task
+    /// drives isn't waited for.
     pub(in crate::cluster) async fn press(&self) {
         let pressed = self.stream.neglected();
         if self.stream.is_kept.get() || pressed.is_empty() {
             return;
         }
         let Some(end) = self.clock().map(|clock| clock.now().after(SOFT_DEADLINE)) else { return };
-        // For want of memory it is left to the next.
+        // Without memory this is left to the next request.
         let _ = self
             .await_backlogs(|| {
                 let is_over = self.clock().is_none_or(|clock| clock.now() >= end);
@@ -176,7 +176,7 @@ impl Cluster {
         self.expel_late();
     }
 
-    /// Has the caller looked at again when the next member is late.
+    /// Wakes the caller when the next member becomes late.
     fn await_lateness(&self, cx: &mut Context<'_>) {
         let Some(clock) = self.clock() else { return };
         let soon = clock.now().after(SOFT_DEADLINE);

@@ -1,18 +1,18 @@
-//! Who votes, and how many are enough.
+//! Which nodes vote, and how many votes are enough.
 
 use super::NodeSet;
 
 /// The voters of one configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Voters {
-    /// Those that are there.
+    /// The voters that are there.
     pub nodes: NodeSet,
-    /// All there are by the cluster record, there or not. The number of visible disks says nothing.
+    /// The number of all voters by the cluster record, there or not. The number of visible disks says nothing.
     pub count: usize,
 }
 
 impl Voters {
-    /// How many voters decide: more than half.
+    /// The number of voters that decides: more than half.
     pub fn quorum(&self) -> usize {
         self.count.max(1) / 2 + 1
     }
@@ -23,12 +23,12 @@ impl Voters {
     }
 }
 
-/// The voters, and while a change of them is pending also those before it: then a decision needs both quorums.
+/// The voters and, while a change of them is pending, also the former voters: then a decision needs both quorums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Electorate {
     /// The voters.
     pub current: Voters,
-    /// Those before the pending change.
+    /// The voters before the pending change.
     pub previous: Option<Voters>,
 }
 
@@ -38,7 +38,7 @@ impl Electorate {
         Self { current: Voters { nodes, count }, previous: None }
     }
 
-    /// Everybody whose vote counts for something.
+    /// All nodes whose votes count for something.
     pub fn nodes(&self) -> NodeSet {
         self.current.nodes.union(self.previous.map_or(NodeSet::EMPTY, |voters| voters.nodes))
     }

@@ -1,7 +1,7 @@
-//! How two members' histories stand to each other (protocol 5.3, "Record").
+//! How the histories of two members relate (protocol 5.3, "Record").
 //!
-//! Both records tell. They agree up to the *fork*: the newest epoch that both know, at the smaller of its two ends. Whoever has
-//! commits behind the fork has a *tail*.
+//! This follows from both records. They agree up to the *fork*: the newest epoch that both know, at the smaller of its two ends.
+//! A member with commits after the fork has a *tail*.
 
 use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, Epoch};
@@ -11,27 +11,27 @@ use super::version::{CommitId, CommitSeq};
 /// Where two histories part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fork {
-    /// The last commit of both.
+    /// The last common commit.
     pub at: CommitId,
-    /// The greatest transaction id both have; what is above means different things.
+    /// The greatest transaction id that both have; greater ones mean different things.
     pub tid: ModifyTid,
 }
 
-/// How a member's history stands to the reference.
+/// How a member's history relates to the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// The same content.
     Same,
-    /// An earlier state of the reference.
+    /// The member has an earlier state of the reference.
     Ancestor,
-    /// The reference is an earlier state of it.
+    /// The reference has an earlier state of the member.
     Descendant(Fork),
-    /// Both have commits behind the fork.
+    /// Both have commits after the fork.
     Divergent(Fork),
-    /// Both have commits in an epoch of one counter, which is not the same: never without a forced mount. The fork, if there
-    /// was any time in common.
+    /// Both have commits in different epochs with the same counter, which only happens after a forced mount. The fork is there if
+    /// the histories have anything in common.
     Foreign(Option<Fork>),
-    /// So old that no epoch is remembered by both. Nothing is known against it.
+    /// The histories are so old that no epoch is remembered by both. Nothing is known against the member.
     Ancient,
 }
 
@@ -52,7 +52,7 @@ pub fn relation(member: &ClusterRecord, reference: &ClusterRecord) -> Relation {
     }
 }
 
-/// The first commit of a member behind the fork, as far back as its record remembers; none if it has none.
+/// The first commit of a member after the fork, as far back as its record remembers; none if it has none.
 pub fn first_beyond(member: &ClusterRecord, fork: Fork) -> Option<CommitId> {
     if !has_tail(member, fork) {
         return None;
@@ -67,12 +67,13 @@ pub fn first_beyond(member: &ClusterRecord, fork: Fork) -> Option<CommitId> {
     })
 }
 
-/// True when a member has commits behind the fork that a forced mount made: they were acknowledged without a quorum.
+/// True when a member has commits after the fork from a forced mount: they were acknowledged without a quorum.
 pub fn is_forced_beyond(member: &ClusterRecord, fork: Fork) -> bool {
     member.history.iter().any(|epoch| epoch.id.ctr > fork.at.epoch.ctr && epoch.end_seq.0 > 0 && epoch.forced)
 }
 
-/// True when a record shows that a commit was acknowledged: its own history has the commit, and was acknowledged up to there.
+/// True when a record shows that a commit was acknowledged: its own history has the commit, and was acknowledged up to that
+/// point.
 pub fn proves_acked(witness: &ClusterRecord, commit: CommitId) -> bool {
     let has_it = witness.history.iter().any(|epoch| epoch.id == commit.epoch && epoch.end_seq >= commit.seq);
     let same_history = witness.history.iter().any(|epoch| epoch.id == witness.acked.epoch);
@@ -87,14 +88,15 @@ fn fork(member: &ClusterRecord, reference: &ClusterRecord) -> Option<Fork> {
     })
 }
 
-/// True when a member's content is behind the fork.
+/// True when a member's content is later than the fork.
 fn has_tail(member: &ClusterRecord, fork: Fork) -> bool {
     let content = member.version.content();
     let is_later = content.epoch == fork.at.epoch && content.seq > fork.at.seq;
     content.epoch.ctr > fork.at.epoch.ctr || is_later
 }
 
-/// True when a record has dropped an epoch with commits right behind the fork: what isn't in it may have been in that one.
+/// True when a record has dropped an epoch with commits right after the fork: a commit missing from it may have been in that
+/// epoch.
 fn forgot_after(reference: &ClusterRecord, fork: Fork) -> bool {
     let Some(place) = reference.history.iter().position(|epoch| epoch.id == fork.at.epoch) else { return true };
     let (Some(common), Some(next)) = (reference.history.get(place), place.checked_sub(1)) else { return false };
@@ -102,7 +104,7 @@ fn forgot_after(reference: &ClusterRecord, fork: Fork) -> bool {
     reference.history.get(next).is_some_and(|next| next.base != content)
 }
 
-/// True when both have commits in epochs of one counter. (Epochs of one counter without commits are what crashed mounts leave.)
+/// True when both have commits in different epochs with the same counter. (Crashed mounts leave such epochs without commits.)
 fn contradicts(member: &ClusterRecord, reference: &ClusterRecord) -> bool {
     let is_other = |mine: &Epoch, theirs: &Epoch| {
         let same_counter = theirs.id.ctr == mine.id.ctr && theirs.id.nonce != mine.id.nonce;
@@ -111,7 +113,7 @@ fn contradicts(member: &ClusterRecord, reference: &ClusterRecord) -> bool {
     member.history.iter().any(|mine| reference.history.iter().any(|theirs| is_other(mine, theirs)))
 }
 
-/// For records without an epoch in common.
+/// The relation of records without a common epoch.
 fn unrelated(member: &ClusterRecord, reference: &ClusterRecord) -> Relation {
     let content = member.version.content();
     if content == reference.version.content() {
@@ -151,10 +153,10 @@ mod tests {
         assert_eq!(fork.at, Line::new(1).commits(3).record().version.commit);
         let tail = first_beyond(&ahead, fork).unwrap();
         assert!(!proves_acked(&ahead, tail) && !proves_acked(&others, tail));
-        // One commit later in its own epoch, the first of the tail was acknowledged.
+        // After one more commit in its own epoch, the first of the tail was acknowledged.
         let further = Line::new(1).commits(5).record();
         assert!(proves_acked(&further, tail));
-        // And before anything was committed in the new epoch, what is ahead is just later.
+        // Before anything is committed in the new epoch, the commits ahead are just later ones.
         let opened = Line::new(1).commits(3).epoch(2).record();
         assert!(matches!(relation(&ahead, &opened), Relation::Descendant(_)));
     }
@@ -191,7 +193,7 @@ mod tests {
         let mut forgetful = later.clone();
         forgetful.history.retain(|epoch| epoch.id.ctr.0 != 2);
         assert_eq!(relation(&member.record(), &forgetful), Relation::Ancient);
-        // One that never had the member's commits is another matter.
+        // A record that never had the member's commits is different.
         let apart = Line::new(1).commits(3).epoch(3).commits(1).record();
         assert!(matches!(relation(&member.record(), &apart), Relation::Divergent(_)));
     }

@@ -45,22 +45,22 @@ impl NodeSet {
         self.0 &= !Self::only(node).0;
     }
 
-    /// The set and a node.
+    /// The set with a node added.
     pub fn with(self, node: NodeIndex) -> Self {
         Self(self.0 | Self::only(node).0)
     }
 
-    /// What is in either set.
+    /// The nodes in either set.
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in both sets.
+    /// The nodes in both sets.
     pub fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is in this set and not in `other`.
+    /// The nodes in this set that aren't in `other`.
     pub fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }

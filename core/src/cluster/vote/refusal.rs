@@ -1,10 +1,10 @@
-//! Why a mount doesn't happen. What is said of it, and what the operator can do, is in [`wording`](super::wording).
+//! Why a mount is refused. The messages, with what the operator can do, are in [`wording`](super::wording).
 
 use super::{NodeSet, Role, Version};
 use crate::media::{Corruption, HostName, Timestamp, Uuid};
 use crate::node::NodeIndex;
 
-/// A mount that can't be: something is missing, and comes back when it does.
+/// A mount isn't possible: something is missing, and the mount becomes possible when that comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// There are no members at all.
@@ -20,7 +20,7 @@ pub enum Refusal {
         /// Voters needed.
         need: usize,
     },
-    /// Too few of those that voted before a change of the members that isn't finished.
+    /// Too few of the former voters are there while a change of the members isn't finished.
     NoPreviousQuorum {
         /// Former voters that are there.
         have: usize,
@@ -29,35 +29,35 @@ pub enum Refusal {
         /// Former voters needed.
         need: usize,
     },
-    /// Several masters, and no record of what they have in common.
+    /// There are several masters, and no record of what they have in common.
     NoRecord {
         /// How many.
         masters: usize,
     },
-    /// Nodes were named together that have nothing to do with each other.
+    /// The nodes named together have nothing to do with each other.
     Unrelated {
-        /// A node, and the cluster its PFS is of.
+        /// A node, and the cluster its PFS belongs to.
         first: (NodeIndex, Uuid),
-        /// Another.
+        /// Another node and its cluster.
         second: (NodeIndex, Uuid),
     },
-    /// A quorum is lost to a disk and its copy.
+    /// A disk and its copy are both there, and without both there is no quorum.
     SameMember {
-        /// One.
+        /// One of them.
         first: NodeIndex,
         /// The other.
         second: NodeIndex,
-        /// What both say they are.
+        /// The id of the member that both claim to be.
         fsid: Uuid,
     },
-    /// The newest version is known, nobody has it whole, and it may have been acknowledged.
+    /// The newest version is known and may have been acknowledged, but no node has it whole.
     NoTrustedHolder {
         /// The version.
         version: Version,
-        /// Those that say they have it.
+        /// The nodes that say they have it.
         holders: NodeSet,
     },
-    /// Another mount went on with a quorum while this one had none.
+    /// Another mount continued with a quorum while this one had none.
     Overtaken {
         /// The node.
         node: NodeIndex,
@@ -78,7 +78,7 @@ pub enum Refusal {
     NotSoft {
         /// The node.
         node: NodeIndex,
-        /// What it is.
+        /// Its role.
         role: Role,
     },
     /// There is no such node, or it has no record to start from.
@@ -86,68 +86,68 @@ pub enum Refusal {
         /// The node.
         node: NodeIndex,
     },
-    /// More forks than a record can name were to be given up at once.
+    /// More forks had to be given up at once than a record can name.
     TooManyForks {
-        /// Those that have them.
+        /// The nodes that have them.
         nodes: NodeSet,
     },
     /// Another mount writes to it.
     InUse {
         /// The node.
         node: NodeIndex,
-        /// The other's machine.
+        /// The machine of the other mount.
         host: HostName,
-        /// When the other wrote its heartbeat.
+        /// When the other mount wrote its heartbeat.
         time: Timestamp,
     },
-    /// Another mount has changed it between the first look at it and now.
+    /// Another mount has changed the node since this one first looked at it.
     ChangedMeanwhile {
         /// The node.
         node: NodeIndex,
     },
-    /// One version is looked at, by the operator's wish.
+    /// One version is mounted for reading, as the operator wanted.
     AsOf,
-    /// The last epoch was used.
+    /// The last epoch number is used up.
     NoMoreEpochs,
 }
 
-/// A mount that must not be: histories contradict each other, and only the operator knows which to keep.
+/// A mount that must not happen: histories contradict each other, and only the operator knows which to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alarm {
     /// Two histories with commits.
     SplitBrain {
-        /// The one.
+        /// The node with one of them.
         node: NodeIndex,
-        /// What it has.
+        /// Its version.
         version: Version,
-        /// The other.
+        /// The node with the other.
         reference: NodeIndex,
-        /// What that has.
+        /// The version of that node.
         current: Version,
     },
-    /// The others went on without something that was acknowledged.
+    /// The other nodes continued without something that was acknowledged.
     AckedTail {
         /// The node.
         node: NodeIndex,
-        /// What it has.
+        /// Its version.
         version: Version,
-        /// What the others have.
+        /// The version of the others.
         current: Version,
     },
-    /// A slave has what no master has.
+    /// A slave has changes that no master has.
     SlaveAhead {
         /// The slave.
         node: NodeIndex,
-        /// What it has.
+        /// Its version.
         version: Version,
-        /// What the masters have.
+        /// The version of the masters.
         current: Version,
     },
-    /// Two configurations with one number.
+    /// There are two configurations with the same number.
     TwoConfigs {
-        /// The one.
+        /// The node with one of them.
         first: NodeIndex,
-        /// The other.
+        /// The node with the other.
         second: NodeIndex,
     },
 }

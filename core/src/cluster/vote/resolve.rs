@@ -1,26 +1,25 @@
-//! From the answers of nodes about one element to one answer (protocol 2.4).
+//! Making one answer of the nodes' answers about one element (protocol 2.4).
 //!
-//! What decides is agreement of a quorum of the record's voters, asked among the sync set. Three rules go beyond counting:
+//! A decision takes the agreement of a quorum of the record's voters, asked among the sync set. Three rules go beyond counting:
 //!
-//! - The sync set executed everything that was acknowledged, so when all of it agrees that is the answer, even if it is smaller
-//!   than a quorum. (Writing stops then.)
-//! - A copy that can be read beats errors: when all of the sync set that could look agrees that the element is there, it is
-//!   there. Absence is never concluded that way.
-//! - A block that can't be read has still voted: what it is was told by its verified parent.
+//! - The sync set has executed everything that was acknowledged, so when all of it agrees, that is the answer, even if it is
+//!   smaller than a quorum. (Writing stops then.)
+//! - A readable copy beats errors: when all nodes of the sync set that could look agree that the element is there, it is there.
+//!   Absence is never concluded that way.
+//! - A node that can't read a block has still voted: the block's verified parent told what it is.
 //!
-//! An answer that differs from the decision is a fault of its node, which has to leave. A verdict once given never changes
-//! through votes that come later.
+//! An answer that differs from the decision is a fault of its node, which has to leave. Later votes never change a verdict.
 
 use super::{NodeSet, View};
 use crate::media::{BlockKind, Key, KeyBits, ModifyTid};
 use crate::node::{NodeFault, NodeIndex};
 
-/// What can be compared of an element between nodes; never a place, an indirect block, or a `mirror_tid`.
+/// The properties of an element that can be compared between nodes; never a place, an indirect block, or a `mirror_tid`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element {
     /// Its key.
     pub key: Key,
-    /// What it is.
+    /// Its kind.
     pub kind: BlockKind,
     /// The width of its span.
     pub keybits: KeyBits,
@@ -35,11 +34,11 @@ pub struct Element {
 pub enum Vote {
     /// Nothing yet.
     Pending,
-    /// There is none; in an iteration: no more.
+    /// There is no such element; in an iteration: no further one.
     Absent,
-    /// This one, and its data is good.
+    /// The element is this one, and its data is good.
     Present(Element),
-    /// This one, by its verified parent; but its data can't be read.
+    /// The element is this one according to its verified parent, but its data can't be read.
     Unreadable(Element, NodeFault),
     /// The node couldn't even look.
     Failed(NodeFault),
@@ -61,14 +60,14 @@ impl Vote {
     }
 }
 
-/// What has to be done about nodes, whatever the answer is.
+/// What must be done about nodes, whatever the answer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Care {
-    /// Their copy can't be read: repair it from a good one.
+    /// Nodes whose copy can't be read: repair it from a good one.
     pub heal: NodeSet,
-    /// They hold something else though they are in the sync set: eject and resynchronize.
+    /// Nodes in the sync set with different content: eject and resynchronize them.
     pub evict: NodeSet,
-    /// They haven't answered: eject them when their deadline has passed.
+    /// Nodes that haven't answered: eject them when their deadline has passed.
     pub late: NodeSet,
 }
 
@@ -80,46 +79,46 @@ pub enum Verdict {
     Present {
         /// The element.
         element: Element,
-        /// Whose copy is taken by default: a master's before a slave's.
+        /// The node whose copy is taken by default: a master before a slave.
         focus: NodeIndex,
-        /// All that say so, slaves too.
+        /// All nodes that say so, including slaves.
         agree: NodeSet,
-        /// Those of them whose copy is good. The focus may be any.
+        /// Those of them whose copy is good. The focus need not be one of them.
         readable: NodeSet,
         /// What to do about the others.
         care: Care,
     },
-    /// There is no such element, in an iteration: no more.
+    /// There is no such element; in an iteration: no further one.
     NotFound(Care),
-    /// Nodes that have to be waited for can still decide.
+    /// Votes that are still to come can decide it.
     InProgress {
-        /// They haven't answered.
+        /// Nodes that haven't answered.
         waiting: NodeSet,
-        /// They contradict each other already: raise the alarm when there are any.
+        /// Nodes that already contradict each other: raise the alarm when there are any.
         diverged: NodeSet,
     },
-    /// Nobody who is still to answer can decide it. Never taken for "not found".
+    /// No vote that is still to come can decide it. This is never taken for "not found".
     NoQuorum {
-        /// They contradict each other.
+        /// Nodes that contradict each other.
         diverged: NodeSet,
-        /// They couldn't look.
+        /// Nodes that couldn't look.
         failed: NodeSet,
     },
     /// No node has a readable copy.
     AllFailed {
         /// What one of them said.
         fault: NodeFault,
-        /// All that failed.
+        /// All nodes that failed.
         nodes: NodeSet,
     },
 }
 
-/// The verdict on votes, the first of node 0, in this view. Nodes outside the sync set are not listened to.
+/// The verdict on votes in this view; the votes start with that of node 0. Votes from outside the sync set are ignored.
 pub fn resolve(votes: &[Vote], view: &View) -> Verdict {
     Ballot::of(votes, view).verdict()
 }
 
-/// The votes by what they say.
+/// The votes, sorted by what they say.
 struct Ballot<'a> {
     votes: &'a [Vote],
     view: &'a View,
@@ -148,7 +147,7 @@ impl<'a> Ballot<'a> {
         ballot
     }
 
-    /// Those asked whose vote is as wanted, followers too.
+    /// The asked nodes whose vote is as wanted, including followers.
     fn saying(&self, wanted: impl Fn(&Vote) -> bool) -> NodeSet {
         let asked = self.eligible.union(self.followers);
         asked.iter().filter(|node| self.vote(*node).is_some_and(&wanted)).collect()
@@ -158,7 +157,7 @@ impl<'a> Ballot<'a> {
         self.votes.get(usize::from(node.0))
     }
 
-    /// Those with an element under a key that `wanted` accepts.
+    /// The nodes with an element under a key that `wanted` accepts.
     fn with_key(&self, wanted: impl Fn(Key) -> bool) -> NodeSet {
         self.saying(|vote| vote.element().is_some_and(|element| wanted(element.key)))
     }
@@ -167,24 +166,24 @@ impl<'a> Ballot<'a> {
         set.intersection(self.eligible)
     }
 
-    /// True when those that say an element is there decide it, `more` of the eligible joining them.
+    /// True when the nodes that say an element is there decide it, once `more` of the eligible nodes join them.
     fn decides_presence(&self, saying: NodeSet, more: NodeSet) -> bool {
         let all = self.only_eligible(saying.union(more));
         let all_that_could = all.union(self.failed).contains_all(self.eligible);
         self.view.has_quorum(all) || (!all.is_empty() && all_that_could)
     }
 
-    /// The same for those that say it isn't there.
+    /// True when the nodes that say it is absent decide that, once `more` of the eligible nodes join them.
     fn decides_absence(&self, saying: NodeSet, more: NodeSet) -> bool {
         let all = self.only_eligible(saying.union(more));
         self.view.has_quorum(all) || (!all.is_empty() && all.contains_all(self.eligible))
     }
 
-    /// Goes through the keys that are offered, lowest first. One that a quorum doesn't have is passed over: those that offer it
-    /// hold something that was deleted, or never acknowledged. Behind a key that is still open nothing can be decided yet
-    /// (who says a later one denies this one), but it remains to see whether it may be.
+    /// Goes through the offered keys, lowest first. A key that a quorum doesn't have is skipped: the nodes that offer it hold
+    /// something that was deleted, or never acknowledged. After a key that is still open nothing can be decided yet (a node that
+    /// offers a later key denies this one), but it remains to see whether it may be.
     fn verdict(&self) -> Verdict {
-        // An element nobody has told of yet.
+        // This covers an element that no node has offered yet.
         let mut reachable = self.decides_presence(self.pending, self.pending);
         let mut open_since = None;
         let mut after = None;
@@ -214,7 +213,7 @@ impl<'a> Ballot<'a> {
         self.undecided(reachable, open_since.unwrap_or_default())
     }
 
-    /// The lowest key that voters offer behind `after`.
+    /// The lowest key after `after` that voters offer.
     fn next_key(&self, after: Option<Key>) -> Option<Key> {
         let key_of = |node| self.vote(node)?.element().map(|element| element.key);
         self.eligible.iter().filter_map(key_of).filter(|key| after.is_none_or(|after| *key > after)).min()
@@ -239,7 +238,7 @@ impl<'a> Ballot<'a> {
         }
     }
 
-    /// The element is decided; it remains to find a copy.
+    /// The verdict when the element is decided and a copy remains to be found.
     fn present(&self, element: Element, agree: NodeSet) -> Verdict {
         let readable = self.saying(|vote| *vote == Vote::Present(element));
         let unreadable = agree.difference(readable);

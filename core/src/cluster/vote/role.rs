@@ -1,28 +1,28 @@
-//! What a node is in its cluster.
+//! The role of a node in its cluster.
 
 use core::fmt;
 
 use crate::media::PfsKind;
 
-/// A node's part: who votes, who is written, who may be read.
+/// A node's role: it says whether the node votes, is written, and may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Votes and is written with the others. Every local filesystem is one, alone.
     Master,
-    /// Is kept up after the masters, never votes, can be read.
+    /// Follows the masters, never votes, can be read.
     Slave,
-    /// Is written by itself, as a history of its own; never votes.
+    /// Is written by itself, with a history of its own; never votes.
     SoftMaster,
     /// Is read by itself; never votes.
     SoftSlave,
-    /// The super-root: its device's own, a cluster of one.
+    /// The super-root: each device's own, a cluster of one.
     SupRoot,
     /// A cache of a cluster. Nothing is kept there, and it never votes.
     Cache,
 }
 
 impl Role {
-    /// The role of a PFS of this kind; none for what is no member of any cluster.
+    /// The role of a PFS of this kind; none for a kind that is no member of a cluster.
     pub fn of(kind: PfsKind) -> Option<Self> {
         Some(match kind {
             PfsKind::Master => Self::Master,

@@ -1,27 +1,27 @@
-//! How a record becomes the next: by a new epoch, and by a commit.
+//! How a record becomes the next one: by a new epoch, or by a commit.
 
 use super::version::{CommitId, EpochId, Version};
 use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, Epoch, MAX_EPOCHS};
 
-/// Transaction ids that a new epoch leaves out above those that may have been given: more than one generation gives.
+/// The number of transaction ids that a new epoch skips above those that may have been given: more than one generation uses.
 pub const TID_GAP: u64 = 1 << 24;
 
-/// Who opens an epoch.
+/// By whose decision an epoch is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// A quorum.
     Quorum,
-    /// The operator, without one.
+    /// The operator's, without a quorum.
     Forced,
-    /// A soft member, alone.
+    /// That of a soft member, alone.
     Soft,
 }
 
-/// The record of an epoch to be opened on the content of `record`, which is durable on a quorum by then.
+/// The record of an epoch to be opened on the content of `record`, which must be durable on a quorum by then.
 ///
-/// That doesn't make the content acknowledged, so `acked` stays: until the epoch, too, is durable on a quorum, a mount of others
-/// may still outrank it. The first commit of the epoch may say so.
+/// That doesn't make the content acknowledged, so `acked` stays: until the epoch, too, is durable on a quorum, a mount of other
+/// nodes may still outrank it. The first commit of the epoch may acknowledge it.
 pub fn open_epoch(record: &ClusterRecord, id: EpochId, opening: Opening) -> ClusterRecord {
     let version = record.version.open_epoch(id);
     let mut next = ClusterRecord { version, ..record.clone() };
@@ -48,8 +48,8 @@ pub fn next_commit(record: &ClusterRecord, tid: ModifyTid, acked: CommitId) -> O
     Some(next)
 }
 
-/// The epoch to forget for a new one: first those without commits, then the oldest; if possible none in which the last known
-/// version of a member lies, and never that of the content.
+/// The epoch to forget for a new one: first those without commits, then the oldest. It is never that of the content, and if
+/// possible none that holds a member's last known version.
 fn dispensable(record: &ClusterRecord) -> Option<usize> {
     let content = record.version.content().epoch;
     let is_known = |epoch: &Epoch| record.members.iter().any(|member| member.last_known.epoch == epoch.id);

@@ -5,12 +5,12 @@ use crate::media::cluster_record::{Bind, ClusterRecord, ConfigId, Epoch, Member,
 use crate::media::cluster_version::{CommitId, CommitSeq, EpochCounter, EpochId, Nonce, Version};
 use crate::media::{MirrorTid, ModifyTid, PfsKind, Uuid};
 
-/// The PFS of member `number`.
+/// The PFS id of member `number`.
 pub(crate) fn fsid(number: usize) -> Uuid {
     Uuid([number as u8 + 1; 16])
 }
 
-/// The epoch with this counter, as all see it that were at the same mount.
+/// The epoch with this counter, as seen by all members of the same mount.
 pub(crate) fn epoch_id(ctr: u32) -> EpochId {
     EpochId { ctr: EpochCounter(ctr), nonce: Nonce(0x1000 + u64::from(ctr)) }
 }
@@ -28,7 +28,7 @@ pub(crate) fn member(number: usize, role: PfsKind) -> Member {
     }
 }
 
-/// A history in the making. Each commit acknowledges the one before it.
+/// A history under construction. Each commit acknowledges the one before it.
 #[derive(Clone)]
 pub(crate) struct Line(ClusterRecord);
 
@@ -38,7 +38,7 @@ impl Line {
         Self::first(epoch_id(ctr))
     }
 
-    /// The same with a first epoch of its own.
+    /// A cluster of three masters whose first epoch has this counter and nonce.
     pub(crate) fn with_nonce(ctr: u32, nonce: u64) -> Self {
         Self::first(EpochId { ctr: EpochCounter(ctr), nonce: Nonce(nonce) })
     }
@@ -80,13 +80,13 @@ impl Line {
         Self(open_epoch(&self.0, epoch_id(ctr), Opening::Quorum))
     }
 
-    /// Opens the epoch of a mount that others don't know of.
+    /// Opens the epoch of a mount that the others don't know of.
     pub(crate) fn nonce_epoch(self, ctr: u32, nonce: u64) -> Self {
         let id = EpochId { ctr: EpochCounter(ctr), nonce: Nonce(nonce) };
         Self(open_epoch(&self.0, id, Opening::Quorum))
     }
 
-    /// Changes anything.
+    /// Changes the record in any way.
     pub(crate) fn with(mut self, change: impl FnOnce(&mut ClusterRecord)) -> Self {
         change(&mut self.0);
         self

@@ -1,15 +1,15 @@
-//! The 55 votes of protocol 2.3 with the verdict the new rules must give (the table's last column), one line each.
+//! The 55 votes of protocol 2.3 with the verdicts that the rules must give (the table's last column), one line each.
 //!
-//! Columns: number; case; votes; masters by the record, and by the PFS roots where they say otherwise; what must come out.
+//! Columns: number; case; votes; masters by the record, and by the PFS roots where they differ; the expected result.
 //!
 //! Votes: `m10` master that has commit 10, or an element of tid 10; `s` slave; `SM` and `SS` soft master and soft slave; `sup`
 //! super-root; `!` can't be read; `∅` answered that there is nothing; `∅!` couldn't look; `?` pending; `@7` another key (5 is
 //! usual); `+` in the next epoch, with one commit; `-` not there.
 //!
-//! What must come out: of a `mount`, `soft 1` or `as-of` mount, or of a `live` vote with that sync set. `RW`, `RO`: whether
+//! The expected result of a `mount`, `soft 1` or `as-of` mount, or of a `live` vote with that sync set. `RW`, `RO`: whether
 //! writing is possible; `10 on 01`: version 10 is served by nodes 0 and 1; `sync 2`: node 2 is resynchronized; `undo 2`: after
 //! its tail was undone; `roll 11 0>1`: copied from node 0 to node 1 first; `10 f0 of 01`: the element of tid 10, read from node
-//! 0, nodes 0 and 1 agree; `none`: there is none; `wait 2`; `EIO 0`. Other votes than the row's stand in brackets.
+//! 0, nodes 0 and 1 agree; `none`: there is none; `wait 2`; `EIO 0`. Votes other than the row's stand in brackets.
 
 extern crate std;
 
@@ -139,7 +139,7 @@ impl Scene {
         Self { casts: votes.split_whitespace().map(parse_vote).collect(), recorded, field }
     }
 
-    /// The members of the record: those of the row in its order, and masters nobody sees.
+    /// The members of the record: those of the row in its order, and masters that aren't visible.
     fn members(&self) -> heapless::Vec<crate::media::cluster_record::Member, MAX_NODES> {
         let kind = |cast: &Option<Cast>| match cast.as_ref().map(|cast| cast.role) {
             Some(Role::Slave) => PfsKind::Slave,
@@ -273,7 +273,7 @@ fn assembly_text(assembly: Assembly, places: &[(usize, Role)], target: Target) -
     }
 }
 
-/// What comes out for the question before the colon.
+/// The result for the question before the colon.
 fn answer(question: &str, votes: &str, recorded: usize, field: u8) -> String {
     let (question, votes) = match question.split_once('[') {
         Some((question, votes)) => (question.trim(), votes.trim_end_matches(']')),

@@ -1,4 +1,4 @@
-//! What is mounted, and how: the ground on which votes are judged.
+//! What is mounted and how: the facts by which votes are judged.
 
 use super::{Electorate, MAX_NODES, NodeSet, Role};
 use crate::node::NodeIndex;
@@ -14,14 +14,14 @@ pub enum Target {
     AsOf,
 }
 
-/// The state of a mount that decides what votes mean.
+/// The state of a mount that decides how votes are counted.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
-    /// What each node is; none for an index without a node.
+    /// The role of each node; none for an index without a node.
     pub roles: [Option<Role>; MAX_NODES],
-    /// The sync set: nodes that executed everything that was acknowledged, or hold it in their queue. Slaves too.
+    /// The sync set, slaves included: nodes that have executed everything that was acknowledged, or hold it in their backlog.
     pub sync: NodeSet,
-    /// Who votes, from the cluster record.
+    /// The voters, from the cluster record.
     pub electorate: Electorate,
     /// What was mounted.
     pub target: Target,
@@ -34,7 +34,7 @@ impl View {
         (0..MAX_NODES as u8).map(NodeIndex).filter(is_wanted).collect()
     }
 
-    /// What a node is.
+    /// The role of a node.
     pub fn role(&self, node: NodeIndex) -> Option<Role> {
         self.roles.get(usize::from(node.0)).copied().flatten()
     }
@@ -44,7 +44,7 @@ impl View {
         self.nodes_of(Role::votes).intersection(self.electorate.nodes()).intersection(self.sync)
     }
 
-    /// Those whose opinions are asked for.
+    /// The nodes whose opinions are asked for.
     pub(super) fn eligible(&self) -> NodeSet {
         match self.target {
             Target::Quorum => self.voting(),
@@ -53,7 +53,7 @@ impl View {
         }
     }
 
-    /// Those whose copies may be read without their opinion being asked: slaves in step.
+    /// The nodes whose copies may be read though their opinion isn't asked: slaves in step.
     pub(super) fn followers(&self) -> NodeSet {
         match self.target {
             Target::Quorum => self.nodes_of(|role| role == Role::Slave).intersection(self.sync),

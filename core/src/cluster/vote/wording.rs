@@ -1,7 +1,7 @@
-//! Refusals in words: what is wrong, with whom, and what can be done about it.
+//! Refusals in words: what is wrong with which node, and what can be done about it.
 //!
-//! What nodes are called, only those know who read it: a tool that was given paths names paths, and its advice is commands that
-//! can be given as they are. Where nothing is known but numbers, numbers stand.
+//! Only the reader's tool knows what nodes are called: a tool that was given paths names paths, and its advice is commands that
+//! can be typed as they are. Where nothing but numbers is known, numbers are used.
 
 use core::fmt::{self, Display};
 
@@ -16,7 +16,7 @@ pub trait Names {
     fn command(&self, order: &str, about: Option<NodeIndex>, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-/// Names for those who know none.
+/// Names for readers that know none.
 struct Numbers;
 
 impl Names for Numbers {
@@ -30,14 +30,14 @@ impl Names for Numbers {
     }
 }
 
-/// Something that is told with names.
+/// Something that is formatted with names.
 pub struct Worded<'w, T> {
     what: &'w T,
     names: &'w dyn Names,
 }
 
 impl<'w, T> Worded<'w, T> {
-    /// `what` as those understand it who know the names.
+    /// Makes `what` printable with these names.
     pub fn new(what: &'w T, names: &'w dyn Names) -> Self {
         Self { what, names }
     }
@@ -59,7 +59,7 @@ impl<'w, T> Worded<'w, T> {
         fmt::from_fn(move |f| self.names.command(order, about, f))
     }
 
-    /// Two histories, of which one is to be kept.
+    /// The choice between two histories, of which one is to be kept.
     fn choice(&self, one: NodeIndex, other: NodeIndex) -> impl Display {
         fmt::from_fn(move |f| {
             let (one, other) = (self.command("force", Some(one)), self.command("force", Some(other)));

@@ -1,8 +1,8 @@
-//! Who votes at a mount: the newest configuration that any record has (protocol 5.3, M2). Slaves' records count, too: one
-//! that was a master once, and knows that it isn't any more, must not be taken for one by somebody who doesn't know.
+//! Which members vote at a mount: the newest configuration in any record (protocol 5.3, M2). Slaves' records count, too: a former
+//! master that knows it is no longer one must not be taken for one by a member that doesn't know.
 //!
-//! What a member is, that configuration's list says, not the member's own root: a change of roles becomes durable with the list,
-//! and the roots follow.
+//! A member's role is in that configuration's list, not in the member's own root: a change of roles becomes durable with the
+//! list, and the roots follow.
 
 use super::{Alarm, Electorate, MAX_NODES, NodeIndex, NodeSet, Refusal, Role, Seen, Stop, indexed};
 use crate::cluster::vote::electorate::Voters;
@@ -15,17 +15,17 @@ pub(super) type Listed<'a> = heapless::Vec<Seen<'a>, MAX_NODES>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Configuration<'a> {
     pub(super) id: ConfigId,
-    /// Whose record has it.
+    /// The node whose record has it.
     pub(super) node: NodeIndex,
     /// That record.
     pub(super) record: &'a ClusterRecord,
     pub(super) electorate: Electorate,
-    /// Members that are there twice, of which the operator named none. They don't vote.
+    /// Members that are there twice without the operator having named one. They don't vote.
     pub(super) twins: NodeSet,
 }
 
 impl<'a> Configuration<'a> {
-    /// The newest that is visible. Two with one number and different voters are never both right.
+    /// The newest visible configuration. Two with the same number and different voters are never both right.
     pub(super) fn of(members: &[Seen<'a>], named: NodeSet) -> Result<Self, Stop> {
         let twins = twins(members, named);
         let mut newest: Option<(NodeIndex, &'a ClusterRecord)> = None;
@@ -38,7 +38,7 @@ impl<'a> Configuration<'a> {
             if record.config == other.config && !same_voters(record, other) {
                 return Err(Alarm::TwoConfigs { first, second: node }.into());
             }
-            // The same change, once pending and once done: it is done.
+            // The same change, once pending and once done, counts as done.
             let is_done = record.config == other.config && other.is_pending() && !record.is_pending();
             if record.config > other.config || is_done {
                 newest = Some((node, record));
@@ -55,17 +55,18 @@ impl<'a> Configuration<'a> {
         Ok(Self { id: record.config, node, record, electorate, twins })
     }
 
-    /// The operator's: whoever of the voters of the node's `record` is there is all there are. A node that didn't vote does now.
+    /// The operator's configuration: the voters of the node's `record` that are there are all the voters, together with the node
+    /// itself.
     pub(super) fn forced(members: &[Seen<'a>], named: NodeSet, node: NodeIndex, record: &'a ClusterRecord) -> Self {
         let twins = twins(members, named.with(node));
         let voters = nodes_of(&as_listed(members, record), record, twins, |member| member.voter).with(node);
         Self { id: record.config, node, record, electorate: Electorate::of(voters, voters.len()), twins }
     }
 
-    /// The members with the roles the configuration gives them.
+    /// The members, with the roles that the configuration gives them.
     pub(super) fn listed(&self, members: &[Seen<'a>]) -> Listed<'a> {
         let mut listed = as_listed(members, self.record);
-        // Whoever the operator has vote is a master.
+        // Every node that the operator lets vote is a master.
         for node in self.electorate.current.nodes.iter() {
             if let Some(seen) = listed.get_mut(usize::from(node.0)) {
                 seen.role = Role::Master;
@@ -102,7 +103,8 @@ impl<'a> Configuration<'a> {
     }
 }
 
-/// The masters there that vote by a record. A member that lost its own record has forgotten what it knew, and doesn't.
+/// The masters that are there and vote by a record. A member that lost its own record has forgotten what it knew, and doesn't
+/// vote.
 fn nodes_of(members: &[Seen<'_>], record: &ClusterRecord, twins: NodeSet, votes: fn(&Member) -> bool) -> NodeSet {
     let can_vote = |node: NodeIndex, seen: &Seen<'_>| {
         seen.role == Role::Master && seen.good_record().is_some() && !twins.contains(node)
@@ -111,7 +113,7 @@ fn nodes_of(members: &[Seen<'_>], record: &ClusterRecord, twins: NodeSet, votes:
     indexed(members).filter(|(node, seen)| can_vote(*node, seen) && is_voter(seen)).map(|(node, _)| node).collect()
 }
 
-/// Nodes that claim to be the same member, but for the one the operator named.
+/// Nodes that claim to be the same member, except the one that the operator named.
 fn twins(members: &[Seen<'_>], named: NodeSet) -> NodeSet {
     let copies =
         |fsid| -> NodeSet { indexed(members).filter(|(_, seen)| seen.fsid == fsid).map(|(node, _)| node).collect() };
@@ -123,7 +125,7 @@ fn twins(members: &[Seen<'_>], named: NodeSet) -> NodeSet {
     indexed(members).filter(is_twin).map(|(node, _)| node).collect()
 }
 
-/// Members with the roles a record lists them with. What a soft node is, nobody else says.
+/// Members with the roles that a record lists for them. A soft node's role is only in its own root.
 fn as_listed<'a>(members: &[Seen<'a>], record: &ClusterRecord) -> Listed<'a> {
     let as_listed = |seen: &Seen<'a>| {
         let listed = record.member(seen.fsid).and_then(|member| Role::of(member.role));

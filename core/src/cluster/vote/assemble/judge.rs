@@ -1,4 +1,4 @@
-//! What each member is to the version that is mounted (protocol 5.3, M3 and M4).
+//! Judging how each member stands to the version that is mounted (protocol 5.3, M3 and M4).
 
 use super::{
     Alarm, ClusterRecord, CommitId, Configuration, Distrust, Electorate, MAX_ACCEPTED, MAX_NODES, MemberState,
@@ -17,11 +17,11 @@ pub(super) struct Judge<'m, 'a> {
     pub(super) list: &'m ClusterRecord,
     pub(super) twins: NodeSet,
     pub(super) electorate: Electorate,
-    /// Contradictions are given up instead of stopping the mount.
+    /// True when contradicting histories are given up instead of stopping the mount.
     pub(super) forced: bool,
 }
 
-/// What came out.
+/// The result of judging.
 pub(super) struct Judgement {
     pub(super) states: [State; MAX_NODES],
     pub(super) given_up: heapless::Vec<CommitId, MAX_ACCEPTED>,
@@ -33,14 +33,14 @@ enum Finding {
     Behind,
     Undo(Fork),
     Ancient,
-    /// It contradicts, and the operator has accepted that.
+    /// It contradicts, and the operator has accepted to lose its history.
     Accepted,
     /// It contradicts.
     Contradiction(Alarm),
 }
 
 impl Judgement {
-    /// True when somebody has the version, whole and trusted.
+    /// True when a node has the version, whole and trusted.
     pub(super) fn has_current(&self) -> bool {
         self.states.contains(&State::Current)
     }
@@ -59,7 +59,7 @@ impl<'m, 'a> Judge<'m, 'a> {
         Ok(Self { members, reference, record, list, twins, electorate, forced })
     }
 
-    /// The state of every member. The first contradiction that isn't accepted stops it.
+    /// The state of every member. The first contradiction that isn't accepted stops the mount.
     pub(super) fn judgement(&self) -> Result<Judgement, Stop> {
         let mut states = [State::Unused; MAX_NODES];
         let mut given_up = heapless::Vec::new();
@@ -93,12 +93,13 @@ impl<'m, 'a> Judge<'m, 'a> {
         let accepted = is_accepted(reference, record);
         match relation(record, reference) {
             Relation::Same if self.has_version(record) => Finding::Same,
-            // The content is there, but not the epoch: without it a mount that doesn't see the others would count lower.
+            // The member has the content but not the epoch. Without it, a mount that doesn't see the others would choose a lower
+            // counter.
             Relation::Same => Finding::Behind,
             Relation::Ancestor => Finding::Behind,
             Relation::Ancient => Finding::Ancient,
             Relation::Foreign(_) | Relation::Descendant(_) | Relation::Divergent(_) if accepted => Finding::Accepted,
-            // Slaves are only given what was acknowledged: whatever one has beyond the masters, they have lost.
+            // Slaves are only given what was acknowledged: if one has more than the masters, the masters have lost it.
             Relation::Descendant(_) | Relation::Divergent(_) if role == Role::Slave => {
                 Finding::Contradiction(Alarm::SlaveAhead { node, version, current })
             }
@@ -114,7 +115,7 @@ impl<'m, 'a> Judge<'m, 'a> {
         }
     }
 
-    /// True for what the configuration doesn't list.
+    /// True for a member that the configuration doesn't list.
     fn is_outside(&self, seen: &Seen<'_>) -> bool {
         self.list.member(seen.fsid).is_none()
     }
@@ -153,7 +154,7 @@ impl<'m, 'a> Judge<'m, 'a> {
     fn distrust(&self, seen: &Seen<'_>, record: &ClusterRecord) -> Option<Distrust> {
         let others = || self.others(seen);
         let listed = |other: &ClusterRecord| other.member(seen.fsid).is_some_and(|m| m.distrusted_from.is_some());
-        // Only records of the version count: an older one may list what was repaired since.
+        // Only records of this version count: an older one may list damage that was repaired since.
         let recorded = || others().any(|other| self.has_version(other) && listed(other));
         Some(match seen.condition {
             condition if condition.unreadable => Distrust::Unreadable,
@@ -165,7 +166,7 @@ impl<'m, 'a> Judge<'m, 'a> {
         })
     }
 
-    /// True when the others know that a member was further than it is.
+    /// True when the others know that a member was further than it is now.
     fn went_back(&self, seen: &Seen<'_>, record: &ClusterRecord) -> bool {
         let mut witnesses = self.others(seen).filter_map(|other| Some((other, other.member(seen.fsid)?)));
         witnesses.any(|(witness, listed)| is_far_beyond(listed.last_known, witness, record))
@@ -177,13 +178,13 @@ impl<'m, 'a> Judge<'m, 'a> {
         self.members.iter().filter(move |other| other.fsid != fsid).filter_map(Seen::good_record)
     }
 
-    /// The voters whose record says they have the version, trusted or not.
+    /// The voters whose records say that they have the version, trusted or not.
     pub(super) fn holders(&self) -> NodeSet {
         self.voters_that(|seen| seen.good_record().is_some_and(|record| self.has_version(record)))
     }
 
-    /// True when the version can't have been acknowledged: those that don't have it for certain leave too few others. `discarded`
-    /// had a newer one.
+    /// True when the version can't have been acknowledged, because too few nodes remain besides those that certainly don't have
+    /// it. The `discarded` nodes had a newer one.
     pub(super) fn was_never_acked(&self, discarded: NodeSet) -> bool {
         let is_certain = |seen: &Seen<'_>| {
             let went_back = seen.good_record().is_none_or(|record| self.went_back(seen, record));
@@ -219,20 +220,20 @@ impl<'m, 'a> Judge<'m, 'a> {
     }
 }
 
-/// True when what a member has is all of its version.
+/// True when a member has the whole content of its version.
 pub(super) fn is_complete(record: &ClusterRecord) -> bool {
     let whole = record.trusted == record.version.content() && record.distrusted.is_empty();
     record.state != MemberState::Resyncing || whole
 }
 
-/// True when the operator gave up the history that a member is on, as far as it goes.
+/// True when the operator gave up a member's history up to its end.
 fn is_accepted(reference: &ClusterRecord, member: &ClusterRecord) -> bool {
     let commit = member.version.commit;
     reference.accepted.iter().any(|end| end.epoch == commit.epoch && commit.seq <= end.seq)
 }
 
-/// True when a member was known to have two headers more than it shows. A witness says so of a header before anybody has written
-/// it.
+/// True when a member is known to have had at least two headers more than it shows. A witness records a header before any node
+/// has written it.
 fn is_far_beyond(known: CommitId, witness: &ClusterRecord, record: &ClusterRecord) -> bool {
     let commit = record.version.commit;
     let two_more = known.epoch == commit.epoch && known.seq.0 >= commit.seq.0.saturating_add(2);

@@ -1,9 +1,9 @@
-//! Which state is the cluster's, who has it, and who has to be brought to it: the decision of a mount (protocol 5.3, M1 to
-//! M4).
+//! Which state is the cluster's, which nodes have it, and which must be brought to it: the decision of a mount (protocol 5.3, M1
+//! to M4).
 //!
-//! Members are judged by their records. The newest version that a voter has is the cluster's, even if a single disk has it: it
-//! may have been acknowledged, and one that wasn't does no harm. It is rolled forward to a quorum before anything is served. What
-//! contradicts it is either provably never acknowledged, and then undone, or an alarm.
+//! Members are judged by their records. The newest version that a voter has is the cluster's, even if it is on a single disk: it
+//! may have been acknowledged, and if it wasn't, it does no harm. It is copied to a quorum before anything is served. A history
+//! that contradicts it was either provably never acknowledged, and is then undone, or it is an alarm.
 //!
 //! A node's index is its place among the members given; they may be given in any order.
 
@@ -24,15 +24,15 @@ use judge::{Judge, Judgement};
 /// A member as it was found.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
-    /// Its PFS.
+    /// The id of its PFS.
     pub fsid: Uuid,
-    /// What its PFS root says it is.
+    /// Its role, according to its PFS root.
     pub role: Role,
-    /// The number of masters its PFS root says, 0 if it says none. Counts only where there is no record.
+    /// The number of masters according to its PFS root; 0 if it says none. It counts only where there is no record.
     pub masters: u8,
-    /// What its volume's record table has for the cluster.
+    /// The cluster's record in its volume's record table.
     pub record: Result<Option<&'a ClusterRecord>, Corruption>,
-    /// What was found besides.
+    /// What else was found.
     pub condition: Condition,
 }
 
@@ -45,9 +45,9 @@ impl<'a> Seen<'a> {
 /// What is known of a member beyond its record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// Its PFS root can't be read: it has its version, and nobody can get it there.
+    /// Its PFS root can't be read: it has its version, but its content can't be reached.
     pub unreadable: bool,
-    /// The record's bind isn't that of the PFS root: somebody else wrote there. Its version still counts, its content doesn't.
+    /// The record's bind isn't that of the PFS root: another system wrote there. Its version still counts, its content doesn't.
     pub foreign_write: bool,
     /// A header newer than the one in use is damaged: it may have had a newer version.
     pub torn_header: bool,
@@ -60,9 +60,9 @@ pub enum Mount {
     Quorum,
     /// This soft node by itself.
     Soft(NodeIndex),
-    /// One version read-only: that of this node, or else the newest there is.
+    /// One version read-only: that of this node, or the newest there is.
     AsOf(Option<NodeIndex>),
-    /// What this node has, by the operator's word: histories that contradict it are given up.
+    /// What this node has, on the operator's orders: histories that contradict it are given up.
     Forced(NodeIndex),
 }
 
@@ -71,7 +71,7 @@ pub enum Mount {
 pub struct Ask {
     /// What is to be mounted.
     pub mount: Mount,
-    /// Of members that are there twice: the ones to use.
+    /// The nodes to use of members that are there twice.
     pub named: NodeSet,
 }
 
@@ -82,7 +82,7 @@ impl Ask {
     }
 }
 
-/// What a node is to the version that is mounted, and what it needs.
+/// How a node stands to the version that is mounted, and what it needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// There is no such node.
@@ -90,19 +90,19 @@ pub enum State {
     Unused,
     /// It has the version, whole and trusted.
     Current,
-    /// It has an earlier state: what changed since is to be copied.
+    /// It has an earlier state: later changes are to be copied.
     Behind,
-    /// It has changes that never were acknowledged: they are undone, down to the fork, and what changed since is copied.
+    /// It has changes that were never acknowledged: they are undone back to the fork, and later changes are copied.
     Undo(Fork),
-    /// What it has can't be told by numbers: everything is to be compared.
+    /// Numbers don't tell what it has: everything is to be compared.
     Compare(Distrust),
     /// It has no record, nothing of the cluster: everything is to be copied.
     Blank,
-    /// Its record can't be believed: it is left alone until it is replaced.
+    /// Its record can't be believed: nothing is done to it until it is replaced.
     Damaged(Corruption),
-    /// It is there twice, and the operator hasn't named one: it is left alone.
+    /// It is there twice, and the operator hasn't named one: nothing is done to it.
     Twin,
-    /// A master or slave that the configuration doesn't list: removed, or not yet added. It is left alone.
+    /// A master or slave that the configuration doesn't list: removed, or not yet added. Nothing is done to it.
     Outside,
     /// A soft node or a cache: no part of this mount.
     Apart,
@@ -113,44 +113,44 @@ pub enum State {
 pub enum Distrust {
     /// Its PFS root can't be read.
     Unreadable,
-    /// Somebody else wrote there.
+    /// Another system wrote there.
     ForeignWrite,
-    /// The others recorded that it holds wrong content.
+    /// The others recorded that its content is wrong.
     Recorded,
-    /// Its headers went back: others know that it was further.
+    /// Its headers went back: the others know that it was further.
     WentBack,
     /// A resynchronization wasn't finished.
     Incomplete,
     /// Its history is older than what is remembered.
     Ancient,
-    /// Its history contradicts, and the operator gave it up.
+    /// Its history contradicts the cluster's, and the operator gave it up.
     GivenUp,
 }
 
-/// What is mounted, on whom, and what the rest needs.
+/// What is mounted on which nodes, and what the other nodes need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The version; [`Version::NONE`] for a PFS without a record.
     pub version: Version,
-    /// Where it is read from first, and whose record is continued.
+    /// The node to read from first, whose record is continued.
     pub source: NodeIndex,
-    /// What each node is.
+    /// The state of each node.
     pub states: [State; MAX_NODES],
-    /// What each node's part is, by the configuration; none for an index without a node.
+    /// The role of each node in the configuration; none for an index without a node.
     pub roles: [Option<Role>; MAX_NODES],
-    /// Who votes.
+    /// The nodes that vote.
     pub electorate: Electorate,
     /// The configuration's number.
     pub config: ConfigId,
-    /// Whose record lists the members.
+    /// The node whose record lists the members.
     pub configured: NodeIndex,
     /// The counter for the epoch to open.
     pub next_epoch: EpochCounter,
     /// Where its transaction ids begin.
     pub tid_floor: ModifyTid,
-    /// The operator mounted it without a quorum: the voters there become all there are.
+    /// True when the operator mounts it without a quorum: the voters that are there become all the voters.
     pub forced: bool,
-    /// Histories given up: to be added to what the record lists as accepted.
+    /// Histories that are given up, to be listed as accepted in the record.
     pub given_up: heapless::Vec<CommitId, MAX_ACCEPTED>,
 }
 
@@ -161,12 +161,12 @@ impl Plan {
         (0..MAX_NODES as u8).map(NodeIndex).filter(is_wanted).collect()
     }
 
-    /// Those that can serve: the first sync set.
+    /// The nodes that can serve: the first sync set.
     pub fn current(&self) -> NodeSet {
         self.nodes(|state| state == State::Current)
     }
 
-    /// Those to be resynchronized.
+    /// The nodes to be resynchronized.
     pub fn behind(&self) -> NodeSet {
         self.nodes(|state| matches!(state, State::Behind | State::Undo(_) | State::Compare(_) | State::Blank))
     }
@@ -178,23 +178,23 @@ impl Plan {
 pub enum Assembly {
     /// A quorum has the version: open the epoch, then serve.
     Serve(Plan),
-    /// Less than a quorum has it: copy it to these nodes first.
+    /// Less than a quorum has the version: copy it to these nodes first.
     RollForward {
         /// What to mount.
         plan: Plan,
-        /// Those to copy it to: as many as are missing, the nearest first.
+        /// The nodes to copy it to: as many as are missing, those that need least first.
         onto: NodeSet,
     },
     /// One version, read-only, on these nodes.
     ReadOnlyAsOf {
         /// The version.
         version: Version,
-        /// Those that have it.
+        /// The nodes that have it.
         nodes: NodeSet,
     },
-    /// It can't be mounted.
+    /// The PFS can't be mounted.
     Refuse(Refusal),
-    /// It must not be mounted.
+    /// The PFS must not be mounted.
     Alarm(Alarm),
 }
 
@@ -216,7 +216,7 @@ impl From<Alarm> for Stop {
     }
 }
 
-/// Decides on a mount. More members than a cluster can have are not looked at.
+/// Decides on a mount. Members beyond the number that a cluster can have are ignored.
 pub fn assemble(members: &[Seen<'_>], ask: &Ask) -> Assembly {
     let members = members.get(..MAX_NODES).unwrap_or(members);
     let decided = match ask.mount {
@@ -240,7 +240,7 @@ fn member<'m, 'a>(members: &'m [Seen<'a>], node: NodeIndex) -> Result<&'m Seen<'
     members.get(usize::from(node.0)).ok_or(Refusal::NoSuchNode { node })
 }
 
-/// A mount by quorum.
+/// Decides on a mount by quorum.
 fn quorum(members: &[Seen<'_>], ask: &Ask) -> Result<Assembly, Stop> {
     if members.is_empty() {
         return Err(Refusal::NoMembers.into());
@@ -262,7 +262,7 @@ fn quorum(members: &[Seen<'_>], ask: &Ask) -> Result<Assembly, Stop> {
         let reference = newest_of(members, voters.difference(discarded))?;
         let judge = Judge::new(members, reference, &configuration, false)?;
         let judgement = judge.judgement()?;
-        // A commit of which one bad disk alone knows must not stop the others, if nobody can have been told of it.
+        // A commit known only to one bad disk must not stop the others, if it can't have been acknowledged.
         if !judgement.has_current() && judge.was_never_acked(discarded) {
             discarded = discarded.union(judge.holders());
             continue;
@@ -271,7 +271,7 @@ fn quorum(members: &[Seen<'_>], ask: &Ask) -> Result<Assembly, Stop> {
     }
 }
 
-/// A mount of what one node has, the others giving in.
+/// Decides on a mount of what one node has; the others give in.
 fn forced(members: &[Seen<'_>], ask: &Ask, node: NodeIndex) -> Result<Assembly, Stop> {
     let seen = member(members, node)?;
     if seen.condition.unreadable {
@@ -294,7 +294,7 @@ fn version(members: &[Seen<'_>], node: NodeIndex) -> Version {
     record.map_or(Version::NONE, |record| record.version)
 }
 
-/// The node with the newest version of a set; of equals the first that is sound.
+/// The node of a set with the newest version; among equals, the first that is sound.
 fn newest_of(members: &[Seen<'_>], nodes: NodeSet) -> Result<NodeIndex, Stop> {
     let mut best: Option<(NodeIndex, Version)> = None;
     for node in nodes.iter() {
@@ -314,12 +314,13 @@ fn newest_of(members: &[Seen<'_>], nodes: NodeSet) -> Result<NodeIndex, Stop> {
     best.map(|(node, _)| node).ok_or(Refusal::NoMaster.into())
 }
 
-/// What follows when the version of the reference is mounted.
+/// The plan for mounting the version of the reference.
 fn plan(judge: &Judge<'_, '_>, judgement: Judgement, configuration: &Configuration<'_>) -> Result<Assembly, Stop> {
     let &Judge { members, reference, record, electorate, forced, .. } = judge;
     let &Configuration { id, node: configured, .. } = configuration;
     let records = || members.iter().filter_map(Seen::good_record);
-    // Not those who don't vote: no quorum need have heard of a soft member's epoch, and counters that leap lose (see the model).
+    // Nodes without a vote don't count: a quorum need not know of a soft member's epoch, and counters that leap lose commits (see
+    // the model).
     let counts = |node: &NodeIndex| forced || electorate.nodes().contains(*node);
     let voters = || indexed(members).filter(|(node, _)| counts(node)).filter_map(|(_, seen)| seen.good_record());
     let highest = voters().map(|record| record.version.commit.epoch.ctr).max().unwrap_or_default();
@@ -363,7 +364,7 @@ fn roles_of(members: &[Seen<'_>]) -> [Option<Role>; MAX_NODES] {
     roles
 }
 
-/// A mount of one soft node.
+/// Decides on a mount of one soft node.
 fn soft(members: &[Seen<'_>], node: NodeIndex) -> Result<Assembly, Stop> {
     let seen = member(members, node)?;
     if !seen.role.is_soft() {
@@ -372,7 +373,7 @@ fn soft(members: &[Seen<'_>], node: NodeIndex) -> Result<Assembly, Stop> {
     alone(members, node)
 }
 
-/// Members without any record, or a super-root: what is alone is served, what isn't must be joined first.
+/// Decides on members without any record, or a super-root: a single one is served, several must be joined first.
 fn unrecorded(members: &[Seen<'_>]) -> Result<Assembly, Stop> {
     let mut masters = indexed(members).filter(|(_, seen)| seen.role.votes());
     let Some((node, seen)) = masters.next() else { return Err(Refusal::NoMaster.into()) };
@@ -387,7 +388,7 @@ fn unrecorded(members: &[Seen<'_>]) -> Result<Assembly, Stop> {
     alone(members, node)
 }
 
-/// A plan for one node that needs nobody.
+/// A plan for one node that needs no other.
 fn alone(members: &[Seen<'_>], node: NodeIndex) -> Result<Assembly, Stop> {
     let seen = member(members, node)?;
     if seen.condition.unreadable {
@@ -422,7 +423,7 @@ fn alone(members: &[Seen<'_>], node: NodeIndex) -> Result<Assembly, Stop> {
     }))
 }
 
-/// A read-only mount of one version.
+/// Decides on a read-only mount of one version.
 fn as_of(members: &[Seen<'_>], node: Option<NodeIndex>) -> Result<Assembly, Stop> {
     let readable = |seen: &Seen<'_>| seen.record.is_ok() && !seen.condition.unreadable;
     if let Some(node) = node {

@@ -1,9 +1,9 @@
-//! A small model of recovery, explored completely: commits land on any subset of the disks, the host crashes, a minority is
-//! spoiled or none, any subset is mounted, a resynchronization is done or not (protocol 9, the table of rules).
+//! A small model of recovery, explored completely: commits land on any subset of the disks, the host crashes, a minority of disks
+//! may be spoiled, any subset is mounted, a resynchronization is done or not (protocol 9, the table of rules).
 //!
-//! Mounts are decided by [`assemble`]; beside it the rules that are known to be wrong, each of which must be seen to fail here,
-//! or the model would prove nothing. What a disk holds is a list of commits, each named by its mount and number, so content can
-//! be compared whatever the records say.
+//! Mounts are decided by [`assemble`], and beside it by rules that are known to be wrong. Each of these must be seen to fail
+//! here, or the model would prove nothing. A disk's content is a list of commits, each named by its mount and number, so contents
+//! can be compared whatever the records say.
 
 extern crate std;
 
@@ -18,25 +18,25 @@ use std::vec::Vec;
 /// How a mount is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Policy {
-    /// Ours.
+    /// Our own rules.
     Assemble,
     /// The highest version must have a quorum.
     TopNeedsQuorum,
     /// The highest version that has a quorum.
     HighestWithQuorum,
-    /// The same, a quorum being more than half of the disks that are there.
+    /// The highest version that more than half of the visible disks have.
     QuorumOfVisible,
-    /// The newest that a quorum has or is beyond; who is beyond goes back.
+    /// The newest version that a quorum has or has surpassed; disks beyond it are rolled back.
     RollBack,
-    /// As ours, but the same content under an earlier epoch counts as the version.
+    /// Like ours, but the same content under an earlier epoch counts as the version.
     ContentIsEnough,
-    /// As ours, without epochs.
+    /// Like ours, without epochs.
     PlainCounters,
-    /// As ours, but the version is not durable on a quorum before an epoch is opened on it.
+    /// Like ours, but the version is not durable on a quorum before an epoch is opened on it.
     RolledInMemory,
-    /// As ours, but every other mount leaves out a counter, as if it saw one that a quorum doesn't have.
+    /// Like ours, but every other mount skips a counter, as if it saw one that a quorum doesn't have.
     LeapingCounters,
-    /// As ours, but a version that only spoiled disks have is given up, whoever was told of it.
+    /// Like ours, but a version that only spoiled disks have is given up, even if it was acknowledged.
     GivesUpSpoiled,
 }
 
@@ -45,7 +45,7 @@ impl Policy {
         self.is_ours() || matches!(self, Self::RollBack | Self::ContentIsEnough)
     }
 
-    /// Decides on mounts as we do.
+    /// True if this policy decides on mounts as we do.
     fn is_ours(self) -> bool {
         matches!(self, Self::Assemble | Self::RolledInMemory | Self::LeapingCounters | Self::GivesUpSpoiled)
     }
@@ -65,32 +65,32 @@ impl Content {
     }
 }
 
-/// A disk: its record, that of member 0 standing for any, and its content.
+/// A disk: its content and its record, in which member 0 stands for any member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Disk {
     record: ClusterRecord,
     content: Content,
-    /// Somebody else wrote there: its record can be read, its content counts for nothing.
+    /// Another system wrote there: its record can be read, but its content doesn't count.
     is_spoiled: bool,
 }
 
-/// A disk among all disks that occurred.
+/// The number of a disk among all disks that have occurred.
 type DiskId = u32;
 
-/// The disks in ascending order (which is which makes no difference), and what was acknowledged.
+/// The disks in ascending order (their order makes no difference), and what was acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
     disks: Vec<DiskId>,
     acked: Content,
 }
 
-/// What a mount does to the disks that are there: indices among all.
+/// What a mount does to the visible disks, given as indices among all.
 #[derive(Clone, Debug)]
 struct Decision {
     source: usize,
     sync: NodeSet,
     onto: NodeSet,
-    /// More than half of this many must have a commit.
+    /// A commit is needed on more than half of this many.
     voters: usize,
     next_epoch: EpochCounter,
 }
@@ -106,7 +106,7 @@ struct Violations {
 struct Model {
     policy: Policy,
     count: usize,
-    /// Disks that may be spoiled at a time.
+    /// How many disks may be spoiled at a time.
     spoilable: usize,
     disks: Vec<Disk>,
     ids: HashMap<Disk, DiskId>,
@@ -153,7 +153,7 @@ impl Model {
         self.disk(id).record.version
     }
 
-    /// Explores `mounts` mounts. The last is only judged by what it serves.
+    /// Explores `mounts` mounts. The last one is only judged by what it serves.
     fn explore(mut self, start: World, mounts: u32) -> Violations {
         let mut worlds = HashSet::from([start]);
         for mount in 1..=mounts {
@@ -219,7 +219,7 @@ impl Model {
         })
     }
 
-    /// The other policies: versions are compared, nothing else is looked at.
+    /// Decides by the other policies, which only compare versions.
     fn other(&self, world: &World, places: &[usize]) -> Option<Decision> {
         let version = |place: usize| self.version(world.disks[place]);
         let voters = if self.policy == Policy::QuorumOfVisible { places.len() } else { self.count };
@@ -245,7 +245,7 @@ impl Model {
             }
             Policy::RollBack => {
                 let source = *newest_first.get(quorum - 1)?;
-                // Going back and opening the epoch is one header.
+                // Going back and opening the epoch happen in one header.
                 (source, having(&|other| order(other, version(source)).is_ge()), NodeSet::EMPTY)
             }
             _ => {
@@ -279,7 +279,7 @@ impl Model {
         if is_last {
             return;
         }
-        // A crash while the version is rolled forward.
+        // The host may crash while the version is copied.
         for landed in subsets(decision.onto) {
             if self.policy == Policy::RolledInMemory {
                 self.open(world, visible, &decision, source, mount);
@@ -314,7 +314,7 @@ impl Model {
         }
     }
 
-    /// From here on the mount serves. Others are brought back or not; then there are up to two commits and a crash.
+    /// The mount serves from here on. Other disks may be brought back; then there are up to two commits and a crash.
     fn serve(&mut self, world: &World, visible: NodeSet, sync: NodeSet, disk: DiskId, voters: usize, mount: u32) {
         self.crash(world.clone());
         self.commit(world, sync, disk, voters, mount, 1);
@@ -357,7 +357,7 @@ impl Model {
         world
     }
 
-    /// What is on the disks now may be what the next mount finds.
+    /// Explores a crash: the next mount may find what is on the disks now.
     fn crash(&mut self, mut world: World) {
         world.disks.sort_unstable();
         let distinct =
@@ -377,7 +377,7 @@ impl Model {
         self.next.insert(world);
     }
 
-    /// The same with one disk spoiled.
+    /// Explores the same state with one disk spoiled.
     fn spoil(&mut self, world: &World, place: usize) {
         let mut world = world.clone();
         let spoiled = Disk { is_spoiled: true, ..self.disk(world.disks[place]).clone() };
@@ -395,13 +395,13 @@ fn explore(policy: Policy, count: usize, mounts: u32) -> Violations {
     explore_spoiling(policy, count, mounts, 0)
 }
 
-/// The same when so many disks may be spoiled at a time.
+/// Explores with up to `spoilable` disks spoiled at a time.
 fn explore_spoiling(policy: Policy, count: usize, mounts: u32, spoilable: usize) -> Violations {
     let (model, start) = Model::new(policy, count, spoilable);
     model.explore(start, mounts)
 }
 
-/// What the explorations below have in common with the table of protocol 9.
+/// The number of disks, as in the table of protocol 9.
 const DISKS: usize = 3;
 const MOUNTS: u32 = 4;
 
@@ -429,7 +429,7 @@ fn giving_up_what_somebody_was_told_of_loses() {
     assert!(found.acked_lost > 0, "{found:?}");
 }
 
-/// Which of losses, ties and refusals a policy is known for.
+/// Checks which of losses, ties and refusals a policy has.
 fn check_flaws(policy: Policy, expected: [bool; 3]) {
     let found = explore(policy, DISKS, MOUNTS);
     let flaws = [found.acked_lost, found.ties, found.unmountable].map(|count| count > 0);

@@ -1,4 +1,4 @@
-//! Mounts that the table of protocol 2.3 has no row for.
+//! Mounts that the table of protocol 2.3 has no rows for.
 
 extern crate std;
 
@@ -8,7 +8,7 @@ use crate::media::PfsKind;
 use std::string::ToString;
 use std::vec::Vec;
 
-/// A master that is as its record says.
+/// A master whose role is that of its record.
 fn seen(record: &ClusterRecord) -> Seen<'_> {
     let condition = Condition::default();
     Seen { fsid: record.fsid, role: Role::Master, masters: 3, record: Ok(Some(record)), condition }
@@ -40,7 +40,7 @@ fn split_brain_is_for_the_operator() {
     let node = NodeIndex(0);
     let stop = mount(&records);
     assert!(matches!(stop, Assembly::Alarm(Alarm::SplitBrain { .. })), "{stop:?}");
-    // The operator's word settles it, and the record that follows says so.
+    // The operator's decision settles it, and the next record says so.
     let forced = mount_with(&records, &Ask::of(Mount::Forced(NodeIndex(1))), |_| {});
     let Assembly::Serve(plan) = forced else { panic!("{forced:?}") };
     assert!(plan.forced && plan.states[0] == State::Compare(Distrust::GivenUp));
@@ -48,7 +48,7 @@ fn split_brain_is_for_the_operator() {
     let accepted = others.with(|record| record.accepted.extend(plan.given_up.iter().copied())).epoch(3).commits(1);
     let plan = served(mount(&[records[0].clone(), accepted.of(1), accepted.of(2)]));
     assert_eq!(plan.states[0], State::Compare(Distrust::GivenUp));
-    // What the loser does after that is not accepted.
+    // What the loser does after that isn't accepted.
     let further = Line::new(1).commits(3).epoch(2).commits(3).of(0);
     let stop = mount(&[further, accepted.of(1), accepted.of(2)]);
     assert!(matches!(stop, Assembly::Alarm(Alarm::SplitBrain { .. })), "{stop:?}");
@@ -60,12 +60,12 @@ fn split_brain_is_for_the_operator() {
 
 #[test]
 fn an_acknowledged_tail_is_never_undone() {
-    // Two commits more: the first of them was acknowledged before the second was permitted.
+    // With two commits more, the first of them was acknowledged before the second was permitted.
     let ahead = Line::new(1).commits(5).of(0);
     let others = Line::new(1).commits(3).epoch(2).commits(1);
     let stop = mount(&[ahead, others.of(1), others.of(2)]);
     assert!(matches!(stop, Assembly::Alarm(Alarm::AckedTail { node: NodeIndex(0), .. })), "{stop:?}");
-    // One commit more: nobody was told that it is there.
+    // With one commit more, nobody can have been told of it.
     let ahead = Line::new(1).commits(4).of(0);
     let plan = served(mount(&[ahead, others.of(1), others.of(2)]));
     assert!(matches!(plan.states[0], State::Undo(fork) if fork.at == Line::new(1).commits(3).record().version.commit));
@@ -78,7 +78,7 @@ fn what_a_forced_mount_committed_was_acknowledged() {
     let others = Line::new(1).commits(3).epoch(3).commits(1);
     let stop = mount(&[alone, others.of(1), others.of(2)]);
     assert!(matches!(stop, Assembly::Alarm(Alarm::AckedTail { node: NodeIndex(0), .. })), "{stop:?}");
-    // The same without force is what a mount of one commit left behind.
+    // Without force, the same records are what a mount with one commit left behind.
     let alone = Line::new(1).commits(3).epoch(2).commits(1).of(0);
     assert!(matches!(served(mount(&[alone, others.of(1), others.of(2)])).states[0], State::Undo(_)));
 }
@@ -93,7 +93,7 @@ fn the_same_member_twice() {
     let named = Ask { named: NodeSet::only(NodeIndex(1)), ..Ask::of(Mount::Quorum) };
     let plan = served(mount_with(&records, &named, |_| {}));
     assert_eq!((plan.states[0], plan.current()), (State::Twin, NodeSet(0b110)));
-    // With a quorum of others nobody has to choose.
+    // With a quorum of the others, nobody has to choose.
     let plan = served(mount(&[line.of(0), line.of(0), line.of(1), line.of(2)]));
     assert_eq!((plan.states[0], plan.current()), (State::Twin, NodeSet(0b1100)));
 }
@@ -115,14 +115,14 @@ fn a_pending_change_needs_both_quorums() {
     assert_eq!(mount(&[line.of(0), line.of(1), line.of(2)]), new);
     let plan = served(mount(&[line.of(1), line.of(2), line.of(3)]));
     assert!(plan.electorate.previous.is_some());
-    // Once a record says it is done, the former voters don't matter.
+    // Once a record says that the change is done, the former voters don't matter.
     let done = line.clone().with(|record| record.members.iter_mut().for_each(|m| m.previous_voter = false)).commits(1);
     let assembly = mount(&[done.of(3), line.of(4)]);
     assert!(
         matches!(&assembly, Assembly::RollForward { plan, .. } if plan.electorate.previous.is_none()),
         "{assembly:?}"
     );
-    // One number, two changes.
+    // Two changes with one number.
     let other = Line::new(1).commits(3).with(|record| record.members[2].voter = false).of(0);
     let same_number = Line::new(1).commits(3).of(1);
     let stop = mount(&[other, same_number]);
@@ -133,7 +133,8 @@ fn a_pending_change_needs_both_quorums() {
 fn content_that_isnt_believed_still_counts_as_seen() {
     let (late, early) = (Line::new(1).commits(4), Line::new(1).commits(3));
     let quorum = Ask::of(Mount::Quorum);
-    // Written by somebody else: not a source. Nothing older takes the place of what it has, unless nobody was told of that.
+    // Another system wrote to member 0: it can't be a source. Nothing older replaces its version, unless that can't have been
+    // acknowledged.
     let foreign = |members: &mut [Seen<'_>]| members[0].condition.foreign_write = true;
     let stop = mount_with(&[late.of(0), early.of(1)], &quorum, foreign);
     let (version, holders) = (late.record().version, NodeSet(1));
@@ -142,18 +143,18 @@ fn content_that_isnt_believed_still_counts_as_seen() {
     let Assembly::RollForward { plan, onto } = both else { panic!("{both:?}") };
     assert_eq!((plan.source, plan.states[0]), (NodeIndex(1), State::Compare(Distrust::ForeignWrite)));
     assert_eq!(onto, NodeSet::only(NodeIndex(2)), "the sound one that lacks a commit, not the one to compare");
-    // Recorded by the others as wrong.
+    // Case: the others recorded that its content is wrong.
     let distrusts =
         |record: &mut ClusterRecord| record.members[0].distrusted_from = Some(record.version.commit.position());
     let judged = late.clone().with(distrusts);
     let plan = served(mount(&[late.of(0), judged.of(1), judged.of(2)]));
     assert_eq!(plan.states[0], State::Compare(Distrust::Recorded));
-    // Known to have been further: its newer headers are gone.
+    // Case: it is known to have been further, and its newer headers are gone.
     let knows = |record: &mut ClusterRecord| record.members[2].last_known = record.version.commit;
     let knowing = Line::new(1).commits(5).with(knows);
     let plan = served(mount(&[knowing.of(0), knowing.of(1), early.of(2)]));
     assert_eq!(plan.states[2], State::Compare(Distrust::WentBack));
-    // Half resynchronized.
+    // Case: it is half resynchronized.
     let half = late.clone().with(|record| record.state = MemberState::Resyncing);
     let plan = served(mount(&[half.of(0), late.of(1), late.of(2)]));
     assert_eq!(plan.states[0], State::Compare(Distrust::Incomplete));
@@ -175,7 +176,8 @@ fn what_nobody_was_told_of_and_nobody_can_read_is_given_up() {
     let is_refused = |stop: Assembly| {
         assert!(matches!(stop, Assembly::Refuse(Refusal::NoTrustedHolder { holders: NodeSet(1), .. })), "{stop:?}");
     };
-    // The third, not there, may have it too. So may one with a damaged header, and one that was further than it shows.
+    // The third member, which isn't there, may have it too. So may a member with a damaged header, and one that was further than
+    // it shows.
     is_refused(mount_with(&masters[..2], &quorum, spoils(foreign)));
     is_refused(mount_with(&masters, &quorum, |members| {
         members[0].condition = foreign;
@@ -185,7 +187,7 @@ fn what_nobody_was_told_of_and_nobody_can_read_is_given_up() {
     let knowing = Line::new(1).commits(4).with(knows);
     let rewound = Line::new(1).commits(2);
     is_refused(mount_with(&[knowing.of(0), early.of(1), rewound.of(2)], &quorum, spoils(foreign)));
-    // It says that the others were in its epoch: it did so before any of them was.
+    // It says that the others were in its epoch, and it said so before any of them was.
     let all_known = |record: &mut ClusterRecord| {
         let commit = record.version.commit;
         record.members.iter_mut().for_each(|member| member.last_known = commit);
@@ -194,7 +196,7 @@ fn what_nobody_was_told_of_and_nobody_can_read_is_given_up() {
     let plan = served(mount_with(&[half_opened.of(0), early.of(1), early.of(2)], &quorum, spoils(foreign)));
     assert_eq!((plan.version, plan.current()), (early.record().version, NodeSet(0b110)));
     is_refused(mount_with(&[half_opened.of(0), early.of(1), rewound.of(2)], &quorum, spoils(foreign)));
-    // Five masters, one of them away: three of the others are sure.
+    // Five masters, one of them away: three others certainly don't have it.
     let five = |line: &Line, number| {
         let members = |record: &mut ClusterRecord| record.members = (0..5).map(|n| entry(n, PfsKind::Master)).collect();
         line.clone().with(members).of(number)
@@ -202,14 +204,14 @@ fn what_nobody_was_told_of_and_nobody_can_read_is_given_up() {
     let records = [five(&late, 0), five(&early, 1), five(&early, 2), five(&early, 3)];
     assert_eq!(served(mount_with(&records, &quorum, spoils(foreign))).current(), NodeSet(0b1110));
     is_refused(mount_with(&records[..3], &quorum, spoils(foreign)));
-    // Whoever has what followed has the version, too: the one that is away may be the third.
+    // A node with later commits has the version, too, and the one that is away may be the third.
     let opened = late.clone().epoch(2);
     let records = [five(&opened, 0), five(&late, 1), five(&early, 3), five(&early, 4)];
     let stop = mount_with(&records, &quorum, |members| {
         (members[0].condition, members[1].condition) = (unreadable, unreadable)
     });
     assert!(matches!(stop, Assembly::Refuse(Refusal::NoTrustedHolder { holders: NodeSet(2), .. })), "{stop:?}");
-    // A second commit shows that the first was acknowledged.
+    // A second commit proves that the first was acknowledged.
     let latest = Line::new(1).commits(5);
     let stop = mount_with(&[latest.of(0), early.of(1), early.of(2)], &quorum, spoils(foreign));
     assert!(matches!(stop, Assembly::Alarm(Alarm::AckedTail { node: NodeIndex(0), .. })), "{stop:?}");
@@ -237,7 +239,7 @@ fn who_has_no_say() {
     });
     let plan = served(mount(&[removed.of(0), removed.of(1), records[2].clone()]));
     assert_eq!((plan.states[2], plan.electorate.current.count), (State::Outside, 2));
-    // Masters that never were joined.
+    // Masters that were never joined.
     let unjoined = mount_with(&records, &quorum, |members| members.iter_mut().for_each(|m| m.record = Ok(None)));
     assert_eq!(unjoined, Assembly::Refuse(Refusal::NoRecord { masters: 3 }));
     assert_eq!(assemble(&[], &quorum), Assembly::Refuse(Refusal::NoMembers));
@@ -253,7 +255,7 @@ fn the_next_epoch_is_above_those_of_all_voters() {
         other => panic!("{other:?}"),
     };
     assert_eq!((plan.next_epoch, plan.tid_floor), (EpochCounter(8), ModifyTid(10 << 24)));
-    // What a soft node counts is its own affair: a counter that no quorum is near would outrank later epochs of others.
+    // A soft node's counter is its own affair: a counter that no quorum has come near would outrank later epochs of the others.
     let own = line.clone().epoch(12).commits(1);
     let soft = |members: &mut [Seen<'_>]| members[2].role = Role::SoftMaster;
     let plan = served(mount_with(&[line.of(0), line.of(1), own.of(2)], &Ask::of(Mount::Quorum), soft));

@@ -1,4 +1,4 @@
-//! Verdicts by exhaustion: every ballot of small clusters, whoever of them is in the sync set.
+//! Verdicts by exhaustion: every ballot of small clusters, with every sync set.
 
 extern crate std;
 
@@ -19,7 +19,7 @@ const fn element(key: u64, tid: u64) -> Element {
     Element { key, kind: BlockKind::Inode, keybits: KeyBits(0), modify_tid, bytes: 1024 }
 }
 
-/// All a node can say: one element in two states and with a fault, another under a higher key, none, that it failed.
+/// All that a node can say: one element in two states and with a fault, another under a higher key, none, or that it failed.
 const ANSWERS: [Vote; 6] = [
     Vote::Absent,
     Vote::Present(element(5, 10)),
@@ -36,7 +36,7 @@ fn masters(count: usize, sync: NodeSet, electorate: Electorate, target: Target) 
     View { roles, sync, electorate, target }
 }
 
-/// Ballot `number`: a digit for each member of the sync set. Others say something else, to which nobody may listen.
+/// Ballot `number`: a digit for each member of the sync set. Nodes outside it vote differently, and must be ignored.
 fn ballot(number: usize, sync: NodeSet, count: usize) -> Vec<Vote> {
     let mut votes = vec![Vote::Present(element(3, 99)); count];
     let mut rest = number;
@@ -50,7 +50,7 @@ fn ballot(number: usize, sync: NodeSet, count: usize) -> Vec<Vote> {
     votes
 }
 
-/// Presence and absence are final. Whose copy is read isn't.
+/// Presence and absence are final; the copy to read isn't.
 fn decision(verdict: &Verdict) -> Option<Option<Element>> {
     match verdict {
         Verdict::Present { element, .. } => Some(Some(*element)),
@@ -97,12 +97,12 @@ fn check_rules(votes: &[Vote], view: &View, verdict: &Verdict) {
     }
 }
 
-/// All ballots in one view; how many verdicts of each kind there were.
+/// Checks all ballots in one view, and counts the verdicts of each kind.
 fn check_all(count: usize, view: &View, kinds: &mut [usize; 5]) {
     let members: Vec<_> = view.sync.iter().collect();
     let ballots = CHOICES.pow(members.len() as u32);
     let verdicts: Vec<Verdict> = (0..ballots).map(|number| resolve(&ballot(number, view.sync, count), view)).collect();
-    // The ballots that can come of a ballot have higher numbers.
+    // Ballots that can follow from a ballot have higher numbers.
     let mut can_decide = vec![false; ballots];
     for number in (0..ballots).rev() {
         let votes = ballot(number, view.sync, count);
