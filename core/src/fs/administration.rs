@@ -1,5 +1,5 @@
-//! What concerns all PFSs of the volumes while one of them is mounted: which there are, making and removing others, what the
-//! nodes are, and looking at their disks meanwhile.
+//! What concerns all PFSs of the volumes while one of them is mounted: listing, making and removing others, the state of the
+//! nodes, and looking at their disks meanwhile.
 
 use core::cell::Ref;
 
@@ -16,7 +16,7 @@ impl FileSystem {
         Ok(self.cluster.next_pfs(range).await?)
     }
 
-    /// Makes an empty PFS beside the mounted one, on every node. It is durable, with all that was done before.
+    /// Makes an empty PFS beside the mounted one, on every node. It is durable when this returns, with everything done before.
     pub async fn create_pfs(&self, new: &NewPfs<'_>) -> Result<(), Error> {
         let _still = self.still().await?;
         self.admit_still(Need::new_pfs()).await?;
@@ -27,8 +27,8 @@ impl FileSystem {
         }
     }
 
-    /// Removes a PFS with all that is in it from every node in step; the mounted one isn't removed, but exists. Its space comes
-    /// back with bulkfree.
+    /// Removes a PFS with everything in it from every node in step. The mounted PFS is not removed: the error is that it exists.
+    /// Bulkfree gives the space back.
     pub async fn delete_pfs(&self, label: &[u8]) -> Result<(), Error> {
         let _still = self.still().await?;
         if self.pfs.label == label {
@@ -44,8 +44,8 @@ impl FileSystem {
         }
     }
 
-    /// Does something while nothing on the disks changes: it begins when everything is durable on all nodes in step, and changes
-    /// wait for its end. Readers come and go.
+    /// Runs `work` while nothing on the disks changes: it begins when everything is durable on all nodes in step, and changes
+    /// wait for its end. Readers are let in.
     pub async fn at_rest<T>(&self, work: impl AsyncFnOnce() -> T) -> Result<T, Error> {
         if self.writing.is_none() {
             return Ok(work().await);
@@ -56,12 +56,12 @@ impl FileSystem {
         Ok(work().await)
     }
 
-    /// How far the scrub under way is, or the last one came.
+    /// The progress of the current scrub, or of the last one.
     pub fn scrub_progress(&self) -> ScrubProgress {
         self.cluster.scrub_progress()
     }
 
-    /// The header in force on a node, and which copy it is.
+    /// The header in force on a node, and the number of its copy.
     pub fn header_of(&self, node: NodeIndex) -> (Ref<'_, VolumeHeader>, usize) {
         self.cluster.header_of(node)
     }

@@ -1,9 +1,9 @@
-//! Space of files without writing to it: what `fallocate` and `posix_fallocate` ask for.
+//! Space for files without writing to it: what `fallocate` and `posix_fallocate` ask for.
 //!
 //! HAMMER2 never writes a block where it was, and stores no block that is all zero. So no space can be set aside for a file:
-//! that a later write finds room depends on what others write until then. [`Allocation::Reserve`] promises what can be
-//! promised: it fails now when the range doesn't fit into the free space as it is now. Ranges can't be moved within a file
-//! (collapsing, inserting): there is no mode for it, callers refuse.
+//! whether a later write finds room depends on what others write until then. [`Allocation::Reserve`] promises what can be
+//! promised: it fails now if the range doesn't fit into the space that is free now. Ranges can't be moved within a file
+//! (collapsing, inserting): there is no mode for that, and callers refuse it.
 
 use super::inode_cache::InodeRef;
 use super::room::Need;
@@ -14,20 +14,20 @@ use crate::media::{Inum, Key, KeyRange};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
-/// What is wanted of a range of a file.
+/// What to do with a range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocation {
-    /// Room for writing to it, as far as that can be said now.
+    /// Check for room to write it, as far as that can be said now.
     Reserve,
-    /// Zeros in place of what is there.
+    /// Put zeros in place of its content.
     ZeroRange,
-    /// The same, and never beyond the end of the file.
+    /// Put zeros in place of its content, but never beyond the end of the file.
     PunchHole,
 }
 
 impl FileSystem {
-    /// Does to a range of a file what `allocation` says. A range that ends behind the file makes it longer, unless its size is to
-    /// be kept.
+    /// Does to a range of a file what `allocation` says. A range that ends beyond the end of the file makes the file longer,
+    /// unless its size is to be kept.
     pub async fn allocate(
         &self,
         file: Inum,
@@ -73,12 +73,12 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Makes a range of a file a hole, as far as whole blocks go, and zeros the rest. The file's length stays.
+    /// Makes the whole blocks of a range of a file a hole, and zeros the rest of the range. The file keeps its length.
     pub async fn punch(&self, file: Inum, offset: u64, bytes: u64) -> Result<(), Error> {
         self.allocate(file, offset, bytes, Allocation::PunchHole, true).await
     }
 
-    /// What the blocks of a range take that aren't there, in memory or on the nodes.
+    /// Bytes of the blocks of a range that exist neither in memory nor on the nodes.
     async fn missing_bytes(&self, file: &InodeRef<'_>, offset: u64, end: u64) -> Result<u64, Error> {
         let (mut at, end) = (offset - offset % BLOCK, end.next_multiple_of(BLOCK));
         if file.with(|record| record.meta.flags().contains(InodeFlags::DIRECTDATA)) {
@@ -95,19 +95,19 @@ impl FileSystem {
         Ok(missing)
     }
 
-    /// Zeros `start..end`, which lies within the file. The blocks at its ends come first: they may find no room, and what is
-    /// between stays then.
+    /// Zeros `start..end`, which must lie within the file. The blocks at its ends come first: if they find no room, everything
+    /// between stays.
     async fn clear(&self, file: &InodeRef<'_>, start: u64, end: u64) -> Result<(), Error> {
         if start >= end {
             return Ok(());
         }
         let size = file.with(|record| record.meta.size());
         let is_embedded = file.with(|record| record.meta.flags().contains(InodeFlags::DIRECTDATA));
-        // A block that the end of the file goes through is whole when nothing of it is left.
+        // The block at the end of the file counts as whole if nothing of it remains.
         let reaches = if end == size && !is_embedded { end.next_multiple_of(BLOCK) } else { end };
         let (first, last) = (start.next_multiple_of(BLOCK), reaches - reaches % BLOCK);
         if self.is_scarce(2).await? {
-            // What is in memory then is on media too, and may be dropped.
+            // After this, what is in memory is on media too, and may be dropped.
             self.write_pages(None).await?;
             self.clear_edges(file, (start, end), (first, last), true).await?;
         } else {
@@ -121,7 +121,8 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Zeros what of `start..end` isn't in the whole blocks from `first` to `last`; at once on the nodes when that is asked for.
+    /// Zeros the parts of `start..end` outside the whole blocks from `first` to `last`, at once on the nodes if `at_once` says
+    /// so.
     async fn clear_edges(
         &self,
         file: &InodeRef<'_>,
@@ -131,7 +132,7 @@ impl FileSystem {
     ) -> Result<(), Error> {
         let edges = match first < last {
             true => [(start, first), (last, end.max(last))],
-            // Within one block, or the end of one and the start of the next.
+            // The range lies within one block, or in the end of one and the start of the next.
             false => [(start, end.min(first)), (first.min(end), end)],
         };
         let size = file.with(|record| record.meta.size());

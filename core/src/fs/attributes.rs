@@ -1,15 +1,15 @@
-//! What is known of a file, and of the filesystem.
+//! The attributes of a file, and of the filesystem.
 
 use super::Error;
 use crate::cluster::InodeRecord;
 use crate::media::{FileKind, InodeMeta, Inum, ModifyTid, Timestamp};
 
-/// What is known of a file.
+/// The attributes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
     /// Its number.
     pub inum: Inum,
-    /// What it is.
+    /// Its type.
     pub kind: FileKind,
     /// Permission bits, 07777.
     pub mode: u32,
@@ -17,17 +17,17 @@ pub struct Attributes {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Names.
+    /// The number of its names.
     pub links: u64,
     /// Length in bytes; 0 for all but regular files and symbolic links.
     pub size: u64,
-    /// Bytes of media blocks the file takes; none of the root, of which nobody knows what is its own and what its files'.
+    /// Bytes of media blocks that the file takes; 0 for the root, whose own blocks nobody can tell from those of its files.
     pub stored_bytes: u64,
-    /// Bytes of content that are only in memory, and find their blocks later. Some of them may replace what is stored.
+    /// Bytes of content that are only in memory and will get blocks later. Some may replace stored content.
     pub unstored_bytes: u64,
     /// Device number of device nodes: major, minor.
     pub device: (u32, u32),
-    /// A directory it is in; of a directory, the one above.
+    /// A directory that contains the file; for a directory, the one above.
     pub parent: Inum,
     /// Last access, as HAMMER2 records it: reads don't change it.
     pub atime: Timestamp,
@@ -60,7 +60,7 @@ impl Attributes {
         })
     }
 
-    /// What an inode says of itself, taken for one of this kind. Nothing is known of what is stored for it.
+    /// The attributes of an inode of this kind, from its own fields. What is stored for it is left open.
     pub fn of_meta(inum: Inum, kind: FileKind, meta: &InodeMeta, modify_tid: ModifyTid) -> Self {
         Self {
             inum,
@@ -101,7 +101,7 @@ pub struct Statistics {
 
 impl Statistics {
     pub(super) fn new(total_bytes: u64, free_bytes: u64, inodes: u64) -> Self {
-        // Other writers' growfs counts more as free than there is (format 11).
+        // A growfs by other writers counts more space as free than there is (format 11).
         let free_bytes = free_bytes.min(total_bytes);
         Self { total_bytes, free_bytes, available_bytes: free_bytes.saturating_sub(total_bytes / 20), inodes }
     }

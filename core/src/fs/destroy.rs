@@ -1,20 +1,20 @@
-//! Removing what can't be removed otherwise, because what belongs to it is damaged.
+//! Removing what can't be removed otherwise because of damage.
 
 use super::{Error, FileSystem};
 use crate::cluster::{Modification, Outcome};
 use crate::media::{FileKind, Inum, Key};
 
-/// What was done to the inode whose name was destroyed.
+/// What was done to the inode whose name was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destroyed {
-    /// Nothing is wrong with it: it has a name less, or is gone with its last.
+    /// The inode is sound: it has one name less, or was removed with its last.
     Unlinked,
-    /// It can't be used, and was left where it is.
+    /// The inode can't be used, and was left in place.
     NameOnly(Inum),
 }
 
 impl FileSystem {
-    /// Removes a name, whatever state the inode is in that it names. A directory that is in order must be empty.
+    /// Removes a name, whatever the state of its inode. A sound directory must be empty.
     pub async fn destroy_name(&self, directory: Inum, name: &[u8]) -> Result<Destroyed, Error> {
         let (inum, kind) = {
             let _reading = self.reading().await?;
@@ -31,7 +31,7 @@ impl FileSystem {
         };
         match removed {
             Ok(()) => Ok(Destroyed::Unlinked),
-            // These say that it can be removed otherwise, or that nothing can be.
+            // These errors mean that it can be removed otherwise, or that nothing can be removed.
             Err(Error::NotEmpty) if !self.is_damaged_directory(inum).await? => Err(Error::NotEmpty),
             Err(Error::NotFound | Error::NotEmpty | Error::Io(_) | Error::Corrupt { .. }) => {
                 self.remove_name_only(directory, name).await?;
@@ -55,8 +55,8 @@ impl FileSystem {
         self.remove_entry(&directory, key).await
     }
 
-    /// Removes an inode from the index, whatever state it is in; names that it has stay, and lead nowhere. What is below a
-    /// directory is reached no more.
+    /// Removes an inode from the index, whatever its state. Names that it has stay and lead nowhere. What is below a directory
+    /// can't be reached any more.
     pub async fn destroy_inode(&self, inum: Inum) -> Result<(), Error> {
         if inum <= Inum::PFS_ROOT || inum.key().is_visible() {
             return Err(Error::NotFound);

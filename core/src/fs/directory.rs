@@ -6,22 +6,21 @@ use crate::cluster::{Command, EntryBatch, NodeFault, Reply};
 use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::{Dirent, FileKind, Inum, Key, KeyRange};
 
-/// A place in a directory that stays valid whatever happens to the entries: it depends on an entry's name, not on its
-/// position.
+/// A place in a directory that stays valid whatever happens to the entries: it depends on an entry's name, not on its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cookie(pub u64);
 
 impl Cookie {
-    /// Before the first entry. `.` and `..` are not stored; who wants them adds them.
+    /// Before the first entry. `.` and `..` are not stored; callers that want them add them.
     pub const START: Self = Self(0);
 
-    /// Right behind the entry with this key. Fits a signed 64-bit offset, and is never [`START`](Self::START): no name has
-    /// the lowest key.
+    /// The place right after the entry with this key. It fits a signed 64-bit offset, and is never [`START`](Self::START), as no
+    /// name has the lowest key.
     pub fn after(key: Key) -> Self {
         Self((key.0 & !Key::VISIBLE).max(1))
     }
 
-    /// The keys behind it.
+    /// The keys after it.
     fn rest(self) -> Option<KeyRange> {
         if self == Self::START { Some(KeyRange::VISIBLE) } else { KeyRange::VISIBLE.above(Key(self.0 | Key::VISIBLE)) }
     }
@@ -30,9 +29,9 @@ impl Cookie {
 /// How far a directory was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// Where to go on; none at the end.
+    /// Where to continue; none at the end.
     pub next: Option<Cookie>,
-    /// The first thing that couldn't be read. What it hid is left out; all else is there.
+    /// The first thing that couldn't be read. What it hides is missing from the batch; everything else is there.
     pub damaged: Option<NodeFault>,
 }
 
@@ -51,7 +50,7 @@ impl FileSystem {
         Ok(entry.inum)
     }
 
-    /// The entry called `name`, and its key.
+    /// The entry with this name, and its key.
     pub(super) async fn find_entry(
         &self,
         directory: &InodeRef<'_>,
@@ -63,7 +62,7 @@ impl FileSystem {
         }
     }
 
-    /// Fills `batch` with a directory's entries behind `from`.
+    /// Fills `batch` with a directory's entries after `from`.
     pub async fn read_directory(
         &self,
         directory: Inum,
@@ -76,7 +75,7 @@ impl FileSystem {
         let Some(range) = from.rest() else { return Ok(Listing { next: None, damaged: None }) };
         let reply = self.cluster.execute(Command::Scan { directory: directory.slot, range, batch }).await?;
         let remaining = if let Reply::Scanned(scanned) = reply { scanned.remaining } else { None };
-        // Keys are visible, so there is one before the first that remains.
+        // Keys of entries are never the lowest one, so the first remaining key has one before it.
         let next = remaining.map(|range| Cookie::after(Key(range.first.0 - 1)));
         Ok(Listing { next, damaged: batch.damaged() })
     }

@@ -1,24 +1,24 @@
-//! Which places of a table hold what isn't on the nodes: counted, and gathered in an order of their own, without a look at
+//! The places of a table whose content isn't on the nodes. They are counted, and gathered in a chosen order, without a look at
 //! all the others.
 
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 const CLEAN: u32 = u32::MAX;
 
-/// Memory it takes for each place of the table.
+/// Memory for each place of the table.
 pub(super) const PLACE_BYTES: usize = 3 * size_of::<u32>();
 
 /// A set of places of a table of fixed size.
 pub(super) struct DirtyPlaces {
     places: Vec<u32>,
-    /// Of each place of the table, where it is in `places`.
+    /// For each place of the table, its position in `places`.
     positions: Vec<u32>,
-    /// Places to be written, those to come first last.
+    /// Places to be written, in reverse order.
     gathered: Vec<u32>,
 }
 
 impl DirtyPlaces {
-    /// None of `count` places.
+    /// A set for a table of `count` places, with none of them dirty.
     pub(super) fn new(heap: Heap, count: usize) -> Result<Self, NoMemory> {
         let (mut places, mut gathered) = (Vec::new_in(heap), Vec::new_in(heap));
         places.try_reserve_exact(count).map_err(|_| NoMemory)?;
@@ -34,7 +34,7 @@ impl DirtyPlaces {
         self.positions[place] != CLEAN
     }
 
-    /// True when it wasn't dirty before.
+    /// Adds a place; true when it wasn't in the set before.
     pub(super) fn insert(&mut self, place: usize) -> bool {
         let is_new = !self.contains(place);
         if is_new {
@@ -44,7 +44,7 @@ impl DirtyPlaces {
         is_new
     }
 
-    /// True when it was dirty before.
+    /// Removes a place; true when it was in the set before.
     pub(super) fn remove(&mut self, place: usize) -> bool {
         let position = core::mem::replace(&mut self.positions[place], CLEAN);
         let was_dirty = position != CLEAN;
@@ -57,22 +57,22 @@ impl DirtyPlaces {
         was_dirty
     }
 
-    /// The last in no particular order of those before position `end`, and its position. Those behind it come from in front of
-    /// it only when some are removed: whoever goes from the end to the beginning meets all that stay.
+    /// The place at the last position before `end`, in no particular order, and its position. Places move from the front to the
+    /// back only to fill removed positions, so a caller that goes from the end to the beginning meets all that stay.
     pub(super) fn before(&self, end: usize) -> Option<(usize, usize)> {
         let position = end.min(self.places.len()).checked_sub(1)?;
         Some((position, self.places[position] as usize))
     }
 
-    /// Gathers the places that have a key, to be taken in the order of their keys.
+    /// Gathers the places for which `key` gives a key, to be taken in the order of keys.
     pub(super) fn gather<K: Ord>(&mut self, key: impl Fn(usize) -> Option<K>) {
         self.gathered.clear();
-        // There is room for all places.
+        // It was made with room for all places.
         self.gathered.extend(self.places.iter().copied().filter(|place| key(*place as usize).is_some()));
         self.gathered.sort_unstable_by_key(|place| core::cmp::Reverse(key(*place as usize)));
     }
 
-    /// The next place gathered that is still dirty.
+    /// The next gathered place that is still dirty.
     pub(super) fn next_gathered(&mut self) -> Option<usize> {
         while let Some(place) = self.gathered.pop() {
             if self.contains(place as usize) {
@@ -97,7 +97,7 @@ mod tests {
         dirty.remove(9);
         dirty.remove(9);
         assert_eq!((dirty.count(), dirty.contains(4), dirty.contains(9)), (3, true, false));
-        // By falling number, the 7 left out.
+        // In falling order of numbers, without 7.
         dirty.gather(|place| (place != 7).then_some(10 - place));
         assert_eq!(dirty.next_gathered(), Some(4));
         dirty.remove(2);

@@ -1,4 +1,4 @@
-//! A file block as it will be stored: compressed if that saves anything, with its check code (format 4.3 and 5.2).
+//! File blocks as they will be stored: compressed if that saves space, with check codes (format 4.3 and 5.2).
 
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};
@@ -8,21 +8,21 @@ use crate::media::geometry::{FILE_BLOCK_BYTES, MIN_RADIX};
 use crate::media::{CheckMethod, Compression, InodeMeta, Key, KeyRange, Methods, Radix, is_zero};
 use crate::memory::NoMemory;
 
-/// What becomes of a file block in memory.
+/// The stored form of a file block in memory.
 pub(super) enum Encoded {
-    /// It isn't there any more.
+    /// The block isn't in memory any more.
     Gone,
-    /// All zero: nothing is stored.
+    /// It is all zero: nothing is stored.
     Hole,
-    /// It is stored.
+    /// It is stored as this block.
     Block(StoredBlock),
 }
 
-/// What compression makes of a file block.
+/// The result of compressing a file block.
 enum Packed {
     Hole,
     Compressed(Buffer, Compression),
-    /// It saves nothing: the bytes are stored as they are.
+    /// Compression saves nothing: the bytes are stored unchanged.
     Plain,
 }
 
@@ -33,7 +33,7 @@ impl Encoded {
     }
 }
 
-/// The size of the block that stores this many bytes as they are.
+/// The size of the block that stores this many bytes uncompressed.
 pub(super) fn stored_radix(live: usize) -> Radix {
     Radix::holding(live).unwrap_or(Radix::MAX)
 }
@@ -43,7 +43,7 @@ fn check_of(meta: &InodeMeta) -> CheckMethod {
 }
 
 impl FileSystem {
-    /// A file block in memory as it will be stored. It stays there for readers, unless it is given up.
+    /// Encodes a file block in memory for storing. It stays in memory for readers, unless `give_up` is set.
     pub(super) fn encode(
         &self,
         inode: &InodeRef<'_>,
@@ -63,7 +63,7 @@ impl FileSystem {
         match encoded {
             None => Ok(Encoded::Gone),
             Some(Ok(Some(encoded))) => Ok(encoded),
-            // The page itself is the block: nothing is copied.
+            // The page itself becomes the block, without a copy.
             Some(Ok(None)) => {
                 let page = self.files.take(inode.inum, key).ok_or(Error::NoMemory)?;
                 Ok(Encoded::block(page, Compression::None, check_of(meta)))
@@ -72,7 +72,7 @@ impl FileSystem {
         }
     }
 
-    /// Sends a whole file block that isn't in memory to the nodes, without making it a page first.
+    /// Sends a whole file block that isn't in memory to the nodes without making it a page first.
     pub(super) async fn write_whole(&self, inode: &InodeRef<'_>, key: Key, data: &[u8]) -> Result<(), Error> {
         let meta = inode.with(|record| record.meta);
         let packed = self.pack(inode, &meta, data)?;
@@ -80,7 +80,7 @@ impl FileSystem {
         self.write_encoded(inode, key, encoded, false).await
     }
 
-    /// Sends an encoded file block to the nodes. One that was a page, and isn't taken, is the page again.
+    /// Sends an encoded file block to the nodes. If it was a page and no node took it, it becomes that page again.
     pub(super) async fn write_encoded(
         &self,
         inode: &InodeRef<'_>,
@@ -111,18 +111,19 @@ impl FileSystem {
         written
     }
 
-    /// Keeps a block that was given up for being written, and wasn't. A page that is still there has its content.
+    /// Keeps a block that was given up for writing but wasn't written. If its page is still there, the content is in that.
     fn make_page_again(&self, inode: &InodeRef<'_>, key: Key, block: StoredBlock) {
         let is_page = block.buffer.len() == FILE_BLOCK_BYTES && block.methods.compression() == Ok(Compression::None);
         if is_page {
-            // Who has taken it, has it; a page is nobody else's. There is room: the page made it when it went.
+            // If a node has taken the block, the node keeps it; a page has no other owner. There is room for it, left when it
+            // went.
             let Ok(page) = block.buffer.into_own(self.heap) else { return };
             let kept = self.files.try_insert(inode.inum, key, page);
             debug_assert!(kept.is_ok(), "a page finds the room it left");
         }
     }
 
-    /// Compresses a file block, if it is worth trying. One of the smallest size can't become smaller.
+    /// Compresses a file block if that is worth trying: a block of the smallest size can't become smaller.
     fn pack(&self, inode: &InodeRef<'_>, meta: &InodeMeta, block: &[u8]) -> Result<Packed, Error> {
         let wished = Compression::from_code(meta.comp_algo & 0xf).unwrap_or(Compression::None);
         if wished != Compression::None && check_of(meta) != CheckMethod::None && is_zero(block) {
@@ -144,7 +145,7 @@ impl FileSystem {
         Ok(packed)
     }
 
-    /// The block with its check code, copied if it is stored as it is.
+    /// Adds the check code to a block, and copies it if it isn't compressed.
     fn finish(&self, meta: &InodeMeta, block: &[u8], packed: Packed) -> Result<Encoded, Error> {
         let (buffer, compression) = match packed {
             Packed::Hole => return Ok(Encoded::Hole),

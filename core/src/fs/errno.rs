@@ -1,4 +1,4 @@
-//! What errors are called where POSIX's numbers are spoken: by Linux's, which FUSE has, too.
+//! The POSIX numbers of errors, as on Linux, which FUSE uses too.
 
 use super::Error;
 
@@ -51,7 +51,7 @@ impl Error {
         }
     }
 
-    /// True for what isn't about the call, but about the disks or the memory: somebody should hear of it.
+    /// True for errors that come from the disks or from memory, not from the call: somebody should be told.
     pub fn is_trouble(&self) -> bool {
         matches!(self.errno(), EIO | ENOMEM)
     }

@@ -1,4 +1,4 @@
-//! Errors of the file system.
+//! Errors of the filesystem.
 
 use crate::cluster::vote::{Alarm, Refusal};
 use crate::cluster::{Ejection, MembershipError, NodeFault, OpError, OpenError};
@@ -12,16 +12,16 @@ pub enum Error {
     /// There is no such name.
     #[error("no such file or directory")]
     NotFound,
-    /// A directory was wanted.
+    /// The inode isn't a directory.
     #[error("not a directory")]
     NotADirectory,
-    /// A directory was not wanted.
+    /// The inode is a directory.
     #[error("is a directory")]
     IsADirectory,
-    /// Not a regular file or symbolic link.
+    /// The inode is no regular file, nor a symbolic link where one would do.
     #[error("not a regular file")]
     NotRegular,
-    /// Not a symbolic link.
+    /// The inode isn't a symbolic link.
     #[error("not a symbolic link")]
     NotASymlink,
     /// The name is taken.
@@ -36,19 +36,19 @@ pub enum Error {
     /// A directory would come to lie below itself.
     #[error("a directory can't be moved below itself")]
     InvalidMove,
-    /// The file has as many names as a file may.
+    /// The file already has as many names as it may have.
     #[error("too many links")]
     TooManyLinks,
-    /// Longer than the format allows.
+    /// The file would be longer than the format allows.
     #[error("file too large")]
     FileTooLarge,
     /// The mount may not change anything.
     #[error("read-only file system")]
     ReadOnly,
-    /// More than 255 bytes.
+    /// The name has more than 255 bytes.
     #[error("file name too long")]
     NameTooLong,
-    /// A seek beyond the last data or the end.
+    /// The seek began beyond the last data, or beyond the end.
     #[error("no data at or after this offset")]
     NoData,
     /// Memory ran out. The next call may work.
@@ -57,30 +57,30 @@ pub enum Error {
     /// As many files are in use as the budget allows.
     #[error("too many open files for the memory given at mount")]
     TooManyOpen,
-    /// There is no room for it.
+    /// There is no room for the data.
     #[error("no space left on the file system")]
     NoSpace,
-    /// A directory above has no room left.
+    /// A directory above it has reached its limit.
     #[error("disk quota exceeded: that of directory inode {0}")]
     OverQuota(Inum),
-    /// It would count in the limits of other directories, and can't be counted anew by itself.
+    /// The file would count in the limits of other directories, and can't be recounted on its own.
     #[error("it counts in the quota of another directory: copy it instead")]
     OtherQuota,
-    /// Too few nodes of the cluster are left. Nothing was changed; it goes on when enough have come back.
+    /// Too few nodes of the cluster are left. Nothing was changed; operations work again when enough nodes have come back.
     #[error("no quorum: {in_sync} of {voters} masters are in sync; bring more of them back")]
     NoQuorum {
         /// Masters in sync.
         in_sync: u8,
-        /// Masters there are.
+        /// Masters in all.
         voters: u8,
     },
     /// No node of the cluster is left that has executed everything.
     #[error("no node is left to go on with: what was synced is safe; unmount, and mount again with a quorum")]
     Lost,
-    /// The cluster can't be mounted to be changed.
+    /// The cluster can't be mounted for changes.
     #[error("{0}")]
     Refused(Refusal),
-    /// The cluster must not be mounted to be changed.
+    /// The cluster must not be mounted for changes.
     #[error("{0}")]
     Alarm(Alarm),
     /// The members can't be changed.
@@ -103,7 +103,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// True for what is stored and isn't what it should be: trying again doesn't help.
+    /// True for damage to what is stored: trying again doesn't help.
     pub(super) fn is_damage(&self) -> bool {
         let is_bad = |fault: &NodeFault| {
             matches!(fault, NodeFault::Corrupt { .. } | NodeFault::Device { error: DeviceError::Io(_), .. })
@@ -145,13 +145,13 @@ pub enum MountError {
     /// The super-root or a PFS can't be read.
     #[error("{0}")]
     Op(#[from] OpError),
-    /// No PFS of that label, or none to choose.
+    /// No PFS has that label, or there is none to choose by default.
     #[error("no such PFS: give the label of one (the `info` command lists them)")]
     NoSuchPfs,
-    /// A PFS of a kind that isn't mounted.
+    /// PFSs of this kind aren't mounted.
     #[error("a PFS of type {0} can't be mounted")]
     NotMountable(PfsKind),
-    /// A PFS of a kind that only its cluster writes.
+    /// PFSs of this kind are only written by their cluster.
     #[error("a PFS of type {0} can't be written by itself")]
     NotWritable(PfsKind),
     /// The budget is too small.

@@ -1,11 +1,11 @@
-//! Two names that change places: what `renameat2` calls RENAME_EXCHANGE.
+//! Exchanging two names: what `renameat2` calls RENAME_EXCHANGE.
 
 use super::undo::{DirectoryName, Step};
 use super::{Error, FileSystem};
 use crate::media::{FileKind, Inum};
 
 impl FileSystem {
-    /// Gives each of two names what the other leads to. Both exist, and may lead to files of any kind.
+    /// Gives each of two names the file of the other. Both must exist; the files may be of any kind.
     pub async fn exchange(
         &self,
         first_directory: Inum,

@@ -12,7 +12,8 @@ use crate::media::{Compression, Corruption, FileKind, Inum, Key, KeyRange};
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
 impl FileSystem {
-    /// Reads from `offset` into `out`; the number of bytes read, less than asked for only at the end of the file.
+    /// Reads from `offset` into `out` and returns the number of bytes read, which is less than asked for only at the end of the
+    /// file.
     pub async fn read(&self, file: Inum, offset: u64, out: &mut [u8]) -> Result<usize, Error> {
         let _reading = self.reading().await?;
         let file = self.inode(file).await?;
@@ -24,7 +25,7 @@ impl FileSystem {
         }
     }
 
-    /// Reads the target of a symbolic link into `out`; its length, of which only what fits is read.
+    /// Reads the target of a symbolic link into `out`, as far as it fits, and returns the target's whole length.
     pub async fn read_link(&self, link: Inum, out: &mut [u8]) -> Result<usize, Error> {
         let _reading = self.reading().await?;
         let link = self.inode(link).await?;
@@ -62,7 +63,7 @@ impl FileSystem {
         Ok(size)
     }
 
-    /// Lets a seek in. What is only in memory goes to the nodes first: they know what is a hole.
+    /// Takes the turn for a seek. Content that is only in memory goes to the nodes first, as they know the holes.
     async fn seek_gate(&self, file: Inum) -> Result<Seeking<'_>, Error> {
         if self.writing.is_none() {
             return Ok(Seeking::Reading(self.reading().await?));
@@ -100,14 +101,14 @@ impl FileSystem {
         Ok(wanted)
     }
 
-    /// Requests the blocks that will be wanted before the first is waited for.
+    /// Requests the blocks that will be wanted, before the first of them is waited for.
     async fn read_ahead(&self, file: &InodeRef<'_>, size: u64, offset: u64, wanted: u64) -> Result<(), Error> {
         let Some(range) = file.plan_ahead(offset, wanted, size, self.read_ahead_bytes) else { return Ok(()) };
         self.cluster.execute(Command::Prefetch { file: file.slot, range }).await?;
         Ok(())
     }
 
-    /// Reads `out.len()` bytes of one block, from byte `start` of it.
+    /// Reads `out.len()` bytes of one block, from its byte `start` on.
     async fn read_within_block(
         &self,
         file: &InodeRef<'_>,
@@ -122,7 +123,7 @@ impl FileSystem {
             let had_pieces = self.files.has_pieces(file.inum, key);
             let reply = self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await?;
             if had_pieces && !self.files.has_pieces(file.inum, key) {
-                // A commit has made a block of them meanwhile: it is in memory, or on the nodes by now.
+                // Meanwhile a commit has combined the pieces into a block, which is in memory or on the nodes now.
                 continue;
             }
             let mut whole = None;
@@ -139,7 +140,7 @@ impl FileSystem {
         }
     }
 
-    /// Reads a part of a block as it is stored; the whole of it, if it is worth keeping.
+    /// Decodes a part of a stored block, or the whole block if it is worth keeping.
     fn decode(
         &self,
         file: &InodeRef<'_>,
@@ -170,7 +171,7 @@ impl FileSystem {
         Ok(Some(content))
     }
 
-    /// Keeps a file block for the next who reads it; the memory of another that goes for it is for the next block.
+    /// Keeps a file block for the next reader. The memory of the page that it replaces serves for the next block.
     fn keep_page(&self, inum: Inum, key: Key, content: Buffer) {
         self.files.insert(inum, key, content);
         if let Some(spare) = self.files.take_spare() {
@@ -179,13 +180,13 @@ impl FileSystem {
     }
 }
 
-/// What a seek holds while it looks.
+/// The turn that a seek holds.
 enum Seeking<'g> {
     Reading(#[expect(dead_code, reason = "held for its drop")] Reading<'g>),
     Still(#[expect(dead_code, reason = "held for its drop")] Still<'g>),
 }
 
-/// Copies from `start` of `bytes`, with zeros behind their end.
+/// Copies from byte `start` of `bytes` on, with zeros after their end.
 fn copy_padded(bytes: &[u8], start: usize, out: &mut [u8]) {
     let there = bytes.get(start..).unwrap_or(&[]);
     let count = there.len().min(out.len());

@@ -1,4 +1,4 @@
-//! File content in memory: decompressed file blocks, by file and offset; and [pieces](Pieces) of blocks that aren't there. No
+//! File content in memory: decompressed file blocks, by file and offset, and [pieces](Pieces) of blocks that aren't in memory. No
 //! block is there as both.
 
 use core::cell::RefCell;
@@ -18,10 +18,10 @@ struct Page {
     recent: bool,
 }
 
-/// Pages that pieces leave.
+/// The number of pages that pieces must leave.
 const LEAST_PAGES: usize = 8;
 
-/// Pages of 64 KiB, as many as the budget allows, less what pieces take.
+/// Pages of 64 KiB, as many as the budget allows beside the pieces.
 pub(super) struct FileCache {
     table: RefCell<Table>,
 }
@@ -29,21 +29,21 @@ pub(super) struct FileCache {
 struct Table {
     pages: Vec<Option<Page>>,
     index: HashIndex,
-    /// The file of each page, by itself: it is searched.
+    /// The file of each page, in a vector of its own, because it is searched.
     owners: Vec<Inum>,
     hand: usize,
-    /// Pages that hold what isn't on media.
+    /// Pages whose content isn't on media.
     dirty: DirtyPlaces,
-    /// How many of those a file has.
+    /// The number of those pages for each file.
     dirty_tally: Tally,
     /// Places that hold a page.
     used: usize,
     pieces: Pieces,
-    /// The memory of a page that was given up, for the next.
+    /// The buffer of a page that was given up, for the next page.
     spare: Option<Buffer>,
 }
 
-/// Owns no page.
+/// The owner of empty places.
 const NOBODY: Inum = Inum(0);
 
 fn hash(inum: Inum, key: Key) -> u64 {
@@ -79,7 +79,7 @@ impl FileCache {
         self.table.borrow().pieces.has(inum, key)
     }
 
-    /// Copies from a file block in memory to `out`, from byte `start` of it; false when it isn't there.
+    /// Copies from a file block in memory to `out`, from byte `start` on; false when the block isn't in memory.
     pub(super) fn copy_out(&self, inum: Inum, key: Key, start: usize, out: &mut [u8]) -> bool {
         let table = &mut *self.table.borrow_mut();
         let Some(page) = table.get(inum, key) else {
@@ -90,7 +90,7 @@ impl FileCache {
         true
     }
 
-    /// Changes a file block in memory, which is then not on media; false when it isn't there.
+    /// Changes a file block in memory, which then differs from media; false when the block isn't in memory.
     pub(super) fn change(&self, inum: Inum, key: Key, work: impl FnOnce(&mut [u8])) -> bool {
         let table = &mut *self.table.borrow_mut();
         let Some(place) = table.find(inum, key) else { return false };
@@ -101,13 +101,13 @@ impl FileCache {
         true
     }
 
-    /// Keeps a file block as it is on media, in place of one not used lately. Whoever comes second with the same block, or
-    /// when all others hold what isn't on media, keeps nothing.
+    /// Keeps a file block that is the same on media, in place of one not used lately. It isn't kept if the block is there
+    /// already, or if all pages hold what isn't on media.
     pub(super) fn insert(&self, inum: Inum, key: Key, content: Buffer) {
         let _ = self.try_insert(inum, key, content);
     }
 
-    /// Keeps a file block, with the pieces of it that are in memory; it comes back when there is no room.
+    /// Keeps a file block, merged with the pieces of it that are in memory; returns the buffer when there is no room.
     pub(super) fn try_insert(&self, inum: Inum, key: Key, mut content: Buffer) -> Result<(), Buffer> {
         let table = &mut *self.table.borrow_mut();
         if table.find(inum, key).is_some() {
@@ -136,12 +136,12 @@ impl FileCache {
                 return false;
             }
         }
-        // Its memory is what the pieces take.
+        // The pieces use the memory of the spare buffer.
         table.spare = None;
         table.pieces.put(inum, at, data).is_ok()
     }
 
-    /// Puts the pieces of a block over a part of it, from byte `start`.
+    /// Lays the pieces of a block over a part of it that begins at byte `start`.
     pub(super) fn lay_pieces_over(&self, inum: Inum, key: Key, start: usize, part: &mut [u8]) {
         self.table.borrow().pieces.lay_over(inum, key, start, part);
     }
@@ -158,14 +158,15 @@ impl FileCache {
         table.remove(place).map(|page| page.content)
     }
 
-    /// Looks at a file block in memory.
+    /// Calls `work` with a file block in memory.
     pub(super) fn look<T>(&self, inum: Inum, key: Key, work: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let table = self.table.borrow();
         let page = table.pages[table.find(inum, key)?].as_ref()?;
         Some(work(page.content.bytes()))
     }
 
-    /// Notes that the nodes have a file block as it is in memory. Until then it isn't given up: a reader would find it nowhere.
+    /// Notes that the nodes have a file block as it is in memory. It isn't given up before that, since a reader would find it
+    /// nowhere.
     pub(super) fn set_clean(&self, inum: Inum, key: Key) {
         let table = &mut *self.table.borrow_mut();
         if let Some(place) = table.find(inum, key) {
@@ -190,19 +191,19 @@ impl FileCache {
         table.pieces.forget_within(inum, range);
     }
 
-    /// True when so many blocks are not on media that others find no room.
+    /// True when so many blocks aren't on media that others find no room.
     pub(super) fn is_crowded(&self) -> bool {
         let table = self.table.borrow();
         table.dirty.count() > table.most_pages() * 3 / 4
     }
 
-    /// Blocks that are not on media yet, or pieces of them.
+    /// The number of blocks that aren't on media yet, in whole or in pieces.
     pub(super) fn dirty_count(&self) -> usize {
         let table = self.table.borrow();
         table.dirty.count() + table.pieces.blocks()
     }
 
-    /// Bytes of a file of so many that aren't on media yet.
+    /// Bytes of a file of `size` bytes that aren't on media yet.
     pub(super) fn dirty_bytes(&self, inum: Inum, size: u64) -> u64 {
         let Some(last_byte) = size.checked_sub(1) else { return 0 };
         let table = self.table.borrow();
@@ -216,22 +217,22 @@ impl FileCache {
         whole.saturating_sub(beyond) + table.pieces.bytes_of(inum)
     }
 
-    /// Gathers the blocks of one file, or of all, of which pieces are in memory, to be taken file by file and in order.
+    /// Gathers the blocks of one file, or of all, that are in memory in pieces, to be taken file by file and in order.
     pub(super) fn gather_pieces(&self, of: Option<Inum>) {
         self.table.borrow_mut().pieces.gather(of);
     }
 
-    /// The next of those gathered.
+    /// The next of these blocks.
     pub(super) fn next_in_pieces(&self) -> Option<(Inum, Key)> {
         self.table.borrow_mut().pieces.next_gathered()
     }
 
-    /// A block whose pieces should go to make room for others.
+    /// A block whose pieces should be written to make room for others.
     pub(super) fn oldest_in_pieces(&self) -> Option<(Inum, Key)> {
         self.table.borrow_mut().pieces.oldest()
     }
 
-    /// Gathers the blocks of one file, or of all, that are not on media, to be taken file by file and in order.
+    /// Gathers the blocks of one file, or of all, that aren't on media, to be taken file by file and in order.
     pub(super) fn gather_dirty(&self, of: Option<Inum>) {
         let Table { pages, dirty, .. } = &mut *self.table.borrow_mut();
         dirty.gather(|place| {
@@ -240,19 +241,19 @@ impl FileCache {
         });
     }
 
-    /// The next of those gathered.
+    /// The next of these blocks.
     pub(super) fn next_dirty(&self) -> Option<(Inum, Key)> {
         let table = &mut *self.table.borrow_mut();
         let place = table.dirty.next_gathered()?;
         table.pages[place].as_ref().map(|page| (page.inum, page.key))
     }
 
-    /// The memory of a page that was given up; what it holds means nothing.
+    /// The buffer of a page that was given up; its content means nothing.
     pub(super) fn take_spare(&self) -> Option<Buffer> {
         self.table.borrow_mut().spare.take()
     }
 
-    /// A block that should be written to make room: not on media, and not used lately.
+    /// A block that should be written to make room: it isn't on media, and wasn't used lately.
     pub(super) fn oldest_dirty(&self) -> Option<(Inum, Key)> {
         let table = &mut *self.table.borrow_mut();
         for _ in 0..2 * table.pages.len() {
@@ -301,18 +302,18 @@ impl Table {
         }
     }
 
-    /// As many pages as pieces leave room for.
+    /// The number of pages that pieces leave room for.
     fn most_pages(&self) -> usize {
         self.pages.len() - self.pieces.memory_blocks(0)
     }
 
-    /// An empty place, a page that is on media given up for it; none when there is none.
+    /// An empty place, for which a page that is on media may be given up; none if there is no such page.
     fn make_room(&mut self) -> Option<usize> {
         let may_be_empty = self.used < self.most_pages();
         self.next_place(may_be_empty)
     }
 
-    /// Gives up a page that is on media.
+    /// Gives up a page whose content is on media, and returns its place.
     fn give_up_page(&mut self) -> Option<usize> {
         self.next_place(false)
     }

@@ -1,44 +1,45 @@
-//! Who may be inside at the same time: any number that read, and one that changes something or keeps it from being changed.
+//! The gate of a mount: any number of readers may be inside at the same time, and one task that changes something or prevents
+//! changes.
 //!
-//! There are three ways in. Who *reads* finds what no operation is in the middle of. Who *changes* is alone. Who keeps things
-//! *still* has nobody change anything, while readers come and go: a commit gathers what it is to make durable, a scrub compares.
-//! A change begins still, too, and waits for the readers inside when it has its turn; so a reader never waits for anybody but a
-//! change that is under way.
+//! There are three ways in. A task that *reads* never sees an operation half done. A task that *changes* things is alone. A task
+//! that keeps things *still* prevents changes while readers come and go: a commit does so to gather what it will make durable, a
+//! scrub to compare. A change begins still, too, and waits for the readers inside when it has its turn; so a reader never waits
+//! except for a change that is under way.
 //!
-//! What the nodes have stored changes also while things are still, when they are told what was only in memory. Who *copies*
-//! what is stored is a reader that keeps that from happening, too.
+//! What the nodes have stored also changes while things are still, when they are sent what was only in memory. A task that
+//! *copies* what is stored is a reader that prevents this, too.
 
 use core::cell::Cell;
 
 use crate::io::Wakers;
 use crate::memory::Heap;
 
-/// Readers, and one beside or instead of them.
+/// Lets in readers, and one other task beside or instead of them.
 pub(super) struct Gate {
     readers: Cell<u32>,
     copiers: Cell<u32>,
     turn: Cell<Turn>,
     /// Readers that are kept out.
     waiting_readers: Cell<u32>,
-    /// Readers that were kept out by the last change, and come before the next.
+    /// Readers that the last change kept out, and that come before the next.
     owed: Cell<u32>,
-    /// Those that wait for their turn.
+    /// Tasks that wait for their turn.
     waiting_turns: Cell<u32>,
-    /// Turns that were taken.
+    /// The number of turns taken.
     turns: Cell<u64>,
     changed: Wakers,
 }
 
-/// Whose turn it is, beside readers.
+/// The turn that is taken, beside readers.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Turn {
     #[default]
     Nobodys,
     /// Readers come and go.
     Still,
-    /// Those inside are waited for, and no others let in.
+    /// The readers inside are waited for, and no others are let in.
     Clearing,
-    /// Nobody reads.
+    /// There are no readers.
     Changing,
 }
 
@@ -54,10 +55,10 @@ pub(super) struct Still<'g>(&'g Gate);
 /// Lets its holder change things.
 pub(super) struct Changing<'g>(Still<'g>);
 
-/// Counts a reader that waits, also when its future is dropped.
+/// Counts a waiting reader, also when its future is dropped.
 struct Waiting<'g>(&'g Gate);
 
-/// The same for who waits for a turn.
+/// Counts a task that waits for a turn, also when its future is dropped.
 struct WaitingTurn<'g>(&'g Gate);
 
 impl Gate {
@@ -99,7 +100,7 @@ impl Gate {
     async fn take_turn(&self) -> Still<'_> {
         self.waiting_turns.set(self.waiting_turns.get() + 1);
         let waiting = WaitingTurn(self);
-        // Whoever finds nobody inside, but others who have waited, lets one of them go first.
+        // A task that finds the gate free while others wait lets one of them go first.
         let steps_back = self.turn.get() == Turn::Nobodys;
         let before = self.turns.get();
         let may_go = || !steps_back || self.waiting_turns.get() == 1 || self.turns.get() != before;
@@ -124,7 +125,7 @@ impl Gate {
         }
     }
 
-    /// Has whoever has the turn alone, once nobody reads any more.
+    /// Waits until nobody reads any more; then the holder of the turn is alone.
     async fn clear(&self) {
         self.turn.set(Turn::Clearing);
         self.changed.until(|| self.readers.get() == 0 && self.owed.get() == 0).await;
@@ -138,7 +139,7 @@ impl Gate {
 }
 
 impl Changing<'_> {
-    /// Lets readers in while something is done that changes nothing, before the change has begun.
+    /// Lets readers in during work that changes nothing, before the change has begun.
     pub(super) async fn still<T>(&mut self, work: impl Future<Output = T>) -> T {
         let gate = self.0.0;
         gate.owed.set(gate.waiting_readers.get());

@@ -1,4 +1,4 @@
-//! Inodes in use and inodes used lately, by number.
+//! Inodes that are in use or were used lately, by number.
 
 use core::cell::RefCell;
 
@@ -9,15 +9,15 @@ use crate::cluster::{InodeRecord, SLOT_BYTES, Slot};
 use crate::media::{Inum, KeyRange};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
-/// After so many blocks that can't be compressed only one in [`TRY_EVERY`] is tried.
+/// After this many blocks in a row that can't be compressed, only one in [`TRY_EVERY`] is tried.
 const HOPELESS_BLOCKS: u8 = 8;
-/// Trying takes half as long as all else that is done for a block.
+/// Trying takes half as long as everything else that is done for a block.
 const TRY_EVERY: u8 = 32;
 
-/// Memory of an entry's share of the index, at most.
+/// The most memory of the index for an entry.
 const INDEX_BYTES: usize = 32;
 
-/// Memory an entry takes, with its slot on each of so many nodes: for budgets.
+/// Memory for an entry, including its slot on each of `nodes` nodes: for budgets.
 pub(super) fn entry_bytes(nodes: usize) -> usize {
     size_of::<Option<Cached>>() + INDEX_BYTES + PLACE_BYTES + nodes.max(1) * SLOT_BYTES
 }
@@ -27,17 +27,17 @@ struct Cached {
     slot: Slot,
     record: InodeRecord,
     pins: u32,
-    /// How often it is open; counted in the pins too.
+    /// How often it is open; this is included in the pins.
     opens: u32,
     recent: bool,
     /// Blocks in a row that weren't compressed.
     incompressible: u8,
-    /// Its blocks have changed since it was counted what they take.
+    /// True when its blocks have changed since their size was counted.
     is_uncounted: bool,
     ahead: ReadAhead,
 }
 
-/// A table of inodes of fixed size, taken at once.
+/// A table of inodes of fixed size, allocated at once.
 pub(super) struct InodeCache {
     table: RefCell<Table>,
 }
@@ -46,11 +46,11 @@ struct Table {
     entries: Vec<Option<Cached>>,
     index: HashIndex,
     hand: usize,
-    /// Entries that say what isn't on the nodes.
+    /// Entries whose content isn't on the nodes.
     dirty: DirtyPlaces,
 }
 
-/// An inode in use: it stays in the cache as long as this lives.
+/// An inode in use: it stays in the cache as long as this value lives.
 pub(super) struct InodeRef<'f> {
     cache: &'f InodeCache,
     entry: usize,
@@ -61,14 +61,14 @@ pub(super) struct InodeRef<'f> {
 }
 
 impl InodeRef<'_> {
-    /// Looks at what is known of it.
+    /// Calls `look` with its record.
     pub(super) fn with<T>(&self, look: impl FnOnce(&InodeRecord) -> T) -> T {
         let table = self.cache.table.borrow();
         let cached = table.entries[self.entry].as_ref().expect("an inode in use is in the cache");
         look(&cached.record)
     }
 
-    /// Changes what is known of it; the nodes are told later.
+    /// Changes its record; the nodes get the change later.
     pub(super) fn change(&self, work: impl FnOnce(&mut InodeRecord)) {
         let table = &mut *self.cache.table.borrow_mut();
         let cached = table.entries[self.entry].as_mut().expect("an inode in use is in the cache");
@@ -76,12 +76,12 @@ impl InodeRef<'_> {
         table.dirty.insert(self.entry);
     }
 
-    /// Notes that the nodes know all that is known of it.
+    /// Notes that the nodes have its record.
     pub(super) fn set_clean(&self) {
         self.cache.table.borrow_mut().dirty.remove(self.entry);
     }
 
-    /// Counts one more, or one less, who has it open; how many that makes.
+    /// Counts an opening or a closing of it; returns how often it is open.
     pub(super) fn count_open(&self, opened: bool) -> u32 {
         let mut table = self.cache.table.borrow_mut();
         let Some(cached) = &mut table.entries[self.entry] else { return 0 };
@@ -99,7 +99,7 @@ impl InodeRef<'_> {
         table.entries[self.entry].as_mut()?.ahead.plan(offset, bytes, size, window_bytes)
     }
 
-    /// Whether its next block is worth trying to compress, after what came of the last ones.
+    /// True when its next block is worth compressing, judged by the last ones.
     pub(super) fn tries_compression(&self) -> bool {
         let table = self.cache.table.borrow();
         let incompressible = table.entries[self.entry].as_ref().map_or(0, |cached| cached.incompressible);
@@ -114,19 +114,19 @@ impl InodeRef<'_> {
         }
     }
 
-    /// Notes that its blocks change: what they take is to be counted anew.
+    /// Notes that its blocks change: their size must be counted again.
     pub(super) fn note_blocks_changed(&self) {
         if let Some(cached) = &mut self.cache.table.borrow_mut().entries[self.entry] {
             cached.is_uncounted = true;
         }
     }
 
-    /// True when it isn't known what its blocks take.
+    /// True when the size of its blocks is unknown.
     pub(super) fn is_uncounted(&self) -> bool {
         self.cache.table.borrow().entries[self.entry].as_ref().is_some_and(|cached| cached.is_uncounted)
     }
 
-    /// Notes what its blocks take.
+    /// Notes the size of its blocks.
     pub(super) fn set_stored_bytes(&self, bytes: u64) {
         if let Some(cached) = &mut self.cache.table.borrow_mut().entries[self.entry] {
             cached.record.stats.data_bytes = bytes;
@@ -134,7 +134,7 @@ impl InodeRef<'_> {
         }
     }
 
-    /// How many have it open.
+    /// How often it is open.
     pub(super) fn opens(&self) -> u32 {
         self.cache.table.borrow().entries[self.entry].as_ref().map_or(0, |cached| cached.opens)
     }
@@ -154,7 +154,7 @@ impl Drop for InodeRef<'_> {
 
 impl InodeCache {
     pub(super) fn new(heap: Heap, count: usize) -> Result<Self, NoMemory> {
-        // The root of the PFS has a slot of its own, and one is for whoever comes when the cache is full.
+        // The root of the PFS has a slot of its own, and another is for an inode that is opened while the cache is full.
         let count = count.saturating_sub(2).max(1);
         let table = Table {
             entries: memory::filled(heap, count, || None)?,
@@ -171,20 +171,20 @@ impl InodeCache {
         (0..count).filter_map(|entry| self.table.borrow().entries[entry].as_ref().map(|cached| cached.slot))
     }
 
-    /// Gathers the inodes that say what isn't on the nodes, to be taken in the order of their numbers.
+    /// Gathers the inodes whose records aren't on the nodes, to be taken in the order of their numbers.
     pub(super) fn gather_dirty(&self) {
         let Table { entries, dirty, .. } = &mut *self.table.borrow_mut();
         dirty.gather(|entry| entries[entry].as_ref().map(|cached| cached.inum));
     }
 
-    /// The next of those gathered.
+    /// The next of these inodes.
     pub(super) fn next_dirty(&self) -> Option<Inum> {
         let table = &mut *self.table.borrow_mut();
         let entry = table.dirty.next_gathered()?;
         table.entries[entry].as_ref().map(|cached| cached.inum)
     }
 
-    /// Inodes that say what isn't on the nodes.
+    /// The number of inodes whose records aren't on the nodes.
     pub(super) fn dirty_count(&self) -> usize {
         self.table.borrow().dirty.count()
     }
@@ -195,7 +195,7 @@ impl InodeCache {
         table.dirty.count() > table.entries.len() / 2
     }
 
-    /// Forgets an inode that is no more; its slot, to be closed.
+    /// Forgets an inode that was removed; returns its slot, to be closed.
     pub(super) fn remove(&self, inode: InodeRef<'_>) -> Slot {
         let (entry, slot) = (inode.entry, inode.slot);
         inode.set_clean();
@@ -214,13 +214,13 @@ impl InodeCache {
         Some(InodeRef { cache: self, entry, inum, slot: cached.slot })
     }
 
-    /// The number of the first inode in the cache that is as asked for.
+    /// The number of the first inode in the cache for which `is_it` holds.
     pub(super) fn search(&self, mut is_it: impl FnMut(&InodeRecord) -> bool) -> Option<Inum> {
         let table = self.table.borrow();
         table.entries.iter().flatten().find(|cached| is_it(&cached.record)).map(|cached| cached.inum)
     }
 
-    /// Enters an inode in place of another, or hands its slot back when all are in use.
+    /// Enters an inode in place of another, or returns its slot when all are in use.
     fn insert(&self, inum: Inum, slot: Slot, record: &InodeRecord) -> Result<(InodeRef<'_>, Option<Slot>), Slot> {
         let table = &mut *self.table.borrow_mut();
         let (entry, evicted) = table.make_room().ok_or(slot)?;
@@ -246,7 +246,7 @@ impl Table {
         self.index.find(inum.0, is_it).map(|entry| entry as usize)
     }
 
-    /// An empty entry, and the slot of the inode that had to go for it.
+    /// An empty entry, and the slot of the inode that was evicted for it.
     fn make_room(&mut self) -> Option<(usize, Option<Slot>)> {
         for _ in 0..2 * self.entries.len() {
             let entry = self.hand;
@@ -279,7 +279,7 @@ impl FileSystem {
             return Ok(inode);
         }
         let (slot, record) = self.cluster.open_inode(self.root, inum).await?.ok_or(Error::NotFound)?;
-        // Somebody else may have opened it meanwhile.
+        // Another task may have opened it meanwhile.
         if let Some(inode) = self.inodes.get(inum) {
             self.cluster.close(slot).await?;
             return Ok(inode);

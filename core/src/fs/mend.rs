@@ -1,7 +1,7 @@
-//! Mending what has one right answer, once all names and all content of a PFS are known: what a check found, and says.
+//! Mending what has exactly one right value, once a check has looked at all names and all content of a PFS.
 //!
-//! Nothing is guessed: no content is made up, and what somebody may want stays. A file that no name leads to gets one below
-//! `lost+found`, which is its number.
+//! Nothing is guessed: no content is made up, and what somebody may want stays. A file that no name leads to gets a name below
+//! `lost+found`: its number.
 
 use core::fmt::Write;
 
@@ -10,34 +10,34 @@ use super::{Error, FileSystem, NewFile};
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{FileKind, InodeMeta, Inum, Key, KeyRange};
 
-/// Where files are found that no name led to.
+/// The directory for files that no name led to.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
-/// Digits of the largest inode number, and the sign before it.
+/// The number of digits of the largest inode number, and one for its sign.
 const MAX_FOUND_NAME_BYTES: usize = 21;
 
-/// What is mended of an inode. Displayed, it is a few words.
+/// What is mended in an inode. It displays as a few words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Remedy {
-    /// So many names lead to it.
+    /// This many names lead to it.
     #[error("set its link count to {0}")]
     Links(u64),
-    /// This directory has its name.
+    /// This directory contains its name.
     #[error("set its parent to inode {0}")]
     Parent(Inum),
-    /// No name leads to it, and it says that it has some.
+    /// No name leads to it, although its link count says that it has some.
     #[error("give it a name below /lost+found")]
     Name,
-    /// No name leads to it, and it says that it has none.
+    /// No name leads to it, and its link count says so.
     #[error("remove it: its last name was removed")]
     Remove,
-    /// Blocks lie behind its end.
+    /// It has blocks beyond its end.
     #[error("remove what lies behind its end")]
     Cut,
 }
 
 impl FileSystem {
-    /// Mends an inode. What it was before is gone: whoever orders this has looked at all names and all content.
+    /// Mends an inode. Its former state is lost: the caller must have looked at all names and all content.
     pub async fn mend(&self, inum: Inum, remedy: Remedy) -> Result<(), Error> {
         match remedy {
             Remedy::Links(links) => self.change_meta(inum, |meta| meta.set_nlinks(links)).await,
@@ -62,7 +62,7 @@ impl FileSystem {
         let size = file.with(|record| record.meta.size());
         match size.checked_next_multiple_of(FILE_BLOCK_BYTES as u64) {
             Some(end) => self.drop_blocks(&file, KeyRange { first: Key(end), last: Key(u64::MAX) }).await,
-            // No block can lie behind that.
+            // No block can lie beyond that.
             None => Ok(()),
         }
     }

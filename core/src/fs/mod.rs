@@ -67,18 +67,18 @@ use gate::Gate;
 use inode_cache::InodeCache;
 use writing::Writing;
 
-/// The smallest memory budget a mount works with.
+/// The smallest memory budget that a mount works with, in bytes.
 pub const MIN_MEMORY_BYTES: usize = 2 << 20;
 
-/// How far ahead of a reader blocks are requested at most.
+/// The most bytes by which blocks are requested ahead of a reader.
 const READ_AHEAD_BYTES: u64 = 1 << 20;
 
 /// How a filesystem is mounted.
 #[derive(Clone, Copy, Debug)]
 pub struct MountOptions {
-    /// Memory the mount may use, in bytes, request buffers included. The heap it is given should have a little more.
+    /// Memory that the mount may use, in bytes, request buffers included. The heap should have a little more.
     pub memory_bytes: usize,
-    /// Nodes that may come in while it is mounted: their part of the memory is kept back.
+    /// The number of nodes that may come in while it is mounted: their part of the memory is kept back.
     pub spare_nodes: usize,
 }
 
@@ -89,9 +89,9 @@ impl Default for MountOptions {
 }
 
 impl MountOptions {
-    /// A quarter of the budget is for metadata blocks and reads under way, an eighth for modified ones, a quarter for file
-    /// content, three sixteenths for open inodes, each of which takes a slot on every node; the rest for blocks on their way to
-    /// the devices. What each node is given of it.
+    /// The memory for each of `nodes` nodes. A quarter of the budget is for metadata blocks and reads under way, an eighth for
+    /// modified blocks, a quarter for file content, three sixteenths for open inodes, each of which takes a slot on every node;
+    /// the rest is for blocks on their way to the devices.
     fn node_options(&self, nodes: usize) -> NodeOptions {
         let memory_bytes = self.memory_bytes.max(MIN_MEMORY_BYTES);
         NodeOptions {
@@ -101,7 +101,7 @@ impl MountOptions {
         }
     }
 
-    /// A quarter of what blocks may take, and no more than keeps any device busy.
+    /// A quarter of the memory for blocks, and no more than keeps any device busy.
     fn read_ahead_bytes(&self) -> u64 {
         (self.node_options(1).cache_bytes as u64 / 4).min(READ_AHEAD_BYTES)
     }
@@ -120,11 +120,12 @@ pub struct FileSystem {
     files: FileCache,
     decompressor: RefCell<Decompressor>,
     gate: Gate,
-    /// Who brings a node in step is a reader, who changes the members a writer: who goes isn't copied to any more.
+    /// A task that brings a node in step is a reader here, and one that changes the members a writer: nothing is copied to a
+    /// member that goes.
     membership: Gate,
     /// Each node is brought in step by one task at a time.
     resyncs: Vec<Gate>,
-    /// When each of these was begun, and how many bytes there were to look at.
+    /// When each of these began, and how many bytes there were to look at.
     catching_up: Cell<[Option<(Instant, u64)>; MAX_NODES]>,
     read_ahead_bytes: u64,
     /// None when nothing may be changed.
@@ -133,7 +134,7 @@ pub struct FileSystem {
 }
 
 impl FileSystem {
-    /// Mounts a PFS of the filesystem on `disks`, which are all its volumes in any order.
+    /// Mounts a PFS of the filesystem on `disks`, which must be all its volumes, in any order.
     pub async fn mount(
         heap: Heap,
         disks: Vec<Disk>,
@@ -144,13 +145,13 @@ impl FileSystem {
         aside(heap, || Self::mount_pfs(heap, cluster, selector, options))?.await
     }
 
-    /// Opens the filesystem on `disks` without mounting a PFS: to list them.
+    /// Opens the filesystem on `disks` without mounting a PFS, to list its PFSs.
     pub async fn open_cluster(heap: Heap, disks: Vec<Disk>, options: MountOptions) -> Result<Cluster, MountError> {
         Ok(Cluster::open_one(heap, disks, options.node_options(1)).await?)
     }
 
-    /// Opens several nodes, each of which is the disks of its volumes, without mounting a PFS. `refused` is told which can't be
-    /// opened, and why.
+    /// Opens several nodes, each from the disks of its volumes, without mounting a PFS. `refused` is called with each node that
+    /// can't be opened and the reason.
     pub async fn open_nodes(
         heap: Heap,
         nodes: Vec<Vec<Disk>>,
@@ -192,7 +193,7 @@ impl FileSystem {
         })
     }
 
-    /// Lets the mount change things; `time` is what the times of files are taken from.
+    /// Makes the mount writable; `time` supplies the times of files.
     pub async fn make_writable(mut self, time: &'static dyn TimeSource) -> Result<Self, MountError> {
         if !self.cluster.is_writable(self.pfs.kind) {
             return Err(MountError::NotWritable(self.pfs.kind));
@@ -200,12 +201,12 @@ impl FileSystem {
         aside(self.heap, || self.cluster.begin(time))?.await?;
         let writing = Writing::new(self.heap, time, &self.pfs.root, self.cluster.tid_floor())?;
         self.writing = Some(boxed(self.heap, writing)?);
-        // Those that can't be removed stay on their list, for the next mount; what is wrong here, others will hear.
+        // Files that can't be removed stay on their list for the next mount. What is wrong with them is reported elsewhere.
         let _ = aside(self.heap, || self.reclaim_orphans())?.await;
         Ok(self)
     }
 
-    /// Unmounts: makes everything durable, and the cluster can mount another PFS.
+    /// Unmounts: makes everything durable and returns the cluster, which can mount another PFS.
     pub async fn unmount(self) -> Result<Cluster, Error> {
         if self.writing.is_some() {
             aside(self.heap, || self.attend(self.leave_all_durable()))?.await?;
@@ -215,7 +216,7 @@ impl FileSystem {
         Ok(Box::into_inner(self.cluster))
     }
 
-    /// Makes everything durable, and leaves no file without a name.
+    /// Makes everything durable, and removes all files without a name.
     async fn leave_all_durable(&self) -> Result<(), Error> {
         aside(self.heap, || self.reclaim_orphans())?.await?;
         aside(self.heap, || self.sync())?.await?;
@@ -230,7 +231,7 @@ impl FileSystem {
         Ok(self.cluster.close(self.root).await?)
     }
 
-    /// The PFS.
+    /// The mounted PFS.
     pub fn pfs(&self) -> &Pfs {
         &self.pfs
     }
@@ -250,8 +251,8 @@ impl FileSystem {
         Statistics::new(header.allocator_size(), free_bytes, self.pfs.root.stats.inodes)
     }
 
-    /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger. All that was done
-    /// before is durable, too, when this is done.
+    /// Extends the last volume to `volume_bytes` of its device, or to all of it, if that makes it larger. When this returns, the
+    /// growth and everything done before are durable.
     pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, Error> {
         let _still = self.still().await?;
         self.cluster.committed().await;
@@ -259,11 +260,11 @@ impl FileSystem {
         Ok(self.cluster.grow(volume_bytes).await?)
     }
 
-    /// What is known of a file.
+    /// The attributes of a file.
     pub async fn attributes(&self, inum: Inum) -> Result<Attributes, Error> {
         let _reading = self.reading().await?;
         let inode = self.inode(inum).await?;
-        // What can't be counted at the moment is as it was, and everything else is known.
+        // If its stored bytes can't be counted now, the last count stands, and everything else is known.
         if inode.is_uncounted()
             && let Ok(bytes) = self.cluster.stored_bytes(inode.slot).await
         {
@@ -273,7 +274,7 @@ impl FileSystem {
         Ok(Attributes { unstored_bytes: self.files.dirty_bytes(inum, attributes.size), ..attributes })
     }
 
-    /// The inode that `path` names: names separated by `/`, from the root. Symbolic links are not followed.
+    /// The inode of `path`: names separated by `/`, from the root. Symbolic links are not followed.
     pub async fn resolve(&self, path: &[u8]) -> Result<Inum, Error> {
         let mut at = Inum::PFS_ROOT;
         for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".") {

@@ -11,38 +11,38 @@ use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::inode::{InodeFlags, hidden_name};
 use crate::media::{Dirent, FileKind, Inode, Inum, Key, KeyRange, Uuid, directory_hash};
 
-/// The most names a file may have, as other systems have it.
+/// The most names of a file, as on other systems.
 const MAX_LINKS: u64 = 65_000;
 
-/// What is made in a directory that has this bit is of the directory's group, and directories have the bit, too.
+/// In a directory with this bit, new files get the directory's group, and new directories the bit, too.
 const SET_GROUP: u32 = 0o2000;
 
-/// What a new file shall be.
+/// A file to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct NewFile<'a> {
-    /// What it is.
+    /// Its type.
     pub kind: FileKind,
     /// Permission bits.
     pub mode: u32,
     /// Owner.
     pub uid: u32,
-    /// Group; that of the directory counts instead where its set-group-ID bit says so.
+    /// Group; where the directory's set-group-ID bit says so, the directory's group counts instead.
     pub gid: u32,
     /// Device number of device nodes: major, minor.
     pub device: (u32, u32),
-    /// Where a symbolic link leads.
+    /// The target of a symbolic link.
     pub target: &'a [u8],
 }
 
 impl NewFile<'_> {
-    /// A file of `kind` with these permissions, of root.
+    /// A file of `kind` with these permissions, owned by root.
     pub fn new(kind: FileKind, mode: u32) -> Self {
         Self { kind, mode, uid: 0, gid: 0, device: (0, 0), target: &[] }
     }
 }
 
 impl FileSystem {
-    /// Makes a file called `name` in a directory; its number.
+    /// Makes a file called `name` in a directory and returns its number.
     pub async fn create(&self, directory: Inum, name: &[u8], new: &NewFile<'_>) -> Result<Inum, Error> {
         let mut changing = self.changing().await?;
         let writing = self.writing()?;
@@ -136,7 +136,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Removes a name of anything but a directory. The file goes with its last name, once nobody has it open.
+    /// Removes a name of anything but a directory. The file is removed with its last name, as soon as nobody has it open.
     pub async fn unlink(&self, directory: Inum, name: &[u8]) -> Result<(), Error> {
         let mut changing = self.changing().await?;
         self.admit_removal(&mut changing).await?;
@@ -161,7 +161,7 @@ impl FileSystem {
         self.remove_name(&directory, name, (key, entry)).await
     }
 
-    /// Removes a name and the link it is; neither when the other isn't possible.
+    /// Removes a name and its link, or neither if one of them can't be removed.
     async fn remove_name(
         &self,
         directory: &InodeRef<'_>,
@@ -177,12 +177,12 @@ impl FileSystem {
         dropped
     }
 
-    /// Moves `name` to `new_name` in another directory or the same, in place of what bears that name.
+    /// Moves `name` to `new_name` in the same or another directory. A file that has the new name is replaced.
     pub async fn rename(&self, from: Inum, name: &[u8], to: Inum, new_name: &[u8]) -> Result<(), Error> {
         self.rename_with((from, name), (to, new_name), true).await
     }
 
-    /// The same where nothing bears the new name; else an error.
+    /// Moves a name like [`rename`](Self::rename), but fails if the new name exists.
     pub async fn rename_no_replace(&self, from: Inum, name: &[u8], to: Inum, new_name: &[u8]) -> Result<(), Error> {
         self.rename_with((from, name), (to, new_name), false).await
     }
@@ -224,7 +224,7 @@ impl FileSystem {
         let counted_elsewhere = self.admit_move(&moved, to.inum).await?;
         let is_back = Step::Named(DirectoryName::new(from.inum, name), entry.inum, entry.kind);
         if let Some(other) = replaced {
-            // The new name is free for a moment, and its file back when it can't be given to another.
+            // The new name is free for a moment. If it can't be given to the moved file, its own file gets it back.
             let file = self.inode(other.1.inum).await?;
             self.remove_entry(&to, other.0).await?;
             let done = match self.move_entry(&from, (&to, new_name), (key, entry)).await {
@@ -260,14 +260,14 @@ impl FileSystem {
         self.remove_entry(from, key).await
     }
 
-    /// Notes that somebody has a file open: it stays when its last name goes.
+    /// Notes that somebody has a file open: it stays when its last name is removed.
     pub async fn open(&self, file: Inum) -> Result<(), Error> {
         let _reading = self.reading().await?;
         self.inode(file).await?.count_open(true);
         Ok(())
     }
 
-    /// Notes that somebody has a file open no more. When that fails, it still is open.
+    /// Notes that somebody has closed a file. When that fails, the file still counts as open.
     pub async fn release(&self, file: Inum) -> Result<(), Error> {
         if self.release_named(file).await? {
             return Ok(());
@@ -281,7 +281,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Counts one less who has a file open, as a reader; false, and nothing, if the file goes with them.
+    /// Counts a closing of a file, as a reader; if the file would be removed with it, returns false and counts nothing.
     async fn release_named(&self, file: Inum) -> Result<bool, Error> {
         let _reading = self.reading().await?;
         let file = self.inode(file).await?;
@@ -297,8 +297,8 @@ impl FileSystem {
         file.opens() <= 1 && file.with(|record| record.meta.nlinks()) == 0 && self.writing.is_some()
     }
 
-    /// A directory that may be changed under this name. Memory for it is made now: at the end of an operation it would be too
-    /// late to fail.
+    /// A directory that may be changed under this name. Memory for the change is allocated now: at the end of an operation it
+    /// would be too late to fail.
     pub(super) async fn directory_to_change(&self, directory: Inum, name: &[u8]) -> Result<InodeRef<'_>, Error> {
         self.writing()?;
         self.relieve().await?;
@@ -346,7 +346,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Takes the name from a file that it had in a directory, and the file away with its last.
+    /// Takes away the name that a file had in a directory, and removes the file with its last name.
     async fn drop_link(&self, file: InodeRef<'_>, directory: Inum) -> Result<(), Error> {
         let now = self.writing()?.now();
         let attributes = file.attributes()?;
@@ -389,7 +389,7 @@ impl FileSystem {
         if is_empty { Ok(()) } else { Err(Error::NotEmpty) }
     }
 
-    /// Checks that a directory doesn't come to lie below itself.
+    /// Fails if a directory would come to lie below itself.
     pub(super) async fn check_not_below(&self, moved: Inum, to: Inum) -> Result<(), Error> {
         let mut at = to;
         while at != Inum::PFS_ROOT {
@@ -397,7 +397,7 @@ impl FileSystem {
                 return Err(Error::InvalidMove);
             }
             let parent = self.inode(at).await?.attributes()?.parent;
-            // A parent that leads nowhere is damage, and no loop of it may hold us.
+            // A parent that leads nowhere is damage; the loop must end even then.
             if parent == at {
                 break;
             }

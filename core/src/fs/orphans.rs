@@ -1,8 +1,8 @@
 //! Files without a name that somebody has open (format 3.8).
 //!
-//! They are still in the inode index, so a crash would leave them there for good. The format knows no place to look for them;
-//! going through the whole index after a crash would read every inode. So they are listed: the root of the PFS names the first,
-//! each the next, in a field that is reserved and that others leave as it is. Whoever makes the PFS writable next removes them.
+//! They are still in the inode index, so a crash would leave them there for good. The format has no place that lists them, and
+//! going through the whole index after a crash would read every inode. So they form a list: the root of the PFS names the first,
+//! and each file the next, in a reserved field that other systems leave alone. The next mount that is made writable removes them.
 
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};
@@ -12,7 +12,7 @@ use crate::media::Inum;
 const NONE: Inum = Inum(0);
 
 impl FileSystem {
-    /// Puts a file that loses its last name at the front of the list.
+    /// Puts a file that loses its last name at the head of the list.
     pub(super) async fn list_orphan(&self, file: &InodeRef<'_>) -> Result<(), Error> {
         let root = self.inode(Inum::PFS_ROOT).await?;
         let next = root.with(|record| record.meta.next_orphan());
@@ -28,7 +28,7 @@ impl FileSystem {
     pub(super) async fn destroy_orphan(&self, file: InodeRef<'_>) -> Result<(), Error> {
         let inum = file.inum;
         let next = file.with(|record| record.meta.next_orphan());
-        // Whoever is before it is open as well, and so in the cache.
+        // The file before it in the list is open as well, and so in the cache.
         self.inode(Inum::PFS_ROOT).await?;
         let before = match self.inodes.search(|record| record.meta.next_orphan() == inum) {
             Some(before) => Some(self.inode(before).await?),
@@ -43,7 +43,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Removes all listed files, whoever had them open.
+    /// Removes all listed files, which a former mount had open.
     pub(super) async fn reclaim_orphans(&self) -> Result<(), Error> {
         let root = self.inode(Inum::PFS_ROOT).await?;
         loop {
@@ -52,7 +52,7 @@ impl FileSystem {
                 return Ok(());
             }
             let next = match self.inode(first).await {
-                // Not one of ours: the list says nothing.
+                // A file with names isn't one of ours: the list isn't valid.
                 Ok(file) if file.with(|record| record.meta.nlinks()) > 0 => NONE,
                 Ok(file) => {
                     let next = file.with(|record| record.meta.next_orphan());

@@ -1,8 +1,8 @@
 //! Pieces of file blocks that were written while the blocks weren't in memory.
 //!
-//! Who writes a little here and there in a large file changes blocks that memory has no room for: each would be read for a piece
-//! of it, and soon be written again to make room for the next. So only what was written is kept. A block is read, changed and
-//! written once for all of its pieces, when somebody wants it, when memory is short, or at a sync.
+//! A program that writes a little here and there in a large file changes blocks that memory has no room for: each would be read
+//! for one piece of it, and soon be written again to make room for the next. So only the written pieces are kept. A block is
+//! read, changed and written once for all its pieces when somebody reads it, when memory is short, or at a sync.
 
 use core::convert::identity;
 
@@ -12,10 +12,10 @@ use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{Inum, Key, KeyRange};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
-/// The size of a piece; its offset is a multiple of that.
+/// The size of a piece in bytes; its offset is a multiple of this.
 pub(super) const PIECE_BYTES: usize = 4096;
 
-/// Pieces of a block.
+/// The number of pieces in a block.
 const PER_BLOCK: usize = FILE_BLOCK_BYTES / PIECE_BYTES;
 
 struct Piece {
@@ -29,13 +29,13 @@ struct Piece {
 pub(super) struct Pieces {
     pieces: Vec<Option<Piece>>,
     index: HashIndex,
-    /// Places that hold one.
+    /// Places that hold a piece.
     used: DirtyPlaces,
-    /// How many a file has.
+    /// The number of pieces of each file.
     tally: Tally,
     free: Vec<u32>,
     hand: usize,
-    /// Blocks that have any.
+    /// The number of blocks that have pieces.
     blocks: usize,
     heap: Heap,
 }
@@ -50,7 +50,7 @@ fn block_of(at: u64) -> Key {
 }
 
 impl Pieces {
-    /// Room for the pieces that so many blocks take the memory of.
+    /// Makes room for as many pieces as fit into the memory of `blocks` blocks.
     pub(super) fn new(heap: Heap, blocks: usize) -> Result<Self, NoMemory> {
         let count = blocks * PER_BLOCK;
         Ok(Self {
@@ -65,7 +65,7 @@ impl Pieces {
         })
     }
 
-    /// True for a part of a file that is made of whole pieces.
+    /// True for a part of a block that consists of whole pieces.
     pub(super) fn is_whole(start: usize, bytes: usize) -> bool {
         start.is_multiple_of(PIECE_BYTES) && bytes.is_multiple_of(PIECE_BYTES)
     }
@@ -75,19 +75,19 @@ impl Pieces {
         self.blocks
     }
 
-    /// How many blocks' memory the pieces take when there are `more` of them.
+    /// The memory that the pieces take when there are `more` of them, in blocks.
     pub(super) fn memory_blocks(&self, more: usize) -> usize {
         (self.used.count() + more).div_ceil(PER_BLOCK)
     }
 
-    /// How many pieces `bytes` bytes at `at` add to those that are there; none if there is no room for them.
+    /// How many pieces `bytes` bytes at `at` add to those that are kept; none if there is no room for them.
     pub(super) fn missing(&self, inum: Inum, at: u64, bytes: usize) -> Option<usize> {
         let missing = offsets(at, bytes).filter(|at| self.find(inum, *at).is_none()).count();
         (missing <= self.free.len()).then_some(missing)
     }
 
-    /// Keeps pieces of one block; there is room for those that are [missing](Self::missing). When memory runs out, those before
-    /// are kept, and are as they would have been.
+    /// Keeps pieces of one block. There must be room for those that are [missing](Self::missing). When memory runs out, the
+    /// pieces before that point are kept.
     pub(super) fn put(&mut self, inum: Inum, at: u64, data: &[u8]) -> Result<(), NoMemory> {
         for (at, data) in offsets(at, data.len()).zip(data.chunks_exact(PIECE_BYTES)) {
             if let Some(piece) = self.find(inum, at).and_then(|place| self.pieces[place].as_mut()) {
@@ -107,12 +107,12 @@ impl Pieces {
         Ok(())
     }
 
-    /// True when a block has any.
+    /// True when a block has pieces.
     pub(super) fn has(&self, inum: Inum, key: Key) -> bool {
         self.blocks > 0 && offsets(key.0, FILE_BLOCK_BYTES).any(|at| self.find(inum, at).is_some())
     }
 
-    /// Copies from a block to `out`, from byte `start` of it, if pieces have all of that.
+    /// Copies from a block to `out`, from byte `start` on, if the pieces cover all of that.
     pub(super) fn copy_out(&self, inum: Inum, key: Key, start: usize, out: &mut [u8]) -> bool {
         let (from, to) = (key.0 + start as u64, key.0 + (start + out.len()) as u64);
         let first = from - from % PIECE_BYTES as u64;
@@ -124,7 +124,7 @@ impl Pieces {
         has_all
     }
 
-    /// Puts the pieces of a block into a part of it, from byte `start`.
+    /// Lays the pieces of a block over a part of it that begins at byte `start`.
     pub(super) fn lay_over(&self, inum: Inum, key: Key, start: usize, part: &mut [u8]) {
         if self.blocks == 0 {
             return;
@@ -183,13 +183,13 @@ impl Pieces {
         });
     }
 
-    /// The next of those gathered that still has pieces.
+    /// The next gathered block that still has pieces.
     pub(super) fn next_gathered(&mut self) -> Option<(Inum, Key)> {
         let place = self.used.next_gathered()?;
         self.pieces[place].as_ref().map(|piece| (piece.inum, block_of(piece.at)))
     }
 
-    /// A block whose pieces should go to make room for others.
+    /// A block whose pieces should be written to make room for others.
     pub(super) fn oldest(&mut self) -> Option<(Inum, Key)> {
         for _ in 0..self.pieces.len() {
             let place = self.hand;

@@ -1,11 +1,11 @@
-//! Quotas: what the files below a directory may take (format 14).
+//! Quotas: limits for the files below a directory (format 14).
 //!
-//! A directory with a limit keeps what is used: bytes and inodes of all that is below it. An inode is below the directories that
-//! its `iparent` leads up to. It counts 1 KiB for itself and what its content takes as it is stored: the same on every node,
-//! which the blocks that lead to the content aren't. Files without a name count nowhere.
+//! A directory with a limit records what is used: the bytes and inodes of everything below it. An inode is below the directories
+//! that its `iparent` leads up to. It counts 1 KiB for itself, and its content as it is stored: that is the same on every node,
+//! unlike the blocks that lead to the content. Files without a name count nowhere.
 //!
-//! What the nodes are told of is counted as it is; content that is only in memory counts as if it couldn't be compressed.
-//! When that is too much for a limit it is told to the nodes first, and what was asked for is done block by block.
+//! What the nodes have been sent is counted as it is; content that is only in memory counts as if it couldn't be compressed. If
+//! that exceeds a limit, the content is sent to the nodes first, and the operation is done block by block.
 
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};
@@ -17,7 +17,7 @@ use crate::memory::{self, Vec};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
-/// What a directory may have below it, or has.
+/// What is below a directory, or may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
     /// Bytes of content as it is stored, and 1 KiB for each inode.
@@ -41,7 +41,7 @@ impl Amount {
     /// An inode by itself.
     pub(super) const INODE: Self = Self { bytes: INODE_BYTES as u64, inodes: 1 };
 
-    /// An inode and its content.
+    /// An inode with `bytes` bytes of content.
     fn inode_with(bytes: u64) -> Self {
         Self { bytes: bytes.saturating_add(Self::INODE.bytes), inodes: 1 }
     }
@@ -50,7 +50,7 @@ impl Amount {
         Self { bytes, inodes: 0 }
     }
 
-    /// Both together.
+    /// The sum of both.
     pub fn with(self, other: Self) -> Self {
         Self { bytes: self.bytes.saturating_add(other.bytes), inodes: self.inodes.saturating_add(other.inodes) }
     }
@@ -59,24 +59,24 @@ impl Amount {
         Self { bytes: self.bytes.saturating_sub(other.bytes), inodes: self.inodes.saturating_sub(other.inodes) }
     }
 
-    /// What a directory says it has below it.
+    /// What is below a directory, according to its inode.
     pub fn used_of(meta: &InodeMeta) -> Self {
         Self { bytes: meta.subtree_bytes(), inodes: meta.subtree_inodes().saturating_sub(1) }
     }
 
-    /// What a directory says it may have below it.
+    /// The limits of a directory, according to its inode.
     pub fn limit_of(meta: &InodeMeta) -> Self {
         Self { bytes: meta.data_quota(), inodes: meta.inode_quota() }
     }
 }
 
-/// Notes in a directory what it has below it.
+/// Notes in a directory's inode what is below it.
 fn set_used(meta: &mut InodeMeta, used: Amount) {
     meta.set_subtree_bytes(used.bytes);
     meta.set_subtree_inodes(used.inodes.saturating_add(1));
 }
 
-/// The directories in whose limits something counts. They stay in memory, so that counting can't fail.
+/// The directories in whose limits a file counts. They stay in memory, so that counting can't fail.
 pub(super) struct Holders<'f>(Vec<InodeRef<'f>>);
 
 impl Holders<'_> {
@@ -84,7 +84,7 @@ impl Holders<'_> {
         self.0.is_empty()
     }
 
-    /// The nearest.
+    /// The nearest directory.
     fn first(&self) -> Option<Inum> {
         self.0.first().map(|directory| directory.inum)
     }
@@ -93,7 +93,7 @@ impl Holders<'_> {
         self.0.iter().map(|directory| directory.inum).eq(other.0.iter().map(|directory| directory.inum))
     }
 
-    /// Counts what is added and taken away.
+    /// Counts what is added and what is removed.
     pub(super) fn count(&self, added: Amount, removed: Amount) {
         if added == removed {
             return;
@@ -106,12 +106,12 @@ impl Holders<'_> {
         }
     }
 
-    /// Has room kept back for what they will say.
+    /// Keeps room for writing their inodes.
     fn will_change(&self) {
         self.0.iter().for_each(|directory| directory.change(|_| {}));
     }
 
-    /// The nearest of them, other than those of `except`, that has no room for `more`.
+    /// The nearest of these directories, apart from those in `except`, that has no room for `more`.
     fn full(&self, more: Amount, except: &Self) -> Option<Inum> {
         let is_full = |directory: &&InodeRef<'_>| {
             let (limit, used) =
@@ -130,17 +130,17 @@ impl Holders<'_> {
     }
 }
 
-/// How a write may be done.
+/// The way in which a write may be done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// There is room for all of it.
+    /// As a whole: there is room for all of it.
     Whole,
-    /// There may be room for all of it: that is found out block by block.
+    /// Block by block, as each finds room: there may be room for all of it.
     ByBlocks,
 }
 
 impl FileSystem {
-    /// True when any directory of the PFS may have limits.
+    /// True when a directory of the PFS may have limits.
     pub(super) fn keeps_quotas(&self) -> bool {
         self.writing.as_ref().is_some_and(|writing| writing.keeps_quotas.get())
     }
@@ -151,7 +151,7 @@ impl FileSystem {
         let mut at = directory;
         for _ in 0..MAX_QUOTA_DEPTH {
             let directory = match self.inode(at).await {
-                // What a parent that isn't there, or can't be read, is below of, nobody knows.
+                // If a parent is missing or unreadable, the directories above it are unknown.
                 Err(Error::NotFound | Error::Io(_) | Error::Corrupt { .. }) => break,
                 other => other?,
             };
@@ -167,7 +167,7 @@ impl FileSystem {
         Ok(Holders(found))
     }
 
-    /// The directories in whose limits what is in a directory counts.
+    /// The directories in whose limits the content of a directory counts.
     pub(super) async fn holders(&self, directory: Inum) -> Result<Holders<'_>, Error> {
         match self.keeps_quotas() {
             true => self.quotas_above(directory).await,
@@ -184,7 +184,7 @@ impl FileSystem {
         }
     }
 
-    /// What is stored of a file's content in a range.
+    /// Bytes that are stored for a file's content in a range.
     pub(super) async fn content_bytes(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<u64, Error> {
         let has_blocks = file.with(|record| {
             let kind = record.meta.kind();
@@ -212,7 +212,7 @@ impl FileSystem {
         }
     }
 
-    /// Looks what the blocks of a file take in a range, before they are changed; none when no limit is concerned.
+    /// Counts what the blocks of a file take in a range before they are changed; none when no limit is concerned.
     pub(super) async fn begin_count(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<Option<Count<'_>>, Error> {
         let holders = self.holders_of(file).await?;
         if holders.none() {
@@ -222,7 +222,7 @@ impl FileSystem {
         Ok(Some(Count { holders, range, before }))
     }
 
-    /// Counts what was changed since: the blocks take `after` bytes now, if all that was to be done was.
+    /// Counts the change since then: if the work succeeded, the blocks take `after` bytes now.
     pub(super) async fn end_count(
         &self,
         file: &InodeRef<'_>,
@@ -233,20 +233,20 @@ impl FileSystem {
         let Some(Count { holders, range, before }) = count else { return };
         let after = match done {
             Ok(()) => after,
-            // Some of it may be done.
+            // A part of the work may be done.
             Err(_) => self.content_bytes(file, range).await.unwrap_or(before),
         };
         holders.count(Amount::content(after), Amount::content(before));
     }
 
-    /// Makes sure that limits leave room for an inode below a directory; those it will count in.
+    /// Makes sure that limits leave room for an inode below a directory; returns the directories it will count in.
     pub(super) async fn admit_inode(&self, directory: Inum) -> Result<Holders<'_>, Error> {
         let holders = self.holders(directory).await?;
         self.admit_amount(&holders, Amount::INODE).await?;
         Ok(holders)
     }
 
-    /// Makes sure that limits leave room for so much more.
+    /// Makes sure that limits leave room for `more`.
     async fn admit_amount(&self, holders: &Holders<'_>, more: Amount) -> Result<(), Error> {
         if holders.none() {
             return Ok(());
@@ -260,20 +260,20 @@ impl FileSystem {
         holders.check(more)
     }
 
-    /// Makes sure that limits leave room for content that `fallocate` was asked about.
+    /// Makes sure that limits leave room for content, as `fallocate` asks.
     pub(super) async fn admit_content(&self, file: &InodeRef<'_>, bytes: u64) -> Result<(), Error> {
         let holders = self.holders_of(file).await?;
         self.admit_amount(&holders, Amount::content(bytes)).await
     }
 
-    /// Looks whether limits leave room for a write whatever comes of compressing it.
+    /// Finds out whether limits leave room for a write however badly its content compresses.
     pub(super) async fn manner_of_write(&self, file: &InodeRef<'_>, offset: u64, bytes: u64) -> Result<Manner, Error> {
         let holders = self.holders_of(file).await?;
         if holders.none() {
             return Ok(Manner::Whole);
         }
         holders.will_change();
-        // The blocks, the one at the end of the file, and the one that leaves the inode.
+        // The blocks themselves, the one at the end of the file, and the one that leaves the inode.
         let blocks = (offset % BLOCK + bytes).div_ceil(BLOCK) + 2 + self.files.dirty_count() as u64;
         match holders.check(Amount::content(blocks * BLOCK)) {
             Ok(()) => Ok(Manner::Whole),
@@ -281,8 +281,8 @@ impl FileSystem {
         }
     }
 
-    /// Writes block by block, each when limits leave room for it. What was written before one doesn't find room is taken back as
-    /// far as the file was made longer.
+    /// Writes block by block, each when limits leave room for it. If one finds no room, what was written before it stays only as
+    /// far as it doesn't make the file longer.
     pub(super) async fn write_by_blocks(
         &self,
         file: &InodeRef<'_>,
@@ -315,7 +315,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// What more a file may take after a write within one block, or with no bytes after it is made longer up to `at`.
+    /// What a file may take in addition after a write within one block, or, with no bytes, after being extended to `at`.
     pub(super) async fn growth(&self, file: &InodeRef<'_>, size: u64, at: u64, bytes: u64) -> Result<u64, Error> {
         let (end, key) = (size.max(at + bytes), at - at % BLOCK);
         let is_embedded = file.with(|record| record.meta.flags().contains(InodeFlags::DIRECTDATA));
@@ -331,7 +331,7 @@ impl FileSystem {
             let stored = self.content_bytes(file, KeyRange::only(Key(key))).await?;
             more += most(key).saturating_sub(stored);
         }
-        // The block that the end of the file went through, too: what follows it is zeros.
+        // This includes the block at the former end of the file: zeros follow in it.
         let last = size - size % BLOCK;
         if end > size && size > last && (last != key || bytes == 0) {
             let stored = self.content_bytes(file, KeyRange::only(Key(last))).await?;
@@ -340,7 +340,7 @@ impl FileSystem {
         Ok(more)
     }
 
-    /// Makes sure that limits leave room for making a file longer with a hole.
+    /// Makes sure that limits leave room for extending a file with a hole.
     pub(super) async fn admit_extension(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
         let holders = self.holders_of(file).await?;
         if holders.none() {
@@ -351,7 +351,7 @@ impl FileSystem {
         self.admit_amount(&holders, Amount::content(more)).await
     }
 
-    /// Takes an inode out of the limits it counted in, when `work` has removed it or its last name.
+    /// Takes an inode out of the limits it counted in, once `work` has removed it or its last name.
     pub(super) async fn uncounting<T>(
         &self,
         file: &InodeRef<'_>,
@@ -367,21 +367,22 @@ impl FileSystem {
         Ok(done)
     }
 
-    /// An inode with its content, and of a directory with limits all that it says it has below it.
+    /// An inode with its content; for a directory with limits, also everything it says is below it.
     async fn amount_of(&self, file: &InodeRef<'_>) -> Result<Amount, Error> {
         let below = file.with(|record| match record.meta.has_quota() {
             true => Amount::used_of(&record.meta),
             false => Amount::default(),
         });
         let bytes = match self.content_bytes(file, KeyRange::ALL).await {
-            // Damage keeps nothing from being removed; what it hides counts until it is counted anew.
+            // Damage doesn't prevent removal; what it hides counts until the next recount.
             Err(Error::Io(_) | Error::Corrupt { .. }) => 0,
             counted => counted?,
         };
         Ok(Amount::inode_with(bytes).with(below))
     }
 
-    /// Where a file with other names counts that loses its name in a directory: in the same limits as before.
+    /// The directory in which a file still counts when it loses its name in `directory` and keeps others: the limits stay the
+    /// same.
     pub(super) async fn parent_without(&self, file: &InodeRef<'_>, directory: Inum) -> Result<Option<Inum>, Error> {
         if file.with(|record| record.meta.iparent()) != directory {
             return Ok(None);
@@ -389,13 +390,13 @@ impl FileSystem {
         Ok(self.holders_of(file).await?.first())
     }
 
-    /// Makes sure that a file which keeps its other names counts in the same limits when it gets one in a directory.
+    /// Makes sure that a file which keeps its other names counts in the same limits when it gets a name in a directory.
     pub(super) async fn admit_link(&self, file: &InodeRef<'_>, directory: Inum) -> Result<(), Error> {
         let (old, new) = (self.holders_of(file).await?, self.holders(directory).await?);
         if old.are_those_of(&new) { Ok(()) } else { Err(Error::OtherQuota) }
     }
 
-    /// Makes sure that limits let a file move to another directory. What is to be counted when it has.
+    /// Makes sure that limits allow moving a file to another directory; returns what is to be counted after the move.
     pub(super) async fn admit_move(&self, file: &InodeRef<'_>, to: Inum) -> Result<Option<Move<'_>>, Error> {
         let (old, new) = (self.holders_of(file).await?, self.holders(to).await?);
         if old.are_those_of(&new) {
@@ -403,7 +404,7 @@ impl FileSystem {
         }
         let (kind, links, has_quota) =
             file.with(|record| (record.meta.kind(), record.meta.nlinks(), record.meta.has_quota()));
-        // Of a directory without limits nobody knows what is below it.
+        // What is below a directory without limits isn't known.
         let is_known = match kind {
             Ok(FileKind::Directory) => has_quota || self.check_empty(file.inum).await.is_ok(),
             _ => links <= 1,
@@ -424,11 +425,11 @@ impl FileSystem {
         }
     }
 
-    /// The limits of the directory and of those above it, and what is used of them; the nearest first.
+    /// The limits of the directory and those above it, and what is used of them; the nearest first.
     pub async fn quotas(&self, directory: Inum) -> Result<Vec<Quota>, Error> {
         let _changing = self.settled().await?;
         if self.keeps_quotas() {
-            // What can't be told to the nodes now isn't counted yet.
+            // Content that can't be sent to the nodes now isn't counted yet.
             let _ = self.write_pages(None).await;
         }
         let holders = self.quotas_above(directory).await?;
@@ -440,14 +441,14 @@ impl FileSystem {
         Ok(quotas)
     }
 
-    /// Gives a directory other limits; 0 is no limit, and what is none stays. What is used is counted anew, for which every inode
-    /// of the PFS is looked at.
+    /// Sets the limits of a directory; 0 means no limit, and none leaves a limit as it is. What is used is counted anew, which
+    /// reads every inode of the PFS.
     pub async fn set_quota(&self, directory: Inum, bytes: Option<u64>, inodes: Option<u64>) -> Result<(), Error> {
         let mut changing = self.changing().await?;
         let writing = self.writing()?;
         self.relieve().await?;
         self.admit_small(&mut changing).await?;
-        // As the limits are until now.
+        // This is still subject to the old limits.
         self.write_pages(None).await?;
         let directory = self.directory(directory).await?;
         let old = directory.with(|record| record.meta);
@@ -471,7 +472,7 @@ impl FileSystem {
         counted.map(drop)
     }
 
-    /// Counts anew what is used of all limits; how many directories said something else.
+    /// Counts anew what is used of all limits; returns how many directories had wrong counts.
     pub async fn recount_quotas(&self) -> Result<u64, Error> {
         let mut changing = self.changing().await?;
         self.admit_small(&mut changing).await?;
@@ -482,7 +483,7 @@ impl FileSystem {
         self.write_pages(None).await?;
         let counted = self.count_all().await?;
         let writing = self.writing()?;
-        // None of them is told before all are counted.
+        // No count is written before all are known.
         let mut wrong = 0;
         for (inum, used) in &counted {
             let directory = self.inode(*inum).await?;
@@ -507,7 +508,7 @@ impl FileSystem {
         Ok(wrong)
     }
 
-    /// What is below each directory that has limits.
+    /// Counts what is below each directory that has limits.
     async fn count_all(&self) -> Result<Vec<(Inum, Amount)>, Error> {
         let mut counted: Vec<(Inum, Amount)> = Vec::new_in(self.heap);
         let mut elements = memory::boxed(self.heap, Elements::new())?;
@@ -560,14 +561,14 @@ impl FileSystem {
     }
 }
 
-/// What blocks take before they are changed.
+/// The size of blocks before they are changed.
 pub(super) struct Count<'f> {
     holders: Holders<'f>,
     range: KeyRange,
     before: u64,
 }
 
-/// What a move takes from some limits, and counts in others.
+/// What a move takes from some limits and adds to others.
 pub(super) struct Move<'f> {
     old: Holders<'f>,
     new: Holders<'f>,

@@ -1,23 +1,23 @@
-//! What a reader will want next: blocks are requested before they are waited for, as long as a file is read in order.
+//! Reading ahead: as long as a file is read in order, blocks are requested before they are waited for.
 
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{Key, KeyRange};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
-/// How a file was read lately.
+/// How a file was last read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReadAhead {
     /// Where the last read ended.
     read_end: u64,
-    /// Up to where blocks were requested.
+    /// Where the requested blocks end.
     requested_end: u64,
 }
 
 impl ReadAhead {
-    /// The blocks to request for a read of `bytes` bytes at `offset` of a file of `size` bytes, if any: those it goes over when
-    /// it goes over several, and `window_bytes` behind its start when it goes on where the last one ended. They are requested
-    /// in groups, a new one when half of the last was read.
+    /// The blocks to request for a read of `bytes` bytes at `offset` of a file of `size` bytes, if any: the blocks it covers if
+    /// there are several, and those in `window_bytes` from its start if it continues where the last read ended. Blocks are
+    /// requested in groups, a new one when half of the last was read.
     pub(super) fn plan(&mut self, offset: u64, bytes: u64, size: u64, window_bytes: u64) -> Option<KeyRange> {
         let (first, end) = (offset - offset % BLOCK, offset.saturating_add(bytes).min(size));
         let in_order = offset == self.read_end;

@@ -1,4 +1,4 @@
-//! Looking after the nodes of the cluster while the file system is mounted.
+//! Looking after the nodes of the cluster while the filesystem is mounted.
 
 use core::cell::RefCell;
 
@@ -14,24 +14,24 @@ use crate::media::Uuid;
 use crate::media::cluster_record::Member;
 use crate::memory::{Vec, aside};
 
-/// Rounds of a resynchronization during which changes go on.
+/// The most rounds of a resynchronization during which changes go on.
 const MOST_ROUNDS_AHEAD: usize = 4;
-/// A round that copied no more has left little to the last one.
+/// A round that copied at most this many elements leaves little to the last round.
 const FEW_ELEMENTS: u64 = 100;
 
-/// How far it is to bring a node in step.
+/// The progress of bringing a node in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CatchUp {
-    /// Bytes of content looked at, of those there were to look at when it began.
+    /// Bytes of content looked at so far.
     pub seen_bytes: u64,
-    /// Those; its snapshots aren't among them.
+    /// Bytes of content that there were to look at when it began, without snapshots.
     pub expected_bytes: u64,
-    /// How long that took.
+    /// The time since it began.
     pub took: Duration,
 }
 
 impl CatchUp {
-    /// How long it will take, at the speed so far; none if nothing is known of that.
+    /// The time it will still take at the speed so far; none if nothing is known of that.
     pub fn time_left(&self) -> Option<Duration> {
         let left_bytes = self.expected_bytes.saturating_sub(self.seen_bytes);
         let nanoseconds = (self.took.as_nanos() * u128::from(left_bytes)).checked_div(self.seen_bytes.into())?;
@@ -40,51 +40,50 @@ impl CatchUp {
 }
 
 impl FileSystem {
-    /// How the cluster is; none for a filesystem that never was a cluster's.
+    /// The state of the cluster; none for a filesystem that never was in a cluster.
     pub fn cluster_status(&self) -> Option<ClusterStatus> {
         self.cluster.status()
     }
 
-    /// Waits until no node lags behind the others: each has everything that was done, or has left.
+    /// Waits until no node lags behind: each has everything that was done, or has left.
     pub async fn level(&self) -> Result<(), Error> {
         Ok(self.cluster.level().await?)
     }
 
-    /// Asks the nodes' devices whether they are still there: what [`member_statuses`](Self::member_statuses) then tells is
-    /// true now.
+    /// Asks the nodes' devices whether they are still there, so that [`member_statuses`](Self::member_statuses) afterwards shows
+    /// the present state.
     pub async fn probe(&self) -> Result<(), Error> {
         let _reading = self.gate.read().await;
         Ok(self.cluster.probe().await?)
     }
 
-    /// Who holds a node that other machines can reach, if anybody does; a mount that has died holds its nodes until another
-    /// takes over.
+    /// The mount that holds a node which other machines can reach, if there is one. A mount that died holds its nodes until
+    /// another takes over.
     pub async fn holder(&self, node: NodeIndex) -> Option<Holder> {
         self.cluster.holder(node).await
     }
 
-    /// How its nodes are.
+    /// The state of each node.
     pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
         self.cluster.member_statuses()
     }
 
-    /// What one of its nodes is called.
+    /// The name of a node in messages.
     pub fn called(&self, node: NodeIndex) -> Called<'_> {
         self.cluster.called(node)
     }
 
-    /// A node that another machine has taken over, if there is one, and the fault that says so. Nothing is written there any
-    /// more.
+    /// A node that another machine has taken over, if there is one, and the fault that says so. Nothing more is written to it.
     pub fn fenced(&self) -> Option<(NodeIndex, NodeFault)> {
         self.cluster.fenced()
     }
 
-    /// The nodes whose disks don't answer at the moment. What they were given isn't lost.
+    /// The nodes whose disks don't answer at the moment. Requests given to them aren't lost.
     pub fn late_nodes(&self) -> impl Iterator<Item = NodeIndex> {
         self.cluster.late().iter()
     }
 
-    /// Members that aren't among its nodes.
+    /// Members that aren't among the opened nodes.
     pub fn missing_members(&self) -> heapless::Vec<Member, MAX_NODES> {
         self.cluster.missing_members()
     }
@@ -97,7 +96,7 @@ impl FileSystem {
     /// Looks again at a node that left. Its state then says whether it can be brought in step.
     pub async fn look_again(&self, node: NodeIndex) -> Result<MemberState, ReturnError> {
         let _only = self.alone_on(node).await;
-        // Whoever still waits for the node ends first; nobody asks it anything afterwards, so that it may take its time.
+        // Callers that still wait for the node end first. Nobody asks the node anything after that, so it may take its time.
         drop(self.gate.change().await);
         self.cluster.reopen(node).await?;
         let _still = self.gate.still().await;
@@ -105,25 +104,25 @@ impl FileSystem {
         self.cluster.look_again(node).await
     }
 
-    /// Has nobody else look at a node, bring it in step or take it in.
+    /// Prevents others from looking at a node, bringing it in step or taking it in.
     async fn alone_on(&self, node: NodeIndex) -> Option<Changing<'_>> {
         Some(self.resyncs.get(usize::from(node.0))?.change().await)
     }
 
-    /// Opens one more node: a missing member that is back, or volumes that are to [become one](Self::add_member). It is no part
-    /// of anything until it is [looked at](Self::look_again); its state then says which it is.
+    /// Opens one more node: a missing member that is back, or volumes that are to [become a member](Self::add_member). It takes
+    /// part in nothing until it is [looked at](Self::look_again); its state then says which of the two it is.
     pub async fn open_node(&self, disks: Vec<Disk>) -> Result<NodeIndex, OpenError> {
         self.cluster.open_another(disks).await
     }
 
-    /// Brings a node in step with the others. Changes go on but for the last round, which copies what changed lately. While
-    /// there is no quorum, the node executes what the others have, and the answer is still that error if it isn't enough. A node
-    /// that is too full does without its oldest snapshots, if the others have them.
+    /// Brings a node in step with the others. Changes go on except during the last round, which copies the latest changes.
+    /// Without a quorum, the node executes what the others have, and if that isn't enough, the error is still that there is no
+    /// quorum. A node that is too full gives up its oldest snapshots, if the others have them.
     pub async fn resync(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
         self.resync_showing(node, &mut |_| {}).await
     }
 
-    /// How far it is to bring a node in step, while somebody does that.
+    /// The progress of bringing a node in step, while that is under way.
     pub fn catching_up(&self, node: NodeIndex) -> Option<CatchUp> {
         let (begun, expected_bytes) = self.catching_up.get().get(usize::from(node.0)).copied().flatten()?;
         let now = self.cluster.clock()?.now();
@@ -140,7 +139,7 @@ impl FileSystem {
         self.cluster.count_seen_anew(node);
     }
 
-    /// The same; `show` is told again and again what was done so far.
+    /// Does the same as [`resync`](Self::resync); `show` is called repeatedly with what was done so far.
     pub async fn resync_showing(
         &self,
         node: NodeIndex,
@@ -166,9 +165,9 @@ impl FileSystem {
         self.cluster.expected_bytes(node, &mut pause).await
     }
 
-    /// Brings a node in step; nobody else does.
+    /// Brings a node in step; no other task may do so at the same time.
     async fn resync_alone(&self, node: NodeIndex, show: &mut dyn FnMut(&ResyncCounts)) -> Result<ResyncCounts, Error> {
-        // What another is, nobody has judged.
+        // A node in any other state hasn't been judged.
         let was_behind = self.nodes_behind().any(|behind| behind == node);
         let (mut is_first, mut removed) = (true, 0);
         loop {
@@ -186,7 +185,7 @@ impl FileSystem {
         }
     }
 
-    /// Brings a node in step, if it has room for it.
+    /// Brings a node in step, if it has room for the content.
     async fn copy_all(
         &self,
         node: NodeIndex,
@@ -202,14 +201,14 @@ impl FileSystem {
             let mut copying = Some(self.gate.copy().await);
             let mut pause = async |counts: &ResyncCounts| {
                 show(&(sum + *counts));
-                // Who waits to change something comes first.
+                // Tasks that wait to change something come first.
                 drop(copying.take());
                 copying = Some(self.gate.copy().await);
             };
             let copied = aside(self.heap, || self.cluster.copy_ahead(node, until, &mut pause))?.await?;
             drop(copying);
             sum += copied;
-            // When nearly all is there that they may have in common with it; copying them may take its time.
+            // Snapshots come when the node has nearly everything they may share with it. Copying them may take its time.
             if core::mem::take(&mut with_snapshots) {
                 let mut show_more = |counts: &ResyncCounts| show(&(sum + *counts));
                 let snapshots = aside(self.heap, || self.copy_snapshots(node, &mut show_more))?.await?;
@@ -227,21 +226,21 @@ impl FileSystem {
             show(&(sum + *counts));
             if !self.cluster.has(Rule::Pin) {
                 drop(still.take());
-                // Behind those who wait to change something.
+                // This turn comes after those of tasks that wait to change something.
                 still = Some(self.gate.still().await);
             }
         };
         let mut last = ResyncCounts::default();
         if !self.has_quorum() {
             last = aside(self.heap, || self.cluster.rejoin(node, &mut pause))?.await?;
-            // What is only in memory belongs to the next commit, too; there is none if it still isn't enough.
+            // What is only in memory belongs to the next commit, too. If there are still too few nodes, there is no commit.
             aside(self.heap, || self.sync_inside())?.await?;
         }
         last += aside(self.heap, || self.cluster.resync(node, &mut pause))?.await?;
         Ok(sum + last)
     }
 
-    /// Copies to a node that is behind the snapshots it lacks, the newest first: it is the oldest that a full one does without.
+    /// Copies missing snapshots to a node that is behind, the newest first, as a full node lacks the oldest.
     async fn copy_snapshots(
         &self,
         node: NodeIndex,
@@ -265,8 +264,8 @@ impl FileSystem {
         Ok(sum)
     }
 
-    /// Gives a node that is in step the snapshots it lacks, if there are any: those that a quorum has. It is behind meanwhile,
-    /// and goes without them if too few others would be left.
+    /// Gives a node in step the snapshots that a quorum has and it lacks, if there are any. It is behind meanwhile, and goes
+    /// without them if too few others would be left.
     pub async fn complete(&self, node: NodeIndex) -> Result<ResyncCounts, Error> {
         self.complete_showing(node, &mut |_| {}).await
     }
@@ -294,8 +293,8 @@ impl FileSystem {
         }
     }
 
-    /// Brings all nodes in step that are behind, at the same time, and gives the others what they lack; what each came to that
-    /// something was done to.
+    /// Brings all nodes in step that are behind, at the same time, and gives the others what they lack; returns the result for
+    /// each node that something was done to.
     pub async fn resync_all(
         &self,
         show: &mut dyn FnMut(NodeIndex, &ResyncCounts),
@@ -310,7 +309,7 @@ impl FileSystem {
             }
         };
         let mut answers = join_all(self.heap, self.member_statuses().map(|member| member.node), resync).await?;
-        // While there were too few, the first that came back wasn't enough: it has come in step with those that came later.
+        // While there were too few, the first node that came back wasn't enough: it came in step together with later ones.
         let is_in_sync =
             |node| self.member_statuses().any(|member| member.node == node && member.state == MemberState::InSync);
         for (_, answer) in answers.iter_mut().filter(|(node, answer)| answer.is_err() && is_in_sync(*node)) {
@@ -320,9 +319,9 @@ impl FileSystem {
         Ok(answers)
     }
 
-    /// Lets go of a member in step that has no vote, so that its disk can be taken away: everything that was done is on it, and
-    /// its devices are closed. It stays away until it is [looked at](Self::look_again) again. False if it isn't in step, or has a
-    /// vote.
+    /// Releases a member in step that has no vote, so that its disk can be taken away: everything done so far is on it, and its
+    /// devices are closed. It stays away until it is [looked at](Self::look_again) again. Returns false if it isn't in step or
+    /// has a vote.
     pub async fn detach(&self, node: NodeIndex) -> Result<bool, Error> {
         let _members = self.membership.read().await;
         let _only = self.alone_on(node).await;
@@ -332,7 +331,8 @@ impl FileSystem {
         Ok(self.cluster.detach(node).await?)
     }
 
-    /// A turn at which all that was done is on the disks of the nodes in sync, committed if enough are left for that.
+    /// A turn that begins when everything done so far is on the disks of the nodes in sync, and committed if enough nodes are
+    /// left for that.
     async fn nothing_left_behind(&self) -> Result<Still<'_>, Error> {
         let still = self.resting().await?;
         if self.has_quorum() {
@@ -349,17 +349,17 @@ impl FileSystem {
         self.cluster.require_quorum().is_ok()
     }
 
-    /// Makes a filesystem of one node, which never was a cluster's, a cluster with that node as only master.
+    /// Turns a filesystem of one node that never was in a cluster into a cluster whose only master is that node.
     pub async fn found_cluster(&self) -> Result<(), Error> {
         let _still = self.still().await?;
         self.sync_inside().await?;
         Ok(self.cluster.found(self.writing()?.random()).await?)
     }
 
-    /// Takes in a node that isn't a member yet, as a slave that has nothing: resynchronization brings it in step. What it is
-    /// called in a [`Change`].
+    /// Adds a node that isn't a member yet, as a slave that has nothing: resynchronization brings it in step. Returns the id by
+    /// which a [`Change`] names it.
     pub async fn add_member(&self, node: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, Error> {
-        // Whoever looks at it again would undo what is half done.
+        // Another look at the node would undo what is half done.
         let _only = self.alone_on(node).await;
         let _still = self.still().await?;
         self.sync_inside().await?;
@@ -368,7 +368,7 @@ impl FileSystem {
         Ok(fsid)
     }
 
-    /// Changes who the members are, or what one of them is. Changes of files wait meanwhile.
+    /// Changes the members or their roles. Changes of files wait meanwhile.
     pub async fn change_members(&self, change: Change) -> Result<(), Error> {
         let _alone = self.membership.change().await;
         let _still = self.still().await?;
@@ -376,7 +376,7 @@ impl FileSystem {
         Ok(self.cluster.change_members(change).await?)
     }
 
-    /// Reads everything on every node, and repairs what another node has. Changes wait now and then for the end of a part.
+    /// Reads everything on every node, and repairs what another node has. Changes sometimes wait for the end of a part.
     pub async fn scrub(&self) -> Result<ScrubCounts, Error> {
         let mut scrub = Scrub::default();
         loop {
@@ -386,8 +386,8 @@ impl FileSystem {
         }
     }
 
-    /// Goes on with a scrub until its end, when it is told what it came to; or as long as `goes_on`, which is asked between two
-    /// parts: then it can go on from there at any time.
+    /// Continues a scrub while `goes_on`, which is asked between two parts, allows it; the scrub can be resumed from there at any
+    /// time. At its end, the result is returned.
     pub async fn scrub_on(
         &self,
         scrub: &mut Scrub,

@@ -1,10 +1,10 @@
-//! Room: what an operation may take of the nodes' space is there before the operation is begun.
+//! Room: before an operation begins, the nodes must have as much space as it may take.
 //!
-//! What was answered must find its place at the next sync, and a sync can refuse nothing. So space is counted before it is
-//! taken. What the nodes have in memory only, they count themselves: their free bytes are what is left when all of it is
-//! written. What only this layer has, content and inodes that are dirty, is counted here, at the most it can come to: a block
-//! and everything on the way to it, because a block that is written has a new place, and so has every block that leads to it.
-//! When the most doesn't fit, what is dirty is told to the nodes, and takes what it takes.
+//! What was answered must find its place at the next sync, and a sync can refuse nothing. So space is counted before it is taken.
+//! The nodes count what they have only in memory: their free bytes are what remains when all of it is written. What only this
+//! layer has, dirty content and dirty inodes, is counted here, at the most it can take: a block and everything on the way to it,
+//! because a written block has a new place, and so has every block that leads to it. If that doesn't fit, the dirty data is sent
+//! to the nodes, and takes only what it really needs.
 //!
 //! Some room is kept back for operations that give space back or need next to none, so that a full filesystem can still be
 //! emptied.
@@ -20,40 +20,41 @@ const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 /// The largest block of entries.
 const INDIRECT_BYTES: u64 = 16 << 10;
 const INDIRECT_ENTRIES: u64 = INDIRECT_BYTES / BLOCKREF_BYTES as u64;
-/// Blocks of entries between an inode and a block of its file: each resolves as many bits of the offset as it has entries for.
+/// Blocks of entries between an inode and a block of its file. Each resolves as many bits of the offset as its number of entries
+/// allows.
 const FILE_LEVELS: u64 = ((63 - FILE_BLOCK_BITS as u32).div_ceil(INDIRECT_ENTRIES.trailing_zeros())) as u64;
-/// Blocks of entries above an inode or a directory entry: where others have built the tree, a million of either are some thirteen
-/// levels.
+/// Blocks of entries above an inode or a directory entry: in a tree built by another system, a million of either take some
+/// thirteen levels.
 const INDEX_LEVELS: u64 = 16;
 
-/// What leads to a file block.
+/// The blocks that lead to a file block.
 const FILE_PATH_BYTES: u64 = FILE_LEVELS * INDIRECT_BYTES;
-/// What leads to an inode or to a directory entry.
+/// The blocks that lead to an inode or a directory entry.
 const INDEX_PATH_BYTES: u64 = INDEX_LEVELS * INDIRECT_BYTES;
-/// An entry that is put in may split the block it belongs into, and those above that are full: each level of a tree once.
+/// An inserted entry may split the block it belongs to and the full ones above it, once on each level of a tree.
 const INSERT_BYTES: u64 = INDEX_PATH_BYTES + SPLIT_LEVELS * INDIRECT_BYTES + INODE_BYTES as u64;
-/// Levels of trees that grow sideways: as many entries as there are keys.
+/// The number of levels of a tree that grows sideways and holds as many entries as there are keys.
 const SPLIT_LEVELS: u64 = (63 / (INDIRECT_ENTRIES / 2).trailing_zeros()) as u64;
-/// While memory is short, small blocks are written more than once, each time to another place, before they are committed: what
-/// that may take for every step of an operation.
+/// While memory is short, small blocks are written more than once before they are committed, each time to another place. This is
+/// what that may take for every step of an operation.
 const STEP_BYTES: u64 = CHUNK_BYTES;
 
-/// What a dirty inode may take.
+/// The most that a dirty inode may take.
 const DIRTY_INODE_BYTES: u64 = INODE_BYTES as u64 + INDEX_PATH_BYTES + STEP_BYTES;
-/// What a dirty block of a file may take.
+/// The most that a dirty block of a file may take.
 const DIRTY_BLOCK_BYTES: u64 = BLOCK + FILE_PATH_BYTES + STEP_BYTES;
 
-/// What an operation takes that gives space back, or only changes what is known of a file.
+/// What an operation takes that gives space back or only changes a file's attributes.
 const SMALL_BYTES: u64 = 3 << 19;
 
-/// What the removal of a name takes that is done by itself, when everything before it is written: blocks on three paths, to the
-/// entry, to the inode and to the directory's inode. What the nodes keep back for a flush covers trees that are deeper.
+/// What removing a name takes when everything before it is written: blocks on three paths, to the entry, to the inode and to the
+/// directory's inode. What the nodes keep back for a flush covers deeper trees.
 const REMOVAL_BYTES: u64 = 3 << 17;
 
 /// With less room than this, content goes to the nodes at once.
 const SCARCE_BYTES: u64 = 16 << 20;
 
-/// What an operation may take at most, beside what is dirty before it.
+/// The most that an operation may take, beside what is dirty before it.
 #[derive(Clone, Copy)]
 pub(super) struct Need(u64);
 
@@ -68,7 +69,7 @@ impl Need {
         Self(INSERT_BYTES + 2 * DIRTY_INODE_BYTES + 2 * STEP_BYTES)
     }
 
-    /// Names that change places, or move.
+    /// Names that are moved or exchanged.
     pub(super) fn moved_names() -> Self {
         Self(2 * INSERT_BYTES + 3 * DIRTY_INODE_BYTES + 4 * STEP_BYTES)
     }
@@ -78,17 +79,17 @@ impl Need {
         Self(INSERT_BYTES + DIRTY_INODE_BYTES + 2 * STEP_BYTES)
     }
 
-    /// Content of so many bytes from `offset` on.
+    /// Content of `bytes` bytes from `offset` on.
     pub(super) fn content(offset: u64, bytes: u64) -> Self {
         let blocks = (offset % BLOCK + bytes).div_ceil(BLOCK);
         let above = (blocks.div_ceil(INDIRECT_ENTRIES) + 1) * INDIRECT_BYTES + 2 * FILE_PATH_BYTES;
-        // The block at the end of the file, which may have to be cleared behind that, or was in the inode.
+        // The block at the end of the file may have to be cleared beyond that end, or its content was in the inode.
         Self(blocks * (BLOCK + STEP_BYTES) + above + DIRTY_BLOCK_BYTES + DIRTY_INODE_BYTES)
     }
 }
 
 impl FileSystem {
-    /// Makes sure that there is room for an operation. Nothing of it may be done before: readers are let in while room is made.
+    /// Makes sure that there is room for an operation. It must not have begun: readers are let in while room is made.
     pub(super) async fn admit(&self, changing: &mut Changing<'_>, need: Need) -> Result<(), Error> {
         if self.has_room(need) {
             return Ok(());
@@ -96,7 +97,7 @@ impl FileSystem {
         changing.still(aside(self.heap, || self.admit_still(need))?).await
     }
 
-    /// The same for what no reader sees.
+    /// Does the same for an operation that no reader sees.
     pub(super) async fn admit_still(&self, need: Need) -> Result<(), Error> {
         if self.has_room(need) {
             return Ok(());
@@ -106,7 +107,7 @@ impl FileSystem {
         if has_room().await || self.find_room().await? && has_room().await { Ok(()) } else { Err(Error::NoSpace) }
     }
 
-    /// The same of what there is when the nodes know what that is.
+    /// Asks whether there is room, the second time when the nodes know what they have.
     async fn has_surely(&self, has_room: impl Fn() -> bool) -> bool {
         if !has_room() {
             self.cluster.counted().await;
@@ -114,8 +115,8 @@ impl FileSystem {
         has_room()
     }
 
-    /// Does something that has its room, but finds none where that lies in small pieces, and leaves everything as it was then.
-    /// It is done once more when space was given back.
+    /// Runs work that has been given room, and repeats it after giving space back if it fails because the room lies in small
+    /// pieces. Failing work must leave everything as it was.
     pub(super) async fn in_room(
         &self,
         changing: &mut Changing<'_>,
@@ -131,20 +132,20 @@ impl FileSystem {
         self.claimed_bytes() + bytes <= self.cluster.free_bytes()
     }
 
-    /// Makes sure that there is room for an operation that gives space back, or only changes what is known of a file. What it
-    /// changes goes to new places, and the old ones are free only after bulkfree; on a full volume that can't wait until
-    /// somebody orders it.
+    /// Makes sure that there is room for an operation that gives space back or only changes a file's attributes. What it changes
+    /// goes to new places, and the old ones are free only after bulkfree; on a full volume that can't wait until somebody orders
+    /// it.
     pub(super) async fn admit_small(&self, changing: &mut Changing<'_>) -> Result<(), Error> {
         self.admit_from_reserve(changing, SMALL_BYTES).await
     }
 
-    /// The same for removing a name, which may have the last of what is kept back: chunks that hold one small block each can't
-    /// be given back, and all others would leave no room to make any.
+    /// Makes sure that there is room for removing a name, which may use up what is kept back: chunks that hold one small block
+    /// each can't be given back, and if all were like that, there would be no room to make any.
     pub(super) async fn admit_removal(&self, changing: &mut Changing<'_>) -> Result<(), Error> {
         self.admit_from_reserve(changing, REMOVAL_BYTES).await
     }
 
-    /// Makes sure that there is the usual room for a small operation, or at least so much when no more can be had.
+    /// Makes sure that there is the usual room for a small operation, or at least `least_bytes` when no more can be had.
     async fn admit_from_reserve(&self, changing: &mut Changing<'_>, least_bytes: u64) -> Result<(), Error> {
         let has = |bytes: u64| self.claimed_bytes() + bytes <= self.cluster.reserve_bytes();
         if has(SMALL_BYTES) {
@@ -161,31 +162,31 @@ impl FileSystem {
         changing.still(aside(self.heap, || make_room)?).await
     }
 
-    /// What all that is only in this layer's memory may take.
+    /// The most that everything in only this layer's memory may take.
     fn claimed_bytes(&self) -> u64 {
         let orphans = self.writing.as_ref().map_or(0, |writing| writing.orphans.get());
         let inodes = self.inodes.dirty_count() as u64 + orphans;
         self.files.dirty_count() as u64 * DIRTY_BLOCK_BYTES + inodes * DIRTY_INODE_BYTES
     }
 
-    /// Tells the nodes all that is dirty; what it takes, they know then.
+    /// Sends everything dirty to the nodes, which then know what it takes.
     async fn write_out(&self) -> Result<(), Error> {
         self.write_pages(None).await?;
         self.write_inodes().await
     }
 
-    /// Bytes that new content may take, what is dirty taken off as if it were stored as it is: what there is to be told of.
+    /// Bytes that new content may take, for reports: dirty content is subtracted at its uncompressed size.
     pub(super) fn unclaimed_bytes(&self) -> u64 {
         self.cluster.free_bytes().saturating_sub(self.files.dirty_count() as u64 * BLOCK)
     }
 
-    /// True when `blocks` more file blocks may not find a place, each in one piece: because little room is left, or because what
-    /// is left lies in small pieces.
+    /// True when `blocks` more file blocks may not each find a place in one piece, because little room is left or because it lies
+    /// in small pieces.
     pub(super) async fn is_scarce(&self, blocks: u64) -> Result<bool, Error> {
         if self.unclaimed_bytes() < SCARCE_BYTES {
             return Ok(true);
         }
-        // Every block of metadata may break up one of the places.
+        // Every block of metadata may break up one such place.
         let dirty = self.files.dirty_count() as u64;
         let metadata = (self.claimed_bytes() - dirty * BLOCK) / CHUNK_BYTES;
         if self.cluster.has_room_in_pieces(dirty + metadata + blocks).await? {

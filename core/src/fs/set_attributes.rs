@@ -1,10 +1,10 @@
-//! Changing what is known of a file.
+//! Changing the attributes of a file.
 
 use super::{Error, FileSystem};
 use crate::media::inode::MAX_FILE_BYTES;
 use crate::media::{FileKind, Inum, Timestamp, Uuid};
 
-/// What to change; what is none stays.
+/// The attributes to change; those that are none stay as they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NewAttributes {
     /// Permission bits.
@@ -19,7 +19,7 @@ pub struct NewAttributes {
     pub atime: Option<Timestamp>,
     /// Last change of the content.
     pub mtime: Option<Timestamp>,
-    /// Last change of the inode; now, when not given.
+    /// Last change of the inode; the current time if none.
     pub ctime: Option<Timestamp>,
     /// Compression of new data: algorithm in the low nibble, ZLIB's level in the high one.
     pub comp_algo: Option<u8>,
@@ -30,7 +30,7 @@ pub struct NewAttributes {
 }
 
 impl FileSystem {
-    /// Changes what is known of a file, all of it or nothing.
+    /// Changes the attributes of a file, all of them or none.
     pub async fn set_attributes(&self, file: Inum, new: &NewAttributes) -> Result<(), Error> {
         let mut changing = self.changing().await?;
         let now = self.writing()?.now();

@@ -7,7 +7,7 @@ use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Inode, Inum};
 
 impl FileSystem {
-    /// Makes a writable copy of the PFS as it is now, under a label of its own. Takes no longer for a large PFS than for a small
+    /// Makes a writable copy of the PFS as it is now, under its own label. It takes no longer for a large PFS than for a small
     /// one: both share all blocks until one of them is changed.
     pub async fn snapshot(&self, new: &NewPfs<'_>) -> Result<(), Error> {
         let _still = self.still().await?;

@@ -1,8 +1,8 @@
-//! Making things durable: one commit serves all who wait for it.
+//! Making things durable: one commit serves all callers that wait for it.
 //!
-//! A commit takes everything along, so whoever comes while one is under way needs the next, and so do all others who come
-//! meanwhile: the first of them keeps things still while that is begun, and the rest wait for what it gets done. What is changed
-//! while a commit lands belongs to the next.
+//! A commit includes everything done before it, so a caller that comes while one is under way needs the next, and so do all
+//! others that come meanwhile: the first of them keeps things still while that commit is begun, and the rest wait for its result.
+//! Changes that are made while a commit is written belong to the next one.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -14,31 +14,31 @@ use crate::io::Wakers;
 use crate::media::Inum;
 use crate::memory::Heap;
 
-/// Files of which it is remembered that content couldn't be stored; with more, all that follows fails.
+/// The number of files remembered whose content couldn't be stored; with more, every later `fsync` fails.
 const MOST_UNSTORED: usize = 16;
 
 /// The commits of a mount, numbered from 1.
 pub(super) struct Commits {
     begun: Cell<u64>,
-    /// The last that worked.
+    /// The last commit that succeeded.
     succeeded: Cell<u64>,
-    /// The last that didn't, and why.
+    /// The last commit that failed, and why.
     failed: Cell<Option<(u64, Error)>>,
-    /// Somebody is on the way to the next.
+    /// True while a caller is on the way to the next commit.
     led: Cell<bool>,
-    /// What was only in memory went without becoming durable; every commit says so from then on.
+    /// Something that was only in memory was lost before it was durable; every commit reports this from then on.
     lost: Cell<Option<Error>>,
-    /// The same of files whose blocks are bad on media, and can be written anew: the commit that finds out says so, and then the
-    /// next `fsync` of each of these files.
+    /// The same for files whose blocks are bad on media and can be written anew: it is reported by the commit that finds out, and
+    /// then by the next `fsync` of each of these files.
     failure: Cell<Option<Error>>,
     unstored: RefCell<heapless::Vec<(Inum, Error), MOST_UNSTORED>>,
     changed: Wakers,
 }
 
-/// Leads to the next commit; another may, when this goes.
+/// The right to begin the next commit; when this is dropped, another caller gets it.
 struct Leading<'c>(&'c Commits);
 
-/// A commit under way. One that is given up counts as not begun.
+/// A commit under way. A commit that is given up counts as not begun.
 struct UnderWay<'c> {
     commits: &'c Commits,
     number: u64,
@@ -74,24 +74,24 @@ impl Commits {
         self.failure.set(self.failure.get().or(Some(error)));
         let unstored = &mut *self.unstored.borrow_mut();
         if !unstored.iter().any(|(other, _)| *other == file) && unstored.push((file, error)).is_err() {
-            // Nobody's `fsync` may pass for one of it.
+            // No caller's `fsync` of this file may succeed from now on.
             self.note_loss(error);
         }
     }
 
-    /// Why content of a file was given up, once; or nobody needs to be told any more, as the file goes.
+    /// Why content of a file was given up. It is returned once, or taken because the file is removed and nobody needs to know.
     pub(super) fn take_unstored(&self, file: Inum) -> Option<Error> {
         let unstored = &mut *self.unstored.borrow_mut();
         let place = unstored.iter().position(|(other, _)| *other == file)?;
         Some(unstored.swap_remove(place).1)
     }
 
-    /// What a commit tells that went well: whether everything is durable that was written before.
+    /// The result of a commit that succeeded: whether everything written before is durable.
     fn everything_kept(&self) -> Result<(), Error> {
         self.failure.take().or(self.lost.get()).map_or(Ok(()), Err)
     }
 
-    /// How a commit ended, or what says the same: a later one that worked has made durable what it should have.
+    /// The result of a commit. A later commit that succeeded has also made durable what this one should have.
     fn outcome(&self, number: u64) -> Option<Result<(), Error>> {
         if self.succeeded.get() >= number {
             return Some(Ok(()));
@@ -99,7 +99,7 @@ impl Commits {
         self.failed.get().filter(|(failed, _)| *failed >= number).map(|(_, error)| Err(error))
     }
 
-    /// Waits until a commit has ended, or somebody must lead to it.
+    /// Waits until a commit has ended, or until this caller must begin it.
     async fn ended_or_leading(&self, number: u64) -> Result<Result<(), Error>, Leading<'_>> {
         poll_fn(|cx| {
             if let Some(outcome) = self.outcome(number) {
@@ -149,10 +149,11 @@ impl FileSystem {
             match commits.ended_or_leading(wanted).await {
                 Ok(outcome) => return outcome,
                 Err(leading) => {
-                    // Changes go on while an earlier one lands.
+                    // Changes go on while an earlier commit is written.
                     self.cluster.committed().await;
                     let still = self.still().await?;
-                    // Who comes from here on waits for the next; an operation that ran out of room may have committed meanwhile.
+                    // Callers from here on wait for the next commit. An operation that ran out of room may have committed
+                    // meanwhile.
                     drop(leading);
                     if commits.outcome(wanted).is_none() {
                         let begun = self.begin_commit().await?;
@@ -164,7 +165,7 @@ impl FileSystem {
         }
     }
 
-    /// Makes a file durable: its content, what is known of it, and its names. Today that is a [`sync`](Self::sync).
+    /// Makes a file durable: its content, attributes and names. At present this is a [`sync`](Self::sync).
     pub async fn fsync(&self, file: Inum) -> Result<(), Error> {
         {
             let _reading = self.reading().await?;
@@ -175,20 +176,20 @@ impl FileSystem {
         writing.commits.take_unstored(file).map_or(synced, Err)
     }
 
-    /// Fails when something written before can't become durable any more: what `close` should tell.
+    /// Fails when something written before can't become durable any more: the error that `close` should return.
     pub fn check_writes(&self) -> Result<(), Error> {
         let Some(writing) = &self.writing else { return Ok(()) };
         self.cluster.require_quorum()?;
         writing.commits.lost.get().map_or(Ok(()), Err)
     }
 
-    /// Commits, for who keeps things still.
+    /// Commits for a caller that keeps things still.
     pub(super) async fn sync_inside(&self) -> Result<(), Error> {
         while !self.begin_commit().await?.end().await? {}
         Ok(())
     }
 
-    /// Begins a commit, for who keeps things still until it is begun.
+    /// Begins a commit for a caller that keeps things still until it has begun.
     async fn begin_commit(&self) -> Result<Begun<'_>, Error> {
         let commits = &self.writing()?.commits;
         let turn = self.cluster.commit_turn().await;
@@ -215,7 +216,7 @@ struct Begun<'f> {
 }
 
 impl Begun<'_> {
-    /// Waits until it is durable; false if it is to be begun anew.
+    /// Waits until the commit is durable; false if it must be begun anew.
     async fn end(self) -> Result<bool, Error> {
         let Self { under_way, commit } = self;
         let ended = commit.end().await.map_err(Error::from);

@@ -1,4 +1,4 @@
-//! How many places of a table each file has, without a look at all places.
+//! The number of places of a table that each file has, without a look at all places.
 
 use core::convert::identity;
 
@@ -10,7 +10,7 @@ struct Count {
     places: u32,
 }
 
-/// Files that have places in a table of fixed size, and how many.
+/// Files that have places in a table of fixed size, and how many each has.
 pub(super) struct Tally {
     counts: Vec<Count>,
     index: HashIndex,
@@ -18,7 +18,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Of a table with so many places, none of which anybody has.
+    /// A tally for a table of `places` places that are all free.
     pub(super) fn new(heap: Heap, places: usize) -> Result<Self, NoMemory> {
         Ok(Self {
             counts: memory::filled(heap, places, || Count { inum: Inum(0), places: 0 })?,
@@ -27,25 +27,25 @@ impl Tally {
         })
     }
 
-    /// How many a file has.
+    /// The number of places that a file has.
     pub(super) fn of(&self, inum: Inum) -> usize {
         self.find(inum).map_or(0, |count| self.counts[count as usize].places as usize)
     }
 
-    /// A file has one more.
+    /// Counts one place more for a file.
     pub(super) fn add(&mut self, inum: Inum) {
         if let Some(count) = self.find(inum) {
             self.counts[count as usize].places += 1;
             return;
         }
-        // There are as many counts as places, and each that is taken has one.
+        // There are as many counts as places, and each taken place has one at most.
         if let Some(count) = self.free.pop() {
             self.counts[count as usize] = Count { inum, places: 1 };
             self.index.insert(inum.0, count);
         }
     }
 
-    /// A file has one less.
+    /// Counts one place less for a file.
     pub(super) fn remove(&mut self, inum: Inum) {
         let Some(count) = self.find(inum) else { return };
         let places = &mut self.counts[count as usize].places;
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn each_file_has_as_many_as_were_added_and_not_removed() {
         let mut tally = Tally::new(HEAP, 3).unwrap();
-        // More often than there is room for, had counts of nothing stayed.
+        // More rounds than there is room for, if counts of zero stayed.
         for round in 0..10 {
             let (one, other) = (Inum(1024 + round), Inum(5));
             [one, other, one].iter().for_each(|inum| tally.add(*inum));

@@ -1,7 +1,7 @@
-//! A PFS as a sender reads it and a receiver writes it: inodes, entries and file blocks as they are stored, by their keys.
+//! A PFS as a sender reads it and a receiver writes it: inodes, entries and file blocks as stored, by their keys.
 //!
-//! A sender has a mount that changes nothing, so that what it reads was committed. A receiver changes everything in one
-//! operation, past all that a mount keeps in memory, and commits when it has all of it or not at all.
+//! A sender's mount changes nothing, so that what it reads was committed. A receiver makes all its changes in one operation, past
+//! everything that a mount keeps in memory, and commits when it has all of them or not at all.
 
 use super::{Error, FileSystem};
 use crate::cluster::{
@@ -12,54 +12,54 @@ use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, Modif
 
 /// A change that a receiver makes.
 pub enum Replica<'r> {
-    /// An inode that isn't there.
+    /// Makes an inode that doesn't exist.
     NewInode {
         /// The inode; its body is file content or empty.
         inode: &'r Inode,
         /// How its block is protected.
         methods: Methods,
     },
-    /// What an inode says, that is there.
+    /// Changes an existing inode.
     Inode {
         /// Its number.
         inum: Inum,
-        /// What it says.
+        /// Its metadata.
         meta: &'r InodeMeta,
-        /// The file content in it.
+        /// The file content stored in it, if any.
         content: Option<&'r [u8; EMBEDDED_BYTES]>,
     },
-    /// An inode that goes.
+    /// Removes an inode.
     NoInode(Inum),
-    /// A directory entry.
+    /// Makes a directory entry.
     Entry {
         /// The directory.
         directory: Inum,
-        /// Where.
+        /// Its key.
         key: Key,
-        /// What it says.
+        /// Its content.
         entry: Dirent,
         /// Its name.
         name: &'r [u8],
         /// How it is protected.
         methods: Methods,
     },
-    /// A directory entry that goes.
+    /// Removes a directory entry.
     NoEntry {
         /// The directory.
         directory: Inum,
-        /// Where.
+        /// Its key.
         key: Key,
     },
-    /// A block of a file.
+    /// Writes a block of a file.
     Block {
         /// The file.
         file: Inum,
         /// Its offset.
         key: Key,
-        /// As it is stored.
+        /// The block as it is stored.
         block: StoredBlock,
     },
-    /// A block that becomes a hole.
+    /// Turns a block into a hole.
     NoBlock {
         /// The file.
         file: Inum,
@@ -69,13 +69,13 @@ pub enum Replica<'r> {
 }
 
 impl FileSystem {
-    /// What is known of an inode, as it is stored.
+    /// The record of an inode, as stored.
     pub async fn record(&self, inum: Inum) -> Result<InodeRecord, Error> {
         let _reading = self.reading().await?;
         Ok(self.inode(inum).await?.with(|record| *record))
     }
 
-    /// Lists what is below an inode and changed after an operation; the keys that are left, if there are more than fit.
+    /// Lists what is below an inode and changed after an operation; returns the remaining keys if there is more than fits.
     pub async fn list_changes(
         &self,
         inum: Inum,
@@ -91,7 +91,7 @@ impl FileSystem {
         }
     }
 
-    /// A block of a file as it is stored.
+    /// A block of a file, as stored.
     pub async fn stored_block(&self, file: Inum, key: Key) -> Result<FileBlock, Error> {
         let _reading = self.reading().await?;
         let file = self.inode(file).await?;
@@ -101,7 +101,7 @@ impl FileSystem {
         }
     }
 
-    /// Fills `batch` with the entry of a directory at one place.
+    /// Fills `batch` with the directory entry at one key.
     pub async fn stored_entry(&self, directory: Inum, key: Key, batch: &mut EntryBatch) -> Result<(), Error> {
         let _reading = self.reading().await?;
         let directory = self.inode(directory).await?.slot;
@@ -110,12 +110,12 @@ impl FileSystem {
         batch.damaged().map_or(Ok(()), |fault| Err(Error::Io(fault)))
     }
 
-    /// The operation that all changes of a receiver are.
+    /// Begins the operation to which all changes of a receiver belong.
     pub fn begin_replica(&self) -> Result<ModifyTid, Error> {
         Ok(self.writing()?.tid())
     }
 
-    /// Makes a change of a receiver. After one that failed nothing may be committed any more.
+    /// Makes a change of a receiver. After a failure, nothing may be committed any more.
     pub async fn replicate(&self, tid: ModifyTid, replica: Replica<'_>) -> Result<(), Error> {
         let _changing = self.changing().await?;
         let (modification, gone) = match replica {
@@ -147,7 +147,7 @@ impl FileSystem {
         if self.cluster.modify(tid, modification).await? == Outcome::Exists {
             return Err(Error::Exists);
         }
-        // What the cache knows of an inode is what it was before.
+        // The cache holds the inode's former state.
         if let Some(inum) = gone.filter(|inum| *inum != Inum::PFS_ROOT)
             && let Some(inode) = self.inodes.get(inum)
         {

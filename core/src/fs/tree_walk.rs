@@ -1,9 +1,9 @@
 //! Walking a whole tree, in the order of paths.
 //!
-//! The order is that of the paths as bytes, so `a`, `a-b`, `a/c`: what is below a directory comes after siblings whose
-//! names go on with a byte lower than `/`. So each directory has two places among its siblings, one for itself and one for
-//! what is below. Memory is taken for the names of the directories on the way down and for the numbers of all directories
-//! seen: a directory is walked once, whatever its entries say, so there is no cycle to be caught in.
+//! The order is that of paths as bytes: `a`, `a-b`, `a/c`. What is below a directory comes after siblings whose names continue
+//! with a byte lower than `/`. So each directory has two places among its siblings, one for itself and one for what is below.
+//! Memory is used for the names in the directories on the way down and for the numbers of all directories seen: a directory is
+//! walked once, whatever its entries say, so cycles do no harm.
 
 use super::{Attributes, Cookie, Error, FileSystem};
 use crate::cluster::EntryBatch;
@@ -24,23 +24,23 @@ pub struct TreeWalk<'f> {
     /// The directories on the way down; none before the first step and after the last.
     levels: Vec<Level>,
     begun: bool,
-    /// What is wrong with the entries of the root.
+    /// What is wrong with the entries of the root, if anything.
     root_incomplete: Option<Error>,
-    /// The path of the entry found last.
+    /// The path of the last entry found.
     path: Vec<u8>,
-    /// All directories met, in rising order.
+    /// The numbers of all directories met, in ascending order.
     seen: Vec<Inum>,
-    /// The directory found last, which mostly is the next to be gone into.
+    /// The last directory found, which usually is the next to be entered.
     listed: Option<(Inum, Level)>,
     batch: EntryBatch,
 }
 
-/// A directory's entries, and how far they were visited.
+/// A directory's entries, and how many of them were visited.
 struct Level {
     names: Vec<u8>,
     items: Vec<Item>,
     next: usize,
-    /// Bytes of the directory's path, with the slash behind it.
+    /// Bytes of the directory's path, including the slash after it.
     path_len: usize,
 }
 
@@ -58,27 +58,27 @@ struct Item {
 enum Visit {
     /// An entry.
     Entry,
-    /// What is below a directory. It comes where the name with a slash behind it does.
+    /// What is below a directory. Its place in the order is that of the name with a slash appended.
     Below,
-    /// What is below a directory that was met before.
+    /// What is below a directory that was met before: it isn't walked again.
     Elsewhere,
 }
 
 /// An entry of a tree.
 #[derive(Debug)]
 pub struct Found<'w> {
-    /// The path from where the walk began, which is [`ROOT_PATH`] itself.
+    /// The path from the start of the walk; the start itself is [`ROOT_PATH`].
     pub path: &'w [u8],
     /// The inode.
     pub inum: Inum,
-    /// What the directory says it is.
+    /// Its type, according to the directory.
     pub kind: FileKind,
-    /// Of a directory: what is wrong with its entries, so that some or all of what is below is left out.
+    /// For a directory: what is wrong with its entries, because of which some or all of what is below is left out.
     pub incomplete: Option<Error>,
 }
 
 impl Found<'_> {
-    /// What the inode says. An entry that names no inode, or one of another kind, is damage of the directory.
+    /// The attributes of its inode. An entry that names no inode, or one of another kind, is damage of the directory.
     pub async fn attributes(&self, fs: &FileSystem) -> Result<Attributes, Error> {
         let inum = self.inum;
         match fs.attributes(inum).await {
@@ -93,7 +93,7 @@ impl Found<'_> {
 }
 
 impl<'f> TreeWalk<'f> {
-    /// A walk that begins with the directory `root`, with memory from `heap`.
+    /// Makes a walk that begins with the directory `root`; its memory comes from `heap`.
     pub fn new(heap: Heap, fs: &'f FileSystem, root: Inum) -> Result<Self, NoMemory> {
         Ok(Self {
             fs,
@@ -134,11 +134,11 @@ impl<'f> TreeWalk<'f> {
         }
     }
 
-    /// The root is an entry among its own: their paths don't begin with its.
+    /// Begins with the root, which is an entry in its own level: the paths of its entries don't begin with its path.
     async fn begin(&mut self) -> Result<(), NoMemory> {
         let (mut top, incomplete) = self.read_level(self.root).await?;
         top.add(ROOT_PATH, FileKind::Directory, self.root)?;
-        // What is below it is this level.
+        // This level is what is below it.
         top.items.pop();
         top.sort();
         memory::push(&mut self.seen, self.root)?;
@@ -148,7 +148,7 @@ impl<'f> TreeWalk<'f> {
         Ok(())
     }
 
-    /// Reads the entries of a directory just found. What is wrong with them, if anything.
+    /// Reads the entries of a directory just found; returns what is wrong with them, if anything.
     async fn look_into(&mut self, item: &Item) -> Result<Option<Error>, NoMemory> {
         if item.kind != FileKind::Directory {
             return Ok(None);
@@ -227,7 +227,7 @@ impl Level {
         self.items.sort_unstable_by(|a, b| a.path_bytes(names).cmp(b.path_bytes(names)));
     }
 
-    /// Keeps the walk from going below this entry, which was just passed.
+    /// Keeps the walk from entering the directory that was just passed.
     fn bar(&mut self, entry: &Item) {
         let rest = &mut self.items[self.next..];
         let below = rest.iter_mut().find(|item| item.visit == Visit::Below && item.name_start == entry.name_start);
@@ -240,7 +240,7 @@ impl Item {
         &names[self.name_start as usize..][..usize::from(self.name_len)]
     }
 
-    /// What it is sorted by.
+    /// The bytes by which it is sorted.
     fn path_bytes<'n>(&self, names: &'n [u8]) -> impl Iterator<Item = &'n u8> {
         let slash: &[u8] = if self.visit == Visit::Entry { b"" } else { b"/" };
         self.name(names).iter().chain(slash)

@@ -1,7 +1,8 @@
-//! Taking back what was done of an operation that failed half-way.
+//! Taking back the steps of an operation that failed half-way.
 //!
-//! That may fail, too: most of all for want of memory, which is why the operation did. What is to be taken back is noted then,
-//! in memory that is always there, and done before anybody else gets a turn: nobody sees half an operation, and no commit has it.
+//! Taking back may fail too, mostly for want of memory, which made the operation fail in the first place. The steps to be taken
+//! back are then noted in memory that is always there, and done before any other task gets a turn: nobody sees half an operation,
+//! and no commit includes one.
 
 use core::cell::RefCell;
 
@@ -12,7 +13,7 @@ use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::{FileKind, Inum};
 use crate::memory::aside;
 
-/// Steps that one operation may need.
+/// The most steps of one operation.
 const STEPS: usize = 4;
 
 /// A name in a directory.
@@ -24,23 +25,23 @@ pub(super) struct DirectoryName {
 
 impl DirectoryName {
     pub(super) fn new(directory: Inum, name: &[u8]) -> Self {
-        // Longer names were refused before anything was done.
+        // Names that are too long were refused before anything was done.
         Self { directory, name: heapless::Vec::from_slice(name).unwrap_or_default() }
     }
 }
 
-/// Something that is to be as it was. A step that is done already does nothing.
+/// A state to be restored. A step that is already done does nothing.
 #[derive(Clone)]
 pub(super) enum Step {
-    /// A name leads to an inode.
+    /// A name shall lead to an inode.
     Named(DirectoryName, Inum, FileKind),
-    /// A name doesn't lead to an inode.
+    /// A name shall not lead to an inode.
     Unnamed(DirectoryName, Inum),
-    /// There is no such inode.
+    /// An inode shall not exist.
     Gone(Inum),
 }
 
-/// What is still to be taken back, in order.
+/// The steps still to be taken back, in order.
 #[derive(Default)]
 pub(super) struct Undo(RefCell<heapless::Deque<Step, STEPS>>);
 
@@ -52,21 +53,21 @@ impl Undo {
 
 impl FileSystem {
     /// A turn to change things, with nothing left half done. Nothing is begun without a quorum, as it couldn't become durable;
-    /// but what was begun with one is done by those that are left.
+    /// but what was begun with one is completed by the nodes that are left.
     pub(super) async fn changing(&self) -> Result<Changing<'_>, Error> {
         let turn = self.settled().await?;
         self.cluster.require_quorum()?;
         Ok(turn)
     }
 
-    /// A turn to do what needn't be durable.
+    /// A turn for changes that needn't be durable.
     pub(super) async fn settled(&self) -> Result<Changing<'_>, Error> {
         let turn = self.gate.change().await;
         self.settle().await?;
         Ok(turn)
     }
 
-    /// A turn at which nothing changes and nothing is half done, though there may be no quorum. Readers come and go.
+    /// A turn during which nothing changes and nothing is half done, even without a quorum. Readers are let in.
     pub(super) async fn resting(&self) -> Result<Still<'_>, Error> {
         loop {
             let turn = self.gate.still().await;
@@ -78,7 +79,7 @@ impl FileSystem {
         }
     }
 
-    /// The same, to make something durable or to have it changed on the nodes that readers don't see.
+    /// A turn of that kind for making something durable, or for changes on the nodes that readers don't see.
     pub(super) async fn still(&self) -> Result<Still<'_>, Error> {
         let turn = self.resting().await?;
         self.cluster.require_quorum()?;
@@ -89,7 +90,7 @@ impl FileSystem {
     pub(super) async fn reading(&self) -> Result<Reading<'_>, Error> {
         loop {
             let turn = self.gate.read().await;
-            // Once nothing can be changed any more, reading goes on with what there is.
+            // Once nothing can be changed any more, readers see what there is.
             if !self.is_half_done() || self.cluster.is_lost() {
                 return Ok(turn);
             }
@@ -98,15 +99,15 @@ impl FileSystem {
         }
     }
 
-    /// Takes an operation back, now or as soon as that is possible.
+    /// Takes an operation back, now or as soon as possible.
     pub(super) async fn take_back(&self, steps: impl IntoIterator<Item = Step>) -> Result<(), Error> {
         let undo = &self.writing()?.undo;
         for step in steps {
-            // What another operation left was settled before this one began.
+            // What another operation left behind was settled before this one began.
             let noted = undo.0.borrow_mut().push_back(step);
             debug_assert!(noted.is_ok(), "an operation has at most {STEPS} steps to take back");
         }
-        // Whoever comes next tries again.
+        // If this fails, the next task tries again.
         let _ = self.settle().await;
         Ok(())
     }
@@ -140,7 +141,7 @@ impl FileSystem {
                     _ => Ok(()),
                 }
             }
-            // In a limit, it counts already.
+            // It counts in limits already.
             Step::Gone(inum) if self.keeps_quotas() => match self.inode(*inum).await {
                 Ok(file) => self.destroy(file).await,
                 Err(Error::NotFound) => Ok(()),

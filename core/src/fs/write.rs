@@ -16,7 +16,7 @@ use crate::memory::{NoMemory, aside};
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
 impl FileSystem {
-    /// Writes `data` at `offset`, making the file longer when it must.
+    /// Writes `data` at `offset`, making the file longer if necessary.
     pub async fn write(&self, file: Inum, offset: u64, data: &[u8]) -> Result<(), Error> {
         let mut changing = self.changing().await?;
         let file = self.regular(file).await?;
@@ -87,7 +87,7 @@ impl FileSystem {
         }
         let is_scarce = self.is_scarce(1).await?;
         if is_scarce {
-            // What is in memory then is on media too, and may be dropped.
+            // After this, what is in memory is on media too, and may be dropped.
             self.write_pages(None).await?;
         }
         if size > old {
@@ -116,7 +116,7 @@ impl FileSystem {
 
     async fn cut(&self, file: &InodeRef<'_>, old: u64, size: u64, is_scarce: bool) -> Result<(), Error> {
         let first = size.next_multiple_of(BLOCK);
-        // What may fail comes first: the file keeps its length then, and what is in memory only.
+        // The steps that may fail come first: then the file keeps its length, and what is in memory only.
         let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
         if start > 0 {
             self.page_to_change(file, old, key, 0).await?;
@@ -129,16 +129,16 @@ impl FileSystem {
         }
         file.change(|record| record.meta.set_size(size));
         if start > 0 && is_scarce && self.write_page(file.inum, key, false).await.is_err() {
-            // Without room the block stays as it is. What it holds behind the end belongs to nobody (format 4.3).
+            // Without room the block stays as it is. Its content beyond the end means nothing (format 4.3).
             self.files.take(file.inum, key);
         }
         Ok(())
     }
 
-    /// Zeros what a block on media holds behind the end of the file, before that becomes part of it (format 4.3).
+    /// Zeros the part of a block on media beyond the end of the file, before it becomes part of the file (format 4.3).
     async fn clear_tail(&self, file: &InodeRef<'_>, size: u64) -> Result<(), Error> {
         let (start, key) = ((size % BLOCK) as usize, Key(size - size % BLOCK));
-        // A file cut to nothing has no block any more, but its inode still holds what was in it.
+        // A file cut to zero bytes has no block, but its inode still holds the old content.
         let in_inode = size == 0 && file.with(|record| record.meta.flags().contains(InodeFlags::DIRECTDATA));
         if start == 0 && !in_inode {
             return Ok(());
@@ -172,19 +172,19 @@ impl FileSystem {
             let at = offset + done as u64;
             let (start, key) = ((at % BLOCK) as usize, Key(at - at % BLOCK));
             let count = (FILE_BLOCK_BYTES - start).min(data.len() - done);
-            // Nothing of what was there stays: it needn't be read.
+            // The whole old content is overwritten, so it needn't be read.
             let whole = start == 0 && (count == FILE_BLOCK_BYTES || at + count as u64 >= size);
             let piece = &data[done..done + count];
             if count == FILE_BLOCK_BYTES && !self.files.has(file.inum, key) {
                 self.write_whole(file, key, piece).await?;
                 self.files.forget_pieces(file.inum, key);
             } else if at + count as u64 <= size && self.write_pieces(file, key, start, piece).await? {
-                // The rest of the block is read when it is wanted.
+                // The rest of the block is read when it is needed.
             } else {
                 self.page_to_change(file, size, key, if whole { count } else { 0 }).await?;
                 self.files.change(file.inum, key, |page| page[start..start + count].copy_from_slice(piece));
             }
-            // What was written so far belongs to the file, whatever becomes of the rest.
+            // What was written so far belongs to the file, even if the rest fails.
             file.change(|record| record.meta.set_size(record.meta.size().max(at + count as u64)));
             done += count;
             self.relieve().await?;
@@ -192,8 +192,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Keeps whole pieces within a file that is longer, of a block that isn't in memory; false when they can't be kept by
-    /// themselves.
+    /// Keeps whole pieces of a block that isn't in memory, inside the file; false when they can't be kept on their own.
     async fn write_pieces(&self, file: &InodeRef<'_>, key: Key, start: usize, data: &[u8]) -> Result<bool, Error> {
         if !Pieces::is_whole(start, data.len()) || self.files.has(file.inum, key) {
             return Ok(false);
@@ -207,7 +206,7 @@ impl FileSystem {
         Ok(!self.files.has(file.inum, key) && self.files.put_pieces(file.inum, key, start, data))
     }
 
-    /// Writes so that the room for it is found now, not at a sync that couldn't refuse it any more.
+    /// Writes so that a lack of room is found now, not at a sync, which couldn't refuse it any more.
     async fn write_through(&self, file: &InodeRef<'_>, size: u64, offset: u64, data: &[u8]) -> Result<(), Error> {
         self.write_pages(None).await?;
         let written = match self.write_content(file, size, offset, data).await {
@@ -215,7 +214,8 @@ impl FileSystem {
             failed => failed,
         };
         if written.is_err() {
-            // What found no room goes. Content that just left the inode is nowhere else, and small.
+            // Content that found no room is dropped. Content that just left the inode is small and stored nowhere else, so it
+            // stays.
             self.files.forget(file.inum, Key(if size <= EMBEDDED_BYTES as u64 { BLOCK } else { 0 }));
             let first = Key(size.next_multiple_of(BLOCK));
             file.change(|record| record.meta.set_size(size));
@@ -224,7 +224,7 @@ impl FileSystem {
         written
     }
 
-    /// Moves content that lies in the inode to a block, before the file grows to a length that finds no room there.
+    /// Moves content from the inode to a block, before the file grows beyond what fits into the inode.
     async fn leave_inode(&self, file: &InodeRef<'_>, end: u64) -> Result<(), Error> {
         let mut meta = file.with(|record| record.meta);
         if !meta.flags().contains(InodeFlags::DIRECTDATA) || end <= EMBEDDED_BYTES as u64 {
@@ -240,8 +240,9 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Has a file block in memory. When its first bytes will be `overwritten`, none of what was there stays, and it isn't read.
-    /// What the block holds behind the end of the file means nothing: who makes the file longer [clears](Self::clear_tail) that.
+    /// Brings a file block into memory. It isn't read if it begins with `overwritten` bytes to be overwritten, because then none
+    /// of its old content stays. The block's content beyond the end of the file means nothing: extending a file
+    /// [clears](Self::clear_tail) it.
     pub(super) async fn page_to_change(
         &self,
         file: &InodeRef<'_>,
@@ -262,13 +263,13 @@ impl FileSystem {
         self.files.try_insert(file.inum, key, content).map_err(|_| Error::NoMemory)
     }
 
-    /// Memory for a file block, that of `spare` or of one that went to the nodes, if there is any. What it holds means nothing.
+    /// A buffer for a file block: `spare`, or that of a block that went to the nodes, if there is any. Its content means nothing.
     pub(super) fn page_buffer(&self, spare: Option<Buffer>) -> Result<Buffer, NoMemory> {
         let spare = spare.or_else(|| self.cluster.spare_buffer());
         spare.map_or_else(|| Buffer::new(self.heap, FILE_BLOCK_BYTES), Ok)
     }
 
-    /// A file block as the nodes have it, in `page` or in another.
+    /// A file block as the nodes have it, in `page` or in another buffer.
     async fn load(&self, file: &InodeRef<'_>, key: Key, mut page: Buffer) -> Result<Buffer, Error> {
         let reply = self.cluster.execute(Command::ReadBlock { file: file.slot, key }).await?;
         let content = page.bytes_mut();

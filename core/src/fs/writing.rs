@@ -1,7 +1,7 @@
-//! What a mount needs to change things: time, numbers, and the way from memory to the nodes.
+//! What a mount needs for changes: time, numbers, and the way from memory to the nodes.
 //!
-//! Content and metadata are changed in memory first. They go to the nodes when memory is short, and all of them at a sync; only
-//! then is anything durable. A sync is never between the steps of an operation, so what it commits is whole operations.
+//! Content and metadata are first changed in memory. They go to the nodes when memory is short, and all of them at a sync; only
+//! then is anything durable. A sync never comes between the steps of an operation, so it commits whole operations.
 
 use core::cell::{Cell, RefCell};
 
@@ -26,9 +26,9 @@ pub(super) struct Writing {
     next_tid: Cell<ModifyTid>,
     compressor: RefCell<Compressor>,
     pub(super) undo: Undo,
-    /// Files without a name that somebody has open.
+    /// The number of files without a name that somebody has open.
     pub(super) orphans: Cell<u64>,
-    /// Some directory may have limits.
+    /// True when a directory may have limits.
     pub(super) keeps_quotas: Cell<bool>,
     pub(super) commits: Commits,
     pub(super) given_back: GivenBack,
@@ -75,7 +75,7 @@ impl Writing {
         tid
     }
 
-    /// What that will be.
+    /// The id that [`tid`](Self::tid) will return next.
     pub(super) fn next_tid(&self) -> ModifyTid {
         self.next_tid.get()
     }
@@ -88,7 +88,7 @@ impl Writing {
     }
 }
 
-/// The methods of new blocks of metadata: never without a check code (format 2.3).
+/// The methods for new blocks of metadata, which always have a check code (format 2.3).
 pub(super) fn metadata_methods(check: u8, compression: u8) -> Methods {
     match check & 0xf {
         0 => Methods((CheckMethod::XxHash64 as u8) << 4 | (compression & 0xf)),
@@ -97,7 +97,7 @@ pub(super) fn metadata_methods(check: u8, compression: u8) -> Methods {
 }
 
 impl FileSystem {
-    /// What it takes to change things.
+    /// The state for changes; an error if the mount can't change anything.
     pub(super) fn writing(&self) -> Result<&Writing, Error> {
         self.writing.as_deref().ok_or(Error::ReadOnly)
     }
@@ -107,7 +107,7 @@ impl FileSystem {
         Ok(self.cluster.modify(tid, modification).await?)
     }
 
-    /// Sends to the nodes what memory is too short for.
+    /// Sends content and inodes to the nodes when memory is short.
     pub(super) async fn relieve(&self) -> Result<(), Error> {
         while self.files.is_crowded() {
             let Some((inum, key)) = self.files.oldest_dirty() else { break };
@@ -119,7 +119,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Tells the nodes all that is only in memory.
+    /// Sends everything that is only in memory to the nodes.
     pub(super) async fn write_all(&self) -> Result<(), Error> {
         let writing = self.writing()?;
         self.write_pages(None).await?;
@@ -132,7 +132,7 @@ impl FileSystem {
         self.write_inodes().await
     }
 
-    /// Sends all content to the nodes that is only in memory, of one file or of all.
+    /// Sends all content of one file, or of all files, that is only in memory to the nodes.
     pub(super) async fn write_pages(&self, of: Option<Inum>) -> Result<(), Error> {
         self.files.gather_pieces(of);
         while let Some((inum, key)) = self.files.next_in_pieces() {
@@ -145,8 +145,8 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Makes a whole block of one that is in memory in pieces, and sends it to the nodes; with `give_up` its memory is given
-    /// back. If what is there of the block is bad for good, what was written to it is lost, and that is told.
+    /// Completes a block that is in memory in pieces and sends it to the nodes; with `give_up`, its memory is given back. If the
+    /// block on media is bad for good, what was written to it is lost, and the loss is reported.
     pub(super) async fn write_block_of_pieces(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
         let file = self.inode(inum).await?;
         let size = file.with(|record| record.meta.size());
@@ -171,7 +171,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Tells the nodes what is known of an inode.
+    /// Sends the record of an inode to the nodes.
     pub(super) async fn write_inode(
         &self,
         inode: &InodeRef<'_>,
@@ -183,14 +183,14 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Sends a file block to the nodes; with `give_up` its memory is given back.
+    /// Sends a file block to the nodes; with `give_up`, its memory is given back.
     pub(super) async fn write_page(&self, inum: Inum, key: Key, give_up: bool) -> Result<(), Error> {
         let inode = self.inode(inum).await?;
         let meta = inode.with(|record| record.meta);
         let size = meta.size();
         let is_in_inode = meta.flags().contains(InodeFlags::DIRECTDATA) && key == Key(0);
         if key.0 >= size && !is_in_inode {
-            // Cut off since it was changed, or for something that was refused then.
+            // It was cut off since it was changed, or changed by an operation that was then refused.
             self.files.take(inum, key);
             return Ok(());
         }
@@ -203,7 +203,7 @@ impl FileSystem {
             return Ok(());
         }
         if size - key.0 < FILE_BLOCK_BYTES as u64 {
-            // What was behind the end, in memory or on media, stays out (format 4.3).
+            // Content beyond the end, in memory or on media, isn't stored (format 4.3).
             let live = (size - key.0) as usize;
             self.files.change(inum, key, |page| page[live..stored_radix(live).bytes()].fill(0));
         }
@@ -215,7 +215,7 @@ impl FileSystem {
                 if !self.files.change(inum, key, |_| {})
                     && let Some(writing) = &self.writing
                 {
-                    // It isn't in memory either, so that no later sync may pass for one of it.
+                    // It isn't in memory either, so no later sync may succeed for it.
                     writing.commits.note_loss(error);
                 }
             }

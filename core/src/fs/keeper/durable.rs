@@ -1,11 +1,11 @@
-//! Everything is made durable now and then, unasked, and space given back in time.
+//! Making everything durable from time to time, unasked, and giving space back in time.
 
 use super::super::{Error, FileSystem};
 use super::{Attendant, Event, Pace};
 use crate::memory::aside;
 
 impl FileSystem {
-    /// Does that for as long as it is polled. What fails is tried again the next time: a device that was only late gets
+    /// Does this for as long as it is polled. A failure is tried again the next time, so a device that was only late gets
     /// everything.
     pub(super) async fn keep_durable(&self, attendant: &dyn Attendant, pace: &Pace) {
         let (Some(period), Some(clock)) = (pace.sync_every, self.cluster.clock()) else { return };

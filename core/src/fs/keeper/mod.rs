@@ -1,5 +1,5 @@
-//! What a mount needs to be done while nobody asks for anything: one future that every host runs beside its requests. And what
-//! takes its parts together when somebody does ask: room, and a member in the place of another.
+//! What must be done for a mount while nobody asks for anything: one future that every host runs beside its requests. Its parts
+//! also serve requests: making room, and putting one member in the place of another.
 
 mod durable;
 mod nodes;
@@ -15,15 +15,15 @@ use core::task::{Context, Poll};
 
 use super::FileSystem;
 
-/// Polls one of several futures. What it takes of the stack isn't there while another is polled.
+/// Polls one of several futures, so that its stack frame is gone while another is polled.
 #[inline(never)]
 fn poll_apart<T>(future: Pin<&mut dyn Future<Output = T>>, cx: &mut Context<'_>) {
     let _ = future.poll(cx);
 }
 
 impl FileSystem {
-    /// Looks after the mount, for as long as it is polled: has laggards catch up, says to other machines that it is there, looks
-    /// again at nodes that left and brings them in step, makes everything durable, and gives space back.
+    /// Looks after the mount for as long as it is polled: lets lagging nodes catch up, writes heartbeats for other machines,
+    /// looks again at nodes that left and brings them in step, makes everything durable, and gives space back.
     pub async fn keep(&self, attendant: &dyn Attendant, pace: &Pace) {
         let mut members = pin!(self.keep_members());
         let mut nodes = pin!(async { (self.keep_nodes(attendant, pace).await, pending::<()>().await) });
@@ -44,7 +44,7 @@ impl FileSystem {
         pending().await
     }
 
-    /// Does something, and meanwhile what can't wait: has laggards catch up, and says to other machines that the mount is there.
+    /// Runs `work` and meanwhile does what can't wait: lets lagging nodes catch up, and writes heartbeats for other machines.
     pub async fn attend<T>(&self, work: impl Future<Output = T>) -> T {
         self.cluster.attend(work).await
     }

@@ -1,8 +1,8 @@
-//! The nodes of a mounted cluster: those that leave are told of, looked at again, and brought back.
+//! The nodes of a mounted cluster: reporting those that leave, looking at them again, and bringing them back.
 //!
-//! A node that left is looked at again after a while, and later and later when that doesn't help: its disk may be gone for good,
-//! and resetting a device that hangs takes its time. A node that is behind is brought in step at once, beside others; one that is
-//! in step is given the snapshots it lacks.
+//! A node that left is looked at again after a while, at growing intervals as long as that doesn't help: its disk may be gone for
+//! good, and resetting a hanging device takes time. A node that is behind is brought in step at once, at the same time as others;
+//! a node that is in step gets the snapshots it lacks.
 
 use core::future::poll_fn;
 use core::task::Poll;
@@ -13,48 +13,48 @@ use crate::cluster::{Debt, MAX_NODES, MemberState, MemberStatus, NodeIndex, Retu
 use crate::io::{Duration, Instant};
 use crate::memory::NoMemory;
 
-/// How often something is looked at.
+/// How often things are looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// How soon it is told that a node left.
+    /// How often nodes are checked: a node that leaves is reported within this time.
     pub looks: Duration,
-    /// When a node that left is looked at again, the first time; and then after twice as long, again and again.
+    /// When a node that left is first looked at again; the interval then doubles each time.
     pub first_try: Duration,
-    /// But not after more than this.
+    /// The longest such interval.
     pub most_between_tries: Duration,
     /// How often everything is made durable, unasked; never if none.
     pub sync_every: Option<Duration>,
 }
 
-/// Who is told what is done, and what comes of it.
+/// Learns what is done to the nodes, and the results.
 pub trait Attendant {
-    /// False while nothing is to be done to nodes: somebody else does, or nothing may be changed. They are looked at all the
-    /// same.
+    /// False while nothing is to be done to nodes, because somebody else does it or nothing may be changed. The nodes are looked
+    /// at all the same.
     fn may_repair(&self) -> bool;
 
-    /// It is begun, or ended, to bring a node back or to give it what it lacks.
+    /// An attempt to bring a node back, or to give it what it lacks, begins or ends.
     fn trying(&self, node: NodeIndex, is_trying: bool);
 
-    /// It is begun, or ended, to make everything durable.
+    /// Making everything durable begins or ends.
     fn syncing(&self, is_syncing: bool);
 
-    /// Something has happened.
+    /// Reports an event.
     fn tell(&self, event: Event<'_>);
 }
 
 /// What happens to a mount by itself.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'e> {
-    /// Too few are left: nothing can be changed.
+    /// Too few nodes are left: nothing can be changed.
     QuorumLost,
-    /// Enough are back.
+    /// Enough nodes are back.
     QuorumBack,
-    /// Nothing is made durable at the moment: that was tried, and is tried again.
+    /// Making everything durable has failed, and will be tried again.
     NotDurable {
         /// Why.
         error: Error,
     },
-    /// Everything is made durable again.
+    /// Everything is being made durable again.
     DurableAgain,
     /// Bad blocks of a node were written anew from the others.
     Repaired {
@@ -63,13 +63,13 @@ pub enum Event<'e> {
         /// How many.
         blocks: u64,
     },
-    /// A node isn't in step any more.
+    /// A node is no longer in step.
     Apart {
         /// The node.
         node: NodeIndex,
-        /// How it is now.
+        /// Its state now.
         state: MemberState,
-        /// It was like that when it was looked at for the first time.
+        /// True when it was in this state when it was first looked at.
         from_the_beginning: bool,
     },
     /// A node that left answers again.
@@ -83,30 +83,30 @@ pub enum Event<'e> {
     Back {
         /// The node.
         node: NodeIndex,
-        /// What was done for that.
+        /// What was done to bring it there.
         counts: ResyncCounts,
     },
-    /// A node counts again, but too few are there still.
+    /// A node counts again, but there are still too few.
     Counts {
         /// The node.
         node: NodeIndex,
-        /// What is missing yet.
+        /// What is still missing.
         trouble: &'e Trouble,
     },
-    /// A node in step was given what it lacked.
+    /// A node in step got what it lacked.
     Completed {
         /// The node.
         node: NodeIndex,
-        /// What was done for that.
+        /// What was done for it.
         counts: ResyncCounts,
     },
     /// A node can't be brought back for now.
     Away {
         /// The node.
         node: NodeIndex,
-        /// How it is.
+        /// Its state.
         state: MemberState,
-        /// Why, if that doesn't say it.
+        /// The reason, if the state doesn't tell it.
         trouble: Option<&'e Trouble>,
     },
 }
@@ -126,11 +126,11 @@ pub enum Trouble {
 struct Watched {
     node: NodeIndex,
     state: MemberState,
-    /// It is in step, and it was seen to that it has the snapshots, too.
+    /// True when it is in step and was checked for missing snapshots.
     is_complete: bool,
-    /// It was looked at before.
+    /// True when it was looked at before.
     is_known: bool,
-    /// Blocks repaired on it, as it was told.
+    /// The number of repaired blocks on it that were reported.
     repaired_blocks: u64,
     is_returning: bool,
     next_try: Instant,
@@ -138,7 +138,7 @@ struct Watched {
 }
 
 impl FileSystem {
-    /// Looks after the nodes of a cluster, for as long as it is polled; ends at once for what isn't one.
+    /// Looks after the nodes of a cluster for as long as it is polled; returns at once for a filesystem that isn't a cluster.
     pub(super) async fn keep_nodes(&self, attendant: &dyn Attendant, pace: &Pace) {
         let (Some(_), Some(clock)) = (self.cluster.status(), self.cluster.clock()) else { return };
         let mut nodes: heapless::Vec<Watched, MAX_NODES> = heapless::Vec::new();
@@ -155,7 +155,7 @@ impl FileSystem {
             for watched in &mut nodes {
                 watched.notice(self, attendant, (clock.now(), pace));
                 if attendant.may_repair() && watched.is_due(clock.now()) {
-                    // For want of memory, the next look tries again.
+                    // Without memory, the next look tries again.
                     watched.is_returning =
                         returning.add(watched.node, || self.bring_back(watched.node, attendant)).is_ok();
                     if watched.is_returning {
@@ -180,8 +180,8 @@ impl FileSystem {
         }
     }
 
-    /// Brings a node in step, as far as that can be done now: one that left is looked at again first. One that is in step is
-    /// given the snapshots it lacks.
+    /// Brings a node in step, as far as that can be done now. A node that left is looked at again first. A node in step gets the
+    /// snapshots it lacks.
     pub async fn bring_back(&self, node: NodeIndex, attendant: &dyn Attendant) -> Result<ResyncCounts, Trouble> {
         let state = |fs: &Self| fs.member_statuses().find(|member| member.node == node).map(|member| member.state);
         if let Some(MemberState::Ejected(_) | MemberState::Aside(_)) = state(self)
@@ -201,7 +201,7 @@ impl Watched {
     fn new(node: NodeIndex, now: Instant, pace: &Pace) -> Self {
         Self {
             node,
-            // Who isn't in step at the beginning is told of like one that leaves.
+            // A node that isn't in step at the beginning is reported like one that leaves.
             state: MemberState::InSync,
             is_complete: false,
             is_known: false,
@@ -216,7 +216,7 @@ impl Watched {
         fs.member_statuses().find(|member| member.node == self.node)
     }
 
-    /// Tells of a node that left, or wasn't in step from the beginning, and of what was repaired on it.
+    /// Reports a node that left or wasn't in step from the beginning, and what was repaired on it.
     fn notice(&mut self, fs: &FileSystem, attendant: &dyn Attendant, (now, pace): (Instant, &Pace)) {
         let Some(MemberStatus { state, repaired_blocks, .. }) = self.status(fs) else { return };
         let node = self.node;
@@ -224,7 +224,7 @@ impl Watched {
         if blocks > 0 {
             attendant.tell(Event::Repaired { node, blocks });
         }
-        // Whoever brings it back tells how that ended.
+        // The task that brings it back reports how that ended.
         if self.is_returning {
             return;
         }
@@ -254,7 +254,7 @@ impl Watched {
         lacks_something && !self.is_returning && now >= self.next_try
     }
 
-    /// It was brought in step, or not.
+    /// Notes whether it was brought in step.
     fn returned(
         &mut self,
         fs: &FileSystem,
@@ -280,7 +280,7 @@ impl Watched {
             return;
         }
         if !fs.has_quorum() {
-            // Everybody waits for it.
+            // All changes wait for it.
             self.between_tries = pace.first_try;
         }
         self.next_try = now.after(self.between_tries);

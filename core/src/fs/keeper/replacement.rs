@@ -1,4 +1,4 @@
-//! Nodes become members while the others go on.
+//! Making nodes members while the others go on.
 
 use super::super::{Error, FileSystem};
 use crate::cluster::resync::ResyncCounts;
@@ -7,8 +7,8 @@ use crate::cluster::{Change, MemberState, MemberStatus, NewPfs, NodeIndex};
 use crate::media::Uuid;
 
 impl FileSystem {
-    /// Makes a node a member, or finishes what was begun: it gets everything, and votes then if it is to be a master. What it is
-    /// called, and what was copied; `show` is told again and again how much that is so far.
+    /// Makes a node a member, or finishes what was begun: it gets all content, and then votes if it is to be a master. Returns
+    /// its id and what was copied; `show` is called repeatedly with what was copied so far.
     pub async fn take_in(
         &self,
         node: NodeIndex,
@@ -31,7 +31,7 @@ impl FileSystem {
         Ok((fsid, copied))
     }
 
-    /// Takes a node in, and has it take the place of a member, whether that is there or not.
+    /// Makes a node a member in the place of another, whether that one is there or not.
     pub async fn replace_member(
         &self,
         old: Uuid,

@@ -1,8 +1,8 @@
-//! Space comes back before it runs out, and when it has.
+//! Giving space back before it runs out, and when it has run out.
 //!
 //! Removing and overwriting free nothing by themselves, and each commit takes some space; bulkfree gives back what is no longer
-//! referred to. It walks all metadata while changes wait, so it is done seldom: when much was allocated since the last time,
-//! when something finds no room, and when somebody asks how much is left of little.
+//! referred to. It walks all metadata while changes wait, so it is done seldom: when much was allocated since the last time, when
+//! an operation finds no room, and when somebody asks for the free space while it is low.
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -11,25 +11,25 @@ use super::super::{Error, FileSystem, Statistics};
 use crate::io::Instant;
 use crate::media::ModifyTid;
 
-/// What may be allocated before space is given back: an eighth of the volume.
+/// What may be allocated before space is given back: one part in this many of the volume.
 const SHARE: u64 = 8;
 
-/// Operations that must have been done for another time to be worth it.
+/// The number of operations that must have been done before another time is worthwhile.
 const WORTHWHILE_OPERATIONS: u64 = 16;
 
-/// Giving space back for those who only ask how much there is may take this part of all time, when it takes long at all.
+/// If giving space back takes long, queries for free space may cause it for at most one part in this many of all time.
 const SHARE_FOR_ASKING: u32 = 10;
 const LONG: Duration = Duration::from_millis(100);
 
-/// What was known of space when it was given back last.
+/// What was known of space when it was last given back.
 pub(in crate::fs) struct GivenBack {
-    /// What was free then; none while it wasn't done yet.
+    /// The free bytes at that time; none before the first time.
     free_bytes: Cell<Option<u64>>,
     /// The first operation after it.
     next_tid: Cell<ModifyTid>,
-    /// Something was done since that may have freed much by itself.
+    /// True when something was done since that may have freed much by itself.
     may_have_freed: Cell<bool>,
-    /// When it is done again for somebody who only asks.
+    /// The earliest time at which a query for free space may cause it again.
     next_asking: Cell<Option<Instant>>,
 }
 
@@ -38,7 +38,7 @@ impl Default for GivenBack {
         Self {
             free_bytes: Cell::new(None),
             next_tid: Cell::new(ModifyTid(0)),
-            // What was removed before the mount, nobody has counted.
+            // What was removed before the mount wasn't counted.
             may_have_freed: Cell::new(true),
             next_asking: Cell::new(None),
         }
@@ -50,7 +50,7 @@ impl GivenBack {
         self.may_have_freed.get() || next_tid.0 - self.next_tid.get().0 >= WORTHWHILE_OPERATIONS
     }
 
-    /// Something was done that may have freed much: whoever finds no room next has space given back.
+    /// Notes that much may have been freed: the next operation that finds no room makes space come back.
     pub(in crate::fs) fn note_freed(&self) {
         self.may_have_freed.set(true);
     }
@@ -63,7 +63,7 @@ impl GivenBack {
 }
 
 impl FileSystem {
-    /// Gives space back for somebody who found no room, and keeps things still; false if nothing came of that.
+    /// Gives space back for an operation that found no room and keeps things still; false if it found none.
     pub(in crate::fs) async fn find_room(&self) -> Result<bool, Error> {
         let writing = self.writing()?;
         if !writing.given_back.is_worthwhile(writing.next_tid()) {
@@ -75,14 +75,14 @@ impl FileSystem {
         }
     }
 
-    /// Notes that all space was given back that could be. Nothing has changed since.
+    /// Notes that all possible space was given back, and that nothing has changed since.
     pub(in crate::fs) fn note_given_back(&self) -> Result<(), Error> {
         let writing = self.writing()?;
         writing.given_back.note(writing.next_tid(), self.statistics().free_bytes);
         Ok(())
     }
 
-    /// What is in use of a damaged volume, nobody can tell: that is no error, and isn't tried again soon.
+    /// On a damaged volume nobody can tell what is in use: this is no error, and isn't tried again soon.
     fn unless_damaged(&self, error: Error) -> Result<(), Error> {
         match error {
             Error::Io(fault) if fault.bad_block().is_some() => {
@@ -93,11 +93,11 @@ impl FileSystem {
         }
     }
 
-    /// Gives space back when much of it was allocated.
+    /// Gives space back after much was allocated.
     pub(super) async fn give_back_in_time(&self) -> Result<(), Error> {
         let Statistics { total_bytes, free_bytes, .. } = self.statistics();
         let given_back = &self.writing()?.given_back;
-        // What was there at the beginning is where the count begins.
+        // The count begins with what was free at the beginning.
         let before = given_back.free_bytes.get().unwrap_or(free_bytes);
         given_back.free_bytes.set(Some(before));
         if before.saturating_sub(free_bytes) <= total_bytes / SHARE {
@@ -106,8 +106,8 @@ impl FileSystem {
         self.give_space_back().await.map(drop).or_else(|error| self.unless_damaged(error))
     }
 
-    /// Capacity and use as a writer would find them now. When there is little room, what was removed is given back first: who has
-    /// just removed something asks whether that was enough.
+    /// Capacity and use as a writer would find them now. When little is free, what was removed is given back first, since a user
+    /// who has just removed something asks whether that was enough.
     pub async fn settled_statistics(&self) -> Statistics {
         let now = || self.cluster.clock().map(|clock| clock.now());
         let (statistics, begun) = (self.statistics(), now());
