@@ -1,8 +1,7 @@
-//! Attempts: what a node is asked for is done at once with what is in memory, or what stands in the way is said.
+//! Attempts: a node does what it is asked for at once, with the blocks that are in memory, or says what stands in the way.
 //!
-//! Nothing waits inside an attempt, so that nothing is ever half done across an await, and what finds its blocks in memory makes
-//! no future. An attempt that was halted is made again when what stood in its way is gone (see `drive`); what it has done so far
-//! it finds done.
+//! Nothing waits inside an attempt, so nothing is ever half done across an await, and work that finds its blocks in memory makes
+//! no future. A halted attempt is repeated when the obstacle is gone (see `drive`); what it had done by then stays done.
 
 use super::writer::WriteError;
 use super::{Node, NodeError};
@@ -12,42 +11,42 @@ use crate::io::BlockCache;
 use crate::media::{Blockref, KeyRange};
 use crate::memory::NoMemory;
 
-/// Why an attempt came to no answer.
+/// Why an attempt gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Halt {
     /// This block isn't in memory.
     Needs(Blockref),
-    /// As much is modified as memory allows: it must be written first.
+    /// Modified blocks fill the memory allowed for them: they must be written first.
     Full,
-    /// The devices must take or end something first.
+    /// The devices must first accept or complete requests.
     Busy,
-    /// There is no room but where it isn't known any more what is in use.
+    /// The only room left is where the used space is unknown.
     Lost,
-    /// It has failed: another attempt would, too.
+    /// The attempt has failed, and another would fail too.
     Failed(NodeError),
 }
 
-/// How far the attempts at one thing have come. Keys mean the same on every node, so another node can go on with it.
+/// How far the attempts at one command have come. Keys mean the same on every node, so another node can continue.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     cursor: Option<Cursor>,
 }
 
 impl Progress {
-    /// What is left of a walk over `range`, and whether it begins only now.
+    /// The rest of a walk over `range`, and whether the walk begins only now.
     pub(super) fn over(&mut self, range: KeyRange) -> (&mut Cursor, bool) {
         let begins = self.cursor.is_none();
         (self.cursor.get_or_insert(Cursor::new(range)), begins)
     }
 
-    /// The walk that was begun, if one was.
+    /// The walk, if one was begun.
     pub(super) fn begun(&mut self) -> Option<&mut Cursor> {
         self.cursor.as_mut()
     }
 }
 
 impl Node {
-    /// Does `work` on the topology.
+    /// Calls `work` with the topology.
     pub(super) fn change<T>(
         &self,
         manner: Manner,

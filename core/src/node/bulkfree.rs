@@ -1,4 +1,4 @@
-//! Bulkfree: giving back what nobody refers to any more (format 6.7).
+//! Bulkfree: giving back unreferenced space (format 6.7).
 
 use super::survey::Since;
 use super::{Node, NodeError, NodeFault, failed};
@@ -13,21 +13,21 @@ use crate::media::{BlockArray, BlockName, Blockref, Key, KeyRange, MediaOffset};
 use crate::memory::{self, NoMemory, Vec, aside};
 use core::ops::ControlFlow;
 
-/// Leaves of the freemap that one walk over the topology is made for: what is in use of them takes 40 KiB each.
+/// The number of freemap leaves for which one walk over the topology is made: noting the used space takes 40 KiB for each.
 const LEAVES_AT_ONCE: usize = 32;
 
 type LeafKeys = heapless::Vec<Key, LEAVES_AT_ONCE>;
 
-/// Passes until what nothing leads to is free: the first only notes it.
+/// The passes until unreferenced space is free: the first only marks it.
 const PASSES: usize = 2;
 
-/// Chunks a leaf describes.
+/// Chunks that a leaf describes.
 pub(super) const LEAF_CHUNKS: usize = LEAF_RECORDS * RECORD_CHUNKS;
 
-/// How bulkfree is done.
+/// Options of bulkfree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BulkfreeOptions {
-    /// Tell the devices what is free: images on a host become smaller, flash has less to keep.
+    /// Tell the devices what is free, so that images on a host shrink and flash has less to keep.
     pub discard: bool,
 }
 
@@ -37,41 +37,41 @@ impl Default for BulkfreeOptions {
     }
 }
 
-/// How far a pass of bulkfree is.
+/// The progress of a pass of bulkfree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BulkfreeProgress {
-    /// Bytes of blocks that were looked at, or of several nodes the sum. A volume of more than 32 GiB is looked at several times;
-    /// each counts for its part.
+    /// Bytes of blocks that were looked at, summed over the nodes if there are several. A volume of more than 32 GiB is walked
+    /// several times; each walk counts as a part.
     pub bytes: u64,
-    /// Bytes of blocks that there are.
+    /// Bytes of all blocks.
     pub expected_bytes: u64,
 }
 
-/// How far a pass is, as it counts.
+/// The progress of a pass, as it is counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Surveyed {
-    /// For the leaves that are done.
+    /// Bytes counted for the leaves that are done.
     done_bytes: u64,
-    /// What the survey for the next leaves is of the pass.
+    /// Bytes that the survey for the next leaves counts as.
     part_bytes: u64,
-    /// Bytes of the blocks that it has met.
+    /// Bytes of the blocks that this survey has met.
     seen_bytes: u64,
-    /// Bytes of the blocks that it will meet, and what all surveys together count as.
+    /// Bytes of the blocks that a survey will meet; all surveys of the pass together count as this.
     expected_bytes: u64,
 }
 
-/// What was found in use of one leaf's gigabyte.
+/// The used space found in one leaf's gigabyte.
 struct Usage {
     leaf: Key,
     records: Vec<FreemapRecord>,
-    /// Chunks that were freed, a bit for each.
+    /// Freed chunks, one bit for each.
     freed: Vec<u64>,
 }
 
 impl Node {
-    /// One pass over the freemap: chunks that nobody refers to are staged, those staged by an earlier pass are freed, and once
-    /// that is durable the devices are told. Flushes before and after. Nothing else may be executed meanwhile. A topology that
-    /// can't be read whole is left as it is.
+    /// Runs one pass over the freemap: unreferenced chunks are staged, those staged by an earlier pass are freed, and once that
+    /// is durable the devices are told. It flushes before and after. Nothing else may be executed meanwhile. If the topology
+    /// can't be read completely, nothing is changed.
     pub async fn bulkfree(&self, options: BulkfreeOptions) -> Result<BulkfreeCounts, NodeError> {
         self.bulkfree_passes.set(self.bulkfree_passes.get() + 1);
         self.flush().await?;
@@ -99,12 +99,12 @@ impl Node {
         Ok(counts)
     }
 
-    /// Passes that were begun since it was opened.
+    /// The number of passes begun since the node was opened.
     pub fn bulkfree_passes(&self) -> u64 {
         self.bulkfree_passes.get()
     }
 
-    /// How far the pass under way is, or the last one came.
+    /// The progress of the current pass, or of the last one.
     pub fn bulkfree_progress(&self) -> BulkfreeProgress {
         let Surveyed { done_bytes, part_bytes, seen_bytes, expected_bytes } = self.surveyed.get();
         let seen =
@@ -112,13 +112,13 @@ impl Node {
         BulkfreeProgress { bytes: done_bytes + seen as u64, expected_bytes }
     }
 
-    /// A pass is about to begin: nothing of what there is was looked at.
+    /// Prepares the progress for a pass: nothing was looked at.
     pub fn expect_bulkfree(&self) {
         let expected_bytes = self.volumes().total_bytes().saturating_sub(self.header().allocator_free());
         self.surveyed.set(Surveyed { expected_bytes, ..Surveyed::default() });
     }
 
-    /// Notes what is in use of leaves, and how far that brings the pass.
+    /// Notes the used space of leaves, and the progress that this makes.
     async fn survey_for(&self, usages: &mut [Usage]) -> Result<(), NodeError> {
         let mut surveyed = self.surveyed.get();
         let leaves = self.volumes().total_bytes().div_ceil(LEAF_SPAN_BYTES).max(1);
@@ -139,7 +139,7 @@ impl Node {
         Ok(())
     }
 
-    /// Frees what nothing leads to any more; how much, in chunks of the freemap.
+    /// Frees unreferenced space; returns how much, in chunks of the freemap.
     pub async fn free_unused(&self) -> Result<u64, NodeError> {
         let mut freed = 0;
         for _ in 0..PASSES {
@@ -148,7 +148,7 @@ impl Node {
         Ok(freed)
     }
 
-    /// The first leaves that exist in `range`, with nothing in use yet, and the keys behind them.
+    /// The first leaves that exist in `range`, with no space noted as used yet, and the keys after them.
     async fn next_leaves(&self, range: KeyRange) -> Result<(Vec<Usage>, Option<KeyRange>), NodeError> {
         let keys = loop {
             match self.leaf_keys(range).await {
@@ -164,7 +164,7 @@ impl Node {
         Ok((usages, after))
     }
 
-    /// Leaves with nothing in use yet.
+    /// Leaves with no space noted as used yet.
     fn usages_of(&self, keys: &[Key]) -> Result<Vec<Usage>, NoMemory> {
         let mut usages = Vec::new_in(self.heap);
         for leaf in keys {
@@ -189,7 +189,7 @@ impl Node {
         Ok(keys)
     }
 
-    /// Brings a leaf up to date with what is in use of it.
+    /// Updates a leaf with the used space that was found.
     async fn apply(&self, usage: &mut Usage) -> Result<BulkfreeCounts, NodeError> {
         self.drive_change(|topology, allocator, blocks| self.merge_into(topology, allocator, blocks, usage)).await
     }
@@ -226,15 +226,15 @@ impl Node {
         Ok(counts)
     }
 
-    /// True when leaves couldn't be read of which it can be told what is in use: by what is committed, or by the header that
-    /// somebody brings to the disk.
+    /// True when there are unreadable leaves whose used space can be found out, from what is committed or from a header that is
+    /// on its way to the disk.
     pub(super) fn can_free_lost(&self) -> bool {
         self.allocator.borrow().lost_before(self.on_the_way_tid()) > 0
     }
 
-    /// Frees at once what no committed block takes of leaves that couldn't be read: nothing was allocated from them since. True
-    /// if there is more room now. Where damage keeps the node from telling, it is full; where the device does, that is the
-    /// error.
+    /// Frees at once the space of unreadable leaves that no committed block takes: nothing was allocated there since. Returns
+    /// true if there is more room now. If damage hides the used space, the node counts as full; if a device failure does, that is
+    /// the error.
     pub(super) async fn free_lost(&self) -> Result<bool, NodeError> {
         let before = |tid| self.allocator.borrow().lost_before(tid);
         if before(self.on_the_way_tid()) > before(self.header().mirror_tid()) {
@@ -268,7 +268,7 @@ impl Node {
 }
 
 impl Node {
-    /// Takes chunks out of those freed that the commit which freed them took for its own blocks.
+    /// Removes those chunks from the freed ones that the freeing commit used for its own blocks.
     async fn leave_out_taken(&self, usage: &mut Usage) -> Result<(), NodeError> {
         let set = self.header().freemap_blockset;
         let mut cursor = Cursor::new(KeyRange::only(usage.leaf));

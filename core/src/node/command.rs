@@ -1,8 +1,8 @@
-//! What a node is told to do, and what it answers.
+//! The commands that a node gets, and its answers.
 //!
-//! Commands and replies hold logical content only: keys, names, metadata, data as it is stored. Never a place on a device, so
-//! that nodes with different layouts give equal replies. Things are named by *slots*, which whoever gives the commands
-//! chooses: a command may name what an earlier one opens before that one was executed.
+//! Commands and replies contain only logical content: keys, names, metadata, data as it is stored. They never contain a place on
+//! a device, so nodes with different layouts give equal replies. Inodes are named by *slots*, which the sender of the commands
+//! chooses: a command may use a slot before the command that opens it was executed.
 
 use super::{Elements, EntryBatch};
 use crate::io::Buffer;
@@ -11,7 +11,7 @@ use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Blockref, Compression, Dirent, InodeMeta, Inum, Key, KeyRange, Methods, ModifyTid};
 use crate::memory::Box;
 
-/// Names an inode on every node, from the command that opens it to the one that closes it.
+/// Names an inode on every node, from the command that opens it until the one that closes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 
@@ -50,9 +50,9 @@ pub enum Command<'a> {
     Scan {
         /// The directory.
         directory: Slot,
-        /// Which keys.
+        /// The keys to look at.
         range: KeyRange,
-        /// Where to.
+        /// The batch to fill.
         batch: &'a mut EntryBatch,
     },
     /// Reads the file block with this key. Reply: `Block`.
@@ -76,23 +76,23 @@ pub enum Command<'a> {
         /// Where to look.
         range: KeyRange,
     },
-    /// Adds up the blocks that are stored for what is below an inode, those that aren't committed yet, too. Reply: `Stored`.
+    /// Adds up the blocks stored for what is below an inode, including uncommitted ones. Reply: `Stored`.
     Stored {
         /// The inode.
         slot: Slot,
     },
-    /// Lists what is below an inode, leaving out what didn't change since an operation. Reply: `Scanned`.
+    /// Lists what is below an inode, except what didn't change since an operation. Reply: `Scanned`.
     List {
         /// The inode.
         slot: Slot,
-        /// Which keys.
+        /// The keys to look at.
         range: KeyRange,
-        /// What is left out.
+        /// The operation since which changes are listed.
         since: ModifyTid,
-        /// Where to.
+        /// The list to fill.
         elements: &'a mut Elements,
     },
-    /// Makes a slot name an inode that is known to be there: another node answered for it. Reply: `Done`.
+    /// Makes a slot name an inode that is known to exist, because another node answered for it. Reply: `Done`.
     Name {
         /// The root of its PFS.
         pfs: Slot,
@@ -109,7 +109,7 @@ pub enum Command<'a> {
 }
 
 impl Command<'_> {
-    /// The same command once more, for another node.
+    /// The same command again, for another node.
     pub fn again(&mut self) -> Command<'_> {
         match self {
             Self::OpenPfs { label, into } => Command::OpenPfs { label, into: *into },
@@ -130,7 +130,7 @@ impl Command<'_> {
     }
 }
 
-/// An inode as commands tell of it.
+/// An inode, as commands return it.
 #[derive(Clone, Copy)]
 pub struct InodeRecord {
     /// Its key: inode number or place in the super-root.
@@ -139,7 +139,7 @@ pub struct InodeRecord {
     pub modify_tid: ModifyTid,
     /// How its block is protected.
     pub methods: Methods,
-    /// What is below.
+    /// What is below it.
     pub stats: BlockStats,
     /// Everything but the body.
     pub meta: InodeMeta,
@@ -162,9 +162,9 @@ impl core::fmt::Debug for InodeRecord {
 pub enum FileBlock {
     /// Nothing is stored: all zero.
     Hole,
-    /// The file lies in its inode.
+    /// The file's content is stored in its inode.
     Embedded(Box<[u8; EMBEDDED_BYTES]>),
-    /// A data block as it is stored, its check code found good.
+    /// A data block as it is stored, with a valid check code.
     Stored {
         /// The stored bytes.
         buffer: Buffer,
@@ -180,10 +180,10 @@ pub struct Scanned {
     pub remaining: Option<KeyRange>,
 }
 
-/// What a node answers.
+/// A node's answer.
 #[derive(Debug)]
 pub enum Reply {
-    /// It isn't there. A statement about content, never about trouble.
+    /// It doesn't exist: a statement about content, never about trouble.
     Absent,
     /// An inode.
     Inode(Box<InodeRecord>),
@@ -197,6 +197,6 @@ pub enum Reply {
     Key(Key),
     /// Bytes of blocks.
     Stored(u64),
-    /// Nothing more to say.
+    /// The command was executed; there is nothing more to say.
     Done,
 }

@@ -1,4 +1,4 @@
-//! Giving up what can't be read, so that it can be copied anew: what leads to a bad block is found, and cut.
+//! Giving up unreadable blocks so that they can be copied anew: the entry that leads to a bad block is found, and removed.
 
 use super::{Node, NodeError, NodeFault, Slot};
 use crate::chain::{Container, trace};
@@ -6,7 +6,7 @@ use crate::io::DeviceError;
 use crate::media::{BlockKind, BlockName, Inum, KeyRange};
 
 impl NodeFault {
-    /// The block of a tree that is bad on the node and may be good on another; none for what concerns the whole node.
+    /// The block of a tree that is bad on this node and may be good on another; none for faults that concern the whole node.
     pub(crate) fn bad_block(&self) -> Option<BlockName> {
         let (Self::Corrupt { block, .. } | Self::Device { block, error: DeviceError::Io(_), .. }) = self else {
             return None;
@@ -17,18 +17,18 @@ impl NodeFault {
 }
 
 impl Node {
-    /// The inode that a slot names here by now.
+    /// The inode that a slot names on this node now.
     pub(crate) fn inum(&self, slot: Slot) -> Option<Inum> {
         self.slots.name(slot).map(|name| name.inum)
     }
 
-    /// The keys below an open inode that can't be reached because of a bad block; none if nothing there leads to it.
+    /// The keys below an open inode that a bad block makes unreachable; none if nothing there leads to the block.
     pub(crate) async fn lost_keys(&self, slot: Slot, block: BlockName) -> Result<Option<KeyRange>, NodeError> {
         let found = self.drive(|_| self.in_inode(slot, |view| trace(view.source, view.holder()?, block))).await?;
         Ok(found.and_then(|entry| entry.span().ok()))
     }
 
-    /// Removes what leads to a bad block below an open inode, and all that is behind it.
+    /// Removes the entry that leads to a bad block below an open inode, and everything behind it.
     pub(crate) async fn cut(&self, slot: Slot, block: BlockName) -> Result<(), NodeError> {
         let inode = self.opened(slot)?;
         self.drive_change(|topology, _, blocks| {

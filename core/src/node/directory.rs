@@ -6,7 +6,7 @@ use super::{EntryBatch, Halt, Node, NodeError, NodeFault, Progress, Reply, Scann
 use crate::chain::{ChainError, ChainId, Cursor, Stop, scan};
 use crate::media::{BlockKind, Blockref, Corruption, Dirent, Inode, KeyRange, directory_hash};
 
-/// Entries whose blockrefs are collected before their name blocks are looked at.
+/// The number of entries whose blockrefs are collected before their name blocks are looked at.
 const GATHERED: usize = 16;
 
 impl Node {
@@ -28,7 +28,7 @@ impl Node {
         }
     }
 
-    /// Fills `batch` with the entries from `range`. Damaged ones are left out and noted in the batch.
+    /// Fills `batch` with the entries of `range`. Damaged entries are left out, and the damage is noted in the batch.
     #[inline(never)]
     pub(super) fn scan(
         &self,
@@ -93,7 +93,7 @@ impl Node {
         Ok(Reply::Scanned(Scanned { remaining: cursor.remaining }))
     }
 
-    /// Does `work` on an entry and its name. An inode under a visible key is an entry too: its own (format 3.2).
+    /// Calls `work` with an entry and its name. An inode under a visible key is an entry too: its own (format 3.2).
     fn with_entry<T>(&self, bref: &Blockref, work: impl FnOnce(Dirent, &[u8]) -> T) -> Result<T, Stop> {
         let corrupt = |corruption| failed(bref, corruption);
         let topology = self.topology.borrow();
@@ -125,20 +125,20 @@ impl Node {
     }
 }
 
-/// Leaves out what is lost with an error. On the way to the directory, not in it, nothing behind can be reached either.
+/// Skips what is lost with an error. If the error is on the way to the directory, nothing after it can be reached either.
 fn skip_through(cursor: &mut Cursor, error: ChainError) -> Result<(), NodeError> {
     let before = cursor.remaining;
     cursor.skip_through(error.through);
     if cursor.remaining == before { Err(error.into()) } else { Ok(()) }
 }
 
-/// Has a scan go on behind what couldn't be loaded, and notes that in the batch.
+/// Lets a scan continue after a block that couldn't be loaded, and notes the damage in the batch.
 pub(super) fn pass_over(batch: &mut EntryBatch, progress: &mut Progress, error: ChainError) -> Result<(), NodeError> {
     progress.begun().map_or(Err(error.into()), |cursor| skip_through(cursor, error))?;
     note(batch, error)
 }
 
-/// Notes damage in the batch, unless it is only that memory ran out: then the whole scan ends.
+/// Notes damage in the batch. If only memory ran out, the whole scan ends instead.
 fn note(batch: &mut EntryBatch, error: ChainError) -> Result<(), NodeError> {
     match NodeError::from(error) {
         NodeError::Fault(fault) => {

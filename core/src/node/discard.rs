@@ -1,9 +1,9 @@
-//! Telling the devices what became free (format 6.7 frees it, the rest is ours).
+//! Telling the devices what became free (format 6.7 defines the freeing, the rest is ours).
 //!
 //! Only what bulkfree freed is discarded, and only when the header that says so is durable: neither that header nor the two
-//! before it lead there, so whichever a mount falls back on is whole. A discard is a hint. A device that can't do it is asked
-//! once and left alone; but one that doesn't answer must not do it later, when the place holds something new: the node waits
-//! until it has answered.
+//! before it refer to it, so whichever a mount falls back on is whole. A discard is a hint. A device that can't do it is asked
+//! once and then left alone. But a device that doesn't answer must not do it later, when the place holds something new, so the
+//! node waits for the answer.
 
 use super::bulkfree::LEAF_CHUNKS;
 use super::{Node, NodeError};
@@ -12,8 +12,8 @@ use crate::media::geometry::CHUNK_BYTES;
 use crate::media::{Key, MediaOffset};
 
 impl Node {
-    /// Discards the chunks of a leaf that have a bit in `freed`; how many the devices took. A device that doesn't answer may
-    /// still do it, so that nothing is written before it has.
+    /// Discards the chunks of a leaf that have a bit in `freed`; returns how many chunks the devices accepted. A device that
+    /// doesn't answer may still do it, so nothing is written before it has answered.
     pub(super) async fn discard(&self, leaf: Key, freed: &[u64]) -> Result<u64, NodeError> {
         let mut discarded = 0;
         let mut chunk = 0;
@@ -31,7 +31,7 @@ impl Node {
     }
 }
 
-/// The first run of chunks from `start` on that have their bit set, and its length.
+/// The first run of set bits from `start` on, and its length.
 fn next_run(bits: &[u64], start: usize) -> Option<(usize, usize)> {
     let is_set = |chunk: &usize| bits.get(chunk / 64).is_some_and(|word| word >> (chunk % 64) & 1 != 0);
     let first = (start..LEAF_CHUNKS).find(is_set)?;

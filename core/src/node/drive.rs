@@ -1,4 +1,4 @@
-//! Making attempts until one comes to an answer, and waiting between them for what stands in the way.
+//! Repeating attempts until one gives an answer, and waiting in between for what stands in the way.
 
 use super::attempt::{Halt, Progress};
 use super::directory::pass_over;
@@ -9,13 +9,13 @@ use crate::io::{Block, BlockCache, ReadError};
 use crate::media::{BlockKind, Blockref, ModifyTid};
 use crate::memory::{NoMemory, aside};
 
-/// Clears the way for the attempts at one thing.
+/// Clears the way for the attempts at one command.
 pub(crate) struct Driver<'n> {
     node: &'n Node,
     held: Held<'n>,
-    /// What had been written elsewhere when the first of those was loaded.
+    /// The count of moved blocks when the first of the held blocks was loaded.
     moves: u64,
-    /// Everything that is modified was written for it.
+    /// True when all modified blocks were written for this command.
     over_limit: bool,
 }
 
@@ -34,7 +34,7 @@ impl<'n> Driver<'n> {
         self.node.attempt_change_in(self.manner(), tid, modification, progress)
     }
 
-    /// How the next attempt changes things.
+    /// The manner in which the next attempt makes changes.
     fn manner(&self) -> Manner {
         Manner { over_limit: self.over_limit, copied_stamp: None }
     }
@@ -58,7 +58,7 @@ impl<'n> Driver<'n> {
     }
 
     async fn load(&mut self, bref: &Blockref) -> Result<(), Blocked> {
-        // Blocks that were written meanwhile are elsewhere now, and others may be where they were.
+        // Blocks written meanwhile are elsewhere now, and others may be in their old places.
         if self.moves != self.node.moves.get() {
             self.held.clear();
             self.moves = self.node.moves.get();
@@ -68,11 +68,11 @@ impl<'n> Driver<'n> {
             Err(error) if error.is_lost_freemap() => {
                 return Ok(aside(self.node.heap, || self.node.replace_freemap(error))?.await?);
             }
-            // Another block may be where this one was: the next attempt looks anew.
+            // Another block may be in this place now: the next attempt looks again.
             Err(_) if self.moves != self.node.moves.get() => return Ok(()),
             loaded => loaded?,
         };
-        // A file block is taken out of the cache by the next attempt, which must be the only one that has it.
+        // The next attempt takes a file block out of the cache, for which it must be the only holder.
         if bref.kind() != Ok(BlockKind::Data) {
             self.held.keep(bref, block);
         }
@@ -80,17 +80,17 @@ impl<'n> Driver<'n> {
     }
 }
 
-/// The way for an attempt can't be cleared.
+/// Why the way for an attempt can't be cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
-    /// A block can't be had.
+    /// A block can't be read.
     By(ChainError),
-    /// Something else.
+    /// Another error.
     Otherwise(NodeError),
 }
 
 impl Blocked {
-    /// Has a scan go on behind what can't be had; of everything else it is the end.
+    /// Lets a scan continue after an unreadable block; any other command fails.
     pub(crate) fn pass(self, command: &mut Command<'_>, progress: &mut Progress) -> Result<(), NodeError> {
         match (self, command) {
             (Self::By(error), Command::Scan { batch, .. }) => pass_over(batch, progress, error),
@@ -127,7 +127,7 @@ impl From<Blocked> for NodeError {
 }
 
 impl Node {
-    /// Executes a command.
+    /// Executes a command. An error says nothing about content: it is a fault of the node, or want of memory.
     pub async fn execute(&self, mut command: Command<'_>) -> Result<Reply, NodeError> {
         let mut progress = Progress::default();
         match self.attempt(&mut command, &mut progress) {
@@ -136,7 +136,7 @@ impl Node {
         }
     }
 
-    /// Goes on with a command after an attempt that was halted.
+    /// Continues a command after an attempt that was halted.
     pub(crate) async fn resume(
         &self,
         mut command: Command<'_>,
@@ -155,12 +155,12 @@ impl Node {
         }
     }
 
-    /// Executes a modification. When it fails, nothing was changed but the shape of the topology.
+    /// Executes a modification. If it fails, nothing was changed except the shape of the topology.
     pub async fn modify(&self, tid: ModifyTid, modification: Modification<'_>) -> Result<Outcome, NodeError> {
         self.modify_in(tid, modification, None).await
     }
 
-    /// Goes on with a modification after an attempt that was halted.
+    /// Continues a modification after an attempt that was halted.
     pub(crate) async fn resume_change(
         &self,
         tid: ModifyTid,
@@ -172,7 +172,7 @@ impl Node {
         self.drive_after(Some(halt), attempt).await
     }
 
-    /// The same in a certain manner.
+    /// Executes a modification in a given manner.
     pub(super) async fn modify_in(
         &self,
         tid: ModifyTid,
@@ -187,12 +187,12 @@ impl Node {
         .await
     }
 
-    /// Makes attempts until one comes to an answer.
+    /// Repeats attempts until one gives an answer.
     pub(super) async fn drive<T>(&self, attempt: impl FnMut(Manner) -> Result<T, Halt>) -> Result<T, NodeError> {
         self.drive_after(None, attempt).await
     }
 
-    /// The same after an attempt that may have been made, and was halted.
+    /// Does the same after a first attempt that may have been halted.
     async fn drive_after<T>(
         &self,
         mut halted: Option<Halt>,
@@ -210,7 +210,7 @@ impl Node {
         }
     }
 
-    /// Does `work` on the topology, with everything in its way cleared.
+    /// Calls `work` with the topology after clearing everything in its way.
     pub(super) async fn drive_change<T>(
         &self,
         mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
@@ -218,7 +218,7 @@ impl Node {
         self.drive(|manner| Ok(self.change(manner, &mut work)?)).await
     }
 
-    /// Does `work` on blocks in memory, loading those it finds missing, until it is done.
+    /// Calls `work` on blocks in memory, loading those it finds missing, until it is done.
     pub(super) async fn load_missing<T>(&self, work: impl FnMut() -> Result<T, Stop>) -> Result<T, ChainError> {
         load_missing_by(async |bref| self.load(bref).await, work).await
     }
@@ -230,8 +230,8 @@ impl Node {
         }
     }
 
-    /// A block. While its write is late, or waits behind one that is, the device has what was there before: so that is waited
-    /// for. Once a write has failed, what isn't as it should be is that write's fault.
+    /// Loads a block. While its write is late, or waits behind a late one, the device still has the old content, so the write is
+    /// awaited. After a failed write, a wrong content is the fault of that write.
     pub(super) async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ChainError> {
         if self.writer.is_writing(bref.data_off()) {
             self.writer.settle_at(self.volumes(), bref.data_off()).await.map_err(|fault| {
@@ -240,14 +240,14 @@ impl Node {
             })?;
         }
         self.blocks.load(bref).await.map_err(|error| match (error, self.writer.failure()) {
-            // It isn't damage: what was there before still is.
+            // This isn't damage: the device still has the old content.
             (ReadError::Corrupt(_), Some(fault)) => unwritten(bref, fault),
             (error, _) => ChainError::new(bref, error),
         })
     }
 }
 
-/// A block that wasn't written.
+/// The error for a block that wasn't written.
 fn unwritten(bref: &Blockref, fault: NodeFault) -> ChainError {
     let error = match fault {
         NodeFault::Device { device, error, .. } => ReadError::Device { device, error },

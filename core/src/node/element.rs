@@ -1,6 +1,6 @@
-//! What lies below an inode, as nodes compare it: entries, file blocks and inodes by key, without a place.
+//! What lies below an inode, in the form in which nodes compare it: entries, file blocks and inodes by key, without places.
 //!
-//! Two members of a cluster hold equal elements in different places.
+//! Members of a cluster hold equal elements in different places.
 
 use crate::media::check::{CHECK_BYTES, CheckField};
 use crate::media::{BlockKind, Blockref, Corruption, KeyRange, Methods, ModifyTid};
@@ -10,12 +10,12 @@ use crate::media::{BlockKind, Blockref, Corruption, KeyRange, Methods, ModifyTid
 pub enum Element {
     /// An entry, a file block or an inode.
     Leaf(Leaf),
-    /// These keys have not changed, whatever is there.
+    /// Nothing below these keys has changed, whatever is there.
     Unchanged(KeyRange),
 }
 
 impl Element {
-    /// The keys it speaks of.
+    /// The keys it covers.
     pub fn span(&self) -> KeyRange {
         match self {
             Self::Leaf(leaf) => leaf.span,
@@ -24,12 +24,12 @@ impl Element {
     }
 }
 
-/// A leaf of the trees as all nodes have it.
+/// A leaf of the trees, without what differs between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// The keys it holds.
     pub span: KeyRange,
-    /// What it is.
+    /// Its kind.
     pub kind: BlockKind,
     /// The operation that last changed it, or anything below.
     pub modify_tid: ModifyTid,
@@ -37,14 +37,14 @@ pub struct Leaf {
     pub methods: Methods,
     /// Its size on media.
     pub bytes: usize,
-    /// The check code of a file block; what names an entry; nothing of an inode, whose code covers places.
+    /// The check code of a file block, or what names an entry; zero for an inode, whose check code covers places.
     pub check: CheckField,
-    /// What an entry says.
+    /// The content of an entry.
     pub embed: [u8; 16],
 }
 
 impl Leaf {
-    /// What a blockref leads to; `modify_tid` is the operation that last changed it, written or not.
+    /// The leaf that a blockref leads to; `modify_tid` is the operation that last changed it, written or not.
     pub(super) fn of(bref: &Blockref, modify_tid: ModifyTid) -> Result<Self, Corruption> {
         let kind = bref.kind()?;
         let bytes = bref.data_off().radix()?.map_or(0, |radix| radix.bytes());
@@ -64,5 +64,5 @@ impl Leaf {
 /// Elements in the order of their keys, as many as fit.
 pub type Elements = heapless::Vec<Element, ELEMENTS>;
 
-/// Elements listed at a time.
+/// How many elements are listed at a time.
 const ELEMENTS: usize = 32;

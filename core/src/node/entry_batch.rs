@@ -1,4 +1,4 @@
-//! Directory entries by the batch.
+//! Batches of directory entries.
 
 use super::NodeFault;
 use crate::media::geometry::MAX_NAME_BYTES;
@@ -12,7 +12,7 @@ const HEAD_BYTES: usize = 18;
 pub struct EntryBatch {
     packed: Vec<u8>,
     capacity: usize,
-    /// Entries that couldn't be read, the first of them.
+    /// The fault of the first entry that couldn't be read.
     damaged: Option<NodeFault>,
 }
 
@@ -23,14 +23,14 @@ pub struct Entry<'a> {
     pub key: Key,
     /// The inode.
     pub inum: Inum,
-    /// What the inode is.
+    /// The type of the inode.
     pub kind: FileKind,
     /// The name.
     pub name: &'a [u8],
 }
 
 impl EntryBatch {
-    /// A batch of at most `bytes` bytes; at least one entry fits.
+    /// Makes a batch of at most `bytes` bytes; at least one entry fits.
     pub fn new(heap: Heap, bytes: usize) -> Result<Self, NoMemory> {
         let capacity = bytes.max(HEAD_BYTES + MAX_NAME_BYTES);
         let mut packed = Vec::new_in(heap);
@@ -49,7 +49,7 @@ impl EntryBatch {
         self.packed.is_empty()
     }
 
-    /// What was wrong with the first entry that couldn't be read and was left out.
+    /// The fault of the first entry that couldn't be read and was left out.
     pub fn damaged(&self) -> Option<NodeFault> {
         self.damaged
     }
@@ -63,7 +63,7 @@ impl EntryBatch {
         self.capacity - self.packed.len() >= HEAD_BYTES + MAX_NAME_BYTES
     }
 
-    /// Adds an entry; the room was asked for before.
+    /// Adds an entry, for which there must be [room](Self::has_room).
     pub(super) fn push(&mut self, key: Key, entry: &Dirent, name: &[u8]) {
         debug_assert!(self.has_room() && name.len() <= MAX_NAME_BYTES);
         memory::append(&mut self.packed, &key.0.to_le_bytes());

@@ -1,4 +1,4 @@
-//! What can be wrong with a node.
+//! The faults of a node.
 
 use crate::chain::ChainError;
 use crate::io::{DeviceError, DeviceName, ReadError};
@@ -14,14 +14,14 @@ impl core::fmt::Display for NodeIndex {
     }
 }
 
-/// A fault of one node: about the node, not about what its user asked for (protocol 6). Only the cluster layer
-/// decides what it means to the user.
+/// A fault of one node: a statement about the node, not about the user's request (protocol 6). Only the cluster layer decides
+/// what it means to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NodeFault {
     /// A device failed.
     #[error("{block}: {device}: {error}")]
     Device {
-        /// The block wanted.
+        /// The block that was needed.
         block: BlockName,
         /// The device.
         device: DeviceName,
@@ -36,35 +36,35 @@ pub enum NodeFault {
         /// What is wrong with it.
         corruption: Corruption,
     },
-    /// Another mount writes to the volume: this one must not any more.
+    /// Another mount writes to the volume: this mount must not write any more.
     #[error(
         "another mount took the volume over, on {by}: nothing is written here any more; unmount, then look at what is there"
     )]
     Fenced {
-        /// The other's machine.
+        /// The machine of the other mount.
         by: HostName,
     },
-    /// The newest header is damaged, and what stands beside it is older: written by somebody who knows nothing of twins.
+    /// The newest header is damaged, and its twin's place holds an older one, written by a system that has no twins.
     #[error(
         "the newest header ({lost:?}) is damaged, and what is left of it is of {newest:?}: read what you need, \
          or give up what was written since with `hammer2 fsck --repair`"
     )]
     NewestHeaderLost {
-        /// The header that is damaged.
+        /// The flush of the damaged header.
         lost: MirrorTid,
-        /// The newest that is whole.
+        /// The flush of the newest whole header.
         newest: MirrorTid,
     },
     /// The volume has no place for the cluster's record.
     #[error("{}", crate::media::record_table::RecordTableFull)]
     RecordTableFull,
-    /// A slot that names nothing on this node: it missed a command.
+    /// The slot names nothing on this node, which has missed a command.
     #[error("slot names nothing on this node")]
     UnknownSlot,
 }
 
 impl NodeFault {
-    /// The device, of a fault of one.
+    /// The device, if the fault is that of a device.
     pub fn device(&self) -> Option<DeviceName> {
         match self {
             Self::Device { device, .. } => Some(*device),
@@ -81,9 +81,9 @@ impl NodeFault {
 /// Why a node didn't execute a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeError {
-    /// Memory ran out; the command may be tried again. Never a vote.
+    /// Memory ran out; the command may be tried again. This is never a vote.
     NoMemory,
-    /// The node has no room for it.
+    /// The node has no room for the data.
     NoSpace,
     /// The node is at fault.
     Fault(NodeFault),

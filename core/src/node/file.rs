@@ -9,7 +9,7 @@ use crate::media::inode::InodeFlags;
 use crate::media::{BlockKind, Blockref, Corruption, Inode, Key, KeyBits, KeyRange};
 use crate::memory::{NoMemory, boxed};
 
-/// What an inode says of one of its blocks.
+/// What an inode says about one of its blocks.
 enum BlockSource {
     Embedded(Result<FileBlock, NoMemory>),
     Block(Option<Blockref>),
@@ -54,7 +54,7 @@ impl Node {
         Ok(Reply::Done)
     }
 
-    /// Collects the keys of a file's blocks that are left of a walk, in order, until `keys` is full.
+    /// Collects the keys of a file's blocks that remain of a walk, in order, until `keys` is full.
     pub(super) fn file_blocks<const N: usize>(
         &self,
         file: Slot,
@@ -85,7 +85,7 @@ impl Node {
         Ok(found.map_or(Reply::Absent, Reply::Key))
     }
 
-    /// The whole of a file that lies in its inode is its first block.
+    /// A file whose content is stored in its inode has it as its first block.
     fn embedded(&self, inode: &Inode, key: Key) -> Result<FileBlock, NoMemory> {
         Ok(if key == Key(0) { FileBlock::Embedded(boxed(self.heap, inode.body)?) } else { FileBlock::Hole })
     }

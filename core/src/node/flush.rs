@@ -1,7 +1,7 @@
 //! Writing what is modified, and committing it (format 7.2).
 //!
-//! Blocks are written bottom-up, each to a new place, its check code and place noted in its container, until nothing but the
-//! header's two sets is modified. That alone commits nothing and is done whenever memory is short (*write-back*). A *flush*
+//! Blocks are written bottom-up, each to a new place, and their check codes and places are noted in their containers, until only
+//! the header's two sets are modified. This commits nothing yet, and is done whenever memory is short (*write-back*). A *flush*
 //! writes the freemap too, waits until everything is durable, and only then writes a header.
 
 use super::writer::WriteError;
@@ -14,9 +14,9 @@ use crate::media::{BlockKind, Blockref, CheckMethod, DataOff, MirrorTid, Radix, 
 use crate::memory::{Vec, aside};
 
 impl Node {
-    /// Writes everything that is modified, freemap apart, and gives its memory back.
+    /// Writes everything that is modified, except the freemap, and frees its memory.
     pub(super) async fn write_back(&self) -> Result<(), NodeError> {
-        // Also if this is given up half-way.
+        // This also holds if the write-back is given up half-way.
         self.uncommitted.set(true);
         self.replaceable.set(true);
         let written = self.write_below(Container::SuperRootSet).await;
@@ -24,8 +24,8 @@ impl Node {
         written.and(settled)
     }
 
-    /// Writes everything that is modified, freemap apart, and leaves it where it is from here on, as if it were committed: a PFS
-    /// that shares it may be made. Nothing is committed by that.
+    /// Writes everything that is modified, except the freemap, and from then on keeps it in place as if it were committed, so
+    /// that a PFS which shares it may be made. This commits nothing.
     pub(crate) async fn keep_what_was_written(&self) -> Result<(), NodeError> {
         self.write_back().await?;
         self.skip_mirror_tids(1);
@@ -33,13 +33,13 @@ impl Node {
         Ok(())
     }
 
-    /// Makes everything durable: what was modified before is on media when this is done, and nothing else changes that.
+    /// Makes everything durable: when this returns, all earlier modifications are committed on media.
     pub async fn flush(&self) -> Result<(), NodeError> {
         if self.fix().await? { self.land().await.map(drop) } else { Ok(()) }
     }
 
-    /// Has everything that is modified on its way to the devices, freemap included, for a header to be
-    /// [fixed](Self::fix_header). Nothing may be changed meanwhile, and nothing of an earlier commit be half done.
+    /// Sends everything that is modified to the devices, including the freemap, so that a header can be
+    /// [fixed](Self::fix_header). Nothing may be changed meanwhile, and no earlier commit may be half done.
     pub(crate) async fn gather(&self) -> Result<(), NodeError> {
         self.uncommitted.set(true);
         self.replaceable.set(true);
@@ -48,8 +48,8 @@ impl Node {
         self.writer.send_all(self.volumes()).await.map_err(|fault| self.write_failed(fault.into()))
     }
 
-    /// Makes all blocks durable, freemap included, but writes no header: nothing is committed. False if there was nothing to
-    /// do since the last commit.
+    /// Makes all blocks durable, including the freemap, but writes no header: nothing is committed. Returns false if there was
+    /// nothing to do since the last commit.
     pub async fn stage(&self) -> Result<bool, NodeError> {
         self.alone().await?;
         if !self.has_changes() {
@@ -62,32 +62,32 @@ impl Node {
         Ok(true)
     }
 
-    /// True when something was changed that is in no header, nor in one that somebody brings to the disk.
+    /// True when there is a change that is in no header, nor in one that is on its way to the disk.
     pub fn has_changes(&self) -> bool {
         !self.topology.borrow().arena.is_empty() || self.uncommitted.get() || self.has_idle_header()
     }
 
-    /// Commits what was [staged](Self::stage), by a header; `edit` changes what else that says. A header whose writing has begun
-    /// is brought to its end before anything else is changed, also when this fails.
+    /// Commits what was [staged](Self::stage) by writing a header; `edit` changes its other fields. Once the writing of a header
+    /// has begun, it is completed before anything else is changed, even if this call fails.
     pub async fn commit(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
         self.alone().await?;
         self.fix_header(edit)?;
         self.land().await.map(drop)
     }
 
-    /// Makes the next header's number larger by `steps`: a header of an earlier session that lands late ties with none.
+    /// Increases the next header's number by `steps`, so that a header of an earlier session that lands late ties with none.
     pub fn skip_mirror_tids(&self, steps: u64) {
         let next = MirrorTid(self.topology.borrow().pending_tid.0.saturating_add(steps));
         self.topology.borrow_mut().pending_tid = next;
         self.keep_all_written();
     }
 
-    /// Waits for all writes. A failed one ends all writing.
+    /// Waits for all writes. If one has failed, nothing is written any more.
     pub(super) async fn settle(&self) -> Result<(), NodeError> {
         self.writer.settle(self.volumes()).await.map_err(|fault| self.write_failed(fault.into()))
     }
 
-    /// Makes room for the next block that is written, before anything is changed for it.
+    /// Makes room for writing the next block, before anything is changed for it.
     pub(super) async fn make_room(&self) -> Result<(), NodeError> {
         self.writer.make_room(self.volumes()).await.map_err(|error| self.write_failed(error))
     }
@@ -101,7 +101,7 @@ impl Node {
         error.into()
     }
 
-    /// A barrier on all volumes.
+    /// Issues a barrier on all volumes.
     pub(super) async fn flush_devices(&self) -> Result<(), NodeError> {
         for Volume { disk, .. } in self.blocks.volumes().iter() {
             disk.flush().await.map_err(|error| self.device_failed(disk, error))?;
@@ -118,7 +118,7 @@ impl Node {
             match found {
                 Some((index, id)) => {
                     *next = index + 1;
-                    // Deeper than any tree: its walk would have failed before.
+                    // The path is longer than any tree is deep: walking this one would have failed before.
                     let _ = path.push((Container::Chain(id), 0));
                 }
                 None => {
@@ -132,7 +132,7 @@ impl Node {
         Ok(())
     }
 
-    /// Writes one chain, below which nothing is modified any more.
+    /// Writes one chain, below which nothing is modified.
     async fn write_chain(&self, id: ChainId) -> Result<(), NodeError> {
         let (bref, len) = {
             let topology = self.topology.borrow();
@@ -140,7 +140,7 @@ impl Node {
         };
         let kind = bref.kind().unwrap_or(BlockKind::Indirect);
         let is_freemap = matches!(kind, BlockKind::FreemapLeaf | BlockKind::FreemapNode);
-        // Once the chain is out of the arena only its write has its content, so that must not fail.
+        // Once the chain is out of the arena, only its write has its content, so nothing may fail after that.
         self.make_room().await?;
         let place = if is_freemap { self.freemap_place(&bref)? } else { self.place_for(&bref, kind, len).await? };
         if let Some((bref, block)) = self.seal(id, kind, place) {
@@ -151,7 +151,8 @@ impl Node {
         Ok(())
     }
 
-    /// Takes a chain out of the arena and says in its container where it will be and what it holds; that, and its block.
+    /// Takes a chain out of the arena and notes in its container where it will be and what it holds; returns its blockref and its
+    /// block.
     fn seal(&self, id: ChainId, kind: BlockKind, place: DataOff) -> Option<(Blockref, Vec<u8>)> {
         let topology = &mut *self.topology.borrow_mut();
         let chain = topology.arena.remove(id)?;
@@ -159,7 +160,7 @@ impl Node {
         let mut bref = chain.bref;
         let method = bref.methods.check().unwrap_or(CheckMethod::XxHash64);
         let computed = method.compute(&chain.content);
-        // Behind the code of a freemap leaf its hints stay.
+        // In a freemap leaf, the hints after the check code stay.
         bref.check[..method.code_bytes()].copy_from_slice(&computed[..method.code_bytes()]);
         bref.set_data_off(place);
         bref.set_mirror_tid(topology.pending_tid);
@@ -179,7 +180,7 @@ impl Node {
     async fn place_for(&self, bref: &Blockref, kind: BlockKind, len: usize) -> Result<DataOff, NodeError> {
         let radix = Radix::holding(len).unwrap_or(Radix::MAX);
         let place = self.allocate_for_flush(kind, radix, bref).await?;
-        // Where the block was before is free again, if no commit saw it there.
+        // The block's former place is free again, unless a commit refers to it.
         self.allocator.borrow_mut().free_uncommitted(&mut self.topology.borrow_mut(), bref);
         Ok(place)
     }
@@ -197,8 +198,8 @@ impl Node {
         }
     }
 
-    /// Where a freemap block goes next: the rotation after the one that was committed. What a flush that failed wrote is written
-    /// over: otherwise a few of them would come round to the committed one.
+    /// The next place of a freemap block: in the rotation after the committed one. A place that a failed flush has written is
+    /// used again: otherwise a few failed flushes would come round to the committed one.
     fn freemap_place(&self, bref: &Blockref) -> Result<DataOff, NodeError> {
         let step = u64::from(self.protocol.get().has(Rule::Rotation));
         let next = match bref.data_off() {
@@ -211,7 +212,7 @@ impl Node {
     }
 }
 
-/// What a container says of the entries below it (format 2.4).
+/// The sum of the entries below a container, which it records (format 2.4).
 fn sum(entries: &[Blockref]) -> (BlockStats, u16) {
     let mut stats = BlockStats::default();
     let mut leaves = 0u32;

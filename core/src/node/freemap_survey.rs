@@ -1,4 +1,4 @@
-//! Reading the freemap as it is on the devices, for a scrub.
+//! Reading the freemap from the devices, for a scrub.
 
 use super::{Node, NodeError, NodeFault};
 use crate::chain::ChainError;
@@ -6,7 +6,7 @@ use crate::media::{BlockArray, BlockKind, Blockref, Corruption, KeyRange};
 use crate::memory::{self, Vec};
 
 impl Node {
-    /// Reads every block of the committed freemap from the devices, and tells `bad` of each that can't be used. What is below
+    /// Reads every block of the committed freemap from the devices, and calls `bad` for each that can't be used. What is below
     /// such a block isn't read. A device that doesn't answer in time is an error.
     pub async fn survey_freemap(&self, bad: &mut dyn FnMut(NodeFault)) -> Result<(), NodeError> {
         let mut pending: Vec<Blockref> = Vec::new_in(self.heap);
@@ -15,7 +15,7 @@ impl Node {
         while let Some(bref) = pending.pop() {
             let place = bref.data_off();
             if let Ok(Some(radix)) = place.radix() {
-                // What is in memory says nothing of the device.
+                // What is in memory says nothing about the device.
                 self.blocks.invalidate(place.offset(), radix.bytes());
             }
             let block = match self.blocks.load(&bref).await {
@@ -30,7 +30,7 @@ impl Node {
             }
             let bytes = block.bytes();
             for entry in BlockArray::new(&bytes, KeyRange::ALL).entries().iter().filter(|entry| !entry.is_empty()) {
-                // A block above itself would never end.
+                // A block that is its own ancestor would make an endless loop.
                 match entry.keybits() < bref.keybits() {
                     true => memory::push(&mut pending, *entry)?,
                     false => {
@@ -44,7 +44,7 @@ impl Node {
     }
 }
 
-/// What is wrong with a block. A device that doesn't answer in time, and want of memory, say nothing of it.
+/// The fault of a block. A device that doesn't answer in time, or want of memory, is an error and no fault of the block.
 fn fault_of(error: ChainError) -> Result<NodeFault, NodeError> {
     match NodeError::from(error) {
         NodeError::Fault(fault) if !fault.is_timeout() => Ok(fault),

@@ -1,18 +1,18 @@
 //! Growing: the last volume takes the new space of its device (format 9.4).
 //!
-//! It is a modification like others, done in memory and committed with a header: before that header the filesystem has its old
+//! It is a modification like others, made in memory and committed with a header: before that header the filesystem has its old
 //! size, with it the new one. What must be on media earlier means nothing as long as no header says so:
 //!
 //! - places of header copies that come to lie inside the volume get the header in force, so that no copy is ever missing;
-//! - in a set, the headers of the last volume, which only growing writes, say its new size, but what counts is the size of the
-//!   whole that the root's header says.
+//! - in a set, the headers of the last volume, which only growing writes, get its new size, but what counts is the total size in
+//!   the root's header.
 
 use super::header::{self, HeaderPlace};
 use super::{Node, NodeError, NodeFault, OpenError};
 use crate::media::geometry::{HEADER_COPIES, HEADER_TWINS, MAX_TOTAL_BYTES, VOLUME_ALIGN_BYTES, header_copies};
 use crate::media::{BlockName, MirrorTid, VolumeHeader};
 
-/// What came of growing.
+/// The result of growing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Growth {
     /// Bytes of the filesystem before.
@@ -22,8 +22,8 @@ pub struct Growth {
 }
 
 impl Node {
-    /// Has the last volume use `volume_bytes` of its device, or all of it, as far as that makes it larger. It is durable when
-    /// this is done.
+    /// Extends the last volume to `volume_bytes` of its device, or to all of it, if that makes it larger. It is durable when this
+    /// returns.
     pub async fn grow(&self, volume_bytes: Option<u64>) -> Result<Growth, NodeError> {
         self.ready().await?;
         let volumes = self.volumes();
@@ -53,7 +53,7 @@ impl Node {
         Ok(Growth { old_bytes, new_bytes })
     }
 
-    /// What a header that is being made says of sizes.
+    /// Writes the sizes into a header that is being made.
     pub(super) fn note_size(&self, header: &mut VolumeHeader) {
         let (volumes, total_bytes) = (self.volumes(), self.volumes().total_bytes());
         if let Some(root) = volumes.root()
@@ -72,7 +72,7 @@ impl Node {
         self.flush_devices().await
     }
 
-    /// Writes the headers of a last volume that isn't the root: each copy is torn only while another is whole.
+    /// Writes the headers of a last volume that isn't the root, one copy at a time, so that one write can only tear one copy.
     async fn announce(&self, volume_bytes: u64, total_bytes: u64) -> Result<(), NodeError> {
         let volumes = self.volumes();
         let Some((index, last)) = volumes.iter().enumerate().last() else { return Ok(()) };
@@ -96,7 +96,7 @@ impl Node {
     }
 }
 
-/// The header of a volume that was opened by it can't be read any more.
+/// The error when a volume's header, by which it was opened, can't be read any more.
 fn unreadable(error: OpenError) -> NodeError {
     let block = BlockName::HEADER;
     match error {

@@ -1,4 +1,4 @@
-//! The volume header of a device: which of its copies counts, and writing the next (format 1.3 and 7.4).
+//! The volume header of a device: choosing the copy that counts, and writing the next (format 1.3 and 7.4).
 
 use zerocopy::FromBytes;
 
@@ -10,24 +10,24 @@ use crate::media::volume_header::VOLUME_HEADER_BYTES;
 use crate::media::{Corruption, MirrorTid, VolumeHeader, is_zero};
 use crate::memory::{Heap, NoMemory};
 
-/// What [blots](HeaderImage::blot) are full of.
+/// The byte that fills a [blot](HeaderImage::blot).
 const BLOT: u8 = 0x5a;
 
 /// A whole volume header in memory.
 pub struct HeaderImage(Buffer);
 
 impl HeaderImage {
-    /// Zero bytes to read a header into.
+    /// Zeros, to read a header into.
     fn blank(heap: Heap) -> Result<Self, NoMemory> {
         Buffer::new(heap, VOLUME_HEADER_BYTES).map(Self)
     }
 
-    /// Another image of the same header.
+    /// Makes another image of the same header.
     pub(super) fn copy(&self, heap: Heap) -> Result<Self, NoMemory> {
         self.0.try_clone(heap).map(Self)
     }
 
-    /// Another image of the same header, in the memory of `spare`. Headers that follow each other differ in a few pages.
+    /// Makes another image of the same header in the memory of `spare`. Consecutive headers differ only in a few pages.
     pub(super) fn copy_into(&self, spare: Option<Self>, heap: Heap) -> Result<Self, NoMemory> {
         if let Some(Self(mut buffer)) = spare
             && buffer.copy_from(&self.0)
@@ -51,26 +51,26 @@ impl HeaderImage {
         Self::read_at(heap, disk, twin_offset(twin)).await
     }
 
-    /// Reads what may be a header from a device.
+    /// Reads from a device what may be a header.
     pub(super) async fn read_at(heap: Heap, disk: &Disk, offset: u64) -> Result<Result<Self, DeviceError>, NoMemory> {
         let Self(buffer) = Self::blank(heap)?;
         Ok(disk.read(DeviceOffset(offset), buffer).await.map(Self))
     }
 
-    /// Bytes to be written over what is left of a torn header. No header has a sector like these: wherever the write is torn
-    /// itself, the header doesn't become whole.
+    /// Bytes to overwrite the remains of a torn header. No header has a sector like these, so that even a torn write of them
+    /// doesn't make the old header whole.
     pub(super) fn blot(heap: Heap) -> Result<Self, NoMemory> {
         let mut blot = Self::blank(heap)?;
         blot.0.bytes_mut().fill(BLOT);
         Ok(blot)
     }
 
-    /// True for what is neither a header nor nothing.
+    /// True if it is neither a header nor blank.
     pub(super) fn is_torn(&self) -> bool {
         self.get().check_identity().is_err() && !self.is_blank()
     }
 
-    /// True when nothing was ever written there.
+    /// True when nothing was ever written here.
     fn is_blank(&self) -> bool {
         is_zero(self.0.bytes())
     }
@@ -86,22 +86,22 @@ pub(crate) fn copy_fits(disk: &Disk, copy: usize) -> bool {
     header_offset(copy).saturating_add(VOLUME_HEADER_BYTES as u64) <= disk.info().size_bytes
 }
 
-/// The header a device is opened by, later the one committed last.
+/// The header by which a device was opened, and later the one committed last.
 pub(super) struct Committed {
     pub(super) header: HeaderImage,
-    /// Which copy it is.
+    /// The number of its copy.
     pub(super) copy: usize,
-    /// Only its twin was found: the copy itself must be written before the twin is written again.
+    /// True when only its twin was found: the copy itself must be written before the twin is written again.
     copy_is_missing: bool,
-    /// Places that hold neither a header nor nothing.
+    /// Places that hold neither a header nor zeros.
     torn: heapless::Vec<HeaderPlace, PLACES>,
-    /// What is left of a damaged copy says that it was newer. If a twin stands in for it, somebody else wrote it: our own twins
-    /// are written before it. Otherwise it may never have been whole.
+    /// The number of a damaged copy that was newer. If the place of its twin holds a header, another system wrote the copy, since
+    /// our own twins are written before it. Otherwise the copy may never have been whole.
     lost: Option<MirrorTid>,
 }
 
 impl Committed {
-    /// A header that was just written.
+    /// A header that was just written to a copy.
     pub(super) fn new(header: HeaderImage, copy: usize) -> Self {
         Self { header, copy, copy_is_missing: false, torn: heapless::Vec::new(), lost: None }
     }
@@ -111,26 +111,26 @@ impl Committed {
         !self.torn.is_empty()
     }
 
-    /// True when only its twin is there.
+    /// True when only its twin exists.
     pub(super) fn is_missing(&self) -> bool {
         self.copy_is_missing
     }
 
-    /// True for a copy that was found damaged, and wasn't written since.
+    /// True for a copy that was found damaged and hasn't been written since.
     pub(super) fn is_torn(&self, copy: usize) -> bool {
         self.torn.contains(&HeaderPlace::Copy(copy))
     }
 }
 
-/// Places a header may be at.
+/// The number of places at which a header may be.
 const PLACES: usize = HEADER_COPIES + HEADER_TWINS;
 
-/// A place a header may be at.
+/// A place at which a header may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeaderPlace {
     Copy(usize),
-    /// Every header is written twice; the second time into a reserved slot nobody else uses, so that one torn write never
-    /// leaves a volume without its newest header (protocol 4.4).
+    /// Every header is written twice, the second time into a reserved slot that no other system uses, so that one torn write
+    /// never leaves a volume without its newest header (protocol 4.4).
     Twin(usize),
 }
 
@@ -174,7 +174,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
             Ok(buffer) => HeaderImage(buffer),
             Err(error) => {
                 refusal = OpenError::Device { device, error };
-                // One place may be bad; of a device that doesn't answer not all are waited for.
+                // One place may be bad, but a device that doesn't answer isn't waited for at every place.
                 timeouts += usize::from(error == DeviceError::Timeout);
                 if timeouts == 2 {
                     return Err(refusal);
@@ -193,7 +193,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
         let newest = best.as_ref().map(|best| best.header.get().mirror_tid());
         match (identity, place) {
             (Ok(()), _) if newest.is_none_or(|newest| header.get().mirror_tid() > newest) => {
-                // A twin that is newer than every copy is that of the copy that would have been written next.
+                // A twin newer than every copy belongs to the copy that would have been written next.
                 let after_best = |best: &Committed| header.get().next_copy(best.copy);
                 let (copy, copy_is_missing) = match place {
                     HeaderPlace::Copy(copy) => (copy, false),
@@ -203,7 +203,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
                 spare = best.replace(newer).map(|older| older.header);
             }
             (Err(corruption), HeaderPlace::Copy(_)) => {
-                // Of all reasons the one to report is the first that says more than that there is no header.
+                // The first reason to say more than that there is no header is reported.
                 if let OpenError::Header { corruption: Corruption::NoHeader, .. } = &refusal {
                     refusal = OpenError::Header { device, corruption };
                 }
@@ -223,7 +223,7 @@ pub(super) async fn select(heap: Heap, disk: &Disk) -> Result<Committed, OpenErr
 }
 
 impl Node {
-    /// True when a header newer than the one in force may have been lost: both places of one are damaged.
+    /// True when a header newer than the one in force may have been lost, because both places of one are damaged.
     pub(crate) fn may_lack_a_header(&self) -> bool {
         let torn = &self.committed.borrow().torn;
         let is_lost = |place: &HeaderPlace| match place {
@@ -233,21 +233,21 @@ impl Node {
         torn.iter().any(is_lost)
     }
 
-    /// Says so when the newest header is lost, and the one in force is older.
+    /// The fault that the newest header is lost and the one in force is older, if that is so.
     pub(crate) fn newest_header_lost(&self) -> Option<NodeFault> {
         let committed = self.committed.borrow();
         let newest = committed.header.get().mirror_tid();
         committed.lost.filter(|_| committed.is_missing()).map(|lost| NodeFault::NewestHeaderLost { lost, newest })
     }
 
-    /// Goes on with the header in force though a newer one is lost: what was written since is given up.
+    /// Continues with the header in force though a newer one is lost: what was written since is given up.
     pub fn accept_older_header(&self) {
         self.committed.borrow_mut().lost = None;
     }
 
-    /// Writes the header in force to where a torn one was found, and to its own copy if that is missing; a volume without such
-    /// places isn't written. What a torn header led to is overwritten by what is done from now on. Were it left, a second tear
-    /// might bring only sectors that both headers have in common, and make the first one whole with them.
+    /// Writes the header in force over torn ones, and to its own copy if that is missing; a volume without such places isn't
+    /// written. What a torn header referred to may be overwritten from now on. If it stayed, a second torn write might bring just
+    /// those sectors that both headers have in common, and make the first one whole.
     pub async fn mend_headers(&self) -> Result<(), NodeError> {
         let (torn, copy) = {
             let committed = self.committed.borrow();
@@ -279,7 +279,7 @@ impl Node {
         Ok(())
     }
 
-    /// Writes a header to a place of a volume; the image comes back.
+    /// Writes a header to a place of a volume, and returns the image.
     pub(super) async fn write_at(
         &self,
         volume: usize,

@@ -1,26 +1,26 @@
-//! Headers that rot while they are in use: a scrub reads them all, and what holds none is written again.
+//! Headers that rot while they are in use: a scrub reads all places of headers, and rewrites those that hold none.
 
 use super::header::HeaderPlace;
 use super::{HeaderImage, Node, NodeError};
 use crate::io::{DeviceError, Volume};
 
-/// What a place of a header holds.
+/// What a place for a header holds.
 enum Soundness {
-    /// A header, or nothing that was ever written.
+    /// A header, or nothing was ever written there.
     Good,
     /// Something else.
     Torn,
-    /// Nobody knows: it may be a header, and can be read the next time.
+    /// Unknown: it may be a header, and may be readable the next time.
     Unread,
 }
 
 impl Node {
-    /// Reads every place of a header, and writes the header in force to those that hold neither one nor nothing, or can't be
-    /// read; how many that were. A device that doesn't answer in time is an error.
+    /// Reads every place for a header, and writes the header in force to places that hold neither a header nor zeros, or can't be
+    /// read; returns how many there were. A device that doesn't answer in time is an error.
     ///
-    /// They are written one after the other: whatever fails then, and wherever the power goes, all others are as they were.
+    /// They are written one after the other: wherever that fails or the power goes, all others are unchanged.
     pub(crate) async fn scrub_headers(&self) -> Result<u64, NodeError> {
-        // Nobody writes one meanwhile.
+        // No header is written meanwhile.
         let _turn = self.landings.take().await;
         let bytes = self.volumes().root().map_or(0, Volume::bytes);
         let mut mended = 0;
@@ -55,7 +55,7 @@ impl Node {
         }
     }
 
-    /// Writes over what is left of a torn header.
+    /// Overwrites the remains of a torn header.
     async fn blot_out(&self, place: HeaderPlace) -> Result<(), NodeError> {
         self.write_at(0, place, HeaderImage::blot(self.heap)?).await?;
         self.flush_devices().await

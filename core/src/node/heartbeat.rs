@@ -1,9 +1,9 @@
-//! Who writes to a node's volumes: the heartbeat of a mount, and what is looked at before every header (protocol 8).
+//! Who writes to a node's volumes: the heartbeat of a mount, and the checks before every header (protocol 8).
 //!
-//! A device that others can reach has no lock. Whoever mounts it for writing has its heartbeat there, and before each write of a
-//! header looks whether it still is its own, and whether the newest header still is the one it wrote. If not, another mount has
-//! taken over: the node is *fenced*, and writes nothing any more. What remains is the time between the look and the write, one
-//! request: these devices have no compare-and-write.
+//! A device that others can reach has no lock. A mount that writes keeps its heartbeat there. Before each write of a header, it
+//! checks that the heartbeat is still its own, and that the newest header is still the one it wrote. If not, another mount has
+//! taken over: the node is *fenced*, and writes nothing any more. What remains is the time between the check and the write, which
+//! is one request: these devices have no compare-and-write.
 
 use core::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::media::geometry::{header_copies, header_offset};
 use crate::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
 use crate::media::{Heartbeat, HostName, MirrorTid, MountNonce, VolumeHeader};
 
-/// How old a look may be before a heartbeat is written over what it saw, when others may write.
+/// The most time between reading a heartbeat and overwriting it while others may write.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// How long after a heartbeat that others may write over its mount looks whether it still is there, before it changes
-/// anything. Whoever looked before it was written has begun to write over it by then, or never does: one of two who do this at
-/// once sees the other's.
+/// How long a mount waits after overwriting a heartbeat before it checks that its own is still there, and changes anything. A
+/// mount that looked before this heartbeat was written has begun its own write by then, or never does: of two mounts that do this
+/// at once, one sees the other's heartbeat.
 const SETTLING: Duration = Duration::from_millis(500);
 
 impl Node {
@@ -27,20 +27,20 @@ impl Node {
         self.volumes().root().is_some_and(|root| root.disk.info().is_shared)
     }
 
-    /// The heartbeat on the node's root volume, whoever's it is.
+    /// The heartbeat on the node's root volume, whichever mount it belongs to.
     pub async fn heartbeat(&self) -> Result<Option<Heartbeat>, NodeError> {
         let Some(Volume { disk, .. }) = self.volumes().root() else { return Ok(None) };
         read_heartbeat(self.heap, disk).await?.map_err(|error| self.device_failed(disk, error))
     }
 
-    /// Writes a mount's first heartbeat, durably, over the one that was `seen` there, if there was one. From here on the node is
-    /// held by the mount, until a heartbeat says that it is released. It is fenced if there is another heartbeat by now.
+    /// Writes a mount's first heartbeat, durably, over the `seen` one, if there was one. From here on the mount holds the node,
+    /// until a heartbeat releases it. If another heartbeat is there by now, the node is fenced.
     pub async fn take(&self, heartbeat: &Heartbeat, seen: Option<Heartbeat>) -> Result<(), NodeError> {
         self.write_over(heartbeat, |found| found == seen).await
     }
 
-    /// Writes the next heartbeat, durably, unless another mount's is there. The node's volumes may be changed for the time that
-    /// others watch an old heartbeat at least, and no longer.
+    /// Writes the next heartbeat, durably, unless another mount's is there. The node's volumes may then be changed for the
+    /// shortest time that others watch an old heartbeat, and no longer.
     pub async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), NodeError> {
         let Some(own) = self.holder.get() else { return Ok(()) };
         self.write_over(heartbeat, |found| is_of(found, own)).await
@@ -55,7 +55,7 @@ impl Node {
         let (since, has_lapsed) = self.write_heartbeat(disk, heartbeat, is_expected).await?;
         disk.flush().await.map_err(|error| self.device_failed(disk, error))?;
         if heartbeat.is_released {
-            // What the devices have kept since a lease was over, they keep.
+            // The devices keep what they have held back since a lease ended.
             self.holder.set(None);
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Node {
             disk.sleep_until(disk.now().after(SETTLING)).await;
             self.check_that(|found| is_of(found, heartbeat.nonce)).await?;
             if was_held && !self.is_held() {
-                // Its headers have told so meanwhile.
+                // Meanwhile the node's headers have shown this.
                 return Ok(());
             }
         }
@@ -78,8 +78,8 @@ impl Node {
         Ok(())
     }
 
-    /// Writes a heartbeat over what was looked at, if the device begins with that while nobody else may have written there since.
-    /// From when on others may see it, and whether they could write before.
+    /// Writes a heartbeat after checking the present one, if the device begins the write while nobody else may have written
+    /// since. Returns from when on others may see it, and whether the permission to change anything had lapsed before.
     async fn write_heartbeat(
         &self,
         disk: &Disk,
@@ -100,7 +100,7 @@ impl Node {
             let end = if is_own { disk.lease_end().unwrap_or(deadline) } else { looked.after(FRESH) };
             match disk.write_before(end.min(deadline), DeviceOffset(HEARTBEAT_OFFSET), buffer).await {
                 Ok(_) => return Ok((since, has_lapsed)),
-                // It was too late for that look.
+                // It was too late after the check.
                 Err(DeviceError::Timeout) if (end..deadline).contains(&disk.now()) => {}
                 Err(error) => return Err(self.device_failed(disk, error)),
             }
@@ -116,13 +116,13 @@ impl Node {
         self.holder.get().is_some()
     }
 
-    /// Forgets that the mount holds the node: it doesn't any more, or the node begins anew.
+    /// Forgets that the mount holds the node, because it no longer does or the node is reopened.
     pub(super) fn let_go(&self) {
         self.holder.set(None);
         self.permit(Permission::Always);
     }
 
-    /// Checks that the node still is this mount's; it is fenced otherwise.
+    /// Checks that the node still belongs to this mount, and fences it otherwise.
     pub async fn check_heartbeat(&self) -> Result<(), NodeError> {
         let Some(own) = self.holder.get().filter(|_| self.protocol.get().has(Rule::Heartbeat)) else {
             return Ok(());
@@ -137,7 +137,7 @@ impl Node {
         }
     }
 
-    /// Checks that nobody else has written a header: right before one is written over what `next` was.
+    /// Checks that nobody else has written a header. This is called right before a header is written to copy `next`.
     pub(super) async fn check_headers(&self, next: usize, tid: MirrorTid) -> Result<(), NodeError> {
         if !self.is_held() || !self.protocol.get().has(Rule::ReadBack) {
             return Ok(());
@@ -148,16 +148,17 @@ impl Node {
             (committed.header.get().mirror_tid(), committed.copy)
         };
         let is_own = match self.header_tid(copy).await? {
-            // The only copy: what is to be written may have landed there before.
+            // If there is only one copy, the header to be written may have landed there before.
             Some(found) => found == newest || copy == next && found == tid,
-            // A header that is torn by now isn't one that another has written.
+            // A header that is torn now wasn't written by another mount.
             None => true,
         };
         let is_older = copy == next || self.header_tid(next).await?.is_none_or(|found| found <= tid);
         if is_own && is_older { Ok(()) } else { Err(self.fenced(HostName::UNKNOWN)) }
     }
 
-    /// Checks that nobody has written a header since the node was opened: right after it was taken. It is fenced otherwise.
+    /// Checks that nobody has written a header since the node was opened, and fences it otherwise. This is called right after the
+    /// node was taken.
     pub async fn check_as_opened(&self) -> Result<(), NodeError> {
         let (newest, copy, is_missing) = {
             let committed = self.committed.borrow();
@@ -167,11 +168,11 @@ impl Node {
         if is_same && self.has_newest_header().await? { Ok(()) } else { Err(self.fenced(HostName::UNKNOWN)) }
     }
 
-    /// True when no header is newer than the one in force and the one that is on its way.
+    /// True when no header is newer than the one in force and the one on its way.
     async fn has_newest_header(&self) -> Result<bool, NodeError> {
         let newest = self.landing_tid().unwrap_or_else(|| self.committed.borrow().header.get().mirror_tid());
         for copy in 0..header_copies(self.volumes().root().map_or(0, Volume::bytes)) {
-            // What was torn when the node was opened may have a number, too.
+            // A copy that was torn when the node was opened may have a number, too.
             if !self.committed.borrow().is_torn(copy)
                 && self.header_tid(copy).await?.is_some_and(|found| found > newest)
             {
@@ -190,7 +191,7 @@ impl Node {
         Ok(VolumeHeader::tid_of_first_sector(buffer.bytes()))
     }
 
-    /// Another mount has taken the node over: nothing is written any more.
+    /// Notes that another mount has taken the node over: nothing is written any more.
     fn fenced(&self, by: HostName) -> NodeError {
         let fault = NodeFault::Fenced { by };
         self.broken.set(Some(fault));
@@ -200,7 +201,7 @@ impl Node {
     }
 }
 
-/// True of a heartbeat of this mount.
+/// True for a heartbeat of this mount.
 fn is_of(found: Option<Heartbeat>, mount: MountNonce) -> bool {
     found.is_some_and(|found| found.nonce == mount)
 }

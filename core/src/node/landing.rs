@@ -1,10 +1,10 @@
 //! The next header on its way to the disk (format 7.2 and 7.4).
 //!
-//! What a header commits is *fixed* first: everything that was changed is on its way to the devices, and the header says where
-//! it will be. From then on other things may be changed, because nothing that the header refers to is written over. The header
-//! *lands* meanwhile: when all that it commits is durable, it is written itself, and is in force when that is durable, too.
+//! What a header commits is *fixed* first: all changes are on their way to the devices, and the header says where they will be.
+//! From then on further changes may be made, because nothing that the header refers to is overwritten. The header *lands*
+//! meanwhile: when all that it commits is durable, it is written itself, and it is in force when that is durable, too.
 //!
-//! A header that was fixed and whose writing hasn't begun may be discarded; what it would have committed is part of the next.
+//! A header that was fixed but not yet begun to be written may be discarded; what it would have committed is part of the next.
 
 use super::header::{Committed, HeaderImage, HeaderPlace};
 use super::writer::Mark;
@@ -17,18 +17,19 @@ use crate::memory::NoMemory;
 pub(super) struct Landing {
     header: HeaderImage,
     copy: usize,
-    /// The volume has room for no other copy.
+    /// True when the volume has room for no other copy.
     is_only: bool,
     /// The writes it waits for.
     behind: Mark,
-    /// A mount may find it, or parts of it: it is brought to its end before anything else is done, whatever happens meanwhile.
+    /// True when a mount may find it or parts of it: then it is completed before anything else is done, whatever happens
+    /// meanwhile.
     is_begun: bool,
-    /// No header refers to what was written by this flush and later ones, should this one be discarded.
+    /// If it is discarded, no header refers to blocks written by this flush or a later one.
     uncommitted_from: MirrorTid,
 }
 
 impl Node {
-    /// Fixes what the next header commits: all that was changed so far. False if there is nothing to commit.
+    /// Fixes what the next header commits: all changes so far. Returns false if there is nothing to commit.
     pub(crate) async fn fix(&self) -> Result<bool, NodeError> {
         self.alone().await?;
         if !self.has_changes() {
@@ -39,7 +40,7 @@ impl Node {
         Ok(true)
     }
 
-    /// Makes sure that nothing of an earlier commit is half done: it has landed, or is part of the next.
+    /// Makes sure that no earlier commit is half done: it has landed, or is part of the next.
     pub(crate) async fn alone(&self) -> Result<(), NodeError> {
         self.landings.ended().await;
         self.ready().await?;
@@ -47,8 +48,8 @@ impl Node {
         Ok(())
     }
 
-    /// Makes the header that commits the topology as it is, all of which is on its way to the devices. `edit` changes what else
-    /// it says.
+    /// Makes the header that commits the topology as it is, all of which must be on its way to the devices. `edit` changes its
+    /// other fields.
     pub(crate) fn fix_header(&self, edit: &mut dyn FnMut(&mut VolumeHeader)) -> Result<(), NodeError> {
         let (mut next, last) = {
             let committed = self.committed.borrow();
@@ -75,7 +76,7 @@ impl Node {
         Ok(())
     }
 
-    /// Gives up a header that was fixed, if its writing hasn't begun.
+    /// Discards a header that was fixed, if its writing hasn't begun.
     pub(crate) fn discard_header(&self) {
         let mut landing = self.landing.borrow_mut();
         if let Some(given_up) = landing.take_if(|landing| !landing.is_begun) {
@@ -85,7 +86,7 @@ impl Node {
         }
     }
 
-    /// What was written so far is kept, as if it were committed, also if a header that was fixed is given up.
+    /// Keeps what was written so far as if it were committed, even if a fixed header is discarded.
     pub(super) fn keep_all_written(&self) {
         let topology = &mut *self.topology.borrow_mut();
         topology.uncommitted_from = topology.pending_tid;
@@ -94,12 +95,12 @@ impl Node {
         }
     }
 
-    /// True for a header whose writing was begun, and that nobody brings to its end.
+    /// True when the writing of a header was begun and no task is completing it.
     pub(super) fn has_half_written_header(&self) -> bool {
         !self.landings.is_taken() && self.landing.borrow().as_ref().is_some_and(|landing| landing.is_begun)
     }
 
-    /// True for a header that was fixed and that nobody brings to the disk.
+    /// True when a header was fixed and no task is writing it.
     pub(super) fn has_idle_header(&self) -> bool {
         !self.landings.is_taken() && self.landing.borrow().is_some()
     }
@@ -110,20 +111,20 @@ impl Node {
         landing.as_ref().filter(|landing| landing.is_begun).map(|landing| landing.header.get().mirror_tid())
     }
 
-    /// The number of the header that somebody brings to the disk, else of the one in force.
+    /// The number of the header that is being brought to the disk, or otherwise of the one in force.
     pub(super) fn on_the_way_tid(&self) -> MirrorTid {
         let landing = self.landing.borrow();
         let on_the_way = landing.as_ref().filter(|_| self.landings.is_taken());
         on_the_way.map_or_else(|| self.header().mirror_tid(), |landing| landing.header.get().mirror_tid())
     }
 
-    /// Makes everything durable that the header which was fixed commits, and writes it. False if there is none: what it would
-    /// have committed is part of the next.
+    /// Makes everything durable that the fixed header commits, and writes the header. Returns false if there is none: what it
+    /// would have committed is part of the next.
     pub(crate) async fn land(&self) -> Result<bool, NodeError> {
         self.land_if(async || true).await
     }
 
-    /// The same, unless `may_be_written` doesn't want it any more when all that it commits is durable.
+    /// Does the same, but asks `may_be_written` before the header is written, when all that it commits is durable.
     pub(crate) async fn land_if(&self, may_be_written: impl AsyncFnOnce() -> bool) -> Result<bool, NodeError> {
         let _turn = self.landings.take().await;
         let Some(behind) = self.landing.borrow().as_ref().map(|landing| landing.behind) else { return Ok(false) };
@@ -137,8 +138,8 @@ impl Node {
         Ok(true)
     }
 
-    /// Writes the header that was fixed, from the beginning: whatever of it landed before is overwritten with the same. Then it
-    /// is the one in force.
+    /// Writes the fixed header from the beginning: parts of it that landed before are overwritten with the same. After that it is
+    /// in force.
     async fn write_header(&self) -> Result<(), NodeError> {
         let another = || match &*self.landing.borrow() {
             Some(landing) => {
@@ -158,7 +159,7 @@ impl Node {
             self.keep_spare(sent);
         }
         if is_only {
-            // It may be torn only while its twin is whole.
+            // A write may tear it only while its twin is whole.
             self.flush_devices().await?;
         }
         let Some((header, ..)) = another()? else { return Ok(()) };
@@ -172,14 +173,14 @@ impl Node {
         Ok(())
     }
 
-    /// Another image of a header, in the memory of one that was written, if there is one.
+    /// Makes another image of a header, in the memory of a written one if there is one.
     fn image_of(&self, header: &HeaderImage) -> Result<HeaderImage, NoMemory> {
         let spare = self.spare_images.borrow_mut().pop();
         header.copy_into(spare, self.heap)
     }
 
     fn keep_spare(&self, image: HeaderImage) {
-        // There are never more than have room here, but for images that a device gave back after the node had begun anew.
+        // There is room, except for images that a device returned after the node was reopened.
         let _ = self.spare_images.borrow_mut().push(image);
     }
 }

@@ -1,6 +1,6 @@
 //! Listing what lies below an inode: elements in order, without what hasn't changed since a transaction id.
 //!
-//! What is left out is said, so that a reader knows which keys it has not seen.
+//! The list names the keys that are left out, so that a reader knows which it hasn't seen.
 
 use core::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ use crate::media::inode::InodeFlags;
 use crate::media::{BlockKind, Blockref, Corruption, KeyRange, ModifyTid};
 
 impl Node {
-    /// Fills `elements` with what is below an open inode in `range`, unchanged parts as a whole.
+    /// Fills `elements` with what is below an open inode in `range`; an unchanged part is one element.
     #[inline(never)]
     pub(super) fn list(
         &self,

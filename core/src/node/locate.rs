@@ -1,4 +1,4 @@
-//! From a name (PFS, inode number) to an inode, as the topology is now.
+//! Finding an inode by name (PFS, inode number) in the topology as it is now.
 
 use super::{Halt, InodeRecord, Node, NodeError, NodeFault, Slot, failed};
 use crate::chain::{ChainId, Cursor, Holder, Source, Stop, Topology, Trust, find};
@@ -6,47 +6,47 @@ use crate::media::blockref::BlockFlags;
 use crate::media::inode::InodeFlags;
 use crate::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Inum, Key, KeyRange, ModifyTid, PfsKind};
 
-/// An inode on any node: the key of its PFS in the super-root, and its number.
+/// Names an inode on any node: the key of its PFS in the super-root, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InodeName {
     pub(super) pfs: Key,
     pub(super) inum: Inum,
 }
 
-/// An inode found, with the array it leads to.
+/// An inode that was found, with the array it leads to.
 pub(super) struct InodeView<'v> {
     /// Its blockref.
     pub(super) bref: &'v Blockref,
     /// The inode.
     pub(super) inode: &'v Inode,
-    /// What to walk below it.
+    /// The source for walks below it.
     pub(super) source: Source<'v>,
     topology: &'v Topology,
-    /// Its chain, when it is modified.
+    /// Its chain, if it is modified.
     chain: Option<ChainId>,
     trust: Trust,
 }
 
 impl<'v> InodeView<'v> {
-    /// The inode as commands tell of it, with the last operation below it, whether or not that is written.
+    /// The inode's record, with the last operation on anything below it, whether or not that is written.
     pub(super) fn record(&self) -> InodeRecord {
         let newest = self.chain.map_or(self.bref.modify_tid(), |id| self.topology.newest_in(id));
         InodeRecord { modify_tid: newest, ..InodeRecord::new(self.bref, &self.inode.meta) }
     }
 
-    /// The array in the body; an error for an inode that holds file content instead.
+    /// The array in its body; an error for an inode with file content instead.
     pub(super) fn holder(&self) -> Result<Holder<'v>, Stop> {
         let direct = || failed(self.bref, Corruption::DirectData(self.inode.meta.size()));
         let array = self.inode.block_array().ok_or_else(direct)?;
         Ok(Holder { block: self.bref.name(), array, trust: self.trust })
     }
 
-    /// The operation that last changed what an entry below it stands for, in memory or on media.
+    /// The operation that last changed what an entry below it leads to, in memory or on media.
     pub(super) fn modify_tid_of(&self, entry: &Blockref) -> ModifyTid {
         self.topology.modify_tid_of(entry)
     }
 
-    /// Bytes of the blocks below it, as they are now.
+    /// Bytes of the blocks below it at present.
     pub(super) fn stored_bytes(&self) -> u64 {
         match self.chain {
             Some(id) => self.topology.stored_bytes(id),
@@ -61,7 +61,7 @@ impl<'v> InodeView<'v> {
 }
 
 impl Node {
-    /// Does `work` on the inode at `bref`, which was found in the topology as it is now.
+    /// Calls `work` with the inode at `bref`, which must have been found in the topology as it is now.
     fn view<T>(
         &self,
         topology: &Topology,
@@ -101,7 +101,7 @@ impl Node {
         })
     }
 
-    /// Where a named inode is; none when there is no such inode.
+    /// The place of a named inode; none when it doesn't exist.
     fn locate(&self, topology: &Topology, name: InodeName) -> Result<Option<Blockref>, Stop> {
         let super_root = self.super_root(topology)?;
         let mut cursor = Cursor::new(KeyRange::only(name.pfs));
@@ -113,7 +113,7 @@ impl Node {
         self.view(topology, &pfs, |view| view.find(&mut cursor))
     }
 
-    /// Does `work` on a named inode; none when there is no such inode.
+    /// Calls `work` with a named inode; none when it doesn't exist.
     pub(super) fn in_named<T>(
         &self,
         name: InodeName,
@@ -126,7 +126,7 @@ impl Node {
         }
     }
 
-    /// Does `work` on an open inode.
+    /// Calls `work` with an open inode.
     pub(super) fn in_inode<T>(
         &self,
         slot: Slot,
@@ -135,7 +135,7 @@ impl Node {
         self.in_open(slot, work)?.ok_or(Halt::Failed(NodeError::Fault(NodeFault::UnknownSlot)))
     }
 
-    /// As [`in_inode`](Self::in_inode), for callers that want to know how much is lost with an error; none for a slot that
+    /// Like [`in_inode`](Self::in_inode), for callers that want to know how much is lost with an error; none for a slot that
     /// names nothing.
     pub(super) fn in_open<T>(
         &self,
@@ -151,7 +151,7 @@ impl Node {
         self.view(topology, &bref, work).map(Some)
     }
 
-    /// Finds an open inode anew: the topology changed since it was used last.
+    /// Finds an open inode again, because the topology has changed since it was last used.
     fn relocate(&self, topology: &Topology, slot: Slot) -> Result<Option<Blockref>, Stop> {
         let Some(name) = self.slots.name(slot) else { return Ok(None) };
         let found = self.locate(topology, name)?;
@@ -161,8 +161,8 @@ impl Node {
         Ok(found)
     }
 
-    /// Does `work` on the inode of a number below the open root of its PFS; its place and what came of it. None when there is
-    /// no such inode.
+    /// Calls `work` with the inode of a number below the open root of its PFS; returns its place and the result. None when it
+    /// doesn't exist.
     pub(super) fn in_numbered<T>(
         &self,
         pfs: Slot,
@@ -176,7 +176,7 @@ impl Node {
         })
     }
 
-    /// Does `work` on the super-root's inode.
+    /// Calls `work` with the super-root's inode.
     pub(super) fn in_super_root<T>(&self, work: impl FnOnce(InodeView<'_>) -> Result<T, Stop>) -> Result<T, Stop> {
         let topology = &*self.topology.borrow();
         let super_root = self.super_root(topology)?;

@@ -1,8 +1,8 @@
-//! Blocks of the freemap that can't be read (protocol 8): all they described counts as in use, until bulkfree has looked what is.
-//! Those that were written last are still in memory, and are written again.
+//! Unreadable blocks of the freemap (protocol 8): the space they described counts as used until bulkfree has found out what
+//! really is. Blocks that were written lately are still in memory, and are written again.
 //!
-//! Where little room is left without, that is looked for at once. Nothing is lost with them, and nothing is ever allocated twice
-//! for want of one. What replaces a block goes where its next version would.
+//! If little other room is left, the used space is found out at once. No content is lost with such a block, and no space is ever
+//! allocated twice because of it. Its replacement goes where its next version would.
 
 use core::cell::Cell;
 use core::pin::Pin;
@@ -18,19 +18,19 @@ use crate::media::freemap::{FREEMAP_BLOCK_BYTES, FreemapRecord, LEAF_KEYBITS, LE
 use crate::media::{BlockKind, BlockName, Blockref, CheckMethod, Compression, Corruption, Key, KeyBits, Methods};
 use crate::memory::{Box, Heap, NoMemory, Vec, aside, boxed, push, zeroed};
 
-/// A block on its way, with those below it: a tree as deep as the volume is large.
+/// The writing of a block and those below it: a tree whose depth depends on the size of the volume.
 type Writing<'n> = Pin<Box<dyn Future<Output = Result<Blockref, NodeError>> + 'n>>;
 
-/// Nobody waits for memory that what is being repaired takes.
+/// A repair doesn't wait for memory.
 const OVER_LIMIT: Manner = Manner { over_limit: true, copied_stamp: None };
 
-/// How many count anew what is free; until then nobody knows.
+/// The number of counts of free space that are under way; until they end, the free space is unknown.
 pub(super) struct Recounts {
     count: Cell<u32>,
     ended: Wakers,
 }
 
-/// A count under way, also when it is given up.
+/// A count under way; it ends also when it is given up.
 struct Recounting<'n>(&'n Recounts);
 
 impl Recounts {
@@ -52,15 +52,15 @@ impl Drop for Recounting<'_> {
 }
 
 impl ChainError {
-    /// True for a block of the freemap that is bad where it is, and for good.
+    /// True for an error that means that a block of the freemap is bad in its place for good.
     pub(super) fn is_lost_freemap(&self) -> bool {
         let is_lost = matches!(self.error, ReadError::Corrupt(_) | ReadError::Device { error: DeviceError::Io(_), .. });
         is_lost && [BlockKind::FreemapLeaf, BlockKind::FreemapNode].iter().any(|kind| *kind as u8 == self.block.kind)
     }
 }
 
-/// What leads to the block that takes the place of one that can't be read. What it describes tells what kind of block it is and
-/// where its versions lie, whatever the entry said.
+/// The blockref for the replacement of an unreadable block. The span determines the kind of the block and the places of its
+/// versions, whatever the entry said.
 fn of_its_span(lost: &Blockref) -> Result<Blockref, Corruption> {
     let (key, keybits) = (lost.key(), lost.keybits());
     let kind = if keybits == LEAF_KEYBITS { BlockKind::FreemapLeaf } else { BlockKind::FreemapNode };
@@ -77,7 +77,7 @@ fn of_its_span(lost: &Blockref) -> Result<Blockref, Corruption> {
 }
 
 impl Node {
-    /// Replaces all blocks of the committed freemap that can't be read, and tells `bad` of each: how many that were. A device
+    /// Replaces all unreadable blocks of the committed freemap, and calls `bad` for each; returns how many there were. A device
     /// that doesn't answer in time is an error.
     pub async fn mend_freemap(&self, bad: &mut dyn FnMut(NodeFault)) -> Result<u64, NodeError> {
         let mut lost: Vec<BlockName> = Vec::new_in(self.heap);
@@ -96,8 +96,7 @@ impl Node {
         Ok(lost.len() as u64)
     }
 
-    /// Replaces a block of the freemap that can't be read. Where it isn't the block that is bad but the device, that is the
-    /// error.
+    /// Replaces an unreadable block of the freemap. If the device is at fault and not the block, this fails.
     pub(super) async fn replace_freemap(&self, lost: ChainError) -> Result<(), NodeError> {
         if matches!(lost.error, ReadError::Device { .. }) && self.probe().await.is_err() {
             return Err(lost.into());
@@ -105,7 +104,7 @@ impl Node {
         self.replace_each(lost.block).await
     }
 
-    /// Does `work` on the topology, with the blocks it needs, however much is modified.
+    /// Calls `work` with the topology, loading the blocks it needs, however much is modified.
     pub(super) async fn change_over_limit<T>(
         &self,
         mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
@@ -113,7 +112,7 @@ impl Node {
         self.load_missing(|| self.change(OVER_LIMIT, &mut work)).await
     }
 
-    /// Does something with the freemap. It is tried again when what can't be read of that is replaced.
+    /// Runs work on the freemap, and repeats it after replacing a block that it couldn't read.
     pub(super) async fn with_freemap<T>(
         &self,
         mut work: impl FnMut(&mut Topology, &mut Allocator, &BlockCache) -> Result<T, Stop>,
@@ -126,13 +125,13 @@ impl Node {
         }
     }
 
-    /// Waits until nobody counts anew what is free.
+    /// Waits until no count of free space is under way.
     pub(crate) async fn counted(&self) {
         self.recounts.ended.until(|| self.recounts.count.get() == 0).await;
     }
 
-    /// Puts blocks that say that everything is in use in the place of one that can't be read, and of those that can't be read
-    /// either when what is free is counted anew.
+    /// Replaces an unreadable block by one that says that everything is in use, and likewise each further unreadable one that the
+    /// new count of free space finds.
     async fn replace_each(&self, block: BlockName) -> Result<(), NodeError> {
         let _recounting = self.recounts.begin();
         let (mut block, mut is_replaced) = (block, false);
@@ -144,17 +143,17 @@ impl Node {
             }
             block = lost.block;
         }
-        // Users would be told that there is no room where there is.
+        // Otherwise users would be told that there is no room although there is.
         if is_replaced && self.allocator.borrow().is_short() && !self.free_lost().await? {
             return Err(NodeError::NoSpace);
         }
         Ok(())
     }
 
-    /// True if what takes the block's place says that everything is in use.
+    /// Replaces a block if it is lost; returns true if its replacement says that everything is in use.
     async fn replace_if_lost(&self, block: BlockName) -> Result<bool, NodeError> {
         let Some(bref) = self.freemap_entry(block).await? else { return Ok(false) };
-        // It may have been lost on the way only.
+        // It may have been lost only on the way from the device.
         if self.load(&bref).await.is_ok() {
             return Ok(false);
         }
@@ -173,7 +172,7 @@ impl Node {
         };
         let size = self.header().allocator_size();
         let replaced = self.change_over_limit(|topology, allocator, blocks| {
-            // Somebody else may have been faster.
+            // Another task may have replaced it.
             let Some((container, index)) = topology.descend_to(blocks, Container::FreemapSet, block)? else {
                 return Ok(false);
             };
@@ -189,7 +188,7 @@ impl Node {
         Ok(replaced.await?)
     }
 
-    /// What leads to a block of the freemap; none if it isn't where it was any more.
+    /// The entry of a freemap block; none if the block is no longer in its place.
     async fn freemap_entry(&self, block: BlockName) -> Result<Option<Blockref>, NodeError> {
         let found = self.change_over_limit(|topology, _, blocks| {
             let found = topology.descend_to(blocks, Container::FreemapSet, block)?;
@@ -198,7 +197,7 @@ impl Node {
         Ok(found.await?)
     }
 
-    /// Counts what is free; a block of the freemap that can't be read ends that.
+    /// Counts the free space; an unreadable block of the freemap ends the count and is returned.
     async fn recount(&self) -> Result<Option<ChainError>, NodeError> {
         loop {
             match self.change_over_limit(|topology, allocator, blocks| allocator.recount_next(topology, blocks)).await {
@@ -210,7 +209,7 @@ impl Node {
         }
     }
 
-    /// A block that says that everything in its span is in use. Those below a node are written.
+    /// A block that says that everything in its span is in use. For a node, the blocks below it are written.
     async fn full_block(&self, bref: &Blockref) -> Result<Vec<u8>, NodeError> {
         if bref.kind() == Ok(BlockKind::FreemapLeaf) {
             return Ok(self.full_leaf()?);
@@ -233,7 +232,7 @@ impl Node {
         Ok(content)
     }
 
-    /// Writes a block that says that everything in its span is in use, and those below it; what leads to it.
+    /// Writes a block that says that everything in its span is in use, and the blocks below it; returns its blockref.
     fn write_full(&self, key: Key, keybits: KeyBits, rotation: u64) -> Result<Writing<'_>, NoMemory> {
         let writing = boxed(self.heap, async move {
             let kind = if keybits == LEAF_KEYBITS { BlockKind::FreemapLeaf } else { BlockKind::FreemapNode };

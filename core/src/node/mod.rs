@@ -1,7 +1,7 @@
 //! One member: a volume set with its super-root and PFSs, executing commands.
 //!
-//! A node owns its topology: only it touches its blocks, and what it is told and answers ([`Command`], [`Reply`]) names no
-//! place on a device. It knows nothing of clusters.
+//! A node owns its topology: only it touches its blocks, and its commands and answers ([`Command`], [`Reply`]) contain no place
+//! on a device. It knows nothing of clusters.
 
 mod attempt;
 mod bulkfree;
@@ -72,14 +72,14 @@ pub use slots::SLOT_BYTES;
 use slots::Slots;
 use writer::Writer;
 
-/// How much memory a node may take.
+/// The memory that a node may use.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeOptions {
     /// Bytes of blocks kept in memory.
     pub cache_bytes: usize,
     /// Bytes of modified blocks kept in memory before they are written.
     pub modified_bytes: usize,
-    /// Inodes open at a time.
+    /// The number of inodes that can be open at a time.
     pub slots: usize,
 }
 
@@ -89,20 +89,20 @@ impl Default for NodeOptions {
     }
 }
 
-/// Space kept back so that a full filesystem can still be emptied.
+/// Space in bytes that is kept back so that a full filesystem can still be emptied.
 const RESERVE_BYTES: u64 = 3 << 20;
 
-/// Space kept back for what every flush writes: the root of the PFS, the super-root, and what leads to them; and for chunks that
-/// small blocks don't fill.
+/// Space in bytes that is kept back for what every flush writes, that is the root of the PFS, the super-root, and what leads to
+/// them; and for chunks that small blocks don't fill.
 const FLUSH_BYTES: u64 = 1 << 19;
 
-/// Headers in memory besides the one in force: the next one, and what of it a device has.
+/// Header images in memory besides the one in force: the next one, and one that a device is writing.
 const SPARE_IMAGES: usize = 2;
 
-/// Places for the largest blocks that metadata may break up besides what is modified.
+/// The number of places for the largest blocks that metadata may break up, besides modified blocks.
 const SPARE_RUNS: u64 = 64;
 
-/// A member of a cluster, or the only one.
+/// A member of a cluster, or a filesystem's only node.
 pub struct Node {
     /// The header committed last, and the copy it is in.
     committed: RefCell<Committed>,
@@ -112,29 +112,29 @@ pub struct Node {
     allocator: RefCell<Allocator>,
     writer: Writer,
     heap: Heap,
-    /// Blocks were written that no header leads to.
+    /// True when blocks were written that no header leads to.
     uncommitted: Cell<bool>,
-    /// Some of them are given back as soon as something takes their place.
+    /// True when the space of some of those is given back as soon as they are replaced.
     replaceable: Cell<bool>,
-    /// Blocks that were written to another place than they had.
+    /// Counts blocks that were written to a new place.
     moves: Cell<u64>,
-    /// Passes of bulkfree that were begun.
+    /// The number of passes of bulkfree that were begun.
     bulkfree_passes: Cell<u64>,
-    /// How far the one under way is.
+    /// The progress of the current pass.
     surveyed: Cell<bulkfree::Surveyed>,
-    /// A device failed while writing: nothing is written any more.
+    /// The fault of a device that failed while writing: nothing more is written.
     broken: Cell<Option<NodeFault>>,
-    /// A device doesn't answer: nothing is written until it does.
+    /// The fault of a device that doesn't answer: nothing is written until it does.
     stalled: Cell<Option<NodeFault>>,
     /// The mount whose heartbeat is on the volume, if it is this one.
     holder: Cell<Option<MountNonce>>,
-    /// The header that is in force next.
+    /// The header that will be in force next.
     landing: RefCell<Option<Landing>>,
-    /// Whoever brings that to the disk.
+    /// Turns to bring that header to the disk.
     landings: Turns,
-    /// The memory of headers that were written, for the next.
+    /// Images of headers that were written, whose memory serves for the next ones.
     spare_images: RefCell<heapless::Vec<HeaderImage, SPARE_IMAGES>>,
-    /// Whoever counts anew what is free.
+    /// Counts of free space that are under way.
     recounts: Recounts,
     protocol: Cell<Protocol>,
 }
@@ -170,7 +170,7 @@ impl Node {
         boxed(heap, node)
     }
 
-    /// What its memory is taken from.
+    /// The heap for its memory.
     pub(crate) fn heap(&self) -> Heap {
         self.heap
     }
@@ -180,17 +180,17 @@ impl Node {
         Ref::map(self.committed.borrow(), |committed| committed.header.get())
     }
 
-    /// The same, to be kept while the node goes on.
+    /// An image of the header committed last, to be kept while the node goes on.
     pub fn header_image(&self) -> Result<HeaderImage, NoMemory> {
         self.committed.borrow().header.copy(self.heap)
     }
 
-    /// Which copy of the header that is.
+    /// The number of that header's copy.
     pub fn header_copy(&self) -> usize {
         self.committed.borrow().copy
     }
 
-    /// Changes the rules that are followed.
+    /// Sets the protocol's rules that are followed.
     pub fn set_protocol(&self, protocol: Protocol) {
         self.protocol.set(protocol);
     }
@@ -200,13 +200,13 @@ impl Node {
         self.blocks.volumes()
     }
 
-    /// The node's blocks, for those who look at the topology itself.
+    /// The node's block cache, for tools that look at the topology itself.
     pub fn blocks(&self) -> &BlockCache {
         &self.blocks
     }
 
-    /// Answers a command, or says why it can't be answered now. What is done for one command isn't part of what another takes
-    /// of the stack, which is why those aren't inlined.
+    /// Answers a command, or says why it can't be answered now. The functions for single commands aren't inlined, so that each
+    /// command uses only its own share of the stack.
     pub(crate) fn attempt(&self, command: &mut Command<'_>, progress: &mut Progress) -> Result<Reply, Halt> {
         match command {
             Command::OpenPfs { label, into } => self.open_pfs(label, *into, progress),
@@ -253,7 +253,7 @@ impl Node {
         })
     }
 
-    /// From the root of the PFS, whose place is known, not from the super-root.
+    /// Goes from the root of the PFS, whose place is known, not from the super-root.
     #[inline(never)]
     fn open_inode(&self, pfs: Slot, inum: Inum, into: Slot) -> Result<Reply, Halt> {
         let root = self.slots.name(pfs).ok_or(NodeError::Fault(NodeFault::UnknownSlot))?;
@@ -282,7 +282,7 @@ impl Node {
         Ok(Reply::Inode(record?))
     }
 
-    /// What the next PFS root of the super-root says.
+    /// The record of the next PFS root in the super-root.
     fn pfs_root(&self, cursor: &mut Cursor) -> Result<Option<InodeRecord>, Stop> {
         let Some(bref) = self.in_super_root(|view| view.find(cursor))? else { return Ok(None) };
         self.in_named(InodeName { pfs: bref.key(), inum: Inum::PFS_ROOT }, |view| {
@@ -291,34 +291,35 @@ impl Node {
         })
     }
 
-    /// What an open inode says, and the last operation on it or on anything below, whether or not that is written.
+    /// The record of an open inode, with the last operation on it or anything below it, whether or not that is written.
     pub async fn record(&self, slot: Slot) -> Result<InodeRecord, NodeError> {
         self.drive(|_| self.in_inode(slot, |view| Ok(view.record()))).await
     }
 
-    /// What ties a cluster's record to the PFS whose root is open: it changes with every write into it, and with nothing else.
+    /// The value that ties a cluster's record to the PFS whose root is open: it changes with every write to the PFS, and only
+    /// then.
     pub async fn bind(&self, root: Slot) -> Result<Bind, NodeError> {
         self.drive(|_| self.in_inode(root, |view| Ok(Bind::of(view.bref)))).await
     }
 
-    /// A buffer of the largest block that isn't needed any more, if there is one. What it holds means nothing.
+    /// An unused buffer of the largest block size, if there is one. Its content means nothing.
     pub fn spare_buffer(&self) -> Option<Buffer> {
         self.writer.take_spare().or_else(|| self.blocks.take_spare(FILE_BLOCK_BYTES))
     }
 
-    /// Bytes in free chunks, less what is needed to write what is modified and still have room to delete.
+    /// Bytes in free chunks, less what is needed to write all modified blocks and still have room to delete.
     pub fn free_bytes(&self) -> u64 {
         self.reserve_bytes().saturating_sub(RESERVE_BYTES)
     }
 
-    /// Bytes in free chunks, less what is needed to write what is modified. Blocks of different sizes in a chunk leave up to a
-    /// quarter of it unused.
+    /// Bytes in free chunks, less what is needed to write all modified blocks. Blocks of different sizes leave up to a quarter of
+    /// a chunk unused.
     pub fn reserve_bytes(&self) -> u64 {
         let modified = self.topology.borrow().arena.bytes() as u64;
         self.allocator.borrow().usable_bytes().saturating_sub(modified + modified / 4 + FLUSH_BYTES)
     }
 
-    /// True when `count` blocks of the largest size find a place, each in one piece, whatever metadata takes meanwhile.
+    /// True when `count` blocks of the largest size each find a place in one piece, whatever metadata takes meanwhile.
     pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, NodeError> {
         let metadata = 2 * self.topology.borrow().arena.bytes() as u64 / CHUNK_BYTES + SPARE_RUNS;
         self.with_freemap(|topology, allocator, blocks| allocator.has_runs(topology, blocks, count + metadata)).await

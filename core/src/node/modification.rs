@@ -1,7 +1,7 @@
-//! What a node is told to change.
+//! The changes that a node is told to make.
 //!
-//! A modification's outcome depends on logical content alone, never on layout, memory or a clock: numbers, times, keys, methods
-//! and data as it is stored travel in it, and so does its transaction id. It is executed in order, or the node leaves.
+//! A modification's outcome depends only on logical content, never on layout, memory or a clock: it carries numbers, times, keys,
+//! methods, data as it is stored, and its transaction id. A node executes modifications in order, or leaves.
 
 use super::Slot;
 use crate::io::Buffer;
@@ -23,8 +23,8 @@ pub struct StoredBlock {
 }
 
 impl StoredBlock {
-    /// Makes it possible to give the block to several nodes: one that fills chunks of its own is in memory once for all of them,
-    /// and of a smaller one each keeps a copy anyway, beside its other small blocks.
+    /// Prepares the block for sharing among several nodes. A block that fills whole chunks is then in memory once for all of
+    /// them; of a smaller one, each node keeps a copy anyway, beside its other small blocks.
     pub fn make_shareable(&mut self, heap: Heap) -> Result<(), NoMemory> {
         if self.is_small() { Ok(()) } else { self.buffer.make_shareable(heap) }
     }
@@ -34,14 +34,14 @@ impl StoredBlock {
     }
 }
 
-/// A block on its way to a node.
+/// A block handed to a node.
 #[derive(Debug)]
 pub enum GivenBlock<'a> {
-    /// It is the node's.
+    /// It belongs to the node.
     Owned(StoredBlock),
-    /// It is taken only when it is written, and stays where it was when that fails.
+    /// It is taken only when it is written, and stays with its owner if that fails.
     Lent(&'a mut Option<StoredBlock>),
-    /// It stays where it is, and the node shares its memory: it was [made so](StoredBlock::make_shareable).
+    /// It stays with its owner, and the node shares its memory: it was [prepared](StoredBlock::make_shareable) for that.
     Shown(&'a StoredBlock),
     /// It was taken.
     Taken,
@@ -58,7 +58,7 @@ impl GivenBlock<'_> {
         }
     }
 
-    /// Takes it, if it may be taken and nobody has.
+    /// Takes it, if it may be taken and hasn't been.
     pub fn take(&mut self) -> Option<StoredBlock> {
         match core::mem::replace(self, Self::Taken) {
             Self::Owned(block) => Some(block),
@@ -67,7 +67,7 @@ impl GivenBlock<'_> {
         }
     }
 
-    /// Makes it possible to [show](Self::Shown) it to several nodes.
+    /// Prepares it for being [shown](Self::Shown) to several nodes.
     pub fn make_shareable(&mut self, heap: Heap) -> Result<(), NoMemory> {
         match self {
             Self::Owned(block) => block.make_shareable(heap),
@@ -76,7 +76,7 @@ impl GivenBlock<'_> {
         }
     }
 
-    /// The memory of a block that is shown, for this node to keep.
+    /// The memory of a shown block, for this node to keep.
     pub(super) fn share(&self) -> Result<Option<Buffer>, NoMemory> {
         match self {
             Self::Shown(block) if !block.is_small() => block.buffer.share().ok_or(NoMemory).map(Some),
@@ -96,13 +96,13 @@ pub enum Modification<'a> {
         /// How its block is protected.
         methods: Methods,
     },
-    /// Replaces what an inode says. A body of blockrefs stays; one that was file content and no longer is becomes empty.
+    /// Replaces an inode's metadata. A body of blockrefs stays; one that was file content and no longer is becomes empty.
     WriteInode {
         /// The inode.
         slot: Slot,
-        /// What it shall say.
+        /// The new metadata.
         meta: &'a InodeMeta,
-        /// The file content in it, when that changes too.
+        /// The file content in the inode, if that changes too.
         content: Option<&'a [u8; EMBEDDED_BYTES]>,
     },
     /// Removes an inode from the index, with all below it. Outcome: `Done`, `Absent`.
@@ -116,9 +116,9 @@ pub enum Modification<'a> {
     AddEntry {
         /// The directory.
         directory: Slot,
-        /// Where.
+        /// Its key.
         key: Key,
-        /// What it says.
+        /// Its content.
         entry: Dirent,
         /// Its name.
         name: &'a [u8],
@@ -129,10 +129,10 @@ pub enum Modification<'a> {
     RemoveEntry {
         /// The directory.
         directory: Slot,
-        /// Where.
+        /// Its key.
         key: Key,
     },
-    /// Stores a file block in place of what was there.
+    /// Stores a file block in place of the former one.
     WriteBlock {
         /// The file.
         file: Slot,
@@ -141,15 +141,15 @@ pub enum Modification<'a> {
         /// The block.
         block: GivenBlock<'a>,
     },
-    /// Makes file blocks a hole.
+    /// Turns file blocks into a hole.
     RemoveBlocks {
         /// The file.
         file: Slot,
         /// Their offsets.
         range: KeyRange,
     },
-    /// Says of the arrays below an inode that hold keys of a range that the operation changed something there. For copies: a
-    /// change that leaves nothing behind, and nothing to copy, still has to be found by who copies from the copy.
+    /// Stamps the arrays below an inode that hold keys of a range as changed by the operation. This is for copies: a change that
+    /// leaves nothing to copy must still be found when the copy is copied in turn.
     Stamp {
         /// The inode.
         slot: Slot,
@@ -160,41 +160,41 @@ pub enum Modification<'a> {
     CreatePfs {
         /// The root; its body is what is below it.
         inode: &'a Inode,
-        /// Where.
+        /// Its key.
         key: Key,
-        /// The PFS whose content it takes over as it is: a snapshot of it.
+        /// The PFS whose content it takes over, for a snapshot.
         origin: Option<Slot>,
     },
-    /// Says what a PFS root is in its cluster, which is the node's own. What the PFS holds doesn't change.
+    /// Sets the role of a PFS root in its cluster on this node. The content of the PFS doesn't change.
     SetPfsRole {
         /// The root.
         slot: Slot,
-        /// What it is.
+        /// Its role.
         kind: PfsKind,
-        /// The masters there are.
+        /// The number of masters.
         masters: u8,
     },
     /// Removes a PFS with all below it. Outcome: `Done`, `Absent`.
     RemovePfs {
-        /// Where it is in the super-root.
+        /// Its key in the super-root.
         key: Key,
     },
 }
 
-/// What came of a modification.
+/// The outcome of a modification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was done.
     Done,
     /// The key is taken.
     Exists,
-    /// There is no such thing.
+    /// There is nothing to remove.
     Absent,
 }
 
 impl Modification<'_> {
-    /// The same, for one of several nodes: its file block stays where it is. None for a modification without one, which any
-    /// number of nodes can be given.
+    /// The same modification for one of several nodes: its file block stays with the owner. None for a modification without a
+    /// block, which any number of nodes can be given as it is.
     pub fn shown(&self) -> Option<Modification<'_>> {
         let Self::WriteBlock { file, key, block } = self else { return None };
         let block = GivenBlock::Shown(block.get()?);

@@ -20,8 +20,8 @@ use crate::memory::{Vec, push};
 const REMOVED_AT_ONCE: usize = 64;
 
 impl Node {
-    /// Executes a modification, or says why it can't be executed now. When it fails or is halted, nothing was changed but the
-    /// shape of the topology, and what the next attempt finds done.
+    /// Executes a modification, or says why it can't be executed now. If it fails or is halted, nothing was changed except the
+    /// shape of the topology and the part that the next attempt finds done.
     pub(crate) fn attempt_change(
         &self,
         tid: ModifyTid,
@@ -31,7 +31,7 @@ impl Node {
         self.attempt_change_in(Manner::default(), tid, modification, progress)
     }
 
-    /// The same in a certain manner. What is done for one modification isn't part of what another takes of the stack.
+    /// Does the same in a given manner. Each modification uses only its own share of the stack.
     pub(super) fn attempt_change_in(
         &self,
         manner: Manner,
@@ -60,8 +60,8 @@ impl Node {
         }
     }
 
-    /// Copies what another node has: as [`modify`](Self::modify), but containers are stamped with `containers` whatever
-    /// they said before, so that the stamp of every inode comes out as it is on the other node.
+    /// Copies what another node has: like [`modify`](Self::modify), but containers are stamped with `containers` whatever their
+    /// stamp was, so that every inode ends up with the same stamp as on the other node.
     pub async fn replicate(
         &self,
         tid: ModifyTid,
@@ -99,7 +99,7 @@ impl Node {
         Ok(id)
     }
 
-    /// The inode that an entry is below, as a modified chain.
+    /// The inode that contains an entry, as a modified chain.
     fn modify_below(&self, topology: &mut Topology, blocks: &BlockCache, below: Below) -> Result<ChainId, Stop> {
         match below {
             Below::SuperRoot => modify_super_root(topology, blocks),
@@ -113,7 +113,7 @@ impl Node {
         self.insert(change, self.below(pfs)?, bref, inode.as_bytes(), Some(Radix::MIN))
     }
 
-    /// Inserts an entry; with a block that starts with `bytes` when it has a size.
+    /// Inserts an entry; if it has a size, with a block that starts with `bytes`.
     #[inline(never)]
     fn insert(
         &self,
@@ -151,7 +151,7 @@ impl Node {
             let id = self.modify_open(topology, blocks, opened)?;
             let inode = topology.inode_mut(id);
             let was_direct = inode.meta.flags().contains(InodeFlags::DIRECTDATA);
-            // What a PFS root is on this node, no other node says.
+            // Each node has its own role of a PFS root.
             let is_root = opened.name.inum == Inum::PFS_ROOT;
             inode.meta = if is_root { meta.with_identity_of(&inode.meta) } else { *meta };
             match content {
@@ -227,7 +227,7 @@ impl Node {
             Ok(())
         });
         if let Err(stop) = stored {
-            // The next attempt looks for a place anew.
+            // The next attempt looks for another place.
             self.allocator.borrow_mut().free_uncommitted(&mut self.topology.borrow_mut(), &bref);
             return Err(stop.into());
         }
@@ -265,7 +265,7 @@ impl Node {
                     return Err(halt);
                 }
             }
-            // What is modified doesn't grow without end.
+            // From here on, the amount of modified blocks is limited again.
             change.manner.over_limit = false;
         }
         Ok(Outcome::Done)
@@ -294,7 +294,7 @@ impl Node {
             Blockref::new(BlockKind::Inode, key, KeyBits(0), Methods::new(CheckMethod::XxHash64, Compression::None));
         bref.set_flags(BlockFlags::PFSROOT);
         if let Some(origin) = origin {
-            // The origin's blocks are shared from here on, so none may be taken for one that no commit saw.
+            // The origin's blocks are shared from here on, so none may be taken for uncommitted.
             debug_assert!(!self.replaceable.get(), "a snapshot is taken of what was committed, or stays");
             let (body, stats) = self.in_inode(origin, |view| Ok((view.inode.body, view.bref.stats())))?;
             root.body = body;
@@ -304,7 +304,7 @@ impl Node {
     }
 }
 
-/// What a modification is stamped with, and how it is done.
+/// The stamp of a modification, and its manner.
 #[derive(Clone, Copy)]
 struct Change {
     tid: ModifyTid,
@@ -315,14 +315,14 @@ fn no_memory(bref: &Blockref) -> Stop {
     Stop::Failed(crate::chain::ChainError::new(bref, crate::io::ReadError::NoMemory))
 }
 
-/// Takes note of a file block that went, as the allocator needs the topology too. What isn't noted is bulkfree's.
+/// Notes a removed file block for later, as the allocator needs the topology too. Bulkfree frees those that aren't noted.
 fn note_dropped(dropped: &mut Vec<Blockref>, bref: &Blockref) {
     if bref.kind() == Ok(BlockKind::Data) && dropped.len() < REMOVED_AT_ONCE {
         let _ = push(dropped, *bref);
     }
 }
 
-/// An open inode: its slot, and what that names.
+/// An open inode: its slot, and the name of the inode.
 #[derive(Clone, Copy)]
 pub(super) struct Opened {
     slot: Slot,

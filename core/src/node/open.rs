@@ -1,4 +1,4 @@
-//! From a set of disks to a node: volume sets (format 1.4).
+//! Opening a set of disks as a node: volume sets (format 1.4).
 
 use super::header::{self, Committed};
 use super::open_error::OpenError;
@@ -8,7 +8,7 @@ use crate::media::MediaOffset;
 use crate::media::volume_header::VolumeVersion;
 use crate::memory::{self, Box, Heap, NoMemory, Vec};
 
-/// Opens the node that `disks` make, given in any order. All volumes must be there, and none that isn't one of it.
+/// Opens the node that consists of `disks`, in any order. All volumes of the set must be given, and no others.
 pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Box<Node>, OpenError> {
     let mut selected: Vec<(Disk, Committed)> = Vec::new_in(heap);
     selected.try_reserve_exact(disks.len()).map_err(|_| NoMemory)?;
@@ -33,7 +33,7 @@ pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<
         let bytes = header.header.get().volu_size();
         base = MediaOffset(base.0.saturating_add(bytes));
         let root = root.get_or_insert(header);
-        // The root's header says how large the whole is: the last volume may have been about to grow (see `grow`).
+        // The total size is in the root's header: the last volume may have been about to grow (see `grow`).
         let excess = base.0.saturating_sub(root.header.get().filesystem_bytes());
         memory::push(&mut volumes, Volume::new(disk, bytes.saturating_sub(excess)))?;
     }
@@ -41,7 +41,7 @@ pub async fn open(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<
     Ok(Node::new(heap, Volumes::new(volumes), root, options)?)
 }
 
-/// Checks that a disk's header goes with those before it.
+/// Checks that a disk's header belongs to the same set as those before it.
 fn check_member(others: &[(Disk, Committed)], disk: &Disk, selected: &Committed) -> Result<(), OpenError> {
     let header = selected.header.get();
     let device = disk.info().name;

@@ -13,7 +13,7 @@ pub enum OpenError {
     /// More nodes than a cluster may have.
     #[error("too many nodes: a cluster has at most 8")]
     TooManyNodes,
-    /// What is mounted is no cluster, or one of its nodes by itself.
+    /// What is mounted is no cluster, or it is one of a cluster's nodes by itself.
     #[error("only a cluster that was mounted with a quorum takes in nodes")]
     NoQuorumMount,
     /// No disk was given.
@@ -35,7 +35,7 @@ pub enum OpenError {
         /// What it said.
         error: DeviceError,
     },
-    /// A device belongs to another filesystem than the first one.
+    /// A device belongs to a different filesystem than the first one.
     #[error("{device}: belongs to another file system than {first}")]
     Foreign {
         /// The device.

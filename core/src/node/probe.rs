@@ -1,10 +1,10 @@
-//! Whether a node's devices still answer.
+//! Checking whether a node's devices still answer.
 
 use super::{Node, NodeError};
 use crate::io::{Buffer, DeviceOffset, SECTOR_BYTES, Volume};
 
 impl Node {
-    /// Reads a sector of every volume; the fault of the first that doesn't answer in time, or with an error.
+    /// Reads a sector of every volume; fails with the fault of the first volume that fails or doesn't answer in time.
     pub async fn probe(&self) -> Result<(), NodeError> {
         for Volume { disk, .. } in self.volumes().iter() {
             let buffer = Buffer::new(self.heap, SECTOR_BYTES as usize)?;

@@ -1,8 +1,9 @@
-//! The rules that keep a cluster's content, by name.
+//! The rules that protect a cluster's content, by name.
 //!
-//! All of them always hold, and asking costs nothing, unless the feature `unsound` is on: it can leave out one of them, so that
-//! the simulator can show that without it something is lost. `hammer2-core` doesn't have that feature; the package
-//! `hammer2-core-unsound`, made of the same sources, does. The value lies at the nodes' floor because some rules are theirs.
+//! All of them always hold, and checking a rule costs nothing, unless the feature `unsound` is on: it can leave out one of them,
+//! so that the simulator can show that something is lost without it. `hammer2-core` doesn't have that feature; the package
+//! `hammer2-core-unsound`, made of the same sources, does. The rules are defined at the nodes' floor because some concern nodes
+//! alone.
 
 /// A rule that content depends on (protocol 5.3 and 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,42 +20,41 @@ pub enum Rule {
     Rollforward,
     /// A node that missed an operation leaves before that is acknowledged.
     Eject,
-    /// Only a node whose answers were compared, and are those of the others, writes the header that commits what they were
-    /// about.
+    /// A node writes the header that commits an operation only if its answer was compared and agrees with the others'.
     Permit,
-    /// A header written for something else than a commit of the PFS leaves its root and its record as they were committed.
+    /// A header that isn't a commit of the PFS leaves the PFS's root and record as they were committed.
     Pair,
-    /// While who votes changes, a quorum of those before and one of those after it are needed.
+    /// While the voters change, a quorum of the old ones and a quorum of the new ones are needed.
     Joint,
-    /// What a resynchronization has copied is in no header before all of it is there.
+    /// A resynchronization's copy is in no header before it is complete.
     Workroot,
-    /// What the last round of a resynchronization copies stays as it is until the copy is committed.
+    /// What the last round of a resynchronization copies isn't changed until the copy is committed.
     Pin,
     /// Indirect blocks written by a resynchronization get the stamp of the inode that contains them.
     Stamp,
-    /// The committed freemap is never written over.
+    /// The committed freemap is never overwritten.
     Rotation,
     /// Headers are written twice.
     Twin,
-    /// A mount that others could overlook has a heartbeat, and nobody mounts what has one that moves.
+    /// A mount that others could overlook has a heartbeat, and nobody mounts a node whose heartbeat moves.
     Heartbeat,
-    /// Before a header is written, it is looked whether another mount has taken over.
+    /// Before a header is written, the mount checks that no other has taken over.
     ReadBack,
     /// A mount changes nothing when its heartbeat is so old that others may take it for dead.
     Lease,
-    /// An answer is given when a quorum has executed what it is about and says the same, and a commit is acknowledged when a
-    /// quorum has it.
+    /// An answer is given when a quorum has executed the modification and agrees, and a commit is acknowledged when a quorum has
+    /// it.
     Quorum,
-    /// Nobody is asked who lags.
+    /// Lagging nodes aren't asked.
     UpToDate,
-    /// Who lags executes everything in the order of the stream.
+    /// A lagging node executes everything in the order of the stream.
     InOrder,
-    /// What is copied to a node comes from a member that has executed everything, and stays as it is meanwhile.
+    /// A node is copied from a member that has executed everything, and whose content isn't changed meanwhile.
     Abreast,
 }
 
 impl Rule {
-    /// All of them.
+    /// All rules.
     pub const ALL: [Self; 21] = [
         Self::Epoch,
         Self::Nonce,
@@ -79,7 +79,7 @@ impl Rule {
         Self::Abreast,
     ];
 
-    /// What it is called.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Epoch => "epoch",
@@ -107,10 +107,10 @@ impl Rule {
     }
 }
 
-/// What the log says of a rule that isn't followed. A program has these words in it if it can leave one out, and only then.
+/// What the log says of a rule that isn't followed. A program contains these words only if it can leave out a rule.
 pub const NOT_FOLLOWED: &str = "of the protocol isn't followed here";
 
-/// The rules that are followed: all, by default. It has no size where that can't be otherwise.
+/// The rules that are followed: by default all of them. It has no size where that can't change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protocol {
     #[cfg(feature = "unsound")]
@@ -124,7 +124,7 @@ impl Protocol {
         Self { without: Some(rule) }
     }
 
-    /// True for a rule that is followed.
+    /// True if this rule is followed.
     #[cfg(feature = "unsound")]
     pub fn has(self, rule: Rule) -> bool {
         let is_followed = self.without != Some(rule);
@@ -134,7 +134,7 @@ impl Protocol {
         is_followed
     }
 
-    /// True for a rule that is followed: each of them.
+    /// True if this rule is followed, which all rules are here.
     #[cfg(not(feature = "unsound"))]
     #[inline]
     pub const fn has(self, _: Rule) -> bool {

@@ -1,4 +1,5 @@
-//! Recovery after a crash: torn headers, and a freemap that lags behind its topology (format 7.5). Ours never do; others' may.
+//! Recovery after a crash: torn headers, and a freemap that lags behind its topology (format 7.5). Our freemaps never lag, but
+//! those of other systems may.
 
 use super::survey::Since;
 use super::{Node, NodeError};
@@ -6,8 +7,8 @@ use crate::media::Blockref;
 use crate::memory::{self, Vec};
 
 impl Node {
-    /// Mends headers, and marks as allocated what flushes after the freemap's last wrote. To be done before the first
-    /// modification; a volume whose headers are whole and whose freemap doesn't lag costs nothing.
+    /// Mends headers, and marks as allocated what was written by flushes later than the freemap's last. This must be done before
+    /// the first modification; it costs nothing if the headers are whole and the freemap doesn't lag.
     pub async fn recover(&self) -> Result<(), NodeError> {
         self.mend_headers().await?;
         let (mirror, freemap) = (self.header().mirror_tid(), self.header().freemap_tid());

@@ -1,4 +1,4 @@
-//! Beginning anew: a node that left its cluster comes back with what its volumes hold.
+//! Reopening: a node that left its cluster comes back with what its volumes hold.
 
 use super::header;
 use super::open_error::OpenError;
@@ -6,8 +6,8 @@ use super::{Allocator, Node};
 use crate::chain::Topology;
 
 impl Node {
-    /// Throws away everything that is in memory, and reads the header again. No request of before is under way any more
-    /// when this is done: the devices are reset first.
+    /// Throws away everything in memory, and reads the header again. When this returns, no earlier request is under way any more,
+    /// because the devices are reset first.
     pub async fn reopen(&self) -> Result<(), OpenError> {
         self.writer.reset(self.volumes());
         self.blocks.forget();

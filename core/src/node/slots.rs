@@ -1,7 +1,7 @@
 //! The table from slots to inodes.
 //!
-//! With each inode is remembered where it was found last. A modified one is there as long as its chain lives, whatever else is
-//! changed; one that is as on media is there until any inode is modified or removed.
+//! The table remembers where each inode was last found. A modified inode stays there as long as its chain lives, whatever else
+//! changes; an unmodified one until any inode is modified or removed.
 
 use core::cell::RefCell;
 
@@ -14,14 +14,14 @@ use crate::memory::{self, Heap, NoMemory, Vec};
 #[derive(Clone, Copy)]
 struct Named {
     name: InodeName,
-    /// Where it was found last, and how many inodes had moved then.
+    /// Where it was last found, and the count of moved inodes at that time.
     place: Option<(Blockref, u64)>,
 }
 
-/// Memory a slot takes, with its place in the list of free ones: for budgets.
+/// Memory for a slot, including its place in the list of free ones: for budgets.
 pub const SLOT_BYTES: usize = size_of::<Option<Named>>() + size_of::<Slot>();
 
-/// What every open slot names, in a table taken at once.
+/// The inodes of all open slots, in a table that is allocated at once.
 pub(super) struct Slots {
     table: RefCell<Vec<Option<Named>>>,
 }
@@ -42,12 +42,12 @@ impl Slots {
         self.table.borrow().get(slot.0 as usize).copied().flatten()
     }
 
-    /// What the slot names.
+    /// The inode that the slot names.
     pub(super) fn name(&self, slot: Slot) -> Option<InodeName> {
         Some(self.get(slot)?.name)
     }
 
-    /// Where that is, if it still is where it was found.
+    /// The place of that inode, if it still is where it was found.
     pub(super) fn place(&self, slot: Slot, topology: &Topology) -> Option<Blockref> {
         let (place, moved) = self.get(slot)?.place?;
         let is_there = match ChainId::of(&place) {
@@ -57,7 +57,7 @@ impl Slots {
         is_there.then_some(place)
     }
 
-    /// Notes where it was found.
+    /// Notes where the slot's inode was found.
     pub(super) fn remember(&self, slot: Slot, place: Blockref, topology: &Topology) {
         if let Some(Some(named)) = self.table.borrow_mut().get_mut(slot.0 as usize) {
             named.place = Some((place, topology.inodes_moved()));

@@ -1,9 +1,9 @@
 //! Devices that fail for good, and devices that don't answer at the moment.
 //!
-//! A device that reports an error of a write or a flush has lost something, nobody knows what: the node writes nothing any more.
-//! One that is only late still has what it was given, so nothing is lost. As long as it has a change that nobody waits for any
-//! more, the node refuses to change anything, because a late write must never land on a place that holds something newer.
-//! When the device has answered everything, the node goes on, and a header that was on its way is brought to the disk first.
+//! A device that reports an error of a write or a flush has lost something, and it is unknown what: the node writes nothing more.
+//! A device that is only late still has what it was given, so nothing is lost. As long as it has a change that nobody waits for
+//! any more, the node refuses all changes, because a late write must never land on a place that holds something newer. When the
+//! device has answered everything, the node goes on, and first completes a header that was on its way.
 
 use super::{Halt, Node, NodeError, NodeFault};
 use crate::io::{DeviceError, Disk, Volume};
@@ -11,7 +11,7 @@ use crate::media::BlockName;
 use core::task::Poll;
 
 impl Node {
-    /// What keeps the node from changing anything, if anything does: for good, or until a device answers again.
+    /// The fault that prevents changes, if there is one: for good, or until a device answers again.
     pub fn fault(&self) -> Option<NodeFault> {
         self.broken.get().or(self.writer.failure()).or_else(|| self.stall())
     }
@@ -22,7 +22,7 @@ impl Node {
             return Err(NodeError::Fault(fault));
         }
         for Volume { disk, .. } in self.volumes().iter() {
-            // Mostly nothing was given up, and nothing is waited for.
+            // Mostly no request was given up, and there is nothing to wait for.
             if disk.poll_quiet() != Poll::Ready(Ok(())) {
                 disk.quiet().await.map_err(|error| self.device_failed(disk, error))?;
             }
@@ -30,7 +30,7 @@ impl Node {
         if self.has_half_written_header() { self.land().await.map(drop) } else { Ok(()) }
     }
 
-    /// The same, without waiting.
+    /// Does the same without waiting.
     pub(super) fn check_ready(&self) -> Result<(), Halt> {
         if let Some(fault) = self.fault() {
             return Err(NodeError::Fault(fault).into());
@@ -40,7 +40,7 @@ impl Node {
         if may_go_on { Ok(()) } else { Err(Halt::Busy) }
     }
 
-    /// Takes note that a device didn't do what it was asked for.
+    /// Notes that a device failed a request.
     pub(super) fn device_failed(&self, disk: &Disk, error: DeviceError) -> NodeError {
         let fault = NodeFault::Device { block: BlockName::HEADER, device: disk.info().name, error };
         match error {
@@ -50,7 +50,7 @@ impl Node {
         NodeError::Fault(fault)
     }
 
-    /// Takes note that a device is late.
+    /// Notes that a device is late.
     pub(super) fn note_stall(&self, fault: NodeFault) {
         if self.stalled.replace(Some(fault)).is_none()
             && let Some(device) = fault.device()
@@ -59,7 +59,7 @@ impl Node {
         }
     }
 
-    /// The device that doesn't answer at the moment, if there is one. That it does again is noticed here.
+    /// The fault of a device that doesn't answer at the moment, if there is one. This also notices that it answers again.
     fn stall(&self) -> Option<NodeFault> {
         let noted = self.stalled.get()?;
         for Volume { disk, .. } in self.volumes().iter() {

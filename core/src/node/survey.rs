@@ -5,7 +5,7 @@ use crate::chain::ChainError;
 use crate::media::{BlockArray, BlockKind, Blockref, Inode, KeyRange, MirrorTid};
 use crate::memory::{self, NoMemory, Vec};
 
-/// Subtrees remembered as seen: shared ones, of snapshots, are looked at once while they are remembered.
+/// The number of subtrees remembered as seen. Those shared by snapshots are looked at once while they are remembered.
 const REMEMBERED: usize = 4096;
 
 /// Which blocks to look at.
@@ -13,13 +13,13 @@ const REMEMBERED: usize = 4096;
 pub(super) enum Since {
     /// All.
     Ever,
-    /// Those written by flushes after this one, and what is below them.
+    /// Blocks written by flushes after this one, and what is below them.
     Flush(MirrorTid),
 }
 
 impl Node {
-    /// Shows `visit` the blockref of every block below the super-root, and of every entry without a block. Nothing may be
-    /// modified meanwhile. Memory is bounded by the depth of the topology. An unreadable block ends the survey: what is below
+    /// Calls `visit` with the blockref of every block below the super-root, and of every entry without a block. Nothing may be
+    /// modified meanwhile. Memory is bounded by the depth of the topology. An unreadable block ends the survey, as what is below
     /// it is unknown.
     pub(super) async fn survey(&self, since: Since, visit: &mut dyn FnMut(&Blockref)) -> Result<(), NodeError> {
         let heap = self.heap;

@@ -1,4 +1,4 @@
-//! A node by itself.
+//! Tests of a single node.
 
 extern crate std;
 
@@ -40,7 +40,7 @@ fn the_limit_of_modified_memory_is_on_again_after_a_failure() {
     let mut calls = 0;
     let failed = now(node.drive_change(|topology, _, _| {
         calls += 1;
-        // Everything was written for it, and it still fails.
+        // Everything was written for it, and it still stops.
         assert_eq!(topology.manner.over_limit, calls == 2);
         let no_memory = ChainError::new(&Blockref::EMPTY, ReadError::NoMemory);
         Err::<(), _>(if calls == 1 { Stop::Full } else { Stop::Failed(no_memory) })
@@ -49,7 +49,7 @@ fn the_limit_of_modified_memory_is_on_again_after_a_failure() {
     assert!(!node.topology.borrow().manner.over_limit);
 }
 
-/// Makes a PFS of no content, which takes room for its inode.
+/// Makes a PFS without content, which takes room for its inode.
 fn add_pfs(node: &Node, key: Key) {
     let mut inode = Inode::new(FileKind::Directory);
     inode.meta.set_name_key(key);
@@ -57,7 +57,7 @@ fn add_pfs(node: &Node, key: Key) {
     assert_eq!(now(node.modify(node.next_super_tid(), create)), Ok(Outcome::Done));
 }
 
-/// The most blocks of the largest size that are said to find a place.
+/// The most blocks of the largest size for which the node says it has places.
 fn most_pieces(node: &Node) -> u64 {
     let (mut fits, mut too_many) = (0, 1 << 20);
     while fits + 1 < too_many {
@@ -81,7 +81,7 @@ fn room_is_kept_for_what_is_modified() {
     assert_eq!(pieces - most_pieces(&node), 2 * after / CHUNK_BYTES - 2 * before / CHUNK_BYTES);
 }
 
-/// The leaf of the freemap, as it was written last.
+/// The leaf of the freemap, as last written.
 fn leaf(node: &Node) -> Blockref {
     let found = now(node.change_over_limit(|topology, _, blocks| {
         let (container, index) = topology.descend(blocks, Container::FreemapSet, Key(0))?;
@@ -90,7 +90,7 @@ fn leaf(node: &Node) -> Blockref {
     found.unwrap().unwrap()
 }
 
-/// A place of one chunk; none where none is known to be free.
+/// A place of one chunk; none when none is known to be free.
 fn allocate(node: &Node) -> Option<MediaOffset> {
     let chunk = Radix::holding(CHUNK_BYTES as usize).unwrap();
     let place = node.with_freemap(|topology, allocator, blocks| {
@@ -99,7 +99,7 @@ fn allocate(node: &Node) -> Option<MediaOffset> {
     now(place).unwrap_or_default().map(|place| place.offset())
 }
 
-/// Has the freemap's leaf rot on the disk, whatever wrote it.
+/// Damages the freemap's leaf on the disk, whichever flush wrote it.
 fn lose_leaf(image: &Image, node: &Node) {
     now(node.settle()).unwrap();
     let place = leaf(node).data_off().offset();
@@ -107,7 +107,7 @@ fn lose_leaf(image: &Image, node: &Node) {
     node.blocks.invalidate(place, FREEMAP_BLOCK_BYTES);
 }
 
-/// Checks that nothing is given away that what was fixed refers to.
+/// Checks that no space is allocated to which the fixed header refers.
 fn gives_only_what_is_free(node: &Node) {
     let given: Vec<_> = (0..1000).map(|_| allocate(node).unwrap()).collect();
     now(node.flush()).unwrap();
@@ -130,7 +130,7 @@ fn a_leaf_that_rots_is_written_again() {
     let node = open_image(&image);
     fix_pfss(&node, 0..100);
     let free_bytes = node.free_bytes();
-    // Nobody lands that header: no commit will ever tell what the leaf said.
+    // That header never lands: no commit will ever tell what the leaf said.
     node.discard_header();
     lose_leaf(&image, &node);
     assert!(allocate(&node).is_some());
@@ -144,7 +144,7 @@ fn what_a_header_on_its_way_commits_stays_in_use_when_its_freemap_is_lost() {
     let image = image();
     let node = open_image(&image);
     fix_pfss(&node, 0..100);
-    // The freemap's leaf is on the disk, and rots, before the header is there; and it isn't kept.
+    // The freemap's leaf is on the disk before the header is, and gets damaged there; no copy stays in memory.
     lose_leaf(&image, &node);
     node.blocks.forget_written();
     assert_eq!(allocate(&node), None, "nobody can tell yet what is free");
@@ -161,7 +161,7 @@ fn nothing_is_given_twice_from_a_leaf_that_was_lost() {
     node.discard_header();
     lose_leaf(&image, &node);
     node.blocks.forget_written();
-    // What was written and is in no header moves, to the other leaf; that fills up, and only the lost one is left.
+    // Blocks that are in no header move to the other leaf; that fills up, and only the lost one is left.
     fix_pfss(&node, 100..200);
     let mut given: Vec<_> = core::iter::from_fn(|| allocate(&node)).collect();
     assert!(given.len() > 60_000, "{} chunks of the other leaf", given.len());
@@ -175,7 +175,7 @@ fn nothing_is_given_twice_from_a_leaf_that_was_lost() {
     assert_eq!(given.len(), all, "some were given twice");
 }
 
-/// Opens a volume with four copies of its header, of which some fail to be read in this way.
+/// Opens a volume with four copies of its header, of which some fail to be read with this error.
 fn open_without(copies: core::ops::Range<usize>, error: DeviceError) -> Result<Box<Node>, OpenError> {
     let plan = Rc::new(FaultPlan::new(HEAP));
     for copy in copies {

@@ -1,12 +1,12 @@
 //! Blocks on their way to the devices: many at once, small ones together.
 //!
 //! Blocks of a type mostly follow each other on media, so they are gathered in a staging buffer until the next one lies
-//! elsewhere. Nobody waits for a write before the next flush, unless a read or another write wants the same place.
+//! elsewhere. Nobody waits for a write before the next flush, unless a read or another write needs the same place.
 //!
-//! What was put here is never lost for want of a ticket, of memory or of time: the caller [makes room](Writer::make_room) before
-//! it changes anything, and from then on a write is queued until its device takes it. A write that fails is remembered: the flush
-//! it belongs to, and with it the node, fails. A write that is late stays in the queue. As long as there is one, the node
-//! changes nothing; when the device has done it after all, everything goes on.
+//! A block put here is never lost for want of a ticket, of memory or of time: the caller [makes room](Writer::make_room) before
+//! it changes anything, and then a write is queued until its device takes it. A failed write is remembered: the flush it belongs
+//! to fails, and with it the node. A late write stays in the queue. As long as there is one, the node changes nothing; if the
+//! device does complete it, everything goes on.
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -21,18 +21,18 @@ use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::{BlockKind, BlockName, DataOff, MediaOffset};
 use crate::memory::{Heap, NoMemory, Vec};
 
-/// What a place that is on no volume is said to be on.
+/// The device named for a place that is on no volume.
 const NOWHERE: DeviceName = DeviceName::new(&"beyond all volumes");
 
-/// Writes in the queue at a time, beside those that what is staged becomes.
+/// The most writes in the queue at a time, apart from those that the staging buffers become.
 const MOST_QUEUED: usize = 32;
 const LEAST_QUEUED: usize = 4;
-/// Buffers kept for the next blocks, if the memory given allows it.
+/// The number of buffers kept for the next blocks, if memory allows it.
 const SPARE: usize = 8;
-/// Block types, each with a staging buffer of its own.
+/// The number of block types, each with a staging buffer of its own.
 const STREAMS: usize = 7;
 
-/// A write that isn't done.
+/// A write that isn't complete.
 struct Write {
     volume: usize,
     start: MediaOffset,
@@ -41,7 +41,7 @@ struct Write {
     stage: Stage,
 }
 
-/// Everything that was submitted before a moment.
+/// Everything that was submitted before some moment.
 #[derive(Clone, Copy)]
 pub(super) struct Mark(u64);
 
@@ -57,7 +57,7 @@ impl Write {
     }
 }
 
-/// Blocks that follow each other.
+/// Consecutive blocks.
 struct Staging {
     start: MediaOffset,
     len: usize,
@@ -67,23 +67,23 @@ struct Staging {
 /// All writes of a node.
 pub(super) struct Writer {
     heap: Heap,
-    /// In the order in which they were given. There is room for as many as may be in it.
+    /// The writes in the order in which they were submitted. There is room for the most that can be in it.
     queue: RefCell<Vec<Write>>,
     staging: RefCell<[Option<Staging>; STREAMS]>,
     spare: RefCell<heapless::Vec<Buffer, SPARE>>,
     spare_limit: usize,
-    /// Writes that were submitted so far.
+    /// The number of writes submitted so far.
     submitted: Cell<u64>,
-    /// Writes in the queue at a time, for the sake of the memory they take.
+    /// The most writes in the queue at a time, which limits the memory they use.
     most_queued: usize,
     failed: Cell<Option<NodeFault>>,
     late: Cell<Option<NodeFault>>,
-    /// Those who wait for room, or for an end.
+    /// Tasks that wait for room or for completion.
     progressed: Wakers,
 }
 
 impl Writer {
-    /// A writer that has up to `bytes` under way, and keeps as much for the next blocks.
+    /// A writer that has up to `bytes` under way, and keeps as much memory for the next blocks.
     pub(super) fn new(heap: Heap, bytes: usize) -> Result<Self, NoMemory> {
         let blocks = bytes / FILE_BLOCK_BYTES;
         let most_queued = blocks.clamp(LEAST_QUEUED, MOST_QUEUED);
@@ -109,10 +109,10 @@ impl Writer {
         Ok(self.keep_buffer()?)
     }
 
-    /// True when the next [`put`](Self::put) or [`submit`](Self::submit) has the room and the memory it needs; else room is to
-    /// be [made](Self::make_room).
+    /// True when the next [`put`](Self::put) or [`submit`](Self::submit) has the room and the memory it needs; otherwise room
+    /// must be [made](Self::make_room).
     pub(super) fn has_room(&self, volumes: &Volumes) -> Result<bool, WriteError> {
-        // Those that are done leave their buffers for the next, too.
+        // Completed writes leave their buffers for the next ones.
         if !self.queue.borrow().is_empty() {
             volumes.iter().for_each(|volume| volume.disk.harvest());
             self.advance(volumes, |volume, id| volume.disk.status(id));
@@ -132,7 +132,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes a block of `kind` to its place, soon. There is [room](Self::make_room) for it.
+    /// Writes a block of `kind` to its place, soon. There must be [room](Self::make_room) for it.
     pub(super) fn put(&self, volumes: &Volumes, kind: BlockKind, place: MediaOffset, block: &[u8]) {
         let stream = kind as usize;
         let follows =
@@ -151,7 +151,7 @@ impl Writer {
         }
     }
 
-    /// Writes a buffer to a place, soon. There is [room](Self::make_room) for it.
+    /// Writes a buffer to a place, soon. There must be [room](Self::make_room) for it.
     pub(super) fn submit(&self, volumes: &Volumes, place: MediaOffset, buffer: Buffer) {
         let bytes = buffer.len();
         let Some((volume, on, offset)) = volumes.locate(place, bytes as u64) else {
@@ -166,7 +166,7 @@ impl Writer {
         queue.push(Write { volume, start: place, bytes, sequence, stage });
     }
 
-    /// Sends everything that is staged, and waits until all is written.
+    /// Sends everything that is staged, and waits until all of it is written.
     pub(super) async fn settle(&self, volumes: &Volumes) -> Result<(), NodeFault> {
         self.send_all(volumes).await?;
         self.wait(volumes, |queue| queue.is_empty()).await?;
@@ -181,18 +181,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Everything that was sent so far.
+    /// A mark after everything sent so far.
     pub(super) fn mark(&self) -> Mark {
         Mark(self.submitted.get())
     }
 
-    /// Waits until everything before a mark is written. What was sent later goes on.
+    /// Waits until everything before a mark is written. Later writes go on.
     pub(super) async fn settle_before(&self, volumes: &Volumes, Mark(end): Mark) -> Result<(), NodeFault> {
         self.wait(volumes, |queue| queue.iter().all(|write| write.sequence >= end)).await?;
         self.failed.get().map_or(Ok(()), Err)
     }
 
-    /// Waits until what was put to a place is there. Whatever else is written goes on.
+    /// Waits until what was put to a place is written there. Other writes go on.
     pub(super) async fn settle_at(&self, volumes: &Volumes, place: DataOff) -> Result<(), NodeFault> {
         let (start, bytes) = (place.offset(), bytes_of(place));
         while let Some(stream) = self.staged_at(start, bytes) {
@@ -214,12 +214,12 @@ impl Writer {
         self.overlaps(start, bytes) || self.staged_at(start, bytes).is_some()
     }
 
-    /// The staging buffer that has something for a place.
+    /// The staging buffer that has data for a place.
     fn staged_at(&self, start: MediaOffset, bytes: usize) -> Option<usize> {
         self.staging.borrow().iter().position(|staging| staging.as_ref().is_some_and(|it| it.overlaps(start, bytes)))
     }
 
-    /// Gives up all writes, and forgets what went wrong with any.
+    /// Gives up all writes, and forgets their failures.
     pub(super) fn reset(&self, volumes: &Volumes) {
         for Write { volume, stage, .. } in self.queue.borrow_mut().drain(..) {
             if let (Some(volume), Stage::UnderWay(id)) = (volumes.iter().nth(volume), stage) {
@@ -232,12 +232,12 @@ impl Writer {
         self.progressed.wake_all();
     }
 
-    /// What went wrong with a write for good, if anything did.
+    /// The fault of a write that failed for good, if there is one.
     pub(super) fn failure(&self) -> Option<NodeFault> {
         self.failed.get()
     }
 
-    /// The device of a write that is late, if one is; completions that were taken off the devices are noted first.
+    /// The device of a late write, if there is one; completions that the devices reported are noted first.
     pub(super) fn lateness(&self, volumes: &Volumes) -> Option<NodeFault> {
         if self.late.get().is_some() {
             self.advance(volumes, |volume, id| volume.disk.status(id));
@@ -245,13 +245,13 @@ impl Writer {
         self.late.get()
     }
 
-    /// A buffer of a block that was written. One stays: it may be part of the [room](Self::make_room) for the next block.
+    /// The buffer of a written block. One buffer stays, as it may be part of the [room](Self::make_room) for the next block.
     pub(super) fn take_spare(&self) -> Option<Buffer> {
         let mut spare = self.spare.borrow_mut();
         if spare.len() > 1 { spare.pop() } else { None }
     }
 
-    /// Waits until the queue is as asked for; an error when a device is too late for that.
+    /// Waits until the queue is as `is_enough` asks; an error when a device is too late for that.
     async fn wait(&self, volumes: &Volumes, is_enough: impl Fn(&[Write]) -> bool) -> Result<(), NodeFault> {
         if self.queue.borrow().is_empty() && is_enough(&[]) {
             return Ok(());
@@ -276,7 +276,7 @@ impl Writer {
         .await
     }
 
-    /// Takes what is done out of the queue, and notes what is late.
+    /// Removes completed writes from the queue, and notes late ones.
     fn advance(&self, volumes: &Volumes, mut look: impl FnMut(&Volume, RequestId) -> Progress) {
         let mut queue = self.queue.borrow_mut();
         let before = queue.len();
@@ -312,7 +312,7 @@ impl Writer {
         }
     }
 
-    /// Gives the devices what waits for them, in order; false if they take nothing at the moment.
+    /// Gives queued writes to the devices, in order; false if they take none at the moment.
     fn start_queued(&self, volumes: &Volumes, cx: &mut Context<'_>) -> bool {
         let mut queue = self.queue.borrow_mut();
         let mut has_started = false;
@@ -333,7 +333,7 @@ impl Writer {
         has_started
     }
 
-    /// What waits because it isn't certain who else writes is as late as a request that takes as long.
+    /// A write that waits because the mount's hold isn't certain becomes late after the same time as a request.
     fn await_permission(&self, volumes: &Volumes, deadline: &mut Option<Instant>, cx: &mut Context<'_>) {
         for write in self.queue.borrow().iter().filter(|write| matches!(write.stage, Stage::Queued(_))) {
             let Some(Volume { disk, .. }) = volumes.iter().nth(write.volume) else { continue };
@@ -392,7 +392,8 @@ impl From<WriteError> for NodeError {
     }
 }
 
-/// Held by who waits. The devices may have its waker for what others wait for, too, so when it goes, those look again.
+/// Held by a waiting task. The devices may have its waker for events that other tasks wait for, too, so when this is dropped,
+/// those tasks look again.
 struct Waiting<'w> {
     writer: &'w Writer,
     volumes: &'w Volumes,
