@@ -10,7 +10,7 @@ const LEAF_CHUNKS: usize = LEAF_RECORDS * RECORD_CHUNKS;
 pub(super) struct ChunkBits(Vec<u64>);
 
 impl ChunkBits {
-    /// All clear.
+    /// All bits are clear.
     pub(super) fn new(heap: Heap) -> Result<Self, NoMemory> {
         memory::filled(heap, LEAF_CHUNKS / 64, || 0).map(Self)
     }

@@ -9,10 +9,10 @@ use crate::memory::{self, Heap, NoMemory, Vec};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
-/// Data blocks found good lately, so that one which many files share isn't read for each.
+/// Data blocks found good lately, so that a block shared by many files isn't read for each.
 pub(super) struct RecentBlocks(Vec<(u64, u64)>);
 
-/// More than the blocks of a small volume; a large one is not worth the memory to remember.
+/// This is more than the blocks of a small volume; for a large one, remembering them isn't worth the memory.
 const RECENT_BLOCKS: usize = 16384;
 
 impl RecentBlocks {
@@ -31,7 +31,7 @@ impl RecentBlocks {
     }
 
     fn place(bref: &Blockref) -> (usize, (u64, u64)) {
-        // The key is no property of the content.
+        // The key isn't a property of the content.
         let mut anywhere = *bref;
         anywhere.set_span(Default::default(), bref.keybits());
         let data_off = bref.data_off().0;
@@ -89,7 +89,7 @@ impl Checker<'_, '_> {
         {
             self.reports.quirk(Quirk::BlockSize);
         }
-        // Of a block that the file's end goes through, the tail is looked at whoever else has it.
+        // The block at the end of the file is checked for bytes beyond that end, whichever files share it.
         let is_inside = rest == 0 || rest == FILE_BLOCK_BYTES;
         if !self.admit_place(subject, bref, cost).await || (is_inside && self.recent.contains(bref)) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Directories: every entry by itself, and the inode it names (format 3.5).
+//! Directories: each entry by itself, and the inode it names (format 3.5).
 
 use super::inode_table::InodeTable;
 use super::pfs::PfsRoot;
@@ -11,7 +11,7 @@ use crate::media::{
 };
 use crate::memory::{self, Heap, NoMemory, Vec};
 
-/// The names seen last that share a hash, by a hash of another kind: two of them that are equal are one name twice.
+/// The last names seen that share a hash, each as a hash of another kind. If two of these are equal, one name occurs twice.
 struct Namesakes {
     range: KeyRange,
     names: Vec<u64>,
@@ -22,7 +22,7 @@ impl Namesakes {
         Self { range: KeyRange::only(Key(0)), names: Vec::new_in(heap) }
     }
 
-    /// Adds a name; true when it is there already.
+    /// Adds a name; true when it was there already.
     fn add(&mut self, range: KeyRange, name: &[u8]) -> Result<bool, NoMemory> {
         if self.range != range {
             self.range = range;
@@ -118,7 +118,7 @@ impl Checker<'_, '_> {
             Err(corruption) => {
                 let about = Subject { name: Some(stored), ..about };
                 self.problem(about, Some(bref), corruption.into(), Cost::Name).await;
-                // The inode has a name nevertheless.
+                // The inode still has this name.
                 count_name(table, &entry, directory, bref.key());
                 return Ok(true);
             }

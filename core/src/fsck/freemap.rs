@@ -1,4 +1,4 @@
-//! The freemap against itself, and against the blocks in use (format 6).
+//! Checking the freemap by itself, and against the blocks in use (format 6).
 
 use super::bitmap::ChunkBits;
 use super::report::{Place, Progress};
@@ -12,20 +12,20 @@ use crate::media::geometry::{CHUNK_BYTES, LEAF_SPAN_BYTES, MIN_RADIX, SEGMENT_BY
 use crate::media::{BlockKind, Blockref, Key, KeyRange, MediaOffset, VolumeHeader};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
-/// Chunks newly found in use between two reports of progress.
+/// The number of chunks newly found in use between two reports of progress.
 const PROGRESS_CHUNKS: u64 = 256;
 
-/// What one leaf says, and what was found in use of it.
+/// The content of one leaf, and what was found in use of it.
 struct Leaf {
     key: Key,
     managed: (MediaOffset, MediaOffset),
     records: Vec<FreemapRecord>,
     used: ChunkBits,
-    /// Chunks about which something was said already: one finding a chunk is enough.
+    /// Chunks that already have a finding: one for each chunk is enough.
     blamed: ChunkBits,
 }
 
-/// The freemap of the newest header, with what was found in use.
+/// The freemap of the newest header, with the space that was found in use.
 pub(super) struct Freemap {
     heap: Heap,
     leaves: Vec<Leaf>,
@@ -33,11 +33,11 @@ pub(super) struct Freemap {
     unknown: Vec<KeyRange>,
     used_chunks: u64,
     taken_chunks: u64,
-    /// Chunks in use that are newer than the freemap.
+    /// The number of chunks in use that are newer than the freemap.
     late_chunks: u64,
 }
 
-/// What marking a block as used brings to light.
+/// Faults found when a block is marked as used.
 #[derive(Default)]
 pub(super) struct Marked {
     pub(super) trouble: Option<Trouble>,
@@ -129,7 +129,7 @@ impl Freemap {
 }
 
 impl Leaf {
-    /// Every chunk that can be allocated: its record, its index in that, and its state.
+    /// All chunks that can be allocated: the record, the index in that, and the state of each.
     fn managed_chunks(&self) -> impl Iterator<Item = (usize, usize, ChunkState)> {
         self.records
             .iter()
@@ -152,7 +152,7 @@ fn leaf_of(at: MediaOffset) -> Key {
     Key(at.0 - at.0 % LEAF_SPAN_BYTES)
 }
 
-/// Whether part of the block that covers `chunk` lies in what the allocator would give out next.
+/// Whether the part of the block in `chunk` overlaps the space that the allocator would give out next.
 fn behind_linear(record: &FreemapRecord, chunk: usize, at: MediaOffset, end: u64) -> Option<Trouble> {
     let linear = u64::from(record.linear());
     let counts = !linear.is_multiple_of(CHUNK_BYTES) && linear < SEGMENT_BYTES && linear / CHUNK_BYTES == chunk as u64;
@@ -202,7 +202,7 @@ impl<'c> Checker<'c, '_> {
             }
         }
         if walk.lost && self.freemap.unknown.is_empty() {
-            // Nodes or entries are lost: what no leaf describes is unknown, not free.
+            // Nodes or entries are lost: space that no leaf describes is unknown, not free.
             memory::push(&mut self.freemap.unknown, KeyRange::ALL)?;
         }
         self.check_records();
@@ -226,7 +226,7 @@ impl<'c> Checker<'c, '_> {
         }
     }
 
-    /// Marks a block as used, and says what the freemap has against that.
+    /// Marks a block as used, and reports where the freemap contradicts that.
     pub(super) async fn mark(&mut self, subject: Subject<'_>, bref: &Blockref) {
         if self.reports.is_older() || matches!(bref.kind(), Ok(BlockKind::FreemapNode | BlockKind::FreemapLeaf)) {
             return;
@@ -247,7 +247,7 @@ impl<'c> Checker<'c, '_> {
         }
     }
 
-    /// With all blocks marked: what is allocated and not in use, and the sums.
+    /// Reports what is allocated but not in use, and wrong sums, once all blocks are marked.
     pub(super) fn conclude_freemap(&mut self, header: &VolumeHeader) {
         let place = Place { freemap: true, ..Place::default() };
         let (mut leaked, mut staged) = (0, 0);

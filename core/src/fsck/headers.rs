@@ -1,4 +1,4 @@
-//! Volume headers: every copy by itself, and against the newest one (format 1.3 and 1.4).
+//! Checking volume headers: each copy by itself, and against the newest one (format 1.3 and 1.4).
 
 use super::report::Place;
 use super::reporter::Reporter;
@@ -36,7 +36,7 @@ pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter
         }
         match (identity, newest) {
             (Ok(()), Some(newest)) => {
-                // The newest copy is the one that counts, even when what it says can't be.
+                // The newest copy is the one that counts, even when its content is impossible.
                 let in_force = header.mirror_tid() == newest.mirror_tid();
                 for trouble in contradictions(header, newest, disk.info().size_bytes) {
                     reports.problem(place, trouble, if in_force { Cost::FileSystem } else { lost });
@@ -45,18 +45,19 @@ pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter
             (Err(corruption), Some(newest))
                 if VolumeHeader::lost_flush(header.newest_trace(), newest.mirror_tid()).is_some() =>
             {
-                // With a twin in its place: whoever wrote it knows nothing of twins, or its twin was lost, too.
+                // If there is a twin in its place, another system, which has no twins, wrote this copy, or its own twin was lost,
+                // too.
                 let trouble = if torn.is_some() { Trouble::NewestHeaderLost } else { corruption.into() };
                 reports.problem(place, trouble, Cost::NewestState);
             }
-            // The next mount for writing mends it.
+            // The next mount for writing mends this.
             (Err(_), Some(_)) if torn == Some(copy) => reports.remark(place, Trouble::HeaderTorn, Cost::Nothing),
             (Err(corruption @ Corruption::HeaderCheck(_)), Some(newest))
                 if header.mirror_tid() > newest.mirror_tid() =>
             {
                 reports.problem(place, corruption.into(), Cost::NewestState);
             }
-            // The copies that growfs makes room for are blank until their turn comes (format 9.4).
+            // Copies for which growfs makes room are blank until they are first written (format 9.4).
             (Err(Corruption::NoHeader), Some(_)) if is_blank(header) => {
                 reports.deviation(place, Trouble::BlankHeader, Cost::HeaderCopy);
             }
@@ -70,11 +71,11 @@ pub(super) async fn check_copies(heap: Heap, disk: &Disk, reports: &mut Reporter
 /// The valid header with the greatest mirror_tid.
 struct Newest {
     image: Option<HeaderImage>,
-    /// It was found only in its twin: the copy that it belongs to.
+    /// The copy to which it belongs, if it was found only in its twin.
     torn: Option<usize>,
 }
 
-/// Chooses as opening a volume does.
+/// Chooses the header as opening a volume does.
 async fn newest_header(heap: Heap, disk: &Disk) -> Result<Newest, NoMemory> {
     let mut newest = Newest { image: None, torn: None };
     let mut last = None;
@@ -107,7 +108,7 @@ fn is_blank(header: &VolumeHeader) -> bool {
     is_zero(header.as_bytes())
 }
 
-/// What a copy gets wrong by itself, and against the newest copy of its volume.
+/// The faults of a copy by itself, and its contradictions with the newest copy of its volume.
 fn contradictions(header: &VolumeHeader, newest: &VolumeHeader, device_bytes: u64) -> impl Iterator<Item = Trouble> {
     let fields = header.check_fields(device_bytes).err().map(Trouble::Corrupt);
     let empty = |set: &[Blockref], with: Blockref| set.iter().all(|entry| *entry == with);

@@ -1,25 +1,25 @@
-//! What is known of the inodes of a PFS, in a table that one walk over its index fills: all else that is checked looks there.
+//! The known inodes of a PFS, in a table that is filled by one walk over the inode index and serves all other checks.
 
 use crate::media::{FileKind, InodeMeta, Inum, Key};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
-/// What is known of an inode.
+/// What is known about an inode.
 #[derive(Clone, Copy)]
 pub(super) struct InodeFacts {
     pub(super) inum: Inum,
     pub(super) parent: Inum,
     pub(super) links: u64,
-    /// Directory entries found for it.
+    /// The number of directory entries found for it.
     pub(super) names: u64,
-    /// The first of them: its directory and its key there.
+    /// The directory of its first entry, and the entry's key there.
     pub(super) named_in: Inum,
     pub(super) name_key: Key,
     pub(super) kind: FileKind,
-    /// Its content was checked, below another PFS that shares it.
+    /// True when its content was checked below another PFS that shares it.
     pub(super) content_known: bool,
     pub(super) reach: Reach,
     pub(super) next_orphan: Inum,
-    /// It is on the list of orphans that the next mount for writing removes.
+    /// True when it is on the list of orphans, which the next mount for writing removes.
     pub(super) listed: bool,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Reach {
     Unknown,
     /// The way up from it is being followed.
     Following,
-    /// It can be reached, or what it is below of was reported.
+    /// It can be reached, or the reason why it can't was reported.
     Settled,
 }
 
@@ -49,9 +49,9 @@ pub(super) struct Used {
 }
 
 impl QuotaFacts {
-    /// What an inode says of its limits, if it has any.
+    /// The recorded use and limits of an inode, if it has limits.
     pub(super) fn of(inum: Inum, meta: &InodeMeta) -> Option<Self> {
-        // A directory that keeps nothing says none, which is one less than it itself.
+        // The recorded number includes the directory itself; a directory without a record has 0 there.
         let said = Used { bytes: meta.subtree_bytes(), inodes: meta.subtree_inodes().wrapping_sub(1) };
         meta.has_quota().then_some(Self { inum, said, counted: Used::default() })
     }
@@ -60,11 +60,11 @@ impl QuotaFacts {
 /// The inodes of a PFS, in order of their numbers.
 pub(super) struct InodeTable {
     inodes: Vec<InodeFacts>,
-    /// The numbers of those that can't be read, in order.
+    /// The numbers of unreadable inodes, in order.
     unreadable: Vec<Inum>,
-    /// Parts of the index can't be walked: inodes are missing from the table.
+    /// True when parts of the index can't be walked: inodes are missing from the table.
     pub(super) index_lost: bool,
-    /// Directory entries may be missing: parts of directories can't be read.
+    /// True when parts of directories can't be read: directory entries may be missing.
     pub(super) names_lost: bool,
     /// Directories with limits, in order of their numbers.
     pub(super) quotas: Vec<QuotaFacts>,
@@ -81,7 +81,7 @@ impl InodeTable {
         }
     }
 
-    /// The index walk gives inodes in ascending order.
+    /// Adds an inode. The index walk gives them in ascending order.
     pub(super) fn add(&mut self, facts: InodeFacts, quota: Option<QuotaFacts>) -> Result<(), NoMemory> {
         debug_assert!(self.inodes.last().is_none_or(|last| last.inum < facts.inum));
         if let Some(quota) = quota {
@@ -90,7 +90,7 @@ impl InodeTable {
         memory::push(&mut self.inodes, facts)
     }
 
-    /// Takes note of one that can't be read.
+    /// Adds the number of an unreadable inode.
     pub(super) fn add_unreadable(&mut self, inum: Inum) -> Result<(), NoMemory> {
         memory::push(&mut self.unreadable, inum)
     }
@@ -111,17 +111,17 @@ impl InodeTable {
         self.inodes.binary_search_by_key(&inum, |facts| facts.inum).ok()
     }
 
-    /// True when the inode may exist, but can't be read.
+    /// True when the inode may exist but can't be read.
     pub(super) fn is_unreadable(&self, inum: Inum) -> bool {
         self.index_lost || self.unreadable.binary_search(&inum).is_ok()
     }
 
-    /// True when inodes exist, or may, that aren't in the table.
+    /// True when there may be inodes that aren't in the table.
     pub(super) fn is_incomplete(&self) -> bool {
         self.index_lost || !self.unreadable.is_empty()
     }
 
-    /// The first name found of an inode: its directory and key.
+    /// The directory and the key of the first name found for an inode.
     pub(super) fn first_name(&self, inum: Inum) -> Option<(Inum, Key)> {
         let facts = self.at(self.find(inum)?);
         (facts.names > 0).then_some((facts.named_in, facts.name_key))

@@ -1,4 +1,4 @@
-//! The inode index of a PFS: each inode by itself, and noted in the table of them all (format 3.1 to 3.3).
+//! The inode index of a PFS: each inode is checked by itself and entered in the table of inodes (format 3.1 to 3.3).
 
 use super::inode_table::{InodeFacts, InodeTable, QuotaFacts, Reach};
 use super::pfs::PfsRoot;
@@ -49,7 +49,7 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    /// Checks an inode of the index by itself. What makes it unreadable was checked when it was read.
+    /// Checks an inode of the index by itself. Damage that makes it unreadable was found when it was read.
     async fn check_inode(&mut self, subject: Subject<'_>, root: &PfsRoot, bref: &Blockref, inode: &Inode) {
         let meta = &inode.meta;
         let inum = Inum(bref.key().0);
@@ -103,7 +103,7 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    /// Finds an inode of a PFS as a reader does; reports when that fails though the inode is there.
+    /// Finds an inode of a PFS as a reader does; reports it if that fails although the inode exists.
     pub(super) async fn find_inode(
         &mut self,
         subject: Subject<'_>,

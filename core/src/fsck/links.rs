@@ -1,4 +1,4 @@
-//! Links by their sums: link counts, orphans, directories cut off from the root (format 3.8).
+//! Checking links by their sums: link counts, orphans, directories cut off from the root (format 3.8).
 
 use super::inode_table::{InodeTable, Reach};
 use super::pfs::PfsRoot;
@@ -6,7 +6,7 @@ use super::{Checker, Cost, Subject, Trouble};
 use crate::media::{FileKind, Inum};
 
 impl Checker<'_, '_> {
-    /// Compares the names found with what the inodes say, once all directories were walked.
+    /// Compares the names found with the link counts of inodes, after all directories were walked.
     pub(super) async fn check_links(&mut self, root: &PfsRoot, table: &mut InodeTable) {
         let subject = Subject { pfs: Some(root), ..Subject::default() };
         for index in 0..table.len() {
@@ -46,7 +46,7 @@ impl Checker<'_, '_> {
     }
 }
 
-/// Follows the list of orphans, as far as it goes.
+/// Follows the list of orphans, as far as it leads.
 fn note_listed(table: &mut InodeTable) {
     let mut next = table.find(Inum::PFS_ROOT).map(|root| table.at(root).next_orphan);
     while let Some(index) = next.and_then(|inum| table.find(inum)) {
@@ -55,7 +55,7 @@ fn note_listed(table: &mut InodeTable) {
     }
 }
 
-/// Follows the way up from a directory. Some directory of a cycle, if the way ends in one that wasn't known.
+/// Follows the way up from a directory. Returns a directory of a cycle, if the way ends in a new one.
 fn find_cycle(table: &mut InodeTable, index: usize) -> Option<Inum> {
     let (mut at, mut cycle) = (index, None);
     loop {
@@ -69,13 +69,13 @@ fn find_cycle(table: &mut InodeTable, index: usize) -> Option<Inum> {
             Reach::Unknown if facts.kind != FileKind::Directory => break,
             Reach::Unknown => facts.reach = Reach::Following,
         }
-        // Without a name it is an orphan, which is told elsewhere.
+        // A directory without a name is an orphan, which is reported elsewhere.
         let Some(up) = table.first_name(table.at(at).inum).and_then(|(directory, _)| table.find(directory)) else {
             break;
         };
         at = up;
     }
-    // The same way again, so that it is followed once only.
+    // Goes the same way again, so that it is followed only once.
     let mut at = index;
     while table.at(at).reach == Reach::Following {
         table.at_mut(at).reach = Reach::Settled;

@@ -1,12 +1,12 @@
-//! Checks a whole filesystem, and says of everything that is wrong what it costs.
+//! Checks a whole filesystem, and tells for every fault what it costs.
 //!
-//! [`check`] reads every header copy, the freemap, and below the newest header everything there is: arrays, check codes, inodes,
-//! names, links, file data. Then it looks below the older headers. It reports all it finds, each finding with its place, what
-//! is wrong, and what that means for the user ([`Finding`]); what other writers are known to leave behind are remarks.
+//! [`check`] reads every header copy, the freemap, and everything below the newest header: arrays, check codes, inodes, names,
+//! links, file data. Then it looks below the older headers. It reports everything it finds, each finding with its place, what is
+//! wrong, and what that means for the user ([`Finding`]). What other systems are known to leave behind is a remark.
 //!
-//! A PFS is checked in three passes: its inode index, its directories with the links by their sums, its file content; so that
-//! from the second on findings can name files by their paths. Memory goes with the number of inodes of the largest PFS, of
-//! metadata blocks, and of freemap leaves that exist; never with what a disk says.
+//! A PFS is checked in three passes: its inode index, its directories with the sums of links, and its file content, so that
+//! findings can name files by path from the second pass on. Memory use grows with the number of inodes of the largest PFS, of
+//! metadata blocks, and of freemap leaves that exist; never with what a disk claims.
 
 mod bitmap;
 mod data;
@@ -46,12 +46,12 @@ use pfs::PfsRoot;
 use reporter::Reporter;
 use seen::{Owner, SeenBlocks};
 
-/// How a filesystem is checked.
+/// Options of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct FsckOptions {
-    /// Bytes of blocks kept in memory, besides what the books of the check take.
+    /// Bytes of blocks kept in memory, in addition to the books of the check.
     pub cache_bytes: usize,
-    /// The volumes were written by this implementation only: deviations known of others are problems too.
+    /// The volumes were written only by this implementation: known deviations of other systems are problems too.
     pub strict: bool,
 }
 
@@ -61,13 +61,13 @@ impl Default for FsckOptions {
     }
 }
 
-/// The least cache a check works with: a path of the largest blocks down a tree within a tree.
+/// The smallest cache that a check works with, in bytes: a path of the largest blocks down a tree within a tree.
 const MIN_CACHE_BYTES: usize = 6 << 20;
 
-/// Why a filesystem couldn't be checked, or not to the end.
+/// Why a filesystem couldn't be checked, or not completely.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FsckError {
-    /// The disks don't make a filesystem. What could be said of their headers was reported.
+    /// The disks don't make a filesystem. Findings about their headers were reported.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Memory ran out.
@@ -81,7 +81,7 @@ impl From<NoMemory> for FsckError {
     }
 }
 
-/// Checks the filesystem on `disks`, which are all its volumes in any order.
+/// Checks the filesystem on `disks`, which must be all its volumes, in any order.
 pub async fn check(
     heap: Heap,
     disks: Vec<Disk>,
@@ -118,7 +118,7 @@ pub async fn check(
     Ok(checker.reports.summary)
 }
 
-/// Checks the headers of the filesystem on `disks`, and nothing below them: after a crash all else is as it was committed.
+/// Checks the headers of the filesystem on `disks`, and nothing below them: after a crash everything else is as committed.
 pub async fn check_headers(heap: Heap, disks: Vec<Disk>, observer: &mut dyn Observer) -> Result<Summary, FsckError> {
     let mut reports = Reporter::new(observer, false);
     open(heap, disks, MIN_CACHE_BYTES, &mut reports).await?;
@@ -126,7 +126,7 @@ pub async fn check_headers(heap: Heap, disks: Vec<Disk>, observer: &mut dyn Obse
     Ok(reports.summary)
 }
 
-/// Checks the headers, and opens the filesystem by them.
+/// Checks the headers and opens the filesystem.
 async fn open(
     heap: Heap,
     disks: Vec<Disk>,
@@ -142,7 +142,7 @@ async fn open(
     Ok((node, header))
 }
 
-/// What of the header the rules for blocks refer to.
+/// The fields of the header that rules for blocks depend on.
 struct Layout {
     total_bytes: u64,
     areas_end: MediaOffset,
@@ -157,7 +157,7 @@ struct Checker<'c, 'o> {
     layout: Layout,
     reports: Reporter<'o>,
     seen: SeenBlocks,
-    /// Whose tree is being walked.
+    /// The owner of the tree that is being walked.
     owner: Owner,
     freemap: Freemap,
     decompressor: Decompressor,
@@ -166,13 +166,13 @@ struct Checker<'c, 'o> {
     path: PathBuffer,
 }
 
-/// What a finding is about, as far as it is known where it is found.
+/// The subject of a finding, as far as it is known where the finding is made.
 #[derive(Clone, Copy, Default)]
 struct Subject<'s> {
     freemap: bool,
     pfs: Option<&'s PfsRoot>,
     inode: Option<Inum>,
-    /// Where a path of the inode can be looked up.
+    /// The table for looking up a path of the inode.
     table: Option<&'s InodeTable>,
     name: Option<&'s [u8]>,
 }
@@ -190,7 +190,7 @@ impl<'c> Checker<'c, '_> {
         self.reports.remark(place(subject, &self.path, block), trouble, cost);
     }
 
-    /// Finds out what a subject is called; what can't be had for want of memory is told without a path.
+    /// Finds the path of a subject; if memory runs out, it is reported without one.
     async fn find_path(&mut self, subject: Subject<'_>) {
         let heap = self.heap;
         if let Ok(resolving) = aside(heap, || self.resolve_path(subject)) {
@@ -198,7 +198,7 @@ impl<'c> Checker<'c, '_> {
         }
     }
 
-    /// Checks a block's place, marks it as used, and reads it; reports what is wrong. None when it can't be had.
+    /// Checks a block's place, marks it as used, and reads it; reports faults. None when it can't be read.
     async fn load(&mut self, subject: Subject<'_>, bref: &Blockref, cost: Cost) -> Result<Option<Block<'c>>, NoMemory> {
         if !self.admit_place(subject, bref, cost).await {
             return Ok(None);
@@ -212,7 +212,7 @@ impl<'c> Checker<'c, '_> {
         }
     }
 
-    /// The same, for an inode.
+    /// Does the same for an inode.
     async fn load_inode(
         &mut self,
         subject: Subject<'_>,
@@ -224,7 +224,7 @@ impl<'c> Checker<'c, '_> {
         Ok(block.and_then(|block| Inode::in_block(&block.bytes()).ok().copied()))
     }
 
-    /// Checks a block's place and marks it as used; false, and reported, when no block can be there.
+    /// Checks a block's place and marks it as used; reports it and returns false if no block can be there.
     async fn admit_place(&mut self, subject: Subject<'_>, bref: &Blockref, cost: Cost) -> bool {
         if matches!(bref.kind(), Ok(BlockKind::FreemapNode | BlockKind::FreemapLeaf)) {
             return true;
@@ -240,7 +240,7 @@ impl<'c> Checker<'c, '_> {
         true
     }
 
-    /// Reports a block that can't be read. Running out of memory is no property of the block.
+    /// Reports a block that can't be read. Want of memory is no property of the block.
     async fn unreadable(
         &mut self,
         subject: Subject<'_>,
@@ -258,7 +258,7 @@ impl<'c> Checker<'c, '_> {
     }
 }
 
-/// Where something was found, for a report.
+/// The place of a finding, for a report.
 fn place<'a>(subject: Subject<'a>, path: &'a PathBuffer, block: Option<&Blockref>) -> Place<'a> {
     Place {
         header: None,

@@ -1,19 +1,19 @@
-//! The path of an inode, found when a finding is about it.
+//! Finding the path of an inode when a finding is about it.
 
 use super::{Checker, Subject};
 use crate::chain::{ChainError, Cursor, Holder, Source, Stop, Trust, find, load_missing};
 use crate::io::BlockCache;
 use crate::media::{BlockKind, Blockref, Corruption, Dirent, Inode, Inum, Key, KeyRange};
 
-/// Directories a path may go through; of a longer one, the end is shown.
+/// The most directories in a path; of a longer path, only the end is shown.
 const MAX_COMPONENTS: usize = 32;
 /// Bytes of a path that are shown.
 const MAX_PATH_BYTES: usize = 1024;
 
-/// The path found last.
+/// The last path found.
 pub(super) struct PathBuffer {
     inode: Option<(u32, Inum)>,
-    /// From its end: names are put before those they lead to.
+    /// It is filled from its end: names are put before those that they lead to.
     bytes: [u8; MAX_PATH_BYTES],
     start: usize,
 }
@@ -34,7 +34,7 @@ impl PathBuffer {
         self.start = MAX_PATH_BYTES;
     }
 
-    /// Puts `bytes` before what is there; false when there is no room.
+    /// Puts `bytes` before the present content; false when there is no room.
     fn prepend(&mut self, bytes: &[u8]) -> bool {
         let Some(start) = self.start.checked_sub(bytes.len()) else { return false };
         self.bytes[start..self.start].copy_from_slice(bytes);
@@ -49,7 +49,7 @@ pub(super) async fn entry_of(blocks: &BlockCache, holder: &Blockref, key: Key) -
     in_inode(blocks, holder, |_, source, array| find(source, array()?, &mut cursor)).await
 }
 
-/// Does `work` on an inode, and on the array in it, which not every inode has.
+/// Calls `work` with an inode and the array in it, if it has one.
 pub(super) async fn in_inode<T>(
     blocks: &BlockCache,
     bref: &Blockref,
@@ -78,7 +78,7 @@ pub(super) async fn inode_of(blocks: &BlockCache, root: &Blockref, inum: Inum) -
 }
 
 impl Checker<'_, '_> {
-    /// Finds a path of the inode a finding is about, as far as the way up can be read.
+    /// Finds a path of the subject's inode, as far as the way up can be read.
     pub(super) async fn resolve_path(&mut self, subject: Subject<'_>) {
         let (Some(pfs), Some(inum), Some(table)) = (subject.pfs, subject.inode, subject.table) else {
             return self.path.clear();
@@ -96,7 +96,7 @@ impl Checker<'_, '_> {
         }
         for _ in 0..MAX_COMPONENTS {
             if at == Inum::PFS_ROOT {
-                // Only of whole paths it is certain that they stay.
+                // Only whole paths are kept for later findings.
                 self.path.inode = Some((self.owner.0, inum));
                 return;
             }

@@ -1,7 +1,7 @@
-//! The states below older header copies: what a mount would fall back on.
+//! Checking the states below older header copies, on which a mount would fall back.
 //!
-//! Their blocks may have been freed and used again since, so damage there is a remark. What an older state shares with the
-//! newest one was checked already and is passed over.
+//! Their blocks may have been freed and reused since, so damage there is a remark. Blocks that an older state shares with the
+//! newest one were checked already and are skipped.
 
 use super::pfs::PfsRoot;
 use super::report::Place;

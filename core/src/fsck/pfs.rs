@@ -26,7 +26,7 @@ impl PfsRoot {
         let label = inode.meta.label().unwrap_or(b"");
         Self {
             bref: *bref,
-            // A label is never longer.
+            // No label is longer.
             label: heapless::Vec::from_slice(label).unwrap_or_default(),
             clid: inode.meta.pfs_clid,
             fsid: inode.meta.pfs_fsid,
@@ -62,7 +62,7 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    /// The PFS roots below a header, each checked by itself.
+    /// Reads the PFS roots below a header, and checks each by itself.
     pub(super) async fn pfs_roots(&mut self, header: &VolumeHeader) -> Result<Vec<PfsRoot>, NoMemory> {
         let mut roots = Vec::new_in(self.heap);
         let nobody = Subject::default();
@@ -122,7 +122,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Looks for what two PFSs may not have in common.
+    /// Reports ids that two PFSs must not share.
     async fn check_pfs_identities(&mut self, roots: &[PfsRoot]) -> Result<(), NoMemory> {
         type Same = fn(&PfsRoot) -> &[u8];
         let rules: [(Same, Trouble, Cost); 3] = [

@@ -1,4 +1,4 @@
-//! What directories with limits say is used of them (format 14), against what there is.
+//! Comparing the recorded use of directories with limits (format 14) with the actual use.
 
 use core::ops::ControlFlow;
 
@@ -52,7 +52,7 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    /// What a file's content takes as it is stored; none when that can't be told. What can't be read of it is reported elsewhere.
+    /// The size of a file's content as stored; none when it can't be told. Unreadable parts are reported elsewhere.
     async fn stored_bytes(&mut self, root: &PfsRoot, facts: &InodeFacts) -> Result<Option<u64>, NoMemory> {
         if !matches!(facts.kind, FileKind::Regular | FileKind::Symlink) {
             return Ok(Some(0));
@@ -78,7 +78,7 @@ impl Checker<'_, '_> {
     }
 }
 
-/// The directories with limits that are above what is in a directory; many files in a row are in the same.
+/// The directories with limits above a parent directory. They are cached because many consecutive files have the same parent.
 struct Above {
     parent: Option<Inum>,
     quotas: Vec<usize>,

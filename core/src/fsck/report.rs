@@ -1,4 +1,4 @@
-//! What a check finds: where, what is wrong, and what it costs the user.
+//! The findings of a check: where, what is wrong, and what it costs the user.
 
 use core::fmt::{self, Write};
 
@@ -6,10 +6,10 @@ use super::{Cost, Trouble};
 use crate::io::DeviceName;
 use crate::media::{BlockName, Inum};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Worth knowing; the filesystem is whole.
+    /// Worth knowing, but the filesystem is sound.
     Remark,
     /// The filesystem is damaged.
     Problem,
@@ -24,18 +24,18 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Where something was found. Displayed, it is a few words.
+/// The place of a finding. It displays as a few words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// The device and which header copy on it.
+    /// The device and the number of the header copy on it.
     pub header: Option<(DeviceName, usize)>,
-    /// It is about the freemap.
+    /// True when it is about the freemap.
     pub freemap: bool,
     /// The label of the PFS.
     pub pfs: Option<&'a [u8]>,
     /// The inode.
     pub inode: Option<Inum>,
-    /// A path of the inode in its PFS, when one is known.
+    /// A path of the inode in its PFS, if one is known.
     pub path: Option<&'a [u8]>,
     /// A name in that directory.
     pub name: Option<&'a [u8]>,
@@ -79,7 +79,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Bytes that should be UTF-8, shown on one line whatever they are.
+/// Bytes that should be UTF-8, displayed on one line in any case.
 struct Printable<'a>(&'a [u8]);
 
 impl fmt::Display for Printable<'_> {
@@ -94,7 +94,7 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Something found. Displayed, it is one line.
+/// A finding. It displays as one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding<'a> {
     /// How bad it is.
@@ -103,7 +103,7 @@ pub struct Finding<'a> {
     pub place: Place<'a>,
     /// What is wrong.
     pub trouble: Trouble,
-    /// What that costs.
+    /// What it costs.
     pub cost: Cost,
 }
 
@@ -113,25 +113,25 @@ impl fmt::Display for Finding<'_> {
     }
 }
 
-/// How far a check is.
+/// The progress of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes of allocated space whose blocks were checked.
     pub checked_bytes: u64,
-    /// Bytes that are allocated, as far as the freemap says.
+    /// Bytes that are allocated according to the freemap.
     pub allocated_bytes: u64,
 }
 
-/// Who is told what a check finds, while it runs.
+/// Receives the findings of a check while it runs.
 pub trait Observer {
     /// Takes a finding.
     fn finding(&mut self, finding: &Finding<'_>);
 
-    /// Takes note of how far the check is.
+    /// Receives the progress of the check.
     fn progress(&mut self, _progress: Progress) {}
 }
 
-/// What was checked and found, counted.
+/// Counts of what was checked and found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Problems found.
@@ -148,7 +148,7 @@ pub struct Summary {
     pub entries: u64,
     /// Blocks of file data; shared ones may count once.
     pub data_blocks: u64,
-    /// Allocated bytes that nothing refers to any more.
+    /// Allocated bytes that nothing refers to.
     pub leaked_bytes: u64,
 }
 

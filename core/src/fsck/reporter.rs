@@ -1,15 +1,15 @@
-//! Hands findings on and counts them.
+//! Counts findings and passes them on.
 
 use super::report::{Finding, Observer, Place, Progress, Severity, Summary};
 use super::{Cost, Quirk, Trouble};
 
-/// Between the check and whoever observes it.
+/// Stands between the check and its observer.
 pub(super) struct Reporter<'o> {
     observer: &'o mut dyn Observer,
     strict: bool,
     pub(super) summary: Summary,
     quirks: [u64; Quirk::COUNT],
-    /// While an older state is checked: its findings so far. They are counted, not reported one by one.
+    /// The number of findings so far while an older state is checked; these are counted, not reported one by one.
     older: Option<u64>,
 }
 
@@ -18,30 +18,30 @@ impl<'o> Reporter<'o> {
         Self { observer, strict, summary: Summary::default(), quirks: [0; Quirk::COUNT], older: None }
     }
 
-    /// Something is damaged.
+    /// Reports damage.
     pub(super) fn problem(&mut self, place: Place<'_>, trouble: Trouble, cost: Cost) {
         self.report(Severity::Problem, place, trouble, cost);
     }
 
-    /// Something is worth knowing.
+    /// Reports something worth knowing.
     pub(super) fn remark(&mut self, place: Place<'_>, trouble: Trouble, cost: Cost) {
         self.report(Severity::Remark, place, trouble, cost);
     }
 
-    /// Something other writers leave behind: damage only on a volume that we alone wrote.
+    /// Reports something that other systems leave behind: it is damage only on a volume that we alone wrote.
     pub(super) fn deviation(&mut self, place: Place<'_>, trouble: Trouble, cost: Cost) {
         let severity = if self.strict { Severity::Problem } else { Severity::Remark };
         self.report(severity, place, trouble, cost);
     }
 
-    /// Counts a harmless deviation, to be told at the end.
+    /// Counts a harmless deviation, to be reported at the end.
     pub(super) fn quirk(&mut self, quirk: Quirk) {
         if self.older.is_none() {
             self.quirks[quirk as usize] += 1;
         }
     }
 
-    /// Tells the quirks counted.
+    /// Reports the counted deviations.
     pub(super) fn conclude(&mut self) {
         for quirk in Quirk::ALL {
             let count = core::mem::take(&mut self.quirks[quirk as usize]);
@@ -51,12 +51,12 @@ impl<'o> Reporter<'o> {
         }
     }
 
-    /// From here on, findings are about an older state.
+    /// Begins the check of an older state: findings from here on are about that.
     pub(super) fn begin_older(&mut self) {
         self.older = Some(0);
     }
 
-    /// Ends that; how many findings there were.
+    /// Ends the check of an older state; returns the number of its findings.
     pub(super) fn end_older(&mut self) -> u64 {
         self.older.take().unwrap_or(0)
     }

@@ -1,21 +1,21 @@
-//! Which metadata blocks were seen, and for whom.
+//! The metadata blocks that were seen, and below which owners.
 //!
-//! Blocks are shared between snapshots and between header copies, where that is as it should be, and the second look can be
-//! spared; within one PFS, two references to one block are a loop or a cross-link. Every block is entered once, so hostile
-//! sharing costs no more than the blocks there are.
+//! Sharing blocks between snapshots and between header copies is legitimate, and the second check can be spared; within one PFS,
+//! two references to one block are a loop or a cross-link. Every block is entered once, so hostile sharing costs no more than the
+//! number of blocks.
 
 use crate::media::check::CHECK_BYTES;
 use crate::media::{Blockref, DataOff};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
-/// Whose tree is being checked: a PFS of one header copy, or the super-root.
+/// The owner of the tree that is being checked: a PFS of one header copy, or the super-root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner(pub(super) u32);
 
-/// What is known of a block.
+/// What was known of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sighting {
-    /// Nothing, or only of other content in its place.
+    /// Nothing, or only other content in its place.
     First,
     /// It was seen below another owner, under an equal blockref.
     Elsewhere,
@@ -30,7 +30,7 @@ struct Seen {
     owner: Owner,
 }
 
-/// The blocks seen.
+/// The blocks that were seen.
 pub(super) struct SeenBlocks {
     blocks: Vec<Seen>,
     index: HashIndex,
@@ -46,7 +46,7 @@ impl SeenBlocks {
         Ok(Self { blocks: Vec::new_in(heap), index, capacity: FIRST_CAPACITY, heap })
     }
 
-    /// Enters a block as seen below `owner`, and says what was known before.
+    /// Enters a block as seen below `owner`; returns what was known before.
     pub(super) fn enter(&mut self, bref: &Blockref, owner: Owner) -> Result<Sighting, NoMemory> {
         let seen = Seen { place: bref.data_off(), print: fingerprint(bref), owner };
         if let Some(at) = self.find(seen.place) {
@@ -85,7 +85,7 @@ fn hash(place: DataOff) -> u64 {
     place.0 >> 10 ^ place.0 << 58
 }
 
-/// Stands for all that a blockref says of its block but its place.
+/// A digest of everything that a blockref says about its block except the place.
 pub(super) fn fingerprint(bref: &Blockref) -> u64 {
     let counted = bref.methods.check().map_or(CHECK_BYTES, |method| method.code_bytes());
     let mut print = u64::from_le_bytes([bref.kind_code(), bref.methods.0, bref.keybits().0, 0, 0, 0, 0, 1]);
@@ -111,7 +111,7 @@ mod tests {
             bref.set_data_off(DataOff::new(MediaOffset(number << 14), Radix::MIN));
             bref
         };
-        // More than the first capacity, so that the table grows.
+        // This is more than the first capacity, so that the table grows.
         for number in 1..5000 {
             assert_eq!(seen.enter(&block(number, 0), Owner(0)), Ok(Sighting::First));
         }

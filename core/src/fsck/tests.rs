@@ -19,7 +19,7 @@ use crate::selftest::image::{Content, Editor, FileRecipe, Image, ImageError, Ind
 
 const VOLUME_BYTES: u64 = 1 << 30;
 
-/// What a check said.
+/// The findings of a check.
 #[derive(Default)]
 struct Log(vec::Vec<String>);
 
@@ -73,7 +73,7 @@ fn sound_volumes_are_clean() {
     }
 }
 
-/// Says how an image is made, and what must be said of it.
+/// How an image is made, and what must be reported of it.
 type Case = (fn(&mut Editor<'_>) -> Result<(), ImageError>, &'static [&'static str]);
 
 #[test]
@@ -208,7 +208,7 @@ fn older_states_are_looked_at() {
     image.edit(b"DATA").unwrap().file(Inum::PFS_ROOT, b"f", &FileRecipe::new(9, Content::Text(1))).unwrap();
     image.commit().unwrap();
     assert_eq!(check_image(&image, false).1, [""; 0]);
-    // The first super-root is that of the copies newfs wrote; the newest state has another.
+    // The first super-root belongs to the copies that newfs wrote; the newest state has another.
     let header = now(node::open(HEAP, image.open(HEAP, &Still).unwrap(), NodeOptions::default())).unwrap();
     image.disks()[0].write_at(header.header().aux_end().0 + 100, b"x").unwrap();
     let (summary, findings) = check_image(&image, false);
@@ -217,7 +217,7 @@ fn older_states_are_looked_at() {
     assert_eq!(findings.len(), 2, "newfs wrote three copies, one of them was written again");
 }
 
-/// Changes the one freemap leaf of an image, and all check codes over it.
+/// Changes the only freemap leaf of an image, and all check codes above it.
 fn change_leaf(image: &Image, change: impl FnOnce(&mut [u8])) {
     let disk = &image.disks()[0];
     let mut header = vec![0; 65536];
@@ -264,7 +264,7 @@ fn the_freemap_is_held_against_the_blocks() {
     assert_eq!(check_image(&make(), true).1, [""; 0]);
 }
 
-/// A cut in a header write: as a mount does, the check believes the twin.
+/// A header write that was cut off: like a mount, the check believes the twin.
 #[test]
 fn a_torn_header_with_a_whole_twin_is_no_damage() {
     for (bytes, torn) in [(VOLUME_BYTES, 0), (9 * VOLUME_BYTES, 1)] {
@@ -291,8 +291,8 @@ fn a_torn_header_with_a_whole_twin_is_no_damage() {
     }
 }
 
-/// With check codes off, what the disk says is all there is: none of it may make the check panic or hang, and it must say
-/// the same twice.
+/// With check codes off, only the disk's content is left: nothing in it may make the check panic or hang, and two checks must
+/// report the same.
 #[test]
 fn mutations_that_no_check_code_catches() {
     let image = image(|editor| {

@@ -1,7 +1,7 @@
 //! Walks a tree of blockrefs and checks every array of it (format 2 and 4.1).
 //!
-//! A walk keeps its own stack, one block for each level, so that neither its depth nor its memory depends on what a disk says.
-//! An entry that breaks a rule is reported and left out; the walk goes on with the next.
+//! A walk keeps its own stack, with one block for each level, so neither its depth nor its memory depends on what a disk says. An
+//! entry that breaks a rule is reported and left out; the walk continues with the next.
 
 use super::seen::Sighting;
 use super::{Checker, Cost, Quirk, Subject, Trouble};
@@ -14,7 +14,7 @@ use crate::media::{
 };
 use crate::memory::{Heap, NoMemory, Vec, push};
 
-/// Whose tree it is: what may be in it, and what is lost with a part of it.
+/// The kind of a tree: it determines what may be in it, and what is lost with a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// The super-root's set in the volume header.
@@ -30,7 +30,7 @@ pub(super) enum Role {
         /// The file's size.
         size: u64,
     },
-    /// Anything else: nothing.
+    /// Anything else: its tree must be empty.
     Special,
     /// The freemap.
     Freemap,
@@ -77,7 +77,7 @@ impl Role {
     }
 }
 
-/// Where a walk is in one array.
+/// The position of a walk in one array.
 struct Position {
     span: KeyRange,
     mirror_tid: MirrorTid,
@@ -91,7 +91,7 @@ impl Position {
     }
 }
 
-/// Entries ahead of the current one whose blocks are requested.
+/// The number of entries after the current one whose blocks are requested ahead.
 const READ_AHEAD: usize = 16;
 
 /// A walk over the leaves of a tree whose keys are in a range.
@@ -100,14 +100,14 @@ pub(super) struct Walk<'c> {
     range: KeyRange,
     root: Blockset,
     at_root: Position,
-    /// One for each level, and no more than a tree may have.
+    /// The positions on each level below the root, at most as many as a tree may have.
     below: Vec<(Block<'c>, Position)>,
-    /// Some of the tree couldn't be walked.
+    /// True when parts of the tree couldn't be walked.
     pub(super) lost: bool,
 }
 
 impl<'c> Walk<'c> {
-    /// A walk over the tree that `root` is the top of, and `mirror_tid` that of what contains it.
+    /// A walk over the tree below `root`; `mirror_tid` is that of the container of `root`.
     pub(super) fn new(heap: Heap, role: Role, root: &Blockset, mirror_tid: MirrorTid, range: KeyRange) -> Self {
         let at_root = Position::new(KeyRange::ALL, mirror_tid);
         Self { role, range, root: *root, at_root, below: Vec::new_in(heap), lost: false }
@@ -152,7 +152,7 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// The next entry of the array at hand, empty ones included; none at its end.
+    /// The next entry of the current array, empty ones included; none at its end.
     fn step(&mut self, checker: &Checker<'c, '_>) -> Option<Blockref> {
         let ahead = |entries: &[Blockref], from: usize, count: usize| {
             for entry in entries.iter().skip(from).take(count).filter(|entry| !entry.is_empty()) {
@@ -179,7 +179,7 @@ impl<'c> Walk<'c> {
         }
     }
 
-    /// Checks an entry against its array and its role; its span.
+    /// Checks an entry against its array and its role; returns its span.
     async fn admit(
         &mut self,
         checker: &mut Checker<'c, '_>,
@@ -240,7 +240,7 @@ impl<'c> Walk<'c> {
         Ok(())
     }
 
-    /// Goes into an array block, unless it was walked before or can't be read.
+    /// Enters an array block, unless it was walked before or can't be read.
     async fn descend(
         &mut self,
         checker: &mut Checker<'c, '_>,
@@ -272,7 +272,7 @@ impl<'c> Walk<'c> {
         Ok(())
     }
 
-    /// True when everything that could be found below a shared block was found at its first sighting.
+    /// True when all faults below a shared block were found when it was first seen.
     fn may_skip(&self, checker: &Checker<'c, '_>, span: KeyRange) -> bool {
         match self.role {
             Role::File { size } => span.last.0 < size,

@@ -1,4 +1,4 @@
-//! The kinds of findings: what can be wrong, and what it costs.
+//! The kinds of findings: faults, and what they cost.
 
 use crate::io::{DeviceError, DeviceName};
 use crate::media::{Corruption, Inum, Key, MirrorTid};
@@ -10,12 +10,12 @@ pub enum Trouble {
     /// A structure breaks a rule of the format.
     #[error(transparent)]
     Corrupt(#[from] Corruption),
-    /// The device doesn't give the block.
+    /// The device can't read the block.
     #[error("{device}: {error}")]
     Device {
         /// The device.
         device: DeviceName,
-        /// What it said.
+        /// The device's error.
         error: DeviceError,
     },
 
@@ -23,19 +23,19 @@ pub enum Trouble {
     /// A header copy can't be read.
     #[error("can't be read: {0}")]
     HeaderUnreadable(DeviceError),
-    /// A header copy that was never written.
+    /// The header copy was never written.
     #[error("the copy is blank")]
     BlankHeader,
-    /// A copy that was being written when power went; its twin is whole.
+    /// The copy was being written when the power failed; its twin is whole.
     #[error("torn, but its second copy is whole: the next mount for writing mends it")]
     HeaderTorn,
-    /// A damaged copy that was newer than all that is whole.
+    /// The damaged copy was newer than all whole ones.
     #[error("damaged, and newer than every whole one: `hammer2 fsck --repair` goes on without it")]
     NewestHeaderLost,
-    /// A valid header beyond the end of the volume.
+    /// There is a valid header beyond the end of the volume.
     #[error("a header beyond the end of the volume, left over from something else")]
     StrayHeader,
-    /// A header copy disagrees with the newest one on what must be the same.
+    /// The header copy differs from the newest one in a field that must be the same.
     #[error("differs from the newest copy in {0}")]
     HeaderDiffers(&'static str),
     /// A field of a valid header makes no sense.
@@ -49,7 +49,7 @@ pub enum Trouble {
     /// An empty entry has bytes that aren't zero.
     #[error("an empty entry is not all zero")]
     EmptyNotZero,
-    /// A block claims to be newer than what it is in.
+    /// A block claims to be newer than its container.
     #[error("mirror_tid {child} is newer than the container's {container}")]
     MirrorTid {
         /// The block's.
@@ -57,10 +57,10 @@ pub enum Trouble {
         /// Its container's.
         container: MirrorTid,
     },
-    /// A block is referred to twice where that can't be.
+    /// A block is referred to twice where that isn't allowed.
     #[error("the block is used in two places, or lies within itself")]
     UsedTwice,
-    /// A block before the end of the aux area.
+    /// The block lies before the end of the aux area.
     #[error("the block lies in the boot or aux area")]
     InAreas,
 
@@ -71,16 +71,16 @@ pub enum Trouble {
     /// `name_key` isn't the blockref's key.
     #[error("name_key {0} is not the key")]
     NameKey(Key),
-    /// An inode number higher than what the PFS has given out.
+    /// The inode number is higher than any that the PFS has given out.
     #[error("inode number above the highest given out, {0}")]
     InumUnissued(Inum),
-    /// A number that isn't one of an indexed inode.
+    /// The number isn't one of an indexed inode.
     #[error("a reserved inode number")]
     InumReserved,
-    /// A method for new data that doesn't exist.
+    /// The method for new data doesn't exist.
     #[error("{0} is not a known method")]
     Method(&'static str),
-    /// Blockrefs in an inode that can't have content.
+    /// An inode that can't have content contains blockrefs.
     #[error("content in an inode of a type that has none")]
     ContentOfSpecial,
 
@@ -93,7 +93,7 @@ pub enum Trouble {
     SharedUuid(&'static str),
 
     // Names.
-    /// A key outside the collision range of its name.
+    /// The key lies outside the collision range of its name.
     #[error("key {0} is not one of this name")]
     NameHash(Key),
     /// The inode an entry names is damaged, or in a damaged part of the inode index.
@@ -105,7 +105,7 @@ pub enum Trouble {
     /// An inode lies in a directory where an entry should be.
     #[error("an inode embedded in a directory (an old layout)")]
     EmbeddedInode,
-    /// `..` of a directory leads elsewhere than to where its name is.
+    /// `..` of a directory doesn't lead to the directory that contains its name.
     #[error("its parent is said to be inode {said}, but its name is in inode {named_in}")]
     Parent {
         /// `iparent`.
@@ -113,16 +113,16 @@ pub enum Trouble {
         /// The directory that names it.
         named_in: Inum,
     },
-    /// A directory that can't be reached from the root, though something names it.
+    /// The directory can't be reached from the root, although something names it.
     #[error("the directory is below itself, cut off from the root")]
     Cycle,
-    /// An inode without a name.
+    /// The inode has no name.
     #[error("no directory entry names it (link count {0})")]
     Orphan(u64),
-    /// A file that was removed while it was open, when the mount ended without closing it.
+    /// The file was removed while it was open, and the mount ended without closing it.
     #[error("removed while it was open: the next mount for writing takes it away")]
     ListedOrphan,
-    /// More or fewer names than the link count says.
+    /// There are more or fewer names than the link count says.
     #[error("link count {stored}, but {found} names")]
     LinkCount {
         /// What the inode says.
@@ -130,12 +130,12 @@ pub enum Trouble {
         /// What was found.
         found: u64,
     },
-    /// Names couldn't all be read, so counts prove nothing.
+    /// Not all names could be read, so counts prove nothing.
     #[error("parts of directories can't be read, so link counts and orphans were not checked")]
     LinksUnchecked,
 
     // Quotas.
-    /// What a directory says is used of its quota isn't what there is.
+    /// The recorded use of a directory's quota isn't the actual one.
     #[error("quota: {bytes} bytes and {inodes} inodes are used, but something else is noted")]
     QuotaUse {
         /// Bytes of what is below it.
@@ -143,23 +143,23 @@ pub enum Trouble {
         /// Inodes below it.
         inodes: u64,
     },
-    /// What is below a directory with a quota can't all be read.
+    /// Parts of what is below a directory with a quota can't be read.
     #[error("parts of the PFS can't be read, so what is used of this quota was not checked")]
     QuotaUnchecked,
 
     // File data.
-    /// A data block behind the end of the file.
+    /// A data block lies beyond the end of the file.
     #[error("data behind the end of the file")]
     BeyondEnd,
 
     // Freemap.
-    /// A block in use that the freemap calls free.
+    /// The freemap marks a block in use as free.
     #[error("in use, but free in the freemap")]
     UsedButFree,
-    /// A block in what the freemap calls the free rest of a chunk.
+    /// A block lies in a part of a chunk that the freemap considers free.
     #[error("in use, but behind the point from which the freemap gives its chunk out (linear {0:#x})")]
     BehindLinear(u32),
-    /// A block newer than the freemap.
+    /// Blocks are newer than the freemap.
     #[error("{0} chunks in use are newer than the freemap and free in it")]
     NewerThanFreemap(u64),
     /// A freemap record contradicts itself.
@@ -170,13 +170,13 @@ pub enum Trouble {
         /// What contradicts what.
         what: &'static str,
     },
-    /// Allocated, referred to by nothing.
+    /// Space is allocated, but nothing refers to it.
     #[error("{0} bytes are allocated, but nothing refers to them")]
     Leaked(u64),
-    /// Half-freed, referred to by nothing.
+    /// Space is staged, and nothing refers to it.
     #[error("{0} bytes are staged by one bulkfree pass")]
     Staged(u64),
-    /// The free space in the header isn't what the freemap has.
+    /// The free space in the header isn't that in the freemap.
     #[error("allocator_free {stored:#x}, the freemap says {counted:#x}")]
     AllocatorFree {
         /// The header's figure.
@@ -185,40 +185,40 @@ pub enum Trouble {
         counted: u64,
     },
 
-    /// Something known of other writers, harmless.
+    /// A harmless deviation that other systems are known for.
     #[error("{count} times: {quirk}")]
     Quirk {
-        /// What.
+        /// The deviation.
         quirk: Quirk,
         /// How often.
         count: u64,
     },
 }
 
-/// Deviations that are known of other writers, are harmless, and are only counted.
+/// Harmless deviations that other systems are known for, which are only counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quirk {
     /// Metadata without a check code (check method DISABLED).
     Unprotected,
-    /// `update_tid`, which nothing uses.
+    /// `update_tid`, which nothing uses, is set.
     UpdateTid,
-    /// Bytes behind the end of a name.
+    /// Bytes after the end of a name.
     NameTail,
-    /// Bytes behind the end of a file, within its last block.
+    /// Bytes after the end of a file, within its last block.
     FileTail,
-    /// A raw block of another size than its place in the file calls for.
+    /// An uncompressed block of another size than its place in the file calls for.
     BlockSize,
-    /// A name that would fit into its entry, in a block.
+    /// A name that is in a block although it fits into its entry.
     NameBlock,
     /// A directory or special file with a size.
     SizeOfSpecial,
     /// A segment that can't be allocated from isn't marked so.
     ReservedRecord,
-    /// A freemap class of a segment that is empty, or none of one in use.
+    /// A freemap class on an empty segment, or none on one in use.
     Class,
     /// A block in a segment of another class.
     ClassMixed,
-    /// A block in use that is staged; the next bulkfree pass keeps it.
+    /// A block in use is staged; the next bulkfree pass keeps it.
     StagedInUse,
 }
 
@@ -264,35 +264,35 @@ impl core::fmt::Display for Quirk {
     }
 }
 
-/// What a finding costs the user.
+/// What a fault costs the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cost {
     /// Nothing.
     #[error("no data is affected")]
     Nothing,
-    /// Nothing here, but elsewhere.
+    /// Nothing on this system.
     #[error("no data is lost, but other systems may refuse it")]
     OtherSystems,
     /// Nothing can be mounted.
     #[error("the file system can't be mounted")]
     FileSystem,
-    /// A header copy is no longer there to fall back on.
+    /// A header copy is lost as a fallback.
     #[error("one copy fewer to fall back on")]
     HeaderCopy,
-    /// The copy said to be newer than the newest that is good.
+    /// The copy that claims to be newer than the newest good one.
     #[error("if it was the newest copy, what was written since the one before is lost")]
     NewestState,
     /// One PFS.
     #[error("the whole PFS is lost")]
     Pfs,
-    /// An unknown number of them.
+    /// An unknown number of PFSs.
     #[error("all PFSs below are lost, about {0}")]
     Pfss(u16),
-    /// What an inode stands for.
+    /// An inode.
     #[error("the file or directory can't be opened")]
     Inode,
-    /// An inode and what is below it, in number.
+    /// An inode and a number of entries or blocks below it.
     #[error("the file or directory can't be opened; about {0} entries or blocks below it are lost")]
     InodeWith(u16),
     /// Part of a PFS's inode index or root directory.
@@ -304,10 +304,10 @@ pub enum Cost {
     /// One name.
     #[error("the name can't be used")]
     Name,
-    /// One name, and what it names.
+    /// One name, and the file it names.
     #[error("the file or directory of this name is lost")]
     Named,
-    /// The name works, but what it says is doubtful.
+    /// The name works, but its content is doubtful.
     #[error("the name may not be found")]
     NameUnfindable,
     /// A range of a file.
@@ -321,51 +321,51 @@ pub enum Cost {
     /// Space that is not available.
     #[error("the space is unavailable until bulkfree runs")]
     UntilBulkfree,
-    /// Space that may be in use by what is damaged.
+    /// Space that may belong to damaged parts.
     #[error("it may belong to damaged parts: save those before bulkfree runs")]
     MaybeDamaged,
     /// Space that stays taken.
     #[error("its space stays taken")]
     Space,
-    /// A removal frees too much.
+    /// Removing one name frees too much.
     #[error("removing one name can remove the content of the others")]
     EarlyRemoval,
-    /// A removal frees too little.
+    /// Removing the last name frees too little.
     #[error("the space stays taken when the last name is removed")]
     LateRemoval,
-    /// A block may be given out again.
+    /// A block may be allocated again.
     #[error("a write may overwrite it: don't mount the file system for writing")]
     Overwrite,
-    /// Something that is unknown now.
+    /// The state of some space is unknown.
     #[error("the space it describes can't be checked or allocated from")]
     FreemapPart,
-    /// Recovery and copying go by tids.
+    /// Recovery and copies depend on transaction ids.
     #[error("recovery after a crash, or a copy of changes, may miss it")]
     Recovery,
-    /// `..` only.
+    /// Only `..` is wrong.
     #[error("'..' leads to the wrong directory")]
     DotDot,
-    /// Directories that nobody can get at.
+    /// Directories that can't be reached.
     #[error("the directory and all below it can't be reached")]
     Unreachable,
-    /// New files get into the way of old ones.
+    /// New files may collide with old ones.
     #[error("a new file may take its number")]
     Collision,
     /// New data can't be written.
     #[error("new data can't be written to it")]
     NewData,
-    /// Figures are off.
+    /// Figures are wrong.
     #[error("only the figures shown are wrong")]
     Figures,
-    /// A quota is applied to what isn't so.
+    /// A quota is applied to wrong figures.
     #[error(
         "writes may be refused too early or too late: `fsck --repair` or, with all members, `quota --recount` counts anew"
     )]
     Limits,
-    /// Damage goes unnoticed.
+    /// Damage would go unnoticed.
     #[error("damage there would go unnoticed")]
     DamageUnnoticed,
-    /// Groups of PFSs are mixed up.
+    /// PFSs of different groups may be confused.
     #[error("systems that mount clusters take the two for copies of each other")]
     ClusterMix,
 }

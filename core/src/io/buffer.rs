@@ -1,4 +1,4 @@
-//! Buffers that devices read into and write from.
+//! Buffers for reading from and writing to devices.
 
 use core::fmt;
 
@@ -15,8 +15,8 @@ struct Page([u8; PAGE_BYTES]);
 
 /// Page-aligned, contiguous memory. Its length in bytes is fixed when it is made.
 ///
-/// It is its owner's, who may change it. What several devices are to write can be [shared](Self::share): then nobody changes it,
-/// as long as there are several.
+/// It belongs to its owner, who may change it. A buffer that several devices are to write can be [shared](Self::share): as long
+/// as there are several owners, nobody changes it.
 pub struct Buffer {
     memory: Memory,
     len: usize,
@@ -35,7 +35,7 @@ impl Memory {
         }
     }
 
-    /// The pages, to be changed; none while others have them, too.
+    /// The pages, for changes; none while others share them.
     fn pages_mut(&mut self) -> &mut [Page] {
         match self {
             Self::Own(pages) => pages,
@@ -45,29 +45,29 @@ impl Memory {
 }
 
 impl Buffer {
-    /// A buffer of `len` zero bytes. A page of it is on the stack for that, which whoever wants a buffer shall not have there
-    /// for longer.
+    /// A buffer of `len` zero bytes. Making it puts one page on the stack, which this function, not being inlined, frees again at
+    /// once.
     #[inline(never)]
     pub fn new(heap: Heap, len: usize) -> Result<Self, NoMemory> {
         let count = len.div_ceil(PAGE_BYTES);
         let mut pages = Vec::new_in(heap);
         pages.try_reserve_exact(count).map_err(|_| NoMemory)?;
-        // One page copied into each place; made for each anew, pages would be zeroed first and then copied.
+        // Copying one page into each place is cheaper than making each page, which zeroes it first and then copies it.
         pages.resize(count, Page([0; PAGE_BYTES]));
         Ok(Self { memory: Memory::Own(pages), len })
     }
 
-    /// Another buffer with the same bytes.
+    /// A copy of the buffer.
     pub fn try_clone(&self, heap: Heap) -> Result<Self, NoMemory> {
         let mut copy = Self::new(heap, self.len)?;
         copy.bytes_mut().copy_from_slice(self.bytes());
         Ok(copy)
     }
 
-    /// Makes it possible to [share](Self::share) the buffer.
+    /// Prepares the buffer for being [shared](Self::share).
     pub fn make_shareable(&mut self, heap: Heap) -> Result<(), NoMemory> {
         if let Memory::Own(pages) = &mut self.memory {
-            // The pages stay where they are until there is memory for it.
+            // The pages stay where they are until there is memory for this.
             let mut shared = Shared::try_new_in(Vec::new_in(heap), heap)?;
             if let Some(place) = shared.get_mut() {
                 core::mem::swap(place, pages);
@@ -85,7 +85,7 @@ impl Buffer {
         }
     }
 
-    /// The same bytes in memory that nobody else has: they are copied, if somebody does.
+    /// The same bytes in memory of its own: they are copied if others share them.
     pub fn into_own(self, heap: Heap) -> Result<Self, NoMemory> {
         match &self.memory {
             Memory::Shared(pages) if !pages.is_alone() => self.try_clone(heap),
@@ -93,8 +93,8 @@ impl Buffer {
         }
     }
 
-    /// Takes over the bytes of another buffer; false if their memory isn't of one size, or others have this one, too. Pages that
-    /// hold the same already are only read.
+    /// Copies the bytes of another buffer into this one; false if their memory differs in size, or others share this one. Pages
+    /// with the same content are only read.
     #[must_use]
     pub fn copy_from(&mut self, other: &Self) -> bool {
         let (pages, others) = (self.memory.pages_mut(), other.memory.pages());
@@ -125,7 +125,7 @@ impl Buffer {
         self.len = self.len.min(len);
     }
 
-    /// Makes a shortened buffer `len` bytes long again, if that is what its memory holds and nobody else has it.
+    /// Makes a shortened buffer `len` bytes long again, if that is the size of its memory and nobody shares it.
     pub fn restore(&mut self, len: usize) -> bool {
         let whole = self.memory.pages_mut().len() * PAGE_BYTES == len;
         if whole {
@@ -139,7 +139,7 @@ impl Buffer {
         self.len == 0
     }
 
-    /// Shows only the first `len` bytes, or all of them again: at most as many as the buffer was made for.
+    /// Limits the buffer to its first `len` bytes, at most as many as it was made for.
     pub(crate) fn set_len(&mut self, len: usize) {
         assert!(len <= self.memory.pages().len() * PAGE_BYTES);
         self.len = len;
@@ -150,7 +150,7 @@ impl Buffer {
         &self.memory.pages().as_bytes()[..self.len]
     }
 
-    /// The bytes, to be changed; none while others have them, too.
+    /// The bytes, for changes; none while others share them.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.memory.pages_mut().as_mut_bytes().get_mut(..self.len).unwrap_or_default()
     }

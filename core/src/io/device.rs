@@ -22,15 +22,15 @@ impl fmt::Debug for DeviceOffset {
     }
 }
 
-/// What a device is called in messages: a path, an address, a slot.
+/// The name of a device in messages: a path, an address, a slot.
 ///
-/// It is there for as long as the program is, or whatever else speaks of the device, so that every error can say of which device
-/// it is. It takes one word, as errors are on every frame of the stack.
+/// It must exist as long as the program, or anything that mentions the device, so that every error can name its device. It takes
+/// one word, because errors are on every frame of the stack.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DeviceName(&'static &'static str);
 
 impl DeviceName {
-    /// Takes a name.
+    /// Makes a device name.
     pub const fn new(name: &'static &'static str) -> Self {
         Self(name)
     }
@@ -53,28 +53,28 @@ impl fmt::Debug for DeviceName {
     }
 }
 
-/// What a device is.
+/// What is known of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// What errors call it.
+    /// Its name in errors.
     pub name: DeviceName,
     /// Size in bytes when it was opened.
     pub size_bytes: u64,
-    /// Requests the device takes at once: tickets are `0..queue_depth`.
+    /// The number of requests that the device takes at a time: tickets are `0..queue_depth`.
     pub queue_depth: u16,
-    /// Writes are refused.
+    /// True when it refuses writes.
     pub read_only: bool,
-    /// Other machines, or other mounts of this one, may reach it: nothing but a heartbeat tells who writes to it.
+    /// True when other machines, or other mounts of this one, may reach it: only a heartbeat tells who writes to it.
     pub is_shared: bool,
 }
 
 impl DeviceInfo {
-    /// Refuses what no device like this one can do: for devices to check a request with before they start on it.
+    /// Refuses requests that no such device can do. Devices check a request with this before they start on it.
     pub fn admit(&self, request: &Request) -> Result<(), DeviceError> {
         self.admit_within(self.size_bytes, request)
     }
 
-    /// The same, for a device that has `size_bytes` by now.
+    /// Does the same for a device that has grown to `size_bytes`.
     pub fn admit_within(&self, size_bytes: u64, request: &Request) -> Result<(), DeviceError> {
         let extent = request.extent();
         let changes = matches!(request.operation, Operation::Write(_) | Operation::Discard { .. });
@@ -91,8 +91,8 @@ impl DeviceInfo {
     }
 }
 
-/// Names one request in flight: a number below the device's queue depth, chosen by the device's one owner, which
-/// doesn't use it again before the request is complete.
+/// Names one request in flight: a number below the device's queue depth, chosen by the device's one owner, which doesn't reuse it
+/// before the request is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u16);
 
@@ -105,7 +105,7 @@ pub enum Operation {
     Write(DeviceOffset),
     /// Makes every write completed before it durable.
     Flush,
-    /// Says that the range's content is of no more use. A device may do nothing; reads of it return anything.
+    /// Says that the content of a range is no longer needed. A device may do nothing; reads of the range return anything.
     Discard {
         /// First byte.
         offset: DeviceOffset,
@@ -114,27 +114,27 @@ pub enum Operation {
     },
 }
 
-/// When a device may begin with what changes content. Anything else may begin at any time.
+/// When a device may begin with a request that changes content. It may begin with any other at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// While that is [permitted](Permission).
+    /// While changes are [permitted](Permission).
     Permitted,
-    /// Before that time, whatever is permitted: what says who may.
+    /// Before that time, whatever is permitted: for heartbeats, which decide who may change content.
     Before(Instant),
 }
 
 /// Whether a device may begin with a request now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// It may.
+    /// It may begin.
     Ready,
-    /// Not before it is [permitted](BlockDevice::permit) again. Until then the request is kept.
+    /// It may not begin before it is [permitted](BlockDevice::permit) again. Until then it keeps the request.
     Kept,
-    /// It may never any more: so it ends.
+    /// It may never begin any more: the request ends with this error.
     Over(DeviceError),
 }
 
-/// A request on its way to a device.
+/// A request to a device.
 #[derive(Debug)]
 pub struct Request {
     /// What to do.
@@ -146,12 +146,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request that changes something only while that is permitted.
+    /// A request that changes content only while that is permitted.
     pub fn new(operation: Operation, buffer: Buffer) -> Self {
         Self { operation, buffer, begin: Begin::Permitted }
     }
 
-    /// Whether it may be begun with now. Most requests don't depend on the time, and it isn't asked for then.
+    /// Whether the device may begin with it now. The clock is read only for the requests that depend on it.
     pub fn readiness(&self, permission: Permission, now: impl Fn() -> Instant) -> Readiness {
         let is_change = matches!(self.operation, Operation::Write(_) | Operation::Discard { .. });
         match (self.begin, permission) {
@@ -165,7 +165,7 @@ impl Request {
         }
     }
 
-    /// The part of the device it concerns, in bytes; empty for a flush.
+    /// The part of the device that it concerns, in bytes; empty for a flush.
     pub fn extent(&self) -> Range<u64> {
         let (start, bytes) = match self.operation {
             Operation::Read(offset) | Operation::Write(offset) => (offset.0, self.buffer.len() as u64),
@@ -176,7 +176,7 @@ impl Request {
     }
 }
 
-/// A request that is done, with its buffer back.
+/// A completed request, with its buffer.
 #[derive(Debug)]
 pub struct Completion {
     /// The buffer of the request; after a failed read its content means nothing.
@@ -185,7 +185,7 @@ pub struct Completion {
     pub result: Result<(), DeviceError>,
 }
 
-/// Why a device didn't do what it was asked for.
+/// Why a device didn't carry out a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The device reported an error, with its own code (an errno on a host, a virtio status in a kernel).
@@ -203,13 +203,13 @@ pub enum DeviceError {
     /// The device can't be written.
     #[error("device is read-only")]
     ReadOnly,
-    /// What holds the device is full (a sparse image on a full disk).
+    /// The storage behind the device is full (a sparse image on a full disk).
     #[error("no space left behind the device")]
     NoSpace,
-    /// Another mount writes to the device: this one may not any more.
+    /// Another mount writes to the device: this one may not write any more.
     #[error("another mount has taken the device over")]
     Fenced,
-    /// The operation doesn't exist here.
+    /// The device doesn't have this operation.
     #[error("operation not supported by the device")]
     Unsupported,
 }
@@ -219,23 +219,23 @@ pub enum DeviceError {
 /// The device owns a request with its buffer from `submit` until `poll` hands it back. Requests may overlap and complete in
 /// any order. An owner that loses interest in a request simply keeps its ticket until it completes.
 pub trait BlockDevice {
-    /// What the device is. Constant while it is open.
+    /// What is known of the device; constant while it is open.
     fn info(&self) -> &DeviceInfo;
 
-    /// The size in bytes by now: a device may have grown while it is open, and admits requests up to there from then on.
+    /// The present size in bytes: a device may have grown while it is open, and then admits requests up to the new end.
     fn measure(&self) -> u64 {
         self.info().size_bytes
     }
 
-    /// Where content may be, from a place on: what is before that is zeros, and needn't be read.
+    /// The first place at or after `from` that may have content: everything before it is zeros, and needn't be read.
     fn next_content(&self, from: DeviceOffset) -> DeviceOffset {
         from
     }
 
-    /// Says whether content may be changed from here on. A device where requests wait begins with a change only while it may be,
-    /// by the clock of its disk, and keeps it [otherwise](Readiness): the process, or the whole machine, may have been asleep
-    /// since the change was submitted, and somebody else may write to the device by now. A device that begins with a request
-    /// when it is submitted needn't know.
+    /// Tells the device whether content may be changed from here on. A device in which requests wait begins with a change only
+    /// while that is permitted by the clock of its disk, and keeps it [otherwise](Readiness): the process or the whole machine
+    /// may have been asleep since the change was submitted, and another mount may write to the device by now. A device that
+    /// begins with each request at its submission needn't know.
     fn permit(&self, permission: Permission) {
         let _ = permission;
     }
@@ -243,19 +243,20 @@ pub trait BlockDevice {
     /// Takes a request. `ticket` is below the queue depth and not in use. Errors are reported by `poll`.
     fn submit(&self, ticket: Ticket, request: Request);
 
-    /// The request's completion, or `Pending` after having arranged for `cx`'s waker to be woken when it completes. Only
-    /// the waker of the last call is kept.
+    /// Returns the completion of a request. `Pending` means that `cx`'s waker will be woken when the request completes. Only the
+    /// waker of the last call is kept.
     fn poll(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Completion>;
 
-    /// Ends all requests under way with [`DeviceError::Gone`] and makes the device fit for new ones. Only after it is
-    /// ready with `Ok` is it certain that no earlier write lands late.
+    /// Ends all requests under way with [`DeviceError::Gone`] and makes the device fit for new ones. Only when this is ready with
+    /// `Ok` is it certain that no earlier write lands later.
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>>;
 
-    /// Lets go of what the device is on, so that it can be taken away: requests fail until it is reset. Nothing is under way.
+    /// Closes what is behind the device (a file, a disk), so that it can be taken away: requests fail until the device is reset.
+    /// No request may be under way.
     fn close(&self) {}
 }
 
-/// A device of any kind, as the core holds it.
+/// A device of any kind, in the form in which the core holds it.
 pub type DeviceBox = Box<dyn BlockDevice>;
 
 /// Boxes a device.

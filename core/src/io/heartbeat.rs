@@ -1,4 +1,4 @@
-//! Reading the heartbeat of whoever writes to a device (protocol 8).
+//! Reading the heartbeat on a device, which tells who writes to it (protocol 8).
 
 use super::{Buffer, DeviceError, DeviceOffset, Disk, Duration};
 use crate::media::Heartbeat;
@@ -15,13 +15,13 @@ pub async fn read_heartbeat(heap: Heap, disk: &Disk) -> Result<Result<Option<Hea
     Ok(read.map(|buffer| Heartbeat::read(buffer.bytes())))
 }
 
-/// Waits so long for the heartbeat of a disk to move, after saying so.
+/// Waits for `watch` while the heartbeat of a disk may move, and logs this first.
 pub(crate) async fn watch_disk(disk: &Disk, watch: Duration) {
     announce_watch(disk);
     disk.sleep(watch).await;
 }
 
-/// Says that a disk is watched.
+/// Logs that a disk is watched.
 pub(crate) fn announce_watch(disk: &Disk) {
     log::info!("{}: was not released by its last mount; watching it", disk.info().name);
 }

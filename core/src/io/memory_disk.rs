@@ -1,7 +1,7 @@
 //! A sparse disk in memory, for self-tests and simulations.
 //!
-//! The disk is the medium: it outlives the devices that are opened on it, so a test can mount it, throw the mount away
-//! and look at what is left. Only pages that hold something take memory; running out of it is a full disk.
+//! The disk is the medium: it outlives the devices that are opened on it, so a test can mount it, throw the mount away and look
+//! at what is left. Only pages with content take memory; when memory runs out, the disk is full.
 
 use core::cell::{Cell, RefCell};
 use core::ops::{Deref, Range};
@@ -11,13 +11,13 @@ use super::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, DeviceName
 use crate::media::is_zero;
 use crate::memory::{self, Heap, NoMemory, Vec};
 
-/// The unit memory is taken in.
+/// The unit in which memory is allocated, in bytes.
 const PAGE_BYTES: u64 = 16384;
 
-/// Bytes that remember, in pages.
+/// A medium of bytes, in pages.
 pub struct MemoryDisk {
     size_bytes: Cell<u64>,
-    /// Pages with their numbers, in rising order.
+    /// Pages with their numbers, in ascending order.
     pages: RefCell<Vec<(u64, Buffer)>>,
     heap: Heap,
 }
@@ -44,17 +44,17 @@ impl MemoryDisk {
         self.size_bytes.get()
     }
 
-    /// Makes the disk larger, also under devices that are open on it.
+    /// Makes the disk larger, even while devices are open on it.
     pub fn grow(&self, size_bytes: u64) {
         self.size_bytes.set(size_bytes.max(self.size_bytes()));
     }
 
-    /// Memory taken by pages.
+    /// Bytes of memory that the pages take.
     pub fn resident_bytes(&self) -> u64 {
         self.pages.borrow().len() as u64 * PAGE_BYTES
     }
 
-    /// Reads at any byte offset, past every device.
+    /// Reads at any byte offset, bypassing all devices.
     pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), DeviceError> {
         let pages = self.pages.borrow();
         for piece in self.pieces(offset, bytes.len())? {
@@ -67,7 +67,7 @@ impl MemoryDisk {
         Ok(())
     }
 
-    /// Writes at any byte offset, past every device. Without memory, a part of it may have been written.
+    /// Writes at any byte offset, bypassing all devices. If memory runs out, a part may have been written.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DeviceError> {
         let mut pages = self.pages.borrow_mut();
         for piece in self.pieces(offset, bytes.len())? {
@@ -87,7 +87,7 @@ impl MemoryDisk {
         Ok(())
     }
 
-    /// Gives the memory of all pages that lie wholly in the range back; they read as zeros.
+    /// Frees all pages that lie wholly in the range; they read as zeros.
     fn discard(&self, extent: &Range<u64>) {
         let whole = extent.start.div_ceil(PAGE_BYTES)..extent.end / PAGE_BYTES;
         self.pages.borrow_mut().retain(|(number, _)| !whole.contains(number));
@@ -120,7 +120,7 @@ fn find(pages: &[(u64, Buffer)], number: u64) -> Result<usize, usize> {
     pages.binary_search_by_key(&number, |(number, _)| *number)
 }
 
-/// A device on a [`MemoryDisk`]. Requests are done in the order, and at the time, of their submission.
+/// A device on a [`MemoryDisk`]. Each request is carried out when it is submitted.
 pub struct MemoryDevice<M> {
     disk: M,
     info: DeviceInfo,
@@ -128,7 +128,7 @@ pub struct MemoryDevice<M> {
 }
 
 impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
-    /// Opens the disk under a name, with room for `queue_depth` requests.
+    /// Opens the disk under a name, for up to `queue_depth` requests at a time.
     pub fn new(heap: Heap, disk: M, name: &'static &'static str, queue_depth: u16) -> Result<Self, NoMemory> {
         let name = DeviceName::new(name);
         let info = DeviceInfo { name, size_bytes: disk.size_bytes(), queue_depth, read_only: false, is_shared: false };
@@ -136,14 +136,14 @@ impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
         Ok(Self { disk, info, done })
     }
 
-    /// The same device, refusing writes.
+    /// Makes the device refuse writes.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.info.read_only = true;
         self
     }
 
-    /// The same device, as one that others may have open, too.
+    /// Marks the device as one that others may have open, too.
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.info.is_shared = true;

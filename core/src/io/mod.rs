@@ -1,8 +1,8 @@
 //! Block devices and what stands between them and the topology: requests with deadlines, buffers, the block cache.
 //!
-//! A device is driven by submission ([`BlockDevice`]): it owns a request's buffer until the request is complete, so a
-//! request that hangs or is abandoned never leaves memory that a device may still write to. [`Disk`] is a device's one
-//! owner and turns submissions into futures with a deadline. There is no executor here: whoever runs the core polls it.
+//! A device is driven by submission ([`BlockDevice`]): it owns a request's buffer until the request is complete, so a request
+//! that hangs or is abandoned never leaves memory that a device may still write to. [`Disk`] is a device's one owner and turns
+//! submissions into futures with a deadline. There is no executor here: the host of the core polls it.
 //!
 //! Everything that tests and tools put between a device and its user (faults, a log, counters) is a public wrapper that
 //! implements [`BlockDevice`] itself: see [`wrap`].

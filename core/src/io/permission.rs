@@ -5,12 +5,12 @@ use super::Instant;
 /// Whether content may be changed. Reads and flushes always may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// Nobody else can reach the device, or it isn't known who writes to it.
+    /// Content may be changed: nobody else can reach the device, or it isn't known who writes to it.
     Always,
-    /// Until then, by the clock of the device's [`Disk`](super::Disk), nobody else changes it. What is to be changed later waits
-    /// until it is permitted again.
+    /// Until this time, by the clock of the device's [`Disk`](super::Disk), nobody else changes the content. Later changes wait
+    /// until they are permitted again.
     Until(Instant),
-    /// Somebody else writes to it.
+    /// Another mount writes to the device.
     Never,
 }
 

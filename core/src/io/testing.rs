@@ -1,4 +1,4 @@
-//! What the unit tests of devices share.
+//! Helpers for the unit tests of devices.
 
 use core::task::{Context, Poll, Waker};
 
@@ -15,12 +15,12 @@ pub(crate) fn memory_disk(size_bytes: u64) -> MemoryDisk {
     MemoryDisk::new(HEAP, size_bytes)
 }
 
-/// A device on it.
+/// A device on a disk.
 pub(crate) fn memory_device(disk: &MemoryDisk) -> MemoryDevice<&MemoryDisk> {
     MemoryDevice::new(HEAP, disk, &"memory", 8).unwrap()
 }
 
-/// Bytes that look the same for the same seed and start alike for every length.
+/// Bytes that are the same for the same seed, with the same beginning for every length.
 pub(crate) fn pattern(len: usize, seed: u64) -> Buffer {
     let mut buffer = Buffer::new(HEAP, len).unwrap();
     let mut state = seed;
@@ -31,12 +31,12 @@ pub(crate) fn pattern(len: usize, seed: u64) -> Buffer {
     buffer
 }
 
-/// One poll that wakes nobody.
+/// Polls once with a waker that wakes nothing.
 pub(crate) fn poll_once<D: BlockDevice + ?Sized>(device: &D, ticket: Ticket) -> Poll<Completion> {
     device.poll(ticket, &mut Context::from_waker(Waker::noop()))
 }
 
-/// Runs a request that completes at once, with the last ticket.
+/// Runs a request, which must complete at once, with the last ticket.
 pub(crate) fn complete<D: BlockDevice + ?Sized>(device: &D, request: Request) -> Result<Buffer, DeviceError> {
     let last = Ticket(device.info().queue_depth - 1);
     device.submit(last, request);
@@ -57,7 +57,7 @@ impl Clock for Still {
     fn wake_at(&self, _: Instant, _: &Waker) {}
 }
 
-/// What a future gives that waits for disks in memory only.
+/// The result of a future that only waits for disks in memory.
 #[cfg(feature = "selftest")]
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match core::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {

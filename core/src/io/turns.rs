@@ -1,21 +1,21 @@
-//! Taking turns: what one does at a time, and others wait for.
+//! Taking turns: something that only one task does at a time while others wait.
 
 use core::cell::Cell;
 
 use super::Wakers;
 use crate::memory::Heap;
 
-/// Something that is done by one at a time.
+/// Turns for work that only one task may do at a time.
 pub struct Turns {
     is_taken: Cell<bool>,
     changed: Wakers,
 }
 
-/// A turn; it ends when this goes.
+/// A turn; it ends when this is dropped.
 pub struct Turn<'t>(&'t Turns);
 
 impl Turns {
-    /// Nobody has the turn.
+    /// Makes turns, with none taken.
     pub fn new(heap: Heap) -> Self {
         Self { is_taken: Cell::new(false), changed: Wakers::new(heap) }
     }
@@ -26,12 +26,12 @@ impl Turns {
         Turn(self)
     }
 
-    /// Waits until nobody has the turn; somebody may have it again by the time the caller looks.
+    /// Waits until the turn is free; it may be taken again by the time the caller looks.
     pub async fn ended(&self) {
         self.changed.until(|| !self.is_taken.get()).await;
     }
 
-    /// True while somebody has the turn.
+    /// True while the turn is taken.
     pub fn is_taken(&self) -> bool {
         self.is_taken.get()
     }

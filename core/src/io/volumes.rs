@@ -12,17 +12,17 @@ pub struct Volume {
     pub disk: Disk,
     /// Where the volume starts in the address space.
     pub base: MediaOffset,
-    /// How much of the device is in use, in bytes; the last one grows.
+    /// The number of bytes of the device in use; that of the last volume can grow.
     bytes: Cell<u64>,
 }
 
 impl Volume {
-    /// The first `bytes` bytes of a disk. Its base is known when it is one of [`Volumes`].
+    /// The first `bytes` bytes of a disk. Its base is set when it becomes one of [`Volumes`].
     pub fn new(disk: Disk, bytes: u64) -> Self {
         Self { disk, base: MediaOffset(0), bytes: Cell::new(bytes) }
     }
 
-    /// How much of the device is in use, in bytes.
+    /// The number of bytes of the device in use.
     pub fn bytes(&self) -> u64 {
         self.bytes.get()
     }
@@ -34,7 +34,7 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Volumes in order. The bases are set here.
+    /// Makes a set of volumes in order, and sets their bases.
     pub fn new(mut volumes: Vec<Volume>) -> Self {
         let mut end = 0u64;
         for volume in &mut volumes {
@@ -59,7 +59,7 @@ impl Volumes {
         self.volumes.last()
     }
 
-    /// Makes the last volume, and with it the address space, larger.
+    /// Makes the last volume larger, and with it the address space.
     pub fn grow_last(&self, bytes: u64) {
         if let Some(last) = self.last() {
             last.bytes.set(bytes.max(last.bytes()));

@@ -7,14 +7,14 @@ use core::task::{Poll, Waker};
 
 use crate::memory::{Heap, Vec, push};
 
-/// A set of wakers, woken in the order they came. Where there is no memory for another, its task is woken at once, so it polls
-/// again instead of waiting: slower, never lost.
+/// A set of wakers, woken in the order in which they came. If there is no memory for another, its task is woken at once, so it
+/// polls again instead of waiting: slower, but never lost.
 pub struct Wakers {
     waiting: RefCell<Vec<Waker>>,
 }
 
 impl Wakers {
-    /// Nobody waits. Memory is taken when somebody does.
+    /// Makes an empty set. Memory is allocated when a task waits.
     pub fn new(heap: Heap) -> Self {
         Self { waiting: RefCell::new(Vec::new_in(heap)) }
     }
@@ -30,7 +30,7 @@ impl Wakers {
         }
     }
 
-    /// Waits until something is due; it is looked at again whenever all are woken.
+    /// Waits until `is_due` returns true; it is asked again whenever all tasks are woken.
     pub async fn until(&self, mut is_due: impl FnMut() -> bool) {
         poll_fn(|cx| {
             if is_due() {
@@ -55,7 +55,7 @@ impl Wakers {
             mem::replace(&mut *waiting, none)
         };
         woken.drain(..).for_each(Waker::wake);
-        // Its memory is for the next who wait.
+        // The memory serves for the next tasks that wait.
         let mut waiting = self.waiting.borrow_mut();
         if waiting.capacity() == 0 {
             *waiting = woken;

@@ -40,8 +40,8 @@ impl<'a> BlockArray<'a> {
         self.entries
     }
 
-    /// The first entry, at or after `start`, whose span reaches `key` or beyond, with its index. Every entry passed is
-    /// checked for order and containment; entries before `start` are taken for checked.
+    /// The first entry at or after `start` whose span reaches `key` or beyond, with its index. Every entry passed is checked for
+    /// order and containment; entries before `start` must have been checked.
     pub fn first_reaching(&self, start: usize, key: Key) -> Result<Option<(usize, &'a Blockref)>, Corruption> {
         let mut previous: Option<KeyRange> = None;
         for (index, entry) in self.entries.iter().enumerate().skip(start) {
@@ -57,7 +57,7 @@ impl<'a> BlockArray<'a> {
         Ok(None)
     }
 
-    /// Checks every entry; how many there are, the empty ones behind the last left out.
+    /// Checks every entry; returns how many there are, without empty ones after the last.
     pub fn check(&self) -> Result<usize, Corruption> {
         let mut previous = None;
         let mut count = 0;
@@ -69,16 +69,16 @@ impl<'a> BlockArray<'a> {
         Ok(count)
     }
 
-    /// The array without what is behind its first `count` entries.
+    /// The array up to its first `count` entries.
     pub fn truncated(self, count: usize) -> Self {
         Self { entries: self.entries.get(..count).unwrap_or(self.entries), ..self }
     }
 
-    /// As [`first_reaching`](Self::first_reaching) from the start, for an array known to be sound.
+    /// Like [`first_reaching`](Self::first_reaching) from the start, for an array known to be sound.
     ///
-    /// Every entry looked at is a cache line that mostly isn't in the processor's cache. Keys are hashes or numbers given in
-    /// order, so an entry is near the place it would have if all were spread evenly: the search begins there, takes growing
-    /// steps, and goes on in halves once it has come too far.
+    /// Every entry looked at is a cache line that mostly isn't in the processor's cache. Keys are hashes or ascending numbers, so
+    /// an entry is near the place it would have if all were spread evenly: the search begins there, takes growing steps, and
+    /// halves the range once it has gone too far.
     pub fn first_reaching_sound(&self, key: Key) -> Result<Option<(usize, &'a Blockref)>, Corruption> {
         let (mut low, mut high) = (0, self.entries.len());
         let (mut middle, mut step) = (self.even_place(key), 1);
@@ -103,15 +103,15 @@ impl<'a> BlockArray<'a> {
         Ok(found.map(|index| (index, &self.entries[index])))
     }
 
-    /// The index `key` would have if the entries were spread evenly over the span.
+    /// The index that `key` would have if the entries were spread evenly over the span.
     fn even_place(&self, key: Key) -> usize {
-        // Spans are powers of two wide; what isn't makes the guess a worse one.
+        // Spans are powers of two wide; any other width only makes the guess worse.
         let width_bits = u64::BITS - (self.span.last.0 - self.span.first.0).leading_zeros();
         let within = u128::from(key.0.saturating_sub(self.span.first.0));
         ((within * self.entries.len() as u128) >> width_bits) as usize
     }
 
-    /// Checks one entry against its container and the entry before it; its span.
+    /// Checks one entry against its container and the entry before it; returns its span.
     pub fn check_entry(&self, previous: Option<KeyRange>, entry: &Blockref) -> Result<KeyRange, Corruption> {
         let span = entry.span()?;
         if !self.span.contains(span) {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_sound_array_is_searched_with_the_same_result() {
         const SPAN: KeyRange = KeyRange { first: Key(1 << 20), last: Key((1 << 21) - 1) };
-        // Keys in front, behind, spread, and with gaps; each entry spans four keys.
+        // Keys at the front, at the back, spread, and with gaps; each entry spans four keys.
         let shapes: [fn(usize) -> Option<u64>; 4] = [
             |index| Some(4 * index as u64),
             |index| Some((1 << 20) - 4 * (100 - index as u64)),

@@ -23,7 +23,7 @@ pub enum BlockKind {
     Indirect = 2,
     /// File data.
     Data = 3,
-    /// A directory entry; its name in the blockref or in a block.
+    /// A directory entry; its name is in the blockref or in a block.
     Dirent = 4,
     /// An array of freemap blockrefs.
     FreemapNode = 5,
@@ -197,7 +197,7 @@ impl Blockref {
         KeyBits(self.keybits)
     }
 
-    /// Its span, if it is one: at most 63 bits wide and aligned to its width.
+    /// Its span, if it has a valid one: at most 63 bits wide and aligned to its width.
     pub fn span(&self) -> Result<KeyRange, Corruption> {
         let error = Corruption::KeySpan { key: self.key(), keybits: self.keybits };
         let below = 1u64.checked_shl(self.keybits.into()).ok_or(error)?.wrapping_sub(1);
@@ -253,12 +253,12 @@ impl Blockref {
         self.flags = flags.bits();
     }
 
-    /// Leaves below, saturating at 65535.
+    /// The number of leaves below, saturating at 65535.
     pub fn leaf_count(&self) -> u16 {
         self.leaf_count.get()
     }
 
-    /// Sets the leaves below.
+    /// Sets the number of leaves below.
     pub fn set_leaf_count(&mut self, leaves: u16) {
         self.leaf_count = U16::new(leaves);
     }
@@ -280,7 +280,7 @@ impl Blockref {
         self.methods.check()?.verify(block, &self.check)
     }
 
-    /// How the block is named in errors.
+    /// The name of the block in errors.
     pub fn name(&self) -> BlockName {
         BlockName { kind: self.kind, key: self.key(), data_off: self.data_off() }
     }
@@ -324,7 +324,7 @@ impl BlockName {
     /// The root of the freemap, in the volume header.
     pub const FREEMAP_ROOT: Self = Self { kind: BlockKind::FreemapNode as u8, ..Self::HEADER };
 
-    /// Whatever is written at a place.
+    /// Names whatever is written at a place.
     pub const fn at(place: MediaOffset) -> Self {
         Self { data_off: DataOff(place.0), ..Self::HEADER }
     }

@@ -23,7 +23,7 @@ pub fn sha192(bytes: &[u8]) -> [u8; 24] {
     core::array::from_fn(|i| if i < 16 { digest[i] } else { digest[i] ^ digest[i + 8] })
 }
 
-/// What is stored in a check field: the bytes that count, the rest zero.
+/// The content of a check field: the bytes that count, then zeros.
 pub type CheckField = [u8; CHECK_BYTES];
 
 impl CheckMethod {
@@ -56,7 +56,7 @@ impl CheckMethod {
     pub fn verify(self, block: &[u8], field: &CheckField) -> Result<(), Corruption> {
         let good = match self {
             Self::None | Self::Disabled => true,
-            // Kept apart from `compute`: no 64-byte copy on the path every read takes.
+            // This is kept apart from `compute` to avoid a 64-byte copy on the path of every read.
             Self::XxHash64 => field[..8] == xxhash64(block).to_le_bytes(),
             _ => field[..self.code_bytes()] == self.compute(block)[..self.code_bytes()],
         };

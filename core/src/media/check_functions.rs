@@ -1,8 +1,9 @@
-//! The two functions that nearly all check codes and hashes of names come from: portable ones, or a host's, which may be faster
-//! (instructions of its processor, or its kernel's own).
+//! The two functions behind nearly all check codes and hashes of names: portable ones, or those of a host, which may be faster
+//! (by instructions of its processor, or from its kernel).
 //!
-//! A host's are the process's, not a mount's. Their results are the same as the portable ones', which is tried before they are
-//! used, so nothing depends on which of them computed a code; and names are hashed with them in places that know no mount.
+//! A host's functions belong to the process, not to a mount. They are checked against the portable ones before they are used, so
+//! their results are the same and nothing depends on which of them computed a code; and names are hashed in places that know no
+//! mount.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 use once_cell::race::OnceRef;
@@ -20,7 +21,7 @@ pub struct HostChecks {
 /// Why a host's check functions aren't used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnfitChecks {
-    /// They compute something else.
+    /// A function of the host computes something else.
     #[error("the host's {function} of {bytes} bytes isn't what it should be: the portable one is used")]
     Differ {
         /// Which function.
@@ -28,7 +29,7 @@ pub enum UnfitChecks {
         /// The length of the bytes it was tried with.
         bytes: usize,
     },
-    /// Others were chosen before.
+    /// Functions were chosen before.
     #[error("the check functions were chosen already")]
     Chosen,
 }
@@ -51,25 +52,25 @@ pub fn xxh64(bytes: &[u8], seed: u64) -> u64 {
     }
 }
 
-/// CRC-32C without anything of a host.
+/// CRC-32C without the host's functions.
 pub fn portable_crc32c(bytes: &[u8]) -> u32 {
     CRC32C.checksum(bytes)
 }
 
-/// XXH64 without anything of a host.
+/// XXH64 without the host's functions.
 pub fn portable_xxh64(bytes: &[u8], seed: u64) -> u64 {
     xxhash_rust::xxh64::xxh64(bytes, seed)
 }
 
-/// What is shorter, as names are, a host's functions aren't faster with: they prepare for more.
+/// For fewer bytes than this, as in names, a host's functions aren't faster, because they take longer to prepare.
 const WORTH_BYTES: usize = 64;
 
-/// Bytes that functions are tried with: every length up to [`TRIED_LENGTHS`], and all of them.
+/// The bytes on which functions are tried: every length up to [`TRIED_LENGTHS`], and all of them.
 const TRIED_BYTES: usize = 8192 + 63;
 const TRIED_LENGTHS: usize = 272;
 
-/// Uses a host's check functions from now on, if they compute what the portable ones do. To be called once, when a process or a
-/// kernel starts.
+/// Uses a host's check functions from now on, if they compute the same as the portable ones. This must be called once, when a
+/// process or a kernel starts.
 pub fn use_host_checks(host: &'static HostChecks) -> Result<(), UnfitChecks> {
     try_out(host)?;
     HOST.set(host).map_err(|()| UnfitChecks::Chosen)
@@ -78,7 +79,7 @@ pub fn use_host_checks(host: &'static HostChecks) -> Result<(), UnfitChecks> {
 fn try_out(host: &HostChecks) -> Result<(), UnfitChecks> {
     static TRIED: [u8; TRIED_BYTES] = tried();
     for bytes in (0..TRIED_LENGTHS).chain([TRIED_BYTES / 2, TRIED_BYTES]) {
-        // From odd places, too: such functions work in words.
+        // The tried bytes also begin at odd addresses, since such functions work in words.
         let tried = &TRIED[TRIED_BYTES - bytes..];
         if (host.crc32c)(tried) != portable_crc32c(tried) {
             return Err(UnfitChecks::Differ { function: "CRC-32C", bytes });
@@ -90,7 +91,7 @@ fn try_out(host: &HostChecks) -> Result<(), UnfitChecks> {
     Ok(())
 }
 
-/// Bytes without a pattern.
+/// Bytes without a pattern, to try functions on.
 const fn tried() -> [u8; TRIED_BYTES] {
     let mut bytes = [0; TRIED_BYTES];
     let (mut state, mut index) = (1u32, 0);
@@ -110,7 +111,7 @@ mod tests {
     fn functions_that_compute_something_else_are_refused() {
         let good = HostChecks { crc32c: portable_crc32c, xxh64: portable_xxh64 };
         assert_eq!(try_out(&good), Ok(()));
-        // Wrong only where a word and a rest meet.
+        // This function is wrong only where a word and a remainder meet.
         let crc32c = |bytes: &[u8]| portable_crc32c(bytes) ^ u32::from(bytes.len() == 265);
         let wrong = HostChecks { crc32c, ..good };
         assert_eq!(try_out(&wrong), Err(UnfitChecks::Differ { function: "CRC-32C", bytes: 265 }));

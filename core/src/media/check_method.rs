@@ -1,4 +1,4 @@
-//! The ways to protect a block (format 2.3). What they compute is in [`check`](super::check).
+//! The ways to protect a block (format 2.3); [`check`](super::check) computes their codes.
 
 use core::fmt;
 
@@ -21,7 +21,7 @@ pub enum CheckMethod {
 }
 
 impl CheckMethod {
-    /// Bytes of the check field that are compared; what follows may be stale.
+    /// The number of bytes of the check field that are compared; the following bytes may be stale.
     pub const fn code_bytes(self) -> usize {
         match self {
             Self::None | Self::Disabled => 0,

@@ -1,8 +1,8 @@
-//! The cluster record: what a volume knows of a cluster PFS it has a member of (protocol 4.2).
+//! The cluster record: what a volume knows about a cluster PFS of which it has a member (protocol 4.2).
 //!
-//! The volume header has a table of them ([`RecordTable`](super::record_table::RecordTable)), so that a commit and the record of
-//! it are one write. [`StoredRecord`] is the 1 KiB on media; [`ClusterRecord`] is what it says, and exists only whole: a record
-//! that fails its check code, or has numbers that contradict each other, is a [`Corruption`] and nothing else.
+//! The volume header has a table of records ([`RecordTable`](super::record_table::RecordTable)), so that a commit and its record
+//! are one write. [`StoredRecord`] is the 1 KiB on media; [`ClusterRecord`] is its meaning, and only exists for sound records: a
+//! record that fails its check code, or has contradictory numbers, is a [`Corruption`] and nothing else.
 
 use heapless::Vec;
 use static_assertions::const_assert_eq;
@@ -17,7 +17,7 @@ use super::{Blockref, Corruption, MirrorTid, ModifyTid, PfsKind, Uuid, is_zero};
 pub const CLUSTER_RECORD_BYTES: usize = 1024;
 /// The first eight bytes of a record.
 pub const CLUSTER_RECORD_MAGIC: [u8; 8] = *b"H2CLREC\0";
-/// The format described here.
+/// The number of the format described here.
 pub const CLUSTER_RECORD_FORMAT: u16 = 1;
 /// The most members a cluster has.
 pub const MAX_MEMBERS: usize = 8;
@@ -30,20 +30,20 @@ pub const MAX_ACCEPTED: usize = 4;
 
 const CHECK_AT: usize = CLUSTER_RECORD_BYTES - 8;
 
-/// What state a member was in when the record was written.
+/// The state that a member was in when the record was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum MemberState {
-    /// Unmounted, everything in step.
+    /// Unmounted, with everything in step.
     #[default]
     Clean = 1,
     /// A member of the sync set.
     InSync = 2,
-    /// Left the sync set: nothing may be written there.
+    /// It left the sync set: nothing may be written there.
     WriteDisabled = 3,
-    /// Being brought back in step.
+    /// It is being brought back in step.
     Resyncing = 4,
-    /// Not there. Never a record's own state.
+    /// It isn't there. This is never a record's own state.
     Absent = 5,
 }
 
@@ -60,31 +60,31 @@ impl MemberState {
     }
 }
 
-/// The number of a configuration; a change counts up within its epoch, a new epoch starts at 0.
+/// The number of a configuration; changes count up within an epoch, and a new epoch starts at 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfigId {
     /// The epoch that made the change.
     pub ctr: EpochCounter,
-    /// Which change of the epoch.
+    /// The number of the change within the epoch.
     pub change: u32,
 }
 
-/// A member of the cluster, as one record tells of it.
+/// A member of the cluster, as described by one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
-    /// Its PFS.
+    /// The id of its PFS.
     pub fsid: Uuid,
-    /// What it is.
+    /// Its role.
     pub role: PfsKind,
-    /// In what state it was.
+    /// The state it was in.
     pub state: MemberState,
-    /// It votes.
+    /// True if it votes.
     pub voter: bool,
-    /// It voted before the change that is pending. On no member when none is.
+    /// True if it voted before the pending change; false on all members when none is pending.
     pub previous_voter: bool,
     /// The last commit it was known to have durable.
     pub last_known: CommitId,
-    /// From this commit of the record's own history on, what it holds is not to be believed.
+    /// The commit of the record's own history from which on its content is not to be believed.
     pub distrusted_from: Option<(EpochCounter, CommitSeq)>,
 }
 
@@ -99,9 +99,9 @@ pub struct Epoch {
     pub end_seq: CommitSeq,
     /// The transaction id of its last commit, or of its base.
     pub end_tid: ModifyTid,
-    /// The operator opened it without a quorum.
+    /// True if the operator opened it without a quorum.
     pub forced: bool,
-    /// A soft member opened it alone.
+    /// True if a soft member opened it alone.
     pub soft: bool,
 }
 
@@ -112,16 +112,16 @@ impl Epoch {
     }
 }
 
-/// Transaction ids that stand for nothing: `after < tid <= up_to`.
+/// Transaction ids that mean nothing: `after < tid <= up_to`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TidRange {
-    /// The last that is good: that of the fork.
+    /// The last good transaction id: that of the fork.
     pub after: ModifyTid,
-    /// The last of the range.
+    /// The last id of the range.
     pub up_to: ModifyTid,
 }
 
-/// What ties a record to the content it was written with: nothing but a write into the PFS changes it.
+/// Ties a record to the content with which it was written: it changes with every write to the PFS, and only then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bind {
     /// The `mirror_tid` of the PFS root's blockref.
@@ -142,7 +142,7 @@ impl Bind {
     }
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClusterRecord {
     /// The cluster.
@@ -151,29 +151,29 @@ pub struct ClusterRecord {
     pub fsid: Uuid,
     /// Its state.
     pub state: MemberState,
-    /// The configuration; [`members`](Self::members) say who votes in it.
+    /// The configuration; [`members`](Self::members) tell which members vote in it.
     pub config: ConfigId,
-    /// All members, this one too.
+    /// All members, including this one.
     pub members: Vec<Member, MAX_MEMBERS>,
-    /// The content of this volume's member.
+    /// The version of this volume's member.
     pub version: Version,
     /// The greatest transaction id of that version.
     pub tid: ModifyTid,
     /// The last commit known to be durable on a quorum.
     pub acked: CommitId,
-    /// No transaction id up to here is given again.
+    /// No transaction id up to this one is given again.
     pub tid_floor: ModifyTid,
     /// Epochs, newest first: the first is that of `version`.
     pub history: Vec<Epoch, MAX_EPOCHS>,
-    /// While not in step: the last commit whose content is whole and good here. None when nothing is.
+    /// For a member that isn't in step: the last commit whose content is whole and good here; none if there is no such commit.
     pub trusted: CommitId,
     /// The transaction id of `trusted`.
     pub trusted_tid: ModifyTid,
-    /// While not in step: transaction ids of elements that may hold anything.
+    /// For a member that isn't in step: the transaction ids of elements that may hold anything.
     pub distrusted: Vec<TidRange, MAX_DISTRUSTED_RANGES>,
     /// Ends of other histories that the operator gave up.
     pub accepted: Vec<CommitId, MAX_ACCEPTED>,
-    /// The content it was written with.
+    /// Ties the record to the content with which it was written.
     pub bind: Bind,
 }
 
@@ -224,7 +224,7 @@ impl ClusterRecord {
         require(self.distrusted.iter().all(|range| range.after < range.up_to), "distrusted ranges")
     }
 
-    /// The record as it is stored, check code and all.
+    /// The record in its stored form, with check code.
     pub fn store(&self) -> StoredRecord {
         let mut stored = StoredRecord::new_zeroed();
         stored.format = U16::new(CLUSTER_RECORD_FORMAT);
@@ -355,7 +355,7 @@ impl From<&StoredEpoch> for Epoch {
     }
 }
 
-/// A record as it is on media. Anything may be in it; [`load`](Self::load) says what it means.
+/// A record as it is on media. It may contain anything; [`load`](Self::load) interprets it.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct StoredRecord {
@@ -408,17 +408,17 @@ const_assert_eq!(core::mem::offset_of!(StoredRecord, history), 0x290);
 const_assert_eq!(core::mem::offset_of!(StoredRecord, check), CHECK_AT);
 
 impl StoredRecord {
-    /// True for a place that holds nothing.
+    /// True for an unused place.
     pub fn is_free(&self) -> bool {
         is_zero(self.as_bytes())
     }
 
-    /// True for a record, good or damaged; whatever else is in its place is somebody else's.
+    /// True for a record, good or damaged; anything else in its place belongs to another system.
     pub fn is_record(&self) -> bool {
         self.magic == CLUSTER_RECORD_MAGIC
     }
 
-    /// The cluster it says it is of. Means nothing before [`load`](Self::load) found it good.
+    /// The id of its cluster. It means nothing before [`load`](Self::load) found the record good.
     pub fn clid(&self) -> Uuid {
         self.clid
     }
@@ -427,14 +427,14 @@ impl StoredRecord {
         xxhash64(self.as_bytes().get(..CHECK_AT).unwrap_or_default())
     }
 
-    /// The same bytes with the magic and check code of a record.
+    /// The same bytes, with the magic and check code of a record.
     pub fn sealed(&self) -> Self {
         let mut sealed = Self { magic: CLUSTER_RECORD_MAGIC, ..self.clone() };
         sealed.check = U64::new(sealed.computed_check());
         sealed
     }
 
-    /// What it says, or what is wrong with it.
+    /// The record's content, or what is wrong with it.
     pub fn load(&self) -> Result<ClusterRecord, Corruption> {
         if !self.is_record() {
             return Err(Corruption::ClusterRecord("magic"));
@@ -492,14 +492,14 @@ impl StoredRecord {
                 last_known: member.last_known.into(),
                 distrusted_from: has(self.distrusted_members).then_some(from),
             };
-            // There is room: the list is as long as the one on media.
+            // The list has as much room as the one on media.
             let _ = members.push(member);
         }
         Ok(members)
     }
 }
 
-/// The first `count` entries, if there are so many.
+/// The first `count` entries, if there are that many.
 fn counted<T>(entries: &[T], count: u8) -> Option<&[T]> {
     entries.get(..usize::from(count))
 }

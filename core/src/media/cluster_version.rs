@@ -1,17 +1,17 @@
-//! How the states of a cluster PFS are named (protocol 5.3): commits, numbered within the epochs of their mounts.
+//! Naming the states of a cluster PFS (protocol 5.3): commits, numbered within the epochs of their mounts.
 //!
-//! A [`Version`] names what a member holds. Two versions are compared by [`Version::compare`], never by one number: counters of
-//! mounts that didn't know of each other can be equal, and only nonce and base tell them apart.
+//! A [`Version`] names the content of a member. Two versions are compared by [`Version::compare`], never by one number: mounts
+//! that didn't know of each other can have equal counters, and only nonce and base tell them apart.
 
 use core::cmp::Ordering;
 use core::fmt;
 
-/// The number of an epoch: one more than any epoch seen when it was opened. 0 is before the first.
+/// The number of an epoch: one more than any epoch seen when it was opened. 0 comes before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EpochCounter(pub u32);
 
 impl EpochCounter {
-    /// The counter after this one; none after the last, 4 thousand million mounts later.
+    /// The counter after this one; none after the last, four billion mounts later.
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
     }
@@ -23,12 +23,12 @@ impl fmt::Display for EpochCounter {
     }
 }
 
-/// The number of a commit within its epoch; 0 is the epoch opened and nothing committed.
+/// The number of a commit within its epoch; 0 means that the epoch is opened and nothing is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitSeq(pub u32);
 
 impl CommitSeq {
-    /// The number of the next commit; none when the epoch has no more, and a new one must be opened.
+    /// The number of the next commit; none when the epoch has no more numbers, and a new one must be opened.
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
     }
@@ -40,7 +40,7 @@ impl fmt::Display for CommitSeq {
     }
 }
 
-/// The random number that makes an epoch differ from another with the same counter.
+/// The random number that distinguishes an epoch from another with the same counter.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Nonce(pub u64);
 
@@ -69,7 +69,7 @@ pub struct CommitId {
 }
 
 impl CommitId {
-    /// Before every commit: the base of the first epoch.
+    /// The base of the first epoch, before every commit.
     pub const NONE: Self = Self { epoch: EpochId { ctr: EpochCounter(0), nonce: Nonce(0) }, seq: CommitSeq(0) };
 
     /// True for [`NONE`](Self::NONE).
@@ -77,12 +77,12 @@ impl CommitId {
         self == Self::NONE
     }
 
-    /// Epoch counter and number. Orders commits of one history, and only those.
+    /// Epoch counter and commit number. They order only commits of the same history.
     pub fn position(self) -> (EpochCounter, CommitSeq) {
         (self.epoch.ctr, self.seq)
     }
 
-    /// How many epochs it lies behind a newer one of the same history, or how many commits of the same epoch.
+    /// How many epochs it is behind a newer commit of the same history, or, in the same epoch, how many commits.
     pub fn behind(self, newest: Self) -> (u32, u32) {
         match newest.epoch.ctr.0.saturating_sub(self.epoch.ctr.0) {
             0 => (0, newest.seq.0.saturating_sub(self.seq.0)),
@@ -103,7 +103,8 @@ impl fmt::Debug for CommitId {
     }
 }
 
-/// What a member holds: a commit, and the last commit before its epoch. Identity is all of it; [`compare`](Self::compare) orders.
+/// The content of a member: a commit, and the last commit before its epoch. Versions are equal only if both are;
+/// [`compare`](Self::compare) orders them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Version {
     /// The epoch and the commit within it.
@@ -112,18 +113,18 @@ pub struct Version {
     pub base: CommitId,
 }
 
-/// How one version stands to another.
+/// How one version relates to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It ranks below.
+    /// It ranks lower.
     Older,
     /// It is the same.
     Same,
-    /// Another epoch with the same counter, without commits, opened on the same base: the content is the same.
+    /// It is in another epoch with the same counter, without commits, on the same base: the content is the same.
     SameContent,
-    /// It ranks above.
+    /// It ranks higher.
     Newer,
-    /// Same rank, other content: two histories. Never without a forced mount, or a foreign disk.
+    /// It has the same rank but other content: there are two histories. This needs a forced mount, or a foreign disk.
     Conflict,
 }
 
@@ -142,15 +143,16 @@ impl Version {
         Some(Self { commit: CommitId { epoch: self.commit.epoch, seq }, base: self.base })
     }
 
-    /// The last commit it holds: itself, or its base if its epoch has no commits yet.
+    /// The last commit in it: its own, or its base if its epoch has no commits yet.
     pub fn content(&self) -> CommitId {
         if self.commit.seq.0 >= 1 { self.commit } else { self.base }
     }
 
-    /// Orders by counter, number and base. Equal rank is the same content, or a [`Conflict`](Standing::Conflict).
+    /// Orders by counter, number and base. Versions of equal rank have the same content, or are a
+    /// [`Conflict`](Standing::Conflict).
     ///
-    /// An epoch without commits outranks all commits under lower counters, so a mount makes the whole version durable on a
-    /// quorum, its epoch too, before it opens the next: the same content under an earlier epoch isn't the same version.
+    /// An epoch without commits outranks all commits with lower counters. So a mount makes the whole version, including its
+    /// epoch, durable on a quorum before it opens the next: the same content under an earlier epoch isn't the same version.
     pub fn compare(&self, other: &Self) -> Standing {
         let rank = |version: &Self| (version.commit.position(), version.base.position());
         match rank(self).cmp(&rank(other)) {
@@ -192,10 +194,10 @@ mod tests {
         let third = second.next_commit().unwrap();
         assert_eq!(first.compare(&second), Standing::Older);
         assert_eq!(third.compare(&second), Standing::Newer);
-        // Two mounts that didn't see each other: the one on the later base is newer.
+        // Of two mounts that didn't see each other, the one on the later base is newer.
         let (low, high) = (second.open_epoch(epoch(2, 1)), third.open_epoch(epoch(2, 2)));
         assert_eq!((low.compare(&high), high.compare(&low)), (Standing::Older, Standing::Newer));
-        // On the same base they hold the same until one commits.
+        // On the same base they have the same content until one commits.
         let twin = third.open_epoch(epoch(2, 3));
         assert_eq!((high.compare(&twin), high.compare(&high)), (Standing::SameContent, Standing::Same));
         let (mine, other) = (high.next_commit().unwrap(), twin.next_commit().unwrap());

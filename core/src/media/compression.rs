@@ -1,4 +1,4 @@
-//! Compressed file data (format 5.2): reading it.
+//! Reading compressed file data (format 5.2).
 
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::{
@@ -9,13 +9,13 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 use super::Corruption;
 use crate::memory::{self, Box, Heap, NoMemory};
 
-/// How a data block is stored, or a file's new data shall be.
+/// How a data block is stored, or how new data of a file is to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Compression {
-    /// As it is.
+    /// Uncompressed.
     None = 0,
-    /// As it is; zero blocks are left out. Never on a block.
+    /// Uncompressed, but zero blocks are left out. No block has this method.
     AutoZero = 1,
     /// LZ4; zero blocks are left out.
     Lz4 = 2,
@@ -53,13 +53,13 @@ pub struct Decompressor {
 }
 
 impl Decompressor {
-    /// Takes the memory.
+    /// Allocates the tables.
     pub fn new(heap: Heap) -> Result<Self, NoMemory> {
         Ok(Self { zlib: memory::boxed(heap, DecompressorOxide::new())? })
     }
 
-    /// Fills `logical` with the content of a data block: the block as stored in `stored`, compressed as said, and zeros
-    /// from its end on. A block that holds more than `logical` takes is damaged.
+    /// Fills `logical` with the content of a data block from its stored form, decompressing it by the given method; what remains
+    /// is zeroed. A block that has more content than fits into `logical` is damaged.
     pub fn decompress(
         &mut self,
         compression: Compression,
@@ -91,7 +91,7 @@ impl Decompressor {
     }
 }
 
-/// An LZ4 data block: a length of four bytes, then that many bytes of an LZ4 block.
+/// Decompresses an LZ4 data block: a length of four bytes, then that many bytes of an LZ4 block.
 fn lz4(stored: &[u8], logical: &mut [u8]) -> Result<usize, Corruption> {
     let (length, rest) = stored.split_first_chunk::<4>().ok_or(Corruption::Lz4)?;
     let packed = rest.get(..u32::from_le_bytes(*length) as usize).ok_or(Corruption::Lz4)?;

@@ -1,6 +1,6 @@
-//! Compressed file data (format 5.2): making it.
+//! Making compressed file data (format 5.2).
 //!
-//! The tables are taken once. ZLIB's come from the global allocator, which its library can't be kept from.
+//! The tables are allocated once. ZLIB's come from the global allocator, as its library offers no other way.
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use miniz_oxide::deflate::core::{
@@ -13,10 +13,10 @@ use crate::memory::{self, Box, Heap, NoMemory};
 
 /// Bytes of the length before an LZ4 block.
 const LZ4_PREFIX: usize = 4;
-/// What an LZ4 block must save besides half the block.
+/// The number of bytes that an LZ4 block must save besides half the block.
 const LZ4_SLACK: usize = 8;
 
-/// The encoder wants room for the worst case before it begins.
+/// The encoder needs room for the worst case before it begins.
 const STORED_BYTES: usize = LZ4_PREFIX + get_maximum_output_size(FILE_BLOCK_BYTES);
 
 /// ZLIB's levels (format 5.2).
@@ -34,22 +34,21 @@ pub struct Compressor {
 }
 
 impl Compressor {
-    /// Takes the memory, ZLIB's when it is first used.
+    /// Allocates the tables; ZLIB's are allocated at first use.
     pub fn new(heap: Heap) -> Result<Self, NoMemory> {
         let stored = memory::boxed(heap, [0; STORED_BYTES])?;
         Ok(Self { lz4: memory::boxed(heap, CompressTable::large())?, zlib: None, stored, heap })
     }
 
-    /// The block as it is stored when compressed as wished, at ZLIB's `level` (0 is the default); none when that doesn't save
-    /// enough.
+    /// Compresses a block for storing, with ZLIB at `level` (0 is the default); none when that doesn't save enough.
     pub fn compress(&mut self, how: Compression, level: u8, block: &[u8]) -> Result<Option<(&[u8], Radix)>, NoMemory> {
         let limit = block.len() / 2;
         let used = match how {
             Compression::None | Compression::AutoZero => return Ok(None),
             Compression::Lz4 => {
                 let Some(limit) = limit.checked_sub(LZ4_SLACK) else { return Ok(None) };
-                // The library makes a small table large on the stack, and has 16 KiB of that ready in any case, unless the
-                // compiler sees that it never has to.
+                // The library makes a small table large on the stack, and reserves 16 KiB for that in any case, unless the
+                // compiler sees that it never happens.
                 if let CompressTable::Small(_) = *self.lz4 {
                     return Ok(None);
                 }
@@ -72,7 +71,8 @@ impl Compressor {
         Ok(Some((&self.stored[..radix.bytes()], radix)))
     }
 
-    /// The library makes its tables on the stack, 64 KiB of them: what compresses by LZ4 shall not have room for that.
+    /// The library makes its tables on the stack, where they take 64 KiB. This function isn't inlined, so that compressing by LZ4
+    /// doesn't reserve that.
     #[inline(never)]
     fn zlib(&mut self, level: u8, block: &[u8], limit: usize) -> Result<Option<usize>, NoMemory> {
         let level = level.clamp(ZLIB_LEAST_LEVEL, ZLIB_MOST_LEVEL);

@@ -3,13 +3,12 @@
 use super::check::crc32c;
 use super::{Key, KeyRange};
 
-/// Keys a name may have: its hash and the 32767 above, for names of equal hash.
+/// Marks the keys that a name may have: its hash and the 32767 above it, for names of equal hash.
 const COLLISION_MASK: u64 = 0x7fff;
 
-/// The keys under which an entry called `name` may be found; the first is the hash itself.
+/// The keys under which an entry called `name` may be; the first is the hash itself.
 ///
-/// The low 15 bits of the hash are 0, so the range never wraps. Several names may share it, and an entry may be at any
-/// place of it.
+/// The low 15 bits of the hash are 0, so the range never wraps. Several names may share it, and an entry may be anywhere in it.
 pub fn directory_hash(name: &[u8]) -> KeyRange {
     let fields = name.split(|byte| matches!(byte, b'.' | b'-' | b'_' | b'~')).filter(|field| !field.is_empty());
     let high = fields.fold(0u32, |sum, field| sum.wrapping_add(crc32c(field))) | 0x8000_0000;

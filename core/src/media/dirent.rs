@@ -3,7 +3,7 @@
 use super::geometry::MAX_NAME_BYTES;
 use super::{BlockKind, Blockref, Corruption, FileKind, Inum, Key, KeyBits, Methods, Radix};
 
-/// Names up to this length lie in the blockref itself.
+/// Names up to this length are stored in the blockref itself.
 pub const EMBEDDED_NAME_BYTES: usize = 64;
 
 /// The part of a directory entry that its blockref holds.
@@ -13,7 +13,7 @@ pub struct Dirent {
     pub inum: Inum,
     /// Bytes of the name, 1 to 255.
     pub name_len: usize,
-    /// What the inode is.
+    /// The type of the inode.
     pub kind: FileKind,
 }
 
@@ -28,7 +28,7 @@ impl Dirent {
         }
     }
 
-    /// As [`read`](Self::read), for an entry whose block is at hand wherever it lies.
+    /// Like [`read`](Self::read), for an entry whose block is at hand wherever it lies.
     pub fn with_block(bref: &Blockref) -> Result<Self, Corruption> {
         let inum = Inum(u64::from_le_bytes(core::array::from_fn(|i| bref.embed[i])));
         let stored_len = u16::from_le_bytes([bref.embed[8], bref.embed[9]]);
@@ -49,7 +49,7 @@ impl Dirent {
         Ok(name)
     }
 
-    /// A blockref for the entry, its name inside when it fits; a longer one goes into a block the caller adds.
+    /// A blockref for the entry. It includes a name that fits; a longer one goes into a block that the caller adds.
     pub fn blockref(&self, key: Key, name: &[u8], methods: Methods) -> Blockref {
         let mut bref = Blockref::new(BlockKind::Dirent, key, KeyBits(0), methods);
         bref.embed[..8].copy_from_slice(&self.inum.0.to_le_bytes());

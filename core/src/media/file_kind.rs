@@ -1,6 +1,6 @@
-//! What a file is (format 3.4): inodes and directory entries say it, and errors of both tell it.
+//! The type of a file (format 3.4), which inodes, directory entries and errors name.
 
-/// What a file is.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum FileKind {

@@ -11,7 +11,7 @@ use super::{BlockKind, Corruption, DataOff, Key, KeyBits, MediaOffset, Radix};
 pub const FREEMAP_BLOCK_BYTES: usize = 32768;
 /// Records in a leaf, one for each 4 MiB.
 pub const LEAF_RECORDS: usize = 256;
-/// Chunks one record describes.
+/// The number of chunks that one record describes.
 pub const RECORD_CHUNKS: usize = 256;
 /// `linear` of a record that has no room for small blocks.
 pub const LINEAR_FULL: u32 = SEGMENT_BYTES as u32;
@@ -24,15 +24,15 @@ pub const LEVEL_BITS: u8 = 8;
 /// The span of a leaf.
 pub const LEAF_KEYBITS: KeyBits = KeyBits(30);
 
-/// What is known of a chunk (format 6.2).
+/// The state of a chunk (format 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ChunkState {
     /// Free.
     Free = 0,
-    /// Reserved, never written by known tools; counts as allocated.
+    /// Reserved; known tools never write this state. It counts as allocated.
     Reserved = 1,
-    /// Found free by one bulkfree pass; not yet to be allocated.
+    /// Found free by one bulkfree pass, but not to be allocated yet.
     Staged = 2,
     /// Allocated.
     Allocated = 3,
@@ -76,12 +76,12 @@ impl FreemapRecord {
         bitmap: [U64::ZERO; 8],
     };
 
-    /// Where the next block smaller than a chunk goes: an offset in the segment.
+    /// The place of the next block smaller than a chunk: an offset in the segment.
     pub fn linear(&self) -> u32 {
         self.linear.get()
     }
 
-    /// Which blocks the segment is for, as stored: 0, or block type and 16.
+    /// The class of blocks that the segment is for, as stored: 0, or block type and 16.
     pub fn class(&self) -> u16 {
         self.class.get()
     }
@@ -101,12 +101,12 @@ impl FreemapRecord {
         }
     }
 
-    /// Sets where the next small block goes.
+    /// Sets the place of the next small block.
     pub fn set_linear(&mut self, linear: u32) {
         self.linear = U32::new(linear);
     }
 
-    /// Says which blocks the segment is for.
+    /// Sets the class of blocks that the segment is for.
     pub fn set_class(&mut self, class: u16) {
         self.class = U16::new(class);
     }
@@ -123,13 +123,13 @@ impl FreemapRecord {
         *word = U64::new(word.get() & !(3 << shift) | (state as u64) << shift);
     }
 
-    /// Free chunks, counted.
+    /// The number of free chunks.
     pub fn free_chunks(&self) -> u32 {
         let free = |word: &U64| (!(word.get() | word.get() >> 1) & 0x5555_5555_5555_5555).count_ones();
         self.bitmap.iter().map(free).sum()
     }
 
-    /// Free places for the largest blocks: four free chunks in a row, aligned.
+    /// The number of free places for the largest blocks: four free chunks in a row, aligned.
     pub fn free_runs(&self) -> u32 {
         self.bitmap.as_bytes().iter().filter(|four| **four == 0).count() as u32
     }
@@ -166,14 +166,14 @@ pub const fn above(keybits: KeyBits) -> KeyBits {
     KeyBits(keybits.0 + LEVEL_BITS)
 }
 
-/// The place of a freemap block: computed, never allocated (format 6.1).
+/// The place of a freemap block, which is computed, never allocated (format 6.1).
 pub fn place(key: Key, keybits: KeyBits, rotation: u64) -> Result<DataOff, Corruption> {
     let slot = 1 + LEVELS * (rotation % ROTATIONS) + (level(keybits)? - 1);
     let radix = Radix::new(FREEMAP_BLOCK_BYTES.trailing_zeros() as u8)?;
     Ok(DataOff::new(MediaOffset(key.0.wrapping_add(slot * SLOT_BYTES)), radix))
 }
 
-/// Which rotation a freemap block lies in; an error when it isn't at a place of its own.
+/// The rotation in which a freemap block lies; an error when it isn't in one of its own places.
 pub fn rotation(key: Key, keybits: KeyBits, data_off: DataOff) -> Result<u64, Corruption> {
     let slot = data_off.offset().0 % SEGMENT_BYTES / SLOT_BYTES;
     let rotation = slot.wrapping_sub(1) / LEVELS;
@@ -184,7 +184,8 @@ pub fn rotation(key: Key, keybits: KeyBits, data_off: DataOff) -> Result<u64, Co
     }
 }
 
-/// The segments of a leaf that can be allocated from, as addresses: from, up to (format 6.3). Equal when there are none.
+/// The start and end address of the segments of a leaf that can be allocated from (format 6.3). They are equal when there are
+/// none.
 pub fn managed_range(leaf: Key, allocator_beg: MediaOffset, total_bytes: u64) -> (MediaOffset, MediaOffset) {
     let begin = allocator_beg.0.checked_next_multiple_of(SEGMENT_BYTES).unwrap_or(u64::MAX);
     let low = begin.max(leaf.0.saturating_add(SEGMENT_BYTES));
@@ -192,7 +193,7 @@ pub fn managed_range(leaf: Key, allocator_beg: MediaOffset, total_bytes: u64) ->
     (MediaOffset(low), MediaOffset(high.max(low)))
 }
 
-/// The records in a leaf's block, to be changed.
+/// The records in a leaf's block, for changes.
 pub fn records_mut(block: &mut [u8]) -> Result<&mut [FreemapRecord; LEAF_RECORDS], Corruption> {
     let radix = block.len().checked_ilog2().unwrap_or(0) as u8;
     <[FreemapRecord; LEAF_RECORDS]>::mut_from_bytes(block).map_err(|_| Corruption::BlockSize(radix))

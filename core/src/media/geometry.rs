@@ -4,17 +4,17 @@
 pub const MIN_RADIX: u8 = 10;
 /// The largest block is 2^16 bytes.
 pub const MAX_RADIX: u8 = 16;
-/// A logical file block, and a device buffer no block crosses.
+/// The size of a logical file block, and of a device buffer, which no block crosses.
 pub const FILE_BLOCK_BYTES: usize = 1 << MAX_RADIX;
 /// Bits of a key below a logical file block.
 pub const FILE_BLOCK_BITS: u8 = MAX_RADIX;
-/// The freemap's granule; a smaller block lies inside one.
+/// The freemap's granule; a smaller block lies inside a chunk.
 pub const CHUNK_BYTES: u64 = 16 << 10;
-/// What one freemap record describes, and the size of a reserved segment.
+/// The space that one freemap record describes, and the size of a reserved segment.
 pub const SEGMENT_BYTES: u64 = 4 << 20;
-/// Every this many bytes of the address space starts with a reserved segment; what one freemap leaf describes.
+/// The space that one freemap leaf describes; each such part of the address space starts with a reserved segment.
 pub const LEAF_SPAN_BYTES: u64 = 1 << 30;
-/// Distance of the volume header's copies.
+/// Distance between the volume header's copies.
 pub const HEADER_SPACING_BYTES: u64 = 2 << 30;
 /// Volume sizes are multiples of this.
 pub const VOLUME_ALIGN_BYTES: u64 = 8 << 20;
@@ -24,27 +24,27 @@ pub const INNER_VOLUME_ALIGN_BYTES: u64 = 1 << 30;
 pub const SLOT_BYTES: u64 = 64 << 10;
 /// Copies of the volume header.
 pub const HEADER_COPIES: usize = 4;
-/// Second copies of headers, in reserved slots of the first segment (format 1.2, and protocol 4.4).
+/// The number of second copies of headers, in reserved slots of the first segment (format 1.2, and protocol 4.4).
 pub const HEADER_TWINS: usize = 2;
 const FIRST_TWIN_SLOT: u64 = 41;
-/// Volumes of one filesystem.
+/// The most volumes of one filesystem.
 pub const MAX_VOLUMES: usize = 64;
 /// The largest filesystem.
 pub const MAX_TOTAL_BYTES: u64 = i64::MAX as u64;
-/// Bytes of a name.
+/// The most bytes of a name.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// Where copy `index` of the volume header lies on its volume.
+/// The offset of copy `index` of the volume header on its volume.
 pub const fn header_offset(index: usize) -> u64 {
     index as u64 * HEADER_SPACING_BYTES
 }
 
-/// Where the second copy of a header lies: that of copy `index` is number `index % HEADER_TWINS`.
+/// The offset of the second copy of a header: that of copy `index` is number `index % HEADER_TWINS`.
 pub const fn twin_offset(twin: usize) -> u64 {
     (FIRST_TWIN_SLOT + twin as u64) * SLOT_BYTES
 }
 
-/// How many header copies a volume of `volume_bytes` holds.
+/// The number of header copies on a volume of `volume_bytes` bytes.
 pub const fn header_copies(volume_bytes: u64) -> usize {
     let mut copies = 0;
     while copies < HEADER_COPIES && header_offset(copies) < volume_bytes {
@@ -53,13 +53,13 @@ pub const fn header_copies(volume_bytes: u64) -> usize {
     copies
 }
 
-/// Capacity of a volume set for data and metadata, as newfs computes it (format 6.6); none when nothing is left.
+/// The capacity of a volume set for data and metadata, as newfs computes it (format 6.6); none when nothing is left.
 pub fn allocator_size(total_bytes: u64, boot_bytes: u64, aux_bytes: u64) -> Option<u64> {
     let reserved = total_bytes.div_ceil(LEAF_SPAN_BYTES).checked_mul(SEGMENT_BYTES)?;
     total_bytes.checked_sub(reserved)?.checked_sub(boot_bytes)?.checked_sub(aux_bytes)
 }
 
-/// How much of the space between two sizes of a filesystem can be allocated: all but reserved segments.
+/// The part of the space between two sizes of a filesystem that can be allocated: all but reserved segments.
 pub fn capacity_gain(from_bytes: u64, to_bytes: u64) -> u64 {
     let reserved = to_bytes.div_ceil(LEAF_SPAN_BYTES).saturating_sub(from_bytes.div_ceil(LEAF_SPAN_BYTES));
     to_bytes.saturating_sub(from_bytes).saturating_sub(reserved.saturating_mul(SEGMENT_BYTES))

@@ -1,7 +1,7 @@
-//! The heartbeat of a mount: who writes to a volume, and that it still does (protocol 8).
+//! The heartbeat of a mount, which tells who writes to a volume, and that this mount is still alive (protocol 8).
 //!
-//! It is one sector in a reserved slot that known readers ignore, so it is written as a whole or not at all. Whoever mounts a
-//! volume for writing that other machines can reach writes it again and again, with a number that rises. Whoever finds one that
+//! It is one sector in a reserved slot that known readers ignore, so it is written as a whole or not at all. A mount that writes
+//! to a volume which other machines can reach writes it again and again, with a rising number. A mount that finds one which
 //! wasn't released watches it: as long as it moves, the volume has a writer.
 
 use core::fmt;
@@ -18,19 +18,19 @@ use super::geometry::SLOT_BYTES;
 /// Bytes of a heartbeat on media: a sector.
 pub const HEARTBEAT_BYTES: usize = 512;
 
-/// Where it lies on a root volume.
+/// Its offset on a root volume.
 pub const HEARTBEAT_OFFSET: u64 = 43 * SLOT_BYTES;
 
 /// How often a mount writes its heartbeat.
 pub const HEARTBEAT_PERIOD: Duration = Duration::from_secs(2);
 
-/// Longer periods aren't believed: nobody waits for them.
+/// The longest period that is believed: nobody waits for longer ones.
 const MOST_PERIOD: Duration = Duration::from_secs(60);
 
 const MAGIC: [u8; 8] = *b"H2BEAT\x01\0";
 const HOST_BYTES: usize = 32;
 
-/// What tells a mount from all others: a random number.
+/// The random number that distinguishes a mount from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MountNonce(pub u64);
 
@@ -39,10 +39,10 @@ pub struct MountNonce(pub u64);
 pub struct HostName([u8; HOST_BYTES]);
 
 impl HostName {
-    /// A machine that doesn't say.
+    /// A machine that doesn't give its name.
     pub const UNKNOWN: Self = Self([0; HOST_BYTES]);
 
-    /// The name of a machine; what doesn't fit is left off.
+    /// The name of a machine, cut off where it doesn't fit.
     pub fn new(name: &[u8]) -> Self {
         let mut bytes = [0; HOST_BYTES];
         let len = name.len().min(HOST_BYTES);
@@ -60,7 +60,7 @@ impl fmt::Display for HostName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.bytes() {
             [] => f.write_str("a machine without a name"),
-            // Media is hostile, and this goes to terminals.
+            // Content of media is hostile, and this goes to terminals.
             name => write!(f, "{}", name.escape_ascii()),
         }
     }
@@ -77,15 +77,15 @@ impl fmt::Debug for HostName {
 pub struct Heartbeat {
     /// The mount.
     pub nonce: MountNonce,
-    /// How often it was written before.
+    /// The number of heartbeats written before it.
     pub counter: u64,
-    /// When, by the clock of its machine.
+    /// The time of writing, by the clock of its machine.
     pub time: Timestamp,
-    /// Its machine.
+    /// The mount's machine.
     pub host: HostName,
     /// How often it is written.
     pub period: Duration,
-    /// The mount has ended as it should: the volume has no writer.
+    /// True if the mount has ended properly: the volume has no writer.
     pub is_released: bool,
 }
 
@@ -110,17 +110,17 @@ const HELD: u32 = 0;
 const RELEASED: u32 = 1;
 
 impl Heartbeat {
-    /// How long the one who wrote it may rely on it.
+    /// How long the mount that wrote it may rely on it.
     pub fn lease(&self) -> Duration {
         2 * self.period
     }
 
-    /// How long somebody else watches it; longer than the [lease](Self::lease), because clocks differ.
+    /// How long other mounts watch it: longer than the [lease](Self::lease), because clocks differ.
     pub fn watch(&self) -> Duration {
         self.period * 5 / 2
     }
 
-    /// The heartbeat on media; none if there never was one, or what is there is none.
+    /// Reads the heartbeat on media; none if there never was one, or if the bytes aren't one.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let sector = Sector::ref_from_bytes(bytes).ok()?;
         let is_whole = sector.magic == MAGIC && sector.check.get() == check(sector);
@@ -135,7 +135,7 @@ impl Heartbeat {
         })
     }
 
-    /// The bytes on media.
+    /// Writes the heartbeat in its form on media.
     pub fn write(&self, bytes: &mut [u8; HEARTBEAT_BYTES]) {
         let mut sector = Sector {
             magic: MAGIC,

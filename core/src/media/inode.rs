@@ -13,11 +13,11 @@ use super::{BlockArray, Blockref, Corruption, Inum, Key, KeyRange, ModifyTid, Ti
 pub const INODE_BYTES: usize = 1024;
 /// Bytes of an inode before its body.
 pub const INODE_META_BYTES: usize = 512;
-/// Bytes of the body: that much file content fits into the inode.
+/// Bytes of the body: a file with as much content fits into its inode.
 pub const EMBEDDED_BYTES: usize = 512;
 /// Bytes of the name field.
 pub const INODE_NAME_BYTES: usize = 256;
-/// The greatest file size: offsets are keys, and keys of data end where the visible ones begin.
+/// The greatest file size: offsets are keys, and keys of data end where visible keys begin.
 pub const MAX_FILE_BYTES: u64 = i64::MAX as u64;
 
 impl FileKind {
@@ -37,7 +37,7 @@ impl FileKind {
     }
 }
 
-/// What a PFS is in its cluster (format 3.7): the low nibble of `pfs_type`.
+/// The role of a PFS in its cluster (format 3.7): the low nibble of `pfs_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum PfsKind {
@@ -45,13 +45,13 @@ pub enum PfsKind {
     None = 0,
     /// A cache of a cluster.
     Cache = 1,
-    /// A copy that is kept up, read-only.
+    /// A copy that follows the masters; read-only.
     Slave = 3,
-    /// A slave read by itself.
+    /// A slave that is read by itself.
     SoftSlave = 4,
-    /// A master written by itself.
+    /// A master that is written by itself.
     SoftMaster = 5,
-    /// A voting, writable copy; every local filesystem.
+    /// A voting, writable copy; also every local filesystem.
     Master = 6,
     /// The super-root.
     SuperRoot = 8,
@@ -90,19 +90,19 @@ impl core::fmt::Display for PfsKind {
     }
 }
 
-/// Where a PFS comes from.
+/// The origin of a PFS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PfsSubkind {
-    /// Made as such.
+    /// It was made as a PFS.
     None,
     /// A snapshot.
     Snapshot,
-    /// A snapshot made by itself.
+    /// A snapshot that was taken automatically.
     AutoSnapshot,
 }
 
 bitflags! {
-    /// What is special about an inode.
+    /// Flags of an inode.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct InodeFlags: u8 {
         /// The body is file content, not blockrefs.
@@ -113,10 +113,10 @@ bitflags! {
     }
 }
 
-/// Directories above a file whose limits it counts in. Only damage leads deeper: around in a circle.
+/// The most directories above a file in whose limits it counts. Only damage leads deeper, in a circle.
 pub const MAX_QUOTA_DEPTH: usize = 4096;
 
-/// The first half of an inode as it is on media. Fields without a meaning here are kept as they are.
+/// The first half of an inode as it is on media. Fields without a meaning here keep their values.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct InodeMeta {
@@ -153,13 +153,13 @@ pub struct InodeMeta {
     reserved_84: u8,
     /// Check method for new data.
     pub check_algo: u8,
-    /// Masters of the cluster; 0 is not recorded.
+    /// Masters of the cluster; 0 if not recorded.
     pub pfs_nmasters: u8,
     pfs_type: u8,
     pfs_inum: U64,
     /// The cluster the PFS belongs to.
     pub pfs_clid: Uuid,
-    /// This PFS alone.
+    /// The id of this PFS alone.
     pub pfs_fsid: Uuid,
     data_quota: U64,
     subtree_bytes: U64,
@@ -211,7 +211,7 @@ impl InodeMeta {
         ctime, set_ctime: Timestamp = |microseconds| Timestamp { microseconds }, |t: Timestamp| U64::new(t.microseconds);
         /// Last change of the content.
         mtime, set_mtime: Timestamp = |microseconds| Timestamp { microseconds }, |t: Timestamp| U64::new(t.microseconds);
-        /// Last access, as of creation or a call that sets it.
+        /// Last access, as of creation or of a call that sets it.
         atime, set_atime: Timestamp = |microseconds| Timestamp { microseconds }, |t: Timestamp| U64::new(t.microseconds);
         /// Creation.
         btime, set_btime: Timestamp = |microseconds| Timestamp { microseconds }, |t: Timestamp| U64::new(t.microseconds);
@@ -221,64 +221,64 @@ impl InodeMeta {
         inum, set_inum: Inum = Inum, |inum: Inum| U64::new(inum.0);
         /// Length in bytes.
         size, set_size: u64 = |bytes| bytes, U64::new;
-        /// Names of the file.
+        /// The number of names of the file.
         nlinks, set_nlinks: u64 = |links| links, U64::new;
-        /// A directory the file is in; of a directory, the one above.
+        /// A directory that contains the file; for a directory, the one above.
         iparent, set_iparent: Inum = Inum, |inum: Inum| U64::new(inum.0);
         /// The key of its blockref.
         name_key, set_name_key: Key = Key, |key: Key| U64::new(key.0);
-        /// The highest inode number given, PFS roots only.
+        /// The highest inode number given; only on PFS roots.
         pfs_inum, set_pfs_inum: Inum = Inum, |inum: Inum| U64::new(inum.0);
-        /// The operation that took the last snapshot, PFS roots only.
+        /// The operation that took the last snapshot; only on PFS roots.
         pfs_lsnap_tid, set_pfs_lsnap_tid: ModifyTid = ModifyTid, |tid: ModifyTid| U64::new(tid.0);
-        /// The next inode without a name that was still open, of a PFS root the first; 0 at the end. Reserved and zero for
-        /// others, who leave it as it is.
+        /// The next inode without a name that was still open, or on a PFS root the first; 0 at the end. Other systems have this
+        /// field reserved and zero, and leave it alone.
         next_orphan, set_next_orphan: Inum = Inum, |inum: Inum| U64::new(inum.0);
-        /// Which state of which PFS was received last, and as which of its own: PFS roots only. Reserved and zero for others, who
-        /// leave it as it is.
+        /// The state and PFS that were received last, and the own state that resulted; only on PFS roots. Other systems have this
+        /// field reserved and zero, and leave it alone.
         received, set_received: u64 = |mark| mark, U64::new;
-        /// Bytes that what is below a directory may take; 0 is no limit.
+        /// The most bytes that may be used below a directory; 0 is no limit.
         data_quota, set_data_quota: u64 = |bytes| bytes, U64::new;
-        /// Inodes there may be below a directory; 0 is no limit.
+        /// The most inodes below a directory; 0 is no limit.
         inode_quota, set_inode_quota: u64 = |inodes| inodes, U64::new;
-        /// Bytes that what is below takes, of a directory with a limit. Reserved and zero for others, who leave it as it is.
+        /// The bytes used below a directory with a limit. Other systems have this field reserved and zero, and leave it alone.
         subtree_bytes, set_subtree_bytes: u64 = |bytes| bytes, U64::new;
-        /// Inodes below and the directory itself, of a directory with a limit; of a PFS root at least 1 when any directory has
-        /// one. Reserved and zero for others, who leave it as it is.
+        /// The number of inodes below a directory with a limit, including itself; on a PFS root at least 1 when any directory has
+        /// a limit. Other systems have this field reserved and zero, and leave it alone.
         subtree_inodes, set_subtree_inodes: u64 = |inodes| inodes, U64::new;
     }
 
-    /// The structure's version; 1 is the only one.
+    /// The structure's version; only 1 exists.
     pub fn version(&self) -> u16 {
         self.version.get()
     }
 
-    /// What the file is.
+    /// The type of the file.
     pub fn kind(&self) -> Result<FileKind, Corruption> {
         FileKind::from_code(self.file_type)
     }
 
-    /// What is special about the inode.
+    /// The flags.
     pub fn flags(&self) -> InodeFlags {
         InodeFlags::from_bits_retain(self.op_flags)
     }
 
-    /// Sets what is special.
+    /// Sets the flags.
     pub fn set_flags(&mut self, flags: InodeFlags) {
         self.op_flags = flags.bits();
     }
 
-    /// What the PFS is in its cluster, PFS roots only.
+    /// The role of the PFS in its cluster; only on PFS roots.
     pub fn pfs_kind(&self) -> PfsKind {
         PfsKind::from_code(self.pfs_type)
     }
 
-    /// Sets what the PFS is.
+    /// Sets the role of the PFS.
     pub fn set_pfs_kind(&mut self, kind: PfsKind) {
         self.pfs_type = kind as u8;
     }
 
-    /// Where the PFS comes from, PFS roots only.
+    /// The origin of the PFS; only on PFS roots.
     pub fn pfs_subkind(&self) -> PfsSubkind {
         match self.pfs_subtype {
             0 => PfsSubkind::None,
@@ -287,12 +287,12 @@ impl InodeMeta {
         }
     }
 
-    /// Sets where the PFS comes from.
+    /// Sets the origin of the PFS.
     pub fn set_pfs_subkind(&mut self, kind: PfsSubkind) {
         self.pfs_subtype = kind as u8;
     }
 
-    /// The name: the label of a PFS root, `0x` and the number of any other inode.
+    /// The name: the label of a PFS root; `0x` and the number for any other inode.
     pub fn name(&self) -> Result<&[u8], Corruption> {
         let len = usize::from(self.name_len.get());
         if len >= INODE_NAME_BYTES {
@@ -316,18 +316,18 @@ impl InodeMeta {
         Ok(name.split(|byte| *byte == 0).next().unwrap_or(name))
     }
 
-    /// True for a directory that has limits.
+    /// True for a directory with a limit.
     pub fn has_quota(&self) -> bool {
         (self.data_quota() > 0 || self.inode_quota() > 0) && self.kind() == Ok(FileKind::Directory)
     }
 
-    /// Nothing at all.
+    /// An inode of zeros.
     pub fn blank() -> Self {
         Self::new_zeroed()
     }
 
-    /// What this says, with what makes `own` the PFS root it is: those fields are a node's own, and differ between nodes
-    /// (protocol 1, operation 21).
+    /// The same metadata with those fields of `own` that make it the PFS root it is: they belong to a node, and differ between
+    /// nodes (protocol 1, operation 21).
     pub fn with_identity_of(&self, own: &Self) -> Self {
         Self {
             pfs_subtype: own.pfs_subtype,
@@ -344,7 +344,7 @@ impl InodeMeta {
         }
     }
 
-    /// True when the name field isn't zero behind the name.
+    /// True when the name field has nonzero bytes after the name.
     pub fn has_stray_name_bytes(&self) -> bool {
         let len = usize::from(self.name_len.get()).min(INODE_NAME_BYTES);
         !is_zero(&self.filename[len..])
@@ -355,7 +355,7 @@ impl InodeMeta {
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Inode {
-    /// What is known of the file.
+    /// The metadata.
     pub meta: InodeMeta,
     /// The file's first bytes, or blockrefs.
     pub body: [u8; EMBEDDED_BYTES],
@@ -380,7 +380,7 @@ impl Inode {
         }
     }
 
-    /// Checks what can be checked of an inode by itself.
+    /// Checks an inode by itself.
     pub fn check(&self) -> Result<(), Corruption> {
         let meta = &self.meta;
         if meta.version() != 1 {
@@ -400,7 +400,7 @@ impl Inode {
         Ok(())
     }
 
-    /// The blockrefs in the body, none when it holds file content.
+    /// The blockrefs in the body; none when it holds file content.
     pub fn block_array(&self) -> Option<BlockArray<'_>> {
         let direct = self.meta.flags().contains(InodeFlags::DIRECTDATA);
         (!direct).then(|| BlockArray::new(&self.body, KeyRange::ALL))
@@ -418,7 +418,7 @@ impl Inode {
     }
 }
 
-/// The name an inode of the inode index bears: `0x` and 16 digits (format 3.2).
+/// The name of an inode in the inode index: `0x` and 16 digits (format 3.2).
 pub fn hidden_name(inum: Inum) -> [u8; 18] {
     let mut name = *b"0x0000000000000000";
     for (place, digit) in name[2..].iter_mut().enumerate() {

@@ -1,8 +1,8 @@
 //! What is on disk: plain data, no I/O, no allocation (format 1 to 6).
 //!
-//! Every structure is a zerocopy view over little-endian bytes of alignment 1, so any byte slice of the right length can be
-//! looked at, and nothing is believed of it: accessors return raw values in their newtypes, and `check…` functions say what
-//! is wrong as a [`Corruption`].
+//! Every structure is a zerocopy view of little-endian bytes with alignment 1, so any byte slice of the right length can be
+//! viewed. Nothing is believed of it: accessors return raw values in their newtypes, and `check…` functions say what is wrong as
+//! a [`Corruption`].
 
 pub mod block_array;
 pub mod blockref;

@@ -1,4 +1,4 @@
-//! The format's numbers, each a type of its own, so that a key is never taken for an offset or a tid.
+//! The format's numbers, each with a type of its own, so that a key is never taken for an offset or a transaction id.
 
 use core::fmt;
 
@@ -25,11 +25,11 @@ macro_rules! hex_number {
 }
 
 hex_number! {
-    /// A position in a topology: a file offset, an inode number or a directory hash, by the kind of block it names.
+    /// A position in a topology: a file offset, an inode number or a directory hash, depending on the kind of block.
     Key
 }
 hex_number! {
-    /// A byte offset in the filesystem's flat address space, all volumes laid end to end (format 1.2).
+    /// A byte offset in the filesystem's flat address space, in which all volumes are laid end to end (format 1.2).
     MediaOffset
 }
 hex_number! {
@@ -93,7 +93,7 @@ impl KeyRange {
         Self { first: key, last: key }
     }
 
-    /// The aligned range of `keybits` bits that a key is in; none if there is no such range.
+    /// The aligned range of `keybits` bits that contains a key; none if there is no such range.
     pub fn around(key: Key, keybits: KeyBits) -> Option<Self> {
         let below = 1u64.checked_shl(keybits.0.into())?.wrapping_sub(1);
         Some(Self { first: Key(key.0 & !below), last: Key(key.0 | below) })
@@ -104,7 +104,7 @@ impl KeyRange {
         self.first <= other.first && other.last <= self.last
     }
 
-    /// What of the range lies above `key`; none when nothing does.
+    /// The part of the range above `key`; none when there is none.
     pub fn above(&self, key: Key) -> Option<Self> {
         let first = Key(key.0.checked_add(1)?);
         (first <= self.last).then_some(Self { first: first.max(self.first), last: self.last })
@@ -165,7 +165,7 @@ impl DataOff {
         MediaOffset(self.0 & !Self::RADIX_MASK)
     }
 
-    /// What is in the place of the radix, be it one or not.
+    /// The bits of the radix, whether or not they are a valid one.
     pub(super) const fn radix_bits(self) -> u8 {
         (self.0 & Self::RADIX_MASK) as u8
     }

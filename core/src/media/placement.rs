@@ -1,4 +1,4 @@
-//! Whether a block can be what a blockref says: of a size that blocks have, and at a place where one may lie (format 1.1).
+//! Whether a block can be what a blockref says: whether its size exists, and a block may lie in its place (format 1.1).
 
 use super::geometry::{CHUNK_BYTES, FILE_BLOCK_BYTES, LEAF_SPAN_BYTES, MAX_RADIX, MIN_RADIX, SEGMENT_BYTES};
 use super::{Corruption, DataOff, MediaOffset, Radix};
@@ -11,7 +11,7 @@ impl Radix {
 }
 
 impl DataOff {
-    /// The size; none when there is no block; an error when it isn't one of a block.
+    /// The size; none when there is no block; an error when it isn't the size of a block.
     pub fn radix(self) -> Result<Option<Radix>, Corruption> {
         match self.radix_bits() {
             0 => Ok(None),
@@ -20,7 +20,7 @@ impl DataOff {
     }
 }
 
-/// Checks a block's place against the placement rules of format 1.1, for all but freemap blocks.
+/// Checks a block's place against the rules of format 1.1. Freemap blocks have other rules.
 pub fn check_placement(block: DataOff, total_bytes: u64) -> Result<(), Corruption> {
     let Some(radix) = block.radix()? else { return Ok(()) };
     let (MediaOffset(offset), bytes) = (block.offset(), radix.bytes() as u64);

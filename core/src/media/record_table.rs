@@ -1,6 +1,6 @@
 //! The volume header's table of cluster records: one for each cluster that has a member on the volume.
 //!
-//! The header's check code covers it; a header is sealed after the table was changed.
+//! The header's check code covers it; a header must be sealed after the table is changed.
 
 use static_assertions::const_assert_eq;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -8,17 +8,17 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 use super::cluster_record::{CLUSTER_RECORD_BYTES, ClusterRecord, StoredRecord};
 use super::{Corruption, Uuid};
 
-/// Records a volume has room for.
+/// The number of records that a volume has room for.
 pub const CLUSTER_RECORDS: usize = 32;
 
-/// The table as it is on media. A place is free when it is all zero; what is no record is never touched.
+/// The table as it is on media. A place is free when it is all zero; anything that is no record is never touched.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct RecordTable([StoredRecord; CLUSTER_RECORDS]);
 
 const_assert_eq!(size_of::<RecordTable>(), CLUSTER_RECORDS * CLUSTER_RECORD_BYTES);
 
-/// No place is left for another cluster.
+/// There is no place left for another cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the volume has members of {CLUSTER_RECORDS} clusters, which is the most: delete one of its cluster PFSs first"
@@ -26,7 +26,7 @@ const_assert_eq!(size_of::<RecordTable>(), CLUSTER_RECORDS * CLUSTER_RECORD_BYTE
 pub struct RecordTableFull;
 
 impl RecordTable {
-    /// The record of a cluster; none if there isn't one. A damaged one is an error, never "none".
+    /// The record of a cluster; none if there isn't one. A damaged record is an error, never "none".
     pub fn find(&self, clid: Uuid) -> Result<Option<ClusterRecord>, Corruption> {
         let mut of_cluster = self.0.iter().filter(|stored| stored.is_record() && stored.clid() == clid);
         let Some(stored) = of_cluster.next() else { return Ok(None) };
@@ -36,12 +36,12 @@ impl RecordTable {
         stored.load().map(Some)
     }
 
-    /// All records, with what is wrong with those that are damaged.
+    /// All records; damaged ones as errors.
     pub fn iter(&self) -> impl Iterator<Item = Result<ClusterRecord, Corruption>> {
         self.0.iter().filter(|stored| stored.is_record()).map(StoredRecord::load)
     }
 
-    /// Puts a record in the place of the one of its cluster, good or damaged, or else in a free one.
+    /// Puts a record in the place of the former record of its cluster, good or damaged, or otherwise in a free place.
     pub fn put(&mut self, record: &ClusterRecord) -> Result<(), RecordTableFull> {
         let same = |stored: &StoredRecord| stored.is_record() && stored.clid() == record.clid;
         let place = self.0.iter().position(same).or_else(|| self.0.iter().position(StoredRecord::is_free));
@@ -50,7 +50,7 @@ impl RecordTable {
         Ok(())
     }
 
-    /// Removes what there is of a cluster; true if there was something.
+    /// Removes every record of a cluster; true if there was one.
     pub fn remove(&mut self, clid: Uuid) -> bool {
         let mut removed = false;
         for stored in self.0.iter_mut().filter(|stored| stored.is_record() && stored.clid() == clid) {
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_full_table_and_bytes_of_somebody_else() {
         let mut table = table();
-        // Not zero, not a record: not ours.
+        // This place is neither zero nor a record, so it isn't ours.
         table.as_mut_bytes()[5 * CLUSTER_RECORD_BYTES] = 1;
         for number in 1..CLUSTER_RECORDS as u8 {
             table.put(&of_cluster(number)).unwrap();
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(table.find(clid(2)), Ok(None));
         table.put(&of_cluster(1)).unwrap();
         assert_eq!(table.find(clid(1)), Ok(Some(of_cluster(1))));
-        // A copy of it in a second place: neither is believed.
+        // With a copy in a second place, neither is believed.
         let (first, rest) = table.as_mut_bytes().split_at_mut(CLUSTER_RECORD_BYTES);
         rest[..CLUSTER_RECORD_BYTES].copy_from_slice(first);
         assert_eq!(table.find(clid(1)), Err(Corruption::ClusterRecordTwice));

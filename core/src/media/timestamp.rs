@@ -4,10 +4,10 @@ use core::fmt;
 
 const SECONDS_OF_DAY: u64 = 86400;
 const DAYS_OF_400_YEARS: u64 = 146_097;
-/// From March 1st of year 0, where 400-year cycles begin with their leap days last, to the start of 1970.
+/// Days from March 1st of year 0, where the 400-year cycles that end with a leap day begin, to the start of 1970.
 const DAYS_TO_1970: u64 = 719_468;
 
-/// A point in time: microseconds since the Unix epoch, UTC. Written out, it is `2026-11-22 14:41:38.000123`.
+/// A point in time: microseconds since the Unix epoch, UTC. It is formatted as `2026-11-22 14:41:38.000123`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {
     /// Microseconds since the epoch.
@@ -31,14 +31,13 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of a day counted from the start of 1970. Years are counted from March, so that the leap day is the
-/// last of its year.
+/// Year, month and day of a day counted from the start of 1970. Years are counted from March, so that the leap day comes last.
 fn date(days_since_1970: u64) -> (u64, u64, u64) {
     let days = days_since_1970 + DAYS_TO_1970;
     let (cycle, day) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
     let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    // Five months from March have 153 days.
+    // Five months from March on have 153 days.
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let year = 400 * cycle + year;

@@ -55,7 +55,7 @@ impl fmt::Display for Uuid {
     }
 }
 
-/// A text that is no UUID.
+/// The text isn't a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no UUID: write 8-4-4-4-12 hexadecimal digits")]
 pub struct NoUuid;

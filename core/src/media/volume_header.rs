@@ -17,9 +17,9 @@ use super::{BlockKind, Blockref, Corruption, MediaOffset, MirrorTid, Uuid};
 pub const VOLUME_HEADER_BYTES: usize = 65536;
 /// The first eight bytes of a volume.
 pub const MAGIC: u64 = 0x4841_4d32_0517_2011;
-/// The same, written by a machine of the other byte order.
+/// The magic as written by a machine of the other byte order.
 pub const MAGIC_SWAPPED: u64 = MAGIC.swap_bytes();
-/// What newfs says who made the volume.
+/// The code of the volume's maker that newfs writes.
 pub const PEER_HAMMER2: u8 = 3;
 
 /// A volume header as it is on media.
@@ -36,14 +36,14 @@ pub struct VolumeHeader {
     flags: U32,
     copyid: u8,
     freemap_version: u8,
-    /// Who made the volume.
+    /// The maker of the volume.
     pub peer_type: u8,
-    /// The volume's place in its set.
+    /// The volume's number in its set.
     pub volu_id: u8,
     /// Volumes of the set; 0 in version 1.
     pub nvolumes: u8,
     reserved_3d: [u8; 3],
-    /// The filesystem, the same on all its volumes.
+    /// The id of the filesystem, the same on all its volumes.
     pub fsid: Uuid,
     /// [`Uuid::HAMMER2`].
     pub fstype: Uuid,
@@ -66,7 +66,7 @@ pub struct VolumeHeader {
     pub freemap_blockset: Blockset,
     reserved_a00: [u8; 1024],
     volu_loff: [U64; MAX_VOLUMES],
-    /// The cluster records, where an old array of the format was that nobody used.
+    /// The cluster records, in the place of an old array of the format that was never used.
     pub cluster_records: RecordTable,
     reserved_9000: [u8; 28668],
     icrc_volheader: U32,
@@ -92,7 +92,7 @@ const CRC_SROOT: usize = 6;
 const CRC_SECTOR0: usize = 7;
 const CRC_SECTOR0_END: usize = SECTOR_CRCS + 4 * CRC_SECTOR0;
 const WHOLE_CRC: usize = 0xfffc;
-/// In `volu_loff`: there is no such volume.
+/// In `volu_loff`: the volume doesn't exist.
 const NO_VOLUME: u64 = u64::MAX;
 
 /// The format of a volume set: the two versions differ only in how the header names the volumes.
@@ -121,7 +121,7 @@ macro_rules! fields {
     };
 }
 
-/// A damaged header that claims to be newer by more than so many flushes is garbage.
+/// A damaged header that claims to be newer by more flushes than this is garbage.
 const MOST_FLUSHES_LOST: u64 = 1 << 32;
 
 impl VolumeHeader {
@@ -142,7 +142,7 @@ impl VolumeHeader {
         allocator_free, set_allocator_free: u64 = |bytes| bytes, |bytes| bytes;
         /// The first byte that newfs didn't use.
         allocator_beg, set_allocator_beg: MediaOffset = MediaOffset, |offset: MediaOffset| offset.0;
-        /// The last flush that is complete.
+        /// The last complete flush.
         mirror_tid, set_mirror_tid: MirrorTid = MirrorTid, |tid: MirrorTid| tid.0;
         /// The last flush that included the freemap.
         freemap_tid, set_freemap_tid: MirrorTid = MirrorTid, |tid: MirrorTid| tid.0;
@@ -167,20 +167,20 @@ impl VolumeHeader {
         }
     }
 
-    /// Where volume `index` starts; none for a volume that isn't there.
+    /// The start of volume `index`; none if the volume doesn't exist.
     pub fn volume_base(&self, index: usize) -> Option<MediaOffset> {
         let base = self.volu_loff.get(index)?.get();
         (base != NO_VOLUME).then_some(MediaOffset(base))
     }
 
-    /// Sets where the volumes of a set start (version 2; version 1 leaves the table zero).
+    /// Sets the starts of the volumes of a set (version 2; version 1 leaves the table zero).
     pub fn set_volume_bases(&mut self, bases: &[MediaOffset]) {
         self.volu_loff = core::array::from_fn(|i| U64::new(bases.get(i).map_or(NO_VOLUME, |base| base.0)));
     }
 
-    /// Numbers the header, in the blockref of the super-root too. Only then is every torn header found out: its first sector
-    /// ends in that sector's own check code, so the code of the whole doesn't depend on it, and the super-root's code, which is
-    /// in that sector, is all that ties it to the rest. Two headers must never have the same.
+    /// Sets the header's number, in the blockref of the super-root too. Only this makes every torn header detectable: the first
+    /// sector ends in its own check code, so the code of the whole header doesn't depend on it, and only the super-root's code,
+    /// which is in that sector, ties it to the rest. Two headers must never have the same number.
     pub fn set_tids(&mut self, tid: MirrorTid) {
         self.set_mirror_tid(tid);
         self.set_freemap_tid(tid);
@@ -209,7 +209,7 @@ impl VolumeHeader {
         }
     }
 
-    /// Checks magic, check codes and type: that this is a header, and undamaged. Nothing of it means anything before.
+    /// Checks magic, check codes and type, so that it is an undamaged header. Before this, its fields mean nothing.
     pub fn check_identity(&self) -> Result<(), Corruption> {
         match self.magic.get() {
             MAGIC => {}
@@ -232,8 +232,8 @@ impl VolumeHeader {
         self.version().map(drop)
     }
 
-    /// The newest flush that any part of this header speaks of that can be believed by itself, however damaged the rest is: the
-    /// first sector, which has a check code of its own, and the blockrefs of the two sets.
+    /// The newest flush that is mentioned in a part of this header which can be believed by itself, however damaged the rest is:
+    /// the first sector, which has its own check code, and the blockrefs of the two sets.
     pub fn newest_trace(&self) -> Option<MirrorTid> {
         let of_kinds = |set: &Blockset, kinds: [BlockKind; 2]| {
             let is_one = |entry: &&Blockref| entry.kind().is_ok_and(|kind| kinds.contains(&kind));
@@ -245,14 +245,13 @@ impl VolumeHeader {
         first.max(super_root).max(freemap)
     }
 
-    /// The flush that is lost, of which damaged headers have this [trace](Self::newest_trace), if it is newer than that of the
-    /// newest header that is whole.
+    /// The flush that was lost, if damaged headers with this [trace](Self::newest_trace) were newer than the newest whole header.
     pub fn lost_flush(trace: Option<MirrorTid>, newest: MirrorTid) -> Option<MirrorTid> {
         let newer = newest.0.saturating_add(1)..=newest.0.saturating_add(MOST_FLUSHES_LOST);
         trace.filter(|trace| newer.contains(&trace.0))
     }
 
-    /// The number of the header that begins with this sector; none for anything else.
+    /// The number of the header that begins with this sector; none if it isn't the first sector of a header.
     pub fn tid_of_first_sector(sector: &[u8]) -> Option<MirrorTid> {
         let word = |offset: usize| sector.get(offset..offset + 8)?.first_chunk().copied().map(u64::from_le_bytes);
         let code = sector.get(CRC_SECTOR0_END..CRC_SECTOR0_END + 4)?.first_chunk().copied().map(u32::from_le_bytes)?;
@@ -260,7 +259,7 @@ impl VolumeHeader {
         is_header.then(|| word(core::mem::offset_of!(Self, mirror_tid)).map(MirrorTid)).flatten()
     }
 
-    /// Checks the fields of a header whose identity is good, on a device of `device_bytes` (format 1.3 to 1.5).
+    /// Checks the fields of a header with good identity, on a device of `device_bytes` bytes (format 1.3 to 1.5).
     pub fn check_fields(&self, device_bytes: u64) -> Result<(), Corruption> {
         let require = |good: bool, field| if good { Ok(()) } else { Err(Corruption::HeaderField(field)) };
         let size = self.volu_size();
@@ -308,17 +307,17 @@ impl VolumeHeader {
         require(next - base == self.volu_size(), "volu_size (not what the volume table says)")
     }
 
-    /// Bytes of the whole filesystem, whatever the version.
+    /// Bytes of the whole filesystem, in either version.
     pub fn filesystem_bytes(&self) -> u64 {
         if self.nvolumes == 0 { self.volu_size() } else { self.total_size() }
     }
 
-    /// Volumes of the filesystem, whatever the version.
+    /// The number of volumes of the filesystem, in either version.
     pub fn volume_count(&self) -> usize {
         usize::from(self.nvolumes.max(1))
     }
 
-    /// Makes the volume larger, of a filesystem that is then `total_bytes` large.
+    /// Makes the volume larger; the filesystem then has `total_bytes` bytes.
     pub fn grow(&mut self, volume_bytes: u64, total_bytes: u64) {
         self.set_volu_size(volume_bytes);
         if self.nvolumes != 0 {
@@ -326,12 +325,12 @@ impl VolumeHeader {
         }
     }
 
-    /// The capacity that the sizes make: what `allocator_size` is to say. None for sizes that leave nothing.
+    /// The capacity that follows from the sizes, for `allocator_size`. None for sizes that leave nothing.
     pub fn capacity(&self) -> Option<u64> {
         self.capacity_of(self.filesystem_bytes())
     }
 
-    /// The same for a filesystem of which this is the root's header, once it is `total_bytes` large.
+    /// The capacity of the filesystem of which this is the root's header, once it has `total_bytes` bytes.
     pub fn capacity_of(&self, total_bytes: u64) -> Option<u64> {
         let bytes = |from: MediaOffset, to: MediaOffset| to.0.saturating_sub(from.0);
         let boot = bytes(self.boot_beg(), self.boot_end());
@@ -339,15 +338,15 @@ impl VolumeHeader {
         allocator_size(total_bytes, boot, aux)
     }
 
-    /// Has the figures of space be what the sizes make them, `free_bytes` being free as far as is known. Other systems' growfs
-    /// count what is reserved as capacity (format 6.6).
+    /// Sets the figures of space to what follows from the sizes, with `free_bytes` free as far as is known. The growfs of other
+    /// systems counts reserved space as capacity (format 6.6).
     pub fn set_space(&mut self, free_bytes: u64) {
         let capacity = self.capacity().unwrap_or(self.allocator_size());
         self.set_allocator_size(capacity);
         self.set_allocator_free(free_bytes.min(capacity));
     }
 
-    /// The header copy to write after copy `last` (format 7.4).
+    /// The header copy to be written after copy `last` (format 7.4).
     pub fn next_copy(&self, last: usize) -> usize {
         let next = (last + 1) % HEADER_COPIES;
         if next < super::geometry::header_copies(self.volu_size()) { next } else { 0 }

@@ -1,8 +1,8 @@
-//! Blocks of zeros: they need not be written, and are stored as holes.
+//! Blocks of zeros, which need not be written and are stored as holes.
 
-/// True when nothing but zeros is there, or nothing at all.
+/// True when all bytes are zero, or there are none.
 pub fn is_zero(bytes: &[u8]) -> bool {
-    // A line of the cache at a time, without a branch inside.
+    // It looks at one cache line at a time, without a branch inside.
     bytes.chunks(64).all(|line| line.iter().fold(0, |all, byte| all | byte) == 0)
 }
 

@@ -1,4 +1,4 @@
-//! The cache's books: which frame holds what, which are in use, which goes next.
+//! The cache's books: what each frame holds, which frames are in use, and which is evicted next.
 
 use core::convert::identity;
 
@@ -8,23 +8,23 @@ use crate::media::geometry::{CHUNK_BYTES, MAX_RADIX, MIN_RADIX};
 use crate::media::{Blockref, DataOff, Radix};
 use crate::memory::{self, HashIndex, Heap, NoMemory, Vec};
 
-/// Blocks of the smallest size in a chunk.
+/// The number of blocks of the smallest size in a chunk.
 const PIECES: usize = CHUNK_BYTES as usize >> MIN_RADIX;
 
-/// Block sizes.
+/// The number of block sizes.
 const SIZES: usize = (MAX_RADIX - MIN_RADIX) as usize + 1;
 
 fn size(key: DataOff) -> usize {
     key.radix().ok().flatten().map_or(0, |radix| usize::from(radix.value() - MIN_RADIX))
 }
 
-/// Stands for what a blockref says of its block: check code, methods, type, size and span. A piece of a frame bears the tag
-/// it was verified for, so another blockref to the same place is verified anew.
+/// A digest of what a blockref says about its block: check code, methods, type, size and span. A piece of a frame carries the tag
+/// for which it was verified, so another blockref to the same place makes it be verified again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tag(u64);
 
 impl Tag {
-    /// No blockref.
+    /// The tag of no blockref.
     const NONE: Self = Self(0);
 
     pub(super) fn of(bref: &Blockref) -> Self {
@@ -51,7 +51,7 @@ pub(super) struct Loading {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum FrameState {
     Free,
-    /// Has a place in the index, but nothing was started yet.
+    /// It has a place in the index, but no read was started yet.
     Claimed,
     Loading(Loading),
     Ready,
@@ -62,9 +62,9 @@ struct Frame {
     bytes: usize,
     state: FrameState,
     pins: u32,
-    /// Used since the eviction hand last came by.
+    /// True when it was used since the eviction hand last passed.
     recent: bool,
-    /// Of pieces that are sound arrays: how many entries there are.
+    /// For each piece that is a sound array: the number of its entries.
     sound: [Option<u16>; PIECES],
     verified: [Tag; PIECES],
 }
@@ -87,7 +87,7 @@ pub(super) struct Frames {
     hand: usize,
     used_bytes: usize,
     budget_bytes: usize,
-    /// Frames in the index of each size.
+    /// The number of frames of each size in the index.
     sizes: [u32; SIZES],
 }
 
@@ -110,7 +110,7 @@ impl Frames {
         Some(frame)
     }
 
-    /// A free frame entered under `key` (under none for [`DataOff::NONE`]), if frames and budget allow.
+    /// Takes a free frame and enters it under `key` ([`DataOff::NONE`] enters it under none), if frames and budget allow.
     pub(super) fn claim(&mut self, key: DataOff, bytes: usize) -> Option<usize> {
         if self.used_bytes + bytes > self.budget_bytes {
             return None;
@@ -125,7 +125,7 @@ impl Frames {
         Some(frame as usize)
     }
 
-    /// Frees the frame that nobody uses and that was longest without use, roughly; with its read, when that is under way.
+    /// Frees the unused frame that was roughly the longest without use, and returns it with its read, if one is under way.
     pub(super) fn evict(&mut self) -> Option<(usize, Option<Loading>)> {
         for _ in 0..2 * self.frames.len() {
             let index = self.hand;
@@ -148,7 +148,7 @@ impl Frames {
     pub(super) fn release(&mut self, frame: usize) {
         let Frame { key, bytes, .. } = core::mem::replace(&mut self.frames[frame], FREE);
         self.used_bytes -= bytes;
-        // Room for all frames was reserved when the list was made.
+        // The list was made with room for all frames.
         self.free.push(frame as u32);
         if key != DataOff::NONE {
             self.remove_from_index(key, frame as u32);
@@ -160,7 +160,7 @@ impl Frames {
         self.sizes[size(key)] -= 1;
     }
 
-    /// True when there are frames of this size at all.
+    /// True when there is any frame of this size.
     pub(super) fn has_any(&self, radix: Radix) -> bool {
         self.sizes[usize::from(radix.value() - MIN_RADIX)] > 0
     }
@@ -169,7 +169,7 @@ impl Frames {
         self.frames[frame].pins += 1;
     }
 
-    /// Ends one use. A frame that is in no index is released with its last use, and then this is true.
+    /// Ends one use. Returns true if it was the last use of a frame in no index, which is then released.
     pub(super) fn unpin(&mut self, frame: usize) -> bool {
         self.frames[frame].pins -= 1;
         let last = self.frames[frame].pins == 0 && self.frames[frame].key == DataOff::NONE;
@@ -179,12 +179,12 @@ impl Frames {
         last
     }
 
-    /// True when nobody uses the frame's bytes, and no read into them is under way.
+    /// True when the frame's bytes aren't in use, and no read into them is under way.
     pub(super) fn is_unused(&self, frame: usize) -> bool {
         self.frames[frame].pins == 0 && self.frames[frame].state == FrameState::Ready
     }
 
-    /// Takes a frame out of the index: only those who use it now still have it.
+    /// Takes a frame out of the index: only its present users still have it.
     pub(super) fn detach(&mut self, frame: usize) {
         let key = core::mem::take(&mut self.frames[frame].key);
         if key != DataOff::NONE {
@@ -228,7 +228,7 @@ impl Frames {
         }
     }
 
-    /// Whether the piece at `start` was verified for `tag`, and then how many entries it has when it is a sound array.
+    /// Whether the piece at `start` was verified for `tag`; if so, the number of entries if it is a sound array.
     pub(super) fn verified(&self, frame: usize, start: usize, tag: Tag) -> Option<Option<u16>> {
         let piece = start >> MIN_RADIX;
         let frame = &self.frames[frame];

@@ -1,12 +1,12 @@
-//! The block cache: blocks that were read and found good, by place, within a budget of bytes.
+//! The block cache: blocks that were read and verified, by place, within a budget of bytes.
 //!
-//! Blocks on media are never overwritten while anything refers to them, so a block is known by its place alone. The unit is
-//! a *frame*: a block of 16 KiB or more, or the 16 KiB chunk around a smaller one, so that small blocks written together are
-//! read together. A frame's bytes are believed for a blockref only after that blockref's own check code was compared.
+//! Blocks on media are never overwritten while anything refers to them, so the place alone identifies a block. The unit is a
+//! *frame*: a block of 16 KiB or more, or the 16 KiB chunk around a smaller one, so that small blocks written together are read
+//! together. A frame's bytes are believed for a blockref only after they were compared with that blockref's own check code.
 //!
-//! Loads are shared: whoever wants a block that is on its way waits for the same request, and [`BlockCache::prefetch`] starts
-//! one that nobody waits for yet. Memory is bounded by the budget; frames in use (a [`Block`] exists) stay, of the others the
-//! ones not used lately go.
+//! Loads are shared: callers that want a block which is already being read wait for the same request, and
+//! [`BlockCache::prefetch`] starts a request before anybody waits for it. Memory is bounded by the budget; frames in use (a
+//! [`Block`] exists) stay, and of the others those not used lately are evicted.
 
 mod frames;
 mod written;
@@ -24,10 +24,10 @@ use crate::memory::{self, Heap, NoMemory, Vec};
 use frames::{FrameState, Frames, Loading, Tag};
 use written::WrittenBlocks;
 
-/// Why a block can't be had.
+/// Why a block can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadError {
-    /// All frames are in use, or the heap is.
+    /// All frames are in use, or the heap is exhausted.
     NoMemory,
     /// A device failed.
     Device {
@@ -55,17 +55,17 @@ impl From<Corruption> for ReadError {
 /// The smallest budget: a few blocks of the largest size.
 pub const MIN_CACHE_BYTES: usize = 512 << 10;
 
-/// Blocks of the freemap that are kept as they were written, a quarter of a mebibyte. A leaf describes a gibibyte, and room is
-/// given from one leaf after the other: a flush writes more only after bulkfree.
+/// The number of freemap blocks kept as they were written, a quarter of a mebibyte. A leaf describes a gibibyte, and space is
+/// allocated from one leaf after another, so a flush writes more of them only after bulkfree.
 const WRITTEN_FREEMAP_BLOCKS: usize = 8;
 const WRITTEN_FREEMAP_BYTES: usize = WRITTEN_FREEMAP_BLOCKS * FREEMAP_BLOCK_BYTES;
 
-/// Other blocks that are: those on the way to one file, and a few more.
+/// The number of other blocks kept as they were written: those on the way to one file, and a few more.
 const WRITTEN_BLOCKS: usize = 16;
-/// The part of the budget that those may take: one in this.
+/// The blocks kept as written may take one part in this many of the budget.
 const WRITTEN_SHARE: usize = 16;
 
-/// The part of the budget that spare buffers may take: one in this.
+/// Spare buffers may take one part in this many of the budget.
 const SPARE_SHARE: usize = 8;
 
 /// Blocks of one filesystem.
@@ -73,19 +73,19 @@ pub struct BlockCache {
     volumes: Volumes,
     heap: Heap,
     frames: RefCell<Frames>,
-    /// The bytes of each frame, apart from the books, so that a block can be looked at while others come and go.
+    /// The bytes of each frame, apart from the books, so that a block can be read while others come and go.
     bytes: Vec<RefCell<Option<Buffer>>>,
     loaded: Wakers,
-    /// Buffers that were given back, for the next reads: allocating and zeroing one takes as long as copying half of it.
+    /// Buffers that were given back, for the next reads: allocating and zeroing a buffer takes as long as copying half of it.
     spare: RefCell<Vec<Buffer>>,
-    /// What was written last of the freemap, and of all else.
+    /// The blocks written last, of the freemap and of everything else.
     written_freemap: RefCell<WrittenBlocks>,
     written: RefCell<WrittenBlocks>,
-    /// Blocks that were read and weren't what they should have been.
+    /// The number of blocks that were read and failed verification.
     bad_blocks: Cell<u64>,
 }
 
-/// A good block in memory; it stays there as long as this lives. It is small, because a walk holds many.
+/// A verified block in memory; it stays there as long as this value lives. This is small, because a walk holds many.
 pub struct Block<'c> {
     cache: &'c BlockCache,
     frame: u32,
@@ -107,13 +107,13 @@ impl Block<'_> {
         self.frame as usize
     }
 
-    /// True when it is an array whose entries are all in order and in place, so that it can be searched without looking at
+    /// True when the block is an array whose entries are all in order and in place, so that it can be searched without checking
     /// each.
     pub fn is_sound_array(&self) -> bool {
         self.sound.is_some()
     }
 
-    /// How many entries a sound array has, the empty ones behind the last left out.
+    /// The number of entries of a sound array, without empty ones after the last.
     pub fn sound_entries(&self) -> Option<usize> {
         self.sound.map(usize::from)
     }
@@ -128,7 +128,7 @@ impl Drop for Block<'_> {
     }
 }
 
-/// Where a block lies in its frame.
+/// The position of a block in its frame.
 #[derive(Clone, Copy)]
 struct InFrame {
     frame: DataOff,
@@ -148,7 +148,7 @@ impl InFrame {
         Ok(Self { frame, start: (offset % CHUNK_BYTES) as usize, radix })
     }
 
-    /// The same block in a frame of its own, not in that of the chunk around it.
+    /// The same block in a frame of its own, instead of that of the chunk around it.
     fn alone(self) -> Self {
         let offset = MediaOffset(self.frame.offset().0 + self.start as u64);
         Self { frame: DataOff::new(offset, self.radix), start: 0, radix: self.radix }
@@ -156,7 +156,7 @@ impl InFrame {
 }
 
 impl BlockCache {
-    /// A cache of at most `budget_bytes` bytes of blocks over `volumes`. Its tables are taken now.
+    /// Makes a cache of at most `budget_bytes` bytes of blocks over `volumes`. Its tables are allocated now.
     pub fn new(heap: Heap, volumes: Volumes, budget_bytes: usize) -> Result<Self, NoMemory> {
         let budget_bytes = budget_bytes.max(MIN_CACHE_BYTES);
         let count = budget_bytes / CHUNK_BYTES as usize;
@@ -180,7 +180,7 @@ impl BlockCache {
         &self.volumes
     }
 
-    /// The block, if it is in memory and known to be good.
+    /// The block, if it is in memory and verified.
     pub fn get(&self, bref: &Blockref) -> Option<Block<'_>> {
         let place = InFrame::of(bref.data_off()).ok()?;
         let mut frames = self.frames.borrow_mut();
@@ -194,7 +194,7 @@ impl BlockCache {
         Some(Block { cache: self, frame: frame as u32, start: start as u32, len: place.radix.bytes() as u32, sound })
     }
 
-    /// The block, read and verified if need be.
+    /// The block; it is read and verified if necessary.
     pub async fn load(&self, bref: &Blockref) -> Result<Block<'_>, ReadError> {
         bref.kind()?;
         if !is_freemap(bref) {
@@ -218,10 +218,10 @@ impl BlockCache {
             drop(waiting);
             match loaded.and_then(|()| self.verify(frame, place, bref)) {
                 Ok(()) => {}
-                // The device had its time.
+                // The device has had its time.
                 Err(error @ ReadError::Device { error: DeviceError::Timeout, .. }) => return Err(error),
-                // A bad sector elsewhere in the chunk, a chunk that changed around the block, wrong bytes on their way: the
-                // block by itself may be good.
+                // A bad sector elsewhere in the chunk, a chunk that changed around the block, or wrong bytes in transfer: read by
+                // itself, the block may be good.
                 Err(ReadError::Device { .. } | ReadError::Corrupt(Corruption::Check(_))) if !read_again => {
                     place = place.alone();
                     read_again = true;
@@ -235,19 +235,19 @@ impl BlockCache {
         }
     }
 
-    /// How often a block was read, and wasn't what it should have been.
+    /// How often a block was read and failed verification.
     pub fn bad_blocks(&self) -> u64 {
         self.bad_blocks.get()
     }
 
-    /// Waits until the device a place is on has a ticket free.
+    /// Waits until the device of a place has a free ticket.
     async fn free_ticket(&self, place: InFrame) -> Result<(), ReadError> {
         let located = self.volumes.locate(place.frame.offset(), place.radix.bytes() as u64);
         let (_, volume, _) = located.ok_or(Corruption::OutOfRange(place.frame))?;
         volume.disk.free_ticket().await.map_err(|error| ReadError::Device { device: volume.disk.info().name, error })
     }
 
-    /// Starts reading a block that will be wanted soon, if there is room and nothing is wrong with it.
+    /// Starts reading a block that will be wanted soon, if there is room; errors are ignored.
     pub fn prefetch(&self, bref: &Blockref) {
         if check_placement(bref.data_off(), self.volumes.total_bytes()).is_err() {
             return;
@@ -257,8 +257,8 @@ impl BlockCache {
         }
     }
 
-    /// The bytes of a block that is in memory and known to be good, as a buffer of the caller's own; a block that filled its
-    /// frame leaves the cache. None for a block that is to be [loaded](Self::load) first.
+    /// The bytes of a block that is in memory and verified, in a buffer of the caller's own; a block that filled its frame leaves
+    /// the cache. None for a block that must be [loaded](Self::load) first.
     pub fn take(&self, bref: &Blockref) -> Result<Option<Buffer>, NoMemory> {
         let Some(block) = self.get(bref) else { return Ok(None) };
         if u64::from(block.len) < CHUNK_BYTES || self.frames.borrow().pins(block.frame()) > 1 {
@@ -279,12 +279,12 @@ impl BlockCache {
         if spare.len() < spare.capacity() {
             spare.push(buffer);
         } else if let Some(oldest) = spare.first_mut() {
-            // Of a size that nobody wanted lately.
+            // Its size wasn't wanted lately.
             *oldest = buffer;
         }
     }
 
-    /// How many buffers there are that were given back.
+    /// The number of buffers that were given back.
     pub(crate) fn spare_buffers(&self) -> usize {
         self.spare.borrow().len()
     }
@@ -296,7 +296,7 @@ impl BlockCache {
         Some(spare.remove(found))
     }
 
-    /// A buffer to read into; what it holds means nothing.
+    /// A buffer to read into; its content means nothing.
     fn buffer(&self, bytes: usize) -> Result<Buffer, NoMemory> {
         self.take_spare(bytes).map_or_else(|| Buffer::new(self.heap, bytes), Ok)
     }
@@ -306,17 +306,17 @@ impl BlockCache {
         self.written_like(bref).borrow_mut().keep(bref, content);
     }
 
-    /// A block of metadata as it was written lately.
+    /// A block of metadata that was written lately.
     pub(crate) fn written(&self, bref: &Blockref) -> Option<Ref<'_, [u8]>> {
         Ref::filter_map(self.written_like(bref).borrow(), |written| written.get(bref)).ok()
     }
 
-    /// A block of metadata as it was written lately, to be changed or written again; it isn't kept any more.
+    /// A block of metadata that was written lately, to be changed or written again; it is no longer kept.
     pub(crate) fn take_written(&self, bref: &Blockref) -> Option<Vec<u8>> {
         self.written_like(bref).borrow_mut().take(bref)
     }
 
-    /// Forgets what was written.
+    /// Forgets all blocks kept as they were written.
     pub(crate) fn forget_written(&self) {
         self.written_freemap.borrow_mut().clear();
         self.written.borrow_mut().clear();
@@ -329,8 +329,8 @@ impl BlockCache {
         }
     }
 
-    /// Makes a frame of a block as it was written lately; false if it isn't kept. One of the freemap is left there: should it be
-    /// bad on the device, it is written again.
+    /// Makes a frame of a block that was written lately; false if the block isn't kept. A freemap block stays kept: if it is bad
+    /// on the device, it is written again.
     #[inline(never)]
     fn recall(&self, bref: &Blockref, place: InFrame) -> Result<bool, ReadError> {
         let key = place.alone().frame;
@@ -356,7 +356,7 @@ impl BlockCache {
         Ok(true)
     }
 
-    /// Forgets everything that nobody is using at the moment.
+    /// Forgets everything that isn't in use at the moment.
     pub fn forget(&self) {
         self.written.borrow_mut().clear();
         let mut frames = self.frames.borrow_mut();
@@ -366,7 +366,7 @@ impl BlockCache {
         }
     }
 
-    /// Forgets everything known of a place that is about to be written.
+    /// Forgets everything about a place that is about to be written.
     pub fn invalidate(&self, offset: MediaOffset, bytes: usize) {
         let mut frames = self.frames.borrow_mut();
         let end = offset.0.saturating_add(bytes as u64);
@@ -390,7 +390,7 @@ impl BlockCache {
         }
     }
 
-    /// The frame for a place, with its read under way or done; none when the device has no ticket free.
+    /// The frame for a place, with its read under way or done; none when the device has no free ticket.
     fn start(&self, place: InFrame) -> Result<Option<usize>, ReadError> {
         if let Some(frame) = self.frames.borrow_mut().find(place.frame) {
             return Ok(Some(frame));
@@ -422,7 +422,7 @@ impl BlockCache {
         }
     }
 
-    /// A frame of `bytes` bytes for `key`, others evicted to make room for it.
+    /// A frame of `bytes` bytes for `key`, for which others may be evicted.
     fn claim(&self, key: DataOff, bytes: usize) -> Result<usize, NoMemory> {
         let mut frames = self.frames.borrow_mut();
         loop {
@@ -445,7 +445,7 @@ impl BlockCache {
         }
     }
 
-    /// Whether the frame's read is done. It is too when the frame meanwhile serves another place: the caller looks again.
+    /// Ready when the frame's read is done, also if the frame meanwhile serves another place: the caller looks again.
     fn poll_loaded(&self, frame: usize, key: DataOff, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         let Some(loading) = self.frames.borrow().loading(frame, key) else { return Poll::Ready(Ok(())) };
         let Some(volume) = self.volumes.iter().nth(loading.volume.into()) else { return Poll::Ready(Ok(())) };
@@ -470,7 +470,7 @@ impl BlockCache {
         Poll::Ready(outcome)
     }
 
-    /// Whoever waited last for a frame may be gone.
+    /// Wakes other waiting callers, as the last one to poll may be gone.
     fn leave(&self, frame: usize, key: DataOff) {
         if let Some(loading) = self.frames.borrow().loading(frame, key)
             && let Some(volume) = self.volumes.iter().nth(loading.volume.into())
@@ -479,7 +479,7 @@ impl BlockCache {
         }
     }
 
-    /// Compares the block with its check code, and remembers that it is good.
+    /// Compares the block with its check code, and remembers if it is good.
     fn verify(&self, frame: usize, place: InFrame, bref: &Blockref) -> Result<(), ReadError> {
         if self.frames.borrow().state(frame, place.frame) != Some(FrameState::Ready) {
             return Ok(());
@@ -490,7 +490,7 @@ impl BlockCache {
         let sound = match verify_block(bref, block) {
             Ok(sound) => sound,
             Err(corruption) => {
-                // Read again next time: a device may return wrong bytes once.
+                // It is read again the next time: a device may return wrong bytes once.
                 drop(bytes);
                 self.discard_if_unused(frame);
                 return Err(corruption.into());
@@ -509,8 +509,8 @@ impl BlockCache {
     }
 }
 
-/// Checks that a block is what its blockref says: its check code, and its structure by itself. Of arrays in
-/// which every entry is sound: how many there are; those of an unsound array are looked at one by one when they are used.
+/// Checks that a block is what its blockref says: its check code, and its structure by itself. Returns the number of entries of
+/// an array in which all are sound; the entries of an unsound array are checked one by one when they are used.
 fn verify_block(bref: &Blockref, block: &[u8]) -> Result<Option<u16>, Corruption> {
     bref.verify(block)?;
     structure_of(bref, block)
@@ -532,7 +532,7 @@ fn structure_of(bref: &Blockref, block: &[u8]) -> Result<Option<u16>, Corruption
     }
 }
 
-/// Counts a future that waits for a frame. When it goes, the others poll again: the device may have kept only its waker.
+/// Counts a future that waits for a frame. When it is dropped, the others poll again: the device may have kept only its waker.
 struct Waiting<'c> {
     cache: &'c BlockCache,
     frame: usize,

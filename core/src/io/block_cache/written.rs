@@ -1,8 +1,9 @@
-//! Metadata as it was written last.
+//! Metadata blocks that were written last.
 //!
-//! What a commit writes at its end, the roots and the freemap, the next one changes again: it needn't be read for that. And what
-//! is in use of a leaf of the freemap that can't be read is told by the blocks that the header in force leads to; those don't
-//! know what was allocated since, nor do they tell anything where one of them is bad, too. Who wrote the leaf knows it.
+//! The blocks that a commit writes at its end, the roots and the freemap, are changed again by the next commit, which therefore
+//! needn't read them. And if a freemap leaf becomes unreadable, the blocks below the header in force show what of it is in use,
+//! but not what was allocated since, and nothing at all where one of those blocks is bad, too. The node that wrote the leaf still
+//! knows its content from here.
 
 use super::frames::Tag;
 use crate::media::{Blockref, Key, KeyBits};
@@ -23,12 +24,12 @@ struct Written {
 }
 
 impl WrittenBlocks {
-    /// None so far, and never more than this.
+    /// Makes an empty set for at most this many blocks and bytes.
     pub(super) fn new(heap: Heap, most_blocks: usize, most_bytes: usize) -> Self {
         Self { blocks: Vec::new_in(heap), bytes: 0, most_blocks, most_bytes }
     }
 
-    /// Keeps the block that `bref` leads to, instead of its last version, if there is memory for it.
+    /// Keeps the block that `bref` leads to, in place of its last version, if there is memory for it.
     pub(super) fn keep(&mut self, bref: &Blockref, content: Vec<u8>) {
         let span = (bref.key(), bref.keybits());
         if let Some(last) = self.blocks.iter().position(|block| block.span == span && block.is_like(&content)) {
@@ -49,7 +50,7 @@ impl WrittenBlocks {
         self.find(bref).map(|index| &self.blocks[index].content[..])
     }
 
-    /// The same; it isn't kept any more.
+    /// Takes out the block that `bref` leads to, if it is kept.
     pub(super) fn take(&mut self, bref: &Blockref) -> Option<Vec<u8>> {
         self.find(bref).map(|index| self.remove(index))
     }
@@ -68,7 +69,7 @@ impl WrittenBlocks {
         content
     }
 
-    /// Keeps nothing any more.
+    /// Forgets all blocks.
     pub(super) fn clear(&mut self) {
         self.blocks.clear();
         self.bytes = 0;
@@ -76,7 +77,7 @@ impl WrittenBlocks {
 }
 
 impl Written {
-    /// True for a block of the same size, which one of the same span may be an older version of.
+    /// True if the block has the same size as `content`, so that with the same span one may be an older version of the other.
     fn is_like(&self, content: &[u8]) -> bool {
         self.content.len() == content.len()
     }

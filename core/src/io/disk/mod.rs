@@ -1,4 +1,4 @@
-//! A device's one owner: requests as futures, with deadlines.
+//! The one owner of a device: it turns requests into futures with deadlines.
 
 mod requests;
 #[cfg(test)]
@@ -24,7 +24,7 @@ pub struct DiskOptions {
 }
 
 impl DiskOptions {
-    /// How long a request may take where nobody says otherwise: the eviction deadline of the cluster (protocol 2.2).
+    /// How long a request may take by default: the eviction deadline of the cluster (protocol 2.2).
     pub const DEADLINE: Duration = Duration::from_secs(5);
 }
 
@@ -34,7 +34,7 @@ impl Default for DiskOptions {
     }
 }
 
-/// Requests of a device that failed, or weren't done in time, since it was opened.
+/// Counts the requests of a device that failed or were late since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceErrors {
     /// Reads.
@@ -43,17 +43,17 @@ pub struct DeviceErrors {
     pub writes: u64,
 }
 
-/// Whoever looks at a deadline so long after it was asleep meanwhile: an alarm would have rung.
+/// A deadline that is checked this long after it has passed means that the host was asleep: otherwise an alarm would have rung.
 const OVERSLEPT: Duration = Duration::from_millis(20);
-/// What the devices are given then before they are called late.
+/// The time that devices are given then before they count as late.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How a request stands.
+/// The state of a request.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// The device has it.
     UnderWay,
-    /// The device has it for longer than the deadline allows.
+    /// The device has had it for longer than the deadline allows.
     Late,
     /// It is done, and its id means nothing any more.
     Done(Result<Buffer, DeviceError>),
@@ -61,27 +61,27 @@ pub(crate) enum Progress {
 
 /// A device with its requests in flight.
 ///
-/// Any number of futures may wait on one disk; when all tickets are taken, further ones wait for a ticket, inside the
-/// same deadline. Whoever waits for a ticket takes every completion off the device first, so that a request that is done holds
-/// none, whether or not its owner has looked at it (the books are in `requests`).
+/// Any number of futures may wait on one disk; when all tickets are taken, further ones wait for a ticket, within the same
+/// deadline. A future that waits for a ticket first takes every completion from the device, so that a completed request holds no
+/// ticket, whether or not its owner has looked at it (the books are in `requests`).
 pub struct Disk {
     device: DeviceBox,
     clock: &'static dyn Clock,
     options: DiskOptions,
     requests: RefCell<Requests>,
-    /// Those who wait for a ticket.
+    /// Tasks that wait for a ticket.
     ticket_freed: Wakers,
-    /// What became of a change that was given up, if it failed.
+    /// The error of a change that was given up, if it failed.
     late_failure: Cell<Option<DeviceError>>,
     permission: Cell<Permission>,
     errors: Cell<DeviceErrors>,
-    /// Nobody is late before then: the host was asleep.
+    /// No request counts as late before then, because the host was asleep.
     grace_until: Cell<Option<Instant>>,
     heap: Heap,
 }
 
 impl Disk {
-    /// Takes the device over.
+    /// Takes over a device.
     pub fn new(
         heap: Heap,
         device: DeviceBox,
@@ -108,47 +108,47 @@ impl Disk {
         self.device.info()
     }
 
-    /// The clock its deadlines are kept by.
+    /// The clock of its deadlines.
     pub fn clock(&self) -> &'static dyn Clock {
         self.clock
     }
 
-    /// The present, by the disk's clock.
+    /// The current time, by the disk's clock.
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
 
-    /// Waits so long, by the disk's clock.
+    /// Waits for `delay`, by the disk's clock.
     pub async fn sleep(&self, delay: Duration) {
         self.sleep_until(self.clock.now().after(delay)).await;
     }
 
-    /// Waits until then, by the disk's clock.
+    /// Waits until `until`, by the disk's clock.
     pub async fn sleep_until(&self, until: Instant) {
         poll_fn(|cx| self.wait_until(until, cx)).await;
     }
 
-    /// Bytes of the device by now.
+    /// The present size of the device in bytes.
     pub fn measure(&self) -> u64 {
         self.device.measure()
     }
 
-    /// Where content may be, from a place on: what is before that is zeros.
+    /// The first place at or after `from` that may have content: everything before it is zeros.
     pub(crate) fn next_content(&self, from: DeviceOffset) -> DeviceOffset {
         self.device.next_content(from)
     }
 
-    /// What has failed so far.
+    /// The failures so far.
     pub fn errors(&self) -> DeviceErrors {
         self.errors.get()
     }
 
-    /// Requests that the device has completed since it was opened.
+    /// The number of requests that the device has completed since it was opened.
     pub(crate) fn completed(&self) -> u64 {
         self.requests.borrow().completed()
     }
 
-    /// Requests under way, abandoned ones included.
+    /// The number of requests under way, including abandoned ones.
     pub fn in_flight(&self) -> u16 {
         self.requests.borrow().under_way()
     }
@@ -158,7 +158,7 @@ impl Disk {
         self.run(Request::new(Operation::Read(offset), buffer)).await
     }
 
-    /// Writes the buffer at `offset`; the buffer comes back.
+    /// Writes the buffer at `offset` and returns it.
     pub async fn write(&self, offset: DeviceOffset, buffer: Buffer) -> Result<Buffer, DeviceError> {
         self.run(Request::new(Operation::Write(offset), buffer)).await
     }
@@ -168,13 +168,13 @@ impl Disk {
         self.run(Request::new(Operation::Flush, Buffer::empty(self.heap))).await.map(drop)
     }
 
-    /// Says that a range's content is of no more use.
+    /// Says that the content of a range is no longer needed.
     pub async fn discard(&self, offset: DeviceOffset, bytes: u64) -> Result<(), DeviceError> {
         let operation = Operation::Discard { offset, bytes };
         self.run(Request::new(operation, Buffer::empty(self.heap))).await.map(drop)
     }
 
-    /// Lets go of what the device is on, until it is [reset](Self::reset). Nothing is under way.
+    /// Closes what is behind the device, until it is [reset](Self::reset). No request may be under way.
     pub(crate) fn close(&self) {
         self.device.close();
     }
@@ -188,15 +188,15 @@ impl Disk {
         })
         .await;
         if reset.is_ok() {
-            // What was given up has ended with the reset, and nothing is known of it.
+            // Requests that were given up have ended with the reset, and their results are unknown.
             self.harvest();
             self.late_failure.set(None);
         }
         reset
     }
 
-    /// Writes a heartbeat, whether or not changes are permitted: it says who may. If the device doesn't begin with it before that
-    /// time, it doesn't any more, and the write ends with `Timeout`.
+    /// Writes a heartbeat, whether or not changes are permitted, as the heartbeat decides that. If the device doesn't begin with
+    /// it before `end`, it never does, and the write ends with `Timeout`.
     pub(crate) async fn write_before(
         &self,
         end: Instant,
@@ -206,7 +206,7 @@ impl Disk {
         self.run(Request { operation: Operation::Write(offset), buffer, begin: Begin::Before(end) }).await
     }
 
-    /// Until when content may be changed, if that is limited.
+    /// The time until which content may be changed, if there is a limit.
     pub(crate) fn lease_end(&self) -> Option<Instant> {
         match self.permission.get() {
             Permission::Until(end) => Some(end),
@@ -214,15 +214,15 @@ impl Disk {
         }
     }
 
-    /// Says whether content may be changed.
+    /// Sets whether content may be changed.
     pub(crate) fn set_permission(&self, permission: Permission) {
         self.permission.set(permission);
         self.device.permit(permission);
-        // Those who wait for permission wait as for a ticket.
+        // Tasks that wait for permission wait as for a ticket.
         self.ticket_freed.wake_all();
     }
 
-    /// True when somebody else writes to the device.
+    /// True when another mount writes to the device.
     pub(crate) fn is_fenced(&self) -> bool {
         self.permission.get() == Permission::Never
     }
@@ -262,27 +262,27 @@ impl Disk {
         if let Some(id) = self.try_start(request, deadline) {
             return Poll::Ready(id);
         }
-        // Completions that come from here on wake the caller: the device has its waker, or that of an owner who will free a
+        // From here on, completions wake the caller: the device has the caller's waker, or that of an owner who will free a
         // ticket.
         self.ticket_freed.register(cx.waker());
         self.harvest();
         self.try_start(request, deadline).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Starts a request that nobody waits for yet, if there is room for it, and takes it only then. Whoever starts one polls it
-    /// to its end with [`poll`](Self::poll) or [`look`](Self::look), or abandons it.
+    /// Starts a request that nobody waits for yet, if there is room, and takes it only then. The caller must poll it to its end
+    /// with [`poll`](Self::poll) or [`look`](Self::look), or abandon it.
     pub(crate) fn start_ahead(&self, request: &mut Option<Request>) -> Option<RequestId> {
         self.requests.borrow_mut().reserve_ahead().ok()?;
         self.try_start(request, self.deadline())
     }
 
     /// Starts a request as soon as there is room for it, and takes it only then; its time begins when it starts. A caller that
-    /// goes away without having been ready holds a [`TicketWait`] meanwhile.
+    /// may go away before this is ready must hold a [`TicketWait`] meanwhile.
     pub(crate) fn poll_start_later(&self, request: &mut Option<Request>, cx: &mut Context<'_>) -> Poll<RequestId> {
         self.poll_start(request, self.deadline(), cx)
     }
 
-    /// True when a request could start now. A completion that nobody has seen is not looked for.
+    /// True when a request could start now. This doesn't look for new completions.
     pub(crate) fn has_room(&self) -> bool {
         self.requests.borrow().has_room()
     }
@@ -299,8 +299,8 @@ impl Disk {
         .await
     }
 
-    /// How a started request stands. Ready strikes it out. A request past its deadline ends with `Timeout`; its buffer
-    /// stays with the device.
+    /// The state of a started request. Ready ends it. A request past its deadline ends with `Timeout`; its buffer stays with the
+    /// device.
     pub(crate) fn poll(&self, id: RequestId, cx: &mut Context<'_>) -> Poll<Result<Buffer, DeviceError>> {
         match self.look(id, cx) {
             Progress::UnderWay => Poll::Pending,
@@ -312,7 +312,7 @@ impl Disk {
         }
     }
 
-    /// How a started request stands; who asks is woken when that changes. A request that is late still is the caller's.
+    /// The state of a started request; the caller is woken when it changes. A late request still belongs to the caller.
     pub(crate) fn look(&self, id: RequestId, cx: &mut Context<'_>) -> Progress {
         let under_way = match self.requests.borrow_mut().stage(id) {
             Some(Stage::UnderWay { ticket, deadline, owner, .. }) => {
@@ -325,7 +325,7 @@ impl Disk {
         };
         if let Some((ticket, deadline)) = under_way {
             match self.device.poll(ticket, cx) {
-                // Its owner is here, and needn't be woken.
+                // Its owner is the caller, and needn't be woken.
                 Poll::Ready(completion) => drop(self.requests.borrow_mut().complete(ticket, completion)),
                 Poll::Pending => drop(self.expire(deadline, cx)),
             }
@@ -333,12 +333,12 @@ impl Disk {
         self.status(id)
     }
 
-    /// How a started request stands as far as it was looked for.
+    /// The state of a started request, as last looked for.
     pub(crate) fn status(&self, id: RequestId) -> Progress {
         let deadline = match self.requests.borrow_mut().stage(id) {
             Some(Stage::UnderWay { deadline, .. }) => Some(*deadline),
             Some(Stage::Complete { .. }) => None,
-            // Ids are used by those who were given them, and until the end.
+            // Only the owner uses an id, until the request's end.
             None => return Progress::Done(Err(DeviceError::Gone)),
         };
         match deadline {
@@ -348,12 +348,12 @@ impl Disk {
         }
     }
 
-    /// Notes that whoever looked at a request last doesn't wait for it any more. The request stays.
+    /// Notes that the task that last looked at a request no longer waits for it. The request stays.
     pub(crate) fn leave(&self, id: RequestId) {
         if let Some(Stage::UnderWay { owner, .. }) = self.requests.borrow_mut().stage(id) {
             *owner = None;
         }
-        // Its completion would have woken the one who leaves.
+        // Its completion would have woken the task that leaves.
         self.ticket_freed.wake_all();
     }
 
@@ -361,22 +361,22 @@ impl Disk {
     pub(crate) fn abandon(&self, id: RequestId) {
         match self.requests.borrow_mut().remove(id) {
             Some(Stage::Complete { completion, impact }) => self.note_late(impact, &completion),
-            // Nobody waits for it any longer.
+            // Nobody waits for it any more.
             Some(Stage::UnderWay { deadline, impact, .. }) if self.clock.now() >= deadline => self.note_error(impact),
             Some(Stage::UnderWay { .. }) | None => {}
         }
-        // Its completion would have woken its owner, who isn't interested any more.
+        // Its completion would have woken its owner, which is no longer interested.
         self.ticket_freed.wake_all();
     }
 
-    /// True when the device is late with something that was asked of it, whether or not somebody waits for that.
+    /// True when the device is late with a request, whether or not anybody waits for it.
     pub(crate) fn is_late(&self) -> bool {
         self.harvest();
         let oldest = self.requests.borrow().oldest_deadline();
         oldest.is_some_and(|deadline| self.has_passed(deadline))
     }
 
-    /// Ready when the device has no change any more that was given up: with the error of one, if one failed.
+    /// Ready when the device has no more changes that were given up; with an error if one of them failed.
     pub(crate) fn poll_quiet(&self) -> Poll<Result<(), DeviceError>> {
         if self.requests.borrow().owes_changes() {
             self.harvest();
@@ -387,7 +387,7 @@ impl Disk {
         Poll::Ready(self.late_failure.get().map_or(Ok(()), Err))
     }
 
-    /// Waits until the device has no change any more that was given up.
+    /// Waits until the device has no more changes that were given up.
     pub(crate) async fn quiet(&self) -> Result<(), DeviceError> {
         let deadline = self.deadline();
         let _waiting = TicketWait(self);
@@ -406,12 +406,12 @@ impl Disk {
         self.clock.now().after(self.options.deadline)
     }
 
-    /// The deadline of a request that started half as long ago as one may take.
+    /// The deadline of a request that started half of its permitted time ago.
     pub(crate) fn deadline_in_half(&self) -> Instant {
         self.clock.now().after(self.options.deadline / 2)
     }
 
-    /// Ready with `Timeout` once `deadline` has [passed](Self::has_passed), else an alarm is set.
+    /// Ready with `Timeout` once `deadline` has [passed](Self::has_passed); otherwise it sets an alarm.
     pub(crate) fn expire(&self, deadline: Instant, cx: &mut Context<'_>) -> Poll<DeviceError> {
         if self.has_passed(deadline) {
             return Poll::Ready(DeviceError::Timeout);
@@ -420,7 +420,7 @@ impl Disk {
         self.wait_until(until, cx).map(|()| DeviceError::Timeout)
     }
 
-    /// Ready once it is so late, else an alarm is set.
+    /// Ready once `until` has come; otherwise it sets an alarm.
     fn wait_until(&self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if self.clock.now() >= until {
             return Poll::Ready(());
@@ -429,8 +429,8 @@ impl Disk {
         Poll::Pending
     }
 
-    /// True when it is later than a deadline. Whoever asks so long after it that the host must have been asleep is told so only
-    /// a moment later: what the devices do was asleep, too.
+    /// True when a deadline has passed. If it passed so long ago that the host must have been asleep, this becomes true only a
+    /// little later, because the work of the devices was asleep, too.
     pub(crate) fn has_passed(&self, deadline: Instant) -> bool {
         let now = self.clock.now();
         if now < deadline {
@@ -453,7 +453,7 @@ impl Disk {
         Some(id)
     }
 
-    /// The end of a request that is complete.
+    /// Takes the result of a completed request.
     fn take(&self, id: RequestId) -> Progress {
         let stage = self.requests.borrow_mut().remove(id);
         self.ticket_freed.wake_all();
@@ -468,8 +468,8 @@ impl Disk {
         }
     }
 
-    /// Takes every completion off the device. Afterwards the device has a waker for each request that it still has, if anybody
-    /// waits: that of the request's owner, or of one who waits for a ticket.
+    /// Takes every completion from the device. After that, if any task waits, the device has a waker for each request that it
+    /// still has: that of the request's owner, or of a task that waits for a ticket.
     pub(crate) fn harvest(&self) {
         let (depth, mut left) = {
             let requests = self.requests.borrow();
@@ -526,8 +526,8 @@ impl Disk {
     }
 }
 
-/// Held by who waits for a ticket. The device may have its waker for requests of others, so when it goes, those who wait, too,
-/// look again and leave theirs.
+/// Held by a task that waits for a ticket. The device may have its waker for other tasks' requests, so when this is dropped, the
+/// other waiting tasks look again and leave their own.
 pub(crate) struct TicketWait<'d>(pub(crate) &'d Disk);
 
 impl Drop for TicketWait<'_> {
@@ -536,7 +536,7 @@ impl Drop for TicketWait<'_> {
     }
 }
 
-/// A request somebody waits for; dropping it abandons the request.
+/// A request that a task waits for; dropping it abandons the request.
 struct InFlight<'d> {
     disk: &'d Disk,
     id: RequestId,

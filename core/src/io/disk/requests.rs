@@ -1,12 +1,12 @@
-//! The books of a disk: which requests are with the device, and which completions their owners haven't seen yet.
+//! The books of a disk: the requests that are with the device, and completions that their owners haven't seen yet.
 //!
-//! A ticket is only ever held by a request that the device has not completed, as far as anybody who needs a ticket is concerned:
-//! before anyone waits for one, every completion is taken from the device (see `Disk::harvest`) and kept here, and its ticket is
-//! free. So however many requests were started ahead and forgotten, they stand in nobody's way.
+//! For a task that needs a ticket, only requests that the device hasn't completed hold one: before a task waits for a ticket,
+//! every completion is taken from the device (see `Disk::harvest`) and kept here, and its ticket is free. So requests that were
+//! started ahead and forgotten block nobody, however many there are.
 //!
-//! The books have twice as many places as the device has tickets. Requests that somebody waits for use any of them and leave
+//! The books have twice as many places as the device has tickets. Requests that a task waits for may use any of them and leave
 //! them soon, because their owners are woken. Requests that nobody waits for leave as many places free as there are tickets, or
-//! make the books larger; without memory for that they aren't started. So a place is always found, too.
+//! enlarge the books; without memory for that they aren't started. So a place is always found, too.
 
 use core::convert::identity;
 use core::task::Waker;
@@ -14,20 +14,20 @@ use core::task::Waker;
 use crate::io::{Begin, Completion, Instant, Operation, Request, Ticket};
 use crate::memory::{self, Heap, NoMemory, Vec};
 
-/// Names a request from its start until its owner has seen its end, or has given it up.
+/// Names a request from its start until its owner has seen its end or given it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId(u32);
 
-/// What a request may do to the content of the device.
+/// The effect that a request may have on the content of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Impact {
     /// A read.
     Nothing,
-    /// A discard: it may throw away what is written to its place later, but nobody relies on it.
+    /// A discard: it may throw away what is later written to its place, but nobody relies on it.
     Hint,
-    /// A heartbeat: whether it is there is seen by the next.
+    /// A heartbeat: the next one shows whether it is there.
     Heartbeat,
-    /// A write or a flush: what was written depends on its end.
+    /// A write or a flush: what was written depends on its result.
     Content,
 }
 
@@ -49,19 +49,19 @@ pub(super) enum Stage {
         ticket: Ticket,
         deadline: Instant,
         impact: Impact,
-        /// Who is told when it completes, if somebody waits for it.
+        /// The waker of a task that waits for it, if there is one.
         owner: Option<Waker>,
     },
-    /// The device is done with it, and its owner doesn't know yet.
+    /// The device has completed it, and its owner doesn't know yet.
     Complete { completion: Completion, impact: Impact },
 }
 
-/// What a ticket is used for.
+/// What holds a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
     Nobody,
     Request(RequestId),
-    /// Whoever started the request gave it up; the device still has it.
+    /// The request was given up; the device still has it.
     GivenUp(Impact),
 }
 
@@ -70,16 +70,16 @@ pub(super) struct Requests {
     stages: Vec<Option<Stage>>,
     free: Vec<u32>,
     tickets: Vec<Holder>,
-    /// Tickets in use.
+    /// The number of tickets in use.
     used: u16,
-    /// Requests that the device has, that were given up, and that aren't just reads.
+    /// The number of requests that the device has, that were given up, and that aren't just reads.
     owed: u16,
-    /// Requests that the device has completed.
+    /// The number of requests that the device has completed.
     completed: u64,
 }
 
 impl Requests {
-    /// No request, and so many tickets.
+    /// Makes books without requests, for `depth` tickets.
     pub(super) fn new(heap: Heap, depth: usize) -> Result<Self, NoMemory> {
         let places = 2 * depth;
         Ok(Self {
@@ -92,12 +92,12 @@ impl Requests {
         })
     }
 
-    /// Tickets there are.
+    /// The number of tickets.
     pub(super) fn depth(&self) -> u16 {
         self.tickets.len() as u16
     }
 
-    /// Makes sure that a request nobody waits for leaves room for those that somebody waits for.
+    /// Makes sure that a request nobody waits for leaves room for those that tasks wait for.
     pub(super) fn reserve_ahead(&mut self) -> Result<(), NoMemory> {
         if self.free.len() > self.tickets.len() {
             return Ok(());
@@ -115,7 +115,7 @@ impl Requests {
         !self.free.is_empty() && usize::from(self.used) < self.tickets.len()
     }
 
-    /// Enters a request, if there are a place and a ticket for it.
+    /// Enters a request, if there is a place and a ticket for it.
     pub(super) fn enter(&mut self, deadline: Instant, impact: Impact) -> Option<(RequestId, Ticket)> {
         let ticket = self.tickets.iter().position(|holder| *holder == Holder::Nobody)?;
         let place = self.free.pop()?;
@@ -126,17 +126,18 @@ impl Requests {
         Some((id, ticket))
     }
 
-    /// How a request stands; none for one whose end was seen.
+    /// The state of a request; none for one whose end was seen.
     pub(super) fn stage(&mut self, id: RequestId) -> Option<&mut Stage> {
         self.stages.get_mut(id.0 as usize)?.as_mut()
     }
 
-    /// What a ticket is used for.
+    /// What holds a ticket.
     pub(super) fn holder(&self, ticket: Ticket) -> Holder {
         self.tickets[usize::from(ticket.0)]
     }
 
-    /// Notes that the device has completed the request of a ticket. The ticket is free; who waits for the request is returned.
+    /// Notes that the device has completed the request of a ticket, which becomes free. Returns the waker of the task that waits
+    /// for the request.
     pub(super) fn complete(&mut self, ticket: Ticket, completion: Completion) -> Option<Waker> {
         let holder = core::mem::replace(&mut self.tickets[usize::from(ticket.0)], Holder::Nobody);
         self.used -= u16::from(holder != Holder::Nobody);
@@ -156,7 +157,7 @@ impl Requests {
         owner
     }
 
-    /// Strikes a request out; what became of it.
+    /// Removes a request, and returns its state.
     pub(super) fn remove(&mut self, id: RequestId) -> Option<Stage> {
         let stage = self.stages.get_mut(id.0 as usize)?.take()?;
         // There is room for all places.
@@ -168,17 +169,17 @@ impl Requests {
         Some(stage)
     }
 
-    /// Requests that the device has completed so far.
+    /// The number of requests that the device has completed so far.
     pub(super) fn completed(&self) -> u64 {
         self.completed
     }
 
-    /// Requests that the device has, those that were given up included.
+    /// The number of requests that the device has, including those that were given up.
     pub(super) fn under_way(&self) -> u16 {
         self.used
     }
 
-    /// The earliest deadline of what the device has and nobody has given up.
+    /// The earliest deadline of the requests that the device has and that weren't given up.
     pub(super) fn oldest_deadline(&self) -> Option<Instant> {
         let deadline = |stage: &Stage| match stage {
             Stage::UnderWay { deadline, .. } => Some(*deadline),
@@ -187,7 +188,7 @@ impl Requests {
         self.stages.iter().flatten().filter_map(deadline).min()
     }
 
-    /// True when the device still has a request that was given up and that isn't just a read.
+    /// True when the device still has a request that was given up and isn't just a read.
     pub(super) fn owes_changes(&self) -> bool {
         self.owed > 0
     }

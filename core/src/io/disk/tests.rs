@@ -1,4 +1,4 @@
-//! Deadlines, and that no order of requests holds all tickets for ever.
+//! Tests of deadlines, and that no order of requests keeps all tickets taken for ever.
 
 extern crate std;
 
@@ -32,7 +32,7 @@ fn leaked<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
-/// A disk whose device does what the plan says, and its clock.
+/// A disk whose device follows the plan, and its clock.
 fn faulty_disk(plan: &'static FaultPlan) -> (Disk, &'static Manual) {
     let clock = leaked(Manual(Cell::new(0)));
     let medium = leaked(testing::memory_disk(1 << 20));
@@ -155,7 +155,7 @@ fn a_heartbeat_that_failed_loses_nothing() {
     assert_eq!(disk.poll_quiet(), Poll::Ready(Ok(())));
 }
 
-/// A device that completes what it has in any order, each request when the test says so, and keeps the waker of the last poll.
+/// A device that completes its requests in any order, each when the test says so, and keeps the waker of the last poll.
 struct Shuffled {
     info: DeviceInfo,
     held: RefCell<StdVec<Option<Held>>>,
@@ -229,7 +229,7 @@ impl Wake for Woken {
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Held by who looks at a request that stays when it goes.
+/// Held by a task that looks at a request which stays when the task goes.
 struct Looking<'d>(&'d Disk, RequestId);
 
 impl Drop for Looking<'_> {
@@ -238,18 +238,18 @@ impl Drop for Looking<'_> {
     }
 }
 
-/// What one of the tasks does to the disk.
+/// The work of one of the tasks on the disk.
 fn work(disk: &Rc<Disk>, ahead: &Rc<RefCell<StdVec<RequestId>>>, random: &mut Random) -> Work {
     let (disk, ahead) = (Rc::clone(disk), Rc::clone(ahead));
     let gives_up = random.below(4) == 0;
     match random.below(6) {
-        // Reads ahead that nobody may ever look at.
+        // Reads ahead that may never be looked at.
         0 | 1 => Box::pin(async move {
             let mut request = Some(Request::new(Operation::Read(DeviceOffset(0)), buffer()));
             let started = disk.start_ahead(&mut request);
             ahead.borrow_mut().extend(started);
         }),
-        // Somebody does look at one, or drops it.
+        // Looks at such a read, or drops it.
         2 => Box::pin(async move {
             let Some(id) = ahead.borrow_mut().pop() else { return };
             if gives_up {
@@ -264,8 +264,8 @@ fn work(disk: &Rc<Disk>, ahead: &Rc<RefCell<StdVec<RequestId>>>, random: &mut Ra
     }
 }
 
-/// Runs tasks that are polled only when they were woken, until all are done. One of them goes away while it waits. The device
-/// completes a request when nobody has anything to do, and now and then; time stands still, so that no deadline helps.
+/// Runs tasks that are polled only when woken, until all are done. One of them goes away while it waits. The device completes a
+/// request when no task is ready, and now and then; time stands still, so that no deadline helps.
 fn run_all(device: &Shuffled, mut tasks: StdVec<(Arc<Woken>, Work)>, random: &mut Random, case: (u16, u64)) {
     let mut goes_after = random.below(3 * tasks.len() as u64);
     while !tasks.is_empty() {

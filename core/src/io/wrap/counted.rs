@@ -1,4 +1,4 @@
-//! Counting requests: how much work reaches a device is deterministic, unlike how long it takes.
+//! Counting requests: unlike the time it takes, the amount of work that reaches a device is deterministic.
 
 use core::cell::Cell;
 use core::ops::Deref;
@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 
 use crate::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Permission, Request, Ticket};
 
-/// What a device was asked for, whether or not it succeeded.
+/// The requests to a device, whether or not they succeeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Read requests.
@@ -25,7 +25,7 @@ pub struct Counts {
     pub discarded_bytes: u64,
 }
 
-/// Counts that grow; several devices may share them.
+/// Growing counts; several devices may share them.
 #[derive(Debug, Default)]
 pub struct Counters {
     counts: Cell<Counts>,
@@ -37,7 +37,7 @@ impl Counters {
         self.counts.get()
     }
 
-    /// The counts so far, and begins again at zero.
+    /// The counts so far, which are then reset to zero.
     pub fn take(&self) -> Counts {
         self.counts.take()
     }
@@ -72,7 +72,7 @@ pub struct Counted<D, C> {
 }
 
 impl<D: BlockDevice, C: Deref<Target = Counters>> Counted<D, C> {
-    /// Counts what `device` is asked for in `counters`.
+    /// Counts the requests to `device` in `counters`.
     pub fn new(device: D, counters: C) -> Self {
         Self { device, counters }
     }

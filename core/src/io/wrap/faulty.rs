@@ -11,36 +11,36 @@ use crate::io::{
 };
 use crate::memory::{self, Heap, NoMemory, Vec};
 
-/// What Linux says where there is no memory.
+/// Linux's error number for want of memory.
 const ENOMEM: i32 = 12;
 
-/// What became of a ticket's request.
+/// The state of a ticket's request.
 enum Held {
-    /// The device has it, and its completion passes unchanged. Also a ticket that isn't in use.
+    /// The device has it, and its completion passes unchanged. This also stands for a ticket that isn't in use.
     Passed,
-    /// The device has it; this is put right when it completes.
+    /// The device has it, and its completion will be repaired this way.
     Changed(Repair),
-    /// Nobody has it, until the plan's releases exceed this number.
+    /// It is held back until the plan's releases exceed this number.
     Hung(Request, u64),
-    /// Complete without the device.
+    /// It was completed without the device.
     Done(Completion),
 }
 
-/// How far a reset is: it is held against the plan once, however often it is polled.
+/// The state of a reset: the plan counts it once, however often it is polled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reset {
     Idle,
-    /// Hangs, until the plan's releases exceed this number.
+    /// It hangs until the plan's releases exceed this number.
     Hung(u64),
     /// The device has it.
     Passed,
 }
 
-/// How the completion of a request that was tampered with is made to look honest.
+/// How the completion of a manipulated request is made to look honest.
 enum Repair {
-    /// Bits to flip in one byte of the buffer, if the request worked.
+    /// Flips bits in one byte of the buffer, if the request succeeded.
     Flip { index: usize, mask: u8 },
-    /// The buffer's full length, and what to report.
+    /// Restores the buffer's full length, and reports this result.
     Torn { len: usize, report: Result<(), DeviceError> },
 }
 
@@ -73,7 +73,7 @@ impl<D: BlockDevice, P: Deref<Target = FaultPlan>> Faulty<D, P> {
         self.hold(ticket, Held::Done(Completion { buffer: request.buffer, result }));
     }
 
-    /// Hands released requests to the device. The release itself can't: the plan doesn't know its devices.
+    /// Hands released requests to the device. The release itself can't do this, as the plan doesn't know its devices.
     fn forward_released(&self) {
         let depth = self.held.borrow().len();
         for index in 0..depth {
@@ -90,7 +90,7 @@ impl<D: BlockDevice, P: Deref<Target = FaultPlan>> Faulty<D, P> {
         let index = range.start.max(extent.start) - extent.start;
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         if matches!(request.operation, Operation::Write(_)) {
-            // Others may write the same bytes, and theirs are sound.
+            // Others may write the same bytes, and theirs must stay sound.
             match request.buffer.try_clone(self.heap) {
                 Ok(own) => request.buffer = own,
                 Err(NoMemory) => return self.complete(ticket, request, Err(DeviceError::Io(ENOMEM))),
@@ -216,7 +216,7 @@ mod tests {
 
     const BYTES: usize = 4096;
 
-    /// A disk full of a pattern and a plan without faults.
+    /// A disk full of a pattern, and a plan without faults.
     fn disk_and_plan() -> (MemoryDisk, FaultPlan) {
         let disk = testing::memory_disk(1 << 20);
         disk.write_at(0, pattern(1 << 20, 1).bytes()).unwrap();

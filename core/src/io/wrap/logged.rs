@@ -1,4 +1,4 @@
-//! A record of all requests, in order: to look at, to replay, to cut off anywhere and see what a crash leaves.
+//! A record of all requests in order: for inspection, for replay, and for cutting it off anywhere to see what a crash leaves.
 
 use core::cell::{Cell, Ref, RefCell};
 use core::ops::Deref;
@@ -14,9 +14,9 @@ use crate::memory::{self, Heap, NoMemory, Vec};
 pub enum Detail {
     /// Nothing.
     Length,
-    /// The XXH64 of it (seed 0).
+    /// Its XXH64 (seed 0).
     Digest,
-    /// A copy of the data of writes, for replay; of reads the digest.
+    /// A copy of written data, for replay, and the digest of read data.
     Data,
 }
 
@@ -38,9 +38,9 @@ pub struct Entry {
     pub device: u16,
     /// What was asked for.
     pub operation: Operation,
-    /// Bytes of the buffer.
+    /// Bytes in the buffer.
     pub bytes: usize,
-    /// The data, as the log's detail has it; that of a read once it is complete.
+    /// The data, in the log's detail; that of a read only once it is complete.
     pub content: Content,
     /// The event of its submission.
     pub submitted: u64,
@@ -55,7 +55,7 @@ pub struct Log {
     detail: Detail,
     events: Cell<u64>,
     missed: Cell<u64>,
-    /// How often the log was cleared, so that a request from before isn't completed in a later one's entry.
+    /// How often the log was cleared, so that an earlier request isn't completed in a later one's entry.
     clears: Cell<u64>,
     heap: Heap,
 }
@@ -79,7 +79,7 @@ impl Log {
         Ref::map(self.entries.borrow(), |entries| &entries[..])
     }
 
-    /// Requests that are not in the log, for want of room or memory. Zero is what makes a log complete.
+    /// The number of requests that are missing from the log for want of room or memory. A log is complete when this is zero.
     pub fn missed(&self) -> u64 {
         self.missed.get()
     }
@@ -148,7 +148,7 @@ impl Log {
     }
 }
 
-/// Where a request's entry is.
+/// The position of a request's entry.
 #[derive(Clone, Copy)]
 struct Position {
     index: usize,
@@ -164,7 +164,7 @@ pub struct Logged<D, L> {
 }
 
 impl<D: BlockDevice, L: Deref<Target = Log>> Logged<D, L> {
-    /// Records what `device` is asked for in `log`, under `number`.
+    /// Records the requests to `device` in `log`, under `number`.
     pub fn new(heap: Heap, device: D, number: u16, log: L) -> Result<Self, NoMemory> {
         let depth = usize::from(device.info().queue_depth);
         let positions = RefCell::new(memory::filled(heap, depth, || None)?);

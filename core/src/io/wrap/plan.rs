@@ -39,30 +39,30 @@ impl From<Operation> for Operations {
 /// What a fault does to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It fails; nothing reaches the device.
+    /// The request fails; nothing reaches the device.
     Fail(DeviceError),
-    /// It works, but these bits of the first byte that lies both in the request and in the fault's range arrive
-    /// flipped: at the reader, or on the medium.
+    /// The request succeeds, but these bits of the first byte that lies both in the request and in the fault's range are flipped
+    /// on the way, to the reader or to the medium.
     Corrupt {
         /// The bits.
         mask: u8,
     },
-    /// It doesn't complete until the plan [releases](FaultPlan::release) it, and reaches the device only then. A reset
-    /// that isn't hit itself ends it.
+    /// The request doesn't complete until the plan [releases](FaultPlan::release) it, and reaches the device only then. A reset
+    /// that isn't itself struck ends it.
     Hang,
     /// Only the first bytes of a write reach the device.
     Torn {
-        /// How many, rounded down to whole sectors of 512 bytes.
+        /// How many bytes, rounded down to whole sectors of 512.
         kept_bytes: u64,
-        /// What the writer is told.
+        /// The result reported to the writer.
         report: Result<(), DeviceError>,
     },
-    /// A write, flush or discard is said to be done, but never reaches the device.
+    /// A write, flush or discard is reported as done, but never reaches the device.
     Lost,
 }
 
 impl Effect {
-    /// The operations it can strike; the others pass.
+    /// The operations it can strike; others pass.
     fn operations(self) -> Operations {
         match self {
             Effect::Fail(_) | Effect::Hang => Operations::all(),
@@ -73,18 +73,18 @@ impl Effect {
     }
 }
 
-/// One thing that goes wrong. `Fault { skip: 2, times: 1, ..Fault::always(..) }` strikes the third request only.
+/// A thing that goes wrong. `Fault { skip: 2, times: 1, ..Fault::always(..) }` strikes only the third request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The kinds of requests it strikes.
     pub operations: Operations,
-    /// The part of the device it strikes: requests that touch it. Flushes and resets touch every part.
+    /// The part of the device where it strikes requests. Flushes and resets touch every part.
     pub extent: Range<u64>,
     /// How many such requests pass before it strikes.
     pub skip: u64,
-    /// How many it strikes then.
+    /// How many requests it strikes after that.
     pub times: u64,
-    /// What it does.
+    /// What it does to them.
     pub effect: Effect,
 }
 
@@ -124,8 +124,8 @@ struct Planned {
 
 /// The faults of one or more [`Faulty`](super::Faulty) devices.
 ///
-/// A request is held against the faults in the order they were added; the first that strikes it is the only one, and the
-/// later ones don't count it.
+/// The faults are tried on a request in the order in which they were added; only the first that strikes has an effect, and later
+/// ones don't count the request.
 pub struct FaultPlan {
     faults: RefCell<Vec<Planned>>,
     added: Cell<u64>,
@@ -154,17 +154,17 @@ impl FaultPlan {
         Ok(id)
     }
 
-    /// Takes a fault back. Requests that hang already go on hanging.
+    /// Removes a fault. Requests that already hang continue to hang.
     pub fn remove(&self, id: FaultId) {
         self.faults.borrow_mut().retain(|planned| planned.id != id);
     }
 
-    /// Takes all faults back.
+    /// Removes all faults.
     pub fn clear(&self) {
         self.faults.borrow_mut().clear();
     }
 
-    /// Lets all requests that hang now go on to their devices, when those are next called.
+    /// Releases all requests that hang now; they go on to their devices when those are next called.
     pub fn release(&self) {
         self.releases.set(self.releases.get() + 1);
         self.released.wake_all();
@@ -175,12 +175,12 @@ impl FaultPlan {
         self.struck.get()
     }
 
-    /// How often requests were released; one that hung before the last time hangs no more.
+    /// How often requests were released; a request that hung before the last release no longer hangs.
     pub(super) fn releases(&self) -> u64 {
         self.releases.get()
     }
 
-    /// The effect on one request, and the part of the device the fault lies on.
+    /// The effect on one request, and the fault's part of the device.
     pub(super) fn strike(&self, kind: Operations, extent: &Range<u64>) -> Option<(Effect, Range<u64>)> {
         for Planned { fault, .. } in self.faults.borrow_mut().iter_mut() {
             if fault.times == 0 || !fault.concerns(kind, extent) {

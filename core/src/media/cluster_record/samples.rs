@@ -10,14 +10,14 @@ pub(crate) fn commit(ctr: u32, seq: u32) -> CommitId {
     CommitId { epoch: epoch_id(ctr), seq: CommitSeq(seq) }
 }
 
-/// An epoch of `seq` commits on top of the last of epoch `base`, each epoch having five.
+/// An epoch of `seq` commits after the last commit of epoch `base`; every epoch has five.
 pub(crate) fn epoch(ctr: u32, seq: u32, base: u32) -> Epoch {
     let base = if base == 0 { CommitId::NONE } else { commit(base, 5) };
     let end_tid = ModifyTid(u64::from(ctr) << 24);
     Epoch { id: epoch_id(ctr), base, end_seq: CommitSeq(seq), end_tid, forced: ctr == 2, soft: ctr == 3 }
 }
 
-/// Two masters, one of them new, and a slave that is distrusted.
+/// The record of two masters, one of them new, and of a slave that is distrusted.
 pub(crate) fn record() -> ClusterRecord {
     let member = |number: u8, role| Member {
         fsid: Uuid([number; 16]),

@@ -1,4 +1,4 @@
-//! Records written and read back, and records that nobody may believe.
+//! Records that are written and read back, and records that must not be believed.
 
 use super::samples::{commit, epoch, record};
 use super::*;
