@@ -1,49 +1,49 @@
-//! What an administrator asks of a mount inside a kernel, and what that answers: extended attributes of the mount's root, which
-//! hold structures of fixed size, in the byte order of the machine. Both sides take them from here.
+//! Orders and questions of an administrator to a mount inside a kernel, and the answers: extended attributes of the mount's root
+//! that contain structures of fixed size, in the machine's byte order. Both sides use the definitions here.
 //!
-//! An order is begun by writing it, and goes on by itself; how far it is, and what came of it, is read.
+//! Writing an order begins it, and it goes on by itself; its progress and its result are read.
 
 use core::fmt::{self, Write};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Of what is written and read. It is raised whenever a structure here changes.
+/// The version of the structures. It is raised whenever one of them changes.
 pub const VERSION: u32 = 1;
 
-/// The attribute that is read to know how the cluster is: [`ClusterFacts`], then [`MemberFacts`] and [`MissingFacts`].
+/// The attribute with the state of the cluster: [`ClusterFacts`], then [`MemberFacts`] and [`MissingFacts`].
 pub const STATUS: &str = "system.hammer2.status";
-/// The attribute that [`OrderFacts`] are written to.
+/// The attribute to which [`OrderFacts`] are written.
 pub const ORDER: &str = "system.hammer2.order";
-/// The attribute that is read to know what came of the last order: [`OutcomeFacts`], then [`CopyFacts`].
+/// The attribute with the result of the last order: [`OutcomeFacts`], then [`CopyFacts`].
 pub const OUTCOME: &str = "system.hammer2.outcome";
 
-/// What is to be done.
+/// Orders.
 pub mod order {
-    /// Everything on every node is read, compared and repaired.
+    /// Reads, compares and repairs everything on every node.
     pub const SCRUB: u32 = 1;
-    /// The scrub under way is paused.
+    /// Pauses the current scrub.
     pub const PAUSE_SCRUB: u32 = 2;
-    /// The scrub that was paused goes on.
+    /// Resumes the scrub that was paused.
     pub const RESUME_SCRUB: u32 = 3;
-    /// Members that left are looked at again, and all that are behind are brought in step.
+    /// Looks again at members that left, and brings all members in step that are behind.
     pub const RESYNC: u32 = 4;
-    /// A member goes.
+    /// Removes a member.
     pub const REMOVE: u32 = 5;
-    /// A slave in step becomes a master.
+    /// Makes a slave in step a master.
     pub const PROMOTE: u32 = 6;
 }
 
-/// How a cluster is.
+/// The health of a cluster.
 pub mod health {
     /// All members are in step.
     pub const HEALTHY: u32 = 0;
-    /// A quorum is.
+    /// A quorum is in step.
     pub const DEGRADED: u32 = 1;
-    /// Too few are to change anything.
+    /// Too few members are in step to change anything.
     pub const STOPPED: u32 = 2;
 }
 
-/// How a member is.
+/// The state of a member.
 pub mod state {
     /// It takes part.
     pub const IN_SYNC: u32 = 0;
@@ -53,31 +53,31 @@ pub mod state {
     pub const EJECTED: u32 = 2;
     /// It is no part of the mount.
     pub const ASIDE: u32 = 3;
-    /// Nothing could be read of it.
+    /// Nothing of it could be read.
     pub const UNREAD: u32 = 4;
 }
 
-/// How an order stands.
+/// The progress of an order.
 pub mod progress {
-    /// None was given since it was mounted.
+    /// No order was given since the mount.
     pub const NONE: u32 = 0;
     /// It is under way.
     pub const UNDER_WAY: u32 = 1;
     /// It was carried out.
     pub const DONE: u32 = 2;
-    /// A scrub that was paused.
+    /// A scrub is paused.
     pub const PAUSED: u32 = 3;
-    /// It has failed.
+    /// The order has failed.
     pub const FAILED: u32 = 4;
 }
 
-/// Words, of at most so many bytes; zeros follow.
+/// Text of at most `BYTES` bytes, followed by zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Text<const N: usize>([u8; N]);
 
 impl<const N: usize> Text<N> {
-    /// Words; what doesn't fit is left out.
+    /// Formats text, cut off where it doesn't fit.
     pub fn of(words: fmt::Arguments<'_>) -> Self {
         struct Cut<'t>(&'t mut [u8]);
         impl Write for Cut<'_> {
@@ -90,12 +90,12 @@ impl<const N: usize> Text<N> {
             }
         }
         let mut bytes = [0; N];
-        // It takes anything.
+        // Writing to it can't fail.
         let _ = Cut(&mut bytes).write_fmt(words);
         Self(bytes)
     }
 
-    /// Bytes; what doesn't fit is left out.
+    /// Copies bytes, cut off where they don't fit.
     pub fn of_bytes(words: &[u8]) -> Self {
         let mut bytes = [0; N];
         let count = words.len().min(N);
@@ -103,32 +103,32 @@ impl<const N: usize> Text<N> {
         Self(bytes)
     }
 
-    /// The words, as bytes.
+    /// The text, as bytes.
     pub fn bytes(&self) -> &[u8] {
         let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(N);
         &self.0[..end]
     }
 }
 
-/// How a cluster is, or a filesystem that is none.
+/// The state of a cluster, or of a filesystem that isn't one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ClusterFacts {
     /// [`VERSION`].
     pub version: u32,
-    /// 0 for a PFS that never was a cluster's.
+    /// 0 for a PFS that never was in a cluster.
     pub is_cluster: u32,
-    /// Of [`health`].
+    /// One of [`health`].
     pub health: u32,
-    /// A change of the members isn't finished.
+    /// Not 0 while a change of the members isn't finished.
     pub is_changing: u32,
-    /// Masters there are.
+    /// The number of masters.
     pub masters: u32,
-    /// Masters in step.
+    /// The number of masters in step.
     pub masters_in_sync: u32,
-    /// How many [`MemberFacts`] follow.
+    /// The number of [`MemberFacts`] that follow.
     pub members: u32,
-    /// How many [`MissingFacts`] follow those.
+    /// The number of [`MissingFacts`] that follow those.
     pub missing: u32,
     /// The last transaction id.
     pub tid: u64,
@@ -136,35 +136,35 @@ pub struct ClusterFacts {
     pub total_bytes: u64,
     /// Bytes of those that are free.
     pub free_bytes: u64,
-    /// The cluster.
+    /// The id of the cluster.
     pub clid: [u8; 16],
     /// Its version.
     pub commit: Text<64>,
     /// The label of its PFS.
     pub label: Text<256>,
-    /// Why nothing can be changed, if that was decided when it was mounted.
+    /// Why nothing can be changed, if that was decided at mount.
     pub refused: Text<240>,
 }
 
-/// How a member is.
+/// The state of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct MemberFacts {
     /// Its place among the nodes.
     pub node: u32,
-    /// Of [`state`].
+    /// One of [`state`].
     pub state: u32,
-    /// It left while it was in use, and hasn't come back.
+    /// Not 0 if it left while it was in use, and hasn't come back.
     pub has_left: u32,
-    /// The others found something wrong on it.
+    /// Not 0 if the others found wrong content on it.
     pub is_distrusted: u32,
     /// Commands that it hasn't executed yet.
     pub backlog: u32,
-    /// Its version is known: the next two say something.
+    /// Not 0 if its version is known: then the next two fields are valid.
     pub has_version: u32,
-    /// How many epochs it is behind.
+    /// The number of epochs it is behind,
     pub behind_epochs: u32,
-    /// Or how many commits of the same epoch.
+    /// or the number of commits in the same epoch.
     pub behind_commits: u32,
     /// The last transaction id of its version.
     pub tid: u64,
@@ -180,17 +180,17 @@ pub struct MemberFacts {
     pub total_bytes: u64,
     /// Bytes of those that are free.
     pub free_bytes: u64,
-    /// Of content that was looked at to bring it in step, while that is done.
+    /// Bytes of content that were looked at to bring it in step, while that is under way.
     pub seen_bytes: u64,
-    /// All there is to be looked at; 0 when nobody does.
+    /// Bytes of content that there are to look at; 0 when it isn't being brought in step.
     pub expected_bytes: u64,
-    /// How long the rest will take; `u64::MAX` if nothing is known of that.
+    /// The time it will still take, in seconds; `u64::MAX` if nothing is known of that.
     pub seconds_left: u64,
-    /// Its PFS.
+    /// The id of its PFS.
     pub fsid: [u8; 16],
-    /// What it is in the cluster.
+    /// Its role in the cluster.
     pub role: Text<16>,
-    /// What it has committed.
+    /// Its last commit.
     pub commit: Text<64>,
     /// Its devices, separated by colons.
     pub devices: Text<512>,
@@ -202,51 +202,51 @@ pub struct MemberFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct MissingFacts {
-    /// Its PFS.
+    /// The id of its PFS.
     pub fsid: [u8; 16],
-    /// What it is in the cluster.
+    /// Its role in the cluster.
     pub role: Text<16>,
-    /// Its version when it was seen last.
+    /// Its version when it was last seen.
     pub commit: Text<64>,
 }
 
-/// What is to be done.
+/// An order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct OrderFacts {
     /// [`VERSION`].
     pub version: u32,
-    /// Of [`order`].
+    /// One of [`order`].
     pub order: u32,
-    /// The member it is about, if it is about one.
+    /// The member that it concerns, if it concerns one.
     pub fsid: [u8; 16],
 }
 
-/// What came of the last order, or how far it is.
+/// The result of the last order, or its progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct OutcomeFacts {
     /// [`VERSION`].
     pub version: u32,
-    /// Of [`order`]; 0 before the first.
+    /// One of [`order`]; 0 before the first.
     pub order: u32,
-    /// Of [`progress`].
+    /// One of [`progress`].
     pub progress: u32,
-    /// How many [`CopyFacts`] follow.
+    /// The number of [`CopyFacts`] that follow.
     pub copies: u32,
-    /// Orders that were begun since it was mounted.
+    /// The number of orders that were begun since the mount.
     pub number: u64,
     /// Bytes of content that a scrub has read.
     pub bytes: u64,
-    /// All there were to read.
+    /// Bytes of content that there were to read.
     pub expected_bytes: u64,
-    /// What a scrub came to.
+    /// The result of a scrub.
     pub scrub: ScrubFacts,
-    /// Why it has failed.
+    /// Why the order has failed.
     pub why: Text<240>,
 }
 
-/// What a scrub came to.
+/// The result of a scrub.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ScrubFacts {
@@ -258,7 +258,7 @@ pub struct ScrubFacts {
     pub bytes: u64,
     /// Blocks that couldn't be read on one node.
     pub bad_blocks: u64,
-    /// Those of them that were written anew.
+    /// Bad blocks that were written anew.
     pub repaired: u64,
     /// Nodes that were brought in step.
     pub rebuilt: u64,
@@ -270,13 +270,13 @@ pub struct ScrubFacts {
     pub headers_mended: u64,
 }
 
-/// What came of bringing a node in step.
+/// The result of bringing a node in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct CopyFacts {
     /// Its place among the nodes.
     pub node: u32,
-    /// It is in step; otherwise `why` says why not.
+    /// Not 0 if it is in step; otherwise `why` says why not.
     pub is_in_sync: u32,
     /// Elements looked at.
     pub compared: u64,
@@ -286,9 +286,9 @@ pub struct CopyFacts {
     pub removed: u64,
     /// Bytes of file blocks written.
     pub bytes: u64,
-    /// Snapshots it had to do without.
+    /// Snapshots that were removed from it.
     pub snapshots_removed: u64,
-    /// Snapshots it was given.
+    /// Snapshots that were copied to it.
     pub snapshots_copied: u64,
     /// Snapshots it lacks.
     pub snapshots_lacking: u64,

@@ -1,6 +1,6 @@
-//! A budget over an allocator: counts bytes, refuses what goes over the limit, and can be told to fail.
+//! A budget over an allocator: it counts bytes, refuses what exceeds the limit, and can be told to fail.
 //!
-//! A `static` (or leaked) [`Budget`] is the `Heap` a mount takes its memory from.
+//! A `static` (or leaked) [`Budget`] is the `Heap` from which a mount takes its memory.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -20,7 +20,7 @@ pub struct Budget<A> {
 }
 
 impl<A> Budget<A> {
-    /// At most `limit_bytes` of `inner` at a time.
+    /// Makes a budget of at most `limit_bytes` of `inner` at a time.
     pub const fn new(inner: A, limit_bytes: usize) -> Self {
         Self {
             inner,
@@ -33,7 +33,7 @@ impl<A> Budget<A> {
         }
     }
 
-    /// Changes the limit; what is handed out already stays.
+    /// Changes the limit; what is already handed out stays.
     pub fn set_limit_bytes(&self, limit_bytes: usize) {
         self.limit_bytes.store(limit_bytes, Relaxed);
     }
@@ -48,12 +48,12 @@ impl<A> Budget<A> {
         self.peak_bytes.load(Relaxed)
     }
 
-    /// Allocations asked for so far, refused ones included.
+    /// The number of allocations asked for so far, including refused ones.
     pub fn allocations(&self) -> u64 {
         self.allocations.load(Relaxed)
     }
 
-    /// Makes the allocation number `index` (counted as [`allocations`](Self::allocations) counts) fail, once.
+    /// Makes allocation number `index` (counted like [`allocations`](Self::allocations)) fail, once.
     pub fn fail_at(&self, index: u64) {
         self.fail_from(index, 1);
     }

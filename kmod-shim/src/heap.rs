@@ -1,7 +1,7 @@
-//! A kernel heap that says no instead of aborting.
+//! A kernel heap that returns an error instead of aborting.
 //!
-//! Two-level segregated fit (crate `rlsf`): constant time whatever the fragmentation. One [`KernelHeap`] serves both as
-//! `#[global_allocator]` and, through `&'static KernelHeap`, as the `Allocator` a mount's budget stands on.
+//! Two-level segregated fit (crate `rlsf`): constant time, whatever the fragmentation. One [`KernelHeap`] serves both as
+//! `#[global_allocator]` and, through `&'static KernelHeap`, as the `Allocator` under a mount's budget.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::mem::MaybeUninit;
@@ -11,10 +11,10 @@ use allocator_api2::alloc::{AllocError, Allocator};
 use rlsf::Tlsf;
 use spin::Mutex;
 
-/// First levels: blocks of up to 32 bytes × 2^32 bytes.
+/// The number of first levels: blocks of up to 32 bytes × 2^32 bytes.
 const FIRST_LEVELS: usize = 32;
 
-/// Second levels: a 32nd of a block's size is lost at most.
+/// The number of second levels: at most a 32nd of a block's size is lost.
 const SECOND_LEVELS: usize = 32;
 
 /// A heap over memory given to it piece by piece; empty until then.
@@ -30,7 +30,7 @@ impl KernelHeap {
         Self { blocks: Mutex::new(Tlsf::new()) }
     }
 
-    /// Adds memory. Regions too small to be of use are ignored.
+    /// Adds memory. Regions that are too small are ignored.
     pub fn add(&self, memory: &'static mut [MaybeUninit<u8>]) {
         self.blocks.lock().insert_free_block(memory);
     }

@@ -1,9 +1,9 @@
-//! What a kernel lends `hammer2-core`: memory, block devices, time, a place to run, a log.
+//! What a kernel provides to `hammer2-core`: memory, block devices, time, a place to run, a log.
 //!
-//! Nothing here assumes a particular kernel. Whatever is a kernel's own (how to read a tick counter, where a byte of log
-//! goes, how to wait for an interrupt, what a virtual address is to a device) comes in through a trait. Userspace uses the
-//! memory [`budget`] and the [`monitor`] too, without the disk driver, which is the feature `virtio`, and speaks with a mount
-//! inside a kernel by [`administration`].
+//! Nothing here assumes a particular kernel. Everything that depends on the kernel (how to read a tick counter, where a byte of
+//! log goes, how to wait for an interrupt, what a virtual address is to a device) comes in through a trait. Userspace also uses
+//! the memory [`budget`] and the [`monitor`], without the disk driver, which is the feature `virtio`, and communicates with a
+//! mount inside a kernel through [`administration`].
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 

@@ -1,4 +1,4 @@
-//! The `log` crate's records as lines on whatever the kernel writes to.
+//! The `log` crate's records as lines on the kernel's output.
 
 use core::fmt::Write;
 
@@ -29,8 +29,8 @@ impl<W: Write + Send> Log for Logger<W> {
         true
     }
 
-    /// Writes a line. A record logged while another is being written (from a fault handler, say) is lost rather than
-    /// waited for; so is what the sink refuses.
+    /// Writes a line. A record logged while another is being written (from a fault handler, say) is lost rather than waited for;
+    /// so is one that the sink refuses.
     fn log(&self, record: &Record<'_>) {
         if let Some(mut sink) = self.sink.try_lock() {
             let _ = writeln!(sink, "[{}] {}: {}", record.level(), record.target(), record.args());

@@ -1,7 +1,7 @@
 //! Finding virtio block devices on PCI.
 //!
-//! [`PortAccess`] is the oldest mechanism, an address and a data port, over whatever way the kernel has to do port I/O;
-//! kernels with memory-mapped configuration space use virtio-drivers' `MmioCam` in its place.
+//! [`PortAccess`] is the oldest mechanism, an address port and a data port, over the kernel's own port I/O; kernels with
+//! memory-mapped configuration space use virtio-drivers' `MmioCam` instead.
 
 use virtio_drivers::Hal;
 use virtio_drivers::transport::DeviceType;
@@ -54,7 +54,7 @@ const INTERRUPT_LINE: u8 = 0x3c;
 /// Offsets of the base address registers.
 const BASE_ADDRESSES: [u8; 6] = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24];
 
-/// A place on the bus, and what the firmware has assigned to it: enough to put a device of the same kind there again.
+/// A place on the bus, and what the firmware has assigned to it: enough to put a similar device there again.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// Where it is.
@@ -64,13 +64,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// Notes what a device has been assigned.
+    /// Notes what was assigned to a device.
     pub fn of<C: ConfigurationAccess>(access: &C, function: DeviceFunction) -> Self {
         let read = |register| access.read_word(function, register);
         Self { function, base_addresses: BASE_ADDRESSES.map(read), interrupt_line: read(INTERRUPT_LINE) }
     }
 
-    /// Assigns the same to the device that is there now, and switches it on; none if there is none.
+    /// Assigns the same to the device that is there now, and switches it on; none if there is no device.
     pub fn switch_on<H: Hal, C: ConfigurationAccess>(
         &self,
         mut access: C,
@@ -99,14 +99,14 @@ fn switch_on<C: ConfigurationAccess>(root: &mut PciRoot<C>, function: DeviceFunc
 pub struct Found {
     /// Where it is.
     pub function: DeviceFunction,
-    /// What its driver talks to it through.
+    /// The transport for its driver.
     pub transport: PciTransport,
-    /// The interrupt line the firmware has routed its INTx to; 255 for none.
+    /// The interrupt line to which the firmware has routed its INTx; 255 for none.
     pub interrupt_line: u8,
 }
 
-/// Hands every virtio block device of bus 0, in the order of its slots, to `found`. One that can't be driven is reported
-/// instead of its transport; the others are still found.
+/// Calls `found` with every virtio block device of bus 0, in the order of slots. A device that can't be driven is passed as an
+/// error instead of its transport; the others are still found.
 pub fn for_each_block_device<H: Hal, C: ConfigurationAccess>(
     access: C,
     mut found: impl FnMut(Result<Found, (DeviceFunction, VirtioPciError)>),

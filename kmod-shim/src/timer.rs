@@ -1,4 +1,4 @@
-//! The core's clock over a counter that the kernel reads.
+//! The core's clock, on a counter that the kernel reads.
 
 use core::cell::RefCell;
 use core::task::Waker;
@@ -25,9 +25,8 @@ struct Alarm {
     waker: Waker,
 }
 
-/// A [`Clock`] with room for a fixed number of alarms, one per waker.
-///
-/// The kernel calls [`ring_due`](Self::ring_due) once per executor turn, and sees to it that a turn comes at
+/// A [`Clock`] with room for a fixed number of alarms, one for each waker.
+/// The kernel calls [`ring_due`](Self::ring_due) once per executor turn, and makes sure that a turn comes at
 /// [`next_alarm`](Self::next_alarm) at the latest (a periodic tick does).
 pub struct Timer<S> {
     source: S,
@@ -37,9 +36,9 @@ pub struct Timer<S> {
 }
 
 impl<S: TickSource> Timer<S> {
-    /// A timer for at most `capacity` wakers that wait at the same time. Give it one per task: when there are
-    /// more, the earliest alarm rings early to make room. That costs nothing if its task is gone, as it often is by then;
-    /// a task that is there sets its alarm again.
+    /// Makes a timer for at most `capacity` wakers that wait at the same time. Give it one per task: when there are more, the
+    /// earliest alarm rings early to make room. That costs nothing if its task is gone, as it often is by then; otherwise the
+    /// task sets its alarm again.
     pub fn new(heap: Heap, source: S, capacity: usize) -> Result<Self, NoMemory> {
         let capacity = capacity.max(1);
         let mut alarms = Vec::new_in(heap);
@@ -48,7 +47,7 @@ impl<S: TickSource> Timer<S> {
         Ok(Self { source, nanoseconds_per_tick, alarms: RefCell::new(alarms), capacity })
     }
 
-    /// Wakes everyone whose time has come.
+    /// Wakes every task whose time has come.
     pub fn ring_due(&self) {
         if self.alarms.borrow().is_empty() {
             return;
@@ -64,7 +63,7 @@ impl<S: TickSource> Timer<S> {
         self.alarms.borrow().iter().map(|alarm| alarm.at).min()
     }
 
-    /// Takes one due alarm out, so that no borrow is held while its waker runs.
+    /// Takes out one due alarm, so that no borrow is held while its waker runs.
     fn take_due(&self, now: Instant) -> Option<Waker> {
         let mut alarms = self.alarms.borrow_mut();
         let due = alarms.iter().position(|alarm| alarm.at <= now)?;

@@ -1,4 +1,4 @@
-//! A monitor in every order in which its callers, their wakers and devices can come: `scripts/test monitor-model` runs it.
+//! A monitor in every order of events from its callers, their wakers and devices: `scripts/test monitor-model` runs this.
 #![cfg(loom)]
 
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
-/// A lock made of what loom knows.
+/// A lock made of loom's own types.
 struct Lock(OnceLock<(Mutex<bool>, Condvar)>);
 
 impl Lock {
@@ -91,14 +91,14 @@ impl Caller for Sleeper {
     }
 }
 
-/// What is inside: loom sees when two threads are in the cell at a time.
+/// The value inside: loom notices when two threads are in the cell at a time.
 struct Inside {
     count: UnsafeCell<u32>,
     waiting: RefCell<Vec<Waker>>,
     holders: UnsafeCell<u32>,
 }
 
-/// What an operation has of the inside from its beginning to its end.
+/// A borrow of the inside that an operation holds from its beginning to its end.
 struct Hold<'i>(&'i Inside);
 
 impl<'i> Hold<'i> {
@@ -138,7 +138,7 @@ impl Inside {
         self.waiting.take().into_iter().for_each(Waker::wake);
     }
 
-    /// Until it has been counted so far.
+    /// Waits until the count is at `wanted`.
     async fn reaches(&self, wanted: u32) {
         let _hold = Hold::new(self);
         poll_fn(|cx| {
@@ -152,7 +152,7 @@ impl Inside {
     }
 }
 
-/// A device's request: its end is told from a thread that isn't inside.
+/// A device's request, which ends by a thread that isn't inside.
 struct Request(Mutex<(bool, Option<Waker>)>);
 
 impl Request {

@@ -1,5 +1,5 @@
-//! GDT, TSS and IDT. Every gate switches to a stack of its own: code compiled with a red zone survives interrupts that
-//! way, and a stack overflow can be reported.
+//! GDT, TSS and IDT. Every gate switches to its own stack: so code compiled with a red zone survives interrupts, and a stack
+//! overflow can be reported.
 
 use core::array;
 use core::cell::{OnceCell, UnsafeCell};
@@ -16,7 +16,7 @@ use crate::interrupts::{self, FIRST_IRQ, VECTORS};
 
 const STACK_BYTES: usize = 32 << 10;
 
-/// Stack of the interrupt handlers, and of the faults, which may come while one runs.
+/// The number of the stack for interrupt handlers; the next one is for faults, which may come while a handler runs.
 const INTERRUPT_STACK: u8 = 0;
 const FAULT_STACK: u8 = 1;
 

@@ -1,8 +1,8 @@
 //! Interrupts and faults: entry stubs, the PIC, fault reports.
 //!
-//! Interrupts are on only while the executor waits (see [`wait`]). A handler does nothing but note the interrupt, and
-//! returns with interrupts off. A PCI line stays asserted until its device has been served, in the next turn; only then is
-//! the PIC told that the interrupt is over, or it would report the same one again.
+//! Interrupts are on only while the executor waits (see [`wait`]). A handler only notes the interrupt, and returns with
+//! interrupts off. A PCI line stays asserted until its device has been served, in the next turn; only then is the PIC told that
+//! the interrupt is over, or it would report the same one again.
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -24,7 +24,7 @@ pub(crate) const VECTORS: usize = 48;
 
 const STUB_BYTES: u64 = 16;
 
-/// What the stubs leave on the stack.
+/// The stack frame that the stubs make.
 #[repr(C)]
 struct Frame {
     registers: [u64; 15],
@@ -113,19 +113,19 @@ pub(crate) fn stub_address(vector: u8) -> u64 {
     &raw const interrupt_stubs as u64 + u64::from(vector) * STUB_BYTES
 }
 
-/// The line of the interval timer, which only has to end a wait.
+/// The line of the interval timer, which only has to end waits.
 const TIMER_LINE: u8 = 0;
 
 /// The second PIC hangs on this line of the first.
 const CASCADE_LINE: u8 = 2;
 
-/// A wait ends with at most one interrupt: the line of it, or this.
+/// A wait ends with at most one interrupt: its line, or this value.
 const NO_LINE: u8 = u8::MAX;
 
 static DEVICE_LINE: AtomicU8 = AtomicU8::new(NO_LINE);
 static DEVICE_INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 
-/// Has `serve` silence the devices if one of them has interrupted the last wait.
+/// Calls `serve`, which silences the devices, if one of them has interrupted the last wait.
 pub(crate) fn serve_devices(serve: impl FnOnce()) {
     let line = DEVICE_LINE.load(Relaxed);
     if line != NO_LINE {
@@ -135,7 +135,7 @@ pub(crate) fn serve_devices(serve: impl FnOnce()) {
     }
 }
 
-/// Interrupts of devices so far.
+/// The number of interrupts from devices so far.
 pub(crate) fn device_interrupts() -> u64 {
     DEVICE_INTERRUPTS.load(Relaxed)
 }

@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::ffi::c_void;
 
-/// Bytes one turn of the copying and filling loops moves.
+/// Bytes moved by one turn of the copying and filling loops.
 const BLOCK_BYTES: usize = 64;
 
 /// # Safety
@@ -11,7 +11,7 @@ const BLOCK_BYTES: usize = 64;
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, bytes: usize) -> *mut u8 {
     let blocks = bytes / BLOCK_BYTES;
-    // General registers: an emulated CPU, the usual one here, takes twice as long for vector ones.
+    // It uses general registers: an emulated CPU, as is usual here, takes twice as long with vector registers.
     // SAFETY: the caller's promise. In assembly, since the compiler would turn a loop into a call of this very function.
     unsafe {
         asm!(

@@ -1,7 +1,7 @@
-//! The test kernel: boots by PVH in QEMU, takes the virtio disks, does what the command line says and ends QEMU with a
+//! The test kernel: boots by PVH in QEMU, takes over the virtio disks, does what the command line says, and ends QEMU with a
 //! verdict as exit code (see [`verdict::Verdict`]).
 //!
-//! Everything a kernel can share with others is in `hammer2-kmod-shim`; what is here is this machine's own.
+//! What kernels can share is in `hammer2-kmod-shim`; this crate has what is specific to this machine.
 #![no_std]
 #![no_main]
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -35,7 +35,7 @@ use verdict::Verdict;
 
 static LOGGER: Logger<Console> = Logger::new(Console);
 
-/// Where the boot code arrives, on the big stack, with all memory mapped onto itself and interrupts off.
+/// The boot code ends here, on the big stack, with all memory mapped onto itself and interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(start_info: &'static StartInfo) -> ! {
     Console::start();

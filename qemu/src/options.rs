@@ -5,7 +5,7 @@ use core::num::NonZeroU64;
 
 use hammer2_core::io::{DiskOptions, Duration};
 
-/// Disks that can be assigned to nodes.
+/// The most disks that can be assigned to nodes.
 const MAX_DISKS: usize = 32;
 
 /// What to do.
@@ -15,36 +15,36 @@ pub(crate) enum Mode {
     Suite,
     /// Read everything on the disks, write nothing.
     Walk,
-    /// Do a workload on the volume on the first disk, until it is done or the power goes.
+    /// Run a workload on the volume on the first disk, until it is done or the power is cut.
     PowerCut,
     /// Check what a power cut has left on the first disk.
     PowerCheck,
-    /// Do a workload on the cluster that the disks are the nodes of, until the console says that it is enough.
+    /// Run a workload on the cluster whose nodes are the disks, until the console ends it.
     Cluster,
     /// Check what a power cut has left on the cluster.
     ClusterCheck,
 }
 
-/// The options, as given.
+/// The options on the command line.
 pub(crate) struct Options {
     pub(crate) mode: Mode,
     /// The number of the node each disk belongs to, in the order of the disks. Disks of the same number are the volumes
     /// of one node, in any order.
     pub(crate) nodes: heapless::Vec<u8, MAX_DISKS>,
-    /// What the workload's random numbers begin with.
+    /// The seed of the workload's random numbers.
     pub(crate) seed: u64,
-    /// How long the workload is.
+    /// The length of the workload.
     pub(crate) epochs: u64,
     /// The last epoch of the workload that was acknowledged.
     pub(crate) acknowledged: u64,
-    /// Bytes a second that the console takes.
+    /// The number of bytes that the console takes in a second.
     pub(crate) console_rate: Option<NonZeroU64>,
     /// How long a node of a cluster may take to answer.
     pub(crate) deadline: Duration,
 }
 
 impl Options {
-    /// Reads a command line. `Err` is the word that isn't understood.
+    /// Parses a command line. `Err` is the word that isn't understood.
     pub(crate) fn parse(command_line: &str) -> Result<Self, &str> {
         let mut options = Self {
             mode: Mode::Suite,

@@ -1,4 +1,4 @@
-//! What this kernel gives the shim and the core: memory, the disks it finds, a clock, a place to wait.
+//! What this kernel provides to the shim and the core: memory, the disks it finds, a clock, a place to wait.
 
 use core::alloc::Layout;
 use core::future::poll_fn;
@@ -25,14 +25,14 @@ use crate::println;
 use crate::slots;
 use crate::time::Tsc;
 
-/// Also the global allocator, since the `alloc` crate is linked; nothing here allocates without being able to fail.
+/// This is also the global allocator, since the `alloc` crate is linked; nothing here allocates in a way that can't fail.
 #[global_allocator]
 static HEAP: KernelHeap = KernelHeap::empty();
 
 /// All the machine's memory.
 pub(crate) const MEMORY: Heap = &HEAP;
 
-/// What a mount gets by default, and a little more for what it is given at its start.
+/// The default memory of a mount, and a little more for what it gets at its start.
 const CORE_BUDGET_BYTES: usize = 17 << 20;
 
 pub(crate) static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUDGET_BYTES);
@@ -40,7 +40,7 @@ pub(crate) static CORE_BUDGET: Budget<&KernelHeap> = Budget::new(&HEAP, CORE_BUD
 /// The memory the core may use for the filesystems on the disks.
 pub(crate) const CORE_MEMORY: Heap = &CORE_BUDGET;
 
-/// What a mount of four nodes is told it gets, and what it then takes at most.
+/// The memory that a mount of four nodes is told it has, which is the most it takes.
 pub(crate) const CLUSTER_MOUNT_BYTES: usize = 24 << 20;
 const CLUSTER_BUDGET_BYTES: usize = 32 << 20;
 
@@ -52,7 +52,7 @@ pub(crate) const CLUSTER_MEMORY: Heap = &CLUSTER_BUDGET;
 /// Memory that the self-tests limit as they like.
 pub(crate) static METERED: Budget<&KernelHeap> = Budget::new(&HEAP, usize::MAX);
 
-/// Tasks that may wait for an alarm at the same time without polling.
+/// The number of tasks that may wait for an alarm at the same time without polling.
 const ALARMS: usize = 256;
 
 /// A virtio disk.
@@ -62,11 +62,11 @@ pub(crate) type BlockDriver = VirtioBlk<IdentityMap, PciTransport>;
 pub(crate) struct Platform {
     /// The disks in the order of their PCI slots, which is QEMU's order on its command line.
     pub(crate) disks: Vec<&'static BlockDriver>,
-    /// Where each of them is.
+    /// The place of each disk.
     places: Vec<Place>,
     /// The clock.
     pub(crate) timer: &'static Timer<Tsc>,
-    /// Of the TSC.
+    /// The rate of the TSC.
     pub(crate) ticks_per_second: u64,
     /// Memory that was free at the start.
     pub(crate) memory_bytes: usize,
@@ -93,7 +93,7 @@ impl Platform {
 
     fn attach(&mut self, found: Found) -> Result<(), NoMemory> {
         let mut name = heapless::String::<16>::new();
-        // A slot's name is shorter than that.
+        // The name of a slot is shorter.
         let _ = core::fmt::write(&mut name, format_args!("virtio {}", found.function));
         let name = DeviceName::new(leak(leak(name)?.as_str())?);
         match VirtioBlk::new(MEMORY, found.transport, name) {
@@ -109,7 +109,7 @@ impl Platform {
         }
     }
 
-    /// Lets disks go that are to be taken out, and takes in those that are put back in their places.
+    /// Releases disks that are to be taken out, and takes in those that are put back in their places.
     pub(crate) fn serve_slots(&self) {
         let (leaving, arrived) = (slots::leaving(), slots::arrived());
         for (disk, place) in self.disks.iter().zip(&self.places) {
@@ -156,7 +156,7 @@ impl Machine for Platform {
     }
 }
 
-/// Goes on with the disk that is in a place now.
+/// Continues with the disk that is now in a place.
 fn put_back(disk: &BlockDriver, place: &Place) {
     match place.switch_on::<IdentityMap, _>(PortAccess(CpuPorts)) {
         None => {}
@@ -168,12 +168,12 @@ fn put_back(disk: &BlockDriver, place: &Place) {
     }
 }
 
-/// Puts `value` where it stays for as long as the machine runs.
+/// Puts `value` into memory that stays for as long as the machine runs.
 pub(crate) fn leak<T: 'static>(value: T) -> Result<&'static T, NoMemory> {
     Ok(Box::leak(memory::boxed(MEMORY, value)?))
 }
 
-/// Virtual addresses are physical addresses here.
+/// Translates addresses: virtual addresses are physical addresses here.
 pub(crate) struct IdentityMap;
 
 fn pages_layout(pages: usize) -> Option<Layout> {
@@ -185,7 +185,7 @@ unsafe impl Hal for IdentityMap {
     fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         match pages_layout(pages).and_then(|layout| HEAP.allocate_zeroed(layout).ok()) {
             Some(block) => (block.cast::<u8>().addr().get() as PhysAddr, block.cast()),
-            // The address 0 says that there is none.
+            // The address 0 means that there is none.
             None => (0, NonNull::dangling()),
         }
     }

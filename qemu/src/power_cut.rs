@@ -1,4 +1,4 @@
-//! Writing until the power goes, and looking at what a cut has left: the kernel's half of `scripts/boot --power-cut`.
+//! Writing until the power is cut, and checking what a cut has left: the kernel's half of `scripts/boot --power-cut`.
 
 use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{FileSystem, MountOptions};
@@ -15,7 +15,7 @@ use crate::verdict::Verdict;
 
 const LABEL: &[u8] = b"DATA";
 
-/// Does the workload on the volume on the first disk.
+/// Runs the workload on the volume on the first disk.
 pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
     verdict(platform, async {
         let fs = mount(platform).await?.make_writable(&Undated).await?;
@@ -23,7 +23,7 @@ pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
     })
 }
 
-/// Checks the volume on the first disk: it must hold the epoch that was acknowledged, or the one after it.
+/// Checks the volume on the first disk: it must hold the acknowledged epoch, or the next one.
 pub(crate) fn check(platform: &Platform, options: &Options) -> Verdict {
     verdict(platform, async {
         let epoch = power_cut::verify(MEMORY, &mount(platform).await?, options.seed).await?;
@@ -35,7 +35,7 @@ pub(crate) fn check(platform: &Platform, options: &Options) -> Verdict {
     })
 }
 
-/// Does some work; how that went.
+/// Runs some work; returns its verdict.
 pub(crate) fn verdict(platform: &Platform, work: impl Future<Output = Result<(), Failure>>) -> Verdict {
     let outcome = Executor::new(MEMORY).map_err(Failure::from).and_then(|executor| platform.run(&executor, work));
     match outcome {

@@ -11,13 +11,13 @@ const LINE_STATUS: u16 = BASE + 5;
 const DATA_READY: u8 = 1;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
 
-/// What the transmitter takes once it is empty. Asking before every byte would be most of the console's cost.
+/// The number of bytes that the transmitter takes once it is empty. Asking before every byte would be most of the console's cost.
 const FIFO_BYTES: usize = 16;
 
-/// How long a byte takes, in ticks of the TSC: nothing, unless the console is to be a slow one.
+/// The time that a byte takes, in ticks of the TSC: 0, unless the console is to be slow.
 static TICKS_PER_BYTE: AtomicU64 = AtomicU64::new(0);
 
-/// Writes to the port, newlines as they are.
+/// Writes to the port without changing newlines.
 #[derive(Clone, Copy)]
 pub(crate) struct Console;
 
@@ -31,7 +31,7 @@ impl Console {
     }
 }
 
-/// What was typed, if something was.
+/// The next byte that was typed, if there is one.
 pub(crate) fn typed() -> Option<u8> {
     // SAFETY: reading the status has no side effect that matters here, and the data register has a byte when it says so.
     unsafe {

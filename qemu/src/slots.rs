@@ -1,6 +1,6 @@
-//! Disks that are taken out and put back while the machine runs: the registers of QEMU's PIIX4 for it.
+//! Disks that are taken out and put back while the machine runs, through registers of QEMU's PIIX4.
 //!
-//! Real firmware drives them from tables that a kernel interprets. A bit of each register stands for a slot of the first bus.
+//! Real firmware drives these from tables that a kernel interprets. Each bit of a register stands for a slot of the first bus.
 
 use x86_64::instructions::port::Port;
 
@@ -8,7 +8,7 @@ const ARRIVED: u16 = 0xae00;
 const LEAVING: u16 = 0xae04;
 const EJECT: u16 = 0xae08;
 
-/// The slots that something was put into.
+/// The slots into which something was put.
 pub(crate) fn arrived() -> u32 {
     read(ARRIVED)
 }
@@ -18,7 +18,7 @@ pub(crate) fn leaving() -> u32 {
     read(LEAVING)
 }
 
-/// Lets the device in a slot go. Nothing may use it any more.
+/// Releases the device in a slot. Nothing may use it any more.
 pub(crate) fn eject(slot: u32) {
     // SAFETY: a register of the hotplug controller, which nothing else here uses.
     unsafe { Port::new(EJECT).write(slot) };

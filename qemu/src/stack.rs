@@ -1,6 +1,6 @@
-//! The stack: the unmapped page under it, and how much of it is taken.
+//! The stack: the unmapped page under it, and measuring how much of it is used.
 //!
-//! Without that page an overflow would run into the kernel's data unseen, or end in a triple fault, which QEMU reports as
+//! Without that page an overflow would run into the kernel's data unnoticed, or end in a triple fault, which QEMU reports as
 //! success.
 
 use core::cell::UnsafeCell;
@@ -29,7 +29,7 @@ unsafe extern "C" {
     static boot_directories: UnsafeCell<[u64; 4 * ENTRIES]>;
 }
 
-/// Splits the 2 MiB page the guard lies in and leaves the guard out. Call once, at boot.
+/// Splits the 2 MiB page that contains the guard and leaves the guard unmapped. Call once, at boot.
 pub(crate) fn arm_guard() {
     let guard = &raw const stack_guard as u64;
     let large = guard / LARGE_PAGE_BYTES;
@@ -52,13 +52,15 @@ pub(crate) fn guard_contains(address: VirtAddr) -> bool {
     (guard..guard + PAGE_BYTES).contains(&address.as_u64())
 }
 
-/// What a part of the stack holds that nobody has used.
+/// The content of unused parts of the stack.
 const UNUSED: u64 = 0x5555_aaaa_5555_aaaa;
 
-/// What of the stack is below a call isn't looked at: the call itself, and what compilers put below the stack pointer.
+/// The part of the stack right below a call that isn't looked at: the call itself, and what compilers put below the stack
+/// pointer.
 const MARGIN_BYTES: usize = 512;
 
-/// Does something; how many bytes of the stack that took at most. What is below the caller is filled before, and looked at after.
+/// Runs `work`; returns the most bytes of the stack that it took. The stack below the caller is filled before, and looked at
+/// after.
 #[inline(never)]
 pub(crate) fn bytes_of(work: &mut dyn FnMut()) -> usize {
     let here = black_box(0u64);
@@ -75,7 +77,7 @@ fn fill(top: usize) {
     unused(top).fill(UNUSED);
 }
 
-/// The lowest address below `top` that doesn't hold what it was filled with.
+/// The lowest address below `top` whose content has changed since it was filled.
 #[inline(never)]
 fn first_used(top: usize) -> usize {
     let stack = unused(top);

@@ -1,4 +1,4 @@
-//! Time: the TSC, calibrated on the interval timer, which afterwards ends the executor's waits at a steady rate.
+//! Time: the TSC, calibrated with the interval timer, which afterwards ends the executor's waits at a steady rate.
 
 use core::arch::x86_64::_rdtsc;
 
@@ -18,7 +18,7 @@ const RATE_GENERATOR: u8 = 0x34;
 /// How long calibration takes.
 const CALIBRATION_TICKS: u64 = PIT_HZ / 100;
 
-/// How often a wait ends at the latest: the resolution of alarms.
+/// How many times a second a wait ends at the latest: the resolution of alarms.
 const INTERRUPTS_PER_SECOND: u64 = 250;
 
 /// The CPU's time-stamp counter.
@@ -53,7 +53,7 @@ impl TickSource for Tsc {
     }
 }
 
-/// The machine knows no time of day.
+/// A time source without a time of day, which the machine doesn't know.
 pub(crate) struct Undated;
 
 impl TimeSource for Undated {
@@ -61,7 +61,7 @@ impl TimeSource for Undated {
         Timestamp { microseconds: 0 }
     }
 
-    /// No two mounts begin at the same tick; nobody here wants to guess when.
+    /// No two mounts begin at the same tick, and nobody here wants to guess it.
     fn random(&self) -> u64 {
         read().wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }

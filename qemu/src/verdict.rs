@@ -1,4 +1,4 @@
-//! How a run ends: an exit code through QEMU's isa-debug-exit, and the panic handler.
+//! The end of a run: an exit code through QEMU's isa-debug-exit, and the panic handler.
 
 use core::panic::PanicInfo;
 
@@ -9,13 +9,13 @@ use crate::println;
 /// The device turns a value into the exit code 2 × value + 1.
 const DEBUG_EXIT: u16 = 0xf4;
 
-/// What scripts/boot sees as QEMU's exit code.
+/// The verdict that scripts/boot sees as QEMU's exit code.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Verdict {
-    /// 33: everything that was asked for went well.
+    /// 33: everything requested succeeded.
     Pass = 16,
-    /// 35: something didn't, and the console says what.
+    /// 35: something failed, and the console says what.
     Fail = 17,
     /// 37: a panic or a fault.
     Crash = 18,

@@ -1,7 +1,7 @@
-//! What is on the disks: every PFS of every node, mounted through the core. Nothing is written.
+//! Walking the disks: every PFS of every node, mounted through the core. Nothing is written.
 //!
-//! Each mount takes the disks anew, and all its memory from the core's budget, so that one that fails leaves nothing to the
-//! next.
+//! Each mount opens the disks again, and takes all its memory from the core's budget, so that a failed mount leaves nothing to
+//! the next.
 
 use hammer2_core::cluster::{Pfs, PfsSelector};
 use hammer2_core::fs::{FileSystem, MountError, MountOptions};
@@ -15,7 +15,7 @@ use crate::platform::{CORE_BUDGET, CORE_MEMORY, MEMORY, Platform};
 use crate::println;
 use crate::verdict::Verdict;
 
-/// Walks the nodes that the disks make; `nodes` has the number of the node of each disk.
+/// Walks the nodes that the disks make; `nodes` has the node number of each disk.
 pub(crate) fn run(platform: &Platform, nodes: &[u8]) -> Verdict {
     if nodes.len() != platform.disks.len() {
         println!("kernel: nodes= assigns {} disks, but {} are attached", nodes.len(), platform.disks.len());
@@ -36,7 +36,7 @@ pub(crate) fn run(platform: &Platform, nodes: &[u8]) -> Verdict {
     if all_read { Verdict::Pass } else { Verdict::Fail }
 }
 
-/// A node that isn't opened yet.
+/// A node that isn't open yet.
 struct Node<'p> {
     platform: &'p Platform,
     nodes: &'p [u8],
@@ -44,13 +44,13 @@ struct Node<'p> {
 }
 
 impl Node<'_> {
-    /// Its disks, for a mount to take over: free of what the mount before may have left under way.
+    /// Its disks, for a mount to take over, without anything that the previous mount may have left under way.
     async fn disks(&self) -> Result<Vec<Disk>, NoMemory> {
         let mut disks = Vec::new_in(CORE_MEMORY);
         for (driver, _) in self.platform.disks.iter().zip(self.nodes).filter(|(_, node)| **node == self.number) {
             let device = boxed_device(CORE_MEMORY, *driver)?;
             let disk = Disk::new(CORE_MEMORY, device, self.platform.timer, DiskOptions::default())?;
-            // A device that can't be reset is gone; the mount says so.
+            // A device that can't be reset is gone; the mount reports that.
             if let Err(error) = disk.reset().await {
                 log::error!("{}: {error}", disk.info().name);
             }
@@ -73,7 +73,7 @@ impl Node<'_> {
     }
 }
 
-/// True when every PFS of the node was read whole.
+/// Returns true when every PFS of the node was read completely.
 async fn walk_node(node: &Node<'_>) -> Result<bool, MountError> {
     let mut all_read = true;
     for pfs in node.list().await? {
@@ -90,7 +90,7 @@ async fn walk_node(node: &Node<'_>) -> Result<bool, MountError> {
     Ok(all_read)
 }
 
-/// Reads every byte of the PFS and prints the digest of its manifest; true when all could be read.
+/// Reads every byte of the PFS and prints the digest of its manifest; returns true when everything could be read.
 async fn walk_pfs(filesystem: &FileSystem) -> Result<bool, NoMemory> {
     let label = filesystem.pfs().label.escape_ascii();
     let mut digest = ManifestDigest::default();

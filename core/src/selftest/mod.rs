@@ -1,7 +1,7 @@
-//! The self-test suite: one table of cases for `cargo test` on a host and for the kernel in QEMU.
+//! The self-test suite: one table of cases, for `cargo test` on a host and for kernels.
 //!
-//! A case is a plain function of an [`Environment`]. It knows nothing of where it runs, leaves nothing behind, and does the
-//! same for the same seed.
+//! A case is a plain function of an [`Environment`]. It doesn't know where it runs, leaves nothing behind, and does the same for
+//! the same seed.
 
 mod cases;
 pub mod image;
@@ -16,21 +16,21 @@ use core::pin::{Pin, pin};
 use crate::io::{Clock, DeviceBox, Disk, DiskOptions};
 use crate::memory::{self, Heap, Vec};
 
-/// What a case runs in.
+/// The surroundings of a case.
 pub trait Environment {
     /// Memory for what a case builds.
     fn heap(&self) -> Heap;
 
-    /// Memory that can be limited, for what a case tests. Between cases nothing is taken from it.
+    /// Memory with a limit, for what a case tests. Between cases none of it is in use.
     fn meter(&self) -> &'static dyn Meter;
 
-    /// The time.
+    /// The clock.
     fn clock(&self) -> &'static dyn Clock;
 
-    /// Devices whose content is of no use to anybody: at least five, each of at least 1 GiB. Nothing is under way on them.
+    /// Devices whose content nobody needs: at least five, each of at least 1 GiB. No request is under way on them.
     fn scratch_devices(&self) -> Result<Vec<DeviceBox>, Failure>;
 
-    /// The same as disks.
+    /// The scratch devices as disks.
     fn scratch_disks(&self) -> Result<Vec<Disk>, Failure> {
         let heap = self.heap();
         let mut disks = Vec::new_in(heap);
@@ -43,30 +43,30 @@ pub trait Environment {
     /// Polls `work` to its end.
     fn run(&self, work: Pin<&mut dyn Future<Output = ()>>);
 
-    /// Does something; how many bytes of the stack that took, where that can be told.
+    /// Runs `work`; returns how many bytes of the stack it took, where that can be measured.
     fn stack_bytes_of(&self, work: &mut dyn FnMut()) -> Option<usize> {
         work();
         None
     }
 
-    /// Says something worth knowing about the case.
+    /// Reports something worth knowing about the case.
     fn log(&self, line: fmt::Arguments<'_>);
 
-    /// Where random numbers begin: in kernels the same in every run, so that a failure comes again.
+    /// The seed of random numbers: in kernels the same in every run, so that a failure can be repeated.
     fn seed(&self) -> u64 {
         1
     }
 
-    /// How many rounds cases of random work take: in kernels, whose CPU is emulated, fewer than a host does in the same time.
+    /// How many rounds cases of random work take: fewer in kernels, whose CPU is emulated, than a host does in the same time.
     fn rounds(&self) -> u64 {
         200
     }
 }
 
-/// How large scratch devices are where they are made for the suite, in bytes; what isn't written of them need take no room.
+/// The sizes in bytes of scratch devices that are made for the suite; unwritten parts need take no room.
 pub const SCRATCH_BYTES: [u64; 5] = [2 << 30, 5 << 30, 1 << 30, 1 << 30, 1 << 30];
 
-/// A heap with a limit that counts.
+/// A heap with a limit, which counts what it hands out.
 pub trait Meter {
     /// The heap.
     fn heap(&'static self) -> Heap;
@@ -80,7 +80,7 @@ pub trait Meter {
     /// The most bytes that were handed out at any time.
     fn peak_bytes(&self) -> usize;
 
-    /// Allocations asked for so far.
+    /// The number of allocations asked for so far.
     fn allocations(&self) -> u64;
 
     /// Makes allocation number `index` fail, once.
@@ -89,9 +89,9 @@ pub trait Meter {
 
 /// One test.
 pub struct Case {
-    /// What must hold, in a line.
+    /// What must hold, in one line.
     pub name: &'static str,
-    /// Finds out.
+    /// Checks that it holds.
     pub run: fn(&dyn Environment) -> Result<(), Failure>,
 }
 
@@ -100,33 +100,33 @@ pub fn cases() -> impl Iterator<Item = &'static Case> {
     cases::TABLES.iter().copied().flatten()
 }
 
-/// What went wrong, as a line.
+/// A failure, as one line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Failure(heapless::String<FAILURE_BYTES>);
 
 const FAILURE_BYTES: usize = 240;
 
 impl Failure {
-    /// A failure that says `what`; more than fits is cut off.
+    /// A failure with the text `what`, cut off where it doesn't fit.
     pub fn new(what: fmt::Arguments<'_>) -> Self {
         let mut text = heapless::String::new();
         let _ = fmt::write(&mut text, what);
         Self(text)
     }
 
-    /// The line.
+    /// The text.
     pub fn text(&self) -> &str {
         &self.0
     }
 
-    /// The same failure, of one of several things.
+    /// The same failure, with the name of the thing that it concerns in front.
     #[must_use]
     fn of(self, what: fmt::Arguments<'_>) -> Self {
         Self::new(format_args!("{what}: {}", self.0))
     }
 }
 
-// By the text, so that `?` turns every error into a failure. A failure is no error itself.
+// It takes the text, so that `?` turns every error into a failure. A failure is itself no error.
 impl<E: fmt::Display> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::new(format_args!("{error}"))

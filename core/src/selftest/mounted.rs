@@ -1,4 +1,4 @@
-//! Mounting an image and holding what is found against what was put there.
+//! Mounting an image and comparing what is found with what was put in.
 
 use super::image::Content;
 use super::image::population::{Expected, FileContent, Object, symlink_target};
@@ -11,7 +11,7 @@ use crate::media::{FileKind, Inum};
 use crate::memory::{self, Box, Heap, Vec};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
-/// Memory of a mount that isn't about memory.
+/// The memory of a mount in cases that aren't about memory.
 pub(super) const MOUNT_BYTES: usize = 4 << 20;
 
 /// Mounts the PFS with this label.
@@ -20,12 +20,12 @@ pub(super) async fn mount(heap: Heap, disks: Vec<Disk>, label: &[u8]) -> Result<
     FileSystem::mount(heap, disks, PfsSelector::Label(label), options).await
 }
 
-/// Why an object isn't what it was.
+/// How an object differs from what was put in.
 #[derive(Clone, Debug)]
 pub(super) enum Mismatch {
-    /// It can't be had, and that was said.
+    /// It can't be read, and an error was reported.
     Error(Error),
-    /// It is another one, and nothing was said.
+    /// Its content differs, and no error was reported.
     Wrong(Failure),
 }
 
@@ -41,7 +41,7 @@ impl From<Failure> for Mismatch {
     }
 }
 
-/// Compares objects with what is expected. Holds the memory for it.
+/// Compares objects with what is expected, with memory of its own for that.
 pub(super) struct Comparer {
     found: Box<[u8; FILE_BLOCK_BYTES]>,
     wanted: Box<[u8; FILE_BLOCK_BYTES]>,
@@ -84,7 +84,7 @@ impl Comparer {
 
     async fn block(&mut self, fs: &FileSystem, inum: Inum, file: FileContent, index: u64) -> Result<(), Mismatch> {
         let length = (file.size - index * BLOCK).min(BLOCK) as usize;
-        // What the last block held must not pass for this one.
+        // The content of the last block must not pass for this one.
         self.found.fill(0xee);
         let read = fs.read(inum, index * BLOCK, &mut self.found[..]).await?;
         ensure(read == length, format_args!("{read} bytes of block {index} instead of {length}"))?;
@@ -93,7 +93,7 @@ impl Comparer {
         Ok(ensure(same, format_args!("wrong content in block {index}"))?)
     }
 
-    /// Between the islands there is nothing, and seeking finds it so.
+    /// Checks that seeking finds nothing between the islands.
     async fn holes(&mut self, fs: &FileSystem, inum: Inum, file: FileContent) -> Result<(), Mismatch> {
         let mut end = 0;
         for index in file.content.written_blocks(file.size) {
@@ -130,7 +130,7 @@ fn check_attributes(object: &Object, attributes: &Attributes) -> Result<(), Fail
     ensure(found == wanted, format_args!("{found:?} instead of {wanted:?}"))
 }
 
-/// Compares every object; the first that isn't as it was put there fails.
+/// Compares every object; fails with the first that differs.
 pub(super) async fn compare_all(
     environment: &dyn Environment,
     fs: &FileSystem,
@@ -149,7 +149,7 @@ pub(super) async fn compare_all(
     Ok(())
 }
 
-/// Reads every directory and every file whole, whatever they are; how many names were found and how many errors.
+/// Reads every directory and every file completely; returns how many names were found and how many errors there were.
 pub(super) async fn read_everything(heap: Heap, fs: &FileSystem) -> Result<Census, Failure> {
     let mut census = Census::default();
     let mut pending = Vec::new_in(heap);
@@ -158,7 +158,7 @@ pub(super) async fn read_everything(heap: Heap, fs: &FileSystem) -> Result<Censu
     let mut batch = EntryBatch::new(heap, BATCH_BYTES)?;
     let mut block = memory::boxed(heap, [0; FILE_BLOCK_BYTES])?;
     while let Some(directory) = pending.pop() {
-        // Damage can lead to a directory twice.
+        // Damage can make two ways to a directory.
         if visited.contains(&directory) {
             continue;
         }
@@ -197,7 +197,7 @@ pub(super) async fn read_everything(heap: Heap, fs: &FileSystem) -> Result<Censu
 }
 
 const BATCH_BYTES: usize = 4096;
-/// Of a file only so many blocks are read: a damaged size can be anything.
+/// The most blocks of a file that are read, since a damaged size can be anything.
 const MOST_BLOCKS: u64 = 100;
 
 async fn read_whole(fs: &FileSystem, file: &Attributes, block: &mut [u8; FILE_BLOCK_BYTES]) -> Result<(), Error> {
@@ -222,7 +222,7 @@ async fn read_whole(fs: &FileSystem, file: &Attributes, block: &mut [u8; FILE_BL
     Ok(())
 }
 
-/// What a walk came across.
+/// What a walk found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Census {
     pub(super) names: u64,

@@ -1,8 +1,8 @@
-//! A workload for cutting the power: what is durable can be told from the volume alone.
+//! A workload for cutting the power: the volume alone shows what must be durable.
 //!
-//! It goes in *epochs*: some operations, then a sync. The same seed gives the same operations, so whoever finds epoch 17 on a
-//! volume knows every byte that must be there. The first thing an epoch writes is its *marker*: where that is found among the
-//! writes of a disk, the sync of the epoch before was acknowledged.
+//! It proceeds in *epochs*: some operations, then a sync. The same seed gives the same operations, so when epoch 17 is found on a
+//! volume, every byte on it is known. The first thing an epoch writes is its *marker*: where that is found among the writes of a
+//! disk, the sync of the previous epoch was acknowledged.
 
 use super::{Failure, ensure};
 use crate::cluster::EntryBatch;
@@ -11,18 +11,18 @@ use crate::media::{FileKind, Inum};
 use crate::memory::{self, Heap, Vec};
 use crate::random::Random;
 
-/// Bytes of a marker. It is a block of its own, and stored as it is.
+/// Bytes of a marker. It is in a block of its own, and isn't compressed.
 pub const MARKER_BYTES: usize = 1024;
 const MAGIC: [u8; 16] = *b"power-cut epoch ";
 const MARK: &[u8] = b"mark";
 
 const FILES: usize = 24;
 const OPERATIONS: usize = 12;
-/// Epochs between passes of bulkfree.
+/// The number of epochs between passes of bulkfree.
 const BULKFREE_EVERY: u64 = 4;
-/// More than any run has: an epoch from media may be anything.
+/// More epochs than any run has: an epoch read from media may be anything.
 const MAX_EPOCH: u64 = 1 << 20;
-/// What is written or read at a time.
+/// The number of bytes written or read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// The marker of an epoch.
@@ -40,7 +40,7 @@ pub fn epoch_of(bytes: &[u8]) -> Option<u64> {
     (bytes.starts_with(&marker(epoch)) && epoch < MAX_EPOCH).then_some(epoch)
 }
 
-/// A file: the first bytes of a stream.
+/// A file: the beginning of a stream of bytes.
 #[derive(Clone, Copy)]
 struct File {
     stream: u64,
@@ -56,7 +56,7 @@ enum Operation {
     Rename(usize, usize),
 }
 
-/// What the files are after an epoch.
+/// The expected files after an epoch.
 struct Files {
     epoch: u64,
     files: [Option<File>; FILES],
@@ -128,14 +128,14 @@ fn fill(piece: &mut [u8], stream: u64, offset: u64) {
     }
 }
 
-/// The workload at the end of an epoch.
+/// The state of the workload at the end of an epoch.
 pub struct Workload {
     files: Files,
     piece: Vec<u8>,
 }
 
 impl Workload {
-    /// Goes on with what is on the volume, after having compared it with what should be there.
+    /// Continues from what is on the volume, after comparing it with what should be there.
     pub async fn resume(heap: Heap, fs: &FileSystem, seed: u64) -> Result<Self, Failure> {
         let epoch = verify(heap, fs, seed).await?;
         Ok(Self { files: Files::after(seed, epoch), piece: memory::filled(heap, PIECE_BYTES, || 0u8)? })
@@ -146,7 +146,7 @@ impl Workload {
         self.files.epoch
     }
 
-    /// Does the next epoch: it is durable afterwards. One that fails may be there or not.
+    /// Does the next epoch, which is then durable. If it fails, it may or may not be there.
     pub async fn next_epoch(&mut self, fs: &FileSystem) -> Result<(), Error> {
         self.files.epoch += 1;
         let mark = match fs.lookup(Inum::PFS_ROOT, MARK).await {
@@ -167,7 +167,7 @@ impl Workload {
     }
 }
 
-/// Does epochs, calling `durable` after each.
+/// Does epochs, and calls `durable` after each.
 pub async fn work(
     heap: Heap,
     fs: &FileSystem,
@@ -207,7 +207,7 @@ async fn perform(fs: &FileSystem, files: &Files, operation: Operation, piece: &m
     Ok(())
 }
 
-/// Compares everything with what the epoch found on the volume says; that epoch, 0 before the first.
+/// Compares everything with what the epoch found on the volume requires; returns that epoch, which is 0 before the first.
 pub async fn verify(heap: Heap, fs: &FileSystem, seed: u64) -> Result<u64, Failure> {
     let mut bytes = [0; MARKER_BYTES];
     let epoch = match fs.lookup(Inum::PFS_ROOT, MARK).await {

@@ -1,4 +1,4 @@
-//! Reading everything a mounted PFS holds, to compare one state of an image with another.
+//! Reading everything in a mounted PFS, to compare one state of an image with another.
 
 use crate::fs::{Attributes, Error, FileSystem, Found, TreeWalk};
 use crate::io::Buffer;
@@ -12,11 +12,11 @@ use crate::memory::{Heap, NoMemory};
 pub struct Fact {
     /// Its attributes.
     pub attributes: Attributes,
-    /// Stands for its content: of a file all bytes that aren't in holes and where they are, of a link the target.
+    /// A digest of its content: for a file, of all bytes outside holes and their places; for a link, of the target.
     pub content: u64,
 }
 
-/// Visits everything below the root with what is known of it, until `visit` has enough or `most_blocks` file blocks were
+/// Calls `visit` with everything below the root and what is known of it, until it has enough or `most_blocks` file blocks were
 /// read: a hostile image can promise any number of them.
 pub async fn survey(
     heap: Heap,

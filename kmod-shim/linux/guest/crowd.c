@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Many at once: `crowd FOLDER WORKERS OPERATIONS SEED` has workers do random things, each in a file and a folder of its own and in its pages
- * of a file that all share, and know what must be there. With `check` behind that, nothing is done but to compare: what the same seed
- * has left. It ends with 0, or says what isn't so.
+ * Many at once: `crowd FOLDER WORKERS OPERATIONS SEED` starts workers that do random things, each in its own file and folder and
+ * in its own pages of a file that all share, and know what must be there. With `check` as a further argument, it only compares
+ * with what the same seed has left. It ends with 0, or prints what is wrong.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -64,7 +64,7 @@ static int write_own(struct worker *worker)
 
 	if (length > OWN_BYTES - offset)
 		length = OWN_BYTES - offset;
-	/* Half of it is text that compresses, half isn't all the same. */
+	/* Half of it is text that compresses, half isn't. */
 	for (int i = 0; i < length; i++)
 		worker->own_bytes[offset + i] = i % 2 ? fill : (char)(fill ^ (i * 31 >> 3));
 	if (offset + length > worker->own_length)
@@ -113,7 +113,7 @@ static int read_shared(struct worker *worker, int page)
 	ssize_t length = pread(worker->shared, bytes, PAGE, shared_place(worker, page));
 
 	memset(expected, worker->shared_fill[page], PAGE);
-	/* What nobody has written yet is a hole, or behind the end. */
+	/* A page that was never written is a hole, or beyond the end. */
 	MUST(length == PAGE || (worker->shared_fill[page] == 0 && length >= 0));
 	MUST(memcmp(bytes, expected, length) == 0);
 	return 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* FIEMAP: `extents FILE` makes a file of two blocks with holes around them. It ends with 0, or says what isn't so. */
+/* FIEMAP: `extents FILE` makes a file of two blocks with holes around them. It ends with 0, or prints what is wrong. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,7 @@ int main(int count, char **arguments)
 	MUST(ftruncate(file, 30 * BLOCK) == 0);
 	MUST(look(file, 0, FIEMAP_MAX_OFFSET, ROOM) == 0 && map->fm_mapped_extents == 2);
 	MUST(is_extent(0, 2 * BLOCK, 0) && is_extent(1, 20 * BLOCK, FIEMAP_EXTENT_LAST));
-	/* How many there are; no more than there is room for; and those of a range. */
+	/* The number of extents, no more of them than there is room for, and those in a range. */
 	MUST(look(file, 0, FIEMAP_MAX_OFFSET, 0) == 0 && map->fm_mapped_extents == 2);
 	MUST(look(file, 0, FIEMAP_MAX_OFFSET, 1) == 0 && map->fm_mapped_extents == 1 && is_extent(0, 2 * BLOCK, 0));
 	MUST(look(file, 3 * BLOCK, 4 * BLOCK, ROOM) == 0 && map->fm_mapped_extents == 0);

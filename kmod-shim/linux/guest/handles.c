@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Files by their handles, as NFS's server opens them: `handles MOUNT FOLDER`, with FOLDER below MOUNT, makes some. The kernel is made to forget
- * them in between. It ends with 0, or says what isn't so.
+ * Opening files by handle, as NFS's server does: `handles MOUNT FOLDER`, with FOLDER below MOUNT, makes some files. In between,
+ * the kernel is made to forget them. It ends with 0, or prints what is wrong.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,7 +23,7 @@ static struct file_handle *handle_of(const char *path)
 	return name_to_handle_at(AT_FDCWD, path, handle, &mount, 0) ? NULL : handle;
 }
 
-/* Has the kernel forget names and inodes that nobody has open. */
+/* Makes the kernel forget names and inodes that aren't open. */
 static int forget(void)
 {
 	int file;
@@ -55,7 +55,7 @@ int main(int count, char **arguments)
 	MUST(pwrite(file, "C", 1, 0) == 1 && close(file) == 0);
 	MUST(open_by_handle_at(mount, gone_handle, O_RDONLY) == -1 && errno == ESTALE);
 
-	/* A folder is found with all that are above it. */
+	/* A folder is found together with all those above it. */
 	MUST(forget() == 0);
 	MUST((folder = open_by_handle_at(mount, folder_handle, O_RDONLY | O_DIRECTORY)) >= 0);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", folder);
@@ -66,7 +66,7 @@ int main(int count, char **arguments)
 	MUST((file = openat(folder, "file", O_RDONLY)) >= 0 && read(file, bytes, 8) == 7 && !memcmp(bytes, "Content", 7));
 	MUST(close(file) == 0 && close(folder) == 0);
 
-	/* What loses its last name has none by its handle either, also while it is open. */
+	/* A file that loses its last name can't be opened by its handle either, even while it is open. */
 	snprintf(path, sizeof(path), "%s/file", expected);
 	MUST((file = open(path, O_RDONLY)) >= 0 && unlink(path) == 0);
 	MUST(open_by_handle_at(mount, file_handle, O_RDONLY) == -1 && errno == ESTALE);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Files that are changed through shared mappings: `mapped FILE` makes one, and changes it by a mapping, write(2) and truncate(2) in turn.
- * Whatever was changed last must be read by the others. It ends with 0, or says what isn't so.
+ * Files changed through shared mappings: `mapped FILE` makes one, and changes it by a mapping, write(2) and truncate(2) in turn.
+ * The latest change must be read by the others. It ends with 0, or prints what is wrong.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -27,14 +27,14 @@ int main(int count, char **arguments)
 	for (page = 0; page < PAGES; page += 2)
 		memset(map + page * 4096, 'a' + page % 26, 4000);
 	MUST(pread(file, block, 4096, 4 * 4096) == 4096 && block[0] == 'e' && block[3999] == 'e' && block[4000] == 0);
-	/* What is written, the mapping shows, beside what it has changed. */
+	/* The mapping shows what write(2) wrote, beside its own changes. */
 	MUST(pwrite(file, "written", 7, 4 * 4096 + 10) == 7);
 	MUST(memcmp(map + 4 * 4096 + 9, "ewrittene", 9) == 0);
 	MUST(msync(map, BYTES, MS_SYNC) == 0);
-	/* What was written back is changed again. */
+	/* A page that was written back is changed again. */
 	map[4 * 4096] = '!';
 	MUST(pread(file, block, 20, 4 * 4096) == 20 && memcmp(block, "!eeeeeeeeewrittene", 18) == 0);
-	/* What is cut off is gone, also when the file grows again. */
+	/* What is cut off is gone, even when the file grows again. */
 	MUST(ftruncate(file, 4 * 4096 + 12) == 0 && ftruncate(file, BYTES) == 0);
 	MUST(memcmp(map + 4 * 4096 + 9, "ewr\0\0", 5) == 0 && map[6 * 4096] == 0 && map[BYTES - 4096] == 0);
 	map[BYTES - 1] = 'z';

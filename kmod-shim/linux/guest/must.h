@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a program of the guest's insists on. */
+/* The assertion of the guest's test programs. */
 #ifndef MUST_H
 #define MUST_H
 

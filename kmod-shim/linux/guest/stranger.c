@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What nobody but root and the owner may ask of a mount: `stranger MOUNT` tries as another user, and sees that root is answered. It ends with
- * 0, or says what isn't so.
+ * What only root and the owner may ask of a mount: `stranger MOUNT` tries it as another user, and checks that root gets an
+ * answer. It ends with 0, or prints what is wrong.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,7 +17,7 @@ int main(int count, char **arguments)
 	const char *mount = arguments[1];
 
 	MUST(count == 2 && getxattr(mount, "system.hammer2.status", answer, sizeof(answer)) > 100);
-	/* Who has no room is told how much it takes, and nothing is written behind it. */
+	/* With a buffer that is too small, only the length is returned, and nothing is written after the buffer. */
 	MUST(getxattr(mount, "system.hammer2.status", NULL, 0) > 100);
 	memset(answer, 0x5a, sizeof(answer));
 	MUST(getxattr(mount, "system.hammer2.status", answer, 99) == -1 && errno == ERANGE && answer[0] == 0x5a);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Nobody who waits is forgotten: `waits FOLDER` does what waits for a device while nothing else happens that would wake anybody, and the same
- * beside one who only asks for what is in memory, and so takes the devices' answers away from those who wait for them. It ends with 0, or
- * says what isn't so.
+ * No waiting thread is forgotten: `waits FOLDER` does things that wait for a device while nothing else happens that would wake a
+ * thread, and does them beside a thread that only asks for what is in memory, and so takes the devices' answers away from the
+ * threads that wait for them. It ends with 0, or prints what is wrong.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -25,8 +25,8 @@
 #define PAUSE_US 350000
 
 /*
- * Operations that take longer are counted: nothing wakes who was forgotten but an alarm, which rings once a second, or somebody else who goes
- * inside. A busy machine may take as long for a few.
+ * Operations that take longer than this are counted: a forgotten thread is only woken by an alarm, which rings once a second, or
+ * by another thread that goes inside. On a busy machine a few may take this long.
  */
 #define STALL_NS 300000000ll
 #define FORGIVEN 3
@@ -77,7 +77,7 @@ static int sync_once(int file, int number)
 	return 0;
 }
 
-/* Asks for a name that isn't there, and each time for another: the kernel remembers those. */
+/* Asks for a name that doesn't exist, a different one each time, since the kernel remembers them. */
 static void ask(int number)
 {
 	struct stat found;

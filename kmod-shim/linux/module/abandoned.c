@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What is left of mounts that ended while a disk still had memory of theirs: Linux can't take a bio back, and the disk may read or write that
- * memory at any time. So it stays as it is, with the disk held, and the module stays loaded. Whoever mounts or unmounts next looks whether
- * the disk has given it back.
+ * The remains of mounts that ended while a disk still had memory of theirs: Linux can't take a bio back, and the disk may read or
+ * write that memory at any time. So the memory stays, with the disk held, and the module stays loaded. The next mount or unmount
+ * checks whether the disk has given it back.
  */
 #include "hammer2.h"
 
@@ -34,10 +34,10 @@ static void hammer2_abandon(struct hammer2_mount *mount)
 	mutex_unlock(&hammer2_abandoned_lock);
 }
 
-/* The end of a mount whose core has ended. */
+/* Ends a mount whose core has ended. */
 void hammer2_mount_end(struct hammer2_mount *mount)
 {
-	/* The core has waited already, unless it has died. */
+	/* The core has already waited, unless it has died. */
 	if (hammer2_devices_close(mount, mount->site ? 0 : HAMMER2_PATIENCE_MS)) {
 		if (mount->site)
 			hammer2_forget(mount->site);
@@ -48,7 +48,7 @@ void hammer2_mount_end(struct hammer2_mount *mount)
 	hammer2_abandoned_reap();
 }
 
-/* Gives back what disks don't have any more. The caller is in the module by a mount, which keeps it loaded. */
+/* Frees what disks no longer have. The caller is in the module through a mount, which keeps it loaded. */
 void hammer2_abandoned_reap(void)
 {
 	struct hammer2_mount *mount, *next;

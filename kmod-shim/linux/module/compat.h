@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What differs between the kernels this is built for: 6.1 and 6.12 were tried. */
+/* Differences between the kernels for which this is built: 6.1 and 6.12 were tried. */
 #ifndef HAMMER2_COMPAT_H
 #define HAMMER2_COMPAT_H
 
@@ -41,7 +41,7 @@ static inline void hammer2_bdev_close(hammer2_bdev_handle handle, bool writable)
 #define hammer2_set_ctime(inode, time) inode_set_ctime_to_ts(inode, time)
 #define hammer2_splice_read filemap_splice_read
 
-/* What write_cache_pages() calls. */
+/* The function that write_cache_pages() calls. */
 #define HAMMER2_WRITEPAGE(name, folio, wbc, data) \
 	static int name(struct folio *folio, struct writeback_control *wbc, void *data)
 #define HAMMER2_WRITEPAGE_FOLIO(folio)

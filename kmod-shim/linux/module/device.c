@@ -9,7 +9,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-/* How often a device that has something is looked at when it is to be closed. */
+/* How often a device with requests under way is checked when it is to be closed. */
 #define DRAIN_STEP_MS 10
 
 static void hammer2_ticket_put(struct hammer2_ticket *ticket, int error)
@@ -22,7 +22,7 @@ static void hammer2_ticket_put(struct hammer2_ticket *ticket, int error)
 		return;
 	smp_store_release(&ticket->status, READ_ONCE(ticket->error));
 	hammer2_event(device->mount);
-	/* Last of all: whoever sees 0 may free everything. */
+	/* This comes last: a thread that sees 0 may free everything. */
 	atomic_dec(&device->in_flight);
 }
 
@@ -36,7 +36,7 @@ static void hammer2_bio_done(struct bio *bio)
 }
 
 /*
- * Whoever is inside submits for everybody: no request of one may wait for what another's group of processes is allowed.
+ * The thread inside submits for all: no request of one may wait for the limits of another's group of processes.
  */
 static void hammer2_bio_belongs_to_all(struct bio *bio)
 {
@@ -45,7 +45,7 @@ static void hammer2_bio_belongs_to_all(struct bio *bio)
 #endif
 }
 
-/* As much of the request as one bio holds; how much that is. */
+/* Submits as much of the request as one bio holds; returns how much that is. */
 static size_t hammer2_bio_submit(struct hammer2_ticket *ticket, blk_opf_t op, u64 offset, void *bytes, size_t length)
 {
 	unsigned int pages = min_t(size_t, DIV_ROUND_UP(length, PAGE_SIZE), BIO_MAX_VECS);
@@ -56,7 +56,7 @@ static size_t hammer2_bio_submit(struct hammer2_ticket *ticket, blk_opf_t op, u6
 	bio->bi_private = ticket;
 	bio->bi_end_io = hammer2_bio_done;
 	hammer2_bio_belongs_to_all(bio);
-	/* Buffers of the core begin with a page. */
+	/* Buffers of the core begin at a page boundary. */
 	while (done < length) {
 		struct page *page = is_vmalloc_addr(bytes + done) ? vmalloc_to_page(bytes + done) : virt_to_page(bytes + done);
 		unsigned int count = min_t(size_t, length - done, PAGE_SIZE);
@@ -70,7 +70,7 @@ static size_t hammer2_bio_submit(struct hammer2_ticket *ticket, blk_opf_t op, u6
 	return done;
 }
 
-/* The last bio of a discard ends when those before it have. */
+/* The last bio of a discard ends when the earlier ones have. */
 static void hammer2_discard_submit(struct hammer2_ticket *ticket, u64 offset, u64 length)
 {
 	struct bio *bio = NULL;
@@ -137,7 +137,7 @@ static bool hammer2_device_drain(struct hammer2_device *device, unsigned int pat
 	return !atomic_read(&device->in_flight);
 }
 
-/* Whether the device has given back everything; one that hangs isn't waited for for ever. */
+/* Whether the device has given back everything; a hanging device isn't waited for for ever. */
 u32 hammer2_host_drain(void *argument)
 {
 	return hammer2_device_drain(argument, HAMMER2_PATIENCE_MS);
@@ -169,8 +169,9 @@ static void hammer2_device_close(struct hammer2_device *device)
 }
 
 /*
- * A disk that was pulled out and comes back is another device, and has the name of the old one only if nobody holds that. So it is
- * let go first. What a path leads to depends on who asks: the mount's thread does, to which it is what it is to process 1.
+ * A disk that was pulled out and comes back is another device, and only gets the name of the old one if nobody holds that. So the
+ * old one is released first. What a path leads to depends on the process: the mount's thread opens it, with the view of process
+ * 1.
  */
 s32 hammer2_host_reopen(void *argument)
 {
@@ -207,7 +208,7 @@ static int hammer2_device_add(struct hammer2_mount *mount, const char *path, u32
 	return hammer2_device_open(device);
 }
 
-/* Opens NODE[+NODE...][@LABEL], where NODE is DEVICE[:DEVICE...]. Of several nodes, some may be missing. */
+/* Opens NODE[+NODE...][@LABEL], where NODE is DEVICE[:DEVICE...]. With several nodes, some may be missing. */
 int hammer2_devices_open(struct hammer2_mount *mount, const char *source)
 {
 	char *rest, *node, *path, *label;
@@ -218,7 +219,7 @@ int hammer2_devices_open(struct hammer2_mount *mount, const char *source)
 	mount->source = kstrdup(source, GFP_KERNEL);
 	rest = kstrdup(source, GFP_KERNEL);
 	mount->devices = kcalloc(HAMMER2_MAX_DEVICES, sizeof(*mount->devices), GFP_KERNEL);
-	/* The names of the devices, and the label, are parts of it. */
+	/* The names of the devices and the label are parts of it. */
 	mount->names = rest;
 	if (!mount->source || !rest || !mount->devices)
 		return -ENOMEM;
@@ -251,7 +252,7 @@ failed:
 	return error;
 }
 
-/* Closes all of which nothing is under way; false if some are left. */
+/* Closes all devices without requests under way; false if some are left. */
 bool hammer2_devices_close(struct hammer2_mount *mount, unsigned int patience_ms)
 {
 	bool all = true;

@@ -6,10 +6,10 @@
 
 #define BATCH_BYTES (32 << 10)
 
-/* An entry as Rust packs it: the place behind it, inode number, kind, length; then the name. */
+/* An entry as packed by Rust: the place after it, inode number, kind, length; then the name. */
 #define HEAD_BYTES 18
 
-/* Where a listing is at its end. No place behind a name is after that. */
+/* The position at the end of a listing. No place after a name is greater. */
 #define END_POSITION S64_MAX
 
 static unsigned int hammer2_entry_type(u8 kind)
@@ -35,7 +35,7 @@ static unsigned int hammer2_entry_type(u8 kind)
 	}
 }
 
-/* Gives out a batch; false when the caller takes no more. */
+/* Emits a batch; false when the caller takes no more. */
 static bool hammer2_emit(struct dir_context *context, const u8 *packed, const u8 *end)
 {
 	while (packed < end) {
@@ -52,8 +52,8 @@ static bool hammer2_emit(struct dir_context *context, const u8 *packed, const u8
 }
 
 /*
- * A position is 0 or 1 at the dots, 2 behind them, and then the place behind a name, which is larger. That entries are missing is
- * told at the end, where nothing else is left to tell.
+ * A position is 0 or 1 at the dots, 2 after them, and otherwise the place after a name, which is larger. Missing entries are
+ * reported at the end, when nothing else is left to report.
  */
 static int hammer2_iterate(struct file *file, struct dir_context *context)
 {

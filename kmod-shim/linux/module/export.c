@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* File handles, for NFS's server and open_by_handle_at(2): inode numbers, which HAMMER2 never gives a second time. */
+/* File handles, for NFS's server and open_by_handle_at(2): inode numbers, which HAMMER2 never reuses. */
 #include "hammer2.h"
 
 #include <linux/exportfs.h>
 #include <linux/slab.h>
 
-/* The types of handles; whoever sees them knows what is behind them by these. */
+/* The types of handles, which tell what a handle contains. */
 #define HANDLE_INODE 0x81
 #define HANDLE_INODE_AND_PARENT 0x82
 
@@ -37,7 +37,7 @@ static int hammer2_handle_make(struct inode *inode, u32 *words, int *length, str
 	return parent ? HANDLE_INODE_AND_PARENT : HANDLE_INODE;
 }
 
-/* The dentry of an inode that a request has found, or -ESTALE: it is gone, or has no name any more. */
+/* The dentry of an inode that a request has found, or -ESTALE if it is gone or has no name any more. */
 static struct dentry *hammer2_dentry_of(struct super_block *sb, struct hammer2_call *call)
 {
 	struct inode *inode;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Regular files. What write(2) writes goes to the core before it returns, which finds room for it or refuses it, and keeps it until it
- * is written to the disks; the page cache has it beside that, for who reads. Only what is written through a mapping is in the
- * page cache alone, until it is written back. Who opens with O_DIRECT passes the page cache by, and whatever is in it stays true.
+ * Regular files. The data of a write(2) goes to the core before the call returns; the core finds room for it or refuses it, and
+ * keeps it until it is written to the disks. The page cache has it as well, for readers. Only what is written through a mapping
+ * is in the page cache alone, until it is written back. A file opened with O_DIRECT bypasses the page cache, whose content stays
+ * valid.
  */
 #include "hammer2.h"
 
@@ -11,10 +12,10 @@
 #include <linux/splice.h>
 #include <linux/uio.h>
 
-/* The core's blocks; it works best by these. */
+/* The size of the core's blocks, which it handles best. */
 #define BLOCK_BYTES (64 << 10)
 
-/* Has the core write; with `is_locked`, the inode's lock is held, and it takes over what is known of it then. */
+/* Makes the core write; with `is_locked`, the inode's lock is held, and the inode takes over the new attributes. */
 static s64 hammer2_write(struct inode *inode, u64 offset, void *bytes, size_t length, bool is_locked)
 {
 	struct hammer2_call *call = hammer2_call_new(HAMMER2_WRITE, inode->i_ino);
@@ -34,13 +35,13 @@ static s64 hammer2_write(struct inode *inode, u64 offset, void *bytes, size_t le
 	return result;
 }
 
-/* Has the core write what is in the page cache, below the end of the file. */
+/* Makes the core write content of the page cache, below the end of the file. */
 s64 hammer2_write_block(struct inode *inode, u64 offset, void *bytes, size_t length)
 {
 	return hammer2_write(inode, offset, bytes, length, false);
 }
 
-/* Puts what the core has into the pages that are there, and, with `is_kept`, into those of which nothing else remains. */
+/* Copies what the core has to the pages that are there, and with `is_kept` also to those from which nothing else remains. */
 static void hammer2_write_pages(struct inode *inode, loff_t offset, const void *bytes, size_t length, bool is_kept)
 {
 	struct address_space *mapping = inode->i_mapping;
@@ -111,7 +112,7 @@ static ssize_t hammer2_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return result > 0 ? generic_write_sync(iocb, result) : result;
 }
 
-/* Reads from the core, which has all that is known once mappings have given it what they changed. */
+/* Reads from the core, which knows everything once mappings have given it their changes. */
 static ssize_t hammer2_read_locked(struct kiocb *iocb, struct iov_iter *to, void *block)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
@@ -183,8 +184,8 @@ int hammer2_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 }
 
 /*
- * A page of a mapping is to be changed. The core writes it as it is, which finds room for it, or refuses it while that can still be
- * told.
+ * A page of a mapping is about to be changed. The core writes the page as it is, and so finds room for it, or refuses it while
+ * that can still be reported.
  */
 static vm_fault_t hammer2_page_mkwrite(struct vm_fault *fault)
 {

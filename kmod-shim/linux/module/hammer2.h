@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the files of the module know of each other. */
+/* Declarations shared by the files of the module. */
 #ifndef HAMMER2_H
 #define HAMMER2_H
 
@@ -23,11 +23,11 @@
 /* How long unmounting waits for a disk that doesn't answer. */
 #define HAMMER2_PATIENCE_MS 10000u
 
-/* A request on its way. */
+/* A request under way. */
 struct hammer2_call {
-	struct hammer2_request request;	/* first: Rust knows nothing else */
+	struct hammer2_request request;	/* first: Rust knows only this */
 	struct list_head list;
-	/* Called by whoever is inside when it is answered; it may not send another request. */
+	/* Called by the thread inside when it is answered; it must not send another request. */
 	void (*done)(struct hammer2_call *call);
 	struct completion answered;
 };
@@ -35,7 +35,7 @@ struct hammer2_call {
 struct hammer2_mount;
 struct hammer2_device;
 
-/* A request of a device. It may take several bios. */
+/* A request to a device. It may take several bios. */
 struct hammer2_ticket {
 	struct hammer2_device *device;
 	atomic_t bios;
@@ -46,48 +46,48 @@ struct hammer2_ticket {
 struct hammer2_device {
 	struct hammer2_mount *mount;
 	const char *path;
-	hammer2_bdev_handle handle;	/* null while there is no such device */
+	hammer2_bdev_handle handle;	/* null while the device is absent */
 	atomic_t in_flight;
 	struct hammer2_ticket tickets[HAMMER2_QUEUE_DEPTH];
 };
 
-/* What the core stops and goes on with; stack.S knows where these are. */
+/* The state with which the core stops and continues; stack.S knows the offsets. */
 struct hammer2_fiber {
-	void *stack_pointer;	/* of whichever isn't running: the core, or the thread that is inside */
-	u64 seen;	/* how many events the core had looked at when it stopped, */
-	u64 deadline_ns;	/* and when it wants to go on without another */
+	void *stack_pointer;	/* of the side that isn't running: the core, or the thread inside */
+	u64 seen;	/* the number of events the core had looked at when it stopped, */
+	u64 deadline_ns;	/* and when it wants to continue without another */
 };
 
-/* A mount. One thread at a time is inside, and runs the core, on a stack of its own: run.c. */
+/* A mount. One thread at a time is inside, and runs the core, on a stack of its own: see run.c. */
 struct hammer2_mount {
-	struct hammer2_fiber fiber;	/* first: Rust and stack.S get the same pointer */
+	struct hammer2_fiber fiber;	/* first: Rust and stack.S use the same pointer */
 	void *stack;
 	struct list_head mounts;
 	struct mutex door;
 	atomic_t entering;	/* threads before the door */
 	struct task_struct *inside;
-	struct hammer2_call *served;	/* what who is inside waits for, if anything */
-	bool has_ended;	/* the core doesn't go on any more */
-	bool needs_thread;	/* it has something that only the mount's thread may do */
+	struct hammer2_call *served;	/* the request that the thread inside waits for, if any */
+	bool has_ended;	/* the core doesn't continue any more */
+	bool needs_thread;	/* there is work that only the mount's thread may do */
 	atomic64_t events;
 
-	struct hammer2_call *steering;	/* whose sender goes in when there are events; none: the thread does */
+	struct hammer2_call *steering;	/* its sender goes in when there are events; if null, the thread does */
 	wait_queue_head_t steering_wait;
-	u64 steering_armed_ns;	/* when that is awake at the latest */
+	u64 steering_armed_ns;	/* when that one wakes up at the latest */
 
 	struct task_struct *thread;
 	wait_queue_head_t thread_wait;
 	u64 thread_armed_ns;
 	struct completion opened;
-	bool was_opened;	/* or not, but it was said */
+	bool was_opened;	/* or failed: the result is there */
 	int open_status;
 
 	spinlock_t lock;	/* for what follows */
 	struct list_head queued;
 	struct list_head under_way;
-	bool is_dead;	/* nobody answers requests any more */
+	bool is_dead;	/* requests aren't answered any more */
 
-	void *site;	/* of Rust: what devices still have buffers of, when it has ended */
+	void *site;	/* Rust's memory of an ended mount of which devices still have buffers */
 	bool is_writable;
 	unsigned int memory_mib;
 	unsigned int sync_seconds;

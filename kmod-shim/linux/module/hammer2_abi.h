@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What C and Rust share: src/abi.rs has the same structures and functions. HAMMER2_LAYOUT is compared with what Rust has when the
- * module is loaded.
+ * Structures and functions shared by C and Rust: src/abi.rs has the same. When the module is loaded, HAMMER2_LAYOUT is compared
+ * with the layout in Rust.
  */
 #ifndef HAMMER2_ABI_H
 #define HAMMER2_ABI_H
@@ -46,22 +46,22 @@ enum hammer2_op {
 #define HAMMER2_SET_MTIME 32u
 #define HAMMER2_SET_CTIME 64u
 
-/* Of HAMMER2_RENAME: the new name must be free. */
+/* For HAMMER2_RENAME: the new name must be free. */
 #define HAMMER2_NO_REPLACE 1u
-/* Of HAMMER2_READDIR, in the answer: entries are missing. */
+/* For HAMMER2_READDIR, in the answer: entries are missing. */
 #define HAMMER2_DAMAGED 2u
-/* Of HAMMER2_ALLOCATE: the file's end stays where it is; zeros or a hole in place of what is there, instead of room. */
+/* For HAMMER2_ALLOCATE: the file's end stays where it is; zeros, or a hole, instead of room. */
 #define HAMMER2_KEEP_SIZE 4u
 #define HAMMER2_ZERO_RANGE 8u
 #define HAMMER2_PUNCH_HOLE 16u
 
-/* What a device is to do. */
+/* Operations of a device. */
 #define HAMMER2_DEVICE_READ 0u
 #define HAMMER2_DEVICE_WRITE 1u
 #define HAMMER2_DEVICE_FLUSH 2u
 #define HAMMER2_DEVICE_DISCARD 3u
 
-/* The status of what is under way; done is 0 or a negative error number. */
+/* The status of a request under way; that of a completed one is 0 or a negative error number. */
 #define HAMMER2_UNDER_WAY 1
 
 /* Kinds of files, as they are on media. */
@@ -102,14 +102,14 @@ struct hammer2_request {
 	u32 flags;
 	u64 inum;	/* the file, or the directory of name */
 	u64 other;	/* the directory of other_name, or the file to be linked */
-	u64 kept;	/* a file that loses its last name, and stays until HAMMER2_RELEASE */
+	u64 kept;	/* a file that loses its last name, and is kept until HAMMER2_RELEASE */
 	u64 offset;
 	struct hammer2_text name;
 	struct hammer2_text other_name;	/* the second name, or a symbolic link's target */
 	void *buffer;
-	u64 buffer_length;	/* or that of the range to allocate */
+	u64 buffer_length;	/* or the length of the range to allocate */
 	s64 result;	/* bytes, a place or 0, or a negative error number */
-	u64 next;	/* of HAMMER2_READDIR: where to go on; 0 at the end */
+	u64 next;	/* for HAMMER2_READDIR: where to continue; 0 at the end */
 	u32 set;
 	u32 reserved;
 	struct hammer2_attributes attributes;
@@ -136,7 +136,7 @@ struct hammer2_config {
 	u32 sync_seconds;
 	u32 queue_depth;
 	u32 is_writable;
-	u32 is_selftest;	/* the suite of the core is run instead of a mount */
+	u32 is_selftest;	/* run the suite of the core instead of mounting */
 };
 
 #define HAMMER2_AT(type, member) (u32)offsetof(struct type, member)
@@ -176,12 +176,12 @@ struct hammer2_config {
 	HAMMER2_OUTCOME, HAMMER2_SET_CTIME, HAMMER2_PUNCH_HOLE, HAMMER2_DEVICE_DISCARD, \
 }
 
-/* Rust's part. */
+/* Functions of Rust. */
 void hammer2_serve(void *mount, const struct hammer2_config *config);
 const u32 *hammer2_layout(u32 *count);
 void hammer2_forget(void *site);
 
-/* What it calls. */
+/* Functions that Rust calls. */
 void *hammer2_host_allocate(size_t bytes, size_t alignment);
 void hammer2_host_free(void *block, size_t bytes, size_t alignment);
 void hammer2_host_say(u32 severity, const char *bytes, size_t length);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the kernel lends the core: memory, time, random numbers, check codes, the log. */
+/* What the kernel provides to the core: memory, time, random numbers, check codes, the log. */
 #include "hammer2.h"
 
 #include <linux/cpufeature.h>
@@ -9,7 +9,7 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 
-/* kmalloc() aligns powers of two and whole pages as their sizes, vmalloc() pages. */
+/* kmalloc() aligns powers of two and whole pages to their sizes; vmalloc() aligns to pages. */
 void *hammer2_host_allocate(size_t bytes, size_t alignment)
 {
 	if (alignment > PAGE_SIZE)
@@ -41,7 +41,7 @@ void hammer2_host_say(u32 severity, const char *bytes, size_t length)
 	}
 }
 
-/* Goes on in sleep: meanwhile another machine may have taken the devices over. */
+/* This clock continues during sleep, since another machine may take the devices over meanwhile. */
 u64 hammer2_host_nanoseconds(void)
 {
 	return ktime_get_boottime_ns();
@@ -57,7 +57,7 @@ u64 hammer2_host_random(void)
 	return get_random_u64();
 }
 
-/* By the processor's instruction, which needs none of the registers that the kernel doesn't save. */
+/* This uses the processor's instruction, which needs none of the registers that the kernel doesn't save. */
 static u32 hammer2_crc32c_words(u32 code, const u8 *bytes, size_t length)
 {
 	u64 words = code;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Inodes: what is known of files, and changing it. */
+/* Inodes: the attributes of files, and changing them. */
 #include "hammer2.h"
 
 #include <linux/mm.h>
@@ -11,13 +11,13 @@ static struct timespec64 hammer2_time(u64 microseconds)
 				    .tv_nsec = microseconds % USEC_PER_SEC * NSEC_PER_USEC };
 }
 
-/* The format knows no time before 1970. */
+/* The format has no time before 1970. */
 static u64 hammer2_microseconds(struct timespec64 time)
 {
 	return time.tv_sec < 0 ? 0 : time.tv_sec * USEC_PER_SEC + time.tv_nsec / NSEC_PER_USEC;
 }
 
-/* Takes over what is known of a file; of a regular one, under its lock. */
+/* Copies the attributes of a file to its inode; for a regular file, under its lock. */
 void hammer2_inode_fill(struct inode *inode, const struct hammer2_attributes *attributes)
 {
 	inode->i_mode = (inode->i_mode & S_IFMT) | (attributes->mode & 07777);
@@ -54,7 +54,7 @@ static umode_t hammer2_type_of(u32 kind)
 	}
 }
 
-/* The inode of which that is known. */
+/* The inode with these attributes. */
 struct inode *hammer2_inode_get(struct super_block *sb, const struct hammer2_attributes *attributes)
 {
 	umode_t type = hammer2_type_of(attributes->kind);
@@ -93,7 +93,7 @@ struct inode *hammer2_inode_get(struct super_block *sb, const struct hammer2_att
 	return inode;
 }
 
-/* The core keeps a file that has lost its last name until the kernel lets it go. */
+/* Makes the core keep a file that has lost its last name until the kernel releases it. */
 void hammer2_inode_keep(struct inode *inode)
 {
 	inode->i_private = inode;
@@ -115,19 +115,19 @@ void hammer2_inode_evict(struct inode *inode)
 	clear_inode(inode);
 	if (!inode->i_private)
 		return;
-	/* Nobody waits for it: this may be called by who frees memory. */
+	/* Nobody waits for the answer, as this may be called while memory is being freed. */
 	call = hammer2_call_new(HAMMER2_RELEASE, inode->i_ino);
 	call->done = hammer2_released;
 	hammer2_call_send(hammer2_mount_of(inode->i_sb), call);
 }
 
-/* Has the answer tell of this inode, too. */
+/* Makes the answer include this inode, too. */
 void hammer2_call_refresh(struct hammer2_call *call, int index, struct inode *inode)
 {
 	call->request.refreshed[index].inum = inode->i_ino;
 }
 
-/* Takes over what the answer tells; of what is gone by now, only that. */
+/* Takes over the attributes in the answer; of an inode that is gone, only that fact. */
 void hammer2_call_refreshed(struct hammer2_call *call, int index, struct inode *inode)
 {
 	const struct hammer2_attributes *attributes = &call->request.refreshed[index];
@@ -186,7 +186,7 @@ int hammer2_setattr(hammer2_idmap *idmap, struct dentry *dentry, struct iattr *a
 	hammer2_call_refresh(call, 0, inode);
 	if (attr->ia_valid & ATTR_SIZE)
 		filemap_invalidate_lock(inode->i_mapping);
-	/* Pages behind the new end go first: one that is written back later would make the file longer again. */
+	/* Pages beyond the new end go first: one that is written back later would make the file longer again. */
 	if (cuts)
 		truncate_setsize(inode, attr->ia_size);
 	result = hammer2_call_wait(hammer2_mount_of(inode->i_sb), call);

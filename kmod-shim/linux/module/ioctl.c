@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What is asked of a mount by ioctl(2). */
+/* Requests to a mount by ioctl(2). */
 #include "hammer2.h"
 
 #include <linux/capability.h>
@@ -7,7 +7,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-/* Gives back what nobody refers to any more; the disks are told. It can't be done for a part of them. */
+/* Gives back unreferenced space and tells the disks. It can't be done for a part of the filesystem. */
 static long hammer2_trim(struct file *file, struct fstrim_range __user *argument)
 {
 	struct super_block *sb = file_inode(file)->i_sb;

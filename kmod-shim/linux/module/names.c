@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Names: looked up, made, removed, moved. */
+/* Names: looking up, making, removing and moving them. */
 #include "hammer2.h"
 
 #include <linux/slab.h>
@@ -51,7 +51,7 @@ static int hammer2_make(struct inode *directory, struct dentry *dentry, u32 kind
 		hammer2_call_refreshed(call, 0, directory);
 		inode = hammer2_inode_get(directory->i_sb, &call->request.attributes);
 		result = PTR_ERR_OR_ZERO(inode);
-		/* The file is there; the name is looked up anew. */
+		/* The file is there, and its name is looked up again. */
 		if (result)
 			d_drop(dentry);
 		else
@@ -125,7 +125,7 @@ static int hammer2_link(struct dentry *old, struct inode *directory, struct dent
 	return result;
 }
 
-/* True if somebody may have hold of what this file holds, and its last name goes. */
+/* True if this file loses its last name while its content may be in use. */
 static bool hammer2_must_be_kept(const struct inode *inode)
 {
 	return S_ISREG(inode->i_mode) && inode->i_nlink == 1;

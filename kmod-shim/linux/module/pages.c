@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The page cache: filled from the core, and written back to it. */
+/* The page cache: filling it from the core, and writing it back. */
 #include "hammer2.h"
 
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-/* What is read ahead at a time: a block of the core, and the pages of it. */
+/* The unit of reading ahead: a block of the core, and the number of its pages. */
 #define BLOCK_BYTES (64 << 10)
 #define BLOCK_PAGES (BLOCK_BYTES / PAGE_SIZE)
 
@@ -30,7 +30,7 @@ static int hammer2_read_folio(struct file *file, struct folio *folio)
 	return result < 0 ? result : 0;
 }
 
-/* Pages of a block that are read ahead. */
+/* A block that is being read ahead, and its pages. */
 struct hammer2_reading {
 	struct hammer2_call call;
 	unsigned int count;
@@ -38,7 +38,7 @@ struct hammer2_reading {
 	u8 *bytes;
 };
 
-/* Whoever wants a page that couldn't be read ahead reads it, and hears why. */
+/* A reader of a page that couldn't be read ahead reads it again, and gets the error. */
 static void hammer2_read(struct hammer2_call *call)
 {
 	struct hammer2_reading *reading = container_of(call, struct hammer2_reading, call);
@@ -73,7 +73,7 @@ static struct hammer2_reading *hammer2_reading_new(void)
 	return NULL;
 }
 
-/* Asks for blocks, and doesn't wait. Pages that aren't asked for, the caller lets go. */
+/* Requests blocks without waiting for them. The caller releases pages that aren't requested. */
 static void hammer2_readahead(struct readahead_control *control)
 {
 	struct inode *inode = control->mapping->host;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The requests of a mount: made, queued, taken by the core, answered. */
+/* The requests of a mount: making, queueing, taking by the core, answering. */
 #include "hammer2.h"
 
 #include <linux/dcache.h>
@@ -12,7 +12,7 @@ void hammer2_queue_init(struct hammer2_mount *mount)
 	INIT_LIST_HEAD(&mount->under_way);
 }
 
-/* A request; what can't be put off, and no caller could do without, isn't refused for want of memory. */
+/* Makes a request. One that can't be put off, and that no caller could do without, isn't refused for want of memory. */
 struct hammer2_call *hammer2_call_new(u32 op, u64 inum)
 {
 	bool must_be = op == HAMMER2_RELEASE || op == HAMMER2_UNMOUNT;
@@ -31,7 +31,7 @@ void hammer2_call_name(struct hammer2_call *call, const struct dentry *dentry)
 	call->request.name.length = dentry->d_name.len;
 }
 
-/* Gives a request back to whoever sent it. Who steers sleeps elsewhere than the others; nobody begins or ceases to while this is inside. */
+/* Returns a request to its sender. A steering sender sleeps elsewhere; none begins or ceases to steer while this is inside. */
 static void hammer2_call_done(struct hammer2_mount *mount, struct hammer2_call *call)
 {
 	bool is_steering = READ_ONCE(mount->steering) == call;
@@ -41,7 +41,7 @@ static void hammer2_call_done(struct hammer2_mount *mount, struct hammer2_call *
 		wake_up(&mount->steering_wait);
 }
 
-/* Puts a request into the queue; false if it was answered instead, with an error, because nobody answers any more. */
+/* Puts a request into the queue; false if it was answered with an error instead, because requests aren't answered any more. */
 static bool hammer2_call_queue(struct hammer2_mount *mount, struct hammer2_call *call)
 {
 	bool is_dead;
@@ -58,7 +58,7 @@ static bool hammer2_call_queue(struct hammer2_mount *mount, struct hammer2_call 
 	return !is_dead;
 }
 
-/* Sends a request whose done() is set, and has it begun. */
+/* Sends a request whose done() is set, and makes the core begin it. */
 void hammer2_call_send(struct hammer2_mount *mount, struct hammer2_call *call)
 {
 	if (hammer2_call_queue(mount, call))
@@ -79,7 +79,7 @@ s64 hammer2_call_wait(struct hammer2_mount *mount, struct hammer2_call *call)
 	return call->request.result;
 }
 
-/* Nobody answers requests any more: those there are fail, and so will all others. Inside. */
+/* Ends the answering of requests: those under way fail, and so will all later ones. Called inside. */
 void hammer2_queue_die(struct hammer2_mount *mount)
 {
 	struct hammer2_call *call, *next;
@@ -96,7 +96,7 @@ void hammer2_queue_die(struct hammer2_mount *mount)
 	}
 }
 
-/* ---- what Rust calls, inside ---- */
+/* ---- called by Rust, inside ---- */
 
 struct hammer2_request *hammer2_host_next(void *argument)
 {

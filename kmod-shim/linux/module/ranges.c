@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Ranges of regular files: holes are found, and made; room is asked for. */
+/* Ranges of regular files: finding and making holes, and allocating room. */
 #include "hammer2.h"
 
 #include <linux/falloc.h>
@@ -7,7 +7,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-/* The next place from an offset on that is data, or that is none; with the inode's lock held, and nothing left in mappings. */
+/* The next place from an offset on that is data, or a hole; the inode's lock is held, and mappings have no changes left. */
 static s64 hammer2_find(struct inode *inode, u64 offset, u32 op)
 {
 	struct hammer2_call *call;
@@ -24,7 +24,7 @@ static s64 hammer2_find(struct inode *inode, u64 offset, u32 op)
 	return result;
 }
 
-/* What a mapping has changed goes to the core first: it knows what is a hole. */
+/* Changes in mappings go to the core first, which knows the holes. */
 static loff_t hammer2_seek(struct file *file, loff_t offset, u32 op)
 {
 	struct inode *inode = file_inode(file);
@@ -39,8 +39,8 @@ static loff_t hammer2_seek(struct file *file, loff_t offset, u32 op)
 }
 
 /*
- * Which ranges of a file are data. Where they are isn't told: each disk has them at another place, compressed perhaps, and a block that is
- * changed gets a new one.
+ * Which ranges of a file are data. Their places on the disks aren't reported: each disk has them elsewhere, perhaps compressed,
+ * and a block that is changed gets a new place.
  */
 int hammer2_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 length)
 {
@@ -62,7 +62,7 @@ int hammer2_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 sta
 							 FIEMAP_EXTENT_UNKNOWN | (after == -ENXIO ? FIEMAP_EXTENT_LAST : 0));
 	}
 	inode_unlock_shared(inode);
-	/* 1 is that no more are wanted. */
+	/* 1 means that no more are wanted. */
 	if (result)
 		return result < 0 ? result : 0;
 	return after < 0 && after != -ENXIO ? after : 0;
@@ -80,7 +80,7 @@ loff_t hammer2_llseek(struct file *file, loff_t offset, int whence)
 	}
 }
 
-/* With the inode's lock held. Pages of what is to become zeros go before the core is told, and none is read until it has done it. */
+/* Called with the inode's lock held. Pages that become zeros are dropped first, and none is read until the core is done. */
 static s64 hammer2_allocate(struct inode *inode, struct hammer2_call *call, loff_t offset, loff_t length)
 {
 	loff_t size = i_size_read(inode);
@@ -101,7 +101,7 @@ static s64 hammer2_allocate(struct inode *inode, struct hammer2_call *call, loff
 		goto out;
 	if (has_zeros)
 		truncate_pagecache_range(inode, offset, offset + length - 1);
-	/* Behind the end, a mapping may have left something in the last page. */
+	/* A mapping may have left something beyond the end in the last page. */
 	truncate_pagecache(inode, size);
 	result = hammer2_call_wait(hammer2_mount_of(inode->i_sb), call);
 	if (!result) {
@@ -114,7 +114,7 @@ out:
 	return result;
 }
 
-/* Ranges can't be taken out of a file or put in: its blocks are aligned. */
+/* Ranges can't be removed from a file or inserted: its blocks are aligned. */
 long hammer2_fallocate(struct file *file, int mode, loff_t offset, loff_t length)
 {
 	struct inode *inode = file_inode(file);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Who runs the core. One thread at a time is in it: whoever asks for something goes in with the request, has the core do what it can, and
- * comes out with the answer, or else when the core waits for devices.
+ * Running the core. One thread at a time is in it: a thread with a request goes in, makes the core do what it can, and comes out
+ * with the answer, or when the core has to wait for devices.
  *
- * Events, completions of devices, have the core go on. One of those whose requests wait steers: it is woken by events, and goes in. The
- * others sleep until they are answered. While nobody steers, the mount's thread does: for requests that nobody waits for, for alarms,
- * and for what the core does by itself.
+ * Events (completions of devices) make the core continue. One of the threads whose requests wait steers: events wake it, and it
+ * goes in. The others sleep until they are answered. While none steers, the mount's thread does: for requests that no thread
+ * waits for, for alarms, and for what the core does by itself.
  */
 #include "hammer2.h"
 
@@ -14,11 +14,11 @@
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
 
-/* What the core takes is measured (docs/linux.md); this is three times as much, and there is a guard page below. */
+/* What the core takes was measured (docs/linux.md); this is three times as much, and there is a guard page below. */
 #define STACK_BYTES (256 << 10)
 #define PAINT 0xa5a5a5a5a5a5a5a5ull
 
-/* Where a fault in the core looks for its mount. */
+/* The mounts, for finding the one in which a fault of the core happened. */
 static LIST_HEAD(hammer2_mounts);
 static DEFINE_SPINLOCK(hammer2_mounts_lock);
 
@@ -35,26 +35,26 @@ void hammer2_run_init(struct hammer2_mount *mount)
 	init_completion(&mount->opened);
 }
 
-/* ---- going on ---- */
+/* ---- continuing ---- */
 
 static bool hammer2_has_events(const struct hammer2_mount *mount)
 {
 	return atomic64_read(&mount->events) != READ_ONCE(mount->fiber.seen);
 }
 
-/* Wakes whoever is to go on. */
+/* Wakes the thread that is to continue. */
 static void hammer2_wake(struct hammer2_mount *mount)
 {
 	wake_up(READ_ONCE(mount->steering) ? &mount->steering_wait : &mount->thread_wait);
 }
 
-/* Whether there is something to do for whoever is asleep until `armed_ns`. */
+/* Whether there is something to do for a thread that sleeps until `armed_ns`. */
 static bool hammer2_is_due(const struct hammer2_mount *mount, u64 armed_ns)
 {
 	return hammer2_has_events(mount) || READ_ONCE(mount->fiber.deadline_ns) < armed_ns;
 }
 
-/* Who leaves, or ceases to steer, looks after what comes next. An event sees that somebody has, or is seen here. */
+/* A thread that leaves or ceases to steer looks after what comes next. Either an event sees that it left, or it is seen here. */
 static void hammer2_look_after(struct hammer2_mount *mount)
 {
 	smp_mb();
@@ -62,7 +62,7 @@ static void hammer2_look_after(struct hammer2_mount *mount)
 		hammer2_wake(mount);
 }
 
-/* Something has happened that the core looks at; in an interrupt, too. Who is inside looks again before leaving. */
+/* Notes an event that the core must look at; also called in interrupts. The thread inside looks again before it leaves. */
 void hammer2_event(struct hammer2_mount *mount)
 {
 	atomic64_inc(&mount->events);
@@ -71,7 +71,7 @@ void hammer2_event(struct hammer2_mount *mount)
 		hammer2_wake(mount);
 }
 
-/* For tests: time for what happens while somebody is inside and the core doesn't look, or doesn't look again. */
+/* For tests: leaves time for events while a thread is inside and the core doesn't look, or doesn't look again. */
 static void hammer2_linger(void)
 {
 	unsigned int linger_us = READ_ONCE(hammer2_linger_us);
@@ -80,7 +80,7 @@ static void hammer2_linger(void)
 		udelay(min(linger_us, 5000u));
 }
 
-/* Has the core go on until it stops; with the door closed. */
+/* Lets the core continue until it stops. The door must be closed. */
 static void hammer2_go_on(struct hammer2_mount *mount)
 {
 	unsigned int flags = memalloc_nofs_save();
@@ -99,8 +99,8 @@ static void hammer2_go_on(struct hammer2_mount *mount)
 }
 
 /*
- * Goes in, and has the core go on. `call` is what the caller waits for, if anything: it comes out as soon as that is answered, and steers if
- * it isn't and nobody does.
+ * Goes in, and lets the core continue. `call` is what the caller waits for, if anything: the caller comes out as soon as that is
+ * answered, and otherwise steers if no other thread does.
  */
 static void hammer2_enter(struct hammer2_mount *mount, struct hammer2_call *call)
 {
@@ -121,7 +121,7 @@ static void hammer2_enter(struct hammer2_mount *mount, struct hammer2_call *call
 		hammer2_look_after(mount);
 }
 
-/* How long to sleep when the core wants to go on at `deadline_ns`. */
+/* How long to sleep when the core wants to continue at `deadline_ns`. */
 static long hammer2_timeout(u64 deadline_ns)
 {
 	u64 now = ktime_get_boottime_ns();
@@ -133,10 +133,10 @@ static long hammer2_timeout(u64 deadline_ns)
 	return nsecs_to_jiffies(min_t(u64, deadline_ns - now, 3600ull * NSEC_PER_SEC)) + 1;
 }
 
-/* Has what is in the queue begun. */
+/* Makes the core begin what is in the queue. */
 void hammer2_run_begin(struct hammer2_mount *mount)
 {
-	/* Who frees memory for others doesn't do that in between. */
+	/* A thread that is freeing memory doesn't do this in between. */
 	if (current->flags & PF_MEMALLOC) {
 		hammer2_event(mount);
 		return;
@@ -145,7 +145,7 @@ void hammer2_run_begin(struct hammer2_mount *mount)
 	hammer2_enter(mount, NULL);
 }
 
-/* Comes back when a request that is in the queue is answered. */
+/* Returns when a queued request is answered. */
 void hammer2_run_until_answered(struct hammer2_mount *mount, struct hammer2_call *call)
 {
 	atomic64_inc(&mount->events);
@@ -168,12 +168,12 @@ void hammer2_run_until_answered(struct hammer2_mount *mount, struct hammer2_call
 	}
 	if (READ_ONCE(mount->steering) != call)
 		return;
-	/* What is left is the thread's. */
+	/* What is left is for the mount's thread. */
 	WRITE_ONCE(mount->steering, NULL);
 	hammer2_look_after(mount);
 }
 
-/* ---- what Rust calls, inside ---- */
+/* ---- called by Rust, inside ---- */
 
 u64 hammer2_host_events(void *argument)
 {
@@ -183,8 +183,8 @@ u64 hammer2_host_events(void *argument)
 }
 
 /*
- * Whether the core shall stop although it has more to do: the thread lets others in; who has sent something leaves when it is begun, and who
- * waits for an answer when that is there.
+ * Whether the core shall stop although it has more to do: the mount's thread lets others in; a thread that has only sent
+ * something leaves when it is begun, and a thread that waits for an answer when that is there.
  */
 u32 hammer2_host_shall_stop(void *argument)
 {
@@ -210,7 +210,7 @@ void hammer2_host_opened(void *argument, s32 status)
 	complete(&mount->opened);
 }
 
-/* Tells whether this is the mount's thread; if not, that comes. */
+/* Whether this is the mount's thread; if not, that one is made to come. */
 bool hammer2_run_is_thread(struct hammer2_mount *mount)
 {
 	if (current == mount->thread)
@@ -226,7 +226,7 @@ void __noreturn hammer2_fiber_end(struct hammer2_mount *mount)
 	BUG();
 }
 
-/* The core has panicked. What it holds is in no known state: it is never touched again, and never given back. */
+/* The core has panicked. The state of what it holds is unknown: it is never touched again, and never freed. */
 void __noreturn hammer2_host_end_mount(void)
 {
 	struct hammer2_mount *mount;
@@ -262,7 +262,7 @@ static int hammer2_thread(void *argument)
 					hammer2_timeout(armed_ns));
 		cond_resched();
 	}
-	/* The module may not go before this thread has left it. */
+	/* The module may not be unloaded before this thread has left it. */
 	while (!kthread_should_stop()) {
 		set_current_state(TASK_IDLE);
 		if (!kthread_should_stop())
@@ -272,10 +272,10 @@ static int hammer2_thread(void *argument)
 	return 0;
 }
 
-/* What is between the stack pointer and what is painted: for memset64(), and for an interrupt meanwhile. */
+/* Left unpainted below the stack pointer: for memset64(), and for an interrupt meanwhile. */
 #define UNPAINTED_BYTES 1024
 
-/* Has what is below the caller's part of the mount's stack look unused, and tells how much is above. On that stack. */
+/* Paints the mount's stack, on which it is called, below the caller's part to look unused; returns how many bytes are above. */
 u64 hammer2_host_paint_stack(void *argument)
 {
 	struct hammer2_mount *mount = argument;
@@ -324,7 +324,7 @@ static int hammer2_stack_new(struct hammer2_mount *mount)
 	return 0;
 }
 
-/* Starts the core; 0 when it is mounted. */
+/* Starts the core; returns 0 when it is mounted. */
 int hammer2_run_start(struct hammer2_mount *mount)
 {
 	struct task_struct *thread;
@@ -341,7 +341,7 @@ int hammer2_run_start(struct hammer2_mount *mount)
 	list_add(&mount->mounts, &hammer2_mounts);
 	spin_unlock(&hammer2_mounts_lock);
 	wake_up_process(thread);
-	/* The suite takes longer than the kernel lets a task wait without a complaint. */
+	/* The suite takes longer than the kernel lets a task wait without complaint. */
 	while (!wait_for_completion_timeout(&mount->opened, 30 * HZ))
 		;
 	return mount->open_status;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The suite of the core, run as a mount would be, but of no disks: on a stack and by a thread of its own. */
+/* Runs the suite of the core like a mount without disks: on a stack and by a thread of its own. */
 #include "hammer2.h"
 
 #include <linux/slab.h>
 
-/* 0 if every case has passed. What the cases say is in the kernel's log. */
+/* Returns 0 if every case has passed. The output of the cases is in the kernel's log. */
 int hammer2_selftest(void)
 {
 	struct hammer2_mount *mount = kzalloc(sizeof(*mount), GFP_KERNEL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The core has a stack of its own: what it takes is more than a stack of the kernel's has (docs/linux.md). It stops there when it waits,
- * and goes on there, whichever thread lets it. The unwinder doesn't know of that stack, so call traces from there end early.
+ * The core has its own stack, as it takes more than a stack of the kernel has (docs/linux.md). It stops there when it waits, and
+ * continues there, whichever thread resumes it. The unwinder doesn't know that stack, so call traces from there end early.
  *
  * Offsets into struct hammer2_fiber are checked in run.c.
  */
@@ -10,8 +10,8 @@
 #include <asm/nospec-branch.h>
 
 /*
- * void hammer2_host_wait(void *fiber, u64 seen, u64 deadline_ns): the core stops here, and its thread goes on. Nothing in C may lie
- * between Rust and this: a frame that is guarded with a thread's canary mustn't be left by another.
+ * void hammer2_host_wait(void *fiber, u64 seen, u64 deadline_ns): the core stops here, and its thread continues. No C may lie
+ * between Rust and this: a frame guarded with one thread's canary mustn't be left by another.
  */
 SYM_FUNC_START(hammer2_host_wait)
 	mov %rsi, 8(%rdi)
@@ -20,7 +20,7 @@ SYM_FUNC_START(hammer2_host_wait)
 SYM_FUNC_END(hammer2_host_wait)
 STACK_FRAME_NON_STANDARD hammer2_host_wait
 
-/* void hammer2_fiber_switch(struct hammer2_fiber *fiber): the other goes on where it stopped, and this when that stops. */
+/* void hammer2_fiber_switch(struct hammer2_fiber *fiber): the other side continues where it stopped, this one when that stops. */
 SYM_FUNC_START(hammer2_fiber_switch)
 	push %rbp
 	push %rbx
@@ -41,7 +41,7 @@ SYM_FUNC_START(hammer2_fiber_switch)
 SYM_FUNC_END(hammer2_fiber_switch)
 STACK_FRAME_NON_STANDARD hammer2_fiber_switch
 
-/* Where the core begins, with the mount in rbx and its configuration in r12; it doesn't come back from the end. */
+/* Starts the core, with the mount in rbx and its configuration in r12; it doesn't return from the end. */
 SYM_FUNC_START(hammer2_fiber_begin)
 	mov %rbx, %rdi
 	mov %r12, %rsi

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Mounts: mounted, told of, made durable, unmounted; and the module. */
+/* Mounts: mounting, reporting, making durable, unmounting; and the module. */
 #include "hammer2.h"
 
 #include <linux/backing-dev.h>
@@ -14,7 +14,7 @@
 #define MOST_MEMORY_MIB 4096
 #define DEFAULT_SYNC_SECONDS 5
 
-/* The unit of free space, as a mount by FUSE has it. */
+/* The unit of free space, the same as in a mount by FUSE. */
 #define FRAGMENT_BYTES 4096
 /* How far the kernel reads ahead: blocks have 64 KiB. */
 #define READ_AHEAD_BYTES (1 << 20)
@@ -36,7 +36,7 @@ static int hammer2_statfs(struct dentry *dentry, struct kstatfs *stat)
 		stat->f_blocks = request->total_bytes / FRAGMENT_BYTES;
 		stat->f_bfree = request->free_bytes / FRAGMENT_BYTES;
 		stat->f_bavail = request->available_bytes / FRAGMENT_BYTES;
-		/* Inodes come from free space: as many more as chunks of 1 KiB. */
+		/* Inodes come from free space: one for each free KiB. */
 		stat->f_ffree = request->free_bytes / 1024;
 		stat->f_files = request->inodes + stat->f_ffree;
 		stat->f_namelen = 255;
@@ -62,7 +62,7 @@ static int hammer2_sync_fs(struct super_block *sb, int wait)
 	return result;
 }
 
-/* What was changed before is durable; nothing is changed until it thaws, and so nothing has to be made durable either. */
+/* Earlier changes are durable; nothing is changed until it thaws, so nothing has to be made durable either. */
 static int hammer2_freeze(struct super_block *sb)
 {
 	return hammer2_sync_fs(sb, 1);
@@ -76,7 +76,7 @@ static int hammer2_show_options(struct seq_file *seq, struct dentry *root)
 	return 0;
 }
 
-/* Of what the core knows only whether it may change anything, and that stays. */
+/* The core only knows whether it may change anything, and that stays. */
 static int hammer2_remount(struct super_block *sb, int *flags, char *data)
 {
 	sync_filesystem(sb);
@@ -151,7 +151,7 @@ static struct dentry *hammer2_root(struct super_block *sb)
 	return root ? root : ERR_PTR(-ENOMEM);
 }
 
-/* What fails is cleared away by hammer2_kill_sb(). */
+/* After a failure, hammer2_kill_sb() cleans up. */
 static int hammer2_fill_super(struct super_block *sb, void *data, int silent)
 {
 	struct hammer2_source *source = data;
@@ -230,7 +230,7 @@ struct file_system_type hammer2_type = {
 };
 MODULE_ALIAS_FS("hammer2");
 
-/* For tests: the core of whichever mount is asked for a name next panics. */
+/* For tests: the core of the next mount that is asked for a name panics. */
 bool hammer2_provoke_panic;
 module_param_named(provoke_panic, hammer2_provoke_panic, bool, 0600);
 MODULE_PARM_DESC(provoke_panic, "have the mount that looks up a name next fail, as by a fault in the program (for tests)");
@@ -243,7 +243,7 @@ static bool hammer2_does_selftest;
 module_param_named(selftest, hammer2_does_selftest, bool, 0400);
 MODULE_PARM_DESC(selftest, "run the suite of the core first; the module isn't loaded if a case fails (scripts/kmod --selftest)");
 
-/* C and Rust mean the same by the structures they share. */
+/* Checks that C and Rust agree on the structures they share. */
 static bool hammer2_layouts_agree(void)
 {
 	static const u32 expected[] = HAMMER2_LAYOUT;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Extended attributes: the format has none. Some of the root are how the owner of a mount speaks with it: a snapshot is made when one is
- * set, as of a mount by FUSE (`hammer2 snapshot`); others are read to know how the cluster is, or set to give an order, and hold the
- * structures that kmod-shim/src/administration.rs describes. None of these passes through C otherwise than whole.
+ * Extended attributes: the format has none. The owner of a mount communicates with it through some attributes of the root:
+ * setting one makes a snapshot, as with a mount by FUSE (`hammer2 snapshot`); others are read for the state of the cluster, or
+ * set to give an order, and contain the structures that kmod-shim/src/administration.rs describes. C passes these on as a whole.
  */
 #include "hammer2.h"
 
@@ -13,14 +13,14 @@
 #define ROOT_INUM 1
 #define MOST_LABEL_BYTES 255
 
-/* What the tool can name: these letters part disks, nodes and labels. */
+/* True for a label that the tool can name: these characters separate disks, nodes and labels. */
 static bool hammer2_is_label(const char *label, size_t length)
 {
 	return length && length <= MOST_LABEL_BYTES && !memchr(label, '/', length) && !memchr(label, '@', length) &&
 	       !memchr(label, ':', length);
 }
 
-/* Whether the caller may speak with the mount of this inode by it; else an error. */
+/* Whether the caller may communicate with the mount through this inode; an error if not. */
 static int hammer2_may_speak(hammer2_idmap *idmap, struct inode *inode)
 {
 	if (inode->i_ino != ROOT_INUM)
@@ -28,7 +28,7 @@ static int hammer2_may_speak(hammer2_idmap *idmap, struct inode *inode)
 	return inode_owner_or_capable(idmap, inode) ? 0 : -EPERM;
 }
 
-/* Says something to the core, which answers it by a number. */
+/* Passes something to the core, which answers with a number. */
 static int hammer2_say(struct inode *inode, u32 op, const void *words, size_t length)
 {
 	struct hammer2_call *call = hammer2_call_new(op, 0);
@@ -52,19 +52,19 @@ static int hammer2_snapshot(const struct xattr_handler *handler, hammer2_idmap *
 		return error;
 	if (!hammer2_is_label(label, length))
 		return -EINVAL;
-	/* What mappings have changed belongs to it. */
+	/* It includes what mappings have changed. */
 	down_read(&inode->i_sb->s_umount);
 	sync_inodes_sb(inode->i_sb);
 	up_read(&inode->i_sb->s_umount);
 	return hammer2_say(inode, HAMMER2_SNAPSHOT, label, length);
 }
 
-/* What an answer may take: more than of eight nodes of many disks. */
+/* The most bytes of an answer: enough for more than eight nodes of many disks. */
 #define ANSWER_BYTES (32 << 10)
-/* What an order may take. */
+/* The most bytes of an order. */
 #define ORDER_BYTES 256
 
-/* Reads what the core has to say; with no room, only how much it is. */
+/* Reads an answer of the core; without a buffer, only its length. */
 static int hammer2_tell(const struct xattr_handler *handler, struct dentry *dentry, struct inode *inode, const char *name, void *buffer,
 			size_t size)
 {
@@ -92,7 +92,7 @@ out:
 	return result;
 }
 
-/* Gives an order, which is begun by that; the core knows what it means. */
+/* Gives an order, which begins at once; the core interprets it. */
 static int hammer2_order(const struct xattr_handler *handler, hammer2_idmap *idmap, struct dentry *dentry, struct inode *inode,
 			 const char *name, const void *order, size_t length, int flags)
 {

@@ -1,5 +1,5 @@
-//! The structures and functions that C and Rust share. `module/hammer2_abi.h` has the same; [`LAYOUT`] is what the module
-//! compares with it when it is loaded, and it refuses to be loaded when they differ.
+//! Structures and functions shared by C and Rust. `module/hammer2_abi.h` has the same; the module compares its layout with
+//! [`LAYOUT`] and refuses to be loaded if they differ.
 
 use core::ffi::c_void;
 use core::mem::{offset_of, size_of};
@@ -45,18 +45,18 @@ pub(crate) mod set {
     pub(crate) const CTIME: u32 = 64;
 }
 
-/// Of [`op::RENAME`]: the new name must be free.
+/// For [`op::RENAME`]: the new name must be free.
 pub(crate) const FLAG_NO_REPLACE: u32 = 1;
-/// Of [`op::READDIR`], in the answer: entries are missing.
+/// For [`op::READDIR`], in the answer: entries are missing.
 pub(crate) const FLAG_DAMAGED: u32 = 2;
-/// Of [`op::ALLOCATE`]: the file's end stays where it is.
+/// For [`op::ALLOCATE`]: the file's end stays where it is.
 pub(crate) const FLAG_KEEP_SIZE: u32 = 4;
-/// Of [`op::ALLOCATE`]: zeros in place of what is there, instead of room.
+/// For [`op::ALLOCATE`]: zeros in place of the content, instead of room.
 pub(crate) const FLAG_ZERO_RANGE: u32 = 8;
-/// The same, and never beyond the file's end.
+/// For [`op::ALLOCATE`]: zeros in place of the content, but never beyond the file's end.
 pub(crate) const FLAG_PUNCH_HOLE: u32 = 16;
 
-/// Of `hammer2_host_submit`: what a device is to do.
+/// For `hammer2_host_submit`: the operations of a device.
 pub(crate) mod device {
     pub(crate) const READ: u32 = 0;
     pub(crate) const WRITE: u32 = 1;
@@ -64,10 +64,10 @@ pub(crate) mod device {
     pub(crate) const DISCARD: u32 = 3;
 }
 
-/// The answer of `hammer2_host_status` for what is under way.
+/// The answer of `hammer2_host_status` for a request under way.
 pub(crate) const UNDER_WAY: i32 = 1;
 
-/// What is known of a file.
+/// The attributes of a file.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Attributes {
@@ -94,7 +94,7 @@ pub(crate) struct Text {
     pub(crate) length: u64,
 }
 
-/// Files that may have changed beside the one in question are told of.
+/// The number of further files whose changed attributes an answer can include.
 pub(crate) const REFRESHED: usize = 4;
 
 /// A request, and its answer. It belongs to Rust from `hammer2_host_next` to `hammer2_host_done`.
@@ -106,58 +106,58 @@ pub(crate) struct Request {
     pub(crate) inum: u64,
     /// The directory of `other_name`, or the file to be linked.
     pub(crate) other: u64,
-    /// A file that loses its last name, and of which somebody may have hold: it stays until [`op::RELEASE`].
+    /// A file that loses its last name while its content may be in use: it is kept until [`op::RELEASE`].
     pub(crate) kept: u64,
     pub(crate) offset: u64,
     pub(crate) name: Text,
     /// The second name, or the target of a symbolic link.
     pub(crate) other_name: Text,
     pub(crate) buffer: *mut u8,
-    /// Or that of the range of [`op::ALLOCATE`].
+    /// Or the length of the range of [`op::ALLOCATE`].
     pub(crate) buffer_length: u64,
-    /// What was done, in bytes, a place or 0, or a negative error number.
+    /// The result: bytes, a place or 0, or a negative error number.
     pub(crate) result: i64,
-    /// Of [`op::READDIR`]: where to go on; 0 at the end.
+    /// For [`op::READDIR`]: where to continue; 0 at the end.
     pub(crate) next: u64,
     /// Which attributes are to be set.
     pub(crate) set: u32,
     pub(crate) reserved: u32,
-    /// What a file shall be, and what is known of it afterwards.
+    /// The attributes that a file is to get, and those it has afterwards.
     pub(crate) attributes: Attributes,
     /// Files whose number is here get their attributes filled in.
     pub(crate) refreshed: [Attributes; REFRESHED],
-    /// Of [`op::STATFS`].
+    /// For [`op::STATFS`].
     pub(crate) total_bytes: u64,
     pub(crate) free_bytes: u64,
     pub(crate) available_bytes: u64,
     pub(crate) inodes: u64,
 }
 
-/// A device that a mount is of.
+/// A device of a mount.
 #[repr(C)]
 pub(crate) struct Device {
-    /// What the functions of the host take.
+    /// The handle that the functions of the host take.
     pub(crate) device: *mut c_void,
     pub(crate) size_bytes: u64,
     pub(crate) name: Text,
-    /// Which node it is a volume of.
+    /// The node of which it is a volume.
     pub(crate) node: u32,
     pub(crate) is_read_only: u32,
 }
 
-/// How to mount what.
+/// What to mount, and how.
 #[repr(C)]
 pub(crate) struct Config {
     pub(crate) devices: *const Device,
     pub(crate) device_count: u64,
-    /// The label of the PFS; empty for the only one, or the usual.
+    /// The label of the PFS; empty for the default.
     pub(crate) label: Text,
     pub(crate) memory_bytes: u64,
     pub(crate) sync_seconds: u32,
-    /// Requests a device takes at once.
+    /// The number of requests that a device takes at a time.
     pub(crate) queue_depth: u32,
     pub(crate) is_writable: u32,
-    /// There is nothing to mount: the suite of the core is run, and `hammer2_host_opened` hears whether it has passed.
+    /// If not 0, nothing is mounted: the suite of the core is run, and `hammer2_host_opened` gets its result.
     pub(crate) is_selftest: u32,
 }
 

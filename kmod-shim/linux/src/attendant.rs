@@ -1,4 +1,4 @@
-//! What a mount does by itself, told in the kernel's log with the names of the disks.
+//! Reports in the kernel's log, with the names of the disks, what a mount does by itself.
 
 use core::cell::RefCell;
 
@@ -11,12 +11,12 @@ use crate::facts::Disks;
 use crate::host::{Severity, say};
 use crate::mailbox::{Begun, Mailbox};
 
-/// How often nodes are looked at; as a mount by FUSE has it, but a disk that was pulled out isn't waited for as long.
+/// How often nodes are looked at: as with a mount by FUSE, but a disk that was pulled out isn't waited for as long.
 const LOOKS: Duration = Duration::from_secs(1);
 const FIRST_TRY: Duration = Duration::from_secs(2);
 const MOST_BETWEEN_TRIES: Duration = Duration::from_secs(60);
 
-/// Tells, and keeps the mount from ending in the middle of what it does.
+/// Reports events, and keeps the mount from ending in the middle of its work.
 struct Teller<'m> {
     fs: &'m FileSystem,
     mailbox: &'m Mailbox,
@@ -24,7 +24,7 @@ struct Teller<'m> {
     syncing: RefCell<Option<Begun<'m>>>,
 }
 
-/// Looks after a mount for as long as it is polled. Every `sync_seconds`, if not 0, everything is made durable.
+/// Looks after a mount for as long as it is polled. Every `sync_seconds` seconds, if not 0, everything is made durable.
 pub(crate) async fn look_after(fs: &FileSystem, mailbox: &Mailbox, sync_seconds: u32) {
     let pace = Pace {
         looks: LOOKS,
@@ -40,7 +40,7 @@ pub(crate) async fn look_after(fs: &FileSystem, mailbox: &Mailbox, sync_seconds:
     fs.keep(&Teller { fs, mailbox, tries, syncing: RefCell::new(None) }, &pace).await;
 }
 
-/// Says that a node is back.
+/// Reports that a node is back.
 pub(crate) fn tell_of_return(fs: &FileSystem, node: NodeIndex, counts: &ResyncCounts) {
     let (disks, ResyncCounts { compared, copied, removed, .. }) = (Disks(fs, node), counts);
     say(

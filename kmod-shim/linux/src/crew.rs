@@ -1,7 +1,7 @@
-//! The tasks that do what is asked, one request after the other.
+//! The tasks that carry out requests, one after the other.
 //!
-//! A task takes more than 16 KiB, and a kernel that clears what it lends would do that for each request. So tasks stay when they
-//! have nothing to do, up to a number.
+//! A task takes more than 16 KiB, and a kernel that clears the memory it lends would do so for each request. So a number of tasks
+//! stay when they have nothing to do.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -9,16 +9,16 @@ use core::task::{Poll, Waker};
 
 use crate::mailbox::{Begun, Call};
 
-/// Tasks that stay.
+/// The number of tasks that stay.
 const KEPT: usize = 8;
 
-/// A request that a task has, with what keeps the mount from ending meanwhile.
+/// A request that a task carries out, with what keeps the mount from ending meanwhile.
 pub(crate) struct Job<'m> {
     pub(crate) call: Call,
     pub(crate) begun: Begun<'m>,
 }
 
-/// Where an idle task waits.
+/// The place where an idle task waits.
 enum Place<'m> {
     Free,
     Waiting(Waker),
@@ -33,7 +33,7 @@ impl<'m> Crew<'m> {
         Self(RefCell::new([const { Place::Free }; KEPT]))
     }
 
-    /// Gives a job to an idle task; without one, gives it back.
+    /// Gives a job to an idle task; if there is none, returns it.
     pub(crate) fn hand(&self, job: Job<'m>) -> Option<Job<'m>> {
         let mut places = self.0.borrow_mut();
         let Some(place) = places.iter_mut().find(|place| matches!(place, Place::Waiting(_))) else { return Some(job) };
@@ -43,7 +43,7 @@ impl<'m> Crew<'m> {
         None
     }
 
-    /// The next job of a task that has nothing to do; none when enough others wait for one.
+    /// Waits for the next job of an idle task; none when enough others wait for one.
     pub(crate) async fn next(&self) -> Option<Job<'m>> {
         let mut mine = None;
         poll_fn(|cx| {

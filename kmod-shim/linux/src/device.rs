@@ -1,5 +1,5 @@
-//! A block device of Linux as the core wants one. The core submits and asks; completions only leave a status behind and have
-//! somebody go inside, where all requests are looked at.
+//! A block device of Linux in the form that the core needs. The core submits and polls; a completion only leaves a status behind
+//! and makes a thread go inside, where all requests are looked at.
 
 use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
@@ -10,20 +10,20 @@ use hammer2_core::memory::{self, Heap, NoMemory, Vec};
 
 use crate::abi;
 
-/// The status of what the device can't do.
+/// The status of an unsupported operation.
 const NOT_SUPPORTED: i32 = -95;
-/// The answer to what is the mount's thread's to do.
+/// The answer when only the mount's thread may do something.
 const COME_AGAIN: i32 = -11;
 
-/// A request that the device has.
+/// A request to the device.
 struct Flight {
     request: Request,
-    /// It was never submitted.
+    /// The error, if it was never submitted.
     refused: Option<DeviceError>,
     waker: Option<Waker>,
 }
 
-/// A device that a mount has open.
+/// An open device of a mount.
 pub(crate) struct LinuxDevice {
     info: DeviceInfo,
     device: *mut c_void,
@@ -33,14 +33,14 @@ pub(crate) struct LinuxDevice {
 }
 
 impl LinuxDevice {
-    /// The device that the host knows as `device`, which stays there as long as this does.
+    /// Makes the device for the host's `device`, which must exist as long as this does.
     pub(crate) fn new(heap: Heap, info: DeviceInfo, device: *mut c_void) -> Result<Self, NoMemory> {
         let flights = RefCell::new(memory::filled(heap, usize::from(info.queue_depth), || None)?);
         let size_bytes = Cell::new(info.size_bytes);
         Ok(Self { info, device, flights, reset: RefCell::new(None), size_bytes })
     }
 
-    /// How a request that was submitted stands.
+    /// The status of a submitted request.
     fn status(&self, ticket: usize) -> i32 {
         // SAFETY: the device is there, and the ticket is below the queue depth.
         unsafe { abi::hammer2_host_status(self.device, ticket as u32) }
@@ -58,7 +58,7 @@ impl LinuxDevice {
             .any(|(ticket, flight)| flight.as_ref().is_some_and(|flight| self.is_under_way(ticket, flight)))
     }
 
-    /// Wakes those whose requests are done, and who waits for all of them.
+    /// Wakes the tasks whose requests are done, and the task that waits for all of them.
     pub(crate) fn turn(&self) {
         let count = self.flights.borrow().len();
         for ticket in 0..count {
@@ -73,14 +73,14 @@ impl LinuxDevice {
         }
     }
 
-    /// Waits until the device has given back every buffer, but not for ever: false if it hasn't by then.
+    /// Waits until the device has given back every buffer, but not for ever: returns false if it hasn't by then.
     pub(crate) fn drain(&self) -> bool {
         // SAFETY: the device is there.
         unsafe { abi::hammer2_host_drain(self.device) != 0 }
     }
 }
 
-/// A device that the core holds while the mount does, too.
+/// A device that the core holds together with the mount.
 pub(crate) struct Shared(pub(crate) &'static LinuxDevice);
 
 impl BlockDevice for Shared {
@@ -107,7 +107,7 @@ impl BlockDevice for Shared {
             Operation::Discard { offset, bytes } => (abi::device::DISCARD, offset.0, bytes),
         };
         let bytes = match request.operation {
-            // C doesn't change what it writes; several devices may have it at the same time.
+            // C doesn't change what it writes, and several devices may have it at the same time.
             Operation::Write(_) => request.buffer.bytes().as_ptr().cast_mut(),
             _ => request.buffer.bytes_mut().as_mut_ptr(),
         };
@@ -142,8 +142,8 @@ impl BlockDevice for Shared {
         }
     }
 
-    /// Linux can't take a request back, so this waits for all of them. Then the device is opened anew by its name: one that was
-    /// pulled out and put back is another to Linux.
+    /// Linux can't take a request back, so this waits for all of them. Then the device is opened again by its name: a device that
+    /// was pulled out and put back is a different one to Linux.
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
         let device = self.0;
         let later = || {

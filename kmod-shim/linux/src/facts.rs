@@ -1,4 +1,4 @@
-//! How a mount and its members are, as structures that the tool reads.
+//! The state of a mount and its members, in structures that the tool reads.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use hammer2_core::memory::NoMemory;
 use hammer2_kmod_shim::administration::{ClusterFacts, MemberFacts, MissingFacts, Text, VERSION, health, state};
 use zerocopy::{FromZeros as _, Immutable, IntoBytes};
 
-/// Puts structures into a buffer, one behind the other.
+/// Packs structures into a buffer, one after the other.
 pub(crate) struct Packer<'b> {
     buffer: &'b mut [u8],
     packed: usize,
@@ -19,7 +19,7 @@ impl<'b> Packer<'b> {
         Self { buffer, packed: 0 }
     }
 
-    /// One more; an error if there is no room.
+    /// Appends a structure; an error if there is no room.
     pub(crate) fn put(&mut self, facts: &(impl IntoBytes + Immutable)) -> Result<(), NoMemory> {
         let rest = self.buffer.get_mut(self.packed..).ok_or(NoMemory)?;
         facts.write_to_prefix(rest).map_err(|_| NoMemory)?;
@@ -27,13 +27,13 @@ impl<'b> Packer<'b> {
         Ok(())
     }
 
-    /// How many bytes they take.
+    /// The number of bytes that they take.
     pub(crate) fn bytes(&self) -> i64 {
         self.packed as i64
     }
 }
 
-/// Tells how the cluster is, its members, and those that are missing.
+/// Packs the state of the cluster, its members, and the missing ones.
 pub(crate) fn tell(fs: &FileSystem, packer: &mut Packer<'_>) -> Result<(), NoMemory> {
     let missing = fs.missing_members();
     packer.put(&cluster(fs, fs.member_statuses().count() as u32, missing.len() as u32))?;
@@ -114,7 +114,7 @@ fn member(fs: &FileSystem, status: &MemberStatus) -> MemberFacts {
     }
 }
 
-/// How a member is, and why it isn't in step.
+/// The state of a member, and why it isn't in step.
 fn state_of(status: &MemberStatus) -> (u32, Text<240>) {
     match (status.state, status.unreadable) {
         (MemberState::InSync, _) => (state::IN_SYNC, Text::of_bytes(b"")),
@@ -130,7 +130,7 @@ fn state_of(status: &MemberStatus) -> (u32, Text<240>) {
     }
 }
 
-/// What a node is called: its disks, as they were given.
+/// The name of a node: its disks, as they were given.
 pub(crate) struct Disks<'f>(pub(crate) &'f FileSystem, pub(crate) NodeIndex);
 
 impl fmt::Display for Disks<'_> {

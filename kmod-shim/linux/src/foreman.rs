@@ -1,5 +1,5 @@
-//! What an administrator has a mount do: one order after the other, beside everything else. Who gives an order isn't kept
-//! waiting; how far it is, and what came of it, is asked for.
+//! The orders of an administrator to a mount: they are carried out one after the other, beside everything else. Giving an order
+//! doesn't wait for it; its progress and its result are read separately.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -30,7 +30,7 @@ pub(crate) struct Foreman {
     is_writable: bool,
     outcome: Cell<OutcomeFacts>,
     copies: RefCell<Vec<CopyFacts>>,
-    /// The next order, until it is begun.
+    /// The next order, until it begins.
     next: Cell<Option<OrderFacts>>,
     pauses: Cell<bool>,
     /// The scrub that was paused.
@@ -51,7 +51,7 @@ impl Foreman {
         }
     }
 
-    /// Takes an order; 0, or a negative error number.
+    /// Accepts an order; returns 0, or a negative error number.
     pub(crate) fn take(&self, bytes: &[u8]) -> i64 {
         let Ok(given) = OrderFacts::read_from_bytes(bytes) else { return -EINVAL };
         let is_busy = self.outcome.get().progress == progress::UNDER_WAY;
@@ -82,7 +82,7 @@ impl Foreman {
         0
     }
 
-    /// Tells how far the last order is.
+    /// Packs the progress of the last order.
     pub(crate) fn tell(&self, fs: &FileSystem, packer: &mut Packer<'_>) -> Result<(), NoMemory> {
         let mut outcome = self.outcome.get();
         if outcome.progress == progress::UNDER_WAY && is_scrub(outcome.order) {
@@ -94,7 +94,7 @@ impl Foreman {
         copies.iter().try_for_each(|copy| packer.put(copy))
     }
 
-    /// Carries orders out for as long as it is polled.
+    /// Carries out orders for as long as it is polled.
     pub(crate) async fn work(&self, fs: &FileSystem, mailbox: &Mailbox) {
         loop {
             let given = poll_fn(|cx| match self.next.take() {
@@ -142,7 +142,7 @@ impl Foreman {
         }
     }
 
-    /// Reads everything. It is paused when that is wished, or when the mount is to end.
+    /// Reads everything. It is paused on request, or when the mount is to end.
     async fn scrub(&self, fs: &FileSystem, mailbox: &Mailbox, mut scrub: Scrub) -> Result<OutcomeFacts, Error> {
         let mut goes_on = |_: &Scrub| !self.pauses.get() && !mailbox.is_ending();
         let counts = fs.scrub_on(&mut scrub, &mut goes_on).await?;
@@ -162,9 +162,9 @@ impl Foreman {
         })
     }
 
-    /// Looks again at members that left, and brings all in step that are behind.
+    /// Looks again at members that left, and brings all members in step that are behind.
     async fn resync(&self, fs: &FileSystem) -> Result<(), Error> {
-        // Who doesn't answer any more is not in step.
+        // A member that no longer answers isn't in step.
         fs.probe().await?;
         for node in (0..MAX_NODES as u8).map(NodeIndex) {
             let is_lost = fs.member_statuses().any(|member| member.node == node && member.is_lost());
@@ -175,7 +175,7 @@ impl Foreman {
         for (node, copied) in fs.resync_all(&mut |_, _| {}).await? {
             match copied {
                 Ok(counts) => {
-                    // The attendant sees that it is back, but not by whom.
+                    // The attendant sees that it is back, but not why.
                     if counts != ResyncCounts::default() {
                         attendant::tell_of_return(fs, node, &counts);
                     }

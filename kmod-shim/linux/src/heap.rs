@@ -7,7 +7,7 @@ use allocator_api2::alloc::{AllocError, Allocator};
 
 use crate::abi;
 
-/// `kvmalloc`: what is large need not be in one piece. Only threads allocate, no interrupt handler does.
+/// `kvmalloc`: large blocks need not be contiguous in physical memory. Only threads allocate, never interrupt handlers.
 #[derive(Clone, Copy)]
 pub(crate) struct Kvmalloc;
 

@@ -1,4 +1,4 @@
-//! What the kernel lends a mount, behind safe functions: log, time, random numbers, check codes, the queue of requests.
+//! What the kernel provides to a mount, behind safe functions: log, time, random numbers, check codes, the queue of requests.
 
 use core::ffi::c_void;
 use core::fmt::{self, Write};
@@ -11,20 +11,20 @@ use hammer2_kmod_shim::timer::TickSource;
 use crate::abi;
 use crate::mailbox::Call;
 
-/// How much a message matters.
+/// The severity of a message.
 #[derive(Clone, Copy)]
 pub(crate) enum Severity {
     /// Something is lost, or can't be done.
     Error = 0,
     /// Somebody should look after something.
     Warning = 1,
-    /// What happens.
+    /// Something has happened.
     Notice = 2,
-    /// Trouble that a request has met: there may be more of it than anybody reads, and the kernel leaves out some.
+    /// Trouble met by a request: there may be more of it than anybody reads, and the kernel drops some.
     Complaint = 3,
 }
 
-/// A line of the kernel's log; what doesn't fit is left out.
+/// A line for the kernel's log, cut off where it doesn't fit.
 struct Line {
     bytes: [u8; 240],
     length: usize,
@@ -48,7 +48,8 @@ pub(crate) fn say(severity: Severity, words: fmt::Arguments<'_>) {
     unsafe { abi::hammer2_host_say(severity as u32, line.bytes.as_ptr(), line.length) };
 }
 
-/// Ends the mount that this thread is inside of: whoever waits for it, or comes later, gets an error. It leaves Rust for good.
+/// Ends the mount that this thread is inside of: requests that wait for it, and later ones, get an error. This never returns to
+/// Rust.
 pub(crate) fn end_mount() -> ! {
     // SAFETY: the thread is inside a mount: only there runs what can panic. What that held stays as it is, and nobody looks at
     // it.
@@ -81,7 +82,7 @@ impl TimeSource for Wall {
     }
 }
 
-/// A mount, as C knows it.
+/// A mount, by its handle in C.
 #[derive(Clone, Copy)]
 pub(crate) struct Mount(*mut c_void);
 
@@ -90,52 +91,52 @@ impl Mount {
         Self(mount)
     }
 
-    /// How many events there were: requests, and completions of devices.
+    /// The number of events so far: requests, and completions of devices.
     pub(crate) fn events(self) -> u64 {
         // SAFETY: the mount is there as long as `serve` runs.
         unsafe { abi::hammer2_host_events(self.0) }
     }
 
-    /// Tells whether whoever is inside wants to leave although there is more to do.
+    /// True when the thread inside wants to leave although there is more to do.
     pub(crate) fn shall_stop(self) -> bool {
         // SAFETY: the same.
         unsafe { abi::hammer2_host_shall_stop(self.0) != 0 }
     }
 
-    /// Lets the thread that is inside go. It is another, perhaps, that comes back: when there are more events than `seen`, when
-    /// the clock is at `deadline_ns`, or with a request.
+    /// Lets the thread inside leave. A thread, perhaps another one, comes back when there are more events than `seen`, when the
+    /// clock reaches `deadline_ns`, or with a request.
     pub(crate) fn wait(self, seen: u64, deadline_ns: u64) {
         // SAFETY: the same.
         unsafe { abi::hammer2_host_wait(self.0, seen, deadline_ns) };
     }
 
-    /// Says that it is mounted, or why not.
+    /// Reports that it is mounted, or why not.
     pub(crate) fn opened(self, status: i32) {
         // SAFETY: the same; `serve` says it once.
         unsafe { abi::hammer2_host_opened(self.0, status) };
     }
 
-    /// Has all of the stack that is below this look unused; how many bytes are above.
+    /// Paints all of the stack below this function so that it looks unused; returns how many bytes are above.
     #[cfg(feature = "selftest")]
     pub(crate) fn paint_stack(self) -> u64 {
         // SAFETY: the mount is there, and this runs on its stack.
         unsafe { abi::hammer2_host_paint_stack(self.0) }
     }
 
-    /// How many bytes of the stack were used since it was painted, or since the beginning.
+    /// The number of bytes of the stack used since it was painted, or since the beginning.
     #[cfg(feature = "selftest")]
     pub(crate) fn stack_depth(self) -> u64 {
         // SAFETY: the mount is there.
         unsafe { abi::hammer2_host_stack_depth(self.0) }
     }
 
-    /// Has `site` kept until the devices have given back every buffer; `hammer2_forget` gets it then.
+    /// Keeps `site` until the devices have given back every buffer; `hammer2_forget` then gets it.
     pub(crate) fn abandon(self, site: *mut c_void) {
         // SAFETY: the mount is there as long as `serve` runs.
         unsafe { abi::hammer2_host_abandon(self.0, site) };
     }
 
-    /// The next request, if there is any.
+    /// The next request, if there is one.
     pub(crate) fn next_call(self) -> Option<Call> {
         // SAFETY: the mount is there as long as `serve` runs.
         let request = unsafe { abi::hammer2_host_next(self.0) };
@@ -143,7 +144,7 @@ impl Mount {
         (!request.is_null()).then(|| unsafe { Call::new(self, request) })
     }
 
-    /// Gives a request back.
+    /// Returns a request.
     ///
     /// # Safety
     ///
@@ -154,7 +155,7 @@ impl Mount {
     }
 }
 
-/// What the core has to say.
+/// Passes messages of the core on.
 struct Log;
 
 impl log::Log for Log {
@@ -176,24 +177,24 @@ impl log::Log for Log {
     fn flush(&self) {}
 }
 
-/// CRC-32C by the processor's instruction, where it has one.
+/// CRC-32C by the processor's instruction, if it has one.
 static CHECKS: HostChecks = HostChecks {
     // SAFETY: so many bytes are there.
     crc32c: |bytes| unsafe { abi::hammer2_host_crc32c(bytes.as_ptr(), bytes.len()) },
     xxh64: portable_xxh64,
 };
 
-/// Has the core use what the kernel has for check codes. The first mount does it for all.
+/// Makes the core use the kernel's functions for check codes. The first mount does this for all.
 pub(crate) fn lend_checks() {
     if let Err(error @ UnfitChecks::Differ { .. }) = use_host_checks(&CHECKS) {
         say(Severity::Warning, format_args!("{error}"));
     }
 }
 
-/// Has what the core says written into the kernel's log.
+/// Writes messages of the core into the kernel's log.
 pub(crate) fn log() {
     static LOG: Log = Log;
-    // The first mount has done it.
+    // The first mount has done this.
     let _ = log::set_logger(&LOG);
     log::set_max_level(log::LevelFilter::Info);
 }

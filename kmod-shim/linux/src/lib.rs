@@ -1,8 +1,8 @@
-//! `hammer2-core` inside Linux's kernel: what the C part of the module calls, and what it lends.
+//! `hammer2-core` inside Linux's kernel: the functions that the C part of the module calls, and the functions it provides.
 //!
-//! A mount has a stack of its own, on which [`hammer2_serve`] is called once and stays until it is unmounted. Where it waits it
-//! stops, and the thread that was inside leaves; it goes on as soon as the next comes in (C, `module/run.c`): one that has put a
-//! request into the queue, one that was woken by a device, or the mount's own thread. So one thread at a time runs everything of
+//! A mount has its own stack, on which [`hammer2_serve`] is called once and stays until it is unmounted. When it has to wait, it
+//! stops there, and the thread that was inside leaves; it continues when the next thread comes in (in C, `module/run.c`): one
+//! that has queued a request, one that a device has woken, or the mount's own thread. So one thread at a time runs everything of
 //! the core, and what is made inside stays inside. The interface is in `src/abi.rs` and in `module/hammer2_abi.h`, which are
 //! compared when the module is loaded.
 #![no_std]
@@ -31,7 +31,7 @@ use host::Severity;
 #[global_allocator]
 static GLOBAL: Kvmalloc = Kvmalloc;
 
-/// Only who is inside a mount runs what can panic, so the panic is that mount's.
+/// Only code inside a mount can panic, so the panic is that mount's.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let (file, line) = info.location().map_or(("", 0), |at| (at.file(), at.line()));
@@ -39,13 +39,13 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     host::end_mount()
 }
 
-/// Mounts what `config` says, serves the requests of `mount` until one says to unmount, and does that. Called on the mount's
-/// stack; `hammer2_host_opened` hears whether it is mounted.
+/// Mounts what `config` says, serves the requests of `mount` until one asks to unmount, and unmounts. It is called on the mount's
+/// stack; `hammer2_host_opened` is told whether it is mounted.
 ///
 /// # Safety
 ///
-/// `mount` is what the functions of the host take. `config` is a `struct hammer2_config`; it and all it points to stay as they
-/// are until this returns.
+/// `mount` is the handle that the functions of the host take. `config` is a `struct hammer2_config`; it and everything it points
+/// to must stay unchanged until this returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hammer2_serve(mount: *mut c_void, config: *const c_void) {
     // SAFETY: the caller's promise.
@@ -56,11 +56,11 @@ pub unsafe extern "C" fn hammer2_serve(mount: *mut c_void, config: *const c_void
     }
 }
 
-/// Gives back the memory of a mount that ended while devices still had buffers of it: by now they have given them back.
+/// Frees the memory of a mount that ended while devices still had buffers of it, once they have given them back.
 ///
 /// # Safety
 ///
-/// `site` is what `hammer2_host_abandon` got, and is given back once.
+/// `site` must be what `hammer2_host_abandon` got, and is passed only once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hammer2_forget(site: *mut c_void) {
     // SAFETY: the caller's promise.
@@ -82,7 +82,7 @@ fn serve_selftest(mount: host::Mount) {
     mount.opened(-EOPNOTSUPP);
 }
 
-/// Where the parts of the structures lie that C and Rust share: `count` numbers in the order of `HAMMER2_LAYOUT` in the header.
+/// The layout of the structures that C and Rust share: `count` numbers in the order of `HAMMER2_LAYOUT` in the header.
 #[unsafe(no_mangle)]
 pub extern "C" fn hammer2_layout(count: &mut u32) -> *const u32 {
     *count = abi::LAYOUT.len() as u32;

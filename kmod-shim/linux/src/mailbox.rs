@@ -1,4 +1,4 @@
-//! Requests on their way through Rust: each is answered once, whatever becomes of it.
+//! Requests on their way through Rust: each is answered exactly once, whatever happens.
 
 use core::cell::{Cell, RefCell};
 use core::slice;
@@ -9,13 +9,13 @@ use crate::host::Mount;
 
 const EIO: i64 = 5;
 
-/// A request that nobody else has. It is answered when it goes.
+/// A request that nobody else has. It is answered when this is dropped.
 pub(crate) struct Call {
     mount: Mount,
     request: *mut Request,
 }
 
-/// What a request has of names and memory.
+/// The names and memory of a request.
 pub(crate) struct Parts<'c> {
     pub(crate) request: &'c mut Request,
     pub(crate) name: &'c [u8],
@@ -28,8 +28,8 @@ impl Call {
     ///
     /// # Safety
     ///
-    /// It is from the queue of `mount`, its pointers are null or lead to as many bytes as it says, and nobody else uses any of
-    /// that before it is answered.
+    /// The request must come from the queue of `mount`, its pointers must be null or lead to as many bytes as it says, and nobody
+    /// else may use any of that before it is answered.
     pub(crate) unsafe fn new(mount: Mount, request: *mut Request) -> Self {
         // SAFETY: the caller's promise. Who asks and is forgotten gets an error.
         unsafe { (*request).result = -EIO };
@@ -72,7 +72,7 @@ impl Text {
     ///
     /// # Safety
     ///
-    /// They are there, and stay as they are for `'t`.
+    /// They must exist and stay unchanged for `'t`.
     pub(crate) unsafe fn bytes<'t>(&self) -> &'t [u8] {
         match self.bytes.is_null() {
             true => &[],
@@ -82,7 +82,7 @@ impl Text {
     }
 }
 
-/// Who waits for requests, and how many are under way.
+/// Tasks that wait for requests, and the number of requests under way.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     waiting: RefCell<Option<Waker>>,
@@ -91,11 +91,11 @@ pub(crate) struct Mailbox {
     unmount: RefCell<Option<Call>>,
 }
 
-/// Work that the mount doesn't end in the middle of.
+/// Work during which the mount doesn't end.
 pub(crate) struct Begun<'m>(&'m Mailbox);
 
 impl Mailbox {
-    /// Something has come, or has ended.
+    /// Wakes the tasks that wait: something has come, or has ended.
     pub(crate) fn ring(&self) {
         if let Some(waker) = self.waiting.borrow_mut().take() {
             waker.wake();
@@ -107,7 +107,7 @@ impl Mailbox {
         Begun(self)
     }
 
-    /// The mount is to end: no more is begun.
+    /// True when the mount is to end: nothing more is begun.
     pub(crate) fn is_ending(&self) -> bool {
         self.unmount.borrow().is_some()
     }
@@ -120,7 +120,7 @@ impl Mailbox {
         self.unmount.borrow_mut().take()
     }
 
-    /// Ready when the mount is to end and nothing is under way; rung at each change.
+    /// Ready when the mount is to end and nothing is under way; woken at each change.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
         *self.waiting.borrow_mut() = Some(cx.waker().clone());
         if self.is_ending() && self.under_way.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
@@ -130,7 +130,7 @@ impl Mailbox {
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get() - 1);
-        // Nobody else waits for that.
+        // Only the end of the mount waits for this.
         if self.0.is_ending() {
             self.0.ring();
         }

@@ -1,4 +1,4 @@
-//! A mount from its beginning to its end, on its stack: whichever thread is inside.
+//! A mount from beginning to end, on its own stack, whichever thread is inside.
 
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -28,13 +28,13 @@ const ENOMEM: i32 = 12;
 const EINVAL: i32 = 22;
 const EROFS: i32 = 30;
 
-/// Tasks have memory beside the mount's budget: there are no more of them than callers.
+/// The memory of tasks, which isn't part of the mount's budget: there are no more tasks than callers.
 static TASKS: Kvmalloc = Kvmalloc;
 
-/// Tasks that wait for an alarm at the same time, beyond which alarms ring early.
+/// The number of tasks that can wait for an alarm at the same time; with more, alarms ring early.
 const ALARMS: usize = 256;
 
-/// The heap gets so much more than the mount is told of, as the core asks for.
+/// The heap is larger than the memory that the mount is told it has, as the core asks for.
 const fn with_spare(memory_bytes: usize) -> usize {
     memory_bytes + memory_bytes / 4 + (4 << 20)
 }
@@ -44,11 +44,11 @@ struct Site {
     budget: Budget<Kvmalloc>,
     timer: Timer<Ktime>,
     devices: Vec<LinuxDevice>,
-    /// What the devices are called; errors refer to these.
+    /// The names of the devices, to which errors refer.
     _names: Vec<&'static str>,
 }
 
-/// What drives the executor.
+/// Drives the executor.
 struct Driver<'s> {
     mount: Mount,
     site: &'s Site,
@@ -86,7 +86,7 @@ pub(crate) fn serve(mount: Mount, config: &Config) {
         Ok(site) => Box::leak(site),
         Err(NoMemory) => return mount.opened(-ENOMEM),
     };
-    // Who lends what the core keeps lends it for good; it is taken back below.
+    // The core's references to its site have no end; the site is taken back below.
     let site_pointer: *mut Site = site;
     // SAFETY: nothing else leads there but what is made of this reference.
     let site: &'static Site = unsafe { &*site_pointer };
@@ -94,7 +94,7 @@ pub(crate) fn serve(mount: Mount, config: &Config) {
         say(Severity::Error, format_args!("there is no memory to unmount with: what wasn't synced is lost"));
     }
     let mut given_back = true;
-    // Each is waited for, whatever the others do.
+    // Each device is waited for, whatever the others do.
     site.devices.iter().for_each(|device| given_back &= device.drain());
     if !given_back {
         return mount.abandon(site_pointer.cast());
@@ -104,7 +104,7 @@ pub(crate) fn serve(mount: Mount, config: &Config) {
     unsafe { forget(site_pointer.cast()) };
 }
 
-/// Gives back what was lent to a mount that has ended.
+/// Frees what was lent to a mount that has ended.
 ///
 /// # Safety
 ///
@@ -113,7 +113,7 @@ pub(crate) unsafe fn forget(site: *mut c_void) {
     let site_pointer: *mut Site = site.cast();
     // SAFETY: the caller's promise.
     let site = unsafe { &mut *site_pointer };
-    // What was given up has left buffers there. They go back to the budget, which must not have moved by then.
+    // Requests that were given up have left buffers there. They go back to the budget, which must not have moved by then.
     site.devices.clear();
     let (used, peak_kib) = (site.budget.used_bytes(), site.budget.peak_bytes().div_ceil(1024));
     match used {
@@ -143,7 +143,7 @@ impl Site {
                 size_bytes: device.size_bytes,
                 queue_depth: config.queue_depth as u16,
                 read_only: device.is_read_only != 0,
-                // It is held for this mount alone.
+                // The mount holds it exclusively.
                 is_shared: false,
             };
             memory::push(&mut devices, LinuxDevice::new(&TASKS, info, device.device)?)?;
@@ -201,7 +201,7 @@ fn try_serve(mount: Mount, config: &Config, site: &'static Site) -> Result<(), N
     Ok(())
 }
 
-/// Serves requests until one says to unmount, and gives that back.
+/// Serves requests until one asks to unmount; returns that request.
 fn serve_requests(driver: &Driver<'_>, fs: &FileSystem, config: &Config) -> Result<Option<Call>, NoMemory> {
     let (mount, mailbox) = (driver.mount, driver.mailbox);
     let (crew, foreman) = (Crew::new(), Foreman::new(fs, config.is_writable != 0));
@@ -218,7 +218,7 @@ fn serve_requests(driver: &Driver<'_>, fs: &FileSystem, config: &Config) -> Resu
                 continue;
             }
             if let Some(job) = crew.hand(Job { call, begun: mailbox.begin() }) {
-                // Without memory for it, the call goes, and answers with an error.
+                // Without memory for it, the call is dropped, and so answered with an error.
                 let _ = spawner.spawn(work(fs, foreman, crew, job));
             }
         }
@@ -230,7 +230,7 @@ fn serve_requests(driver: &Driver<'_>, fs: &FileSystem, config: &Config) -> Resu
     Ok(executor.block_on(driver, served))
 }
 
-/// Does a job, and others until there are enough who wait for one.
+/// Does a job, and then others until enough tasks wait for one.
 async fn work<'m>(fs: &FileSystem, foreman: &Foreman, crew: &Crew<'m>, job: Job<'m>) {
     let mut next = Some(job);
     while let Some(Job { call, begun }) = next {
@@ -240,7 +240,7 @@ async fn work<'m>(fs: &FileSystem, foreman: &Foreman, crew: &Crew<'m>, job: Job<
     }
 }
 
-/// Opens the nodes and mounts the PFS; in the log is why that isn't possible.
+/// Opens the nodes and mounts the PFS; if that fails, the log says why.
 async fn open(config: &Config, site: &'static Site) -> Result<Box<FileSystem>, i32> {
     let heap: Heap = &site.budget;
     // SAFETY: `hammer2_serve` was promised that the label stays as it is.

@@ -1,4 +1,4 @@
-//! What requests ask of the filesystem.
+//! Carrying out requests on the filesystem.
 
 use hammer2_core::cluster::{EntryBatch, NewPfs};
 use hammer2_core::fs::{self, Allocation, Cookie, Error, FileSystem, NewAttributes, NewFile, TimeSource as _};
@@ -14,10 +14,10 @@ use crate::mailbox::{Call, Parts};
 const EINVAL: i64 = 22;
 const ENOSYS: i64 = 38;
 
-/// Bytes of an entry before its name, as C unpacks them: place behind it, inode number, kind, length.
+/// Bytes of an entry before its name, as C unpacks them: the place after it, inode number, kind, length.
 const HEAD_BYTES: usize = 18;
 
-/// Does what is asked, and answers.
+/// Carries out a request, and answers it.
 pub(crate) async fn perform(fs: &FileSystem, foreman: &Foreman, mut call: Call) {
     let mut parts = call.parts();
     let mut result = attempt(fs, foreman, &mut parts).await;
@@ -100,7 +100,7 @@ async fn attempt(fs: &FileSystem, foreman: &Foreman, parts: &mut Parts<'_>) -> R
         }
         op::SYNC => fs.sync().await.map(|()| 0),
         op::STATUS => {
-            // Who doesn't answer any more is not in step.
+            // A member that no longer answers isn't in step.
             fs.probe().await?;
             let mut packer = Packer::new(buffer);
             facts::tell(fs, &mut packer)?;
@@ -124,7 +124,7 @@ fn new_uuid() -> Uuid {
     Uuid::random(bytes)
 }
 
-/// Takes a name from the file `kept`, if not 0, so that the file stays until it is released, or as it was if that fails.
+/// Removes a name of the file `kept`, if not 0, so that the file stays until it is released, or is unchanged if that fails.
 async fn keeping(fs: &FileSystem, kept: u64, work: impl AsyncFnOnce() -> Result<(), Error>) -> Result<i64, Error> {
     if kept == 0 {
         return work().await.map(|()| 0);
@@ -137,7 +137,7 @@ async fn keeping(fs: &FileSystem, kept: u64, work: impl AsyncFnOnce() -> Result<
     done.map(|()| 0)
 }
 
-/// Fills in what is known of the files that the request asks for beside its own. What is gone by now is left at number 0.
+/// Fills in the attributes of the further files that the request lists. A file that is gone keeps the number 0.
 async fn refresh(fs: &FileSystem, request: &mut Request) -> Result<(), Error> {
     for attributes in &mut request.refreshed {
         if attributes.inum != 0 {
@@ -154,7 +154,7 @@ async fn known(fs: &FileSystem, inum: Inum) -> Result<Attributes, Error> {
     let attributes = fs.attributes(inum).await?;
     let fs::Attributes { kind, mode, uid, gid, links, size, device: (major, minor), .. } = attributes;
     let stored_bytes = match attributes.stored_bytes.saturating_add(attributes.unstored_bytes) {
-        // It has no block of its own, but who copies it must not take it for a hole.
+        // It has no block of its own, but a program that copies it must not take it for a hole.
         0 if kind == FileKind::Regular && (1..=EMBEDDED_BYTES as u64).contains(&size) => 1,
         bytes => bytes,
     };
@@ -203,14 +203,14 @@ fn new_file<'t>(request: &Request, target: &'t [u8]) -> Option<NewFile<'t>> {
     })
 }
 
-/// Packs entries into the buffer, as many as fit; the bytes they take.
+/// Packs as many entries into the buffer as fit; returns the bytes they take.
 async fn list(fs: &FileSystem, request: &mut Request, buffer: &mut [u8]) -> Result<i64, Error> {
     let mut batch = EntryBatch::new(fs.heap(), buffer.len())?;
     let listing = fs.read_directory(Inum(request.inum), Cookie(request.offset), &mut batch).await?;
     let mut packed = 0;
     for entry in batch.iter() {
         let length = entry.name.len();
-        // The batch has no more than fits: both pack alike.
+        // The batch has no more entries than fit, as both pack in the same way.
         let Some(place) = buffer.get_mut(packed..packed + HEAD_BYTES + length) else { return Ok(-EINVAL) };
         place[..8].copy_from_slice(&Cookie::after(entry.key).0.to_le_bytes());
         place[8..16].copy_from_slice(&entry.inum.0.to_le_bytes());

@@ -1,4 +1,4 @@
-//! The suite of the core inside Linux's kernel, on disks in memory: `insmod hammer2.ko selftest=1`. A case has a line in the
+//! The suite of the core inside Linux's kernel, on disks in memory: `insmod hammer2.ko selftest=1`. Each case has a line in the
 //! kernel's log.
 
 use core::cell::Cell;
@@ -20,21 +20,21 @@ use crate::host::{self, Ktime, Mount, Severity, say};
 /// The answer when a case has failed.
 const EIO: i32 = 5;
 
-/// Tasks that wait for an alarm at the same time.
+/// The number of tasks that can wait for an alarm at the same time.
 const ALARMS: usize = 256;
 
-/// Of the scratch disks.
+/// The names of the scratch disks.
 static SCRATCH_NAMES: [&str; SCRATCH_BYTES.len()] = ["scratch0", "scratch1", "scratch2", "scratch3", "scratch4"];
-/// Requests a scratch disk takes at once.
+/// The number of requests that a scratch disk takes at a time.
 const QUEUE_DEPTH: u16 = 16;
 
-/// Memory for what cases build; at the end all of it must have come back.
+/// Memory for what cases build; at the end, all of it must have been given back.
 static MEMORY: Budget<Kvmalloc> = Budget::new(Kvmalloc, usize::MAX);
 /// Memory for what cases test.
 static METERED: Budget<Kvmalloc> = Budget::new(Kvmalloc, usize::MAX);
 static TIMER_MEMORY: Kvmalloc = Kvmalloc;
 
-/// Runs every case on the mount's stack, which has no disks and no requests, and says how it went.
+/// Runs every case on the mount's stack, without disks and requests, and reports the result.
 pub(crate) fn serve(mount: Mount) {
     host::log();
     host::lend_checks();
@@ -58,7 +58,7 @@ pub(crate) fn serve(mount: Mount) {
     mount.opened(if failed == 0 { 0 } else { -EIO });
 }
 
-/// Runs a case and prints its line; how it went, and what of the stack it took.
+/// Runs a case and prints its line; returns the result, and the bytes of the stack it took.
 fn run(mount: Mount, case: &Case) -> (Result<(), Failure>, u64) {
     let started = Ktime.ticks();
     let mut stack_bytes = 0;
@@ -80,7 +80,7 @@ fn run(mount: Mount, case: &Case) -> (Result<(), Failure>, u64) {
     (result, stack_bytes)
 }
 
-/// Does something with a timer of its own: one that goes gives back what alarms hold that haven't rung.
+/// Runs `work` with a timer of its own, so that dropping the timer frees what unrung alarms hold.
 fn with_timer(work: impl FnOnce(&'static Timer<Ktime>) -> Result<(), Failure>) -> Result<(), Failure> {
     let timer = memory::boxed(&TIMER_MEMORY, Timer::new(&TIMER_MEMORY, Ktime, ALARMS)?)?;
     let pointer: *mut Timer<Ktime> = Box::leak(timer);
@@ -91,12 +91,12 @@ fn with_timer(work: impl FnOnce(&'static Timer<Ktime>) -> Result<(), Failure>) -
     result
 }
 
-/// What a case runs in. Its disks go with it.
+/// The environment of a case. Its disks are dropped with it.
 struct Kernel {
     mount: Mount,
     timer: &'static Timer<Ktime>,
     disks: Vec<SharedDisk>,
-    /// How deep the stack was when a part of the case began to be measured by itself, which hides what was before.
+    /// The depth of the stack before a part of the case was measured by itself, which hides what was before.
     deepest: Cell<u64>,
 }
 
@@ -156,7 +156,7 @@ impl Environment for Kernel {
     }
 
     fn run(&self, work: Pin<&mut dyn Future<Output = ()>>) {
-        // Without memory for an executor nothing is run, and the case says so.
+        // Without memory for an executor nothing is run, and the case reports that.
         if let Ok(executor) = Executor::new(self.heap()) {
             executor.block_on(self, work);
         }

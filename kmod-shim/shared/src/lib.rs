@@ -1,11 +1,11 @@
 //! A value with several owners, in memory of a given allocator.
 //!
-//! Rust's `Arc` takes no allocator, and ends the program when there is no memory; no maintained crate has one that doesn't. It is
-//! the one thing that `hammer2-core`, which has no unsafe code, can't do without: a block that several disks write is in memory
-//! once.
+//! Rust's `Arc` takes no allocator and aborts the program when memory runs out; no maintained crate has one that doesn't. It is
+//! the only thing needing unsafe code that `hammer2-core`, which has none, can't do without: a block that several disks write is
+//! in memory once.
 //!
-//! The rule: the memory is freed by the owner that takes the count to zero, and changed only by one that finds the count at one.
-//! Only owners make others, so a count of one stays at one while that owner is borrowed.
+//! The rule: the owner that takes the count to zero frees the memory, and only an owner that finds the count at one changes the
+//! value. Only owners make further owners, so a count of one stays at one while that owner is borrowed.
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -46,7 +46,7 @@ struct Counted<T> {
 pub struct Shared<T, A: Allocator> {
     counted: NonNull<Counted<T>>,
     allocator: A,
-    /// Its end may be the value's.
+    /// Dropping this may drop the value.
     owns: PhantomData<Counted<T>>,
 }
 
@@ -57,20 +57,20 @@ unsafe impl<T: Send + Sync, A: Allocator + Send> Send for Shared<T, A> {}
 unsafe impl<T: Send + Sync, A: Allocator + Sync> Sync for Shared<T, A> {}
 
 impl<T, A: Allocator> Shared<T, A> {
-    /// The only owner of a value.
+    /// Makes the only owner of a value.
     pub fn try_new_in(value: T, allocator: A) -> Result<Self, AllocError> {
         let counted = Box::try_new_in(Counted { owners: AtomicUsize::new(1), value }, allocator)?;
         let (counted, allocator) = Box::into_non_null_with_allocator(counted);
         Ok(Self { counted, allocator, owns: PhantomData })
     }
 
-    /// Another owner; none if there are absurdly many.
+    /// Makes another owner; none if there are absurdly many.
     pub fn share(&self) -> Option<Self>
     where
         A: Clone,
     {
         let owners = &self.counted().owners;
-        // Nothing is to be seen by the new owner that this one doesn't see.
+        // The new owner need not see anything that this one doesn't.
         if owners.fetch_add(1, Ordering::Relaxed) >= MOST_OWNERS {
             owners.fetch_sub(1, Ordering::Relaxed);
             return None;
@@ -80,11 +80,11 @@ impl<T, A: Allocator> Shared<T, A> {
 
     /// True when nobody else owns the value.
     pub fn is_alone(&self) -> bool {
-        // What others did with it before they let go of it is done.
+        // Everything that others did with it before they dropped it is done.
         self.counted().owners.load(Ordering::Acquire) == 1
     }
 
-    /// The value, to be changed; none while others own it, too.
+    /// The value, for changes; none while others own it, too.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         if !self.is_alone() {
             return None;
@@ -115,7 +115,7 @@ impl<T: fmt::Debug, A: Allocator> fmt::Debug for Shared<T, A> {
 
 impl<T, A: Allocator> Drop for Shared<T, A> {
     fn drop(&mut self) {
-        // What this owner did with the value is done before another frees it,
+        // What this owner did with the value must be done before another frees it,
         if self.counted().owners.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }

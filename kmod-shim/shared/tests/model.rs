@@ -1,4 +1,4 @@
-//! Owners in every order in which threads can let go of a value: `scripts/test monitor-model` runs it.
+//! Owners that threads drop in every order: `scripts/test monitor-model` runs this.
 #![cfg(loom)]
 
 use allocator_api2::alloc::Global;
@@ -8,7 +8,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-/// A value that says when it is dropped, and that loom watches: whoever drops it must come after all who looked at it.
+/// A value that records its drop and is watched by loom: it must be dropped after all accesses.
 struct Watched {
     content: UnsafeCell<u32>,
     ends: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! Who owns a value, who may change it, and when it goes.
+//! Tests of who owns a value, who may change it, and when it is dropped.
 #![cfg(not(loom))]
 
 use std::alloc::Layout;
@@ -9,7 +9,7 @@ use std::thread;
 use allocator_api2::alloc::{AllocError, Allocator, Global};
 use hammer2_shared::Shared;
 
-/// An allocator that counts what isn't freed, and has no memory for more than so much.
+/// An allocator that counts unfreed memory, and has a limit.
 #[derive(Default)]
 struct Counting {
     allocated: AtomicUsize,
@@ -33,7 +33,7 @@ unsafe impl Allocator for Counting {
     }
 }
 
-/// Counts its ends.
+/// Counts its drops.
 struct Ends<'a>(&'a AtomicUsize);
 
 impl Drop for Ends<'_> {

@@ -1,8 +1,8 @@
 //! Runs futures on one CPU, driven by interrupts.
 //!
-//! The core has no executor inside; whoever runs it polls it. This one keeps its tasks in a [`Heap`], polls those that
-//! were woken, lets the kernel work once per turn (ring doorbells, collect completions, ring alarms) and has it wait when
-//! nothing is left to do.
+//! The core contains no executor; its host polls it. This executor keeps its tasks in a [`Heap`], polls those that were woken,
+//! lets the kernel work once per turn (ring doorbells, collect completions, ring alarms), and makes the kernel wait when nothing
+//! is left to do.
 
 mod waker;
 
@@ -18,15 +18,15 @@ use waker::Flag;
 
 /// What a kernel does for an executor.
 pub trait Machine {
-    /// Called once per turn, after all woken tasks were polled: submits what they have asked for, wakes those whose
-    /// requests or alarms have come.
+    /// Called once per turn, after all woken tasks were polled: submits the requests they have made, and wakes tasks whose
+    /// requests or alarms are complete.
     fn turn(&self);
 
-    /// Called once per turn when tasks are woken: who runs this for others, too, can let them in here.
+    /// Called once per turn when tasks are woken: a machine that runs this for others, too, can let them in here.
     fn breathe(&self) {}
 
     /// Called when no task is woken: waits until an interrupt may have changed that, and returns. A kernel whose interrupt
-    /// handlers wake tasks themselves disables interrupts, asks `woken` once more, and only then waits.
+    /// handlers wake tasks themselves disables interrupts, calls `woken` once more, and only then waits.
     fn wait(&self, woken: &dyn Fn() -> bool);
 }
 
@@ -54,14 +54,14 @@ pub struct Executor<'t> {
 }
 
 impl<'t> Executor<'t> {
-    /// An executor without tasks.
+    /// Makes an executor without tasks.
     pub fn new(heap: Heap) -> Result<Self, NoMemory> {
         let main = Flag::new(heap)?;
         let main_waker = main.waker();
         Ok(Self { heap, slots: RefCell::new(Vec::new_in(heap)), main, main_waker, running: Cell::new(false) })
     }
 
-    /// Adds a task. Without memory for it there is none, and nothing has changed.
+    /// Adds a task. If memory runs out, no task is added, and nothing has changed.
     pub fn spawn(&self, future: impl Future<Output = ()> + 't) -> Result<(), NoMemory> {
         let boxed = memory::boxed(self.heap, future)?;
         let flag = Flag::new(self.heap)?;
@@ -74,12 +74,12 @@ impl<'t> Executor<'t> {
         Ok(())
     }
 
-    /// Tasks that are not done.
+    /// The number of tasks that aren't done.
     pub fn tasks(&self) -> usize {
         self.slots.borrow().iter().filter(|slot| !matches!(slot, Slot::Free)).count()
     }
 
-    /// Runs all tasks until `main` is done; those left then wait for the next call. Not to be called by a task.
+    /// Runs all tasks until `main` is done; remaining tasks wait for the next call. A task must not call this.
     pub fn block_on<F: Future>(&self, machine: &impl Machine, main: F) -> F::Output {
         assert!(!self.running.replace(true), "block_on inside a task of the same executor");
         let mut main = pin!(main);

@@ -1,4 +1,4 @@
-//! The executor on machines made of paper.
+//! Tests of the executor on a machine without hardware.
 
 use super::*;
 use crate::budget::Budget;
@@ -6,7 +6,7 @@ use allocator_api2::alloc::Global;
 use core::cell::RefCell;
 use std::boxed::Box as StdBox;
 
-/// A machine without devices: counts what it's asked for, and wakes what was left with it when it has to wait.
+/// A machine without devices: it counts its calls, and wakes the wakers left with it when it has to wait.
 #[derive(Default)]
 struct Paper {
     turns: Cell<u32>,

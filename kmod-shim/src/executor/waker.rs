@@ -7,11 +7,11 @@ use core::task::{RawWaker, RawWakerVTable, Waker};
 
 use hammer2_core::memory::{self, Box, Heap, NoMemory};
 
-/// What the wakers of one task share: it outlives the task for as long as a waker does.
+/// What the wakers of one task share. It outlives the task for as long as there is a waker.
 struct Signal {
     woken: AtomicBool,
     references: AtomicUsize,
-    /// Where it goes back to.
+    /// The heap that it goes back to.
     heap: Heap,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Flag {
 }
 
 impl Flag {
-    /// A flag that is set, so that its task is polled for a first time.
+    /// Makes a flag that is set, so that its task is polled for a first time.
     pub(super) fn new(heap: Heap) -> Result<Self, NoMemory> {
         let signal = Signal { woken: AtomicBool::new(true), references: AtomicUsize::new(1), heap };
         let (signal, _) = Box::into_raw_with_allocator(memory::boxed(heap, signal)?);
@@ -39,7 +39,7 @@ impl Flag {
         self.signal().woken.load(Ordering::Acquire)
     }
 
-    /// Clears the flag and says whether it was set.
+    /// Clears the flag and returns whether it was set.
     pub(super) fn take(&self) -> bool {
         self.is_set() && self.signal().woken.swap(false, Ordering::AcqRel)
     }
@@ -59,7 +59,7 @@ impl Flag {
     /// Takes a waker's reference back.
     ///
     /// # Safety
-    /// `data` is of a waker made by [`waker`](Self::waker), whose reference becomes the result's.
+    /// `data` must be of a waker made by [`waker`](Self::waker), whose reference becomes the result's.
     unsafe fn from_data(data: *const ()) -> Self {
         // SAFETY: such data is never null.
         Self { signal: unsafe { NonNull::new_unchecked(data.cast_mut().cast()) } }

@@ -1,21 +1,21 @@
-//! A value that one thread at a time is in.
+//! A value that only one thread at a time uses.
 //!
-//! The core is for one thread at a time, and its futures borrow from the filesystem; neither can be sent to another thread. With
-//! a [`Monitor`] whoever has something to be done does it: the thread enters, polls its own operation, leaves while the
-//! operation waits, and enters again when it is woken.
+//! The core is used by one thread at a time, and its futures borrow from the filesystem; neither can be sent to another thread.
+//! With a [`Monitor`], each thread runs its own operations: it enters, polls its operation, leaves while the operation waits, and
+//! enters again when it is woken.
 //!
 //! ```text
 //!  caller A:  enter - poll: pending - leave     wait ...woken     enter - poll: ready - leave
 //!  caller B:                              enter - poll: ready - leave
 //! ```
 //!
-//! **The rule**, which all `unsafe` in this module rests on: *what was made inside is touched inside only*. The value is made
-//! inside; so are the futures that borrow from it, and they are polled and dropped inside. What crosses is `Send`: closures and
-//! what they bring along, outcomes, and wakers. So moving from one thread to the next is, for all that is inside, as if it had
-//! been sent from one to the other as a whole, with nothing left behind.
+//! **The rule** on which all `unsafe` in this module rests: *what was made inside is touched only inside*. The value is made
+//! inside; so are the futures that borrow from it, which are polled and dropped inside. What crosses is `Send`: closures and what
+//! they capture, results, and wakers. So when one thread follows another, for everything inside this is as if it had been sent
+//! from one to the other as a whole, with nothing left behind.
 //!
-//! Two things that the compiler doesn't see are left to whoever uses it: nothing inside may be shared with a thread's own statics
-//! (`thread_local!`), nor be bound to the thread that made it, as the guard of a lock is.
+//! Two things that the compiler doesn't see are left to the user: nothing inside may be shared with a thread's own statics
+//! (`thread_local!`), nor be bound to the thread that made it, like the guard of a lock.
 
 use core::cell::UnsafeCell;
 use core::pin::Pin;
@@ -23,10 +23,10 @@ use core::task::{Context, Poll, Waker};
 
 use lock_api::RawMutexFair;
 
-/// A value that one thread at a time is in. `L` is the lock of whoever runs it.
+/// A value that only one thread at a time uses. `L` is the kind of its lock.
 ///
-/// Who waits for the lock has it next: a thread that comes again and again, as one does that reads requests, keeps no other out.
-/// A thread that is inside can't enter once more: it would wait for itself.
+/// The lock is fair: a thread that waits for it gets it next, so a thread that comes again and again, for example to read
+/// requests, keeps no other out. A thread that is inside must not enter again: it would wait for itself.
 pub struct Monitor<L, T> {
     lock: L,
     value: UnsafeCell<T>,
@@ -38,28 +38,28 @@ unsafe impl<L: RawMutexFair + Sync, T> Sync for Monitor<L, T> {}
 // SAFETY: who owns the monitor is the only one who can enter it: the value goes along with all that shares anything with it.
 unsafe impl<L: RawMutexFair + Send, T> Send for Monitor<L, T> {}
 
-/// A thread that has an operation done.
+/// A thread that runs an operation.
 pub trait Caller {
     /// Wakes it, from any thread.
     fn waker(&self) -> &Waker;
 
-    /// Waits until it was woken since the last wait; outside the monitor. It may return without that.
+    /// Waits, outside the monitor, until it was woken since the last wait. It may also return without that.
     fn wait(&self);
 }
 
 impl<L: RawMutexFair, T> Monitor<L, T> {
-    /// A monitor of what `make` makes.
+    /// Makes a monitor around what `make` makes.
     pub fn try_new<E: Send>(make: impl FnOnce() -> Result<T, E> + Send) -> Result<Self, E> {
         Ok(Self { lock: L::INIT, value: UnsafeCell::new(make()?) })
     }
 
-    /// Does something inside that doesn't wait for anybody who would have to enter.
+    /// Runs `work` inside. It must not wait for a thread that would have to enter.
     pub fn enter<R: Send>(&self, work: impl FnOnce(&T) -> R + Send) -> R {
         // SAFETY: the reference ends with `work`, while the lock is held; nothing but `Send` goes in or out.
         unsafe { self.inside(work) }
     }
 
-    /// Has an operation done: inside as long as it is polled, outside while it waits.
+    /// Runs an operation: it is inside while it is polled, and outside while it waits.
     pub fn run<R: Send>(&self, caller: &impl Caller, operation: impl AsyncFnOnce(&T) -> R + Send) -> R {
         let mut operation = Some(operation);
         // SAFETY: the future is made, polled and dropped by `Operation`, inside; what it is made of is `Send` or was made inside.
@@ -82,7 +82,7 @@ impl<L: RawMutexFair, T> Monitor<L, T> {
         }
     }
 
-    /// Runs `work` with the lock held, also when it panics.
+    /// Runs `work` with the lock held; the lock is released even if it panics.
     ///
     /// # Safety
     /// What `work` makes from the value, or takes from it, is touched and dropped inside only.
@@ -93,7 +93,7 @@ impl<L: RawMutexFair, T> Monitor<L, T> {
     }
 }
 
-/// The lock, held.
+/// Holds the lock.
 struct Held<'m, L: RawMutexFair>(&'m L);
 
 impl<'m, L: RawMutexFair> Held<'m, L> {
@@ -110,14 +110,14 @@ impl<L: RawMutexFair> Drop for Held<'_, L> {
     }
 }
 
-/// An operation under way. Its future stays where it is, and goes inside, whatever happens.
+/// An operation under way. Its future stays in place, and is dropped inside, whatever happens.
 struct Operation<'m, L: RawMutexFair, T, F> {
     monitor: &'m Monitor<L, T>,
     future: Option<F>,
 }
 
 impl<L: RawMutexFair, T, F: Future> Operation<'_, L, T, F> {
-    /// Polls it, inside; what is done is dropped there.
+    /// Polls it inside; when it is done, it is dropped there.
     fn poll(&mut self, waker: &Waker) -> Poll<F::Output> {
         // SAFETY: this lives in the frame of `run` until it is dropped, and nothing moves the future out of it.
         let mut future = unsafe { Pin::new_unchecked(&mut self.future) };

@@ -1,4 +1,4 @@
-//! Monitors among the threads of a host. `tests/monitor.rs` has the models, in every order of events.
+//! Monitors among the threads of a host. `tests/monitor.rs` has the models, which try every order of events.
 
 use super::*;
 use core::cell::{Cell, RefCell};
@@ -57,7 +57,7 @@ impl Caller for Sleeper {
     }
 }
 
-/// Whose turn it is, and who waits for theirs. References are counted without atomics.
+/// Whose turn it is, and which threads wait for theirs. References are counted without atomics.
 #[derive(Default)]
 struct Turns {
     turn: Rc<Cell<usize>>,
@@ -124,10 +124,10 @@ fn an_operation_that_needs_not_wait_is_done_at_once() {
     assert_eq!(doubled, 2);
 }
 
-/// A lock that says whether it is held.
+/// A lock that records whether it is held.
 struct Watched(parking_lot::RawMutex);
 
-/// Of the only one of these.
+/// The state of the only such lock.
 static HELD: AtomicBool = AtomicBool::new(false);
 
 // SAFETY: it is the other one.
@@ -161,7 +161,7 @@ unsafe impl RawMutexFair for Watched {
 
 #[test]
 fn what_is_left_of_an_operation_when_its_caller_panics_goes_inside() {
-    /// Counts what is dropped inside, without atomics.
+    /// Counts drops inside, without atomics.
     struct Counted<'t>(&'t Cell<u32>);
     impl Drop for Counted<'_> {
         fn drop(&mut self) {

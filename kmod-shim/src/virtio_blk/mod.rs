@@ -1,9 +1,8 @@
 //! A virtio block device as the core's [`BlockDevice`].
 //!
-//! Our own driver over virtio-drivers' queue and transport: many requests in flight, flush and discard queued like the
-//! rest, one doorbell per executor turn, a reset that gives every buffer back. Submission allocates nothing: what a
-//! ticket needs is set up with the device. A device that never answers just keeps its request; deadlines are the business
-//! of the core's `Disk`.
+//! Our own driver over virtio-drivers' queue and transport: many requests in flight, flush and discard queued like the rest, one
+//! doorbell per executor turn, a reset that gives every buffer back. Submission allocates nothing: what a ticket needs is set up
+//! with the device. A device that never answers just keeps its request; the core's `Disk` is responsible for deadlines.
 //!
 //! The kernel holds a [`VirtioBlk`] and calls [`turn`](VirtioBlk::turn) once per executor turn; a reference to it is the
 //! `BlockDevice` for the core.
@@ -24,10 +23,10 @@ use virtio_drivers::transport::Transport;
 use rings::Rings;
 use wire::{Command, Features, SECTOR_BYTES};
 
-/// The queue's size unless the kernel chooses another; it must be one that the device has room for.
+/// The queue's size unless the kernel chooses another; the device must have room for it.
 pub const QUEUE_SIZE: usize = 256;
 
-/// Descriptors a request takes at most: header, data, status.
+/// The most descriptors of a request: header, data, status.
 const DESCRIPTORS_PER_REQUEST: usize = 3;
 
 /// Why a device can't be driven.
@@ -35,9 +34,9 @@ const DESCRIPTORS_PER_REQUEST: usize = 3;
 pub enum SetupError {
     /// No memory for its tickets.
     NoMemory,
-    /// The device, or the kernel's `Hal`, doesn't play along.
+    /// The device, or the kernel's `Hal`, failed.
     Virtio(virtio_drivers::Error),
-    /// The device doesn't take the features it has offered, or is older than virtio 1.
+    /// The device refuses the features that it has offered, or is older than virtio 1.
     Features,
 }
 
@@ -65,7 +64,7 @@ impl From<virtio_drivers::Error> for SetupError {
     }
 }
 
-/// How a ticket stands.
+/// The state of a ticket.
 enum State {
     Free,
     /// The device has the buffer.
@@ -87,7 +86,7 @@ impl Slot {
     }
 }
 
-/// Ends all requests under way, of a device that has let go of them.
+/// Ends all requests under way of a device that no longer uses them.
 fn end_all(slots: &mut [Slot]) {
     for slot in slots {
         match core::mem::replace(&mut slot.state, State::Free) {
@@ -102,7 +101,7 @@ fn end_all(slots: &mut [Slot]) {
 enum Mode {
     Running,
     Resetting,
-    /// It was taken out, and nothing is known of another in its place.
+    /// It was taken out, and no other is known to be in its place.
     TakenOut,
     /// It couldn't be set up again after a reset, or is no longer there.
     Gone,
@@ -110,15 +109,15 @@ enum Mode {
 
 struct Inner<H: Hal, T: Transport, const QUEUE: usize> {
     rings: Rings<H, T, QUEUE>,
-    /// One for each ticket. In flight means that the rings have it.
+    /// The slot of each ticket. In flight means that the rings have the request.
     slots: Vec<Slot>,
     mode: Mode,
 }
 
-/// A virtio block device with a queue of `QUEUE` descriptors, which are good for a third as many requests in flight.
+/// A virtio block device with a queue of `QUEUE` descriptors, enough for a third as many requests in flight.
 ///
-/// A reference to it is the [`BlockDevice`], for one owner at a time; a new owner resets it first, unless the former one has
-/// left nothing under way.
+/// A reference to it is the [`BlockDevice`], for one owner at a time; a new owner resets it first, unless the former one has left
+/// nothing under way.
 ///
 /// Dropping it resets the device. Memory that the device may still write to, because it doesn't confirm the reset, is
 /// leaked rather than freed.
@@ -130,16 +129,16 @@ pub struct VirtioBlk<H: Hal, T: Transport, const QUEUE: usize = QUEUE_SIZE> {
 }
 
 impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
-    /// Requests in flight.
+    /// The number of requests that can be in flight.
     pub const DEPTH: usize = QUEUE / DESCRIPTORS_PER_REQUEST;
 
-    /// Sets the device up. `name` is what errors call it.
+    /// Sets the device up. `name` is its name in errors.
     pub fn new(heap: Heap, transport: T, name: DeviceName) -> Result<Self, SetupError> {
         let slots = memory::filled(heap, Self::DEPTH, || Slot { state: State::Free, waker: None })?;
         let (rings, found) = Rings::new(heap, transport, Self::DEPTH)?;
         Ok(Self {
             info: DeviceInfo {
-                // Whoever gives a machine a disk gives it to no other, unless that is said.
+                // A disk is given to one machine only, unless stated otherwise.
                 is_shared: false,
                 name,
                 size_bytes: found.sectors.saturating_mul(SECTOR_BYTES),
@@ -152,13 +151,13 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
         })
     }
 
-    /// Acknowledges an interrupt, so that the device lets go of its interrupt line. Before the next
-    /// [`turn`](Self::turn); harmless when it was another device's.
+    /// Acknowledges an interrupt, so that the device releases its interrupt line. Call it before the next [`turn`](Self::turn);
+    /// it is harmless when the interrupt was another device's.
     pub fn acknowledge_interrupt(&self) {
         self.inner.borrow_mut().rings.acknowledge_interrupt();
     }
 
-    /// Rings the doorbell if requests were submitted since, and completes what the device has answered.
+    /// Rings the doorbell if requests were submitted since the last turn, and completes those that the device has answered.
     pub fn turn(&self) {
         let mut inner = self.inner.borrow_mut();
         if inner.mode != Mode::Running {
@@ -179,8 +178,8 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
         }
     }
 
-    /// Lets go of the device, which is about to be taken out of the machine: its requests end with [`DeviceError::Gone`], and so
-    /// do all until [`put_back`](Self::put_back). False when the device doesn't let go of its memory: it must not be taken out
+    /// Releases the device, which is about to be taken out of the machine: its requests end with [`DeviceError::Gone`], and so do
+    /// all until [`put_back`](Self::put_back). Returns false when the device doesn't release its memory: it must not be taken out
     /// yet.
     pub fn take_out(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
@@ -195,7 +194,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
         true
     }
 
-    /// Goes on with another transport: the device, or another of the same size and features, is back in its place.
+    /// Continues with another transport: the device, or another of the same size and features, is back in its place.
     pub fn put_back(&self, transport: T) -> Result<(), SetupError> {
         let mut inner = self.inner.borrow_mut();
         let Inner { rings, slots, mode } = &mut *inner;
@@ -208,7 +207,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
         Ok(())
     }
 
-    /// What the device is to do for an operation; `Err` when it's done, one way or the other, without it.
+    /// The command for an operation; `Err` with its result if it needs no command.
     fn command(&self, request: &Request) -> Result<Command, Result<(), DeviceError>> {
         let data_bytes = request.buffer.len() as u64;
         let writes = matches!(request.operation, Operation::Write(_) | Operation::Discard { .. });
@@ -226,7 +225,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
                 if !self.features.contains(Features::DISCARD) {
                     return Err(Err(DeviceError::Unsupported));
                 }
-                // A discard is a hint; what is more than the device takes at once stays as it is.
+                // A discard is a hint; what exceeds the device's limit isn't discarded.
                 let sectors = u32::try_from(bytes / SECTOR_BYTES).unwrap_or(u32::MAX).min(self.max_discard_sectors);
                 Ok(Command::Discard { offset, sectors })
             }
@@ -254,8 +253,8 @@ impl<H: Hal, T: Transport, const QUEUE: usize> BlockDevice for &VirtioBlk<H, T, 
         let mut inner = self.inner.borrow_mut();
         let Inner { rings, slots, mode } = &mut *inner;
         let index = usize::from(ticket.0);
-        // The device may still write to the memory of an unfinished request. A completion that nobody has collected is
-        // another matter: it was a former owner's.
+        // The device may still write to the memory of an unfinished request. A completion that nobody has collected is different:
+        // it belonged to a former owner.
         assert!(!matches!(slots[index].state, State::InFlight(_)), "{ticket:?} is in use");
         let command = match mode {
             Mode::Running => self.command(&request),

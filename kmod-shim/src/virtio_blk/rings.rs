@@ -1,7 +1,7 @@
-//! The queue, the transport and the memory both share with the device. All that is unsafe about the driver is here.
+//! The queue, the transport and the memory that both share with the device. Everything unsafe about the driver is here.
 //!
-//! The rule that makes it sound: from `send` until `finish`, or until a confirmed reset, the device has the ticket's
-//! buffer and exchange, and they stay where they are.
+//! The rule that makes it sound: from `send` until `finish`, or until a confirmed reset, the device has the ticket's buffer and
+//! exchange, and these stay in place.
 
 use core::mem::{self, ManuallyDrop};
 
@@ -17,17 +17,17 @@ use super::wire::{Command, Exchange, Features, config};
 /// The index of the only queue that is used.
 const REQUEST_QUEUE: u16 = 0;
 
-/// How often a device that is dropped is asked whether its reset is done.
+/// How often a dropped device is asked whether its reset is done.
 const SHUT_DOWN_ATTEMPTS: u32 = 1_000_000;
 
-/// What the device said about itself.
+/// What the device reported about itself.
 pub(super) struct Found {
     pub(super) features: Features,
     pub(super) sectors: u64,
     pub(super) max_discard_sectors: u32,
 }
 
-/// A request the device has.
+/// A request that the device has.
 #[derive(Clone, Copy)]
 struct Sent {
     index: u16,
@@ -35,7 +35,7 @@ struct Sent {
 }
 
 pub(super) struct Rings<H: Hal, T: Transport, const QUEUE: usize> {
-    /// Not dropped by itself: a PCI transport's destructor waits for a reset, for ever if the device is gone.
+    /// It isn't dropped automatically: a PCI transport's destructor waits for a reset, for ever if the device is gone.
     transport: ManuallyDrop<T>,
     /// Absent only after a failed restart.
     queue: Option<VirtQueue<H, QUEUE>>,
@@ -43,7 +43,7 @@ pub(super) struct Rings<H: Hal, T: Transport, const QUEUE: usize> {
     /// The request whose chain begins at each descriptor.
     sent: [Option<Sent>; QUEUE],
     doorbell_due: bool,
-    /// The device answered what it wasn't asked. Nothing it says counts until it is reset.
+    /// True when the device answered something it wasn't asked. Nothing it says counts until it is reset.
     confused: bool,
 }
 
@@ -85,7 +85,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
         Ok(Found { features, sectors, max_discard_sectors })
     }
 
-    /// Queues a request. From here on the device has `buffer`'s memory, though not yet a doorbell to tell it so.
+    /// Queues a request. From here on the device has `buffer`'s memory, though no doorbell was rung yet.
     pub(super) fn send(&mut self, index: usize, command: Command, buffer: &mut Buffer) -> Result<(), Error> {
         let queue = self.queue.as_mut().ok_or(Error::NotReady)?;
         let exchange = &self.exchanges[index];
@@ -129,8 +129,8 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
         sent.map(|sent| usize::from(sent.index))
     }
 
-    /// Takes back the request that [`next_answered`](Self::next_answered) has just named. `None` when the device has
-    /// changed its mind; the request is then still the device's.
+    /// Takes back the request that [`next_answered`](Self::next_answered) has just named. `None` when the device has changed its
+    /// mind; the device then still has the request.
     pub(super) fn finish(&mut self, index: usize, buffer: &mut Buffer) -> Option<Result<(), DeviceError>> {
         let queue = self.queue.as_mut()?;
         let head = queue.peek_used()?;
@@ -168,18 +168,18 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
         self.transport.set_status(DeviceStatus::empty());
     }
 
-    /// True once the device has let go of all memory: it says so, or it isn't there any more (all bits read as one).
+    /// True once the device has released all memory: it says so, or it is gone (all bits read as one).
     pub(super) fn is_reset(&self) -> bool {
         let status = self.transport.get_status();
         status.is_empty() || status.is_all()
     }
 
-    /// The same, for a device that is given a moment.
+    /// Waits a moment for that to become true.
     pub(super) fn becomes_reset(&self) -> bool {
         (0..SHUT_DOWN_ATTEMPTS).any(|_| self.is_reset())
     }
 
-    /// Forgets what the device had, after a reset. The buffers are the caller's.
+    /// Forgets the requests that the device had, after a reset. Their buffers belong to the caller.
     pub(super) fn forget(&mut self) {
         self.queue = None;
         self.sent = [None; QUEUE];
@@ -187,15 +187,15 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
         self.confused = false;
     }
 
-    /// Sets up a device in the place of one that has let go of everything. The former transport leads to the new device by now:
-    /// its destructor, which would reset that, isn't run.
+    /// Sets up a device in the place of one that has released everything. The former transport already leads to the new device,
+    /// so its destructor, which would reset that, isn't run.
     pub(super) fn replace(&mut self, transport: T) -> Result<Found, SetupError> {
         self.forget();
         self.transport = ManuallyDrop::new(transport);
         self.start()
     }
 
-    /// Sets the device up again after a reset. The requests it had are forgotten; their buffers are the caller's.
+    /// Sets the device up again after a reset. The requests it had are forgotten; their buffers belong to the caller.
     pub(super) fn restart(&mut self) -> Result<(), SetupError> {
         let present = self.transport.get_status().is_empty();
         self.forget();
@@ -205,8 +205,8 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
         self.start().map(drop)
     }
 
-    /// Ends all dealings with the device. False when it doesn't confirm: whatever it may still use has then been leaked,
-    /// and the buffers must be too. Nothing else may be called afterwards.
+    /// Shuts the device down. Returns false when it doesn't confirm: everything it may still use has then been leaked, and the
+    /// buffers must be leaked too. Nothing else may be called afterwards.
     pub(super) fn shut_down(&mut self) -> bool {
         self.start_reset();
         let stopped = self.becomes_reset();

@@ -1,4 +1,4 @@
-//! The driver against a device that is a few pages of memory.
+//! The driver with a device that is a few pages of memory.
 
 use super::*;
 use allocator_api2::alloc::Global;
@@ -18,7 +18,7 @@ const EVERYTHING: u64 = Features::all().bits() & !Features::READ_ONLY.bits() | E
 const EVENT_IDX: u64 = 1 << 29;
 const INDIRECT: u64 = 1 << 28;
 
-/// Device addresses are the process's own.
+/// Device addresses are those of the process.
 struct Identity;
 
 fn pages_layout(pages: usize) -> Layout {
@@ -50,18 +50,18 @@ unsafe impl Hal for Identity {
     unsafe fn unshare(_: PhysAddr, _: NonNull<[u8]>, _: BufferDirection) {}
 }
 
-/// A device in this process. It answers when the test says so.
+/// A device in this process. It answers when the test tells it to.
 struct Model {
     offered: u64,
     accepted: Cell<u64>,
     status: Cell<DeviceStatus>,
-    /// What the status reads as instead, if anything.
+    /// A status that is read instead of the real one, if any.
     stuck: Cell<Option<DeviceStatus>>,
     doorbells: Cell<u32>,
     /// Descriptor table, available ring, used ring.
     rings: Cell<Option<[u64; 3]>>,
     seen: Cell<u16>,
-    /// The status it answers with.
+    /// The status with which it answers.
     answer: Cell<u8>,
     storage: RefCell<StdVec<u8>>,
 }

@@ -9,9 +9,9 @@ use hammer2_core::io::{DeviceError, DeviceOffset};
 pub(super) const SECTOR_BYTES: u64 = 512;
 
 bitflags::bitflags! {
-    /// The feature bits this driver knows what to do with. `EVENT_IDX` isn't among them: `VirtQueue` decides by it without
-    /// minding that the index wraps, and stops ringing then. Nor are indirect descriptors: `VirtQueue` allocates a
-    /// table per request for them, and panics when it can't.
+    /// The feature bits that this driver can handle. `EVENT_IDX` isn't among them: `VirtQueue` decides by it without considering
+    /// that the index wraps, and then stops ringing. Nor are indirect descriptors: `VirtQueue` allocates a table per request for
+    /// them, and panics when it can't.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) struct Features: u64 {
         const READ_ONLY = 1 << 5;
@@ -41,7 +41,7 @@ const STATUS_UNSUPPORTED: u8 = 2;
 /// A status no device returns.
 const STATUS_UNSET: u8 = 0xff;
 
-/// One of the commands, with what goes into its header.
+/// A command, with the fields of its header.
 #[derive(Clone, Copy)]
 pub(super) enum Command {
     Read(DeviceOffset),
@@ -50,7 +50,7 @@ pub(super) enum Command {
     Discard { offset: DeviceOffset, sectors: u32 },
 }
 
-/// What one ticket shares with the device beside its buffer. Its place in memory never changes; aligned so that it never
+/// What one ticket shares with the device besides its buffer. Its place in memory never changes; it is aligned so that it never
 /// crosses a page, and shares no cache line with another.
 #[derive(Default)]
 #[repr(C, align(64))]

@@ -1,9 +1,9 @@
-//! A cluster whose nodes are the disks, under a checked load, while somebody breaks the disks: the kernel's half of the cluster
-//! runs of `scripts/boot`.
+//! A cluster whose nodes are the disks, under a checked load, while the disks are broken from outside: the kernel's half of the
+//! cluster runs of `scripts/boot`.
 //!
 //! The load is that of [`power_cut`](crate::power_cut): epochs, each durable at its end, compared from time to time with what
-//! must be there. Beside it, [`supervisor`] brings back nodes that left. When too few are left the cluster is mounted anew until
-//! there are enough. What the console is told to do is in [`orders`].
+//! must be there. Beside it, [`supervisor`] brings back nodes that left. When too few are left, the cluster is mounted again
+//! until there are enough. [`orders`] has the orders from the console.
 
 mod orders;
 mod replacement;
@@ -31,13 +31,13 @@ use orders::Order;
 const LABEL: &[u8] = b"WORK";
 const OPTIONS: MountOptions = MountOptions { memory_bytes: CLUSTER_MOUNT_BYTES, spare_nodes: 0 };
 
-/// Between attempts to mount a cluster that has stopped.
+/// The time between attempts to mount a cluster that has stopped.
 const MOUNT_AGAIN: Duration = Duration::from_secs(1);
 
-/// Epochs between comparisons.
+/// The number of epochs between comparisons.
 const COMPARE_EVERY: u64 = 16;
 
-/// Works until the console says that it is enough.
+/// Runs the load until the console ends it.
 pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
     let verdict = verdict(platform, async {
         let load = Load { platform, options, epoch: Cell::new(0), slowest_milliseconds: Cell::new(0) };
@@ -70,7 +70,7 @@ pub(crate) fn work(platform: &Platform, options: &Options) -> Verdict {
     verdict
 }
 
-/// Checks what a power cut has left: the epoch that was acknowledged, or the one after it, and all nodes can be brought in step.
+/// Checks what a power cut has left: it must be the acknowledged epoch or the next one, and all nodes must be brought in step.
 pub(crate) fn check(platform: &Platform, options: &Options) -> Verdict {
     verdict(platform, async {
         let fs = mount(platform, options).await?.make_writable(&Undated).await?;
@@ -91,17 +91,17 @@ pub(crate) fn check(platform: &Platform, options: &Options) -> Verdict {
 
 /// Why the load has ended.
 enum Ended {
-    /// It was told to.
+    /// The console ended it.
     Enough,
     /// A member is to be replaced.
     ToReplace,
 }
 
-/// Why the load doesn't go on.
+/// Why the load can't go on.
 enum Stop {
     /// Too few nodes are left.
     NoQuorum(Error),
-    /// Something went wrong that a quorum of good disks doesn't explain.
+    /// Something went wrong that a quorum of good disks can't explain.
     Failed(Failure),
 }
 
@@ -120,7 +120,7 @@ impl From<Failure> for Stop {
     }
 }
 
-/// The load, over all mounts.
+/// The load, across all mounts.
 struct Load<'p> {
     platform: &'p Platform,
     options: &'p Options,
@@ -130,7 +130,7 @@ struct Load<'p> {
 }
 
 impl Load<'_> {
-    /// Mounts the cluster, as soon as there is enough of it.
+    /// Mounts the cluster as soon as enough of it is there.
     async fn mount(&self) -> Result<FileSystem, Failure> {
         let mut said = None;
         loop {
@@ -156,7 +156,7 @@ impl Load<'_> {
         }
     }
 
-    /// Does epochs until it is told to end. The one that was under way when the cluster stopped may be there.
+    /// Runs epochs until told to end. The epoch that was under way when the cluster stopped may be there.
     async fn work(&self, fs: &FileSystem) -> Result<Ended, Stop> {
         let mut workload = Workload::resume(MEMORY, fs, self.options.seed).await?;
         let expected = self.epoch.get()..=self.epoch.get() + 1;
@@ -198,14 +198,14 @@ impl Load<'_> {
 async fn open(platform: &Platform, options: &Options, driver: &'static BlockDriver) -> Result<Disk, NoMemory> {
     let device = boxed_device(CLUSTER_MEMORY, driver)?;
     let disk = Disk::new(CLUSTER_MEMORY, device, platform.timer, DiskOptions { deadline: options.deadline })?;
-    // The one before may have left something under way.
+    // The former owner may have left something under way.
     if let Err(error) = disk.reset().await {
         log::error!("{}: {error}", disk.info().name);
     }
     Ok(disk)
 }
 
-/// Mounts the cluster that the disks are the nodes of.
+/// Mounts the cluster whose nodes are the disks.
 async fn mount(platform: &Platform, options: &Options) -> Result<FileSystem, MountError> {
     let mut nodes = Vec::new_in(CLUSTER_MEMORY);
     for driver in &platform.disks {
@@ -219,7 +219,7 @@ async fn mount(platform: &Platform, options: &Options) -> Result<FileSystem, Mou
     FileSystem::mount_pfs(CLUSTER_MEMORY, cluster, PfsSelector::Label(LABEL), OPTIONS).await
 }
 
-/// Does something while other things are done beside it, which have no end and stop with it.
+/// Runs `main` while other futures, which have no end, run beside it; they stop with it.
 async fn beside<T, const N: usize>(
     main: impl Future<Output = T>,
     mut others: [Pin<&mut dyn Future<Output = ()>>; N],

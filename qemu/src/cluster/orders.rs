@@ -1,4 +1,4 @@
-//! What the console may order between two epochs: a letter each.
+//! Orders from the console between two epochs: one letter each.
 
 use hammer2_core::fs::{Error, FileSystem, NewFile};
 use hammer2_core::io::Duration;
@@ -13,15 +13,15 @@ use crate::serial;
 /// An order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Compare everything, unmount, end.
+    /// Compare everything, unmount, and end.
     End,
     /// Do nothing until the next order.
     Hold,
     /// Read everything on every node.
     Scrub,
-    /// Write until there is no room, and take that away again.
+    /// Write until there is no room, and remove that again.
     Fill,
-    /// Make a new node of a disk that holds none, and put it in the place of the member that is missing.
+    /// Make a new node of a disk that holds none, and put it in the place of the missing member.
     Replace,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn next() -> Option<Order> {
     }
 }
 
-/// Does what was ordered, if it can be done inside the mount.
+/// Carries out an order, if that can be done inside the mount.
 pub(super) async fn obey(platform: &Platform, fs: &FileSystem, order: Order) -> Result<(), Stop> {
     match order {
         Order::End | Order::Replace => {}
@@ -62,13 +62,13 @@ pub(super) async fn obey(platform: &Platform, fs: &FileSystem, order: Order) -> 
 
 const NAME: &[u8] = b"filler";
 
-/// Fills the cluster to the last block, as far as its smallest node has room, and makes room again.
+/// Fills the cluster to the last block of its smallest node, and makes room again.
 async fn fill(fs: &FileSystem) -> Result<(), Error> {
     let file = fs.create(Inum::PFS_ROOT, NAME, &NewFile::new(FileKind::Regular, 0o600)).await?;
     let mut piece = memory::filled(MEMORY, 64 << 10, || 0u8)?;
     let mut bytes = 0u64;
     let refusal = loop {
-        // No two pieces alike, and none that compresses.
+        // No two pieces are alike, and none compresses.
         let mut number = bytes | 1;
         for byte in &mut piece {
             number ^= number << 13;

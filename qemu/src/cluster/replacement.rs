@@ -1,4 +1,5 @@
-//! A new disk in the place of one that won't come back: formatted, taken in as a slave, filled, and made what the other was.
+//! Replacing a disk that won't come back by a new one: it is formatted, added as a slave, filled, and given the role of the
+//! other.
 
 use hammer2_core::cluster::{MemberState, NewPfs};
 use hammer2_core::fs::{FileSystem, TimeSource};
@@ -13,7 +14,7 @@ use crate::platform::{CLUSTER_MEMORY, Platform};
 use crate::println;
 use crate::time::Undated;
 
-/// Makes a filesystem on every disk that has none, and lets the node on it replace the member that is missing.
+/// Makes a filesystem on every disk that has none, and puts the node on it in the place of the missing member.
 pub(super) async fn put_in(platform: &Platform, options: &Options) -> Result<(), Failure> {
     let mut random = Random::new(Undated.random());
     for driver in &platform.disks {

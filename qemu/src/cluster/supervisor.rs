@@ -1,4 +1,4 @@
-//! Looking after the nodes of a cluster, as every host does, and saying on the console what becomes of them.
+//! Looking after the nodes of a cluster, as every host does, and reporting on the console.
 
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::fs::{Attendant, Error, Event, FileSystem, Pace};
@@ -7,7 +7,7 @@ use hammer2_core::io::Duration;
 use crate::platform::Platform;
 use crate::println;
 
-/// How soon it is told that a node left, and when it is looked at again; epochs are made durable by who makes them.
+/// How soon a node that left is reported and looked at again; epochs are made durable by the load.
 const PACE: Pace = Pace {
     looks: Duration::from_millis(100),
     first_try: Duration::from_secs(1),
@@ -15,10 +15,10 @@ const PACE: Pace = Pace {
     sync_every: None,
 };
 
-/// Between looks at the slots of the machine.
+/// The time between looks at the slots of the machine.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Says how the cluster is, in a line.
+/// Prints the state of the cluster in one line.
 pub(super) fn print_health(fs: &FileSystem) {
     let Some(status) = fs.cluster_status() else { return };
     println!(
@@ -40,7 +40,7 @@ pub(super) async fn serve_slots(platform: &Platform) {
     }
 }
 
-/// Says what happens.
+/// Prints events.
 struct Console<'f>(&'f FileSystem);
 
 impl Attendant for Console<'_> {

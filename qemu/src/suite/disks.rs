@@ -35,7 +35,7 @@ async fn completion(device: impl BlockDevice, ticket: Ticket) -> Completion {
     poll_fn(|cx| device.poll(ticket, cx)).await
 }
 
-/// Fills a buffer with what belongs at `offset` of disk number `disk`.
+/// Fills a buffer with the pattern for `offset` of disk number `disk`.
 fn fill(buffer: &mut Buffer, disk: usize, offset: u64) {
     for (index, word) in buffer.bytes_mut().chunks_exact_mut(8).enumerate() {
         word.copy_from_slice(&pattern(disk, offset + 8 * index as u64).to_le_bytes());
@@ -47,7 +47,7 @@ fn is_filled(buffer: &Buffer, disk: usize, offset: u64) -> bool {
     words.all(|(index, word)| *word == pattern(disk, offset + 8 * index as u64).to_le_bytes())
 }
 
-/// Differs from that of every other offset and disk.
+/// A number that differs from that of every other offset and disk.
 fn pattern(disk: usize, offset: u64) -> u64 {
     (offset | (disk as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -91,13 +91,13 @@ fn patterns(platform: &Platform) -> Result<(), Failure> {
             }
             Err(Failure::new(format_args!("{}: wrong data at {:#x}", disk.info().name, offset(number))))
         };
-        // More workers than tickets: some wait for one.
+        // There are more workers than tickets, so some wait for one.
         in_parallel(platform, depth + 16, count, check)?;
     }
     Ok(())
 }
 
-/// Without interrupts the periodic tick would find the completions too, only late.
+/// Without interrupts, the periodic tick would also find the completions, but late.
 fn interrupts(platform: &Platform) -> Result<(), Failure> {
     const READS: u64 = 200;
     for disk in &all_disks(platform)? {
@@ -151,7 +151,7 @@ fn outside(platform: &Platform) -> Result<(), Failure> {
     Ok(())
 }
 
-/// More requests than the rings' 16-bit indices count.
+/// Makes more requests than the rings' 16-bit indices count.
 fn index_wrap(platform: &Platform) -> Result<(), Failure> {
     const REQUESTS: u64 = 200_000;
     const BYTES: usize = 512;
@@ -183,7 +183,7 @@ fn reset(platform: &Platform) -> Result<(), Failure> {
             };
             (&device).submit(Ticket(number), Request::new(operation, buffer));
         }
-        // In the even rounds the device has heard of them.
+        // In the even rounds the device knows of them.
         if round % 2 == 0 {
             device.turn();
         }

@@ -1,4 +1,4 @@
-//! What the cases that run on a host and here alike are given here.
+//! The environment of the cases that run both on a host and here.
 
 use core::fmt;
 use core::future::Future;
@@ -30,7 +30,7 @@ impl Environment for Kernel<'_> {
     }
 
     fn scratch_devices(&self) -> Result<Vec<DeviceBox>, Failure> {
-        // They are reset and looked at as disks.
+        // They are reset and checked as disks.
         all_disks(self.0)?;
         let mut devices = Vec::new_in(MEMORY);
         for driver in &self.0.disks {
@@ -40,7 +40,7 @@ impl Environment for Kernel<'_> {
     }
 
     fn run(&self, work: Pin<&mut dyn Future<Output = ()>>) {
-        // Without memory for an executor nothing is run, and the case says so.
+        // Without memory for an executor nothing is run, and the case reports that.
         if let Ok(executor) = Executor::new(MEMORY) {
             self.0.run(&executor, work);
         }

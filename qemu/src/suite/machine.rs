@@ -1,4 +1,4 @@
-//! Time, memory and the executor, as they work on the machine.
+//! Time, memory and the executor on this machine.
 
 use core::cell::Cell;
 
@@ -14,13 +14,13 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "machine: an allocation too large is refused", run: allocation_too_large },
 ];
 
-/// More than a few timer interrupts, less than anyone waits for.
+/// More than a few timer interrupts, but less than is annoying.
 const PAUSES_MILLISECONDS: [u64; 3] = [10, 30, 50];
 
-/// What a busy host may add.
+/// The time that a busy host may add.
 const TOLERANCE: Duration = Duration::from_millis(500);
 
-/// The last sleeper may be a moment behind the main task, which is due at the same time.
+/// The last sleeper may come a moment after the main task, which is due at the same time.
 const PAUSE_FOR_THE_LAST: Duration = Duration::from_millis(20);
 
 fn alarms_ring_in_time(platform: &Platform) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! The self-tests: this kernel's own cases and those that run everywhere, a line for each, and the count that scripts/boot
+//! The self-tests: this kernel's own cases and those that run everywhere, one line for each, and the count that scripts/boot
 //! looks for.
 
 mod disks;
@@ -27,7 +27,7 @@ struct Case {
 /// The cases of the machine itself: what kmod-shim and this kernel promise to the core.
 const TABLES: [&[Case]; 3] = [machine::CASES, disks::CASES, reading::CASES];
 
-/// Runs every case and says how it went.
+/// Runs every case and reports the results.
 pub(crate) fn run(platform: &Platform) -> Verdict {
     let mut tally = Tally { platform, passed: 0, failed: 0, deepest: ("", 0) };
     for case in TABLES.iter().copied().flatten() {
@@ -39,12 +39,12 @@ pub(crate) fn run(platform: &Platform) -> Verdict {
     tally.verdict()
 }
 
-/// Counts cases, of either kind, and prints their lines.
+/// Counts cases of both kinds, and prints their lines.
 struct Tally<'p> {
     platform: &'p Platform,
     passed: u32,
     failed: u32,
-    /// The case that takes most of the stack, and how many bytes.
+    /// The case that takes most of the stack, and its bytes.
     deepest: (&'static str, usize),
 }
 
@@ -78,14 +78,14 @@ impl Tally<'_> {
     }
 }
 
-/// A device as the core drives it, free of what the case before may have left under way.
+/// A device as the core drives it, without anything that the previous case may have left under way.
 fn disk(platform: &Platform, driver: &'static BlockDriver) -> Result<Disk, Failure> {
     let disk = Disk::new(MEMORY, boxed_device(MEMORY, driver)?, platform.timer, DiskOptions::default())?;
     platform.run(&Executor::new(MEMORY)?, disk.reset())?;
     Ok(disk)
 }
 
-/// What the cases use of a disk.
+/// The bytes of a disk that the cases use.
 const USED_BYTES: u64 = 128 << 20;
 
 /// All devices as the core drives them; an error when there is none, or one can't be written to.

@@ -65,7 +65,7 @@ where
     }
 }
 
-/// Buffers that are used again and again, so that a measurement isn't one of the allocator.
+/// Buffers that are reused, so that measurements don't measure the allocator.
 pub(super) struct BufferPool(RefCell<Vec<Buffer>>);
 
 impl BufferPool {

@@ -1,5 +1,5 @@
-//! How fast a large file is read from a disk, held against plain reads of the same disk. The figures are printed; what is
-//! too slow depends on the host.
+//! The speed of reading a large file from a disk, compared with plain reads of the same disk. The figures are only printed, since
+//! the limit depends on the host.
 
 use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{FileSystem, MountOptions};
@@ -24,10 +24,10 @@ const LABEL: &[u8] = b"DATA";
 const FILE: &[u8] = b"large";
 const VOLUME_BYTES: u64 = 128 << 20;
 const AREA_BYTES: u64 = 8 << 20;
-/// The file is made in memory: this large, if that is a quarter of it at most.
+/// The most bytes of the file, which is made in memory: this many, or a quarter of the memory if that is less.
 const MOST_FILE_BYTES: u64 = 64 << 20;
 
-/// What is asked for at a time, of the disk and of the filesystem.
+/// Bytes requested at a time, from the disk and from the filesystem.
 const REQUEST_BYTES: usize = 64 << 10;
 const RAW_IN_FLIGHT: u16 = 16;
 const PASSES: u64 = 3;
@@ -37,7 +37,7 @@ fn large_file(platform: &Platform) -> Result<(), Failure> {
     let file_bytes = file_bytes - file_bytes % REQUEST_BYTES as u64;
     let offsets = &write_volume(platform, file_bytes)?;
     let (mut raw_nanoseconds, mut file_nanoseconds) = (0, 0);
-    // By turns, so that both see the same moods of the host.
+    // They take turns, so that both see the same moods of the host.
     for _ in 0..PASSES {
         let start = platform.timer.now();
         read_raw(platform, offsets)?;
@@ -57,7 +57,7 @@ fn large_file(platform: &Platform) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts a volume with one large file on the first disk; where on the disk it has written.
+/// Writes a volume with one large file to the first disk; returns the places that were written.
 fn write_volume(platform: &Platform, file_bytes: u64) -> Result<Vec<DeviceOffset>, Failure> {
     let environment = Kernel(platform);
     let options = NewfsOptions {
@@ -107,7 +107,7 @@ fn read_raw(platform: &Platform, offsets: &[DeviceOffset]) -> Result<(), Failure
     })
 }
 
-/// Mounts, so that nothing is in memory, and reads the file from its start to its end.
+/// Mounts, so that nothing is in memory, and reads the whole file.
 async fn read_file(platform: &Platform, file_bytes: u64) -> Result<(), Failure> {
     let mut disks = Vec::new_in(CORE_MEMORY);
     memory::push(&mut disks, first_disk(platform)?)?;

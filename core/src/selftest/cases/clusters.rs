@@ -1,5 +1,5 @@
-//! Clusters on scratch disks: members fail, the others go on, and those that failed are brought back. At the end every node holds
-//! everything by itself and is checked.
+//! Clusters on scratch disks: members fail, the others go on, and the failed ones are brought back. At the end every node must
+//! hold everything by itself, and is checked.
 
 use alloc::rc::Rc;
 
@@ -46,12 +46,12 @@ fn five_masters(environment: &dyn Environment) -> Result<(), Failure> {
     lose_and_return(environment, &[Master; 5], &[0, 3], Fault::always(Operations::all(), FAILURE))
 }
 
-/// Without the slave the masters still are two of two.
+/// Without the slave, two of two masters are still there.
 fn a_slave(environment: &dyn Environment) -> Result<(), Failure> {
     lose_and_return(environment, &[Master, Master, Slave], &[2], Fault::always(Operations::WRITE, FAILURE))
 }
 
-/// The soft one is no part of a mount of the quorum: it isn't counted, told, or missed.
+/// The soft member is no part of a mount of the quorum: it isn't counted, told anything, or missed.
 fn a_soft_master(environment: &dyn Environment) -> Result<(), Failure> {
     let kinds = [Master, Master, Master, SoftMaster];
     lose_and_return(environment, &kinds, &[1], Fault::always(Operations::WRITE, FAILURE))
@@ -60,9 +60,9 @@ fn a_soft_master(environment: &dyn Environment) -> Result<(), Failure> {
 /// A cluster on the first scratch disks.
 pub(super) struct Members<'e> {
     environment: &'e dyn Environment,
-    /// What goes wrong on each.
+    /// The plan of faults for each disk.
     pub(super) plans: Vec<Rc<FaultPlan>>,
-    /// Those that take part in a mount of the quorum; soft ones come behind them.
+    /// The number of members that take part in a mount of the quorum; soft ones follow them.
     hard: usize,
     deadline: Duration,
 }
@@ -72,7 +72,7 @@ impl<'e> Members<'e> {
         Self::created_with(environment, kinds, DEADLINE).await
     }
 
-    /// Makes the cluster, of disks that may take so long to answer.
+    /// Makes the cluster on disks with this deadline.
     pub(super) async fn created_with(
         environment: &'e dyn Environment,
         kinds: &[PfsKind],
@@ -102,7 +102,7 @@ impl<'e> Members<'e> {
         Ok(members)
     }
 
-    /// The disk of each node, behind its plan.
+    /// The disk of each node, behind its plan of faults.
     fn nodes(&self) -> Result<Vec<Vec<Disk>>, Failure> {
         let (heap, clock) = (self.environment.heap(), self.environment.clock());
         let mut nodes = Vec::new_in(heap);
@@ -128,7 +128,8 @@ impl<'e> Members<'e> {
         Ok(mounted.await?.make_writable(&Standstill).await?)
     }
 
-    /// Each node by itself holds the first so many directories, a soft one none, and its filesystem is sound.
+    /// Checks that each node by itself holds the first `directories` directories (a soft node none), and that its filesystem is
+    /// sound.
     async fn compare_each(&self, directories: u64) -> Result<(), Failure> {
         for number in 0..self.plans.len() {
             let at = |failure: Failure| failure.of(format_args!("node {number} by itself"));
@@ -145,7 +146,7 @@ impl<'e> Members<'e> {
         self.check_each().await
     }
 
-    /// The filesystem of each node is sound.
+    /// Checks that the filesystem of each node is sound.
     pub(super) async fn check_each(&self) -> Result<(), Failure> {
         for number in 0..self.plans.len() {
             let checked = check(self.environment, self.nodes()?.swap_remove(number)).await;
@@ -155,7 +156,7 @@ impl<'e> Members<'e> {
     }
 }
 
-/// Has the members `failing` go wrong under a load, goes on without them, and brings them back.
+/// Makes the members `failing` fail under a load, goes on without them, and brings them back.
 fn lose_and_return(
     environment: &dyn Environment,
     kinds: &[PfsKind],
@@ -172,7 +173,7 @@ fn lose_and_return(
         }
         populate(environment, &fs, 1..2).await?;
         fs.sync().await?;
-        // A quorum's answer was enough; who owes one still has until the deadline.
+        // A quorum's answer was enough; other members have until the deadline.
         fs.level().await?;
         for member in fs.member_statuses() {
             let (left, fails) = (matches!(member.state, MemberState::Ejected(_)), failing.contains(&member.node.0));
@@ -206,7 +207,7 @@ fn lose_and_return(
     })
 }
 
-/// Two of three fail: what can't be kept by a quorum isn't said to be. What was is there afterwards.
+/// Two of three fail: what a quorum can't keep isn't acknowledged. What was acknowledged is there afterwards.
 fn too_few(environment: &dyn Environment) -> Result<(), Failure> {
     block_on(environment, async {
         let members = Members::created(environment, &[Master; 3]).await?;
@@ -230,7 +231,7 @@ fn too_few(environment: &dyn Environment) -> Result<(), Failure> {
     })
 }
 
-/// Two of three fail and answer again: all that was done goes on without a new mount, also what no commit had yet.
+/// Two of three fail and answer again: everything done goes on without a new mount, even what was in no commit yet.
 fn quorum_back(environment: &dyn Environment) -> Result<(), Failure> {
     block_on(environment, async {
         let members = Members::created(environment, &[Master; 3]).await?;

@@ -1,4 +1,4 @@
-//! Check codes, hashes and compression: what needs no disk.
+//! Check codes, hashes and compression, which need no disk.
 
 use crate::media::check::{crc32c, sha192, xxhash64};
 use crate::media::compression::Decompressor;

@@ -1,4 +1,4 @@
-//! Commits whose barriers take their time: whoever reads or changes something doesn't wait for them.
+//! Commits with slow barriers: readers and writers don't wait for them.
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "commits: no reader waits for a scrub", run: scrub },
 ];
 
-/// How long a barrier may take: longer than all that is done beside one, however slow the machine is.
+/// How long a barrier may take: longer than everything that is done beside one, however slow the machine is.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn sync_of_one(environment: &dyn Environment) -> Result<(), Failure> {
@@ -62,7 +62,7 @@ fn scrub(environment: &dyn Environment) -> Result<(), Failure> {
     beside(environment, &[Master; 3], scrub, async |fs| compare(environment, fs, 0..2).await)
 }
 
-/// Does `work` while `commits` waits for barriers that don't end, and then do. Everything is there afterwards.
+/// Does `work` while `commits` waits for barriers that end only after that. Everything must be there afterwards.
 fn beside(
     environment: &dyn Environment,
     kinds: &[PfsKind],

@@ -1,4 +1,4 @@
-//! Crafted damage: every kind gives errors, and what it doesn't touch still reads.
+//! Crafted damage: every kind gives errors, and everything it doesn't touch can still be read.
 
 use super::{DATA, VOLUME_BYTES, populated};
 use crate::media::blockref::BlockFlags;
@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "damage: a flipped bit in any block gives no wrong byte", run: every_block },
 ];
 
-/// What became of the objects of a damaged image.
+/// What happened to the objects of a damaged image.
 #[derive(Debug, Default)]
 struct Outcome {
     mounted: bool,
@@ -82,8 +82,8 @@ async fn inflict(
     ensure(as_expected, format_args!("{outcome:?} instead of {:?}", fault.hits))
 }
 
-/// Flips a bit in one block after the other: no wrong byte is ever returned. Where there are fewer rounds than blocks, only
-/// some blocks are hit.
+/// Flips a bit in one block after the other: no wrong byte may ever be returned. With fewer rounds than blocks, only some blocks
+/// are hit.
 fn every_block(environment: &dyn Environment) -> Result<(), Failure> {
     block_on(environment, async {
         let (image, objects) = populated(environment, &[VOLUME_BYTES], Spread::Packed, Scale::TINY).await?;
@@ -109,7 +109,7 @@ fn every_block(environment: &dyn Environment) -> Result<(), Failure> {
             })?;
             let outcome = outcome(environment, environment.heap(), &written, &objects).await?;
             let noticed = !outcome.mounted || (outcome.errors > 0 && outcome.wrong == 0);
-            // The roots of the other PFSs are in no object's way.
+            // No object depends on the roots of the other PFSs.
             let elsewhere = entry.flags().contains(BlockFlags::PFSROOT);
             ensure(noticed || elsewhere, format_args!("{}: {outcome:?}", entry.name()))?;
         }

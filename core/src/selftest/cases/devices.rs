@@ -64,7 +64,7 @@ fn every_read(environment: &dyn Environment) -> Result<(), Failure> {
             };
             let census = read_everything(heap, &fs).await.map_err(at)?;
             noticed += u64::from(census.errors > 0);
-            // The device works again, and so does everything.
+            // Now that the device works again, everything must.
             compare_all(environment, &fs, &objects).await.map_err(at)?;
         }
         environment.log(format_args!("{noticed} of {reads} failed reads reached the caller"));

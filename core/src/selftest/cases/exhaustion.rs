@@ -1,4 +1,4 @@
-//! Memory that runs out: at every allocation in turn, and by the budget.
+//! Running out of memory: at every allocation in turn, and by the budget.
 
 use super::{DATA, VOLUME_BYTES, populated};
 use crate::fs::MountError;
@@ -16,12 +16,12 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "memory: a budget too small is refused, and the next mount works", run: too_small },
 ];
 
-/// What a heap has more than the budget the mount is told.
+/// How much larger a heap is than the budget that the mount is told.
 const MARGIN_BYTES: usize = 512 << 10;
 
-/// Mounts and reads everything; the names found, or the out-of-memory error.
+/// Mounts and reads everything; returns the number of names found, or the out-of-memory error.
 async fn walk(environment: &dyn Environment, heap: Heap, image: &Image) -> Result<Option<u64>, Failure> {
-    // The disks belong to the environment; what is tested is the mount.
+    // The disks belong to the environment; only the mount is tested.
     let disks = image.open(environment.heap(), environment.clock())?;
     let fs = match mount(heap, disks, DATA).await {
         Ok(fs) => fs,
@@ -31,7 +31,7 @@ async fn walk(environment: &dyn Environment, heap: Heap, image: &Image) -> Resul
     let census = read_everything(environment.heap(), &fs).await?;
     ensure(census.errors == census.out_of_memory, format_args!("{census:?}"))?;
     if census.out_of_memory > 0 {
-        // Nothing may be lost for good: what failed works now.
+        // Nothing may be lost for good: what failed must work now.
         let again = read_everything(environment.heap(), &fs).await?;
         ensure(again.errors == 0, format_args!("{again:?} after memory was there again"))?;
         return Ok(None);
@@ -98,7 +98,7 @@ fn too_small(environment: &dyn Environment) -> Result<(), Failure> {
             meter.set_limit_bytes(limit);
             let fs = mount(meter.heap(), image.open(environment.heap(), environment.clock())?, DATA).await;
             let refused = matches!(&fs, Err(error) if is_no_memory(error));
-            // What fits may be mounted; a read then fails or works, but does nothing else.
+            // With enough memory it may be mounted; a read then fails or succeeds, but does nothing else.
             if let Ok(fs) = &fs {
                 let _ = fs.lookup(Inum::PFS_ROOT, b"sizes").await;
             }

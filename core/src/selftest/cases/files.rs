@@ -1,4 +1,4 @@
-//! Directories of files of many sizes: what several cases write, and compare with later.
+//! Directories of files of many sizes, which several cases write and compare later.
 
 use core::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::memory::{self, Box};
 use crate::selftest::image::Content;
 use crate::selftest::{Environment, Failure, ensure};
 
-/// Files of each directory.
+/// The number of files in each directory.
 pub(super) const FILES: u64 = 24;
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
@@ -21,14 +21,14 @@ pub(super) fn name(prefix: u8, number: u64) -> [u8; 3] {
     [prefix, b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
 }
 
-/// Of file `number`: sizes around every boundary of the format, and a large one.
+/// The size of file `number`: sizes around every boundary of the format, and a large one.
 fn size(number: u64) -> u64 {
     const SIZES: [u64; 12] =
         [0, 1, 511, 512, 513, 1023, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 777, 40 * BLOCK];
     SIZES[(number % SIZES.len() as u64) as usize]
 }
 
-/// What file `number` holds in a block.
+/// Fills `block` with the content of file `number`.
 fn content(number: u64, index: u64, block: &mut Block) {
     let content = if number.is_multiple_of(2) { Content::Text(number) } else { Content::Noise(number) };
     content.fill(index, size(number), block);
@@ -65,7 +65,7 @@ fn blocks(environment: &dyn Environment) -> Result<[Box<Block>; 2], Failure> {
     Ok([block()?, block()?])
 }
 
-/// Makes the directories with these numbers.
+/// Makes the directories with these numbers and their files.
 pub(super) async fn populate(
     environment: &dyn Environment,
     fs: &FileSystem,

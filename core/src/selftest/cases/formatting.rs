@@ -125,7 +125,7 @@ fn labels(environment: &dyn Environment) -> Result<(), Failure> {
             let mounted = mount(heap, open_all(environment, &disks)?, label).await;
             ensure(matches!(mounted, Err(MountError::NoSuchPfs)), format_args!("{} is there", label.escape_ascii()))?;
         }
-        // Only LOCAL: none to choose by default.
+        // There is only LOCAL, and no PFS to choose by default.
         format(environment, &open_all(environment, &disks)?, &NewfsOptions { labels: &[], ..OPTIONS }).await?;
         check_empty(heap, open_all(environment, &disks)?, b"LOCAL").await?;
         let options = MountOptions { memory_bytes: MOUNT_BYTES, spare_nodes: 0 };
@@ -140,7 +140,7 @@ fn old_filesystem(environment: &dyn Environment) -> Result<(), Failure> {
     let heap = environment.heap();
     block_on(environment, async {
         let (mut image, _) = populated(environment, &[OLD_BYTES], Spread::Packed, Scale::SMALL).await?;
-        // Headers in all places, with higher tids than those of a new filesystem.
+        // There are headers in all places, with higher tids than those of a new filesystem.
         for label in [&b"one"[..], b"two", b"three", b"four"] {
             image.add_pfs(label)?;
             image.commit()?;

@@ -1,4 +1,4 @@
-//! The cases, by what they are about.
+//! The cases, by subject.
 
 mod clusters;
 mod codecs;
@@ -36,11 +36,11 @@ pub(super) const TABLES: &[&[Case]] = &[
     stacks::CASES,
 ];
 
-/// The label the populations are under.
+/// The label of the PFS with the population.
 const DATA: &[u8] = b"DATA";
-/// Small volumes have small areas.
+/// The size of boot and aux areas: small volumes have small ones.
 const AREA_BYTES: u64 = 8 << 20;
-/// The size of a volume that isn't about size.
+/// The size of volumes in cases that aren't about size.
 const VOLUME_BYTES: u64 = 64 << 20;
 
 const OPTIONS: NewfsOptions<'static> = NewfsOptions {
@@ -51,7 +51,7 @@ const OPTIONS: NewfsOptions<'static> = NewfsOptions {
     size_bytes: None,
 };
 
-/// An image with a population in DATA, committed, and what is in it.
+/// A committed image with a population in DATA, and the objects in it.
 async fn populated(
     environment: &dyn Environment,
     volume_bytes: &[u64],

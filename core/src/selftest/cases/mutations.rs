@@ -12,11 +12,11 @@ use crate::selftest::{Case, Environment, Failure, block_on};
 pub(super) const CASES: &[Case] =
     &[Case { name: "mutations: random damage with good check codes does no harm", run: sealed_mutations }];
 
-/// Damage per image before a fresh copy is taken.
+/// How many times an image is damaged before a fresh copy is taken.
 const PER_COPY: u64 = 5;
 
-/// Changes some bytes of a random block and renews the check codes above, again and again: only the structure is left to
-/// tell, and nothing may panic, hang or grow.
+/// Changes some bytes of a random block and renews the check codes above, again and again: only the structure shows the damage,
+/// and nothing may panic, hang or grow.
 fn sealed_mutations(environment: &dyn Environment) -> Result<(), Failure> {
     let (heap, clock) = (environment.heap(), environment.clock());
     let mut random = Random::new(environment.seed());
@@ -36,7 +36,7 @@ fn sealed_mutations(environment: &dyn Environment) -> Result<(), Failure> {
                 written = Written::new(&image)?;
             }
             let chosen = places[random.below(places.len() as u64) as usize];
-            // A way that earlier damage has cut off is no way any more.
+            // Earlier damage may have cut off the way to this block.
             let Ok(trail) = written.find(&mut |place| place.entry.data_off() == chosen) else { continue };
             let changes = 1 + random.below(4);
             written.change_block(&trail, Seal::Renew, |bytes| {

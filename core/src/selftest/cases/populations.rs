@@ -1,4 +1,4 @@
-//! Populated volumes: everything that was put there is found, and nothing else.
+//! Populated volumes: everything that was put in is found, and nothing else.
 
 use super::{DATA, VOLUME_BYTES, populated};
 use crate::cluster::EntryBatch;
@@ -42,7 +42,7 @@ async fn check(
     Ok(())
 }
 
-/// Inodes without the root, hard links counted once.
+/// The number of inodes without the root, with hard links counted once.
 fn inodes_of(heap: Heap, objects: &[Object]) -> Result<u64, Failure> {
     let mut inums = Vec::new_in(heap);
     for object in objects {
@@ -106,7 +106,7 @@ fn absent(environment: &dyn Environment) -> Result<(), Failure> {
         let (Some(collisions), Some(file)) = (collisions, file) else {
             return Err(Failure::new(format_args!("the population has changed")));
         };
-        // Names of the right hash that were not given.
+        // Names with the right hash that aren't there.
         for name in colliding_names(heap, b'c', MAX_NAMES)?.iter().skip(Scale::SMALL.collisions) {
             let found = fs.lookup(collisions, name).await;
             ensure(found == Err(Error::NotFound), format_args!("{} is {found:?}", name.escape_ascii()))?;
@@ -144,7 +144,7 @@ fn cookies(environment: &dyn Environment) -> Result<(), Failure> {
     })
 }
 
-/// The names in a directory, read in batches of so many bytes.
+/// The names in a directory, read in batches of `bytes` bytes.
 async fn list(
     heap: Heap,
     fs: &crate::fs::FileSystem,

@@ -1,4 +1,4 @@
-//! Scratch disks: formatted, opened to be changed, checked.
+//! Scratch disks: formatting them, opening them for changes, checking them.
 
 use super::OPTIONS;
 use crate::fs::{FileSystem, TimeSource};
@@ -12,7 +12,7 @@ use crate::selftest::image::IMAGE_TIME;
 use crate::selftest::mounted::mount;
 use crate::selftest::{Environment, Failure, ensure};
 
-/// A clock that stands still: the same seed gives the same bytes.
+/// A clock that stands still, so that the same seed gives the same bytes.
 pub(super) struct Standstill;
 
 impl TimeSource for Standstill {
@@ -37,7 +37,7 @@ pub(super) async fn format(environment: &dyn Environment, disks: &[Disk]) -> Res
     format_with(environment, disks, environment.seed()).await
 }
 
-/// The same, with what makes a filesystem differ from others.
+/// Makes a filesystem on disks; `seed` makes it differ from others.
 pub(super) async fn format_with(environment: &dyn Environment, disks: &[Disk], seed: u64) -> Result<(), Failure> {
     let mut refs = Vec::new_in(environment.heap());
     for disk in disks {
@@ -48,13 +48,13 @@ pub(super) async fn format_with(environment: &dyn Environment, disks: &[Disk], s
     Ok(())
 }
 
-/// Mounts a PFS to be changed.
+/// Mounts a PFS for changes.
 pub(super) async fn open(environment: &dyn Environment, disks: Vec<Disk>, label: &[u8]) -> Result<FileSystem, Failure> {
     let fs = mount(environment.heap(), disks, label).await?;
     Ok(fs.make_writable(&Standstill).await?)
 }
 
-/// Says every problem there is.
+/// Logs every problem found.
 struct Findings<'e> {
     environment: &'e dyn Environment,
 }
@@ -69,7 +69,7 @@ impl Observer for Findings<'_> {
     fn progress(&mut self, _: Progress) {}
 }
 
-/// Checks a filesystem as strictly as only our own are.
+/// Checks a filesystem strictly, as is right only for our own.
 pub(super) async fn check(environment: &dyn Environment, disks: Vec<Disk>) -> Result<(), Failure> {
     let options = FsckOptions { cache_bytes: 1 << 20, strict: true };
     let summary = fsck::check(environment.heap(), disks, options, &mut Findings { environment }).await?;

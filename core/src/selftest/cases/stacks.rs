@@ -1,7 +1,7 @@
-//! How much of the stack the core takes: to make the future of an operation and to poll it, from its beginning to its end. In a
-//! kernel that is all there is of a stack beside the kernel's own part.
+//! How much of the stack the core takes: for making the future of an operation, and for polling it from beginning to end. In a
+//! kernel that is all of the stack beyond the kernel's own part.
 //!
-//! A host can't tell; there the operations are only done.
+//! A host can't measure this; there the operations are only done.
 
 use core::future::poll_fn;
 use core::task::Poll;
@@ -25,16 +25,16 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "stacks: what is done with three disks takes little of the stack", run: of_three },
 ];
 
-/// What users ask for. The design wants 8 KiB.
+/// The limit for what users ask for. The design wants 8 KiB.
 const OPERATION_BYTES: usize = 14 << 10;
-/// Mounting, checking, and what administrators ask for. The design wants 12 KiB.
+/// The limit for mounting, checking, and what administrators ask for. The design wants 12 KiB.
 const ADMINISTRATION_BYTES: usize = 28 << 10;
 
-/// Measures operations, and says which takes most.
+/// Measures operations, and remembers which takes most.
 struct Gauge<'e> {
     environment: &'e dyn Environment,
     most_bytes: usize,
-    /// The one that takes most, and how much.
+    /// The operation that takes most, and its bytes.
     deepest: (&'static str, usize),
 }
 
@@ -43,7 +43,7 @@ impl<'e> Gauge<'e> {
         Self { environment, most_bytes, deepest: ("", 0) }
     }
 
-    /// Does something, and measures it.
+    /// Runs and measures an operation.
     async fn measure<T, E: Into<Failure>, F: Future<Output = Result<T, E>>>(
         &mut self,
         what: &'static str,
@@ -108,7 +108,7 @@ fn of_three(environment: &dyn Environment) -> Result<(), Failure> {
         let fs = rare.measure("make_writable", || fs.make_writable(&Standstill)).await?;
         operate(environment, &fs).await?;
         administer(&mut rare, &fs).await?;
-        // One fails, misses something, and comes back.
+        // One member fails, misses something, and comes back.
         members.plans[1].add(Fault::always(Operations::all(), Effect::Fail(DeviceError::Io(5))))?;
         populate(environment, &fs, 20..22).await?;
         fs.sync().await?;

@@ -39,7 +39,7 @@ fn any_order(environment: &dyn Environment) -> Result<(), Failure> {
     block_on(environment, async {
         let (image, objects) = populated(environment, &VOLUMES, Spread::Scattered, Scale::SMALL).await?;
         for (volume, disk) in image.disks().iter().enumerate() {
-            // More than a header: the population lies on all of them.
+            // This is more than a header: the population lies on all of them.
             ensure(disk.resident_bytes() > 256 << 10, format_args!("volume {volume} is next to empty"))?;
         }
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {

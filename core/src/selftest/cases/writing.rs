@@ -1,5 +1,5 @@
 //! Changing a filesystem on scratch disks: files and names, snapshots, giving back space. After each step the volume is checked
-//! as strictly as only our own volumes are, mounted again, and compared with what was put there.
+//! strictly, mounted again, and compared with what was written.
 
 use super::DATA;
 use super::files::{FILES, compare, name, populate};
@@ -85,10 +85,10 @@ fn names(environment: &dyn Environment) -> Result<(), Failure> {
     })
 }
 
-/// The most a file of [`ranges`] has.
+/// The most bytes in a file of [`ranges`].
 const RANGED_BYTES: usize = 5 * FILE_BLOCK_BYTES;
 
-/// Does to ranges of a file what can be done to them, and the same to what it should hold.
+/// Does everything that can be done to ranges of a file, and the same to its expected content.
 fn ranges(environment: &dyn Environment) -> Result<(), Failure> {
     let mut random = Random::new(environment.seed());
     let filled = || memory::filled(environment.heap(), RANGED_BYTES, || 0u8);
@@ -209,7 +209,7 @@ fn space_comes_back(environment: &dyn Environment) -> Result<(), Failure> {
         let after = cluster.header().allocator_free();
         environment.log(format_args!("{empty} bytes free, {full} when full, {after} after bulkfree"));
         ensure(first.freed == 0 && second.freed == first.staged, format_args!("{first:?}, then {second:?}"))?;
-        // What the blocks of the filesystem itself take is all that is missing.
+        // Only the blocks of the filesystem itself are missing.
         ensure(after > full && empty - after < 1 << 20, format_args!("space is missing"))?;
         drop(cluster);
         check(environment, first_disks(environment, 1)?).await

@@ -1,4 +1,4 @@
-//! Where blocks go, and the freemap that says so (format 6).
+//! Allocating blocks, and the freemap that records this (format 6).
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -19,10 +19,10 @@ use crate::memory::{self, Heap, NoMemory, Vec};
 /// Bits by which the spans of two freemap levels differ.
 const LEVEL_BITS: u8 = 8;
 
-/// How blocks are laid out.
+/// The layout of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
-    /// From the beginning on.
+    /// One after the other from the beginning.
     Packed,
     /// Each block in another gigabyte than the one before.
     Scattered,
@@ -34,7 +34,7 @@ struct Segment {
     record: FreemapRecord,
 }
 
-/// What of the address space is taken.
+/// The part of the address space that is taken.
 pub(super) struct Allocation {
     segments: Vec<Segment>,
     allocator_beg: MediaOffset,
@@ -97,7 +97,7 @@ impl Allocation {
         }))
     }
 
-    /// Writes the freemap at the given rotation; the header's blockset for it.
+    /// Writes the freemap at the given rotation; returns the header's blockset for it.
     pub(super) fn write_freemap(
         &self,
         medium: &Medium,
@@ -134,7 +134,7 @@ impl Allocation {
         Ok(core::array::from_fn(|index| level.get(index).copied().unwrap_or_default()))
     }
 
-    /// Fills the block of a leaf, if anything in its gigabyte is taken; what was free when the leaf was new.
+    /// Fills the block of a leaf, if anything in its gigabyte is taken; returns what was free when the leaf was new.
     fn fill_leaf(&self, leaf: Key, block: &mut Buffer) -> Option<u64> {
         let (low, high) = managed_range(leaf, self.allocator_beg, self.total_bytes);
         let in_leaf = |segment: &&Segment| (low..high).contains(&segment.base);
@@ -152,7 +152,7 @@ impl Allocation {
 }
 
 impl Segment {
-    /// Room in the segment, and how many free chunks that took.
+    /// Finds room in the segment; returns its offset, and how many free chunks that took.
     fn allocate(&mut self, radix: Radix) -> Option<(MediaOffset, u64)> {
         let bytes = radix.bytes() as u64;
         let linear = u64::from(self.record.linear());

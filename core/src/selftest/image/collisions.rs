@@ -1,25 +1,25 @@
-//! Names of the same hash, found by algebra instead of by search.
+//! Names with equal hashes, found by algebra instead of by search.
 //!
-//! The upper half of a name's hash is a sum over its fields, so it doesn't matter which separators stand between them. The
-//! lower half is linear in the name's bits: each separator that is changed flips bits of it, and sets of changes whose flips
-//! cancel out leave the hash as it is.
+//! The upper half of a name's hash is a sum over its fields, so the separators between them don't matter. The lower half is
+//! linear in the name's bits: changing a separator flips some bits of it, and a set of changes whose flips cancel out leaves the
+//! hash as it is.
 
 use crate::media::directory_hash;
 use crate::memory::{self, Heap, NoMemory, Vec};
 
-/// Bits of the lower half that count.
+/// The number of bits of the lower half that count.
 const HASH_BITS: usize = 16;
-/// Separators that can be changed; what is more than the bits makes names.
+/// The number of separators that can be changed; those beyond the number of bits yield names.
 const SEPARATORS: usize = 26;
 const NAME_BYTES: usize = 2 * SEPARATORS + 1;
 
-/// As many names of one hash as 26 separators give.
+/// The number of names with equal hash that 26 separators give.
 pub const MAX_NAMES: usize = 1 << (SEPARATORS - HASH_BITS);
 
 /// A name of the family.
 pub type Name = [u8; NAME_BYTES];
 
-/// The name whose separators are dashes where `dashes` has a bit, else dots.
+/// The name with dashes as separators where `dashes` has a bit, and dots elsewhere.
 fn name(letter: u8, dashes: u32) -> Name {
     core::array::from_fn(|at| match at % 2 {
         0 => letter,
@@ -32,7 +32,7 @@ fn low_half(name: &Name) -> u16 {
     (directory_hash(name).first.0 >> HASH_BITS) as u16
 }
 
-/// `count` names, at most [`MAX_NAMES`], that have the same hash; other letters have other hashes.
+/// `count` names with equal hash, at most [`MAX_NAMES`]; other letters give other hashes.
 pub fn colliding_names(heap: Heap, letter: u8, count: usize) -> Result<Vec<Name>, NoMemory> {
     let plain = low_half(&name(letter, 0));
     // Gaussian elimination: for each leading bit a flip that has it, and the separators that make it.

@@ -1,4 +1,4 @@
-//! What files hold: bytes computed from their place, so that nothing needs to be remembered to compare them.
+//! The content of files: bytes that are computed from their place, so that comparing them needs no memory of them.
 
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::random::Random;
@@ -6,7 +6,7 @@ use crate::random::Random;
 /// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Words, which compress well; other ones for another seed.
+    /// Words, which compress well; they depend on the seed.
     Text(u64),
     /// Bytes that don't compress.
     Noise(u64),
@@ -62,7 +62,7 @@ impl Content {
     }
 }
 
-/// Words, each several times: enough for every compression to save more than half.
+/// Words, each repeated: enough for every compression to save more than half.
 fn words(seed: u64, bytes: &mut [u8]) {
     let mut random = Random::new(seed);
     let mut at = 0;

@@ -14,7 +14,7 @@ pub enum ImageError {
     /// A disk in memory refused.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// What was written before isn't there.
+    /// Something written before isn't there.
     #[error(transparent)]
     Corruption(#[from] Corruption),
     /// No memory.

@@ -1,6 +1,6 @@
-//! Damage, one kind at a time, as disks and other people's software do it.
+//! Damage, one kind at a time, as caused by disks and by other software.
 //!
-//! Where only the structure shall be wrong, the check codes above are renewed.
+//! Where only the structure is to be wrong, the check codes above are renewed.
 
 use core::mem::offset_of;
 
@@ -13,30 +13,30 @@ use crate::media::{
     BlockKind, Blockref, Compression, DataOff, InodeMeta, Inum, Key, KeyBits, MediaOffset, Methods, Radix, VolumeHeader,
 };
 
-/// What is done, and to what.
+/// A kind of damage, and what it strikes.
 #[derive(Clone, Copy)]
 pub enum Damage {
-    /// To the first block of a blockref like this.
+    /// Damages the first block whose blockref is accepted.
     Block {
-        /// Which blockref.
+        /// Accepts a blockref.
         of: fn(&Candidate<'_>) -> bool,
-        /// What becomes of the check codes.
+        /// What is done about the check codes.
         seal: Seal,
-        /// What is done to the bytes.
+        /// Changes the bytes.
         change: fn(&mut [u8]),
     },
-    /// To the first blockref like this. The change is told the block the blockref lies in.
+    /// Damages the first blockref that is accepted. The change gets the blockref of the block around it.
     Entry {
-        /// Which blockref.
+        /// Accepts a blockref.
         like: fn(&Candidate<'_>) -> bool,
-        /// What is done to it.
+        /// Changes it.
         change: fn(&mut Blockref, container: &Blockref),
     },
-    /// To the newest header.
+    /// Damages the newest header.
     Header {
-        /// What becomes of its check codes.
+        /// What is done about its check codes.
         seal: Seal,
-        /// What is done to the bytes.
+        /// Changes the bytes.
         change: fn(&mut [u8]),
     },
 }
@@ -48,28 +48,28 @@ pub enum Hits {
     Nothing,
     /// One object, which gives an error.
     One,
-    /// One object, of which another is seen: the structure is whole, and only comparing all of it would tell.
+    /// One object, in whose place another is seen: the structure is sound, and only comparing everything would tell.
     Silent,
-    /// Everything below one block; the rest is there.
+    /// Everything below one block, but nothing else.
     Many,
-    /// Everything: it can't be mounted.
+    /// Everything: the PFS can't be mounted.
     Mount,
 }
 
 use Hits::{Many, Mount, Nothing, One, Silent};
 
-/// A kind of damage with its name.
+/// A named kind of damage.
 pub struct Fault {
     /// For reports.
     pub name: &'static str,
     /// What a reader loses.
     pub hits: Hits,
-    /// What is done.
+    /// The damage.
     pub damage: Damage,
 }
 
 impl Fault {
-    /// Does it to an volumes.
+    /// Damages the volumes in this way.
     pub fn inflict(&self, volumes: &mut Written) -> Result<(), ImageError> {
         match self.damage {
             Damage::Block { of, seal, change } => {
@@ -192,9 +192,9 @@ pub const FAULTS: &[Fault] = &[
 
 const SROOT: usize = offset_of!(VolumeHeader, sroot_blockset);
 const FREEMAP: usize = offset_of!(VolumeHeader, freemap_blockset);
-/// Of `data_off` in a blockref.
+/// The offset of `data_off` in a blockref.
 const ENTRY_OFFSET: usize = 0x20;
-/// Of fields in an inode (format 3.1).
+/// Offsets of fields in an inode (format 3.1).
 const META_TYPE: usize = 0x50;
 const META_FLAGS: usize = 0x51;
 const META_INUM: usize = 0x58;
@@ -239,7 +239,7 @@ fn is_inode(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Inode) && place.entry.key().0 > 0x404
 }
 
-/// An inode with something below, which no file of the population's beginning is: a directory.
+/// An inode with something below it that none of the population's first files is: a directory.
 fn is_directory_inode(place: &Candidate<'_>) -> bool {
     is_kind(place, BlockKind::Inode) && place.entry.leaf_count() > 10
 }
@@ -287,7 +287,7 @@ fn flip_bit(bytes: &mut [u8]) {
 
 fn lead_to_container(entry: &mut Blockref, container: &Blockref) {
     *entry = *container;
-    // Without a check, so that nothing but the loop is wrong.
+    // It has no check code, so that only the loop is wrong.
     entry.methods = Methods(0);
 }
 

@@ -1,5 +1,4 @@
-//! Every blockref of an image with the place it lies at: for damage that passes the check codes, and for telling what damage
-//! can reach.
+//! Every blockref of an image with its place: for damage that passes the check codes, and for telling what damage can reach.
 
 use core::mem::offset_of;
 
@@ -14,16 +13,16 @@ use crate::media::volume_header::VOLUME_HEADER_BYTES;
 use crate::media::{BlockKind, Blockref, Inode, Inum, MediaOffset, Radix, VolumeHeader};
 use crate::memory::{self, NoMemory, Vec};
 
-/// A blockref and where it lies.
+/// A blockref and its place.
 #[derive(Clone, Copy, Debug)]
 pub struct Mapped {
     /// The place of the blockref itself.
     pub at: MediaOffset,
-    /// What was found there.
+    /// The blockref found there.
     pub entry: Blockref,
-    /// The number of the blockref whose block this one lies in; none in the volume header.
+    /// The number of the blockref whose block contains this one; none in the volume header.
     pub container: Option<usize>,
-    /// The inode whose tree it is in; the super-root's for what is above all inodes.
+    /// The inode whose tree contains it; the super-root's for blocks above all inodes.
     pub owner: Inum,
 }
 
@@ -34,14 +33,14 @@ impl Mapped {
     }
 }
 
-/// All blockrefs below the super-root and in the freemap, containers before what they hold.
+/// All blockrefs below the super-root and in the freemap, containers before their entries.
 pub struct BlockMap {
     header_at: MediaOffset,
     entries: Vec<Mapped>,
 }
 
 impl BlockMap {
-    /// The map of volumes as they are: of a sound image, since all of it is believed.
+    /// Maps volumes in their present state. The image must be sound, since all of it is believed.
     pub fn new(written: &Written) -> Result<Self, ImageError> {
         let mut map = Self { header_at: MediaOffset(header_offset(written.copy)), entries: Vec::new_in(written.heap) };
         for (set, at) in [
@@ -93,7 +92,7 @@ impl BlockMap {
         &self.entries
     }
 
-    /// True when blockref `index` lies in the block of `top` or somewhere below it, or is `top`.
+    /// True when blockref `index` is `top`, or lies in its block or somewhere below.
     pub fn is_below(&self, index: usize, top: usize) -> bool {
         let mut at = Some(index);
         while let Some(index) = at.filter(|index| *index > top) {
@@ -103,11 +102,11 @@ impl BlockMap {
     }
 }
 
-/// Changes to the bytes of an image, taken back when this goes.
+/// Changes to the bytes of an image, which are undone when this is dropped.
 pub struct Changes<'w> {
     written: &'w Written,
     map: &'w BlockMap,
-    /// What was there before, in the order of the changes.
+    /// The former bytes, in the order of the changes.
     replaced: Vec<(MediaOffset, Vec<u8>)>,
 }
 
@@ -130,7 +129,7 @@ impl<'w> Changes<'w> {
         self.written.medium.write(at, bytes)
     }
 
-    /// Makes the check codes good from the block of blockref `from` up to the volume header, those of the header included.
+    /// Renews the check codes from the block of blockref `from` up to the volume header, including those of the header.
     pub fn renew_checks(&mut self, from: Option<usize>) -> Result<(), ImageError> {
         let mut next = from;
         while let Some(mapped) = next.map(|index| self.map.entries[index]) {
@@ -154,7 +153,7 @@ impl<'w> Changes<'w> {
 impl Drop for Changes<'_> {
     fn drop(&mut self) {
         for (at, before) in self.replaced.iter().rev() {
-            // It could be read and written before, and its page is there.
+            // It was read and written before, so its page is there and this can't fail.
             let _ = self.written.medium.write(*at, before);
         }
     }

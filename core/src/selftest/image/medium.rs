@@ -9,12 +9,13 @@ use crate::media::geometry::header_offset;
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
 use crate::memory::{self, Heap, Vec};
 
-/// Requests a device takes at once.
+/// The number of requests that a device takes at a time.
 const QUEUE_DEPTH: u16 = 16;
 
 /// A disk in memory that a device and its maker share.
 ///
-/// The count is the only memory the suite takes from the global allocator by itself: a disk must outlive the devices on it.
+/// The reference count is the only memory that the suite itself takes from the global allocator: a disk must outlive the devices
+/// on it.
 pub type SharedDisk = Rc<MemoryDisk>;
 
 /// Volumes laid end to end.
@@ -60,7 +61,7 @@ impl Medium {
     }
 }
 
-/// What errors call the first devices.
+/// The names of the first devices in errors.
 static NAMES: [&str; 4] = ["memory0", "memory1", "memory2", "memory3"];
 
 /// Fresh devices on disks.

@@ -1,8 +1,8 @@
-//! Populated volumes for the tests, composed as the format description says.
+//! Populated volumes for the tests, composed according to the description of the format.
 //!
-//! The builder shares the structures of [`media`](crate::media) with the code it is a test for, and nothing else: it reads
-//! nothing back but what newfs wrote, and lays blocks out by rules of its own. What it makes is held against an independent
-//! checker by hand whenever it changes, so that a mistake in the structures shows. The same recipe gives the same bytes.
+//! The builder shares only the structures of [`media`](crate::media) with the code that it tests: it reads back nothing except
+//! what newfs wrote, and lays blocks out by its own rules. Whenever it changes, its images are compared by hand with an
+//! independent checker, so that a mistake in the structures shows. The same recipe gives the same bytes.
 
 mod allocation;
 pub mod collisions;
@@ -49,7 +49,7 @@ use medium::{Medium, open_disks};
 use pfs::Pfs;
 use store::Store;
 
-/// The time every image is made at: 2023-11-14, 22:13:20 UTC.
+/// The time at which every image is made: 2023-11-14, 22:13:20 UTC.
 pub const IMAGE_TIME: Timestamp = Timestamp { microseconds: 1_700_000_000_000_000 };
 
 /// A filesystem on disks in memory.
@@ -58,7 +58,7 @@ pub struct Image {
     header: Box<VolumeHeader>,
     /// The header copy written last.
     copy: usize,
-    /// Commits so far.
+    /// The number of commits so far.
     commits: u64,
     super_root: Inode,
     pfss: Vec<Pfs>,
@@ -67,8 +67,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// Formats volumes of the given sizes, which are as the format wants them: multiples of 8 MiB, all but the last of
-    /// 1 GiB.
+    /// Formats volumes of the given sizes, which must be valid in the format: multiples of 8 MiB, and all but the last multiples
+    /// of 1 GiB.
     pub async fn format(
         heap: Heap,
         clock: &'static dyn Clock,
@@ -132,7 +132,7 @@ impl Image {
         &self.header
     }
 
-    /// The PFS of this label, to be added to.
+    /// The PFS with this label, for additions.
     pub fn edit(&mut self, label: &[u8]) -> Result<Editor<'_>, ImageError> {
         let index = self.pfs_index(label)?;
         Ok(Editor { store: &mut self.store, pfs: &mut self.pfss[index], now: IMAGE_TIME })

@@ -1,4 +1,4 @@
-//! A PFS in the making: its inodes with what they lead to, written by the next commit.
+//! A PFS under construction: its inodes and what they lead to, to be written by the next commit.
 
 use zerocopy::IntoBytes;
 
@@ -22,13 +22,13 @@ use crate::memory::{self, Box, Heap, NoMemory, Vec};
 pub struct FileRecipe {
     /// Length in bytes.
     pub size: u64,
-    /// What it holds.
+    /// Its content.
     pub content: Content,
     /// How its data is protected.
     pub check: CheckMethod,
     /// How its data is compressed.
     pub compression: Compression,
-    /// Content of up to 512 bytes goes into the inode.
+    /// True to put content of up to 512 bytes into the inode.
     pub embed: bool,
     /// Sizes of its indirect blocks.
     pub indirects: IndirectSizes,
@@ -51,7 +51,7 @@ impl FileRecipe {
 /// An inode and what it leads to.
 struct Node {
     inode: Inode,
-    /// Directory entries or data blocks, in order of their keys.
+    /// Directory entries or data blocks, in the order of their keys.
     entries: Vec<Blockref>,
     indirects: IndirectSizes,
     /// Methods of the inode's own entry.
@@ -60,18 +60,18 @@ struct Node {
     placed: Option<Blockref>,
 }
 
-/// A PFS. Inodes are numbered in the order they are made; the first is the root.
+/// A PFS. Inodes are numbered in the order in which they are made; the first is the root.
 pub(super) struct Pfs {
     nodes: Vec<Node>,
     /// The root's entry in the super-root.
     pub(super) root: Blockref,
-    /// Nothing can be added: only the root is known.
+    /// True when nothing can be added, because only the root is known.
     sealed: bool,
     heap: Heap,
 }
 
 impl Pfs {
-    /// The PFS of a root on media. It is taken for empty, unless `sealed`.
+    /// The PFS of a root on media. Unless `sealed`, it must be empty.
     pub(super) fn new(heap: Heap, root: Blockref, inode: Inode, sealed: bool) -> Result<Self, NoMemory> {
         let mut nodes = Vec::new_in(heap);
         let node = Node {
@@ -99,7 +99,7 @@ impl Pfs {
         self.nodes.get_mut(index).ok_or(ImageError::Missing("inode"))
     }
 
-    /// Writes what isn't written yet; the root's entry.
+    /// Writes what isn't written yet; returns the root's entry.
     pub(super) fn commit(&mut self, store: &mut Store) -> Result<(), ImageError> {
         if self.sealed || self.nodes.iter().all(|node| node.placed.is_some()) {
             return Ok(());
@@ -124,7 +124,7 @@ impl Pfs {
 }
 
 impl Node {
-    /// Writes the inode, leading to `entries` or else to its own.
+    /// Writes the inode, leading to `entries`, or otherwise to its own.
     fn place(&mut self, store: &mut Store, entries: Option<&[Blockref]>) -> Result<Blockref, ImageError> {
         let mut entry = Blockref::new(BlockKind::Inode, self.inode.meta.name_key(), KeyBits(0), self.methods);
         entry.set_modify_tid(store.next_modify_tid());
@@ -235,7 +235,7 @@ impl Editor<'_> {
         self.enter(parent, name, inum, kind)
     }
 
-    /// Adds a name without asking whether there is such an inode.
+    /// Adds a name without checking that the inode exists.
     pub fn enter(&mut self, parent: Inum, name: &[u8], inum: Inum, kind: FileKind) -> Result<(), ImageError> {
         let modify_tid = self.store.next_modify_tid();
         let tid = self.store.tid;
@@ -268,7 +268,7 @@ impl Editor<'_> {
         self.touch_root()
     }
 
-    /// Takes a name away, and leaves the inode as it is.
+    /// Removes a name and leaves the inode as it is.
     pub fn forget_name(&mut self, parent: Inum, name: &[u8], inum: Inum) -> Result<(), ImageError> {
         let directory = self.pfs.node(parent)?;
         let hash = directory_hash(name);
@@ -282,7 +282,7 @@ impl Editor<'_> {
         self.touch_root()
     }
 
-    /// Changes the inode of a file as it likes, before it is written.
+    /// Changes the inode of a file with `change`, before it is written.
     pub fn alter(&mut self, inum: Inum, change: impl FnOnce(&mut Inode)) -> Result<(), ImageError> {
         let node = self.pfs.node(inum)?;
         change(&mut node.inode);
@@ -290,7 +290,7 @@ impl Editor<'_> {
         self.touch_root()
     }
 
-    /// The root leads to every inode, so any change changes it.
+    /// Notes a change of the root, which leads to every inode.
     fn touch_root(&mut self) -> Result<(), ImageError> {
         self.pfs.node(Inum::PFS_ROOT)?.placed = None;
         Ok(())

@@ -1,4 +1,4 @@
-//! The population most cases work on: one of everything, and enough of some things to need indirect blocks.
+//! The population that most cases use: one of everything, and enough of some things to need indirect blocks.
 
 use super::collisions::colliding_names;
 use super::{Content, Editor, FileRecipe, ImageError, IndirectSizes};
@@ -9,18 +9,18 @@ use crate::memory::{self, Heap, Vec};
 /// The name of an object.
 pub type ObjectName = heapless::Vec<u8, MAX_NAME_BYTES>;
 
-/// What is expected behind a name.
+/// What a name is expected to lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// A directory.
     Directory,
-    /// A file of this content.
+    /// A file with this content.
     File(FileContent),
     /// A symbolic link of this length; its target is [`symlink_target`].
     Symlink(usize),
     /// A device, pipe or socket.
     Special {
-        /// Which.
+        /// Its type.
         kind: FileKind,
         /// Its device number.
         device: (u32, u32),
@@ -30,13 +30,13 @@ pub enum Expected {
 /// Length and content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileContent {
-    /// In bytes.
+    /// Its length in bytes.
     pub size: u64,
-    /// What it holds.
+    /// Its bytes.
     pub content: Content,
 }
 
-/// A name and what is behind it.
+/// A name and what it must lead to.
 #[derive(Clone, Debug)]
 pub struct Object {
     /// The directory it is in.
@@ -45,27 +45,27 @@ pub struct Object {
     pub name: ObjectName,
     /// The inode.
     pub inum: Inum,
-    /// Names of the inode.
+    /// The number of names of the inode.
     pub links: u64,
-    /// What it is.
+    /// What is expected of it.
     pub expected: Expected,
 }
 
-/// How much of everything.
+/// The size of a population.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// Entries of the large directories.
+    /// The number of entries in the large directories.
     pub entries: usize,
-    /// Names of the same hash.
+    /// The number of names with the same hash.
     pub collisions: usize,
     /// Bytes of the large files.
     pub file_bytes: u64,
-    /// Directories one in the other.
+    /// The number of directories nested in each other.
     pub depth: usize,
 }
 
 impl Scale {
-    /// About a MiB, for cases that do something for every block.
+    /// About a MiB, for cases that do something with every block.
     pub const SMALL: Self = Self { entries: 60, collisions: 6, file_bytes: 70_000, depth: 3 };
     /// For cases that mount once for every block, allocation or request.
     pub const TINY: Self = Self { entries: 12, collisions: 3, file_bytes: 1, depth: 1 };
@@ -77,7 +77,7 @@ const SIZES: [u64; 14] = [0, 1, 511, 512, 513, 1023, 1024, 1025, 16384, 32769, 6
 const CHECKS: [CheckMethod; 5] =
     [CheckMethod::XxHash64, CheckMethod::Iscsi32, CheckMethod::Sha192, CheckMethod::None, CheckMethod::Disabled];
 const COMPRESSIONS: [Compression; 4] = [Compression::Lz4, Compression::Zlib, Compression::None, Compression::AutoZero];
-/// Bytes of a target too long for its inode.
+/// Bytes of a target that doesn't fit into its inode.
 const LONG_TARGET: usize = 600;
 /// The length of the sparse file: 1 TiB and a bit.
 const SPARSE_BYTES: u64 = (1 << 40) + 777;
@@ -87,7 +87,7 @@ pub fn symlink_target(length: usize) -> impl Iterator<Item = u8> {
     b"../over/there/".iter().copied().cycle().take(length)
 }
 
-/// Fills an empty PFS; what can be found there afterwards.
+/// Fills an empty PFS; returns the objects to be found in it.
 pub fn populate(editor: &mut Editor<'_>, heap: Heap, scale: Scale) -> Result<Vec<Object>, ImageError> {
     let mut populator = Populator { editor, objects: Vec::new_in(heap), heap };
     populator.sizes()?;
@@ -126,7 +126,7 @@ impl Populator<'_, '_> {
         self.file(parent, name, &FileRecipe::new(seed % 40, Content::Text(seed)))
     }
 
-    /// Files of every size at which something changes, in all check methods and compressions by turns.
+    /// Makes files of every size at which something changes, with all check methods and compressions in turn.
     fn sizes(&mut self) -> Result<(), ImageError> {
         let directory = self.directory(Inum::PFS_ROOT, b"sizes")?;
         for (index, size) in SIZES.into_iter().enumerate() {

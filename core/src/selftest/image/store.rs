@@ -1,4 +1,4 @@
-//! Writing blocks: each gets a place, a check code and the coming commit's tid.
+//! Writing blocks: each gets a place, a check code and the tid of the next commit.
 
 use super::ImageError;
 use super::allocation::Allocation;
@@ -8,12 +8,12 @@ use crate::media::compressor::Compressor;
 use crate::media::{BlockKind, Blockref, Compression, Key, KeyBits, Methods, MirrorTid, ModifyTid, Radix};
 use crate::memory::Heap;
 
-/// The medium with what is taken of it.
+/// The medium, and what is taken of it.
 pub(super) struct Store {
     pub(super) medium: Medium,
     pub(super) allocation: Allocation,
     pub(super) codec: Compressor,
-    /// The tid of the coming commit.
+    /// The tid of the next commit.
     pub(super) tid: MirrorTid,
     /// The last operation.
     pub(super) modify_tid: ModifyTid,
@@ -21,7 +21,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// A new operation.
+    /// Begins a new operation.
     pub(super) fn next_modify_tid(&mut self) -> ModifyTid {
         self.modify_tid.0 += 1;
         self.modify_tid
@@ -37,7 +37,7 @@ impl Store {
         Ok(entry)
     }
 
-    /// Stores a block of file data, compressed if that is wished and helps.
+    /// Stores a block of file data, compressed if that is wanted and helps.
     pub(super) fn put_data(&mut self, key: Key, wish: Methods, block: &[u8]) -> Result<Blockref, ImageError> {
         let check = wish.check()?;
         let entry = |compression| {
@@ -62,7 +62,7 @@ impl Store {
     }
 }
 
-/// Sets what the entry of a container says of the entries in it (format 2.4).
+/// Sets the sums that the entry of a container has over its entries (format 2.4).
 pub(super) fn set_sums(entry: &mut Blockref, children: &[Blockref]) -> Result<(), ImageError> {
     let mut stats = BlockStats::default();
     let mut leaves: u64 = 0;

@@ -13,29 +13,29 @@ use crate::memory::{self, Vec};
 /// A blockref, as a search sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'p> {
-    /// The PFS it is in; none in the super-root.
+    /// The PFS that contains it; none in the super-root.
     pub label: Option<&'p [u8]>,
-    /// The inode whose tree it is in: the super-root, a PFS root, or one of its inodes.
+    /// The inode whose tree contains it: the super-root, a PFS root, or one of its inodes.
     pub owner: Inum,
-    /// Indirect blocks between that inode and the entry.
+    /// The number of indirect blocks between that inode and the entry.
     pub depth: usize,
     /// The entry.
     pub entry: &'p Blockref,
 }
 
-/// The way to a blockref: the blockrefs of the blocks that lead to it, and where each lies in the block before.
+/// The way to a blockref: the blockrefs of the blocks that lead to it, and the place of each in the block before.
 pub struct Trail {
     steps: Vec<Step>,
 }
 
 #[derive(Clone, Copy)]
 struct Step {
-    /// Byte offset in the block of the step before; in the header, for the first.
+    /// Byte offset in the block of the previous step; for the first step, in the header.
     at: usize,
     entry: Blockref,
 }
 
-/// Blockrefs on the longest way.
+/// The most blockrefs on a way.
 const MOST_STEPS: usize = 40;
 
 type Wanted<'w> = &'w mut dyn FnMut(&Candidate<'_>) -> bool;
@@ -54,7 +54,7 @@ impl Written {
         Err(ImageError::Missing("block"))
     }
 
-    /// Goes on below the last step; true when the trail has reached what is wanted.
+    /// Continues below the last step; true when the trail has reached the wanted blockref.
     fn descend(
         &self,
         trail: &mut Trail,
@@ -64,7 +64,7 @@ impl Written {
         wanted: Wanted<'_>,
     ) -> Result<bool, ImageError> {
         let Some(last) = trail.steps.last().copied() else { return Ok(false) };
-        // Damage done earlier may have made a loop.
+        // Earlier damage may have made a loop.
         if trail.steps.len() > MOST_STEPS {
             return Err(ImageError::Missing("end of the topology"));
         }
@@ -137,7 +137,7 @@ impl Written {
         self.replace_entry(trail, entry)
     }
 
-    /// Puts `entry` where the trail ends and renews everything above.
+    /// Puts `entry` at the end of the trail and renews everything above.
     fn replace_entry(&mut self, trail: &Trail, entry: Blockref) -> Result<(), ImageError> {
         let mut new = entry;
         for index in (1..trail.steps.len()).rev() {
@@ -163,7 +163,7 @@ impl Trail {
         Ok(self.last()?.entry)
     }
 
-    /// The blockref of the block that holds the last one; none for the super-root's.
+    /// The blockref of the block that contains the last one; none for the super-root's.
     pub fn container(&self) -> Option<Blockref> {
         self.steps.len().checked_sub(2).map(|index| self.steps[index].entry)
     }

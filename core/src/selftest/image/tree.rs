@@ -1,7 +1,7 @@
-//! Arranging entries that are too many for an array in indirect blocks (format 4.4).
+//! Arranging more entries than fit into an array in indirect blocks (format 4.4).
 //!
-//! Where the reference inserts one entry after the other, here all are known: the fullest part of the key space is halved
-//! until each part fits into an indirect block or the array is full, and so on in the indirect blocks.
+//! The reference inserts one entry after the other. Here all are known in advance: the fullest part of the key space is halved
+//! until each part fits into an indirect block or the array is full, and the same is done in the indirect blocks.
 
 use core::ops::Range;
 
@@ -17,18 +17,18 @@ use crate::memory::{self, Vec};
 /// Sizes of indirect blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndirectSizes {
-    /// Of those an inode points at.
+    /// The size of those to which an inode points.
     pub outer: Radix,
-    /// Of those below.
+    /// The size of those below them.
     pub inner: Radix,
 }
 
 impl IndirectSizes {
-    /// Those of the reference's directories.
+    /// The sizes of the reference's directories.
     pub const DIRECTORY: Self = Self { outer: Radix::MIN_INDIRECT, inner: Radix::INDIRECT };
-    /// Those of the reference's files.
+    /// The sizes of the reference's files.
     pub const FILE: Self = Self { outer: Radix::INDIRECT, inner: Radix::INDIRECT };
-    /// As small as they get, for deep trees of few entries.
+    /// The smallest sizes, for deep trees of few entries.
     pub const DEEP: Self = Self { outer: Radix::MIN_INDIRECT, inner: Radix::MIN_INDIRECT };
 }
 
@@ -57,8 +57,8 @@ impl Part {
     }
 }
 
-/// At most `capacity` entries for all of `entries`, which are in order: they themselves, or indirect blocks that lead to
-/// them, protected as `methods` says.
+/// Packs `entries`, which must be in order, into at most `capacity` entries: they themselves, or indirect blocks that lead to
+/// them, protected by `methods`.
 pub(super) fn pack(
     store: &mut Store,
     entries: &[Blockref],
@@ -97,8 +97,8 @@ pub(super) fn pack(
     Ok(packed)
 }
 
-/// The fullest part, while there is room for one more and it doesn't fit into an indirect block. A part of the whole key
-/// space is always halved: no span is that wide.
+/// The fullest part, if there is room for one more and the part doesn't fit into an indirect block. A part that is the whole key
+/// space is always halved, as no span is that wide.
 fn part_to_halve(parts: &[Part], capacity: usize, below: usize) -> Option<usize> {
     let (index, fullest) = parts.iter().enumerate().max_by_key(|(_, part)| part.entries.len())?;
     let too_wide = u32::from(fullest.keybits) >= u64::BITS;

@@ -1,4 +1,4 @@
-//! A copy of an image as its last commit left it: what damage is done to.
+//! A copy of an image as its last commit left it, which is then damaged.
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -9,12 +9,12 @@ use crate::media::VolumeHeader;
 use crate::media::volume_header::VOLUME_HEADER_BYTES;
 use crate::memory::{self, Box, Heap, Vec};
 
-/// What becomes of the check codes above a change.
+/// What is done about the check codes above a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seal {
-    /// They stay, so that the change is seen as soon as the block is read.
+    /// They stay, so that the change is noticed when the block is read.
     Keep,
-    /// They are computed anew, so that only the structure is wrong.
+    /// They are renewed, so that only the structure is wrong.
     Renew,
 }
 
@@ -28,7 +28,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// A copy of what is on an image's disks.
+    /// Copies the content of an image's disks.
     pub fn new(image: &Image) -> Result<Self, ImageError> {
         let heap = image.heap;
         let mut disks = Vec::new_in(heap);
@@ -54,7 +54,7 @@ impl Written {
         self.copy
     }
 
-    /// Changes the header copy written last, on media only.
+    /// Changes the header copy written last, only on media.
     pub fn change_header(&mut self, seal: Seal, change: impl FnOnce(&mut [u8])) -> Result<(), ImageError> {
         let mut buffer = Buffer::new(self.heap, VOLUME_HEADER_BYTES)?;
         self.medium.read_header(self.copy, buffer.bytes_mut())?;
@@ -65,7 +65,7 @@ impl Written {
         self.medium.write_header(self.copy, buffer.bytes())
     }
 
-    /// Writes the header as it is now over the copy written last.
+    /// Writes the present header over the copy written last.
     pub(super) fn write_header(&mut self) -> Result<(), ImageError> {
         self.header.seal();
         self.medium.write_header(self.copy, self.header.as_bytes())
