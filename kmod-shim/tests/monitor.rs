@@ -22,7 +22,7 @@ impl Lock {
     }
 }
 
-// SAFETY: who finds the flag clear sets it, and it stays set until that one unlocks.
+// SAFETY: a thread that finds the flag clear sets it, and it stays set until that thread unlocks.
 unsafe impl RawMutex for Lock {
     #[expect(clippy::declare_interior_mutable_const, reason = "the trait has it so")]
     const INIT: Self = Self(OnceLock::new());

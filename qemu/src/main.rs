@@ -1,7 +1,7 @@
 //! The test kernel: boots by PVH in QEMU, takes over the virtio disks, does what the command line says, and ends QEMU with a
 //! verdict as exit code (see [`verdict::Verdict`]).
 //!
-//! What kernels can share is in `hammer2-kmod-shim`; this crate has what is specific to this machine.
+//! Everything that kernels can share is in `hammer2-kmod-shim`; this crate has only what is specific to this machine.
 #![no_std]
 #![no_main]
 #![deny(unsafe_op_in_unsafe_fn)]

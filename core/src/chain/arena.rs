@@ -127,7 +127,7 @@ impl Chain {
         Inode::in_block(&self.content).is_ok_and(|inode| inode.block_array().is_none())
     }
 
-    /// Takes note of a change by operation `tid`.
+    /// Notes a change by operation `tid`.
     pub fn touch(&mut self, tid: ModifyTid) {
         if tid > self.bref.modify_tid() {
             self.bref.set_modify_tid(tid);

@@ -45,7 +45,7 @@ pub(crate) struct Origin<'a> {
     pub(crate) tid: ModifyTid,
 }
 
-/// What came of an order to make or remove a PFS.
+/// The result of an order to make or remove a PFS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PfsOutcome {
     /// It was done, and is durable.
@@ -120,7 +120,7 @@ impl Cluster {
         }
         match node.free_unused().await {
             Err(NodeError::Fault(fault)) if fault.bad_block().is_some() => {
-                log::warn!("{fault}: nobody can tell what is in use");
+                log::warn!("{fault}: the space in use is unknown");
             }
             freed => drop(freed?),
         }

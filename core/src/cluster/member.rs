@@ -55,7 +55,7 @@ pub enum Ejection {
     #[error("it ran out of memory")]
     NoMemory,
     /// It answered otherwise than the others: its content is wrong.
-    #[error("it holds something else than the others")]
+    #[error("its content differs from the others'")]
     Dissent,
 }
 

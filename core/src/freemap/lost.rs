@@ -67,7 +67,7 @@ impl Recount {
         }
     }
 
-    /// Takes note that there is more space.
+    /// Notes that there is more space.
     pub(super) fn note_more(&mut self, bytes: u64) {
         self.free_bytes = self.free_bytes.saturating_add(bytes);
     }

@@ -153,7 +153,7 @@ impl FileSystem {
         match self.page_to_change(&file, size, key, 0).await {
             Ok(()) => self.write_page(inum, key, give_up).await,
             Err(error) if error.is_damage() => {
-                log::warn!("inode {inum}: what was written at {} can't be stored: {error}", key.0);
+                log::warn!("inode {inum}: the data written at {} can't be stored: {error}", key.0);
                 self.files.forget_pieces(inum, key);
                 self.writing()?.commits.note_unstored(inum, error);
                 Ok(())

@@ -136,7 +136,7 @@ pub enum Trouble {
 
     // Quotas.
     /// The recorded use of a directory's quota isn't the actual one.
-    #[error("quota: {bytes} bytes and {inodes} inodes are used, but something else is noted")]
+    #[error("quota: {bytes} bytes and {inodes} inodes are used, but other numbers are recorded")]
     QuotaUse {
         /// Bytes of what is below it.
         bytes: u64,

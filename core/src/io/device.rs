@@ -204,7 +204,7 @@ pub enum DeviceError {
     #[error("device is read-only")]
     ReadOnly,
     /// The storage behind the device is full (a sparse image on a full disk).
-    #[error("no space left behind the device")]
+    #[error("no space left in the storage behind the device")]
     NoSpace,
     /// Another mount writes to the device: this one may not write any more.
     #[error("another mount has taken the device over")]

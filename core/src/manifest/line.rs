@@ -67,7 +67,7 @@ impl Display for Line<'_> {
     }
 }
 
-/// What a file is, in the words of manifests.
+/// The name of a file's type in manifests.
 pub fn type_name(kind: FileKind) -> &'static str {
     match kind {
         FileKind::Directory => "dir",

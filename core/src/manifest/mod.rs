@@ -24,7 +24,7 @@ use crate::memory::{Heap, NoMemory};
 pub struct Summary {
     /// Lines written.
     pub entries: u64,
-    /// Lines that tell of an error.
+    /// Lines that contain an error.
     pub bad_entries: u64,
 }
 
@@ -58,7 +58,7 @@ pub async fn write(heap: Heap, fs: &FileSystem, root: Inum, out: &mut dyn Write)
     Ok(summary)
 }
 
-/// Writes an entry's line; returns true when the line tells of an error.
+/// Writes an entry's line; returns true when the line contains an error.
 async fn write_line(
     fs: &FileSystem,
     found: &Found<'_>,

@@ -22,7 +22,7 @@ const FIRST_PFS_INUM: Inum = Inum(16);
 const COPYID: u8 = 255;
 const VRADIX: u8 = 10;
 
-/// What the blocks of a filesystem are made of.
+/// The contents of the blocks of a new filesystem.
 pub(super) struct Content<'a> {
     pub(super) layout: &'a Layout,
     pub(super) labels: &'a [&'a [u8]],

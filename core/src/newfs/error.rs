@@ -20,7 +20,7 @@ pub enum LabelError {
     /// A NUL or a slash.
     #[error("a label can't contain '/' or NUL")]
     Forbidden,
-    /// The same label twice, or LOCAL, which is always made.
+    /// The label was given twice, or is LOCAL, which is always made.
     #[error("the label is given twice, or is LOCAL, which is always made")]
     Duplicate,
 }
@@ -59,9 +59,9 @@ pub enum NewfsError {
     /// Nothing would be left to allocate.
     #[error("{bytes} bytes are too small: with these boot and aux areas a filesystem takes at least {least}")]
     TooSmall {
-        /// What there is.
+        /// The size of the filesystem in bytes.
         bytes: u64,
-        /// What it takes; at least [`MIN_TOTAL_BYTES`].
+        /// The least size in bytes with these areas; at least [`MIN_TOTAL_BYTES`].
         least: u64,
     },
     /// Larger than the format allows.

@@ -32,18 +32,18 @@ use layout::Layout;
 /// How much of a header copy is read to see whether it is one.
 const PROBE_BYTES: u64 = 4096;
 
-/// What was made.
+/// The filesystem that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewfsReport {
     /// The filesystem's name for itself.
     pub fsid: Uuid,
-    /// Its volumes.
+    /// The number of its volumes.
     pub volumes: usize,
-    /// Its size.
+    /// Its size in bytes.
     pub total_bytes: u64,
-    /// Size of the boot area.
+    /// Size of the boot area in bytes.
     pub boot_bytes: u64,
-    /// Size of the aux area.
+    /// Size of the aux area in bytes.
     pub aux_bytes: u64,
     /// The number of bytes that can be allocated.
     pub allocator_bytes: u64,

@@ -248,7 +248,7 @@ impl Node {
         let mut usages = self.usages_of(&lost)?;
         match self.survey(Since::Ever, &mut |bref| note(&mut usages, bref)).await {
             Err(NodeError::Fault(fault @ NodeFault::Corrupt { .. })) => {
-                log::warn!("{fault}: nobody can tell what is in use");
+                log::warn!("{fault}: the space in use is unknown");
                 return Err(NodeError::NoSpace);
             }
             surveyed => surveyed?,

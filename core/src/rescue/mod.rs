@@ -37,7 +37,7 @@ use crate::node::OpenError;
 /// The name of a directory entry.
 pub type Name = heapless::Vec<u8, { crate::media::geometry::MAX_NAME_BYTES }>;
 
-/// A filesystem as one of its headers tells of it.
+/// The state of a filesystem according to one of its headers.
 #[derive(Clone, Copy)]
 pub struct State {
     /// The header's flush.
@@ -81,7 +81,7 @@ impl Rescue {
         })
     }
 
-    /// What the headers that are left lead to, the newest first.
+    /// The states of the headers that are left, the newest first.
     pub fn states(&self) -> &[State] {
         &self.states
     }

@@ -1,4 +1,4 @@
-//! What a scan takes for an inode or for blockrefs, and what it doesn't.
+//! Tests of what a scan recognizes as an inode or as blockrefs.
 
 use zerocopy::IntoBytes;
 

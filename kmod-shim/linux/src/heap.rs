@@ -11,7 +11,7 @@ use crate::abi;
 #[derive(Clone, Copy)]
 pub(crate) struct Kvmalloc;
 
-// SAFETY: `hammer2_host_allocate` gives a block of this size and alignment that is nobody else's until it is freed, or null.
+// SAFETY: `hammer2_host_allocate` returns null, or a block of this size and alignment with no other owner until it is freed.
 unsafe impl GlobalAlloc for Kvmalloc {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: it takes any size and any alignment that is a power of two.

@@ -16,7 +16,7 @@ use crate::mailbox::Call;
 pub(crate) enum Severity {
     /// Something is lost, or can't be done.
     Error = 0,
-    /// Somebody should look after something.
+    /// An administrator should look after something.
     Warning = 1,
     /// Something has happened.
     Notice = 2,
@@ -51,8 +51,8 @@ pub(crate) fn say(severity: Severity, words: fmt::Arguments<'_>) {
 /// Ends the mount that this thread is inside of: requests that wait for it, and later ones, get an error. This never returns to
 /// Rust.
 pub(crate) fn end_mount() -> ! {
-    // SAFETY: the thread is inside a mount: only there runs what can panic. What that held stays as it is, and nobody looks at
-    // it.
+    // SAFETY: the thread is inside a mount, since only code there can panic. What that code held stays as it is, unused from now
+    // on.
     unsafe { abi::hammer2_host_end_mount() }
 }
 

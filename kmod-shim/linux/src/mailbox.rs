@@ -31,7 +31,7 @@ impl Call {
     /// The request must come from the queue of `mount`, its pointers must be null or lead to as many bytes as it says, and nobody
     /// else may use any of that before it is answered.
     pub(crate) unsafe fn new(mount: Mount, request: *mut Request) -> Self {
-        // SAFETY: the caller's promise. Who asks and is forgotten gets an error.
+        // SAFETY: the caller's promise. A request that is dropped unanswered returns an error.
         unsafe { (*request).result = -EIO };
         Self { mount, request }
     }

@@ -99,7 +99,7 @@ pub(crate) fn serve(mount: Mount, config: &Config) {
     if !given_back {
         return mount.abandon(site_pointer.cast());
     }
-    // SAFETY: whoever had a reference is gone: the filesystem with its disks, the executors with their tasks. The devices have
+    // SAFETY: all holders of references are gone: the filesystem with its disks, the executors with their tasks. The devices have
     // given back every buffer.
     unsafe { forget(site_pointer.cast()) };
 }

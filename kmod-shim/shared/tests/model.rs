@@ -14,7 +14,7 @@ struct Watched {
     ends: Arc<AtomicUsize>,
 }
 
-// SAFETY: loom tells of every access that isn't ordered.
+// SAFETY: loom reports every access that isn't ordered.
 unsafe impl Sync for Watched {}
 
 impl Drop for Watched {

@@ -32,10 +32,10 @@ pub struct Monitor<L, T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: by the rule, only who has the lock touches the value and what was made from it, and what goes in or out is `Send`.
+// SAFETY: by the rule, only the holder of the lock touches the value and what was made from it; what goes in or out is `Send`.
 unsafe impl<L: RawMutexFair + Sync, T> Sync for Monitor<L, T> {}
 
-// SAFETY: who owns the monitor is the only one who can enter it: the value goes along with all that shares anything with it.
+// SAFETY: only the owner of the monitor can enter it: the value moves together with everything that shares anything with it.
 unsafe impl<L: RawMutexFair + Send, T> Send for Monitor<L, T> {}
 
 /// A thread that runs an operation.
@@ -88,7 +88,7 @@ impl<L: RawMutexFair, T> Monitor<L, T> {
     /// What `work` makes from the value, or takes from it, is touched and dropped inside only.
     unsafe fn inside<'m, R>(&'m self, work: impl FnOnce(&'m T) -> R) -> R {
         let _held = Held::new(&self.lock);
-        // SAFETY: the lock is held, and as long as it is nobody else has a reference they may use; there is never a mutable one.
+        // SAFETY: the lock is held, and meanwhile no other thread may use a reference to the value; there is never a mutable one.
         work(unsafe { &*self.value.get() })
     }
 }
@@ -134,7 +134,7 @@ impl<L: RawMutexFair, T, F> Drop for Operation<'_, L, T, F> {
     fn drop(&mut self) {
         if self.future.is_some() {
             let Self { monitor, future } = self;
-            // SAFETY: somebody panics. The future is dropped where it is, inside.
+            // SAFETY: this runs during a panic. The future is dropped in place, inside.
             unsafe { monitor.inside(|_| *future = None) };
         }
     }

@@ -113,7 +113,7 @@ impl Cluster {
             let copying = Copying { pfs, source: *source, departures, target, debt, until: None, keep_free: 0 };
             match self.copy_keys(copying, (slot, lost.holder), lost.keys).await {
                 Ok(()) => {
-                    log::info!("{}: {block} was bad; what is behind it was copied anew", self.called(target));
+                    log::info!("{}: {block} was bad; the keys behind it were copied anew", self.called(target));
                     return Ok(());
                 }
                 Err(ResyncError::Source(why)) => failure = why.into(),

@@ -64,7 +64,7 @@ impl Cluster {
         } else {
             let unchanged = reading().await;
             let Some(oldest) = self.oldest_to_spare(target).await? else { return Ok(Room::None) };
-            log::warn!("{} is full: its snapshot {} goes", self.called(target), oldest.label.escape_ascii());
+            log::warn!("{} is full: its snapshot {} is removed", self.called(target), oldest.label.escape_ascii());
             node.modify(node.next_super_tid(), Modification::RemovePfs { key: oldest.root.key }).await?;
             drop(unchanged);
             node.free_unused().await?;

@@ -10,7 +10,7 @@ pub enum Content {
     Text(u64),
     /// Bytes that don't compress.
     Noise(u64),
-    /// Blocks of words and of noise by turns.
+    /// Blocks of words and of noise alternately.
     Mixed(u64),
     /// Zeros that were written.
     Zeros,
