@@ -175,7 +175,7 @@ impl Foreman {
         for (node, copied) in fs.resync_all(&mut |_, _| {}).await? {
             match copied {
                 Ok(counts) => {
-                    // The attendant sees that it is back, but not why.
+                    // The attendant doesn't report members that this task brings back.
                     if counts != ResyncCounts::default() {
                         attendant::tell_of_return(fs, node, &counts);
                     }
