@@ -8,7 +8,7 @@ use hammer2_core::media::Uuid;
 use super::{Images, LeftOut};
 
 impl Images {
-    /// Why a node left, with the path of the disk where only that can be meant.
+    /// Why a node left, with the path of its disk if that is certain.
     pub fn why(&self, node: NodeIndex, why: Ejection) -> String {
         match (why, &self.of(node)[..]) {
             (Ejection::Fault(fault), [only]) => fault_on(&fault, only),
@@ -16,7 +16,7 @@ impl Images {
         }
     }
 
-    /// A fault of a filesystem, with the path of the disk if there is only one: of several, none had it good.
+    /// A fault of a filesystem, with the path of the disk if there is only one. With several disks, none had a good copy.
     pub(super) fn fault(&self, fault: &NodeFault) -> String {
         let mut images = self.nodes().flat_map(|node| self.of(node));
         match (images.next(), images.next(), fault) {
@@ -26,7 +26,7 @@ impl Images {
         }
     }
 
-    /// Why a member isn't in step; none for one that is, and for what isn't a member.
+    /// Why a member isn't in step; none for a member that is, and for a node that isn't a member.
     pub(super) fn why_apart(&self, member: &MemberStatus, health: Health) -> Option<String> {
         let place = self.place();
         match (member.state, member.unreadable) {
@@ -49,7 +49,7 @@ impl Images {
         }
     }
 
-    /// That a member can't be used, and what can be done.
+    /// A message that a member can't be used, and what can be done.
     pub(super) fn unusable(&self, node: NodeIndex, why: &str, health: Health) -> String {
         let replace = if_changeable(health, format!(", and {}", self.replace(&self.member(node))));
         let place = self.place();
@@ -58,7 +58,7 @@ impl Images {
         )
     }
 
-    /// What there is to say of a node that isn't in step, member or not; nothing of one that is.
+    /// The remark on a node that isn't in step, member or not; empty for one that is.
     pub(super) fn remark(&self, member: &MemberStatus, health: Health) -> String {
         let mut note = self.why_apart(member, health).unwrap_or_else(|| match member.state {
             MemberState::Aside(State::Outside) => {
@@ -78,24 +78,25 @@ impl Images {
         note.trim_start_matches("; ").to_owned()
     }
 
-    /// What can be done when a PFS isn't a cluster's.
+    /// What can be done when a PFS doesn't belong to a cluster.
     pub fn no_cluster(&self) -> String {
         format!("this PFS is no cluster's: `hammer2 cluster add {} NEW` makes it one", self.place())
     }
 
-    /// The disks of a missing member, of so many, if they were named and couldn't be opened.
+    /// The disks of a missing member, if they were named and couldn't be opened; `missing` is how many members are missing.
     pub(crate) fn missing_disk(&self, missing: usize) -> Option<String> {
         let images = self.unopened(missing)?.images;
         Some(images.iter().map(|image| image.to_string_lossy()).collect::<Vec<_>>().join(":"))
     }
 
-    /// The node that a missing member, of so many, must be: one that was named and couldn't be opened.
+    /// The node that a missing member must be: one that was named and couldn't be opened; `missing` is how many members are
+    /// missing.
     pub(super) fn unopened(&self, missing: usize) -> Option<LeftOut> {
         let mut left_out = self.left_out();
         if missing == 1 && left_out.len() == 1 { left_out.pop() } else { None }
     }
 
-    /// What can be done about a member that isn't there, where so many aren't.
+    /// What can be done about a member that isn't there, if `missing` members aren't.
     pub(crate) fn about_missing(&self, fsid: Uuid, missing: usize, health: Health) -> String {
         let place = self.place();
         if let Some(LeftOut { images, why }) = self.unopened(missing) {
@@ -143,12 +144,12 @@ impl Images {
     }
 }
 
-/// How the cluster of a mount is.
+/// The health of a mount's cluster.
 pub(crate) fn health_of(fs: &FileSystem) -> Health {
     fs.cluster_status().map_or(Health::Healthy, |status| status.health)
 }
 
-/// What changes the members, where a quorum is left to do it.
+/// The advice, if a quorum is left to change the members.
 fn if_changeable(health: Health, advice: String) -> String {
     if health == Health::Stopped { String::new() } else { advice }
 }

@@ -1,4 +1,4 @@
-//! What happens to a mount and its disks, as those are told who follow it.
+//! Events of a mount and its disks, as followers of the mount receive them.
 
 use std::fmt::{self, Display};
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 /// Something that happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// Which one it is since the mount began, from 1.
+    /// The number of the event since the mount began, from 1.
     pub number: u64,
     /// When it was seen, in microseconds since 1970.
     pub time_us: u64,
-    /// What kind of thing.
+    /// What kind of event it is.
     pub kind: EventKind,
     /// The directory of the mount.
     pub directory: String,
@@ -26,7 +26,7 @@ pub struct Event {
     pub text: String,
 }
 
-/// Kinds of things that happen. Hooks are told them by these names.
+/// Kinds of events. Hooks get them by these names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
@@ -40,7 +40,7 @@ pub enum EventKind {
     MemberBehind,
     /// A member left: it can't be used.
     MemberLeft,
-    /// A disk is no part of the mount.
+    /// A disk doesn't take part in the mount.
     MemberAside,
     /// A member isn't there.
     MemberMissing,

@@ -1,4 +1,4 @@
-//! What a filesystem is: the PFSs on it, and of each node the header and the volumes.
+//! Facts about a filesystem: its PFSs, and the header and the volumes of each node.
 
 use hammer2_core::cluster::{BulkfreeCounts, Pfs};
 use hammer2_core::io::Volumes;
@@ -7,8 +7,8 @@ use hammer2_core::media::{KeyRange, PfsSubkind, VolumeHeader};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// All PFSs up to the first that can't be read, and why it can't. `next` tells the first in a range of keys, and the keys after
-/// it.
+/// All PFSs up to the first that can't be read, and why it can't. `next` returns the first in a range of keys, and the range
+/// after it.
 pub async fn list_pfss<E>(
     next: impl AsyncFn(KeyRange) -> Result<Option<(Pfs, Option<KeyRange>)>, E>,
 ) -> (Vec<Pfs>, Option<E>) {
@@ -34,7 +34,7 @@ pub struct PfsFacts {
     pub label: Vec<u8>,
     /// What it is in its cluster.
     pub kind: String,
-    /// Where it comes from.
+    /// Whether it is a snapshot, as the format has it.
     pub subkind: String,
     /// The cluster it belongs to.
     pub clid: String,
@@ -88,7 +88,7 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
-    /// What is known of a node with this header, found in this copy, and these volumes.
+    /// The facts about a node with this header, which was found in this copy, and these volumes.
     pub fn of(header: &VolumeHeader, copy: usize, volumes: &Volumes) -> Self {
         let mut fields = Map::from_iter([("copy".to_owned(), json!(copy))]);
         fields.extend(header_fields(header));
@@ -124,7 +124,7 @@ pub fn header_fields(header: &VolumeHeader) -> Map<String, Value> {
 pub struct Freed {
     /// Given back.
     pub freed_bytes: u64,
-    /// Of these, told to the device.
+    /// Of these, discarded on the device.
     pub discarded_bytes: u64,
     /// In use, and marked as free until now.
     pub repaired_bytes: u64,

@@ -1,4 +1,4 @@
-//! What is known of a file, from one process to another.
+//! Facts about a file, as one process sends them to another.
 
 use hammer2_core::fs::{Attributes, Error, FileSystem};
 use hammer2_core::media::{FileKind, Inum, Timestamp};
@@ -23,7 +23,7 @@ pub(crate) async fn link_target(fs: &FileSystem, file: &Attributes) -> Result<Op
 pub struct FileFacts {
     /// Its number.
     pub inum: u64,
-    /// What it is, as the format has it.
+    /// Its type, as the format's code.
     pub kind: u8,
     /// Permission bits.
     pub mode: u32,
@@ -69,7 +69,7 @@ impl FileFacts {
         Ok(Self::of(&file, target))
     }
 
-    /// What there is to tell of a file, and of where it points if it is a symbolic link.
+    /// The facts about a file, with the target if it is a symbolic link.
     pub fn of(file: &Attributes, target: Option<Vec<u8>>) -> Self {
         let us = |time: Timestamp| time.microseconds;
         Self {

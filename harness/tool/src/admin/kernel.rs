@@ -1,5 +1,5 @@
-//! Mounts of the kernel's own: what is asked of one goes through extended attributes of its root, as
-//! [`hammer2_kmod_shim::administration`] has it.
+//! Mounts of the kernel's own: questions to one go through extended attributes of its root, which
+//! [`hammer2_kmod_shim::administration`] describes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,13 +22,13 @@ use super::status::{KernelFacts, several, words};
 use super::wire::{Answer, Question};
 use super::{Done, LastScrub, Order, Refused, Resynced, Scrubbing};
 
-/// How the kernel calls the type of its own mounts.
+/// What the kernel calls the type of its own mounts.
 const MOUNT_TYPE: &str = "hammer2";
 
-/// Many times what eight nodes of many disks take.
+/// The largest attribute: many times what eight nodes of many disks take.
 const MOST_BYTES: usize = 64 << 10;
 
-/// How often it is asked how far an order is.
+/// How often the progress of an order is asked for.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// A question to a mount of the kernel's.
@@ -36,12 +36,12 @@ pub struct KernelMount {
     directory: PathBuf,
     /// The order that was given, if one was, by its number.
     given: Option<u64>,
-    /// What is to be said next.
+    /// The next answer, if it is known already.
     answer: Option<Answer>,
 }
 
 impl KernelMount {
-    /// The one of a directory; none if something else is mounted there, or nothing.
+    /// The kernel's mount on a directory; none if something else is mounted there, or nothing.
     pub fn of(directory: &Path) -> Option<Self> {
         let device = unsynced::device(directory).ok()?;
         let mount = mount_of(device)?;
@@ -49,7 +49,7 @@ impl KernelMount {
         is_ours.then(|| Self { directory: directory.to_owned(), given: None, answer: None })
     }
 
-    /// Asks; why not, if it makes no sense or can't be done.
+    /// Asks. The error says why the question makes no sense or can't be carried out.
     pub fn ask(&mut self, question: &Question) -> Result<(), Refused> {
         match question {
             Question::Status => {
@@ -159,7 +159,7 @@ impl KernelMount {
         if rest.is_empty() { Ok((outcome, copies)) } else { Err(Self::misunderstood()) }
     }
 
-    /// What an attribute holds, if it is of the version that this tool knows.
+    /// The value of an attribute, if it has the version that this tool knows.
     fn read(&self, attribute: &str) -> Result<Vec<u8>, Refused> {
         let mut bytes = vec![0; MOST_BYTES];
         let count = rustix::fs::getxattr(&self.directory, attribute, &mut bytes).map_err(|error| self.failed(error))?;
@@ -187,7 +187,7 @@ impl KernelMount {
         }
     }
 
-    /// What came of an order that has ended.
+    /// The result of an order that has ended.
     fn done(&self, outcome: &OutcomeFacts, copies: &[CopyFacts]) -> Result<Done, Refused> {
         match (outcome.progress, outcome.order) {
             (progress::FAILED, _) => Err(Refused::failed(words(&outcome.why))),
@@ -216,7 +216,7 @@ impl KernelMount {
         Ok(Done::Scrubbed { counts, unread })
     }
 
-    /// That something can't be asked of the kernel, and what can be done.
+    /// A message that the kernel doesn't take this question, and what can be done.
     fn not_there(&self, question: &Question) -> String {
         let directory = self.place();
         let instead = match question {

@@ -1,4 +1,4 @@
-//! What the last scrub came to.
+//! The result of the last scrub.
 
 use std::fmt::{self, Display};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Scrubbed, state};
 
-/// What the last scrub of a PFS came to.
+/// The result of the last scrub of a PFS.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LastScrub {
     /// When it ended, in microseconds since 1970.
@@ -33,7 +33,7 @@ impl LastScrub {
         state::read(&name(clid))
     }
 
-    /// Keeps it, if it can be kept.
+    /// Keeps it, if that is possible.
     pub fn keep(&self, clid: Uuid) {
         if let Err(error) = state::keep(&name(clid), self) {
             log::warn!("{error}: what the scrub came to is not kept");

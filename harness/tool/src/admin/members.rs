@@ -1,4 +1,4 @@
-//! Volumes become members, while the others go on.
+//! Making volumes members while the others go on.
 
 use std::path::PathBuf;
 
@@ -36,7 +36,7 @@ impl Site<'_> {
         Ok(Done::Changed { snapshots_lacking: copied.snapshots_lacking })
     }
 
-    /// Brings a slave in step, which may have been away, and lets go of it.
+    /// Brings a slave that may have been away in step, and lets go of it.
     pub(super) async fn detach(
         &self,
         images: &[PathBuf],
@@ -72,12 +72,12 @@ impl Site<'_> {
         Ok(Done::Resynced { nodes: vec![resynced], missing: Vec::new() })
     }
 
-    /// Opens volumes as one more node, unless they are one already, and sees what they are to the cluster.
+    /// Opens volumes as one more node, unless they are open already, and judges what they are to the cluster.
     pub(super) async fn put_in(&self, images: &[PathBuf]) -> Result<NodeIndex, Refused> {
         let images: Vec<PathBuf> = images.iter().map(|image| whole_path(image)).collect();
         if let Some(node) = self.images.node_with(&images) {
             match (self.look_at(node).await, status(self.fs, node).map(|member| member.state)) {
-                // Something else has its name by now.
+                // Another disk has its name by now.
                 (Err(_), Some(MemberState::Ejected(_))) => {}
                 (looked, _) => return looked.map(|()| node),
             }
@@ -87,7 +87,7 @@ impl Site<'_> {
         self.look_at(node).await.map(|()| node)
     }
 
-    /// Sees what a node is that takes no part; an error if it can't.
+    /// Judges a node that doesn't take part; an error if that fails.
     async fn look_at(&self, node: NodeIndex) -> Result<(), Refused> {
         let state = || status(self.fs, node).map(|member| member.state);
         if matches!(state(), Some(MemberState::Aside(_) | MemberState::Ejected(_))) {
@@ -109,8 +109,8 @@ fn status(fs: &FileSystem, node: NodeIndex) -> Option<MemberStatus> {
     fs.member_statuses().find(|member| member.node == node)
 }
 
-/// Makes a node a member, or finishes what was begun: it gets everything, and votes if it is to be a master. How many snapshots
-/// it couldn't be given.
+/// Makes a node a member, or finishes doing so: copies everything to it, and gives it a vote if it is to be a master. Returns how
+/// many snapshots couldn't be copied to it.
 pub async fn take_in(
     fs: &FileSystem,
     images: &Images,
@@ -125,7 +125,7 @@ pub async fn take_in(
     }
 }
 
-/// What a new member has of the PFS at first: nothing, and no vote.
+/// The PFS of a new member at first: empty, and without a vote.
 fn new_pfs(fs: &FileSystem) -> Result<NewPfs<'_>, Refused> {
     let (label, kind, time) = (&fs.pfs().label, PfsKind::Slave, HostTime.now());
     Ok(NewPfs { label, kind, clid: fresh_uuid()?, fsid: fresh_uuid()?, time })

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// A number, or one for each of several things.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Metric {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What it says, in words.
+    /// What it means, in words.
     pub help: String,
     /// How it changes.
     pub kind: MetricType,
@@ -21,9 +21,9 @@ pub struct Metric {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricType {
-    /// It only becomes larger, until the mount ends.
+    /// It only grows, until the mount ends.
     Counter,
-    /// It is how things are.
+    /// It is the current value.
     Gauge,
 }
 

@@ -1,7 +1,6 @@
-//! What an administrator does with a cluster that is in use: by the tool, for a moment, or in a mount that goes on meanwhile.
-//!
-//! An [`Order`] is carried out on a mounted filesystem, whoever mounted it; what came of it is a [`Done`]. Both can be sent to
-//! the process that serves a mount, and the [`Status`] comes from there.
+//! Administration of a cluster in use: the tool mounts it for a moment, or a mount carries orders out while it goes on.
+//! An [`Order`] is carried out on a mounted filesystem, whoever mounted it; its result is a [`Done`]. An order can be sent to the
+//! process that serves a mount, which sends the [`Done`] or the [`Status`] back.
 
 mod advice;
 mod event;
@@ -57,44 +56,44 @@ pub const BULKFREE_PASSES: usize = 2;
 /// What is to be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Order {
-    /// Volumes become a member.
+    /// Make volumes a member.
     Add {
         /// The volumes; they hold a filesystem.
         images: Vec<PathBuf>,
         /// It becomes a master once it has everything; otherwise it stays a slave.
         votes: bool,
     },
-    /// Volumes take the place of a member, which may be missing.
+    /// Put volumes in the place of a member, which may be missing.
     Replace {
-        /// Who goes.
+        /// The member that goes.
         old: Name,
         /// The volumes.
         images: Vec<PathBuf>,
     },
-    /// A member goes.
+    /// Remove a member.
     Remove(Name),
-    /// A slave in step becomes a master.
+    /// Make a slave in step a master.
     Promote(Name),
-    /// All nodes that are behind are brought in step.
+    /// Bring all nodes that are behind in step.
     Resync,
-    /// A slave is brought in step, and let go of, so that its disk can be taken away.
+    /// Bring a slave in step, and let go of it, so that its disk can be taken away.
     Detach {
-        /// The volumes; of a member that may be missing.
+        /// Its volumes; the member may be missing.
         images: Vec<PathBuf>,
     },
-    /// Everything on every node is read, compared and repaired.
+    /// Read, compare and repair everything on every node.
     Scrub,
     /// The same, from where the last one was paused.
     ResumeScrub,
 }
 
 impl Order {
-    /// True for one that copies what a member lacks.
+    /// True for an order that copies to members.
     pub fn copies(&self) -> bool {
         matches!(self, Self::Add { .. } | Self::Replace { .. } | Self::Resync | Self::Detach { .. })
     }
 
-    /// True for one that reads everything.
+    /// True for an order that reads everything.
     pub fn is_scrub(&self) -> bool {
         matches!(self, Self::Scrub | Self::ResumeScrub)
     }
@@ -130,14 +129,14 @@ pub struct Site<'s> {
     pub fs: &'s FileSystem,
     /// What its nodes were opened from.
     pub images: &'s Images,
-    /// Opens volumes, to be changed.
+    /// Opens volumes for writing.
     pub open: &'s Open<'s>,
-    /// True when a scrub is to be paused.
+    /// Returns true when a scrub is to pause.
     pub pauses: &'s dyn Fn() -> bool,
 }
 
 impl Site<'_> {
-    /// Carries out an order; `show` is told how far a copy is.
+    /// Carries out an order; `show` gets the progress of copies.
     pub async fn carry_out(
         &self,
         order: &Order,
@@ -167,7 +166,7 @@ impl Site<'_> {
         Known::of_mount(self.images, self.fs)
     }
 
-    /// That something has failed, with the names of the disks.
+    /// A refusal for an operation that failed, with the names of the disks.
     fn failed(&self, error: &Error) -> Refused {
         Refused::failed(self.known().error(error))
     }
@@ -182,7 +181,7 @@ pub(crate) fn fresh_uuid() -> Result<Uuid, Refused> {
     new_uuid().map_err(|error| Refused::failed(format_args!("no random numbers: {error}")))
 }
 
-/// An image in the words of any process: from the root of the tree, unless it isn't in there at all.
+/// The path of an image that any process understands: from the root of the tree, unless the image isn't in the tree at all.
 pub fn whole_path(image: &Path) -> PathBuf {
     let is_export = image.to_str().is_some_and(|name| hammer2_host::device::ExportAddress::parse(name).is_some());
     if is_export { image.to_owned() } else { std::path::absolute(image).unwrap_or_else(|_| image.to_owned()) }

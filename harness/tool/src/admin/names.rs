@@ -23,7 +23,7 @@ impl Name {
         Self { text: name.to_string_lossy().into_owned(), image: whole_path(Path::new(name)) }
     }
 
-    /// True if that is how a member is named.
+    /// True if the name is this fsid.
     pub(super) fn is_fsid(&self, fsid: Uuid) -> bool {
         self.text == fsid.to_string()
     }
@@ -38,7 +38,7 @@ impl Name {
 pub struct LeftOut {
     /// Its images.
     pub images: Vec<PathBuf>,
-    /// Why it couldn't be opened when that was tried last.
+    /// Why the last attempt to open it failed.
     pub why: String,
 }
 
@@ -47,16 +47,16 @@ pub struct LeftOut {
 pub struct Images {
     /// Of each node.
     opened: RefCell<Vec<Vec<PathBuf>>>,
-    /// Those that couldn't be opened so far.
+    /// Nodes that couldn't be opened so far.
     left_out: RefCell<Vec<LeftOut>>,
     /// All of them, as the argument of a command.
     place: String,
-    /// That is the directory they are mounted on.
+    /// `place` is the directory that they are mounted on.
     is_mounted: bool,
 }
 
 impl Images {
-    /// What became of the nodes with these images: which node, or why it couldn't be opened.
+    /// The images of nodes, each with its node's number, or why it couldn't be opened.
     pub fn new<'n>(nodes: impl IntoIterator<Item = (&'n Vec<PathBuf>, Result<NodeIndex, String>)>) -> Self {
         let images = Self::default();
         for (volumes, node) in nodes {
@@ -69,12 +69,12 @@ impl Images {
         images
     }
 
-    /// The same, of a cluster that commands name so: by its nodes, or the directory it is mounted on.
+    /// The same, for a cluster that commands call `place`: its nodes, or the directory it is mounted on.
     pub fn at(self, place: impl Into<String>) -> Self {
         Self { place: place.into(), ..self }
     }
 
-    /// The same, of one that is mounted on a directory.
+    /// The same, for a cluster that is mounted on a directory.
     pub(crate) fn mounted_on(self, directory: impl Into<String>) -> Self {
         Self { is_mounted: true, ..self.at(directory) }
     }
@@ -89,7 +89,7 @@ impl Images {
         &self.place
     }
 
-    /// What brings nodes back that left, to be said behind why they did.
+    /// The command that brings nodes back, as a phrase to append to why they left.
     pub fn resync_advice(&self) -> String {
         format!("; once its disk is back, `hammer2 cluster resync {}` brings it in step", self.place)
     }
@@ -109,14 +109,14 @@ impl Images {
         self.left_out.borrow().clone()
     }
 
-    /// It was tried again to open a node, in vain.
+    /// Notes that another attempt to open a node failed.
     pub(crate) fn note_left_out(&self, volumes: &[PathBuf], why: &str) {
         for known in self.left_out.borrow_mut().iter_mut().filter(|known| known.images == volumes) {
             why.clone_into(&mut known.why);
         }
     }
 
-    /// A node was opened from these.
+    /// Notes that a node was opened from these volumes.
     pub(crate) fn note(&self, node: NodeIndex, volumes: Vec<PathBuf>) {
         self.left_out.borrow_mut().retain(|known| known.images != volumes);
         let mut opened = self.opened.borrow_mut();
@@ -137,7 +137,7 @@ impl Images {
         format!("{} (node {})", self.of(node).join(":"), node.0)
     }
 
-    /// The node with one of these images, if there is one: the last, as a disk may have got the name of one that is gone.
+    /// The last node with one of these images, if there is one: a disk may have got the name of one that is gone.
     pub(super) fn node_with(&self, images: &[PathBuf]) -> Option<NodeIndex> {
         let has_one = |volumes: &Vec<PathBuf>| volumes.iter().any(|image| images.contains(image));
         self.opened.borrow().iter().rposition(has_one).map(|place| NodeIndex(place as u8))
@@ -156,8 +156,8 @@ impl Images {
 }
 
 impl Site<'_> {
-    /// The fsid of a member that the user names. One that can't be opened, or says nothing of itself, is the one that is
-    /// missing, if only one is.
+    /// The fsid of a member that the user names. A member that can't be opened, or has no record, is the missing member, if only
+    /// one is missing.
     pub(super) fn member(&self, name: &Name) -> Result<Uuid, Refused> {
         let missing: Vec<Uuid> = self.fs.missing_members().iter().map(|member| member.fsid).collect();
         let by_fsid = self.fs.member_statuses().map(|member| member.fsid).chain(missing.iter().copied());

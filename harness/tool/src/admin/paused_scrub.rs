@@ -1,7 +1,6 @@
-//! A scrub that was paused, or whose mount ended: where it goes on, perhaps in another mount.
-//!
-//! That is kept on this machine, like what the last one came to: the format has no place for it, and a place on the disks would
-//! take a commit on each of them whenever something was read. Another machine begins anew.
+//! The place where a scrub that was paused, or whose mount ended, goes on, perhaps in another mount.
+//! The place is kept on this machine, like the result of the last scrub: the format has no room for it, and noting it on the
+//! disks would take a commit on each of them whenever something was read. Another machine begins anew.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -17,7 +16,7 @@ use super::{Scrubbed, Scrubbing, state};
 /// Where a scrub goes on, and what it found before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PausedScrub {
-    /// When it got so far, in microseconds since 1970.
+    /// When it got to this place, in microseconds since 1970.
     at_us: u64,
     /// The first element that wasn't read whole, and if it was begun, the first key below it that wasn't read.
     place: (u64, Option<u64>),
@@ -31,7 +30,7 @@ pub struct PausedScrub {
 }
 
 impl PausedScrub {
-    /// A scrub as it is, which went on from `before`; none when all was read.
+    /// The state of a scrub that continues `before`; none when everything was read.
     pub fn of(fs: &FileSystem, scrub: &Scrub, before: Option<&Self>) -> Option<Self> {
         let place = scrub.next?;
         Some(Self {
@@ -45,7 +44,7 @@ impl PausedScrub {
         })
     }
 
-    /// The scrub, to go on with.
+    /// The scrub, to be continued.
     pub fn scrub(&self) -> Scrub {
         let (element, below) = (Key(self.place.0), self.place.1.map(Key));
         let counts = ScrubCounts::from(self.counts);
@@ -53,7 +52,7 @@ impl PausedScrub {
         Scrub { counts, next, again: self.again, is_second: self.is_second, ..Scrub::default() }
     }
 
-    /// The one of a PFS, if there is one on this machine.
+    /// The paused scrub of a PFS, if this machine has one.
     pub fn read(clid: Uuid) -> Option<Self> {
         state::read(&name(clid))
     }
@@ -63,7 +62,7 @@ impl PausedScrub {
         state::keep(&name(clid), self)
     }
 
-    /// There is none any more.
+    /// Removes the record of a PFS's paused scrub.
     pub fn forget(clid: Uuid) {
         state::forget(&name(clid));
     }
@@ -75,7 +74,7 @@ impl Display for PausedScrub {
     }
 }
 
-/// The nodes that a scrub has read from its beginning on, before it was paused too.
+/// The nodes that a scrub has read from its beginning on, including the time before it was paused.
 pub(super) fn read_whole(fs: &FileSystem, scrub: &Scrub, before: Option<&PausedScrub>) -> Vec<String> {
     let read = fs.member_statuses().filter(|member| scrub.whole.is_none_or(|whole| whole.contains(member.node)));
     let read = read.map(|member| member.fsid.to_string());

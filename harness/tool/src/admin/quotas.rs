@@ -1,4 +1,4 @@
-//! What the files below a directory may take.
+//! Limits for the files below directories.
 
 use hammer2_core::fs::{Error, FileSystem, Quota, ROOT_PATH, TreeWalk};
 use hammer2_core::media::{FileKind, Inum};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Refused;
 
-/// The limits of a directory, and what is used of them.
+/// The limits of a directory, and how much of them is used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QuotaFacts {
     /// Its path from the root of the filesystem.
@@ -15,11 +15,11 @@ pub struct QuotaFacts {
     pub inum: u64,
     /// Bytes that are used.
     pub bytes_used: u64,
-    /// Bytes that may be; 0 is no limit.
+    /// The limit in bytes; 0 is no limit.
     pub bytes_limit: u64,
     /// Inodes that are used.
     pub inodes_used: u64,
-    /// Inodes that may be; 0 is no limit.
+    /// The limit in inodes; 0 is no limit.
     pub inodes_limit: u64,
 }
 
@@ -36,7 +36,8 @@ impl QuotaFacts {
     }
 }
 
-/// Which limits apply to what is in a directory, the nearest first; or those that it has, and all directories below it.
+/// The limits that apply to the content of a directory, the nearest first; with `below`, those of it and of all directories below
+/// it.
 pub async fn quotas_of(fs: &FileSystem, path: &[u8], below: bool) -> Result<Vec<QuotaFacts>, Refused> {
     let failed = |error| refused(path, error);
     let directory = fs.resolve(path).await.map_err(failed)?;
@@ -88,7 +89,7 @@ async fn own_of_all(fs: &FileSystem, directory: Inum, path: &[u8]) -> Result<Vec
     Ok(facts)
 }
 
-/// Gives a directory limits; 0 is no limit, and what is none stays as it is.
+/// Gives a directory limits; 0 is no limit, and `None` leaves a limit as it is.
 pub async fn set_quota(fs: &FileSystem, path: &[u8], bytes: Option<u64>, inodes: Option<u64>) -> Result<(), Refused> {
     let failed = |error| refused(path, error);
     let directory = fs.resolve(path).await.map_err(failed)?;

@@ -1,4 +1,4 @@
-//! What came of what was done to a cluster: in words, as JSON, and from one process to another.
+//! Results of orders to a cluster: in words, as JSON, and as one process sends them to another.
 
 use std::fmt::{self, Display};
 
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{FileFacts, Freed, QuotaFacts};
 
-/// What came of an order.
+/// The result of an order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Done {
-    /// The members are as was ordered.
+    /// The members are as ordered.
     Changed {
-        /// Snapshots that a new one couldn't be given.
+        /// Snapshots that couldn't be copied to a new member.
         snapshots_lacking: u64,
     },
     /// A snapshot was made.
@@ -23,58 +23,58 @@ pub enum Done {
         /// Its label.
         label: Vec<u8>,
     },
-    /// What there is was told.
+    /// All answers were sent.
     Told {
-        /// Why something is missing, if it is.
+        /// Why some are missing, if they are.
         damage: Option<String>,
     },
     /// Space was given back.
     Freed(Freed),
     /// These limits apply.
     Quotas(Vec<QuotaFacts>),
-    /// It is as large as its devices.
+    /// The filesystem is as large as its devices.
     Grown(Grown),
-    /// What is known of a file.
+    /// Facts about a file.
     File(FileFacts),
-    /// These were brought in step, or not.
+    /// Nodes were brought in step, or couldn't be.
     Resynced {
-        /// Those that something was to be done to.
+        /// The nodes that weren't in step.
         nodes: Vec<Resynced>,
         /// Members that aren't there, and what can be done about each.
         missing: Vec<String>,
     },
     /// A scrub was paused, and can go on from there.
     Paused(Scrubbing),
-    /// Everything was read that is there.
+    /// Everything was read on the nodes that are there.
     Scrubbed {
-        /// What it came to.
+        /// What it found.
         counts: Scrubbed,
         /// Members that weren't read, and why.
         unread: Vec<String>,
     },
 }
 
-/// What came of bringing a node in step.
+/// The result of bringing a node in step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Resynced {
     /// Its number.
     pub node: u8,
     /// What it is called.
     pub called: String,
-    /// What was copied, or why it wasn't.
+    /// What was copied, or why nothing was.
     pub copied: Result<Copied, String>,
 }
 
-/// What a copy came to, in elements and bytes of content.
+/// The amount of a copy, in elements and bytes of content.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Copied {
     pub(crate) compared: u64,
     pub(crate) copied: u64,
     removed: u64,
     pub(crate) bytes: u64,
-    /// Snapshots that went to make room.
+    /// Snapshots that were removed to make room.
     snapshots_removed: u64,
-    /// Snapshots it was given.
+    /// Snapshots that were copied.
     pub(crate) snapshots_copied: u64,
     /// Snapshots it still lacks.
     snapshots_lacking: u64,
@@ -114,7 +114,7 @@ impl Display for Copied {
     }
 }
 
-/// What growing came to, in bytes.
+/// The result of growing, in bytes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Grown {
     /// Its size before.
@@ -126,7 +126,7 @@ pub struct Grown {
 }
 
 impl Grown {
-    /// What growing came to, and what is free since.
+    /// The result of growing, with the bytes that are free since.
     pub fn new(Growth { old_bytes, new_bytes }: Growth, free_bytes: u64) -> Self {
         Self { old_bytes, new_bytes, free_bytes }
     }
@@ -137,7 +137,7 @@ impl Grown {
 pub struct Scrubbing {
     /// Read so far.
     pub bytes: u64,
-    /// All there is.
+    /// The expected total.
     pub expected_bytes: u64,
 }
 
@@ -154,25 +154,25 @@ impl From<ScrubProgress> for Scrubbing {
     }
 }
 
-/// How far bulkfree is, in bytes of blocks that were looked at.
+/// The progress of bulkfree, in bytes of blocks that were looked at.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Freeing {
     /// The pass under way, counted from 1.
     pub pass: usize,
     /// Looked at in this pass.
     pub bytes: u64,
-    /// All there is to be looked at in a pass.
+    /// The expected total of a pass.
     pub expected_bytes: u64,
 }
 
 impl Freeing {
-    /// In a pass.
+    /// The progress within pass number `pass`.
     pub fn new(pass: usize, BulkfreeProgress { bytes, expected_bytes }: BulkfreeProgress) -> Self {
         Self { pass, bytes: bytes.min(expected_bytes), expected_bytes }
     }
 }
 
-/// What a scrub came to.
+/// What a scrub found.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Scrubbed {
     nodes: u64,
@@ -212,7 +212,7 @@ impl From<ScrubFacts> for Scrubbed {
 }
 
 impl From<Scrubbed> for ScrubCounts {
-    /// What was mended in headers and freemaps is counted at the end only.
+    /// Repairs of headers and freemaps are counted only at the end.
     fn from(scrubbed: Scrubbed) -> Self {
         let Scrubbed { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, .. } = scrubbed;
         Self { nodes, elements, bytes, bad_blocks, repaired, rebuilt, ejected, ..Self::default() }

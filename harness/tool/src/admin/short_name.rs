@@ -1,12 +1,12 @@
-//! What a disk is called where there is little room: its serial number, or the name of its file.
+//! Short names of disks, for narrow output: the serial number, or the name of the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the kernel tells of block devices.
+/// Where the kernel describes block devices.
 const BLOCK_DEVICES: &str = "/sys/class/block";
 
-/// Where a block device says what its maker calls it, below its folder there.
+/// Files below a block device's folder there that have its serial number.
 const SERIALS: [&str; 2] = ["device/serial", "serial"];
 
 /// Short names of disks, each different from the others.
@@ -18,7 +18,7 @@ pub(super) fn short_names(images: &[&str]) -> Vec<String> {
         let names: Vec<String> = (0..images.len()).map(|place| short(place, parts[place])).collect();
         let is_unclear =
             |place: usize| serials[place].is_none() && names.iter().filter(|name| **name == names[place]).count() > 1;
-        // Of a name that is whole there is no more to say.
+        // A name that is whole already can't be made longer.
         let unclear: Vec<usize> =
             (0..images.len()).filter(|place| is_unclear(*place) && names[*place] != images[*place]).collect();
         if unclear.is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn short_names(images: &[&str]) -> Vec<String> {
     }
 }
 
-/// The last parts of a path; all of what is no path, or has no more.
+/// The last parts of a path; all of it if it isn't a path, or has no more parts.
 fn tail(image: &str, parts: usize) -> String {
     let image = image.split_once("://").map_or(image, |(_, place)| place);
     match image.rmatch_indices('/').nth(parts - 1) {

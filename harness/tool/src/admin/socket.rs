@@ -1,5 +1,5 @@
-//! Where a mount hears what an administrator wants of it: a socket that is named after the mount's device number, in a
-//! directory of whoever mounted it, where nobody else can write.
+//! The socket on which a mount takes an administrator's orders. It is named after the mount's device number, in a directory of
+//! the user who mounted it, where nobody else can write.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -24,10 +24,10 @@ use super::wire::{LINE_DEADLINE, Line};
 /// The folder of the sockets.
 const FOLDER: &str = "orders";
 
-/// How the kernel calls the type of our mounts.
+/// What the kernel calls the type of our mounts.
 pub(crate) const MOUNT_TYPE: &str = "fuse.hammer2";
 
-/// As good as no time, which would mean for ever.
+/// As good as zero, which would mean for ever.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Why nothing can be asked of a mount.
@@ -36,10 +36,10 @@ pub enum Unreachable {
     /// Something else is there, or nothing.
     #[error("no HAMMER2 filesystem is mounted on this directory")]
     NotMounted,
-    /// It is somebody else's.
+    /// The mount belongs to somebody else.
     #[error("only root, and who mounted it, may ask this mount")]
     NotAllowed,
-    /// Somebody else listens there.
+    /// A process of another user listens there.
     #[error("user {0} answers for this mount, who didn't mount it")]
     Stranger(u32),
     /// Nobody listens there.
@@ -48,7 +48,7 @@ pub enum Unreachable {
     /// There is no socket.
     #[error("this mount hears no orders: its process is gone, or found no place for a socket, as its log says")]
     Deaf,
-    /// Too many wait for an answer.
+    /// Too many callers wait for an answer.
     #[error("the process that serves this mount doesn't answer: it is stopped, or hangs")]
     Busy,
     /// Something else.
@@ -56,7 +56,7 @@ pub enum Unreachable {
     Io(#[from] io::Error),
 }
 
-/// A line to the process that serves the mount of a directory, and the number of that process.
+/// Connects to the process that serves the mount of a directory; returns the line, and the number of that process.
 pub fn call(directory: &Path) -> Result<(Line, i32), Unreachable> {
     let device = unsynced::device(directory)?;
     let is_ours = |mount: &Mount| mount.kind == MOUNT_TYPE && unsynced::is_mount_root(directory);
@@ -84,7 +84,7 @@ pub fn call(directory: &Path) -> Result<(Line, i32), Unreachable> {
     Err(Unreachable::Deaf)
 }
 
-/// Connects; a queue that is full is waited for so long.
+/// Connects; waits for a full queue for as long as `patience`.
 fn connect(path: &Path, patience: Duration) -> Result<UnixStream, Errno> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
@@ -107,14 +107,14 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Listens for those who have something to say to the mount of a directory.
+    /// Listens for clients of the mount of a directory.
     pub fn on(directory: &Path) -> io::Result<Self> {
         let folder = runtime_dir::own(FOLDER, Readers::Owner)?;
         let path = folder.join(name(unsynced::device(directory)?));
         let _alone = locked(&folder)?;
         remove_abandoned(&folder)?;
-        // A device number is given again as soon as it is free. Who has the mount has the name: what is there now was left by a
-        // process that was killed, or has nothing more to hear.
+        // A device number is used again as soon as it is free. This process has the mount, so the name is its own: a socket that
+        // is there was left by a process that was killed, or takes no more orders.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -124,9 +124,8 @@ impl Listening {
         Ok(Self { listener, path, inode })
     }
 
-    /// Waits for the next who is root, or of the same user; others aren't even heard. Nor is who has hung up before it was
-    /// heard: it was told that nobody answers, or only looked whether somebody listens, and many may have done so while the
-    /// process was stopped.
+    /// Waits for the next client of root or the same user; others are dropped unheard. So is a client that has hung up already:
+    /// it gave up waiting, or only looked whether somebody listens, and many may have done so while the process was stopped.
     pub fn next(&self) -> io::Result<UnixStream> {
         loop {
             let (stream, _) = self.listener.accept()?;
@@ -137,9 +136,9 @@ impl Listening {
         }
     }
 
-    /// Nothing is heard from here on, and the name is free.
+    /// Stops listening, and frees the name.
     pub fn end(&self) {
-        // It can't be helped where that fails: the thread that listens goes with the process.
+        // Nothing can be done if that fails: the thread that listens ends with the process.
         let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
         let Some(Ok(_alone)) = self.path.parent().map(locked) else { return };
         if fs::symlink_metadata(&self.path).is_ok_and(|facts| facts.ino() == self.inode) {
@@ -154,8 +153,8 @@ impl Drop for Listening {
     }
 }
 
-/// Removes what processes have left that were killed: nobody listens there any more. As long as their mount is there it stays,
-/// so that who asks it is told what happened to it.
+/// Removes sockets of killed processes, on which nobody listens any more. A socket stays as long as its mount is there, so that a
+/// client learns what happened to the mount.
 fn remove_abandoned(folder: &Path) -> io::Result<()> {
     let mounted: Vec<OsString> = mounts().into_iter().map(|mount| name(mount.device).into()).collect();
     for entry in fs::read_dir(folder)? {
@@ -168,7 +167,7 @@ fn remove_abandoned(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The folder, locked: names in it change one at a time.
+/// Opens and locks the folder: only one process at a time changes names in it.
 fn locked(folder: &Path) -> io::Result<File> {
     let folder = File::open(folder)?;
     folder.lock()?;

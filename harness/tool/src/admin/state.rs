@@ -1,7 +1,6 @@
-//! What is known of scrubs on this machine: the disks have no place for it.
-//!
-//! In `/var/lib/hammer2`, a user's in `$XDG_STATE_HOME/hammer2` or `~/.local/state/hammer2`; where `HAMMER2_STATE` says
-//! otherwise, there. Where it can't be kept, nobody knows of it.
+//! What this machine knows of scrubs; the disks have no room for it.
+//! It is in `/var/lib/hammer2`, for a user in `$XDG_STATE_HOME/hammer2` or `~/.local/state/hammer2`, or in the folder that
+//! `HAMMER2_STATE` names. If it can't be written there, it is lost.
 
 use std::env;
 use std::fs;
@@ -12,12 +11,12 @@ use rustix::process::geteuid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What is kept under a name, if it is there and makes sense.
+/// The value kept under a name, if it is there and can be parsed.
 pub(super) fn read<T: DeserializeOwned>(name: &str) -> Option<T> {
     serde_json::from_slice(&fs::read(place(name).ok()?).ok()?).ok()
 }
 
-/// Keeps something under a name. Whoever reads it meanwhile sees what was there before, or all of it.
+/// Keeps a value under a name. A concurrent reader sees the old value or the new one.
 pub(super) fn keep(name: &str, what: &impl Serialize) -> io::Result<()> {
     let place = place(name)?;
     let of_place = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", place.display()));
@@ -30,9 +29,9 @@ pub(super) fn keep(name: &str, what: &impl Serialize) -> io::Result<()> {
     keep().map_err(of_place)
 }
 
-/// Keeps it no more.
+/// Removes the value.
 pub(super) fn forget(name: &str) {
-    // It may not be there.
+    // There may be none.
     let _ = place(name).map(fs::remove_file);
 }
 
@@ -42,7 +41,7 @@ fn place(name: &str) -> io::Result<PathBuf> {
     Ok(folder.join("scrub").join(name))
 }
 
-/// Where what this machine knows is kept.
+/// The folder where this machine's values are kept.
 fn folder() -> Option<PathBuf> {
     let of = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| Path::is_absolute(path));
     if let Some(said) = of("HAMMER2_STATE") {

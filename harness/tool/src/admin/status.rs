@@ -1,5 +1,5 @@
-//! How a cluster and its nodes are: as JSON, and from one process to another. `table` has it in words, `drawn` as a picture and
-//! a page.
+//! The state of a cluster and its nodes: as JSON, and as one process sends it to another. `table` has it in words, `drawn` as a
+//! picture and a page.
 
 mod drawn;
 mod kernel;
@@ -17,7 +17,7 @@ use super::{Images, Known, LastScrub, PausedScrub};
 
 pub(super) use kernel::{KernelFacts, several, words};
 
-/// A cluster as it is.
+/// The state of a cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
     health: String,
@@ -35,12 +35,12 @@ pub struct Status {
     /// The last scrub that anybody on this machine knows of.
     #[serde(default)]
     last_scrub: Option<LastScrub>,
-    /// Where a scrub was paused, and how it goes on.
+    /// Where a scrub was paused, and how to resume it.
     #[serde(default)]
     paused_scrub: Option<String>,
 }
 
-/// A node as it is.
+/// The state of a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Node {
     node: u8,
@@ -60,7 +60,7 @@ struct Node {
     behind_tids: u64,
     behind_epochs: Option<u32>,
     behind_commits: Option<u32>,
-    /// How far it is to bring it in step, while that is done.
+    /// The progress while it is being brought in step.
     #[serde(default)]
     catching_up: Option<CatchingUp>,
     /// Commands that it hasn't executed yet.
@@ -75,12 +75,12 @@ struct Node {
     held_by: Option<Held>,
 }
 
-/// How far it is to bring a node in step, in bytes of content.
+/// The progress of bringing a node in step, in bytes of content.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct CatchingUp {
     /// Looked at so far.
     seen_bytes: u64,
-    /// All that was to be looked at when it began, without snapshots.
+    /// The total to look at when it began, without snapshots.
     expected_bytes: u64,
     /// How long the rest will take, at the speed so far.
     seconds_left: Option<u64>,
@@ -107,20 +107,20 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Those of a node.
+    /// The errors of a node.
     pub fn of(member: &MemberStatus) -> Self {
         let (read, write) = (member.device_errors.reads, member.device_errors.writes);
         Self { read, write, check: member.bad_blocks, repaired: member.repaired_blocks }
     }
 }
 
-/// Who writes to a node that other machines can reach.
+/// The mount that writes to a node which other machines can reach.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Held {
     host: String,
-    /// When it said so last, by the clock of its machine.
+    /// The time of its last heartbeat, by the clock of its machine.
     time: String,
-    /// It is the mount that is asked.
+    /// It is the mount that was asked.
     is_own: bool,
 }
 
@@ -146,7 +146,7 @@ struct Missing {
 }
 
 impl Status {
-    /// How a mounted filesystem's cluster is; none for one that never was a cluster's.
+    /// The state of a mounted filesystem's cluster; none if the filesystem never belonged to one.
     pub async fn of(fs: &FileSystem, images: &Images) -> Option<Self> {
         let status = fs.cluster_status()?;
         let missing = fs.missing_members();
@@ -189,7 +189,7 @@ impl Status {
         })
     }
 
-    /// Notes since when a node is as it is.
+    /// Notes since when a node has its current state.
     pub fn note_since(&mut self, node: NodeIndex, since: Timestamp) {
         for known in self.nodes.iter_mut().filter(|known| known.node == node.0) {
             known.since = Some(since.to_string());
@@ -201,7 +201,7 @@ impl Status {
         self.nodes.iter().flat_map(|node| &node.images).any(|known| Path::new(known) == image)
     }
 
-    /// What there is to say of members that aren't in step.
+    /// Remarks on members that aren't in step.
     pub(super) fn apart(&self) -> Vec<String> {
         let apart = self.nodes.iter().filter(|node| node.state != IN_SYNC);
         apart.map(|node| format!("{} (node {}): {}", node.images.join(":"), node.node, node.note)).collect()
@@ -217,7 +217,7 @@ impl Status {
         self.masters
     }
 
-    /// How it is.
+    /// Its health.
     pub fn health(&self) -> Health {
         Health::ALL.into_iter().find(|health| health.name() == self.health).unwrap_or(Health::Stopped)
     }

@@ -1,4 +1,4 @@
-//! Bringing members in step, and reading them all: what was done, and what wasn't.
+//! Bringing members in step, and scrubs of all of them, with a report of what was done and what wasn't.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use super::advice::health_of;
 use super::paused_scrub::read_whole;
 use super::{Copied, Done, LastScrub, PausedScrub, Refused, Resynced, Scrubbing, Site};
 
-/// How often it is told how far a scrub is, or bulkfree.
+/// How often the progress of a scrub or bulkfree is shown.
 const BETWEEN_TELLING: Duration = Duration::from_millis(200);
 
-/// How often it is kept how far a scrub is: what a crash costs of it.
+/// How often the place of a scrub is kept: a crash costs that much of its work.
 const BETWEEN_KEEPING: Duration = Duration::from_secs(10);
 
-/// Waits for work, and has it told meanwhile how far it is.
+/// Waits for work, and calls `show` now and then meanwhile.
 pub async fn while_working<T>(clock: &HostClock, work: impl Future<Output = T>, mut show: impl FnMut()) -> T {
     let mut work = pin!(work);
     loop {
@@ -31,7 +31,7 @@ pub async fn while_working<T>(clock: &HostClock, work: impl Future<Output = T>, 
     }
 }
 
-/// Waits for a scrub, and has it told meanwhile how far it is.
+/// Waits for a scrub, and shows its progress meanwhile.
 pub async fn while_scrubbing<T>(
     fs: &FileSystem,
     clock: &HostClock,
@@ -43,10 +43,10 @@ pub async fn while_scrubbing<T>(
 
 impl Site<'_> {
     pub(super) async fn resync(&self, show: &mut dyn FnMut(NodeIndex, &ResyncCounts)) -> Result<Done, Refused> {
-        // Who doesn't answer any more is not in step.
+        // A disk that doesn't answer any more isn't in step.
         self.fs.probe().await.map_err(|error| self.failed(&error))?;
         for node in self.images.left_out() {
-            // Why it is still left out is told below.
+            // The reason why it is still left out is reported below.
             if let Err(why) = self.put_in(&node.images).await {
                 self.images.note_left_out(&node.images, &why.to_string());
             }
@@ -75,7 +75,7 @@ impl Site<'_> {
         Ok(Done::Resynced { nodes, missing: self.missing() })
     }
 
-    /// Looks again at members that left, or couldn't be read: whatever it was may be over. Those of which it isn't, and why.
+    /// Looks again at members that left or couldn't be read, as the cause may be gone. Returns those for which it isn't, and why.
     async fn look_at_lost(&self) -> Vec<(NodeIndex, String)> {
         let lost: Vec<NodeIndex> =
             self.fs.member_statuses().filter(MemberStatus::is_lost).map(|member| member.node).collect();
@@ -135,7 +135,7 @@ impl Site<'_> {
         missing.iter().map(|member| self.images.about_missing(member.fsid, missing.len(), health)).collect()
     }
 
-    /// What a node is called: by its disks, its number and its fsid.
+    /// The name of a node: its disks, its number and its fsid.
     fn called(&self, node: NodeIndex) -> String {
         self.known().called(node)
     }

@@ -1,7 +1,6 @@
-//! How the tool and the process that serves a mount speak with each other: a line of JSON each, over a [socket](super::socket).
+//! The protocol between the tool and the process that serves a mount: lines of JSON over a [socket](super::socket).
 //! `docs/orders.md` has the lines.
-//!
-//! Neither end relies on the other: a line has a limit, and so has the time for it.
+//! Neither end trusts the other: the length of a line is limited, and so is the time for it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,19 +15,19 @@ use super::{Copied, Done, Event, Freeing, Metric, NodeFacts, Order, PfsFacts, Re
 /// The longest line: many times what eight nodes of many volumes with long names take.
 pub const MOST_LINE_BYTES: usize = 1 << 20;
 
-/// How often a mount that has nothing to tell says that it is there.
+/// How often a mount that has nothing to report says that it is there.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How long a line may take: many heartbeats, as the machine may have other things to do.
 pub const LINE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What is read at a time.
+/// Bytes read at a time.
 const PIECE_BYTES: usize = 4096;
 
-/// Of what is said. It is raised when what was said before would be understood otherwise, or not at all.
+/// The version of the protocol. It is raised when an older message would be understood otherwise, or not at all.
 pub const VERSION: u32 = 1;
 
-/// The line that the tool begins with.
+/// The tool's first line.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Asked<Q> {
     /// Which version of the questions and answers it speaks.
@@ -40,13 +39,13 @@ pub struct Asked<Q> {
 /// What the tool asks.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Question {
-    /// How the cluster is.
+    /// The state of the cluster.
     Status,
     /// To carry out an order.
     Order(Order),
     /// Which PFSs there are.
     Pfss,
-    /// What the nodes are, and which PFSs there are.
+    /// Facts about the nodes, and the PFSs.
     Info,
     /// To make an empty PFS.
     CreatePfs {
@@ -54,22 +53,22 @@ pub enum Question {
         label: Vec<u8>,
         /// What it is in its cluster.
         kind: String,
-        /// The cluster that it is for, if it isn't to have one of its own.
+        /// The cluster that it belongs to, if it isn't to have a new one.
         clid: Option<String>,
     },
     /// To remove a PFS.
     DeletePfs {
         /// Its label.
         label: Vec<u8>,
-        /// Even if some members aren't here.
+        /// Even if some members aren't there.
         force: bool,
     },
-    /// To give back what nobody refers to.
+    /// To free blocks that nothing refers to.
     Bulkfree {
-        /// The devices are told.
+        /// The freed space is discarded on the devices.
         discard: bool,
     },
-    /// Which limits apply to what is in a directory.
+    /// The limits that apply to the content of a directory.
     Quotas {
         /// Its path from the root of the filesystem.
         path: Vec<u8>,
@@ -80,27 +79,27 @@ pub enum Question {
     SetQuota {
         /// Its path from the root of the filesystem.
         path: Vec<u8>,
-        /// Bytes; 0 is no limit, none leaves it as it is.
+        /// Bytes; 0 is no limit, `None` leaves the limit as it is.
         bytes: Option<u64>,
         /// Inodes, likewise.
         inodes: Option<u64>,
     },
-    /// To be ready for a mount with other options.
+    /// To prepare for other mount options.
     Remount {
-        /// Nothing is to be changed any more: what was changed is made durable.
+        /// Nothing is to be changed any more: everything is made durable.
         read_only: bool,
     },
     /// To take the new space of the devices.
     Grow {
-        /// Bytes of each node's last volume, if it isn't to be all of its device; an image that is smaller is extended.
+        /// Bytes of each node's last volume, if it isn't to take all of its device; a smaller image is extended.
         volume_bytes: Option<u64>,
     },
-    /// What is known of a file.
+    /// Facts about a file.
     Stat {
         /// Its path in the PFS.
         path: Vec<u8>,
     },
-    /// How new data of a file is to be stored, and of what is made in a directory.
+    /// To set how new data of a file, or of files made in a directory, is stored.
     SetMethods {
         /// Its path in the PFS.
         path: Vec<u8>,
@@ -111,18 +110,18 @@ pub enum Question {
         /// Everything below it, too.
         recursive: bool,
     },
-    /// What has happened, or is told as it happens, until who asks hangs up.
+    /// Past events, or events as they happen, until the client hangs up.
     Events {
-        /// What has happened so far.
+        /// Send the events so far.
         past: bool,
-        /// What will happen.
+        /// Send the events from now on.
         future: bool,
     },
-    /// The numbers that are counted.
+    /// The counters.
     Metrics,
     /// To pause the scrub that is under way.
     PauseScrub,
-    /// That nothing on the disks changes for a while. Who asks says [`Rest`] from time to time, as long as it is to be so.
+    /// To keep the disks unchanged for a while. The client sends [`Rest`] from time to time, as long as it needs that.
     AtRest,
     /// To make a snapshot of what is mounted.
     Snapshot {
@@ -131,7 +130,7 @@ pub enum Question {
     },
 }
 
-/// What is said while nothing is to change.
+/// What the client says while nothing is to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rest {
     /// It is still needed.
@@ -140,7 +139,7 @@ pub enum Rest {
     Over,
 }
 
-/// A node whose disks are looked at.
+/// A node whose disks can be looked at.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeAtRest {
     /// What it is called.
@@ -149,18 +148,18 @@ pub struct NodeAtRest {
     pub images: Vec<String>,
 }
 
-/// What the mount says.
+/// An answer of the mount.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// It is there, and another answer follows.
     Working,
-    /// How the cluster is; the last answer.
+    /// The state of the cluster; the last answer.
     Status(Status),
-    /// What the nodes are.
+    /// Facts about the nodes.
     Nodes(Vec<NodeFacts>),
     /// A PFS.
     Pfs(PfsFacts),
-    /// How far the copy to a node is.
+    /// The progress of the copy to a node.
     Copied {
         /// What the node is called.
         called: String,
@@ -175,14 +174,14 @@ pub enum Answer {
     Event(Event),
     /// A number.
     Metric(Metric),
-    /// Nothing changes from here on on these nodes, which are those in step.
+    /// From here on, nothing changes on these nodes, which are those in step.
     AtRest(Vec<NodeAtRest>),
-    /// What came of it; the last answer.
+    /// The result; the last answer.
     Ended(Result<Done, Refused>),
 }
 
 impl Answer {
-    /// All was told that there was to tell; the last answer.
+    /// The last answer when everything was sent.
     pub(crate) fn told() -> Self {
         Self::Ended(Ok(Done::Told { damage: None }))
     }
@@ -192,17 +191,17 @@ impl Answer {
 pub struct Line {
     stream: UnixStream,
     deadline: Duration,
-    /// What was read and is no whole line yet.
+    /// Bytes that were read and aren't a whole line yet.
     read: Vec<u8>,
 }
 
 impl Line {
-    /// A conversation over a connection, in which each line is there whole after `deadline`, or never.
+    /// A conversation over a connection, in which each line must be complete within `deadline`.
     pub fn over(stream: UnixStream, deadline: Duration) -> Self {
         Self { stream, deadline, read: Vec::new() }
     }
 
-    /// Says something. `TimedOut` when nobody listens.
+    /// Sends a line. Fails with `TimedOut` when nobody reads it.
     pub fn say(&mut self, what: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(what)?;
         line.push(b'\n');
@@ -218,8 +217,8 @@ impl Line {
         Ok(())
     }
 
-    /// Hears something; none when the other end is gone. `TimedOut` when it takes too long, `InvalidData` for what makes no
-    /// sense.
+    /// Receives a line; none when the other end is gone. Fails with `TimedOut` when it takes too long, and with `InvalidData`
+    /// when it makes no sense.
     pub fn hear<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let (end, mut seen) = (Instant::now() + self.deadline, 0);
         loop {
@@ -243,7 +242,7 @@ impl Line {
     }
 }
 
-/// Goes on after a wait that ended without anything; the time that is left says whether there is another.
+/// Ignores the end of a wait without data; the caller looks whether time is left for another.
 fn wait_over(error: io::Error) -> io::Result<()> {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(()),
@@ -285,7 +284,7 @@ mod tests {
         let (mut line, mut other) = pair();
         let begun = Instant::now();
         let dripping = thread::spawn(move || {
-            // Until nobody listens any more.
+            // Until nobody reads any more.
             while other.write_all(b"[").is_ok() {
                 thread::sleep(SHORT / 20);
             }

@@ -1,4 +1,4 @@
-//! Refusals as whoever gave the command understands them: with the paths that were named, and with commands to give next.
+//! Refusals in the user's terms: with the paths that the user named, and with commands to give next.
 
 use std::fmt::{self, Write as _};
 
@@ -9,13 +9,13 @@ use hammer2_core::media::Uuid;
 
 use super::Images;
 
-/// The nodes of a cluster: their images, and who they are as far as that is known.
+/// The nodes of a cluster: their images, and their ids as far as these are known.
 pub struct Known<'k> {
     images: &'k Images,
     fsids: Vec<(NodeIndex, Uuid)>,
     /// Members that aren't in step, or aren't there.
     away: Vec<String>,
-    /// They are mounted no more, so that no command reaches them by the directory.
+    /// The mount is over, so that no command reaches them by the directory.
     is_over: bool,
 }
 
@@ -31,7 +31,7 @@ impl<'k> Known<'k> {
         Self::new(images, fsids).without(images.away(fs))
     }
 
-    /// The same, of a mount that is over.
+    /// The same, for a mount that is over.
     pub fn at_the_end(self) -> Self {
         Self { is_over: true, ..self }
     }
@@ -41,7 +41,7 @@ impl<'k> Known<'k> {
         Self { away, ..self }
     }
 
-    /// What a node is called.
+    /// The name of a node.
     pub fn called(&self, node: NodeIndex) -> String {
         fmt::from_fn(|f| self.node(node, f)).to_string()
     }
@@ -77,7 +77,7 @@ impl<'k> Known<'k> {
         }
     }
 
-    /// Too few are left of a mount: which ones aren't.
+    /// Too few members of a mount are left: names those that aren't.
     fn no_quorum(&self, error: &dyn fmt::Display) -> String {
         let words = format!("{error}: {}", self.away.join(", "));
         let place = self.images.place();
@@ -125,13 +125,13 @@ impl<'k> Known<'k> {
         words
     }
 
-    /// What isn't there of a cluster that can't be mounted, and what can be done if it never will be.
+    /// Which members of a cluster that can't be mounted are missing, and what can be done if they never come back.
     fn without_quorum(&self) -> String {
         let mut words = String::new();
         for (place, away) in self.away.iter().enumerate() {
             let _ = write!(words, "{}{away}", if place == 0 { "; away: " } else { ", " });
         }
-        // What is mounted, somebody else may be using.
+        // A mount may be in use by somebody else.
         if !self.images.are_mounted() {
             for (place, (node, _)) in self.fsids.iter().enumerate() {
                 let force = fmt::from_fn(|f| self.command("force", Some(*node), f));
@@ -161,7 +161,7 @@ impl Names for Known<'_> {
         if let Some(node) = about {
             write!(f, " {}", self.images.member(node))?;
         }
-        // Which volume is the new one, only the administrator knows.
+        // Only the administrator knows which volume is the new one.
         f.write_str(if order == "replace" { " NEW`" } else { "`" })
     }
 }

@@ -1,5 +1,5 @@
-//! Looking at the disks of a mount while nothing on them changes: the process that serves it lets changes wait as long as
-//! somebody says that this is needed.
+//! Looking at the disks of a mount while nothing on them changes: the process that serves it makes changes wait as long as this
+//! one says that it needs that.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -18,7 +18,7 @@ struct AtRest {
     nodes: Vec<Node>,
     /// Ends the rest when it is dropped.
     over: Sender<()>,
-    /// What came of saying that it is needed.
+    /// The result of the thread that says so.
     saying: JoinHandle<Result<(), Failure>>,
 }
 
@@ -28,7 +28,7 @@ struct Node {
     images: Vec<PathBuf>,
 }
 
-/// Looks at the images of each node of a mount, all as of the same moment. Of several nodes it is printed which is looked at.
+/// Looks at the images of each node of a mount, all as of the same moment. With several nodes, the name of each is printed first.
 pub(super) fn each_node(
     directory: &Path,
     json: bool,
@@ -51,7 +51,7 @@ pub(super) fn each_node(
 }
 
 impl AtRest {
-    /// Has everything made durable that is mounted on a directory, and changes wait.
+    /// Makes everything durable that is mounted on a directory, and changes wait.
     fn begin(directory: &Path) -> Result<Self, Failure> {
         let nodes = |nodes: Vec<NodeAtRest>| {
             let of =
@@ -60,7 +60,7 @@ impl AtRest {
         };
         let mut conversation = Conversation::begin(directory, &Question::AtRest)?;
         let nodes = loop {
-            // Whoever waits for changes to end still wants it.
+            // While the rest hasn't begun, it is still wanted.
             conversation.say(&Rest::On)?;
             match conversation.hear()? {
                 Answer::Working => {}
@@ -86,7 +86,7 @@ impl AtRest {
         Ok(Self { nodes, over, saying: saying.map_err(Failure::failed)? })
     }
 
-    /// Lets changes go on. An error if they went on before: then what was seen may be of no one moment.
+    /// Lets changes go on. Fails if they went on before: then the disks may not have been seen as of a single moment.
     fn end(self) -> Result<(), Failure> {
         let Self { over, saying, .. } = self;
         drop(over);

@@ -1,4 +1,4 @@
-//! `hammer2 bulkfree`: giving back what nobody refers to.
+//! `hammer2 bulkfree`: freeing blocks that nothing refers to.
 
 use clap::Args;
 use hammer2_core::cluster::{BulkfreeOptions, Cluster};
@@ -13,10 +13,10 @@ use super::target::Target;
 use super::{Failure, Outcome, mounted, progress};
 use crate::admin::{BULKFREE_PASSES, Freed, Freeing, while_working};
 
-/// Give back the space of what was removed
+/// Free the space of removed files
 #[derive(Args)]
 pub(super) struct Bulkfree {
-    /// Leave what was freed on the device; otherwise it is told, and an image becomes smaller
+    /// Don't discard the freed space on the device; otherwise it is discarded, and an image becomes smaller
     #[arg(long)]
     no_discard: bool,
     /// Print a JSON object

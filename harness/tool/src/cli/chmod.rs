@@ -1,4 +1,4 @@
-//! `hammer2 chmod`, `chown`, `truncate`: changing what is known of a file.
+//! `hammer2 chmod`, `chown`, `truncate`: changing a file's attributes.
 
 use clap::Args;
 use hammer2_core::fs::NewAttributes;

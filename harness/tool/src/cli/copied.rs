@@ -1,22 +1,22 @@
-//! What was copied, as it is told.
+//! Counts of copied files, for reports.
 
 use serde_json::{Value, json};
 
 use super::Outcome;
 
-/// What was copied so far.
+/// The counts so far.
 #[derive(Default)]
 pub(super) struct Copied {
     /// Files of all kinds; directories are among them.
     pub(super) files: u64,
     /// Bytes of content.
     pub(super) bytes: u64,
-    /// What isn't there as it should be, each of which was told.
+    /// Files that aren't copied as they should be; each was reported.
     pub(super) complaints: u64,
 }
 
 impl Copied {
-    /// Good when there was nothing to complain of.
+    /// Good if there was no complaint.
     pub(super) fn outcome(&self) -> Outcome {
         if self.complaints == 0 { Outcome::Good } else { Outcome::Bad }
     }

@@ -1,4 +1,4 @@
-//! `hammer2 destroy` and `hammer2 destroy-inum`: removing what damage keeps from being removed.
+//! `hammer2 destroy` and `hammer2 destroy-inum`: removing names and inodes that `rm` can't remove because of damage.
 
 use clap::Args;
 use hammer2_core::fs::{Destroyed, Error};
@@ -12,9 +12,8 @@ use super::target::Target;
 use super::{Failure, Outcome};
 
 /// Remove a name whatever state its inode is in, when `rm` can't
-///
-/// What is in order is removed as `rm` does it. Of an inode that can't be read only the name goes: its number is told, for
-/// `destroy-inum`.
+/// An intact file is removed as by `rm`. If the inode can't be read, only the name is removed, and the inode's number is printed,
+/// for `destroy-inum`.
 #[derive(Args)]
 pub(super) struct Destroy {
     /// Print a JSON object: the number of the inode if only its name was removed
@@ -30,7 +29,7 @@ pub(super) struct Destroy {
 /// Names that it still has lead nowhere afterwards; `destroy` removes them.
 #[derive(Args)]
 pub(super) struct DestroyInum {
-    /// Also a directory that can be read and isn't empty: what is in it can't be reached any more
+    /// Also remove a directory that can be read and isn't empty: its content can't be reached any more
     #[arg(short, long)]
     force: bool,
     /// NODE[@LABEL]

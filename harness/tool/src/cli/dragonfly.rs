@@ -1,6 +1,5 @@
-//! The command line as hammer2(8) has it on DragonFly: options before the directive, `-s PATH` for the filesystem, directives
-//! with other names, and what is used instead of those that don't exist here. It becomes a command line of ours before that is
-//! read.
+//! The command line of DragonFly's hammer2(8): options before the directive, `-s PATH` for the filesystem, directives with other
+//! names, and advice for those that don't exist here. It is translated into a command line of ours before that is parsed.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -12,7 +11,7 @@ use super::Failure;
 use super::size::parse_size;
 use crate::admin::socket::MOUNT_TYPE;
 
-/// Options of ours that stand before the command and have a value.
+/// Our options that stand before the command and have a value.
 const WITH_VALUE: [&str; 3] = ["--memory", "--deadline", "--as-of"];
 
 /// Directives about a whole filesystem, which may be named by `-s` instead.
@@ -33,7 +32,7 @@ const OF_FILESYSTEM: [&str; 11] = [
 /// Directives about a PFS of the filesystem, whose label comes last.
 const OF_LABEL: [&str; 4] = ["pfs-create", "pfs-delete", "pfs-clid", "pfs-fsid"];
 
-/// Directives that are about everything that is mounted, when nothing is named.
+/// Directives that are about everything mounted, when no filesystem is named.
 const OF_ALL_MOUNTS: [&str; 3] = ["pfs-list", "volume-list", "cleanup"];
 
 /// Directives that go down a tree with `-r`.
@@ -75,10 +74,10 @@ const REFUSED: [(&str, &str); 15] = [
     ("setcrc64", "`hammer2 setxxhash64` is the check code of 64 bits"),
 ];
 
-/// What stands before the directive.
+/// The options before the directive.
 #[derive(Default)]
 struct Before {
-    /// Options of ours, as they are.
+    /// Our own options, unchanged.
     ours: Vec<OsString>,
     filesystem: Option<OsString>,
     kind: Option<OsString>,
@@ -177,7 +176,7 @@ fn filesystems(directive: &str, named: Option<OsString>, rest: &[OsString]) -> R
                 named.display()
             )));
         }
-        // What is named behind the directive is meant rather. Of a snapshot it may be the label.
+        // A filesystem named behind the directive takes precedence. For a snapshot, that argument may be the label.
         let is_given = is_filesystem
             && match (directive, &places[..]) {
                 ("snapshot", [only]) => unsynced::exists(Path::new(only)),
@@ -189,7 +188,7 @@ fn filesystems(directive: &str, named: Option<OsString>, rest: &[OsString]) -> R
         [] if OF_ALL_MOUNTS.contains(&directive) => {
             Ok(our_mounts().into_iter().map(|mount| mount.directory.into()).collect())
         }
-        // Whoever stands in a filesystem means that.
+        // The filesystem of the current directory is meant.
         [_] if is_label => Ok(mount_of_working_directory().into_iter().collect()),
         [] if directive == "snapshot" => Ok(mount_of_working_directory().into_iter().collect()),
         _ => Ok(Vec::new()),

@@ -12,8 +12,7 @@ use crate::admin::Event;
 use crate::admin::wire::{Answer, Question};
 
 /// Follow what happens to a mount and its disks: members that leave and come back, errors, repairs, scrubs
-///
-/// What has happened since it was mounted comes first, up to a thousand events. It ends when the directory is unmounted.
+/// The events since it was mounted come first, up to a thousand. It ends when the directory is unmounted.
 #[derive(Args)]
 #[command(
     after_help = "Programs are run for events by the mount itself: see -o hooks=DIR of mount. Each is told by its \
@@ -28,10 +27,10 @@ pub(super) struct Events {
     /// Print a JSON object a line
     #[arg(long)]
     json: bool,
-    /// Print what has happened so far, and end
+    /// Print the events so far, and end
     #[arg(long, conflicts_with = "new")]
     past: bool,
-    /// Print only what happens from now on
+    /// Print only events from now on
     #[arg(long)]
     new: bool,
     /// The directory on which it is mounted
@@ -58,12 +57,12 @@ impl Events {
             true => output.line(serde_json::to_string(event).map_err(Failure::failed)?)?,
             false => output.line(event)?,
         }
-        // Whoever follows wants to know it now.
+        // Followers want each event at once.
         output.finish()
     }
 }
 
-/// What is asked of a mount, and of nothing else.
+/// The failure for a target that isn't a mount, where only a mount makes sense.
 pub(super) fn only_of_mounts(target: &Target) -> Failure {
     Failure::unusable(format_args!("{target}: this is about what is mounted: name the directory it is mounted on"))
 }

@@ -1,4 +1,4 @@
-//! What is known of a file, as lines and as JSON.
+//! Facts about a file, as lines and as JSON.
 
 use std::fmt::{self, Display};
 
@@ -45,7 +45,7 @@ pub(super) fn json_of(path: &[u8], file: &FileFacts) -> Value {
     Value::Object(object)
 }
 
-/// What a file is, if that is known here.
+/// The type of a file, if this program knows it.
 pub(super) fn kind_of(file: &FileFacts) -> Option<FileKind> {
     FileKind::from_code(file.kind).ok()
 }

@@ -17,7 +17,7 @@ pub enum Failure {
     Failed(String),
     /// What the user named can't be used.
     Unusable(String),
-    /// Whoever read our output has enough. No failure, and nothing to say.
+    /// The reader of our output has closed it. That is no failure, and there is nothing to say.
     OutputClosed,
 }
 
@@ -50,7 +50,7 @@ impl Failure {
         Self::Unusable(message.to_string())
     }
 
-    /// What is wrong with the arguments of a program, in one line, with what may have been meant.
+    /// What is wrong with the arguments of a program, in one line, with a suggestion.
     pub(super) fn of_usage(error: &clap::Error, program: &str) -> Self {
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             return Self::unusable(format_args!("no command given; see {program} --help"));
@@ -132,11 +132,11 @@ pub(super) fn conclude(result: Result<Outcome, Failure>, statuses: &ExitStatuses
     ExitCode::from(status)
 }
 
-/// What is wrong with a value, if that is said in words that name it: what it was given for adds nothing then.
+/// What is wrong with a value, if the message names the value: then the option's name adds nothing.
 fn said_of_value(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else { return None };
     let said = error.source()?.to_string();
-    // `@LABEL` is what a tag stands for.
+    // A tag stands for `@LABEL`.
     (!value.is_empty() && (said.starts_with(value.as_str()) || said.starts_with('@'))).then_some(said)
 }
 

@@ -1,4 +1,4 @@
-//! Making filesystems of disks, and what that must not be done to unasked.
+//! Formatting disks, and refusing to overwrite their content unasked.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ use hammer2_host::time_source::HostTime;
 use super::Failure;
 use super::session::TOOL_HEAP;
 
-/// How a filesystem like ours is called by those who recognize it.
+/// What programs that recognize a filesystem like ours call it.
 const OWN_KIND: &str = "hammer2";
 
-/// True when one of the disks holds a HAMMER2 filesystem, or what is left of one.
+/// True when one of the disks holds a HAMMER2 filesystem, or the remains of one.
 pub(super) async fn holds_hammer2(disks: &[Disk]) -> Result<bool, Failure> {
     for disk in disks {
         if newfs::has_filesystem(disk, TOOL_HEAP).await.map_err(failure)? {
@@ -56,11 +56,11 @@ pub(super) async fn refuse_content(images: &[PathBuf], disks: &[Disk]) -> Result
     Ok(())
 }
 
-/// Makes a filesystem of disks. What was on them is lost.
+/// Formats disks. Their old content is lost.
 pub(super) async fn format(disks: &[Disk], options: &NewfsOptions<'_>) -> Result<NewfsReport, Failure> {
     let disks: Vec<_> = disks.iter().collect();
     let no_random = |error| Failure::failed(format_args!("no random numbers: {error}"));
-    // Where random numbers come from is tried before anything is written.
+    // The source of random numbers is tried before anything is written.
     fill_random(&mut [0; 1]).map_err(no_random)?;
     let mut failed = None;
     let mut random = |bytes: &mut [u8]| failed = fill_random(bytes).err().or(failed);
@@ -68,7 +68,7 @@ pub(super) async fn format(disks: &[Disk], options: &NewfsOptions<'_>) -> Result
     failed.map_or(Ok(made), |error| Err(no_random(error)))
 }
 
-/// A device's failure is the operation's; all else is about what was asked for.
+/// An error of a device is a failure of the operation; all other errors are about the arguments.
 fn failure(error: NewfsError) -> Failure {
     match error {
         NewfsError::Device { .. } | NewfsError::NoMemory(_) => Failure::failed(error),

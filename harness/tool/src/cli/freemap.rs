@@ -22,9 +22,8 @@ use super::topology::{Step, Topology};
 use super::{Failure, Outcome, at_rest, progress};
 use crate::picture::Picture;
 
-/// Print what the freemap says: allocated, staged and free bytes
-///
-/// Staged is what one bulkfree pass found free and another must confirm. What has no leaf is free.
+/// Print the freemap: allocated, staged and free bytes
+/// Staged bytes are those that one bulkfree pass found free and another must confirm. Space without a leaf is free.
 #[derive(Args)]
 pub(super) struct Freemap {
     /// Print JSON objects
@@ -33,7 +32,7 @@ pub(super) struct Freemap {
     /// A line for every segment of 4 MiB in use, too
     #[arg(long)]
     segments: bool,
-    /// Print a picture: what each part of the filesystem is used for, and how full it is
+    /// Print a picture: the use of each part of the filesystem, and how full it is
     #[arg(long, conflicts_with_all = ["json", "segments"])]
     svg: bool,
     /// NODE, or the directory on which it is mounted
@@ -138,7 +137,7 @@ impl Freemap {
         Ok(outcome)
     }
 
-    /// Shows a leaf; the usage of what it manages.
+    /// Shows a leaf; returns the usage of the space that it manages.
     fn leaf(
         &self,
         step: &Step,
@@ -218,12 +217,11 @@ enum Leaf<'s> {
     There(&'s Step),
     /// It can't be read.
     Unread(Key),
-    /// All that it would manage is free.
+    /// There is none: all space that it would manage is free.
     Absent(Key),
 }
 
-/// Looks at the leaves of a freemap in the order of what they manage, and at those that aren't there. What can't be read is
-/// complained of.
+/// Visits the leaves of a freemap in order, including those that aren't there. Complains of those that can't be read.
 async fn each_leaf(
     node: &Node,
     header: &VolumeHeader,
@@ -259,7 +257,7 @@ async fn each_leaf(
     Ok(outcome)
 }
 
-/// What each part of a node is used for.
+/// The use of each part of a node.
 async fn draw(node: &Node) -> Result<(Map, Outcome), Failure> {
     let image = node.header_image().map_err(Failure::failed)?;
     let header = image.get();
@@ -270,7 +268,7 @@ async fn draw(node: &Node) -> Result<(Map, Outcome), Failure> {
             Leaf::There(step) => step.bref.key(),
             Leaf::Unread(key) | Leaf::Absent(key) => key,
         };
-        // What no leaf manages is for headers, freemaps and the boot area.
+        // Space that no leaf manages is for headers, freemaps and the boot area.
         let end = key.0.saturating_add(LEAF_SPAN_BYTES);
         let (low, high) = freemap::managed_range(key, header.allocator_beg(), total_bytes);
         map.add(key.0, low.0.min(end), Use::Reserved);

@@ -24,12 +24,11 @@ use super::{Failure, Outcome, progress};
 use crate::admin::link_target;
 
 /// Copy a file, or everything in a directory, out of the filesystem
-///
-/// Permissions, times, hard links and holes are kept, owners when run as root. What exists in the target is never changed,
-/// except that directories are added to. Files that can't be read whole are left out, and then the exit status is 1.
+/// Permissions, times, hard links and holes are kept, owners when run as root. Existing files in the target are never changed,
+/// but files are added to directories. Files that can't be read whole are left out, and then the exit status is 1.
 #[derive(Args)]
 pub(super) struct Get {
-    /// Print a JSON object of what came of it
+    /// Print the result as a JSON object
     #[arg(long)]
     json: bool,
     /// NODE[@LABEL][:/PATH]
@@ -96,7 +95,7 @@ struct Copy<'f> {
     buffer: Buffer,
     /// Files with several names, and where the first of them was copied to.
     links: HashMap<Inum, Vec<u8>>,
-    /// What could not be copied; what is below them goes unmentioned.
+    /// Files and directories that could not be copied; what is below them isn't mentioned.
     left_out: HashSet<Vec<u8>>,
     copied: &'f mut Copied,
 }

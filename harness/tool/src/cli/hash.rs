@@ -1,4 +1,4 @@
-//! `hammer2 hash` and `dhash`: what names become in directories.
+//! `hammer2 hash` and `dhash`: the hashes of names in directories.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;

@@ -15,7 +15,7 @@ use hammer2_core::media::{FileKind, Timestamp};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
-/// Nobody else looks in before everything is in place.
+/// Nobody else may look in before everything is in place.
 const PRIVATE_DIRECTORY: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Linux cuts off device numbers beyond 12 and 20 bits.
@@ -28,7 +28,7 @@ pub(super) struct HostTree {
     root: OwnedFd,
     /// The directory itself was made here.
     made_root: bool,
-    /// The directory used last, with its path: mostly the next one, or above it.
+    /// The directory used last, with its path: the next one is mostly the same, or below it.
     last: Option<(Vec<u8>, OwnedFd)>,
     /// Owners can be set.
     privileged: bool,
@@ -42,7 +42,7 @@ impl HostTree {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(error),
         };
-        // The user may well name a symbolic link.
+        // Here, the user may name a symbolic link.
         let root = rustix::fs::open(path, DIRECTORY - OFlags::NOFOLLOW, Mode::empty())?;
         Ok(Self { root, made_root, last: None, privileged: rustix::process::geteuid().is_root() })
     }
@@ -55,7 +55,7 @@ impl HostTree {
         let (parent, name) = self.place(path)?;
         match rustix::fs::mkdirat(parent, name, PRIVATE_DIRECTORY) {
             Ok(()) => Ok(()),
-            // A symbolic link to a directory is none, as far as we go.
+            // A symbolic link to a directory doesn't count as one.
             Err(Errno::EXIST) => Ok(rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()).map(drop)?),
             Err(error) => Err(error.into()),
         }
@@ -126,7 +126,7 @@ impl HostTree {
             rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
         }
         if file_type != FileType::Symlink {
-            // It was made above: it is no link that could be followed.
+            // It was made just above, so it isn't a link that could be followed.
             rustix::fs::chmodat(parent, name, mode(file, privileged), AtFlags::empty())?;
         }
         Ok(rustix::fs::utimensat(parent, name, &times(file), AtFlags::SYMLINK_NOFOLLOW)?)
@@ -185,7 +185,7 @@ impl HostTree {
     }
 }
 
-/// Refuses what is no name of its own.
+/// Refuses names that would lead elsewhere.
 fn check_name(name: &[u8]) -> io::Result<()> {
     if matches!(name, b"" | b"." | b"..") || name.iter().any(|byte| matches!(byte, 0 | b'/')) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a name no file of the host can have"));
@@ -194,7 +194,7 @@ fn check_name(name: &[u8]) -> io::Result<()> {
 }
 
 fn owner(file: &Attributes) -> (Option<Uid>, Option<Gid>) {
-    // The highest number means no change to the host.
+    // To the host, the highest number means "no change".
     let real = |id: u32| (id != u32::MAX).then_some(id);
     (real(file.uid).map(Uid::from_raw), real(file.gid).map(Gid::from_raw))
 }
@@ -276,7 +276,7 @@ mod tests {
     fn links_lead_nowhere() {
         let (folder, mut tree) = tree();
         let outside = folder.path().join("outside");
-        // One was there before, the other comes from the image.
+        // One link was there before, the other comes from the image.
         symlink(&outside, folder.path().join("in/old")).unwrap();
         tree.make_special(b"new", &file_of(FileKind::Symlink), outside.to_str().unwrap().as_bytes()).unwrap();
         tree.make_special(b"file", &file_of(FileKind::Symlink), b"../outside/file").unwrap();

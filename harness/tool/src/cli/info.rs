@@ -16,10 +16,10 @@ use super::target::Target;
 use super::{Failure, Outcome};
 use crate::admin::{NodeFacts, PfsFacts};
 
-/// Fields of the header that are numbers of bytes.
+/// Fields of the header that count bytes.
 const BYTES: [&str; 2] = ["allocator_size", "allocator_free"];
 
-/// Print what a filesystem is: its header, volumes and PFSs
+/// Print facts about a filesystem: its header, volumes and PFSs
 #[derive(Args)]
 pub(super) struct Info {
     /// Print a JSON object
@@ -50,7 +50,7 @@ impl Info {
         })
     }
 
-    /// What the process that serves a mount says of it.
+    /// The same for a mount, from the process that serves it.
     fn mounted(&self, directory: &Path, output: &mut Output) -> Result<Outcome, Failure> {
         let mounted::Listed { nodes, pfss, damage } = mounted::facts(directory)?;
         self.print(&nodes, &pfss, output)?;

@@ -61,7 +61,7 @@ impl PrintInode {
     }
 }
 
-/// The root of another PFS than this.
+/// True for the root of a PFS with another label.
 fn is_other_pfs(step: &Step, label: &[u8]) -> bool {
     let is_root = step.inodes_above == 1 && step.bref.kind() == Ok(BlockKind::Inode);
     let inode = Inode::in_block(&step.block).ok().filter(|_| is_root);

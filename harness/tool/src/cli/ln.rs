@@ -19,7 +19,7 @@ pub(super) struct Ln {
     /// Make a symbolic link
     #[arg(short)]
     symbolic: bool,
-    /// A path of the same filesystem; with -s, where the link leads, which may be anything
+    /// A path of the same filesystem; with -s, the target of the link, which may be any text
     existing: OsString,
     /// The new name: NODE[@LABEL]:/PATH
     #[arg(value_parser = Target::parser())]

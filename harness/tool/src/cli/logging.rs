@@ -1,7 +1,6 @@
-//! Where it is told what happens: on standard error, or, of a mount in the background, in the system's log or a file.
-//!
+//! Messages go to standard error, or, for a mount in the background, to the system's log or a file.
 //! Records of the crate `log` become lines here. Those of a mount in the background wait in a queue for a thread of their own: no
-//! request to the filesystem waits for a log that hangs, and what finds no place in the queue is counted.
+//! request to the filesystem waits for a log that hangs, and lines that find no place in the queue are counted.
 //!
 //! The system's log is reached by the crate `syslog`, over the socket that syslogd and journald both listen on.
 
@@ -26,11 +25,10 @@ const MOST_WAITING: usize = 1000;
 /// How long the end of a process waits for them.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// What the tool says of itself in the system's log.
+/// The tool's name in the system's log.
 const PROGRAM: &str = "hammer2";
 
-/// Whose records users see, and from which level up. What is below that, and what other crates say, is for those who look into
-/// them.
+/// The modules whose records users see, and from which level up. Lower levels, and records of other crates, are for developers.
 const SPEAKERS: [(&str, Level); 3] =
     [("hammer2_tool", Level::Trace), ("hammer2_host", Level::Trace), ("hammer2_core", Level::Warn)];
 
@@ -50,10 +48,10 @@ struct Logger {
     lost: AtomicU64,
 }
 
-/// What waits in the queue.
+/// An entry of the queue.
 enum Entry {
     Line(Line),
-    /// Everything before is written when this is dropped.
+    /// A mark: everything before it is written when it is dropped.
     Mark(SyncSender<()>),
 }
 
@@ -64,19 +62,19 @@ struct Line {
     text: String,
 }
 
-/// What the program is called, if it isn't [`PROGRAM`].
+/// The name that the program was called by, if it isn't [`PROGRAM`].
 static CALLED: OnceLock<&str> = OnceLock::new();
 
 static LOGGER: Logger = Logger { background: RwLock::new(None), lost: AtomicU64::new(0) };
 
-/// Has what is logged go to standard error, from this level up.
+/// Sends records from this level up to standard error.
 pub(super) fn to_terminal(level: LevelFilter) {
     // Fails when it is done already.
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(level);
 }
 
-/// Has everything go to somewhere else from here on.
+/// Sends everything to another destination from here on.
 pub(super) fn to_background(destination: Destination) -> io::Result<()> {
     let writer = match destination {
         Destination::File(file) => Writer::File(file),
@@ -97,7 +95,7 @@ pub(super) fn system_listens() -> bool {
     System::new(None).connect().is_ok()
 }
 
-/// Has lines on standard error begin with the name that the program is called by.
+/// Makes lines on standard error begin with the name that the program was called by.
 pub(super) fn set_program(name: &'static str) {
     // Fails when it is done already.
     let _ = CALLED.set(name);
@@ -134,7 +132,7 @@ impl Log for Logger {
         }
     }
 
-    /// Waits until what was logged is written, but not for ever.
+    /// Waits until all records are written, but not for ever.
     fn flush(&self) {
         let (mark, written) = sync_channel(0);
         let queue = self.background.read().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +143,7 @@ impl Log for Logger {
     }
 }
 
-/// The thread's life.
+/// The body of the writing thread.
 fn write_all(entries: &Receiver<Entry>, mut writer: Writer, lost: &AtomicU64) {
     for entry in entries {
         let line = match entry {
@@ -207,7 +205,7 @@ impl System {
     }
 
     fn write(&mut self, level: Level, text: &str) {
-        // Who listens may have been started anew.
+        // The log daemon may have been restarted.
         for _ in 0..2 {
             let Some(log) = self.connected.take().or_else(|| self.connect().ok()) else { return };
             let log = self.connected.insert(log);

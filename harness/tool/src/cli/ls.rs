@@ -16,15 +16,14 @@ use super::{Failure, Outcome, progress};
 use crate::admin::{FileFacts, link_target};
 
 /// List a directory
-///
-/// Control characters and bytes that are no text are shown as \xNN; --json has names as they are.
+/// Control characters and bytes that aren't text are shown as \xNN; --json has names as they are.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct Ls {
     /// Type, permissions, links, owner, group, size and time as well
     #[arg(short, long)]
     long: bool,
-    /// The directory itself and the one above, too; names that begin with a dot are listed anyway
+    /// List the directory itself and the one above, too; names that begin with a dot are always listed
     #[arg(short, long)]
     all: bool,
     /// With -l, sizes in units
@@ -129,7 +128,7 @@ impl Ls {
         }
     }
 
-    /// Shows a file with what is known of it.
+    /// Shows a file with its attributes.
     async fn show(
         &self,
         fs: &FileSystem,

@@ -19,7 +19,7 @@ use super::{Failure, Outcome, progress};
 /// A file that can't be read whole has an "error", and then the exit status is 1.
 #[derive(Args)]
 pub(super) struct Manifest {
-    /// Print a JSON object of what came of it as well, with the digest; without --digest on standard error, as its last line
+    /// Print the result as a JSON object as well, with the digest; without --digest on standard error, as its last line
     #[arg(long)]
     json: bool,
     /// Print only the SHA-256 of all lines
@@ -62,7 +62,7 @@ impl Manifest {
     }
 }
 
-/// Lines as they pass: what they come to, and where they are printed.
+/// Lines on their way to the output, with their digest.
 struct Lines<'a> {
     digest: &'a mut ManifestDigest,
     output: Option<&'a mut Output>,

@@ -13,7 +13,7 @@ use super::target::Target;
 use super::within::Within;
 use super::{Failure, Outcome, mounted, progress};
 
-/// ZLIB's level when none is named, as the format has it.
+/// The format's default level of ZLIB.
 const DEFAULT_ZLIB_LEVEL: u8 = 6;
 
 /// Set the compression of data written from now on
@@ -66,7 +66,7 @@ impl SetCheck {
     }
 }
 
-/// Sets the methods of each target, and tells what came of it if that is asked for.
+/// Sets the methods of each target, and prints the results if asked to.
 fn set_each(
     settings: &Settings,
     targets: &[Target],
@@ -118,7 +118,7 @@ async fn set_all(fs: &FileSystem, mut walk: TreeWalk<'_>, new: &NewAttributes) -
     Ok(outcome)
 }
 
-/// A compression by the name that [`SetComp`] takes, of the code that is stored.
+/// The name that [`SetComp`] takes for a stored code.
 pub(super) fn compression_name(code: u8) -> String {
     let level = code >> 4;
     match code & 0xf {
@@ -131,7 +131,7 @@ pub(super) fn compression_name(code: u8) -> String {
     }
 }
 
-/// A check method by the name that [`SetCheck`] takes.
+/// The name that [`SetCheck`] takes for a stored code.
 pub(super) fn check_name(code: u8) -> String {
     CheckMethod::from_code(code).map_or_else(|_| format!("check {code}"), |method| method.to_string())
 }

@@ -13,8 +13,7 @@ use super::{Failure, Outcome};
 use crate::admin::Metric;
 
 /// Print the numbers of a mount as Prometheus reads them: space, requests, disks and their errors, the last scrub
-///
-/// For the textfile collector of node_exporter, have a timer write them to a file NAME.prom.
+/// For the textfile collector of node_exporter, let a timer write them to a file NAME.prom.
 #[derive(Args)]
 pub(super) struct Metrics {
     /// Print a JSON array
@@ -30,7 +29,7 @@ impl Metrics {
         let mut all: Vec<Metric> = Vec::new();
         let outcome = each(&self.targets, |target| {
             let directory = whole(target)?.directory().ok_or_else(|| only_of_mounts(target))?;
-            // What is called the same stands together.
+            // Numbers of the same name stand together.
             for metric in mounted::metrics(directory)? {
                 match all.iter_mut().find(|known| known.name == metric.name) {
                     Some(known) => known.samples.extend(metric.samples),

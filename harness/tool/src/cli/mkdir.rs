@@ -16,7 +16,7 @@ const MODE: u32 = 0o755;
 /// Make a directory
 #[derive(Args)]
 pub(super) struct Mkdir {
-    /// Make what is missing above it, too, and don't mind if it is there
+    /// Make missing directories above it, too, and accept one that exists
     #[arg(short)]
     parents: bool,
     /// NODE[@LABEL]:/PATH

@@ -180,7 +180,7 @@ Exit status:
   2  wrong usage, or what was named can't be used (no such file, no HAMMER2 volume, no such PFS)
   3  `cluster status` only: too few members are there to change anything (1 means that some aren't in step)";
 
-/// What these arguments call, as far as it is known: `hammer2 cluster add`.
+/// The command that these arguments call, as far as it is known: `hammer2 cluster add`.
 fn called_by(arguments: &[OsString]) -> String {
     let cli = Cli::command();
     let (mut command, mut name) = (&cli, NAME.to_owned());
@@ -192,7 +192,7 @@ fn called_by(arguments: &[OsString]) -> String {
     name
 }
 
-/// Runs the tool with the arguments of the process, or what else it is called.
+/// Runs the tool, or the program that it was called as, with the arguments of the process.
 pub fn main() -> ExitCode {
     check_functions::use_processor();
     if let Some(program) = std::env::args_os().next().as_deref().and_then(program::called_by) {
@@ -207,7 +207,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse_from([called].iter().chain(&translated)) {
         Ok(cli) => cli,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            // Whoever closed standard output doesn't want to read it.
+            // If standard output is closed, nobody wants to read it.
             let _ = error.print();
             return ExitCode::SUCCESS;
         }

@@ -1,4 +1,4 @@
-//! `hammer2 mountall`: everything that fstab(5) lists of HAMMER2, or everything there is.
+//! `hammer2 mountall`: mounts all HAMMER2 lines of fstab(5), or everything that is found.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -22,14 +22,13 @@ use super::{Failure, Outcome};
 use crate::admin::socket::MOUNT_TYPE;
 use crate::scan::Found;
 
-/// What the program is called to mount something.
+/// The name by which the program is called to mount something.
 const MOUNT_HELPER: &str = "mount.hammer2";
 
-/// Mount everything that fstab(5) lists of HAMMER2, or everything there is
-///
-/// With DIR, what is found on all block devices (see scan) is mounted in it, each filesystem on a directory of its label, which
-/// is made: of a cluster its PFS, of another volume the one that is meant where nobody names one. Without, the lines of fstab(5)
-/// but for those with `noauto` are. A line for each says what became of it; what is mounted already stays as it is.
+/// Mount all HAMMER2 lines of fstab(5), or everything that is found
+/// With DIR, everything found on all block devices (see scan) is mounted in it, each filesystem on a new directory with the name
+/// of its label: the PFS of a cluster, or the default PFS of another volume. Without DIR, all lines of fstab(5) without `noauto`
+/// are mounted. A line for each says what became of it; existing mounts stay as they are.
 #[derive(Args)]
 #[command(after_help = "Exit status: 0 all is mounted, or has the option nofail, 1 something isn't, 2 wrong usage.")]
 pub(super) struct MountAll {
@@ -39,10 +38,10 @@ pub(super) struct MountAll {
     /// Read this file instead of /etc/fstab
     #[arg(short = 'T', long, value_name = "FILE", conflicts_with = "directory")]
     fstab: Option<PathBuf>,
-    /// Options of mount(8) for what is found, separated by commas
+    /// Options of mount(8) for the found filesystems, separated by commas
     #[arg(short = 'o', value_name = "OPTIONS", requires = "directory", default_value = "defaults")]
     options: String,
-    /// Where what is found is mounted
+    /// Where to mount the found filesystems
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 }
@@ -54,10 +53,10 @@ struct Wish {
     makes_directory: bool,
 }
 
-/// What became of a wish.
+/// The outcome of a wish.
 enum Became {
     Mounted,
-    /// It was before.
+    /// It was mounted before.
     Already,
     Failed(String),
 }
@@ -86,7 +85,7 @@ impl MountAll {
         Ok(outcome)
     }
 
-    /// What fstab lists.
+    /// The wishes of fstab.
     fn listed(&self) -> Result<Vec<Wish>, Failure> {
         let fstab = self.fstab.as_deref().unwrap_or(Path::new(FSTAB));
         let content = fs::read(fstab).map_err(|error| unusable(fstab, &error))?;
@@ -94,7 +93,7 @@ impl MountAll {
         Ok(lines.map(|line| Wish { line, makes_directory: false }).collect())
     }
 
-    /// What there is, for directories below one. Disks that have two filesystems are for the first.
+    /// The found filesystems, each for a directory below `directory`. Disks with two filesystems count for the first.
     fn found(&self, found: &Found, directory: &Path) -> Vec<Wish> {
         let (mut wishes, mut names) = (Vec::new(), HashSet::new());
         let mut wish = |label: &[u8], id: String, spec: OsString| {
@@ -134,12 +133,12 @@ impl MountAll {
         } else {
             output.line(format_args!("{}: {} {state}", directory.display(), spec.display()))?;
         }
-        // The next may take its time.
+        // The next mount may take its time.
         output.finish()
     }
 }
 
-/// What can't be mounted of what was found, and why.
+/// The found filesystems that can't be mounted, and why.
 fn not_whole(found: &Found) -> Vec<String> {
     let mut told = found.unseen.clone();
     let stopped = found.clusters().into_iter().filter(|cluster| cluster.health() == Health::Stopped);
@@ -177,13 +176,13 @@ impl Wish {
         let made = self.makes_directory && fs::create_dir(directory).is_ok();
         let became = self.mount(settings)?;
         if made && matches!(became, Became::Failed(_)) {
-            // It was made for this, and is empty.
+            // It was made for this mount, and is empty.
             let _ = fs::remove_dir(directory);
         }
         Ok(became)
     }
 
-    /// Has a process of its own mount it, as mount(8) would.
+    /// Starts a process that mounts it, as mount(8) would.
     fn mount(&self, settings: &Settings) -> Result<Became, Failure> {
         let Line { spec, directory, options } = &self.line;
         let failed = |error| Failure::failed(format_args!("can't start {MOUNT_HELPER}: {error}"));
@@ -205,7 +204,7 @@ impl Wish {
     }
 }
 
-/// A PFS of nodes, as commands take it.
+/// A PFS on nodes, as commands take it.
 fn spec<'n>(nodes: impl Iterator<Item = &'n [PathBuf]>, label: &[u8]) -> OsString {
     let node =
         |images: &[PathBuf]| images.iter().map(|image| image.as_os_str().as_bytes()).collect::<Vec<_>>().join(&b':');

@@ -1,4 +1,4 @@
-//! What is mounted: the process that serves the mount does what is ordered, and says what there is.
+//! Commands on a mount: the process that serves it carries out orders, and answers questions.
 
 use std::fmt;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::admin::{
     Done, Event, FileFacts, Freed, Grown, KernelMount, Metric, NodeFacts, Order, PfsFacts, QuotaFacts, Refused, Status,
 };
 
-/// What a filesystem is, as far as was asked.
+/// The facts about a filesystem that were asked for.
 #[derive(Default)]
 pub(super) struct Listed {
     pub(super) nodes: Vec<NodeFacts>,
@@ -27,7 +27,7 @@ pub(super) struct Listed {
     pub(super) damage: Option<String>,
 }
 
-/// How the cluster is that is mounted on a directory.
+/// The state of the cluster that is mounted on a directory.
 pub(super) fn status(directory: &Path) -> Result<Status, Failure> {
     match ask(directory, &Question::Status, &mut |_| {})? {
         Answer::Status(status) => Ok(status),
@@ -36,7 +36,7 @@ pub(super) fn status(directory: &Path) -> Result<Status, Failure> {
     }
 }
 
-/// What has happened to the mount on a directory, as far as it remembers.
+/// The past events of the mount on a directory, as far as it remembers.
 pub(super) fn past_events(directory: &Path) -> Result<Vec<Event>, Failure> {
     let mut conversation = Conversation::begin(directory, &Question::Events { past: true, future: false })?;
     let mut events = Vec::new();
@@ -49,12 +49,12 @@ pub(super) fn past_events(directory: &Path) -> Result<Vec<Event>, Failure> {
     }
 }
 
-/// The PFSs beside the one that is mounted on a directory, and that one.
+/// The PFSs on the disks of the mount on a directory, the mounted one included.
 pub(super) fn pfss(directory: &Path) -> Result<Listed, Failure> {
     list(directory, &Question::Pfss)
 }
 
-/// The same, and what the nodes are.
+/// The same, with facts about the nodes.
 pub(super) fn facts(directory: &Path) -> Result<Listed, Failure> {
     list(directory, &Question::Info)
 }
@@ -72,17 +72,17 @@ fn list(directory: &Path, question: &Question) -> Result<Listed, Failure> {
     }
 }
 
-/// Has an order carried out, shows how far it is, and says what came of it.
+/// Gives an order, shows its progress, and returns its result.
 pub(super) fn carry_out(directory: &Path, order: &Order) -> Result<Done, Failure> {
     ended(directory, &Question::Order(order.clone()), &mut |_| {})
 }
 
-/// Has the process do something of which there is nothing to tell.
+/// Gives an order that has no result to report.
 pub(super) fn change(directory: &Path, question: &Question) -> Result<(), Failure> {
     ended(directory, question, &mut |_| {}).map(drop)
 }
 
-/// Has space given back.
+/// Frees space.
 pub(super) fn bulkfree(directory: &Path, discard: bool) -> Result<Freed, Failure> {
     match ended(directory, &Question::Bulkfree { discard }, &mut |_| {})? {
         Done::Freed(freed) => Ok(freed),
@@ -90,7 +90,7 @@ pub(super) fn bulkfree(directory: &Path, discard: bool) -> Result<Freed, Failure
     }
 }
 
-/// The limits that apply to what is in a directory of a mount, or those of all directories below it.
+/// The limits that apply to the content of a directory of a mount, or those of all directories below it.
 pub(super) fn quotas(directory: &Path, below: bool) -> Result<Vec<QuotaFacts>, Failure> {
     let (root, path) = place_of(directory)?;
     match ended(&root, &Question::Quotas { path, below }, &mut |_| {})? {
@@ -99,7 +99,7 @@ pub(super) fn quotas(directory: &Path, below: bool) -> Result<Vec<QuotaFacts>, F
     }
 }
 
-/// Has the filesystem take the new space of its devices.
+/// Makes the filesystem take the new space of its devices.
 pub(super) fn grow(directory: &Path, volume_bytes: Option<u64>) -> Result<Grown, Failure> {
     match ended(directory, &Question::Grow { volume_bytes }, &mut |_| {})? {
         Done::Grown(grown) => Ok(grown),
@@ -122,13 +122,13 @@ pub(super) fn set_quota(directory: &Path, bytes: Option<u64>, inodes: Option<u64
 fn place_of(directory: &Path) -> Result<(PathBuf, Vec<u8>), Failure> {
     let failed = |error| Failure::failed(format_args!("{}: {error}", directory.display()));
     let whole = directory.canonicalize().map_err(failed)?;
-    // The path without the root that a mount has of its own; outside of any mount, `call` says so.
+    // The path is split at the root of a mount of its own; outside of any mount, `call` says so.
     let root = whole.ancestors().find(|above| unsynced::is_mount_root(above)).unwrap_or(&whole);
     let path = whole.strip_prefix(root).unwrap_or(Path::new(""));
     Ok((root.to_owned(), [b"/", path.as_os_str().as_bytes()].concat()))
 }
 
-/// What is known of a file.
+/// Facts about a file.
 pub(super) fn stat(directory: &Path, path: &[u8]) -> Result<FileFacts, Failure> {
     match ended(directory, &Question::Stat { path: path.to_vec() }, &mut |_| {})? {
         Done::File(facts) => Ok(facts),
@@ -136,7 +136,7 @@ pub(super) fn stat(directory: &Path, path: &[u8]) -> Result<FileFacts, Failure> 
     }
 }
 
-/// Sets how new data is stored. What couldn't be reached, if something couldn't.
+/// Sets how new data is stored; returns what couldn't be reached, if anything.
 pub(super) fn set_methods(
     directory: &Path,
     path: &[u8],
@@ -151,7 +151,7 @@ pub(super) fn set_methods(
     }
 }
 
-/// The numbers that are counted.
+/// The counters.
 pub(super) fn metrics(directory: &Path) -> Result<Vec<Metric>, Failure> {
     let mut metrics = Vec::new();
     ended(directory, &Question::Metrics, &mut |answer| {
@@ -162,7 +162,7 @@ pub(super) fn metrics(directory: &Path) -> Result<Vec<Metric>, Failure> {
     Ok(metrics)
 }
 
-/// Has a snapshot made, and gives its label; none when no process listens to us.
+/// Makes a snapshot, and returns its label; none when no process listens to us.
 pub(super) fn snapshot(directory: &Path, label: Option<&[u8]>) -> Option<Result<Vec<u8>, Failure>> {
     if let Err(Unreachable::NotMounted | Unreachable::NotAllowed | Unreachable::Deaf) = call(directory) {
         return None;
@@ -174,7 +174,7 @@ pub(super) fn snapshot(directory: &Path, label: Option<&[u8]>) -> Option<Result<
     }))
 }
 
-/// Asks, and waits for what came of it.
+/// Asks, and waits for the result.
 fn ended(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> Result<Done, Failure> {
     match ask(directory, question, note)? {
         Answer::Ended(ended) => Ok(ended?),
@@ -186,11 +186,11 @@ pub(super) fn misunderstood(directory: &Path) -> Failure {
     Failure::failed(format_args!("{}: an answer to something else", directory.display()))
 }
 
-/// Asks, and waits for the last answer; `note` is given those before it.
+/// Asks, and waits for the last answer; `note` gets those before it.
 fn ask(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> Result<Answer, Failure> {
     let mut conversation = Conversation::begin(directory, question)?;
     let mut counter = progress::byte_counter();
-    // What goes on for a while without anything to be counted.
+    // Shows that work goes on while there is nothing to count.
     let mut waiting = None;
     loop {
         match conversation.hear()? {
@@ -225,13 +225,13 @@ fn ask(directory: &Path, question: &Question, note: &mut dyn FnMut(Answer)) -> R
     }
 }
 
-/// A question that was asked of a mount, and what is said since.
+/// A conversation with a mount, begun by a question.
 pub(super) struct Conversation {
     directory: PathBuf,
     with: Mounter,
 }
 
-/// Who has mounted it.
+/// What has mounted it.
 enum Mounter {
     Process { line: Line, process: i32 },
     Kernel(KernelMount),
@@ -251,13 +251,13 @@ impl Conversation {
         Ok(conversation)
     }
 
-    /// Says something more.
+    /// Sends another message.
     pub(super) fn say(&mut self, what: &impl Serialize) -> Result<(), Failure> {
         match &mut self.with {
             Mounter::Process { line, process } => {
                 line.say(what).map_err(|error| silent(&self.directory, *process, &error))
             }
-            // It has been asked, and hears nothing more.
+            // The kernel has the question, and takes no more messages.
             Mounter::Kernel(_) => Ok(()),
         }
     }
@@ -273,12 +273,12 @@ impl Conversation {
         };
         let heard: Option<Value> = line.hear().map_err(|error| silent(&self.directory, process, &error))?;
         let heard = heard.ok_or_else(|| unreachable(&self.directory, &Unreachable::Gone))?;
-        // What a mount by a newer tool has to tell in between isn't needed.
+        // Answers in between that only a newer tool knows aren't needed.
         Ok(serde_json::from_value(heard).unwrap_or(Answer::Working))
     }
 }
 
-/// That a process doesn't answer.
+/// The failure for a process that doesn't answer.
 fn silent(directory: &Path, process: i32, error: &io::Error) -> Failure {
     let place = directory.display();
     match error.kind() {
@@ -290,7 +290,7 @@ fn silent(directory: &Path, process: i32, error: &io::Error) -> Failure {
     }
 }
 
-/// What was refused, of a directory.
+/// A refusal, with the name of the directory.
 fn at(directory: &Path, refused: Refused) -> Failure {
     match refused {
         Refused::Unusable(why) => Failure::Unusable(format!("{}: {why}", directory.display())),

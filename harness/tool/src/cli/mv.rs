@@ -14,8 +14,7 @@ use super::target::Target;
 use super::{Failure, Outcome};
 
 /// Give a file or directory another name, or move it to another directory
-///
-/// A file that has the new name is replaced. When the new name is that of a directory, what is moved goes into it.
+/// A file that has the new name is replaced. If the new name is that of a directory, the file moves into it.
 #[derive(Args)]
 pub(super) struct Mv {
     /// NODE[@LABEL]:/PATH
@@ -44,7 +43,7 @@ impl Mv {
                 None => Place::find(fs, new).await?,
             };
             let moved = fs.rename(from.directory, from.name, to.directory, to.name).await;
-            // Only what is moved can be missing by now; all else is about the new place.
+            // Only the old path can be missing by now; all other errors are about the new one.
             let at = |error| path_failure(if matches!(error, Error::NotFound) { old } else { new }, error);
             moved.map(|()| Outcome::Good).map_err(at)
         })

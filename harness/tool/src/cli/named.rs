@@ -8,12 +8,12 @@ use hammer2_core::media::Uuid;
 use super::output::Shown;
 use crate::scan::{Cluster, Found, Node, SEARCHED, candidates};
 
-/// What somebody calls a filesystem.
+/// The name of a filesystem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     /// The label of a PFS.
     Label(Vec<u8>),
-    /// A cluster, a PFS, or all volumes of a filesystem.
+    /// The id of a cluster, of a PFS, or of all volumes of a filesystem.
     Uuid(Uuid),
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Waiting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Disks {
     pub(super) nodes: Vec<Vec<PathBuf>>,
-    /// The PFS that is meant, if one is.
+    /// The PFS, if the name means one.
     pub(super) label: Option<Vec<u8>>,
 }
 
@@ -39,7 +39,7 @@ impl Name {
         let path_at = argument.windows(2).position(|pair| pair == b":/");
         let (name, path) = argument.split_at(path_at.unwrap_or(argument.len()));
         let path = path.strip_prefix(b":").unwrap_or(b"/");
-        // What begins with a tag of its own, mount(8) and systemd would search for themselves.
+        // mount(8) and systemd would search for a tag themselves, so `@` may precede it.
         let name = name.strip_prefix(b"@").filter(|tag| tag.starts_with(b"UUID=")).unwrap_or(name);
         let label = name.strip_prefix(b"@").or_else(|| name.strip_prefix(b"LABEL="));
         if let Some(label) = label.filter(|label| !label.is_empty() && !label.contains(&b'/')) {
@@ -94,11 +94,11 @@ impl Name {
         Ok(Disks { nodes, label: Some(first.label.to_vec()) })
     }
 
-    /// Whether it could be mounted from what was found, and if not, what is waited for.
+    /// Whether the filesystem can be mounted from the disks that were found, and if not, what it waits for.
     pub(super) fn waiting(&self, found: &Found) -> Result<(), Waiting> {
         let meant = match self.among(found) {
             Ok(disks) => disks,
-            // Volumes of a set may come later; several of the same name will not become fewer.
+            // Missing volumes of a set may come later; several filesystems of the same name won't become fewer.
             Err(_) if !self.is_found(found) => return Err(Waiting::For(format!("{self}: waiting for its disks"))),
             Err(why) => return Err(Waiting::InVain(why)),
         };

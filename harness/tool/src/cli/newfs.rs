@@ -20,9 +20,8 @@ use super::{Failure, Outcome};
 const NO_LABEL: &[u8] = b"NONE";
 
 /// Make a filesystem on one image or device, or a set of them
-///
-/// What is recognized on them (a filesystem, swap space, a partition table, ...) is named and left alone. What is mounted or
-/// otherwise in use is never overwritten.
+/// Content that is recognized on them (a filesystem, swap space, a partition table, ...) is named and left alone. A device that
+/// is mounted or otherwise in use is never overwritten.
 #[derive(Args)]
 pub(super) struct Newfs {
     /// The format; only version 2 can have several volumes
@@ -31,10 +30,10 @@ pub(super) struct Newfs {
     /// A PFS to make beside LOCAL, up to three times; NONE makes LOCAL alone [default: DATA]
     #[arg(short = 'L', value_name = "LABEL")]
     labels: Vec<OsString>,
-    /// Overwrite whatever the volumes hold, unless it is in use
+    /// Overwrite any content of the volumes, unless they are in use
     #[arg(short, long)]
     force: bool,
-    /// Bytes of the boot area, K, M or G behind the number are units
+    /// Bytes of the boot area; K, M or G behind the number are units
     #[arg(short, value_name = "SIZE", value_parser = parse_size)]
     boot: Option<u64>,
     /// Bytes of the aux area

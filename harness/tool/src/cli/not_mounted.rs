@@ -1,6 +1,5 @@
-//! Why a PFS isn't mounted, as whoever named it understands it.
-//!
-//! A mount takes the nodes, and when it fails they are gone. So what they are called is looked up before.
+//! Why a PFS can't be mounted, in the user's terms.
+//! A mount takes the nodes, and when it fails they are gone. So their names are looked up before.
 
 use hammer2_core::cluster::{Cluster, NodeIndex, OpError, OpenError, Pfs, PfsSelector};
 use hammer2_core::fs::{FileSystem, MountError};
@@ -26,7 +25,7 @@ impl From<NotMounted> for Failure {
     }
 }
 
-/// What was seen of nodes before they are mounted.
+/// A look at nodes before they are mounted.
 pub(super) struct Look<'l> {
     target: &'l Target,
     fsids: Vec<(NodeIndex, Uuid)>,
@@ -35,7 +34,7 @@ pub(super) struct Look<'l> {
 }
 
 impl<'l> Look<'l> {
-    /// Looks at the PFS that is meant; a failure if there is none, or not one for all nodes.
+    /// Looks at the named PFS; fails if there is none, or not the same for all nodes.
     pub(super) async fn at(
         cluster: &Cluster,
         images: &Images,
@@ -44,7 +43,7 @@ impl<'l> Look<'l> {
     ) -> Result<Self, Failure> {
         let mut fsids = Vec::new();
         for node in (0..cluster.nodes() as u8).map(NodeIndex) {
-            // A node that can't be read is told of by the mount.
+            // The mount reports a node that can't be read.
             if let Ok(Some(pfs)) = cluster.pfs_of(node, selector).await {
                 fsids.push((node, pfs.fsid));
             }
@@ -54,12 +53,12 @@ impl<'l> Look<'l> {
             Ok(None) => Err(no_such_pfs(target, &list_pfss(cluster).await.0)),
             Ok(Some(_)) => Ok(look),
             Err(error @ OpError::Refused(_)) => Err(Failure::unusable(look.words(&error))),
-            // The mount meets it, too.
+            // The mount meets this error, too.
             Err(_) => Ok(look),
         }
     }
 
-    /// Who isn't there, as it is known as soon as the rest can be read.
+    /// Notes the members that aren't there, which are known as soon as the others can be read.
     pub(super) fn note_away(&mut self, fs: &FileSystem) {
         self.away = self.images.away(fs);
     }
@@ -68,17 +67,17 @@ impl<'l> Look<'l> {
         Known::new(&self.images, self.fsids.iter().copied()).without(self.away.clone()).op_error(error)
     }
 
-    /// A mount of these nodes failed.
+    /// The error of a mount of these nodes.
     pub(super) fn not_mounted(&self, error: MountError) -> NotMounted {
         let is_refused = matches!(error, MountError::Op(_));
         NotMounted { failure: failure(self.target, error, |error| self.words(error)), is_refused }
     }
 }
 
-/// An error of a mount, that of an operation in these words.
+/// The failure for an error of a mount; `words` describes that of an operation.
 pub(super) fn failure(target: &Target, error: MountError, words: impl Fn(&OpError) -> String) -> Failure {
     match error {
-        // These name the device.
+        // These errors name the device.
         MountError::Open(error @ OpenError::Header { corruption: Corruption::NoHeader, .. }) => {
             let images: Vec<_> = target.images().map(|image| image.display().to_string()).collect();
             Failure::unusable(format_args!(
@@ -96,7 +95,7 @@ pub(super) fn failure(target: &Target, error: MountError, words: impl Fn(&OpErro
     }
 }
 
-/// There is none of that label, or none to choose: those there are.
+/// The failure for a label that no PFS has, or without a default PFS: it lists the labels.
 pub(super) fn no_such_pfs(target: &Target, pfss: &[Pfs]) -> Failure {
     let labels: Vec<_> =
         pfss.iter().map(|pfs| Shown(&pfs.label).to_string()).filter(|label| label != "LOCAL").collect();

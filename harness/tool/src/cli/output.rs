@@ -11,7 +11,7 @@ use super::{Failure, Outcome};
 /// Standard output of a command.
 pub(super) struct Output {
     stdout: BufWriter<Box<dyn Write>>,
-    /// Why writing through [`fmt::Write`], which can't say, failed.
+    /// Why writing through [`fmt::Write`] failed, which can't say so itself.
     failed: Option<io::Error>,
 }
 
@@ -20,7 +20,7 @@ impl Output {
         Self { stdout: BufWriter::with_capacity(64 << 10, Box::new(io::stdout())), failed: None }
     }
 
-    /// Has nothing printed.
+    /// Prints nothing.
     pub(super) fn nowhere() -> Self {
         Self { stdout: BufWriter::new(Box::new(io::sink())), failed: None }
     }
@@ -38,7 +38,7 @@ impl Output {
         self.stdout.flush().map_err(Failure::of_output)
     }
 
-    /// What came of a command, once everything it has printed is written.
+    /// The result of a command, once everything it has printed is written.
     pub(super) fn finish_with(mut self, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
         result.and_then(|outcome| self.finish().map(|()| outcome))
     }
@@ -58,13 +58,13 @@ impl fmt::Write for Output {
     }
 }
 
-/// Prints an object on standard error, where standard output is what it is about.
+/// Prints an object on standard error, for commands whose result is on standard output.
 pub(super) fn object_beside(object: &Value) {
-    // The last there is to say; that nobody reads it makes no failure of what is done.
+    // It is the last output; the command succeeded even if nobody reads this.
     let _ = writeln!(io::stderr(), "{object}");
 }
 
-/// A name from media, fit for a terminal: control characters and bytes that are no text are shown as `\xNN`.
+/// A name from media, fit for a terminal: control characters and bytes that aren't text are shown as `\xNN`.
 pub(super) struct Shown<'a>(pub(super) &'a [u8]);
 
 impl Display for Shown<'_> {

@@ -1,4 +1,4 @@
-//! `hammer2 pages`: the manual pages, and what shells complete, made of the same description of the command line as `--help`.
+//! `hammer2 pages`: manual pages and shell completions, made from the same description of the command line as `--help`.
 
 use std::fs;
 use std::io;
@@ -25,7 +25,7 @@ const COMPLETIONS: [(Shell, &str, &str, &str); 3] = [
 /// Write the manual pages and the completions of bash, zsh and fish, for every name of the program
 #[derive(Args)]
 pub(super) struct Pages {
-    /// The directory, as /usr/share: man/man8, bash-completion/completions, ... are made in it
+    /// A directory like /usr/share: man/man8, bash-completion/completions, ... are made in it
     directory: PathBuf,
 }
 
@@ -39,7 +39,7 @@ impl Pages {
         Ok(Outcome::Good)
     }
 
-    /// A page for a command, and one for each below it.
+    /// Writes a page for a command, and one for each below it.
     fn manual(&self, command: Command) -> io::Result<()> {
         let folder = self.folder(format!("man/man{SECTION}"))?;
         let mut command = command.disable_help_subcommand(true);

@@ -36,7 +36,7 @@ pub(super) struct PfsList {
     /// Print a JSON array
     #[arg(long)]
     json: bool,
-    /// NODE, or the directory on which one of them is mounted [default: all that are mounted]
+    /// NODE, or the directory on which one of them is mounted [default: all mounts]
     #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
     targets: Vec<Target>,
 }
@@ -65,10 +65,10 @@ struct Named {
     label: OsString,
 }
 
-/// Make an empty PFS; on several nodes, it is a cluster's, and they are its masters
+/// Make an empty PFS; on several nodes, it becomes a cluster, and they are its masters
 #[derive(Args)]
 pub(super) struct PfsCreate {
-    /// What it is in its cluster; MASTER, or with -u SLAVE
+    /// Its role in its cluster; MASTER, or with -u SLAVE
     #[arg(short = 't', value_enum, ignore_case = true)]
     kind: Option<PfsType>,
     /// The cluster that it is for, as `pfs-list` shows it; `cluster adopt` or `cluster add` then makes it a member
@@ -84,7 +84,7 @@ pub(super) struct PfsCreate {
 /// Remove a PFS and everything in it; bulkfree gives the space back
 #[derive(Args)]
 pub(super) struct PfsDelete {
-    /// Even the only one, or a cluster's from some of its nodes only
+    /// Remove even the only PFS, or a cluster's from only some of its nodes
     #[arg(short, long)]
     force: bool,
     /// NODE, or the directory on which another PFS of it is mounted
@@ -100,8 +100,8 @@ pub(super) struct Snapshot {
     /// Print a JSON object with the label of the copy, and of those that were removed for it
     #[arg(long)]
     json: bool,
-    /// Remove those that were made so before and that this rule doesn't keep, as hourly=24,daily=7,weekly=4: the last one of each
-    /// of the last 24 hours with one, and so on, also monthly and yearly. Snapshots with labels of your own stay
+    /// Remove earlier dated snapshots that this rule doesn't keep: hourly=24,daily=7,weekly=4 keeps the last one of each of the
+    /// last 24 hours with one, and so on, also monthly and yearly. Snapshots with labels of your own stay
     #[arg(long, value_name = "RULE", value_parser = Retention::parse, conflicts_with = "name")]
     keep: Option<Retention>,
     /// NODE[@LABEL], or the directory on which it is mounted
@@ -257,7 +257,7 @@ impl PfsDelete {
         })
     }
 
-    /// Refuses what is hardly meant: a filesystem without a PFS can't be mounted, and a cluster's member that lacks its PFS is
+    /// Refuses likely mistakes: a filesystem without a PFS can't be mounted, and a cluster's member that lacks its PFS is
     /// missing.
     async fn refuse_loss(&self, cluster: &Cluster, label: &[u8]) -> Result<(), Failure> {
         let Ok(Some(pfs)) = cluster.find_pfs(PfsSelector::Label(label)).await else { return Ok(()) };
@@ -315,7 +315,7 @@ impl Snapshot {
         Ok(outcome.and(self.remove_expired(&made, settings, output)?))
     }
 
-    /// Removes the snapshots that the rule doesn't keep, if there is one, once another was made, and says what came of it.
+    /// Removes the snapshots that the rule, if there is one, doesn't keep after another was made, and reports them.
     fn remove_expired(&self, made: &[u8], settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let (mut outcome, mut removed) = (Outcome::Good, Vec::new());
         if let Some(rule) = &self.keep {
@@ -335,7 +335,7 @@ impl Snapshot {
         Ok(outcome)
     }
 
-    /// Says which label was chosen, if nobody has said one.
+    /// Prints the label that was chosen, if the user named none.
     fn tell(&self, label: &[u8], output: &mut Output) -> Result<(), Failure> {
         if self.name.is_none() && !self.json {
             output.line(Shown(label))?;
@@ -344,9 +344,9 @@ impl Snapshot {
     }
 }
 
-/// Asks the mount on a directory for a snapshot of what it serves, and gives its label: the process itself if it listens to us,
-/// as that has a deadline. Otherwise the kernel asks it, or has a module of its own; that lets the owner of the directory ask,
-/// too, and waits for as long as it takes.
+/// Asks the mount on a directory for a snapshot, and returns its label. The process is asked directly if it listens to us, as
+/// that has a deadline. Otherwise the kernel passes the question on, or its own module answers; that also works for the owner of
+/// the directory, and waits for as long as it takes.
 fn snapshot_of_mounted(directory: &Path, named: Option<&[u8]>) -> Result<Vec<u8>, Failure> {
     if let Some(asked) = mounted::snapshot(directory, named) {
         return asked;

@@ -1,4 +1,4 @@
-//! Where new names go, and what is made under them.
+//! Where new names go, and the new files under them.
 
 use hammer2_core::fs::{FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum};
@@ -24,7 +24,7 @@ impl<'p> Place<'p> {
         Ok(Self { directory, name })
     }
 
-    /// A path that is given beside another of the same filesystem, which names that.
+    /// A second path of the same filesystem, which only the target before it names.
     pub(super) fn within<'a>(path: &'a [u8], target: &Target) -> Result<&'a [u8], Failure> {
         match path.windows(2).position(|pair| pair == b":/") {
             Some(end) if path.first() != Some(&b'/') => Err(Failure::unusable(format_args!(
@@ -44,7 +44,7 @@ pub(super) fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&path[..start], &path[start..end]))
 }
 
-/// A new file that belongs to whoever runs the tool.
+/// A new file that belongs to the user who runs the tool.
 pub(super) fn new_file(kind: FileKind, mode: u32) -> NewFile<'static> {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     NewFile { uid, gid, ..NewFile::new(kind, mode) }

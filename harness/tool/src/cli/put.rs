@@ -35,11 +35,11 @@ const STDIN_FILE_MODE: u32 = 0o644;
 /// Copy a file, or everything in a directory, into the filesystem
 ///
 /// Permissions, owners, times, hard links and holes are kept, also of the directory itself. Files that exist in the target
-/// are replaced, directories are added to. What can't be read is named and left out, and then the exit status is 1. When space
-/// runs out, bulkfree looks for some; if there is none, what was copied so far is kept.
+/// are replaced, directories are added to. Files that can't be read are named and left out, and then the exit status is 1. When
+/// space runs out, bulkfree looks for some; if there is none, the copies so far are kept.
 #[derive(Args)]
 pub(super) struct Put {
-    /// Print a JSON object of what came of it
+    /// Print the result as a JSON object
     #[arg(long)]
     json: bool,
     /// The directory to copy from, or the file to copy; - copies standard input to a file instead
@@ -69,7 +69,7 @@ impl Put {
         if self.source.metadata().is_ok_and(|facts| !facts.is_dir()) {
             return self.put_file(session, copied);
         }
-        // Looked at before the filesystem is: a wrong name changes nothing.
+        // The source is opened before the filesystem, so a wrong name changes nothing.
         let source = SourceDirectory::open(&self.source).map_err(unusable)?;
         let facts = source.facts().map_err(unusable)?;
         let names = source.names().map_err(unusable)?.into_iter();
@@ -108,7 +108,7 @@ impl Put {
         })
     }
 
-    /// A copy that has only begun.
+    /// A copy that begins now.
     fn copy<'f>(&self, fs: &'f FileSystem, copied: &'f mut Copied) -> Result<Copy<'f>, Failure> {
         let images = self.target.images().filter_map(|image| HostFile::at(image).ok()).map(|file| file.id);
         Ok(Copy {
@@ -152,7 +152,7 @@ struct Level {
     facts: HostFile,
     /// The directory copied to.
     inum: Inum,
-    /// What is still to be copied.
+    /// Names that are still to be copied.
     names: vec::IntoIter<CString>,
     /// Bytes of its path.
     path_len: usize,
@@ -162,7 +162,7 @@ struct Copy<'f> {
     fs: &'f FileSystem,
     buffer: Buffer,
     images: HashSet<HostId>,
-    /// Files with several names, and what became of them.
+    /// Files with several names, and their copies.
     links: HashMap<HostId, Inum>,
     /// The file being copied.
     path: Vec<u8>,
@@ -177,7 +177,7 @@ impl Copy<'_> {
         while let Some(level) = levels.last_mut() {
             self.path.truncate(level.path_len);
             let Some(name) = level.names.next().filter(|_| stopped.is_ok()) else {
-                // Last of all: what is made in a directory changes its times.
+                // This comes last, as new files in a directory change its times.
                 let finished = self.finish(level.inum, &level.facts).await;
                 stopped = stopped.and(finished.map_err(|error| self.failure(&error.into())));
                 levels.pop();
@@ -295,7 +295,7 @@ impl Copy<'_> {
         self.make_way(directory, name, async || self.fs.create(directory, name, new).await).await
     }
 
-    /// Has something made, in place of the file that has its name.
+    /// Makes something in place of the file that has its name.
     async fn make_way<T>(
         &self,
         directory: Inum,
@@ -337,7 +337,7 @@ impl Copy<'_> {
         if at < size { Ok(self.fs.truncate(inum, size).await?) } else { Ok(()) }
     }
 
-    /// Sets what writing changed, or what a directory that was there had otherwise.
+    /// Sets the attributes that writing changed, or that an existing directory had otherwise.
     async fn finish(&self, inum: Inum, facts: &HostFile) -> Result<(), Error> {
         let new = NewAttributes {
             mode: Some(facts.mode),

@@ -1,4 +1,4 @@
-//! `hammer2 setquota` and `hammer2 quota`: what the files below a directory may take.
+//! `hammer2 setquota` and `hammer2 quota`: limits for the files below a directory.
 
 use clap::Args;
 use serde_json::{Map, Value};
@@ -10,48 +10,47 @@ use super::target::Target;
 use super::{Failure, Outcome, mounted, progress};
 use crate::admin::{QuotaFacts, quotas_of, set_quota};
 
-/// Limit what the files below a directory may take
+/// Limit the space and number of the files below a directory
 ///
-/// A write that would go over a limit fails with EDQUOT. What counts is content as it is stored, so after compression, and 1 KiB
-/// for each file, directory and link. What is there already is counted, for which all of the PFS is looked at, and stays even if
-/// it is too much. A file with several names counts once; it can't have names in directories with different limits, and
+/// A write that would go over a limit fails with EDQUOT. Content counts as it is stored, so after compression, and each file,
+/// directory and link counts 1 KiB. Existing files are counted, which takes a look at all of the PFS, and stay even if they
+/// exceed the limit. A file with several names counts once; it can't have names in directories with different limits, and
 /// directories that aren't empty can't be moved into or out of a directory with limits.
 #[derive(Args)]
 pub(super) struct SetQuota {
-    /// Bytes; K, M, G or T behind the number are units; 0 or `none` is no limit. Not given, it stays as it is
+    /// Bytes; K, M, G or T behind the number are units; 0 or `none` is no limit. If not given, the limit stays as it is
     #[arg(long, value_name = "N", value_parser = parse_bytes, required_unless_present = "inodes")]
     bytes: Option<u64>,
-    /// Files, directories and links below the directory; 0 or `none` is no limit. Not given, it stays as it is
+    /// Files, directories and links below the directory; 0 or `none` is no limit. If not given, the limit stays as it is
     #[arg(long, value_name = "N", value_parser = parse_inodes)]
     inodes: Option<u64>,
-    /// Print a JSON object: the limits, and what is used of them
+    /// Print a JSON object: the limits, and how much of them is used
     #[arg(long)]
     json: bool,
-    /// NODE[@LABEL]:/DIR, or a directory of what is mounted
+    /// NODE[@LABEL]:/DIR, or a directory in a mount
     #[arg(value_parser = Target::parser())]
     target: Target,
 }
 
-/// Show the limits that apply to what is in a directory, and what is used of them
-///
-/// The nearest first, up to the root.
+/// Show the limits that apply to the content of a directory, and how much of them is used
+/// The nearest limits come first, up to the root.
 #[derive(Args)]
 pub(super) struct ShowQuota {
-    /// Those of the directory and of all below it instead
+    /// Show the limits of the directory and of all directories below it instead
     #[arg(short, long)]
     all: bool,
-    /// Count anew before what is used of all limits of the PFS
+    /// First, count anew how much of all limits of the PFS is used
     #[arg(long)]
     recount: bool,
     /// Print a JSON object for each
     #[arg(long)]
     json: bool,
-    /// NODE[@LABEL][:/DIR], or a directory of what is mounted
+    /// NODE[@LABEL][:/DIR], or a directory in a mount
     #[arg(value_parser = Target::parser())]
     target: Target,
 }
 
-/// What takes long.
+/// The words for the long part of the work.
 const COUNTING: &str = "counting what is there";
 
 fn parse_bytes(text: &str) -> Result<u64, String> {
@@ -78,7 +77,7 @@ impl SetQuota {
         self.tell(&quotas, output)
     }
 
-    /// Tells the limits of the directory itself, the nearest there are.
+    /// Prints the limits of the directory itself, which are the nearest ones.
     fn tell(&self, quotas: &[QuotaFacts], output: &mut Output) -> Result<Outcome, Failure> {
         if self.json {
             output.line(quotas.first().map_or(Value::Null, json_of))?;
@@ -130,7 +129,7 @@ impl ShowQuota {
     }
 }
 
-/// Counts anew what is used of all limits of a PFS.
+/// Counts anew how much of all limits of a PFS is used.
 fn recount(session: &Session, target: &Target) -> Result<Outcome, Failure> {
     session.change(target, async |fs| {
         let _waiting = progress::waiting(COUNTING);

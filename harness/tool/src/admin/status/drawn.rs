@@ -1,4 +1,4 @@
-//! A cluster as a picture, and as a page around it: what `table` says in words, with a bar where a number has a most.
+//! A cluster as a picture, and as a page around it: the content of `table`, with a bar where a number has a maximum.
 
 use hammer2_core::cluster::Health;
 use indicatif::HumanBytes;
@@ -10,7 +10,7 @@ use crate::admin::Event;
 use crate::picture::{Picture, Text, page, share};
 
 const WIDTH: u64 = 860;
-/// How much of a time says the second.
+/// The length of a time's text up to the second.
 const SECOND: usize = 19;
 /// Where the first member is drawn, and how high each is.
 const HEAD: u64 = 84;
@@ -29,7 +29,7 @@ impl Status {
         self.picture().alone()
     }
 
-    /// The cluster as a page: the picture, what to do, members, the last scrub and what happened, as far as that is known.
+    /// The cluster as a page: the picture, advice, members, the last scrub and the known events.
     pub fn html(&self, events: Option<&[Event]>) -> String {
         let notes = self.notes();
         let body = html! {
@@ -159,7 +159,7 @@ impl Status {
         }
     }
 
-    /// What there is to say of the cluster and each member, and what to do about it.
+    /// Remarks on the cluster and each member, with advice.
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.refused.iter().cloned().collect();
         if self.changing_members {
@@ -188,7 +188,7 @@ const HEADS: [&str; 9] =
     ["disk", "role", "state", "version", "lag", "errors: read / write / check / repaired", "used", "scrub", "fsid"];
 
 impl Node {
-    /// Since when it is as it is, to the second.
+    /// Since when it has its current state, to the second.
     fn since_when(&self) -> Option<&str> {
         self.since.as_deref().map(|since| since.get(..SECOND).unwrap_or(since))
     }
@@ -245,7 +245,7 @@ fn bar(x: u64, y: u64, part: u64, whole: u64, style: &str) -> Markup {
     }
 }
 
-/// What happened, the newest first.
+/// The events, the newest first.
 fn table_of(events: &[Event]) -> Markup {
     html! {
         table {
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
     use crate::picture::tests::{HOSTILE, elements};
 
-    /// A cluster of which every text is this.
+    /// A cluster in which every text is `text`.
     fn cluster_of(text: &str) -> Status {
         let node = |state: &str, catching_up: bool| {
             json!({

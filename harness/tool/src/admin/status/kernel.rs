@@ -1,4 +1,4 @@
-//! How a cluster is that the kernel itself has mounted, of what its mount tells.
+//! The state of a cluster that the kernel itself has mounted, made from what its mount reports.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use zerocopy::FromBytes;
 use super::{CatchingUp, Errors, Missing, Node, Status, name_disks};
 use crate::admin::{Images, LastScrub};
 
-/// What a mount of the kernel's tells of itself.
+/// What a mount of the kernel's reports about itself.
 pub(in crate::admin) struct KernelFacts {
     pub(in crate::admin) cluster: ClusterFacts,
     pub(in crate::admin) members: Vec<MemberFacts>,
@@ -21,7 +21,7 @@ pub(in crate::admin) fn words<const N: usize>(text: &Text<N>) -> String {
     String::from_utf8_lossy(text.bytes()).into_owned()
 }
 
-/// So many structures from the beginning of some bytes, and what is behind them.
+/// Takes `count` structures from the beginning of some bytes; returns them, and the bytes behind them.
 pub(in crate::admin) fn several<T: FromBytes>(mut bytes: &[u8], count: u32) -> Option<(Vec<T>, &[u8])> {
     let mut all = Vec::new();
     for _ in 0..count {
@@ -33,7 +33,7 @@ pub(in crate::admin) fn several<T: FromBytes>(mut bytes: &[u8], count: u32) -> O
 }
 
 impl KernelFacts {
-    /// Of the bytes that it tells; none if they make no sense.
+    /// Parses the bytes of the mount; none if they make no sense.
     pub(in crate::admin) fn of(bytes: &[u8]) -> Option<Self> {
         let (cluster, rest) = ClusterFacts::read_from_prefix(bytes).ok()?;
         let (members, rest) = several(rest, cluster.members)?;
@@ -53,12 +53,12 @@ impl KernelFacts {
         self.missing.iter().map(|member| member.fsid)
     }
 
-    /// What there is to do about members that aren't there.
+    /// What can be done about members that aren't there.
     pub(in crate::admin) fn about_missing(&self, directory: &str) -> Vec<String> {
         self.missing.iter().map(|member| about_missing(Uuid(member.fsid), directory)).collect()
     }
 
-    /// The cluster's status; none for what is none.
+    /// The cluster's status; none if the filesystem isn't a cluster.
     pub(in crate::admin) fn status(&self, directory: &str) -> Option<Status> {
         let Self { cluster, members, missing } = self;
         if cluster.is_cluster == 0 {
@@ -158,7 +158,7 @@ fn state_name(of: u32) -> &'static str {
     }
 }
 
-/// What there is to say of a member that isn't in step.
+/// The remark on a member that isn't in step.
 fn note(member: &MemberFacts, images: &Images) -> String {
     let why = words(&member.why);
     let mut note = match member.state {

@@ -1,4 +1,4 @@
-//! A cluster in words, as wide as a terminal of old: a line for each disk, and then what to do.
+//! A cluster in words, 80 columns wide: a line for each disk, and then advice.
 
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
@@ -7,16 +7,16 @@ use indicatif::{HumanBytes, HumanDuration};
 
 use super::{CatchingUp, Errors, Held, Missing, Node, Status};
 
-/// The width of everything but commands, which stay whole.
+/// The width of everything except commands, which stay whole.
 const COLUMNS: usize = 80;
 
-/// How much of a time says the minute, and where the year of it ends.
+/// The part of a time's text from the month to the minute.
 const MINUTE: std::ops::Range<usize> = 5..16;
 
-/// How much of a time says the day.
+/// The length of a time's text up to the day.
 const DAY: usize = 10;
 
-/// What there is to say while members change.
+/// The remark while members change.
 pub(super) const UNFINISHED: &str =
     "a change of the members is unfinished: the next mount that changes something finishes it";
 
@@ -65,7 +65,7 @@ impl Row {
         }
     }
 
-    /// All but the first column, each as wide as it is in the widest of all lines.
+    /// All but the first column, each as wide as in the widest line.
     fn rest(&self, widths: &[usize; 6]) -> String {
         let Self { role, state, since, behind, errors, scrubbed, .. } = self;
         let mut line = String::new();
@@ -164,18 +164,18 @@ impl Display for CatchingUp {
 }
 
 impl Node {
-    /// As users name it, fit for a terminal.
+    /// Its images as users name them, fit for a terminal.
     fn image(&self) -> String {
         self.images.join(":").replace(char::is_control, "?")
     }
 
-    /// Who else writes to it, if somebody does.
+    /// The other mount that writes to it, if there is one.
     pub(super) fn held_in_words(&self) -> Option<String> {
         let Held { host, time, .. } = self.held_by.as_ref().filter(|held| !held.is_own)?;
         Some(format!("written to by {host}, last at {time} UTC by its clock"))
     }
 
-    /// How far it is brought in step, or what there is to say of it else, if there is anything.
+    /// The progress of bringing it in step, or another remark, if there is one.
     pub(super) fn note_in_words(&self) -> Option<String> {
         let note = self.catching_up.as_ref().map_or_else(|| self.note.clone(), CatchingUp::to_string);
         Some(note).filter(|note| !note.is_empty())
@@ -199,7 +199,7 @@ impl Node {
     }
 }
 
-/// A name of at most so many letters: what tells names apart is mostly at their end, or at their beginning.
+/// Shortens a name to at most `most` letters: names mostly differ at their end, or at their beginning.
 pub(super) fn shortened(name: &str, most: usize) -> String {
     let letters: Vec<char> = name.chars().collect();
     if letters.len() <= most {
@@ -210,7 +210,8 @@ pub(super) fn shortened(name: &str, most: usize) -> String {
     before.iter().chain(&['~']).chain(after).collect()
 }
 
-/// Text in lines, all but the first of which begin with `indent`. What is in backquotes stays whole, so that it can be copied.
+/// Wraps text into lines, all but the first of which begin with `indent`. Text in backquotes stays whole, so that it can be
+/// copied.
 pub(super) fn wrapped(text: &str, indent: &str, f: &mut impl Write) -> fmt::Result {
     let mut column = 0;
     for word in words(text) {
@@ -227,7 +228,7 @@ pub(super) fn wrapped(text: &str, indent: &str, f: &mut impl Write) -> fmt::Resu
     Ok(())
 }
 
-/// What a line may be broken between.
+/// The pieces between which a line may be broken.
 fn words(text: &str) -> Vec<&str> {
     let (mut words, mut start, mut is_quoted) = (Vec::new(), 0, false);
     for (place, letter) in text.char_indices() {

@@ -20,7 +20,7 @@ use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, mounted};
 
-/// Make a volume a member: it gets everything the others have. A filesystem of one node becomes a cluster
+/// Make a volume a member: everything is copied to it. A filesystem of one node becomes a cluster
 #[derive(Args)]
 pub(in crate::cli) struct Add {
     /// Print a JSON object of what came of it
@@ -58,7 +58,7 @@ pub(in crate::cli) struct Replace {
     new: Target,
 }
 
-/// Make one cluster of PFSs that `pfs-create -u` made one by one. What the first holds is copied to all others
+/// Make one cluster of PFSs that `pfs-create -u` made one by one. The content of the first is copied to all others
 #[derive(Args)]
 pub(in crate::cli) struct Adopt {
     /// Print a JSON object for each node that was brought in step
@@ -69,11 +69,11 @@ pub(in crate::cli) struct Adopt {
     target: Target,
 }
 
-/// What becomes of what the new volumes hold.
+/// What may be overwritten on the new volumes.
 #[derive(Args)]
 struct Overwrite {
-    /// Overwrite whatever else than a HAMMER2 filesystem the new volumes hold, unless it is in use; and make two masters of one,
-    /// either of which stops both
+    /// Overwrite anything but a HAMMER2 filesystem on the new volumes, unless it is in use; and allow a second master, although
+    /// either of two stops both
     #[arg(short, long)]
     force: bool,
 }
@@ -100,7 +100,7 @@ impl Add {
 }
 
 impl Add {
-    /// Refuses to make two masters of one: they are safer with what was written, but stop sooner.
+    /// Refuses a second master: two keep written content more safely than one, but stop sooner.
     fn refuse_second_master(&self, session: &Session) -> Result<(), Failure> {
         if self.overwrite.force || self.kind != MemberType::Master || self.masters(session)? != 1 {
             return Ok(());
@@ -172,8 +172,8 @@ fn found(session: &Session, target: &Target) -> Result<(), Failure> {
     founding.map(drop)
 }
 
-/// The volumes of a new node, formatted if they hold nothing and `permit` says nothing against it. Those that a mount has open
-/// already do.
+/// The volumes of a new node, formatted if they hold nothing and `permit` allows it. Volumes that a mount has open already hold
+/// something.
 fn new_node(
     session: &Session,
     target: &Target,
@@ -195,7 +195,7 @@ fn new_node(
     Ok(volumes)
 }
 
-/// Makes a filesystem of volumes, unless they hold one. With `force`, whatever else they hold is overwritten.
+/// Formats volumes, unless they hold a filesystem of ours. With `force`, anything else on them is overwritten.
 async fn format_blank(
     session: &Session,
     images: &[PathBuf],

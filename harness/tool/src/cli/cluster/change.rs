@@ -1,4 +1,4 @@
-//! `hammer2 cluster remove`, `promote` and `force`: who the members are, and whose word counts.
+//! `hammer2 cluster remove`, `promote` and `force`: changing the members and their votes.
 
 use std::ffi::OsString;
 
@@ -31,11 +31,11 @@ pub(in crate::cli) struct Promote {
     named: Named,
 }
 
-/// Go on with what one member holds, without a quorum or against what others hold. Those that are there and contradict it are
-/// given up: they are copied from it. Masters that aren't there are slaves from then on
+/// Go on with the content of one member, without a quorum or against other members. Those that are there and contradict it are
+/// given up: its content is copied to them. Masters that aren't there are slaves from then on
 #[derive(Args)]
 pub(in crate::cli) struct Force {
-    /// Do it; without, only say what is given up
+    /// Do it; without this, only say what would be given up
     #[arg(short, long)]
     force: bool,
     #[command(flatten)]
@@ -44,10 +44,10 @@ pub(in crate::cli) struct Force {
 
 #[derive(Args)]
 struct Named {
-    /// Print a JSON object of what came of it
+    /// Print the result as a JSON object
     #[arg(long)]
     json: bool,
-    /// NODE[+NODE...][@LABEL], or, but for `force`, the directory it is mounted on
+    /// NODE[+NODE...][@LABEL], or, except for `force`, the directory it is mounted on
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// The member: its image, node number or fsid
@@ -83,7 +83,7 @@ impl Force {
     pub(super) fn run(&self, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         let Named { target, member, json } = &self.named;
         let session = Session::new(settings);
-        // Which node it is: looked up with any node's version mounted.
+        // Any node's version will do to look up which node is meant.
         let images = session.run(session.images(target, Access::Read))?;
         let node = images.node(&Name::new(member))?;
         if !self.force {

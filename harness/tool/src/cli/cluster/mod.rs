@@ -1,4 +1,4 @@
-//! `hammer2 cluster`: several nodes as one filesystem, and what an administrator does with them.
+//! `hammer2 cluster`: administration of several nodes as one filesystem.
 
 mod add;
 mod change;

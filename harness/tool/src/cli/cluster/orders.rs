@@ -1,4 +1,4 @@
-//! Orders of an administrator: to a cluster that is mounted for this only, or to the process that serves its mount.
+//! Orders of an administrator: to a cluster that is mounted only for them, or to the process that serves its mount.
 
 use std::path::PathBuf;
 
@@ -13,13 +13,13 @@ use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, mounted};
 
-/// Where to and how is told what was done.
+/// Where and how results are printed.
 pub(super) struct Print<'o> {
     pub(super) output: &'o mut Output,
     pub(super) json: bool,
 }
 
-/// Has an order carried out, and tells what came of it.
+/// Has an order carried out, and prints the result.
 pub(super) fn carry_out(
     settings: &Settings,
     target: &Target,
@@ -32,7 +32,7 @@ pub(super) fn carry_out(
     let session = Session::new(settings);
     session.change_members(target, None, async |fs, images| {
         let open = |images: &[PathBuf]| session.open_disks(images, Access::Write).map_err(Refused::unusable);
-        // It is kept all the time how far it is: whoever ends the command can go on.
+        // A scrub's place is kept all the time, so it can be resumed if the user ends the command.
         let site = Site { fs, images, open: &open, pauses: &|| false };
         if order.is_scrub() {
             let bar = progress::byte_bar(0);

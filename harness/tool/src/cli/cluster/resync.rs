@@ -15,7 +15,7 @@ pub(in crate::cli) struct Resync {
     /// Print a JSON object for each node
     #[arg(long)]
     json: bool,
-    /// Bring only this slave in step, which may have been away, and let go of it: its disk can be unplugged then
+    /// Bring only this slave in step, which may have been away, and let go of it, so that its disk can be unplugged
     #[arg(long, value_name = "NODE", value_parser = Target::parser())]
     detach: Option<Target>,
     /// NODE+NODE...[@LABEL], or the directory it is mounted on

@@ -1,4 +1,4 @@
-//! `hammer2 cluster scrub`: reading everything on every node, and repairing what another node has.
+//! `hammer2 cluster scrub`: reading everything on every node, and repairing it from other nodes.
 
 use clap::Args;
 
@@ -9,16 +9,16 @@ use crate::cli::session::Settings;
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, mounted};
 
-/// Read everything on every node, compare, and repair what another node has
+/// Read everything on every node, compare, and repair it from other nodes
 #[derive(Args)]
 pub(in crate::cli) struct Scrub {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// Pause the one that is under way in a mount
+    /// Pause the scrub that is under way in a mount
     #[arg(short, long, conflicts_with = "resume")]
     pause: bool,
-    /// Go on where the last one of this machine was paused, or its mount or command ended
+    /// Go on where the last scrub on this machine was paused, or its mount or command ended
     #[arg(long)]
     resume: bool,
     /// NODE+NODE...[@LABEL], or the directory it is mounted on

@@ -12,7 +12,7 @@ use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, mounted};
 
-/// Show how a cluster and its nodes are
+/// Show the state of a cluster and its nodes
 ///
 /// Exit status: 0 all members are in step, 1 a quorum is, 3 too few to change anything.
 #[derive(Args)]
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Status {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// Print a page for a browser: the picture, members, the last scrub, and of what is mounted the events
+    /// Print a page for a browser: the picture, members, the last scrub, and for a mount the events
     #[arg(long, conflicts_with = "json")]
     html: bool,
     /// Print a picture: members, versions, lag, errors, the last scrub
@@ -66,7 +66,7 @@ impl Status {
 }
 
 impl Status {
-    /// Mounts the cluster, or if it must not be, any member: each says what there is to say of the others.
+    /// Mounts the cluster, or any member if the cluster can't be mounted: each has records of the others.
     async fn look(&self, session: &Session) -> Result<(FileSystem, Images), Failure> {
         let error = match session.mount_as(&self.target, Access::Read, None).await? {
             Ok(mounted) => return Ok(mounted),

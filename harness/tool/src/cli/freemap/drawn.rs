@@ -1,4 +1,4 @@
-//! The freemap as a picture: a cell for every few kilobytes or gigabytes, as the size of the filesystem asks for, and how full
+//! The freemap as a picture: a cell for every few kilobytes or gigabytes, depending on the size of the filesystem, and how full
 //! each is.
 
 use std::fmt::Display;
@@ -24,7 +24,7 @@ const BAR: u64 = 70;
 const LEGEND: u64 = 98;
 const LINE: u64 = 20;
 
-/// What a piece of a filesystem is used for.
+/// The use of a piece of a filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     Data,
@@ -79,7 +79,7 @@ impl Use {
         }
     }
 
-    /// What is allocated in a segment of a class.
+    /// The use of allocated bytes in a segment of a class.
     fn of_class(class: u16) -> Self {
         match class >> 8 {
             1 => Self::Inodes,
@@ -104,13 +104,13 @@ impl Cell {
         self.0.iter().sum()
     }
 
-    /// What all of it is, if it is all the same.
+    /// The use of the whole cell, if it has only one.
     fn only(&self) -> Option<Use> {
         Use::ALL.into_iter().find(|each| self.bytes(*each) == self.total())
     }
 }
 
-/// What all of a filesystem is used for.
+/// The use of every part of a filesystem.
 pub(crate) struct Map {
     cell_bytes: u64,
     total_bytes: u64,
@@ -118,7 +118,7 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// Of so many bytes, of which nothing is known yet.
+    /// A map of so many bytes, of which nothing is known yet.
     pub(crate) fn new(total_bytes: u64) -> Self {
         let least = total_bytes.div_ceil(COLUMNS * ROWS);
         let cell_bytes = least.checked_next_power_of_two().unwrap_or(1 << 63).max(CHUNK_BYTES);
@@ -126,7 +126,7 @@ impl Map {
         Self { cell_bytes, total_bytes, cells }
     }
 
-    /// What is from one address to another is used for this.
+    /// Notes the use of the space from one address to another.
     pub(crate) fn add(&mut self, from: u64, to: u64, of: Use) {
         let (mut at, to) = (from, to.min(self.total_bytes));
         while at < to {
@@ -138,7 +138,7 @@ impl Map {
         }
     }
 
-    /// A segment is as its record says.
+    /// Notes the use of a segment by its record.
     pub(crate) fn add_segment(&mut self, segment: u64, record: &FreemapRecord) {
         if record.free_chunks() as usize == RECORD_CHUNKS {
             return self.add(segment, segment.saturating_add(SEGMENT_BYTES), Use::Free);
@@ -163,7 +163,7 @@ impl Map {
         total
     }
 
-    /// The picture, of what is called so.
+    /// The picture; `called` is the filesystem's name.
     pub(crate) fn picture(&self, called: &str) -> Picture {
         let total = self.total();
         let shown: Vec<Use> = Use::ALL.into_iter().filter(|each| total.bytes(*each) > 0).collect();
@@ -223,7 +223,7 @@ impl Map {
         }
     }
 
-    /// What there is to say of some cells that are alike.
+    /// A description of some cells that are alike.
     fn about(&self, first: u64, count: u64, cell: &Cell) -> String {
         let begin = first.saturating_mul(self.cell_bytes);
         let end = begin.saturating_add(count.saturating_mul(self.cell_bytes)).min(self.total_bytes);
@@ -235,7 +235,7 @@ impl Map {
     }
 }
 
-/// Cells beside each other that are alike are one: where it begins, how many, and what each is.
+/// Neighbouring cells that are alike, as runs: where each begins, how many cells it has, and the cell.
 fn runs(cells: &[Cell]) -> Vec<(u64, u64, Cell)> {
     let mut runs: Vec<(u64, u64, Cell)> = Vec::new();
     for (place, cell) in (0..).zip(cells) {
@@ -247,8 +247,8 @@ fn runs(cells: &[Cell]) -> Vec<(u64, u64, Cell)> {
     runs
 }
 
-/// Where each use begins along a length, and how long it is; what is free is left over. However little there is of a use, it is
-/// seen; headers apart, which are everywhere.
+/// Where each use begins along a length, and how long it is; free space is what is left over. Every use is visible however small
+/// it is, except headers, which are everywhere.
 fn parts(cell: &Cell, length: u64) -> Vec<(Use, u64, u64)> {
     let total = cell.total().max(1);
     let mut begin = 0;

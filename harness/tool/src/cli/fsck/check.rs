@@ -19,7 +19,7 @@ use crate::cli::{Failure, Outcome};
 pub(in crate::cli) struct Manner {
     /// Findings are printed as JSON.
     pub(in crate::cli) json: bool,
-    /// What other implementations leave behind counts as a problem.
+    /// Known leftovers of other implementations count as problems.
     pub(in crate::cli) strict: bool,
     /// Nothing below the headers is looked at.
     pub(in crate::cli) headers_only: bool,

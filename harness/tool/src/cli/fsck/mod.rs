@@ -27,16 +27,16 @@ pub(super) struct Fsck {
     /// Print a JSON object a line: each finding, then the summary
     #[arg(long)]
     json: bool,
-    /// Take what other implementations are known to leave behind for problems
+    /// Count known leftovers of other implementations as problems
     #[arg(long)]
     strict: bool,
-    /// Mend what can be mended from the disk itself, say before what that is, and check again: headers (if the newest is lost,
-    /// what was written since the one before it is given up), the freemap (of what can't be read of it, bulkfree finds out what
-    /// is in use), link counts and parents, files that no name leads to, which get one below /lost+found, data behind the end of
-    /// files, what is used of quotas. No content is made up
+    /// Mend what can be mended from the disk itself, print the plan first, and check again: headers (if the newest is lost,
+    /// everything written since the one before it is given up), the freemap (bulkfree counts anew what is in use of unreadable
+    /// parts), link counts and parents, files that no name leads to, which get one below /lost+found, data behind the end of
+    /// files, the use of quotas. No content is made up
     #[arg(long)]
     repair: bool,
-    /// NODE, or the directory on which it is mounted, where changes wait until all is checked
+    /// NODE, or the directory on which it is mounted; there, changes wait until everything is checked
     #[arg(value_parser = Target::parser())]
     target: Target,
 }
@@ -70,7 +70,7 @@ impl Fsck {
         Manner { json: self.json, strict: self.strict, headers_only: false, access }
     }
 
-    /// Checks what is mounted on a directory, as of one moment: changes wait meanwhile.
+    /// Checks the filesystem mounted on a directory, as of one moment: changes wait meanwhile.
     fn check_mounted(&self, directory: &Path, settings: &Settings, output: &mut Output) -> Result<Outcome, Failure> {
         if self.repair {
             let directory = directory.display();

@@ -1,4 +1,4 @@
-//! What can be mended of what a check found, from the disk itself.
+//! The repairs that are possible from the disk itself after a check.
 
 use std::collections::HashSet;
 use std::fmt::{self, Display};
@@ -16,7 +16,7 @@ use crate::cli::session::{Session, Settings};
 use crate::cli::target::Target;
 use crate::cli::{Failure, Outcome, progress};
 
-/// What is done, in this order.
+/// The repairs, in this order.
 #[derive(Default)]
 pub(in crate::cli) struct Plan {
     headers: bool,
@@ -26,28 +26,28 @@ pub(in crate::cli) struct Plan {
     pfss: Vec<PfsPlan>,
 }
 
-/// What is done about the freemap.
+/// The repair of the freemap.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum FreemapRemedy {
-    /// What is in use is marked so.
+    /// Blocks in use are marked so.
     Bulkfree,
-    /// What can't be read is made anew.
+    /// Unreadable parts are made anew.
     Rebuild,
 }
 
-/// What is done about a PFS.
+/// The repairs of a PFS.
 #[derive(Default)]
 struct PfsPlan {
     label: Vec<u8>,
     /// In the order in which they were found.
     inodes: Vec<InodePlan>,
-    /// What is among them, by inode and name.
+    /// The repairs among them, by inode and name.
     known: HashSet<(Inum, Option<Vec<u8>>, Remedy)>,
-    /// Something else is noted as used of quotas than what is.
+    /// The noted use of quotas is wrong.
     recounts: bool,
 }
 
-/// What is done about an inode.
+/// The repair of an inode.
 struct InodePlan {
     /// The inode, or the directory that names it.
     inum: Inum,
@@ -58,7 +58,7 @@ struct InodePlan {
 }
 
 impl Plan {
-    /// Something was found.
+    /// Notes a finding.
     pub(super) fn note(&mut self, finding: &Finding<'_>) {
         let Finding { severity, place, trouble, cost } = *finding;
         if severity == Severity::Problem && place.header.is_some() {
@@ -113,7 +113,7 @@ impl Plan {
         self.is_costly
     }
 
-    /// Says what is done.
+    /// Prints the plan.
     pub(in crate::cli) fn tell(&self, is_json: bool, output: &mut Output) -> Result<(), Failure> {
         let mut teller = Teller { is_json, output };
         if self.headers {
@@ -143,7 +143,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Mends what can be mended of a node. What can't be after all is told, and the rest mended.
+    /// Carries the repairs of a node out. Reports those that fail after all, and does the rest.
     pub(in crate::cli) fn carry_out(
         &self,
         settings: &Settings,
@@ -188,7 +188,7 @@ impl Plan {
 impl PfsPlan {
     fn add(&mut self, plan: InodePlan) {
         let InodePlan { inum, ref name, remedy, .. } = plan;
-        // What is removed needs nothing else; blocks behind the end of a file are found one by one.
+        // An inode to be removed needs no other repair; blocks behind the end of a file are found one by one.
         let is_removed = self.known.contains(&(inum, None, Remedy::Remove));
         if !is_removed && self.known.insert((inum, name.clone(), remedy)) {
             self.inodes.push(plan);
@@ -219,13 +219,13 @@ impl InodePlan {
     }
 }
 
-/// Tells what is done, and what couldn't be.
+/// Reports repairs that are done, and those that failed.
 struct Teller<'o> {
     is_json: bool,
     output: &'o mut Output,
 }
 
-/// What that is about.
+/// What a report is about.
 #[derive(Clone, Copy)]
 enum About<'p> {
     Node,

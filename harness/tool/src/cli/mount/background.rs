@@ -1,4 +1,4 @@
-//! A mount in the background: another process serves it, and whoever started it is told when it can be used.
+//! A mount in the background: another process serves it, and the command that started it learns when it can be used.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -13,13 +13,13 @@ use super::unusable;
 use crate::cli::logging::{self, Destination};
 use crate::cli::{Failure, Outcome};
 
-/// What the process in the background says when the mount can be used.
+/// The message of the background process when the mount can be used.
 const READY: &[u8] = b"ready";
 
 /// The argument that tells a process that it is the one in the background.
 const DETACHED: &str = "--detached";
 
-/// Has another process do what this one was called for, and waits until it is ready or has said why not.
+/// Starts another process that does this one's work, and waits until it is ready or has said why not.
 pub(super) fn start() -> Result<Outcome, Failure> {
     let failed =
         |error: std::io::Error| Failure::failed(format_args!("can't start a process in the background: {error}"));
@@ -27,7 +27,7 @@ pub(super) fn start() -> Result<Outcome, Failure> {
     let mut arguments = std::env::args_os();
     let called = arguments.next().unwrap_or_else(|| program.clone().into());
     let mut arguments: Vec<OsString> = arguments.collect();
-    // Before what may be the end of the options.
+    // The argument stands before a `--` that ends the options.
     let at = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
     arguments.insert(at, DETACHED.into());
     let mut command = Command::new(program);
@@ -40,13 +40,13 @@ pub(super) fn start() -> Result<Outcome, Failure> {
     if said == READY {
         return Ok(Outcome::Good);
     }
-    // It has complained itself.
+    // The background process has complained itself.
     let status = child.wait().map_err(failed)?;
     std::process::exit(status.code().unwrap_or(1));
 }
 
-/// Lets go of the terminal and of whoever started this, who is told that it worked. Messages go to a file from here on, or to
-/// the system's log.
+/// Tells the command that started this process that it worked, and lets go of it and of the terminal. Messages go to a file from
+/// here on, or to the system's log.
 pub(super) fn leave_terminal(log: Option<&Path>) -> Result<(), Failure> {
     let (rest, destination) = match log {
         Some(path) => (append(path)?, Destination::File(append(path)?)),
@@ -56,7 +56,7 @@ pub(super) fn leave_terminal(log: Option<&Path>) -> Result<(), Failure> {
         log::warn!("no syslog or journal listens here: what happens to this mount is lost; -o log=FILE keeps it");
     }
     let failed = |error: std::io::Error| Failure::failed(format_args!("can't go to the background: {error}"));
-    // Fails for the leader of a group, which has no terminal to lose.
+    // This fails for the leader of a group, which has no terminal to lose.
     let _ = setsid();
     logging::to_background(destination).map_err(failed)?;
     let mut stdout = std::io::stdout();

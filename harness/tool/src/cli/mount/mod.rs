@@ -21,17 +21,17 @@ use crate::admin::Refused;
 use crate::mount::{Administration, Beside, EndError, MountPoint, Options, SNAPSHOTS_MEMORY_MIB};
 use options::MountOptions;
 
-/// Seconds between syncs that nobody asked for, where nothing else is said.
+/// The default of seconds between syncs that nobody asked for.
 const SYNC_EVERY_SECONDS: u16 = 5;
 
-/// Programs that are run for what happens to root's mounts.
+/// Programs that are run for events of root's mounts.
 const HOOKS: &str = "/etc/hammer2/hooks.d";
 
 /// Mount a filesystem on a directory
 ///
 /// It is served by a process in the background, which ends when the directory is unmounted (fusermount3 -u, umount) or with
-/// SIGINT or SIGTERM. SIGUSR1 has it print its counters. Snapshots are read in `.snapshots` of the directory, which no listing
-/// shows.
+/// SIGINT or SIGTERM. SIGUSR1 makes it print its counters. Snapshots can be read in `.snapshots` of the directory, which no
+/// listing shows.
 #[derive(Args)]
 pub(super) struct Mount {
     /// Serve it in this process
@@ -46,7 +46,7 @@ pub(super) struct Mount {
     /// What becomes of changes while too few nodes of a cluster are left
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     pub(super) without_quorum: WithoutQuorum,
-    /// Append messages to a file; without, those of a mount in the background are in the system's log
+    /// Append messages to a file; without it, those of a mount in the background go to the system's log
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
     /// Options of mount(8) and fstab(5), separated by commas: ro, rw, remount, allow_other, nosuid, nodev, noexec, noatime, sync,
@@ -54,7 +54,7 @@ pub(super) struct Mount {
     /// hooks=DIR: the programs there are run for each event (see events) [default: of root's mounts /etc/hammer2/hooks.d]
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(super) options: Vec<String>,
-    /// Take no notice of options that nobody knows
+    /// Ignore unknown options
     #[arg(short, long)]
     pub(super) sloppy: bool,
     /// Is the process in the background
@@ -115,13 +115,13 @@ impl Mount {
         if !self.foreground && !self.detached {
             return background::start();
         }
-        // What is asked for by a signal, too.
+        // Messages that a signal asks for are of this level, too.
         logging::to_terminal(LevelFilter::Info);
         let session = Session::new(&settings.with(wishes.memory_mib, wishes.deadline_seconds, wishes.local));
         let log = wishes.log.clone().or_else(|| self.log.clone());
         let options = self.options(&session, wishes);
         let access = if options.read_only { Access::Read } else { Access::Write };
-        // Of a cluster, for a node that is put in.
+        // In a cluster, a node may be put in.
         session.keep_room_for(usize::from(self.target.only_node().is_none()));
         let clock = session.clock();
         let (read_only, place) = (options.read_only, directory.display().to_string());
@@ -168,12 +168,12 @@ impl Mount {
     }
 }
 
-/// Where programs for events are, if nobody says otherwise.
+/// The default folder of programs for events.
 fn usual_hooks() -> Option<PathBuf> {
     Some(PathBuf::from(HOOKS)).filter(|folder| geteuid().is_root() && folder.is_dir())
 }
 
-/// What can't be changed, for want of a quorum or of a whole device, can mostly be read.
+/// Advises a read-only mount: a filesystem that can't be changed, for want of a quorum or of a whole device, can mostly be read.
 fn advice(failure: Failure, read_only: bool) -> Failure {
     match failure {
         Failure::Failed(message) if !read_only => {

@@ -1,4 +1,4 @@
-//! What is said after `-o`: the options of mount(8) and fstab(5), and our own, which a line of fstab has no other place for.
+//! Options after `-o`: those of mount(8) and fstab(5), and our own, for which a line of fstab has no other place.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use rustix::process::geteuid;
 use super::WithoutQuorum;
 use crate::cli::Failure;
 
-/// Options that say something to mount(8), systemd or users of fstab, are what happens here anyway, or are what the kernel
-/// lists of a mount: mount(8) repeats them when it is asked to mount it anew.
+/// Ignored options: those for mount(8), systemd or users of fstab, those that are always in force here, and those that the kernel
+/// lists for a mount, which mount(8) repeats at a remount.
 const UNHEARD: [&str; 38] = [
     "",
     "defaults",
@@ -53,16 +53,16 @@ const UNHEARD: [&str; 38] = [
     "uhelper",
 ];
 
-/// What a list of options comes to.
+/// The effect of a list of options.
 #[derive(Default)]
 pub(super) struct MountOptions {
-    /// Nothing is changed; as the last of `ro` and `rw` has it.
+    /// Nothing is changed; the last of `ro` and `rw` counts.
     pub(super) read_only: Option<bool>,
     /// Other users may use it, too.
     pub(super) allow_other: bool,
-    /// What the kernel is told.
+    /// Options for the kernel.
     pub(super) kernel: Vec<MountOption>,
-    /// Something is mounted already, and gets other options.
+    /// An existing mount gets other options.
     pub(super) remount: bool,
     /// Memory for the filesystem, in MiB.
     pub(super) memory_mib: Option<u16>,
@@ -76,12 +76,12 @@ pub(super) struct MountOptions {
     pub(super) without_quorum: Option<WithoutQuorum>,
     /// Where messages go.
     pub(super) log: Option<PathBuf>,
-    /// Where programs are that are run for each event.
+    /// The folder of programs that are run for each event.
     pub(super) hooks: Option<PathBuf>,
 }
 
 impl MountOptions {
-    /// Reads a list. With `sloppy`, options that nobody knows mean nothing.
+    /// Parses lists of options. With `sloppy`, unknown options are ignored.
     pub(super) fn read(options: &[String], sloppy: bool) -> Result<Self, Failure> {
         let is_root = geteuid().is_root();
         let kernel = if is_root { vec![MountOption::Suid, MountOption::Dev] } else { Vec::new() };
@@ -94,7 +94,7 @@ impl MountOptions {
         Ok(read)
     }
 
-    /// Takes note of an option; false if nobody knows it.
+    /// Takes note of an option; false if it is unknown.
     fn take(&mut self, option: &str) -> Result<bool, Failure> {
         let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
         match name {

@@ -1,4 +1,4 @@
-//! `mount -o remount`: other options for what is mounted.
+//! `mount -o remount`: other options for a mount.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use crate::admin::socket::MOUNT_TYPE;
 use crate::admin::wire::Question;
 use crate::cli::{Failure, Outcome, mounted};
 
-/// Gives the mount on a directory these options. Whether anything is changed is for the process that serves it, too: what it
-/// mounted read-only stays so, and when nothing is to be changed any more, what was changed is durable.
+/// Gives the mount on a directory these options. The process that serves it has to prepare for `ro` and `rw`: it refuses to make
+/// a read-only mount writable, and makes everything durable before nothing is changed any more.
 pub(super) fn remount(directory: &Path, options: &MountOptions) -> Result<Outcome, Failure> {
     let mount = mounts().into_iter().rev().find(|mount| mount.directory == directory);
     if mount.is_none_or(|mount| mount.kind != MOUNT_TYPE) {

@@ -43,18 +43,18 @@ pub(super) struct Fsck {
     /// Write nothing
     #[arg(short = 'n', conflicts_with_all = ["yes", "automatic"])]
     no: bool,
-    /// Mend whatever can be mended: if the newest header is lost, what was written since the one before it is given up; freemap,
-    /// link counts, files without a name, data behind the end of files, and what is used of quotas
+    /// Mend whatever can be mended: headers (if the newest is lost, everything written since the one before it is given up),
+    /// freemap, link counts, files without a name, data behind the end of files, and the use of quotas
     #[arg(short = 'y', conflicts_with = "automatic")]
     yes: bool,
-    /// Look at the headers only, and mend them where that costs nothing: what a system does when it starts. All else is as
-    /// whole after a crash as before it
+    /// Look only at the headers, and mend them where that costs nothing, as a system does when it starts. A crash damages nothing
+    /// else
     #[arg(short = 'a', short_alias = 'p', visible_short_alias = 'p')]
     automatic: bool,
     /// With -a or -p, check everything
     #[arg(short, long)]
     force: bool,
-    /// Take what other implementations are known to leave behind for problems
+    /// Count known leftovers of other implementations as problems
     #[arg(long)]
     strict: bool,
     /// Print JSON objects
@@ -63,10 +63,10 @@ pub(super) struct Fsck {
     /// Means nothing here: progress is shown on a terminal
     #[arg(short = 'C', value_name = "FD")]
     progress: Option<u16>,
-    /// Means nothing here: findings are told in full
+    /// Means nothing here: findings are always printed in full
     #[arg(short)]
     verbose: bool,
-    /// The filesystems, IMG[:IMG2...] each; of a cluster, NODE[+NODE...]
+    /// The filesystems, IMG[:IMG2...] each; for a cluster, NODE[+NODE...]
     #[arg(value_name = "IMG", required = true, value_parser = Target::parser())]
     targets: Vec<Target>,
 }
@@ -85,7 +85,7 @@ impl Program for Fsck {
 }
 
 impl Fsck {
-    /// Checks a node, and says with which status.
+    /// Checks a node, and returns the exit status.
     fn check_node(&self, images: &[PathBuf], output: &mut Output) -> u8 {
         let checked = self.check_and_mend(images, output);
         checked.unwrap_or_else(|failure| {

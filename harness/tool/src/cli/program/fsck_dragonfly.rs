@@ -36,7 +36,7 @@ pub(super) struct Fsck {
     /// Print nothing but complaints
     #[arg(short)]
     quiet: bool,
-    /// Means nothing here: it is checked whatever is on it
+    /// Means nothing here: a volume is always checked, whatever is on it
     #[arg(short)]
     force: bool,
     /// Means nothing here: findings name their blocks
@@ -45,7 +45,7 @@ pub(super) struct Fsck {
     /// Means nothing here: empty blockrefs are checked, and not counted
     #[arg(short)]
     empty: bool,
-    /// Means nothing here: the newest state is checked first, then what only the older ones have
+    /// Means nothing here: the newest state is checked first, then blocks that only older states have
     #[arg(short)]
     best_zone: bool,
     /// Means nothing here: each PFS is checked by itself

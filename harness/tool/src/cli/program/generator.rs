@@ -1,7 +1,6 @@
-//! `hammer2-generator`, as systemd.generator(7) calls it: what fstab(5) names by a label or an id waits at boot until enough of
-//! its disks are there.
-//!
-//! `LABEL=` and `UUID=` mean a device to systemd's own generator, which a cluster isn't: the mount would wait for one of its
+//! `hammer2-generator`, as systemd.generator(7) calls it: at boot, lines of fstab(5) with a label or an id wait until enough of
+//! their disks are there.
+//! To systemd's own generator, `LABEL=` and `UUID=` mean a device, but a cluster isn't one: the mount would wait for one of its
 //! disks, and end with it. So it is mounted by the name that we search for, and needs no device.
 
 use std::ffi::OsString;
@@ -17,7 +16,7 @@ use super::Program;
 use crate::cli::failure::{self, ExitStatuses, Failure, Outcome};
 use crate::cli::fstab::{FSTAB, Line};
 
-/// Have mounts of fstab(5) that are named @LABEL, LABEL=LABEL or UUID=UUID wait at boot for a quorum of their disks
+/// Make mounts of fstab(5) named @LABEL, LABEL=LABEL or UUID=UUID wait at boot for a quorum of their disks
 ///
 /// It writes a drop-in for the mount's unit, which then waits for hammer2-wait@.service, and mounts by the name instead of a
 /// device. Lines with `noauto` wait for nothing.
@@ -33,7 +32,7 @@ impl Program for Generator {
     const USAGE_STATUS: u8 = ExitStatuses::HAMMER2.unusable;
 
     fn run(&self) -> ExitCode {
-        // As systemd's own generator for fstab has it.
+        // The same variable as of systemd's own generator for fstab.
         let fstab = std::env::var_os("SYSTEMD_FSTAB").unwrap_or_else(|| OsString::from(FSTAB));
         let written = match fs::read(&fstab) {
             Ok(content) => write_all(&content, &self.folders[0]),
@@ -57,7 +56,7 @@ fn write_all(fstab: &[u8], folder: &Path) -> io::Result<()> {
         }
         if let Some((what, device)) = tagged(name.as_encoded_bytes()) {
             unit += &format!("[Mount]\nWhat={}\n", what.replace('%', "%%"));
-            // Who asks for a check of that device would wait for it: the mount looks at the headers itself.
+            // A check of that device would wait for it, and the mount looks at the headers itself.
             let check = format!("systemd-fsck@{}.service", escaped_path(Path::new(&device)));
             fs::write(folder.join(check), NO_CHECK)?;
         } else if !waits {
@@ -69,7 +68,7 @@ fn write_all(fstab: &[u8], folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What stands for the check of a device that is none.
+/// The unit in place of the check of a device that doesn't exist.
 const NO_CHECK: &str = "\
 # Written by hammer2-generator
 [Unit]
@@ -82,7 +81,7 @@ RemainAfterExit=yes
 ExecStart=/bin/true
 ";
 
-/// What mount.hammer2 is told for a tag of fstab(5), and the device that systemd takes it for.
+/// The name for mount.hammer2 of a tag of fstab(5), and the device that systemd takes it for.
 fn tagged(name: &[u8]) -> Option<(String, String)> {
     let text = String::from_utf8_lossy(name);
     let (tag, value) = text.split_once('=')?;
@@ -93,7 +92,7 @@ fn tagged(name: &[u8]) -> Option<(String, String)> {
     }
 }
 
-/// A name as udev has it among those of devices.
+/// A name as udev escapes it in names of devices.
 fn device_name(name: &str) -> String {
     let one = |letter: char| match letter {
         letter if letter.is_ascii_alphanumeric() || "#+-.:=@_".contains(letter) || !letter.is_ascii() => letter.into(),
@@ -102,7 +101,7 @@ fn device_name(name: &str) -> String {
     name.chars().map(one).collect()
 }
 
-/// True for a line that names its disks by what they say.
+/// True for a line that names its disks by a label or an id.
 fn is_named(line: &Line) -> bool {
     let name = line.spec.as_bytes();
     [&b"@"[..], b"LABEL=", b"UUID="].iter().any(|tag| name.len() > tag.len() && name.starts_with(tag))
@@ -115,7 +114,7 @@ fn escaped_path(path: &Path) -> String {
     if parts.is_empty() { "-".to_owned() } else { escaped(&parts.join(&b'/')) }
 }
 
-/// Text as part of a unit's name, as systemd-escape(1) has it.
+/// Text as part of a unit's name, as systemd-escape(1) escapes it.
 fn escaped(text: &[u8]) -> String {
     let is_plain =
         |place: usize, byte: u8| byte.is_ascii_alphanumeric() || b":_".contains(&byte) || (byte == b'.' && place > 0);

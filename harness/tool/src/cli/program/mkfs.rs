@@ -11,9 +11,8 @@ use crate::cli::output::Output;
 use crate::cli::session::Settings;
 
 /// Make a HAMMER2 filesystem on one image or device, or a set of them
-///
-/// What is recognized on them (a filesystem, swap space, a partition table, ...) is named and left alone. What is mounted or
-/// otherwise in use is never overwritten.
+/// Content that is recognized on them (a filesystem, swap space, a partition table, ...) is named and left alone. A device that
+/// is mounted or otherwise in use is never overwritten.
 #[derive(Parser)]
 #[command(
     version,

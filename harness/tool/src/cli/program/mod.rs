@@ -1,6 +1,6 @@
-//! One program by its names: `hammer2`, and what Linux and DragonFly call those that make, check and mount a filesystem.
-//!
-//! The name it is called by decides which it is, and then it has that program's options and exit statuses.
+//! One program under several names: `hammer2`, and the names of Linux and DragonFly for programs that make, check and mount a
+//! filesystem.
+//! The name that it is called by decides which program it is, with that program's options and exit statuses.
 
 mod fsck;
 mod fsck_dragonfly;
@@ -18,12 +18,12 @@ use clap::{Command, Parser};
 use super::failure::{self, Failure};
 use super::logging;
 
-/// A program with its own options, which the tool is when it is called so.
+/// A program with its own options, which the tool becomes when it is called by that name.
 pub(super) trait Program: Parser {
-    /// The exit status for what is wrong with the arguments.
+    /// The exit status for wrong arguments.
     const USAGE_STATUS: u8;
 
-    /// Does what the arguments say.
+    /// Carries the arguments out.
     fn run(&self) -> ExitCode;
 }
 
@@ -63,7 +63,7 @@ pub(super) const NAMES: [Called; 8] = [
     Called::as_a::<generator::Generator>("hammer2-generator"),
 ];
 
-/// What is called by this first argument, if it isn't `hammer2`.
+/// The program that this first argument names, if it isn't `hammer2`.
 pub(super) fn called_by(argument: &OsStr) -> Option<&'static Called> {
     let name = Path::new(argument).file_name()?;
     NAMES.iter().find(|called| called.name == name)
@@ -79,7 +79,7 @@ fn run<P: Program>(name: &'static str) -> ExitCode {
     match parsed {
         Ok(program) => program.run(),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            // Whoever closed standard output doesn't want to read it.
+            // If standard output is closed, nobody wants to read it.
             let _ = error.print();
             ExitCode::SUCCESS
         }

@@ -47,13 +47,13 @@ struct MountArguments {
     /// Change nothing, and share the images with other readers
     #[arg(short, conflicts_with = "writable")]
     read_only: bool,
-    /// Mount it for writing, which is what happens without
+    /// Mount it for writing, which is the default
     #[arg(short)]
     writable: bool,
     /// Do everything but mount it
     #[arg(short)]
     fake: bool,
-    /// Take no notice of options that nobody knows
+    /// Ignore unknown options
     #[arg(short)]
     sloppy: bool,
     /// Means nothing here: the kernel keeps the list of mounts
@@ -68,7 +68,7 @@ struct MountArguments {
     /// The type, which is ours
     #[arg(short = 't', value_name = "TYPE")]
     kind: Option<String>,
-    /// Change the options of what is mounted, as -o remount does; SPEC may be left out
+    /// Change the options of a mount, as -o remount does; SPEC may be left out
     #[arg(short)]
     update: bool,
     /// Is the process in the background
@@ -123,7 +123,7 @@ impl MountArguments {
     }
 }
 
-/// Goes into another mount namespace, where the paths that were given are meant.
+/// Enters the mount namespace in which the given paths are meant.
 fn enter(namespace: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::unusable(format_args!("{}: {error}", namespace.display()));
     let opened = File::open(namespace).map_err(failed)?;
