@@ -1,5 +1,5 @@
-//! The `hammer2` tool: its commands, mounts by FUSE, and what an administrator does by either. What the host lends `hammer2-core`
-//! is below it, in `hammer2-host`.
+//! The `hammer2` tool: its commands, mounts by FUSE, and administration for both. What the host provides for `hammer2-core` is
+//! below it, in `hammer2-host`.
 #![forbid(unsafe_code)]
 
 pub mod admin;
@@ -9,6 +9,7 @@ mod pfs_label;
 mod picture;
 pub mod scan;
 
-// A core that could leave out a rule of the protocol would have to remember which one. What users are given can't be built of it.
+// A core that can leave out a rule of the protocol has to remember which one, and so has a size. The shipped tool can't be built
+// with it.
 const _: () =
     assert!(size_of::<hammer2_core::cluster::Protocol>() == 0, "only hammer2-sim may use hammer2-core-unsound");

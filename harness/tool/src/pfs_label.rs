@@ -3,10 +3,10 @@
 use hammer2_core::media::Timestamp;
 use hammer2_core::media::inode::INODE_NAME_BYTES;
 
-/// How much of a timestamp's text says the second.
+/// The length of a timestamp's text up to the second.
 const SECOND_LETTERS: usize = "2026-12-31 23:59:59".len();
 
-/// What the time in a label looks like.
+/// An example of the time in a label.
 const DATED: &[u8] = b"20261231.235959";
 
 /// True for a label that a PFS can have, and that can be named on the command line.
@@ -14,7 +14,7 @@ pub(crate) fn is_valid(label: &[u8]) -> bool {
     (1..INODE_NAME_BYTES).contains(&label.len()) && !label.iter().any(|byte| matches!(byte, b'/' | b'@' | b':'))
 }
 
-/// The label of a snapshot that nobody has named: that of its origin and the time (UTC), as `HOME.20261231.235959`.
+/// The default label of a snapshot: that of its origin and the time (UTC), as `HOME.20261231.235959`.
 pub(crate) fn dated(origin: &[u8], time: Timestamp) -> Vec<u8> {
     let time = time.to_string();
     let second = time.get(..SECOND_LETTERS).unwrap_or(&time);

@@ -15,7 +15,7 @@ use super::logging;
 pub enum Failure {
     /// The operation failed.
     Failed(String),
-    /// What the user named can't be used.
+    /// Something that the user named can't be used.
     Unusable(String),
     /// The reader of our output has closed it. That is no failure, and there is nothing to say.
     OutputClosed,
@@ -45,7 +45,7 @@ impl Failure {
         Self::Failed(message.to_string())
     }
 
-    /// What the user named can't be used.
+    /// Something that the user named can't be used.
     pub(super) fn unusable(message: impl Display) -> Self {
         Self::Unusable(message.to_string())
     }

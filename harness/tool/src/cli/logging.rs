@@ -69,7 +69,7 @@ static LOGGER: Logger = Logger { background: RwLock::new(None), lost: AtomicU64:
 
 /// Sends records from this level up to standard error.
 pub(super) fn to_terminal(level: LevelFilter) {
-    // Fails when it is done already.
+    // This fails if it was done before.
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(level);
 }
@@ -97,7 +97,7 @@ pub(super) fn system_listens() -> bool {
 
 /// Makes lines on standard error begin with the name that the program was called by.
 pub(super) fn set_program(name: &'static str) {
-    // Fails when it is done already.
+    // This fails if it was done before.
     let _ = CALLED.set(name);
 }
 

@@ -22,13 +22,13 @@ pub(super) struct SetComp {
     /// Everything below a directory, too
     #[arg(short)]
     recursive: bool,
-    /// Print a JSON object for each target: whether everything of it could be reached
+    /// Print a JSON object for each target, which says whether everything in it could be reached
     #[arg(long)]
     json: bool,
     /// none, autozero, lz4, zlib[:6-9]; all but none leave out blocks of zeros
     #[arg(value_name = "ALGO[:LEVEL]", value_parser = parse_compression)]
     algorithm: u8,
-    /// NODE[@LABEL][:/PATH], or a path in a mount; what is made in a directory inherits from it
+    /// NODE[@LABEL][:/PATH], or a path in a mount; new files inherit from their directory
     #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
     targets: Vec<Target>,
 }
@@ -39,13 +39,13 @@ pub(super) struct SetCheck {
     /// Everything below a directory, too
     #[arg(short)]
     recursive: bool,
-    /// Print a JSON object for each target: whether everything of it could be reached
+    /// Print a JSON object for each target, which says whether everything in it could be reached
     #[arg(long)]
     json: bool,
     /// none, disabled, crc32 (or iscsi32), xxhash64, sha192
     #[arg(value_parser = parse_check)]
     method: u8,
-    /// NODE[@LABEL][:/PATH], or a path in a mount; what is made in a directory inherits from it
+    /// NODE[@LABEL][:/PATH], or a path in a mount; new files inherit from their directory
     #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
     targets: Vec<Target>,
 }

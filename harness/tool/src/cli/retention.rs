@@ -1,10 +1,10 @@
-//! Which dated snapshots stay: so many of each hour, day, week, month and year in which there are some.
+//! The rule by which dated snapshots stay: the last one of each of so many hours, days, weeks, months and years that have any.
 
 use time::{Date, Month};
 
 use crate::pfs_label::date_of;
 
-/// How many snapshots of each kind of span stay; the last of each span does.
+/// For how many spans of each kind a snapshot stays: the last one of the span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Retention {
     hourly: usize,
@@ -14,7 +14,7 @@ pub(super) struct Retention {
     yearly: usize,
 }
 
-/// When a snapshot was made, as its label says.
+/// When a snapshot was made, by its label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct When {
     date: Date,
@@ -24,7 +24,7 @@ struct When {
 }
 
 impl When {
-    /// The time in a label that was made of this origin's and the time.
+    /// The time in a label that consists of this origin's label and a time.
     fn of(label: &[u8], origin: &[u8]) -> Option<Self> {
         let [year, month, day, hour, minute, second] = date_of(label, origin)?;
         let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
@@ -55,13 +55,13 @@ impl Retention {
             *place = count.trim().parse().map_err(|_| wrong())?;
         }
         match rule == Self::default() {
-            // Nobody means that all of them go.
+            // Nobody wants to remove all of them.
             true => Err(format!("{text}: that would keep nothing")),
             false => Ok(rule),
         }
     }
 
-    /// Those of the labels that go: dated ones of this origin that nothing keeps. The newest always stays.
+    /// The labels of snapshots to remove: dated ones of this origin that the rule doesn't keep. The newest always stays.
     pub(super) fn expired<'l>(&self, labels: impl IntoIterator<Item = &'l [u8]>, origin: &[u8]) -> Vec<&'l [u8]> {
         let dated = labels.into_iter().filter_map(|label| Some((When::of(label, origin)?, label)));
         let mut dated: Vec<(When, &[u8])> = dated.collect();

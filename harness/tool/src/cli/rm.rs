@@ -26,10 +26,10 @@ pub(super) struct Rm {
     /// Remove directories, and everything in them
     #[arg(short, visible_short_alias = 'R', long)]
     recursive: bool,
-    /// Don't mind what isn't there
+    /// Ignore missing files
     #[arg(short, long)]
     force: bool,
-    /// Print a JSON object for each target of what came of it
+    /// Print the result for each target as a JSON object
     #[arg(long)]
     json: bool,
     /// NODE[@LABEL]:/PATH
@@ -115,7 +115,7 @@ async fn remove_tree(fs: &FileSystem, top: Doomed, removed: &ProgressBar) -> Res
             return Err(Failure::failed(format_args!("{path}: a directory that is also elsewhere; run fsck")));
         }
         let place = doomed.len();
-        // By the time it is met again.
+        // It will be empty when it is met again.
         directory.is_empty = true;
         doomed.push(directory);
         outcome = outcome.and(empty(fs, &mut doomed, place, &mut batch, removed).await?);

@@ -1,4 +1,4 @@
-//! `hammer2 scan`: what there is, and what belongs together.
+//! `hammer2 scan`: finds volumes, and says which belong together.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -14,10 +14,9 @@ use super::session::Settings;
 use super::{Failure, Outcome, progress};
 use crate::scan::{Cluster, Found, Incomplete, Member, Missing, Node, Standing, candidates};
 
-/// Find HAMMER2 volumes, and say what belongs together and what is missing
-///
-/// A line for each cluster, with its members and how they stand, and for each volume that is no cluster's. What is in use is
-/// looked at, too, as of its last commit. Nothing is written.
+/// Find HAMMER2 volumes, and say which belong together and which are missing
+/// Prints a line for each cluster, with its members and their state, and for each volume that belongs to none. Volumes in use are
+/// looked at, too, as of their last commit. Nothing is written.
 #[derive(Args)]
 #[command(
     after_help = "HAMMER2_DEVICES in the environment names what is searched instead of all block devices, also for @LABEL, \
@@ -32,7 +31,7 @@ pub(super) struct Scan {
     /// Print a JSON object for each
     #[arg(long)]
     json: bool,
-    /// Print what udev keeps of one device: ID_FS_TYPE=hammer2, ID_FS_LABEL, ID_FS_UUID; nothing of what holds no volume
+    /// Print udev's properties of one device: ID_FS_TYPE=hammer2, ID_FS_LABEL, ID_FS_UUID; nothing if it holds no volume
     #[arg(long, conflicts_with = "json")]
     udev: bool,
     /// Files, folders with files, block devices, exports (nbd://HOST/EXPORT) [default: all block devices]
@@ -63,14 +62,14 @@ impl Scan {
     }
 }
 
-/// What there is on these, or on all block devices if none is named. That it goes on is shown: an export that doesn't answer is
-/// waited for.
+/// Everything found on these paths, or on all block devices if none is named. Shows that it is still at work, as it waits for
+/// exports that don't answer.
 pub(super) fn search(paths: &[PathBuf]) -> Found {
     let _searching = progress::waiting("looking at disks");
     Found::on(&candidates(paths))
 }
 
-/// What udev keeps of a device: the volume's id, and the label of the PFS that a mount would choose.
+/// udev's properties of a device: the volume's id, and the label of the PFS that a mount would choose.
 fn udev_properties(found: &Found) -> Vec<String> {
     let chosen = |node: &Node| node.usual_pfs().map(|pfs| pfs.label.to_vec());
     let volume = found.nodes.first().map(|node| (node.fsid, chosen(node)));
@@ -108,7 +107,7 @@ fn spec(cluster: &Cluster) -> String {
     format!("{}@{}", nodes.join("+"), Shown(&cluster.label))
 }
 
-/// What a standing is called, and what it means for the one who reads it.
+/// The word for a standing, and what it means for the user.
 fn words(standing: Standing) -> (&'static str, String) {
     match standing {
         Standing::InStep => ("in step", String::new()),
@@ -142,7 +141,7 @@ fn text_of_cluster(cluster: &Cluster) -> String {
     line
 }
 
-/// Who has a node.
+/// The mount or program that uses a node, in words.
 fn use_of(held_by: Option<&Heartbeat>, in_use: Option<&str>) -> String {
     match (held_by, in_use) {
         (_, Some(_)) => ", in use here".into(),

@@ -37,16 +37,16 @@ pub(super) struct Settings {
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = DEADLINE,
         value_parser = clap::value_parser!(u16).range(1..))]
     deadline: u16,
-    /// Nobody but this machine can reach the volumes: block devices and exports are taken without looking for another writer
+    /// Only this machine can reach the volumes: block devices and exports are taken without looking for another writer
     #[arg(long, global = true)]
     local: bool,
-    /// Look at what this node holds (the first is 0), whatever the others say; nothing can be changed
+    /// Show the content of this node (the first is 0), whatever the others say; nothing can be changed
     #[arg(long, global = true, value_name = "NODE")]
     as_of: Option<u8>,
 }
 
 impl Settings {
-    /// The options that say the same to another process.
+    /// The options as arguments for another process.
     pub(super) fn arguments(&self) -> std::vec::Vec<String> {
         let Self { memory, deadline, local, as_of } = self;
         let mut arguments = vec![format!("--memory={memory}"), format!("--deadline={deadline}")];
@@ -55,7 +55,7 @@ impl Settings {
         arguments
     }
 
-    /// The same, as far as nothing else is said.
+    /// The same, except for the values given here.
     pub(super) fn with(self, memory_mib: Option<u16>, deadline_seconds: Option<u16>, local: bool) -> Self {
         Self {
             memory: memory_mib.unwrap_or(self.memory),
@@ -67,16 +67,16 @@ impl Settings {
 }
 
 /// How long after its start a command waits for images that are in use: a server that was just killed, or is about to end, may
-/// not have let go of them yet. In a mount that time is over, and no request waits for it.
+/// not have let go of them yet. In a mount this time has passed, so no request waits for images.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// How often it looks meanwhile.
+/// How often it tries meanwhile.
 const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// How long a device may take where nobody says otherwise.
+/// The default deadline of devices.
 const DEADLINE: u16 = DiskOptions::DEADLINE.as_secs() as u16;
 
-/// Memory that isn't the filesystem's: what the tool itself needs to do its work.
+/// The memory for the tool's own work, outside of the filesystem's budget.
 pub(super) const TOOL_HEAP: Heap = &Global;
 
 /// A run of the tool: the memory, the time and the devices it uses.
@@ -93,20 +93,20 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(settings: &Settings) -> Self {
         let memory_bytes = usize::from(settings.memory) << 20;
-        // The mount divides the budget itself; the margin is for what lives only a moment.
+        // The mount divides the budget itself; the margin is for short-lived allocations.
         let limit_bytes = memory_bytes + MIN_MEMORY_BYTES;
         let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
         let (clock, patient_until) = (HostClock::leaked(), Instant::now() + PATIENCE);
         Self { heap: budget, budget, clock, settings: *settings, patient_until, spare_nodes: Cell::new(0) }
     }
 
-    /// Another run beside this one, in the same time, with memory of its own.
+    /// Another run beside this one, with the same clock and memory of its own.
     pub(super) fn beside(&self, memory_mib: u16) -> Self {
         let settings = Settings { memory: memory_mib, as_of: None, ..self.settings };
         Self { clock: self.clock, ..Self::new(&settings) }
     }
 
-    /// What is mounted from here on leaves memory for so many nodes that may come in.
+    /// Mounts from here on leave memory for so many nodes that may come in.
     pub(super) fn keep_room_for(&self, nodes: usize) {
         self.spare_nodes.set(nodes);
     }
@@ -160,7 +160,7 @@ impl Session {
         Ok(disks)
     }
 
-    /// Refuses to change what is only looked at.
+    /// Refuses changes with `--as-of`.
     fn permit(&self, access: Access) -> Result<(), Failure> {
         match (self.settings.as_of, access) {
             (Some(_), Access::Write) => Err(Failure::failed("--as-of is for looking: nothing is changed with it")),
@@ -225,7 +225,7 @@ impl Session {
                     memory::push(&mut nodes, disks).map_err(Failure::failed)?;
                     places.push(place);
                 }
-                // A node that isn't there is what clusters are for.
+                // A cluster can do without a missing node.
                 Err(failure) => {
                     complain(&format_args!("goes on without a node: {failure}"));
                     seats[place] = Err(failure.to_string());
@@ -241,7 +241,7 @@ impl Session {
             seats[places[position]] = Err(error.to_string());
             left_out.push(position);
         };
-        // Those that can't be reached may come in later.
+        // Nodes that can't be reached may come in later.
         let mut options = self.options();
         options.spare_nodes += target.nodes.len() - nodes.len();
         let opened = FileSystem::open_nodes(self.heap, nodes, options, &mut refused).await;
@@ -253,7 +253,7 @@ impl Session {
         Ok((cluster, Images::new(target.nodes.iter().zip(seats)).at(target.to_string())))
     }
 
-    /// Which node each of a target's becomes.
+    /// The images of a target's nodes, with the number that each node gets.
     pub(super) async fn images(&self, target: &Target, access: Access) -> Result<Images, Failure> {
         Ok(self.open_nodes(target, access, None).await?.1)
     }
@@ -264,7 +264,7 @@ impl Session {
         Ok(self.open_nodes(target, Access::Write, grow_to).await?.0)
     }
 
-    /// Opens a target's cluster, all nodes of which must be there: what is made on them belongs together.
+    /// Opens a target's cluster, all nodes of which must be there, for changes that must be made on all of them.
     pub(super) async fn open_whole_cluster(&self, target: &Target) -> Result<Cluster, Failure> {
         let cluster = self.open_cluster(target, Access::Write).await?;
         if cluster.nodes() < target.nodes.len() {
@@ -273,7 +273,7 @@ impl Session {
         Ok(cluster)
     }
 
-    /// Does something to the volumes of a cluster below its PFSs, as the only one who writes to them.
+    /// Does something to the volumes of a cluster below its PFSs, as their only writer.
     pub(super) async fn administer<T>(
         &self,
         cluster: &Cluster,
@@ -300,7 +300,7 @@ impl Session {
         self.heap
     }
 
-    /// The same, and what is left of it.
+    /// The same, with its limit and use.
     pub(super) fn budget(&self) -> &'static Budget<Global> {
         self.budget
     }
@@ -329,7 +329,7 @@ impl Session {
         self.mount_as(target, access, as_of).await?.map_err(Into::into)
     }
 
-    /// Mounts a target's PFS, in another way than usual if one is said; and what the nodes were opened from.
+    /// Mounts a target's PFS, as `choice` says if there is one; also returns what the nodes were opened from.
     pub(super) async fn mount_as(
         &self,
         target: &Target,
@@ -355,7 +355,7 @@ impl Session {
         })
     }
 
-    /// Mounts a target's PFS for writing, alone, has it changed, and makes durable what was done, even if not all of it worked.
+    /// Mounts a target's PFS for writing, alone, changes it, and makes the changes durable, even if some of them failed.
     pub(super) fn change(
         &self,
         target: &Target,
@@ -368,7 +368,7 @@ impl Session {
         })
     }
 
-    /// The same for what is done to the cluster's members, where one more node may come in.
+    /// The same for changes of the cluster's members, where one more node may come in.
     pub(super) fn change_members(
         &self,
         target: &Target,
@@ -380,7 +380,7 @@ impl Session {
             let mounted = self.mount_as(target, Access::Write, choice).await?;
             let (fs, images) = mounted?;
             let changed = fs.attend(change(&fs, &images)).await;
-            // What can be done about those that leave is for the order to say.
+            // The order itself advises what to do about nodes that leave.
             self.end_change(target, fs, changed, &images, "").await
         })
     }
@@ -401,7 +401,7 @@ impl Session {
             .await;
         report_nodes(&fs, advice);
         let Err(error) = synced else {
-            // Durable it is. Who couldn't be told that the mount is over will watch it for a while.
+            // The changes are durable. If the heartbeat can't be released, the next mount watches it for a while.
             drop(fs.unmount().await);
             return changed;
         };
@@ -420,7 +420,7 @@ impl Session {
     }
 }
 
-/// Says which nodes left while the filesystem was changed, and what can be done.
+/// Reports the nodes that left while the filesystem was changed, and what can be done.
 fn report_nodes(fs: &FileSystem, advice: &str) {
     for member in fs.member_statuses() {
         if let MemberState::Ejected(why) = member.state {
@@ -430,7 +430,7 @@ fn report_nodes(fs: &FileSystem, advice: &str) {
     }
 }
 
-/// An error about a path. A path that isn't there was named wrongly; all else is the filesystem's fault.
+/// An error about a path. A missing path is the user's mistake; all other errors are failures of the filesystem.
 pub(super) fn path_failure(path: &[u8], error: Error) -> Failure {
     let message = format!("{}: {error}", Shown(path));
     match error {
@@ -444,7 +444,7 @@ fn image_name(target: &Target) -> String {
     target.images().next().map(|image| image.display().to_string()).unwrap_or_default()
 }
 
-/// What is wrong with a filesystem's volumes, or what it is opened with.
+/// The failure for wrong volumes, or wrong options to open them with.
 fn mount_failure(target: &Target, error: MountError) -> Failure {
     not_mounted::failure(target, error, OpError::to_string)
 }

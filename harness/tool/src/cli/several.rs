@@ -1,10 +1,10 @@
-//! Commands that take several targets: each is done, whatever became of those before it.
+//! Commands that take several targets: each is done, even if others failed.
 
 use super::failure::complain;
 use super::target::Target;
 use super::{Failure, Outcome};
 
-/// Does something to each target. What fails is told; of a single one, it is the command's own failure.
+/// Does something to each target. Failures are reported; with a single target, its failure is the command's own.
 pub(super) fn each(
     targets: &[Target],
     mut work: impl FnMut(&Target) -> Result<Outcome, Failure>,

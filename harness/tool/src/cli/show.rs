@@ -14,8 +14,7 @@ use super::topology::{Step, Topology};
 use super::{Failure, Outcome, progress};
 
 /// Print the topology: every blockref, those below it indented
-///
-/// Blocks of metadata are read and verified, data blocks are not; fsck does that. With a label, only that PFS is shown.
+/// Blocks of metadata are read and verified, but not data blocks, which fsck verifies. With a label, only that PFS is shown.
 #[derive(Args)]
 pub(super) struct Show {
     /// Print a JSON object for each blockref

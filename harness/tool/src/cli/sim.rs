@@ -1,4 +1,4 @@
-//! `hammer2 sim`: gives way to the simulator, which is a program of its own and can do what this one must not be able to.
+//! `hammer2 sim`: runs the simulator in its place, which is a program of its own and can do what this one must not be able to.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,19 +15,18 @@ use super::{Failure, Outcome};
 const PROGRAM: &str = "hammer2-sim";
 
 /// Simulate clusters on disks that fail: runs `hammer2-sim`, a program of its own
-///
-/// It is looked for beside this program, then in PATH, and gets all arguments: `hammer2 sim --help` is its help. It is part of no
-/// package: `cargo build --release` in the sources makes it, beside this one.
+/// It is looked for beside this program, then in PATH, and gets all arguments: `hammer2 sim --help` prints its help. No package
+/// contains it: `cargo build --release` in the sources makes it beside this program.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct Sim {
-    /// What `hammer2-sim` is given
+    /// The arguments of `hammer2-sim`
     #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
 
 impl Sim {
-    /// Becomes the simulator: comes back only if there is none.
+    /// Becomes the simulator; returns only if there is none.
     pub(super) fn run(&self) -> Result<Outcome, Failure> {
         let beside = beside_this_program();
         let program = beside.clone().unwrap_or_else(|| PROGRAM.into());

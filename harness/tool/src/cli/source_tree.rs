@@ -18,14 +18,14 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 /// Opening must not wait for the other end of a pipe that took the file's place.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// What tells a file of the host from all others: device and inode number.
+/// The identity of a file of the host: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct HostId {
     device: u64,
     inode: u64,
 }
 
-/// What is known of a file of the host.
+/// Attributes of a file of the host.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostFile {
     pub(super) id: HostId,
@@ -35,13 +35,13 @@ pub(super) struct HostFile {
     pub(super) gid: u32,
     pub(super) links: u64,
     pub(super) size: u64,
-    /// Less is stored than its size.
+    /// Fewer bytes are stored than its size.
     pub(super) has_holes: bool,
     /// Major and minor number of a device node.
     pub(super) device: (u32, u32),
     pub(super) atime: Timestamp,
     pub(super) mtime: Timestamp,
-    /// One of its times is before 1970, and so isn't one of these two.
+    /// One of its times is before 1970, so these two aren't exact.
     pub(super) is_older: bool,
 }
 
@@ -80,7 +80,7 @@ impl HostFile {
     }
 }
 
-/// Times before 1970 become 1970: the format has none.
+/// Times before 1970 become 1970: the format has no earlier ones.
 fn timestamp(seconds: i64, nanoseconds: u64) -> Timestamp {
     let microseconds =
         u64::try_from(seconds).map_or(0, |seconds| seconds.saturating_mul(1_000_000) + nanoseconds / 1000);
@@ -101,12 +101,12 @@ impl SourceDirectory {
         Ok(Self(rustix::fs::openat(&self.0, name, DIRECTORY, Mode::empty())?))
     }
 
-    /// What is known of it.
+    /// Its attributes.
     pub(super) fn facts(&self) -> io::Result<HostFile> {
         HostFile::of(&rustix::fs::fstat(&self.0)?)
     }
 
-    /// What is known of a file in it.
+    /// The attributes of a file in it.
     pub(super) fn facts_of(&self, name: &CStr) -> io::Result<HostFile> {
         HostFile::of(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -124,7 +124,7 @@ impl SourceDirectory {
         Ok(names)
     }
 
-    /// Opens a regular file in it; what is known of the file that was opened.
+    /// Opens a regular file in it; also returns the attributes of the opened file.
     pub(super) fn open_file(&self, name: &CStr) -> io::Result<(SourceFile, HostFile)> {
         let file = File::from(rustix::fs::openat(&self.0, name, FILE, Mode::empty())?);
         let facts = HostFile::of(&rustix::fs::fstat(&file)?)?;
@@ -147,8 +147,8 @@ pub(super) struct SourceFile {
 }
 
 impl SourceFile {
-    /// The next range that isn't a hole, at or after an offset; none behind the last. A file without holes has no end here:
-    /// that is where reading it ends.
+    /// The next range that isn't a hole, at or after an offset; none behind the last. Without holes, the range has no end:
+    /// reading finds the end of the file.
     pub(super) fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         if !self.has_holes {
             return Ok(Some(offset..u64::MAX));

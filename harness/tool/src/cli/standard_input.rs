@@ -1,4 +1,4 @@
-//! Standard input, read by a thread of its own: whoever waits for it looks after a mount meanwhile.
+//! Standard input, read by a thread of its own, so that the caller can look after a mount while it waits.
 
 use std::io::{self, Read};
 use std::sync::mpsc;
@@ -6,7 +6,7 @@ use std::thread;
 
 use futures_channel::oneshot;
 
-/// A buffer to be filled, and whom to give it to then.
+/// A buffer to be filled, and where to send it then.
 type Request = (Vec<u8>, oneshot::Sender<io::Result<Vec<u8>>>);
 
 pub(super) struct StandardInput(mpsc::Sender<Request>);
@@ -21,7 +21,7 @@ impl StandardInput {
                     buffer.truncate(count);
                     buffer
                 });
-                // Who asked may have given up.
+                // The caller may have given up.
                 let _ = asker.send(filled);
             }
         });

@@ -1,4 +1,4 @@
-//! `hammer2 stat`: what is known of a file.
+//! `hammer2 stat`: a file's attributes.
 
 use clap::Args;
 use hammer2_core::manifest::type_name;
@@ -15,7 +15,7 @@ use super::within::Within;
 use super::{Failure, Outcome};
 use crate::admin::FileFacts;
 
-/// Print all that is known of a file
+/// Print all attributes of a file
 #[derive(Args)]
 pub(super) struct Stat {
     /// Print a JSON object

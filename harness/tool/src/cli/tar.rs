@@ -35,7 +35,7 @@ const MICROSECONDS: u64 = 1_000_000;
 /// status is 1.
 #[derive(Args)]
 pub(super) struct Tar {
-    /// Print a JSON object of what came of it, on standard error, as its last line
+    /// Print the result as a JSON object on standard error, as its last line
     #[arg(long)]
     json: bool,
     /// NODE[@LABEL][:/PATH]
@@ -98,7 +98,7 @@ impl Archive<'_> {
         Ok(())
     }
 
-    /// Says what isn't in the archive as it should be.
+    /// Reports something that isn't in the archive as it should be.
     fn complain(&mut self, path: &[u8], what: &dyn Display) {
         self.bar.suspend(|| complain(&format_args!("{}: {what}", Shown(path))));
         self.copied.complaints += 1;
@@ -139,7 +139,7 @@ impl Archive<'_> {
         self.output.bytes(&head.map_err(Failure::failed)?)
     }
 
-    /// Writes exactly as many bytes as the head says: it is out already.
+    /// Writes exactly as many bytes as the head says, which was written already.
     async fn content(&mut self, path: &[u8], file: &Attributes) -> Result<(), Failure> {
         let mut at = 0;
         while at < file.size {
@@ -179,7 +179,8 @@ impl Archive<'_> {
     }
 }
 
-/// Everything of an entry but its content. What doesn't fit into the old format's fields precedes it as the newer ones have it.
+/// Everything of an entry except its content. Values that don't fit into the old format's fields precede it in records of the
+/// newer formats.
 fn head(path: &[u8], file: &Attributes, kind: EntryType, target: Option<&[u8]>) -> io::Result<Vec<u8>> {
     let as_path = |bytes| Path::new(OsStr::from_bytes(bytes)).to_owned();
     let mut header = Header::new_gnu();

@@ -5,16 +5,15 @@
 //! File names may hold `@`, `+` and `:`, so the text alone can't always say where a part ends. The rules, in order:
 //!
 //! 1. An argument that is the name of an existing file is that file.
-//! 2. What begins with `@LABEL`, `LABEL=` or `UUID=` names a filesystem whose disks are searched for.
+//! 2. An argument that begins with `@LABEL`, `LABEL=` or `UUID=` names a filesystem whose disks are searched for.
 //! 3. The label begins at the first `@` after which neither `/` nor another `@` comes before the argument's end or the
 //!    `:/` of a path. An empty label means none: `a@b.img@` is a file with an `@`, and `IMG@:/PATH` says where the images
 //!    end.
-//! 4. Without such an `@`, the path begins at the first `:/` after which no files are named that can be volumes. A directory
-//!    can't, nor can a file that holds something else: most paths in a filesystem exist on the host, too.
+//! 4. Without such an `@`, the path begins at the first `:/` after which no names of possible volumes follow. A directory isn't
+//!    one, nor is a file with other content: most paths in a filesystem exist on the host, too.
 //! 5. Before that, `:` separates images and `+` nodes, except in names of existing files.
-//!
-//! An export, at the beginning or behind `+` or `:`, is one name whatever is in it; its own `@`, `+` and `:` are written %40, %2B
-//! and %3A.
+//! An export, at the beginning or behind `+` or `:`, is a single name, whatever characters it has; its own `@`, `+` and `:` are
+//! written %40, %2B and %3A.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -30,12 +29,12 @@ use super::named::{Disks, Name};
 use super::output::Shown;
 use super::volume_file;
 
-/// What a command is about.
+/// The filesystem, and perhaps the path in it, that a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The nodes, each with the images of its volumes.
     pub nodes: Vec<Vec<PathBuf>>,
-    /// The PFS; without, the default one.
+    /// The PFS; none for the default one.
     pub label: Option<Vec<u8>>,
     /// The path inside it, absolute.
     pub path: Vec<u8>,
@@ -79,7 +78,7 @@ impl Target {
         }
     }
 
-    /// The directory this names instead of an image, if it does.
+    /// The directory that this names instead of an image, if it does.
     pub fn directory(&self) -> Option<&Path> {
         match &self.only_node()?[..] {
             [only] if self.label.is_none() && unsynced::is_directory(only) => Some(only),
@@ -128,14 +127,14 @@ impl Target {
     }
 }
 
-/// What the host knows of files.
+/// Answers of the host about files.
 struct Host<'h> {
     exists: &'h dyn Fn(&Path) -> bool,
     can_be_volume: &'h dyn Fn(&Path) -> bool,
     find: &'h dyn Fn(&Name) -> Result<Disks, String>,
 }
 
-/// True for the name of an export, or of a file that is so.
+/// True for the name of an export, or of a file for which `is_so` holds.
 fn names(name: &[u8], is_so: &dyn Fn(&Path) -> bool) -> bool {
     is_export(name) || (!name.is_empty() && is_so(Path::new(OsStr::from_bytes(name))))
 }
@@ -154,7 +153,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// The argument with each export replaced by as many NULs as its number, counted from 1: nothing else in it has any.
+/// The argument with each export replaced by as many NULs as its number, counted from 1: an argument has no other NULs.
 fn set_exports_aside(mut argument: &[u8]) -> (Vec<u8>, Vec<&[u8]>) {
     let (mut rest, mut exports) = (Vec::new(), Vec::new());
     while let Some(byte) = argument.first() {
@@ -177,7 +176,7 @@ fn put_back(part: &[u8], exports: &[&[u8]]) -> Vec<u8> {
     pieces.flat_map(|piece| if is_export(piece) { exports[piece.len() - 1] } else { piece }).copied().collect()
 }
 
-/// True for what stands for an export.
+/// True for a placeholder of an export.
 fn is_export(image: &[u8]) -> bool {
     !image.is_empty() && image.iter().all(|byte| *byte == 0)
 }
@@ -232,7 +231,7 @@ mod tests {
     use super::*;
 
     const VOLUMES: [&str; 7] = ["a.img", "/d/b.img", "/d/c.img", "x@y.img", "p+q.img", "col:on", "/d/m+n"];
-    /// What else there is on the host.
+    /// Other paths that exist on the host.
     const OTHERS: [&str; 4] = ["/", "/etc", "/etc/passwd", "/d"];
 
     fn parse(argument: &str) -> Result<String, TargetError> {

@@ -1,13 +1,12 @@
-//! A walk over the blocks of a node, as they are: below the filesystem, block by block.
-//!
-//! The walk keeps its own stack. Entries that are out of order, or whose block can't be read, are shown with what is wrong
-//! and not followed, so it ends whatever a disk says.
+//! A walk over the raw blocks of a node, below the filesystem.
+//! The walk keeps its own stack. Entries that are out of order, or whose block can't be read, are shown with their fault and not
+//! followed, so it ends whatever a disk says.
 
 use hammer2_core::chain::MAX_DEPTH;
 use hammer2_core::io::{BlockCache, ReadError};
 use hammer2_core::media::{BlockArray, BlockKind, Blockref, Corruption, Inode, Inum, KeyRange};
 
-/// The super-root, PFS roots and the inodes of their index: no inode is deeper.
+/// The super-root, a PFS root and an inode of its index: no inode is deeper.
 const MAX_INODES_ABOVE: usize = 3;
 
 /// A walk over a tree of blockrefs.
@@ -35,14 +34,14 @@ pub(super) struct Step {
     pub(super) depth: usize,
     /// Inodes above it: 0 for the super-root, 1 for a PFS root.
     pub(super) inodes_above: usize,
-    /// The block, of all kinds but data; empty when there is none.
+    /// The block, except for data; empty when there is none.
     pub(super) block: Vec<u8>,
     /// What is wrong with it, so that nothing below it is walked.
     pub(super) trouble: Option<String>,
 }
 
 impl<'n> Topology<'n> {
-    /// A walk over all that is below a set of the volume header.
+    /// A walk over everything below a set of the volume header.
     pub(super) fn new(blocks: &'n BlockCache, set: &[Blockref]) -> Self {
         let top = Level {
             entries: set.to_vec(),
@@ -55,7 +54,7 @@ impl<'n> Topology<'n> {
         Self { blocks, levels: vec![top] }
     }
 
-    /// The next entry; what is below it comes after it.
+    /// The next entry; entries below it come after it.
     pub(super) async fn next(&mut self) -> Option<Step> {
         loop {
             let depth = self.levels.len().checked_sub(1)?;
@@ -76,7 +75,7 @@ impl<'n> Topology<'n> {
         }
     }
 
-    /// Leaves out what is below the entry found last.
+    /// Skips everything below the last entry.
     pub(super) fn skip_below(&mut self, step: &Step) {
         self.levels.truncate(step.depth + 1);
     }

@@ -1,4 +1,4 @@
-//! Which files of the host can be volumes: block devices, and files that hold a volume of HAMMER2, or nothing yet.
+//! Deciding which files of the host can be volumes: block devices, and files that hold a volume of HAMMER2, or nothing yet.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use hammer2_core::media::{is_zero, volume_header};
 use hammer2_host::unsynced;
 use rustix::fs::FileType;
 
-/// True for a file that can be a volume. What can't be read is none that could be used.
+/// True for a file that can be a volume. A file that can't be read couldn't be used as one.
 pub(super) fn can_be_volume(path: &Path) -> bool {
     match unsynced::kind(path) {
         Some(FileType::BlockDevice) => true,

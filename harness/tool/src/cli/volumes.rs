@@ -27,7 +27,7 @@ pub(super) struct VolumeList {
     /// Print a JSON array for each filesystem
     #[arg(long)]
     json: bool,
-    /// NODE, or the directory on which it is mounted [default: all that are mounted]
+    /// NODE, or the directory on which it is mounted [default: all mounts]
     #[arg(value_name = "TARGET", required = true, value_parser = Target::parser())]
     targets: Vec<Target>,
 }
@@ -38,7 +38,7 @@ pub(super) struct VolumeHeaders {
     /// Print a JSON object for each copy
     #[arg(long)]
     json: bool,
-    /// NODE; all of its volumes needn't be there
+    /// NODE; some of its volumes may be missing
     #[arg(value_parser = Target::parser())]
     target: Target,
 }
@@ -133,7 +133,7 @@ impl VolumeHeaders {
     }
 }
 
-/// What is where a header may be.
+/// The content of a header's place.
 enum Header {
     Fields(Map<String, Value>),
     /// Nothing was ever written there.

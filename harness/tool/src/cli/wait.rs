@@ -1,4 +1,4 @@
-//! `hammer2 wait`: until a quorum of a cluster's disks is there.
+//! `hammer2 wait`: waits until a quorum of a cluster's disks is there.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,14 +14,13 @@ use crate::scan::{Found, candidates};
 /// How often the disks are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// Wait until there are enough disks to mount a filesystem, and say which are waited for
-///
-/// Of a cluster, that is a quorum of its masters in step; others are brought in step once it is mounted. Units of systemd that
-/// mount such a filesystem wait so at boot.
+/// Wait until there are enough disks to mount a filesystem, and say which are missing
+/// For a cluster, that is a quorum of its masters in step; others are brought in step once it is mounted. Systemd units that
+/// mount such a filesystem wait for it at boot.
 #[derive(Args)]
 #[command(after_help = "Exit status: 0 they are there, 1 it took too long, 2 wrong usage.")]
 pub(super) struct Wait {
-    /// Print a JSON object whenever what is waited for changes, and last of all when they are there
+    /// Print a JSON object whenever the missing disks change, and a last one when enough are there
     #[arg(long)]
     json: bool,
     /// Give up after so many seconds

@@ -1,4 +1,4 @@
-//! Paths in what is mounted: which mount holds a path, and what the path is called in there.
+//! Paths in mounts: which mount holds a path, and the path within it.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -13,13 +13,13 @@ use crate::admin::socket::MOUNT_TYPE;
 pub(super) struct Within {
     /// Where the filesystem is mounted.
     pub(super) directory: PathBuf,
-    /// The file in there, from the root.
+    /// The file's path from the root of the mount.
     pub(super) path: Vec<u8>,
 }
 
 impl Within {
-    /// What a target names in a mount: a directory or file there, or DIR:/PATH. None for an image, which may itself be a file
-    /// in a mount.
+    /// The place in a mount that a target names: a directory or file there, or DIR:/PATH. None for an image, which may itself be
+    /// a file in a mount.
     pub(super) fn of(target: &Target) -> Option<Self> {
         let [only] = &target.only_node().filter(|_| target.label.is_none())?[..] else { return None };
         let found = Self::find(only, &mounts())?;
@@ -31,7 +31,7 @@ impl Within {
         Some(Self { path, ..found })
     }
 
-    /// The mount of ours that holds a path. Nothing in it is looked at: its process may be stopped.
+    /// The mount of ours that holds a path. This looks at nothing in the mount, as its process may be stopped.
     fn find(path: &Path, mounts: &[Mount]) -> Option<Self> {
         let absolute = std::path::absolute(path).ok()?;
         let mut rest = absolute.components();

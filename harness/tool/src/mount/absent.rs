@@ -1,7 +1,6 @@
-//! Disks that were named and couldn't be opened when a cluster was mounted: they are tried again, like those that left.
-//!
-//! Opening an export waits for its server, and requests would wait meanwhile; so a thread of its own sees first whether anybody
-//! answers there.
+//! Retrying disks that were named and couldn't be opened when a cluster was mounted, as for disks that left.
+//! Opening an export waits for its server, and requests would wait meanwhile; so a thread of its own first sees whether a server
+//! answers.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, TryRecvError};
@@ -16,10 +15,10 @@ use super::nodes::{FIRST_TRY, MOST_BETWEEN_TRIES};
 use super::server::Server;
 use crate::admin::{Known, LeftOut};
 
-/// How often it is looked whether a server has answered.
+/// How often to look whether a server has answered.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// Tries to open what is left out, until nothing is, and then leaves it to those who bring nodes in step.
+/// Tries to open nodes that are left out, until none is; the task that brings nodes in step does the rest.
 pub(super) async fn take_in_absent(server: &Server, clock: &HostClock) {
     let (images, mut between_tries) = (&server.administration.images, FIRST_TRY);
     let mut unjudged: Vec<NodeIndex> = Vec::new();
@@ -31,7 +30,7 @@ pub(super) async fn take_in_absent(server: &Server, clock: &HostClock) {
                 images.note_left_out(&volumes, &why);
                 continue;
             }
-            // Somebody who gave an order may have been faster, and else is not to be disturbed.
+            // An order may have opened it meanwhile; one under way isn't to be disturbed.
             let is_left_out = images.left_out().iter().any(|left_out| left_out.images == volumes);
             if !is_left_out || server.administration.busy.get() {
                 continue;
@@ -56,7 +55,7 @@ pub(super) async fn take_in_absent(server: &Server, clock: &HostClock) {
 }
 
 impl Server {
-    /// Opens volumes as one more node, which nobody has looked at yet.
+    /// Opens volumes as one more node, which hasn't been looked at yet.
     async fn open_absent(&self, volumes: &[PathBuf]) -> Result<NodeIndex, String> {
         let disks = (self.administration.open)(volumes).map_err(|why| why.to_string())?;
         let node = self.fs.open_node(disks).await.map_err(|error| error.to_string())?;
@@ -66,12 +65,12 @@ impl Server {
     }
 }
 
-/// Waits until it is known whether somebody answers for each of the volumes that is an export.
+/// Waits until it is known whether the server of each volume that is an export answers.
 pub(super) async fn answers(volumes: &[PathBuf], clock: &HostClock) -> Result<(), String> {
     for address in volumes.iter().filter_map(|volume| export(volume)) {
         let (sender, answer) = mpsc::channel();
         let ask = move || {
-            // Nobody may listen any more: the mount may be over.
+            // The receiver may be gone: the mount may be over.
             let _ = sender.send(NbdDevice::look(address).map(drop).map_err(|error| error.to_string()));
         };
         thread::Builder::new().name("absent".into()).spawn(ask).map_err(|error| error.to_string())?;

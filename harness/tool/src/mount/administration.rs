@@ -1,4 +1,4 @@
-//! What it takes to carry out orders, and which of them are under way.
+//! Everything needed to carry out orders, and which of them are under way.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use hammer2_core::memory::{Heap, Vec as HeapVec};
 
 use crate::admin::{Images, Open, Refused};
 
-/// What it takes to carry out orders.
+/// Everything needed to carry out orders.
 pub struct Administration {
     /// What the nodes were opened from.
     pub images: Images,
@@ -16,26 +16,26 @@ pub struct Administration {
     pub read_only: bool,
     /// Opens volumes. Requests wait meanwhile.
     pub open: Box<Open<'static>>,
-    /// What it takes to look at snapshots.
+    /// Everything needed to look at snapshots.
     pub(super) beside: Beside,
-    /// An order is being carried out: nobody else looks after the nodes.
+    /// An order is being carried out: no other task looks after the nodes.
     pub(super) busy: Cell<bool>,
     /// A scrub is under way.
     pub(super) scrubbing: Cell<bool>,
-    /// That is to pause.
+    /// The scrub is to pause.
     pub(super) pausing: Cell<bool>,
 }
 
-/// What it takes to look at the disks of a mount beside it.
+/// Everything needed to look at the disks of a mount beside it.
 pub struct Beside {
     /// Memory for it.
     pub heap: Heap,
-    /// Opens volumes to be looked at, whoever uses them.
+    /// Opens volumes for reading, even if they are in use.
     pub open: Box<Open<'static>>,
 }
 
 impl Administration {
-    /// For nodes that were opened from `images`, and others that `open` opens.
+    /// The administration of nodes that were opened from `images`, and others that `open` opens.
     pub fn new(
         images: Images,
         read_only: bool,
@@ -46,7 +46,7 @@ impl Administration {
         Self { images, read_only, open: Box::new(open), beside, busy, scrubbing, pausing }
     }
 
-    /// Has a scrub that is under way pause; false if none is.
+    /// Makes a scrub that is under way pause; false if none is.
     pub(super) fn pause_scrub(&self) -> bool {
         self.pausing.set(self.scrubbing.get());
         self.scrubbing.get()

@@ -1,4 +1,4 @@
-//! What requests are about: a name, a place in a file, what is to change, and who asks.
+//! Arguments of requests: a name, a place in a file, a change, and the caller.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use fuser::TimeOrNow;
 use hammer2_core::media::Inum;
 
-/// Who asks.
+/// The user and group of the caller.
 #[derive(Clone, Copy)]
 pub(super) struct Owner {
     pub(super) uid: u32,
@@ -26,14 +26,14 @@ impl Entry {
     }
 }
 
-/// Where content is.
+/// A range of a file's content.
 #[derive(Clone, Copy)]
 pub(super) struct Range {
     pub(super) file: Inum,
     pub(super) offset: u64,
 }
 
-/// What the kernel wants changed.
+/// A change of attributes that the kernel wants.
 pub(super) struct Change {
     pub(super) mode: Option<u32>,
     pub(super) uid: Option<u32>,

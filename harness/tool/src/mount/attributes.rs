@@ -1,4 +1,4 @@
-//! What is known of files, as the kernel wants it, and changing it.
+//! Attributes of files in the kernel's form, and changing them.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,26 +15,27 @@ use super::refusal::Refusal;
 use super::server::Server;
 use super::snapshots::KeptPlace;
 
-/// What `st_blocks` counts in.
+/// The unit of `st_blocks`.
 const BLOCK_BYTES: u64 = 512;
 
-/// The unit of free space the kernel is told.
+/// The unit of free space in replies to the kernel.
 const FRAGMENT_BYTES: u32 = 4096;
 
-/// How long the kernel may believe what a file takes that isn't stored yet.
+/// How long the kernel may keep the block count of a file that isn't stored yet.
 const KEPT_UNSTORED: Duration = Duration::from_secs(1);
 
-/// What the kernel is told of a file, and for how long.
+/// A file's attributes for the kernel, and how long it may keep them.
 #[derive(Clone, Copy)]
 pub(super) struct Facts {
     pub(super) attr: FileAttr,
     pub(super) kept: Duration,
-    /// What tells it from another of the same number: the number of a file that wasn't durable is given again after a crash.
+    /// It tells the file from another with the same number: after a crash, the number of a file that wasn't durable is given
+    /// again.
     pub(super) generation: Generation,
 }
 
 impl Facts {
-    /// What tells the kernel that there is nothing of that name, for it to remember.
+    /// The answer that there is no such name, for the kernel to remember.
     pub(super) const NOTHING: Self = Self {
         attr: FileAttr {
             ino: INodeNo(0),
@@ -95,17 +96,17 @@ impl Server {
 
     pub(super) async fn facts_of(&self, file: Inum) -> Result<Facts, Refusal> {
         if let Some(place) = KeptPlace::of(file) {
-            // What leads in a circle is no more than one step deep.
+            // The recursion is at most one step deep.
             return Box::pin(self.facts_of_kept(place)).await;
         }
         Ok(facts(&self.patience.keep_trying(async || self.fs.attributes(file).await).await?))
     }
 
-    /// Tells how much room there is, as a writer would find it now.
+    /// Replies with the room that a writer would find now.
     pub(super) async fn statfs(&self, reply: ReplyStatfs) {
         let statistics = self.fs.settled_statistics().await;
         let fragments = |bytes: u64| bytes / u64::from(FRAGMENT_BYTES);
-        // Inodes come from free space: as many more as chunks of 1 KiB.
+        // Inodes are made from free space: one fits in each chunk of 1 KiB.
         let free_inodes = statistics.free_bytes / 1024;
         reply.statfs(
             fragments(statistics.total_bytes),
@@ -120,11 +121,11 @@ impl Server {
     }
 }
 
-/// What a file takes, in blocks of [`BLOCK_BYTES`].
+/// The space that a file takes, in blocks of [`BLOCK_BYTES`].
 fn blocks(attributes: &Attributes) -> u64 {
     let is_in_inode = (1..=EMBEDDED_BYTES as u64).contains(&attributes.size);
     match attributes.stored_bytes.saturating_add(attributes.unstored_bytes).div_ceil(BLOCK_BYTES) {
-        // It has no block of its own, but who copies it must not take it for a hole.
+        // It has no block of its own, but a program that copies it must not take it for a hole.
         0 if attributes.kind == FileKind::Regular && is_in_inode => 1,
         blocks => blocks,
     }
@@ -148,7 +149,7 @@ pub(super) fn facts(attributes: &Attributes) -> Facts {
         blksize: FILE_BLOCK_BYTES as u32,
         flags: 0,
     };
-    // The kernel makes the root itself, and asks for no number.
+    // The kernel makes the root itself, with generation 0.
     let generation = if attributes.inum == Inum::PFS_ROOT { 0 } else { attributes.btime.microseconds };
     let kept = if attributes.unstored_bytes > 0 { KEPT_UNSTORED } else { KEPT };
     Facts { attr, kept, generation: Generation(generation) }
@@ -159,7 +160,7 @@ pub(super) fn file_type(kind: FileKind) -> FileType {
         FileKind::Directory => FileType::Directory,
         FileKind::Regular => FileType::RegularFile,
         FileKind::Fifo => FileType::NamedPipe,
-        // Linux has no other name for a whiteout than device 0.
+        // To Linux, a whiteout is device 0.
         FileKind::CharDevice | FileKind::Whiteout => FileType::CharDevice,
         FileKind::BlockDevice => FileType::BlockDevice,
         FileKind::Symlink => FileType::Symlink,
@@ -182,7 +183,7 @@ pub(super) fn system_time(time: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// The format counts microseconds since 1970: it knows no time before, and an end.
+/// The format counts microseconds since 1970: it can't hold earlier times, nor very late ones.
 fn timestamp(time: SystemTime) -> Result<Timestamp, Errno> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| Errno::EINVAL)?;
     Ok(Timestamp { microseconds: since.as_micros().try_into().map_err(|_| Errno::EINVAL)? })

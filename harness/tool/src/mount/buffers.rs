@@ -1,4 +1,4 @@
-//! Buffers for what is read and written, used again and again: new ones of this size would be mapped and unmapped each time.
+//! Buffers for reads and writes, which are reused: new ones of this size would be mapped and unmapped each time.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ impl Buffers {
         buffer
     }
 
-    /// A buffer of this size; what is in it is left over from before.
+    /// A buffer of this size, with old content.
     pub(super) fn of_size(&self, bytes: usize) -> Vec<u8> {
         let mut buffer = self.take();
         buffer.resize(bytes, 0);

@@ -1,4 +1,4 @@
-//! What a mount has been asked for, and what it took.
+//! Counters of a mount's requests, and of what they took.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// In small letters.
+    /// Its name in small letters.
     fn name(self) -> String {
         format!("{self:?}").to_lowercase()
     }
@@ -45,7 +45,7 @@ impl Operation {
 /// Counts since the mount.
 #[derive(Default)]
 pub(super) struct Counters {
-    /// Only of those that were asked for.
+    /// Only kinds that were asked for.
     requests: RefCell<BTreeMap<Operation, u64>>,
     pub(super) refused: Cell<u64>,
     pub(super) read_bytes: Cell<u64>,

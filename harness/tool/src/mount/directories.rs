@@ -13,11 +13,11 @@ use super::refusal::Refusal;
 use super::server::Server;
 use super::snapshots::KeptPlace;
 
-/// Entries looked at in one go; a request asks for about as many.
+/// Bytes of entries read at a time; a request asks for about as many.
 const BATCH_BYTES: usize = 8 << 10;
 
-/// What is told of the files at the start of a listing. The kernel asks for that whoever lists, and goes on asking if what it
-/// was told is of use to somebody; so most listings needn't read an inode for each name.
+/// How many files at the start of a listing get attributes. The kernel always asks for these at first, and goes on asking only if
+/// a program uses them; so most listings needn't read an inode for each name.
 const FACTS_AT_FIRST: usize = 32;
 
 /// Offsets behind `.` and `..`, which aren't stored. Keys of names are higher.
@@ -26,10 +26,10 @@ const BEHIND_DOT_DOT: u64 = 2;
 
 /// Where entries go.
 trait Listing {
-    /// How many entries a listing begins with at most.
+    /// The most entries in the first reply of a listing.
     const AT_FIRST: usize = usize::MAX;
 
-    /// What is needed of a file besides its entry.
+    /// The attributes of a file that the listing needs besides its entry.
     async fn facts(server: &Server, file: Inum) -> Option<Facts>;
 
     /// Adds an entry; false when there is no room for it.
@@ -54,7 +54,7 @@ impl Listing for ReplyDirectoryPlus {
     }
 
     fn add(&mut self, _: Inum, _: FileKind, facts: Option<Facts>, offset: u64, name: &[u8]) -> bool {
-        // Without facts the name is listed all the same; who wants to know more is told why that fails.
+        // Without attributes the name is listed all the same; a lookup then says why they can't be read.
         let Facts { attr, kept, generation } = facts.unwrap_or(Facts::NOTHING);
         !Self::add(self, attr.ino, offset, OsStr::from_bytes(name), &kept, &attr, generation)
     }
@@ -123,7 +123,7 @@ impl Server {
                 if !listing.add(file, entry.kind, facts, behind, entry.name) {
                     return Ok(());
                 }
-                // Not what is before all names: the kernel knows that anyway.
+                // `.` and `..` aren't counted: the kernel knows these directories anyway.
                 facts.into_iter().for_each(|facts| self.known.count(facts.inum()));
                 (empty, room) = (false, room - 1);
                 if room == 0 {
@@ -132,7 +132,7 @@ impl Server {
             }
             match (found.next, found.damaged) {
                 (Some(next), _) => at = next,
-                // Something is missing, and nothing else is left to tell.
+                // Something is missing, and there is no entry left to list.
                 (None, Some(fault)) if empty => return Err(Error::Io(fault).into()),
                 (None, _) => return Ok(()),
             }

@@ -1,4 +1,4 @@
-//! Making everything durable at the end of a mount. What fails is tried again: a device that was only late gets everything.
+//! Making everything durable at the end of a mount. A failure is retried, so a device that was only late still gets everything.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,19 +10,19 @@ use hammer2_host::clock::HostClock;
 
 use super::server::Server;
 
-/// Between tries at the end, and looks whether somebody has given up.
+/// The time between tries at the end, and between looks whether a signal gave up.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// Why what was changed last isn't durable.
+/// Why the last changes aren't durable.
 pub(super) enum Undurable {
-    /// It never will be.
+    /// They never will be.
     Failed(Error),
-    /// Nobody waits for it any more.
+    /// A signal gave up waiting.
     GivenUp,
 }
 
-/// Makes everything durable at the end. As long as a disk is only late it is waited for, unless somebody gives up.
+/// Makes everything durable at the end. Waits as long as a disk is only late, unless a signal gives up.
 pub(super) async fn sync_at_last(server: &Server, clock: &HostClock, given_up: &AtomicBool) -> Result<(), Undurable> {
     let mut told = false;
     loop {
@@ -43,7 +43,7 @@ pub(super) async fn sync_at_last(server: &Server, clock: &HostClock, given_up: &
     }
 }
 
-/// What comes of something; none when somebody gives up first.
+/// The result of some work; none if a signal gives up first.
 async fn unless_given_up<T>(work: impl Future<Output = T>, clock: &HostClock, given_up: &AtomicBool) -> Option<T> {
     let mut work = pin!(work);
     loop {
@@ -57,12 +57,12 @@ async fn unless_given_up<T>(work: impl Future<Output = T>, clock: &HostClock, gi
     }
 }
 
-/// The disks that don't answer, as the beginning of a message; nothing when that isn't the trouble.
+/// The disks that don't answer, as the beginning of a message; empty for other errors.
 pub(super) fn late_disks(server: &Server, error: &Error) -> String {
     let called = |node| server.administration.images.called(node);
     let mut late: Vec<_> = server.fs.late_nodes().map(called).collect();
     if late.is_empty() && matches!(error, Error::Io(fault) if fault.is_timeout()) {
-        // It was asked for something only, and nobody has a word of it but this.
+        // No disk is known to be late, so all of them are named.
         late.extend(server.fs.member_statuses().map(|member| called(member.node)));
     }
     match &late[..] {

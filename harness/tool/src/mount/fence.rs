@@ -1,4 +1,4 @@
-//! When another machine takes the disks over: nothing is changed any more, and that is told once.
+//! Reports once that another machine has taken the disks over, after which nothing is changed any more.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use hammer2_host::clock::HostClock;
 
 use super::server::Server;
 
-/// How soon it is told.
+/// How soon it is reported.
 const NOTICED_EVERY: Duration = Duration::from_secs(1);
 
-/// Tells of it, with the disk and the other machine.
+/// Reports it, with the disk and the other machine.
 pub(super) async fn tell_when_fenced(server: &Server, clock: &HostClock) {
     loop {
         clock.sleep(NOTICED_EVERY).await;

@@ -11,16 +11,16 @@ use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
 use super::snapshots::KeptPlace;
 
-/// How much one request copies at most, so that others get their turn.
+/// The most that one request copies, so that others get their turn.
 const COPIED_AT_ONCE: u64 = 4 << 20;
 const COPY_STEP_BYTES: u64 = 256 << 10;
 
 const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 
-/// What the kernel is told of every file it opens. What it has of the content stays good. Nothing is sent when the file is
-/// closed: what was written is in the server's memory with its room reserved by then, so nothing is owed to whoever closes it.
-/// What goes wrong afterwards `fsync` tells, and the next change.
+/// The flags of every file that the kernel opens. Its cached content stays good. Closing a file sends no request: by then,
+/// written bytes are in the server's memory with their room reserved, so `close` has nothing to report. Later errors are reported
+/// by `fsync` and the next change.
 pub(super) const OPENED: FopenFlags = FopenFlags::FOPEN_KEEP_CACHE.union(FopenFlags::FOPEN_NOFLUSH);
 
 impl Server {
@@ -80,7 +80,7 @@ impl Server {
         self.buffers.give_back(data);
     }
 
-    /// At every `close`, where the kernel is older than Linux 5.16: what could not be made durable is told here, too.
+    /// Serves every `close` if the kernel is older than Linux 5.16: reports here, too, if something could not be made durable.
     pub(super) async fn flush(&self, reply: ReplyEmpty) {
         self.reply_done(self.patience.keep_trying(async || self.fs.check_writes()).await, reply);
     }
@@ -114,7 +114,7 @@ impl Server {
 
     pub(super) async fn fallocate(&self, range: Range, bytes: u64, mode: FallocateFlags, reply: ReplyEmpty) {
         let keep_size = mode.contains(FallocateFlags::KEEP_SIZE);
-        // Ranges can't be taken out of a file or put in: its blocks are aligned.
+        // Ranges can't be collapsed or inserted, as a file's blocks are aligned.
         let allocation = match mode - FallocateFlags::KEEP_SIZE {
             FallocateFlags::PUNCH_HOLE if keep_size => Allocation::PunchHole,
             FallocateFlags::ZERO_RANGE => Allocation::ZeroRange,
@@ -156,7 +156,7 @@ impl Server {
             }
         }
         self.buffers.give_back(buffer);
-        // Who was told of a part asks for the rest, and is told then.
+        // After a partial copy, the caller asks for the rest, and gets the error then.
         failed.filter(|_| copied == 0).map_or(Ok(copied), Err)
     }
 }

@@ -1,4 +1,4 @@
-//! The protocol's side: every request is served by the thread that reads it.
+//! The side of the FUSE protocol: every request is served by the thread that reads it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -323,7 +323,7 @@ impl Filesystem for Front {
             return reply.error(Errno::EROFS);
         }
         if is_kept(ino_in) {
-            // The kernel copies it by reading and writing.
+            // The kernel then copies by reading and writing.
             return reply.error(Errno::EXDEV);
         }
         let from = Range { file: inum(ino_in), offset: offset_in };

@@ -1,8 +1,7 @@
-//! Programs that are run for each event: those in a folder, one after the other, in the order of their names.
-//!
-//! Each is told of the event by its environment (`HAMMER2_EVENT` and so on) and, as a line of JSON, on its standard input. A
-//! thread of its own starts them and waits for them, so that no request to the filesystem waits for a program. Only what nobody
-//! but root, or who mounted it, can change is run.
+//! Hooks: the programs in a folder are run for each event, one after the other, in the order of their names.
+//! Each gets the event in its environment (`HAMMER2_EVENT` and so on) and, as a line of JSON, on its standard input. A separate
+//! thread starts the programs and waits for them, so that no request to the filesystem waits for a program. Only programs that
+//! nobody but root, or the user who mounted, can change are run.
 
 use std::fs;
 use std::io::Write;
@@ -17,16 +16,16 @@ use rustix::process::geteuid;
 
 use crate::admin::Event;
 
-/// Events that wait for programs to end; what comes then is run for nobody.
+/// The most events that wait for programs to end; for further events, no program is run.
 const MOST_WAITING: usize = 100;
 
 /// How long a program may take before it is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether it has ended.
+/// How often to look whether it has ended.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
-/// Where the programs are run.
+/// The queue to the thread that runs the programs.
 pub(super) struct Hooks {
     events: SyncSender<Event>,
 }
@@ -39,7 +38,7 @@ impl Hooks {
         Ok(Self { events })
     }
 
-    /// Has the programs run for an event.
+    /// Runs the programs for an event.
     pub(super) fn run(&self, event: Event) {
         if let Err(error) = self.events.try_send(event) {
             log::warn!("no program is run for an event: {error}");
@@ -47,7 +46,7 @@ impl Hooks {
     }
 }
 
-/// Until the mount ends.
+/// Runs programs until the mount ends.
 fn run_all(folder: &Path, events: &Receiver<Event>) {
     for event in events {
         let programs = match programs(folder) {
@@ -72,7 +71,7 @@ fn programs(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut programs: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder).map_err(words)? {
         let path = entry.map_err(words)?.path();
-        // What editors and package managers leave behind has a dot or a tilde in its name.
+        // Leftovers of editors and package managers have a dot or a tilde in their names.
         let is_plain = path.file_name().is_some_and(|name| !name.as_encoded_bytes().iter().any(|b| b".~#".contains(b)));
         let can_be_run = || fs::metadata(&path).is_ok_and(|facts| facts.is_file() && facts.mode() & 0o111 != 0);
         if is_plain && can_be_run() {
@@ -83,7 +82,7 @@ fn programs(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(programs)
 }
 
-/// Refuses what somebody else can change.
+/// Refuses files that somebody else can change.
 fn refuse_strangers(path: &Path) -> Result<(), String> {
     let facts = fs::metadata(path).map_err(|error| error.to_string())?;
     let is_ours = facts.uid() == 0 || facts.uid() == geteuid().as_raw();
@@ -106,7 +105,7 @@ fn run(program: &Path, event: &Event) -> Result<(), String> {
     command.env("HAMMER2_FSID", event.fsid.as_deref().unwrap_or_default());
     let mut child = command.spawn().map_err(words)?;
     if let (Some(mut stdin), Ok(line)) = (child.stdin.take(), serde_json::to_string(event)) {
-        // It needn't read it. An event is much smaller than what a pipe holds, so nobody waits here.
+        // The program needn't read it. An event is much smaller than a pipe's buffer, so this doesn't wait.
         let _ = writeln!(stdin, "{line}");
     }
     let status = ended(&mut child)?;

@@ -1,7 +1,6 @@
-//! What one thread at a time is in: the server, and the operations that wait.
-//!
-//! The thread that reads a request begins it here. Most end there and then; what has to wait, for a device or for another
-//! operation, is left here as a task, for the thread that serves the mount.
+//! The part that only one thread at a time may enter: the server, and the operations that wait.
+//! The thread that reads a request begins it here. Most requests end at once; one that has to wait, for a device or for another
+//! operation, stays here as a task, for the thread that serves the mount.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -16,20 +15,20 @@ use parking_lot::RawMutex;
 use super::counters::{Operation, add};
 use super::server::Server;
 
-/// A mount, for all threads.
+/// A mount, shared by all threads.
 pub(super) type Mounted = Monitor<RawMutex, Inside>;
 
-/// What is inside.
+/// The content of the monitor.
 pub(super) struct Inside {
-    /// None when nothing is begun any more.
+    /// None once no more work is begun.
     server: RefCell<Option<Rc<Server>>>,
     pub(super) executor: Executor<'static>,
 }
 
-/// The server, for something that the end of the mount waits for.
+/// The server, for work that the end of the mount waits for.
 pub(super) struct Serving(Rc<Server>);
 
-/// Something under way.
+/// Work under way.
 pub(super) type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Inside {
@@ -42,13 +41,13 @@ impl Inside {
         self.server.borrow().clone()
     }
 
-    /// Nothing is begun any more.
+    /// Closes the mount: no more work is begun.
     pub(super) fn close(&self) {
         self.server.take();
     }
 
-    /// Serves a request, as far as it needn't wait; the rest is for later. When the mount is closed it is dropped: its reply then
-    /// tells an error.
+    /// Serves a request until it has to wait; the rest is done later. If the mount is closed, the request is dropped: its reply
+    /// then gives an error.
     pub(super) fn serve<F>(&self, operation: Operation, work: impl FnOnce(Serving) -> F)
     where
         F: Future<Output = ()> + 'static,
@@ -59,7 +58,7 @@ impl Inside {
         add(&server.counters.had_to_wait, u64::from(waiting));
     }
 
-    /// Begins something else. When the mount is closed it is dropped.
+    /// Begins other work, which is dropped if the mount is closed.
     pub(super) fn begin(&self, job: impl FnOnce(Serving) -> Work) {
         if let Some(server) = self.server() {
             self.executor.spawn(job(Serving::begin(server)));

@@ -1,4 +1,4 @@
-//! What has happened to a mount, for those who ask, those who follow, and programs that are run for each event.
+//! The events of a mount, for questions, for followers, and for programs that are run for each event.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ impl Journal {
         &self.label
     }
 
-    /// Something happened.
+    /// Notes an event.
     pub(super) fn note(&self, kind: EventKind, About { disk, fsid }: About, text: impl ToString) {
         self.count.set(self.count.get() + 1);
         let event = Event {
@@ -66,10 +66,10 @@ impl Journal {
         past.push_back(event);
     }
 
-    /// Tells what is remembered, and from here on what happens.
+    /// Sends the remembered events, and those from here on.
     pub(super) fn tell(&self, past: bool, future: bool, sender: Sender<Answer>) {
         for event in self.past.borrow().iter().filter(|_| past) {
-            // Who asked may have gone.
+            // The follower may be gone.
             let _ = sender.send(Answer::Event(event.clone()));
         }
         if future {
@@ -79,7 +79,7 @@ impl Journal {
         }
     }
 
-    /// Nothing happens any more.
+    /// Ends the journal: there are no more events.
     pub(super) fn end(&self) {
         for follower in self.followers.borrow_mut().drain(..) {
             let _ = follower.send(Answer::told());

@@ -1,8 +1,7 @@
-//! Which files the kernel knows: it may ask for one that has lost its last name as long as somebody has it open, stands in it, or
-//! holds it in any other way.
-//!
-//! Every answer that names a file is counted, and forgetting counts back. What was kept when a server crashed goes with the next
-//! mount (`hammer2_core::fs`).
+//! The files that the kernel knows: it may ask for a file that has lost its last name as long as a process has it open, has it as
+//! its working directory, or holds it in any other way.
+//! Every answer that names a file is counted, and forgetting counts back. Files that were kept when a server crashed are removed
+//! by the next mount (`hammer2_core::fs`).
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -12,11 +11,11 @@ use hammer2_core::media::Inum;
 /// The files that the kernel knows.
 #[derive(Default)]
 pub(super) struct Known {
-    /// How many answers have named them.
+    /// How many answers have named each file.
     answers: RefCell<HashMap<Inum, u64>>,
-    /// Those of them that have no name any more, and are open for the kernel's sake.
+    /// Files among them that have no name any more, and are open for the kernel's sake.
     nameless: RefCell<HashSet<Inum>>,
-    /// Closed, but something went wrong when they were let go: once for each time.
+    /// Files that couldn't be closed properly: an entry for each failure.
     unreleased: RefCell<Vec<Inum>>,
 }
 
@@ -47,12 +46,12 @@ impl Known {
         self.nameless.borrow_mut().insert(file)
     }
 
-    /// Takes note that a file couldn't be let go.
+    /// Takes note that a file couldn't be closed.
     pub(super) fn note_unreleased(&self, file: Inum) {
         self.unreleased.borrow_mut().push(file);
     }
 
-    /// Those that couldn't be let go so far.
+    /// Takes the files that couldn't be closed so far.
     pub(super) fn take_unreleased(&self) -> Vec<Inum> {
         self.unreleased.take()
     }
@@ -70,7 +69,7 @@ mod tests {
         known.note_nameless(file);
         assert!(!known.forget(file, 1) && known.has(file));
         assert!(known.forget(file, 1) && !known.has(file));
-        // What was never counted, or is forgotten too often, does no harm.
+        // A file that was never counted, or is forgotten too often, does no harm.
         assert!(!known.forget(file, u64::MAX) && !known.forget(Inum(7), 1));
     }
 

@@ -1,5 +1,5 @@
-//! Answers that name files, and what the kernel's knowing them means: a file that loses its last name stays open until the kernel
-//! has forgotten it.
+//! Answers that name files: a file that the kernel knows and that loses its last name stays open until the kernel has forgotten
+//! it.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl Server {
         }
     }
 
-    /// The same; that there is nothing is an answer, too, and the kernel remembers it.
+    /// The same; a missing name is an answer, too, which the kernel remembers.
     pub(super) fn reply_found(&self, found: Result<Facts, Refusal>, reply: ReplyEntry) {
         match found {
             Err(Refusal { errno: Errno::ENOENT, .. }) => {
@@ -36,7 +36,7 @@ impl Server {
         }
     }
 
-    /// Does what may take the last name of what is called so. A file that the kernel knows stays until that forgets it.
+    /// Runs a removal that may take a file's last name. A file that the kernel knows stays until the kernel forgets it.
     pub(super) async fn keeping_known(
         &self,
         entry: &Entry,
@@ -44,7 +44,7 @@ impl Server {
     ) -> Result<(), Error> {
         let file = match self.fs.lookup(entry.directory, entry.name()).await {
             Ok(file) if self.known.has(file) => file,
-            // What is wrong, the removal says.
+            // The removal itself reports what is wrong.
             _ => return removal().await,
         };
         self.fs.open(file).await?;
@@ -63,10 +63,10 @@ impl Server {
         }
     }
 
-    /// Closes a file; it goes if it has no name any more. What can't be done now is done later.
+    /// Closes a file, which is removed if it has no name any more. If that fails, it is tried again later.
     pub(super) async fn let_go(&self, file: Inum) {
         match self.fs.release(file).await {
-            // Gone, but for what went wrong then.
+            // The file is gone already, or was closed now.
             Ok(()) | Err(Error::NotFound) => {}
             Err(error) => {
                 log::debug!("inode {file} is let go later: {error}");
@@ -75,7 +75,7 @@ impl Server {
         }
     }
 
-    /// Lets go what couldn't be let go so far.
+    /// Closes the files that couldn't be closed so far.
     async fn let_go_leftovers(&self) {
         for file in self.known.take_unreleased() {
             self.let_go(file).await;
@@ -83,7 +83,7 @@ impl Server {
     }
 }
 
-/// Lets go every now and then what couldn't be let go so far.
+/// Closes, every now and then, the files that couldn't be closed so far.
 pub(super) async fn let_go_now_and_then(server: &Server, clock: &HostClock, period: Duration) {
     loop {
         clock.sleep(period).await;

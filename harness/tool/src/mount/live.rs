@@ -1,4 +1,4 @@
-//! What a mount does by itself, beside the requests, from its beginning to its end.
+//! The work that a mount does by itself, beside the requests, from its beginning to its end.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use super::watch::watch;
 use crate::admin::{EventKind, Known};
 
 impl MountPoint {
-    /// Lives inside until the mailbox is closed, and ends with everything durable. Nothing of the filesystem is left then: the
-    /// images are free when this is seen to be over.
+    /// Runs inside until the mailbox is closed, and makes everything durable at the end. By then the filesystem is dropped: the
+    /// images are free once this returns.
     pub(super) async fn live(
         &self,
         inside: &Inside,
@@ -34,7 +34,7 @@ impl MountPoint {
         server.journal.note(EventKind::Unmounted, About::default(), "it is unmounted");
         server.journal.end();
         server.patience.end();
-        // It can go on in the next mount.
+        // The scrub can go on in the next mount.
         server.administration.pause_scrub();
         server.under_way.ended().await;
         let ended = if self.read_only { Ok(()) } else { sync_at_last(&server, self.clock, &self.given_up).await };
@@ -54,7 +54,7 @@ impl MountPoint {
         (ended, conversations)
     }
 
-    /// Begins what goes on as long as the mount lives.
+    /// Begins the tasks that run as long as the mount lives.
     fn begin(&self, inside: &Inside, server: &Rc<Server>) {
         let (clock, changes) = (self.clock, !self.read_only);
         let how = if changes { "it is mounted" } else { "it is mounted, read-only" };

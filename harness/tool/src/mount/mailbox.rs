@@ -1,5 +1,5 @@
-//! Where what isn't a request waits for the thread that serves the mount: orders, and what signals ask for. Who leaves something
-//! here waits for nobody.
+//! A queue of jobs that aren't requests (orders, and the work of signals) for the thread that serves the mount. Posting a job
+//! never waits.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -25,7 +25,7 @@ struct Posted {
 }
 
 impl Mailbox {
-    /// Has something done. Once the mailbox is closed it isn't, and what it holds is dropped.
+    /// Posts a job. Once the mailbox is closed, the job is dropped instead.
     pub(super) fn post(&self, job: Job) {
         let mut state = self.lock();
         if state.closed {
@@ -35,14 +35,14 @@ impl Mailbox {
         wake(state);
     }
 
-    /// Nothing comes any more.
+    /// Closes the mailbox: no more jobs come.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         wake(state);
     }
 
-    /// True when nothing comes any more.
+    /// True when the mailbox is closed.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
@@ -68,7 +68,7 @@ impl Mailbox {
     }
 }
 
-/// Wakes who waits; not before the lock is free, or that is what it would wait for next.
+/// Wakes the waiting task, after unlocking, so that it doesn't have to wait for the lock.
 fn wake(mut state: MutexGuard<'_, Posted>) {
     let waiting = state.waiting.take();
     drop(state);

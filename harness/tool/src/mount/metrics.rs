@@ -1,4 +1,4 @@
-//! The numbers of a mount, for those who watch many.
+//! The numbers of a mount, for monitoring.
 
 use hammer2_core::cluster::{Health, MemberState, MemberStatus};
 
@@ -46,7 +46,7 @@ impl Server {
                 ),
             ]);
         }
-        // One file may hold those of several mounts.
+        // One file may hold the numbers of several mounts.
         let own = labels([("label", self.journal.label().to_owned())]);
         for (known, _) in metrics.iter_mut().flat_map(|metric| &mut metric.samples) {
             known.splice(0..0, own.iter().cloned());

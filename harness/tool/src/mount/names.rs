@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
 use super::snapshots::KeptPlace;
 
-/// The longest target of a symbolic link, as Linux has it.
+/// The longest target of a symbolic link in Linux.
 const MAX_TARGET_BYTES: usize = 4096;
 
 const TYPE_BITS: u32 = 0o170_000;
@@ -33,7 +33,7 @@ impl Server {
 
     async fn find(&self, entry: &Entry) -> Result<Facts, Refusal> {
         match entry.name() {
-            // Who opens a file by its handle has nothing but its number.
+            // A file that is opened by its handle is known by its number only.
             b"." => return self.facts_of(entry.directory).await,
             b".." => {
                 let parent =
@@ -95,7 +95,7 @@ impl Server {
         Ok(facts)
     }
 
-    /// Makes a file that belongs to who asks; its group is the directory's where that says so.
+    /// Makes a file that belongs to the caller; its group is the directory's if the directory's mode says so.
     async fn make(&self, entry: &Entry, new: NewFile<'_>, owner: Owner) -> Result<Facts, Refusal> {
         let new = NewFile { mode: new.mode & 0o7777, uid: owner.uid, gid: owner.gid, ..new };
         let file =

@@ -1,5 +1,4 @@
-//! What a mount does by itself, and what becomes of the nodes of a cluster: that is told, each time in one line that names the
-//! disk.
+//! Looking after a mount and the nodes of its cluster. Each change of a node is reported in one line that names the disk.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -15,12 +14,12 @@ use super::states::InWords;
 use super::under_way::Begun;
 use crate::admin::{Copied, Known, health_of};
 
-/// When a node that left is looked at again, the first time; and then after twice as long, but not after more than this.
+/// How soon a node that left is looked at again for the first time; the time then doubles, up to a limit.
 pub(super) const FIRST_TRY: Duration = Duration::from_secs(5);
 pub(super) const MOST_BETWEEN_TRIES: Duration = Duration::from_secs(300);
 
-/// Looks after the mount as long as it lives, and makes everything durable every now and then. Without `repairs` it only tells
-/// how the nodes are.
+/// Looks after the mount as long as it lives, and makes everything durable every now and then. Without `repairs` it only reports
+/// the state of the nodes.
 pub(super) async fn look_after(server: &Server, repairs: bool, sync_every: Option<Duration>) {
     let pace = Pace {
         looks: Duration::from_secs(1),
@@ -38,18 +37,18 @@ pub(super) async fn look_after(server: &Server, repairs: bool, sync_every: Optio
     server.fs.keep(&Teller { server, repairs, told, tries, syncing, is_durable_told }, &pace).await;
 }
 
-/// Tells what becomes of the nodes.
+/// Reports changes of the nodes.
 struct Teller<'s> {
     server: &'s Server,
     /// False for a mount that changes nothing.
     repairs: bool,
-    /// Why each could not be brought back, as it was told.
+    /// The last report of why each node could not be brought back.
     told: RefCell<[Option<String>; MAX_NODES]>,
-    /// The mount doesn't end in the middle of these.
+    /// Attempts to bring nodes back; the mount doesn't end in the middle of one.
     tries: [Cell<Option<Begun<'s>>>; MAX_NODES],
-    /// Nor in the middle of this.
+    /// A sync; the mount doesn't end in the middle of one either.
     syncing: Cell<Option<Begun<'s>>>,
-    /// Nobody was told that nothing is made durable.
+    /// False once it was reported that nothing can be made durable.
     is_durable_told: Cell<bool>,
 }
 
@@ -70,14 +69,14 @@ impl Attendant for Teller<'_> {
     fn tell(&self, event: Event<'_>) {
         let counters = &self.server.counters;
         match event {
-            // Where nothing is changed, nobody misses it.
+            // A mount that changes nothing needs no quorum.
             Event::QuorumLost | Event::QuorumBack if !self.repairs => {}
             Event::QuorumBack => log::info!("there is a quorum again: changes go on"),
             Event::QuorumLost => log::error!(
                 "too few nodes are left: nothing is changed until enough are back; away: {}",
                 self.server.administration.images.away(&self.server.fs).join(", ")
             ),
-            // The nodes that left, or were taken over, were told of.
+            // The nodes that left, or were taken over, were reported.
             Event::NotDurable { error: Error::NoQuorum { .. } } => {}
             Event::NotDurable { .. } if self.server.fs.fenced().is_some() => {}
             Event::NotDurable { error } => {
@@ -130,9 +129,9 @@ impl Teller<'_> {
     fn tell_of_absence(&self, node: NodeIndex, state: MemberState, from_the_beginning: bool) {
         match state {
             MemberState::InSync | MemberState::Behind(_) => {}
-            // Somebody had it removed, and was told so; or an order that is being carried out makes it a member.
+            // An order removed it and reported that, or one under way makes it a member.
             MemberState::Aside(State::Outside) if !from_the_beginning || self.server.administration.busy.get() => {}
-            // That is told once for all of them.
+            // A take-over is reported once for all nodes.
             MemberState::Ejected(Ejection::Fault(NodeFault::Fenced { .. })) => {}
             MemberState::Aside(_) => {
                 let place = self.server.administration.images.place();

@@ -1,6 +1,5 @@
-//! What an administrator asks of a mount: how the cluster is, and to do something about its members while it is used.
-//!
-//! The images are locked, so the tool asks whoever serves them. Root, and who mounted it, may.
+//! An administrator's questions and orders to a mount: the state of the cluster, and changes of its members while it is used.
+//! The images are locked, so the tool asks the process that serves them. Only root and the user who mounted may ask.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -23,25 +22,25 @@ use hammer2_core::cluster::resync::ResyncCounts;
 use hammer2_core::fs::NewAttributes;
 use serde_json::Value;
 
-/// How often it is told how far a copy is.
+/// How often the progress of a copy is sent.
 const BETWEEN_TELLING: Duration = Duration::from_millis(100);
 
-/// Conversations at a time; who comes then is sent away.
+/// The most conversations at a time; further clients are sent away.
 const MOST_CONVERSATIONS: usize = 16;
 
-/// How long a question may take, and an answer that nobody takes.
+/// How long a question may take, and an answer that the client doesn't read.
 const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long the end of a mount waits for those who follow it to hear of that.
+/// How long the end of a mount waits until its followers have read of it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Where orders are heard, until it is dropped.
+/// Listens for orders until it is dropped.
 pub(super) struct Ear {
     listening: Arc<Listening>,
     conversations: Arc<Conversations>,
 }
 
-/// The conversations that go on.
+/// The conversations under way.
 #[derive(Default)]
 pub(super) struct Conversations {
     count: Mutex<usize>,
@@ -52,7 +51,7 @@ pub(super) struct Conversations {
 struct Talking(Arc<Conversations>);
 
 impl Ear {
-    /// Listens from here on for what concerns the mount of a directory.
+    /// Listens from here on for orders to the mount of a directory.
     pub(super) fn on(directory: &Path, mailbox: Arc<Mailbox>) -> io::Result<Self> {
         let listening = Arc::new(Listening::on(directory)?);
         let conversations = Arc::new(Conversations::default());
@@ -61,7 +60,7 @@ impl Ear {
         Ok(ear)
     }
 
-    /// Hears no more; those that were begun may go on.
+    /// Stops listening; conversations under way may go on.
     pub(super) fn close(self) -> Arc<Conversations> {
         self.conversations.clone()
     }
@@ -77,7 +76,7 @@ impl Conversations {
         Some(Talking(self.clone()))
     }
 
-    /// Waits until all is said, for those who listen. Whoever doesn't is waited for only for so long.
+    /// Waits until all answers are sent, but only for so long for clients that don't read them.
     pub(super) fn end(&self) {
         let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.ended.wait_timeout_while(count, LAST_WORDS, |count| *count > 0));
@@ -97,27 +96,27 @@ impl Drop for Ear {
     }
 }
 
-/// Until the mailbox is closed and nothing can be heard any more.
+/// Listens until the mailbox is closed, or listening ends.
 fn hear(listening: &Listening, conversations: &Arc<Conversations>, mailbox: &Arc<Mailbox>) {
     loop {
         match listening.next() {
             Ok(stream) => {
                 let Some(talking) = conversations.begin() else {
                     let refused = Refused::failed("too many orders at a time: wait for the end of another");
-                    // Whoever doesn't listen isn't waited for: nobody else is heard meanwhile.
+                    // This doesn't wait for the client to read it, as no other client is heard meanwhile.
                     let _ = Line::over(stream, Duration::from_millis(1)).say(&Answer::Ended(Err(refused)));
                     continue;
                 };
                 let mailbox = mailbox.clone();
                 let converse = move || {
-                    // Whoever hangs up, or says what makes no sense, gets no answer.
+                    // A client that hangs up, or sends nonsense, gets no answer.
                     let _ = converse(stream, &mailbox);
                     drop(talking);
                 };
                 let _ = thread::Builder::new().name("order".into()).spawn(converse);
             }
             Err(_) if mailbox.is_closed() => break,
-            // Too many files are open, for example.
+            // For example, too many files are open.
             Err(_) => thread::sleep(BETWEEN_TELLING),
         }
     }
@@ -150,7 +149,7 @@ fn converse(stream: UnixStream, mailbox: &Mailbox) -> io::Result<()> {
     }
 }
 
-/// Has nothing change for as long as whoever asked says that it is needed. Each time it hears how that stands.
+/// Keeps the disks unchanged for as long as the client says that it needs that, and answers each time with the state.
 fn keep_at_rest(
     mut line: Line,
     mailbox: &Mailbox,
@@ -160,7 +159,7 @@ fn keep_at_rest(
     let needed = Arc::new(Needed);
     let weakly = Arc::downgrade(&needed);
     mailbox.post(Box::new(move |server| Box::pin(async move { server.at_rest(weakly, sender).await })));
-    // Who is stopped, or gone, needs it no more.
+    // A client that is stopped or gone needs it no more.
     while line.hear::<Rest>()? == Some(Rest::On) {
         match answers.recv_timeout(HEARTBEAT / 2) {
             Ok(answer) => line.say(&answer)?,
@@ -172,7 +171,7 @@ fn keep_at_rest(
 }
 
 impl Server {
-    /// Sees to it that what the kernel does next is what a remount means.
+    /// Prepares for the new options that the kernel is given next.
     async fn prepare_remount(&self, read_only: bool) -> Result<Done, Refused> {
         match (read_only, self.administration.read_only) {
             (false, true) => Err(Refused::unusable(
@@ -187,14 +186,14 @@ impl Server {
 
     async fn answer(&self, question: Question, sender: Sender<Answer>) {
         let say = |answer| {
-            // Who asked may have gone; what was ordered is done all the same.
+            // The client may be gone; its order is carried out all the same.
             let _ = sender.send(answer);
         };
         let Administration { images, open, busy, .. } = &self.administration;
         let order = match question {
             Question::Status => {
                 let none = || Refused::unusable(images.no_cluster());
-                // What is known of disks that nobody uses may be old. Who doesn't answer leaves, and is told of.
+                // The state of unused disks may be out of date. A disk that doesn't answer leaves, and is reported.
                 if let Err(error) = self.fs.probe().await {
                     return say(Answer::Ended(Err(Refused::failed(error))));
                 }
@@ -249,7 +248,7 @@ impl Server {
                 self.metrics().into_iter().for_each(|metric| say(Answer::Metric(metric)));
                 return say(Answer::told());
             }
-            // That is a conversation of its own.
+            // This question has a conversation of its own.
             Question::AtRest => return,
             Question::Order(order) => order,
         };
@@ -276,11 +275,11 @@ impl Server {
         say(Answer::Ended(done));
     }
 
-    /// Has a scrub done, and its beginning and end told.
+    /// Carries a scrub out, and reports its beginning and end.
     async fn scrub(&self, order: &Order, work: impl Future<Output = Result<Done, Refused>>) -> Result<Done, Refused> {
         let Administration { scrubbing, pausing, .. } = &self.administration;
         let text = match order {
-            // Nothing begins then.
+            // Then nothing begins.
             Order::ResumeScrub if PausedScrub::read(self.fs.pfs().clid).is_none() => return work.await,
             Order::ResumeScrub => "it goes on where it was paused",
             _ => "all of it is read",
@@ -303,7 +302,7 @@ impl Server {
         done
     }
 
-    /// Has the scrub pause, and waits until it does.
+    /// Makes the scrub pause, and waits until it does.
     async fn pause_scrub(&self) -> Result<Done, Refused> {
         let administration = &self.administration;
         if !administration.pause_scrub() {

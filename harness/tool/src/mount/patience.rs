@@ -1,7 +1,6 @@
-//! What becomes of requests while the cluster has no quorum: they fail, or they wait until it is back.
-//!
-//! Nothing of an operation is done that fails for want of a quorum, so it is simply tried again. A program that waits so can't be
-//! interrupted: the kernel waits for the answer. The end of the mount ends the waiting.
+//! Requests while the cluster has no quorum: they fail, or they wait until the quorum is back.
+//! An operation that fails for want of a quorum has changed nothing, so it is simply tried again. A program that waits so can't
+//! be interrupted: the kernel waits for the answer. The end of the mount ends the waiting.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use hammer2_host::clock::HostClock;
 /// How often it is tried again.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
-/// Whether requests wait, and what time it is.
+/// Whether requests wait, with the clock for waiting.
 pub(super) struct Patience {
     waits: Cell<bool>,
     clock: &'static HostClock,
@@ -23,17 +22,17 @@ impl Patience {
         Self { waits: Cell::new(waits), clock }
     }
 
-    /// What it is kept by.
+    /// The clock.
     pub(super) fn clock(&self) -> &'static HostClock {
         self.clock
     }
 
-    /// Who waits is told that there is no quorum, and who comes doesn't wait.
+    /// Ends the waiting: waiting requests fail for want of a quorum, and new ones don't wait.
     pub(super) fn end(&self) {
         self.waits.set(false);
     }
 
-    /// Does something; again and again as long as a quorum is lacking, if that is wanted.
+    /// Does something, and repeats it as long as there is no quorum, if requests wait.
     pub(super) async fn keep_trying<T>(
         &self,
         mut operation: impl AsyncFnMut() -> Result<T, Error>,

@@ -1,4 +1,4 @@
-//! What is done to all PFSs of the volumes while one of them is mounted: listing, making, removing, giving space back.
+//! Work on all PFSs of the volumes while one of them is mounted: listing, making, removing, freeing space.
 
 use std::sync::mpsc::Sender;
 
@@ -15,17 +15,17 @@ use crate::admin::{BULKFREE_PASSES, Done, Freed, Freeing, NodeFacts, Refused, fr
 const KINDS: [PfsKind; 4] = [PfsKind::Master, PfsKind::Slave, PfsKind::SoftMaster, PfsKind::SoftSlave];
 
 impl Server {
-    /// Tells of each PFS, up to the first that can't be read.
+    /// Sends each PFS, up to the first that can't be read.
     pub(super) async fn list_pfss(&self, sender: &Sender<Answer>) -> Done {
         let (pfss, damage) = list_pfss(async |range| self.fs.next_pfs(range).await).await;
         for pfs in &pfss {
-            // Who asked may have gone.
+            // The client may be gone.
             let _ = sender.send(Answer::Pfs(pfs.into()));
         }
         Done::Told { damage: damage.map(|error| error.to_string()) }
     }
 
-    /// What there is to say of each node.
+    /// Facts about each node.
     pub(super) fn describe_nodes(&self) -> Vec<NodeFacts> {
         let describe = |node| {
             let (header, copy) = self.fs.header_of(node);
@@ -34,7 +34,7 @@ impl Server {
         self.fs.member_statuses().map(|member| describe(member.node)).collect()
     }
 
-    /// Makes an empty PFS. Of several nodes, all are its masters, and it becomes a cluster when it is mounted.
+    /// Makes an empty PFS. With several nodes, all are its masters, and it becomes a cluster when it is mounted.
     pub(super) async fn create_pfs(&self, label: &[u8], kind: &str, clid: Option<&str>) -> Result<Done, Refused> {
         self.refuse_reading_only()?;
         if self.fs.member_statuses().count() + self.fs.missing_members().len() > 1 {
@@ -53,7 +53,7 @@ impl Server {
         }
     }
 
-    /// Refuses what not all members would have, or have as what is asked for.
+    /// Refuses a PFS that not all members would have, or not in the role that is asked for.
     fn refuse_half_creation(&self, kind: &str, clid: Option<&str>) -> Result<(), Refused> {
         if clid.is_some() || kind != PfsKind::Master.to_string() {
             return Err(Refused::unusable("-t and -u are about a PFS of one node, and several are mounted here"));
@@ -71,7 +71,7 @@ impl Server {
         }
     }
 
-    /// Removes a PFS; without `force`, not when members that aren't in step keep theirs.
+    /// Removes a PFS; without `force`, refuses while members that aren't in step would keep theirs.
     pub(super) async fn delete_pfs(&self, label: &[u8], force: bool) -> Result<Done, Refused> {
         if self.fs.pfs().label == label {
             return Err(Refused::unusable(format_args!(
@@ -107,13 +107,13 @@ impl Server {
         damage.map_or(Ok(()), |error| Err(Refused::failed(error)))
     }
 
-    /// Gives back what nobody refers to any more.
+    /// Frees blocks that nothing refers to any more.
     pub(super) async fn bulkfree(&self, discard: bool, sender: &Sender<Answer>) -> Result<Done, Refused> {
         let mut freed = Freed::default();
         for pass in 1..=BULKFREE_PASSES {
             let work = self.fs.bulkfree_with(BulkfreeOptions { discard });
             let tell = || {
-                // Who asked may have gone.
+                // The client may be gone.
                 let _ = sender.send(Answer::Freeing(Freeing::new(pass, self.fs.bulkfree_progress())));
             };
             let counts = while_working(self.patience.clock(), work, tell).await;

@@ -1,4 +1,4 @@
-//! Where a mount is in the tree, and taking it out again: it, and nothing that somebody else has mounted there since.
+//! The place of a mount in the tree, and unmounting it from there, but nothing that somebody else has mounted there since.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,12 +15,12 @@ use rustix::mount::UnmountFlags;
 pub(super) struct MountPlace {
     directory: PathBuf,
     device: Dev,
-    /// The kernel's end of it is there as long as the filesystem is.
+    /// The kernel's end of the connection stays as long as the filesystem does.
     connection: OwnedFd,
 }
 
 impl MountPlace {
-    /// Of what was mounted on a directory a moment ago.
+    /// The place of a mount that was just made on a directory.
     pub(super) fn of(directory: &Path, connection: impl AsFd) -> io::Result<Self> {
         Ok(Self {
             directory: directory.to_owned(),
@@ -29,14 +29,14 @@ impl MountPlace {
         })
     }
 
-    /// Takes the mount out of the tree, if it still is there. Where that fails, waiting is all that is left.
+    /// Unmounts the filesystem, if it is still there. If that fails, only waiting is left.
     pub(super) fn detach(&self) {
         if self.is_there() && rustix::mount::unmount(&self.directory, UnmountFlags::DETACH) == Err(Errno::PERM) {
             let _ = Command::new("fusermount3").args(["-u", "-q", "-z", "--"]).arg(&self.directory).status();
         }
     }
 
-    /// A device's number is given again when its filesystem is gone, so both are looked at.
+    /// A device's number is used again when its filesystem is gone, so both are checked.
     fn is_there(&self) -> bool {
         self.is_connected() && unsynced::device(&self.directory).is_ok_and(|device| device == self.device)
     }

@@ -1,10 +1,10 @@
-//! Errors as Linux names them.
+//! Errors as Linux's error numbers.
 
 use fuser::Errno;
 use hammer2_core::cluster::NodeFault;
 use hammer2_core::fs::Error;
 
-/// Why a request isn't done, and what the log says of it when it is our fault, not the caller's.
+/// Why a request fails, and the message for the log if the fault is ours, not the caller's.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) errno: Errno,
@@ -19,7 +19,7 @@ impl From<Errno> for Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        // That another machine took over is told once, not by everybody who meets it.
+        // A take-over is reported once, not by every request that meets it.
         let is_fenced = matches!(error, Error::Io(NodeFault::Fenced { .. }));
         let is_trouble = error.is_trouble() && !is_fenced;
         Self { errno: Errno::from_i32(error.errno()), trouble: is_trouble.then_some(error) }

@@ -29,7 +29,7 @@ use super::signals;
 
 /// How a filesystem is mounted.
 pub struct Options {
-    /// What is mounted, for lists of mounts.
+    /// The source in lists of mounts.
     pub source: String,
     /// Nothing is changed.
     pub read_only: bool,
@@ -39,9 +39,9 @@ pub struct Options {
     pub others: Vec<MountOption>,
     /// How often everything is made durable, unasked.
     pub sync_every: Option<Duration>,
-    /// Without a quorum requests wait for one; otherwise they fail.
+    /// Without a quorum, requests wait for one; otherwise they fail.
     pub waits_for_quorum: bool,
-    /// Where programs are that are run for each event.
+    /// The folder of programs that are run for each event.
     pub hooks: Option<PathBuf>,
     /// The memory of the filesystem, for the counters.
     pub budget: &'static Budget<Global>,
@@ -55,23 +55,23 @@ pub enum EndError {
     Mount {
         /// Where.
         directory: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A mount goes on a directory.
+    /// Something other than a directory was named to mount on.
     #[error("{}: not a directory: name one to mount it on", .0.display())]
     NotADirectory(PathBuf),
-    /// What was changed last is lost.
+    /// The last changes are lost.
     #[error("{0}; what was changed since the last sync is lost")]
     Unmount(String),
-    /// The same, because somebody didn't want to wait any more.
+    /// The same, because a second signal gave up waiting.
     #[error("given up by a signal; what was changed since the last sync is lost")]
     GivenUp,
 }
 
-/// A filesystem that is mounted, and whose background work and waiting requests nobody does yet.
+/// A mounted filesystem whose background work and waiting requests aren't done yet.
 pub struct MountPoint {
-    /// It would unmount whatever is on the directory when it goes.
+    /// If it were dropped, it would unmount whatever is on the directory.
     _session: ManuallyDrop<BackgroundSession>,
     place: Arc<MountPlace>,
     pub(super) given_up: Arc<AtomicBool>,
@@ -84,8 +84,8 @@ pub struct MountPoint {
 }
 
 impl MountPoint {
-    /// Mounts on a directory what `open` opens, which nobody else then has a part of: threads take turns with it. From here on
-    /// requests come, and those that needn't wait are served; the others wait until the mount is [served](Self::serve).
+    /// Mounts the filesystem that `open` opens on a directory; `open` must keep no part of it, as threads take turns with it.
+    /// From here on, requests that needn't wait are served; the others wait until the mount is [served](Self::serve).
     pub fn new<E: From<EndError> + Send>(
         directory: &Path,
         options: &Options,
@@ -113,7 +113,7 @@ impl MountPoint {
         let session = Session::new(front, directory, &options.config()).map_err(failed)?;
         let place = Arc::new(MountPlace::of(directory, &session).map_err(failed)?);
         finishing.begin(session.notifier()).map_err(failed)?;
-        // Whoever finds the mount there may give it orders, or end it: so nobody gets an answer before that is heard.
+        // A program that sees the mount may give it orders, or end it, so no request is answered before both are listened for.
         let given_up = signals::watch(place.clone(), mailbox.clone()).map_err(failed)?;
         let ear = Ear::on(directory, mailbox.clone())
             .inspect_err(|error| log::warn!("no orders can be given to this mount: {error}"))
@@ -125,7 +125,8 @@ impl MountPoint {
         Ok(Self { _session: session, place, given_up, mounted, ear, mailbox, clock, sync_every, read_only })
     }
 
-    /// Does what a mount does by itself, and what has to wait, until the filesystem is unmounted; makes everything durable then.
+    /// Does the mount's own work, and requests that have to wait, until the filesystem is unmounted; then makes everything
+    /// durable.
     pub fn serve(mut self) -> Result<(), EndError> {
         let ear = self.ear.take();
         let runner = self.mounted.enter(|inside| inside.executor.runner());
@@ -145,7 +146,7 @@ impl Options {
         config.acl = if self.allow_other { SessionACL::All } else { SessionACL::Owner };
         config.mount_options = vec![
             MountOption::FSName(self.source.clone()),
-            // Said so, it becomes part of the type wherever it is mounted by.
+            // Given in this form, it becomes part of the type whichever program mounts it.
             MountOption::CUSTOM("subtype=hammer2".into()),
             MountOption::DefaultPermissions,
         ];

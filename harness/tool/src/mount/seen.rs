@@ -1,4 +1,4 @@
-//! How the disks of a mount were when they were looked at last, and since when.
+//! The last seen states of a mount's disks, and since when they have these.
 
 use std::cell::RefCell;
 
@@ -9,29 +9,29 @@ use hammer2_host::time_source::HostTime;
 
 use crate::admin::Errors;
 
-/// How a node was when it was looked at last.
+/// The last seen state of a node.
 struct SeenNode {
     state: MemberState,
     since: Timestamp,
     errors: Errors,
 }
 
-/// How the nodes were.
+/// The last seen states of all nodes.
 #[derive(Default)]
 pub(super) struct LastSeen(RefCell<Vec<SeenNode>>);
 
 impl LastSeen {
-    /// Since when a node is as it is, as far as this mount has seen it.
+    /// Since when a node has its state, as far as this mount has seen.
     pub(super) fn since(&self, node: NodeIndex) -> Option<Timestamp> {
         self.0.borrow().get(usize::from(node.0)).map(|seen| seen.since)
     }
 
-    /// Takes note of how a node is. Whether it has changed since, and the errors that it had.
+    /// Takes note of a node's state. Returns whether it has changed since the last look, and the errors of that look.
     pub(super) fn note(&self, member: &MemberStatus, errors: Errors) -> (bool, Errors) {
         let mut all = self.0.borrow_mut();
         let now = SeenNode { state: member.state, since: HostTime.now(), errors };
         let Some(seen) = all.get_mut(usize::from(member.node.0)) else {
-            // All nodes are there from the beginning, in order, or come in one by one.
+            // Nodes are there from the beginning, in order, or come in one by one.
             all.push(now);
             return (member.state != MemberState::InSync, Errors::default());
         };

@@ -1,7 +1,6 @@
-//! What all requests are done with.
-//!
-//! Each part of the server has a file below this one, and knows nothing of the whole. What is done with several of them is a
-//! method of the server, in the file above that has the subject.
+//! The state that all requests work with.
+//! Each part of the server has a file below this one, and knows nothing of the whole. Work with several parts is a method of the
+//! server, in the file above that has the subject.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -30,11 +29,11 @@ use crate::admin;
 /// The handle of all files: they are known by number.
 pub(super) const ANY_FILE: FileHandle = FileHandle(0);
 
-/// Messages about trouble of requests in a minute; a broken device has more to say than anybody reads.
+/// The most messages a minute about failing requests; a broken device causes more than anybody reads.
 const MOST_COMPLAINTS: u64 = 20;
 const COMPLAINTS_PERIOD: Duration = Duration::from_secs(60);
 
-/// Trouble that was told and that wasn't.
+/// How many messages were written, and how many left out.
 struct Complaints {
     /// When the period began.
     since: Instant,
@@ -43,7 +42,7 @@ struct Complaints {
 }
 
 impl Complaints {
-    /// How many were left out since the last, if another may be told.
+    /// How many messages were left out since the last one, if another may be written.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if now.saturating_duration_since(self.since) >= COMPLAINTS_PERIOD {
             (self.since, self.told) = (now, 0);
@@ -57,7 +56,7 @@ impl Complaints {
     }
 }
 
-/// The mounted filesystem and what goes with it.
+/// The mounted filesystem and everything that belongs to it.
 pub(super) struct Server {
     pub(super) fs: FileSystem,
     pub(super) buffers: Arc<Buffers>,
@@ -70,7 +69,7 @@ pub(super) struct Server {
     pub(super) last_seen: LastSeen,
     pub(super) snapshots: Snapshots,
     pub(super) under_way: UnderWay,
-    /// Another mount went on without this one: what isn't durable never will be.
+    /// Another mount went on without this one: changes that aren't durable never will be.
     pub(super) is_overtaken: Cell<bool>,
     budget: &'static Budget<Global>,
     complaints: RefCell<Complaints>,
@@ -119,7 +118,7 @@ impl Server {
         log::info!("counters: {}; memory {used} bytes, at most {peak}; {free} bytes are free{cluster}", self.counters);
     }
 
-    /// What the caller is told of a refusal; the log is told of trouble.
+    /// The error number for a refusal; logs failures that are our fault.
     pub(super) fn refuse(&self, refusal: Refusal) -> Errno {
         add(&self.counters.refused, 1);
         if let Some(trouble) = refusal.trouble {
@@ -129,7 +128,7 @@ impl Server {
         refusal.errno
     }
 
-    /// Tells of trouble that a request has met, as far as anybody would read it.
+    /// Logs the failure of a request, unless there were too many messages.
     pub(super) fn complain(&self, trouble: &dyn Display) {
         if let Some(untold) = self.complaints.borrow_mut().admit(Instant::now()) {
             if untold > 0 {

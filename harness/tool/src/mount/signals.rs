@@ -1,8 +1,7 @@
-//! Signals: how a mount is ended and asked.
-//!
-//! SIGINT, SIGTERM and SIGHUP take the mount out of the tree. It ends when its last file is closed, after some seconds
-//! anyway, and at a second signal at once; all with everything on the devices. One that comes while a device is waited for gives
-//! that up. SIGUSR1 has the counters printed.
+//! Signals that end a mount, or ask for its counters.
+//! SIGINT, SIGTERM and SIGHUP unmount the filesystem. The mount ends when its last file is closed, after some seconds in any
+//! case, and at once at a second signal; always with everything on the devices. A signal that comes while the mount waits for a
+//! device gives that up. SIGUSR1 prints the counters.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use super::place::MountPlace;
 /// How long files may stay open.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Watches for signals from here on, as long as the process lives; what is set when somebody has given up.
+/// Watches for signals from here on, as long as the process lives; returns the flag that is set when a signal gives up waiting.
 pub(super) fn watch(place: Arc<MountPlace>, mailbox: Arc<Mailbox>) -> io::Result<Arc<AtomicBool>> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
     let given_up = Arc::<AtomicBool>::default();
@@ -47,6 +46,6 @@ fn close_after(delay: Duration, mailbox: Arc<Mailbox>) {
         thread::sleep(delay);
         mailbox.close();
     };
-    // Without a thread the second signal is still there.
+    // Without this thread, a second signal still ends the mount.
     let _ = thread::Builder::new().name("patience".into()).spawn(wait);
 }

@@ -1,7 +1,7 @@
-//! Snapshots of what is mounted: the image is locked, so whoever wants one asks the mount.
-//!
-//! Asking is setting an extended attribute of the mount's root to the label. It is in the namespace that every filesystem has to
-//! itself: others refuse it, and the kernel leaves it to us who may do that. Root and the owner of the mount's root may.
+//! Making snapshots of the mounted PFS: the image is locked, so programs ask the mount.
+//! A program asks by setting an extended attribute of the mount's root to the label. The attribute is in the namespace that every
+//! filesystem has to itself: other filesystems refuse it, and the kernel lets us decide who may set it. Root and the owner of the
+//! mount's root may.
 
 use fuser::{Errno, ReplyEmpty};
 use hammer2_core::cluster::NewPfs;
@@ -26,7 +26,7 @@ impl Server {
         }
     }
 
-    /// The same for root and whoever mounted it.
+    /// The same for root and the user who mounted.
     pub(super) async fn snapshot_for_owner(&self, label: Option<Vec<u8>>) -> Result<Done, Refused> {
         let label = label.unwrap_or_else(|| pfs_label::dated(&self.fs.pfs().label, HostTime.now()));
         let time = HostTime.now();

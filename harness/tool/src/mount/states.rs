@@ -1,11 +1,11 @@
-//! How nodes are, in words.
+//! States of nodes, in words.
 
 use std::fmt;
 
 use hammer2_core::cluster::MemberState;
 use hammer2_core::fs::FileSystem;
 
-/// How a node is, as part of a sentence.
+/// The state of a node, as part of a sentence.
 pub(super) struct InWords(pub(super) MemberState);
 
 impl fmt::Display for InWords {
@@ -19,7 +19,7 @@ impl fmt::Display for InWords {
     }
 }
 
-/// A cluster and its nodes in a line, for whoever asks for the counters.
+/// A cluster and its nodes in a line, for the output of the counters.
 pub(super) struct ClusterLine<'f>(pub(super) &'f FileSystem);
 
 impl fmt::Display for ClusterLine<'_> {

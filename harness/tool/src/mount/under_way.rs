@@ -24,7 +24,7 @@ impl UnderWay {
         Begun(self)
     }
 
-    /// For those that keep the server themselves; [`note_end`](Self::note_end) follows.
+    /// Notes the beginning of a job that keeps the server itself; [`note_end`](Self::note_end) follows.
     pub(super) fn note_begin(&self) {
         self.count.set(self.count.get() + 1);
     }

@@ -1,5 +1,5 @@
-//! What else an administrator does with what is mounted: growing it, saying how new data is stored, looking at a file as it is
-//! stored, and at the disks.
+//! Other administration of a mount: growing it, setting how new data is stored, looking at how a file is stored, and at the
+//! disks.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -16,14 +16,14 @@ use super::server::Server;
 use crate::admin::wire::{Answer, NodeAtRest};
 use crate::admin::{Done, FileFacts, Grown, Refused};
 
-/// Is there as long as nothing is to change.
+/// Exists as long as nothing is to change.
 pub(super) struct Needed;
 
-/// How often it is seen whether rest is still needed.
+/// How often to look whether rest is still needed.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 impl Server {
-    /// Takes the new space of the devices. Images are extended to `volume_bytes` before.
+    /// Takes the new space of the devices, after extending images to `volume_bytes`.
     pub(super) async fn grow(&self, volume_bytes: Option<u64>) -> Result<Done, Refused> {
         self.refuse_reading_only()?;
         if let Some(member) = self.fs.member_statuses().find(|member| member.state != MemberState::InSync) {
@@ -46,7 +46,7 @@ impl Server {
             let images = self.administration.images.of(member.node);
             match &images[..] {
                 [only] => extend(Path::new(only), bytes)?,
-                // Which of them is the last, the order in which they were named doesn't say.
+                // The order in which they were named doesn't say which volume is the last.
                 _ => {
                     return Err(Refused::unusable(
                         "of a volume set it is the last volume that grows: extend its image (`truncate -s SIZE IMG`), and \
@@ -64,7 +64,7 @@ impl Server {
         look.await.map(Done::File).map_err(|error| of_path(path, &error))
     }
 
-    /// Sets how new data of a file, or of what is made in a directory, is stored; of everything below it, too.
+    /// Sets how new data of a file, or of new files in a directory, is stored; with `recursive`, for everything below it, too.
     pub(super) async fn set_methods(&self, path: &[u8], new: &NewAttributes, recursive: bool) -> Result<Done, Refused> {
         self.refuse_reading_only()?;
         let mut damage = None;
@@ -81,7 +81,7 @@ impl Server {
                 if matches!(found.kind, FileKind::Directory | FileKind::Regular) {
                     let inum = found.inum;
                     match self.patience.keep_trying(async || self.fs.set_attributes(inum, new).await).await {
-                        // Somebody has removed it meanwhile.
+                        // It was removed meanwhile.
                         Ok(()) | Err(Error::NotFound) => {}
                         failed => return failed,
                     }
@@ -101,7 +101,7 @@ impl Server {
             let nodes = in_step
                 .map(|member| NodeAtRest { called: images.called(member.node), images: images.of(member.node) })
                 .collect();
-            // Whoever asked may have gone.
+            // The client may be gone.
             let _ = sender.send(Answer::AtRest(nodes));
             while needed.strong_count() > 0 {
                 self.patience.clock().sleep(BETWEEN_LOOKS).await;
@@ -126,7 +126,7 @@ fn extend(image: &Path, bytes: u64) -> Result<(), Refused> {
         Ok(facts) if facts.is_file() && facts.len() < bytes => {
             OpenOptions::new().write(true).open(image).and_then(|file| file.set_len(bytes)).map_err(failed)
         }
-        // A device is as large as it is, and an export's server extends it.
+        // The size of a device is fixed, and an export is extended by its server.
         _ => Ok(()),
     }
 }

@@ -1,6 +1,5 @@
-//! How the disks of a mount are, and since when: what changes becomes an event.
-//!
-//! Who brings nodes back is somebody else; this only looks.
+//! Watches the disks of a mount: each change of their state becomes an event.
+//! This only looks; another task brings nodes back.
 
 use std::time::Duration;
 

@@ -1,20 +1,19 @@
-//! Pictures and pages that need nothing else: no network, no script. Texts in them may hold anything, and light and dark are both
-//! readable.
-//!
-//! Elements are written with `maud`, which escapes whatever text it is given. What it doesn't know is that XML has no place for
-//! some characters at all: text of whatever origin goes through [`Text`].
+//! Self-contained pictures and pages: they need no network and no script. Texts in them may hold anything, and they are readable
+//! in light and dark.
+//! Elements are written with `maud`, which escapes all text. But XML has no form at all for some characters, so all text from
+//! outside goes through [`Text`].
 
 use std::fmt::{self, Display, Write};
 
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
-/// Colours of everything that is drawn, as classes: viewers of pictures that know nothing of dark take the first.
+/// The colours of everything drawn, as classes: viewers that don't know dark mode use the first set.
 const PICTURE_STYLE: &str = include_str!("picture.css");
-/// How pages look, beside what is drawn in them.
+/// The style of pages, besides the pictures in them.
 const PAGE_STYLE: &str = include_str!("page.css");
 
-/// Text of whatever origin, as it may stand in a picture or a page: control characters, what turns the direction of writing, and
-/// what is no character are shown as `?`.
+/// Text from outside, made safe for a picture or a page: control characters, marks that change the direction of writing, and
+/// invalid characters are shown as `?`.
 pub(crate) struct Text<T>(pub(crate) T);
 
 impl<T: Display> Render for Text<T> {
@@ -26,7 +25,7 @@ impl<T: Display> Render for Text<T> {
     }
 }
 
-/// Takes text, and what doesn't fit into pages is left out of it.
+/// A writer that replaces characters which pages can't hold.
 struct Fit<'s>(&'s mut String);
 
 impl Write for Fit<'_> {
@@ -45,14 +44,14 @@ fn is_fit(letter: char) -> bool {
 pub(crate) struct Picture {
     pub(crate) width: u64,
     pub(crate) height: u64,
-    /// What it shows, for those who don't see it.
+    /// A description, for readers who can't see it.
     pub(crate) title: String,
-    /// What is drawn, in classes of the style.
+    /// The drawing, in classes of the style.
     pub(crate) drawn: Markup,
 }
 
 impl Picture {
-    /// Pictures as one, below each other.
+    /// Several pictures as one, below each other.
     pub(crate) fn stacked(pictures: &[Self]) -> Self {
         let above = |place: usize| pictures[..place].iter().map(|above| above.height).sum::<u64>();
         let titles: Vec<&str> = pictures.iter().map(|picture| &picture.title[..]).collect();
@@ -75,7 +74,7 @@ impl Picture {
         html! { (declaration) (self.element(&style)) }.into_string()
     }
 
-    /// The picture in a page, which has the style.
+    /// The picture for a page that has the style.
     pub(crate) fn in_page(&self) -> Markup {
         self.element(&Markup::default())
     }
@@ -94,7 +93,7 @@ impl Picture {
     }
 }
 
-/// A part of a length: as much of it as `part` is of `whole`, of which nothing is nothing.
+/// The share of a length that `part` has of `whole`; 0 if `whole` is 0.
 pub(crate) fn share(part: u64, whole: u64, length: u64) -> u64 {
     (u128::from(part) * u128::from(length) / u128::from(whole.max(1))) as u64
 }
@@ -122,11 +121,11 @@ pub(crate) fn page(title: &str, body: &Markup) -> String {
 pub(crate) mod tests {
     use super::*;
 
-    /// What a label, a path or a message may hold.
+    /// Text that a label, a path or a message may hold.
     pub(crate) const HOSTILE: &str =
         "</text></title><script>alert('1')</script> & \" ' ]]> \u{1}\u{0}\u{fffe}\u{202e}\n-->";
 
-    /// The elements of a picture, which is well-formed: their names.
+    /// The names of a picture's elements; asserts that it is well-formed.
     pub(crate) fn elements(picture: &str) -> Vec<String> {
         let document = roxmltree::Document::parse(picture).expect("well-formed");
         let names = document.descendants().filter(roxmltree::Node::is_element);

@@ -1,4 +1,4 @@
-//! Where to look: what is named, or all block devices.
+//! Where to look: on the named paths, or on all block devices.
 
 use std::env;
 use std::ffi::OsStr;
@@ -10,14 +10,14 @@ use hammer2_host::device::ExportAddress;
 use hammer2_host::unsynced;
 use rustix::fs::FileType;
 
-/// The variable that names what is searched instead of all block devices: files, folders of files, devices, exports, separated
-/// by commas.
+/// The variable that names the places to search instead of all block devices: files, folders of files, devices, exports,
+/// separated by commas.
 pub const SEARCHED: &str = "HAMMER2_DEVICES";
 
-/// Block devices that hold nothing, or what is found elsewhere, too.
+/// Block devices that hold nothing, or content that is found elsewhere, too.
 const PASSED_OVER: [&str; 4] = ["ram", "zram", "fd", "nbd"];
 
-/// What is to be looked at: what was named, else what the environment names, else every block device. Of a folder, all files
+/// The places to look at: the named ones, else those of the environment, else every block device. A folder stands for all files
 /// in it.
 pub fn candidates(named: &[PathBuf]) -> Vec<PathBuf> {
     let places = match named {
@@ -46,7 +46,7 @@ fn files_of(place: PathBuf) -> Vec<PathBuf> {
     files
 }
 
-/// All block devices that have a size, and aren't part of another.
+/// All block devices that have a size and aren't part of another.
 fn block_devices() -> Vec<PathBuf> {
     let folder = Path::new("/sys/class/block");
     let mut devices: Vec<_> = fs::read_dir(folder)

@@ -1,4 +1,4 @@
-//! Which nodes are members of the same cluster, how they stand, and who is missing.
+//! Which nodes are members of the same cluster, their standing, and which are missing.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::Node;
 
 /// A cluster, as far as its members were found.
 pub struct Cluster {
-    /// The cluster.
+    /// The id of the cluster.
     pub clid: Uuid,
     /// The label of its PFS.
     pub label: Vec<u8>,
@@ -19,7 +19,7 @@ pub struct Cluster {
     pub masters: usize,
     /// The nodes that have its PFS.
     pub members: Vec<Member>,
-    /// Members that weren't found. Of a cluster that was never mounted nobody knows who they are.
+    /// Members that weren't found. For a cluster that was never mounted, nobody knows their ids.
     pub missing: Vec<Missing>,
 }
 
@@ -27,7 +27,7 @@ pub struct Cluster {
 pub struct Member {
     /// Its volumes, as they were named.
     pub images: Vec<PathBuf>,
-    /// Its PFS.
+    /// The id of its PFS.
     pub fsid: Uuid,
     /// What it is in the cluster.
     pub role: PfsKind,

@@ -23,7 +23,7 @@ use crate::cli::{Failure, Outcome, mounted};
 /// Make a volume a member: everything is copied to it. A filesystem of one node becomes a cluster
 #[derive(Args)]
 pub(in crate::cli) struct Add {
-    /// Print a JSON object of what came of it
+    /// Print the result as a JSON object
     #[arg(long)]
     json: bool,
     /// What it becomes
@@ -42,7 +42,7 @@ pub(in crate::cli) struct Add {
 /// Put a new node in the place of a member, which may be missing
 #[derive(Args)]
 pub(in crate::cli) struct Replace {
-    /// Print a JSON object of what came of it
+    /// Print the result as a JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]

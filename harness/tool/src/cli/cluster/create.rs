@@ -18,7 +18,7 @@ use crate::cli::{Failure, Outcome};
 /// Make formatted volumes the masters of a new PFS
 #[derive(Args)]
 pub(in crate::cli) struct Create {
-    /// Print a JSON object of what came of it
+    /// Print the result as a JSON object
     #[arg(long)]
     json: bool,
     /// The label of the PFS

@@ -15,15 +15,15 @@ use super::Recovery;
 use super::index::{Identity, Status};
 use super::report::{Gaps, Missing, Origin, Written};
 
-/// Where a file is written before it is known how much of it there is.
+/// The name of a file while it is written, before it is known how much of it is left.
 const UNDER_WAY: &[u8] = b".recover-file";
-/// What is put behind the name of a file that has gaps.
+/// The suffix of the name of a file that has gaps.
 const PARTIAL: &[u8] = b".partial";
-/// Folder of what no check code vouches for.
+/// The folder of files that no check code vouches for.
 const UNVERIFIED: &[u8] = b"unverified/";
 const MOST_NAMES_ALIKE: u32 = 1000;
 const MAX_NAME_BYTES: usize = 255;
-/// Linux has no longer targets.
+/// The longest target that Linux knows.
 const MAX_TARGET_BYTES: u64 = 4095;
 
 /// An inode, and the blockref it was read by.
@@ -38,7 +38,7 @@ impl Found {
         Identity::of(&self.inode.meta)
     }
 
-    /// What became of the file when this inode was used.
+    /// The result for the file if this inode is used.
     fn status(&self, is_whole: bool) -> Status {
         Status { is_whole, inode: self.bref.data_off(), changed: self.inode.meta.ctime() }
     }
@@ -57,7 +57,7 @@ impl Found {
 #[derive(Clone, Copy)]
 pub(super) struct Place<'p> {
     pub(super) origin: Origin,
-    /// Below the folder of that origin.
+    /// The path below the folder of its origin.
     pub(super) path: &'p [u8],
     /// The tree it is in, for its other names.
     pub(super) tree: u32,
@@ -65,7 +65,7 @@ pub(super) struct Place<'p> {
     pub(super) is_unnamed: bool,
 }
 
-/// What became of it.
+/// The outcome for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extracted {
     Whole,
@@ -100,7 +100,7 @@ impl From<io::Error> for Stop {
 }
 
 impl Recovery<'_> {
-    /// Writes a file, or all that there is of it, unless it must be whole.
+    /// Writes a file, or the part of it that is left unless it must be whole.
     pub(super) async fn extract(
         &mut self,
         found: &Found,
@@ -136,7 +136,7 @@ impl Recovery<'_> {
             FileKind::Symlink => {
                 target = self.read_target(found, &mut content).await?;
                 let is_target = !target.is_empty() && !target.contains(&0);
-                // What no check code vouches for may say anything.
+                // A target that no check code vouches for may hold anything.
                 if !is_target && !is_checked(&found.bref) {
                     let last = found.inode.meta.size().saturating_sub(1);
                     content.gaps.add(Missing { first: 0, last, why: "it isn't the target of a link".into() });
@@ -146,7 +146,7 @@ impl Recovery<'_> {
             _ => None,
         };
         let is_nothing = !content.gaps.is_empty() && content.data_bytes == 0;
-        // A link that leads elsewhere is worse than none.
+        // A link that leads somewhere else is worse than none.
         let is_useless = is_nothing || (kind == FileKind::Symlink && !content.gaps.is_empty());
         if is_useless || (must_be_whole && !content.gaps.is_empty()) {
             if file.is_some() {
@@ -192,13 +192,13 @@ impl Recovery<'_> {
         Ok(if is_whole { Extracted::Whole } else { Extracted::Partial })
     }
 
-    /// Notes what became of a file.
+    /// Notes the outcome for a file.
     pub(super) fn note(&self, found: &Found, is_whole: bool) -> Result<(), Failure> {
         self.index.set_done(found.bref.data_off())?;
         self.index.set_status(found.identity(), found.status(is_whole))
     }
 
-    /// Gives a file that is out already another name; false when it isn't.
+    /// Gives a file that was written already another name; false if it wasn't.
     pub(super) fn link(&mut self, found: &Found, place: Place<'_>) -> Result<bool, Failure> {
         let Some(link) = self.index.link(place.tree, found.inode.meta.inum())? else { return Ok(false) };
         let [verified, whole, existing @ ..] = &link[..] else { return Ok(false) };
@@ -210,7 +210,7 @@ impl Recovery<'_> {
         Ok(true)
     }
 
-    /// Makes something at a path, or, if something is there already, at one much like it.
+    /// Makes something at a path, or, if that is taken, at a similar one.
     fn settle(
         &mut self,
         path: &[u8],
@@ -251,7 +251,7 @@ impl Recovery<'_> {
                     content.is_unchecked |= !is_checked;
                     content.data_bytes += bytes as u64;
                     let bytes = &self.buffer.bytes()[..bytes];
-                    // What is zero is a hole already.
+                    // Zeros are a hole already.
                     if bytes.iter().any(|byte| *byte != 0) {
                         file.write_all_at(bytes, offset)?;
                     }
@@ -296,7 +296,7 @@ impl Recovery<'_> {
     }
 }
 
-/// What the path of a file says of it.
+/// What a file's path says about it besides its name.
 #[derive(Clone, Copy)]
 struct Decoration {
     is_verified: bool,
@@ -311,7 +311,7 @@ impl Decoration {
     }
 }
 
-/// A path with something behind its last name, which is cut where it would be too long.
+/// A path with a suffix behind its last name, which is cut if it would be too long.
 fn with_suffix(path: &[u8], suffix: &[u8]) -> Vec<u8> {
     let name_at = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     let kept = path.len().min(name_at + MAX_NAME_BYTES - suffix.len());

@@ -1,6 +1,5 @@
-//! What was found and what was done, in a file without a name: memory holds only a part of it, however much there is.
-//!
-//! One transaction after the other is written to, none is ever read again by anybody else: the file is gone with the process.
+//! The index of what was found and done, in a file without a name: memory holds only a part of it, however large it is.
+//! Transactions only bound the memory, and are never recovered: the file is gone with the process.
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
@@ -15,13 +14,14 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::super::Failure;
 
-/// Bytes of the index that are in memory.
+/// Bytes of the index in memory.
 const CACHE_BYTES: usize = 32 << 20;
 /// Changes between two commits.
 const CHANGES_AT_A_TIME: u32 = 1 << 14;
 const FILE_NAME: &str = ".recover-index";
 
-/// What makes two inodes the same file, in whatever PFS: numbers are given by each PFS anew, but not in the same microsecond.
+/// Two inodes with the same identity are the same file, in whichever PFS: each PFS gives numbers anew, but not in the same
+/// microsecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) inum: Inum,
@@ -34,19 +34,19 @@ impl Identity {
         if birth.microseconds != 0 {
             return Self { inum, birth };
         }
-        // Whoever records no birth makes volumes that are seldom changed: what tells files apart is good enough.
+        // Writers that record no birth make volumes that seldom change: these fields tell files apart well enough.
         let instead = meta.mtime().microseconds ^ meta.iparent().0.rotate_right(16);
         Self { inum, birth: Timestamp { microseconds: instead } }
     }
 }
 
-/// What became of a file.
+/// The outcome for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Status {
     pub(super) is_whole: bool,
     /// The inode it was read by.
     pub(super) inode: DataOff,
-    /// When the inode was changed: what was changed later is newer.
+    /// When the inode was changed: the later change is newer.
     pub(super) changed: Timestamp,
 }
 
@@ -59,11 +59,11 @@ pub(super) struct Candidate {
     pub(super) is_pfs_root: bool,
 }
 
-/// An inode of a file, one of several that may be left.
+/// An inode of a file; several may be left.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Version {
     pub(super) identity: Identity,
-    /// Leads to it; without a check code when none is left that it can be compared with.
+    /// The blockref that leads to it; without a check code if no code is left to compare it with.
     pub(super) bref: Blockref,
     key: VersionKey,
 }
@@ -82,7 +82,7 @@ pub(super) struct Wanted {
 }
 
 type IdentityKey = (u64, u64);
-/// Identity, 1 for what can't be verified, the newest first by two numbers, place.
+/// Identity, 1 if it can't be verified, two numbers that sort the newest first, place.
 type VersionKey = (u64, u64, u8, u64, u64, u64);
 
 const STATUS: TableDefinition<'_, IdentityKey, (u8, u64, u64)> = TableDefinition::new("status");
@@ -91,19 +91,19 @@ const WANTED: TableDefinition<'_, (u64, &[u8]), (u8, u64, u8)> = TableDefinition
 const CANDIDATES: TableDefinition<'_, u64, (u64, u64, u64, u8)> = TableDefinition::new("candidates");
 const REFERENCES: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("references");
 const NAMES: TableDefinition<'_, (u64, u8), &[u8]> = TableDefinition::new("names");
-/// Inodes that came out, by their places.
+/// Inodes whose files were written, by their places.
 const DONE: TableDefinition<'_, u64, ()> = TableDefinition::new("done");
-/// Inodes that a state has, and none of its directories that can be read.
+/// Inodes that a state has, but none of its readable directories.
 const STRANDED: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("stranded");
 const VERSIONS: TableDefinition<'_, VersionKey, &[u8]> = TableDefinition::new("versions");
-/// Numbers of inodes, from the first to the last, that an index of a newest state led to, and can't be read any more.
+/// Ranges of inode numbers that the index of a newest state led to and that can't be read any more.
 const GAPS: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("gaps");
 
 pub(super) struct Index {
     database: Database,
     transaction: RefCell<Option<WriteTransaction>>,
     changes: Cell<u32>,
-    /// What is older than a file that came out whole may be what another PFS had.
+    /// Inodes older than a file that was written whole may be those of another PFS, and are kept.
     keeps_older: Cell<bool>,
 }
 
@@ -133,7 +133,7 @@ impl Index {
         Ok(Self { database, transaction: RefCell::new(None), changes: Cell::new(0), keeps_older: Cell::new(false) })
     }
 
-    /// Does something in the transaction under way. What only reads may be counted, too.
+    /// Does something in the transaction under way. Work that only reads may be counted as a change, too.
     fn with<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, Failure> {
         let mut held = self.transaction.borrow_mut();
         if self.changes.replace(self.changes.get() + 1) > CHANGES_AT_A_TIME {
@@ -146,7 +146,7 @@ impl Index {
             Some(transaction) => transaction,
             None => {
                 let mut begun = self.database.begin_write().map_err(failed)?;
-                // Nobody opens it after a crash.
+                // Nobody opens the file after a crash.
                 begun.set_durability(Durability::None).map_err(failed)?;
                 begun
             }
@@ -166,7 +166,7 @@ impl Index {
         })
     }
 
-    /// Notes what became of a file, if that is more, or newer, than what did before.
+    /// Notes the outcome for a file, if it is better, or newer, than the one noted before.
     pub(super) fn set_status(&self, identity: Identity, status: Status) -> Result<(), Failure> {
         let is_better = |known: &Status| known.is_whole && !(status.is_whole && status.changed > known.changed);
         if self.status(identity)?.as_ref().is_some_and(is_better) {
@@ -181,7 +181,7 @@ impl Index {
         })
     }
 
-    /// Notes that an inode came out.
+    /// Notes that the file of an inode was written.
     pub(super) fn set_done(&self, inode: DataOff) -> Result<(), Failure> {
         self.with(|transaction| {
             transaction.open_table(DONE)?.insert(inode.0, ())?;
@@ -210,7 +210,7 @@ impl Index {
         })
     }
 
-    /// Notes numbers whose inodes a newest state had, and doesn't lead to any more.
+    /// Notes numbers of inodes that a newest state had, and doesn't lead to any more.
     pub(super) fn add_gap(&self, numbers: KeyRange) -> Result<(), Failure> {
         self.keep_older();
         self.with(|transaction| {
@@ -219,7 +219,7 @@ impl Index {
         })
     }
 
-    /// Has [`add_found`](Self::add_found) take older inodes of whole files, too.
+    /// Makes [`add_found`](Self::add_found) keep older inodes of whole files, too.
     pub(super) fn keep_older(&self) {
         self.keeps_older.set(true);
     }
@@ -234,7 +234,7 @@ impl Index {
         })
     }
 
-    /// Where a file of a tree, or a directory, already is.
+    /// The path where a file of a tree, or a directory, was written already.
     pub(super) fn link(&self, tree: u32, inum: Inum) -> Result<Option<Vec<u8>>, Failure> {
         self.with(|transaction| {
             let table = transaction.open_table(LINKS)?;
@@ -269,7 +269,7 @@ impl Index {
         })
     }
 
-    /// The next name that is wanted.
+    /// The next name whose inode is wanted.
     pub(super) fn wanted_after(&self, last: Option<&Wanted>) -> Result<Option<Wanted>, Failure> {
         let from = last.map_or((0, vec![]), |last| (last.inum.0, [&last.path[..], &[0]].concat()));
         self.with(|transaction| {
@@ -283,7 +283,7 @@ impl Index {
         })
     }
 
-    /// Takes what a scan found, but for inodes whose files are whole already, unless nobody knows what else had them.
+    /// Takes the finds of a scan, except inodes whose files were written whole, unless older inodes are kept.
     pub(super) fn add_found(&self, candidates: &[Candidate], blockrefs: &[Blockref]) -> Result<(), Failure> {
         for candidate in candidates {
             let Candidate { at, identity, changed, is_pfs_root } = *candidate;
@@ -359,7 +359,7 @@ impl Index {
         })
     }
 
-    /// Notes an inode. `rank` says how new it is, among those that are verified or among those that aren't.
+    /// Notes an inode. `rank` says how new it is, among the verified ones or among the others.
     pub(super) fn add_version(
         &self,
         identity: Identity,
@@ -376,7 +376,7 @@ impl Index {
         })
     }
 
-    /// The next inode: those of a file one behind the other, the best first.
+    /// The next inode: those of a file follow each other, the best first.
     fn version_from(&self, from: VersionKey) -> Result<Option<Version>, Failure> {
         self.with(|transaction| {
             let table = transaction.open_table(VERSIONS)?;

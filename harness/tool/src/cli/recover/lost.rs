@@ -13,11 +13,11 @@ use super::tree::{Rule, Tree};
 
 /// Inodes of one file that are tried until one is whole.
 const MOST_VERSIONS: usize = 64;
-/// Inodes of one number, among which one is chosen.
+/// Inodes of one number from which one is chosen.
 const MOST_ALIKE: usize = 64;
 
 impl Recovery<'_> {
-    /// The inode a name of a broken tree means: of those with its number the one that says it is in that directory.
+    /// The inode that a name of a broken tree means: of those with its number, the one that says it is in that directory.
     pub(super) async fn choose(&mut self, inum: Inum, kind: u8, parent: Inum) -> Result<Option<Found>, Failure> {
         let mut alike: Vec<Found> = Vec::new();
         let mut next = self.index.file_from(inum)?;
@@ -33,7 +33,7 @@ impl Recovery<'_> {
                 None => self.index.file_after(version.identity)?,
             };
         }
-        // A file with several names says of one directory only that it is in it.
+        // A file with several names knows only one of its directories.
         if alike.iter().any(|found| found.inode.meta.iparent() == parent) {
             alike.retain(|found| found.inode.meta.iparent() == parent);
         }
@@ -46,11 +46,11 @@ impl Recovery<'_> {
         Ok(inode.ok().map(|inode| Found { bref: version.bref, inode }))
     }
 
-    /// Gets out what trees have names for.
+    /// Recovers the files that trees have names for.
     pub(super) async fn recover_wanted(&mut self) -> Result<(), Failure> {
         let mut last = None;
         let no_index = [Blockref::EMPTY; SET_ENTRIES];
-        // One tree for all of them: of a file with several names there is one, and the others are links to it.
+        // One tree for all of them: a file with several names is written once, and the other names become links to it.
         self.trees += 1;
         let number = self.trees;
         while let Some(wanted) = self.index.wanted_after(last.as_ref())? {
@@ -64,7 +64,7 @@ impl Recovery<'_> {
                 Some(found) => {
                     self.file(&tree, &found, &wanted.path).await?;
                     if wanted.is_newest {
-                        // Which of its inodes was the newest, only the tree knew.
+                        // Only the tree knew which of its inodes was the newest.
                         self.report.out_of_place();
                     }
                 }
@@ -75,7 +75,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Gets out what is still left: directories that no other is known to hold, then all directories, then files.
+    /// Recovers the rest: directories that no other is known to hold, then all directories, then files.
     pub(super) async fn recover_lost(&mut self) -> Result<(), Failure> {
         for pass in [Pass::Tops, Pass::Directories, Pass::Files] {
             let mut next = self.index.file_from(Inum(0))?;
@@ -88,7 +88,7 @@ impl Recovery<'_> {
         self.recover_from_gaps().await
     }
 
-    /// Gets out the files of newest states whose names can't be read, whatever else came out of the same files.
+    /// Recovers the files of newest states whose names can't be read, even if other versions of them were written.
     async fn recover_stranded(&mut self) -> Result<(), Failure> {
         let mut from = DataOff(0);
         while let Some(bref) = self.index.stranded_from(from)? {
@@ -107,8 +107,8 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Gets out every whole inode of the files that a newest state doesn't lead to any more: a snapshot may have had an older one
-    /// than the others. It comes last, as most of them are what nobody misses.
+    /// Recovers every whole inode of the files that a newest state doesn't lead to any more: a snapshot may have had an older one
+    /// than the others. This comes last, as nobody misses most of them.
     async fn recover_from_gaps(&mut self) -> Result<(), Failure> {
         let mut gap = None;
         loop {
@@ -173,8 +173,8 @@ impl Recovery<'_> {
         self.recover_versions(*best, status, &path).await
     }
 
-    /// Gets out the newest of a file's inodes, and if it isn't whole, the first of the older ones that is. Those that were
-    /// changed in the same moment as another were written on the way to it: they never were what the file was.
+    /// Recovers the newest of a file's inodes, and if it isn't whole, the newest one that is. Of inodes that were changed in the
+    /// same moment, the older ones are intermediate writes: they never were a state of the file.
     async fn recover_versions(&mut self, best: Version, status: Option<Status>, path: &[u8]) -> Result<(), Failure> {
         let mut newest = status.map(|status| status.changed);
         let mut is_whole = status.is_some_and(|status| status.is_whole);
@@ -188,7 +188,7 @@ impl Recovery<'_> {
             if newest == Some(changed) || (is_older && is_whole) {
                 continue;
             }
-            // Names of one tree are links to one file, and these are several.
+            // Names of one tree are links to one file, but these are several files.
             self.trees += 1;
             let place = Place { origin: Origin::Scan, path, tree: self.trees, is_unnamed: true };
             is_whole |= self.extract(&found, place, is_older).await? == Extracted::Whole;
@@ -197,8 +197,8 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// What a file without a tree is called: its number, and the name that an entry of some directory gives it. That the name
-    /// belongs to its entry is certain by its hash.
+    /// The name of a file without a tree: its number, and the name that an entry of some directory gives it. The hash proves that
+    /// the name belongs to its entry.
     async fn name_of(&self, found: &Found, kind: FileKind) -> Result<Vec<u8>, Failure> {
         let inum = found.inode.meta.inum();
         let number = format!("{inum}").into_bytes();
@@ -219,7 +219,7 @@ impl Recovery<'_> {
     }
 }
 
-/// What is looked for.
+/// What a pass looks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pass {
     Tops,

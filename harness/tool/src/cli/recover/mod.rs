@@ -1,4 +1,4 @@
-//! `hammer2 recover`: getting content out of a volume that may be damaged anywhere.
+//! `hammer2 recover`: getting files out of a volume that may be damaged anywhere.
 
 mod file;
 mod index;
@@ -51,10 +51,10 @@ pub(super) struct Recover {
     /// Print a JSON object a line: each file, each loss, then the summary
     #[arg(long)]
     json: bool,
-    /// Leave out the scan: only what the headers lead to
+    /// Leave out the scan: recover only files that the headers lead to
     #[arg(long)]
     no_scan: bool,
-    /// NODE; of several nodes each is recovered by itself, into a directory of its own
+    /// NODE; several nodes are recovered each by itself, into a directory of its own
     #[arg(value_parser = Target::parser())]
     target: Target,
     /// The directory to recover into, made when missing; it must be empty
@@ -71,7 +71,7 @@ struct Recovery<'r> {
     pfss: Vec<Known>,
     /// The newest super-root could be read to its end.
     newest_is_complete: bool,
-    /// Trees that were given a number.
+    /// How many trees have a number.
     trees: u32,
 }
 
@@ -166,7 +166,7 @@ impl Recovery<'_> {
     }
 }
 
-/// A folder for what is on these images, by the name of the first, which no others have.
+/// A folder for the content of these images, with the name of the first, and different from those of others.
 fn folder(images: &[PathBuf], taken: &mut HashSet<OsString>) -> OsString {
     let name = images.first().and_then(|image| image.file_name()).unwrap_or_default().to_owned();
     let mut folder = name.clone();
@@ -179,7 +179,7 @@ fn folder(images: &[PathBuf], taken: &mut HashSet<OsString>) -> OsString {
     folder
 }
 
-/// Why a block can't be had, in words.
+/// Why a block can't be read, in words.
 fn told(error: ReadError) -> String {
     match error {
         ReadError::NoMemory => "out of memory".into(),

@@ -1,4 +1,4 @@
-//! What a recovery says: a line for everything that isn't as it was, and a summary.
+//! The output of a recovery: a line for every loss, and a summary.
 
 use hammer2_core::media::Inum;
 use indicatif::ProgressBar;
@@ -9,19 +9,19 @@ use super::super::output::{Output, Shown, insert_bytes};
 use super::super::progress::byte_counter;
 use super::super::{Failure, Outcome};
 
-/// Ranges of a file that are told of one by one.
+/// Ranges of a file that are listed one by one.
 const MOST_RANGES: usize = 256;
 
 /// How a file was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The newest state that stands leads to it.
+    /// The newest intact state leads to it.
     Newest,
-    /// Only an older state does, because the file was removed since.
+    /// Only an older state leads to it, because the file was removed since.
     Deleted,
-    /// Only an older state does, because of damage.
+    /// Only an older state leads to it, because of damage.
     Older,
-    /// No tree does: its inode was found.
+    /// No tree leads to it: the scan found its inode.
     Scan,
 }
 
@@ -46,7 +46,7 @@ impl Origin {
     }
 }
 
-/// Bytes of a file that can't be had.
+/// Missing bytes of a file.
 #[derive(Clone, Debug)]
 pub(super) struct Missing {
     pub(super) first: u64,
@@ -54,11 +54,11 @@ pub(super) struct Missing {
     pub(super) why: String,
 }
 
-/// The bytes of a file that can't be had: neighbours together.
+/// All missing bytes of a file, with neighbours joined.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gaps {
     ranges: Vec<Missing>,
-    /// Ranges that aren't told of.
+    /// Ranges that aren't listed.
     more: u64,
     pub(super) bytes: u64,
 }
@@ -121,7 +121,7 @@ impl<'o> Report<'o> {
         Self { output, json, bar: byte_counter(), summary: Summary::default() }
     }
 
-    /// The progress of what is written.
+    /// The progress of writing.
     pub(super) fn bar(&self) -> &ProgressBar {
         &self.bar
     }
@@ -137,18 +137,18 @@ impl<'o> Report<'o> {
         }
     }
 
-    /// Something about the volumes as a whole.
+    /// A note about the volumes as a whole.
     pub(super) fn note(&mut self, note: &str) -> Result<(), Failure> {
         self.say(|| Some(note.to_owned()), || json!({ "note": note }))
     }
 
-    /// A super-root or the root of a PFS that can't be read, or that there is none: what was below it has no names any more.
+    /// A super-root or the root of a PFS can't be read, or is missing: files below it have no names any more.
     pub(super) fn root_lost(&mut self, note: &str) -> Result<(), Failure> {
         self.summary.roots_lost += 1;
         self.note(note)
     }
 
-    /// Files came out that no tree leads to.
+    /// True if files were written that no tree leads to.
     pub(super) fn has_strays(&self) -> bool {
         self.summary.scan > 0
     }
@@ -210,7 +210,7 @@ impl<'o> Report<'o> {
         )
     }
 
-    /// An inode without a tree, of which nothing can be had: most are what is left of files that were removed long ago.
+    /// An inode without a tree, of which nothing can be read: most are remains of files that were removed long ago.
     pub(super) fn remnant(&mut self, path: &[u8]) -> Result<(), Failure> {
         self.summary.remnants += 1;
         self.say(
@@ -223,7 +223,7 @@ impl<'o> Report<'o> {
         )
     }
 
-    /// A file of which nothing can be had.
+    /// A file of which nothing can be read.
     pub(super) fn lost(&mut self, path: &[u8], inum: Inum, why: &str) -> Result<(), Failure> {
         self.summary.lost += 1;
         self.say(
@@ -238,7 +238,7 @@ impl<'o> Report<'o> {
         )
     }
 
-    /// A directory that has, or may have, more names than can be read.
+    /// A directory that has, or may have, names that can't be read.
     pub(super) fn names_lost(&mut self, path: &[u8], why: &str) -> Result<(), Failure> {
         self.summary.names_lost += 1;
         self.say(
@@ -252,12 +252,12 @@ impl<'o> Report<'o> {
         )
     }
 
-    /// A file that the newest state has a name for: an inode of it was found, perhaps not the newest.
+    /// A file that the newest state has a name for was recovered from an inode that may not be its newest.
     pub(super) fn out_of_place(&mut self) {
         self.summary.out_of_place += 1;
     }
 
-    /// Something the host doesn't take.
+    /// Something that the host refuses to store.
     pub(super) fn failed(&mut self, path: &[u8], error: &std::io::Error) {
         self.summary.failed += 1;
         self.bar.suspend(|| complain(&format_args!("{}: {error}", Shown(path))));

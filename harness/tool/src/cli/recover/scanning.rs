@@ -1,4 +1,4 @@
-//! The scan of the volumes: what it finds goes to the index.
+//! The scan of the volumes, whose finds go to the index.
 
 use hammer2_core::media::inode::InodeFlags;
 use hammer2_core::media::{Blockref, Inode, MediaOffset, MirrorTid};
@@ -9,7 +9,7 @@ use super::super::Failure;
 use super::super::progress::bar;
 use super::index::{Candidate, Identity, Index};
 
-/// Things found that are in memory.
+/// Finds that are kept in memory.
 const FOUND_AT_A_TIME: usize = 1 << 13;
 
 struct Recorder<'i> {
@@ -55,8 +55,8 @@ impl Scanner for Recorder<'_> {
     }
 }
 
-/// Scans the volumes, and finds out which of what looks like inodes is verified by which blockref; what came of it, and of which
-/// flush the newest of them is.
+/// Scans the volumes, and finds out which blockrefs verify what looks like an inode. Returns the counts, and the newest flush of
+/// the verified ones.
 pub(super) async fn scan(rescue: &Rescue, index: &Index) -> Result<(Scanned, MirrorTid), Failure> {
     let bar = bar("MiB", rescue.total_bytes() >> 20);
     let mut recorder = Recorder { index, bar, candidates: vec![], blockrefs: vec![], failure: None };
@@ -74,7 +74,7 @@ pub(super) async fn scan(rescue: &Rescue, index: &Index) -> Result<(Scanned, Mir
     Ok((scanned, newest))
 }
 
-/// Looks for a blockref whose check code fits; of which flush it is. A root is no version of a file, but may be all that is left
+/// Looks for a blockref whose check code fits; returns its flush. A root isn't a version of a file, but may be all that is left
 /// of a flush.
 async fn judge(rescue: &Rescue, index: &Index, candidate: &Candidate) -> Result<MirrorTid, Failure> {
     let Candidate { at, identity, changed, is_pfs_root } = *candidate;

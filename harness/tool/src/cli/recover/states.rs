@@ -1,4 +1,4 @@
-//! PFSs: those that headers lead to, the newest state first, and those whose roots a scan found.
+//! Recovery of PFSs: those that headers lead to, the newest state first, and those whose roots a scan found.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,10 +14,10 @@ use super::Recovery;
 use super::file::Found;
 use super::tree::{Rule, Tree};
 
-/// Names in the target directory that mean something else.
+/// Names in the target directory that have other meanings.
 const RESERVED: [&[u8]; 4] = [b"deleted", b"older", b"lost+found", b"unverified"];
 
-/// Leaves below a root that are looked at before it is taken for something else.
+/// Leaves below a root that are looked at before the root is rejected.
 const MOST_LOOKS: usize = 64;
 
 /// A PFS that was met.
@@ -29,7 +29,7 @@ pub(super) struct Known {
     is_complete: bool,
     /// Roots that were walked, by their places and codes.
     walked: Vec<(u64, [u8; 8])>,
-    /// The last operation before it was taken, of a snapshot.
+    /// For a snapshot, the last operation before it was taken.
     taken: Option<ModifyTid>,
 }
 
@@ -40,12 +40,13 @@ fn mark(bref: &Blockref) -> (u64, [u8; 8]) {
 /// A root that a scan found, the newest of its PFS.
 struct Root {
     found: Found,
-    /// Of what is below it. Between two flushes a root may be written several times: the operations tell which was the last.
+    /// The newest flush and operation below it. Between two flushes a root may be written several times: the operations tell
+    /// which was the last.
     newest: (MirrorTid, ModifyTid),
 }
 
 impl Recovery<'_> {
-    /// Gets out what the headers lead to.
+    /// Recovers the files that the headers lead to.
     pub(super) async fn recover_states(&mut self) -> Result<(), Failure> {
         for (index, state) in self.rescue.states().to_vec().iter().enumerate() {
             let mut walk = match self.rescue.pfs_roots(state).await.map_err(Failure::failed)? {
@@ -85,7 +86,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Gets out a state of a PFS; the first that is met is the newest.
+    /// Recovers a state of a PFS; the first that is met is the newest.
     async fn recover_pfs(&mut self, root: Found) -> Result<(), Failure> {
         let meta = &root.inode.meta;
         let Ok(label) = meta.label().map(<[u8]>::to_vec) else { return Ok(()) };
@@ -101,7 +102,7 @@ impl Recovery<'_> {
                 let folder = self.folder(&label);
                 let taken = (meta.pfs_subkind() == PfsSubkind::Snapshot).then(|| meta.pfs_lsnap_tid());
                 self.pfss.push(Known { fsid: meta.pfs_fsid, folder, is_complete: false, walked: vec![], taken });
-                // One that the newest super-root hasn't was removed.
+                // A PFS that the newest super-root lacks was removed.
                 let is_deleted = self.newest_is_complete;
                 (self.pfss.len() - 1, if is_deleted { Rule::Older { newest_is_complete: true } } else { Rule::Newest })
             }
@@ -120,8 +121,8 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Notes the files that a state has, but none of its directories that could be read, and where its index can't be read: in
-    /// another state, or another PFS that shares them, they may be newer.
+    /// Notes the files that a state has but none of its readable directories, and the gaps of its index: another state, or
+    /// another PFS that shares these files, may have newer versions.
     async fn note_stranded(&mut self, root: &Found) -> Result<(), Failure> {
         let mut walk = Walk::new(root.inode.body_set(), KeyRange::INODE_INDEX);
         while let Some(step) = walk.next(&self.rescue).await.map_err(Failure::failed)? {
@@ -139,7 +140,7 @@ impl Recovery<'_> {
         Tree { number: self.trees, index: root.body_set(), rule }
     }
 
-    /// The folder for a PFS of this label, which no other has.
+    /// A folder for a PFS of this label, different from those of others.
     fn folder(&self, label: &[u8]) -> Vec<u8> {
         let mut folder: Vec<u8> = label.iter().map(|byte| if *byte == b'/' { b'_' } else { *byte }).collect();
         if matches!(&folder[..], b"" | b"." | b"..")
@@ -157,8 +158,8 @@ impl Recovery<'_> {
         folder
     }
 
-    /// Gets out the PFSs that no header leads to, by the newest root of each that was found. Unless the headers say which PFSs
-    /// there are, snapshots that a root tells of, and that aren't there, are lost.
+    /// Recovers the PFSs that no header leads to, from the newest root found of each. Unless the headers say which PFSs exist,
+    /// missing snapshots that a root mentions count as lost.
     pub(super) async fn recover_found_roots(&mut self, are_all_known: bool) -> Result<(), Failure> {
         let mut roots: HashMap<Uuid, Root> = HashMap::new();
         let mut taken = HashSet::new();
@@ -180,7 +181,7 @@ impl Recovery<'_> {
             }
             roots.insert(fsid, Root { found: Found { bref, inode }, newest });
         }
-        // In the order they were found in, whatever the hashes are.
+        // Sorted by the order in which they were found, as the order of hashes is random.
         let mut roots: Vec<_> = roots.into_values().collect();
         roots.sort_by_key(|root| root.found.bref.data_off());
         for Root { found, newest: (newest, _) } in roots {
@@ -207,11 +208,11 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// True when a root that no check code vouches for leads to something that one does.
+    /// True when a root that no check code vouches for leads to a verified inode or name.
     async fn leads_somewhere(&self, inode: &Inode) -> Result<bool, Failure> {
         let mut walk = Walk::new(inode.body_set(), KeyRange::ALL);
         for _ in 0..MOST_LOOKS {
-            // What is behind a gap, or a leaf that is bad, may be whole.
+            // Leaves behind a gap, or behind a bad leaf, may be whole.
             match walk.next(&self.rescue).await.map_err(Failure::failed)? {
                 Some(Step::Leaf(leaf)) if self.is_true(&leaf).await? => return Ok(true),
                 Some(_) => {}
@@ -221,7 +222,7 @@ impl Recovery<'_> {
         Ok(false)
     }
 
-    /// True for an inode that can be read, and for a name that has its hash.
+    /// True for an inode that can be read, and for a name that matches its hash.
     async fn is_true(&self, leaf: &Blockref) -> Result<bool, Failure> {
         if leaf.kind() == Ok(BlockKind::Inode) {
             return Ok(self.rescue.inode(leaf).await.map_err(Failure::failed)?.is_ok());

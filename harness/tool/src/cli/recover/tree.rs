@@ -1,4 +1,4 @@
-//! Trees of files that stand, from a directory down.
+//! Recovery of intact trees of files, from a directory down.
 
 use hammer2_core::fs::Attributes;
 use hammer2_core::media::volume_header::Blockset;
@@ -11,19 +11,19 @@ use super::file::{Found, Place};
 use super::index::Wanted;
 use super::report::Origin;
 
-/// What of a tree is wanted.
+/// Which files of a tree are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// Everything: it is the newest state of its PFS.
     Newest,
-    /// What the newest state hasn't whole; removed, if that state was read to its end.
+    /// Files that the newest state doesn't have whole; they were removed, if that state was read to its end.
     Older {
-        /// It was.
+        /// The newest state was read to its end.
         newest_is_complete: bool,
     },
     /// Everything below a directory that its tree doesn't lead to.
     Wanted,
-    /// What wasn't found otherwise.
+    /// Files that weren't found otherwise.
     Lost,
 }
 
@@ -45,7 +45,7 @@ struct Frame {
 }
 
 impl Recovery<'_> {
-    /// Gets everything out that is below a directory; true when all names could be read.
+    /// Recovers everything below a directory; true when all names could be read.
     pub(super) async fn walk_tree(&mut self, tree: &Tree, top: &Found, path: &[u8]) -> Result<bool, Failure> {
         let mut is_complete = true;
         let mut frames = Vec::new();
@@ -76,7 +76,7 @@ impl Recovery<'_> {
         Ok(is_complete)
     }
 
-    /// What an older state or what is found without one lacks is no loss by itself.
+    /// Reports lost names. Names that an older state, or a tree without a state, lacks aren't a loss by themselves.
     fn names_lost(&mut self, tree: &Tree, path: &[u8], why: &str) -> Result<(), Failure> {
         match tree.rule {
             Rule::Newest | Rule::Wanted => self.report.names_lost(path, why),
@@ -84,7 +84,7 @@ impl Recovery<'_> {
         }
     }
 
-    /// Goes down into a directory, unless that was done before: damaged ones may contain each other.
+    /// Goes down into a directory, unless that was done before: damaged directories may contain each other.
     fn enter(&mut self, tree: &Tree, found: &Found, path: Vec<u8>, frames: &mut Vec<Frame>) -> Result<(), Failure> {
         let inum = found.inode.meta.inum();
         if self.index.link(tree.number, inum)?.is_some() {
@@ -111,7 +111,7 @@ impl Recovery<'_> {
         }
     }
 
-    /// Follows a name; false when what it names can't be had.
+    /// Follows a name; false when its inode can't be read.
     async fn follow(&mut self, tree: &Tree, entry: &Entry, frames: &mut Vec<Frame>) -> Result<bool, Failure> {
         let frame = frames.last().expect("the directory the name is in");
         let path = [&frame.path[..], b"/", &entry.name].concat();
@@ -146,7 +146,7 @@ impl Recovery<'_> {
         Ok(true)
     }
 
-    /// Gets a file out, if its tree's rule wants it.
+    /// Recovers a file, if its tree's rule wants it.
     pub(super) async fn file(&mut self, tree: &Tree, found: &Found, path: &[u8]) -> Result<(), Failure> {
         let status = self.index.status(found.identity())?;
         let is_partial = status.is_some_and(|status| !status.is_whole);
@@ -168,7 +168,7 @@ impl Recovery<'_> {
         self.extract(found, place, must_be_whole).await.map(drop)
     }
 
-    /// A directory that no tree leads to is one of several that there were.
+    /// Reports a directory that no tree leads to.
     pub(super) fn tell_found(&mut self, tree: &Tree, path: &[u8]) -> Result<(), Failure> {
         self.names_lost(tree, path, "no tree leads to it: an inode of it was found, perhaps not the newest")
     }

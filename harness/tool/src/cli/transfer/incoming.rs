@@ -1,4 +1,4 @@
-//! A stream as it comes: checked record by record, and kept if that is wanted.
+//! An incoming stream: checked record by record, and kept if that is wanted.
 
 use std::io;
 
@@ -12,9 +12,9 @@ use super::stream::{CODE_BYTES, HEAD_BYTES, Mark, Record, code, is_begin, payloa
 /// A stream that is read from standard input.
 pub(super) struct Incoming {
     input: StandardInput,
-    /// What came before, and keeps what comes.
+    /// The bytes that came before, where the new ones are kept, too.
     kept: Option<Kept>,
-    /// What was read and not used yet.
+    /// Bytes that were read and not used yet.
     buffer: Vec<u8>,
     used: usize,
     code: u64,
@@ -23,7 +23,7 @@ pub(super) struct Incoming {
     pub(super) bytes: u64,
     /// The end of the last record.
     mark: Mark,
-    /// What standard input began with, until it is used.
+    /// The first bytes of standard input, until they are used.
     first: Option<Vec<u8>>,
 }
 
@@ -32,7 +32,7 @@ const READ_BYTES: usize = 256 << 10;
 
 impl Incoming {
     pub(super) async fn new(input: StandardInput, mut kept: Option<Kept>) -> Result<Self, Failure> {
-        // Whether it goes on or begins anew must be known before anything of it is used.
+        // Before anything is used, it must be known whether the stream goes on or begins anew.
         let first = input.read(vec![0; READ_BYTES]).await.map_err(of_input)?;
         if let Some(kept) = &mut kept {
             let failed = of_file(kept);
@@ -55,7 +55,7 @@ impl Incoming {
         Ok(incoming)
     }
 
-    /// The next record. The stream must go on.
+    /// The next record; an error if the stream ends.
     pub(super) async fn next(&mut self) -> Result<Record, Failure> {
         let before = self.digest.clone();
         let head = self.take(HEAD_BYTES).await?;
@@ -77,14 +77,14 @@ impl Incoming {
         Ok(record)
     }
 
-    /// The stream was received to its end, and what it says is done.
+    /// Called when the stream was received to its end, and applied.
     pub(super) fn finish(self) -> Result<(), Failure> {
         let Some(kept) = self.kept else { return Ok(()) };
         let failed = of_file(&kept);
         kept.remove().map_err(failed)
     }
 
-    /// More of the stream, which was kept or comes now; nothing at its end.
+    /// More bytes of the stream, kept or new; empty at its end.
     async fn more(&mut self) -> Result<Vec<u8>, Failure> {
         if let Some(kept) = &mut self.kept {
             let failed = of_file(kept);
@@ -104,10 +104,10 @@ impl Incoming {
         Ok(more)
     }
 
-    /// What can be done about a stream that ended, or isn't right.
+    /// What can be done about a stream that ended early, or isn't right.
     fn remedy(&self) -> String {
         match &self.kept {
-            // Nobody can do better than to find it there.
+            // If this fails, the next run cuts the file itself.
             Some(kept) => match kept.cut(self.mark) {
                 Ok(()) => format!(
                     "what came is kept in {}: send the rest with `--resume {}`, to the same `receive`",
@@ -143,7 +143,7 @@ impl Incoming {
         Ok(taken)
     }
 
-    /// For what can't be in a stream.
+    /// The failure for something that can't be in a stream.
     pub(super) fn damaged(&self) -> Failure {
         let what =
             if self.has_begun { "the stream is damaged" } else { "this is no stream of `hammer2 send`, or damaged" };

@@ -1,4 +1,4 @@
-//! What has come of a stream that isn't at its end, kept in a file: the stream goes on from there.
+//! The received part of an unfinished stream, kept in a file, from which the stream goes on.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -18,7 +18,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Opens the file, made when missing. What is behind the last whole record goes.
+    /// Opens the file, and makes it when missing. Bytes behind the last whole record are cut off.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::failed(format_args!("{}: {error}", path.display()));
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
@@ -45,7 +45,7 @@ impl Kept {
         &self.path
     }
 
-    /// Forgets what has come: the stream begins anew.
+    /// Empties the file: the stream begins anew.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
@@ -53,7 +53,7 @@ impl Kept {
         Ok(())
     }
 
-    /// What has come before, a piece at a time; nothing at its end.
+    /// The kept bytes, a piece at a time; empty at their end.
     pub(super) fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let mut piece = vec![0; (self.unread as usize).min(most)];
         self.file.read_exact(&mut piece)?;
@@ -61,18 +61,18 @@ impl Kept {
         Ok(piece)
     }
 
-    /// Keeps what comes now.
+    /// Appends new bytes.
     pub(super) fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)
     }
 
-    /// Drops what came behind a place, and makes durable what came before it.
+    /// Cuts off everything behind a place, and makes the rest durable.
     pub(super) fn cut(&self, mark: Mark) -> io::Result<()> {
         self.file.set_len(mark.bytes)?;
         self.file.sync_all()
     }
 
-    /// The stream was received to its end.
+    /// Removes the file: the stream was received to its end.
     pub(super) fn remove(self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),

@@ -1,4 +1,4 @@
-//! What is below an inode, one element after the other.
+//! The elements below an inode, one after the other.
 
 use hammer2_core::cluster::{Element, Elements};
 use hammer2_core::fs::{Error, FileSystem};
@@ -18,7 +18,7 @@ impl Listing {
         Self { inum, since, remaining: Some(KeyRange::ALL), fetched: Elements::new(), next: 0 }
     }
 
-    /// The next element, which stays the next.
+    /// The next element, without going past it.
     pub(super) async fn peek(&mut self, fs: &FileSystem) -> Result<Option<Element>, Error> {
         while self.next == self.fetched.len() {
             let Some(range) = self.remaining else { return Ok(None) };

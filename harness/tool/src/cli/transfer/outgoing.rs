@@ -12,7 +12,7 @@ pub(super) struct Outgoing<'o> {
     code: u64,
     digest: Sha256,
     pub(super) bytes: u64,
-    /// Up to here the receiver has it.
+    /// The receiver has the stream up to here.
     from: Mark,
 }
 

@@ -1,4 +1,4 @@
-//! `hammer2 receive`: making of a PFS what a stream says.
+//! `hammer2 receive`: applying a stream to a PFS.
 
 use std::path::PathBuf;
 
@@ -27,20 +27,19 @@ use super::kept::Kept;
 use super::listing::Listing;
 use super::stream::{PfsState, Record};
 
-/// Make of a PFS what a stream on standard input says, as `send` wrote it
-///
-/// A whole stream makes the PFS, or fills an empty one; one of changes goes into a PFS that received what they begin with, and
-/// that wasn't changed since. All of it is done, durably, or nothing.
+/// Apply a stream of `send` on standard input to a PFS
+/// A whole stream makes the PFS, or fills an empty one; a stream of changes goes into a PFS that received their base, and that
+/// wasn't changed since. All of the stream is applied, durably, or nothing.
 #[derive(Args)]
 pub(in super::super) struct Receive {
-    /// Print a JSON object of what was received
+    /// Print the result as a JSON object
     #[arg(long)]
     json: bool,
-    /// Keep what comes in this file until the stream is at its end. If it is cut, the rest is enough: `send --resume TOKEN`
-    /// sends it, to the same `receive`
+    /// Keep the received bytes in this file until the stream is at its end. If it is cut, only the rest is needed: `send --resume
+    /// TOKEN` sends it, to the same `receive`
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
-    /// Only print the TOKEN for what is kept
+    /// Only print the TOKEN for the kept bytes
     #[arg(long, requires = "keep")]
     token: bool,
     /// NODE@LABEL
@@ -70,7 +69,7 @@ impl Receive {
         session.run(async {
             let (fs, _) = session.mount_to_serve(&self.target, Access::Write).await?;
             let received = fs.attend(self.receive(&fs, incoming, state, base)).await;
-            // What isn't committed now never was.
+            // Unless it is committed now, nothing of the stream is ever applied.
             let incoming = received?;
             let bytes = incoming.bytes;
             incoming.finish()?;
@@ -85,7 +84,7 @@ impl Receive {
         })
     }
 
-    /// The PFS is there, or it is one of those that nobody has to name.
+    /// True if the PFS is there, or if it is the default one.
     async fn is_there(&self, session: &Session) -> Result<bool, Failure> {
         let Some(label) = &self.target.label else { return Ok(true) };
         let cluster = session.open_cluster(&self.target, Access::Read).await?;
@@ -133,7 +132,7 @@ struct Receiving<'r> {
     bar: ProgressBar,
 }
 
-/// What a failure of the target means.
+/// The failure for an error of the target.
 fn failed(error: Error) -> Failure {
     Failure::failed(format_args!("{error}; nothing was changed"))
 }
@@ -143,7 +142,7 @@ impl Receiving<'_> {
         self.fs.replicate(self.tid, replica).await.map_err(failed)
     }
 
-    /// All of it, the end included.
+    /// Receives the whole tree, the end included.
     async fn tree(&mut self, mark: u64) -> Result<(), Failure> {
         let mut own = Listing::new(Inum::PFS_ROOT, ModifyTid(0));
         let root = loop {
@@ -197,7 +196,7 @@ impl Receiving<'_> {
         self.drop_rest(inum, &mut own).await
     }
 
-    /// What is below an inode, but for inodes.
+    /// Applies an element below an inode, except inodes.
     async fn element(&mut self, inum: Inum, own: &mut Listing, record: Record) -> Result<(), Failure> {
         match record {
             Record::Unchanged(range) => {
@@ -240,7 +239,7 @@ impl Receiving<'_> {
         }
     }
 
-    /// Drops what the target has before a key; what it has there.
+    /// Removes the target's elements before a key; returns the one at the key.
     async fn reach(&mut self, inum: Inum, own: &mut Listing, key: Key) -> Result<Option<Leaf>, Failure> {
         while let Some(Element::Leaf(leaf)) = own.peek(self.fs).await.map_err(failed)? {
             if leaf.span.first > key {

@@ -1,4 +1,4 @@
-//! `hammer2 send`: a PFS, or what changed in it, as a stream.
+//! `hammer2 send`: a PFS, or its changes, as a stream.
 
 use std::io::{self, IsTerminal};
 
@@ -20,26 +20,26 @@ use super::listing::Listing;
 use super::outgoing::Outgoing;
 use super::stream::{Mark, PfsState, Record};
 
-/// Write a PFS to standard output, or what changed in it, for `receive`
-///
-/// Blocks go as they are stored, compressed ones compressed. Every record has a check code, and the stream has one of all of it.
+/// Write a PFS, or its changes, to standard output, for `receive`
+/// Blocks are sent as they are stored, compressed ones compressed. Every record has a check code, and the stream has one over
+/// everything.
 #[derive(Args)]
 pub(in super::super) struct Send {
-    /// Say what was sent as a JSON object, on standard error
+    /// Print the result as a JSON object on standard error
     #[arg(long)]
     json: bool,
     /// NODE[@LABEL]
     #[arg(value_parser = Target::parser())]
     target: Target,
-    /// Only what changed since: the label of a snapshot that was sent before and not changed since, or the transaction id that an
-    /// earlier `send` told
+    /// Send only changes since then: the label of a snapshot that was sent before and not changed since, or the transaction id
+    /// that an earlier `send` printed
     from: Option<String>,
-    /// Leave out what was received of the same stream before it was cut: `receive --keep FILE --token` prints what to give here
+    /// Leave out the part of the same stream that was received before it was cut: `receive --keep FILE --token` prints the value
     #[arg(long, value_name = "TOKEN", default_value_t)]
     resume: Mark,
 }
 
-/// What a stream begins with, and what it leaves out.
+/// The base of a stream: the state that the receiver has.
 struct Base {
     state: PfsState,
     since: ModifyTid,
@@ -135,7 +135,7 @@ fn failed(inum: Inum) -> impl Fn(Error) -> Failure {
 }
 
 impl Sending<'_> {
-    /// All below the root.
+    /// Sends everything below the root.
     async fn tree(&mut self) -> Result<(), Failure> {
         let mut listing = Listing::new(Inum::PFS_ROOT, self.since);
         while let Some(element) = listing.peek(self.fs).await.map_err(failed(Inum::PFS_ROOT))? {

@@ -10,13 +10,13 @@ use zerocopy::{FromBytes, IntoBytes};
 
 const MAGIC: &[u8; 8] = b"H2STREAM";
 const VERSION: u32 = 1;
-/// A block of the largest size, and what is said of it.
+/// A block of the largest size, with its description.
 const MOST_PAYLOAD_BYTES: usize = (64 << 10) + 1024;
 pub(super) const HEAD_BYTES: usize = 5;
 pub(super) const CODE_BYTES: usize = 8;
 pub(super) const CHECK_BYTES: usize = 64;
 
-/// A place between two records of a stream, by what is before it.
+/// A place between two records of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
     /// Bytes before it.
@@ -42,7 +42,7 @@ impl FromStr for Mark {
     }
 }
 
-/// A state of a PFS: which, and after which operation.
+/// A state of a PFS: which PFS, and after which operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PfsState {
     pub(super) clid: Uuid,
@@ -50,7 +50,7 @@ pub(super) struct PfsState {
 }
 
 impl PfsState {
-    /// What a PFS notes that received this state as its own operation `own`: never 0.
+    /// The number that a PFS notes after receiving this state as its own operation `own`: never 0.
     pub(super) fn mark(&self, own: ModifyTid) -> u64 {
         let bytes = [&self.clid.0[..], &self.tid.0.to_le_bytes(), &own.0.to_le_bytes()].concat();
         xxhash64(&bytes).max(1)
@@ -59,23 +59,23 @@ impl PfsState {
 
 /// A record of the stream.
 pub(super) enum Record {
-    /// What the stream makes of what.
+    /// The state that the stream makes, and the base that it needs.
     Begin { state: PfsState, base: Option<PfsState>, label: Vec<u8> },
     /// An inode that changed; what is below it follows, up to `EndInode`.
     Inode { methods: Methods, meta: Box<InodeMeta>, content: Option<Box<[u8; EMBEDDED_BYTES]>> },
-    /// All below the inode was said.
+    /// Everything below the inode was sent.
     EndInode,
-    /// Among these keys nothing changed.
+    /// Nothing changed among these keys.
     Unchanged(KeyRange),
-    /// What is at this key didn't change.
+    /// The element at this key didn't change.
     Same(Key),
     /// A directory entry.
     Entry { key: Key, methods: Methods, inum: Inum, kind: u8, name: Vec<u8> },
     /// A file block, as it is stored.
     Block { key: Key, methods: Methods, check: Box<[u8; CHECK_BYTES]>, bytes: Vec<u8> },
-    /// The root, behind all that is below it.
+    /// The root, after everything below it.
     Root { meta: Box<InodeMeta> },
-    /// The digest of all before.
+    /// The digest of everything before it.
     End { digest: [u8; 32] },
 }
 
@@ -178,15 +178,15 @@ pub(super) fn payload_bytes(head: &[u8]) -> Option<usize> {
     (bytes <= MOST_PAYLOAD_BYTES).then_some(bytes)
 }
 
-/// So many bytes tell the beginning of a stream from everything else.
+/// How many bytes it takes to recognize the beginning of a stream.
 pub(super) const FIRST_BYTES: usize = HEAD_BYTES + MAGIC.len();
 
-/// True for the beginning of a stream, and not of what follows a place in one.
+/// True for the beginning of a stream, but not for a part behind a later place.
 pub(super) fn is_begin(bytes: &[u8]) -> bool {
     bytes.len() >= FIRST_BYTES && is_begin_so_far(&bytes[..FIRST_BYTES])
 }
 
-/// True for what may become the beginning of a stream.
+/// True for bytes that may become the beginning of a stream.
 pub(super) fn is_begin_so_far(bytes: &[u8]) -> bool {
     let payload = bytes.get(HEAD_BYTES..).unwrap_or_default();
     bytes.first().is_none_or(|kind| *kind == 1) && MAGIC.starts_with(payload)

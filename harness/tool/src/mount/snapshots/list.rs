@@ -1,4 +1,4 @@
-//! Which snapshots there are.
+//! Listing and finding snapshots.
 
 use fuser::Errno;
 use hammer2_core::cluster::Pfs;
@@ -11,8 +11,7 @@ use crate::mount::refusal::Refusal;
 use crate::mount::server::Server;
 
 impl Server {
-    /// The snapshots that there are, as far as their roots can be read and their labels are names of files; and why there may be
-    /// more.
+    /// The snapshots whose roots can be read and whose labels can be names of files; and an error if there may be more.
     pub(super) async fn list_snapshots(&self) -> (Vec<Snapshot>, Option<Error>) {
         let is_shown = |pfs: &Pfs| {
             let is_name = !pfs.label.is_empty() && !matches!(&pfs.label[..], b"." | b"..");
@@ -27,14 +26,14 @@ impl Server {
         (pfss.iter().filter(|pfs| is_shown(pfs)).filter_map(snapshot).collect(), trouble)
     }
 
-    /// The snapshot that is meant; `absent` if there is none.
+    /// The snapshot of this label; `absent` if there is none.
     pub(super) async fn find_snapshot(
         &self,
         is_meant: impl Fn(&Snapshot) -> bool,
         absent: Errno,
     ) -> Result<Snapshot, Refusal> {
         let (all, trouble) = self.list_snapshots().await;
-        // It may be one of those that can't be read.
+        // It may be a snapshot that can't be read.
         let why_not = || trouble.map_or_else(|| Refusal::from(absent), Refusal::from);
         all.into_iter().find(is_meant).ok_or_else(why_not)
     }

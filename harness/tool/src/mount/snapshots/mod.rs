@@ -1,10 +1,8 @@
-//! Snapshots of what is mounted, to be read in `.snapshots` of the mount's root, a folder that no listing shows.
-//!
-//! A snapshot is a PFS of its own on the same disks. It is mounted beside what is mounted, read-only, from the disks as they are
-//! committed: a *view*. What leads to the snapshot there is rewritten by every commit, and the space of what was before is given
-//! to something else after two passes of bulkfree; so a view is opened anew after each. The snapshot itself stays where it is.
-//!
-//! Whoever mounts has few of them open: those that were used last.
+//! Reading snapshots in `.snapshots` of the mount's root, a folder that no listing shows.
+//! A snapshot is a PFS of its own on the same disks. It is mounted read-only beside the mounted PFS, from the committed state of
+//! the disks: a *view*. Every commit rewrites the blocks that lead to the snapshot, and after two passes of bulkfree the space of
+//! the old ones is used again; so views are opened anew after each pass. The snapshot itself stays where it is.
+//! A mount keeps only a few views open: those that were used last.
 
 mod list;
 mod number;
@@ -29,14 +27,14 @@ pub(super) const FOLDER: &[u8] = b".snapshots";
 
 /// Snapshots that were asked for, and those that are open.
 pub(super) struct Snapshots {
-    /// By number: a snapshot has the same one as long as the mount lives.
+    /// The snapshots by number: a snapshot keeps its number as long as the mount lives.
     numbers: RefCell<Vec<Uuid>>,
     /// The views, the one that was used last at the end.
     views: RefCell<Vec<Rc<View>>>,
-    /// Somebody opens one.
+    /// A request is opening a view.
     is_opening: Cell<bool>,
     opened: Wakers,
-    /// What the folder held when it was looked at last, and since when.
+    /// The last seen content of the folder, and since when it has that.
     folder: RefCell<(Vec<Vec<u8>>, Timestamp)>,
 }
 
@@ -59,12 +57,12 @@ impl Snapshots {
         }
     }
 
-    /// A snapshot of this label is about to go.
+    /// Closes the view of a snapshot that is about to be removed.
     pub(super) fn close(&self, label: &[u8]) {
         self.views.borrow_mut().retain(|view| view.label != label);
     }
 
-    /// A snapshot's number, which it is given when it is first asked for; none if there were too many.
+    /// A snapshot's number, which it gets when it is first asked for; none if there were too many.
     fn number(&self, clid: Uuid) -> Option<u16> {
         let mut numbers = self.numbers.borrow_mut();
         let place = numbers.iter().position(|known| *known == clid).unwrap_or_else(|| {
@@ -79,7 +77,7 @@ impl Snapshots {
         self.numbers.borrow().get(usize::from(number).checked_sub(1)?).copied()
     }
 
-    /// Since when the folder has held these labels, as far as anybody looked.
+    /// Since when the folder has held these labels, as far as requests have looked.
     fn since(&self, labels: Vec<Vec<u8>>) -> Timestamp {
         let (known, since) = &mut *self.folder.borrow_mut();
         if *known != labels {

@@ -1,7 +1,6 @@
-//! How files in snapshots are numbered: a snapshot has the numbers of what it is a snapshot of, and the kernel wants each once.
-//!
-//! The highest bit is set in none of a PFS's own: keys that have it are those of names. Below it are 15 bits for the snapshot,
-//! and 48 for the file.
+//! Numbers of files in snapshots: a snapshot has the same inode numbers as its origin, but the kernel wants each number once.
+//! No inode number of a PFS has the highest bit set, as keys with it belong to names. Below it are 15 bits for the snapshot, and
+//! 48 for the file.
 
 use fuser::{Errno, INodeNo};
 use hammer2_core::media::{Inum, Key};
@@ -12,7 +11,7 @@ const FILE_BITS: u32 = 48;
 /// The highest number of a snapshot.
 pub(super) const MOST: u16 = (1 << (63 - FILE_BITS)) - 1;
 
-/// Where a file is that is in a snapshot.
+/// The place of a file in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::mount) enum KeptPlace {
     /// The folder of all snapshots.
@@ -21,19 +20,19 @@ pub(in crate::mount) enum KeptPlace {
     Within(u16, Inum),
 }
 
-/// True for what is kept as it is: it is in a snapshot, or their folder.
+/// True for files in a snapshot, and for the folder of snapshots, which can't be changed.
 pub(in crate::mount) fn is_kept(number: INodeNo) -> bool {
     KeptPlace::of(Inum(number.0)).is_some()
 }
 
 impl KeptPlace {
-    /// What a number stands for; none if that isn't in a snapshot.
+    /// The place that a number stands for; none if that isn't in a snapshot.
     pub(in crate::mount) fn of(number: Inum) -> Option<Self> {
         if number.0 & Key::VISIBLE == 0 {
             return None;
         }
         let (snapshot, file) = ((number.0 & !Key::VISIBLE) >> FILE_BITS, number.0 & ((1 << FILE_BITS) - 1));
-        // 15 bits are left of it.
+        // Only 15 bits are left.
         Some(if snapshot == 0 { Self::Folder } else { Self::Within(snapshot as u16, Inum(file)) })
     }
 
@@ -45,7 +44,7 @@ impl KeptPlace {
         }
     }
 
-    /// Its number. Snapshots whose files have such high numbers that there is none for them are for a mount of their own.
+    /// Its number; an error if the file's own number is too high. Such files can be read in a mount of the snapshot.
     pub(super) fn number(self) -> Result<INodeNo, Errno> {
         match self {
             Self::Folder => Ok(INodeNo(Key::VISIBLE)),

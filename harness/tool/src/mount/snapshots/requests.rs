@@ -1,4 +1,4 @@
-//! What the kernel asks of snapshots: reading. All else is refused before it comes here.
+//! The kernel's requests for snapshots, which only read. All others are refused before they come here.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::mount::files::OPENED;
 use crate::mount::refusal::Refusal;
 use crate::mount::server::{ANY_FILE, Server};
 
-/// Where the first snapshot is in a listing of the folder, behind `.` and `..`.
+/// The offset of the first snapshot in a listing of the folder, behind `.` and `..`.
 const FIRST_SNAPSHOT: u64 = 3;
 
 impl Server {
@@ -28,7 +28,7 @@ impl Server {
             && matches!(self.fs.lookup(entry.directory, FOLDER).await, Err(Error::NotFound))
     }
 
-    /// What is known of the folder. It changes when snapshots come and go, of which the kernel learns only by asking.
+    /// The attributes of the folder. They change when snapshots come and go, which the kernel learns only by asking.
     pub(in crate::mount) async fn facts_of_folder(&self) -> Result<Facts, Refusal> {
         let labels = self.list_snapshots().await.0.into_iter().map(|snapshot| snapshot.label).collect();
         let since = self.snapshots.since(labels);
@@ -48,7 +48,7 @@ impl Server {
         Ok(Facts { attr, kept: Duration::ZERO, generation: Generation(0) })
     }
 
-    /// What is known of a file in a snapshot.
+    /// The attributes of a file in a snapshot.
     pub(in crate::mount) async fn facts_of_kept(&self, place: KeptPlace) -> Result<Facts, Refusal> {
         let KeptPlace::Within(snapshot, file) = place else { return self.facts_of_folder().await };
         let attributes = self.within(snapshot, async |fs| fs.attributes(file).await).await?;
@@ -59,7 +59,7 @@ impl Server {
         let Facts { mut attr, mut kept, .. } = facts(attributes);
         attr.ino = KeptPlace::Within(snapshot, attributes.inum).number()?;
         if attributes.inum == Inum::PFS_ROOT {
-            // Its name may go.
+            // The snapshot may be removed.
             kept = Duration::ZERO;
         }
         // The next mount may give its number to another snapshot.
@@ -67,7 +67,7 @@ impl Server {
         Ok(Facts { attr, kept, generation: generation(clid) })
     }
 
-    /// What is called so in a snapshot, or in the folder.
+    /// The file of this name in a snapshot, or in the folder.
     pub(in crate::mount) async fn find_kept(&self, place: KeptPlace, name: &[u8]) -> Result<Facts, Refusal> {
         match (place, name) {
             (_, b".") => self.facts_of_kept(place).await,
@@ -88,7 +88,7 @@ impl Server {
         }
     }
 
-    /// The directory above one that is kept.
+    /// The parent of a directory in a snapshot.
     pub(in crate::mount) async fn parent_of_kept(&self, place: KeptPlace) -> Result<Inum, Refusal> {
         let parent = match place {
             KeptPlace::Folder => return Ok(Inum::PFS_ROOT),
@@ -101,7 +101,7 @@ impl Server {
         Ok(Inum(parent.number()?.0))
     }
 
-    /// The snapshots behind a place in the folder's listing, each with its number and the place behind it.
+    /// The snapshots behind an offset in the folder's listing, each with its number and the offset behind it.
     pub(in crate::mount) async fn list_folder(&self, offset: u64) -> Vec<(Vec<u8>, Inum, u64)> {
         let (all, _) = self.list_snapshots().await;
         let places = all.into_iter().zip(FIRST_SNAPSHOT..).filter(|(_, at)| *at > offset);
@@ -109,7 +109,7 @@ impl Server {
         places.filter_map(|(snapshot, at)| Some((snapshot.label, Inum(number(snapshot.number)?.0), at))).collect()
     }
 
-    /// Fills `batch` with entries of a directory, in which files have their own numbers.
+    /// Fills `batch` with entries of a directory; these have the files' own numbers.
     pub(in crate::mount) async fn read_kept_directory(
         &self,
         place: KeptPlace,
@@ -120,7 +120,7 @@ impl Server {
         self.within(snapshot, async |fs| fs.read_directory(directory, from, batch).await).await
     }
 
-    /// Reads from a file; how many bytes.
+    /// Reads from a file; returns how many bytes.
     pub(in crate::mount) async fn read_kept(
         &self,
         place: KeptPlace,
@@ -131,7 +131,7 @@ impl Server {
         self.within(snapshot, async |fs| fs.read(file, offset, out).await).await
     }
 
-    /// Reads the target of a symbolic link; its length.
+    /// Reads the target of a symbolic link; returns its length.
     pub(in crate::mount) async fn read_kept_link(&self, place: KeptPlace, out: &mut [u8]) -> Result<usize, Refusal> {
         let KeptPlace::Within(snapshot, link) = place else { return Err(Errno::EINVAL.into()) };
         self.within(snapshot, async |fs| fs.read_link(link, out).await).await
@@ -147,7 +147,8 @@ impl Server {
         self.within(snapshot, seek).await
     }
 
-    /// Opens a file, if it is there and only to be read. There is nothing to be kept for that: no file of a snapshot goes alone.
+    /// Opens a file, if it is there and only to be read. The server keeps nothing for it, as no file of a snapshot is ever
+    /// removed alone.
     pub(in crate::mount) async fn open_kept(&self, place: KeptPlace, flags: OFlags, reply: ReplyOpen) {
         if flags & OFlags::ACCMODE != OFlags::RDONLY || flags.contains(OFlags::TRUNC) {
             return reply.error(Errno::EROFS);
@@ -159,7 +160,7 @@ impl Server {
     }
 }
 
-/// What tells the files of a snapshot from those of another that has the same number in another mount.
+/// It tells the files of a snapshot from those of another snapshot with the same number in another mount.
 fn generation(clid: Uuid) -> Generation {
     Generation(clid.0.iter().fold(0, |sum: u64, byte| sum.rotate_left(8) ^ u64::from(*byte)))
 }

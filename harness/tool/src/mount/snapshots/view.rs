@@ -1,4 +1,4 @@
-//! A snapshot mounted beside what is mounted.
+//! A snapshot mounted beside the mounted PFS.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -18,11 +18,10 @@ use crate::mount::server::Server;
 /// Views that are open at a time.
 const MOST_VIEWS: usize = 4;
 
-/// What a view may use.
+/// The memory of a view.
 const VIEW_MEMORY_BYTES: usize = 2 * MIN_MEMORY_BYTES;
 
-/// What all of them, and one that is just opened in the place of another, may use; with as much again for what lives only a
-/// moment.
+/// The memory of all views, and of one that is just opened in place of another; twice, for short-lived allocations.
 pub const SNAPSHOTS_MEMORY_MIB: u16 = ((2 * (MOST_VIEWS + 1) * VIEW_MEMORY_BYTES) >> 20) as u16;
 
 /// A snapshot that is open.
@@ -35,7 +34,7 @@ pub(super) struct View {
 }
 
 impl Server {
-    /// Does something with a snapshot. If the disks are the trouble, it is tried once more with what is on them by then.
+    /// Does something with a snapshot. If the disks are at fault, it is tried once more with their state by then.
     pub(super) async fn within<T>(
         &self,
         number: u16,
@@ -52,7 +51,7 @@ impl Server {
         Ok(work(&view.fs).await?)
     }
 
-    /// A snapshot as it is on the disks: it is opened unless it is open already.
+    /// The view of a snapshot, which is opened unless it is open already.
     async fn view(&self, number: u16) -> Result<Rc<View>, Refusal> {
         let snapshots = &self.snapshots;
         loop {
@@ -95,7 +94,7 @@ impl Server {
         let looked = self.fs.at_rest(async || opened = Some(self.mount_beside(&snapshot, &nodes).await)).await;
         let opened = match (looked, opened) {
             (_, Some(opened)) => opened,
-            // Nothing is written at the moment, so everything is at rest.
+            // This mount writes nothing at the moment, so the disks are at rest.
             (_, None) => self.mount_beside(&snapshot, &nodes).await,
         };
         opened.map_err(|why| {
@@ -104,8 +103,8 @@ impl Server {
         })
     }
 
-    /// The images of the nodes in step. Those of this machine are enough, and are open at once; the server of an export may have
-    /// no more than one client.
+    /// The images of the nodes in step. Those of this machine are enough, and open at once; the server of an export may take only
+    /// one client.
     async fn nodes_to_look_at(&self) -> Result<Vec<Vec<PathBuf>>, Refusal> {
         let images = &self.administration.images;
         let in_step = self.fs.member_statuses().filter(|member| member.state == MemberState::InSync);
