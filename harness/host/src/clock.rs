@@ -9,14 +9,13 @@ use std::time::Instant as HostInstant;
 use hammer2_core::io::{Clock, Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long it is until then, for what may wait no longer; `TimedOut` if that is over.
+/// The time left until `end`, for a wait that must not be longer; fails with `TimedOut` when it is over.
 pub fn time_left(end: HostInstant) -> io::Result<Duration> {
     let left = end.saturating_duration_since(HostInstant::now());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// The present, by the clock that goes on while the machine sleeps: what was permitted before may not be any more when it
-/// wakes.
+/// The present, by the clock that goes on while the machine sleeps: a permission may have ended by the time it wakes.
 pub(crate) fn since_boot() -> Instant {
     let time = clock_gettime(ClockId::Boottime);
     // Neither is negative.
@@ -24,8 +23,8 @@ pub(crate) fn since_boot() -> Instant {
     Instant { nanoseconds: 0 }.after(since)
 }
 
-/// The host's monotonic clock, which goes on in sleep. The [executors](crate::executor) keep its alarms: an
-/// alarm rings when one of them is about to wait, or at the time it waited for.
+/// The host's monotonic clock, which goes on in sleep. The [executors](crate::executor) ring its alarms: when one of them is
+/// about to wait, or at the time that it waited for.
 #[derive(Default)]
 pub struct HostClock {
     /// One alarm for each waker, the earliest it asked for.
@@ -61,7 +60,7 @@ impl HostClock {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(at, _)| *at).min()
     }
 
-    /// Rings the alarms that are due, and says how long it is to the next.
+    /// Rings the alarms that are due, and returns the time to the next.
     pub(crate) fn ring(&self) -> Option<Duration> {
         let now = self.now();
         let mut alarms = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,7 +18,7 @@ use hammer2_kmod_shim::monitor::Caller;
 
 use crate::clock::HostClock;
 
-/// Tasks, for a thread that runs them. Tasks may borrow what lives for `'a`.
+/// Tasks, for a thread that runs them. Tasks may borrow values that live for `'a`.
 pub struct Executor<'a> {
     clock: &'static HostClock,
     ready: Arc<ReadyQueue>,
@@ -26,7 +26,8 @@ pub struct Executor<'a> {
     slots: RefCell<Vec<Slot<'a>>>,
 }
 
-/// A place for a task. All that were in it had the same waker: a wake for one that has ended polls the next for nothing.
+/// A place for a task. All tasks in it, one after the other, have the same waker: a wake for one that has ended only polls the
+/// next in vain.
 struct Slot<'a> {
     waker: Arc<TaskWaker>,
     task: Task<'a>,
@@ -39,7 +40,7 @@ enum Task<'a> {
     Waiting(Pin<Box<dyn Future<Output = ()> + 'a>>),
 }
 
-/// The thread that runs an executor, as far as it needn't be where that is: how it sleeps, and is woken.
+/// The part of the running thread that needn't be inside with the executor: how it sleeps, and is woken.
 pub struct Runner {
     clock: &'static HostClock,
     ready: Arc<ReadyQueue>,
@@ -56,17 +57,17 @@ struct ReadyQueue {
 #[derive(Default)]
 struct Ready {
     indexes: VecDeque<usize>,
-    /// The thread waits to be woken; waking one that doesn't is a system call for nothing.
+    /// The thread waits to be woken; otherwise, waking it would be a system call for nothing.
     sleeping: bool,
-    /// By itself it wakes then.
+    /// When it wakes by itself.
     sleeps_until: Option<Instant>,
-    /// Another thread has set an alarm since the thread has looked at them.
+    /// Another thread has set an alarm since the thread last looked at alarms.
     alarm_set: bool,
 }
 
 struct TaskWaker {
     index: usize,
-    /// In the queue already.
+    /// It is in the queue already.
     queued: AtomicBool,
     ready: Arc<ReadyQueue>,
 }
@@ -90,7 +91,7 @@ impl<'a> Executor<'a> {
     }
 
     /// Polls a future at once, after the tasks that were woken before, and adds it as a task if it has to wait. So tasks go on as
-    /// fast as what is started, whoever has the processor.
+    /// fast as new futures are started, whichever thread does that.
     pub fn start(&self, future: impl Future<Output = ()> + 'a) -> Poll<()> {
         let mut waiting = self.poll_woken();
         let mut future = Box::pin(future);
@@ -106,14 +107,14 @@ impl<'a> Executor<'a> {
                 waiting = true;
             }
         }
-        // The thread that runs the tasks may sleep, and not know of an alarm.
+        // The thread that runs the tasks may be asleep, and not know of a new alarm.
         if waiting && let Some(at) = self.clock.next_alarm() {
             self.ready.note_alarm(at);
         }
         polled
     }
 
-    /// Polls the tasks that are woken by now, by a thread that isn't the one that runs them; true when there were any.
+    /// Polls the tasks that are woken by now, on a thread other than the running one; true when there were any.
     fn poll_woken(&self) -> bool {
         let count = self.ready.lock().indexes.len();
         for polled in 0..count {
@@ -133,19 +134,19 @@ impl<'a> Executor<'a> {
         drop(self.slots.take());
     }
 
-    /// The thread that runs the tasks.
+    /// The means by which the running thread sleeps and is woken.
     pub fn runner(&self) -> Runner {
         Runner { clock: self.clock, ready: self.ready.clone(), waker: self.main.clone().into() }
     }
 
-    /// Runs the tasks until `main` is done; polled by the [`runner`](Self::runner).
+    /// Runs the tasks until `main` is done; to be polled by the [`runner`](Self::runner).
     pub async fn run<T>(&self, main: impl Future<Output = T>) -> T {
         let mut main = pin!(main);
         self.main.wake_by_ref();
         poll_fn(|cx| self.take_turn(main.as_mut(), cx)).await
     }
 
-    /// The same, by this thread.
+    /// The same, on this thread.
     pub fn block_on<T>(&self, main: impl Future<Output = T>) -> T {
         let runner = self.runner();
         let mut running = pin!(self.run(main));
@@ -157,7 +158,8 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Polls what is ready by now. What becomes ready meanwhile is for the next turn, so that who shares a monitor has theirs.
+    /// Polls the tasks that are ready by now. Tasks that become ready meanwhile are left to the next turn, so that other threads
+    /// of a shared monitor get theirs.
     fn take_turn<T>(&self, mut main: Pin<&mut impl Future<Output = T>>, cx: &mut Context<'_>) -> Poll<T> {
         let count = self.ready.lock().indexes.len();
         for _ in 0..count {
@@ -179,12 +181,12 @@ impl<'a> Executor<'a> {
     fn poll_task(&self, index: usize) {
         let (waker, mut future) = {
             let slots = &mut *self.slots.borrow_mut();
-            // Woken after all were dropped.
+            // It was woken after all tasks were dropped.
             let Some(slot) = slots.get_mut(index) else { return };
             slot.waker.queued.store(false, Ordering::Release);
             match mem::replace(&mut slot.task, Task::Running) {
                 Task::Waiting(future) => (slot.waker.clone(), future),
-                // Woken after its end.
+                // It was woken after its end.
                 task => return slot.task = task,
             }
         };
@@ -197,7 +199,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// A place that nobody else takes.
+    /// A free place for a task.
     fn free_slot(&self) -> (usize, Arc<TaskWaker>) {
         let slots = &mut *self.slots.borrow_mut();
         let index = slots.iter().position(|slot| matches!(slot.task, Task::None)).unwrap_or_else(|| {
@@ -219,7 +221,7 @@ impl Caller for Runner {
     }
 
     fn wait(&self) {
-        // Alarms that are set from here on are seen, or noted.
+        // Alarms that are set from here on are seen by the code below, or noted.
         self.ready.lock().alarm_set = false;
         let until_alarm = self.clock.ring();
         let mut ready = self.ready.lock();
@@ -251,7 +253,7 @@ impl ReadyQueue {
         self.wake(ready);
     }
 
-    /// There is an alarm that the thread may not know of. If it sleeps for longer, it doesn't any more.
+    /// Notes an alarm that the thread may not know of, and wakes the thread if it would sleep for longer.
     fn note_alarm(&self, at: Instant) {
         let mut ready = self.lock();
         ready.alarm_set = true;
@@ -401,7 +403,7 @@ mod tests {
                     for started in 0..STARTED {
                         shared.enter(|(executor, count)| {
                             let (count, done) = (count.clone(), done.clone());
-                            // Some wait for the clock, some for a thread, some only for their turn.
+                            // Some tasks wait for the clock, some for a thread, some only for their turn.
                             let _ = executor.start(async move {
                                 match (number + started) % 3 {
                                     0 => clock.sleep(Duration::from_micros(u64::from(started) % 50)).await,
@@ -422,7 +424,7 @@ mod tests {
         assert_eq!(shared.enter(|(_, count)| Rc::strong_count(count)), 1);
     }
 
-    /// Who waits for something to be done.
+    /// The waker of a task that waits for something to be done.
     type Done = Arc<Mutex<Option<Waker>>>;
 
     fn tell(done: &Done) {
@@ -484,7 +486,7 @@ mod tests {
         let done = Done::default();
         thread::scope(|scope| {
             scope.spawn(|| {
-                // The other is asleep by then, for long.
+                // The other thread is in a long sleep by then.
                 thread::sleep(Duration::from_millis(50));
                 shared.enter(|(executor, count)| {
                     let (count, done) = (count.clone(), done.clone());

@@ -1,5 +1,5 @@
-//! What a host lends `hammer2-core`: devices on files, disks and NBD exports, time, random numbers, an executor, the check
-//! functions of its processor; and virtual time, and power cuts replayed, for tests.
+//! What a host provides for `hammer2-core`: devices on files, disks and NBD exports, time, random numbers, an executor, the
+//! processor's check functions; and, for tests, virtual time and the replay of power cuts.
 #![forbid(unsafe_code)]
 
 pub mod check_functions;

@@ -1,4 +1,4 @@
-//! What is mounted, as the kernel lists it for this process (`/proc/self/mountinfo`).
+//! The kernel's list of mounts for this process (`/proc/self/mountinfo`).
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,13 +10,13 @@ use rustix::fs::{Dev, makedev};
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// The number of the filesystem's device, which may be of no real one.
+    /// The number of the filesystem's device, which needn't be a real device.
     pub device: Dev,
-    /// Where.
+    /// The directory that it is mounted on.
     pub directory: PathBuf,
     /// The filesystem's type.
     pub kind: String,
-    /// What is mounted, in the words of who mounted it.
+    /// The source, in the words of the program that mounted it.
     pub source: PathBuf,
     /// Options of the filesystem, separated by commas.
     options: String,
@@ -29,18 +29,18 @@ impl Mount {
     }
 }
 
-/// All mounts that this process sees, the topmost last; none where `/proc` isn't there.
+/// All mounts that this process sees, the topmost last; none without `/proc`.
 pub fn mounts() -> Vec<Mount> {
     let list = fs::read("/proc/self/mountinfo").unwrap_or_default();
     list.split(|byte| *byte == b'\n').filter_map(parse).collect()
 }
 
-/// The topmost mount on a directory, if it is of a filesystem with this device number.
+/// The topmost mount on its directory of the filesystem with this device number.
 pub fn mount_of(device: Dev) -> Option<Mount> {
     mounts().into_iter().rev().find(|mount| mount.device == device)
 }
 
-/// A line, as proc_pid_mountinfo(5) has it: `36 35 98:0 /root /directory rw master:1 - ext3 /dev/root rw,errors=continue`.
+/// Parses a line of proc_pid_mountinfo(5): `36 35 98:0 /root /directory rw master:1 - ext3 /dev/root rw,errors=continue`.
 fn parse(line: &[u8]) -> Option<Mount> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let separator = fields.iter().skip(6).position(|field| *field == b"-")? + 6;
@@ -56,7 +56,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// A path in which spaces and the like are written as a backslash and three octal digits.
+/// Decodes a path in which spaces and the like are written as a backslash and three octal digits.
 pub fn unescaped(mut field: &[u8]) -> PathBuf {
     let mut bytes = Vec::new();
     while let [first, rest @ ..] = field {

@@ -1,7 +1,7 @@
-//! Where processes of this machine find each other: sockets and locks, in directories that nobody but their owner can write to.
-//!
-//! Root's are below `/run/hammer2`, a user's below `$XDG_RUNTIME_DIR/hammer2`, which is `/run/user/UID/hammer2` where nobody says
-//! otherwise. Names in Linux's abstract namespace would need no directory, but anybody can take those.
+//! The places where processes of this machine find each other: sockets and locks, in directories that only their owner can write
+//! to.
+//! Root's are below `/run/hammer2`, a user's below `$XDG_RUNTIME_DIR/hammer2`, by default `/run/user/UID/hammer2`. Names in
+//! Linux's abstract namespace would need no directory, but any process can take those.
 
 use std::env;
 use std::fs::{self, DirBuilder};
@@ -15,7 +15,7 @@ use rustix::process::{Uid, geteuid};
 /// Root's directory.
 const OF_ROOT: &str = "/run/hammer2";
 
-/// What is ours in a directory that the system has made for a user.
+/// Our folder in the directory that the system makes for a user.
 const OURS: &str = "hammer2";
 
 /// Who may look into a directory; only its owner ever writes to it.
@@ -23,16 +23,16 @@ const OURS: &str = "hammer2";
 pub enum Readers {
     /// Its owner.
     Owner,
-    /// Everybody, as far as what it is in lets them.
+    /// Everybody, as far as the parent directory lets them.
     All,
 }
 
-/// A folder below this user's own directory, made when it isn't there.
+/// A folder below this user's own directory; made if it is missing.
 pub fn own(folder: &str, readers: Readers) -> io::Result<PathBuf> {
     let root_only = geteuid().is_root().then(|| PathBuf::from(OF_ROOT));
     let mut outcome = Err(io::Error::new(ErrorKind::NotFound, "there is no $XDG_RUNTIME_DIR"));
     for base in root_only.into_iter().chain(of_user(geteuid())) {
-        // Who is root in a user namespace only has a user's.
+        // A user who is root only in a user namespace has a user's directory.
         outcome = provide(&base, Readers::All).and_then(|()| {
             let path = base.join(folder);
             provide(&path, readers).map(|()| path)
@@ -44,7 +44,7 @@ pub fn own(folder: &str, readers: Readers) -> io::Result<PathBuf> {
     outcome
 }
 
-/// Where a user's folder is, if it is anywhere; of others than the caller, as the system has it by default.
+/// The possible places of a user's folder; for users other than the caller, the system's default.
 pub fn of(user: Uid, folder: &str) -> impl Iterator<Item = PathBuf> {
     let root_only = user.is_root().then(|| PathBuf::from(OF_ROOT));
     root_only.into_iter().chain(of_user(user)).map(move |base| base.join(folder))
@@ -57,7 +57,7 @@ fn of_user(user: Uid) -> Option<PathBuf> {
     base.is_dir().then(|| base.join(OURS))
 }
 
-/// Makes a directory if it isn't there, and sees to it that nobody else can write to it, or to where it is.
+/// Makes a directory if it is missing; fails if another user can write to it, or to its parent.
 fn provide(path: &Path, readers: Readers) -> io::Result<()> {
     let mode = match readers {
         Readers::Owner => 0o700,
@@ -65,7 +65,7 @@ fn provide(path: &Path, readers: Readers) -> io::Result<()> {
     };
     path.parent().map_or(Ok(()), is_safe)?;
     match DirBuilder::new().mode(mode).create(path) {
-        // The mask of the process may have taken something away.
+        // The umask of the process may have removed permissions.
         Ok(()) => rustix::fs::chmod(path, Mode::from_raw_mode(mode))?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(named(path, error)),
@@ -73,7 +73,7 @@ fn provide(path: &Path, readers: Readers) -> io::Result<()> {
     is_safe(path)
 }
 
-/// An error if somebody else could put something into a directory.
+/// Fails if another user could put something into a directory.
 fn is_safe(path: &Path) -> io::Result<()> {
     let facts = fs::symlink_metadata(path).map_err(|error| named(path, error))?;
     let is_own = facts.uid() == geteuid().as_raw() || facts.uid() == Uid::ROOT.as_raw();

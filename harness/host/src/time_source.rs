@@ -1,11 +1,11 @@
-//! The host's time of day, which the times of files are taken from, and its random numbers.
+//! The host's time of day, for the times of files, and its random numbers.
 
 use std::time::SystemTime;
 
 use hammer2_core::fs::TimeSource;
 use hammer2_core::media::{HostName, Timestamp};
 
-/// The host's time of day; 1970 when its clock is set before.
+/// The host's time of day; 1970 if its clock is set to an earlier time.
 pub struct HostTime;
 
 impl TimeSource for HostTime {
@@ -18,7 +18,7 @@ impl TimeSource for HostTime {
         let mut bytes = [0; 8];
         match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
             Ok(8) => u64::from_le_bytes(bytes),
-            // A host without random numbers: its time is the best there is.
+            // Without random numbers, the time is the best substitute.
             _ => self.now().microseconds,
         }
     }

@@ -1,5 +1,5 @@
-//! Looking at a path without asking the process that serves its mount: that may be stopped, or hang, and whoever asks it with it.
-//! A user's mount may be closed to everybody else, root too; the kernel's list of mounts is not.
+//! Looking at a path without asking the process that serves its mount: that process may be stopped, or hang, and the caller would
+//! hang with it. A user's mount may be closed to everybody else, even root; the kernel's list of mounts isn't.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, CWD, Dev, FileType, Statx, StatxAttributes, StatxFlags
 
 use crate::mount_table::{Mount, mounts};
 
-/// What the kernel knows of a path by itself. Of a mount's root that is enough.
+/// The facts about a path that the kernel knows by itself, which are enough for a mount's root.
 fn facts(path: &Path) -> io::Result<Statx> {
     Ok(statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)?)
 }
@@ -20,7 +20,7 @@ fn mount_on(path: &Path) -> Option<Mount> {
     mounts().into_iter().rev().find(|mount| mount.directory == place)
 }
 
-/// True when there is something.
+/// True if the path exists.
 pub fn exists(path: &Path) -> bool {
     facts(path).is_ok()
 }
@@ -38,7 +38,7 @@ pub fn is_directory(path: &Path) -> bool {
     }
 }
 
-/// True for a directory on which something is mounted; also where the kernel doesn't say.
+/// True for a directory on which something is mounted; also works where the kernel doesn't report that directly.
 pub fn is_mount_root(path: &Path) -> bool {
     match facts(path) {
         Ok(facts) => {

@@ -1,22 +1,22 @@
-//! Random steps that suit a model: mostly possible, sometimes not.
+//! Random steps that suit a model: most are possible, some aren't.
 
 use hammer2_core::random::Random;
 
 use super::{Bytes, Model, Step, join};
 
-/// Names that are used, so few that they often meet.
+/// How many names are used: so few that steps often meet the same ones.
 const NAMES: usize = 40;
-/// Of these, so many are long.
+/// How many of these are long.
 const LONG_NAMES: usize = 4;
 
 /// Throws steps.
 pub struct Dice {
-    /// Where the throws come from.
+    /// The random numbers behind the throws.
     pub random: Random,
 }
 
 impl Dice {
-    /// The dice of a seed.
+    /// The dice for a seed.
     pub fn new(seed: u64) -> Self {
         Self { random: Random::new(seed) }
     }

@@ -1,4 +1,4 @@
-//! Holding a mounted filesystem against a model.
+//! Comparing a mounted filesystem with a model.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use hammer2_core::media::{FileKind, Inum};
 
 use super::{Model, Node, join};
 
-/// More than a file should have: what is behind its end must not be read.
+/// Bytes to ask for behind a file's end, which must not be read.
 const BEHIND_END_BYTES: usize = 10;
 const BATCH_BYTES: usize = 16384;
 
@@ -22,7 +22,7 @@ pub async fn difference(fs: &FileSystem, model: &Model) -> Option<String> {
     difference_below(fs, model, "").await
 }
 
-/// The same of what a path names, and what is below it.
+/// The same for the file at a path, and everything below it.
 pub async fn difference_below(fs: &FileSystem, model: &Model, path: &str) -> Option<String> {
     let Some(top) = model.find(path) else { return Some(format!("/{path}: not in the model")) };
     let inum = match fs.resolve(path.as_bytes()).await {

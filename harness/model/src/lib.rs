@@ -1,4 +1,4 @@
-//! What a filesystem should hold: a model of maps and vectors that tests and simulations hold the real one against.
+//! The expected content of a filesystem: a model of maps and vectors with which tests and simulations compare the real one.
 //!
 //! A [`Model`] is plain data and does no I/O. A [`Step`] is an operation that can be done in the model and on a mounted
 //! filesystem alike; [`Dice`] throws them at random; [`difference`] says how a filesystem differs from a model of it.
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// A file of the model.
 #[derive(Clone, Debug)]
 pub enum Node {
-    /// Names, and the places of what they name.
+    /// Names, and the places of their nodes.
     Directory(BTreeMap<String, usize>),
     /// A regular file.
     File {
@@ -37,7 +37,7 @@ pub enum Node {
     },
 }
 
-/// A state of a PFS. Copies are cheap: they share what doesn't change. Nodes are named by their place, which is never used
+/// A state of a PFS. Copies are cheap, as they share unchanged parts. Nodes are identified by their place, which is never used
 /// again; the root is the first.
 ///
 /// Methods that change something return whether it was possible; if not, nothing was done.
@@ -65,7 +65,7 @@ impl Model {
         }
     }
 
-    /// What is at a place.
+    /// The node at a place.
     pub fn get(&self, node: usize) -> &Node {
         self.nodes[node].as_ref().expect("a node with a name")
     }
@@ -97,7 +97,7 @@ impl Model {
         self.entries(node).is_some()
     }
 
-    /// All paths but the root's, what is in a directory before the directory.
+    /// All paths except the root's, the content of each directory before the directory.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
         let mut pending = vec![(String::new(), 0)];
@@ -162,7 +162,7 @@ impl Model {
         true
     }
 
-    /// Gives what isn't a directory another name.
+    /// Gives a file that isn't a directory another name.
     pub fn link(&mut self, path: &str, new: &str) -> bool {
         let (Some(node), Some((directory, name))) = (self.find(path), self.place(new)) else { return false };
         if self.is_directory(node) || self.find(new).is_some() {
@@ -175,7 +175,7 @@ impl Model {
         true
     }
 
-    /// Takes a name away from what isn't a directory.
+    /// Removes a name of a file that isn't a directory.
     pub fn unlink(&mut self, path: &str) -> bool {
         let (Some(node), Some((directory, name))) = (self.find(path), self.place(path)) else { return false };
         if self.is_directory(node) {
@@ -197,7 +197,7 @@ impl Model {
         true
     }
 
-    /// Moves a name, in place of what bears the new one.
+    /// Moves a name, replacing the file that bears the new one.
     pub fn rename(&mut self, path: &str, new: &str) -> bool {
         let (Some(node), Some((from, name))) = (self.find(path), self.place(path)) else { return false };
         let Some((to, new_name)) = self.place(new) else { return false };
@@ -226,7 +226,7 @@ impl Model {
         true
     }
 
-    /// Has two names change places.
+    /// Exchanges two names.
     pub fn exchange(&mut self, path: &str, other: &str) -> bool {
         let (Some(node), Some((first, name))) = (self.find(path), self.place(path)) else { return false };
         let (Some(other_node), Some((second, other_name))) = (self.find(other), self.place(other)) else {

@@ -8,11 +8,11 @@ use hammer2_core::random::Random;
 use super::step::bytes;
 use super::{Bytes, Model, Step, split};
 
-/// When snapshots are taken, as they say it: the same in each run.
+/// The recorded time of snapshots: the same in each run.
 const SNAPSHOT_TIME: Timestamp = Timestamp { microseconds: 1_700_000_000_000_000 };
 
 impl Step {
-    /// Does the step on a filesystem that is as the model says.
+    /// Does the step on a filesystem that agrees with the model.
     pub async fn perform(&self, fs: &FileSystem, model: &Model) -> Result<(), Error> {
         let find = |path: &str| {
             let path = path.to_owned();

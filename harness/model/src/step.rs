@@ -1,4 +1,4 @@
-//! Operations as data, and what they do to a model.
+//! Operations as data, and their effects on a model.
 
 use hammer2_core::random::Random;
 
@@ -13,7 +13,7 @@ pub enum Bytes {
     Text,
     /// To nothing.
     Zeros,
-    /// By a half; the bytes are a seed's, wherever they are written.
+    /// By a half; the bytes depend on a seed, not on where they are written.
     Seeded(u64),
 }
 
@@ -26,11 +26,11 @@ pub enum Step {
     Mkdir(String),
     /// Makes a symbolic link to the second path.
     Symlink(String, String),
-    /// Writes at an offset so many bytes.
+    /// Writes so many bytes at an offset.
     Write(String, u64, usize, Bytes),
     /// Writes so many bytes behind the end.
     Append(String, usize),
-    /// Cuts or extends to a size.
+    /// Truncates or extends to a size.
     Truncate(String, u64),
     /// Makes a range a hole: offset and length.
     Punch(String, u64, u64),
@@ -42,9 +42,9 @@ pub enum Step {
     Rmdir(String),
     /// Moves the first path to the second.
     Rename(String, String),
-    /// Has two names change places.
+    /// Exchanges two names.
     Exchange(String, String),
-    /// Compression and check method of new data.
+    /// Sets compression and check method of new data.
     Methods(String, u8, u8),
     /// Makes the filesystem as large as its device.
     Grow,
@@ -52,13 +52,13 @@ pub enum Step {
     Fsync(String),
     /// Makes everything durable.
     Sync,
-    /// Takes a snapshot under a label; all before it is durable then.
+    /// Takes a snapshot under a label; everything before it is durable then.
     Snapshot(String),
     /// One pass over the freemap.
     Bulkfree,
 }
 
-/// The bytes a write at `offset` writes: different for each, the same in each run.
+/// The bytes of a write at `offset`: different for each offset, the same in each run.
 pub fn bytes(offset: u64, len: usize, kind: Bytes) -> Vec<u8> {
     let mut bytes = vec![0; len];
     match kind {
@@ -77,12 +77,12 @@ pub fn bytes(offset: u64, len: usize, kind: Bytes) -> Vec<u8> {
 }
 
 impl Step {
-    /// True when all that was done before is durable once the step is done.
+    /// True when everything done before is durable once the step is done.
     pub fn commits(&self) -> bool {
         matches!(self, Self::Sync | Self::Fsync(_) | Self::Snapshot(_) | Self::Bulkfree | Self::Grow)
     }
 
-    /// Does the step in the model; false when it isn't possible, and then nothing was done.
+    /// Does the step in the model; returns false, and changes nothing, if it isn't possible.
     pub fn apply(&self, model: &mut Model) -> bool {
         match self {
             Self::Create(path) => model.create(path, Node::File { content: Vec::new(), links: 1 }),
@@ -127,7 +127,7 @@ impl Step {
     }
 }
 
-/// Writing nothing changes nothing, wherever.
+/// Writes bytes; writing none changes nothing, even behind the end.
 fn put(content: &mut Vec<u8>, offset: usize, data: &[u8]) {
     if !data.is_empty() {
         content.resize(content.len().max(offset + data.len()), 0);

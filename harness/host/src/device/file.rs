@@ -1,12 +1,10 @@
 //! A block device on a file: an image, or a block device of the host.
-//!
-//! What the host has in memory is read at once, by the thread that asks: handing a block of 64 KiB to a worker costs more
-//! processor time than copying it, and 1 KiB twenty times as much. Everything that may wait is done by a few worker
-//! threads, so that requests run in parallel and a stuck file never blocks the executor.
-//!
-//! A block device is opened exclusively, by readers too: the kernel then refuses it to whoever else asks for that, which
-//! `mount`, `mkfs` and the like do, and refuses it to us while it is mounted or otherwise in use. An image is locked, which
-//! keeps only those away who look: other processes of ours, and not the kernel, so the loop devices are asked as well.
+//! Content in the host's memory is read at once, by the calling thread: handing a block of 64 KiB to a worker costs more
+//! processor time than copying it, and 1 KiB twenty times as much. Everything that may wait is done by a few worker threads, so
+//! that requests run in parallel and a stuck file never blocks the executor.
+//! A block device is opened exclusively, by readers too: the kernel then refuses it to other exclusive opens, as of `mount`,
+//! `mkfs` and the like, and refuses it to us while it is mounted or otherwise in use. An image is locked, which keeps away only
+//! programs that look at the lock: other processes of ours, but not the kernel, so loop devices are checked as well.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -32,17 +30,17 @@ const QUEUE_DEPTH: u16 = 64;
 /// Workers of all files of the process: their address space stays well below 1 GiB.
 static THREADS: ThreadCount = ThreadCount::new(8);
 
-/// The type of a filesystem that has all its files in memory, and is the one not to say so of a read.
+/// The type of the filesystem that has all its files in memory, but doesn't support reads that must not wait.
 const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
-/// What a device is opened for.
+/// How a device is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Reading; an image is shared with other readers.
+    /// For reading; an image is shared with other readers.
     Read,
-    /// Reading and writing, alone.
+    /// For reading and writing, alone.
     Write,
-    /// Reading, whoever uses it: it isn't locked, and may change at any time.
+    /// For reading even while it is in use: it isn't locked, and may change at any time.
     Look,
 }
 
@@ -57,7 +55,7 @@ pub enum OpenError {
         /// What the host says.
         source: io::Error,
     },
-    /// A directory, a pipe, a terminal.
+    /// It is a directory, a pipe or a terminal.
     #[error("{}: neither a file nor a block device", path.display())]
     WrongType {
         /// The file.
@@ -80,7 +78,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// True when it may be free in a moment: whoever has it may be about to end.
+    /// True when it may be free in a moment, as the process that has it may be about to end.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::InUse { .. } => true,
@@ -89,7 +87,7 @@ impl OpenError {
         }
     }
 
-    /// For a device that the kernel refuses to share.
+    /// The error for a device that the kernel refuses to share.
     fn busy(path: &Path) -> Self {
         match holder::of_device(path) {
             Some(by) => Self::Held { path: path.to_owned(), by },
@@ -102,16 +100,16 @@ impl OpenError {
 pub struct FileDevice {
     info: DeviceInfo,
     workers: Workers<OpenFile>,
-    /// The thread that asks does what needn't wait.
+    /// The calling thread does requests that needn't wait.
     inline: bool,
     /// The size by now.
     size_bytes: Cell<u64>,
-    /// An image becomes so large when it is measured.
+    /// An image is extended to this size when its size is asked for.
     grow_to: Option<u64>,
 }
 
 impl FileDevice {
-    /// Opens a file to look at it, whoever uses it: it isn't locked, and may change at any time.
+    /// Opens a file for reading even while it is in use: it isn't locked, and may change at any time.
     pub fn look(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         let flags = OFlags::NONBLOCK.bits().cast_signed();
@@ -132,7 +130,7 @@ impl FileDevice {
         let (file, is_device) = open_alone(path, access)?;
         let size_bytes =
             (&file).seek(SeekFrom::End(0)).map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
-        // A file is locked; a device may be another machine's, too.
+        // A file is locked; a device may be used by another machine, too.
         Ok(Self::of(path, file, size_bytes, access, is_device))
     }
 
@@ -151,21 +149,21 @@ impl FileDevice {
         Self { info, workers, inline: true, size_bytes, grow_to: None }
     }
 
-    /// The same device; an image that is smaller is extended to `size_bytes` when somebody wants to know how large it is by now.
+    /// The same device; a smaller image is extended to `size_bytes` when the device is asked for its current size.
     #[must_use]
     pub fn growing_to(mut self, size_bytes: Option<u64>) -> Self {
         self.grow_to = size_bytes;
         self
     }
 
-    /// The same device, of which somebody knows that no other machine can reach it.
+    /// The same device, marked as one that no other machine can reach.
     #[must_use]
     pub fn reached_by_nobody_else(mut self) -> Self {
         self.info.is_shared = false;
         self
     }
 
-    /// The same device, but workers do everything, as if nothing were in the host's memory.
+    /// The same device, but its workers do everything, as if nothing were in the host's memory.
     #[must_use]
     pub fn always_by_workers(mut self) -> Self {
         self.inline = false;
@@ -173,7 +171,7 @@ impl FileDevice {
     }
 }
 
-/// Opens a file, and locks it; and whether it is a block device.
+/// Opens a file, and locks it; also returns whether it is a block device.
 fn open_alone(path: &Path, access: Access) -> Result<(File, bool), OpenError> {
     let failed = |source| OpenError::Open { path: path.to_owned(), source };
     // O_NONBLOCK: opening a pipe must not wait for its other end. O_EXCL means something for block devices only.
@@ -194,7 +192,7 @@ fn open_alone(path: &Path, access: Access) -> Result<(File, bool), OpenError> {
     match if writes { file.try_lock() } else { file.try_lock_shared() } {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
-        // A filesystem without locks: reading needs none to be safe for others.
+        // The filesystem has no locks, but a reader does no harm without one.
         Err(TryLockError::Error(_)) if !writes => {}
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
@@ -212,7 +210,7 @@ impl BlockDevice for FileDevice {
             if let Some(wanted) = self.grow_to.filter(|_| !self.info.read_only)
                 && wanted > size()?
             {
-                // Of a block device, or without room, the size stays what it is: that says it.
+                // For a block device, or without room, the size stays as it is, which the size below shows.
                 let _ = file.set_len(wanted);
             }
             size()
@@ -227,7 +225,7 @@ impl BlockDevice for FileDevice {
         let data = self.workers.target().with(|file| Ok(rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from.0))?));
         match data {
             Ok(data) => DeviceOffset(data),
-            // Only holes follow. Any other error is one of reading.
+            // Only holes follow. Reading will meet any other error.
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
                 DeviceOffset(self.info.size_bytes)
             }
@@ -264,9 +262,9 @@ impl BlockDevice for FileDevice {
     }
 }
 
-/// What workers work on.
+/// The file that workers use.
 pub(super) struct OpenFile {
-    /// None when it was closed.
+    /// None once it is closed.
     file: RwLock<Option<File>>,
     path: PathBuf,
     access: Access,
@@ -283,7 +281,7 @@ impl OpenFile {
         }
     }
 
-    /// Does what needn't wait.
+    /// Executes a request that needn't wait.
     fn execute_at_once(&self, request: &mut Request) -> Option<Result<(), DeviceError>> {
         if self.in_memory {
             return Some(self.perform(request));
@@ -314,14 +312,14 @@ impl OpenFile {
 
 impl Target for OpenFile {
     fn execute(&self, request: &mut Request, _: &dyn Fn(&Request) -> bool) -> Outcome {
-        // A file is all that it needs, and the thread has just asked.
+        // The request needs only the file, and the permission was just checked.
         Outcome::Done(self.perform(request))
     }
 
     fn reset(&self) {
         let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
         if file.is_none() {
-            // What has the name by now is looked at like anything new.
+            // The file that has the name by now is checked like a new one.
             match open_alone(&self.path, self.access) {
                 Ok((opened, _)) => *file = Some(opened),
                 Err(error) => log::warn!("{error}"),
@@ -330,8 +328,8 @@ impl Target for OpenFile {
     }
 
     fn close(&self) {
-        // Idle threads live a little longer; whoever wants the file next must not wait for them. Closed by us alone: another
-        // descriptor of the same file, in a process that is being started, would keep the lock.
+        // Idle threads live a little longer, and the next user of the file must not wait for them. Closing alone wouldn't do:
+        // another descriptor of the same file, in a process that is being started, would keep the lock.
         if let Some(file) = self.file.write().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = file.unlock();
         }
@@ -340,7 +338,7 @@ impl Target for OpenFile {
 
 fn device_error(error: &io::Error) -> DeviceError {
     let Some(code) = error.raw_os_error() else {
-        // The file was cut off while it is open.
+        // The file was truncated while it is open.
         return DeviceError::OutOfRange;
     };
     match Errno::from_raw_os_error(code) {

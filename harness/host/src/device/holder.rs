@@ -1,4 +1,4 @@
-//! What the kernel uses a device or an image for, when it refuses to share it.
+//! Finds out what the kernel uses a device or an image for, when it refuses to share it.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::mount_table::{block_device, mounts};
 pub enum Holder {
     /// A filesystem on it is mounted.
     Mount(PathBuf),
-    /// It is swapped to.
+    /// It is used for swap.
     Swap,
     /// Part of it is in use.
     Partition {
@@ -28,12 +28,12 @@ pub enum Holder {
     },
     /// Another device is made of it.
     Device(String),
-    /// An image that a loop device stands for.
+    /// It is an image behind a loop device.
     Loop(String),
 }
 
 impl Holder {
-    /// True for what often ends by itself a moment later.
+    /// True for a use that often ends by itself a moment later.
     pub(super) fn may_let_go(&self) -> bool {
         match self {
             Self::Mount(_) | Self::Swap => false,
@@ -65,7 +65,8 @@ pub(super) fn of_device(path: &Path) -> Option<Holder> {
     let mut directories = Vec::new();
     for mount in mounts() {
         directories.push((mount.device, mount.directory.clone()));
-        // Btrfs has a device number of its own. What is no device isn't looked at: that could wait for a server.
+        // Btrfs has a device number of its own, so the source is compared. Other sources aren't looked at, as that could wait for
+        // a server.
         if mount.source.starts_with("/dev") {
             directories.extend(block_device(&mount.source).map(|source| (source, mount.directory)));
         }
@@ -85,7 +86,7 @@ pub(super) fn of_device(path: &Path) -> Option<Holder> {
     })
 }
 
-/// The loop device that stands for an image that was opened, if there is one.
+/// The loop device in front of an open image, if there is one.
 pub(super) fn of_image(image: &File) -> Option<Holder> {
     let place = |facts: Metadata| (facts.dev(), facts.ino());
     let (own, path) =
@@ -95,13 +96,13 @@ pub(super) fn of_image(image: &File) -> Option<Holder> {
     let stands_for_it = |name: &String| {
         let backing = fs::read(format!("/sys/block/{name}/loop/backing_file")).unwrap_or_default();
         let backing = Path::new(OsStr::from_bytes(backing.strip_suffix(b"\n").unwrap_or(&backing)));
-        // Others aren't looked at: they may be where nobody answers.
+        // Files with other names aren't looked at: they may be on a server that doesn't answer.
         backing.file_name() == own_name.as_deref() && fs::metadata(backing).is_ok_and(|facts| place(facts) == own)
     };
     { loops }.find(stands_for_it).map(Holder::Loop)
 }
 
-/// What the kernel says of a block device.
+/// The folder where the kernel describes a block device.
 fn facts(device: Dev) -> PathBuf {
     PathBuf::from(format!("/sys/dev/block/{}:{}", major(device), minor(device)))
 }

@@ -1,4 +1,4 @@
-//! A disk in memory from a file, and into one. What is zero isn't written: files stay sparse.
+//! Loads a disk in memory from a file, and saves it into one. Zeros aren't written, so files stay sparse.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::memory::Heap;
 
-/// What is copied at a time, if it isn't zero.
+/// Bytes copied at a time, unless they are zero.
 const PIECE_BYTES: usize = 16384;
 
 /// Copies a file whose size is a multiple of 16 KiB into memory.

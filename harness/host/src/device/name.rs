@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use hammer2_core::io::DeviceName;
 
-/// All names that devices of this process have had. There are as many as an administrator has typed.
+/// All names that devices of this process have had. There are only as many as an administrator has typed.
 static NAMES: Mutex<BTreeMap<&'static str, &'static &'static str>> = Mutex::new(BTreeMap::new());
 
 /// A name that stays until the process ends, so that an error may outlive its device. It is kept once, however often a device of

@@ -1,12 +1,10 @@
-//! What a device holds besides our own: filesystems, swap space, partition tables, members of arrays, encrypted volumes.
-//!
-//! `wipefs` of util-linux recognizes it, with the library that `mkfs` and `mount` ask, too: every distribution keeps it up to
-//! date, while crates that do the same know a few kinds. A binding of the library itself would have everybody who builds the
-//! tool install its headers and a C compiler's front end for what a program says in a line.
-//!
-//! What is recognized lies at the beginning or the end of a device, so `wipefs` is given a copy of these. So it is for exports
-//! as for files, a device that hangs meets its deadline, and nothing but us opens the device. What is all zero holds nothing,
-//! whoever looks at it.
+//! Recognizes content of others on a device: filesystems, swap space, partition tables, members of arrays, encrypted volumes.
+//! `wipefs` of util-linux does that, with the library that `mkfs` and `mount` use, too: every distribution keeps it up to date,
+//! while crates for the purpose know only a few kinds. A binding of the library itself would make everybody who builds the tool
+//! install its headers and a C compiler's front end, for an answer that the program prints in a line.
+//! Everything that it recognizes lies at the beginning or the end of a device, so `wipefs` is given a copy of these. So exports
+//! work like files, a device that hangs meets its deadline, and only we open the device. Zeros hold nothing, and aren't looked
+//! at.
 
 use std::env;
 use std::ffi::OsString;
@@ -21,13 +19,13 @@ use hammer2_core::media::is_zero;
 use hammer2_core::memory::{Heap, NoMemory};
 use rustix::fs::MemfdFlags;
 
-/// How much of the beginning and of the end is looked at: more than the library does.
+/// How many bytes of the beginning and of the end are copied: more than the library looks at.
 const END_BYTES: u64 = 8 << 20;
 
-/// What is copied at a time.
+/// Bytes copied at a time.
 const PIECE_BYTES: u64 = 64 << 10;
 
-/// Where system programs are, which not everybody has in `PATH`.
+/// The folders of system programs, which not every user has in `PATH`.
 const SYSTEM_PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 
 /// Something that was recognized.
@@ -35,9 +33,9 @@ const SYSTEM_PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 pub struct Signature {
     /// What it is, as blkid(8) calls it: `ext4`, `swap`, `gpt`.
     pub kind: String,
-    /// What its owner calls it.
+    /// Its label.
     pub label: Option<String>,
-    /// What it calls itself.
+    /// Its id.
     pub uuid: Option<String>,
 }
 
@@ -54,7 +52,7 @@ impl fmt::Display for Signature {
     }
 }
 
-/// Why nobody knows what a device holds.
+/// Why the content of a device is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentUnknown {
     /// It can't be read.
@@ -71,12 +69,12 @@ pub enum ContentUnknown {
     /// The copy can't be made.
     #[error("no copy of it can be made in memory: {0}")]
     Copy(io::Error),
-    /// The program that recognizes things can't be asked.
+    /// `wipefs` can't be run.
     #[error("`wipefs` can't be asked what it holds: {0}")]
     Program(io::Error),
 }
 
-/// What is recognized on a device, each kind of thing once.
+/// The signatures on a device, each kind once.
 pub async fn signatures(disk: &Disk, heap: Heap) -> Result<Vec<Signature>, ContentUnknown> {
     let Some(copy) = copy_of_ends(disk, heap).await? else { return Ok(Vec::new()) };
     let mut found = recognized(copy).map_err(ContentUnknown::Program)?;
@@ -89,7 +87,7 @@ pub async fn signatures(disk: &Disk, heap: Heap) -> Result<Vec<Signature>, Conte
     Ok(found)
 }
 
-/// A file as long as the device with what is at its ends, in memory; none if that is all zero.
+/// A file in memory, as long as the device and with a copy of its ends; none if these are all zero.
 async fn copy_of_ends(disk: &Disk, heap: Heap) -> Result<Option<File>, ContentUnknown> {
     let size_bytes = disk.info().size_bytes;
     let sectors_end = size_bytes / SECTOR_BYTES * SECTOR_BYTES;
@@ -118,7 +116,7 @@ async fn copy_of_ends(disk: &Disk, heap: Heap) -> Result<Option<File>, ContentUn
     Ok((!is_blank).then_some(copy))
 }
 
-/// What `wipefs` says of a file. It only looks unless it is told what to erase.
+/// The signatures that `wipefs` finds on a file. Without options to erase, it only looks.
 fn recognized(file: File) -> io::Result<Vec<Signature>> {
     let mut path = OsString::from(SYSTEM_PATH);
     if let Some(own) = env::var_os("PATH") {
@@ -126,7 +124,7 @@ fn recognized(file: File) -> io::Result<Vec<Signature>> {
         path.push(own);
     }
     let mut command = Command::new("wipefs");
-    // Its JSON isn't any when a label isn't text.
+    // Its JSON is invalid when a label isn't text.
     command.args(["--parsable", "--output", "TYPE,UUID,LABEL", "/proc/self/fd/0"]).env("PATH", path).env("LC_ALL", "C");
     let output = command.stdin(Stdio::from(file)).output()?;
     if !output.status.success() {
@@ -136,7 +134,7 @@ fn recognized(file: File) -> io::Result<Vec<Signature>> {
     Ok(said.lines().filter(|line| !line.starts_with('#')).map(signature).collect())
 }
 
-/// A line `TYPE,UUID,LABEL`; a label may have commas.
+/// Parses a line `TYPE,UUID,LABEL`; a label may have commas.
 fn signature(line: &str) -> Signature {
     let mut fields = line.trim().splitn(3, ',').map(unescaped);
     let kind = fields.next().unwrap_or_default();
@@ -144,7 +142,7 @@ fn signature(line: &str) -> Signature {
     Signature { kind, label, uuid }
 }
 
-/// Text in which bytes may be written as `\x` and two digits. What isn't text becomes replacement characters.
+/// Decodes text in which bytes may be written as `\x` and two digits. Bytes that aren't text become replacement characters.
 fn unescaped(field: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), field.as_bytes());
     while let [first, others @ ..] = rest {

@@ -1,11 +1,9 @@
-//! Threads that do requests, for devices whose calls wait.
-//!
-//! What waits for a thread may wait for long: its server hangs, or the process is stopped, or the machine asleep. So whether
-//! content may be changed is asked when a thread begins with a change (protocol 8). When it mayn't, the change is kept, and
-//! others pass it, among them the heartbeat by which it may be again.
-//!
-//! Threads start when there is work that no idle one takes, so a device that is never waited for has none. They are few:
-//! beside its small stack, each takes 64 MiB of address space, which the C library reserves for what it may allocate.
+//! Threads that carry requests out, for devices whose calls wait.
+//! A request may wait for a thread for long: the server hangs, or the process is stopped, or the machine asleep. So the
+//! permission to change content is checked when a thread begins with a change (protocol 8). Without permission, the change is
+//! kept, and other requests pass it, among them the heartbeat that renews the permission.
+//! Threads start when there is work that no idle one takes, so a device whose requests never wait has none. They are few: beside
+//! its small stack, each takes 64 MiB of address space, which the C library reserves for allocations.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,8 +19,8 @@ use crate::clock::since_boot;
 /// Requests of a device done in parallel.
 pub(super) const MOST_THREADS: usize = 4;
 
-/// Threads of several devices. A device may have its first one beyond the limit, so that a stuck device doesn't stop
-/// another.
+/// The number of threads of several devices, with a limit. A device may have its first thread beyond the limit, so that a stuck
+/// device doesn't stop another.
 pub(super) struct ThreadCount {
     limit: usize,
     running: AtomicUsize,
@@ -37,30 +35,30 @@ impl ThreadCount {
 /// Enough for a system call and a wake.
 const STACK_BYTES: usize = 256 << 10;
 
-/// How long a dropped device waits for calls under way, so that whoever opens it next finds it free.
+/// How long a dropped device waits for calls under way, so that its next user finds it free.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
 /// How far a request got.
 pub(super) enum Outcome {
     /// It is done.
     Done(Result<(), DeviceError>),
-    /// It wasn't begun: it may not be any more.
+    /// It wasn't begun, as it isn't permitted any more.
     NotBegun,
 }
 
-/// What requests are done to.
+/// The target of requests.
 pub(super) trait Target: Send + Sync + 'static {
-    /// Does a request, unless `may_begin` says no when everything is there that it needs. May wait.
+    /// Executes a request, unless `may_begin` forbids it once everything that it needs is there. May wait.
     fn execute(&self, request: &mut Request, may_begin: &dyn Fn(&Request) -> bool) -> Outcome;
 
-    /// The device is reset, and nothing is under way.
+    /// Called when the device is reset, and nothing is under way.
     fn reset(&self) {}
 
-    /// Nothing is under way and nothing follows.
+    /// Called when nothing is under way and nothing follows.
     fn close(&self);
 }
 
-/// The requests of a device and the threads that do them.
+/// The requests of a device, and the threads that carry them out.
 pub(super) struct Workers<T: Target> {
     shared: Arc<Shared<T>>,
 }
@@ -93,7 +91,7 @@ enum Slot {
 }
 
 impl<T: Target> Workers<T> {
-    /// No thread is started yet.
+    /// Workers for a target; no thread is started yet.
     pub(super) fn new(target: T, queue_depth: u16, count: &'static ThreadCount) -> Self {
         let state = State {
             queue: VecDeque::new(),
@@ -124,7 +122,7 @@ impl<T: Target> Workers<T> {
         state.queue.push_back((ticket, request));
         self.start_thread(&mut state);
         if state.threads == 0 {
-            // No memory for any thread: the caller waits itself.
+            // There is no memory for any thread, so the caller does it, and waits.
             self.shared.execute_next(state);
             return;
         }
@@ -132,7 +130,7 @@ impl<T: Target> Workers<T> {
         self.shared.work.notify_one();
     }
 
-    /// Starts a thread if there is more to do than the idle ones can, and there may be one more.
+    /// Starts a thread if there is more work than idle threads, and the limit allows one more.
     fn start_thread(&self, state: &mut State) {
         let idle = state.threads - state.busy;
         if state.queue.len() <= idle || !self.shared.may_start_thread(state) {
@@ -145,7 +143,7 @@ impl<T: Target> Workers<T> {
         }
     }
 
-    /// Says whether content may be changed from here on.
+    /// Sets the permission to change content from here on.
     pub(super) fn permit(&self, permission: Permission) {
         let mut state = self.shared.lock();
         state.permission = permission;
@@ -174,7 +172,7 @@ impl<T: Target> Workers<T> {
         }
     }
 
-    /// Ends what hasn't begun, and is ready when nothing is under way any more.
+    /// Ends requests that haven't begun, and is ready when nothing is under way any more.
     pub(super) fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.shared.lock();
         state.era += 1;
@@ -216,7 +214,7 @@ impl<T: Target> Shared<T> {
         state.threads == 0 || (state.threads < MOST_THREADS && room)
     }
 
-    /// A thread's life.
+    /// The body of a thread.
     fn work(&self) {
         loop {
             let nothing_to_do = |state: &mut State| !state.closed && state.next().is_none();
@@ -229,7 +227,7 @@ impl<T: Target> Shared<T> {
         }
     }
 
-    /// Does the first request that may be begun with, or ends one that may never be; false if there is none.
+    /// Carries out the first request that may begin, or ends one that never may; false if there is none.
     fn execute_next(&self, mut state: MutexGuard<'_, State>) -> bool {
         let Some((index, readiness)) = state.next() else { return false };
         let Some((ticket, mut request)) = state.queue.remove(index) else { return false };
@@ -266,7 +264,7 @@ impl State {
         request.readiness(self.permission, since_boot)
     }
 
-    /// The first request that isn't kept.
+    /// The first request that needn't be kept.
     fn next(&self) -> Option<(usize, Readiness)> {
         let readiness = |(_, request): &(Ticket, Request)| self.readiness(request);
         self.queue.iter().map(readiness).enumerate().find(|(_, readiness)| *readiness != Readiness::Kept)
@@ -377,7 +375,7 @@ mod tests {
         Request::new(Operation::Write(DeviceOffset(0)), Buffer::empty(&Global))
     }
 
-    /// Four calls hold all threads, as in a process that is stopped, until what was permitted is over.
+    /// Four calls hold all threads, as in a process that is stopped, until the permission is over.
     fn held_up(submit_more: impl FnOnce(&Workers<Together>)) -> Workers<Together> {
         static COUNT: ThreadCount = ThreadCount::new(usize::MAX);
         let target = Together { barrier: Barrier::new(MOST_THREADS + 1), calls: AtomicU64::new(0) };
@@ -401,7 +399,7 @@ mod tests {
         workers.poll(Ticket(ticket), &mut Context::from_waker(Waker::noop())).is_pending()
     }
 
-    /// Lets the one call that is under way go on.
+    /// Lets the single call that is under way go on.
     fn let_one_go_on(workers: &Workers<Together>) {
         thread::scope(|scope| {
             for _ in 0..MOST_THREADS {

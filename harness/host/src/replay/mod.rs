@@ -1,6 +1,5 @@
-//! What power cuts leave of a disk, from the log of its writes.
-//!
-//! What was flushed is there; of what was written since, some writes are, in any order, some of them torn.
+//! The possible states of a disk after a power cut, from the log of its writes.
+//! Flushed writes are there; of later writes some are, in any order, some of them torn.
 
 pub mod write_log;
 
@@ -14,9 +13,9 @@ const SECTOR_BYTES: usize = 512;
 
 /// A disk on its way through its log.
 pub struct Replay<'l> {
-    /// With all that was flushed.
+    /// The disk with all flushed writes.
     durable: MemoryDisk,
-    /// What was written since.
+    /// The writes since the last flush.
     pending: Vec<(u64, &'l [u8])>,
 }
 
@@ -38,7 +37,7 @@ impl<'l> Replay<'l> {
         }
     }
 
-    /// The disk as a cut here may leave it.
+    /// A possible state of the disk after a power cut at this place.
     pub fn cut(&self, random: &mut Random) -> Result<MemoryDisk, CutError> {
         let disk = self.durable.try_clone()?;
         let mut order: Vec<usize> = (0..self.pending.len()).collect();
@@ -64,7 +63,7 @@ pub enum CutError {
     /// There is no memory for another disk.
     #[error(transparent)]
     NoMemory(#[from] NoMemory),
-    /// The log writes where no disk is.
+    /// The log writes beyond the end of the disk.
     #[error("the log doesn't fit the disk: {0}")]
     Write(#[from] DeviceError),
 }

@@ -1,6 +1,5 @@
-//! The log that QEMU's `blklogwrites` makes of a disk: everything that was written, in order, with the flushes between.
-//!
-//! A superblock, then entries; each an own sector, with the data behind it. All numbers are little-endian.
+//! The log that QEMU's `blklogwrites` makes of a disk: all writes, in order, with the flushes between them.
+//! It has a superblock, then entries; each is a sector of its own, with the data behind it. All numbers are little-endian.
 
 use std::error::Error;
 
@@ -9,16 +8,16 @@ const FLUSH: u64 = 1;
 const FORCE_UNIT_ACCESS: u64 = 2;
 const DISCARD: u64 = 4;
 
-/// What happened to a disk.
+/// A request to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'l> {
-    /// All writes before it are durable when it has ended.
+    /// All writes before it are durable once it has ended.
     Flush,
     /// A write.
     Write {
-        /// Where, in bytes.
+        /// The offset in bytes.
         offset: u64,
-        /// What.
+        /// The bytes.
         data: &'l [u8],
         /// Durable by itself.
         forced: bool,
@@ -29,7 +28,7 @@ fn number(bytes: &[u8], at: usize) -> Result<u64, Box<dyn Error>> {
     Ok(u64::from_le_bytes(bytes.get(at..at + 8).ok_or("the log ends too early")?.try_into()?))
 }
 
-/// Reads a log as far as its superblock says it was written.
+/// Reads a log up to the end that its superblock states.
 pub fn parse(log: &[u8]) -> Result<Vec<Event<'_>>, Box<dyn Error>> {
     if number(log, 0)? != MAGIC || number(log, 8)? != 1 {
         return Err("no log of blklogwrites, version 1".into());

@@ -1,4 +1,4 @@
-//! A disk in memory whose requests take random times, and which doesn't answer for a while now and then.
+//! A disk in memory whose requests take random times, and which falls silent for a while now and then.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,13 +13,13 @@ use super::VirtualClock;
 const MICROSECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000_000;
 
-/// How long a disk doesn't answer at most, in nanoseconds.
+/// The longest time that a disk doesn't answer, in nanoseconds.
 pub const LONGEST_SILENCE: u64 = 20 * SECOND;
 
 /// How a disk answers.
 pub struct Temper {
     random: RefCell<Random>,
-    /// One request in so many begins a silence; 0 for none.
+    /// One request in so many begins a silence; 0 means none does.
     silences: Cell<u64>,
     /// Nothing is answered before this.
     silent_until: Cell<u64>,
@@ -28,7 +28,7 @@ pub struct Temper {
 }
 
 impl Temper {
-    /// A temper of a seed, which answers everything soon.
+    /// A temper from a seed, which answers everything soon.
     pub fn new(seed: u64) -> Self {
         Self {
             random: RefCell::new(Random::new(seed)),
@@ -53,11 +53,11 @@ impl Temper {
         self.silences.set(one_in);
     }
 
-    /// When a request that is given now is answered.
+    /// When a request that is submitted now is answered.
     fn answers_at(&self, now: u64) -> u64 {
         let mut random = self.random.borrow_mut();
         if self.silences.get() > 0 && random.below(self.silences.get()) == 0 {
-            // Less or more than the deadline.
+            // That may be less or more than the deadline.
             self.silent_until.set(now + random.below(LONGEST_SILENCE));
         }
         let usual = (10 + random.below(300)) * MICROSECOND;

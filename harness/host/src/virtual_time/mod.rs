@@ -1,7 +1,6 @@
-//! Virtual time, tasks that run in it, and disks that take it: for tests of what happens when many are at work at once.
-//!
-//! Tasks are polled only when something woke them, in an order that a seed gives. So a wake that is lost, or a request that
-//! nobody looks at, is a run that stops, and says who waits.
+//! Virtual time, with tasks and disks that run in it, for tests of many tasks at once.
+//! Tasks are polled only when something woke them, in an order from a seed. So with a lost wake, or a request that nobody looks
+//! at, the run stops, and says which tasks wait.
 
 mod device;
 
@@ -23,11 +22,11 @@ type RequestKey = (u64, u16);
 struct Alarm {
     at: u64,
     waker: Waker,
-    /// Of a request, whose completion wakes only who looked at it last.
+    /// The request it is for, whose completion wakes only the task that looked at it last.
     request: Option<RequestKey>,
 }
 
-/// A clock that is set forward when nobody has anything to do.
+/// A clock that goes forward when no task has anything to do.
 #[derive(Default)]
 pub struct VirtualClock {
     now: Cell<u64>,
@@ -40,14 +39,14 @@ impl VirtualClock {
         self.now.get()
     }
 
-    /// Wakes `waker`, and nobody who was to be woken for this request before.
+    /// Sets an alarm for `waker`, in place of any earlier waker for this request.
     fn wake_for_request(&self, request: RequestKey, at: u64, waker: &Waker) {
         let mut alarms = self.alarms.borrow_mut();
         alarms.retain(|alarm| alarm.request != Some(request));
         alarms.push(Alarm { at, waker: waker.clone(), request: Some(request) });
     }
 
-    /// Waits so long.
+    /// Waits for so many nanoseconds.
     pub async fn sleep(&self, nanoseconds: u64) {
         let until = Instant { nanoseconds: self.nanoseconds() + nanoseconds };
         poll_fn(|cx| {
@@ -77,7 +76,7 @@ impl Clock for VirtualClock {
 
     fn wake_at(&self, at: Instant, waker: &Waker) {
         let mut alarms = self.alarms.borrow_mut();
-        // Whoever is woken early sets the later alarm again.
+        // A task that is woken early sets the later alarm again.
         match alarms.iter_mut().find(|alarm| alarm.request.is_none() && alarm.waker.will_wake(waker)) {
             Some(alarm) => alarm.at = alarm.at.min(at.nanoseconds),
             None => alarms.push(Alarm { at: at.nanoseconds, waker: waker.clone(), request: None }),
@@ -94,10 +93,10 @@ impl Wake for Woken {
     }
 }
 
-/// A task of a name.
+/// A task with its name.
 pub type Task<'t> = (String, Pin<Box<dyn Future<Output = ()> + 't>>);
 
-/// Runs tasks to their ends, polling in any order those that were woken, and no others.
+/// Runs tasks to their ends, polling only those that were woken, in random order.
 pub fn run_all(clock: &VirtualClock, tasks: Vec<Task<'_>>, random: &mut Random) {
     let awake = || Arc::new(Woken(AtomicBool::new(true)));
     let mut tasks: Vec<_> = tasks.into_iter().map(|(name, work)| (name, awake(), work)).collect();

@@ -33,33 +33,33 @@ pub struct Member {
     pub role: PfsKind,
     /// It votes.
     pub votes: bool,
-    /// How it stands.
+    /// Its standing.
     pub standing: Standing,
     /// Its last commit, if it has one.
     pub version: Option<CommitId>,
-    /// Who writes to it, on another machine or on this one.
+    /// The mount that writes to it, on another machine or on this one.
     pub held_by: Option<Heartbeat>,
-    /// Who uses it on this machine.
+    /// The program that uses it on this machine.
     pub in_use: Option<String>,
 }
 
-/// How a node stands to the newest that is known of the cluster.
+/// The standing of a node, compared with the newest known state of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It has everything.
     InStep,
-    /// It lacks what was done since.
+    /// It lacks later changes.
     Stale {
         /// Epochs it lies behind.
         epochs: u32,
-        /// Commits of the same epoch.
+        /// Commits it lies behind, within the same epoch.
         commits: u32,
     },
     /// It was being brought in step, or left before it was unmounted.
     Unfinished,
     /// It was written apart from the others.
     Apart,
-    /// It is no member (any more).
+    /// It isn't a member (any more).
     Foreign,
     /// Another node is this member, too.
     Copy,
@@ -79,12 +79,12 @@ impl Cluster {
         self.members.iter().filter(|member| member.votes && member.standing == Standing::InStep).count()
     }
 
-    /// How many of them it takes to change anything.
+    /// How many of them are needed to change anything.
     pub fn quorum(&self) -> usize {
         self.masters / 2 + 1
     }
 
-    /// What it would be, if these nodes were mounted now.
+    /// Its health, if these nodes were mounted now.
     pub fn health(&self) -> Health {
         let is_whole = self.missing.is_empty() && self.members.iter().all(|member| member.standing == Standing::InStep);
         match (self.masters_in_step() >= self.quorum(), is_whole) {
@@ -100,7 +100,7 @@ impl Cluster {
     }
 }
 
-/// The clusters that nodes make. A snapshot of a cluster's PFS is part of it.
+/// The clusters that nodes form. A snapshot of a cluster's PFS is part of the cluster.
 pub(super) fn of_nodes(nodes: &[Node]) -> Vec<Cluster> {
     let mut clids: Vec<Uuid> = Vec::new();
     for node in nodes {
@@ -164,7 +164,7 @@ fn of_members(clid: Uuid, nodes: &[Node]) -> Cluster {
     Cluster { clid, label, masters, members, missing }
 }
 
-/// How a node stands whose own record is this one.
+/// The standing of a node with this record.
 fn standing(record: Option<&ClusterRecord>, newest: &ClusterRecord) -> Standing {
     let Some(record) = record else { return Standing::Unfinished };
     let (own, known) = (record.version.content(), newest.version.content());

@@ -1,7 +1,5 @@
-//! What there is of HAMMER2 on the devices of a machine, and what of it belongs together: volumes make nodes, nodes are members
-//! of clusters.
-//!
-//! Looking takes nothing and locks nothing, so what is mounted, here or elsewhere, is seen as well, as of its last commit.
+//! Finds HAMMER2 on the devices of a machine, and which parts belong together: volumes make nodes, nodes are members of clusters.
+//! Looking locks nothing, so mounted filesystems, here or elsewhere, are seen as well, as of their last commit.
 
 mod candidates;
 mod cluster;
@@ -18,14 +16,14 @@ pub use candidates::{SEARCHED, candidates};
 pub use cluster::{Cluster, Member, Missing, Standing};
 pub use node::{Incomplete, Node};
 
-/// What was found.
+/// The result of a search.
 #[derive(Default)]
 pub struct Found {
     /// Nodes, each with all its volumes.
     pub nodes: Vec<Node>,
     /// Volumes of nodes that lack others.
     pub incomplete: Vec<Incomplete>,
-    /// What couldn't be looked at, and why.
+    /// Places that couldn't be looked at, and why.
     pub unseen: Vec<String>,
 }
 
@@ -58,12 +56,12 @@ impl Found {
         self.nodes.push(node);
     }
 
-    /// The clusters that the nodes make.
+    /// The clusters that the nodes form.
     pub fn clusters(&self) -> Vec<Cluster> {
         cluster::of_nodes(&self.nodes)
     }
 
-    /// The nodes that have nothing to do with a cluster.
+    /// The nodes that belong to no cluster.
     pub fn single_nodes(&self) -> impl Iterator<Item = &Node> {
         let clusters = self.clusters();
         let is_member = move |node: &Node| {

@@ -1,4 +1,4 @@
-//! A node: the volumes of a filesystem, and what is on them.
+//! A node: the volumes of a filesystem, and their content.
 
 use std::path::PathBuf;
 
@@ -16,21 +16,21 @@ use crate::admin::list_pfss;
 pub struct Node {
     /// Its volumes, as they were named.
     pub images: Vec<PathBuf>,
-    /// Itself.
+    /// Its id.
     pub fsid: Uuid,
     /// Its last commit.
     pub mirror_tid: MirrorTid,
-    /// Bytes it holds at most.
+    /// Its size in bytes.
     pub total_bytes: u64,
     /// Bytes that are free.
     pub free_bytes: u64,
     /// The PFSs on it.
     pub pfss: Vec<Pfs>,
-    /// What it knows of the clusters it is a member of.
+    /// Its records of the clusters that it is a member of.
     pub records: Vec<ClusterRecord>,
-    /// Who writes to it, on another machine or on this one.
+    /// The mount that writes to it, on another machine or on this one.
     pub held_by: Option<Heartbeat>,
-    /// Who uses it on this machine.
+    /// The program that uses it on this machine.
     pub in_use: Option<String>,
     /// What can't be read.
     pub damage: Option<String>,
@@ -38,11 +38,11 @@ pub struct Node {
     pub copy_of: Option<Vec<PathBuf>>,
 }
 
-/// Volumes of a filesystem of which others aren't there.
+/// Volumes of a filesystem of which other volumes are missing.
 pub struct Incomplete {
     /// The volumes, as they were named.
     pub images: Vec<PathBuf>,
-    /// The filesystem.
+    /// The id of the filesystem.
     pub fsid: Uuid,
     /// How many volumes it has.
     pub count: usize,
@@ -53,7 +53,7 @@ pub struct Incomplete {
 }
 
 impl Node {
-    /// The node that volumes make.
+    /// The node that a set of volumes makes.
     pub(super) async fn of(set: Vec<Volume>) -> Result<Self, Incomplete> {
         let (fsid, count) = (set[0].fsid, set[0].count);
         let images: Vec<_> = set.iter().map(|volume| volume.path.clone()).collect();
@@ -97,7 +97,7 @@ impl Node {
         })
     }
 
-    /// The PFS that is meant where nobody names one: DATA, else the first that is neither LOCAL nor a snapshot.
+    /// The default PFS: DATA, else the first that is neither LOCAL nor a snapshot.
     pub fn usual_pfs(&self) -> Option<&Pfs> {
         let own = self.pfss.iter().filter(|pfs| pfs.subkind == PfsSubkind::None && pfs.label != b"LOCAL");
         own.min_by_key(|pfs| pfs.label != b"DATA")
@@ -108,7 +108,7 @@ impl Node {
         self.pfss.iter().find(|pfs| pfs.clid == clid)
     }
 
-    /// What it knows of a cluster.
+    /// Its record of a cluster.
     pub fn record_of(&self, clid: Uuid) -> Option<&ClusterRecord> {
         self.records.iter().find(|record| record.clid == clid)
     }

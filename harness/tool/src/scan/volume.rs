@@ -1,4 +1,4 @@
-//! Looking at a device: whether it holds a volume, which, and who uses it.
+//! Looking at a device: whether it holds a volume, which one, and who uses it.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use hammer2_host::clock::HostClock;
 use hammer2_host::device::{Access, ExportAddress, FileDevice, NbdDevice};
 use zerocopy::FromBytes;
 
-/// The memory of whoever looks.
+/// The memory for looking.
 pub(super) const HEAP: Heap = &Global;
 
 /// A device with a volume.
 pub(super) struct Volume {
     pub(super) path: PathBuf,
     pub(super) disk: Disk,
-    /// The filesystem of which it is one.
+    /// The id of its filesystem.
     pub(super) fsid: Uuid,
     /// Which one it is.
     pub(super) id: u8,
@@ -28,13 +28,13 @@ pub(super) struct Volume {
     pub(super) count: usize,
     /// Its last commit.
     pub(super) mirror_tid: MirrorTid,
-    /// Who writes to it, as it says itself.
+    /// The mount that writes to it, by the volume's own record.
     pub(super) heartbeat: Option<Heartbeat>,
-    /// Who uses it on this machine.
+    /// The program that uses it on this machine.
     pub(super) in_use: Option<String>,
 }
 
-/// The volume on a device; none if there is none. What can't be looked at is named in the error.
+/// The volume on a device, if there is one. The error names a device that can't be looked at.
 pub(super) async fn look(
     path: &Path,
     clock: &'static HostClock,
@@ -72,7 +72,7 @@ fn words(error: impl Display) -> String {
     error.to_string()
 }
 
-/// The newest header that is whole. Places that can't be read are passed over, unless the device doesn't answer at all.
+/// The newest whole header. Places that can't be read are skipped, unless the device doesn't answer at all.
 async fn newest_header(disk: &Disk) -> Result<Option<Vec<u8>>, DeviceError> {
     let places = (0..HEADER_COPIES).map(header_offset).chain((0..HEADER_TWINS).map(twin_offset));
     let size_bytes = disk.info().size_bytes;

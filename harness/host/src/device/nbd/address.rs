@@ -1,4 +1,4 @@
-//! How an export is named, as the specification of NBD URIs has it: `nbd://HOST[:PORT][/EXPORT]`, `nbds://` for TLS, and
+//! Addresses of exports, in the form of NBD URIs: `nbd://HOST[:PORT][/EXPORT]`, `nbds://` for TLS, and
 //! `nbd+unix:///[EXPORT]?socket=PATH` and `nbds+unix:///` for a socket of this machine.
 
 use std::fmt;
@@ -9,11 +9,11 @@ use percent_encoding::percent_decode_str;
 
 use super::tls::TlsNames;
 
-/// What names of exports begin with.
+/// The schemes that addresses of exports begin with.
 const SCHEMES: [&str; 4] = ["nbd", "nbds", "nbd+unix", "nbds+unix"];
 const BEHIND_SCHEME: &str = "://";
 
-/// Whose certificate a server on a socket of this machine has, unless the address says.
+/// The name in the certificate of a server on a socket of this machine, unless the address names another.
 const THIS_MACHINE: &str = "localhost";
 
 /// Where an export is.
@@ -32,12 +32,12 @@ pub(super) enum Place {
     Unix(PathBuf),
 }
 
-/// Why something is no name of an export, though it begins like one.
+/// Why a text isn't an export's address, though it begins like one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}': write nbd://HOST[:PORT]/EXPORT, or nbd+unix:///EXPORT?socket=PATH, or nbds for nbd")]
 pub struct AddressError(String);
 
-/// What may stand behind the name of an export.
+/// The options that may stand behind the name of an export.
 #[derive(Default)]
 struct Query {
     socket: Option<String>,
@@ -64,7 +64,7 @@ impl Query {
 }
 
 impl ExportAddress {
-    /// Reads a name; none for what isn't meant to be an export's.
+    /// Parses an address; none for a text that isn't meant to be one.
     pub fn parse(text: &str) -> Option<Result<Self, AddressError>> {
         let (scheme, rest) = text.split_once(BEHIND_SCHEME)?;
         SCHEMES.contains(&scheme).then(|| Self::read(text, scheme, rest).ok_or_else(|| AddressError(text.to_owned())))
@@ -95,8 +95,8 @@ impl ExportAddress {
         Some(Self { text: text.to_owned(), place, export: percent_decode_str(export).collect(), tls })
     }
 
-    /// The length of the name that `bytes` begin with, in a longer argument: a name ends at the first `@`, `+` or `:` that isn't
-    /// the port's. Of an export's own name, and behind it, these are written %40, %2B and %3A.
+    /// The length of the address that `bytes` begin with, in a longer argument: it ends at the first `@`, `+` or `:` that isn't
+    /// the port's. In an export's own name, and behind it, these characters are written %40, %2B and %3A.
     pub fn length_at(bytes: &[u8]) -> Option<usize> {
         let begins = |scheme: &&str| {
             bytes.strip_prefix(scheme.as_bytes()).is_some_and(|rest| rest.starts_with(BEHIND_SCHEME.as_bytes()))
@@ -116,7 +116,7 @@ impl ExportAddress {
     }
 }
 
-/// A host, and the port if it isn't the usual one.
+/// Parses a host, and the port if it isn't the usual one.
 fn tcp(authority: &str) -> Option<Place> {
     let port_at = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
     let (host, port) = match port_at {

@@ -1,9 +1,8 @@
-//! Who of this machine uses an export.
-//!
-//! An export can't be locked. But processes of one machine can know of each other: whoever writes holds the lock of a file
-//! whose name stands for the export, in a [directory](crate::runtime_dir) that only its user writes to. So nobody can keep
-//! another user from an export. Root's claims are seen by everybody, in the kernel's list of locks; a user's by that user only.
-//! Another machine knows nothing of any.
+//! Claims of this machine's processes on exports.
+//! An export can't be locked. But processes of one machine can know of each other: a writer holds the lock of a file whose name
+//! stands for the export, in a [directory](crate::runtime_dir) that only its user can write to. So nobody can keep another user
+//! from an export. All users see root's claims, in the kernel's list of locks; only a user itself sees its own. Another machine
+//! sees none of them.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -23,18 +22,18 @@ use crate::runtime_dir::{self, Readers};
 /// The folder of the locks.
 const FOLDER: &str = "nbd";
 
-/// How often a lock is tried that is taken: a reader has it for a moment to see whether it is.
+/// How often a taken lock is tried: a reader takes it for a moment to see whether it is free.
 const TRIES: usize = 3;
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
-/// A use of an export. While there is one for writing, there is no other.
+/// A claim on an export. While there is one for writing, there is no other.
 pub(super) struct Claim {
     _lock: Option<Lock>,
 }
 
 /// Why an export can't be claimed.
 pub(super) enum Unclaimed {
-    /// Somebody writes to it.
+    /// Another process writes to it.
     InUse,
     /// There is no place for a lock.
     Nowhere(io::Error),
@@ -68,7 +67,7 @@ impl Claim {
     }
 }
 
-/// A file that is there, and locked, as long as this is.
+/// A file that exists, and is locked, until this is dropped.
 struct Lock {
     path: PathBuf,
     _file: File,
@@ -81,7 +80,7 @@ impl Lock {
             options.read(true).write(true).create(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
             let file = options.open(&path).map_err(Unclaimed::Nowhere)?;
             match file.try_lock() {
-                // Who had it may have removed it meanwhile.
+                // The process that had it may have removed it meanwhile.
                 Ok(()) if is_at(&file, &path) => return Ok(Self { path, _file: file }),
                 Ok(()) => {}
                 Err(TryLockError::Error(error)) => return Err(Unclaimed::Nowhere(error)),
@@ -95,7 +94,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is locked: nobody else takes it for theirs. One that can't be removed does no harm.
+        // It is removed while it is locked, so that no other process takes it. If that fails, the file does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -105,12 +104,12 @@ fn is_at(file: &File, path: &Path) -> bool {
     place(file.metadata()) == place(fs::symlink_metadata(path))
 }
 
-/// True when somebody of this user has locked a file.
+/// True when a process of this user has locked a file.
 fn is_locked(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// True when a file that this user can't open is locked, as the kernel's list says.
+/// True when a file that this user can't open is locked, by the kernel's list.
 fn is_locked_by_another_user(path: &Path) -> bool {
     let Ok(facts) = fs::symlink_metadata(path) else { return false };
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();

@@ -15,16 +15,16 @@ use super::tls::Tls;
 use super::{ExportAddress, ExportError};
 use crate::device::Access;
 
-/// What a server is asked to trim at a time: less than the protocol's 32 bits, and aligned to anything.
+/// The most bytes to trim in one request: less than the protocol's 32 bits, and aligned to anything.
 const MOST_TRIM_BYTES: u64 = 1 << 30;
 
 const READ_ONLY: u16 = 1 << 1;
 const CAN_FLUSH: u16 = 1 << 2;
 const CAN_TRIM: u16 = 1 << 5;
-/// Several clients see the same, and a flush by one counts for all.
+/// The flag that all connections see the same content, and a flush on one counts for all.
 const CAN_MULTI_CONN: u16 = 1 << 8;
 
-/// What an export is.
+/// Properties of an export.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     pub(super) size_bytes: u64,
@@ -37,9 +37,9 @@ pub(super) struct Facts {
 
 /// How a request failed.
 pub(super) enum Trouble {
-    /// The server said so; the connection is as good as before.
+    /// The server reported an error; the connection is as good as before.
     Answer(DeviceError),
-    /// There is no connection any more.
+    /// The connection is lost.
     Lost(io::Error),
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and greets the server, until `end`.
+    /// Connects and negotiates with the server; gives up at `end`.
     pub(super) fn open(
         address: &ExportAddress,
         access: Access,
@@ -84,7 +84,7 @@ impl Connection {
         self.facts
     }
 
-    /// Does a request. May wait.
+    /// Executes a request, and waits for the reply.
     pub(super) fn execute(&mut self, request: &mut Request) -> Result<(), Trouble> {
         match request.operation {
             Operation::Read(offset) => {
@@ -115,7 +115,7 @@ impl Connection {
     }
 }
 
-/// Why an export can't be had, in words.
+/// Why an export can't be used, in words.
 fn refusal(name: String, failed: Failed) -> ExportError {
     match failed {
         Failed::Io(error) => match error.kind() {
@@ -137,7 +137,7 @@ fn refusal(name: String, failed: Failed) -> ExportError {
     }
 }
 
-/// What the crate's errors mean: what the server has answered has no code of the host, but a text.
+/// Interprets the crate's errors: an error of the server has a text instead of an error number of the host.
 fn trouble(error: io::Error) -> Trouble {
     let answered =
         error.raw_os_error().is_none() && matches!(error.kind(), ErrorKind::Other | ErrorKind::PermissionDenied);

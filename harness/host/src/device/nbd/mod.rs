@@ -1,10 +1,8 @@
 //! A block device on another machine: an export of an NBD server (qemu-nbd, nbdkit).
-//!
-//! Requests and replies are the crate `nbd`'s, which does a request at a time on a connection. So there are several connections,
-//! if the server says that a flush on one covers what was written on the others.
-//!
-//! A connection that is lost is not made anew behind anybody's back: what wasn't flushed may be lost with it. The device is
-//! gone until it is reset; whoever resets it begins anew with what is there.
+//! Requests and replies are those of the crate `nbd`, which does one request at a time on a connection. So there are several
+//! connections, if the server says that a flush on one covers writes on the others.
+//! A lost connection is not made anew behind the caller's back, as unflushed writes may be lost with it. The device is gone until
+//! it is reset; after that, the caller begins anew with the export's state.
 
 mod address;
 mod claim;
@@ -27,7 +25,7 @@ pub use address::{AddressError, ExportAddress};
 use claim::{Claim, Unclaimed};
 use pool::Pool;
 
-/// Requests an export takes at once.
+/// The most requests to an export at once.
 const QUEUE_DEPTH: u16 = 64;
 
 /// Workers of all exports of the process, like those of all files.
@@ -36,15 +34,15 @@ static THREADS: ThreadCount = ThreadCount::new(8);
 /// Why an export can't be used as a device.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// There is nobody at that address.
+    /// Nothing listens at that address.
     #[error("{name}: can't connect: {source}; start its NBD server, or correct the address")]
     Connect {
         /// The export.
         name: String,
-        /// What the host says.
+        /// The host's error.
         source: io::Error,
     },
-    /// The server ended the conversation when it heard the name.
+    /// The server hung up when it got the name.
     #[error(
         "{name}: refused: the server has no such export, or serves somebody else (`nbdinfo --list` shows what it has)"
     )]
@@ -52,13 +50,13 @@ pub enum ExportError {
         /// The export.
         name: String,
     },
-    /// Nobody answers.
+    /// The server doesn't answer.
     #[error("{name}: no answer: the server hangs, or serves somebody else and takes one client at a time")]
     Silent {
         /// The export.
         name: String,
     },
-    /// Something else listens there.
+    /// Another kind of server listens there.
     #[error("{name}: no NBD server: {source}")]
     NotNbd {
         /// The export.
@@ -66,13 +64,13 @@ pub enum ExportError {
         /// What was wrong with its answer.
         source: io::Error,
     },
-    /// It is to be had over TLS only.
+    /// It is offered only over TLS.
     #[error("{name}: its server speaks only TLS: write nbds:// for nbd://")]
     WantsTls {
         /// The export.
         name: String,
     },
-    /// TLS is asked for.
+    /// TLS was asked for, and the server has none.
     #[error("{name}: its server speaks no TLS: give it certificates, or write nbd:// for nbds://")]
     HasNoTls {
         /// The export.
@@ -90,7 +88,7 @@ pub enum ExportError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The server may be somebody else.
+    /// The server may be an impostor.
     #[error(
         "{name}: the server isn't trusted: {reason}; it needs a certificate for its name, or for that of ?tls-hostname=NAME, \
          that an authority in ca-cert.pem has signed"
@@ -110,13 +108,13 @@ pub enum ExportError {
         /// The export.
         name: String,
     },
-    /// Writing is asked for.
+    /// Writing was asked for, and the export is read-only.
     #[error("{name}: the export is read-only: have it served for writing, or mount it with --read-only")]
     ReadOnly {
         /// The export.
         name: String,
     },
-    /// Nothing written there would ever be durable.
+    /// The server can't flush, so no write would ever be durable.
     #[error(
         "{name}: its server can't flush, so nothing written there is safe: use another, or mount it with --read-only"
     )]
@@ -140,7 +138,7 @@ pub struct NbdDevice {
 }
 
 impl NbdDevice {
-    /// Connects to an export, and claims it unless it is only looked at.
+    /// Connects to an export, and claims it unless `access` is [`Access::Look`].
     pub fn open(address: ExportAddress, access: Access) -> Result<Self, ExportError> {
         if access == Access::Look {
             return Self::look(address);
@@ -157,12 +155,12 @@ impl NbdDevice {
         Self::connect(address, access, claim)
     }
 
-    /// Connects to an export to look at it, whoever uses it.
+    /// Connects to an export for reading, even while it is in use.
     pub fn look(address: ExportAddress) -> Result<Self, ExportError> {
         Self::connect(address, Access::Read, Claim::none())
     }
 
-    /// True for an export that a process of this machine writes to.
+    /// True if a process of this machine writes to the export.
     pub fn is_claimed(address: &ExportAddress) -> bool {
         matches!(Claim::of(&address.to_string(), Access::Read), Err(Unclaimed::InUse))
     }
@@ -189,7 +187,7 @@ impl NbdDevice {
         Ok(Self { info, workers: Workers::new(pool, QUEUE_DEPTH, &THREADS), _claim: claim })
     }
 
-    /// The same device, of which somebody knows that no other machine can reach it.
+    /// The same device, marked as one that no other machine can reach.
     #[must_use]
     pub fn reached_by_nobody_else(mut self) -> Self {
         self.info.is_shared = false;
@@ -222,7 +220,7 @@ impl BlockDevice for NbdDevice {
     }
 
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Result<(), DeviceError>> {
-        // What the server was asked to do it may still do: only when it has answered, or the connection is lost, is it known.
+        // The server may still carry requests out: that is certain only when it has answered, or the connection is lost.
         self.workers.poll_reset(cx).map(Ok)
     }
 

@@ -1,7 +1,6 @@
-//! How a connection begins: what the server is, TLS if it is wanted, and the export.
-//!
-//! The crate `nbd` does this in one step, and knows neither STARTTLS nor what a server answers that has no such export: it is
-//! done here, as the protocol has it for "fixed newstyle".
+//! The beginning of a connection: the server's properties, TLS if it is wanted, and the export.
+//! The crate `nbd` does this in one step, and knows neither STARTTLS nor the answer of a server without such an export. So it is
+//! done here, by the protocol's "fixed newstyle" negotiation.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -25,25 +24,25 @@ const ERROR: u32 = 1 << 31;
 const UNSUPPORTED: u32 = ERROR + 1;
 const TLS_REQUIRED: u32 = ERROR + 5;
 
-/// What an export is, among the pieces of information that there are.
+/// The kind of information that describes an export.
 const ABOUT_EXPORT: u16 = 0;
-/// What follows flags and size where there is no "go".
+/// Zeros behind flags and size without "go".
 const PADDING_BYTES: usize = 124;
-/// No reply to an option has more.
+/// The longest reply to an option.
 const MOST_REPLY_BYTES: u32 = 64 << 10;
 
-/// How a negotiation fails.
+/// Why a negotiation failed.
 pub(super) enum Failed {
     Io(io::Error),
-    /// There is no such export, or it is for others.
+    /// There is no such export, or it is for other clients.
     Refused,
     /// The server wants TLS.
     WantsTls,
-    /// We want TLS, and the server doesn't.
+    /// We want TLS, but the server has none.
     HasNoTls,
     /// TLS failed.
     Tls(io::Error),
-    /// The connection ended right after TLS had begun, as it does when our certificate isn't liked.
+    /// The connection ended right after TLS had begun, as it does when the server rejects our certificate.
     NotAdmitted,
 }
 
@@ -60,7 +59,7 @@ pub(super) struct Agreed {
     pub(super) flags: u16,
 }
 
-/// Greets a server, and asks for an export.
+/// Negotiates with a server, and asks for an export.
 pub(super) fn negotiate(stream: &mut Stream, export: &[u8], tls: Option<Tls>) -> Result<Agreed, Failed> {
     if read::<8>(stream)? != GREETING || read::<8>(stream)? != HAS_OPTIONS {
         return Err(io::Error::new(ErrorKind::InvalidData, "it greets otherwise").into());
@@ -87,7 +86,7 @@ pub(super) fn negotiate(stream: &mut Stream, export: &[u8], tls: Option<Tls>) ->
     }
 }
 
-/// Asks for an export as servers understand that say no.
+/// Asks for an export with the option that a server can refuse in words.
 fn go(stream: &mut Stream, export: &[u8]) -> Result<Agreed, Failed> {
     let length = (export.len() as u32).to_be_bytes();
     ask(stream, GO, &[&length[..], export, &[0, 0]].concat())?;
@@ -114,7 +113,7 @@ fn go(stream: &mut Stream, export: &[u8]) -> Result<Agreed, Failed> {
     }
 }
 
-/// Asks for an export as every server understands: one that says no hangs up.
+/// Asks for an export with the option that every server knows, which refuses it by hanging up.
 fn by_name(stream: &mut Stream, export: &[u8]) -> Result<Agreed, Failed> {
     ask(stream, EXPORT_NAME, export)?;
     let size_bytes = u64::from_be_bytes(read(stream)?);
@@ -131,7 +130,7 @@ fn ask(stream: &mut Stream, option: u32, data: &[u8]) -> io::Result<()> {
     stream.flush()
 }
 
-/// The kind of the next reply to an option, and what it says.
+/// The kind and the content of the next reply to an option.
 fn answer(stream: &mut Stream, option: u32) -> io::Result<(u32, Vec<u8>)> {
     let magic = u64::from_be_bytes(read(stream)?);
     let [to, kind, bytes] = [read(stream)?, read(stream)?, read(stream)?].map(u32::from_be_bytes);

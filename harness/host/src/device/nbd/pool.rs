@@ -12,10 +12,10 @@ use super::{ExportAddress, ExportError};
 use crate::device::Access;
 use crate::device::workers::{MOST_THREADS, Outcome, Target};
 
-/// How long the server may take until the export can be used, with all connections to it.
+/// How long the server may take until all connections to the export can be used.
 const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The connections to an export, as many as there are workers if the server can have so many.
+/// The connections to an export: one for each worker, if the server allows that.
 pub(super) struct Pool {
     address: ExportAddress,
     access: Access,
@@ -27,9 +27,9 @@ pub(super) struct Pool {
 
 struct Connections {
     idle: Vec<Connection>,
-    /// A connection was lost: whoever wants to go on begins anew, with a reset.
+    /// A connection was lost: the device can be used again only after a reset.
     lost: bool,
-    /// There were none when it was last looked; the next request makes them.
+    /// The device was reset: the next request makes new connections.
     anew: bool,
 }
 
@@ -47,12 +47,12 @@ impl Pool {
         })
     }
 
-    /// What the export was when it was opened.
+    /// The properties of the export when it was opened.
     pub(super) fn facts(&self) -> Facts {
         self.facts
     }
 
-    /// Its size by now.
+    /// Its current size.
     pub(super) fn size_bytes(&self) -> u64 {
         self.size_bytes.load(Ordering::Relaxed)
     }
@@ -94,7 +94,7 @@ impl Pool {
         Ok(connections)
     }
 
-    /// A connection that is as good as before. One that was lost meanwhile took all others with it.
+    /// Puts a good connection back, unless another was lost meanwhile: then all are dropped.
     fn put_back(&self, connection: Connection) {
         let mut connections = self.lock();
         if !connections.lost {
@@ -113,7 +113,7 @@ impl Pool {
     }
 }
 
-/// One connection, and more if the server can have several; it may be content with fewer.
+/// Makes one connection, and more if the server allows several; it may accept fewer.
 fn connect_all(address: &ExportAddress, access: Access) -> Result<Vec<Connection>, ExportError> {
     let end = Instant::now() + GREETING_DEADLINE;
     let tls = address.tls.as_ref().map(|names| Tls::read(names, &address.to_string())).transpose()?;
@@ -131,7 +131,7 @@ impl Target for Pool {
             Ok(connection) => connection,
             Err(error) => return Outcome::Done(Err(error)),
         };
-        // Of several threads that have one connection, the others have waited for it, perhaps for long.
+        // If several threads share one connection, this one may have waited for it for long.
         if !may_begin(request) {
             self.put_back(connection);
             return Outcome::NotBegun;
@@ -145,7 +145,7 @@ impl Target for Pool {
             Err(Trouble::Answer(error)) => Err(error),
             Ok(()) => Ok(()),
         };
-        // When another was lost meanwhile, this one's answer still is what the server has done.
+        // Even if another connection was lost meanwhile, this answer says what the server has done.
         self.put_back(connection);
         Outcome::Done(result)
     }

@@ -13,13 +13,12 @@ use super::address::Place;
 use crate::clock::time_left;
 use crate::device::Access;
 
-/// A machine that is silent for so long is gone, with the connection. A server that is there and slow isn't: its machine
-/// answers for it.
+/// A machine that is silent for so long counts as gone, with the connection. A slow server doesn't count as silent: its machine
+/// still acknowledges packets.
 const SILENCE: Duration = Duration::from_secs(15);
 const PROBES: u32 = 3;
-/// How long what was sent may be on its way to an export that is written to. Whatever arrives later could come after somebody
-/// else has taken over, as the host goes on sending it until then: so this is the time from the end of a lease to that of a
-/// watch.
+/// How long sent data may be on its way to an export that is written to, as the host resends it until then. If it arrived later,
+/// another machine could have taken over: so this is the time from the end of a lease to that of a watch.
 const MOST_UNDER_WAY: Duration = Duration::from_millis(HEARTBEAT_PERIOD.as_millis() as u64 / 2);
 
 pub(super) enum Socket {

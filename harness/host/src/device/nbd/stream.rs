@@ -1,7 +1,6 @@
-//! What a connection is spoken on, enciphered or not, and how long is waited for what comes.
-//!
-//! A server may take as long as it likes to begin with a reply: what it was asked to do may take its time, and whoever asked has
-//! a deadline. But what has begun is whole soon after, so that nobody waits for a server that sends a byte now and then.
+//! The byte stream of a connection, encrypted or not, with the deadlines for reading from it.
+//! A server may take any time to begin a reply: its work may take long, and the caller has a deadline. But a reply that has begun
+//! must be complete soon after, so that nobody waits for a server that sends a byte now and then.
 
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -13,29 +12,29 @@ use rustls::{ClientConfig, ClientConnection};
 
 use super::socket::Socket;
 
-/// How long it may take from the first byte of a reply to its last.
+/// The longest time from the first byte of a reply to its last.
 const REPLY_DEADLINE: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 15_000 });
 
-/// What is written is sent when there is so much, or when it is flushed.
+/// Written bytes are sent when there are so many, or at a flush.
 const MOST_PENDING_BYTES: usize = 128 << 10;
 
-/// Both directions of a connection, in pieces as large as they come.
+/// Both directions of a connection, buffered.
 pub(super) struct Stream {
     reader: BufReader<Wire>,
     pending: Vec<u8>,
 }
 
 impl Stream {
-    /// What comes first is whole at `end`.
+    /// A stream on a socket, whose negotiation must be complete at `end`.
     pub(super) fn of(socket: Socket, end: Instant) -> Self {
         let socket = TimedSocket { socket, end: Some(end), is_greeting: true, is_timed: false };
         Self { reader: BufReader::new(Wire { socket, tls: None }), pending: Vec::new() }
     }
 
-    /// From here on everything is enciphered, and the server has shown that it is `server`.
+    /// Begins TLS: from here on everything is encrypted, and the server has proved that it is `server`.
     pub(super) fn start_tls(&mut self, config: Arc<ClientConfig>, server: ServerName<'static>) -> io::Result<()> {
         if !self.reader.buffer().is_empty() {
-            // Whoever is between could have said it.
+            // An attacker on the way could have sent it.
             return Err(io::Error::new(ErrorKind::InvalidData, "the server went on in plain text"));
         }
         let mut tls = ClientConnection::new(config, server).map_err(io::Error::other)?;
@@ -47,7 +46,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The greeting is over: from here on comes what is asked for.
+    /// Ends the negotiation: from here on, only replies to requests come.
     pub(super) fn await_replies(&mut self) {
         let socket = &mut self.reader.get_mut().socket;
         (socket.is_greeting, socket.end) = (false, None);
@@ -75,7 +74,7 @@ impl Write for Stream {
         Ok(bytes.len())
     }
 
-    /// Sends what was written: a request, or the end of one. The next reply begins when it comes.
+    /// Sends the written bytes: a request, or the end of one. The deadline of the next reply begins with its first byte.
     fn flush(&mut self) -> io::Result<()> {
         let socket = &mut self.reader.get_mut().socket;
         if !socket.is_greeting {
@@ -86,7 +85,7 @@ impl Write for Stream {
     }
 }
 
-/// A socket, and how what goes over it is enciphered.
+/// A socket, with its encryption if there is one.
 struct Wire {
     socket: TimedSocket,
     tls: Option<Box<ClientConnection>>,
@@ -117,13 +116,13 @@ impl Write for Wire {
     }
 }
 
-/// A socket that isn't read from any longer than until then.
+/// A socket with a deadline for reads.
 struct TimedSocket {
     socket: Socket,
     /// None until a reply begins.
     end: Option<Instant>,
     is_greeting: bool,
-    /// The socket has a timeout.
+    /// True if the socket has a timeout set.
     is_timed: bool,
 }
 
@@ -134,7 +133,7 @@ impl Read for TimedSocket {
             self.socket.set_read_timeout(self.end.map(|end| end.saturating_duration_since(Instant::now())))?;
             self.is_timed = self.end.is_some();
         }
-        // A process that was stopped in the middle of a reply finds the rest of it in the socket.
+        // If the process was stopped in the middle of a reply, the rest of it is in the socket.
         let found = match is_over {
             true => {
                 recv(&self.socket, &mut *bytes, RecvFlags::DONTWAIT).map(|(_, count)| count).map_err(io::Error::from)
@@ -142,7 +141,7 @@ impl Read for TimedSocket {
             false => self.socket.read(bytes),
         };
         let count = found.map_err(|error| match error.kind() {
-            // The host says that it would have to wait, after having waited.
+            // The host reports a timeout as "would block".
             ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
             _ => error,
         })?;

@@ -22,20 +22,20 @@ const SEND_FLUSH: u16 = 1 << 2;
 const SEND_TRIM: u16 = 1 << 5;
 const MULTI_CONN: u16 = 1 << 8;
 
-/// What the server does to a request.
+/// How the server treats requests.
 #[derive(Default)]
 enum Mood {
     #[default]
     Good,
     /// The next write fails.
     Failing,
-    /// The next write waits for the test, twice.
+    /// The next write waits for the test twice.
     Hanging(Arc<Barrier>),
     /// From the next reply on, it sends a byte now and then.
     Dripping,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Default)]
 struct Shared {
     bytes: Mutex<Vec<u8>>,
@@ -140,7 +140,7 @@ impl Server {
                         let reply = Reply { socket, shared: shared.clone() };
                         let _ = nbd::server::transmission(reply, Content { shared, position: 0 });
                     }
-                    // The socket is in the list, too.
+                    // The list has another handle of the socket.
                     let _ = end.shutdown(Shutdown::Both);
                 });
             }
@@ -168,7 +168,7 @@ impl Server {
     }
 }
 
-/// The server's side of the handshake, as old servers have it, with any flags; there is one export.
+/// The server's side of the handshake of old servers, with any flags; there is one export.
 fn greet(socket: &mut TcpStream, flags: u16) -> io::Result<()> {
     socket.write_all(b"NBDMAGICIHAVEOPT\0\0")?;
     let mut asked = [0; 4 + 8 + 4 + 4];
@@ -232,13 +232,13 @@ fn a_request_that_fails_leaves_the_connection_as_it_was() {
     let disk = disk(server.open(Access::Write).unwrap(), clock, LONG);
     Executor::new(clock).block_on(async {
         server.set(Mood::Failing);
-        // So little comes in one piece: the server has read all of the request when it fails.
+        // So few bytes arrive in one piece: the server has read the whole request when it fails.
         let mut little = block(1);
         little.truncate(PAGE_BYTES);
         assert_eq!(disk.write(DeviceOffset(0), little).await.unwrap_err(), DeviceError::NoSpace);
         disk.write(DeviceOffset(0), block(2)).await.unwrap();
         assert_eq!(disk.read(DeviceOffset(0), block(0)).await.unwrap().bytes()[0], 2);
-        // The test's server can't, whatever it says.
+        // The test's server can't discard, whatever its flags say.
         assert_eq!(disk.discard(DeviceOffset(0), 65536).await, Err(DeviceError::Io(5)));
         disk.flush().await.unwrap();
     });
@@ -253,7 +253,7 @@ fn a_lost_connection_is_a_device_that_is_gone_until_it_is_reset() {
         disk.write(DeviceOffset(0), block(1)).await.unwrap();
         server.hang_up();
         for _ in 0..8 {
-            // The server would answer now; what wasn't flushed before may be lost all the same.
+            // The server would answer now, but earlier unflushed writes may be lost.
             assert_eq!(disk.flush().await, Err(DeviceError::Gone));
         }
         disk.reset().await.unwrap();
@@ -289,7 +289,7 @@ fn a_server_that_sends_a_byte_now_and_then_is_as_good_as_gone() {
         disk.write(DeviceOffset(0), block(1)).await.unwrap();
         server.set(Mood::Dripping);
         assert_eq!(disk.read(DeviceOffset(0), block(0)).await.unwrap_err(), DeviceError::Timeout);
-        // Whatever it would still say isn't waited for.
+        // The rest of its reply isn't waited for.
         let begun = std::time::Instant::now();
         while disk.reset().await.is_err() {
             assert!(begun.elapsed() < Duration::from_secs(10), "a server that drips is waited for");

@@ -1,4 +1,4 @@
-//! The certificates that a connection over TLS needs, in a folder and by names as libnbd and nbdkit have them.
+//! The certificates for TLS, in a folder with the file names of libnbd and nbdkit.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::ExportError;
 
-/// Where certificates are unless the address says.
+/// The folder of certificates, unless the address names another.
 const FOLDER: &str = "/etc/pki/libnbd";
-/// Of whoever may sign a server's certificate.
+/// The certificate of the authority that signs servers' certificates.
 const AUTHORITY: &str = "ca-cert.pem";
-/// Our own, for servers that want to know who we are, and its key. There needn't be any.
+/// Our own certificate and key, for servers that ask for one; optional.
 const OWN: (&str, &str) = ("client-cert.pem", "client-key.pem");
 
-/// How the server is known, and where the certificates are that say so.
+/// The name of the server, and where the certificates are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TlsNames {
-    /// What the certificate of the server must be for.
+    /// The name that the server's certificate must be for.
     pub(super) server: String,
     pub(super) folder: Option<PathBuf>,
 }
 
-/// What TLS is begun with.
+/// Everything needed to begin TLS.
 #[derive(Clone)]
 pub(super) struct Tls {
     pub(super) config: Arc<ClientConfig>,
@@ -33,7 +33,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Reads the certificates for the export that is called `name`.
+    /// Reads the certificates for the export `name`.
     pub(super) fn read(names: &TlsNames, name: &str) -> Result<Self, ExportError> {
         let folder = names.folder.as_deref().unwrap_or(Path::new(FOLDER));
         let failed = |file: &str, reason: String| {
