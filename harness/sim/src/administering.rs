@@ -1,4 +1,4 @@
-//! What an administrator does while clients work: snapshots, bulkfree, scrubs.
+//! Administration while clients work: snapshots, bulkfree, scrubs.
 
 use hammer2_core::cluster::{NewPfs, Scrub};
 use hammer2_core::fs::{Error, TimeSource};
@@ -6,7 +6,7 @@ use hammer2_core::media::PfsKind;
 
 use crate::session::Session;
 
-/// Does one of these, and says which.
+/// Does one of these, and returns its name.
 pub(crate) async fn administer(session: &Session<'_>) -> &'static str {
     let kind = session.random.borrow_mut().below(3);
     let _administering = session.administering();
@@ -30,19 +30,19 @@ pub(crate) async fn administer(session: &Session<'_>) -> &'static str {
     }
 }
 
-/// Scrubs in so small parts that others come in between.
+/// Scrubs in parts so small that other operations come in between.
 async fn scrub_in_parts(session: &Session<'_>) -> Result<(), Error> {
     let mut scrub = Scrub { part_elements: 8, ..Scrub::default() };
     while session.fs.scrub_on(&mut scrub, &mut |scrub| scrub.counts.elements % 3 > 0).await?.is_none() {}
     Ok(())
 }
 
-/// Takes a snapshot, unless another client is at it.
+/// Takes a snapshot, unless another client is taking one.
 async fn snapshot(session: &Session<'_>) {
     let group = session.world.group();
     let begun = group.snapshots.begin(&group.model.borrow());
     let Some(number) = begun else { return };
-    // Of all clusters on the disks, one may be called as another is.
+    // Several clusters on the disks may have the same label.
     let label = format!("{}{}-{number}", String::from_utf8_lossy(group.label), group.number);
     let new = NewPfs {
         label: label.as_bytes(),

@@ -1,4 +1,4 @@
-//! Disks by themselves: checked, and their snapshots read.
+//! Checks of disks by themselves, and of their snapshots.
 
 use crate::model::Model;
 use crate::mounting::{Seat, mount_label};
@@ -7,8 +7,8 @@ use crate::reading::{difference, read_all};
 use crate::snapshots::Taken;
 use crate::world::World;
 
-/// Checks a whole disk that is mounted now and then, unless something was done to it that nothing mends; its headers may be
-/// torn after a power cut.
+/// Checks a whole disk that is mounted now and then, unless it has damage that nothing mends; its headers may be torn after a
+/// power cut.
 pub(crate) fn check_volume(world: &World, number: usize, is_cut: bool) -> Result<(), String> {
     if !world.is_sound_in_all(number) || !world.is_member(number) {
         return Ok(());
@@ -20,7 +20,7 @@ pub(crate) fn check_volume(world: &World, number: usize, is_cut: bool) -> Result
     first.map_or(Ok(()), Err)
 }
 
-/// Reads every snapshot on each disk that must have it: one state of those it may hold, and the same everywhere.
+/// Reads every snapshot on each disk that must have it: it must hold one of its possible states, and the same on all disks.
 pub(crate) fn check_snapshots(world: &World) -> Result<(), String> {
     for Taken { label, states, holders } in world.group().snapshots.take_all() {
         let mut first: Option<Model> = None;

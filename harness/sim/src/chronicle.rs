@@ -1,4 +1,4 @@
-//! What happened in a run, as data: for the page that shows it, and to see where two runs part.
+//! The events of a run as data, for the page that shows it, and to see where two runs part.
 //!
 //! A chronicle only listens. It draws no random numbers and makes no requests, so a run that is chronicled is the same run.
 
@@ -6,13 +6,13 @@ use std::cell::{Cell, RefCell};
 
 use serde::Serialize;
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// When, in virtual time since the run began.
     #[serde(rename = "at")]
     pub nanoseconds: u64,
-    /// Stands for every request and every result until then: two runs that have been the same have the same here.
+    /// A hash of every request and every result until then: it is the same in two runs that have been the same.
     #[serde(skip)]
     pub trace: u64,
     /// What it was.
@@ -20,20 +20,20 @@ pub struct Entry {
     pub what: What,
 }
 
-/// What can happen.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum What {
     /// The run begins.
     Begun {
-        /// How large each disk is, in bytes.
+        /// The size of each disk in bytes.
         disks: Vec<u64>,
         /// The clusters on them.
         clusters: Vec<ClusterBegun>,
     },
     /// A round begins.
     Round {
-        /// What it is about: the work of clients, or something that is done to disks.
+        /// Its purpose: the work of clients, or a fault between mounts.
         name: &'static str,
         /// The label of the cluster it is about.
         cluster: String,
@@ -42,7 +42,7 @@ pub enum What {
     Opened {
         /// Which disk each node is; none for a copy, a blank disk and the like.
         nodes: Vec<Option<usize>>,
-        /// The label of what is mounted.
+        /// The label of the mounted PFS.
         cluster: String,
     },
     /// A mount was refused, as it should be or not.
@@ -52,38 +52,38 @@ pub enum What {
         /// The reason in words.
         text: String,
     },
-    /// What was mounted isn't any more.
+    /// A mount ended.
     Ended {
         /// The power went.
         by_power_cut: bool,
     },
     /// The power goes.
     PowerCut,
-    /// Something is done to a disk, or to the whole cluster.
+    /// A fault strikes a disk, or the whole cluster.
     Fault {
-        /// What it is called.
+        /// Its name.
         name: String,
-        /// To which disk, if it is one of them.
+        /// The disk, if it strikes a single one.
         disk: Option<usize>,
     },
-    /// What was wrong with a disk is over.
+    /// A fault of a disk is over.
     FaultOver {
-        /// What it was called.
+        /// Its name.
         name: String,
         /// The disk.
         disk: usize,
         /// Some request met it.
         has_struck: bool,
     },
-    /// What a disk is to the mount changed.
+    /// The state of a disk in the mount changed.
     Node {
         /// The disk.
         disk: usize,
         /// Its place among the nodes of the mount.
         node: usize,
-        /// How it is in short.
+        /// Its state in short.
         state: NodeState,
-        /// What it is exactly.
+        /// Its exact state.
         detail: String,
     },
     /// A disk has another commit.
@@ -93,7 +93,7 @@ pub enum What {
         /// The commit: epoch and number.
         version: String,
     },
-    /// The cluster is otherwise than before.
+    /// The state of the cluster changed.
     Cluster {
         /// Its epoch.
         epoch: u64,
@@ -110,76 +110,76 @@ pub enum What {
     Members {
         /// The cluster's label.
         cluster: String,
-        /// What is changed.
+        /// The change.
         change: String,
-        /// What each disk is then; none for one that is no member.
+        /// The role of each disk after it; none for a disk that isn't a member.
         roles: Vec<Option<&'static str>>,
-        /// What came of it so far.
+        /// The result so far.
         outcome: &'static str,
     },
     /// A client did something.
     Step {
         /// Which client.
         client: u64,
-        /// Which step of all clients' in this mount.
+        /// The number of the step among those of all clients in this mount.
         number: u64,
         /// What it did.
         what: &'static str,
-        /// That in detail, and what came of it.
+        /// The details, with the result.
         detail: String,
-        /// It was an error, which may be as it should be.
+        /// It failed, which may be as it should.
         has_failed: bool,
         /// When it began, in virtual time.
         began: u64,
     },
-    /// All there was is to be durable.
+    /// A client asked to make everything durable.
     Durable {
-        /// Why it isn't, if it isn't acknowledged.
+        /// The error, if it wasn't acknowledged.
         error: Option<String>,
     },
-    /// What is served was compared with what may be served, and agrees.
+    /// The content of the mount was compared with the allowed states, and agrees.
     Served,
     /// The filesystem did something by itself.
     Kept {
-        /// What it tells.
+        /// Its message.
         text: String,
     },
-    /// What a run is counted by: what mounts, nodes and changes came to.
+    /// A verdict by which runs are counted: the outcome of a mount, a node or a change.
     Verdict {
         /// Its name.
         name: String,
     },
-    /// Something looks wrong, unless the next moments excuse it.
+    /// Something looks wrong, but may still be excused.
     Suspicion {
-        /// What would be wrong.
+        /// What looks wrong.
         text: String,
     },
     /// A promise was broken.
     Wrong {
-        /// Which one, and how.
+        /// Which promise, and how.
         text: String,
     },
-    /// After a violation: what a disk holds on its own.
+    /// After a violation: the content of a disk by itself.
     Held {
         /// The disk.
         disk: usize,
-        /// How that differs from what was acknowledged last.
+        /// How it differs from the last acknowledged state.
         text: String,
     },
 }
 
-/// A cluster as a run begins.
+/// A cluster at the beginning of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClusterBegun {
     /// Its label.
     pub label: String,
     /// It is a soft member, which is mounted by itself.
     pub is_alone: bool,
-    /// What each disk is to it.
+    /// The role of each disk in it.
     pub roles: Vec<Option<&'static str>>,
 }
 
-/// How a node is, in short.
+/// The state of a node, in short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeState {
@@ -191,11 +191,11 @@ pub enum NodeState {
     Repair,
     /// It left.
     Out,
-    /// It is no part of the mount.
+    /// It doesn't take part in the mount.
     Aside,
 }
 
-/// What happened, in order.
+/// The events of a run, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Chronicle {
     is_kept: Cell<bool>,
@@ -203,27 +203,27 @@ pub(crate) struct Chronicle {
 }
 
 impl Chronicle {
-    /// From here on it is kept.
+    /// Begins to keep events.
     pub(crate) fn begin(&self) {
         self.is_kept.set(true);
     }
 
-    /// True if anybody wants to know what happens.
+    /// True if events are kept.
     pub(crate) fn is_kept(&self) -> bool {
         self.is_kept.get()
     }
 
-    /// Adds something.
+    /// Adds an event.
     pub(crate) fn add(&self, nanoseconds: u64, trace: u64, what: What) {
         self.entries.borrow_mut().push(Entry { nanoseconds, trace, what });
     }
 
-    /// True if this was told to be wrong, or to look wrong.
+    /// True if an event says that this is wrong, or looks wrong.
     pub(crate) fn tells_of(&self, wrong: &str) -> bool {
         first_wrong(&self.entries.borrow(), wrong).is_some()
     }
 
-    /// Ends it: all that happened.
+    /// Ends it, and returns all events.
     pub(crate) fn take(&self) -> Vec<Entry> {
         self.is_kept.set(false);
         self.entries.take()
@@ -239,7 +239,7 @@ pub fn first_wrong(entries: &[Entry], violation: &str) -> Option<usize> {
     entries.iter().position(tells)
 }
 
-/// The first thing in one run that isn't so in another of the same seed. Until then both made the same requests.
+/// The first event of one run that differs in another of the same seed. Until then both made the same requests.
 pub fn parting(one: &[Entry], other: &[Entry]) -> Option<usize> {
     let differ = (0..).zip(one).find(|(place, entry)| other.get(*place) != Some(*entry));
     differ.map(|(place, _)| place)
@@ -257,7 +257,7 @@ mod tests {
     fn runs_part_where_they_are_told_apart_for_the_first_time() {
         let one = [entry(1, 7, What::Served), entry(2, 8, What::PowerCut)];
         assert_eq!(parting(&one, &one), None);
-        // The same is told of both, and something else was done until then.
+        // The event is the same in both, but the requests before it differ.
         assert_eq!(parting(&one, &[one[0].clone(), entry(2, 9, What::PowerCut)]), Some(1));
         assert_eq!(parting(&one, &[entry(1, 7, What::PowerCut)]), Some(0));
         assert_eq!(parting(&one, &one[..1]), Some(1));

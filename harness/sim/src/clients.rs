@@ -1,7 +1,6 @@
-//! Clients: what they do to a mounted filesystem, and what they expect of it.
-//!
-//! Several run beside each other. The filesystem makes one change after the other, and tells of each in the moment it is made,
-//! so the model changes in the same order.
+//! Clients: their operations on a mounted filesystem, and the results that they expect.
+//! Several clients run beside each other. The filesystem makes one change after the other, and reports each at the moment it is
+//! made, so the model changes in the same order.
 
 use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Cookie, Error, NewFile};
@@ -17,15 +16,15 @@ use crate::plan::Errand;
 use crate::resuming;
 use crate::session::Session;
 
-/// In virtual time, for any operation while a quorum is healthy: a few deadlines of devices.
+/// The longest any operation may take while a quorum is healthy, in virtual time: a few deadlines of devices.
 const LIMIT_NANOSECONDS: u64 = 60_000_000_000;
-/// The same for what users do while nobody administers and a quorum isn't slow: a few soft deadlines.
+/// The same for users' operations while there is no administration and a quorum isn't slow: a few soft deadlines.
 const SOFT_LIMIT_NANOSECONDS: u64 = 300_000_000;
 const NAMES: u64 = 24;
 const FILES: usize = 60;
 const FILE_BYTES: u64 = 400_000;
 
-/// One client, until all have done enough.
+/// Runs one client, until all have done enough.
 pub(crate) async fn client(session: &Session<'_>, client: u64) {
     while !session.is_over.get() && session.steps_begun.get() < session.steps {
         let number = session.steps_begun.get();
@@ -60,7 +59,7 @@ pub(crate) async fn client(session: &Session<'_>, client: u64) {
         let took = session.host.nanoseconds() - started;
         log::info!("step {number}: {what} done");
         session.world.tell(|| What::Step { client, number, what, detail, has_failed, began: started });
-        // What was under way while disks were put right may have met them as they were.
+        // An operation under way while disks were mended may still have met their faults.
         if let (Some(what), true) = (session.suspicion.take(), mended == session.times_mended.get()) {
             session.is_over.set(true);
             session.world.tell(|| What::Wrong { text: what.clone() });
@@ -79,10 +78,10 @@ pub(crate) async fn client(session: &Session<'_>, client: u64) {
     }
 }
 
-/// What a client did.
+/// A step that a client did.
 struct Done {
     what: &'static str,
-    /// What there is to say of that, if anybody wants to know.
+    /// The details, if events are kept.
     detail: String,
     has_failed: bool,
 }
@@ -149,7 +148,7 @@ fn data(session: &Session<'_>) -> Vec<u8> {
     data
 }
 
-/// A change that may or may not be possible.
+/// A random change, which may be impossible.
 fn some_edit(session: &Session<'_>) -> Option<Edit> {
     let model = session.world.group().model.borrow();
     let (directories, files) = (model.directories(), model.files());
@@ -207,7 +206,7 @@ async fn edit(session: &Session<'_>) -> Done {
     Done { what, detail, has_failed }
 }
 
-/// A change in words, and what came of it.
+/// A change in words, with its result.
 fn told(edit: &Edit, result: &Result<Option<Inum>, Error>) -> String {
     match result {
         Ok(Some(made)) => format!("{edit:?}: inode {made}"),

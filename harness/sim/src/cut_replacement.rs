@@ -1,5 +1,5 @@
-//! A disk that is lost is replaced by a slave, and the power goes meanwhile, after any request: two halves of the disks never can
-//! both be changed afterwards, unless the rule is left out that keeps them from it.
+//! A lost disk is replaced by a slave, and the power goes meanwhile, after any request. Afterwards, two halves of the disks can
+//! never both be changed, unless the rule that prevents it is left out.
 
 use hammer2_core::cluster::{Change, NewPfs, NodeIndex, PfsOutcome, PfsSelector, Protocol, Rule};
 use hammer2_core::fs::{FileSystem, MountError, TimeSource};
@@ -17,7 +17,7 @@ const LABEL: &[u8] = b"WORK";
 const LOST: usize = 2;
 const SLAVE: usize = 3;
 const FSID_OF_SLAVE: Uuid = Uuid([8; 16]);
-/// Ways in which what was cached is lost, for each moment of the cut.
+/// How many ways to lose cached writes are tried for each moment of the cut.
 const LOSSES: u64 = 4;
 
 fn new_pfs(host: &Host, fsid: Uuid) -> NewPfs<'static> {
@@ -55,7 +55,7 @@ fn copies<'d>(drives: impl IntoIterator<Item = &'d Drive>) -> Vec<Drive> {
     drives.into_iter().map(Drive::copy).collect()
 }
 
-/// Has the slave take the place of the disk that is lost.
+/// Replaces the lost disk by the slave.
 async fn replace(host: &'static Host, drives: &[Drive], protocol: Protocol) {
     let there: Vec<Drive> = drives.iter().filter(|drive| drive.number != LOST).cloned().collect();
     let fs = mount(host, &there, protocol).await.expect("a quorum");
@@ -63,7 +63,7 @@ async fn replace(host: &'static Host, drives: &[Drive], protocol: Protocol) {
     fs.change_members(Change::Replace { old, new: FSID_OF_SLAVE }).await.expect("a replacement");
 }
 
-/// Cuts the power after each request of a replacement: the halves of the disks that could both be changed afterwards.
+/// Cuts the power after each request of a replacement; returns the halves of the disks that could both be changed afterwards.
 fn halves(protocol: Protocol) -> Vec<String> {
     let host = Host::fresh(1);
     let before = three_and_a_slave(host);

@@ -11,12 +11,12 @@ use crate::medium::Medium;
 
 pub(crate) const QUEUE_DEPTH: u16 = 32;
 
-/// A disk, whichever devices are opened on it.
+/// A disk, independent of the devices that are opened on it.
 pub(crate) struct SimDisk {
     pub(crate) medium: RefCell<Medium>,
     /// How many times longer than usual requests take.
     pub(crate) slowness: Cell<u64>,
-    /// Requests that were made and whose ends nobody has seen yet.
+    /// Requests whose ends nobody has seen yet.
     unseen: Cell<usize>,
 }
 
@@ -25,7 +25,7 @@ impl SimDisk {
         Rc::new(Self { medium: RefCell::new(medium), slowness: Cell::new(1), unseen: Cell::new(0) })
     }
 
-    /// True while nobody waits for it: no mount is between a look at what is there and what it writes then.
+    /// True while no request is unseen: no mount is between a look at the disk and the write that follows it.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.unseen.get() == 0
     }
@@ -38,11 +38,11 @@ impl SimDisk {
 struct UnderWay {
     completion: Completion,
     at: u64,
-    /// For a flush, when it was given: it covers what was complete by then.
+    /// For a flush, when it was submitted: it covers the writes that were complete by then.
     flushes: Option<u64>,
 }
 
-/// What disks are called, by their numbers.
+/// The names of disks, by their numbers.
 const NAMES: [&str; 16] = [
     "disk0", "disk1", "disk2", "disk3", "disk4", "disk5", "disk6", "disk7", "disk8", "disk9", "disk10", "disk11",
     "disk12", "disk13", "disk14", "disk15",

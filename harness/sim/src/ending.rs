@@ -1,4 +1,4 @@
-//! The end of a run: all disks that can be are brought in step, and each is read alone.
+//! The end of a run: all disks are brought in step if possible, and each is read alone.
 
 use hammer2_core::cluster::MemberState;
 use hammer2_core::fs::FileSystem;
@@ -55,7 +55,7 @@ fn end_of_group(world: &World) -> Result<(), String> {
     check_snapshots(world)
 }
 
-/// Brings all members in step, and has them compared; those that are, are added.
+/// Brings all members in step, and compares them; adds those in step to `in_step`.
 async fn bring_all_in_step(world: &World, fs: &FileSystem, in_step: &mut Vec<usize>) -> Result<(), String> {
     let group = world.group();
     if !served::check(world, fs).await? {
@@ -84,8 +84,8 @@ async fn bring_all_in_step(world: &World, fs: &FileSystem, in_step: &mut Vec<usi
     compare_all(world, fs).await
 }
 
-/// Has a scrub compare all members in step, with what it looks at and readers don't: by which operation each element was
-/// changed. Who is brought in step from one that says otherwise misses something one day.
+/// Compares all members in step by a scrub, which, unlike readers, also looks at which operation changed each element. A member
+/// that is brought in step from one with a wrong operation could miss a change.
 async fn compare_all(world: &World, fs: &FileSystem) -> Result<(), String> {
     let scrubbed = fs.scrub().await.map_err(|error| format!("I16: at the end: {error}"))?;
     if scrubbed.ejected + scrubbed.rebuilt > 0 && !world.is_tight() {

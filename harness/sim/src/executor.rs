@@ -1,7 +1,6 @@
 //! Running futures in virtual time.
-//!
-//! One future is polled until nothing wakes it any more; then time goes on to the next alarm. Nothing depends on the machine
-//! that runs the simulation, so one seed is one run.
+//! A future is polled until nothing wakes it any more; then time goes on to the next alarm. Nothing depends on the machine that
+//! runs the simulation, so the same seed is always the same run.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -16,13 +15,13 @@ use crate::host::Host;
 pub(crate) enum Stopped {
     /// The power went.
     PowerCut,
-    /// Nothing will ever happen any more, or nothing has for too long.
+    /// Nothing can happen any more, or the run has taken too long.
     Hung,
 }
 
-/// No session takes so long.
+/// The longest virtual time of a session.
 const LIMIT_NANOSECONDS: u64 = 3_600_000_000_000;
-/// Polls without any progress of time.
+/// The most polls without progress of time.
 const MAX_POLLS_AT_ONCE: u32 = 1_000_000;
 
 #[derive(Default)]
@@ -38,7 +37,7 @@ impl Wake for Flag {
     }
 }
 
-/// Runs a future to its end, or to that of the power.
+/// Runs a future to its end, or until the power goes.
 pub(crate) fn run<T>(host: &Host, future: impl Future<Output = T>) -> Result<T, Stopped> {
     let mut future = pin!(future);
     let woken = Arc::new(Flag::default());
@@ -65,7 +64,7 @@ pub(crate) fn run<T>(host: &Host, future: impl Future<Output = T>) -> Result<T, 
     }
 }
 
-/// Waits so long.
+/// Waits for so many nanoseconds.
 pub(crate) async fn sleep(host: &Host, nanoseconds: u64) {
     let until = host.nanoseconds() + nanoseconds;
     poll_fn(|_| {

@@ -1,4 +1,4 @@
-//! What goes wrong with disks.
+//! Faults of disks.
 
 use hammer2_core::io::DeviceError;
 use hammer2_core::io::wrap::{Effect, Fault, Operations};
@@ -65,7 +65,7 @@ impl FaultKind {
         }
     }
 
-    /// The disk says that something was done which wasn't, or forgets it: what it holds can't be relied on afterwards.
+    /// True if the disk reports something as done that wasn't, or forgets it: its content can't be relied on afterwards.
     pub(crate) fn is_damaging(self) -> bool {
         matches!(
             self,
@@ -78,7 +78,7 @@ impl FaultKind {
         )
     }
 
-    /// Brings it upon a drive. False if there is nothing it could strike.
+    /// Brings the fault upon a drive. False if there is nothing that it could strike.
     pub(crate) fn strike(self, drive: &Drive, random: &mut Random) -> bool {
         let error = Effect::Fail(DeviceError::Io(5));
         let few = 1 + random.below(3);
@@ -113,18 +113,18 @@ impl FaultKind {
         drive.plan.add(fault).is_ok()
     }
 
-    /// True for kinds that are done as soon as they are brought upon a drive: others strike when requests come.
+    /// True for kinds that strike at once: others strike when requests come.
     pub(crate) fn strikes_at_once(self) -> bool {
         matches!(self, Self::Slow | Self::FlippedBit | Self::FlippedHeader)
     }
 }
 
-/// A few requests pass before the first is struck.
+/// How many requests pass before the first is struck.
 fn random_skip(few: u64) -> u64 {
     few * few % 4
 }
 
-/// True for a place where headers and their twins are.
+/// True for a place of headers and their twins.
 fn is_header(offset: u64) -> bool {
     const SLOT_BYTES: u64 = 64 << 10;
     matches!(offset % (2 << 30) / SLOT_BYTES, 0 | 41 | 42)

@@ -1,5 +1,5 @@
-//! One disk that holds something else than the others and says that it is the same: whoever comes across it has the disk leave, a
-//! scrub always does, and it is made equal again.
+//! One disk holds something else than the others, with a record that says it is the same. A reader that comes across it makes the
+//! disk leave, a scrub always finds it, and the disk is made equal again.
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::fs::FileSystem;
@@ -18,14 +18,14 @@ pub(crate) fn is_possible(world: &World) -> bool {
     world.all_are_sound() && world.group().spare() > 0 && !world.is_tight()
 }
 
-/// Has one disk hold something else, and then readers and a scrub come across it.
+/// Forges the content of one disk, and then lets readers and a scrub come across it.
 pub(crate) fn run(world: &World) -> Result<(), String> {
     let group = world.group();
     let members: Vec<usize> = (0..world.disks.len()).filter(|disk| group.role(*disk).is_some()).collect();
     let seats: Vec<Seat> = members.iter().copied().map(Seat::Member).collect();
-    // All in step: what is copied from a forged disk would be forged, too.
+    // All disks must be in step, as a copy from a forged disk would be forged, too.
     work(world, &seats, Plan::quiet(2))?;
-    // Not the one that answers first: nobody doubts what it shows.
+    // The forged disk isn't the one that answers first: nobody doubts its answers.
     let place = 1 + world.random.borrow_mut().index(members.len() - 1);
     let drive = &world.disks[members[place]].drive;
     let forged = world.run(async { Ok(nodes::forge(world.host, drive, group.label).await) })?;
@@ -41,12 +41,12 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Has somebody come across the disk at a place among the members, and makes it equal again.
+/// Lets a reader or a scrub come across the forged member, and makes it equal again.
 async fn make_equal(world: &World, fs: &FileSystem, members: &[usize], place: usize) -> Result<(), String> {
     if !served::check(world, fs).await? {
         return Err("I14: a quorum is healthy and not readable".to_owned());
     }
-    // Who lags is asked last, and who is slow isn't waited for: then another may show it first.
+    // A disk that lags is asked last, and a slow one isn't waited for: then another may answer first.
     fs.level().await.map_err(|error| format!("I14: {error}"))?;
     let is_first_swift = world.disks[members[0]].drive.disk.slowness.get() == 1;
     let is_asked = world.random.borrow_mut().percent(50) && is_first_swift;

@@ -1,4 +1,4 @@
-//! The disks of a cluster, imaged, and both sets used: two histories that must never be mixed.
+//! The disks of a cluster are imaged, and both sets used: two histories that must never be mixed.
 
 use hammer2_core::cluster::Change;
 use hammer2_core::fs::FileSystem;
@@ -15,12 +15,12 @@ pub(crate) fn is_possible(world: &World) -> bool {
     !world.is_tight() && world.all_are_sound() && world.group().masters().len() > 1
 }
 
-/// Has each set go on by itself, and then mounts a mix of them.
+/// Lets each set go on by itself, and then mounts a mix of them.
 pub(crate) fn run(world: &World) -> Result<(), String> {
     let numbers = world.group().by_role();
     let originals: Vec<Seat> = numbers.iter().copied().map(Seat::Member).collect();
     world.fault("forked");
-    // All in step: a disk that neither set writes to belongs to both.
+    // All disks must be in step, as a disk that neither set writes to belongs to both.
     work(world, &originals, Plan::quiet(2))?;
     let copies: Vec<Seat> = numbers.iter().map(|number| Seat::Other(world.disks[*number].drive.copy())).collect();
     // Each set may have gone on with other members.
@@ -53,7 +53,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         }
         marks::leave(world, &fs, b"theirs", false).await
     })?;
-    // At least one master of each set, and a quorum altogether.
+    // The mix has at least one master of each set, and a quorum altogether.
     let from_copies = 1 + world.random.borrow_mut().index(masters.len() - 1);
     let mixed: Vec<Seat> = copies[..from_copies].iter().chain(&originals[from_copies..]).cloned().collect();
     must_be_refused(world, &mixed, "two histories are mounted as one")

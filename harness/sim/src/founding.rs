@@ -1,4 +1,4 @@
-//! How a run begins: how many disks there are and how large, which clusters lie on them.
+//! The beginning of a run: how many disks there are, their sizes, and the clusters on them.
 
 use hammer2_core::cluster::{MAX_NODES, NewPfs, NodeIndex, PfsOutcome};
 use hammer2_core::fs::TimeSource;
@@ -13,7 +13,7 @@ use crate::nodes::{self, Drive, SMALL_BYTES};
 use crate::settings::Settings;
 use crate::world::{Disk, World};
 
-/// Masters and slaves of the clusters there are.
+/// Possible numbers of masters and slaves.
 const GROUPS: [(usize, usize); 16] = [
     (3, 0),
     (3, 0),
@@ -42,7 +42,7 @@ pub(crate) fn found(seed: u64, settings: &Settings) -> Result<World, String> {
     let sizes = draw_sizes(&mut random, count);
     let size = |number: usize| sizes[number];
     let media: Vec<Medium> = (0..count).map(|number| nodes::formatted(host, size(number), number)).collect();
-    // Making the templates is no part of the run: they are there already the next time.
+    // Making the templates isn't part of the run, as they exist already the next time.
     let host = Host::fresh(seed);
     let disk = |(number, medium)| Disk::new(Drive::new(medium, number));
     let disks = media.into_iter().enumerate().map(disk).collect();
@@ -75,7 +75,7 @@ fn create(world: &World, group: &Group) -> Result<(), String> {
     }
 }
 
-/// How large disks are: mostly there is room, now and then one or all of them have too little.
+/// The sizes of disks: mostly there is room, but sometimes one or all of them have too little.
 fn draw_sizes(random: &mut Random, count: usize) -> Vec<u64> {
     let usual = random.pick(&[96 << 20, 96 << 20, 96 << 20, 5 << 30]);
     let mut sizes = vec![usual; count];

@@ -1,4 +1,4 @@
-//! A cluster as the simulation knows it: what each disk is to it, and what it must hold. Several may lie on the same disks.
+//! A cluster as the simulation knows it: the role of each disk, and the expected content. Several may lie on the same disks.
 
 use std::cell::{Cell, Ref, RefCell};
 
@@ -9,18 +9,18 @@ use crate::history::History;
 use crate::model::Model;
 use crate::snapshots::Snapshots;
 
-/// Whether a disk holds what it said it holds.
+/// Whether a disk can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// All that was ever acknowledged with it.
+    /// It holds everything that was acknowledged with it.
     Sound,
-    /// It is an old copy of itself, or somebody else wrote there, or it is new: until it is brought in step.
+    /// It is an old copy of itself, or somebody else wrote to it, or it is new; until it is brought in step.
     Forgetful,
-    /// Some of it is wrong, nobody knows where.
+    /// A part of its content is wrong, and nobody knows where.
     Damaged,
 }
 
-/// What each disk is; none for one that is no member.
+/// The role of each disk; none for a disk that isn't a member.
 pub(crate) type Roles = Vec<Option<PfsKind>>;
 
 /// A cluster.
@@ -29,10 +29,10 @@ pub(crate) struct Group {
     pub(crate) label: &'static [u8],
     /// A soft member, which is mounted by itself and has a history of its own.
     pub(crate) is_alone: bool,
-    /// What the disks are; what they will be, too, while nobody knows whether a change of the members was made.
+    /// The current roles, and, while nobody knows whether a change of the members was made, the ones after it.
     roles: RefCell<Vec<Roles>>,
     trust: Vec<Cell<Trust>>,
-    /// What the PFS on each disk is called.
+    /// The id of the PFS on each disk.
     fsids: Vec<Cell<Uuid>>,
     pub(crate) model: RefCell<Model>,
     pub(crate) history: RefCell<History>,
@@ -62,29 +62,29 @@ impl Group {
         Self { is_alone: true, ..Self::new(number, label, roles) }
     }
 
-    /// What it is called, for whoever reads of it.
+    /// Its label, for readers.
     pub(crate) fn name(&self) -> String {
         let label = String::from_utf8_lossy(self.label);
         if self.is_alone { format!("{label}, a soft member") } else { label.into_owned() }
     }
 
-    /// What the PFS of a disk is made of.
+    /// The PFS to make on a disk.
     pub(crate) fn new_pfs(&self, disk: usize, time: Timestamp) -> NewPfs<'static> {
         let fsid = self.fsid(disk);
         NewPfs { label: self.label, kind: PfsKind::Master, clid: Uuid([7 + self.number; 16]), fsid, time }
     }
 
-    /// What the PFS on a disk is called.
+    /// The id of the PFS on a disk.
     pub(crate) fn fsid(&self, disk: usize) -> Uuid {
         self.fsids[disk].get()
     }
 
-    /// The PFS on a disk was made as that of a node of a new cluster.
+    /// Notes that the PFS on a disk was made as that of a node of a new cluster.
     pub(crate) fn made_as(&self, new: &NewPfs<'_>, disk: usize, node: NodeIndex) {
         self.fsids[disk].set(new.fsid_on(node));
     }
 
-    /// An identity that nothing else in a run has; the last byte is left to nodes.
+    /// An id that is unique in a run; the last byte is left to nodes.
     pub(crate) fn uuid(&self, kind: u8, number: u64) -> Uuid {
         let mut bytes = [kind; 16];
         bytes[..8].copy_from_slice(&number.to_le_bytes());
@@ -92,7 +92,7 @@ impl Group {
         Uuid(bytes)
     }
 
-    /// What the disks may be, first what they certainly were.
+    /// The possible roles of the disks, the last certain ones first.
     pub(crate) fn roles(&self) -> Ref<'_, [Roles]> {
         Ref::map(self.roles.borrow(), Vec::as_slice)
     }
@@ -106,12 +106,12 @@ impl Group {
         self.roles.borrow().len() > 1
     }
 
-    /// From here on the disks may be this, too.
+    /// From here on, the disks may have these roles, too.
     pub(crate) fn may_become(&self, roles: Roles) {
         self.roles.borrow_mut().push(roles);
     }
 
-    /// This is what the disks are.
+    /// The disks certainly have these roles.
     pub(crate) fn settle(&self, roles: Roles) {
         *self.roles.borrow_mut() = vec![roles];
     }
@@ -126,7 +126,7 @@ impl Group {
         self.members(PfsKind::Master)
     }
 
-    /// Members first, and of those masters, then disks that are none.
+    /// All disks: masters first, then other members, then the rest.
     pub(crate) fn by_role(&self) -> Vec<usize> {
         let mut disks: Vec<usize> = (0..self.trust.len()).collect();
         disks.sort_by_key(|disk| match self.role(*disk) {
@@ -145,12 +145,12 @@ impl Group {
         quorum(&self.roles.borrow()[0])
     }
 
-    /// Masters that may be bad at a time without anything being lost.
+    /// How many masters may be bad at a time without anything being lost.
     pub(crate) fn spare(&self) -> usize {
         self.masters().len() - self.quorum()
     }
 
-    /// True when disks of which this is true are a quorum, of those there may be now, too.
+    /// True when the disks for which this is true are a quorum, by all possible roles.
     pub(crate) fn is_quorum(&self, is_there: impl Fn(usize) -> bool) -> bool {
         let is_enough =
             |roles: &Roles| members(roles, PfsKind::Master).filter(|d| is_there(*d)).count() >= quorum(roles);
@@ -165,7 +165,7 @@ impl Group {
         self.trust[disk].set(trust);
     }
 
-    /// True when nothing is lost if one disk more can't be relied on, whatever the disks are.
+    /// True when nothing is lost if one more disk can't be relied on, by all possible roles.
     pub(crate) fn can_do_without(&self, disk: usize, is_unsound: impl Fn(usize) -> bool) -> bool {
         is_unsound(disk)
             || self.roles.borrow().iter().all(|roles| {
@@ -175,13 +175,13 @@ impl Group {
     }
 }
 
-/// What the disks are, in words.
+/// The roles in words.
 pub(crate) fn names_of_roles(roles: &Roles) -> Vec<Option<&'static str>> {
     let name = |kind: PfsKind| if kind == PfsKind::Master { "master" } else { "slave" };
     roles.iter().map(|role| role.map(name)).collect()
 }
 
-/// True when nothing is lost though some disks can't be relied on.
+/// True when nothing is lost although some disks can't be relied on.
 pub(crate) fn is_safe(roles: &Roles, is_unsound: impl Fn(usize) -> bool) -> bool {
     let masters = members(roles, PfsKind::Master).count();
     let bad = members(roles, PfsKind::Master).filter(|disk| is_unsound(*disk)).count();

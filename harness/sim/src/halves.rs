@@ -1,13 +1,13 @@
-//! Two sets of disks that have none in common: never may both be changed, however a change of the members was cut.
+//! Two sets of disks that have none in common must never both be changed, however a change of the members was cut.
 
 use crate::mounting::{Seat, mount_writable};
 use crate::plan::Plan;
 use crate::world::World;
 
-/// Ways to part the disks that are tried at a time.
+/// How many ways to part the disks are tried at a time.
 const SPLITS: usize = 8;
 
-/// Tries it on copies: what is mounted is changed by that.
+/// Tries it on copies, as mounting changes disks.
 pub(crate) fn run(world: &World) -> Result<(), String> {
     world.fault("halves");
     *world.plan.borrow_mut() = Plan::quiet(0);

@@ -1,18 +1,17 @@
-//! The states that a mount may find: none older than what was acknowledged.
-//!
-//! A sync may share the commit of another, and be told of it when more has been done already. What is certain is that everything
-//! done before it was called is durable; so every state from there on may be found.
+//! The states that a mount may find: none older than the last acknowledged one.
+//! A sync may share the commit of another, and return after more changes have been made. It is certain only that everything done
+//! before it was called is durable; so every state from there on may be found.
 
 use crate::model::Model;
 use crate::reading::difference;
 
-/// What was done, as far as it may be found.
+/// The states that may be found.
 pub(crate) struct History {
-    /// The states since the last that is certainly durable, and that one.
+    /// The last state that is certainly durable, and those since.
     states: Vec<Model>,
-    /// How many there were before.
+    /// How many states there were before.
     forgotten: usize,
-    /// What there is instead of the last if a change that failed was done in part.
+    /// The possible states in place of the last if a failed change was done in part.
     in_part: Vec<Model>,
 }
 
@@ -25,29 +24,29 @@ impl History {
         Self { states: vec![start], forgotten: 0, in_part: Vec::new() }
     }
 
-    /// Something was changed.
+    /// Notes a change.
     pub(crate) fn changed(&mut self, state: &Model) {
         self.states.push(state.clone());
     }
 
-    /// A change failed that may have been done in part: this is what is there then.
+    /// Notes a failed change that may have been done in part: this is the state in that case.
     pub(crate) fn changed_in_part(&mut self, state: Model) {
         self.in_part.push(state);
     }
 
-    /// What has been done up to now.
+    /// The present moment.
     pub(crate) fn now(&self) -> Moment {
         Moment(self.forgotten + self.states.len() - 1)
     }
 
-    /// What had been done up to a moment is durable: no earlier state may ever be found again.
+    /// Notes that everything up to a moment is durable: no earlier state may ever be found again.
     pub(crate) fn acked(&mut self, moment: Moment) {
         let before = moment.0.saturating_sub(self.forgotten);
         self.states.drain(..before);
         self.forgotten += before;
     }
 
-    /// This state was found and is durable: all others are over.
+    /// Notes that this state was found and is durable: all others are impossible now.
     pub(crate) fn found(&mut self, state: &Model) {
         self.forgotten += self.states.len();
         self.states = vec![state.clone()];

@@ -1,4 +1,4 @@
-//! The simulated host: its time, its random numbers, and the moment its power goes.
+//! The simulated host: its time, its random numbers, and the moment when its power goes.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -10,13 +10,13 @@ use hammer2_core::io::{Clock, Instant};
 use hammer2_core::media::Timestamp;
 use hammer2_core::random::{Random, mix};
 
-/// One for each thread, used again for each run: the core wants a clock that lives forever.
+/// One host for each thread, reused for each run, as the core wants a clock that lives for ever.
 pub(crate) struct Host {
     now: Cell<u64>,
     alarms: RefCell<BinaryHeap<Reverse<u64>>>,
     random: RefCell<Random>,
     trace: Cell<u64>,
-    /// Requests until the power goes.
+    /// How many requests are left until the power goes.
     power_left: Cell<Option<u64>>,
     has_power: Cell<bool>,
     /// Other hosts can reach the disks, too.
@@ -40,7 +40,7 @@ impl Host {
         }
     }
 
-    /// The thread's host, as new.
+    /// The thread's host, reset.
     pub(crate) fn fresh(seed: u64) -> &'static Self {
         let host = HOST.with(|host| *host);
         host.now.set(0);
@@ -51,7 +51,7 @@ impl Host {
         host
     }
 
-    /// The power goes after so many requests.
+    /// Makes the power go after so many requests.
     pub(crate) fn power_until(&self, requests: Option<u64>) {
         self.power_left.set(requests);
     }
@@ -62,7 +62,7 @@ impl Host {
         self.alarms.borrow_mut().clear();
     }
 
-    /// Disks that are opened from here on can be reached by others, or not.
+    /// Sets whether other hosts can reach disks that are opened from here on.
     pub(crate) fn share_disks(&self, shares: bool) {
         self.shares_disks.set(shares);
     }
@@ -75,7 +75,7 @@ impl Host {
         self.has_power.get()
     }
 
-    /// A request is made; false when the power goes right before it.
+    /// Counts a request; false when the power goes right before it.
     pub(crate) fn use_power(&self) -> bool {
         if let Some(left) = self.power_left.get() {
             self.power_left.set(left.checked_sub(1));
@@ -92,7 +92,7 @@ impl Host {
         self.random.borrow_mut().below(limit)
     }
 
-    /// Adds to what is remembered of the run.
+    /// Adds to the hash of the run.
     pub(crate) fn note(&self, event: u64) {
         self.trace.set(mix(self.trace.get().wrapping_mul(31) ^ event));
     }
@@ -101,12 +101,12 @@ impl Host {
         self.trace.get()
     }
 
-    /// Something happens at this time.
+    /// Sets an alarm for this time.
     pub(crate) fn alarm(&self, at: u64) {
         self.alarms.borrow_mut().push(Reverse(at));
     }
 
-    /// Goes on to the next time something happens; false if nothing ever does.
+    /// Goes on to the next alarm; false if there is none.
     pub(crate) fn advance(&self) -> bool {
         let mut alarms = self.alarms.borrow_mut();
         while let Some(Reverse(at)) = alarms.pop() {

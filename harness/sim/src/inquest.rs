@@ -1,4 +1,4 @@
-//! What each disk holds after something went wrong, for whoever wants to know why.
+//! The content of each disk after a violation, to find out its cause.
 
 use crate::chronicle::What;
 use crate::mounting::{Seat, mount};
@@ -6,8 +6,7 @@ use crate::plan::Plan;
 use crate::reading::{difference, read_all};
 use crate::world::World;
 
-/// Tells how what each disk holds on its own differs from every state that may be found, if anybody listens. A disk that
-/// can't be read tells that instead.
+/// Reports how the content of each disk by itself differs from every allowed state, or that it can't be read, if events are kept.
 pub(crate) fn hold(world: &World) {
     if !log::log_enabled!(log::Level::Info) && !world.chronicle.is_kept() {
         return;

@@ -1,4 +1,4 @@
-//! Disks that are put in while the cluster is in use: members that were away, disks that may become members, copies of others.
+//! Putting disks in while the cluster is in use: members that were away, disks that may become members, copies of others.
 
 use hammer2_core::cluster::vote::State;
 use hammer2_core::cluster::{MAX_NODES, MemberState, NodeIndex};
@@ -41,7 +41,7 @@ pub(crate) async fn insert(session: &Session<'_>) {
     }
 }
 
-/// Puts in what says that it is a member which is there already: it must be no part of anything.
+/// Puts in a copy of a member that is there already: it must not take part in anything.
 async fn insert_copy(session: &Session<'_>) {
     let world = session.world;
     let mounted: Vec<usize> = world.seats.borrow().iter().flatten().copied().collect();
@@ -62,7 +62,7 @@ async fn insert_copy(session: &Session<'_>) {
     }
 }
 
-/// Opens a disk as a node, beside what others do.
+/// Opens a disk as a node, beside the work of others.
 async fn open(session: &Session<'_>, drive: &Drive, disk: Option<usize>) -> Option<NodeIndex> {
     match session.fs.open_node(drive.open(session.host)).await {
         Ok(node) => {

@@ -1,5 +1,5 @@
-//! What ships beside the requests of a mount: in some, nodes are brought back, everything is made durable and space given back
-//! by the filesystem itself, whatever clients do meanwhile.
+//! The filesystem's own upkeep, as it ships: in some mounts, it brings nodes back, makes everything durable and frees space by
+//! itself, whatever clients do meanwhile.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -13,7 +13,7 @@ use hammer2_core::io::Duration;
 use crate::chronicle::What;
 use crate::session::{Administering, Session};
 
-/// As often as makes a difference while the clients are there.
+/// Often enough to make a difference while clients work.
 const PACE: Pace = Pace {
     looks: Duration::from_millis(5),
     first_try: Duration::from_millis(20),
@@ -21,14 +21,14 @@ const PACE: Pace = Pace {
     sync_every: Some(Duration::from_millis(20)),
 };
 
-/// Who is told what the filesystem does by itself.
+/// The receiver of the filesystem's reports on its upkeep.
 struct Kept<'s, 'w> {
     session: &'s Session<'w>,
     trying: [Cell<Option<Administering<'s>>>; MAX_NODES],
     syncing: Cell<Option<Administering<'s>>>,
 }
 
-/// Does something, and has the filesystem look after itself meanwhile.
+/// Does some work, while the filesystem looks after itself.
 pub(crate) async fn keeping(session: &Session<'_>, work: impl Future<Output = ()>) {
     let kept = Kept { session, trying: [const { Cell::new(None) }; MAX_NODES], syncing: Cell::new(None) };
     let (mut work, mut keeping) = (pin!(work), pin!(session.fs.keep(&kept, &PACE)));

@@ -1,24 +1,23 @@
-//! The simulator: whole clusters on simulated disks, in virtual time, with everything that goes wrong.
+//! The simulator: whole clusters on simulated disks, in virtual time, with everything that can go wrong.
 //!
-//! A run is a function of its seed: which disks there are, what clients do, which faults strike when, when the power goes. What
-//! is read is compared with a model of the filesystem; what must be there after a crash is what was acknowledged before it. At
+//! A run is a function of its seed: which disks there are, what clients do, which faults strike when, when the power goes.
+//! Everything read is compared with a model of the filesystem; after a crash, everything acknowledged before it must be there. At
 //! the end every disk is read alone.
 //!
 //! The files, from the bottom up; those of one line import nothing from the lines below:
-//!
-//! - what a run stands on: `host` (time, power, random numbers), `executor`, `medium` and `device` (disks), `nodes` (disks as
+//! - the basis of a run: `host` (time, power, random numbers), `executor`, `medium` and `device` (disks), `nodes` (disks as
 //!   nodes, made and written offline), `faults`;
-//! - what is asked of it, and what came of it: `settings`, `plan`, `tally`, and `chronicle`, in which everything is;
-//! - what must be there: `model`, `reading`, `history`, `snapshots`, and `group`, a cluster with all of these; `states` of nodes;
-//! - `world`, in which a run has its disks and clusters, and `founding`, which makes one;
-//! - a mount: `watching`, `mounting`, `served`, then `session` with `partial`, in which `clients` work, who do what is in
+//! - its settings and results: `settings`, `plan`, `tally`, and `chronicle`, which has all events;
+//! - the expected content: `model`, `reading`, `history`, `snapshots`, and `group`, a cluster with all of these; `states` of
+//!   nodes;
+//! - `world`, which has the disks and clusters of a run, and `founding`, which makes one;
+//! - a mount: `watching`, `mounting`, `served`, then `session` with `partial`, in which `clients` work, with the operations of
 //!   `administering`, `inserting`, `members` and `resuming`; `keeping` beside them, and `working`, which puts these together;
-//! - what is done to disks between two mounts, and must do no harm: `forged`, `fork`, `halves`, `minority`, `rewound`, `rivals`
+//! - faults between two mounts, which must do no harm: `forged`, `fork`, `halves`, `minority`, `rewound`, `rivals`
 //!   with `silent`, `spoiled`; `marks` tell histories apart;
-//! - the run: `rounds` of mounts, `ending` with `alone`, `inquest`, `run`; `shrink` makes one that fails smaller.
-//!
-//! Beside `hammer2-sim`, which is made of it, only tests use this library. It is the one user of the core that can leave out a
-//! rule of the protocol: the core is compiled for it by the package in `unsound-core`.
+//! - the run: `rounds` of mounts, `ending` with `alone`, `inquest`, `run`; `shrink` makes a failing run smaller.
+//! Besides `hammer2-sim` itself, only tests use this library. It is the only user of the core that can leave out a rule of the
+//! protocol: the package in `unsound-core` compiles that core.
 #![forbid(unsafe_code)]
 
 mod administering;

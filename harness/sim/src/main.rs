@@ -19,13 +19,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use report::{Report, command};
 
-/// Runs go on until so many have failed.
+/// Runs stop after so many failures.
 const SHOWN: usize = 10;
 
 /// Check codes by instructions of the processor.
 static CHECKS: HostChecks = HostChecks { crc32c: crc32c::crc32c, xxh64: portable_xxh64 };
 
-/// Simulate clusters on disks that fail, and check what they promise
+/// Simulate clusters on disks that fail, and check their promises
 ///
 /// Each seed is one run: disks, clients, faults, power cuts. The same seed is always the same run. Nothing outside the process is
 /// touched.
@@ -45,7 +45,7 @@ struct Sim {
     /// The first seed
     #[arg(long, value_name = "S", default_value_t = 1)]
     start: u64,
-    /// Nodes of every cluster [default: drawn from each seed, mostly 3]
+    /// Nodes of every cluster [default: chosen by each seed, mostly 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
     nodes: Option<u8>,
     /// Leave a rule of the protocol out: something must go wrong then
@@ -63,19 +63,18 @@ struct Sim {
     /// Never cut the power
     #[arg(long)]
     no_crashes: bool,
-    /// Fail if a kind of fault or a verdict never occurs, too: with thousands of runs all do
+    /// Also fail if a kind of fault or a verdict never occurs: with thousands of runs all do
     #[arg(long)]
     complete: bool,
     /// Runs at the same time [default: one for each CPU]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
-    /// Tell on standard error what happens; for a single run
+    /// Print what happens on standard error; for a single run
     #[arg(long)]
     trace: bool,
-    /// Write the run to a page for a browser: nodes, faults, commits, clients over virtual time; for a single run (--seeds 1)
-    ///
-    /// The page needs nothing else. If something was wrong, it points at the first moment at which that was seen, and in a run
-    /// without a rule at the first at which the run with it goes another way.
+    /// Write the run as a page for a browser: nodes, faults, commits, clients over virtual time; for a single run (--seeds 1)
+    /// The page needs no other files. If something was wrong, it points at the first moment at which that was seen, and for a run
+    /// without a rule at the moment where the run with the rule first differs.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Print a JSON object a line: each violation, then the summary
@@ -98,7 +97,7 @@ fn main() -> ExitCode {
             format!("a page shows one run, and these are {}: add `--seeds 1`, and name the run by --start", sim.seeds);
         Sim::command().error(ErrorKind::ArgumentConflict, why).exit();
     }
-    // Without them everything is the same, and takes longer.
+    // Without them, runs are the same, but take longer.
     let _ = use_host_checks(&CHECKS);
     if sim.trace && log::set_logger(&Trace).is_ok() {
         log::set_max_level(log::LevelFilter::Debug);
@@ -107,7 +106,7 @@ fn main() -> ExitCode {
     match sim.run(&mut output).and_then(|is_good| output.flush().map(|()| is_good)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        // Whoever read our output has enough.
+        // The reader of our output has closed it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hammer2-sim: standard output: {error}");
@@ -117,7 +116,7 @@ fn main() -> ExitCode {
 }
 
 impl Sim {
-    /// Runs all seeds and tells of them; true if nothing was wrong.
+    /// Runs all seeds and reports them; true if nothing was wrong.
     fn run(&self, output: &mut dyn Write) -> io::Result<bool> {
         if self.rules {
             Rule::ALL.iter().try_for_each(|rule| writeln!(output, "{}", rule.name()))?;
@@ -134,7 +133,7 @@ impl Sim {
             progress.inc(1);
             total.add(&run.tally);
             failed.extend(run.violation.map(|what| (seed, what)));
-            // Without a rule one failure is all that is wanted.
+            // Without a rule, one failure is enough.
             failed.len() < if settings.without.is_some() { 1 } else { SHOWN }
         };
         match &self.html {
@@ -190,7 +189,7 @@ fn bar(seeds: u64) -> ProgressBar {
     ProgressBar::new(seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// A panic is a violation, too, and the last: it says how to see it again.
+/// Makes a panic, which is a violation, too, print how to repeat it before the process ends.
 fn tell_of_panics(settings: &Settings) {
     let settings = settings.clone();
     std::panic::set_hook(Box::new(move |panic| {
@@ -200,7 +199,7 @@ fn tell_of_panics(settings: &Settings) {
     }));
 }
 
-/// Tells what happens on standard error.
+/// A logger that prints to standard error.
 struct Trace;
 
 impl log::Log for Trace {

@@ -1,4 +1,4 @@
-//! Files made outside the work of clients, by which it is seen which of several histories a disk has.
+//! Files made outside the work of clients, which show which of several histories a disk has.
 
 use hammer2_core::fs::{FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum};
@@ -19,7 +19,7 @@ async fn make(world: &World, fs: &FileSystem, name: &[u8], is_ours: bool) -> Res
     let made = fs.create(Inum::PFS_ROOT, &name, &NewFile::new(FileKind::Regular, 0o644)).await;
     let made = made.map_err(|error| format!("I14: create: \"{error}\" though all is well"))?;
     fs.sync().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
-    // What is done with the disks next relies on what each of them has.
+    // The next steps rely on the content of each disk.
     fs.level().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
     if is_ours {
         let edit = model::Edit::Create { directory: Inum::PFS_ROOT, name, kind: FileKind::Regular };

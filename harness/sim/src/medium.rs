@@ -1,4 +1,4 @@
-//! What a disk remembers: pages, and a write cache that a power cut may empty in any order.
+//! The content of a disk: pages, and a write cache of which a power cut may lose any part.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -40,7 +40,7 @@ struct Cached {
 /// The bytes of a disk. Copies share what they have in common.
 pub(crate) struct Medium {
     size_bytes: u64,
-    /// As a reader sees it.
+    /// The content as a reader sees it.
     pages: Pages<Rc<Page>>,
     /// The durable content of all pages that cached writes have changed.
     durable: Pages<Option<Rc<Page>>>,
@@ -56,7 +56,7 @@ impl Medium {
         self.size_bytes
     }
 
-    /// A copy of what there is, its cache flushed.
+    /// A copy of the content, with its cache flushed.
     pub(crate) fn image(&self) -> Self {
         Self { pages: self.pages.clone(), ..Self::new(self.size_bytes) }
     }
@@ -88,7 +88,7 @@ impl Medium {
         }
     }
 
-    /// Makes what was complete at a time durable.
+    /// Makes the writes durable that were complete at a time.
     pub(crate) fn flush(&mut self, complete_at: u64) {
         if self.cached.iter().all(|write| write.done_at <= complete_at) {
             self.cached.clear();
@@ -105,7 +105,7 @@ impl Medium {
         self.cached = rest;
     }
 
-    /// The power goes: of what is cached anything may be there afterwards, whole or torn.
+    /// The power goes: any part of the cached writes may be there afterwards, whole or torn.
     pub(crate) fn cut_power(&mut self, random: &mut Random) {
         let cached = std::mem::take(&mut self.cached);
         let kept_percent = random.pick(&[0, 10, 50, 50, 90, 100]);
@@ -136,12 +136,12 @@ impl Medium {
         }
     }
 
-    /// The cache reaches the medium: the disk was switched off as it should be.
+    /// Writes the cache to the medium: the disk was switched off properly.
     pub(crate) fn settle(&mut self) {
         self.flush(u64::MAX);
     }
 
-    /// Flips a bit of a page for good, one of those that `wanted` accepts by their offset; false if there is none.
+    /// Flips a bit of a page for good, in a page that `wanted` accepts by its offset; false if there is none.
     pub(crate) fn flip(&mut self, random: &mut Random, wanted: impl Fn(u64) -> bool) -> bool {
         let mut numbers: Vec<u64> = self.pages.keys().copied().filter(|n| wanted(n * PAGE_BYTES as u64)).collect();
         numbers.sort_unstable();

@@ -34,7 +34,7 @@ enum Then {
     InsteadOf(usize),
 }
 
-/// Changes the members in some way that makes sense.
+/// Changes the members in a random way that makes sense.
 pub(crate) async fn change(session: &Session<'_>) {
     let Some(wish) = some_wish(session) else { return };
     match wish {
@@ -66,7 +66,7 @@ fn some_wish(session: &Session<'_>) -> Option<Wish> {
     let (master, slave) = (some(&masters), some(&group.members(PfsKind::Slave)));
     let mounted: Vec<usize> = session.world.seats.borrow().iter().flatten().copied().collect();
     let new = some(&mounted.iter().copied().filter(|disk| may_join(session.world, *disk)).collect::<Vec<_>>());
-    // Most of all those that aren't there.
+    // Preferably a master that isn't there.
     let absent = some(&masters.iter().copied().filter(|disk| !mounted.contains(disk)).collect::<Vec<_>>());
     let choices = [
         new.map(|disk| Wish::Add { disk, then: Then::Slave }),
@@ -94,7 +94,7 @@ async fn add(session: &Session<'_>, disk: usize) -> bool {
     let group = session.world.group();
     let new = group.new_pfs(disk, TimeSource::now(session.host));
     group.set_trust(disk, Trust::Forgetful);
-    // How it was before it was a member, it isn't given back.
+    // A state from before it was a member is never given back to it.
     session.world.disks[disk].old.take();
     let after = roles_with(session, &[(disk, Some(PfsKind::Slave))]);
     make_change(session, "added", after, session.fs.add_member(node, &new), &[disk]).await
@@ -128,7 +128,7 @@ async fn bring_in_step(session: &Session<'_>, node: NodeIndex) -> bool {
     !session.is_over.get() && states(session.fs).nth(usize::from(node.0)) == Some(MemberState::InSync)
 }
 
-/// Makes one change; `about` are disks whose faults are an excuse. False if it wasn't made.
+/// Makes one change; faults of the disks in `about` excuse a failure. False if it wasn't made.
 async fn make_change<T>(
     session: &Session<'_>,
     name: &str,
@@ -138,7 +138,7 @@ async fn make_change<T>(
 ) -> bool {
     let group = session.world.group();
     let is_unsound = |disk| session.world.is_unsound(disk);
-    // Another client is at it, or what is lost by now would be too much.
+    // Another client is changing the members, or too many disks are unsound by now.
     if session.is_over.get() || group.is_unsettled() || !is_safe(&after, is_unsound) {
         return false;
     }
@@ -171,14 +171,14 @@ async fn make_change<T>(
             if about.iter().all(|disk| session.world.is_sound(*disk)) {
                 session.judge(name, &error, true);
             }
-            // Whatever came of it, the next mount will tell.
+            // The next mount will show whether it was made.
             session.is_over.set(true);
             false
         }
     }
 }
 
-/// True for a disk that can become a member: nothing else has the label there, and it does what it says.
+/// True for a disk that can become a member: no other PFS on it has the label, and the disk doesn't lie.
 fn may_join(world: &World, disk: usize) -> bool {
     let group = world.group();
     group.role(disk).is_none() && group.trust(disk) != Trust::Damaged && !world.is_soft(disk)

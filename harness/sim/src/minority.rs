@@ -1,4 +1,4 @@
-//! Too few disks are there: nothing may be changed, but what one of them holds can be looked at.
+//! Too few disks are there: nothing may be changed, but the content of one of them can be read.
 
 use hammer2_core::cluster::MAX_NODES;
 use hammer2_core::media::PfsKind;
@@ -7,7 +7,7 @@ use crate::mounting::{Seat, mount_writable};
 use crate::plan::Plan;
 use crate::world::World;
 
-/// Mounts too few, now and then with a copy of one of them beside it.
+/// Mounts too few disks, sometimes with a copy of one of them.
 pub(crate) fn run(world: &World) -> Result<(), String> {
     let mut numbers: Vec<usize> = (0..world.disks.len()).filter(|number| world.is_known(*number)).collect();
     world.random.borrow_mut().shuffle(&mut numbers);

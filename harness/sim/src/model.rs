@@ -1,4 +1,4 @@
-//! The filesystem as maps and vectors: what must be found after everything that was done.
+//! The filesystem as maps and vectors: the state that must be found after the operations so far.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,14 +8,14 @@ use hammer2_core::media::{FileKind, Inum};
 
 pub(crate) type Entries = BTreeMap<Vec<u8>, Inum>;
 
-/// What an inode is.
+/// An inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Node {
     Directory(Rc<Entries>),
     File(Rc<Vec<u8>>),
 }
 
-/// A filesystem. Copies share what they have in common.
+/// A filesystem. Copies share their common parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Model {
     nodes: BTreeMap<Inum, Node>,
@@ -130,7 +130,7 @@ impl Model {
         }
     }
 
-    /// True when the change is one that can be made.
+    /// True when the change is possible.
     pub(crate) fn allows(&self, edit: &Edit) -> bool {
         let free = |directory: Inum, name: &[u8]| self.entries(directory).is_some_and(|e| !e.contains_key(name));
         let find = |directory: Inum, name: &[u8]| self.entries(directory).and_then(|e| e.get(name)).copied();
@@ -160,7 +160,7 @@ impl Model {
         }
     }
 
-    /// Makes an allowed change; `made` is the number of what it made.
+    /// Makes an allowed change; `made` is the number of the new inode, if it makes one.
     pub(crate) fn apply(&mut self, edit: Edit, made: Option<Inum>) {
         match edit {
             Edit::Create { directory, name, kind } => {

@@ -1,4 +1,4 @@
-//! Mounting, and judging what comes of it.
+//! Mounting, and judging the result.
 
 use hammer2_core::cluster::{Cluster, MemberState, OpError, PfsSelector, Protocol};
 use hammer2_core::fs::{FileSystem, MountError};
@@ -9,16 +9,16 @@ use crate::nodes::{self, Drive, HEAP, mount_options};
 use crate::states::{name_of_state, name_of_variant, states};
 use crate::world::World;
 
-/// Something that is given to a mount as a node.
+/// A node that is given to a mount.
 #[derive(Clone, Debug)]
 pub(crate) enum Seat {
     /// A disk of the cluster.
     Member(usize),
-    /// Something else that looks like one.
+    /// Something that looks like one.
     Other(Drive),
 }
 
-/// A mount that can't be made, by the name of the reason.
+/// A refused mount, with the name of the reason.
 pub(crate) struct Refused(pub(crate) String);
 
 fn drive(world: &World, seat: &Seat) -> Drive {
@@ -45,7 +45,7 @@ async fn open(world: &World, seats: &[Seat]) -> Result<Cluster, MountError> {
     Ok(cluster)
 }
 
-/// Mounts seats to look at them.
+/// Mounts seats for reading.
 pub(crate) async fn mount(world: &World, seats: &[Seat]) -> Result<FileSystem, Refused> {
     mount_label(world, seats, world.group().label).await
 }
@@ -60,7 +60,7 @@ pub(crate) async fn mount_label(world: &World, seats: &[Seat], label: &[u8]) -> 
     mounted.await.map_err(|error| refused(world, &error))
 }
 
-/// Mounts seats to change something.
+/// Mounts seats for writing.
 pub(crate) async fn mount_writable(world: &World, seats: &[Seat]) -> Result<FileSystem, Refused> {
     let fs = mount(world, seats).await?;
     let mut in_step = 0;
@@ -73,7 +73,7 @@ pub(crate) async fn mount_writable(world: &World, seats: &[Seat]) -> Result<File
     Ok(fs)
 }
 
-/// Checks that seats can't be mounted to change something; `wrong` is what it means if they can.
+/// Checks that seats can't be mounted for writing; `wrong` says what it means if they can.
 pub(crate) fn must_be_refused(world: &World, seats: &[Seat], wrong: &str) -> Result<(), String> {
     world.run(async {
         match mount_writable(world, seats).await {
@@ -98,7 +98,7 @@ fn refused(world: &World, error: &MountError) -> Refused {
     Refused(name)
 }
 
-/// Disks of the cluster among seats that are what they should be.
+/// The sound disks of the cluster among seats.
 pub(crate) fn sound_seats(world: &World, seats: &[Seat]) -> Vec<Seat> {
     let is_sound = |seat: &&Seat| match seat {
         Seat::Member(number) => world.group().trust(*number) == Trust::Sound,

@@ -1,4 +1,4 @@
-//! From simulated disks to nodes, and what can be done with them offline.
+//! Simulated disks as nodes, and offline work on them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Drive {
     }
 }
 
-/// A disk and what goes wrong with it.
+/// A disk and its faults.
 #[derive(Clone)]
 pub(crate) struct Drive {
     pub(crate) disk: Rc<SimDisk>,
@@ -44,7 +44,7 @@ impl Drive {
         Self { disk: SimDisk::new(medium), plan: Rc::new(FaultPlan::new(HEAP)), number }
     }
 
-    /// The disk as it is, once more; what goes wrong with one of them doesn't go wrong with the other.
+    /// A copy of the disk, with faults of its own.
     pub(crate) fn copy(&self) -> Self {
         Self::new(self.disk.medium.borrow().image(), self.number)
     }
@@ -61,12 +61,12 @@ impl Drive {
     }
 }
 
-/// How so many nodes are mounted.
+/// The options for a mount of so many nodes.
 pub(crate) fn mount_options(nodes: usize) -> MountOptions {
     MountOptions { memory_bytes: MEMORY_BYTES_PER_NODE * nodes.max(1), spare_nodes: 0 }
 }
 
-/// Opens drives as the nodes of a cluster; which of them can't be, is told.
+/// Opens drives as the nodes of a cluster, and reports those that can't be opened.
 pub(crate) async fn open(
     host: &'static Host,
     drives: &[Drive],
@@ -82,7 +82,7 @@ thread_local! {
     static FORMATTED: RefCell<HashMap<(u64, usize), Medium>> = RefCell::default();
 }
 
-/// A disk of this size has so much room left.
+/// The room that is left on a small disk.
 pub(crate) const SMALL_BYTES: u64 = 32 << 20;
 const LEFT_BYTES: u64 = 256 << 10;
 
@@ -130,7 +130,7 @@ pub(crate) fn formatted(host: &'static Host, size_bytes: u64, number: usize) -> 
     image
 }
 
-/// What a strict check of a disk finds; where a header was being written, a copy of it may be torn.
+/// The findings of a strict check of a disk; with `may_be_torn`, a copy of the header may be torn.
 pub(crate) async fn problems(host: &'static Host, drive: &Drive, may_be_torn: bool) -> Vec<String> {
     struct Problems {
         found: Vec<String>,
@@ -153,11 +153,11 @@ pub(crate) async fn problems(host: &'static Host, drive: &Drive, may_be_torn: bo
     problems.found
 }
 
-/// The inode that a foreigner makes.
+/// The inode that a foreign writer makes.
 pub(crate) const FOREIGN: Inum = Inum(1 << 40);
 
-/// Somebody adds an inode without a name to one disk, and has the record there agree with that: only a comparison of all there is
-/// with other disks shows it.
+/// Adds an inode without a name to one disk, with a record that agrees: only a comparison of everything with other disks shows
+/// it.
 pub(crate) async fn forge(host: &'static Host, drive: &Drive, label: &[u8]) -> Result<(), NodeError> {
     let Ok(node) = node::open(HEAP, drive.open(host), NodeOptions::default()).await else { return Ok(()) };
     node.recover().await?;
@@ -185,7 +185,7 @@ fn nameless() -> Inode {
     inode
 }
 
-/// Somebody else's kernel, which knows nothing of clusters, mounts one disk and makes a file.
+/// Writes to a disk like a foreign kernel, which knows nothing of clusters: it mounts the disk and makes a file.
 pub(crate) async fn write_as_foreigner(host: &'static Host, drive: &Drive, label: &[u8]) -> Result<(), NodeError> {
     let Ok(node) = node::open(HEAP, drive.open(host), NodeOptions::default()).await else { return Ok(()) };
     node.recover().await?;

@@ -1,6 +1,5 @@
-//! A run as one page: what happened to each node, client and cluster over virtual time, to be looked at in a browser.
-//!
-//! The page needs nothing but itself. What is drawn is data in it, and a script draws it.
+//! A run as one page for a browser: the events of each node, client and cluster over virtual time.
+//! The page needs no other files: it contains the events as data, and a script that draws them.
 
 use hammer2_sim::{Entry, Run, Settings, Tally, first_wrong};
 use serde_json::{Value, json};
@@ -11,9 +10,9 @@ const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
-/// The page of a run; `parting` is the first of its events that isn't so in the run with the rule that it does without.
+/// The page of a run; `parting` is the first event that differs from the run with the rule that this one leaves out.
 pub(crate) fn page(seed: u64, settings: &Settings, run: &Run, entries: &[Entry], parting: Option<usize>) -> String {
-    // As it is printed: the sum of all runs, of which this is the only one.
+    // The same form as printed: the sum of all runs, of which this is the only one.
     let mut total = Tally::default();
     total.add(&run.tally);
     let data = json!({
@@ -31,12 +30,12 @@ pub(crate) fn page(seed: u64, settings: &Settings, run: &Run, entries: &[Entry],
         },
         "entries": entries,
     });
-    // The data comes last, as it may hold anything, and what it holds must be looked for no more.
+    // The data comes last, as it may hold anything, and no marks must be searched for in it.
     let page = PAGE.replace("{style}\n", STYLE).replace("{script}\n", SCRIPT);
     page.replacen("{data}", &embedded(&data), 1)
 }
 
-/// JSON that ends no element of a page and begins none.
+/// JSON that can't end or begin an element of a page.
 fn embedded(data: &Value) -> String {
     data.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
@@ -49,10 +48,10 @@ mod tests {
 
     use super::*;
 
-    /// What any text in a run might hold, for all the page knows.
+    /// Text that may be anywhere in a run, for all that the page knows.
     const HOSTILE: &str = "]]> </script><script>alert(1)</script> <!-- & &amp; \u{2028}\u{1} \" '";
 
-    /// One of each kind.
+    /// One event of each kind.
     fn all_kinds() -> Vec<What> {
         let text = || HOSTILE.to_owned();
         let all = vec![
@@ -77,7 +76,7 @@ mod tests {
             What::Wrong { text: text() },
             What::Held { disk: 0, text: text() },
         ];
-        // Whoever adds a kind is led here by the compiler, and to the list above.
+        // The compiler points here when a kind is added, which then belongs into the list above.
         all.iter().for_each(|what| match what {
             What::Begun { .. }
             | What::Round { .. }

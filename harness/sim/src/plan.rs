@@ -1,4 +1,4 @@
-//! What is going to happen while a cluster is mounted once.
+//! The plan of one mount of a cluster.
 
 use std::cell::Cell;
 
@@ -7,10 +7,10 @@ use hammer2_core::random::Random;
 use crate::faults::FaultKind;
 use crate::settings::Settings;
 
-/// A fault to come.
+/// A planned fault.
 pub(crate) struct PlannedFault {
     pub(crate) step: u64,
-    /// Among the nodes of the mount.
+    /// The number of the disk among the nodes of the mount.
     pub(crate) seat: usize,
     pub(crate) kind: FaultKind,
 }
@@ -27,7 +27,7 @@ pub(crate) enum Crash {
     InChange(u64),
 }
 
-/// What a client has to do instead of what it likes.
+/// A task for a client in place of a random step.
 pub(crate) enum Errand {
     Sync,
     Resync,
@@ -35,20 +35,20 @@ pub(crate) enum Errand {
     Insert,
 }
 
-/// What happens during a mount.
+/// The events of a mount.
 pub(crate) struct Plan {
     pub(crate) steps: u64,
     pub(crate) clients: u64,
     pub(crate) faults: Vec<PlannedFault>,
     pub(crate) crash: Crash,
     pub(crate) resync_at: Option<u64>,
-    /// The members are changed.
+    /// The step at which the members are changed.
     pub(crate) change_at: Option<u64>,
-    /// A disk is put in.
+    /// The step at which a disk is put in.
     pub(crate) insert_at: Option<u64>,
-    /// It ends with an unmount, not with what was synced last.
+    /// The mount ends with an unmount, and not as of its last sync.
     pub(crate) unmounts: bool,
-    /// The filesystem looks after itself, as it does where it ships.
+    /// The filesystem looks after itself, as in real mounts.
     pub(crate) keeps: bool,
     /// The next step is a sync.
     pub(crate) sync_now: Cell<bool>,
@@ -84,7 +84,7 @@ impl Plan {
             }
         }
         let resync_at = random.percent(60).then(|| random.below(steps));
-        // Who is slow lags: what is copied from it changes later than elsewhere. The first is asked before others.
+        // A slow disk lags, so a copy from it would lack changes. The first disk is asked before others.
         if let Some(step) = resync_at.filter(|_| random.percent(50) && settings.has_fault(FaultKind::Slow.name())) {
             let seat = if random.percent(70) { 0 } else { random.index(seats) };
             faults.push(PlannedFault { step: random.below(step + 1), seat, kind: FaultKind::Slow });

@@ -11,7 +11,7 @@ use crate::nodes::HEAP;
 
 const BATCH_BYTES: usize = 16 << 10;
 
-/// Everything there is. A wrong number of links is told as an error of its own.
+/// The whole content. A wrong number of links is reported as an error of its own.
 pub(crate) async fn read_all(fs: &FileSystem) -> Result<Result<Model, String>, Error> {
     let mut model = Model::new();
     let mut pending = vec![Inum::PFS_ROOT];

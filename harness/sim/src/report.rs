@@ -1,4 +1,4 @@
-//! What is printed of runs: lines, or JSON objects.
+//! Reports of runs: lines, or JSON objects.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use hammer2_sim::{Counts, Settings, Tally};
 use serde_json::{Map, Value, json};
 
-/// Where it is printed, and how.
+/// Where and how reports are printed.
 pub(crate) struct Report<'o> {
     output: &'o mut dyn Write,
     is_json: bool,
@@ -21,7 +21,7 @@ impl<'o> Report<'o> {
         writeln!(self.output, "{line}")
     }
 
-    /// One line for a run in which something was wrong, and one for the least that still goes wrong, if that was looked for.
+    /// Prints a line for a run with a violation, and one for its smallest failing form, if that was searched for.
     pub(crate) fn violation(
         &mut self,
         seed: u64,
@@ -44,7 +44,7 @@ impl<'o> Report<'o> {
         least.map_or(Ok(()), |(command, what)| self.line(format_args!("  least: {what}; {command}")))
     }
 
-    /// What should have occurred.
+    /// Prints the faults and verdicts that never occurred.
     pub(crate) fn never(&mut self, never: &[&str]) -> io::Result<()> {
         if self.is_json {
             self.line(json!({ "never": never }))
@@ -53,7 +53,7 @@ impl<'o> Report<'o> {
         }
     }
 
-    /// The last line.
+    /// Prints the last line.
     pub(crate) fn total(&mut self, total: &Tally) -> io::Result<()> {
         let Tally { seeds, operations, acked_syncs, crashes, violations, trace_hash, .. } = total;
         let hash = format!("{trace_hash:016x}");

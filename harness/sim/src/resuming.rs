@@ -1,5 +1,5 @@
-//! Too few nodes are left while a cluster is mounted: disks that failed are put right, and it must go on as if nothing had been,
-//! with all that was done before.
+//! Too few nodes are left while a cluster is mounted: the failed disks are mended, and the mount must go on with all earlier
+//! changes, as if nothing had happened.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -15,11 +15,11 @@ use crate::states::states;
 /// How long a client waits for another that brings nodes back, in virtual time.
 const WAIT_NANOSECONDS: u64 = 100_000_000;
 
-/// A node that comes back first may be too few still; one that leaves while the first is looked at is tried in the second, and
-/// only then can those before it be enough.
+/// The nodes that come back in the first round may still be too few; a node that leaves meanwhile is tried in the second, and
+/// only then may the others be enough.
 const ROUNDS: usize = 3;
 
-/// Tells nobody what becomes of nodes.
+/// A receiver that ignores reports on nodes.
 struct Nobody;
 
 impl Attendant for Nobody {
@@ -34,7 +34,7 @@ impl Attendant for Nobody {
     fn tell(&self, _: Event<'_>) {}
 }
 
-/// Brings back who left, unless another client is at it.
+/// Brings nodes back that left, unless another client is doing so.
 pub(crate) async fn resume(session: &Session<'_>) {
     if session.is_resuming.replace(true) {
         let over = session.host.nanoseconds() + WAIT_NANOSECONDS;
@@ -53,7 +53,7 @@ pub(crate) async fn resume(session: &Session<'_>) {
             bring_back(session, node, state).await;
         }
     }
-    // Those that failed while this was under way. Once others go on, nobody can tell what was done of them.
+    // These writes failed while this was under way. Once others go on, nobody can tell how much of them was done.
     settle_writes(session).await;
     session.is_stopped.set(false);
     session.is_resuming.set(false);
@@ -74,7 +74,7 @@ async fn bring_back(session: &Session<'_>, node: NodeIndex, state: MemberState) 
     }
 }
 
-/// True when nothing stands in the way: who is left is sound, and a quorum is.
+/// True when nothing stands in the way: the nodes that are left are sound, and so is a quorum.
 fn must_go_on(session: &Session<'_>) -> bool {
     let is_sound = |seat: usize| session.world.disk_of(seat).is_some_and(|disk| session.world.is_sound(disk));
     let left = || states(session.fs).enumerate().filter(|(_, state)| *state == MemberState::InSync);
@@ -88,7 +88,7 @@ fn must_go_on(session: &Session<'_>) -> bool {
         && !session.world.is_tight()
 }
 
-/// Finds out how much of each write was done: whole blocks of it from the beginning. Nothing changes meanwhile.
+/// Finds out how many whole blocks of each write were done, from the beginning. Nothing changes meanwhile.
 async fn settle_writes(session: &Session<'_>) {
     for edit in session.partial_writes.take() {
         let Edit::Write { file, offset, data } = edit else { continue };

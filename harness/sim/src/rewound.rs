@@ -1,5 +1,5 @@
-//! Masters that all return as they once were, within one mount: what was acknowledged since then is only where nobody votes, or
-//! on too few. Nothing may be changed then.
+//! Masters that all return to an old state of theirs within one mount: what was acknowledged since then is only on disks without
+//! a vote, or on too few. Then nothing may be changed.
 
 use crate::marks;
 use crate::mounting::{Refused, Seat, mount_writable, must_be_refused};
@@ -8,12 +8,12 @@ use crate::served;
 use crate::working::work;
 use crate::world::World;
 
-/// True when some disk can know better than a quorum of masters that are old.
+/// True when some disk can know better than a quorum of old masters.
 pub(crate) fn is_possible(world: &World) -> bool {
     !world.is_tight() && world.all_are_sound() && world.group().member_count() > world.group().quorum()
 }
 
-/// Mounts masters as they once were, together with disks that know better.
+/// Mounts masters in an old state together with disks that know better.
 pub(crate) fn run(world: &World) -> Result<(), String> {
     let (numbers, masters) = (world.group().by_role(), world.group().masters());
     let quorum = world.group().quorum();
@@ -29,12 +29,12 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         let image = |number: &usize| world.disks[*number].drive.copy();
         let copies: Vec<Seat> = masters.iter().map(image).map(Seat::Other).collect();
         marks::leave(world, &fs, b"lost", true).await?;
-        // A commit says which one before it was acknowledged: of the last alone nobody could tell.
+        // A commit says which earlier one was acknowledged, so the last commit alone would prove nothing.
         marks::leave(world, &fs, b"proof", true).await?;
         Ok(copies)
     })?;
     let Some(copies) = copies else { return Ok(()) };
-    // Without slaves, or a tail of their own, the masters that are left out would only be rolled forward from.
+    // Without slaves, or a tail of their own, the mount would only be rolled forward from the masters that know better.
     let beside_slaves =
         world.group().spare() == 0 || originals.len() > copies.len() && world.random.borrow_mut().percent(50);
     if !beside_slaves || world.random.borrow_mut().percent(50) {

@@ -1,6 +1,6 @@
-//! Two hosts that can reach the same disks, each of which mounts them, works, and now and then sleeps in the middle of
-//! anything: never may a change be acknowledged that the other, which went on, doesn't have. One that was on the disks before
-//! the other took over may be acknowledged afterwards. And a third, who knows nothing of heartbeats.
+//! Two hosts can reach the same disks. Each mounts them, works, and sometimes falls asleep in the middle of anything: a host must
+//! never acknowledge a change that the other, which went on, doesn't have. A change that was on the disks before the other took
+//! over may be acknowledged afterwards. A third host knows nothing of heartbeats.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -20,24 +20,24 @@ use crate::silent::Silent;
 use crate::world::World;
 
 const SECOND: u64 = 1_000_000_000;
-/// How long who takes over has watched the other's heartbeat.
+/// How long a host watches the other's heartbeat before it takes over.
 const WATCH: u64 = 5 * SECOND;
-/// Mounts that each of them tries.
+/// How many mounts each host tries.
 const TURNS: u64 = 4;
-/// Files that one makes in a mount, at most.
+/// The most files that a host makes in a mount.
 const MOST_FILES: u64 = 12;
 
-/// What both do.
+/// The state that both hosts share.
 struct Contest<'w> {
     world: &'w World,
     drives: Vec<Drive>,
-    /// Names of files that were acknowledged, by either.
+    /// Names of files that either host acknowledged.
     acked: RefCell<Vec<String>>,
     files: Cell<u64>,
     wrong: RefCell<Option<String>>,
-    /// How often either has fallen asleep.
+    /// How often each host has fallen asleep.
     naps: [Cell<u64>; 2],
-    /// Somebody without a heartbeat may write, too; once.
+    /// The writer without a heartbeat may write, too; once.
     may_be_silent: Cell<bool>,
 }
 
@@ -50,12 +50,12 @@ pub(crate) fn is_possible(world: &World) -> bool {
 pub(crate) fn run(world: &World) -> Result<(), String> {
     world.fault("rivals");
     *world.plan.borrow_mut() = Plan::quiet(0);
-    // Others may have a cluster that is called as this one is.
+    // Another cluster on the disks may have the same label.
     let drives: Vec<Drive> = (0..world.disks.len())
         .filter(|number| world.group().role(*number).is_some())
         .map(|number| world.disks[number].drive.copy())
         .collect();
-    // The slower the disks, the more often one writes between what the other sees and what it does.
+    // The slower the disks, the more often one host writes between a look and a write of the other.
     let slowness = world.random.borrow_mut().pick(&[1, 20, 200]);
     drives.iter().for_each(|drive| drive.disk.slowness.set(slowness));
     log::info!("rivals: {drives:?}, {slowness} times slower");
@@ -126,7 +126,7 @@ impl Contest<'_> {
                 Err(MountError::Op(OpError::Refused(Refusal::InUse { .. }))) => {
                     self.world.verdict("in-use");
                 }
-                // Disks that the other has just written to, for example.
+                // For example, the other has just written to the disks.
                 Err(error) => log::info!("a rival can't mount: {error}"),
             }
         }
@@ -140,7 +140,7 @@ impl Contest<'_> {
         fs.make_writable(self.host()).await
     }
 
-    /// Makes files, each with a sync; an error only if something is wrong.
+    /// Makes files, each with a sync; returns an error only for a violation.
     async fn use_mount(
         &self,
         fs: &FileSystem,
@@ -167,8 +167,8 @@ impl Contest<'_> {
                 Ok(()) => {
                     log::info!("{name} was acknowledged");
                     self.acked.borrow_mut().push(name);
-                    // Whoever can change something has all that was acknowledged before, by anybody. One who slept since
-                    // its change was on the disks needn't have what the other made meanwhile.
+                    // A host that can change something has everything that either acknowledged before. But if it slept after its
+                    // change was on the disks, it needn't have the other's later files.
                     self.look_for(fs, &before).await?;
                 }
                 Err(error) => {
@@ -186,8 +186,8 @@ impl Contest<'_> {
         Ok(())
     }
 
-    /// Writes to a disk of a mount, as somebody who knows nothing of heartbeats; only while nobody is between the last look at a
-    /// disk and a write there, which no look can tell.
+    /// Writes to a disk of a mount like a host that knows nothing of heartbeats, but only while no host is between its last look
+    /// at the disk and a write there, as no look could notice that.
     fn be_silent(&self, fs: &FileSystem, random: &mut Random) -> Option<Silent> {
         let drive = &self.drives[random.index(self.drives.len())];
         let is_whole = fs.member_statuses().count() == self.drives.len();
@@ -200,13 +200,13 @@ impl Contest<'_> {
         Some(silent)
     }
 
-    /// Looks for files that were acknowledged.
+    /// Looks for acknowledged files.
     async fn look_for(&self, fs: &FileSystem, acked: &[String]) -> Result<(), String> {
         for name in acked {
             match fs.resolve(name.as_bytes()).await {
                 Ok(_) => {}
                 Err(Error::NotFound) => return Err(format!("I1: {name} was acknowledged, and is lost to a rival")),
-                // The other may have taken over meanwhile, and write at this moment.
+                // The other may have taken over meanwhile, and be writing at this moment.
                 Err(error) => log::info!("{name}: {error}"),
             }
         }
@@ -214,10 +214,10 @@ impl Contest<'_> {
     }
 }
 
-/// For how long one who has slept falls asleep again more easily: between its first look around and what it does then.
+/// How long a host that has slept falls asleep again more easily: between its first look and the actions that follow.
 const DROWSY: u64 = SECOND / 2;
 
-/// One who falls asleep now and then, wherever it happens to be.
+/// A host that falls asleep now and then, in the middle of anything.
 struct Sleeper<'w> {
     host: &'static Host,
     random: RefCell<Random>,

@@ -20,12 +20,12 @@ use crate::spoiled;
 use crate::working::work;
 use crate::world::World;
 
-/// Steps of one round, about.
+/// About how many steps a round has.
 const ROUND_STEPS: u64 = 60;
-/// However it goes, a run ends.
+/// The most rounds, so that every run ends.
 const MAX_ROUNDS: u64 = 40;
 
-/// Rounds until clients have done enough steps: everything but the end.
+/// Runs rounds until clients have done enough steps: everything except the end.
 pub(crate) fn run(world: &World) -> Result<(), String> {
     for _ in 0..MAX_ROUNDS {
         if world.tally.borrow().operations >= world.settings.steps {
@@ -77,19 +77,19 @@ fn round(world: &World) -> Result<(), String> {
     begin(world, "work");
     let served = work(world, &seats, plan)?;
     if served.is_none() {
-        // What a power cut leaves is whole before anybody mounts it: a mount mends much, and hides that it had to.
+        // After a power cut, a disk must be whole before it is mounted, as a mount mends much and would hide damage.
         let number = world.random.borrow_mut().index(world.disks.len());
         check_volume(world, number, true)?;
     }
     if served == Some(false) {
-        // Whatever stood in the way, without it there is nothing to refuse.
+        // Without the unsound disks, there is no reason to refuse.
         let seats = sound_seats(world, &seats);
         work(world, &seats, Plan::quiet(10))?;
     }
     Ok(())
 }
 
-/// A round that isn't about the work of clients.
+/// A round for another purpose than the work of clients.
 fn aside(world: &World, name: &'static str, run: fn(&World) -> Result<(), String>) -> Result<(), String> {
     begin(world, name);
     run(world)
@@ -99,7 +99,7 @@ fn begin(world: &World, name: &'static str) {
     world.tell(|| What::Round { name, cluster: world.group().name() });
 }
 
-/// What is done to disks while they aren't mounted.
+/// Tampers with disks while they aren't mounted.
 fn tamper(world: &World) -> Result<(), String> {
     let number = world.random.borrow_mut().index(world.disks.len());
     let (returns_old, is_written) = (world.chance("returned-old", 12), world.chance("foreign-write", 8));
@@ -126,7 +126,7 @@ fn tamper(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Remembers how a disk is, to have it back one day.
+/// Remembers the state of a disk, to bring it back later.
 fn keep_old(world: &World) {
     let number = world.random.borrow_mut().index(world.disks.len());
     if world.random.borrow_mut().percent(30) && world.is_sound_in_all(number) {
@@ -135,7 +135,7 @@ fn keep_old(world: &World) {
     }
 }
 
-/// The disks to mount: a quorum of sound ones at least, in any order, and now and then something else.
+/// The disks to mount: at least a quorum of sound ones, in any order, and sometimes something else.
 fn choose_seats(world: &World) -> Vec<Seat> {
     let group = world.group();
     if group.is_alone {
@@ -172,7 +172,7 @@ fn choose_seats(world: &World) -> Vec<Seat> {
     let can_be_cloned = world.all_are_sound() && group.spare() > 0 && is_full && !group.is_unsettled();
     let other = if world.chance("cloned", 4) && can_be_cloned {
         world.fault("cloned");
-        // Who is no member has no copy that matters.
+        // Only a copy of a member matters.
         let number = world.random.borrow_mut().index(group.member_count());
         Some(world.disks[group.by_role()[number]].drive.disk.medium.borrow().image())
     } else if world.chance("blank", 5) {

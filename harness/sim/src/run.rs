@@ -1,4 +1,4 @@
-//! One run from its seed to what came of it.
+//! One run, from its seed to its result.
 
 use crate::chronicle::{ClusterBegun, Entry, What};
 use crate::ending;
@@ -10,12 +10,12 @@ use crate::settings::Settings;
 use crate::tally::Tally;
 use crate::world::{Disk, World};
 
-/// What came of one run.
+/// The result of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// What happened.
+    /// The counts.
     pub tally: Tally,
-    /// What was wrong, if anything was.
+    /// The violation, if there was one.
     pub violation: Option<String>,
 }
 
@@ -24,7 +24,7 @@ pub fn run(seed: u64, settings: &Settings) -> Run {
     perform(seed, settings, false).0
 }
 
-/// The same run, and what happened in it.
+/// The same run, with its events.
 pub fn run_told(seed: u64, settings: &Settings) -> (Run, Vec<Entry>) {
     perform(seed, settings, true)
 }
@@ -37,7 +37,7 @@ fn perform(seed: u64, settings: &Settings, is_told: bool) -> (Run, Vec<Entry>) {
                 world.tell(|| begun(&world));
             }
             let violation = rounds::run(&world).and_then(|()| ending::end(&world)).err();
-            // What is looked at later is no part of the run.
+            // Later looks aren't part of the run.
             let tally = Tally { trace_hash: world.host.trace(), ..world.tally.take() };
             if let Some(text) = &violation {
                 if !world.chronicle.tells_of(text) {

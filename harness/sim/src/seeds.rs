@@ -10,7 +10,7 @@ use std::thread;
 use hammer2_sim::{Entry, Run, Settings};
 
 thread_local! {
-    /// What this thread is running.
+    /// The seed that this thread is running.
     static SEED: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -24,13 +24,13 @@ pub(crate) fn usual_jobs() -> NonZero<usize> {
     thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }
 
-/// Runs one seed, and tells what happened in it.
+/// Runs one seed, and returns its events, too.
 pub(crate) fn run_told(seed: u64, settings: &Settings) -> (Run, Vec<Entry>) {
     SEED.set(seed);
     hammer2_sim::run_told(seed, settings)
 }
 
-/// Runs so many seeds and hands the results over in the seeds' order, until `take` has enough.
+/// Runs so many seeds and passes the results on in the seeds' order, until `take` has enough.
 pub(crate) fn run_each(
     start: u64,
     seeds: u64,

@@ -1,4 +1,5 @@
-//! What a mount serves: nothing that is older than what was acknowledged, nothing that never was, and members there may be.
+//! Checks of a mount's content: it must be no older than the last acknowledged state, must have existed, and the members must be
+//! possible.
 
 use hammer2_core::cluster::MemberState;
 use hammer2_core::cluster::vote::State;
@@ -10,8 +11,8 @@ use crate::group::Roles;
 use crate::reading::{difference, read_all};
 use crate::world::World;
 
-/// Checks that a quorum serves nothing older than what was acknowledged, and nothing that never was. From here on
-/// it is acknowledged.
+/// Checks that a quorum serves no state older than the last acknowledged one, and none that never existed. From here on the
+/// served state counts as acknowledged.
 pub(crate) async fn check(world: &World, fs: &FileSystem) -> Result<bool, String> {
     let found = match read_all(fs).await {
         Ok(found) => found?,
@@ -36,7 +37,7 @@ pub(crate) async fn check(world: &World, fs: &FileSystem) -> Result<bool, String
     Ok(true)
 }
 
-/// Learns from a mount what the disks are; wrong if they can't be that.
+/// Learns the roles of the disks from a mount; an error if they are impossible.
 fn learn(world: &World, fs: &FileSystem) -> Result<(), String> {
     let group = world.group();
     if group.is_alone {
@@ -65,7 +66,7 @@ fn learn(world: &World, fs: &FileSystem) -> Result<(), String> {
     Ok(())
 }
 
-/// True for what no list of members has.
+/// True for the state of a node that is in no list of members.
 fn is_no_part(state: State) -> bool {
     matches!(state, State::Outside | State::Apart)
 }

@@ -1,4 +1,4 @@
-//! What clients of one mount share, and what each of them thinks of errors.
+//! The state that clients of one mount share, and their judgement of errors.
 
 use std::cell::{Cell, RefCell};
 
@@ -14,7 +14,7 @@ use crate::model::Edit;
 use crate::partial::parts;
 use crate::world::World;
 
-/// What a client thinks of an error.
+/// A client's judgement of an error.
 enum Class {
     /// The operation makes no sense.
     Nonsense,
@@ -22,7 +22,7 @@ enum Class {
     Resource,
     /// The disks are full.
     Full,
-    /// The cluster can't do it.
+    /// The cluster is unable to do it.
     Trouble,
 }
 
@@ -43,7 +43,7 @@ fn class(error: &Error) -> Class {
     }
 }
 
-/// What clients of one mount share.
+/// The state that clients of one mount share.
 pub(crate) struct Session<'w> {
     pub(crate) world: &'w World,
     pub(crate) host: &'static Host,
@@ -55,20 +55,20 @@ pub(crate) struct Session<'w> {
     pub(crate) is_over: Cell<bool>,
     /// Too few nodes are left, until some come back.
     pub(crate) is_stopped: Cell<bool>,
-    /// Some client brings back who left.
+    /// A client is bringing nodes back.
     pub(crate) is_resuming: Cell<bool>,
-    /// How often disks were put right meanwhile.
+    /// How often disks were mended meanwhile.
     pub(crate) times_mended: Cell<u64>,
     /// Writes that may have been done in part, as nothing could be changed any more in the middle of them.
     pub(crate) partial_writes: RefCell<Vec<Edit>>,
-    /// Events and acts of administrators: how many are under way, and how many were begun.
+    /// Acts of administration: how many are under way, and how many were begun.
     pub(crate) administered: Cell<(u64, u64)>,
-    /// What would be wrong with the step that just ended.
+    /// What looks wrong with the step that just ended.
     pub(crate) suspicion: RefCell<Option<String>>,
     pub(crate) wrong: RefCell<Option<String>>,
 }
 
-/// Something that isn't what users do, as long as it lasts.
+/// An act of administration, until it is dropped.
 pub(crate) struct Administering<'s>(&'s Cell<(u64, u64)>);
 
 impl Drop for Administering<'_> {
@@ -79,7 +79,7 @@ impl Drop for Administering<'_> {
 }
 
 impl<'w> Session<'w> {
-    /// A session on a mount, in which clients are to take so many steps.
+    /// A session on a mount in which clients take so many steps.
     pub(crate) fn new(world: &'w World, fs: &'w FileSystem, steps: u64) -> Self {
         Self {
             world,
@@ -99,7 +99,7 @@ impl<'w> Session<'w> {
         }
     }
 
-    /// Something is wrong, unless the cluster is lost already: then nobody knows what has been done of the last operation.
+    /// Notes a violation, unless the cluster is lost already: then nobody knows how much of the last operation was done.
     pub(crate) fn violation(&self, what: String) {
         if !self.is_over.replace(true) {
             self.world.tell(|| What::Wrong { text: what.clone() });
@@ -107,7 +107,7 @@ impl<'w> Session<'w> {
         }
     }
 
-    /// Judges an error; true if it is the cluster's, and nothing is known of what was done.
+    /// Judges an error.
     pub(crate) fn judge(&self, what: &str, error: &Error, is_allowed: bool) {
         match class(error) {
             Class::Nonsense if is_allowed => self.violation(format!("I13: {what}: \"{error}\" of what is there")),
@@ -129,20 +129,20 @@ impl<'w> Session<'w> {
         }
     }
 
-    /// Nothing can be changed any more: for now if only too few nodes are left, for good otherwise.
+    /// Stops changes: for now if only too few nodes are left, otherwise for good.
     fn stop(&self, error: &Error) {
         let is_stopped = if matches!(error, Error::NoQuorum { .. }) { &self.is_stopped } else { &self.is_over };
         is_stopped.set(true);
     }
 
-    /// Something begins that isn't what users do, and lasts as long as this lives.
+    /// Begins an act of administration, which lasts until the result is dropped.
     pub(crate) fn administering(&self) -> Administering<'_> {
         let (under_way, begun) = self.administered.get();
         self.administered.set((under_way + 1, begun + 1));
         Administering(&self.administered)
     }
 
-    /// A sync; true if it was acknowledged.
+    /// Syncs; true if that was acknowledged.
     pub(crate) async fn sync(&self) -> bool {
         let synced = self.commit("sync", self.fs.sync()).await;
         if synced {
@@ -151,7 +151,7 @@ impl<'w> Session<'w> {
         synced
     }
 
-    /// Something that commits all there is; false if it wasn't acknowledged.
+    /// Runs an operation that commits everything; false if it wasn't acknowledged.
     pub(crate) async fn commit<T>(&self, what: &str, work: impl Future<Output = Result<T, Error>>) -> bool {
         let error = self.committed(work).await.err();
         if let Some(error) = &error {
@@ -183,7 +183,7 @@ impl<'w> Session<'w> {
         match self.committed(self.fs.resync(node)).await {
             Ok(_) => self.world.verdict("resynced"),
             Err(error) => {
-                // Who is slow may be late with something else before it is its turn, and leaves then.
+                // A slow node may be late with another request before its turn comes, and then leaves.
                 let is_late = matches!(error, Error::Resync(Ejection::Fault(fault)) if fault.is_timeout())
                     && self.world.is_slow(node);
                 let is_able = self.world.is_sound_node(node) && !is_late && !self.world.is_tight();
@@ -197,7 +197,7 @@ impl<'w> Session<'w> {
         }
     }
 
-    /// A change was made.
+    /// Notes a change that was made.
     pub(crate) fn note_done(&self, edit: Edit, made: Option<Inum>) {
         let group = self.world.group();
         group.model.borrow_mut().apply(edit, made);
@@ -205,14 +205,14 @@ impl<'w> Session<'w> {
         group.snapshots.changed(&group.model.borrow());
     }
 
-    /// A change failed for want of a quorum. Of all kinds only a write may be done in part then.
+    /// Notes a change that failed for want of a quorum. Only a write may be done in part then.
     pub(crate) fn note_stopped(&self, edit: Edit) {
         if matches!(edit, Edit::Write { .. }) {
             self.partial_writes.borrow_mut().push(edit);
         }
     }
 
-    /// A write failed, and may have been done in part.
+    /// Notes a failed write that may have been done in part.
     pub(crate) fn note_in_part(&self, file: Inum, offset: u64, data: &[u8]) {
         let group = self.world.group();
         for part in parts(file, offset, data) {

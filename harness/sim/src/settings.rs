@@ -1,4 +1,4 @@
-//! What a run is made of besides its seed.
+//! The settings of a run besides its seed.
 
 use crate::faults::FaultKind;
 pub use hammer2_core::cluster::Rule;
@@ -6,10 +6,10 @@ pub use hammer2_core::cluster::Rule;
 /// Steps of clients in a run, unless it is cut short.
 const STEPS: u64 = 320;
 
-/// What a run is made of besides its seed.
+/// The settings of a run besides its seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Nodes of the cluster; drawn when not given.
+    /// Nodes of the cluster; if not given, the seed decides.
     pub nodes: Option<usize>,
     /// Steps of clients, at least.
     pub steps: u64,
@@ -28,7 +28,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What can be left out: faults of devices, and what is done to disks between two mounts.
+    /// The faults that can be left out: those of devices, and those between two mounts.
     pub fn all_faults() -> impl Iterator<Item = &'static str> {
         FaultKind::ALL.iter().map(|kind| kind.name()).chain(BETWEEN)
     }
@@ -38,7 +38,7 @@ impl Settings {
     }
 }
 
-/// What is done to disks besides, mostly between two mounts.
+/// Other faults, mostly between two mounts.
 pub(crate) const BETWEEN: [&str; 17] = [
     "absent",
     "swapped",

@@ -1,9 +1,9 @@
-//! Making a run that fails smaller: what it doesn't need is left out.
+//! Shrinking a failing run, by leaving out everything that it doesn't need.
 
 use crate::run::run;
 use crate::settings::Settings;
 
-/// Leaves out kinds of faults and steps as long as the seed still fails; what is left.
+/// Leaves out kinds of faults and steps as long as the seed still fails; returns the rest.
 pub fn shrink(seed: u64, settings: &Settings) -> Settings {
     let fails = |settings: &Settings| run(seed, settings).violation.is_some();
     let mut least = settings.clone();

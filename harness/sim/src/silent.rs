@@ -1,4 +1,4 @@
-//! A writer without a heartbeat: another implementation, which knows nothing of ours. What it wrote last must stay.
+//! A writer without a heartbeat: another implementation, which knows nothing of ours. Its last write must stay.
 
 use hammer2_core::media::geometry::{HEADER_TWINS, header_copies, header_offset, twin_offset};
 use hammer2_core::media::heartbeat::{HEARTBEAT_BYTES, HEARTBEAT_OFFSET};
@@ -9,23 +9,23 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 use crate::medium::Medium;
 use crate::nodes::Drive;
 
-/// Headers that it wrote before the one that is left.
+/// How many headers it wrote before the last one.
 const FLUSHES: u64 = 100;
 
-/// What is on a disk after it has written.
+/// The state of a disk after it has written.
 pub(crate) struct Silent {
     drive: Drive,
     headers: Vec<Vec<u8>>,
-    /// The mount that had the disk then.
+    /// The mount that had the disk at that time.
     holder: Option<MountNonce>,
 }
 
 impl Silent {
-    /// Writes a header of its own to a disk, beside whoever has it mounted; not to one without a filesystem.
+    /// Writes a header of its own to a disk, even if it is mounted, but not to a disk without a filesystem.
     pub(crate) fn write(drive: &Drive) -> Option<Self> {
         let mut medium = drive.disk.medium.borrow_mut();
         medium.settle();
-        // It looks at no twins, and goes on where the newest copy is.
+        // It ignores twins, and goes on from the newest copy.
         let valid = (0..header_copies(medium.size_bytes())).filter_map(|copy| {
             let bytes = read(&medium, header_offset(copy), VOLUME_HEADER_BYTES);
             let header = VolumeHeader::read_from_bytes(&bytes).ok()?;
@@ -48,7 +48,7 @@ impl Silent {
     }
 }
 
-/// Where headers and their twins are.
+/// The places of headers and their twins.
 fn places(medium: &Medium) -> impl Iterator<Item = u64> + use<> {
     let copies = header_copies(medium.size_bytes());
     (0..copies).map(header_offset).chain((0..HEADER_TWINS).map(twin_offset))

@@ -1,4 +1,4 @@
-//! What is known of the snapshots of a cluster: what each may hold, and who must have it.
+//! The snapshots of a cluster: the possible content of each, and the disks that must have it.
 
 use std::cell::{Cell, RefCell};
 
@@ -7,23 +7,23 @@ use crate::model::Model;
 /// The snapshots of a run.
 #[derive(Default)]
 pub(crate) struct Snapshots {
-    /// What each one that was acknowledged may hold: the states there were while it was taken.
+    /// The acknowledged snapshots, each with its possible content: the states while it was taken.
     taken: RefCell<Vec<Taken>>,
-    /// The states since one was begun that isn't there yet.
+    /// The states since the snapshot under way was begun.
     under_way: RefCell<Option<Vec<Model>>>,
     begun: Cell<u64>,
 }
 
-/// A snapshot that was acknowledged.
+/// An acknowledged snapshot.
 pub(crate) struct Taken {
     pub(crate) label: String,
     pub(crate) states: Vec<Model>,
-    /// The disks that have it, as long as nothing happens to them.
+    /// The disks that must have it.
     pub(crate) holders: Vec<usize>,
 }
 
 impl Snapshots {
-    /// One is begun while this is there; its number. None while another is under way.
+    /// Begins a snapshot in this state, and returns its number; none while another is under way.
     pub(crate) fn begin(&self, state: &Model) -> Option<u64> {
         if self.under_way.borrow().is_some() {
             return None;
@@ -33,30 +33,30 @@ impl Snapshots {
         Some(self.begun.get())
     }
 
-    /// The one under way was acknowledged; these disks have it.
+    /// Notes that the snapshot under way was acknowledged, and that these disks have it.
     pub(crate) fn acknowledge(&self, label: String, holders: Vec<usize>) {
         let states = self.under_way.take().unwrap_or_default();
         self.taken.borrow_mut().push(Taken { label, states, holders });
     }
 
-    /// All that were acknowledged: they are looked at once.
+    /// Takes all acknowledged snapshots, as they are checked only once.
     pub(crate) fn take_all(&self) -> Vec<Taken> {
         self.taken.take()
     }
 
-    /// Something was changed.
+    /// Notes a change.
     pub(crate) fn changed(&self, state: &Model) {
         if let Some(states) = &mut *self.under_way.borrow_mut() {
             states.push(state.clone());
         }
     }
 
-    /// A disk may have lost what it had.
+    /// Notes that a disk may have lost its snapshots.
     pub(crate) fn lost_by(&self, number: usize) {
         self.taken.borrow_mut().iter_mut().for_each(|taken| taken.holders.retain(|holder| *holder != number));
     }
 
-    /// Disks in step were given all that a quorum of the voters has; who was, also has it now.
+    /// Notes that these disks in step were given all snapshots that a quorum of the voters has.
     pub(crate) fn given(&self, voters: &[usize], disks: &[usize]) -> usize {
         let mut given = 0;
         for taken in self.taken.borrow_mut().iter_mut() {
@@ -71,7 +71,7 @@ impl Snapshots {
         given
     }
 
-    /// Whatever is under way failed, or was cut by the power.
+    /// Notes that the snapshot under way failed, or was cut by a power failure.
     pub(crate) fn give_up(&self) {
         self.under_way.take();
     }

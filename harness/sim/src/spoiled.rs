@@ -1,5 +1,5 @@
-//! Who is left of those that have what was acknowledged last was written to by somebody else: nothing older may be served in its
-//! place, though a quorum is there.
+//! Somebody else wrote to every disk that is left with the last acknowledged state: nothing older may be served in its place,
+//! although a quorum is there.
 
 use crate::marks;
 use crate::mounting::{Refused, Seat, mount_writable};
@@ -9,7 +9,7 @@ use crate::reading::{difference, read_all};
 use crate::working::work;
 use crate::world::World;
 
-/// True when a quorum can do without some masters, which then have less.
+/// True when a quorum can do without some masters, which then lack changes.
 pub(crate) fn is_possible(world: &World) -> bool {
     !world.is_tight() && world.all_are_sound() && world.group().spare() > 0
 }
@@ -32,7 +32,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         read_all(&fs).await.map_err(|error| format!("I14: reading everything: \"{error}\" though all is well"))?
     })?;
     let Some(newest) = newest else { return Ok(()) };
-    // With those that have less, just a quorum. With all, the others still have it.
+    // Together with the masters that lack changes, these are just a quorum. With more, others would still have the state.
     let spoiled = 2 * quorum - copies.len();
     for drive in &copies[..spoiled] {
         let written =

@@ -1,14 +1,14 @@
-//! What the nodes of a mount are to it, and how that is called in tallies.
+//! The states of a mount's nodes, and their names in tallies.
 
 use hammer2_core::cluster::MemberState;
 use hammer2_core::fs::FileSystem;
 
-/// What the nodes of a mount are to it, in order.
+/// The states of a mount's nodes, in order.
 pub(crate) fn states(fs: &FileSystem) -> impl Iterator<Item = MemberState> {
     fs.member_statuses().map(|member| member.state)
 }
 
-/// What a node is to a mount.
+/// The name of a node's state.
 pub(crate) fn name_of_state(state: MemberState) -> String {
     match state {
         MemberState::InSync => "in-sync".to_owned(),

@@ -1,4 +1,4 @@
-//! What happened in one run or many, counted.
+//! Counts of the events in one run or many.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::settings::Settings;
 /// Counts by name.
 pub type Counts = BTreeMap<String, u64>;
 
-/// What runs come to, if there are enough of them: mounts, nodes and changes, by name.
+/// The verdicts on mounts, nodes and changes that must all occur in enough runs, by name.
 const VERDICTS: [&str; 45] = [
     "acked-tail",
     "brought-back",
@@ -58,7 +58,7 @@ const VERDICTS: [&str; 45] = [
     "two-configs",
 ];
 
-/// What happened.
+/// Counts of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Runs.
@@ -71,11 +71,11 @@ pub struct Tally {
     pub crashes: u64,
     /// Faults that struck, by kind.
     pub faults: Counts,
-    /// What mounts came to, what nodes were found to be, and why they left.
+    /// Outcomes of mounts, states of nodes, and why nodes left.
     pub verdicts: Counts,
     /// Runs in which something was wrong.
     pub violations: u64,
-    /// Stands for every request and every result of all runs.
+    /// A hash of every request and every result of all runs.
     pub trace_hash: u64,
 }
 
@@ -94,7 +94,7 @@ impl Tally {
         faults.chain(VERDICTS.into_iter().filter(|name| !self.verdicts.contains_key(*name)))
     }
 
-    /// Adds what happened in another run.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
         self.operations += other.operations;

@@ -1,5 +1,4 @@
-//! How the nodes of a mount are while something is done with it, for the chronicle: looked at whenever something may have
-//! changed, in virtual time.
+//! Watches the nodes of a mount for the chronicle: it looks whenever their state may have changed, in virtual time.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,7 +11,7 @@ use crate::chronicle::{NodeState, What};
 use crate::states::name_of_state;
 use crate::world::World;
 
-/// Does something with a mount, and has its nodes watched meanwhile if a chronicle is kept.
+/// Does some work with a mount, and watches its nodes meanwhile if events are kept.
 pub(crate) async fn watching<T>(world: &World, fs: &FileSystem, work: impl Future<Output = T>) -> T {
     if !world.chronicle.is_kept() {
         return work.await;
@@ -28,7 +27,7 @@ pub(crate) async fn watching<T>(world: &World, fs: &FileSystem, work: impl Futur
     .await
 }
 
-/// What was seen of a mount last.
+/// The last seen state of a mount.
 #[derive(Default)]
 struct Seen {
     nodes: [Option<(NodeState, MemberState)>; MAX_NODES],
@@ -37,7 +36,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Tells what is otherwise than it was.
+    /// Records what has changed.
     fn look(&mut self, world: &World, fs: &FileSystem) {
         for member in fs.member_statuses() {
             let node = usize::from(member.node.0);

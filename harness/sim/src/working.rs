@@ -1,4 +1,4 @@
-//! One mount: clients work on it, and it stops in one way or another.
+//! One mount: clients work on it, and it ends in one way or another.
 
 use std::pin::Pin;
 
@@ -16,8 +16,8 @@ use crate::states::{name_of_state, states};
 use crate::watching::watching;
 use crate::world::World;
 
-/// Mounts, works, and stops in one way or another. False if it couldn't be mounted because of disks that aren't sound;
-/// none if the power went.
+/// Mounts, works, and ends in one way or another. False if it couldn't be mounted because of unsound disks; none if the power
+/// went.
 pub(crate) fn work(world: &World, seats: &[Seat], plan: Plan) -> Result<Option<bool>, String> {
     log::info!("mounting {seats:?}");
     *world.plan.borrow_mut() = plan;
@@ -34,7 +34,7 @@ pub(crate) fn work(world: &World, seats: &[Seat], plan: Plan) -> Result<Option<b
     })
 }
 
-/// Works on a mount, and stops in one way or another.
+/// Works on a mount, and ends in one way or another.
 async fn on_mount(world: &World, fs: &FileSystem) -> Result<bool, String> {
     if !served::check(world, fs).await? {
         return Ok(true);
@@ -53,7 +53,7 @@ async fn on_mount(world: &World, fs: &FileSystem) -> Result<bool, String> {
     }
     if unmounts && !session.is_over.get() && !session.is_stopped.get() {
         session.sync().await;
-        // Whoever unmounts waits for laggards, too.
+        // An unmount waits for laggards, too.
         let _ = fs.attend(fs.level()).await;
     }
     let wrong = session.wrong.take();

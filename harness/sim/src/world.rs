@@ -1,4 +1,4 @@
-//! One run: disks, the clusters on them, and what happens to them until the end.
+//! One run: disks, the clusters on them, and their state until the end.
 
 use std::cell::{Cell, RefCell};
 
@@ -23,13 +23,13 @@ use crate::tally::Tally;
 /// A disk.
 pub(crate) struct Disk {
     pub(crate) drive: Drive,
-    /// Something is wrong with it in this mount.
+    /// It has a fault in this mount.
     pub(crate) is_ailing: Cell<bool>,
-    /// What its flushes were is a lie, so far without harm.
+    /// Its flushes lie, so far without harm.
     pub(crate) lies: Cell<bool>,
     /// The kinds of faults under way, and how many requests had been struck before.
     pub(crate) under_way: RefCell<Vec<(FaultKind, u64)>>,
-    /// How it once was.
+    /// An old state of it.
     pub(crate) old: RefCell<Option<Medium>>,
 }
 
@@ -44,7 +44,7 @@ impl Disk {
         }
     }
 
-    /// Nothing goes wrong with it any more. Each fault that was under way is told, and whether it struck.
+    /// Ends its faults. `tell` gets each fault that was under way, and whether it struck.
     fn end_faults(&self, mut tell: impl FnMut(FaultKind, bool)) {
         let struck = self.drive.plan.struck();
         self.under_way.borrow_mut().drain(..).for_each(|(kind, before)| tell(kind, struck > before));
@@ -61,14 +61,14 @@ pub(crate) struct World {
     pub(crate) random: RefCell<Random>,
     pub(crate) disks: Vec<Disk>,
     groups: Vec<Group>,
-    /// The cluster this round is about.
+    /// The cluster of this round.
     pub(crate) current: Cell<usize>,
     /// Files made outside the work of clients.
     pub(crate) marks: Cell<u64>,
     pub(crate) tally: RefCell<Tally>,
     pub(crate) chronicle: Chronicle,
     pub(crate) plan: RefCell<Plan>,
-    /// The disks of the nodes of the mount, in its order; none for what is no disk of the cluster.
+    /// The disks of the mount's nodes, in order; none for a node that isn't a disk of the cluster.
     pub(crate) seats: RefCell<Vec<Option<usize>>>,
 }
 
@@ -96,32 +96,32 @@ impl World {
         }
     }
 
-    /// Something happened: it is kept if anybody wants to know.
+    /// Records an event, if events are kept.
     pub(crate) fn tell(&self, what: impl FnOnce() -> What) {
         if self.chronicle.is_kept() {
             self.chronicle.add(self.host.nanoseconds(), self.host.trace(), what());
         }
     }
 
-    /// A fault is counted that is nothing a single device does.
+    /// Counts a fault that isn't one of a single device.
     pub(crate) fn fault(&self, name: &str) {
         self.tally.borrow_mut().fault(name);
         self.tell(|| What::Fault { name: name.to_owned(), disk: None });
     }
 
-    /// The same, done to one disk.
+    /// The same, for one disk.
     pub(crate) fn fault_of(&self, name: &str, disk: usize) {
         self.tally.borrow_mut().fault(name);
         self.tell(|| What::Fault { name: name.to_owned(), disk: Some(disk) });
     }
 
-    /// What a mount, a node or a change came to is counted.
+    /// Counts a verdict on a mount, a node or a change.
     pub(crate) fn verdict(&self, name: &str) {
         self.tally.borrow_mut().verdict(name);
         self.tell(|| What::Verdict { name: name.to_owned() });
     }
 
-    /// The members of the cluster change, or may.
+    /// Records that the members of the cluster change, or may.
     pub(crate) fn tell_members(&self, change: &str, roles: &Roles, outcome: &'static str) {
         self.tell(|| What::Members {
             cluster: self.group().name(),
@@ -136,17 +136,17 @@ impl World {
         self.disks.iter().any(|disk| disk.drive.disk.medium.borrow().size_bytes() <= SMALL_BYTES)
     }
 
-    /// The cluster this round is about.
+    /// The cluster of this round.
     pub(crate) fn group(&self) -> &Group {
         &self.groups[self.current.get()]
     }
 
-    /// All there are.
+    /// All clusters.
     pub(crate) fn groups(&self) -> &[Group] {
         &self.groups
     }
 
-    /// True if no cluster loses anything when this disk can't be relied on any more.
+    /// True if no cluster loses anything if this disk can't be relied on any more.
     pub(crate) fn can_do_without(&self, disk: usize) -> bool {
         self.groups.iter().all(|group| {
             let is_unsound = |disk: usize| group.trust(disk) != Trust::Sound || self.disks[disk].lies.get();
@@ -154,13 +154,13 @@ impl World {
         })
     }
 
-    /// True if a disk doesn't hold all it should, or may not after a power cut.
+    /// True if a disk doesn't hold everything that it should, or might not after a power cut.
     pub(crate) fn is_unsound(&self, disk: usize) -> bool {
         self.group().trust(disk) != Trust::Sound || self.disks[disk].lies.get()
     }
 
-    /// True for a disk of which it is known what it is to the cluster. A soft member is mounted by itself. Who was a member, and
-    /// a member or itself as it once was, may be a quorum of that time: no code can tell.
+    /// True for a disk whose role in the cluster is certain. A soft member is mounted by itself. A former member, together with a
+    /// member in an old state, may be a quorum of that time: no code can tell.
     pub(crate) fn is_known(&self, disk: usize) -> bool {
         let group = self.group();
         let is_sound = |disk| group.trust(disk) == Trust::Sound;
@@ -168,7 +168,7 @@ impl World {
         !self.is_soft(disk) && (group.role(disk).is_some() || is_sound(disk) && members().all(is_sound))
     }
 
-    /// True if a disk holds all it should of every cluster.
+    /// True if a disk holds everything that it should of every cluster.
     pub(crate) fn is_sound_in_all(&self, disk: usize) -> bool {
         self.groups.iter().all(|group| group.trust(disk) == Trust::Sound)
     }
@@ -184,14 +184,14 @@ impl World {
         (0..self.disks.len()).all(|disk| group.role(disk).is_none() || !self.is_unsound(disk))
     }
 
-    /// True if all that vote are sound, or may vote.
+    /// True if all disks that vote, or may vote, are sound.
     pub(crate) fn voters_are_sound(&self) -> bool {
         let roles = self.group().roles();
         let votes = |disk: usize| roles.iter().any(|roles| roles[disk] == Some(PfsKind::Master));
         (0..self.disks.len()).all(|disk| !votes(disk) || !self.is_unsound(disk))
     }
 
-    /// Something happened to a disk: what it holds of any cluster is in doubt.
+    /// Notes that a disk's content of every cluster is in doubt.
     pub(crate) fn distrust(&self, disk: usize, trust: Trust) {
         for group in &self.groups {
             group.snapshots.lost_by(disk);
@@ -203,7 +203,7 @@ impl World {
         self.groups.iter().for_each(|group| group.snapshots.lost_by(disk));
     }
 
-    /// A node is to be brought in step: without room for that it does without its oldest snapshots.
+    /// Notes that a node is to be brought in step: without room for that, it gives up its oldest snapshots.
     pub(crate) fn may_lose_snapshots(&self, node: NodeIndex) {
         if let (true, Some(disk)) = (self.is_tight(), self.disk_of(node.0.into())) {
             self.snapshots_lost_by(disk);
@@ -215,7 +215,7 @@ impl World {
         self.groups.iter().any(|group| group.is_alone && group.role(disk).is_some())
     }
 
-    /// The node that a disk is in this mount.
+    /// The number of a disk's node in this mount.
     pub(crate) fn node_of(&self, disk: usize) -> Option<NodeIndex> {
         let place = self.seats.borrow().iter().position(|seat| *seat == Some(disk))?;
         Some(NodeIndex(place as u8))
@@ -226,12 +226,12 @@ impl World {
         self.seats.borrow().get(seat).copied().flatten()
     }
 
-    /// True if all is well with a node's disk.
+    /// True if a node's disk is sound.
     pub(crate) fn is_sound_node(&self, node: NodeIndex) -> bool {
         self.disk_of(usize::from(node.0)).is_some_and(|disk| self.is_sound(disk))
     }
 
-    /// True if all is well with a disk.
+    /// True if a disk has no fault and holds everything that it should.
     pub(crate) fn is_sound(&self, disk: usize) -> bool {
         self.group().trust(disk) == Trust::Sound && !self.disks[disk].is_ailing.get()
     }
@@ -253,8 +253,8 @@ impl World {
         self.disk_of(node.0.into()).is_some_and(|disk| self.disks[disk].drive.disk.slowness.get() > 1)
     }
 
-    /// True when none of that quorum is slow: then it works without delay, too, unless room has to be found. All members are
-    /// waited for then.
+    /// True when none of that quorum is slow: then everything works without delay, too, unless room has to be found, as that
+    /// waits for all members.
     pub(crate) fn must_be_swift(&self, fs: &FileSystem) -> bool {
         !self.is_tight()
             && self.has_quorum_of(fs, |disk| self.is_sound(disk) && self.disks[disk].drive.disk.slowness.get() == 1)
@@ -268,7 +268,7 @@ impl World {
         self.group().is_quorum(|disk| is_in_step(disk) && counts(disk))
     }
 
-    /// What was done up to a moment was acknowledged. The nodes in step have it that don't lag.
+    /// Notes that everything up to a moment was acknowledged. The nodes in step that don't lag have it.
     pub(crate) fn note_acked(&self, fs: &FileSystem, moment: Moment) {
         let group = self.group();
         group.history.borrow_mut().acked(moment);
@@ -281,12 +281,12 @@ impl World {
         }
     }
 
-    /// Something happens this often of a hundred times, unless it is left out.
+    /// True with this probability in percent, unless the fault is left out.
     pub(crate) fn chance(&self, name: &str, percent: u64) -> bool {
         self.random.borrow_mut().percent(percent) && self.settings.has_fault(name)
     }
 
-    /// What happens before a client's step; the client may have to do something about it.
+    /// Makes the events happen that are planned before a client's step; returns a task if the client has to do something.
     pub(crate) fn before_step(&self, step: u64) -> Option<Errand> {
         let plan = self.plan.borrow();
         for fault in plan.faults.iter().filter(|fault| fault.step == step) {
@@ -339,7 +339,7 @@ impl World {
         }
     }
 
-    /// Runs a mount from beginning to end; none if the power went.
+    /// Runs a session from beginning to end; none if the power went.
     pub(crate) fn run<T>(&self, session: impl Future<Output = Result<T, String>>) -> Result<Option<T>, String> {
         let requests = match self.plan.borrow().crash {
             Crash::InMount(requests) => Some(requests),
@@ -377,12 +377,12 @@ impl World {
         }
     }
 
-    /// Everything that is on its way to a disk arrives.
+    /// Lets everything that is on its way to disks arrive.
     pub(crate) fn settle(&self) {
         self.disks.iter().for_each(|disk| disk.drive.disk.medium.borrow_mut().settle());
     }
 
-    /// Disks that fail but lie about nothing are put right, in the middle of a mount.
+    /// Mends failing disks that don't lie, in the middle of a mount.
     pub(crate) fn mend_disks(&self) {
         for (number, disk) in self.disks.iter().enumerate() {
             if self.groups.iter().all(|group| group.trust(number) != Trust::Damaged) && !disk.lies.get() {
@@ -392,7 +392,7 @@ impl World {
         }
     }
 
-    /// The faults of a mount end with it.
+    /// Ends the faults of a mount.
     fn heal(&self) {
         for (number, disk) in self.disks.iter().enumerate() {
             self.end_faults(number);
@@ -400,7 +400,7 @@ impl World {
         }
     }
 
-    /// Nothing goes wrong with a disk any more. Faults that struck are counted.
+    /// Ends the faults of a disk, and counts those that struck.
     fn end_faults(&self, number: usize) {
         let disk = &self.disks[number];
         let was_slow = disk.drive.disk.slowness.get() > 1;

@@ -1,4 +1,4 @@
-//! The program `hammer2-sim`: the switch that leaves out a rule, what is printed, exit statuses.
+//! The program `hammer2-sim`: the switch that leaves out a rule, its output, exit statuses.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -12,7 +12,7 @@ fn simulate(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).output().unwrap()
 }
 
-/// What is printed by a program that ends with this status.
+/// The output of the program, which must end with this status.
 fn printed(arguments: &[&str], status: i32) -> String {
     let output = simulate(arguments);
     assert_eq!(output.status.code(), Some(status), "{arguments:?}: {output:?}");
@@ -21,7 +21,7 @@ fn printed(arguments: &[&str], status: i32) -> String {
 
 #[test]
 fn the_simulator_has_the_switch_that_the_tool_lacks() {
-    // The test of the tool (harness/tool/tests/tool/simulator.rs) finds these words nowhere.
+    // The tool's test (harness/tool/tests/tool/simulator.rs) must not find these words in `hammer2`.
     let program = fs::read(PROGRAM).unwrap();
     assert!(program.windows(NOT_FOLLOWED.len()).any(|words| words == NOT_FOLLOWED.as_bytes()));
 }
@@ -43,7 +43,7 @@ fn a_violation_comes_with_the_command_that_shows_it_again() {
     let (_, command) = first.rsplit_once("; hammer2-sim ").expect("a command");
     let again = printed(&command.split(' ').collect::<Vec<_>>(), 1);
     assert_eq!(again.lines().next(), Some(first));
-    // In JSON, and with the rule.
+    // The same in JSON, and with the rule.
     let report = printed(&["--seeds", "3", "--without", "rollforward", "--json"], 1);
     let violation: Value = serde_json::from_str(report.lines().next().unwrap()).unwrap();
     assert_eq!(violation["reproduce"], format!("hammer2-sim {command}"));
@@ -66,7 +66,7 @@ fn page_file(name: &str) -> String {
     format!("{}/{name}.html", env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// What a page shows.
+/// The data of a page.
 fn shown(path: &str) -> Value {
     let page = fs::read_to_string(path).unwrap();
     let (_, data) = page.split_once("id=\"run\">").unwrap();
@@ -111,10 +111,10 @@ fn the_page_of_a_violation_points_at_the_first_wrong_moment() {
     let (wrong, kind) = kind_at(&page, "wrong");
     assert!(kind == "wrong" || kind == "suspicion", "{kind}");
     assert_eq!(page["entries"][page["wrong"].as_u64().unwrap() as usize]["text"], page["violation"]);
-    // The run is another than the one with the rule before that shows; at the beginning it is the same.
+    // The run differs from the one with the rule before the violation shows, but not at the beginning.
     let (parted, _) = kind_at(&page, "parting");
     assert!(page["parting"].as_u64().unwrap() > 0 && parted <= wrong, "{parted} and {wrong}");
-    // With the rule there is nothing to point at.
+    // With the rule, there is no violation to point at.
     printed(&["--start", &seed, "--seeds", "1", "--html", &path], 0);
     assert_eq!(shown(&path)["wrong"], Value::Null);
 }

@@ -1,4 +1,4 @@
-//! The simulator itself: a seed is a run, a cluster keeps its promises, and one that lacks a rule is found out.
+//! The simulator itself: the same seed is the same run, a cluster keeps its promises, and leaving out a rule is found.
 
 use hammer2_sim::{Rule, Settings, run, shrink};
 
