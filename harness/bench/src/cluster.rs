@@ -1,4 +1,4 @@
-//! Three masters against one node, and against what bounds them.
+//! Three masters against one node, and against their limits.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -29,7 +29,7 @@ const RANDOM_WRITES: usize = 5_000;
 const SMALL_VOLUME_BYTES: usize = 1 << 30;
 const CALL_BYTES: usize = 1 << 20;
 
-/// A disk as they are bought.
+/// The speed of a common disk.
 pub const SPEED: Speed = Speed { bytes_per_second: 500_000_000, latency: Duration::from_micros(100) };
 const SLOW_FILE_BYTES: u64 = 512 << 20;
 const SLOW_VOLUME_BYTES: u64 = 2 << 30;
@@ -67,8 +67,8 @@ pub fn streams(runs: u32) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Creating, looking up and writing 4 KiB here and there: with as much memory for each node as the one has, and with as much for
-/// all together.
+/// Creating, looking up and random writes of 4 KiB: with as much memory for each node as the single node has, and with as much
+/// for all together.
 pub fn small(runs: u32) -> Result<Vec<Row>> {
     let three = Volume::masters(MASTERS, SMALL_VOLUME_BYTES);
     let one = Volume::new(SMALL_VOLUME_BYTES);

@@ -9,21 +9,21 @@ fn now() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The CPU time `work` takes.
+/// The CPU time that `work` takes.
 pub fn of<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<Duration, E> {
     let start = now();
     work()?;
     Ok(now() - start)
 }
 
-/// The CPU time a future takes, waits of it not counted.
+/// The CPU time that a future takes, without its waits.
 pub async fn of_async<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<Duration, E> {
     let start = now();
     work.await?;
     Ok(now() - start)
 }
 
-/// The medians of several runs of two pieces of work, by turns, so that both see the same machine.
+/// The medians of several runs of two pieces of work, which take turns, so that both see the same machine.
 pub fn medians<E>(
     runs: u32,
     mut ours: impl FnMut() -> Result<Duration, E>,
@@ -40,7 +40,7 @@ pub fn medians_of<const STEPS: usize, E>(
     mut theirs: impl FnMut() -> Result<[Duration; STEPS], E>,
 ) -> Result<[(Duration, Duration); STEPS], E> {
     let mut times = (Vec::new(), Vec::new());
-    // The first run of each warms what there is to warm, and doesn't count.
+    // The first run of each is a warm-up, and doesn't count.
     for _ in 0..=runs {
         times.0.push(ours()?);
         times.1.push(theirs()?);

@@ -1,4 +1,4 @@
-//! How much a device is made to write: counted, and the same in every run.
+//! The bytes that a device is given to write: counted, and the same in every run.
 
 use std::error::Error;
 

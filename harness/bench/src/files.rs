@@ -1,4 +1,4 @@
-//! Making, and removing, many small files.
+//! Making and removing many small files.
 
 use std::error::Error;
 use std::time::Duration;

@@ -17,19 +17,19 @@ use crate::cluster::{MASTERS, SPEED};
 use crate::report::{Amount, Row};
 use crate::volume::Volume;
 
-/// Less than what is read and written.
+/// Less memory than the data that is read and written.
 const MEMORY_BYTES: usize = 16 << 20;
 const VOLUME_BYTES: u64 = 4 << 30;
 const FILES: u64 = 200;
 const FILE_BYTES: u64 = 256 << 10;
 const PIECE_BYTES: usize = 4096;
 const OPERATIONS: usize = 20_000;
-/// The one that hangs.
+/// The disk that hangs.
 const HANGING: usize = 1;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Somebody who creates, reads, writes, looks up, removes and syncs.
+/// A client that creates, reads, writes, looks up, removes and syncs.
 struct Client<'a> {
     fs: &'a FileSystem,
     random: Random,
@@ -82,7 +82,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// The time of each of many operations, in order of length.
+    /// The times of many operations, sorted.
     async fn times(&mut self, volume: &Volume, operations: usize) -> Result<Vec<Duration>> {
         let mut times = Vec::new();
         for _ in 0..operations {
@@ -93,7 +93,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Sees when a disk first hangs, and when it is left out.
+/// Notes when a disk first hangs, and when it is left out.
 struct Watch<'a> {
     volume: &'a Volume,
     fs: &'a FileSystem,
@@ -125,7 +125,7 @@ fn percentile_99(times: &[Duration]) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// How long operations take once the disk is left out, against before it hung; and how long it was waited for.
+/// How long operations take once the disk is left out, against the time before it hung; and how long it was waited for.
 pub fn one_of_three() -> Result<(Row, Amount)> {
     let volume = Volume::throttled_masters(MASTERS, VOLUME_BYTES, SPEED);
     volume.run(async {

@@ -1,4 +1,4 @@
-//! The image that is read, and mounting it.
+//! The image to read, and mounting it.
 
 use std::error::Error;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ const VOLUME_BYTES: u64 = 1 << 30;
 
 /// A volume in memory.
 pub struct RamVolume {
-    /// What is on it.
+    /// Its content.
     pub written: Written,
     clock: &'static HostClock,
 }

@@ -16,7 +16,7 @@ use crate::report::Row;
 use crate::volume::USUAL_BYTES;
 
 const ENTRIES: usize = 20_000;
-/// Memory for a mount to keep all inodes in; the peer reads from a disk in memory, and keeps nothing.
+/// Enough memory for a mount to keep all inodes; the peer reads from a disk in memory, and keeps nothing.
 const AMPLE_BYTES: usize = 256 << 20;
 /// The peer's disk.
 const PEER_BYTES: u64 = 512 << 20;
@@ -41,7 +41,7 @@ impl Names {
     }
 }
 
-/// Lookups with attributes, against the same in RedoxFS: with memory for all that is looked at, and with less.
+/// Lookups with attributes, against the same in RedoxFS: with memory for everything, and with less.
 pub fn lookups(runs: u32) -> Result<[Row; 2], Box<dyn Error>> {
     let mut names = Names::new();
     let volume = RamVolume::new(|editor| {

@@ -1,8 +1,6 @@
 //! Benchmarks: `scripts/bench` runs them.
-//!
-//! Everything happens in this process, on images in memory, and what is measured is CPU time, not time on the wall: that
-//! depends too much on what else a machine does. Each benchmark sets a filesystem beside what bounds it or a peer, both in the
-//! same run, and has a goal for the ratio.
+//! Everything happens in this process, on images in memory, and CPU time is measured: wall time depends too much on the machine's
+//! other work. Each benchmark compares a filesystem with its limit or a peer in the same run, and has a goal for the ratio.
 #![forbid(unsafe_code)]
 
 mod cluster;
@@ -34,7 +32,7 @@ use hammer2_host::check_functions;
 use instructions::Counted;
 use report::Report;
 
-/// Measures HAMMER2 against what bounds it and against its peers, in CPU time, on images in memory.
+/// Measures HAMMER2 against its limits and its peers, in CPU time, on images in memory.
 #[derive(Parser)]
 #[command(name = "bench", after_help = "Exit code: 0 when all goals were reached, 1 when one wasn't, 2 on errors.")]
 struct Arguments {
@@ -64,12 +62,12 @@ enum What {
         #[arg(value_enum)]
         parts: Vec<ClusterPart>,
     },
-    /// Instructions that operations take, counted by valgrind
+    /// The instructions of operations, counted by valgrind
     Instructions {
         /// Only these
         #[arg(value_enum)]
         rows: Vec<Counted>,
-        /// Do it once with so many nodes, without counting
+        /// Do the work once with so many nodes, without counting
         #[arg(long, hide = true)]
         here: Option<usize>,
     },
@@ -78,7 +76,7 @@ enum What {
 /// A part of the measurements of clusters.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ClusterPart {
-    /// Three masters' large files, against one node and what bounds them
+    /// Three masters' large files, against one node and their limits
     Stream,
     /// Three masters' small operations, against one node
     Small,
@@ -86,7 +84,7 @@ enum ClusterPart {
     Disks,
     /// A disk that hangs, in virtual time
     Hang,
-    /// What a resynchronization reads and writes
+    /// The requests and bytes of a resynchronization
     Resync,
 }
 
@@ -97,11 +95,11 @@ enum Part {
     Stream,
     /// Many small files
     Files,
-    /// 4 KiB here and there
+    /// 4 KiB at random places
     Random,
     /// A million files in one directory, and large volumes
     Scale,
-    /// What a device is made to write
+    /// The bytes that a device is given to write
     Bytes,
 }
 

@@ -1,4 +1,4 @@
-//! RedoxFS, on a disk in memory too.
+//! RedoxFS, also on a disk in memory.
 
 use std::error::Error;
 use std::fmt::Display;

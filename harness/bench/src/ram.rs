@@ -1,4 +1,4 @@
-//! A disk in memory that is there already: no page of it comes into being while something is measured.
+//! A disk in memory whose pages exist already, so that none is allocated while something is measured.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -16,12 +16,12 @@ impl RamDisk {
     /// A disk of this size.
     pub fn new(bytes: usize) -> Rc<Self> {
         let mut content = vec![0; bytes];
-        // The host gives a page when it is first written.
+        // The host allocates a page when it is first written.
         content.chunks_mut(4096).for_each(|page| page[0] = 1);
         Rc::new(Self(RefCell::new(content)))
     }
 
-    /// Works on the bytes, past every device.
+    /// Works directly on the bytes, without a device.
     pub fn with<T>(&self, work: impl FnOnce(&mut [u8]) -> T) -> T {
         work(&mut self.0.borrow_mut())
     }
@@ -43,7 +43,7 @@ impl RamDevice {
         Self { disk, info, done: RefCell::new((0..QUEUE_DEPTH).map(|_| None).collect()) }
     }
 
-    /// What hardware does by itself; so it is no function of its caller's, and [instructions](crate::instructions) leaves it out.
+    /// The work that hardware does by itself. It isn't inlined, so that [instructions](crate::instructions) can leave it out.
     #[inline(never)]
     fn execute(&self, request: &mut Request) -> Result<(), DeviceError> {
         self.info.admit(request)?;

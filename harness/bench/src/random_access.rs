@@ -1,4 +1,4 @@
-//! 4 KiB here and there in a large file.
+//! 4 KiB at random places in a large file.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -17,7 +17,7 @@ const FILE_BYTES: u64 = 1 << 30;
 const PIECE_BYTES: usize = 4096;
 const VOLUME_BYTES: usize = 4 << 30;
 const PEER_BYTES: u64 = 3 << 30;
-/// A quarter of it is for file content, and three quarters of that for what isn't written yet: all of the file.
+/// A quarter of it is for file content, and three quarters of that for unwritten content: enough for all of the file.
 const AMPLE_BYTES: usize = 6 << 30;
 const CALL_BYTES: usize = 1 << 20;
 const PEER_CALLS: usize = 5000;

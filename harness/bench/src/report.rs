@@ -4,30 +4,30 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-/// What memory a mount took.
+/// The memory of a mount.
 #[derive(Clone, Copy)]
 pub struct Memory {
-    /// The most at any time.
+    /// The most it took at any time.
     pub peak_bytes: usize,
-    /// What it was given; its heap, which refuses more, has the least a mount works with besides.
+    /// Its budget; its heap refuses more than that and the smallest budget of a mount.
     pub given_bytes: usize,
 }
 
-/// One comparison: how much was done in a second of CPU time.
+/// A comparison: how much was done in a second of CPU time.
 pub struct Row {
     /// What was done.
     pub name: &'static str,
-    /// By whom else.
+    /// What it is compared with.
     pub against: &'static str,
     /// The unit of the rates.
     pub unit: &'static str,
-    /// What hammer2-core did.
+    /// The rate of hammer2-core.
     pub ours: f64,
-    /// What the other did.
+    /// The rate of the other.
     pub theirs: f64,
     /// The ratio to be reached, if there is one.
     pub goal: Option<f64>,
-    /// The memory of the mount, where one was measured.
+    /// The memory of the mount, if it was measured.
     pub memory: Option<Memory>,
 }
 
@@ -41,17 +41,17 @@ impl Row {
     }
 }
 
-/// Something that is counted, and the same in every run.
+/// A count, which is the same in every run.
 pub struct Amount {
-    /// What.
+    /// What was counted.
     pub name: &'static str,
-    /// What it is counted in.
+    /// The unit.
     pub unit: &'static str,
-    /// How much.
+    /// The count.
     pub amount: u64,
-    /// How much it may be.
+    /// The limit.
     pub limit: u64,
-    /// The memory of the mount, where it was measured.
+    /// The memory of the mount, if it was measured.
     pub memory: Option<Memory>,
 }
 
@@ -79,7 +79,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Adds something counted.
+    /// Adds a count.
     pub fn add_amount(&mut self, amount: Amount) {
         self.amounts.push(amount);
     }
@@ -89,7 +89,7 @@ impl Report {
         self.rows.iter().all(Row::is_good) && self.amounts.iter().all(Amount::is_good)
     }
 
-    /// One object of what was counted, each by its name.
+    /// An object of all counts, by their names.
     pub fn amounts_json(&self) -> Value {
         self.amounts.iter().map(|amount| (amount.name.to_owned(), Value::from(amount.amount))).collect()
     }

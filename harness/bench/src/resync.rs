@@ -1,4 +1,4 @@
-//! What a resynchronization reads and writes: counted on all disks, from the order to the commit that ends it.
+//! The requests and bytes of a resynchronization: counted on all disks, from the order to the commit that ends it.
 
 use std::error::Error;
 
@@ -11,19 +11,19 @@ use crate::cluster::MASTERS;
 use crate::report::Amount;
 use crate::volume::{USUAL_BYTES, Volume};
 
-/// The files of a directory; all of one are changed.
+/// The files of a directory; all files of one directory are changed.
 const FILES: u64 = 1_000;
 const FILE_BYTES: usize = 1_024;
 const CHANGED: &[u8] = b"directory.50";
 const DIRECTORIES: u64 = 100;
 const MANY_DIRECTORIES: u64 = 1_000;
 const VOLUME_BYTES: u64 = 16 << 30;
-/// What a resynchronization may take at most that finds nothing to do: the headers, and the way down to the root.
+/// The most requests of a resynchronization that finds nothing to do: the headers, and the way down to the root.
 const UNCHANGED_REQUESTS: u64 = 24;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What was read and written.
+/// Requests and bytes.
 #[derive(Clone, Copy)]
 struct Work {
     requests: u64,
@@ -65,7 +65,7 @@ async fn change(fs: &FileSystem) -> Result<()> {
     Ok(())
 }
 
-/// Brings the last disk in step, which was away while something was done.
+/// Brings the last disk in step, which was away during `done`.
 async fn resync_after(volume: &Volume, done: impl AsyncFnOnce(&FileSystem) -> Result<()>) -> Result<Work> {
     let without = volume.mount_first(MASTERS - 1, USUAL_BYTES).await?;
     done(&without.fs).await?;
@@ -80,7 +80,7 @@ async fn resync_after(volume: &Volume, done: impl AsyncFnOnce(&FileSystem) -> Re
     Ok(volume.take_counts().into())
 }
 
-/// A full copy, one after a change, and one after none, on a cluster of so many directories.
+/// A full copy, one after a change, and one after no change, on a cluster of so many directories.
 async fn on_cluster(directories: u64) -> Result<[Work; 3]> {
     let volume = Volume::sparse_masters(MASTERS, VOLUME_BYTES);
     volume.format().await?;

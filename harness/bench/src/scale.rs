@@ -1,4 +1,4 @@
-//! What grows with a filesystem, and what doesn't.
+//! How times grow with the size of a filesystem.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -14,16 +14,16 @@ use crate::files::directory;
 use crate::report::{Memory, Row};
 use crate::volume::{USUAL_BYTES, Volume};
 
-/// Files of a directory that is called small, and how many such directories are measured.
+/// Files of a small directory, and how many such directories are measured.
 const FEW: usize = 1000;
 const SMALL_DIRECTORIES: usize = 30;
-/// Where a directory begins to be large, and where it ends.
+/// From how many files on a directory counts as large.
 const LARGE: usize = 100_000;
 const MANY: usize = 1_000_000;
 const LOOKUPS: usize = 100_000;
 const SNAPSHOTS: usize = 15;
 const VOLUME_BYTES: usize = 4 << 30;
-/// Memory for a mount to keep all inodes and blocks in.
+/// Enough memory for a mount to keep all inodes and blocks.
 const AMPLE_BYTES: usize = 2 << 30;
 const SMALL_VOLUME: u64 = 1 << 30;
 const LARGE_VOLUME: u64 = 1 << 40;
@@ -68,7 +68,7 @@ async fn snapshots(fs: &FileSystem) -> Result<Duration> {
     Ok(median(times))
 }
 
-/// The times of what is done to a filesystem of some size.
+/// The times of operations on a filesystem of some size.
 struct Times {
     create: Duration,
     lookup: Duration,
@@ -76,7 +76,7 @@ struct Times {
     memory: Memory,
 }
 
-/// For one file: medians of many small directories.
+/// The times for one file: medians of many small directories.
 async fn small(volume: &Volume, memory_bytes: usize) -> Result<Times> {
     let (mut creates, mut lookups) = (Vec::new(), Vec::new());
     let mut last = None;
@@ -101,7 +101,7 @@ async fn large(volume: &Volume, memory_bytes: usize) -> Result<Times> {
     let directory = directory(fs).await?;
     create(fs, directory, 0..LARGE).await?;
     let creating = cpu_time::of_async(create(fs, directory, LARGE..MANY)).await?;
-    // What is in memory after a while of lookups, not after so many creates.
+    // The memory should hold what it holds after many lookups, not after so many creates.
     look_up(fs, directory, MANY, LOOKUPS).await?;
     let looking = cpu_time::of_async(look_up(fs, directory, MANY, LOOKUPS)).await?;
     Ok(Times {
@@ -155,7 +155,7 @@ pub fn volumes(runs: u32) -> Result<[Row; 2]> {
         Ok::<_, Box<dyn Error>>(times)
     };
     let theirs = || Ok(times(&small)?.0);
-    // They take next to no time: many runs.
+    // They take next to no time, so there are many runs.
     let times = cpu_time::medians_of(20 * runs, ours, theirs)?;
     let rate = |time: Duration| 1.0 / time.as_secs_f64();
     let names = ["newfs of 1 TiB", "mount of 1 TiB"];

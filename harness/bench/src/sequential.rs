@@ -19,7 +19,7 @@ const BLOCK_BYTES: usize = 64 << 10;
 const READ_BYTES: usize = 128 << 10;
 const NAME: &[u8] = b"file";
 
-/// A volume with one large file, and the blockrefs of the file's data.
+/// A volume with one large file, and the blockrefs of its data.
 struct LargeFile {
     volume: RamVolume,
     data: Vec<Blockref>,

@@ -16,20 +16,20 @@ use crate::ram::RamDisk;
 use crate::report::{Memory, Row};
 use crate::volume::{USUAL_BYTES, Volume};
 
-/// Bytes of the file that processors are measured with.
+/// Bytes of the file for measurements of CPU time.
 pub const FILE_BYTES: u64 = 1 << 30;
 /// A volume with room for it.
 pub const VOLUME_BYTES: usize = 3 << 29;
 const PEER_BYTES: u64 = 3 << 30;
 /// Bytes of one write, and of one read.
 const CALL_BYTES: usize = 128 << 10;
-/// What is written, over and over: more than a processor's caches hold.
+/// Bytes that are written over and over: more than a processor's caches hold.
 const SOURCE_BYTES: usize = 64 << 20;
 const NAME: &[u8] = b"file";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What is written.
+/// The bytes to write.
 pub fn source(content: Content) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(SOURCE_BYTES);
     let mut block = [0; FILE_BLOCK_BYTES];
@@ -70,13 +70,13 @@ pub async fn read(fs: &FileSystem, bytes: u64) -> Result<()> {
 
 /// A large file that is written to a fresh filesystem, and read.
 pub struct Stream<'a> {
-    /// Where.
+    /// The volume.
     pub volume: &'a Volume,
     /// How it is compressed.
     pub compression: Compression,
-    /// What is written.
+    /// The bytes to write.
     pub source: &'a [u8],
-    /// What the rows are called.
+    /// The names of the rows.
     pub names: [&'static str; 2],
 }
 
@@ -98,7 +98,7 @@ impl Stream<'_> {
         })
     }
 
-    /// Sets it beside something else that writes and reads as much, with goals for the ratios of the rates.
+    /// Compares it with something else that writes and reads as much, with goals for the ratios of the rates.
     pub fn compare(
         &self,
         runs: u32,
@@ -141,8 +141,8 @@ pub fn against_peer(runs: u32) -> Result<[Row; 2]> {
     })
 }
 
-/// A file that isn't compressed, against copying the same blocks, computing their check codes, and the copy that a write to a
-/// disk in memory is.
+/// A file that isn't compressed, against copying the same blocks, computing their check codes, and the copy of a write to a disk
+/// in memory.
 pub fn against_copies(runs: u32) -> Result<[Row; 2]> {
     let source = source(Content::Noise(1));
     let volume = Volume::new(VOLUME_BYTES);
@@ -199,9 +199,9 @@ pub fn against_codec(runs: u32) -> Result<[Row; 2]> {
     })
 }
 
-/// The CPU time of what writing can't do without: a copy of each block, its check code, and its copy to each disk.
+/// The CPU time of the necessary parts of writing: a copy of each block, its check code, and its copy to each disk.
 pub fn bare_copies(disks: &[Rc<RamDisk>], source: &[u8]) -> Result<Duration> {
-    // As many blocks on their way as a mount has: a single one would never leave the processor's caches.
+    // There are as many blocks under way as in a mount: a single one would never leave the processor's caches.
     let mut pages = vec![0; USUAL_BYTES / 4];
     cpu_time::of(|| {
         for (offset, data) in calls(FILE_BYTES, source) {

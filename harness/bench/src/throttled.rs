@@ -1,4 +1,4 @@
-//! A disk of a given speed: requests are carried one after the other at its bandwidth, and each arrives a little later.
+//! A disk of a given speed: requests are transferred one after the other at its bandwidth, and each arrives a little later.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll};
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use hammer2_core::io::{BlockDevice, Clock, Completion, DeviceBox, DeviceError, DeviceInfo, Instant, Request, Ticket};
 
-/// How fast a disk is.
+/// The speed of a disk.
 #[derive(Clone, Copy)]
 pub struct Speed {
-    /// What it carries in a second.
+    /// Bytes transferred in a second.
     pub bytes_per_second: u64,
-    /// How long a request takes that carries nothing.
+    /// How long a request without data takes.
     pub latency: Duration,
 }
 
-/// A device that is made slower.
+/// A device that was made slower.
 pub struct Throttled {
     device: DeviceBox,
     clock: &'static dyn Clock,
     speed: Speed,
-    /// When all that was asked for so far is carried.
+    /// When all requests so far are transferred.
     idle_at: Cell<Instant>,
     done_at: RefCell<Vec<Instant>>,
 }

@@ -1,5 +1,5 @@
-//! Virtual time: it stands still while anything can go on, and then jumps to when something happens next. What disks of a given
-//! speed cost is the same on every machine, and processors take no time at all.
+//! Virtual time: it stands still while any task can go on, and then jumps to the next alarm. So times of disks of a given speed
+//! are the same on every machine, and processors take no time at all.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use hammer2_core::io::{Clock, Instant};
 
-/// A clock that is moved by what waits for it.
+/// A clock that moves when everything waits for it.
 #[derive(Default)]
 pub struct VirtualClock {
     now: Cell<u64>,

@@ -1,4 +1,4 @@
-//! Volumes to write on: formatting and mounting them, one by itself or several as the masters of a cluster.
+//! Volumes to write to: formatting and mounting them, one by itself or several as the masters of a cluster.
 
 use std::error::Error;
 use std::rc::Rc;
@@ -23,9 +23,9 @@ use crate::report::Memory;
 use crate::throttled::{Speed, Throttled};
 use crate::virtual_time::VirtualClock;
 
-/// Memory that isn't a mount's.
+/// Memory outside of mounts' budgets.
 pub const HEAP: Heap = &Global;
-/// What the `hammer2` tool gives a mount when not told otherwise.
+/// The default budget of a mount of the `hammer2` tool.
 pub const USUAL_BYTES: usize = 64 << 20;
 
 const QUEUE_DEPTH: u16 = 64;
@@ -36,13 +36,13 @@ enum Medium {
     Sparse(Rc<MemoryDisk>),
 }
 
-/// What time is for the disks.
+/// The time of the disks.
 #[derive(Clone, Copy)]
 enum Time {
     Host(&'static HostClock),
-    /// The disks are as fast as that, and may have faults.
+    /// The disks have this speed, and may have faults.
     Virtual(&'static VirtualClock, Speed),
-    /// The disks take none.
+    /// The disks take no time.
     Still(&'static VirtualClock),
 }
 
@@ -59,7 +59,7 @@ pub struct Volume {
     time: Time,
 }
 
-/// A mounted filesystem, and what memory it took.
+/// A mounted filesystem, and the memory that it took.
 pub struct Mounted {
     /// The filesystem.
     pub fs: FileSystem,
@@ -68,7 +68,7 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// A mount of nodes, each of which is a disk, that takes no more memory than `memory_bytes` and a little.
+    /// Mounts nodes of one disk each, with at most `memory_bytes` of memory and a little more.
     pub async fn new(
         memory_bytes: usize,
         selector: PfsSelector<'_>,
@@ -86,13 +86,13 @@ impl Mounted {
         Ok(Self { fs, budget, memory_bytes })
     }
 
-    /// The most memory it took, and what it was given.
+    /// The most memory that it took, and its budget.
     pub fn memory(&self) -> Memory {
         Memory { peak_bytes: self.budget.peak_bytes(), given_bytes: self.memory_bytes }
     }
 }
 
-/// Nodes of a disk each.
+/// Nodes of one disk each.
 fn one_each(
     heap: Heap,
     nodes: usize,
@@ -108,22 +108,22 @@ fn one_each(
 }
 
 impl Volume {
-    /// A volume all of which is in memory already.
+    /// A volume whose memory is all allocated already.
     pub fn new(bytes: usize) -> Self {
         Self::masters(1, bytes)
     }
 
-    /// So many masters, all of which are in memory already. A single one isn't a cluster's.
+    /// So many masters, whose memory is all allocated already. A single one isn't a cluster.
     pub fn masters(count: usize, bytes: usize) -> Self {
         Self::on((0..count).map(|_| Medium::Ram(RamDisk::new(bytes))), Time::Host(HostClock::leaked()))
     }
 
-    /// A volume of which only what is written takes memory.
+    /// A volume that takes memory only for written parts.
     pub fn sparse(bytes: u64) -> Self {
         Self::sparse_masters(1, bytes)
     }
 
-    /// So many masters, of which only what is written takes memory.
+    /// So many masters, which take memory only for written parts.
     pub fn sparse_masters(count: usize, bytes: u64) -> Self {
         Self::on((0..count).map(|_| Medium::sparse(bytes)), Time::Host(HostClock::leaked()))
     }
@@ -134,7 +134,7 @@ impl Volume {
         Self::on((0..count).map(|_| Medium::sparse(bytes)), Time::Virtual(clock, speed))
     }
 
-    /// So many masters, all of which are in memory already, for which time stands still.
+    /// So many masters, whose memory is all allocated already, for which time stands still.
     pub fn still_masters(count: usize, bytes: usize) -> Self {
         let clock = Box::leak(Box::default());
         Self::on((0..count).map(|_| Medium::Ram(RamDisk::new(bytes))), Time::Still(clock))
@@ -161,19 +161,19 @@ impl Volume {
         }
     }
 
-    /// The time a future takes, waits of it included.
+    /// The time that a future takes, with its waits.
     pub async fn time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<Duration, E> {
         let start = self.clock().now().nanoseconds;
         work.await?;
         Ok(Duration::from_nanos(self.clock().now().nanoseconds - start))
     }
 
-    /// What can go wrong with a disk in virtual time.
+    /// The faults of a disk in virtual time.
     pub fn plan(&self, drive: usize) -> &FaultPlan {
         &self.drives[drive].plan
     }
 
-    /// What all devices together were asked for since they were last asked.
+    /// The requests to all devices together since the last call.
     pub fn take_counts(&self) -> Counts {
         self.drives.iter().fold(Counts::default(), |sum, drive| {
             let counts = drive.counters.take();
@@ -205,7 +205,7 @@ impl Volume {
         Disk::new(heap, device, self.clock(), DiskOptions::default())
     }
 
-    /// Makes an empty filesystem: a cluster's, if there are several disks.
+    /// Makes an empty filesystem; a cluster, if there are several disks.
     pub async fn format(&self) -> Result<(), Box<dyn Error>> {
         let mut random = Random::new(1);
         for index in 0..self.drives.len() {
@@ -227,7 +227,7 @@ impl Volume {
         }
     }
 
-    /// Mounts the volume with this much memory, to be changed.
+    /// Mounts the volume for writing with this much memory.
     pub async fn mount(&self, memory_bytes: usize) -> Result<Mounted, Box<dyn Error>> {
         self.mount_first(self.drives.len(), memory_bytes).await
     }

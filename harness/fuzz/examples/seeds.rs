@@ -1,4 +1,4 @@
-//! Writes inputs to start from: `cargo run --example seeds [DIRECTORY]`, `corpus` if none is given.
+//! Writes inputs to start from: `cargo run --example seeds [DIRECTORY]`, into `corpus` by default.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};

@@ -17,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 const ROOT_BYTES: usize = 4 * BLOCKREF_BYTES;
 /// Blocks start behind the reserved segment.
 const DISK_BYTES: u64 = SEGMENT_BYTES + (1 << 20);
-/// Leaves looked at: an input of a few KiB holds no more that lie apart.
+/// The most leaves to look at: an input of a few KiB can't hold more separate ones.
 const MOST_LEAVES: usize = 100_000;
 
 fuzz_target!(|input: &[u8]| {

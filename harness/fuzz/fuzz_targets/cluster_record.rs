@@ -1,4 +1,4 @@
-//! Cluster records: what is believed of any bytes, and mounts that are decided from what is.
+//! Cluster records: loading them from any bytes, and decisions of mounts based on the loaded ones.
 #![no_main]
 
 use hammer2_core::cluster::vote::{Ask, Assembly, Condition, MAX_NODES, Mount, Role, Seen, assemble};
@@ -14,7 +14,7 @@ fuzz_target!(|input: &[u8]| {
     for chunk in chunks.by_ref().take(MAX_NODES) {
         let Ok(stored) = StoredRecord::ref_from_bytes(chunk) else { return };
         let _ = stored.load();
-        // The same with a good check code, which a hostile volume has.
+        // The same with a good check code, as a hostile volume would have.
         let Ok(record) = stored.sealed().load() else { continue };
         check_table(&record);
         records.push(record);
@@ -44,7 +44,7 @@ fn seen<'a>(record: &'a ClusterRecord, condition: Option<&u8>) -> Seen<'a> {
     Seen { fsid: record.fsid, role, masters: bits, record: Ok((!has(3)).then_some(record)), condition }
 }
 
-/// What is stored is found again, and removed.
+/// Stores a record, finds it again, and removes it.
 fn check_table(record: &ClusterRecord) {
     let mut table = RecordTable::new_zeroed();
     assert_eq!(record.store().load().as_ref(), Ok(record));

@@ -17,7 +17,7 @@ fuzz_target!(|input: &[u8]| {
     assert!(name != b"." && name != b"..");
     let hash = directory_hash(name);
     assert!(hash.first.is_visible() && hash.first <= hash.last);
-    // What is written for the entry is read as the same.
+    // The entry, written again, is read as the same.
     let written = entry.blockref(bref.key(), name, bref.methods);
     if name.len() <= written.check.len() {
         assert_eq!(Dirent::read(&written), Ok(entry));

@@ -11,13 +11,13 @@ use hammer2_fuzz::patches::Base;
 use hammer2_fuzz::{medium, run};
 use libfuzzer_sys::fuzz_target;
 
-/// File blocks read of one image: more than the image holds, less than it can promise.
+/// The most file blocks to read from one image: more than the image holds, but less than it can claim.
 const MOST_BLOCKS: u64 = 2000;
 const OPTIONS: MountOptions = MountOptions { memory_bytes: 2 << 20, spare_nodes: 0 };
 
 const FSCK: FsckOptions = FsckOptions { cache_bytes: 1 << 20, strict: true };
 
-/// Says every finding, to nobody.
+/// Formats every finding, and drops the text.
 struct Reader;
 
 impl Observer for Reader {

@@ -1,4 +1,4 @@
-//! Volume headers: of one volume, and of a set of two.
+//! Volume headers of one volume, and of a set of two.
 #![no_main]
 
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use hammer2_fuzz::run;
 use libfuzzer_sys::fuzz_target;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// The part of a header whose fields mean something.
+/// The part of a header that has fields.
 const FIELDS_BYTES: usize = 0x1000;
 const OPTIONS: NodeOptions = NodeOptions { cache_bytes: 1 << 20, modified_bytes: 64 << 10, slots: 16 };
 
@@ -33,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
     });
 });
 
-/// A disk with a header of these fields, its check codes good.
+/// A disk with a header of these fields, with good check codes.
 fn volume(fields: &[u8], size_bytes: u64) -> Option<Rc<MemoryDisk>> {
     let mut bytes = vec![0; VOLUME_HEADER_BYTES];
     bytes[..fields.len()].copy_from_slice(fields);

@@ -2,7 +2,7 @@
 
 use hammer2_core::media::{BlockArray, Key};
 
-/// Searches an array by both ways: a sound one must give the same answer to both.
+/// Searches an array in both ways: a sound one must give the same answer to both.
 pub fn check(array: BlockArray<'_>, key: Key) {
     let careful = array.first_reaching(0, key);
     if array.check().is_ok() {

@@ -6,8 +6,8 @@ use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
 
 use crate::run;
 
-/// Decompresses a stored block into a file block. What comes out depends on the input alone: neither on what was in the
-/// buffer nor on what was decompressed before.
+/// Decompresses a stored block into a file block. The result must depend on the input alone: neither on the buffer's old content
+/// nor on earlier blocks.
 pub fn check(compression: Compression, stored: &[u8]) {
     let mut outcomes = [0x00, 0xff].map(|stale| {
         run::run(async {

@@ -1,4 +1,4 @@
-//! Disks in memory, made of an input's bytes.
+//! Disks in memory, made from an input's bytes.
 
 use std::rc::Rc;
 
@@ -8,10 +8,10 @@ use hammer2_core::memory::{self, Heap, NoMemory, Vec};
 
 use crate::run::clock;
 
-/// Memory that isn't counted: the disks themselves.
+/// Memory that isn't counted, for the disks themselves.
 pub const HEAP: Heap = &Global;
 
-/// The drives of a set of disks, their memory from `heap`.
+/// Opens a set of disks, with memory from `heap`.
 pub fn open(heap: Heap, disks: &[Rc<MemoryDisk>]) -> Result<Vec<Disk>, NoMemory> {
     let mut opened = Vec::new_in(heap);
     for disk in disks {

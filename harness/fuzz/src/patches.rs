@@ -13,7 +13,7 @@ use crate::medium::HEAP;
 use crate::run::clock;
 
 const VOLUME_BYTES: u64 = 64 << 20;
-/// Changes of one input; more hide what each does.
+/// The most changes of one input; more would hide the effect of each.
 const MOST_PATCHES: usize = 8;
 
 /// One change of an image.
@@ -63,7 +63,7 @@ impl Base {
         &self.written.disks()[0]
     }
 
-    /// Changes the image as the input says, until what is returned goes.
+    /// Changes the image as the input says, until the result is dropped.
     pub fn apply(&self, input: &[u8]) -> Result<Changes<'_>, ImageError> {
         let mut changes = Changes::new(&self.written, &self.map);
         for bytes in input.chunks_exact(size_of::<Patch>()).take(MOST_PATCHES) {
@@ -84,7 +84,7 @@ impl Base {
         if size < width {
             return Ok(());
         }
-        // The unit of the offset is the width, so that fields are hit as a whole.
+        // The offset counts in widths, so that whole fields are hit.
         let offset = usize::from(patch.offset.get()) * width % size;
         let at = MediaOffset(start.0 + offset as u64);
         let mut bytes = [0; 8];

@@ -1,4 +1,4 @@
-//! Running the core on memory that is counted.
+//! Running the core with counted memory.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use hammer2_host::clock::HostClock;
 use hammer2_host::executor::Executor;
 use hammer2_kmod_shim::budget::Budget;
 
-/// Memory of one input: a mount's budget and a little more. Whoever wants more is told there is none.
+/// The memory for one input: a mount's budget and a little more. Further allocations fail.
 const INPUT_BYTES: usize = 8 << 20;
 
 static CLOCK: LazyLock<&'static HostClock> = LazyLock::new(HostClock::leaked);

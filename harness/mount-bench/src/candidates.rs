@@ -1,4 +1,4 @@
-//! What is measured: how it is made, mounted and unmounted, and what its server has used.
+//! The filesystems that are measured: making, mounting and unmounting them, and the use of their servers.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const POOL: &str = "hammer2-bench";
 /// A filesystem to measure.
 pub(crate) struct Candidate {
     kind: Kind,
-    /// What the tool is given.
+    /// The memory budget for the tool.
     memory_mib: u16,
     tool: PathBuf,
     images: Vec<PathBuf>,
@@ -39,7 +39,7 @@ enum Kind {
     ZfsFuse,
 }
 
-/// What a filesystem is called, however many copies it keeps.
+/// The name of a filesystem, for any number of copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Name {
     Hammer2,
@@ -51,7 +51,7 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    /// In JSON.
+    /// Its name in JSON.
     pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Hammer2 => "hammer2",
@@ -63,7 +63,7 @@ impl Name {
         }
     }
 
-    /// In a table.
+    /// Its name in a table.
     pub(crate) fn words(self, copies: Copies) -> &'static str {
         match self {
             Self::Hammer2 if copies == Copies::Three => "3 masters",
@@ -76,9 +76,9 @@ impl Name {
 /// Which filesystems are measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Copies {
-    /// Those that keep everything once.
+    /// Filesystems that keep everything once.
     One,
-    /// Those that keep it on three devices, what bounds them, and Linux's own that keep it once.
+    /// Filesystems that keep everything on three devices, their limit, and Linux's own that keep it once.
     Three,
 }
 
@@ -91,17 +91,17 @@ impl Copies {
     }
 }
 
-/// A mounted one.
+/// A mounted filesystem.
 pub(crate) struct Mounted<'c> {
     candidate: &'c Candidate,
     server: Option<Child>,
     loops: Vec<String>,
     peak_bytes: u64,
-    /// The time each thread of a server had used when it was last looked at.
+    /// The time that each thread of a server had used at the last look.
     threads: RefCell<BTreeMap<PathBuf, Duration>>,
 }
 
-/// All that can be measured here.
+/// All filesystems that can be measured here.
 pub(crate) fn all(tool: &Path, folder: &Path, copies: Copies, memory_mib: u16) -> io::Result<Vec<Candidate>> {
     let mut found = Vec::new();
     for kind in copies.kinds().iter().copied() {
@@ -126,7 +126,7 @@ impl Kind {
         }
     }
 
-    /// Others may be missing on a machine.
+    /// True for a filesystem that must be there; others may be missing on a machine.
     fn is_needed(self) -> bool {
         matches!(self, Self::Ours | Self::Masters | Self::Limit)
     }
@@ -192,7 +192,7 @@ impl Candidate {
 }
 
 impl Mounted<'_> {
-    /// Where.
+    /// The directory that it is mounted on.
     pub(crate) fn directory(&self) -> &Path {
         &self.candidate.directory
     }
@@ -227,17 +227,17 @@ impl Mounted<'_> {
         wait_for(|| Ok(device(directory)? != before))
     }
 
-    /// The server of ZFS mounts and unmounts by itself, when it is told to by other programs.
+    /// Starts the server of ZFS, which mounts and unmounts when other programs tell it to.
     fn start_zfs(&mut self) -> io::Result<()> {
         let server = Command::new("zfs-fuse").arg("--no-daemon").stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         self.server = Some(server);
         wait_for(|| Ok(Command::new("zpool").arg("list").output()?.status.success()))
     }
 
-    /// Makes everything cold that can be: it is mounted anew.
+    /// Makes everything cold by mounting anew, as far as possible.
     pub(crate) fn remount(&mut self) -> io::Result<()> {
         match self.candidate.kind {
-            // What is in the maps of the limit goes with it.
+            // A new mount would lose the content of the limit's maps.
             Kind::Limit => return fs::write("/proc/sys/vm/drop_caches", "2"),
             Kind::ZfsFuse => done(Command::new("zpool").args(["export", POOL]))?,
             _ => self.leave()?,
@@ -258,20 +258,20 @@ impl Mounted<'_> {
         if server.wait()?.success() { Ok(()) } else { Err(io::Error::other("a server failed")) }
     }
 
-    /// Once its pool is exported the server has nothing to lose.
+    /// Ends the server of ZFS. Once its pool is exported, it has nothing to lose.
     fn end_zfs(&mut self) -> io::Result<()> {
         let Some(mut server) = self.server.take() else { return Ok(()) };
         server.kill()?;
         server.wait().map(drop)
     }
 
-    /// Unmounts it; the most memory its server has had.
+    /// Unmounts it; returns the most memory that its server has had.
     pub(crate) fn unmount(mut self) -> io::Result<u64> {
         self.leave()?;
         Ok(self.peak_bytes)
     }
 
-    /// The processor time its servers have used. What a thread used after it was last looked at, before it ended, is missing.
+    /// The processor time that its servers have used, without what a thread used between the last look and its end.
     pub(crate) fn server_time(&self) -> Duration {
         let mut threads = self.threads.borrow_mut();
         let folder = self.server.as_ref().map(|server| format!("/proc/{}/task", server.id()));
@@ -324,7 +324,7 @@ fn done(command: &mut Command) -> io::Result<()> {
     said(command).map(drop)
 }
 
-/// What a command prints, which must succeed.
+/// The output of a command, which must succeed.
 fn said(command: &mut Command) -> io::Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;

@@ -1,4 +1,4 @@
-//! A filesystem that does as little as can be: names and sizes in maps, no content. What it can't do faster, nobody can by FUSE.
+//! A filesystem that does as little as possible: names and sizes in maps, no content. No FUSE filesystem can be faster.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -1,9 +1,8 @@
 //! Benchmarks of mounts: `scripts/bench mount` and `scripts/bench linux` run them.
-//!
-//! The same programs' work is done on a mount of ours, on a FUSE filesystem that keeps names and sizes in maps and no content
-//! (what FUSE itself costs: the limit), and on Linux's own filesystems on loop devices; or on a mount of three masters, the
-//! limit, btrfs' raid1c3 and ZFS' mirror of three, the last by FUSE, too. Client and servers share one processor; images are in
-//! memory. It is done once more in a guest, on the module and on Linux's own filesystems ([`linux`]).
+//! The same work is done on a mount of ours, on a FUSE filesystem that keeps names and sizes in maps and no content (FUSE's own
+//! cost: the limit), and on Linux's own filesystems on loop devices; or on a mount of three masters, the limit, btrfs' raid1c3
+//! and ZFS' mirror of three, the last by FUSE, too. Client and servers share one processor; images are in memory. The work is
+//! done once more in a guest, on the module and on Linux's own filesystems ([`linux`]).
 #![forbid(unsafe_code)]
 
 mod candidates;
@@ -63,7 +62,7 @@ enum What {
         #[arg(long)]
         json: bool,
     },
-    /// In a guest that counts instructions: mount a filesystem by a command, and print what each row costs
+    /// In a guest that counts instructions: mount a filesystem by a command, and print the cost of each row
     Guest {
         /// What is mounted
         filesystem: Filesystem,
@@ -76,7 +75,7 @@ enum What {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
-    /// Compare what guests have printed, from standard input
+    /// Compare the output of guests, from standard input
     Compare {
         /// End with one JSON object; the table goes to standard error
         #[arg(long)]
@@ -124,7 +123,7 @@ fn print(report: &impl fmt::Display, object: Option<serde_json::Value>) {
 }
 
 fn run(tool: &Path, runs: u32, folder: &Path, (copies, memory_mib): (Copies, u16)) -> std::io::Result<Report> {
-    // What is started from here on stays on it, too.
+    // Processes that are started from here on stay on it, too.
     let mut one = rustix::thread::CpuSet::new();
     one.set(0);
     rustix::thread::sched_setaffinity(None, &one)?;

@@ -10,7 +10,7 @@ use crate::candidates::{Copies, Name};
 use crate::row::Row;
 use crate::timed::Cost;
 
-/// Of the speed of another, so much is to be reached, in one row or in all.
+/// A share of another's speed that is to be reached, in one row or in all.
 struct Goal {
     other: Name,
     row: Option<Row>,
@@ -20,15 +20,15 @@ struct Goal {
 /// With one copy: half of the limit in every row.
 const ONE_COPY: &[Goal] = &[Goal { other: Name::Limit, row: None, ratio: 0.5 }];
 
-/// With three: as fast as raid1c3 in what is mostly copying, three times ZFS in every row.
+/// With three: as fast as raid1c3 in rows that are mostly copying, three times ZFS in every row.
 const THREE_COPIES: &[Goal] = &[
     Goal { other: Name::Raid1c3, row: Some(Row::SequentialWrite), ratio: 1.0 },
     Goal { other: Name::Zfs, row: None, ratio: 3.0 },
 ];
 
-/// All that was measured.
+/// All measurements.
 pub(crate) struct Report {
-    /// In the order they were measured.
+    /// The rows, in the order in which they were measured.
     rows: Vec<Row>,
     costs: BTreeMap<(Row, Name), Vec<Cost>>,
     candidates: Vec<Name>,
@@ -37,7 +37,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Nothing yet.
+    /// An empty report.
     pub(crate) fn new(copies: Copies) -> Self {
         Self { rows: Vec::new(), costs: BTreeMap::new(), candidates: Vec::new(), peaks: BTreeMap::new(), copies }
     }
@@ -53,7 +53,7 @@ impl Report {
         self.costs.entry((row, candidate)).or_default().push(cost);
     }
 
-    /// Notes the most memory a server had.
+    /// Notes the most memory that a server had.
     pub(crate) fn note_peak(&mut self, candidate: Name, bytes: u64) {
         let peak = self.peaks.entry(candidate).or_default();
         *peak = bytes.max(*peak);
@@ -65,7 +65,7 @@ impl Report {
         times.get(times.len() / 2).copied().unwrap_or_default()
     }
 
-    /// How much of another's speed we have, by processor time and on the wall.
+    /// Our share of another's speed, by processor time and by wall time.
     fn ratios(&self, row: Row, other: Name) -> (f64, f64) {
         let ratio = |of: fn(&Cost) -> Duration| {
             self.median(row, other, of).as_secs_f64() / self.median(row, Name::Hammer2, of).as_secs_f64()
@@ -73,7 +73,7 @@ impl Report {
         (ratio(|cost| cost.cpu), ratio(|cost| cost.wall))
     }
 
-    /// What must be reached of another's speed in a row, if it was measured.
+    /// The share of another's speed that must be reached in a row, if it was measured.
     fn goal(&self, row: Row, other: Name) -> Option<f64> {
         let applies = |goal: &&Goal| goal.other == other && goal.row.is_none_or(|only| only == row);
         let goals = if self.copies == Copies::One { ONE_COPY } else { THREE_COPIES };
@@ -84,7 +84,7 @@ impl Report {
         self.candidates.iter().copied().filter(|name| *name != Name::Hammer2)
     }
 
-    /// In-kernel filesystems do their work in threads that nobody is charged for: against them the time on the wall counts.
+    /// The ratio that counts: against in-kernel filesystems, whose threads are charged to no process, that of wall time.
     fn counted(&self, row: Row, other: Name) -> f64 {
         let (cpu, wall) = self.ratios(row, other);
         if self.peaks.get(&other).is_some_and(|bytes| *bytes > 0) { cpu } else { wall }
@@ -96,7 +96,7 @@ impl Report {
         self.rows.iter().all(|row| self.others().all(|other| is_reached(*row, other)))
     }
 
-    /// The medians in milliseconds, by row and candidate: processor time, with three copies also the time on the wall, as `wall`.
+    /// The medians in milliseconds, by row and candidate: processor time, with three copies also wall time, as `wall`.
     pub(crate) fn json(&self) -> Value {
         let times = |row, of: fn(&Cost) -> Duration| -> Map<String, Value> {
             let milliseconds = |name| (self.median(row, name, of).as_secs_f64() * 10_000.0).round() / 10.0;

@@ -1,6 +1,6 @@
-//! What is measured.
+//! The rows of measurements.
 
-/// What is done on each mount and measured by itself.
+/// A piece of work that is done on each mount and measured by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Row {
     SequentialWrite,
@@ -18,7 +18,7 @@ pub(crate) enum Row {
 }
 
 impl Row {
-    /// All, in the order of JSON objects, which have those that were measured.
+    /// All rows, in the order of JSON objects, which have those that were measured.
     pub(crate) const ALL: [Self; 12] = [
         Self::SequentialWrite,
         Self::SequentialRead,
@@ -34,7 +34,7 @@ impl Row {
         Self::Untar,
     ];
 
-    /// What it is called in a table.
+    /// Its name in a table.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::SequentialWrite => "sequential write",
@@ -70,7 +70,7 @@ impl Row {
         }
     }
 
-    /// True for a row that leaves something to be written to the disks.
+    /// True for a row after which something is left to be written to the disks.
     pub(crate) fn is_change(self) -> bool {
         match self {
             Self::SequentialWrite | Self::RandomWrite | Self::Fsync | Self::Create | Self::Unlink | Self::Untar => true,

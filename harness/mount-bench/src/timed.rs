@@ -1,4 +1,4 @@
-//! What a row costs on this machine: time on the wall, and processor time of client and server.
+//! The cost of a row on this machine: wall time, and processor time of client and server.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use crate::candidates::Mounted;
 use crate::row::Row;
 use crate::workloads::{Scale, Subject};
 
-/// How much is done on each mount.
+/// The amounts of work on each mount.
 pub(crate) const SCALE: Scale = Scale {
     stream_bytes: 256 << 20,
     random_bytes: 64 << 20,
@@ -23,16 +23,16 @@ pub(crate) const SCALE: Scale = Scale {
     directories: 300,
 };
 
-/// What something cost.
+/// The cost of some work.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
-    /// Time on the wall.
+    /// Wall time.
     pub(crate) wall: Duration,
     /// Processor time of client and server.
     pub(crate) cpu: Duration,
 }
 
-/// A mount whose costs are told.
+/// A mount whose costs are recorded.
 pub(crate) struct Timed<'t, 'c> {
     pub(crate) mounted: &'t mut Mounted<'c>,
     pub(crate) note: &'t mut dyn FnMut(Row, Cost),

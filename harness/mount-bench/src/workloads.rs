@@ -1,4 +1,4 @@
-//! What is done on each mount.
+//! The work on each mount.
 
 use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
@@ -14,37 +14,37 @@ const BLOCK_BYTES: u64 = 64 << 10;
 const PIECE_BYTES: usize = 1 << 20;
 const PAGE_BYTES: usize = 4096;
 
-/// What is measured: a filesystem that is mounted.
+/// A mounted filesystem that is measured.
 pub(crate) trait Subject {
-    /// Where.
+    /// The directory that it is mounted on.
     fn directory(&self) -> PathBuf;
 
-    /// Makes everything cold that can be: it is mounted anew.
+    /// Makes everything cold by mounting anew, as far as possible.
     fn remount(&mut self) -> io::Result<()>;
 
-    /// Takes a file out of the memory of the kernel.
+    /// Drops a file from the kernel's cache.
     fn cool(&mut self, file: &Path) -> io::Result<()>;
 
-    /// Does the work of a row, and notes what it costs.
+    /// Does the work of a row, and notes its cost.
     fn measure(&mut self, row: Row, work: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
 }
 
-/// How much is done.
+/// The amounts of work.
 pub(crate) struct Scale {
     pub(crate) stream_bytes: u64,
     pub(crate) random_bytes: u64,
     pub(crate) random_operations: u64,
-    /// Reads of what was read before; 0 leaves all rows out that are about what is warm.
+    /// Reads of cached content; 0 leaves all warm rows out.
     pub(crate) warm_reads: u64,
-    /// Writes that are made durable each; 0 leaves the row out.
+    /// Writes with an fsync each; 0 leaves the row out.
     pub(crate) fsyncs: u64,
     pub(crate) files: u64,
-    /// Of the tree that is unpacked, which has as many files.
+    /// Directories of the unpacked tree, in which each has as many files.
     pub(crate) directories: u64,
 }
 
 impl Scale {
-    /// How many operations a row has: blocks of 64 KiB of streams, entries of listings.
+    /// How many operations a row has: blocks of 64 KiB in streams, entries in listings.
     pub(crate) fn operations(&self, row: Row) -> u64 {
         match row {
             Row::SequentialWrite | Row::SequentialRead => self.stream_bytes / BLOCK_BYTES,
@@ -120,7 +120,7 @@ impl Scale {
         if count == self.files { Ok(()) } else { Err(io::Error::other(format!("{count} files are listed"))) }
     }
 
-    /// What tar does for a source tree: directories, files of some KiB, times and modes.
+    /// The work of tar for a source tree: directories, files of some KiB, times and modes.
     fn untar(&self, root: &Path, content: &[u8]) -> io::Result<()> {
         let time = Timespec { tv_sec: 1_700_000_000, tv_nsec: 0 };
         for directory in 0..self.directories {
@@ -138,7 +138,7 @@ impl Scale {
     }
 }
 
-/// Pages here and there in a file.
+/// Random pages of a file.
 struct Pages {
     count: u64,
     file_bytes: u64,
@@ -170,7 +170,7 @@ impl Pages {
     }
 }
 
-/// Text as sources are, half of it noise: it compresses by about a half.
+/// Text like sources, half of it noise: it compresses by about a half.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 1u64;
     let next = || {

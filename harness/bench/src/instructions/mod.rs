@@ -1,7 +1,8 @@
-//! Instructions that operations take, counted by valgrind: the same in every run of a build, whatever else the machine does.
+//! The instructions of operations, counted by valgrind: the same in every run of a build, whatever else the machine does.
 //!
 //! Each row is counted in a process of its own, this program under `callgrind`, which counts only within [`counted`]. Disks are
-//! in memory, done at once, and time stands still. What such a disk copies isn't counted: hardware does that by itself.
+//! in memory, requests are done at once, and time stands still. The disks' copies aren't counted, as hardware does these by
+//! itself.
 
 mod work;
 
@@ -20,9 +21,9 @@ use crate::report::Amount;
 
 /// The line of callgrind's output that has the sum.
 const SUM: &str = "summary: ";
-/// How lines of its output begin that name who is called.
+/// The beginning of output lines that name the called function.
 const CALLED: &str = "cfn=";
-/// What a disk in memory does, in that name.
+/// The part of that name for the work of a disk in memory.
 const DEVICE: &str = "RamDevice::execute";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -32,7 +33,7 @@ struct Row {
     what: Counted,
     nodes: usize,
     name: &'static str,
-    /// What was counted once, and a tenth more.
+    /// A number that was counted once, and a tenth more.
     limit: u64,
 }
 
@@ -99,7 +100,7 @@ fn hold<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Row {
-    /// Runs this program again, with nothing counted but what is to be.
+    /// Runs this program again under valgrind, which counts only within [`counted`].
     fn under_valgrind(&self) -> Result<u64> {
         let sums = Sums(std::env::temp_dir().join(format!("hammer2-bench-{}-{}", std::process::id(), self.name)));
         let shown = self.what.to_possible_value().ok_or("it has a name")?;
@@ -118,14 +119,14 @@ impl Row {
     }
 }
 
-/// The sum of what callgrind has written, without what devices took.
+/// The sum in callgrind's output, without the work of devices.
 fn own_of(written: &str) -> Result<u64> {
     let sum = written.lines().find_map(|line| line.strip_prefix(SUM)).ok_or("callgrind has written no sum")?;
     let mut own: u64 = sum.trim().parse()?;
     let mut lines = written.lines();
     while let Some(line) = lines.next() {
         if line.starts_with(CALLED) && line.contains(DEVICE) {
-            // The number of calls, then a place and what the calls took together.
+            // The number of calls is followed by a place and the total cost of the calls.
             let cost = lines.by_ref().find(|line| !line.contains('=')).and_then(|line| line.split(' ').nth(1));
             own -= cost.ok_or("callgrind hasn't written what a call took")?.parse::<u64>()?;
         }
@@ -138,12 +139,12 @@ struct Sums(PathBuf);
 
 impl Drop for Sums {
     fn drop(&mut self) {
-        // It isn't there when valgrind couldn't be run.
+        // It is missing if valgrind couldn't be run.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Only what happens in here is counted.
+/// Only the work in here is counted.
 #[inline(never)]
 fn counted(work: &mut dyn FnMut()) {
     work();

@@ -1,4 +1,4 @@
-//! What is counted: an operation done many times, in the state it is usually met in.
+//! The work that is counted: an operation done many times, in its usual state.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -25,7 +25,7 @@ const FILE_BYTES: u64 = 64 << 20;
 const BLOCKS: usize = FILE_BYTES as usize / FILE_BLOCK_BYTES;
 const PIECE_BYTES: usize = 4096;
 const PIECES: usize = 500;
-/// The memory of a mount in which most pieces aren't.
+/// The memory of a mount that holds only few of the pieces.
 const LITTLE_BYTES: usize = 4 << 20;
 /// Rewrites, each with an fsync.
 const SYNCS: usize = 50;
@@ -34,7 +34,7 @@ const FIRST_SYNCS: usize = 6;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What is counted. Each mount has 64 MiB for each of its disks, unless it says otherwise.
+/// The operations that are counted. Each mount has 64 MiB for each of its disks, unless stated otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Counted {
@@ -51,11 +51,11 @@ pub enum Counted {
     LookupCold,
     /// 64 KiB of noise written over a file from its start, one sync for all
     WriteNoise,
-    /// 64 KiB of noise read behind each other, not in memory
+    /// 64 KiB of noise read one after the other, not in memory
     ReadNoise,
-    /// 64 KiB of text read behind each other, not in memory
+    /// 64 KiB of text read one after the other, not in memory
     ReadText,
-    /// 4 KiB of text written here and there in 64 MiB with 4 MiB of memory, one sync for all
+    /// 4 KiB of text written at random places in 64 MiB with 4 MiB of memory, one sync for all
     RandomWriteText,
     /// 4 KiB of a file of 8 KiB written again, each with an fsync
     Fsync,
@@ -104,7 +104,7 @@ impl Scene {
         Ok(self.volume.run(self.volume.mount(self.memory_bytes))?.fs)
     }
 
-    /// Counts what this takes.
+    /// Counts the instructions of this work.
     fn count(&self, work: impl Future<Output = std::result::Result<(), FsError>>) -> Result<()> {
         let (mut work, mut done) = (Some(work), Ok(()));
         counted(&mut || {
@@ -214,7 +214,7 @@ async fn look_up(fs: &FileSystem, directory: Inum, names: &[String]) -> std::res
     Ok(())
 }
 
-/// Makes a file of this, over and over.
+/// Makes a file by writing `source` over and over.
 async fn fill(fs: &FileSystem, source: &[u8]) -> std::result::Result<Inum, FsError> {
     let file = fs.create(Inum::PFS_ROOT, b"file", &NewFile::new(FileKind::Regular, 0o644)).await?;
     write(fs, file, source).await?;

@@ -1,4 +1,4 @@
-//! In the guest: mounts a filesystem, does everything, and prints what each row has cost.
+//! The part in the guest: mounts a filesystem, does all the work, and prints the cost of each row.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use super::measured::{DiskRequests, Filesystem, Measured};
 use crate::row::Row;
 use crate::workloads::{Scale, Subject};
 
-/// How much is done: seconds of an emulated processor.
+/// The amounts of work: seconds on an emulated processor.
 const SCALE: Scale = Scale {
     stream_bytes: 16 << 20,
     random_bytes: 16 << 20,
@@ -25,14 +25,14 @@ const SCALE: Scale = Scale {
     directories: 50,
 };
 
-/// What is looked at to see what looking costs.
+/// How many looks it takes to measure the cost of a look.
 const LOOKS: u32 = 5;
 
-/// How long a server may take to mount, in pauses.
+/// How many pauses a server may take to mount.
 const PAUSES: u32 = 3_000;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What is measured, and how it is mounted.
+/// The filesystem to measure, and how to mount it.
 pub(crate) struct Guest {
     pub(crate) filesystem: Filesystem,
     pub(crate) directory: PathBuf,
@@ -42,18 +42,18 @@ pub(crate) struct Guest {
     pub(crate) is_server: bool,
 }
 
-/// What the guest had used and asked at a time.
+/// The processor time and disk requests of the guest up to a moment.
 #[derive(Clone, Copy)]
 struct Reading {
     busy_ns: u64,
     requests: DiskRequests,
 }
 
-/// A filesystem that is mounted.
+/// A mounted filesystem.
 struct Mounted<'g> {
     guest: &'g Guest,
     server: Option<Child>,
-    /// What it costs to look twice at nothing.
+    /// The cost of two looks without work between them.
     looking_ns: u64,
 }
 
@@ -107,12 +107,12 @@ impl Subject for Mounted<'_> {
         self.mount()
     }
 
-    /// Filesystems have caches beside that of the kernel.
+    /// Some filesystems have caches beside the kernel's.
     fn cool(&mut self, _: &Path) -> io::Result<()> {
         self.remount()
     }
 
-    /// What was put off is done before a row ends, and nothing of that is left when the next one begins.
+    /// Deferred work is done before a row ends, so that none of it is left when the next one begins.
     fn measure(&mut self, row: Row, work: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         let root = rustix::fs::open(&self.guest.directory, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
         rustix::fs::syncfs(&root)?;
@@ -147,7 +147,7 @@ impl Reading {
 }
 
 impl DiskRequests {
-    /// All since the machine was started, of all disks together.
+    /// Parses the counts since the start of the machine, of all disks together.
     fn parse(diskstats: &str) -> Self {
         let mut all = Self::default();
         for line in diskstats.lines() {
@@ -169,8 +169,8 @@ impl DiskRequests {
     }
 }
 
-/// How long a machine of one processor has done something: the time since its start without that when it slept. Interrupts that
-/// come while it sleeps aren't sleep.
+/// How long a machine of one processor has been busy: the time since its start without its sleep. Interrupts that come while it
+/// sleeps don't count as sleep.
 fn busy_ns(timer_list: &str) -> Option<u64> {
     let number = |text: &str| text.trim().strip_suffix(" nsecs")?.parse::<u64>().ok();
     let now = timer_list.lines().find_map(|line| number(line.strip_prefix("now at ")?))?;

@@ -1,4 +1,4 @@
-//! What a row has cost in the guest, as a line between the guest and the host.
+//! The cost of a row in the guest, as a line from the guest to the host.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::row::Row;
 
-/// What every line of the guest begins with.
+/// The beginning of every line of the guest.
 const MARK: &str = "MEASURED";
 
 /// A filesystem that is measured.
@@ -30,7 +30,7 @@ pub(crate) enum Filesystem {
 }
 
 impl Filesystem {
-    /// All, in the order of tables.
+    /// All of them, in the order of tables.
     pub(crate) const ALL: [Self; 8] =
         [Self::Hammer2, Self::Plain, Self::Masters, Self::Fuse, Self::Ext4, Self::Xfs, Self::Btrfs, Self::Raid1c3];
 
@@ -48,7 +48,7 @@ impl Filesystem {
         }
     }
 
-    /// In a table.
+    /// Its name in a table.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Masters => "3 masters",
@@ -58,7 +58,7 @@ impl Filesystem {
     }
 }
 
-/// What the disks were asked.
+/// The requests to the disks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DiskRequests {
     pub(crate) reads: u64,
@@ -66,7 +66,7 @@ pub(crate) struct DiskRequests {
     pub(crate) flushes: u64,
 }
 
-/// What a row has cost.
+/// The cost of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Measured {
     pub(crate) filesystem: Filesystem,
@@ -86,7 +86,7 @@ impl fmt::Display for Measured {
 }
 
 impl Measured {
-    /// What a line of the guest's console says, if it is about this.
+    /// Parses a line of the guest's console, if it is such a line.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         if words.next()? != MARK {

@@ -1,8 +1,7 @@
 //! Filesystems of Linux's kernel in a guest, compared by the processor time of the whole guest.
-//!
-//! The guest runs one instruction in a nanosecond of its time (`-icount shift=0`), so what it is busy for is how many
-//! instructions the work took, whoever did it: programs, system calls, threads of the kernel, interrupts. [`guest`] measures
-//! there, and prints a line for each row; [`report`] compares the lines on the host.
+//! The guest runs one instruction in a nanosecond of its time (`-icount shift=0`), so its busy time is how many instructions the
+//! work took, in programs, system calls, threads of the kernel and interrupts. [`guest`] measures there, and prints a line for
+//! each row; [`report`] compares the lines on the host.
 
 pub(crate) mod guest;
 pub(crate) mod measured;

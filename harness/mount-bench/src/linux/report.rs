@@ -1,4 +1,4 @@
-//! On the host: what the guests have printed, compared.
+//! The part on the host: compares what the guests have printed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::measured::{DiskRequests, Filesystem, Measured};
 use crate::row::Row;
 
-/// In a row, so much of a peer's speed is to be reached.
+/// A share of a peer's speed that is to be reached in a row.
 struct Goal {
     ours: Filesystem,
     peer: Filesystem,
@@ -38,16 +38,16 @@ fn against_raid1c3(row: Row) -> Option<f64> {
     }
 }
 
-/// The kernel's caches answer, and the filesystem isn't asked: within 5 %.
+/// The goal for warm rows, which the kernel's caches answer without the filesystem: within 5 %.
 fn of_what_is_warm(row: Row) -> Option<f64> {
     matches!(row, Row::WarmRead | Row::WarmStat).then_some(0.95)
 }
 
-/// All that was measured, of every run.
+/// All measurements, of every run.
 pub(crate) struct Report(BTreeMap<(Row, Filesystem), Vec<Measured>>);
 
 impl Report {
-    /// What consoles say; every row of every filesystem must be there.
+    /// Reads the output of consoles; every row of every filesystem must be there.
     pub(crate) fn read(console: impl BufRead) -> io::Result<Self> {
         let mut cells = BTreeMap::<_, Vec<_>>::new();
         for line in console.lines() {
@@ -76,14 +76,14 @@ impl Report {
         runs.iter().map(each).sum::<f64>() / runs.len() as f64
     }
 
-    /// By how much the dearest run is above the cheapest, in percent.
+    /// How much the slowest run is above the fastest, in percent.
     fn spread_percent(&self, row: Row, filesystem: Filesystem) -> f64 {
         let costs = || self.runs(row, filesystem).iter().map(|run| run.busy_ns as f64);
         let (least, most) = (costs().fold(f64::INFINITY, f64::min), costs().fold(0.0, f64::max));
         (most / least - 1.0) * 100.0
     }
 
-    /// What the disks were asked in the first run.
+    /// The requests to the disks in the first run.
     fn requests(&self, row: Row, filesystem: Filesystem) -> DiskRequests {
         self.runs(row, filesystem).first().map_or_else(DiskRequests::default, |run| run.requests)
     }
@@ -99,8 +99,8 @@ impl Report {
         GOALS.iter().all(|goal| Row::ALL.into_iter().all(|row| is_reached(goal, row)))
     }
 
-    /// One object: of each row and filesystem what an operation costs, how many there were, what the disks were asked for all of
-    /// them, and how far runs are apart.
+    /// One object: for each row and filesystem the cost of an operation, the number of operations, the requests to the disks for
+    /// all of them, and how far runs are apart.
     pub(crate) fn json(&self) -> Value {
         let cell = |row, filesystem| {
             let DiskRequests { reads, writes, flushes } = self.requests(row, filesystem);
@@ -165,8 +165,8 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
 
-    /// What guests print when everything of ours costs `ours`, and everything of others 1000, in one run, and 2 % more in the
-    /// other.
+    /// The output of guests in which everything of ours costs `ours`, and everything of others 1000, in one run, and 2 % more in
+    /// the other.
     fn console(ours: u64) -> String {
         let mut console = String::from("guest: Linux\r\n");
         for (run, filesystem) in (0..2).flat_map(|run| Filesystem::ALL.map(|filesystem| (run, filesystem))) {

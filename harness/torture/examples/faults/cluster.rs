@@ -16,7 +16,7 @@ use hammer2_host::time_source::HostTime;
 
 const HEAP: Heap = &Global;
 
-/// Of the nodes, so many are masters.
+/// How many of the nodes are masters.
 const MASTERS: usize = 3;
 
 /// Makes formatted images the nodes of a new cluster.

@@ -1,7 +1,5 @@
 //! The disks of a machine in QEMU, each through nodes of QEMU's block layer that can be changed while it runs.
-//!
-//! `file` or an NBD export, below a throttle, below `disk`, which the machine has; between the last two, sometimes, something
-//! that fails.
+//! From the bottom up: `file` or an NBD export, a throttle, sometimes a node that fails, and `disk`, which the machine has.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -10,16 +8,16 @@ use serde_json::{Value, json};
 
 use crate::qmp::Qmp;
 
-/// What a disk's content is kept in.
+/// Where a disk's content is kept.
 #[derive(Clone)]
 pub(crate) enum Backing {
     /// An image.
     File(PathBuf),
-    /// What a server at a socket exports.
+    /// The export of a server at a socket.
     Nbd(PathBuf),
 }
 
-/// Seconds a lost server is waited for.
+/// How many seconds QEMU waits for a lost server.
 const RECONNECT_SECONDS: u64 = 2;
 
 /// QEMU's arguments for a disk.
@@ -62,7 +60,7 @@ fn raw(number: usize, below: &str) -> Value {
     })
 }
 
-/// Errors reach the machine; QEMU doesn't stop it instead.
+/// The device of a disk. Errors reach the machine, and QEMU doesn't stop it instead.
 fn device(number: usize) -> String {
     format!("drive=disk{number},id=virtio{number},addr={:#x},rerror=report,werror=report", slot(number))
 }
@@ -105,7 +103,7 @@ pub(crate) fn put_back(qmp: &mut Qmp, number: usize) -> Result<(), Box<dyn Error
     qmp.command("device_add", device).map(drop)
 }
 
-/// What can be broken.
+/// The kinds of requests that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Read,
@@ -131,7 +129,8 @@ impl Kind {
     }
 }
 
-/// From now on, these requests of a disk fail; of flushes, the next: QEMU flushes when it is told to [`mend`] the disk.
+/// Makes these requests of a disk fail from now on; for flushes only the next, as QEMU flushes when it is told to [`mend`] the
+/// disk.
 pub(crate) fn fail(qmp: &mut Qmp, number: usize, kinds: &[Kind], errno: u32) -> Result<(), Box<dyn Error>> {
     let rules = kinds.iter().map(|kind| {
         let once = matches!(kind, Kind::Flush);
@@ -145,20 +144,20 @@ pub(crate) fn fail(qmp: &mut Qmp, number: usize, kinds: &[Kind], errno: u32) -> 
     qmp.command("blockdev-reopen", json!({ "options": [raw(number, "broken")] })).map(drop)
 }
 
-/// They don't fail any more.
+/// Ends the failures.
 pub(crate) fn mend(qmp: &mut Qmp, number: usize) -> Result<(), Box<dyn Error>> {
     qmp.command("blockdev-reopen", json!({ "options": [raw(number, "throttle")] }))?;
     qmp.command("blockdev-del", json!({ "node-name": format!("broken{number}") })).map(drop)
 }
 
-/// A disk does so many requests a second; as many as it can with 0.
+/// Limits a disk to so many requests a second; 0 means no limit.
 pub(crate) fn limit(qmp: &mut Qmp, number: usize, requests_per_second: u32) -> Result<(), Box<dyn Error>> {
     let limits = json!({ "iops-total": requests_per_second });
     let path = format!("/objects/group{number}");
     qmp.command("qom-set", json!({ "path": path, "property": "limits", "value": limits })).map(drop)
 }
 
-/// A number that QEMU counts for a disk.
+/// One of QEMU's counters for a disk.
 pub(crate) fn statistic(qmp: &mut Qmp, number: usize, name: &str) -> Result<u64, Box<dyn Error>> {
     let all = qmp.command("query-blockstats", json!({}))?;
     let device = format!("/virtio{number}/");

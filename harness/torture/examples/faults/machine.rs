@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use crate::settings::Settings;
 
-/// How QEMU ends when the kernel has passed.
+/// QEMU's exit status when the kernel has passed.
 const PASSED: i32 = 33;
 
-/// How long the kernel may take for anything it is waited for.
+/// How long the kernel may take for anything that the runner waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Machine {
     qemu: Child,
     lines: Receiver<String>,
-    /// The last lines, for whoever has to explain a failure.
+    /// The last lines, to explain a failure.
     last: Vec<String>,
     errors: PathBuf,
 }
@@ -57,7 +57,7 @@ impl Machine {
             for line in console.split(b'\n') {
                 let Ok(line) = line else { break };
                 let line = String::from_utf8_lossy(&line).into_owned();
-                // A console that nobody can write to is no reason to stop.
+                // A log that can't be written to is no reason to stop.
                 let _ = writeln!(log, "{line}");
                 if tells {
                     println!("{line}");
@@ -75,7 +75,7 @@ impl Machine {
         self.wait_until(text, |line| line.contains(text))
     }
 
-    /// Waits until something true was said of the epochs that are durable: the number of one.
+    /// Waits until so many more epochs are durable.
     pub(crate) fn wait_for_epochs(&mut self, count: u32) -> Result<(), Box<dyn Error>> {
         for _ in 0..count {
             self.wait_until("an epoch", |line| line.starts_with("epoch "))?;
@@ -120,7 +120,7 @@ impl Machine {
         self.last.iter().any(|line| line.contains(text))
     }
 
-    /// Has the kernel end, which it must do well.
+    /// Makes the kernel end, which must succeed.
     pub(crate) fn end(mut self) -> Result<(), Box<dyn Error>> {
         self.order(b'e')?;
         self.wait_for("cluster: ended")?;

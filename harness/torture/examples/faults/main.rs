@@ -1,7 +1,7 @@
-//! Breaks the disks of a cluster that a kernel in QEMU works on: the runner's half of `scripts/boot --faults`.
+//! Breaks the disks of a cluster that a kernel in QEMU works on: the host's half of `scripts/boot --faults`.
 //!
-//! Each scenario makes a cluster, boots the kernel on it, does something to a disk through QMP or from outside, and waits until
-//! the console says what must follow. That it really happened is asked of QEMU or seen in the images. At the end the kernel has
+//! Each scenario makes a cluster, boots the kernel on it, does something to a disk through QMP or from outside, and waits for the
+//! expected lines of the console. QEMU's counters or the images show that the fault really happened. At the end the kernel has
 //! compared everything, and so does the host: all nodes in step, each disk sound and with the same content by itself.
 
 mod cluster;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
                 println!("{} FAILED {error}", scenario.name);
             }
         }
-        // Nothing of it is needed any more.
+        // The folder isn't needed any more.
         let _ = std::fs::remove_dir_all(settings.folder.join(scenario.name));
     }
     println!("{passed} passed, {failed} failed");

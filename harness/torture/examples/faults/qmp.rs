@@ -34,7 +34,7 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Has QEMU do something; what it returns.
+    /// Gives QEMU a command; returns its answer.
     pub(crate) fn command(&mut self, name: &str, arguments: Value) -> Result<Value, Box<dyn Error>> {
         let command = json!({ "execute": name, "arguments": arguments });
         writeln!(self.reader.get_mut(), "{command}")?;
@@ -43,7 +43,7 @@ impl Qmp {
             if let Some(error) = answer.get("error") {
                 return Err(format!("QEMU refuses {command}: {error}").into());
             }
-            // What isn't an answer is an event.
+            // Other objects are events.
             if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
             }

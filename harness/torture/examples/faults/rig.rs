@@ -1,4 +1,4 @@
-//! A cluster in a machine: made, started, and looked at when it has ended.
+//! A cluster in a machine: making and starting it, and checking it when it has ended.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::qmp::Qmp;
 use crate::settings::Settings;
 
-/// Disks that nobody has yet.
+/// Disks that aren't in a machine.
 pub(crate) struct Nodes<'s> {
     pub(crate) settings: &'s Settings,
     pub(crate) images: Images,
@@ -52,14 +52,14 @@ pub(crate) struct Rig<'s> {
 }
 
 impl<'s> Rig<'s> {
-    /// Says what is done.
+    /// Prints what is done.
     pub(crate) fn say(&self, what: &str) {
         if self.nodes.settings.tell {
             println!("boot: {what}");
         }
     }
 
-    /// Waits until a node has left; what was said of it.
+    /// Waits until a node has left; returns the line about it.
     pub(crate) fn wait_for_leaving(&mut self, number: usize) -> Result<String, Box<dyn Error>> {
         self.machine.wait_for(&format!("(node {number}) leaves the cluster"))
     }
@@ -76,7 +76,7 @@ impl<'s> Rig<'s> {
         Ok(self.nodes)
     }
 
-    /// Ends the run and looks at the disks.
+    /// Ends the run and checks the disks.
     pub(crate) fn finish(self) -> Result<(), Box<dyn Error>> {
         self.end()?.images.check()
     }

@@ -1,10 +1,10 @@
-//! What `scripts/boot` orders.
+//! The settings that `scripts/boot` passes.
 
 use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Break the disks of a cluster in QEMU and see what becomes of it
+/// Break the disks of a cluster in QEMU and check the result
 #[derive(Clone, Parser)]
 pub(crate) struct Settings {
     /// The kernel
@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     /// Where disks are made
     #[arg(long)]
     pub(crate) folder: PathBuf,
-    /// Where the console is kept
+    /// Where to keep the console
     #[arg(long)]
     pub(crate) console: PathBuf,
     /// How QEMU runs the CPU
@@ -34,18 +34,18 @@ pub(crate) struct Settings {
     /// Power cuts to make
     #[arg(long, default_value_t = 100)]
     pub(crate) cuts: usize,
-    /// Show the console, and say what is done to the disks
+    /// Show the console, and print what is done to the disks
     #[arg(long)]
     pub(crate) tell: bool,
     /// Bytes a second that the console takes
     #[arg(long)]
     pub(crate) console_rate: Option<u32>,
-    /// What to do to the disks; all there is if nothing is named
+    /// The scenarios to run; all if none is named
     pub(crate) names: Vec<String>,
 }
 
 impl Settings {
-    /// What is said to the kernel in every run.
+    /// The kernel's options in every run.
     pub(crate) fn kernel_options(&self) -> String {
         self.console_rate.map(|rate| format!("console-rate={rate}")).unwrap_or_default()
     }

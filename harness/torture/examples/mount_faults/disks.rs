@@ -1,4 +1,4 @@
-//! What the nodes are on: NBD servers and loop devices, and what is done to them.
+//! The disks of the nodes: NBD servers and loop devices, and their faults.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a server may take until it serves.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A port that nobody listened on a moment ago.
+/// A port that was free a moment ago.
 pub(crate) fn free_port() -> Result<u16, Box<dyn Error>> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
@@ -26,11 +26,11 @@ pub(crate) struct Server {
     port: u16,
 }
 
-/// What every export is called, if it is there.
+/// The name of every export, if it is there.
 pub(crate) const EXPORT: &str = "disk";
 
 impl Server {
-    /// An image by qemu-nbd.
+    /// Serves an image by qemu-nbd.
     pub(crate) fn qemu_nbd(image: &Path, port: u16, export: &str) -> Result<Self, Box<dyn Error>> {
         let mut command = dependent(Path::new("qemu-nbd"));
         command.args(["--format=raw", "--discard=unmap", "--persistent", "--shared=8", "--bind=127.0.0.1"]);
@@ -38,7 +38,7 @@ impl Server {
         Self::start(command, port)
     }
 
-    /// An nbdkit with these filters, plugin and parameters.
+    /// Starts nbdkit with these filters, plugin and parameters.
     pub(crate) fn nbdkit(filters: &[&str], parameters: &[OsString]) -> Result<Self, Box<dyn Error>> {
         let port = free_port()?;
         let mut command = dependent(Path::new("nbdkit"));
@@ -64,7 +64,7 @@ impl Server {
         self.port
     }
 
-    /// How the tool is told of it.
+    /// Its address for the tool.
     pub(crate) fn name(&self) -> String {
         format!("nbd://127.0.0.1:{}/{EXPORT}", self.port)
     }
@@ -83,7 +83,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Killed, not told to end: it is a loss.
+        // It is killed, so that the export is lost.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -92,13 +92,13 @@ impl Drop for Server {
 /// An nbdkit whose requests fail while a file is there, and that logs them.
 pub(crate) struct Faulty {
     pub(crate) server: Server,
-    /// While it is there, requests fail.
+    /// Requests fail while this file exists.
     switch: PathBuf,
     log: PathBuf,
 }
 
 impl Faulty {
-    /// Requests of these kinds (`pread`, `pwrite`) fail with an error.
+    /// Starts a server whose requests of these kinds (`pread`, `pwrite`) can be made to fail with an error.
     pub(crate) fn start(image: &Path, kinds: &[&str], error: &str) -> Result<Self, Box<dyn Error>> {
         let (switch, log) = (image.with_extension("fails"), image.with_extension("log"));
         let mut parameters: Vec<OsString> = vec!["file".into(), image.into()];
@@ -119,7 +119,7 @@ impl Faulty {
         Ok(fs::remove_file(&self.switch)?)
     }
 
-    /// Requests that the server has let fail.
+    /// How many requests have failed.
     pub(crate) fn failures(&self) -> Result<usize, Box<dyn Error>> {
         Ok(fs::read_to_string(&self.log)?.matches("return=-1").count())
     }
@@ -129,12 +129,12 @@ impl Faulty {
 pub(crate) struct Loop(pub(crate) String);
 
 impl Loop {
-    /// None where there are no loop devices.
+    /// Attaches an image; none where there are no loop devices.
     pub(crate) fn attach(image: &Path) -> Option<Self> {
         run("losetup", &["--find", "--show", &image.display().to_string()]).ok().map(Self)
     }
 
-    /// Has every write to the device fail, or no more.
+    /// Makes every write to the device fail, or ends that.
     pub(crate) fn set_read_only(&self, read_only: bool) -> Result<(), Box<dyn Error>> {
         run("blockdev", &[if read_only { "--setro" } else { "--setrw" }, &self.0]).map(drop)
     }

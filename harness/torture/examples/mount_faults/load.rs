@@ -1,7 +1,6 @@
-//! The load: writers that replace files and append to a log, have each durable before the next, and compare all they know of.
-//!
-//! What a writer was told is durable is kept here, beside the mount; it must be there whatever becomes of disks, servers and
-//! the mount itself.
+//! The load: writers that replace files and append to a log, make each change durable before the next, and compare everything.
+//! The changes that were acknowledged as durable are noted here, outside of the mount; they must be there whatever happens to
+//! disks, servers and the mount itself.
 
 use std::error::Error;
 use std::io;
@@ -15,15 +14,15 @@ use hammer2_torture::versions::Versions;
 
 const WRITERS: u64 = 2;
 const FILES: usize = 12;
-/// Changes between two comparisons of everything.
+/// How many changes lie between two comparisons of everything.
 const COMPARE_EVERY: u64 = 24;
-/// How long the load may take for what is asked of it.
+/// How long the load may take for an expected result.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a writer was told, and what it was about to do.
+/// A writer's acknowledged changes, and the one under way.
 #[derive(Default)]
 struct Known {
-    /// Versions of its files that are durable, 0 for none.
+    /// The durable versions of its files, 0 for none.
     versions: [u64; FILES],
     /// A file and the version that may be there instead.
     underway: Option<(usize, u64)>,
@@ -32,9 +31,9 @@ struct Known {
 struct Writer {
     number: u64,
     known: Mutex<Known>,
-    /// Changes that were durable.
+    /// How many changes were acknowledged.
     done: AtomicU64,
-    /// The longest wait for one since it was last asked, in milliseconds.
+    /// The longest wait for one since the last call, in milliseconds.
     slowest_milliseconds: AtomicU64,
 }
 
@@ -57,7 +56,7 @@ impl Load {
         Self { writers, running: Vec::new(), stop: Arc::default() }
     }
 
-    /// Compares what there is, and writes on.
+    /// Compares everything, and goes on writing.
     pub(crate) fn start(&mut self, root: &Path) -> Result<(), Box<dyn Error>> {
         self.stop = Arc::default();
         for writer in &self.writers {
@@ -70,7 +69,7 @@ impl Load {
         self.wait_for_changes(8)
     }
 
-    /// Does so as soon as changes can be made again, and how long that took.
+    /// Does so as soon as changes can be made again; returns how long that took.
     pub(crate) fn start_when_possible(&mut self, root: &Path) -> Result<Duration, Box<dyn Error>> {
         let start = Instant::now();
         loop {
@@ -83,7 +82,7 @@ impl Load {
         }
     }
 
-    /// Changes that are durable by now.
+    /// How many changes are durable by now.
     pub(crate) fn changes(&self) -> u64 {
         self.writers.iter().map(|writer| writer.done.load(Ordering::Relaxed)).sum()
     }
@@ -107,7 +106,7 @@ impl Load {
         Ok(())
     }
 
-    /// Waits until no writer writes any more, as an error has stopped each.
+    /// Waits until an error has stopped every writer.
     pub(crate) fn wait_until_refused(&mut self) -> Result<(), Box<dyn Error>> {
         let start = Instant::now();
         while !self.running.iter().all(JoinHandle::is_finished) {
@@ -133,12 +132,12 @@ impl Load {
         Ok(outcome?)
     }
 
-    /// Everything that is known is there.
+    /// Compares everything with the acknowledged changes.
     pub(crate) fn compare(&self, root: &Path) -> Result<(), Box<dyn Error>> {
         Ok(self.writers.iter().try_for_each(|writer| writer.compare(root))?)
     }
 
-    /// The longest wait for a durable change since this was last asked.
+    /// The longest wait for a durable change since the last call.
     pub(crate) fn slowest(&self) -> Duration {
         let of = |writer: &Arc<Writer>| writer.slowest_milliseconds.swap(0, Ordering::Relaxed);
         Duration::from_millis(self.writers.iter().map(of).max().unwrap_or(0))
@@ -174,7 +173,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Compares what is there with what is known; what was under way at an error is known from then on.
+    /// Compares the files with the acknowledged changes; from then on it is known whether the change under way at an error was
+    /// made.
     fn compare(&self, root: &Path) -> io::Result<()> {
         let mut known = self.known.lock().unwrap();
         for file in 0..FILES {

@@ -1,8 +1,8 @@
 //! Breaks the disks of a cluster that is mounted by FUSE: the runner behind `scripts/faults`.
 //!
-//! Each scenario makes a cluster of three masters and a slave on images, loop devices and NBD exports, mounts it, and has a
-//! load write, fsync and verify files while something is done to a disk. That it really happened is seen from outside; what
-//! the mount makes of it, in its log. At the end all nodes are in step, each sound and with the same content by itself.
+//! Each scenario makes a cluster of three masters and a slave on images, loop devices and NBD exports, mounts it, and runs a load
+//! that writes, fsyncs and verifies files while a disk is broken. It checks from outside that the fault really happened, and in
+//! the mount's log what followed. At the end all nodes are in step, and each is sound and has the same content by itself.
 
 mod disks;
 mod load;
@@ -17,7 +17,7 @@ use clap::Parser;
 
 use scenarios::{ALL, Outcome, Scenario};
 
-/// Break the disks of a mounted cluster and see what becomes of it
+/// Break the disks of a mounted cluster and check the result
 #[derive(Clone, Parser)]
 struct Settings {
     /// The `hammer2` tool
@@ -29,7 +29,7 @@ struct Settings {
     /// Power cuts to make
     #[arg(long, default_value_t = 10)]
     cuts: usize,
-    /// What to do to the disks; all there is if nothing is named
+    /// The scenarios to run; all if none is named
     names: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
                 println!("{} FAILED {}", scenario.name, error.to_string().replace('\n', " | "));
             }
         }
-        // Nothing of it is needed any more.
+        // The folder isn't needed any more.
         let _ = std::fs::remove_dir_all(settings.folder.join(scenario.name));
     }
     let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };

@@ -1,4 +1,4 @@
-//! A cluster on disks of the host: made, mounted, and looked at when all is over.
+//! A cluster on disks of the host: making and mounting it, and checking it at the end.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::Settings;
 pub(crate) struct Rig {
     tool: PathBuf,
     pub(crate) images: Images,
-    /// What the tool is told instead of the images, while a scenario has them served.
+    /// The names for the tool in place of the images, while a scenario serves them.
     pub(crate) names: Vec<String>,
     mount: Option<Server>,
 }
@@ -53,7 +53,7 @@ impl Rig {
         Ok(())
     }
 
-    /// Waits until the mount says something, and how long that takes.
+    /// Waits until the mount logs this text; returns how long that took.
     pub(crate) fn wait_for(&mut self, text: &str) -> Result<Duration, Box<dyn Error>> {
         Ok(self.mount.as_mut().ok_or("nothing is mounted")?.wait_for(text)?)
     }
@@ -68,7 +68,7 @@ impl Rig {
         self.wait_for(&format!("(node {number}) is in sync again"))
     }
 
-    /// True if the mount has said this by now.
+    /// True if the mount has logged this by now.
     pub(crate) fn has_said(&self, text: &str) -> Result<bool, Box<dyn Error>> {
         Ok(self.mount.as_ref().ok_or("nothing is mounted")?.has_said(text)?)
     }
@@ -80,11 +80,12 @@ impl Rig {
 
     /// Ends the mount as a power cut does.
     pub(crate) fn kill_mount(&mut self) {
-        // Killed and unmounted when it is dropped.
+        // Dropping it kills and unmounts it.
         self.mount = None;
     }
 
-    /// Everything is in step, each disk is sound, and each holds the same by itself. Nothing serves the images any more.
+    /// Checks that everything is in step, each disk is sound, and each holds the same by itself. Nothing may serve the images any
+    /// more.
     pub(crate) fn check(&mut self) -> Result<(), Box<dyn Error>> {
         self.names = self.images.names();
         self.images.check()

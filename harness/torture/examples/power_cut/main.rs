@@ -1,9 +1,9 @@
 //! Cuts the power of a disk afterwards, by replaying the log of its writes: the host's half of `scripts/boot --power-cut`.
 //!
 //! `power_cut LOG BASE SEED CUTS KEEP DIR`: BASE is the disk as it was before, SEED that of the workload and of the cuts. At CUTS
-//! places the disk is made as the cut would leave it: what was flushed is there; of the rest some writes, in any order, some of
-//! them torn. Each is checked by fsck and must hold all that was acknowledged. KEEP of them are left in DIR for the kernel to
-//! look at, with a line `kept FILE SEED ACKNOWLEDGED` for each.
+//! places a disk is made as the cut would leave it: with all flushed writes, and some of the rest, in any order, some of them
+//! torn. Each is checked by fsck and must hold everything that was acknowledged. KEEP of them are left in DIR for the kernel to
+//! check, with a line `kept FILE SEED ACKNOWLEDGED` for each.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -56,7 +56,7 @@ struct Cutter<'l> {
 }
 
 impl<'l> Cutter<'l> {
-    /// Goes through the log and cuts; the epochs that were acknowledged at its end.
+    /// Goes through the log and cuts; returns the epochs that were acknowledged at its end.
     fn run(&mut self, events: &[Event<'l>], cuts: usize, keep: usize, folder: &Path) -> Result<u64, Box<dyn Error>> {
         let mut places: Vec<usize> = (0..cuts).map(|_| self.random.index(events.len()) + 1).collect();
         places.sort_unstable();
@@ -70,7 +70,7 @@ impl<'l> Cutter<'l> {
             while places.get(cut) == Some(&(index + 1)) {
                 let disk = Rc::new(self.replay.cut(&mut self.random)?);
                 self.check(&disk, acknowledged).map_err(|error| format!("cut {cut}, behind entry {index}: {error}"))?;
-                // Spread evenly over the log.
+                // The kept disks are spread evenly over the log.
                 if (cut + 1) * keep / cuts > cut * keep / cuts {
                     let path = folder.join(format!("cut-{cut}.img"));
                     save_image(&disk, &File::create_new(&path)?)?;
@@ -82,7 +82,7 @@ impl<'l> Cutter<'l> {
         Ok(acknowledged)
     }
 
-    /// Mounts what is left: everything acknowledged must be there, and fsck find nothing but torn header copies.
+    /// Mounts a disk after the cut: everything acknowledged must be there, and fsck must find nothing but torn header copies.
     fn check(&self, disk: &Rc<MemoryDisk>, acknowledged: u64) -> Result<(), Box<dyn Error>> {
         let mut findings = Findings(Vec::new());
         let epoch = Executor::new(self.clock).block_on(async {

@@ -1,4 +1,4 @@
-//! Bytes that change behind everybody's back.
+//! Bytes that change on a disk unnoticed.
 
 use std::error::Error;
 use std::fs::File;
@@ -12,7 +12,7 @@ use super::{DEADLINE, DISK_BYTES, ensure};
 use crate::rig::Nodes;
 use crate::settings::Settings;
 
-/// A bit of every file block of one disk: others answer for it, and the blocks are written anew.
+/// Flips a bit in every file block of one disk: others answer for it, and the blocks are written anew.
 pub(super) fn bit_flip(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let mut rig = Nodes::create(settings, "bit-flip", &[DISK_BYTES; 4])?.start(DEADLINE)?;
     rig.machine.order(b'h')?;
@@ -36,7 +36,7 @@ pub(super) fn bit_flip(settings: &Settings) -> Result<(), Box<dyn Error>> {
 
 /// Where the bytes of a file block begin, if the line of `hammer2 show` is about one.
 fn data_block(line: &str) -> Option<u64> {
-    /// The low bits of a place say how large the block is.
+    /// The low bits of a place, which encode the block's size.
     const SIZE_BITS: u64 = 0x3f;
     let block: Value = serde_json::from_str(line).ok()?;
     let place = block["data_off"].as_u64()? & !SIZE_BITS;

@@ -1,4 +1,4 @@
-//! What is done to the disks, by name.
+//! The scenarios, by name.
 
 mod content;
 mod errors;
@@ -12,7 +12,7 @@ use std::error::Error;
 
 use crate::settings::Settings;
 
-/// One thing that happens to disks, and what must become of it.
+/// A fault of disks, and what must follow.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) run: fn(&Settings) -> Result<(), Box<dyn Error>>,
@@ -33,16 +33,16 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario { name: "two-at-once", run: errors::two_at_once },
 ];
 
-/// What `scripts/boot` shows.
+/// The scenario that `scripts/boot` shows.
 pub(crate) const DEMONSTRATION: Scenario = Scenario { name: "demonstration", run: pull::demonstration };
 
-/// Of each disk, unless a scenario wants others.
+/// The size of each disk, unless a scenario wants another.
 const DISK_BYTES: u64 = 1 << 30;
 
 /// How long a node may take to answer, in milliseconds. An emulated machine on a busy host is slow by itself.
 const DEADLINE: u32 = 2000;
 
-/// Fails unless it holds.
+/// Fails unless the condition holds.
 fn ensure(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
     if holds { Ok(()) } else { Err(what.into()) }
 }

@@ -1,7 +1,7 @@
-//! Power cuts: all disks of the cluster lose at once what they haven't made durable.
+//! Power cuts: all disks of the cluster lose their unflushed writes at once.
 //!
 //! The disks are parts of one image, whose writes QEMU logs: one log has the order of all writes on all disks. A flush of one
-//! disk counts for all of them; a cut in between is therefore milder than it could be, and never impossible.
+//! disk counts for all of them; so a cut is milder than it could be, but always a possible one.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -24,10 +24,10 @@ use crate::rig::Nodes;
 use crate::settings::Settings;
 
 const NODES: usize = 4;
-/// Of each disk.
+/// The size of each disk.
 const PART_BYTES: u64 = 256 << 20;
 const PIECE_BYTES: usize = 64 << 10;
-/// Cuts between those after which each disk is looked at by itself.
+/// After how many cuts each disk is checked by itself.
 const LOOK_EVERY: usize = 20;
 const DEADLINE: u32 = 20_000;
 
@@ -41,7 +41,7 @@ pub(super) fn power_cut(settings: &Settings) -> Result<(), Box<dyn Error>> {
 
     let mut machine = boot(&nodes, &format!("mode=cluster seed={}", settings.seed), &whole, Some(&log))?;
     machine.wait_for_epochs(2)?;
-    // Killed at once, so that the log ends in the middle of something, too.
+    // The machine is killed, so that the log ends in the middle of something.
     drop(machine);
     let log = fs::read(&log)?;
     cut_everywhere(&nodes, &write_log::parse(&log)?, before, &whole)
@@ -61,7 +61,7 @@ fn cut_everywhere(
     let (mut cut, mut acknowledged) = (0, 0);
     for (index, event) in events.iter().enumerate() {
         if let Event::Write { data, .. } = event {
-            // What begins the next epoch is written when this one is acknowledged.
+            // The marker of the next epoch is written once this one is acknowledged.
             let marker = data.chunks(MARKER_BYTES).filter_map(epoch_of).max();
             acknowledged = acknowledged.max(marker.unwrap_or(1) - 1);
         }

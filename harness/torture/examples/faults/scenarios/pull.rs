@@ -16,14 +16,14 @@ pub(super) fn pull_return(settings: &Settings) -> Result<(), Box<dyn Error>> {
     lose_and_return(settings, "pull-return", 4)
 }
 
-/// The same, for somebody who looks on.
+/// The same, as a demonstration.
 pub(super) fn demonstration(settings: &Settings) -> Result<(), Box<dyn Error>> {
     lose_and_return(settings, "demonstration", 3)?;
     println!("boot: all three disks are in step; each is sound, and holds the same by itself");
     Ok(())
 }
 
-/// A disk is taken out, and a blank one put into its slot: that is filled, and takes the other's place.
+/// A disk is taken out, and a blank one put into its slot: everything is copied to that, and it takes the other's place.
 pub(super) fn blank_replace(settings: &Settings) -> Result<(), Box<dyn Error>> {
     let mut nodes = Nodes::create(settings, "blank-replace", &[DISK_BYTES; 4])?;
     let blank = nodes.images.folder.join("blank.img");

@@ -36,7 +36,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Killed, not told to end: it is a loss.
+        // It is killed, so that the export is lost.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

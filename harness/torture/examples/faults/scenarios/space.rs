@@ -13,8 +13,8 @@ const SMALL_BYTES: u64 = 192 << 20;
 
 const ENOSPC: u32 = 28;
 
-/// The smallest disk is full: what doesn't fit there is refused, and no node leaves. Then what a disk is kept on is full: its
-/// node leaves.
+/// The smallest disk is full: changes that don't fit there are refused, and no node leaves. Then the space behind a disk is full:
+/// its node leaves.
 pub(super) fn disk_full(settings: &Settings) -> Result<(), Box<dyn Error>> {
     const NUMBER: usize = 1;
     let mut rig =

@@ -1,4 +1,4 @@
-//! Bytes that change behind everybody's back.
+//! Bytes that change on a disk unnoticed.
 
 use std::error::Error;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::Settings;
 use crate::load::Load;
 use crate::rig::Rig;
 
-/// A bit of every file block of the disk that is asked first: others answer for it, and a scrub writes the blocks anew.
+/// Flips a bit in every file block of the disk that is asked first: others answer for it, and a scrub writes the blocks anew.
 pub(super) fn bit_flip(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     const NUMBER: usize = 0;
     let mut rig = Rig::create(settings, "bit-flip", [DISK_BYTES; 4])?;
@@ -30,7 +30,7 @@ pub(super) fn bit_flip(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     ensure(rig.images.tool(&["fsck", "--strict", &name]).is_err(), "fsck doesn't see the flipped bits")?;
 
     rig.mount(&[])?;
-    // Compares everything before it writes.
+    // The load compares everything before it writes.
     load.start(&rig.root())?;
     load.wait_for_changes(8)?;
     load.stop()?;
@@ -44,14 +44,14 @@ pub(super) fn bit_flip(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
 
 /// Where the bytes of a file block begin, if the line of `hammer2 show` is about one.
 fn data_block(line: &str) -> Option<u64> {
-    /// The low bits of a place say how large the block is.
+    /// The low bits of a place, which encode the block's size.
     const SIZE_BITS: u64 = 0x3f;
     let block: Value = serde_json::from_str(line).ok()?;
     let place = block["data_off"].as_u64()? & !SIZE_BITS;
     (block["kind"] == "data" && place != 0).then_some(place)
 }
 
-/// Flips a bit of each block; where, and what is there now.
+/// Flips a bit of each block; returns the places, and the bytes there now.
 fn flip(image: &Path, blocks: &[u64]) -> Result<Vec<(u64, u8)>, Box<dyn Error>> {
     let file = File::options().read(true).write(true).open(image)?;
     let mut flipped = Vec::new();
@@ -67,7 +67,7 @@ fn flip(image: &Path, blocks: &[u64]) -> Result<Vec<(u64, u8)>, Box<dyn Error>> 
     Ok(flipped)
 }
 
-/// How many of them are as they were flipped.
+/// How many of these bytes are still flipped.
 fn still(image: &Path, flipped: &[(u64, u8)]) -> Result<usize, Box<dyn Error>> {
     let file = File::open(image)?;
     let mut count = 0;

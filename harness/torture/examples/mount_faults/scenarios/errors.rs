@@ -16,12 +16,12 @@ use crate::disks::{Faulty, Loop, Server};
 use crate::load::Load;
 use crate::rig::Rig;
 
-/// How long programs are seen to wait.
+/// How long programs are watched while they wait.
 const WAITING: Duration = Duration::from_secs(2);
 /// More than the mount may keep in memory.
 const BALLAST_BYTES: usize = 48 << 20;
 
-/// Reads of the node that is asked first: others answer, and it leaves when it can't read what it must know.
+/// Reads of the node that is asked first fail: others answer, and it leaves when it can't read its own metadata.
 pub(super) fn read_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     const NUMBER: usize = 0;
     let mut rig = Rig::create(settings, "read-error", [DISK_BYTES; 4])?;
@@ -47,7 +47,7 @@ pub(super) fn read_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>>
     finish(rig, load, &times)
 }
 
-/// Writes to a loop device: the node leaves at once.
+/// Writes to a loop device fail: the node leaves at once.
 pub(super) fn write_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     const NUMBER: usize = 1;
     let mut rig = Rig::create(settings, "write-error", [DISK_BYTES; 4])?;
@@ -75,13 +75,13 @@ pub(super) fn write_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>
     Ok(Outcome::Passed(times.to_string()))
 }
 
-/// Flushes: the node leaves, although all its writes were done.
+/// Flushes fail: the node leaves, although all its writes were done.
 pub(super) fn flush_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     const NUMBER: usize = 2;
     let mut rig = Rig::create(settings, "flush-error", [DISK_BYTES; 4])?;
     let image = rig.images.paths[NUMBER].display().to_string();
     let (switch, count) = (rig.images.folder.join("fails"), rig.images.folder.join("count"));
-    // No filter of nbdkit has flushes fail; a few lines of shell do, request by request.
+    // No filter of nbdkit makes flushes fail, but a few lines of shell can, request by request.
     let flush = format!(
         "if [ -e {0} ]; then echo failed >>{1}; echo 'EIO no flush' >&2; exit 1; fi; sync --data {image}",
         switch.display(),
@@ -114,8 +114,8 @@ pub(super) fn flush_error(settings: &Settings) -> Result<Outcome, Box<dyn Error>
     finish(rig, load, &times)
 }
 
-/// Two of three: nothing more is acknowledged until one of them is back. Programs meet an error, or wait, as they like; the mount
-/// stays.
+/// Two of three disks fail: nothing more is acknowledged until one of them is back. Programs get an error, or wait, by the
+/// mount's policy; the mount stays.
 pub(super) fn two_at_once(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     let mut rig = Rig::create(settings, "two-at-once", [DISK_BYTES; 4])?;
     let mut broken = Vec::new();
@@ -153,7 +153,7 @@ pub(super) fn two_at_once(settings: &Settings) -> Result<Outcome, Box<dyn Error>
     load.stop()?;
     load.compare(&rig.root())?;
     rig.unmount()?;
-    // Who was still away is brought in step by hand.
+    // A node that is still away is brought in step by hand.
     rig.images.tool(&["cluster", "resync", &rig.target()])?;
     drop(broken);
     rig.check()?;
@@ -172,7 +172,7 @@ fn mend(broken: &[Faulty]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Ends the load and the mount, and looks at the disks.
+/// Ends the load and the mount, and checks the disks.
 pub(super) fn finish(mut rig: Rig, mut load: Load, seen: &dyn Display) -> Result<Outcome, Box<dyn Error>> {
     load.wait_for_changes(8)?;
     load.stop()?;

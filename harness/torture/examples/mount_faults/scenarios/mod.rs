@@ -1,4 +1,4 @@
-//! What is done to the disks, by name.
+//! The scenarios, by name.
 
 mod content;
 mod errors;
@@ -13,17 +13,17 @@ use std::time::Duration;
 
 use crate::Settings;
 
-/// One thing that happens to disks, and what must become of it.
+/// A fault of disks, and what must follow.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) run: fn(&Settings) -> Result<Outcome, Box<dyn Error>>,
 }
 
-/// How a scenario ended that hasn't failed.
+/// The end of a scenario that hasn't failed.
 pub(crate) enum Outcome {
-    /// With what was seen.
+    /// It passed, with these observations.
     Passed(String),
-    /// Something is missing here.
+    /// It can't be run here: this is missing.
     Skipped(&'static str),
 }
 
@@ -42,18 +42,18 @@ pub(crate) const ALL: &[Scenario] = &[
     Scenario { name: "two-at-once", run: errors::two_at_once },
 ];
 
-/// Of each disk, unless a scenario wants others.
+/// The size of each disk, unless a scenario wants another.
 const DISK_BYTES: u64 = 512 << 20;
 
 /// How long a disk may take to answer, in seconds.
 const DEADLINE: [&str; 2] = ["--deadline", "2"];
 
-/// Fails unless it holds.
+/// Fails unless the condition holds.
 fn ensure(holds: bool, what: &str) -> Result<(), Box<dyn Error>> {
     if holds { Ok(()) } else { Err(what.into()) }
 }
 
-/// How long the load waited at most, and how long after mending the node was back.
+/// The load's longest wait, and how long after mending the node was back.
 struct Times {
     slowest: Duration,
     back: Duration,

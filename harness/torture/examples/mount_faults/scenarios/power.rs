@@ -1,4 +1,4 @@
-//! Power cuts: all disks lose at once what they haven't made durable.
+//! Power cuts: all disks lose their unflushed writes at once.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use crate::disks::Server;
 use crate::load::Load;
 use crate::rig::Rig;
 
-/// Every disk is behind a server that keeps what is written in its memory until it is flushed. All are killed, and the mount
+/// Every disk is behind a server that keeps writes in its memory until they are flushed. All servers are killed, and the mount
 /// with them.
 pub(super) fn power_cut(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     let mut rig = Rig::create(settings, "power-cut", [DISK_BYTES; 4])?;
@@ -24,7 +24,7 @@ pub(super) fn power_cut(settings: &Settings) -> Result<Outcome, Box<dyn Error>> 
         rig.names = servers.iter().map(Server::name).collect();
         rig.mount(&[])?;
         load.start(&rig.root()).map_err(|error| format!("after cut {cut}: {error}"))?;
-        // Not always at the same place.
+        // The cut comes at different places.
         sleep(Duration::from_millis(100 + cut as u64 * 397 % 600));
         servers.drain(..).for_each(drop);
         rig.kill_mount();

@@ -14,7 +14,7 @@ use crate::rig::Rig;
 
 const NUMBER: usize = 1;
 
-/// The machine with the disk is there, the disk is not: its server has no such export any more. Then it has.
+/// The machine is there, but the disk isn't: its server has no such export any more. Later it has one again.
 pub(super) fn pull_return(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     lose_and_return(settings, "pull-return", true)
 }
@@ -69,7 +69,7 @@ pub(super) fn blank_replace(settings: &Settings) -> Result<Outcome, Box<dyn Erro
     let slowest = load.slowest().as_secs_f32();
     File::create(&image)?.set_len(DISK_BYTES)?;
     ensure(image.metadata()?.blocks() == 0, "the new disk isn't blank")?;
-    // The mount keeps the old name to itself, as long as it lives.
+    // The mount keeps the old address claimed as long as it lives.
     let server = Server::qemu_nbd(&image, free_port()?, EXPORT)?;
     rig.names[NUMBER] = server.name();
     let mounted = rig.root().display().to_string();

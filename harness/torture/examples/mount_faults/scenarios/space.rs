@@ -19,8 +19,8 @@ use crate::rig::Rig;
 /// The smallest disk, in bytes.
 const SMALL_BYTES: u64 = 192 << 20;
 
-/// The smallest disk is full: what doesn't fit there is refused, and no node leaves. Then what a disk is kept on is full: its
-/// node leaves.
+/// The smallest disk is full: changes that don't fit there are refused, and no node leaves. Then the space behind a disk is full:
+/// its node leaves.
 pub(super) fn disk_full(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
     const NUMBER: usize = 1;
     let mut rig = Rig::create(settings, "disk-full", [DISK_BYTES, SMALL_BYTES, DISK_BYTES, DISK_BYTES])?;
@@ -51,7 +51,7 @@ pub(super) fn disk_full(settings: &Settings) -> Result<Outcome, Box<dyn Error>> 
     finish(rig, load, &times)
 }
 
-/// Writes a file until nothing fits any more; how many bytes of it were accepted and are durable.
+/// Writes a file until nothing fits any more; returns how many bytes of it were accepted and are durable.
 fn fill(path: &Path) -> Result<usize, Box<dyn Error>> {
     let mut file = File::create(path)?;
     let (mut noise, mut piece) = (Random::new(1), vec![0; 65536]);

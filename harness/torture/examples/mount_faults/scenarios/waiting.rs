@@ -43,7 +43,7 @@ pub(super) fn hang(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
 
 /// A server that answers within the deadline, but late: the cluster is slower, and whole.
 pub(super) fn slow(settings: &Settings) -> Result<Outcome, Box<dyn Error>> {
-    /// Of each direction, in bits a second.
+    /// The rate of each direction, in bits a second.
     const RATE: u64 = 8_000_000;
     let mut rig = Rig::create(settings, "slow", [DISK_BYTES; 4])?;
     let (rate, log) = (rig.images.folder.join("rate"), rig.images.folder.join("log"));
