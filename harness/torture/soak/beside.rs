@@ -1,4 +1,4 @@
-//! Any program on a mounted cluster whose disks fail and return while it runs: test suites that know nothing of that.
+//! Runs any program on a mounted cluster while its disks fail and return, such as test suites that know nothing of that.
 
 use std::process::Command;
 use std::thread::sleep;
@@ -11,13 +11,13 @@ use crate::breaker::Breaker;
 use crate::interrupt::Interrupt;
 use crate::rig::Rig;
 
-/// Where the program finds the mount.
+/// The variable by which the program finds the mount.
 const MOUNT_VARIABLE: &str = "MOUNT";
 
 const PAUSE: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// What became of it.
+/// What happened meanwhile.
 pub(crate) struct Seen {
     pub(crate) faults: u64,
     pub(crate) nodes_left: u64,

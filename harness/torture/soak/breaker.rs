@@ -1,4 +1,4 @@
-//! Breaks disks and mends them, at random, and never so many that no quorum would be left.
+//! Breaks and mends disks at random, but never so many that no quorum would be left.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::disks::Fault;
 use crate::happening::Happening;
 use crate::rig::Rig;
 
-/// All faults, each as often as it is named.
+/// The faults; one that is named several times comes as much more often.
 const FAULTS: [Fault; 9] = [
     Fault::Gone,
     Fault::Gone,
@@ -27,14 +27,14 @@ struct Broken {
     until: Instant,
 }
 
-/// Who breaks disks.
+/// Breaks disks.
 pub(crate) struct Breaker {
     random: Random,
     broken: Vec<Broken>,
     next: Instant,
-    /// From one fault to the next, at most.
+    /// The longest pause between two faults.
     pause: Duration,
-    /// How long a fault lasts, at most.
+    /// The longest fault.
     longest: Duration,
 }
 
@@ -45,15 +45,15 @@ impl Breaker {
         Self { random, broken: Vec::new(), next, pause, longest }
     }
 
-    /// True when it would break something if it may.
+    /// True when it is time for the next fault.
     pub(crate) fn wants_to(&self) -> bool {
         Instant::now() >= self.next
     }
 
-    /// Breaks a disk, unless too few would be left: these nodes take part now.
+    /// Breaks a disk, unless too few would be left; `in_sync` are the nodes that take part now.
     pub(crate) fn break_one(&mut self, rig: &Rig, in_sync: &[usize]) -> Option<Happening> {
         self.next = Instant::now() + random_part(&mut self.random, self.pause);
-        // A broken disk may not have been noticed yet.
+        // The mount may not have noticed a broken disk yet.
         let is_broken = |node: &usize| self.broken.iter().any(|broken| broken.node == *node);
         let good: Vec<usize> = in_sync.iter().copied().filter(|node| !is_broken(node)).collect();
         let quorum = rig.members.len() / 2 + 1;
@@ -68,7 +68,7 @@ impl Breaker {
         Some(Happening::Broken { disk: node, fault, time })
     }
 
-    /// Mends what was broken for long enough.
+    /// Mends disks that were broken for long enough.
     pub(crate) fn mend_in_time(&mut self, rig: &Rig) {
         let now = Instant::now();
         self.broken.retain(|broken| {

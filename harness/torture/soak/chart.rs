@@ -1,4 +1,4 @@
-//! Panels below each other over the same time: curves and steps, with what they are beside them, and marks across all.
+//! Panels below each other over the same time: curves and steps, with legends beside them, and marks across all.
 
 use std::error::Error;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use plotters::style::{Color, RGBColor, TextStyle};
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(crate) type Drawn = std::result::Result<(), Box<dyn Error>>;
 
-/// Colours that are told apart by whoever can't tell red from green, too (Okabe and Ito).
+/// Colours that can be told apart without telling red from green (Okabe and Ito).
 pub(crate) const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -24,7 +24,7 @@ pub(crate) const COLORS: [RGBColor; 7] = [
 const INK: RGBColor = RGBColor(40, 44, 50);
 const GRID: RGBColor = RGBColor(222, 226, 231);
 
-/// How wide what is beside a panel is, and what is left of it.
+/// The widths of the legend beside a panel, and of the space to its left.
 const BESIDE: i32 = 170;
 const LEFT: u32 = 62;
 const HEAD: i32 = 24;
@@ -49,23 +49,23 @@ pub(crate) struct Moment {
     pub(crate) seconds: f64,
 }
 
-/// How values are written at an axis.
+/// Formats a value at an axis.
 pub(crate) type Labels<'l> = &'l dyn Fn(&f64) -> String;
 
 /// A panel.
 pub(crate) struct Panel<'l> {
     pub(crate) title: &'l str,
-    /// The lowest and the highest value there is room for, how many of them are written, and how.
+    /// The range of values, how many of them are labelled, and how.
     pub(crate) values: Range<f64>,
     pub(crate) labels: (usize, Labels<'l>),
     pub(crate) lines: Vec<Line>,
     pub(crate) bars: Vec<Bar>,
-    /// What is written beside it, besides its lines.
+    /// Further entries of its legend, besides its lines.
     pub(crate) legend: Vec<(String, RGBColor)>,
 }
 
 impl Panel<'_> {
-    /// Draws it, over the time from 0 to `end`; the lowest panel tells the time.
+    /// Draws it over the time from 0 to `end`; the lowest panel has the time axis.
     pub(crate) fn draw(&self, area: &Area<'_>, end: f64, moments: &[Moment], is_lowest: bool) -> Drawn {
         let (width, _) = area.dim_in_pixel();
         let (curves, beside) = area.split_horizontally(width as i32 - BESIDE);
@@ -77,7 +77,7 @@ impl Panel<'_> {
             .x_label_area_size(if is_lowest { 38 } else { 6 })
             .y_label_area_size(LEFT)
             .build_cartesian_2d(0.0..end / 60.0, self.values.clone())?;
-        // A short run has parts of minutes at its axis.
+        // The axis of a short run has fractions of minutes.
         let digits = usize::from(end < 12.0 * 60.0);
         let minutes = |minute: &f64| if is_lowest { format!("{minute:.digits$}") } else { String::new() };
         let mut mesh = chart.configure_mesh();
@@ -118,7 +118,7 @@ pub(crate) fn steps_from(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     corners.chain(points.last().copied()).collect()
 }
 
-/// Points as steps: each value holds from the one before on, as it is that of the time between.
+/// Points as steps: each value holds since the point before, as it is that of the time between.
 pub(crate) fn steps_to(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let corners = points.windows(2).flat_map(|pair| [pair[0], (pair[0].0, pair[1].1)]);
     corners.chain(points.last().copied()).collect()

@@ -1,8 +1,7 @@
-//! A client: works on a directory of its own, and knows what must be there, also after a crash.
-//!
-//! It keeps the state of its last acknowledged sync and every step since. After a crash what is there must be that state with
-//! some of these steps done, in order, none left out: commits are of everything. Only a write may be there in part: the kernel is
-//! free to hand it on in pieces of whole pages.
+//! A client: works on a directory of its own, and knows its expected content, also after a crash.
+//! It keeps the state of its last acknowledged sync and every step since. After a crash the directory must be in that state with
+//! the first few of these steps done, in order and none left out, as a commit covers everything. Only a write may be there in
+//! part: the kernel is free to pass it on in pieces of whole pages.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,18 +23,18 @@ use crate::tree::{self, Tree};
 
 const PAGE_BYTES: u64 = 4096;
 
-/// What clients share with who directs them.
+/// The orders to the clients, and their counts.
 #[derive(Default)]
 pub(crate) struct Direction {
-    /// They are to stop after what they do.
+    /// Clients are to stop after the current act.
     pub(crate) stop: AtomicBool,
-    /// From here on the server may be gone: errors are no violations, and who gets one stops.
+    /// From here on the server may be gone: errors are no violations, and a client that gets one stops.
     pub(crate) dying: AtomicBool,
     pub(crate) latencies: Mutex<Latencies>,
-    /// Acts of all of them, and syncs that were acknowledged.
+    /// The number of all clients' acts, and of acknowledged syncs.
     pub(crate) acts: AtomicU64,
     pub(crate) syncs: AtomicU64,
-    /// Pauses between acts, in microseconds at most.
+    /// The longest pause between acts, in microseconds.
     pub(crate) pause_us: u64,
 }
 
@@ -43,14 +42,14 @@ pub(crate) struct Direction {
 pub(crate) struct Client {
     home: String,
     dice: Dice,
-    /// As of its last sync.
+    /// The state of its last sync.
     durable: Model,
-    /// What it did since.
+    /// Its steps since.
     since: Vec<Step>,
     current: Model,
 }
 
-/// Lets a client work until it is told to stop, or the server is gone. Who locks it finds it between two acts.
+/// Lets a client work until it is told to stop, or the server is gone. It is only unlocked between two acts.
 pub(crate) fn work(client: &Mutex<Client>, root: &Path, direction: &Direction) -> Result<()> {
     while !direction.stop.load(Ordering::Relaxed) {
         let mut locked = lock(client);
@@ -70,7 +69,7 @@ pub(crate) fn lock(client: &Mutex<Client>) -> MutexGuard<'_, Client> {
     client.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a comparison found: how many of the steps since the last sync had been done, of how many.
+/// The result of a comparison: how many of the steps since the last sync were there, of how many.
 pub(crate) struct Compared {
     pub(crate) kept: usize,
     pub(crate) of: usize,
@@ -83,7 +82,7 @@ impl Client {
         Self { home, dice, durable: Model::new(), since: Vec::new(), current: Model::new() }
     }
 
-    /// Does one act; false when there is no server any more.
+    /// Does one act; false when the server is gone.
     fn act(&mut self, root: &Path, direction: &Direction) -> Result<bool> {
         let done = if self.current.find(&self.home).is_none() {
             self.change(root, &Step::Mkdir(self.home.clone()), direction)
@@ -102,14 +101,14 @@ impl Client {
         }
     }
 
-    /// All that was done is durable.
+    /// Notes that everything is durable.
     pub(crate) fn is_synced(&mut self) {
         for step in self.since.drain(..) {
             step.apply(&mut self.durable);
         }
     }
 
-    /// What it knows now, to be compared with a snapshot later.
+    /// Its current state, to be compared with a snapshot later.
     pub(crate) fn state(&self) -> Model {
         self.current.clone()
     }
@@ -119,7 +118,7 @@ impl Client {
         &self.home
     }
 
-    /// Compares all of its directory. After a crash a state since the last sync is found; it goes on from there.
+    /// Compares all of its directory. After a crash, the client goes on from the state since the last sync that it finds.
     pub(crate) fn compare(&mut self, root: &Path) -> Result<Compared> {
         let found = Tree::read(root, &self.home)
             .map_err(|error| Failure::violation(format_args!("{} can't be read: {error}", self.home)))?;
@@ -152,7 +151,7 @@ impl Client {
         Ok(Compared { kept, of })
     }
 
-    /// Compares all of its directory with exactly what it knows.
+    /// Compares all of its directory with exactly its current state.
     pub(crate) fn compare_exactly(&mut self, root: &Path) -> Result<()> {
         let compared = self.compare(root)?;
         if compared.kept == compared.of {
@@ -244,7 +243,7 @@ impl Client {
     }
 }
 
-/// The state after the first whole pages of a write, if that is what is there.
+/// The state after the first whole pages of a write, if the directory is in such a state.
 fn torn(step: &Step, state: &Model, found: &Tree) -> Option<Model> {
     let Step::Write(path, offset, len, kind) = step else { return None };
     let there = found.content(path)?.get(*offset as usize..)?;

@@ -1,13 +1,13 @@
-//! What a client does next: mostly what is possible, on a tree that neither dies out nor grows without end.
+//! Random acts for a client: mostly possible ones, on a tree that neither dies out nor grows without end.
 
 use hammer2_core::random::Random;
 use hammer2_model::{Bytes, Model, Step};
 
-/// What a client wants to do.
+/// An act of a client.
 pub(crate) enum Act {
     /// A change, or a sync.
     Change(Step),
-    /// Read some of a file and compare it; past the host's memory, or not.
+    /// Read some of a file and compare it; if `cold`, past the host's cache.
     Read { path: String, offset: u64, len: usize, cold: bool },
     /// Compare a directory's names.
     List(String),
@@ -15,7 +15,7 @@ pub(crate) enum Act {
     Stat(String),
 }
 
-/// Files and directories a client has at most.
+/// The most files and directories of a client.
 const MOST_PATHS: usize = 120;
 const MOST_DIRECTORIES: usize = 16;
 const MOST_FILE_BYTES: u64 = 1 << 20;
@@ -84,7 +84,7 @@ impl Dice {
         format!("{directory}/n{}", self.random.index(NAMES))
     }
 
-    /// In a file of this size, at its end, or a little behind.
+    /// An offset in a file of this size, at its end, or a little behind.
     fn offset(&mut self, size: u64) -> u64 {
         let offset = match self.random.index(8) {
             0..2 => size,

@@ -1,4 +1,5 @@
-//! What a hanging disk does to those who work: latencies before, while the disk is waited for, and after its node was left out.
+//! The effect of a hanging disk on clients: latencies before, while the mount waits for the disk, and after its node was left
+//! out.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -21,7 +22,7 @@ const CLIENTS: usize = 4;
 /// The node whose disk hangs: the one that is asked first.
 const HANGING: usize = 0;
 
-/// The latencies of the three times.
+/// The latencies of the three phases.
 pub(crate) struct Phases {
     pub(crate) healthy: Latencies,
     pub(crate) until_left_out: Latencies,
@@ -64,7 +65,7 @@ fn measure(
     interrupt: &Interrupt,
 ) -> Result<Phases> {
     let take = || std::mem::take(&mut *direction.latencies.lock().unwrap_or_else(PoisonError::into_inner));
-    // The first seconds are the tree's growing.
+    // In the first seconds, the tree still grows.
     wait(time / 4, interrupt)?;
     take();
     wait(time, interrupt)?;
@@ -79,7 +80,7 @@ fn measure(
         sleep(Duration::from_millis(20));
     }
     let left_out_after = start.elapsed();
-    // What has waited for it ends now.
+    // Operations that have waited for it end now.
     wait(Duration::from_secs(1), interrupt)?;
     let until_left_out = take();
     wait(time, interrupt)?;

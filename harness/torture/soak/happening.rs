@@ -1,11 +1,11 @@
-//! What happens in a run beside work, as it is kept: words for people, from which a drawing is made again.
+//! The events of a run beside the clients' work, in the form of the record: words for people, from which a drawing can be made.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::disks::Fault;
 
-/// Something that was done to the cluster.
+/// An event that was caused on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Happening {
     /// A disk breaks for a time.
@@ -19,12 +19,12 @@ pub(crate) enum Happening {
     },
     /// The server is killed.
     Kill,
-    /// It is killed, and disks lose what they hadn't flushed.
+    /// The server is killed, and disks lose their unflushed writes.
     PowerCut,
 }
 
 impl Happening {
-    /// What was kept in these words; none for what isn't drawn.
+    /// Parses the words of the record; none for events that aren't drawn.
     pub(crate) fn parse(words: &str) -> Option<Self> {
         match words {
             "kill -9" => return Some(Self::Kill),

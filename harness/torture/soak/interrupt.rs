@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP: the run ends at its next step, and clears away what it made.
+//! SIGINT, SIGTERM and SIGHUP: the run ends at its next step, and cleans up.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hammer2_torture::failure::{Failure, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Whether somebody wants it to end.
+/// Whether a signal asked the run to end.
 #[derive(Clone)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 

@@ -1,4 +1,4 @@
-//! How long operations take, by class.
+//! Latencies of operations, by class.
 
 use std::fmt;
 use std::time::Duration;
@@ -36,13 +36,13 @@ impl fmt::Display for Class {
     }
 }
 
-/// Longer times are taken for this one: ten minutes.
+/// The longest recorded time, ten minutes; longer times count as this.
 const LONGEST_US: u64 = 600_000_000;
 
 /// Times of operations, in microseconds, to three digits.
 pub(crate) struct Latencies([Histogram<u64>; CLASSES.len()]);
 
-/// What is told of one class.
+/// The reported percentiles of a class.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Percentiles {
     pub(crate) count: u64,
@@ -71,7 +71,7 @@ impl Latencies {
         }
     }
 
-    /// What is told of a class.
+    /// The percentiles of a class.
     pub(crate) fn of(&self, class: Class) -> Percentiles {
         let histogram = &self.0[class as usize];
         Percentiles {

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Rounds (soak.rs) end with an unmount, a kill or a power cut; between them disks are replaced, snapshots compared, space given
-//! back, everything scrubbed (upkeep.rs). What is seen becomes JSON (record.rs, of what happens happening.rs), and the JSON a
-//! picture (plot.rs, of panels: chart.rs). `server.rs` is the rig's, of which other programs are made, too.
+//! back, everything scrubbed (upkeep.rs). Observations become JSON (record.rs, with events from happening.rs), and the JSON
+//! becomes a picture (plot.rs, with panels from chart.rs). `server.rs` belongs to the rig, which other programs use, too.
 #![forbid(unsafe_code)]
 
 mod beside;
@@ -41,7 +41,7 @@ use rig::Rig;
 
 const BESIDE_DISK_BYTES: u64 = 2 << 30;
 
-/// Works on mounted clusters whose disks fail.
+/// Works on mounted clusters while their disks fail.
 #[derive(Parser)]
 #[command(name = "hammer2-soak")]
 struct Arguments {
@@ -65,11 +65,11 @@ enum What {
         /// The same seed gives the same disks, faults and steps, as far as time allows
         #[arg(long)]
         seed: Option<u64>,
-        /// Where soak.json and soak.svg are put
+        /// Where to write soak.json and soak.svg
         #[arg(long)]
         output: PathBuf,
     },
-    /// Draw what was kept of a run, once more
+    /// Draw the record of a run once more
     Draw {
         /// The soak.json of a run
         json: PathBuf,
@@ -85,7 +85,7 @@ enum What {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
-    /// Measure what a hanging disk, one of three, does to latencies
+    /// Measure the effect of a hanging disk, one of three, on latencies
     Hang {
         /// Seconds before it hangs, and after it was left out
         #[arg(long, default_value_t = 20)]
@@ -136,7 +136,7 @@ fn run(arguments: Arguments) -> Result<()> {
             let seen = beside::run(&rig, &command, seed, &interrupt)?;
             let beside::Seen { faults, nodes_left, nodes_back } = seen;
             println!("faults: {faults}, nodes left {nodes_left}, back {nodes_back}; all disks hold the same");
-            // Without any it would be no test.
+            // If no node had left, this would test nothing.
             if nodes_left > 0 { Ok(()) } else { Err(Failure::unusable("no node has left: the program was too quick")) }
         }
         What::Hang { seconds, seed } => {
@@ -167,7 +167,7 @@ fn draw(json: &Path, svg: &Path) -> Result<()> {
     plot::draw(&record, svg)
 }
 
-/// Writes what was seen, however it ended.
+/// Writes the record, however the run ended.
 fn keep(record: &Record, seed: u64, outcome: &Result<()>, output: &Path) -> Result<()> {
     let outcome = outcome.as_ref().err().map_or("ok".to_owned(), ToString::to_string);
     let json = record.json(seed, &outcome);
@@ -182,7 +182,7 @@ fn keep(record: &Record, seed: u64, outcome: &Result<()>, output: &Path) -> Resu
     Ok(())
 }
 
-/// Any: it is said, so that it can be given again.
+/// A random seed, which is printed so that it can be given again.
 fn random_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::from(now.subsec_nanos()) << 16 ^ now.as_secs()

@@ -1,5 +1,5 @@
-//! The run as a picture, drawn from what is kept of it as JSON: faults, nodes, memory, latencies and operations over time, one
-//! below the other.
+//! A run as a picture, drawn from its record as JSON: faults, nodes, memory, latencies and operations over time, one below the
+//! other.
 
 use std::path::Path;
 
@@ -16,20 +16,20 @@ use hammer2_torture::failure::{Failure, Result};
 const WIDTH: u32 = 1100;
 /// The heights of the panels, from the top down.
 const HEIGHTS: [u32; 6] = [204, 140, 150, 200, 200, 190];
-/// When the server was killed, and when the power went.
+/// The colours of kills of the server and of power cuts.
 const KILL: RGBColor = RGBColor(120, 126, 134);
 const POWER_CUT: RGBColor = RGBColor(200, 30, 40);
-/// Latencies from 10 us to 20 s fit, as powers of ten of a millisecond.
+/// The range of latencies, from 10 us to 20 s, as powers of ten of a millisecond.
 const POWERS: std::ops::Range<f64> = -2.0..4.4;
 
-/// Draws a record, given as the JSON that is kept of it.
+/// Draws a record, given as JSON.
 pub(crate) fn draw(record: &Value, path: &Path) -> Result<()> {
     let Some(samples) = record["samples"].as_array().filter(|samples| !samples.is_empty()) else { return Ok(()) };
     let kept = Kept { samples, happened: happened(record) };
     panels(&kept, path).map_err(|error| Failure::unusable(format_args!("{}: {error}", path.display())))
 }
 
-/// What is kept, as far as it is drawn.
+/// The parts of the record that are drawn.
 struct Kept<'j> {
     samples: &'j [Value],
     happened: Vec<(f64, Happening)>,
@@ -50,7 +50,7 @@ impl Kept<'_> {
         self.points(|_| Some(0.0)).iter().map(|point| point.0).fold(60.0, f64::max)
     }
 
-    /// A lane for each disk: what it suffers from.
+    /// A lane for each disk, with its faults.
     fn faults(&self) -> Vec<Bar> {
         let bar = |(begin, happening): &(f64, Happening)| match happening {
             Happening::Broken { disk, fault, time } => Some(Bar {
@@ -75,7 +75,7 @@ impl Kept<'_> {
         self.happened.iter().filter_map(moment).collect()
     }
 
-    /// A number of each sample, which holds until the next.
+    /// A number of each sample, which holds until the next sample.
     fn held(&self, name: &str, color: usize, key: &str, unit: f64) -> Line {
         let points = self.points(|sample| Some(sample[key].as_f64()? / unit));
         Line { name: name.to_owned(), color: COLORS[color], points: steps_from(&points) }
@@ -84,14 +84,14 @@ impl Kept<'_> {
     /// Operations a second, between two samples.
     fn rates(&self) -> Line {
         let acts = self.points(|sample| sample["acts"].as_f64());
-        // Each round counts anew.
+        // Each round counts from 0.
         let rate =
             |pair: &[(f64, f64)]| (pair[1].0, (pair[1].1 - pair[0].1).max(0.0) / (pair[1].0 - pair[0].0).max(0.001));
         let rates: Vec<(f64, f64)> = acts.windows(2).map(rate).collect();
         Line { name: "operations".to_owned(), color: COLORS[0], points: steps_to(&rates) }
     }
 
-    /// How long operations of each class took between two samples, as powers of ten of a millisecond.
+    /// The latencies of each class between two samples, as powers of ten of a millisecond.
     fn latencies(&self, key: &str) -> Vec<Line> {
         let line = |(place, name): (usize, String)| {
             let power = |us: f64| (us.max(1.0) / 1000.0).log10();
@@ -120,7 +120,7 @@ fn words(fault: Fault) -> &'static str {
     }
 }
 
-/// Room for all values from 0 up, and a little more.
+/// A range for all values from 0 up, with a little more room.
 fn up_to(lines: &[Line]) -> std::ops::Range<f64> {
     let values = lines.iter().flat_map(|line| &line.points).map(|point| point.1);
     0.0..values.fold(1.0, f64::max) * 1.06
@@ -206,7 +206,7 @@ mod tests {
             assert!(svg.contains(said), "{said}");
         }
         assert!(!svg.contains("flushes fail"), "what didn't happen isn't explained");
-        // Across each panel, for the kill and for the power cut.
+        // There is a line across each panel for the kill, and one for the power cut.
         let hex = |color: RGBColor| format!("stroke=\"#{:02X}{:02X}{:02X}\"", color.0, color.1, color.2);
         assert_eq!([KILL, POWER_CUT].map(|color| svg.matches(&hex(color)).count()), [HEIGHTS.len(); 2]);
         let empty = draw(&json!({ "samples": [] }), &folder.path().join("empty.svg"));

@@ -1,4 +1,4 @@
-//! What was seen over time: samples, events, and what it all came to, as JSON.
+//! The record of a run: samples, events and totals over time, as JSON.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::latency::Latencies;
 
-/// How it was at a time.
+/// The state at a time.
 pub(crate) struct Sample {
     pub(crate) seconds: f64,
     pub(crate) resident_bytes: u64,
@@ -16,16 +16,16 @@ pub(crate) struct Sample {
     pub(crate) broken: usize,
     pub(crate) acts: u64,
     pub(crate) syncs: u64,
-    /// Of the operations since the sample before.
+    /// The latencies of operations since the sample before.
     pub(crate) latencies: Latencies,
 }
 
-/// Everything that is kept.
+/// The record.
 pub(crate) struct Record {
     begun: Instant,
     pub(crate) samples: Vec<Sample>,
     events: Vec<(f64, String)>,
-    /// How often what was done, by name.
+    /// How often each thing was done, by name.
     pub(crate) totals: BTreeMap<&'static str, u64>,
     pub(crate) latencies: Latencies,
 }
@@ -49,7 +49,7 @@ impl Record {
         self.elapsed().as_secs_f64()
     }
 
-    /// Notes something that happened, for whoever reads the JSON.
+    /// Notes an event, for readers of the JSON.
     pub(crate) fn event(&mut self, what: impl Into<String>) {
         self.events.push((self.seconds(), what.into()));
     }
@@ -65,7 +65,7 @@ impl Record {
         self.samples.push(sample);
     }
 
-    /// The end of the run, with its seed.
+    /// The record as JSON at the end of the run, with its seed.
     pub(crate) fn json(&self, seed: u64, outcome: &str) -> Value {
         let most = |of: fn(&Sample) -> u64| self.samples.iter().map(of).max().unwrap_or(0);
         json!({

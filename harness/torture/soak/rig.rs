@@ -1,4 +1,4 @@
-//! What everything runs on: a folder with disks, the tool, and a cluster made of the disks.
+//! The rig of a soak: a folder with disks, the tool, and a cluster made of the disks.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -17,7 +17,7 @@ use crate::disks::{Disk, Disks, Fault};
 /// The label of the cluster's PFS.
 pub(crate) const LABEL: &str = "CL";
 
-/// How long the server waits for a disk before it gives it up.
+/// How long the server waits for a disk before it gives the disk up.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(4);
 
 /// How long a command may take.
@@ -34,7 +34,7 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Makes a cluster of so many masters, in a folder that is the caller's to remove.
+    /// Makes a cluster of so many masters, in a folder that the caller must remove.
     pub(crate) fn new(tool: &Path, folder: &Path, nodes: usize, disk_bytes: u64, seed: u64) -> Result<Self> {
         for name in ["disks", "backing", "mnt", "snapshot"] {
             fs::create_dir(folder.join(name))?;
@@ -56,7 +56,7 @@ impl Rig {
         self.disks.get(self.members[node])
     }
 
-    /// All nodes, as the tool names them; with a label, that PFS of theirs.
+    /// All nodes as the tool names them; with a label, that PFS on them.
     pub(crate) fn target(&self, label: Option<&str>) -> OsString {
         self.target_of(&self.members, label)
     }
@@ -72,7 +72,7 @@ impl Rig {
         target
     }
 
-    /// Where the cluster is mounted.
+    /// The directory that the cluster is mounted on.
     pub(crate) fn mount_point(&self) -> PathBuf {
         self.folder.join("mnt")
     }
@@ -82,7 +82,7 @@ impl Rig {
         self.mount_with(&self.target(Some(LABEL)), &self.mount_point(), &["--sync-every", "2"])
     }
 
-    /// Mounts a snapshot as one disk has it; the cluster isn't mounted then.
+    /// Mounts a snapshot from one disk; the cluster must not be mounted then.
     pub(crate) fn mount_snapshot(&self, disk: usize, label: &str) -> Result<(Server, PathBuf)> {
         let directory = self.folder.join("snapshot");
         let server = self.mount_with(&self.target_of(&[disk], Some(label)), &directory, &["--read-only"])?;
@@ -107,7 +107,7 @@ impl Rig {
         command
     }
 
-    /// Runs the tool; a command that takes too long hangs.
+    /// Runs the tool; a command that takes too long counts as hanging.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Output> {
         let (said, complaint) = (self.folder.join("stdout"), self.folder.join("stderr"));
         let mut command = self.command();
@@ -128,7 +128,7 @@ impl Rig {
         Ok(Output { status, stdout: fs::read(said)?, stderr: fs::read(complaint)? })
     }
 
-    /// Runs the tool, which must succeed; what it prints.
+    /// Runs the tool, which must succeed; returns its output.
     pub(crate) fn succeed<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
         let output = self.run(arguments)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -139,13 +139,13 @@ impl Rig {
         Err(Failure::violation(format_args!("{}: {}: {complaint}{text}", shown(arguments), output.status)))
     }
 
-    /// A command on the cluster, which isn't mounted.
+    /// Runs a command on the cluster, which must not be mounted.
     pub(crate) fn on_cluster(&self, command: &[&str]) -> Result<String> {
         let target = self.target(Some(LABEL));
         self.succeed(&command.iter().map(OsStr::new).chain([target.as_os_str()]).collect::<Vec<_>>())
     }
 
-    /// Each disk by itself is whole, and holds the same as the others.
+    /// Checks that each disk by itself is whole, and holds the same as the others.
     pub(crate) fn is_equal_everywhere(&self) -> Result<()> {
         self.on_cluster(&["cluster", "status"])?;
         for number in &self.members {
@@ -154,7 +154,7 @@ impl Rig {
         self.hold_the_same(&self.members, LABEL)
     }
 
-    /// Each of these disks, read by itself, has the same in this PFS.
+    /// Checks that each of these disks, read by itself, holds the same in this PFS.
     pub(crate) fn hold_the_same(&self, disks: &[usize], label: &str) -> Result<()> {
         let mut first: Option<String> = None;
         for number in disks {

@@ -1,5 +1,5 @@
-//! The soak: rounds of work on a mount whose disks fail, each ended by an unmount, a kill or a power cut, and followed by what an
-//! administrator does to a cluster. At the end everything is compared.
+//! The soak: rounds of work on a mount whose disks fail, each ended by an unmount, a kill or a power cut, and followed by
+//! administration of the cluster. At the end everything is compared.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -24,7 +24,7 @@ pub(crate) const NODES: usize = 5;
 pub(crate) const DISK_BYTES: u64 = 1 << 30;
 const CLIENTS: usize = 4;
 
-/// A client that takes longer for anything hangs: several deadlines one after the other are less.
+/// A client that takes longer for an act counts as hanging: this is more than several deadlines one after the other.
 const STALL: Duration = Duration::from_secs(90);
 
 /// The attribute by which a mount is asked for a snapshot.
@@ -56,7 +56,7 @@ struct Soak<'i> {
     last_told: Instant,
 }
 
-/// Runs it; what was seen goes into `record`.
+/// Runs it, and puts the observations into `record`.
 pub(crate) fn run(plan: Plan, interrupt: &Interrupt, record: &mut Record) -> Result<()> {
     let mut random = Random::new(plan.seed);
     let rig = Rig::new(&plan.tool, &plan.folder, NODES, DISK_BYTES, random.next_u64())?;
@@ -109,7 +109,7 @@ impl Soak<'_> {
             let directed = self.direct(server, end, (&clients, &direction), &is_any_done, record);
             direction.stop.store(true, Ordering::SeqCst);
             if directed.is_err() {
-                // Nothing may wait for what doesn't answer.
+                // From here on, nothing may wait for a disk that doesn't answer.
                 direction.dying.store(true, Ordering::SeqCst);
                 self.rig.mend_all();
                 server.kill()?;
@@ -117,7 +117,7 @@ impl Soak<'_> {
             let worked = workers
                 .into_iter()
                 .map(|worker| worker.join().unwrap_or_else(|_| Err(Failure::unusable("a client panicked"))));
-            // A client's own trouble says more than that it stopped.
+            // A client's own error says more than the fact that it stopped.
             worked.collect::<Result<Vec<()>>>().and(directed)
         });
         self.clients = clients;
@@ -125,7 +125,7 @@ impl Soak<'_> {
         record.count("syncs", direction.syncs.into_inner());
         outcome.map_err(|failure| match failure {
             Failure::Violation(what) => {
-                // It tells of nodes that left within a second.
+                // The mount reports nodes that left within a second.
                 thread::sleep(Duration::from_secs(2));
                 let cluster = server.counters().map(|counters| counters.cluster).unwrap_or_default();
                 Failure::Violation(format!("{what}\nthe server said:\n{}\n{cluster}", server.said()))
@@ -155,7 +155,7 @@ impl Soak<'_> {
         while start.elapsed() < round {
             self.interrupt.check()?;
             if is_any_done() {
-                // It says why itself.
+                // The client reports the reason itself.
                 return Ok(());
             }
             let acts = direction.acts.load(Ordering::Relaxed);
@@ -251,7 +251,7 @@ impl Soak<'_> {
         Ok(())
     }
 
-    /// What each client has is as it must be.
+    /// Checks that each client's directory is as it must be.
     fn compare_clients(&mut self, record: &mut Record) -> Result<()> {
         let root = self.rig.mount_point();
         for client in &self.clients {

@@ -1,4 +1,4 @@
-//! A directory of the host as it is found, to be held against models.
+//! The content of a directory of the host, to be compared with models.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ enum Found {
 pub(crate) struct Tree(BTreeMap<String, Found>);
 
 impl Tree {
-    /// Reads all of `root`, of whose entries only `home` counts.
+    /// Reads `home`, an entry of `root`, with everything below it.
     pub(crate) fn read(root: &Path, home: &str) -> io::Result<Self> {
         let mut tree = BTreeMap::new();
         let is_there = root.join(home).try_exists()?;

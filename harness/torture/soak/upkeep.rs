@@ -1,5 +1,4 @@
-//! What an administrator does to the cluster between two mounts: replaces disks, reads and removes snapshots, gives space back,
-//! scrubs.
+//! Administration of the cluster between two mounts: replacing disks, reading and removing snapshots, freeing space, scrubbing.
 
 use hammer2_core::random::Random;
 use hammer2_model::Model;
@@ -9,19 +8,19 @@ use crate::record::Record;
 use crate::rig::{LABEL, Rig};
 use crate::tree::Tree;
 
-/// Snapshots that are kept until the next look at them.
+/// The most snapshots that are kept until the next look at them.
 const MOST_SNAPSHOTS: usize = 3;
 
-/// A snapshot, and what must be in it.
+/// A snapshot, with its expected content.
 struct Snapshot {
     label: String,
-    /// Each client's directory and what it held.
+    /// Each client's directory, with its content.
     states: Vec<(String, Model)>,
-    /// The numbers of the disks that have it: those of nodes that are away don't get it later.
+    /// The numbers of the disks that have had it from the beginning; others aren't asked for it.
     holders: Vec<usize>,
 }
 
-/// What is to be done in turn.
+/// The tasks that take turns.
 pub(crate) struct Upkeep {
     random: Random,
     turn: usize,
@@ -35,18 +34,18 @@ impl Upkeep {
         Self { random: Random::new(seed), turn: 0, replaced: 0, taken: 0, snapshots: Vec::new() }
     }
 
-    /// Another label for a snapshot.
+    /// A new label for a snapshot.
     pub(crate) fn new_label(&mut self) -> String {
         self.taken += 1;
         format!("S{}", self.taken)
     }
 
-    /// A snapshot was taken; it is on these disks.
+    /// Notes that a snapshot was taken, and is on these disks.
     pub(crate) fn note_snapshot(&mut self, label: String, states: Vec<(String, Model)>, holders: Vec<usize>) {
         self.snapshots.push(Snapshot { label, states, holders });
     }
 
-    /// Does what is next.
+    /// Does the next task.
     pub(crate) fn next(&mut self, rig: &mut Rig, record: &mut Record) -> Result<()> {
         self.turn += 1;
         match self.turn % 4 {
@@ -57,7 +56,7 @@ impl Upkeep {
         }
     }
 
-    /// Everything once more, and nothing is left to do.
+    /// Does every task once more, so that nothing is left to do.
     pub(crate) fn finish(&mut self, rig: &mut Rig, record: &mut Record) -> Result<()> {
         rig.on_cluster(&["cluster", "resync"])?;
         self.look_at_snapshots(rig, record, 0)?;
@@ -65,9 +64,9 @@ impl Upkeep {
         self.scrub(rig, record)
     }
 
-    /// Puts a blank disk into the place of one, the one after the one before. Half of the time the old one is gone.
+    /// Replaces a disk by a blank one, each time the next disk. Half of the time the old one is gone.
     fn replace_a_disk(&mut self, rig: &mut Rig, record: &mut Record) -> Result<()> {
-        // Without the old disk there must be a quorum in step.
+        // A quorum must be in step without the old disk.
         rig.on_cluster(&["cluster", "resync"])?;
         let node = self.replaced % rig.members.len();
         self.replaced += 1;
@@ -99,7 +98,8 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Compares the oldest snapshots with what they must hold, wherever they are, and removes them until `most` are left.
+    /// Compares the oldest snapshots with their expected content on all disks that have them, and removes them until `most` are
+    /// left.
     fn look_at_snapshots(&mut self, rig: &Rig, record: &mut Record, most: usize) -> Result<()> {
         for snapshot in &self.snapshots {
             let wrong = |what: String| Failure::violation(format_args!("snapshot {}: {what}", snapshot.label));

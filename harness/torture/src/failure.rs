@@ -1,4 +1,4 @@
-//! Why a run ends early: the filesystem broke a promise, it can't be run here, or somebody stopped it.
+//! Why a run ends early: the filesystem broke a promise, the run isn't possible here, or a signal stopped it.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -7,7 +7,7 @@ use std::io;
 /// Why a run ended.
 #[derive(Debug)]
 pub enum Failure {
-    /// A promise was broken: this is what is looked for.
+    /// A promise was broken, which is what runs look for.
     Violation(String),
     /// It can't be run.
     Unusable(String),
@@ -41,7 +41,7 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
-/// Trouble of the host with what isn't under test.
+/// An error of the host outside of the filesystem under test.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Unusable(error.to_string())

@@ -1,4 +1,4 @@
-//! Disks that are images: made, given to the `hammer2` tool, and looked at when all is over.
+//! Disks as images: making them, passing them to the `hammer2` tool, and checking them at the end.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -10,11 +10,11 @@ use serde_json::Value;
 /// The label of the cluster's PFS.
 pub const LABEL: &str = "WORK";
 
-/// Images, and the tool that knows them.
+/// Images, and the tool.
 pub struct Images {
     /// The `hammer2` tool.
     program: PathBuf,
-    /// Where they are.
+    /// The folder that they are in.
     pub folder: PathBuf,
     /// The images, by the numbers of their nodes.
     pub paths: Vec<PathBuf>,
@@ -39,16 +39,15 @@ impl Images {
         Ok(images)
     }
 
-    /// What the tool calls the images.
+    /// The tool's names for the images.
     pub fn names(&self) -> Vec<String> {
         self.paths.iter().map(|path| path.display().to_string()).collect()
     }
 
-    /// Runs the tool to its end; what it prints.
+    /// Runs the tool to its end; returns its output.
     ///
     /// # Errors
-    ///
-    /// It can't be run, or fails: what it was asked, and the first line of what it said.
+    /// It can't be run, or fails: the error has its arguments, and the first line of its output.
     pub fn tool(&self, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
         let run = Command::new(&self.program).args(arguments).output()?;
         if run.status.success() {
@@ -58,14 +57,13 @@ impl Images {
         Err(format!("hammer2 {}: {}", arguments.join(" "), said.lines().next().unwrap_or("failed")).into())
     }
 
-    /// Looks at the images, which nobody has: the cluster is healthy, each of them is sound by itself, and all hold the same.
+    /// Checks the images, which must not be in use: the cluster is healthy, each image is sound by itself, and all hold the same.
     ///
     /// # Errors
-    ///
-    /// What isn't so.
+    /// The check that failed.
     pub fn check(&self) -> Result<(), Box<dyn Error>> {
         let target = format!("{}@{LABEL}", self.names().join("+"));
-        // How it is, is printed whether it is good or bad.
+        // The status is printed whether it is good or bad.
         let output = Command::new(&self.program).args(["cluster", "status", "--json", &target]).output()?;
         let status: Value = serde_json::from_slice(&output.stdout)?;
         if status["health"] != "healthy" {
@@ -74,11 +72,10 @@ impl Images {
         self.hold_the_same()
     }
 
-    /// Each image is sound by itself, and all hold the same.
+    /// Checks that each image is sound by itself, and that all hold the same.
     ///
     /// # Errors
-    ///
-    /// The image that doesn't.
+    /// The image for which that isn't so.
     pub fn hold_the_same(&self) -> Result<(), Box<dyn Error>> {
         let mut first = None;
         for name in self.names() {

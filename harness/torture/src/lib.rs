@@ -1,5 +1,5 @@
-//! The rig of what tortures clusters: disks that are images, the process that serves a mount of them, files that are replaced by
-//! one version after another, and programs that are run.
+//! The rig of programs that torture clusters: disks as images, the process that serves a mount of them, files of which each
+//! version replaces the one before, and running programs.
 #![forbid(unsafe_code)]
 
 pub mod failure;

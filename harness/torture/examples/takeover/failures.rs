@@ -1,4 +1,4 @@
-//! What is done to the machine that has the mount, chosen by a seed.
+//! The failures of the machine that has the mount, chosen by a seed.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::network::{Cut, DISKS};
 pub(crate) enum Kind {
     /// The machine is gone at once, with its network.
     Killed,
-    /// It is stopped until the other is in service, and woken.
+    /// It is stopped until the other is in service, and then woken.
     Stopped,
-    /// It is stopped for as long as it pleases: perhaps the other is in service by then, perhaps not.
+    /// It is stopped for a random time: the other may be in service by then, or not.
     Dozing,
     /// It doesn't reach one of its disks.
     Minority,
@@ -35,19 +35,19 @@ impl Kind {
     }
 }
 
-/// A failure, and when it is over.
+/// A failure, with its times.
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    /// The disks that are cut off, and how.
+    /// The disks that are cut off, each with the kind of cut.
     pub(crate) cuts: Vec<(usize, Cut)>,
     /// How long the other machine tries to mount before anything happens.
     pub(crate) lead: Duration,
-    /// How long it lasts: of a doze all of it; of what another takes over from, what is left when that is in service.
+    /// How long it lasts: for a doze all of it; for a failure that leads to a take-over, the rest once the other is in service.
     pub(crate) lasts: Duration,
 }
 
 impl Failure {
-    /// The next: each kind in its turn, the rest by chance.
+    /// The next failure: each kind in its turn, the rest at random.
     pub(crate) fn roll(number: u64, random: &mut Random) -> Self {
         let kind = Kind::ALL[(number % Kind::ALL.len() as u64) as usize];
         let style = |random: &mut Random| if random.percent(50) { Cut::Unplugged } else { Cut::Deaf };
@@ -66,7 +66,7 @@ impl Failure {
         Self { kind, cuts, lead, lasts: Duration::from_millis(random.below(most)) }
     }
 
-    /// In words.
+    /// The failure in words.
     pub(crate) fn describe(&self) -> String {
         let cuts: Vec<String> =
             self.cuts.iter().map(|(disk, how)| format!("disk{disk} {}", format!("{how:?}").to_lowercase())).collect();

@@ -1,10 +1,8 @@
-//! The load: writers that replace files, each durable before the next, on whichever machine is in service.
-//!
-//! What a writer was told is durable must be there wherever it is looked at later, and whoever isn't in service any more must
-//! not tell anybody that something is durable.
-//!
-//! Writers are processes of their own. They hang when the server of their mount is stopped, and so would every process that is
-//! made of one that has a file open there.
+//! The load: writers that replace files, each version durable before the next, on whichever machine is in service.
+//! Acknowledged changes must be there on every machine later, and a machine that isn't in service any more must not acknowledge
+//! anything.
+//! Writers are processes of their own. They hang when the server of their mount is stopped, and so would every child of a process
+//! that has a file open there.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,10 +18,10 @@ use hammer2_torture::versions::Versions;
 const WRITERS: u64 = 2;
 const FILES: usize = 8;
 
-/// What a writer says, with the number of a version.
+/// A writer's output, followed by the number of a version.
 const BEGUN: &str = "begun";
 const DURABLE: &str = "durable";
-/// The number of a version has that of its session above so many bits.
+/// The number of a session stands above so many bits in the number of a version.
 const SESSION_SHIFT: u32 = 24;
 
 /// A version of a file of a writer.
@@ -39,23 +37,23 @@ impl Version {
     }
 }
 
-/// What is known of what a writer has done.
+/// What is known of a writer's changes.
 #[derive(Default)]
 struct Known {
-    /// Who is in service: the writers of earlier sessions must be told nothing good any more.
+    /// The session in service: writers of earlier sessions must get no acknowledgement any more.
     session: u64,
-    /// The versions that are durable, 0 for none.
+    /// The durable versions, 0 for none.
     durable: [u64; FILES],
-    /// What may be there, or not.
+    /// The version that may be there or not.
     under_way: Option<Version>,
-    /// The numbers of what was under way when another session began, and whether that has found it.
+    /// The versions that were under way when another session began, and whether that session has found them.
     found: BTreeMap<u64, bool>,
-    /// Changes that are durable, and when the last became so.
+    /// How many changes are durable, and when the last became so.
     changes: u64,
     begun: Option<Instant>,
     last_change: Option<Instant>,
     slowest: Duration,
-    /// What must not have happened.
+    /// A violation, if there was one.
     violation: Option<String>,
 }
 
@@ -64,7 +62,7 @@ struct Writer {
     known: Mutex<Known>,
 }
 
-/// Writers, and what is known of them.
+/// Writers, and what is known of their changes.
 pub(crate) struct Load {
     writers: Vec<Arc<Writer>>,
     processes: Vec<Child>,
@@ -76,8 +74,8 @@ impl Load {
         Self { writers: (0..WRITERS).map(writer).collect(), processes: Vec::new() }
     }
 
-    /// From here on this mount is in service: all that is known is compared with what it has, and the writers go on there.
-    /// Those that hang elsewhere are left alone until they end.
+    /// Puts this mount into service: its content is compared with the known changes, and the writers go on there. Writers that
+    /// hang elsewhere are left alone until they end.
     pub(crate) fn move_to(&mut self, root: &Path) -> Result<(), Box<dyn Error>> {
         for writer in &self.writers {
             let session = writer.adopt(root)?;
@@ -92,7 +90,7 @@ impl Load {
         Ok(())
     }
 
-    /// Ends all writers, whatever they are doing.
+    /// Kills all writers.
     pub(crate) fn stop(&mut self) {
         for mut process in self.processes.drain(..) {
             let _ = process.kill();
@@ -100,7 +98,7 @@ impl Load {
         }
     }
 
-    /// Everything that is known is there.
+    /// Checks that all known changes are there.
     pub(crate) fn compare(&self, root: &Path) -> Result<(), Box<dyn Error>> {
         for writer in &self.writers {
             writer.adopt(root)?;
@@ -108,7 +106,7 @@ impl Load {
         self.judge()
     }
 
-    /// Changes of each writer that are durable.
+    /// How many changes of each writer are durable.
     pub(crate) fn changes(&self) -> Vec<u64> {
         self.writers.iter().map(|writer| writer.known().changes).collect()
     }
@@ -118,13 +116,13 @@ impl Load {
         self.writers.iter().all(|writer| writer.known().last_change.is_some_and(|last| last > time))
     }
 
-    /// The longest wait for a durable change since this was last asked.
+    /// The longest wait for a durable change since the last call.
     pub(crate) fn slowest(&self) -> Duration {
         let of = |writer: &Arc<Writer>| std::mem::take(&mut writer.known().slowest);
         self.writers.iter().map(of).max().unwrap_or_default()
     }
 
-    /// Fails if something has happened that must not.
+    /// Fails if there was a violation.
     pub(crate) fn judge(&self) -> Result<(), Box<dyn Error>> {
         match self.writers.iter().find_map(|writer| writer.known().violation.clone()) {
             Some(violation) => Err(violation.into()),
@@ -138,7 +136,7 @@ impl Writer {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears what a writer's process has to say, to its end.
+    /// Reads the output of a writer's process, to its end.
     fn hear(&self, said: ChildStdout, session: u64) {
         for line in BufReader::new(said).lines().map_while(Result::ok) {
             let Some((word, number)) = line.split_once(' ') else { continue };
@@ -168,7 +166,7 @@ impl Writer {
             known.last_change = Some(now);
             known.slowest = known.slowest.max(known.begun.map_or(Duration::ZERO, |begun| now - begun));
         } else if known.found.get(&version.number) != Some(&true) {
-            // Who was in service before may tell late what it did in time, and nothing else.
+            // The output of an earlier session may come late, but only for changes that it made in time.
             known.violation = Some(format!(
                 "writer {} was told that {version:?} is durable, after another machine was in service that doesn't have it",
                 self.number
@@ -176,7 +174,8 @@ impl Writer {
         }
     }
 
-    /// Begins a session on a mount: compares what is there with what is known. What was under way is known from then on.
+    /// Begins a session on a mount: compares its content with the known changes. From then on it is known whether the changes
+    /// under way were made.
     fn adopt(&self, root: &Path) -> Result<u64, Box<dyn Error>> {
         let mut known = self.known();
         known.session += 1;
@@ -199,7 +198,7 @@ impl Drop for Load {
     }
 }
 
-/// What a process that writes does: says what it begins, and when it is durable, until something fails.
+/// The work of a writer's process: prints each change when it begins and when it is durable, until something fails.
 pub(crate) fn write(number: u64, session: u64, root: &Path) -> io::Result<()> {
     for count in 0.. {
         let version = Version::of(session << SESSION_SHIFT | count);

@@ -16,10 +16,11 @@ use crate::network::{DISKS, Network};
 /// How long a server may take until it serves, and a process until it has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long whoever wants to mount watches the heartbeat of another machine.
+/// How long a mount watches the heartbeat of another machine.
 const WATCH: Duration = Duration::from_secs(5);
 
-/// A program on a machine: in its network, with its name. It doesn't outlive this process, and is the process that is spawned.
+/// A program on a machine: in its network, with its name. It doesn't outlive this process, and the spawned process is the program
+/// itself.
 fn on_machine(namespace: &str, name: &str, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "nsenter", &format!("--net=/run/netns/{namespace}"), "unshare", "--uts"]);
@@ -43,7 +44,7 @@ impl DiskMachine {
             command
         } else {
             let mut command = on_machine(&namespace, &name, Path::new("qemu-nbd"));
-            // Machines that were cut off hold their connections for a while: there is no limit to them.
+            // Machines that were cut off hold their connections for a while, so their number isn't limited.
             command
                 .args(["--persistent", "--shared=0", "--format=raw", "--discard=unmap", "--export-name=disk"])
                 .arg(image);
@@ -54,7 +55,7 @@ impl DiskMachine {
         loop {
             let listening =
                 run("nsenter", &[&format!("--net=/run/netns/{namespace}"), "cat", "/proc/net/tcp", "/proc/net/tcp6"]);
-            // 10809 listens.
+            // Port 10809 listens.
             if listening?.lines().any(|line| line.contains(":2A39 ") && line.contains(" 0A ")) {
                 return Ok(Self { server });
             }
@@ -77,7 +78,7 @@ impl Drop for DiskMachine {
 pub(crate) struct Host {
     pub(crate) number: usize,
     namespace: String,
-    /// Of the disks, as seen from here.
+    /// The addresses of the disks, as seen from here.
     addresses: Vec<String>,
     tool: PathBuf,
     /// Where it mounts.
@@ -85,13 +86,13 @@ pub(crate) struct Host {
     log: PathBuf,
     mount: Option<Child>,
     begun: SystemTime,
-    /// The disk that somebody else has, and that is left to him.
+    /// The disk that another machine has, and that is left to it.
     left_out: Option<usize>,
-    /// How often it began to mount.
+    /// How often it has begun to mount.
     pub(crate) attempts: u64,
 }
 
-/// How far a machine that is to mount is.
+/// The progress of a machine that is to mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// It tries.
@@ -112,12 +113,12 @@ impl Host {
         Ok(Self { number, namespace, addresses, tool, root, log, mount: None, begun, left_out: None, attempts: 0 })
     }
 
-    /// What this machine calls a disk.
+    /// This machine's name for a disk.
     fn disk(&self, disk: usize) -> String {
         format!("nbd://{}/disk", self.addresses[disk])
     }
 
-    /// What this machine calls the cluster, as far as it wants it.
+    /// This machine's name for the cluster, without a disk that is left out.
     fn target(&self) -> String {
         let wanted = (0..DISKS).filter(|disk| self.left_out != Some(*disk));
         format!("{}@{LABEL}", wanted.map(|disk| self.disk(disk)).collect::<Vec<_>>().join("+"))
@@ -127,7 +128,7 @@ impl Host {
         format!("host{}", self.number)
     }
 
-    /// Has it try to mount, again and again, as a unit of systemd with `Restart=always` does; to be asked until it is mounted.
+    /// Makes it try to mount, again and again, like a systemd unit with `Restart=always`; to be called until it is mounted.
     pub(crate) fn try_to_mount(&mut self) -> Result<Progress, Box<dyn Error>> {
         if let Some(mount) = &mut self.mount {
             if mount.try_wait()?.is_none() {
@@ -137,7 +138,7 @@ impl Host {
             self.unmount_lazily();
             self.left_out = match self.left_out {
                 None => self.held_alone()?,
-                // It was watched already: what was written meanwhile was the last that the other wrote.
+                // The disk was watched already: the write meanwhile was the other's last.
                 Some(disk) if self.was_changed_meanwhile()? => Some(disk),
                 Some(_) => None,
             };
@@ -150,9 +151,10 @@ impl Host {
         Ok(Progress::Trying)
     }
 
-    /// The disk that another machine has, which has too few others by now: one that has most of them is told of at once.
+    /// The disk of another machine that has too few of the others by now: a machine that has most of them would have been
+    /// reported at once.
     fn held_alone(&self) -> Result<Option<usize>, Box<dyn Error>> {
-        // Nobody may have looked at it since it ended: what it said last was at its end.
+        // Nobody may have looked at the process since it ended, but its last line came at its end.
         let ended = fs::metadata(&self.log)?.modified()?;
         if ended.duration_since(self.begun).unwrap_or_default() < WATCH {
             return Ok(None);
@@ -164,13 +166,13 @@ impl Host {
         Ok((0..DISKS).find(|disk| last.contains(&format!("{} (", self.disk(*disk)))))
     }
 
-    /// True when the last mount ended because somebody wrote to a disk between its first look and the end of its watch.
+    /// True when the last mount ended because another wrote to a disk between its first look and the end of its watch.
     fn was_changed_meanwhile(&self) -> Result<bool, Box<dyn Error>> {
         let said = fs::read_to_string(&self.log)?;
         Ok(said.lines().last().is_some_and(|line| line.contains("while this one began")))
     }
 
-    /// Takes in the disk that was left out, once nobody else has it; true when there is nothing left to do.
+    /// Takes in the disk that was left out, once no other machine has it; true when nothing is left to do.
     pub(crate) fn take_in_the_rest(&mut self) -> bool {
         let Some(disk) = self.left_out else { return true };
         let root = self.root.display().to_string();
@@ -182,7 +184,7 @@ impl Host {
 
     /// True when a process of it serves the mount.
     pub(crate) fn is_mounted(&self) -> bool {
-        // A server that is stopped must not be asked: the list of mounts tells, too.
+        // A stopped server must not be asked, so this looks at the list of mounts.
         let root = self.root.display().to_string();
         let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         self.mount.is_some() && table.lines().any(|line| line.split(' ').nth(1) == Some(&root))
@@ -211,7 +213,7 @@ impl Host {
         self.unmount_lazily();
     }
 
-    /// Unmounts, as an administrator does, and waits for the end of its process; what that said by its status.
+    /// Unmounts like an administrator, and waits for the end of its process; true if that succeeded.
     pub(crate) fn unmount(&mut self) -> Result<bool, Box<dyn Error>> {
         self.unmount_lazily();
         let start = Instant::now();
@@ -236,7 +238,7 @@ impl Host {
         if output.status.success() { Ok(said) } else { Err(said.trim().to_owned().into()) }
     }
 
-    /// The end of what its mounts have said.
+    /// The end of its mounts' log.
     pub(crate) fn said(&self) -> Result<String, Box<dyn Error>> {
         let said = fs::read_to_string(&self.log)?;
         let lines: Vec<&str> = said.lines().rev().take(8).collect();

@@ -1,9 +1,8 @@
-//! Has the machine that has a mount fail, and another take it over: the runner behind `scripts/takeover`.
-//!
-//! Two machines may mount a cluster of three disks, which are on three machines more; each is a namespace of the network, with a
-//! name of its own. Writers work on the mount of the one; it is killed, stopped and woken, cut off from a minority and from a
-//! majority of its disks, while the other tries to mount as often as it can. At any time there is one writer, nothing that
-//! was acknowledged is lost, and within 15 seconds there is somebody in service.
+//! Makes the machine that has a mount fail, and another take it over: the runner behind `scripts/takeover`.
+//! Two machines may mount a cluster of three disks, which are on three more machines; each is a network namespace with a name of
+//! its own. Writers work on the mount of one machine; it is killed, stopped and woken, cut off from a minority and from a
+//! majority of its disks, while the other tries to mount as often as it can. At any time there is one writer, nothing that was
+//! acknowledged is lost, and within 15 seconds a machine is in service.
 
 mod failures;
 mod load;
@@ -25,12 +24,12 @@ use failures::Failure;
 use record::{Outcome, Summary};
 use rig::Rig;
 
-/// Have machines fail that have a mount, and others take it over
+/// Make machines fail that have a mount, and others take it over
 #[derive(Parser)]
 enum Command {
-    /// Have machines fail
+    /// Make machines fail
     Run(Settings),
-    /// Write on a mount until something fails, and say what is durable
+    /// Write to a mount until something fails, and print what is durable
     Write {
         /// The writer
         number: u64,
@@ -55,7 +54,7 @@ struct Settings {
     /// The first seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// So many pairs of machines share the failures, each with a seed of its own
+    /// How many pairs of machines share the failures, each with a seed of its own
     #[arg(long, default_value_t = 1)]
     pairs: u64,
     /// Print JSON objects
@@ -66,7 +65,7 @@ struct Settings {
 fn main() -> ExitCode {
     let settings = match Command::parse() {
         Command::Run(settings) => settings,
-        // Whoever began it hears what it said; the error is that of a mount that failed.
+        // The parent has its output; the error is that of a failed mount.
         Command::Write { number, session, root } => {
             return load::write(number, session, &root).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
         }
@@ -115,7 +114,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// So many failures of one pair of machines.
+/// Runs so many failures of one pair of machines.
 fn failures_of(
     settings: &Settings,
     seed: u64,

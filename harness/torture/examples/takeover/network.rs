@@ -4,9 +4,9 @@ use std::error::Error;
 
 use hammer2_torture::program::run;
 
-/// The machines that mount, by their numbers.
+/// How many machines mount.
 pub(crate) const HOSTS: usize = 2;
-/// The machines with disks.
+/// How many machines have a disk.
 pub(crate) const DISKS: usize = 3;
 
 /// How a cable fails.
@@ -14,20 +14,21 @@ pub(crate) const DISKS: usize = 3;
 pub(crate) enum Cut {
     /// It is pulled out: nothing gets through.
     Unplugged,
-    /// What the disk's machine says is lost; it hears, and does, what it is told.
+    /// Replies of the disk's machine are lost, but it gets requests, and carries them out.
     Deaf,
 }
 
 /// The namespaces of one run, until it is dropped.
 pub(crate) struct Network {
-    /// What the names of all namespaces begin with.
+    /// The prefix of all namespaces' names.
     prefix: String,
-    /// Tells its addresses from those of others: processes of one machine keep each other from an export by its name.
+    /// Makes its addresses different from those of other runs, as processes of one machine keep each other from an export by its
+    /// name.
     number: u8,
 }
 
 impl Network {
-    /// Makes the machines and cables. What is left of an earlier run of that name goes first.
+    /// Makes the machines and cables, after removing the remains of an earlier run of that name.
     pub(crate) fn new(prefix: String, number: u8) -> Result<Self, Box<dyn Error>> {
         let network = Self { prefix, number };
         network.remove();
@@ -70,7 +71,7 @@ impl Network {
         (0..HOSTS).map(|host| self.host(host)).chain((0..DISKS).map(|disk| self.disk(disk))).collect()
     }
 
-    /// Has a cable fail.
+    /// Makes a cable fail.
     pub(crate) fn cut(&self, host: usize, disk: usize, how: Cut) -> Result<(), Box<dyn Error>> {
         let namespace = self.disk(disk);
         match how {
@@ -80,11 +81,11 @@ impl Network {
         Ok(())
     }
 
-    /// Mends a cable, whatever it has.
+    /// Mends a cable, however it was cut.
     pub(crate) fn mend(&self, host: usize, disk: usize) -> Result<(), Box<dyn Error>> {
         let namespace = self.disk(disk);
         run("ip", &["-n", &namespace, "link", "set", &format!("host{host}"), "up"])?;
-        // It is there only if that is what it had.
+        // The route exists only after that kind of cut.
         drop(run("ip", &["-n", &namespace, "route", "delete", "blackhole", &self.host_address(host, disk)]));
         Ok(())
     }
@@ -93,7 +94,7 @@ impl Network {
         format!("10.{}.{}.1", self.number, host * 16 + disk)
     }
 
-    /// Where a machine that mounts finds the disk of another.
+    /// The address of a disk for a machine that mounts.
     pub(crate) fn disk_address(&self, host: usize, disk: usize) -> String {
         format!("10.{}.{}.2", self.number, host * 16 + disk)
     }

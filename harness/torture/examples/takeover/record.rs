@@ -1,4 +1,4 @@
-//! What came of each failure, and of all of them.
+//! The result of each failure, and of all of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 
 use crate::failures::Kind;
 
-/// What came of a failure.
+/// The result of a failure.
 pub(crate) struct Outcome {
     pub(crate) kind: Kind,
-    /// What exactly was done, in words.
+    /// The failure in words.
     pub(crate) what: String,
     /// The other machine is in service now.
     pub(crate) has_moved: bool,
-    /// From the failure to the first change that every writer was told is durable.
+    /// The time from the failure until every writer had an acknowledged change.
     pub(crate) in_service_after: Duration,
-    /// From mending to all disks in step again.
+    /// The time from mending until all disks were in step again.
     pub(crate) in_step_after: Duration,
     /// How often the machine in reserve was refused meanwhile.
     pub(crate) refusals: u64,
-    /// Changes that were durable during it.
+    /// Changes that became durable during it.
     pub(crate) changes: u64,
 }
 
@@ -45,7 +45,7 @@ fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 100.0).round() / 100.0
 }
 
-/// What came of all failures of a kind.
+/// The results of all failures of a kind.
 #[derive(Default)]
 struct Sum {
     times: Vec<Duration>,
@@ -53,7 +53,7 @@ struct Sum {
     refusals: u64,
 }
 
-/// What came of all failures.
+/// The results of all failures.
 #[derive(Default)]
 pub(crate) struct Summary {
     kinds: BTreeMap<&'static str, Sum>,
@@ -69,7 +69,7 @@ impl Summary {
         self.changes += outcome.changes;
     }
 
-    /// Each kind in a line, and all of them in the last.
+    /// Prints a line for each kind, and a last one for all of them.
     pub(crate) fn print(&mut self) {
         for (name, Sum { times, moved, refusals }) in &mut self.kinds {
             times.sort();

@@ -1,4 +1,4 @@
-//! Two machines that may mount, three with disks, and what becomes of the mount when the one that has it fails.
+//! Two machines that may mount, three with disks, and checks of the mount when the machine that has it fails.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::record::Outcome;
 const DISK_BYTES: u64 = 512 << 20;
 /// How soon everything must be in service again.
 const LIMIT: Duration = Duration::from_secs(15);
-/// How long is waited for what must happen at all.
+/// How long the runner waits for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(90);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
@@ -53,7 +53,7 @@ impl Rig {
         Ok(rig)
     }
 
-    /// Waits for something, and how long that takes.
+    /// Waits for something; returns how long that took.
     fn wait(
         &mut self,
         what: &str,
@@ -79,7 +79,7 @@ impl Rig {
         &mut self.hosts[1 - self.active]
     }
 
-    /// Has the machine in reserve try to mount for so long; true as soon as it is mounted there.
+    /// Makes the machine in reserve try to mount for so long; true as soon as it is mounted there.
     fn try_for(&mut self, duration: Duration) -> Result<bool, Box<dyn Error>> {
         let end = Instant::now() + duration;
         loop {
@@ -93,7 +93,7 @@ impl Rig {
         }
     }
 
-    /// One failure of the machine that has the mount: what it is, what follows, and everything in step again.
+    /// Makes the machine that has the mount fail, checks what follows, and waits until everything is in step again.
     pub(crate) fn suffer(&mut self, failure: &Failure) -> Result<Outcome, Box<dyn Error>> {
         let before: u64 = self.load.changes().iter().sum();
         let attempts = self.reserve().attempts;
@@ -135,7 +135,7 @@ impl Rig {
         }
         self.wait_until_in_step()?;
         let changes = self.load.changes().iter().sum::<u64>() - before;
-        // Who came into service needed the last of its attempts.
+        // The machine that came into service needed its last attempt for that.
         let reserve = if has_moved { self.active } else { 1 - self.active };
         let refusals = self.hosts[reserve].attempts - attempts - u64::from(has_moved);
         let (kind, what) = (failure.kind, failure.describe());
@@ -155,7 +155,7 @@ impl Rig {
         Ok(())
     }
 
-    /// Mends what failed; the machine that had the mount is in reserve by now, or not.
+    /// Mends the failure; the machine that had the mount may be in reserve by now, or not.
     fn mend(&mut self, failure: &Failure) -> Result<(), Box<dyn Error>> {
         for host in 0..HOSTS {
             for (disk, _) in &failure.cuts {
@@ -168,7 +168,7 @@ impl Rig {
         Ok(())
     }
 
-    /// The machine in reserve is in service now: what was acknowledged is there, and the load goes on.
+    /// Puts the machine in reserve into service: acknowledged changes must be there, and the load goes on.
     fn move_service(&mut self, failed: Instant) -> Result<Duration, Box<dyn Error>> {
         self.active = 1 - self.active;
         self.load.move_to(&self.hosts[self.active].root)?;
@@ -176,8 +176,8 @@ impl Rig {
         Ok(failed.elapsed())
     }
 
-    /// Waits for the end of what the machine in reserve is trying, and until one of the two is in service: it tries again while
-    /// the other isn't. True if it is the one in reserve.
+    /// Waits until the attempt of the machine in reserve has ended and one of the two is in service; it tries again while the
+    /// other isn't. True if the one in reserve is.
     fn settle(&mut self) -> Result<bool, Box<dyn Error>> {
         self.wait("the end of an attempt to mount", |rig| {
             let reserve = rig.reserve();
@@ -194,7 +194,7 @@ impl Rig {
         Ok(has_moved)
     }
 
-    /// The machine that had the mount must tell nobody any more that something is durable, and ends.
+    /// Checks that the machine that had the mount acknowledges nothing any more, and ends it.
     fn end_the_other(&mut self, kind: Kind) -> Result<(), Box<dyn Error>> {
         let other = self.reserve();
         if kind != Kind::Killed {
@@ -220,7 +220,8 @@ impl Rig {
         Ok(())
     }
 
-    /// Ends everything: what was acknowledged is there, and each disk, by itself, is whole and has the same as the others.
+    /// Ends everything: acknowledged changes must be there, and each disk, by itself, must be whole and hold the same as the
+    /// others.
     pub(crate) fn finish(mut self) -> Result<(), Box<dyn Error>> {
         self.load.stop();
         self.load.compare(&self.hosts[self.active].root)?;

@@ -1,7 +1,6 @@
-//! One disk: a file that holds its bytes, the fault it has at the moment, and what it hasn't flushed.
-//!
-//! What was written and not flushed is remembered, before and after, so that the power can fail: the disk then holds what it held
-//! at its last flush and any part of what came later, in any order, torn between sectors.
+//! One disk: a file that holds its bytes, its current fault, and its unflushed writes.
+//! Unflushed writes are remembered, with the bytes before and after, so that the power can fail: the disk then holds the state of
+//! its last flush and any part of later writes, in any order, torn between sectors.
 
 use std::fs::File;
 use std::io;
@@ -16,13 +15,13 @@ use hammer2_core::random::Random;
 
 const SECTOR_BYTES: usize = 512;
 
-/// What each request of a slow disk waits.
+/// How long each request of a slow disk waits.
 const SLOW: Duration = Duration::from_millis(15);
 
-/// Of a hundred reads of a lying disk, so many have a bit flipped.
+/// How many of a hundred reads of a lying disk have a bit flipped.
 const LIES_PERCENT: u64 = 20;
 
-/// What is wrong with a disk.
+/// A fault of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Nothing.
@@ -35,16 +34,16 @@ pub(crate) enum Fault {
     WriteErrors,
     /// Writes work, flushes fail.
     FlushErrors,
-    /// It answers no more; what it was asked for it does when it recovers.
+    /// It doesn't answer; it carries its requests out when it recovers.
     Hang,
-    /// Every request takes its time.
+    /// Every request is slow.
     Slow,
     /// Some reads succeed with a bit flipped.
     Lies,
 }
 
 impl Fault {
-    /// All that can be wrong.
+    /// All faults.
     pub(crate) const ALL: [Self; 7] =
         [Self::Gone, Self::ReadErrors, Self::WriteErrors, Self::FlushErrors, Self::Hang, Self::Slow, Self::Lies];
 }
@@ -90,7 +89,7 @@ impl Disk {
         self.bytes
     }
 
-    /// From now on it has this fault. What it held back is done, or fails with it.
+    /// Gives it this fault from now on. Requests that it held back are carried out, or fail with it.
     pub(crate) fn set(&self, fault: Fault) {
         let mut state = self.lock();
         state.fault = fault;
@@ -101,12 +100,12 @@ impl Disk {
         }
     }
 
-    /// What is wrong with it.
+    /// Its current fault.
     pub(crate) fn fault(&self) -> Fault {
         self.lock().fault
     }
 
-    /// Loses its power: parts of what it hasn't flushed are lost.
+    /// Loses its power: parts of its unflushed writes are lost.
     pub(crate) fn lose_power(&self) -> io::Result<()> {
         let mut state = self.lock();
         let mut unflushed = std::mem::take(&mut state.unflushed);
@@ -146,7 +145,7 @@ impl Disk {
         }
     }
 
-    /// Leaves a hole. That isn't undone when the power fails: what is discarded nobody refers to.
+    /// Punches a hole. That isn't undone when the power fails, as nothing refers to a discarded range.
     pub(super) fn punch(&self, offset: u64, bytes: u64) -> Result<(), Errno> {
         if self.lock().fault != Fault::None {
             return Err(Errno::EIO);

@@ -1,4 +1,4 @@
-//! The folder that disks are files of, as FUSE asks for it.
+//! The FUSE side of the folder whose files are the disks.
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,10 +16,10 @@ use super::disk::{self, Disk};
 
 const MOST_BYTES: u32 = 1 << 20;
 
-/// Disks have the numbers behind the folder's.
+/// The inode number of the first disk, behind the folder's.
 const FIRST_DISK: u64 = 2;
 
-/// Nothing is kept: disks come and go.
+/// The kernel may keep nothing, as disks come and go.
 const NOT_KEPT: Duration = Duration::ZERO;
 
 pub(super) struct Front {
@@ -65,7 +65,7 @@ impl Front {
 
 impl Filesystem for Front {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // Without what an older kernel lacks it is slower.
+        // An older kernel lacks this, and is slower.
         let _ = config.add_capabilities(InitFlags::FUSE_ASYNC_DIO);
         let _ = config.set_max_write(MOST_BYTES);
         Ok(())
@@ -85,7 +85,7 @@ impl Filesystem for Front {
         }
     }
 
-    /// Past the host's memory, or it would hide what the disk does.
+    /// Files are opened past the host's cache, which would hide the disk's faults.
     fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES);
     }

@@ -1,5 +1,5 @@
-//! Disks that can be broken and mended at will: files of a folder that this process serves by FUSE, so that whoever opens one
-//! sees real failed requests, real hangs, real power cuts, and needs no kernel module for them.
+//! Disks that can be broken and mended at will: files of a folder that this process serves by FUSE, so that a program that opens
+//! one meets real failed requests, real hangs and real power cuts, without a kernel module.
 
 mod disk;
 mod front;
@@ -12,7 +12,7 @@ use fuser::{BackgroundSession, Config, MountOption, Session};
 
 pub(crate) use disk::{Disk, Fault};
 
-/// The disks, by number; none where one was thrown away.
+/// The disks, by number; none for one that was thrown away.
 #[derive(Default)]
 struct Slots(RwLock<Vec<Option<Arc<Disk>>>>);
 
@@ -29,7 +29,7 @@ pub(crate) struct Disks {
     folder: PathBuf,
     bytes: u64,
     seed: u64,
-    /// Unmounts it when it is dropped.
+    /// The folder is unmounted when this is dropped.
     _session: BackgroundSession,
 }
 
@@ -48,7 +48,7 @@ impl Disks {
         Ok(Self { slots, backing, folder, bytes, seed, _session: session })
     }
 
-    /// A new blank disk; its number.
+    /// Adds a blank disk; returns its number.
     pub(crate) fn add(&self) -> io::Result<usize> {
         let mut slots = self.slots.0.write().unwrap_or_else(PoisonError::into_inner);
         let number = slots.len();
@@ -68,7 +68,7 @@ impl Disks {
         self.slots.get(number).expect("a disk in use")
     }
 
-    /// Where a disk can be opened.
+    /// The path of a disk.
     pub(crate) fn path(&self, number: usize) -> PathBuf {
         self.folder.join(format!("disk{number}"))
     }
