@@ -1,5 +1,5 @@
-//! The manifest of a mounted filesystem, as its programs see it: `folder_manifest DIRECTORY` prints how many lines it has and
-//! their digest, in the words of the test kernel's walk. They are those of `hammer2 manifest` if the mount shows what is on the
+//! The manifest of a mounted filesystem, as programs see it: `folder_manifest DIRECTORY` prints its number of lines and their
+//! digest, in the form of the test kernel's walk. Both equal those of `hammer2 manifest` if the mount shows the content of the
 //! disks.
 
 use std::error::Error;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let top = Path::new(&top);
     let mut paths = Vec::new();
     list(top, b"", &mut paths)?;
-    // As bytes, which is the order of manifests.
+    // Manifests are sorted by bytes.
     paths.sort();
     let mut digest = ManifestDigest::default();
     describe(top, b".", &mut digest)?;
@@ -78,7 +78,7 @@ fn content(place: &Path) -> Result<[u8; 32], Box<dyn Error>> {
     }
 }
 
-/// What a manifest has of a file's attributes.
+/// The attributes of a file that a manifest has.
 fn attributes(metadata: &Metadata) -> Result<Attributes, Box<dyn Error>> {
     let file_type = metadata.file_type();
     let device = metadata.rdev();

@@ -1,4 +1,4 @@
-//! Makes an image with something in it: `cargo run --release --example sample_volume -- IMG`.
+//! Makes an image with some content: `cargo run --release --example sample_volume -- IMG`.
 //!
 //! It is laid out by the image builder of the self-tests, not by the code that writes files.
 
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(save_image(&image.disks()[0], &File::create_new(path)?)?)
 }
 
-/// One of most things, and a snapshot that is the same.
+/// One of most kinds of things, and a snapshot of the same.
 fn fill(image: &mut Image) -> Result<(), ImageError> {
     let root = Inum::PFS_ROOT;
     let mut data = image.edit(b"DATA")?;

@@ -1,14 +1,14 @@
-//! Every error of the tool, and of the library below it, was provoked once: `docs/errors.md` names the test for each variant of
-//! each error, and which of its words that test looks for; or why it can't be provoked.
+//! Every error of the tool, and of the library below it, is provoked once: `docs/errors.md` names the test for each variant of
+//! each error, and the words that the test looks for; or why the error can't be provoked.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Fewer letters than this are no words of a variant's own: it passes on those of what it wraps.
+/// A message with fewer letters has no words of its own: the variant passes on those of the error that it wraps.
 const LEAST_LETTERS: usize = 10;
 
-/// Words that are looked for in a test, at least.
+/// The least letters that are looked for in a test.
 const LEAST_EVIDENCE: usize = 8;
 
 /// Enums that aren't errors of commands.
@@ -21,7 +21,7 @@ const FINDINGS: [(&str, &str); 6] = [
     ("CutError", "what the replayer of power cuts refuses"),
 ];
 
-/// An error's variant, with the words it is told in.
+/// An error's variant, with its message.
 #[derive(Debug)]
 struct Variant {
     name: String,
@@ -89,7 +89,7 @@ fn errors() -> BTreeMap<(String, String), Vec<Variant>> {
     found
 }
 
-/// Letters of a message that aren't a placeholder's.
+/// The number of letters of a message outside of placeholders.
 fn letters(words: &str) -> usize {
     let Some(text) = words.split('"').nth(1) else { return 0 };
     let mut depth = 0;
@@ -100,7 +100,7 @@ fn letters(words: &str) -> usize {
     text.chars().filter(is_own).count()
 }
 
-/// What a row of the document says of a variant.
+/// A row of the document about a variant.
 struct Row {
     test: String,
     evidence: String,

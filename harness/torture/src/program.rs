@@ -1,4 +1,4 @@
-//! Programs that are run to their end, or end with this one.
+//! Running programs to their end, or making them end with this one.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,11 +11,10 @@ pub fn dependent(program: &Path) -> Command {
     command
 }
 
-/// Runs a program to its end; what it prints.
+/// Runs a program to its end; returns its output.
 ///
 /// # Errors
-///
-/// It can't be run, or fails: what it was asked, and what it said.
+/// It can't be run, or fails: the error has its arguments and its output.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
     let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {

@@ -1,4 +1,4 @@
-//! The process that serves the mounted cluster: started, asked, unmounted, killed.
+//! The process that serves the mounted cluster: starting, asking, unmounting and killing it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -16,7 +16,7 @@ use crate::failure::{Failure, Result};
 /// How long a mount, an answer or an end may take: several deadlines of devices one after the other.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the server says of itself.
+/// The counters of the server.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// All its counters, by name.
@@ -27,7 +27,7 @@ pub struct Counters {
     pub memory_peak_bytes: u64,
     /// Room on its disks, in bytes.
     pub free_bytes: u64,
-    /// How the cluster is, in its own words.
+    /// The state of the cluster, in the server's words.
     pub cluster: String,
     /// The nodes that take part.
     pub in_sync: Vec<usize>,
@@ -38,7 +38,7 @@ pub struct Server {
     child: Option<Child>,
     directory: PathBuf,
     log: PathBuf,
-    /// Bytes of the log that were waited for.
+    /// How far the log was read.
     seen: usize,
 }
 
@@ -62,11 +62,10 @@ impl Server {
         Ok(server)
     }
 
-    /// Waits until it says something, later than what was waited for before, and how long that takes.
+    /// Waits until it logs this text, behind the text of the wait before; returns how long that took.
     ///
     /// # Errors
-    ///
-    /// It ends, or doesn't say it in time.
+    /// It ends, or doesn't log it in time.
     pub fn wait_for(&mut self, text: &str) -> Result<Duration> {
         let start = Instant::now();
         self.wait_until(&format!("it says `{text}`"), |server| {
@@ -83,7 +82,7 @@ impl Server {
         Ok(start.elapsed())
     }
 
-    /// True if it has said this by now.
+    /// True if it has logged this by now.
     ///
     /// # Errors
     ///
@@ -92,11 +91,10 @@ impl Server {
         Ok(fs::read_to_string(&self.log)?.contains(text))
     }
 
-    /// The counters, as they are now.
+    /// The current counters.
     ///
     /// # Errors
-    ///
-    /// It has ended, or doesn't tell them in time.
+    /// It has ended, or doesn't print them in time.
     pub fn counters(&mut self) -> Result<Counters> {
         let lines = |server: &Self| {
             fs::read_to_string(&server.log)
@@ -125,7 +123,7 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
     }
 
-    /// What it has said last, without counters.
+    /// The end of its log, without counters.
     pub fn said(&self) -> String {
         let said = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = said.lines().filter(|line| !line.contains("counters: ")).collect();
@@ -135,8 +133,7 @@ impl Server {
     /// Unmounts it as users do, and waits for the end of the process.
     ///
     /// # Errors
-    ///
-    /// It can't be unmounted, doesn't end in time, or says that it has failed.
+    /// It can't be unmounted, doesn't end in time, or ends with an error.
     pub fn unmount(mut self) -> Result<()> {
         rustix::mount::unmount(&self.directory, UnmountFlags::empty())
             .map_err(|error| Failure::violation(format_args!("it can't be unmounted: {error}")))?;
@@ -161,7 +158,7 @@ impl Server {
                 sleep(Duration::from_millis(2));
             }
         }
-        // Where it isn't mounted any more there is nothing to do.
+        // If it isn't mounted any more, there is nothing to do.
         let _ = rustix::mount::unmount(&self.directory, UnmountFlags::DETACH);
         Ok(())
     }
@@ -197,7 +194,7 @@ impl Drop for Server {
 }
 
 impl Counters {
-    /// Understands the line that SIGUSR1 has printed.
+    /// Parses the line that SIGUSR1 prints.
     fn parse(line: &str) -> Option<Self> {
         let mut parts = line.split("; ");
         let mut counts = Map::new();

@@ -1,4 +1,5 @@
-//! Files that a writer replaces by one version after another, each durable before the next, with content that tells whose it is.
+//! Files that a writer replaces by one version after another, each durable before the next, with content that identifies the
+//! version.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,7 +27,7 @@ impl Versions {
         self.directory.join(format!("file{}", self.file))
     }
 
-    /// Bytes that tell where they belong; half of them compress.
+    /// Bytes that identify the file and version; half of them compress.
     fn content(&self, version: u64) -> Vec<u8> {
         let mut random = Random::new(self.writer << 48 | (self.file as u64) << 40 | version);
         let mut byte = || match random.index(512) {
@@ -39,8 +40,7 @@ impl Versions {
     /// Replaces it by a version, durably.
     ///
     /// # Errors
-    ///
-    /// What the mount says; the version may be there all the same, now or later.
+    /// An error of the mount; the version may be there all the same, now or later.
     pub fn replace(&self, version: u64) -> io::Result<()> {
         fs::create_dir_all(&self.directory)?;
         let new = self.directory.join("new");
@@ -49,7 +49,7 @@ impl Versions {
         File::open(&self.directory)?.sync_all()
     }
 
-    /// Which version is there: the durable one, or perhaps another that was under way; 0 is none.
+    /// The version of the file: the durable one, or perhaps another that was under way; 0 is none.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Versions {
     }
 }
 
-/// Reads a file from the mount's server, not from what the host has of it in memory.
+/// Reads a file from the mount's server, not from the host's cache.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ pub fn read_anew(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes a file and has it durable.
+/// Makes a file durably.
 ///
 /// # Errors
 ///

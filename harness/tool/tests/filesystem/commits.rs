@@ -1,4 +1,4 @@
-//! Commits that serve many: how many there are, and who is told of a failure.
+//! Commits that serve many callers: how many there are, and which callers get a failure.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -21,10 +21,10 @@ use tempfile::NamedTempFile;
 
 const HEAP: Heap = &Global;
 const CALLERS: u8 = 100;
-/// What a commit of a one-copy volume asks of its device: everything below, the header's twin, the header.
+/// The flushes of a commit on a volume with one header copy: after the blocks, the header's twin, and the header.
 const FLUSHES_OF_A_COMMIT: u64 = 3;
 
-/// A new filesystem whose device counts, fails as planned, and does everything by threads of its own.
+/// A new filesystem on a device that counts, fails as planned, and does everything in threads of its own.
 struct Subject {
     image: NamedTempFile,
     clock: &'static HostClock,
@@ -71,11 +71,11 @@ impl Subject {
         fs
     }
 
-    /// Has every caller write to its file, and sync it once all have written. What each was told.
+    /// Makes every caller write to its file, and sync it once all have written; returns the result of each.
     fn write_and_sync(&self, fs: &FileSystem) -> Vec<Result<(), Error>> {
         let (outcomes, told) = (RefCell::new(Vec::new()), Wakers::new(HEAP));
         let executor = Executor::new(self.clock);
-        // First all the writes: how many commits there are must not hang on which of them the device is quick to finish.
+        // All writes come first, as the number of commits must not depend on which of them the device finishes first.
         let written = executor.block_on(async {
             let mut written = Vec::new();
             for caller in 0..CALLERS {

@@ -1,5 +1,5 @@
-//! How much a device is made to write: counted, so the same on every machine. The cases that take long (a file of 1 GiB, a
-//! million files) are in `scripts/bench write bytes`.
+//! The bytes that a device is given to write: counted, so the same on every machine. The long cases (a file of 1 GiB, a million
+//! files) are in `scripts/bench write bytes`.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ const KIB: u64 = 1 << 10;
 const CHANGE_BYTES: usize = 4096;
 const CREATED: u64 = 10_000;
 
-/// Does `work` on a new filesystem whose device counts, with the memory a mount may take; and what is on the device.
+/// Does `work` on a new filesystem with this much memory, whose device counts requests; also passes the disk.
 pub(crate) fn on_new_filesystem(memory_bytes: usize, work: impl AsyncFnOnce(&FileSystem, &Counters, &MemoryDisk)) {
     let clock = HostClock::leaked();
     let counters = Rc::new(Counters::default());
@@ -53,7 +53,7 @@ pub(crate) async fn create(fs: &FileSystem, name: &str) -> Inum {
     fs.create(Inum::PFS_ROOT, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await.expect("there is room")
 }
 
-/// What a sync asks for after 4 KiB in the middle of a file of this size were changed.
+/// The requests of a sync after a change of 4 KiB in the middle of a file of this size.
 fn change(file_bytes: u64) -> Counts {
     let mut asked = Counts::default();
     on_new_filesystem(MEMORY_BYTES, async |fs, counters, _| {

@@ -1,4 +1,4 @@
-//! What there is only so much of: open files, memory for a check, bytes of a symbolic link that a manifest can show.
+//! Limits: open files, memory for a check, bytes of a symbolic link that a manifest can show.
 
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::OpError;
@@ -10,12 +10,12 @@ use hammer2_kmod_shim::budget::Budget;
 
 use crate::cluster::members::{HEAP, LABEL, Members, fill};
 
-/// More than any mount here lets anybody have open.
+/// More open files than any mount here allows.
 const MOST_OPEN: usize = 1 << 20;
-/// Memory for any check of a small volume.
+/// Enough memory for any check of a small volume.
 const ENOUGH_BYTES: usize = 4 << 20;
 
-/// Who doesn't want to know what a check finds.
+/// A receiver that ignores the findings of a check.
 struct Deaf;
 
 impl Observer for Deaf {
@@ -41,7 +41,7 @@ fn no_more_files_are_open_than_a_mount_has_memory_for() {
             assert!(opened.len() < MOST_OPEN);
         };
         assert!(matches!(refused, Error::TooManyOpen), "{refused}");
-        // Whoever closes some makes room for others.
+        // Closing some makes room for others.
         for file in opened.drain(..10) {
             fs.release(file).await?;
         }

@@ -1,6 +1,5 @@
-//! The filesystem in memory, as its hosts use it: clusters, crashes, crowds, full and damaged volumes, models, counts.
-//!
-//! This is one program: what the tests have the filesystem do is compiled into each program that does it, and takes minutes.
+//! Tests of the filesystem in memory, as hosts use it: clusters, crashes, crowds, full and damaged volumes, models, counts.
+//! This is a single program, as the filesystem would be compiled again for each program that uses it, which takes minutes.
 
 mod cluster;
 mod commits;

@@ -1,5 +1,5 @@
-//! Random operations on a filesystem and on a model of it in memory, with syncs, remounts and power cuts in between. After
-//! each remount everything is compared, and a strict check of the volume finds nothing.
+//! Random operations on a filesystem and on a model of it, with syncs, remounts and power cuts in between. After each remount
+//! everything is compared, and a strict check of the volume finds nothing.
 //!
 //! `H2_SEED` chooses the first of the sequences, `HAMMER2_FULL` makes them many more.
 
@@ -68,7 +68,7 @@ impl World {
     async fn mount(&self, label: &str) -> FileSystem {
         let options = MountOptions { memory_bytes: self.memory_bytes, spare_nodes: 0 };
         let disks = self.disks(&self.disk);
-        // A little more than the mount is given: what lives only a moment.
+        // This is a little more than the mount's budget, for short-lived allocations.
         let limit_bytes = self.memory_bytes + (1 << 20);
         let heap: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
         let fs = FileSystem::mount(heap, disks, PfsSelector::Label(label.as_bytes()), options).await.unwrap();
@@ -82,7 +82,7 @@ impl World {
         assert_eq!(summary.problems, 0, "{:#?}", findings.0);
     }
 
-    /// A step done on both, if it is possible.
+    /// Does a step on both, if it is possible.
     async fn step(&mut self, fs: &FileSystem, model: &mut Model, step: &Step) -> bool {
         let outcome = step.perform(fs, model).await;
         if let Step::Unlink(path) = step
@@ -108,7 +108,7 @@ async fn compare(fs: &FileSystem, model: &Model) {
 
 async fn sequence(world: &mut World, rounds: u64) {
     world.format().await;
-    // Snapshots by label; the first is the PFS made by newfs. Any of them is changed, copied and removed.
+    // The PFSs by label; the first is made by newfs. Any of them may be changed, copied and removed.
     let mut models = BTreeMap::from([("DATA".to_owned(), Model::new())]);
     for round in 0..rounds {
         let chosen = world.dice.random.index(models.len());
@@ -118,7 +118,7 @@ async fn sequence(world: &mut World, rounds: u64) {
         compare(&fs, &model).await;
         world.steps(&fs, &mut model, 60).await;
         if world.dice.random.index(4) == 0 {
-            // The power goes: what was not made durable is lost, and only that.
+            // The power goes: only changes that weren't durable are lost.
             fs.sync().await.unwrap();
             let mut committed = model.clone();
             for _ in 0..world.dice.random.index(30) {
@@ -167,7 +167,7 @@ fn random_operations_behave_like_the_model() {
     }
 }
 
-/// More is modified than memory holds: blocks are written and read again before any sync.
+/// More blocks are modified than memory holds, so they are written and read again before any sync.
 #[test]
 fn many_files_with_little_memory() {
     let mut world = World::new(1, 2 << 20);

@@ -1,4 +1,4 @@
-//! Writing here and there in files that memory has no room for.
+//! Random writes in files larger than memory.
 
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::MemoryDisk;
@@ -13,7 +13,7 @@ const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 const PIECE: u64 = 4096;
 /// Memory for 256 blocks of files.
 const USUAL_BYTES: usize = 64 << 20;
-/// Memory for 16.
+/// Memory for 16 blocks.
 const LITTLE_BYTES: usize = 4 << 20;
 
 fn noise(seed: u64, bytes: u64) -> Vec<u8> {
@@ -32,7 +32,7 @@ async fn made(fs: &FileSystem, content: &[u8]) -> Inum {
 }
 
 async fn whole(fs: &FileSystem, file: Inum, bytes: usize) -> Vec<u8> {
-    // One more byte would be read, if there were one.
+    // A byte behind the end would be read, if there were one.
     let mut content = vec![0; bytes + 1];
     let count = fs.read(file, 0, &mut content).await.expect("it can be read");
     content.truncate(count);
@@ -60,7 +60,7 @@ fn a_block_is_read_once_for_many_pieces_of_it() {
     });
 }
 
-/// A file with much done to it here and there, and what must be in it.
+/// A file that is changed at random, with its expected content.
 struct Scene<'f> {
     fs: &'f FileSystem,
     file: Inum,
@@ -69,7 +69,7 @@ struct Scene<'f> {
 }
 
 impl Scene<'_> {
-    /// A part of the file, often of whole pieces.
+    /// A random part of the file, often of whole pieces.
     fn part(&mut self, most: u64) -> (u64, u64) {
         let size = self.content.len() as u64;
         let (at, bytes) = (self.random.below(size.max(1)), 1 + self.random.below(most));
@@ -131,7 +131,7 @@ fn what_is_written_here_and_there_is_read_whatever_else_is_done() {
     });
 }
 
-/// Spoils what a device has of something, wherever it is.
+/// Spoils these bytes on a device, wherever they are.
 fn spoil(medium: &MemoryDisk, what: &[u8]) {
     let mut found = vec![0; what.len()];
     for at in (0..medium.size_bytes()).step_by(what.len()) {
@@ -160,11 +160,11 @@ fn a_piece_of_a_block_that_is_bad_fails_the_next_sync_and_the_next_fsync_of_its_
         assert_eq!(fs.sync().await, Ok(()), "and that was told");
         let other = create(fs, "other").await;
         assert_eq!(fs.fsync(other).await, Ok(()), "nothing of it is lost");
-        // Who wrote it may not have been the one who was told.
+        // The caller that gets the error need not be the one that wrote.
         assert!(matches!(fs.fsync(file).await, Err(Error::Io(_))));
         assert_eq!(fs.fsync(file).await, Ok(()));
         assert!(matches!(fs.read(file, PIECE, &mut [0; 1]).await, Err(Error::Io(_))));
-        // Whole blocks need nothing of what was there.
+        // Whole blocks need no old content.
         fs.write(file, 0, &content[..BLOCK as usize]).await.expect("there is room");
         assert_eq!(fs.sync().await, Ok(()));
         assert!(whole(fs, file, content.len()).await == content);

@@ -1,4 +1,4 @@
-//! What the tool advises works: every command that a refusal names in backquotes is given as it stands.
+//! The tool's advice works: every command that a refusal names in backquotes is run as it stands.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -12,7 +12,7 @@ pub(crate) fn advice(said: &str) -> Vec<String> {
 }
 
 impl Folder {
-    /// What a command says that doesn't end well.
+    /// The complaint of a command that fails.
     fn complaint(&self, command: &str) -> String {
         let output = self.run(command);
         let said = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
@@ -20,7 +20,7 @@ impl Folder {
         said
     }
 
-    /// Follows the `choice`th advice of a complaint, and what that advises, until it worked.
+    /// Follows the `choice`th advice of a complaint, and further advice from there, until a command succeeds.
     pub(crate) fn follow(&self, said: &str, choice: usize) {
         let (mut said, mut choice) = (said.to_owned(), choice);
         for _ in 0..3 {
@@ -137,7 +137,7 @@ fn too_few_that_are_left_advise_nothing_that_takes_a_quorum() {
             assert!(!commands.iter().any(takes_a_quorum), "{command}: {said}");
         }
     }
-    // They come back.
+    // The disks come back.
     let said = folder.complaint("cluster status A+B+C@W");
     for image in ["B", "C"] {
         fs::rename(folder.path().join(image.to_lowercase()), folder.path().join(image)).unwrap();

@@ -1,5 +1,5 @@
-//! A table of refusals: each is provoked, every command that it advises in backquotes is given as it stands, each by itself, and
-//! then what was wanted works.
+//! A table of refusals: each is provoked, every command that it advises in backquotes is run as it stands, each by itself, and
+//! then the refused operation works.
 
 use std::fs::{self, File};
 
@@ -8,15 +8,15 @@ use super::tool::Folder;
 
 /// A refusal.
 struct Case {
-    /// Images, each a letter, and how many of them are formatted.
+    /// The images, a letter each, and how many of them are formatted.
     images: (&'static str, usize),
-    /// What is done before; `!X` removes an image, `=XY` makes Y a copy of X.
+    /// The commands before it; `!X` removes an image, `=XY` makes Y a copy of X.
     before: &'static [&'static str],
-    /// What is refused, and with which status.
+    /// The exit status, and the refused command.
     refused: (i32, &'static str),
     /// How many commands are advised.
     advised: usize,
-    /// What works afterwards; nothing where there is nothing more to want.
+    /// The command that works afterwards; empty if there is none.
     after: &'static str,
 }
 
@@ -82,7 +82,7 @@ const CASES: &[Case] = &[
         advised: 1,
         after: "cluster resync A+B@W",
     },
-    // Nothing can be removed or replaced where too few are left to agree.
+    // Nothing can be removed or replaced when too few are left to agree.
     Case {
         images: ("ABC", 3),
         before: &[CLUSTER, "!B", "!C"],
@@ -170,7 +170,7 @@ fn every_refusal_is_followed_as_it_advises() {
         let count = advice(&said).len();
         assert_eq!(count, case.advised, "{command}: {said}");
         for choice in 0..count {
-            // Each by itself, from the beginning.
+            // Each advice is followed by itself, from the beginning.
             let (folder, said) = case.begin();
             folder.follow(&said, choice);
             folder.expect(0, case.after);

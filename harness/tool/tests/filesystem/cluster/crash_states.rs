@@ -1,4 +1,4 @@
-//! Every way in which a power cut may leave the headers of a cluster's disks.
+//! Every state in which a power cut may leave the headers of a cluster's disks.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use super::torn_headers::is_header;
 /// The most disks.
 pub(crate) const DISKS: usize = 4;
 
-/// A header as far as it matters here.
+/// The facts of a header that matter here.
 struct Header {
-    /// The commit it is of, by its record; none once that is removed.
+    /// Its commit, by its record; none once the record is removed.
     commit: Option<(u32, u32)>,
     /// Its member votes.
     votes: bool,
@@ -32,10 +32,10 @@ impl Header {
     }
 }
 
-/// What was written to each disk, in order.
+/// The writes to each disk, in order.
 pub(crate) struct Writes([Vec<Written>; DISKS]);
 
-/// How many of its writes each disk has.
+/// How many of its writes each disk has received.
 pub(crate) type Cut = [usize; DISKS];
 
 impl Writes {
@@ -50,7 +50,7 @@ impl Writes {
         std::array::from_fn(|disk| if disks.contains(&disk) { self.0[disk].len() } else { 0 })
     }
 
-    /// The disks as they are when only a part of it was done.
+    /// The disks after only a part of the writes.
     pub(crate) fn cut(&self, before: &Members, cut: &Cut) -> Members {
         let left = before.copied();
         for ((disk, writes), count) in left.disks.iter().zip(&self.0).zip(cut) {
@@ -59,13 +59,13 @@ impl Writes {
         left
     }
 
-    /// Every way a crash may leave the disks: of one commit any headers, those of slaves only with all of the masters; of earlier
-    /// commits all.
+    /// Every state in which a crash may leave the disks: with any headers of one commit, those of slaves only with all of the
+    /// masters', and all headers of earlier commits.
     pub(crate) fn crashes(&self, clid: Uuid) -> BTreeSet<Cut> {
         let writes = &self.0;
         let header_of = |write: &Written| Header::of(write, clid);
         let mut commits: Vec<_> = writes.iter().flatten().filter_map(header_of).map(|header| header.commit).collect();
-        // What has no record any more was written last.
+        // Headers without a record were written last.
         commits.sort_by_key(|commit| (commit.is_none(), *commit));
         commits.dedup();
         let mut states = BTreeSet::from([[0; DISKS]]);

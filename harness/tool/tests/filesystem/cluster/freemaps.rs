@@ -1,5 +1,5 @@
-//! Freemaps that rot: what can't be read of one counts as in use, nothing is lost or allocated twice, and bulkfree gives the
-//! space back.
+//! Freemaps that rot: space behind an unreadable part counts as in use, nothing is lost or allocated twice, and bulkfree gives
+//! the space back.
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::fs::Error;
@@ -80,7 +80,7 @@ fn rot_and_go_on(seed: u64) {
             }
         }
     }
-    // Also where nothing is free before bulkfree has looked, or where that is the first to meet what is bad.
+    // Sometimes nothing is free before bulkfree has looked, or bulkfree is the first to meet the damage.
     let looks_first = random.below(2) == 0;
     let went_on = members.change_on(&all, async |fs| {
         if looks_first {
@@ -104,7 +104,7 @@ fn rot_and_go_on(seed: u64) {
     given_back.unwrap().unwrap();
     members.expect_alike(&all);
     for number in all {
-        // What was written meanwhile takes less.
+        // Content written meanwhile takes less.
         assert!(
             free(number) + (8 << 20) > free_before[number],
             "{} bytes free, {} before",

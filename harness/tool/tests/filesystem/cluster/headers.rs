@@ -1,5 +1,5 @@
-//! Headers and their twins that rot while they are in use: a scrub writes them again, from what it has in memory, and each disk
-//! is whole by itself afterwards.
+//! Headers and their twins that rot while they are in use: a scrub writes them again from memory, and each disk is whole by
+//! itself afterwards.
 
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
@@ -14,7 +14,7 @@ use crate::runs;
 /// Volumes with one copy of the header, two, and four.
 const SIZES: [u64; 3] = [256 << 20, 3 << 30, 7 << 30];
 
-/// Where headers and twins are on a disk, unless nothing is there yet.
+/// The places of headers and twins on a disk that were written already.
 fn written_places(disk: &MemoryDisk) -> Vec<u64> {
     let places = (0..HEADER_COPIES).map(header_offset).chain((0..HEADER_TWINS).map(twin_offset));
     let places = places.filter(|place| place + VOLUME_HEADER_BYTES as u64 <= disk.size_bytes());
@@ -49,7 +49,7 @@ fn rot_and_scrub(seed: u64) {
             fill(fs, &format!("before {round}"), 3).await?;
             fs.sync().await?;
         }
-        // No header lands on what is about to rot.
+        // No header may land on a place that is about to rot.
         fs.level().await?;
         let hit: Vec<bool> = members.disks.iter().map(|disk| rot(disk, &mut random)).collect();
         let mended = fs.scrub().await?.headers_mended;

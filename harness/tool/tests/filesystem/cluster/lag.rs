@@ -1,4 +1,4 @@
-//! A member that doesn't answer: nobody waits for it, whatever its deadline is.
+//! A member that doesn't answer: no operation waits for it, whatever its deadline is.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use hammer2_core::media::{FileKind, Inum};
 use super::members::{fill, noise};
 use super::of_three;
 
-/// Longer than a test may take: who waits for a deadline never comes to an end.
+/// Longer than a test may take: an operation that waits for a deadline never ends.
 const NEVER: Duration = Duration::from_secs(100_000);
 
 #[test]
@@ -27,7 +27,7 @@ fn nobody_waits_for_a_silent_member() {
                 for round in 0..12 {
                     let new = NewFile::new(FileKind::Regular, 0o644);
                     let file = fs.create(Inum::PFS_ROOT, format!("{silent}-{round}").as_bytes(), &new).await?;
-                    // All of it fits into what a backlog may take: a full one has its member leave.
+                    // All of it fits into a backlog, as a member with a full backlog leaves.
                     fs.write(file, 0, &noise(20_000)).await?;
                     fs.fsync(file).await?;
                     let directory = fs.lookup(Inum::PFS_ROOT, b"before").await?;

@@ -1,7 +1,6 @@
-//! The power goes at every write of a cluster of which one member lags: by nothing, by everything since it began, and by whatever
-//! is between. What was acknowledged is there afterwards, with any quorum, and each disk by itself is whole.
-//!
-//! `H2_SEED` chooses the first run, `H2_RUNS` how many there are.
+//! The power goes at every write of a cluster of which one member lags: by nothing, by everything since the beginning, and by
+//! anything in between. Acknowledged content is there afterwards, with any quorum, and each disk by itself is whole.
+//! `H2_SEED` chooses the first run, `H2_RUNS` the number of runs.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -16,35 +15,35 @@ use super::members::{Members, Ticks, Written, fill, listing, noise};
 use super::of_three;
 use crate::runs;
 
-/// Nobody leaves for being late: who lags stays a member, whatever it lacks.
+/// No member leaves for being late: one that lags stays a member, whatever it lacks.
 const NEVER: Duration = Duration::from_secs(100_000);
 const STEPS: usize = 10;
 const MOST_BYTES: u64 = 150_000;
 
-/// What is there after a step that was acknowledged, and how many writes had been asked for by then.
+/// The content after an acknowledged step, and how many writes had been submitted by then.
 struct Acknowledged {
     writes: usize,
     content: Vec<String>,
 }
 
-/// What was written to the disks, in the order it was asked for, and what was acknowledged on the way.
+/// The writes to the disks, in the order of submission, and the acknowledged steps between them.
 struct Run {
     before: Members,
     writes: Vec<Written>,
     acknowledged: Vec<Acknowledged>,
     laggard: usize,
-    /// So many of its writes the laggard has.
+    /// How many of its writes the laggard has done.
     has: usize,
 }
 
-/// What is there, without the ids of modifications: a mount shows those it found.
+/// The content, without the ids of modifications, which depend on the mount.
 async fn content_of(fs: &FileSystem) -> Vec<String> {
     let is_id = |word: &&str| word.starts_with("ModifyTid");
     let without = |line: &String| line.split(' ').filter(|word| !is_id(word)).collect::<Vec<_>>().join(" ");
     listing(fs).await.iter().map(without).collect()
 }
 
-/// A change of what is there.
+/// A change of the content.
 async fn change(fs: &FileSystem, step: usize, random: &mut Random) -> Result<(), Error> {
     let new = NewFile::new(FileKind::Regular, 0o644);
     let directory = fs.lookup(Inum::PFS_ROOT, b"before").await?;
@@ -73,14 +72,14 @@ async fn change(fs: &FileSystem, step: usize, random: &mut Random) -> Result<(),
     }
 }
 
-/// The lines that only one of them has.
+/// The lines that only one of the two has.
 fn difference<'l>(one: &'l [String], other: &'l [String]) -> Vec<&'l String> {
     let only = |of: &'l [String], not: &'l [String]| of.iter().filter(|line| !not.contains(line)).collect::<Vec<_>>();
     [only(one, other), only(other, one)].concat()
 }
 
 impl Run {
-    /// Changes a cluster of which one member does so many writes, and no more.
+    /// Changes a cluster of which one member does only so many writes.
     fn of(random: &mut Random, laggard: usize, has: usize) -> Self {
         let members = of_three();
         members.change_on(&[0, 1, 2], async |fs| fill(fs, "before", 40).await).unwrap().unwrap();
@@ -131,7 +130,7 @@ impl Run {
         left
     }
 
-    /// What may be there then: what was acknowledged last, or what was asked for after it.
+    /// The allowed states then: the last acknowledged one, and those requested after it.
     fn allowed(&self, count: usize) -> &[Acknowledged] {
         let next = self.acknowledged.partition_point(|acknowledged| acknowledged.writes <= count);
         &self.acknowledged[next - 1..self.acknowledged.len().min(next + 1)]

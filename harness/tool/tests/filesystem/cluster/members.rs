@@ -45,7 +45,7 @@ impl TimeSource for Ticks {
     }
 }
 
-/// Some disks, each with a plan of what goes wrong.
+/// Some disks, each with a plan of its faults.
 pub(crate) struct Members {
     clock: &'static HostClock,
     pub(crate) disks: Vec<Rc<MemoryDisk>>,
@@ -88,7 +88,7 @@ impl Members {
         members
     }
 
-    /// The members of a cluster of one disk or three, which have one of these sizes; and their numbers.
+    /// The members of a random cluster of one disk or three with one of these sizes; and their numbers.
     pub(crate) fn drawn(random: &mut Random, sizes: &[u64]) -> (Self, Vec<usize>) {
         let (bytes, count) = (random.pick(sizes), 1 + 2 * random.index(2));
         println!("  {count} disks of {bytes} bytes");
@@ -98,7 +98,7 @@ impl Members {
         (members, (0..count).collect())
     }
 
-    /// Adds a disk as it is.
+    /// Adds an existing disk.
     pub(crate) fn add_disk(&mut self, disk: MemoryDisk) {
         self.disks.push(Rc::new(disk));
         self.plans.push(Rc::new(FaultPlan::new(HEAP)));
@@ -173,7 +173,7 @@ impl Members {
         self.create_as(&all, &[]);
     }
 
-    /// Makes some disks members of one cluster, of these kinds; masters where none is said.
+    /// Makes some disks members of one cluster, of these kinds; masters where none is given.
     pub(crate) fn create_as(&self, nodes: &[usize], kinds: &[PfsKind]) {
         let new = self.new_pfs();
         let made = self.run(async { self.open(nodes).await.create_as(&new, kinds, Ticks.random()).await });
@@ -196,19 +196,19 @@ impl Members {
         FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(self.label.get()), options).await
     }
 
-    /// The same disks, mounted in another way than usual.
+    /// The same disks, to be mounted in this way.
     pub(crate) fn choosing(&self, mount: Mount) -> Self {
         let choice = Cell::new(Some(mount));
         Self { disks: self.disks.clone(), plans: self.plans.clone(), choice, ..Self::none() }
     }
 
-    /// The same disks, in another place, where nothing fails.
+    /// The same disks without faults.
     pub(crate) fn elsewhere(&self) -> Self {
         let plans = self.disks.iter().map(|_| Rc::new(FaultPlan::new(HEAP))).collect();
         Self { disks: self.disks.clone(), plans, ..Self::none() }
     }
 
-    /// Mounts nodes to change something.
+    /// Mounts nodes for writing, and changes something.
     pub(crate) fn change_on<T>(
         &self,
         nodes: &[usize],
@@ -222,14 +222,14 @@ impl Members {
         })
     }
 
-    /// The same disks as they are now, to be changed without these.
+    /// Copies of the disks in their current state, to be changed independently.
     pub(crate) fn copied(&self) -> Self {
         let disks = self.disks.iter().map(|disk| Rc::new(disk.try_clone().unwrap())).collect();
         let plans = self.disks.iter().map(|_| Rc::new(FaultPlan::new(HEAP))).collect();
         Self { disks, plans, label: self.label.clone(), ..Self::none() }
     }
 
-    /// What is written to the disks while something is done, in the order it was asked for.
+    /// The writes to the disks while `run` runs, in the order of submission.
     pub(crate) fn writes_of(&self, run: impl FnOnce()) -> Vec<Written> {
         let log = Rc::new(Log::new(HEAP, LOG_LIMIT, Detail::Data));
         *self.log.borrow_mut() = Some(Rc::clone(&log));
@@ -253,7 +253,7 @@ impl Members {
         entries.iter().filter(|entry| matches!(entry.operation, Operation::Write(_))).count()
     }
 
-    /// Everything that is on nodes mounted together, as text.
+    /// The content of nodes mounted together, as text.
     pub(crate) fn content(&self, nodes: &[usize]) -> Vec<String> {
         self.run(async {
             let fs = self.mount(nodes).await.unwrap();
@@ -271,7 +271,7 @@ impl Members {
         together
     }
 
-    /// What a strict check finds.
+    /// The findings of a strict check.
     pub(crate) fn problems(&self, node: usize) -> Vec<String> {
         struct Findings(Vec<String>);
         impl Observer for Findings {
@@ -288,7 +288,7 @@ impl Members {
         findings.0
     }
 
-    /// Flips a bit in every so manyth chunk that holds something, volume headers and freemap apart.
+    /// Flips a bit in one of every `every` chunks that aren't zero, except volume headers and freemap.
     pub(crate) fn flip_bits(&self, node: usize, every: usize) {
         let mut seen = 0;
         self.flip_where(node, |chunk| {
@@ -297,12 +297,12 @@ impl Members {
         });
     }
 
-    /// Flips a bit in every chunk of [`noise`], and in no metadata: that has zeros in it.
+    /// Flips a bit in every chunk of [`noise`], but in no metadata, which is recognized by its zeros.
     pub(crate) fn flip_noise(&self, node: usize) {
         self.flip_where(node, is_noise);
     }
 
-    /// The same the other way round.
+    /// Flips a bit in metadata, but not in [`noise`].
     pub(crate) fn flip_metadata(&self, node: usize) {
         self.flip_where(node, |chunk| !is_noise(chunk));
     }
@@ -321,7 +321,7 @@ impl Members {
         }
     }
 
-    /// Makes a PFS on one disk, which is no cluster's.
+    /// Makes a PFS on one disk that belongs to no cluster.
     pub(crate) fn make_plain(&self, node: usize) {
         let new = self.new_pfs();
         let made = self.run(async {

@@ -1,4 +1,4 @@
-//! Changing who the members are: nodes come in, go, are replaced and promoted.
+//! Changes of the members: nodes are added, removed, replaced and promoted.
 
 use hammer2_core::cluster::vote::Mount;
 use hammer2_core::cluster::{Change, MemberState, MembershipError, NodeIndex};
@@ -11,13 +11,13 @@ use super::crash_states::{Cut, Writes};
 use super::members::{CLID, Members, fill};
 use super::of_three;
 
-/// What the member at a place among the mounted nodes is called.
+/// The id of the member at a place among the mounted nodes.
 pub(crate) fn fsid(fs: &FileSystem, node: u8) -> Uuid {
     let member = fs.member_statuses().find(|member| member.node == NodeIndex(node));
     member.expect("it is mounted").fsid
 }
 
-/// Takes a node in, brings it in step, and has it vote.
+/// Takes a node in, brings it in step, and makes it vote.
 async fn add_master(members: &Members, fs: &FileSystem, node: u8) -> Result<(), Error> {
     let fsid = fs.add_member(NodeIndex(node), &members.new_pfs()).await?;
     fs.resync(NodeIndex(node)).await?;
@@ -60,7 +60,7 @@ fn a_member_goes_and_leaves_nothing() {
     assert_eq!(members.expect_alike(&[0, 2]).len(), 13);
     assert_eq!(members.problems(1), Vec::<String>::new());
     assert!(members.run(members.mount(&[1])).is_err(), "it has nothing of the cluster");
-    // Two of two are a quorum; the one that went doesn't make one with either.
+    // Two of two are a quorum; the removed disk doesn't make one with either.
     assert!(members.change_on(&[0, 1], async |_| ()).is_err());
     members.change_on(&[0, 1, 2], async |fs| fill(fs, "more", 1).await).unwrap().unwrap();
 }
@@ -76,7 +76,7 @@ fn a_missing_member_is_removed() {
         .unwrap()
         .unwrap();
     members.change_on(&[0, 2], async |fs| fill(fs, "two", 3).await).unwrap().unwrap();
-    // It comes back as what it is: no member any more, and nobody's quorum.
+    // It comes back as a former member, which counts for no quorum.
     let states = members.change_on(&[0, 1, 2], async |fs| {
         fs.member_statuses().map(|member| format!("{:?}", member.state)).collect::<Vec<_>>()
     });
@@ -93,7 +93,7 @@ fn all_disks_are_replaced_one_after_the_other() {
     for place in 0..3 {
         members.add(70 + place as u8);
         let new = members.disks.len() - 1;
-        // The first is there, and goes while it works. The second is dead. The third is there again.
+        // The first goes while it works. The second is dead. The third is there again.
         let mounted: Vec<usize> =
             seats.iter().copied().filter(|seat| place != 1 || *seat != seats[1]).chain([new]).collect();
         members
@@ -110,7 +110,7 @@ fn all_disks_are_replaced_one_after_the_other() {
         assert_eq!(members.expect_alike(&seats).len(), 42 + (place + 1) * 6);
     }
     assert_eq!(seats, [3, 4, 5]);
-    // Nothing of the former ones decides anything.
+    // The former members decide nothing.
     assert!(members.change_on(&[0, 1, 2], async |_| ()).is_err());
     assert!(members.change_on(&[2, 3], async |_| ()).is_err());
     members.change_on(&[3, 2, 5], async |fs| fill(fs, "at last", 1).await).unwrap().unwrap();
@@ -136,7 +136,7 @@ fn a_former_master_that_is_a_slave_makes_no_quorum_of_its_time() {
         })
         .unwrap()
         .unwrap();
-    // By what the third knows, the two would be a quorum.
+    // By the third's record, the two would be a quorum.
     assert!(members.change_on(&[1, 2], async |_| ()).is_err());
     members.change_on(&[0, 3], async |fs| fill(fs, "more", 1).await).unwrap().unwrap();
 }
@@ -160,7 +160,7 @@ fn what_is_refused() {
             assert_eq!(refused(Change::Remove(stranger)).await, MembershipError::NoMember(stranger));
             let again = fs.add_member(NodeIndex(1), &members.new_pfs()).await;
             assert_eq!(again, Err(Error::Membership(MembershipError::IsMember(NodeIndex(1)))));
-            // Nothing of it stands in the way of what can be done.
+            // It doesn't stand in the way of possible changes.
             fs.change_members(Change::Replace { old: master, new: slave }).await.unwrap();
         })
         .unwrap();
@@ -191,7 +191,7 @@ fn a_former_member_forgets_that_it_was_one() {
         .unwrap()
         .unwrap();
     members.change_on(&[0, 1, 2], async |fs| fs.add_member(NodeIndex(1), &members.new_pfs()).await).unwrap().unwrap();
-    // What it has beyond the others isn't taken for something that they have lost.
+    // Its extra content isn't taken for something that the others have lost.
     members.resync(&[0, 1, 2]);
     assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 13);
 }
@@ -202,21 +202,21 @@ fn who_has_failed_is_not_written_to_when_it_is_removed() {
     members.change_on(&[0, 1, 2], async |fs| fill(fs, "all", 300).await).unwrap().unwrap();
     members
         .change_on(&[0, 1, 2], async |fs| {
-            // Who lags isn't asked.
+            // A member that lags isn't asked.
             fs.level().await.unwrap();
             members.plans[0].add(Fault::always(Operations::READ, Effect::Fail(DeviceError::Gone))).unwrap();
             let all = fs.lookup(Inum::PFS_ROOT, b"all").await.unwrap();
             fs.lookup(all, b"file-7").await.unwrap();
             let state = fs.member_statuses().next().unwrap().state;
             assert!(matches!(state, MemberState::Ejected(_)), "{state:?}");
-            // Its disk would take writes again, or another has its place.
+            // Its disk would take writes again, or another disk has its place.
             members.plans[0].clear();
             fs.change_members(Change::Remove(fsid(fs, 0))).await.unwrap();
         })
         .unwrap();
     let alone = members.choosing(Mount::AsOf(None));
     assert!(alone.run(alone.mount(&[0])).is_ok(), "what it held is still there");
-    // One that is in step forgets that it was a member.
+    // A removed member that is in step forgets that it was one.
     members.change_on(&[1, 2], async |fs| fs.change_members(Change::Remove(fsid(fs, 1))).await).unwrap().unwrap();
     assert!(alone.run(alone.mount(&[2])).is_err());
 }

@@ -1,5 +1,5 @@
 //! The power goes while the members are changed: whichever headers of a commit landed, two sets of disks that have none in common
-//! never can both be changed afterwards, and all disks together always can.
+//! can never both be changed afterwards, and all disks together always can.
 
 use hammer2_core::cluster::{Change, NodeIndex};
 use hammer2_core::fs::{Error, FileSystem};
@@ -28,7 +28,7 @@ fn fsids(fs: &FileSystem) -> Vec<Uuid> {
     fs.member_statuses().map(|member| member.fsid).collect()
 }
 
-/// Crashes a change of members everywhere; the states after which two halves of the disks could both be changed.
+/// Crashes a change of members everywhere; returns the states after which two halves of the disks could both be changed.
 fn halves_after(mounted: &[usize], work: impl AsyncFnOnce(&FileSystem) -> Result<(), Error>) -> Vec<String> {
     halves_of(&three_and_a_slave(), CLID, mounted, &[0, 1, 2, 3], work)
 }
@@ -44,8 +44,8 @@ fn halves(left: &Members, all: &[usize]) -> Vec<String> {
     both.map(|one| format!("{one:04b} and {:04b}", every - one)).collect()
 }
 
-/// Crashes a change of a cluster everywhere; the states after which two halves of the disks could both be changed. Afterwards all
-/// disks of it always can.
+/// Crashes a change of a cluster everywhere; returns the states after which two halves of the disks could both be changed. All
+/// its disks together must always be able to go on.
 fn halves_of(
     members: &Members,
     clid: Uuid,
@@ -64,7 +64,7 @@ fn halves_of(
     for state in states {
         let left = writes.cut(&before, &state);
         found.extend(halves(&left, all).iter().map(|halves| format!("{state:?}: {halves}")));
-        // With everything there it goes on, and loses nothing.
+        // With all disks there it goes on, and loses nothing.
         let filled = left.change_on(all, async |fs| fill(fs, "after", 1).await);
         assert_eq!(filled, Ok(Ok(())), "{state:?}");
         assert_eq!(left.content(all).len(), lines + 2, "{state:?}");
@@ -75,7 +75,7 @@ fn halves_of(
 async fn replace_by_slave(fs: &FileSystem) -> Result<(), Error> {
     let all = fsids(fs);
     let missing = fs.missing_members().first().map(|member| member.fsid);
-    // The slave is the last of those that are there.
+    // The slave is the last of the disks.
     let new = all[all.len() - 1];
     fs.change_members(Change::Replace { old: missing.unwrap_or(all[2]), new }).await
 }
@@ -98,8 +98,8 @@ fn a_replacement_is_safe_wherever_it_is_cut() {
     assert_eq!(halves_after(&[0, 1, 3], replace_by_slave), Vec::<String>::new());
 }
 
-/// No crash leaves this, as a commit in between is on a quorum of both sets. Halves are found where there are any. The
-/// simulator's tests come to them by leaving the rule out that forbids it.
+/// No crash leaves this state, as a commit in between is on a quorum of both sets. It shows that halves are found where there are
+/// any. The simulator's tests reach such states by leaving out the rule that forbids them.
 #[test]
 fn a_replacement_that_only_half_of_the_disks_know_of_is_not() {
     let members = three_and_a_slave();

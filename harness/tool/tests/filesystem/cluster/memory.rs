@@ -1,4 +1,4 @@
-//! The memory a mount is given is for all its nodes together.
+//! The memory of a mount is for all its nodes together.
 
 use allocator_api2::alloc::Global;
 use hammer2_core::cluster::PfsSelector;
@@ -11,7 +11,7 @@ use super::members::{LABEL, Members, Ticks, noise};
 const NODES: [usize; 5] = [0, 1, 2, 3, 4];
 const MEMORY_BYTES: usize = 32 << 20;
 
-/// Files of which all share the memory: enough to fill every part of it.
+/// How many files share the memory: enough to fill every part of it.
 const FILES: usize = 9_000;
 const LARGE_FILES: usize = 40;
 const LARGE_BYTES: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! Clusters of volumes in memory: nodes that fail, stay away and come back, and what is on each alone afterwards.
+//! Clusters of volumes in memory: nodes that fail, stay away and come back, and the content of each alone afterwards.
 
 mod advice;
 mod advised;
@@ -42,7 +42,7 @@ fn three_masters_hold_the_same() {
     let members = of_three();
     members.change_on(&[0, 1, 2], async |fs| fill(fs, "a", 40).await).unwrap().unwrap();
     assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 42);
-    // In any order, and after changes of what is there.
+    // The order doesn't matter, also after changes of the content.
     members
         .change_on(&[2, 0, 1], async |fs| {
             let directory = fs.lookup(Inum::PFS_ROOT, b"a").await?;
@@ -184,7 +184,7 @@ fn it_is_told_how_much_there_is_to_bring_a_node_in_step() {
         let expected_bytes = told[0].expected_bytes;
         assert!(told.iter().all(|catch_up| catch_up.expected_bytes == expected_bytes), "{told:?}");
         assert!(told.is_sorted_by_key(|catch_up| catch_up.seen_bytes), "{told:?}");
-        // The last file is looked at after the last word.
+        // The last file is looked at after the last report.
         let seen_bytes = told.last().unwrap().seen_bytes;
         assert!(seen_bytes <= expected_bytes && seen_bytes > expected_bytes / 10 * 9, "{told:?}");
     }
@@ -210,7 +210,7 @@ fn an_old_copy_put_back_is_brought_up_to_date() {
     members.add_copy(2);
     members.change_on(&[0, 1, 2], async |fs| fill(fs, "more", 3).await).unwrap().unwrap();
     let newer = members.expect_alike(&[0, 1, 2]);
-    // As node 2 was, in its place.
+    // A copy of node 2 takes its place.
     assert_eq!(members.content(&[0, 1, 3]), newer);
     members.resync(&[0, 1, 3]);
     assert_eq!(members.expect_alike(&[0, 1, 3]), newer);

@@ -1,11 +1,11 @@
-//! The power goes while a cluster is mounted, again and again, with other disks each time: what is acknowledged afterwards is
-//! never outranked by an epoch that landed on one disk and that nobody else has heard of.
+//! The power goes while a cluster is mounted, again and again, with other disks each time: later acknowledged changes are never
+//! outranked by an epoch that landed on one disk and is unknown to the others.
 
 use super::crash_states::Writes;
 use super::members::{CLID, Members, fill};
 use super::of_three;
 
-/// Every way a mount of some disks may be cut while it begins.
+/// Every state that a mount of some disks may leave if it is cut while it begins.
 fn cut_mounts(members: &Members, mounted: &[usize]) -> Vec<Members> {
     let before = members.copied();
     let writes = Writes::of(members, || members.change_on(mounted, async |_| ()).unwrap());

@@ -1,4 +1,4 @@
-//! Nodes are brought in step, several at once, while others change what is copied.
+//! Nodes are brought in step, several at once, while the copied content is changed.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ use super::of_three;
 const FILES: usize = 300;
 const FOLDER: &str = "folder";
 
-/// How the changes would end: only when one fails.
+/// The end of the changes, which only comes when one fails.
 type Ended = Result<(), Error>;
 
 /// One change of many kinds, to files that may be there or not.
@@ -46,14 +46,14 @@ async fn change(fs: &FileSystem, random: &mut Random) -> Result<(), Error> {
     Ok(())
 }
 
-/// What happened while nodes were brought in step.
+/// Counts of events while nodes were brought in step.
 struct Meanwhile {
     changes: usize,
-    /// Times that another node had its turn.
+    /// How often another node had its turn.
     switches: usize,
 }
 
-/// Brings nodes in step. After each so manyth step of that, one change is asked for.
+/// Brings nodes in step. After every so many steps, a change is requested.
 async fn resync_among_changes(
     fs: &FileSystem,
     nodes: &[NodeIndex],
@@ -84,7 +84,7 @@ async fn resync_among_changes(
                 return;
             }
             turns.set(changes.get() + 1);
-            // It asks for its turn, and gets it when the copy pauses.
+            // The change asks for its turn, and gets it when the copy pauses.
             poll_client(&mut Context::from_waker(&waker.borrow()));
         };
         let counts = fs.resync_showing(node, &mut show).await?;
@@ -106,7 +106,7 @@ async fn resync_among_changes(
         if let Some(error) = failed {
             return Poll::Ready(Err(error));
         }
-        // Another is first each time: the changes never let all have their turn.
+        // Another node is first each time, as the changes never let all have their turn.
         if let [_, _, ..] = resyncs[..] {
             resyncs.rotate_left(1);
         }
@@ -150,7 +150,7 @@ fn two_nodes_are_brought_in_step_at_once() {
         Ok::<_, Error>(())
     };
     members.change_on(&[1, 2, 4], without_two).unwrap().unwrap();
-    // What the source can't read is fetched from others, for either of them.
+    // Blocks that the source can't read are fetched from others, for either node.
     members.flip_noise(1);
     let meanwhile = members
         .change_on(&all, async |fs| resync_among_changes(fs, &[NodeIndex(0), NodeIndex(3)], 6, 1).await)
@@ -192,7 +192,7 @@ fn a_source_that_is_copied_to_meanwhile_is_no_source() {
             let mut show = |_: &_| {
                 steps += 1;
                 if steps == FILES / 8 {
-                    // It asks for its turn, and gets it when the copy pauses.
+                    // The change asks for its turn, and gets it when the copy pauses.
                     let begun = meanwhile.borrow_mut().as_mut().poll(&mut Context::from_waker(&waker.borrow()));
                     assert!(begun.is_pending());
                 }
@@ -202,7 +202,7 @@ fn a_source_that_is_copied_to_meanwhile_is_no_source() {
                 waker.borrow_mut().clone_from(cx.waker());
                 resync.as_mut().poll(cx)
             });
-            // Begun by the copy, it ends before it.
+            // A change that began during the copy ends before the copy does.
             let (resynced, meanwhile) = join(resynced, poll_fn(|cx| meanwhile.borrow_mut().as_mut().poll(cx))).await;
             meanwhile.unwrap();
             resynced.unwrap();
@@ -224,7 +224,7 @@ fn a_source_that_hangs_is_asked_no_further() {
     members.change_on(&[0, 1], with_one_file).unwrap().unwrap();
     members
         .change_on(&[0, 1, 2], async |fs| {
-            // In the middle of the file.
+            // The source hangs in the middle of the file.
             let hangs = Fault::always(Operations::READ, Effect::Hang);
             members.plans[0].add(Fault { skip: 30, ..hangs }).unwrap();
             fs.resync(NodeIndex(2)).await.unwrap();

@@ -33,7 +33,7 @@ fn a_member_that_was_away_follows_and_votes() {
             assert!(fs.missing_members().is_empty());
             fs.resync(node).await.unwrap();
             assert_eq!(fs.cluster_status().unwrap().health, Health::Healthy);
-            // Its vote counts: one of the others can go.
+            // Its vote counts, so one of the others can go.
             fail(&members, 0);
             fill(fs, "with", 10).await.unwrap();
             fs.sync().await.unwrap();

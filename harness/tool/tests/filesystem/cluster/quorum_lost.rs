@@ -1,5 +1,5 @@
-//! Too few nodes are left while the cluster is mounted: nothing is changed until enough have come back, and then it goes on,
-//! without a new mount, with all that was done before (protocol 5.5, I15).
+//! Too few nodes are left while the cluster is mounted: nothing is changed until enough have come back, and then the mount goes
+//! on with all earlier changes (protocol 5.5, I15).
 
 use hammer2_core::cluster::{Health, MemberState, NodeIndex, ReturnError};
 use hammer2_core::fs::{Error, FileSystem, NewFile};
@@ -28,10 +28,10 @@ async fn add(fs: &FileSystem, name: &str) -> Result<Inum, Error> {
     fs.create(Inum::PFS_ROOT, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await
 }
 
-/// Brings back whoever left.
+/// Brings back the nodes that left.
 async fn bring_back(fs: &FileSystem) {
     let left = || fs.member_statuses().filter(|member| !matches!(member.state, MemberState::InSync));
-    // Who comes first is too few still.
+    // The first node that comes back isn't enough.
     for _ in 0..left().count() {
         for member in left().collect::<Vec<_>>() {
             let _ = fs.look_again(member.node).await;
@@ -72,7 +72,7 @@ fn changes_stop_and_go_on_without_a_new_mount() {
     }
 }
 
-/// To say that there is nothing takes a quorum, too: who can't look leaves, and what is said then holds for changes.
+/// The answer "there is none" takes a quorum, too: a node that can't look leaves, and changes then fail, too.
 #[test]
 fn who_cannot_look_leaves_also_when_too_few_are_left() {
     let members = of(3);
@@ -95,7 +95,7 @@ fn who_cannot_look_leaves_also_when_too_few_are_left() {
     assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 503);
 }
 
-/// Whatever is under way when the quorum is lost is done or isn't, and says which.
+/// An operation under way when the quorum is lost is done or not, and reports which.
 #[test]
 fn what_is_under_way_is_done_or_not() {
     const FILES: usize = 12;
@@ -130,7 +130,7 @@ fn what_is_under_way_is_done_or_not() {
                         expected.push(format!("{} Regular {size} 1", if moved.is_ok() { new } else { old }));
                     }
                 }
-                // Who lags may come to it only now.
+                // A node that lags may come to it only now.
                 if let Err(Error::NoQuorum { .. }) = fs.sync().await {
                     stopped += 1;
                     members.plans.iter().for_each(|plan| plan.clear());
@@ -149,7 +149,7 @@ fn what_is_under_way_is_done_or_not() {
     assert!(stopped > 30, "it was lost {stopped} times only");
 }
 
-/// Who has come back executed everything but committed nothing: a power cut right then loses nothing that was synced.
+/// A node that has come back has executed everything but committed nothing: a power cut right then loses no synced content.
 #[test]
 fn who_comes_back_commits_nothing_before_a_quorum_does() {
     let members = of(5);
@@ -175,7 +175,7 @@ fn who_comes_back_commits_nothing_before_a_quorum_does() {
     assert_eq!(members.expect_alike(&[0, 1, 2, 3, 4]).len(), 13);
 }
 
-/// The others weren't away but elsewhere, and a quorum there: this mount is the one that stops for good.
+/// The other nodes weren't away but in another mount, with a quorum there: this mount stops for good.
 #[test]
 fn a_mount_that_was_overtaken_does_not_go_on() {
     let members = of(3);
@@ -201,7 +201,7 @@ fn a_mount_that_was_overtaken_does_not_go_on() {
     assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 13, "what a quorum had");
 }
 
-/// Nobody is left who knows what was done since the last commit.
+/// No node is left that knows the changes since the last commit.
 #[test]
 fn a_mount_without_any_node_says_that_it_is_over() {
     let members = of(3);

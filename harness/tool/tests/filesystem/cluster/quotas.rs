@@ -1,7 +1,6 @@
-//! Quotas: random operations on one disk and on clusters, with a model of what is where; and many writers against a limit.
-//!
-//! What the model can't know is how well content compresses. So bytes are held against what `fsck` counts, which shares no code
-//! with the filesystem's counting, and against the limits; inodes against the model's own.
+//! Quotas: random operations on one disk and on clusters, with a model of all files; and many writers against a limit.
+//! The model can't know how well content compresses. So bytes are compared with the count of `fsck`, which shares no code with
+//! the filesystem's counting, and with the limits; inodes are compared with the model's own count.
 //!
 //! `H2_SEED` chooses the first of the sequences, `HAMMER2_FULL` makes them many more.
 
@@ -18,7 +17,7 @@ use super::members::Members;
 
 const BLOCK: u64 = 64 << 10;
 
-/// A file or directory as the model has it.
+/// A file or directory of the model.
 #[derive(Clone, Debug)]
 struct Node {
     is_directory: bool,
@@ -28,7 +27,7 @@ struct Node {
     limit: Amount,
 }
 
-/// What is where.
+/// All files, with their places.
 struct Model {
     nodes: BTreeMap<Inum, Node>,
     names: BTreeMap<(Inum, String), Inum>,
@@ -46,7 +45,7 @@ impl Model {
         format!("n{}", self.next_name)
     }
 
-    /// The directories with limits from one upwards.
+    /// The directories with limits, from a directory upwards.
     fn holders(&self, directory: Inum) -> Vec<Inum> {
         let (mut at, mut holders) = (directory, Vec::new());
         loop {
@@ -132,7 +131,7 @@ impl Run<'_> {
         *quotas.iter().find(|quota| quota.directory == directory).unwrap()
     }
 
-    /// Checks that something was refused for want of so much in some of these directories, and only then.
+    /// Checks that an operation was refused if it needs more than is left in some of these directories, and only then.
     async fn judge<T>(&self, done: &Result<T, Error>, holders: &[Inum], most: Amount, inodes: u64) {
         if let Err(Error::OverQuota(full)) = done {
             self.refused.set(self.refused.get() + 1);
@@ -222,7 +221,7 @@ impl Run<'_> {
                 return;
             }
         } else if self.random.index(3) == 0 {
-            // Content of a file without a name counts nowhere, whatever is done to it.
+            // The content of a file without a name counts nowhere.
             self.fs.open(inum).await.unwrap();
             self.fs.unlink(directory, name).await.unwrap();
             if self.model.nodes[&inum].links == 1 {
@@ -416,7 +415,7 @@ fn sixteen_writers_never_get_over_the_limit() {
             assert!(written + 16 * 1024 <= used.bytes, "what is written counts");
             assert!(used.bytes > LIMIT - 3 * BLOCK, "all that fits was let in: {used:?}");
             assert_eq!(used.inodes, 16);
-            // Removing makes room at once; what was there may be written over.
+            // Removing makes room at once, and existing content may be overwritten.
             fs.unlink(directory, b"f0").await.unwrap();
             let other = fs.lookup(directory, b"f1").await.unwrap();
             if ends[0].1 >= BLOCK {

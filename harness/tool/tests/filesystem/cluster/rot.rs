@@ -1,5 +1,5 @@
-//! Bits that rot in metadata, in different places on all disks at once: everything that has one good copy is read, changed, and
-//! whole again on all disks after a scrub.
+//! Metadata that rots, in different places on all disks at once: everything that has one good copy can be read and changed, and
+//! is whole again on all disks after a scrub.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use hammer2_core::random::Random;
 use super::members::{fill, newest_header, noise, read};
 use super::of_three;
 
-/// A block as all members have it, wherever it is.
+/// The name of a block, which is the same on all members.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 struct Name {
     pfs: Key,
@@ -22,7 +22,7 @@ struct Name {
     keybits: u8,
 }
 
-/// Where the metadata of a disk is: inodes, indirect blocks and names, but for the roots that everything depends on.
+/// The places of a disk's metadata: inodes, indirect blocks and names, except the roots that everything depends on.
 fn metadata(disk: &MemoryDisk) -> HashMap<Name, u64> {
     let header = newest_header(disk);
     let mut found = HashMap::new();
@@ -59,7 +59,7 @@ fn metadata(disk: &MemoryDisk) -> HashMap<Name, u64> {
     found
 }
 
-/// Something of everything: directories with indirect blocks, names of their own blocks, files with indirect blocks.
+/// Makes one of each kind: directories with indirect blocks, names with blocks of their own, files with indirect blocks.
 async fn populate(fs: &FileSystem) -> Result<(), Error> {
     fill(fs, "many", 700).await?;
     let new = NewFile::new(FileKind::Regular, 0o644);
@@ -94,7 +94,7 @@ fn rot_and_mend(seed: u64) {
     let count = 1 + random.index(12);
     let mut rotten = [0; 3];
     for name in names.into_iter().take(count) {
-        // Every block is bad on one disk only; what is above it on another may be, too.
+        // Every block is bad on one disk only; a block above it may be bad on another.
         let disk = random.index(3);
         let place = places[disk][&name];
         let flipped = read(&members.disks[disk], place + 9, 1)[0] ^ 0x10;
@@ -128,7 +128,7 @@ fn rot_and_mend(seed: u64) {
     }
 }
 
-/// One bad block of each kind, which nothing but a scrub meets: it is mended where it is, and nobody is copied anew.
+/// One bad block of each kind, which only a scrub meets: it is mended in place, and no node is copied to anew.
 #[test]
 fn a_scrub_mends_metadata() {
     for kind in [BlockKind::Inode, BlockKind::Indirect, BlockKind::Dirent] {

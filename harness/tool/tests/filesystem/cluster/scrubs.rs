@@ -1,4 +1,4 @@
-//! Scrubs in parts: between two of them there are changes, pauses, and other mounts.
+//! Scrubs in parts, with changes, pauses and other mounts between the parts.
 
 use hammer2_core::cluster::{Scrub, ScrubCounts};
 use hammer2_core::fs::{Error, FileSystem};
@@ -8,7 +8,7 @@ use super::{fill, of_three};
 
 const ALL: [usize; 3] = [0, 1, 2];
 
-/// Scrubs to the end in parts of so many elements; what is done between each two of them. How many parts there were.
+/// Scrubs to the end in parts of so many elements, and runs `between` after each part; returns the number of parts.
 async fn in_parts(
     fs: &FileSystem,
     part_elements: u64,

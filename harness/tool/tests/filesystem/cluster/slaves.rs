@@ -1,4 +1,4 @@
-//! Slaves: kept up with the masters, read, and never asked.
+//! Slaves: they are kept up with the masters and can be read, but have no vote.
 
 use hammer2_core::fs::{MountError, NewFile};
 use hammer2_core::io::DeviceError;

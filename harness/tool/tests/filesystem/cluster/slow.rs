@@ -1,7 +1,6 @@
-//! A member that is slower than the others: however much is changed, it stays, and who changes it waits for moments only. One
-//! that falls silent under the same load leaves, and holds up nobody.
-//!
-//! `H2_SEED` chooses the first of the runs, and `H2_RUNS` how many there are.
+//! A member that is slower than the others: however much is changed, it stays, and changes wait only for moments. One that falls
+//! silent under the same load leaves, and holds nobody up.
+//! `H2_SEED` chooses the first run, and `H2_RUNS` the number of runs.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -22,10 +21,10 @@ const MILLISECOND: u64 = 1_000_000;
 /// The soft deadline of the cluster.
 const MOMENT: u64 = 30 * MILLISECOND;
 const FILE_BLOCK_BYTES: u64 = 64 << 10;
-/// The most that is written at once.
+/// The most bytes of one write.
 const MOST_BYTES: u64 = 300_000;
 
-/// Three disks in virtual time, one of which isn't like the others.
+/// Three disks in virtual time, one of which differs from the others.
 struct Unequal {
     members: Members,
     clock: &'static VirtualClock,
@@ -60,8 +59,8 @@ impl Unequal {
         fs.make_writable(&Ticks).await.unwrap()
     }
 
-    /// Some change as much as they can, for so many turns each, while the cluster is kept; how long the longest change took, and
-    /// who is left.
+    /// Clients change as much as they can, for so many turns each, beside the cluster's keeper; returns the longest time of a
+    /// change, and which members are left.
     fn load(&self, turns: u64, random: &mut Random, at_turn: impl Fn(u64)) -> (u64, Vec<bool>) {
         let fs = run(self.clock, self.mount());
         let (longest, done) = (Cell::new(0), Cell::new(0));
@@ -137,7 +136,7 @@ fn who_is_only_slow_stays() {
         );
         let (longest, stayed) = unequal.load(120, &mut random, |_| {});
         println!("{case}: {} ms at most", longest / MILLISECOND);
-        // Who needs longer for a block than a change waits for it may be overrun.
+        // A member that needs longer for a block than a change waits may be overrun.
         assert!(stayed == [true; 3] || times > 20, "{case}: {stayed:?}");
         let in_step: Vec<usize> = (0..3).filter(|index| stayed[*index]).collect();
         unequal.members.expect_alike(&in_step);

@@ -1,4 +1,4 @@
-//! Snapshots of clusters: read at once, written as clusters of their own, and given to nodes that lack them.
+//! Snapshots of clusters: they can be read at once, written as clusters of their own, and are copied to nodes that lack them.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use super::membership::{fsid, replace};
 
 const SNAPSHOT: &[u8] = b"SNAPSHOT";
 
-/// Three masters of which a snapshot was taken: that is what is mounted. And its cluster's id.
+/// Three masters with a snapshot, which is the PFS to mount; and its cluster's id.
 pub(crate) fn snapshot_of_three() -> (Members, Uuid) {
     let members = Members::formatted(4);
     members.create_as(&[0, 1, 2], &[]);
@@ -45,7 +45,7 @@ fn a_snapshot_is_written_by_a_quorum_and_its_origin_stays() {
     assert!(refused.to_string().contains("no quorum: 1 of 3"), "{refused}");
     members.change_on(&[1, 2], async |fs| fill(fs, "copy", 2).await).unwrap().unwrap();
     assert_eq!(members.content(&[1, 2]).len(), 8);
-    // The third has the snapshot as it was.
+    // The third has the snapshot in its old state.
     members.change_on(&[2, 0, 1], async |fs| fs.resync(NodeIndex(1)).await).unwrap().unwrap();
     assert_eq!(members.expect_alike(&[0, 1, 2]).len(), 8);
     members.label.set(LABEL);
@@ -84,12 +84,12 @@ fn what_there_is_is_told_by_others_when_the_first_disk_can_not_be_read() {
 const SERIES: [&[u8]; 3] = [b"OLDEST", b"OLDER", b"NEWEST"];
 const LARGE_BYTES: usize = 24 << 20;
 
-/// Writes the large file anew; nothing of what it was is shared.
+/// Writes the large file anew, so that it shares nothing with its old content.
 async fn overwrite(fs: &FileSystem, generation: u8) -> Result<(), Error> {
     overwrite_each(fs, generation, 1).await
 }
 
-/// The same of several files that are as large together.
+/// The same with several files that are as large together.
 async fn overwrite_each(fs: &FileSystem, generation: u8, files: usize) -> Result<(), Error> {
     let content: Vec<u8> = noise(LARGE_BYTES / files).iter().map(|byte| byte ^ generation).collect();
     for number in 0..files {
@@ -105,7 +105,7 @@ async fn overwrite_each(fs: &FileSystem, generation: u8, files: usize) -> Result
     Ok(())
 }
 
-/// Three masters, the last of them on a disk that has just room for as many generations of the file as there are snapshots.
+/// Three masters, the last of them on a disk with just enough room for as many generations of the file as there are snapshots.
 fn with_a_small_disk() -> Members {
     let mut members = Members::formatted(2);
     members.add_of(112 << 20, 2);
@@ -122,7 +122,7 @@ fn with_a_small_disk() -> Members {
     members
 }
 
-/// Who has a snapshot and can read it alone.
+/// The disks that have a snapshot and can read it alone.
 fn holders(members: &Members, label: &'static [u8]) -> Vec<usize> {
     members.label.set(label);
     let holders = (0..3).filter(|disk| members.run(members.mount(&[*disk])).is_ok()).collect();
@@ -145,7 +145,7 @@ fn a_full_node_does_without_its_oldest_snapshot() {
 #[test]
 fn snapshots_that_others_lack_stay() {
     let members = with_a_small_disk();
-    // One of the others has none: two of three are needed to have them.
+    // One of the others has none, and a snapshot must be on two of three.
     for label in SERIES {
         let deleted = members.run(async {
             let cluster = members.open(&[1]).await;
@@ -194,7 +194,7 @@ fn take_series(members: &Members, nodes: &[usize], files: usize) {
     members.change_on(nodes, snapshots).unwrap().unwrap();
 }
 
-/// What each of these disks, by itself, has of each snapshot: the same.
+/// Checks that each of these disks, by itself, holds the same in each snapshot.
 fn expect_series(members: &Members, disks: &[usize]) {
     for (label, generation) in SERIES.iter().zip(1..) {
         members.label.set(label);
@@ -214,7 +214,7 @@ fn a_node_that_was_away_is_given_the_snapshots_taken_meanwhile() {
     assert_eq!((counts.snapshots_copied, counts.snapshots_lacking), (3, 0));
     members.expect_alike(&[0, 1, 2]);
     expect_series(&members, &[0, 1, 2]);
-    // It has them now.
+    // The node has them now.
     let again = members.change_on(&[0, 1, 2], async |fs| fs.complete(NodeIndex(2)).await).unwrap();
     assert_eq!(again, Ok(ResyncCounts::default()));
 }
@@ -234,7 +234,7 @@ fn a_node_that_missed_only_a_snapshot_is_given_it() {
         Ok::<_, Error>(sum)
     });
     let counts = counts.unwrap().unwrap();
-    // All that it holds was there already.
+    // All its content was there already.
     assert_eq!((counts.snapshots_copied, counts.bytes), (1, 0));
     members.label.set(SNAPSHOT);
     members.expect_alike(&[0, 1, 2]);
@@ -302,7 +302,7 @@ fn a_copy_that_is_given_up_midway_leaves_nothing() {
     let members = Members::formatted(3);
     members.create();
     take_series(&members, &[0, 1], 1);
-    // It has the file in as many blocks as there are writes, and then the snapshots.
+    // The disk gets the file in as many blocks as there are writes, and then the snapshots.
     for skip in [400, 700, 1000, 1300] {
         let members = members.copied();
         let plan = &members.plans[2];
@@ -337,10 +337,10 @@ fn a_node_without_room_goes_without_the_snapshots() {
     members.create();
     take_series(&members, &[0, 1], 24);
     let counts = members.resync(&[0, 1, 2]);
-    // The newest would go on it, but leave too little for what is still to come.
+    // The newest would fit, but leave too little for later changes.
     assert_eq!((counts.snapshots_copied, counts.snapshots_lacking), (0, 3));
     members.expect_alike(&[0, 1, 2]);
-    // Nothing half made is left.
+    // No partial copy is left.
     assert_eq!(members.problems(2), Vec::<String>::new());
     members.change_on(&[0, 1, 2], async |fs| fill(fs, "more", 3).await).unwrap().unwrap();
     members.expect_alike(&[0, 1, 2]);

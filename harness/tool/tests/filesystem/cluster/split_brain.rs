@@ -1,4 +1,4 @@
-//! Disks that were written apart, each part with a quorum of its own: nothing is mixed, and the operator decides.
+//! Disks that were written separately, each part with a quorum of its own: nothing is mixed, and the operator decides.
 
 use hammer2_core::cluster::NodeIndex;
 use hammer2_core::cluster::vote::Mount;
@@ -8,7 +8,7 @@ use super::members::{Members, fill};
 use super::of_three;
 
 /// Three masters of which one was copied, so that there were two quorums: 0 with 1, and the copy of 1 with 2. Both went on. The
-/// disks 0 and 2 are one of each.
+/// disks 0 and 2 are one from each.
 fn written_apart() -> Members {
     let mut members = of_three();
     members.change_on(&[0, 1, 2], async |fs| fill(fs, "common", 3).await).unwrap().unwrap();
@@ -56,11 +56,11 @@ fn the_operator_chooses_a_side_and_the_other_is_copied() {
         let before = members.content(&kept);
         let forced = members.choosing(Mount::Forced(NodeIndex(keep)));
         forced.change_on(&[0, 1, 2], async |fs| fill(fs, "decided", 1).await).unwrap().unwrap();
-        // From then on it is settled.
+        // From then on the split is over.
         members.change_on(&[0, 1, 2], resync_all).unwrap().unwrap();
         let after = members.expect_alike(&[0, 1, 2]);
         assert_eq!(after.len(), before.len() + 2);
-        // All that was there, but for the root, which has an entry more.
+        // All old content is there, except the root, which has one more entry.
         assert!(before[1..].iter().all(|line| after.contains(line)), "{before:#?}\n{after:#?}");
     }
 }
@@ -73,7 +73,7 @@ fn one_of_three_goes_on_by_force_and_the_others_come_back_as_slaves() {
     forced.change_on(&[1], async |fs| fill(fs, "alone", 3).await).unwrap().unwrap();
     members.change_on(&[1], async |fs| fill(fs, "again", 3).await).unwrap().unwrap();
     let newer = members.content(&[1]);
-    // Those that weren't asked have nothing of their own: they follow.
+    // The other disks have no changes of their own, and follow.
     assert_eq!(members.content(&[0, 1, 2]), newer);
     let roles = members.change_on(&[0, 1, 2], async |fs| {
         resync_all(fs).await.unwrap();

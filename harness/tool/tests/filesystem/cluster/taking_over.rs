@@ -1,5 +1,5 @@
-//! A mount that takes over from a machine that was asleep, which wakes at that very moment and writes to some of the disks:
-//! whoever has a quorum of them goes on, without the rest.
+//! A mount that takes over from a machine that was asleep, which wakes at that very moment and writes to some of the disks: the
+//! one with a quorum of them goes on, without the rest.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,14 +22,14 @@ use super::of_three;
 const OTHER: MountNonce = MountNonce(u64::MAX);
 const MILLISECOND: u64 = 1_000_000;
 
-/// What the other does to a disk when it wakes, right after this one has written its heartbeat there.
+/// What the other machine does to a disk when it wakes, right after this one has written its heartbeat there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wakes {
-    /// It doesn't.
+    /// It doesn't wake.
     Not,
     /// It writes a heartbeat over this one's.
     WithAHeartbeat,
-    /// It writes a header, for which it had looked around before.
+    /// It writes a header that it had prepared before it slept.
     WithAHeader,
 }
 
@@ -42,14 +42,14 @@ fn others_heartbeat(counter: u64) -> [u8; HEARTBEAT_BYTES] {
     sector
 }
 
-/// Who has a disk.
+/// The mount that has a disk.
 fn holder(members: &Members, disk: usize) -> Heartbeat {
     let mut sector = [0; HEARTBEAT_BYTES];
     members.disks[disk].read_at(HEARTBEAT_OFFSET, &mut sector).unwrap();
     Heartbeat::read(&sector).expect("a heartbeat")
 }
 
-/// Another mount's header is the newest from here on: that in force, with a number that is higher.
+/// Writes another mount's header, which is the newest from here on: the one in force, with a higher number.
 fn write_header(members: &Members, disk: usize) {
     let disk = &members.disks[disk];
     let mut header = newest_header(disk);
@@ -72,7 +72,7 @@ async fn mount(members: &Members, clock: &'static VirtualClock) -> Result<FileSy
     FileSystem::mount_pfs(HEAP, nodes, PfsSelector::Label(LABEL), options).await?.make_writable(&Ticks).await
 }
 
-/// Mounts what another machine has, which is asleep, and wakes like this on each disk; and what became of it.
+/// Mounts the disks of another machine, which is asleep, and wakes like this on each disk; returns which disks stayed.
 fn take_over(members: &Members, wakes: [Wakes; 3]) -> Result<Vec<bool>, MountError> {
     let clock: &'static VirtualClock = Box::leak(Box::default());
     for disk in &members.disks {
@@ -128,7 +128,7 @@ fn who_takes_over_lets_go_where_it_has_no_quorum() {
         let members = of_three();
         let refused = take_over(&members, [wakes, Wakes::Not, wakes]).expect_err("one disk of three");
         assert!(matches!(refused, MountError::Op(OpError::Refused(Refusal::ChangedMeanwhile { .. }))), "{refused:?}");
-        // Whoever comes next needn't watch what this one has left.
+        // The next mount needn't watch a released heartbeat.
         assert!(holder(&members, 1).is_released);
         assert_eq!(holder(&members, 0).nonce == OTHER, wakes == Wakes::WithAHeartbeat);
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    /// With blank images of these names, of which the first few are formatted.
+    /// A folder with blank images of these names, of which the first few are formatted.
     pub(crate) fn new(names: &str, formatted: usize) -> Self {
         let folder = Self(TempDir::new().unwrap());
         for (number, name) in names.chars().enumerate() {
@@ -66,7 +66,7 @@ fn members_come_and_go() {
         folder.nodes(0, "A+B+C@W"),
         (vec!["MASTER in sync".into(), "MASTER in sync".into(), "SLAVE in sync".into()], 0)
     );
-    // One that was never formatted.
+    // The new image was never formatted.
     folder.expect(0, "cluster add A+B+C@W D");
     fs::remove_file(folder.path().join("B")).unwrap();
     let (nodes, missing) = folder.nodes(1, "A+B+C+D@W");
@@ -143,7 +143,7 @@ fn what_is_done_to_a_filesystem_is_done_to_all_its_nodes() {
     folder.expect(0, "setcheck sha192 A+B+C@W:/tree");
     folder.expect(0, "put tree A+B+C@W:/tree/again");
 
-    // Disks of different size: the smallest is what there is room for.
+    // The disks have different sizes: the smallest limits the room.
     for (image, mebibytes) in [("A", 200), ("B", 160), ("C", 256)] {
         File::options().write(true).open(folder.path().join(image)).unwrap().set_len(mebibytes << 20).unwrap();
     }
@@ -152,7 +152,7 @@ fn what_is_done_to_a_filesystem_is_done_to_all_its_nodes() {
     let grown: Value = serde_json::from_slice(&folder.expect(0, "growfs --json A+B+C 256M").stdout).unwrap();
     assert_eq!(grown["new_bytes"], 256 << 20);
 
-    // Another cluster on the same disks, snapshots of both, and gone again.
+    // Another cluster is made on the same disks, with snapshots of both, and removed again.
     folder.expect(0, "pfs-create A+B+C V");
     folder.expect(2, "pfs-create A+B+C V");
     folder.expect(2, "pfs-create -t SLAVE A+B+C U");

@@ -1,5 +1,5 @@
-//! The power goes while a cluster writes headers: of each some sectors land. A mount alone writes some, with no block changed
-//! but only the cluster's record.
+//! The power goes while a cluster writes headers: some sectors of each land. Even a mount without changes writes headers, with a
+//! new record of the cluster.
 
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::media::geometry::{HEADER_COPIES, HEADER_TWINS, header_offset, twin_offset};
@@ -23,7 +23,7 @@ fn two_mounts(members: &Members) -> Vec<Written> {
     })
 }
 
-/// `old` with some sectors of `new`, those that `lands` says.
+/// `old` with the sectors of `new` that `lands` accepts.
 fn torn(old: &[u8], new: &[u8], lands: impl Fn(usize) -> bool) -> Vec<u8> {
     let sectors = old.chunks(SECTOR).zip(new.chunks(SECTOR)).enumerate();
     sectors.flat_map(|(index, (old, new))| if lands(index) { new } else { old }).copied().collect()
@@ -90,7 +90,7 @@ fn a_cluster_opens_wherever_its_headers_are_torn() {
     }
 }
 
-/// Somebody else's kernel, which knows nothing of clusters, mounts a disk and makes an inode.
+/// Writes to a disk like a foreign kernel, which knows nothing of clusters: it mounts the disk and makes an inode.
 async fn write_as_foreigner(members: &Members, disk: usize) {
     let node = node::open(HEAP, members.node(disk), NodeOptions::default()).await.unwrap();
     let root = Slot(0);
@@ -106,12 +106,12 @@ async fn write_as_foreigner(members: &Members, disk: usize) {
     node.flush().await.unwrap();
 }
 
-/// Two masters have a commit. What one of them holds can't be believed any more, and of the other both places of its last header
-/// are damaged: nothing says that nobody was told of the commit.
+/// Two masters have a commit. The content of one can't be believed any more, and both places of the other's last header are
+/// damaged: nothing proves that the commit was never acknowledged.
 #[test]
 fn a_commit_that_a_damaged_header_may_have_led_to_is_not_given_up() {
     for is_damaged in [false, true] {
-        // With room for several header copies: one before the last is left.
+        // There is room for several header copies, so the one before the last is left.
         let mut members = Members::none();
         (1..4).for_each(|seed| members.add_of(5 << 30, seed));
         members.create();

@@ -1,24 +1,23 @@
-//! What a file may hold while many are at work on it.
-//!
-//! A file is cells of 512 bytes, each of which holds one value: that of a write, or 0 where there is nothing. Every change of a
-//! cell is known from when it was ordered to when it was answered. A value may be read unless some other change came
-//! certainly after it and was certainly done before.
+//! The possible content of a file while many tasks work on it.
+//! A file consists of cells of 512 bytes, each of which holds one value: that of a write, or 0 for a hole. For every change of a
+//! cell it is known when it was submitted and when it was answered. A value may be read unless another change certainly came
+//! after it and was certainly done before the read.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
 pub(crate) const CELL_BYTES: usize = 512;
 
-/// When something happened: a number that rises with every event.
+/// The time of an event: a number that rises with every event.
 pub(crate) type Moment = u64;
 
 /// One change of a range of cells.
 struct Change {
     cells: Range<usize>,
-    /// 0 for holes and what was cut off.
+    /// 0 for holes and truncated cells.
     value: u64,
     begun: Moment,
-    /// None for what isn't answered yet, or was answered with an error: nobody knows when, or whether, it was done.
+    /// None for a change that isn't answered yet, or was answered with an error: nobody knows when, or whether, it was done.
     ended: Option<Moment>,
 }
 
@@ -29,7 +28,7 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Takes note of a change that begins; its number.
+    /// Takes note of a change that begins; returns its number.
     pub(crate) fn begin(&self, cells: Range<usize>, value: u64, begun: Moment) -> usize {
         let mut changes = self.changes.borrow_mut();
         changes.push(Change { cells, value, begun, ended: None });
@@ -41,8 +40,8 @@ impl Content {
         self.changes.borrow_mut()[change].ended = Some(ended);
     }
 
-    /// Checks the values of cells from `first` on that were read by someone who began at `begun`, or that must hold everything
-    /// that was answered before then.
+    /// Checks the values of cells from `first` on, which were read by a read that began at `begun`, or must hold everything that
+    /// was answered before then.
     pub(crate) fn check(&self, first: usize, values: &[u64], begun: Moment) -> Result<(), String> {
         let changes = self.changes.borrow();
         for (cell, value) in (first..).zip(values) {
@@ -62,7 +61,7 @@ impl Content {
     }
 }
 
-/// The bytes of a cell of a value.
+/// Fills cells with a value.
 pub(crate) fn fill(cells: &mut [u8], value: u64) {
     for (index, word) in cells.chunks_exact_mut(8).enumerate() {
         let salt = if value == 0 { 0 } else { (index % 64) as u64 };
@@ -70,7 +69,7 @@ pub(crate) fn fill(cells: &mut [u8], value: u64) {
     }
 }
 
-/// The values of cells; an error for one that is no cell's.
+/// The values of cells; an error for bytes that aren't a cell's.
 pub(crate) fn values(bytes: &[u8]) -> Result<Vec<u64>, String> {
     bytes
         .chunks_exact(CELL_BYTES)

@@ -1,4 +1,4 @@
-//! One run: a volume, its mount, and those who use it.
+//! One run: a volume, its mount, and its users.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -22,9 +22,9 @@ const VOLUME_BYTES: u64 = 256 << 20;
 /// Cells of a file: 4 MiB.
 const CELLS: usize = 8192;
 const FILES: usize = 4;
-/// Cells of what is kept by itself when it is written to a block that isn't in memory.
+/// Cells of a piece that is kept by itself when it is written to a block that isn't in memory.
 const CELLS_OF_PIECE: usize = 8;
-/// What a user waits before trying again what a silent device kept from being done.
+/// How long a user waits before repeating an operation that failed on a silent device.
 const PATIENCE_NANOSECONDS: u64 = 500_000_000;
 
 /// One run.
@@ -39,7 +39,7 @@ pub(crate) struct Run {
     devices: Cell<u64>,
 }
 
-/// What those who use the filesystem share.
+/// The state that users of the filesystem share.
 struct Shared<'r> {
     fs: &'r FileSystem,
     clock: &'static VirtualClock,
@@ -90,7 +90,7 @@ impl Run {
         });
     }
 
-    /// Reads blocks while a sync makes them of what was there and of pieces, when nothing else is in memory.
+    /// Reads blocks while a sync merges them from old content and pieces, with nothing else in memory.
     pub(crate) fn read_what_is_stored_meanwhile(&mut self) {
         println!("H2_SEED={} (depth {})", self.seed, self.depth);
         self.memory_bytes = 4 << 20;
@@ -113,7 +113,7 @@ impl Run {
         run_all(self.clock, vec![read("reads"), syncs, reads_more], &mut order);
     }
 
-    /// Formats, mounts, works, and looks at what is left of it after the power went.
+    /// Formats, mounts, works, and checks the volume after the power went.
     pub(crate) fn perform(&mut self) {
         let case = format!("H2_SEED={} (depth {}, {} bytes of memory)", self.seed, self.depth, self.memory_bytes);
         println!("{case}");
@@ -163,7 +163,7 @@ impl<'r> Shared<'r> {
         }
     }
 
-    /// Does something until the device answers in time.
+    /// Repeats an operation until the device answers in time.
     async fn until_done<T>(&self, operation: impl AsyncFn() -> Result<T, Error>) -> T {
         for _ in 0..1000 {
             match operation().await {
@@ -175,7 +175,7 @@ impl<'r> Shared<'r> {
         panic!("the device answers, and nothing is done for minutes");
     }
 
-    /// One who uses the files, in one of several ways.
+    /// A user of the files, in one of several ways.
     fn task(&self, number: usize, random: &mut Random) -> Task<'_> {
         let mut random = Random::new(random.next_u64());
         let turns = 5 + random.below(25);
@@ -213,7 +213,7 @@ impl<'r> Shared<'r> {
         (name, Box::pin(work))
     }
 
-    /// As far as the reader likes: what is read ahead for it may be in vain.
+    /// Reads in order, but stops anywhere, so that reading ahead may be in vain.
     async fn read_in_order(&self, file: usize, random: &mut Random) {
         let mut at = random.index(CELLS);
         let step = random.pick(&[8, 128, 256]);
@@ -255,7 +255,7 @@ impl<'r> Shared<'r> {
             return;
         }
         let (inum, _) = &self.files[file];
-        // So far apart that the words of cells of two values never look alike.
+        // Values are so far apart that the words of two cells never look alike.
         self.values.set(self.values.get() + 1);
         let value = self.values.get() << 32;
         let mut bytes = vec![0; cells.len() * CELL_BYTES];
@@ -277,7 +277,7 @@ impl<'r> Shared<'r> {
         }
     }
 
-    /// Does a change, again until it is answered; whatever became of those that weren't.
+    /// Repeats a change until it is acknowledged; whether the failed attempts were done is unknown.
     async fn change(
         &self,
         file: usize,
@@ -295,7 +295,7 @@ impl<'r> Shared<'r> {
         .await;
     }
 
-    /// What a sync that succeeded covers is looked at in the end only.
+    /// The content that a successful sync covers is only checked at the end.
     async fn sync(&self, file: usize) {
         let (inum, _) = &self.files[file];
         self.until_done(async || self.fs.fsync(*inum).await).await;
@@ -317,7 +317,7 @@ impl<'r> Shared<'r> {
         }
     }
 
-    /// Compares everything: what was answered before `since` must be there.
+    /// Compares everything: changes answered before `since` must be there.
     async fn check_all(&self, fs: &FileSystem, since: Moment) {
         for (number, (inum, content)) in self.files.iter().enumerate() {
             let mut bytes = vec![0; CELLS * CELL_BYTES];
@@ -335,7 +335,7 @@ fn pieces(random: &mut Random) -> Range<usize> {
     range.start / CELLS_OF_PIECE * CELLS_OF_PIECE..range.end.next_multiple_of(CELLS_OF_PIECE)
 }
 
-/// Cells to do something to, at most so many.
+/// A random range of at most so many cells.
 fn range(random: &mut Random, most: usize) -> Range<usize> {
     let first = random.index(CELLS);
     first..(first + 1 + random.index(most)).min(CELLS)

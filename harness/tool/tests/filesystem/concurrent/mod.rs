@@ -1,9 +1,8 @@
-//! Many at once on one filesystem: readers in order and at random, writers, cutters, syncs, on devices that complete requests in
-//! any order, hold few at a time, and sometimes don't answer for long. Time is virtual, and tasks run only when something woke
-//! them: a request that nobody looks at, or a wake that is lost, is a run that never ends.
-//!
-//! `H2_SEED` chooses the first of the runs and `H2_RUNS` how many there are; `HAMMER2_FULL` makes them many more; `H2_MINUTES`
-//! goes on with further seeds for that long.
+//! Many tasks at once on one filesystem: readers in order and at random, writers, truncations, syncs, on devices that complete
+//! requests in any order, hold few at a time, and sometimes don't answer for long. Time is virtual, and tasks run only when
+//! something woke them: with a request that nobody looks at, or a lost wake, the run never ends.
+//! `H2_SEED` chooses the first run and `H2_RUNS` the number of runs; `HAMMER2_FULL` makes many more; `H2_MINUTES` goes on with
+//! further seeds for that long.
 
 mod content;
 mod load;

@@ -1,4 +1,4 @@
-//! Content that couldn't be written is still there, and is written by the next sync.
+//! Content that couldn't be written stays in memory, and is written by the next sync.
 
 use allocator_api2::alloc::Global;
 use hammer2_core::fs::{Error, FileSystem};
@@ -7,10 +7,10 @@ use hammer2_kmod_shim::budget::Budget;
 use super::volume::{HEAP, Host, copy, device};
 use hammer2_model::{Bytes, Model, Step, difference};
 
-/// More than a mount takes.
+/// More memory than a mount takes.
 const BUDGET_BYTES: usize = 64 << 20;
 
-/// Does a step until memory is there for it; how often it wasn't.
+/// Repeats a step until there is memory for it; returns how often there wasn't.
 async fn insist(fs: &FileSystem, model: &mut Model, step: &Step) -> usize {
     let mut refused = 0;
     loop {
@@ -24,7 +24,7 @@ async fn insist(fs: &FileSystem, model: &mut Model, step: &Step) -> usize {
     refused
 }
 
-/// Fails every allocation of `steps` in turn, and does each step again until it works; how many failures there were.
+/// Fails every allocation of `steps` in turn, and repeats each step until it works; returns the number of failures.
 pub(crate) fn insist_on(host: &Host, steps: &[Step]) -> usize {
     let base = host.formatted(256 << 20);
     let budget: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, BUDGET_BYTES)));
@@ -57,7 +57,7 @@ pub(crate) fn in_an_inode() -> Vec<Step> {
     vec![Step::Create("f".into()), Step::Sync, Step::Write("f".into(), 0, 400, Bytes::Noise), Step::Sync]
 }
 
-/// More pages than there is memory for: some become the blocks that are written.
+/// More pages than there is memory for, so that some become blocks.
 pub(crate) fn in_pages() -> Vec<Step> {
     let mut steps = vec![Step::Create("f".into())];
     steps.extend((0..40).map(|block| Step::Write("f".into(), block << 16, 1 << 16, Bytes::Noise)));

@@ -1,8 +1,7 @@
-//! Recording what a workload asks of its device, and looking at what every possible power cut leaves of it.
-//!
-//! A device keeps what was written before a flush that ended; of the writes after it, any may be there, wholly or in part, in
-//! any order. A cut is *clean* when all writes before it are there and none after; *torn* when of the last one some sectors
-//! are; *shuffled* when of the writes that no flush covered only some are there, in another order.
+//! Records the requests of a workload, and checks the states after every possible power cut.
+//! A device keeps all writes before a flush that ended; any of the later writes may be there, wholly or in part, in any order. A
+//! cut is *clean* when all writes before it are there and none after; *torn* when only some sectors of the last write are there;
+//! *shuffled* when only some of the writes that no flush covered are there, in another order.
 
 use std::rc::Rc;
 
@@ -29,15 +28,15 @@ struct Commit {
 struct Write {
     offset: u64,
     data: Vec<u8>,
-    /// The first request that was made when a flush that covers it had ended.
+    /// The first request that was made after a flush that covers it had ended.
     durable_at: usize,
 }
 
-/// A workload as its device saw it.
+/// The requests of a workload.
 pub(crate) struct Recording {
     name: String,
     base: Rc<MemoryDisk>,
-    /// By request: the writes.
+    /// The write of each request, if it is one.
     writes: Vec<Option<Write>>,
     commits: Vec<Commit>,
     /// Capacity at the beginning and at the end.
@@ -51,13 +50,13 @@ pub(crate) struct Effort {
     pub(crate) tears: usize,
     /// Ways to tear a header write.
     pub(crate) header_tears: usize,
-    /// A sector that header writes are also torn at: all lands but this, and nothing but this.
+    /// A sector at which header writes are also torn: once everything lands except it, and once nothing but it.
     pub(crate) header_sector: Option<usize>,
     /// Ways to shuffle the writes behind the last flush.
     pub(crate) shuffles: usize,
-    /// Every how many-th image is also checked by fsck. Those cut in or right after a header write always are.
+    /// One of so many images is also checked by fsck. Images cut in or right after a header write always are.
     pub(crate) check_every: u64,
-    /// At cuts in header writes the volume is used again, and cut again, so many times.
+    /// How many times the volume is used and cut again after cuts in header writes.
     pub(crate) depth: u32,
 }
 
@@ -100,7 +99,7 @@ impl Tally {
 }
 
 impl Recording {
-    /// Does a workload on a copy of a volume that is as `model` says.
+    /// Does a workload on a copy of a volume that is in the state of `model`.
     pub(crate) fn new(
         host: &Host,
         name: impl Into<String>,
@@ -125,14 +124,14 @@ impl Recording {
                 assert_eq!(outcome.is_ok(), possible, "{name}: step {index}, {step:?}: {outcome:?}");
                 let end = log.entries().len();
                 if matches!(step, Step::Snapshot(_)) && possible {
-                    // What it is a snapshot of is made durable first.
+                    // The origin of a snapshot is made durable first.
                     commits.push(Commit { first, end, model: before });
                 }
                 if step.commits() && possible {
                     commits.push(Commit { first, end, model: model.clone() });
                 }
             }
-            // A volume that has grown before doesn't here.
+            // A volume that has grown before doesn't grow here.
             if has_grown { [fs.statistics().total_bytes; 2] } else { [before, fs.statistics().total_bytes] }
         });
         assert_eq!(log.missed(), 0, "{name}: the log is complete");
@@ -158,7 +157,7 @@ impl Recording {
         cutter.tally
     }
 
-    /// The states that may be found when the requests before `at` were made, the older first.
+    /// The states that may be found after the requests before `at`, the older first.
     fn candidates(&self, at: usize) -> impl Iterator<Item = &Commit> {
         let complete = self.commits.iter().rposition(|commit| commit.end <= at).unwrap_or(0);
         self.commits[complete..].iter().take_while(move |commit| commit.end <= at || commit.first < at)
@@ -188,7 +187,7 @@ fn is_header(write: &Write) -> bool {
     (0..HEADER_COPIES).map(header_offset).chain((0..HEADER_TWINS).map(twin_offset)).any(|place| place == write.offset)
 }
 
-/// What a write covers, as it was before.
+/// The old bytes of the range of a write.
 type Undo = (u64, Vec<u8>);
 
 struct Cutter<'r> {
@@ -229,7 +228,7 @@ impl Cutter<'_> {
         assert!(problems.is_empty(), "{}: at the end: {problems:#?}", recording.name);
     }
 
-    /// Takes back what isn't durable and lets some of it happen again, in another order.
+    /// Undoes writes that aren't durable, and redoes some of them in another order.
     fn shuffle(&mut self, index: usize, is_header: bool, pending: &mut [(usize, Undo)]) {
         for (_, undo) in pending.iter().rev() {
             self.image.write_at(undo.0, &undo.1).unwrap();
@@ -283,7 +282,7 @@ impl Cutter<'_> {
         }
     }
 
-    /// Mounts what is left and compares.
+    /// Mounts the result and compares.
     fn look(&mut self, at: usize, is_header: bool, how: &str) {
         self.tally.cuts += 1;
         let (host, recording) = (self.host, self.recording);

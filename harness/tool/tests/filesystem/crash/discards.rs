@@ -1,4 +1,4 @@
-//! What is discarded after bulkfree: never anything that a header leads to which a mount may fall back on.
+//! Discards after bulkfree: they never touch blocks that a header leads to which a mount may fall back on.
 
 use std::rc::Rc;
 
@@ -13,13 +13,13 @@ use super::volume::{HEAP, Host, copy, device};
 use super::workloads;
 use hammer2_model::{Model, Step, difference};
 
-/// Headers that must be whole: the newest and those before it.
+/// How many headers must stay whole: the newest and those before it.
 const HEADERS: usize = 3;
-/// What a device may make of a discarded range.
+/// The bytes of a discarded range.
 const GARBAGE: u8 = 0xdd;
 
-/// Removes much, has it freed, and replays what the device was asked for: after each discard the newest headers lead to what
-/// they led to; how many discards there were, and how many bytes of them.
+/// Removes much, frees it, and replays the requests: after each discard, the newest headers must lead to the same content as
+/// before. Returns the number and the bytes of discards.
 pub(crate) fn check(host: &Host, volume_bytes: u64) -> (usize, u64) {
     let base = host.formatted(volume_bytes);
     let log = Rc::new(Log::new(HEAP, 100_000, Detail::Data));
@@ -62,7 +62,7 @@ fn replay(host: &Host, image: &Rc<MemoryDisk>, log: &Log, states: &[Model]) -> (
     found
 }
 
-/// Mounts by the newest header, then by those before it. Every flush that isn't bulkfree's commits the next state.
+/// Mounts by the newest header, then by those before it. Every flush except bulkfree's commits the next state.
 fn check_headers(host: &Host, image: &Rc<MemoryDisk>, first_tid: u64, states: &[Model]) {
     let image = copy(image);
     for back in 0..HEADERS {
@@ -79,7 +79,7 @@ fn check_headers(host: &Host, image: &Rc<MemoryDisk>, first_tid: u64, states: &[
     }
 }
 
-/// The newest valid header's flush and all places it is at.
+/// The flush of the newest valid header, and all its places.
 fn newest_header(image: &MemoryDisk) -> Option<(u64, Vec<u64>)> {
     let copies = (0..header_copies(image.size_bytes())).map(header_offset);
     let headers = copies.chain((0..HEADER_TWINS).map(twin_offset)).filter_map(|place| {

@@ -1,4 +1,4 @@
-//! Allocations and requests that fail, each in turn: an operation is done or it isn't, and what was acknowledged stays.
+//! Allocations and requests that fail, each in turn: an operation is done or not, and acknowledged changes stay.
 
 use std::rc::Rc;
 
@@ -12,10 +12,10 @@ use hammer2_model::{Model, Step, difference};
 use super::pfss::Pfss;
 use super::volume::{HEAP, Headers, Host, copy, device};
 
-/// More than a mount takes.
+/// More memory than a mount takes.
 const BUDGET_BYTES: usize = 64 << 20;
 
-/// Fails every allocation of a workload in turn, `in_a_row` at a time; how many there are.
+/// Fails every allocation of a workload in turn, `in_a_row` at a time; returns how many there are.
 pub(crate) fn fail_allocations(
     host: &Host,
     base: &Rc<MemoryDisk>,
@@ -38,7 +38,7 @@ pub(crate) fn fail_allocations(
                 let outcome = step.perform(&fs, &model).await;
                 if outcome == Err(Error::NoMemory) {
                     if changes_content(step) {
-                        // To see which part was done takes memory.
+                        // It takes memory to see which part was done.
                         budget.fail_at(u64::MAX);
                     }
                     adopt_part(&fs, &mut model, step, &context).await;
@@ -62,7 +62,7 @@ pub(crate) fn fail_allocations(
     }
 }
 
-/// Fails every request of a kind in turn; how many.
+/// Fails every request of a kind in turn; returns how many there are.
 pub(crate) fn fail_requests(
     host: &Host,
     base: &Rc<MemoryDisk>,
@@ -96,7 +96,7 @@ pub(crate) fn fail_requests(
     }
 }
 
-/// An operation whose reads fail fails; the others work, and all that were done are durable at the end.
+/// An operation whose reads fail must fail; the others work, and all that were done are durable at the end.
 async fn steps_over_bad_reads(
     fs: &FileSystem,
     mut model: Model,
@@ -118,8 +118,8 @@ async fn steps_over_bad_reads(
     model
 }
 
-/// Once a write or a flush failed no sync succeeds, and from the first error on nothing can be changed; the states that may be
-/// on media then.
+/// Once a write or a flush has failed, no sync succeeds, and from the first error on nothing can be changed; returns the states
+/// that may be on media then.
 async fn steps_until_broken(
     fs: &FileSystem,
     mut model: Model,
@@ -155,14 +155,14 @@ async fn steps_until_broken(
     if last.is_ok() { vec![model] } else { vec![synced, model] }
 }
 
-/// The states that a commit which failed may have left: whether its header is on media isn't known.
+/// The states that a failed commit may have left, as it isn't known whether its header is on media.
 fn outcomes_of(synced: Model, model: Model, step: &Step) -> Vec<Model> {
     let mut done = model.clone();
     step.apply(&mut done);
     vec![synced, model, done]
 }
 
-/// Does a step in the model if it was done, as it must be if it is possible.
+/// Does a step in the model if it was done, which it must be if it is possible.
 fn follow(model: &mut Model, step: &Step, outcome: Result<(), Error>, context: &str) {
     match outcome {
         Ok(()) => assert!(step.apply(model), "{context}: {step:?} succeeds"),
@@ -170,12 +170,12 @@ fn follow(model: &mut Model, step: &Step, outcome: Result<(), Error>, context: &
     }
 }
 
-/// True when of a failed step a part may have been done.
+/// True when a part of a failed step may have been done.
 fn changes_content(step: &Step) -> bool {
     matches!(step, Step::Write(..) | Step::Append(..) | Step::Truncate(..) | Step::Punch(..))
 }
 
-/// Of a step that failed nothing was done, unless it changes content: then each byte is what it was or what it was to be.
+/// Checks that nothing of a failed step was done, unless it changes content: then each byte must be the old or the new one.
 pub(crate) async fn adopt_part(fs: &FileSystem, model: &mut Model, step: &Step, context: &str) {
     let (Step::Write(path, ..) | Step::Append(path, _) | Step::Truncate(path, _) | Step::Punch(path, ..)) = step else {
         return;
@@ -203,7 +203,7 @@ async fn agree(fs: &FileSystem, model: &Model, context: &str) {
     }
 }
 
-/// Checks that a volume is in one of some states, and sound.
+/// Checks that a volume is in one of these states, and sound.
 async fn check_volume(host: &Host, disk: &Rc<MemoryDisk>, states: &[&Model], context: &str) {
     let mounted = Pfss::mount(host, disk).await.unwrap_or_else(|error| panic!("{context}: {error}"));
     let mut differences = Vec::new();

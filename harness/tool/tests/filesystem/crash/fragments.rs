@@ -1,5 +1,5 @@
-//! A volume whose free space lies in pieces too small for a file block: what finds no place is refused when it is asked
-//! for, never at a sync.
+//! A volume whose free space lies in pieces too small for a file block: a change that finds no place is refused at once, never at
+//! a sync.
 
 use std::rc::Rc;
 
@@ -16,19 +16,19 @@ const BLOCK: u64 = 64 << 10;
 const SMALL_BYTES: usize = 16 << 10;
 /// Blocks of the large file.
 const LARGE_BLOCKS: u64 = 40;
-/// Free space so large that it isn't taken for scarce by its amount.
+/// The size of the volume: its free space is so large that its amount alone doesn't count as scarce.
 const VOLUME_BYTES: u64 = 96 << 20;
 /// Files removed before space is given back: each commit takes some of a full volume.
 const REMOVED_AT_ONCE: usize = 500;
 
-/// What came of it.
+/// The results.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) done: usize,
     pub(crate) refused: usize,
 }
 
-/// Fills a volume with small files between a large one's blocks, removes every second small one, and has that freed.
+/// Fills a volume with small files between a large one's blocks, removes every second small one, and frees their space.
 async fn fragment(host: &Host, disk: &Rc<MemoryDisk>, model: &mut Model) -> FileSystem {
     let fs = host.mount_writable(HEAP, device(disk)).await.unwrap();
     for step in
@@ -80,7 +80,7 @@ pub(crate) fn change_within_blocks(host: &Host, seed: u64) -> (u64, Tally) {
                 1 => Step::Write("large".into(), at, bytes.min(size - at) as usize, Bytes::Noise),
                 2 => Step::Truncate("large".into(), size - random.next_u64() % BLOCK.min(size - 1)),
                 4 => Step::Truncate("large".into(), size + bytes),
-                // More than was ever given back in pieces as large as a block.
+                // This is more than was ever freed in pieces as large as a block.
                 _ => Step::Append("large".into(), 8 * bytes as usize),
             };
             match is_accepted(&fs, &mut model, &step).await {
@@ -101,7 +101,7 @@ pub(crate) fn change_within_blocks(host: &Host, seed: u64) -> (u64, Tally) {
     (free, tally)
 }
 
-/// Does a step in the filesystem and the model; false when there is no room, and no other error is one.
+/// Does a step in the filesystem and the model; false when there is no room; panics at any other error.
 async fn is_accepted(fs: &FileSystem, model: &mut Model, step: &Step) -> bool {
     match step.perform(fs, model).await {
         Ok(()) => {

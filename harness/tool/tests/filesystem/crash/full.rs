@@ -16,27 +16,27 @@ use super::volume::{HEAP, Headers, Host, device};
 const VOLUME_BYTES: u64 = 64 << 20;
 /// Tasks that fill the volume at the same time, each a directory of its own.
 const WRITERS: usize = 3;
-/// A writer syncs so often: not at the same times as the others.
+/// How many steps each writer makes between syncs, so that they don't sync at the same times.
 const SYNC_EVERY: [usize; WRITERS] = [50, 61, 73];
-/// A writer goes on to smaller files when so many were refused.
+/// After how many refusals a writer goes on to smaller files.
 const REFUSALS: usize = 3;
-/// What a later fill may hold less than the second: blocks fall into segments in another order. The first finds segments that
-/// nobody has used, and may hold a little more.
+/// How much less a later fill may hold than the second, as blocks fall into segments in another order. The first finds unused
+/// segments, and may hold a little more.
 const LOST_PER_CENT: usize = 1;
 
-/// What a full volume holds.
+/// The content of a full volume.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) names: usize,
     pub(crate) bytes: usize,
 }
 
-/// One of several at work on a volume.
+/// One of several writers on a volume.
 struct Writer<'f> {
     fs: &'f FileSystem,
     number: usize,
     pass: usize,
-    /// What was accepted.
+    /// The accepted steps.
     done: Vec<Step>,
 }
 
@@ -54,7 +54,7 @@ async fn take_turns() {
 }
 
 impl Writer<'_> {
-    /// False when there is no room; no other error is one.
+    /// False when there is no room; panics at any other error.
     async fn is_accepted(&mut self, step: Step) -> bool {
         take_turns().await;
         match step.perform(self.fs, &Model::new()).await {
@@ -73,14 +73,14 @@ impl Writer<'_> {
         assert!(self.is_accepted(step.clone()).await, "{step:?}: no space, {:?}", self.fs.statistics());
     }
 
-    /// Makes files of `sizes`, then directories, each until no more are taken.
+    /// Makes files of `sizes`, then directories, each until no more are accepted.
     async fn fill(mut self, sizes: &[usize]) -> Vec<Step> {
         let home = format!("w{}.{}", self.number, self.pass);
         if !self.is_accepted(Step::Mkdir(home.clone())).await {
             assert!(self.pass > 0, "no space at the beginning: {:?}", self.fs.statistics());
             return self.done;
         }
-        // The large ones first: when no more of them fit, smaller ones do.
+        // The large files come first: when no more of them fit, smaller ones do.
         for (kind, size) in sizes.iter().map(Some).chain([None]).enumerate() {
             let mut refused = 0;
             for number in 0.. {
@@ -105,7 +105,7 @@ impl Writer<'_> {
         self.done
     }
 
-    /// Removes what was made, the last first or in any order, and syncs so often that each change costs the most.
+    /// Removes everything made, the last first or in any order, and syncs so often that each change costs the most.
     async fn empty(mut self, made: &[Step], order: Order) {
         let mut removals: Vec<Step> = made.iter().rev().filter_map(removal).collect();
         let home = removals.pop();
@@ -121,7 +121,7 @@ impl Writer<'_> {
     }
 }
 
-/// In which order a volume is emptied.
+/// The order in which a volume is emptied.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
     LastFirst,
@@ -129,7 +129,7 @@ enum Order {
     Any(u64),
 }
 
-/// All of a pass.
+/// All writers of a pass.
 fn writers(fs: &FileSystem, pass: usize) -> impl Iterator<Item = Writer<'_>> {
     (0..WRITERS).map(move |number| Writer { fs, number, pass, done: Vec::new() })
 }
@@ -142,10 +142,10 @@ fn removal(made: &Step) -> Option<Step> {
     }
 }
 
-/// Passes of a fill: space comes back in the middle of the first, and how much of it is left for the second is chance.
+/// Passes of a fill: space comes back in the middle of the first, and the rest for the second is random.
 const PASSES: usize = 2;
 
-/// Fills a volume, looks at it after a power cut, empties it, and so on. Every fill holds what the second did.
+/// Fills a volume, checks it after a power cut, empties it, and so on. Every fill must hold as much as the second.
 pub(crate) fn fill_again_and_again(host: &Host, sizes: &[usize], rounds: usize) -> Held {
     let disk = host.formatted(VOLUME_BYTES);
     let mount = || host.run(host.mount_writable(HEAP, device(&disk))).unwrap();
@@ -169,7 +169,7 @@ pub(crate) fn fill_again_and_again(host: &Host, sizes: &[usize], rounds: usize) 
         let Held { names, bytes } = *fills.get(1).unwrap_or(&held);
         let least = |second: usize, lost: usize| second - lost.max(second * LOST_PER_CENT / 100);
         assert!(held.bytes >= least(bytes, 0), "round {round}: {held:?}, in the second {bytes} bytes");
-        // Of few files one may be more than that: the last, small one, for which there was just room.
+        // With few files, one file may be more than that: the last, small one, which just had room.
         assert!(held.names >= least(names, 1), "round {round}: {held:?}, in the second {names} names");
 
         let fs = mount();
@@ -178,7 +178,7 @@ pub(crate) fn fill_again_and_again(host: &Host, sizes: &[usize], rounds: usize) 
             host.together(writers(&fs, pass).zip(made).map(|(writer, made)| writer.empty(made, order)));
         }
         host.run(async {
-            // One pass finds what isn't used any more, the next gives it back.
+            // One pass finds the unused space, the next frees it.
             fs.bulkfree().await.unwrap();
             fs.bulkfree().await.unwrap();
             fs.unmount().await.unwrap();

@@ -1,6 +1,5 @@
-//! Whatever happens, nothing acknowledged is lost: power cuts at every write, allocations and requests that fail, full volumes.
-//!
-//! `HAMMER2_FULL` tries more of everything, `H2_SEED` chooses what is torn and shuffled.
+//! Nothing acknowledged is ever lost: power cuts at every write, allocations and requests that fail, full volumes.
+//! `HAMMER2_FULL` tries more of everything, `H2_SEED` chooses the tears and shuffles.
 
 mod content;
 mod cuts;
@@ -46,7 +45,7 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Runs what cuts, and says how fast it did.
+/// Runs cuts, and prints how fast they were.
 fn timed(what: &str, run: impl FnOnce() -> Tally) {
     let start = cpu_seconds();
     let Tally { cuts, checks } = run();
@@ -146,7 +145,7 @@ fn cuts_of_growing() {
             let depth = u32::from(is_full());
             let effort = Effort { depth, check_every: 1, ..effort() };
             let mut total = Tally::default();
-            // By itself, too: no later header then fills the places of new copies.
+            // Growing is also tried alone, as no later header then fills the places of new copies.
             for steps in [&steps[..], &[Step::Grow]] {
                 let recording = Recording::new(&host, "growing", base.clone(), Model::new(), steps);
                 total.add(recording.cut_everywhere(&host, effort, seed()));
@@ -168,7 +167,7 @@ fn requests_and_allocations_fail_while_growing() {
     println!("{count} requests and allocations, each failed in turn");
 }
 
-/// After a cut in a header write the volume is used again, and the power cut again.
+/// After a cut in a header write, the volume is used again, and the power is cut again.
 #[test]
 fn cuts_of_what_follows_a_cut() {
     let host = Host::new();
@@ -190,8 +189,8 @@ fn cuts_of_what_follows_a_cut() {
     }
 }
 
-/// A header lands but for one sector, the volume is used again, and of the next header only that sector lands: where both say
-/// the same there, the first becomes whole. What it leads to must still be there.
+/// A header lands except for one sector, the volume is used again, and only that sector of the next header lands: if it is the
+/// same in both, the first header becomes whole. Its blocks must still be there.
 #[test]
 fn a_torn_header_that_the_next_would_make_whole() {
     let host = Host::new();

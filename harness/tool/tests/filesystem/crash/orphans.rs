@@ -1,4 +1,4 @@
-//! Files removed while they are open, when the power goes: the next mount for writing takes them away, with their blocks.
+//! Files that were removed while open when the power goes: the next mount for writing removes them, with their blocks.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use hammer2_model::{Bytes, Model, Step};
 /// Bytes of each file.
 const FILE_BYTES: usize = 1 << 20;
 
-/// Free bytes when all is free that can be.
+/// Free bytes after bulkfree.
 async fn free_after_bulkfree(host: &Host, disk: &Rc<MemoryDisk>) -> u64 {
     let cluster = host.mount_writable(HEAP, device(disk)).await.unwrap().unmount().await.unwrap();
     for _ in 0..2 {
@@ -51,7 +51,7 @@ async fn leave_orphans(host: &Host, disk: &Rc<MemoryDisk>, count: usize, closed:
     inums
 }
 
-/// What the next mount for writing does for files removed while open, `closed` of them closed before the power went.
+/// Checks that the next mount for writing reclaims files removed while open, `closed` of which were closed before the power went.
 pub(crate) fn reclaim(host: &Host, bytes: u64, count: usize, closed: &[usize]) {
     let disk = host.formatted(bytes);
     host.run(async {
@@ -82,7 +82,7 @@ pub(crate) fn reclaim(host: &Host, bytes: u64, count: usize, closed: &[usize]) {
     });
 }
 
-/// A snapshot taken meanwhile has them, too, and whoever writes to it removes them there.
+/// A snapshot taken meanwhile has them, too, and a mount of it for writing removes them there.
 pub(crate) fn reclaim_in_snapshot(host: &Host, bytes: u64) {
     let disk = host.formatted(bytes);
     host.run(async {

@@ -1,4 +1,4 @@
-//! All of a volume's content, mounted to be compared: its PFS and the snapshots of it.
+//! All content of a volume, mounted for comparison: its PFS and the snapshots of it.
 
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ const LOCAL: &str = "LOCAL";
 /// The PFSs of a volume.
 pub(crate) struct Pfss {
     data: FileSystem,
-    /// By label, in order.
+    /// The snapshots, sorted by label.
     snapshots: Vec<(String, FileSystem)>,
 }
 
@@ -41,7 +41,7 @@ impl Pfss {
         Ok(Self { data, snapshots })
     }
 
-    /// How large the volume says it is.
+    /// The size of the volume, by its header.
     pub(crate) fn total_bytes(&self) -> u64 {
         self.data.statistics().total_bytes
     }

@@ -23,17 +23,17 @@ use crate::ticks::Ticks;
 pub(crate) const HEAP: Heap = &Global;
 /// Requests a device takes at once.
 const QUEUE_DEPTH: u16 = 64;
-/// What mounts are given unless a test wants less: so little that some workloads are written before they are synced.
+/// The memory of mounts, unless a test wants less: so little that some workloads are written before they are synced.
 const MEMORY_BYTES: usize = 4 << 20;
 /// The PFS that is changed.
 pub(crate) const LABEL: &str = "DATA";
 
-/// How everything is mounted.
+/// The options of all mounts.
 pub(crate) fn mount_options() -> MountOptions {
     MountOptions { memory_bytes: MEMORY_BYTES, spare_nodes: 0 }
 }
 
-/// What all tests run on.
+/// The host of all tests.
 pub(crate) struct Host {
     clock: &'static HostClock,
 }
@@ -47,7 +47,7 @@ impl Host {
         Executor::new(self.clock).block_on(future)
     }
 
-    /// Runs futures as tasks beside each other; their outputs, in order.
+    /// Runs futures as tasks beside each other; returns their outputs in order.
     pub(crate) fn together<T>(&self, futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
         let outputs = RefCell::new(BTreeMap::new());
         let waiting: Cell<Option<Waker>> = Cell::new(None);
@@ -91,12 +91,12 @@ impl Host {
         disk
     }
 
-    /// Mounts to look.
+    /// Mounts for reading.
     pub(crate) async fn mount(&self, heap: Heap, device: impl BlockDevice + 'static) -> Result<FileSystem, MountError> {
         self.mount_pfs(heap, device, LABEL).await
     }
 
-    /// Mounts any PFS to look.
+    /// Mounts any PFS for reading.
     pub(crate) async fn mount_pfs(
         &self,
         heap: Heap,
@@ -106,7 +106,7 @@ impl Host {
         FileSystem::mount(heap, self.disks(device), PfsSelector::Label(label.as_bytes()), mount_options()).await
     }
 
-    /// Mounts another PFS to change.
+    /// Mounts another PFS for writing.
     pub(crate) async fn mount_label_writable(
         &self,
         device: impl BlockDevice + 'static,
@@ -115,7 +115,7 @@ impl Host {
         self.mount_pfs(HEAP, device, label).await?.make_writable(&Ticks).await
     }
 
-    /// Mounts to change.
+    /// Mounts for writing.
     pub(crate) async fn mount_writable(
         &self,
         heap: Heap,
@@ -124,7 +124,7 @@ impl Host {
         self.mount(heap, device).await?.make_writable(&Ticks).await
     }
 
-    /// What a strict check finds; a header copy may be torn where a header was being written.
+    /// The findings of a strict check; `headers` says whether a header copy may be torn.
     pub(crate) async fn problems(&self, disk: &Rc<MemoryDisk>, headers: Headers) -> Vec<String> {
         let mut findings = Findings { headers, problems: Vec::new() };
         let options = FsckOptions { strict: true, cache_bytes: 0 };
@@ -145,7 +145,7 @@ pub(crate) fn copy(disk: &MemoryDisk) -> Rc<MemoryDisk> {
     Rc::new(disk.try_clone().unwrap())
 }
 
-/// What is asked of header copies.
+/// The requirements on header copies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Headers {
     AllWhole,

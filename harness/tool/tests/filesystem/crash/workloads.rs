@@ -57,7 +57,7 @@ fn snapshot(label: impl Into<String>) -> Step {
     Step::Snapshot(label.into())
 }
 
-/// A name, and what is done under it.
+/// The name of a workload, and its steps.
 pub(crate) type Workload = (&'static str, Vec<Step>);
 
 /// Makes `count` files of `len` bytes.
@@ -220,7 +220,7 @@ fn of_many() -> Vec<Workload> {
             synced(make.chain(change).chain(clear), 17)
         }),
         ("written before it is synced", {
-            // More than memory holds: blocks go to the device long before a header leads to them.
+            // This is more than memory holds, so blocks go to the device long before a header leads to them.
             let first = (0..3).flat_map(|n| [create(format!("f{n}")), write(format!("f{n}"), 0, 1500 * KIB, Noise)]);
             let again = (0..3).map(|n| write(format!("f{n}"), 100 * KIB, 900 * KIB, Noise));
             let mut steps: Vec<_> = first.chain([Step::Sync]).chain(again).collect();
@@ -309,7 +309,7 @@ pub(crate) fn mixed() -> Vec<Step> {
     first.into_iter().chain(many).chain(last).collect()
 }
 
-/// Growing between syncs, and the new space in use.
+/// Growing between syncs, and using the new space.
 pub(crate) fn growing() -> Vec<Step> {
     vec![
         create("before"),
@@ -337,7 +337,7 @@ pub(crate) fn removing() -> Vec<Step> {
     steps
 }
 
-/// Single operations on the prepared tree. After another one some of them fail, as they must.
+/// Single operations on the prepared tree. After another one, some of them must fail.
 pub(crate) fn vocabulary() -> Vec<Step> {
     vec![
         create("new"),

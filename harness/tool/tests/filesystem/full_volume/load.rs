@@ -1,4 +1,4 @@
-//! Those who use a full volume, each a directory of its own, and what must be there afterwards.
+//! Users of a full volume, each with a directory of its own, and the expected content afterwards.
 
 use std::cell::{Cell, RefCell};
 
@@ -12,16 +12,16 @@ use super::volume::Volume;
 
 const LABEL: &str = "DATA";
 const SNAPSHOTS: [&str; 3] = ["S0", "S1", "S2"];
-/// The directory of those whose files are in the model.
+/// The directory of users whose files are in the model.
 const USERS: &str = "users";
-/// Where files are written at most.
+/// The longest file.
 const FILE_BYTES: u64 = 3 << 20;
 
-/// What those who use the volume share.
+/// The state that users of the volume share.
 struct Shared<'r> {
     fs: &'r FileSystem,
     model: RefCell<Model>,
-    /// Snapshots hold what is removed.
+    /// How many snapshots there are, which keep the space of removed files.
     snapshots: Cell<u32>,
     refusals: Cell<u64>,
     done: Cell<u64>,
@@ -67,7 +67,7 @@ pub(crate) fn run_seed(seed: u64) {
     run(volume.clock, async {
         let cluster = volume.mount(LABEL).await.unmount().await.expect("an unmount finds room");
         for label in SNAPSHOTS {
-            // What a snapshot holds, nobody else can remove.
+            // Only removing a snapshot frees what it holds.
             cluster.delete_pfs(label.as_bytes()).await.expect("there is room to remove a snapshot");
         }
         drop(cluster);
@@ -82,7 +82,7 @@ pub(crate) fn run_seed(seed: u64) {
     });
 }
 
-/// What new files inherit, and the directories of the users.
+/// Sets the methods that new files inherit, and makes the users' directories.
 async fn prepare(fs: &FileSystem, model: &mut Model, compression: u8, sparse: &[SparseFiles]) {
     for step in [Step::Methods(String::new(), compression, 3), Step::Mkdir(USERS.into())] {
         step.perform(fs, model).await.unwrap_or_else(|error| panic!("{step:?}: {error}"));
@@ -93,7 +93,7 @@ async fn prepare(fs: &FileSystem, model: &mut Model, compression: u8, sparse: &[
     }
 }
 
-/// Has some use the volume at the same time; what the model is then.
+/// Lets users work on the volume at the same time; returns the model afterwards.
 fn use_volume(
     volume: &Volume,
     fs: &FileSystem,
@@ -139,7 +139,7 @@ impl Shared<'_> {
         }
     }
 
-    /// Does a step; once more when there is no room until space was given back. False if there is none.
+    /// Does a step; if there is no room, frees space and tries once more. False if there is still no room.
     async fn attempt(&self, step: &Step, random: &mut Random) -> bool {
         for again in [false, true] {
             match step.perform(self.fs, &Model::new()).await {
@@ -163,7 +163,7 @@ impl Shared<'_> {
         false
     }
 
-    /// Takes over what a refused step has done of a file: of a write any part, of anything else nothing.
+    /// Takes a refused step's effect on a file into the model: any part of a write, but nothing of other steps.
     async fn adopt(&self, step: &Step) {
         let (path, offset, new) = match step {
             Step::Write(path, offset, len, kind) => (path, *offset, bytes(*offset, *len, *kind)),
@@ -189,7 +189,7 @@ impl Shared<'_> {
         *self.model.borrow_mut().content_mut(path).expect("a file of the model") = read;
     }
 
-    /// Fills the volume until so many bytes are left, and goes on filling what becomes free.
+    /// Fills the volume until so many bytes are left, and goes on as space becomes free.
     fn filler(&self, free_bytes: u64, mut random: Random) -> Task<'_> {
         let work = async move {
             self.attempt(&Step::Mkdir(format!("{USERS}/filler")), &mut random).await;
@@ -232,7 +232,7 @@ impl Shared<'_> {
         (format!("user {number}"), Box::pin(work))
     }
 
-    /// A snapshot holds what was answered before it; others may do something meanwhile, so that only its success is looked at.
+    /// Takes a snapshot. Only its success is checked, as other users may change something meanwhile.
     async fn snapshot(&self, step: &Step) {
         match step.perform(self.fs, &Model::new()).await {
             Ok(()) | Err(Error::NoSpace | Error::Exists) => {}
@@ -248,7 +248,7 @@ fn one_path(step: &Step) -> &str {
     }
 }
 
-/// What a user does next, in a home directory.
+/// A user's next step, in a home directory.
 fn step(home: &str, random: &mut Random) -> Step {
     let mut path = || format!("{home}/{}", random.below(8));
     let (one, other) = (path(), path());

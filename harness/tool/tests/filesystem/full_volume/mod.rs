@@ -1,8 +1,7 @@
-//! Volumes without room, under several at once who don't care: sparse files written at random, cut, linked, removed, copied by
-//! snapshots, with and without compression. What was accepted is there, every sync succeeds, and removing is always possible.
-//!
-//! `H2_SEED` chooses the first of the runs and `H2_RUNS` how many there are; `HAMMER2_FULL` makes them many more; `H2_MINUTES`
-//! goes on with further seeds for that long.
+//! Full volumes with several users at once: sparse files are written at random, truncated, linked, removed, and kept by
+//! snapshots, with and without compression. Accepted content is there, every sync succeeds, and removing is always possible.
+//! `H2_SEED` chooses the first run and `H2_RUNS` the number of runs; `HAMMER2_FULL` makes many more; `H2_MINUTES` goes on with
+//! further seeds for that long.
 
 mod load;
 mod sparse;

@@ -1,4 +1,4 @@
-//! Files with a few cells far apart, and what they must hold: written blocks in a map, so that a file may be as long as it likes.
+//! Files with a few cells far apart, and their expected content: a map of written cells, so that a file may have any length.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::random::Random;
 
 pub(crate) const CELL_BYTES: u64 = 4096;
-/// Files are written up to here at most: 2 to this power.
+/// Files are at most 2 to this power bytes long.
 const OFFSET_BITS: u64 = 40;
 
-/// What one cell holds, by the number it is full of.
+/// The content of a cell, by the number that fills it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Cell {
     Full(u64),
-    /// A write to it was refused: either the one or the other.
+    /// A write to it was refused: it holds either the one or the other.
     Either(u64, u64),
 }
 
@@ -25,14 +25,14 @@ struct Sparse {
     cells: BTreeMap<u64, Cell>,
 }
 
-/// Somebody's sparse files, in a directory.
+/// A user's sparse files, in a directory.
 pub(crate) struct SparseFiles {
     pub(crate) directory: String,
     files: BTreeMap<u64, Sparse>,
     next_value: u64,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Became {
     Done,
@@ -93,7 +93,7 @@ impl SparseFiles {
                 None => 0,
                 Some(Cell::Full(value)) => *value,
                 Some(Cell::Either(..)) if written == Became::Refused => {
-                    // Looked at now, so that there are never more than two.
+                    // It is read now, so that there are never more than two possibilities.
                     let mut bytes = [0; CELL_BYTES as usize];
                     fs.read(inum, cell * CELL_BYTES, &mut bytes).await.expect("a read");
                     sparse.cells.insert(cell, Cell::Full(value_of(&bytes)));

@@ -17,7 +17,7 @@ use crate::ticks::Ticks;
 
 const HEAP: Heap = &Global;
 
-/// A volume, and how it is mounted.
+/// A volume, with the options of its mounts.
 pub(crate) struct Volume {
     pub(crate) clock: &'static VirtualClock,
     disk: Rc<MemoryDisk>,
@@ -28,7 +28,7 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// One that isn't formatted yet.
+    /// A volume that isn't formatted yet.
     pub(crate) fn new(bytes: u64, depth: u16, memory_bytes: usize, seed: u64) -> Self {
         Self {
             clock: Box::leak(Box::default()),
@@ -63,7 +63,7 @@ impl Volume {
         fs.make_writable(&Ticks).await.unwrap()
     }
 
-    /// What a strict check finds.
+    /// The findings of a strict check.
     pub(crate) async fn problems(&self) -> Vec<String> {
         let mut findings = Findings(Vec::new());
         let options = FsckOptions { strict: true, ..FsckOptions::default() };
