@@ -1,4 +1,4 @@
-//! Runs the self-test suite on the host, a line for each case. Arguments choose cases by parts of their names.
+//! Runs the self-test suite on the host, with a line for each case. Arguments choose cases by parts of their names.
 //!
 //! `H2_SEED` and `H2_ROUNDS` change where random cases begin and how long they go on.
 

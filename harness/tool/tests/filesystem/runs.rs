@@ -1,4 +1,4 @@
-//! Which runs a generator makes, as the environment says.
+//! The runs of a generator, as set by the environment.
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -17,12 +17,12 @@ pub(crate) fn usual_or_full<T>(usual: T, full: T) -> T {
     if env::var_os("HAMMER2_FULL").is_some() { full } else { usual }
 }
 
-/// For how long, if that is said.
+/// For how long to run, if that is set.
 pub(crate) fn duration() -> Option<Duration> {
     number("H2_MINUTES").map(|minutes| Duration::from_secs(60 * minutes))
 }
 
-/// Makes a run of each seed, from the first on: so many, or for as long as is said.
+/// Makes a run for each seed, from the first on: so many runs, or for as long as is set.
 pub(crate) fn for_each_seed(usual: u64, full: u64, mut run: impl FnMut(u64)) {
     let first = first_seed();
     let count = number("H2_RUNS").unwrap_or(usual_or_full(usual, full));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::imports::imports;
 use super::{Source, is_rust, refuse, sources};
 
-/// The sources of each crate, and what its own programs call it; and those of examples that have several files.
+/// The sources of each crate, with the name that its own programs use for it; and those of examples with several files.
 const CRATES: [(&str, &str); 14] = [
     ("hammer2_core", "core/src"),
     ("hammer2_kmod_shim", "kmod-shim/src"),
@@ -23,7 +23,7 @@ const CRATES: [(&str, &str); 14] = [
     ("takeover", "harness/torture/examples/takeover"),
 ];
 
-/// The files that import each other, by others at the most: one list for each circle.
+/// The files that import each other, directly or by others: one list for each circle.
 fn circles<'t>(imports: &BTreeMap<&'t str, BTreeSet<&'t str>>) -> Vec<Vec<&'t str>> {
     let reached = |from: &'t str| {
         let mut reached = BTreeSet::new();
@@ -56,8 +56,8 @@ fn no_files_import_each_other_in_circles() {
         let files: Vec<_> = named.map(|(name, source)| (&name[folder.len() + 1..], &source.text[..])).collect();
         let mut imports = imports(name, &files);
         assert!(imports.values().any(|imported| !imported.is_empty()), "{folder}: nothing is imported");
-        // A folder's `mod.rs` puts together what is in the folder, and a program's `main.rs` all there is: they are no files
-        // among the others, but the folder.
+        // A folder's `mod.rs` puts the folder's files together, and a program's `main.rs` all files: they stand for the folder,
+        // and don't count as files in it.
         for (file, imported) in &mut imports {
             if let Some(folder) = file.strip_suffix("mod.rs").or(file.strip_suffix("main.rs")) {
                 imported.retain(|other| !other.starts_with(folder));
@@ -76,7 +76,7 @@ fn a_circle_is_found_however_it_is_written() {
         ("lib.rs", "pub use a::A;\nmod a; mod b; mod c; mod d;"),
         ("a.rs", "use crate::{b::{self, B as Other}, d::D};\npub struct A;"),
         ("b.rs", "fn b() { print!(\"{}\", super::c::d()); }"),
-        // By what the crate hands on.
+        // The import goes by a re-export of the crate.
         ("c.rs", "// use crate::d::D;\nuse super::A;"),
         ("d.rs", "#[cfg(test)]\nmod tests {\n use crate::a;\n use super::*;\n}"),
         ("main.rs", "mod e; use e::E; use the_crate::A;"),
@@ -87,7 +87,7 @@ fn a_circle_is_found_however_it_is_written() {
     assert_eq!(imports["a.rs"], BTreeSet::from(["b.rs", "d.rs"]));
     assert_eq!(imports["d.rs"], BTreeSet::new());
     assert_eq!(circles(&imports), [["a.rs", "b.rs", "c.rs"]]);
-    // Of a program without a library.
+    // A program without a library.
     let files = [("main.rs", "mod a; struct Settings; fn main() { a::a(); }"), ("a.rs", "use crate::Settings;")];
     assert_eq!(circles(&super::imports::imports("the_program", &files)), [["a.rs", "main.rs"]]);
 }

@@ -1,7 +1,6 @@
-//! Which file of a crate imports which.
-//!
-//! An import leads to the file that has the item: what a `mod.rs` only hands on from the files below it (`pub use`) is
-//! theirs. Unit tests are left out: they may use anything.
+//! Finds out which file of a crate imports which.
+//! An import leads to the file that has the item: an item that a `mod.rs` only re-exports (`pub use`) belongs to the file below
+//! it. Unit tests are left out, as they may use anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +12,8 @@ use syn::{Attribute, Expr, ItemMod, ItemUse, Macro, Token, UseTree, Visibility};
 /// Module names, from the crate down.
 type Path = Vec<String>;
 
-/// For each file, the files that it imports, all named from the crate's `src` down; `files` are these and their texts. Programs
-/// of a crate call it by its `name`.
+/// The files that each file imports, all named from the crate's `src` down; `files` are their names and texts. Programs of a
+/// crate call it by its `name`.
 pub(crate) fn imports<'t>(name: &str, files: &[(&'t str, &'t str)]) -> BTreeMap<&'t str, BTreeSet<&'t str>> {
     let root = if files.iter().any(|(file, _)| *file == "lib.rs") { "lib.rs" } else { "main.rs" };
     let modules = Modules(files.iter().map(|(file, text)| Module::read(name, root, file, text)).collect());
@@ -25,13 +24,13 @@ pub(crate) fn imports<'t>(name: &str, files: &[(&'t str, &'t str)]) -> BTreeMap<
     modules.0.iter().map(|module| (module.file, of(module))).collect()
 }
 
-/// How often an item is handed on at the most.
+/// How often an item may be re-exported.
 const MOST_HANDS: u32 = 8;
 
 struct Modules<'t>(Vec<Module<'t>>);
 
 impl<'t> Modules<'t> {
-    /// The file that has what a path names.
+    /// The file that has the item of a path.
     fn file_of(&self, path: &[String], most_hands: u32) -> Option<&'t str> {
         let find = |len: usize| self.0.iter().find(|module| module.path == path[..len]);
         let (len, module) = (0..=path.len()).rev().find_map(|len| Some((len, find(len)?)))?;
@@ -43,11 +42,11 @@ impl<'t> Modules<'t> {
 struct Module<'t> {
     file: &'t str,
     path: Path,
-    /// What others may name by this module, though it is elsewhere.
+    /// Items from elsewhere that others may name by this module.
     handed_on: BTreeMap<String, Path>,
-    /// What this file names itself.
+    /// Paths that this file uses itself.
     named: BTreeSet<Path>,
-    /// The first words of paths in the code: what is handed on and also used here is imported.
+    /// The first words of paths in the code: a re-exported item that is also used here counts as imported.
     words: BTreeSet<String>,
 }
 
@@ -82,7 +81,7 @@ impl<'t> Module<'t> {
 
 /// Reads one file.
 struct Reader<'n, 't> {
-    /// The crate's.
+    /// The name of the crate.
     name: &'n str,
     /// Modules that have files of their own below this one.
     children: BTreeSet<String>,
@@ -93,7 +92,7 @@ struct Reader<'n, 't> {
 }
 
 impl Reader<'_, '_> {
-    /// A path as it is from the crate down; none for what is in other crates, or here.
+    /// A path from the crate down; none for items of other crates, or of this file.
     fn in_crate(&self, path: &[String]) -> Option<Path> {
         let first = path.first()?;
         if first == "crate" || first == self.name {
@@ -104,7 +103,7 @@ impl Reader<'_, '_> {
         }
         let up = path.iter().take_while(|word| *word == "super").count();
         let rest = &path[up + usize::from(first == "self")..];
-        // Of modules within a file, that is a way inside of it.
+        // For modules within a file, `super` stays inside of it.
         let up = up.saturating_sub(self.depth);
         (up > 0 || first == "self").then(|| [&self.base[..self.base.len().saturating_sub(up)], rest].concat())
     }
@@ -155,7 +154,7 @@ impl<'a> Visit<'a> for Reader<'_, '_> {
         visit::visit_path(self, path);
     }
 
-    /// What most macros take is a list of expressions.
+    /// Most macros take a list of expressions.
     fn visit_macro(&mut self, called: &'a Macro) {
         let list = Punctuated::<Expr, Token![,]>::parse_terminated.parse2(called.tokens.clone());
         list.iter().flatten().for_each(|expression| Reader::visit_expr(self, &expression.clone()));

@@ -1,5 +1,5 @@
-//! The shape of the source: small files that say what they are, nothing left unfinished, and floors that use only what is below
-//! them, so that `docs/architecture.md` stays true. What cites the format or the protocol cites a section that is there.
+//! The shape of the source: small files that say what they are about, nothing left unfinished, and floors that use only what is
+//! below them, so that `docs/architecture.md` stays true. References to the format or the protocol cite existing sections.
 
 mod circles;
 mod imports;
@@ -9,11 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const MAX_LINES: usize = 600;
-/// What rustfmt allows for code, and a little more for comments.
+/// The width that rustfmt allows for code, and a little more for comments.
 const MAX_COLUMNS: usize = 130;
 
-/// What every folder of the core may use of the others. A floor reaches down, never up; `fs` reaches nodes and chains only
-/// through `cluster`.
+/// The folders of the core that each folder may use. A floor reaches down, never up; `fs` reaches nodes and chains only through
+/// `cluster`.
 const FLOORS: &[(&str, &[&str])] = &[
     ("memory", &[]),
     ("media", &["memory"]),
@@ -23,21 +23,21 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("node", &["freemap", "chain", "io", "media", "memory"]),
     ("cluster", &["node", "io", "media", "memory"]),
     ("fs", &["cluster", "io", "media", "memory"]),
-    // Beside the floors: whole-volume jobs.
+    // Jobs on whole volumes, beside the floors.
     ("newfs", &["io", "media", "memory"]),
     ("fsck", &["node", "chain", "io", "media", "memory"]),
     ("rescue", &["node", "chain", "io", "media", "memory"]),
     ("manifest", &["fs", "io", "media", "memory"]),
 ];
 
-/// For tests, above all floors: they may use anything, and no floor uses them.
+/// Folders for tests, above all floors: they may use anything, and no floor uses them.
 const TOP: &[&str] = &["selftest", "random"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace").to_path_buf()
 }
 
-/// A file of the project and what is in it.
+/// A file of the project with its text.
 struct Source {
     path: PathBuf,
     text: String,
@@ -147,7 +147,7 @@ fn lines_have_no_tabs_no_space_at_their_end_and_fit_the_screen() {
     refuse(&complaints);
 }
 
-/// The modules of the core that a line of code names; "" for a list of them, which hides them.
+/// The modules of the core that a line of code names; "" for a list of them, which isn't looked into.
 fn named_modules(line: &str) -> impl Iterator<Item = &str> {
     let code = line.split("//").next().unwrap_or_default();
     code.split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next())
@@ -190,7 +190,7 @@ fn every_module_of_the_core_has_its_floor() {
     refuse(&complaints);
 }
 
-/// What a manifest depends on.
+/// The dependencies of a manifest.
 fn dependencies(manifest: &str) -> String {
     let text = fs::read_to_string(root().join(manifest)).expect("a manifest");
     let (_, from) = text.split_once("\n[dependencies]\n").expect("dependencies");
@@ -211,7 +211,7 @@ fn the_simulator_alone_uses_the_core_that_can_leave_out_a_rule() {
 /// The documents whose sections are cited, by the word that stands for each: "format 7.5", "protocol 5.3".
 const CITED: [(&str, &str); 2] = [("format", "docs/format.md"), ("protocol", "docs/protocol.md")];
 
-/// The only files that may say what lies beside the checkout: the checkers and volumes there are optional.
+/// The only files that may mention what lies beside the checkout, as the checkers and volumes there are optional.
 const TELL_OF_SHARED: [&str; 2] = ["docs/testing.md", "scripts/test"];
 
 /// The numbers of a document's headings.
@@ -220,14 +220,14 @@ fn sections(text: &str) -> Vec<&str> {
     headings.filter_map(number).map(|(number, _)| number).collect()
 }
 
-/// The number a text begins with, without a full stop at its end, and what follows it.
+/// The number that a text begins with, without a full stop at its end, and the rest.
 fn number(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number = text.get(..end)?.trim_end_matches('.');
     number.starts_with(|c: char| c.is_ascii_digit()).then(|| (number, text.get(number.len()..).unwrap_or_default()))
 }
 
-/// The sections that a line cites by a word, in lower case: "word 1.3", "word 1.3 and 1.4", "word 1 to 6", "words 1, 2".
+/// The sections that a line, in lower case, cites by a word: "word 1.3", "word 1.3 and 1.4", "word 1 to 6", "words 1, 2".
 fn cited<'a>(line: &'a str, word: &str) -> Vec<&'a str> {
     let mut found = Vec::new();
     let mut before = "";

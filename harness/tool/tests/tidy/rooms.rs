@@ -1,4 +1,4 @@
-//! The crates of the house, as `docs/architecture.md` draws them: which uses which, and what none of them brings along.
+//! The crates of the project, as `docs/architecture.md` draws them: which uses which, and which packages they must not depend on.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::{dependencies, refuse, root, sources};
 
-/// What every crate is made of, of the others: an arrow that isn't here is refused. What only tests use isn't looked at.
+/// The crates that each crate uses: an arrow that isn't here is refused. Dependencies of tests aren't looked at.
 const ROOMS: [(&str, &[&str]); 14] = [
     ("kmod-shim/shared", &[]),
     ("core", &["hammer2-shared"]),
@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("harness/host", &["hammer2-core", "hammer2-kmod-shim"]),
     ("harness/model", &["hammer2-core"]),
     ("harness/tool", &["hammer2-core", "hammer2-host", "hammer2-kmod-shim"]),
-    // That is the name of hammer2-core-unsound there.
+    // The simulator uses hammer2-core-unsound by this name.
     ("harness/sim", &["hammer2-core"]),
     ("harness/torture", &["hammer2-core", "hammer2-model"]),
     ("harness/mount-bench", &[]),
@@ -45,7 +45,7 @@ fn every_crate_uses_only_those_below_it() {
     refuse(&complaints);
 }
 
-/// What is no kernel, by package; of a workspace of its own, its lock says what it is made of.
+/// Packages for userspace; for a workspace of its own, its lock file lists the dependencies.
 const WITHOUT_DRIVERS: [&str; 4] = ["hammer2-host", "hammer2-model", "hammer2-tool", "hammer2-torture"];
 const LOCKS_WITHOUT_DRIVERS: [&str; 3] = ["harness/bench", "harness/fuzz", "kmod-shim/linux"];
 

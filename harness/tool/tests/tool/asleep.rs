@@ -17,13 +17,13 @@ use super::slow_export::Export;
 
 const IMAGE_BYTES: u64 = 256 << 20;
 const CONTENT_BYTES: u64 = 64 << 20;
-/// So many writes are more than a heartbeat, and few of all.
+/// More writes than a heartbeat takes, and only a few of all.
 const BEGUN: u64 = 20;
 
-/// Longer than it takes until many changes wait for a disk that doesn't answer.
+/// Long enough for many changes to queue up for a disk that doesn't answer.
 const QUEUEING: Duration = Duration::from_secs(1);
 
-/// What another machine writes that takes the disk.
+/// Writes to the disk like another machine that takes it over.
 fn take_over(image: &Path) {
     let heartbeat = Heartbeat {
         nonce: MountNonce(1),
@@ -56,7 +56,7 @@ fn what_waited_for_a_disk_does_not_land_after_another_machine_has_taken_it() {
     export.stall();
     sleep(QUEUEING);
     kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
-    // What the server had received it does now.
+    // The server now carries out the requests that it had received.
     export.go_on();
     sleep(HEARTBEAT_PERIOD * 5 / 2);
     take_over(&image);

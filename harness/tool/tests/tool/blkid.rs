@@ -1,5 +1,5 @@
-//! The probe for libblkid that `docs/blkid.md` describes: with nothing but the constants in that document, volumes are
-//! recognized, and named as the tool names them. And what blkid(8) and wipefs(8) of this machine say.
+//! The probe for libblkid that `docs/blkid.md` describes: with only the constants in that document, it recognizes volumes, and
+//! names them like the tool. Also the answers of this machine's blkid(8) and wipefs(8).
 
 use std::collections::HashMap;
 use std::env;
@@ -12,7 +12,7 @@ use hammer2_core::media::check::crc32c;
 
 use super::folder::Folder;
 
-/// What a row of the table says.
+/// A row of the table.
 #[derive(Clone, Debug)]
 struct Constant {
     offset: Option<usize>,
@@ -81,7 +81,7 @@ impl Constants {
     }
 }
 
-/// What the probe says of a volume.
+/// The probe's result for a volume.
 #[derive(Debug, PartialEq, Eq)]
 struct Probed {
     uuid: String,
@@ -95,7 +95,7 @@ fn read_at(file: &File, offset: u64, bytes: usize) -> Option<Vec<u8>> {
     file.read_exact_at(&mut block, offset).ok().map(|()| block)
 }
 
-/// What the document describes.
+/// The probe that the document describes.
 fn probe(constants: &Constants, path: &Path) -> Option<Probed> {
     let file = File::open(path).unwrap();
     let is_good = |header: &Vec<u8>| {
@@ -127,7 +127,7 @@ fn inode(constants: &Constants, file: &File, blockref: &[u8]) -> Option<Vec<u8>>
     read_at(file, offset, constants.size("inode")).filter(|_| is_inode)
 }
 
-/// "Which label" of the document.
+/// The document's section "Which label".
 fn label(constants: &Constants, file: &File, header: &[u8]) -> Option<String> {
     let is_root_volume = constants.read_number("volu_id", header) == 0;
     let super_root = inode(constants, file, constants.field("super_root", header)).filter(|_| is_root_volume)?;
@@ -147,7 +147,7 @@ fn label(constants: &Constants, file: &File, header: &[u8]) -> Option<String> {
     labels.into_iter().nth(data.unwrap_or(0))
 }
 
-/// What the tool says of the same volume.
+/// The tool's answer for the same volume.
 fn told(folder: &Folder, image: &str) -> Probed {
     let info = folder.json(["info", "--json", image]);
     let (header, volume) = (&info["header"], &info["volumes"][0]);
@@ -173,7 +173,7 @@ fn a_probe_by_the_document_finds_what_the_tool_finds() {
         let labels = labels.iter().flat_map(|label| ["-L", label]);
         folder.succeed(["newfs", "-q"].into_iter().chain(labels).chain([image]));
         assert_eq!(probe(&constants, &folder.path(image)), Some(told(&folder, image)), "{image}");
-        // Whatever copy is the newest.
+        // Any copy may be the newest.
         for name in ["a", "b", "c"] {
             folder.succeed(["mkdir", &format!("{image}:/{name}")]);
             let probed = probe(&constants, &folder.path(image));
@@ -181,13 +181,13 @@ fn a_probe_by_the_document_finds_what_the_tool_finds() {
             assert!(probed.is_some_and(|probed| probed.label.is_some()), "{image}");
         }
     }
-    // The first copy alone makes no volume, nor does its loss unmake one.
+    // The first copy alone doesn't make a volume, and a volume without it is still one.
     let large = File::options().write(true).open(folder.path("large.img")).unwrap();
     large.write_all_at(&[0; 8], 0).unwrap();
     assert_eq!(probe(&constants, &folder.path("large.img")), Some(told(&folder, "large.img")));
     folder.image("empty.img", 64 << 20);
     assert_eq!(probe(&constants, &folder.path("empty.img")), None);
-    // A sector of a header that was torn.
+    // A sector of a header is torn.
     let small = File::options().write(true).open(folder.path("small.img")).unwrap();
     small.write_all_at(&[1], 0x208).unwrap();
     assert_eq!(probe(&constants, &folder.path("small.img")), None);
@@ -198,12 +198,13 @@ fn each_constant_of_the_document_counts() {
     let folder = Folder::new();
     folder.image("a.img", 64 << 20);
     folder.succeed(["newfs", "-q", "-L", "HOME", "a.img"]);
-    // A snapshot that would be chosen if it weren't one.
+    // This would be chosen if it weren't a snapshot.
     folder.succeed(["snapshot", "a.img@HOME", "DATA"]);
     let right = Constants::of_document();
     let expected = probe(&right, &folder.path("a.img"));
     assert_eq!(expected.as_ref().and_then(|probed| probed.label.as_deref()), Some("HOME"));
-    // What only matters for several copies, volumes or PFSs is left out: above, and in the golden volumes.
+    // Constants that only matter for several copies, volumes or PFSs are left out: they are tested above, and by the golden
+    // volumes.
     let of_others = ["copy_distance", "copies", "mirror_tid", "volu_id", "set_entries", "blockref", "header", "inode"];
     for name in right.0.keys().filter(|name| !of_others.contains(&name.as_str())) {
         let mut wrong = Constants(right.0.clone());
@@ -214,7 +215,7 @@ fn each_constant_of_the_document_counts() {
     }
 }
 
-/// What a program says of an image, as `NAME=VALUE` or whatever else it prints.
+/// The output of a program about an image, as `NAME=VALUE` or in another form.
 fn said(program: &str, arguments: &[&str], image: &Path) -> Option<String> {
     let output = Command::new(program).args(arguments).arg(image).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -260,7 +261,7 @@ fn golden_volumes_are_probed_as_the_tool_finds_them() {
         let udev = folder.succeed(["scan", "--udev", name]);
         let value = |key: &str| udev.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         assert_eq!(Some(&seen.uuid[..]), value("ID_FS_UUID"), "{name}");
-        // Of one volume of a set the tool says no label; of many PFSs the probe doesn't.
+        // For one volume of a set, the tool gives no label; with many PFSs, the probe doesn't.
         if let (Some(label), Some(told)) = (&seen.label, value("ID_FS_LABEL")) {
             assert_eq!(label, told, "{name}");
             labelled += 1;

@@ -1,4 +1,4 @@
-//! What a system does by itself: mounts that wait for their disks at boot, scrubs and snapshots by timers, what udev is told.
+//! System integration: mounts that wait for their disks at boot, scrubs and snapshots by timers, the output for udev.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::folder::Folder;
 
-/// What `scripts/install` has put below a folder that is its prefix.
+/// Runs `scripts/install` with a folder as its prefix.
 fn install(folder: &Folder) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/install");
     let mut install = Command::new(script);
@@ -45,7 +45,7 @@ fn units_are_such_that_systemd_finds_no_fault() {
             "hammer2-wait@.service"
         ]
     );
-    // Every command in them is one that the program has, with these options.
+    // The program has every command in them, with these options.
     for name in &names {
         let unit = fs::read_to_string(units.join(name)).unwrap();
         let Some(command) = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")) else { continue };
@@ -86,7 +86,7 @@ fn a_mount_named_by_its_label_waits_for_its_disks() {
         "{drop_in}"
     );
     assert_eq!(fs::read_dir(folder.path("units")).unwrap().count(), 1);
-    // No fstab, nothing to do; a folder that isn't there is told.
+    // Without an fstab there is nothing to do; a missing folder is an error.
     generator.env("SYSTEMD_FSTAB", folder.path("nothing"));
     assert!(generator.output().unwrap().status.success());
 }
@@ -106,7 +106,7 @@ fn a_label_and_an_id_are_no_devices_to_a_mount_of_a_cluster() {
     let systemds = Path::new("/usr/lib/systemd/system-generators/systemd-fstab-generator");
     let has_systemd = systemds.exists();
     for generator in [systemds, &own].into_iter().filter(|generator| generator.exists()) {
-        // Only what it finds installed is checked at boot.
+        // Systemd checks only types whose fsck it finds.
         let path = format!("{}:{}", folder.path("usr/sbin").display(), std::env::var("PATH").unwrap());
         let mut generate = Command::new(generator);
         generate.env("SYSTEMD_FSTAB", folder.path("fstab")).env("PATH", path).args([&units; 3]);
@@ -124,7 +124,7 @@ fn a_label_and_an_id_are_no_devices_to_a_mount_of_a_cluster() {
         eprintln!("systemd isn't there: what it makes of the units isn't seen");
         return;
     }
-    // As systemd understands it all together.
+    // Systemd must accept all units together.
     let path = format!("{}:{}:", units.display(), folder.path("usr/lib/systemd/system").display());
     for (unit, what) in [("mnt-a.mount", "@HO-ME A"), ("mnt-u.mount", &format!("@UUID={uuid}")), ("mnt-w.mount", "@W")]
     {
@@ -190,7 +190,7 @@ fn snapshots_stay_as_the_rule_has_it() {
     let made = run(&["snapshot", "--keep", "hourly=1,daily=3,yearly=3", "v.img"]);
     let listed: serde_json::Value = serde_json::from_str(&run(&["pfs-list", "--json", "v.img"])).unwrap();
     let labels: Vec<&str> = listed.as_array().unwrap().iter().map(|pfs| pfs["label"].as_str().unwrap()).collect();
-    // Days: today, the 6th, the 2nd; years: this one, 2020, 2019.
+    // The rule keeps three days (today, the 6th, the 2nd), and three years (this one, 2020, 2019).
     let stays = [made.trim_end(), "DATA.20200106.120000", "DATA.20200102.120000", "DATA.20190101.000000"];
     for label in stays.into_iter().chain(["MINE", "DATA.20200101", "DATA", "LOCAL"]) {
         assert!(labels.contains(&label), "{label}: {labels:?}");

@@ -1,4 +1,4 @@
-//! `hammer2 bulkfree` on an image: what it frees becomes a hole, unless that isn't wanted.
+//! `hammer2 bulkfree` on an image: freed space becomes a hole, unless that isn't wanted.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -49,7 +49,7 @@ fn put_has_room_looked_for_before_it_gives_up() {
     for number in 0..24 {
         fs::write(folder.path(format!("tree/{number}")), noise(2 << 20, number)).unwrap();
     }
-    // Twice as much as fits at a time.
+    // In total, this is twice as much as fits at a time.
     for round in 0..3 {
         let target = format!("v.img:/round{round}");
         folder.succeed(["put", "tree", &target]);

@@ -1,7 +1,6 @@
-//! All commands, as the program lists them: which print JSON, and which show how far they are; and why the others don't.
-//!
-//! What may take longer than a second on a volume of a terabyte shows progress on a terminal, and nothing where standard error is
-//! none. Each row is tried.
+//! All commands, as the program lists them: which print JSON, which show progress; and why the others don't.
+//! A command that may take longer than a second on a volume of a terabyte shows progress on a terminal, and nothing if standard
+//! error isn't one. Each row is tried.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,23 +11,23 @@ use serde_json::Value;
 
 use super::folder::Folder;
 
-/// How a command says what came of it to programs.
+/// How a command reports its result to programs.
 enum Json {
     /// `--json`: objects on standard output, and nothing else.
     Printed,
-    /// `--json`: an object as the last line of standard error, as standard output is what the command is about.
+    /// `--json`: an object as the last line of standard error, as the command's product is on standard output.
     Beside,
-    /// It doesn't: why that is not needed.
+    /// It doesn't, for this reason.
     None(&'static str),
 }
 
 use Json::{Beside, None as NoJson, Printed};
 
-/// What is seen of a command while it runs.
+/// The progress that a command shows while it runs.
 enum Progress {
-    /// How far it is, or that it goes on.
+    /// Its progress, or a sign of life.
     Shown,
-    /// Nothing: why that is not needed.
+    /// Nothing, for this reason.
     None(&'static str),
 }
 
@@ -39,9 +38,9 @@ struct Row {
     name: &'static str,
     json: Json,
     progress: Progress,
-    /// What there is before.
+    /// The commands before it.
     before: &'static str,
-    /// How it is called; `$JSON` becomes `--json`, or nothing.
+    /// The call; `$JSON` becomes `--json`, or nothing.
     call: &'static str,
 }
 
@@ -60,7 +59,7 @@ const FILLED: &str = "volume a.img; hammer2 put source a.img@HOME:/";
 const LIMITED: &str = "volume a.img; hammer2 setquota --inodes 9 a.img@HOME:/";
 const THREE: &str = "cluster";
 const FOURTH: &str = "cluster; volume d.img";
-/// A cluster of which a member lacks something.
+/// A cluster in which a member lacks something.
 const BEHIND: &str = "cluster; hammer2 put source a.img+b.img@WORK:/ 2>/dev/null";
 const STREAM: &str =
     "volume a.img; volume b.img; hammer2 put source a.img@HOME:/; hammer2 send a.img@HOME >stream 2>/dev/null";
@@ -139,12 +138,12 @@ const ROWS: [Row; 62] = [
 /// A cluster of a master and a slave.
 const SLAVE: &str =
     "volume a.img; volume b.img; hammer2 cluster create -L W a.img --slave b.img; hammer2 mkdir a.img+b.img@W:/x";
-/// Two volumes, of which one has an empty PFS for what the other holds.
+/// Two volumes, of which one has an empty PFS for the other's content.
 const ALONE: &str =
     "volume a.img; truncate -s 256M b.img; hammer2 newfs -q -L NONE b.img; hammer2 put source a.img@HOME:/
     hammer2 pfs-create -t SLAVE -u $(hammer2 pfs-clid a.img HOME) b.img HOME";
 
-/// What is in every script: the program by its names, and what rows begin with.
+/// The beginning of every script: the program by its names, and functions for the rows.
 const PRELUDE: &str = r#"
 set -e
 volume() { truncate -s 256M $1; hammer2 newfs -q -L HOME $1; }
@@ -179,7 +178,7 @@ fn shell(folder: &Folder, script: &str) -> Command {
     command
 }
 
-/// Does what comes before a row's call, and makes the call.
+/// Runs the commands before a row's call, and the call.
 fn call(row: &Row, json: &str, around: fn(&str) -> String) -> Output {
     let folder = folder();
     let prepared = shell(&folder, row.before).output().unwrap();
@@ -247,7 +246,7 @@ fn objects_are_printed_and_where_it_is_said() {
     }
 }
 
-/// How a terminal is told to forget a line.
+/// The sequence that clears a line of a terminal.
 const CLEARED: &str = "\r\x1b[2K";
 
 /// A call with a terminal for its standard error, and a file for the rest.
@@ -262,7 +261,7 @@ fn what_takes_long_is_seen_on_a_terminal_and_nowhere_else() {
         let seen = call(row, "", on_terminal);
         assert!(seen.status.success(), "{}: {seen:?}", row.name);
         let seen = String::from_utf8_lossy(&seen.stdout).into_owned();
-        // Each says for how long it goes on, and is cleared at the end.
+        // Each shows how long it has run, and is cleared at the end.
         let is_shown = seen.contains("0s") && seen.contains(CLEARED);
         assert_eq!(is_shown, matches!(row.progress, Shown), "{}: {seen:?}", row.name);
     }

@@ -1,4 +1,4 @@
-//! What the tool gets out of populated and of hostile images.
+//! Reading populated and hostile images with the tool.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -45,7 +45,7 @@ pub(super) fn folder_with<T>(fill: impl FnOnce(&mut Editor<'_>) -> Result<T, Ima
     (folder, filled)
 }
 
-/// Where each object is found in a copy.
+/// The path of each object in a copy.
 fn paths(objects: &[Object], copy: &Path) -> Vec<PathBuf> {
     let mut directories = HashMap::from([(Inum::PFS_ROOT, copy.to_owned())]);
     let mut paths = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn check_content(path: &Path, expected: FileContent) {
     let mut wanted = Box::new([0; FILE_BLOCK_BYTES]);
     let mut found = vec![0; FILE_BLOCK_BYTES];
     let blocks = size.div_ceil(FILE_BLOCK_BYTES as u64);
-    // Of huge files the blocks with content and their neighbours.
+    // For huge files, only the blocks with content and their neighbours are looked at.
     let is_looked_at = |index: &u64| blocks < 1000 || !content.is_hole(*index, size);
     let all = (0..blocks.min(1 << 10)).chain((10..63).map(|shift| 1 << shift)).chain([blocks.saturating_sub(1)]);
     for index in all.filter(|index| *index < blocks).filter(is_looked_at) {
@@ -141,7 +141,7 @@ fn manifest_and_listing_name_everything_once_in_order() {
     assert_eq!(lines.len(), wanted.len());
     let bad: Vec<_> =
         lines.iter().filter(|line| line.get("error").is_some()).filter_map(|line| line["path"].as_str()).collect();
-    // A terabyte of holes is too much to digest, and that is said.
+    // A terabyte of holes is too much to digest, and is reported.
     assert_eq!((bad, output.status.code()), (vec!["large/sparse"], Some(1)));
     for (line, path) in lines.iter().zip(&wanted) {
         match line.get("path") {
@@ -165,7 +165,7 @@ fn hostile_names_lead_nowhere() {
             let root = Inum::PFS_ROOT;
             let evil = editor.directory(root, b"directory")?;
             let file = editor.file(evil, b"file", &recipe)?;
-            // A link to somewhere else, and a directory of the same name.
+            // The image has a link to somewhere else, and a directory of the same name.
             editor.symlink(root, b"twice", outside.as_os_str().as_bytes())?;
             editor.enter(root, b"twice", evil, FileKind::Directory)?;
             editor.symlink(root, b"absolute", outside.join("file").as_os_str().as_bytes())?;

@@ -1,4 +1,4 @@
-//! Removing what damage keeps from being removed.
+//! Removing names and inodes that can't be removed otherwise because of damage.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

@@ -1,4 +1,4 @@
-//! A slave that is kept elsewhere, at rest: brought in step when it is there, and no part of anything when it isn't.
+//! A slave that is kept elsewhere, with nothing mounted: it is brought in step when it is there, and isn't missed otherwise.
 
 use super::folder::{Folder, noise};
 
@@ -13,7 +13,7 @@ fn a_slave_is_brought_in_step_by_plugging_it_in() {
         folder.succeed(["newfs", image]);
     }
     folder.succeed(["cluster", "create", "-L", "CL", "--slave", "s.img", "a.img", "b.img", "c.img"]);
-    // Less than a member may lag by: on a busy machine the disk of one may be slow for a moment.
+    // This is less than a member may lag by, as its disk may be slow for a moment on a busy machine.
     let content = noise(1 << 20, 19);
     std::fs::write(folder.path("content"), &content).unwrap();
     folder.succeed(["put", "content", &format!("{MASTERS}:/content")]);

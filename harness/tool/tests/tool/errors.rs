@@ -1,4 +1,4 @@
-//! Errors that the tests of features don't meet, each provoked once: `docs/errors.md` has all.
+//! Errors that no test of a feature provokes: each is provoked once here. `docs/errors.md` has all errors.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -37,7 +37,7 @@ fn a_server_that_says_nothing() {
     folder.refuse(["--deadline", "1", "info", &export], 2, "no answer: the server hangs, or serves somebody else");
 }
 
-/// A disk of which some bytes can't be read.
+/// A disk with some unreadable bytes.
 struct Unreadable {
     image: File,
     bytes: Range<u64>,
@@ -66,7 +66,7 @@ impl Seek for Unreadable {
     }
 }
 
-/// An export of an image of which these bytes can't be read.
+/// An export of an image with these unreadable bytes.
 fn unreadable(folder: &Folder, image: &str, bytes: Range<u64>) -> String {
     let wrap = move |image| Unreadable { image, bytes: bytes.clone() };
     format!("nbd://127.0.0.1:{}/v", serve(folder.path(image), wrap))
@@ -79,7 +79,7 @@ fn a_disk_that_cannot_be_read() {
     folder.refuse(["info", &export], 2, "can't read the volume header: device error ");
 }
 
-/// Whatever is done when it fails, and however many disks there are.
+/// The disk is named whatever operation fails, and however many disks there are.
 #[test]
 fn a_disk_that_fails_is_named() {
     let folder = folder(["a.img", "b.img"]);
@@ -87,7 +87,7 @@ fn a_disk_that_fails_is_named() {
     fs::create_dir(folder.path("tree")).unwrap();
     fs::write(folder.path("tree/file"), vec![7; 60_000]).unwrap();
     folder.succeed(["put", "tree", "a.img+b.img@W:/"]);
-    // The content of the file can't be read, all else can.
+    // Only the content of the file can't be read.
     let exports = ["a.img", "b.img"].map(|image| {
         let shown = folder.succeed(["show", &format!("{image}@W")]);
         let words = |line: &str| line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -136,7 +136,7 @@ fn what_is_asked_of_a_file_that_is_none() {
     folder.succeed(["mkdir", "-p", "v.img:/a/b"]);
     folder.refuse(["mv", "v.img:/a", "/a/b/c"], 1, "a directory can't be moved below itself");
     folder.refuse(["manifest", "v.img:/file"], 2, "/file: not a directory");
-    // A file of holes that nobody would wait for.
+    // A file of holes that would take too long to read.
     folder.succeed(["truncate", "9000000000000000000", "v.img:/file"]);
     let output = folder.run(["manifest", "v.img"]);
     let said = String::from_utf8(output.stdout).unwrap();
@@ -159,7 +159,7 @@ fn what_is_wrong_with_members_names_the_disk_and_what_to_do() {
     folder.succeed(["pfs-create", "d.img", "W"]);
     folder.refuse(["cluster", "add", all, "d.img"], 1, "has another PFS with the cluster's label: `hammer2 pfs-list ");
 
-    // Who was away knows less.
+    // The disks that were away lack changes.
     let output = folder.run(["mkdir", "a.img+b.img@W:/while-they-were-away"]);
     assert!(output.status.success(), "{output:?}");
     folder.refuse(["cluster", "promote", all, "s.img"], 1, "s.img (node 3) isn't in step: `hammer2 cluster resync ");

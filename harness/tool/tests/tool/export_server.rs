@@ -8,8 +8,8 @@ use std::thread;
 
 use nbd::server::{Export, handshake, transmission};
 
-/// Serves an image on the loopback address, whatever the export is called, for as long as the test lives; the port. `wrap`
-/// comes between the server and the image.
+/// Serves an image on the loopback address, under any export name, for as long as the test lives; returns the port. `wrap` comes
+/// between the server and the image.
 pub(crate) fn serve<D>(image: PathBuf, wrap: impl Fn(File) -> D + Send + 'static) -> u16
 where
     D: Read + Write + Seek + Send + 'static,
@@ -20,7 +20,7 @@ where
     port
 }
 
-/// The same, at an address where somebody listens already.
+/// The same, on an existing listener.
 pub(crate) fn serve_on<D>(listener: TcpListener, image: PathBuf, wrap: impl Fn(File) -> D + Send + 'static)
 where
     D: Read + Write + Seek + Send + 'static,
@@ -34,7 +34,7 @@ where
             thread::spawn(move || {
                 let exports = |_: &str| Ok(Export::<()> { size, ..Export::default() });
                 if handshake(&mut socket, exports).is_ok() {
-                    // Ends with the connection.
+                    // This ends with the connection.
                     let _ = transmission(socket, disk);
                 }
             });

@@ -9,7 +9,7 @@ use super::folder::Folder;
 
 const IMAGE_BYTES: u64 = 64 << 20;
 
-/// Serves an image; how its export is named.
+/// Serves an image; returns the address of its export.
 fn serve(image: PathBuf) -> String {
     format!("nbd://127.0.0.1:{}/a%20disk", export_server::serve(image, |file| file))
 }

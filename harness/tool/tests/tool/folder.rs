@@ -39,7 +39,7 @@ impl Folder {
         self.command(arguments).output().unwrap()
     }
 
-    /// What the tool prints, bytes as they are.
+    /// The output of the tool, as bytes.
     pub(crate) fn read<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Vec<u8> {
         let output = self.run(arguments);
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
@@ -54,7 +54,7 @@ impl Folder {
         serde_json::from_str(&self.succeed(arguments)).unwrap()
     }
 
-    /// Checks exit status and that there is one line of complaint with this in it.
+    /// Checks the exit status, and that there is one line of complaint that contains this.
     pub(crate) fn refuse<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>, status: i32, complaint: &str) {
         let mut command = self.command(arguments);
         let output = command.output().unwrap();
@@ -63,7 +63,7 @@ impl Folder {
         assert!(text.starts_with("hammer2: ") && text.contains(complaint), "{command:?}: {text}");
     }
 
-    /// Finds nothing wrong with a volume. Space that was freed may be waiting for bulkfree.
+    /// Checks that a volume has no problems. Freed space may be waiting for bulkfree.
     pub(crate) fn check(&self, node: &str) {
         let report = self.succeed(["fsck", "--strict", node]);
         assert!(report.contains("clean: 0 problems"), "{report}");

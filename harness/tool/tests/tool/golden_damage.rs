@@ -1,5 +1,5 @@
-//! Damaged volumes that others made: `fsck --repair` mends what is wrong with one, so that another's checker finds nothing, or
-//! says what it can't mend. What could be read before, reads the same afterwards.
+//! Damaged volumes made by others: `fsck --repair` either mends one, so that another's checker finds nothing, or names what it
+//! can't mend. Content that could be read before reads the same afterwards.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -22,7 +22,7 @@ fn unhex(text: &str) -> Vec<u8> {
     text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
-/// Makes the image that a description tells of.
+/// Makes the image of a description.
 fn make(description: &Value, image: &Path) {
     let packed = folder_of_golden().join(format!("{}.img.zst", description["base"].as_str().unwrap()));
     let mut unpack = Command::new("zstd");
@@ -37,7 +37,7 @@ fn make(description: &Value, image: &Path) {
     }
 }
 
-/// What can be read of all PFSs: kind, size and digest or target of everything that says no error.
+/// The readable files of all PFSs: kind, size, and digest or target.
 fn readable(folder: &Folder) -> BTreeMap<String, String> {
     let listed = folder.run(["pfs-list", IMAGE]);
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
@@ -56,7 +56,7 @@ fn readable(folder: &Folder) -> BTreeMap<String, String> {
     all
 }
 
-/// Mends a damaged volume as far as that can be done; true if nothing is wrong with it any more.
+/// Mends a damaged volume as far as possible; true if no problem is left.
 fn mend(name: &str, description: &Value) -> bool {
     let folder = Folder::new();
     make(description, &folder.path(IMAGE));

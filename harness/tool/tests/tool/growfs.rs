@@ -1,4 +1,4 @@
-//! `hammer2 growfs`: images that became larger, their space used to the last block. Every volume is checked strictly.
+//! `hammer2 growfs`: images become larger, and their space is used to the last block. Every volume is checked strictly.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -15,12 +15,12 @@ use super::folder::{Folder, noise};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-/// What a volume keeps back from files and what its first inodes lie in, which count as free, the blockrefs of content, and what
-/// the last file, which was refused, would have needed at most: that is more than it takes in the end.
+/// Bytes that aren't content: the room kept back from files and that of the first inodes, which count as free, the blockrefs of
+/// content, and the most that the last, refused file would have needed, which is more than it takes in the end.
 const OTHER_BYTES: u64 = (2 + 4 + 1 + 3) * MIB;
 
 impl Folder {
-    /// An image that became larger behind our back.
+    /// Makes an image larger, outside of the tool.
     fn extend(&self, name: &str, bytes: u64) {
         File::options().write(true).open(self.path(name)).unwrap().set_len(bytes).unwrap();
     }
@@ -41,17 +41,17 @@ impl Folder {
         child.wait().unwrap().success()
     }
 
-    /// Puts files in until none of any size is taken; how many bytes were.
+    /// Puts files in until none of any size is accepted; returns how many bytes were.
     fn fill(&self, node: &str) -> u64 {
         let mut taken = 0;
         for (round, bytes) in [16 * MIB, MIB, 60_000, 60_000].into_iter().enumerate() {
-            // What was removed takes room until then, and what each commit leaves behind.
+            // Removed files, and the leftovers of each commit, take room until then.
             self.succeed(["bulkfree", node]);
             for number in 0.. {
                 let content = noise(bytes, number);
                 let target = format!("{node}@DATA:/{round}-{free}-{number}", free = self.free_bytes(node));
                 if !self.put(&content, &target) {
-                    // What there was room for is there; it may have been too little for the name.
+                    // The part with room is there; there may have been too little room for the name.
                     let removed = self.run(["rm", &target]);
                     let message = String::from_utf8_lossy(&removed.stderr);
                     assert!(removed.status.success() || message.contains("no such file"), "{message}");

@@ -1,5 +1,5 @@
-//! What hands type without thinking: hammer2(8) of DragonFly with its options before the directive, and the options of `ls`, `rm`
-//! and the like; several paths at once; what there is instead of what isn't there.
+//! Typing habits: DragonFly's hammer2(8) with its options before the directive, and the options of `ls`, `rm` and the like;
+//! several paths at once; and advice for missing directives.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -55,7 +55,7 @@ fn directives_of_dragonfly() {
     assert!(folder.succeed(["printinode", "a.img@HOME:/"]).contains("pfs_type      MASTER"));
     folder.refuse(["printinode", "a.img@HOME:/none"], 2, "/none: no such file");
 
-    // The names and values that other implementations give.
+    // Names with the values of other implementations.
     assert_eq!(folder.succeed(["hash"]), "");
     let hashes = folder.succeed(["hash", "a", "some name"]);
     assert_eq!(hashes.lines().count(), 2);

@@ -1,5 +1,5 @@
-//! What `scripts/install` installs: the program under each of its names, with the options and exit statuses that belong to the
-//! name; manual pages, completions.
+//! The files of `scripts/install`: the program under each of its names, with the options and exit statuses of that name; manual
+//! pages, completions.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -21,7 +21,7 @@ const NAMES: [&str; 7] = [
     "mount_hammer2",
 ];
 
-/// A system with nothing in it but what was installed, and a folder to work in.
+/// A system with nothing but the installed files, and a folder to work in.
 struct Installed {
     folder: Folder,
 }
@@ -46,14 +46,14 @@ impl Installed {
         command.current_dir(self.folder.path("")).args(arguments).output().unwrap()
     }
 
-    /// Checks an exit status; what was printed.
+    /// Checks an exit status; returns the output.
     fn ends(&self, status: i32, name: &str, arguments: &[&str]) -> String {
         let output = self.run(name, arguments);
         assert_eq!(output.status.code(), Some(status), "{name} {arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Checks exit status and that there is one line of complaint with this in it, by the program of that name.
+    /// Checks the exit status, and that there is one line of complaint that contains this, by the program of that name.
     fn refuses(&self, status: i32, name: &str, arguments: &[&str], complaint: &str) {
         let output = self.run(name, arguments);
         let text = String::from_utf8(output.stderr).unwrap();
@@ -68,7 +68,7 @@ fn every_name_is_a_program_with_a_manual_page_and_completions() {
     let names_in = |folder: &str| -> Vec<_> {
         fs::read_dir(installed.path(folder)).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     };
-    // The simulator, which can break what it works on, stays where it was built.
+    // The simulator, which can break its filesystems, isn't installed.
     assert_eq!(names_in("bin"), ["hammer2"]);
     let mut links = names_in("sbin");
     links.sort();
@@ -168,7 +168,7 @@ fn a_system_that_starts_mends_what_costs_nothing_and_looks_at_headers_only() {
         installed.ends(1, "fsck.hammer2", &[how, &["a.img"]].concat());
         installed.ends(0, "fsck.hammer2", &[how, &["a.img"]].concat());
     }
-    // A PFS's root: nothing of it can be mended.
+    // The root of a PFS is damaged, which can't be mended.
     let info = folder.json(["info", "--json", "a.img"]);
     let first_pfs = info["header"]["aux_end"].as_u64().unwrap() + 1024;
     image.write_all_at(b"damage", first_pfs + 600).unwrap();
@@ -203,8 +203,8 @@ fn slot(image: &File, offset: u64) -> Vec<u8> {
     bytes
 }
 
-/// Makes /old and /new, and loses the header that has the second: as when another implementation, which knows nothing of twins,
-/// wrote it and was cut. Where that header is.
+/// Makes /old and /new, and loses the header that has the second, as if another implementation, which knows nothing of twins, had
+/// been cut while it wrote that header. Returns its place.
 fn lose_newest_header(folder: &Folder, image: &str) -> u64 {
     folder.succeed(["mkdir", &format!("{image}:/old")]);
     let file = File::options().read(true).write(true).open(folder.path(image)).unwrap();

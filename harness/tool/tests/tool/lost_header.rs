@@ -1,4 +1,4 @@
-//! A volume that another implementation has written to, which knows nothing of twins, and whose last header then was torn.
+//! A volume to which another implementation has written, which knows nothing of twins, and whose last header was torn.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -16,7 +16,7 @@ fn slot(image: &File, offset: u64) -> Vec<u8> {
     bytes
 }
 
-/// The copy that was written last by a change.
+/// The header copy that a change has written.
 fn written_since(image: &File, before: &[Vec<u8>]) -> u64 {
     let changed = |copy: &usize| slot(image, header_offset(*copy)) != before[*copy];
     header_offset((0..before.len()).rev().find(changed).unwrap())
@@ -24,7 +24,7 @@ fn written_since(image: &File, before: &[Vec<u8>]) -> u64 {
 
 #[test]
 fn what_a_foreign_writer_wrote_last_is_not_rolled_back_in_silence() {
-    // One copy of the header, and several.
+    // The volumes have one copy of the header, or several.
     for bytes in [64 << 20, 9 << 30] {
         // The first sector, which has the number, survives; or only blockrefs say what is lost.
         for torn_sector in [8, 0] {
@@ -43,7 +43,7 @@ fn what_a_foreign_writer_wrote_last_is_not_rolled_back_in_silence() {
             let newest = written_since(&image, &copies);
             image.write_all_at(&[0x5a; 512], newest + torn_sector * 512).unwrap();
             if copies.len() > 1 {
-                // It may be a header of our own that was cut: the one before it is in force, and what that means is told.
+                // It may be a header of our own that was cut: then the one before it is in force, and the message says so.
                 let found = folder.run(["fsck", IMAGE]);
                 assert!(String::from_utf8(found.stdout).unwrap().contains("is lost"), "sector {torn_sector}");
                 let changed = folder.run(["mkdir", "a.img:/again"]);

@@ -1,4 +1,4 @@
-//! The `hammer2` tool as its user meets it.
+//! Tests of the `hammer2` tool from the user's side.
 
 mod answers;
 mod asleep;

@@ -1,7 +1,6 @@
-//! What `fsck --repair` mends: trees whose inodes say other things than their names and content do, from seeds. Every file is
-//! there afterwards with what it held, a strict check finds nothing, and nothing is left to mend.
-//!
-//! `H2_SEED` chooses the first of the seeds and `H2_RUNS` how many there are; `HAMMER2_FULL` makes them many more.
+//! `fsck --repair` on trees whose inodes contradict their names and content, from seeds. Afterwards every file is there with its
+//! content, a strict check finds nothing, and nothing is left to mend.
+//! `H2_SEED` chooses the first seed and `H2_RUNS` the number of seeds; `HAMMER2_FULL` makes many more.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -22,14 +21,14 @@ use super::runs;
 const IMAGE: &str = "fs.img";
 const MOST_FILE_BYTES: u64 = 300_000;
 
-/// What a name was given to.
+/// A known file.
 struct Known {
     inum: Inum,
     kind: FileKind,
-    /// The directory and the name in it, each.
+    /// Its names, each with the directory.
     names: Vec<(Inum, String)>,
     content: FileContent,
-    /// What the inode says.
+    /// The inode's link count.
     links: u64,
 }
 
@@ -39,13 +38,13 @@ impl Known {
         Self { inum, kind, names: vec![name], content, links: 1 }
     }
 
-    /// No name leads to it, and none is missed.
+    /// True if no name leads to it, and none should.
     fn is_removed(&self) -> bool {
         self.names.is_empty() && self.links == 0 && self.kind == FileKind::Regular
     }
 }
 
-/// Makes a tree; directories come before what is in them.
+/// Makes a tree; directories come before their content.
 fn populate(editor: &mut Editor<'_>, random: &mut Random) -> Result<Vec<Known>, ImageError> {
     let (mut all, mut directories) = (Vec::<Known>::new(), vec![Inum::PFS_ROOT]);
     for number in 0..5 + random.below(30) {
@@ -74,7 +73,7 @@ fn populate(editor: &mut Editor<'_>, random: &mut Random) -> Result<Vec<Known>, 
     Ok(all)
 }
 
-/// Has inodes say what isn't so, and takes names away; how many things are wrong.
+/// Makes inodes wrong, and removes names; returns the number of faults.
 fn strike(editor: &mut Editor<'_>, all: &mut [Known], random: &mut Random) -> Result<usize, ImageError> {
     let mut wrong = 0;
     for known in all {
@@ -97,7 +96,7 @@ fn strike(editor: &mut Editor<'_>, all: &mut [Known], random: &mut Random) -> Re
         if known.kind == FileKind::Regular && random.percent(20) && known.content.size > 512 {
             let size = random.below(known.content.size);
             editor.alter(known.inum, |inode| inode.meta.set_size(size))?;
-            // What is removed needs no end.
+            // A removed file isn't cut.
             wrong += usize::from(blocks(size) < blocks(known.content.size) && !known.is_removed());
             known.content.size = size;
         }
@@ -105,7 +104,7 @@ fn strike(editor: &mut Editor<'_>, all: &mut [Known], random: &mut Random) -> Re
     Ok(wrong)
 }
 
-/// Where each is found, by its number.
+/// The paths of each file, by its number.
 fn places(all: &[Known]) -> HashMap<Inum, Vec<String>> {
     let mut places = HashMap::from([(Inum::PFS_ROOT, vec![String::new()])]);
     for known in all.iter().filter(|known| !known.is_removed()) {
@@ -118,7 +117,7 @@ fn places(all: &[Known]) -> HashMap<Inum, Vec<String>> {
     places
 }
 
-/// An image with things wrong in it: what it should hold afterwards, and how many they are.
+/// An image with faults, its expected content after the repair, and the number of faults.
 fn struck(seed: u64) -> (Folder, Vec<Known>, usize) {
     println!("H2_SEED={seed}");
     let random = &mut Random::new(seed);
@@ -142,7 +141,7 @@ fn mend(seed: u64) {
     check_mended(&folder, IMAGE, &all);
 }
 
-/// Nothing is left to mend, and everything is there with what it held.
+/// Checks that nothing is left to mend, and everything is there with its content.
 fn check_mended(folder: &Folder, image: &str, all: &[Known]) {
     assert!(!folder.succeed(["fsck", "--repair", image]).contains("repair: "));
     let root = format!("{image}:/");
@@ -158,13 +157,13 @@ fn check_mended(folder: &Folder, image: &str, all: &[Known]) {
         }
     }
     let listed = folder.succeed(["ls", "-R", &root]);
-    // The root itself is in both; where files are found is made only for them.
+    // The root itself is in both; /lost+found is made only for lost files.
     let lost = usize::from(fs::exists(folder.path("out/lost+found")).unwrap());
     assert_eq!(listed.lines().count(), places.values().map(Vec::len).sum::<usize>() + lost, "{listed}");
     fs::remove_dir_all(folder.path("out")).unwrap();
 }
 
-/// A disk that takes so many writes more, and then none.
+/// A disk that accepts so many more writes, and then none.
 struct Cut {
     file: File,
     left: Arc<AtomicUsize>,
@@ -186,7 +185,7 @@ impl Write for Cut {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let has_one = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         has_one.map_err(|_| io::Error::other("no write more"))?;
-        // What is asked for at once is one write, or it would be cut elsewhere each time.
+        // A request counts as one write, or each run would be cut at another place.
         self.file.write_all(bytes)?;
         Ok(bytes.len())
     }
@@ -196,7 +195,7 @@ impl Write for Cut {
     }
 }
 
-/// Mends an image on a disk that fails after each of the writes that it takes, and then once more.
+/// Mends an image on a disk that fails after each of the repair's writes, and then once more without failures.
 fn mend_in_two(seed: u64) -> u64 {
     const CUT: &str = "cut.img";
     let (folder, all, wrong) = struck(seed);

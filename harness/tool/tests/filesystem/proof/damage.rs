@@ -1,4 +1,4 @@
-//! What a change of an image's bytes can reach, and whether a filesystem with it says only what is so.
+//! What a change of an image's bytes can affect, and whether a damaged filesystem reports nothing wrong as right.
 
 use std::collections::BTreeSet;
 
@@ -9,21 +9,21 @@ use hammer2_core::selftest::survey::Fact;
 
 use super::inventory::{Inventory, parent};
 
-/// What is not as it was.
+/// The affected parts.
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
-    /// Something on the way to the root: nothing may be there any more.
+    /// Something on the way to the root is changed: everything may be gone.
     everything: bool,
-    /// Inodes that are changed, or whose content or entries are.
+    /// Inodes that are changed, or whose content or entries are changed.
     inodes: BTreeSet<Inum>,
-    /// Of those, the ones whose changed content no check code protects.
+    /// Inodes among these whose changed content no check code protects.
     unprotected: BTreeSet<Inum>,
-    /// Changes have good check codes, so what they reach may say anything.
+    /// Changes have good check codes, so the affected parts may hold anything.
     pub(crate) disguised: bool,
 }
 
 impl Damage {
-    /// None yet.
+    /// No damage yet.
     pub(crate) fn new(disguised: bool) -> Self {
         Self { disguised, ..Self::default() }
     }
@@ -61,8 +61,8 @@ impl Damage {
         self.everything || self.inodes.contains(&inum)
     }
 
-    /// Holds what is found against what was there before the damage. Whatever differs must be reached by the damage, and
-    /// unless the damage is disguised, be said to be damaged.
+    /// Compares the found content with that before the damage. Every difference must be in an affected part, and unless the
+    /// damage is disguised, be reported as damage.
     pub(crate) fn judge(&self, sound: &Inventory, found: &Result<Inventory, MountError>) -> Result<(), String> {
         let found = match found {
             Ok(found) => found,
@@ -70,7 +70,7 @@ impl Damage {
             Err(error) => return Err(format!("can't be mounted: {error}")),
         };
         let mut judgement = Judgement { damage: self, sound, found, loose: BTreeSet::new() };
-        // Directories before what is in them.
+        // Directories come before their content.
         let mut paths: Vec<_> = sound.facts.keys().collect();
         paths.sort_by_key(|path| path.split(|byte| *byte == b'/').count() + usize::from(parent(path).is_some()));
         for path in paths {
@@ -97,7 +97,7 @@ struct Judgement<'j> {
     damage: &'j Damage,
     sound: &'j Inventory,
     found: &'j Inventory,
-    /// Directories that may hold anything, or nothing.
+    /// Directories that may have any content, or none.
     loose: BTreeSet<&'j [u8]>,
 }
 
@@ -125,7 +125,7 @@ impl<'j> Judgement<'j> {
         }
     }
 
-    /// Something reached by the damage is there, but not as it was.
+    /// Judges something affected that is there, but differs.
     fn judge_difference(&self, wanted: &Fact, fact: &Fact) -> Result<(), String> {
         let bare = fact.attributes == wanted.attributes && self.damage.unprotected.contains(&fact.attributes.inum);
         if self.damage.disguised || bare { Ok(()) } else { Err(format!("silently {fact:?} instead of {wanted:?}")) }
@@ -137,7 +137,7 @@ impl<'j> Judgement<'j> {
         if may { Ok(()) } else { Err("was never there".into()) }
     }
 
-    /// True when one of the directories above is said to be damaged.
+    /// True when one of the directories above is reported as damaged.
     fn is_reported(&self, path: &[u8]) -> bool {
         let mut above = parent(path);
         while let Some(directory) = above {
@@ -169,7 +169,7 @@ fn what_is_not_declared_is_noticed() {
         let mut found = sound.clone();
         change(&mut found);
         assert!(nothing.judge(&sound, &Ok(found.clone())).is_err(), "change {number}");
-        // Even damage everywhere must be reported; an error is.
+        // Even damage everywhere must be reported, and an error does that.
         assert_eq!(all.judge(&sound, &Ok(found)).is_err(), number < 3, "change {number}");
     }
     assert!(nothing.judge(&sound, &Err(MountError::NoSuchPfs)).is_err());

@@ -1,4 +1,4 @@
-//! Memory that runs out, at every allocation there is.
+//! Memory that runs out, at every allocation.
 
 use hammer2_core::cluster::OpError;
 use hammer2_core::fs::MountError;

@@ -1,4 +1,4 @@
-//! Everything a filesystem says of its content.
+//! Everything that a filesystem reports of its content.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use hammer2_core::fs::{Error, FileSystem, ROOT_PATH};
 use hammer2_core::memory::{Heap, NoMemory};
 use hammer2_core::selftest::survey::{Fact, survey};
 
-/// File blocks read at most: more than any sound image here has.
+/// The most file blocks to read: more than any sound image here has.
 const MOST_BLOCKS: u64 = 3000;
 
-/// What is behind every path.
+/// The file at every path.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Inventory {
     pub(crate) facts: BTreeMap<Vec<u8>, Result<Fact, Error>>,
@@ -27,7 +27,7 @@ impl Inventory {
     }
 }
 
-/// The path of the directory a path is in; none for the root's.
+/// The path of the directory that a path is in; none for the root.
 pub(crate) fn parent(path: &[u8]) -> Option<&[u8]> {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => Some(&path[..slash]),

@@ -1,4 +1,4 @@
-//! What is claimed of reading, shown on whole images: what damage does, what a lack of memory does, how much is read.
+//! The claims about reading, shown on whole images: the effects of damage and of a lack of memory, and how much is read.
 //!
 //! Images are made in memory, one for each test. Everything follows from seeds, which are printed; `HAMMER2_SEED` chooses
 //! another one. In the release profile mutations and sweep take about a minute each, the rest seconds; without optimisation they

@@ -13,7 +13,7 @@ use super::subject::Subject;
 
 /// About 50 seconds' work; half of them with the check codes renewed.
 const MUTATIONS: u64 = 20_000;
-/// What mounting and reading everything may take. It takes a few milliseconds; the rest is for a busy machine.
+/// How long mounting and reading everything may take. It takes a few milliseconds; the rest is for a busy machine.
 const MOST_TIME: Duration = Duration::from_secs(10);
 /// Device reads of one mount and walk: a sound image needs a tenth.
 const MOST_READS: u64 = 10_000;

@@ -8,7 +8,7 @@ use super::subject::{Subject, VOLUME_BYTES};
 
 /// Entries of the large directory.
 const ENTRIES: usize = 20_000;
-/// Every which entry is looked up.
+/// One of so many entries is looked up.
 const SAMPLE: usize = 1000;
 
 #[test]
@@ -46,7 +46,7 @@ fn a_cold_lookup_reads_the_way_to_the_name_and_no_more() {
     }
     println!("{ENTRIES} entries, {} cold mounts:", ENTRIES / SAMPLE);
     println!("reads of lookup {lookups}, of open {opens}, of the content {contents}");
-    // Three levels of indirect blocks to a name. About as many to an inode, less where a chunk was read before.
+    // Three levels of indirect blocks lead to a name, and about as many to an inode, less where a chunk was read before.
     assert_eq!((lookups, opens, contents), (60, 53, 20));
 }
 

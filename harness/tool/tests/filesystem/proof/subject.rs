@@ -21,16 +21,16 @@ use super::inventory::Inventory;
 pub(crate) const HEAP: Heap = &Global;
 /// The volume of most images; nearly all of it is never written.
 pub(crate) const VOLUME_BYTES: u64 = 1 << 30;
-/// What a mount is allowed.
+/// The budget of a mount.
 const MOUNT_BYTES: usize = 2 << 20;
-/// What a mount and a walk take at most, whatever is on the disk.
+/// The most memory that a mount and a walk may take, whatever is on the disk.
 const LIMIT_BYTES: usize = 4 << 20;
 
 /// An image and the means to mount it.
 pub(crate) struct Subject {
     pub(crate) written: Written,
     pub(crate) map: BlockMap,
-    /// What the devices were asked for.
+    /// The counters of the devices' requests.
     pub(crate) counters: Rc<Counters>,
     /// The memory of mounts.
     pub(crate) budget: &'static Budget<Global>,

@@ -1,4 +1,4 @@
-//! A flipped bit anywhere in what an image uses.
+//! A flipped bit anywhere in the used parts of an image.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -10,7 +10,7 @@ use hammer2_core::selftest::image::Changes;
 use super::damage::Damage;
 use super::subject::Subject;
 
-/// Every which byte has a bit flipped, unless all have: about 50 seconds' work.
+/// A bit is flipped in one of so many bytes, unless all are tried: about 50 seconds' work.
 const STEP: usize = 64;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Damage: what is written over, and with what.
+//! Damage: the ranges that are overwritten, and with what.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use super::known::Known;
 use super::needs::{self, Needs};
 use super::volumes::Volumes;
 
-/// Bytes that are written over at once, at most.
+/// The most bytes that are overwritten at once.
 const MOST_BYTES: u64 = 1 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,9 +25,9 @@ enum With {
 pub(crate) struct Damage {
     strikes: Vec<(Range<u64>, With)>,
     kinds: Vec<&'static str>,
-    /// A header with the newest number is whole.
+    /// A header with the newest number is still whole.
     pub(crate) newest_header_stands: bool,
-    /// None is.
+    /// No header is whole.
     pub(crate) no_header_stands: bool,
 }
 
@@ -131,7 +131,7 @@ impl Damage {
         self.spares(&needs.own)
     }
 
-    /// So is the whole way from the newest header; or no header stands, and that from the root of the PFS.
+    /// The whole way to it from the newest header is whole; or, if no header is, the way from the root of the PFS.
     pub(crate) fn spares_way(&self, needs: &Needs) -> bool {
         let from_header = self.newest_header_stands && self.spares(&needs.top);
         (from_header || self.no_header_stands) && self.spares(&needs.path) && self.spares(&needs.own)

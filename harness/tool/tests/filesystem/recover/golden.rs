@@ -1,4 +1,4 @@
-//! Volumes that others made.
+//! Volumes made by others.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,7 +12,7 @@ use super::known::Known;
 use super::outcome;
 use super::volumes::Volumes;
 
-/// Small ones, one with snapshots, one of three volumes, one with several headers, one with all methods.
+/// Small volumes: one with snapshots, one of three volumes, one with several headers, one with all methods.
 const NAMES: [(&str, &[&str]); 5] = [
     ("p27-small-64m", &["DATA"]),
     ("p20-snapshots", &["DATA", "SECOND"]),
@@ -36,7 +36,7 @@ pub(crate) fn all() -> impl Iterator<Item = Golden> {
 }
 
 impl Golden {
-    /// How often it is damaged in a short run: large ones take their time to be scanned.
+    /// How often it is damaged in a short run, as scanning large ones takes time.
     pub(crate) fn few_seeds(&self) -> u64 {
         if self.name.contains("small") { 3 } else { 1 }
     }
@@ -67,7 +67,7 @@ impl Golden {
             read(&target, label, &mut newest);
         }
         let known = Known::new(&volumes, newest);
-        // What of older states comes back from the volumes as they are was there.
+        // Files of older states that come back from the undamaged volumes count as known.
         let known = outcome::recover(&volumes).taught(known);
         (volumes, known)
     }

@@ -1,4 +1,4 @@
-//! What is known of volumes before they are damaged.
+//! The known content of volumes before they are damaged.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,9 +11,9 @@ pub(crate) struct Known {
     /// Every content that any file ever had, by its length.
     contents: HashMap<usize, Vec<Vec<u8>>>,
     digests: std::collections::HashSet<Vec<u8>>,
-    /// The files of the newest state: what they hold, by label and path.
+    /// The files of the newest state: their content by label and path.
     pub(crate) newest: BTreeMap<String, Vec<u8>>,
-    /// What each of them needs.
+    /// The blocks that each of them needs.
     pub(crate) needs: BTreeMap<String, Needs>,
     /// All blocks of the newest state.
     pub(crate) blocks: Vec<Block>,
@@ -29,14 +29,14 @@ impl Known {
         known
     }
 
-    /// Some file held this once.
+    /// Notes a content that some file once had.
     pub(crate) fn held(&mut self, content: Vec<u8>) {
         if self.digests.insert(Sha256::digest(&content).to_vec()) {
             self.contents.entry(content.len()).or_default().push(content);
         }
     }
 
-    /// True for what some file held, but for what is said to be missing.
+    /// True if some file had this content, apart from the missing ranges.
     pub(crate) fn is_content(&self, content: &[u8], missing: &[(u64, u64)]) -> bool {
         let agrees = |known: &Vec<u8>| {
             let mut at = 0;

@@ -1,6 +1,6 @@
-//! `hammer2 recover` on volumes that were damaged at random: what was there before the damage is known, and so is which blocks
-//! each file needs. Every file that comes out holds what some version of it held; a file whose blocks all survive comes out
-//! whole; what doesn't come out is listed; and the volumes stay as they are.
+//! `hammer2 recover` on volumes that were damaged at random: the content before the damage is known, and so are the blocks that
+//! each file needs. Every recovered file has the content of some version of it; a file whose blocks all survive comes out whole;
+//! files that don't come out are listed; and the volumes aren't changed.
 //!
 //! `H2_SEED` chooses the first of the seeds, `HAMMER2_FULL` makes them 1,000.
 
@@ -21,14 +21,14 @@ use damage::Damage;
 use known::Known;
 use volumes::Volumes;
 
-/// Seeds that a newest root wasn't recovered from, because the first thing below it was bad.
+/// Seeds in which a newest root wasn't used, because the first block below it was bad.
 const BAD_FIRST_LEAVES: [u64; 2] = [15, 30];
-/// Seeds that what only a snapshot had wasn't recovered from, since newer inodes of its files were whole: its index was lost,
-/// or its root with all headers.
+/// Seeds in which files that only a snapshot had weren't recovered, since newer inodes of them were whole: its index was lost, or
+/// its root with all headers.
 const LOST_SNAPSHOTS: [u64; 2] = [22, 507];
-/// Seeds that lost the newest header and what was verified of its flush but for a root: not a word was said of that.
+/// Seeds in which the newest header and everything verified of its flush except a root were lost, without a message.
 const LOST_FLUSHES: [u64; 3] = [240, 766, 817];
-/// A seed that a link wasn't told as lost from, since its target, which nothing vouched for, was none that a host takes.
+/// A seed in which a link wasn't reported as lost, since its target, which nothing vouched for, was one that no host accepts.
 const BAD_TARGETS: [u64; 1] = [732];
 
 fn first_seed() -> Option<u64> {
@@ -40,7 +40,7 @@ fn seeds(few: u64, many: u64) -> std::ops::Range<u64> {
     first..first + if env::var_os("HAMMER2_FULL").is_some() { many } else { few }
 }
 
-/// Damages a copy of the volumes, recovers what there is, and holds it against what was known.
+/// Damages a copy of the volumes, recovers from it, and compares the result with the known content.
 fn damaged(pristine: &Volumes, known: &Known, random: &mut Random) {
     let volumes = pristine.copy();
     let damage = Damage::roll(known, pristine, random);
@@ -79,7 +79,7 @@ fn a_volume_that_is_whole_comes_out_whole() {
     assert!(outcome.is_complete());
 }
 
-/// With little memory, a root is written many times before it is committed: without a header, the last of them is the one.
+/// With little memory, a root is written many times before it is committed: without a header, the last one must be found.
 #[test]
 fn the_newest_root_is_found_without_a_header() {
     let (volumes, files) = populate::crowded();

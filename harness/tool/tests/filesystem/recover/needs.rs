@@ -1,4 +1,4 @@
-//! Which blocks each file of a volume needs, found by a walk of its own, as the format says it (format 3 and 4).
+//! The blocks that each file of a volume needs, found by an independent walk by the format (format 3 and 4).
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -19,12 +19,12 @@ pub(crate) struct Block {
     pub(crate) is_root: bool,
 }
 
-/// What a file needs to come back.
+/// The blocks that a file needs to come back.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Needs {
-    /// From the super-root to the root of its PFS, that left out.
+    /// From the super-root to the root of its PFS, without that root.
     pub(crate) top: Vec<Range<u64>>,
-    /// From the root of its PFS to its inode: its name, and its number.
+    /// From the root of its PFS to its inode, by its name and by its number.
     pub(crate) path: Vec<Range<u64>>,
     /// Its inode and its content.
     pub(crate) own: Vec<Range<u64>>,
@@ -36,7 +36,7 @@ pub(crate) struct Survey {
     pub(crate) blocks: Vec<Block>,
 }
 
-/// The headers of a volume that are whole: where each is, and its number.
+/// The whole headers of a volume: the place and the number of each.
 pub(crate) fn headers(volumes: &Volumes) -> Vec<(u64, u64)> {
     let copies = (0..header_copies(volumes.paths.first().unwrap().metadata().unwrap().len())).map(header_offset);
     let places = copies.chain((0..HEADER_TWINS).map(twin_offset));
@@ -72,7 +72,7 @@ impl Walker<'_> {
         *Inode::in_block(&self.block(bref)).unwrap()
     }
 
-    /// All leaves below a set, each with the blocks that lead to it, its own the last.
+    /// All leaves below a set, each with the blocks that lead to it, ending with its own.
     fn leaves(&mut self, set: &[Blockref], above: &Path, leaves: &mut Vec<(Blockref, Path)>) {
         for entry in set.iter().filter(|entry| !entry.is_empty()) {
             let mut path = above.clone();

@@ -1,4 +1,4 @@
-//! What `hammer2 recover` brings out, and what it says.
+//! The files and the output of `hammer2 recover`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -12,7 +12,7 @@ use super::damage::Damage;
 use super::known::Known;
 use super::volumes::Volumes;
 
-/// What the program may take of memory, stacks of its threads and all, however large the volumes are.
+/// The memory that the program may take, with all stacks, however large the volumes are.
 const MOST_DATA_KIB: &str = "163840";
 
 pub(crate) struct Outcome {
@@ -51,7 +51,7 @@ impl Outcome {
         self.lines.iter().filter_map(move |line| line[key].as_str())
     }
 
-    /// All regular files that came out, below the directory.
+    /// All recovered regular files, below the directory.
     fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         walk(self.directory.path(), &mut files);
@@ -67,7 +67,7 @@ impl Outcome {
         self.status == 0
     }
 
-    /// These files came out, and no others.
+    /// Checks that exactly these files were recovered.
     pub(crate) fn has_just(&self, files: &BTreeMap<String, Vec<u8>>) {
         let found: BTreeMap<_, _> =
             self.files().into_iter().map(|path| (path.clone(), self.content(&path).unwrap())).collect();
@@ -75,7 +75,7 @@ impl Outcome {
         assert!(found == *files);
     }
 
-    /// Every byte that came out verified is one that was there, in that place of that file.
+    /// Checks that every verified byte was there, at that place of that file.
     pub(crate) fn invents_nothing(&self, known: &Known) {
         let files = self.lines.iter().filter(|line| line["file"].is_string());
         for line in files {
@@ -93,20 +93,20 @@ impl Outcome {
                 assert!(known.is_content(&content, &missing), "no file ever held this: {line}");
             }
         }
-        // There is nothing but what was told of, and further names of it.
+        // There are only files that were reported, and further names of them.
         let told: HashSet<_> = self.texts("file").map(|path| inode_of(&self.directory.path().join(path))).collect();
         for path in self.files() {
             assert!(told.contains(&inode_of(&self.directory.path().join(&path))), "{path}: not told of");
         }
     }
 
-    /// Takes all that came out for known.
+    /// Adds everything recovered to the known content.
     pub(crate) fn taught(&self, mut known: Known) -> Known {
         self.files().iter().filter_map(|path| self.content(path)).for_each(|content| known.held(content));
         known
     }
 
-    /// What can come back does.
+    /// Checks that every file that can come back does.
     pub(crate) fn lacks_nothing(&self, known: &Known, damage: &Damage) {
         let mut contents = None;
         for (path, needs) in &known.needs {
@@ -126,7 +126,7 @@ impl Outcome {
         }
     }
 
-    /// What doesn't come back is told of: by its name, or by what its name was in.
+    /// Checks that every lost file is reported, by its name or by a directory above it.
     pub(crate) fn lists_losses(&self, known: &Known) {
         let told: HashSet<&str> = ["lost", "names_lost"].iter().flat_map(|key| self.texts(key)).collect();
         let about_all = self.texts("note").next().is_some();
@@ -143,7 +143,7 @@ impl Outcome {
                 panic!("{path}: not a word about it");
             }
         }
-        // A snapshot whose root is gone with all headers shares its inodes with the others: nobody can tell.
+        // If a snapshot's root is gone with all headers, nobody can tell: it shares its inodes with the others.
         let has_strays = self.texts("file").any(|file| file.contains("lost+found/"));
         let nobody_knows = about_all && !has_strays;
         assert!(

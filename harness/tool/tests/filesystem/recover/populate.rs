@@ -1,4 +1,4 @@
-//! Volumes of our own, with a past: files that changed, were removed, have several names; snapshots; several headers.
+//! Volumes of our own with a history: files that changed, were removed, have several names; snapshots; several headers.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ thread_local! {
     static NOW: Cell<u64> = const { Cell::new(1_700_000_000_000_000) };
 }
 
-/// Time that is another whenever it is asked for.
+/// A time source that advances at every call.
 struct Ticks;
 
 impl TimeSource for Ticks {
@@ -54,7 +54,7 @@ fn files(label: &str, model: &Model) -> BTreeMap<String, Vec<u8>> {
     model.paths().into_iter().filter_map(content).collect()
 }
 
-/// Volumes of a size by chance: with one header or several, one volume or two.
+/// Volumes of random sizes: one volume or two, with one header or several.
 pub(crate) fn populated(random: &mut Random) -> (Volumes, Known) {
     let sizes: &[u64] = match random.index(6) {
         0 => &[5 << 30],
@@ -115,7 +115,7 @@ async fn populate(
     (newest, past)
 }
 
-/// A volume with many files that were written with as little memory as a mount takes, and what they hold.
+/// A volume with many files that were written with the least memory of a mount, and their content.
 pub(crate) fn crowded() -> (Volumes, BTreeMap<String, Vec<u8>>) {
     const FILES: usize = 6000;
     let volumes = Volumes::new(TempDir::new().unwrap(), &[("a.img".to_owned(), 160 << 20)]);

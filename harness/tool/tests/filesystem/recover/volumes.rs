@@ -11,12 +11,12 @@ use tempfile::TempDir;
 pub(crate) struct Volumes {
     folder: TempDir,
     pub(crate) paths: Vec<PathBuf>,
-    /// Each with its place in the address space.
+    /// The files, each with its place in the address space.
     files: Vec<(u64, File)>,
 }
 
 impl Volumes {
-    /// Files of these names and sizes in a folder, blank where they aren't there.
+    /// Opens files of these names and sizes in a folder; missing ones are made, and blank.
     pub(crate) fn new(folder: TempDir, sizes: &[(String, u64)]) -> Self {
         let (mut files, mut paths, mut base) = (Vec::new(), Vec::new(), 0);
         for (name, bytes) in sizes {
@@ -58,14 +58,14 @@ impl Volumes {
         buffer
     }
 
-    /// Writes what fits onto the volume that begins there.
+    /// Writes bytes to the volume at this offset, as far as they fit.
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) {
         let (base, file) = self.files.iter().rev().find(|(base, _)| *base <= offset).unwrap();
         let room = file.metadata().unwrap().len().saturating_sub(offset - base);
         file.write_all_at(&bytes[..bytes.len().min(room as usize)], offset - base).unwrap();
     }
 
-    /// The parts that hold something: the rest of a sparse file needs no comparing.
+    /// A digest of the parts that aren't holes.
     pub(crate) fn digest(&self) -> Vec<u8> {
         let mut digest = Sha256::new();
         for (_, file) in &self.files {
