@@ -1,4 +1,4 @@
-//! Which filesystem is meant: what names one, what doesn't, and what is refused rather than guessed.
+//! Names of filesystems: which arguments name one, which don't, and which are refused rather than guessed.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn folder(names: &[&str]) -> Folder {
     folder
 }
 
-/// What the PFS of this label says it is on a node.
+/// A fact about the PFS of this label on a node.
 fn fact(folder: &Folder, node: &str, label: &str, key: &str) -> String {
     let listed = folder.json(["pfs-list", "--json", node]);
     let found = listed.as_array().unwrap().iter().find(|pfs| pfs["label"] == label);
@@ -62,7 +62,7 @@ fn an_old_clusters_member_is_no_member_of_a_new_one() {
 #[test]
 fn paths_that_exist_on_the_host_are_paths_in_the_image() {
     let folder = folder(&["a.img"]);
-    // Directories, a file that is no volume, and one that is large enough for one.
+    // The host has directories, a file that isn't a volume, and one that is large enough for one.
     fs::create_dir(folder.path("host")).unwrap();
     fs::write(folder.path("host/small"), "text").unwrap();
     fs::write(folder.path("host/large"), vec![b'x'; 16 << 20]).unwrap();

@@ -1,11 +1,11 @@
-//! Pictures and pages of what is mounted by nobody: they are well-formed whatever names there are, say what the JSON says, and
-//! exit statuses are those of the words. Of what is mounted: `mount/seeing.rs`.
+//! Pictures and pages of filesystems that aren't mounted: they are well-formed whatever the names are, agree with the JSON, and
+//! have the exit statuses of the text output. Those of mounts are in `mount/seeing.rs`.
 
 use roxmltree::Document;
 
 use super::folder::Folder;
 
-/// A label that would be an element, an entity and the end of an attribute, if anybody took it for that.
+/// A label that would be an element, an entity and the end of an attribute, if it weren't escaped.
 const LABEL: &str = "<b x='1'>&lt;\"]]>";
 
 /// Three masters with a file each; images have names of the same kind.
@@ -20,7 +20,7 @@ fn cluster() -> (Folder, [&'static str; 3]) {
     (folder, images)
 }
 
-/// What is printed with this exit status.
+/// The output of a command, which must end with this status.
 fn printed(folder: &Folder, arguments: &[&str], status: i32) -> String {
     let output = folder.run(arguments);
     assert_eq!(output.status.code(), Some(status), "{output:?}");
@@ -57,7 +57,7 @@ fn a_cluster_is_drawn_with_its_members_and_those_that_are_missing() {
     for forms in [["--json", "--html"], ["--json", "--svg"], ["--html", "--svg"]] {
         folder.refuse(["cluster", "status", forms[0], forms[1], &all], 2, "cannot be used with");
     }
-    // Too few to change anything, and nothing that is a cluster.
+    // There are too few members to change anything, and then no cluster at all.
     printed(&folder, &["cluster", "status", "--svg", &format!("{third}@{LABEL}")], 3);
     folder.refuse(["cluster", "status", "--html", "c.img@NONE"], 2, "@NONE");
 }

@@ -33,7 +33,7 @@ fn limits_are_set_kept_and_shown() {
     let folder = populated();
     assert_eq!(folder.succeed(["quota", "a.img@DATA:/d"]), "no quota\n");
     folder.succeed(["setquota", "a.img@DATA:/d", "--bytes", "1M", "--inodes", "5"]);
-    // Three inodes, three whole blocks and one for the rest.
+    // This counts three inodes, three whole blocks and one for the rest.
     assert_eq!(used(&folder, "a.img:/d/inner"), (3 * 1024 + 3 * 65536 + 4096, 3));
     let quota = folder.json(["quota", "--json", "a.img:/d"]);
     assert_eq!((&quota["bytes_limit"], &quota["inodes_limit"]), (&(1u64 << 20).into(), &5.into()));
@@ -76,7 +76,7 @@ fn limits_within_limits() {
     folder.check(IMAGE);
 }
 
-/// Makes a directory with limits say something else of what is used. It has no check code that would tell.
+/// Makes a directory with limits note a wrong use. No check code protects the note.
 fn miscount(folder: &Folder) {
     let image = File::options().read(true).write(true).open(folder.path(IMAGE)).unwrap();
     let mut changed = 0;

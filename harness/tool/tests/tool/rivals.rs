@@ -1,8 +1,7 @@
-//! Two who know the same disks by different names, so that no lock of a machine is between them. Both write as often as they
-//! can, and each is stopped in the middle of it now and then, for longer than the other waits. What either was told is written
-//! is there at the end, and the disks are whole.
-//!
-//! `H2_SEED` chooses the run; `H2_MINUTES` has it go on for that long, `HAMMER2_FULL` for five.
+//! Two rivals know the same disks by different names, so that no lock of a machine keeps them apart. Both write as often as they
+//! can, and each is sometimes stopped in the middle of it, for longer than the other waits. Every acknowledged write is there at
+//! the end, and the disks are whole.
+//! `H2_SEED` chooses the run; `H2_MINUTES` makes it go on for that long, `HAMMER2_FULL` for five minutes.
 
 use std::fs;
 use std::process::Stdio;
@@ -20,10 +19,10 @@ const IMAGES: [&str; 3] = ["a.img", "b.img", "c.img"];
 const IMAGE_BYTES: u64 = 256 << 20;
 const MOST_FILE_BYTES: u64 = 4 << 20;
 
-/// How long one is stopped at most: twice what the other watches it for.
+/// The longest stop: twice as long as the other watches.
 const LONGEST_STOP: Duration = Duration::from_secs(10);
 
-/// What one of the two was told.
+/// The acknowledged writes of a rival.
 #[derive(Default)]
 struct Told {
     written: Vec<(String, Vec<u8>)>,
@@ -31,7 +30,7 @@ struct Told {
     fenced: usize,
 }
 
-/// One of the two, which calls the disks by `host`.
+/// One of the two rivals, which calls the server of the disks `host`.
 struct Rival<'a> {
     folder: &'a Folder,
     name: &'static str,
@@ -41,7 +40,7 @@ struct Rival<'a> {
 }
 
 impl Rival<'_> {
-    /// Writes a file, and is stopped meanwhile, perhaps.
+    /// Writes a file, and may be stopped meanwhile.
     fn write(&mut self, number: usize) {
         let name = format!("{}{number}", self.name);
         let content = noise(1 + self.random.below(MOST_FILE_BYTES), self.random.next_u64());
@@ -70,7 +69,7 @@ impl Rival<'_> {
     }
 }
 
-/// Three masters on exports; their ports.
+/// Makes three masters on exports; returns their ports.
 fn three_exports(folder: &Folder) -> Vec<u16> {
     let serve = |image: &&str| {
         folder.image(image, IMAGE_BYTES);
@@ -82,7 +81,7 @@ fn three_exports(folder: &Folder) -> Vec<u16> {
     ports
 }
 
-/// The cluster as one calls it who knows the servers by this name.
+/// The cluster's name for a rival that knows the servers by this name.
 fn cluster(ports: &[u16], host: &str) -> String {
     let nodes: Vec<_> = ports.iter().map(|port| format!("nbd://{host}:{port}/x")).collect();
     format!("{}@CL", nodes.join("+"))
@@ -107,7 +106,7 @@ fn who_writes_is_named_and_nobody_else_does() {
 
     drop(writer.stdin.take());
     assert!(writer.wait().unwrap().success());
-    // It was released: nobody waits for it.
+    // The heartbeat was released, so the next mount doesn't wait.
     let started = Instant::now();
     folder.succeed(["mkdir", &format!("{theirs}:/directory")]);
     assert!(started.elapsed() < HEARTBEAT_PERIOD * 2, "{:?}", started.elapsed());

@@ -1,4 +1,5 @@
-//! `hammer2 scan`: what belongs together, what is missing; and filesystems named by label or UUID instead of by their disks.
+//! `hammer2 scan`: which volumes belong together, and which are missing; and filesystems named by label or UUID instead of by
+//! their disks.
 
 use std::fs;
 use std::process::Output;
@@ -25,7 +26,7 @@ fn objects(output: &Output) -> Vec<Value> {
     String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What a scan of these finds, without anything that couldn't be looked at.
+/// The finds of a scan of these paths, all of which could be looked at.
 fn scan(folder: &Folder, paths: &[&str]) -> Vec<Value> {
     let output = folder.run([&["scan", "--json"], paths].concat());
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
@@ -51,7 +52,7 @@ fn a_cluster_is_one_line_with_its_members_and_who_is_missing() {
     assert!(line.starts_with("WORK: cluster ") && line.contains("healthy, 3 of 3 masters in step, quorum 2"), "{line}");
     assert_eq!(line.lines().count(), 1);
 
-    // One is away while something is done, and then the others know more.
+    // A disk is away during a change, so that it lacks what the others have.
     folder.succeed(["mkdir", "a.img+b.img@WORK:/made"]);
     let found = scan(&folder, &["c.img", "b.img", "a.img"]);
     assert_eq!(found[0]["health"], "degraded");
@@ -89,7 +90,7 @@ fn what_is_no_clusters_has_a_line_of_its_own() {
     folder.succeed(["newfs", "-L", "HOME", "home.img"]);
     folder.succeed(["newfs", "-L", "SET", "one.img", "two.img"]);
     fs::write(folder.path("text"), "nothing of ours").unwrap();
-    // A folder is all that is in it.
+    // A folder stands for all files in it.
     let found = scan(&folder, &["."]);
     assert_eq!(found.len(), 3, "{found:?}");
     let with = |label: &str| {
@@ -167,17 +168,17 @@ fn a_label_or_a_uuid_stands_for_the_disks() {
     }
     let status = succeed(&["cluster", "status", "@WORK"]);
     assert!(status.contains("healthy"), "{status}");
-    // Nothing is said of arguments and values where the name says it all.
+    // The message doesn't mention arguments and values if the name says enough.
     refuse(&["ls", "@NONE"], "hammer2: @NONE: no such filesystem");
     refuse(&["ls", "LABEL=NONE"], "hammer2: @NONE: no such filesystem");
     refuse(&["ls", "@NONE"], "missing.img: No such file");
     refuse(&["ls", "UUID=nonsense"], "no UUID");
     refuse(&["ls", "@LOCAL"], "there are several: UUID=");
-    // Two of a kind are nobody's guess.
+    // With two filesystems of this name, the command doesn't guess.
     fs::copy(folder.path("home.img"), folder.path("copy.img")).unwrap();
     refuse(&["ls", "@HOME"], "./copy.img and ./home.img: name the one that is meant");
     assert!(folder.succeed(["scan", "home.img", "copy.img"]).contains("; a copy of home.img"));
-    // A file of that name is the file.
+    // If there is a file of that name, it is meant.
     fs::rename(folder.path("home.img"), folder.path("@HOME")).unwrap();
     assert_eq!(folder.succeed(["ls", "@HOME"]), "one\ntwo\n");
 }

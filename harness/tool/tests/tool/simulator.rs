@@ -1,4 +1,4 @@
-//! The simulator isn't in the tool: `hammer2 sim` gives way to a program of its own, which alone can leave out a rule.
+//! The simulator isn't part of the tool: `hammer2 sim` runs a program of its own, the only one that can leave out a rule.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use hammer2_core::cluster::NOT_FOLLOWED;
 
 use super::folder::Folder;
 
-/// A program that tells which one it is and what it is given.
+/// A program that prints its path and arguments.
 const STAND_IN: &str = "#!/bin/sh\necho \"$0\" \"$@\"\nexit 7\n";
 
 fn write_program(folder: &Folder, name: &str) {
@@ -16,7 +16,7 @@ fn write_program(folder: &Folder, name: &str) {
     fs::set_permissions(folder.path(name), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A copy of the tool in a folder where nothing else is.
+/// A copy of the tool alone in a folder.
 fn alone() -> Folder {
     let folder = Folder::new();
     fs::create_dir(folder.path("bin")).unwrap();
@@ -26,7 +26,7 @@ fn alone() -> Folder {
 
 #[test]
 fn the_tool_has_no_switch_that_leaves_out_a_rule() {
-    // A test of the simulator (harness/sim/tests/program.rs) finds these words there.
+    // A test of the simulator (harness/sim/tests/program.rs) finds these words in `hammer2-sim`.
     let program = fs::read(env!("CARGO_BIN_EXE_hammer2")).unwrap();
     assert!(!program.windows(NOT_FOLLOWED.len()).any(|words| words == NOT_FOLLOWED.as_bytes()));
 }
@@ -56,7 +56,7 @@ fn sim_says_where_the_simulator_comes_from_when_there_is_none() {
     assert_eq!((output.status.code(), complaint.lines().count()), (Some(2), 1), "{complaint}");
     assert!(complaint.starts_with("hammer2: hammer2-sim is neither"), "{complaint}");
     assert!(complaint.contains("`cargo build --release` makes it as target/release/hammer2-sim"), "{complaint}");
-    // What is there and can't be run is named.
+    // A program that is there but can't be run is named.
     fs::write(folder.path("bin/hammer2-sim"), "").unwrap();
     let mut command = Command::new(folder.path("bin/tool"));
     let output = command.args(["sim"]).output().unwrap();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use crate::export_server;
 
-/// Whether it hangs, and what passed.
+/// Whether the export hangs, and how many writes have passed.
 #[derive(Default)]
 struct Gate {
     is_closed: Mutex<bool>,
@@ -73,7 +73,7 @@ impl Export {
         Self { port, gate }
     }
 
-    /// What it is called on a host of this name.
+    /// Its address on a host of this name.
     pub(crate) fn name(&self, host: &str) -> String {
         format!("nbd://{host}:{}/data", self.port)
     }
@@ -83,12 +83,12 @@ impl Export {
         self.gate.writes.load(Ordering::Relaxed)
     }
 
-    /// From here on it answers nothing.
+    /// Makes it answer nothing from here on.
     pub(crate) fn stall(&self) {
         self.gate.set(true);
     }
 
-    /// It answers what it was asked, and everything else.
+    /// Makes it answer its waiting requests, and go on.
     pub(crate) fn go_on(&self) {
         self.gate.set(false);
     }

@@ -1,4 +1,4 @@
-//! What an administrator does with a cluster while it is mounted and used.
+//! Administration of a cluster while it is mounted and used.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -11,7 +11,7 @@ use std::thread;
 use super::cluster::{IMAGE_BYTES, IMAGES, Masters, NODES};
 use super::mounted::noise;
 
-/// Makes files, each durable, until it is told to stop; how many.
+/// Makes files, each durable, until it is told to stop; returns how many.
 fn write_until(stop: &AtomicBool, root: &Path) -> usize {
     let content = noise(60_000);
     let mut count = 0;
@@ -63,7 +63,7 @@ fn members_come_and_go_while_it_is_mounted() {
     fs::write(mounted.path("file"), b"content").unwrap();
     let status = || volume.run(&["cluster", "status", "mnt"]);
     assert_eq!(status().status.code(), Some(1), "one is missing");
-    // It is there again.
+    // The disk is there again.
     volume.succeed(&["cluster", "add", "mnt", IMAGES[2]]);
     assert_eq!(status().status.code(), Some(0), "{:?}", status());
     File::create(masters.path("slave.img")).unwrap().set_len(IMAGE_BYTES).unwrap();
@@ -71,7 +71,7 @@ fn members_come_and_go_while_it_is_mounted() {
     volume.succeed(&["cluster", "remove", "mnt", "b.img"]);
     volume.refuse(&["cluster", "remove", "mnt", "b.img"], 1, "is no member");
     volume.succeed(&["cluster", "promote", "mnt", "slave.img"]);
-    // What was removed comes in again, as a new disk.
+    // The removed disk comes in again, as a new one.
     volume.succeed(&["cluster", "add", "-t", "SLAVE", "mnt", "b.img"]);
     volume.succeed(&["cluster", "resync", "mnt"]);
     let said = String::from_utf8(status().stdout).unwrap();
@@ -96,7 +96,7 @@ fn how_it_is_is_asked_of_the_disks() {
     volume.succeed(&["cluster", "status", "mnt"]);
     // A member that lags would write the header of this mount to what is left of its image, and make that as long as before.
     volume.succeed(&["cluster", "scrub", "mnt"]);
-    // Nobody uses it, and two disks are gone.
+    // The cluster isn't mounted, and two disks are gone.
     for image in &IMAGES[1..] {
         File::options().write(true).open(masters.path(image)).unwrap().set_len(0).unwrap();
     }
@@ -122,7 +122,7 @@ fn orders_that_make_no_sense() {
     volume.refuse(&["cluster", "force", "mnt", "b.img"], 2, "mnt");
     volume.succeed(&["cluster", "status", "mnt"]);
     fs::write(mounted.path("file"), b"content").unwrap();
-    // It may or may not tell of the copy.
+    // It may or may not report the copy.
     let (exit, told) = mounted.unmount();
     assert!(exit.success(), "{told}");
     masters.are_equal();
@@ -134,7 +134,7 @@ fn strangers_are_not_heard() {
     const NOBODY: u32 = 65534;
     let masters = Masters::new(2 * IMAGE_BYTES);
     let mounted = masters.volume.mount_node(NODES, &[]);
-    // The folder is one's own otherwise, and so may be the one that the tool was built in.
+    // Otherwise only its owner can enter the folder, and perhaps the one in which the tool was built.
     fs::set_permissions(masters.path(""), Permissions::from_mode(0o755)).unwrap();
     let copy = masters.path("hammer2");
     fs::copy(env!("CARGO_BIN_EXE_hammer2"), &copy).unwrap();

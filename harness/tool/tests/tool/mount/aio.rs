@@ -1,10 +1,10 @@
-//! Writes that nobody waits for one by one, as Linux's asynchronous I/O has them.
+//! Writes by Linux's asynchronous I/O, which no program waits for one by one.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::{io, ptr};
 
-/// A request, as the kernel has it.
+/// A request, in the kernel's layout.
 #[repr(C)]
 #[derive(Default)]
 struct Request {
@@ -22,7 +22,7 @@ struct Request {
     event_file: u32,
 }
 
-/// What became of one.
+/// The result of a request.
 #[repr(C)]
 #[derive(Clone, Default)]
 struct Event {
@@ -34,7 +34,7 @@ struct Event {
 
 const WRITE: u16 = 1;
 
-/// A place where requests are given, until it is dropped.
+/// A queue for requests, until it is dropped.
 pub(crate) struct Queue(libc::c_ulong);
 
 fn done(result: libc::c_long) -> libc::c_long {

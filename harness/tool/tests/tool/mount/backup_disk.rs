@@ -25,7 +25,7 @@ fn a_slave_comes_is_brought_in_step_and_goes_while_it_is_mounted() {
         file.sync_all().unwrap();
         let said = masters.volume.succeed(&detach);
         assert!(said.contains("in sync") && said.contains("can be unplugged"), "{said}");
-        // Nobody has it any more: it can be checked, and taken away.
+        // It isn't in use any more: it can be checked, and taken away.
         masters.volume.succeed(&["fsck", "--strict", "s.img"]);
         assert!(masters.volume.run(&["cat", &format!("s.img@CL:/file{round}")]).stdout == content);
         fs::rename(&slave, masters.path("away.img")).unwrap();
@@ -33,7 +33,7 @@ fn a_slave_comes_is_brought_in_step_and_goes_while_it_is_mounted() {
         fs::rename(masters.path("away.img"), &slave).unwrap();
     }
     masters.volume.refuse(&["cluster", "resync", "--detach", "b.img", &directory], 2, "is no slave");
-    // It has told of the member that was missing, and of its disk that wasn't there.
+    // The mount has reported the missing member, and its missing disk.
     let (status, said) = mounted.unmount();
     assert!(status.success(), "{said}");
     let alone = ["b.img", "s.img"].map(|image| masters.volume.succeed(&["manifest", &format!("{image}@CL")]));

@@ -16,7 +16,7 @@ const IMAGE_BYTES: u64 = 1 << 20;
 const HERE: &str = "10.251.77.1/24";
 const THERE: &str = "10.251.77.2";
 
-/// A machine with a disk: a namespace of the network with a server in it.
+/// A machine with a disk: a network namespace with a server in it.
 struct Machine {
     namespace: String,
     server: Child,
@@ -88,7 +88,7 @@ fn wait(device: &NbdDevice) -> Result<(), DeviceError> {
     }
 }
 
-/// The host sends again and again what wasn't received. By when the cable is in again, another machine may have the disk.
+/// The host resends unacknowledged data again and again. By the time the cable is back, another machine may have the disk.
 #[test]
 #[ignore = "needs root and namespaces of the network: scripts/test mount"]
 fn what_a_pulled_cable_kept_does_not_land_when_it_is_plugged_in_again() {
@@ -101,11 +101,11 @@ fn what_a_pulled_cable_kept_does_not_land_when_it_is_plugged_in_again() {
     assert_eq!(wait(&device), Ok(()));
     machine.pull_out();
     write(&device, 65536);
-    // Longer than from the end of a lease to that of a watch.
+    // This is longer than from the end of a lease to that of a watch.
     sleep(Duration::from_millis(2500));
     machine.plug_in();
     assert_eq!(wait(&device), Err(DeviceError::Gone));
-    // The host would have tried again by now.
+    // By now, the host would have resent the data.
     sleep(Duration::from_secs(2));
     let mut bytes = [0; 2];
     let file = File::open(&image).unwrap();

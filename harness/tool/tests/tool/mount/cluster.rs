@@ -50,7 +50,7 @@ impl Masters {
         assert!(status.unwrap().success());
     }
 
-    /// All nodes are in step, and each by itself holds the same and is whole.
+    /// Checks that all nodes are in step, and that each by itself holds the same and is whole.
     pub(crate) fn are_equal(&self) {
         self.volume.succeed(&["cluster", "status", NODES]);
         let alone = IMAGES.map(|image| self.volume.succeed(&["manifest", &format!("{image}@CL")]));
@@ -115,7 +115,7 @@ fn a_node_that_was_away_is_brought_in_step_by_the_mount() {
 fn a_disk_that_could_not_be_opened_is_tried_again_by_the_mount() {
     let masters = Masters::new(2 * IMAGE_BYTES);
     let volume = &masters.volume;
-    // Nobody listens there yet.
+    // No server listens there yet.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let export = format!("nbd://{address}/b");
     let mounted = volume.mount_node(&format!("v.img+{export}+c/v.img@CL"), &[]);
@@ -134,7 +134,7 @@ fn a_disk_that_could_not_be_opened_is_tried_again_by_the_mount() {
     assert!(ended.success() && said.contains(&format!("{export} (node 2) is in sync again")), "{said}");
     masters.are_equal();
 
-    // Whoever doesn't want to wait says so.
+    // An order makes the mount look at once.
     let away = masters.path("away");
     fs::rename(masters.path("b.img"), &away).unwrap();
     let mounted = volume.mount_node(NODES, &[]);

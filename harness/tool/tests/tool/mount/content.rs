@@ -1,4 +1,4 @@
-//! What programs do with files beyond reading and writing them.
+//! Operations of programs on files beyond reading and writing.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};

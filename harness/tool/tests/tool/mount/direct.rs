@@ -1,4 +1,4 @@
-//! Writes past the kernel's cache, while others read through it.
+//! Writes past the kernel's cache, while other threads read through it.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -15,7 +15,7 @@ const FILE_PAGES: usize = 256;
 const DEPTH: usize = 16;
 const READERS: u64 = 4;
 
-/// Reads here and there through the cache until it is time.
+/// Reads at random places through the cache until it is told to stop.
 fn read_here_and_there(file: &File, seed: u64, ended: &AtomicBool) {
     let mut random = Random::new(seed);
     let mut bytes = vec![0; 16 * PAGE];
@@ -25,7 +25,7 @@ fn read_here_and_there(file: &File, seed: u64, ended: &AtomicBool) {
     }
 }
 
-/// Places of writes at the same time, which don't touch each other.
+/// Places of simultaneous writes, which don't overlap.
 fn places(random: &mut Random) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     let mut at = random.index(8);
@@ -68,7 +68,7 @@ fn what_is_written_past_the_cache_is_what_others_read() {
                 .map(|(at, pages)| ((at * PAGE) as u64, &content[at * PAGE..(at + pages) * PAGE]))
                 .collect();
             queue.write_all(&direct, &writes);
-            // Now and then somebody writes through the cache, too.
+            // Sometimes there is a write through the cache, too.
             if random.percent(20) {
                 let (at, bytes) = (random.index(content.len() - PAGE), 1 + random.index(PAGE));
                 random.fill(&mut content[at..at + bytes]);

@@ -1,4 +1,4 @@
-//! What is asked and ordered by the directory of a mount: the PFSs beside the one that is mounted, space, what it all is.
+//! Commands on the directory of a mount: the PFSs beside the mounted one, space, and facts.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -108,7 +108,7 @@ fn a_cluster_is_asked_by_its_directory_too() {
     assert!(labels(volume, "mnt").contains(&"OTHER".into()) && labels(volume, "mnt").contains(&"BEFORE".into()));
     volume.succeed(&["bulkfree", "mnt"]);
     mounted.unmount_well();
-    // A snapshot is a cluster's, too.
+    // A snapshot of a cluster is one, too.
     let other = volume.mount_node(&NODES.replace("@CL", "@OTHER"), &[]);
     fs::write(other.path("made"), b"content").unwrap();
     volume.refuse(&["pfs-delete", "mnt", "OTHER"], 2, "is what is mounted here");
@@ -119,7 +119,7 @@ fn a_cluster_is_asked_by_its_directory_too() {
         assert_eq!(volume.succeed(&["ls", &format!("{image}@OTHER")]), "file\nmade\n", "{image}");
         volume.succeed(&["fsck", image]);
     }
-    // With one member away, it would keep the PFS.
+    // A member that is away would keep the PFS.
     let mounted = volume.mount_node("v.img+b.img@CL", &[]);
     volume.refuse(&["pfs-delete", "mnt", "OTHER"], 2, "of which 2 are in step here");
     volume.succeed(&["pfs-delete", "-f", "mnt", "OTHER"]);

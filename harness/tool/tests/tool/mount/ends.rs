@@ -1,4 +1,4 @@
-//! How mounts begin and end: locks, signals, the background, snapshots, full volumes.
+//! Beginnings and ends of mounts: locks, signals, the background, snapshots, full volumes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -49,7 +49,7 @@ fn signals_end_it_with_everything_durable_even_while_files_are_open() {
     open.write_all(b"first").unwrap();
     mounted.signal(Signal::TERM);
     wait_until("it is out of the tree", || !mounted.path("open").exists());
-    // Who has a file open goes on until the second signal.
+    // A program with an open file can go on until the second signal.
     open.write_all(b" second").unwrap();
     mounted.signal(Signal::TERM);
     let (status, said) = mounted.end();
@@ -72,7 +72,7 @@ fn counters_are_printed_and_the_list_of_mounts_names_it() {
     assert!(line.contains("allow_other") && line.contains("default_permissions"), "{line}");
     assert!(!line.contains("nosuid") && !line.contains("nodev"), "{line}");
     mounted.signal(Signal::USR1);
-    // The next request is served after what the signal asked for.
+    // The next request is served after the job of the signal.
     thread::sleep(std::time::Duration::from_millis(200));
     fs::metadata(mounted.path("none")).unwrap_err();
     let (status, said) = mounted.unmount();
@@ -141,7 +141,7 @@ fn a_full_volume_refuses_the_write_and_loses_nothing() {
         }
     };
     assert_eq!(refused.kind(), ErrorKind::StorageFull);
-    // What was accepted is durable, and said so.
+    // Accepted content can be made durable.
     file.sync_all().unwrap();
     drop(file);
     mounted.unmount_well();
@@ -169,11 +169,11 @@ fn what_is_removed_makes_room_at_once() {
     };
     let first = fill("one");
     for (old, new) in [("one", "two"), ("two", "three")] {
-        // Nothing else is done in between: looking for space has found none a moment ago.
+        // Nothing else is done in between, and the last search for space has just failed.
         fs::remove_file(mounted.path(old)).unwrap();
         assert!(fill(new) + 2 >= first, "there is no room for what was there before");
     }
-    // Not a file of some bytes, which may find room in the blocks that others have begun.
+    // Only a few tiny files fit, in blocks that others have begun.
     assert!(fill("rest") <= 2, "it is not full");
     File::options().write(true).open(mounted.path("three")).unwrap().set_len(0).unwrap();
     assert!(fill("other") + 2 >= first, "cutting off makes no room");
@@ -187,7 +187,7 @@ fn space_comes_back_while_it_is_mounted() {
     let volume = Volume::new(64 << 20);
     let mounted = volume.mount(&["--sync-every", "0"]);
     let mut noise = noise(8 << 20);
-    // Sixteen times what fits.
+    // In total, this is sixteen times what fits.
     for round in 0..128 {
         noise[0] = round;
         let file = File::create(mounted.path("new")).unwrap();

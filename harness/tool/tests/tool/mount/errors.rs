@@ -1,4 +1,4 @@
-//! Errors around mounts that no other test meets: `docs/errors.md` has all.
+//! Errors of mounts that no other test provokes: `docs/errors.md` has all errors.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,10 +12,10 @@ use rustix::process::Signal;
 use super::cluster::{IMAGE_BYTES, IMAGES, Masters};
 use super::mounted::{Mounted, Volume, noise};
 
-/// More connections than wait for any server.
+/// More connections than any server's queue holds.
 const MORE_THAN_WAIT: usize = 5000;
 
-/// Where the orders for a mount are heard.
+/// The socket for orders to a mount.
 fn socket(mounted: &Mounted) -> PathBuf {
     let device = fs::metadata(mounted.path("")).unwrap().dev();
     PathBuf::from(format!("/run/hammer2/orders/{}:{}", major(device), minor(device)))
@@ -60,9 +60,9 @@ fn what_is_lost_at_the_end_is_told() {
     let masters = Masters::new(2 * IMAGE_BYTES);
     let disk = format!("{}@DATA", IMAGES[2]);
     let mounted = masters.volume.mount_node(&disk, &["--sync-every", "0"]);
-    // The disk takes no more.
+    // The disk accepts no more.
     masters.resize_disk(masters.path(IMAGES[2]).metadata().unwrap().blocks() * 512 + (1 << 20));
-    // The end is told to whoever made the changes, too, as far as it still listens.
+    // The program that made the changes gets the error, too, if it still listens.
     let _ = fs::write(mounted.path("file"), noise(4 << 20));
     let (status, said) = mounted.unmount();
     assert_eq!(status.code(), Some(1), "{said}");
@@ -76,7 +76,7 @@ fn what_is_lost_at_the_end_is_told() {
 fn nothing_is_overwritten_where_nobody_can_tell_what_it_is() {
     let volume = Volume::new(IMAGE_BYTES);
     fs::write(volume.image(), vec![7; 1 << 20]).unwrap();
-    // A system of its own, without wipefs.
+    // The command runs on a system of its own, without wipefs.
     let script =
         "for there in /sbin/wipefs /usr/sbin/wipefs; do mount --bind /dev/null $there; done; exec \"$0\" newfs v.img";
     let mut command = Command::new("unshare");

@@ -1,4 +1,4 @@
-//! Two names that change places.
+//! Exchanging two names.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

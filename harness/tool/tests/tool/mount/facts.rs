@@ -1,4 +1,4 @@
-//! What is told of files and of the volume: blocks, times, free space.
+//! Facts about files and the volume: blocks, times, free space.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -24,12 +24,12 @@ fn files_take_the_blocks_that_are_stored_for_them() {
     assert!((100_000..=3 * BLOCK).contains(&bytes("hole")), "{}", bytes("hole"));
     hole.sync_all().unwrap();
     assert!((100_000..=2 * BLOCK + 65536).contains(&bytes("hole")), "{}", bytes("hole"));
-    // Whoever copies a file looks whether it is all hole.
+    // A program that copies a file looks whether it is all hole.
     fs::write(mounted.path("small"), b"some bytes").unwrap();
     assert!((1..=4096).contains(&bytes("small")), "{}", bytes("small"));
     fs::write(mounted.path("empty"), b"").unwrap();
     assert_eq!(bytes("empty"), 0);
-    // As soon as it is stored, and whatever was known before.
+    // The count is right as soon as the file is stored, whatever the kernel knew before.
     let packed = file("packed");
     packed.write_all_at(&[7; 1 << 20], 0).unwrap();
     assert!((1..=1 << 20).contains(&bytes("packed")), "{}", bytes("packed"));
@@ -45,7 +45,7 @@ fn files_take_the_blocks_that_are_stored_for_them() {
     plain.set_len(0).unwrap();
     assert_eq!(bytes("plain"), 0);
     let known = ["hole", "packed", "plain", "empty"].map(bytes);
-    // Not the sum of all files.
+    // The root doesn't count all files.
     assert_eq!(bytes(""), 0);
     drop((hole, packed, plain));
     mounted.unmount_well();
@@ -101,7 +101,7 @@ fn what_is_removed_from_a_full_volume_counts_as_free_at_once() {
         drop(file);
         assert!(free() < 4 << 20, "round {round}: {} bytes are free", free());
         fs::remove_file(mounted.path("file")).unwrap();
-        // Nothing is written in between. Those who ask again and again are told the truth now and then.
+        // Nothing is written in between, but repeated calls get the true value after a while.
         wait_until("there is room for what was there", || free() + (2 << 20) >= accepted << 20);
     }
     mounted.unmount_well();

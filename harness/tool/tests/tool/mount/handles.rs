@@ -12,7 +12,7 @@ use super::mounted::{Volume, wait_until};
 
 const MOST_HANDLE_BYTES: usize = 128;
 
-/// A handle as the kernel has it.
+/// A handle, in the kernel's layout.
 #[repr(C)]
 #[derive(Clone)]
 struct Handle {
@@ -43,7 +43,7 @@ impl Handle {
     }
 }
 
-/// Has the kernel forget whatever it can.
+/// Makes the kernel forget whatever it can.
 fn drop_caches() {
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
 }
@@ -75,7 +75,7 @@ fn files_are_found_by_handle_when_the_kernel_has_forgotten_them() {
     assert_eq!(fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).unwrap(), mounted.path("a/b/c"));
     drop_caches();
     assert_eq!(top.open(&root, libc::O_DIRECTORY).unwrap().metadata().unwrap().ino(), 1);
-    // What is removed is stale, also when its number was never heard of.
+    // The handle of a removed file is stale, even if the kernel never knew its number.
     for number in 0..FILES {
         fs::remove_file(mounted.path(format!("a/b/c/file{number}"))).unwrap();
     }
@@ -86,7 +86,7 @@ fn files_are_found_by_handle_when_the_kernel_has_forgotten_them() {
                 assert_eq!(refused.raw_os_error(), Some(libc::ESTALE), "{refused}");
                 true
             }
-            // It keeps what was used lately until it is asked again, and as long as it does the file is there for it.
+            // The kernel keeps recently used files until it is asked again, and so long the file is there.
             Ok(file) => {
                 drop(file);
                 drop_caches();
@@ -121,7 +121,7 @@ fn a_removed_file_that_is_open_can_be_opened_by_handle_and_written() {
     drop(by_handle);
     again.write_all_at(b"still", 0).unwrap();
     drop(again);
-    // It is there until the kernel has told that it is closed, which nobody waits for.
+    // The file is there until the kernel has reported that it is closed, which no program waits for.
     let open = || handle.open(&root, libc::O_RDONLY).map(drop).map_err(|error| error.raw_os_error());
     wait_until("it is gone", || open() == Err(Some(libc::ESTALE)));
     drop(root);

@@ -1,4 +1,4 @@
-//! What strangers, and clients that make no sense, do to the socket of a mount's orders; and a mount that answers nobody.
+//! Strangers and malformed clients at the socket for a mount's orders; and a mount that doesn't answer.
 
 use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
@@ -19,14 +19,14 @@ use rustix::process::Signal;
 use super::cluster::{IMAGE_BYTES, Masters, NODES};
 use super::mounted::{Mounted, wait_until};
 
-/// How much more memory the server may have after an attack: the lines that sixteen clients have begun, and what an allocator
-/// keeps.
+/// How much more memory the server may have after an attack: the lines that sixteen clients have begun, and the allocator's
+/// reserve.
 const MOST_GROWTH_KIB: u64 = 64 << 10;
 
-/// More than are heard at a time.
+/// More clients than are served at a time.
 const MANY_LOOKS: usize = 64;
 
-/// What a client may do before it goes.
+/// The length of an endless line.
 const ENDLESS_LINE_BYTES: usize = 4 << 20;
 
 fn socket(mounted: &Mounted) -> PathBuf {
@@ -34,17 +34,17 @@ fn socket(mounted: &Mounted) -> PathBuf {
     PathBuf::from(format!("/run/hammer2/orders/{}:{}", major(device), minor(device)))
 }
 
-/// A line of `/proc/PID/status` that counts something.
+/// The number in a line of `/proc/PID/status`.
 fn server_has(mounted: &Mounted, what: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", mounted.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
     line.split_ascii_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// What makes sense.
+/// A well-formed question.
 const QUESTION: &[u8] = b"{\"version\":1,\"question\":\"Status\"}\n";
 
-/// Says something that makes no sense, as the seed has it.
+/// Sends something malformed, chosen by the seed.
 fn attack(socket: &PathBuf, seed: u64) -> std::io::Result<()> {
     let mut random = Random::new(seed);
     let mut stream = UnixStream::connect(socket)?;
@@ -69,14 +69,14 @@ fn attack(socket: &PathBuf, seed: u64) -> std::io::Result<()> {
             stream.write_all(&QUESTION[..random.index(QUESTION.len())])?;
             stream.shutdown(Shutdown::Write)?;
         }
-        // Asks, and doesn't listen.
+        // This client asks, and doesn't listen.
         5 => return stream.write_all(QUESTION),
         6 => stream
             .write_all(format!("{}\n", "{\"version\":1,\"question\":".repeat(1 + random.index(5000))).as_bytes())?,
         _ => {}
     }
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    // The mount hangs up, at the latest when the time for a question is over.
+    // The mount hangs up, at the latest at the deadline for a question.
     let mut said = Vec::new();
     stream.read_to_end(&mut said)?;
     Ok(())
@@ -98,7 +98,7 @@ fn clients_that_make_no_sense_disturb_nobody() {
             scope.spawn(move || {
                 for number in 0..ATTACKS {
                     if let Err(error) = attack(socket, client * ATTACKS + number) {
-                        // Whoever is too much, or too long, is hung up on.
+                        // The mount hangs up on too many clients, and on lines that are too long.
                         let is_hung_up = matches!(error.raw_os_error(), Some(32 | 104));
                         assert!(is_hung_up, "client {client}, attack {number}: {error}");
                     }
@@ -110,7 +110,7 @@ fn clients_that_make_no_sense_disturb_nobody() {
             fs::write(mounted.path(format!("file{number}")), b"content").unwrap();
         }
     });
-    // Thousands, each for a moment or as long as it is let.
+    // Thousands of clients connect, each for a moment or as long as it may.
     let mut held = Vec::new();
     for number in 0..3000 {
         let stream = UnixStream::connect(&socket).unwrap();
@@ -121,7 +121,7 @@ fn clients_that_make_no_sense_disturb_nobody() {
     assert!(server_has(&mounted, "Threads:") < 64, "a thread for each client");
     let grown = server_has(&mounted, "VmRSS:").saturating_sub(before);
     assert!(grown < MOST_GROWTH_KIB, "{grown} KiB more than before");
-    // Who says nothing is sent away in time, and then there is room again.
+    // Silent clients are sent away in time, and then there is room again.
     wait_until("orders are heard again", || masters.volume.run(&["cluster", "status", "mnt"]).status.success());
     drop(held);
     masters.volume.succeed(&["cluster", "scrub", "mnt"]);
@@ -134,7 +134,7 @@ fn clients_that_make_no_sense_disturb_nobody() {
 #[ignore = "needs FUSE: scripts/test mount"]
 fn a_mount_that_is_stopped_is_named_and_waited_for_no_longer() {
     let masters = Masters::new(2 * IMAGE_BYTES);
-    // Nobody has looked at it before it is stopped, but whoever waits until it is there.
+    // Before it is stopped, only the wait for its beginning has looked at it.
     let mounted = masters.volume.mount_node(NODES, &[]);
     let socket = socket(&mounted);
     mounted.signal(Signal::STOP);
@@ -145,7 +145,7 @@ fn a_mount_that_is_stopped_is_named_and_waited_for_no_longer() {
         masters.volume.refuse(arguments, 1, &told);
     }
     assert!(begun.elapsed() < Duration::from_secs(60));
-    // Mounts that begin meanwhile look whether somebody listens here.
+    // Mounts that begin meanwhile look whether a process listens here.
     for _ in 0..MANY_LOOKS {
         drop(UnixStream::connect(&socket).unwrap());
     }
@@ -161,12 +161,12 @@ fn a_killed_mount_is_gone_and_leaves_its_name_to_the_next() {
     let masters = Masters::new(2 * IMAGE_BYTES);
     let mut mounted = masters.volume.mount_node(NODES, &[]);
     let left = socket(&mounted);
-    // Another that was killed before, under a number that no mount has.
+    // There is a socket of another killed mount, with a number that no mount has.
     let abandoned = left.with_file_name("0:0");
     drop(UnixListener::bind(&abandoned).unwrap());
     mounted.kill_and_keep();
     let gone = fs::symlink_metadata(&left).expect("a killed process removes nothing").ino();
-    // Other mounts begin, which remove what was abandoned: not this, whose mount is still there.
+    // Other mounts begin, which remove abandoned sockets, but not this one, whose mount is still there.
     fs::create_dir(masters.path("other")).unwrap();
     fs::File::create(masters.path("other.img")).unwrap().set_len(IMAGE_BYTES).unwrap();
     masters.volume.succeed(&["newfs", "other.img"]);
@@ -189,7 +189,7 @@ fn a_killed_mount_is_gone_and_leaves_its_name_to_the_next() {
 #[ignore = "needs FUSE: scripts/test mount"]
 fn names_that_anybody_can_take_are_of_no_use_to_anybody() {
     let masters = Masters::new(2 * IMAGE_BYTES);
-    // All names that the next mounts would get, if names were taken from there.
+    // These are all names that the next mounts would get, if they used abstract names.
     let name = |minor: u32| SocketAddr::from_abstract_name(format!("hammer2/0:{minor}")).unwrap();
     let taken: Vec<_> = (0..2000).filter_map(|minor| UnixListener::bind_addr(&name(minor)).ok()).collect();
     assert!(!taken.is_empty());
@@ -201,7 +201,7 @@ fn names_that_anybody_can_take_are_of_no_use_to_anybody() {
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn a_users_mount_hears_the_user_and_root_and_nobody_else() {
-    // FUSE wants to know a user's name: nobody, and daemon.
+    // FUSE needs users with a name: nobody, and daemon.
     const USER: u32 = 65534;
     const OTHER: u32 = 1;
     let masters = Masters::new(2 * IMAGE_BYTES);
@@ -233,7 +233,7 @@ fn a_users_mount_hears_the_user_and_root_and_nobody_else() {
     wait_until("the images are free", || masters.volume.run(&["cluster", "status", NODES]).status.success());
 }
 
-/// The directory that the system makes for a user who logs in.
+/// The runtime directory of a user who is logged in.
 struct Runtime {
     path: PathBuf,
     made: Vec<PathBuf>,
@@ -249,7 +249,7 @@ impl Runtime {
         Self { path, made }
     }
 
-    /// Another has none.
+    /// The directory for a user; other users have none.
     fn path(&self, user: u32) -> PathBuf {
         let own = self.path.file_name().is_some_and(|name| name == user.to_string().as_str());
         if own { self.path.clone() } else { PathBuf::from("/nonexistent") }
@@ -264,7 +264,7 @@ impl Drop for Runtime {
     }
 }
 
-/// A mount that is taken out of the tree.
+/// A mount that is unmounted when this is dropped.
 struct Unmount(PathBuf);
 
 impl Drop for Unmount {

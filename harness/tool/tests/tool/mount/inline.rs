@@ -1,4 +1,4 @@
-//! Who serves requests: the thread that reads them, unless they have to wait; and those that wait keep no other waiting.
+//! The thread that reads requests serves them, unless they have to wait; and those that wait keep no other waiting.
 
 use std::fs::{self, File};
 use std::thread;
@@ -12,7 +12,7 @@ use crate::slow_export::Export;
 const FILES: u64 = 100;
 const WHILE: Duration = Duration::from_millis(300);
 
-/// A number of a line of counters; what never came isn't in it.
+/// A number in a line of counters, which lacks requests that never came.
 fn count(line: &str, what: &str) -> u64 {
     let rest = line.split(&format!("{what} ")).nth(1);
     rest.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
@@ -33,13 +33,13 @@ fn what_needs_no_disk_is_served_at_once_while_another_request_waits_for_a_disk()
     (0..FILES).for_each(|number| assert!(mounted.path(format!("file{number}")).exists()));
     assert!(!mounted.path("none").exists());
     mounted.signal(Signal::USR1);
-    // Another thread is told of the signal.
+    // Another thread handles the signal.
     thread::sleep(WHILE);
     export.stall();
     let cold = mounted.path("cold");
     let reading = thread::spawn(move || fs::read(cold));
     thread::sleep(WHILE);
-    // Requests to which the kernel knows no answer.
+    // The kernel doesn't know the answers to these requests.
     for number in 0..FILES {
         assert!(!mounted.path(format!("none{number}")).exists());
         File::open(mounted.path(format!("file{number}"))).unwrap();

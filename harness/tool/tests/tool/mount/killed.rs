@@ -1,4 +1,4 @@
-//! The server is killed under load: everything a program was told is durable is there.
+//! The server is killed under load: everything that was acknowledged as durable is there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,10 +18,10 @@ const WRITERS: u64 = 4;
 const FILES: u64 = 6;
 const RECORD_BYTES: usize = 100;
 
-/// What a writer was told, and what it was about to do.
+/// A writer's acknowledged changes, and the one under way.
 #[derive(Clone, Default)]
 struct Known {
-    /// Versions of its files that are durable, 0 for none.
+    /// The durable versions of its files, 0 for none.
     versions: [u64; FILES as usize],
     /// A file and the version that may be there instead.
     underway: Option<(usize, u64)>,
@@ -29,7 +29,7 @@ struct Known {
     records: u64,
 }
 
-/// Bytes that tell where they belong.
+/// Bytes that identify the file and version.
 fn content(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
@@ -59,7 +59,7 @@ fn write(root: &Path, writer: u64, known: &Mutex<Known>) -> io::Result<()> {
     let directory = root.join(format!("writer{writer}"));
     fs::create_dir_all(&directory)?;
     let mut log = OpenOptions::new().append(true).create(true).open(directory.join("log"))?;
-    // What the last crash left behind what was known counts now.
+    // Records behind the acknowledged ones that the last crash has left count now.
     let found = log.metadata()?.len() / RECORD_BYTES as u64;
     log.set_len(found * RECORD_BYTES as u64)?;
     log.sync_all()?;
@@ -87,7 +87,7 @@ fn write(root: &Path, writer: u64, known: &Mutex<Known>) -> io::Result<()> {
     }
 }
 
-/// Compares what is there with what was known; what is there is known from then on.
+/// Compares the files with the acknowledged changes; from then on the files' state counts as known.
 fn compare(root: &Path, writer: u64, known: &mut Known) {
     let directory = root.join(format!("writer{writer}"));
     for file in 0..FILES {
@@ -117,7 +117,7 @@ fn durable_versions(known: &[Mutex<Known>]) -> u64 {
     known.iter().map(|known| known.lock().unwrap().versions.iter().sum::<u64>()).sum()
 }
 
-/// Kills the server so often while programs write; `check` looks at the images each time.
+/// Kills the server so often while programs write; `check` checks the images each time.
 fn survive_kills(volume: &Volume, node: &str, kills: u64, check: impl Fn()) {
     let known: Vec<Mutex<Known>> = (0..WRITERS).map(|_| Mutex::default()).collect();
     let compare_all = || {
@@ -134,7 +134,7 @@ fn survive_kills(volume: &Volume, node: &str, kills: u64, check: impl Fn()) {
                 let root = volume.directory();
                 scope.spawn(move || write(&root, writer as u64, known).unwrap_err());
             }
-            // Not always at the same place, and once something more is durable.
+            // The kills come at different places, and once something more is durable.
             wait_until("a version is durable", || durable_versions(&known) > versions_before);
             thread::sleep(Duration::from_millis(300 + round * 397 % 900));
             mounted.kill();
@@ -148,7 +148,7 @@ fn survive_kills(volume: &Volume, node: &str, kills: u64, check: impl Fn()) {
     println!("killed {kills} times; {versions_before} versions of files were durable");
 }
 
-/// So often, or with `HAMMER2_FULL` so often.
+/// How often to kill it; `full` with `HAMMER2_FULL`.
 fn kills(full: u64) -> u64 {
     if std::env::var_os("HAMMER2_FULL").is_some() { full } else { KILLS }
 }
@@ -176,7 +176,7 @@ fn nothing_synced_is_lost_when_the_server_of_a_cluster_is_killed() {
             masters.volume.is_whole_after_crash(image);
         }
     });
-    // What the last crash has left is mended by a mount that may write.
+    // A mount for writing mends the leftovers of the last crash.
     let mounted = masters.volume.mount_node(NODES, &[]);
     fs::write(mounted.path("last"), b"").unwrap();
     assert!(mounted.unmount().0.success());

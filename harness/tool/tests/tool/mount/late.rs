@@ -1,4 +1,4 @@
-//! A disk that doesn't answer for a while: nothing that was accepted is lost, and the end waits for it.
+//! A disk that doesn't answer for a while: nothing accepted is lost, and the end of the mount waits for it.
 
 use std::fs::{self, File};
 use std::thread::sleep;
@@ -31,7 +31,7 @@ fn syncs_go_on_when_a_disk_answers_again() {
         export.stall();
         sleep(LATE);
         export.go_on();
-        // Nobody asks for a sync, and one comes all the same.
+        // No program asks for a sync, but one comes all the same.
         let name = format!("after{round}");
         wait_until("changes go on", || fs::write(mounted.path(&name), b"after").is_ok());
         sleep(Duration::from_secs(4));
@@ -44,7 +44,7 @@ fn syncs_go_on_when_a_disk_answers_again() {
     volume.is_whole_after_crash("v.img");
 }
 
-/// Whoever doesn't know any more that a disk is theirs keeps what waits for it until they do.
+/// A mount that isn't sure any more that a disk is its own keeps waiting writes until it is.
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn a_disk_that_hangs_for_much_longer_than_a_lease_loses_nothing() {

@@ -1,4 +1,4 @@
-//! What a mount in the background tells, and where: in the system's log or a file, of disks by their names.
+//! Messages of a mount in the background: in the system's log or a file, with the names of disks.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -49,7 +49,7 @@ impl Drop for Syslog {
     }
 }
 
-/// A mount in the background, taken out of the tree at the end.
+/// A mount in the background, unmounted at the end.
 struct Background<'m> {
     masters: &'m Masters,
     nodes: &'static str,
@@ -90,7 +90,7 @@ impl Drop for Background<'_> {
 #[ignore = "needs FUSE: scripts/test mount"]
 fn the_systems_log_is_told_what_becomes_of_a_disk() {
     if Path::new(SYSLOG).exists() {
-        // The system's own log is nobody's to read; the lines themselves are as in a file.
+        // The test can't read the system's own log, whose lines are the same as in a file.
         return;
     }
     let masters = Masters::new(8 << 20);
@@ -106,7 +106,7 @@ fn the_systems_log_is_told_what_becomes_of_a_disk() {
     background.loses_and_regains_a_disk(&said);
     background.end();
     wait_until("it is told that it ended", || said().contains(&format!("on {directory}: unmounted")));
-    // Other tests' mounts speak there as well.
+    // Other tests' mounts write there as well.
     let own = masters.path("").display().to_string();
     let said: String = said().lines().filter(|line| line.contains(&own)).flat_map(|line| [line, "\n"]).collect();
     let priority = |text: &str| said.lines().find(|line| line.contains(text)).map(|line| &line[..4]);

@@ -1,4 +1,4 @@
-//! The tool's mounts, as programs meet them. They need FUSE and root, so they are run by `scripts/test mount`.
+//! Tests of the tool's mounts from the programs' side. They need FUSE and root, so `scripts/test mount` runs them.
 
 mod administration;
 mod aio;

@@ -1,5 +1,5 @@
 //! mount(8), umount(8) and fsck(8) with the filesystem's type, on a system where the tool is installed: in a mount namespace of
-//! its own, `/usr` with what `scripts/install` makes laid over it.
+//! its own, with the files of `scripts/install` laid over `/usr`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl System {
         File::create(self.path(name)).unwrap().set_len(256 << 20).unwrap();
     }
 
-    /// Runs commands there; whatever happens, nothing stays mounted.
+    /// Runs commands there; nothing stays mounted.
     fn run(&self, commands: &str) -> Output {
         let script = format!(
             "set -e\n\
@@ -133,7 +133,7 @@ fn a_line_of_fstab_is_mounted_once() {
     assert!(said.ends_with("status 32\nstatus 32\n"), "{said}");
 }
 
-/// What is said on a system where there are a cluster of three disks, WORK, and a volume, HOME, to be found.
+/// The output of commands on a system with a cluster of three disks, WORK, and a volume, HOME.
 fn beside_work_and_home(commands: &str) -> String {
     let system = System::new();
     ["a.img", "b.img", "c.img", "home.img"].iter().for_each(|image| system.image(image));

@@ -52,7 +52,7 @@ impl Volume {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Checks exit status and that there is one line of complaint with this in it.
+    /// Checks the exit status, and that there is one line of complaint that contains this.
     pub(crate) fn refuse(&self, arguments: &[&str], status: i32, complaint: &str) {
         let output = self.run(arguments);
         let text = String::from_utf8(output.stderr).unwrap();
@@ -89,8 +89,8 @@ impl Volume {
         self.succeed(&["fsck", "v.img"]);
     }
 
-    /// Checks an image after a crash. The header's only copy may be torn, and then this is false: its twin is whole, and the next
-    /// commit mends it.
+    /// Checks an image after a crash. False if the header's only copy is torn: then its twin is whole, and the next commit mends
+    /// it.
     pub(crate) fn is_whole_after_crash(&self, image: &str) -> bool {
         let output = self.run(&["fsck", image]);
         if output.status.success() {
@@ -134,9 +134,9 @@ impl Mounted {
         kill_process(Pid::from_raw(self.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
-    /// Unmounts it as users do; what the server has said, and its end.
+    /// Unmounts it as users do; returns the server's exit status and its output.
     pub(crate) fn unmount(mut self) -> (ExitStatus, String) {
-        // Somebody else may be passing by: `fuser` looks at the open files of all processes.
+        // Another program may be looking at it: `fuser` looks at the open files of all processes.
         wait_until("it can be unmounted", || {
             let output = Command::new("fusermount3").arg("-u").arg(&self.directory).output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
@@ -154,7 +154,7 @@ impl Mounted {
         (output.status, String::from_utf8(output.stderr).unwrap())
     }
 
-    /// Unmounts it, and nothing was wrong.
+    /// Unmounts it, and checks that nothing was wrong.
     pub(crate) fn unmount_well(self) {
         let (status, said) = self.unmount();
         assert!(status.success() && said.is_empty(), "{status}: {said}");
@@ -166,7 +166,7 @@ impl Mounted {
         self.detach();
     }
 
-    /// The same; what is left of the mount stays in the tree.
+    /// The same, but the dead mount stays in the tree.
     pub(crate) fn kill_and_keep(&mut self) {
         let mut server = self.server.take().unwrap();
         server.kill().unwrap();
@@ -174,7 +174,7 @@ impl Mounted {
         self.is_left = true;
     }
 
-    /// Takes what is left of the mount out of the tree.
+    /// Unmounts the dead mount.
     pub(crate) fn detach(&mut self) {
         let _ = Command::new("fusermount3").args(["-u", "-q", "-z"]).arg(&self.directory).status();
         self.is_left = false;

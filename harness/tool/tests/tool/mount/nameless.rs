@@ -1,4 +1,4 @@
-//! Files that have lost their last name, and that somebody still holds: open, by a path alone, or by standing in them.
+//! Files that have lost their last name and are still held: open, by a path alone, or as a working directory.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,15 +15,15 @@ fn path_only(path: &Path) -> OwnedFd {
     openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()).unwrap()
 }
 
-/// How many names an open file has, and that it can be asked.
+/// The number of names of an open file.
 fn links(file: impl AsFd) -> u64 {
     fstat(file).unwrap().st_nlink
 }
 
-/// A process that stands in a directory until it is asked what it sees there.
+/// A process with this working directory, which looks around there when it gets a line.
 fn stand_in(directory: &Path) -> Child {
     let mut command = Command::new("sh");
-    // Standing there is what keeps the directory, so nothing of it is open.
+    // The working directory alone keeps the directory, so it isn't open.
     command.args(["-c", "read line && stat --format=%h . && echo ../* && exit 0"]).current_dir(directory);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -45,7 +45,7 @@ fn what_is_removed_is_there_as_long_as_anybody_holds_it() {
     for name in ["open", "stood-in"] {
         fs::remove_dir(mounted.path(name)).unwrap();
     }
-    // One is replaced.
+    // One file is replaced.
     fs::write(mounted.path("other"), b"").unwrap();
     fs::rename(mounted.path("other"), mounted.path("file")).unwrap();
     for name in ["fifo", "link"] {
@@ -54,7 +54,7 @@ fn what_is_removed_is_there_as_long_as_anybody_holds_it() {
     assert_eq!([links(&directory), links(&fifo), links(&file), links(&link)], [0; 4]);
     assert_eq!(fstat(&file).unwrap().st_size, 7);
     directory.sync_all().unwrap();
-    // What is opened again by what is held.
+    // The file is opened again through the held one.
     let again = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file))).unwrap();
     let mut content = [0; 7];
     again.read_exact_at(&mut content, 0).unwrap();
@@ -78,7 +78,7 @@ impl Ask for Child {
     }
 }
 
-/// Something that was removed, and is held.
+/// A removed file that is still held.
 struct Held {
     file: OwnedFd,
     facts: (u32, u64),
@@ -149,7 +149,7 @@ fn what_is_held_takes_room_until_it_is_let_go_even_by_a_crash() {
             fs::remove_file(mounted.path("file")).unwrap();
             mounted.kill();
             drop(held);
-            // Whoever mounts it next removes what was held.
+            // The next mount removes the held files.
             volume.mount(&[]).unmount_well();
             let _ = volume.run(&["rm", "v.img:/file"]);
         } else {

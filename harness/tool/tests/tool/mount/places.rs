@@ -1,4 +1,4 @@
-//! Where mounts are: on directories, and not taken away by others' ends.
+//! The places of mounts: they are on directories, and the end of one takes no other away.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -24,7 +24,7 @@ fn nothing_but_a_directory_is_mounted_on() {
     volume.check();
 }
 
-/// A server that has much to do at its end, and meanwhile somebody mounts something else at the same place.
+/// A server has much to do at its end, and meanwhile something else is mounted at the same place.
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn the_end_of_a_mount_is_not_that_of_the_next_at_its_place() {

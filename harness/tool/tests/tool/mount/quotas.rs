@@ -29,7 +29,7 @@ fn used(volume: &Volume, directory: &str) -> (u64, u64) {
 fn fill(volume: &Volume, mounted: &Mounted) {
     fs::create_dir_all(mounted.path("d/inner")).unwrap();
     volume.succeed(&["setquota", "mnt/d", "--bytes", "4M", "--inodes", "20"]);
-    // Before there is no room for bytes: each takes 1 KiB, and nobody knows how much the writers leave.
+    // This comes before there is no room for bytes: each takes 1 KiB, and nobody knows how much the writers leave.
     for number in 0..3 {
         fs::create_dir(mounted.path(format!("d/more{number}"))).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What an administrator sees of a mount: how its disks are, what happens to them, and the numbers of it.
+//! Reports of a mount for an administrator: the states of its disks, their events, and its numbers.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -20,7 +20,7 @@ impl<'m> Pulled<'m> {
     fn new(masters: &'m Masters, image: &'static str) -> Self {
         let content = fs::read(masters.path(image)).unwrap();
         File::options().write(true).open(masters.path(image)).unwrap().set_len(0).unwrap();
-        // Who asks how it is has the disks asked.
+        // A question for the status makes the mount ask the disks.
         wait_until("it is missed", || masters.volume.run(&["cluster", "status", "mnt"]).status.code() == Some(1));
         Self { masters, image, content }
     }
@@ -37,7 +37,7 @@ fn write_durably(volume: &Volume, name: &str) {
     file.sync_all().unwrap();
 }
 
-/// What is printed goes to a file, so that it can be looked at while more comes.
+/// Runs a command with its output in a file, so that it can be read while more comes.
 fn follow(volume: &Volume, arguments: &[&str], to: &str) -> Child {
     let file = File::create(volume.directory().with_file_name(to)).unwrap();
     volume.tool(arguments).stdout(file).stderr(Stdio::inherit()).spawn().unwrap()
@@ -65,7 +65,7 @@ fn a_status_fits_a_terminal_and_says_what_to_do() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 5, "a line for the cluster, a head, and a line for each disk: {said}");
     assert!(lines[0].starts_with("CL: healthy, 3 of 3 masters in sync, quorum 2"), "{said}");
-    // Two of them have the same file name.
+    // Two of the images have the same file name.
     for (line, name) in lines[2..].iter().zip(["/v.img ", "b.img ", "c/v.img "]) {
         let cells: Vec<&str> = line.split_whitespace().collect();
         assert!(line.contains(name) && line.contains("  MASTER  in sync  "), "{said}");
@@ -89,7 +89,7 @@ fn a_status_fits_a_terminal_and_says_what_to_do() {
     let errors = line.split_whitespace().find(|cell| cell.matches('/').count() == 2).unwrap();
     assert!(line.contains("  ejected  ") && errors != "0/0/0", "{said}");
     assert!(said.contains("`hammer2 cluster resync ") && said.contains("/b.img NEW`"), "{said}");
-    // The page says it, too, and when it happened; the picture of what is used has one below the other those in step.
+    // The page has it, too, with the time; the freemap's picture has the nodes in step, one below the other.
     wait_until("the page has it", || {
         let page = volume.run(&["cluster", "status", "--html", "mnt"]);
         assert_eq!(page.status.code(), Some(1));
@@ -112,7 +112,7 @@ fn a_status_fits_a_terminal_and_says_what_to_do() {
     wait_until("it is back", || volume.run(&["cluster", "status", "mnt"]).status.success());
     let (status, _) = mounted.unmount();
     assert!(status.success());
-    // Nobody has seen since when it is so.
+    // No mount has seen since when it is so.
     assert!(volume.succeed(&["cluster", "status", NODES]).lines().last().unwrap().contains("in sync  -"));
 }
 
@@ -131,7 +131,7 @@ fn what_happens_is_followed_and_programs_are_run_for_it() {
     };
     let say = format!(r#"echo "$HAMMER2_EVENT $HAMMER2_DISK $HAMMER2_LABEL $(cat)" >>{}"#, told.display());
     program("10-tell", 0o755, &say);
-    // Neither one that fails, nor what isn't to be run, keeps others from it.
+    // A program that fails, or a file that mustn't be run, doesn't keep others from running.
     program("05-fails", 0o755, "exit 3");
     program("20-strangers", 0o777, &format!("echo wrong >>{}", told.display()));
     program("30-tell.bak", 0o755, &format!("echo wrong >>{}", told.display()));
@@ -246,11 +246,11 @@ fn who_has_never_seen_it_replaces_a_dead_disk_by_what_the_screen_says() {
     let volume = &masters.volume;
     let mounted = volume.mount_node(NODES, &[]);
     write_durably(volume, "file");
-    // It dies for good.
+    // The disk dies for good.
     let dead = Pulled::new(&masters, IMAGES[1]);
     fs::remove_file(masters.path(IMAGES[1])).unwrap();
     write_durably(volume, "more");
-    // The screen is all there is to go by: what it says that mentions the disk, with a new one for NEW.
+    // Only the screen is used: the command that mentions the disk, with a new disk for NEW.
     let screen = String::from_utf8(volume.run(&["cluster", "status", "mnt"]).stdout).unwrap();
     assert!(screen.contains("b.img:") && !screen.contains("volume 0"), "a disk is named by its path: {screen}");
     let commands: Vec<&str> = screen.split('`').skip(1).step_by(2).collect();

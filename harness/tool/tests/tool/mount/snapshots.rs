@@ -1,4 +1,4 @@
-//! Snapshots of what is mounted, read in a folder of the mount that no listing shows.
+//! Snapshots of the mounted PFS, read in a folder of the mount that no listing shows.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -30,7 +30,7 @@ fn numbers(directory: &Path, found: &mut Vec<u64>) {
     }
 }
 
-/// Has the kernel ask again for what it has in memory.
+/// Makes the kernel forget its caches.
 fn drop_caches() {
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
 }
@@ -71,7 +71,7 @@ fn a_snapshot_is_read_below_the_mount() {
     numbers(&folder, &mut found);
     assert_eq!(found.iter().collect::<HashSet<_>>().len(), found.len(), "each file has a number of its own: {found:?}");
 
-    // Space is given back and used again below what is being read.
+    // Space is freed and used again while a file of a snapshot is read.
     let open = File::open(folder.join("ONE/below/large")).unwrap();
     for round in 0..3 {
         fs::write(mounted.path("filler"), noise(60 << 20)).unwrap();
@@ -90,7 +90,7 @@ fn a_snapshot_is_read_below_the_mount() {
     let stale = open.read_at(&mut [0; 10], 2 << 20).unwrap_err();
     assert_eq!(stale.raw_os_error(), Some(Errno::STALE.raw_os_error()));
     drop(open);
-    // Another of the same name is another.
+    // Another snapshot of the same name has other files.
     fs::write(mounted.path("file"), b"at last").unwrap();
     volume.succeed(&["snapshot", "mnt", "ONE"]);
     assert_eq!(fs::read(folder.join("ONE/file")).unwrap(), b"at last");
@@ -168,7 +168,7 @@ fn snapshots_of_a_cluster_are_read_without_the_disks_that_are_gone() {
     File::options().write(true).open(masters.path(IMAGES[0])).unwrap().set_len(0).unwrap();
     drop_caches();
     assert!(fs::read(&kept).unwrap() == content);
-    // Another may be slow, and away for a moment.
+    // Another disk may be slow, and away for a moment.
     wait_until("it has left", || volume.run(&["cluster", "status", "mnt"]).status.code() == Some(1));
     volume.succeed(&["bulkfree", "mnt"]);
     drop_caches();
@@ -179,7 +179,7 @@ fn snapshots_of_a_cluster_are_read_without_the_disks_that_are_gone() {
     assert!(read_only.unmount().0.success());
 }
 
-/// What leads to a snapshot on the disks is given to something else after bulkfree, so that nothing may be read by it any more.
+/// After bulkfree, the blocks that lead to a snapshot are used for something else, so nothing may be read through them any more.
 #[test]
 #[ignore = "needs FUSE: scripts/test mount"]
 fn a_snapshot_is_opened_anew_after_bulkfree() {

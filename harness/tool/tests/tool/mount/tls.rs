@@ -21,7 +21,7 @@ fn openssl(folder: &Path, arguments: &str) {
 
 const NEW_KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
 
-/// Makes an authority in a folder, and whom it vouches for: a server of this machine, and a client.
+/// Makes an authority in a folder, with certificates for a server of this machine and a client.
 fn certify(folder: &Path) {
     fs::create_dir(folder).unwrap();
     openssl(folder, &format!("req -x509 {NEW_KEY} -keyout ca-key.pem -out ca-cert.pem -subj /CN=authority -days 2"));
@@ -98,7 +98,7 @@ impl Server {
         server
     }
 
-    /// How its export is named; `options` stand behind the name.
+    /// The address of its export, with `options` behind it.
     fn name(&self, scheme: &str, options: &str) -> String {
         match &self.place {
             Place::Port(port) => format!("{scheme}://localhost:{port}/disk?{options}"),
@@ -124,7 +124,7 @@ impl Site {
         let site = Self { volume: Volume::new(IMAGE_BYTES) };
         certify(&site.path("right"));
         certify(&site.path("stranger"));
-        // Who knows the authority, and has no certificate.
+        // This client knows the authority, but has no certificate.
         fs::create_dir(site.path("nobody")).unwrap();
         fs::copy(site.path("right/ca-cert.pem"), site.path("nobody/ca-cert.pem")).unwrap();
         site

@@ -1,5 +1,5 @@
-//! The README's tours, as a shell does them: of a mount (format, mount, build something, snapshot, crash, mount again, check),
-//! and of a cluster, word for word as they are printed there.
+//! The README's tours, run by a shell: that of a mount (format, mount, build something, snapshot, crash, mount again, check), and
+//! that of a cluster, word for word as printed there.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -66,7 +66,7 @@ fn the_tour_of_a_cluster() {
     for copied in ["core", "docs", "scripts"] {
         symlink(root.join(copied), folder.path().join(copied)).unwrap();
     }
-    // Whatever happens, nothing stays mounted and nothing is served.
+    // At the end, nothing stays mounted, and no server is left.
     let commands = format!(
         "export TMPDIR=$PWD; ended() {{ umount -q -l \"$mnt\" 2>&- || true; kill $nbd 2>&- || true; }}; trap ended EXIT\n{}",
         of_clusters.replace("cp -r ", "cp -rL ")

@@ -1,4 +1,4 @@
-//! Two mounts that reach the same disks by different names, as two machines do: no lock of one host keeps them apart.
+//! Two mounts reach the same disks by different names, like two machines: no lock of one host keeps them apart.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -34,7 +34,7 @@ impl Disks {
         Self { volume, exports }
     }
 
-    /// All of them, as a host that calls the server so.
+    /// The cluster, as a host names it that calls the server `host`.
     fn seen_by(&self, host: &str) -> String {
         let names: Vec<_> = self.exports.iter().map(|export| export.name(host)).collect();
         format!("{}@CL", names.join("+"))
@@ -61,7 +61,7 @@ fn disks_have_one_writer_and_who_slept_finds_out() {
     let content = noise(1 << 20);
     let mut first = disks.volume.mount_node(&here, &[]);
     write(&first, "file", &content).unwrap();
-    // Also long after it was mounted.
+    // The mount may have begun long ago.
     sleep(Duration::from_secs(5));
     for arguments in [&["mount", "-f", &there, "other"][..], &["mkdir", &format!("{there}:/x")]] {
         let output = disks.volume.run(arguments);
@@ -91,8 +91,8 @@ fn disks_have_one_writer_and_who_slept_finds_out() {
     let (status, said) = first.end();
     let told: Vec<_> = said.lines().filter(|line| line.contains("another mount took")).collect();
     assert!(!status.success() && said.contains("lost"), "{said}");
-    // Any of the disks may be the one: what one of them was asked before the sleep may be over its deadline after it, and
-    // then that disk is away before it is looked at.
+    // Any of the disks may be named: a request from before the sleep may be over its deadline after it, and then its disk is away
+    // before it is looked at.
     let is_disk = |line: &str| disks.exports.iter().any(|export| line.contains(&export.name("localhost")));
     assert!(told.iter().any(|line| is_disk(line) && line.contains(&host_name())), "{said}");
     // On a busy machine the disks may be found taken over one after the other, each by itself.

@@ -1,4 +1,4 @@
-//! What an administrator does by the directory of a mount: it grows, new data is stored otherwise, it is checked and scrubbed.
+//! Administration on the directory of a mount: growing it, changing how new data is stored, checking and scrubbing it.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -38,7 +38,7 @@ fn change_until(stop: &AtomicBool, changes: &AtomicUsize, root: &Path) {
     }
 }
 
-/// Has others stop when it goes.
+/// Makes other threads stop when it is dropped.
 struct Stop<'s>(&'s AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -47,7 +47,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// What speaks the protocol of docs/orders.md with a mount.
+/// A client of a mount by the protocol of docs/orders.md.
 struct Orders(BufReader<UnixStream>);
 
 impl Orders {
@@ -78,7 +78,7 @@ fn it_grows_while_it_is_used() {
     let grown = json(&volume.succeed(&["growfs", "--json", "mnt", "512M"]));
     assert_eq!((&grown["old_bytes"], &grown["new_bytes"]), (&(256u64 << 20).into(), &(512u64 << 20).into()));
     assert_eq!(fs::metadata(volume.image()).unwrap().len(), 512 << 20);
-    // More than it had room for before.
+    // This is more than it had room for before.
     write_durably(&mounted.path("large"), &noise(300 << 20));
     assert!(volume.succeed(&["growfs", "mnt"]).contains("as before"));
     File::options().write(true).open(volume.image()).unwrap().set_len(576 << 20).unwrap();
@@ -97,12 +97,12 @@ fn a_cluster_grows_when_all_are_in_step() {
     let volume = &masters.volume;
     let mounted = volume.mount_node("v.img+b.img@CL", &[]);
     let size = (IMAGE_BYTES + (64 << 20)).to_string();
-    // One that isn't there can't be asked; it is made as large as the others when it comes in.
+    // A missing member doesn't grow; it is made as large as the others when it comes in.
     volume.succeed(&["cluster", "add", "mnt", IMAGES[2]]);
     let grown = json(&volume.succeed(&["growfs", "--json", "mnt", &size]));
     assert_eq!(grown["new_bytes"], IMAGE_BYTES + (64 << 20));
     fs::write(mounted.path("file"), b"content").unwrap();
-    // One whose disk fails stays smaller.
+    // A member whose disk fails stays smaller.
     File::options().write(true).open(masters.path(IMAGES[2])).unwrap().set_len(0).unwrap();
     volume.run(&["cluster", "status", "mnt"]);
     volume.refuse(&["growfs", "mnt", "1G"], 2, "isn't in step, and would stay smaller: `hammer2 cluster status");
@@ -141,7 +141,7 @@ fn how_files_are_stored_is_inherited_from_their_directory() {
     assert!(said.starts_with("path      /a/after\n") && said.contains("methods   zlib:7, iscsi32\n"), "{said}");
     volume.refuse(&["setcomp", "lz4", "mnt/nothing"], 2, "/nothing: ");
     volume.refuse(&["stat", "mnt/nothing"], 2, "/nothing: ");
-    // An image in the mount is an image.
+    // An image in the mount is treated as an image.
     File::create(mounted.path("inner.img")).unwrap().set_len(128 << 20).unwrap();
     assert_eq!(methods("mnt/inner.img"), "iscsi32 lz4");
     volume.succeed(&["newfs", "mnt/inner.img"]);
@@ -160,10 +160,10 @@ fn it_is_checked_as_of_one_moment_while_it_is_changed() {
     let (stop, changes) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         scope.spawn(|| change_until(&stop, &changes, &mounted.path("")));
-        // Whatever fails, that ends.
+        // The changes stop even if the test fails.
         let until = Stop(&stop);
         let mut differences = Vec::new();
-        // However fast it is checked: while things changed.
+        // The checks must overlap with changes, however fast they are.
         while differences.len() < 5 || changes.load(Ordering::Relaxed) <= 5 {
             assert!(differences.len() < 1000, "it goes on meanwhile");
             let said = volume.succeed(&["fsck", "mnt"]);
@@ -177,7 +177,7 @@ fn it_is_checked_as_of_one_moment_while_it_is_changed() {
         drop(until);
     });
     volume.refuse(&["fsck", "--repair", "mnt"], 2, "nothing is mended below a mount");
-    // Damage is found as in an image.
+    // Damage is found like that of an image.
     let shown = volume.succeed(&["stat", "--json", "mnt/cold"]);
     assert!(json(&shown)["size"] == 1 << 20);
     let mut image = fs::read(volume.image()).unwrap();
@@ -215,7 +215,7 @@ fn the_members_of_a_cluster_are_checked_in_turn() {
 fn who_asked_for_rest_and_is_silent_stops_nobody() {
     let volume = Volume::new(256 << 20);
     let mounted = volume.mount(&[]);
-    // While a file is made, the kernel keeps everybody out of its directory.
+    // While a file is made, the kernel locks its directory.
     let file = File::create(mounted.path("there")).unwrap();
     let mut orders = Orders::to(&mounted.path(""));
     orders.say(r#"{"version":1,"question":"AtRest"}"#);
@@ -234,7 +234,7 @@ fn who_asked_for_rest_and_is_silent_stops_nobody() {
             orders.say("\"On\"");
             assert_eq!(orders.hear(), "Working");
         }
-        // What there is can be read meanwhile.
+        // Existing files can be read meanwhile.
         assert_eq!(fs::read_dir(mounted.path("")).unwrap().count(), 1);
         assert!(!written.load(Ordering::Relaxed), "it wasn't waited for");
         wait_until("changes go on", || written.load(Ordering::Relaxed));
@@ -242,7 +242,7 @@ fn who_asked_for_rest_and_is_silent_stops_nobody() {
     });
     drop(file);
     assert_eq!(orders.hear(), Value::Null, "it was hung up");
-    // Who says that it is over is told that it was so all the time.
+    // The answer to "over" says that nothing has changed all the time.
     let mut orders = Orders::to(&mounted.path(""));
     orders.say(r#"{"version":1,"question":"AtRest"}"#);
     orders.say("\"On\"");
@@ -253,7 +253,7 @@ fn who_asked_for_rest_and_is_silent_stops_nobody() {
     mounted.unmount_well();
 }
 
-/// What is told of how far an order is, as these numbers; and the end.
+/// The reported progress of an order, as these numbers; and its last answer.
 fn followed<const N: usize>(orders: &mut Orders, how_far: &str, numbers: [&str; N]) -> (Vec<[u64; N]>, Value) {
     let mut told = Vec::new();
     loop {
@@ -280,12 +280,12 @@ fn a_scrub_tells_how_far_it_is() {
     let (told, ended) = followed(&mut orders, "Scrubbing", ["bytes", "expected_bytes"]);
     let bytes = ended["Ended"]["Ok"]["Scrubbed"]["counts"]["bytes"].as_u64().unwrap();
     assert!(bytes >= 3 * (96 << 20), "{ended}");
-    // It is told every second.
+    // Progress is reported every second.
     let is_quick = begun.elapsed() < Duration::from_secs(2);
     assert!(told.is_sorted() && (is_quick || !told.is_empty()), "{told:?}");
     assert!(told.iter().all(|[done, all]| done <= all && *all >= bytes && all - bytes < bytes / 50), "{told:?}");
     mounted.unmount_well();
-    // Of a single volume there is nothing to repair from, and all of it is read.
+    // A single volume has no other to be repaired from, but is read whole.
     let single = Volume::new(256 << 20);
     let mounted = single.mount(&[]);
     write_durably(&mounted.path("file"), &noise(1 << 20));
@@ -305,7 +305,7 @@ fn bulkfree_tells_how_far_it_is() {
     orders.say(r#"{"version":1,"question":{"Bulkfree":{"discard":false}}}"#);
     let (told, ended) = followed(&mut orders, "Freeing", ["pass", "bytes", "expected_bytes"]);
     assert!(ended["Ended"]["Ok"]["Freed"]["free_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{ended}");
-    // At the latest at the end of each pass, and then all of it is done, on all three disks.
+    // Progress is reported at least at the end of each pass, when all of it is done on all three disks.
     assert!(told.is_sorted() && told.iter().all(|[_, bytes, expected]| bytes <= expected), "{told:?}");
     for pass in [1, 2] {
         let [_, bytes, expected] = *told.iter().rfind(|told| told[0] == pass).unwrap();
@@ -359,7 +359,7 @@ fn a_scrub_is_paused_and_goes_on_in_the_next_mount() {
     let whole = json(&volume.succeed(&["scrub", "--json", "mnt"]));
     let whole = whole["bytes"].as_u64().unwrap();
     let begun = volume.tool(&["scrub", "--json", "mnt"]).stdout(Stdio::piped()).spawn().unwrap();
-    // It may not have begun yet.
+    // The scrub may not have begun yet.
     wait_until("it is paused", || volume.run(&["scrub", "--pause", "mnt"]).status.success());
     let output = begun.wait_with_output().unwrap();
     let paused = json(std::str::from_utf8(&output.stdout).unwrap());

@@ -1,4 +1,4 @@
-//! Devices that the kernel or somebody else uses: nobody of us touches them, and nobody touches ours.
+//! Devices that the kernel or another program uses: our commands don't touch them, and other programs can't touch ours.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -37,7 +37,7 @@ impl Drop for Mount<'_> {
     }
 }
 
-/// Every way to read or change what is there.
+/// Checks that every command that reads or changes it is refused.
 fn is_refused_everywhere(folder: &Folder, name: &str, why: &str) {
     for arguments in [
         &["newfs", name][..],
@@ -148,6 +148,6 @@ fn nobody_overwrites_what_we_use() {
         // The server may take a moment to let go.
         folder.check(device.name());
     }
-    // Free for everybody.
+    // The device is free for everybody.
     assert!(system("mkfs.ext4", &["-q", "-F", device.name()]).0);
 }

@@ -1,4 +1,4 @@
-//! What is on an image or a device, as far as it isn't zero; and what others recognize on it.
+//! The content of an image or a device, apart from zeros; and what other programs recognize on it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 const PIECE_BYTES: usize = 65536;
 
-/// A digest of everything that isn't zero, and of where it is.
+/// A digest of everything that isn't zero, with its places.
 pub(crate) fn digest(path: &Path) -> [u8; 32] {
     let file = File::open(path).unwrap();
     let size = rustix::fs::seek(&file, SeekFrom::End(0)).unwrap();
@@ -19,7 +19,7 @@ pub(crate) fn digest(path: &Path) -> [u8; 32] {
     digest.update(size.to_le_bytes());
     let (mut piece, mut at) = (vec![0; PIECE_BYTES], 0);
     while at < size {
-        // Of an image, holes are passed over; a block device has none.
+        // Holes of an image are skipped; a block device has none.
         at = match rustix::fs::seek(&file, SeekFrom::Data(at)) {
             Ok(data) => data / PIECE_BYTES as u64 * PIECE_BYTES as u64,
             Err(Errno::NXIO) => break,
@@ -36,7 +36,7 @@ pub(crate) fn digest(path: &Path) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// What util-linux says is there: kinds, and what of labels and UUIDs is plain text.
+/// The findings of util-linux: kinds, and labels and UUIDs if they are plain text.
 pub(crate) fn recognized(path: &Path) -> Vec<String> {
     let output = Command::new("wipefs").args(["--parsable", "--output", "TYPE,UUID,LABEL"]).arg(path).output().unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -1,5 +1,5 @@
-//! Servers that nobody should trust: they send noise, a byte now and then, much too much, nothing, half of it, or the truth with
-//! bits flipped. Whatever they do, a command ends soon, with a clear status, within its memory.
+//! Untrustworthy servers: they send noise, a byte now and then, far too much, nothing, half a reply, or right replies with
+//! flipped bits. Whatever they do, a command ends soon, with a clear status, within its memory.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -22,16 +22,16 @@ use crate::folder::Folder;
 
 const IMAGE_BYTES: u64 = 64 << 20;
 
-/// Between the bytes of a server that takes its time: less than the deadline of anything.
+/// The pause between the bytes of a dripping server: shorter than any deadline.
 const DRIP: Duration = Duration::from_millis(200);
 
-/// How long a command may take: greeting and reply have 10 and 15 seconds, and the machine has other things to do.
+/// How long a command may take: greeting and reply have 10 and 15 seconds, and the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// What a command may have of the machine's addresses.
+/// The limit of a command's address space.
 const MEMORY: &str = "--as=1610612736";
 
-/// What a server does to its clients.
+/// The behaviour of a server.
 #[derive(Clone, Copy, Debug)]
 enum Conduct {
     /// Noise, for ever.
@@ -40,19 +40,19 @@ enum Conduct {
     Silence,
     /// It is honest for so many bytes, and then sends one now and then.
     Drip { after: u64 },
-    /// Then nothing any more, or nothing in this direction.
+    /// After so many bytes, it sends nothing any more.
     Stall { after: u64 },
-    /// Then it hangs up.
+    /// After so many bytes, it hangs up.
     HangUp { after: u64, half: bool },
     /// One of so many bytes is wrong.
     Flip { one_in: u64 },
-    /// Of a size that nothing has.
+    /// It claims an impossible size.
     Size(u64),
 }
 
 impl Conduct {
     fn random(random: &mut Random) -> Self {
-        // Mostly within the greeting, which has 152 bytes, or the first replies.
+        // Mostly this is within the greeting, which has 152 bytes, or the first replies.
         let after = if random.percent(50) { random.below(160) } else { random.below(1 << 20) };
         match random.below(8) {
             0 => Self::Noise,
@@ -120,7 +120,7 @@ impl Write for Mangled {
     }
 }
 
-/// Serves an image until the test's process ends; how it is named.
+/// Serves an image until the test's process ends; returns its address.
 fn serve(image: PathBuf, conduct: Conduct, seed: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -129,7 +129,7 @@ fn serve(image: PathBuf, conduct: Conduct, seed: u64) -> String {
             let Ok(file) = File::options().read(true).write(true).open(&image) else { return };
             let mut mangled = Mangled { socket: socket.unwrap(), conduct, random: Random::new(seed), written: 0 };
             thread::spawn(move || {
-                // Ends with the connection.
+                // This ends with the connection.
                 let _ = converse(&mut mangled, file);
                 let _ = mangled.socket.shutdown(Shutdown::Both);
             });
@@ -161,14 +161,14 @@ fn folder() -> Folder {
     folder.succeed(["newfs", "v.img"]);
     fs::create_dir(folder.path("tree")).unwrap();
     for number in 0..300 {
-        // Each with a block of its own.
+        // Each file has a block of its own.
         fs::write(folder.path(format!("tree/file{number}")), crate::folder::noise(4096, number)).unwrap();
     }
     folder.succeed(["put", "tree", "v.img:/tree"]);
     folder
 }
 
-/// Runs the tool on what a server has; it must end by itself, in time.
+/// Runs the tool on a server's export; it must end by itself, in time.
 fn ends(folder: &Folder, arguments: &[&str], told: &str) {
     let mut tool = folder.command(["--deadline", "1"]);
     tool.args(arguments);
@@ -213,7 +213,7 @@ fn a_hostile_server_makes_no_command_hang() {
     });
 }
 
-/// Whatever strangers do, only root keeps root from an export, and root everybody.
+/// Whatever strangers do, only root keeps root from an export, but root keeps everybody.
 #[test]
 #[ignore = "needs root and programs: scripts/test strangers"]
 fn only_who_may_claims_an_export() {
@@ -229,13 +229,13 @@ fn only_who_may_claims_an_export() {
         command.args(["info", &name]).current_dir("/").uid(user).env_remove("XDG_RUNTIME_DIR").output().unwrap()
     };
     let digest: String = Sha256::digest(&name).iter().map(|byte| format!("{byte:02x}")).collect();
-    // A name that anybody can take, and a queue that nobody empties.
+    // A stranger takes an abstract name, with a queue that nobody empties.
     let address = SocketAddr::from_abstract_name(format!("hammer2-nbd-{digest}")).unwrap();
     let squatted = UnixListener::bind_addr(&address).unwrap();
     let queue: Vec<_> = (0..100).map(|_| UnixStream::connect_addr(&address).unwrap()).collect();
     assert!(info(0).status.success() && info(NOBODY).status.success());
     drop((squatted, queue));
-    // A writer that is root's.
+    // Root has a writer.
     let path = PathBuf::from("/run/hammer2/nbd").join(digest);
     let lock = File::create(&path).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
@@ -244,7 +244,7 @@ fn only_who_may_claims_an_export() {
         let said = info(user);
         assert!(String::from_utf8_lossy(&said.stderr).contains("in use"), "user {user}: {said:?}");
     }
-    // One that was killed.
+    // The writer was killed.
     drop(lock);
     assert!(info(0).status.success() && info(NOBODY).status.success());
     fs::remove_file(&path).unwrap();
