@@ -1,5 +1,5 @@
 "use strict";
-// A script that fails says so in the page, where people and tests see it.
+// A failing script reports that in the page, where people and tests see it.
 window.addEventListener("error", (event) => { document.documentElement.dataset.error = event.message; });
 
 const run = JSON.parse(document.getElementById("run").textContent);
@@ -27,7 +27,7 @@ function told(nanoseconds, digits) {
   return seconds.toFixed(digits === undefined ? 6 : digits) + " s";
 }
 
-// What there is to say of each kind of event.
+// The description of each kind of event.
 const disk = (number) => (number === null ? "" : ` on disk ${number}`);
 const WORDS = {
   "begun": (e) => `the run begins with ${e.disks.length} disks and ${e.clusters.map((c) => c.label).join(", ")}`,
@@ -53,18 +53,18 @@ const WORDS = {
 };
 const describe = (entry) => (WORDS[entry.kind] || JSON.stringify)(entry);
 
-// What is to be drawn, by lanes.
+// The items to draw, by lanes.
 const begun = entries.find((entry) => entry.kind === "begun") || { disks: [], clusters: [] };
 const end = entries.length;
 const lastTime = end ? entries[end - 1].at : 0;
 
-// Where each event is on the axis: at its time, or earlier by what pauses before it are shortened.
+// The place of each event on the axis: its time, less the shortening of earlier pauses.
 const times = entries.map((entry) => entry.at);
 const PLACES = { time: times, shortened: shortened() };
 let places = PLACES.shortened;
 
-// A minute in which nothing happens but waiting would hide everything else: nothing is longer than a few usual pauses. What
-// happens at the same time lies beside each other.
+// A minute of mere waiting would hide everything else, so no pause is longer than a few usual ones. Simultaneous events lie side
+// by side.
 function shortened() {
   const pauses = times.map((time, index) => time - (index ? times[index - 1] : 0));
   const usual = pauses.filter((pause) => pause > 0).sort((one, other) => one - other);
@@ -83,7 +83,7 @@ function firstFrom(list, least) {
   return low;
 }
 
-// What is at a place of one list is at this place of another, in proportion between two events.
+// Maps a place in one list to one in another, in proportion between two events.
 function converted(from, to, value) {
   const next = firstFrom(from, value);
   if (next >= end) return end ? to[end - 1] : 0;
@@ -214,7 +214,7 @@ function drawLane(each, top, into) {
     const [left, right] = [xOf(from), xOf(placeOf(span.to))];
     if (right < GUTTER || left > width) continue;
     const [x, room] = [clip(left), Math.max(clip(right) - clip(left), 1.5)];
-    // What is narrower than a pixel and hidden by what was drawn before isn't drawn.
+    // An item narrower than a pixel that an earlier one hides isn't drawn.
     if (!span.thin && room <= 1.5 && x + room <= drawnTo) continue;
     if (!span.thin) drawnTo = Math.max(drawnTo, x + room);
     const tall = each.height > 36;
@@ -229,7 +229,7 @@ function drawLane(each, top, into) {
   for (const mark of each.marks) {
     const x = xOf(placeOf(mark.at));
     if (x < GUTTER - 4 || x > width + 4) continue;
-    // Marks of one kind that lie on each other are one.
+    // Overlapping marks of one kind are drawn as one.
     const key = mark.style + mark.row;
     if (last.has(key) && x - last.get(key) < 2.5) continue;
     last.set(key, x);
@@ -298,7 +298,7 @@ function draw() {
   document.documentElement.dataset.drawn = String(lanes.length);
 }
 
-// The list: what is in view, or what was searched for.
+// The list: events in view, or those that match the search.
 const ROWS = 400;
 function list() {
   const words = byId("search").value.toLowerCase();
@@ -357,7 +357,7 @@ function zoom(factor, place) {
   look(at - (at - view[0]) * factor, at + (view[1] - at) * factor);
 }
 
-// Goes to a moment, with some of what was before and after it.
+// Goes to a moment, with some time before and after it.
 function goTo(index) {
   const [before, place, after] = [Math.max(0, index - 60), index, index + 12].map(placeOf);
   const reach = Math.max(place - before, (after - place) * 3, 1e6);
@@ -371,7 +371,7 @@ function setAxis(kind) {
   look(placeAt(from), placeAt(to));
 }
 
-// What people do.
+// Input of the user.
 svg.addEventListener("wheel", (event) => {
   event.preventDefault();
   const x = event.clientX - svg.getBoundingClientRect().left;

@@ -1,4 +1,4 @@
-//! Archives: what another program unpacks is what `get` brings out.
+//! Archives: unpacked by another program, they give the same as `get`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use super::folder::{Folder, noise};
 
-/// What a file is, as far as an archive keeps it.
+/// The facts about a file that an archive keeps.
 #[derive(Debug, PartialEq, Eq)]
 struct Facts {
     kind_and_mode: u32,
     mtime: (i64, i64),
-    /// Bytes, or where a link leads.
+    /// The bytes of a file, or the target of a link.
     content: Vec<u8>,
     names: u64,
 }
@@ -90,7 +90,7 @@ fn what_another_program_unpacks_is_what_is_there() {
     let archive = folder.read(["tar", "a.img@before"]);
     let unpacked = unpack(&folder, &archive, "unpacked");
     let (mut wanted, mut found) = (tree(&folder.path("got")), tree(&unpacked));
-    // Where it was unpacked to changed when it was made.
+    // The target directory itself changed when it was made.
     wanted.remove(Path::new(""));
     found.remove(Path::new(""));
     assert_eq!(wanted, found);

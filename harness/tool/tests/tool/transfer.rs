@@ -1,4 +1,4 @@
-//! Sending a PFS elsewhere, and what changed in it: every state that is received is the one that was sent.
+//! Sending a PFS, and then its changes: every received state is the one that was sent.
 
 use std::fs::{self, File};
 use std::process::{Output, Stdio};
@@ -16,7 +16,7 @@ fn folder_with(images: &[&str]) -> Folder {
     folder
 }
 
-/// Sends, and keeps the stream; the transaction id that was told.
+/// Sends, and keeps the stream; returns the reported transaction id.
 fn send(folder: &Folder, arguments: &[&str], stream: &str) -> String {
     let output = folder.command(["send"].iter().chain(arguments)).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
@@ -113,7 +113,7 @@ fn changes_are_applied_in_their_order_and_in_no_other() {
     received(&folder, "b.img@COPY", "inc3");
     alike(&folder, "a.img", "b.img@COPY");
     folder.check("b.img");
-    // What was received is sent on, as a whole and in parts.
+    // The received PFS is sent on, as a whole and in changes.
     let from = send(&folder, &["b.img@COPY"], "on");
     received(&folder, "a.img@BACK", "on");
     alike(&folder, "a.img", "a.img@BACK");
@@ -166,7 +166,7 @@ fn a_cluster_receives_on_all_members() {
         let alone = folder.succeed(["--as-of", "0", "manifest", &format!("{image}@COPY")]);
         assert_eq!(alone, folder.succeed(["manifest", "a.img"]), "{image}");
     }
-    // And is sent from, with one member missing.
+    // It can also be sent with one member missing.
     send(&folder, &["b.img+c.img@COPY"], "from");
     received(&folder, "a.img@BACK", "from");
     alike(&folder, "a.img", "a.img@BACK");
@@ -211,7 +211,7 @@ fn cut_and_spoilt_streams_are_refused() {
     refused(&folder, "b.img@COPY", "else", 1, "no stream of `hammer2 send`");
 }
 
-/// A stream that is cut anywhere goes on from there, by what the sender is told.
+/// A stream that is cut anywhere goes on from there, by the token.
 #[test]
 fn a_cut_stream_goes_on_where_it_was_cut() {
     let folder = folder_with(&["a.img", "b.img"]);
@@ -253,7 +253,7 @@ fn a_cut_stream_goes_on_where_it_was_cut() {
             folder.succeed(["bulkfree", "b.img"]);
         }
     }
-    // What was received of something else, or doesn't go on, is no beginning.
+    // A kept part of another stream, or one that doesn't fit, can't be continued.
     fs::write(folder.path("cut"), &stream[..stream.len() / 2]).unwrap();
     let input = File::open(folder.path("cut")).unwrap();
     folder.command(["receive", "--keep", "kept", "b.img@NEW"]).stdin(input).output().unwrap();

@@ -1,7 +1,6 @@
-//! A source that changes at random, and copies of it that are kept up to date: streams in their order, in another, cut anywhere
-//! and gone on with, spoilt; into one disk and into a cluster.
-//!
-//! `H2_SEED` chooses the first of the sequences, `HAMMER2_FULL` makes them many more.
+//! A source that changes at random, and copies of it that are kept up to date: streams in order, out of order, cut anywhere and
+//! resumed, spoilt; into one disk and into a cluster.
+//! `H2_SEED` chooses the first sequence, `HAMMER2_FULL` makes many more.
 
 use std::env;
 use std::fs::{self, File};
@@ -32,12 +31,12 @@ struct Sent {
 }
 
 impl Sent {
-    /// What the first record says the stream makes.
+    /// The state that the stream makes, by its first record.
     fn makes(&self) -> &[u8] {
         &self.stream[17..41]
     }
 
-    /// What the first record says it begins with.
+    /// The base of the stream, by its first record.
     fn begins_with(&self) -> &[u8] {
         &self.stream[42..66]
     }
@@ -49,11 +48,11 @@ struct Transfer {
     random: Random,
     dice: Dice,
     model: Model,
-    /// What the source was told to be at last: a transaction id or the label of a snapshot.
+    /// The base for the next stream: a transaction id or the label of a snapshot.
     base: Option<String>,
     snapshots: u64,
     sent: Vec<Sent>,
-    /// How many of them were received.
+    /// How many of the streams were received.
     received: usize,
 }
 
@@ -96,10 +95,10 @@ impl Transfer {
         }));
     }
 
-    /// Sends what changed since what was sent last, of the PFS or of a snapshot of it.
+    /// Sends the changes since the last stream, from the PFS or from a snapshot of it.
     fn send(&mut self) {
         let mut label = "DATA".to_owned();
-        // A transaction id is one of the PFS that it was told of.
+        // A transaction id belongs to the PFS that it was reported for.
         let may_be_snapshot = self.base.as_ref().is_none_or(|base| base.starts_with('s'));
         if may_be_snapshot && self.random.percent(75) {
             self.snapshots += 1;
@@ -112,7 +111,7 @@ impl Transfer {
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{told}");
         let tid = told.trim().rsplit(' ').next().unwrap().to_owned();
-        // Another may send on from the snapshot, and from what it was a snapshot of.
+        // The next stream may begin from the snapshot, or from its origin.
         let is_snapshot = label != "DATA";
         self.base = Some(if is_snapshot { label } else { tid });
         let state = self.folder.succeed(["manifest", &source]);
@@ -152,7 +151,7 @@ impl Transfer {
         self.refused(&spoilt, &[], 1);
         let mut at = 0;
         for _ in 0..self.random.index(3) {
-            // What comes behind a place between two records; the cut is anywhere.
+            // The stream continues behind a place between two records; the cut is anywhere.
             let end = at + self.random.index(stream.len() - at);
             let mut piece = stream[at..end].to_vec();
             if !piece.is_empty() && self.random.percent(30) {
@@ -172,7 +171,7 @@ impl Transfer {
         assert!(!self.folder.path(KEPT).exists());
         assert_eq!(self.manifest().as_ref(), Some(&self.sent[self.received].state));
         self.received += 1;
-        // It isn't received twice, whole streams not into what isn't empty.
+        // No stream is received twice, and a whole stream not into a PFS that isn't empty.
         let sent = &self.sent[self.received - 1];
         if sent.makes() != sent.begins_with() && sent.state.lines().count() > 1 {
             self.refused(&stream, &[], 2);

@@ -1,5 +1,5 @@
-//! The commands of the `hammer2` tool that change a filesystem, as their user meets them. Every volume is checked strictly after
-//! what was done to it.
+//! The commands of the `hammer2` tool that change a filesystem, from the user's side. Every volume is checked strictly
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -113,7 +113,7 @@ fn make_tree(root: &Path) {
     set_mtime(root, 981_173_106, 123_456_000);
 }
 
-/// What should be the same after a round trip, by path.
+/// The facts that should be the same after a round trip, by path.
 fn facts(root: &Path) -> BTreeMap<OsString, Vec<String>> {
     let mut facts = BTreeMap::new();
     let mut paths = vec![root.to_owned()];
@@ -176,7 +176,7 @@ fn what_is_there_is_replaced_or_added_to() {
     assert_eq!(folder.stat("/file")["nlink"], 2);
     assert_eq!(folder.cat("/both/kept"), b"kept");
 
-    // Neither takes the place of the other kind.
+    // A file doesn't replace a directory, nor the other way round.
     fs::remove_dir_all(source.join("both")).unwrap();
     fs::write(source.join("both"), "a file now").unwrap();
     folder.refuse(["put", "source", &at("/")], 1, "both: left out: the target has a directory");
@@ -210,7 +210,7 @@ fn standard_input_becomes_a_file() {
 
 #[test]
 fn a_full_volume_keeps_what_fitted() {
-    // 64 MiB at least for the boot area, as much for aux: little is left.
+    // The boot area takes at least 64 MiB, and the aux area as much, so little is left.
     let folder = Written::new(256 << 20);
     let source = folder.path("source");
     fs::create_dir(&source).unwrap();
@@ -294,7 +294,7 @@ fn attributes_and_methods_are_set() {
     folder.refuse(["chmod", "9", &at("/d")], 2, "octal");
     folder.refuse(["chown", "root", &at("/d")], 2, "numbers");
 
-    // What is stored says which methods were used.
+    // The stored blocks show which methods were used.
     folder.succeed(["setcomp", "-r", "none", &at("/d")]);
     folder.succeed(["setcheck", "-r", "sha192", &at("/d")]);
     folder.put_stdin(&b"text ".repeat(100_000), "/d/below/plain");
@@ -313,7 +313,7 @@ fn writers_are_alone() {
     let folder = Written::new(1 << 30);
     let mut writer = folder.command(["put", "-", &at("/file")]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = writer.stdin.take().unwrap();
-    // By the time the pipe has taken this, the volume has been open for long.
+    // By the time the pipe has taken this, the volume has long been open.
     stdin.write_all(&vec![7; 4 << 20]).unwrap();
     folder.refuse(["mkdir", &at("/d")], 2, "v.img: in use: end the mount or command");
     folder.refuse(["ls", VOLUME], 2, "v.img: in use");

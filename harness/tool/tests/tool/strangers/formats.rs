@@ -1,5 +1,5 @@
-//! What the programs make that people use: filesystems, swap space, partition tables, encrypted and other volumes, on images and
-//! on block devices. Nothing of ours overwrites it unasked.
+//! Formats made by common programs: filesystems, swap space, partition tables, encrypted and other volumes, on images and on
+//! block devices. Our commands don't overwrite them unasked.
 
 use std::fs;
 use std::io::Write;
@@ -10,15 +10,15 @@ use super::content::{digest, recognized};
 use super::loop_device::Loop;
 use crate::folder::Folder;
 
-/// Something that can be made of an image.
+/// A program that formats an image.
 struct Maker {
-    /// What the kind of it is called.
+    /// The kind of the format.
     kind: &'static str,
-    /// The program and what it is told; the image comes last.
+    /// The program and its arguments; the image comes last.
     command: &'static [&'static str],
-    /// What it reads.
+    /// Its standard input.
     input: &'static str,
-    /// The least image it takes, in MiB.
+    /// The smallest image that it accepts, in MiB.
     mib: u64,
 }
 
@@ -45,13 +45,13 @@ const MAKERS: &[Maker] = &[
     maker("minix", 64, &["mkfs.minix"]),
     maker("swap", 64, &["mkswap", "--label", "THEIRS"]),
     maker("crypto_LUKS", 64, LUKS),
-    // Only of block devices.
+    // This works only on block devices.
     maker("LVM2_member", 64, &["pvcreate", "--quiet", "--yes", "--config", "devices{use_devicesfile=0}"]),
     table("gpt", "label: gpt\n,10M\n"),
     table("dos", "label: dos\n,10M\n"),
 ];
 
-/// The key is what that file holds.
+/// The content of that file is the key.
 const LUKS: &[&str] = &[
     "cryptsetup",
     "luksFormat",
@@ -77,7 +77,7 @@ impl Maker {
         assert!(output.status.success(), "{command:?}: {output:?}");
     }
 
-    /// Refused wherever something could be formatted, by name, and left alone.
+    /// Checks that every command that formats refuses it, names it, and leaves it alone.
     fn is_left_alone(&self, folder: &Folder, image: &Path, name: &str) {
         let (found, before) = (recognized(Path::new(name)), digest(image));
         assert!(found.iter().any(|word| word == self.kind), "{}: {found:?}", self.kind);
@@ -117,7 +117,7 @@ fn what_others_have_made_is_named_and_left_alone() {
         let device = Loop::of(&image);
         maker.make(device.path());
         maker.is_left_alone(&folder, &image, device.name());
-        // Unless it is meant.
+        // With -f it is overwritten.
         folder.succeed(["newfs", "-f", device.name()]);
         let left = recognized(device.path());
         assert!(left.iter().all(|word| word == "hammer2"), "{}: {left:?}", maker.kind);
@@ -142,7 +142,7 @@ fn a_new_member_takes_the_place_of_what_is_to_be_overwritten() {
     ext4.make(&folder.path("c.img"));
     folder.succeed(["cluster", "replace", "--force", "a.img+b.img@OWN", "b.img", "c.img"]);
     folder.succeed(["cluster", "status", "a.img+c.img@OWN"]);
-    // What holds a filesystem of ours becomes a member with it, also then.
+    // Even then, a filesystem of ours is kept, and becomes a member.
     folder.image("d.img", 256 << 20);
     folder.succeed(["newfs", "-L", "KEPT", "d.img"]);
     folder.succeed(["cluster", "add", "-f", "a.img+c.img@OWN", "d.img"]);
@@ -167,7 +167,7 @@ fn also_of_who_is_not_root() {
     let before = digest(&image);
     let newfs = |option: &[&str]| {
         let mut command = Command::new(&tool);
-        // As users have it: without the folders of system programs.
+        // A user's PATH lacks the folders of system programs.
         command.arg("newfs").args(option).arg(&image).uid(NOBODY).gid(NOBODY).env("PATH", "/usr/bin:/bin");
         command.output().unwrap()
     };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A block device that stands for an image.
+/// A loop device for an image.
 pub(crate) struct Loop {
     path: PathBuf,
 }
@@ -16,7 +16,7 @@ impl Loop {
         Self { path: PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()) }
     }
 
-    /// Tells the kernel, which may not know tables itself, of the partitions that are on it.
+    /// Tells the kernel, which may not read tables itself, of its partitions.
     pub(crate) fn add_partitions(&self) {
         assert!(Command::new("partx").arg("--add").arg(&self.path).status().unwrap().success());
     }

@@ -1,7 +1,5 @@
-//! What must not happen to what others have: filesystems, disks that are in use; and what others can't do to us: servers that
-//! send anything, at any pace.
-//!
-//! What needs root, loop devices and programs that make filesystems is run by `scripts/test strangers`.
+//! Protection of others' filesystems and of disks in use; and protection from others: servers that send anything, at any pace.
+//! `scripts/test strangers` runs the tests that need root, loop devices and programs that make filesystems.
 
 mod busy;
 mod content;

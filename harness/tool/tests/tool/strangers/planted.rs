@@ -1,5 +1,5 @@
-//! Noise with the marks of other filesystems in it, from a seed: what `wipefs` finds on an image itself is refused, by name, and
-//! left as it is; where it finds nothing, a filesystem is made.
+//! Noise with the marks of other filesystems in it, from a seed: if `wipefs` finds something on an image, `newfs` names it and
+//! leaves it as it is; otherwise, a filesystem is made.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,14 +11,14 @@ use crate::folder::Folder;
 
 const SEEDS: u64 = 30;
 
-/// Where what is to be found lies.
+/// The place of a mark.
 enum Place {
     Begin(u64),
-    /// Before the end, which is a multiple of this.
+    /// So many bytes before the end, rounded down to a multiple.
     End(u64, u64),
 }
 
-/// A mark: what, where, and what else must be there for it to be believed.
+/// A mark: its bytes, its place, and other bytes that must be there for it to be recognized.
 struct Mark {
     at: Place,
     bytes: &'static [u8],
@@ -28,7 +28,7 @@ const fn begin(at: u64, bytes: &'static [u8]) -> Mark {
     Mark { at: Place::Begin(at), bytes }
 }
 
-/// Each alone is enough for some, and not for others, which look at more.
+/// The marks. Some are recognized by themselves, others only with more content.
 const MARKS: &[Mark] = &[
     begin(0x438, b"\x53\xef"),
     begin(0x10040, b"_BHRfS_M"),
@@ -56,7 +56,7 @@ const MARKS: &[Mark] = &[
 
 /// An image with noise at both ends, and marks in it.
 fn plant(folder: &Folder, random: &mut Random) {
-    // Also no multiple of a sector.
+    // Sometimes the size isn't a multiple of a sector.
     let unit = if random.percent(25) { 1 } else { 4096 };
     let bytes = (64 << 20) + random.below(16 << 20) / unit * unit;
     folder.image("x.img", bytes);
@@ -64,7 +64,7 @@ fn plant(folder: &Folder, random: &mut Random) {
     if random.percent(50) {
         let mut noise = vec![0; 1 + random.below(1 << 20) as usize];
         random.fill(&mut noise);
-        // Or what lies around the marks is zero.
+        // Otherwise, the bytes around the marks are zero.
         file.write_all_at(&noise, 0).unwrap();
         file.write_all_at(&noise, bytes - noise.len() as u64).unwrap();
     }
