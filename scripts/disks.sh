@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# For sourcing, after need.sh: the disks of a machine in QEMU, collected in `drives`. `temporary` is a folder for what is unpacked.
+# For sourcing, after need.sh: the disks of a machine in QEMU, collected in `drives`. `temporary` is a folder for unpacked images.
 
 # The slots of the machine that QEMU itself leaves free.
 max_disks=28
 drives=()
-# attach FILE SETTINGS: the next disk.
+# attach FILE SETTINGS: adds the next disk.
 attach() {
     local number=$((${#drives[@]} / 4))
     [ "$number" -lt $max_disks ] || die "at most $max_disks disks can be attached"

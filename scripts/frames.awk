@@ -1,5 +1,5 @@
-# What functions take of the stack, out of objdump's listing of an object for x86-64: the largest frame, and those that are larger than
-# `most` bytes, but for the function `except`, which may have `most_except`. It ends with 1 if there are any.
+# The stack frames of functions, from objdump's listing of an object for x86-64: prints the largest frame, and those larger than
+# `most` bytes, except that of the function `except`, which may have `most_except`. It ends with 1 if there are any.
 
 function number(hex,    value, place) {
     value = 0
@@ -11,7 +11,7 @@ function number(hex,    value, place) {
 function immediate(text) {
     sub(/^.*\$0x/, "", text)
     sub(/,.*$/, "", text)
-    # What is taken by adding a negative number is small.
+    # Frames that are made by adding a negative number are small.
     return length(text) > 8 ? 0 : number(text)
 }
 
@@ -43,7 +43,7 @@ function conclude() {
     bytes = 0
 }
 
-# Large frames are touched page by page, in a loop up to %r11, of which the listing has one round.
+# Large frames are touched page by page, in a loop up to %r11, which the listing shows once.
 /sub +\$0x[0-9a-f]+,%rsp/ { bytes += immediate($0) }
 /sub +\$0x[0-9a-f]+,%r11/ { bytes += immediate($0) - 4096 }
 

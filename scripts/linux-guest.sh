@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # For sourcing, after need.sh: a guest in QEMU with Debian's kernel, the module that scripts/kmod builds, and busybox. `root`, `kernel`,
-# `temporary`, `console` and `timeout` are set by whoever sources it; $temporary/inside is what the guest will have.
+# `temporary`, `console` and `timeout` are set by the caller; $temporary/inside becomes the guest's root.
 
 qemu=
 end_qemu() {
@@ -16,7 +16,7 @@ get_kernel() {
     module=${image%/*}/module-$release/hammer2.ko
 }
 
-# choose_console: a file of its own, unless `console` says which; what was there goes.
+# choose_console: sets `console` to a new file, unless it is set already, and empties it.
 choose_console() {
     if [ -z "$console" ]; then
         mkdir -p "$target/console"
@@ -30,7 +30,7 @@ failed() {
     exit 1
 }
 
-# begin_inside SCRIPT: busybox, the module and the disks' drivers, and the script that the guest runs.
+# begin_inside SCRIPT: puts busybox, the module, the disks' drivers and the guest's script inside.
 begin_inside() {
     inside=$temporary/inside
     mkdir -p "$inside"/{bin,dev,proc,sys,tmp,modules,lib,lib64}
@@ -43,12 +43,12 @@ begin_inside() {
     drivers virtio_pci virtio_blk
 }
 
-# drivers NAME...: modules of the kernel, each after those that it depends on; what the kernel has built in isn't there.
+# drivers NAME...: adds modules of the kernel, each after its dependencies; drivers that are built in have none.
 drivers() {
     local name file depends
     for name; do
         [ ! -e "$inside/modules/$name.ko" ] || continue
-        # A module's file has dashes where its name has underscores, or hasn't.
+        # A module's file may have dashes where its name has underscores.
         file=$(find "$image/lib/modules" -name "${name//_/[_-]}.ko*" | head -n 1)
         case $file in
             '') continue ;;
@@ -63,7 +63,7 @@ drivers() {
     done
 }
 
-# host_program FILE: a program of the host, with the libraries it is linked to, at the places it looks for them.
+# host_program FILE: adds a program of the host, with its libraries at the places where it looks for them.
 host_program() {
     local library
     cp "$1" "$inside/bin/"
@@ -73,10 +73,10 @@ host_program() {
     done < <(ldd "$1" | sed --quiet --regexp-extended 's/^[^/]*(\/[^ ]+) .*/\1/p')
 }
 
-# boot_guest OPTION...: packs $inside and boots it; its console is what comes out.
+# boot_guest OPTION...: packs $inside and boots it; the console goes to standard output.
 boot_guest() {
     (cd "$inside" && find . | "$inside/bin/busybox" cpio -o -H newc 2>/dev/null) >"$temporary/initramfs"
-    # Debian's 6.12 doesn't boot with QEMU 7.2's cmpxchg16b; a loaded host is no fault of the timer's.
+    # Debian's 6.12 doesn't boot with QEMU 7.2's cmpxchg16b; a loaded host isn't a fault of the timer.
     timeout --kill-after=5 "$timeout" qemu-system-x86_64 -accel tcg -machine pc -nodefaults -no-reboot -display none \
         -kernel "$image/boot/vmlinuz-$release" -initrd "$temporary/initramfs" \
         -append "console=ttyS0 no_timer_check panic=-1 oops=panic quiet loglevel=1" -serial stdio "$@" \
@@ -84,7 +84,7 @@ boot_guest() {
     qemu=$!
 }
 
-# wait_for WORDS: until the guest has said so.
+# wait_for WORDS: waits until the console has these words.
 wait_for() {
     until grep --quiet "^guest: $1" "$console"; do
         ! grep --quiet '^guest: FAILED' "$console" || failed "$(grep '^guest: FAILED' "$console" | head -n 1)"
@@ -93,7 +93,7 @@ wait_for() {
     done
 }
 
-# finish: until the guest has ended well.
+# finish: waits until the guest has ended, which must succeed.
 finish() {
     wait_for "the end"
     wait "$qemu" || failed "QEMU has ended with code $?"

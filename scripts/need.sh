@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# For sourcing: gets what a script needs: from the distribution, after saying so, and built of the project.
+# For sourcing: gets the programs that a script needs, from the distribution, after saying so, or by building the project.
 
 program=$(basename "$0")
 
@@ -8,7 +8,7 @@ die() {
     exit 2
 }
 
-# install_package PACKAGE WHAT: installs the package; WHAT is what is missing without it.
+# install_package PACKAGE WHAT: installs the package; WHAT is the missing program.
 install_package() {
     command -v apt-get >/dev/null || die "$2 is missing; install it (Debian: package $1)"
     local as_root=()
@@ -17,7 +17,7 @@ install_package() {
         as_root=(sudo)
     fi
     echo "$program: $2 is missing, installing the package $1" >&2
-    # What there is to install is asked once.
+    # The list of packages is updated once.
     [ -n "${package_lists_known-}" ] || "${as_root[@]}" apt-get update -qq >&2 ||
         die "apt-get update failed; install the package $1 by hand"
     package_lists_known=1
@@ -25,13 +25,13 @@ install_package() {
         die "can't install the package $1; install it by hand"
 }
 
-# need COMMAND PACKAGE: the command, from the package when it is missing.
+# need COMMAND PACKAGE: installs the package if the command is missing.
 need() {
     command -v "$1" >/dev/null || install_package "$2" "$1"
 }
 
-# build_programs ROOT TARGET OPTION...: sets `programs` to the folder where what cargo is to build by these options is,
-# optimized; HAMMER2_PROGRAMS is a folder where all is built already, as scripts/test has it.
+# build_programs ROOT TARGET OPTION...: builds programs, optimized, with these options of cargo, and sets `programs` to their
+# folder; HAMMER2_PROGRAMS is a folder where everything is built already, as in scripts/test.
 build_programs() {
     local root=$1 target=$2
     shift 2
@@ -41,7 +41,7 @@ build_programs() {
     (cd "$root" && cargo build --quiet --release "$@") || die "the tools don't build"
 }
 
-# tool_crate CRATE VERSION: sets `tool_path` to the program of a crate.
+# tool_crate CRATE VERSION: installs a crate if it is missing, and sets `tool_path` to its program.
 tool_crate() {
     local folder=${CARGO_TARGET_DIR:-$root/target}/tools
     tool_path=$folder/bin/$1
