@@ -37,10 +37,10 @@ pub enum Unreachable {
     #[error("no HAMMER2 filesystem is mounted on this directory")]
     NotMounted,
     /// The mount belongs to somebody else.
-    #[error("only root, and who mounted it, may ask this mount")]
+    #[error("only root, and the user who mounted it, may ask this mount")]
     NotAllowed,
     /// A process of another user listens there.
-    #[error("user {0} answers for this mount, who didn't mount it")]
+    #[error("user {0} answers for this mount, but didn't mount it")]
     Stranger(u32),
     /// Nobody listens there.
     #[error("the process that serves this mount is gone; unmount it, and mount it again")]

@@ -89,7 +89,8 @@ fn refuse_strangers(path: &Path) -> Result<(), String> {
     match is_ours && facts.permissions().mode() & 0o022 == 0 {
         true => Ok(()),
         false => {
-            Err("others than root and who mounted it can change it (`chmod go-w` and `chown` mend that)".to_owned())
+            Err("users other than root and the one who mounted can change it (`chmod go-w` and `chown` mend that)"
+                .to_owned())
         }
     }
 }

@@ -45,7 +45,7 @@ impl Status {
             @if let Some(paused) = &self.paused_scrub { p { (Text(paused)) } }
             h2 { "Events" }
             @match events {
-                None => p .quiet { "What happens is known to whoever has it mounted: ask for the directory it is mounted on." },
+                None => p .quiet { "Events are known only to a mount: give the directory it is mounted on." },
                 Some([]) => p .quiet { "Nothing has happened since it was mounted." },
                 Some(events) => div .scroll { (table_of(events)) },
             }

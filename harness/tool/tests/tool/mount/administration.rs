@@ -143,7 +143,7 @@ fn strangers_are_not_heard() {
     stranger.args(["cluster", "status", "mnt"]).current_dir(masters.path("")).uid(NOBODY);
     let told = stranger.output().unwrap();
     assert_eq!(told.status.code(), Some(1), "{told:?}");
-    assert!(String::from_utf8_lossy(&told.stderr).contains("only root, and who mounted it"), "{told:?}");
+    assert!(String::from_utf8_lossy(&told.stderr).contains("only root, and the user who mounted it"), "{told:?}");
     masters.volume.succeed(&["cluster", "status", "mnt"]);
     let (exit, told) = mounted.unmount();
     assert!(exit.success(), "{told}");

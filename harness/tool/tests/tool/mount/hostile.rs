@@ -228,7 +228,7 @@ fn a_users_mount_hears_the_user_and_root_and_nobody_else() {
         assert!(asked.status.success(), "user {user}: {asked:?}");
     }
     let asked = as_user(OTHER, &["cluster", "status", "mnt"]);
-    assert!(String::from_utf8_lossy(&asked.stderr).contains("only root, and who mounted it"), "{asked:?}");
+    assert!(String::from_utf8_lossy(&asked.stderr).contains("only root, and the user who mounted it"), "{asked:?}");
     drop(unmount);
     wait_until("the images are free", || masters.volume.run(&["cluster", "status", NODES]).status.success());
 }
