@@ -50,3 +50,26 @@ tool_crate() {
         cargo install --quiet --root "$folder" --target-dir "$folder/build" --version "$2" "$1"
     fi
 }
+
+# image_of PATH UNPACKED: sets `file` to a file QEMU can attach; what is compressed is unpacked.
+image_of() {
+    file=$(xtask image "$@") || exit 2
+}
+
+# drives_of snapshot|unsafe FILE...: sets `drives` to QEMU's options for these disks. `temporary` is a folder.
+drives_of() {
+    (xtask drives "$@" >"$temporary/drives") || exit 2
+    mapfile -d '' drives <"$temporary/drives"
+}
+
+# xtask WORDS...: becomes the program in harness/xtask, which does what is more than a few lines of a script. It is built first, in
+# seconds, and shares its folder with everything that it has built.
+xtask() {
+    command -v cargo >/dev/null || die "cargo is missing; install Rust (https://rustup.rs)"
+    export HAMMER2_SCRIPT=$program HAMMER2_ROOT=$root CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}
+    [[ $CARGO_TARGET_DIR == /* ]] || CARGO_TARGET_DIR=$root/$CARGO_TARGET_DIR
+    local program_built=$CARGO_TARGET_DIR/debug/xtask
+    [ -x "$program_built" ] || echo "$program: building what runs this, harness/xtask: some seconds" >&2
+    (cd "$root" && cargo build --quiet --package hammer2-xtask) || die "harness/xtask doesn't build"
+    exec "$program_built" "$@"
+}

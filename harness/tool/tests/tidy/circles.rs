@@ -6,7 +6,7 @@ use super::imports::imports;
 use super::{Source, is_rust, refuse, sources};
 
 /// The sources of each crate, with the name that its own programs use for it; and those of examples with several files.
-const CRATES: [(&str, &str); 14] = [
+const CRATES: [(&str, &str); 15] = [
     ("hammer2_core", "core/src"),
     ("hammer2_kmod_shim", "kmod-shim/src"),
     ("hammer2_qemu", "qemu/src"),
@@ -17,6 +17,7 @@ const CRATES: [(&str, &str); 14] = [
     ("hammer2_torture", "harness/torture/src"),
     ("hammer2_soak", "harness/torture/soak"),
     ("hammer2_mount_bench", "harness/mount-bench/src"),
+    ("xtask", "harness/xtask/src"),
     ("hammer2_bench", "harness/bench/src"),
     ("faults", "harness/torture/examples/faults"),
     ("mount_faults", "harness/torture/examples/mount_faults"),
