@@ -1,5 +1,5 @@
-//! `scripts/test` as a user sees it, on the step `format` with a cargo of paper: what it prints, how it ends, and that nothing is left
-//! behind when it is interrupted.
+//! `scripts/test` as a user sees it, on the step `format` with a cargo of paper: what it prints, how it ends, and that nothing is
+//! left behind when it is interrupted.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

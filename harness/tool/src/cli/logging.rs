@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{OnceLock, PoisonError, RwLock};
-use std::thread;
 use std::time::Duration;
+use std::{process, thread};
 
 use hammer2_core::fs::TimeSource as _;
 use hammer2_core::media::Timestamp;
@@ -86,8 +86,19 @@ pub(super) fn to_background(destination: Destination) -> io::Result<()> {
     std::panic::set_hook(Box::new(|panic| {
         log::error!("{panic}");
         log::logger().flush();
+        process::abort();
     }));
     Ok(())
+}
+
+/// Has a panic of any thread be the end of the program, as it is in what is released, however this is compiled: nothing goes on
+/// beside a thread that is gone.
+pub(super) fn end_at_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        process::abort();
+    }));
 }
 
 /// True when there is a system's log.

@@ -194,6 +194,7 @@ fn called_by(arguments: &[OsString]) -> String {
 
 /// Runs the tool, or the program that it was called as, with the arguments of the process.
 pub fn main() -> ExitCode {
+    logging::end_at_panics();
     check_functions::use_processor();
     if let Some(program) = std::env::args_os().next().as_deref().and_then(program::called_by) {
         return program.run();

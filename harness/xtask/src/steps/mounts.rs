@@ -26,6 +26,9 @@ const STRANGERS: [(&str, &str); 14] = [
     ("pvcreate", "lvm2"),
 ];
 
+/// How many tests of mounts are run at once, however many CPUs there are: they wait most of the time.
+const AT_ONCE: &str = "4";
+
 /// Ends the step where nothing can be mounted, and gets what mounts are tried with.
 fn need_fuse(step: &Context) -> Done {
     if OpenOptions::new().write(true).open("/dev/fuse").is_err() {
@@ -57,7 +60,7 @@ fn need_root(why: &str) -> Done {
 pub(crate) fn mount(step: &Context) -> Done {
     need_fuse(step)?;
     step.build_all()?;
-    step.ignored_tests("tool", "mount::").run()?;
+    step.ignored_tests("tool", "mount::").args(["--test-threads", AT_ONCE]).run()?;
     suites(step, "mount", &[])
 }
 

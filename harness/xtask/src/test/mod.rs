@@ -42,6 +42,8 @@ pub(crate) fn step(checkout: &Checkout, mut words: lexopt::Parser) -> Done {
         return Err(Trouble::unusable("a step has a name and a folder"));
     };
     let step = table::find(&name).ok_or_else(|| Trouble::unusable(format!("no step `{name}`")))?;
+    // Where that can't be said, it only takes longer.
+    let _ = rustix::process::nice(step.row.niceness());
     std::env::set_current_dir(checkout.root()).map_err(Trouble::unusable)?;
     match (step.run)(&Context::new(checkout, PathBuf::from(folder))) {
         Err(Trouble::Failed(why)) => {

@@ -2,7 +2,7 @@
 
 use lexopt::prelude::*;
 
-use super::table::{self, STEPS, Step};
+use super::table::{self, Row, STEPS, Step};
 use crate::trouble::{Done, Trouble};
 
 /// What is to be done.
@@ -45,7 +45,8 @@ const INDENT: usize = 17;
 
 /// All options and steps.
 pub(super) fn usage() -> String {
-    let list = |is_long: bool| STEPS.iter().filter(|step| step.is_long == is_long).map(told).collect::<String>();
+    let list =
+        |is_long: bool| STEPS.iter().filter(|step| (step.row == Row::Long) == is_long).map(told).collect::<String>();
     format!(
         "Usage: scripts/test [--full] [STEP...]
 
@@ -57,7 +58,8 @@ Options:
 {}  --help         this text
 
 What is missing is installed, after saying so: QEMU, nbdkit, zstd, python3, fuse3 and the programs of strangers and
-mount-programs from the distribution, Python packages into a virtual environment and pjdfstest and fsx into tools/, both under target/.
+mount-programs from the distribution, Python packages into a virtual environment and pjdfstest and fsx into tools/, both under
+target/.
 
 The last line is `N passed, M failed[, K skipped]`, counting steps. Exit code: 0 when none failed, 1 when one did, 2 when
 nothing could be run.
@@ -120,7 +122,7 @@ mod tests {
             assert!(usage.lines().any(|line| line.starts_with(&format!("  {:<14} ", step.name))), "{}", step.name);
         }
         for line in usage.lines() {
-            assert!(line.chars().count() <= 136, "{line}");
+            assert!(line.chars().count() <= COLUMNS, "{line}");
         }
         assert!(usage.lines().filter(|line| line.starts_with("  ")).all(|line| line.chars().count() <= COLUMNS));
     }

@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::mem;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use super::summary::{Outcome, Summary};
-use super::table::{STAGES, Step, of_row};
+use super::table::{Row, STAGES, Step, of_row};
 use crate::checkout::{Checkout, PROGRAMS};
 use crate::steps::context::FULL;
 use crate::system::command::program;
@@ -32,16 +33,22 @@ const FULL_LIMIT: u64 = 14_400;
 pub(super) fn all(checkout: &Checkout, chosen: &[&'static Step], is_full: bool) -> Done {
     // Some tests look at modes.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let runner = Runner { checkout, scratch: Scratch::new("test")?, is_full, summary: Mutex::default() };
+    let runner = Runner {
+        checkout,
+        scratch: Scratch::new("test")?,
+        is_full,
+        summary: Mutex::default(),
+        untold: Mutex::default(),
+    };
     if chosen.is_empty() {
-        for stage in STAGES {
-            let rows = stage.iter().map(|row| of_row(*row, is_full).collect());
+        for stage in STAGES.into_iter().filter(|stage| is_full || !stage.contains(&Row::Long)) {
+            let rows = stage.iter().map(|row| of_row(*row).collect());
             runner.beside_each_other(&rows.collect::<Vec<_>>())?;
         }
     } else {
-        runner.one_after_the_other(chosen, None)?;
+        runner.one_after_the_other(chosen, true)?;
     }
-    let summary = runner.summary.into_inner().unwrap_or_default();
+    let summary = runner.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     say!("{summary}");
     summary.verdict()
 }
@@ -51,42 +58,59 @@ struct Runner<'a> {
     scratch: Scratch,
     is_full: bool,
     summary: Mutex<Summary>,
+    /// What steps have printed that weren't shown as they went.
+    untold: Mutex<Vec<PathBuf>>,
 }
 
 impl Runner<'_> {
-    /// Rows of steps, all at the same time. The last is shown as it goes, the others are told of at their end.
-    fn beside_each_other(&self, rows: &[Vec<&'static Step>]) -> Done {
+    /// Rows of steps, all at the same time. The last is shown as it goes; steps of the others are told of when they have ended,
+    /// between those that are shown.
+    fn beside_each_other<'steps>(&self, rows: &'steps [Vec<&'static Step>]) -> Done {
         let Some((shown, hidden)) = rows.split_last() else { return Ok(()) };
-        let files: Vec<_> = (0..hidden.len()).map(|number| self.scratch.path().join(format!("row{number}"))).collect();
         thread::scope(|scope| {
-            let mut running = Vec::new();
-            for (row, path) in hidden.iter().zip(&files) {
-                let mut file = File::create(path).about(path.display())?;
-                running.push(scope.spawn(move || self.one_after_the_other(row, Some(&mut file))));
-            }
-            let mut done = self.one_after_the_other(shown, None);
-            for (row, path) in running.into_iter().zip(&files) {
-                let ended = row.join().unwrap_or_else(|_| Err(Trouble::failed("a row has ended early")));
-                done = done.and(ended);
-                if let Ok(mut file) = File::open(path) {
-                    let _ = io::copy(&mut file, &mut io::stdout());
-                }
+            let start = |row: &'steps Vec<&'static Step>| scope.spawn(move || self.one_after_the_other(row, false));
+            let running: Vec<_> = hidden.iter().map(start).collect();
+            let mut done = self.one_after_the_other(shown, true);
+            for row in running {
+                done = done.and(row.join().unwrap_or_else(|_| Err(Trouble::failed("a row has ended early"))));
+                self.tell_of_others();
             }
             done
         })
     }
 
-    /// Steps one after the other; what they print goes to a file, or is shown.
-    fn one_after_the_other(&self, steps: &[&'static Step], mut file: Option<&mut File>) -> Done {
+    /// Steps one after the other.
+    fn one_after_the_other(&self, steps: &[&'static Step], is_shown: bool) -> Done {
         for step in steps {
-            tell(&mut file, format_args!("== {}", step.name));
-            let started = Instant::now();
-            let outcome = self.one(step, file.as_deref())?;
-            tell(&mut file, format_args!("-- {}: {outcome} ({} s)", step.name, started.elapsed().as_secs()));
-            if let Ok(mut summary) = self.summary.lock() {
-                summary.note(step.name, outcome);
+            if is_shown {
+                self.told(step, None)?;
+                self.tell_of_others();
+                continue;
             }
+            let path = self.scratch.path().join(format!("{}.told", step.name));
+            let mut file = File::create(&path).about(path.display())?;
+            let done = self.told(step, Some(&mut file));
+            self.untold.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+            done?;
         }
+        Ok(())
+    }
+
+    /// Shows what other rows have come to.
+    fn tell_of_others(&self) {
+        let paths = mem::take(&mut *self.untold.lock().unwrap_or_else(PoisonError::into_inner));
+        for mut file in paths.iter().flat_map(File::open) {
+            let _ = io::copy(&mut file, &mut io::stdout());
+        }
+    }
+
+    /// One step, with a line before and after it. What it prints goes to a file, or is shown.
+    fn told(&self, step: &Step, mut file: Option<&mut File>) -> Done {
+        tell(&mut file, format_args!("== {}", step.name));
+        let started = Instant::now();
+        let outcome = self.one(step, file.as_deref())?;
+        tell(&mut file, format_args!("-- {}: {outcome} ({} s)", step.name, started.elapsed().as_secs()));
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner).note(step.name, outcome);
         Ok(())
     }
 

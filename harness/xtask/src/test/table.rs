@@ -7,20 +7,33 @@ use crate::trouble::Done;
 /// Steps of a row are run one after the other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Row {
-    /// Before all others: what says soonest that something is wrong.
+    /// Before all others: what says soonest that something is wrong. At its end everything is built.
     First,
-    /// QEMU keeps one CPU busy.
-    InQemu,
-    /// The other checker is one thread.
-    Checked,
-    /// The simulator takes all CPUs that others leave.
-    Simulated,
+    /// What is built with other options, in folders of its own: cargo has one build at a time in each.
+    Elsewhere,
+    /// What computes, on as many CPUs as there are, but never on all of them at all times.
+    Tests,
+    /// QEMU keeps one CPU busy; then the simulator takes what others leave.
+    Kernel,
     /// What is mounted waits most of the time, for a disk, a deadline, a kernel.
-    OnMounts,
+    Mounts,
+    /// What takes long, and is run only when it is named or everything is asked for: by itself.
+    Long,
+}
+
+impl Row {
+    /// How much others come first, as of nice(1): what only computes lets those go first who wait for a deadline.
+    pub(crate) fn niceness(self) -> i32 {
+        match self {
+            Self::Tests => 5,
+            Self::First | Self::Elsewhere | Self::Kernel | Self::Mounts | Self::Long => 0,
+        }
+    }
 }
 
 /// Which rows are run at the same time, stage after stage. The last of each is shown as it goes.
-pub(crate) const STAGES: [&[Row]; 3] = [&[Row::First], &[Row::InQemu, Row::Checked], &[Row::Simulated, Row::OnMounts]];
+pub(crate) const STAGES: [&[Row]; 3] =
+    [&[Row::Elsewhere, Row::First], &[Row::Kernel, Row::Mounts, Row::Tests], &[Row::Long]];
 
 /// A step.
 pub(crate) struct Step {
@@ -30,19 +43,16 @@ pub(crate) struct Step {
     pub(crate) covers: &'static str,
     /// What it is run after and beside.
     pub(crate) row: Row,
-    /// Whether it is run only when it is named or everything is asked for.
-    pub(crate) is_long: bool,
     /// What it does.
     pub(crate) run: fn(&Context) -> Done,
 }
 
 const fn step(row: Row, name: &'static str, run: fn(&Context) -> Done, covers: &'static str) -> Step {
-    Step { name, covers, row, is_long: false, run }
+    Step { name, covers, row, run }
 }
 
-/// These all come last: most of them mount.
 const fn long(name: &'static str, run: fn(&Context) -> Done, covers: &'static str) -> Step {
-    Step { name, covers, row: Row::OnMounts, is_long: true, run }
+    step(Row::Long, name, run, covers)
 }
 
 /// All steps, in the order in which `--help` tells of them and in which those of a row are run.
@@ -57,73 +67,73 @@ pub(crate) const STEPS: [Step; 27] = [
     ),
     step(Row::First, "lint", checks::lint, "clippy finds nothing, in any crate and test"),
     step(Row::First, "docs", checks::docs, "rustdoc has no warning"),
-    step(Row::First, "host-tests", checks::host_tests, "unit, integration and documentation tests"),
+    step(Row::Tests, "host-tests", checks::host_tests, "unit, integration and documentation tests"),
     step(
-        Row::First,
+        Row::Elsewhere,
         "monitor-model",
         checks::monitor_model,
         "what threads share, a mount by its monitor and a value by its owners, in every order of events that the crate loom \
          finds",
     ),
-    step(Row::InQemu, "no-std", checks::no_std, "the core links into a kernel without a standard library"),
-    step(Row::InQemu, "kernel-suite", kernel::kernel_suite, "the self-tests in the kernel, in QEMU (scripts/boot)"),
+    step(Row::Elsewhere, "no-std", checks::no_std, "the core links into a kernel without a standard library"),
+    step(Row::First, "kernel-suite", kernel::kernel_suite, "the self-tests in the kernel, in QEMU (scripts/boot)"),
     step(
-        Row::InQemu,
+        Row::Kernel,
         "power-cut",
         kernel::power_cut,
         "the kernel writes, and nothing acknowledged is lost wherever the power goes (scripts/boot --power-cut)",
     ),
     step(
-        Row::InQemu,
+        Row::Kernel,
         "faults",
         kernel::faults,
         "a cluster in the kernel survives what is done to its disks (scripts/boot --faults): four scenarios, all with --full",
     ),
     step(
-        Row::Checked,
+        Row::Tests,
         "newfs-check",
         newfs::newfs_check,
         "a checker that shares no code with the project finds no fault in new and in written volumes",
     ),
     step(
-        Row::Checked,
+        Row::Tests,
         "golden-modify",
         modify::golden_modify,
         "golden volumes that are changed hold what they should, and the other checker accepts them",
     ),
     step(
-        Row::InQemu,
+        Row::Kernel,
         "kernel-walk",
         kernel::kernel_walk,
         "the kernel reads real volumes as the host does, digest by digest",
     ),
     step(
-        Row::Checked,
+        Row::Tests,
         "golden-check",
         golden::golden_check,
         "the tool reads, checks and refuses all golden volumes as it should, and recovers from damaged ones",
     ),
     step(
-        Row::OnMounts,
+        Row::Mounts,
         "mount",
         mounts::mount,
         "mounts by FUSE: tests of our own, the server killed 5 times (50 with --full; of a cluster 200), pjdfstest, fsx",
     ),
     step(
-        Row::OnMounts,
+        Row::Mounts,
         "strangers",
         mounts::strangers,
         "nothing overwrites what others have made or use; others, and servers, can't do us any harm",
     ),
     step(
-        Row::OnMounts,
+        Row::Mounts,
         "disk-faults",
         mounts::disk_faults,
         "a mounted cluster survives what is done to its disks, images, loop devices and NBD exports (scripts/faults): six \
          scenarios, all with --full",
     ),
     step(
-        Row::Simulated,
+        Row::Kernel,
         "sim",
         simulate::sim,
         "5,000 simulated clusters keep their promises, and those that lack a rule are found out",
@@ -179,10 +189,9 @@ pub(crate) fn find(name: &str) -> Option<&'static Step> {
     STEPS.iter().find(|step| step.name == name)
 }
 
-/// The steps of a row, in their order; the long ones come last.
-pub(crate) fn of_row(row: Row, is_full: bool) -> impl Iterator<Item = &'static Step> {
-    let of = move |is_long: bool| STEPS.iter().filter(move |step| step.row == row && step.is_long == is_long);
-    of(false).chain(of(true).filter(move |_| is_full))
+/// The steps of a row, in their order.
+pub(crate) fn of_row(row: Row) -> impl Iterator<Item = &'static Step> {
+    STEPS.iter().filter(move |step| step.row == row)
 }
 
 #[cfg(test)]
@@ -190,21 +199,19 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
 
-    use super::{STAGES, STEPS, find, of_row};
+    use super::{Row, STAGES, STEPS, find, of_row};
     use crate::checkout::Checkout;
 
     #[test]
     fn every_step_has_a_name_of_its_own_and_is_run_once() {
         let names: BTreeSet<&str> = STEPS.iter().map(|step| step.name).collect();
         assert_eq!(names.len(), STEPS.len());
-        let run = |is_full: bool| {
-            let rows = STAGES.iter().flat_map(|stage| stage.iter());
-            let mut run: Vec<&str> = rows.flat_map(|row| of_row(*row, is_full)).map(|step| step.name).collect();
-            run.sort_unstable();
-            run
-        };
-        assert_eq!(run(true), names.iter().copied().collect::<Vec<_>>());
-        assert_eq!(run(false).len(), STEPS.iter().filter(|step| !step.is_long).count());
+        let rows = STAGES.iter().flat_map(|stage| stage.iter());
+        let mut run: Vec<&str> = rows.flat_map(|row| of_row(*row)).map(|step| step.name).collect();
+        run.sort_unstable();
+        assert_eq!(run, names.into_iter().collect::<Vec<_>>());
+        // What is long is by itself, and left out as a whole.
+        assert!(STAGES.iter().all(|stage| !stage.contains(&Row::Long) || stage.len() == 1));
         assert!(find("no such step").is_none());
     }
 
