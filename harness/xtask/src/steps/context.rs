@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::build::{building, cargo};
 use crate::checkout::{Checkout, PROGRAMS};
-use crate::system::command::{Run, program};
+use crate::system::command::{OURSELVES, Run, program};
 use crate::system::need::Needs;
 use crate::trouble::{Done, Trouble};
 
@@ -80,7 +80,7 @@ impl Context {
     /// `scripts/boot`, with these words.
     pub(crate) fn boot(&self, words: &[&str]) -> Command {
         // The script would have cargo look whether this program is what it is.
-        let mut boot = program("/proc/self/exe", &["boot"]);
+        let mut boot = program(OURSELVES, &["boot"]);
         boot.args(words).env("CARGO_TARGET_DIR", self.checkout.target()).env(PROGRAMS, self.programs());
         boot
     }

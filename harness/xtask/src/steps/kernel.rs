@@ -1,12 +1,13 @@
 //! What runs in the test kernel: its suite, power cuts, broken disks, walks through golden volumes.
 
+use std::fs;
 use std::path::Path;
 
 use super::context::{Context, node};
 use super::modify::unpacked;
 use crate::system::command::Run;
 use crate::system::words::say;
-use crate::trouble::{Done, Trouble};
+use crate::trouble::{About, Done, Trouble};
 
 /// The suite.
 pub(crate) fn kernel_suite(step: &Context) -> Done {
@@ -46,9 +47,13 @@ pub(crate) fn kernel_walk(step: &Context) -> Done {
 pub(super) fn walked(step: &Context, golden: &Path, name: &str, options: &[&str]) -> Done {
     let images = unpacked(step, golden, name)?;
     let node = node(&images);
-    let console = step.boot(options).arg(&node).read();
-    let console = console?;
+    let file = step.path("console");
+    let code = step.boot(options).arg(&node).noted(&file)?;
+    let console = String::from_utf8_lossy(&fs::read(&file).about(file.display())?).into_owned();
     say!("{}", console.trim_end());
+    if code != 0 {
+        return Err(Trouble::failed(format!("{name}: the kernel can't read it")));
+    }
     let filesystems: Vec<Walked> = console.lines().filter_map(Walked::of).collect();
     if filesystems.is_empty() {
         return Err(Trouble::failed(format!("{name}: the kernel tells of no PFS")));
@@ -60,7 +65,7 @@ pub(super) fn walked(step: &Context, golden: &Path, name: &str, options: &[&str]
         }
         say!("ok      {name}@{label}, {entries} entries");
     }
-    images.iter().for_each(|image| drop(std::fs::remove_file(image)));
+    images.iter().for_each(|image| drop(fs::remove_file(image)));
     Ok(())
 }
 

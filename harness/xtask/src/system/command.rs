@@ -10,6 +10,9 @@ use std::thread;
 use super::group::{End, Group};
 use crate::trouble::{About, Done, Trouble};
 
+/// This program. By its name it may be another one already: a step may have built it anew.
+pub(crate) const OURSELVES: &str = "/proc/self/exe";
+
 /// What there is to do with a program.
 pub(crate) trait Run {
     /// Runs it; it must succeed.
@@ -81,7 +84,9 @@ pub(crate) struct Line<'a>(pub(crate) &'a Command);
 
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}", self.0.get_program().to_string_lossy())?;
+        let program = self.0.get_program().to_string_lossy();
+        // That is how this program calls itself.
+        write!(f, "`{}", if program == OURSELVES { "xtask".into() } else { program })?;
         self.0.get_args().try_for_each(|word| write!(f, " {}", word.to_string_lossy()))?;
         f.write_str("`")
     }

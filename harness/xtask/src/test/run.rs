@@ -13,7 +13,7 @@ use super::summary::{Outcome, Summary};
 use super::table::{Row, STAGES, Step, of_row};
 use crate::checkout::{Checkout, PROGRAMS};
 use crate::steps::context::FULL;
-use crate::system::command::program;
+use crate::system::command::{OURSELVES, program};
 use crate::system::group::{Group, Limit};
 use crate::system::leftovers::{self, WORKS_IN};
 use crate::system::scratch::Scratch;
@@ -133,8 +133,7 @@ impl Runner<'_> {
     }
 
     fn command(&self, step: &Step, folder: &Path) -> Command {
-        // By its name it may be another program already: a step may have built this one anew.
-        let mut command = program("/proc/self/exe", &["step", step.name]);
+        let mut command = program(OURSELVES, &["step", step.name]);
         command.arg(folder).env("CARGO_TARGET_DIR", self.checkout.target()).env(PROGRAMS, self.checkout.debug());
         command.env("TMPDIR", self.scratch.path()).env(WORKS_IN, folder).stdin(Stdio::null());
         if self.is_full {
