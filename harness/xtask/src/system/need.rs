@@ -1,6 +1,7 @@
 //! What a command needs and may be missing. It is installed by `scripts/need.sh`, the one that installs: what this program needs
 //! itself, a linker, can't be left to this program.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -29,6 +30,7 @@ impl Needs {
     ///
     /// It is missing and can't be installed.
     pub(crate) fn program(&self, program: &str, package: &str) -> Done {
+        // The script looks once more: somebody else may have installed it while this waited.
         if is_there(program) { Ok(()) } else { self.ask("need", &[program, package]) }
     }
 
@@ -48,6 +50,11 @@ impl Needs {
 
     /// Calls a function of the script. What asks for a password needs the terminal, so this is no process group of its own.
     fn ask(&self, function: &str, words: &[&str]) -> Done {
+        // Steps run at the same time, and the distribution's packages are installed by one at a time.
+        let folder = self.checkout.target();
+        fs::create_dir_all(folder).about(folder.display())?;
+        let alone = File::create(folder.join("installing.lock")).about(folder.display())?;
+        alone.lock().about("what else installs")?;
         signals::check()?;
         let mut command = Command::new("bash");
         command.args(["-euc", ". \"$root/scripts/need.sh\"; \"$@\"", &self.name, function]).args(words);
