@@ -1,8 +1,9 @@
 //! Random steps that suit a model: most are possible, some aren't.
 
-use hammer2_core::random::Random;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
-use super::{Bytes, Model, Step, join};
+use crate::{Bytes, Model, Step, join};
 
 /// How many names are used: so few that steps often meet the same ones.
 const NAMES: usize = 40;
@@ -10,39 +11,46 @@ const NAMES: usize = 40;
 const LONG_NAMES: usize = 4;
 
 /// Throws steps.
-pub struct Dice {
-    /// The random numbers behind the throws.
-    pub random: Random,
-}
+pub struct Dice(SplitMix64);
 
 impl Dice {
     /// The dice for a seed.
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed) }
+        Self(SplitMix64::seed_from_u64(seed))
+    }
+
+    /// Any number.
+    pub fn number(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// An index into `count` things, of which there is one at least.
+    pub fn index(&mut self, count: usize) -> usize {
+        (self.number() % count as u64) as usize
     }
 
     /// The next step; neither a snapshot nor bulkfree.
     pub fn step(&mut self, model: &Model) -> Step {
         let directories = model.directories();
         let path = self.path(&directories);
-        match self.random.index(17) {
-            0..4 => match self.random.index(8) {
+        match self.index(17) {
+            0..4 => match self.index(8) {
                 0..2 => Step::Mkdir(path),
-                2 => Step::Symlink(path, "t".repeat(1 + self.random.index(700))),
+                2 => Step::Symlink(path, "t".repeat(1 + self.index(700))),
                 _ => Step::Create(path),
             },
             4..8 => Step::Write(path, self.size(), self.size() as usize, self.bytes()),
             8 => Step::Append(path, self.size() as usize),
-            9 if self.random.index(2) == 0 => Step::Truncate(path, self.size()),
+            9 if self.index(2) == 0 => Step::Truncate(path, self.size()),
             9 => Step::Punch(path, self.size(), self.size()),
-            10 if directories.contains(&path) == (self.random.index(8) == 0) => Step::Unlink(path),
+            10 if directories.contains(&path) == (self.index(8) == 0) => Step::Unlink(path),
             10 => Step::Rmdir(path),
             11 => Step::Link(path, self.path(&directories)),
             12 => Step::Rename(path, self.path(&directories)),
             13 => Step::Exchange(path, self.path(&directories)),
             14 => {
-                let compression = [0, 1, 2, 0x63][self.random.index(4)];
-                let check = [0, 2, 3, 4][self.random.index(4)];
+                let compression = [0, 1, 2, 0x63][self.index(4)];
+                let check = [0, 2, 3, 4][self.index(4)];
                 Step::Methods(path, compression, check)
             }
             15 => Step::Fsync(path),
@@ -51,8 +59,8 @@ impl Dice {
     }
 
     fn path(&mut self, directories: &[String]) -> String {
-        let directory = &directories[self.random.index(directories.len())];
-        let name = match self.random.index(NAMES) {
+        let directory = &directories[self.index(directories.len())];
+        let name = match self.index(NAMES) {
             long if long < LONG_NAMES => "l".repeat(60 + 40 * long),
             short => format!("n{short}"),
         };
@@ -60,16 +68,16 @@ impl Dice {
     }
 
     fn size(&mut self) -> u64 {
-        let limit = match self.random.index(6) {
+        let limit = match self.index(6) {
             0 => 513,
             1 | 2 => 5_000,
             3 | 4 => 200_000,
             _ => 1_200_000,
         };
-        self.random.index(limit) as u64
+        self.index(limit) as u64
     }
 
     fn bytes(&mut self) -> Bytes {
-        [Bytes::Noise, Bytes::Text, Bytes::Zeros][self.random.index(3)]
+        [Bytes::Noise, Bytes::Text, Bytes::Zeros][self.index(3)]
     }
 }

@@ -1,108 +1,163 @@
-//! Comparing a mounted filesystem with a model.
+//! How what was found differs from what was expected.
 
 use std::collections::BTreeMap;
 
-use allocator_api2::alloc::Global;
-use hammer2_core::cluster::EntryBatch;
-use hammer2_core::fs::{Cookie, FileSystem};
-use hammer2_core::media::{FileKind, Inum};
+use crate::{Entries, Model, Node, Number, join};
 
-use super::{Model, Node, join};
-
-/// Bytes to ask for behind a file's end, which must not be read.
-const BEHIND_END_BYTES: usize = 10;
-const BATCH_BYTES: usize = 16384;
-
-/// A node to compare: its path, its place in the model, its inode.
-type Pending = Vec<(String, usize, Inum)>;
-
-/// Says how a mounted filesystem differs from a state; nothing when it doesn't. Snapshots are PFSs of their own, to be mounted
-/// and compared by themselves.
-pub async fn difference(fs: &FileSystem, model: &Model) -> Option<String> {
-    difference_below(fs, model, "").await
+/// Which numbers what was found must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// Any, the same for all names of a file: whoever expects something gave out numbers of its own.
+    Any,
+    /// Those that are expected.
+    Expected,
 }
 
-/// The same for the file at a path, and everything below it.
-pub async fn difference_below(fs: &FileSystem, model: &Model, path: &str) -> Option<String> {
-    let Some(top) = model.find(path) else { return Some(format!("/{path}: not in the model")) };
-    let inum = match fs.resolve(path.as_bytes()).await {
-        Ok(inum) => inum,
-        Err(error) => return Some(format!("/{path}: {error}")),
-    };
-    let mut inums: BTreeMap<usize, Inum> = BTreeMap::new();
-    let mut pending: Pending = vec![(path.to_owned(), top, inum)];
-    while let Some((path, node, inum)) = pending.pop() {
-        if let Some(known) = inums.insert(node, inum) {
-            if known != inum {
-                return Some(format!("{path}: inode {inum:?}, of another name {known:?}"));
-            }
-            continue;
+/// Says how a filesystem differs from a state; nothing when it doesn't. Snapshots are PFSs of their own, to be compared by
+/// themselves.
+pub fn difference(found: &Model, wanted: &Model, numbers: Numbers) -> Option<String> {
+    let (mut known, mut expectations) = (BTreeMap::new(), BTreeMap::new());
+    let mut pending = vec![(String::new(), Number::ROOT, Number::ROOT)];
+    while let Some((path, there, expected)) = pending.pop() {
+        if numbers == Numbers::Expected && there != expected {
+            return Some(format!("/{path}: inode {there}, should be {expected}"));
         }
-        if let Err(what) = node_agrees(fs, model, &path, (node, inum), &mut pending).await {
+        match (known.insert(expected, there), expectations.insert(there, expected)) {
+            (None, None) => {}
+            (Some(other), _) if other != there => {
+                return Some(format!("/{path}: inode {there}, of another name {other}"));
+            }
+            (_, Some(other)) if other != expected => {
+                return Some(format!("/{path}: inode {there}, which has a name that is for another"));
+            }
+            _ => continue,
+        }
+        let what = match (found.get(there), wanted.get(expected)) {
+            (Some(Node::Directory(found)), Some(Node::Directory(wanted))) => {
+                let what = names_differ(found, wanted);
+                if what.is_none() {
+                    let below = found.iter().zip(wanted.values());
+                    pending.extend(below.map(|((name, found), wanted)| (join(&path, name), *found, *wanted)));
+                }
+                what
+            }
+            (Some(found), Some(wanted)) => node_differs(found, wanted),
+            _ => Some("nothing is known of what it names".to_owned()),
+        };
+        if let Some(what) = what {
             return Some(format!("/{path}: {what}"));
         }
     }
     None
 }
 
-async fn node_agrees(
-    fs: &FileSystem,
-    model: &Model,
-    path: &str,
-    (node, inum): (usize, Inum),
-    pending: &mut Pending,
-) -> Result<(), String> {
-    let attributes = fs.attributes(inum).await.map_err(|error| error.to_string())?;
-    let expect = |kind: FileKind, size: usize, links: u64| {
-        let found = (attributes.kind, attributes.size, attributes.links);
-        let wanted = (kind, size as u64, links);
-        if found == wanted { Ok(()) } else { Err(format!("{found:?} instead of {wanted:?}")) }
-    };
-    match model.get(node) {
-        Node::Directory(entries) => {
-            let found = names(fs, inum).await?;
-            if !found.keys().eq(entries.keys()) {
-                return Err(format!("{:?} instead of {:?}", found.keys(), entries.keys()));
-            }
-            pending.extend(entries.iter().map(|(name, child)| (join(path, name), *child, found[name])));
-        }
-        Node::File { content, links } => {
-            expect(FileKind::Regular, content.len(), *links)?;
-            let mut read = vec![0xee; content.len() + BEHIND_END_BYTES];
-            let length = fs.read(inum, 0, &mut read).await.map_err(|error| error.to_string())?;
-            if length != content.len() || read[..length] != content[..] {
-                let at = read.iter().zip(content).position(|(read, content)| read != content);
-                return Err(format!("content differs, {length} bytes read, first at {at:?}"));
-            }
-        }
-        Node::Symlink { target, links } => {
-            expect(FileKind::Symlink, target.len(), *links)?;
-            let mut read = vec![0; target.len() + BEHIND_END_BYTES];
-            let length = fs.read_link(inum, &mut read).await.map_err(|error| error.to_string())?;
-            if read[..length] != *target.as_bytes() {
-                return Err("the link leads elsewhere".to_owned());
-            }
-        }
+fn names_differ(found: &Entries, wanted: &Entries) -> Option<String> {
+    if found.keys().eq(wanted.keys()) {
+        return None;
     }
-    Ok(())
+    let missing: Vec<_> = wanted.iter().filter(|(name, _)| !found.contains_key(*name)).collect();
+    let extra: Vec<_> = found.iter().filter(|(name, _)| !wanted.contains_key(*name)).collect();
+    Some(format!("it lacks {missing:?} and has {extra:?}"))
 }
 
-async fn names(fs: &FileSystem, directory: Inum) -> Result<BTreeMap<String, Inum>, String> {
-    let mut found = BTreeMap::new();
-    let mut batch = EntryBatch::new(&Global, BATCH_BYTES).map_err(|error| error.to_string())?;
-    let mut from = Some(Cookie::START);
-    while let Some(cookie) = from {
-        let listing = fs.read_directory(directory, cookie, &mut batch).await.map_err(|error| error.to_string())?;
-        if let Some(fault) = listing.damaged {
-            return Err(fault.to_string());
+fn node_differs(found: &Node, wanted: &Node) -> Option<String> {
+    let what = match (found, wanted) {
+        (Node::File { content: found, .. }, Node::File { content: wanted, .. }) if found != wanted => {
+            let first = found.iter().zip(wanted.iter()).position(|(found, wanted)| found != wanted);
+            let (found, wanted) = (found.len(), wanted.len());
+            format!("{found} bytes, should be {wanted}; the first that differs: {first:?}")
         }
-        for entry in batch.iter() {
-            let name = String::from_utf8_lossy(entry.name).into_owned();
-            if found.insert(name, entry.inum).is_some() {
-                return Err(format!("{:?} twice", entry.name.escape_ascii().to_string()));
+        (Node::Symlink { target: found, .. }, Node::Symlink { target: wanted, .. }) if found != wanted => {
+            "the link leads elsewhere".to_owned()
+        }
+        (Node::File { .. }, Node::File { .. }) | (Node::Symlink { .. }, Node::Symlink { .. }) => {
+            if found.links() == wanted.links() {
+                return None;
             }
+            format!("it says it has {:?} names, should be {:?}", found.links(), wanted.links())
         }
-        from = listing.next;
+        _ => "of another kind".to_owned(),
+    };
+    Some(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bytes, Step};
+
+    fn model(steps: &[Step]) -> Model {
+        let mut model = Model::new();
+        for step in steps {
+            assert!(step.apply(&mut model), "{step:?}");
+        }
+        model
     }
-    Ok(found)
+
+    fn beginning() -> Vec<Step> {
+        vec![
+            Step::Mkdir("d".into()),
+            Step::Create("d/f".into()),
+            Step::Write("d/f".into(), 0, 100, Bytes::Noise),
+            Step::Link("d/f".into(), "g".into()),
+            Step::Create("h".into()),
+            Step::Write("h".into(), 0, 100, Bytes::Noise),
+            Step::Link("h".into(), "i".into()),
+            Step::Symlink("s".into(), "target".into()),
+        ]
+    }
+
+    fn after(steps: &[Step]) -> Option<String> {
+        let changed: Vec<Step> = beginning().into_iter().chain(steps.iter().cloned()).collect();
+        difference(&model(&changed), &model(&beginning()), Numbers::Any)
+    }
+
+    #[test]
+    fn every_kind_of_difference_is_seen() {
+        assert_eq!(after(&[]), None);
+        let has = |steps: &[Step], what: &str| {
+            let difference = after(steps).unwrap_or_default();
+            assert!(difference.contains(what), "{steps:?}: {difference:?}");
+        };
+        let path = || "d/f".to_owned();
+        has(&[Step::Mkdir("e".into())], "lacks [] and has [(\"e\"");
+        has(&[Step::Create("d/e".into())], "/d: it lacks [] and has [(\"e\"");
+        has(&[Step::Unlink("h".into())], "/: it lacks [(\"h\"");
+        has(&[Step::Truncate(path(), 99)], "99 bytes, should be 100; the first that differs: None");
+        has(&[Step::Punch(path(), 7, 1)], "the first that differs: Some(7)");
+        has(&[Step::Unlink("s".into()), Step::Symlink("s".into(), "elsewhere".into())], "/s: the link leads elsewhere");
+        has(&[Step::Unlink("s".into()), Step::Create("s".into())], "/s: of another kind");
+        // The same content and as many names, but of others.
+        has(&[Step::Exchange("g".into(), "h".into())], "of another name");
+        // Two names of one file where there should be two files.
+        let two = model(&[Step::Create("a".into()), Step::Create("b".into())]);
+        let mut one = two.clone();
+        let entries = Entries::from([("a".into(), Number(2)), ("b".into(), Number(2))]);
+        one.insert(Number::ROOT, Node::Directory(entries.into()));
+        let what = difference(&one, &two, Numbers::Any).unwrap();
+        assert_eq!(what, "/a: inode 0x2, which has a name that is for another");
+        let mut miscounted = model(&beginning());
+        let number = miscounted.find("h").unwrap();
+        let content = miscounted.content("h").unwrap().clone().into();
+        miscounted.insert(number, Node::File { content, links: 3 });
+        let what = difference(&miscounted, &model(&beginning()), Numbers::Any);
+        assert_eq!(what.unwrap(), "/i: it says it has Some(3) names, should be Some(2)");
+        assert_eq!(miscounted.miscounted().unwrap(), "inode 0x4 has 2 names and says 3");
+        assert_eq!(model(&beginning()).miscounted(), None);
+    }
+
+    #[test]
+    fn numbers_count_where_they_are_expected() {
+        let wanted = model(&beginning());
+        let mut found = Model::new();
+        let others = [Step::Create("x".into()), Step::Unlink("x".into())];
+        let order = beginning().into_iter().rev().filter(|step| matches!(step, Step::Mkdir(_) | Step::Symlink(..)));
+        for step in others.into_iter().chain(order).chain(beginning()) {
+            step.apply(&mut found);
+        }
+        assert_eq!(difference(&found, &wanted, Numbers::Any), None);
+        let what = difference(&found, &wanted, Numbers::Expected);
+        assert_eq!(what.unwrap(), "/s: inode 0x2, should be 0x5");
+        assert_eq!(difference(&wanted, &wanted.clone(), Numbers::Expected), None);
+    }
 }

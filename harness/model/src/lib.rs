@@ -1,49 +1,113 @@
-//! The expected content of a filesystem: a model of maps and vectors with which tests and simulations compare the real one.
+//! What a filesystem should hold: one model, of maps and vectors, that tests, the soak and the simulator hold the real one
+//! against.
 //!
-//! A [`Model`] is plain data and does no I/O. A [`Step`] is an operation that can be done in the model and on a mounted
-//! filesystem alike; [`Dice`] throws them at random; [`difference`] says how a filesystem differs from a model of it.
+//! A [`Model`] is plain data and does no I/O. A [`Change`] names what it is about by the numbers of inodes, a [`Step`] by paths;
+//! a step is looked up in a model and becomes a change. [`Dice`] throws steps at random. Who reads a real filesystem makes a
+//! model of what is found, and [`difference`] says how it differs from the one that was expected.
+//!
+//! Nothing of the core is here, neither types nor code: what a filesystem is held against shares nothing with it.
+//!
+//! ```
+//! use hammer2_model::{Change, Model, New, Number, Numbers, Step, difference};
+//!
+//! let mut model = Model::new();
+//! assert!(Step::Mkdir("directory".into()).apply(&mut model));
+//! assert!(!Step::Create("elsewhere/file".into()).apply(&mut model), "there is no such directory");
+//!
+//! // The same by numbers, as a filesystem gives them to what it makes.
+//! let mut found = Model::new();
+//! let create = Change::Create { directory: Number::ROOT, name: "directory".into(), new: New::Directory };
+//! assert!(found.make(create, Some(Number(0x400))));
+//! assert_eq!(difference(&found, &model, Numbers::Any), None);
+//! ```
 #![forbid(unsafe_code)]
 
+mod change;
 mod dice;
 mod difference;
-mod perform;
 mod step;
 
+pub use change::{Change, New};
 pub use dice::Dice;
-pub use difference::{difference, difference_below};
+pub use difference::{Numbers, difference};
 pub use step::{Bytes, Step, bytes};
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-/// A file of the model.
-#[derive(Clone, Debug)]
+/// What a file, directory or symbolic link is known by, whatever its names: the number of its inode, or any other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Number(pub u64);
+
+impl Number {
+    /// The root directory.
+    pub const ROOT: Self = Self(1);
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// What is in a directory: names, and the numbers of what they name.
+pub type Entries = BTreeMap<String, Number>;
+
+/// A file, directory or symbolic link. Copies share its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
-    /// Names, and the places of their nodes.
-    Directory(BTreeMap<String, usize>),
+    /// A directory.
+    Directory(Arc<Entries>),
     /// A regular file.
     File {
         /// All its bytes.
-        content: Vec<u8>,
+        content: Arc<Vec<u8>>,
         /// Its names.
         links: u64,
     },
     /// A symbolic link.
     Symlink {
         /// Where it leads.
-        target: String,
+        target: Arc<str>,
         /// Its names.
         links: u64,
     },
 }
 
-/// A state of a PFS. Copies are cheap, as they share unchanged parts. Nodes are identified by their place, which is never used
-/// again; the root is the first.
-///
-/// Methods that change something return whether it was possible; if not, nothing was done.
-#[derive(Clone, Debug)]
+impl Node {
+    /// A directory with nothing in it.
+    pub fn directory() -> Self {
+        Self::Directory(Arc::default())
+    }
+
+    /// Its names; none for a directory, whose count nobody keeps.
+    pub fn links(&self) -> Option<u64> {
+        match self {
+            Self::Directory(_) => None,
+            Self::File { links, .. } | Self::Symlink { links, .. } => Some(*links),
+        }
+    }
+
+    fn links_mut(&mut self) -> Option<&mut u64> {
+        match self {
+            Self::Directory(_) => None,
+            Self::File { links, .. } | Self::Symlink { links, .. } => Some(links),
+        }
+    }
+}
+
+/// A state of a PFS. Copies are cheap: they share what doesn't change. Two states are equal if all is the same in them, numbers
+/// too.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    nodes: Vec<Option<Arc<Node>>>,
+    nodes: BTreeMap<Number, Node>,
     snapshots: BTreeMap<String, Arc<Model>>,
     /// The volume uses all of its device.
     pub has_grown: bool,
@@ -59,50 +123,97 @@ impl Model {
     /// An empty PFS.
     pub fn new() -> Self {
         Self {
-            nodes: vec![Some(Arc::new(Node::Directory(BTreeMap::new())))],
+            nodes: BTreeMap::from([(Number::ROOT, Node::directory())]),
             snapshots: BTreeMap::new(),
             has_grown: false,
         }
     }
 
-    /// The node at a place.
-    pub fn get(&self, node: usize) -> &Node {
-        self.nodes[node].as_ref().expect("a node with a name")
+    /// What has a number.
+    pub fn get(&self, number: Number) -> Option<&Node> {
+        self.nodes.get(&number)
     }
 
-    fn get_mut(&mut self, node: usize) -> &mut Node {
-        Arc::make_mut(self.nodes[node].as_mut().expect("a node with a name"))
+    /// Puts what was found under its number, in place of what was there, for a model of what was read.
+    pub fn insert(&mut self, number: Number, node: Node) {
+        self.nodes.insert(number, node);
     }
 
-    fn entries(&self, node: usize) -> Option<&BTreeMap<String, usize>> {
-        match self.get(node) {
+    /// Everything there is, by number.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (Number, &Node)> {
+        self.nodes.iter().map(|(number, node)| (*number, node))
+    }
+
+    /// The numbers of all directories, the root's too.
+    pub fn directory_numbers(&self) -> Vec<Number> {
+        self.nodes().filter_map(|(number, node)| matches!(node, Node::Directory(_)).then_some(number)).collect()
+    }
+
+    /// The numbers of all regular files.
+    pub fn file_numbers(&self) -> Vec<Number> {
+        self.nodes().filter_map(|(number, node)| matches!(node, Node::File { .. }).then_some(number)).collect()
+    }
+
+    /// What is in a directory; none for what is none.
+    pub fn entries(&self, directory: Number) -> Option<&Entries> {
+        match self.get(directory)? {
             Node::Directory(entries) => Some(entries),
             _ => None,
         }
     }
 
-    fn entries_mut(&mut self, node: usize) -> &mut BTreeMap<String, usize> {
-        match self.get_mut(node) {
-            Node::Directory(entries) => entries,
-            _ => panic!("not a directory"),
+    fn entries_mut(&mut self, directory: Number) -> Option<&mut Entries> {
+        match self.nodes.get_mut(&directory)? {
+            Node::Directory(entries) => Some(Arc::make_mut(entries)),
+            _ => None,
         }
     }
 
-    /// The node a path names.
-    pub fn find(&self, path: &str) -> Option<usize> {
-        path.split('/').filter(|name| !name.is_empty()).try_fold(0, |at, name| self.entries(at)?.get(name).copied())
+    /// What a name in a directory names.
+    pub fn entry(&self, directory: Number, name: &str) -> Option<Number> {
+        self.entries(directory)?.get(name).copied()
     }
 
-    fn is_directory(&self, node: usize) -> bool {
-        self.entries(node).is_some()
+    /// The content of a regular file.
+    pub fn content_of(&self, file: Number) -> Option<&Vec<u8>> {
+        match self.get(file)? {
+            Node::File { content, .. } => Some(content),
+            _ => None,
+        }
+    }
+
+    fn content_of_mut(&mut self, file: Number) -> Option<&mut Vec<u8>> {
+        match self.nodes.get_mut(&file)? {
+            Node::File { content, .. } => Some(Arc::make_mut(content)),
+            _ => None,
+        }
+    }
+
+    /// The first that has another number of names than it says.
+    pub fn miscounted(&self) -> Option<String> {
+        let mut names: BTreeMap<Number, u64> = BTreeMap::new();
+        let entries = self.nodes.values().filter_map(|node| match node {
+            Node::Directory(entries) => Some(entries.values()),
+            _ => None,
+        });
+        entries.flatten().for_each(|number| *names.entry(*number).or_default() += 1);
+        self.nodes().find_map(|(number, node)| {
+            let (links, names) = (node.links()?, names.get(&number).copied().unwrap_or(0));
+            (links != names).then(|| format!("inode {number} has {names} names and says {links}"))
+        })
+    }
+
+    /// What a path names.
+    pub fn find(&self, path: &str) -> Option<Number> {
+        path.split('/').filter(|name| !name.is_empty()).try_fold(Number::ROOT, |at, name| self.entry(at, name))
     }
 
     /// All paths except the root's, the content of each directory before the directory.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
-        let mut pending = vec![(String::new(), 0)];
-        while let Some((path, node)) = pending.pop() {
-            for (name, child) in self.entries(node).into_iter().flatten() {
+        let mut pending = vec![(String::new(), Number::ROOT)];
+        while let Some((path, number)) = pending.pop() {
+            for (name, child) in self.entries(number).into_iter().flatten() {
                 pending.push((join(&path, name), *child));
             }
             paths.push(path);
@@ -114,138 +225,44 @@ impl Model {
 
     /// The paths of all directories, the root's too.
     pub fn directories(&self) -> Vec<String> {
-        let mut paths = vec![String::new()];
+        let mut found = vec![(String::new(), Number::ROOT)];
         let mut next = 0;
-        while let Some(path) = paths.get(next).cloned() {
-            let entries = self.find(&path).and_then(|node| self.entries(node));
-            for (name, child) in entries.into_iter().flatten() {
-                if self.is_directory(*child) {
-                    paths.push(join(&path, name));
+        while let Some((path, number)) = found.get(next).cloned() {
+            for (name, child) in self.entries(number).into_iter().flatten() {
+                if self.entries(*child).is_some() {
+                    found.push((join(&path, name), *child));
                 }
             }
             next += 1;
         }
-        paths
+        found.into_iter().map(|(path, _)| path).collect()
     }
 
-    /// The directory a path's last name is in, and that name.
-    fn place<'p>(&self, path: &'p str) -> Option<(usize, &'p str)> {
-        let (directory, name) = split(path);
-        self.find(directory).filter(|directory| self.is_directory(*directory)).map(|directory| (directory, name))
-    }
-
-    /// The content of a regular file.
+    /// The content of the regular file that a path names.
     pub fn content(&self, path: &str) -> Option<&Vec<u8>> {
-        match self.get(self.find(path)?) {
-            Node::File { content, .. } => Some(content),
-            _ => None,
-        }
+        self.content_of(self.find(path)?)
     }
 
-    /// The content of a regular file, to be changed.
+    /// The same, to be changed.
     pub fn content_mut(&mut self, path: &str) -> Option<&mut Vec<u8>> {
-        match self.get_mut(self.find(path)?) {
-            Node::File { content, .. } => Some(content),
-            _ => None,
-        }
+        self.content_of_mut(self.find(path)?)
     }
 
-    /// Makes a file.
-    pub fn create(&mut self, path: &str, node: Node) -> bool {
-        let Some((directory, name)) = self.place(path) else { return false };
-        if self.find(path).is_some() {
-            return false;
-        }
-        self.nodes.push(Some(Arc::new(node)));
-        let index = self.nodes.len() - 1;
-        self.entries_mut(directory).insert(name.to_owned(), index);
-        true
+    /// What is in a directory as a state of its own, of which the directory is the root; none if there is no such directory.
+    pub fn below(&self, path: &str) -> Option<Self> {
+        let top = self.find(path)?;
+        self.entries(top)?;
+        let mut below = self.clone();
+        below.insert(Number::ROOT, self.get(top)?.clone());
+        Some(below)
     }
 
-    /// Gives a file that isn't a directory another name.
-    pub fn link(&mut self, path: &str, new: &str) -> bool {
-        let (Some(node), Some((directory, name))) = (self.find(path), self.place(new)) else { return false };
-        if self.is_directory(node) || self.find(new).is_some() {
-            return false;
-        }
-        if let Node::File { links, .. } | Node::Symlink { links, .. } = self.get_mut(node) {
-            *links += 1;
-        }
-        self.entries_mut(directory).insert(name.to_owned(), node);
-        true
-    }
-
-    /// Removes a name of a file that isn't a directory.
-    pub fn unlink(&mut self, path: &str) -> bool {
-        let (Some(node), Some((directory, name))) = (self.find(path), self.place(path)) else { return false };
-        if self.is_directory(node) {
-            return false;
-        }
-        self.entries_mut(directory).remove(name);
-        self.drop_name(node);
-        true
-    }
-
-    /// Removes an empty directory.
-    pub fn remove_directory(&mut self, path: &str) -> bool {
-        let (Some(node), Some((directory, name))) = (self.find(path), self.place(path)) else { return false };
-        if self.entries(node).is_none_or(|entries| !entries.is_empty()) {
-            return false;
-        }
-        self.entries_mut(directory).remove(name);
-        self.nodes[node] = None;
-        true
-    }
-
-    /// Moves a name, replacing the file that bears the new one.
-    pub fn rename(&mut self, path: &str, new: &str) -> bool {
-        let (Some(node), Some((from, name))) = (self.find(path), self.place(path)) else { return false };
-        let Some((to, new_name)) = self.place(new) else { return false };
-        if self.is_below(to, node) {
-            return false;
-        }
-        let replaced = self.find(new);
-        match replaced {
-            Some(other) if other == node => return true,
-            Some(other) => {
-                let fits = match self.entries(other) {
-                    Some(entries) => self.is_directory(node) && entries.is_empty(),
-                    None => !self.is_directory(node),
-                };
-                if !fits {
-                    return false;
-                }
-            }
-            None => {}
-        }
-        self.entries_mut(from).remove(name);
-        self.entries_mut(to).insert(new_name.to_owned(), node);
-        if let Some(other) = replaced {
-            self.drop_name(other);
-        }
-        true
-    }
-
-    /// Exchanges two names.
-    pub fn exchange(&mut self, path: &str, other: &str) -> bool {
-        let (Some(node), Some((first, name))) = (self.find(path), self.place(path)) else { return false };
-        let (Some(other_node), Some((second, other_name))) = (self.find(other), self.place(other)) else {
-            return false;
-        };
-        if node != other_node && (self.is_below(second, node) || self.is_below(first, other_node)) {
-            return false;
-        }
-        self.entries_mut(first).insert(name.to_owned(), other_node);
-        self.entries_mut(second).insert(other_name.to_owned(), node);
-        true
-    }
-
-    /// Takes a snapshot.
+    /// Takes a snapshot; false if there is one of that label.
     pub fn snapshot(&mut self, label: &str) -> bool {
         if self.snapshots.contains_key(label) {
             return false;
         }
-        let copy = Self { nodes: self.nodes.clone(), snapshots: BTreeMap::new(), has_grown: self.has_grown };
+        let copy = Self { snapshots: BTreeMap::new(), ..self.clone() };
         self.snapshots.insert(label.to_owned(), Arc::new(copy));
         true
     }
@@ -254,28 +271,10 @@ impl Model {
     pub fn snapshots(&self) -> impl Iterator<Item = (&str, &Model)> {
         self.snapshots.iter().map(|(label, snapshot)| (&label[..], &**snapshot))
     }
-
-    fn is_below(&self, node: usize, above: usize) -> bool {
-        node == above
-            || self.entries(above).is_some_and(|entries| entries.values().any(|child| self.is_below(node, *child)))
-    }
-
-    fn drop_name(&mut self, node: usize) {
-        let left = match self.get_mut(node) {
-            Node::File { links, .. } | Node::Symlink { links, .. } => {
-                *links -= 1;
-                *links
-            }
-            Node::Directory(_) => 0,
-        };
-        if left == 0 {
-            self.nodes[node] = None;
-        }
-    }
 }
 
 /// A path's directory and last name.
-fn split(path: &str) -> (&str, &str) {
+pub fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 

@@ -1,8 +1,9 @@
-//! Operations as data, and their effects on a model.
+//! Operations by path, as data, and what they do to a model.
 
-use hammer2_core::random::Random;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
-use super::{Model, Node};
+use crate::{Change, Model, New, Number, split};
 
 /// How well the bytes of a write compress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +69,10 @@ pub fn bytes(offset: u64, len: usize, kind: Bytes) -> Vec<u8> {
             bytes.iter_mut().enumerate().for_each(word);
         }
         Bytes::Seeded(seed) => {
-            Random::new(seed).fill(&mut bytes);
+            SplitMix64::seed_from_u64(seed).fill_bytes(&mut bytes);
             bytes.chunks_mut(128).step_by(2).for_each(|half| half.fill(seed as u8));
         }
-        Bytes::Noise => Random::new(offset ^ ((len as u64) << 32)).fill(&mut bytes),
+        Bytes::Noise => SplitMix64::seed_from_u64(offset ^ ((len as u64) << 32)).fill_bytes(&mut bytes),
     }
     bytes
 }
@@ -82,40 +83,51 @@ impl Step {
         matches!(self, Self::Sync | Self::Fsync(_) | Self::Snapshot(_) | Self::Bulkfree | Self::Grow)
     }
 
-    /// Does the step in the model; returns false, and changes nothing, if it isn't possible.
-    pub fn apply(&self, model: &mut Model) -> bool {
+    /// What the step is in a state: none for a step of another kind, or one whose paths lead nowhere.
+    fn change(&self, model: &Model) -> Option<Change> {
+        let create = |path: &str, new: New| {
+            let (directory, name) = place(model, path)?;
+            Some(Change::Create { directory, name, new })
+        };
         match self {
-            Self::Create(path) => model.create(path, Node::File { content: Vec::new(), links: 1 }),
-            Self::Mkdir(path) => model.create(path, Node::Directory(Default::default())),
-            Self::Symlink(path, target) => model.create(path, Node::Symlink { target: target.clone(), links: 1 }),
+            Self::Create(path) => create(path, New::Regular),
+            Self::Mkdir(path) => create(path, New::Directory),
+            Self::Symlink(path, target) => create(path, New::Symlink(target.clone())),
             Self::Write(path, offset, len, kind) => {
-                let Some(content) = model.content_mut(path) else { return false };
-                put(content, *offset as usize, &bytes(*offset, *len, *kind));
-                true
+                Some(Change::Write { file: model.find(path)?, offset: *offset, data: bytes(*offset, *len, *kind) })
             }
             Self::Append(path, len) => {
-                let Some(content) = model.content_mut(path) else { return false };
-                let end = content.len();
-                put(content, end, &bytes(end as u64, *len, Bytes::Noise));
-                true
+                let file = model.find(path)?;
+                let offset = model.content_of(file)?.len() as u64;
+                Some(Change::Write { file, offset, data: bytes(offset, *len, Bytes::Noise) })
             }
-            Self::Truncate(path, size) => {
-                let Some(content) = model.content_mut(path) else { return false };
-                content.resize(*size as usize, 0);
-                true
+            Self::Truncate(path, size) => Some(Change::Truncate { file: model.find(path)?, size: *size }),
+            Self::Punch(path, offset, bytes) => {
+                Some(Change::Punch { file: model.find(path)?, offset: *offset, bytes: *bytes })
             }
-            Self::Punch(path, offset, len) => {
-                let Some(content) = model.content_mut(path) else { return false };
-                let start = (*offset as usize).min(content.len());
-                let end = ((offset + len) as usize).min(content.len());
-                content[start..end].fill(0);
-                true
+            Self::Link(path, new) => {
+                let (directory, name) = place(model, new)?;
+                Some(Change::Link { file: model.find(path)?, directory, name })
             }
-            Self::Link(path, new) => model.link(path, new),
-            Self::Unlink(path) => model.unlink(path),
-            Self::Rmdir(path) => model.remove_directory(path),
-            Self::Rename(path, new) => model.rename(path, new),
-            Self::Exchange(path, other) => model.exchange(path, other),
+            Self::Unlink(path) => place(model, path).map(|(directory, name)| Change::Unlink { directory, name }),
+            Self::Rmdir(path) => {
+                place(model, path).map(|(directory, name)| Change::RemoveDirectory { directory, name })
+            }
+            Self::Rename(path, new) => {
+                let ((from, name), (to, new_name)) = (place(model, path)?, place(model, new)?);
+                Some(Change::Rename { from, name, to, new_name })
+            }
+            Self::Exchange(path, other) => {
+                let ((first, name), (second, other)) = (place(model, path)?, place(model, other)?);
+                Some(Change::Exchange { first, name, second, other })
+            }
+            Self::Methods(..) | Self::Grow | Self::Fsync(_) | Self::Sync | Self::Snapshot(_) | Self::Bulkfree => None,
+        }
+    }
+
+    /// Does the step in the model; false when it isn't possible, and then nothing was done.
+    pub fn apply(&self, model: &mut Model) -> bool {
+        match self {
             Self::Methods(path, ..) | Self::Fsync(path) => model.find(path).is_some(),
             Self::Grow => {
                 model.has_grown = true;
@@ -123,14 +135,13 @@ impl Step {
             }
             Self::Sync | Self::Bulkfree => true,
             Self::Snapshot(label) => model.snapshot(label),
+            _ => self.change(model).is_some_and(|change| model.make(change, None)),
         }
     }
 }
 
-/// Writes bytes; writing none changes nothing, even behind the end.
-fn put(content: &mut Vec<u8>, offset: usize, data: &[u8]) {
-    if !data.is_empty() {
-        content.resize(content.len().max(offset + data.len()), 0);
-        content[offset..offset + data.len()].copy_from_slice(data);
-    }
+/// The directory that a path's last name is in, and that name.
+fn place(model: &Model, path: &str) -> Option<(Number, String)> {
+    let (directory, name) = split(path);
+    model.find(directory).map(|directory| (directory, name.to_owned()))
 }

@@ -1,6 +1,7 @@
 //! Checks of disks by themselves, and of their snapshots.
 
-use crate::model::Model;
+use hammer2_model::Model;
+
 use crate::mounting::{Seat, mount_label};
 use crate::nodes;
 use crate::reading::{difference, read_all};

@@ -4,15 +4,16 @@
 
 use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Cookie, Error, NewFile};
-use hammer2_core::media::{FileKind, Inum};
+use hammer2_core::media::FileKind;
+use hammer2_model::{Change, Entries, New, Number};
 
 use crate::administering::administer;
 use crate::chronicle::What;
 use crate::inserting;
 use crate::members;
-use crate::model::{Edit, Entries};
 use crate::nodes::HEAP;
 use crate::plan::Errand;
+use crate::reading::{entries_of, inum, number};
 use crate::resuming;
 use crate::session::Session;
 
@@ -114,17 +115,17 @@ async fn step(session: &Session<'_>) -> Done {
             look_up(session).await;
             "lookup".into()
         }
-        _ => edit(session).await,
+        _ => change(session).await,
     }
 }
 
-fn random_of(session: &Session<'_>, from: &[Inum]) -> Option<Inum> {
+fn random_of(session: &Session<'_>, from: &[Number]) -> Option<Number> {
     (!from.is_empty()).then(|| session.random.borrow_mut().pick(from))
 }
 
-fn name(session: &Session<'_>) -> Vec<u8> {
+fn name(session: &Session<'_>) -> String {
     let number = session.random.borrow_mut().below(NAMES);
-    if number < 2 { vec![b'l'; 80 + 60 * number as usize] } else { format!("n{number}").into_bytes() }
+    if number < 2 { "l".repeat(80 + 60 * number as usize) } else { format!("n{number}") }
 }
 
 fn size(session: &Session<'_>) -> u64 {
@@ -148,57 +149,57 @@ fn data(session: &Session<'_>) -> Vec<u8> {
     data
 }
 
-/// A random change, which may be impossible.
-fn some_edit(session: &Session<'_>) -> Option<Edit> {
+/// A change that may or may not be possible.
+fn some_change(session: &Session<'_>) -> Option<Change> {
     let model = session.world.group().model.borrow();
-    let (directories, files) = (model.directories(), model.files());
+    let (directories, files) = (model.directory_numbers(), model.file_numbers());
     let directory = random_of(session, &directories)?;
-    let entry = |directory: Inum| -> Vec<u8> {
-        let entries: Vec<Vec<u8>> = model.entries(directory).into_iter().flatten().map(|e| e.0.clone()).collect();
+    let entry = |directory: Number| -> String {
+        let entries: Vec<&String> = model.entries(directory).into_iter().flatten().map(|(name, _)| name).collect();
         let missing = entries.is_empty() || session.random.borrow_mut().percent(10);
         if missing { name(session) } else { entries[session.random.borrow_mut().index(entries.len())].clone() }
     };
-    let kind = session.random.borrow_mut().below(if model.len() > FILES { 70 } else { 100 });
+    let kind = session.random.borrow_mut().below(if model.nodes().len() > FILES { 70 } else { 100 });
     Some(match kind {
-        0..14 => Edit::Unlink { directory, name: entry(directory) },
-        14..18 => Edit::RemoveDirectory { directory, name: entry(directory) },
+        0..14 => Change::Unlink { directory, name: entry(directory) },
+        14..18 => Change::RemoveDirectory { directory, name: entry(directory) },
         18..26 => {
             let to = random_of(session, &directories)?;
-            Edit::Rename { from: directory, name: entry(directory), to, new_name: name(session) }
+            Change::Rename { from: directory, name: entry(directory), to, new_name: name(session) }
         }
-        26..30 => Edit::Link { file: random_of(session, &files)?, directory, name: name(session) },
-        30..36 => Edit::Truncate { file: random_of(session, &files)?, size: size(session) },
-        36..39 => Edit::Punch { file: random_of(session, &files)?, offset: size(session), bytes: size(session) },
+        26..30 => Change::Link { file: random_of(session, &files)?, directory, name: name(session) },
+        30..36 => Change::Truncate { file: random_of(session, &files)?, size: size(session) },
+        36..39 => Change::Punch { file: random_of(session, &files)?, offset: size(session), bytes: size(session) },
         39..70 => {
             let file = random_of(session, &files)?;
-            let end = model.content(file).map_or(0, |content| content.len() as u64);
+            let end = model.content_of(file).map_or(0, |content| content.len() as u64);
             let at = session.random.borrow_mut().below(3);
             let offset = [0, end, size(session)][at as usize].min(FILE_BYTES);
-            Edit::Write { file, offset, data: data(session) }
+            Change::Write { file, offset, data: data(session) }
         }
-        70..76 => Edit::Create { directory, name: name(session), kind: FileKind::Directory },
-        _ => Edit::Create { directory, name: name(session), kind: FileKind::Regular },
+        70..76 => Change::Create { directory, name: name(session), new: New::Directory },
+        _ => Change::Create { directory, name: name(session), new: New::Regular },
     })
 }
 
-async fn edit(session: &Session<'_>) -> Done {
-    let Some(edit) = some_edit(session) else { return "nothing".into() };
-    let (what, result) = carry_out(session, &edit).await;
-    let is_allowed = session.world.group().model.borrow().allows(&edit);
+async fn change(session: &Session<'_>) -> Done {
+    let Some(change) = some_change(session) else { return "nothing".into() };
+    let (what, result) = carry_out(session, &change).await;
+    let is_allowed = session.world.group().model.borrow().allows(&change);
     session.host.note(3 + u64::from(result.is_ok()));
-    log::info!("{edit:?}: {result:?}");
+    log::info!("{change:?}: {result:?}");
     let has_failed = result.is_err();
-    let detail = if session.world.chronicle.is_kept() { told(&edit, &result) } else { String::new() };
+    let detail = if session.world.chronicle.is_kept() { told(&change, &result) } else { String::new() };
     match result {
         Ok(made) if is_allowed => {
-            session.note_done(edit, made);
+            session.note_done(change, made);
         }
         Ok(_) => session.violation(format!("{what} was done though it is impossible")),
         Err(error) => {
             session.judge(what, &error, is_allowed);
-            match (error, edit) {
-                (Error::NoQuorum { .. }, edit) => session.note_stopped(edit),
-                (Error::Io(_), Edit::Write { file, offset, data }) => session.note_in_part(file, offset, &data),
+            match (error, change) {
+                (Error::NoQuorum { .. }, change) => session.note_stopped(change),
+                (Error::Io(_), write) => session.note_in_part(&write),
                 _ => {}
             }
         }
@@ -206,40 +207,57 @@ async fn edit(session: &Session<'_>) -> Done {
     Done { what, detail, has_failed }
 }
 
-/// A change in words, with its result.
-fn told(edit: &Edit, result: &Result<Option<Inum>, Error>) -> String {
+/// A change in words, and what came of it.
+fn told(change: &Change, result: &Result<Option<Number>, Error>) -> String {
     match result {
-        Ok(Some(made)) => format!("{edit:?}: inode {made}"),
-        Ok(None) => format!("{edit:?}: done"),
-        Err(error) => format!("{edit:?}: {error}"),
+        Ok(Some(made)) => format!("{change:?}: inode {made}"),
+        Ok(None) => format!("{change:?}: done"),
+        Err(error) => format!("{change:?}: {error}"),
     }
 }
 
-async fn carry_out(session: &Session<'_>, edit: &Edit) -> (&'static str, Result<Option<Inum>, Error>) {
+async fn carry_out(session: &Session<'_>, change: &Change) -> (&'static str, Result<Option<Number>, Error>) {
     let fs = session.fs;
     let none = |result: Result<(), Error>| result.map(|()| None);
-    match edit {
-        Edit::Create { directory, name, kind } => {
-            ("create", fs.create(*directory, name, &NewFile::new(*kind, 0o644)).await.map(Some))
+    match change {
+        Change::Create { directory, name, new } => {
+            let new = match new {
+                New::Directory => NewFile::new(FileKind::Directory, 0o644),
+                New::Regular => NewFile::new(FileKind::Regular, 0o644),
+                New::Symlink(to) => NewFile { target: to.as_bytes(), ..NewFile::new(FileKind::Symlink, 0o644) },
+            };
+            let made = fs.create(inum(*directory), name.as_bytes(), &new).await;
+            ("create", made.map(|made| Some(number(made))))
         }
-        Edit::Write { file, offset, data } => ("write", none(fs.write(*file, *offset, data).await)),
-        Edit::Truncate { file, size } => ("truncate", none(fs.truncate(*file, *size).await)),
-        Edit::Punch { file, offset, bytes } => ("punch", none(fs.punch(*file, *offset, *bytes).await)),
-        Edit::Link { file, directory, name } => ("link", none(fs.link(*file, *directory, name).await)),
-        Edit::Unlink { directory, name } => ("unlink", none(fs.unlink(*directory, name).await)),
-        Edit::RemoveDirectory { directory, name } => ("rmdir", none(fs.remove_directory(*directory, name).await)),
-        Edit::Rename { from, name, to, new_name } => ("rename", none(fs.rename(*from, name, *to, new_name).await)),
+        Change::Write { file, offset, data } => ("write", none(fs.write(inum(*file), *offset, data).await)),
+        Change::Truncate { file, size } => ("truncate", none(fs.truncate(inum(*file), *size).await)),
+        Change::Punch { file, offset, bytes } => ("punch", none(fs.punch(inum(*file), *offset, *bytes).await)),
+        Change::Link { file, directory, name } => {
+            ("link", none(fs.link(inum(*file), inum(*directory), name.as_bytes()).await))
+        }
+        Change::Unlink { directory, name } => ("unlink", none(fs.unlink(inum(*directory), name.as_bytes()).await)),
+        Change::RemoveDirectory { directory, name } => {
+            ("rmdir", none(fs.remove_directory(inum(*directory), name.as_bytes()).await))
+        }
+        Change::Rename { from, name, to, new_name } => {
+            let renamed = fs.rename(inum(*from), name.as_bytes(), inum(*to), new_name.as_bytes()).await;
+            ("rename", none(renamed))
+        }
+        Change::Exchange { first, name, second, other } => {
+            let exchanged = fs.exchange(inum(*first), name.as_bytes(), inum(*second), other.as_bytes()).await;
+            ("exchange", none(exchanged))
+        }
     }
 }
 
 async fn read_file(session: &Session<'_>) {
-    let files = session.world.group().model.borrow().files();
+    let files = session.world.group().model.borrow().file_numbers();
     let Some(file) = random_of(session, &files) else { return };
-    let expected = session.world.group().model.borrow().content(file).map_or(0, |content| content.len());
+    let expected = session.world.group().model.borrow().content_of(file).map_or(0, Vec::len);
     let mut bytes = vec![0; expected + 1];
-    let read = session.fs.read(file, 0, &mut bytes).await;
+    let read = session.fs.read(inum(file), 0, &mut bytes).await;
     let model = session.world.group().model.borrow();
-    let content = model.content(file);
+    let content = model.content_of(file);
     match (read, content) {
         (Ok(count), Some(content)) if bytes[..count] == content[..content.len().min(bytes.len())] => {}
         (Ok(_), Some(_)) => session.violation(format!("I12: inode {file} reads otherwise than it was written")),
@@ -249,15 +267,15 @@ async fn read_file(session: &Session<'_>) {
 }
 
 async fn list(session: &Session<'_>) {
-    let directories = session.world.group().model.borrow().directories();
+    let directories = session.world.group().model.borrow().directory_numbers();
     let Some(directory) = random_of(session, &directories) else { return };
     let Ok(mut batch) = EntryBatch::new(HEAP, 16 << 10) else { return };
-    let listed = session.fs.read_directory(directory, Cookie::START, &mut batch).await;
+    let listed = session.fs.read_directory(inum(directory), Cookie::START, &mut batch).await;
     let model = session.world.group().model.borrow();
     let entries = model.entries(directory);
     match (listed, entries) {
         (Ok(listing), Some(entries)) if listing.next.is_none() && listing.damaged.is_none() => {
-            let found: Entries = batch.iter().map(|entry| (entry.name.to_vec(), entry.inum)).collect();
+            let found: Entries = entries_of(&batch).collect();
             if found != *entries {
                 let extra: Vec<_> = found.iter().filter(|(name, _)| !entries.contains_key(*name)).collect();
                 let missing: Vec<_> = entries.iter().filter(|(name, _)| !found.contains_key(*name)).collect();
@@ -274,12 +292,12 @@ async fn list(session: &Session<'_>) {
 }
 
 async fn look_up(session: &Session<'_>) {
-    let directories = session.world.group().model.borrow().directories();
+    let directories = session.world.group().model.borrow().directory_numbers();
     let Some(directory) = random_of(session, &directories) else { return };
     let name = name(session);
-    let found = session.fs.lookup(directory, &name).await;
+    let found = session.fs.lookup(inum(directory), name.as_bytes()).await.map(number);
     let model = session.world.group().model.borrow();
-    let there = model.entries(directory).and_then(|entries| entries.get(&name)).copied();
+    let there = model.entry(directory, &name);
     match (found, there) {
         (Ok(found), there) if Some(found) == there => {}
         (Ok(found), _) => session.violation(format!("lookup found inode {found}, should be {there:?}")),

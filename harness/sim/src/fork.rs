@@ -41,7 +41,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
             world.tell_members("removed", &roles, "made");
             world.group().settle(roles);
         }
-        marks::leave(world, &fs, b"mine", true).await
+        marks::leave(world, &fs, "mine", true).await
     })?;
     if served.is_none() {
         return Ok(());
@@ -51,7 +51,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         if change_members {
             remove(world, &fs, last).await?;
         }
-        marks::leave(world, &fs, b"theirs", false).await
+        marks::leave(world, &fs, "theirs", false).await
     })?;
     // The mix has at least one master of each set, and a quorum altogether.
     let from_copies = 1 + world.random.borrow_mut().index(masters.len() - 1);

@@ -4,9 +4,9 @@ use std::cell::{Cell, Ref, RefCell};
 
 use hammer2_core::cluster::{MAX_NODES, NewPfs, NodeIndex};
 use hammer2_core::media::{PfsKind, Timestamp, Uuid};
+use hammer2_model::Model;
 
 use crate::history::History;
-use crate::model::Model;
 use crate::snapshots::Snapshots;
 
 /// Whether a disk can be relied on.

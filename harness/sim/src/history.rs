@@ -2,7 +2,8 @@
 //! A sync may share the commit of another, and return after more changes have been made. It is certain only that everything done
 //! before it was called is durable; so every state from there on may be found.
 
-use crate::model::Model;
+use hammer2_model::Model;
+
 use crate::reading::difference;
 
 /// The states that may be found.

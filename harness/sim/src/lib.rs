@@ -7,11 +7,11 @@
 //! The files, from the bottom up; those of one line import nothing from the lines below:
 //! - the basis of a run: `host` (time, power, random numbers), `executor`, `medium` and `device` (disks), `nodes` (disks as
 //!   nodes, made and written offline), `faults`;
-//! - its settings and results: `settings`, `plan`, `tally`, and `chronicle`, which has all events;
-//! - the expected content: `model`, `reading`, `history`, `snapshots`, and `group`, a cluster with all of these; `states` of
-//!   nodes;
-//! - `world`, which has the disks and clusters of a run, and `founding`, which makes one;
-//! - a mount: `watching`, `mounting`, `served`, then `session` with `partial`, in which `clients` work, with the operations of
+//! - what is asked of it, and what came of it: `settings`, `plan`, `tally`, and `chronicle`, in which everything is;
+//! - what must be there, in models of hammer2-model: `reading`, `history`, `snapshots`, and `group`, a cluster with all of these;
+//!   `states` of nodes;
+//! - `world`, in which a run has its disks and clusters, and `founding`, which makes one;
+//! - a mount: `watching`, `mounting`, `served`, then `session`, in which `clients` work, who do what is in
 //!   `administering`, `inserting`, `members` and `resuming`; `keeping` beside them, and `working`, which puts these together;
 //! - faults between two mounts, which must do no harm: `forged`, `fork`, `halves`, `minority`, `rewound`, `rivals`
 //!   with `silent`, `spoiled`; `marks` tell histories apart;
@@ -44,10 +44,8 @@ mod marks;
 mod medium;
 mod members;
 mod minority;
-mod model;
 mod mounting;
 mod nodes;
-mod partial;
 mod plan;
 mod reading;
 mod resuming;

@@ -2,29 +2,29 @@
 
 use hammer2_core::fs::{FileSystem, NewFile};
 use hammer2_core::media::{FileKind, Inum};
+use hammer2_model::{Change, New, Number};
 
-use crate::model;
+use crate::reading::number;
 use crate::watching::watching;
 use crate::world::World;
 
 /// Changes something and syncs it.
-pub(crate) async fn leave(world: &World, fs: &FileSystem, name: &[u8], is_ours: bool) -> Result<(), String> {
+pub(crate) async fn leave(world: &World, fs: &FileSystem, name: &str, is_ours: bool) -> Result<(), String> {
     watching(world, fs, make(world, fs, name, is_ours)).await
 }
 
-async fn make(world: &World, fs: &FileSystem, name: &[u8], is_ours: bool) -> Result<(), String> {
-    let number = world.marks.get() + 1;
-    world.marks.set(number);
-    let name = [name, number.to_string().as_bytes()].concat();
-    let made = fs.create(Inum::PFS_ROOT, &name, &NewFile::new(FileKind::Regular, 0o644)).await;
+async fn make(world: &World, fs: &FileSystem, name: &str, is_ours: bool) -> Result<(), String> {
+    world.marks.set(world.marks.get() + 1);
+    let name = format!("{name}{}", world.marks.get());
+    let made = fs.create(Inum::PFS_ROOT, name.as_bytes(), &NewFile::new(FileKind::Regular, 0o644)).await;
     let made = made.map_err(|error| format!("I14: create: \"{error}\" though all is well"))?;
     fs.sync().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
     // The next steps rely on the content of each disk.
     fs.level().await.map_err(|error| format!("I14: sync: \"{error}\" though all is well"))?;
     if is_ours {
-        let edit = model::Edit::Create { directory: Inum::PFS_ROOT, name, kind: FileKind::Regular };
+        let change = Change::Create { directory: Number::ROOT, name, new: New::Regular };
         let group = world.group();
-        group.model.borrow_mut().apply(edit, Some(made));
+        group.model.borrow_mut().make(change, Some(number(made)));
         let mut history = group.history.borrow_mut();
         history.changed(&group.model.borrow());
         let now = history.now();

@@ -6,9 +6,10 @@ use std::task::Poll;
 
 use hammer2_core::cluster::{MemberState, NodeIndex};
 use hammer2_core::fs::{Attendant, Event};
+use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
+use hammer2_model::Change;
 
-use crate::model::Edit;
-use crate::partial::parts;
+use crate::reading::inum;
 use crate::session::Session;
 use crate::states::states;
 
@@ -90,19 +91,19 @@ fn must_go_on(session: &Session<'_>) -> bool {
 
 /// Finds out how many whole blocks of each write were done, from the beginning. Nothing changes meanwhile.
 async fn settle_writes(session: &Session<'_>) {
-    for edit in session.partial_writes.take() {
-        let Edit::Write { file, offset, data } = edit else { continue };
+    for write in session.partial_writes.take() {
+        let Change::Write { file, offset, data } = &write else { continue };
         let before = session.world.group().model.borrow().clone();
-        let Some(old) = before.content(file) else { continue };
-        let mut found = vec![0; old.len().max(offset as usize + data.len()) + 1];
-        let Ok(count) = session.fs.read(file, 0, &mut found).await else {
+        let Some(old) = before.content_of(*file) else { continue };
+        let mut found = vec![0; old.len().max(*offset as usize + data.len()) + 1];
+        let Ok(count) = session.fs.read(inum(*file), 0, &mut found).await else {
             session.is_over.set(true);
             return;
         };
-        let part = parts(file, offset, &data).find(|part| {
+        let part = write.parts(FILE_BLOCK_BYTES as u64).find(|part| {
             let mut after = before.clone();
-            after.apply(part.clone(), None);
-            after.content(file).is_some_and(|content| content[..] == found[..count])
+            after.make(part.clone(), None);
+            after.content_of(*file).is_some_and(|content| content[..] == found[..count])
         });
         match part {
             Some(part) => session.note_done(part, None),

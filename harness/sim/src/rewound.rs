@@ -25,12 +25,12 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         if !served::check(world, &fs).await? {
             return Err("I14: all disks are sound and not readable".to_owned());
         }
-        marks::leave(world, &fs, b"kept", true).await?;
+        marks::leave(world, &fs, "kept", true).await?;
         let image = |number: &usize| world.disks[*number].drive.copy();
         let copies: Vec<Seat> = masters.iter().map(image).map(Seat::Other).collect();
-        marks::leave(world, &fs, b"lost", true).await?;
         // A commit says which earlier one was acknowledged, so the last commit alone would prove nothing.
-        marks::leave(world, &fs, b"proof", true).await?;
+        marks::leave(world, &fs, "lost", true).await?;
+        marks::leave(world, &fs, "proof", true).await?;
         Ok(copies)
     })?;
     let Some(copies) = copies else { return Ok(()) };
@@ -40,7 +40,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
     if !beside_slaves || world.random.borrow_mut().percent(50) {
         world.run(async {
             match mount_writable(world, &copies).await {
-                Ok(fs) => marks::leave(world, &fs, b"other", false).await,
+                Ok(fs) => marks::leave(world, &fs, "other", false).await,
                 Err(Refused(name)) => Err(format!("I33: masters that are old are refused by themselves: {name}")),
             }
         })?;

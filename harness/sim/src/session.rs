@@ -5,13 +5,12 @@ use std::cell::{Cell, RefCell};
 use futures_util::future::join_all;
 use hammer2_core::cluster::{Ejection, NodeIndex};
 use hammer2_core::fs::{Error, FileSystem};
-use hammer2_core::media::Inum;
+use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
 use hammer2_core::random::Random;
+use hammer2_model::{Change, Number};
 
 use crate::chronicle::What;
 use crate::host::Host;
-use crate::model::Edit;
-use crate::partial::parts;
 use crate::world::World;
 
 /// A client's judgement of an error.
@@ -60,8 +59,8 @@ pub(crate) struct Session<'w> {
     /// How often disks were mended meanwhile.
     pub(crate) times_mended: Cell<u64>,
     /// Writes that may have been done in part, as nothing could be changed any more in the middle of them.
-    pub(crate) partial_writes: RefCell<Vec<Edit>>,
-    /// Acts of administration: how many are under way, and how many were begun.
+    pub(crate) partial_writes: RefCell<Vec<Change>>,
+    /// Events and acts of administrators: how many are under way, and how many were begun.
     pub(crate) administered: Cell<(u64, u64)>,
     /// What looks wrong with the step that just ended.
     pub(crate) suspicion: RefCell<Option<String>>,
@@ -197,27 +196,27 @@ impl<'w> Session<'w> {
         }
     }
 
-    /// Notes a change that was made.
-    pub(crate) fn note_done(&self, edit: Edit, made: Option<Inum>) {
+    /// A change was made.
+    pub(crate) fn note_done(&self, change: Change, made: Option<Number>) {
         let group = self.world.group();
-        group.model.borrow_mut().apply(edit, made);
+        group.model.borrow_mut().make(change, made);
         group.history.borrow_mut().changed(&group.model.borrow());
         group.snapshots.changed(&group.model.borrow());
     }
 
-    /// Notes a change that failed for want of a quorum. Only a write may be done in part then.
-    pub(crate) fn note_stopped(&self, edit: Edit) {
-        if matches!(edit, Edit::Write { .. }) {
-            self.partial_writes.borrow_mut().push(edit);
+    /// A change failed for want of a quorum. Of all kinds only a write may be done in part then.
+    pub(crate) fn note_stopped(&self, change: Change) {
+        if matches!(change, Change::Write { .. }) {
+            self.partial_writes.borrow_mut().push(change);
         }
     }
 
-    /// Notes a failed write that may have been done in part.
-    pub(crate) fn note_in_part(&self, file: Inum, offset: u64, data: &[u8]) {
+    /// A write failed, and may have been done in part.
+    pub(crate) fn note_in_part(&self, write: &Change) {
         let group = self.world.group();
-        for part in parts(file, offset, data) {
+        for part in write.parts(FILE_BLOCK_BYTES as u64) {
             let mut state = group.model.borrow().clone();
-            state.apply(part, None);
+            state.make(part, None);
             group.history.borrow_mut().changed_in_part(state);
         }
     }

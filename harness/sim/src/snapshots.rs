@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::model::Model;
+use hammer2_model::Model;
 
 /// The snapshots of a run.
 #[derive(Default)]

@@ -28,7 +28,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
         let Ok(fs) = mount_writable(world, &seats[..quorum]).await else {
             return Err("I33: a quorum of copies is refused".to_owned());
         };
-        marks::leave(world, &fs, b"newest", false).await?;
+        marks::leave(world, &fs, "newest", false).await?;
         read_all(&fs).await.map_err(|error| format!("I14: reading everything: \"{error}\" though all is well"))?
     })?;
     let Some(newest) = newest else { return Ok(()) };

@@ -19,7 +19,7 @@ use rustix::fs::Advice;
 use crate::dice::{Act, Dice};
 use crate::latency::{Class, Latencies};
 use crate::perform::perform;
-use crate::tree::{self, Tree};
+use crate::tree;
 
 const PAGE_BYTES: u64 = 4096;
 
@@ -120,7 +120,7 @@ impl Client {
 
     /// Compares all of its directory. After a crash, the client goes on from the state since the last sync that it finds.
     pub(crate) fn compare(&mut self, root: &Path) -> Result<Compared> {
-        let found = Tree::read(root, &self.home)
+        let found = tree::read(root, &self.home)
             .map_err(|error| Failure::violation(format_args!("{} can't be read: {error}", self.home)))?;
         let of = self.since.len();
         let mut state = self.durable.clone();
@@ -130,7 +130,7 @@ impl Client {
             if kept > 0 {
                 self.since[kept - 1].apply(&mut state);
             }
-            match found.difference(&state) {
+            match tree::difference(&found, &state) {
                 None => newest = Some((kept, state.clone())),
                 Some(difference) => differences.push(difference),
             }
@@ -222,7 +222,7 @@ impl Client {
             tree::names(&root.join(path)).map_err(|error| self.failed(format_args!("list {path}: {error}")))?;
         note(direction, Class::Look, start);
         found.sort();
-        match self.current.find(path).map(|node| self.current.get(node)) {
+        match self.current.find(path).and_then(|number| self.current.get(number)) {
             Some(Node::Directory(entries)) if entries.keys().eq(&found) => Ok(()),
             _ => Err(self.failed(format_args!("{path} lists {found:?}"))),
         }
@@ -232,7 +232,7 @@ impl Client {
         let (at, start) = (root.join(path), Instant::now());
         let facts = fs::symlink_metadata(at).map_err(|error| self.failed(format_args!("stat {path}: {error}")))?;
         note(direction, Class::Look, start);
-        match self.current.find(path).map(|node| self.current.get(node)) {
+        match self.current.find(path).and_then(|number| self.current.get(number)) {
             Some(Node::File { content, links })
                 if (facts.is_file(), facts.len(), facts.nlink()) == (true, content.len() as u64, *links) =>
             {
@@ -243,8 +243,8 @@ impl Client {
     }
 }
 
-/// The state after the first whole pages of a write, if the directory is in such a state.
-fn torn(step: &Step, state: &Model, found: &Tree) -> Option<Model> {
+/// The state after the first whole pages of a write, if that is what is there.
+fn torn(step: &Step, state: &Model, found: &Model) -> Option<Model> {
     let Step::Write(path, offset, len, kind) = step else { return None };
     let there = found.content(path)?.get(*offset as usize..)?;
     let same = there.iter().zip(bytes(*offset, *len, *kind)).take_while(|(there, written)| *there == written).count();
@@ -252,7 +252,7 @@ fn torn(step: &Step, state: &Model, found: &Tree) -> Option<Model> {
     let part = end.checked_sub(*offset).filter(|part| *part > 0)?;
     let mut state = state.clone();
     Step::Write(path.clone(), *offset, part as usize, *kind).apply(&mut state);
-    found.difference(&state).is_none().then_some(state)
+    tree::difference(found, &state).is_none().then_some(state)
 }
 
 fn note(direction: &Direction, class: Class, start: Instant) {

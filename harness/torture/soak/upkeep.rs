@@ -6,7 +6,7 @@ use hammer2_torture::failure::{Failure, Result};
 
 use crate::record::Record;
 use crate::rig::{LABEL, Rig};
-use crate::tree::Tree;
+use crate::tree;
 
 /// The most snapshots that are kept until the next look at them.
 const MOST_SNAPSHOTS: usize = 3;
@@ -106,8 +106,8 @@ impl Upkeep {
             let Some(first) = snapshot.holders.first() else { continue };
             let (server, directory) = rig.mount_snapshot(*first, &snapshot.label)?;
             for (home, state) in &snapshot.states {
-                let found = Tree::read(&directory, home).map_err(|error| wrong(error.to_string()))?;
-                if let Some(difference) = found.difference(state) {
+                let found = tree::read(&directory, home).map_err(|error| wrong(error.to_string()))?;
+                if let Some(difference) = tree::difference(&found, state) {
                     return Err(wrong(difference));
                 }
             }

@@ -19,9 +19,11 @@ use hammer2_core::random::Random;
 use hammer2_host::clock::HostClock;
 use hammer2_host::executor::Executor;
 use hammer2_kmod_shim::budget::Budget;
-use hammer2_model::{Dice, Model, Step, difference};
+use hammer2_model::{Dice, Model, Step};
 
 use super::ticks::Ticks;
+use crate::difference::difference;
+use crate::perform::perform;
 
 const HEAP: Heap = &Global;
 const VOLUME_BYTES: u64 = 256 << 20;
@@ -58,7 +60,7 @@ impl World {
     }
 
     async fn format(&mut self) {
-        let random = &mut Random::new(self.dice.random.next_u64());
+        let random = &mut Random::new(self.dice.number());
         let disks = self.disks(&self.disk);
         let references: Vec<&Disk> = disks.iter().collect();
         let options = NewfsOptions::default();
@@ -84,7 +86,7 @@ impl World {
 
     /// Does a step on both, if it is possible.
     async fn step(&mut self, fs: &FileSystem, model: &mut Model, step: &Step) -> bool {
-        let outcome = step.perform(fs, model).await;
+        let outcome = perform(step, fs, model).await;
         if let Step::Unlink(path) = step
             && model.directories().contains(path)
         {
@@ -95,7 +97,7 @@ impl World {
     }
 
     async fn steps(&mut self, fs: &FileSystem, model: &mut Model, limit: usize) {
-        for _ in 0..self.dice.random.index(limit) {
+        for _ in 0..self.dice.index(limit) {
             let step = self.dice.step(model);
             self.step(fs, model, &step).await;
         }
@@ -111,17 +113,17 @@ async fn sequence(world: &mut World, rounds: u64) {
     // The PFSs by label; the first is made by newfs. Any of them may be changed, copied and removed.
     let mut models = BTreeMap::from([("DATA".to_owned(), Model::new())]);
     for round in 0..rounds {
-        let chosen = world.dice.random.index(models.len());
+        let chosen = world.dice.index(models.len());
         let (label, mut model) =
             models.iter().nth(chosen).map(|(label, model)| (label.clone(), model.clone())).unwrap();
         let fs = world.mount(&label).await;
         compare(&fs, &model).await;
         world.steps(&fs, &mut model, 60).await;
-        if world.dice.random.index(4) == 0 {
             // The power goes: only changes that weren't durable are lost.
+        if world.dice.index(4) == 0 {
             fs.sync().await.unwrap();
             let mut committed = model.clone();
-            for _ in 0..world.dice.random.index(30) {
+            for _ in 0..world.dice.index(30) {
                 let step = world.dice.step(&model);
                 if world.step(&fs, &mut model, &step).await && step.commits() {
                     committed = model.clone();
@@ -130,20 +132,20 @@ async fn sequence(world: &mut World, rounds: u64) {
             drop(fs);
             model = committed;
         } else {
-            if world.dice.random.index(2) == 0 {
+            if world.dice.index(2) == 0 {
                 let copy = format!("snap{round}");
                 world.step(&fs, &mut model, &Step::Snapshot(copy.clone())).await;
                 models.insert(copy, model.clone());
             }
             let cluster = fs.unmount().await.unwrap();
             if models.len() > 4 {
-                let gone = models.keys().nth(world.dice.random.index(models.len())).unwrap().clone();
+                let gone = models.keys().nth(world.dice.index(models.len())).unwrap().clone();
                 if gone != label {
                     assert_eq!(cluster.delete_pfs(gone.as_bytes()).await, Ok(PfsOutcome::Done));
                     models.remove(&gone);
                 }
             }
-            for _ in 0..world.dice.random.index(4) {
+            for _ in 0..world.dice.index(4) {
                 let freed = cluster.bulkfree().await.unwrap();
                 assert_eq!((freed.repaired, freed.unstaged), (0, 0), "the freemap was right before");
             }

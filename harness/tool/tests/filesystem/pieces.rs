@@ -5,6 +5,7 @@ use hammer2_core::io::MemoryDisk;
 use hammer2_core::media::Inum;
 use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
 use hammer2_core::random::Random;
+use hammer2_model::{Change, Model, New, Number};
 
 use crate::device_bytes::{create, on_new_filesystem};
 use crate::runs::for_each_seed;
@@ -60,18 +61,33 @@ fn a_block_is_read_once_for_many_pieces_of_it() {
     });
 }
 
-/// A file that is changed at random, with its expected content.
+/// The file, as the model knows it.
+const MODELLED: Number = Number(2);
+
+fn modelled(data: Vec<u8>) -> Model {
+    let mut model = Model::new();
+    let create = Change::Create { directory: Number::ROOT, name: "file".to_owned(), new: New::Regular };
+    assert!(model.make(create, Some(MODELLED)));
+    assert!(model.make(Change::Write { file: MODELLED, offset: 0, data }, None));
+    model
+}
+
+/// A file with much done to it here and there, and what must be in it.
 struct Scene<'f> {
     fs: &'f FileSystem,
     file: Inum,
-    content: Vec<u8>,
+    model: Model,
     random: Random,
 }
 
 impl Scene<'_> {
-    /// A random part of the file, often of whole pieces.
+    fn content(&self) -> &Vec<u8> {
+        self.model.content_of(MODELLED).expect("the file")
+    }
+
+    /// A part of the file, often of whole pieces.
     fn part(&mut self, most: u64) -> (u64, u64) {
-        let size = self.content.len() as u64;
+        let size = self.content().len() as u64;
         let (at, bytes) = (self.random.below(size.max(1)), 1 + self.random.below(most));
         match self.random.below(4) {
             0 => (at, bytes),
@@ -87,27 +103,25 @@ impl Scene<'_> {
                 let (at, bytes) = self.part(3 * PIECE);
                 let data = noise(self.random.below(u64::MAX), bytes);
                 fs.write(file, at, &data).await?;
-                self.content.resize(self.content.len().max((at + bytes) as usize), 0);
-                self.content[at as usize..][..data.len()].copy_from_slice(&data);
+                self.model.make(Change::Write { file: MODELLED, offset: at, data }, None);
             }
             70..90 => {
                 let (at, bytes) = self.part(2 * BLOCK);
                 let mut read = vec![0; bytes as usize];
                 let count = fs.read(file, at, &mut read).await?;
-                let end = self.content.len().min((at + bytes) as usize);
-                assert!(read[..count] == self.content[at as usize..end], "{bytes} bytes at {at}");
+                let end = self.content().len().min((at + bytes) as usize);
+                assert!(read[..count] == self.content()[at as usize..end], "{bytes} bytes at {at}");
             }
             90..93 => {
                 let (at, bytes) = self.part(2 * BLOCK);
                 fs.punch(file, at, bytes).await?;
-                let end = self.content.len().min((at + bytes) as usize);
-                self.content[at as usize..end].fill(0);
+                self.model.make(Change::Punch { file: MODELLED, offset: at, bytes }, None);
             }
             93..96 => {
                 let (size, _) = self.part(1);
                 let size = size + self.random.below(2 * BLOCK);
                 fs.truncate(file, size).await?;
-                self.content.resize(size as usize, 0);
+                self.model.make(Change::Truncate { file: MODELLED, size }, None);
             }
             _ => fs.sync().await?,
         }
@@ -121,12 +135,11 @@ fn what_is_written_here_and_there_is_read_whatever_else_is_done() {
         on_new_filesystem(LITTLE_BYTES, async |fs, _, _| {
             let content = noise(seed, 3 << 20);
             let file = made(fs, &content).await;
-            let mut scene = Scene { fs, file, content, random: Random::new(seed) };
+            let mut scene = Scene { fs, file, model: modelled(content), random: Random::new(seed) };
             for step in 0..600 {
                 scene.step().await.unwrap_or_else(|error| panic!("H2_SEED={seed}, step {step}: {error}"));
             }
-            let expected = scene.content.len();
-            assert!(whole(fs, file, expected).await == scene.content, "H2_SEED={seed}");
+            assert!(whole(fs, file, scene.content().len()).await == *scene.content(), "H2_SEED={seed}");
         });
     });
 }

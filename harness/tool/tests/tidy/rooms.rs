@@ -15,10 +15,10 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("kmod-shim/linux", &["hammer2-core", "hammer2-kmod-shim"]),
     ("qemu", &["hammer2-core", "hammer2-kmod-shim"]),
     ("harness/host", &["hammer2-core", "hammer2-kmod-shim"]),
-    ("harness/model", &["hammer2-core"]),
+    ("harness/model", &[]),
     ("harness/tool", &["hammer2-core", "hammer2-host", "hammer2-kmod-shim"]),
     // The simulator uses hammer2-core-unsound by this name.
-    ("harness/sim", &["hammer2-core"]),
+    ("harness/sim", &["hammer2-core", "hammer2-model"]),
     ("harness/torture", &["hammer2-core", "hammer2-model"]),
     ("harness/mount-bench", &[]),
     ("harness/xtask", &[]),

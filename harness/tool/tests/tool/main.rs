@@ -22,6 +22,8 @@ mod lost_header;
 mod mending;
 mod mount;
 mod naming;
+#[path = "../filesystem/perform.rs"]
+mod perform;
 mod pictures;
 mod quota;
 mod rivals;

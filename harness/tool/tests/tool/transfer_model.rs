@@ -19,6 +19,7 @@ use hammer2_host::time_source::HostTime;
 use hammer2_model::{Dice, Model, Step};
 
 use super::folder::Folder;
+use crate::perform::perform;
 
 const HEAP: Heap = &Global;
 const SOURCE: &str = "a.img";
@@ -88,7 +89,7 @@ impl Transfer {
                 if matches!(step, Step::Snapshot(_) | Step::Grow) {
                     continue;
                 }
-                let done = step.perform(&fs, &self.model).await;
+                let done = perform(&step, &fs, &self.model).await;
                 assert_eq!(done.is_ok(), step.apply(&mut self.model), "{step:?}: {done:?}");
             }
             fs.unmount().await.unwrap();

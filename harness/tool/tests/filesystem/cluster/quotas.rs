@@ -7,37 +7,34 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::env;
+use std::iter;
 
 use futures_util::future::join_all;
 use hammer2_core::fs::{Allocation, Amount, Error, FileSystem, NewFile, Quota};
 use hammer2_core::media::{FileKind, Inum};
 use hammer2_core::random::Random;
+use hammer2_model::{Change, Entries, Model, New, Node, Number};
 
 use super::members::Members;
+use crate::difference::difference;
 
 const BLOCK: u64 = 64 << 10;
 
-/// A file or directory of the model.
-#[derive(Clone, Debug)]
-struct Node {
-    is_directory: bool,
-    /// Where it counts.
-    parent: Inum,
-    links: u64,
-    limit: Amount,
-}
-
-/// All files, with their places.
-struct Model {
-    nodes: BTreeMap<Inum, Node>,
-    names: BTreeMap<(Inum, String), Inum>,
+/// What is where, and for which directories each counts.
+struct Counted {
+    model: Model,
+    /// Where each file and directory counts.
+    parents: BTreeMap<Number, Number>,
+    limits: BTreeMap<Number, Amount>,
     next_name: u64,
 }
 
-impl Model {
+/// A name in a directory, and what it names.
+type Name = (Number, String, Number);
+
+impl Counted {
     fn new() -> Self {
-        let root = Node { is_directory: true, parent: Inum::PFS_ROOT, links: 1, limit: Amount::default() };
-        Self { nodes: BTreeMap::from([(Inum::PFS_ROOT, root)]), names: BTreeMap::new(), next_name: 0 }
+        Self { model: Model::new(), parents: BTreeMap::new(), limits: BTreeMap::new(), next_name: 0 }
     }
 
     fn new_name(&mut self) -> String {
@@ -45,98 +42,95 @@ impl Model {
         format!("n{}", self.next_name)
     }
 
-    /// The directories with limits, from a directory upwards.
-    fn holders(&self, directory: Inum) -> Vec<Inum> {
-        let (mut at, mut holders) = (directory, Vec::new());
-        loop {
-            let node = &self.nodes[&at];
-            if node.limit != Amount::default() {
-                holders.push(at);
-            }
-            if at == Inum::PFS_ROOT {
-                return holders;
-            }
-            at = node.parent;
-        }
+    fn names(&self) -> Vec<Name> {
+        let in_directory = |(directory, node): (Number, &Node)| match node {
+            Node::Directory(entries) => entries.iter().map(|(name, to)| (directory, name.clone(), *to)).collect(),
+            _ => Vec::new(),
+        };
+        self.model.nodes().flat_map(in_directory).collect()
     }
 
-    fn holders_of(&self, inum: Inum) -> Vec<Inum> {
-        self.holders(self.nodes[&inum].parent)
+    fn limit(&self, directory: Number) -> Amount {
+        self.limits.get(&directory).copied().unwrap_or_default()
     }
 
-    fn inodes_below(&self, directory: Inum) -> u64 {
-        let counts = |inum: &Inum| *inum != Inum::PFS_ROOT && self.holders_of(*inum).contains(&directory);
-        self.nodes.keys().filter(|inum| counts(inum)).count() as u64
+    /// The directories with limits from one upwards.
+    fn holders(&self, directory: Number) -> Vec<Number> {
+        let upwards = iter::successors(Some(directory), |at| self.parents.get(at).copied());
+        upwards.filter(|at| self.limit(*at) != Amount::default()).collect()
     }
 
-    fn is_empty(&self, directory: Inum) -> bool {
-        self.names.keys().all(|(holder, _)| *holder != directory)
+    fn holders_of(&self, number: Number) -> Vec<Number> {
+        self.holders(self.parents[&number])
     }
 
-    fn is_below(&self, mut at: Inum, above: Inum) -> bool {
-        loop {
-            if at == above {
-                return true;
-            }
-            if at == Inum::PFS_ROOT {
-                return false;
-            }
-            at = self.nodes[&at].parent;
-        }
+    fn inodes_below(&self, directory: Number) -> u64 {
+        self.parents.keys().filter(|number| self.holders_of(**number).contains(&directory)).count() as u64
     }
 
-    fn drop_name(&mut self, place: &(Inum, String)) {
-        let inum = self.names.remove(place).unwrap();
-        let nearest = self.holders_of(inum).first().copied();
-        let node = self.nodes.get_mut(&inum).unwrap();
-        node.links -= 1;
-        if node.links == 0 {
-            self.nodes.remove(&inum);
+    fn is_empty(&self, directory: Number) -> bool {
+        self.model.entries(directory).is_some_and(Entries::is_empty)
+    }
+
+    /// Does in the model what was done.
+    fn make(&mut self, change: Change, made: Option<Number>) {
+        assert!(self.model.make(change.clone(), made), "{change:?} was done");
+    }
+
+    fn drop_name(&mut self, (directory, name, number): Name) {
+        let nearest = self.holders_of(number).first().copied();
+        let is_directory = self.model.entries(number).is_some();
+        let unlink = Change::Unlink { directory, name: name.clone() };
+        self.make(if is_directory { Change::RemoveDirectory { directory, name } } else { unlink }, None);
+        if self.model.get(number).is_none() {
+            self.parents.remove(&number);
+            self.limits.remove(&number);
         } else if let Some(nearest) = nearest
-            && node.parent == place.0
+            && self.parents[&number] == directory
         {
-            node.parent = nearest;
+            self.parents.insert(number, nearest);
         }
     }
 }
 
 struct Run<'r> {
     fs: &'r FileSystem,
-    model: &'r mut Model,
+    counted: &'r mut Counted,
     random: &'r mut Random,
     refused: &'r Cell<u64>,
 }
 
+fn inum(number: Number) -> Inum {
+    Inum(number.0)
+}
+
 impl Run<'_> {
-    fn directory(&mut self) -> Inum {
-        let all: Vec<_> =
-            self.model.nodes.iter().filter(|(_, node)| node.is_directory).map(|(inum, _)| *inum).collect();
-        self.random.pick(&all)
+    fn directory(&mut self) -> Number {
+        self.random.pick(&self.counted.model.directory_numbers())
     }
 
-    fn file(&mut self) -> Option<Inum> {
-        let all: Vec<_> =
-            self.model.nodes.iter().filter(|(_, node)| !node.is_directory).map(|(inum, _)| *inum).collect();
+    fn file(&mut self) -> Option<Number> {
+        let all = self.counted.model.file_numbers();
         (!all.is_empty()).then(|| self.random.pick(&all))
     }
 
-    fn name(&mut self) -> Option<((Inum, String), Inum)> {
-        let count = self.model.names.len();
-        let at = (count > 0).then(|| self.random.index(count))?;
-        self.model.names.iter().nth(at).map(|(place, inum)| (place.clone(), *inum))
+    fn name(&mut self) -> Option<Name> {
+        let mut names = self.counted.names();
+        let at = (!names.is_empty()).then(|| self.random.index(names.len()))?;
+        Some(names.swap_remove(at))
     }
 
-    async fn quota(&self, directory: Inum) -> Quota {
-        let quotas = self.fs.quotas(directory).await.unwrap();
-        *quotas.iter().find(|quota| quota.directory == directory).unwrap()
+    async fn quota(&self, directory: Number) -> Quota {
+        let quotas = self.fs.quotas(inum(directory)).await.unwrap();
+        *quotas.iter().find(|quota| quota.directory == inum(directory)).unwrap()
     }
 
-    /// Checks that an operation was refused if it needs more than is left in some of these directories, and only then.
-    async fn judge<T>(&self, done: &Result<T, Error>, holders: &[Inum], most: Amount, inodes: u64) {
+    /// Checks that something was refused for want of so much in some of these directories, and only then.
+    async fn judge<T>(&self, done: &Result<T, Error>, holders: &[Number], most: Amount, inodes: u64) {
         if let Err(Error::OverQuota(full)) = done {
             self.refused.set(self.refused.get() + 1);
-            assert!(holders.contains(full), "{full} doesn't hold it");
-            let Quota { limit, used, .. } = self.quota(*full).await;
+            assert!(holders.contains(&Number(full.0)), "{full} doesn't hold it");
+            let Quota { limit, used, .. } = self.quota(Number(full.0)).await;
             let is_over = |used: u64, more: u64, limit: u64| more > 0 && limit > 0 && used + more > limit;
             assert!(
                 is_over(used.bytes, most.bytes, limit.bytes) || is_over(used.inodes, most.inodes, limit.inodes),
@@ -144,24 +138,24 @@ impl Run<'_> {
             );
         } else {
             for holder in holders {
-                let limit = self.model.nodes[holder].limit.inodes;
-                let is_over = inodes > 0 && limit > 0 && self.model.inodes_below(*holder) + inodes > limit;
+                let limit = self.counted.limit(*holder).inodes;
+                let is_over = inodes > 0 && limit > 0 && self.counted.inodes_below(*holder) + inodes > limit;
                 assert!(!is_over, "{holder} has room for no more inodes");
             }
         }
     }
 
-    async fn create(&mut self, is_directory: bool) {
+    async fn create(&mut self, new: New) {
         let directory = self.directory();
-        let name = self.model.new_name();
-        let kind = if is_directory { FileKind::Directory } else { FileKind::Regular };
-        let made = self.fs.create(directory, name.as_bytes(), &NewFile::new(kind, 0o755)).await;
+        let name = self.counted.new_name();
+        let kind = if new == New::Directory { FileKind::Directory } else { FileKind::Regular };
+        let made = self.fs.create(inum(directory), name.as_bytes(), &NewFile::new(kind, 0o755)).await;
         let most = Amount { bytes: 1024, inodes: 1 };
-        self.judge(&made, &self.model.holders(directory), most, 1).await;
+        self.judge(&made, &self.counted.holders(directory), most, 1).await;
         if let Ok(inum) = made {
-            let node = Node { is_directory, parent: directory, links: 1, limit: Amount::default() };
-            self.model.nodes.insert(inum, node);
-            self.model.names.insert((directory, name), inum);
+            let made = Number(inum.0);
+            self.counted.make(Change::Create { directory, name, new }, Some(made));
+            self.counted.parents.insert(made, directory);
         } else {
             assert!(matches!(made, Err(Error::OverQuota(_))), "{made:?}");
         }
@@ -185,16 +179,42 @@ impl Run<'_> {
             1 => data.fill(7),
             _ => self.random.fill(&mut data),
         }
-        let before = self.fs.attributes(file).await.unwrap().size;
-        let written = self.fs.write(file, offset, &data).await;
+        let written = self.fs.write(inum(file), offset, &data).await;
         let blocks = (offset % BLOCK + bytes).div_ceil(BLOCK) + 2;
         let most = Amount { bytes: blocks * BLOCK, inodes: 0 };
-        self.judge(&written, &self.model.holders_of(file), most, 0).await;
-        let after = self.fs.attributes(file).await.unwrap().size;
-        match written {
-            Ok(()) => assert_eq!(after, before.max(offset + bytes)),
-            Err(Error::OverQuota(_)) => assert_eq!(after, before),
-            Err(error) => panic!("{error}"),
+        self.judge(&written, &self.counted.holders_of(file), most, 0).await;
+        let write = Change::Write { file, offset, data };
+        if matches!(written, Err(Error::OverQuota(_))) {
+            self.settle(file, &write).await;
+        }
+        self.follow(written, write);
+        let size = self.fs.attributes(inum(file)).await.unwrap().size;
+        assert_eq!(Some(size), self.counted.model.content_of(file).map(|content| content.len() as u64));
+    }
+
+    /// Takes over what was done of a write for which there was no room: whole blocks from its beginning, and nothing behind the
+    /// end of the file.
+    async fn settle(&mut self, file: Number, write: &Change) {
+        let size = self.counted.model.content_of(file).map_or(0, |content| content.len() as u64);
+        let mut found = vec![0; size as usize + 1];
+        let count = self.fs.read(inum(file), 0, &mut found).await.unwrap();
+        let after = |part: Change| {
+            let mut model = self.counted.model.clone();
+            let is_done = model.make(part, None) && model.make(Change::Truncate { file, size }, None);
+            (is_done && model.content_of(file).is_some_and(|content| content[..] == found[..count])).then_some(model)
+        };
+        let Some(model) = write.parts(BLOCK).find_map(after) else {
+            panic!("{write:?} was refused, and was done in no part from its beginning");
+        };
+        self.counted.model = model;
+    }
+
+    /// Content was changed, or there was no room for it; what was done of a write even so is in the model already.
+    fn follow(&mut self, done: Result<(), Error>, change: Change) {
+        match done {
+            Ok(()) => self.counted.make(change, None),
+            Err(Error::OverQuota(_)) => {}
+            Err(error) => panic!("{change:?}: {error}"),
         }
     }
 
@@ -202,95 +222,97 @@ impl Run<'_> {
         let Some(file) = self.file() else { return };
         let at = self.random.below(400_000);
         let (size, most) = (self.random.below(500_000), Amount { bytes: 8 * BLOCK + 2 * BLOCK, inodes: 0 });
-        let done = match self.random.index(4) {
-            0 => self.fs.allocate(file, at, size, Allocation::Reserve, false).await,
-            1 => self.fs.punch(file, at, size).await,
-            _ => self.fs.truncate(file, size).await,
+        let before = self.counted.model.content_of(file).map_or(0, |content| content.len() as u64);
+        let (done, change) = match self.random.index(4) {
+            0 => (
+                self.fs.allocate(inum(file), at, size, Allocation::Reserve, false).await,
+                Change::Truncate { file, size: if size == 0 { before } else { before.max(at + size) } },
+            ),
+            1 => (self.fs.punch(inum(file), at, size).await, Change::Punch { file, offset: at, bytes: size }),
+            _ => (self.fs.truncate(inum(file), size).await, Change::Truncate { file, size }),
         };
-        self.judge(&done, &self.model.holders_of(file), most, 0).await;
-        assert!(matches!(done, Ok(()) | Err(Error::OverQuota(_))), "{done:?}");
+        self.judge(&done, &self.counted.holders_of(file), most, 0).await;
+        self.follow(done, change);
     }
 
     async fn remove(&mut self) {
-        let Some((place, inum)) = self.name() else { return };
-        let (directory, name) = (place.0, place.1.as_bytes());
-        if self.model.nodes[&inum].is_directory {
-            let removed = self.fs.remove_directory(directory, name).await;
-            assert_eq!(removed.is_ok(), self.model.is_empty(inum), "{removed:?}");
-            if removed.is_err() {
+        let Some(name) = self.name() else { return };
+        let (directory, text, removed) = (inum(name.0), name.1.as_bytes(), inum(name.2));
+        let links = self.counted.model.get(name.2).and_then(Node::links);
+        if links.is_none() {
+            let done = self.fs.remove_directory(directory, text).await;
+            assert_eq!(done.is_ok(), self.counted.is_empty(name.2), "{done:?}");
+            if done.is_err() {
                 return;
             }
         } else if self.random.index(3) == 0 {
-            // The content of a file without a name counts nowhere.
-            self.fs.open(inum).await.unwrap();
-            self.fs.unlink(directory, name).await.unwrap();
-            if self.model.nodes[&inum].links == 1 {
-                self.fs.write(inum, 0, &[1; 3000]).await.unwrap();
+            // Content of a file without a name counts nowhere, whatever is done to it.
+            self.fs.open(removed).await.unwrap();
+            self.fs.unlink(directory, text).await.unwrap();
+            if links == Some(1) {
+                self.fs.write(removed, 0, &[1; 3000]).await.unwrap();
             }
-            self.fs.release(inum).await.unwrap();
+            self.fs.release(removed).await.unwrap();
         } else {
-            self.fs.unlink(directory, name).await.unwrap();
+            self.fs.unlink(directory, text).await.unwrap();
         }
-        self.model.drop_name(&place);
+        self.counted.drop_name(name);
     }
 
     async fn link(&mut self) {
         let (Some(file), directory) = (self.file(), self.directory()) else { return };
-        let name = self.model.new_name();
-        let linked = self.fs.link(file, directory, name.as_bytes()).await;
-        let is_same = self.model.holders_of(file) == self.model.holders(directory);
+        let name = self.counted.new_name();
+        let linked = self.fs.link(inum(file), inum(directory), name.as_bytes()).await;
+        let is_same = self.counted.holders_of(file) == self.counted.holders(directory);
         assert_eq!(linked, if is_same { Ok(()) } else { Err(Error::OtherQuota) });
         if is_same {
-            self.model.names.insert((directory, name), file);
-            self.model.nodes.get_mut(&file).unwrap().links += 1;
+            self.counted.make(Change::Link { file, directory, name }, None);
         }
     }
 
     async fn rename(&mut self) {
-        let (Some((place, inum)), to) = (self.name(), self.directory()) else { return };
-        let node = self.model.nodes[&inum].clone();
-        if node.is_directory && self.model.is_below(to, inum) {
+        let (Some((from, name, number)), to) = (self.name(), self.directory()) else { return };
+        let change = Change::Rename { from, name: name.clone(), to, new_name: String::new() };
+        if !self.counted.model.allows(&change) {
             return;
         }
-        let name = self.model.new_name();
-        let (old, new) = (self.model.holders_of(inum), self.model.holders(to));
+        let new_name = self.counted.new_name();
+        let (old, new) = (self.counted.holders_of(number), self.counted.holders(to));
         let is_possible = old == new
-            || if node.is_directory {
-                node.limit != Amount::default() || self.model.is_empty(inum)
-            } else {
-                node.links == 1
+            || match self.counted.model.get(number).and_then(Node::links) {
+                None => self.counted.limit(number) != Amount::default() || self.counted.is_empty(number),
+                Some(links) => links == 1,
             };
-        let renamed = self.fs.rename(place.0, place.1.as_bytes(), to, name.as_bytes()).await;
+        let renamed = self.fs.rename(inum(from), name.as_bytes(), inum(to), new_name.as_bytes()).await;
         match renamed {
             Err(Error::OtherQuota) => assert!(!is_possible),
             Err(Error::OverQuota(full)) => {
                 self.refused.set(self.refused.get() + 1);
+                let full = Number(full.0);
                 assert!(new.contains(&full) && !old.contains(&full));
             }
             other => {
                 assert_eq!(other, Ok(()));
                 assert!(is_possible);
-                self.model.names.remove(&place);
-                self.model.names.insert((to, name), inum);
-                self.model.nodes.get_mut(&inum).unwrap().parent = to;
+                self.counted.make(Change::Rename { from, name, to, new_name }, None);
+                self.counted.parents.insert(number, to);
             }
         }
     }
 
     async fn exchange(&mut self) {
-        let (Some((first, one)), Some((second, other))) = (self.name(), self.name()) else { return };
-        if one == other || self.model.is_below(second.0, one) || self.model.is_below(first.0, other) {
+        let (Some((first, name, one)), Some((second, other, two))) = (self.name(), self.name()) else { return };
+        let change = Change::Exchange { first, name: name.clone(), second, other: other.clone() };
+        if one == two || !self.counted.model.allows(&change) {
             return;
         }
-        let done = self.fs.exchange(first.0, first.1.as_bytes(), second.0, second.1.as_bytes()).await;
-        let is_same = self.model.holders_of(one) == self.model.holders(second.0)
-            && self.model.holders_of(other) == self.model.holders(first.0);
+        let done = self.fs.exchange(inum(first), name.as_bytes(), inum(second), other.as_bytes()).await;
+        let is_same = self.counted.holders_of(one) == self.counted.holders(second)
+            && self.counted.holders_of(two) == self.counted.holders(first);
         assert_eq!(done, if is_same { Ok(()) } else { Err(Error::OtherQuota) });
         if is_same {
-            self.model.nodes.get_mut(&one).unwrap().parent = second.0;
-            self.model.nodes.get_mut(&other).unwrap().parent = first.0;
-            self.model.names.insert(first, other);
-            self.model.names.insert(second, one);
+            self.counted.parents.extend([(one, second), (two, first)]);
+            self.counted.make(change, None);
         }
     }
 
@@ -306,15 +328,15 @@ impl Run<'_> {
             1 => Some(0),
             _ => Some(1 + self.random.below(12)),
         };
-        self.fs.set_quota(directory, bytes, inodes).await.unwrap();
-        let limit = &mut self.model.nodes.get_mut(&directory).unwrap().limit;
+        self.fs.set_quota(inum(directory), bytes, inodes).await.unwrap();
+        let limit = self.counted.limits.entry(directory).or_default();
         *limit = Amount { bytes: bytes.unwrap_or(limit.bytes), inodes: inodes.unwrap_or(limit.inodes) };
     }
 
     async fn step(&mut self) {
         match self.random.index(20) {
-            0..2 => Box::pin(self.create(true)).await,
-            2..6 => Box::pin(self.create(false)).await,
+            0..2 => Box::pin(self.create(New::Directory)).await,
+            2..6 => Box::pin(self.create(New::Regular)).await,
             6..11 => Box::pin(self.write()).await,
             11..13 => Box::pin(self.resize()).await,
             13 => Box::pin(self.remove()).await,
@@ -327,14 +349,18 @@ impl Run<'_> {
     }
 
     async fn compare(&self) {
-        for (inum, node) in &self.model.nodes {
-            let Node { is_directory: true, limit, .. } = node else { continue };
+        for (directory, limit) in &self.counted.limits {
             if *limit == Amount::default() {
                 continue;
             }
-            let quota = self.quota(*inum).await;
-            assert_eq!((quota.limit, quota.used.inodes), (*limit, self.model.inodes_below(*inum)), "{inum}");
+            let quota = self.quota(*directory).await;
+            assert_eq!(
+                (quota.limit, quota.used.inodes),
+                (*limit, self.counted.inodes_below(*directory)),
+                "{directory}"
+            );
         }
+        assert_eq!(difference(self.fs, &self.counted.model).await, None);
     }
 }
 
@@ -358,10 +384,10 @@ fn what_is_used_is_exact_on_all_members() {
             members.create()
         }
         let all: Vec<usize> = (0..count).collect();
-        let mut model = Model::new();
+        let mut counted = Counted::new();
         for _ in 0..4 {
             let changed = members.change_on(&all, async |fs| {
-                let mut run = Run { fs, model: &mut model, random: &mut random, refused: &refused };
+                let mut run = Run { fs, counted: &mut counted, random: &mut random, refused: &refused };
                 for _ in 0..60 {
                     Box::pin(run.step()).await;
                 }

@@ -5,7 +5,9 @@ use hammer2_core::fs::{Error, FileSystem};
 use hammer2_kmod_shim::budget::Budget;
 
 use super::volume::{HEAP, Host, copy, device};
-use hammer2_model::{Bytes, Model, Step, difference};
+use crate::difference::difference;
+use crate::perform::perform;
+use hammer2_model::{Bytes, Model, Step};
 
 /// More memory than a mount takes.
 const BUDGET_BYTES: usize = 64 << 20;
@@ -14,7 +16,7 @@ const BUDGET_BYTES: usize = 64 << 20;
 async fn insist(fs: &FileSystem, model: &mut Model, step: &Step) -> usize {
     let mut refused = 0;
     loop {
-        match step.perform(fs, model).await {
+        match perform(step, fs, model).await {
             Ok(()) => break,
             Err(error) => assert_eq!(error, Error::NoMemory, "{step:?}"),
         }

@@ -13,6 +13,7 @@ use hammer2_model::{Model, Step};
 
 use super::pfss::Pfss;
 use super::volume::{HEAP, Headers, Host, copy, device};
+use crate::perform::perform;
 
 const SECTOR: usize = 512;
 /// Requests a log has room for.
@@ -118,7 +119,7 @@ impl Recording {
             let before = fs.statistics().total_bytes;
             for (index, step) in steps.iter().enumerate() {
                 let first = log.entries().len();
-                let outcome = step.perform(&fs, &model).await;
+                let outcome = perform(step, &fs, &model).await;
                 let before = model.clone();
                 let possible = step.apply(&mut model);
                 assert_eq!(outcome.is_ok(), possible, "{name}: step {index}, {step:?}: {outcome:?}");

@@ -11,7 +11,9 @@ use zerocopy::FromBytes as _;
 
 use super::volume::{HEAP, Host, copy, device};
 use super::workloads;
-use hammer2_model::{Model, Step, difference};
+use crate::difference::difference;
+use crate::perform::perform;
+use hammer2_model::{Model, Step};
 
 /// How many headers must stay whole: the newest and those before it.
 const HEADERS: usize = 3;
@@ -29,7 +31,7 @@ pub(crate) fn check(host: &Host, volume_bytes: u64) -> (usize, u64) {
         let mut model = Model::new();
         let fs = host.mount_writable(HEAP, logged).await.unwrap();
         for step in workloads::removing() {
-            step.perform(&fs, &model).await.unwrap();
+            perform(&step, &fs, &model).await.unwrap();
             assert!(step.apply(&mut model));
             if matches!(step, Step::Sync) {
                 states.push(model.clone());

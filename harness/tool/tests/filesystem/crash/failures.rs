@@ -7,10 +7,12 @@ use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
 use hammer2_core::io::{DeviceError, MemoryDisk};
 use hammer2_kmod_shim::budget::Budget;
-use hammer2_model::{Model, Step, difference};
+use hammer2_model::{Model, Step};
 
 use super::pfss::Pfss;
 use super::volume::{HEAP, Headers, Host, copy, device};
+use crate::difference::difference;
+use crate::perform::perform;
 
 /// More memory than a mount takes.
 const BUDGET_BYTES: usize = 64 << 20;
@@ -35,7 +37,7 @@ pub(crate) fn fail_allocations(
             budget.fail_from(chosen, in_a_row);
             let mut was_reached = false;
             for step in steps {
-                let outcome = step.perform(&fs, &model).await;
+                let outcome = perform(step, &fs, &model).await;
                 if outcome == Err(Error::NoMemory) {
                     if changes_content(step) {
                         // It takes memory to see which part was done.
@@ -105,7 +107,7 @@ async fn steps_over_bad_reads(
     context: &str,
 ) -> Model {
     for step in steps {
-        let outcome = step.perform(fs, &model).await;
+        let outcome = perform(step, fs, &model).await;
         if matches!(outcome, Err(Error::Io(_))) {
             adopt_part(fs, &mut model, step, context).await;
         } else {
@@ -129,7 +131,7 @@ async fn steps_until_broken(
 ) -> Vec<Model> {
     let mut synced = model.clone();
     for (index, step) in steps.iter().enumerate() {
-        let outcome = step.perform(fs, &model).await;
+        let outcome = perform(step, fs, &model).await;
         let is_sync = step.commits();
         if is_sync && outcome.is_ok() {
             assert_eq!(plan.struck(), 0, "{context}: a sync succeeds");
@@ -139,7 +141,7 @@ async fn steps_until_broken(
                 let rest = &steps[index..];
                 assert!(plan.struck() > 0, "{context}: {step:?}: {outcome:?}");
                 for step in rest.iter().chain([&Step::Create("late".into()), &Step::Sync]) {
-                    let outcome = step.perform(fs, &model).await;
+                    let outcome = perform(step, fs, &model).await;
                     assert!(outcome.is_err(), "{context}: {step:?} succeeds afterwards");
                 }
                 return if step.commits() { outcomes_of(synced, model, step) } else { vec![synced] };

@@ -8,6 +8,8 @@ use hammer2_core::io::MemoryDisk;
 
 use super::failures::adopt_part;
 use super::volume::{HEAP, Host, device};
+use crate::difference::difference;
+use crate::perform::perform;
 use hammer2_core::random::Random;
 use hammer2_model::{Bytes, Model, Step};
 
@@ -95,7 +97,7 @@ pub(crate) fn change_within_blocks(host: &Host, seed: u64) -> (u64, Tally) {
         }
         fs.unmount().await.unwrap();
         let fs = host.mount(HEAP, device(&disk)).await.unwrap();
-        assert_eq!(hammer2_model::difference(&fs, &model).await, None);
+        assert_eq!(difference(&fs, &model).await, None);
         free
     });
     (free, tally)
@@ -103,7 +105,7 @@ pub(crate) fn change_within_blocks(host: &Host, seed: u64) -> (u64, Tally) {
 
 /// Does a step in the filesystem and the model; false when there is no room; panics at any other error.
 async fn is_accepted(fs: &FileSystem, model: &mut Model, step: &Step) -> bool {
-    match step.perform(fs, model).await {
+    match perform(step, fs, model).await {
         Ok(()) => {
             assert!(step.apply(model), "{step:?}");
             true

@@ -11,6 +11,7 @@ use hammer2_model::{Bytes, Model, Step};
 
 use super::pfss::Pfss;
 use super::volume::{HEAP, Headers, Host, device};
+use crate::perform::perform;
 
 /// Small enough to be filled soon.
 const VOLUME_BYTES: u64 = 64 << 20;
@@ -57,7 +58,7 @@ impl Writer<'_> {
     /// False when there is no room; panics at any other error.
     async fn is_accepted(&mut self, step: Step) -> bool {
         take_turns().await;
-        match step.perform(self.fs, &Model::new()).await {
+        match perform(&step, self.fs, &Model::new()).await {
             Ok(()) => {
                 self.done.push(step);
                 true

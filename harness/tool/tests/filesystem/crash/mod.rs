@@ -22,6 +22,8 @@ use hammer2_model::{Model, Step};
 use rustix::time::{ClockId, clock_gettime};
 use volume::Host;
 
+use crate::perform::perform;
+
 /// Volumes whose size gives them one, two and four header copies.
 const VOLUMES: [(u64, &str); 3] = [(256 << 20, "one copy"), (3 << 30, "two copies"), (8 << 30, "four copies")];
 
@@ -61,7 +63,7 @@ fn prepared(host: &Host) -> (Rc<MemoryDisk>, Model) {
     host.run(async {
         let fs = host.mount_writable(volume::HEAP, volume::device(&base)).await.unwrap();
         for step in workloads::prepared() {
-            step.perform(&fs, &model).await.unwrap();
+            perform(&step, &fs, &model).await.unwrap();
             assert!(step.apply(&mut model));
         }
     });

@@ -8,6 +8,7 @@ use hammer2_core::media::Inum;
 use hammer2_core::media::geometry::CHUNK_BYTES;
 
 use super::volume::{HEAP, Headers, Host, copy, device};
+use crate::perform::perform;
 use hammer2_model::{Bytes, Model, Step};
 
 /// Bytes of each file.
@@ -24,8 +25,8 @@ async fn free_after_bulkfree(host: &Host, disk: &Rc<MemoryDisk>) -> u64 {
 
 async fn make(fs: &FileSystem, path: &str) -> Inum {
     let model = Model::new();
-    Step::Create(path.to_owned()).perform(fs, &model).await.unwrap();
-    Step::Write(path.to_owned(), 0, FILE_BYTES, Bytes::Noise).perform(fs, &model).await.unwrap();
+    perform(&Step::Create(path.to_owned()), fs, &model).await.unwrap();
+    perform(&Step::Write(path.to_owned(), 0, FILE_BYTES, Bytes::Noise), fs, &model).await.unwrap();
     fs.resolve(path.as_bytes()).await.unwrap()
 }
 
@@ -40,7 +41,7 @@ async fn leave_orphans(host: &Host, disk: &Rc<MemoryDisk>, count: usize, closed:
     }
     fs.sync().await.unwrap();
     for number in 0..count {
-        Step::Unlink(format!("f{number}")).perform(&fs, &Model::new()).await.unwrap();
+        perform(&Step::Unlink(format!("f{number}")), &fs, &Model::new()).await.unwrap();
     }
     let mut byte = [0];
     assert_eq!(fs.read(inums[0], 5, &mut byte).await, Ok(1), "it lives on while it is open");
@@ -89,8 +90,8 @@ pub(crate) fn reclaim_in_snapshot(host: &Host, bytes: u64) {
         let fs = host.mount_writable(HEAP, device(&disk)).await.unwrap();
         let inum = make(&fs, "f").await;
         fs.open(inum).await.unwrap();
-        Step::Unlink("f".to_owned()).perform(&fs, &Model::new()).await.unwrap();
-        Step::Snapshot("SNAP".to_owned()).perform(&fs, &Model::new()).await.unwrap();
+        perform(&Step::Unlink("f".to_owned()), &fs, &Model::new()).await.unwrap();
+        perform(&Step::Snapshot("SNAP".to_owned()), &fs, &Model::new()).await.unwrap();
         fs.release(inum).await.unwrap();
         fs.unmount().await.unwrap();
         let problems = host.problems(&disk, Headers::AllWhole).await;

@@ -6,9 +6,10 @@ use hammer2_core::cluster::PfsSelector;
 use hammer2_core::fs::{FileSystem, MountError};
 use hammer2_core::io::MemoryDisk;
 use hammer2_core::media::KeyRange;
-use hammer2_model::{Model, difference};
+use hammer2_model::Model;
 
 use super::volume::{HEAP, Host, LABEL, device, mount_options};
+use crate::difference::difference;
 
 /// A PFS that newfs makes for the local system's own use.
 const LOCAL: &str = "LOCAL";

@@ -5,10 +5,12 @@ use std::cell::{Cell, RefCell};
 use hammer2_core::fs::{Error, FileSystem};
 use hammer2_core::random::Random;
 use hammer2_host::virtual_time::{Task, run, run_all};
-use hammer2_model::{Bytes, Model, Step, bytes, difference_below};
+use hammer2_model::{Bytes, Model, Step, bytes};
 
 use super::sparse::{Became, SparseFiles};
 use super::volume::Volume;
+use crate::difference::difference_below;
+use crate::perform::perform;
 
 const LABEL: &str = "DATA";
 const SNAPSHOTS: [&str; 3] = ["S0", "S1", "S2"];
@@ -85,7 +87,7 @@ pub(crate) fn run_seed(seed: u64) {
 /// Sets the methods that new files inherit, and makes the users' directories.
 async fn prepare(fs: &FileSystem, model: &mut Model, compression: u8, sparse: &[SparseFiles]) {
     for step in [Step::Methods(String::new(), compression, 3), Step::Mkdir(USERS.into())] {
-        step.perform(fs, model).await.unwrap_or_else(|error| panic!("{step:?}: {error}"));
+        perform(&step, fs, model).await.unwrap_or_else(|error| panic!("{step:?}: {error}"));
         assert!(step.apply(model), "{step:?}");
     }
     for files in sparse {
@@ -122,7 +124,7 @@ async fn empty(fs: &FileSystem, model: &mut Model) {
     for path in model.paths() {
         let is_directory = model.directories().contains(&path);
         let step = if is_directory { Step::Rmdir(path) } else { Step::Unlink(path) };
-        step.perform(fs, model).await.unwrap_or_else(|error| panic!("{step:?}: {error}"));
+        perform(&step, fs, model).await.unwrap_or_else(|error| panic!("{step:?}: {error}"));
         assert!(step.apply(model), "{step:?}");
     }
 }
@@ -142,7 +144,7 @@ impl Shared<'_> {
     /// Does a step; if there is no room, frees space and tries once more. False if there is still no room.
     async fn attempt(&self, step: &Step, random: &mut Random) -> bool {
         for again in [false, true] {
-            match step.perform(self.fs, &Model::new()).await {
+            match perform(step, self.fs, &Model::new()).await {
                 Ok(()) => {
                     assert!(step.apply(&mut self.model.borrow_mut()), "{step:?} was done");
                     self.done.set(self.done.get() + 1);
@@ -222,7 +224,7 @@ impl Shared<'_> {
                     continue;
                 }
                 if step.commits() {
-                    let done = step.perform(self.fs, &Model::new()).await;
+                    let done = perform(&step, self.fs, &Model::new()).await;
                     assert!(matches!(done, Ok(()) | Err(Error::NotFound)), "{step:?}: {done:?}");
                     continue;
                 }
@@ -234,7 +236,7 @@ impl Shared<'_> {
 
     /// Takes a snapshot. Only its success is checked, as other users may change something meanwhile.
     async fn snapshot(&self, step: &Step) {
-        match step.perform(self.fs, &Model::new()).await {
+        match perform(step, self.fs, &Model::new()).await {
             Ok(()) | Err(Error::NoSpace | Error::Exists) => {}
             Err(error) => panic!("{step:?}: {error}"),
         }

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use super::known::Known;
 use super::volumes::Volumes;
+use crate::perform::perform;
 
 const HEAP: Heap = &Global;
 
@@ -91,7 +92,7 @@ async fn populate(
         let fs = fs.make_writable(&Ticks).await.unwrap();
         for _ in 0..20 + random.index(120) {
             let step = dice.step(&model);
-            let done = step.perform(&fs, &model).await;
+            let done = perform(&step, &fs, &model).await;
             assert_eq!(done.is_ok(), step.apply(&mut model), "{step:?}: {done:?}");
             if let Step::Write(path, ..) | Step::Append(path, ..) | Step::Truncate(path, ..) | Step::Punch(path, ..) =
                 &step
@@ -102,7 +103,7 @@ async fn populate(
         if random.percent(30) {
             let label = format!("snap{round}");
             let step = Step::Snapshot(label.clone());
-            step.perform(&fs, &model).await.unwrap();
+            perform(&step, &fs, &model).await.unwrap();
             step.apply(&mut model);
             snapshots.insert(label, model.clone());
         }
