@@ -15,4 +15,5 @@ mod pieces;
 mod proof;
 mod recover;
 mod runs;
+mod sequences;
 mod ticks;

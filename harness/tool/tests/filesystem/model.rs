@@ -38,15 +38,15 @@ impl Observer for Strict {
     fn progress(&mut self, _: Progress) {}
 }
 
-struct World {
+pub(crate) struct World {
     disk: Rc<MemoryDisk>,
-    clock: &'static HostClock,
+    pub(crate) clock: &'static HostClock,
     dice: Dice,
     memory_bytes: usize,
 }
 
 impl World {
-    fn new(seed: u64, memory_bytes: usize) -> Self {
+    pub(crate) fn new(seed: u64, memory_bytes: usize) -> Self {
         let disk = Rc::new(MemoryDisk::new(HEAP, VOLUME_BYTES));
         Self { disk, clock: HostClock::leaked(), dice: Dice::new(seed), memory_bytes }
     }
@@ -59,7 +59,7 @@ impl World {
         disks
     }
 
-    async fn format(&mut self) {
+    pub(crate) async fn format(&mut self) {
         let random = &mut Random::new(self.dice.number());
         let disks = self.disks(&self.disk);
         let references: Vec<&Disk> = disks.iter().collect();
@@ -67,7 +67,7 @@ impl World {
         newfs(&references, &options, HEAP, &mut |bytes| random.fill(bytes), Ticks.now()).await.unwrap();
     }
 
-    async fn mount(&self, label: &str) -> FileSystem {
+    pub(crate) async fn mount(&self, label: &str) -> FileSystem {
         let options = MountOptions { memory_bytes: self.memory_bytes, spare_nodes: 0 };
         let disks = self.disks(&self.disk);
         // This is a little more than the mount's budget, for short-lived allocations.
@@ -77,7 +77,7 @@ impl World {
         fs.make_writable(&Ticks).await.unwrap()
     }
 
-    async fn check(&self) {
+    pub(crate) async fn check(&self) {
         let mut findings = Strict(Vec::new());
         let options = FsckOptions { strict: true, ..FsckOptions::default() };
         let summary = fsck::check(HEAP, self.disks(&self.disk), options, &mut findings).await.unwrap();
