@@ -5,6 +5,7 @@ mod page;
 mod report;
 mod seeds;
 
+use std::env;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
@@ -16,6 +17,7 @@ use clap::{CommandFactory, Parser};
 use hammer2_core::media::check_functions::{HostChecks, portable_xxh64, use_host_checks};
 use hammer2_sim::{Rule, Run, Settings, Tally, parting};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
 use report::{Report, command};
 
@@ -91,12 +93,7 @@ fn fault_names() -> Vec<&'static str> {
 }
 
 fn main() -> ExitCode {
-    let sim = Sim::parse();
-    if sim.html.is_some() && sim.seeds != 1 {
-        let why =
-            format!("a page shows one run, and these are {}: add `--seeds 1`, and name the run by --start", sim.seeds);
-        Sim::command().error(ErrorKind::ArgumentConflict, why).exit();
-    }
+    let sim = Sim::try_parse().and_then(Sim::that_can_be_done).unwrap_or_else(|error| refuse(&error));
     // Without them, runs are the same, but take longer.
     let _ = use_host_checks(&CHECKS);
     if sim.trace && log::set_logger(&Trace).is_ok() {
@@ -115,7 +112,37 @@ fn main() -> ExitCode {
     }
 }
 
+/// Ends the program for what is wrong with its arguments, which is an object where results are.
+fn refuse(error: &clap::Error) -> ! {
+    let wants_object = env::args_os().any(|argument| argument == "--json");
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || !wants_object {
+        error.exit();
+    }
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let what = lines.collect::<Vec<_>>().join(" ");
+    let message = what.strip_prefix("error: ").unwrap_or(&what);
+    let remedy = ["hammer2-sim --help"];
+    eprintln!(
+        "{}",
+        json!({ "error": { "kind": "usage", "message": message, "remedy": remedy, "exit_code": error.exit_code() } })
+    );
+    process::exit(error.exit_code());
+}
+
 impl Sim {
+    /// Returns these arguments if they go together.
+    fn that_can_be_done(self) -> Result<Self, clap::Error> {
+        if self.html.is_some() && self.seeds != 1 {
+            let why = format!(
+                "a page shows one run, and these are {}: add `--seeds 1`, and name the run by --start",
+                self.seeds
+            );
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
+        }
+        Ok(self)
+    }
+
     /// Runs all seeds and reports them; true if nothing was wrong.
     fn run(&self, output: &mut dyn Write) -> io::Result<bool> {
         if self.rules {

@@ -93,7 +93,7 @@ pub(super) fn translated(arguments: Vec<OsString>) -> Result<Vec<OsString>, Fail
     let Some(directive) = directive else { return Ok(before.ours) };
     let name = directive.to_string_lossy().into_owned();
     if let Some((_, instead)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-        return Err(Failure::unusable(format_args!("{name}: {instead}")));
+        return Err(Failure::usage(format_args!("{name}: {instead}")));
     }
     let renamed = RENAMED.iter().find(|(renamed, _)| *renamed == name);
     let words: Vec<OsString> =
@@ -127,8 +127,9 @@ impl Before {
                 Some(letter @ ('s' | 't' | 'u' | 'm')) => {
                     let attached = Some(&letters[1..]).filter(|value| !value.is_empty());
                     let value = attached.map(Into::into).or_else(|| arguments.next());
-                    let value = value.ok_or_else(|| {
-                        Failure::unusable(format_args!("-{letter} needs a value; see hammer2 --help"))
+                    let value = value.ok_or_else(|| Failure::Usage {
+                        message: format!("-{letter} needs a value"),
+                        help: Some("hammer2 --help".to_owned()),
                     })?;
                     before.note(letter, value)?;
                 }
@@ -154,7 +155,7 @@ impl Before {
             'u' => self.clid = Some(value),
             _ => {
                 let bytes = parse_size(&value.to_string_lossy())
-                    .map_err(|why| Failure::unusable(format_args!("-m {}: {why}", value.display())))?;
+                    .map_err(|why| Failure::usage(format_args!("-m {}: {why}", value.display())))?;
                 let mebibytes = (bytes >> 20).clamp(2, u16::MAX.into());
                 self.ours.extend(["--memory".into(), mebibytes.to_string().into()]);
             }
@@ -171,7 +172,7 @@ fn filesystems(directive: &str, named: Option<OsString>, rest: &[OsString]) -> R
     let is_label = OF_LABEL.contains(&directive);
     if let Some(named) = named {
         if !is_filesystem && !is_label {
-            return Err(Failure::unusable(format_args!(
+            return Err(Failure::usage(format_args!(
                 "-s {}: `{directive}` takes what it is about behind it, as in `hammer2 {directive} PATH`",
                 named.display()
             )));

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use hammer2_host::device::{AddressError, ExportError, OpenError};
 
-use super::logging;
+use super::{logging, told};
 
 /// Why a command stops. Its message is one line.
 #[derive(Debug)]
@@ -17,6 +17,13 @@ pub enum Failure {
     Failed(String),
     /// Something that the user named can't be used.
     Unusable(String),
+    /// The arguments make no sense.
+    Usage {
+        /// What is wrong with them.
+        message: String,
+        /// The command that says what there is, if that helps.
+        help: Option<String>,
+    },
     /// The reader of our output has closed it. That is no failure, and there is nothing to say.
     OutputClosed,
 }
@@ -50,13 +57,19 @@ impl Failure {
         Self::Unusable(message.to_string())
     }
 
+    /// The arguments make no sense.
+    pub(super) fn usage(message: impl Display) -> Self {
+        Self::Usage { message: message.to_string(), help: None }
+    }
+
     /// What is wrong with the arguments of a program, in one line, with a suggestion.
     pub(super) fn of_usage(error: &clap::Error, program: &str) -> Self {
+        let help = Some(format!("{program} --help"));
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-            return Self::unusable(format_args!("no command given; see {program} --help"));
+            return Self::Usage { message: "no command given".to_owned(), help };
         }
-        if let Some(said) = said_of_value(error) {
-            return Self::unusable(said);
+        if let Some(message) = said_of_value(error) {
+            return Self::Usage { message, help: None };
         }
         let text = error.to_string();
         let lines = || text.lines().map(str::trim);
@@ -64,7 +77,21 @@ impl Failure {
         let what = what.strip_prefix("error: ").unwrap_or(&what);
         let tips = lines().filter_map(|line| line.strip_prefix("tip: ")).filter(|tip| tip.contains("similar"));
         let tips: String = tips.map(|tip| format!("; {tip}")).collect();
-        Self::unusable(format_args!("{what}{tips}; see {program} --help"))
+        Self::Usage { message: format!("{what}{tips}"), help }
+    }
+
+    /// Says that a program ends by this, with that exit status.
+    pub(super) fn tell(&self, status: u8) {
+        let (kind, message, help) = match self {
+            Self::Failed(message) => ("failed", message, None),
+            Self::Unusable(message) => ("unusable", message, None),
+            Self::Usage { message, help } => ("usage", message, help.as_deref()),
+            Self::OutputClosed => return,
+        };
+        match told::error(kind, message, help, status) {
+            Some(object) => told::object_beside(&object),
+            None => complain(self),
+        }
     }
 
     /// For errors of writing to standard output.
@@ -79,7 +106,10 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(message) | Self::Unusable(message) => f.write_str(message),
+            Self::Failed(message) | Self::Unusable(message) | Self::Usage { message, help: None } => {
+                f.write_str(message)
+            }
+            Self::Usage { message, help: Some(help) } => write!(f, "{message}; see {help}"),
             Self::OutputClosed => f.write_str("standard output is closed"),
         }
     }
@@ -121,15 +151,17 @@ impl ExitStatuses {
 
 /// Says what went wrong on standard error, and gives the exit status.
 pub(super) fn conclude(result: Result<Outcome, Failure>, statuses: &ExitStatuses) -> ExitCode {
-    let (status, message) = match result {
-        Ok(Outcome::Good) | Err(Failure::OutputClosed) => return ExitCode::SUCCESS,
-        Ok(Outcome::Bad) => return ExitCode::from(statuses.bad),
-        Ok(Outcome::Stopped) => return ExitCode::from(statuses.stopped),
-        Err(Failure::Failed(message)) => (statuses.failed, message),
-        Err(Failure::Unusable(message)) => (statuses.unusable, message),
-    };
-    complain(&message);
-    ExitCode::from(status)
+    match result {
+        Ok(Outcome::Good) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::from(statuses.bad),
+        Ok(Outcome::Stopped) => ExitCode::from(statuses.stopped),
+        Err(failure) => {
+            let is_of_operation = matches!(failure, Failure::Failed(_));
+            let status = if is_of_operation { statuses.failed } else { statuses.unusable };
+            failure.tell(status);
+            ExitCode::from(status)
+        }
+    }
 }
 
 /// What is wrong with a value, if the message names the value: then the option's name adds nothing.

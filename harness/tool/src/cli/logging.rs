@@ -19,6 +19,8 @@ use hammer2_host::time_source::HostTime;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use syslog::{Facility, Formatter3164, LoggerBackend};
 
+use super::told;
+
 /// Lines that wait to be written.
 const MOST_WAITING: usize = 1000;
 
@@ -112,8 +114,11 @@ pub(super) fn set_program(name: &'static str) {
     let _ = CALLED.set(name);
 }
 
-/// A line on standard error. Where even that is closed, there is nobody to tell.
+/// A line on standard error about something that is wrong. Where even that is closed, there is nobody to tell.
 pub(super) fn write_on_terminal(text: &str) {
+    if let Some(object) = told::problem(text) {
+        return told::object_beside(&object);
+    }
     let called = CALLED.get().unwrap_or(&PROGRAM);
     let _ = writeln!(io::stderr(), "{called}: {}", one_line(text));
 }

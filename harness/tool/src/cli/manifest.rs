@@ -9,9 +9,10 @@ use hammer2_core::media::FileKind;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::output::{Output, object_beside};
+use super::output::Output;
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::target::Target;
+use super::told::object_beside;
 use super::{Failure, Outcome, progress};
 
 /// Print a line of JSON for every file, in the order of paths

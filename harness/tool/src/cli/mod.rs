@@ -58,6 +58,7 @@ mod standard_input;
 mod stat;
 mod tar;
 pub mod target;
+mod told;
 mod topology;
 mod transfer;
 mod volume_file;
@@ -196,6 +197,7 @@ fn called_by(arguments: &[OsString]) -> String {
 pub fn main() -> ExitCode {
     logging::end_at_panics();
     check_functions::use_processor();
+    told::as_arguments_say();
     if let Some(program) = std::env::args_os().next().as_deref().and_then(program::called_by) {
         return program.run();
     }

@@ -58,12 +58,6 @@ impl fmt::Write for Output {
     }
 }
 
-/// Prints an object on standard error, for commands whose result is on standard output.
-pub(super) fn object_beside(object: &Value) {
-    // It is the last output; the command succeeded even if nobody reads this.
-    let _ = writeln!(io::stderr(), "{object}");
-}
-
 /// A name from media, fit for a terminal: control characters and bytes that aren't text are shown as `\xNN`.
 pub(super) struct Shown<'a>(pub(super) &'a [u8]);
 

@@ -17,10 +17,11 @@ use tar::{Builder, EntryType, Header};
 
 use super::copied::Copied;
 use super::failure::complain;
-use super::output::{Output, Shown, object_beside};
+use super::output::{Output, Shown};
 use super::place::split;
 use super::session::{Session, Settings, TOOL_HEAP, path_failure};
 use super::target::Target;
+use super::told::object_beside;
 use super::{Failure, Outcome, progress};
 use crate::admin::link_target;
 

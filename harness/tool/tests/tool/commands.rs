@@ -2,7 +2,7 @@
 //! A command that may take longer than a second on a volume of a terabyte shows progress on a terminal, and nothing if standard
 //! error isn't one. Each row is tried.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -221,6 +221,7 @@ fn every_command_prints_json_or_has_a_reason() {
 
 #[test]
 fn objects_are_printed_and_where_it_is_said() {
+    let documented = documented();
     for row in ROWS.iter().filter(|row| !row.call.is_empty()) {
         let output = call(row, "--json", str::to_owned);
         assert!(output.status.success(), "{}: {output:?}", row.name);
@@ -239,11 +240,150 @@ fn objects_are_printed_and_where_it_is_said() {
         // Nothing is mounted, and nothing is behind.
         let may_be_silent = row.name == "mountall";
         assert!(may_be_silent || !lines.is_empty(), "{}", row.name);
+        let mut found = Keys::default();
         for line in lines {
-            let read = serde_json::from_str::<Value>(&line);
-            assert!(read.is_ok_and(|read| read.is_object() || read.is_array()), "{}: {line}", row.name);
+            let read: Value =
+                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{}: {error}: {line}", row.name));
+            assert!(read.is_object() || read.is_array(), "{}: {line}", row.name);
+            found.note(&read);
+        }
+        documented
+            .get(row.name)
+            .unwrap_or_else(|| panic!("{} isn't in docs/json.md", row.name))
+            .compare(&found, row.name);
+    }
+}
+
+/// The keys of objects, each with those below it.
+#[derive(Debug, Default)]
+struct Keys(BTreeMap<String, Key>);
+
+#[derive(Debug, Default)]
+struct Key {
+    may_be_absent: bool,
+    below: Keys,
+}
+
+impl Keys {
+    /// Those that `docs/json.md` has for a command: "`key` {`below`}, `other`?".
+    fn documented(mut text: &str) -> Self {
+        Self::until_brace(&mut text)
+    }
+
+    fn until_brace(text: &mut &str) -> Self {
+        let mut keys = Self::default();
+        while let Some(rest) = text.trim_start_matches([' ', ',']).strip_prefix('`') {
+            let (name, rest) = rest.split_once('`').unwrap();
+            let (may_be_absent, rest) = rest.strip_prefix('?').map_or((false, rest), |rest| (true, rest));
+            *text = rest.trim_start();
+            let mut below = Self::default();
+            if let Some(rest) = text.strip_prefix('{') {
+                *text = rest;
+                below = Self::until_brace(text);
+                *text = text.strip_prefix('}').unwrap();
+            }
+            assert!(keys.0.insert(name.to_owned(), Key { may_be_absent, below }).is_none(), "{name} is there twice");
+        }
+        keys
+    }
+
+    fn note(&mut self, value: &Value) {
+        match value {
+            Value::Object(object) => {
+                for (key, value) in object {
+                    self.0.entry(key.clone()).or_default().below.note(value);
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| self.note(value)),
+            _ => {}
         }
     }
+
+    /// Everything that was found is documented, and everything that must be there was found.
+    fn compare(&self, found: &Self, place: &str) {
+        for (name, key) in &found.0 {
+            let known = self.0.get(name).or_else(|| self.0.get("*"));
+            let known = known.unwrap_or_else(|| panic!("{place}: `{name}` isn't in docs/json.md"));
+            if !key.below.0.is_empty() {
+                known.below.compare(&key.below, &format!("{place}, {name}"));
+            }
+        }
+        let always = self.0.iter().filter(|(name, key)| !key.may_be_absent && *name != "*").map(|(name, _)| name);
+        for name in always.filter(|_| !found.0.is_empty()) {
+            assert!(found.0.contains_key(name), "{place}: docs/json.md has `{name}`, which isn't printed");
+        }
+    }
+}
+
+/// What `docs/json.md` has of each command.
+fn documented() -> BTreeMap<String, Keys> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/json.md");
+    let text = fs::read_to_string(path).unwrap();
+    let table = text.split("## Results").nth(1).unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.map(|row| row.splitn(3, " | ").collect::<Vec<_>>());
+    cells
+        .map(|cells| {
+            let [name, _, keys] = cells[..] else { panic!("{cells:?}") };
+            (name.trim_end_matches('`').to_owned(), Keys::documented(keys))
+        })
+        .collect()
+}
+
+#[test]
+fn what_every_command_prints_is_documented() {
+    let documented = documented();
+    let with_json = ROWS.iter().filter(|row| matches!(row.json, Printed | Beside));
+    let names: BTreeSet<_> = with_json.map(|row| row.name.to_owned()).collect();
+    assert_eq!(documented.into_keys().collect::<BTreeSet<_>>(), names, "docs/json.md has a row for each");
+}
+
+/// What a call that must fail says of it: nothing on standard output, and an object in the last line of standard error.
+fn error_of(name: &str, output: &Output) -> Value {
+    assert!(!output.status.success() && output.stdout.is_empty(), "{name}: {output:?}");
+    let said = str::from_utf8(&output.stderr).unwrap();
+    let objects: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect(said)).collect();
+    let error = objects.last().expect(name)["error"].clone();
+    assert_eq!(error["exit_code"].as_i64(), output.status.code().map(i64::from), "{name}: {said}");
+    assert!(
+        error["remedy"].is_array() && error["message"].as_str().is_some_and(|message| !message.is_empty()),
+        "{said}"
+    );
+    error
+}
+
+#[test]
+fn failures_are_objects_where_results_are() {
+    let has_json = |row: &&Row| matches!(row.json, Printed | Beside) && !row.call.is_empty();
+    for row in ROWS.iter().filter(has_json) {
+        let call = format!("JSON=--json\n{}", row.call);
+        let misused = shell(&folder(), &format!(": >stream\n{call} --no-such-option")).output().unwrap();
+        let error = error_of(row.name, &misused);
+        assert_eq!(error["kind"], "usage", "{}: {error}", row.name);
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("--no-such-option"), "{}: {message}", row.name);
+        // These wait for what isn't there, find nothing, or need nothing.
+        if row.before.is_empty() || ["wait", "scan", "mountall", "receive"].contains(&row.name) {
+            continue;
+        }
+        let error = error_of(row.name, &shell(&folder(), &call).output().unwrap());
+        assert_eq!(error["kind"], "unusable", "{}: {error}", row.name);
+    }
+}
+
+#[test]
+fn what_is_told_besides_is_objects_too() {
+    let folder = folder();
+    let prepared = shell(&folder, FILLED).output().unwrap();
+    assert!(prepared.status.success(), "{prepared:?}");
+    let removed =
+        shell(&folder, "hammer2 rm --json a.img@HOME:/none a.img@HOME:/large a.img@HOME:/nor-this").output().unwrap();
+    assert_eq!(removed.status.code(), Some(2), "{removed:?}");
+    let said = String::from_utf8(removed.stderr).unwrap();
+    let objects: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect(&said)).collect();
+    let [first, last] = &objects[..] else { panic!("{said}") };
+    assert!(first["problem"]["message"].as_str().unwrap().contains("/none"), "{said}");
+    assert!(last["error"]["message"].as_str().unwrap().contains("/nor-this"), "{said}");
 }
 
 /// The sequence that clears a line of a terminal.

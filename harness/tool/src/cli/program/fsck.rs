@@ -79,7 +79,7 @@ impl Program for Fsck {
         let mut output = Output::new();
         let nodes = self.targets.iter().flat_map(|target| &target.nodes);
         let status = { nodes }.fold(CLEAN, |status, images| status | self.check_node(images, &mut output));
-        let told = output.finish().map_err(|failure| complain(&failure));
+        let told = output.finish().map_err(|failure| failure.tell(NOT_CHECKED));
         ExitCode::from(if told.is_ok() { status } else { status | NOT_CHECKED })
     }
 }
@@ -89,7 +89,7 @@ impl Fsck {
     fn check_node(&self, images: &[PathBuf], output: &mut Output) -> u8 {
         let checked = self.check_and_mend(images, output);
         checked.unwrap_or_else(|failure| {
-            complain(&failure);
+            failure.tell(NOT_CHECKED);
             NOT_CHECKED
         })
     }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Command, Parser};
 
-use super::failure::{self, Failure};
+use super::failure::Failure;
 use super::logging;
 
 /// A program with its own options, which the tool becomes when it is called by that name.
@@ -84,7 +84,7 @@ fn run<P: Program>(name: &'static str) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            failure::complain(&Failure::of_usage(&error, name));
+            Failure::of_usage(&error, name).tell(P::USAGE_STATUS);
             ExitCode::from(P::USAGE_STATUS)
         }
     }

@@ -11,10 +11,11 @@ use hammer2_host::device::Access;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::super::output::{Output, Shown, object_beside};
+use super::super::output::{Output, Shown};
 use super::super::progress::byte_counter;
 use super::super::session::{Session, Settings, TOOL_HEAP};
 use super::super::target::Target;
+use super::super::told::object_beside;
 use super::super::{Failure, Outcome};
 use super::listing::Listing;
 use super::outgoing::Outgoing;
