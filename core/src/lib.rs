@@ -6,15 +6,16 @@
 //!
 //! # The floors
 //!
-//! Each module uses only those below it.
+//! Each module uses only those below it. The three without a link are no part of what the library promises: with the feature
+//! `raw`, `node` and what of `chain` reads blocks are public, for tools, tests and fuzzers that look below the filesystem.
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`fs`] | files and directories: what a user calls |
 //! | [`cluster`] | nodes as one: commands down, one answer up; with as many nodes as there are |
-//! | [`node`] | one member: a volume set with its super-root and PFSs |
-//! | [`freemap`] | where new blocks go |
-//! | [`chain`] | one node's topology: lookup, iteration, modified chains |
+//! | `node` | one member: a volume set with its super-root and PFSs |
+//! | `freemap` | where new blocks go |
+//! | `chain` | one node's topology: lookup, iteration, modified chains |
 //! | [`io`] | block devices, deadlines, the block cache |
 //! | [`media`] | what is on disk: plain data, no I/O |
 //! | [`memory`] | the heap that is given, and can run out |
@@ -98,7 +99,7 @@
 //!
 //! - [`media::Corruption`]: what is wrong with bytes from a disk.
 //! - [`io::DeviceError`]: what a device didn't do.
-//! - [`node::NodeFault`]: one of these, and the block: a statement about one node.
+//! - [`cluster::NodeFault`]: one of these, and the block: a statement about one node.
 //! - [`cluster::OpError`]: a statement about the operation, after all nodes were asked.
 //! - [`fs::Error`]: what a user is told; has an equivalent among the usual error numbers.
 //!
@@ -110,17 +111,26 @@
 //! - A mount is used by one thread; its futures may interleave in any way.
 //! - Volumes are those of little-endian machines, version 1 or 2, up to 64 of them in a set.
 //!
-//! The feature `selftest` adds the suite of test cases and the image builder it works on. It is for tests: the builder
-//! compresses with memory from the global allocator.
+//! # Features
+//!
+//! None is on by itself.
+//!
+//! - `raw` makes what is below [`cluster`] public, to work on one member block by block. It may change with any version.
+//! - `selftest` adds the suite of test cases and the image builder it works on. It is for tests: the builder compresses with
+//!   memory from the global allocator.
 #![no_std]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "selftest")]
 extern crate alloc;
 
+#[cfg(not(feature = "raw"))]
+#[expect(unreachable_pub, reason = "what is public here is so with the feature `raw`")]
+mod chain;
+#[cfg(feature = "raw")]
 pub mod chain;
 pub mod cluster;
-pub mod freemap;
+mod freemap;
 pub mod fs;
 pub mod fsck;
 pub mod io;
@@ -128,6 +138,10 @@ pub mod manifest;
 pub mod media;
 pub mod memory;
 pub mod newfs;
+#[cfg(not(feature = "raw"))]
+#[expect(unreachable_pub, reason = "what is public here is so with the feature `raw`")]
+mod node;
+#[cfg(feature = "raw")]
 pub mod node;
 pub mod random;
 pub mod rescue;

@@ -15,7 +15,7 @@ use zerocopy::little_endian::U64;
 
 /// Names a modified chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ChainId {
+pub(crate) struct ChainId {
     index: u32,
     /// Never 0, so that a handle is never all zero.
     generation: u32,
@@ -23,21 +23,21 @@ pub struct ChainId {
 
 impl ChainId {
     /// The chain an array's entry stands for, when its block is a modified one.
-    pub fn of(entry: &Blockref) -> Option<Self> {
+    pub(crate) fn of(entry: &Blockref) -> Option<Self> {
         let handle = entry.update_tid.get();
         let (index, generation) = (handle as u32, (handle >> 32) as u32);
         (generation != 0).then_some(Self { index, generation })
     }
 
     /// Marks an array's entry as standing for this chain.
-    pub fn mark(self, entry: &mut Blockref) {
+    pub(crate) fn mark(self, entry: &mut Blockref) {
         entry.update_tid = U64::new(u64::from(self.generation) << 32 | u64::from(self.index));
     }
 }
 
 /// Where an array of blockrefs is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Container {
+pub(crate) enum Container {
     /// The volume header's set that leads to the super-root.
     SuperRootSet,
     /// The volume header's set that leads to the freemap.
@@ -47,27 +47,27 @@ pub enum Container {
 }
 
 /// A modified block.
-pub struct Chain {
+pub(crate) struct Chain {
     /// What its container's array says of it, without the handle. The place is where the block was last written, if it ever was.
-    pub bref: Blockref,
+    pub(crate) bref: Blockref,
     /// Where that array is.
-    pub container: Container,
+    pub(crate) container: Container,
     /// The block. Its array is packed.
-    pub content: Vec<u8>,
+    pub(crate) content: Vec<u8>,
     /// Entries of the array.
     live: usize,
 }
 
 impl Chain {
     /// Makes a chain of a block and what its container's array says of it. Nothing below it is modified.
-    pub fn new(bref: Blockref, container: Container, content: Vec<u8>) -> Self {
+    pub(crate) fn new(bref: Blockref, container: Container, content: Vec<u8>) -> Self {
         let mut chain = Self { bref, container, content, live: 0 };
         chain.live = packed::pack(chain.whole_array_mut());
         chain
     }
 
     /// The keys its array may hold.
-    pub fn span(&self) -> KeyRange {
+    pub(crate) fn span(&self) -> KeyRange {
         match self.bref.kind() {
             Ok(BlockKind::Inode) => KeyRange::ALL,
             _ => self.bref.span().unwrap_or(KeyRange::ALL),
@@ -75,31 +75,31 @@ impl Chain {
     }
 
     /// The entries it holds, in an inode's body or an indirect block; empty for blocks that hold none.
-    pub fn entries(&self) -> &[Blockref] {
+    pub(crate) fn entries(&self) -> &[Blockref] {
         let whole = <[Blockref]>::ref_from_bytes(&self.content[self.array_start()..]).unwrap_or(&[]);
         whole.get(..self.live).unwrap_or(&[])
     }
 
     /// The entries it holds; anything in them but their keys may be changed.
-    pub fn entries_mut(&mut self) -> &mut [Blockref] {
+    pub(crate) fn entries_mut(&mut self) -> &mut [Blockref] {
         let live = self.live;
         self.whole_array_mut().get_mut(..live).unwrap_or(&mut [])
     }
 
     /// The number of entries that its block has room for.
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         (self.content.len() - self.array_start()) / size_of::<Blockref>()
     }
 
     /// Adds consecutive entries, for which there must be room.
-    pub fn insert_entries(&mut self, entries: &[Blockref]) {
+    pub(crate) fn insert_entries(&mut self, entries: &[Blockref]) {
         let live = self.live;
         packed::insert(self.whole_array_mut(), live, entries);
         self.live += entries.len();
     }
 
     /// Removes entries.
-    pub fn remove_entries(&mut self, range: Range<usize>) {
+    pub(crate) fn remove_entries(&mut self, range: Range<usize>) {
         let live = self.live;
         self.live -= range.len();
         packed::remove(self.whole_array_mut(), live, range);
@@ -111,7 +111,7 @@ impl Chain {
     }
 
     /// The array, for walks.
-    pub fn array(&self) -> BlockArray<'_> {
+    pub(crate) fn array(&self) -> BlockArray<'_> {
         BlockArray::of(self.entries(), self.span())
     }
 
@@ -128,7 +128,7 @@ impl Chain {
     }
 
     /// Notes a change by operation `tid`.
-    pub fn touch(&mut self, tid: ModifyTid) {
+    pub(crate) fn touch(&mut self, tid: ModifyTid) {
         if tid > self.bref.modify_tid() {
             self.bref.set_modify_tid(tid);
         }
@@ -141,7 +141,7 @@ struct ArenaPlace {
 }
 
 /// All modified chains of a node.
-pub struct Arena {
+pub(crate) struct Arena {
     places: Vec<ArenaPlace>,
     free: Vec<u32>,
     bytes: usize,
@@ -151,44 +151,44 @@ pub struct Arena {
 
 impl Arena {
     /// An arena for up to `limit_bytes` bytes of modified blocks.
-    pub fn new(heap: Heap, limit_bytes: usize) -> Self {
+    pub(crate) fn new(heap: Heap, limit_bytes: usize) -> Self {
         Self { places: Vec::new_in(heap), free: Vec::new_in(heap), bytes: 0, limit_bytes, heap }
     }
 
     /// True when modified blocks should be written before more are made.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.bytes >= self.limit_bytes
     }
 
     /// The number of bytes of modified blocks that the arena is for.
-    pub fn limit_bytes(&self) -> usize {
+    pub(crate) fn limit_bytes(&self) -> usize {
         self.limit_bytes
     }
 
     /// Bytes of modified blocks.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// True when nothing is modified.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
     /// Memory for a block of `len` zero bytes.
-    pub fn blank(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
+    pub(crate) fn blank(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
         memory::zeroed(self.heap, len)
     }
 
     /// Makes room for one more chain, so that the next [`insert`](Self::insert) can't fail.
-    pub fn reserve(&mut self) -> Result<(), NoMemory> {
+    pub(crate) fn reserve(&mut self) -> Result<(), NoMemory> {
         // The free list must be able to take every place back.
         self.free.try_reserve(self.places.len() + 1 - self.free.len()).map_err(|_| NoMemory)?;
         self.places.try_reserve(1).map_err(|_| NoMemory)
     }
 
     /// Adds a chain; room for it must have been [reserved](Self::reserve).
-    pub fn insert(&mut self, chain: Chain) -> ChainId {
+    pub(crate) fn insert(&mut self, chain: Chain) -> ChainId {
         self.bytes += chain.content.len();
         match self.free.pop() {
             Some(index) => {
@@ -205,19 +205,19 @@ impl Arena {
     }
 
     /// The chain, if it still is modified.
-    pub fn get(&self, id: ChainId) -> Option<&Chain> {
+    pub(crate) fn get(&self, id: ChainId) -> Option<&Chain> {
         let place = self.places.get(id.index as usize)?;
         if place.generation == id.generation { place.chain.as_ref() } else { None }
     }
 
     /// The chain, to be changed.
-    pub fn get_mut(&mut self, id: ChainId) -> Option<&mut Chain> {
+    pub(crate) fn get_mut(&mut self, id: ChainId) -> Option<&mut Chain> {
         let place = self.places.get_mut(id.index as usize)?;
         if place.generation == id.generation { place.chain.as_mut() } else { None }
     }
 
     /// Gives the array of an indirect block more room: the block becomes as long as `content`, which is zero.
-    pub fn enlarge(&mut self, id: ChainId, mut content: Vec<u8>) {
+    pub(crate) fn enlarge(&mut self, id: ChainId, mut content: Vec<u8>) {
         let Some(chain) = self.get_mut(id) else { return };
         let before = chain.content.len();
         let Some(start) = content.get_mut(..before) else { return };
@@ -228,7 +228,7 @@ impl Arena {
     }
 
     /// Takes out a chain that was written or deleted.
-    pub fn remove(&mut self, id: ChainId) -> Option<Chain> {
+    pub(crate) fn remove(&mut self, id: ChainId) -> Option<Chain> {
         let place = self.places.get_mut(id.index as usize)?;
         if place.generation != id.generation {
             return None;

@@ -18,7 +18,7 @@ pub(super) const INDIRECT_BYTES: usize = Radix::INDIRECT.bytes();
 
 /// What happened to an entry to be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inserted {
+pub(crate) enum Inserted {
     /// It is in.
     New,
     /// The key is taken.
@@ -28,7 +28,7 @@ pub enum Inserted {
 impl Topology {
     /// Inserts an entry below `root`, with its block's content if that is in memory only. Unless it succeeds, it changes nothing
     /// except that it may have made indirect blocks for the entry.
-    pub fn insert(
+    pub(crate) fn insert(
         &mut self,
         blocks: &BlockCache,
         root: Container,

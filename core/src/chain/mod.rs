@@ -14,10 +14,11 @@ mod tests;
 mod topology;
 mod walk;
 
-pub use arena::{Arena, Chain, ChainId, Container};
-pub use insert::Inserted;
-pub use topology::{Manner, Topology};
-pub use walk::{Cursor, Holder, Source, Trust, find, scan, scan_changed, trace};
+pub(crate) use arena::{Arena, Chain, ChainId, Container};
+pub(crate) use insert::Inserted;
+pub(crate) use topology::{Manner, Topology};
+pub use walk::{Cursor, Holder, Source, Trust, find, scan};
+pub(crate) use walk::{scan_changed, trace};
 
 use crate::io::{Block, BlockCache, ReadError};
 use crate::media::{BlockName, Blockref, Corruption, DataOff, Key};
@@ -26,7 +27,7 @@ use crate::media::{BlockName, Blockref, Corruption, DataOff, Key};
 pub const MAX_DEPTH: usize = 32;
 
 /// Modified chains on the way down, each with the index of the entry to go on at; no longer than trees are deep.
-pub type ModifiedPath = heapless::Vec<(Container, usize), { MAX_DEPTH + 4 }>;
+pub(crate) type ModifiedPath = heapless::Vec<(Container, usize), { MAX_DEPTH + 4 }>;
 
 /// Why topology work can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,18 +66,18 @@ impl ChainError {
 
 /// The blocks loaded for one piece of work. They stay in memory until it is done, so that it gets on however small the cache is.
 #[derive(Default)]
-pub struct Held<'b>(heapless::Vec<(DataOff, Block<'b>), MAX_DEPTH>);
+pub(crate) struct Held<'b>(heapless::Vec<(DataOff, Block<'b>), MAX_DEPTH>);
 
 impl<'b> Held<'b> {
     /// Checks a block that is missing. If it is missing although it is held, two blockrefs that don't agree on it ask for it:
     /// that is a loop, or damage, and loading would never end.
-    pub fn check(&self, missing: &Blockref) -> Result<(), ChainError> {
+    pub(crate) fn check(&self, missing: &Blockref) -> Result<(), ChainError> {
         let is_held = self.0.iter().any(|(place, _)| *place == missing.data_off());
         if is_held { Err(ChainError::corrupt(missing, Corruption::TooDeep)) } else { Ok(()) }
     }
 
     /// Holds a block that was loaded.
-    pub fn keep(&mut self, bref: &Blockref, block: Block<'b>) {
+    pub(crate) fn keep(&mut self, bref: &Blockref, block: Block<'b>) {
         // More than MAX_DEPTH blocks are held only in a long scan, and the oldest are behind it.
         if self.0.is_full() {
             self.0.remove(0);
@@ -85,7 +86,7 @@ impl<'b> Held<'b> {
     }
 
     /// Releases all blocks.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 }
@@ -96,7 +97,7 @@ pub async fn load_missing<T>(blocks: &BlockCache, work: impl FnMut() -> Result<T
 }
 
 /// Does the same with another way of loading a block.
-pub async fn load_missing_by<'b, T>(
+pub(crate) async fn load_missing_by<'b, T>(
     load: impl AsyncFn(&Blockref) -> Result<Block<'b>, ChainError>,
     mut work: impl FnMut() -> Result<T, Stop>,
 ) -> Result<T, ChainError> {

@@ -7,7 +7,7 @@ use crate::media::{BlockKind, BlockName, Blockref, Key, ModifyTid};
 impl Topology {
     /// Removes the entry whose span holds `key`, with everything modified below it, and returns that entry, if there was one.
     /// `dropped` is called with every removed blockref that is in memory.
-    pub fn remove(
+    pub(crate) fn remove(
         &mut self,
         blocks: &BlockCache,
         root: Container,
@@ -31,7 +31,7 @@ impl Topology {
 
     /// Removes the entry that leads to an unusable block on media, whatever is below it; returns true if there was one. A block
     /// that is modified has been read since, and stays.
-    pub fn cut(&mut self, blocks: &BlockCache, root: Container, name: BlockName) -> Result<bool, Stop> {
+    pub(crate) fn cut(&mut self, blocks: &BlockCache, root: Container, name: BlockName) -> Result<bool, Stop> {
         let mut container = root;
         while let Some(index) = self.position(container, name.key) {
             let entry = self.array(container).entries()[index];

@@ -11,30 +11,30 @@ use crate::media::{
 use crate::memory::{Heap, NoMemory, Vec};
 
 /// The two trees of a volume header and everything below them.
-pub struct Topology {
+pub(crate) struct Topology {
     /// Leads to the super-root.
-    pub super_root: Blockset,
+    pub(crate) super_root: Blockset,
     /// Leads to the freemap.
-    pub freemap: Blockset,
+    pub(crate) freemap: Blockset,
     /// Blocks that are modified.
-    pub arena: Arena,
+    pub(crate) arena: Arena,
     /// The flush that will write the blocks that are modified now.
-    pub pending_tid: MirrorTid,
+    pub(crate) pending_tid: MirrorTid,
     /// No header, on media or on its way there, refers to a block written by this flush or a later one.
-    pub uncommitted_from: MirrorTid,
+    pub(crate) uncommitted_from: MirrorTid,
     /// How changes are made now. The caller that sets it puts it back, with no await between.
-    pub manner: Manner,
+    pub(crate) manner: Manner,
     /// Counts inodes that were modified or removed and so are no longer where they were found on media.
     inodes_moved: u64,
 }
 
 /// How changes are made, if not in the usual way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Manner {
+pub(crate) struct Manner {
     /// The arena's limit doesn't hold: everything that can be written has been.
-    pub over_limit: bool,
+    pub(crate) over_limit: bool,
     /// Elements of another node are copied: containers are stamped with this operation, whatever their stamp was before.
-    pub copied_stamp: Option<ModifyTid>,
+    pub(crate) copied_stamp: Option<ModifyTid>,
 }
 
 /// An array's handle outlived its chain: a bug of ours.
@@ -42,7 +42,7 @@ const STALE: &str = "an array's handle names a modified chain";
 
 impl Topology {
     /// A topology in which nothing is modified.
-    pub fn new(
+    pub(crate) fn new(
         heap: Heap,
         mut super_root: Blockset,
         mut freemap: Blockset,
@@ -63,46 +63,46 @@ impl Topology {
     }
 
     /// True for a block that no header refers to: it may be overwritten as soon as it is replaced.
-    pub fn is_uncommitted(&self, bref: &Blockref) -> bool {
+    pub(crate) fn is_uncommitted(&self, bref: &Blockref) -> bool {
         (self.uncommitted_from..=self.pending_tid).contains(&bref.mirror_tid())
     }
 
     /// From here on, changes belong to the flush after the pending one. Returns the first flush of which no block was committed
     /// before.
-    pub fn begin_flush(&mut self) -> MirrorTid {
+    pub(crate) fn begin_flush(&mut self) -> MirrorTid {
         self.pending_tid = MirrorTid(self.pending_tid.0.saturating_add(1));
         core::mem::replace(&mut self.uncommitted_from, self.pending_tid)
     }
 
     /// A modified chain.
-    pub fn chain(&self, id: ChainId) -> &Chain {
+    pub(crate) fn chain(&self, id: ChainId) -> &Chain {
         self.arena.get(id).expect(STALE)
     }
 
     /// A modified chain, for changes.
-    pub fn chain_mut(&mut self, id: ChainId) -> &mut Chain {
+    pub(crate) fn chain_mut(&mut self, id: ChainId) -> &mut Chain {
         self.arena.get_mut(id).expect(STALE)
     }
 
     /// The inode of a modified chain of that kind.
-    pub fn inode(&self, id: ChainId) -> &Inode {
+    pub(crate) fn inode(&self, id: ChainId) -> &Inode {
         Inode::in_block(&self.chain(id).content).expect("an inode's chain holds an inode")
     }
 
     /// The inode of a modified chain, for changes.
-    pub fn inode_mut(&mut self, id: ChainId) -> &mut Inode {
+    pub(crate) fn inode_mut(&mut self, id: ChainId) -> &mut Inode {
         use zerocopy::FromBytes;
         Inode::mut_from_bytes(&mut self.chain_mut(id).content).expect("an inode's chain holds an inode")
     }
 
     /// Counts inodes that are no longer where they were found on media. While this number stays the same, clean inodes are where
     /// they were.
-    pub fn inodes_moved(&self) -> u64 {
+    pub(crate) fn inodes_moved(&self) -> u64 {
         self.inodes_moved
     }
 
     /// The array in a container, empty entries left out.
-    pub fn array(&self, container: Container) -> BlockArray<'_> {
+    pub(crate) fn array(&self, container: Container) -> BlockArray<'_> {
         match container {
             Container::SuperRootSet => BlockArray::of(&self.super_root[..live(&self.super_root)], KeyRange::ALL),
             Container::FreemapSet => BlockArray::of(&self.freemap[..live(&self.freemap)], KeyRange::ALL),
@@ -151,7 +151,7 @@ impl Topology {
     }
 
     /// The entries of a container; anything in them but their keys may be changed.
-    pub fn entries_mut(&mut self, container: Container) -> &mut [Blockref] {
+    pub(crate) fn entries_mut(&mut self, container: Container) -> &mut [Blockref] {
         match container {
             Container::SuperRootSet => {
                 let live = live(&self.super_root);
@@ -166,13 +166,13 @@ impl Topology {
     }
 
     /// The entry whose span holds `key`.
-    pub fn position(&self, container: Container, key: Key) -> Option<usize> {
+    pub(crate) fn position(&self, container: Container, key: Key) -> Option<usize> {
         let found = self.array(container).first_reaching_sound(key).ok().flatten();
         found.filter(|(_, entry)| entry.key() <= key).map(|(index, _)| index)
     }
 
     /// Makes the block of an entry a modified chain; it may be one already.
-    pub fn modify(&mut self, blocks: &BlockCache, container: Container, index: usize) -> Result<ChainId, Stop> {
+    pub(crate) fn modify(&mut self, blocks: &BlockCache, container: Container, index: usize) -> Result<ChainId, Stop> {
         let entry = self.array(container).entries()[index];
         if let Some(id) = ChainId::of(&entry) {
             return Ok(id);
@@ -207,7 +207,7 @@ impl Topology {
 
     /// Puts an entry in the place of another that has no chain yet, and a modified chain with this content where its block was,
     /// whatever that block holds.
-    pub fn replace(
+    pub(crate) fn replace(
         &mut self,
         container: Container,
         index: usize,
@@ -223,7 +223,7 @@ impl Topology {
     }
 
     /// Finds the entry of a block, modifying all blocks above it; none if the block itself is modified, or nothing leads to it.
-    pub fn descend_to(
+    pub(crate) fn descend_to(
         &mut self,
         blocks: &BlockCache,
         root: Container,
@@ -250,7 +250,7 @@ impl Topology {
 
     /// Goes down from a modified inode to the array that holds `key` or would hold it, modifying the blocks on the way. Returns
     /// that array, and the entry whose span holds the key, if there is one.
-    pub fn descend(
+    pub(crate) fn descend(
         &mut self,
         blocks: &BlockCache,
         root: Container,
@@ -269,7 +269,7 @@ impl Topology {
 
     /// Notes that operation `tid` changed something in the array, below the modified inode `root`, that holds the first key of a
     /// range or would hold it. Returns the part of the range that lies in further arrays.
-    pub fn stamp_first(
+    pub(crate) fn stamp_first(
         &mut self,
         blocks: &BlockCache,
         root: Container,
@@ -290,7 +290,12 @@ impl Topology {
     }
 
     /// Makes the inode under `key`, below the modified inode `root`, a modified chain; none if there is no such inode.
-    pub fn modify_inode(&mut self, blocks: &BlockCache, root: Container, key: Key) -> Result<Option<ChainId>, Stop> {
+    pub(crate) fn modify_inode(
+        &mut self,
+        blocks: &BlockCache,
+        root: Container,
+        key: Key,
+    ) -> Result<Option<ChainId>, Stop> {
         let (container, index) = self.descend(blocks, root, key)?;
         let Some(index) = index else { return Ok(None) };
         let entry = self.array(container).entries()[index];
@@ -301,19 +306,19 @@ impl Topology {
     }
 
     /// The operation that last changed what an entry stands for.
-    pub fn modify_tid_of(&self, entry: &Blockref) -> ModifyTid {
+    pub(crate) fn modify_tid_of(&self, entry: &Blockref) -> ModifyTid {
         ChainId::of(entry).map_or(entry.modify_tid(), |id| self.chain(id).bref.modify_tid())
     }
 
     /// The first entry of an array from `start` on whose block is modified.
-    pub fn next_modified(&self, container: Container, start: usize) -> Option<(usize, ChainId)> {
+    pub(crate) fn next_modified(&self, container: Container, start: usize) -> Option<(usize, ChainId)> {
         let entries = self.array(container).entries();
         entries.iter().enumerate().skip(start).find_map(|(index, entry)| Some((index, ChainId::of(entry)?)))
     }
 
     /// The operation that last changed a modified chain or anything below it. The chain's own stamp says so only once the blocks
     /// below it are written.
-    pub fn newest_in(&self, id: ChainId) -> ModifyTid {
+    pub(crate) fn newest_in(&self, id: ChainId) -> ModifyTid {
         let mut newest = self.chain(id).bref.modify_tid();
         let mut path = ModifiedPath::new();
         let _ = path.push((Container::Chain(id), 0));
@@ -334,7 +339,7 @@ impl Topology {
     }
 
     /// Notes that operation `tid` changed something in a container.
-    pub fn touch(&mut self, container: Container, tid: ModifyTid) {
+    pub(crate) fn touch(&mut self, container: Container, tid: ModifyTid) {
         match (container, self.manner.copied_stamp) {
             (Container::Chain(id), Some(stamp)) => self.chain_mut(id).bref.set_modify_tid(stamp),
             _ => self.raise(container, tid),
@@ -342,14 +347,14 @@ impl Topology {
     }
 
     /// Notes that a block in a container was last changed by operation `tid`.
-    pub fn raise(&mut self, container: Container, tid: ModifyTid) {
+    pub(crate) fn raise(&mut self, container: Container, tid: ModifyTid) {
         if let Container::Chain(id) = container {
             self.chain_mut(id).touch(tid);
         }
     }
 
     /// Bytes of the blocks below a chain; for unmodified ones, as their blockrefs say.
-    pub fn stored_bytes(&self, id: ChainId) -> u64 {
+    pub(crate) fn stored_bytes(&self, id: ChainId) -> u64 {
         let Some(chain) = self.arena.get(id) else { return 0 };
         let below = chain.entries().iter().filter(|entry| !entry.is_empty()).map(|entry| {
             let counts_below = matches!(entry.kind(), Ok(BlockKind::Inode | BlockKind::Indirect));
@@ -366,7 +371,7 @@ impl Topology {
 
     /// Takes a deleted chain and all modified chains below it out of the arena. `dropped` is called with the blockrefs of their
     /// entries.
-    pub fn discard(&mut self, id: ChainId, dropped: &mut dyn FnMut(&Blockref)) {
+    pub(crate) fn discard(&mut self, id: ChainId, dropped: &mut dyn FnMut(&Blockref)) {
         let Some(chain) = self.arena.remove(id) else { return };
         for entry in chain.entries() {
             dropped(entry);
@@ -377,7 +382,7 @@ impl Topology {
     }
 
     /// Memory for the content of a new block.
-    pub fn blank(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
+    pub(crate) fn blank(&self, len: usize) -> Result<Vec<u8>, NoMemory> {
         self.arena.blank(len)
     }
 }

@@ -60,7 +60,7 @@ pub struct Source<'s> {
     /// Blocks on media.
     pub blocks: &'s BlockCache,
     /// Modified blocks.
-    pub topology: Option<&'s Topology>,
+    pub(crate) topology: Option<&'s Topology>,
 }
 
 impl<'s> Source<'s> {
@@ -116,7 +116,7 @@ pub fn scan(
 
 /// Like [`scan`], but where nothing changed below an indirect block since operation `since`, `visit` is called with that block
 /// instead of its leaves.
-pub fn scan_changed(
+pub(crate) fn scan_changed(
     source: Source<'_>,
     root: Holder<'_>,
     cursor: &mut Cursor,
@@ -128,7 +128,7 @@ pub fn scan_changed(
 
 /// The entry below `root` that leads to a block on media, if there is one; the blocks above it must be readable. A block that is
 /// modified has been read since, whatever is wrong with it on media.
-pub fn trace(source: Source<'_>, root: Holder<'_>, name: BlockName) -> Result<Option<Blockref>, Stop> {
+pub(crate) fn trace(source: Source<'_>, root: Holder<'_>, name: BlockName) -> Result<Option<Blockref>, Stop> {
     trace_from(source, root, name, 0)
 }
 

@@ -172,7 +172,7 @@ impl Cluster {
     }
 
     /// Makes the nodes fit for modifications: completes what other writers left undone.
-    pub async fn prepare(&self) -> Result<(), OpError> {
+    pub(crate) async fn prepare(&self) -> Result<(), OpError> {
         self.level().await?;
         for index in self.in_sync().iter() {
             if let Err(error) = self.member(index).node.recover().await {

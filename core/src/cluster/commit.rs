@@ -55,7 +55,7 @@ const EPOCH_MIRROR_TIDS: u64 = 16;
 
 impl Cluster {
     /// Makes everything done so far durable, at least on a quorum.
-    pub async fn flush(&self) -> Result<(), OpError> {
+    pub(crate) async fn flush(&self) -> Result<(), OpError> {
         loop {
             let turn = self.commit_turn().await;
             if self.begin_commit(turn).await?.end().await? {
@@ -141,7 +141,7 @@ impl Cluster {
     }
 
     /// Makes the cluster fit for modifications. `time` supplies a random number that no other mount has.
-    pub async fn begin(&self, time: &'static dyn TimeSource) -> Result<(), OpError> {
+    pub(crate) async fn begin(&self, time: &'static dyn TimeSource) -> Result<(), OpError> {
         if let Some(Mount::AsOf(_)) = self.mounting.choice() {
             return Err(self.mounting.refused().unwrap_or(OpError::Refused(Refusal::AsOf)));
         }
@@ -306,7 +306,7 @@ impl Cluster {
     }
 
     /// The transaction id up to which none may be given again.
-    pub fn tid_floor(&self) -> ModifyTid {
+    pub(crate) fn tid_floor(&self) -> ModifyTid {
         self.line.last_tid()
     }
 }

@@ -52,7 +52,7 @@ impl Cluster {
 
     /// Turns the open PFS of a single node that never was in a cluster into a cluster whose only master is that node. `nonce` is
     /// a random number.
-    pub async fn found(&self, nonce: u64) -> Result<(), OpError> {
+    pub(crate) async fn found(&self, nonce: u64) -> Result<(), OpError> {
         let Some(node) = self.single() else { return Ok(()) };
         node.flush().await?;
         let root = node.record(self.slots.root()).await?;

@@ -46,7 +46,7 @@ impl OnNode {
 
 impl Cluster {
     /// Opens the root of a PFS on every node that has it, and decides which nodes take part.
-    pub async fn enter(&self, pfs: &Pfs) -> Result<(Slot, Box<InodeRecord>), OpError> {
+    pub(crate) async fn enter(&self, pfs: &Pfs) -> Result<(Slot, Box<InodeRecord>), OpError> {
         let Some((slot, root)) = self.open_pfs(&pfs.label).await? else { return Err(self.no_quorum()) };
         if let Some(Mount::AsOf(Some(node)) | Mount::Forced(node) | Mount::Soft(node)) = self.mounting.choice()
             && usize::from(node.0) >= self.members.len()
@@ -72,7 +72,7 @@ impl Cluster {
 
     /// Starts a node afresh that left or is no part of the mount: resets its devices and reads its headers and the blocks that
     /// lead to the PFS, so that [looking again](Self::look_again) needn't wait for a device. Other work may go on meanwhile.
-    pub async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
+    pub(crate) async fn reopen(&self, index: NodeIndex) -> Result<(), OpenError> {
         let node = &self.member(index).node;
         if !matches!(self.member(index).state(), MemberState::Ejected(_) | MemberState::Aside(_)) {
             return Ok(());
@@ -90,7 +90,7 @@ impl Cluster {
 
     /// Looks again at a node that has been [reopened](Self::reopen). The node then is behind, or stays away, as at a mount.
     /// Nothing may be changed meanwhile.
-    pub async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
+    pub(crate) async fn look_again(&self, index: NodeIndex) -> Result<MemberState, ReturnError> {
         let Some(clid) = self.line.clid() else {
             return Ok(self.member(index).state());
         };
@@ -355,6 +355,7 @@ fn member_state(state: State, seen: &Seen<'_>) -> MemberState {
 
 /// Why a node that left can't come back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReturnError {
     /// The disks no longer make a filesystem, or make another one.
     #[error(transparent)]

@@ -6,6 +6,7 @@ use crate::node::{NodeError, NodeFault};
 
 /// Why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpError {
     /// Memory ran out. Nothing was changed; the operation may be tried again.
     #[error("out of memory: the budget given at mount is used up")]

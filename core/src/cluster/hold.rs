@@ -178,7 +178,7 @@ impl Cluster {
     }
 
     /// Writes a heartbeat on the nodes where one is due. The host of a mount must call this again and again.
-    pub async fn beat(&self) -> Result<(), OpError> {
+    pub(crate) async fn beat(&self) -> Result<(), OpError> {
         self.beat_on(self.due(self.members().map(|(index, _)| index).collect())).await
     }
 
@@ -244,7 +244,7 @@ impl Cluster {
     /// Releases a member without a vote in the middle of the mount: its devices are closed, and it takes part in nothing until it
     /// is [looked at](Self::look_again) again. Everything done so far must be in its header, and nothing may be changed
     /// meanwhile. Returns false if it isn't in step or has a vote.
-    pub async fn detach(&self, index: NodeIndex) -> Result<bool, OpError> {
+    pub(crate) async fn detach(&self, index: NodeIndex) -> Result<bool, OpError> {
         self.level_with(NodeSet::only(index)).await?;
         let member = self.member(index);
         if !self.is_in_sync(index) || self.voters().contains(index) {
@@ -263,7 +263,7 @@ impl Cluster {
     }
 
     /// The mount that holds a node, if there is one.
-    pub async fn holder(&self, index: NodeIndex) -> Option<Holder> {
+    pub(crate) async fn holder(&self, index: NodeIndex) -> Option<Holder> {
         let node = &self.member(index).node;
         let heartbeat = node.heartbeat().await.ok().flatten().filter(|heartbeat| !heartbeat.is_released)?;
         Some(Holder { heartbeat, is_own: self.hold.get().is_some_and(|hold| hold.nonce == heartbeat.nonce) })
@@ -275,7 +275,7 @@ impl Cluster {
     }
 
     /// The first node that another mount has taken over, and the fault that says so; none if there is no such node.
-    pub fn fenced(&self) -> Option<(NodeIndex, NodeFault)> {
+    pub(crate) fn fenced(&self) -> Option<(NodeIndex, NodeFault)> {
         self.members().find_map(|(index, _)| match self.fault_of(index) {
             Some(fault @ NodeFault::Fenced { .. }) => Some((index, fault)),
             _ => None,
@@ -283,7 +283,7 @@ impl Cluster {
     }
 
     /// The nodes whose devices don't answer at the moment; requests given to them aren't lost.
-    pub fn late(&self) -> NodeSet {
+    pub(crate) fn late(&self) -> NodeSet {
         let is_late = |index: &NodeIndex| self.fault_of(*index).is_some_and(|fault| fault.is_timeout());
         self.members().map(|(index, _)| index).filter(is_late).collect()
     }

@@ -16,7 +16,7 @@ pub(super) const LOOKS: Duration = Duration::from_secs(1);
 impl Cluster {
     /// Looks after the cluster for as long as it is polled: lets lagging members catch up, and writes heartbeats for other
     /// machines that can reach its disks. Every host runs it beside its requests.
-    pub async fn keep(&self) {
+    pub(crate) async fn keep(&self) {
         let (mut backlogs, mut beats) = (None, None);
         let mut looking = pin!(self.look_after());
         poll_fn(|cx| {

@@ -44,6 +44,7 @@ impl Debt {
 
 /// Why a member left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Ejection {
     /// A fault of its own.
     #[error("{0}")]

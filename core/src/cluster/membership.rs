@@ -36,6 +36,7 @@ pub enum Change {
 
 /// Why the members can't be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MembershipError {
     /// The PFS never was in a cluster.
     #[error("this PFS is no cluster's: `cluster add` makes it one")]
@@ -138,7 +139,7 @@ impl Change {
 
 impl Cluster {
     /// Changes the members durably. Everything done before becomes durable, too.
-    pub async fn change_members(&self, change: Change) -> Result<(), MembershipError> {
+    pub(crate) async fn change_members(&self, change: Change) -> Result<(), MembershipError> {
         self.flush().await?;
         let (next, electorate) = self.changed(change)?;
         let newcomer = change.newcomer().and_then(|fsid| self.place_of(fsid));
@@ -247,7 +248,7 @@ impl Cluster {
     /// Prepares a node to become a member: it gets an empty PFS of the cluster, unless an earlier attempt to add it has left one.
     /// Returns the id by which a [`Change`] names it. A former member that was away when it was removed loses its content here:
     /// what it has committed since would be held against the masters.
-    pub async fn prepare_member(&self, index: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, MembershipError> {
+    pub(crate) async fn prepare_member(&self, index: NodeIndex, new: &NewPfs<'_>) -> Result<Uuid, MembershipError> {
         let record = self.line.record().clone().ok_or(MembershipError::NoCluster)?;
         self.hold_another(index).await?;
         let member = self.member(index);
@@ -276,7 +277,7 @@ impl Cluster {
     }
 
     /// Adds a node that was [prepared](Self::prepare_member), as a slave that has nothing yet.
-    pub async fn add_member(&self, index: NodeIndex) -> Result<(), MembershipError> {
+    pub(crate) async fn add_member(&self, index: NodeIndex) -> Result<(), MembershipError> {
         self.change_members(Change::Add(self.member(index).fsid.get())).await?;
         self.member(index).set_state(MemberState::Behind(Debt::EVERYTHING));
         Ok(())

@@ -33,6 +33,8 @@ mod slots;
 mod snapshot;
 mod status;
 mod stream;
+#[cfg(all(test, feature = "selftest"))]
+mod tests;
 pub mod vote;
 
 pub(crate) use administration::Origin;
@@ -51,9 +53,12 @@ pub use scrub::{Scrub, ScrubCounts, ScrubPlace, ScrubProgress};
 pub use status::{ClusterStatus, Health, MemberStatus};
 
 pub use crate::node::{
-    BulkfreeCounts, BulkfreeOptions, BulkfreeProgress, Command, Element, Elements, Entry, EntryBatch, FileBlock,
-    GivenBlock, Growth, InodeRecord, Leaf, Modification, NOT_FOLLOWED, NodeFault, NodeIndex, NodeOptions, OpenError,
-    Outcome, Protocol, Reply, Rule, SLOT_BYTES, Slot, StoredBlock,
+    BulkfreeCounts, BulkfreeOptions, BulkfreeProgress, Element, Elements, Entry, EntryBatch, FileBlock, Growth,
+    InodeRecord, Leaf, NodeFault, NodeIndex, OpenError, StoredBlock,
+};
+// What nodes are told and answer: the floor above gives and takes it, its users don't.
+pub(crate) use crate::node::{
+    Command, GivenBlock, Modification, NodeOptions, Outcome, Protocol, Reply, Rule, SLOT_BYTES, Slot,
 };
 
 use core::cell::{Cell, Ref, RefCell};
@@ -136,6 +141,8 @@ impl Cluster {
         (0..).map(NodeIndex).zip(self.members.iter())
     }
 
+    /// Changes the rules that are followed.
+    #[cfg(feature = "raw")]
     /// Changes the protocol's rules that are followed.
     pub fn set_protocol(&self, protocol: Protocol) {
         self.protocol.set(protocol);
@@ -153,7 +160,7 @@ impl Cluster {
     }
 
     /// True when a PFS whose root says `kind` may be asked for changes when it is mounted.
-    pub fn is_writable(&self, kind: PfsKind) -> bool {
+    pub(crate) fn is_writable(&self, kind: PfsKind) -> bool {
         match self.assent.target() {
             Target::Soft(node) => self.member(node).role.get() == Role::SoftMaster,
             _ if self.single().is_some() => kind == PfsKind::Master,
@@ -265,7 +272,7 @@ impl Cluster {
     }
 
     /// Fails unless changes are possible.
-    pub fn require_quorum(&self) -> Result<(), OpError> {
+    pub(crate) fn require_quorum(&self) -> Result<(), OpError> {
         if let Some(node) = self.single() {
             return node.fault().map_or(Ok(()), |fault| Err(OpError::AllCopiesBad(fault)));
         }
@@ -286,7 +293,7 @@ impl Cluster {
     }
 
     /// True when no node is left that knows everything done: only a new mount helps.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.assent.is_suspended() || self.in_sync() == NodeSet::EMPTY
     }
 
@@ -296,35 +303,35 @@ impl Cluster {
     }
 
     /// How many inodes can be open at a time.
-    pub fn slot_count(&self) -> usize {
+    pub(crate) fn slot_count(&self) -> usize {
         self.slots.count()
     }
 
     /// Returns the buffer of a [`FileBlock`] that was read, for the next read, to the node that has fewest, as nodes read by
     /// turns.
-    pub fn give_back(&self, buffer: Buffer) {
+    pub(crate) fn give_back(&self, buffer: Buffer) {
         let spare = |index: &NodeIndex| self.member(*index).node.blocks().spare_buffers();
         let poorest = self.up_to_date().iter().min_by_key(spare).unwrap_or(self.focus.get());
         self.member(poorest).node.blocks().give_back(buffer);
     }
 
     /// Memory for a file block, from one that was written or given back, if there is any. Its content means nothing.
-    pub fn spare_buffer(&self) -> Option<Buffer> {
+    pub(crate) fn spare_buffer(&self) -> Option<Buffer> {
         self.in_sync().iter().find_map(|index| self.member(index).node.spare_buffer())
     }
 
     /// Bytes that new blocks can take on every node, without those already promised to data on its way to the disks.
-    pub fn free_bytes(&self) -> u64 {
+    pub(crate) fn free_bytes(&self) -> u64 {
         self.least(Node::free_bytes)
     }
 
     /// Bytes that are kept for writing what is modified, and for deleting.
-    pub fn reserve_bytes(&self) -> u64 {
+    pub(crate) fn reserve_bytes(&self) -> u64 {
         self.least(Node::reserve_bytes)
     }
 
     /// Waits until the nodes know how much they have free: a node that has lost a part of its freemap finds out, or leaves.
-    pub async fn counted(&self) {
+    pub(crate) async fn counted(&self) {
         for index in self.in_sync().iter() {
             self.member(index).node.counted().await;
         }
@@ -339,7 +346,7 @@ impl Cluster {
 
     /// True when `count` blocks of the largest size find room on all nodes, each in one piece. It doesn't wait for a node that
     /// can't tell soon.
-    pub async fn has_room_in_pieces(&self, count: u64) -> Result<bool, OpError> {
+    pub(crate) async fn has_room_in_pieces(&self, count: u64) -> Result<bool, OpError> {
         if let Some(node) = self.single() {
             return Ok(node.has_room_in_pieces(count).await?);
         }
@@ -359,7 +366,7 @@ impl Cluster {
     }
 
     /// The first block at or after `range`'s start that isn't a hole.
-    pub async fn next_block(&self, file: Slot, range: KeyRange) -> Result<Option<Key>, OpError> {
+    pub(crate) async fn next_block(&self, file: Slot, range: KeyRange) -> Result<Option<Key>, OpError> {
         match self.execute(Command::NextBlock { file, range }).await? {
             Reply::Key(key) => Ok(Some(key)),
             _ => Ok(None),
@@ -367,7 +374,7 @@ impl Cluster {
     }
 
     /// Bytes of the blocks stored for what is below an inode. Nodes may differ in that, and any node's answer will do.
-    pub async fn stored_bytes(&self, slot: Slot) -> Result<u64, OpError> {
+    pub(crate) async fn stored_bytes(&self, slot: Slot) -> Result<u64, OpError> {
         match self.execute(Command::Stored { slot }).await? {
             Reply::Stored(bytes) => Ok(bytes),
             _ => Ok(0),

@@ -26,7 +26,7 @@ enum Pending<'c> {
 
 impl Cluster {
     /// Executes a modification, in the order of calls. It is never given up half-way: it is done as a whole or not at all.
-    pub async fn modify(&self, tid: ModifyTid, mut modification: Modification<'_>) -> Result<Outcome, OpError> {
+    pub(crate) async fn modify(&self, tid: ModifyTid, mut modification: Modification<'_>) -> Result<Outcome, OpError> {
         if let Some(node) = self.single() {
             let mut progress = Progress::default();
             let halt = match node.attempt_change(tid, &mut modification, &mut progress) {

@@ -10,13 +10,19 @@ use crate::node::{self, Node};
 
 impl Cluster {
     /// Opens the cluster of one node whose volumes are `disks`, in any order.
-    pub async fn open_one(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Self, OpenError> {
+    pub(crate) async fn open_one(heap: Heap, disks: Vec<Disk>, options: NodeOptions) -> Result<Self, OpenError> {
         let node = node::open(heap, disks, slots::with_spare(&options)).await?;
-        Self::of_one(heap, node, options)
+        Self::alone(heap, node, options)
     }
 
+    /// The cluster that `node` is by itself. `options` is what the node was opened with.
+    #[cfg(feature = "raw")]
     /// The cluster that consists of `node` alone. `options` are those with which the node was opened.
     pub fn of_one(heap: Heap, node: Box<Node>, options: NodeOptions) -> Result<Self, OpenError> {
+        Self::alone(heap, node, options)
+    }
+
+    fn alone(heap: Heap, node: Box<Node>, options: NodeOptions) -> Result<Self, OpenError> {
         let members = Members::new();
         members.push(heap, Member::new(node))?;
         Ok(Self::of(heap, members, options)?)
@@ -24,7 +30,7 @@ impl Cluster {
 
     /// Opens several nodes, each from the disks of its volumes, with `share` for each. Nodes that can't be opened are left out;
     /// `refused` is called with each of them and the reason. It fails only if none can be opened.
-    pub async fn open(
+    pub(crate) async fn open(
         heap: Heap,
         nodes: Vec<Vec<Disk>>,
         share: NodeOptions,
@@ -51,7 +57,7 @@ impl Cluster {
     }
 
     /// Opens one more node while the others are in use. It takes part in nothing before it is [looked at](Self::look_again).
-    pub async fn open_another(&self, disks: Vec<Disk>) -> Result<NodeIndex, OpenError> {
+    pub(crate) async fn open_another(&self, disks: Vec<Disk>) -> Result<NodeIndex, OpenError> {
         if !self.line.is_of_cluster() || self.assent.target() != Target::Quorum {
             return Err(OpenError::NoQuorumMount);
         }

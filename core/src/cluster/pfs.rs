@@ -121,7 +121,7 @@ impl Cluster {
     }
 
     /// True for a PFS that can be mounted as a local filesystem.
-    pub fn is_mountable(kind: PfsKind) -> bool {
+    pub(crate) fn is_mountable(kind: PfsKind) -> bool {
         !matches!(kind, PfsKind::None | PfsKind::SuperRoot | PfsKind::Dummy | PfsKind::Cache)
     }
 }

@@ -31,7 +31,7 @@ struct First {
 
 impl Cluster {
     /// Executes a command and returns the cluster's answer.
-    pub async fn execute(&self, mut command: Command<'_>) -> Result<Reply, OpError> {
+    pub(crate) async fn execute(&self, mut command: Command<'_>) -> Result<Reply, OpError> {
         if let Some(node) = self.single() {
             let mut progress = Progress::default();
             let halt = match node.attempt(&mut command, &mut progress) {

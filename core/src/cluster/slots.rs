@@ -80,12 +80,12 @@ impl Slots {
 
 impl Cluster {
     /// Opens an inode by number; none if there isn't one.
-    pub async fn open_inode(&self, pfs: Slot, inum: Inum) -> Result<Option<(Slot, Box<InodeRecord>)>, OpError> {
+    pub(crate) async fn open_inode(&self, pfs: Slot, inum: Inum) -> Result<Option<(Slot, Box<InodeRecord>)>, OpError> {
         self.open_slot(inum, |into| Command::OpenInode { pfs, inum, into }).await
     }
 
     /// Opens the root of the PFS with this label; none if there isn't one.
-    pub async fn open_pfs(&self, label: &[u8]) -> Result<Option<(Slot, Box<InodeRecord>)>, OpError> {
+    pub(crate) async fn open_pfs(&self, label: &[u8]) -> Result<Option<(Slot, Box<InodeRecord>)>, OpError> {
         let opened = self.open_slot(Inum::PFS_ROOT, |into| Command::OpenPfs { label, into }).await?;
         if let Some((slot, _)) = opened {
             self.slots.root.set(slot);
@@ -111,7 +111,7 @@ impl Cluster {
     }
 
     /// Closes a slot. It may then name something else.
-    pub async fn close(&self, slot: Slot) -> Result<(), OpError> {
+    pub(crate) async fn close(&self, slot: Slot) -> Result<(), OpError> {
         self.execute(Command::Close { slot }).await?;
         self.slots.set(slot, None);
         // The list was made with room for all slots.

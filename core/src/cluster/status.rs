@@ -98,7 +98,7 @@ impl MemberStatus {
 
 impl Cluster {
     /// The status of the cluster; none for a filesystem that never was in a cluster.
-    pub fn status(&self) -> Option<ClusterStatus> {
+    pub(crate) fn status(&self) -> Option<ClusterStatus> {
         let record = self.line.record();
         let record = record.as_ref();
         let voters = self.assent.electorate();
@@ -129,7 +129,7 @@ impl Cluster {
 
     /// Asks the devices of all nodes in step whether they are still there, all at the same time. A node that doesn't answer in
     /// time leaves, as after any other read.
-    pub async fn probe(&self) -> Result<(), OpError> {
+    pub(crate) async fn probe(&self) -> Result<(), OpError> {
         self.probe_each(self.in_sync()).await
     }
 
@@ -145,7 +145,7 @@ impl Cluster {
     }
 
     /// The status of each opened node.
-    pub fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
+    pub(crate) fn member_statuses(&self) -> impl Iterator<Item = MemberStatus> {
         let list = self.line.record().clone();
         let clid = list.as_ref().map(|list| list.clid);
         self.members().map(move |(node, member)| {
@@ -175,7 +175,7 @@ impl Cluster {
     }
 
     /// The header in force on a node, and the number of its copy.
-    pub fn header_of(&self, node: NodeIndex) -> (Ref<'_, VolumeHeader>, usize) {
+    pub(crate) fn header_of(&self, node: NodeIndex) -> (Ref<'_, VolumeHeader>, usize) {
         let node = &self.member(node).node;
         (node.header(), node.header_copy())
     }
@@ -195,12 +195,12 @@ impl Cluster {
     }
 
     /// A node's volumes.
-    pub fn volumes_of(&self, node: NodeIndex) -> &Volumes {
+    pub(crate) fn volumes_of(&self, node: NodeIndex) -> &Volumes {
         self.member(node).node.volumes()
     }
 
     /// Members that the record lists but that aren't among the opened nodes.
-    pub fn missing_members(&self) -> heapless::Vec<cluster_record::Member, { super::MAX_NODES }> {
+    pub(crate) fn missing_members(&self) -> heapless::Vec<cluster_record::Member, { super::MAX_NODES }> {
         let record = self.line.record();
         let listed = record.iter().flat_map(|record| &record.members);
         let is_missing = |listed: &&cluster_record::Member| self.place_of(listed.fsid).is_none();

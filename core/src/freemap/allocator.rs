@@ -29,7 +29,7 @@ struct Hand {
 }
 
 /// Allocates blocks in a topology.
-pub struct Allocator {
+pub(crate) struct Allocator {
     allocator_beg: MediaOffset,
     pub(super) total_bytes: u64,
     pub(super) free_bytes: u64,
@@ -50,7 +50,12 @@ pub struct Allocator {
 
 impl Allocator {
     /// An allocator for the space from `allocator_beg` to `total_bytes`, of which `free_bytes` are free according to the header.
-    pub fn new(heap: Heap, allocator_beg: MediaOffset, total_bytes: u64, free_bytes: u64) -> Result<Self, NoMemory> {
+    pub(crate) fn new(
+        heap: Heap,
+        allocator_beg: MediaOffset,
+        total_bytes: u64,
+        free_bytes: u64,
+    ) -> Result<Self, NoMemory> {
         let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
         let full = memory::filled(heap, leaves, || 0)?;
         Ok(Self {
@@ -68,13 +73,13 @@ impl Allocator {
     }
 
     /// Bytes in free chunks, as the header will say.
-    pub fn free_bytes(&self) -> u64 {
+    pub(crate) fn free_bytes(&self) -> u64 {
         self.free_bytes
     }
 
     /// Bytes in free chunks that can be allocated. The header also counts the remainders of two segments that no freemap manages:
     /// the one that the boot and aux areas end in, and the last one (format 6.3).
-    pub fn usable_bytes(&self) -> u64 {
+    pub(crate) fn usable_bytes(&self) -> u64 {
         let begin = self.allocator_beg.0;
         let first = begin.checked_next_multiple_of(SEGMENT_BYTES).map_or(0, |managed| managed - begin);
         self.free_bytes.saturating_sub(first + self.total_bytes % SEGMENT_BYTES)
@@ -82,7 +87,7 @@ impl Allocator {
 
     /// Allocates room for a block of `kind`; none when there is none. `key` is the block's key: it places the blocks of a file in
     /// order.
-    pub fn allocate(
+    pub(crate) fn allocate(
         &mut self,
         topology: &mut Topology,
         blocks: &BlockCache,
@@ -183,7 +188,7 @@ impl Allocator {
 
     /// True when there are free places for `wanted` blocks of the largest size. Free bytes alone don't tell: they may lie in
     /// smaller pieces. Looks at leaves only when more places are wanted than are known.
-    pub fn has_runs(&mut self, topology: &mut Topology, blocks: &BlockCache, wanted: u64) -> Result<bool, Stop> {
+    pub(crate) fn has_runs(&mut self, topology: &mut Topology, blocks: &BlockCache, wanted: u64) -> Result<bool, Stop> {
         if self.known_runs < wanted && !self.all_counted {
             let mut runs = 0;
             let mut leaf = 0;
@@ -221,7 +226,7 @@ impl Allocator {
     }
 
     /// Marks a block that is in use as allocated, whatever the freemap said (format 7.5).
-    pub fn mark(&mut self, topology: &mut Topology, blocks: &BlockCache, bref: &Blockref) -> Result<(), Stop> {
+    pub(crate) fn mark(&mut self, topology: &mut Topology, blocks: &BlockCache, bref: &Blockref) -> Result<(), Stop> {
         let corrupt = |corruption| Stop::Failed(ChainError::corrupt(bref, corruption));
         let Some(radix) = bref.data_off().radix().map_err(corrupt)? else { return Ok(()) };
         let kind = bref.kind().map_err(corrupt)?;
@@ -242,13 +247,13 @@ impl Allocator {
     }
 
     /// Makes sure that [`grow`](Self::grow) to this size has the memory it needs.
-    pub fn prepare_growth(&mut self, total_bytes: u64) -> Result<(), NoMemory> {
+    pub(crate) fn prepare_growth(&mut self, total_bytes: u64) -> Result<(), NoMemory> {
         let leaves = total_bytes.div_ceil(LEAF_SPAN_BYTES).min(REMEMBERED_LEAVES) as usize;
         self.full.try_reserve_exact(leaves.saturating_sub(self.full.len())).map_err(|_| NoMemory)
     }
 
     /// Extends the space to `total_bytes`. What lay beyond the old end in the last leaf's gigabyte is free now.
-    pub fn grow(&mut self, topology: &mut Topology, blocks: &BlockCache, total_bytes: u64) -> Result<(), Stop> {
+    pub(crate) fn grow(&mut self, topology: &mut Topology, blocks: &BlockCache, total_bytes: u64) -> Result<(), Stop> {
         let old_bytes = self.total_bytes;
         let key = leaf_key(old_bytes / LEAF_SPAN_BYTES);
         let mut gain = capacity_gain(old_bytes, total_bytes);
@@ -290,7 +295,7 @@ impl Allocator {
     }
 
     /// Notes the chunks that bulkfree freed in a leaf, and those it found in use although the map called them free.
-    pub fn adjust_free(&mut self, leaf: Key, freed: u64, repaired: u64) {
+    pub(crate) fn adjust_free(&mut self, leaf: Key, freed: u64, repaired: u64) {
         self.note_change(leaf.0 / LEAF_SPAN_BYTES, freed * CHUNK_BYTES, repaired * CHUNK_BYTES);
     }
 
@@ -308,14 +313,14 @@ impl Allocator {
     }
 
     /// Forgets which leaves are full, after space was freed: they are looked at again.
-    pub fn forget_fullness(&mut self) {
+    pub(crate) fn forget_fullness(&mut self) {
         self.full.fill(0);
         self.relaxed = false;
         self.all_counted = false;
     }
 
     /// Takes back a block that no commit ever saw, if no other block shares its chunks.
-    pub fn free_uncommitted(&mut self, topology: &mut Topology, bref: &Blockref) {
+    pub(crate) fn free_uncommitted(&mut self, topology: &mut Topology, bref: &Blockref) {
         let Ok(Some(radix)) = bref.data_off().radix() else { return };
         if (radix.bytes() as u64) < CHUNK_BYTES || !topology.is_uncommitted(bref) {
             return;

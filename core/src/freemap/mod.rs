@@ -10,6 +10,6 @@ mod lost;
 mod record;
 mod recount;
 
-pub use allocator::Allocator;
+pub(crate) use allocator::Allocator;
 pub use bulkfree::BulkfreeCounts;
 pub(crate) use bulkfree::{merge, note_used};

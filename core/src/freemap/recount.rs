@@ -17,7 +17,7 @@ const SHORT: u64 = 8;
 impl Allocator {
     /// Notes that the leaves that flush `tid` wrote for these addresses are lost: from here on all of these count as in use.
     /// Until the [count](Self::recount_next) is done, less is reported free than is.
-    pub fn note_lost(&mut self, span: KeyRange, tid: MirrorTid, allocator_size: u64) {
+    pub(crate) fn note_lost(&mut self, span: KeyRange, tid: MirrorTid, allocator_size: u64) {
         let first = span.first.0 / LEAF_SPAN_BYTES;
         let leaves = self.total_bytes.div_ceil(LEAF_SPAN_BYTES);
         for leaf in first..=(span.last.0 / LEAF_SPAN_BYTES).min(leaves.saturating_sub(1)) {
@@ -30,27 +30,27 @@ impl Allocator {
     }
 
     /// True when little is free.
-    pub fn is_short(&self) -> bool {
+    pub(crate) fn is_short(&self) -> bool {
         self.free_bytes < self.total_bytes / SHORT
     }
 
     /// The number of lost leaves whose used space a commit of flush `committed` shows.
-    pub fn lost_before(&self, committed: MirrorTid) -> usize {
+    pub(crate) fn lost_before(&self, committed: MirrorTid) -> usize {
         self.lost.told_by(committed)
     }
 
     /// The lost leaves whose used space a commit of flush `committed` shows, in order. They are forgotten here.
-    pub fn take_lost(&mut self, committed: MirrorTid) -> LostKeys {
+    pub(crate) fn take_lost(&mut self, committed: MirrorTid) -> LostKeys {
         self.lost.take_told_by(committed)
     }
 
     /// Notes that a leaf's used space is known again, or that something is allocated from it again.
-    pub fn forget_lost(&mut self, leaf: Key) {
+    pub(crate) fn forget_lost(&mut self, leaf: Key) {
         self.lost.forget(leaf);
     }
 
     /// Counts one more leaf; false when none is left, and the free space is known.
-    pub fn recount_next(&mut self, topology: &mut Topology, blocks: &BlockCache) -> Result<bool, Stop> {
+    pub(crate) fn recount_next(&mut self, topology: &mut Topology, blocks: &BlockCache) -> Result<bool, Stop> {
         let Some(Recount { next, .. }) = self.recount else { return Ok(false) };
         if next >= self.total_bytes.div_ceil(LEAF_SPAN_BYTES) {
             if let Some(Recount { free_bytes, .. }) = self.recount.take() {

@@ -8,6 +8,7 @@ use crate::memory::NoMemory;
 
 /// Why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// There is no such name.
     #[error("no such file or directory")]
@@ -138,6 +139,7 @@ impl From<NoMemory> for Error {
 
 /// Why a filesystem can't be mounted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MountError {
     /// The disks don't make a filesystem.
     #[error(transparent)]

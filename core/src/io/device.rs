@@ -187,6 +187,7 @@ pub struct Completion {
 
 /// Why a device didn't carry out a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// The device reported an error, with its own code (an errno on a host, a virtio status in a kernel).
     #[error("device error {0}")]

@@ -14,6 +14,7 @@ const MAX_TARGET_BYTES: u64 = 4096;
 
 /// Why a file's content can't be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ContentError {
     /// It can't be read.
     #[error("{0}")]

@@ -30,6 +30,7 @@ pub struct Summary {
 
 /// Why a manifest is not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ManifestError {
     /// Memory ran out.
     #[error(transparent)]

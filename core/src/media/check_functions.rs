@@ -20,6 +20,7 @@ pub struct HostChecks {
 
 /// Why a host's check functions aren't used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UnfitChecks {
     /// A function of the host computes something else.
     #[error("the host's {function} of {bytes} bytes isn't what it should be: the portable one is used")]

@@ -10,6 +10,7 @@ use crate::memory::NoMemory;
 
 /// What is wrong with a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LabelError {
     /// No bytes.
     #[error("a label can't be empty")]
@@ -27,6 +28,7 @@ pub enum LabelError {
 
 /// Why nothing, or not all, was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NewfsError {
     /// No device was given.
     #[error("no device given: name at least one")]

@@ -108,28 +108,6 @@ pub enum Command<'a> {
     },
 }
 
-impl Command<'_> {
-    /// The same command again, for another node.
-    pub fn again(&mut self) -> Command<'_> {
-        match self {
-            Self::OpenPfs { label, into } => Command::OpenPfs { label, into: *into },
-            Self::NextPfs { range } => Command::NextPfs { range: *range },
-            Self::OpenInode { pfs, inum, into } => Command::OpenInode { pfs: *pfs, inum: *inum, into: *into },
-            Self::MatchName { directory, name } => Command::MatchName { directory: *directory, name },
-            Self::Scan { directory, range, batch } => Command::Scan { directory: *directory, range: *range, batch },
-            Self::ReadBlock { file, key } => Command::ReadBlock { file: *file, key: *key },
-            Self::Prefetch { file, range } => Command::Prefetch { file: *file, range: *range },
-            Self::NextBlock { file, range } => Command::NextBlock { file: *file, range: *range },
-            Self::Stored { slot } => Command::Stored { slot: *slot },
-            Self::List { slot, range, since, elements } => {
-                Command::List { slot: *slot, range: *range, since: *since, elements }
-            }
-            Self::Name { pfs, inum, into } => Command::Name { pfs: *pfs, inum: *inum, into: *into },
-            Self::Close { slot } => Command::Close { slot: *slot },
-        }
-    }
-}
-
 /// An inode, as commands return it.
 #[derive(Clone, Copy)]
 pub struct InodeRecord {

@@ -17,6 +17,7 @@ impl core::fmt::Display for NodeIndex {
 /// A fault of one node: a statement about the node, not about the user's request (protocol 6). Only the cluster layer decides
 /// what it means to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NodeFault {
     /// A device failed.
     #[error("{block}: {device}: {error}")]

@@ -54,7 +54,9 @@ pub(crate) use header::copy_fits;
 pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
 pub use open::open;
 pub use open_error::OpenError;
-pub use protocol::{NOT_FOLLOWED, Protocol, Rule};
+#[cfg(feature = "raw")]
+pub use protocol::NOT_FOLLOWED;
+pub use protocol::{Protocol, Rule};
 
 use core::cell::{Cell, Ref, RefCell};
 

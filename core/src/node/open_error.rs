@@ -6,6 +6,7 @@ use crate::memory::NoMemory;
 
 /// Why disks don't make a filesystem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// Memory ran out.
     #[error(transparent)]

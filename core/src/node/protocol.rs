@@ -53,6 +53,7 @@ pub enum Rule {
     Abreast,
 }
 
+#[cfg(feature = "unsound")]
 impl Rule {
     /// All rules.
     pub const ALL: [Self; 21] = [
@@ -107,6 +108,8 @@ impl Rule {
     }
 }
 
+/// What the log says of a rule that isn't followed. A program has these words in it if it can leave one out, and only then.
+#[cfg(feature = "raw")]
 /// What the log says of a rule that isn't followed. A program contains these words only if it can leave out a rule.
 pub const NOT_FOLLOWED: &str = "of the protocol isn't followed here";
 

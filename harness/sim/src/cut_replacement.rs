@@ -1,9 +1,10 @@
 //! A lost disk is replaced by a slave, and the power goes meanwhile, after any request. Afterwards, two halves of the disks can
 //! never both be changed, unless the rule that prevents it is left out.
 
-use hammer2_core::cluster::{Change, NewPfs, NodeIndex, PfsOutcome, PfsSelector, Protocol, Rule};
+use hammer2_core::cluster::{Change, NewPfs, NodeIndex, PfsOutcome, PfsSelector};
 use hammer2_core::fs::{FileSystem, MountError, TimeSource};
 use hammer2_core::media::{PfsKind, Uuid};
+use hammer2_core::node::{Protocol, Rule};
 use hammer2_core::random::Random;
 
 use crate::executor;

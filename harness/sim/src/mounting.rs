@@ -1,7 +1,8 @@
 //! Mounting, and judging the result.
 
-use hammer2_core::cluster::{Cluster, MemberState, OpError, PfsSelector, Protocol};
+use hammer2_core::cluster::{Cluster, MemberState, OpError, PfsSelector};
 use hammer2_core::fs::{FileSystem, MountError};
+use hammer2_core::node::Protocol;
 
 use crate::chronicle::What;
 use crate::group::Trust;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use allocator_api2::alloc::Global;
-use hammer2_core::cluster::{Cluster, Command, Modification, OpenError, PfsSelector, Reply, Slot};
+use hammer2_core::cluster::{Cluster, OpenError, PfsSelector};
 use hammer2_core::fs::{Error, FileSystem, MountError, MountOptions, NewFile, TimeSource};
 use hammer2_core::fsck::{self, Finding, FsckOptions, Observer, Progress, Severity};
 use hammer2_core::io::wrap::{FaultPlan, Faulty};
@@ -14,7 +14,7 @@ use hammer2_core::media::cluster_record::ClusterRecord;
 use hammer2_core::media::{Dirent, FileKind, Inode, Inum, Methods, ModifyTid, directory_hash};
 use hammer2_core::memory::{Heap, Vec as HeapVec, push};
 use hammer2_core::newfs::{NewfsOptions, newfs};
-use hammer2_core::node::{self, NodeError, NodeOptions};
+use hammer2_core::node::{self, Command, Modification, NodeError, NodeOptions, Reply, Slot};
 use hammer2_core::random::Random;
 
 use crate::device::{SimDevice, SimDisk};

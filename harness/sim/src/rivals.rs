@@ -7,9 +7,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hammer2_core::cluster::{NodeFault, OpError, PfsSelector, Protocol, vote::Refusal};
+use hammer2_core::cluster::{NodeFault, OpError, PfsSelector, vote::Refusal};
 use hammer2_core::fs::{Error, FileSystem, MountError, NewFile};
 use hammer2_core::media::{FileKind, Inum};
+use hammer2_core::node::Protocol;
 use hammer2_core::random::Random;
 
 use crate::executor;

@@ -1,7 +1,7 @@
 //! The settings of a run besides its seed.
 
 use crate::faults::FaultKind;
-pub use hammer2_core::cluster::Rule;
+pub use hammer2_core::node::Rule;
 
 /// Steps of clients in a run, unless it is cut short.
 const STEPS: u64 = 320;

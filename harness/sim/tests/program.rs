@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use hammer2_core::cluster::{NOT_FOLLOWED, Rule};
+use hammer2_core::node::{NOT_FOLLOWED, Rule};
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hammer2-sim");

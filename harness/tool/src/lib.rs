@@ -11,5 +11,4 @@ pub mod scan;
 
 // A core that can leave out a rule of the protocol has to remember which one, and so has a size. The shipped tool can't be built
 // with it.
-const _: () =
-    assert!(size_of::<hammer2_core::cluster::Protocol>() == 0, "only hammer2-sim may use hammer2-core-unsound");
+const _: () = assert!(size_of::<hammer2_core::node::Protocol>() == 0, "only hammer2-sim may use hammer2-core-unsound");

@@ -43,6 +43,7 @@ pub(super) struct Copying {
 
 /// Why a copy stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ResyncError {
     /// Something on the source can't be read.
     #[error("the source: {0}")]

@@ -24,13 +24,13 @@ pub enum Room {
 
 impl Cluster {
     /// True for a node that left because it is full.
-    pub fn is_full(&self, node: NodeIndex) -> bool {
+    pub(crate) fn is_full(&self, node: NodeIndex) -> bool {
         self.member(node).state() == MemberState::Ejected(Ejection::NoSpace)
     }
 
     /// Makes room on a full node, which then is behind: the first time without removing anything, if that helps. While the caller
     /// holds the guard that `reading` gives, the PFSs of the other nodes don't change.
-    pub async fn make_room<G>(
+    pub(crate) async fn make_room<G>(
         &self,
         target: NodeIndex,
         is_first: bool,

@@ -23,7 +23,7 @@ const FREE_PART: u64 = 10;
 
 impl Cluster {
     /// The newest snapshot older than `than` that a quorum has and this node lacks; none if the node can't be asked.
-    pub async fn lacking_snapshot(&self, target: NodeIndex, than: Option<Taken>) -> Option<Box<Pfs>> {
+    pub(crate) async fn lacking_snapshot(&self, target: NodeIndex, than: Option<Taken>) -> Option<Box<Pfs>> {
         let mut newest: Option<Box<Pfs>> = None;
         for source in self.up_to_date().difference(NodeSet::only(target)).iter() {
             let mut rest = Some(KeyRange::ALL);
@@ -76,13 +76,13 @@ impl Cluster {
     }
 
     /// True for a node in sync.
-    pub fn is_in_sync(&self, node: NodeIndex) -> bool {
+    pub(crate) fn is_in_sync(&self, node: NodeIndex) -> bool {
         self.member(node).is_in_sync()
     }
 
     /// Makes a node that lacks a snapshot one that is behind, as if it had just come in. Everything done so far must be durable.
     /// Returns false if too few nodes would be left.
-    pub async fn step_aside(&self, node: NodeIndex) -> Result<bool, OpError> {
+    pub(crate) async fn step_aside(&self, node: NodeIndex) -> Result<bool, OpError> {
         self.level_with(NodeSet::only(node)).await?;
         let others = self.voters().difference(NodeSet::only(node));
         let can = self.is_in_sync(node) && self.assent.has_quorum(others);
@@ -94,7 +94,7 @@ impl Cluster {
 
     /// Copies a snapshot to a node that is behind; none if the node hasn't the room, or no node can read all of it. `pause` is
     /// called between steps.
-    pub async fn copy_snapshot(
+    pub(crate) async fn copy_snapshot(
         &self,
         target: NodeIndex,
         snapshot: &Pfs,

@@ -11,14 +11,14 @@ use crate::node::NodeError;
 
 impl Cluster {
     /// The nodes that have another version of the PFS than the cluster's.
-    pub fn behind(&self) -> impl Iterator<Item = NodeIndex> {
+    pub(crate) fn behind(&self) -> impl Iterator<Item = NodeIndex> {
         let behind = |state| matches!(state, MemberState::Behind(_));
         self.members().filter(move |(_, member)| behind(member.state())).map(|(index, _)| index)
     }
 
     /// Brings a node in step with the others and commits that: from then on it takes part. Nothing may change meanwhile, but
     /// reading may go on; `pause` is called between steps.
-    pub async fn resync(
+    pub(crate) async fn resync(
         &self,
         target: NodeIndex,
         pause: &mut impl AsyncFnMut(&ResyncCounts),
@@ -36,7 +36,7 @@ impl Cluster {
     }
 
     /// Brings a node in step when too few are left to commit anything: it gets what those have executed, and counts again.
-    pub async fn rejoin(
+    pub(crate) async fn rejoin(
         &self,
         target: NodeIndex,
         pause: &mut impl AsyncFnMut(&ResyncCounts),
@@ -47,7 +47,7 @@ impl Cluster {
 
     /// Makes all blocks durable on the nodes that are left when they are too few to commit. Everything done is then in their
     /// trees.
-    pub async fn stage_left(&self) -> Result<(), OpError> {
+    pub(crate) async fn stage_left(&self) -> Result<(), OpError> {
         self.stage_all().await?;
         if self.is_lost() { Err(OpError::Lost) } else { Ok(()) }
     }
@@ -70,7 +70,7 @@ impl Cluster {
     }
 
     /// The last operation on the PFS. Makes everything done so far durable.
-    pub async fn newest_change(&self) -> Result<ModifyTid, OpError> {
+    pub(crate) async fn newest_change(&self) -> Result<ModifyTid, OpError> {
         for index in self.read_order() {
             match self.member(index).node.record(self.slots.root()).await {
                 Ok(root) => return Ok(root.modify_tid),
@@ -84,7 +84,7 @@ impl Cluster {
     /// durable. Changes may go on whenever `pause` is called, and only then.
     ///
     /// [`newest_change`]: Self::newest_change
-    pub async fn copy_ahead(
+    pub(crate) async fn copy_ahead(
         &self,
         target: NodeIndex,
         until: ModifyTid,

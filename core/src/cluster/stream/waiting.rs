@@ -63,7 +63,7 @@ impl Cluster {
     }
 
     /// Waits until no member lags any more and all headers are on their disks. Late members have left by then.
-    pub async fn level(&self) -> Result<(), OpError> {
+    pub(crate) async fn level(&self) -> Result<(), OpError> {
         self.level_with(NodeSet::first_nodes(MAX_NODES)).await
     }
 

@@ -19,7 +19,7 @@ pub struct Fork {
 
 /// How a member's history relates to the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relation {
+pub(crate) enum Relation {
     /// The same content.
     Same,
     /// The member has an earlier state of the reference.
@@ -36,7 +36,7 @@ pub enum Relation {
 }
 
 /// Judges a member's record by a reference.
-pub fn relation(member: &ClusterRecord, reference: &ClusterRecord) -> Relation {
+pub(crate) fn relation(member: &ClusterRecord, reference: &ClusterRecord) -> Relation {
     let Some(fork) = fork(member, reference) else { return unrelated(member, reference) };
     if contradicts(member, reference) {
         return Relation::Foreign(Some(fork));
@@ -53,7 +53,7 @@ pub fn relation(member: &ClusterRecord, reference: &ClusterRecord) -> Relation {
 }
 
 /// The first commit of a member after the fork, as far back as its record remembers; none if it has none.
-pub fn first_beyond(member: &ClusterRecord, fork: Fork) -> Option<CommitId> {
+pub(crate) fn first_beyond(member: &ClusterRecord, fork: Fork) -> Option<CommitId> {
     if !has_tail(member, fork) {
         return None;
     }
@@ -68,13 +68,13 @@ pub fn first_beyond(member: &ClusterRecord, fork: Fork) -> Option<CommitId> {
 }
 
 /// True when a member has commits after the fork from a forced mount: they were acknowledged without a quorum.
-pub fn is_forced_beyond(member: &ClusterRecord, fork: Fork) -> bool {
+pub(crate) fn is_forced_beyond(member: &ClusterRecord, fork: Fork) -> bool {
     member.history.iter().any(|epoch| epoch.id.ctr > fork.at.epoch.ctr && epoch.end_seq.0 > 0 && epoch.forced)
 }
 
 /// True when a record shows that a commit was acknowledged: its own history has the commit, and was acknowledged up to that
 /// point.
-pub fn proves_acked(witness: &ClusterRecord, commit: CommitId) -> bool {
+pub(crate) fn proves_acked(witness: &ClusterRecord, commit: CommitId) -> bool {
     let has_it = witness.history.iter().any(|epoch| epoch.id == commit.epoch && epoch.end_seq >= commit.seq);
     let same_history = witness.history.iter().any(|epoch| epoch.id == witness.acked.epoch);
     has_it && same_history && witness.acked.position() >= commit.position()

@@ -5,28 +5,29 @@
 //! ([`resolve`](resolve()))? The first is asked once, about versions; members that have the version are the *sync set*, and only
 //! they are asked the second. An answer that differs within the sync set is therefore a fault of a node, not an opinion.
 
-pub mod assemble;
-pub mod electorate;
-pub mod lineage;
-pub mod node_set;
-pub mod refusal;
-pub mod resolve;
-pub mod role;
-pub mod succession;
+pub(crate) mod assemble;
+pub(crate) mod electorate;
+pub(crate) mod lineage;
+pub(crate) mod node_set;
+pub(crate) mod refusal;
+pub(crate) mod resolve;
+pub(crate) mod role;
+pub(crate) mod succession;
 #[cfg(test)]
 mod testing;
-pub mod version;
-pub mod view;
-pub mod wording;
+pub(crate) mod version;
+pub(crate) mod view;
+pub(crate) mod wording;
 
 pub use assemble::{Ask, Assembly, Condition, Distrust, Mount, Plan, Seen, State, assemble};
-pub use electorate::Electorate;
+pub(crate) use electorate::Electorate;
+pub use lineage::Fork;
 pub use node_set::{MAX_NODES, NodeSet};
 pub use refusal::{Alarm, Refusal};
-pub use resolve::{Care, Element, Verdict, Vote, resolve};
+pub(crate) use resolve::{Element, Verdict, Vote, resolve};
 pub use role::Role;
-pub use version::{CommitId, CommitSeq, EpochCounter, EpochId, Nonce, Standing, Version};
-pub use view::{Target, View};
+pub(crate) use version::{CommitId, CommitSeq, EpochCounter, EpochId, Nonce, Version};
+pub(crate) use view::{Target, View};
 pub use wording::{Names, Worded};
 
 #[cfg(test)]

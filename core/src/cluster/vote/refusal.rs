@@ -6,6 +6,7 @@ use crate::node::NodeIndex;
 
 /// A mount isn't possible: something is missing, and the mount becomes possible when that comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Refusal {
     /// There are no members at all.
     NoMembers,
@@ -113,6 +114,7 @@ pub enum Refusal {
 
 /// A mount that must not happen: histories contradict each other, and only the operator knows which to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Alarm {
     /// Two histories with commits.
     SplitBrain {

@@ -16,28 +16,30 @@ use crate::node::{NodeFault, NodeIndex};
 
 /// The properties of an element that can be compared between nodes; never a place, an indirect block, or a `mirror_tid`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Element {
+pub(crate) struct Element {
     /// Its key.
-    pub key: Key,
+    pub(crate) key: Key,
     /// Its kind.
-    pub kind: BlockKind,
+    pub(crate) kind: BlockKind,
     /// The width of its span.
-    pub keybits: KeyBits,
+    pub(crate) keybits: KeyBits,
     /// The operation that last changed it.
-    pub modify_tid: ModifyTid,
+    pub(crate) modify_tid: ModifyTid,
     /// Its logical size.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// What a node says of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vote {
+pub(crate) enum Vote {
     /// Nothing yet.
     Pending,
     /// There is no such element; in an iteration: no further one.
     Absent,
     /// The element is this one, and its data is good.
     Present(Element),
+    /// This one, by its verified parent; but its data can't be read.
+    #[cfg_attr(not(test), expect(dead_code, reason = "protocol 2.4 has it; nodes here say that they failed"))]
     /// The element is this one according to its verified parent, but its data can't be read.
     Unreadable(Element, NodeFault),
     /// The node couldn't even look.
@@ -62,19 +64,19 @@ impl Vote {
 
 /// What must be done about nodes, whatever the answer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Care {
+pub(crate) struct Care {
     /// Nodes whose copy can't be read: repair it from a good one.
-    pub heal: NodeSet,
+    pub(crate) heal: NodeSet,
     /// Nodes in the sync set with different content: eject and resynchronize them.
-    pub evict: NodeSet,
+    pub(crate) evict: NodeSet,
     /// Nodes that haven't answered: eject them when their deadline has passed.
-    pub late: NodeSet,
+    pub(crate) late: NodeSet,
 }
 
 /// What follows from the votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The element is this one.
     Present {
         /// The element.
@@ -114,7 +116,7 @@ pub enum Verdict {
 }
 
 /// The verdict on votes in this view; the votes start with that of node 0. Votes from outside the sync set are ignored.
-pub fn resolve(votes: &[Vote], view: &View) -> Verdict {
+pub(crate) fn resolve(votes: &[Vote], view: &View) -> Verdict {
     Ballot::of(votes, view).verdict()
 }
 

@@ -5,11 +5,11 @@ use crate::media::ModifyTid;
 use crate::media::cluster_record::{ClusterRecord, Epoch, MAX_EPOCHS};
 
 /// The number of transaction ids that a new epoch skips above those that may have been given: more than one generation uses.
-pub const TID_GAP: u64 = 1 << 24;
+pub(crate) const TID_GAP: u64 = 1 << 24;
 
 /// By whose decision an epoch is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
+pub(crate) enum Opening {
     /// A quorum.
     Quorum,
     /// The operator's, without a quorum.
@@ -22,7 +22,7 @@ pub enum Opening {
 ///
 /// That doesn't make the content acknowledged, so `acked` stays: until the epoch, too, is durable on a quorum, a mount of other
 /// nodes may still outrank it. The first commit of the epoch may acknowledge it.
-pub fn open_epoch(record: &ClusterRecord, id: EpochId, opening: Opening) -> ClusterRecord {
+pub(crate) fn open_epoch(record: &ClusterRecord, id: EpochId, opening: Opening) -> ClusterRecord {
     let version = record.version.open_epoch(id);
     let mut next = ClusterRecord { version, ..record.clone() };
     if next.history.is_full()
@@ -39,7 +39,7 @@ pub fn open_epoch(record: &ClusterRecord, id: EpochId, opening: Opening) -> Clus
 
 /// The record of the next commit, which ends at `tid`; none when the epoch has no more numbers and a new one must be opened.
 /// `acked` is the last commit known to be durable on a quorum.
-pub fn next_commit(record: &ClusterRecord, tid: ModifyTid, acked: CommitId) -> Option<ClusterRecord> {
+pub(crate) fn next_commit(record: &ClusterRecord, tid: ModifyTid, acked: CommitId) -> Option<ClusterRecord> {
     let version: Version = record.version.next_commit()?;
     let mut next = ClusterRecord { version, tid, acked, ..record.clone() };
     if let Some(newest) = next.history.first_mut() {

@@ -13,6 +13,7 @@
 
 extern crate std;
 
+use super::resolve::Care;
 use super::*;
 use crate::media::cluster_record::ClusterRecord;
 use crate::media::{BlockKind, BlockName, Corruption, DataOff, Key, KeyBits, ModifyTid, PfsKind};

@@ -5,7 +5,7 @@ use crate::node::NodeIndex;
 
 /// What was mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// The cluster, by its quorum.
     Quorum,
     /// One soft node, by itself.
@@ -16,31 +16,31 @@ pub enum Target {
 
 /// The state of a mount that decides how votes are counted.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
+pub(crate) struct View {
     /// The role of each node; none for an index without a node.
-    pub roles: [Option<Role>; MAX_NODES],
+    pub(crate) roles: [Option<Role>; MAX_NODES],
     /// The sync set, slaves included: nodes that have executed everything that was acknowledged, or hold it in their backlog.
-    pub sync: NodeSet,
+    pub(crate) sync: NodeSet,
     /// The voters, from the cluster record.
-    pub electorate: Electorate,
+    pub(crate) electorate: Electorate,
     /// What was mounted.
-    pub target: Target,
+    pub(crate) target: Target,
 }
 
 impl View {
     /// The nodes with a role that `wanted` accepts.
-    pub fn nodes_of(&self, wanted: impl Fn(Role) -> bool) -> NodeSet {
+    pub(crate) fn nodes_of(&self, wanted: impl Fn(Role) -> bool) -> NodeSet {
         let is_wanted = |node: &NodeIndex| self.role(*node).is_some_and(&wanted);
         (0..MAX_NODES as u8).map(NodeIndex).filter(is_wanted).collect()
     }
 
     /// The role of a node.
-    pub fn role(&self, node: NodeIndex) -> Option<Role> {
+    pub(crate) fn role(&self, node: NodeIndex) -> Option<Role> {
         self.roles.get(usize::from(node.0)).copied().flatten()
     }
 
     /// The masters and the super-root of the sync set that the record lists as voters.
-    pub fn voting(&self) -> NodeSet {
+    pub(crate) fn voting(&self) -> NodeSet {
         self.nodes_of(Role::votes).intersection(self.electorate.nodes()).intersection(self.sync)
     }
 

@@ -113,6 +113,7 @@ pub enum Event<'e> {
 
 /// Why a node can't be brought back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Trouble {
     /// It can't be a member again.
     #[error(transparent)]

@@ -46,6 +46,7 @@ pub enum Access {
 
 /// Why a file can't be used as a device.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// It can't be opened.
     #[error("{}: {source}", path.display())]

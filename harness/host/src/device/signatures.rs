@@ -54,6 +54,7 @@ impl fmt::Display for Signature {
 
 /// Why the content of a device is unknown.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ContentUnknown {
     /// It can't be read.
     #[error("{error} at {:#x}", offset.0)]

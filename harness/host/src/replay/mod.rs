@@ -59,6 +59,7 @@ impl<'l> Replay<'l> {
 
 /// Why a cut can't be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CutError {
     /// There is no memory for another disk.
     #[error(transparent)]

@@ -87,11 +87,10 @@ pub(super) fn failure(target: &Target, error: MountError, words: impl Fn(&OpErro
             ))
         }
         MountError::Open(error) => Failure::unusable(error),
-        MountError::NoSuchPfs | MountError::NotMountable(_) | MountError::NotWritable(_) => {
-            Failure::unusable(format_args!("{target}: {error}"))
-        }
         MountError::Op(error) => Failure::failed(format_args!("{target}: {}", words(&error))),
         MountError::NoMemory(NoMemory) => Failure::failed("out of memory: give more with --memory"),
+        // What was asked for isn't there, or isn't to be mounted so.
+        other => Failure::unusable(format_args!("{target}: {other}")),
     }
 }
 

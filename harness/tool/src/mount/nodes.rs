@@ -149,7 +149,7 @@ impl Teller<'_> {
             Trouble::Return(error) => {
                 Known::of_mount(&self.server.administration.images, &self.server.fs).return_error(error)
             }
-            Trouble::Resync(error) => error.to_string(),
+            other => other.to_string(),
         }
     }
 }

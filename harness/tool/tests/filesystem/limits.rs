@@ -1,14 +1,13 @@
 //! Limits: open files, memory for a check, bytes of a symbolic link that a manifest can show.
 
 use allocator_api2::alloc::Global;
-use hammer2_core::cluster::OpError;
 use hammer2_core::fs::{Error, NewFile};
 use hammer2_core::fsck::{self, Finding, FsckError, FsckOptions, Observer, Progress};
 use hammer2_core::manifest;
 use hammer2_core::media::{FileKind, Inum};
 use hammer2_kmod_shim::budget::Budget;
 
-use crate::cluster::members::{HEAP, LABEL, Members, fill};
+use crate::cluster::members::{HEAP, Members, fill};
 
 /// More open files than any mount here allows.
 const MOST_OPEN: usize = 1 << 20;
@@ -52,22 +51,6 @@ fn no_more_files_are_open_than_a_mount_has_memory_for() {
         Ok::<_, Error>(opened.len())
     });
     assert!(opened.unwrap().unwrap() > 100);
-}
-
-#[test]
-fn a_cluster_has_only_so_many_slots() {
-    let members = Members::masters(1);
-    let refused = members.run(async {
-        let cluster = members.open(&[0]).await;
-        let (root, _) = cluster.open_pfs(LABEL).await.unwrap().unwrap();
-        for _ in 0..MOST_OPEN {
-            if let Err(error) = cluster.open_inode(root, Inum::PFS_ROOT).await {
-                return error;
-            }
-        }
-        panic!("there is no end to them");
-    });
-    assert!(matches!(refused, OpError::TooManyOpen), "{refused}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod circles;
 mod imports;
+mod published;
 mod rooms;
 
 use std::fs;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use hammer2_core::cluster::NOT_FOLLOWED;
+use hammer2_core::node::NOT_FOLLOWED;
 
 use super::folder::Folder;
 

@@ -33,6 +33,7 @@ static THREADS: ThreadCount = ThreadCount::new(8);
 
 /// Why an export can't be used as a device.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExportError {
     /// Nothing listens at that address.
     #[error("{name}: can't connect: {source}; start its NBD server, or correct the address")]

@@ -74,8 +74,8 @@ pub(in crate::cli) fn check(
             return Err(failure);
         }
         let summary = checked.map_err(|error| match error {
-            FsckError::Open(error) => Failure::unusable(error),
             FsckError::NoMemory => Failure::unusable(format_args!("{error}; give more with --memory")),
+            other => Failure::unusable(other),
         })?;
         conclude(&summary, manner, output)?;
         Ok(Checked { summary, plan })
