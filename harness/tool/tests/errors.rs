@@ -123,9 +123,12 @@ fn rows(text: &str) -> BTreeMap<(String, String, String), Row> {
     found
 }
 
-/// The body of a test, `SUITE FILE::NAME`.
+/// The body of a test, `SUITE FILE::NAME`; of commands with what they answer, `printed FILE`.
 fn body_of(test: &str) -> Option<String> {
     let (suite, test) = test.split_once(' ')?;
+    if suite == "printed" {
+        return fs::read_to_string(root().join(format!("harness/tool/tests/tool/printed/{test}.trycmd"))).ok();
+    }
     let (file, name) = test.rsplit_once("::")?;
     let folder = match suite {
         "core" => "core/src".to_owned(),

@@ -21,33 +21,6 @@ fn folder() -> Folder {
 }
 
 #[test]
-fn what_cant_be_used_is_refused_in_one_line() {
-    let folder = folder();
-    folder.refuse::<&str>([], 2, "no command");
-    folder.refuse(["frobnicate"], 2, "frobnicate");
-    folder.refuse(["ls"], 2, "<TARGET>");
-    folder.refuse(["ls", "--what", "a.img"], 2, "--what");
-    folder.refuse(["ls", "missing.img"], 2, "missing.img: No such file");
-    folder.refuse(["ls", "."], 2, ".: neither a file nor a block device");
-    folder.refuse(["ls", "blank.img"], 2, "blank.img: no HAMMER2 volume header");
-    folder.refuse(["ls", "a.img"], 2, "volume 1 of 2 is missing");
-    folder.refuse(["ls", "a.img:b.img:b.img"], 2, "b.img: volume 1 was already given");
-    folder.refuse(["ls", "a.img:b.img"], 2, "no such PFS");
-    folder.refuse(["ls", "a.img:b.img@THREE"], 2, "@THREE");
-    folder.refuse(["ls", "a.img:b.img@ONE:/nothing"], 2, "/nothing: no such file");
-    folder.refuse(["ls", "a+b+c+d+e+f+g+h+i"], 2, "at most 8 nodes");
-    folder.refuse(["cat", "a.img:b.img@ONE:/"], 1, "is a directory");
-    folder.refuse(["info", "a.img:b.img@ONE"], 2, "without label");
-    folder.refuse(["show", "a.img:b.img@THREE"], 2, "@THREE: no such PFS");
-    folder.refuse(["show", "a.img:b.img@ONE:/x"], 2, "without a path");
-    folder.refuse(["freemap", "a.img:b.img@ONE"], 2, "without label");
-    folder.refuse(["newfs", "a.img"], 2, "a.img: holds hammer2; -f overwrites it");
-    folder.refuse(["newfs", "missing.img"], 2, "missing.img");
-    folder.refuse(["newfs", "-V", "3", "blank.img"], 2, "-V");
-    folder.refuse(["get", "a.img:b.img@ONE", "a.img"], 2, "a.img: Not a directory");
-}
-
-#[test]
 fn an_empty_filesystem_is_shown_by_all_commands() {
     let folder = folder();
     let info = folder.json(["info", "--json", "b.img:a.img"]);

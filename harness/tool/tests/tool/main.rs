@@ -25,6 +25,7 @@ mod naming;
 #[path = "../filesystem/perform.rs"]
 mod perform;
 mod pictures;
+mod printed;
 mod quota;
 mod rivals;
 #[path = "../filesystem/runs.rs"]
