@@ -4,6 +4,72 @@
 //! and the node's reply is the answer. With several, all nodes *in sync* execute every modification, and any of them may answer a
 //! question. Faults of nodes end here: a node that fails, or answers otherwise than the others, is *ejected*; [`OpError`] is what
 //! reaches the user when too few are left.
+//!
+//! A user makes, changes and looks at clusters by this layer, and works on files by [`FileSystem`](crate::fs::FileSystem).
+//!
+//! # Example
+//!
+//! Three disks become a cluster. Two of them are a quorum: what was written is there when the third is lost, and once it is back,
+//! it is brought in step. `HEAP` and `Still` are like those of the [first example](crate#example), `disk_on` opens a disk in
+//! memory.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/in_memory.txt"));
+//! use hammer2_core::cluster::{Cluster, MemberState, NewPfs, NodeIndex, PfsOutcome, PfsSelector};
+//! use hammer2_core::fs::{FileSystem, MountError, MountOptions, NewFile};
+//! use hammer2_core::io::MemoryDisk;
+//! use hammer2_core::media::{FileKind, Inum, PfsKind, Timestamp, Uuid};
+//! use hammer2_core::memory::{self, Vec};
+//!
+//! /// Opens nodes, each of which is one disk here. Those that can't be opened are left out.
+//! async fn open(media: &[&'static MemoryDisk]) -> Result<Cluster, MountError> {
+//!     let mut nodes = Vec::new_in(HEAP);
+//!     for medium in media {
+//!         let mut disks = Vec::new_in(HEAP);
+//!         memory::push(&mut disks, disk_on(medium))?;
+//!         memory::push(&mut nodes, disks)?;
+//!     }
+//!     let mut refused = |node, why: &_| println!("node {node} is left out: {why}");
+//!     FileSystem::open_nodes(HEAP, nodes, MountOptions::default(), &mut refused).await
+//! }
+//!
+//! async fn mount(cluster: Cluster) -> Result<FileSystem, MountError> {
+//!     let work = PfsSelector::Label(b"WORK");
+//!     FileSystem::mount_pfs(HEAP, cluster, work, MountOptions::default()).await?.make_writable(&Still).await
+//! }
+//!
+//! async fn example(media: [&'static MemoryDisk; 3]) -> Result<(), Box<dyn std::error::Error>> {
+//!     // Real users have random ids, and know what time it is.
+//!     let (clid, fsid, time) = (Uuid([1; 16]), Uuid([2; 16]), Timestamp { microseconds: 0 });
+//!     let new = NewPfs { label: b"WORK", kind: PfsKind::Master, clid, fsid, time };
+//!     let cluster = open(&media).await?;
+//!     assert_eq!(cluster.create(&new, 7).await?, PfsOutcome::Done);
+//!     drop(cluster);
+//!
+//!     // One disk isn't there, and a file is written.
+//!     let fs = mount(open(&media[..2]).await?).await?;
+//!     fs.create(Inum::PFS_ROOT, b"file", &NewFile::new(FileKind::Regular, 0o644)).await?;
+//!     drop(fs.unmount().await?);
+//!
+//!     // It is there again, and behind.
+//!     let fs = mount(open(&media).await?).await?;
+//!     let behind: std::vec::Vec<NodeIndex> = fs.nodes_behind().collect();
+//!     assert_eq!(behind, [NodeIndex(2)]);
+//!     fs.resync(NodeIndex(2)).await?;
+//!     assert!(fs.member_statuses().all(|member| matches!(member.state, MemberState::InSync)));
+//!     drop(fs.unmount().await?);
+//!
+//!     // So the other two, of which one was away, are a quorum as well.
+//!     let fs = mount(open(&media[1..]).await?).await?;
+//!     fs.resolve(b"/file").await?;
+//!     Ok(())
+//! }
+//! # fn main() {
+//! #     let media = [(); 3].map(|()| medium(256 << 20));
+//! #     media.iter().for_each(|medium| run(format(medium)));
+//! #     run(example(media)).unwrap();
+//! # }
+//! ```
 
 mod administration;
 mod agree;

@@ -7,6 +7,45 @@
 //! A PFS is checked in three passes: its inode index, its directories with the sums of links, and its file content, so that
 //! findings can name files by path from the second pass on. Memory use grows with the number of inodes of the largest PFS, of
 //! metadata blocks, and of freemap leaves that exist; never with what a disk claims.
+//!
+//! # Example
+//!
+//! `HEAP` and `Still` are like those of the [first example](crate#example), a heap and a clock.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/in_memory.txt"));
+//! use hammer2_core::fsck::{Finding, FsckError, FsckOptions, Observer, Progress, check};
+//! use hammer2_core::io::Disk;
+//! use hammer2_core::memory::{self, Vec};
+//!
+//! /// Prints what is found.
+//! struct Print;
+//!
+//! impl Observer for Print {
+//!     fn finding(&mut self, finding: &Finding<'_>) {
+//!         println!("{}: {}; {}", finding.severity, finding.trouble, finding.cost);
+//!     }
+//!
+//!     fn progress(&mut self, _: Progress) {}
+//! }
+//!
+//! /// True when nothing is wrong with the filesystem on a disk.
+//! async fn is_clean(disk: Disk) -> Result<bool, FsckError> {
+//!     let mut disks = Vec::new_in(HEAP);
+//!     memory::push(&mut disks, disk)?;
+//!     let summary = check(HEAP, disks, FsckOptions::default(), &mut Print).await?;
+//!     println!("{} inodes, {} problems", summary.inodes, summary.problems);
+//!     Ok(summary.is_clean())
+//! }
+//! # fn main() {
+//! #     let medium = medium(256 << 20);
+//! #     run(format(medium));
+//! #     assert_eq!(run(is_clean(disk_on(medium))), Ok(true));
+//! #     // Bytes of the volume header.
+//! #     medium.write_at(8, &[0xff; 64]).unwrap();
+//! #     assert_ne!(run(is_clean(disk_on(medium))), Ok(true));
+//! # }
+//! ```
 
 mod bitmap;
 mod data;
@@ -66,6 +105,7 @@ const MIN_CACHE_BYTES: usize = 6 << 20;
 
 /// Why a filesystem couldn't be checked, or not completely.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FsckError {
     /// The disks don't make a filesystem. Findings about their headers were reported.
     #[error(transparent)]

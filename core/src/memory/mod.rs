@@ -14,7 +14,9 @@ use allocator_api2::alloc::{AllocError, Allocator};
 
 pub use hash_index::HashIndex;
 
-/// The allocator a mount takes all its memory from.
+/// The allocator a mount takes all its memory from. That of a program with an operating system is
+/// `&allocator_api2::alloc::Global`, of the crate allocator-api2 (0.4, with the feature `alloc`), which the program names as a
+/// dependency of its own.
 pub type Heap = &'static (dyn Allocator + Send + Sync);
 
 /// A vector in a [`Heap`]. Grow it with [`push`] or after `try_reserve`, never with the methods that abort.

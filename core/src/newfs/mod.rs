@@ -3,6 +3,36 @@
 //! Everything is computed first: a request that can't be met changes nothing. Then old content is wiped where a reader might take
 //! it for ours, the first inodes are written, and last the headers, which make it a filesystem. The freemap is empty, which means
 //! that all space is free.
+//!
+//! # Example
+//!
+//! `HEAP` and `Still` are like those of the [first example](crate#example), a heap and a clock.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/in_memory.txt"));
+//! use hammer2_core::io::Disk;
+//! use hammer2_core::media::Timestamp;
+//! use hammer2_core::newfs::{LabelError, NewfsError, NewfsOptions, newfs};
+//!
+//! async fn format_disk(disk: &Disk) -> Result<(), NewfsError> {
+//!     // Real users have better random numbers, and know what time it is.
+//!     let mut random = |bytes: &mut [u8]| bytes.fill(7);
+//!     let now = Timestamp { microseconds: 0 };
+//!
+//!     // What can't be done is refused before anything is written.
+//!     let wrong = NewfsOptions { labels: &[b"a/b"], ..NewfsOptions::default() };
+//!     let refused = newfs(&[disk], &wrong, HEAP, &mut random, now).await;
+//!     assert_eq!(refused, Err(NewfsError::Label { index: 1, error: LabelError::Forbidden }));
+//!
+//!     let options = NewfsOptions { labels: &[b"HOME"], ..NewfsOptions::default() };
+//!     let report = newfs(&[disk], &options, HEAP, &mut random, now).await?;
+//!     assert_eq!((report.volumes, report.total_bytes), (1, 256 << 20));
+//!     Ok(())
+//! }
+//! # fn main() {
+//! #     run(format_disk(&disk_on(medium(256 << 20)))).unwrap();
+//! # }
+//! ```
 
 mod content;
 mod error;
