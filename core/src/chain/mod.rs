@@ -91,7 +91,7 @@ impl<'b> Held<'b> {
     }
 }
 
-/// Does `work` on blocks in memory, loading those it finds missing and [holding](Held) them, until it is done.
+/// Does `work` on blocks in memory, loading those it finds missing and holding them in memory, until it is done.
 pub async fn load_missing<T>(blocks: &BlockCache, work: impl FnMut() -> Result<T, Stop>) -> Result<T, ChainError> {
     load_missing_by(async |bref| blocks.load(bref).await.map_err(|error| ChainError::new(bref, error)), work).await
 }

@@ -2,7 +2,7 @@
 //!
 //! There are two questions (protocol 2.3). At a mount: which state is the cluster's, and which nodes have it
 //! ([`assemble`](assemble()))? For each element read afterwards: is the answer known, and whose copy is taken
-//! ([`resolve`](resolve()))? The first is asked once, about versions; members that have the version are the *sync set*, and only
+//! (`resolve`)? The first is asked once, about versions; members that have the version are the *sync set*, and only
 //! they are asked the second. An answer that differs within the sync set is therefore a fault of a node, not an opinion.
 
 pub(crate) mod assemble;
