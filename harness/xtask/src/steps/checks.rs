@@ -63,6 +63,8 @@ pub(crate) fn docs(step: &Context) -> Done {
         step.cargo(&["doc", "--quiet", "--no-deps"]).args(words).env("RUSTDOCFLAGS", "--deny warnings").run()
     };
     doc(&["--workspace"])?;
+    // As a user of the library gets it, without the feature `raw`, which others turn on in a build of everything.
+    doc(&["--package", "hammer2-core"])?;
     doc(&["--package", "hammer2-qemu", "--features", "kernel", "--document-private-items", "--config", NO_UNWINDING])
 }
 
@@ -94,6 +96,11 @@ pub(crate) fn no_std(step: &Context) -> Done {
 /// What operations take, counted by valgrind, is no more than it was.
 pub(crate) fn instructions(step: &Context) -> Done {
     step.script("bench", &["instructions"]).run()
+}
+
+/// Every crate for others could be published as it is.
+pub(crate) fn publishable(step: &Context) -> Done {
+    step.script("publishable", &[]).run()
 }
 
 /// hammer2.ko in Debian's Linux 6.1; golden volumes, too, where they are.

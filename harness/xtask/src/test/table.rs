@@ -161,6 +161,12 @@ pub(crate) const STEPS: [Step; 27] = [
         "pjdfstest and fsx on a mount of three masters whose disks fail and return",
     ),
     long(
+        "publishable",
+        checks::publishable,
+        "every crate for others is built from its package, and the public API held against the version tagged last \
+         (scripts/publishable)",
+    ),
+    long(
         "package",
         mounts::package,
         "the Debian package is made, and installed and used in a clean system in a folder (with mmdebstrap)",
