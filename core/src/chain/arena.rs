@@ -68,16 +68,17 @@ impl Chain {
 
     /// The keys its array may hold.
     pub(crate) fn span(&self) -> KeyRange {
-        match self.bref.kind() {
-            Ok(BlockKind::Inode) => KeyRange::ALL,
-            _ => self.bref.span().unwrap_or(KeyRange::ALL),
+        match self.bref.is(BlockKind::Inode) {
+            true => KeyRange::ALL,
+            false => KeyRange { first: self.bref.key(), last: self.bref.last_key() },
         }
     }
 
     /// The entries it holds, in an inode's body or an indirect block; empty for blocks that hold none.
     pub(crate) fn entries(&self) -> &[Blockref] {
-        let whole = <[Blockref]>::ref_from_bytes(&self.content[self.array_start()..]).unwrap_or(&[]);
-        whole.get(..self.live).unwrap_or(&[])
+        let start = self.array_start();
+        let bytes = self.content.get(start..start + self.live * size_of::<Blockref>());
+        bytes.and_then(|bytes| <[Blockref]>::ref_from_bytes(bytes).ok()).unwrap_or(&[])
     }
 
     /// The entries it holds; anything in them but their keys may be changed.
@@ -116,15 +117,11 @@ impl Chain {
     }
 
     fn array_start(&self) -> usize {
-        match self.bref.kind() {
-            Ok(BlockKind::Inode) if !self.is_direct() => INODE_META_BYTES,
-            Ok(BlockKind::Indirect | BlockKind::FreemapNode) => 0,
-            _ => self.content.len(),
+        if self.bref.is(BlockKind::Indirect) || self.bref.is(BlockKind::FreemapNode) {
+            return 0;
         }
-    }
-
-    fn is_direct(&self) -> bool {
-        Inode::in_block(&self.content).is_ok_and(|inode| inode.block_array().is_none())
+        let holds_set = self.bref.is(BlockKind::Inode) && !Inode::in_block(&self.content).is_ok_and(Inode::is_direct);
+        if holds_set { INODE_META_BYTES } else { self.content.len() }
     }
 
     /// Notes a change by operation `tid`.
@@ -173,6 +170,11 @@ impl Arena {
     /// True when nothing is modified.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// What its memory is taken from.
+    pub(super) fn heap(&self) -> Heap {
+        self.heap
     }
 
     /// Memory for a block of `len` zero bytes.

@@ -19,8 +19,8 @@ pub(super) const INDIRECT_BYTES: usize = Radix::INDIRECT.bytes();
 /// What happened to an entry to be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inserted {
-    /// It is in.
-    New,
+    /// It is in; if it has a block, that is this modified chain.
+    New(Option<ChainId>),
     /// The key is taken.
     Exists,
 }
@@ -42,16 +42,16 @@ impl Topology {
                 return Ok(Inserted::Exists);
             }
             self.check_room()?;
-            if self.array(container).entries().len() < self.capacity(container) {
+            if self.has_room(container) {
                 self.arena.reserve().map_err(|error| no_memory(bref, error))?;
                 let mut entry = *bref;
-                if let Some(content) = content.take() {
-                    let id = self.arena.insert(Chain::new(*bref, container, content));
+                let chain = content.take().map(|content| self.arena.insert(Chain::new(*bref, container, content)));
+                if let Some(id) = chain {
                     id.mark(&mut entry);
                 }
                 self.insert_entry(container, entry);
                 self.touch(container, tid);
-                return Ok(Inserted::New);
+                return Ok(Inserted::New(chain));
             }
             match bref.kind() {
                 Ok(BlockKind::Data) => self.split_file(container, bref, tid)?,

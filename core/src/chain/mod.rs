@@ -6,6 +6,7 @@
 
 mod arena;
 mod insert;
+mod occupied;
 mod packed;
 mod remove;
 mod split;

@@ -45,7 +45,7 @@ impl Topology {
                 self.collapse(container, &mut |_| {});
                 return Ok(true);
             }
-            if entry.kind() != Ok(BlockKind::Indirect) {
+            if !entry.is(BlockKind::Indirect) {
                 break;
             }
             container = Container::Chain(self.modify(blocks, container, index)?);
@@ -58,7 +58,7 @@ impl Topology {
     fn collapse(&mut self, mut container: Container, dropped: &mut dyn FnMut(&Blockref)) {
         while let Container::Chain(id) = container {
             let chain = self.chain(id);
-            if !matches!(chain.bref.kind(), Ok(BlockKind::Indirect)) {
+            if !chain.bref.is(BlockKind::Indirect) {
                 return;
             }
             let above = chain.container;

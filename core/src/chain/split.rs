@@ -34,7 +34,7 @@ impl Topology {
     pub(super) fn make_room(&mut self, mut full: Container, new: &Blockref, tid: ModifyTid) -> Result<(), Stop> {
         loop {
             let indirect = match full {
-                Container::Chain(id) if self.chain(id).bref.kind() == Ok(BlockKind::Indirect) => Some(id),
+                Container::Chain(id) if self.chain(id).bref.is(BlockKind::Indirect) => Some(id),
                 _ => None,
             };
             let Some(id) = indirect else { return self.make_room_in_set(full, new, tid) };
@@ -46,10 +46,10 @@ impl Topology {
             if let Some(run) = longest_run(chain.entries(), 0, chain.span(), LEAST_RUN) {
                 return self.move_entries(full, full, run, new, tid);
             }
-            if self.is_lower_than_others(id) {
+            if self.is_lower_than_neighbours(id) {
                 return self.deepen(id, new, tid);
             }
-            if self.array(above).entries().len() < self.capacity(above) {
+            if self.has_room(above) {
                 return self.halve(id, new, tid);
             }
             full = above;
@@ -71,8 +71,9 @@ impl Topology {
         self.move_entries(set, set, run, new, tid)
     }
 
-    /// True for a block of leaves beside one with more levels below it, as far as that is known without reading.
-    fn is_lower_than_others(&self, id: ChainId) -> bool {
+    /// True for a block of leaves when the next indirect block on one side has more levels below it, as far as that is known
+    /// without reading.
+    fn is_lower_than_neighbours(&self, id: ChainId) -> bool {
         let chain = self.chain(id);
         let has_levels = |entry: &Blockref| match ChainId::of(entry) {
             Some(other) => self.chain(other).entries().iter().any(is_indirect),
@@ -81,8 +82,11 @@ impl Topology {
                 usize::from(entry.leaf_count()) > bytes / BLOCKREF_BYTES
             }
         };
-        let mut others = self.array(chain.container).entries().iter().filter(|entry| is_indirect(entry));
-        !chain.entries().iter().any(is_indirect) && others.any(has_levels)
+        let Some(index) = self.position(chain.container, chain.bref.key()) else { return false };
+        let (before, after) = self.array(chain.container).entries().split_at(index);
+        let before = before.iter().rev().find(|entry| is_indirect(entry));
+        let after = after.iter().skip(1).find(|entry| is_indirect(entry));
+        !chain.entries().iter().any(is_indirect) && before.into_iter().chain(after).any(has_levels)
     }
 
     /// Gives a small indirect block the usual size.
@@ -173,7 +177,7 @@ impl Topology {
 }
 
 fn is_indirect(entry: &Blockref) -> bool {
-    entry.kind() == Ok(BlockKind::Indirect)
+    entry.is(BlockKind::Indirect)
 }
 
 /// The first keys of the two halves of an indirect block's span, and how many bits each half has.
@@ -300,7 +304,7 @@ mod tests {
             self.tid += 1;
             let (tid, bref) = (ModifyTid(self.tid), Blockref::new(BlockKind::Dirent, key, KeyBits(0), Methods(0)));
             let inserted = self.topology.insert(&self.blocks, ROOT, &bref, &mut None, tid).unwrap();
-            assert_eq!(inserted == Inserted::New, self.model.insert(key.0), "{key:?}");
+            assert_eq!(inserted == Inserted::New(None), self.model.insert(key.0), "{key:?}");
         }
 
         /// Makes room for a key by an odd rule that the format allows.

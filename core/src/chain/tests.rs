@@ -14,7 +14,8 @@ use crate::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
 use crate::io::{DeviceError, Disk, DiskOptions, MIN_CACHE_BYTES, MemoryDisk, Volume, Volumes, boxed_device};
 use crate::media::geometry::SEGMENT_BYTES;
 use crate::media::{
-    BlockArray, BlockKind, CheckMethod, Compression, DataOff, KeyBits, KeyRange, MediaOffset, Methods, Radix,
+    BlockArray, BlockKind, CheckMethod, Compression, DataOff, FileKind, Inode, KeyBits, KeyRange, MediaOffset, Methods,
+    MirrorTid, Radix,
 };
 use crate::memory;
 
@@ -24,6 +25,17 @@ const MOST_POLLS: usize = 100;
 
 pub(super) fn empty_cache() -> BlockCache {
     cache(leaked(testing::memory_disk(DISK_BYTES)), leaked(FaultPlan::new(HEAP)))
+}
+
+/// A topology with one modified chain: an empty directory.
+pub(super) fn modified_directory() -> (Topology, Container) {
+    let set = [Blockref::EMPTY; 4];
+    let mut topology = Topology::new(HEAP, set, set, MirrorTid(1), usize::MAX);
+    let bref = Blockref::new(BlockKind::Inode, Key(1), KeyBits(0), Methods(0));
+    let content = topology.block_of(Inode::new(FileKind::Directory).as_bytes(), Radix::MIN.bytes()).unwrap();
+    topology.arena.reserve().unwrap();
+    let id = topology.arena.insert(Chain::new(bref, Container::SuperRootSet, content));
+    (topology, Container::Chain(id))
 }
 
 fn cache(disk: &'static MemoryDisk, faults: &'static FaultPlan) -> BlockCache {

@@ -8,7 +8,7 @@ use crate::media::volume_header::Blockset;
 use crate::media::{
     BlockArray, BlockKind, BlockName, Blockref, Corruption, Inode, Key, KeyRange, MirrorTid, ModifyTid, Radix,
 };
-use crate::memory::{Heap, NoMemory, Vec};
+use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// The two trees of a volume header and everything below them.
 pub(crate) struct Topology {
@@ -118,6 +118,11 @@ impl Topology {
         }
     }
 
+    /// True if an entry can be added to a container as it is.
+    pub fn has_room(&self, container: Container) -> bool {
+        self.array(container).entries().len() < self.capacity(container)
+    }
+
     /// Adds an entry to a container that has room for it.
     pub(super) fn insert_entry(&mut self, container: Container, entry: Blockref) {
         self.insert_entries(container, &[entry]);
@@ -147,7 +152,7 @@ impl Topology {
 
     /// Notes that the block of an entry is no longer where it was.
     pub(super) fn note_moved(&mut self, entry: &Blockref) {
-        self.inodes_moved += u64::from(entry.kind() == Ok(BlockKind::Inode));
+        self.inodes_moved += u64::from(entry.is(BlockKind::Inode));
     }
 
     /// The entries of a container; anything in them but their keys may be changed.
@@ -167,8 +172,12 @@ impl Topology {
 
     /// The entry whose span holds `key`.
     pub(crate) fn position(&self, container: Container, key: Key) -> Option<usize> {
-        let found = self.array(container).first_reaching_sound(key).ok().flatten();
-        found.filter(|(_, entry)| entry.key() <= key).map(|(index, _)| index)
+        self.entry_at(container, key).map(|(index, _)| index)
+    }
+
+    /// The same, with where it is.
+    fn entry_at(&self, container: Container, key: Key) -> Option<(usize, &Blockref)> {
+        self.array(container).first_reaching_sound(key).filter(|(_, entry)| entry.key() <= key)
     }
 
     /// Makes the block of an entry a modified chain; it may be one already.
@@ -185,8 +194,7 @@ impl Topology {
         }
         let block = blocks.get(&entry).ok_or(Stop::Missing(entry))?;
         let bytes = block.bytes();
-        let mut content = self.arena.blank(bytes.len()).map_err(no_memory)?;
-        content.copy_from_slice(&bytes);
+        let content = self.block_of(&bytes, bytes.len()).map_err(no_memory)?;
         let chain = Chain::new(entry, container, content);
         // An unsound array isn't changed: that would make the damage worse.
         let sound = block.is_sound_array() || chain.array().check().is_ok();
@@ -258,12 +266,14 @@ impl Topology {
     ) -> Result<(Container, Option<usize>), Stop> {
         let mut container = root;
         loop {
-            let Some(index) = self.position(container, key) else { return Ok((container, None)) };
-            let entry = &self.array(container).entries()[index];
-            if !matches!(entry.kind(), Ok(BlockKind::Indirect | BlockKind::FreemapNode)) {
+            let Some((index, entry)) = self.entry_at(container, key) else { return Ok((container, None)) };
+            if !entry.is(BlockKind::Indirect) && !entry.is(BlockKind::FreemapNode) {
                 return Ok((container, Some(index)));
             }
-            container = Container::Chain(self.modify(blocks, container, index)?);
+            container = Container::Chain(match ChainId::of(entry) {
+                Some(id) => id,
+                None => self.modify(blocks, container, index)?,
+            });
         }
     }
 
@@ -278,7 +288,7 @@ impl Topology {
     ) -> Result<Option<KeyRange>, Stop> {
         let (container, _) = self.descend(blocks, root, range.first)?;
         self.touch(container, tid);
-        let arrays = self.array(container).entries().iter().filter(|entry| entry.kind() == Ok(BlockKind::Indirect));
+        let arrays = self.array(container).entries().iter().filter(|entry| entry.is(BlockKind::Indirect));
         let above =
             arrays.filter_map(|entry| entry.span().ok()).map(|span| span.first).filter(|key| *key > range.first);
         let next = match (above.min(), container) {
@@ -299,7 +309,7 @@ impl Topology {
         let (container, index) = self.descend(blocks, root, key)?;
         let Some(index) = index else { return Ok(None) };
         let entry = self.array(container).entries()[index];
-        if entry.kind() != Ok(BlockKind::Inode) {
+        if !entry.is(BlockKind::Inode) {
             return Err(Stop::Failed(ChainError::corrupt(&entry, Corruption::BlockType(entry.kind_code()))));
         }
         self.modify(blocks, container, index).map(Some)
@@ -379,6 +389,11 @@ impl Topology {
                 self.discard(child, dropped);
             }
         }
+    }
+
+    /// The content of a new block of `len` bytes that begins with `bytes`.
+    pub fn block_of(&self, bytes: &[u8], len: usize) -> Result<Vec<u8>, NoMemory> {
+        memory::padded(self.arena.heap(), bytes, len)
     }
 
     /// Memory for the content of a new block.

@@ -141,7 +141,7 @@ fn trace_from(source: Source<'_>, holder: Holder<'_>, name: BlockName, depth: us
         let is_modified = holder.trust == Trust::Modified && ChainId::of(entry).is_some();
         return Ok((!is_modified).then_some(*entry));
     }
-    if entry.kind() != Ok(BlockKind::Indirect) || depth == MAX_DEPTH {
+    if !entry.is(BlockKind::Indirect) || depth == MAX_DEPTH {
         return Ok(None);
     }
     let span = entry.span().map_err(|corruption| Stop::Failed(ChainError::corrupt(entry, corruption)))?;
@@ -164,8 +164,11 @@ impl Walk<'_> {
             Stop::Failed(ChainError { block, error: ReadError::Corrupt(corruption), through: array.span().last })
         };
         let Some(range) = self.cursor.remaining else { return Ok(ControlFlow::Break(())) };
-        let start = if sound { array.first_reaching_sound(range.first) } else { array.first_reaching(0, range.first) };
-        let Some((start, _)) = start.map_err(failed)? else { return Ok(ControlFlow::Continue(())) };
+        let start = match sound {
+            true => array.first_reaching_sound(range.first),
+            false => array.first_reaching(0, range.first).map_err(failed)?,
+        };
+        let Some((start, _)) = start else { return Ok(ControlFlow::Continue(())) };
         let mut previous = None;
         for entry in array.entries()[start..].iter().filter(|entry| !entry.is_empty()) {
             if entry.key() > range.last {

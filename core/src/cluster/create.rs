@@ -46,7 +46,7 @@ impl Cluster {
         self.line.follow(Some(self.first_record(new.clid, tid, nonce)));
         let (slot, _) = self.open_pfs(new.label).await?.ok_or_else(|| self.no_quorum())?;
         let made = self.commit_first(new.label, slot).await;
-        self.close(slot).await?;
+        self.close(slot);
         made.map(|()| PfsOutcome::Done)
     }
 

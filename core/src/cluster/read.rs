@@ -97,10 +97,6 @@ impl Cluster {
                 self.prefetch(&order, file, range);
                 Ok(Reply::Done)
             }
-            Command::Close { slot } => {
-                self.on_tables(|| Command::Close { slot }, |late_at| Entry::close(slot, late_at));
-                Ok(Reply::Done)
-            }
             Command::OpenInode { pfs, inum, into } => {
                 let reply = self.read(order, first, command).await?;
                 if matches!(reply, Reply::Inode(_)) {
@@ -259,7 +255,7 @@ impl Cluster {
     }
 
     /// Executes a command that only concerns the nodes' tables of slots; lagging nodes execute it when they get there.
-    fn on_tables<'c>(&self, command: impl Fn() -> Command<'c>, entry: impl FnOnce(Instant) -> Entry) {
+    pub(super) fn on_tables<'c>(&self, command: impl Fn() -> Command<'c>, entry: impl FnOnce(Instant) -> Entry) {
         let lagging = self.stream.lagging().intersection(self.in_sync());
         for index in self.in_sync().difference(lagging).iter() {
             let node = &self.member(index).node;

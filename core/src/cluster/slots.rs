@@ -2,8 +2,12 @@
 
 use core::cell::{Cell, RefCell};
 
-use super::{Cluster, Command, InodeRecord, MAX_NODES, NodeIndex, NodeOptions, OpError, Reply, Slot};
-use crate::media::Inum;
+use super::stream::Entry;
+use super::{
+    Cluster, Command, Creation, InodeRecord, MAX_NODES, Modification, NodeIndex, NodeOptions, OpError, Outcome, Reply,
+    Slot,
+};
+use crate::media::{Inum, ModifyTid};
 use crate::memory::{self, Box, Heap, NoMemory, Vec};
 
 /// The slots of a cluster.
@@ -93,6 +97,24 @@ impl Cluster {
         Ok(opened)
     }
 
+    /// Makes a file and opens it, unless no slot is left. Returns the outcome and the slot.
+    pub async fn create_file(
+        &self,
+        tid: ModifyTid,
+        mut creation: Creation<'_>,
+    ) -> Result<(Outcome, Option<Slot>), OpError> {
+        let fresh = FreshSlot { slots: &self.slots, slot: self.slots.free.borrow_mut().pop() };
+        creation.places.into = fresh.slot;
+        let outcome = self.modify(tid, Modification::Create(creation)).await?;
+        match (outcome, fresh.slot) {
+            (Outcome::Done, Some(slot)) => {
+                self.slots.set(slot, Some(creation.inode.meta.inum()));
+                Ok((outcome, Some(fresh.keep(slot))))
+            }
+            _ => Ok((outcome, None)),
+        }
+    }
+
     /// Opens a fresh slot by means of a command.
     async fn open_slot<'a>(
         &self,
@@ -111,12 +133,11 @@ impl Cluster {
     }
 
     /// Closes a slot. It may then name something else.
-    pub(crate) async fn close(&self, slot: Slot) -> Result<(), OpError> {
-        self.execute(Command::Close { slot }).await?;
+    pub(crate) fn close(&self, slot: Slot) {
+        self.on_tables(|| Command::Close { slot }, |late_at| Entry::close(slot, late_at));
         self.slots.set(slot, None);
         // The list was made with room for all slots.
         self.slots.free.borrow_mut().push(slot);
-        Ok(())
     }
 }
 

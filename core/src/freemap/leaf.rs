@@ -22,7 +22,7 @@ pub(super) fn modified_leaf(topology: &Topology, key: Key) -> Option<ChainId> {
     loop {
         let entry = topology.array(container).entries()[topology.position(container, key)?];
         let id = ChainId::of(&entry)?;
-        if entry.kind() == Ok(BlockKind::FreemapLeaf) {
+        if entry.is(BlockKind::FreemapLeaf) {
             return Some(id);
         }
         container = Container::Chain(id);

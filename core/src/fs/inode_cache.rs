@@ -281,17 +281,22 @@ impl FileSystem {
         let (slot, record) = self.cluster.open_inode(self.root, inum).await?.ok_or(Error::NotFound)?;
         // Another task may have opened it meanwhile.
         if let Some(inode) = self.inodes.get(inum) {
-            self.cluster.close(slot).await?;
+            self.cluster.close(slot);
             return Ok(inode);
         }
-        match self.inodes.insert(inum, slot, &record) {
+        self.keep_open(inum, slot, &record)
+    }
+
+    /// Enters an inode that was just opened.
+    pub(super) fn keep_open(&self, inum: Inum, slot: Slot, record: &InodeRecord) -> Result<InodeRef<'_>, Error> {
+        match self.inodes.insert(inum, slot, record) {
             Ok((inode, None)) => Ok(inode),
             Ok((inode, Some(evicted))) => {
-                self.cluster.close(evicted).await?;
+                self.cluster.close(evicted);
                 Ok(inode)
             }
             Err(slot) => {
-                self.cluster.close(slot).await?;
+                self.cluster.close(slot);
                 Err(Error::TooManyOpen)
             }
         }

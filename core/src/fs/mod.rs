@@ -226,9 +226,10 @@ impl FileSystem {
 
     async fn close_all(&self) -> Result<(), Error> {
         for slot in self.inodes.slots() {
-            self.cluster.close(slot).await?;
+            self.cluster.close(slot);
         }
-        Ok(self.cluster.close(self.root).await?)
+        self.cluster.close(self.root);
+        Ok(())
     }
 
     /// The mounted PFS.

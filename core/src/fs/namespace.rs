@@ -1,15 +1,17 @@
 //! Names: making, linking, removing and moving files.
 
+use super::gate::Changing;
 use super::inode_cache::InodeRef;
-use super::quota::Amount;
+use super::quota::{Amount, Holders};
 use super::room::Need;
 use super::undo::{DirectoryName, Step};
 use super::writing::metadata_methods;
 use super::{Error, FileSystem};
-use crate::cluster::{Command, EntryBatch, InodeRecord, Modification, Outcome};
+use crate::cluster::{Command, Creation, EntryBatch, InodeRecord, Modification, Outcome, Places, Slot};
+use crate::media::blockref::BlockStats;
 use crate::media::geometry::MAX_NAME_BYTES;
 use crate::media::inode::{InodeFlags, hidden_name};
-use crate::media::{Dirent, FileKind, Inode, Inum, Key, KeyRange, Uuid, directory_hash};
+use crate::media::{Dirent, FileKind, Inode, InodeMeta, Inum, Key, KeyRange, Methods, ModifyTid, Uuid, directory_hash};
 
 /// The most names of a file, as on other systems.
 const MAX_LINKS: u64 = 65_000;
@@ -41,42 +43,92 @@ impl NewFile<'_> {
     }
 }
 
+/// How the entries of a directory are protected.
+fn entry_methods(directory: &InodeRef<'_>) -> Methods {
+    directory.with(|record| metadata_methods(record.methods.0 >> 4, 0))
+}
+
 impl FileSystem {
     /// Makes a file called `name` in a directory and returns its number.
     pub async fn create(&self, directory: Inum, name: &[u8], new: &NewFile<'_>) -> Result<Inum, Error> {
         let mut changing = self.changing().await?;
-        let writing = self.writing()?;
         let directory = self.directory_to_change(directory, name).await?;
-        if self.find_entry(&directory, name).await?.is_some() {
-            return Err(Error::Exists);
-        }
-        let holders = self.admit_inode(directory.inum).await?;
-        self.admit(&mut changing, Need::new_file(new.target.len())).await?;
-        let inum = writing.inum();
+        let holders = match self.admit_file(&mut changing, &directory, new).await {
+            Ok(holders) => holders,
+            // A name that is taken is said first.
+            Err(error) => {
+                let is_taken = self.find_entry(&directory, name).await?.is_some();
+                return Err(if is_taken { Error::Exists } else { error });
+            }
+        };
+        let inum = self.writing()?.inum();
         let inode = self.new_inode(&directory, inum, new)?;
-        let methods = metadata_methods(inode.meta.check_algo, inode.meta.comp_algo);
-        self.modify(Modification::CreateInode { pfs: self.root, inode: &inode, methods }).await?;
+        self.add_file(&directory, name, &inode, new.kind).await?;
         holders.count(Amount::INODE, Amount::default());
-        if let Err(error) = self.complete_new(&directory, name, inum, new).await {
-            self.take_back([Step::Gone(inum)]).await?;
+        if new.kind == FileKind::Symlink
+            && let Err(error) = self.write_target(inum, new.target).await
+        {
+            let named = DirectoryName::new(directory.inum, name);
+            self.take_back([Step::Unnamed(named, inum), Step::Gone(inum)]).await?;
             return Err(error);
         }
         Ok(inum)
     }
 
-    /// Gives a new inode its content and its name.
-    async fn complete_new(
+    /// Makes sure that there is room for a new file.
+    async fn admit_file(
+        &self,
+        changing: &mut Changing<'_>,
+        directory: &InodeRef<'_>,
+        new: &NewFile<'_>,
+    ) -> Result<Holders<'_>, Error> {
+        let holders = self.admit_inode(directory.inum).await?;
+        self.admit(changing, Need::new_file(new.target.len())).await?;
+        Ok(holders)
+    }
+
+    /// Adds an inode and its name, under the first free key of that (format 3.5). The first key is tried together with the question
+    /// whether any is taken, as mostly none is.
+    async fn add_file(
         &self,
         directory: &InodeRef<'_>,
         name: &[u8],
-        inum: Inum,
-        new: &NewFile<'_>,
+        inode: &Inode,
+        kind: FileKind,
     ) -> Result<(), Error> {
-        if new.kind == FileKind::Symlink {
-            let link = self.inode(inum).await?;
-            self.write_content(&link, 0, 0, new.target).await?;
+        let methods = metadata_methods(inode.meta.check_algo, inode.meta.comp_algo);
+        let entry_methods = entry_methods(directory);
+        let hashes = directory_hash(name);
+        let single = (hashes.first.0..=hashes.last.0).map(|key| KeyRange::only(Key(key)));
+        for keys in [hashes].into_iter().chain(single) {
+            let places = Places { pfs: self.root, methods, directory: directory.slot, keys, entry_methods, into: None };
+            let tid = self.writing()?.tid();
+            let (outcome, slot) = self.cluster.create_file(tid, Creation { inode, kind, name, places }).await?;
+            if outcome != Outcome::Exists {
+                if let Some(slot) = slot {
+                    self.keep_new(slot, tid, methods, &inode.meta);
+                }
+                return self.touch_directory(directory);
+            }
+            if keys == hashes && self.find_entry(directory, name).await?.is_some() {
+                return Err(Error::Exists);
+            }
         }
-        self.add_entry(directory, name, inum, new.kind).await
+        Err(Error::NoSpace)
+    }
+
+    /// Enters a new file, which is open already, so that the nodes needn't be asked about it.
+    fn keep_new(&self, slot: Slot, modify_tid: ModifyTid, methods: Methods, meta: &InodeMeta) {
+        let inum = meta.inum();
+        let record = InodeRecord { key: inum.key(), modify_tid, methods, stats: BlockStats::default(), meta: *meta };
+        // Without room for it, the file is closed and will be opened when somebody uses it.
+        let _ = self.keep_open(inum, slot, &record);
+    }
+
+    /// Gives a new symbolic link its content.
+    async fn write_target(&self, inum: Inum, target: &[u8]) -> Result<(), Error> {
+        let link = self.inode(inum).await?;
+        self.write_content(&link, 0, 0, target).await
     }
 
     fn new_inode(&self, directory: &InodeRef<'_>, inum: Inum, new: &NewFile<'_>) -> Result<Inode, Error> {
@@ -320,7 +372,7 @@ impl FileSystem {
         inum: Inum,
         kind: FileKind,
     ) -> Result<(), Error> {
-        let methods = directory.with(|record| metadata_methods(record.methods.0 >> 4, 0));
+        let methods = entry_methods(directory);
         let range = directory_hash(name);
         let entry = Dirent { inum, name_len: name.len(), kind };
         for key in range.first.0..=range.last.0 {
@@ -377,7 +429,8 @@ impl FileSystem {
         self.writing()?.commits.take_unstored(inum);
         self.files.forget(inum, Key(0));
         let slot = self.inodes.remove(file);
-        Ok(self.cluster.close(slot).await?)
+        self.cluster.close(slot);
+        Ok(())
     }
 
     pub(super) async fn check_empty(&self, directory: Inum) -> Result<(), Error> {

@@ -152,7 +152,7 @@ impl FileSystem {
             && let Some(inode) = self.inodes.get(inum)
         {
             let slot = self.inodes.remove(inode);
-            self.cluster.close(slot).await?;
+            self.cluster.close(slot);
         }
         Ok(())
     }

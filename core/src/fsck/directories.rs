@@ -66,7 +66,7 @@ impl Checker<'_, '_> {
         let mut walk = Walk::new(self.heap, role, &set, holder.mirror_tid(), range);
         let mut namesakes = Namesakes::new(self.heap);
         while let Some(entry) = walk.next(self, Subject { table: Some(table), ..subject }).await? {
-            if entry.kind() == Ok(BlockKind::Inode) {
+            if entry.is(BlockKind::Inode) {
                 let about = Subject { table: Some(table), ..subject };
                 self.remark(about, Some(&entry), Trouble::EmbeddedInode, Cost::Name).await;
                 continue;

@@ -74,7 +74,7 @@ pub(super) async fn inode_of(blocks: &BlockCache, root: &Blockref, inum: Inum) -
         return Ok(Some(*root));
     }
     let found = entry_of(blocks, root, inum.key()).await?;
-    Ok(found.filter(|bref| bref.kind() == Ok(BlockKind::Inode)))
+    Ok(found.filter(|bref| bref.is(BlockKind::Inode)))
 }
 
 impl Checker<'_, '_> {

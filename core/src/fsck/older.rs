@@ -60,9 +60,9 @@ impl Checker<'_, '_> {
         let Some(inode) = self.load_inode(subject, root.bref(), Cost::Pfs).await? else { return Ok(()) };
         let mut walk = Walk::new(self.heap, Role::PfsRoot, &inode.body_set(), root.bref().mirror_tid(), KeyRange::ALL);
         while let Some(entry) = walk.next(self, subject).await? {
-            if entry.kind() == Ok(BlockKind::Inode) && self.seen.enter(&entry, self.owner)? == Sighting::First {
+            if entry.is(BlockKind::Inode) && self.seen.enter(&entry, self.owner)? == Sighting::First {
                 self.check_older_inode(subject, &entry).await?;
-            } else if entry.kind() == Ok(BlockKind::Dirent) {
+            } else if entry.is(BlockKind::Dirent) {
                 self.check_name_block(subject, &entry).await?;
             }
         }

@@ -104,7 +104,7 @@ impl Checker<'_, '_> {
         let hash = directory_hash(&root.label);
         let mountable = !matches!(meta.pfs_kind(), PfsKind::None | PfsKind::SuperRoot | PfsKind::Dummy);
         let rules = [
-            (root.bref.kind() == Ok(BlockKind::Inode), "not an inode", Cost::Pfs),
+            (root.bref.is(BlockKind::Inode), "not an inode", Cost::Pfs),
             (flagged, "not flagged as one in blockref and inode", Cost::OtherSystems),
             (meta.kind() == Ok(FileKind::Directory), "not a directory", Cost::Pfs),
             (meta.inum() == Inum::PFS_ROOT, "its inode number is not 1", Cost::Pfs),

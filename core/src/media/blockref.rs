@@ -187,6 +187,11 @@ impl Blockref {
         BlockKind::from_code(self.kind)
     }
 
+    /// True if that is a block of this kind: cheaper than comparing [`kind`](Self::kind), with its error.
+    pub fn is(&self, kind: BlockKind) -> bool {
+        self.kind == kind as u8
+    }
+
     /// The first key of its span.
     pub fn key(&self) -> Key {
         Key(self.key.get())
@@ -205,6 +210,12 @@ impl Blockref {
             return Err(error);
         }
         Ok(KeyRange { first: self.key(), last: Key(self.key.get() | below) })
+    }
+
+    /// The last key of its span, where that was checked before.
+    pub fn last_key(&self) -> Key {
+        let below = 1u64.checked_shl(self.keybits.into()).unwrap_or(0).wrapping_sub(1);
+        Key(self.key.get() | below)
     }
 
     /// Moves the entry to another key or span.

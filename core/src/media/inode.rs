@@ -400,10 +400,14 @@ impl Inode {
         Ok(())
     }
 
+    /// True when the body holds file content instead of blockrefs.
+    pub fn is_direct(&self) -> bool {
+        self.meta.flags().contains(InodeFlags::DIRECTDATA)
+    }
+
     /// The blockrefs in the body; none when it holds file content.
     pub fn block_array(&self) -> Option<BlockArray<'_>> {
-        let direct = self.meta.flags().contains(InodeFlags::DIRECTDATA);
-        (!direct).then(|| BlockArray::new(&self.body, KeyRange::ALL))
+        (!self.is_direct()).then(|| BlockArray::new(&self.body, KeyRange::ALL))
     }
 
     /// A copy of the blockrefs in the body; all empty when it holds file content.

@@ -87,6 +87,15 @@ pub fn zeroed(heap: Heap, len: usize) -> Result<Vec<u8>, NoMemory> {
     Ok(vec)
 }
 
+/// A vector of `len` bytes, with room for no more, that begins with `bytes`; the rest is zero.
+pub fn padded(heap: Heap, bytes: &[u8], len: usize) -> Result<Vec<u8>, NoMemory> {
+    let mut vec = Vec::new_in(heap);
+    vec.try_reserve_exact(len.max(bytes.len())).map_err(|_| NoMemory)?;
+    append(&mut vec, bytes);
+    vec.resize(len, 0);
+    Ok(vec)
+}
+
 /// The free list of a table of `count` places, each as `name` makes it of its number. The lowest comes last and is taken first.
 /// The list has room for all of them to come back.
 pub fn free_places<T>(heap: Heap, count: usize, name: impl Fn(u32) -> T) -> Result<Vec<T>, NoMemory> {

@@ -73,7 +73,7 @@ impl<'n> Driver<'n> {
             loaded => loaded?,
         };
         // The next attempt takes a file block out of the cache, for which it must be the only holder.
-        if bref.kind() != Ok(BlockKind::Data) {
+        if !bref.is(BlockKind::Data) {
             self.held.keep(bref, block);
         }
         Ok(())

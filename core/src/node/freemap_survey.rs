@@ -25,7 +25,7 @@ impl Node {
                     continue;
                 }
             };
-            if bref.kind() != Ok(BlockKind::FreemapNode) {
+            if !bref.is(BlockKind::FreemapNode) {
                 continue;
             }
             let bytes = block.bytes();

@@ -70,7 +70,7 @@ impl Node {
     ) -> Result<T, Stop> {
         let source = Source { blocks: &self.blocks, topology: Some(topology) };
         let corrupt = |corruption| failed(bref, corruption);
-        if bref.kind() != Ok(BlockKind::Inode) {
+        if !bref.is(BlockKind::Inode) {
             return Err(corrupt(Corruption::BlockType(bref.kind_code())));
         }
         if let Some(id) = ChainId::of(bref) {

@@ -65,7 +65,7 @@ fn of_its_span(lost: &Blockref) -> Result<Blockref, Corruption> {
     let (key, keybits) = (lost.key(), lost.keybits());
     let kind = if keybits == LEAF_KEYBITS { BlockKind::FreemapLeaf } else { BlockKind::FreemapNode };
     let mut entry = *lost;
-    if lost.kind() != Ok(kind) {
+    if !lost.is(kind) {
         entry = Blockref::new(kind, key, keybits, Methods::new(CheckMethod::Freemap, Compression::None));
         entry.set_data_off(lost.data_off());
         entry.set_mirror_tid(lost.mirror_tid());
@@ -211,7 +211,7 @@ impl Node {
 
     /// A block that says that everything in its span is in use. For a node, the blocks below it are written.
     async fn full_block(&self, bref: &Blockref) -> Result<Vec<u8>, NodeError> {
-        if bref.kind() == Ok(BlockKind::FreemapLeaf) {
+        if bref.is(BlockKind::FreemapLeaf) {
             return Ok(self.full_leaf()?);
         }
         let invalid = |corruption| NodeError::from(ChainError::corrupt(bref, corruption));

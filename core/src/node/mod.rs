@@ -6,6 +6,7 @@
 mod attempt;
 mod bulkfree;
 mod command;
+mod create;
 mod cut;
 mod directory;
 mod discard;
@@ -51,7 +52,7 @@ pub use grow::Growth;
 use header::Committed;
 pub use header::HeaderImage;
 pub(crate) use header::copy_fits;
-pub use modification::{GivenBlock, Modification, Outcome, StoredBlock};
+pub use modification::{Creation, GivenBlock, Modification, Outcome, Places, StoredBlock};
 pub use open::open;
 pub use open_error::OpenError;
 #[cfg(feature = "raw")]

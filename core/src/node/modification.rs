@@ -8,7 +8,7 @@ use crate::io::Buffer;
 use crate::media::check::CheckField;
 use crate::media::geometry::CHUNK_BYTES;
 use crate::media::inode::EMBEDDED_BYTES;
-use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
+use crate::media::{Dirent, FileKind, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
 use crate::memory::{Heap, NoMemory};
 
 /// A file block as it will be stored: made once, above the nodes.
@@ -85,6 +85,55 @@ impl GivenBlock<'_> {
     }
 }
 
+/// A new file: an inode, and the directory entry that is its first name.
+#[derive(Clone, Copy)]
+pub struct Creation<'a> {
+    /// The inode; its body is file content or empty.
+    pub inode: &'a Inode,
+    /// What it is.
+    pub kind: FileKind,
+    /// The name.
+    pub name: &'a [u8],
+    /// Where both are put.
+    pub places: Places,
+}
+
+/// Where a new file and its name are put, and how they are protected.
+#[derive(Clone, Copy)]
+pub struct Places {
+    /// The root of the PFS.
+    pub pfs: Slot,
+    /// How the inode's block is protected.
+    pub methods: Methods,
+    /// The directory.
+    pub directory: Slot,
+    /// The entry is put under the first of these keys, and none of them may be taken.
+    pub keys: KeyRange,
+    /// How the entry is protected.
+    pub entry_methods: Methods,
+    /// A free slot that is to name the inode.
+    pub into: Option<Slot>,
+}
+
+impl<'a> Creation<'a> {
+    /// What the directory says of the file.
+    pub(super) fn entry(&self) -> Dirent {
+        Dirent { inum: self.inode.meta.inum(), name_len: self.name.len(), kind: self.kind }
+    }
+
+    /// Only the half that is the inode.
+    pub fn inode_alone(&self) -> Modification<'a> {
+        let Places { pfs, methods, .. } = self.places;
+        Modification::CreateInode { pfs, inode: self.inode, methods }
+    }
+
+    /// Only the half that is the entry.
+    pub fn entry_alone(&self) -> Modification<'a> {
+        let Places { directory, keys, entry_methods: methods, .. } = self.places;
+        Modification::AddEntry { directory, key: keys.first, entry: self.entry(), name: self.name, methods }
+    }
+}
+
 /// A command that changes something.
 pub enum Modification<'a> {
     /// Adds an inode to the index, under its number. Outcome: `Done`, `Exists`.
@@ -96,6 +145,9 @@ pub enum Modification<'a> {
         /// How its block is protected.
         methods: Methods,
     },
+    /// Adds an inode and its first name, or neither. Outcome: `Done`; `Exists` when a key is taken, be it by the same name or by
+    /// another with the same hash.
+    Create(Creation<'a>),
     /// Replaces an inode's metadata. A body of blockrefs stays; one that was file content and no longer is becomes empty.
     WriteInode {
         /// The inode.

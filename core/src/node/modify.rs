@@ -11,8 +11,8 @@ use crate::media::dirent::EMBEDDED_NAME_BYTES;
 use crate::media::geometry::FILE_BLOCK_BITS;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags};
 use crate::media::{
-    BlockKind, Blockref, CheckMethod, Compression, Corruption, Inode, InodeMeta, Inum, Key, KeyBits, KeyRange, Methods,
-    ModifyTid, PfsKind, Radix,
+    BlockKind, Blockref, CheckMethod, Compression, Corruption, Dirent, Inode, InodeMeta, Inum, Key, KeyBits, KeyRange,
+    Methods, ModifyTid, PfsKind, Radix,
 };
 use crate::memory::{Vec, push};
 
@@ -42,13 +42,14 @@ impl Node {
         self.check_ready()?;
         let change = Change { tid, manner };
         match modification {
-            Modification::CreateInode { pfs, inode, methods } => self.create_inode(change, *pfs, inode, *methods),
+            Modification::CreateInode { pfs, inode, methods } => {
+                self.insert(change, self.below(*pfs)?, &NewEntry::inode(inode.meta.inum(), inode.as_bytes(), *methods))
+            }
+            Modification::Create(creation) => self.create(change, creation),
             Modification::WriteInode { slot, meta, content } => self.write_inode(change, *slot, meta, *content),
             Modification::RemoveInode { pfs, inum } => self.remove_entry(change, self.below(*pfs)?, inum.key()),
             Modification::AddEntry { directory, key, entry, name, methods } => {
-                let bref = entry.blockref(*key, name, *methods);
-                let block = (name.len() > EMBEDDED_NAME_BYTES).then_some(*name);
-                self.insert(change, self.below(*directory)?, bref, block.unwrap_or(&[]), block.map(|_| Radix::MIN))
+                self.insert(change, self.below(*directory)?, &NewEntry::name(entry, *key, name, *methods))
             }
             Modification::RemoveEntry { directory, key } => self.remove_entry(change, self.below(*directory)?, *key),
             Modification::WriteBlock { file, key, block } => self.write_block(change, *file, *key, block),
@@ -77,7 +78,7 @@ impl Node {
         Ok(Opened { slot, name })
     }
 
-    fn below(&self, slot: Slot) -> Result<Below, NodeError> {
+    pub(super) fn below(&self, slot: Slot) -> Result<Below, NodeError> {
         self.opened(slot).map(Below::Inode)
     }
 
@@ -100,7 +101,12 @@ impl Node {
     }
 
     /// The inode that contains an entry, as a modified chain.
-    fn modify_below(&self, topology: &mut Topology, blocks: &BlockCache, below: Below) -> Result<ChainId, Stop> {
+    pub(super) fn modify_below(
+        &self,
+        topology: &mut Topology,
+        blocks: &BlockCache,
+        below: Below,
+    ) -> Result<ChainId, Stop> {
         match below {
             Below::SuperRoot => modify_super_root(topology, blocks),
             Below::Inode(inode) => self.modify_open(topology, blocks, inode),
@@ -108,34 +114,12 @@ impl Node {
     }
 
     #[inline(never)]
-    fn create_inode(&self, change: Change, pfs: Slot, inode: &Inode, methods: Methods) -> Result<Outcome, Halt> {
-        let bref = Blockref::new(BlockKind::Inode, inode.meta.inum().key(), KeyBits(0), methods);
-        self.insert(change, self.below(pfs)?, bref, inode.as_bytes(), Some(Radix::MIN))
-    }
-
-    /// Inserts an entry; if it has a size, with a block that starts with `bytes`.
-    #[inline(never)]
-    fn insert(
-        &self,
-        change: Change,
-        below: Below,
-        mut bref: Blockref,
-        bytes: &[u8],
-        radix: Option<Radix>,
-    ) -> Result<Outcome, Halt> {
-        bref.set_modify_tid(change.tid);
+    fn insert(&self, change: Change, below: Below, new: &NewEntry<'_>) -> Result<Outcome, Halt> {
         let inserted = self.change(change.manner, |topology, _, blocks| {
             let root = Container::Chain(self.modify_below(topology, blocks, below)?);
-            bref.set_mirror_tid(topology.pending_tid);
-            let mut content: Option<Vec<u8>> = None;
-            if let Some(radix) = radix {
-                let mut block = topology.blank(radix.bytes()).map_err(|_| no_memory(&bref))?;
-                block[..bytes.len()].copy_from_slice(bytes);
-                content = Some(block);
-            }
-            topology.insert(blocks, root, &bref, &mut content, change.tid)
+            new.insert(topology, blocks, root, change.tid)
         })?;
-        Ok(if inserted == Inserted::New { Outcome::Done } else { Outcome::Exists })
+        Ok(if inserted == Inserted::Exists { Outcome::Exists } else { Outcome::Done })
     }
 
     #[inline(never)]
@@ -300,15 +284,65 @@ impl Node {
             root.body = body;
             bref.set_stats(stats);
         }
-        self.insert(change, Below::SuperRoot, bref, root.as_bytes(), Some(Radix::MIN))
+        self.insert(change, Below::SuperRoot, &NewEntry { bref, block: Some(root.as_bytes()) })
     }
 }
 
 /// The stamp of a modification, and its manner.
 #[derive(Clone, Copy)]
-struct Change {
-    tid: ModifyTid,
-    manner: Manner,
+pub(super) struct Change {
+    pub(super) tid: ModifyTid,
+    pub(super) manner: Manner,
+}
+
+/// An entry to be inserted.
+pub(super) struct NewEntry<'n> {
+    /// What an array is to say, but for its stamps.
+    bref: Blockref,
+    /// What its block begins with, if it has one: the smallest there is.
+    block: Option<&'n [u8]>,
+}
+
+impl<'n> NewEntry<'n> {
+    /// An inode of the index.
+    pub(super) fn inode(inum: Inum, inode: &'n [u8], methods: Methods) -> Self {
+        Self { bref: Blockref::new(BlockKind::Inode, inum.key(), KeyBits(0), methods), block: Some(inode) }
+    }
+
+    /// A name in a directory.
+    pub(super) fn name(entry: &Dirent, key: Key, name: &'n [u8], methods: Methods) -> Self {
+        let block = (name.len() > EMBEDDED_NAME_BYTES).then_some(name);
+        Self { bref: entry.blockref(key, name, methods), block }
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.bref.key()
+    }
+
+    /// What the array says of it once it is a modified chain.
+    pub(super) fn place(&self, chain: ChainId) -> Blockref {
+        let mut place = self.bref;
+        chain.mark(&mut place);
+        place
+    }
+
+    /// Puts it in below `root`, stamped with `tid`.
+    pub(super) fn insert(
+        &self,
+        topology: &mut Topology,
+        blocks: &BlockCache,
+        root: Container,
+        tid: ModifyTid,
+    ) -> Result<Inserted, Stop> {
+        let mut bref = self.bref;
+        bref.set_modify_tid(tid);
+        bref.set_mirror_tid(topology.pending_tid);
+        let mut content = match self.block {
+            Some(bytes) => Some(topology.block_of(bytes, Radix::MIN.bytes()).map_err(|_| no_memory(&bref))?),
+            None => None,
+        };
+        topology.insert(blocks, root, &bref, &mut content, tid)
+    }
 }
 
 fn no_memory(bref: &Blockref) -> Stop {
@@ -317,7 +351,7 @@ fn no_memory(bref: &Blockref) -> Stop {
 
 /// Notes a removed file block for later, as the allocator needs the topology too. Bulkfree frees those that aren't noted.
 fn note_dropped(dropped: &mut Vec<Blockref>, bref: &Blockref) {
-    if bref.kind() == Ok(BlockKind::Data) && dropped.len() < REMOVED_AT_ONCE {
+    if bref.is(BlockKind::Data) && dropped.len() < REMOVED_AT_ONCE {
         let _ = push(dropped, *bref);
     }
 }
@@ -326,12 +360,12 @@ fn note_dropped(dropped: &mut Vec<Blockref>, bref: &Blockref) {
 #[derive(Clone, Copy)]
 pub(super) struct Opened {
     slot: Slot,
-    name: InodeName,
+    pub(super) name: InodeName,
 }
 
 /// Where an entry is: in the super-root, or below an inode of a PFS.
 #[derive(Clone, Copy)]
-enum Below {
+pub(super) enum Below {
     SuperRoot,
     Inode(Opened),
 }

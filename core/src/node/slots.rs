@@ -38,18 +38,18 @@ impl Slots {
         Ok(())
     }
 
-    fn get(&self, slot: Slot) -> Option<Named> {
-        self.table.borrow().get(slot.0 as usize).copied().flatten()
+    fn with<T>(&self, slot: Slot, look: impl FnOnce(&Named) -> T) -> Option<T> {
+        self.table.borrow().get(slot.0 as usize)?.as_ref().map(look)
     }
 
     /// The inode that the slot names.
     pub(super) fn name(&self, slot: Slot) -> Option<InodeName> {
-        Some(self.get(slot)?.name)
+        self.with(slot, |named| named.name)
     }
 
     /// The place of that inode, if it still is where it was found.
     pub(super) fn place(&self, slot: Slot, topology: &Topology) -> Option<Blockref> {
-        let (place, moved) = self.get(slot)?.place?;
+        let (place, moved) = self.with(slot, |named| named.place)??;
         let is_there = match ChainId::of(&place) {
             Some(id) => topology.arena.get(id).is_some(),
             None => moved == topology.inodes_moved(),

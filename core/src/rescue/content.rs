@@ -51,7 +51,7 @@ impl Rescue {
     }
 
     async fn read_data(&self, leaf: &Blockref, buffer: &mut Buffer) -> Result<(), ReadError> {
-        if leaf.kind() != Ok(BlockKind::Data) {
+        if !leaf.is(BlockKind::Data) {
             return Err(Corruption::BlockType(leaf.kind_code()).into());
         }
         if leaf.keybits() != KeyBits(FILE_BLOCK_BITS) {

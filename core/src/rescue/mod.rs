@@ -135,7 +135,7 @@ impl Rescue {
             Some(Step::Gap(gap)) => return Ok(Err(gap.error)),
             Some(Step::Leaf(bref)) => bref,
         };
-        if bref.kind() != Ok(BlockKind::Inode) {
+        if !bref.is(BlockKind::Inode) {
             return Ok(Err(Corruption::BlockType(bref.kind_code()).into()));
         }
         Ok(self.inode(&bref).await?.and_then(|inode| match inode.meta.inum() {

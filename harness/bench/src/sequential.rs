@@ -30,7 +30,7 @@ impl LargeFile {
         let recipe = FileRecipe { check: CheckMethod::XxHash64, compression, ..FileRecipe::new(FILE_BYTES, content) };
         let volume = RamVolume::new(|editor| editor.file(Inum::PFS_ROOT, NAME, &recipe).map(drop))?;
         let map = BlockMap::new(&volume.written)?;
-        let is_data = |entry: &Blockref| entry.kind() == Ok(BlockKind::Data);
+        let is_data = |entry: &Blockref| entry.is(BlockKind::Data);
         let data: Vec<_> = map.entries().iter().map(|mapped| mapped.entry).filter(is_data).collect();
         if data.len() as u64 != FILE_BYTES / BLOCK_BYTES as u64
             || data.iter().any(|entry| entry.methods.compression() != Ok(compression))

@@ -7,7 +7,7 @@ use core::task::Poll;
 
 use super::entry::Work;
 use super::marks::Marked;
-use super::recorded::{Done, Ranges};
+use super::recorded::{Done, Part, Ranges};
 use super::{Entry, Verdict};
 use crate::cluster::agree::Said;
 use crate::cluster::{Cluster, Command, Modification, NodeIndex, Outcome, Rule, Slot};
@@ -21,8 +21,8 @@ enum Step {
     Rest(ModifyTid, Slot, Ranges),
     /// Gives the answer of another node: the copy from that node has done this modification.
     Same(Result<Outcome, NodeError>),
-    /// A modification.
-    Change,
+    /// A modification, or the part of it that no copy has done.
+    Change(Part),
     /// A command for the member's tables.
     Table(Command<'static>),
     /// A header.
@@ -48,15 +48,13 @@ impl Cluster {
             (_, Verdict::Agreed(Said::NoMemory | Said::NoSpace)) => Step::Nothing,
             (Work::Change(tid, recorded), _) => {
                 let node = &self.member(index).node;
-                match recorded.done_by(&books.lane(index).copied, |slot| node.inum(slot)) {
-                    Done::All => {
-                        let said = entry.answers.iter().find(|(_, answer)| answer.is_ok());
-                        return Ok(Some(said.map_or(Step::Nothing, |(_, answer)| Step::Same(*answer))));
-                    }
-                    Done::But(file, rest) => return Ok(Some(Step::Rest(*tid, file, rest))),
-                    Done::Nothing => {}
+                let said = || entry.answers.iter().find(|(_, answer)| answer.is_ok()).map(|(_, answer)| *answer);
+                match (recorded.done_by(&books.lane(index).copied, |slot| node.inum(slot)), said()) {
+                    (Done::Nothing, _) => Step::Change(Part::Whole),
+                    (Done::But(file, rest), _) => Step::Rest(*tid, file, rest),
+                    (Done::ButHalf(half), Some(Ok(Outcome::Done))) => Step::Change(half),
+                    (Done::All | Done::ButHalf(_), said) => said.map_or(Step::Nothing, Step::Same),
                 }
-                Step::Change
             }
             (Work::Name { pfs, inum, into }, _) => Step::Table(Command::Name { pfs: *pfs, inum: *inum, into: *into }),
             (Work::Close(slot), _) => Step::Table(Command::Close { slot: *slot }),
@@ -102,11 +100,14 @@ impl Cluster {
                     self.judge_all();
                     continue;
                 }
-                Ok(Some(Step::Same(answer))) => answer,
+                Ok(Some(Step::Same(answer))) => {
+                    self.open_copied(index, answer);
+                    answer
+                }
                 Ok(Some(Step::Rest(tid, file, rest))) => {
                     answer_of(self.heap, || self.remove_on(index, tid, file, rest)).await
                 }
-                Ok(Some(Step::Change)) => match answer_of(self.heap, || self.change_on(index)).await {
+                Ok(Some(Step::Change(part))) => match answer_of(self.heap, || self.change_on(index, part)).await {
                     Err(NodeError::Fault(fault)) if fault.bad_block().is_some() && mended != Some(fault) => {
                         match answer_of(self.heap, || self.mend_on(index, fault)).await {
                             Ok(()) => {
@@ -116,7 +117,12 @@ impl Cluster {
                             Err(error) => Err(error),
                         }
                     }
-                    Ok(Some(outcome)) => Ok(outcome),
+                    Ok(Some(outcome)) => {
+                        if part != Part::Whole {
+                            self.open_copied(index, Ok(outcome));
+                        }
+                        Ok(outcome)
+                    }
                     Ok(None) => continue,
                     Err(error) => Err(error),
                 },
@@ -141,12 +147,22 @@ impl Cluster {
         }
     }
 
+    /// Opens a new file that a copy has made, at least in part, on a lagging member: a copy doesn't.
+    fn open_copied(&self, index: NodeIndex, answer: Result<Outcome, NodeError>) {
+        let books = self.stream.books.borrow();
+        let Some((_, Entry { work: Work::Change(_, recorded), .. })) = books.next_of(index) else { return };
+        if let (Some(mut name), Ok(Outcome::Done)) = (recorded.opens(), answer) {
+            // A member without such a slot will fail when the slot is used.
+            let _ = self.member(index).node.attempt(&mut name, &mut Progress::default());
+        }
+    }
+
     /// Executes a modification on a lagging member; none if the modification was called off meanwhile.
-    async fn change_on(&self, index: NodeIndex) -> Result<Option<Outcome>, NodeError> {
+    async fn change_on(&self, index: NodeIndex, part: Part) -> Result<Option<Outcome>, NodeError> {
         let node = &self.member(index).node;
         let (mut driver, mut progress) = (Driver::new(node), Progress::default());
         loop {
-            let halt = match self.attempt_next(index, &mut progress, &driver) {
+            let halt = match self.attempt_next(index, part, &mut progress, &driver) {
                 Some(Ok(outcome)) => return Ok(Some(outcome)),
                 Some(Err(halt)) => halt,
                 None => return Ok(None),
@@ -172,6 +188,7 @@ impl Cluster {
     fn attempt_next(
         &self,
         index: NodeIndex,
+        part: Part,
         progress: &mut Progress,
         driver: &Driver<'_>,
     ) -> Option<Result<Outcome, Halt>> {
@@ -179,7 +196,7 @@ impl Cluster {
         let (_, entry) = books.next_of(index).filter(|_| self.member(index).is_in_sync())?;
         match (&entry.work, entry.verdict) {
             (Work::Change(tid, recorded), Verdict::Open | Verdict::Agreed(Said::Value(_))) => {
-                Some(driver.attempt_change(*tid, &mut recorded.modification(), progress))
+                Some(driver.attempt_change(*tid, &mut recorded.modification(part), progress))
             }
             _ => None,
         }

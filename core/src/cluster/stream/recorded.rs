@@ -1,15 +1,16 @@
 //! A modification that is kept until the last lagging member has executed it.
 
 use super::super::repair::Lost;
-use super::super::{GivenBlock, Modification, Slot, StoredBlock};
+use super::super::{Command, Creation, GivenBlock, Modification, Places, Slot, StoredBlock};
 use super::{COPIES, Position};
 use crate::media::inode::EMBEDDED_BYTES;
-use crate::media::{Dirent, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
+use crate::media::{Dirent, FileKind, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
 use crate::memory::{self, Box, Heap, NoMemory, Vec, boxed};
 
 /// A modification that owns its arguments. The memory of a file block is shared with nodes that have executed it.
 pub(super) enum Recorded {
     CreateInode { pfs: Slot, inode: Box<Inode>, methods: Methods },
+    Create { inode: Box<Inode>, kind: FileKind, name: Vec<u8>, places: Places },
     WriteInode { slot: Slot, meta: Box<InodeMeta>, content: Option<Box<[u8; EMBEDDED_BYTES]>> },
     RemoveInode { pfs: Slot, inum: Inum },
     AddEntry { directory: Slot, key: Key, entry: Dirent, name: Vec<u8>, methods: Methods },
@@ -28,6 +29,18 @@ pub(super) enum Done {
     All,
     /// All but the removal of file blocks under these keys.
     But(Slot, Ranges),
+    /// All but this half of making a file.
+    ButHalf(Part),
+}
+
+/// What of a modification is to be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Whole,
+    /// The inode of a new file.
+    Inode,
+    /// The name of a new file.
+    Name,
 }
 
 /// The parts of a range that lie outside the keys of all copies.
@@ -40,6 +53,10 @@ impl Recorded {
             Modification::CreateInode { pfs, inode, methods } => {
                 Self::CreateInode { pfs: *pfs, inode: boxed(heap, **inode)?, methods: *methods }
             }
+            Modification::Create(Creation { inode, kind, name, places }) => {
+                let (inode, name) = (boxed(heap, **inode)?, kept(name, heap)?);
+                Self::Create { inode, kind: *kind, name, places: *places }
+            }
             Modification::WriteInode { slot, meta, content } => Self::WriteInode {
                 slot: *slot,
                 meta: boxed(heap, **meta)?,
@@ -47,9 +64,8 @@ impl Recorded {
             },
             Modification::RemoveInode { pfs, inum } => Self::RemoveInode { pfs: *pfs, inum: *inum },
             Modification::AddEntry { directory, key, entry, name, methods } => {
-                let mut kept = Vec::new_in(heap);
-                memory::extend(&mut kept, name)?;
-                Self::AddEntry { directory: *directory, key: *key, entry: *entry, name: kept, methods: *methods }
+                let name = kept(name, heap)?;
+                Self::AddEntry { directory: *directory, key: *key, entry: *entry, name, methods: *methods }
             }
             Modification::RemoveEntry { directory, key } => Self::RemoveEntry { directory: *directory, key: *key },
             Modification::WriteBlock { file, key, block } => {
@@ -69,9 +85,17 @@ impl Recorded {
         })
     }
 
-    /// The modification, for one more node to execute.
-    pub(super) fn modification(&self) -> Modification<'_> {
+    /// The modification, or a part of it, for one more node to execute.
+    pub(super) fn modification(&self, part: Part) -> Modification<'_> {
         match self {
+            Self::Create { inode, kind, name, places } => {
+                let creation = Creation { inode, kind: *kind, name, places: *places };
+                match part {
+                    Part::Whole => Modification::Create(creation),
+                    Part::Inode => creation.inode_alone(),
+                    Part::Name => creation.entry_alone(),
+                }
+            }
             Self::CreateInode { pfs, inode, methods } => {
                 Modification::CreateInode { pfs: *pfs, inode, methods: *methods }
             }
@@ -96,6 +120,12 @@ impl Recorded {
         }
     }
 
+    /// The inode, and the slot that is to name it, of a new file that is opened.
+    pub(super) fn opens(&self) -> Option<Command<'static>> {
+        let Self::Create { inode, places, .. } = self else { return None };
+        Some(Command::Name { pfs: places.pfs, inum: inode.meta.inum(), into: places.into? })
+    }
+
     /// How much of it was done by copies of some keys, on a node where slots name what `inum` says.
     pub(super) fn done_by(&self, copies: &[(Lost, Position)], inum: impl Fn(Slot) -> Option<Inum>) -> Done {
         let among = |holder: Inum, key: Key| copies.iter().any(|(lost, _)| lost.has(holder, key));
@@ -106,6 +136,13 @@ impl Recorded {
             |holder: Slot, key: Key| is_inode(inum(holder)) || inum(holder).is_some_and(|holder| among(holder, key));
         let is_done = match self {
             Self::CreateInode { inode, .. } => is_inode(Some(inode.meta.inum())),
+            Self::Create { inode, places, .. } => {
+                match (is_inode(Some(inode.meta.inum())), has(places.directory, places.keys.first)) {
+                    (true, false) => return Done::ButHalf(Part::Name),
+                    (false, true) => return Done::ButHalf(Part::Inode),
+                    (both, _) => both,
+                }
+            }
             Self::RemoveInode { inum, .. } => is_inode(Some(*inum)),
             Self::WriteInode { slot, .. } | Self::Stamp { slot, .. } => is_inode(inum(*slot)),
             Self::AddEntry { directory, key, .. } | Self::RemoveEntry { directory, key } => has(*directory, *key),
@@ -123,11 +160,13 @@ impl Recorded {
         if is_done { Done::All } else { Done::Nothing }
     }
 
-    /// The inode below which, or below whose index, the modification happens.
+    /// The inode below which, or below whose index, the modification happens. A new file is in the index, too; here its directory
+    /// counts.
     pub(super) fn holder(&self, inum: impl Fn(Slot) -> Option<Inum>) -> Inum {
         let slot = match self {
             Self::WriteInode { slot, .. } | Self::Stamp { slot, .. } | Self::SetPfsRole { slot, .. } => *slot,
             Self::AddEntry { directory: slot, .. } | Self::RemoveEntry { directory: slot, .. } => *slot,
+            Self::Create { places, .. } => places.directory,
             Self::WriteBlock { file: slot, .. } | Self::RemoveBlocks { file: slot, .. } => *slot,
             Self::CreateInode { .. } | Self::RemoveInode { .. } | Self::CreatePfs { .. } | Self::RemovePfs { .. } => {
                 return Inum::PFS_ROOT;
@@ -143,11 +182,18 @@ impl Recorded {
             Self::WriteInode { content, .. } => {
                 size_of::<InodeMeta>() + content.as_ref().map_or(0, |content| content.len())
             }
+            Self::Create { name, .. } => size_of::<Inode>() + name.capacity(),
             Self::AddEntry { name, .. } => name.capacity(),
             Self::WriteBlock { block, .. } => block.buffer.len(),
             _ => 0,
         }
     }
+}
+
+fn kept(name: &[u8], heap: Heap) -> Result<Vec<u8>, NoMemory> {
+    let mut kept = Vec::new_in(heap);
+    memory::extend(&mut kept, name)?;
+    Ok(kept)
 }
 
 /// The parts of a range of keys below an inode that lie outside all copies.
@@ -164,7 +210,6 @@ fn outside(copies: &[(Lost, Position)], inode: Inum, range: KeyRange) -> Ranges 
 mod tests {
     use super::*;
     use crate::io::testing::HEAP;
-    use crate::media::FileKind;
 
     #[test]
     fn what_is_kept_of_a_modification_counts() {

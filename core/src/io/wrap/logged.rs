@@ -4,9 +4,8 @@ use core::cell::{Cell, Ref, RefCell};
 use core::ops::Deref;
 use core::task::{Context, Poll};
 
-use xxhash_rust::xxh64::xxh64;
-
 use crate::io::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Permission, Request, Ticket};
+use crate::media::check_functions::portable_xxh64;
 use crate::memory::{self, Heap, NoMemory, Vec};
 
 /// What a log keeps of the data of reads and writes.
@@ -126,7 +125,7 @@ impl Log {
     fn content_of(&self, buffer: &Buffer) -> Result<Content, NoMemory> {
         match self.detail {
             Detail::Length => Ok(Content::None),
-            Detail::Digest => Ok(Content::Digest(xxh64(buffer.bytes(), 0))),
+            Detail::Digest => Ok(Content::Digest(portable_xxh64(buffer.bytes(), 0))),
             Detail::Data => {
                 let mut data = Vec::new_in(self.heap);
                 memory::extend(&mut data, buffer.bytes())?;
@@ -143,7 +142,7 @@ impl Log {
         entry.completed = Some((event, completion.result));
         let was_read = matches!(entry.operation, Operation::Read(_)) && completion.result.is_ok();
         if was_read && self.detail != Detail::Length {
-            entry.content = Content::Digest(xxh64(completion.buffer.bytes(), 0));
+            entry.content = Content::Digest(portable_xxh64(completion.buffer.bytes(), 0));
         }
     }
 }
@@ -234,7 +233,7 @@ mod tests {
         assert!(entries.iter().all(|entry| entry.device == 7 && entry.bytes == 512));
         let Content::Data(data) = &entries[1].content else { panic!("{:?}", entries[1]) };
         assert_eq!(&data[..], pattern(512, 1).bytes());
-        assert!(matches!(entries[2].content, Content::Digest(digest) if digest == xxh64(&data[..], 0)));
+        assert!(matches!(entries[2].content, Content::Digest(digest) if digest == portable_xxh64(&data[..], 0)));
         assert_eq!((entries.len(), log.missed()), (4, 0));
     }
 

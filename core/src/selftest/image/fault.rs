@@ -208,7 +208,7 @@ fn in_data(place: &Candidate<'_>) -> bool {
 }
 
 fn is_kind(place: &Candidate<'_>, kind: BlockKind) -> bool {
-    in_data(place) && place.entry.kind() == Ok(kind)
+    in_data(place) && place.entry.is(kind)
 }
 
 fn is_protected_data(place: &Candidate<'_>) -> bool {

@@ -245,7 +245,7 @@ async fn each_leaf(
             complain(&format_args!("{}: {trouble}", step.bref.name()));
             outcome = Outcome::Bad;
         }
-        if step.bref.kind() == Ok(BlockKind::FreemapLeaf) {
+        if step.bref.is(BlockKind::FreemapLeaf) {
             let leaf = step.bref.key();
             bar.inc(1);
             absent(next_leaf, leaf.0.min(total_bytes), look)?;

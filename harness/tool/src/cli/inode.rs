@@ -63,14 +63,14 @@ impl PrintInode {
 
 /// True for the root of a PFS with another label.
 fn is_other_pfs(step: &Step, label: &[u8]) -> bool {
-    let is_root = step.inodes_above == 1 && step.bref.kind() == Ok(BlockKind::Inode);
+    let is_root = step.inodes_above == 1 && step.bref.is(BlockKind::Inode);
     let inode = Inode::in_block(&step.block).ok().filter(|_| is_root);
     inode.is_some_and(|inode| inode.meta.label() != Ok(label))
 }
 
 fn is_inode(step: &Step, inum: Inum) -> bool {
     let is_below_pfs = step.inodes_above == 2 || step.inodes_above == 1 && inum == Inum::PFS_ROOT;
-    let is_stored = is_below_pfs && step.bref.kind() == Ok(BlockKind::Inode);
+    let is_stored = is_below_pfs && step.bref.is(BlockKind::Inode);
     is_stored && Inode::in_block(&step.block).is_ok_and(|inode| inode.meta.inum() == inum)
 }
 

@@ -69,7 +69,7 @@ impl Show {
 
     /// The label of a PFS root.
     fn label_of(&self, step: &Step) -> Option<Vec<u8>> {
-        let is_root = !self.freemap && step.inodes_above == 1 && step.bref.kind() == Ok(BlockKind::Inode);
+        let is_root = !self.freemap && step.inodes_above == 1 && step.bref.is(BlockKind::Inode);
         let inode = Inode::in_block(&step.block).ok().filter(|_| is_root)?;
         inode.meta.label().ok().map(<[u8]>::to_vec)
     }
@@ -159,7 +159,7 @@ fn json_of(step: &Step) -> Value {
         object.insert("type".to_owned(), type_name(entry.kind).into());
         insert_bytes(&mut object, "name", name);
     }
-    let inode = Inode::in_block(&step.block).ok().filter(|_| bref.kind() == Ok(BlockKind::Inode));
+    let inode = Inode::in_block(&step.block).ok().filter(|_| bref.is(BlockKind::Inode));
     if let Some(Inode { meta, .. }) = inode {
         let facts = [
             ("inum", json!(meta.inum().0)),

@@ -207,7 +207,7 @@ impl Recovery<'_> {
         if embedded && let Ok(name) = found.inode.meta.name() {
             return Ok(joined(number, name));
         }
-        let Some(bref) = self.index.name(inum, kind)?.filter(|bref| bref.kind() == Ok(BlockKind::Dirent)) else {
+        let Some(bref) = self.index.name(inum, kind)?.filter(|bref| bref.is(BlockKind::Dirent)) else {
             return Ok(number);
         };
         Ok(match self.rescue.entry(&bref).await.map_err(Failure::failed)? {

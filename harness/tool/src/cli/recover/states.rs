@@ -224,7 +224,7 @@ impl Recovery<'_> {
 
     /// True for an inode that can be read, and for a name that matches its hash.
     async fn is_true(&self, leaf: &Blockref) -> Result<bool, Failure> {
-        if leaf.kind() == Ok(BlockKind::Inode) {
+        if leaf.is(BlockKind::Inode) {
             return Ok(self.rescue.inode(leaf).await.map_err(Failure::failed)?.is_ok());
         }
         let entry = self.rescue.entry(leaf).await.map_err(Failure::failed)?;

@@ -17,7 +17,7 @@ fn freemap(disk: &MemoryDisk) -> Vec<Blockref> {
     let mut found = Vec::new();
     while let Some(entry) = pending.pop() {
         let (place, Ok(Some(radix))) = (entry.data_off().offset().0, entry.data_off().radix()) else { continue };
-        if entry.kind() == Ok(BlockKind::FreemapNode) {
+        if entry.is(BlockKind::FreemapNode) {
             let block = read(disk, place, radix.bytes());
             pending.extend_from_slice(BlockArray::new(&block, KeyRange::ALL).entries());
         }
