@@ -1,9 +1,9 @@
 //! Entering a PFS: finding out which nodes have it, in which versions, and which nodes therefore take part (protocol 5.3,
 //! "Mount").
 //!
-//! This module collects what the nodes say; [`assemble`](assemble()) decides what follows from it. A cluster that can't be mounted
-//! by its quorum can still be read, as one version that some nodes hold; a caller that wants to change something is told why it
-//! can't.
+//! This module collects what the nodes say; [`assemble`](assemble()) decides what follows from it. A cluster that can't be
+//! mounted by its quorum can still be read, as one version that some nodes hold; a caller that wants to change something is told
+//! why it can't.
 
 use super::member::{Debt, MemberState};
 use super::members::unknown;

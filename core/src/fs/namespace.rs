@@ -87,8 +87,8 @@ impl FileSystem {
         Ok(holders)
     }
 
-    /// Adds an inode and its name, under the first free key of that (format 3.5). The first key is tried together with the question
-    /// whether any is taken, as mostly none is.
+    /// Adds an inode and its name, under the first free key of the name (format 3.5). The first attempt asks for all keys of the
+    /// name to be free, as they mostly are.
     async fn add_file(
         &self,
         directory: &InodeRef<'_>,

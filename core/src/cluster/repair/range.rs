@@ -18,6 +18,11 @@ pub(in crate::cluster) struct Lost {
 }
 
 impl Lost {
+    #[cfg(test)]
+    pub(in crate::cluster) fn of(holder: Inum, keys: KeyRange) -> Self {
+        Self { holder, keys }
+    }
+
     /// True for a key among them.
     pub(in crate::cluster) fn has(&self, holder: Inum, key: Key) -> bool {
         holder == self.holder && self.keys.first <= key && key <= self.keys.last

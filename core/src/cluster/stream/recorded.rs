@@ -221,4 +221,37 @@ mod tests {
         assert_eq!(Recorded::of(&mut write, HEAP).unwrap().bytes(), size_of::<InodeMeta>() + EMBEDDED_BYTES);
         assert_eq!(Recorded::of(&mut Modification::RemovePfs { key: Key(1) }, HEAP).unwrap().bytes(), 0);
     }
+
+    /// The halves of a new file are in two trees, and a copy of one of these has only its half.
+    #[test]
+    fn of_a_new_file_a_copy_may_have_the_inode_or_the_name() {
+        let (inum, directory, key) = (Inum(0x500), Inum(0x400), Key(Key::VISIBLE | 0x8000));
+        let mut inode = Inode::new(FileKind::Regular);
+        inode.meta.set_inum(inum);
+        let keys = KeyRange { first: key, last: Key(key.0 | 0x7fff) };
+        let places = Places {
+            pfs: Slot(0),
+            methods: Methods(0),
+            directory: Slot(1),
+            keys,
+            entry_methods: Methods(0),
+            into: Some(Slot(2)),
+        };
+        let mut create =
+            Modification::Create(Creation { inode: &inode, kind: FileKind::Regular, name: b"name", places });
+        let recorded = Recorded::of(&mut create, HEAP).unwrap();
+        let slots = |slot: Slot| [Some(Inum::PFS_ROOT), Some(directory)].get(slot.0 as usize).copied().flatten();
+        let copy = |holder, key| (Lost::of(holder, KeyRange::only(key)), Position(1));
+        let (of_inode, of_name) = (copy(Inum::PFS_ROOT, inum.key()), copy(directory, key));
+        assert!(matches!(recorded.done_by(&[], slots), Done::Nothing));
+        assert!(matches!(recorded.done_by(&[copy(directory, inum.key())], slots), Done::Nothing));
+        assert!(matches!(recorded.done_by(&[of_inode], slots), Done::ButHalf(Part::Name)));
+        assert!(matches!(recorded.done_by(&[of_name], slots), Done::ButHalf(Part::Inode)));
+        assert!(matches!(recorded.done_by(&[of_name, of_inode], slots), Done::All));
+        let (inode, name) = (recorded.modification(Part::Inode), recorded.modification(Part::Name));
+        assert!(matches!(inode, Modification::CreateInode { inode, .. } if inode.meta.inum() == inum));
+        assert!(matches!(name, Modification::AddEntry { key: first, entry, name: b"name", .. }
+            if first == key && entry.inum == inum));
+        assert!(matches!(recorded.opens(), Some(Command::Name { inum: opened, into: Slot(2), .. }) if opened == inum));
+    }
 }
