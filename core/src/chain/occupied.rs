@@ -7,7 +7,12 @@ use crate::media::{BlockKind, KeyRange};
 impl Topology {
     /// The array in which an entry with the first key of `range` belongs, if no key of the range is taken below the modified
     /// inode `root`. The way to that array is modified, as for an insertion.
-    pub fn vacant(&mut self, blocks: &BlockCache, root: Container, range: KeyRange) -> Result<Option<Container>, Stop> {
+    pub(crate) fn vacant(
+        &mut self,
+        blocks: &BlockCache,
+        root: Container,
+        range: KeyRange,
+    ) -> Result<Option<Container>, Stop> {
         let mut container = root;
         let next = loop {
             let array = self.array(container);

@@ -119,7 +119,7 @@ impl Topology {
     }
 
     /// True if an entry can be added to a container as it is.
-    pub fn has_room(&self, container: Container) -> bool {
+    pub(crate) fn has_room(&self, container: Container) -> bool {
         self.array(container).entries().len() < self.capacity(container)
     }
 
@@ -392,7 +392,7 @@ impl Topology {
     }
 
     /// The content of a new block of `len` bytes that begins with `bytes`.
-    pub fn block_of(&self, bytes: &[u8], len: usize) -> Result<Vec<u8>, NoMemory> {
+    pub(crate) fn block_of(&self, bytes: &[u8], len: usize) -> Result<Vec<u8>, NoMemory> {
         memory::padded(self.arena.heap(), bytes, len)
     }
 

@@ -82,7 +82,7 @@ mod tests {
             let spread = Spread::Packed;
             let image = now(Image::format(HEAP, &Still, &[1 << 30], &NewfsOptions::default(), spread, seed)).unwrap();
             let node = now(open(HEAP, image.open(HEAP, &Still).unwrap(), NodeOptions::default())).unwrap();
-            let opened = now(node.execute(Command::OpenPfs { label: b"ROOT", into: ROOT })).unwrap();
+            let opened = now(node.execute(Command::OpenPfs { label: b"DATA", into: ROOT })).unwrap();
             assert!(matches!(opened, Reply::Inode(_)));
             let folder = inode(Inum(0x500), FileKind::Directory);
             let mut made = creation(&folder, ROOT, KeyRange::only(Key(Key::VISIBLE)), b"folder");

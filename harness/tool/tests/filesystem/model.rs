@@ -119,7 +119,7 @@ async fn sequence(world: &mut World, rounds: u64) {
         let fs = world.mount(&label).await;
         compare(&fs, &model).await;
         world.steps(&fs, &mut model, 60).await;
-            // The power goes: only changes that weren't durable are lost.
+        // The power goes: only changes that weren't durable are lost.
         if world.dice.index(4) == 0 {
             fs.sync().await.unwrap();
             let mut committed = model.clone();

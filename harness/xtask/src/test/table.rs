@@ -56,7 +56,7 @@ const fn long(name: &'static str, run: fn(&Context) -> Done, covers: &'static st
 }
 
 /// All steps, in the order in which `--help` tells of them and in which those of a row are run.
-pub(crate) const STEPS: [Step; 27] = [
+pub(crate) const STEPS: [Step; 28] = [
     step(Row::First, "format", checks::format, "rustfmt finds nothing to change"),
     step(
         Row::First,
