@@ -124,7 +124,8 @@ pub use crate::node::{
 };
 // What nodes are told and answer: the floor above gives and takes it, its users don't.
 pub(crate) use crate::node::{
-    Command, Creation, GivenBlock, Modification, NodeOptions, Outcome, Places, Protocol, Reply, Rule, SLOT_BYTES, Slot,
+    Command, Creation, GivenBlock, Modification, NodeOptions, Outcome, Places, Protocol, Reply, Rule, SLOT_BYTES,
+    Sharing, Slot,
 };
 
 use core::cell::{Cell, Ref, RefCell};

@@ -6,7 +6,7 @@ use crate::cluster::{GivenBlock, Modification, StoredBlock};
 use crate::io::Buffer;
 use crate::media::geometry::{FILE_BLOCK_BYTES, MIN_RADIX};
 use crate::media::{CheckMethod, Compression, InodeMeta, Key, KeyRange, Methods, Radix, is_zero};
-use crate::memory::NoMemory;
+use crate::memory::{NoMemory, aside};
 
 /// The stored form of a file block in memory.
 pub(super) enum Encoded {
@@ -95,11 +95,22 @@ impl FileSystem {
             Encoded::Block(block) => Some(block),
         };
         let bytes = lent.as_ref().map_or(0, |block| block.buffer.len() as u64);
+        let print = lent.as_ref().and_then(|block| self.print_of(block));
+        let equal = match (&lent, print) {
+            (Some(block), Some(_)) => aside(self.heap, || self.equal_block(inode, key, block))?.await,
+            _ => None,
+        };
         inode.note_blocks_changed();
         let written = match self.begin_count(inode, range).await {
             Ok(count) => {
-                let write = Modification::WriteBlock { file, key, block: GivenBlock::Lent(&mut lent) };
+                let write = match &equal {
+                    Some(equal) => Modification::CloneBlocks(equal.shared_with(inode, key)),
+                    None => Modification::WriteBlock { file, key, block: GivenBlock::Lent(&mut lent) },
+                };
                 let written = self.modify(write).await.map(drop);
+                if written.is_ok() {
+                    self.note_written(inode, key, print, equal.is_some(), bytes);
+                }
                 self.end_count(inode, count, bytes, &written).await;
                 written
             }

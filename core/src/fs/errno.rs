@@ -27,7 +27,7 @@ impl Error {
             Self::NotFound => ENOENT,
             Self::NotADirectory => ENOTDIR,
             Self::IsADirectory => EISDIR,
-            Self::NotRegular | Self::NotASymlink | Self::InvalidName | Self::InvalidMove => EINVAL,
+            Self::NotRegular | Self::NotASymlink | Self::InvalidName | Self::InvalidMove | Self::Overlap => EINVAL,
             Self::Exists => EEXIST,
             Self::NotEmpty => ENOTEMPTY,
             Self::TooManyLinks => EMLINK,

@@ -55,6 +55,9 @@ pub enum Error {
     /// Memory ran out. The next call may work.
     #[error("out of memory: the budget given at mount is used up")]
     NoMemory,
+    /// A range of a file would become what a part of itself is.
+    #[error("the ranges of the file overlap")]
+    Overlap,
     /// As many files are in use as the budget allows.
     #[error("too many open files for the memory given at mount")]
     TooManyOpen,

@@ -79,6 +79,13 @@ impl Need {
         Self(INSERT_BYTES + DIRTY_INODE_BYTES + 2 * STEP_BYTES)
     }
 
+    /// Blocks of so many bytes that are shared: what leads to them in either file.
+    pub(super) fn shared(bytes: u64) -> Self {
+        let above = (bytes.div_ceil(BLOCK).div_ceil(INDIRECT_ENTRIES) + 2) * INDIRECT_BYTES + 2 * FILE_PATH_BYTES;
+        // The target's blocks of entries may be split, and are half full then.
+        Self(3 * above + 2 * (DIRTY_BLOCK_BYTES + DIRTY_INODE_BYTES))
+    }
+
     /// Content of `bytes` bytes from `offset` on.
     pub(super) fn content(offset: u64, bytes: u64) -> Self {
         let blocks = (offset % BLOCK + bytes).div_ceil(BLOCK);

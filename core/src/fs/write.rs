@@ -225,7 +225,7 @@ impl FileSystem {
     }
 
     /// Moves content from the inode to a block, before the file grows beyond what fits into the inode.
-    async fn leave_inode(&self, file: &InodeRef<'_>, end: u64) -> Result<(), Error> {
+    pub(super) async fn leave_inode(&self, file: &InodeRef<'_>, end: u64) -> Result<(), Error> {
         let mut meta = file.with(|record| record.meta);
         if !meta.flags().contains(InodeFlags::DIRECTDATA) || end <= EMBEDDED_BYTES as u64 {
             return Ok(());

@@ -5,6 +5,7 @@
 
 use core::cell::{Cell, RefCell};
 
+use super::dedup::Dedup;
 use super::encoding::stored_radix;
 use super::inode_cache::InodeRef;
 use super::keeper::GivenBack;
@@ -31,6 +32,7 @@ pub(super) struct Writing {
     /// True when a directory may have limits.
     pub(super) keeps_quotas: Cell<bool>,
     pub(super) commits: Commits,
+    pub(super) dedup: Dedup,
     pub(super) given_back: GivenBack,
 }
 
@@ -51,6 +53,7 @@ impl Writing {
             orphans: Cell::new(0),
             keeps_quotas: Cell::new(root.meta.subtree_inodes() > 0),
             commits: Commits::new(heap),
+            dedup: Dedup::default(),
             given_back: GivenBack::default(),
         })
     }

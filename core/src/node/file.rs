@@ -91,7 +91,7 @@ impl Node {
     }
 }
 
-fn check_data(bref: &Blockref) -> Result<(), Corruption> {
+pub(super) fn check_data(bref: &Blockref) -> Result<(), Corruption> {
     if bref.kind()? != BlockKind::Data {
         return Err(Corruption::BlockType(bref.kind_code()));
     }

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod bulkfree;
+mod clone_blocks;
 mod command;
 mod create;
 mod cut;
@@ -33,6 +34,7 @@ mod probe;
 mod protocol;
 mod recovery;
 mod reopen;
+mod sharing;
 mod slots;
 mod stall;
 mod survey;
@@ -58,6 +60,7 @@ pub use open_error::OpenError;
 #[cfg(feature = "raw")]
 pub use protocol::NOT_FOLLOWED;
 pub use protocol::{Protocol, Rule};
+pub use sharing::Sharing;
 
 use core::cell::{Cell, Ref, RefCell};
 

@@ -3,7 +3,7 @@
 //! A modification's outcome depends only on logical content, never on layout, memory or a clock: it carries numbers, times, keys,
 //! methods, data as it is stored, and its transaction id. A node executes modifications in order, or leaves.
 
-use super::Slot;
+use super::{Sharing, Slot};
 use crate::io::Buffer;
 use crate::media::check::CheckField;
 use crate::media::geometry::CHUNK_BYTES;
@@ -200,6 +200,9 @@ pub enum Modification<'a> {
         /// Their offsets.
         range: KeyRange,
     },
+    /// Makes file blocks those of another file, or of another part of the same: both share them then. Holes become holes. The
+    /// two ranges have nothing in common.
+    CloneBlocks(Sharing),
     /// Stamps the arrays below an inode that hold keys of a range as changed by the operation. This is for copies: a change that
     /// leaves nothing to copy must still be found when the copy is copied in turn.
     Stamp {

@@ -54,6 +54,7 @@ impl Node {
             Modification::RemoveEntry { directory, key } => self.remove_entry(change, self.below(*directory)?, *key),
             Modification::WriteBlock { file, key, block } => self.write_block(change, *file, *key, block),
             Modification::RemoveBlocks { file, range } => self.remove_blocks(change, *file, *range, progress),
+            Modification::CloneBlocks(sharing) => self.clone_blocks(change, *sharing, progress),
             Modification::Stamp { slot, range } => self.stamp(change, *slot, *range, progress),
             Modification::CreatePfs { inode, key, origin } => self.create_pfs(change, inode, *key, *origin),
             Modification::SetPfsRole { slot, kind, masters } => self.set_pfs_role(change, *slot, *kind, *masters),
@@ -164,7 +165,7 @@ impl Node {
     }
 
     #[inline(never)]
-    fn remove_entry(&self, change: Change, below: Below, key: Key) -> Result<Outcome, Halt> {
+    pub(super) fn remove_entry(&self, change: Change, below: Below, key: Key) -> Result<Outcome, Halt> {
         let removed = self.change(change.manner, |topology, allocator, blocks| {
             let root = Container::Chain(self.modify_below(topology, blocks, below)?);
             let mut dropped = Vec::new_in(self.heap);

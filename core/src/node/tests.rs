@@ -13,7 +13,7 @@ use crate::io::wrap::{Effect, Fault, FaultPlan, Faulty, Operations};
 use crate::io::{DeviceError, Disk, DiskOptions, MemoryDevice, ReadError, boxed_device};
 use crate::media::freemap::FREEMAP_BLOCK_BYTES;
 use crate::media::geometry::header_offset;
-use crate::media::{BlockKind, FileKind, Inode, MediaOffset, Radix};
+use crate::media::{BlockKind, CheckMethod, Compression, DataOff, FileKind, Inode, MediaOffset, Methods, Radix};
 use crate::memory;
 use crate::newfs::NewfsOptions;
 use crate::selftest::image::{Image, Spread};
@@ -197,4 +197,77 @@ fn bad_copies_of_the_header_are_passed_over_and_late_ones_are_waited_for_once() 
     assert!(open_without(0..1, DeviceError::Timeout).is_ok());
     let refusal = open_without(0..2, DeviceError::Timeout).err();
     assert!(matches!(refusal, Some(OpenError::Device { error: DeviceError::Timeout, .. })), "{refusal:?}");
+}
+
+/// Opens a PFS with two empty files, as slots 0, 1 and 2.
+fn with_two_files() -> Box<Node> {
+    let node = node();
+    now(node.execute(Command::OpenPfs { label: b"LOCAL", into: Slot(0) })).unwrap();
+    for number in 1..=2 {
+        let mut inode = Inode::new(FileKind::Regular);
+        let inum = Inum(1024 + number);
+        inode.meta.set_inum(inum);
+        inode.meta.set_name_key(inum.key());
+        let methods = Methods::new(CheckMethod::XxHash64, Compression::None);
+        let create = Modification::CreateInode { pfs: Slot(0), inode: &inode, methods };
+        assert_eq!(now(node.modify(ModifyTid(10), create)), Ok(Outcome::Done));
+        now(node.execute(Command::Name { pfs: Slot(0), inum, into: Slot(number as u32) })).unwrap();
+    }
+    node
+}
+
+fn write_block(node: &Node, file: Slot, byte: u8) {
+    let mut buffer = Buffer::new(HEAP, FILE_BLOCK_BYTES).unwrap();
+    buffer.bytes_mut().fill(byte);
+    let check = CheckMethod::XxHash64.compute(buffer.bytes());
+    let methods = Methods::new(CheckMethod::XxHash64, Compression::None);
+    let block = GivenBlock::Owned(StoredBlock { buffer, methods, check });
+    let write = Modification::WriteBlock { file, key: Key(0), block };
+    assert_eq!(now(node.modify(ModifyTid(11), write)), Ok(Outcome::Done));
+}
+
+fn block_of(node: &Node, file: Slot) -> Option<Blockref> {
+    let find = || node.in_inode(file, |view| view.find(&mut Cursor::new(KeyRange::only(Key(0)))));
+    now(node.drive(|_| find())).unwrap()
+}
+
+/// Which of several blocks' places are given away.
+fn given_away(node: &Node, places: &[DataOff]) -> usize {
+    let given: Vec<_> = (0..2000).map(|_| allocate(node).unwrap()).collect();
+    places.iter().filter(|place| given.contains(&place.offset())).count()
+}
+
+/// A block that two files share isn't given back when one of them gets another, whatever became of the header that would have
+/// committed it; one that isn't shared is.
+#[test]
+fn what_is_shared_is_not_given_back() {
+    let range = KeyRange { first: Key(0), last: Key(FILE_BLOCK_BYTES as u64 - 1) };
+    let clone = || Modification::CloneBlocks(Sharing { from: Slot(1), range, to: Slot(2), first: Key(0) });
+    for (is_shared, is_fixed, is_given_up) in
+        [(false, false, false), (true, false, false), (true, true, false), (true, true, true), (false, true, true)]
+    {
+        let node = with_two_files();
+        write_block(&node, Slot(1), 1);
+        if is_fixed {
+            assert_eq!(now(node.fix()), Ok(true));
+        }
+        if is_shared {
+            assert_eq!(now(node.modify(ModifyTid(12), clone())), Ok(Outcome::Done));
+        }
+        if is_given_up {
+            node.discard_header();
+        }
+        let place = block_of(&node, Slot(1)).unwrap().data_off();
+        write_block(&node, Slot(1), 2);
+        let last = block_of(&node, Slot(2)).map(|shared| shared.data_off());
+        assert_eq!(last, is_shared.then_some(place));
+        let case = (is_shared, is_fixed, is_given_up);
+        assert_eq!(given_away(&node, &[place]) > 0, !is_shared, "{case:?}");
+        let remove = Modification::RemoveBlocks { file: Slot(2), range };
+        assert_eq!(now(node.modify(ModifyTid(13), remove)), Ok(Outcome::Done));
+        assert!(block_of(&node, Slot(2)).is_none());
+        if is_shared {
+            assert_eq!(given_away(&node, &[place]), 0, "only bulkfree knows that it was the last: {case:?}");
+        }
+    }
 }

@@ -53,6 +53,19 @@ pub enum Change {
         /// How many.
         bytes: u64,
     },
+    /// Gives a file a range of another, as far as that goes, or another range of its own: the two must not overlap.
+    Clone {
+        /// What is read.
+        from: Number,
+        /// Its first byte.
+        offset: u64,
+        /// What is written.
+        to: Number,
+        /// Its first byte.
+        to_offset: u64,
+        /// How many.
+        bytes: u64,
+    },
     /// Gives what isn't a directory another name.
     Link {
         /// What.
@@ -107,6 +120,9 @@ impl fmt::Debug for Change {
             Self::Write { file, offset, data } => write!(f, "write {} bytes to {file} at {offset}", data.len()),
             Self::Truncate { file, size } => write!(f, "truncate {file} to {size}"),
             Self::Punch { file, offset, bytes } => write!(f, "punch {bytes} bytes of {file} at {offset}"),
+            Self::Clone { from, offset, to, to_offset, bytes } => {
+                write!(f, "clone {bytes} bytes of {from} at {offset} to {to} at {to_offset}")
+            }
             Self::Link { file, directory, name } => write!(f, "link {file} as {name} in {directory}"),
             Self::Unlink { directory, name } => write!(f, "unlink {name} in {directory}"),
             Self::RemoveDirectory { directory, name } => write!(f, "rmdir {name} in {directory}"),
@@ -143,6 +159,12 @@ impl Model {
             Change::Write { file, .. } | Change::Truncate { file, .. } | Change::Punch { file, .. } => {
                 self.content_of(*file).is_some()
             }
+            Change::Clone { from, offset, to, to_offset, bytes } => {
+                let Some(source) = self.content_of(*from) else { return false };
+                let bytes = (*bytes).min((source.len() as u64).saturating_sub(*offset));
+                let overlaps = offset.abs_diff(*to_offset) < bytes;
+                self.content_of(*to).is_some() && !(from == to && overlaps)
+            }
             Change::Link { file, directory, name } => {
                 self.get(*file).is_some_and(|node| node.links().is_some()) && is_free(*directory, name)
             }
@@ -174,13 +196,24 @@ impl Model {
         }
     }
 
+    /// What a clone writes, as the change that writes it; any other change as it is.
+    pub fn as_write(&self, change: Change) -> Change {
+        let Change::Clone { from, offset, to, to_offset, bytes } = change else { return change };
+        let content = self.content_of(from).map_or(&[][..], Vec::as_slice);
+        let start = (offset as usize).min(content.len());
+        let data = content[start..start + (bytes as usize).min(content.len() - start)].to_vec();
+        Change::Write { file: to, offset: to_offset, data }
+    }
+
     /// Makes a change; false if it isn't possible, and then nothing was done. `made` is the number that what is created was
     /// given; without one it gets the next that is free.
     pub fn make(&mut self, change: Change, made: Option<Number>) -> bool {
         if !self.allows(&change) {
             return false;
         }
-        match change {
+        match self.as_write(change) {
+            // It was made a write.
+            Change::Clone { .. } => {}
             Change::Create { directory, name, new } => {
                 let made = made.unwrap_or_else(|| self.free_number());
                 let node = match new {

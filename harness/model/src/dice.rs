@@ -10,6 +10,9 @@ const NAMES: usize = 40;
 /// How many of these are long.
 const LONG_NAMES: usize = 4;
 
+/// A block of a file.
+const BLOCK: u64 = 64 << 10;
+
 /// Throws steps.
 pub struct Dice(SplitMix64);
 
@@ -33,13 +36,16 @@ impl Dice {
     pub fn step(&mut self, model: &Model) -> Step {
         let directories = model.directories();
         let path = self.path(&directories);
-        match self.index(17) {
+        match self.index(19) {
             0..4 => match self.index(8) {
                 0..2 => Step::Mkdir(path),
                 2 => Step::Symlink(path, "t".repeat(1 + self.index(700))),
                 _ => Step::Create(path),
             },
-            4..8 => Step::Write(path, self.size(), self.size() as usize, self.bytes()),
+            4..8 => {
+                let offset = if self.index(2) == 0 { self.place() } else { self.size() };
+                Step::Write(path, offset, self.size() as usize, self.bytes())
+            }
             8 => Step::Append(path, self.size() as usize),
             9 if self.index(2) == 0 => Step::Truncate(path, self.size()),
             9 => Step::Punch(path, self.size(), self.size()),
@@ -54,6 +60,12 @@ impl Dice {
                 Step::Methods(path, compression, check)
             }
             15 => Step::Fsync(path),
+            16..18 => {
+                let (offset, to_offset) = (self.place(), self.place());
+                let len = if self.index(2) == 0 { 1 << 30 } else { self.size() };
+                let to = self.path(&directories);
+                Step::Clone(self.file(model, path), offset, self.file(model, to), to_offset, len)
+            }
             _ => Step::Sync,
         }
     }
@@ -67,6 +79,21 @@ impl Dice {
         join(directory, &name)
     }
 
+    /// A file, more often than not; else whatever that path is.
+    fn file(&mut self, model: &Model, path: String) -> String {
+        let files: Vec<String> = model
+            .paths()
+            .into_iter()
+            .filter(|path| model.content(path).is_some_and(|content| !content.is_empty()))
+            .collect();
+        if files.is_empty() || self.index(8) == 0 { path } else { files[self.index(files.len())].clone() }
+    }
+
+    /// An offset, mostly at the start of a block.
+    fn place(&mut self) -> u64 {
+        if self.index(4) == 0 { self.size() } else { self.index(6) as u64 * BLOCK }
+    }
+
     fn size(&mut self) -> u64 {
         let limit = match self.index(6) {
             0 => 513,
@@ -78,6 +105,7 @@ impl Dice {
     }
 
     fn bytes(&mut self) -> Bytes {
-        [Bytes::Noise, Bytes::Text, Bytes::Zeros][self.index(3)]
+        let seed = self.index(3) as u64;
+        [Bytes::Noise, Bytes::Text, Bytes::Zeros, Bytes::Seeded(seed)][self.index(4)]
     }
 }

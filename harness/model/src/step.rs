@@ -35,6 +35,9 @@ pub enum Step {
     Truncate(String, u64),
     /// Makes a range a hole: offset and length.
     Punch(String, u64, u64),
+    /// Gives the second path's file, from its offset on, so many bytes of the first's, from its offset on. What can be shared of
+    /// that is.
+    Clone(String, u64, String, u64, u64),
     /// Gives the first path's file the second as another name.
     Link(String, String),
     /// Removes a name.
@@ -105,6 +108,13 @@ impl Step {
             Self::Punch(path, offset, bytes) => {
                 Some(Change::Punch { file: model.find(path)?, offset: *offset, bytes: *bytes })
             }
+            Self::Clone(from, offset, to, to_offset, bytes) => Some(Change::Clone {
+                from: model.find(from)?,
+                offset: *offset,
+                to: model.find(to)?,
+                to_offset: *to_offset,
+                bytes: *bytes,
+            }),
             Self::Link(path, new) => {
                 let (directory, name) = place(model, new)?;
                 Some(Change::Link { file: model.find(path)?, directory, name })

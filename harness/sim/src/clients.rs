@@ -24,6 +24,7 @@ const SOFT_LIMIT_NANOSECONDS: u64 = 300_000_000;
 const NAMES: u64 = 24;
 const FILES: usize = 60;
 const FILE_BYTES: u64 = 400_000;
+const BLOCK: u64 = 64 << 10;
 
 /// Runs one client, until all have done enough.
 pub(crate) async fn client(session: &Session<'_>, client: u64) {
@@ -169,6 +170,20 @@ fn some_change(session: &Session<'_>) -> Option<Change> {
         }
         26..30 => Change::Link { file: random_of(session, &files)?, directory, name: name(session) },
         30..36 => Change::Truncate { file: random_of(session, &files)?, size: size(session) },
+        36..39 if session.random.borrow_mut().percent(50) => {
+            let has_blocks =
+                |file: &Number| model.content_of(*file).is_some_and(|content| content.len() as u64 >= BLOCK);
+            let large: Vec<Number> = files.iter().copied().filter(has_blocks).collect();
+            let (from, to) = (random_of(session, &large)?, random_of(session, &files)?);
+            let blocks = model.content_of(from).map_or(0, |content| content.len() as u64 / BLOCK);
+            let mut random = session.random.borrow_mut();
+            let offset = random.below(blocks);
+            let (count, to_block) = (1 + random.below(blocks - offset), random.below(4));
+            let (offset, to_offset, bytes) = (offset * BLOCK, to_block * BLOCK, count * BLOCK);
+            // Ranges of the same file must not overlap.
+            let to_offset = if from == to { to_offset.max(offset + bytes) } else { to_offset };
+            Change::Clone { from, offset, to, to_offset, bytes }
+        }
         36..39 => Change::Punch { file: random_of(session, &files)?, offset: size(session), bytes: size(session) },
         39..70 => {
             let file = random_of(session, &files)?;
@@ -183,8 +198,8 @@ fn some_change(session: &Session<'_>) -> Option<Change> {
 }
 
 async fn change(session: &Session<'_>) -> Done {
-    let Some(change) = some_change(session) else { return "nothing".into() };
-    let (what, result) = carry_out(session, &change).await;
+    let Some(mut change) = some_change(session) else { return "nothing".into() };
+    let (what, result) = carry_out(session, &mut change).await;
     let is_allowed = session.world.group().model.borrow().allows(&change);
     session.host.note(3 + u64::from(result.is_ok()));
     log::info!("{change:?}: {result:?}");
@@ -199,7 +214,10 @@ async fn change(session: &Session<'_>) -> Done {
             session.judge(what, &error, is_allowed);
             match (error, change) {
                 (Error::NoQuorum { .. }, change) => session.note_stopped(change),
-                (Error::Io(_), write) => session.note_in_part(&write),
+                (Error::Io(_), change) => {
+                    let written = session.world.group().model.borrow().as_write(change);
+                    session.note_in_part(&written);
+                }
                 _ => {}
             }
         }
@@ -216,7 +234,7 @@ fn told(change: &Change, result: &Result<Option<Number>, Error>) -> String {
     }
 }
 
-async fn carry_out(session: &Session<'_>, change: &Change) -> (&'static str, Result<Option<Number>, Error>) {
+async fn carry_out(session: &Session<'_>, change: &mut Change) -> (&'static str, Result<Option<Number>, Error>) {
     let fs = session.fs;
     let none = |result: Result<(), Error>| result.map(|()| None);
     match change {
@@ -246,6 +264,11 @@ async fn carry_out(session: &Session<'_>, change: &Change) -> (&'static str, Res
         Change::Exchange { first, name, second, other } => {
             let exchanged = fs.exchange(inum(*first), name.as_bytes(), inum(*second), other.as_bytes()).await;
             ("exchange", none(exchanged))
+        }
+        Change::Clone { from, offset, to, to_offset, bytes } => {
+            let cloned = fs.clone_blocks(inum(*from), *offset, inum(*to), *to_offset, *bytes).await;
+            // Fewer are cloned if the source was cut meanwhile.
+            ("clone", cloned.map(|count| *bytes = count).map(|()| None))
         }
     }
 }

@@ -21,6 +21,19 @@ pub(crate) fn perform(step: &Step, root: &Path) -> io::Result<()> {
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
             Ok(rustix::fs::fallocate(open(path)?, flags, *offset, *len)?)
         }
+        Step::Clone(from, offset, to, to_offset, len) => {
+            let (from, to) = (File::open(root.join(from))?, open(to)?);
+            // What is appended to the source meanwhile, if it is the same file, isn't meant.
+            let end = (offset + len).min(from.metadata()?.len());
+            let (mut at, mut to_at) = (*offset, *to_offset);
+            while at < end {
+                let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+                if rustix::fs::copy_file_range(&from, Some(&mut at), &to, Some(&mut to_at), left)? == 0 {
+                    break;
+                }
+            }
+            Ok(())
+        }
         Step::Link(path, new) => fs::hard_link(root.join(path), root.join(new)),
         Step::Unlink(path) => fs::remove_file(root.join(path)),
         Step::Rmdir(path) => fs::remove_dir(root.join(path)),

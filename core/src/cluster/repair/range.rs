@@ -18,8 +18,8 @@ pub(in crate::cluster) struct Lost {
 }
 
 impl Lost {
-    #[cfg(test)]
-    pub(in crate::cluster) fn of(holder: Inum, keys: KeyRange) -> Self {
+    /// These keys below an inode.
+    pub(in crate::cluster) fn among(holder: Inum, keys: KeyRange) -> Self {
         Self { holder, keys }
     }
 
@@ -110,6 +110,38 @@ impl Cluster {
         able: &[NodeIndex],
     ) -> Result<(), NodeError> {
         self.member(target).node.cut(slot, block).await?;
+        self.copy_from_one_of(target, (lost, slot), able).await?;
+        log::info!("{}: {block} was bad; the keys behind it were copied anew", self.called(target));
+        Ok(())
+    }
+
+    /// Copies keys to a node that the source shows; none if that can't show all of them. A node for which this fails must leave.
+    pub(in crate::cluster) async fn copy_shown(
+        &self,
+        target: NodeIndex,
+        lost: Lost,
+        source: NodeIndex,
+    ) -> Option<Result<(), NodeError>> {
+        let (pfs, into) = (self.slots.root(), self.slots.copied_to(target));
+        if let Err(error) = self.member(target).node.execute(Command::Name { pfs, inum: lost.holder, into }).await {
+            return Some(Err(error));
+        }
+        self.can_show(source, into, lost).await.ok()?;
+        let able = [source];
+        let _cut = self.stream.cut(target);
+        let mut halfway = Halfway { cluster: self, target, is_given_up: true };
+        let copied = answer_of(self.heap, || self.copy_from_one_of(target, (lost, into), &able)).await;
+        halfway.is_given_up = false;
+        Some(copied)
+    }
+
+    /// Copies keys from the first of these that has all of them. If none has, the target lacks some.
+    async fn copy_from_one_of(
+        &self,
+        target: NodeIndex,
+        (lost, slot): (Lost, Slot),
+        able: &[NodeIndex],
+    ) -> Result<(), NodeError> {
         // What one node can't read of an inode among them, another may: each continues with what is there by then.
         let mut failure = NodeError::NoMemory;
         for source in able.iter().chain(able) {
@@ -117,10 +149,7 @@ impl Cluster {
             let (pfs, debt) = (self.slots.root(), Debt::since(ModifyTid(0)));
             let copying = Copying { pfs, source: *source, departures, target, debt, until: None, keep_free: 0 };
             match self.copy_keys(copying, (slot, lost.holder), lost.keys).await {
-                Ok(()) => {
-                    log::info!("{}: {block} was bad; the keys behind it were copied anew", self.called(target));
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(ResyncError::Source(why)) => failure = why.into(),
                 Err(ResyncError::Target(why)) => return Err(why.into()),
                 Err(ResyncError::Cluster(_)) => return Err(NodeError::NoMemory),

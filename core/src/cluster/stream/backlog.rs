@@ -7,18 +7,21 @@ use core::task::Poll;
 
 use super::entry::Work;
 use super::marks::Marked;
-use super::recorded::{Done, Part, Ranges};
+use super::recorded::{Done, InPart, Part, Ranges};
 use super::{Entry, Verdict};
 use crate::cluster::agree::Said;
-use crate::cluster::{Cluster, Command, Modification, NodeIndex, Outcome, Rule, Slot};
+use crate::cluster::repair::Lost;
+use crate::cluster::{Cluster, Command, NodeIndex, Outcome, Rule};
 use crate::media::ModifyTid;
 use crate::memory::{NoMemory, answer_of};
 use crate::node::{Driver, Halt, NodeError, Progress};
 
 /// What a member does next.
 enum Step {
-    /// Removes file blocks: the rest of a modification that a copy has partly done.
-    Rest(ModifyTid, Slot, Ranges),
+    /// Does the rest of a modification of file blocks that a copy has partly done.
+    Rest(ModifyTid, InPart, Ranges),
+    /// Has keys copied that the member can't bring about by itself any more.
+    Copy(Lost),
     /// Gives the answer of another node: the copy from that node has done this modification.
     Same(Result<Outcome, NodeError>),
     /// A modification, or the part of it that no copy has done.
@@ -51,7 +54,8 @@ impl Cluster {
                 let said = || entry.answers.iter().find(|(_, answer)| answer.is_ok()).map(|(_, answer)| *answer);
                 match (recorded.done_by(&books.lane(index).copied, |slot| node.inum(slot)), said()) {
                     (Done::Nothing, _) => Step::Change(Part::Whole),
-                    (Done::But(file, rest), _) => Step::Rest(*tid, file, rest),
+                    (Done::But(part, rest), _) => Step::Rest(*tid, part, rest),
+                    (Done::From(lost), _) => Step::Copy(lost),
                     (Done::ButHalf(half), Some(Ok(Outcome::Done))) => Step::Change(half),
                     (Done::All | Done::ButHalf(_), said) => said.map_or(Step::Nothing, Step::Same),
                 }
@@ -104,9 +108,13 @@ impl Cluster {
                     self.open_copied(index, answer);
                     answer
                 }
-                Ok(Some(Step::Rest(tid, file, rest))) => {
-                    answer_of(self.heap, || self.remove_on(index, tid, file, rest)).await
+                Ok(Some(Step::Rest(tid, part, rest))) => {
+                    answer_of(self.heap, || self.finish_on(index, tid, part, rest)).await
                 }
+                Ok(Some(Step::Copy(lost))) => match answer_of(self.heap, || self.copy_on(index, lost)).await {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
                 Ok(Some(Step::Change(part))) => match answer_of(self.heap, || self.change_on(index, part)).await {
                     Err(NodeError::Fault(fault)) if fault.bad_block().is_some() && mended != Some(fault) => {
                         match answer_of(self.heap, || self.mend_on(index, fault)).await {
@@ -171,16 +179,16 @@ impl Cluster {
         }
     }
 
-    /// Removes the file blocks that a copy hasn't removed.
-    async fn remove_on(
+    /// Does the part of a modification of file blocks that a copy hasn't done.
+    async fn finish_on(
         &self,
         index: NodeIndex,
         tid: ModifyTid,
-        file: Slot,
+        part: InPart,
         rest: Ranges,
     ) -> Result<Outcome, NodeError> {
         for range in rest {
-            self.member(index).node.modify(tid, Modification::RemoveBlocks { file, range }).await?;
+            self.member(index).node.modify(tid, part.within(range)).await?;
         }
         Ok(Outcome::Done)
     }

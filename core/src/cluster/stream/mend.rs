@@ -6,6 +6,7 @@
 use super::Entry;
 use super::entry::Work;
 use super::marks::Marked;
+use crate::cluster::repair::Lost;
 use crate::cluster::vote::NodeSet;
 use crate::cluster::{Cluster, NodeFault, NodeIndex};
 use crate::memory::aside;
@@ -20,20 +21,25 @@ impl Cluster {
         self.stream.changed.wake_all();
         let _copying = self.stream.copy().await;
         loop {
-            let (position, holder) = {
+            let (position, holders) = {
                 let (books, node) = (self.stream.books.borrow(), &self.member(index).node);
                 let Some((position, Entry { work: Work::Change(_, recorded), .. })) = books.next_of(index) else {
                     return Ok(());
                 };
-                (position, recorded.holder(|slot| node.inum(slot)))
+                (position, recorded.holders(|slot| node.inum(slot)))
             };
             for (source, until) in self.stream.at_rest(self.in_sync()) {
                 if source == index || until < position {
                     continue;
                 }
                 let _shown = Marked::claim(&self.stream, source, |books| &mut books.shown);
-                let copied = aside(self.heap, || self.copy_lost(index, holder, block, NodeSet::only(source)))?;
-                match copied.await {
+                let [holder, other] = holders;
+                let mut copied =
+                    aside(self.heap, || self.copy_lost(index, holder, block, NodeSet::only(source)))?.await;
+                if let (Some(Ok(None)), true) = (copied, other != holder) {
+                    copied = aside(self.heap, || self.copy_lost(index, other, block, NodeSet::only(source)))?.await;
+                }
+                match copied {
                     Some(Ok(lost)) => {
                         self.member(index).note_repair();
                         return self.stream.note_copied(index, lost, until).map_err(NodeError::from);
@@ -44,6 +50,35 @@ impl Cluster {
             }
             if !self.may_come_abreast(index) {
                 return Err(NodeError::Fault(fault));
+            }
+            self.stream.change().await;
+        }
+    }
+
+    /// Copies keys to a laggard whose next entry would bring them about from others that were copied to it: those may be what
+    /// they became later. Who has executed the entry has them.
+    pub(super) async fn copy_on(&self, index: NodeIndex, lost: Lost) -> Result<(), NodeError> {
+        let _mending = Marked::claim(&self.stream, index, |books| &mut books.mending);
+        self.stream.changed.wake_all();
+        let _copying = self.stream.copy().await;
+        loop {
+            let Some((position, _)) = self.stream.books.borrow().next_of(index).map(|(at, entry)| (at, entry.bytes))
+            else {
+                return Ok(());
+            };
+            for (source, until) in self.stream.at_rest(self.in_sync()) {
+                if source == index || until <= position {
+                    continue;
+                }
+                let _shown = Marked::claim(&self.stream, source, |books| &mut books.shown);
+                if let Some(copied) = aside(self.heap, || self.copy_shown(index, lost, source))?.await {
+                    copied?;
+                    return self.stream.note_copied(index, Some(lost), until).map_err(NodeError::from);
+                }
+            }
+            if !self.may_come_abreast(index) {
+                // Nobody has it: it leaves, and is compared with the others when it comes back.
+                return Err(NodeError::Fault(NodeFault::UnknownSlot));
             }
             self.stream.change().await;
         }

@@ -1,7 +1,7 @@
 //! A modification that is kept until the last lagging member has executed it.
 
 use super::super::repair::Lost;
-use super::super::{Command, Creation, GivenBlock, Modification, Places, Slot, StoredBlock};
+use super::super::{Command, Creation, GivenBlock, Modification, Places, Sharing, Slot, StoredBlock};
 use super::{COPIES, Position};
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Dirent, FileKind, Inode, InodeMeta, Inum, Key, KeyRange, Methods, PfsKind};
@@ -17,6 +17,7 @@ pub(super) enum Recorded {
     RemoveEntry { directory: Slot, key: Key },
     WriteBlock { file: Slot, key: Key, block: StoredBlock },
     RemoveBlocks { file: Slot, range: KeyRange },
+    CloneBlocks(Sharing),
     Stamp { slot: Slot, range: KeyRange },
     CreatePfs { inode: Box<Inode>, key: Key, origin: Option<Slot> },
     SetPfsRole { slot: Slot, kind: PfsKind, masters: u8 },
@@ -27,10 +28,30 @@ pub(super) enum Recorded {
 pub(super) enum Done {
     Nothing,
     All,
-    /// All but the removal of file blocks under these keys.
-    But(Slot, Ranges),
+    /// All but what it does with file blocks under these keys.
+    But(InPart, Ranges),
+    /// It can't be done by itself: what it takes file blocks from was copied, and may be what it became later. They are to be
+    /// copied, too.
+    From(Lost),
     /// All but this half of making a file.
     ButHalf(Part),
+}
+
+/// A modification of file blocks that may be done in part.
+#[derive(Clone, Copy)]
+pub(super) enum InPart {
+    RemoveBlocks(Slot),
+    CloneBlocks(Sharing),
+}
+
+impl InPart {
+    /// What it does with the blocks of a file under some keys.
+    pub(super) fn within(self, range: KeyRange) -> Modification<'static> {
+        match self {
+            Self::RemoveBlocks(file) => Modification::RemoveBlocks { file, range },
+            Self::CloneBlocks(sharing) => Modification::CloneBlocks(sharing.part(range)),
+        }
+    }
 }
 
 /// What of a modification is to be executed.
@@ -74,6 +95,7 @@ impl Recorded {
                 Self::WriteBlock { file: *file, key: *key, block }
             }
             Modification::RemoveBlocks { file, range } => Self::RemoveBlocks { file: *file, range: *range },
+            Modification::CloneBlocks(sharing) => Self::CloneBlocks(*sharing),
             Modification::Stamp { slot, range } => Self::Stamp { slot: *slot, range: *range },
             Modification::CreatePfs { inode, key, origin } => {
                 Self::CreatePfs { inode: boxed(heap, **inode)?, key: *key, origin: *origin }
@@ -111,6 +133,7 @@ impl Recorded {
                 Modification::WriteBlock { file: *file, key: *key, block: GivenBlock::Shown(block) }
             }
             Self::RemoveBlocks { file, range } => Modification::RemoveBlocks { file: *file, range: *range },
+            Self::CloneBlocks(sharing) => Modification::CloneBlocks(*sharing),
             Self::Stamp { slot, range } => Modification::Stamp { slot: *slot, range: *range },
             Self::CreatePfs { inode, key, origin } => Modification::CreatePfs { inode, key: *key, origin: *origin },
             Self::SetPfsRole { slot, kind, masters } => {
@@ -151,7 +174,26 @@ impl Recorded {
                 inode if is_inode(inode) => true,
                 Some(inode) => {
                     let rest = outside(copies, inode, *range);
-                    return if rest[..] == [*range] { Done::Nothing } else { Done::But(*file, rest) };
+                    let part = InPart::RemoveBlocks(*file);
+                    return if rest[..] == [*range] { Done::Nothing } else { Done::But(part, rest) };
+                }
+                None => false,
+            },
+            Self::CloneBlocks(sharing) => match inum(sharing.to) {
+                inode if is_inode(inode) => true,
+                Some(inode) => {
+                    let range = sharing.target();
+                    let rest = outside(copies, inode, range);
+                    let is_source_copied = |part: &KeyRange| {
+                        let source = sharing.part(*part).range;
+                        let touched = |from: Inum| outside(copies, from, source)[..] != [source];
+                        is_inode(inum(sharing.from)) || inum(sharing.from).is_some_and(touched)
+                    };
+                    return match rest.iter().find(|part| is_source_copied(part)) {
+                        Some(part) => Done::From(Lost::among(inode, *part)),
+                        None if rest[..] == [range] => Done::Nothing,
+                        None => Done::But(InPart::CloneBlocks(*sharing), rest),
+                    };
                 }
                 None => false,
             },
@@ -160,10 +202,20 @@ impl Recorded {
         if is_done { Done::All } else { Done::Nothing }
     }
 
+    /// The inodes below which, or below whose index, it is done; or what it takes is.
+    pub(super) fn holders(&self, inum: impl Fn(Slot) -> Option<Inum>) -> [Inum; 2] {
+        let holder = self.holder(&inum);
+        match self {
+            Self::CloneBlocks(sharing) => [holder, inum(sharing.from).unwrap_or(holder)],
+            _ => [holder; 2],
+        }
+    }
+
     /// The inode below which, or below whose index, the modification happens. A new file is in the index, too; here its directory
     /// counts.
-    pub(super) fn holder(&self, inum: impl Fn(Slot) -> Option<Inum>) -> Inum {
+    fn holder(&self, inum: impl Fn(Slot) -> Option<Inum>) -> Inum {
         let slot = match self {
+            Self::CloneBlocks(sharing) => sharing.to,
             Self::WriteInode { slot, .. } | Self::Stamp { slot, .. } | Self::SetPfsRole { slot, .. } => *slot,
             Self::AddEntry { directory: slot, .. } | Self::RemoveEntry { directory: slot, .. } => *slot,
             Self::Create { places, .. } => places.directory,
@@ -211,6 +263,51 @@ mod tests {
     use super::*;
     use crate::io::testing::HEAP;
 
+    /// What is left of a clone of blocks 10 to 19 of inode 11 to blocks 30 to 39 of inode 12, when these were copied.
+    fn left_of_clone(copied: &[(u64, u64, u64)]) -> Done {
+        let range = |first, last| KeyRange { first: Key(first), last: Key(last) };
+        let sharing = Sharing { from: Slot(11), range: range(10, 19), to: Slot(12), first: Key(30) };
+        let lost = |(inum, first, last)| (Lost::among(Inum(inum), range(first, last)), Position(9));
+        let copies: alloc::vec::Vec<_> = copied.iter().copied().map(lost).collect();
+        Recorded::CloneBlocks(sharing).done_by(&copies, |slot| Some(Inum(slot.0.into())))
+    }
+
+    #[test]
+    fn a_clone_takes_nothing_from_what_was_copied() {
+        let range = |first, last| KeyRange { first: Key(first), last: Key(last) };
+        assert!(matches!(left_of_clone(&[]), Done::Nothing));
+        assert!(matches!(left_of_clone(&[(12, 0, 29), (11, 20, 40), (13, 0, 99)]), Done::Nothing));
+        let rest_of = |copied: &[(u64, u64, u64)]| match left_of_clone(copied) {
+            Done::But(part, rest) => {
+                let parts = rest.iter().map(|range| match part.within(*range) {
+                    Modification::CloneBlocks(sharing) => (sharing.range, sharing.first),
+                    _ => unreachable!("it is a clone"),
+                });
+                parts.collect::<alloc::vec::Vec<_>>()
+            }
+            _ => alloc::vec::Vec::new(),
+        };
+        assert_eq!(rest_of(&[(12, 33, 34)]), [(range(10, 12), Key(30)), (range(15, 19), Key(35))]);
+        assert_eq!(rest_of(&[(12, 0, 99)]), []);
+        // The source of what isn't copied was: it is to be copied, too.
+        assert!(
+            matches!(left_of_clone(&[(11, 12, 12)]), Done::From(lost) if lost == Lost::among(Inum(12), range(30, 39)))
+        );
+        let both = left_of_clone(&[(11, 12, 12), (12, 30, 34)]);
+        assert!(matches!(both, Done::But(_, rest) if rest[..] == [range(35, 39)]), "what it takes is untouched");
+        let both = left_of_clone(&[(11, 18, 18), (12, 30, 34)]);
+        assert!(matches!(both, Done::From(lost) if lost == Lost::among(Inum(12), range(35, 39))));
+        // The whole inode was, below the index of the PFS.
+        let index = Inum::PFS_ROOT.0;
+        let of_inode = |inum| {
+            let sharing = Sharing { from: Slot(7), range: range(10, 19), to: Slot(8), first: Key(30) };
+            let copies = [(Lost::among(Inum(index), range(inum, inum)), Position(9))];
+            Recorded::CloneBlocks(sharing).done_by(&copies, |slot| Some(Inum(slot.0.into())))
+        };
+        assert!(matches!(of_inode(7), Done::From(_)));
+        assert!(matches!(of_inode(8), Done::All));
+    }
+
     #[test]
     fn what_is_kept_of_a_modification_counts() {
         let inode = Inode::new(FileKind::Directory);
@@ -241,7 +338,7 @@ mod tests {
             Modification::Create(Creation { inode: &inode, kind: FileKind::Regular, name: b"name", places });
         let recorded = Recorded::of(&mut create, HEAP).unwrap();
         let slots = |slot: Slot| [Some(Inum::PFS_ROOT), Some(directory)].get(slot.0 as usize).copied().flatten();
-        let copy = |holder, key| (Lost::of(holder, KeyRange::only(key)), Position(1));
+        let copy = |holder, key| (Lost::among(holder, KeyRange::only(key)), Position(1));
         let (of_inode, of_name) = (copy(Inum::PFS_ROOT, inum.key()), copy(directory, key));
         assert!(matches!(recorded.done_by(&[], slots), Done::Nothing));
         assert!(matches!(recorded.done_by(&[copy(directory, inum.key())], slots), Done::Nothing));

@@ -116,6 +116,11 @@ impl Session {
         Executor::new(self.clock).block_on(command)
     }
 
+    /// Memory for what is known of blocks written lately.
+    pub(super) fn dedup_bytes(&self) -> usize {
+        (usize::from(self.settings.memory) << 20) / 32
+    }
+
     fn options(&self) -> MountOptions {
         MountOptions { memory_bytes: usize::from(self.settings.memory) << 20, spare_nodes: self.spare_nodes.get() }
     }

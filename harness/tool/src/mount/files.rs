@@ -11,9 +11,8 @@ use super::refusal::Refusal;
 use super::server::{ANY_FILE, Server};
 use super::snapshots::KeptPlace;
 
-/// The most that one request copies, so that others get their turn.
-const COPIED_AT_ONCE: u64 = 4 << 20;
-const COPY_STEP_BYTES: u64 = 256 << 10;
+/// How much one request clones at most, so that others get their turn. What must be copied is less.
+const CLONED_AT_ONCE: u64 = 1 << 30;
 
 const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
@@ -126,37 +125,11 @@ impl Server {
     }
 
     pub(super) async fn copy(&self, from: Range, to: Range, bytes: u64, reply: ReplyWrite) {
-        match self.copy_content(from, to, bytes.min(COPIED_AT_ONCE)).await {
+        let bytes = bytes.min(CLONED_AT_ONCE);
+        let clone = async || self.fs.clone_range(from.file, from.offset, to.file, to.offset, bytes).await;
+        match self.patience.keep_trying(clone).await {
             Ok(count) => reply.written(count as u32),
-            Err(refusal) => reply.error(self.refuse(refusal)),
+            Err(error) => reply.error(self.refuse(error.into())),
         }
-    }
-
-    async fn copy_content(&self, from: Range, to: Range, bytes: u64) -> Result<u64, Refusal> {
-        let mut buffer = self.buffers.of_size(COPY_STEP_BYTES as usize);
-        let mut copied = 0;
-        let mut failed = None;
-        while copied < bytes {
-            let wanted = (bytes - copied).min(COPY_STEP_BYTES) as usize;
-            let step = async {
-                let (at, into) = (from.offset + copied, &mut buffer[..wanted]);
-                let count = self.patience.keep_trying(async || self.fs.read(from.file, at, into).await).await?;
-                self.patience
-                    .keep_trying(async || self.fs.write(to.file, to.offset + copied, &buffer[..count]).await)
-                    .await?;
-                Ok::<_, Refusal>(count as u64)
-            };
-            match step.await {
-                Ok(0) => break,
-                Ok(count) => copied += count,
-                Err(refusal) => {
-                    failed = Some(refusal);
-                    break;
-                }
-            }
-        }
-        self.buffers.give_back(buffer);
-        // After a partial copy, the caller asks for the rest, and gets the error then.
-        failed.filter(|_| copied == 0).map_or(Ok(copied), Err)
     }
 }

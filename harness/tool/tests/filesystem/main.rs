@@ -16,4 +16,5 @@ mod proof;
 mod recover;
 mod runs;
 mod sequences;
+mod shared;
 mod ticks;

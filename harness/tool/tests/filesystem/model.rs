@@ -43,12 +43,14 @@ pub(crate) struct World {
     pub(crate) clock: &'static HostClock,
     dice: Dice,
     memory_bytes: usize,
+    /// Equal blocks share places.
+    dedup: bool,
 }
 
 impl World {
     pub(crate) fn new(seed: u64, memory_bytes: usize) -> Self {
         let disk = Rc::new(MemoryDisk::new(HEAP, VOLUME_BYTES));
-        Self { disk, clock: HostClock::leaked(), dice: Dice::new(seed), memory_bytes }
+        Self { disk, clock: HostClock::leaked(), dice: Dice::new(seed), memory_bytes, dedup: seed.is_multiple_of(3) }
     }
 
     fn disks(&self, disk: &Rc<MemoryDisk>) -> HeapVec<Disk> {
@@ -74,7 +76,9 @@ impl World {
         let limit_bytes = self.memory_bytes + (1 << 20);
         let heap: &'static Budget<Global> = Box::leak(Box::new(Budget::new(Global, limit_bytes)));
         let fs = FileSystem::mount(heap, disks, PfsSelector::Label(label.as_bytes()), options).await.unwrap();
-        fs.make_writable(&Ticks).await.unwrap()
+        let fs = fs.make_writable(&Ticks).await.unwrap();
+        fs.set_dedup(if self.dedup { 4096 } else { 0 }).unwrap();
+        fs
     }
 
     pub(crate) async fn check(&self) {
@@ -119,6 +123,8 @@ async fn sequence(world: &mut World, rounds: u64) {
         let fs = world.mount(&label).await;
         compare(&fs, &model).await;
         world.steps(&fs, &mut model, 60).await;
+        // Content that is only in memory, or still there, is compared first.
+        compare(&fs, &model).await;
         // The power goes: only changes that weren't durable are lost.
         if world.dice.index(4) == 0 {
             fs.sync().await.unwrap();

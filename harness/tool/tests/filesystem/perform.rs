@@ -34,6 +34,20 @@ pub(crate) async fn perform(step: &Step, fs: &FileSystem, model: &Model) -> Resu
         }
         Step::Truncate(path, size) => fs.truncate(find(path).await?, *size).await,
         Step::Punch(path, offset, len) => fs.punch(find(path).await?, *offset, *len).await,
+        Step::Clone(from, offset, to, to_offset, len) => {
+            // Bytes that are appended to the source meanwhile, if it is the same file, aren't meant.
+            let there = model.content(from).map_or(0, Vec::len) as u64;
+            let len = (*len).min(there.saturating_sub(*offset));
+            let (from, to) = (find(from).await?, find(to).await?);
+            let mut done = 0;
+            loop {
+                let more = fs.clone_range(from, offset + done, to, to_offset + done, len - done).await?;
+                done += more;
+                if more == 0 || done == len {
+                    return Ok(());
+                }
+            }
+        }
         Step::Link(path, new) => {
             let (directory, name) = split(new);
             fs.link(find(path).await?, find(directory).await?, name.as_bytes()).await

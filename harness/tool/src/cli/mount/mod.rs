@@ -46,12 +46,16 @@ pub(super) struct Mount {
     /// What becomes of changes while too few nodes of a cluster are left
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     pub(super) without_quorum: WithoutQuorum,
+    /// Share the places of equal blocks that were written lately, with a thirty-second of the memory for what is known of them
+    #[arg(long)]
+    pub(super) dedup: bool,
     /// Append messages to a file; without it, those of a mount in the background go to the system's log
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
     /// Options of mount(8) and fstab(5), separated by commas: ro, rw, remount, allow_other, nosuid, nodev, noexec, noatime, sync,
-    /// dirsync and their opposites; local, memory=MIB, deadline=SECONDS, sync-every=SECONDS, without-quorum=POLICY, log=FILE,
-    /// hooks=DIR: the programs there are run for each event (see events) [default: of root's mounts /etc/hammer2/hooks.d]
+    /// dirsync and their opposites; local, dedup, memory=MIB, deadline=SECONDS, sync-every=SECONDS, without-quorum=POLICY,
+    /// log=FILE, hooks=DIR: the programs there are run for each event (see events) [default: of root's mounts
+    /// /etc/hammer2/hooks.d]
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(super) options: Vec<String>,
     /// Ignore unknown options
@@ -87,6 +91,7 @@ impl Mount {
             read_only: false,
             sync_every: SYNC_EVERY_SECONDS,
             without_quorum: WithoutQuorum::Fail,
+            dedup: false,
             log: None,
             options: Vec::new(),
             sloppy: false,
@@ -118,6 +123,7 @@ impl Mount {
         // Messages that a signal asks for are of this level, too.
         logging::to_terminal(LevelFilter::Info);
         let session = Session::new(&settings.with(wishes.memory_mib, wishes.deadline_seconds, wishes.local));
+        let dedup_bytes = if self.dedup || wishes.dedup { session.dedup_bytes() } else { 0 };
         let log = wishes.log.clone().or_else(|| self.log.clone());
         let options = self.options(&session, wishes);
         let access = if options.read_only { Access::Read } else { Access::Write };
@@ -128,6 +134,9 @@ impl Mount {
         let open = move || {
             let mounted = session.run(session.mount_to_serve(&self.target, access));
             let (fs, images) = mounted.map_err(|failure| advice(failure, read_only))?;
+            if !read_only {
+                fs.set_dedup(dedup_bytes).map_err(Failure::failed)?;
+            }
             let looking = session.beside(SNAPSHOTS_MEMORY_MIB);
             let heap = looking.heap();
             let look = move |images: &[PathBuf]| looking.open_disks(images, Access::Look).map_err(Refused::unusable);

@@ -70,6 +70,8 @@ pub(super) struct MountOptions {
     pub(super) deadline_seconds: Option<u16>,
     /// Nobody else can reach the volumes.
     pub(super) local: bool,
+    /// Equal blocks are shared.
+    pub(super) dedup: bool,
     /// Seconds between syncs.
     pub(super) sync_every_seconds: Option<u16>,
     /// What becomes of changes without a quorum.
@@ -114,6 +116,7 @@ impl MountOptions {
             "async" => self.set(MountOption::Async, &MountOption::Sync),
             "dirsync" => self.set(MountOption::DirSync, &MountOption::Async),
             "local" => self.local = true,
+            "dedup" => self.dedup = true,
             "memory" => self.memory_mib = Some(number(option, value, 2)?),
             "deadline" => self.deadline_seconds = Some(number(option, value, 1)?),
             "sync-every" => self.sync_every_seconds = Some(number(option, value, 0)?),
@@ -192,8 +195,9 @@ mod tests {
                        relatime,user_id=0,group_id=0,default_permissions,max_read=131072";
         let options = read(unheard).unwrap();
         assert!(options.read_only.is_none() && !options.remount && options.log.is_none());
-        let own = read("remount,local,memory=128,deadline=9,sync-every=0,without-quorum=wait,log=/var/log/h2").unwrap();
-        assert!(own.remount && own.local && own.without_quorum == Some(WithoutQuorum::Wait));
+        let own =
+            read("remount,local,dedup,memory=128,deadline=9,sync-every=0,without-quorum=wait,log=/var/log/h2").unwrap();
+        assert!(own.remount && own.local && own.dedup && own.without_quorum == Some(WithoutQuorum::Wait));
         let numbers = (own.memory_mib, own.deadline_seconds, own.sync_every_seconds);
         assert_eq!(numbers, (Some(128), Some(9), Some(0)));
         assert_eq!(own.log, Some("/var/log/h2".into()));

@@ -16,7 +16,7 @@ mod online;
 mod put_in;
 mod quorum_lost;
 mod quotas;
-mod rot;
+pub(crate) mod rot;
 mod scrubs;
 mod slaves;
 mod slow;

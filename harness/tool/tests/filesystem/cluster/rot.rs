@@ -14,16 +14,16 @@ use super::of_three;
 
 /// The name of a block, which is the same on all members.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-struct Name {
+pub(crate) struct Name {
     pfs: Key,
-    inode: Key,
-    kind: u8,
+    pub(crate) inode: Key,
+    pub(crate) kind: u8,
     key: Key,
     keybits: u8,
 }
 
 /// The places of a disk's metadata: inodes, indirect blocks and names, except the roots that everything depends on.
-fn metadata(disk: &MemoryDisk) -> HashMap<Name, u64> {
+pub(crate) fn metadata(disk: &MemoryDisk) -> HashMap<Name, u64> {
     let header = newest_header(disk);
     let mut found = HashMap::new();
     let mut pending: Vec<(Key, Key, Blockref)> = Vec::new();

@@ -29,6 +29,10 @@ fn punch(path: impl Into<String>, offset: u64, len: u64) -> Step {
     Step::Punch(path.into(), offset, len)
 }
 
+fn clone(from: impl Into<String>, offset: u64, to: impl Into<String>, to_offset: u64, len: u64) -> Step {
+    Step::Clone(from.into(), offset, to.into(), to_offset, len)
+}
+
 fn link(path: impl Into<String>, new: impl Into<String>) -> Step {
     Step::Link(path.into(), new.into())
 }
@@ -179,6 +183,28 @@ fn of_content() -> Vec<Workload> {
             let parts = (0..6).map(|n| write("f", n * 512 * KIB, 512 * KIB, if n == 3 { Text } else { Noise }));
             let ends = [write("f", 1000 * KIB, 300 * KIB, Noise), truncate("f", 1234 * KIB), append("f", 300 * KIB)];
             synced([create("f")].into_iter().chain(parts).chain(ends), 3)
+        }),
+        ("blocks that files share", {
+            // Of blocks that no commit has seen yet and of others, before and after either file is changed.
+            let steps = (0..4).flat_map(|n| {
+                let (from, to) = (format!("f{n}"), format!("t{n}"));
+                let made = [create(from.clone()), write(from.clone(), 0, 300 * KIB, Noise), create(to.clone())];
+                let sync = (n % 2 == 0).then_some(Step::Sync);
+                let shared = [
+                    clone(from.clone(), 0, to.clone(), 0, 300 * KIB),
+                    clone(from.clone(), 64 * KIB, to.clone(), 448 * KIB, 100 * KIB),
+                ];
+                let gone = match n {
+                    0 => [write(from, 0, 200 * KIB, Text), truncate(to, 100 * KIB)],
+                    1 => [write(to, 64 * KIB, 64 * KIB, Zeros), unlink(from)],
+                    2 => [unlink(to), write(from, 128 * KIB, 64 * KIB, Noise)],
+                    _ => [punch(from, 0, 256 * KIB), clone(to, 64 * KIB, "t0", 0, 128 * KIB)],
+                };
+                made.into_iter().chain(sync).chain(shared).chain(gone).chain([append("f0", 64 * KIB)])
+            });
+            let freed =
+                [Step::Bulkfree, snapshot("s"), unlink("t3"), Step::Bulkfree, Step::Bulkfree, append("f0", 500 * KIB)];
+            synced(steps.chain(freed), 7)
         }),
         ("replace by copy", {
             let steps = (0..4).flat_map(|n| {

@@ -24,6 +24,7 @@ mod nameless;
 mod places;
 mod quotas;
 mod seeing;
+mod sharing;
 mod snapshots;
 mod tls;
 mod tour;
