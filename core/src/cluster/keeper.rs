@@ -72,7 +72,7 @@ impl Cluster {
         true
     }
 
-    /// Runs `work` while [looking after](Self::keep) the cluster.
+    /// Runs `work` while looking after the cluster.
     pub async fn attend<T>(&self, work: impl Future<Output = T>) -> T {
         let (mut work, mut keeping) = (pin!(work), pin!(self.keep()));
         let mut is_kept = true;

@@ -12,6 +12,7 @@
 //! 4. Without such an `@`, the path begins at the first `:/` after which no names of possible volumes follow. A directory isn't
 //!    one, nor is a file with other content: most paths in a filesystem exist on the host, too.
 //! 5. Before that, `:` separates images and `+` nodes, except in names of existing files.
+//!
 //! An export, at the beginning or behind `+` or `:`, is a single name, whatever characters it has; its own `@`, `+` and `:` are
 //! written %40, %2B and %3A.
 
