@@ -77,8 +77,7 @@ impl DeviceInfo {
     /// Does the same for a device that has grown to `size_bytes`.
     pub fn admit_within(&self, size_bytes: u64, request: &Request) -> Result<(), DeviceError> {
         let extent = request.extent();
-        let changes = matches!(request.operation, Operation::Write(_) | Operation::Discard { .. });
-        if changes && self.read_only {
+        if request.operation.is_change() && self.read_only {
             return Err(DeviceError::ReadOnly);
         }
         if extent.end > size_bytes {
@@ -105,6 +104,14 @@ pub enum Operation {
     Write(DeviceOffset),
     /// Makes every write completed before it durable.
     Flush,
+    /// Makes the range read as zeros, as if they had been written, however the device does that. A device that has no better
+    /// way than to be given the zeros doesn't support it.
+    Zero {
+        /// First byte.
+        offset: DeviceOffset,
+        /// Length in bytes.
+        bytes: u64,
+    },
     /// Says that the content of a range is no longer needed. A device may do nothing; reads of the range return anything.
     Discard {
         /// First byte.
@@ -112,6 +119,13 @@ pub enum Operation {
         /// Length in bytes.
         bytes: u64,
     },
+}
+
+impl Operation {
+    /// True when it changes content.
+    pub fn is_change(self) -> bool {
+        matches!(self, Self::Write(_) | Self::Zero { .. } | Self::Discard { .. })
+    }
 }
 
 /// When a device may begin with a request that changes content. It may begin with any other at any time.
@@ -153,9 +167,8 @@ impl Request {
 
     /// Whether the device may begin with it now. The clock is read only for the requests that depend on it.
     pub fn readiness(&self, permission: Permission, now: impl Fn() -> Instant) -> Readiness {
-        let is_change = matches!(self.operation, Operation::Write(_) | Operation::Discard { .. });
         match (self.begin, permission) {
-            _ if !is_change => Readiness::Ready,
+            _ if !self.operation.is_change() => Readiness::Ready,
             (Begin::Before(end), _) if now() < end => Readiness::Ready,
             (Begin::Before(_), _) => Readiness::Over(DeviceError::Timeout),
             (Begin::Permitted, Permission::Always) => Readiness::Ready,
@@ -169,7 +182,7 @@ impl Request {
     pub fn extent(&self) -> Range<u64> {
         let (start, bytes) = match self.operation {
             Operation::Read(offset) | Operation::Write(offset) => (offset.0, self.buffer.len() as u64),
-            Operation::Discard { offset, bytes } => (offset.0, bytes),
+            Operation::Zero { offset, bytes } | Operation::Discard { offset, bytes } => (offset.0, bytes),
             Operation::Flush => (0, 0),
         };
         start..start.saturating_add(bytes)

@@ -7,7 +7,9 @@ use core::cell::{Cell, RefCell};
 use core::ops::{Deref, Range};
 use core::task::{Context, Poll};
 
-use super::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, DeviceName, Operation, Request, Ticket};
+use super::{
+    BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, DeviceName, DeviceOffset, Operation, Request, Ticket,
+};
 use crate::media::is_zero;
 use crate::memory::{self, Heap, NoMemory, Vec};
 
@@ -87,6 +89,25 @@ impl MemoryDisk {
         Ok(())
     }
 
+    /// Makes a range read as zeros.
+    fn zero(&self, extent: &Range<u64>) {
+        self.discard(extent);
+        for (number, page) in self.pages.borrow_mut().iter_mut() {
+            let page_start = *number * PAGE_BYTES;
+            let (start, end) = (extent.start.max(page_start), extent.end.min(page_start.saturating_add(PAGE_BYTES)));
+            if start < end {
+                page.bytes_mut()[(start - page_start) as usize..(end - page_start) as usize].fill(0);
+            }
+        }
+    }
+
+    /// The first byte from a place on that isn't in a page of zeros.
+    fn next_content(&self, from: u64) -> u64 {
+        let pages = self.pages.borrow();
+        let (Ok(index) | Err(index)) = find(&pages, from / PAGE_BYTES);
+        pages.get(index).map_or(self.size_bytes(), |(number, _)| from.max(number * PAGE_BYTES))
+    }
+
     /// Frees all pages that lie wholly in the range; they read as zeros.
     fn discard(&self, extent: &Range<u64>) {
         let whole = extent.start.div_ceil(PAGE_BYTES)..extent.end / PAGE_BYTES;
@@ -156,6 +177,10 @@ impl<M: Deref<Target = MemoryDisk>> MemoryDevice<M> {
             Operation::Read(offset) => self.disk.read_at(offset.0, request.buffer.bytes_mut()),
             Operation::Write(offset) => self.disk.write_at(offset.0, request.buffer.bytes()),
             Operation::Flush => Ok(()),
+            Operation::Zero { .. } => {
+                self.disk.zero(&request.extent());
+                Ok(())
+            }
             Operation::Discard { .. } => {
                 self.disk.discard(&request.extent());
                 Ok(())
@@ -171,6 +196,10 @@ impl<M: Deref<Target = MemoryDisk>> BlockDevice for MemoryDevice<M> {
 
     fn measure(&self) -> u64 {
         self.disk.size_bytes()
+    }
+
+    fn next_content(&self, from: DeviceOffset) -> DeviceOffset {
+        DeviceOffset(self.disk.next_content(from.0))
     }
 
     fn submit(&self, ticket: Ticket, mut request: Request) {
@@ -190,7 +219,6 @@ impl<M: Deref<Target = MemoryDisk>> BlockDevice for MemoryDevice<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::DeviceOffset;
     use crate::io::testing::{self, HEAP, pattern};
 
     #[test]

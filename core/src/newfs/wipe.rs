@@ -1,4 +1,7 @@
-//! Zeroing parts of a device. Parts that are zero already are left alone, so that sparse images stay sparse.
+//! Zeroing parts of a device, and leaving alone what is zero already, so that sparse images stay sparse.
+//!
+//! What the device knows to be a hole isn't looked at. The rest the device makes zeros by itself, if it can; otherwise it is read,
+//! and written where it isn't zero.
 
 use core::cell::Cell;
 use core::future::{Future, poll_fn};
@@ -7,23 +10,45 @@ use core::pin::Pin;
 use core::task::Poll;
 
 use super::error::NewfsError;
-use crate::io::{Buffer, DeviceOffset, Disk};
+use crate::io::{Buffer, DeviceError, DeviceOffset, Disk, SECTOR_BYTES};
 use crate::media::is_zero;
 use crate::memory::{self, Box, Heap, Vec};
 
-/// Bytes of one request.
+/// Bytes the device is asked to make zeros at once: also a slow one that has to write them does it within its deadline.
+const ZERO_BYTES: u64 = 16 << 20;
+/// Bytes of one request where it can't.
 const PIECE_BYTES: u64 = 256 << 10;
-/// Requests in flight.
+/// Such requests in flight.
 const LANES: usize = 4;
 
 /// Makes the ranges of the disk read as zeros. Their bounds are multiples of a sector.
 pub(super) async fn wipe(disk: &Disk, ranges: &[Range<u64>], heap: Heap) -> Result<(), NewfsError> {
     let next = Cell::new(Position { range: 0, done_bytes: 0 });
+    if zero(disk, ranges, &next).await? {
+        return Ok(());
+    }
     let mut lanes = Vec::new_in(heap);
     for _ in 0..LANES {
         memory::push(&mut lanes, Some(Box::into_pin(memory::boxed(heap, lane(disk, ranges, &next, heap))?)))?;
     }
     join(&mut lanes).await
+}
+
+/// Has the device make the ranges zeros, from `next` on; false if it can't, with `next` where it couldn't.
+async fn zero(disk: &Disk, ranges: &[Range<u64>], next: &Cell<Position>) -> Result<bool, NewfsError> {
+    loop {
+        let before = next.get();
+        let Some(piece) = take_piece(disk, ranges, next, ZERO_BYTES) else { return Ok(true) };
+        match disk.zero(DeviceOffset(piece.start), piece.end - piece.start).await {
+            Ok(()) => {}
+            // An error of its own may mean that it can't do just this. If it is another, reading or writing says so.
+            Err(DeviceError::Unsupported | DeviceError::Io(_)) => {
+                next.set(before);
+                return Ok(false);
+            }
+            Err(error) => return Err(NewfsError::at(disk.info(), piece.start)(error)),
+        }
+    }
 }
 
 /// How far all lanes together have come.
@@ -33,14 +58,16 @@ struct Position {
     done_bytes: u64,
 }
 
-/// Takes the next piece that no lane has taken yet.
-fn take_piece(ranges: &[Range<u64>], next: &Cell<Position>) -> Option<Range<u64>> {
+/// The next piece that may have content and that nobody has taken yet.
+fn take_piece(disk: &Disk, ranges: &[Range<u64>], next: &Cell<Position>, most_bytes: u64) -> Option<Range<u64>> {
     loop {
         let at = next.get();
         let range = ranges.get(at.range)?;
-        let start = range.start + at.done_bytes;
+        let begun = range.start + at.done_bytes;
+        let content = if begun < range.end { disk.next_content(DeviceOffset(begun)).0 } else { begun };
+        let start = begun.max(content - content % SECTOR_BYTES);
         if start < range.end {
-            let end = range.end.min(start + PIECE_BYTES);
+            let end = range.end.min(start + most_bytes);
             next.set(Position { done_bytes: end - range.start, ..at });
             return Some(start..end);
         }
@@ -50,7 +77,7 @@ fn take_piece(ranges: &[Range<u64>], next: &Cell<Position>) -> Option<Range<u64>
 
 async fn lane(disk: &Disk, ranges: &[Range<u64>], next: &Cell<Position>, heap: Heap) -> Result<(), NewfsError> {
     let mut buffer = Buffer::empty(heap);
-    while let Some(piece) = take_piece(ranges, next) {
+    while let Some(piece) = take_piece(disk, ranges, next, PIECE_BYTES) {
         let bytes = (piece.end - piece.start) as usize;
         if buffer.len() != bytes {
             buffer = Buffer::new(heap, bytes)?;

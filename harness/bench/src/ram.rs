@@ -49,6 +49,7 @@ impl RamDevice {
         self.info.admit(request)?;
         let Range { start, end } = request.extent();
         self.disk.with(|bytes| match request.operation {
+            Operation::Zero { .. } => bytes[start as usize..end as usize].fill(0),
             Operation::Read(_) => request.buffer.bytes_mut().copy_from_slice(&bytes[start as usize..end as usize]),
             Operation::Write(_) => bytes[start as usize..end as usize].copy_from_slice(request.buffer.bytes()),
             Operation::Flush | Operation::Discard { .. } => {}

@@ -94,7 +94,7 @@ impl BlockDevice for SimDevice {
         }
         let now = self.host.nanoseconds();
         let at = now + self.nanoseconds(&request);
-        let result = self.info.admit(&request);
+        let mut result = self.info.admit(&request);
         let (kind, mut flushes) = (request.operation, None);
         let code = match kind {
             _ if result.is_err() => 0,
@@ -109,6 +109,10 @@ impl BlockDevice for SimDevice {
             Operation::Flush => {
                 flushes = Some(now);
                 2
+            }
+            Operation::Zero { .. } => {
+                result = Err(DeviceError::Unsupported);
+                0
             }
             Operation::Discard { offset, .. } => offset.0 << 2 | 3,
         };

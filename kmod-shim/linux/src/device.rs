@@ -98,13 +98,18 @@ impl BlockDevice for Shared {
     fn submit(&self, ticket: Ticket, mut request: Request) {
         let device = self.0;
         let index = usize::from(ticket.0);
-        let admitted = device.info.admit_within(device.size_bytes.get(), &request);
+        let mut admitted = device.info.admit_within(device.size_bytes.get(), &request);
         let buffer_length = request.buffer.len() as u64;
         let (op, offset, length) = match request.operation {
             Operation::Read(offset) => (abi::device::READ, offset.0, buffer_length),
             Operation::Write(offset) => (abi::device::WRITE, offset.0, buffer_length),
             Operation::Flush => (abi::device::FLUSH, 0, 0),
             Operation::Discard { offset, bytes } => (abi::device::DISCARD, offset.0, bytes),
+            // Only newfs asks for it, and the module makes no filesystems.
+            Operation::Zero { .. } => {
+                admitted = admitted.and(Err(DeviceError::Unsupported));
+                (abi::device::WRITE, 0, 0)
+            }
         };
         let bytes = match request.operation {
             // C doesn't change what it writes, and several devices may have it at the same time.

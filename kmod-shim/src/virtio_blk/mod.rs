@@ -125,6 +125,7 @@ pub struct VirtioBlk<H: Hal, T: Transport, const QUEUE: usize = QUEUE_SIZE> {
     info: DeviceInfo,
     features: Features,
     max_discard_sectors: u32,
+    max_zero_sectors: u32,
     inner: RefCell<Inner<H, T, QUEUE>>,
 }
 
@@ -147,6 +148,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
             },
             features: found.features,
             max_discard_sectors: found.max_discard_sectors,
+            max_zero_sectors: found.max_zero_sectors,
             inner: RefCell::new(Inner { rings, slots, mode: Mode::Running }),
         })
     }
@@ -210,8 +212,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
     /// The command for an operation; `Err` with its result if it needs no command.
     fn command(&self, request: &Request) -> Result<Command, Result<(), DeviceError>> {
         let data_bytes = request.buffer.len() as u64;
-        let writes = matches!(request.operation, Operation::Write(_) | Operation::Discard { .. });
-        if writes && self.info.read_only {
+        if request.operation.is_change() && self.info.read_only {
             return Err(Err(DeviceError::ReadOnly));
         }
         match request.operation {
@@ -220,6 +221,14 @@ impl<H: Hal, T: Transport, const QUEUE: usize> VirtioBlk<H, T, QUEUE> {
             // A device without the feature has nothing volatile.
             Operation::Flush if !self.features.contains(Features::FLUSH) => Err(Ok(())),
             Operation::Flush => Ok(Command::Flush),
+            Operation::Zero { offset, bytes } => {
+                self.check_range(offset.0, bytes)?;
+                let sectors = u32::try_from(bytes / SECTOR_BYTES).ok();
+                match sectors.filter(|sectors| *sectors <= self.max_zero_sectors) {
+                    Some(sectors) => Ok(Command::Zero { offset, sectors }),
+                    None => Err(Err(DeviceError::Unsupported)),
+                }
+            }
             Operation::Discard { offset, bytes } => {
                 self.check_range(offset.0, bytes)?;
                 if !self.features.contains(Features::DISCARD) {

@@ -25,6 +25,7 @@ pub(super) struct Found {
     pub(super) features: Features,
     pub(super) sectors: u64,
     pub(super) max_discard_sectors: u32,
+    pub(super) max_zero_sectors: u32,
 }
 
 /// A request that the device has.
@@ -78,11 +79,12 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
         let sectors = transport.read_consistent(|| {
             Ok(u64::from(word(config::CAPACITY_LOW)?) | u64::from(word(config::CAPACITY_HIGH)?) << 32)
         })?;
-        let max_discard_sectors =
-            if features.contains(Features::DISCARD) { word(config::MAX_DISCARD_SECTORS)? } else { 0 };
+        let most = |feature, offset| if features.contains(feature) { word(offset) } else { Ok(0) };
+        let max_discard_sectors = most(Features::DISCARD, config::MAX_DISCARD_SECTORS)?;
+        let max_zero_sectors = most(Features::WRITE_ZEROES, config::MAX_WRITE_ZEROES_SECTORS)?;
         self.queue = Some(VirtQueue::new(&mut *self.transport, REQUEST_QUEUE, false, false)?);
         self.transport.finish_init();
-        Ok(Found { features, sectors, max_discard_sectors })
+        Ok(Found { features, sectors, max_discard_sectors, max_zero_sectors })
     }
 
     /// Queues a request. From here on the device has `buffer`'s memory, though no doorbell was rung yet.
@@ -97,7 +99,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
                 Command::Read(_) => queue.add(&[exchange.header()], &mut [buffer.bytes_mut(), exchange.status_mut()]),
                 Command::Write(_) => queue.add(&[exchange.header(), buffer.bytes()], &mut [exchange.status_mut()]),
                 Command::Flush => queue.add(&[exchange.header()], &mut [exchange.status_mut()]),
-                Command::Discard { .. } => {
+                Command::Discard { .. } | Command::Zero { .. } => {
                     queue.add(&[exchange.header(), exchange.range()], &mut [exchange.status_mut()])
                 }
             }
@@ -150,7 +152,7 @@ impl<H: Hal, T: Transport, const QUEUE: usize> Rings<H, T, QUEUE> {
                     queue.pop_used(head, &[exchange.header(), buffer.bytes()], &mut [exchange.status_mut()])
                 }
                 Command::Flush => queue.pop_used(head, &[exchange.header()], &mut [exchange.status_mut()]),
-                Command::Discard { .. } => {
+                Command::Discard { .. } | Command::Zero { .. } => {
                     queue.pop_used(head, &[exchange.header(), exchange.range()], &mut [exchange.status_mut()])
                 }
             }

@@ -131,6 +131,10 @@ impl Model {
                     let (first, sectors) = (read::<u64>(*range) as usize, read::<u32>(range + 8) as usize);
                     storage[first * 512..][..sectors * 512].fill(0xdd);
                 }
+                (13, [(range, 16, false)]) => {
+                    let (first, sectors) = (read::<u64>(*range) as usize, read::<u32>(range + 8) as usize);
+                    storage[first * 512..][..sectors * 512].fill(0);
+                }
                 (code, data) => panic!("request {code} with {data:?}"),
             }
             write(status.0, self.answer.get());
@@ -217,6 +221,7 @@ impl Transport for Wire {
         let mut space = [0_u8; 60];
         space[0..8].copy_from_slice(&(SECTORS as u64).to_le_bytes());
         space[36..40].copy_from_slice(&4_u32.to_le_bytes());
+        space[48..52].copy_from_slice(&4_u32.to_le_bytes());
         T::read_from_prefix(&space[offset..]).map(|(value, _)| value).map_err(|_| Error::ConfigSpaceTooSmall)
     }
 
@@ -337,6 +342,21 @@ fn discards_are_cut_to_what_the_device_takes() {
     assert_eq!(result(&driver, 0), Ok(()));
     let discarded = model.storage.borrow().iter().filter(|byte| **byte == 0xdd).count();
     assert_eq!(discarded, 4 * 512);
+}
+
+#[test]
+fn zeros_are_all_of_them_or_none() {
+    let model = Model::new(EVERYTHING);
+    model.storage.borrow_mut().fill(7);
+    let driver = driver(&model);
+    submit(&driver, 0, Operation::Zero { offset: DeviceOffset(512), bytes: 4 * 512 }, &[]);
+    model.serve();
+    driver.turn();
+    assert_eq!(result(&driver, 0), Ok(()));
+    assert!(model.storage.borrow().iter().enumerate().all(|(at, byte)| (*byte == 0) == (512..5 * 512).contains(&at)));
+    submit(&driver, 0, Operation::Zero { offset: DeviceOffset(512), bytes: 5 * 512 }, &[]);
+    assert_eq!(result(&driver, 0), Err(DeviceError::Unsupported), "more than the device takes");
+    assert_eq!(model.serve(), 0);
 }
 
 #[test]

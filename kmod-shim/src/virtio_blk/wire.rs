@@ -17,6 +17,7 @@ bitflags::bitflags! {
         const READ_ONLY = 1 << 5;
         const FLUSH = 1 << 9;
         const DISCARD = 1 << 13;
+        const WRITE_ZEROES = 1 << 14;
         const VERSION_1 = 1 << 32;
     }
 }
@@ -28,12 +29,15 @@ pub(super) mod config {
     pub(crate) const CAPACITY_HIGH: usize = 4;
     /// Sectors one discard segment may have.
     pub(crate) const MAX_DISCARD_SECTORS: usize = 36;
+    /// Sectors one segment of zeros may have.
+    pub(crate) const MAX_WRITE_ZEROES_SECTORS: usize = 48;
 }
 
 const TYPE_READ: u32 = 0;
 const TYPE_WRITE: u32 = 1;
 const TYPE_FLUSH: u32 = 4;
 const TYPE_DISCARD: u32 = 11;
+const TYPE_WRITE_ZEROES: u32 = 13;
 
 const STATUS_OK: u8 = 0;
 const STATUS_UNSUPPORTED: u8 = 2;
@@ -48,6 +52,7 @@ pub(super) enum Command {
     Write(DeviceOffset),
     Flush,
     Discard { offset: DeviceOffset, sectors: u32 },
+    Zero { offset: DeviceOffset, sectors: u32 },
 }
 
 /// What one ticket shares with the device besides its buffer. Its place in memory never changes; it is aligned so that it never
@@ -57,7 +62,7 @@ pub(super) enum Command {
 pub(super) struct Exchange {
     /// Type (32 bits), reserved, first sector (64 bits).
     header: UnsafeCell<[u8; 16]>,
-    /// A discard's range: first sector (64 bits), sectors (32 bits), flags (32 bits).
+    /// The range of a discard, or of zeros: first sector (64 bits), sectors (32 bits), flags (32 bits).
     range: UnsafeCell<[u8; 16]>,
     status: UnsafeCell<[u8; 1]>,
 }
@@ -73,12 +78,13 @@ impl Exchange {
             Command::Write(offset) => (TYPE_WRITE, offset.0 / SECTOR_BYTES),
             Command::Flush => (TYPE_FLUSH, 0),
             Command::Discard { .. } => (TYPE_DISCARD, 0),
+            Command::Zero { .. } => (TYPE_WRITE_ZEROES, 0),
         };
         let mut header = [0; 16];
         header[..4].copy_from_slice(&code.to_le_bytes());
         header[8..].copy_from_slice(&sector.to_le_bytes());
         let mut range = [0; 16];
-        if let Command::Discard { offset, sectors } = command {
+        if let Command::Discard { offset, sectors } | Command::Zero { offset, sectors } = command {
             range[..8].copy_from_slice(&(offset.0 / SECTOR_BYTES).to_le_bytes());
             range[8..12].copy_from_slice(&sectors.to_le_bytes());
         }
@@ -99,7 +105,7 @@ impl Exchange {
         unsafe { &*self.header.get() }
     }
 
-    /// A discard's range, as given to the queue.
+    /// The range of a discard, or of zeros, as given to the queue.
     ///
     /// # Safety
     /// No `prepare` while the slice exists.

@@ -168,6 +168,12 @@ impl Disk {
         self.run(Request::new(Operation::Flush, Buffer::empty(self.heap))).await.map(drop)
     }
 
+    /// Makes a range read as zeros, if the device has a better way than to be given them.
+    pub async fn zero(&self, offset: DeviceOffset, bytes: u64) -> Result<(), DeviceError> {
+        let operation = Operation::Zero { offset, bytes };
+        self.run(Request::new(operation, Buffer::empty(self.heap))).await.map(drop)
+    }
+
     /// Says that the content of a range is no longer needed.
     pub async fn discard(&self, offset: DeviceOffset, bytes: u64) -> Result<(), DeviceError> {
         let operation = Operation::Discard { offset, bytes };

@@ -27,7 +27,7 @@ pub(super) enum Impact {
     Hint,
     /// A heartbeat: the next one shows whether it is there.
     Heartbeat,
-    /// A write or a flush: what was written depends on its result.
+    /// A write, zeros or a flush: what was written depends on its end.
     Content,
 }
 
@@ -37,7 +37,7 @@ impl Impact {
             (Operation::Read(_), _) => Self::Nothing,
             (Operation::Discard { .. }, _) => Self::Hint,
             (Operation::Write(_), Begin::Before(_)) => Self::Heartbeat,
-            (Operation::Write(_) | Operation::Flush, _) => Self::Content,
+            (Operation::Write(_) | Operation::Zero { .. } | Operation::Flush, _) => Self::Content,
         }
     }
 }

@@ -4,7 +4,9 @@ use core::cell::Cell;
 use core::ops::Deref;
 use core::task::{Context, Poll};
 
-use crate::io::{BlockDevice, Completion, DeviceError, DeviceInfo, Operation, Permission, Request, Ticket};
+use crate::io::{
+    BlockDevice, Completion, DeviceError, DeviceInfo, DeviceOffset, Operation, Permission, Request, Ticket,
+};
 
 /// The requests to a device, whether or not they succeeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub struct Counts {
     pub written_bytes: u64,
     /// Flush requests.
     pub flushes: u64,
+    /// Requests for zeros.
+    pub zeros: u64,
+    /// Bytes of the requests for zeros.
+    pub zeroed_bytes: u64,
     /// Discard requests.
     pub discards: u64,
     /// Bytes of the discard requests.
@@ -56,6 +62,10 @@ impl Counters {
                 counts.written_bytes += bytes;
             }
             Operation::Flush => counts.flushes += 1,
+            Operation::Zero { .. } => {
+                counts.zeros += 1;
+                counts.zeroed_bytes = counts.zeroed_bytes.saturating_add(bytes);
+            }
             Operation::Discard { .. } => {
                 counts.discards += 1;
                 counts.discarded_bytes = counts.discarded_bytes.saturating_add(bytes);
@@ -87,6 +97,10 @@ impl<D: BlockDevice, C: Deref<Target = Counters>> BlockDevice for Counted<D, C> 
         self.device.measure()
     }
 
+    fn next_content(&self, from: DeviceOffset) -> DeviceOffset {
+        self.device.next_content(from)
+    }
+
     fn permit(&self, permission: Permission) {
         self.device.permit(permission);
     }
@@ -108,8 +122,8 @@ impl<D: BlockDevice, C: Deref<Target = Counters>> BlockDevice for Counted<D, C> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::Buffer;
     use crate::io::testing::{self, HEAP};
-    use crate::io::{Buffer, DeviceOffset};
 
     #[test]
     fn requests_and_bytes_are_counted_by_kind() {
@@ -121,14 +135,19 @@ mod tests {
             let buffer = Buffer::new(HEAP, bytes).unwrap();
             assert!(testing::complete(&device, Request::new(operation, buffer)).is_ok());
         }
+        let zero = Operation::Zero { offset: DeviceOffset(512), bytes: 1024 };
         let discard = Operation::Discard { offset: DeviceOffset(0), bytes: 65536 };
-        assert!(testing::complete(&device, Request::new(discard, Buffer::empty(HEAP))).is_ok());
+        for operation in [zero, discard] {
+            assert!(testing::complete(&device, Request::new(operation, Buffer::empty(HEAP))).is_ok());
+        }
         let expected = Counts {
             reads: 1,
             read_bytes: 1536,
             writes: 1,
             written_bytes: 1536,
             flushes: 1,
+            zeros: 1,
+            zeroed_bytes: 1024,
             discards: 1,
             discarded_bytes: 65536,
         };

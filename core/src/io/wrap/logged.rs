@@ -4,7 +4,9 @@ use core::cell::{Cell, Ref, RefCell};
 use core::ops::Deref;
 use core::task::{Context, Poll};
 
-use crate::io::{BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, Operation, Permission, Request, Ticket};
+use crate::io::{
+    BlockDevice, Buffer, Completion, DeviceError, DeviceInfo, DeviceOffset, Operation, Permission, Request, Ticket,
+};
 use crate::media::check_functions::portable_xxh64;
 use crate::memory::{self, Heap, NoMemory, Vec};
 
@@ -180,6 +182,10 @@ impl<D: BlockDevice, L: Deref<Target = Log>> BlockDevice for Logged<D, L> {
         self.device.measure()
     }
 
+    fn next_content(&self, from: DeviceOffset) -> DeviceOffset {
+        self.device.next_content(from)
+    }
+
     fn permit(&self, permission: Permission) {
         self.device.permit(permission);
     }
@@ -206,7 +212,6 @@ impl<D: BlockDevice, L: Deref<Target = Log>> BlockDevice for Logged<D, L> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::DeviceOffset;
     use crate::io::testing::{self, HEAP, pattern};
 
     fn run<D: BlockDevice>(device: &D, operation: Operation, buffer: Buffer) -> Result<Buffer, DeviceError> {

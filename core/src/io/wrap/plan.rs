@@ -22,6 +22,8 @@ bitflags! {
         const DISCARD = 8;
         /// Resets of the device.
         const RESET = 16;
+        /// Requests for zeros.
+        const ZERO = 32;
     }
 }
 
@@ -31,6 +33,7 @@ impl From<Operation> for Operations {
             Operation::Read(_) => Self::READ,
             Operation::Write(_) => Self::WRITE,
             Operation::Flush => Self::FLUSH,
+            Operation::Zero { .. } => Self::ZERO,
             Operation::Discard { .. } => Self::DISCARD,
         }
     }
@@ -57,7 +60,7 @@ pub enum Effect {
         /// The result reported to the writer.
         report: Result<(), DeviceError>,
     },
-    /// A write, flush or discard is reported as done, but never reaches the device.
+    /// A write, a request for zeros, a flush or a discard is said to be done, but never reaches the device.
     Lost,
 }
 
@@ -68,7 +71,7 @@ impl Effect {
             Effect::Fail(_) | Effect::Hang => Operations::all(),
             Effect::Corrupt { .. } => Operations::READ | Operations::WRITE,
             Effect::Torn { .. } => Operations::WRITE,
-            Effect::Lost => Operations::WRITE | Operations::FLUSH | Operations::DISCARD,
+            Effect::Lost => Operations::WRITE | Operations::ZERO | Operations::FLUSH | Operations::DISCARD,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Making filesystems, on scratch disks and in memory, and reading them back.
 
+use alloc::rc::Rc;
+
 use super::{DATA, OPTIONS, VOLUME_BYTES, populated};
 use crate::cluster::PfsSelector;
 use crate::fs::{FileSystem, MountError, MountOptions};
-use crate::io::{Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
+use crate::io::wrap::{Counted, Counters, Counts, Effect, Fault, FaultPlan, Faulty, Operations};
+use crate::io::{DeviceError, Disk, DiskOptions, MemoryDevice, MemoryDisk, boxed_device};
 use crate::media::geometry::header_copies;
 use crate::media::volume_header::VolumeVersion;
 use crate::memory::{self, Heap, Vec};
@@ -20,6 +23,8 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "newfs: labels", run: labels },
     Case { name: "newfs: an old filesystem doesn't shine through", run: old_filesystem },
     Case { name: "newfs: zeros take no space", run: sparse },
+    Case { name: "newfs: holes cost nothing, and what is none few requests", run: requests },
+    Case { name: "newfs: the same on devices that make no zeros", run: refused_zeros },
     Case { name: "newfs: what can't be made changes nothing", run: refusals },
 ];
 
@@ -163,6 +168,84 @@ fn sparse(environment: &dyn Environment) -> Result<(), Failure> {
         let resident = disks[0].resident_bytes();
         ensure(resident <= MOST_BYTES, format_args!("a new filesystem takes {resident} bytes"))
     })
+}
+
+/// What newfs asks a disk for, with this plan of faults.
+fn counted(environment: &dyn Environment, disk: &SharedDisk, plan: Option<FaultPlan>) -> Result<Counts, Failure> {
+    let heap = environment.heap();
+    let counters = Rc::new(Counters::default());
+    let device = MemoryDevice::new(heap, disk.clone(), &"memory", 8)?;
+    let device = match plan {
+        None => boxed_device(heap, Counted::new(device, counters.clone()))?,
+        Some(plan) => {
+            let faulty = Faulty::new(heap, device, Rc::new(plan))?;
+            boxed_device(heap, Counted::new(faulty, counters.clone()))?
+        }
+    };
+    let disk = Disk::new(heap, device, environment.clock(), DiskOptions::default())?;
+    block_on(environment, async { Ok(format(environment, &[disk], &NewfsOptions::default()).await?) })?;
+    Ok(counters.take())
+}
+
+/// Writes to the beginning of every MiB of a disk, and to its end.
+fn spoil(disk: &SharedDisk, bytes: u64) -> Result<(), Failure> {
+    for offset in (0..bytes).step_by(1 << 20).chain([bytes - 512, bytes - 65536]) {
+        disk.write_at(offset, &[0xa5; 512])?;
+    }
+    Ok(())
+}
+
+fn requests(environment: &dyn Environment) -> Result<(), Failure> {
+    let blank = memory_disks(environment.heap(), &[1 << 40])?;
+    let counts = counted(environment, &blank[0], None)?;
+    // The inodes and four headers.
+    let expected = Counts { writes: 5, written_bytes: 5 * 65536, flushes: 2, ..Counts::default() };
+    ensure(counts == expected, format_args!("{counts:?} for a disk of zeros"))?;
+
+    let used = memory_disks(environment.heap(), &[1 << 40])?;
+    for offset in (0..324 << 20).step_by(1 << 20) {
+        used[0].write_at(offset, &[0xa5; 512])?;
+    }
+    let counts = counted(environment, &used[0], None)?;
+    let expected = Counts { zeros: 21, zeroed_bytes: 324 << 20, ..expected };
+    ensure(counts == expected, format_args!("{counts:?} for a disk that was used"))
+}
+
+fn refused_zeros(environment: &dyn Environment) -> Result<(), Failure> {
+    const BYTES: u64 = 64 << 20;
+    const PIECE_BYTES: usize = 16384;
+    let heap = environment.heap();
+    let made = memory_disks(heap, &[BYTES])?;
+    spoil(&made[0], BYTES)?;
+    counted(environment, &made[0], None)?;
+    let never = |error| Fault::always(Operations::ZERO, Effect::Fail(error));
+    for fault in [
+        never(DeviceError::Unsupported),
+        never(DeviceError::Io(22)),
+        Fault { skip: 1, ..never(DeviceError::Unsupported) },
+    ] {
+        let disks = memory_disks(heap, &[BYTES])?;
+        spoil(&disks[0], BYTES)?;
+        let plan = FaultPlan::new(heap);
+        plan.add(fault.clone())?;
+        let counts = counted(environment, &disks[0], Some(plan))?;
+        ensure(counts.zeros == 1 + fault.skip && counts.reads > 0, format_args!("{counts:?} with {fault:?}"))?;
+        let mut pieces = [[0; PIECE_BYTES]; 2];
+        for offset in (0..BYTES).step_by(PIECE_BYTES) {
+            for (piece, disk) in pieces.iter_mut().zip([&made[0], &disks[0]]) {
+                disk.read_at(offset, piece)?;
+            }
+            ensure(pieces[0] == pieces[1], format_args!("other content at {offset:#x} with {fault:?}"))?;
+        }
+    }
+    let late = FaultPlan::new(heap);
+    late.add(never(DeviceError::Timeout))?;
+    spoil(&made[0], BYTES)?;
+    // It may still do it, when something else is there.
+    ensure(
+        counted(environment, &made[0], Some(late)).is_err(),
+        format_args!("a device that is late was not waited for"),
+    )
 }
 
 fn refusals(environment: &dyn Environment) -> Result<(), Failure> {

@@ -302,10 +302,8 @@ impl OpenFile {
             Operation::Read(offset) => file.read_exact_at(request.buffer.bytes_mut(), offset.0),
             Operation::Write(offset) => file.write_all_at(request.buffer.bytes(), offset.0),
             Operation::Flush => file.sync_data(),
-            Operation::Discard { offset, bytes } => {
-                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-                rustix::fs::fallocate(file, hole, offset.0, bytes).map_err(io::Error::from)
-            }
+            Operation::Zero { offset, bytes } => zero(file, offset.0, bytes),
+            Operation::Discard { offset, bytes } => punch_hole(file, offset.0, bytes),
         });
         outcome.map_err(|error| device_error(&error))
     }
@@ -335,6 +333,18 @@ impl Target for OpenFile {
             let _ = file.unlock();
         }
     }
+}
+
+fn punch_hole(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(rustix::fs::fallocate(file, hole, offset, bytes)?)
+}
+
+/// Zeros without giving them: a hole, also of block devices if they can, and otherwise whatever the kernel does for zeros. For a
+/// block device it writes them, if need be.
+fn zero(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    let range = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
+    punch_hole(file, offset, bytes).or_else(|_| Ok(rustix::fs::fallocate(file, range, offset, bytes)?))
 }
 
 fn device_error(error: &io::Error) -> DeviceError {
@@ -476,6 +486,24 @@ mod tests {
         assert_eq!(finish(Ticket(1)).result, Ok(()));
         assert!(file.as_file().metadata().unwrap().blocks() < full);
         assert_eq!(file.as_file().metadata().unwrap().len(), 1 << 20);
+    }
+
+    #[test]
+    fn zeros_are_holes_and_nothing_beside_them_changes() {
+        let file = image(1 << 20);
+        file.as_file().write_all_at(&[1; 1 << 20], 0).unwrap();
+        let full = file.as_file().metadata().unwrap().blocks();
+        let clock = HostClock::leaked();
+        let device = FileDevice::open(file.path(), Access::Write).unwrap();
+        let zero = Operation::Zero { offset: DeviceOffset(512), bytes: 512 << 10 };
+        device.submit(Ticket(0), Request::new(zero, Buffer::empty(HEAP)));
+        let done = Executor::new(clock).block_on(std::future::poll_fn(|cx| device.poll(Ticket(0), cx)));
+        assert_eq!(done.result, Ok(()));
+        let content = std::fs::read(file.path()).unwrap();
+        let zeros = 512..512 + (512 << 10);
+        assert!(content.iter().enumerate().all(|(at, byte)| (*byte == 0) == zeros.contains(&at)));
+        assert_eq!(content.len(), 1 << 20);
+        assert!(file.as_file().metadata().unwrap().blocks() < full);
     }
 
     #[test]

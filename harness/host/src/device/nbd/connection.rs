@@ -1,6 +1,6 @@
 //! One connection to an export.
 
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::Instant;
 
 use hammer2_core::io::{DeviceError, Operation, Request};
@@ -12,15 +12,17 @@ use super::negotiation::{Failed, negotiate};
 use super::socket::Socket;
 use super::stream::Stream;
 use super::tls::Tls;
+use super::zeros::write_zeroes;
 use super::{ExportAddress, ExportError};
 use crate::device::Access;
 
-/// The most bytes to trim in one request: less than the protocol's 32 bits, and aligned to anything.
-const MOST_TRIM_BYTES: u64 = 1 << 30;
+/// What a server is asked to trim, or to make zeros, at a time: less than the protocol's 32 bits, and aligned to anything.
+const MOST_BYTES: u64 = 1 << 30;
 
 const READ_ONLY: u16 = 1 << 1;
 const CAN_FLUSH: u16 = 1 << 2;
 const CAN_TRIM: u16 = 1 << 5;
+const CAN_ZERO: u16 = 1 << 6;
 /// The flag that all connections see the same content, and a flush on one counts for all.
 const CAN_MULTI_CONN: u16 = 1 << 8;
 
@@ -31,6 +33,7 @@ pub(super) struct Facts {
     pub(super) read_only: bool,
     pub(super) can_flush: bool,
     pub(super) can_trim: bool,
+    pub(super) can_zero: bool,
     /// There may be several connections.
     pub(super) many: bool,
 }
@@ -45,7 +48,7 @@ pub(super) enum Trouble {
 
 /// A connection on which the export can be used.
 pub(super) struct Connection {
-    client: NbdClient<Stream>,
+    stream: Stream,
     facts: Facts,
 }
 
@@ -74,10 +77,10 @@ impl Connection {
             read_only: has(READ_ONLY),
             can_flush: has(CAN_FLUSH),
             can_trim: has(CAN_TRIM),
+            can_zero: has(CAN_ZERO),
             many: has(CAN_MULTI_CONN),
         };
-        let export = Export { size: agreed.size_bytes, ..Export::default() };
-        Ok(Self { client: NbdClient::new(stream, &export), facts })
+        Ok(Self { stream, facts })
     }
 
     pub(super) fn facts(&self) -> Facts {
@@ -86,33 +89,39 @@ impl Connection {
 
     /// Executes a request, and waits for the reply.
     pub(super) fn execute(&mut self, request: &mut Request) -> Result<(), Trouble> {
-        match request.operation {
+        let done = match request.operation {
             Operation::Read(offset) => {
-                self.seek(offset.0)?;
-                self.client.read_exact(request.buffer.bytes_mut()).map_err(trouble)
+                self.at(offset.0).and_then(|mut client| client.read_exact(request.buffer.bytes_mut()))
             }
             Operation::Write(offset) => {
-                self.seek(offset.0)?;
-                self.client.write_all(request.buffer.bytes()).map_err(trouble)
+                self.at(offset.0).and_then(|mut client| client.write_all(request.buffer.bytes()))
             }
-            Operation::Flush if self.facts.can_flush => self.client.flush().map_err(trouble),
-            Operation::Discard { offset, bytes } if self.facts.can_trim => self.trim(offset.0, bytes),
-            Operation::Flush | Operation::Discard { .. } => Err(Trouble::Answer(DeviceError::Unsupported)),
-        }
+            Operation::Flush if self.facts.can_flush => self.at(0).and_then(|mut client| client.flush()),
+            Operation::Zero { offset, bytes } if self.facts.can_zero => {
+                pieces(offset.0, bytes).try_for_each(|(start, bytes)| write_zeroes(&mut self.stream, start, bytes))
+            }
+            Operation::Discard { offset, bytes } if self.facts.can_trim => pieces(offset.0, bytes)
+                .try_for_each(|(start, bytes)| self.at(start).and_then(|mut client| client.trim(bytes as usize))),
+            Operation::Flush | Operation::Zero { .. } | Operation::Discard { .. } => {
+                return Err(Trouble::Answer(DeviceError::Unsupported));
+            }
+        };
+        done.map_err(trouble)
     }
 
-    fn trim(&mut self, offset: u64, bytes: u64) -> Result<(), Trouble> {
-        for start in (0..bytes).step_by(MOST_TRIM_BYTES as usize) {
-            self.seek(offset + start)?;
-            let piece = MOST_TRIM_BYTES.min(bytes - start);
-            self.client.trim(piece as usize).map_err(trouble)?;
-        }
-        Ok(())
+    /// The crate's client, at a place: it is nothing but that beside the stream, which others speak on, too.
+    fn at(&mut self, offset: u64) -> io::Result<NbdClient<&mut Stream>> {
+        let export = Export { size: self.facts.size_bytes, ..Export::default() };
+        let mut client = NbdClient::new(&mut self.stream, &export);
+        client.seek(SeekFrom::Start(offset))?;
+        Ok(client)
     }
+}
 
-    fn seek(&mut self, offset: u64) -> Result<(), Trouble> {
-        self.client.seek(SeekFrom::Start(offset)).map(drop).map_err(trouble)
-    }
+/// Places and lengths of requests for a range.
+fn pieces(offset: u64, bytes: u64) -> impl Iterator<Item = (u64, u32)> {
+    let starts = (0..bytes).step_by(MOST_BYTES as usize);
+    starts.map(move |start| (offset + start, MOST_BYTES.min(bytes - start) as u32))
 }
 
 /// Why an export can't be used, in words.

@@ -12,6 +12,7 @@ mod pool;
 mod socket;
 mod stream;
 mod tls;
+mod zeros;
 
 use std::io;
 use std::task::{Context, Poll};

@@ -20,6 +20,7 @@ const HAS_FLAGS: u16 = 1;
 const READ_ONLY: u16 = 1 << 1;
 const SEND_FLUSH: u16 = 1 << 2;
 const SEND_TRIM: u16 = 1 << 5;
+const SEND_WRITE_ZEROES: u16 = 1 << 6;
 const MULTI_CONN: u16 = 1 << 8;
 
 /// How the server treats requests.
@@ -223,6 +224,34 @@ fn what_is_written_is_there_on_one_connection_or_several() {
         let bytes = server.shared.bytes.lock().unwrap();
         assert!(bytes.chunks(65536).enumerate().all(|(number, block)| block.iter().all(|byte| *byte == number as u8)));
     }
+}
+
+#[test]
+fn zeros_are_asked_for_where_they_are_offered() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("nbd://127.0.0.1:{}/data", listener.local_addr().unwrap().port());
+    // The server answers two requests: it does the one, and knows nothing of the other.
+    let server = thread::spawn(move || {
+        let mut socket = listener.accept().unwrap().0;
+        greet(&mut socket, HAS_FLAGS | SEND_FLUSH | SEND_WRITE_ZEROES).unwrap();
+        [0_u32, 22].map(|error| {
+            let mut request = [0; 28];
+            socket.read_exact(&mut request).unwrap();
+            socket.write_all(&[&[0x67, 0x44, 0x66, 0x98], &error.to_be_bytes()[..], &request[8..16]].concat()).unwrap();
+            request
+        })
+    });
+    let device = NbdDevice::open(ExportAddress::parse(&name).unwrap().unwrap(), Access::Write).unwrap();
+    let clock = HostClock::leaked();
+    let disk = disk(device, clock, LONG);
+    Executor::new(clock).block_on(async {
+        assert_eq!(disk.zero(DeviceOffset(0x1_0200), 0x2_0000).await, Ok(()));
+        assert_eq!(disk.zero(DeviceOffset(0), 512).await, Err(DeviceError::Io(5)));
+    });
+    let [done, refused] = server.join().unwrap();
+    assert_eq!(done[..8], [0x25, 0x60, 0x95, 0x13, 0, 0, 0, 6]);
+    assert_eq!(done[16..], [0, 0, 0, 0, 0, 1, 2, 0, 0, 2, 0, 0]);
+    assert_eq!(refused[24..], [0, 0, 2, 0]);
 }
 
 #[test]
