@@ -38,7 +38,7 @@ pub(super) fn stored_radix(live: usize) -> Radix {
     Radix::holding(live).unwrap_or(Radix::MAX)
 }
 
-fn check_of(meta: &InodeMeta) -> CheckMethod {
+pub(super) fn check_of(meta: &InodeMeta) -> CheckMethod {
     CheckMethod::from_code(meta.check_algo & 0xf).unwrap_or(CheckMethod::XxHash64)
 }
 
@@ -72,11 +72,16 @@ impl FileSystem {
         }
     }
 
+    /// A whole file block that isn't in memory as it will be stored.
+    pub(super) fn encode_whole(&self, inode: &InodeRef<'_>, meta: &InodeMeta, data: &[u8]) -> Result<Encoded, Error> {
+        let packed = self.pack(inode, meta, data)?;
+        self.finish(meta, data, packed)
+    }
+
     /// Sends a whole file block that isn't in memory to the nodes without making it a page first.
     pub(super) async fn write_whole(&self, inode: &InodeRef<'_>, key: Key, data: &[u8]) -> Result<(), Error> {
         let meta = inode.with(|record| record.meta);
-        let packed = self.pack(inode, &meta, data)?;
-        let encoded = self.finish(&meta, data, packed)?;
+        let encoded = self.encode_whole(inode, &meta, data)?;
         self.write_encoded(inode, key, encoded, false).await
     }
 

@@ -8,6 +8,7 @@ use crate::io::Buffer;
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::EMBEDDED_BYTES;
 use crate::media::{Compression, Corruption, FileKind, Inum, Key, KeyRange};
+use crate::memory::aside;
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
@@ -94,6 +95,18 @@ impl FileSystem {
         while done < wanted {
             let at = offset + done as u64;
             let start = (at % BLOCK) as usize;
+            if let Some(workers) = self.workers {
+                let blocks = if start == 0 { self.most_together(wanted - done) } else { 0 };
+                let together = &mut out[done..done + blocks * FILE_BLOCK_BYTES];
+                // Without memory for it, the blocks are read one after the other.
+                if blocks > 1
+                    && let Ok(read) = aside(self.heap, || self.read_together(workers, file, Key(at), together))
+                {
+                    read.await?;
+                    done += blocks * FILE_BLOCK_BYTES;
+                    continue;
+                }
+            }
             let count = (FILE_BLOCK_BYTES - start).min(wanted - done);
             self.read_within_block(file, Key(at - at % BLOCK), start, &mut out[done..done + count]).await?;
             done += count;
@@ -109,7 +122,7 @@ impl FileSystem {
     }
 
     /// Reads `out.len()` bytes of one block, from its byte `start` on.
-    async fn read_within_block(
+    pub(super) async fn read_within_block(
         &self,
         file: &InodeRef<'_>,
         key: Key,
@@ -126,22 +139,34 @@ impl FileSystem {
                 // Meanwhile a commit has combined the pieces into a block, which is in memory or on the nodes now.
                 continue;
             }
-            let mut whole = None;
-            match reply {
-                Reply::Block(FileBlock::Embedded(bytes)) => copy_padded(&bytes[..EMBEDDED_BYTES], start, out),
-                Reply::Block(FileBlock::Stored { buffer, compression }) => {
-                    whole = self.decode(file, buffer, compression, start, out)?;
-                }
-                _ => out.fill(0),
-            }
-            self.files.lay_pieces_over(file.inum, key, start, out);
-            whole.into_iter().for_each(|content| self.keep_page(file.inum, key, content));
-            return Ok(());
+            return self.lay_out(file, key, reply, start, out);
         }
     }
 
+    /// A part of a block from what the nodes have of it, and from the pieces of it that are in memory.
+    pub(super) fn lay_out(
+        &self,
+        file: &InodeRef<'_>,
+        key: Key,
+        reply: Reply,
+        start: usize,
+        out: &mut [u8],
+    ) -> Result<(), Error> {
+        let mut whole = None;
+        match reply {
+            Reply::Block(FileBlock::Embedded(bytes)) => copy_padded(&bytes[..EMBEDDED_BYTES], start, out),
+            Reply::Block(FileBlock::Stored { buffer, compression }) => {
+                whole = self.decode(file, buffer, compression, start, out)?;
+            }
+            _ => out.fill(0),
+        }
+        self.files.lay_pieces_over(file.inum, key, start, out);
+        whole.into_iter().for_each(|content| self.keep_page(file.inum, key, content));
+        Ok(())
+    }
+
     /// Decodes a part of a stored block, or the whole block if it is worth keeping.
-    fn decode(
+    pub(super) fn decode(
         &self,
         file: &InodeRef<'_>,
         stored: Buffer,

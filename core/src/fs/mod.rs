@@ -39,6 +39,7 @@ mod tally;
 mod transfer;
 mod tree_walk;
 mod undo;
+mod work;
 mod write;
 mod writing;
 
@@ -60,7 +61,7 @@ pub use tree_walk::{Found, ROOT_PATH, TreeWalk};
 use core::cell::{Cell, RefCell};
 
 use crate::cluster::{Cluster, Growth, MAX_NODES, NodeOptions, OpenError, Pfs, PfsSelector, Slot};
-use crate::io::{Disk, Instant};
+use crate::io::{Disk, Instant, Workers};
 use crate::media::Inum;
 use crate::media::compression::Decompressor;
 use crate::memory::{self, Box, Heap, Vec, aside, boxed};
@@ -132,6 +133,8 @@ pub struct FileSystem {
     read_ahead_bytes: u64,
     /// None when nothing may be changed.
     writing: Option<Box<Writing>>,
+    /// Other processors, if the host lends any.
+    workers: Option<&'static dyn Workers>,
     heap: Heap,
 }
 
@@ -191,6 +194,7 @@ impl FileSystem {
             catching_up: Cell::default(),
             read_ahead_bytes: options.read_ahead_bytes(),
             writing: None,
+            workers: None,
             heap,
         })
     }
@@ -206,6 +210,11 @@ impl FileSystem {
         // Files that can't be removed stay on their list for the next mount. What is wrong with them is reported elsewhere.
         let _ = aside(self.heap, || self.reclaim_orphans())?.await;
         Ok(self)
+    }
+
+    /// Has other processors compress and decompress blocks from here on, beside this one.
+    pub fn use_workers(&mut self, workers: &'static dyn Workers) {
+        self.workers = Some(workers);
     }
 
     /// Unmounts: makes everything durable and returns the cluster, which can mount another PFS.

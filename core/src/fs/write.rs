@@ -176,6 +176,18 @@ impl FileSystem {
             let whole = start == 0 && (count == FILE_BLOCK_BYTES || at + count as u64 >= size);
             let piece = &data[done..done + count];
             if count == FILE_BLOCK_BYTES && !self.files.has(file.inum, key) {
+                if let Some(workers) = self.workers {
+                    let blocks = self.blocks_together(file, key, data.len() - done);
+                    let together = &data[done..done + blocks * FILE_BLOCK_BYTES];
+                    // Without memory for it, the blocks are written one after the other.
+                    if blocks > 1
+                        && let Ok(written) = aside(self.heap, || self.write_together(workers, file, key, together))
+                    {
+                        written.await?;
+                        done += together.len();
+                        continue;
+                    }
+                }
                 self.write_whole(file, key, piece).await?;
                 self.files.forget_pieces(file.inum, key);
             } else if at + count as u64 <= size && self.write_pieces(file, key, start, piece).await? {

@@ -99,6 +99,7 @@ mod time_source;
 mod turns;
 mod volumes;
 mod wakers;
+mod workers;
 pub mod wrap;
 
 pub use block_cache::{Block, BlockCache, MIN_CACHE_BYTES, ReadError};
@@ -118,3 +119,4 @@ pub use time_source::TimeSource;
 pub use turns::{Turn, Turns};
 pub use volumes::{Volume, Volumes};
 pub use wakers::Wakers;
+pub use workers::{EncodedBlock, Job, JobId, Tools, Workers};
