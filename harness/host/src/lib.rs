@@ -1,5 +1,5 @@
 //! What a host provides for `hammer2-core`: devices on files, disks and NBD exports, time, random numbers, an executor, the
-//! processor's check functions; and, for tests, virtual time and the replay of power cuts.
+//! processor's check functions, other processors; and, for tests, virtual time and the replay of power cuts.
 //!
 //! # Example
 //!
@@ -70,6 +70,7 @@ pub mod clock;
 pub mod device;
 pub mod executor;
 pub mod mount_table;
+pub mod processors;
 pub mod random;
 pub mod replay;
 pub mod runtime_dir;

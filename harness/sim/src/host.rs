@@ -21,7 +21,12 @@ pub(crate) struct Host {
     has_power: Cell<bool>,
     /// Other hosts can reach the disks, too.
     shares_disks: Cell<bool>,
+    /// There are other processors.
+    draws_workers: Cell<bool>,
 }
+
+/// Makes of a seed whether there are other processors.
+const WORKERS: u64 = 0x776f_726b;
 
 thread_local! {
     static HOST: &'static Host = Box::leak(Box::new(Host::new()));
@@ -37,6 +42,7 @@ impl Host {
             power_left: Cell::new(None),
             has_power: Cell::new(true),
             shares_disks: Cell::new(false),
+            draws_workers: Cell::new(false),
         }
     }
 
@@ -45,6 +51,7 @@ impl Host {
         let host = HOST.with(|host| *host);
         host.now.set(0);
         host.shares_disks.set(false);
+        host.draws_workers.set(mix(seed ^ WORKERS).is_multiple_of(3));
         host.trace.set(mix(seed));
         *host.random.borrow_mut() = Random::new(mix(!seed));
         host.power_on();
@@ -69,6 +76,10 @@ impl Host {
 
     pub(crate) fn shares_disks(&self) -> bool {
         self.shares_disks.get()
+    }
+
+    pub(crate) fn draws_workers(&self) -> bool {
+        self.draws_workers.get()
     }
 
     pub(crate) fn has_power(&self) -> bool {

@@ -6,7 +6,7 @@
 //!
 //! The files, from the bottom up; those of one line import nothing from the lines below:
 //! - the basis of a run: `host` (time, power, random numbers), `executor`, `medium` and `device` (disks), `nodes` (disks as
-//!   nodes, made and written offline), `faults`;
+//!   nodes, made and written offline), `faults`, `sim_workers`;
 //! - what is asked of it, and what came of it: `settings`, `plan`, `tally`, and `chronicle`, in which everything is;
 //! - what must be there, in models of hammer2-model: `reading`, `history`, `snapshots`, and `group`, a cluster with all of these;
 //!   `states` of nodes;
@@ -58,6 +58,7 @@ mod session;
 mod settings;
 mod shrink;
 mod silent;
+mod sim_workers;
 mod snapshots;
 mod spoiled;
 mod states;

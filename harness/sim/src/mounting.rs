@@ -7,6 +7,7 @@ use hammer2_core::node::Protocol;
 use crate::chronicle::What;
 use crate::group::Trust;
 use crate::nodes::{self, Drive, HEAP, mount_options};
+use crate::sim_workers::SimWorkers;
 use crate::states::{name_of_state, name_of_variant, states};
 use crate::world::World;
 
@@ -56,7 +57,12 @@ pub(crate) async fn mount_label(world: &World, seats: &[Seat], label: &[u8]) -> 
     let mounted = async {
         let cluster = open(world, seats).await?;
         cluster.set_protocol(world.settings.without.map_or(Protocol::default(), Protocol::without));
-        FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(label), mount_options(seats.len())).await
+        let mut fs =
+            FileSystem::mount_pfs(HEAP, cluster, PfsSelector::Label(label), mount_options(seats.len())).await?;
+        if world.has_workers() {
+            fs.use_workers(SimWorkers::fresh(world.host));
+        }
+        Ok(fs)
     };
     mounted.await.map_err(|error| refused(world, &error))
 }

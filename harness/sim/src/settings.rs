@@ -38,8 +38,8 @@ impl Settings {
     }
 }
 
-/// Other faults, mostly between two mounts.
-pub(crate) const BETWEEN: [&str; 17] = [
+/// Other faults, mostly between two mounts; and mounts with other processors, which are no fault.
+pub(crate) const BETWEEN: [&str; 18] = [
     "absent",
     "swapped",
     "returned-old",
@@ -57,4 +57,5 @@ pub(crate) const BETWEEN: [&str; 17] = [
     "inserted",
     "inserted-copy",
     "rivals",
+    "workers",
 ];

@@ -281,6 +281,15 @@ impl World {
         }
     }
 
+    /// True of a third of all runs, which is drawn by nobody: the others are what they are without workers.
+    pub(crate) fn has_workers(&self) -> bool {
+        let drawn = self.host.draws_workers() && self.settings.has_fault("workers");
+        if drawn {
+            self.fault("workers");
+        }
+        drawn
+    }
+
     /// True with this probability in percent, unless the fault is left out.
     pub(crate) fn chance(&self, name: &str, percent: u64) -> bool {
         self.random.borrow_mut().percent(percent) && self.settings.has_fault(name)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hammer2_host::device::Access;
+use hammer2_host::processors::Processors;
 use log::LevelFilter;
 use rustix::process::geteuid;
 
@@ -23,6 +24,9 @@ use options::MountOptions;
 
 /// The default of seconds between syncs that nobody asked for.
 const SYNC_EVERY_SECONDS: u16 = 5;
+
+/// More threads than this have nothing to do: calls are of few blocks.
+const MOST_WORKERS: i64 = 16;
 
 /// Programs that are run for events of root's mounts.
 const HOOKS: &str = "/etc/hammer2/hooks.d";
@@ -43,6 +47,9 @@ pub(super) struct Mount {
     /// Seconds between syncs that nobody asked for; 0 for none
     #[arg(long, value_name = "SECONDS", default_value_t = SYNC_EVERY_SECONDS)]
     pub(super) sync_every: u16,
+    /// Threads that compress and decompress, beside the one that serves: worth it for ZLIB [default: 0]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(..=MOST_WORKERS))]
+    pub(super) workers: Option<u16>,
     /// What becomes of changes while too few nodes of a cluster are left
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     pub(super) without_quorum: WithoutQuorum,
@@ -53,9 +60,9 @@ pub(super) struct Mount {
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
     /// Options of mount(8) and fstab(5), separated by commas: ro, rw, remount, allow_other, nosuid, nodev, noexec, noatime, sync,
-    /// dirsync and their opposites; local, dedup, memory=MIB, deadline=SECONDS, sync-every=SECONDS, without-quorum=POLICY,
-    /// log=FILE, hooks=DIR: the programs there are run for each event (see events) [default: of root's mounts
-    /// /etc/hammer2/hooks.d]
+    /// dirsync and their opposites; local, dedup, memory=MIB, deadline=SECONDS, workers=COUNT, sync-every=SECONDS,
+    /// without-quorum=POLICY, log=FILE, hooks=DIR: the programs there are run for each event (see events) [default: of root's
+    /// mounts /etc/hammer2/hooks.d]
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(super) options: Vec<String>,
     /// Ignore unknown options
@@ -90,6 +97,7 @@ impl Mount {
             foreground: false,
             read_only: false,
             sync_every: SYNC_EVERY_SECONDS,
+            workers: None,
             without_quorum: WithoutQuorum::Fail,
             dedup: false,
             log: None,
@@ -125,6 +133,7 @@ impl Mount {
         let session = Session::new(&settings.with(wishes.memory_mib, wishes.deadline_seconds, wishes.local));
         let dedup_bytes = if self.dedup || wishes.dedup { session.dedup_bytes() } else { 0 };
         let log = wishes.log.clone().or_else(|| self.log.clone());
+        let workers = wishes.workers.or(self.workers).map_or(0, usize::from).min(MOST_WORKERS as usize);
         let options = self.options(&session, wishes);
         let access = if options.read_only { Access::Read } else { Access::Write };
         // In a cluster, a node may be put in.
@@ -133,7 +142,13 @@ impl Mount {
         let (read_only, place) = (options.read_only, directory.display().to_string());
         let open = move || {
             let mounted = session.run(session.mount_to_serve(&self.target, access));
-            let (fs, images) = mounted.map_err(|failure| advice(failure, read_only))?;
+            let (mut fs, images) = mounted.map_err(|failure| advice(failure, read_only))?;
+            if workers > 0 {
+                match Processors::leaked(workers, fs.heap()) {
+                    Ok(processors) => fs.use_workers(processors),
+                    Err(error) => log::warn!("no threads to compress with, so one does everything: {error}"),
+                }
+            }
             if !read_only {
                 fs.set_dedup(dedup_bytes).map_err(Failure::failed)?;
             }

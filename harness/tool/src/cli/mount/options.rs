@@ -72,6 +72,8 @@ pub(super) struct MountOptions {
     pub(super) local: bool,
     /// Equal blocks are shared.
     pub(super) dedup: bool,
+    /// Threads that compress and decompress.
+    pub(super) workers: Option<u16>,
     /// Seconds between syncs.
     pub(super) sync_every_seconds: Option<u16>,
     /// What becomes of changes without a quorum.
@@ -119,6 +121,7 @@ impl MountOptions {
             "dedup" => self.dedup = true,
             "memory" => self.memory_mib = Some(number(option, value, 2)?),
             "deadline" => self.deadline_seconds = Some(number(option, value, 1)?),
+            "workers" => self.workers = Some(number(option, value, 0)?),
             "sync-every" => self.sync_every_seconds = Some(number(option, value, 0)?),
             "without-quorum" => {
                 let policy = value.and_then(|value| WithoutQuorum::from_str(value, true).ok());
@@ -196,17 +199,27 @@ mod tests {
         let options = read(unheard).unwrap();
         assert!(options.read_only.is_none() && !options.remount && options.log.is_none());
         let own =
-            read("remount,local,dedup,memory=128,deadline=9,sync-every=0,without-quorum=wait,log=/var/log/h2").unwrap();
+            read("remount,local,dedup,memory=128,deadline=9,sync-every=0,workers=0,without-quorum=wait,log=/var/log/h2")
+                .unwrap();
         assert!(own.remount && own.local && own.dedup && own.without_quorum == Some(WithoutQuorum::Wait));
         let numbers = (own.memory_mib, own.deadline_seconds, own.sync_every_seconds);
         assert_eq!(numbers, (Some(128), Some(9), Some(0)));
+        assert_eq!(own.workers, Some(0));
         assert_eq!(own.log, Some("/var/log/h2".into()));
     }
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        for wrong in ["nonsense", "memory=1", "memory=lots", "memory", "without-quorum=maybe", "log=here", "deadline=0"]
-        {
+        for wrong in [
+            "nonsense",
+            "memory=1",
+            "memory=lots",
+            "memory",
+            "without-quorum=maybe",
+            "log=here",
+            "deadline=0",
+            "workers=all",
+        ] {
             let said = read(&format!("ro,{wrong}")).err().unwrap_or_default();
             assert!(said.starts_with(&format!("-o {wrong}: ")), "{said}");
         }
