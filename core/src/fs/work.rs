@@ -1,8 +1,9 @@
 //! Whole blocks that are written or read together: what compression they take, [workers](Workers) do beside this processor.
 //!
-//! A call that writes or reads several whole blocks gives the workers as many of them as they take and does the others itself, those at last that they haven't begun with. No
-//! job outlives the call. Written blocks go to the nodes in their order, whatever order they were compressed in, so what is there
-//! when one fails is what would be without workers; and nobody else changes anything meanwhile, as the call holds the gate.
+//! A call that writes or reads several whole blocks gives the workers as many of them as they take and does the others itself,
+//! at last those that they haven't begun with. No job outlives the call. Written blocks go to the nodes in their order, whatever
+//! order they were compressed in, so what is there when one fails is what would be without workers; and nobody else changes
+//! anything meanwhile, as the call holds the gate.
 
 use core::future::poll_fn;
 use core::task::Poll;

@@ -125,8 +125,8 @@ pub trait Workers {
     /// waker to be woken when it is.
     fn poll(&self, id: JobId, cx: &mut Context<'_>) -> Poll<Job>;
 
-    /// A job that nobody has begun with, as it is: to do it is better than to wait for it, where processors are busy. Its id means
-    /// nothing any more. None if it was begun with, or is done.
+    /// A job that nobody has begun with, as it is: to do it is better than to wait for it, where processors are busy. Its id
+    /// means nothing any more. None if it was begun with, or is done.
     fn recall(&self, id: JobId) -> Option<Job>;
 
     /// Gives a job up: nobody will ask for it any more.

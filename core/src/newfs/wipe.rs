@@ -1,7 +1,7 @@
 //! Zeroing parts of a device, and leaving alone what is zero already, so that sparse images stay sparse.
 //!
-//! What the device knows to be a hole isn't looked at. The rest the device makes zeros by itself, if it can; otherwise it is read,
-//! and written where it isn't zero.
+//! What the device knows to be a hole isn't looked at. The rest the device makes zeros by itself, if it can; otherwise it is
+//! read, and written where it isn't zero.
 
 use core::cell::Cell;
 use core::future::{Future, poll_fn};

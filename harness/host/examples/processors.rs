@@ -81,6 +81,7 @@ fn main() {
         assert!(found == text);
     });
     println!(
-        "{{\"codec\":\"{compression}\",\"workers\":{workers},\"mebibytes\":{CALLS},\"write_seconds\":{written:.4},\"read_seconds\":{read:.4}}}"
+        "{{\"codec\":\"{compression}\",\"workers\":{workers},\"mebibytes\":{CALLS},\
+         \"write_seconds\":{written:.4},\"read_seconds\":{read:.4}}}"
     );
 }

@@ -198,9 +198,10 @@ mod tests {
                        relatime,user_id=0,group_id=0,default_permissions,max_read=131072";
         let options = read(unheard).unwrap();
         assert!(options.read_only.is_none() && !options.remount && options.log.is_none());
-        let own =
-            read("remount,local,dedup,memory=128,deadline=9,sync-every=0,workers=0,without-quorum=wait,log=/var/log/h2")
-                .unwrap();
+        let own = read(
+            "remount,local,dedup,memory=128,deadline=9,sync-every=0,workers=0,without-quorum=wait,log=/var/log/h2",
+        )
+        .unwrap();
         assert!(own.remount && own.local && own.dedup && own.without_quorum == Some(WithoutQuorum::Wait));
         let numbers = (own.memory_mib, own.deadline_seconds, own.sync_every_seconds);
         assert_eq!(numbers, (Some(128), Some(9), Some(0)));
