@@ -16,6 +16,7 @@
 //! - faults between two mounts, which must do no harm: `forged`, `fork`, `halves`, `minority`, `rewound`, `rivals`
 //!   with `silent`, `spoiled`; `marks` tell histories apart;
 //! - the run: `rounds` of mounts, `ending` with `alone`, `inquest`, `run`; `shrink` makes a failing run smaller.
+//!
 //! Besides `hammer2-sim` itself, only tests use this library. It is the only user of the core that can leave out a rule of the
 //! protocol: the package in `unsound-core` compiles that core.
 #![forbid(unsafe_code)]
