@@ -183,6 +183,8 @@ impl Volume {
                 writes: sum.writes + counts.writes,
                 written_bytes: sum.written_bytes + counts.written_bytes,
                 flushes: sum.flushes + counts.flushes,
+                zeros: sum.zeros + counts.zeros,
+                zeroed_bytes: sum.zeroed_bytes + counts.zeroed_bytes,
                 discards: sum.discards + counts.discards,
                 discarded_bytes: sum.discarded_bytes + counts.discarded_bytes,
             }

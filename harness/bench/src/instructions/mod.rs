@@ -45,14 +45,14 @@ const ROWS: [Row; 17] = {
         Row { what, nodes, name, limit }
     }
     [
-        row(Create, 1, "create_1", 21_100),
-        row(Create, 3, "create_3", 57_300),
-        row(CreateSmall, 1, "create_1k_1", 48_100),
-        row(CreateSmall, 3, "create_1k_3", 120_300),
-        row(Unlink, 1, "unlink_1", 24_800),
-        row(Unlink, 3, "unlink_3", 67_300),
+        row(Create, 1, "create_1", 17_600),
+        row(Create, 3, "create_3", 46_400),
+        row(CreateSmall, 1, "create_1k_1", 41_700),
+        row(CreateSmall, 3, "create_1k_3", 92_900),
+        row(Unlink, 1, "unlink_1", 23_400),
+        row(Unlink, 3, "unlink_3", 60_700),
         row(LookupWarm, 1, "lookup_warm_1", 4_800),
-        row(LookupCold, 1, "lookup_cold_1", 11_400),
+        row(LookupCold, 1, "lookup_cold_1", 11_000),
         row(WriteNoise, 1, "write_noise_1", 151_100),
         row(WriteNoise, 3, "write_noise_3", 174_500),
         row(ReadNoise, 1, "read_noise_1", 148_400),

@@ -71,7 +71,7 @@ pub(crate) fn docs(step: &Context) -> Done {
 /// Unit, integration and documentation tests.
 pub(crate) fn host_tests(step: &Context) -> Done {
     step.build_all()?;
-    step.cargo(&["test", "--quiet", "--workspace"]).run()
+    step.cargo(&["test", "--quiet", "--workspace", "--no-fail-fast"]).run()
 }
 
 /// What threads share, in every order that loom finds. It is built with other options, and so in a place of its own; the core is

@@ -322,7 +322,7 @@ mod tests {
             assert!(page.contains(said), "{said}");
         }
         assert!(
-            status.html(Some(&[])).contains("Nothing has happened") && status.html(None).contains("has it mounted")
+            status.html(Some(&[])).contains("Nothing has happened") && status.html(None).contains("only to a mount")
         );
     }
 
