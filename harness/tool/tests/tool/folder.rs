@@ -54,13 +54,15 @@ impl Folder {
         serde_json::from_str(&self.succeed(arguments)).unwrap()
     }
 
-    /// Checks the exit status, and that there is one line of complaint that contains this.
+    /// Checks the exit status, and that there is one line of complaint that contains this: an object where JSON is asked for.
     pub(crate) fn refuse<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>, status: i32, complaint: &str) {
         let mut command = self.command(arguments);
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), text.lines().count()), (Some(status), 1), "{command:?}: {text}");
-        assert!(text.starts_with("hammer2: ") && text.contains(complaint), "{command:?}: {text}");
+        let wants_json = command.get_args().any(|argument| argument == "--json");
+        let start = if wants_json { "{\"error\":{" } else { "hammer2: " };
+        assert!(text.starts_with(start) && text.contains(complaint), "{command:?}: {text}");
     }
 
     /// Checks that a volume has no problems. Freed space may be waiting for bulkfree.

@@ -52,7 +52,7 @@ fn a_cluster_is_drawn_with_its_members_and_those_that_are_missing() {
         let page = status_of("--html");
         assert!(page.starts_with("<!DOCTYPE html>") && page.contains(&svg[svg.find("<rect").unwrap()..svg.len() - 10]));
         assert!(!page.contains("<b x") && page.contains("&lt;b x"), "{page}");
-        assert!(page.contains("ask for the directory it is mounted on"));
+        assert!(page.contains("give the directory it is mounted on"));
     }
     for forms in [["--json", "--html"], ["--json", "--svg"], ["--html", "--svg"]] {
         folder.refuse(["cluster", "status", forms[0], forms[1], &all], 2, "cannot be used with");

@@ -94,8 +94,11 @@ async fn populate(
             let step = dice.step(&model);
             let done = perform(&step, &fs, &model).await;
             assert_eq!(done.is_ok(), step.apply(&mut model), "{step:?}: {done:?}");
-            if let Step::Write(path, ..) | Step::Append(path, ..) | Step::Truncate(path, ..) | Step::Punch(path, ..) =
-                &step
+            if let Step::Write(path, ..)
+            | Step::Append(path, ..)
+            | Step::Truncate(path, ..)
+            | Step::Punch(path, ..)
+            | Step::Clone(_, _, path, ..) = &step
             {
                 past.extend(model.content(path).cloned());
             }
