@@ -51,6 +51,7 @@
 //!             match request.operation {
 //!                 Operation::Read(_) => request.buffer.bytes_mut().copy_from_slice(&bytes[range]),
 //!                 Operation::Write(_) => bytes[range].copy_from_slice(request.buffer.bytes()),
+//!                 Operation::Zero { .. } => bytes[range].fill(0),
 //!                 Operation::Flush | Operation::Discard { .. } => {}
 //!             }
 //!         });
