@@ -1,6 +1,6 @@
 //! Finding out whether the keys of a range are free.
 
-use super::{ChainId, Container, Cursor, Holder, Source, Stop, Topology, Trust, find};
+use super::{Container, Cursor, Holder, Source, Stop, Topology, Trust, find};
 use crate::io::BlockCache;
 use crate::media::{BlockKind, KeyRange};
 
@@ -13,26 +13,12 @@ impl Topology {
         root: Container,
         range: KeyRange,
     ) -> Result<Option<Container>, Stop> {
-        let mut container = root;
-        let next = loop {
-            let array = self.array(container);
-            match array.first_reaching_sound(range.first) {
-                None if container == root || array.span().last >= range.last => return Ok(Some(container)),
-                Some((index, entry)) if entry.key() <= range.first => {
-                    if !entry.is(BlockKind::Indirect) {
-                        return Ok(None);
-                    }
-                    container = Container::Chain(match ChainId::of(entry) {
-                        Some(id) => id,
-                        None => self.modify(blocks, container, index)?,
-                    });
-                }
-                next => break next.map(|(_, entry)| *entry),
-            }
-        };
+        let (container, next) = self.descend_to_next(blocks, root, range.first)?;
+        let array = self.array(container);
         match next {
-            Some(next) if next.key() > range.last => Ok(Some(container)),
-            Some(next) if !next.is(BlockKind::Indirect) => Ok(None),
+            None if container == root || array.span().last >= range.last => Ok(Some(container)),
+            Some((_, first)) if first > range.last => Ok(Some(container)),
+            Some((index, _)) if !array.entries()[index].is(BlockKind::Indirect) => Ok(None),
             // The range continues in other arrays.
             _ => Ok(self.is_empty_in(blocks, root, range)?.then_some(container)),
         }

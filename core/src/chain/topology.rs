@@ -172,12 +172,8 @@ impl Topology {
 
     /// The entry whose span holds `key`.
     pub(crate) fn position(&self, container: Container, key: Key) -> Option<usize> {
-        self.entry_at(container, key).map(|(index, _)| index)
-    }
-
-    /// The same, with where it is.
-    fn entry_at(&self, container: Container, key: Key) -> Option<(usize, &Blockref)> {
-        self.array(container).first_reaching_sound(key).filter(|(_, entry)| entry.key() <= key)
+        let found = self.array(container).first_reaching_sound(key);
+        found.filter(|(_, entry)| entry.key() <= key).map(|(index, _)| index)
     }
 
     /// Makes the block of an entry a modified chain; it may be one already.
@@ -264,12 +260,27 @@ impl Topology {
         root: Container,
         key: Key,
     ) -> Result<(Container, Option<usize>), Stop> {
+        let (container, next) = self.descend_to_next(blocks, root, key)?;
+        Ok((container, next.filter(|(_, first)| *first <= key).map(|(index, _)| index)))
+    }
+
+    /// Does the same, and returns the first entry of that array that reaches the key or lies beyond it, with its own first key.
+    pub(super) fn descend_to_next(
+        &mut self,
+        blocks: &BlockCache,
+        root: Container,
+        key: Key,
+    ) -> Result<(Container, Option<(usize, Key)>), Stop> {
         let mut container = root;
         loop {
-            let Some((index, entry)) = self.entry_at(container, key) else { return Ok((container, None)) };
-            if !entry.is(BlockKind::Indirect) && !entry.is(BlockKind::FreemapNode) {
-                return Ok((container, Some(index)));
-            }
+            let (index, entry) = match self.array(container).first_reaching_sound(key) {
+                Some((index, entry))
+                    if entry.key() <= key && (entry.is(BlockKind::Indirect) || entry.is(BlockKind::FreemapNode)) =>
+                {
+                    (index, entry)
+                }
+                next => return Ok((container, next.map(|(index, entry)| (index, entry.key())))),
+            };
             container = Container::Chain(match ChainId::of(entry) {
                 Some(id) => id,
                 None => self.modify(blocks, container, index)?,

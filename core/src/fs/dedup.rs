@@ -140,9 +140,14 @@ impl FileSystem {
     }
 
     /// A block of another file, or elsewhere in the same, that is equal to one that is about to be written.
-    pub(super) async fn equal_block(&self, to: &InodeRef<'_>, key: Key, block: &StoredBlock) -> Option<Equal<'_>> {
+    pub(super) async fn equal_block(
+        &self,
+        to: &InodeRef<'_>,
+        key: Key,
+        block: &StoredBlock,
+        print: u64,
+    ) -> Option<Equal<'_>> {
         let dedup = &self.writing.as_ref()?.dedup;
-        let print = dedup.print_of(block)?;
         let (inum, other) = dedup.find(print).filter(|place| *place != (to.inum, key))?;
         let Ok(file) = self.inode(inum).await else {
             dedup.forget(print);

@@ -102,7 +102,7 @@ impl FileSystem {
         let bytes = lent.as_ref().map_or(0, |block| block.buffer.len() as u64);
         let print = lent.as_ref().and_then(|block| self.print_of(block));
         let equal = match (&lent, print) {
-            (Some(block), Some(_)) => aside(self.heap, || self.equal_block(inode, key, block))?.await,
+            (Some(block), Some(print)) => aside(self.heap, || self.equal_block(inode, key, block, print))?.await,
             _ => None,
         };
         inode.note_blocks_changed();

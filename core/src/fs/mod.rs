@@ -34,6 +34,7 @@ mod room;
 mod set_attributes;
 mod share;
 mod snapshot;
+mod stored;
 mod sync;
 mod tally;
 mod transfer;

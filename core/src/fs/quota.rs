@@ -9,10 +9,10 @@
 
 use super::inode_cache::InodeRef;
 use super::{Error, FileSystem};
-use crate::cluster::{Command, Element, Elements, Reply, Slot};
+use crate::cluster::{Element, Elements};
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, INODE_BYTES, InodeFlags, MAX_QUOTA_DEPTH};
-use crate::media::{BlockKind, FileKind, InodeMeta, Inum, Key, KeyRange, ModifyTid, Radix};
+use crate::media::{BlockKind, FileKind, InodeMeta, Inum, Key, KeyRange, Radix};
 use crate::memory::{self, Vec};
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
@@ -184,34 +184,6 @@ impl FileSystem {
         }
     }
 
-    /// Bytes that are stored for a file's content in a range.
-    pub(super) async fn content_bytes(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<u64, Error> {
-        let has_blocks = file.with(|record| {
-            let kind = record.meta.kind();
-            matches!(kind, Ok(FileKind::Regular | FileKind::Symlink))
-                && !record.meta.flags().contains(InodeFlags::DIRECTDATA)
-        });
-        let mut bytes = 0u64;
-        let mut elements = memory::boxed(self.heap, Elements::new())?;
-        let mut left = has_blocks.then_some(range);
-        while let Some(range) = left {
-            left = self.elements(file.slot, range, &mut elements).await?;
-            for element in &*elements {
-                if let Element::Leaf(leaf) = element {
-                    bytes = bytes.saturating_add(leaf.bytes as u64);
-                }
-            }
-        }
-        Ok(bytes)
-    }
-
-    async fn elements(&self, slot: Slot, range: KeyRange, elements: &mut Elements) -> Result<Option<KeyRange>, Error> {
-        match self.cluster.execute(Command::List { slot, range, since: ModifyTid(0), elements }).await? {
-            Reply::Scanned(scanned) => Ok(scanned.remaining),
-            _ => Ok(None),
-        }
-    }
-
     /// Counts what the blocks of a file take in a range before they are changed; none when no limit is concerned.
     pub(super) async fn begin_count(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<Option<Count<'_>>, Error> {
         let holders = self.holders_of(file).await?;
@@ -264,6 +236,12 @@ impl FileSystem {
     pub(super) async fn admit_content(&self, file: &InodeRef<'_>, bytes: u64) -> Result<(), Error> {
         let holders = self.holders_of(file).await?;
         self.admit_amount(&holders, Amount::content(bytes)).await
+    }
+
+    /// Makes sure that limits leave room for content of `after` bytes in place of what is stored in a range.
+    pub(super) async fn admit_replacing(&self, file: &InodeRef<'_>, range: KeyRange, after: u64) -> Result<(), Error> {
+        let Some(Count { holders, before, .. }) = self.begin_count(file, range).await? else { return Ok(()) };
+        self.admit_amount(&holders, Amount::content(after.saturating_sub(before))).await
     }
 
     /// Finds out whether limits leave room for a write however badly its content compresses.

@@ -8,11 +8,11 @@
 use super::inode_cache::InodeRef;
 use super::room::Need;
 use super::{Error, FileSystem};
-use crate::cluster::{Command, Element, Elements, Modification, Reply, Sharing};
+use crate::cluster::{Modification, Sharing};
 use crate::media::geometry::FILE_BLOCK_BYTES;
 use crate::media::inode::{EMBEDDED_BYTES, InodeFlags, MAX_FILE_BYTES};
-use crate::media::{CheckMethod, FileKind, Inum, Key, KeyRange, ModifyTid};
-use crate::memory::{self, aside};
+use crate::media::{CheckMethod, FileKind, Inum, Key, KeyRange};
+use crate::memory::aside;
 
 const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
@@ -42,6 +42,16 @@ impl Part {
     fn is_congruent(self) -> bool {
         self.offset % BLOCK == self.to_offset % BLOCK
     }
+
+    /// Checks that the target isn't too large with it, and that ranges of the same file have nothing in common.
+    fn check(self, is_one_file: bool) -> Result<(), Error> {
+        match self.to_offset.checked_add(self.bytes) {
+            Some(end) if end <= MAX_FILE_BYTES => {}
+            _ => return Err(Error::FileTooLarge),
+        }
+        let overlap = is_one_file && self.offset.abs_diff(self.to_offset) < self.bytes;
+        if overlap { Err(Error::Overlap) } else { Ok(()) }
+    }
 }
 
 impl FileSystem {
@@ -65,10 +75,7 @@ impl FileSystem {
         }
         let size = source.size;
         let whole = Part { offset, to_offset, bytes: bytes.min(size.saturating_sub(offset)) };
-        let end = to_offset.checked_add(whole.bytes).filter(|end| *end <= MAX_FILE_BYTES).ok_or(Error::FileTooLarge)?;
-        if from == to && offset < end && to_offset < offset + whole.bytes {
-            return Err(Error::Overlap);
-        }
+        whole.check(from == to)?;
         let mut left = whole;
         while left.bytes > 0 {
             let head = (left.offset.next_multiple_of(BLOCK) - left.offset).min(left.bytes);
@@ -123,12 +130,10 @@ impl FileSystem {
         to_offset: u64,
         bytes: u64,
     ) -> Result<u64, Error> {
-        let end = to_offset.checked_add(bytes).filter(|end| *end <= MAX_FILE_BYTES).ok_or(Error::FileTooLarge)?;
-        if from == to && offset < end && to_offset < offset.saturating_add(bytes) {
-            return Err(Error::Overlap);
-        }
+        let part = Part { offset, to_offset, bytes };
+        part.check(from == to)?;
         match offset.is_multiple_of(BLOCK) && to_offset.is_multiple_of(BLOCK) {
-            true => aside(self.heap, || self.share_blocks(from, to, Part { offset, to_offset, bytes }))?.await,
+            true => aside(self.heap, || self.share_blocks(from, to, part))?.await,
             false => Ok(0),
         }
     }
@@ -153,7 +158,7 @@ impl FileSystem {
         let target_range = KeyRange { first: Key(part.to_offset), last: last(part.to_offset) };
         let Some(stored) = self.shareable_bytes(&source, range).await? else { return Ok(0) };
         self.admit(&mut changing, Need::shared(bytes)).await?;
-        self.admit_content(&target, stored.saturating_sub(self.content_bytes(&target, target_range).await?)).await?;
+        self.admit_replacing(&target, target_range, stored).await?;
         if part.to_offset > old {
             self.admit_extension(&target, part.to_offset).await?;
             self.resize(&target, part.to_offset).await?;
@@ -180,24 +185,13 @@ impl FileSystem {
 
     /// What is stored of a range of a file; none if there are blocks among them that can't be shared.
     async fn shareable_bytes(&self, file: &InodeRef<'_>, range: KeyRange) -> Result<Option<u64>, Error> {
-        let mut bytes = 0u64;
-        let mut elements = memory::boxed(self.heap, Elements::new())?;
-        let mut left = Some(range);
-        while let Some(range) = left {
-            let list = Command::List { slot: file.slot, range, since: ModifyTid(0), elements: &mut elements };
-            left = match self.cluster.execute(list).await? {
-                Reply::Scanned(scanned) => scanned.remaining,
-                _ => None,
-            };
-            for element in &*elements {
-                let Element::Leaf(leaf) = element else { continue };
-                match leaf.methods.check() {
-                    Ok(CheckMethod::None | CheckMethod::Disabled) | Err(_) => return Ok(None),
-                    Ok(_) => bytes = bytes.saturating_add(leaf.bytes as u64),
-                }
-            }
-        }
-        Ok(Some(bytes))
+        let (mut bytes, mut is_shareable) = (0u64, true);
+        let each = self.each_leaf(file.slot, range, |leaf| {
+            is_shareable &= !matches!(leaf.methods.check(), Ok(CheckMethod::None | CheckMethod::Disabled) | Err(_));
+            bytes = bytes.saturating_add(leaf.bytes as u64);
+        });
+        each.await?;
+        Ok(is_shareable.then_some(bytes))
     }
 }
 

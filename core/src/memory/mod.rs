@@ -81,10 +81,7 @@ pub fn append(vec: &mut Vec<u8>, bytes: &[u8]) {
 
 /// A vector of `len` zero bytes, with room for no more.
 pub fn zeroed(heap: Heap, len: usize) -> Result<Vec<u8>, NoMemory> {
-    let mut vec = Vec::new_in(heap);
-    vec.try_reserve_exact(len).map_err(|_| NoMemory)?;
-    vec.resize(len, 0);
-    Ok(vec)
+    padded(heap, &[], len)
 }
 
 /// A vector of `len` bytes, with room for no more, that begins with `bytes`; the rest is zero.

@@ -11,10 +11,9 @@
 
 use super::file::check_data;
 use super::modify::Change;
-use super::{Halt, Node, Outcome, Progress, Sharing, Slot, failed};
+use super::{Halt, Node, Outcome, Progress, Sharing, Slot};
 use crate::chain::{ChainError, Container, Cursor, Stop};
 use crate::media::geometry::FILE_BLOCK_BITS;
-use crate::media::inode::InodeFlags;
 use crate::media::{BlockKind, Blockref, Corruption, Key, KeyBits, KeyRange};
 
 impl Node {
@@ -76,19 +75,10 @@ impl Node {
                 let index = index.ok_or_else(gone)?;
                 topology.entries_mut(container)[index].set_mirror_tid(committed);
             }
-            let id = self.modify_open(topology, blocks, to)?;
-            if topology.inode(id).meta.flags().contains(InodeFlags::DIRECTDATA) {
-                return Err(failed(&bref, Corruption::DirectData(topology.inode(id).meta.size())));
-            }
-            let (container, index) = topology.descend(blocks, Container::Chain(id), key)?;
-            let Some(index) = index else {
-                return topology.insert(blocks, Container::Chain(id), &bref, &mut None, change.tid).map(drop);
-            };
-            let old = core::mem::replace(&mut topology.entries_mut(container)[index], bref);
-            topology.touch(container, change.tid);
-            if old.data_off() != bref.data_off() {
-                allocator.free_uncommitted(topology, &old);
-            }
+            let old = self.put_block(topology, blocks, to, &bref, change.tid)?;
+            // A block that the target shares already stays.
+            let gone = old.filter(|old| old.data_off() != bref.data_off());
+            gone.iter().for_each(|old| allocator.free_uncommitted(topology, old));
             Ok(())
         })?;
         Ok(())

@@ -198,17 +198,8 @@ impl Node {
         bref.check = block.check;
         let stored = self.change(change.manner, |topology, allocator, blocks| {
             bref.set_mirror_tid(topology.pending_tid);
-            let id = self.modify_open(topology, blocks, file)?;
-            if topology.inode(id).meta.flags().contains(InodeFlags::DIRECTDATA) {
-                return Err(failed(&bref, Corruption::DirectData(topology.inode(id).meta.size())));
-            }
-            let (container, index) = topology.descend(blocks, Container::Chain(id), key)?;
-            let Some(index) = index else {
-                return topology.insert(blocks, Container::Chain(id), &bref, &mut None, change.tid).map(drop);
-            };
-            let old = core::mem::replace(&mut topology.entries_mut(container)[index], bref);
-            topology.touch(container, change.tid);
-            allocator.free_uncommitted(topology, &old);
+            let old = self.put_block(topology, blocks, file, &bref, change.tid)?;
+            old.iter().for_each(|old| allocator.free_uncommitted(topology, old));
             Ok(())
         });
         if let Err(stop) = stored {
@@ -224,6 +215,29 @@ impl Node {
             self.writer.submit(self.volumes(), place.offset(), buffer);
         }
         Ok(Outcome::Done)
+    }
+
+    /// Puts the blockref of a file block in its place. Returns the blockref that was there, if there was one.
+    pub(super) fn put_block(
+        &self,
+        topology: &mut Topology,
+        blocks: &BlockCache,
+        file: Opened,
+        bref: &Blockref,
+        tid: ModifyTid,
+    ) -> Result<Option<Blockref>, Stop> {
+        let id = self.modify_open(topology, blocks, file)?;
+        if topology.inode(id).is_direct() {
+            return Err(failed(bref, Corruption::DirectData(topology.inode(id).meta.size())));
+        }
+        let (container, index) = topology.descend(blocks, Container::Chain(id), bref.key())?;
+        let Some(index) = index else {
+            topology.insert(blocks, Container::Chain(id), bref, &mut None, tid)?;
+            return Ok(None);
+        };
+        let old = core::mem::replace(&mut topology.entries_mut(container)[index], *bref);
+        topology.touch(container, tid);
+        Ok(Some(old))
     }
 
     fn remove_blocks(

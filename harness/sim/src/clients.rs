@@ -5,6 +5,7 @@
 use hammer2_core::cluster::EntryBatch;
 use hammer2_core::fs::{Cookie, Error, NewFile};
 use hammer2_core::media::FileKind;
+use hammer2_core::media::geometry::FILE_BLOCK_BYTES;
 use hammer2_model::{Change, Entries, New, Number};
 
 use crate::administering::administer;
@@ -24,7 +25,7 @@ const SOFT_LIMIT_NANOSECONDS: u64 = 300_000_000;
 const NAMES: u64 = 24;
 const FILES: usize = 60;
 const FILE_BYTES: u64 = 400_000;
-const BLOCK: u64 = 64 << 10;
+const BLOCK: u64 = FILE_BLOCK_BYTES as u64;
 
 /// Runs one client, until all have done enough.
 pub(crate) async fn client(session: &Session<'_>, client: u64) {
